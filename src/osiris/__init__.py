@@ -1,0 +1,1 @@
+"""Osiris compiles intent into deterministic, fingerprinted data pipelines."""

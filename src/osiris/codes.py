@@ -1,0 +1,260 @@
+"""The one table of codes: title, message, hint and exit code of everything that can be said.
+
+Prefix = the room that says it. A code is never reused; a retired one stays with its title.
+Messages and hints are format strings filled by the raise site.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One row: a short title for the reference, the message and hint templates, the exit code, and the severity."""
+
+    title: str
+    message: str
+    hint: str | None = None
+    exit_code: int = 2
+    severity: Literal["error", "warning", "note"] = "error"
+
+
+def _note(title: str, message: str, hint: str | None = None) -> Code:
+    return Code(title, message, hint, 0, "note")
+
+
+def _warning(title: str, message: str, hint: str | None = None) -> Code:
+    return Code(title, message, hint, 0, "warning")
+
+
+CODES: dict[str, Code] = {
+    # --- PRJ: project folder, configuration, command line ---------------------------------------------------------
+    "PRJ001": Code("No project here", "no osiris.yaml in {start} or above", "run 'osiris init' or pass -C DIR"),
+    "PRJ002": Code("Unknown configuration key", "unknown key '{key}'"),
+    "PRJ003": _warning("Key of an earlier version", "'{key}' means nothing here and is not used", "remove it"),
+    "PRJ004": Code("Bad configuration value", "'{key}' must be {expected}, found {found}"),
+    "PRJ005": Code("Folder not empty", "{path} already holds a project", "choose another folder, or remove {path}"),
+    "PRJ006": Code("Cannot write", "cannot write {path}: {reason}", "check its owner, its permissions and free space"),
+    "PRJ007": Code("Earlier spelling", "'{old}' is spelled differently here", "use '{new}'"),
+    "PRJ008": Code("Usage", "{problem}"),
+    "PRJ009": Code("File not found", "{path} does not exist"),
+    "PRJ010": Code("Not available", "'{what}' is not part of this version", "{instead}"),
+    # --- OML: the text of a pipeline ------------------------------------------------------------------------------
+    "OML001": Code("Not YAML", "{problem}"),
+    "OML002": Code("Unknown key", "unknown key '{key}' in {where}"),
+    "OML003": Code("Missing key", "'{key}' is required in {where}"),
+    "OML004": Code("Forbidden key", "'{key}' is not allowed in OML {version}", "{instead}"),
+    "OML005": Code("Not one of", "{value} is not one of {allowed}"),
+    "OML006": Code("Wrong type", "'{key}' must be {expected}, found {found}"),
+    "OML007": Code("Duplicate key", "key '{key}' appears twice; first on line {first}", "keep one of them"),
+    "OML008": Code("YAML feature not allowed", "{feature} is not allowed in OML", "write the value out"),
+    "OML009": Code("Too large", "{what} is larger than the limit of {limit}", "split the file"),
+    "OML010": Code("Ambiguous value", "'{value}' means different things in YAML 1.1 and 1.2", "write {quoted}"),
+    "OML011": Code("Unquoted reference", "a reference that begins with '@' must be quoted", "write {quoted}"),
+    "OML012": Code("Unknown OML version", "oml_version {found} is not supported", 'write oml_version: "0.1.0"'),
+    "OML013": Code("Duplicate step id", "step id '{id}' appears twice; first on line {first}"),
+    "OML014": Code("Bad name", "{what} '{value}' must match {pattern}"),
+    "OML015": Code("Unknown step", "step '{step}' needs '{needed}', which does not exist"),
+    "OML016": Code("Step needs itself", "step '{step}' needs itself", "remove it from needs"),
+    "OML017": Code("Cycle", "steps need each other in a circle: {cycle}", "remove one of these needs"),
+    "OML018": Code("Bad input reference", 'input \'{name}\' must be "@step" or "${{step.df}}", found {found}'),
+    "OML019": Code("Undeclared parameter", "parameter '{name}' is not declared under params"),
+    "OML020": Code("Bad parameter declaration", "parameter '{name}': {problem}"),
+    "OML021": Code("Bad parameter value", "parameter '{name}' must be {expected}, found {found}"),
+    "OML022": Code("Parameter without a value", "parameter '{name}' has no value", "pass --param {name}=VALUE"),
+    "OML023": Code("Unknown profile", "profile '{name}' is not declared in this file"),
+    "OML024": Code("Unknown placeholder", "'{placeholder}' is not a placeholder of OML"),
+    "OML025": Code("Sensitive parameter misplaced", "sensitive parameter '{name}' {problem}", "{instead}"),
+    "OML026": Code("Unreadable file", "{path}: {reason}"),
+    "OML027": Code("No steps", "'steps' must list at least one step"),
+    "OML028": Code("Bad value", "'{key}' {problem}"),
+    "OML029": Code("Earlier spelling", "'{old}' is spelled '{new}' here", "rename it to '{new}'"),
+    "OML030": _note(
+        "Implied order",
+        "step '{step}' has no needs, so it waits for '{previous}'",
+        "write needs: [] to let it start at once",
+    ),
+    "OML031": _note("Normalised", "'{old}' is read as '{new}'", "write '{new}'"),
+    "OML032": _note("Means something else here", "{what}"),
+    # --- CMP: the plan --------------------------------------------------------------------------------------------
+    "CMP001": Code("Unknown component", "component '{name}' is not installed"),
+    "CMP002": Code("Component not offered", "component '{name}' is not offered here: {reason}", "{instead}"),
+    "CMP003": Code("Mode not offered", "component '{component}' has no mode '{mode}'", "its modes: {modes}"),
+    "CMP004": Code(
+        "Step without input",
+        "step '{step}' ({component}) needs an input, and no step that it needs has an output",
+        "name one in inputs or needs",
+    ),
+    "CMP005": Code("Unwanted input", "step '{step}' ({component}) takes {takes}, and gets {gets}"),
+    "CMP006": Code(
+        "Secret in the text",
+        "{where} looks like a secret ({kind})",
+        "move it to an environment variable and refer to it from osiris_connections.yaml",
+    ),
+    "CMP007": Code("Pipeline name taken", "pipeline '{name}' is also the name of {other}", "rename one of them"),
+    "CMP008": Code("Wrong connection family", "step '{step}' needs a connection of family '{family}', found '{found}'"),
+    "CMP009": Code("Same target twice", "steps '{first}' and '{step}' both write {target}", "give each its own target"),
+    "CMP010": Code(
+        "Input names clash",
+        "the inputs of step '{step}' have the same name '{name}': {inputs}",
+        "rename one of the steps",
+    ),
+    "CMP011": Code("Source not readable", "step '{step}': {problem}", exit_code=2),
+    "CMP012": Code(
+        "Type cannot be carried",
+        "step '{step}' cannot write column '{column}' of type {type}: {reason}",
+        "add a cast for '{column}' to the step's config",
+    ),
+    "CMP013": _note(
+        "Outside the project", "step '{step}' uses {path}, outside the project; remote targets will refuse it"
+    ),
+    "CMP014": Code("Bad cast", "step '{step}': {problem}"),
+    "CMP015": _note("Nobody reads it", "the output of step '{step}' is read by no step"),
+    "CMP016": Code(
+        "SQL step reads unknown table",
+        "step '{step}' reads '{name}', which is none of its inputs",
+        "its inputs: {known}",
+    ),
+    "CMP020": Code("Manifest unreadable", "{path} is not a manifest: {reason}", "compile the OML again", 4),
+    "CMP021": Code(
+        "Manifest not canonical",
+        "{path} is not in its canonical form; first difference at byte {offset}",
+        "compile the OML again",
+        4,
+    ),
+    "CMP022": Code("Manifest changed", "{path} was changed after it was compiled: {leaf}", "compile the OML again", 4),
+    "CMP023": Code(
+        "Component changed",
+        "component '{component}' is not the one this plan was compiled with ({what})",
+        "compile the OML again",
+        4,
+    ),
+    "CMP024": Code(
+        "Engine changed",
+        "{engine} is {found} here, and the plan was compiled with {pinned}",
+        "compile again, or pass --allow-engine-drift",
+        4,
+    ),
+    "CMP025": Code(
+        "Manifest of an earlier version", "{path} was made by the earlier implementation", "compile the OML again", 4
+    ),
+    "CMP026": Code(
+        "Plan has changes", "compiling {file} would change the plan: {change}", "run 'osiris compile {file}'", 5
+    ),
+    "CMP027": Code("No such plan", "no plan {what}", "run 'osiris compile FILE' first"),
+    # --- REG: components ------------------------------------------------------------------------------------------
+    "REG001": Code("Bad component spec", "component '{name}': {problem}"),
+    "REG002": Code("Component does not load", "component '{name}' cannot be loaded: {reason}", exit_code=2),
+    "REG003": Code(
+        "Component registered twice",
+        "component '{name}' is registered by {first} and {second}",
+        "uninstall one of them",
+    ),
+    "REG004": Code("Spec and driver differ", "component '{name}': {problem}"),
+    # --- CON: connections -----------------------------------------------------------------------------------------
+    "CON001": Code("Bad connections file", "{problem}", exit_code=2),
+    "CON002": Code("Unknown family", "there is no connection of family '{family}'", exit_code=3),
+    "CON003": Code("Unknown alias", "there is no connection '@{family}.{alias}'", exit_code=3),
+    "CON004": Code("No default connection", "family '{family}' has no default connection", "name one of: {aliases}", 3),
+    "CON005": Code(
+        "Variable not set",
+        "environment variable {variable} is not set (for '{field}' of @{family}.{alias})",
+        "export {variable}, or put it into .env",
+        3,
+    ),
+    "CON006": Code("Bad connection reference", "'{text}' is not a connection reference", 'write "@family.alias"'),
+    "CON007": Code(
+        "Secret in the connections file",
+        "'{field}' of @{family}.{alias} holds a literal secret",
+        "write ${{{variable}}} and set that variable",
+    ),
+    "CON008": Code("Unknown connection field", "@{family}.{alias} has the unknown field '{field}'"),
+    "CON009": Code("Bad connection field", "'{field}' of @{family}.{alias} must be {expected}"),
+    # --- SQL: what may run ----------------------------------------------------------------------------------------
+    "SQL001": Code("SQL not understood", "{problem}"),
+    "SQL002": Code("Several statements", "only one statement is allowed", "keep the first and remove the rest"),
+    "SQL003": Code("Not a query", "{what} is not a query", "write SELECT … or WITH … SELECT …"),
+    "SQL004": Code("Not allowed in SQL", "{what} is not allowed"),
+    "SQL005": Code("Function not allowed", "function '{name}' is not allowed"),
+    "SQL006": Code("Relation not allowed", "'{name}' is not a relation this statement may read"),
+    "SQL007": Code("Text not allowed in SQL", "{what} is not allowed in SQL"),
+    "SQL008": Code("SQL too large", "the statement has more than {limit} {unit}", "split it into several steps"),
+    "SQL009": Code("SQL does not fit its inputs", "{problem}"),
+    "SQL010": Code("Unknown dialect", "'{dialect}' is not a known dialect", "one of: {known}"),
+    "SQL011": Code("SQL failed", "{problem}", exit_code=1),
+    # --- DAT: types and data --------------------------------------------------------------------------------------
+    "DAT001": Code(
+        "Value does not fit its column",
+        "{file} line {line}, column '{column}': {value} is not {type}",
+        "declare it with dtype, or read the whole file with sample: all",
+        1,
+    ),
+    "DAT002": Code(
+        "Row of another width", "{file} line {line}: {found} fields where the header has {expected}", exit_code=1
+    ),
+    "DAT003": Code("Not in that encoding", "{file}: byte {offset} is not {encoding}", "set encoding", 1),
+    "DAT004": Code("Bad header", "{file}: {problem}", exit_code=1),
+    "DAT005": Code("Unknown column", "column '{column}' does not exist in {where}", exit_code=2),
+    "DAT006": Code("Type not supported", "column '{column}' has type {type}: {reason}", exit_code=2),
+    "DAT007": Code(
+        "Cell too large",
+        "{file} line {line}: a value is larger than max_cell_bytes ({limit})",
+        "raise max_cell_bytes",
+        1,
+    ),
+    "DAT008": Code("Rows do not add up", "step '{step}': {problem}", exit_code=1),
+    "DAT009": Code("Not comparable", "{problem}", exit_code=2),
+    "DAT010": Code("Data differs", "{what}", exit_code=1),
+    "DAT011": Code("Source changed", "step '{step}': {problem}", "compile again", 6),
+    "DAT012": Code("Unknown type", "'{type}' is not a type", exit_code=2),
+    "DAT013": Code("Not a file of that kind", "{file}: {problem}", exit_code=1),
+    # --- RUN: running ---------------------------------------------------------------------------------------------
+    "RUN001": Code(
+        "Worker died", "the worker ended with {status} during {during}", "run the same command again: it continues", 1
+    ),
+    "RUN002": Code("Timeout", "step '{step}' took longer than {timeout}", "raise timeout", 1),
+    "RUN003": Code("Cancelled", "the run was cancelled by {signal}", "run the same command again: it continues", 1),
+    "RUN004": Code("Another run is busy", "{holder} is running in this project", "wait for it, or stop it", 1),
+    "RUN005": Code("Nothing compiled yet", "nothing was compiled in this project", "run 'osiris compile FILE' first"),
+    "RUN006": Code("Nothing to resume", "{problem}", "run it anew"),
+    "RUN007": Code("Worker not understood", "the worker broke the protocol: {problem}", exit_code=1),
+    "RUN008": Code(
+        "Run was lost", "the process of run {session} is gone", "run the same command again: it continues", 1
+    ),
+    "RUN009": _note("Already done", "run id '{run_id}' is already finished ({session}); nothing was done"),
+    "RUN010": Code("No such session", "no session '{session}'"),
+    "RUN011": _note("Continuing", "continuing run {session}, which ended as {status}", "pass --new-run to start over"),
+    "RUN012": _note(
+        "Not continued",
+        "run {session} ended as {status} more than {hours} h ago",
+        "pass --resume {session} to continue it",
+    ),
+    "RUN013": Code(
+        "Out of memory", "step '{step}' needs more than the limit of {limit}", "raise run.memory in osiris.yaml", 1
+    ),
+    "RUN014": Code("Bad run id", "'{run_id}' is not a run id", "use letters, digits, '.', '_' and '-' (at most 128)"),
+    "RUN015": _warning("Engine drift", "{engine} is {found} here; the plan was compiled with {pinned}"),
+    # --- DRV: raised by drivers -----------------------------------------------------------------------------------
+    "DRV000": Code(
+        "Driver failed",
+        "component '{component}' failed unexpectedly: {reason}",
+        "see artifacts/{step}/traceback.txt of the session",
+        1,
+    ),
+    "DRV001": Code("File not found", "{path} does not exist", exit_code=1),
+    "DRV002": Code("Path leaves its root", "{path} leads out of {root}", "use a path below it"),
+    "DRV003": Code("No permission", "{path}: {reason}", exit_code=1),
+    "DRV004": Code(
+        "No space",
+        "no space left while writing {path} ({bytes} bytes written)",
+        "free some space and run the same command again",
+        1,
+    ),
+    "DRV005": Code("Not a regular file", "{path} is {kind}", exit_code=1),
+    "DRV006": Code("Input/output error", "{path}: {reason}", exit_code=1),
+    "DRV007": Code("Bad path", "{path}: {problem}"),
+    # --- INT: ourselves -------------------------------------------------------------------------------------------
+    "INT000": Code("Internal error", "unexpected {kind}: {reason}", "this is a mistake of ours; please report it", 70),
+}

@@ -1,0 +1,91 @@
+"""What a component implements, and the only things a driver may touch.
+
+A component is a folder with `spec.yaml` and `driver.py`. The driver module has a frozen dataclass `Config`, whose
+fields are the properties of the spec's config schema, and one class `Driver` that is one of the protocols below. A
+driver is made once per step, without arguments, in the worker process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from osiris.model import Described, JsonValue, Schema
+    from osiris.table import RowStream
+
+ConfigT_contra = TypeVar("ConfigT_contra", contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a writer says it wrote: rows and bytes, and the files it published, relative to the project root."""
+
+    rows: int
+    bytes: int
+    files: tuple[str, ...] = ()
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """Everything of the outside that a driver may touch.
+
+    `root` is the project root and the working directory; relative paths start there. `connection` has the resolved
+    fields, secrets as `Secret`. `bindings` has the typed values of `${run.…}` and sensitive parameters by name.
+    `emit(event, fields)` writes an event of this step; `count(metric, value)` adds to one of its metrics
+    (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` tells whether to stop soon.
+    """
+
+    step: str
+    root: Path
+    artifacts: Path
+    scratch: Path
+    connection: Mapping[str, JsonValue] = field(default_factory=dict)
+    bindings: Mapping[str, JsonValue] = field(default_factory=dict)
+    threads: int = 2
+    memory: int = 1 << 30
+    emit: Callable[[str, Mapping[str, JsonValue]], None] = lambda _event, _fields: None
+    count: Callable[[str, int], None] = lambda _metric, _value: None
+    cancelled: Callable[[], bool] = lambda: False
+
+
+class Extractor(Protocol[ConfigT_contra]):
+    """Reads a source."""
+
+    def describe(self, config: ConfigT_contra, ctx: StepContext) -> Described:
+        """Return the schema and order of what `read` will give; reads no more than it must."""
+        ...
+
+    def read(self, config: ConfigT_contra, schema: Schema, ctx: StepContext) -> RowStream:
+        """Return the rows, in the planned schema; a source that no longer fits it fails with DAT011 or DAT001."""
+        ...
+
+
+class Processor(Protocol[ConfigT_contra]):
+    """Turns its inputs into one output."""
+
+    def describe(self, config: ConfigT_contra, inputs: Mapping[str, Schema], ctx: StepContext) -> Described:
+        """Return the schema and order of what `transform` will give for inputs of these schemas."""
+        ...
+
+    def transform(
+        self, config: ConfigT_contra, inputs: Mapping[str, RowStream], schema: Schema, ctx: StepContext
+    ) -> RowStream:
+        """Return the output in the planned schema; each input may be read once."""
+        ...
+
+
+class Writer(Protocol[ConfigT_contra]):
+    """Writes its one input to a target, in the delivery class that its spec declares."""
+
+    def check(self, config: ConfigT_contra, schema: Schema, ctx: StepContext) -> None:
+        """Raise CMP012 for each column whose type the target cannot carry exactly."""
+        ...
+
+    def write(self, config: ConfigT_contra, rows: RowStream, ctx: StepContext) -> Written:
+        """Write all rows, or nothing; the target shows the old or the new state, never a part."""
+        ...

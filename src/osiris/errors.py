@@ -1,0 +1,186 @@
+"""Everything Osiris can say is wrong: one shape, one table of codes, a handful of exceptions.
+
+A raise site names a code and gives parameters; the words live in the table of ``codes.py``, so that they read alike, the
+error reference is made from them, and rewording one never changes its code.
+
+    OsirisError
+      InvalidInput      what was given cannot be accepted; mend it and try again
+      StepFailed        a run or a check failed
+      Unavailable       a connection or a secret is missing or out of reach; may work later
+      IntegrityError    something is not what it claims to be; refuse to go on
+      Bug               our own mistake
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from osiris.codes import CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Severity = Literal["error", "warning", "note"]
+
+# Several problems at once: the gravest decides the exit code (integrity, then missing, then invalid, then failed).
+EXIT_PRECEDENCE = (4, 3, 2, 6, 5, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in something the user wrote; lines and columns count from 1, `pointer` is a JSON Pointer (RFC 6901)."""
+
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    pointer: str | None = None
+
+    def __str__(self) -> str:
+        """Return `file:line:column`, as far as known."""
+        parts = [self.file or "", *(str(n) for n in (self.line, self.column) if n is not None)]
+        return ":".join(p for p in parts if p) or (self.pointer or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem: printed, put into `--json` and events, fed back to a model, and cited by code."""
+
+    code: str
+    message: str
+    location: Location = Location()
+    hint: str | None = None
+    severity: Severity = "error"
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of a command that ends with this diagnostic; 0 for warnings and notes."""
+        return CODES[self.code].exit_code if self.severity == "error" else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form of contract 11: code, severity, message, file, line, column, pointer, hint."""
+        at = self.location
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "file": at.file,
+            "line": at.line,
+            "column": at.column,
+            "pointer": at.pointer,
+            "hint": self.hint,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Diagnostic:
+        """Return the diagnostic that `to_json` wrote."""
+        at = Location(data.get("file"), data.get("line"), data.get("column"), data.get("pointer"))
+        return cls(data["code"], data["message"], at, data.get("hint"), data.get("severity", "error"))
+
+    def __str__(self) -> str:
+        """Return one line: place, code and message."""
+        place = str(self.location)
+        return f"{place}: {self.code} {self.message}" if place else f"{self.code} {self.message}"
+
+
+class OsirisError(Exception):
+    """Carries the diagnostics that explain it; the subclass says what the caller should do."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
+        super().__init__("\n".join(str(d) for d in self.diagnostics))
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the gravest diagnostic."""
+        return exit_code(self.diagnostics) or 1
+
+
+class InvalidInput(OsirisError):
+    """What was given cannot be accepted; mend it and try again."""
+
+
+class StepFailed(OsirisError):
+    """A run, a step or a check failed."""
+
+
+class Unavailable(OsirisError):
+    """A connection or a secret is missing or out of reach; the same call may work later."""
+
+
+class IntegrityError(OsirisError):
+    """Something is not what it claims to be; nothing was run."""
+
+
+class Bug(OsirisError):
+    """A mistake of ours."""
+
+
+_CLASSES: dict[int, type[OsirisError]] = {1: StepFailed, 2: InvalidInput, 3: Unavailable, 4: IntegrityError, 70: Bug}
+
+
+def diagnostic(code: str, *, at: Location | None = None, hint: str | None = None, **params: object) -> Diagnostic:
+    """Return the diagnostic of `code`, its words taken from the table and filled with `params`."""
+    row = CODES[code]
+    chosen = hint if hint is not None else row.hint
+    return Diagnostic(
+        code,
+        row.message.format(**params),
+        at or Location(),
+        chosen.format(**params) if chosen is row.hint and chosen else chosen,
+        row.severity,
+    )
+
+
+def fail(code: str, *, at: Location | None = None, hint: str | None = None, **params: object) -> NoReturn:
+    """Raise the exception class that belongs to `code`, carrying its diagnostic."""
+    raise_all([diagnostic(code, at=at, hint=hint, **params)])
+
+
+def raise_all(diagnostics: Iterable[Diagnostic]) -> NoReturn:
+    """Raise all diagnostics at once, sorted by place, as the class of the gravest."""
+    found = sort_diagnostics(diagnostics)
+    raise _CLASSES.get(exit_code(found), StepFailed)(found)
+
+
+def exit_code(diagnostics: Iterable[Diagnostic]) -> int:
+    """Return the exit code for a set of diagnostics; 0 if none is an error."""
+    codes = {d.exit_code for d in diagnostics}
+    return next((code for code in EXIT_PRECEDENCE if code in codes), max(codes, default=0))
+
+
+def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
+    """Tell whether any diagnostic is an error."""
+    return any(d.severity == "error" for d in diagnostics)
+
+
+def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return the diagnostics by file, line, column and code, without repetitions."""
+
+    def place(d: Diagnostic) -> tuple[str, int, int, str, str]:
+        return (d.location.file or "", d.location.line or 0, d.location.column or 0, d.code, d.message)
+
+    return sorted(dict.fromkeys(diagnostics), key=place)
+
+
+def demote(item: Diagnostic, severity: Severity) -> Diagnostic:
+    """Return the same diagnostic with another severity."""
+    return replace(item, severity=severity)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like `name`, for hints; None if nothing is near."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return a hint with the nearest known name, or with all of them where none is near and they are few."""
+    names = sorted(known)
+    near = nearest(name, names)
+    if near:
+        return f"did you mean '{near}'?"
+    if names and len(names) <= 12:
+        return "known: " + ", ".join(names)
+    return None

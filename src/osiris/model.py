@@ -1,0 +1,159 @@
+"""The frozen values that cross stages. Nothing here does anything; everything here is compared, hashed and printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from osiris.errors import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+JsonValue = Any
+"""A JSON value: null, bool, int, float, str, list or dict of these."""
+
+Mode = Literal["read", "transform", "write"]
+Order = Literal["fixed", "free"]
+Delivery = Literal["exactly_once", "atomic_replace", "idempotent_by_key", "at_least_once"]
+
+_EMPTY: Mapping[str, JsonValue] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRef:
+    """`@family.alias`; without an alias the family's default is meant."""
+
+    family: str
+    alias: str | None = None
+
+    def __str__(self) -> str:
+        """Return the reference as it is written in OML."""
+        return f"@{self.family}.{self.alias}" if self.alias else f"@{self.family}"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column: its name, its type as `types.py` spells it, and whether it may hold NULL."""
+
+    name: str
+    type: str
+    nullable: bool = True
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return name, type and nullable."""
+        return {"name": self.name, "type": self.type, "nullable": self.nullable}
+
+
+Schema = tuple[Field, ...]
+
+
+def schema_from_json(data: list[dict[str, JsonValue]]) -> Schema:
+    """Return the schema written as a list of `Field.to_json`."""
+    return tuple(Field(f["name"], f["type"], f["nullable"]) for f in data)
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentSpec:
+    """What a component says of itself in its spec.yaml; `digest` is the SHA-256 of the spec's canonical form."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    family: str
+    modes: tuple[Mode, ...]
+    config: Mapping[str, JsonValue]
+    digest: str
+    module: str
+    capabilities: tuple[str, ...] = ()
+    delivery: Delivery | None = None
+    inputs: tuple[int, int | None] = (0, 0)
+    output: bool = False
+    connection: Literal["required", "optional", "none"] = "none"
+    secrets: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    examples: tuple[Mapping[str, JsonValue], ...] = ()
+    hints: Mapping[str, JsonValue] = _EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One unit of a pipeline. `needs` are the steps it waits for, `inputs` maps input names to the steps they read.
+
+    `positions` of the pipeline are keyed by `pointer`, which is where this step stands in the text.
+    """
+
+    id: str
+    component: str
+    mode: Mode
+    config: Mapping[str, JsonValue]
+    needs: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = _EMPTY
+    description: str | None = None
+    extensions: Mapping[str, JsonValue] = _EMPTY
+    connection: ConnectionRef | None = None
+    pointer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A validated pipeline; passes take one and give one."""
+
+    name: str
+    steps: tuple[Step, ...]
+    oml_version: str = "0.1.0"
+    description: str | None = None
+    metadata: Mapping[str, JsonValue] = _EMPTY
+    params: Mapping[str, JsonValue] = _EMPTY
+    sensitive: tuple[str, ...] = ()
+    extensions: Mapping[str, JsonValue] = _EMPTY
+    file: str | None = None
+    positions: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
+
+    def where(self, pointer: str) -> Location:
+        """Return the place of a JSON Pointer in the text, or of its nearest ancestor."""
+        while pointer and pointer not in self.positions:
+            pointer = pointer.rpartition("/")[0]
+        return self.positions.get(pointer, Location(self.file, pointer=pointer or None))
+
+    def step(self, step_id: str) -> Step:
+        """Return the step of that id; KeyError if there is none."""
+        return {step.id: step for step in self.steps}[step_id]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the describe job answers for one step: the schema of its output and whether its row order is fixed."""
+
+    schema: Schema | None
+    order: Order = "free"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A compiled plan: `data` is the whole document, `fingerprint` its root (64 hex digits)."""
+
+    data: Mapping[str, JsonValue]
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the root of the fingerprint tree."""
+        return str(self.data["fingerprint"])
+
+    @property
+    def short(self) -> str:
+        """Return the first 12 hex digits, for people."""
+        return self.fingerprint[:12]
+
+    @property
+    def name(self) -> str:
+        """Return the pipeline's name."""
+        return str(self.data["pipeline"]["name"])
+
+    @property
+    def steps(self) -> list[dict[str, JsonValue]]:
+        """Return the steps in the order in which they run."""
+        steps: list[dict[str, JsonValue]] = self.data["steps"]
+        return steps
