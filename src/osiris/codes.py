@@ -41,6 +41,10 @@ CODES: dict[str, Code] = {
     "PRJ008": Code("Usage", "{problem}"),
     "PRJ009": Code("File not found", "{path} does not exist"),
     "PRJ010": Code("Not available", "'{what}' is not part of this version", "{instead}"),
+    "PRJ011": Code("Bad configuration file", "{problem}"),
+    "PRJ012": Code("Interrupted", "interrupted by {signal}", exit_code=130),
+    "PRJ013": Code("Warnings", "there are warnings ({count}), and --strict allows none"),
+    "PRJ014": Code("File exists", "{path} exists already", "choose another folder, or remove it"),
     # --- OML: the text of a pipeline ------------------------------------------------------------------------------
     "OML001": Code("Not YAML", "{problem}"),
     "OML002": Code("Unknown key", "unknown key '{key}' in {where}"),
@@ -49,7 +53,7 @@ CODES: dict[str, Code] = {
     "OML005": Code("Not one of", "{value} is not one of {allowed}"),
     "OML006": Code("Wrong type", "'{key}' must be {expected}, found {found}"),
     "OML007": Code("Duplicate key", "key '{key}' appears twice; first on line {first}", "keep one of them"),
-    "OML008": Code("YAML feature not allowed", "{feature} is not allowed in OML", "write the value out"),
+    "OML008": Code("YAML feature not allowed", "{feature} is not allowed here", "write the value out"),
     "OML009": Code("Too large", "{what} is larger than the limit of {limit}", "split the file"),
     "OML010": Code("Ambiguous value", "'{value}' means different things in YAML 1.1 and 1.2", "write {quoted}"),
     "OML011": Code("Unquoted reference", "a reference that begins with '@' must be quoted", "write {quoted}"),
@@ -210,6 +214,17 @@ CODES: dict[str, Code] = {
     "DAT011": Code("Source changed", "step '{step}': {problem}", "compile again", 6),
     "DAT012": Code("Unknown type", "'{type}' is not a type", exit_code=2),
     "DAT013": Code("Not a file of that kind", "{file}: {problem}", exit_code=1),
+    "DAT014": Code(
+        "Cast would change a value",
+        "step '{step}', column '{column}': not exact as {type}: {reason}",
+        "cast to a type that holds every value, or convert in SQL",
+        1,
+    ),
+    "DAT015": Code(
+        "Value cannot be written",
+        "step '{step}', column '{column}': {value} cannot be written: {reason}",
+        exit_code=1,
+    ),
     # --- RUN: running ---------------------------------------------------------------------------------------------
     "RUN001": Code(
         "Worker died", "the worker ended with {status} during {during}", "run the same command again: it continues", 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from osiris.errors import Location
@@ -17,8 +16,6 @@ JsonValue = Any
 Mode = Literal["read", "transform", "write"]
 Order = Literal["fixed", "free"]
 Delivery = Literal["exactly_once", "atomic_replace", "idempotent_by_key", "at_least_once"]
-
-_EMPTY: Mapping[str, JsonValue] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class ComponentSpec:
     secrets: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     examples: tuple[Mapping[str, JsonValue], ...] = ()
-    hints: Mapping[str, JsonValue] = _EMPTY
+    hints: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +87,9 @@ class Step:
     mode: Mode
     config: Mapping[str, JsonValue]
     needs: tuple[str, ...] = ()
-    inputs: Mapping[str, str] = _EMPTY
+    inputs: Mapping[str, str] = field(default_factory=dict)
     description: str | None = None
-    extensions: Mapping[str, JsonValue] = _EMPTY
+    extensions: Mapping[str, JsonValue] = field(default_factory=dict)
     connection: ConnectionRef | None = None
     pointer: str = ""
 
@@ -105,10 +102,10 @@ class Pipeline:
     steps: tuple[Step, ...]
     oml_version: str = "0.1.0"
     description: str | None = None
-    metadata: Mapping[str, JsonValue] = _EMPTY
-    params: Mapping[str, JsonValue] = _EMPTY
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+    params: Mapping[str, JsonValue] = field(default_factory=dict)
     sensitive: tuple[str, ...] = ()
-    extensions: Mapping[str, JsonValue] = _EMPTY
+    extensions: Mapping[str, JsonValue] = field(default_factory=dict)
     file: str | None = None
     positions: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
 

@@ -1,0 +1,44 @@
+# The one door. `make demo` and `make test` each work as the only command on a fresh clone.
+BIN := .venv/bin
+TEST := $(BIN)/pytest -q
+
+.PHONY: venv demo check format docs test test-long bench lock clean
+
+venv: .venv/.complete
+
+.venv/.complete: requirements.lock pyproject.toml tools/venv.sh
+	sh tools/venv.sh
+
+demo: venv ## a real data set, compiled, run twice, verified, tampered with and refused
+	rm -rf demo-project
+	$(BIN)/osiris demo demo-project
+
+check: venv ## format, lint, types, imports, generated pages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/docs.py --check
+
+format: venv
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: venv ## write the generated reference pages
+	$(BIN)/python tools/docs.py
+
+test: venv ## everything once, small N, seeds printed
+	$(TEST) -n 2 --dist loadfile -m "not long and not bench"
+
+test-long: venv ## the large N
+	$(TEST) -m "not bench"
+
+bench: venv ## every figure; times are asserted only here, as ratios of medians in one run
+	$(BIN)/python -m bench
+
+lock: ## resolve the lock anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		--extra dev --upgrade --quiet pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf .venv* demo-project dist bench/data

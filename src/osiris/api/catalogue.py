@@ -1,0 +1,141 @@
+"""What there is: components, connections, settings, codes, and the verdict on SQL."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from osiris.codes import CODES
+from osiris.connections import environment_names
+from osiris.errors import OsirisError, demote, fail, nearest
+from osiris.registry import load_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from osiris.api.workspace import Workspace
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+
+
+def is_code(text: str) -> bool:
+    """Tell whether a text is a code of the table, or looks like one."""
+    return text.upper() in CODES or (len(text) == 6 and text[:3].isalpha() and text[3:].isdigit())
+
+
+def explain_code(code: str) -> dict[str, JsonValue]:
+    """Return the row of a code; fails with PRJ008 if there is none."""
+    if code not in CODES:
+        hint = f"did you mean {near}?" if (near := nearest(code, CODES)) else None
+        fail("PRJ008", problem=f"there is no code {code}", hint=hint)
+    row = CODES[code]
+    return {
+        "code": code,
+        "title": row.title,
+        "message": row.message,
+        "hint": row.hint,
+        "severity": row.severity,
+        "exit_code": row.exit_code,
+    }
+
+
+def list_connections(workspace: Workspace) -> list[dict[str, JsonValue]]:
+    """Return each connection: its fields as written, and which of its variables are set; never a value."""
+    declared = workspace.connections().declared
+    return [
+        {
+            "reference": f"@{family}.{alias}",
+            "fields": {name: value for name, value in fields.items() if name != "default"},
+            "default": fields.get("default") is True,
+            "variables": {name: bool(workspace.environ.get(name)) for name in environment_names(fields)},
+        }
+        for family, aliases in sorted(declared.items())
+        for alias, fields in sorted(aliases.items())
+    ]
+
+
+def explain_config(workspace: Workspace, key: str | None = None) -> dict[str, list[dict[str, JsonValue]]]:
+    """Return the candidates of a setting (of all, if None), the one that counts first."""
+    from osiris.config import KEYS
+
+    return {
+        name: [
+            {"value": s.value, "written": s.value if s.written is None else s.written, "origin": s.origin}
+            for s in workspace.config.explain(name)
+        ]
+        for name in ([key] if key else KEYS)
+    }
+
+
+def list_components(mode: str | None = None) -> tuple[list[dict[str, JsonValue]], list[Diagnostic]]:
+    """Return the installed components, of one mode if given, and what is wrong with the broken ones, as warnings."""
+    registry = load_registry()
+    found = [show_component(spec.name) for spec in registry.all() if mode is None or mode in spec.modes]
+    broken = (name for name in registry.names() if registry.find(name) is None)
+    return found, [demote(problem, "warning") for name in broken for problem in registry.problems(name)]
+
+
+def show_component(name: str) -> dict[str, JsonValue]:
+    """Return the spec of a component as data; fails with CMP001."""
+    spec = load_registry().get(name)
+    return {
+        "name": spec.name,
+        "version": spec.version,
+        "title": spec.title,
+        "description": spec.description,
+        "family": spec.family,
+        "modes": list(spec.modes),
+        "capabilities": list(spec.capabilities),
+        "connection": spec.connection,
+        "inputs": {"min": spec.inputs[0], "max": spec.inputs[1]},
+        "output": spec.output,
+        "delivery": spec.delivery,
+        "config": spec.config,
+        "secrets": list(spec.secrets),
+        "requirements": list(spec.requirements),
+        "examples": list(spec.examples),
+        "digest": spec.digest,
+    }
+
+
+def validate_components(name: str | None = None) -> tuple[list[str], list[Diagnostic]]:
+    """Return the names of the components that were checked, and all problems of their specs."""
+    registry = load_registry()
+    if name is not None:
+        registry.get(name)
+    return [name] if name else registry.names(), registry.problems(name)
+
+
+def check_sql(text: str, dialect: str) -> dict[str, JsonValue]:
+    """Return the verdict on one statement: ok, code, canonical, and all diagnostics."""
+    from osiris.sql import check
+
+    verdict = check(text, dialect, relations=None)
+    errors = [item for item in verdict.diagnostics if item.severity == "error"]
+    return {
+        "ok": verdict.ok,
+        "code": None if verdict.ok else errors[0].code,
+        "canonical": verdict.canonical,
+        "diagnostics": [item.to_json() for item in verdict.diagnostics],
+    }
+
+
+def check_sql_lines(lines: Iterable[bytes], dialect: str | None = None) -> Iterator[dict[str, JsonValue]]:
+    """Give one verdict (ok, code, canonical) per line of JSON `{"dialect", "sql"}`, in order; none of them raises."""
+    return (_check_line(line, dialect) for line in lines if line.strip())
+
+
+def _check_line(line: bytes, dialect: str | None) -> dict[str, JsonValue]:
+    try:
+        item = json.loads(line)
+        verdict = check_sql(str(item["sql"]), str(item.get("dialect", dialect)))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {"ok": False, "code": "SQL001", "canonical": None}
+    except OsirisError as error:
+        return {"ok": False, "code": error.diagnostics[0].code, "canonical": None}
+    return {key: verdict[key] for key in ("ok", "code", "canonical")}
+
+
+def one_line(value: JsonValue) -> str:
+    """Return a value as JSON in ASCII, on one line."""
+    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")

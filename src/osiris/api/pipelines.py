@@ -1,0 +1,153 @@
+"""From a file to a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from osiris.api.workspace import Workspace, find_file, pipelines, shown
+from osiris.errors import OsirisError, diagnostic, raise_all, sort_diagnostics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from osiris.compiler.context import Prepared
+    from osiris.errors import Diagnostic
+    from osiris.model import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What checking one file found; `prepared` is None if it has errors."""
+
+    file: str
+    diagnostics: tuple[Diagnostic, ...]
+    prepared: Prepared | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the file may be compiled."""
+        return self.prepared is not None
+
+    @property
+    def name(self) -> str | None:
+        """Return the pipeline's name, if the file is good."""
+        return self.prepared.pipeline.name if self.prepared else None
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Return the ids of the steps in the order in which they run."""
+        return tuple(step.id for step in self.prepared.pipeline.steps) if self.prepared else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A fresh plan, the file it was made from as it is shown, and notes."""
+
+    manifest: Manifest
+    file: str
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def validate_files(
+    workspace: Workspace, files: Sequence[str], *, params: Mapping[str, str], profile: str | None = None
+) -> list[Validated]:
+    """Check files, all of `pipelines/` if none is named, each on its own."""
+    paths = [find_file(workspace, file) for file in files] or pipelines(workspace)
+    return [validate_file(workspace, path, params=params, profile=profile) for path in paths]
+
+
+def validate_file(
+    workspace: Workspace, path: Path, *, params: Mapping[str, str], profile: str | None = None
+) -> Validated:
+    """Check one file as far as that goes without asking a source; problems are returned, not raised."""
+    from osiris.compiler.compile import prepare
+    from osiris.oml.parse import load_document
+    from osiris.oml.validate import validate
+
+    name = shown(workspace, path)
+    try:
+        document = load_document(path, workspace.root)
+        pipeline, notes = validate(
+            document,
+            workspace.registry,
+            params=params,
+            env=workspace.environ,
+            profile=profile,
+            defaults=workspace.config.step_defaults(),
+        )
+        namesakes = _namesakes(workspace, path, pipeline.name)
+        prepared, more = prepare(
+            pipeline, workspace.registry, workspace.connections(), workspace.root, namesakes=namesakes
+        )
+    except OsirisError as error:
+        return Validated(name, error.diagnostics)
+    return Validated(name, tuple(sort_diagnostics([*notes, *more])), prepared)
+
+
+def compile_file(
+    workspace: Workspace,
+    file: str | Path,
+    *,
+    params: Mapping[str, str],
+    profile: str | None = None,
+    strict: bool = False,
+) -> Compiled:
+    """Return the plan of a file without saving it; asks the sources for their schemas."""
+    from osiris.compiler.compile import compile_pipeline
+    from osiris.runner.run import describe
+
+    checked = validate_file(workspace, find_file(workspace, file), params=params, profile=profile)
+    if checked.prepared is None:
+        raise_all(checked.diagnostics)
+    described, notes = describe(workspace.project, checked.prepared, workspace.config)
+    manifest = compile_pipeline(checked.prepared, described)
+    diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *notes]
+    if strict:
+        refuse_warnings(diagnostics)
+    return Compiled(manifest, checked.file, tuple(sort_diagnostics(diagnostics)))
+
+
+def refuse_warnings(diagnostics: Sequence[Diagnostic]) -> None:
+    """Fail with PRJ013 and the warnings themselves if there are any."""
+    warnings = [item for item in diagnostics if item.severity == "warning"]
+    if warnings:
+        raise_all([*diagnostics, diagnostic("PRJ013", count=len(warnings))])
+
+
+def save(workspace: Workspace, compiled: Compiled, out: Path | None = None) -> str:
+    """Write the plan (to `out` instead of build/) and note it as the last compiled; returns the file as shown."""
+    from osiris.compiler.manifest import save_manifest
+
+    return shown(workspace, save_manifest(workspace.project, compiled.manifest, out and out.absolute()))
+
+
+def changes_on_disk(workspace: Workspace, compiled: Compiled) -> list[Diagnostic]:
+    """Return CMP026 if build/ does not have this plan, naming the first difference to the pipeline's newest one."""
+    from osiris.compare import first_change
+    from osiris.compiler.manifest import load_manifest, plan_folder
+
+    own = plan_folder(workspace.project, compiled.manifest)
+    if (own / "manifest.json").exists():
+        load_manifest(own / "manifest.json", workspace.registry)
+        return []
+    saved = sorted(own.parent.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime_ns)
+    before = load_manifest(saved[-1], workspace.registry, allow_drift=True)[0] if saved else None
+    change = first_change(before, compiled.manifest)
+    return [diagnostic("CMP026", file=compiled.file, change=str(change))]
+
+
+def _namesakes(workspace: Workspace, path: Path, name: str) -> list[str]:
+    """Return the other files of pipelines/ whose name line is the same; the file itself may lie elsewhere."""
+    own = path.resolve()
+    if not own.is_relative_to(workspace.project.pipelines):
+        return []
+    others = (other for other in pipelines(workspace, strict=False) if other.resolve() != own)
+    return [shown(workspace, other) for other in others if _declares(other, name)]
+
+
+def _declares(path: Path, name: str) -> bool:
+    spellings = {f"name: {name}", f'name: "{name}"', f"name: '{name}'"}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return any(line.partition(" #")[0].rstrip() in spellings for line in lines)

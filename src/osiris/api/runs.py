@@ -1,0 +1,141 @@
+"""Running plans, and what runs left behind."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from osiris.api.pipelines import compile_file, refuse_warnings, save
+from osiris.api.workspace import Workspace, load_plan, plan_path
+from osiris.errors import diagnostic, fail
+from osiris.session import list_sessions as _list_sessions
+from osiris.session import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from osiris.compare import Difference
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue, Manifest
+    from osiris.runner.run import RunOptions, RunResult
+
+    Progress = Callable[[dict[str, JsonValue]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether two runs wrote the same: the sessions, the outputs that were compared, and a diagnostic a difference."""
+
+    runs: tuple[str, str]
+    outputs: tuple[str, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def run_target(
+    workspace: Workspace,
+    target: str | None,
+    options: RunOptions,
+    progress: Progress,
+    *,
+    params: Mapping[str, str],
+    profile: str | None = None,
+    strict: bool = False,
+) -> tuple[RunResult, list[Diagnostic]]:
+    """Run what `plan_of` finds; returns how it went, and notes on the plan."""
+    from osiris.runner.run import run
+
+    manifest, notes = plan_of(workspace, target, options, params=params, profile=profile, strict=strict)
+    return run(workspace.project, manifest, workspace.config, options, progress), notes
+
+
+def plan_of(
+    workspace: Workspace,
+    target: str | None,
+    options: RunOptions,
+    *,
+    params: Mapping[str, str],
+    profile: str | None = None,
+    strict: bool = False,
+) -> tuple[Manifest, list[Diagnostic]]:
+    """Return the verified plan of a target, and notes.
+
+    A target is a pipeline (it is compiled and saved), a manifest or a fingerprint. Without one it is the plan of the
+    session to resume, else the one that was compiled last.
+    """
+    path = _chosen_path(workspace, target, options.resume)
+    if path is None:
+        compiled = compile_file(workspace, str(target), params=params, profile=profile, strict=strict)
+        save(workspace, compiled)
+        return compiled.manifest, list(compiled.diagnostics)
+    if params or profile:
+        fail("PRJ008", problem="--param and --profile are part of a plan", hint="run the OML with them")
+    manifest, notes = load_plan(workspace, path, allow_drift=options.allow_engine_drift)
+    if strict:
+        refuse_warnings(notes)
+    return manifest, notes
+
+
+def _chosen_path(workspace: Workspace, target: str | None, resume: str | None) -> Path | None:
+    from osiris.compiler.manifest import last_compiled
+
+    if target is not None:
+        return plan_path(workspace, target)
+    return _session_plan(workspace, resume) if resume else last_compiled(workspace.project)
+
+
+def _session_plan(workspace: Workspace, session: str) -> Path:
+    name = str(open_session(workspace.project, session)["session"])
+    return workspace.project.logs / name / "manifest.json"
+
+
+def diff(workspace: Workspace, old: str, new: str) -> list[Difference]:
+    """Return what differs between two plans: manifests, fingerprints, or what sessions ran."""
+    from osiris.compare import diff as compare
+
+    return compare(_manifest_of(workspace, old), _manifest_of(workspace, new))
+
+
+def verify(workspace: Workspace, first: str, second: str) -> Verdict:
+    """Compare what two sessions wrote, by digest."""
+    from osiris.compare import verify as compare
+
+    runs = [open_session(workspace.project, name) for name in (first, second)]
+    found = [_difference(item) for item in compare(*runs)]
+    outputs = sorted({name for run in runs for name in run.get("outputs") or {}})
+    return Verdict((runs[0]["session"], runs[1]["session"]), tuple(outputs), tuple(found))
+
+
+def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Manifest:
+    """Return the run.json of a session, or a plan; fails with PRJ009, CMP027 or RUN010."""
+    path = plan_path(workspace, what)
+    return load_plan(workspace, path)[0] if path else open_session(workspace.project, what)
+
+
+def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
+    """Return the run.json of all sessions, the newest first."""
+    return _list_sessions(workspace.project)
+
+
+def show_session(workspace: Workspace, session: str) -> dict[str, JsonValue]:
+    """Return the run.json of a session; `last` is the newest."""
+    return open_session(workspace.project, session)
+
+
+def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[str, JsonValue]]:
+    """Return the `events` or `metrics` of a session; a last line that was cut off is left out."""
+    text = (workspace.project.logs / session / f"{kind}.jsonl").read_text(encoding="utf-8", errors="replace")
+    return [json.loads(line) for line in text.split("\n")[:-1] if line.endswith("}")]
+
+
+def _manifest_of(workspace: Workspace, what: str) -> Manifest:
+    path = plan_path(workspace, what)
+    if path is None:
+        path = _session_plan(workspace, what)
+    return load_plan(workspace, path, allow_drift=True)[0]
+
+
+def _difference(item: Difference) -> Diagnostic:
+    text = str(item)
+    return diagnostic(item.code, problem=text) if item.code == "DAT009" else diagnostic(item.code, what=text)

@@ -1,0 +1,113 @@
+"""An open project, and the files that words of the command line name in it."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.config import load_config
+from osiris.connections import load_connections, load_env
+from osiris.errors import fail, nearest
+from osiris.project import find_project
+from osiris.registry import load_registry
+from osiris.session import close_lost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from osiris.config import Config
+    from osiris.connections import Connections
+    from osiris.errors import Diagnostic
+    from osiris.model import Manifest
+    from osiris.project import Project
+    from osiris.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """An open project: where it lies, its settings, what is installed, and the environment with `.env` in it."""
+
+    project: Project
+    config: Config
+    registry: Registry
+    environ: Mapping[str, str]
+
+    @property
+    def root(self) -> Path:
+        """Return the project's folder."""
+        return self.project.root
+
+    def connections(self) -> Connections:
+        """Return the declared connections; fails with CON001 and the like."""
+        return load_connections(self.project.connections_file)
+
+
+def open_project(start: Path | None, environ: Mapping[str, str], profile: str | None = None) -> Workspace:
+    """Open the project at or above `start`, and give sessions whose process is gone their end."""
+    project = find_project(start, environ)
+    env = load_env(project.env_file, environ)
+    workspace = Workspace(project, load_config(project, env, profile), load_registry(), env)
+    close_lost(project)
+    return workspace
+
+
+def find_file(workspace: Workspace, file: str | Path) -> Path:
+    """Return an existing file: relative to the working directory, else to the project; fails with PRJ009."""
+    found = next((p for p in (Path(file), workspace.root / file) if _kind(p)), None)
+    if found is None:
+        known = [shown(workspace, path) for path in pipelines(workspace, strict=False)]
+        near = nearest(str(file), known)
+        fail("PRJ009", path=file, hint=f"did you mean {near}?" if near else None)
+    if _kind(found) != "file":
+        fail("OML026", path=file, reason="it is not a regular file")
+    return found
+
+
+def _kind(path: Path) -> str | None:
+    """Return what lies at a path; None if nothing does, or if nothing can."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    return "file" if stat.S_ISREG(mode) else "other"
+
+
+def pipelines(workspace: Workspace, *, strict: bool = True) -> list[Path]:
+    """Return the files of pipelines/, sorted; fails with PRJ009 if `strict` and there are none."""
+    folder = workspace.project.pipelines
+    found = sorted(path for path in folder.glob("**/*") if path.suffix in (".yaml", ".yml") and path.is_file())
+    if strict and not found:
+        fail("PRJ009", path=f"{folder.name}/*.yaml", hint="name a file")
+    return found
+
+
+def plan_path(workspace: Workspace, target: str) -> Path | None:
+    """Return the manifest that a target names; None if it names something else (a pipeline, a session)."""
+    from osiris.compiler.manifest import find_manifests
+
+    path = Path(target).absolute()
+    looks_like_plan = path.suffix == ".json" or path.is_relative_to(workspace.project.build)
+    if looks_like_plan or path.name in ("manifest.yaml", "manifest.yml"):
+        return find_file(workspace, path / "manifest.json" if path.is_dir() else target)
+    if 6 <= len(target) <= 64 and set(target) <= set("0123456789abcdef"):
+        found = find_manifests(workspace.project, fingerprint=target)
+        if len(found) != 1:
+            problem = f"with fingerprint {target}" if not found else f"alone begins with {target}: {len(found)} do"
+            fail("CMP027", what=problem)
+        return found[0]
+    return None
+
+
+def load_plan(workspace: Workspace, path: Path, *, allow_drift: bool = False) -> tuple[Manifest, list[Diagnostic]]:
+    """Return the verified manifest of a file, and warnings; raises IntegrityError."""
+    from osiris.compiler.manifest import load_manifest
+
+    return load_manifest(path, workspace.registry, allow_drift=allow_drift)
+
+
+def shown(workspace: Workspace, path: Path) -> str:
+    """Return a path as people see it: relative to the project if it lies there."""
+    own = path.absolute()
+    return own.relative_to(workspace.root).as_posix() if own.is_relative_to(workspace.root) else str(path)

@@ -1,0 +1,186 @@
+"""What all commands share: the options that stand everywhere, help as an answer, and words that are near."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from osiris.cli import legacy
+from osiris.cli.render import Answer, Console
+from osiris.errors import did_you_mean, fail, raise_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from osiris.api import Workspace
+    from osiris.model import JsonValue
+
+PROJECT = "osiris.project"
+
+
+class Done(Exception):
+    """Ends the command line at once with an answer (help, version)."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        super().__init__()
+
+
+def shared_options() -> list[click.Parameter]:
+    """Return the options that every command and group takes, before or after the command's name."""
+    silent: dict[str, Any] = {"expose_value": False}
+    return [
+        click.Option(
+            ["-C", "--project"],
+            **silent,
+            metavar="DIR",
+            callback=_go_to_project,
+            type=click.Path(path_type=Path),
+            help="Folder of the project.",
+        ),
+        click.Option(["--json"], **silent, is_flag=True, help="Answer with one JSON document."),
+        click.Option(["-v", "--verbose"], **silent, is_flag=True, callback=_keep_verbose, help="Say more."),
+        click.Option(["-h", "--help"], **silent, is_flag=True, is_eager=True, callback=_show_help, help="Show this."),
+    ]
+
+
+def _go_to_project(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
+    """Make DIR the working directory, as `make -C` does: paths that were typed are relative to it."""
+    if value is None or ctx.resilient_parsing:
+        return
+    try:
+        os.chdir(value)
+    except OSError as error:
+        fail("PRJ008", problem=f"-C {value}: {error.strerror}", hint="name a folder")
+    ctx.meta[PROJECT] = True
+
+
+def _keep_verbose(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    console = ctx.find_object(Console)
+    if value and console:
+        console.verbose = True
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        raise Done(Answer(describe(ctx), ctx.get_help().splitlines()))
+
+
+def describe(ctx: click.Context) -> dict[str, JsonValue]:
+    """Return the help of a command as data."""
+    command = ctx.command
+    options = [
+        {"names": [*p.opts, *p.secondary_opts], "required": p.required, "help": getattr(p, "help", None) or ""}
+        for p in command.get_params(ctx)
+    ]
+    return {
+        "command": ctx.command_path,
+        "description": command.help or "",
+        "usage": " ".join(command.collect_usage_pieces(ctx)),
+        "options": options,
+        "commands": command.list_commands(ctx) if isinstance(command, click.Group) else [],
+    }
+
+
+class Command(click.Command):
+    """A command that returns an `Answer`."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return its own parameters and those that stand everywhere."""
+        return [*super().get_params(ctx), *shared_options()]
+
+    def invoke(self, ctx: click.Context) -> Answer:
+        """Refuse variables that this command used to read, then run it."""
+        refusals = legacy.environment_refusals(ctx.command_path.split()[1], os.environ)
+        if refusals:
+            raise_all(refusals)
+        answer: Answer = super().invoke(ctx)
+        return answer
+
+
+class Group(click.Group):
+    """A noun; its words are refused with the nearest known one, or with their new spelling."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return its own parameters and those that stand everywhere."""
+        return [*super().get_params(ctx), *shared_options()]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that `args` begin with; fails with PRJ007, PRJ010 or PRJ008."""
+        if not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
+            self._refuse(ctx, args)
+        return super().resolve_command(ctx, args)
+
+    def _refuse(self, ctx: click.Context, args: list[str]) -> NoReturn:
+        above = ctx.command_path.split()[1:]
+        words = [*above, args[0], *(word for word in args[1:2] if not word.startswith("-"))]
+        refusal = legacy.command_refusal(words)
+        if refusal:
+            raise_all([refusal])
+        shown = " ".join([*above, args[0]])
+        hint = did_you_mean(args[0], self.list_commands(ctx)) or "see 'osiris --help'"
+        fail("PRJ008", problem=f"there is no command 'osiris {shown}'", hint=hint)
+
+
+def noun(name: str, text: str) -> Group:
+    """Return an empty group for a noun."""
+    return Group(name, help=text, callback=overview, invoke_without_command=True, add_help_option=False)
+
+
+@click.pass_context
+def overview(ctx: click.Context) -> Answer | None:
+    """Answer for a noun without a word: the root shows its help, the others say what they know."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    if ctx.parent is not None:
+        known = ", ".join(describe(ctx)["commands"])
+        fail("PRJ008", problem=f"'{ctx.command_path}' needs a command", hint=f"one of: {known}")
+    return Answer(describe(ctx), ctx.get_help().splitlines())
+
+
+def answers(name: str, *options: Callable[[Any], Any]) -> Callable[[Callable[..., Answer]], click.Command]:
+    """Decorate a function that returns an `Answer`; its docstring is the help."""
+
+    def decorate(function: Callable[..., Answer]) -> click.Command:
+        decorated: Any = function
+        for option in reversed(options):
+            decorated = option(decorated)
+        return click.command(name, cls=Command, add_help_option=False)(decorated)
+
+    return decorate
+
+
+def console() -> Console:
+    """Return the console of this command line."""
+    found: Console = click.get_current_context().obj
+    return found
+
+
+def opened(profile: str | None = None) -> Workspace:
+    """Open the project that -C, OSIRIS_HOME or the working directory names."""
+    from osiris.api import open_project
+
+    start = Path() if click.get_current_context().meta.get(PROJECT) else None
+    workspace = open_project(start, os.environ, profile)
+    console().root = workspace.project.root
+    return workspace
+
+
+def parameters(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Turn `--param name=value` options into a mapping; the last one of a name counts."""
+    pairs = [value.partition("=") for value in values]
+    for name, equals, _ in pairs:
+        if not (name and equals):
+            raise click.BadParameter(f"'{name}' is not NAME=VALUE", param_hint="'--param'")
+    return {name: value for name, _, value in pairs}
+
+
+PARAM = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", callback=parameters, help="Set one.")
+PROFILE = click.option("-p", "--profile", envvar="OSIRIS_PROFILE", metavar="NAME", help="Profile of the pipeline.")
+STRICT = click.option("--strict", is_flag=True, help="Warnings count as errors.")
+FILE = click.argument("file", metavar="FILE")

@@ -1,0 +1,24 @@
+"""`osiris completion`: the script that teaches a shell the words of this command line."""
+
+from __future__ import annotations
+
+import click
+
+from osiris.cli.command import answers
+from osiris.cli.render import Answer
+
+SHELLS = click.Choice(["bash", "zsh", "fish"])
+VARIABLE = "_OSIRIS_COMPLETE"
+
+
+@answers("completion", click.argument("shell", type=SHELLS))
+def command(shell: str) -> Answer:
+    """Print the completion script of SHELL; load it with 'source <(osiris completion bash)'."""
+    from click.shell_completion import get_completion_class
+
+    root = click.get_current_context().find_root().command
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"no completion for {shell}")
+    script = kind(root, {}, "osiris", VARIABLE).source_template % kind(root, {}, "osiris", VARIABLE).source_vars()
+    return Answer({"shell": shell, "script": script}, script.splitlines())

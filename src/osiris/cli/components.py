@@ -1,0 +1,86 @@
+"""`osiris components`: what can stand in a step, and how to make one more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from osiris import api
+from osiris.cli.command import answers, noun
+from osiris.cli.render import Answer, table
+from osiris.errors import has_errors
+
+if TYPE_CHECKING:
+    from osiris.cli.render import Line
+    from osiris.model import JsonValue
+
+command = noun("components", "Look at components, check them, begin a new one.")
+MODES = click.Choice(["read", "transform", "write"])
+
+
+@answers("list", click.option("--mode", type=MODES, help="Only those that offer it."))
+def list_components(mode: str | None) -> Answer:
+    """List the installed components."""
+    found, problems = api.list_components(mode)
+    rows = [(c["name"], c["version"], ", ".join(c["modes"]), c["title"]) for c in found]
+    return Answer({"components": found}, table(rows, ("component", "version", "modes", "title")), problems)
+
+
+@answers("show", click.argument("name"))
+def show(name: str) -> Answer:
+    """Show a component: its config, its delivery, examples."""
+    spec = api.show_component(name)
+    text: list[Line] = [[("bold", f"{spec['name']} {spec['version']}"), ("", f"  {spec['title']}")]]
+    text += [f"  {line}" for line in spec["description"].splitlines()]
+    text += [f"  modes: {', '.join(spec['modes'])}; connection: {spec['connection']}"]
+    text += [f"  delivery: {spec['delivery']}"] if spec["delivery"] else []
+    return Answer(spec, [*text, *_config(spec), *_examples(spec)])
+
+
+def _config(spec: dict[str, JsonValue]) -> list[Line]:
+    required = spec["config"].get("required", ())
+    rows = [
+        (key, _kind(schema), "required" if key in required else _default(schema), schema.get("description", ""))
+        for key, schema in spec["config"]["properties"].items()
+    ]
+    return table(rows, ("config", "type", "default", "meaning"))
+
+
+def _kind(schema: dict[str, JsonValue]) -> str:
+    kind = schema.get("type") or "any"
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def _default(schema: dict[str, JsonValue]) -> str:
+    return api.one_line(schema["default"]) if "default" in schema else ""
+
+
+def _examples(spec: dict[str, JsonValue]) -> list[Line]:
+    return [f"example: {e.get('title', '')}: {api.one_line(e['config'])}" for e in spec["examples"]]
+
+
+@answers("validate", click.argument("name", required=False))
+def validate(name: str | None) -> Answer:
+    """Check the spec of a component, of all if none is named; `osiris.testing` checks its driver."""
+    names, problems = api.validate_components(name)
+    bad = has_errors(problems)
+    return Answer({"checked": names}, [] if bad else [f"{each}: ok" for each in names], problems)
+
+
+@answers(
+    "new",
+    click.argument("name"),
+    click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path)),
+)
+def new(name: str, folder: Path | None) -> Answer:
+    """Lay out a package with a new component NAME (family.kind) in DIR; it installs and passes its tests."""
+    made = api.new_component(name, folder)
+    text = [f"new component {name} in {made['dir']}", *(f"  {file}" for file in made["files"])]
+    follow_up = [f"pip install -e {made['dir']}", f"osiris components validate {name}"]
+    return Answer(made, text, next=follow_up)
+
+
+for each in (list_components, show, validate, new):
+    command.add_command(each)

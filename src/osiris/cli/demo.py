@@ -1,0 +1,139 @@
+"""`osiris demo`: five acts on real data, each of them the call that the printed command would make."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from osiris import api
+from osiris.cli.command import answers, console
+from osiris.cli.progress import watch
+from osiris.cli.render import Answer, diagnostic_lines
+from osiris.errors import OsirisError, exit_code, fail, raise_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from osiris.api import Workspace
+    from osiris.cli.render import Line
+    from osiris.errors import Diagnostic
+    from osiris.runner.run import RunResult
+
+PIPELINE = "pipelines/delays.yaml"
+MISSPELT = "broken/misspelt_column.yaml"
+TAMPERED = "broken/manifest.json"
+GOOD_COLUMN, BAD_COLUMN = "avg(f.dep_delay)", "avg(f.dep_dealy)"
+FOLDER = click.argument("folder", metavar="[DIR]", default="osiris-demo", type=click.Path(path_type=Path))
+
+
+@answers("demo", FOLDER)
+def command(folder: Path) -> Answer:
+    """Lay out a project on real flight data in DIR, and show what Osiris proves about it; no network, no key."""
+    api.demo_project(folder)
+    os.chdir(folder)
+    console().root = Path()
+    workspace = api.open_project(Path(), {})
+    _say(f"A project on real data: flights from New York in January 2013, in {folder}", f"cd {folder}")
+    manifest = _compile(workspace)
+    caught = _break_pipeline(workspace)
+    sessions = [_run(workspace), _run(workspace, again=True)]
+    same = _verify(workspace, sessions)
+    refused = _tamper(workspace, manifest)
+    data = {"dir": str(folder), "sessions": sessions, "verify": same, "tampered": refused, "caught": caught}
+    _say("Where everything lies")
+    text: list[Line] = [f"{folder / name}  {what}" for name, what in _places(manifest, sessions[0])]
+    return Answer(data, text, next=[f"cd {folder}", f"osiris explain {sessions[0]}"])
+
+
+def _say(act: str, typed: str | None = None) -> None:
+    console().talk([("bold", act)])
+    if typed:
+        console().talk([("dim", "$ "), ("", typed)])
+
+
+def _show(diagnostics: Sequence[Diagnostic]) -> None:
+    for line in diagnostic_lines(diagnostics, console().root):
+        console().talk(line)
+
+
+def _compile(workspace: Workspace) -> str:
+    _say(
+        "1. The pipeline is checked against its data, and becomes a plan with a fingerprint",
+        f"osiris compile {PIPELINE}",
+    )
+    compiled = api.compile_file(workspace, PIPELINE, params={})
+    console().talk(f"plan {compiled.manifest.name} {compiled.manifest.short}")
+    return api.save(workspace, compiled)
+
+
+def _break_pipeline(workspace: Workspace) -> list[str]:
+    """Compile a copy with a misspelt column and return the codes that name it."""
+    _say("2. A misspelt column is found before anything runs", f"osiris compile {MISSPELT}")
+    Path(MISSPELT).parent.mkdir()
+    text = Path(PIPELINE).read_text(encoding="utf-8")
+    Path(MISSPELT).write_text(text.replace(GOOD_COLUMN, BAD_COLUMN, 1), encoding="utf-8")
+    found = _refusal(lambda: api.compile_file(workspace, MISSPELT, params={}))
+    return [item.code for item in found]
+
+
+def _run(workspace: Workspace, *, again: bool = False) -> str:
+    title, option = ("3b. And once more, from the start", " --new-run") if again else ("3a. The plan runs", "")
+    _say(title, f"osiris run --last-compile{option}")
+    result = _run_plan(workspace, None, again=again)
+    if result.exit_code:
+        raise_all(result.diagnostics)
+    rows = sum(step.get("rows_out") or 0 for step in result.steps.values() if step["mode"] == "write")
+    console().talk(f"{result.status}: {rows} rows written, session {result.session_id}")
+    return result.session_id
+
+
+def _run_plan(workspace: Workspace, target: str | None, *, again: bool = False) -> RunResult:
+    from osiris.runner.run import RunOptions
+
+    with watch(console()) as progress:
+        return api.run_target(workspace, target, RunOptions(new_run=again), progress, params={})[0]
+
+
+def _verify(workspace: Workspace, sessions: list[str]) -> int:
+    _say("4. Both runs wrote the same data, value by value", f"osiris verify {' '.join(sessions)}")
+    verdict = api.verify(workspace, *sessions)
+    _show(verdict.diagnostics)
+    console().talk(f"{len(verdict.outputs)} outputs compared, {len(verdict.diagnostics)} differences")
+    return exit_code(verdict.diagnostics)
+
+
+def _tamper(workspace: Workspace, manifest: str) -> int:
+    """Flip one bit in a copy of the plan, try to run it, and return the exit code of the refusal."""
+    _say("5. A plan in which one byte was changed is refused", f"osiris run {TAMPERED}")
+    content = bytearray(Path(manifest).read_bytes())
+    content[content.index(b'"late_after":15') + len(b'"late_after":1')] ^= 1
+    Path(TAMPERED).write_bytes(content)
+    code = exit_code(_refusal(lambda: _run_plan(workspace, TAMPERED)))
+    console().talk(f"exit code {code}")
+    return code
+
+
+def _refusal(act: Callable[[], object]) -> Sequence[Diagnostic]:
+    """Do what must be refused, and return why it was."""
+    found: Sequence[Diagnostic] = ()
+    try:
+        act()
+    except OsirisError as error:
+        found = error.diagnostics
+    if not found:
+        fail("INT000", kind="acceptance", reason="what had to be refused was accepted")
+    _show(found)
+    return found
+
+
+def _places(manifest: str, session: str) -> list[tuple[str, str]]:
+    return [
+        (PIPELINE, "the pipeline"),
+        (manifest, "the plan"),
+        ("output/delays_by_carrier.csv", "what it wrote, with two more files beside it"),
+        (f"logs/{session}/", "the first run: its events, metrics, summary"),
+        ("broken/", "the misspelt pipeline and the changed plan"),
+    ]

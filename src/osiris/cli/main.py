@@ -1,0 +1,150 @@
+"""`osiris`: finds the command, runs it, and turns whatever comes out of it into one answer and one exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from typing import TYPE_CHECKING
+
+import click
+
+from osiris.cli import legacy
+from osiris.cli.command import Done, Group, overview
+from osiris.cli.render import Answer, Console
+from osiris.errors import OsirisError, diagnostic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("osiris.cli.init", "Lay out a new project."),
+    "demo": ("osiris.cli.demo", "Lay out a project on real data and show what Osiris proves about it."),
+    "validate": ("osiris.cli.validate", "Check pipelines without reading any source."),
+    "compile": ("osiris.cli.compile", "Turn a pipeline into a plan with a fingerprint."),
+    "run": ("osiris.cli.run", "Run a pipeline or a plan."),
+    "diff": ("osiris.cli.diff", "Name what differs between two plans."),
+    "verify": ("osiris.cli.verify", "Prove that two runs wrote the same data."),
+    "explain": ("osiris.cli.explain", "Explain a code, a plan or a session."),
+    "logs": ("osiris.cli.logs", "Look at sessions."),
+    "components": ("osiris.cli.components", "Look at components, check them, begin a new one."),
+    "connections": ("osiris.cli.connections", "Look at the declared connections."),
+    "sql": ("osiris.cli.sql", "Check SQL as steps do."),
+    "config": ("osiris.cli.config", "Explain configuration."),
+    "completion": ("osiris.cli.completion", "Print the completion script of a shell."),
+}
+"""Each command, the module that is imported when it is used, and its line in the overview."""
+
+
+class Osiris(Group):
+    """The root: knows its commands by name, and imports one only to run it."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which one meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the overview without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    """Answer with the version."""
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        found = version("osiris")
+        raise Done(Answer({"version": found}, [f"osiris {found}"]))
+
+
+root = Osiris(
+    "osiris",
+    help="Osiris compiles intent into deterministic, fingerprinted data pipelines that are proved before they run.",
+    callback=overview,
+    invoke_without_command=True,
+    add_help_option=False,
+    params=[
+        click.Option(
+            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show_version, help="Show it."
+        )
+    ],
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code and never raises."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    console = Console(wants_json="--json" in options)
+    return console.finish(_answer(arguments, console))
+
+
+def _answer(arguments: list[str], console: Console) -> Answer:
+    try:
+        found = root.main(arguments, prog_name="osiris", standalone_mode=False, obj=console)
+    except Done as done:
+        return done.answer
+    except OsirisError as error:
+        return Answer(diagnostics=error.diagnostics)
+    except click.Abort:
+        return Answer(diagnostics=[diagnostic("PRJ012", signal="SIGINT")])
+    except click.ClickException as error:
+        return _usage(error)
+    except Exception as error:  # noqa: BLE001  the last resort of the whole program
+        return _internal(error)
+    return found if isinstance(found, Answer) else Answer(exit_code=int(found or 0))
+
+
+def _usage(error: click.ClickException) -> Answer:
+    ctx = getattr(error, "ctx", None)
+    command = ctx.command_path.partition(" ")[2] if ctx else ""
+    if isinstance(error, click.NoSuchOption):
+        refusal = legacy.option_refusal(command, error.option_name)
+        if refusal:
+            return Answer(diagnostics=[refusal])
+    message = error.format_message()
+    problem = message[:1].lower() + message[1:].rstrip(".")
+    hint = f"see 'osiris {command} --help'" if command else "see 'osiris --help'"
+    return Answer(diagnostics=[diagnostic("PRJ008", problem=problem, hint=hint)])
+
+
+def _internal(error: BaseException) -> Answer:
+    """Keep the traceback in a file and name it: a terminal is no place for one."""
+    text = "".join(traceback.format_exception(error))
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", prefix="osiris-error-", suffix=".txt", dir=_state_folder(), delete=False
+    ) as file:
+        file.write(text)
+    reason = str(error) or "no message"
+    hint = f"this is a mistake of ours; please report it with {file.name}"
+    return Answer(diagnostics=[diagnostic("INT000", kind=type(error).__name__, reason=reason, hint=hint)])
+
+
+def _state_folder() -> Path | None:
+    """Return the state folder of the project around us; None (the temporary folder) if there is none."""
+    from osiris.project import find_project
+
+    try:
+        state = find_project(None, os.environ).state
+    except OsirisError:
+        return None
+    return state if os.access(state, os.W_OK) else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""What a run shows while it goes on: a moving table on a terminal, one stable line per event with --verbose."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from osiris.cli.render import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from osiris.cli.render import Console
+    from osiris.model import JsonValue
+
+    Event = dict[str, JsonValue]
+
+FIRST = ("ts", "event", "step")
+LEFT_OUT = ("seq", "session", "wseq")
+SHOWN_EVENTS = ("step_start", "step_complete", "step_failed", "step_skipped", "run_failed")
+REFRESH = 0.1
+
+
+def event_line(event: Event) -> str:
+    """Return an event on one line: time, name, step, then `key=value` in the order in which they were written."""
+    rest = [f"{key}={_value(value)}" for key, value in event.items() if key not in (*FIRST, *LEFT_OUT)]
+    return " ".join([str(event.get("ts", "")), str(event["event"]), str(event.get("step", "-")), *rest])
+
+
+def _value(value: JsonValue) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def watch(console: Console) -> AbstractContextManager[Callable[[Event], None]]:
+    """Return a context that gives the listener for a run's events."""
+    from contextlib import contextmanager
+
+    if console.verbose:
+        show = contextmanager(lambda: _lines(console))
+    elif console.is_terminal() and not console.wants_json:
+        show = contextmanager(lambda: _moving(console))
+    else:
+        show = contextmanager(_silence)
+    return show()
+
+
+def _silence() -> Iterator[Callable[[Event], None]]:
+    yield lambda _event: None
+
+
+def _lines(console: Console) -> Iterator[Callable[[Event], None]]:
+    yield lambda event: console.talk(event_line(event))
+
+
+def _moving(console: Console) -> Iterator[Callable[[Event], None]]:
+    from rich.console import Console as Terminal
+    from rich.live import Live
+
+    table = Steps()
+    with Live(console=Terminal(file=console.err, highlight=False), transient=True, auto_refresh=False) as live:
+
+        def listen(event: Event) -> None:
+            if table.take(event):
+                live.update(table.lines(), refresh=True)
+
+        yield listen
+
+
+class Steps:
+    """The steps that were seen, each with its state, rows and rate."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._shown_at = 0.0
+
+    def take(self, event: Event) -> bool:
+        """Keep what an event says; returns whether it is time to show it."""
+        step = event.get("step")
+        if step is None:
+            return False
+        row = self._rows.setdefault(str(step), {"state": "", "rows": 0, "rate": 0})
+        row["state"] = str(event["event"]).removeprefix("step_")
+        row |= {"rows": event.get("rows", event.get("rows_out", row["rows"])), "rate": event.get("rate", row["rate"])}
+        now = time.monotonic()
+        due = event["event"] in SHOWN_EVENTS or now - self._shown_at > REFRESH
+        self._shown_at = now if due else self._shown_at
+        return due
+
+    def lines(self) -> Any:  # noqa: ANN401 - a rich renderable; rich is imported late
+        """Return one line per step, as text that is not read as markup."""
+        from rich.text import Text
+
+        width = max(len(safe(step)) for step in self._rows)
+        return Text("\n").join(
+            Text(
+                f"{safe(step):<{width}}  {row['state']:<10}  {row['rows'] or 0:>12,} rows  {row['rate']:>12,.0f} rows/s"
+            )
+            for step, row in self._rows.items()
+        )

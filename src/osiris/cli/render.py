@@ -1,0 +1,193 @@
+"""All terminal output: results on stdout, talk on stderr, one JSON envelope where it was asked for.
+
+Everything printed passes `safe`, here and nowhere else, so that no name or value can move a cursor or forge a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from osiris.errors import Diagnostic, diagnostic, exit_code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+    from typing import TypeAlias
+
+    from osiris.model import JsonValue
+
+    # A line to print: plain text, or parts of (style, text). A line break inside is printed as an escape.
+    Line: TypeAlias = str | Sequence[tuple[str, str]]
+
+STYLES = {"error": "31;1", "warning": "33", "note": "36", "dim": "2", "bold": "1", "ok": "32", "": ""}
+UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
+SHOWN = 50
+"""So many diagnostics are printed for people; the JSON envelope has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command has to say: `data` for programs, `text` for people, and what to do next.
+
+    Without `exit_code` the gravest diagnostic decides.
+    """
+
+    data: JsonValue = None
+    text: Sequence[Line] = ()
+    diagnostics: Sequence[Diagnostic] = ()
+    next: Sequence[str] = ()
+    exit_code: int | None = None
+
+    @property
+    def code(self) -> int:
+        """Return the exit code of the process."""
+        return exit_code(self.diagnostics) if self.exit_code is None else self.exit_code
+
+
+def safe(text: str) -> str:
+    """Return `text` on one line, with every character that a terminal might act upon spelled as an escape."""
+    return "".join(_escape(c) if c != " " and unicodedata.category(c) in UNSAFE_CATEGORIES else c for c in text)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+@dataclass(slots=True)
+class Console:
+    """Where output goes; `wants_json` keeps stdout for the envelope alone. `root` is where files of diagnostics lie."""
+
+    wants_json: bool = False
+    verbose: bool = False
+    root: Path | None = None
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+
+    def talk(self, line: Line) -> None:
+        """Print a line for people to stderr."""
+        try:
+            _print(self.err, line)
+            self.err.flush()
+        except BrokenPipeError:
+            _abandon(self.err)
+
+    def result(self, line: Line) -> None:
+        """Print a line of the result to stdout; under --json the envelope has the result, and nothing is printed."""
+        if not self.wants_json:
+            _print(self.out, line)
+
+    def is_terminal(self) -> bool:
+        """Tell whether people watch stderr, so that progress may move."""
+        return self.err.isatty() and os.environ.get("TERM") != "dumb"
+
+    def finish(self, answer: Answer) -> int:
+        """Print an answer and return its exit code; a reader who has gone away is no mistake of anybody."""
+        try:
+            self._print_answer(answer)
+            self.out.flush()
+        except BrokenPipeError:
+            _abandon(self.out)
+        except OSError as error:
+            _abandon(self.out)
+            reason = error.strerror or type(error).__name__
+            failure = diagnostic("PRJ006", path="standard output", reason=reason)
+            self.talk(str(failure))
+            return failure.exit_code
+        return answer.code
+
+    def _print_answer(self, answer: Answer) -> None:
+        if self.wants_json:
+            self.out.write(envelope(answer) + "\n")
+            return
+        for line in answer.text:
+            self.result(line)
+        for line in diagnostic_lines(answer.diagnostics, self.root):
+            self.talk(line)
+        for command in answer.next:
+            self.talk([("dim", "next: "), ("", command)])
+
+
+def envelope(answer: Answer) -> str:
+    """Return the one JSON document of `--json`, in ASCII."""
+    document = {
+        "ok": answer.code == 0,
+        "data": answer.data,
+        "diagnostics": [d.to_json() for d in answer.diagnostics],
+        "next": list(answer.next),
+    }
+    return json.dumps(document, ensure_ascii=True, default=str).replace("\x7f", "\\u007f")
+
+
+def diagnostic_lines(diagnostics: Sequence[Diagnostic], root: Path | None = None) -> list[Line]:
+    """Return the lines for people: place, code and message, the line of the file, and the hint."""
+    lines: list[Line] = []
+    for item in diagnostics[:SHOWN]:
+        place = str(item.location)
+        lines.append([("bold", f"{place}: " if place else ""), (item.severity, item.code), ("", f" {item.message}")])
+        lines += _excerpt(item, root)
+        if item.hint:
+            lines.append([("dim", "  hint: "), ("", item.hint)])
+    if len(diagnostics) > SHOWN:
+        lines.append(f"… and {len(diagnostics) - SHOWN} more (see --json)")
+    return lines
+
+
+def _excerpt(item: Diagnostic, root: Path | None) -> list[Line]:
+    """Return the line that a diagnostic points to, unless it might show a secret."""
+    at = item.location
+    if root is None or at.file is None or at.line is None or not at.file.endswith((".yaml", ".yml")):
+        return []
+    try:
+        lines = (root / at.file).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return []
+    if not 0 < at.line <= len(lines) or _may_hold_secret(item, lines[at.line - 1]):
+        return []
+    text = lines[at.line - 1].replace("\t", " ")[:160]
+    shown: list[Line] = [[("dim", f"{at.line:>5} | "), ("", text)]]
+    if at.column is not None and at.column <= len(text):
+        shown.append([("dim", f"{'':>5} | "), (item.severity, " " * (at.column - 1) + "^")])
+    return shown
+
+
+def _may_hold_secret(item: Diagnostic, line: str) -> bool:
+    from osiris.secret import literal_secret_kind
+
+    if item.code in {"CMP006", "CON007"} or "connections" in (item.location.file or ""):
+        return True
+    key, _, value = line.strip().removeprefix("- ").partition(":")
+    return literal_secret_kind(key.strip(" \"'"), value.strip(" \"'")) is not None
+
+
+def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> list[Line]:
+    """Return lines with columns that stand below each other; cells are made safe before they are measured."""
+    cells = [[safe(str("" if cell is None else cell)) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
+
+    def laid_out(row: Sequence[str]) -> str:
+        return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+    return [[("bold", laid_out(header))], *(laid_out(row) for row in cells)]
+
+
+def _print(stream: TextIO, line: Line) -> None:
+    parts = [("", line)] if isinstance(line, str) else line
+    colour = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    stream.write("".join(_paint(style, safe(text), colour=colour) for style, text in parts) + "\n")
+
+
+def _paint(style: str, text: str, *, colour: bool) -> str:
+    return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if colour and STYLES[style] and text else text
+
+
+def _abandon(stream: TextIO) -> None:
+    """Point a stream that cannot be written any more to nowhere, so that the interpreter's last flush is quiet."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, stream.fileno())
+    os.close(sink)

@@ -1,0 +1,103 @@
+"""`osiris run`: run a pipeline or a plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from osiris import api
+from osiris.cli.command import PARAM, PROFILE, STRICT, answers, console, opened
+from osiris.cli.progress import watch
+from osiris.cli.render import Answer, table
+from osiris.errors import sort_diagnostics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from osiris.cli.render import Line
+    from osiris.errors import Diagnostic
+    from osiris.model import Manifest
+    from osiris.runner.run import RunOptions, RunResult
+
+OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.argument("target", metavar="[FILE|PLAN|FINGERPRINT]", required=False),
+    click.option("--last-compile", is_flag=True, help="Run the plan that was compiled last."),
+    PARAM,
+    PROFILE,
+    click.option("--dry-run", is_flag=True, help="Check everything, show the plan, run nothing."),
+    click.option("--new-run", is_flag=True, help="Start anew even if the last run did not end well."),
+    click.option("--run-id", metavar="ID", help="Fix the key of this run; one that has finished is skipped."),
+    click.option("--resume", is_flag=False, flag_value="last", metavar="[SESSION]", help="Continue a session."),
+    click.option("--digest", type=click.Choice(["written", "all"]), default="written", help="Digest every output."),
+    click.option("--allow-engine-drift", is_flag=True, help="Run a plan with other engine versions than its own."),
+    STRICT,
+)
+
+
+@answers("run", *OPTIONS)
+def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  # noqa: ANN401 - one per option
+    """Run a pipeline (it is compiled first), a plan, or the plan that was compiled last."""
+    target = _one_target(target, last_compile=last_compile, resume=options["resume"])
+    chosen = _run_options(options)
+    workspace = opened(options["profile"])
+    words = {key: options[key] for key in ("params", "profile", "strict")}
+    if options["dry_run"]:
+        manifest, notes = api.plan_of(workspace, target, chosen, **words)
+        return _plan(manifest, [*workspace.config.diagnostics, *notes])
+    with watch(console()) as progress:
+        result, notes = api.run_target(workspace, target, chosen, progress, **words)
+    return _result(result, [*workspace.config.diagnostics, *notes, *result.diagnostics])
+
+
+def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -> str | None:
+    named = [text for text in (target, "--last-compile" if last_compile else None) if text]
+    if len(named) > 1:
+        raise click.UsageError("name a target or --last-compile, not both")
+    if not named and resume is None:
+        raise click.UsageError("name what to run: a pipeline, a plan, a fingerprint, or --last-compile")
+    return target
+
+
+def _run_options(options: dict[str, Any]) -> RunOptions:
+    from osiris.runner.run import RunOptions
+
+    exclusive = [name for name in ("new_run", "run_id", "resume") if options[name]]
+    if len(exclusive) > 1:
+        spelled = " and ".join(f"--{name.replace('_', '-')}" for name in exclusive)
+        raise click.UsageError(f"{spelled} exclude each other")
+    return RunOptions(
+        new_run=options["new_run"],
+        run_id=options["run_id"],
+        resume=options["resume"],
+        digest=options["digest"],
+        allow_engine_drift=options["allow_engine_drift"],
+    )
+
+
+def _plan(manifest: Manifest, notes: list[Diagnostic]) -> Answer:
+    from osiris.cli.compile import plan_data
+    from osiris.cli.explain import plan_lines
+
+    text = [*plan_lines(manifest), "nothing was run (--dry-run)"]
+    return Answer({**plan_data(manifest), "dry_run": True}, text, notes, ["osiris run " + manifest.short])
+
+
+def _result(result: RunResult, notes: list[Diagnostic]) -> Answer:
+    rows = [
+        (name, s["status"], s.get("rows_in"), s.get("rows_out"), s.get("duration_ms"))
+        for name, s in result.steps.items()
+    ]
+    style = "ok" if result.exit_code == 0 else "error"
+    text: list[Line] = table(rows, ("step", "status", "rows in", "rows out", "ms")) if rows else []
+    text.append([(style, result.status), ("", f"  session {result.session_id}")])
+    data = {
+        "session": result.session_id,
+        "status": result.status,
+        "run_key": result.run_key,
+        "steps": dict(result.steps),
+    }
+    follow_up = [f"osiris logs show {result.session_id}"]
+    if result.exit_code:
+        follow_up.append(f"osiris explain {result.session_id}")
+    return Answer(data, text, sort_diagnostics(notes), follow_up, result.exit_code)

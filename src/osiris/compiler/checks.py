@@ -1,0 +1,196 @@
+"""What makes a pipeline unfit to become a plan: CHECKS find problems, change nothing, and each sees everything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from osiris.compiler.engines import installed_version
+from osiris.compiler.paths import check_paths
+from osiris.compiler.statements import check_input_names, check_sql
+from osiris.compiler.values import unspellable
+from osiris.connections import resolve_ref
+from osiris.errors import OsirisError, diagnostic, did_you_mean
+from osiris.model import ConnectionRef
+from osiris.secret import find_literal_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from osiris.compiler.context import Context
+    from osiris.errors import Diagnostic, Location
+    from osiris.model import ComponentSpec, JsonValue, Step
+
+# Components that existing pipelines name and that are not offered, and what to do instead.
+NOT_OFFERED = {
+    "graphql.extractor": (
+        "a plan cannot pin the schema of what a GraphQL endpoint answers",
+        "save the answer as a file and read it with filesystem.csv_extractor or filesystem.parquet_extractor",
+    ),
+    "posthog.extractor": (
+        "it keeps its place between runs, so that two runs of one plan read different data",
+        "export the events to a file or a database table and read that",
+    ),
+    **dict.fromkeys(
+        ("mysql.extractor", "mysql.writer", "supabase.extractor", "supabase.writer"),
+        ("it is not part of this version", "go by way of files: filesystem.csv_extractor, filesystem.csv_writer"),
+    ),
+}
+
+
+def check_component(ctx: Context) -> Iterator[Diagnostic]:
+    """Every component is installed, whole, and finds the distributions it needs."""
+    for step in ctx.pipeline.steps:
+        at = ctx.pipeline.where(f"{step.pointer}/component")
+        spec = ctx.registry.find(step.component)
+        if spec is not None:
+            missing = [name for name in spec.requirements if installed_version(name) is None]
+            for name in missing:
+                reason = f"it needs the distribution '{name}', which is not installed"
+                yield diagnostic("CMP002", at=at, name=spec.name, reason=reason, instead=f"install {name}")
+        elif step.component in ctx.registry.names():
+            yield from (replace(problem, location=at) for problem in ctx.registry.problems(step.component))
+        elif step.component in NOT_OFFERED:
+            reason, instead = NOT_OFFERED[step.component]
+            yield diagnostic("CMP002", at=at, name=step.component, reason=reason, instead=instead)
+        else:
+            hint = did_you_mean(step.component, ctx.registry.names())
+            yield diagnostic("CMP001", at=at, name=step.component, hint=hint)
+
+
+def check_mode(ctx: Context) -> Iterator[Diagnostic]:
+    """Every step uses its component in a mode that it offers."""
+    for step, spec in ctx.known():
+        if step.mode not in spec.modes:
+            at = ctx.pipeline.where(f"{step.pointer}/mode")
+            modes = ", ".join(spec.modes)
+            yield diagnostic("CMP003", at=at, component=spec.name, mode=step.mode, modes=modes)
+
+
+def check_inputs(ctx: Context) -> Iterator[Diagnostic]:
+    """Every step gets as many inputs as its component takes, each from a step that has an output."""
+    specs = {step.id: spec for step, spec in ctx.known()}
+    for step, spec in ctx.known():
+        at = ctx.pipeline.where(f"{step.pointer}/inputs" if step.inputs else step.pointer)
+        least, most = spec.inputs
+        count = len(step.inputs)
+        if count < least and not count:
+            yield diagnostic("CMP004", at=at, step=step.id, component=spec.name)
+        elif count < least or (most is not None and count > most):
+            takes, gets = _amount(least, most), f"{count}: {', '.join(step.inputs.values())}"
+            yield diagnostic("CMP005", at=at, step=step.id, component=spec.name, takes=takes, gets=gets)
+        for source in step.inputs.values():
+            if source in specs and not specs[source].output:
+                takes, gets = "data", f"none from '{source}', which only writes"
+                yield diagnostic("CMP005", at=at, step=step.id, component=spec.name, takes=takes, gets=gets)
+
+
+def _amount(least: int, most: int | None) -> str:
+    if most == 0:
+        return "no input"
+    if most is None:
+        return f"at least {least} input{'s' if least != 1 else ''}"
+    exact = str(least) if least == most else f"{least} to {most}"
+    return f"{exact} input{'s' if most != 1 else ''}"
+
+
+def check_connection(ctx: Context) -> Iterator[Diagnostic]:
+    """Every step names a connection of its component's family, if it takes one, and the connection is declared."""
+    for step, spec in ctx.known():
+        ref = wanted_connection(step, spec)
+        at = ctx.pipeline.where(f"{step.pointer}/config/connection")
+        if ref is None:
+            continue
+        if spec.connection == "none":
+            yield diagnostic("OML028", at=at, key="connection", problem=f"is not taken by {spec.name}; remove it")
+        elif ref.family != spec.family:
+            yield diagnostic("CMP008", at=at, step=step.id, family=spec.family, found=str(ref))
+        else:
+            yield from _unresolved(ctx, ref, at)
+
+
+def _unresolved(ctx: Context, ref: ConnectionRef, at: Location) -> Iterator[Diagnostic]:
+    try:
+        resolve_ref(ctx.connections, ref)
+    except OsirisError as error:
+        yield from (replace(problem, location=at) for problem in error.diagnostics)
+
+
+def wanted_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None:
+    """Return the connection that a step names, or its family's default where it must have one."""
+    if step.connection is None and spec.connection == "required":
+        return ConnectionRef(spec.family)
+    return step.connection
+
+
+def check_secrets(ctx: Context) -> Iterator[Diagnostic]:
+    """No literal secret stands in the text; the value itself is never shown."""
+    pipeline = ctx.pipeline
+    places: list[tuple[JsonValue, str]] = [
+        (pipeline.description, "/description"),
+        (dict(pipeline.metadata), "/metadata"),
+        (dict(pipeline.params), "/params"),
+        *((value, f"/{key}") for key, value in pipeline.extensions.items()),
+    ]
+    for step in pipeline.steps:
+        places.append((dict(step.config), f"{step.pointer}/config"))
+        places.append((step.description, f"{step.pointer}/description"))
+        places.extend((value, f"{step.pointer}/{key}") for key, value in step.extensions.items())
+    found = [hit for value, pointer in places for hit in find_literal_secrets(value, pointer)]
+    found += [hit for step, spec in ctx.known() for hit in _declared_secrets(step, spec)]
+    for pointer, kind in dict(reversed(found)).items():
+        yield diagnostic("CMP006", at=pipeline.where(pointer), where=pointer, kind=kind)
+
+
+def _declared_secrets(step: Step, spec: ComponentSpec) -> Iterator[tuple[str, str]]:
+    for pointer in spec.secrets:
+        value: JsonValue = step.config
+        for part in pointer.split("/")[1:]:
+            value = value.get(part) if hasattr(value, "get") else None
+        if isinstance(value, str) and value and not value.startswith("${"):
+            yield f"{step.pointer}/config{pointer}", f"{spec.name} keeps a secret there"
+
+
+def check_spelling(ctx: Context) -> Iterator[Diagnostic]:
+    """Every value that goes into the manifest can be spelled in it exactly."""
+    pipeline = ctx.pipeline
+    places: list[tuple[JsonValue, str]] = [(pipeline.description, "/description"), (pipeline.metadata, "/metadata")]
+    places += [(value, f"/{key}") for key, value in pipeline.extensions.items()]
+    for step in pipeline.steps:
+        places.append((step.config, f"{step.pointer}/config"))
+        places.append((step.description, f"{step.pointer}/description"))
+        places += [(value, f"{step.pointer}/{key}") for key, value in step.extensions.items()]
+    for value, pointer in places:
+        for where, problem in unspellable(value, pointer):
+            key = where.rpartition("/")[2]
+            yield diagnostic("OML028", at=pipeline.where(where), key=key, problem=problem)
+
+
+def check_names(ctx: Context) -> Iterator[Diagnostic]:
+    """The pipeline's name is its own: the folder of its plans is made from it."""
+    for other in ctx.namesakes:
+        yield diagnostic("CMP007", at=ctx.pipeline.where("/name"), name=ctx.pipeline.name, other=other)
+
+
+def check_readers(ctx: Context) -> Iterator[Diagnostic]:
+    """Every output is read by some step."""
+    readers = Counter(source for step in ctx.pipeline.steps for source in step.inputs.values())
+    for step, spec in ctx.known():
+        if spec.output and not readers[step.id]:
+            yield diagnostic("CMP015", at=ctx.pipeline.where(step.pointer), step=step.id)
+
+
+CHECKS: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (
+    check_names,
+    check_component,
+    check_mode,
+    check_inputs,
+    check_connection,
+    check_secrets,
+    check_spelling,
+    check_paths,
+    check_input_names,
+    check_sql,
+    check_readers,
+)

@@ -1,0 +1,58 @@
+"""What checks and passes look at: a pipeline and its surroundings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from osiris.connections import Connections
+    from osiris.model import ComponentSpec, JsonValue, Pipeline, Step
+    from osiris.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A pipeline with everything that decides what it means.
+
+    `root` is the project's folder. `namesakes` are the other files of the project that hold a pipeline of this name,
+    relative to the root.
+    """
+
+    pipeline: Pipeline
+    registry: Registry
+    connections: Connections
+    root: Path
+    namesakes: Sequence[str] = field(default=())
+
+    def known(self) -> list[tuple[Step, ComponentSpec]]:
+        """Return the steps whose component is installed, with its spec."""
+        found = ((step, self.registry.find(step.component)) for step in self.pipeline.steps)
+        return [(step, spec) for step, spec in found if spec is not None]
+
+    def with_steps(self, steps: Sequence[Step]) -> Context:
+        """Return the same surroundings of a pipeline with other steps."""
+        return replace(self, pipeline=replace(self.pipeline, steps=tuple(steps)))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A checked pipeline in which everything is explicit; what is missing for a manifest are the steps' schemas.
+
+    Steps are in the order of the manifest. `specs` has each used component by name, `connections` each used
+    connection's fields as written by reference (`@family.alias`), `engines` exact versions by distribution.
+    """
+
+    pipeline: Pipeline
+    specs: Mapping[str, ComponentSpec]
+    connections: Mapping[str, Mapping[str, JsonValue]]
+    engines: Mapping[str, str]
+
+
+def sql_fields(spec: ComponentSpec) -> dict[str, str]:
+    """Return the config keys of a component that hold SQL, and the dialect of each."""
+    properties = spec.config.get("properties", {})
+    return {name: schema["x-sql"] for name, schema in properties.items() if "x-sql" in schema}

@@ -1,0 +1,118 @@
+"""The compiler's checks once more, on the plan itself: correct hashes prove that it is whole, not who made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.compiler.checks import CHECKS
+from osiris.compiler.context import Context, sql_fields
+from osiris.compiler.statements import verdict_of
+from osiris.connections import Connections, parse_ref
+from osiris.errors import OsirisError
+from osiris.model import Pipeline, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from osiris.model import ConnectionRef, JsonValue
+    from osiris.registry import Registry
+
+
+def recheck(data: Mapping[str, JsonValue], registry: Registry) -> list[str]:
+    """Return the places of a whole manifest that the compiler would not accept now, each with the reason."""
+    connections, problems = _connections(data)
+    problems += [
+        f"steps/{step['id']}/{problem}" for step in data["steps"] for problem in _spec_problems(step, registry)
+    ]
+    if problems:
+        return problems
+    ctx = Context(_pipeline(data), registry, connections, Path())
+    found = [item for check in CHECKS for item in check(ctx) if item.severity == "error"]
+    problems = [f"{_leaf(data, item.location.pointer or '')} ({item.code} {item.message})" for item in found]
+    return problems or list(_respelled(ctx))
+
+
+def _connections(data: Mapping[str, JsonValue]) -> tuple[Connections, list[str]]:
+    declared: dict[str, dict[str, JsonValue]] = {}
+    problems = []
+    for text, fields in data["connections"].items():
+        ref = _ref(text)
+        if ref is None:
+            problems.append(f"connections/{text}")
+        else:
+            declared.setdefault(ref.family, {})[str(ref.alias)] = fields
+    used = {step["connection"] for step in data["steps"]} - {None}
+    problems += [
+        f"steps/{step['id']}/connection"
+        for step in data["steps"]
+        if step["connection"] not in {None, *data["connections"]}
+    ]
+    problems += [f"connections/{text} (used by no step)" for text in sorted(data["connections"].keys() - used)]
+    return Connections(declared), problems
+
+
+def _ref(text: str | None) -> ConnectionRef | None:
+    try:
+        ref = parse_ref(text) if text else None
+    except OsirisError:
+        return None
+    return ref if ref and ref.alias and str(ref) == text else None
+
+
+def _spec_problems(step: Mapping[str, JsonValue], registry: Registry) -> Iterator[str]:
+    """Say where a step departs from what its component's specification makes of it."""
+    spec = registry.get(step["component"])
+    if step["sql"] != {name: dialect for name, dialect in sql_fields(spec).items() if name in step["config"]}:
+        yield "sql"
+    if step["delivery"] != (spec.delivery if step["mode"] == "write" else None):
+        yield "delivery"
+    from jsonschema import Draft202012Validator
+
+    for error in Draft202012Validator(registry.config_schema(spec)).iter_errors(step["config"]):
+        if not (isinstance(error.instance, str) and "${" in error.instance):
+            yield "/".join(("config", *map(str, error.absolute_path))) + " (does not fit its schema)"
+
+
+def _pipeline(data: Mapping[str, JsonValue]) -> Pipeline:
+    own = data["pipeline"]
+    steps = tuple(
+        Step(
+            id=step["id"],
+            component=step["component"],
+            mode=step["mode"],
+            config=step["config"],
+            needs=tuple(step["needs"]),
+            inputs=step["inputs"],
+            description=step.get("description"),
+            extensions=step.get("extensions", {}),
+            connection=_ref(step["connection"]),
+            pointer=f"/steps/{index}",
+        )
+        for index, step in enumerate(data["steps"])
+    )
+    return Pipeline(
+        name=own["name"],
+        steps=steps,
+        oml_version=own["oml_version"],
+        description=own.get("description"),
+        metadata=own.get("metadata", {}),
+        params=data["params"],
+        sensitive=tuple(data["sensitive"]),
+        extensions=own.get("extensions", {}),
+    )
+
+
+def _leaf(data: Mapping[str, JsonValue], pointer: str) -> str:
+    """Return the path of a pointer, with the id of a step instead of its index."""
+    parts = pointer.split("/")[1:]
+    if len(parts) > 1 and parts[0] == "steps":
+        parts[1] = data["steps"][int(parts[1])]["id"]
+    return "/".join(parts)
+
+
+def _respelled(ctx: Context) -> Iterator[str]:
+    for step, spec in ctx.known():
+        for name in sql_fields(spec):
+            if name in step.config and verdict_of(ctx.pipeline, step, spec, name).canonical != step.config[name]:
+                yield f"steps/{step.id}/config/{name} (not the text that the SQL check gives back)"

@@ -1,0 +1,63 @@
+"""The SQL of a pipeline: what a step may read, whether it is safe, and where a problem stands in the text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from osiris import sql
+from osiris.compiler.context import sql_fields
+from osiris.compiler.locate import locate
+from osiris.errors import diagnostic
+from osiris.sql.names import RUN_PARAMETERS, relation_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from osiris.compiler.context import Context
+    from osiris.errors import Diagnostic
+    from osiris.model import ComponentSpec, Pipeline, Step
+
+
+def check_input_names(ctx: Context) -> Iterator[Diagnostic]:
+    """No two inputs of a SQL step have a name in common."""
+    for step, spec in ctx.known():
+        if not sql_fields(spec) or step.mode != "transform":
+            continue
+        at = ctx.pipeline.where(f"{step.pointer}/inputs" if step.inputs else step.pointer)
+        for name, inputs in relation_names(step.inputs).items():
+            if len(inputs) > 1:
+                listed = ", ".join(sorted(inputs))
+                yield diagnostic("CMP010", at=at, step=step.id, name=name, inputs=listed)
+
+
+def check_sql(ctx: Context) -> Iterator[Diagnostic]:
+    """Every statement is safe, and a transform reads nothing but its inputs."""
+    for step, spec in ctx.known():
+        for name in sql_fields(spec):
+            if name in step.config:
+                yield from _field_problems(ctx, step, spec, name)
+
+
+def _field_problems(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> Iterator[Diagnostic]:
+    verdict = verdict_of(ctx.pipeline, step, spec, name)
+    pointer = f"{step.pointer}/config/{name}"
+    for problem in verdict.diagnostics:
+        hint = problem.hint
+        if problem.code == "SQL006" and step.mode == "transform":
+            hint = "its inputs: " + (", ".join(sorted(relation_names(step.inputs))) or "none")
+        at = locate(ctx.root, ctx.pipeline.where(pointer), pointer, problem.location, str(step.config[name]))
+        yield replace(problem, location=at, hint=hint)
+
+
+def verdict_of(pipeline: Pipeline, step: Step, spec: ComponentSpec, name: str) -> sql.Verdict:
+    """Return what the safety check says of one SQL field of a step."""
+    relations = frozenset(relation_names(step.inputs)) if step.mode == "transform" else None
+    parameters = frozenset((*RUN_PARAMETERS, *(f"param_{each}" for each in pipeline.sensitive)))
+    return _checked(str(step.config[name]), sql_fields(spec)[name], relations, parameters)
+
+
+@lru_cache(maxsize=20_000)
+def _checked(text: str, dialect: str, relations: frozenset[str] | None, parameters: frozenset[str]) -> sql.Verdict:
+    return sql.check(text, dialect, relations=relations, parameters=parameters)

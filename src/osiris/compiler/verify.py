@@ -1,0 +1,153 @@
+"""Whether a manifest is what it claims to be, and whether its plan would still be accepted."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NoReturn
+
+from osiris.canonical import canonical_bytes, fingerprint
+from osiris.compiler.build import MANIFEST_VERSION
+from osiris.compiler.engines import installed_version
+from osiris.compiler.passes import topological
+from osiris.compiler.recheck import recheck
+from osiris.compiler.shape import shape_problems
+from osiris.compiler.tree import ROOT_KEYS, STEP_LEAVES, root_hash, root_leaves, step_leaves
+from osiris.errors import diagnostic, fail, raise_all
+from osiris.model import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+    from osiris.registry import Registry
+
+
+def verify_manifest(
+    data: bytes, registry: Registry, *, path: str, engines: Mapping[str, str] | None = None, allow_drift: bool = False
+) -> tuple[Manifest, list[Diagnostic]]:
+    """Return the manifest that `data` is, and warnings; raises IntegrityError (CMP020 to CMP025) if it is not one.
+
+    `engines` are the versions found here by distribution; without it those that are installed. With `allow_drift`
+    another version of an engine is a warning (RUN015).
+    """
+    parsed = _parse(data, path)
+    _require_canonical(data, parsed, path)
+    _refuse(path, [f"{where} {problem}" for where, problem in shape_problems(parsed)])
+    _refuse(path, list(_order_problems(parsed)) or list(_leaf_problems(parsed)))
+    if changed := list(_component_changes(parsed, registry)):
+        raise_all(changed)
+    drift = list(_drift(parsed, engines, "RUN015" if allow_drift else "CMP024"))
+    if drift and not allow_drift:
+        raise_all(drift)
+    _refuse(path, recheck(parsed, registry))
+    return Manifest(parsed), drift
+
+
+def _parse(data: bytes, path: str) -> dict[str, JsonValue]:
+    try:
+        parsed = json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        fail("CMP020", path=path, reason=f"byte {error.start} is not UTF-8")
+    except RecursionError:
+        fail("CMP020", path=path, reason="it is nested too deeply")
+    except ValueError as error:
+        if _is_earlier(data):
+            fail("CMP025", path=path)
+        fail(
+            "CMP020",
+            path=path,
+            reason=str(error) if isinstance(error, json.JSONDecodeError) else "a number is too long",
+        )
+    if not isinstance(parsed, dict) or "manifest_version" not in parsed:
+        fail("CMP020", path=path, reason="it is JSON of another kind")
+    if parsed["manifest_version"] != MANIFEST_VERSION:
+        fail("CMP020", path=path, reason=f"this version reads only manifest_version {MANIFEST_VERSION}")
+    return parsed
+
+
+def _is_earlier(data: bytes) -> bool:
+    """Tell whether something that is no JSON looks like the YAML manifest of the earlier implementation."""
+    lines = data.splitlines()
+    return all(any(line.startswith(key) for line in lines) for key in (b"pipeline:", b"steps:", b"meta:"))
+
+
+def _require_canonical(data: bytes, parsed: JsonValue, path: str) -> None:
+    try:
+        canonical = canonical_bytes(parsed)
+    except (ValueError, RecursionError):
+        fail("CMP020", path=path, reason="it holds a value that canonical JSON cannot carry")
+    if data != canonical:
+        pairs = enumerate(zip(data, canonical, strict=False))
+        offset = next((i for i, (found, right) in pairs if found != right), min(len(data), len(canonical)))
+        fail("CMP021", path=path, offset=offset)
+
+
+def _refuse(path: str, leaves: list[str]) -> None:
+    if leaves:
+        raise_all([diagnostic("CMP022", path=path, leaf=leaf) for leaf in leaves])
+
+
+def _order_problems(data: Mapping[str, JsonValue]) -> Iterator[str]:
+    ids = [step["id"] for step in data["steps"]]
+    if len(set(ids)) != len(ids):
+        yield "steps (an id appears twice)"
+        return
+    for step in data["steps"]:
+        sources = set(step["inputs"].values())
+        if not sources <= set(step["needs"]) or step["needs"] != sorted(set(step["needs"])):
+            yield f"steps/{step['id']}/needs"
+        elif not set(step["needs"]) <= set(ids):
+            yield f"steps/{step['id']}/needs (no such step)"
+    if topological({step["id"]: step["needs"] for step in data["steps"]}) != ids:
+        yield "steps (order)"
+
+
+def _leaf_problems(data: Mapping[str, JsonValue]) -> Iterator[str]:
+    root = root_leaves(data)
+    yield from (f"leaves/{name}" for name in ROOT_KEYS if root[name] != data["leaves"][name])
+    earlier: dict[str, Mapping[str, JsonValue]] = {}
+    for step in data["steps"]:
+        leaves = step_leaves(step, earlier)
+        yield from (f"steps/{step['id']}/{name}" for name in STEP_LEAVES if leaves[name] != step["leaves"][name])
+        if fingerprint(step["leaves"]) != step["hash"]:
+            yield f"steps/{step['id']}/hash"
+        earlier[step["id"]] = step
+    if root_hash(data) != data["fingerprint"]:
+        yield "fingerprint"
+
+
+def _component_changes(data: Mapping[str, JsonValue], registry: Registry) -> Iterator[Diagnostic]:
+    planned = {(step["component"], step["version"], step["spec"]) for step in data["steps"]}
+    for component, version, digest in sorted(planned):
+        spec = registry.find(component)
+        if spec is None:
+            yield diagnostic("CMP023", component=component, what="it is not installed")
+        elif spec.version != version:
+            yield diagnostic("CMP023", component=component, what=f"version {spec.version}, planned {version}")
+        elif spec.digest != digest:
+            yield diagnostic("CMP023", component=component, what=f"version {version}, but another specification")
+
+
+def _drift(data: Mapping[str, JsonValue], engines: Mapping[str, str] | None, code: str) -> Iterator[Diagnostic]:
+    pinned = {"osiris": data["osiris"], **data["engines"]}
+    for engine, version in sorted(pinned.items()):
+        here = (engines or {}).get(engine) or installed_version(engine)
+        if here != version:
+            yield diagnostic(code, engine=engine, found=here or "not installed", pinned=version)
+
+
+def load_manifest(path: Path, registry: Registry, *, allow_drift: bool = False) -> tuple[Manifest, list[Diagnostic]]:
+    """Return the verified manifest of a file, and warnings; raises as `verify_manifest`."""
+    if path.suffix in (".yaml", ".yml"):
+        fail("CMP025", path=path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        _unreadable(path, error)
+    return verify_manifest(data, registry, path=str(path), allow_drift=allow_drift)
+
+
+def _unreadable(path: Path, error: OSError) -> NoReturn:
+    fail("CMP020", path=path, reason=error.strerror or type(error).__name__)

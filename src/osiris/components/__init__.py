@@ -1,0 +1,1 @@
+"""The components that come with Osiris, each registered like a stranger's: one folder, one entry point."""

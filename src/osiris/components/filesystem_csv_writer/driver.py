@@ -1,0 +1,162 @@
+"""Writes a CSV file: RFC 4180, the same bytes for the same rows, all of it or nothing."""
+
+from __future__ import annotations
+
+import codecs
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from osiris.components.filesystem_csv_writer.rows import Form, formulas, pieces, view
+from osiris.driver import Written
+from osiris.errors import fail
+from osiris.families.filesystem import check_names, label, publishing, refuse, target
+from osiris.families.spelling import first_without_spelling, kind_of
+from osiris.families.text_stream import packing_of
+
+if TYPE_CHECKING:
+    from osiris.driver import StepContext
+    from osiris.files import Output
+    from osiris.model import Schema
+    from osiris.table import RowStream
+
+_ENDS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The config of a step; its keys and defaults are described in spec.yaml."""
+
+    path: str
+    delimiter: str = ","
+    header: bool = True
+    encoding: str = "utf-8"
+    newline: Literal["lf", "crlf", "cr"] = "lf"
+    quoting: Literal["minimal", "all", "nonnumeric"] = "minimal"
+    chunk_size: int = 1000
+    create_dirs: bool = True
+    column_order: Literal["written", "sorted"] = "written"
+    formula_guard: Literal["off", "refuse", "prefix"] = "off"
+
+
+class Driver:
+    """A writer of CSV files."""
+
+    def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
+        """Fail with CMP012 for columns without a spelling, with DRV007 for a path that cannot be written."""
+        path = target(ctx, config.path)
+        if packing_of(path) != "none":
+            problem = f"the name says that it is packed ({path.suffix}), and this component writes plain text"
+            fail("DRV007", path=config.path, problem=problem)
+        check_names(ctx, schema)
+        refuse(ctx, {column.name: reason for column in schema if (reason := _reason(column.type))}, schema)
+
+    def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
+        """Write all rows to a temporary file and put it in place; fails with DAT015 for a value without spelling."""
+        path = target(ctx, config.path)
+        names = [column.name for column in rows.schema]
+        ordered = sorted(names) if config.column_order == "sorted" else names
+        with publishing(path, create_dirs=config.create_dirs) as output:
+            writing = _Writing(config, ctx, output)
+            if config.header:
+                writing.text(writing.form.header(ordered), ordered)
+            for batch in rows.batches():
+                for piece in pieces(batch):
+                    writing.rows(piece.select(ordered))
+        writing.report()
+        return Written(writing.written, output.written, (label(ctx, path),))
+
+
+def _reason(type_name: str) -> str | None:
+    if type_name == "json" or kind_of(type_name):
+        return None
+    if type_name.startswith("timestamp"):
+        return "a text file has only UTC"
+    return "a text file has no spelling for it"
+
+
+class _Writing:
+    """One file being written: the rows so far, and the cells that look like formulas."""
+
+    def __init__(self, config: Config, ctx: StepContext, output: Output) -> None:
+        self.form = Form(config.delimiter, _ENDS[config.newline], config.quoting)
+        self.written = 0
+        self._config = config
+        self._ctx = ctx
+        self._output = output
+        self._formulas: Counter[str] = Counter()
+        self._encoder = _encoder(config.encoding)
+        if config.encoding in _MARKED:
+            output.write(_MARKED[config.encoding])
+
+    def rows(self, batch: pa.RecordBatch) -> None:
+        """Write the rows of a small batch."""
+        columns = [self._guarded(name, column) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
+        for name, column in zip(batch.schema.names, columns, strict=True):
+            index = first_without_spelling(column)
+            if index is not None:
+                year = "its year is not one of 1 to 9999"
+                self._refuse(
+                    name, str(column[index].cast(pa.int64() if column.type.bit_width == 64 else pa.int32())), year
+                )
+        texts = self.form.rows(columns)
+        if self._encoder is None:
+            self._output.write(view(texts))
+        else:
+            self.text(bytes(view(texts)).decode(), batch.schema.names, columns)
+        self.written += batch.num_rows
+
+    def text(self, text: str, names: list[str], columns: list[pa.Array] | None = None) -> None:
+        """Write text in the file's encoding; fails with DAT015 for a character that it does not have."""
+        try:
+            self._output.write(self._encoder.encode(text)[0] if self._encoder else text.encode())
+        except UnicodeEncodeError as error:
+            char = text[error.start]
+            arrays = columns or [pa.array([name]) for name in names]
+            where = next(n for n, a in zip(names, arrays, strict=True) if _holds(a, char))
+            self._refuse(where, f"the character {char!r}", f"{self._config.encoding} does not have it")
+
+    def _guarded(self, name: str, column: pa.Array) -> pa.Array:
+        if not pa.types.is_string(column.type):
+            return column
+        suspicious = formulas(column)
+        count = pc.sum(suspicious).as_py()
+        if not count:
+            return column
+        self._formulas[name] += count
+        if self._config.formula_guard == "refuse":
+            first = column[pc.index(suspicious, pa.scalar(value=True)).as_py()].as_py()
+            self._refuse(name, repr(first[:60]), "a spreadsheet would take it for a formula")
+        if self._config.formula_guard == "prefix":
+            return pc.if_else(suspicious, pc.binary_join_element_wise("'", column, ""), column)
+        return column
+
+    def report(self) -> None:
+        """Tell of cells that a spreadsheet would take for formulas."""
+        if self._formulas:
+            done = (
+                "an apostrophe was put before them" if self._config.formula_guard == "prefix" else "written as they are"
+            )
+            self._ctx.emit(
+                "formula_like_cells", {"cells": self._formulas.total(), "columns": dict(self._formulas), "done": done}
+            )
+
+    def _refuse(self, column: str, value: str, reason: str) -> NoReturn:
+        fail("DAT015", step=self._ctx.step, column=column, value=value, reason=reason)
+
+
+def _holds(texts: pa.Array, char: str) -> bool:
+    return pa.types.is_string(texts.type) and bool(pc.any(pc.match_substring(texts, char)).as_py())
+
+
+# These begin with a byte order mark; its order is fixed, so that every machine writes the same bytes.
+_MARKED = {"utf-16": codecs.BOM_UTF16_LE, "utf-8-sig": codecs.BOM_UTF8}
+_UNMARKED = {"utf-16": "utf-16-le", "utf-8-sig": "utf-8", "utf8": "utf-8"}
+
+
+def _encoder(encoding: str) -> codecs.CodecInfo | None:
+    name = _UNMARKED.get(encoding, encoding)
+    return None if name == "utf-8" else codecs.lookup(name)

@@ -1,0 +1,110 @@
+"""Turns record batches into the characters of CSV rows: each column spelled, quoted where it must be, then joined."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from osiris.families.spelling import spell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+MAX_ROWS = 1 << 16
+MAX_BYTES = 128 << 20
+_MARK = "\ufeff"
+"""At the start of a file this would be taken for a byte order mark, so a cell that begins with it is quoted."""
+
+_FORMULA = r"\A(?:[\t\r]|[\s\x{feff}]*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
+_NUMBER = r"\A[+-]?\d+(?:\.\d+)?\z"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How rows are written: the character between cells, the end of a row, and which cells are quoted."""
+
+    delimiter: str
+    end: str
+    quoting: str
+
+    def header(self, names: Sequence[str]) -> str:
+        """Return the first row of a file."""
+        cells = pa.array([self._quoted_if_needed(name) for name in names], pa.string())
+        return self.delimiter.join(cells.to_pylist()) + self.end
+
+    def _quoted_if_needed(self, name: str) -> str:
+        needed = self.quoting != "minimal" or re.search(self._special(), name) or name.startswith(_MARK)
+        return '"' + name.replace('"', '""') + '"' if needed else name
+
+    def rows(self, columns: Sequence[pa.Array]) -> pa.Array:
+        """Return one string for each row, its end included."""
+        *cells, last = [self._cells(column) for column in columns]
+        ended = pc.binary_join_element_wise(last, self.end, "", null_handling="replace", null_replacement="")
+        if not cells:
+            return ended
+        return pc.binary_join_element_wise(*cells, ended, self.delimiter, null_handling="replace", null_replacement="")
+
+    def _cells(self, values: pa.Array) -> pa.Array:
+        texts = spell(values)
+        free = pa.types.is_string(values.type) or isinstance(values.type, pa.BaseExtensionType)
+        if self.quoting == "all" or (self.quoting == "nonnumeric" and not _is_number(values.type)):
+            return _quoted(texts)
+        if not free and not self.delimiter.isalnum() and self.delimiter not in "+-.:":
+            return texts
+        if not self._may_need_quotes(texts):
+            return texts
+        needed = pc.match_substring_regex(texts, rf"\A\z|\A\x{{feff}}|{self._special()}")
+        return pc.if_else(needed, _quoted(texts), texts)
+
+    def _special(self) -> str:
+        return f'[{re.escape(self.delimiter)}"\r\n]'
+
+    def _may_need_quotes(self, texts: pa.Array) -> bool:
+        if pc.min(pc.binary_length(texts)).as_py() == 0:
+            return True
+        data = _bytes(texts)
+        return any(needle.encode() in data for needle in (self.delimiter, '"', "\r", "\n", _MARK))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    escaped = pc.replace_substring(texts, '"', '""') if b'"' in _bytes(texts) else texts
+    return pc.binary_join_element_wise('"', escaped, '"', "")
+
+
+def _bytes(texts: pa.Array) -> bytes:
+    return bytes(view(texts))
+
+
+def view(texts: pa.Array) -> memoryview:
+    """Return the characters of all strings, one after the other, in UTF-8."""
+    _validity, offsets, data = texts.buffers()
+    if not len(texts) or data is None:
+        return memoryview(b"")
+    places = memoryview(offsets).cast("i")
+    return memoryview(data)[places[texts.offset] : places[texts.offset + len(texts)]]
+
+
+def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut a batch so small that the text of each piece fits into memory and into one array."""
+    if batch.num_rows > MAX_ROWS or (batch.num_rows > 1 and batch.nbytes > MAX_BYTES):
+        half = min(batch.num_rows // 2, MAX_ROWS)
+        yield from pieces(batch.slice(0, half))
+        yield from pieces(batch.slice(half))
+    elif batch.num_rows:
+        yield batch
+
+
+def formulas(texts: pa.Array) -> pa.Array:
+    """Tell of each string whether a spreadsheet would take it for a formula; a plain number is none."""
+    likely = pc.match_substring_regex(texts, _FORMULA)
+    if not pc.any(likely).as_py():
+        return likely
+    return pc.and_not(likely, pc.match_substring_regex(texts, _NUMBER))

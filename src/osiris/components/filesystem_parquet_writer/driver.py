@@ -1,0 +1,155 @@
+"""Writes a Parquet file: the same bytes for the same rows however they arrive, all of it or nothing."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from osiris.driver import Written
+from osiris.families.filesystem import check_names, label, publishing, refuse, target
+from osiris.types import arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    from osiris.driver import StepContext
+    from osiris.model import Schema
+    from osiris.table import RowStream
+
+GROUP_BYTES = 64 << 20
+"""A row group ends with the row that fills this many bytes of text, so that memory stays flat however long it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The config of a step; its keys and defaults are described in spec.yaml."""
+
+    path: str
+    compression: Literal["snappy", "zstd", "none"] = "snappy"
+    row_group_rows: int = 122_880
+    create_dirs: bool = True
+
+
+class Driver:
+    """A writer of Parquet files."""
+
+    def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
+        """Fail with CMP012 for columns that Parquet cannot give back as they are, with DRV007 for a bad path."""
+        target(ctx, config.path)
+        check_names(ctx, schema)
+        refuse(ctx, {column.name: reason for column in schema if (reason := _reason(column.type))}, schema)
+
+    def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
+        """Write all rows to a temporary file and put it in place."""
+        path = target(ctx, config.path)
+        written = 0
+        with publishing(path, create_dirs=config.create_dirs) as output:
+            schema = arrow_schema(rows.schema)
+            with parquet.ParquetWriter(output, schema, compression=config.compression) as writer, _Behind() as behind:
+                for group in row_groups(rows.batches(), schema, config.row_group_rows, GROUP_BYTES):
+                    behind.run(writer, group)
+                    written += group.num_rows
+        return Written(written, output.written, (label(ctx, path),))
+
+
+def _reason(type_name: str) -> str | None:
+    if "time[s]" in type_name or "timestamp[s" in type_name:
+        return "Parquet has no unit of seconds; cast to milliseconds"
+    return None
+
+
+class _Behind:
+    """Packs one row group in a thread while the next is gathered."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> _Behind:
+        return self
+
+    def run(self, writer: parquet.ParquetWriter, group: pa.Table) -> None:
+        """Write a group; the one before must be done, and raises here if it failed."""
+        if self._last:
+            self._last.result()
+        self._last = self._pool.submit(writer.write_table, group, group.num_rows)
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        self._pool.shutdown(cancel_futures=kind is not None)
+        if kind is None and self._last:
+            self._last.result()
+
+
+def row_groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int, size: int) -> Iterator[pa.Table]:
+    """Cut a stream into groups that depend on its rows alone: at most `rows`, and `size` bytes of text or lists."""
+    parts: list[pa.RecordBatch] = []
+    room_rows, room_bytes = rows, size
+    for batch in batches:
+        rest = batch
+        while rest.num_rows:
+            count, used = _fitting(rest, room_rows, room_bytes)
+            parts.append(rest.slice(0, count))
+            rest = rest.slice(count)
+            room_rows, room_bytes = room_rows - count, room_bytes - used
+            if room_rows == 0 or room_bytes <= 0:
+                yield _joined(parts, schema)
+                parts, room_rows, room_bytes = [], rows, size
+    if parts:
+        yield _joined(parts, schema)
+
+
+def _joined(parts: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    # In one piece, because pages would also end where pieces end.
+    return pa.Table.from_batches(parts, schema).combine_chunks()
+
+
+def _fitting(batch: pa.RecordBatch, rows: int, size: int) -> tuple[int, int]:
+    """Return how many rows of a batch belong to the group, and how many bytes they take: the last may exceed `size`."""
+    part = batch.slice(0, rows)
+    sizes = [s for column in part.columns if (s := _row_bytes(column)) is not None]
+    if not sizes:
+        return part.num_rows, 0
+    totals = pc.cumulative_sum(sizes[0] if len(sizes) == 1 else _sum(sizes))
+    if totals[-1].as_py() < size:
+        return part.num_rows, totals[-1].as_py()
+    count = pc.index(pc.greater_equal(totals, size), pa.scalar(value=True)).as_py() + 1
+    return count, totals[count - 1].as_py()
+
+
+def _sum(sizes: list[pa.Array]) -> pa.Array:
+    total = sizes[0]
+    for more in sizes[1:]:
+        total = pc.add(total, more)
+    return total
+
+
+def _row_bytes(column: pa.Array) -> pa.Array | None:
+    """Return the bytes of each value where they vary; None for values of a fixed width."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _row_bytes(column.storage)
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        return pc.fill_null(pc.binary_length(column), 0).cast(pa.int64())
+    if pa.types.is_list(kind):
+        return _list_bytes(column)
+    if pa.types.is_struct(kind):
+        inner = [s for child in column.flatten() if (s := _row_bytes(child)) is not None]
+        return _sum(inner) if inner else None
+    return None
+
+
+def _list_bytes(column: pa.Array) -> pa.Array:
+    lengths = pc.fill_null(pc.list_value_length(column), 0).cast(pa.int64())
+    values = column.flatten()
+    inner = _row_bytes(values)
+    if inner is None:
+        return pc.multiply(lengths, 8)
+    starts = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(inner)])
+    ends = pc.cumulative_sum(lengths)
+    return pc.subtract(starts.take(ends), starts.take(pc.subtract(ends, lengths)))

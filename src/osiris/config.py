@@ -1,0 +1,245 @@
+"""The settings of a project, and where each came from.
+
+Command line > environment (`OSIRIS_RUN__MEMORY`) > profile > osiris.yaml > default. One table says which keys exist;
+whatever else stands in the file is an error, and what only the earlier implementation knew is named once and not used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from osiris.document import escape, load_text, read_document
+from osiris.errors import Diagnostic, Location, diagnostic, did_you_mean, fail, has_errors, raise_all, sort_diagnostics
+from osiris.units import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from osiris.document import Document
+    from osiris.model import JsonValue
+    from osiris.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting: how its text becomes a value (None if it cannot), what it must be, its default, what it is for."""
+
+    parse: Callable[[object], object | None]
+    expected: str
+    default: str | int | None
+    purpose: str
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+_SIZE = (parse_size, "a size like 2GB or 512MiB")
+_TIME = (parse_duration, "a duration like 90s, 5m or 6h")
+
+KEYS: dict[str, Key] = {
+    "run.memory": Key(*_SIZE, "2GB", "memory limit of the worker"),
+    "run.threads": Key(_count, "a number of threads, 0 for one per core", 0, "threads of the worker"),
+    "run.continue_within": Key(*_TIME, "6h", "how long a run that did not end well can be continued"),
+    "run.step_timeout": Key(*_TIME, None, "the longest that any step may take"),
+    "defaults.timeout": Key(*_TIME, None, "timeout of every step that names none; part of the plan"),
+}
+"""Every setting there is. Sizes are bytes (int), durations seconds (float), None means no limit."""
+
+SECTIONS = ("run", "defaults", "profiles")
+
+NOT_YET = {
+    "defaults.cast": "write cast in the config of the step",
+    "defaults.retry": "remove it",
+    "defaults.on_reject": "remove it",
+    "defaults.max_cell_bytes": "set max_cell_bytes in the config of the step, where its component has it",
+    "defaults.deterministic": "set run.threads to 1",
+}
+"""Shared step keys for which a project cannot set a default yet, and what to do instead."""
+
+_BELOW_ROOT = "paths are relative to the folder of osiris.yaml; remove it"
+EARLIER_KEYS = {
+    "version": None,
+    "aiop": None,
+    "discovery": None,
+    "filesystem": _BELOW_ROOT,
+    "ids": "pass --run-id to fix the key of a run; remove it",
+    "llm": None,
+    "logging": "sessions are always kept in logs/; remove it",
+    "output": "name the path in the step that writes; remove it",
+    "pipeline": "all SQL is checked by its syntax tree; remove it",
+    "sessions": None,
+    "validate": "validation is always strict; remove it",
+    "validation": None,
+}
+"""Blocks of the earlier implementation's osiris.yaml, with what to do about them where there is more to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value of one key: typed, as it was written, and who said so."""
+
+    value: Any
+    origin: str
+    written: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings; each key has its candidates, the one that counts first. `diagnostics` are warnings."""
+
+    settings: Mapping[str, tuple[Setting, ...]]
+    profile: str | None = None
+    profiles: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    def get(self, key: str) -> Any:  # noqa: ANN401  each key has its own type
+        """Return the value that counts: bytes for sizes, seconds for durations, None for no limit."""
+        return self.explain(key)[0].value
+
+    def explain(self, key: str) -> tuple[Setting, ...]:
+        """Return all candidates of a key, the one that counts first and the default last; fails with PRJ002."""
+        if key not in self.settings:
+            fail("PRJ002", key=key, hint=did_you_mean(key, self.settings))
+        return self.settings[key]
+
+    def step_defaults(self) -> dict[str, JsonValue]:
+        """Return the shared step keys that the project sets for every step, as written."""
+        chosen = {key: self.settings[key][0] for key in KEYS if key.startswith("defaults.")}
+        return {key.partition(".")[2]: s.written for key, s in chosen.items() if s.written is not None}
+
+
+_NOWHERE = Location()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A key as it was found: what was written, who says so, the place, and how the key is spelled there."""
+
+    key: str
+    written: JsonValue
+    origin: str
+    at: Location = _NOWHERE
+    spelling: str | None = None
+
+
+def load_config(
+    project: Project,
+    env: Mapping[str, str],
+    profile: str | None = None,
+    options: Mapping[str, JsonValue] | None = None,
+) -> Config:
+    """Return the settings of a project.
+
+    `env` is the environment with `.env` already in it, `options` what the command line sets, by key. `profile` falls
+    back to `OSIRIS_PROFILE`; one that osiris.yaml does not declare changes nothing here. Fails with PRJ002, PRJ004 and
+    PRJ010, all at once, or with what is wrong with the file as YAML.
+    """
+    name = project.config_file.name
+    document = read_document(load_text(project.config_file, name), name)
+    if not isinstance(document.data, dict | None):
+        fail("PRJ011", at=Location(name, 1), problem="it must be a mapping of keys")
+    data = document.data or {}
+    declared = data.pop("profiles", None) or {}
+    chosen = profile or env.get("OSIRIS_PROFILE") or None
+    scan = _Scan(document)
+    in_file = list(scan.mapping(data, "", name))
+    in_profiles = {each: list(scan.profile(each, block)) for each, block in scan.profiles(declared)}
+    layers = [
+        [_Found(key, value, "command line") for key, value in (options or {}).items()],
+        list(scan.variables(env)),
+        in_profiles.get(chosen or "", []),
+        in_file,
+    ]
+    settings = {key: tuple(scan.settings(key, layers)) for key in KEYS}
+    for found in (item for each, block in in_profiles.items() if each != chosen for item in block):
+        scan.setting(found)
+    if has_errors(scan.found):
+        raise_all(scan.found)
+    return Config(settings, chosen, tuple(in_profiles), tuple(sort_diagnostics(scan.found)))
+
+
+class _Scan:
+    """One reading of all sources; gathers what is wrong in `found`."""
+
+    def __init__(self, document: Document) -> None:
+        self.found: list[Diagnostic] = []
+        self._document = document
+
+    def mapping(self, block: Mapping[str, JsonValue], prefix: str, origin: str, base: str = "") -> Iterator[_Found]:
+        """Yield the known keys of a block, going into its sections."""
+        for name, value in block.items():
+            key, pointer = prefix + name, f"{base}/{escape(name)}"
+            at = self._place(pointer)
+            if key in KEYS and "." not in name:
+                yield _Found(key, value, f"{origin}:{at.line}", at)
+            elif not prefix and name in SECTIONS and isinstance(value, dict | None):
+                yield from self.mapping(value or {}, f"{name}.", origin, pointer)
+            else:
+                self._stray(key, value, at, earlier=not base)
+
+    def profiles(self, declared: JsonValue) -> Iterator[tuple[str, Mapping[str, JsonValue]]]:
+        """Yield name and block of each profile."""
+        if not isinstance(declared, dict):
+            self._wrong("profiles", "a mapping of profiles", declared, self._place("/profiles"))
+            return
+        for name, block in declared.items():
+            if isinstance(block, dict | None):
+                yield name, block or {}
+            else:
+                self._wrong(f"profiles.{name}", "a mapping", block, self._place(f"/profiles/{escape(name)}"))
+
+    def profile(self, name: str, block: Mapping[str, JsonValue]) -> Iterator[_Found]:
+        """Yield the known keys of a profile."""
+        return self.mapping(block, "", f"profile {name}, osiris.yaml", f"/profiles/{escape(name)}")
+
+    def variables(self, env: Mapping[str, str]) -> Iterator[_Found]:
+        """Yield the keys that the environment sets; a name with `__` is ours by agreement, so it must be known."""
+        by_variable = {variable_name(key): key for key in KEYS}
+        for name in sorted(n for n in env if n.startswith("OSIRIS_") and not n.startswith("OSIRIS_PARAM_")):
+            if name in by_variable:
+                yield _Found(by_variable[name], env[name], f"environment {name}", spelling=name)
+            elif "__" in name:
+                self.found.append(diagnostic("PRJ002", key=name, hint=did_you_mean(name, by_variable)))
+
+    def settings(self, key: str, layers: Iterable[Iterable[_Found]]) -> Iterator[Setting]:
+        """Yield the candidates of a key in the order in which they count, the default last."""
+        yield from (self.setting(item) for layer in layers for item in layer if item.key == key)
+        default = KEYS[key].default
+        yield Setting(None if default is None else KEYS[key].parse(default), "default", default)
+
+    def setting(self, found: _Found) -> Setting:
+        """Return the typed value; a wrong one is reported."""
+        key = KEYS[found.key]
+        if key.default is None and found.written in (None, "none"):
+            return Setting(None, found.origin)
+        value = key.parse(found.written)
+        if value is None:
+            self._wrong(found.spelling or found.key, key.expected, found.written, found.at)
+        return Setting(value, found.origin, found.written)
+
+    def _stray(self, key: str, value: JsonValue, at: Location, *, earlier: bool) -> None:
+        if key in SECTIONS and key != "profiles":
+            self._wrong(key, "a mapping", value, at)
+        elif earlier and key in EARLIER_KEYS:
+            self.found.append(diagnostic("PRJ003", at=at, key=key, hint=EARLIER_KEYS[key]))
+        elif key in NOT_YET:
+            self.found.append(diagnostic("PRJ010", at=at, what=key, instead=NOT_YET[key]))
+        else:
+            section = key.rpartition(".")[0]
+            known = [k for k in KEYS if k.startswith(f"{section}.")] if section else SECTIONS
+            self.found.append(diagnostic("PRJ002", at=at, key=key, hint=did_you_mean(key, known)))
+
+    def _place(self, pointer: str) -> Location:
+        return self._document.keys.get(pointer, _NOWHERE)
+
+    def _wrong(self, key: str, expected: str, found: JsonValue, at: Location) -> None:
+        self.found.append(diagnostic("PRJ004", at=at, key=key, expected=expected, found=repr(found)))
+
+
+def variable_name(key: str) -> str:
+    """Return the environment variable that sets a key."""
+    return "OSIRIS_" + key.upper().replace(".", "__")

@@ -1,0 +1,46 @@
+"""What a writer has delivered, and whether it is still there: the ground on which a continued run skips a step."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from osiris.model import JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredFile:
+    """A published file: its path relative to the project root, its size in bytes and its SHA-256."""
+
+    path: str
+    size: int
+    sha256: str
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return path, size and sha256."""
+        return {"path": self.path, "size": self.size, "sha256": self.sha256}
+
+
+def inspect_file(root: Path, path: str) -> DeliveredFile:
+    """Return size and SHA-256 of a file below `root` as it is now; raises OSError if it cannot be read."""
+    with (root / path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return DeliveredFile(path, file.tell(), digest.hexdigest())
+
+
+def is_still_there(root: Path, files: Iterable[Mapping[str, JsonValue]]) -> bool:
+    """Tell whether each file, as `to_json` wrote it, is byte for byte what was delivered; a missing one is not."""
+    return all(_matches(root, file) for file in files)
+
+
+def _matches(root: Path, file: Mapping[str, JsonValue]) -> bool:
+    path = root / file["path"]
+    try:
+        return path.stat().st_size == file["size"] and inspect_file(root, file["path"]).to_json() == file
+    except OSError:
+        return False

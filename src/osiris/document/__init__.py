@@ -1,0 +1,116 @@
+"""YAML, read strictly: one document of plain data, the place of everything in it, and nothing that is read two ways.
+
+The file is read as a stream of events of libyaml and never composed: no anchor is ever followed, and neither depth nor
+size can hurt. What is refused is refused with its place, all of it in one pass.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from osiris.document.places import Places, escape
+from osiris.document.reader import MAX_NODES, REFERENCE, Reader
+from osiris.errors import Location, diagnostic, fail, raise_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from osiris.model import JsonValue
+
+__all__ = ["Document", "Places", "escape", "load_text", "read_document"]
+
+MAX_BYTES = 16 << 20
+
+_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
+_SEPARATORS = (b"\n", b",", b":", b"-", b"[", b"{", b"?")
+_FIRST_PRIVATE, _LAST_PRIVATE = 0xE000, 0xF8FF
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a file holds: plain data, and by JSON Pointer the place of every value and of every key."""
+
+    data: JsonValue
+    positions: Mapping[str, Location]
+    keys: Mapping[str, Location]
+    file: str
+
+
+def read_document(text: str, file: str, conceal: Callable[[str], bool] = lambda _key: False) -> Document:
+    """Return the document of a text; raises InvalidInput with everything that is not allowed in it.
+
+    `conceal` tells of a key whether its value must not be shown. At most 100 problems are reported.
+    """
+    try:
+        data = text.removeprefix("\ufeff").encode()
+    except UnicodeEncodeError:
+        fail("OML026", at=Location(file), path=file, reason="it is not UTF-8")
+    if len(data) > MAX_BYTES:
+        fail("OML009", at=Location(file), what="the file", limit=f"{MAX_BYTES >> 20} MiB")
+    reader = Reader(file, conceal, _stand_in(text))
+    _refuse_line_breaks(reader, text)
+    if sum(data.count(mark) for mark in _SEPARATORS) >= MAX_NODES:
+        reader.count_nodes(data)
+    if not reader.stopped:
+        reader.read(data)
+    if reader.problems:
+        raise_all(reader.problems)
+    return Document(reader.root, reader.positions, reader.keys, file)
+
+
+def load_text(path: Path, file: str) -> str:
+    """Return the text of a regular file; fails with PRJ009, OML009 and OML026. `file` is its name in messages."""
+    at = Location(file)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as source:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                fail("OML026", at=at, path=file, reason="it is not a regular file")
+            data = source.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        fail("PRJ009", path=file)
+    except OSError as error:
+        fail("OML026", at=at, path=file, reason=error.strerror)
+    if len(data) > MAX_BYTES:
+        fail("OML009", at=at, what="the file", limit=f"{MAX_BYTES >> 20} MiB")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        at = Location(file, before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
+        fail("OML026", at=at, path=file, reason="it is not UTF-8")
+
+
+def _stand_in(text: str) -> str | None:
+    """Return a character that the text does not have, if one is needed and there is one."""
+    if REFERENCE not in text:
+        return None
+    return next((c for c in map(chr, range(_FIRST_PRIVATE, _LAST_PRIVATE + 1)) if c not in text), None)
+
+
+def _refuse_line_breaks(reader: Reader, text: str) -> None:
+    """Refuse characters that YAML 1.1 takes for the end of a line and everybody else does not."""
+    match = _LINE_BREAKS.search(text)
+    if match:
+        before = text[: match.start()]
+        at = Location(reader.positions.file, before.count("\n") + 1, match.start() - before.rfind("\n"))
+        feature, hint = f"the line break U+{ord(match[0]):04X}", "write it as an escape in double quotes, or remove it"
+        reader.problems.append(diagnostic("OML008", at=at, feature=feature, hint=hint))
+
+
+def kind_of(value: JsonValue) -> str:
+    """Return what a value is called in messages."""
+    names = {
+        bool: "true or false",
+        int: "an integer",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "a mapping",
+    }
+    return "nothing" if value is None else names[type(value)]

@@ -1,0 +1,49 @@
+"""Where things stand in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from osiris.errors import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Places(Mapping[str, Location]):
+    """Where each JSON Pointer stands in a file."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._places: dict[str, tuple[int, int]] = {}
+
+    def put(self, pointer: str, line: int, column: int) -> None:
+        """Note a place; line and column count from 0."""
+        self._places[pointer] = (line, column)
+
+    def nearest(self, pointer: str) -> Location:
+        """Return the place of a pointer, or of the nearest thing around it."""
+        place = pointer
+        while place and place not in self._places:
+            place = place.rpartition("/")[0]
+        line, column = self._places.get(place, (None, None))
+        return Location(self.file, None if line is None else line + 1, None if column is None else column + 1, pointer)
+
+    def __getitem__(self, pointer: str) -> Location:
+        line, column = self._places[pointer]
+        return Location(self.file, line + 1, column + 1, pointer)
+
+    def __contains__(self, pointer: object) -> bool:
+        return pointer in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def escape(key: str) -> str:
+    """Return a key as a part of a JSON Pointer."""
+    return key.replace("~", "~0").replace("/", "~1")

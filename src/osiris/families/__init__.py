@@ -1,0 +1,1 @@
+"""What all components of one family share: where they lead, what their text means, how their errors read."""

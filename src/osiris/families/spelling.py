@@ -1,0 +1,303 @@
+"""How the values of each type are spelled in a text file, and which type a column's spellings allow.
+
+`Spelling` reads cells of a known type and refuses what that type would not have written, `Guess` narrows down the type
+of a column as it sees cells, and `spell` writes values. All work on whole Arrow arrays. The engine's own casts accept
+more (`007`, `0x1F`, ` 1`, `1e5` for an integer), so every cell is matched against a pattern before it is cast.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from osiris.types import arrow_type
+
+_DAY = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?"
+_MOMENT = rf"{_DAY}[T ]{_CLOCK}"
+_INTEGER = r"0|-?[1-9]\d*"
+_DECIMAL = r"0(?:\.\d+)?|-?[1-9]\d*(?:\.\d+)?|-0\.\d*[1-9]\d*"
+_EXPONENT = r"(?:[eE][+-]?\d+)"
+_NUMBER = r"-?(?:0|[1-9]\d*)(?:\.\d+)?"
+
+PATTERNS = {
+    "bool": r"true|false",
+    "integer": _INTEGER,
+    "unsigned": r"0|[1-9]\d*",
+    "decimal": _DECIMAL,
+    "double": rf"{_NUMBER}{_EXPONENT}?|NaN|-?inf",
+    "date": _DAY,
+    "time": _CLOCK,
+    "timestamp": _MOMENT,
+    "instant": rf"{_MOMENT}(?:Z|\+00:00)",
+}
+"""Kind of value to the RE2 pattern of its spellings, as they are recognised in a column that nobody declared."""
+
+DECLARED_PATTERNS = {
+    "bool": r"(?i:true|false)",
+    "timestamp": rf"{_DAY}(?:[T ]{_CLOCK})?",
+    "instant": rf"{_MOMENT}(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+}
+"""The same where the type was declared: its author answers for an offset, a bare date or a capital letter."""
+
+DECIMAL_DIGITS = 38
+_KINDS = (
+    (r"bool", "bool"),
+    (r"int\d+", "integer"),
+    (r"uint\d+", "unsigned"),
+    (r"decimal\(.*", "decimal"),
+    (r"float\d+", "double"),
+    (r"date", "date"),
+    (r"time\[.*", "time"),
+    (r"timestamp\[.*,UTC\]", "instant"),
+    (r"timestamp\[[^,]*\]", "timestamp"),
+)
+# With no more digits than these, every decimal text survives the way to the float and back.
+_SAFE_DIGITS = {"float64": 15, "float32": 6}
+
+
+def kind_of(type_name: str) -> str | None:
+    """Return the kind of spelling of a type, "text" for utf8; None for a type that a text file cannot hold."""
+    if type_name == "utf8":
+        return "text"
+    return next((kind for pattern, kind in _KINDS if re.fullmatch(pattern, type_name)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """The spellings of one type; `declared` admits those that need someone's leave."""
+
+    type: str
+    declared: bool = False
+
+    def read(self, cells: pa.Array) -> pa.Array | None:
+        """Return the values of an array of strings, NULL kept; None if any cell is not a spelling of the type."""
+        kind = kind_of(self.type)
+        if kind == "text":
+            return cells
+        if pc.all(pc.match_substring_regex(cells, self._pattern(str(kind)))).as_py() is False:
+            return None
+        try:
+            values = _cast(cells, str(kind), self.type)
+        except pa.ArrowInvalid:
+            return None
+        return values if kind != "double" or _keeps_digits(cells, values, self.type) else None
+
+    def first_misfit(self, cells: pa.Array) -> int:
+        """Return the index of the first cell that `read` refuses; there must be one."""
+        low, high = 0, len(cells)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.read(cells[low:middle]) is None else (middle, high)
+        return low
+
+    def _pattern(self, kind: str) -> str:
+        chosen = DECLARED_PATTERNS.get(kind) if self.declared else None
+        return _whole(chosen or PATTERNS[kind])
+
+
+@cache
+def _whole(pattern: str) -> str:
+    return rf"\A(?:{pattern})\z"
+
+
+def _cast(cells: pa.Array, kind: str, type_name: str) -> pa.Array:
+    target = arrow_type(type_name)
+    if kind != "time":
+        return cells.cast(target)
+    moments = pc.binary_join_element_wise("1970-01-01", cells, "T")
+    return moments.cast(pa.timestamp(target.unit)).cast(target)
+
+
+def _keeps_digits(cells: pa.Array, values: pa.Array, type_name: str) -> bool:
+    """Tell whether each text is the number that its float stands for, not merely the nearest one."""
+    unsafe = pc.or_(
+        pc.greater(pc.binary_length(cells), _SAFE_DIGITS[type_name]),
+        pc.or_(pc.is_inf(values), pc.equal(values, pa.scalar(0, values.type))),
+    )
+    if not pc.any(unsafe).as_py():
+        return True
+    texts, floats = cells.filter(unsafe), values.filter(unsafe)
+    same = pc.equal(_digits(texts), _digits(floats.cast(pa.string())))
+    return pc.all(same).as_py() is not False
+
+
+def _digits(numbers: pa.Array) -> pa.Array:
+    bare = pc.replace_substring_regex(numbers, r"\A-?[0.]*|[eE].*\z|\.", "")
+    return pc.utf8_rtrim(bare, "0")
+
+
+# What a column may still be, in the order in which a type is chosen, each with the type that its cells are tried with.
+_GUESSED = {
+    "bool": "bool",
+    "integer": None,
+    "decimal": None,
+    "double": "float64",
+    "date": "date",
+    "time": "time[ns]",
+    "timestamp": "timestamp[us]",
+    "instant": "timestamp[us,UTC]",
+}
+_MOMENTS = ("date", "timestamp", "instant")
+
+
+@dataclass(slots=True)
+class Guess:
+    """What the cells of one column have shown so far; `moment` says that only dates and timestamps will do."""
+
+    moment: bool = False
+    kinds: tuple[str, ...] = ()
+    seen: bool = False
+    whole: int = 0
+    scale: int = 0
+    fraction: int = 0
+    wide: bool = False
+    exponent: bool = False
+    nanoseconds: bool = True
+
+    def __post_init__(self) -> None:
+        self.kinds = _MOMENTS if self.moment else tuple(_GUESSED)
+
+    def look(self, cells: pa.Array) -> int | None:
+        """Take more cells into account; return the index of the one that no date or timestamp is left for, if any."""
+        if cells.null_count == len(cells):
+            return None
+        self.seen = True
+        before = self.kinds
+        self.kinds = tuple(kind for kind in before if self._may_be(kind, cells))
+        if self.moment and not self.kinds:
+            return max(
+                Spelling(str(_GUESSED[kind]), declared=True).first_misfit(_microseconds(cells)) for kind in before
+            )
+        self._measure(cells)
+        return None
+
+    def _may_be(self, kind: str, cells: pa.Array) -> bool:
+        probe = _GUESSED[kind]
+        if probe is None:
+            return pc.all(pc.match_substring_regex(cells, _whole(PATTERNS[kind]))).as_py() is True
+        return (
+            Spelling(probe, declared=self.moment).read(_microseconds(cells) if kind in _MOMENTS else cells) is not None
+        )
+
+    def _measure(self, cells: pa.Array) -> None:
+        if "integer" in self.kinds:
+            self.wide = self.wide or Spelling("int64").read(cells) is None
+        if "decimal" in self.kinds:
+            self._measure_decimals(cells)
+        if "double" in self.kinds:
+            self.exponent = self.exponent or bool(pc.any(pc.match_substring_regex(cells, "[eE]")).as_py())
+        if "time" in self.kinds:
+            self.fraction = max(self.fraction, _longest_fraction(cells))
+        for kind, probe in (("timestamp", "timestamp[ns]"), ("instant", "timestamp[ns,UTC]")):
+            if kind in self.kinds:
+                self.fraction = max(self.fraction, _longest_fraction(cells))
+                self.nanoseconds = self.nanoseconds and Spelling(probe, declared=True).read(cells) is not None
+
+    def _measure_decimals(self, cells: pa.Array) -> None:
+        digits = pc.utf8_ltrim(cells, "-")
+        point = pc.find_substring(digits, ".")
+        length = pc.binary_length(digits)
+        whole = pc.if_else(pc.less(point, 0), length, point)
+        fraction = pc.subtract(pc.subtract(length, whole), pa.scalar(1, pa.int32()))
+        self.whole = max(self.whole, pc.max(whole).as_py())
+        self.scale = max(self.scale, pc.max(fraction).as_py())
+
+    def type(self) -> str:
+        """Return the type of the column."""
+        if not self.seen:
+            return "timestamp[us]" if self.moment else "utf8"
+        return next((name for kind in self.kinds if (name := self._named(kind))), "utf8")
+
+    def _named(self, kind: str) -> str | None:
+        unit = "ns" if self.fraction > 6 else "us"
+        too_wide = self.whole + self.scale > DECIMAL_DIGITS
+        out_of_range = unit == "ns" and not self.nanoseconds
+        names: dict[str, str | None] = {
+            "integer": None if self.wide else "int64",
+            "decimal": None if too_wide else f"decimal({DECIMAL_DIGITS},{self.scale})",
+            "double": "float64" if self.exponent else None,
+            "time": f"time[{unit}]",
+            "timestamp": None if out_of_range else f"timestamp[{unit}]",
+            "instant": None if out_of_range else f"timestamp[{unit},UTC]",
+        }
+        return names.get(kind, kind)
+
+
+def _microseconds(cells: pa.Array) -> pa.Array:
+    """Return the texts without the digits beyond a microsecond, so that any year can be tried."""
+    return pc.replace_substring_regex(cells, r"(\.\d{6})\d{1,3}", r"\1")
+
+
+def _longest_fraction(cells: pa.Array) -> int:
+    fractions = pc.replace_substring_regex(cells, r"\A[^.]*\.?(\d*).*\z", r"\1")
+    return pc.max(pc.binary_length(fractions)).as_py() or 0
+
+
+_DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, counted from 1970-01-01
+_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
+
+
+def first_without_spelling(values: pa.Array) -> int | None:
+    """Return the index of the first date or timestamp outside of the years 1 to 9999, which ISO 8601 cannot spell."""
+    if pa.types.is_date32(values.type):
+        numbers, factor = values.view(pa.int32()), 1
+    elif pa.types.is_timestamp(values.type) and values.type.unit != "ns":
+        numbers, factor = values.view(pa.int64()), _PER_DAY[values.type.unit]
+    else:
+        return None
+    low, high = _DAYS[0] * factor, (_DAYS[1] + 1) * factor - 1
+    found = pc.min_max(numbers).as_py()
+    if found["min"] is None or (low <= found["min"] and found["max"] <= high):
+        return None
+    outside = pc.or_(pc.less(numbers, low), pc.greater(numbers, high))
+    return int(pc.index(outside, pa.scalar(value=True)).as_py())
+
+
+def spell(values: pa.Array) -> pa.Array:
+    """Return values as the strings that `Spelling` reads back, NULL kept."""
+    kind = values.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return values.storage
+    if pa.types.is_floating(kind):
+        return pc.if_else(pc.is_nan(values), "NaN", values.cast(pa.string()))
+    if pa.types.is_decimal(kind):
+        return _spell_decimals(values)
+    texts = values.cast(pa.string())
+    if pa.types.is_timestamp(kind):
+        texts = pc.binary_replace_slice(texts, 10, 11, "T")
+    if pa.types.is_time(kind) or pa.types.is_timestamp(kind):
+        return _short_fraction(texts, zoned=pa.types.is_timestamp(kind) and kind.tz is not None)
+    return texts
+
+
+def _short_fraction(texts: pa.Array, *, zoned: bool) -> pa.Array:
+    """Drop the zeros at the end of a fraction of a second, and the point where nothing is left."""
+    bare = pc.utf8_rtrim(texts, "Z") if zoned else texts
+    fractional = pc.greater_equal(pc.find_substring(bare, "."), 0)
+    short = pc.if_else(fractional, pc.utf8_rtrim(pc.utf8_rtrim(bare, "0"), "."), bare)
+    return pc.binary_join_element_wise(short, "Z", "") if zoned else short
+
+
+def _spell_decimals(values: pa.Array) -> pa.Array:
+    texts = values.cast(pa.string())
+    scientific = pc.greater_equal(pc.find_substring(texts, "E"), 0)
+    if not pc.any(scientific).as_py():
+        return texts
+    # The engine writes small numbers as 1E-10: those are spelled from their digits.
+    small = values.filter(scientific)
+    scale, size = small.type.scale, small.type.byte_width
+    make = pa.decimal128 if size == 16 else pa.decimal256
+    whole = pa.Array.from_buffers(make(small.type.precision, 0), len(small), small.buffers(), offset=small.offset)
+    digits = whole.cast(pa.string())
+    negative = pc.starts_with(digits, "-")
+    padded = pc.utf8_lpad(pc.utf8_ltrim(digits, "-"), scale + 1, "0")
+    plain = pc.binary_join_element_wise(
+        pc.utf8_slice_codeunits(padded, 0, -scale), pc.utf8_slice_codeunits(padded, -scale), "."
+    )
+    signed = pc.if_else(negative, pc.binary_join_element_wise("-", plain, ""), plain)
+    return pc.replace_with_mask(texts, pc.fill_null(scientific, fill_value=False), signed)

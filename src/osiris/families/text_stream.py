@@ -1,0 +1,150 @@
+"""The bytes of a text file on their way to a parser: unpacked, decoded, without comments, as a stream of pieces."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from contextlib import contextmanager
+from itertools import chain
+from typing import IO, TYPE_CHECKING
+
+from osiris.errors import Location, fail
+from osiris.files import fail_os, open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+PIECE = 1 << 20
+_SUFFIXES = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}
+_BROKEN = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError)
+
+
+def packing_of(path: Path) -> str:
+    """Return how a file of this name is packed: gzip, bz2, xz, zip or none."""
+    return _SUFFIXES.get(path.suffix.lower(), "none")
+
+
+def unpacked(path: Path, label: str, compression: str, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
+    """Give the content of a file in pieces; `on_bytes` gets the number of bytes as they are taken from the disk."""
+    with _translated(label), open_source(path) as raw:
+        stream = _opened(raw, packing_of(path) if compression == "infer" else compression, label)
+        before = 0
+        while piece := stream.read(PIECE):
+            now = raw.tell()
+            on_bytes(now - before)
+            before = now
+            yield piece
+
+
+def _opened(raw: io.FileIO, packing: str, label: str) -> IO[bytes] | io.BufferedIOBase | io.RawIOBase:
+    if packing == "gzip":
+        return gzip.GzipFile(fileobj=raw)
+    if packing == "bz2":
+        return bz2.BZ2File(raw)
+    if packing == "xz":
+        return lzma.LZMAFile(raw)
+    return _only_member(raw, label) if packing == "zip" else raw
+
+
+def _only_member(raw: io.FileIO, label: str) -> IO[bytes]:
+    archive = zipfile.ZipFile(raw)
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) != 1:
+        fail("DAT013", file=label, problem=f"the archive holds {len(members)} files, and one is needed")
+    if members[0].flag_bits & 1:
+        fail("DAT013", file=label, problem="the archive is encrypted")
+    return archive.open(members[0])
+
+
+@contextmanager
+def _translated(label: str) -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        fail("DAT013", file=label, problem=f"it cannot be unpacked: {error}")
+    except OSError as error:
+        if error.errno is None:
+            fail("DAT013", file=label, problem=f"it cannot be unpacked: {error}")
+        fail_os(error, label)
+
+
+def decoded(pieces: Iterable[bytes], encoding: str, label: str) -> Iterator[str]:
+    """Give the text of `pieces`; fails with DAT003, naming the first byte that is not of the encoding."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    fed = 0
+    for piece in chain(pieces, [b""]):
+        try:
+            yield decoder.decode(piece, not piece)
+        except UnicodeDecodeError as error:
+            # The decoder had kept the beginning of a character from the piece before.
+            offset = fed + len(piece) - len(error.object) + error.start
+            fail("DAT003", at=Location(label), file=label, offset=offset, encoding=encoding)
+        fed += len(piece)
+
+
+def line_lists(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Give the lines of a text with their ends (CR, LF or both), in lists about as long as its pieces."""
+    rest = ""
+    for text in texts:
+        lines = io.StringIO(rest + text, newline="").readlines()
+        rest = lines.pop() if lines and not lines[-1].endswith("\n") else ""
+        yield lines
+    yield [rest] if rest else []
+
+
+def without_comments(texts: Iterable[str], mark: str) -> Iterator[str]:
+    """Give the text without what follows `mark` outside of quotes; every line stays, if only as an empty one."""
+    quoted = False
+    for lines in line_lists(texts):
+        kept = []
+        for line in lines:
+            text, quoted = _uncommented(line, mark, quoted=quoted)
+            kept.append(text)
+        yield "".join(kept)
+
+
+def _uncommented(line: str, mark: str, *, quoted: bool) -> tuple[str, bool]:
+    if mark not in line:
+        return line, quoted ^ (line.count('"') % 2 == 1)
+    for position, char in enumerate(line):
+        if char == '"':
+            quoted = not quoted
+        elif char == mark and not quoted:
+            return line[:position] + line[len(line.rstrip("\r\n")) :], False
+    return line, quoted
+
+
+class PieceStream(io.RawIOBase):
+    """An iterator of bytes as a file to read; a read gives as many bytes as it was asked for, until the end."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes, fewer only at the end; all of them if `size` is negative."""
+        parts = []
+        while size != 0 and self._fill():
+            part = self._rest[: size if size > 0 else None]
+            self._rest = self._rest[len(part) :]
+            size -= len(part) if size > 0 else 0
+            parts.append(part)
+        return b"".join(parts)
+
+    def _fill(self) -> bool:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return False
+            self._rest = memoryview(piece)
+        return True

@@ -1,0 +1,279 @@
+"""Local files: which path a text means, which files a pattern names, and how a file appears whole or not at all.
+
+Relative paths start at the project root. A path is refused where it would mean different things on different systems,
+or could carry control characters to a terminal. Every error of the operating system is told apart by its number.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import io
+import os
+import re
+import secrets
+import stat
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from osiris.errors import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _typeshed import ReadableBuffer
+
+MAX_NAME_BYTES = 200
+"""Longest name of a file or folder; leaves room for the name of its temporary within the 255 of a file system."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_TEMPORARY = re.compile(r"\..*\.osiris-[0-9a-f]{8}\.tmp", re.DOTALL)
+
+_CODES = {
+    errno.ENOENT: "DRV001",
+    errno.ENOTDIR: "DRV001",
+    errno.EACCES: "DRV003",
+    errno.EPERM: "DRV003",
+    errno.EROFS: "DRV003",
+    errno.ENOSPC: "DRV004",
+    errno.EDQUOT: "DRV004",
+    errno.EFBIG: "DRV004",
+}
+_unfinished: set[Path] = set()
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def resolve_path(root: Path, text: str, *, base: str | None = None, writing: bool = False) -> Path:
+    """Return the absolute path that `text` means: absolute as it is, else below `base`, which is below `root`.
+
+    Links are not followed and nothing needs to exist. Fails with DRV007 for a path that is empty, a URL, or has a name
+    that is not portable; with `writing` also for a folder's path and for names that some systems keep for devices.
+    """
+    problem = _problem(text, writing=writing) or (base and _problem(base, writing=False))
+    if problem:
+        fail("DRV007", path=_printable(text), problem=problem)
+    return Path(os.path.normpath(root / (base or "") / text))
+
+
+def _problem(text: str, *, writing: bool) -> str | None:
+    if not text:
+        return "the path is empty"
+    if _URL.match(text):
+        return "this is a URL, and a local path is needed"
+    if writing and text.endswith("/"):
+        return "a file is needed, and this names a folder"
+    names = [name for name in text.split("/") if name not in ("", ".", "..")]
+    return next((problem for name in names if (problem := _name_problem(name, writing=writing))), None)
+
+
+def _name_problem(name: str, *, writing: bool) -> str | None:
+    if _CONTROL.search(name):
+        return "it has a control character"
+    if any("\ud800" <= char <= "\udfff" for char in name):
+        return "it is not Unicode text"
+    if name.endswith((".", " ")):
+        return f"'{name}' ends with a dot or a space"
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"a name is longer than {MAX_NAME_BYTES} bytes"
+    if writing and _DEVICE.fullmatch(name):
+        return f"'{name}' is the name of a device on some systems"
+    return None
+
+
+def _printable(text: str) -> str:
+    return _CONTROL.sub("?", text).encode("ascii" if not text.isprintable() else "utf-8", "replace").decode()[:300]
+
+
+def is_outside(root: Path, path: Path) -> bool:
+    """Tell whether `path`, links followed, leads out of `root`."""
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+
+
+def relative(root: Path, path: Path) -> str:
+    """Return `path` as messages and manifests show it: relative to `root` when it is below it, with `/` between."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def expand(root: Path, pattern: str, *, base: str | None = None) -> list[Path]:
+    """Return the files that a path or a glob pattern (`*`, `?`, `[a-z]`, `**`) names, sorted by name; at least one.
+
+    Hidden files are named only by a pattern that begins with a dot. Fails with DRV001 if there is no such file.
+    """
+    path = resolve_path(root, pattern, base=base)
+    if path.exists() or not glob.has_magic(pattern):
+        return [path]
+    found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
+    files = [file for file in found if not file.is_dir()]
+    if not files:
+        fail("DRV001", path=f"{_printable(pattern)} (no file matches)")
+    return files
+
+
+def open_source(path: Path) -> io.FileIO:
+    """Open a regular file for reading, without buffering; fails with DRV001, DRV003, DRV005 or DRV006."""
+    try:
+        # A pipe would wait here for its other end, so its kind is asked for only once it is open.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        fail_os(error, path)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        fail("DRV005", path=path, kind=_kind(mode))
+    return io.FileIO(descriptor, "r")
+
+
+def _kind(mode: int) -> str:
+    return next((kind for test, kind in _KINDS if test(mode)), "of another kind")
+
+
+def fail_os(error: OSError, path: Path | str, *, written: int = 0) -> NoReturn:
+    """Raise what an error of the operating system at `path` means; `written` is the number of bytes before it."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno == errno.EISDIR:
+        fail("DRV005", path=path, kind="a folder")
+    fail(_CODES.get(error.errno or 0, "DRV006"), path=path, reason=reason, bytes=written)
+
+
+class Output(io.RawIOBase):
+    """A file that is being written: writes all it is given or fails, and counts the bytes in `written`."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor = descriptor
+        self._path = path
+        self.written = 0
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
+
+    def tell(self) -> int:
+        """Return the number of bytes written."""
+        return self.written
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write all of `data`; fails with DRV004 when there is no space, else by the error's number."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest:
+                count = os.write(self._descriptor, rest)
+                self.written += count
+                rest = rest[count:]
+        except OSError as error:
+            fail_os(error, self._path, written=self.written)
+        return size
+
+
+@contextmanager
+def publish(target: Path) -> Iterator[Output]:
+    """Give a file to write, and put it in `target`'s place when the block ends well: all of it, or nothing.
+
+    The temporary stands in the same folder, readable by its owner only, locked while its writer lives. It is synced
+    before it is renamed, and the folder after. An error removes it and leaves `target` as it was. `target` keeps its
+    permissions, and a new one gets those of any new file.
+    """
+    if target.is_dir():
+        fail("DRV005", path=target, kind="a folder")
+    temporary, descriptor = _create(target)
+    try:
+        output = Output(descriptor, target)
+        yield output
+        _place(descriptor, temporary, target, output.written)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    finally:
+        _unfinished.discard(temporary)
+        os.close(descriptor)
+
+
+def abandon() -> None:
+    """Remove the temporaries that this process has not finished, from any thread: it is about to end."""
+    for path in list(_unfinished):
+        with suppress(OSError):
+            path.unlink()
+
+
+def _create(target: Path) -> tuple[Path, int]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    while True:
+        temporary = target.with_name(f".{target.name}.osiris-{secrets.token_hex(4)}.tmp")
+        _unfinished.add(temporary)
+        try:
+            descriptor = os.open(temporary, flags, 0o600)
+        except FileExistsError:
+            continue
+        except FileNotFoundError as error:
+            fail_os(error, target.parent)
+        except OSError as error:
+            fail_os(error, target)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return temporary, descriptor
+        os.close(descriptor)  # a sweep came between the two calls
+
+
+def _place(descriptor: int, temporary: Path, target: Path, written: int) -> None:
+    try:
+        os.fchmod(descriptor, _mode(target))
+        os.fsync(descriptor)
+        temporary.replace(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        fail_os(error, target, written=written)
+
+
+def _mode(target: Path) -> int:
+    with suppress(FileNotFoundError):
+        return stat.S_IMODE(target.stat().st_mode) & 0o777
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable; raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove the temporaries in `folder` whose writer is gone, and return them; one that is being written stays."""
+    with suppress(FileNotFoundError):
+        return [path for path in sorted(folder.iterdir()) if _TEMPORARY.fullmatch(path.name) and _remove_dead(path)]
+    return []
+
+
+def _remove_dead(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

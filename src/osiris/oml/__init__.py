@@ -1,0 +1,1 @@
+"""OML: from text to a validated pipeline."""

@@ -1,0 +1,328 @@
+"""Which components exist: found by entry point, described by their spec.yaml, loaded only when they run.
+
+A component is registered in the group `osiris.components`: its name, and the dotted name of the folder that holds
+`spec.yaml` and `driver.py`. A family is registered in `osiris.families`: its name, and a dotted name `parent.family`
+for the file `family.yaml` in the folder of `parent`. Looking for them imports no code of theirs, and a spec is read
+when it is first asked for. What is wrong with one component is kept as diagnostics and never stands in another's way.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import sys
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osiris.document import escape, load_text, read_document
+from osiris.errors import (
+    Diagnostic,
+    InvalidInput,
+    Location,
+    diagnostic,
+    did_you_mean,
+    fail,
+    raise_all,
+    sort_diagnostics,
+)
+from osiris.model import ComponentSpec
+from osiris.units import DURATION_PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from osiris.model import JsonValue
+
+COMPONENTS = "osiris.components"
+FAMILIES = "osiris.families"
+
+RESERVED: dict[str, dict[str, JsonValue]] = {
+    "cast": {
+        "title": "Cast",
+        "description": "Column to the type that it is converted to; a value that does not fit fails the step.",
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": {"type": "string", "minLength": 1},
+    },
+    "timeout": {
+        "title": "Timeout",
+        "description": "The longest that the step may take: seconds, or a text like 90s, 5m or 6h.",
+        "anyOf": [
+            {"type": "number", "exclusiveMinimum": 0},
+            {"type": "string", "pattern": DURATION_PATTERN},
+        ],
+    },
+    "retry": {
+        "title": "Retry",
+        "description": "How often to try again, how long to wait, and after which kinds of failure.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "max": {"type": "integer", "minimum": 0},
+            "backoff": {"type": "string", "pattern": DURATION_PATTERN},
+            "on": {"type": "array", "items": {"type": "string"}},
+        },
+    },
+    "on_reject": {"title": "On reject", "description": "What becomes of rows that do not fit.", "type": "string"},
+    "max_cell_bytes": {"title": "Largest cell", "description": "Limit of one value, in bytes.", "type": "integer"},
+    "deterministic": {
+        "title": "Deterministic",
+        "description": "Run so that no value depends on the number of threads.",
+        "type": "boolean",
+    },
+}
+"""The config keys that every component shares, unless it declares one of that name itself."""
+
+UNSUPPORTED_RESERVED = ("retry", "on_reject", "max_cell_bytes", "deterministic")
+"""Shared config keys that this version knows and does not act on; whoever uses one is told so."""
+
+_LISTS = ("modes", "capabilities", "secrets", "requirements", "examples")
+_TEXTS = ("name", "version", "title", "description", "family", "connection")
+_REQUIRED = (*_TEXTS, "modes", "inputs", "output", "config")
+_SHAPE: dict[str, type] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(_LISTS, list),
+    "inputs": dict,
+    "output": bool,
+    "config": dict,
+    "delivery": str,
+    "hints": dict,
+}
+"""What it takes to make a spec of a document; the rest is left to the JSON Schema beside this module."""
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySpec:
+    """What all connections of a family share; `fields` is the JSON Schema object of a connection."""
+
+    name: str
+    title: str
+    fields: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One line of an entry-point group; two of the same name from different distributions exclude each other."""
+
+    name: str
+    target: str
+    owner: str
+    rival: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Component:
+    document: JsonValue = None
+    spec: ComponentSpec | None = None
+    problems: tuple[Diagnostic, ...] = ()
+
+
+class Registry:
+    """The components and families that are installed; made by `load_registry`."""
+
+    def __init__(self, components: Iterable[_Entry], families: Iterable[_Entry]) -> None:
+        self._entries = _by_name(components)
+        self._family_entries = _by_name(families)
+        self._loaded: dict[str, _Component] = {}
+        self._families: dict[str, FamilySpec | None] = {}
+        self._checked: dict[str, tuple[Diagnostic, ...]] = {}
+
+    def names(self) -> list[str]:
+        """Return the names of all registered components, sorted; some may have a broken spec."""
+        return sorted(self._entries)
+
+    def families(self) -> list[str]:
+        """Return the names of all registered families, sorted."""
+        return sorted(self._family_entries)
+
+    def all(self) -> list[ComponentSpec]:
+        """Return the spec of every component whose spec can be read, by name."""
+        return [spec for name in self.names() if (spec := self.find(name))]
+
+    def find(self, name: str) -> ComponentSpec | None:
+        """Return the spec of a component; None if it is not registered or its spec cannot be read."""
+        return self._component(name).spec if name in self._entries else None
+
+    def get(self, name: str) -> ComponentSpec:
+        """Return the spec of a component; fails with CMP001 if there is none, REG001 or REG003 if it is broken."""
+        if name not in self._entries:
+            fail("CMP001", name=name, hint=did_you_mean(name, self._entries))
+        component = self._component(name)
+        if component.spec is None:
+            raise_all(component.problems)
+        return component.spec
+
+    def problems(self, name: str | None = None) -> list[Diagnostic]:
+        """Return what is wrong with the spec of one component, or of all; reads and checks them in full."""
+        names = self.names() if name is None else [name] if name in self._entries else []
+        return sort_diagnostics(problem for each in names for problem in self._check(each))
+
+    def config_schema(self, spec: ComponentSpec) -> dict[str, JsonValue]:
+        """Return the JSON Schema of a step's config: the component's own keys and the shared ones of this version.
+
+        Fails with REG001 if the spec does not keep to the form of specs.
+        """
+        if problems := self._check(spec.name):
+            raise_all(problems)
+        shared = {key: schema for key, schema in RESERVED.items() if key not in UNSUPPORTED_RESERVED}
+        return {**spec.config, "properties": {**shared, **spec.config["properties"]}}
+
+    def load_driver(self, name: str) -> tuple[type[Any], type[Any]]:
+        """Import a component's driver and return its Config and its Driver; fails with REG002 if it does not load."""
+        spec = self.get(name)
+        try:
+            module = importlib.import_module(f"{spec.module}.driver")
+        except Exception as error:  # noqa: BLE001  a stranger's module may raise anything
+            fail("REG002", name=name, reason=f"{type(error).__name__}: {error}")
+        config, driver = (getattr(module, attribute, None) for attribute in ("Config", "Driver"))
+        if not (isinstance(config, type) and is_dataclass(config)):
+            fail("REG002", name=name, reason="its driver.py has no dataclass Config")
+        if not isinstance(driver, type):
+            fail("REG002", name=name, reason="its driver.py has no class Driver")
+        return config, driver
+
+    def family(self, name: str) -> FamilySpec | None:
+        """Return what a family's connections look like; None if there is no such family.
+
+        Fails with REG001 if the family's file cannot be read.
+        """
+        if name not in self._family_entries:
+            return None
+        if name not in self._families:
+            self._families[name] = _read_family(self._family_entries[name])
+        return self._families[name]
+
+    def _component(self, name: str) -> _Component:
+        if name not in self._loaded:
+            self._loaded[name] = _read_component(self._entries[name])
+        return self._loaded[name]
+
+    def _check(self, name: str) -> tuple[Diagnostic, ...]:
+        if name not in self._checked:
+            component = self._component(name)
+            checked = _schema_problems(self._entries[name], component.document) if component.spec else ()
+            self._checked[name] = component.problems or checked
+        return self._checked[name]
+
+
+def load_registry() -> Registry:
+    """Return the registry of everything installed; reads the lists of entry points and nothing else."""
+    return Registry(_entry_points(COMPONENTS), _entry_points(FAMILIES))
+
+
+def build_config(config: type[Any], values: Mapping[str, JsonValue]) -> object:
+    """Return a driver's Config from a step's explicit config, without the keys that the component does not declare."""
+    return config(**{field.name: values[field.name] for field in fields(config) if field.name in values})
+
+
+def _entry_points(group: str) -> list[_Entry]:
+    found = importlib.metadata.entry_points(group=group)
+    return [_Entry(e.name, e.value.strip(), e.dist.name if e.dist else "an unknown distribution") for e in found]
+
+
+def _by_name(entries: Iterable[_Entry]) -> dict[str, _Entry]:
+    table: dict[str, _Entry] = {}
+    for entry in sorted(entries, key=lambda e: (e.name, e.owner, e.target)):
+        first = table.setdefault(entry.name, entry)
+        if (first.owner, first.target) != (entry.owner, entry.target):
+            table[entry.name] = _Entry(first.name, first.target, first.owner, rival=entry.owner)
+    return table
+
+
+def _read_component(entry: _Entry) -> _Component:
+    if entry.rival is not None:
+        return _Component(
+            problems=(diagnostic("REG003", name=entry.name, first=entry.owner, second=entry.rival),),
+        )
+    document, problem = _read_yaml(entry, _package_folder(entry.target), "spec.yaml")
+    problem = problem or _shape_problem(entry.name, document)
+    if problem:
+        return _Component(document, problems=(_problem(entry, problem),))
+    return _Component(document, _spec(entry.target, document))
+
+
+def _read_family(entry: _Entry) -> FamilySpec:
+    parent, _, last = entry.target.rpartition(".")
+    document, problem = _read_yaml(entry, _package_folder(parent), f"{last}.yaml")
+    if not problem and not (isinstance(document, dict) and isinstance(document.get("fields"), dict)):
+        problem = "it must be a mapping with name, title and fields"
+    if not problem and document.get("name") != entry.name:
+        problem = f"it is registered as '{entry.name}' and calls itself '{document.get('name')}'"
+    if problem:
+        raise_all([diagnostic("REG001", name=entry.name, problem=problem)])
+    return FamilySpec(entry.name, str(document.get("title", entry.name)), document["fields"])
+
+
+def _package_folder(dotted: str) -> Path | None:
+    """Find the folder of a package without importing it or its parents."""
+    top, *rest = dotted.split(".")
+    finders = (finder for finder in sys.meta_path if hasattr(finder, "find_spec"))
+    found = next((spec for finder in finders if (spec := finder.find_spec(top, None))), None)
+    places = found.submodule_search_locations if found else None
+    return next((folder for place in places or () if (folder := Path(place, *rest)).is_dir()), None)
+
+
+def _read_yaml(entry: _Entry, folder: Path | None, name: str) -> tuple[Any, str | None]:
+    """Return a YAML file and what is wrong with it, if anything."""
+    if folder is None:
+        return None, f"{entry.owner} registers it as '{entry.target}', which is not a package"
+    try:
+        return read_document(load_text(folder / name, name), name).data, None
+    except InvalidInput as error:
+        first = error.diagnostics[0]
+        place = f"line {first.location.line}: " if first.location.line else ""
+        return None, f"its {name} cannot be read: {place}{first.message}"
+
+
+def _shape_problem(name: str, document: JsonValue) -> str | None:
+    if not isinstance(document, dict):
+        return "spec.yaml must be a mapping"
+    for key in (*_REQUIRED, *document):
+        if key not in document:
+            return f"spec.yaml: '{key}' is missing"
+        if not isinstance(document[key], _SHAPE.get(key, ())):
+            return f"spec.yaml: '{key}' is unknown or of the wrong type"
+    if document["name"] != name:
+        return f"it is registered as '{name}' and calls itself '{document['name']}'"
+    if not isinstance(document["config"].get("properties"), dict):
+        return "spec.yaml: 'config' must be a JSON Schema of an object, with properties"
+    return None
+
+
+def _spec(module: str, document: dict[str, JsonValue]) -> ComponentSpec:
+    from osiris.canonical import fingerprint
+
+    own = {key: value for key, value in document.items() if key not in ("inputs", *_LISTS)}
+    lists = {key: tuple(document.get(key) or ()) for key in _LISTS}
+    inputs = (document["inputs"].get("min", 0), document["inputs"].get("max"))
+    return ComponentSpec(**{**own, **lists}, inputs=inputs, digest=fingerprint(document), module=module)
+
+
+def _schema_problems(entry: _Entry, document: JsonValue) -> tuple[Diagnostic, ...]:
+    """Return all places where a spec departs from the form of specs or its config schema from JSON Schema."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    errors = sorted(Draft202012Validator(_meta_schema()).iter_errors(document), key=lambda e: list(map(str, e.path)))
+    found = [_problem(entry, f"spec.yaml: {e.message[:200]}", e.absolute_path) for e in errors]
+    try:
+        Draft202012Validator.check_schema(document["config"])
+    except SchemaError as error:
+        found.append(_problem(entry, f"config is not a JSON Schema: {error.message[:200]}", ["config", *error.path]))
+    return tuple(found)
+
+
+@cache
+def _meta_schema() -> dict[str, JsonValue]:
+    path = Path(__file__).with_name("component-spec.schema.json")
+    schema: dict[str, JsonValue] = json.loads(path.read_text(encoding="utf-8"))
+    return schema
+
+
+def _problem(entry: _Entry, problem: str, path: Iterable[str | int] = ()) -> Diagnostic:
+    pointer = "".join(f"/{escape(str(part))}" for part in path)
+    at = Location(f"{entry.target.replace('.', '/')}/spec.yaml", pointer=pointer or None)
+    return diagnostic("REG001", at=at, name=entry.name, problem=problem)

@@ -1,0 +1,167 @@
+"""The host's end of a worker, whatever carries its lines: asks for one job, reads events, and knows when it is dead."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from osiris.errors import fail
+from osiris.runner import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from osiris.model import JsonValue
+    from osiris.runner.protocol import Job, Secrets
+
+    Listener = Callable[[dict[str, JsonValue]], None]
+
+SILENCE = 30.0
+"""Seconds without a sign of life after which a worker is taken for dead."""
+
+_TICK = 0.2
+_CHUNK = 1 << 16
+_KEPT_OUTPUT = 1 << 20
+
+
+class WorkerDied(Exception):
+    """The worker ended, or had to be ended, before its job did; `status` says how, for people."""
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+        super().__init__(status)
+
+
+class Link:
+    """A running worker. `output` is what drivers printed, as far as it was kept; it may hold secrets until scrubbed."""
+
+    def __init__(self, process: subprocess.Popen[bytes], silence: float = SILENCE) -> None:
+        self.output = bytearray()
+        self._process = process
+        self._silence = silence
+        self._wseq = 0
+        self._pending = bytearray()
+        self._partial = bytearray()
+        self._kill_at: float | None = None
+        self._killed_for: str | None = None
+        self._in, self._out, self._err = (_fd(pipe) for pipe in (process.stdin, process.stdout, process.stderr))
+        for fd in (self._in, self._out, self._err):
+            os.set_blocking(fd, False)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker."""
+        return self._process.pid
+
+    def ask(self, job: Job, secrets: Secrets, listener: Listener) -> dict[str, JsonValue]:
+        """Have one job done, passing each of its events on, and return its last one; raises WorkerDied.
+
+        Fails with RUN007 if the worker breaks the protocol. An exception of the listener leaves the job unfinished:
+        the link is then good for nothing but `close`.
+        """
+        self._kill_at = None
+        self._pending += protocol.encode(job.to_json()) + protocol.encode(secrets.to_json())
+        heard = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            for fd in (self._out, self._err):
+                selector.register(fd, selectors.EVENT_READ)
+            while True:
+                self._flush()
+                ready = {key.fd for key, _ in selector.select(_TICK)}
+                if self._err in ready and not self._keep_output():
+                    selector.unregister(self._err)
+                if self._out in ready:
+                    heard = time.monotonic()
+                    for message in self._receive():
+                        if message["event"] == "job_end":
+                            self._keep_output()
+                            return message
+                        listener(message)
+                self._watch(heard, quiet=self._out not in ready)
+
+    def cancel(self) -> None:
+        """Tell the worker to stop; it is killed if it has not done so after the grace. Safe in a signal handler."""
+        self._pending += protocol.encode(protocol.CANCEL)
+        self._kill_at = time.monotonic() + protocol.GRACE
+
+    def kill(self, why: str | None = None) -> None:
+        """End the worker at once."""
+        self._killed_for = self._killed_for or why
+        self._process.kill()
+
+    def close(self) -> None:
+        """Let the worker go: it ends by itself when its stdin does, else it is killed."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            self._process.wait(protocol.GONE_GRACE + 1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe:
+                pipe.close()
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _flush(self) -> None:
+        """Send what is waiting, as far as the pipe takes it; a worker that is gone shows at its other pipes."""
+        try:
+            while self._pending:
+                del self._pending[: os.write(self._in, self._pending)]
+        except (BlockingIOError, BrokenPipeError):
+            return
+
+    def _receive(self) -> list[dict[str, JsonValue]]:
+        chunk = os.read(self._out, _CHUNK)
+        if not chunk:
+            raise WorkerDied(self._status())
+        *lines, rest = (bytes(self._partial) + chunk).split(b"\n")
+        self._partial = bytearray(rest)
+        return [message for line in lines if (message := self._understand(line))["event"] != "heartbeat"]
+
+    def _understand(self, line: bytes) -> dict[str, JsonValue]:
+        try:
+            message = protocol.decode(line)
+            number = message.pop("wseq")
+            message["event"]
+        except (ValueError, TypeError, KeyError):
+            fail("RUN007", problem="a line that is no event")
+        self._wseq += 1
+        if number != self._wseq:
+            fail("RUN007", problem=f"event {number} came where {self._wseq} was due")
+        return message
+
+    def _watch(self, heard: float, *, quiet: bool) -> None:
+        now = time.monotonic()
+        if self._kill_at is not None and now > self._kill_at:
+            self.kill(f"no answer to cancel within {protocol.GRACE:g} s")
+        if quiet and now - heard > self._silence:
+            self.kill(f"no sign of life for {self._silence:g} s")
+
+    def _keep_output(self) -> bool:
+        """Take what drivers printed so far; returns False if there will be no more."""
+        try:
+            while chunk := os.read(self._err, _CHUNK):
+                self.output += chunk[: max(0, _KEPT_OUTPUT - len(self.output))]
+        except BlockingIOError:
+            return True
+        return False
+
+    def _status(self) -> str:
+        code = self._process.wait()
+        if self._killed_for:
+            return self._killed_for
+        return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _fd(pipe: object) -> int:
+    return pipe.fileno()  # type: ignore[attr-defined, no-any-return]

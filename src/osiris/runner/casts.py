@@ -1,0 +1,90 @@
+"""The reserved config key `cast`: columns converted to the types that the step names, or the step fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.table import RowStream, stream
+from osiris.types import arrow_schema, is_type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+
+    from osiris.model import Schema
+
+
+def cast_schema(schema: Schema, casts: Mapping[str, str], step: str) -> Schema:
+    """Return the schema after the casts; fails with DAT005 for unknown columns and DAT012 for unknown types."""
+    known = [column.name for column in schema]
+    found = [
+        diagnostic("DAT005", column=name, where=f"the cast of step '{step}'", hint=did_you_mean(name, known))
+        for name in casts
+        if name not in known
+    ]
+    found += [diagnostic("DAT012", type=kind) for kind in casts.values() if not is_type_name(kind)]
+    if found:
+        raise_all(found)
+    return tuple(replace(column, type=casts.get(column.name, column.type)) for column in schema)
+
+
+def cast_stream(source: RowStream, casts: Mapping[str, str], step: str) -> RowStream:
+    """Return the stream with its columns cast; a value that would not survive the way back fails with DAT014."""
+    target = cast_schema(source.schema, casts, step)
+    arrow = arrow_schema(target)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        for batch in source.batches():
+            columns = [
+                _cast(batch.column(i), arrow.field(i), step) if column.name in casts else batch.column(i)
+                for i, column in enumerate(target)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=arrow)
+
+    return stream(target, batches(), source.order)
+
+
+def _cast(column: pa.Array, field: pa.Field, step: str) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        result = pc.cast(column, field.type, safe=True)
+        if _is_text(column.type):
+            return result
+        back = pc.cast(result, column.type, safe=True)
+    except pa.ArrowException as error:
+        fail("DAT014", step=step, column=field.name, type=str(field.type), reason=_first_line(error))
+    if (lost := _first_loss(column, back)) is not None:
+        fail("DAT014", step=step, column=field.name, type=str(field.type), reason=f"{lost} would change")
+    return result
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Text is read as the type's literal, whose spelling may be lost: '007' is the integer 7."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _first_loss(before: pa.Array, after: pa.Array) -> str | None:
+    """Return the first value that did not survive there and back; NaN is not lost, though it equals nothing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if before.equals(after):
+        return None
+    lost = pc.not_equal(before, after)
+    if pa.types.is_floating(before.type):
+        lost = pc.and_not(lost, pc.and_(pc.is_nan(before), pc.is_nan(after)))
+    found = pc.index(lost, pa.scalar(value=True)).as_py()
+    return None if found < 0 else repr(before[found].as_py())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]

@@ -1,0 +1,87 @@
+"""Asks a worker for the schemas of a pipeline's steps: the one question between the two halves of the compiler."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.compiler.build import plan_steps
+from osiris.connections import load_env
+from osiris.errors import Diagnostic, diagnostic, has_errors, raise_all, sort_diagnostics
+from osiris.model import Described, schema_from_json
+from osiris.registry import load_registry
+from osiris.runner.adapter import Link, WorkerDied
+from osiris.runner.credentials import resolve_secrets
+from osiris.runner.limits import limits_of
+from osiris.runner.local import start_worker
+from osiris.runner.protocol import Job
+
+if TYPE_CHECKING:
+    from osiris.compiler.context import Prepared
+    from osiris.config import Config
+    from osiris.model import JsonValue, Pipeline
+    from osiris.project import Project
+
+_STAND_INS = {"run.id": "", "run.started_at": "1970-01-01T00:00:00Z"}
+"""Values of `${run.…}` while there is no run: only their types matter."""
+
+
+def describe(
+    project: Project, prepared: Prepared, config: Config, link: Link | None = None
+) -> tuple[dict[str, Described], list[Diagnostic]]:
+    """Return schema and order of every step by id, and notes; raises with the problems of all steps, with places.
+
+    `link` is a worker that was started before, to hide how long it takes; it is left open, for a run for instance.
+    """
+    pipeline = prepared.pipeline
+    secrets = resolve_secrets(prepared.connections, (), load_registry(), load_env(project.env_file, os.environ))
+    project.scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="describe-", dir=project.scratch))
+    job = Job(
+        kind="describe",
+        root=str(project.root),
+        scratch=str(folder),
+        artifacts=str(folder / "artifacts"),
+        limits=limits_of(config.get("run.memory"), config.get("run.threads")),
+        steps=plan_steps(prepared),
+        bindings={**_STAND_INS, **{f"param_{name}": "" for name in pipeline.sensitive}},
+    )
+    answers: list[dict[str, JsonValue]] = []
+    try:
+        with nullcontext(link) if link else start_worker(project.root) as worker:
+            answers.append(worker.ask(job, secrets, answers.append))
+    except WorkerDied as died:
+        raise_all([diagnostic("RUN001", status=died.status, during="describe")])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    found = [placed for answer in answers for placed in _problems(pipeline, answer)]
+    if has_errors(found):
+        raise_all(found)
+    described = {a["step"]: _described(a) for a in answers if a["event"] == "described"}
+    return described, sort_diagnostics(found)
+
+
+def _described(answer: dict[str, JsonValue]) -> Described:
+    schema = answer["schema"]
+    return Described(None if schema is None else schema_from_json(schema), answer["order"])
+
+
+def _problems(pipeline: Pipeline, answer: dict[str, JsonValue]) -> list[Diagnostic]:
+    """Return the diagnostics of an answer, each placed at its step where it has no place of its own."""
+    found = [Diagnostic.from_json(item) for item in answer.get("diagnostics", [])]
+    if "step" not in answer:
+        return found
+    pointer = pipeline.step(answer["step"]).pointer
+    return [_placed(pipeline, pointer, item) for item in found]
+
+
+def _placed(pipeline: Pipeline, pointer: str, item: Diagnostic) -> Diagnostic:
+    if item.location.file is not None:
+        return item
+    inner = item.location.pointer or ("/config/query" if item.code.startswith("SQL") else "")
+    return replace(item, location=pipeline.where(pointer + inner))

@@ -1,0 +1,44 @@
+"""An edge between two steps: counted, stoppable, and remembering whose failure passed through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from osiris.table import RowStream, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from osiris.runner.stop import Stopper
+
+
+@dataclass(slots=True)
+class Meter:
+    """What has flowed through an edge. `failure` is what its source raised.
+
+    An error that crosses the C interface arrives as another type without its code, so it is kept where it was raised.
+    """
+
+    rows: int = 0
+    ended: bool = False
+    failure: Exception | None = None
+
+
+def watched(source: RowStream, meter: Meter, stopper: Stopper) -> RowStream:
+    """Return the stream, its rows counted by `meter`; pulling it ends when somebody asked to stop."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in source.batches():
+                stopper.check()
+                meter.rows += batch.num_rows
+                yield batch
+            meter.ended = True
+        except Exception as error:
+            meter.failure = error
+            raise
+
+    return stream(source.schema, batches(), source.order)

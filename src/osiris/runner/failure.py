@@ -1,0 +1,39 @@
+"""What went wrong in a step, said in our words: its own diagnostics, or what its exception means to us."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.errors import Diagnostic, OsirisError, diagnostic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from osiris.model import JsonValue
+    from osiris.runner.place import Place
+
+_REASON_LENGTH = 500
+
+
+def explain(place: Place, data: Mapping[str, JsonValue], error: BaseException) -> list[Diagnostic]:
+    """Return the diagnostics of what a step raised; a traceback is kept only for what we did not expect."""
+    if isinstance(error, OsirisError):
+        return list(error.diagnostics)
+    if isinstance(error, MemoryError):
+        limit = f"{place.job.limits.memory / 1e6:.0f} MB"
+        return [diagnostic("RUN013", step=data["id"], limit=limit)]
+    _keep_traceback(place, str(data["id"]), error)
+    reason = f"{type(error).__name__}: {error}"[:_REASON_LENGTH]
+    return [diagnostic("DRV000", component=data["component"], reason=reason, step=data["id"])]
+
+
+def _keep_traceback(place: Place, step: str, error: BaseException) -> None:
+    text = place.outbox.scrubber.text("".join(traceback.format_exception(error)))
+    folder = Path(place.job.artifacts) / step
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        return

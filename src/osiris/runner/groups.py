@@ -1,0 +1,79 @@
+"""Which steps run together: the plan of streams and spools, from the edges alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from osiris.model import JsonValue
+
+MAX_CHAIN = 32
+"""Lazy steps in a chain, at most: each is a frame on the stack of whoever pulls."""
+
+Drain = Literal["write", "spool", "count"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Steps that run together, in topological order; the last one writes, or its output is spooled or counted."""
+
+    steps: tuple[str, ...]
+    drain: Drain
+
+
+def plan_groups(steps: list[dict[str, JsonValue]], skipped: Collection[str] = ()) -> list[Group]:
+    """Return the groups of steps given in topological order, in the order in which they run."""
+    active = [step for step in steps if step["id"] not in skipped]
+    readers = count_readers(active)
+    waited = {n for step in active for n in step["needs"] if n not in set(step["inputs"].values())}
+    position = {step["id"]: i for i, step in enumerate(active)}
+    parents: dict[str, list[str]] = {step["id"]: list(dict.fromkeys(step["inputs"].values())) for step in active}
+    depth: dict[str, int] = {}
+    lazy: set[str] = set()
+    groups = []
+    for step in active:
+        name = step["id"]
+        depth[name] = 1 + max((depth[p] for p in parents[name] if p in lazy), default=0)
+        if readers[name] == 1 and name not in waited and depth[name] < MAX_CHAIN:
+            lazy.add(name)
+            continue
+        drain: Drain = "write" if step["mode"] == "write" else "spool" if readers[name] else "count"
+        members = sorted(_members(name, parents, lazy), key=position.__getitem__)
+        groups.append(Group(tuple(members), drain))
+    return groups
+
+
+def count_readers(steps: list[dict[str, JsonValue]]) -> dict[str, int]:
+    """Return how often the output of each step is read."""
+    readers: dict[str, int] = defaultdict(int)
+    for step in steps:
+        for parent in step["inputs"].values():
+            readers[parent] += 1
+    return readers
+
+
+def not_needed(steps: list[dict[str, JsonValue]], delivered: Collection[str]) -> set[str]:
+    """Return the steps whose output is read only by delivered steps, or by steps that are not needed themselves."""
+    idle = set(delivered)
+    readers: dict[str, list[str]] = defaultdict(list)
+    for step in steps:
+        for parent in step["inputs"].values():
+            readers[parent].append(step["id"])
+    for step in reversed(steps):
+        if readers[step["id"]] and idle.issuperset(readers[step["id"]]):
+            idle.add(step["id"])
+    return idle.difference(delivered)
+
+
+def _members(last: str, parents: dict[str, list[str]], lazy: set[str]) -> set[str]:
+    found = {last}
+    todo = [last]
+    while todo:
+        new = [p for p in parents[todo.pop()] if p in lazy]
+        found.update(new)
+        todo.extend(new)
+    return found

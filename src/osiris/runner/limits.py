@@ -1,0 +1,55 @@
+"""What the operating system holds a worker to."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+from osiris.runner.protocol import Limits
+
+_PR_SET_PDEATHSIG = 1
+
+_LIBRARIES = 3 << 29
+"""Address space beyond the memory for data: libraries, their reserves, and the stacks of their threads."""
+
+
+def limits_of(memory: int, threads: int) -> Limits:
+    """Return the limits for `memory` bytes of data and `threads` threads, 0 for one per core that we may use."""
+    return Limits(memory, memory + _LIBRARIES, threads=threads or len(os.sched_getaffinity(0)))
+
+
+def limit_process(address_space: int, files: int) -> None:
+    """Bound address space (bytes) and open files of this process, and switch core dumps off."""
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_AS, address_space)
+    _lower(resource.RLIMIT_NOFILE, files)
+
+
+def end_with_parent() -> None:
+    """Ask for SIGTERM when the parent is gone, where the system can do that; the end of stdin says the same."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process had in use, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def memory_in_use() -> int:
+    """Return the memory that this process has in use, in bytes; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _lower(kind: int, value: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (soft, hard))

@@ -1,0 +1,39 @@
+"""The worker's way out: numbered lines, each scrubbed and whole, from any thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from osiris.runner.protocol import encode
+from osiris.secret import Scrubber
+
+if TYPE_CHECKING:
+    from osiris.model import JsonValue
+    from osiris.runner.stop import Stopper
+
+
+class Outbox:
+    """Sends events to the host; when the host is gone they are dropped, as the end of stdin says the same."""
+
+    def __init__(self, fd: int, stopper: Stopper) -> None:
+        self.scrubber = Scrubber(())
+        self._fd = fd
+        self._stopper = stopper
+        self._lock = threading.Lock()
+        self._wseq = 0
+
+    def send(self, event: str, **fields: JsonValue) -> None:
+        """Send one event."""
+        with self._stopper.shielded(), self._lock:
+            self._wseq += 1
+            line = self.scrubber.line(encode({"wseq": self._wseq, "event": event, **fields}))
+            self._write(line)
+
+    def _write(self, line: bytes) -> None:
+        try:
+            while line:
+                line = line[os.write(self._fd, line) :]
+        except BrokenPipeError:
+            return

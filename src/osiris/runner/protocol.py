@@ -1,0 +1,103 @@
+"""What host and worker say to each other: one JSON object per line.
+
+To the worker, on stdin: a job, then its secrets, then control lines (`{"control": "cancel"}`); after a job has ended,
+another may follow. The end of stdin means that the host is gone.
+From the worker, on stdout: events with `wseq` counting from 1 without gaps, heartbeats among them; the last one of
+each job is `job_end`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from osiris.model import JsonValue
+
+VERSION = 1
+HEARTBEAT = 1.0
+"""Seconds between two signs of life."""
+
+GRACE = 5.0
+"""Seconds that a worker has to stop when told to."""
+
+GONE_GRACE = 2.0
+"""Seconds that a worker has to stop when its host is gone."""
+
+JOBS = ("describe", "run")
+RESERVED_JOBS = ("discover", "doctor")
+
+CANCEL: dict[str, JsonValue] = {"control": "cancel"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the worker may use: bytes of memory for data, bytes of address space, open files, threads."""
+
+    memory: int
+    address_space: int
+    files: int = 4096
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job: `steps` as in a manifest, in topological order; paths are absolute.
+
+    `bindings` are the values of `${run.…}`; `skip` names the steps that are not run, each with the reason;
+    `timeout` is the longest that a step may take, in seconds; `lock` is held while the job runs.
+    """
+
+    kind: str
+    root: str
+    scratch: str
+    artifacts: str
+    limits: Limits
+    steps: list[dict[str, JsonValue]]
+    bindings: dict[str, str] = field(default_factory=dict)
+    skip: dict[str, str] = field(default_factory=dict)
+    digest: Literal["written", "all"] = "written"
+    timeout: float | None = None
+    lock: str | None = None
+    protocol: int = VERSION
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the job line."""
+        fields = asdict(self)
+        return {"protocol": self.protocol, "job": fields.pop("kind"), **fields}
+
+    @classmethod
+    def from_json(cls, data: dict[str, JsonValue]) -> Job:
+        """Return the job that `to_json` wrote."""
+        fields = {key: value for key, value in data.items() if key not in {"job", "limits"}}
+        return cls(kind=data["job"], limits=Limits(**data["limits"]), **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The second line: per connection (`@family.alias`) its fields, plain and secret, and the sensitive parameters."""
+
+    plain: dict[str, dict[str, JsonValue]] = field(default_factory=dict)
+    secret: dict[str, dict[str, str]] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the secrets line; the only place where a secret leaves the host."""
+        return {"plain": self.plain, "secret": self.secret, "params": self.params}
+
+    @classmethod
+    def from_json(cls, data: dict[str, JsonValue]) -> Secrets:
+        """Return the secrets that `to_json` wrote."""
+        return cls(data["plain"], data["secret"], data["params"])
+
+
+def encode(message: dict[str, JsonValue]) -> bytes:
+    """Return a message as one line of ASCII."""
+    return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> dict[str, JsonValue]:
+    """Return the message of a line; raises ValueError or TypeError if it is not one."""
+    message: dict[str, JsonValue] = dict(json.loads(line))
+    return message

@@ -1,0 +1,165 @@
+"""Turns what a worker tells into the session: events, metrics, and the summary that is always true so far."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from osiris.errors import Diagnostic
+from osiris.session import ENDS, end_session, now_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from osiris.model import JsonValue
+    from osiris.session import Session
+
+    Progress = Callable[[dict[str, JsonValue]], None]
+
+UNITS = {"rows": "rows", "bytes": "bytes", "ms": "ms"}
+
+_OURS = ("run_", "step_", "connection_", "heartbeat", "job_end", "diagnostic")
+"""How the names of our own events begin; a driver's event of such a name is written as `driver.<name>`."""
+
+
+class Recorder:
+    """Writes one session; `summary` is the content of run.json. `progress` sees each event as it is written."""
+
+    def __init__(self, session: Session, summary: dict[str, JsonValue], progress: Progress) -> None:
+        self.summary = summary
+        self.diagnostics: list[Diagnostic] = []
+        self._session = session
+        self._progress = progress
+        self._began = time.monotonic()
+        self._open: dict[str, str] = {}
+        self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "step_start": self._step_start,
+            "step_progress": self._plain,
+            "step_complete": self._step_complete,
+            "step_failed": self._step_failed,
+            "step_cancelled": self._step_ended,
+            "step_skipped": self._step_ended,
+            "driver_event": self._driver_event,
+        }
+
+    @property
+    def at_work(self) -> str:
+        """Say what is under way, for people."""
+        return ", ".join(f"step '{step}'" for step in self._open) or "start-up"
+
+    @property
+    def has_failed(self) -> bool:
+        """Tell whether a step has failed."""
+        return any(step["status"] == "failed" for step in self.summary["steps"].values())
+
+    def peak(self, memory: int) -> None:
+        """Record the most memory that the worker had in use, in bytes."""
+        self._session.metric("peak_memory_bytes", memory, "bytes")
+
+    def start(self, **fields: JsonValue) -> None:
+        """Make the run durable, then say that it starts."""
+        self._session.summary(self.summary)
+        self._event("run_start", **fields)
+
+    def note(self, item: Diagnostic) -> None:
+        """Record a diagnostic of the run."""
+        self.diagnostics.append(item)
+        self.summary["diagnostics"].append(item.to_json())
+
+    def tell(self, name: str, **fields: JsonValue) -> None:
+        """Record an event of the host itself."""
+        self._event(name, **fields)
+
+    def take(self, message: dict[str, JsonValue]) -> None:
+        """Record one event of the worker; names that are not known are written as they are."""
+        self._handlers.get(message["event"], self._plain)(message)
+
+    def end(self, event: str, found: list[Diagnostic], **fields: JsonValue) -> None:
+        """End every step that is still open, then the run."""
+        for item in found:
+            self.note(item)
+        cause = {"code": found[0].code, "message": found[0].message} if found else {}
+        name = "step_cancelled" if event == "run_cancelled" else "step_failed"
+        for step in list(self._open):
+            self._step_ended({"event": name, "step": step, **cause})
+        duration = round((time.monotonic() - self._began) * 1000, 3)
+        self.summary["status"] = ENDS[event]
+        self._total(duration)
+        first = next((d for d in self.diagnostics if d.severity == "error"), None)
+        error = {"code": first.code, "message": first.message} if first else {}
+        totals = {"rows_in": self.summary["rows_in"], "rows_out": self.summary["rows_out"]}
+        self._session.metric("run_duration_ms", duration, "ms")
+        seen = self._session.scrubber.json({"event": event, "session": self._session.id, "duration_ms": duration})
+        end_session(self._session, event, self.summary, duration_ms=duration, **totals, **error, **fields)
+        self._progress({**seen, **totals, **error})
+
+    def _total(self, duration: float) -> None:
+        steps = self.summary["steps"].values()
+        self.summary |= {
+            "ended_at": now_text(),
+            "duration_ms": duration,
+            "rows_in": sum(s.get("rows_in", 0) for s in steps if s["mode"] == "read"),
+            "rows_out": sum(s.get("rows_out", 0) for s in steps if s["mode"] == "write"),
+        }
+
+    def _step_start(self, message: dict[str, Any]) -> None:
+        self._open[message["step"]] = message["mode"]
+        self.summary["steps"][message["step"]]["status"] = "running"
+        self._plain(message)
+
+    def _step_complete(self, message: dict[str, Any]) -> None:
+        step, counts = message["step"], message.pop("counts")
+        known = ("rows_in", "rows_out", "rows_rejected", "duration_ms", "digest")
+        self.summary["steps"][step] |= {key: message[key] for key in known if key in message}
+        if message["mode"] == "write":
+            self._deliver(step, message)
+        self._metrics(step, message, counts)
+        self._step_ended(message)
+
+    def _deliver(self, step: str, message: dict[str, Any]) -> None:
+        """Make a delivery durable before anything else happens: a continued run skips what is on record here."""
+        output = {key: message[key] for key in ("digest", "files")} | {"rows": message["rows_out"]}
+        self.summary["steps"][step]["status"] = "complete"
+        self.summary["outputs"][step] = output
+        self.summary["deliveries"][step] = {"session": self._session.id, **output}
+        self._session.summary(self.summary)
+
+    def _metrics(self, step: str, message: dict[str, Any], counts: dict[str, int]) -> None:
+        values: dict[str, float] = dict(counts)
+        names = {"read": "rows_read", "write": "rows_written"}
+        if message["mode"] in names:
+            values[names[message["mode"]]] = message["rows_in" if message["mode"] == "read" else "rows_out"]
+        else:
+            values |= {"rows_in": message["rows_in"], "rows_out": message["rows_out"]}
+        if message["rows_rejected"]:
+            values["rows_rejected"] = message["rows_rejected"]
+        if "bytes_written" in message:
+            values["bytes_written"] = message["bytes_written"]
+        values["step_duration_ms"] = message["duration_ms"]
+        for name, value in values.items():
+            unit = next((unit for part, unit in UNITS.items() if part in name.split("_")), "count")
+            self._session.metric(name, value, unit, step=step)
+
+    def _step_failed(self, message: dict[str, Any]) -> None:
+        found = [Diagnostic.from_json(d) for d in message.pop("diagnostics")]
+        for item in found:
+            self.note(item)
+        self._step_ended({**message, "code": found[0].code, "message": found[0].message})
+
+    def _step_ended(self, message: dict[str, Any]) -> None:
+        step = message["step"]
+        self._open.pop(step, None)
+        self.summary["steps"][step]["status"] = message["event"].removeprefix("step_")
+        self._plain(message)
+
+    def _driver_event(self, message: dict[str, Any]) -> None:
+        name = message["name"]
+        self._event(
+            f"driver.{name}" if name.startswith(_OURS) else name, step=message["step"], fields=message["fields"]
+        )
+
+    def _plain(self, message: dict[str, Any]) -> None:
+        self._event(message["event"], **{key: value for key, value in message.items() if key != "event"})
+
+    def _event(self, name: str, **fields: JsonValue) -> None:
+        self._progress(self._session.event(name, **fields))

@@ -1,0 +1,252 @@
+"""The host of a run: holds the project, decides the run key, starts the worker, and writes the session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from osiris.compiler.build import manifest_bytes
+from osiris.connections import load_env
+from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code, fail
+from osiris.lock import hold_project, wait_for_worker
+from osiris.registry import load_registry
+from osiris.runner.adapter import Link, WorkerDied
+from osiris.runner.credentials import digests_of, resolve_secrets, scrubber_of
+from osiris.runner.describe import describe
+from osiris.runner.interrupts import Interrupts
+from osiris.runner.keys import Start, Wish, decide, manifest_to_resume, whole_second
+from osiris.runner.limits import limits_of
+from osiris.runner.local import start_worker
+from osiris.runner.protocol import Job, Secrets
+from osiris.runner.record import Recorder
+from osiris.session import Session, close_lost, create_session, now_text, write_durably
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from osiris.config import Config
+    from osiris.model import JsonValue, Manifest
+    from osiris.project import Project
+
+    Progress = Callable[[dict[str, JsonValue]], None]
+
+__all__ = ["RunOptions", "RunResult", "describe", "manifest_to_resume", "run", "start_worker"]
+
+_OUTPUT = "worker.log"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run. `environ` is where variables of connections come from (the process and .env, if None).
+
+    `digest` "all" digests the output of every step, not only what is written. At most one of `new_run`, `run_id` and
+    `resume` (a session, or `last`) may be given. Verifying the plan, drift included, is the caller's part.
+    """
+
+    new_run: bool = False
+    run_id: str | None = None
+    resume: str | None = None
+    digest: Literal["written", "all"] = "written"
+    allow_engine_drift: bool = False
+    environ: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended. `steps` is that of run.json: per step its mode, status, rows, duration in ms, and digest."""
+
+    session_id: str
+    status: str
+    exit_code: int
+    run_key: str
+    steps: Mapping[str, JsonValue] = field(default_factory=dict)
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What one session is about: the plan and everything that was decided before it began."""
+
+    project: Project
+    manifest: Manifest
+    config: Config
+    options: RunOptions
+    start: Start
+    secrets: Secrets
+    now: float
+
+
+def run(
+    project: Project,
+    manifest: Manifest,
+    config: Config,
+    options: RunOptions,
+    progress: Progress = lambda _event: None,
+    link: Link | None = None,
+) -> RunResult:
+    """Run a verified plan and return how it ended; a failed step is a result, not an exception.
+
+    `progress` gets every event as it is written. `link` is a worker that was started before (it may have described);
+    it is left open. Fails with RUN004 while the project is busy, RUN006, RUN010 or RUN014 for what the options ask.
+    """
+    with hold_project(project, f"run of '{manifest.name}'"), Interrupts() as interrupts:
+        wait_for_worker(project)
+        close_lost(project)
+        now = time.time()
+        wish = Wish(options.new_run, options.run_id, options.resume, config.get("run.continue_within"))
+        start = decide(project, manifest, wish, now)
+        if start.finished:
+            return RunResult(start.finished, "complete", 0, str(start.run_key), diagnostics=start.notes)
+        environ = load_env(project.env_file, os.environ) if options.environ is None else options.environ
+        secrets = resolve_secrets(manifest.data["connections"], manifest.data["sensitive"], load_registry(), environ)
+        attempt = _Attempt(project, manifest, config, options, start, secrets, now)
+        with (
+            nullcontext(link) if link else start_worker(project.root) as worker,
+            create_session(project, manifest.name, scrubber_of(secrets)) as session,
+        ):
+            return _run_session(attempt, session, worker, interrupts, progress)
+
+
+def _run_session(
+    attempt: _Attempt, session: Session, worker: Link, interrupts: Interrupts, progress: Progress
+) -> RunResult:
+    try:
+        write_durably(session.folder / "manifest.json", manifest_bytes(attempt.manifest))
+        recorder = Recorder(session, _summary(attempt, session), progress)
+        _begin(attempt, recorder)
+        interrupts.bind(worker)
+        event, found = _ask(_job(attempt, session), attempt.secrets, worker, recorder, interrupts)
+        _tidy(attempt.project, session, worker)
+        recorder.end(event, found)
+    except OSError as error:
+        worker.kill()
+        fail("PRJ006", path=session.folder, reason=error.strerror)
+    status = recorder.summary["status"]
+    return RunResult(
+        session.id,
+        status,
+        _exit_code(status, recorder.diagnostics, interrupts),
+        recorder.summary["run_key"],
+        recorder.summary["steps"],
+        tuple(recorder.diagnostics),
+    )
+
+
+def _begin(attempt: _Attempt, recorder: Recorder) -> None:
+    for note in attempt.start.notes:
+        recorder.note(note)
+    summary, start = recorder.summary, attempt.start
+    recorder.start(
+        pipeline=summary["pipeline"],
+        run_key=summary["run_key"],
+        run_started_at=summary["run_started_at"],
+        fingerprint=summary["fingerprint"],
+        adapter=summary["adapter"],
+        steps=len(summary["steps"]),
+        **({"continues": start.continues} if start.continues else {}),
+    )
+    for note in start.notes:
+        recorder.tell("diagnostic", **note.to_json())
+    for reference, digest in summary["connections"].items():
+        recorder.tell("connection_resolved", connection=reference, digest=digest)
+
+
+def _ask(
+    job: Job, secrets: Secrets, worker: Link, recorder: Recorder, interrupts: Interrupts
+) -> tuple[str, list[Diagnostic]]:
+    """Have the job done; returns the event that ends the run, and what is to be said of it."""
+    try:
+        end = worker.ask(job, secrets, recorder.take)
+    except WorkerDied as died:
+        dead = [diagnostic("RUN001", status=died.status, during=recorder.at_work)]
+        found = [] if recorder.has_failed else dead
+    except OsirisError as error:
+        worker.kill()
+        found = list(error.diagnostics)
+    else:
+        recorder.peak(end["peak_memory_bytes"])
+        if end["ok"]:
+            return "run_complete", []
+        stopped = _stopped(end["stopped"], recorder)
+        found = [Diagnostic.from_json(item) for item in end["diagnostics"]] or stopped
+    if interrupts.signal:
+        return "run_cancelled", [diagnostic("RUN003", signal=interrupts.signal.name)]
+    return "run_failed", found
+
+
+def _stopped(reason: str | None, recorder: Recorder) -> list[Diagnostic]:
+    """Say why a worker stopped that nobody asked to; nothing if a step has said it."""
+    if reason is None or recorder.has_failed:
+        return []
+    return [diagnostic("RUN001", status=f"'{reason}'", during=recorder.at_work)]
+
+
+def _exit_code(status: str, found: list[Diagnostic], interrupts: Interrupts) -> int:
+    if status == "cancelled" and interrupts.signal:
+        return 128 + interrupts.signal
+    return 0 if status == "complete" else exit_code(found) or 1
+
+
+def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
+    """Return run.json as it is before the first step."""
+    start, manifest = attempt.start, attempt.manifest
+    return {
+        "session": session.id,
+        "kind": "run",
+        "pipeline": manifest.name,
+        "fingerprint": manifest.fingerprint,
+        "adapter": "local",
+        "status": "running",
+        "run_key": start.run_key or session.id,
+        "run_started_at": start.run_started_at or whole_second(attempt.now),
+        "continues": start.continues,
+        "started_at": now_text(attempt.now),
+        "ended_at": None,
+        "duration_ms": None,
+        "engines": manifest.data["engines"],
+        "connections": digests_of(attempt.secrets),
+        "rows_in": 0,
+        "rows_out": 0,
+        "steps": {step["id"]: {"mode": step["mode"], "status": "not_run"} for step in manifest.steps},
+        "outputs": {step: {k: v for k, v in told.items() if k != "session"} for step, told in start.deliveries.items()},
+        "deliveries": dict(start.deliveries),
+        "diagnostics": [],
+    }
+
+
+def _job(attempt: _Attempt, session: Session) -> Job:
+    project, config, start = attempt.project, attempt.config, attempt.start
+    return Job(
+        kind="run",
+        root=str(project.root),
+        scratch=str(project.scratch / session.id),
+        artifacts=str(session.artifacts),
+        limits=limits_of(config.get("run.memory"), config.get("run.threads")),
+        steps=attempt.manifest.steps,
+        bindings={
+            "run.id": start.run_key or session.id,
+            "run.started_at": start.run_started_at or whole_second(attempt.now),
+        },
+        skip=start.skip,
+        digest=attempt.options.digest,
+        timeout=config.get("run.step_timeout"),
+        lock=str(project.worker_lock),
+    )
+
+
+def _tidy(project: Project, session: Session, worker: Link) -> None:
+    """Keep what drivers printed, and remove what nobody needs: scratch, and artifact folders that stayed empty."""
+    if worker.output:
+        session.artifacts.mkdir(exist_ok=True)
+        text = session.scrubber.text(worker.output.decode("utf-8", "backslashreplace"))
+        (session.artifacts / _OUTPUT).write_text(text, encoding="utf-8", errors="backslashreplace")
+        worker.output.clear()
+    shutil.rmtree(project.scratch / session.id, ignore_errors=True)
+    if session.artifacts.is_dir():
+        for folder in (*session.artifacts.iterdir(), session.artifacts):
+            with suppress(OSError):
+                folder.rmdir()

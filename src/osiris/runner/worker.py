@@ -1,0 +1,230 @@
+"""The worker program: the only process that runs drivers and binds SQL. Started as `python -I -m osiris.runner.worker`.
+
+The main thread works; one thread listens to the host, another gives signs of life. The pipe to the host is moved away
+from file descriptor 1 before any driver is loaded, so that what a driver prints is not taken for an event.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.errors import Diagnostic, OsirisError, diagnostic, fail, has_errors
+from osiris.files import abandon
+from osiris.runner import protocol
+from osiris.runner.limits import end_with_parent, limit_process, memory_in_use, peak_memory
+from osiris.runner.outbox import Outbox
+from osiris.runner.protocol import Job, Secrets
+from osiris.runner.stop import Request, Stopped, Stopper
+
+if TYPE_CHECKING:
+    from osiris.model import JsonValue, Schema
+    from osiris.runner.place import Place
+    from osiris.runner.steps import Active, Execution
+
+_LOCK_WAIT = 15.0
+
+
+class Worker:
+    """Serves one job after another until the host closes stdin."""
+
+    def __init__(self, inbox: int, outbox: int) -> None:
+        self._inbox = inbox
+        self._lines: queue.SimpleQueue[dict[str, JsonValue] | None] = queue.SimpleQueue()
+        self._stopper = Stopper(self._give_up)
+        self._outbox = Outbox(outbox, self._stopper)
+        self._scratch: Path | None = None
+        self._execution: Execution | None = None
+
+    def serve(self) -> None:
+        """Do what the host asks until it is gone."""
+        signal.signal(signal.SIGTERM, lambda *_: self._terminated())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for target in (self._listen, self._live):
+            threading.Thread(target=target, daemon=True).start()
+        while (line := self._lines.get()) is not None and (secrets := self._lines.get()) is not None:
+            self._do(line, secrets)
+
+    def _do(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> None:
+        found: list[Diagnostic] = []
+        try:
+            ok = self._work(line, secrets)
+        except Stopped:
+            ok = False
+        except OsirisError as error:
+            ok, found = False, list(error.diagnostics)
+        except Exception as error:  # noqa: BLE001  the boundary: whatever we did wrong must reach the host
+            traceback.print_exc()
+            ok, found = False, [diagnostic("INT000", kind=type(error).__name__, reason=error)]
+        request = self._stopper.request
+        sys.stdout.flush()
+        self._clean_up()
+        self._execution = None
+        self._outbox.send(
+            "job_end",
+            ok=ok,
+            stopped=request.reason if request else None,
+            diagnostics=[d.to_json() for d in found],
+            peak_memory_bytes=peak_memory(),
+        )
+        self._stopper.finish()
+
+    def _work(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> bool:
+        _check_job(line)
+        job = Job.from_json(line)
+        from osiris.registry import load_registry
+        from osiris.runner.place import make_place
+
+        limit_process(job.limits.address_space, job.limits.files)
+        self._scratch = Path(job.scratch)
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        os.chdir(job.root)
+        place = make_place(job, Secrets.from_json(secrets), load_registry(), self._outbox, self._stopper)
+        if job.kind == "describe":
+            return describe_steps(place)
+        held = _hold(job.lock, self._stopper)
+        try:
+            return self._run(place)
+        finally:
+            if held is not None:
+                os.close(held)
+
+    def _run(self, place: Place) -> bool:
+        from osiris.runner.steps import Execution
+
+        self._execution = Execution(place)
+        return self._execution.run()
+
+    def _listen(self) -> None:
+        """Read lines from the host; control lines act at once, others wait for the main thread."""
+        with os.fdopen(self._inbox, "rb") as lines:
+            for line in lines:
+                message = protocol.decode(line)
+                if message.get("control") == "cancel":
+                    self._stopper.stop(Request("cancelled"), protocol.GRACE)
+                else:
+                    self._lines.put(message)
+        self._lines.put(None)
+        self._stopper.stop(Request("gone"), protocol.GONE_GRACE)
+
+    def _live(self) -> None:
+        """Show that the process lives, how far its steps are, and stop those that take too long."""
+        while True:
+            began = time.monotonic()
+            active = list(self._execution.active.items()) if self._execution else []
+            before = {name: step.rows for name, step in active}
+            time.sleep(protocol.HEARTBEAT)
+            self._outbox.send("heartbeat", memory_bytes=memory_in_use())
+            for name, step in active:
+                self._tell_progress(name, step, step.rows - before[name], time.monotonic() - began)
+                if step.overdue:
+                    self._stopper.stop(Request("timeout", name), protocol.GRACE)
+
+    def _tell_progress(self, name: str, step: Active, new: int, seconds: float) -> None:
+        if new and self._execution and self._execution.active.get(name) is step:
+            self._outbox.send("step_progress", step=name, rows=step.rows, rate=round(new / seconds))
+
+    def _terminated(self) -> None:
+        gone = os.getppid() == 1
+        self._stopper.stop(Request("gone" if gone else "cancelled"), protocol.GONE_GRACE if gone else protocol.GRACE)
+
+    def _give_up(self) -> None:
+        """Do what the main thread no longer will: remove temporary files, and name the step that took too long."""
+        self._clean_up()
+        if self._execution and self._stopper.request:
+            self._execution.give_up(self._stopper.request)
+
+    def _clean_up(self) -> None:
+        """Remove what must not outlive the job."""
+        abandon()
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def describe_steps(place: Place) -> bool:
+    """Tell the schema and order of every step's output; steps below one that failed are passed over."""
+    from osiris.runner.casts import cast_schema
+    from osiris.runner.place import make_ready
+    from osiris.runner.steps import attempt, describe_ready
+
+    schemas: dict[str, Schema | None] = {}
+    failed = False
+    for step in place.job.steps:
+        name = step["id"]
+        if not all(schemas.get(parent) for parent in step["inputs"].values()):
+            continue
+        inputs = {key: schemas[parent] or () for key, parent in step["inputs"].items()}
+
+        def ask(step: dict[str, JsonValue] = step, inputs: dict[str, Schema] = inputs) -> tuple[Schema | None, str]:
+            ready = make_ready(place, step)
+            found = describe_ready(ready, inputs)
+            return found.schema and cast_schema(found.schema, ready.casts, step["id"]), found.order
+
+        answer, problems = attempt(place, step, ask)
+        _tell_described(place, name, answer, problems)
+        schemas[name] = answer[0] if answer else None
+        failed = failed or has_errors(problems)
+    return not failed
+
+
+def _tell_described(
+    place: Place, step: str, answer: tuple[Schema | None, str] | None, problems: list[Diagnostic]
+) -> None:
+    if answer:
+        schema = [column.to_json() for column in answer[0]] if answer[0] is not None else None
+        place.outbox.send("described", step=step, schema=schema, order=answer[1])
+    else:
+        place.outbox.send("not_described", step=step, diagnostics=[d.to_json() for d in problems])
+
+
+def _check_job(line: dict[str, JsonValue]) -> None:
+    kind, version = line.get("job"), line.get("protocol")
+    if version != protocol.VERSION:
+        fail("RUN007", problem=f"protocol {version} is not {protocol.VERSION}")
+    if kind in protocol.RESERVED_JOBS:
+        fail("PRJ010", what=f"job {kind}", instead=f"this version has the jobs {', '.join(protocol.JOBS)}")
+    if kind not in protocol.JOBS:
+        fail("RUN007", problem=f"'{kind}' is not a job")
+
+
+def _hold(path: str | None, stopper: Stopper) -> int | None:
+    """Hold the lock that tells the next run that this one's worker is still at work."""
+    if path is None:
+        return None
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    deadline = time.monotonic() + _LOCK_WAIT
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stopper.check()
+            if time.monotonic() > deadline:
+                fail("RUN004", holder="the worker of an earlier run")
+            time.sleep(0.05)
+        else:
+            return fd
+
+
+def main() -> None:
+    """Take the pipes to the host away from drivers, and serve."""
+    inbox, outbox = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    end_with_parent()
+    Worker(inbox, outbox).serve()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+"""Secrets: a type that does not show its value, a scrubber for every way out, and a sense for literals in a text."""
+
+from __future__ import annotations
+
+from osiris.secret.literals import find_literal_secrets, is_secret_name, literal_secret_kind
+from osiris.secret.scrubber import Scrubber
+from osiris.secret.value import Secret
+
+__all__ = ["Scrubber", "Secret", "find_literal_secrets", "is_secret_name", "literal_secret_kind"]

@@ -1,0 +1,193 @@
+"""Finds secrets that stand in a text as literals: by the name of their field, by their surroundings, by their form.
+
+A random look alone proves nothing (a git commit and a checksum have it too), so entropy is not asked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from osiris.secret.patterns import TOKENS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from osiris.model import JsonValue
+
+IN_FIELD = "a literal in a secret field"
+IN_URL = "a password in a URL"
+IN_QUERY = "a secret in the query of a URL"
+IN_PAIR = "a secret as name and value"
+IN_HEADER = "an authorization header"
+
+_ALWAYS = ("password", "passwd", "passphrase", "passcode", "pwd", "pass", "secret")
+_STRONG = (
+    *("token", "api_key", "apikey", "secret_key", "private_key", "access_key", "account_key", "auth_key", "client_key"),
+    *("encryption_key", "license_key", "master_key", "service_key", "service_role_key", "shared_key", "signing_key"),
+    *("storage_key", "anon_key", "authorization", "bearer", "cookie", "jwt", "signature", "sig", "accountkey"),
+    *("sharedaccesskey", "accesskey", "secretkey", "privatekey", "accesstoken", "secret_value"),
+)
+_NOT_SECRET = re.compile(r"(next|page|pagination|continuation|sync|cancellation|csrf|stop|start|end|pad|first|second)_"
+                         r"(page_)?(token|pass)|(max|min)_token|(by|sur)pass|compass")  # fmt: skip
+_COLUMN_MAPS = frozenset(("cast", "dtype", "dtypes", "types", "columns", "rename", "schema", "fields", "column_types"))
+_INHERITS = frozenset(("default", "value", "literal"))
+
+_REFERENCE = re.compile(r"\$\{[^{}]*?(?::-([^{}]*))?\}")
+_UNSEEN = "\0"
+_STANDS_FOR_NOTHING = re.compile(
+    r"<[^<>]*>|[*•]+|x{3,}|\.{3,}|…|-+|\{\{.*\}\}|\$[A-Za-z_]\w*|%\w+%|\[?redacted\]?|none|null|true|false"
+    r"|(your|my|the|some|enter|insert|put)[-_ ].*|@[\w-]+\.[\w-]+",
+    re.IGNORECASE | re.DOTALL,
+)
+_SCHEMES = re.compile(r"\b(bearer|basic|token)\b", re.IGNORECASE)
+_HINTS = (
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "key",
+    "sig",
+    "auth",
+    "bearer",
+    "basic",
+    "://",
+    "identified",
+    "cookie",
+    "jwt",
+)
+_USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^\s/?#:@'\"]*)(?::([^\s/@]+))?@")
+_QUERY = re.compile(r"[?&;]([\w.-]+)=([^&\s#'\"]+)")
+_PAIR = re.compile(r"([A-Za-z_][\w-]*)(\s*=>?\s*|\s+)('(?:[^']|'')+'|\"[^\"]+\"|[^\s;,&'\"()=]+)")
+_ENTRY = re.compile(
+    r"[\"']([\w-]+)[\"']\s*:\s*[\"']([^\"']{4,})[\"']|^[ \t-]*([\w-]+):[ \t]+(\S{6,})[ \t]*$", re.MULTILINE
+)
+_HEADER = re.compile(r"\b(?:bearer|basic)\s+([A-Za-z0-9+/=._~-]{12,})", re.IGNORECASE)
+_IDENTIFIED = re.compile(r"\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?'[^']+'", re.IGNORECASE)
+_OPTION = re.compile(r"(?<!\S)--?([A-Za-z][\w-]*)[ =]+([^\s'\"-][^\s'\"]{3,})")
+_SQL = re.compile(r"\b(select|insert|update|delete|create|alter|from|where|join|attach|grant)\b", re.IGNORECASE)
+_NAMES_SOMETHING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+|[$:?%@]\w*|null|true|false|excluded\..*", re.IGNORECASE)
+
+
+def find_literal_secrets(value: JsonValue, pointer: str = "") -> list[tuple[str, str]]:
+    """Return (JSON Pointer, kind) of every literal secret in a JSON value that stands at `pointer`; never a value."""
+    return list(_find(value, pointer, pointer.rpartition("/")[2], by_name=True))
+
+
+def literal_secret_kind(key: str, text: str) -> str | None:
+    """Return what kind of secret a text under that key is, in words; None if it is none, or only refers to one."""
+    bare = _REFERENCE.sub(lambda match: match[1] or _UNSEEN, text)
+    if is_secret_name(key) and _says_something(bare):
+        return IN_FIELD
+    if _simple(key) == "key" and len(bare) >= 20 and re.fullmatch(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S+", bare):
+        return IN_FIELD
+    return _kind_of_text(bare)
+
+
+def is_secret_name(key: str) -> bool:
+    """Tell whether a field of that name holds a secret; a column `primary_key` or a name `password_env` does not."""
+    name = _simple(key)
+    if _NOT_SECRET.fullmatch(name):
+        return False
+    return any(name == term or name.endswith(f"_{term}") for term in (*_ALWAYS, *_STRONG))
+
+
+def _simple(key: str) -> str:
+    """Return a name in one spelling: apiKey, Api-Key and API_KEY are the same."""
+    return re.sub(r"[-. ]+", "_", re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", key)).lower()
+
+
+def _find(value: JsonValue, pointer: str, key: str, *, by_name: bool) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        names = by_name and _simple(key) not in _COLUMN_MAPS
+        for name, item in value.items():
+            below = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
+            inherited = key if name in _INHERITS and is_secret_name(key) else str(name)
+            yield from _find(item, below, inherited, by_name=names)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _find(item, f"{pointer}/{index}", key, by_name=by_name)
+    elif isinstance(value, str):
+        if kind := literal_secret_kind(key if by_name else "", value):
+            yield pointer, kind
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        if by_name and is_secret_name(key) and _simple(key).endswith(_ALWAYS):
+            yield pointer, IN_FIELD
+
+
+def _says_something(bare: str) -> bool:
+    """Tell whether a text is more than references, the name of a scheme, or a mask."""
+    rest = _SCHEMES.sub("", bare.replace(_UNSEEN, "")) if _UNSEEN in bare else bare
+    rest = rest.strip()
+    return bool(re.search(r"\w|[^\s:/@.,;'\"-]", rest)) and not _STANDS_FOR_NOTHING.fullmatch(rest)
+
+
+def _kind_of_text(bare: str) -> str | None:
+    for kind, marks, pattern in TOKENS:
+        if any(mark in bare for mark in marks) and re.search(pattern, bare):
+            return kind
+    lower = bare.lower()
+    if not any(hint in lower for hint in _HINTS):
+        return None
+    return next((kind for kind, found in _RULES if found(bare)), None)
+
+
+def _in_url(bare: str) -> bool:
+    for user, password in _USERINFO.findall(bare):
+        if password and _says_something(password.replace(_UNSEEN, "")):
+            return True
+        if not password and len(user) >= 16 and re.search(r"[0-9]", user) and _UNSEEN not in user:
+            return True
+    return False
+
+
+def _in_query(bare: str) -> bool:
+    return "://" in bare and any(
+        _UNSEEN not in value
+        and _says_something(value)
+        and (is_secret_name(name) or (name == "key" and len(value) > 15))
+        for name, value in _QUERY.findall(bare)
+    )
+
+
+def _in_pair(bare: str) -> bool:
+    sql = bool(_SQL.search(bare))
+    if _IDENTIFIED.search(bare):
+        return True
+    return any(
+        is_secret_name(name) and _is_literal(name, between, value, sql=sql)
+        for name, between, value in _PAIR.findall(bare)
+    )
+
+
+def _is_literal(name: str, between: str, value: str, *, sql: bool) -> bool:
+    quoted = value[0] in "'\""
+    text = value[1:-1] if quoted else value
+    if _UNSEEN in text or not _says_something(text) or len(text) < 3:
+        return False
+    if not quoted:
+        return between == "=" and not sql and not _NAMES_SOMETHING.fullmatch(text) and text.lower() != name.lower()
+    least = 4 if _simple(name).endswith(_ALWAYS) or not between.strip() else 12
+    return len(text) >= least and not (sql and value[0] == '"')
+
+
+def _in_entry(bare: str) -> bool:
+    for key, value, name, plain in _ENTRY.findall(bare):
+        if key and is_secret_name(key) and _UNSEEN not in value and _says_something(value):
+            return True
+        if name and is_secret_name(name) and re.search(r"[0-9]", plain) and _UNSEEN not in plain:
+            return not _STANDS_FOR_NOTHING.fullmatch(plain)
+    return any(is_secret_name(name) and _UNSEEN not in value for name, value in _OPTION.findall(bare))
+
+
+def _in_header(bare: str) -> bool:
+    return any(re.search(r"[0-9]", found) for found in _HEADER.findall(bare))
+
+
+_RULES = (
+    (IN_URL, _in_url),
+    (IN_QUERY, _in_query),
+    (IN_HEADER, _in_header),
+    (IN_PAIR, _in_pair),
+    (IN_PAIR, _in_entry),
+)

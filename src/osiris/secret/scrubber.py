@@ -1,0 +1,189 @@
+"""The last line of defence: takes secrets out of whatever leaves, in all the ways in which texts get rewritten.
+
+A secret is looked for as it is and in the usual encodings; of longer ones, pieces are found too. It cannot find what was
+compressed, hashed or encrypted; so it is a net below the rules, and not the rule.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+from osiris.secret.value import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from osiris.model import JsonValue
+
+MASK = "***"
+SHORTEST = 8
+"""A secret with fewer characters is masked only where it is a value as a whole: it may be a common word."""
+PIECE = 12
+"""So many characters of a secret in a row are masked even where the rest is missing."""
+
+_BLOCK = PIECE // 2
+_WORD = re.compile(r"[a-z][a-z0-9_.]*")
+
+
+class Scrubber:
+    """Masks the given secrets in texts, JSON values and lines; without secrets it changes nothing."""
+
+    def __init__(self, secrets: Iterable[Secret]) -> None:
+        values = {part for secret in secrets for part in _parts(secret.reveal()) if part}
+        self._whole = {form for value in values if len(value) < SHORTEST for form in (value, *_lines(value))}
+        long = sorted(value for value in values if len(value) >= SHORTEST)
+        forms = {form for value in long for form in _forms(value) if len(form) >= SHORTEST}
+        self._forms = sorted(forms, key=lambda form: (-len(form), form))
+        readable = {form for value in long for form in (value, quote(value, safe="")) if len(form) >= PIECE}
+        self._pieces = {form[i : i + _BLOCK]: form for form in readable for i in range(0, len(form), _BLOCK)}
+        self._pieces = {piece: form for piece, form in self._pieces.items() if len(piece) == _BLOCK}
+
+    def text(self, text: str) -> str:
+        """Return the text with every secret masked."""
+        if text in self._whole or text.strip() in self._whole:
+            return MASK
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        for piece, form in self._pieces.items():
+            if piece in text:
+                text = _without_pieces(text, piece, form)
+        return text
+
+    def json(self, value: JsonValue) -> JsonValue:
+        """Return a JSON value with every secret masked; what is valid and well formed stays so."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self._key(key): self.json(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.json(item) for item in value]
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            shown = repr(value)
+            return MASK if len(shown) >= SHORTEST and self.text(shown) != shown else value
+        return value
+
+    def line(self, line: bytes) -> bytes:
+        """Return a line with every secret masked; a line of JSON stays one."""
+        text = line.decode("utf-8", "backslashreplace")
+        if not self._mentions(text):
+            return line
+        end = "\n" if text.endswith("\n") else ""
+        try:
+            data = json.loads(text)
+        except ValueError:
+            return (self.text(text.removesuffix("\n")) + end).encode()
+        return (json.dumps(self.json(data), separators=(",", ":")) + end).encode()
+
+    def _mentions(self, text: str) -> bool:
+        """Tell whether a raw line may hold something to mask; in JSON it may be spelled with escapes."""
+        if self.text(text) != text:
+            return True
+        return any(word in text for word in self._whole) or ("\\u" in text and bool(self._forms))
+
+    def _key(self, key: str) -> str:
+        """Return a key without secrets; a plain word is structure and stays."""
+        return key if _WORD.fullmatch(key) else self.text(key)
+
+
+def _parts(value: str) -> Iterator[str]:
+    """Yield a secret, and the password in it if it is a URL."""
+    yield value
+    if "://" in value:
+        try:
+            password = urlsplit(value).password
+        except ValueError:
+            return
+        if password:
+            yield password
+            yield unquote(password)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """Yield all spellings under which a secret is looked for."""
+    for text in {value, value.strip(), value[::-1], value.upper(), value.lower()}:
+        yield text
+    yield from _url_forms(value)
+    yield from _quoted_forms(value)
+    data = value.encode("utf-8", "surrogatepass")
+    yield from (data.hex(), data.hex().upper(), data.hex(" "), data.hex(":"))
+    yield from _base64_forms(data)
+    for wide in (value.encode("utf-16-le", "surrogatepass"), value.encode("utf-16-be", "surrogatepass")):
+        yield from (wide.decode("latin-1"), json.dumps(wide.decode("latin-1"))[1:-1], repr(wide)[2:-1], wide.hex())
+        yield from _base64_forms(wide)
+
+
+def _url_forms(value: str) -> Iterator[str]:
+    data = value.encode("utf-8", "surrogatepass")
+    for once in {quote(data, safe=""), quote(data), quote_plus(data), quote(data, safe="!*'()~/:@+,;=$&?")}:
+        lower = re.sub(r"%[0-9A-F]{2}", lambda m: m[0].lower(), once)
+        yield from (once, lower, quote(once, safe=""), quote(lower, safe=""))
+
+
+def _quoted_forms(value: str) -> Iterator[str]:
+    escaped = value.replace("\\", "\\\\")
+    for spelled in {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}:
+        yield from (spelled, spelled.replace("/", "\\/"), json.dumps(spelled)[1:-1])
+        yield json.dumps(spelled, ensure_ascii=False)[1:-1]
+    yield from (html.escape(value), html.escape(value, quote=False))
+    yield html.escape(value).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+    yield html.escape(value).replace("&#x27;", "&apos;")
+    yield "".join(f"&#{ord(char)};" if ord(char) > 126 else html.escape(char) for char in value)
+    for text in (value, escaped):
+        yield from (
+            text.replace("'", "''"),
+            text.replace('"', '""'),
+            text.replace("'", "\\'"),
+            text.replace('"', '\\"'),
+        )
+        yield text.replace("'", "\\'").replace('"', '\\"')
+    yield escaped
+    yield from (repr(value)[1:-1], ascii(value)[1:-1], repr(value.encode("utf-8", "surrogatepass"))[2:-1])
+    yield from (value.replace("'", "'\"'\"'"), value.replace("'", "'\\''"), re.sub(r"([^\w@%+=:,./-])", r"\\\1", value))
+    yield from _lines(value)
+
+
+def _lines(value: str) -> Iterator[str]:
+    """Yield a secret of several lines with its line breaks spelled otherwise."""
+    if "\n" in value:
+        yield from (value.replace("\n", other) for other in ("\r\n", "\\n", " ", ""))
+
+
+def _base64_forms(data: bytes) -> Iterator[str]:
+    """Yield what a secret makes of any base64 that contains it, at each of the three alignments."""
+    for offset in range(3):
+        coded = base64.b64encode(b"\0" * offset + data).decode()
+        first = -(-offset * 8 // 6)
+        last = (offset + len(data)) * 8 // 6
+        inner = coded[first:last]
+        yield from (inner, inner.replace("+", "-").replace("/", "_"))
+
+
+def _without_pieces(text: str, piece: str, form: str) -> str:
+    """Mask what surrounds a piece of a secret and belongs to it, if it is long enough to be no accident."""
+    done, at = [], 0
+    while (found := text.find(piece, at)) >= 0:
+        start, end = _grown(text, form, found, form.find(piece), at)
+        if end - start >= PIECE:
+            done += [text[at:start], MASK]
+            at = end
+        else:
+            done.append(text[at : found + 1])
+            at = found + 1
+    return "".join([*done, text[at:]])
+
+
+def _grown(text: str, form: str, at: int, inside: int, least: int) -> tuple[int, int]:
+    """Return the longest stretch of `text` around `at` that is a stretch of `form` around `inside`."""
+    start, left = at, inside
+    while start > least and left > 0 and text[start - 1] == form[left - 1]:
+        start, left = start - 1, left - 1
+    end, right = at, inside
+    while end < len(text) and right < len(form) and text[end] == form[right]:
+        end, right = end + 1, right + 1
+    return start, end

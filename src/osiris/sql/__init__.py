@@ -1,0 +1,8 @@
+"""SQL safety: what may run, in which form, over which inputs."""
+
+from __future__ import annotations
+
+from osiris.sql.safety import check
+from osiris.sql.verdict import Verdict
+
+__all__ = ["Verdict", "check"]

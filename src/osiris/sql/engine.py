@@ -1,0 +1,70 @@
+"""A DuckDB that can compute and nothing else: no files, no network, no extensions, no settings.
+
+`memory_limit` is what it aims at, not what it keeps to: only the limits of its process bound it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import duckdb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_AT_START: dict[str, str] = {
+    "python_enable_replacements": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "allow_unsigned_extensions": "false",
+    "allow_extension_repositories": "forbidden",
+    "allow_persistent_secrets": "false",
+    "enable_external_file_cache": "false",
+}
+
+_SETTINGS: dict[str, str] = {
+    # What a result depends on, beyond the statement and its inputs.
+    "TimeZone": "UTC",
+    "Calendar": "gregorian",
+    "default_null_order": "NULLS_LAST",
+    "default_order": "ASCENDING",
+    "default_collation": "",
+    "integer_division": "false",
+    "ieee_floating_point_ops": "true",
+    "preserve_insertion_order": "true",
+    "preserve_identifier_case": "preserve_case",
+    # How values leave it: every type as itself, in the plainest buffers.
+    "arrow_lossless_conversion": "true",
+    "arrow_large_buffer_size": "false",
+    "arrow_output_list_view": "false",
+    "arrow_output_version": "1.0",
+    "enable_progress_bar": "false",
+    # Errors with a type and a place.
+    "errors_as_json": "true",
+    # Last: from here on nothing outside can be reached, and nothing above can be changed.
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+}
+
+
+def open_engine(scratch: Path, *, memory: int, threads: int) -> duckdb.DuckDBPyConnection:
+    """Return a locked in-memory engine that spills into `scratch`, up to half of what is free there.
+
+    `memory` is in bytes; `threads` is at least 1.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    engine = duckdb.connect(
+        ":memory:",
+        config={
+            **_AT_START,
+            "memory_limit": f"{memory}B",
+            "threads": str(max(1, threads)),
+            "temp_directory": str(scratch),
+            "max_temp_directory_size": f"{shutil.disk_usage(scratch).free // 2}B",
+        },
+    )
+    for name, value in _SETTINGS.items():
+        engine.execute(f"SET {name} = '{value}'")
+    return engine

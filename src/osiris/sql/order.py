@@ -1,0 +1,50 @@
+"""A total order: rows that the author's ORDER BY leaves equal cannot change places between runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from osiris.sql.dialects import DIALECTS
+from osiris.sql.tree import canonical, deep_recursion, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def with_total_order(text: str, columns: Sequence[str], dialect: str = "duckdb") -> str:
+    """Return a canonical query whose outermost ORDER BY ends with all output columns, by position.
+
+    `columns` are the output columns. A query without ORDER BY is returned as it is, and so is one whose order is total
+    already. The result is canonical, and calling this again changes nothing.
+    """
+    grammar = DIALECTS[dialect].load_grammar()
+    with deep_recursion():
+        tree = parse(text, grammar)[0]
+        order = tree.args.get("order")
+        missing = _missing(order, columns) if order else []
+        if not missing:
+            return text
+        for position in missing:
+            key = exp.Literal.number(position)
+            order.append("expressions", exp.Ordered(this=key, nulls_first=False))
+        steady = canonical(tree, grammar)
+    return steady[0] if steady else text
+
+
+def _missing(order: exp.Order, columns: Sequence[str]) -> list[int]:
+    """Return the positions (from 1) of the output columns that do not stand in the ORDER BY by themselves."""
+    keys = [ordered.this for ordered in order.expressions]
+    if any(isinstance(key, (exp.Var, exp.All)) and key.name.upper() in ("ALL", "") for key in keys):
+        return []
+    folded = [name.lower() for name in columns]
+    alone = {name for name, times in Counter(folded).items() if times == 1}
+    covered = {folded.index(name) + 1 for key in keys if (name := _bare_name(key)) in alone}
+    covered |= {int(key.name) for key in keys if isinstance(key, exp.Literal) and key.is_int}
+    return [position for position in range(1, len(columns) + 1) if position not in covered]
+
+
+def _bare_name(key: exp.Expr) -> str:
+    return key.name.lower() if isinstance(key, exp.Column) and not key.table else ""

@@ -1,0 +1,106 @@
+"""What can be said of a SQL text before it is parsed: its size, its depth, and characters that hide something.
+
+Engines and parsers disagree on comments that are executed, on invisible characters and on odd spaces. None of them is
+needed to write a query, so none of them gets as far as the parser.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+from sqlglot.errors import TokenError
+from sqlglot.tokens import TokenType
+
+from osiris.errors import diagnostic
+from osiris.sql.text import place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlglot.tokens import Token
+
+    from osiris.errors import Diagnostic
+
+MAX_BYTES = 64 * 1024
+MAX_TOKENS = 20_000
+MAX_DEPTH = 100
+
+_SPACES = " \t\n\r"
+_HIDING = {
+    "Cc": "a control character",
+    "Cf": "an invisible character",
+    "Cs": "a lone surrogate",
+    "Zl": "a Unicode line separator",
+    "Zp": "a Unicode paragraph separator",
+    "Zs": "a space that is not an ordinary one",
+}
+_EXECUTED = re.compile(r"/\*(!|M!|\+)")
+_OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
+_CLOSE = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
+_PREFIXES = {TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE, TokenType.PARAMETER}
+
+
+def check_text(sql: str) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the characters; the first of each kind."""
+    size = len(sql.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        yield diagnostic("SQL008", limit=MAX_BYTES, unit="bytes")
+    seen = set()
+    for offset, char in enumerate(sql):
+        kind = None if char in _SPACES else unicodedata.category(char)
+        if kind in _HIDING and kind not in seen:
+            seen.add(kind)
+            what = f"{_HIDING[kind]} (U+{ord(char):04X})"
+            hint = f"remove it; inside a string write chr({ord(char)})"
+            yield diagnostic("SQL007", at=place(sql, offset), what=what, hint=hint)
+
+
+def split(sql: str, grammar: Any) -> tuple[list[Token], list[Diagnostic]]:
+    """Return the tokens of a text, and what is wrong with them; no tokens if it cannot be split at all."""
+    try:
+        tokens = list(grammar().tokenize(sql))
+    except TokenError:
+        return [], [diagnostic("SQL001", problem="a string, a quoted name or a comment does not end")]
+    return tokens, list(_check_tokens(sql, tokens))
+
+
+def comments(sql: str, tokens: list[Token]) -> Iterator[tuple[int, str]]:
+    """Yield offset and text of what stands between the tokens: white space and comments."""
+    end = 0
+    for token in tokens:
+        if token.start > end:
+            yield end, sql[end : token.start]
+        end = token.end + 1
+    yield end, sql[end:]
+
+
+def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
+    if len(tokens) > MAX_TOKENS:
+        yield diagnostic("SQL008", limit=MAX_TOKENS, unit="words")
+    executed = _executed_comment(sql, tokens)
+    if executed is not None:
+        what = "a comment that a server may execute (/*!, /*M!, /*+)"
+        yield diagnostic("SQL007", at=place(sql, executed), what=what, hint="remove it")
+    deepest = _too_deep(tokens)
+    if deepest is not None:
+        yield diagnostic("SQL008", at=place(sql, deepest.start), limit=MAX_DEPTH, unit="levels of nesting")
+
+
+def _executed_comment(sql: str, tokens: list[Token]) -> int | None:
+    hints = [token.start for token in tokens if token.token_type == TokenType.HINT]
+    found = [start + m.start() for start, gap in comments(sql, tokens) for m in _EXECUTED.finditer(gap)]
+    return min(hints + found, default=None)
+
+
+def _too_deep(tokens: list[Token]) -> Token | None:
+    """Return the first token that is nested too deeply: in brackets, in CASE, or behind prefix operators."""
+    depth = run = 0
+    for token in tokens:
+        kind = token.token_type
+        run = run + 1 if kind in _PREFIXES else 0
+        depth += (kind in _OPEN) - (kind in _CLOSE)
+        if max(depth, run) > MAX_DEPTH:
+            return token
+    return None

@@ -1,0 +1,140 @@
+"""Which relations a tree reads, and how often: the scopes of WITH, and the tables behind them.
+
+An input of a step is a stream that can be read once, so the count is never too low: a CTE that is used twice counts
+its tables twice, and the part of a recursive CTE that refers to itself counts them once more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from osiris.errors import did_you_mean, diagnostic
+from osiris.sql.text import place
+from osiris.sql.tree import offset_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from osiris.errors import Diagnostic
+    from osiris.sql.dialects import Dialect
+
+Reads = Counter[str]
+
+_PATH_LIKE = frozenset("./\\:*?[]'\"")
+
+
+@dataclass(slots=True)
+class _Named:
+    """A CTE in sight: what one use of it reads, and whether anybody used it."""
+
+    reads: Reads
+    used: bool = False
+
+
+Scope = Mapping[str, _Named]
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Walks one tree; `names` maps folded names to their declared spelling, None when any plain name will do."""
+
+    sql: str
+    dialect: Dialect
+    names: Mapping[str, str] | None
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    def read(self, node: exp.Expr, scope: Scope) -> Reads:
+        """Return the reads of a node, with the CTEs of `scope` in sight; one that nobody uses is read once."""
+        total: Reads = Counter()
+        added: list[_Named] = []
+        ctes = node.args.get("with_")
+        if ctes:
+            scope, added = self._with(ctes, scope)
+        if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
+            total += self._table(node, scope)
+        for child in node.iter_expressions():
+            if child is not ctes:
+                total += self.read(child, scope)
+        for cte in added:
+            total += Counter() if cte.used else cte.reads
+        return total
+
+    def _with(self, node: exp.With, scope: Scope) -> tuple[Scope, list[_Named]]:
+        """Return the scope below a WITH, and what it adds."""
+        inner, added = dict(scope), []
+        for cte in node.expressions:
+            named = self._cte(cte, inner, recursive=bool(node.args.get("recursive")))
+            inner[cte.alias.lower()] = named
+            added.append(named)
+        return inner, added
+
+    def _cte(self, cte: exp.CTE, scope: Scope, *, recursive: bool) -> _Named:
+        if not recursive:
+            return _Named(self.read(cte.this, scope))
+        itself = _Named(Counter())
+        body = self.read(cte.this, {**scope, cte.alias.lower(): itself})
+        return _Named(Counter({name: count * 2 for name, count in body.items()}) if itself.used else body)
+
+    def _table(self, node: exp.Table, scope: Scope) -> Reads:
+        name, folded = node.name, node.name.lower()
+        if folded in scope and not node.args.get("db"):
+            scope[folded].used = True
+            return scope[folded].reads
+        if self._problem(node):
+            shown = ".".join(part.name for part in node.parts)
+            hint = did_you_mean(name, self.names.values()) if self.names else None
+            self.problems.append(diagnostic("SQL006", at=place(self.sql, offset_of(node)), name=shown, hint=hint))
+            return Counter()
+        return Counter([self.names[folded] if self.names is not None else folded])
+
+    def _problem(self, node: exp.Table) -> bool:
+        if node.args.get("db") or node.args.get("catalog"):
+            return True
+        folded = node.name.lower()
+        if self.names is not None:
+            return folded not in self.names
+        return bool(_PATH_LIKE & set(folded)) or folded.startswith(self.dialect.system_tables)
+
+
+def count_reads(
+    tree: exp.Expr, sql: str, dialect: Dialect, relations: Collection[str] | None
+) -> tuple[dict[str, int], list[Diagnostic]]:
+    """Return how often each relation is read, and a diagnostic for each that may not be."""
+    names = None if relations is None else {name.lower(): name for name in relations}
+    reader = _Reader(sql, dialect, names)
+    return dict(reader.read(tree, {})), reader.problems
+
+
+def keeps_order(tree: exp.Expr, aggregates: frozenset[str]) -> bool:
+    """Tell whether a query only filters, computes and cuts rows of at most one relation, so that their order stays."""
+    if isinstance(tree, exp.Subquery):
+        return not tree.args.get("joins") and keeps_order(tree.this, aggregates)
+    if isinstance(tree, exp.Values):
+        return True
+    if not isinstance(tree, exp.Select) or any(tree.args.get(key) for key in _MIXING):
+        return False
+    source = tree.args.get("from_")
+    outside = [child for child in tree.iter_expressions() if child is not source]
+    if any(_mixes(node, aggregates) for child in outside for node in child.walk()):
+        return False
+    return source is None or _source_keeps_order(source.this, aggregates)
+
+
+_MIXING = ("with_", "group", "having", "distinct", "qualify", "windows", "joins", "laterals", "order")
+
+
+def _mixes(node: exp.Expr, aggregates: frozenset[str]) -> bool:
+    if isinstance(node, exp.Anonymous):
+        return node.name.lower() in aggregates
+    return isinstance(node, (exp.Window, exp.Select, exp.SetOperation))
+
+
+def _source_keeps_order(source: exp.Expr, aggregates: frozenset[str]) -> bool:
+    if isinstance(source, exp.Subquery):
+        return keeps_order(source, aggregates)
+    return isinstance(source, (exp.Table, exp.Values)) and not source.args.get("joins")

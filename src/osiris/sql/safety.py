@@ -1,0 +1,127 @@
+"""The check of SQL: may this text run, and in which form.
+
+text → size, depth, characters → tokens → tree → allowed nodes, functions, relations, parameters → text from the tree.
+Only that last text is ever executed, so whatever a parser could have misread is gone from it. Everything the check
+says of a statement, it says of the tree that this text reads as.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from osiris.errors import diagnostic, sort_diagnostics
+from osiris.sql.dialects import DIALECTS, load_allowed
+from osiris.sql.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from typing import Any
+
+    from sqlglot import exp
+
+    from osiris.errors import Diagnostic
+    from osiris.sql.dialects import Dialect
+
+
+def check(
+    sql: str, dialect: str, *, relations: Collection[str] | None, parameters: Collection[str] = ()
+) -> Verdict:
+    """Return the verdict on one SQL text.
+
+    `relations` are the names that it may read (None: any plain name that no system table has), `parameters` the names
+    it may use as `$name`. Never raises for a bad text: the diagnostics say what is wrong with it (SQL001 to SQL008),
+    and SQL010 that nothing is known of the dialect.
+    """
+    row = DIALECTS.get(dialect)
+    if row is None:
+        return _no([diagnostic("SQL010", dialect=dialect, known=", ".join(sorted(DIALECTS)))])
+    from osiris.sql import tree as trees
+
+    try:
+        with trees.deep_recursion():
+            return _check(sql, row, relations, parameters)
+    except RecursionError:
+        return _no([diagnostic("SQL008", limit="the allowed", unit="levels of nesting")])
+
+
+def _no(problems: Iterable[Diagnostic]) -> Verdict:
+    return Verdict(ok=False, diagnostics=tuple(sort_diagnostics(problems)))
+
+
+def _check(sql: str, row: Dialect, relations: Collection[str] | None, parameters: Collection[str]) -> Verdict:
+    from sqlglot.errors import ParseError, UnsupportedError
+
+    from osiris.sql import preflight
+    from osiris.sql import tree as trees
+
+    problems = list(preflight.check_text(sql))
+    if problems:
+        return _no(problems)
+    grammar = row.load_grammar()
+    _, problems = preflight.split(sql, grammar)
+    if problems:
+        return _no(problems)
+    try:
+        return _check_query(sql, grammar, row, relations, parameters)
+    except (ParseError, UnsupportedError) as error:
+        return _no([trees.problem_of(error, sql)])
+
+
+def _check_query(
+    sql: str, grammar: Any, row: Dialect, relations: Collection[str] | None, parameters: Collection[str]
+) -> Verdict:
+    """Check the tree as it was written, then the text made from it and the tree that this text reads as."""
+    from osiris.sql import tree as trees
+
+    statements = trees.parse(sql, grammar)
+    problem = _not_one_query(statements, sql)
+    if problem:
+        return _no([problem])
+    verdict = _check_tree(statements[0], sql, row, relations, parameters)
+    if not verdict.ok:
+        return verdict
+    steady = trees.canonical(statements[0], grammar)
+    if steady is None:
+        return _no([diagnostic("SQL001", problem="it can be read in more than one way", hint="write it more plainly")])
+    return _check_tree(steady[1], steady[0], row, relations, parameters)
+
+
+def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:
+    from osiris.sql import tree as trees
+    from osiris.sql.text import place
+
+    if not statements:
+        return diagnostic("SQL003", what="an empty text")
+    if len(statements) > 1:
+        return diagnostic("SQL002", at=place(sql, trees.offset_of(statements[1])))
+    if not isinstance(statements[0], trees.QUERIES):
+        return diagnostic("SQL003", at=place(sql, 0), what=_statement_word(statements[0], sql))
+    return None
+
+
+def _statement_word(statement: exp.Expr, sql: str) -> str:
+    first = sql.split(maxsplit=1)[0].upper()[:20]
+    return statement.key.upper() if first == "WITH" or not first.isalpha() else first
+
+
+def _check_tree(
+    tree: exp.Expr, sql: str, row: Dialect, relations: Collection[str] | None, parameters: Collection[str]
+) -> Verdict:
+    from osiris.sql import tree as trees
+    from osiris.sql.relations import count_reads, keeps_order
+
+    allowed = load_allowed(row)
+    problems = list(trees.refused(tree, sql, row, allowed))
+    reads, bad_relations = count_reads(tree, sql, row, relations)
+    used, bad_parameters = trees.parameters(tree, sql, parameters)
+    problems += bad_relations + bad_parameters
+    if problems:
+        return _no(problems)
+    return Verdict(
+        ok=True,
+        canonical=sql,
+        relations=reads,
+        parameters=used,
+        ordered=bool(tree.args.get("order")),
+        keeps_order=keeps_order(tree, allowed.aggregates),
+    )

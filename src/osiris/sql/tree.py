@@ -1,0 +1,156 @@
+"""Text to tree and back, and the walk that refuses every kind of node and every function that is not on the list."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
+
+from osiris.errors import did_you_mean, diagnostic
+from osiris.sql.text import place
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from osiris.errors import Diagnostic
+    from osiris.sql.dialects import Allowed, Dialect
+
+QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)
+
+_STEADY = 4
+_RECURSION = 20_000
+_NEAR = 0.75
+_WORDS = {
+    "Into": ("SELECT … INTO", None),
+    "Lock": ("FOR UPDATE or FOR SHARE", None),
+    "Pivot": ("PIVOT or UNPIVOT", "write one aggregate with FILTER (WHERE …) for each column"),
+    "TableSample": ("sampling", "its rows change from run to run; filter by a hash of a key instead"),
+    "HistoricalData": ("AT (VERSION …)", None),
+    "Hint": ("a hint", None),
+    "Command": ("a command", None),
+    "Parameter": ("a session variable", None),
+    "SessionParameter": ("a session variable", None),
+}
+
+
+@contextlib.contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Give the recursive parser room for the depth that preflight allows."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _RECURSION))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def parse(sql: str, grammar: Any) -> list[exp.Expr]:
+    """Return the statements of a text; raises `ParseError`."""
+    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+    statements = sqlglot.parse(sql, read=grammar, error_level=ErrorLevel.IMMEDIATE)
+    return [s for s in statements if s is not None and not isinstance(s, exp.Semicolon)]
+
+
+def write(tree: exp.Expr, grammar: Any) -> str:
+    """Return the text of a tree, without comments; raises `UnsupportedError` rather than leave anything out."""
+    return tree.sql(dialect=grammar, pretty=True, comments=False, unsupported_level=ErrorLevel.RAISE)
+
+
+def canonical(tree: exp.Expr, grammar: Any) -> tuple[str, exp.Expr] | None:
+    """Return the stable text of a tree and the tree that it reads as; None if there is no stable text."""
+    text = write(tree, grammar)
+    for _ in range(_STEADY):
+        again = parse(text, grammar)
+        if len(again) != 1:
+            return None
+        next_text = write(again[0], grammar)
+        if next_text == text:
+            return text, again[0]
+        text = next_text
+    return None
+
+
+def problem_of(error: ParseError | UnsupportedError, sql: str) -> Diagnostic:
+    """Return what to say about a text that does not parse, or that cannot be written back."""
+    if isinstance(error, UnsupportedError):
+        return diagnostic("SQL004", what="a feature that has no plain spelling")
+    found = error.errors[0] if error.errors else {}
+    highlight = str(found.get("highlight") or "")
+    near = " ".join(highlight.split())[:40]
+    problem = f"it is not understood near '{near}'" if near else "it is not understood"
+    return diagnostic("SQL001", at=place(sql, _error_offset(found, highlight, sql)), problem=problem)
+
+
+def _error_offset(found: dict[str, Any], highlight: str, sql: str) -> int | None:
+    line, column = found.get("line"), found.get("col")
+    if not line or not column:
+        return None
+    starts = [0, *(i + 1 for i, char in enumerate(sql) if char == "\n")]
+    return starts[min(line, len(starts)) - 1] + int(column) - max(1, len(highlight))
+
+
+def offset_of(node: exp.Expr) -> int | None:
+    """Return where a node stands in its text: its own place, that of its first part, or that of what holds it."""
+    here: exp.Expr | None = node
+    while here is not None:
+        starts = [n.meta["start"] for n in here.walk() if n._meta and "start" in n._meta]
+        if starts:
+            return int(min(starts))
+        here = here.parent
+    return None
+
+
+def refused(tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for every node and every call that is not on the list of the dialect."""
+    for node in tree.walk():
+        kind = type(node).__name__
+        if isinstance(node, exp.Anonymous):
+            yield from _refused_call(node, sql, allowed)
+        elif kind not in allowed.nodes:
+            yield _refused_node(node, sql)
+        elif isinstance(node, exp.Column) and _is_system_name(node, dialect):
+            yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=node.name)
+
+
+def _refused_node(node: exp.Expr, sql: str) -> Diagnostic:
+    at = place(sql, offset_of(node))
+    if isinstance(node, exp.Func):
+        return diagnostic("SQL005", at=at, name=node.sql_name().lower())
+    what, hint = _WORDS.get(type(node).__name__, (node.key.upper(), None))
+    return diagnostic("SQL004", at=at, what=what, hint=hint)
+
+
+def _refused_call(node: exp.Anonymous, sql: str, allowed: Allowed) -> Iterator[Diagnostic]:
+    name = node.name.lower()
+    in_from = isinstance(node.parent, (exp.Table, exp.Lateral))
+    known = allowed.tables if in_from else allowed.functions
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+        hint = f"did you mean '{near[0]}'?" if near else None
+        yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=name, hint=hint)
+
+
+def _is_system_name(node: exp.Column, dialect: Dialect) -> bool:
+    bare = isinstance(node.this, exp.Identifier) and not node.this.quoted and not node.table
+    return bare and node.name.lower() in dialect.system_names
+
+
+def parameters(tree: exp.Expr, sql: str, known: Collection[str]) -> tuple[frozenset[str], list[Diagnostic]]:
+    """Return the named parameters of a tree, and a diagnostic for each that is not known."""
+    used, problems = set(), []
+    for node in tree.find_all(exp.Placeholder):
+        name = node.name if node.this else ""
+        if name in known:
+            used.add(name)
+            continue
+        found = sql.find(f"${name}" if name else "?")
+        at = place(sql, found if found >= 0 else None)
+        what = f"the parameter '{'$' + name if name else '?'}'"
+        problems.append(diagnostic("SQL004", at=at, what=what, hint=did_you_mean(name, known)))
+    return frozenset(used), problems

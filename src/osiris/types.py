@@ -1,0 +1,160 @@
+"""The set of types that data may have, how each is spelled, and its Arrow form.
+
+Spellings: `bool`, `int8`…`int64`, `uint8`…`uint64`, `float32`, `float64`, `decimal(p,s)`, `utf8`, `binary`, `date`,
+`time[unit]`, `timestamp[unit]` (naive), `timestamp[unit,zone]` (aware), `uuid`, `json`, `list<T>` and
+`struct<"name":T,…>`, where unit is s, ms, us or ns. Arrow's other encodings of the same values (large or view strings,
+dictionaries) have no spelling of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from osiris.errors import fail
+from osiris.model import Field, Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+SIMPLE = ("bool", *_INTEGERS, "float32", "float64", "utf8", "binary", "date", "uuid", "json")
+MAX_DECIMAL_DIGITS = 76
+_DEPTH = 32
+
+_DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
+_TEMPORAL = re.compile(r"(time|timestamp)\[(s|ms|us|ns)(?:,([A-Za-z0-9_+:/-]{1,64}))?\]")
+_WORD = re.compile(r"[a-z]+[0-9]*")
+_NAME = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+class Type(NamedTuple):
+    """A parsed spelling: its kind, its parameters, and, for lists and structs, what is inside by name."""
+
+    kind: str
+    parameters: tuple[str | int, ...] = ()
+    children: tuple[tuple[str, Type], ...] = ()
+
+
+def parse_type(name: str) -> Type:
+    """Return the parts of a type's spelling; fails with DAT012 if it is none."""
+    found = _parse(name, 0, 0)
+    if found is None or found[1] != len(name):
+        fail("DAT012", type=name)
+    return found[0]
+
+
+def is_type_name(name: str) -> bool:
+    """Tell whether a text spells a type."""
+    found = _parse(name, 0, 0)
+    return found is not None and found[1] == len(name)
+
+
+def _parse(text: str, at: int, depth: int) -> tuple[Type, int] | None:
+    """Parse one type at a position; returns it and the position behind it."""
+    if depth > _DEPTH:
+        return None
+    if match := _DECIMAL.match(text, at):
+        precision, scale = int(match[1]), int(match[2])
+        valid = 1 <= precision <= MAX_DECIMAL_DIGITS and scale <= precision
+        return (Type("decimal", (precision, scale)), match.end()) if valid else None
+    if match := _TEMPORAL.match(text, at):
+        kind, unit, zone = match.groups()
+        valid = kind == "timestamp" or zone is None
+        return (Type(kind, (unit, zone) if zone else (unit,)), match.end()) if valid else None
+    if text.startswith("list<", at):
+        inner = _parse(text, at + 5, depth + 1)
+        closed = inner is not None and text.startswith(">", inner[1])
+        return (Type("list", (), (("item", inner[0]),)), inner[1] + 1) if inner and closed else None
+    if text.startswith("struct<", at):
+        return _parse_struct(text, at + 7, depth)
+    match = _WORD.match(text, at)
+    return (Type(match[0]), match.end()) if match and match[0] in SIMPLE else None
+
+
+def _parse_struct(text: str, at: int, depth: int) -> tuple[Type, int] | None:
+    fields: list[tuple[str, Type]] = []
+    while match := _NAME.match(text, at):
+        inner = _parse(text, match.end() + 1, depth + 1) if text.startswith(":", match.end()) else None
+        if inner is None:
+            return None
+        fields.append((json.loads(match[0]), inner[0]))
+        at = inner[1]
+        if text.startswith(">", at):
+            return Type("struct", (), tuple(fields)), at + 1
+        if not text.startswith(",", at):
+            return None
+        at += 1
+    return None
+
+
+def arrow_type(name: str) -> pa.DataType:
+    """Return the Arrow type of a spelling; fails with DAT012 if it is none."""
+    return _to_arrow(parse_type(name))
+
+
+def _to_arrow(found: Type) -> pa.DataType:
+    import pyarrow as pa
+
+    kind, parameters = found.kind, found.parameters
+    if kind == "decimal":
+        precision, scale = parameters
+        return pa.decimal128(precision, scale) if int(precision) <= 38 else pa.decimal256(precision, scale)
+    if kind == "timestamp":
+        return pa.timestamp(*parameters)
+    if kind == "time":
+        return pa.time32(*parameters) if parameters[0] in ("s", "ms") else pa.time64(*parameters)
+    if kind == "list":
+        return pa.list_(_to_arrow(found.children[0][1]))
+    if kind == "struct":
+        return pa.struct([(name, _to_arrow(child)) for name, child in found.children])
+    special = {"bool": pa.bool_, "date": pa.date32, "uuid": pa.uuid, "json": pa.json_}
+    make = special.get(kind) or getattr(pa, kind)
+    return make()
+
+
+def type_name(kind: pa.DataType) -> str:
+    """Return the spelling of an Arrow type; fails with DAT012 for a type outside the set."""
+    import pyarrow as pa
+    import pyarrow.types as is_
+
+    if is_.is_dictionary(kind):
+        return type_name(kind.value_type)
+    if is_.is_decimal(kind) and 0 <= kind.scale <= kind.precision:
+        return f"decimal({kind.precision},{kind.scale})"
+    if is_.is_timestamp(kind):
+        return f"timestamp[{kind.unit},{kind.tz}]" if kind.tz else f"timestamp[{kind.unit}]"
+    if is_.is_time(kind):
+        return f"time[{kind.unit}]"
+    if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_list_view(kind) or is_.is_fixed_size_list(kind):
+        return f"list<{type_name(kind.value_type)}>"
+    if is_.is_struct(kind):
+        fields = (f"{json.dumps(child.name, ensure_ascii=False)}:{type_name(child.type)}" for child in kind.fields)
+        return f"struct<{','.join(fields)}>"
+    known = {
+        pa.bool_(): "bool",
+        pa.float32(): "float32",
+        pa.float64(): "float64",
+        pa.date32(): "date",
+        pa.uuid(): "uuid",
+        pa.json_(): "json",
+        **dict.fromkeys((pa.utf8(), pa.large_utf8(), pa.string_view()), "utf8"),
+        **dict.fromkeys((pa.binary(), pa.large_binary(), pa.binary_view()), "binary"),
+        **{getattr(pa, name)(): name for name in _INTEGERS},
+    }
+    if is_.is_fixed_size_binary(kind):
+        return "binary"
+    return known.get(kind) or fail("DAT012", type=str(kind))
+
+
+def arrow_schema(schema: Schema) -> pa.Schema:
+    """Return the Arrow schema of a schema."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(column.name, arrow_type(column.type), column.nullable) for column in schema])
+
+
+def schema_of(arrow: pa.Schema) -> Schema:
+    """Return the schema of an Arrow schema; fails with DAT012 for a type outside the set."""
+    return tuple(Field(field.name, type_name(field.type), field.nullable) for field in arrow)

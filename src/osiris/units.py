@@ -1,0 +1,38 @@
+"""Sizes and durations as people write them: `2GB`, `512MiB`, `90s`, `6h`."""
+
+from __future__ import annotations
+
+import re
+
+SIZE_PATTERN = r"^[0-9]+ ?([kKMGT]i?)?B$"
+DURATION_PATTERN = r"^[0-9]+ ?(ms|s|m|h|d)$"
+
+_MULTIPLES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY = {"k": 1 << 10, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_size(value: object) -> int | None:
+    """Return bytes for `2GB` (10**9), `2GiB` (2**30) or a whole number of bytes; None if it is not a size above 0."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if value > 0 else None
+    if not isinstance(value, str) or not re.fullmatch(SIZE_PATTERN, value):
+        return None
+    number, prefix = _split(value.removesuffix("B"))
+    factor = _BINARY[prefix[0]] if prefix.endswith("i") else _MULTIPLES[prefix]
+    return number * factor or None
+
+
+def parse_duration(value: object) -> float | None:
+    """Return seconds for `250ms`, `90s`, `5m`, `6h`, `2d` or a number of seconds; None if it is not a time above 0."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if 0 < value < float("inf") else None
+    if not isinstance(value, str) or not re.fullmatch(DURATION_PATTERN, value):
+        return None
+    number, unit = _split(value)
+    return number * _SECONDS[unit] or None
+
+
+def _split(text: str) -> tuple[int, str]:
+    unit = text.lstrip("0123456789")
+    return int(text[: len(text) - len(unit)]), unit.strip()

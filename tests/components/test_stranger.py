@@ -1,0 +1,80 @@
+"""A package of a stranger brings two components, and nothing anywhere is edited for them.
+
+It is built and installed by pip into a virtual environment of its own, which sees the packages of the environment that
+runs the tests through a line in a `.pth` file. A path variable would not do: the worker is started with `python -I`,
+which does not read it, and `--system-site-packages` leads to the base interpreter and not to our environment.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "fixtures" / "hello_component"
+PIPELINE = """\
+oml_version: "0.1.0"
+name: letters
+steps:
+  - id: greet
+    component: hello.extractor
+    mode: read
+    config:
+      names: [Ada, Grace, Řehoř]
+      greeting: dear
+  - id: post
+    component: hello.writer
+    mode: write
+    needs: [greet]
+    config:
+      path: output/letter.txt
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """The interpreter of an environment in which the stranger's package is installed."""
+    folder = tmp_path_factory.mktemp("stranger") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    (site / "ours.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*pip, "--disable-pip-version-check", "--target", site, PACKAGE], check=True)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture
+def call(python, tmp_path):
+    (tmp_path / "osiris.yaml").touch()
+    (tmp_path / "letters.yaml").write_text(PIPELINE, encoding="utf-8")
+
+    def run(*arguments, module="osiris.cli.main"):
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        command = [python, "-I", "-m", module, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_it_is_listed_among_ours(call):
+    listed = {c["name"]: c["version"] for c in call("components", "list", "--json")["data"]["components"]}
+    assert listed.items() >= {"hello.extractor": "0.3.0", "hello.writer": "0.3.0"}.items()
+    assert "filesystem.csv_extractor" in listed
+
+
+def test_it_passes_the_suite_that_every_component_inherits(call):
+    assert call("hello.extractor", "hello.writer", module="osiris.testing") == []
+
+
+def test_it_compiles_and_runs(call, tmp_path):
+    compiled = call("compile", "letters.yaml", "--json")["data"]
+    manifest = json.loads((tmp_path / compiled["manifest"]).read_text(encoding="utf-8"))
+    versions = {step["component"]: step["version"] for step in manifest["steps"]}
+    assert versions == {"hello.extractor": "0.3.0", "hello.writer": "0.3.0"}
+    call("run", "letters.yaml", "--json")
+    assert (tmp_path / "output" / "letter.txt").read_text(encoding="utf-8") == "dear Ada\ndear Grace\ndear Řehoř\n"

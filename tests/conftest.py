@@ -1,0 +1,49 @@
+"""Shared by all tests: the golden switch, an environment without surprises, and fresh projects."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OSIRIS = str(Path(sys.executable).parent / "osiris")
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="write golden files anew instead of comparing")
+
+
+@pytest.fixture
+def update_golden(request):
+    return request.config.getoption("--update-golden")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    """No variable of the developer's shell reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("OSIRIS_") or name.endswith(("_KEY", "_TOKEN", "_PASSWORD")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def osiris():
+    """The installed command: `osiris('run', 'x.yaml', cwd=folder, env={...})` gives the finished process."""
+
+    def call(*args, cwd, env=None, stdin=None, timeout=60):
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        return subprocess.run(
+            [OSIRIS, *map(str, args)],
+            cwd=cwd,
+            env=kept | (env or {}),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return call

@@ -1,0 +1,69 @@
+"""The reference says what the program says, and every code in it can be provoked."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from osiris.codes import CODES
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+HERE = Path(__file__)
+
+
+@pytest.fixture(scope="module")
+def test_texts():
+    files = [path for path in (ROOT / "tests").rglob("*") if path.is_file() and path != HERE]
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files if path.suffix != ".pyc")
+
+
+def test_the_pages_are_up_to_date():
+    done = subprocess.run([sys.executable, ROOT / "tools" / "docs.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_page_that_is_not_up_to_date_is_named_and_mended(tmp_path):
+    (tmp_path / "tools").mkdir()
+    script = tmp_path / "tools" / "docs.py"
+    script.write_bytes((ROOT / "tools" / "docs.py").read_bytes())
+    check = [sys.executable, script, "--check"]
+    refused = subprocess.run(check, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "docs/reference/errors.md is not up to date" in refused.stdout
+    assert subprocess.run([sys.executable, script], capture_output=True).returncode == 0
+    assert subprocess.run(check, capture_output=True).returncode == 0
+    for page in ("errors.md", "components.md", "cli.md"):
+        assert (tmp_path / "docs" / "reference" / page).read_bytes() == (REFERENCE / page).read_bytes()
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_is_provoked_somewhere(code, test_texts):
+    assert code in test_texts
+
+
+def test_every_exit_code_is_explained():
+    page = (REFERENCE / "errors.md").read_text(encoding="utf-8")
+    for number in {row.exit_code for row in CODES.values()}:
+        assert f"| {number} | " in page
+
+
+def test_every_code_stands_in_the_page():
+    page = (REFERENCE / "errors.md").read_text(encoding="utf-8")
+    assert [code for code in CODES if f"| `{code}` |" not in page] == []
+
+
+def test_every_command_is_documented(osiris, tmp_path):
+    page = (REFERENCE / "cli.md").read_text(encoding="utf-8")
+    todo = [()]
+    leaves = []
+    while todo:
+        words = todo.pop()
+        done = osiris(*words, "--help", "--json", cwd=tmp_path)
+        inner = json.loads(done.stdout)["data"]["commands"]
+        todo += [(*words, name) for name in inner]
+        leaves += [] if inner else [" ".join(("osiris", *words))]
+    assert len(leaves) > 10
+    assert [leaf for leaf in leaves if f"## {leaf}\n" not in page] == []

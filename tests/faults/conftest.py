@@ -1,0 +1,134 @@
+"""A project, a stranger's package that is really installed, and runs of plans made by hand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from osiris.canonical import fingerprint
+from osiris.config import load_config
+from osiris.model import Manifest
+from osiris.project import Project
+from osiris.runner.local import start_worker
+from osiris.runner.protocol import Job, Limits, Secrets
+from osiris.runner.run import RunOptions, run
+
+STRANGER = Path(__file__).parent / "stranger"
+ENTRY_POINTS = """[osiris.components]
+strange.numbers = strange.numbers
+strange.passing = strange.passing
+strange.file_writer = strange.file_writer
+strange.misbehaving = strange.misbehaving
+"""
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory):
+    """An interpreter that has Osiris and the stranger's package installed."""
+    folder = tmp_path_factory.mktemp("stranger")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    packages = next((folder / "venv").glob("lib/python*/site-packages"))
+    ours = sysconfig.get_paths()["purelib"]
+    (packages / "all.pth").write_text(f"{STRANGER}\nimport site; site.addsitedir({ours!r})\n")
+    info = packages / "strange-1.0.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strange\nVersion: 1.0.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    return str(folder / "venv" / "bin" / "python")
+
+
+def step(name, component, mode="read", reads=(), needs=None, **config):
+    inputs = {f"df_{parent}": parent for parent in reads}
+    return {
+        "id": name,
+        "component": f"strange.{component}" if "." not in component else component,
+        "mode": mode,
+        "config": config,
+        "sql": {},
+        "connection": None,
+        "needs": sorted({*inputs.values(), *(needs or ())}),
+        "inputs": inputs,
+        "schema": None,
+        "order": "free",
+    }
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A project of its own, with what is needed to run something in it."""
+
+    project: Project
+    python: str
+
+    @property
+    def config(self):
+        return load_config(self.project, {})
+
+    def worker(self, **options):
+        return start_worker(self.project.root, python=self.python, **options)
+
+    def job(self, kind, steps, **fields):
+        scratch = self.project.scratch / "job"
+        limits = Limits(memory=10**9, address_space=5 * 10**9, threads=2)
+        return Job(kind, str(self.project.root), str(scratch), str(scratch / "artifacts"), limits, steps, **fields)
+
+    def plan(self, steps, name="trial"):
+        """A plan with the schemas that the components tell."""
+        events = []
+        with self.worker() as link:
+            end = link.ask(self.job("describe", steps), Secrets(), events.append)
+        assert end["ok"], (events, end)
+        told = {event["step"]: event for event in events if event["event"] == "described"}
+        full = [{**s, "schema": told[s["id"]]["schema"], "order": told[s["id"]]["order"]} for s in steps]
+        return self.by_hand(full, name)
+
+    def by_hand(self, steps, name="trial"):
+        data = {
+            "pipeline": {"name": name},
+            "engines": {},
+            "connections": {},
+            "sensitive": [],
+            "steps": steps,
+            "fingerprint": fingerprint(steps),
+        }
+        return Manifest(data)
+
+    def run(self, plan, progress=lambda _event: None, silence=30.0, config=None, **options):
+        with self.worker(silence=silence) as link:
+            return run(self.project, plan, config or self.config, RunOptions(**{"environ": {}, **options}), progress, link)
+
+    def session(self, result):
+        return self.project.logs / result.session_id
+
+    def events(self, result):
+        return [json.loads(line) for line in (self.session(result) / "events.jsonl").read_text().splitlines()]
+
+    def summary(self, result):
+        return json.loads((self.session(result) / "run.json").read_text())
+
+    def left_over(self):
+        """Files that no finished run should leave."""
+        found = [p for p in self.project.root.rglob("*") if ".tmp" in p.name or p.name.startswith(".run.json")]
+        return found + list(self.project.scratch.glob("*")) + list(self.project.open_sessions.glob("*"))
+
+
+@pytest.fixture
+def desk(tmp_path, python):
+    (tmp_path / "osiris.yaml").write_text("")
+    return Desk(Project(tmp_path.resolve()), python)
+
+
+@pytest.fixture
+def make_step():
+    return step
+
+
+@pytest.fixture
+def changed():
+    return replace

@@ -1,0 +1,1 @@
+"""A stranger's package: components as somebody else would write them, well behaved and not."""

@@ -1,0 +1,77 @@
+"""Misbehaves."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from osiris.model import Described, Field
+from osiris.table import stream
+
+SCHEMA = (Field("id", "int64"),)
+
+
+@dataclass(frozen=True)
+class Config:
+    deed: str
+    text: str = ""
+
+
+def shout(text):
+    print("printed", text)
+    os.write(1, f"written to 1 {text}\n".encode())
+    sys.stderr.write(f"written to 2 {text}\n")
+    sys.stdin.read()
+
+
+def hold_the_lock(_text):
+    ctypes.PyDLL(None).sleep(600)
+
+
+def ignore_everything(_text):
+    while True:
+        try:
+            time.sleep(600)
+        except BaseException:
+            continue
+
+
+def fail(text):
+    raise ValueError(f"no {text}")
+
+
+DEEDS = {
+    "print": shout,
+    "raise": fail,
+    "exit": lambda _: os._exit(7),
+    "sys_exit": lambda _: sys.exit(3),
+    "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
+    "abort": lambda _: os.abort(),
+    "allocate": lambda _: bytearray(1 << 40),
+    "recurse": lambda text: DEEDS["recurse"](text),
+    "sleep": lambda _: time.sleep(600),
+    "hold_the_lock": hold_the_lock,
+    "ignore_everything": ignore_everything,
+}
+
+
+class Driver:
+    def describe(self, config, ctx):
+        return Described(SCHEMA)
+
+    def read(self, config, schema, ctx):
+        DEEDS.get(config.deed, lambda _: None)(config.text)
+        if config.deed == "emit":
+            ctx.emit("run_complete", {"ts": "never", "text": config.text})
+            ctx.emit("greeting", {"text": config.text})
+        if config.deed == "leak":
+            secret = ctx.bindings["param_token"].reveal()
+            print(secret)
+            (ctx.artifacts / "harmless.txt").write_text("nothing")
+            ctx.emit("leak", {secret: [secret]})
+            raise ValueError(secret)
+        return stream(SCHEMA, iter([pa.RecordBatch.from_pydict({"id": [1]})]), "free")

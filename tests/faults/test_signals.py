@@ -1,0 +1,207 @@
+"""Signals to host and worker, silence, and two runs at once; each with processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from osiris.errors import OsirisError
+from osiris.runner.run import RunOptions, run
+from osiris.session import ENDS
+
+HOST = Path(__file__).with_name("host.py")
+
+
+@pytest.fixture
+def slow_plan(desk, make_step):
+    """A run of two seconds."""
+    return desk.plan(
+        [
+            make_step("a", "numbers", rows=20_000, batch=1000, pause=0.1),
+            make_step("w", "file_writer", "write", ["a"], path="output/x.txt"),
+        ]
+    )
+
+
+@pytest.fixture
+def stubborn_plan(desk, make_step):
+    """A run that does not stop when told to."""
+    return desk.plan(
+        [
+            make_step("a", "misbehaving", deed="ignore_everything"),
+            make_step("w", "file_writer", "write", ["a"], path="output/x.txt"),
+        ]
+    )
+
+
+@pytest.fixture
+def start(desk, tmp_path):
+    """Start a host; it is killed if the test has not ended it."""
+    hosts = []
+
+    def call(plan, until=None):
+        path = tmp_path / "plan.json"
+        path.write_text(json.dumps(plan.data))
+        host = subprocess.Popen(
+            [desk.python, HOST, desk.project.root, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        hosts.append(host)
+        while until and until not in host.stdout.readline():
+            assert host.poll() is None, host.stderr.read()
+        return host
+
+    yield call
+    for host in hosts:
+        host.kill()
+        host.communicate()
+
+
+def worker_of(host):
+    return int(Path(f"/proc/{host.pid}/task/{host.pid}/children").read_text().split()[0])
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def finish(host):
+    """Wait for a host; returns its last line, its exit code and how long it took."""
+    began = time.monotonic()
+    out, err = host.communicate(timeout=30)
+    assert "Traceback" not in err, err
+    return json.loads(out.splitlines()[-1]), host.returncode, time.monotonic() - began
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_cancels_and_the_same_command_continues(desk, start, slow_plan, number, code):
+    host = start(slow_plan, until="step_start")
+    time.sleep(0.3)
+    host.send_signal(number)
+    last, exit_code, seconds = finish(host)
+    assert (last, exit_code) == ({"event": "result", "status": "cancelled", "codes": ["RUN003"]}, code)
+    assert seconds < 5
+    assert not (desk.project.root / "output/x.txt").exists()
+    assert desk.left_over() == []
+    last, exit_code, _ = finish(start(slow_plan))
+    assert (last["status"], last["codes"], exit_code) == ("complete", ["RUN011"], 0)
+
+
+def test_stubborn_worker_is_killed_in_time(desk, start, stubborn_plan):
+    host = start(stubborn_plan, until="step_start")
+    host.send_signal(signal.SIGINT)
+    last, exit_code, seconds = finish(host)
+    assert (last["status"], exit_code) == ("cancelled", 130)
+    assert 3 < seconds < 7
+    assert desk.left_over() == []
+
+
+def test_second_interrupt_ends_it_at_once(desk, start, stubborn_plan):
+    host = start(stubborn_plan, until="step_start")
+    host.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    host.send_signal(signal.SIGINT)
+    last, exit_code, seconds = finish(host)
+    assert (last["status"], exit_code) == ("cancelled", 130)
+    assert seconds < 2
+    assert desk.left_over() == []
+
+
+def test_terminated_worker_is_a_failed_run(desk, start, slow_plan):
+    host = start(slow_plan, until="step_start")
+    time.sleep(0.3)
+    os.kill(worker_of(host), signal.SIGTERM)
+    last, exit_code, seconds = finish(host)
+    assert (last["status"], last["codes"], exit_code) == ("failed", ["RUN001"], 1)
+    assert seconds < 5
+    assert desk.left_over() == []
+
+
+@pytest.mark.parametrize("plan", ["slow_plan", "stubborn_plan"])
+def test_worker_does_not_outlive_its_host(desk, start, plan, request):
+    host = start(request.getfixturevalue(plan), until="step_start")
+    time.sleep(0.3)
+    worker = worker_of(host)
+    host.kill()
+    deadline = time.monotonic() + 4
+    while is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(worker)
+    assert [p for p in desk.project.root.rglob("*") if ".tmp" in p.name] == []
+    assert list(desk.project.scratch.glob("*")) == []
+
+
+def test_frozen_worker_ends_the_run(desk, slow_plan):
+    with desk.worker(silence=2.5) as link:
+
+        def freeze(event):
+            if event["event"] == "step_start":
+                os.kill(link.pid, signal.SIGSTOP)
+
+        began = time.monotonic()
+        result = run(desk.project, slow_plan, desk.config, RunOptions(environ={}), freeze, link)
+    assert 2.5 <= time.monotonic() - began < 5
+    assert (result.status, [d.code for d in result.diagnostics]) == ("failed", ["RUN001"])
+    assert "no sign of life for 2.5 s" in result.diagnostics[0].message
+
+
+def test_second_run_names_the_first(desk, start, slow_plan):
+    first = start(slow_plan, until="step_start")
+    last, exit_code, seconds = finish(start(slow_plan))
+    assert exit_code == 1
+    assert seconds < 1.5
+    (refused,) = last["diagnostics"]
+    assert refused["code"] == "RUN004"
+    assert f"run of 'trial' (process {first.pid}" in refused["message"]
+    assert finish(first)[:2] == ({"event": "result", "status": "complete", "codes": []}, 0)
+
+
+def test_lost_run_is_closed_by_the_next(desk, start, slow_plan):
+    host = start(slow_plan, until="step_start")
+    host.kill()
+    host.wait()
+    last, exit_code, _ = finish(start(slow_plan))
+    assert (last["status"], last["codes"], exit_code) == ("complete", ["RUN011"], 0)
+    lost, won = sorted(desk.project.logs.iterdir())
+    summary = json.loads((lost / "run.json").read_text())
+    events = [json.loads(line) for line in (lost / "events.jsonl").read_text().splitlines()]
+    assert (summary["status"], summary["diagnostics"][0]["code"]) == ("lost", "RUN008")
+    assert [e["event"] for e in events][-1] == "run_lost"
+    assert [e["event"] for e in events if e["event"] in ENDS] == ["run_lost"]
+    assert json.loads((won / "run.json").read_text())["continues"] == lost.name
+
+
+def test_describing_worker_can_run_afterwards(desk, make_step):
+    from osiris.runner.protocol import Secrets
+
+    steps = [make_step("a", "numbers", rows=10), make_step("w", "file_writer", "write", ["a"], path="x.txt")]
+    told = []
+    with desk.worker() as link:
+        assert link.ask(desk.job("describe", steps), Secrets(), told.append)["ok"]
+        schemas = {event["step"]: event["schema"] for event in told}
+        plan = desk.by_hand([{**step, "schema": schemas[step["id"]]} for step in steps])
+        result = run(desk.project, plan, desk.config, RunOptions(environ={}), link=link)
+        again = run(desk.project, plan, desk.config, RunOptions(environ={}), link=link)
+    assert (result.status, again.status) == ("complete", "complete")
+    assert result.run_key != again.run_key
+
+
+def test_jobs_of_later_versions_are_refused(desk):
+    from osiris.runner.protocol import Secrets
+
+    with desk.worker() as link:
+        for kind, code in (("discover", "PRJ010"), ("doctor", "PRJ010"), ("dance", "RUN007")):
+            end = link.ask(desk.job(kind, []), Secrets(), lambda _event: None)
+            assert (end["ok"], end["diagnostics"][0]["code"]) == (False, code)
+
+
+def test_resuming_nothing_is_refused(desk, slow_plan):
+    with pytest.raises(OsirisError, match="was never run here") as caught:
+        desk.run(slow_plan, resume="last")
+    assert caught.value.diagnostics[0].code == "RUN006"

@@ -1,0 +1,66 @@
+"""The code stays readable: files one can hold in mind, functions read in one look."""
+
+import ast
+from pathlib import Path
+from statistics import median, quantiles
+
+SOURCE = Path(__file__).parents[2] / "src" / "osiris"
+BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+TABLE_OF_CODES = "codes.py"  # one table, one row a code: it grows with the product
+
+
+def trees():
+    for path in sorted(SOURCE.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        yield path.relative_to(SOURCE), text, ast.parse(text)
+
+
+def functions():
+    for path, _text, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, FUNCTIONS):
+                yield f"{path}:{node.lineno} {node.name}", node
+
+
+def length(node):
+    lines = node.end_lineno - node.lineno + 1
+    docstring = ast.get_docstring(node, clean=False)
+    return lines - (docstring.count("\n") + 1 if docstring else 0)
+
+
+def depth(node, level=0):
+    deepest = level
+    for child in ast.iter_child_nodes(node):
+        elif_branch = isinstance(node, ast.If) and isinstance(child, ast.If) and node.orelse == [child]
+        deepest = max(deepest, depth(child, level + (isinstance(child, BLOCKS) and not elif_branch)))
+    return deepest
+
+
+def test_files_are_short():
+    assert [(str(p), n) for p, t, _ in trees() if (n := t.count("\n")) > 400 and p.name != TABLE_OF_CODES] == []
+
+
+def test_functions_are_short():
+    assert [(name, length(node)) for name, node in functions() if length(node) > 50] == []
+
+
+def test_typical_function_is_read_in_one_look():
+    lengths = [length(node) for _, node in functions()]
+    assert median(lengths) <= 10
+    assert quantiles(lengths, n=20)[-1] <= 35
+
+
+def test_nesting_is_shallow():
+    assert [name for name, node in functions() if depth(node) > 4] == []
+
+
+def test_broad_excepts_stand_in_three_places_only():
+    broad = {
+        str(path)
+        for path, _, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}))
+    }
+    assert broad <= {"cli/main.py", "registry.py", "runner/worker.py", "runner/steps.py"}

@@ -1,0 +1,180 @@
+"""Plans and runs that differ in one thing, and the name it is given."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+
+from osiris.compare import ABSENT, diff, first_change, verify
+from osiris.compiler.build import build
+from osiris.compiler.context import Prepared
+from osiris.model import ComponentSpec, ConnectionRef, Described, Field, Pipeline, Step
+
+
+def spec(name, mode, **changes):
+    sql = {"query": {"type": "string", "x-sql": "duckdb"}} if mode == "transform" else {}
+    config = {"type": "object", "additionalProperties": False, "properties": {"path": {"type": "string"}, **sql}}
+    delivery = "atomic_replace" if mode == "write" else None
+    base = ComponentSpec(name, "1.0.0", name, name, "lake", (mode,), config, "a" * 64, name, delivery=delivery)
+    return replace(base, **changes)
+
+
+SPECS = {
+    s.name: s for s in (spec("lake.reader", "read"), spec("lake.query", "transform"), spec("lake.writer", "write"))
+}
+STEPS = (
+    Step("load", "lake.reader", "read", {"path": "a"}, connection=ConnectionRef("lake", "main")),
+    Step("sums", "lake.query", "transform", {"query": "SELECT 1 AS x"}, needs=("load",), inputs={"df": "load"}),
+    Step("save", "lake.writer", "write", {"path": "b", "limit": 3}, needs=("sums",), inputs={"df": "sums"}),
+)
+SCHEMA = (Field("x", "int64"), Field("y", "utf8"))
+DESCRIBED = {"load": Described(SCHEMA, "fixed"), "sums": Described(SCHEMA), "save": Described(None)}
+PREPARED = Prepared(
+    Pipeline("p", STEPS, params={"since": "2025-01-01"}, description="d"),
+    SPECS,
+    {"@lake.main": {"host": "${HOST}"}},
+    {"pyarrow": "26.0.1"},
+)
+
+
+def with_step(prepared, name, **changes):
+    steps = tuple(replace(step, **changes) if step.id == name else step for step in prepared.pipeline.steps)
+    return replace(prepared, pipeline=replace(prepared.pipeline, steps=steps))
+
+
+def with_pipeline(**changes):
+    return replace(PREPARED, pipeline=replace(PREPARED.pipeline, **changes))
+
+
+PLAN = build(PREPARED, DESCRIBED)
+NARROW = DESCRIBED | {"sums": Described((Field("x", "int32"), Field("y", "utf8")))}
+LONGER = DESCRIBED | {"load": Described((Field("w", "bool"), *SCHEMA), "fixed")}
+SWAPPED = DESCRIBED | {"load": Described(SCHEMA[::-1], "fixed")}
+
+CASES = [
+    (with_step(PREPARED, "load", config={"path": "c"}), DESCRIBED, ['steps/load/config/path: "a" -> "c"']),
+    (with_step(PREPARED, "save", config={"path": "b"}), DESCRIBED, ["steps/save/config/limit: 3 -> nothing"]),
+    (
+        with_step(PREPARED, "sums", config={"query": "SELECT 2 AS x"}),
+        DESCRIBED,
+        ['steps/sums/config/query: "SELECT 1 AS x" -> "SELECT 2 AS x"'],
+    ),
+    (with_step(PREPARED, "save", description="why"), DESCRIBED, ['steps/save/description: nothing -> "why"']),
+    (with_step(PREPARED, "load", connection=None), DESCRIBED, ['steps/load/connection: "@lake.main" -> null']),
+    (with_step(PREPARED, "save", inputs={"x": "sums"}), DESCRIBED, ['steps/save/inputs/df: "sums" -> nothing']),
+    (with_pipeline(params={"since": "2026-01-01"}), DESCRIBED, ['params/since: "2025-01-01" -> "2026-01-01"']),
+    (with_pipeline(sensitive=("token",)), DESCRIBED, ['sensitive: [] -> ["token"]']),
+    (with_pipeline(description=None), DESCRIBED, ['pipeline/description: "d" -> nothing']),
+    (replace(PREPARED, engines={"pyarrow": "27"}), DESCRIBED, ['engines/pyarrow: "26.0.1" -> "27"']),
+    (
+        replace(PREPARED, connections={"@lake.main": {"host": "h"}}),
+        DESCRIBED,
+        ['connections/@lake.main/host: "${HOST}" -> "h"'],
+    ),
+    (PREPARED, NARROW, ['steps/sums/schema/x/type: "int64" -> "int32"']),
+    (PREPARED, SWAPPED, ['steps/load/columns/0: "x" -> "y"']),
+    (PREPARED, LONGER, ['steps/load/columns: ["x", "y"] -> ["w", "x", "y"]']),
+    (PREPARED, DESCRIBED | {"load": Described(SCHEMA, "free")}, ['steps/load/order: "fixed" -> "free"']),
+    (with_pipeline(steps=STEPS[:2]), DESCRIBED, ['steps/save: "lake.writer" -> nothing']),
+    (
+        replace(PREPARED, specs=SPECS | {"lake.reader": spec("lake.reader", "read", version="1.1.0")}),
+        DESCRIBED,
+        ['steps/load/version: "1.0.0" -> "1.1.0"'],
+    ),
+]
+
+
+@pytest.mark.parametrize(("prepared", "described", "expected"), CASES, ids=[case[2][0].split(":")[0] for case in CASES])
+def test_the_first_difference_between_two_plans_is_the_one_that_was_made(prepared, described, expected):
+    changed = build(prepared, described)
+    found = diff(PLAN, changed)
+    assert str(found[0]) == expected[0]
+    assert str(first_change(PLAN, changed)) == expected[0]
+    assert changed.fingerprint != PLAN.fingerprint
+
+
+def test_a_plan_does_not_differ_from_itself():
+    again = build(PREPARED, DESCRIBED)
+    assert diff(PLAN, again) == []
+    assert first_change(PLAN, again) is None
+
+
+def test_without_a_saved_plan_all_of_it_is_new():
+    assert str(first_change(None, PLAN)) == f'plan: nothing -> "{PLAN.short}"'
+
+
+def test_steps_that_only_follow_a_change_are_not_listed():
+    changed = build(with_step(PREPARED, "load", config={"path": "c"}), DESCRIBED)
+    assert [item.leaf for item in diff(PLAN, changed)] == ["steps/load/config"]
+    assert all(old["hash"] != new["hash"] for old, new in zip(PLAN.steps, changed.steps, strict=True))
+
+
+def test_a_difference_as_json_leaves_out_what_is_not_there():
+    (found,) = diff(PLAN, build(with_pipeline(description=None), DESCRIBED))
+    assert found.new is ABSENT
+    assert found.to_json() == {
+        "leaf": "pipeline",
+        "path": "pipeline/description",
+        "old": "d",
+        "text": 'pipeline/description: "d" -> nothing',
+    }
+
+
+DIGEST = {
+    "kind": "ordered",
+    "algorithm": "sha256",
+    "rows": 3,
+    "schema": "s",
+    "columns": {"x": "1", "y": "2"},
+    "value": "v",
+}
+RUN = {"outputs": {"save": {"digest": DIGEST, "rows": 3, "files": []}}}
+
+
+def run(**changes):
+    other = copy.deepcopy(RUN)
+    other["outputs"]["save"]["digest"] |= changes
+    return other
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "text"),
+    [
+        ({"columns": {"x": "9", "y": "2"}, "value": "w"}, "DAT010", "step 'save': column 'x' differs"),
+        ({"columns": {"x": "1"}, "schema": "t"}, "DAT010", "step 'save': column 'y' is only in the first run"),
+        ({"columns": {"z": "", **DIGEST["columns"]}}, "DAT010", "step 'save': column 'z' is only in the second run"),
+        ({"rows": 4, "value": "w"}, "DAT010", "save/rows: 3 -> 4"),
+        ({"value": "w"}, "DAT010", "step 'save': pairing differs: every column has the same values, in other rows"),
+        ({"kind": "unordered"}, "DAT009", "step 'save': the kind of the digests differs, ordered and unordered"),
+        ({"algorithm": "xxh3"}, "DAT009", "step 'save': the algorithm of the digests differs, sha256 and xxh3"),
+        (
+            {"schema": "t", "value": "w"},
+            "DAT010",
+            "step 'save': the columns have other types, or stand in another order",
+        ),
+    ],
+)
+def test_what_differs_between_two_runs_is_named(changes, code, text):
+    found = verify(RUN, run(**changes))
+    assert [(item.code, str(item)) for item in found] == [(code, text)]
+    assert found[0].to_diagnostic().code == code
+    assert found[0].to_diagnostic().message == text
+
+
+def test_equal_runs_do_not_differ():
+    assert verify(RUN, run()) == []
+
+
+def test_every_column_that_differs_is_named_with_the_rows():
+    found = verify(RUN, run(rows=4, columns={"x": "8", "y": "9"}))
+    assert [item.path for item in found] == ["save/rows", "save/columns/x", "save/columns/y"]
+
+
+def test_a_step_that_wrote_in_one_run_only_is_named():
+    (found,) = verify(RUN, {"outputs": {}})
+    assert str(found) == "step 'save' wrote only in the first run"
+
+
+def test_two_runs_without_digests_cannot_be_compared():
+    (found,) = verify({}, {"outputs": {}})
+    assert found.code == "DAT009"

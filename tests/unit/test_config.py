@@ -1,0 +1,167 @@
+import pytest
+
+from osiris.config import EARLIER_KEYS, KEYS, NOT_YET, load_config, variable_name
+from osiris.errors import InvalidInput
+from osiris.project import Project
+from osiris.registry import RESERVED
+
+
+@pytest.fixture
+def project(tmp_path):
+    def write(text):
+        (tmp_path / "osiris.yaml").write_text(text, encoding="utf-8")
+        return Project(tmp_path)
+
+    return write
+
+
+def refused(project, env=None, **more):
+    with pytest.raises(InvalidInput) as caught:
+        load_config(project, env or {}, **more)
+    return [(d.code, d.location.line, d.message, d.hint) for d in caught.value.diagnostics]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "run:\n", "run: {}\nprofiles:\n"])
+def test_an_empty_file_leaves_the_defaults(text, project):
+    config = load_config(project(text), {})
+    assert {key: config.get(key) for key in KEYS} == {
+        "run.memory": 2 * 10**9,
+        "run.threads": 0,
+        "run.continue_within": 6 * 3600.0,
+        "run.step_timeout": None,
+        "defaults.timeout": None,
+    }
+    assert {config.explain(key)[0].origin for key in KEYS} == {"default"}
+    assert config.step_defaults() == {}
+    assert config.diagnostics == ()
+
+
+def test_each_source_counts_before_the_next_and_says_where_it_stands(project):
+    root = project("run:\n  memory: 1GB\nprofiles:\n  prod:\n    run:\n      memory: 3GB\n  test: {}\n")
+    env = {"OSIRIS_RUN__MEMORY": "4GB"}
+    config = load_config(root, env, "prod", {"run.memory": "5GB"})
+    assert [(s.value, s.origin, s.written) for s in config.explain("run.memory")] == [
+        (5 * 10**9, "command line", "5GB"),
+        (4 * 10**9, "environment OSIRIS_RUN__MEMORY", "4GB"),
+        (3 * 10**9, "profile prod, osiris.yaml:6", "3GB"),
+        (1 * 10**9, "osiris.yaml:2", "1GB"),
+        (2 * 10**9, "default", "2GB"),
+    ]
+    assert config.get("run.memory") == 5 * 10**9
+    assert load_config(root, env, "prod").get("run.memory") == 4 * 10**9
+    assert load_config(root, {}, "prod").get("run.memory") == 3 * 10**9
+    assert load_config(root, {}, "test").get("run.memory") == 1 * 10**9
+    assert config.profiles == ("prod", "test")
+
+
+def test_the_profile_may_come_from_the_environment(project):
+    root = project("profiles: {prod: {run: {threads: 3}}, test: {run: {threads: 4}}}")
+    env = {"OSIRIS_PROFILE": "prod"}
+    assert load_config(root, env).get("run.threads") == 3
+    assert load_config(root, env).profile == "prod"
+    assert load_config(root, env, "test").get("run.threads") == 4
+    assert load_config(root, {}, "elsewhere").get("run.threads") == 0
+
+
+def test_a_limit_can_be_taken_back(project):
+    root = project("run: {step_timeout: 5m}\ndefaults: {timeout: 90s}\nprofiles: {slow: {run: {step_timeout: null}}}")
+    assert load_config(root, {}).get("run.step_timeout") == 300
+    assert load_config(root, {}, "slow").get("run.step_timeout") is None
+    assert load_config(root, {"OSIRIS_DEFAULTS__TIMEOUT": "none"}).step_defaults() == {}
+    assert load_config(root, {}).step_defaults() == {"timeout": "90s"}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_has_a_variable_and_a_place_in_the_file(key, project):
+    section, name = key.split(".")
+    written = str(KEYS[key].default if KEYS[key].default is not None else "7m")
+    in_file = load_config(project(f"{section}: {{{name}: {written}}}"), {})
+    in_environment = load_config(project(""), {variable_name(key): written})
+    assert in_file.explain(key)[0].origin == "osiris.yaml:1"
+    assert in_file.get(key) == in_environment.get(key)
+    assert KEYS[key].purpose
+
+
+def test_all_problems_are_told_at_once_with_their_lines(project):
+    text = (
+        "run:\n  memmory: 1GB\n  threads: -1\nrnu: {}\nprofiles:\n  a:\n    run: {memory: much}\n    aiop: {}\n"
+        "  b: 3\ndefaults: 5\nrun.threads: 2\n"
+    )
+    assert refused(project(text)) == [
+        ("PRJ002", 2, "unknown key 'run.memmory'", "did you mean 'run.memory'?"),
+        ("PRJ004", 3, "'run.threads' must be a number of threads, 0 for one per core, found -1", None),
+        ("PRJ002", 4, "unknown key 'rnu'", "did you mean 'run'?"),
+        ("PRJ004", 7, "'run.memory' must be a size like 2GB or 512MiB, found 'much'", None),
+        ("PRJ002", 8, "unknown key 'aiop'", "known: defaults, profiles, run"),
+        ("PRJ004", 9, "'profiles.b' must be a mapping, found 3", None),
+        ("PRJ004", 10, "'defaults' must be a mapping, found 5", None),
+        ("PRJ002", 11, "unknown key 'run.threads'", "did you mean 'run.threads'?"),
+    ]
+
+
+def test_profiles_must_be_a_mapping(project):
+    assert refused(project("profiles: [a]"))[0][:2] == ("PRJ004", 1)
+
+
+def test_a_wrong_variable_is_named_as_it_is_spelled(project):
+    env = {"OSIRIS_RUN__THREADS": "many", "OSIRIS_RUN__MEMROY": "1GB"}
+    assert refused(project(""), env) == [
+        ("PRJ002", None, "unknown key 'OSIRIS_RUN__MEMROY'", "did you mean 'OSIRIS_RUN__MEMORY'?"),
+        (
+            "PRJ004",
+            None,
+            "'OSIRIS_RUN__THREADS' must be a number of threads, 0 for one per core, found 'many'",
+            None,
+        ),
+    ]
+
+
+def test_variables_that_are_not_settings_are_left_alone(project):
+    env = {"OSIRIS_HOME": "/x", "OSIRIS_PARAM_A__B": "1", "OSIRIS_DATABASE_PASSWORD": "s", "RUN__MEMORY": "1GB"}
+    assert load_config(project(""), env).diagnostics == ()
+
+
+def test_blocks_of_the_earlier_implementation_are_named_once_and_not_used(project):
+    config = load_config(project("".join(f"{key}: {{a: {{b: 1}}}}\n" for key in EARLIER_KEYS)), {})
+    assert [(d.code, d.severity, d.location.line) for d in config.diagnostics] == [
+        ("PRJ003", "warning", line) for line in range(1, len(EARLIER_KEYS) + 1)
+    ]
+    assert all(config.explain(key)[0].origin == "default" for key in KEYS)
+
+
+@pytest.mark.parametrize("key", NOT_YET)
+def test_a_default_that_this_version_does_not_act_on_is_refused(key, project):
+    found = refused(project(f"defaults:\n  {key.partition('.')[2]}: 1\n"))
+    assert [(code, line) for code, line, *_ in found] == [("PRJ010", 2)]
+    assert found[0][3] == NOT_YET[key]
+
+
+def test_every_shared_step_key_has_a_default_or_a_reason_why_not():
+    assert {f"defaults.{key}" for key in RESERVED} == {k for k in (*KEYS, *NOT_YET) if k.startswith("defaults.")}
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("run: [", "OML001", 2),
+        ("- 1\n", "PRJ011", 1),
+        ("run: {}\nrun: {}\n", "OML007", 2),
+        ("run: &a {}\n", "OML008", 1),
+        ("run: {threads: 010}\n", "OML010", 1),
+    ],
+)
+def test_what_is_not_plain_yaml_is_refused_with_its_line(text, code, line, project):
+    assert refused(project(text))[0][:2] == (code, line)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path):
+    assert refused(Project(tmp_path))[0][0] == "PRJ009"
+    (tmp_path / "osiris.yaml").write_bytes(b"run: \xff")
+    assert refused(Project(tmp_path))[0][:2] == ("OML026", 1)
+
+
+def test_an_unknown_key_cannot_be_explained(project):
+    with pytest.raises(InvalidInput) as caught:
+        load_config(project(""), {}).explain("run.memroy")
+    assert caught.value.diagnostics[0].code == "PRJ002"
+    assert caught.value.diagnostics[0].hint == "did you mean 'run.memory'?"

@@ -1,0 +1,289 @@
+"""Every package here is a stranger's: real files on the path, with the metadata that an installer leaves behind."""
+
+import importlib
+import sys
+from copy import deepcopy
+
+import pytest
+import yaml
+
+from osiris.canonical import fingerprint
+from osiris.errors import InvalidInput
+from osiris.model import ComponentSpec
+from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, FamilySpec, build_config, load_registry
+
+READER = {
+    "name": "ham.reader",
+    "version": "1.2.3",
+    "title": "Ham reader",
+    "description": "Reads ham.",
+    "family": "ham",
+    "modes": ["read"],
+    "inputs": {"min": 0, "max": 0},
+    "output": True,
+    "connection": "optional",
+    "config": {
+        "type": "object",
+        "required": ["path"],
+        "additionalProperties": False,
+        "properties": {"path": {"description": "Where the ham is.", "type": "string"}},
+    },
+    "requirements": ["pyyaml"],
+    "hints": {"guidance": "Take thin slices."},
+}
+DRIVER = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Config:
+    path: str
+    slices: int = 2
+
+class Driver:
+    pass
+"""
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in [name for name in sys.modules if name.split(".")[0] in {"ham_package", "eggs_package"}]:
+        del sys.modules[name]
+
+
+def write(site, path, text):
+    target = site / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text if isinstance(text, str) else yaml.safe_dump(text, sort_keys=False), encoding="utf-8")
+
+
+def install(site, spec=READER, *, driver=DRIVER, package="ham_package", name="ham.reader", families=""):
+    folder = f"{package}/reader"
+    write(site, f"{package}/__init__.py", "raise SystemExit('imported too early')")
+    write(site, f"{package}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    groups = f"[osiris.components]\n{name} = {package}.reader\n[osiris.families]\n{families}\n"
+    write(site, f"{package}-1.0.dist-info/entry_points.txt", groups)
+    write(site, f"{folder}/driver.py", driver)
+    if spec is not None:
+        write(site, f"{folder}/spec.yaml", spec)
+    importlib.invalidate_caches()
+
+
+def changed(**changes):
+    return {**deepcopy(READER), **changes}
+
+
+def codes(problems):
+    return [problem.code for problem in problems]
+
+
+def test_a_stranger_is_found_and_described_without_importing_anything_of_it(site):
+    install(site)
+    registry = load_registry()
+    assert "ham.reader" in registry.names()
+    assert registry.find("ham.reader") == ComponentSpec(
+        name="ham.reader",
+        version="1.2.3",
+        title="Ham reader",
+        description="Reads ham.",
+        family="ham",
+        modes=("read",),
+        config=READER["config"],
+        digest=fingerprint(READER),
+        module="ham_package.reader",
+        inputs=(0, 0),
+        output=True,
+        connection="optional",
+        requirements=("pyyaml",),
+        hints={"guidance": "Take thin slices."},
+    )
+    assert registry.get("ham.reader") is registry.find("ham.reader")
+    assert registry.find("ham.reader") in registry.all()
+    assert registry.problems("ham.reader") == []
+    assert "ham_package" not in sys.modules
+
+
+def test_the_digest_covers_the_whole_document_and_not_its_layout(site):
+    install(site)
+    first = load_registry().get("ham.reader").digest
+    install(site, dict(reversed(READER.items())))
+    assert load_registry().get("ham.reader").digest == first
+    install(site, changed(hints={"guidance": "Take thick slices."}))
+    assert load_registry().get("ham.reader").digest != first
+
+
+def test_an_unknown_component_is_named_with_its_neighbour(site):
+    install(site)
+    registry = load_registry()
+    assert registry.find("ham.raeder") is None
+    assert registry.problems("ham.raeder") == []
+    with pytest.raises(InvalidInput) as caught:
+        registry.get("ham.raeder")
+    assert codes(caught.value.diagnostics) == ["CMP001"]
+    assert caught.value.diagnostics[0].hint == "did you mean 'ham.reader'?"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (None, "cannot be read"),
+        ("name: [", "cannot be read: line 2: "),
+        ("name: \x00", "cannot be read: line 1: "),
+        ("- 1", "must be a mapping"),
+        ({key: value for key, value in READER.items() if key != "version"}, "'version' is missing"),
+        (changed(modes="read"), "'modes' is unknown or of the wrong type"),
+        (changed(colour="pink"), "'colour' is unknown or of the wrong type"),
+        (changed(name="ham.writer"), "registered as 'ham.reader' and calls itself 'ham.writer'"),
+        (changed(config={"type": "object"}), "'config' must be a JSON Schema of an object"),
+        (yaml.safe_dump(READER) + "hints: {}", "key 'hints' appears twice"),
+    ],
+)
+def test_a_spec_that_cannot_be_read_is_reported_and_stands_in_nobodys_way(spec, words, site):
+    install(site, spec)
+    install(site, changed(name="eggs.reader"), package="eggs_package", name="eggs.reader")
+    registry = load_registry()
+    assert registry.get("eggs.reader").module == "eggs_package.reader"
+    assert registry.find("ham.reader") is None
+    problems = registry.problems("ham.reader")
+    assert codes(problems) == ["REG001"]
+    assert words in problems[0].message
+    assert problems[0].location.file == "ham_package/reader/spec.yaml"
+    with pytest.raises(InvalidInput) as caught:
+        registry.get("ham.reader")
+    assert list(caught.value.diagnostics) == problems
+
+
+def test_a_spec_that_is_not_utf8_is_reported(site):
+    install(site)
+    (site / "ham_package/reader/spec.yaml").write_bytes(b"name: \xff")
+    assert "is not UTF-8" in load_registry().problems("ham.reader")[0].message
+
+
+def test_a_name_that_leads_nowhere_is_reported(site):
+    install(site)
+    write(
+        site, "ham_package-1.0.dist-info/entry_points.txt", "[osiris.components]\nham.reader = ham_package.nowhere.x\n"
+    )
+    problem = load_registry().problems("ham.reader")[0]
+    assert "'ham_package.nowhere.x', which is not a package" in problem.message
+
+
+WITHOUT_DESCRIPTION = {**READER["config"], "properties": {"path": {"type": "string"}}}
+OPEN = {**READER["config"], "additionalProperties": True}
+NO_SCHEMA = {**READER["config"], "properties": {"path": {"description": "Where.", "type": "sting"}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "pointer"),
+    [
+        (changed(version="1"), "/version"),
+        (changed(title=""), "/title"),
+        (changed(modes=["extract"]), "/modes/0"),
+        (changed(capabilities=["fly"]), "/capabilities/0"),
+        (changed(inputs={"min": 0, "max": 1}), "/inputs/max"),
+        (changed(output=False), "/output"),
+        (changed(delivery="atomic_replace"), None),
+        (changed(modes=["write"], output=False, inputs={"min": 1, "max": 1}), None),
+        (changed(secrets=["path"]), "/secrets/0"),
+        (changed(examples=[{"config": {}}]), "/examples/0"),
+        (changed(hints={"advice": "x"}), "/hints"),
+        (changed(config=OPEN), "/config/additionalProperties"),
+        (changed(config=WITHOUT_DESCRIPTION), "/config/properties/path"),
+        (changed(config=NO_SCHEMA), "/config/properties/path/type"),
+    ],
+)
+def test_a_spec_of_another_form_is_refused_when_it_is_used(spec, pointer, site):
+    install(site, spec)
+    registry = load_registry()
+    problems = registry.problems("ham.reader")
+    assert codes(problems) == ["REG001"]
+    assert problems[0].location.pointer == pointer
+    with pytest.raises(InvalidInput) as caught:
+        registry.config_schema(registry.get("ham.reader"))
+    assert list(caught.value.diagnostics) == problems
+
+
+def test_all_problems_of_all_specs_are_gathered(site):
+    install(site, changed(version="1", title=""))
+    install(site, None, package="eggs_package", name="eggs.reader")
+    found = [p for p in load_registry().problems() if p.location.file.split("/")[0] in {"ham_package", "eggs_package"}]
+    assert codes(found) == ["REG001"] * 3
+
+
+def test_two_distributions_cannot_share_a_name(site):
+    install(site)
+    install(site, package="eggs_package")
+    registry = load_registry()
+    assert registry.find("ham.reader") is None
+    problem = registry.problems("ham.reader")[0]
+    assert problem.code == "REG003"
+    assert "eggs_package and ham_package" in problem.message
+
+
+def test_a_config_has_the_components_keys_and_the_shared_ones_of_this_version(site):
+    own = {"timeout": {"description": "Of one request.", "type": "integer"}, **READER["config"]["properties"]}
+    install(site, changed(config={**READER["config"], "properties": own}))
+    registry = load_registry()
+    schema = registry.config_schema(registry.get("ham.reader"))
+    assert schema["properties"] == {"cast": RESERVED["cast"], **own}
+    assert schema["required"] == ["path"]
+    assert schema["additionalProperties"] is False
+    assert set(RESERVED) - set(UNSUPPORTED_RESERVED) == {"cast", "timeout"}
+
+
+def test_a_driver_is_loaded_on_demand(site):
+    install(site)
+    write(site, "ham_package/__init__.py", "")
+    config, driver = load_registry().load_driver("ham.reader")
+    assert (config.__module__, driver.__name__) == ("ham_package.reader.driver", "Driver")
+    assert build_config(config, {"path": "p", "cast": {"a": "utf8"}}) == config("p", 2)
+    assert build_config(config, {"path": "p", "slices": 3}) == config("p", 3)
+
+
+@pytest.mark.parametrize(
+    ("driver", "words"),
+    [
+        ("import not_installed_anywhere", "ModuleNotFoundError"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def", "SyntaxError"),
+        ("class Config: pass\nclass Driver: pass", "no dataclass Config"),
+        (DRIVER.replace("class Driver", "class Dryver"), "no class Driver"),
+        (DRIVER + "\nDriver = 3", "no class Driver"),
+    ],
+)
+def test_a_driver_that_does_not_load_is_reported(driver, words, site):
+    install(site, driver=driver)
+    write(site, "ham_package/__init__.py", "")
+    with pytest.raises(InvalidInput) as caught:
+        load_registry().load_driver("ham.reader")
+    assert codes(caught.value.diagnostics) == ["REG002"]
+    assert words in str(caught.value)
+
+
+def test_a_family_says_what_its_connections_hold(site):
+    fields = {"type": "object", "additionalProperties": False, "properties": {"key": {"x-secret": True}}}
+    install(site, families="ham = ham_package.ham")
+    write(site, "ham_package/ham.yaml", {"name": "ham", "title": "Ham", "fields": fields})
+    registry = load_registry()
+    assert "ham" in registry.families()
+    assert registry.family("ham") == FamilySpec("ham", "Ham", fields)
+    assert registry.family("spam") is None
+    assert "ham_package" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: ham\ntitle: Ham", "mapping with name, title and fields"),
+        ("name: eggs\ntitle: Ham\nfields: {}", "calls itself 'eggs'"),
+        ("[", "cannot be read: line 2: "),
+    ],
+)
+def test_a_family_that_cannot_be_read_is_reported_when_it_is_used(text, words, site):
+    install(site, families="ham = ham_package.ham")
+    write(site, "ham_package/ham.yaml", text)
+    with pytest.raises(InvalidInput) as caught:
+        load_registry().family("ham")
+    assert codes(caught.value.diagnostics) == ["REG001"]
+    assert words in str(caught.value)
