@@ -73,7 +73,7 @@ def generate(data: Path) -> None:
     whole, small = data / "lineitem.csv", data / "lineitem-small.csv"
     if not whole.exists():
         data.mkdir(parents=True, exist_ok=True)
-        command = [BIN / "tpchgen-cli", "-s", "1", "--tables", "lineitem", "--format", "csv", "--output-dir", data]
+        command = [BIN / "tpchgen-cli", "csv", "-s", "1", "--tables", "lineitem", "--output-dir", data]
         subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
     if not small.exists():
         with small.open("wb") as target:

@@ -167,11 +167,12 @@ def kind(schema: dict[str, Any]) -> str:
 def cli_page() -> Iterator[str]:
     """Yield the page of all commands and settings."""
     yield from ("# Command line", "", str(root.help), "")
-    yield from ("## Options of every command", "")
-    shared = [param for param in root.params if isinstance(param, click.Option)]
-    yield from options(shared, click.Context(root, info_name="osiris"))
+    top = click.Context(root, info_name="osiris")
+    own = [param for param in root.params if isinstance(param, click.Option)]
+    shared = [p for p in root.get_params(top) if isinstance(p, click.Option) and p not in own]
+    yield from ("## osiris", "", *options(own, top), "## Options of every command", "", *options(shared, top))
     known = {param.name for param in shared}
-    for path, command, context in commands(root, click.Context(root, info_name="osiris")):
+    for path, command, context in commands(root, top):
         usage = " ".join(piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]")
         yield from (
             f"## {path}",

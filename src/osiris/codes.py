@@ -116,11 +116,6 @@ CODES: dict[str, Code] = {
     ),
     "CMP014": Code("Bad cast", "step '{step}': {problem}"),
     "CMP015": _note("Nobody reads it", "the output of step '{step}' is read by no step"),
-    "CMP016": Code(
-        "SQL step reads unknown table",
-        "step '{step}' reads '{name}', which is none of its inputs",
-        "its inputs: {known}",
-    ),
     "CMP020": Code("Manifest unreadable", "{path} is not a manifest: {reason}", "compile the OML again", 4),
     "CMP021": Code(
         "Manifest not canonical",
@@ -176,6 +171,7 @@ CODES: dict[str, Code] = {
     ),
     "CON008": Code("Unknown connection field", "@{family}.{alias} has the unknown field '{field}'"),
     "CON009": Code("Bad connection field", "'{field}' of @{family}.{alias} must be {expected}"),
+    "CON010": Code("Bad line in .env", "line {line} of {file} is not NAME=value", "quote the value, or begin with #"),
     # --- SQL: what may run ----------------------------------------------------------------------------------------
     "SQL001": Code("SQL not understood", "{problem}"),
     "SQL002": Code("Several statements", "only one statement is allowed", "keep the first and remove the rest"),
@@ -225,6 +221,8 @@ CODES: dict[str, Code] = {
         "step '{step}', column '{column}': {value} cannot be written: {reason}",
         exit_code=1,
     ),
+    "DAT016": Code("Rows of another schema", "rows are not as declared: {problem}", "report it to the component", 1),
+    "DAT017": Code("Stream read twice", "a stream of rows was read twice; rows flow once", exit_code=70),
     # --- RUN: running ---------------------------------------------------------------------------------------------
     "RUN001": Code(
         "Worker died", "the worker ended with {status} during {during}", "run the same command again: it continues", 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from osiris.canonical import canonical_bytes
@@ -113,7 +114,20 @@ def _changes(leaf: str, path: str, old: JsonValue, new: JsonValue) -> Iterator[D
         for index, (left, right) in enumerate(zip(old, new, strict=True)):
             yield from _changes(leaf, f"{path}/{index}", left, right)
     elif old is ABSENT or new is ABSENT or canonical_bytes(old) != canonical_bytes(new):
-        yield Difference(leaf, path, old, new)
+        yield Difference(leaf, path, old, new, _first_line(path, old, new))
+
+
+def _first_line(path: str, old: JsonValue, new: JsonValue) -> str | None:
+    """Say how two texts of several lines differ: by the first line that does, and how many do."""
+    if not (isinstance(old, str) and isinstance(new, str) and "\n" in old + new):
+        return None
+    pairs = list(zip_longest(old.splitlines(), new.splitlines(), fillvalue=ABSENT))
+    differing = [number for number, (left, right) in enumerate(pairs, 1) if left != right]
+    if not differing:
+        return None
+    left, right = pairs[differing[0] - 1]
+    more = f" (lines that differ: {len(differing)})" if len(differing) > 1 else ""
+    return f"{path} line {differing[0]}: {_shown(left)} -> {_shown(right)}{more}"
 
 
 def verify(run_a: RunSummary, run_b: RunSummary) -> list[Difference]:

@@ -35,7 +35,8 @@ class StepContext:
     """Everything of the outside that a driver may touch.
 
     `root` is the project root and the working directory; relative paths start there. `connection` has the resolved
-    fields, secrets as `Secret`. `bindings` has the typed values of `${run.…}` and sensitive parameters by name.
+    fields, secrets as `Secret`. `sources` has the id of the step behind each input, by the input's name. `bindings` has
+    the typed values of `${run.…}` and sensitive parameters by name.
     `emit(event, fields)` writes an event of this step; `count(metric, value)` adds to one of its metrics
     (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` tells whether to stop soon.
     """
@@ -45,6 +46,7 @@ class StepContext:
     artifacts: Path
     scratch: Path
     connection: Mapping[str, JsonValue] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
     bindings: Mapping[str, JsonValue] = field(default_factory=dict)
     threads: int = 2
     memory: int = 1 << 30

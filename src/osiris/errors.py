@@ -1,6 +1,6 @@
 """Everything Osiris can say is wrong: one shape, one table of codes, a handful of exceptions.
 
-A raise site names a code and gives parameters; the words live in the table of ``codes.py``, so that they read alike, the
+A raise site names a code and gives parameters; the words live in the table of `codes.py`, so that they read alike, the
 error reference is made from them, and rewording one never changes its code.
 
     OsirisError

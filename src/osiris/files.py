@@ -12,7 +12,6 @@ import glob
 import io
 import os
 import re
-import secrets
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -191,15 +190,14 @@ def publish(target: Path) -> Iterator[Output]:
     if target.is_dir():
         fail("DRV005", path=target, kind="a folder")
     temporary, descriptor = _create(target)
+    _unfinished.add(temporary)
     try:
         output = Output(descriptor, target)
         yield output
         _place(descriptor, temporary, target, output.written)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
     finally:
+        with suppress(OSError):
+            temporary.unlink()  # it has another name by now, unless something failed
         _unfinished.discard(temporary)
         os.close(descriptor)
 
@@ -214,8 +212,7 @@ def abandon() -> None:
 def _create(target: Path) -> tuple[Path, int]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
-        temporary = target.with_name(f".{target.name}.osiris-{secrets.token_hex(4)}.tmp")
-        _unfinished.add(temporary)
+        temporary = target.with_name(f".{target.name}.osiris-{os.urandom(4).hex()}.tmp")
         try:
             descriptor = os.open(temporary, flags, 0o600)
         except FileExistsError:

@@ -27,7 +27,10 @@ _GONE_GRACE = 15.0
 @contextmanager
 def hold_project(project: Project, what: str) -> Iterator[None]:
     """Hold the project's lock as `what` (`run of 'orders'`); fails with RUN004, naming the holder, if it is held."""
-    fd = _open(project.run_lock)
+    try:
+        fd = _open(project.run_lock)
+    except OSError as error:
+        fail("PRJ006", path=project.run_lock, reason=error.strerror)
     try:
         if not _take(fd):
             fail("RUN004", holder=_holder(fd))

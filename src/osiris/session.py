@@ -13,11 +13,13 @@ import re
 import secrets
 import shutil
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from osiris.errors import diagnostic, fail
+from osiris.errors import OsirisError, diagnostic, fail
 from osiris.secret import Scrubber
 
 if TYPE_CHECKING:
@@ -32,7 +34,41 @@ ENDS = {"run_complete": "complete", "run_failed": "failed", "run_cancelled": "ca
 
 STEP_ENDS = ("step_complete", "step_failed", "step_cancelled")
 
+_PLAIN = frozenset(
+    [
+        "ts",
+        "seq",
+        "session",
+        "event",
+        "step",
+        "component",
+        "mode",
+        "status",
+        "code",
+        "severity",
+        "pipeline",
+        "run_key",
+        "run_started_at",
+        "started_at",
+        "ended_at",
+        "fingerprint",
+        "adapter",
+        "kind",
+        "continues",
+        "connection",
+        "digest",
+        "because",
+        "metric",
+        "unit",
+        "tags",
+        "engines",
+    ]
+)
+_BY_NAME = ("steps", "outputs", "deliveries", "connections")
+"""Keys of which the value is a table by step or connection; its keys stay as they are."""
+
 _ID_LENGTH = 200
+_RECENT = {"last": 0, "previous": 1}
 
 
 @dataclass(slots=True)
@@ -70,8 +106,14 @@ class Session:
         self._append(self._metrics, line)
 
     def summary(self, data: Mapping[str, JsonValue]) -> None:
-        """Replace run.json, durably and as a whole."""
-        write_durably(self.folder / "run.json", _line(self.scrubber.json(dict(data))))
+        """Replace run.json, durably and as a whole; fails with PRJ006 if it cannot be written."""
+        with _own_errors(self.folder):
+            write_durably(self.folder / "run.json", _line(self._clean(dict(data))))
+
+    def keep_plan(self, content: bytes) -> None:
+        """Write manifest.json, durably."""
+        with _own_errors(self.folder):
+            write_durably(self.folder / "manifest.json", content)
 
     def close(self) -> None:
         """Release the session; from now on it counts as lost unless run.json says how it ended."""
@@ -80,40 +122,64 @@ class Session:
                 os.close(fd)
         self._events = self._metrics = -1
 
+    def _clean(self, value: JsonValue) -> JsonValue:
+        """Scrub a value but for the words of the plan and our own: a password may be the same word as a step."""
+        if isinstance(value, list):
+            return [self._clean(item) for item in value]
+        if not isinstance(value, dict):
+            return self.scrubber.json(value)
+        return {key: item if key in _PLAIN else self._clean_item(key, item) for key, item in value.items()}
+
+    def _clean_item(self, key: str, item: JsonValue) -> JsonValue:
+        if key in _BY_NAME and isinstance(item, dict):
+            return {name: self._clean(inner) for name, inner in item.items()}
+        return self.scrubber.json(item) if key == "fields" else self._clean(item)
+
     def _append(self, fd: int, line: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        clean: dict[str, JsonValue] = self.scrubber.json(line)
-        _write_all(fd, _line(clean))
+        clean: dict[str, JsonValue] = self._clean(line)
+        with _own_errors(self.folder):
+            _write_all(fd, _line(clean))
         return clean
 
 
 def create_session(project: Project, pipeline: str, scrubber: Scrubber | None = None) -> Session:
-    """Make the folder of a new session, locked by this process; its id sorts by time and holds the pipeline's name."""
+    """Make the folder of a new session, locked by this process; its id sorts by time and holds the pipeline's name.
+
+    Fails with PRJ006 if the folder cannot be made.
+    """
     started = datetime.now(UTC)
     name = re.sub(r"[^A-Za-z0-9_-]", "_", pipeline)[:_ID_LENGTH]
     stamp = f"{started:%Y%m%d-%H%M%S}-{started.microsecond // 1000:03d}"
     session_id = f"{stamp}-{name}-{secrets.token_hex(2)}"
     folder = project.logs / session_id
-    folder.mkdir(parents=True)
-    project.open_sessions.mkdir(parents=True, exist_ok=True)
     session = Session(session_id, folder, project.open_sessions / session_id, scrubber or Scrubber(()))
-    session._events = _open_locked(folder / "events.jsonl")
-    session._metrics = _open_append(folder / "metrics.jsonl")
-    session.marker.touch()
+    with _own_errors(folder):
+        folder.mkdir(parents=True)
+        project.open_sessions.mkdir(parents=True, exist_ok=True)
+        session._events = _open_locked(folder / "events.jsonl")
+        session._metrics = _open_append(folder / "metrics.jsonl")
+        session.marker.touch()
     return session
 
 
-def end_session(session: Session, event: str, summary: Mapping[str, JsonValue], **fields: JsonValue) -> None:
-    """Write the session's last event and its summary, whose status must be that of the event, and close it."""
-    session.event(event, **fields)
+def end_session(
+    session: Session, event: str, summary: Mapping[str, JsonValue], **fields: JsonValue
+) -> dict[str, JsonValue]:
+    """Write the session's last event and its summary, whose status must be that of the event; return the event."""
+    last = session.event(event, **fields)
     session.summary(summary)
     session.marker.unlink(missing_ok=True)
     session.close()
+    return last
 
 
 def open_session(project: Project, session_id: str = "last") -> dict[str, JsonValue]:
-    """Return the run.json of a session; fails with RUN010 if there is none."""
-    found = next(iter_sessions(project), None) if session_id == "last" else read_summary(project.logs / session_id)
-    if found is None or ("/" in session_id):
+    """Return the run.json of a session, or of the `last` or the `previous` one; fails with RUN010 if there is none."""
+    if session_id in _RECENT:
+        found = next(islice(iter_sessions(project), _RECENT[session_id], None), None)
+    else:
+        found = None if "/" in session_id else read_summary(project.logs / session_id)
+    if found is None:
         fail("RUN010", session=session_id)
     return found
 
@@ -144,7 +210,10 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
 
 
 def close_lost(project: Project) -> list[dict[str, JsonValue]]:
-    """Give an end to every session whose process is gone, and return their summaries."""
+    """Give an end to every session whose process is gone, and return their summaries.
+
+    One that cannot be written now, as the disk is full for instance, is left to the next call.
+    """
     if not project.open_sessions.is_dir():
         return []
     markers = sorted(project.open_sessions.iterdir())
@@ -155,13 +224,13 @@ def _close_if_lost(project: Project, name: str) -> dict[str, JsonValue] | None:
     folder, marker = project.logs / name, project.open_sessions / name
     try:
         fd = _open_locked(folder / "events.jsonl", flags=os.O_RDWR | os.O_APPEND)
-    except BlockingIOError:
-        return None
     except FileNotFoundError:
         marker.unlink(missing_ok=True)
         return None
+    except OSError:  # locked by a living process, or not ours
+        return None
     session = Session(name, folder, marker, _events=fd)
-    with session:
+    with session, suppress(OsirisError, OSError):
         summary = read_summary(folder)
         lost = _end_lost(session, summary) if summary and summary["status"] == "running" else None
         shutil.rmtree(project.scratch / name, ignore_errors=True)
@@ -169,6 +238,7 @@ def _close_if_lost(project: Project, name: str) -> dict[str, JsonValue] | None:
             torn.unlink()
         marker.unlink(missing_ok=True)
         return lost
+    return None
 
 
 def _end_lost(session: Session, summary: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -204,6 +274,14 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) and "event" in found else None
+
+
+@contextmanager
+def _own_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        fail("PRJ006", path=folder, reason=error.strerror or str(error))
 
 
 def _open_append(path: Path, flags: int = os.O_WRONLY | os.O_CREAT | os.O_APPEND) -> int:

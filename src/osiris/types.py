@@ -23,7 +23,7 @@ SIMPLE = ("bool", *_INTEGERS, "float32", "float64", "utf8", "binary", "date", "u
 MAX_DECIMAL_DIGITS = 76
 _DEPTH = 32
 
-_DECIMAL = re.compile(r"decimal\((\d{1,2}),(\d{1,2})\)")
+_DECIMAL = re.compile(r"decimal\(([1-9][0-9]?),(0|[1-9][0-9]?)\)")
 _TEMPORAL = re.compile(r"(time|timestamp)\[(s|ms|us|ns)(?:,([A-Za-z0-9_+:/-]{1,64}))?\]")
 _WORD = re.compile(r"[a-z]+[0-9]*")
 _NAME = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -57,7 +57,7 @@ def _parse(text: str, at: int, depth: int) -> tuple[Type, int] | None:
         return None
     if match := _DECIMAL.match(text, at):
         precision, scale = int(match[1]), int(match[2])
-        valid = 1 <= precision <= MAX_DECIMAL_DIGITS and scale <= precision
+        valid = precision <= MAX_DECIMAL_DIGITS and scale <= precision
         return (Type("decimal", (precision, scale)), match.end()) if valid else None
     if match := _TEMPORAL.match(text, at):
         kind, unit, zone = match.groups()
@@ -77,9 +77,10 @@ def _parse_struct(text: str, at: int, depth: int) -> tuple[Type, int] | None:
     fields: list[tuple[str, Type]] = []
     while match := _NAME.match(text, at):
         inner = _parse(text, match.end() + 1, depth + 1) if text.startswith(":", match.end()) else None
-        if inner is None:
+        name = _unquoted(match[0])
+        if inner is None or name is None:
             return None
-        fields.append((json.loads(match[0]), inner[0]))
+        fields.append((name, inner[0]))
         at = inner[1]
         if text.startswith(">", at):
             return Type("struct", (), tuple(fields)), at + 1
@@ -87,6 +88,19 @@ def _parse_struct(text: str, at: int, depth: int) -> tuple[Type, int] | None:
             return None
         at += 1
     return None
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
+
+
+def _unquoted(text: str) -> str | None:
+    """Return the name that is quoted so; None if it is no JSON string, or has a shorter spelling."""
+    try:
+        name = str(json.loads(text))
+    except ValueError:
+        return None
+    return name if _quoted(name) == text else None
 
 
 def arrow_type(name: str) -> pa.DataType:
@@ -116,7 +130,28 @@ def _to_arrow(found: Type) -> pa.DataType:
 
 def type_name(kind: pa.DataType) -> str:
     """Return the spelling of an Arrow type; fails with DAT012 for a type outside the set."""
+    return _simple_name(kind) or _composed_name(kind) or fail("DAT012", type=str(kind))
+
+
+def _simple_name(kind: pa.DataType) -> str | None:
     import pyarrow as pa
+    import pyarrow.types as is_
+
+    known = {
+        pa.bool_(): "bool",
+        pa.float32(): "float32",
+        pa.float64(): "float64",
+        pa.date32(): "date",
+        pa.uuid(): "uuid",
+        **dict.fromkeys((pa.json_(), pa.json_(pa.large_utf8()), pa.json_(pa.string_view())), "json"),
+        **dict.fromkeys((pa.utf8(), pa.large_utf8(), pa.string_view()), "utf8"),
+        **dict.fromkeys((pa.binary(), pa.large_binary(), pa.binary_view()), "binary"),
+        **{getattr(pa, name)(): name for name in _INTEGERS},
+    }
+    return "binary" if is_.is_fixed_size_binary(kind) else known.get(kind)
+
+
+def _composed_name(kind: pa.DataType) -> str | None:
     import pyarrow.types as is_
 
     if is_.is_dictionary(kind):
@@ -127,25 +162,14 @@ def type_name(kind: pa.DataType) -> str:
         return f"timestamp[{kind.unit},{kind.tz}]" if kind.tz else f"timestamp[{kind.unit}]"
     if is_.is_time(kind):
         return f"time[{kind.unit}]"
-    if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_list_view(kind) or is_.is_fixed_size_list(kind):
+    if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
         return f"list<{type_name(kind.value_type)}>"
-    if is_.is_struct(kind):
-        fields = (f"{json.dumps(child.name, ensure_ascii=False)}:{type_name(child.type)}" for child in kind.fields)
-        return f"struct<{','.join(fields)}>"
-    known = {
-        pa.bool_(): "bool",
-        pa.float32(): "float32",
-        pa.float64(): "float64",
-        pa.date32(): "date",
-        pa.uuid(): "uuid",
-        pa.json_(): "json",
-        **dict.fromkeys((pa.utf8(), pa.large_utf8(), pa.string_view()), "utf8"),
-        **dict.fromkeys((pa.binary(), pa.large_binary(), pa.binary_view()), "binary"),
-        **{getattr(pa, name)(): name for name in _INTEGERS},
-    }
-    if is_.is_fixed_size_binary(kind):
-        return "binary"
-    return known.get(kind) or fail("DAT012", type=str(kind))
+    return _struct_name(kind) if is_.is_struct(kind) else None
+
+
+def _struct_name(kind: pa.DataType) -> str | None:
+    fields = [f"{_quoted(child.name)}:{type_name(child.type)}" for child in kind.fields]
+    return f"struct<{','.join(fields)}>" if fields else None
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:

@@ -101,7 +101,9 @@ class Desk:
 
     def run(self, plan, progress=lambda _event: None, silence=30.0, config=None, **options):
         with self.worker(silence=silence) as link:
-            return run(self.project, plan, config or self.config, RunOptions(**{"environ": {}, **options}), progress, link)
+            return run(
+                self.project, plan, config or self.config, RunOptions(**{"environ": {}, **options}), progress, link
+            )
 
     def session(self, result):
         return self.project.logs / result.session_id

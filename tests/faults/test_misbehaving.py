@@ -33,7 +33,7 @@ def assert_tidy(desk, result):
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     started = sorted(e["step"] for e in events if e["event"] == "step_start")
     assert sorted(e["step"] for e in events if e["event"] in STEP_ENDS) == started
-    assert [e["event"] for e in events if e["event"].startswith("run_")][0] == "run_start"
+    assert next(e["event"] for e in events if e["event"].startswith("run_")) == "run_start"
     assert len([e for e in events if e["event"].startswith("run_")]) == 2
     assert desk.left_over() == []
 

@@ -95,6 +95,7 @@ def test_signal_cancels_and_the_same_command_continues(desk, start, slow_plan, n
 
 def test_stubborn_worker_is_killed_in_time(desk, start, stubborn_plan):
     host = start(stubborn_plan, until="step_start")
+    time.sleep(0.5)
     host.send_signal(signal.SIGINT)
     last, exit_code, seconds = finish(host)
     assert (last["status"], exit_code) == ("cancelled", 130)
@@ -104,6 +105,7 @@ def test_stubborn_worker_is_killed_in_time(desk, start, stubborn_plan):
 
 def test_second_interrupt_ends_it_at_once(desk, start, stubborn_plan):
     host = start(stubborn_plan, until="step_start")
+    time.sleep(0.5)
     host.send_signal(signal.SIGINT)
     time.sleep(0.3)
     host.send_signal(signal.SIGINT)

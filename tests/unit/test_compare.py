@@ -109,6 +109,26 @@ def test_steps_that_only_follow_a_change_are_not_listed():
     assert all(old["hash"] != new["hash"] for old, new in zip(PLAN.steps, changed.steps, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("SELECT 1\nFROM a", "SELECT 1\nFROM b", 'line 2: "FROM a" -> "FROM b"'),
+        ("SELECT 1\nFROM a", "SELECT 1", 'line 2: "FROM a" -> nothing'),
+        ("a\nb\nc", "a\nB\nC", 'line 2: "b" -> "B" (lines that differ: 2)'),
+    ],
+)
+def test_of_a_long_text_the_first_line_that_differs_is_shown(old, new, text):
+    plans = [build(with_step(PREPARED, "sums", config={"query": query}), DESCRIBED) for query in (old, new)]
+    (found,) = diff(*plans)
+    assert str(found) == f"steps/sums/config/query {text}"
+    assert (found.old, found.new) == (old, new)
+
+
+def test_texts_that_differ_in_their_line_ends_differ():
+    plans = [build(with_step(PREPARED, "sums", config={"query": query}), DESCRIBED) for query in ("a\n", "a\r\n")]
+    assert [str(item) for item in diff(*plans)] == ['steps/sums/config/query: "a\\n" -> "a\\r\\n"']
+
+
 def test_a_difference_as_json_leaves_out_what_is_not_there():
     (found,) = diff(PLAN, build(with_pipeline(description=None), DESCRIBED))
     assert found.new is ABSENT

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.compiler.context import Prepared
+    from osiris.document import Document
     from osiris.errors import Diagnostic
     from osiris.model import Manifest
 
@@ -50,17 +51,13 @@ class Compiled:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def validate_files(
-    workspace: Workspace, files: Sequence[str], *, params: Mapping[str, str], profile: str | None = None
-) -> list[Validated]:
+def validate_files(workspace: Workspace, files: Sequence[str], *, params: Mapping[str, str]) -> list[Validated]:
     """Check files, all of `pipelines/` if none is named, each on its own."""
     paths = [find_file(workspace, file) for file in files] or pipelines(workspace)
-    return [validate_file(workspace, path, params=params, profile=profile) for path in paths]
+    return [validate_file(workspace, path, params=params) for path in paths]
 
 
-def validate_file(
-    workspace: Workspace, path: Path, *, params: Mapping[str, str], profile: str | None = None
-) -> Validated:
+def validate_file(workspace: Workspace, path: Path, *, params: Mapping[str, str]) -> Validated:
     """Check one file as far as that goes without asking a source; problems are returned, not raised."""
     from osiris.compiler.compile import prepare
     from osiris.oml.parse import load_document
@@ -74,7 +71,7 @@ def validate_file(
             workspace.registry,
             params=params,
             env=workspace.environ,
-            profile=profile,
+            profile=_profile_of(workspace, document),
             defaults=workspace.config.step_defaults(),
         )
         namesakes = _namesakes(workspace, path, pipeline.name)
@@ -86,19 +83,26 @@ def validate_file(
     return Validated(name, tuple(sort_diagnostics([*notes, *more])), prepared)
 
 
+def _profile_of(workspace: Workspace, document: Document) -> str | None:
+    """Return the profile that the file must declare; one of osiris.yaml alone asks nothing of it."""
+    chosen = workspace.config.profile
+    declared = document.data.get("profiles")
+    own = isinstance(declared, dict) and chosen in declared
+    return chosen if own or chosen not in workspace.config.profiles else None
+
+
 def compile_file(
     workspace: Workspace,
     file: str | Path,
     *,
     params: Mapping[str, str],
-    profile: str | None = None,
     strict: bool = False,
 ) -> Compiled:
     """Return the plan of a file without saving it; asks the sources for their schemas."""
     from osiris.compiler.compile import compile_pipeline
     from osiris.runner.run import describe
 
-    checked = validate_file(workspace, find_file(workspace, file), params=params, profile=profile)
+    checked = validate_file(workspace, find_file(workspace, file), params=params)
     if checked.prepared is None:
         raise_all(checked.diagnostics)
     described, notes = describe(workspace.project, checked.prepared, workspace.config)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import compile_file, refuse_warnings, save
 from osiris.api.workspace import Workspace, load_plan, plan_path
 from osiris.errors import diagnostic, fail
+from osiris.session import iter_sessions, open_session
 from osiris.session import list_sessions as _list_sessions
-from osiris.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,14 +41,29 @@ def run_target(
     progress: Progress,
     *,
     params: Mapping[str, str],
-    profile: str | None = None,
     strict: bool = False,
 ) -> tuple[RunResult, list[Diagnostic]]:
     """Run what `plan_of` finds; returns how it went, and notes on the plan."""
     from osiris.runner.run import run
 
-    manifest, notes = plan_of(workspace, target, options, params=params, profile=profile, strict=strict)
+    manifest, notes = plan_of(workspace, target, options, params=params, strict=strict)
     return run(workspace.project, manifest, workspace.config, options, progress), notes
+
+
+def rehearse(
+    workspace: Workspace,
+    target: str | None,
+    options: RunOptions,
+    *,
+    params: Mapping[str, str],
+    strict: bool = False,
+) -> tuple[Manifest, list[Diagnostic]]:
+    """Return what would run, and notes; writes nothing, and fails as a run would that lacks a secret."""
+    from osiris.runner.credentials import resolve_secrets
+
+    manifest, notes = plan_of(workspace, target, options, params=params, strict=strict, keep=False)
+    resolve_secrets(manifest.data["connections"], manifest.data["sensitive"], workspace.registry, workspace.environ)
+    return manifest, notes
 
 
 def plan_of(
@@ -56,22 +72,24 @@ def plan_of(
     options: RunOptions,
     *,
     params: Mapping[str, str],
-    profile: str | None = None,
     strict: bool = False,
+    keep: bool = True,
 ) -> tuple[Manifest, list[Diagnostic]]:
     """Return the verified plan of a target, and notes.
 
-    A target is a pipeline (it is compiled and saved), a manifest or a fingerprint. Without one it is the plan of the
-    session to resume, else the one that was compiled last.
+    A target is a pipeline (it is compiled, and saved if `keep`), a manifest or a fingerprint. Without it is the plan
+    of the session to resume, else the one that was compiled last.
     """
     path = _chosen_path(workspace, target, options.resume)
     if path is None:
-        compiled = compile_file(workspace, str(target), params=params, profile=profile, strict=strict)
-        save(workspace, compiled)
+        compiled = compile_file(workspace, str(target), params=params, strict=strict)
+        if keep:
+            save(workspace, compiled)
         return compiled.manifest, list(compiled.diagnostics)
-    if params or profile:
+    if params or workspace.profile not in (None, *workspace.config.profiles):
         fail("PRJ008", problem="--param and --profile are part of a plan", hint="run the OML with them")
-    manifest, notes = load_plan(workspace, path, allow_drift=options.allow_engine_drift)
+    manifest, drift = load_plan(workspace, path, allow_drift=options.allow_engine_drift)
+    notes = [*workspace.config.diagnostics, *drift]
     if strict:
         refuse_warnings(notes)
     return manifest, notes
@@ -86,7 +104,7 @@ def _chosen_path(workspace: Workspace, target: str | None, resume: str | None) -
 
 
 def _session_plan(workspace: Workspace, session: str) -> Path:
-    name = str(open_session(workspace.project, session)["session"])
+    name = str(show_session(workspace, session)["session"])
     return workspace.project.logs / name / "manifest.json"
 
 
@@ -101,7 +119,7 @@ def verify(workspace: Workspace, first: str, second: str) -> Verdict:
     """Compare what two sessions wrote, by digest."""
     from osiris.compare import verify as compare
 
-    runs = [open_session(workspace.project, name) for name in (first, second)]
+    runs = [show_session(workspace, name) for name in (first, second)]
     found = [_difference(item) for item in compare(*runs)]
     outputs = sorted({name for run in runs for name in run.get("outputs") or {}})
     return Verdict((runs[0]["session"], runs[1]["session"]), tuple(outputs), tuple(found))
@@ -110,7 +128,7 @@ def verify(workspace: Workspace, first: str, second: str) -> Verdict:
 def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Manifest:
     """Return the run.json of a session, or a plan; fails with PRJ009, CMP027 or RUN010."""
     path = plan_path(workspace, what)
-    return load_plan(workspace, path)[0] if path else open_session(workspace.project, what)
+    return load_plan(workspace, path)[0] if path else show_session(workspace, what)
 
 
 def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
@@ -119,8 +137,13 @@ def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
 
 
 def show_session(workspace: Workspace, session: str) -> dict[str, JsonValue]:
-    """Return the run.json of a session; `last` is the newest."""
-    return open_session(workspace.project, session)
+    """Return the run.json of a session; `last` is the newest, `previous` the one before; fails with RUN010."""
+    if session != "previous":
+        return open_session(workspace.project, session)
+    newest = list(islice(iter_sessions(workspace.project), 2))
+    if len(newest) < 2:
+        fail("RUN010", session=session)
+    return newest[1]
 
 
 def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[str, JsonValue]]:

@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """An open project: where it lies, its settings, what is installed, and the environment with `.env` in it."""
+    """An open project: where it lies, its settings, what is installed, and the environment with `.env` in it.
+
+    `profile` is the one that was asked for; `config.profile` also knows that of the environment.
+    """
 
     project: Project
     config: Config
     registry: Registry
     environ: Mapping[str, str]
+    profile: str | None = None
 
     @property
     def root(self) -> Path:
@@ -48,7 +52,7 @@ def open_project(start: Path | None, environ: Mapping[str, str], profile: str | 
     """Open the project at or above `start`, and give sessions whose process is gone their end."""
     project = find_project(start, environ)
     env = load_env(project.env_file, environ)
-    workspace = Workspace(project, load_config(project, env, profile), load_registry(), env)
+    workspace = Workspace(project, load_config(project, env, profile), load_registry(), env, profile)
     close_lost(project)
     return workspace
 

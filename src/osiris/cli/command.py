@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -10,7 +11,7 @@ import click
 
 from osiris.cli import legacy
 from osiris.cli.render import Answer, Console
-from osiris.errors import did_you_mean, fail, raise_all
+from osiris.errors import did_you_mean, fail, has_errors, raise_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,12 +94,12 @@ class Command(click.Command):
         return [*super().get_params(ctx), *shared_options()]
 
     def invoke(self, ctx: click.Context) -> Answer:
-        """Refuse variables that this command used to read, then run it."""
-        refusals = legacy.environment_refusals(ctx.command_path.split()[1], os.environ)
-        if refusals:
-            raise_all(refusals)
+        """Refuse or name variables that this command used to read, and run it."""
+        found = legacy.environment_answers(ctx.command_path.split()[1], os.environ)
+        if has_errors(found):
+            raise_all(found)
         answer: Answer = super().invoke(ctx)
-        return answer
+        return replace(answer, diagnostics=[*found, *answer.diagnostics]) if found else answer
 
 
 class Group(click.Group):
@@ -181,6 +182,6 @@ def parameters(_ctx: click.Context, _param: click.Parameter, values: tuple[str, 
 
 
 PARAM = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", callback=parameters, help="Set one.")
-PROFILE = click.option("-p", "--profile", envvar="OSIRIS_PROFILE", metavar="NAME", help="Profile of the pipeline.")
+PROFILE = click.option("-p", "--profile", metavar="NAME", help="Profile of pipeline and project.")
 STRICT = click.option("--strict", is_flag=True, help="Warnings count as errors.")
 FILE = click.argument("file", metavar="FILE")

@@ -35,7 +35,7 @@ def command(
     if detailed_exitcode and not check:
         raise click.UsageError("--detailed-exitcode goes with --check")
     workspace = opened(profile)
-    compiled = api.compile_file(workspace, file, params=params, profile=profile, strict=strict)
+    compiled = api.compile_file(workspace, file, params=params, strict=strict)
     if check:
         return _check(workspace, compiled, detailed=detailed_exitcode)
     path = api.save(workspace, compiled, out)

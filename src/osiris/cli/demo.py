@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PIPELINE = "pipelines/delays.yaml"
 MISSPELT = "broken/misspelt_column.yaml"
 TAMPERED = "broken/manifest.json"
-GOOD_COLUMN, BAD_COLUMN = "avg(f.dep_delay)", "avg(f.dep_dealy)"
+GOOD_COLUMN, BAD_COLUMN = "avg(dep_delay)", "avg(dep_dealy)"
 FOLDER = click.argument("folder", metavar="[DIR]", default="osiris-demo", type=click.Path(path_type=Path))
 
 

@@ -21,19 +21,21 @@ if TYPE_CHECKING:
 class Earlier:
     """One spelling: `new` if it is spelled differently here, `instead` if it is not offered; else it works.
 
-    `named`: a variable without effect, which opening a project names (PRJ003).
+    `unused`: a variable that means nothing here, which is said (PRJ003).
     """
 
     new: str | None = None
     instead: str | None = None
-    named: bool = False
+    unused: bool = False
 
-    def refusal(self, spelling: str) -> Diagnostic | None:
-        """Return why this spelling is refused; None if it works."""
+    def answer(self, spelling: str) -> Diagnostic | None:
+        """Return why this spelling is refused, or a warning that it is not used; None if it works."""
         if self.new is not None:
             return diagnostic("PRJ007", old=spelling, new=self.new)
         if self.instead is not None:
             return diagnostic("PRJ010", what=spelling, instead=self.instead)
+        if self.unused:
+            return diagnostic("PRJ003", key=spelling, hint="unset it")
         return None
 
 
@@ -194,8 +196,8 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
 }
 """By command, for the commands that still exist; the options of a command that is refused go with it."""
 
-_NAMED = Earlier(named=True)
-_RUN_LIKE = ("compile", "run")
+_UNUSED = Earlier(unused=True)
+_RUN_LIKE = ("validate", "compile", "run")
 
 ENVIRONMENT: dict[str, tuple[tuple[str, ...], Earlier]] = {
     "OSIRIS_HOME": ((), KEPT),
@@ -207,16 +209,16 @@ ENVIRONMENT: dict[str, tuple[tuple[str, ...], Earlier]] = {
     "OSIRIS_E2B_INSTALL_DEPS": (("run",), absent("runs are local: unset it")),
     "OSIRIS_E2B_DRIVER_ALLOWLIST": (("run",), absent("runs are local: unset it")),
     "OSIRIS_E2B_DRIVER_DENYLIST": (("run",), absent("runs are local: unset it")),
-    "OSIRIS_FILESYSTEM_BASE": (("validate", *_RUN_LIKE), moved("OSIRIS_HOME")),
-    "OSIRIS_LOGS_DIR": ((), _NAMED),
-    "OSIRIS_LOG_LEVEL": ((), _NAMED),
-    "OSIRIS_LOG_EVENTS": ((), _NAMED),
-    "OSIRIS_VALIDATION": ((), _NAMED),
-    "OSIRIS_PRIVACY": ((), _NAMED),
-    "OSIRIS_RUN_ID_FORMAT": ((), _NAMED),
-    "OSIRIS_RETENTION_RUN_LOGS_DAYS": ((), _NAMED),
-    "OSIRIS_AIOP_*": ((), _NAMED),
-    "OSIRIS_MCP_*": ((), _NAMED),
+    "OSIRIS_FILESYSTEM_BASE": (_RUN_LIKE, moved("OSIRIS_HOME")),
+    "OSIRIS_LOGS_DIR": (_RUN_LIKE, _UNUSED),
+    "OSIRIS_LOG_LEVEL": (_RUN_LIKE, _UNUSED),
+    "OSIRIS_LOG_EVENTS": (_RUN_LIKE, _UNUSED),
+    "OSIRIS_VALIDATION": (_RUN_LIKE, _UNUSED),
+    "OSIRIS_PRIVACY": (_RUN_LIKE, _UNUSED),
+    "OSIRIS_RUN_ID_FORMAT": (_RUN_LIKE, _UNUSED),
+    "OSIRIS_RETENTION_RUN_LOGS_DAYS": (_RUN_LIKE, _UNUSED),
+    "OSIRIS_AIOP_*": (_RUN_LIKE, _UNUSED),
+    "OSIRIS_MCP_*": (_RUN_LIKE, _UNUSED),
     "OSIRIS_TEST_*": (("run",), absent("it switched a test path inside drivers: unset it")),
 }
 """By variable (`*` ends a prefix): the commands that read it, and what became of it."""
@@ -227,23 +229,23 @@ def command_refusal(words: Sequence[str]) -> Diagnostic | None:
     for end in range(len(words), 0, -1):
         spelling = " ".join(words[:end])
         if spelling in COMMANDS:
-            return COMMANDS[spelling].refusal(f"osiris {spelling}")
+            return COMMANDS[spelling].answer(f"osiris {spelling}")
     return None
 
 
 def option_refusal(command: str, option: str) -> Diagnostic | None:
     """Return why an option that `command` does not have is refused; None if it was never one."""
     row = OPTIONS.get(command, {}).get(option)
-    return row.refusal(option) if row else None
+    return row.answer(option) if row else None
 
 
-def environment_refusals(command: str, environ: Mapping[str, str]) -> list[Diagnostic]:
-    """Return the refusals of the variables that are set and that `command` used to read."""
+def environment_answers(command: str, environ: Mapping[str, str]) -> list[Diagnostic]:
+    """Return the refusals of, and warnings about, the variables that are set and that `command` used to read."""
     found = []
     for pattern, (commands, row) in ENVIRONMENT.items():
         if command in commands:
-            found += [row.refusal(name) for name in sorted(environ) if _matches(name, pattern) and environ[name]]
-    return [refusal for refusal in found if refusal]
+            found += [row.answer(name) for name in sorted(environ) if _matches(name, pattern) and environ[name]]
+    return [item for item in found if item]
 
 
 def _matches(name: str, pattern: str) -> bool:

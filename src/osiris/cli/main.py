@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import traceback
 from typing import TYPE_CHECKING
 
 import click
@@ -125,6 +123,9 @@ def _usage(error: click.ClickException) -> Answer:
 
 def _internal(error: BaseException) -> Answer:
     """Keep the traceback in a file and name it: a terminal is no place for one."""
+    import tempfile
+    import traceback
+
     text = "".join(traceback.format_exception(error))
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", prefix="osiris-error-", suffix=".txt", dir=_state_folder(), delete=False

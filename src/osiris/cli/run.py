@@ -41,13 +41,13 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
     target = _one_target(target, last_compile=last_compile, resume=options["resume"])
     chosen = _run_options(options)
     workspace = opened(options["profile"])
-    words = {key: options[key] for key in ("params", "profile", "strict")}
+    words = {key: options[key] for key in ("params", "strict")}
     if options["dry_run"]:
-        manifest, notes = api.plan_of(workspace, target, chosen, **words)
-        return _plan(manifest, [*workspace.config.diagnostics, *notes])
+        manifest, notes = api.rehearse(workspace, target, chosen, **words)
+        return _plan(manifest, notes, f"osiris run {target or '--last-compile'}")
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
-    return _result(result, [*workspace.config.diagnostics, *notes, *result.diagnostics])
+    return _result(result, [*notes, *result.diagnostics])
 
 
 def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -> str | None:
@@ -75,12 +75,12 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
     )
 
 
-def _plan(manifest: Manifest, notes: list[Diagnostic]) -> Answer:
+def _plan(manifest: Manifest, notes: list[Diagnostic], follow_up: str) -> Answer:
     from osiris.cli.compile import plan_data
     from osiris.cli.explain import plan_lines
 
     text = [*plan_lines(manifest), "nothing was run (--dry-run)"]
-    return Answer({**plan_data(manifest), "dry_run": True}, text, notes, ["osiris run " + manifest.short])
+    return Answer({**plan_data(manifest), "dry_run": True}, text, notes, [follow_up])
 
 
 def _result(result: RunResult, notes: list[Diagnostic]) -> Answer:

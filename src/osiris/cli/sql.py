@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,12 @@ from osiris import api
 from osiris.cli.command import answers, console, noun
 from osiris.cli.render import Answer
 from osiris.errors import Diagnostic, fail
+
+if TYPE_CHECKING:
+    from osiris.model import JsonValue
+
+NOT_A_VERDICT = {"SQL010": 2}
+"""Codes that say that nothing could be judged, and the exit code of each."""
 
 command = noun("sql", "Check SQL as steps do.")
 
@@ -27,9 +34,12 @@ def check(file: str, dialect: str | None, jsonl: bool) -> Answer:
         raise click.UsageError("missing option '--dialect'")
     verdict = api.check_sql(_read(file).decode("utf-8", "replace"), dialect)
     diagnostics = [Diagnostic.from_json(item) for item in verdict.pop("diagnostics")]
-    return Answer(
-        verdict, [verdict["canonical"]] if verdict["ok"] else [], diagnostics, exit_code=int(not verdict["ok"])
-    )
+    text = verdict["canonical"].splitlines() if verdict["ok"] else []
+    return Answer(verdict, text, diagnostics, exit_code=_exit_code(verdict))
+
+
+def _exit_code(verdict: dict[str, JsonValue]) -> int:
+    return 0 if verdict["ok"] else NOT_A_VERDICT.get(verdict["code"], 1)
 
 
 def _check_lines(file: str, dialect: str | None) -> Answer:

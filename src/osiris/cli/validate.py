@@ -13,7 +13,7 @@ from osiris.cli.render import Answer
 def command(files: tuple[str, ...], params: dict[str, str], profile: str | None) -> Answer:
     """Check pipelines, all of pipelines/ if none is named, without reading any source or secret."""
     workspace = opened(profile)
-    results = api.validate_files(workspace, files, params=params, profile=profile)
+    results = api.validate_files(workspace, files, params=params)
     good = [r for r in results if r.ok]
     text = [f"{r.file}: ok, {len(r.steps)} steps" for r in good]
     data = [{"file": r.file, "ok": r.ok, "name": r.name, "steps": list(r.steps)} for r in results]

@@ -55,7 +55,7 @@ def build(prepared: Prepared, described: Mapping[str, Described]) -> Manifest:
 
 def manifest_bytes(manifest: Manifest) -> bytes:
     """Return the file of a manifest: its canonical bytes and nothing else."""
-    return canonical_bytes(plain(manifest.data))
+    return canonical_bytes(dict(manifest.data))
 
 
 def _pipeline(pipeline: Pipeline) -> dict[str, JsonValue]:

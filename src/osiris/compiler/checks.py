@@ -42,7 +42,7 @@ NOT_OFFERED = {
 def check_component(ctx: Context) -> Iterator[Diagnostic]:
     """Every component is installed, whole, and finds the distributions it needs."""
     for step in ctx.pipeline.steps:
-        at = ctx.pipeline.where(f"{step.pointer}/component")
+        at = ctx.at(f"{step.pointer}/component")
         spec = ctx.registry.find(step.component)
         if spec is not None:
             missing = [name for name in spec.requirements if installed_version(name) is None]
@@ -63,7 +63,7 @@ def check_mode(ctx: Context) -> Iterator[Diagnostic]:
     """Every step uses its component in a mode that it offers."""
     for step, spec in ctx.known():
         if step.mode not in spec.modes:
-            at = ctx.pipeline.where(f"{step.pointer}/mode")
+            at = ctx.at(f"{step.pointer}/mode")
             modes = ", ".join(spec.modes)
             yield diagnostic("CMP003", at=at, component=spec.name, mode=step.mode, modes=modes)
 
@@ -72,7 +72,7 @@ def check_inputs(ctx: Context) -> Iterator[Diagnostic]:
     """Every step gets as many inputs as its component takes, each from a step that has an output."""
     specs = {step.id: spec for step, spec in ctx.known()}
     for step, spec in ctx.known():
-        at = ctx.pipeline.where(f"{step.pointer}/inputs" if step.inputs else step.pointer)
+        at = ctx.at(f"{step.pointer}/inputs" if step.inputs else step.pointer)
         least, most = spec.inputs
         count = len(step.inputs)
         if count < least and not count:
@@ -99,7 +99,7 @@ def check_connection(ctx: Context) -> Iterator[Diagnostic]:
     """Every step names a connection of its component's family, if it takes one, and the connection is declared."""
     for step, spec in ctx.known():
         ref = wanted_connection(step, spec)
-        at = ctx.pipeline.where(f"{step.pointer}/config/connection")
+        at = ctx.at(f"{step.pointer}/config/connection")
         if ref is None:
             continue
         if spec.connection == "none":
@@ -140,7 +140,7 @@ def check_secrets(ctx: Context) -> Iterator[Diagnostic]:
     found = [hit for value, pointer in places for hit in find_literal_secrets(value, pointer)]
     found += [hit for step, spec in ctx.known() for hit in _declared_secrets(step, spec)]
     for pointer, kind in dict(reversed(found)).items():
-        yield diagnostic("CMP006", at=pipeline.where(pointer), where=pointer, kind=kind)
+        yield diagnostic("CMP006", at=ctx.at(pointer), where=pointer, kind=kind)
 
 
 def _declared_secrets(step: Step, spec: ComponentSpec) -> Iterator[tuple[str, str]]:
@@ -164,13 +164,13 @@ def check_spelling(ctx: Context) -> Iterator[Diagnostic]:
     for value, pointer in places:
         for where, problem in unspellable(value, pointer):
             key = where.rpartition("/")[2]
-            yield diagnostic("OML028", at=pipeline.where(where), key=key, problem=problem)
+            yield diagnostic("OML028", at=ctx.at(where), key=key, problem=problem)
 
 
 def check_names(ctx: Context) -> Iterator[Diagnostic]:
     """The pipeline's name is its own: the folder of its plans is made from it."""
     for other in ctx.namesakes:
-        yield diagnostic("CMP007", at=ctx.pipeline.where("/name"), name=ctx.pipeline.name, other=other)
+        yield diagnostic("CMP007", at=ctx.at("/name"), name=ctx.pipeline.name, other=other)
 
 
 def check_readers(ctx: Context) -> Iterator[Diagnostic]:
@@ -178,7 +178,7 @@ def check_readers(ctx: Context) -> Iterator[Diagnostic]:
     readers = Counter(source for step in ctx.pipeline.steps for source in step.inputs.values())
     for step, spec in ctx.known():
         if spec.output and not readers[step.id]:
-            yield diagnostic("CMP015", at=ctx.pipeline.where(step.pointer), step=step.id)
+            yield diagnostic("CMP015", at=ctx.at(step.pointer), step=step.id)
 
 
 CHECKS: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.connections import Connections
+    from osiris.errors import Location
     from osiris.model import ComponentSpec, JsonValue, Pipeline, Step
     from osiris.registry import Registry
 
@@ -32,6 +33,10 @@ class Context:
         """Return the steps whose component is installed, with its spec."""
         found = ((step, self.registry.find(step.component)) for step in self.pipeline.steps)
         return [(step, spec) for step, spec in found if spec is not None]
+
+    def at(self, pointer: str) -> Location:
+        """Return the place of a pointer in the text, or of its nearest ancestor, with the pointer itself."""
+        return replace(self.pipeline.where(pointer), pointer=pointer)
 
     def with_steps(self, steps: Sequence[Step]) -> Context:
         """Return the same surroundings of a pipeline with other steps."""

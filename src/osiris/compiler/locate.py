@@ -34,22 +34,24 @@ def locate(root: Path, at: Location, pointer: str, inside: Location, text: str) 
 def _place(lines: list[str], at: Location, inside: Location, text: list[str]) -> tuple[int | None, int | None]:
     line, column = inside.line or 1, inside.column or 1
     first, start = (at.line or 1) - 1, (at.column or 1) - 1
-    wanted = text[line - 1] if line <= len(text) else ""
+    before = text[line - 1][: column - 1] if line <= len(text) else ""
     head = lines[first][start:] if first < len(lines) else ""
     if _BLOCK.match(head):
-        return _block_place(lines, first, line, column, wanted) if head.startswith("|") else (None, None)
+        return _block_place(lines, first + line, before) if head.startswith("|") else (None, None)
     quote = 1 if head[:1] in ("'", '"') else 0
-    if line == 1 and len(text) == 1 and head[quote:].startswith(wanted):
+    if line == 1 and head[quote:].startswith(before):
         return first + 1, start + quote + column
     return None, None
 
 
-def _block_place(lines: list[str], first: int, line: int, column: int, wanted: str) -> tuple[int | None, int | None]:
-    index = first + line
+def _block_place(lines: list[str], index: int, before: str) -> tuple[int | None, int | None]:
+    """Return the place in a literal block, where `before` stands before it in its line."""
     if index >= len(lines):
         return None, None
-    found = lines[index]
-    indent = len(found) - len(wanted)
-    if indent >= 0 and found == " " * indent + wanted:
-        return index + 1, indent + column
-    return index + 1, None
+    indent = _spaces(lines[index]) - (_spaces(before) if before.strip() else len(before))
+    exact = indent >= 0 and lines[index][indent:].startswith(before)
+    return index + 1, indent + len(before) + 1 if exact else None
+
+
+def _spaces(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))

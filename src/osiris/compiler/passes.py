@@ -122,7 +122,7 @@ def order_totally(prepared: Prepared, described: Mapping[str, Described]) -> Pre
         texts = {
             name: with_total_order(step.config[name], columns)
             for name in sql_fields(spec)
-            if name in step.config and verdict_of(prepared.pipeline, step, spec, name).ordered
+            if "ORDER BY" in step.config.get(name, "") and verdict_of(prepared.pipeline, step, spec, name).ordered
         }
         return with_config(step, texts) if texts else step
 

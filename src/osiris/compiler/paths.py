@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError, diagnostic
-from osiris.files import is_outside, relative, resolve_path
+from osiris.files import is_outside, resolve_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ def check_paths(ctx: Context) -> Iterator[Diagnostic]:
         text = step.config.get(KEY)
         if spec.family != FAMILY or not isinstance(text, str):
             continue
-        at = ctx.pipeline.where(f"{step.pointer}/config/{KEY}")
+        at = ctx.at(f"{step.pointer}/config/{KEY}")
         writes = step.mode == "write"
         try:
             path = resolve_path(ctx.root, text, base=_base(ctx, step), writing=writes)
@@ -35,10 +36,10 @@ def check_paths(ctx: Context) -> Iterator[Diagnostic]:
             yield from (replace(problem, location=at) for problem in error.diagnostics)
             continue
         if is_outside(ctx.root, path):
-            yield diagnostic("CMP013", at=at, step=step.id, path=path)
+            yield diagnostic("CMP013", at=at, step=step.id, path=text)
         if writes and writers.setdefault(path, step.id) != step.id:
-            shown = relative(ctx.root, path)
-            yield diagnostic("CMP009", at=at, first=writers[path], step=step.id, target=shown)
+            target = os.path.relpath(path, ctx.root)
+            yield diagnostic("CMP009", at=at, first=writers[path], step=step.id, target=target)
 
 
 def _base(ctx: Context, step: Step) -> str | None:

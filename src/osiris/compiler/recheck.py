@@ -13,7 +13,7 @@ from osiris.errors import OsirisError
 from osiris.model import Pipeline, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from osiris.model import ConnectionRef, JsonValue
     from osiris.registry import Registry
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def recheck(data: Mapping[str, JsonValue], registry: Registry) -> list[str]:
     """Return the places of a whole manifest that the compiler would not accept now, each with the reason."""
     connections, problems = _connections(data)
-    problems += [
-        f"steps/{step['id']}/{problem}" for step in data["steps"] for problem in _spec_problems(step, registry)
-    ]
+    fits = {name: _fits(name, registry) for name in {step["component"] for step in data["steps"]}}
+    for step in data["steps"]:
+        problems += [f"steps/{step['id']}/{problem}" for problem in fits[step["component"]](step)]
     if problems:
         return problems
     ctx = Context(_pipeline(data), registry, connections, Path())
@@ -60,18 +60,24 @@ def _ref(text: str | None) -> ConnectionRef | None:
     return ref if ref and ref.alias and str(ref) == text else None
 
 
-def _spec_problems(step: Mapping[str, JsonValue], registry: Registry) -> Iterator[str]:
-    """Say where a step departs from what its component's specification makes of it."""
-    spec = registry.get(step["component"])
-    if step["sql"] != {name: dialect for name, dialect in sql_fields(spec).items() if name in step["config"]}:
-        yield "sql"
-    if step["delivery"] != (spec.delivery if step["mode"] == "write" else None):
-        yield "delivery"
+def _fits(component: str, registry: Registry) -> Callable[[Mapping[str, JsonValue]], Iterator[str]]:
+    """Return what says where a step departs from what its component's specification makes of it."""
     from jsonschema import Draft202012Validator
 
-    for error in Draft202012Validator(registry.config_schema(spec)).iter_errors(step["config"]):
-        if not (isinstance(error.instance, str) and "${" in error.instance):
-            yield "/".join(("config", *map(str, error.absolute_path))) + " (does not fit its schema)"
+    spec = registry.get(component)
+    fields = sql_fields(spec)
+    validator = Draft202012Validator(registry.config_schema(spec))
+
+    def problems(step: Mapping[str, JsonValue]) -> Iterator[str]:
+        if step["sql"] != {name: dialect for name, dialect in fields.items() if name in step["config"]}:
+            yield "sql"
+        if step["delivery"] != (spec.delivery if step["mode"] == "write" else None):
+            yield "delivery"
+        for error in validator.iter_errors(step["config"]):
+            if not (isinstance(error.instance, str) and "${" in error.instance):
+                yield "/".join(("config", *map(str, error.absolute_path))) + " (does not fit its schema)"
+
+    return problems
 
 
 def _pipeline(data: Mapping[str, JsonValue]) -> Pipeline:

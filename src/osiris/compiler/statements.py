@@ -25,7 +25,7 @@ def check_input_names(ctx: Context) -> Iterator[Diagnostic]:
     for step, spec in ctx.known():
         if not sql_fields(spec) or step.mode != "transform":
             continue
-        at = ctx.pipeline.where(f"{step.pointer}/inputs" if step.inputs else step.pointer)
+        at = ctx.at(f"{step.pointer}/inputs" if step.inputs else step.pointer)
         for name, inputs in relation_names(step.inputs).items():
             if len(inputs) > 1:
                 listed = ", ".join(sorted(inputs))
@@ -44,11 +44,8 @@ def _field_problems(ctx: Context, step: Step, spec: ComponentSpec, name: str) ->
     verdict = verdict_of(ctx.pipeline, step, spec, name)
     pointer = f"{step.pointer}/config/{name}"
     for problem in verdict.diagnostics:
-        hint = problem.hint
-        if problem.code == "SQL006" and step.mode == "transform":
-            hint = "its inputs: " + (", ".join(sorted(relation_names(step.inputs))) or "none")
-        at = locate(ctx.root, ctx.pipeline.where(pointer), pointer, problem.location, str(step.config[name]))
-        yield replace(problem, location=at, hint=hint)
+        at = locate(ctx.root, ctx.at(pointer), pointer, problem.location, str(step.config[name]))
+        yield replace(problem, location=at)
 
 
 def verdict_of(pipeline: Pipeline, step: Step, spec: ComponentSpec, name: str) -> sql.Verdict:

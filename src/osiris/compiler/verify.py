@@ -91,14 +91,15 @@ def _refuse(path: str, leaves: list[str]) -> None:
 
 def _order_problems(data: Mapping[str, JsonValue]) -> Iterator[str]:
     ids = [step["id"] for step in data["steps"]]
-    if len(set(ids)) != len(ids):
+    known = set(ids)
+    if len(known) != len(ids):
         yield "steps (an id appears twice)"
         return
     for step in data["steps"]:
-        sources = set(step["inputs"].values())
-        if not sources <= set(step["needs"]) or step["needs"] != sorted(set(step["needs"])):
+        needs = set(step["needs"])
+        if step["needs"] != sorted(needs) or not needs.issuperset(step["inputs"].values()):
             yield f"steps/{step['id']}/needs"
-        elif not set(step["needs"]) <= set(ids):
+        elif not needs <= known:
             yield f"steps/{step['id']}/needs (no such step)"
     if topological({step["id"]: step["needs"] for step in data["steps"]}) != ids:
         yield "steps (order)"

@@ -12,17 +12,17 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.document.places import Places, escape
+from osiris.document.places import Places, escape, join
 from osiris.document.reader import MAX_NODES, REFERENCE, Reader
 from osiris.errors import Location, diagnostic, fail, raise_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from osiris.model import JsonValue
 
-__all__ = ["Document", "Places", "escape", "load_text", "read_document"]
+__all__ = ["Document", "Places", "escape", "join", "kind_of", "load_text", "read_document"]
 
 MAX_BYTES = 16 << 20
 
@@ -36,9 +36,17 @@ class Document:
     """What a file holds: plain data, and by JSON Pointer the place of every value and of every key."""
 
     data: JsonValue
-    positions: Mapping[str, Location]
-    keys: Mapping[str, Location]
+    positions: Places
+    keys: Places
     file: str
+
+    def where(self, pointer: str) -> Location:
+        """Return the place of a value, or of the nearest thing around it."""
+        return self.positions.nearest(pointer)
+
+    def where_key(self, pointer: str) -> Location:
+        """Return the place of a key, or of the nearest thing around it."""
+        return self.keys[pointer] if pointer in self.keys else self.positions.nearest(pointer)
 
 
 def read_document(text: str, file: str, conceal: Callable[[str], bool] = lambda _key: False) -> Document:

@@ -47,3 +47,8 @@ class Places(Mapping[str, Location]):
 def escape(key: str) -> str:
     """Return a key as a part of a JSON Pointer."""
     return key.replace("~", "~0").replace("/", "~1")
+
+
+def join(pointer: str, part: str | int) -> str:
+    """Return the JSON Pointer of a key or an index below another pointer."""
+    return f"{pointer}/{escape(str(part))}"

@@ -22,6 +22,9 @@ MAX_PROBLEMS = 100
 
 REFERENCE = "@"
 
+# One letter of YAML 1.1's booleans; as a key every reader takes it for a name.
+_WORDLIKE = frozenset("yYnN")
+
 # libyaml looks ahead and gives up on many brackets before it tells of the first.
 _DEEP = re.compile(rb"(?:[\[{]\s*){%d}" % (MAX_DEPTH + 1))
 
@@ -129,8 +132,8 @@ class Reader:
         if len(self._stack) >= MAX_DEPTH:
             self._end("OML009", event, what="the nesting", limit=f"{MAX_DEPTH} levels", hint="make it flatter")
         if self._wants_key():
-            hint = 'put quotes around it, as in "{{ name }}"' if event.flow_style else "make it a text"
-            self._end("OML006", event, key="a key", expected="a text", found="a list or a mapping", hint=hint)
+            hint = 'put quotes around it, as in "{{ name }}"' if event.flow_style else "make it text"
+            self._end("OML006", event, key="a key", expected="text", found="a list or a mapping", hint=hint)
         secret = self._is_secret()
         items: Any = {} if type(event).__name__ == "MappingStartEvent" else []
         self._stack.append(_Frame(items, self._put(items, event), secret))
@@ -181,9 +184,13 @@ class Reader:
         mark = event.start_mark
         if event.implicit[0] and text == "<<":
             self.report("OML008", mark, feature="a merge key (<<)")
-        elif event.implicit[0] and not isinstance(value := self._value(text, event, secret=False), str):
+        elif (
+            event.implicit[0]
+            and text not in _WORDLIKE
+            and not isinstance(value := self._value(text, event, secret=False), str)
+        ):
             found = {bool: "a boolean", type(None): "null"}.get(type(value), "a number")
-            self.report("OML006", mark, key="a key", expected="a text", found=found, hint=f'write "{text[:80]}"')
+            self.report("OML006", mark, key="a key", expected="text", found=found, hint=f'write "{text[:80]}"')
         elif text in top.seen:
             self.report("OML007", mark, key=text[:80], first=top.seen[text] + 1)
         top.seen.setdefault(text, mark.line)
@@ -224,8 +231,10 @@ class Reader:
         self.problems.append(diagnostic("OML001", at=at, problem=f"not YAML: {error.reason}"))
 
     def _not_yaml(self, data: bytes, error: Event) -> None:
-        mark = error.problem_mark or error.context_mark
+        mark, text = error.problem_mark, data.decode().rstrip()
         at = Location(self._file, mark.line + 1, mark.column + 1)
+        if mark.index >= len(text):
+            at = Location(self._file, text.count("\n") + 1, len(text) - text.rfind("\n"))
         if _DEEP.search(data, 0, mark.index):
             self.problems.append(diagnostic("OML009", at=at, what="the nesting", limit=f"{MAX_DEPTH} levels"))
             return

@@ -54,7 +54,7 @@ class Dialect:
         return self.header + 1
 
     def skips_blank_lines(self, width: int) -> bool:
-        """Tell whether a blank line is nothing, or else a row of one NULL, in a file of that many columns."""
+        """Tell whether a blank line is nothing, or else a row of NULLs, in a file of that many columns."""
         if self.comment:
             return True
         return width > 1 if self.skip_blank_lines is None else self.skip_blank_lines
@@ -123,13 +123,14 @@ class CsvFile:
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             )
-            reader = arrow_csv.open_csv(
-                PieceStream(_with_end_row(chain([rest], pieces), end)),
-                arrow_csv.ReadOptions(column_names=list(names), block_size=block, use_threads=False),
-                self._parse_options(len(names), on_bad_row),
-                convert,
-            )
-            yield from self._without_end_row(reader)
+            with closing(PieceStream(_with_end_row(chain([rest], pieces), end))) as source:
+                reader = arrow_csv.open_csv(
+                    source,
+                    arrow_csv.ReadOptions(column_names=list(names), block_size=block, use_threads=False),
+                    self._parse_options(len(names), on_bad_row),
+                    convert,
+                )
+                yield from self._without_end_row(reader)
 
     def _parse_options(self, width: int, on_bad_row: Callable[[int], None]) -> arrow_csv.ParseOptions:
         def skip(row: arrow_csv.InvalidRow) -> str:
@@ -267,11 +268,11 @@ class CsvFile:
         width = len(self.names())
         seen = 0
         for line, row in islice(self._rows(), done, None):
-            if len(row) != width and not (width == 1 and not row):
+            if row and len(row) != width:
                 at = Location(self.label, line)
                 fail("DAT002", at=at, file=self.label, line=line, found=len(row), expected=width)
             size = sum(map(len, row))
-            if size * 2 > block:
+            if size * 8 > block:  # characters have up to four bytes, and a block may be filled by half
                 return
             seen += size
             if seen > block * 2:

@@ -79,13 +79,15 @@ class Spelling:
         kind = kind_of(self.type)
         if kind == "text":
             return cells
-        if pc.all(pc.match_substring_regex(cells, self._pattern(str(kind)))).as_py() is False:
+        if not self._fits(cells, str(kind)):
             return None
         try:
             values = _cast(cells, str(kind), self.type)
         except pa.ArrowInvalid:
             return None
-        return values if kind != "double" or _keeps_digits(cells, values, self.type) else None
+        if kind == "double" and not _keeps_digits(cells, values, self.type):
+            return None
+        return values if first_without_spelling(values) is None else None
 
     def first_misfit(self, cells: pa.Array) -> int:
         """Return the index of the first cell that `read` refuses; there must be one."""
@@ -95,9 +97,31 @@ class Spelling:
             low, high = (low, middle) if self.read(cells[low:middle]) is None else (middle, high)
         return low
 
-    def _pattern(self, kind: str) -> str:
-        chosen = DECLARED_PATTERNS.get(kind) if self.declared else None
-        return _whole(chosen or PATTERNS[kind])
+    def _fits(self, cells: pa.Array, kind: str) -> bool:
+        if kind == "date" or (kind in ("integer", "unsigned", "decimal") and _is_plain(cells)):
+            return True  # the cast refuses the rest
+        pattern = (DECLARED_PATTERNS.get(kind) if self.declared else None) or PATTERNS[kind]
+        return pc.all(pc.match_substring_regex(cells, _whole(pattern))).as_py() is not False
+
+
+def characters(texts: pa.Array) -> memoryview:
+    """Return the UTF-8 of all strings of an array, one after the other."""
+    _validity, offsets, data = texts.buffers()
+    if not len(texts) or data is None:
+        return memoryview(b"")
+    places = memoryview(offsets).cast("i")
+    return memoryview(data)[places[texts.offset] : places[texts.offset + len(texts)]]
+
+
+def _is_plain(numbers: pa.Array) -> bool:
+    """Tell whether the texts that the engine takes for numbers are all spelled right; False means: look closer."""
+    data = bytes(characters(numbers))
+    if any(mark in data for mark in (b"-", b"+", b"e", b"E")):
+        return False
+    longer = pc.greater(pc.binary_length(numbers), 1)
+    padded = pc.and_not(pc.and_(pc.starts_with(numbers, "0"), longer), pc.starts_with(numbers, "0."))
+    bare_point = pc.or_(pc.starts_with(numbers, "."), pc.ends_with(numbers, "."))
+    return pc.any(pc.or_(padded, bare_point)).as_py() is not True
 
 
 @cache
@@ -143,6 +167,7 @@ _GUESSED = {
     "instant": "timestamp[us,UTC]",
 }
 _MOMENTS = ("date", "timestamp", "instant")
+FEW = 256
 
 
 @dataclass(slots=True)
@@ -166,6 +191,8 @@ class Guess:
         """Take more cells into account; return the index of the one that no date or timestamp is left for, if any."""
         if cells.null_count == len(cells):
             return None
+        if not self.seen and not self.moment:
+            self._look_at_a_few(cells)
         self.seen = True
         before = self.kinds
         self.kinds = tuple(kind for kind in before if self._may_be(kind, cells))
@@ -175,6 +202,11 @@ class Guess:
             )
         self._measure(cells)
         return None
+
+    def _look_at_a_few(self, cells: pa.Array) -> None:
+        """Rule most kinds out by the first cells: trying all kinds on all cells would take long."""
+        few = cells[:FEW]
+        self.kinds = tuple(kind for kind in self.kinds if self._may_be(kind, few))
 
     def _may_be(self, kind: str, cells: pa.Array) -> bool:
         probe = _GUESSED[kind]

@@ -7,6 +7,7 @@ import codecs
 import gzip
 import io
 import lzma
+import threading
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -90,12 +91,14 @@ def decoded(pieces: Iterable[bytes], encoding: str, label: str) -> Iterator[str]
 
 def line_lists(texts: Iterable[str]) -> Iterator[list[str]]:
     """Give the lines of a text with their ends (CR, LF or both), in lists about as long as its pieces."""
-    rest = ""
+    rest: list[str] = []  # what has no end yet, in parts, so that a line of any length is put together once
     for text in texts:
-        lines = io.StringIO(rest + text, newline="").readlines()
-        rest = lines.pop() if lines and not lines[-1].endswith("\n") else ""
-        yield lines
-    yield [rest] if rest else []
+        rest.append(text)
+        if "\n" in text or "\r" in text:
+            lines = io.StringIO("".join(rest), newline="").readlines()
+            rest = [] if lines[-1].endswith("\n") else [lines.pop()]
+            yield lines
+    yield io.StringIO("".join(rest), newline="").readlines()
 
 
 def without_comments(texts: Iterable[str], mark: str) -> Iterator[str]:
@@ -121,30 +124,43 @@ def _uncommented(line: str, mark: str, *, quoted: bool) -> tuple[str, bool]:
 
 
 class PieceStream(io.RawIOBase):
-    """An iterator of bytes as a file to read; a read gives as many bytes as it was asked for, until the end."""
+    """An iterator of bytes as a file to read, which hands pieces on without copying them where it can.
+
+    A read gives at least half of what it was asked for, until the end. A parser may read ahead in a thread of its own,
+    even after it failed: once closed, a stream is at its end.
+    """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
-        self._rest = memoryview(b"")
+        self._rest = b""
+        self._lock = threading.Lock()
 
     def readable(self) -> bool:
         """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, fewer only at the end; all of them if `size` is negative."""
-        parts = []
-        while size != 0 and self._fill():
-            part = self._rest[: size if size > 0 else None]
-            self._rest = self._rest[len(part) :]
-            size -= len(part) if size > 0 else 0
-            parts.append(part)
-        return b"".join(parts)
+        """Return the next bytes, at most `size`; nothing at the end."""
+        with self._lock:
+            parts: list[bytes] = []
+            found = 0
+            while (size < 0 or found * 2 < size) and self._fill():
+                part = self._rest if size < 0 else self._rest[: size - found]
+                self._rest = self._rest[len(part) :]
+                parts.append(part)
+                found += len(part)
+            return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _fill(self) -> bool:
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:
                 return False
-            self._rest = memoryview(piece)
+            self._rest = piece
         return True
+
+    def close(self) -> None:
+        """Wait for a read that is under way; later ones get nothing."""
+        with self._lock:
+            self._pieces = iter(())
+            self._rest = b""

@@ -1,9 +1,12 @@
-"""Which steps wait for which, and whose output they read: `needs` and `inputs` made explicit."""
+"""Which steps wait for which, and whose output they read: `needs` and `inputs` made explicit.
+
+`inputs` names data; `needs` are then those steps, unless it is given too. Without `inputs`, the output of a needed step
+is read where there is one and this step takes input. Without both, a step follows the one before it.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,129 +14,156 @@ from osiris.document import Document, join
 from osiris.errors import Diagnostic, diagnostic, did_you_mean
 
 if TYPE_CHECKING:
-    from osiris.model import JsonValue, Step
-    from osiris.registry import Registry
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from osiris.model import ComponentSpec, JsonValue, Step
 
 _REFERENCE = re.compile(r"@([A-Za-z0-9_-]+)|\$\{([A-Za-z0-9_-]+)\.df\}")
+_INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_SHOWN = 8
+_HINTS = 20
+"""So many unknown ids get a near name; to compare thousands with thousands would take minutes."""
 
 
-def link_steps(
-    steps: list[Step], raw: list[Mapping[str, JsonValue]], document: Document, registry: Registry
-) -> tuple[list[Step], list[Diagnostic]]:
-    """Return the steps with explicit needs and inputs, and everything that is wrong with either.
+class Links:
+    """Links the steps of one document; gathers what is wrong in `found`.
 
-    `inputs` names data; `needs` are then those steps, unless it is given too. Without `inputs`, a needed step's output
-    is read where there is one and this step takes input. Without both, a step follows the one before it.
+    `specs` has the installed components by name. `ids` are all ids of the file, also those of steps that are broken.
     """
-    ids = {step.id for step in steps}
-    gives = {step.id for step in steps if (spec := registry.find(step.component)) is None or spec.output}
-    problems = _duplicates(steps, document)
-    linked = []
-    for index, (step, text) in enumerate(zip(steps, raw, strict=True)):
-        previous = steps[index - 1].id if index else None
-        needs, found = _needs(step, text, previous, document)
-        problems += found
+
+    def __init__(self, document: Document, specs: Mapping[str, ComponentSpec], ids: Iterable[str]) -> None:
+        self.found: list[Diagnostic] = []
+        self._document = document
+        self._specs = specs
+        self._ids = dict.fromkeys(ids)
+        self._gives: dict[str, bool] = {}
+        self._hints = _HINTS
+
+    def link(self, steps: Sequence[Step], texts: Sequence[Mapping[str, JsonValue]]) -> list[Step]:
+        """Return the steps with explicit needs and inputs; `texts` has them as written."""
+        self._gives = {step.id: self._output(step) for step in steps}
+        self._duplicates(steps)
+        linked: list[Step] = []
+        for step, text in zip(steps, texts, strict=True):
+            linked.append(self._linked(step, text, linked[-1] if linked else None))
+        self._cycles(linked)
+        return linked
+
+    def _linked(self, step: Step, text: Mapping[str, JsonValue], previous: Step | None) -> Step:
+        waits = self._needs(step, text)
         if "inputs" in text:
-            inputs, found = _inputs(step, text["inputs"] or {}, document)
-            problems += found
-            needs = list(dict.fromkeys([*(needs if "needs" in text else ()), *inputs.values()]))
-        else:
-            inputs = {needed: needed for needed in needs if needed in gives} if _takes_input(step, registry) else {}
-        problems += _unknown(step, needs, ids, document)
-        linked.append(replace(step, needs=tuple(needs), inputs=inputs))
-    return linked, problems + _cycles(linked, document)
+            inputs = self._inputs(step, text["inputs"])
+            needs = dict.fromkeys([*(waits if "needs" in text else ()), *inputs.values()])
+            return replace(step, needs=tuple(needs), inputs=inputs)
+        implied = "needs" not in text and previous is not None and previous.id != step.id
+        if implied and previous is not None:
+            waits = [previous.id]
+        inputs = {needed: needed for needed in waits if self._gives.get(needed)} if self._takes_input(step) else {}
+        if implied and not inputs and previous is not None and step.component in self._specs:
+            at = self._document.where(step.pointer)
+            self.found.append(diagnostic("OML030", at=at, step=step.id, previous=previous.id))
+        return replace(step, needs=tuple(dict.fromkeys(waits)), inputs=inputs)
 
+    def _needs(self, step: Step, text: Mapping[str, JsonValue]) -> list[str]:
+        """Return the needs as written that exist; the others are reported."""
+        written = text.get("needs")
+        needs = [name for name in written if isinstance(name, str)] if isinstance(written, list) else []
+        found: dict[str, None] = {}
+        for index, name in enumerate(needs):
+            pointer = f"{step.pointer}/needs/{index}"
+            if name in found:
+                self._say("OML028", pointer, key="needs", problem=f"names '{name}' twice")
+            elif self._exists(step, name, pointer):
+                found[name] = None
+        return list(found)
 
-def _needs(
-    step: Step, text: Mapping[str, JsonValue], previous: str | None, document: Document
-) -> tuple[list[str], list[Diagnostic]]:
-    if text.get("needs") is not None:
-        return list(text["needs"]), []
-    if "inputs" in text or previous is None:
-        return [], []
-    return [previous], [diagnostic("OML030", at=document.where(step.pointer), step=step.id, previous=previous)]
+    def _inputs(self, step: Step, written: JsonValue) -> dict[str, str]:
+        inputs: dict[str, str] = {}
+        for name, text in written.items() if isinstance(written, dict) else ():
+            pointer = join(f"{step.pointer}/inputs", name)
+            if not isinstance(text, str):
+                continue
+            match = _REFERENCE.fullmatch(text)
+            if not _INPUT_NAME.fullmatch(name):
+                self._say("OML014", pointer, what="input", value=name[:60], pattern=_INPUT_NAME.pattern)
+            elif match is None:
+                self._say("OML018", pointer, name=name, found=f"'{text[:60]}'")
+            elif self._exists(step, match[1] or match[2], pointer):
+                inputs[name] = match[1] or match[2]
+        return inputs
 
-
-def _inputs(step: Step, inputs: Mapping[str, str], document: Document) -> tuple[dict[str, str], list[Diagnostic]]:
-    found, problems = {}, []
-    for name, text in inputs.items():
-        match = _REFERENCE.fullmatch(text)
-        if match:
-            found[name] = match[1] or match[2]
-        else:
-            at = document.where(join(f"{step.pointer}/inputs", name))
-            problems.append(diagnostic("OML018", at=at, name=name, found=f"'{text[:60]}'"))
-    return found, problems
-
-
-def _takes_input(step: Step, registry: Registry) -> bool:
-    spec = registry.find(step.component)
-    return step.mode != "read" if spec is None else spec.inputs[1] != 0
-
-
-def _duplicates(steps: Iterable[Step], document: Document) -> list[Diagnostic]:
-    first: dict[str, Step] = {}
-    problems = []
-    for step in steps:
-        earlier = first.setdefault(step.id, step)
-        if earlier is not step:
-            line = document.where(f"{earlier.pointer}/id").line
-            problems.append(diagnostic("OML013", at=document.where(f"{step.pointer}/id"), id=step.id, first=line))
-    return problems
-
-
-def _unknown(step: Step, needs: Iterable[str], ids: set[str], document: Document) -> list[Diagnostic]:
-    problems = []
-    at = document.where(f"{step.pointer}/needs")
-    for needed in needs:
+    def _exists(self, step: Step, needed: str, pointer: str) -> bool:
         if needed == step.id:
-            problems.append(diagnostic("OML016", at=at, step=step.id))
-        elif needed not in ids:
-            hint = did_you_mean(needed, ids - {step.id})
-            problems.append(diagnostic("OML015", at=at, hint=hint, step=step.id, needed=needed))
-    return problems
+            self._say("OML016", pointer, step=step.id)
+        elif needed not in self._ids:
+            hint = did_you_mean(needed[:60], [name for name in self._ids if name != step.id]) if self._hints else None
+            self._hints = max(0, self._hints - 1)
+            self._say("OML015", pointer, hint=hint, step=step.id, needed=needed[:60])
+        else:
+            return True
+        return False
 
+    def _output(self, step: Step) -> bool:
+        spec = self._specs.get(step.component)
+        return step.mode != "write" if spec is None else spec.output
 
-def _cycles(steps: list[Step], document: Document) -> list[Diagnostic]:
-    """Name each circle once: what is left when steps without unmet needs are taken away, followed from its first."""
-    needs = {step.id: [n for n in step.needs if n != step.id] for step in steps}
-    left = _in_circles(needs)
-    problems = []
-    for step in steps:
-        if step.id not in left:
-            continue
-        circle = _follow(step.id, needs, left)
-        left -= set(circle)
-        if circle:
-            at = document.where(f"{step.pointer}/needs")
-            problems.append(diagnostic("OML017", at=at, cycle=" → ".join([*circle, circle[0]])))
-    return problems
+    def _takes_input(self, step: Step) -> bool:
+        spec = self._specs.get(step.component)
+        return step.mode != "read" if spec is None else spec.inputs[1] != 0
+
+    def _duplicates(self, steps: Iterable[Step]) -> None:
+        first: dict[str, Step] = {}
+        for step in steps:
+            earlier = first.setdefault(step.id, step)
+            if earlier is not step:
+                line = self._document.where(f"{earlier.pointer}/id").line
+                self._say("OML013", f"{step.pointer}/id", id=step.id, first=line)
+
+    def _cycles(self, steps: Sequence[Step]) -> None:
+        """Report circles, each by its steps in the order in which they need each other."""
+        needs = {step.id: [name for name in step.needs if name in self._gives] for step in steps}
+        left, visited = _in_circles(needs), set[str]()
+        for step in steps:
+            if circle := _follow(step.id, needs, left, visited):
+                shown = circle if len(circle) <= _SHOWN else [*circle[:_SHOWN], f"… ({len(circle)} steps)"]
+                self._say("OML017", f"{step.pointer}/needs", cycle=" → ".join([*shown, circle[0]]))
+
+    def _say(self, code: str, pointer: str, *, hint: str | None = None, **params: object) -> None:
+        self.found.append(diagnostic(code, at=self._document.where(pointer), hint=hint, **params))
 
 
 def _in_circles(needs: Mapping[str, list[str]]) -> set[str]:
-    waiting = {step: {n for n in needed if n in needs} for step, needed in needs.items()}
-    readers: dict[str, list[str]] = {step: [] for step in needs}
-    for step, needed in waiting.items():
-        for name in needed:
-            readers[name].append(step)
-    free = [step for step, needed in waiting.items() if not needed]
-    left = set(needs)
+    """Return the steps that are on a circle or between two: neither those before nor those behind."""
+    readers: dict[str, list[str]] = {name: [] for name in needs}
+    for name, needed in needs.items():
+        for other in needed:
+            readers[other].append(name)
+    return _peeled(readers, needs, _peeled(needs, readers, set(needs)))
+
+
+def _peeled(waits: Mapping[str, list[str]], followers: Mapping[str, list[str]], left: set[str]) -> set[str]:
+    """Take away, as long as there are any, those that wait for nobody who is left."""
+    counts = {name: sum(other in left for other in waits[name]) for name in left}
+    free = [name for name, count in counts.items() if not count]
+    left = set(left)
     while free:
         done = free.pop()
         left.discard(done)
-        for reader in readers[done]:
-            waiting[reader].discard(done)
-            if not waiting[reader]:
-                free.append(reader)
+        for name in followers[done]:
+            if name in left:
+                counts[name] -= 1
+                if not counts[name]:
+                    free.append(name)
     return left
 
 
-def _follow(start: str, needs: Mapping[str, list[str]], left: set[str]) -> list[str]:
-    path: list[str] = []
-    seen: dict[str, int] = {}
+def _follow(start: str, needs: Mapping[str, list[str]], left: set[str], visited: set[str]) -> list[str]:
+    """Return the circle that one comes to from a step by always following the first need; none if it is known."""
+    path: dict[str, None] = {}
     step: str | None = start
-    while step is not None and step not in seen:
-        seen[step] = len(path)
-        path.append(step)
-        step = next((n for n in needs[step] if n in left), None)
-    return path[seen[step] :] if step is not None else []
+    while step in left and step not in visited:
+        visited.add(step)
+        path[step] = None
+        step = next((name for name in needs[step] if name in left), None)
+    steps = list(path)
+    return steps[steps.index(step) :] if step in path else []

@@ -1,228 +1,338 @@
-"""Parameters: declared, typed, and put in the place of their placeholders before anything is checked.
+"""Parameters: declared, typed, and given a value before anything else is checked.
 
-A value comes from the command line, else from `OSIRIS_PARAM_<NAME>`, else from the profile, else from the default.
+A value comes from the command line, else from `OSIRIS_PARAM_<NAME>`, else from the chosen profile, else from the
+default. A sensitive parameter has no value here: it comes from the environment when a run starts.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from osiris.document import Document, join, kind_of
 from osiris.errors import Diagnostic, Location, diagnostic, did_you_mean
+from osiris.model import JsonValue
+from osiris.secret import is_secret_name
 
 if TYPE_CHECKING:
-    from osiris.model import JsonValue
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-_KEYS = ("type", "default", "enum", "min", "max", "pattern", "sensitive", "description")
-_INTEGER = re.compile(r"[-+]?[0-9]{1,15}")
-_NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_EXACT = 1 << 53
+_INTEGER = re.compile(r"[-+]?[0-9]{1,16}")
+_NUMBER = re.compile(r"[-+]?([0-9]{1,300}(\.[0-9]{0,300})?|\.[0-9]{1,300})([eE][-+]?[0-9]{1,3})?")
+_KEYS = ("type", "default", "enum", "min", "max", "pattern", "items", "sensitive", "description")
+_OTHER_NAMES = {"int": "integer", "float": "number", "str": "string", "bool": "boolean", "array": "list"}
+_KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list"}
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A declared parameter."""
+    """A declared parameter. Its rules hold for each entry of a list; `broken` is one that was declared badly."""
 
     name: str
-    type: str
+    type: str = "string"
     default: JsonValue = None
     enum: tuple[JsonValue, ...] = ()
     minimum: JsonValue = None
     maximum: JsonValue = None
     pattern: str | None = None
+    items: str = "string"
     sensitive: bool = False
+    broken: bool = False
+
+    @property
+    def variable(self) -> str:
+        """Return the environment variable that sets it."""
+        return f"OSIRIS_PARAM_{self.name.upper()}"
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """The values of one compilation; sensitive parameters have a name here and no value."""
+    """The values of one compilation; sensitive parameters have a name here and no value.
+
+    `values` are JSON, `literals` the same for SQL, where a date is a date. `declared` has every name, whether its value
+    is known or not.
+    """
 
     values: Mapping[str, JsonValue] = field(default_factory=dict)
+    literals: Mapping[str, Any] = field(default_factory=dict)
     sensitive: tuple[str, ...] = ()
     declared: tuple[str, ...] = ()
 
 
-def _parse_date(text: str) -> str | None:
-    try:
-        return text if datetime.date.fromisoformat(text).isoformat() == text else None
-    except ValueError:
-        return None
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """A type: what it is called, what of YAML it is, how its text is read (None: it is no such value)."""
 
-
-def _parse_list(text: str) -> list[JsonValue] | None:
-    if not text.startswith("["):
-        return [part.strip() for part in text.split(",")] if text else []
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    return value if isinstance(value, list) else None
-
-
-def _is_number(value: JsonValue) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-# Per type: what it is called, how its text is read (None: it is no such value), and what a YAML value of it is.
-_Reader = Callable[[str], "JsonValue | None"]
-_TYPES: dict[str, tuple[str, _Reader, Callable[[JsonValue], bool]]] = {
-    "string": ("text", str, lambda v: isinstance(v, str)),
-    "integer": (
-        "an integer",
-        lambda t: int(t) if _INTEGER.fullmatch(t) else None,
-        lambda v: isinstance(v, int) and not isinstance(v, bool),
-    ),
-    "number": ("a number", lambda t: float(t) if _NUMBER.fullmatch(t) else None, _is_number),
-    "boolean": ("true or false", {"true": True, "false": False}.get, lambda v: isinstance(v, bool)),
-    "date": (
-        "a date like 2026-01-31",
-        _parse_date,
-        lambda v: isinstance(v, str) and _parse_date(v) is not None,
-    ),
-    "list": ("a list", _parse_list, lambda v: isinstance(v, list)),
-}
+    expected: str
+    fits: Callable[[JsonValue], bool]
+    read: Callable[[str], JsonValue]
 
 
 def resolve_params(
     document: Document, *, given: Mapping[str, str], env: Mapping[str, str], profile: str | None
 ) -> tuple[Params, list[Diagnostic]]:
     """Return the parameters' values, and everything that is wrong with them."""
-    problems: list[Diagnostic] = []
-    declared = _declared(document, problems)
-    chosen = _profile_values(document, profile, declared, problems)
-    problems += _undeclared(given, declared, Location(document.file))
-    values, sensitive = {}, []
+    scan = _Scan(document)
+    declared = scan.declarations()
+    chosen = scan.profile(profile, declared)
+    scan.undeclared(given, declared)
+    values, literals = dict[str, JsonValue](), dict[str, Any]()
     for param in declared.values():
-        at = document.where(join("/params", param.name))
         if param.sensitive:
-            sensitive.append(param.name)
-            problems += _leaked(param, given, chosen, at)
-            continue
-        value, problem = _value(param, given, env, chosen, at)
-        problems += problem
-        values[param.name] = value
-    return Params(values, tuple(sensitive), tuple(declared)), problems
+            scan.leaked(param, given, chosen)
+        elif not param.broken and (value := scan.value(param, given, env, chosen)) is not None:
+            values[param.name] = value
+            literals[param.name] = _literal(param, value)
+    sensitive = tuple(param.name for param in declared.values() if param.sensitive)
+    return Params(values, literals, sensitive, tuple(declared)), scan.found
 
 
-def _declared(document: Document, problems: list[Diagnostic]) -> dict[str, Param]:
-    section = document.data.get("params")
-    found = {}
-    for name, value in section.items() if isinstance(section, dict) else ():
-        pointer = join("/params", name)
-        param, problem = _declare(name, value)
-        if problem:
-            problems.append(diagnostic("OML020", at=document.where(pointer), name=name, problem=problem))
-        if param:
-            found[name] = param
-    return found
+class _Scan:
+    """One reading of params and profiles; gathers what is wrong in `found`."""
 
+    def __init__(self, document: Document) -> None:
+        self.found: list[Diagnostic] = []
+        self._document = document
 
-def _declare(name: str, value: JsonValue) -> tuple[Param | None, str | None]:
-    if not isinstance(value, dict):
-        kind = _type_of(value)
-        return (Param(name, kind, value), None) if kind else (Param(name, "string"), "a default cannot be nothing")
-    if unknown := [key for key in value if key not in _KEYS]:
-        hint = did_you_mean(unknown[0], _KEYS)
-        return Param(name, "string"), f"unknown key '{unknown[0]}' ({hint})"
-    kind = value.get("type") or _type_of(value.get("default")) or "string"
-    if kind not in _TYPES:
-        return Param(name, "string"), f"type must be one of {', '.join(_TYPES)}"
-    param = Param(
-        name,
-        kind,
-        value.get("default"),
-        tuple(value.get("enum") or ()),
-        value.get("min"),
-        value.get("max"),
-        value.get("pattern"),
-        value.get("sensitive") is True,
-    )
-    return param, _bad_rule(param, value)
+    def declarations(self) -> dict[str, Param]:
+        """Return the declared parameters; one that is declared badly is there all the same, so that it is known."""
+        declared: dict[str, Param] = {}
+        variables: dict[str, str] = {}
+        for name, value in _mapping(self._document.data.get("params")).items():
+            pointer = join("/params", name)
+            declared[name] = self._declare(name, value, pointer)
+            twin = variables.setdefault(declared[name].variable, name)
+            if twin != name:
+                self._say("OML020", pointer, name=name, problem=f"differs from '{twin}' in upper and lower case only")
+        return declared
 
+    def profile(self, chosen: str | None, declared: Mapping[str, Param]) -> Mapping[str, JsonValue]:
+        """Return the values of the chosen profile; all profiles are checked, chosen or not."""
+        profiles = _mapping(self._document.data.get("profiles"))
+        values = {name: _mapping(_mapping(block).get("params")) for name, block in profiles.items()}
+        for name, block in values.items():
+            pointer = f"{join('/profiles', name)}/params"
+            self.undeclared(block, declared, pointer)
+            for key, value in block.items():
+                if key in declared and not (declared[key].sensitive or declared[key].broken):
+                    self._check(declared[key], value, join(pointer, key))
+        if chosen is not None and profiles and chosen not in profiles:
+            self._say("OML023", "/profiles", name=chosen, hint=did_you_mean(chosen, profiles))
+        return values.get(chosen or "", {})
 
-def _bad_rule(param: Param, value: Mapping[str, JsonValue]) -> str | None:
-    if not isinstance(value.get("sensitive", False), bool):
-        return "sensitive must be true or false"
-    if param.sensitive and param.default is not None:
-        return "a sensitive parameter has no default: it comes from the environment"
-    if param.pattern is not None:
-        try:
-            re.compile(param.pattern)
-        except (re.error, TypeError):
-            return "pattern is not a regular expression"
-    return None
+    def undeclared(self, names: Iterable[str], declared: Mapping[str, Param], pointer: str | None = None) -> None:
+        """Report the names that are not declared; without a `pointer` they stand on the command line."""
+        for name in names:
+            if name not in declared:
+                hint = did_you_mean(name, declared) or "declare it under params"
+                at = Location() if pointer is None else self._document.where_key(join(pointer, name))
+                self.found.append(diagnostic("OML019", at=at, hint=hint, name=name[:60]))
 
+    def leaked(self, param: Param, given: Mapping[str, str], chosen: Mapping[str, JsonValue]) -> None:
+        """Report a sensitive parameter that is given where it can be seen."""
+        where = "on the command line" if param.name in given else "in a profile" if param.name in chosen else None
+        if where:
+            instead = f"export {param.variable}"
+            self._say(
+                "OML025", join("/params", param.name), name=param.name, problem=f"is given {where}", instead=instead
+            )
 
-def _type_of(value: JsonValue) -> str | None:
-    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list"}
-    return names.get(type(value))
-
-
-def _profile_values(
-    document: Document, profile: str | None, declared: Mapping[str, Param], problems: list[Diagnostic]
-) -> Mapping[str, JsonValue]:
-    """Return the parameter values of the chosen profile; every profile's names are checked, chosen or not."""
-    profiles = document.data.get("profiles")
-    profiles = profiles if isinstance(profiles, dict) else {}
-    values = {name: (body or {}).get("params") or {} for name, body in profiles.items() if isinstance(body or {}, dict)}
-    for name, chosen in values.items():
-        at = document.where(join(join("/profiles", name), "params"))
-        problems += _undeclared(chosen, declared, at)
-    if profile is not None and profile not in profiles:
-        hint = did_you_mean(profile, profiles) or "this file declares no profiles"
-        problems.append(diagnostic("OML023", at=document.where("/profiles"), hint=hint, name=profile))
-    return values.get(profile or "", {})
-
-
-def _undeclared(names: Iterable[str], declared: Mapping[str, Param], at: Location) -> list[Diagnostic]:
-    unknown = [name for name in names if name not in declared]
-    return [diagnostic("OML019", at=at, hint=did_you_mean(name, declared), name=name) for name in unknown]
-
-
-def _leaked(param: Param, given: Mapping[str, str], chosen: Mapping[str, JsonValue], at: Location) -> list[Diagnostic]:
-    where = "on the command line" if param.name in given else "in a profile" if param.name in chosen else None
-    if where is None:
-        return []
-    instead = f"export OSIRIS_PARAM_{param.name.upper()}"
-    return [diagnostic("OML025", at=at, name=param.name, problem=f"is given {where}", instead=instead)]
-
-
-def _value(
-    param: Param, given: Mapping[str, str], env: Mapping[str, str], chosen: Mapping[str, JsonValue], at: Location
-) -> tuple[JsonValue, list[Diagnostic]]:
-    expected, read, is_valid = _TYPES[param.type]
-    variable = f"OSIRIS_PARAM_{param.name.upper()}"
-    text = given.get(param.name, env.get(variable))
-    if text is not None:
-        value = read(text)
-        found = "this text"
-    else:
+    def value(
+        self, param: Param, given: Mapping[str, str], env: Mapping[str, str], chosen: Mapping[str, JsonValue]
+    ) -> JsonValue:
+        """Return the value that counts, None if there is none or it is wrong."""
+        pointer = join("/params", param.name)
+        text = given.get(param.name, env.get(param.variable))
+        if text is not None:
+            return self._check(param, text, pointer, from_text=True)
         value = chosen.get(param.name, param.default)
-        found = kind_of(value)
         if value is None:
-            return None, [diagnostic("OML022", at=at, name=param.name)]
-        value = value if is_valid(value) else None
-    if value is None:
-        return None, [diagnostic("OML021", at=at, name=param.name, expected=expected, found=found)]
-    if rule := _broken_rule(param, value):
-        return None, [diagnostic("OML021", at=at, name=param.name, expected=rule, found="another value")]
-    return float(value) if param.type == "number" else value, []
+            self._say("OML022", pointer, name=param.name)
+            return None
+        return value if not any(_problems(param, value)) else None
+
+    def _declare(self, name: str, value: JsonValue, pointer: str) -> Param:
+        if not isinstance(value, dict):
+            if value is None:
+                self._say("OML020", pointer, name=name, problem="it has no value; give it one, or declare {type: …}")
+            kind = _KINDS.get(type(value), "string")
+            param = Param(name, kind, value, items=_items(value), broken=value is None)
+        else:
+            param = self._declared(name, value, pointer)
+        if param.default is not None and not (param.sensitive or param.broken):
+            self._check(param, param.default, f"{pointer}/default" if isinstance(value, dict) else pointer)
+        return param
+
+    def _declared(self, name: str, block: Mapping[str, JsonValue], pointer: str) -> Param:
+        known = len(self.found)
+        for problem, key, hint in _block_problems(block):
+            self._say("OML020", join(pointer, key), name=name, problem=problem, hint=hint)
+        sensitive = block.get("sensitive") is True
+        if len(self.found) > known:
+            return Param(name, sensitive=sensitive, broken=True)
+        default = block.get("default")
+        kind = block.get("type") or _KINDS.get(type(default), "string")
+        param = Param(
+            name,
+            type=kind,
+            default=default,
+            enum=tuple(block.get("enum") or ()),
+            minimum=block.get("min"),
+            maximum=block.get("max"),
+            pattern=block.get("pattern"),
+            items=block.get("items") or _items(default),
+            sensitive=sensitive,
+        )
+        for problem, key in _rule_problems(param):
+            self._say("OML020", join(pointer, key), name=name, problem=problem)
+        return replace(param, broken=len(self.found) > known)
+
+    def _check(self, param: Param, value: JsonValue, pointer: str, *, from_text: bool = False) -> JsonValue:
+        """Return a value in the parameter's type, None if it is wrong, which is reported."""
+        read = _read(param, value) if from_text else value
+        expected = next(_problems(param, read), None)
+        if expected is None:
+            return read
+        shown = kind_of(value)
+        if isinstance(value, str) and not is_secret_name(param.name):
+            shown = f"'{value[:40]}'"
+        elif isinstance(value, (int, float)):
+            shown = json.dumps(value)
+        self._say("OML021", pointer, name=param.name, expected=expected, found=shown)
+        return None
+
+    def _say(self, code: str, pointer: str, *, hint: str | None = None, **params: object) -> None:
+        self.found.append(diagnostic(code, at=self._document.where_key(pointer), hint=hint, **params))
 
 
-def _broken_rule(param: Param, value: JsonValue) -> str | None:
-    if param.enum and value not in param.enum:
-        return "one of " + ", ".join(map(str, param.enum))
-    if param.pattern is not None and not re.fullmatch(param.pattern, str(value)):
-        return f"text that matches {param.pattern}"
+def _block_problems(block: Mapping[str, JsonValue]) -> Iterator[tuple[str, str, str | None]]:
+    """Yield (problem, key, hint) for each key of a declaration that is unknown or of the wrong type."""
+    for key in block:
+        if key not in _KEYS and not key.startswith("x-"):
+            yield f"unknown key '{key[:60]}'", key, did_you_mean(key, _KEYS)
+    for key in ("type", "items"):
+        kind = block.get(key)
+        allowed = [name for name in _TYPES if key == "type" or name != "list"]
+        if kind is not None and kind not in allowed:
+            near = _OTHER_NAMES.get(str(kind))
+            yield f"{key} must be one of {', '.join(allowed)}", key, f"did you mean '{near}'?" if near else None
+    for key, kind, words in (("enum", list, "a list"), ("sensitive", bool, "true or false"), ("pattern", str, "text")):
+        if key in block and not isinstance(block[key], kind):
+            yield f"{key} must be {words}", key, None
+    if not {"type", "default"} & block.keys() and block.get("sensitive") is not True:
+        yield "needs a type or a default", "", None
+
+
+def _rule_problems(param: Param) -> Iterator[tuple[str, str]]:
+    """Yield (problem, key) for each rule that does not go with the parameter's type."""
+    kind = param.items if param.type == "list" else param.type
+    bare = Param(param.name, kind)
+    if param.sensitive and param.default is not None:
+        yield "a sensitive parameter has no default: it comes from the environment", "default"
+    for key, values in (("enum", param.enum), ("min", (param.minimum,)), ("max", (param.maximum,))):
+        if any(value is not None and any(_problems(bare, value)) for value in values):
+            yield f"{key} must be {_TYPES[kind].expected}", key
+    for key, rule in (("min", param.minimum), ("max", param.maximum)):
+        if rule is not None and kind not in ("integer", "number", "date"):
+            yield f"{key} needs the type integer, number or date", key
+    if param.pattern is not None and kind != "string":
+        yield "pattern needs the type string", "pattern"
     try:
-        if param.minimum is not None and value < param.minimum:
-            return f"at least {param.minimum}"
-        if param.maximum is not None and value > param.maximum:
-            return f"at most {param.maximum}"
-    except TypeError:
-        return "comparable with its min and max"
-    return None
+        re.compile(param.pattern or "")
+    except (re.error, RecursionError, OverflowError):
+        yield "pattern is not a regular expression", "pattern"
+
+
+def _problems(param: Param, value: JsonValue) -> Iterator[str]:
+    """Yield what a value would have to be, for each rule that it breaks."""
+    kind = _TYPES[param.type]
+    if value is None or not kind.fits(value):
+        yield kind.expected
+    elif param.type == "list":
+        for item in value:
+            yield from (f"a list in which each entry is {rule}" for rule in _problems(_entry(param), item))
+    elif param.enum and not any(value == each and type(value) is type(each) for each in param.enum):
+        yield "one of " + ", ".join(map(str, param.enum))
+    elif param.pattern is not None and not re.fullmatch(param.pattern, str(value)):
+        yield f"text that matches {param.pattern} as a whole"
+    elif param.minimum is not None and value < param.minimum:
+        yield f"at least {param.minimum}"
+    elif param.maximum is not None and value > param.maximum:
+        yield f"at most {param.maximum}"
+
+
+def _entry(param: Param) -> Param:
+    return Param(param.name, param.items, None, param.enum, param.minimum, param.maximum, param.pattern)
+
+
+def _read(param: Param, text: str) -> JsonValue:
+    """Return the value that a text of the command line or the environment spells; None if it spells none."""
+    if param.type != "list":
+        return _TYPES[param.type].read(text)
+    if text.startswith("["):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+    items = [_TYPES[param.items].read(part.strip()) for part in text.split(",")] if text else []
+    return None if None in items else items
+
+
+def _is_date(value: JsonValue) -> bool:
+    try:
+        return isinstance(value, str) and dt.date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
+
+
+def _is_text(value: JsonValue) -> bool:
+    """Tell whether a text is one that can be put anywhere: all characters, and no placeholder of its own."""
+    return isinstance(value, str) and "${" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _is_number(value: JsonValue) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < _EXACT if isinstance(value, int) else math.isfinite(value)
+
+
+def _number(text: str) -> JsonValue:
+    return int(text) if _INTEGER.fullmatch(text) else float(text) if _NUMBER.fullmatch(text) else None
+
+
+_TYPES: dict[str, _Type] = {
+    "string": _Type("text, without '${'", _is_text, str),
+    "integer": _Type(
+        "an integer between -2**53 and 2**53",
+        lambda value: _is_number(value) and isinstance(value, int),
+        lambda text: int(text) if _INTEGER.fullmatch(text) else None,
+    ),
+    "number": _Type("a number", _is_number, _number),
+    "boolean": _Type("true or false", lambda value: isinstance(value, bool), {"true": True, "false": False}.get),
+    "date": _Type("a date like 2026-01-31", _is_date, lambda text: text if _is_date(text) else None),
+    "list": _Type("a list", lambda value: isinstance(value, list), lambda _: None),
+}
+
+
+def _items(default: JsonValue) -> str:
+    """Return the type of a list's entries, taken from its default."""
+    kinds = {_KINDS.get(type(item), "string") for item in default} if isinstance(default, list) else set()
+    if kinds == {"integer", "number"}:
+        return "number"
+    return kinds.pop() if len(kinds) == 1 and "list" not in kinds else "string"
+
+
+def _literal(param: Param, value: JsonValue) -> Any:  # noqa: ANN401  one of the types of the table
+    """Return the value as SQL wants it."""
+    if param.type == "list":
+        return [_literal(_entry(param), item) for item in value]
+    return dt.date.fromisoformat(value) if param.type == "date" else value
+
+
+def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:
+    return value if isinstance(value, dict) else {}

@@ -1,12 +1,12 @@
-"""An OML file becomes a document: plain data in which every value knows its place."""
+"""Text becomes a document: plain data in which every value knows its place."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris import document
-from osiris.document import Document
-from osiris.errors import diagnostic, raise_all
+from osiris.document import Document, kind_of, load_text, read_document
+from osiris.errors import fail
+from osiris.secret import is_secret_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,18 +15,18 @@ __all__ = ["Document", "load_document", "parse"]
 
 
 def parse(text: str, file: str) -> Document:
-    """Parse OML text, called `file` in diagnostics; raises InvalidInput with all that is wrong."""
-    return _mapping(document.parse_document(text, file))
+    """Return the document of OML text, called `file` in messages; raises InvalidInput with all that is wrong."""
+    document = read_document(text, file, is_secret_name)
+    if not isinstance(document.data, dict):
+        fail("OML006", at=document.where(""), key="the file", expected="a mapping", found=kind_of(document.data))
+    return document
 
 
 def load_document(path: Path, root: Path) -> Document:
-    """Read and parse an OML file; its name in diagnostics is relative to the project's root where it lies below it."""
-    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-    return _mapping(document.load_document(path, name))
+    """Return the document of an OML file; in messages its name is relative to `root` where it lies below it.
 
-
-def _mapping(found: Document) -> Document:
-    if not isinstance(found.data, dict):
-        kind = document.kind_of(found.data)
-        raise_all([diagnostic("OML006", at=found.where(""), key="the file", expected="a mapping", found=kind)])
-    return found
+    Raises InvalidInput with PRJ009 or OML026 for a file that cannot be read, or with all that is wrong in it.
+    """
+    own = path.absolute()
+    file = own.relative_to(root).as_posix() if own.is_relative_to(root) else str(path)
+    return parse(load_text(path, file), file)

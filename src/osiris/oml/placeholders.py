@@ -1,4 +1,4 @@
-"""`${…}` in a step's config: parameters become values, what is known only at run time stays a reference."""
+"""`${…}`: parameters become values; what is only known when the run starts stays a reference, in SQL a bound one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.oml.params import Params
 
-PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
 RUN_VALUES = ("run.id", "run.started_at")
+SCOPE = "params."
+
+_PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
 
 
 @dataclass(slots=True)
 class Substitution:
-    """Puts values in the place of placeholders, and notes what cannot be put."""
+    """Puts values in the place of placeholders, once; what cannot be put is noted in `problems`."""
 
     document: Document
     params: Params
@@ -30,7 +32,7 @@ class Substitution:
     def config(
         self, config: Mapping[str, JsonValue], pointer: str, dialects: Mapping[str, str]
     ) -> dict[str, JsonValue]:
-        """Return a step's config with its placeholders resolved; `dialects` names the keys that hold SQL."""
+        """Return a step's config with values in it; `dialects` has the keys that hold SQL."""
         return {
             key: self.sql(value, join(pointer, key), dialects[key])
             if key in dialects and isinstance(value, str)
@@ -38,64 +40,78 @@ class Substitution:
             for key, value in config.items()
         }
 
-    def value(self, value: JsonValue, pointer: str) -> JsonValue:
-        """Return a value with its placeholders resolved; a whole-string placeholder keeps its type."""
+    def value(self, value: JsonValue, pointer: str, *, prose: bool = False) -> JsonValue:
+        """Return a JSON value with values in it; a placeholder that is the whole text keeps its type.
+
+        In `prose` what is no parameter is left alone: it is no instruction.
+        """
         if isinstance(value, dict):
-            return {key: self.value(item, join(pointer, key)) for key, item in value.items()}
+            return {key: self.value(item, join(pointer, key), prose=prose) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.value(item, join(pointer, index)) for index, item in enumerate(value)]
+            return [self.value(item, join(pointer, index), prose=prose) for index, item in enumerate(value)]
         if not isinstance(value, str) or "${" not in value:
             return value
-        whole = PLACEHOLDER.fullmatch(value)
-        if whole and self._known(whole[1], pointer, bindable=False) and whole[1] not in RUN_VALUES:
-            return self.params.values[whole[1].removeprefix("params.")]
-        return value if whole else PLACEHOLDER.sub(lambda match: self._text(match, pointer), value)
+        whole = _PLACEHOLDER.fullmatch(value)
+        if whole and self._has_value(whole[1], pointer, prose=prose):
+            return self.params.values[whole[1].removeprefix(SCOPE)]
+        return value if whole else _PLACEHOLDER.sub(lambda match: self._text(match, pointer, prose=prose), value)
 
     def sql(self, text: str, pointer: str, dialect: str) -> str:
-        """Return SQL in which parameters are literals, and what is bound at run time a named parameter."""
-        if "${" not in text:
-            return text
-        from osiris.sql.literals import substitute
+        """Return SQL in which parameters are literals, and what comes when the run starts a named parameter."""
+        from osiris.sql.dialects import DIALECTS
 
-        names = [match[1] for match in PLACEHOLDER.finditer(text)]
-        if not all([self._known(name, pointer, bindable=True) for name in names]):
+        if "${" not in text or dialect not in DIALECTS:
             return text
-        values = {f"params.{name}": value for name, value in self.params.values.items()}
-        bound = {f"params.{name}": f"param_{name}" for name in self.params.sensitive}
+        from osiris.sql.literals import placeholders, substitute
+
+        names = dict.fromkeys(found.name for found in placeholders(text, dialect) if found.where != "comment")
+        known = [self._is_known(name, pointer) for name in names]
+        if not all(known):
+            return text
+        values = {f"{SCOPE}{name}": value for name, value in self.params.literals.items()}
+        bound = {f"{SCOPE}{name}": f"param_{name}" for name in self.params.sensitive}
         bound |= {name: name.replace(".", "_") for name in RUN_VALUES}
         try:
             return substitute(text, values, dialect, bound=bound)
         except ValueError as error:
-            self._say("OML024", pointer, placeholder=str(error), hint="write it outside the quotes")
+            problem, hint = (
+                f"has {error} inside quotes, where it cannot be put",
+                "put it outside, and join texts with ||",
+            )
+            self._say("OML028", pointer, key=pointer.rpartition("/")[2], problem=problem, hint=hint)
             return text
 
-    def _text(self, match: re.Match[str], pointer: str) -> str:
-        name = match[1]
-        if not self._known(name, pointer, bindable=False) or name in RUN_VALUES:
+    def _text(self, match: re.Match[str], pointer: str, *, prose: bool) -> str:
+        if not self._has_value(match[1], pointer, prose=prose):
             return match[0]
-        value = self.params.values[name.removeprefix("params.")]
+        value = self.params.values[match[1].removeprefix(SCOPE)]
         if isinstance(value, list):
-            self._say("OML024", pointer, placeholder=match[0], hint="a list can only stand alone")
+            problem, hint = f"has {match[0]} within a text, and a list has no text", "let it be the whole value"
+            self._say("OML028", pointer, key=pointer.rpartition("/")[2], problem=problem, hint=hint)
         return str(value).lower() if isinstance(value, bool) else str(value)
 
-    def _known(self, name: str, pointer: str, *, bindable: bool) -> bool:
-        """Tell whether a placeholder may stand here, and note why not."""
-        if name in RUN_VALUES:
+    def _has_value(self, name: str, pointer: str, *, prose: bool) -> bool:
+        """Tell whether a placeholder outside SQL has a value by now, and note it if it may not stand there."""
+        if prose and not name.startswith(SCOPE):
+            return False
+        if name.removeprefix(SCOPE) in self.params.sensitive:
+            problem, instead = "would become part of the plan here", "use it in SQL, where it is bound"
+            self._say("OML025", pointer, name=name.removeprefix(SCOPE), problem=problem, instead=instead)
+            return False
+        return self._is_known(name, pointer) and name.removeprefix(SCOPE) in self.params.values
+
+    def _is_known(self, name: str, pointer: str) -> bool:
+        """Tell whether there is something of that name, and note it if not."""
+        param = name.removeprefix(SCOPE)
+        if name in RUN_VALUES or (name.startswith(SCOPE) and param in self.params.declared):
             return True
-        if not name.startswith("params."):
+        if name.startswith(SCOPE):
+            hint = did_you_mean(param, self.params.declared) or "declare it under params"
+            self._say("OML019", pointer, name=param[:60], hint=hint)
+        else:
             hint = "use ${params.NAME}, ${run.id} or ${run.started_at}; environment variables belong into connections"
             self._say("OML024", pointer, placeholder=f"${{{name[:60]}}}", hint=hint)
-            return False
-        param = name.removeprefix("params.")
-        if param in self.params.sensitive and not bindable:
-            problem = "stands where its value would become part of the plan"
-            instead = "use it in a connection field, or in SQL outside quotes"
-            self._say("OML025", pointer, name=param, problem=problem, instead=instead)
-            return False
-        if param not in self.params.declared:
-            self._say("OML019", pointer, name=param, hint=did_you_mean(param, self.params.declared))
-            return False
-        return param in self.params.sensitive or self.params.values.get(param) is not None
+        return False
 
     def _say(self, code: str, pointer: str, *, hint: str | None = None, **params: object) -> None:
         self.problems.append(diagnostic(code, at=self.document.where(pointer), hint=hint, **params))

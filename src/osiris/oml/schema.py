@@ -1,21 +1,26 @@
-"""JSON Schema errors in our own words: place, key and rule, and never a value that could be a secret."""
+"""JSON Schema errors in our own words: the place, the key and the rule; a value only where it cannot be a secret."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from osiris.document import Document, join, kind_of
 from osiris.errors import Diagnostic, diagnostic, did_you_mean
-from osiris.secret import literal_secret_kind
+from osiris.secret import is_secret_name, literal_secret_kind
 
 if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from jsonschema import Draft202012Validator
 
     from osiris.model import JsonValue
 
-_KINDS = {
+Broken: TypeAlias = Any
+"""An error of jsonschema, whose fields have no types of use here."""
+
+_TYPES = {
     "object": "a mapping",
     "array": "a list",
     "string": "text",
@@ -24,130 +29,172 @@ _KINDS = {
     "boolean": "true or false",
     "null": "nothing",
 }
-
-
-def schema_validator(schema: Mapping[str, JsonValue]) -> Any:  # noqa: ANN401 - jsonschema has no public base class
-    """Return a validator for a schema; make one per schema, not one per value."""
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(schema)
-
-
-def schema_problems(
-    validator: Any,  # noqa: ANN401
-    value: JsonValue,
-    document: Document,
-    pointer: str,
-    *,
-    aliases: Mapping[str, list[str]] | None = None,
-) -> Iterator[Diagnostic]:
-    """Yield everything that a value breaks of a schema; `pointer` is where it stands in the document."""
-    for error in validator.iter_errors(value):
-        yield from _explain(error, document, pointer, aliases or {})
-
-
-def _explain(
-    error: ValidationError, document: Document, base: str, aliases: Mapping[str, list[str]]
-) -> Iterator[Diagnostic]:
-    pointer = base
-    for part in error.absolute_path:
-        pointer = join(pointer, part)
-    rule = str(error.validator)
-    if rule == "required":
-        yield _missing(error, document, pointer)
-    elif rule == "additionalProperties" and isinstance(error.instance, dict):
-        yield from _unknown(error, document, pointer, aliases)
-    else:
-        yield _RULES.get(rule, _other)(error, document, pointer)
-
-
-def _missing(error: ValidationError, document: Document, pointer: str) -> Diagnostic:
-    key = next(k for k in error.validator_value if f"{k!r} is a required" in error.message)
-    return diagnostic("OML003", at=document.where(pointer), key=key, where=_name(pointer, document))
-
-
-def _unknown(
-    error: ValidationError, document: Document, pointer: str, aliases: Mapping[str, list[str]]
-) -> Iterator[Diagnostic]:
-    known = list(error.schema.get("properties", ()))
-    prefixes = tuple(p.lstrip("^") for p in error.schema.get("patternProperties", ()))
-    by_alias = {alias: key for key, names in aliases.items() for alias in names}
-    for key in error.instance:
-        if key in known or (prefixes and key.startswith(prefixes)):
-            continue
-        hint = f"did you mean '{by_alias[key]}'?" if key in by_alias else did_you_mean(key, known)
-        at = document.where_key(join(pointer, key))
-        yield diagnostic("OML002", at=at, hint=hint, key=key, where=_name(pointer, document))
-
-
-def _wrong_type(error: ValidationError, document: Document, pointer: str) -> Diagnostic:
-    wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-    expected = " or ".join(_KINDS[kind] for kind in wanted)
-    found = kind_of(error.instance)
-    return diagnostic("OML006", at=document.where(pointer), key=_key(pointer), expected=expected, found=found)
-
-
-def _not_one_of(error: ValidationError, document: Document, pointer: str) -> Diagnostic:
-    allowed = [json.dumps(value) for value in error.validator_value]
-    near = did_you_mean(str(error.instance), [str(v) for v in error.validator_value])
-    shown = _shown(_key(pointer), error.instance)
-    return diagnostic("OML005", at=document.where(pointer), hint=near, value=shown, allowed=", ".join(allowed))
-
-
-def _other(error: ValidationError, document: Document, pointer: str) -> Diagnostic:
-    phrase = _PHRASES.get(str(error.validator), "does not have an allowed form")
-    problem = phrase.format(limit=error.validator_value)
-    return diagnostic("OML028", at=document.where(pointer), key=_key(pointer), problem=problem)
-
-
-def _wrong_name(error: ValidationError, document: Document, pointer: str) -> Diagnostic:
-    """Names have a code of their own, for pipelines, steps, components and parameters."""
-    place = document.where(pointer)
-    shown = _shown(_key(pointer), error.instance)
-    if _key(pointer) in ("name", "id", "component"):
-        return diagnostic("OML014", at=place, what=_key(pointer), value=shown.strip('"'), pattern=error.validator_value)
-    return diagnostic("OML028", at=place, key=_key(pointer), problem=f"must match {error.validator_value}")
-
-
-_RULES: dict[str, Callable[[ValidationError, Document, str], Diagnostic]] = {
-    "type": _wrong_type,
-    "enum": _not_one_of,
-    "pattern": _wrong_name,
-}
 _PHRASES = {
     "const": "must be {limit}",
     "minimum": "must be at least {limit}",
     "maximum": "must be at most {limit}",
     "exclusiveMinimum": "must be more than {limit}",
     "exclusiveMaximum": "must be less than {limit}",
-    "minLength": "must have at least {limit} characters",
-    "maxLength": "must have at most {limit} characters",
-    "minItems": "must have at least {limit} entries",
-    "maxItems": "must have at most {limit} entries",
-    "uniqueItems": "names something twice",
-    "minProperties": "must have at least {limit} entries",
+    "multipleOf": "must be a multiple of {limit}",
+    "minLength": "must not be shorter than {limit} characters",
+    "maxLength": "must not be longer than {limit} characters",
+    "pattern": "must match {limit}",
+    "minItems": "must not have fewer than {limit} entries",
+    "maxItems": "must not have more than {limit} entries",
+    "uniqueItems": "must not name anything twice",
+    "minProperties": "must not have fewer than {limit} entries",
+    "maxProperties": "must not have more than {limit} entries",
+    "dependentRequired": "needs another key beside it: {limit}",
+}
+_NAMES = ("name", "id", "component", "parameter")
+_TEXT_RULES = frozenset(("pattern", "enum", "const", "format", "minLength", "maxLength"))
+_AT_RUN_TIME = re.compile(r"\$\{run\.")
+_WITHOUT_VALUE = re.compile(r"\$\{params\.")
+
+
+def schema_validator(schema: Mapping[str, JsonValue]) -> Draft202012Validator:
+    """Return a validator of a schema; to be made once per schema."""
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(schema)
+
+
+def schema_problems(
+    validator: Draft202012Validator,
+    value: JsonValue,
+    document: Document,
+    pointer: str,
+    aliases: Mapping[str, Sequence[str]] | None = None,
+) -> Iterator[Diagnostic]:
+    """Yield everything in which a value departs from a schema; `pointer` is where it stands in the document.
+
+    `aliases` has other names for keys, for hints. A text that is only known when the run starts is not measured.
+    """
+    done: set[tuple[str, str]] = set()
+    for error in validator.iter_errors(value):
+        where, rule = pointer, str(error.validator)
+        for part in error.absolute_path:
+            where = join(where, part)
+        if rule in ("required", "additionalProperties"):
+            if (where, rule) not in done:
+                yield from _keys(error, document, where, aliases or {})
+            done.add((where, rule))
+        elif not _is_open(error.instance, rule):
+            yield _explain(error, document, where)
+
+
+def _is_open(value: JsonValue, rule: str) -> bool:
+    """Tell whether a text cannot be measured: its parameter has no value, which was said, or it comes with the run."""
+    if not isinstance(value, str):
+        return False
+    return bool(_WITHOUT_VALUE.search(value) or (rule in _TEXT_RULES and _AT_RUN_TIME.search(value)))
+
+
+def _explain(error: Broken, document: Document, pointer: str) -> Diagnostic:
+    if "propertyNames" in error.absolute_schema_path:
+        what, at = ("parameter" if pointer == "/params" else "key"), document.where_key(join(pointer, error.instance))
+        return diagnostic("OML014", at=at, what=what, value=error.instance[:60], pattern=error.validator_value)
+    return _RULES.get(str(error.validator), _other)(error, document, pointer)
+
+
+def _keys(
+    error: Broken, document: Document, pointer: str, aliases: Mapping[str, Sequence[str]]
+) -> Iterator[Diagnostic]:
+    """Yield the missing or the unknown keys of a mapping."""
+    where = _called(pointer, document)
+    known: Mapping[str, JsonValue] = error.schema.get("properties", {})
+    if error.validator == "required":
+        for key in error.validator_value:
+            if key not in error.instance:
+                yield diagnostic("OML003", at=document.where(pointer), key=key, where=where)
+        return
+    allowed = [re.compile(pattern) for pattern in error.schema.get("patternProperties", ())]
+    by_alias = {alias: key for key, names in aliases.items() for alias in names}
+    for key in error.instance:
+        if key not in known and not any(pattern.search(key) for pattern in allowed):
+            hint = f"did you mean '{by_alias[key]}'?" if key in by_alias else did_you_mean(key, known)
+            yield diagnostic("OML002", at=document.where_key(join(pointer, key)), hint=hint, key=key[:60], where=where)
+
+
+def _wrong_type(error: Broken, document: Document, pointer: str) -> Diagnostic:
+    wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+    expected, found = " or ".join(_TYPES[kind] for kind in wanted), kind_of(error.instance)
+    return diagnostic("OML006", at=document.where(pointer), key=key_of(pointer), expected=expected, found=found)
+
+
+def _not_one_of(error: Broken, document: Document, pointer: str) -> Diagnostic:
+    allowed = [str(value) if isinstance(value, str) else json.dumps(value) for value in error.validator_value]
+    hint = did_you_mean(str(error.instance)[:60], allowed) if isinstance(error.instance, str) else None
+    shown = shown_value(key_of(pointer), error.instance)
+    return diagnostic("OML005", at=document.where(pointer), hint=hint, value=shown, allowed=", ".join(allowed))
+
+
+def _bad_text(error: Broken, document: Document, pointer: str) -> Diagnostic:
+    key, at = key_of(pointer), document.where(pointer)
+    if key in _NAMES and pointer.count("/") != 4:
+        shown = shown_value(key, error.instance).strip('"')
+        spelled = re.sub(r"[^A-Za-z0-9_-]+", "-", error.instance).strip("-")[:64]
+        hint = f"write {spelled}" if key != "component" and spelled else None
+        return diagnostic("OML014", at=at, hint=hint, what=key, value=shown, pattern=error.validator_value)
+    return _other(error, document, pointer)
+
+
+def _alternatives(error: Broken, document: Document, pointer: str) -> Diagnostic:
+    """Say what the ways are of which none (or more than one) fits."""
+    branches = [branch for branch in error.validator_value if isinstance(branch, dict)]
+    if all(set(branch) == {"required"} for branch in branches):
+        sets = [" with ".join(f"'{key}'" for key in branch["required"]) for branch in branches]
+        count = "exactly one" if error.validator == "oneOf" else "at least one"
+        problem = f"needs {count} of {', '.join(sets)}"
+        return diagnostic("OML028", at=document.where(pointer), key=key_of(pointer), problem=problem)
+    types = [branch.get("type") for branch in branches]
+    kind = kind_of(error.instance)
+    fitting = [branch for branch in branches if _TYPES.get(str(branch.get("type"))) == kind]
+    if not fitting and all(isinstance(each, str) for each in types):
+        expected = " or ".join(dict.fromkeys(_TYPES[str(each)] for each in types))
+        return diagnostic("OML006", at=document.where(pointer), key=key_of(pointer), expected=expected, found=kind)
+    return _other(error, document, pointer)
+
+
+def _other(error: Broken, document: Document, pointer: str) -> Diagnostic:
+    limit = error.validator_value
+    shown = limit if isinstance(limit, str) else json.dumps(limit)
+    phrase = _PHRASES.get(str(error.validator), "does not have an allowed form")
+    problem = phrase.format(limit=shown)
+    return diagnostic("OML028", at=document.where(pointer), key=key_of(pointer), problem=problem)
+
+
+_RULES: dict[str, Callable[[Broken, Document, str], Diagnostic]] = {
+    "type": _wrong_type,
+    "enum": _not_one_of,
+    "pattern": _bad_text,
+    "anyOf": _alternatives,
+    "oneOf": _alternatives,
 }
 
 
-def _key(pointer: str) -> str:
-    return pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~") or "the file"
+def key_of(pointer: str) -> str:
+    """Return the last key of a pointer; an index takes the key of its list with it."""
+    before, _, last = pointer.rpartition("/")
+    if last.isdigit() and before:
+        return f"{key_of(before)}[{last}]"
+    return last.replace("~1", "/").replace("~0", "~")[:60] or "the file"
 
 
-def _name(pointer: str, document: Document) -> str:
-    """Return what a mapping is called: the file, a step by its id, or its key."""
-    if not pointer:
-        return "the file"
-    parts = pointer.split("/")[1:]
-    if parts[0] == "steps" and len(parts) > 1:
-        step = document.data["steps"][int(parts[1])]
-        name = step.get("id") if isinstance(step, dict) else None
-        name = f"step '{name}'" if isinstance(name, str) else f"step {int(parts[1]) + 1}"
-        return name if len(parts) == 2 else f"'{'.'.join(parts[2:])}' of {name}"
-    return f"'{'.'.join(parts)}'"
-
-
-def _shown(key: str, value: JsonValue) -> str:
-    if isinstance(value, str) and literal_secret_kind(key, value):
-        return "this value"
+def shown_value(key: str, value: JsonValue) -> str:
+    """Return a value as JSON, at most 60 characters; one that may be a secret is not shown."""
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"
+    if is_secret_name(key) or literal_secret_kind(key, text):
+        return "this value"
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _called(pointer: str, document: Document) -> str:
+    """Return what a mapping is called: the file, a step by its id, or its keys."""
+    parts = pointer.split("/")[1:]
+    if parts[:1] != ["steps"] or len(parts) < 2:
+        return f"'{'.'.join(parts)[:120]}'" if parts else "the file"
+    step: Any = document.data["steps"][int(parts[1])]
+    name = step.get("id") if isinstance(step, dict) else None
+    called = f"step '{name[:60]}'" if isinstance(name, str) else f"step {int(parts[1]) + 1}"
+    return f"'{'.'.join(parts[2:])[:120]}' of {called}" if parts[2:] else called

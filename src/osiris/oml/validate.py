@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING
 
-from osiris.connections import parse_ref
 from osiris.document import Document, join
-from osiris.errors import Diagnostic, OsirisError, diagnostic, has_errors, raise_all
-from osiris.model import ComponentSpec, ConnectionRef, JsonValue, Pipeline, Step
-from osiris.oml.order import link_steps
+from osiris.errors import Diagnostic, diagnostic, has_errors, raise_all, sort_diagnostics
+from osiris.model import Pipeline, Step
+from osiris.oml.config import Configs
+from osiris.oml.order import Links
 from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
 from osiris.oml.schema import schema_problems, schema_validator
-from osiris.registry import UNSUPPORTED_RESERVED, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Mapping
+
+    from jsonschema import Draft202012Validator
+
+    from osiris.model import ComponentSpec, JsonValue
+    from osiris.registry import Registry
 
 OML_VERSION = "0.1.0"
+MAX_PROBLEMS = 1000
+"""So many problems of one kind are reported; nobody reads more, and a hostile file may have a million."""
+
 _FORBIDDEN = {
     "version": "write oml_version",
-    "connectors": "connections stand in osiris_connections.yaml",
+    "connectors": "declare connections in osiris_connections.yaml",
     "tasks": "write steps",
-    "outputs": "a step's output is read by naming the step in needs or inputs",
+    "outputs": "write with a step of mode write",
 }
-_EARLIER_STEP_KEYS = {"uses": "component", "with": "config"}
+_EARLIER_MODES = {"extract": "read", "load": "write"}
+_EARLIER_KEYS = {"uses": "component", "with": "config", "depends_on": "needs"}
 
 
 def validate(
@@ -40,165 +49,124 @@ def validate(
     profile: str | None,
     defaults: Mapping[str, JsonValue],
 ) -> tuple[Pipeline, list[Diagnostic]]:
-    """Return the pipeline with notes and warnings; raises InvalidInput with every error there is.
+    """Return the pipeline, with warnings and notes; raises InvalidInput with every error there is.
 
-    `params` are the command line's, `env` the environment with `.env`, `defaults` the project's reserved step config.
+    `params` are the command line's, `env` the environment with `.env` in it, `profile` falls back to `OSIRIS_PROFILE`,
+    `defaults` are shared config keys that the project sets for every step. A component that is not installed is left to
+    the compiler; its config is not looked at.
     """
-    problems = _structure(document)
-    values, found = resolve_params(document, given=params, env=env, profile=profile)
-    problems += found
-    raw = document.data.get("steps")
-    texts = [(i, t) for i, t in enumerate(raw if isinstance(raw, list) else ()) if _is_step(t)]
-    configs = _Configs(document, registry, values, defaults)
-    steps = [configs.step(text, f"/steps/{index}") for index, text in texts]
-    linked, found = link_steps(steps, [text for _, text in texts], document, registry)
-    problems += configs.problems + found
-    if has_errors(problems):
-        raise_all(problems)
-    return _pipeline(document, linked, values), problems
+    data, found = _today(document)
+    found += [
+        _sharpened(each, data) for each in islice(schema_problems(_validator(), data, document, ""), MAX_PROBLEMS)
+    ]
+    chosen = profile or env.get("OSIRIS_PROFILE") or None
+    values, problems = resolve_params(document, given=params, env=env, profile=chosen)
+    substitution = Substitution(document, values, problems)
+    found += _notes(document, data)
+    texts = _steps(data)
+    specs = _specs(registry, (text["component"] for text in texts.values()))
+    configs = Configs(document, registry, substitution, defaults)
+    steps = [_step(pointer, text, specs, configs) for pointer, text in texts.items()]
+    links = Links(document, specs, (str(text["id"]) for text in texts.values()))
+    linked = links.link(steps, list(texts.values()))
+    pipeline = None if has_errors(found) else _pipeline(document, linked, values, substitution)
+    found = sort_diagnostics([*found, *problems, *links.found])
+    if pipeline is None or has_errors(found):
+        raise_all(found)
+    return pipeline, found
 
 
-def _pipeline(document: Document, steps: list[Step], values: Params) -> Pipeline:
-    data = document.data
-    kept = {key: value for key, value in data.items() if key.startswith("x-")}
-    if "schedule" in data:
-        kept["schedule"] = data["schedule"]
-    return Pipeline(
-        name=data["name"],
-        steps=tuple(steps),
-        description=data.get("description"),
-        metadata=data.get("metadata") or {},
-        params=values.values,
-        sensitive=values.sensitive,
-        extensions=kept,
-        file=document.file,
-        positions=document.positions,
-    )
+def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
+    """Return the data with earlier keys out of the way, and what is to be said of them."""
+    found: list[Diagnostic] = []
+    data = dict(document.data)
+    for key in _FORBIDDEN.keys() & data.keys():
+        del data[key]
+        at = document.where_key(join("", key))
+        found.append(diagnostic("OML004", at=at, key=key, version=OML_VERSION, instead=_FORBIDDEN[key]))
+    steps = data.get("steps")
+    if not isinstance(steps, list):
+        return data, found
+    data["steps"] = list(steps)
+    for index, step in enumerate(steps):
+        old = _EARLIER_KEYS.keys() & step.keys() if isinstance(step, dict) else ()
+        if old:
+            data["steps"][index] = {_EARLIER_KEYS.get(key, key): value for key, value in step.items()}
+        for key in old:
+            at = document.where_key(f"/steps/{index}/{key}")
+            found.append(diagnostic("OML029", at=at, old=key, new=_EARLIER_KEYS[key]))
+    return data, found
 
 
 @cache
-def _oml_schema() -> Any:  # noqa: ANN401 - a jsonschema validator
+def _validator() -> Draft202012Validator:
     text = resources.files("osiris.oml").joinpath(f"oml-{OML_VERSION}.schema.json").read_text(encoding="utf-8")
     return schema_validator(json.loads(text))
 
 
-def _structure(document: Document) -> list[Diagnostic]:
-    """Return what is wrong with the shape of the file, earlier spellings told apart from mistakes."""
-    return [_sharpened(d, document) for d in schema_problems(_oml_schema(), document.data, document, "")]
-
-
-def _sharpened(found: Diagnostic, document: Document) -> Diagnostic:
-    at, pointer = found.location, found.location.pointer or ""
-    key = pointer.rpartition("/")[2]
-    if found.code == "OML002" and pointer.count("/") == 1 and key in _FORBIDDEN:
-        return diagnostic("OML004", at=at, key=key, version=OML_VERSION, instead=_FORBIDDEN[key])
-    if found.code == "OML002" and pointer.count("/") == 3 and key in _EARLIER_STEP_KEYS:
-        return diagnostic("OML029", at=at, old=key, new=_EARLIER_STEP_KEYS[key])
-    if found.code == "OML028" and pointer == "/oml_version":
-        return diagnostic("OML012", at=at, found=json.dumps(document.data["oml_version"]))
-    if found.code == "OML028" and pointer == "/steps":
+def _sharpened(found: Diagnostic, data: Mapping[str, JsonValue]) -> Diagnostic:
+    """Return the code that says it best, where there is one."""
+    at = found.location
+    if at.pointer == "/oml_version" and found.code == "OML028":
+        return diagnostic("OML012", at=at, found=json.dumps(data["oml_version"])[:60])
+    if at.pointer == "/steps" and found.code == "OML028":
         return diagnostic("OML027", at=at)
+    if found.code == "OML005" and (at.pointer or "").endswith("/mode"):
+        old = data["steps"][int((at.pointer or "").split("/")[2])]["mode"]
+        return replace(found, hint=f"write {_EARLIER_MODES[old]}") if str(old) in _EARLIER_MODES else found
     return found
 
 
-def _is_step(text: JsonValue) -> bool:
-    """Tell whether a step is whole enough to look into; what it lacks is reported by the schema."""
-    if not isinstance(text, dict) or not all(isinstance(text.get(key), str) for key in ("id", "component", "mode")):
-        return False
-    needs, inputs = text.get("needs") or [], text.get("inputs") or {}
-    return (
-        isinstance(text.get("config") or {}, dict)
-        and isinstance(needs, list)
-        and all(isinstance(name, str) for name in needs)
-        and isinstance(inputs, dict)
-        and all(isinstance(reference, str) for reference in inputs.values())
+def _notes(document: Document, data: Mapping[str, JsonValue]) -> list[Diagnostic]:
+    if "schedule" not in data:
+        return []
+    what = "'schedule' starts nothing here; it is for a scheduler that reads this file and calls 'osiris run'"
+    return [diagnostic("OML032", at=document.where_key("/schedule"), what=what)]
+
+
+def _steps(data: Mapping[str, JsonValue]) -> dict[str, Mapping[str, JsonValue]]:
+    """Return the steps that can be looked into by pointer; what others lack was said by the schema."""
+    steps = data.get("steps")
+    numbered = enumerate(steps if isinstance(steps, list) else ())
+    return {f"/steps/{index}": step for index, step in numbered if _has_name(step)}
+
+
+def _has_name(step: JsonValue) -> bool:
+    return isinstance(step, dict) and all(isinstance(step.get(key), str) for key in ("id", "component"))
+
+
+def _specs(registry: Registry, names: Iterable[str]) -> dict[str, ComponentSpec]:
+    """Return the installed components by name; one with a broken spec is reported by the compiler."""
+    found = {name: registry.find(name) for name in dict.fromkeys(names) if not registry.problems(name)}
+    return {name: spec for name, spec in found.items() if spec is not None}
+
+
+def _step(pointer: str, text: Mapping[str, JsonValue], specs: Mapping[str, ComponentSpec], configs: Configs) -> Step:
+    """Return a step with its config checked; its needs and inputs are not made explicit yet."""
+    config, connection = configs.config(text, pointer, specs.get(text["component"]))
+    return Step(
+        id=text["id"],
+        component=text["component"],
+        mode=text.get("mode", "read"),
+        config=config,
+        description=configs.substitution.value(text.get("description"), f"{pointer}/description", prose=True),
+        extensions={key: value for key, value in text.items() if key.startswith("x-")},
+        connection=connection,
+        pointer=pointer,
     )
 
 
-class _Configs:
-    """Turns steps as written into steps with a checked config; one validator per component."""
-
-    def __init__(
-        self, document: Document, registry: Registry, values: Params, defaults: Mapping[str, JsonValue]
-    ) -> None:
-        self.problems: list[Diagnostic] = []
-        self._document = document
-        self._registry = registry
-        self._substitution = Substitution(document, values, self.problems)
-        self._defaults = defaults
-        self._validators: dict[str, Any] = {}
-
-    def step(self, text: Mapping[str, JsonValue], pointer: str) -> Step:
-        """Return one step; its needs and inputs are still as written."""
-        spec = self._registry.find(text["component"])
-        config = dict(text.get("config") or {})
-        connection = self._connection(config, pointer)
-        if spec is not None:
-            config = self._checked(spec, config, f"{pointer}/config")
-        return Step(
-            id=text["id"],
-            component=text["component"],
-            mode=text["mode"],
-            config=config,
-            description=text.get("description"),
-            extensions={key: value for key, value in text.items() if key.startswith("x-")},
-            connection=connection,
-            pointer=pointer,
-        )
-
-    def _connection(self, config: dict[str, JsonValue], pointer: str) -> ConnectionRef | None:
-        text = config.pop("connection", None)
-        if text is None:
-            return None
-        try:
-            return parse_ref(text, self._document.where(f"{pointer}/config/connection"))
-        except OsirisError as error:
-            self.problems += error.diagnostics
-            return None
-
-    def _checked(self, spec: ComponentSpec, config: dict[str, JsonValue], pointer: str) -> dict[str, JsonValue]:
-        properties = spec.config.get("properties", {})
-        dialects = {key: rule["x-sql"] for key, rule in properties.items() if "x-sql" in rule}
-        before = len(self.problems)
-        config = self._normalised(spec, config, pointer)
-        config = {**{k: v for k, v in self._defaults.items() if k not in config}, **config}
-        config = self._substitution.config(config, pointer, dialects)
-        self.problems += self._unsupported(spec, config, pointer)
-        if len(self.problems) == before or not has_errors(self.problems[before:]):
-            aliases = spec.hints.get("aliases") or {}
-            checked = {key: value for key, value in config.items() if key not in _unsupported_keys(spec)}
-            validator = self._validator(spec)
-            self.problems += schema_problems(validator, checked, self._document, pointer, aliases=aliases)
-        return config
-
-    def _validator(self, spec: ComponentSpec) -> Any:  # noqa: ANN401
-        if spec.name not in self._validators:
-            self._validators[spec.name] = schema_validator(self._registry.config_schema(spec))
-        return self._validators[spec.name]
-
-    def _normalised(self, spec: ComponentSpec, config: dict[str, JsonValue], pointer: str) -> dict[str, JsonValue]:
-        """Return the config with earlier keys and values in today's spelling, each with a note."""
-        keys, values = spec.hints.get("synonyms") or {}, spec.hints.get("values") or {}
-        result: dict[str, JsonValue] = {}
-        for old, value in config.items():
-            key = keys.get(old, old)
-            if key != old:
-                self._note(old, key, join(pointer, old))
-            new = values.get(key, {}).get(value, value) if isinstance(value, str) else value
-            if new != value:
-                self._note(value, new, join(pointer, old))
-            result[key] = new
-        return result
-
-    def _unsupported(self, spec: ComponentSpec, config: Mapping[str, JsonValue], pointer: str) -> Iterator[Diagnostic]:
-        for key in config.keys() & _unsupported_keys(spec):
-            at = self._document.where_key(join(pointer, key))
-            yield diagnostic("OML028", at=at, key=key, problem="is not acted on by this version", hint="remove it")
-
-    def _note(self, old: str, new: str, pointer: str) -> None:
-        self.problems.append(diagnostic("OML031", at=self._document.where_key(pointer), old=old, new=new))
-
-
-def _unsupported_keys(spec: ComponentSpec) -> set[str]:
-    """Return the shared keys that this version does not act on, but for those that the component declares itself."""
-    return set(UNSUPPORTED_RESERVED) - set(spec.config.get("properties", {}))
+def _pipeline(document: Document, steps: list[Step], values: Params, substitution: Substitution) -> Pipeline:
+    data = document.data
+    return Pipeline(
+        name=data["name"],
+        steps=tuple(steps),
+        oml_version=data["oml_version"],
+        description=substitution.value(data.get("description"), "/description", prose=True),
+        metadata=substitution.value(data.get("metadata", {}), "/metadata", prose=True),
+        params=values.values,
+        sensitive=values.sensitive,
+        extensions={key: value for key, value in data.items() if key.startswith("x-")},
+        file=document.file,
+        positions=document.positions,
+    )

@@ -44,6 +44,7 @@ class Link:
         self._process = process
         self._silence = silence
         self._wseq = 0
+        self._heard = 0.0
         self._pending = bytearray()
         self._partial = bytearray()
         self._kill_at: float | None = None
@@ -65,23 +66,16 @@ class Link:
         """
         self._kill_at = None
         self._pending += protocol.encode(job.to_json()) + protocol.encode(secrets.to_json())
-        heard = time.monotonic()
+        self._heard = time.monotonic()
         with selectors.DefaultSelector() as selector:
             for fd in (self._out, self._err):
                 selector.register(fd, selectors.EVENT_READ)
             while True:
-                self._flush()
-                ready = {key.fd for key, _ in selector.select(_TICK)}
-                if self._err in ready and not self._keep_output():
-                    selector.unregister(self._err)
-                if self._out in ready:
-                    heard = time.monotonic()
-                    for message in self._receive():
-                        if message["event"] == "job_end":
-                            self._keep_output()
-                            return message
-                        listener(message)
-                self._watch(heard, quiet=self._out not in ready)
+                for message in self._next(selector):
+                    if message["event"] == "job_end":
+                        self._keep_output()
+                        return message
+                    listener(message)
 
     def cancel(self) -> None:
         """Tell the worker to stop; it is killed if it has not done so after the grace. Safe in a signal handler."""
@@ -112,6 +106,17 @@ class Link:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _next(self, selector: selectors.BaseSelector) -> list[dict[str, JsonValue]]:
+        """Send what is waiting, and return the events that came, maybe none; looks after a worker that is quiet."""
+        self._flush()
+        ready = {key.fd for key, _ in selector.select(_TICK)}
+        if self._err in ready and not self._keep_output():
+            selector.unregister(self._err)
+        if self._out in ready:
+            self._heard = time.monotonic()
+        self._watch()
+        return self._receive() if self._out in ready else []
+
     def _flush(self) -> None:
         """Send what is waiting, as far as the pipe takes it; a worker that is gone shows at its other pipes."""
         try:
@@ -140,11 +145,11 @@ class Link:
             fail("RUN007", problem=f"event {number} came where {self._wseq} was due")
         return message
 
-    def _watch(self, heard: float, *, quiet: bool) -> None:
+    def _watch(self) -> None:
         now = time.monotonic()
         if self._kill_at is not None and now > self._kill_at:
             self.kill(f"no answer to cancel within {protocol.GRACE:g} s")
-        if quiet and now - heard > self._silence:
+        if now - self._heard > self._silence:
             self.kill(f"no sign of life for {self._silence:g} s")
 
     def _keep_output(self) -> bool:

@@ -54,7 +54,7 @@ def _cast(column: pa.Array, field: pa.Field, step: str) -> pa.Array:
     import pyarrow.compute as pc
 
     try:
-        result = pc.cast(column, field.type, safe=True)
+        result = pc.cast(_widened(column, field.type), field.type, safe=True)
         if _is_text(column.type):
             return result
         back = pc.cast(result, column.type, safe=True)
@@ -63,6 +63,16 @@ def _cast(column: pa.Array, field: pa.Field, step: str) -> pa.Array:
     if (lost := _first_loss(column, back)) is not None:
         fail("DAT014", step=step, column=field.name, type=str(field.type), reason=f"{lost} would change")
     return result
+
+
+def _widened(column: pa.Array, target: pa.DataType) -> pa.Array:
+    """Take integers to decimals by way of one that holds them all: Arrow looks at types only, not at values."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_integer(column.type) and pa.types.is_decimal(target)):
+        return column
+    return pc.cast(column, pa.decimal256(76, target.scale) if target.scale > 18 else pa.decimal128(38, target.scale))
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -26,19 +26,23 @@ class Meter:
     ended: bool = False
     failure: Exception | None = None
 
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Exception):
+            self.failure = error
+
 
 def watched(source: RowStream, meter: Meter, stopper: Stopper) -> RowStream:
     """Return the stream, its rows counted by `meter`; pulling it ends when somebody asked to stop."""
 
     def batches() -> Iterator[pa.RecordBatch]:
-        try:
+        with meter:
             for batch in source.batches():
                 stopper.check()
                 meter.rows += batch.num_rows
                 yield batch
             meter.ended = True
-        except Exception as error:
-            meter.failure = error
-            raise
 
     return stream(source.schema, batches(), source.order)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from osiris.delivery import is_still_there
 from osiris.errors import Diagnostic, diagnostic, fail
-from osiris.model import Manifest
 from osiris.runner.groups import not_needed
 from osiris.session import iter_sessions, open_session
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Manifest
     from osiris.project import Project
 
 Summary = dict[str, "JsonValue"]
@@ -70,15 +68,6 @@ def decide(project: Project, manifest: Manifest, wish: Wish, now: float) -> Star
         return _continue(project.root, manifest, last)
     hours = f"{wish.continue_within / 3600:g}"
     return Start(notes=(diagnostic("RUN012", session=last["session"], status=last["status"], hours=hours),))
-
-
-def manifest_to_resume(project: Project, session: str) -> Manifest:
-    """Return the plan of a session, to be verified like any other; fails with RUN010 or RUN006."""
-    folder = project.logs / open_session(project, session)["session"]
-    try:
-        return Manifest(json.loads((folder / "manifest.json").read_bytes()))
-    except (OSError, ValueError):
-        fail("RUN006", problem=f"the plan of session {folder.name} cannot be read")
 
 
 def _with_id(project: Project, manifest: Manifest, run_id: str) -> Start:

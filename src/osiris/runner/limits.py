@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 
 from osiris.runner.protocol import Limits
 
@@ -43,7 +44,7 @@ def peak_memory() -> int:
 def memory_in_use() -> int:
     """Return the memory that this process has in use, in bytes; 0 where the system does not tell."""
     try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
+        with Path("/proc/self/statm").open("rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0

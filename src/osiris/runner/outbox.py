@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.runner.stop import Stopper
 
+FREE = ("message", "hint", "file", "name", "fields")
+"""What may say anything. All else is the plan, or a number: a password that is also the name of a step must not change
+what the host understands."""
+
 
 class Outbox:
     """Sends events to the host; when the host is gone they are dropped, as the end of stdin says the same."""
@@ -28,8 +32,15 @@ class Outbox:
         """Send one event."""
         with self._stopper.shielded(), self._lock:
             self._wseq += 1
-            line = self.scrubber.line(encode({"wseq": self._wseq, "event": event, **fields}))
-            self._write(line)
+            told = {key: self._clean(key, value) for key, value in fields.items()}
+            self._write(encode({"wseq": self._wseq, "event": event, **told}))
+
+    def _clean(self, key: str, value: JsonValue) -> JsonValue:
+        if key in FREE:
+            return self.scrubber.json(value)
+        if key == "diagnostics":
+            return [{**item, **{k: self.scrubber.json(item[k]) for k in FREE if k in item}} for item in value]
+        return value
 
     def _write(self, line: bytes) -> None:
         try:

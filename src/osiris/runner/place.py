@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osiris.driver import StepContext
+from osiris.files import fail_os
 from osiris.registry import build_config
 from osiris.secret import Secret
 from osiris.units import parse_duration
@@ -80,7 +81,7 @@ def _context(place: Place, data: Mapping[str, JsonValue], counts: Counter[str]) 
     step, job = data["id"], place.job
     artifacts, scratch = Path(job.artifacts) / step, Path(job.scratch) / step
     for folder in (artifacts, scratch):
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
 
     def emit(event: str, fields: Mapping[str, JsonValue]) -> None:
         place.outbox.send("driver_event", step=step, name=event, fields=dict(fields))
@@ -94,6 +95,7 @@ def _context(place: Place, data: Mapping[str, JsonValue], counts: Counter[str]) 
         artifacts=artifacts,
         scratch=scratch,
         connection=place.connections.get(data["connection"], {}),
+        sources=data["inputs"],
         bindings=place.bindings,
         threads=job.limits.threads,
         memory=job.limits.memory,
@@ -101,6 +103,13 @@ def _context(place: Place, data: Mapping[str, JsonValue], counts: Counter[str]) 
         count=count,
         cancelled=place.stopper.requested,
     )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail_os(error, folder)
 
 
 def _bindings(texts: Mapping[str, str], params: Mapping[str, Secret]) -> dict[str, JsonValue]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from osiris.errors import Diagnostic
@@ -89,9 +90,8 @@ class Recorder:
         error = {"code": first.code, "message": first.message} if first else {}
         totals = {"rows_in": self.summary["rows_in"], "rows_out": self.summary["rows_out"]}
         self._session.metric("run_duration_ms", duration, "ms")
-        seen = self._session.scrubber.json({"event": event, "session": self._session.id, "duration_ms": duration})
-        end_session(self._session, event, self.summary, duration_ms=duration, **totals, **error, **fields)
-        self._progress({**seen, **totals, **error})
+        last = end_session(self._session, event, self.summary, duration_ms=duration, **totals, **error, **fields)
+        self._show(last)
 
     def _total(self, duration: float) -> None:
         steps = self.summary["steps"].values()
@@ -162,4 +162,9 @@ class Recorder:
         self._event(message["event"], **{key: value for key, value in message.items() if key != "event"})
 
     def _event(self, name: str, **fields: JsonValue) -> None:
-        self._progress(self._session.event(name, **fields))
+        self._show(self._session.event(name, **fields))
+
+    def _show(self, event: dict[str, JsonValue]) -> None:
+        """Show an event; that nobody looks any more does not end a run."""
+        with suppress(BrokenPipeError):
+            self._progress(event)

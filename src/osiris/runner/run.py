@@ -5,25 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from osiris.compiler.build import manifest_bytes
 from osiris.connections import load_env
-from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code, fail
+from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.lock import hold_project, wait_for_worker
 from osiris.registry import load_registry
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.credentials import digests_of, resolve_secrets, scrubber_of
 from osiris.runner.describe import describe
 from osiris.runner.interrupts import Interrupts
-from osiris.runner.keys import Start, Wish, decide, manifest_to_resume, whole_second
+from osiris.runner.keys import Start, Wish, decide, whole_second
 from osiris.runner.limits import limits_of
 from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job, Secrets
 from osiris.runner.record import Recorder
-from osiris.session import Session, close_lost, create_session, now_text, write_durably
+from osiris.session import Session, close_lost, create_session, now_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[dict[str, JsonValue]], None]
 
-__all__ = ["RunOptions", "RunResult", "describe", "manifest_to_resume", "run", "start_worker"]
+__all__ = ["RunOptions", "RunResult", "describe", "run", "start_worker"]
 
 _OUTPUT = "worker.log"
 
@@ -114,17 +114,16 @@ def run(
 def _run_session(
     attempt: _Attempt, session: Session, worker: Link, interrupts: Interrupts, progress: Progress
 ) -> RunResult:
-    try:
-        write_durably(session.folder / "manifest.json", manifest_bytes(attempt.manifest))
+    with ExitStack() as unfinished:
+        unfinished.callback(worker.kill)
+        session.keep_plan(manifest_bytes(attempt.manifest))
         recorder = Recorder(session, _summary(attempt, session), progress)
         _begin(attempt, recorder)
         interrupts.bind(worker)
         event, found = _ask(_job(attempt, session), attempt.secrets, worker, recorder, interrupts)
         _tidy(attempt.project, session, worker)
         recorder.end(event, found)
-    except OSError as error:
-        worker.kill()
-        fail("PRJ006", path=session.folder, reason=error.strerror)
+        unfinished.pop_all()
     status = recorder.summary["status"]
     return RunResult(
         session.id,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.delivery import inspect_file
 from osiris.errors import Diagnostic, fail
+from osiris.files import fail_os
 from osiris.model import Described, Schema, schema_from_json
 from osiris.runner.casts import cast_schema, cast_stream
 from osiris.runner.edges import Meter, watched
@@ -74,12 +75,12 @@ class Execution:
             with self._place.stopper.armed():
                 self._flow(group)
                 ends = [self._end(self.active[name]) for name in group.steps]
-        except Stopped:
+        except (Stopped, Exception) as error:  # noqa: BLE001  a stranger's driver may raise anything
+            # A library that was interrupted raises an error of its own, so the request is asked for first.
             if request := self._place.stopper.request:
                 self.give_up(request)
-            return False
-        except Exception as error:  # noqa: BLE001  a stranger's driver may raise anything
-            self._fail(error)
+            else:
+                self._fail(error)
             return False
         for name, end in zip(group.steps, ends, strict=True):
             del self.active[name]
@@ -88,33 +89,31 @@ class Execution:
 
     def _flow(self, group: Group) -> None:
         for name in group.steps[:-1]:
-            output = self._output(self._start(name))
+            output = self._output(*self._start(name))
             self._outputs[name] = lambda output=output: output  # type: ignore[misc]
-        last = self._start(group.steps[-1])
+        last, ready = self._start(group.steps[-1])
         if group.drain == "write":
-            self._write(last)
+            self._write(last, ready)
             return
-        output = self._output(last)
+        output = self._output(last, ready)
         if group.drain == "spool":
             path = Path(self._place.job.scratch) / f"{last.data['id']}.arrow"
-            self._outputs[last.data["id"]] = spool(output, path)
+            self._outputs[last.data["id"]] = _spooled(output, path, last.meter)
             self._spooled[last.data["id"]] = (path, last.meter.rows)
             return
         for _ in output.batches():
             self._place.stopper.check()
 
-    def _start(self, name: str) -> Active:
+    def _start(self, name: str) -> tuple[Active, Ready]:
         self._current = name
         step = self._steps[name]
         self.active[name] = active = Active(step, time.monotonic())
         self._place.outbox.send("step_start", step=name, component=step["component"], mode=step["mode"])
-        active.ready = make_ready(self._place, step)
-        return active
+        active.ready = ready = make_ready(self._place, step)
+        return active, ready
 
-    def _output(self, active: Active) -> RowStream:
+    def _output(self, active: Active, ready: Ready) -> RowStream:
         """Call the driver of an extractor or a processor, and return its output in the planned schema."""
-        ready = active.ready
-        assert ready is not None  # noqa: S101
         inputs = {name: self._input(active, parent) for name, parent in active.data["inputs"].items()}
         planned = schema_from_json(active.data["schema"])
         own = self._own_schema(ready, inputs, planned)
@@ -136,9 +135,7 @@ class Execution:
         _check_schema(ready.data["id"], cast_schema(own, ready.casts, ready.data["id"]), planned)
         return own
 
-    def _write(self, active: Active) -> None:
-        ready = active.ready
-        assert ready is not None  # noqa: S101
+    def _write(self, active: Active, ready: Ready) -> None:
         (parent,) = active.data["inputs"].values()
         rows = self._input(active, parent)
         if ready.casts:
@@ -184,7 +181,7 @@ class Execution:
             del self._outputs[parent]
             self._spooled.pop(parent)[0].unlink(missing_ok=True)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """End the step that failed first, seen from the top, and with it all that were under way."""
         failed = next((a for a in self.active.values() if a.meter.failure), self.active[self._current])
         self._end_failed(failed, explain(self._place, failed.data, failed.meter.failure or error))
@@ -236,6 +233,15 @@ def timed_out(active: Active) -> list[Diagnostic]:
 
     limit = active.ready.timeout if active.ready else None
     return [diagnostic("RUN002", step=active.data["id"], timeout=f"{limit:g} s")]
+
+
+def _spooled(output: RowStream, path: Path, meter: Meter) -> Callable[[], RowStream]:
+    try:
+        return spool(output, path)
+    except OSError as error:
+        if meter.failure:
+            raise
+        fail_os(error, path)
 
 
 def _check_schema(step: str, found: Schema, planned: Schema) -> None:

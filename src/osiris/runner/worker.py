@@ -7,6 +7,7 @@ from file descriptor 1 before any driver is loaded, so that what a driver prints
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import queue
 import shutil
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 _LOCK_WAIT = 15.0
 
+_OFTEN_NEEDED = ("osiris.registry", "osiris.runner.steps", "pyarrow.compute", "pyarrow.csv", "duckdb", "osiris.sql")
+"""In the order in which they pay; importing is no promise to use."""
+
 
 class Worker:
     """Serves one job after another until the host closes stdin."""
@@ -51,8 +55,16 @@ class Worker:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for target in (self._listen, self._live):
             threading.Thread(target=target, daemon=True).start()
+        self._warm_up()
         while (line := self._lines.get()) is not None and (secrets := self._lines.get()) is not None:
             self._do(line, secrets)
+
+    def _warm_up(self) -> None:
+        """Import what most jobs need while the host has not asked for anything yet."""
+        for module in _OFTEN_NEEDED:
+            if not self._lines.empty():
+                return
+            importlib.import_module(module)
 
     def _do(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> None:
         found: list[Diagnostic] = []
@@ -106,15 +118,19 @@ class Worker:
 
     def _listen(self) -> None:
         """Read lines from the host; control lines act at once, others wait for the main thread."""
-        with os.fdopen(self._inbox, "rb") as lines:
-            for line in lines:
-                message = protocol.decode(line)
-                if message.get("control") == "cancel":
-                    self._stopper.stop(Request("cancelled"), protocol.GRACE)
-                else:
-                    self._lines.put(message)
-        self._lines.put(None)
-        self._stopper.stop(Request("gone"), protocol.GONE_GRACE)
+        try:
+            with os.fdopen(self._inbox, "rb") as lines:
+                for line in lines:
+                    self._hear(protocol.decode(line))
+        finally:
+            self._lines.put(None)
+            self._stopper.stop(Request("gone"), protocol.GONE_GRACE)
+
+    def _hear(self, message: dict[str, JsonValue]) -> None:
+        if message.get("control") == "cancel":
+            self._stopper.stop(Request("cancelled"), protocol.GRACE)
+        else:
+            self._lines.put(message)
 
     def _live(self) -> None:
         """Show that the process lives, how far its steps are, and stop those that take too long."""

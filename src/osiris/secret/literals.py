@@ -6,6 +6,7 @@ A random look alone proves nothing (a git commit and a checksum have it too), so
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from osiris.secret.patterns import TOKENS
@@ -30,14 +31,15 @@ _STRONG = (
 )
 _NOT_SECRET = re.compile(r"(next|page|pagination|continuation|sync|cancellation|csrf|stop|start|end|pad|first|second)_"
                          r"(page_)?(token|pass)|(max|min)_token|(by|sur)pass|compass")  # fmt: skip
+_ENDINGS = tuple(f"_{term}" for term in (*_ALWAYS, *_STRONG))
 _COLUMN_MAPS = frozenset(("cast", "dtype", "dtypes", "types", "columns", "rename", "schema", "fields", "column_types"))
 _INHERITS = frozenset(("default", "value", "literal"))
 
-_REFERENCE = re.compile(r"\$\{[^{}]*?(?::-([^{}]*))?\}")
+_REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _UNSEEN = "\0"
 _STANDS_FOR_NOTHING = re.compile(
     r"<[^<>]*>|[*•]+|x{3,}|\.{3,}|…|-+|\{\{.*\}\}|\$[A-Za-z_]\w*|%\w+%|\[?redacted\]?|none|null|true|false"
-    r"|(your|my|the|some|enter|insert|put)[-_ ].*|@[\w-]+\.[\w-]+",
+    r"|((enter|insert|put)[-_ ])?your[-_ ].*|@[\w-]+\.[\w-]+",
     re.IGNORECASE | re.DOTALL,
 )
 _SCHEMES = re.compile(r"\b(bearer|basic|token)\b", re.IGNORECASE)
@@ -56,17 +58,19 @@ _HINTS = (
     "cookie",
     "jwt",
 )
-_USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^\s/?#:@'\"]*)(?::([^\s/@]+))?@")
+_USERINFO = re.compile(r"://([^\s/?#:@'\"]*)(?::([^\s/@]+))?@")
 _QUERY = re.compile(r"[?&;]([\w.-]+)=([^&\s#'\"]+)")
-_PAIR = re.compile(r"([A-Za-z_][\w-]*)(\s*=>?\s*|\s+)('(?:[^']|'')+'|\"[^\"]+\"|[^\s;,&'\"()=]+)")
-_ENTRY = re.compile(
-    r"[\"']([\w-]+)[\"']\s*:\s*[\"']([^\"']{4,})[\"']|^[ \t-]*([\w-]+):[ \t]+(\S{6,})[ \t]*$", re.MULTILINE
-)
+_QUOTED = r"'(?:[^']|'')+'|\"[^\"]+\""
+_STRING = re.compile(r"'((?:[^']|'')+)'")
+_PAIR = re.compile(rf"(?<![\w-])([A-Za-z_][\w-]*+)\s*+=>?\s*+({_QUOTED}|[^\s;,&'\"()=]+)")
+_SPACED = re.compile(rf"(?<![\w-])([A-Za-z_][\w-]*+)\s++({_QUOTED})")
+_ENTRY = re.compile(r"[\"']([\w-]+)[\"']\s*+:\s*+[\"']([^\"']{4,})[\"']")
+_LINE = re.compile(r"^[ \t]*+(?:- )?([A-Za-z][\w-]*+):[ \t]++(\S{6,})[ \t]*$", re.MULTILINE)
 _HEADER = re.compile(r"\b(?:bearer|basic)\s+([A-Za-z0-9+/=._~-]{12,})", re.IGNORECASE)
 _IDENTIFIED = re.compile(r"\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?'[^']+'", re.IGNORECASE)
-_OPTION = re.compile(r"(?<!\S)--?([A-Za-z][\w-]*)[ =]+([^\s'\"-][^\s'\"]{3,})")
+_OPTION = re.compile(r"(?<!\S)--?([A-Za-z][\w-]*+)[ =]++([^\s'\"-][^\s'\"]{3,})")
 _SQL = re.compile(r"\b(select|insert|update|delete|create|alter|from|where|join|attach|grant)\b", re.IGNORECASE)
-_NAMES_SOMETHING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+|[$:?%@]\w*|null|true|false|excluded\..*", re.IGNORECASE)
+_NAMES_SOMETHING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+|[$:?%@]\w*|null|true|false", re.IGNORECASE)
 
 
 def find_literal_secrets(value: JsonValue, pointer: str = "") -> list[tuple[str, str]]:
@@ -76,7 +80,7 @@ def find_literal_secrets(value: JsonValue, pointer: str = "") -> list[tuple[str,
 
 def literal_secret_kind(key: str, text: str) -> str | None:
     """Return what kind of secret a text under that key is, in words; None if it is none, or only refers to one."""
-    bare = _REFERENCE.sub(lambda match: match[1] or _UNSEEN, text)
+    bare = _REFERENCE.sub(lambda match: match[1].partition(":-")[2] or _UNSEEN, text)
     if is_secret_name(key) and _says_something(bare):
         return IN_FIELD
     if _simple(key) == "key" and len(bare) >= 20 and re.fullmatch(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S+", bare):
@@ -84,12 +88,11 @@ def literal_secret_kind(key: str, text: str) -> str | None:
     return _kind_of_text(bare)
 
 
+@lru_cache(maxsize=10_000)
 def is_secret_name(key: str) -> bool:
     """Tell whether a field of that name holds a secret; a column `primary_key` or a name `password_env` does not."""
     name = _simple(key)
-    if _NOT_SECRET.fullmatch(name):
-        return False
-    return any(name == term or name.endswith(f"_{term}") for term in (*_ALWAYS, *_STRONG))
+    return f"_{name}".endswith(_ENDINGS) and not _NOT_SECRET.fullmatch(name)
 
 
 def _simple(key: str) -> str:
@@ -110,9 +113,8 @@ def _find(value: JsonValue, pointer: str, key: str, *, by_name: bool) -> Iterato
     elif isinstance(value, str):
         if kind := literal_secret_kind(key if by_name else "", value):
             yield pointer, kind
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        if by_name and is_secret_name(key) and _simple(key).endswith(_ALWAYS):
-            yield pointer, IN_FIELD
+    elif by_name and isinstance(value, (int, float)) and not isinstance(value, bool) and _is_password(key):
+        yield pointer, IN_FIELD
 
 
 def _says_something(bare: str) -> bool:
@@ -150,34 +152,36 @@ def _in_query(bare: str) -> bool:
     )
 
 
+def _is_password(name: str) -> bool:
+    return is_secret_name(name) and _simple(name).endswith(_ALWAYS)
+
+
 def _in_pair(bare: str) -> bool:
     sql = bool(_SQL.search(bare))
-    if _IDENTIFIED.search(bare):
+    if sql and any(_in_pair(inner) for inner in _STRING.findall(bare)):
         return True
-    return any(
-        is_secret_name(name) and _is_literal(name, between, value, sql=sql)
-        for name, between, value in _PAIR.findall(bare)
+    return (
+        bool(_IDENTIFIED.search(bare))
+        or any(is_secret_name(name) and _is_literal(name, value, sql=sql) for name, value in _PAIR.findall(bare))
+        or any(is_secret_name(name) and _is_text(value[1:-1], 4) for name, value in _SPACED.findall(bare))
     )
 
 
-def _is_literal(name: str, between: str, value: str, *, sql: bool) -> bool:
-    quoted = value[0] in "'\""
-    text = value[1:-1] if quoted else value
-    if _UNSEEN in text or not _says_something(text) or len(text) < 3:
-        return False
-    if not quoted:
-        return between == "=" and not sql and not _NAMES_SOMETHING.fullmatch(text) and text.lower() != name.lower()
-    least = 4 if _simple(name).endswith(_ALWAYS) or not between.strip() else 12
-    return len(text) >= least and not (sql and value[0] == '"')
+def _is_literal(name: str, value: str, *, sql: bool) -> bool:
+    """Tell whether the right side of `name = value` is a literal; in SQL it may be a column, or data to compare"""
+    if value[0] in "'\"":
+        return not (sql and value[0] == '"') and _is_text(value[1:-1], 12 if sql and not _is_password(name) else 4)
+    return not sql and _is_text(value, 3) and not _NAMES_SOMETHING.fullmatch(value) and value.lower() != name.lower()
+
+
+def _is_text(text: str, least: int) -> bool:
+    return len(text) >= least and _UNSEEN not in text and _says_something(text)
 
 
 def _in_entry(bare: str) -> bool:
-    for key, value, name, plain in _ENTRY.findall(bare):
-        if key and is_secret_name(key) and _UNSEEN not in value and _says_something(value):
-            return True
-        if name and is_secret_name(name) and re.search(r"[0-9]", plain) and _UNSEEN not in plain:
-            return not _STANDS_FOR_NOTHING.fullmatch(plain)
-    return any(is_secret_name(name) and _UNSEEN not in value for name, value in _OPTION.findall(bare))
+    entries = _ENTRY.findall(bare) + _OPTION.findall(bare)
+    lines = [(name, value) for name, value in _LINE.findall(bare) if re.search(r"[0-9]", value)]
+    return any(is_secret_name(name) and _is_text(value, 4) for name, value in entries + lines)
 
 
 def _in_header(bare: str) -> bool:

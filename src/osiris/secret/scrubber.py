@@ -1,7 +1,7 @@
 """The last line of defence: takes secrets out of whatever leaves, in all the ways in which texts get rewritten.
 
-A secret is looked for as it is and in the usual encodings; of longer ones, pieces are found too. It cannot find what was
-compressed, hashed or encrypted; so it is a net below the rules, and not the rule.
+A secret is looked for as it is and in the usual encodings; of longer ones, pieces are found too. It cannot find what
+was compressed, hashed or encrypted; so it is a net below the rules, and not the rule.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ import html
 import json
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus, unquote, urlsplit
-
-from osiris.secret.value import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from osiris.model import JsonValue
+    from osiris.secret.value import Secret
 
 MASK = "***"
 SHORTEST = 8
@@ -27,6 +25,9 @@ PIECE = 12
 """So many characters of a secret in a row are masked even where the rest is missing."""
 
 _BLOCK = PIECE // 2
+_UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~"
+_ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_URL_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s/@]+)@")
 _WORD = re.compile(r"[a-z][a-z0-9_.]*")
 
 
@@ -39,7 +40,7 @@ class Scrubber:
         long = sorted(value for value in values if len(value) >= SHORTEST)
         forms = {form for value in long for form in _forms(value) if len(form) >= SHORTEST}
         self._forms = sorted(forms, key=lambda form: (-len(form), form))
-        readable = {form for value in long for form in (value, quote(value, safe="")) if len(form) >= PIECE}
+        readable = {form for value in long for form in (value, _percent(value, "")) if len(form) >= PIECE}
         self._pieces = {form[i : i + _BLOCK]: form for form in readable for i in range(0, len(form), _BLOCK)}
         self._pieces = {piece: form for piece, form in self._pieces.items() if len(piece) == _BLOCK}
 
@@ -94,20 +95,14 @@ class Scrubber:
 def _parts(value: str) -> Iterator[str]:
     """Yield a secret, and the password in it if it is a URL."""
     yield value
-    if "://" in value:
-        try:
-            password = urlsplit(value).password
-        except ValueError:
-            return
-        if password:
-            yield password
-            yield unquote(password)
+    for password in _URL_PASSWORD.findall(value):
+        yield password
+        yield _ESCAPES.sub(lambda run: bytes.fromhex(run[0].replace("%", "")).decode(errors="replace"), password)
 
 
 def _forms(value: str) -> Iterator[str]:
     """Yield all spellings under which a secret is looked for."""
-    for text in {value, value.strip(), value[::-1], value.upper(), value.lower()}:
-        yield text
+    yield from (value, value.strip(), value[::-1], value.upper(), value.lower())
     yield from _url_forms(value)
     yield from _quoted_forms(value)
     data = value.encode("utf-8", "surrogatepass")
@@ -119,10 +114,17 @@ def _forms(value: str) -> Iterator[str]:
 
 
 def _url_forms(value: str) -> Iterator[str]:
-    data = value.encode("utf-8", "surrogatepass")
-    for once in {quote(data, safe=""), quote(data), quote_plus(data), quote(data, safe="!*'()~/:@+,;=$&?")}:
-        lower = re.sub(r"%[0-9A-F]{2}", lambda m: m[0].lower(), once)
-        yield from (once, lower, quote(once, safe=""), quote(lower, safe=""))
+    for safe in ("", "/", "!*'()~/:@+,;=$&?"):
+        once = _percent(value, safe)
+        lower = _ESCAPES.sub(lambda run: run[0].lower(), once)
+        for form in (once, lower):
+            yield from (form, form.replace("%20", "+"), _percent(form, ""))
+
+
+def _percent(text: str, safe: str) -> str:
+    """Return a text with everything but letters, digits, `_.-~` and `safe` as percent escapes of its UTF-8."""
+    kept = frozenset(f"{_UNRESERVED}{safe}".encode())
+    return "".join(chr(b) if b in kept else f"%{b:02X}" for b in text.encode("utf-8", "surrogatepass"))
 
 
 def _quoted_forms(value: str) -> Iterator[str]:

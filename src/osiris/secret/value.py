@@ -35,6 +35,6 @@ class Secret:
     def _refuse(self, *_: object) -> NoReturn:
         raise TypeError("a secret has no text, no order and no identity; reveal() it where it is used")
 
-    __str__ = __format__ = __bytes__ = __reduce_ex__ = __reduce__ = __getstate__ = _refuse  # type: ignore[assignment]
-    __eq__ = __ne__ = __hash__ = __lt__ = __le__ = __gt__ = __ge__ = __add__ = __radd__ = _refuse  # type: ignore[assignment]
+    __str__ = __format__ = __bytes__ = __reduce_ex__ = __reduce__ = __getstate__ = _refuse
+    __eq__ = __ne__ = __hash__ = __lt__ = __le__ = __gt__ = __ge__ = __add__ = __radd__ = _refuse
     __iter__ = __len__ = __getitem__ = __contains__ = __mod__ = __rmod__ = __fspath__ = _refuse

@@ -7,7 +7,10 @@ import importlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlglot import Dialect as Grammar
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,12 @@ class Dialect:
     allowed: str
     system_tables: tuple[str, ...] = ()
     system_names: frozenset[str] = frozenset()
-    backslash_escapes: bool = False
 
-    def load_grammar(self) -> Any:
+    def load_grammar(self) -> type[Grammar]:
         """Return the sqlglot dialect class; imports sqlglot (about 0.1 s)."""
         module, _, name = self.grammar.partition(":")
-        return getattr(importlib.import_module(module), name)
+        grammar: type[Grammar] = getattr(importlib.import_module(module), name)
+        return grammar
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyType
+    from duckdb.sqltypes import DuckDBPyType
 
 
 class Carried(NamedTuple):
@@ -17,7 +17,7 @@ class Carried(NamedTuple):
     cast: bool = False
 
 
-class NotCarried(Exception):  # noqa: N818
+class NotCarried(Exception):
     """A DuckDB type that has no form here; says why, and what to write instead."""
 
     def __init__(self, kind: str, instead: str) -> None:
@@ -77,7 +77,7 @@ def carry(kind: DuckDBPyType) -> Carried:
         precision, scale = (value for _, value in kind.children)
         return Carried(f"decimal({precision},{scale})", text)
     if name in ("list", "array"):
-        inner = carry(kind.children[0][1])
+        inner = carry(_inside(kind)[0][1])
         return Carried(f"list<{inner.type}>", f"{inner.duck}[]", inner.cast or name == "array")
     if name == "struct":
         return _carry_struct(kind)
@@ -85,10 +85,15 @@ def carry(kind: DuckDBPyType) -> Carried:
 
 
 def _carry_struct(kind: DuckDBPyType) -> Carried:
-    inner = [(name, carry(child)) for name, child in kind.children]
+    inner = [(name, carry(child)) for name, child in _inside(kind)]
     ours = ",".join(f"{json.dumps(name, ensure_ascii=False)}:{child.type}" for name, child in inner)
     duck = ", ".join(f"{quote_name(name)} {child.duck}" for name, child in inner)
     return Carried(f"struct<{ours}>", f"STRUCT({duck})", any(child.cast for _, child in inner))
+
+
+def _inside(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
+    """Return the types inside a list, an array or a struct, by name; what else it has are numbers."""
+    return [(name, child) for name, child in kind.children if not isinstance(child, (int, list))]
 
 
 def quote_name(name: str) -> str:

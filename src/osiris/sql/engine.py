@@ -1,6 +1,7 @@
 """A DuckDB that can compute and nothing else: no files, no network, no extensions, no settings.
 
-`memory_limit` is what it aims at, not what it keeps to: only the limits of its process bound it.
+The folder into which it spills is the only one that it can still reach. `memory_limit` is what it aims at, not what it
+keeps to: only the limits of its process bound it.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from sqlglot import exp
+from sqlglot import TokenType, exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.generator import Generator
-from sqlglot.tokens import TokenType
+from sqlglot.generators.duckdb import DuckDBGenerator
+from sqlglot.parsers.duckdb import DuckDBParser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,27 +43,27 @@ def _arrow_sql(symbol: str) -> Callable[[Generator, exp.Binary], str]:
 class DuckDBText(DuckDB):
     """DuckDB as it is written."""
 
-    class Parser(DuckDB.Parser):
+    class Parser(DuckDBParser):
         """Knows no function but those with a syntax of their own."""
 
-        FUNCTIONS: ClassVar = {}
-        FUNCTION_PARSERS: ClassVar = {k: v for k, v in DuckDB.Parser.FUNCTION_PARSERS.items() if k in _SYNTAX}
+        FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
+        FUNCTION_PARSERS: ClassVar = {k: v for k, v in DuckDBParser.FUNCTION_PARSERS.items() if k in _SYNTAX}
         NO_PAREN_FUNCTION_PARSERS: ClassVar = {
-            k: v for k, v in DuckDB.Parser.NO_PAREN_FUNCTION_PARSERS.items() if k in _PREFIX
+            k: v for k, v in DuckDBParser.NO_PAREN_FUNCTION_PARSERS.items() if k in _PREFIX
         }
         NO_PAREN_FUNCTIONS: ClassVar = {
-            k: v for k, v in DuckDB.Parser.NO_PAREN_FUNCTIONS.items() if k != TokenType.CURRENT_DATETIME
+            k: v for k, v in DuckDBParser.NO_PAREN_FUNCTIONS.items() if k != TokenType.CURRENT_DATETIME
         }
         JSON_OPERATORS: ClassVar = {
             TokenType.ARROW: _arrow(exp.JSONExtract),
             TokenType.DARROW: _arrow(exp.JSONExtractScalar),
         }
 
-    class Generator(DuckDB.Generator):
+    class Generator(DuckDBGenerator):
         """Writes back what the parser left alone."""
 
         TRANSFORMS: ClassVar = {
-            **DuckDB.Generator.TRANSFORMS,
+            **DuckDBGenerator.TRANSFORMS,
             exp.JSONExtract: _arrow_sql("->"),
             exp.JSONExtractScalar: _arrow_sql("->>"),
         }
@@ -70,6 +71,10 @@ class DuckDBText(DuckDB):
         def withingroup_sql(self, expression: exp.WithinGroup) -> str:
             """Write WITHIN GROUP as WITHIN GROUP."""
             return Generator.withingroup_sql(self, expression)
+
+        def extract_sql(self, expression: exp.Extract) -> str:
+            """Write EXTRACT as EXTRACT."""
+            return Generator.extract_sql(self, expression)
 
         def paren_sql(self, expression: exp.Paren) -> str:
             """Keep short parentheses on their line."""

@@ -6,30 +6,29 @@ import datetime as dt
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from osiris.errors import fail
 from osiris.sql.dialects import DIALECTS
-from osiris.sql.text import place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from sqlglot.tokens import Token
+    from sqlglot import Token
 
     from osiris.model import JsonValue
 
 Where = Literal["code", "string", "escape string", "name", "dollar string", "comment"]
 
-_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_-]*)\}")
+_PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
+_AFTER_IN = re.compile(r"\bIN\s*$", re.IGNORECASE)
+_INSIDE_IN = re.compile(r"\bIN\s*\(\s*$", re.IGNORECASE)
 _NO_ROWS = "SELECT NULL WHERE FALSE"
 
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """One `${scope.name}` in a SQL text, and what it stands in."""
+    """One `${name}` in a SQL text, and what it stands in."""
 
-    scope: str
     name: str
     start: int
     end: int
@@ -39,55 +38,60 @@ class Placeholder:
 def placeholders(sql: str, dialect: str) -> list[Placeholder]:
     """Return the placeholders of a text, in order. A text that cannot be split into words has them all in code."""
     spans = _spans(sql, dialect)
-    return [
-        Placeholder(m[1], m[2], m.start(), m.end(), _where(spans, m.start())) for m in _PLACEHOLDER.finditer(sql)
-    ]
+    return [Placeholder(m[1], m.start(), m.end(), _where(spans, m.start())) for m in _PLACEHOLDER.finditer(sql)]
 
 
-def substitute(sql: str, values: Mapping[str, JsonValue], dialect: str) -> str:
-    """Return the text with each `${params.x}` replaced by the value of `x`; those without a value stay as they are.
+def substitute(
+    sql: str, values: Mapping[str, JsonValue], dialect: str, *, bound: Mapping[str, str] | None = None
+) -> str:
+    """Return the text with each `${scope.name}` replaced; those that are not known stay as they are.
 
-    Outside quotes it becomes a literal of its type; a list becomes `(1, 2)` after IN, `1, 2` inside IN's parentheses, and
-    a list of the engine elsewhere. Inside quotes it becomes text, escaped as these quotes need it. In a comment it stays.
-    Fails with SQL007 where a value cannot stand.
+    `values` holds what becomes a literal and `bound` what becomes a bound parameter, both by the whole name, as in
+    `{"params.limit": 10}` and `{"run.id": "run_id"}`. Outside quotes a value becomes a literal of its type; a list
+    becomes `(1, 2)` after IN, `1, 2` inside IN's parentheses, and a list of the engine elsewhere. Inside quotes it
+    becomes text, escaped as these quotes need it. In a comment it stays. Raises ValueError with the placeholder that
+    cannot be replaced where it stands.
     """
     parts: list[str] = []
     end = 0
     for found in placeholders(sql, dialect):
-        if found.scope != "params" or found.name not in values or found.where == "comment":
-            continue
-        parts += [sql[end : found.start], _written(values[found.name], found, sql)]
-        end = found.end
+        written = _replacement(found, sql, values, bound or {})
+        if written is not None:
+            parts += [sql[end : found.start], written]
+            end = found.end
     return "".join([*parts, sql[end:]])
 
 
-def bind_names(sql: str, names: Mapping[str, str], dialect: str) -> str:
-    """Return the text with each `${scope.name}` in `names` replaced by its bound parameter, as in `{"run.id": "run_id"}`.
-
-    Fails with SQL007 inside quotes, where nothing can be bound.
-    """
-    parts: list[str] = []
-    end = 0
-    for found in placeholders(sql, dialect):
-        key = f"{found.scope}.{found.name}"
-        if key not in names or found.where == "comment":
-            continue
-        if found.where != "code":
-            hint = f"close the quotes and write '…' || ${{{key}}}"
-            fail("SQL007", at=place(sql, found.start), what=f"'${{{key}}}' inside quotes", hint=hint)
-        parts += [sql[end : found.start], f"${names[key]}"]
-        end = found.end
-    return "".join([*parts, sql[end:]])
+def _replacement(found: Placeholder, sql: str, values: Mapping[str, JsonValue], bound: Mapping[str, str]) -> str | None:
+    if found.where == "comment":
+        return None
+    if found.name in bound:
+        return f"${bound[found.name]}" if found.where == "code" else _misplaced(found)
+    if found.name not in values:
+        return None
+    value = values[found.name]
+    written = _in_code(value, sql[: found.start], sql[found.end :]) if found.where == "code" else _text(value, found)
+    return written if written is not None else _misplaced(found)
 
 
-def literal(value: JsonValue) -> str:
-    """Return a value as a literal of its type; fails with SQL007 for one that has none (NaN, infinity, an object)."""
-    writers = {bool: _bool, int: _number, float: _number, str: quoted, list: _list, type(None): lambda _: "NULL"}
-    writers |= {dt.date: lambda v: f"DATE '{v.isoformat()}'", dt.datetime: _timestamp}
+def _misplaced(found: Placeholder) -> NoReturn:
+    raise ValueError(f"${{{found.name}}}")
+
+
+def literal(value: JsonValue) -> str | None:
+    """Return a value as a literal of its type; None for one that has none (NaN, infinity, an object)."""
+    writers: dict[type, Callable[[Any], str | None]] = {
+        bool: lambda v: str(v).upper(),
+        int: _number,
+        float: _number,
+        str: quoted,
+        list: _list,
+        dt.date: lambda v: f"DATE '{v.isoformat()}'",
+        dt.datetime: _timestamp,
+        type(None): lambda _: "NULL",
+    }
     write = writers.get(type(value))
-    if write is None:
-        fail("SQL007", what=f"a value of type {type(value).__name__}")
-    return write(value)
+    return write(value) if write else None
 
 
 def quoted(text: str) -> str:
@@ -95,14 +99,10 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _bool(value: bool) -> str:
-    return "TRUE" if value else "FALSE"
-
-
-def _number(value: float) -> str:
+def _number(value: float) -> str | None:
     if not math.isfinite(value):
-        fail("SQL007", what=f"the number {value}")
-    return f"({value})" if value < 0 else repr(value)
+        return None
+    return f"({value!r})" if value < 0 else repr(value)
 
 
 def _timestamp(value: dt.datetime) -> str:
@@ -110,43 +110,40 @@ def _timestamp(value: dt.datetime) -> str:
     return f"{kind} '{value.isoformat(sep=' ')}'"
 
 
-def _list(values: list[JsonValue]) -> str:
-    return "[" + ", ".join(literal(value) for value in values) + "]"
+def _list(values: list[JsonValue]) -> str | None:
+    items = _items(values)
+    return None if items is None else f"[{items}]"
 
 
-def _written(value: JsonValue, found: Placeholder, sql: str) -> str:
-    if found.where == "code":
-        return _in_code(value, sql[: found.start], sql[found.end :])
-    text = _plain_text(value)
+def _items(values: list[JsonValue]) -> str | None:
+    items = [literal(value) for value in values]
+    return ", ".join(item for item in items if item is not None) if None not in items else None
+
+
+def _in_code(value: JsonValue, before: str, after: str) -> str | None:
+    if not isinstance(value, list):
+        return literal(value)
+    items = _items(value)
+    rows = items if items != "" else _NO_ROWS
+    if _INSIDE_IN.search(before) and after.lstrip().startswith(")"):
+        return rows
+    if _AFTER_IN.search(before):
+        return f"({rows})" if rows is not None else None
+    return _list(value)
+
+
+def _text(value: JsonValue, found: Placeholder) -> str | None:
+    """Return a value as text for the quotes in which its placeholder stands."""
+    text = str(value).lower() if isinstance(value, bool) else value.isoformat() if isinstance(value, dt.date) else value
+    if isinstance(text, (list, dict, type(None))):
+        return None
+    text = str(text)
     if found.where == "dollar string":
-        if "$" in text:
-            fail("SQL007", at=place(sql, found.start), what="a value with '$' between dollar quotes")
-        return text
+        return None if "$" in text else text
     if found.where == "escape string":
         text = text.replace("\\", "\\\\")
     quote = '"' if found.where == "name" else "'"
     return text.replace(quote, quote * 2)
-
-
-def _in_code(value: JsonValue, before: str, after: str) -> str:
-    if not isinstance(value, list):
-        return literal(value)
-    items = ", ".join(literal(item) for item in value) or _NO_ROWS
-    if re.search(r"\bIN\s*\(\s*$", before, re.IGNORECASE) and re.match(r"\s*\)", after):
-        return items
-    if re.search(r"\bIN\s*$", before, re.IGNORECASE):
-        return f"({items})"
-    return _list(value)
-
-
-def _plain_text(value: JsonValue) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (dt.date, dt.datetime)):
-        return value.isoformat()
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    return fail("SQL007", what=f"a value of type {type(value).__name__} inside quotes")
 
 
 def _spans(sql: str, dialect: str) -> list[tuple[int, int, Where]]:

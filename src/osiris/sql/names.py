@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 RUN_PARAMETERS: Mapping[str, str] = {"run_id": "utf8", "run_started_at": "timestamp[us,UTC]"}
 """Parameters that every run has, with their types."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def assert_native(engine: duckdb.DuckDBPyConnection, text: str, relations: Collection[str]) -> None:
     """Fail with SQL004, SQL005 or SQL006 unless DuckDB sees one query with allowed calls and relations in `text`."""
-    answer = engine.execute("SELECT json_serialize_sql(?)", [text]).fetchone()
-    parsed: JsonValue = json.loads(answer[0]) if answer else {"error": True}
+    answer = engine.execute("SELECT json_serialize_sql(?)", [text]).fetchall()
+    parsed: JsonValue = json.loads(answer[0][0])
     if parsed["error"] or len(parsed["statements"]) != 1:
         raise_all([diagnostic("SQL004", what="what DuckDB reads in this statement")])
     problems = list(_problems(parsed["statements"], {name.lower() for name in relations}))
@@ -51,7 +51,7 @@ def _problems(tree: JsonValue, relations: set[str]) -> Iterator[Diagnostic]:
 
 def _bad_call(node: JsonValue, allowed: Allowed) -> Iterator[Diagnostic]:
     name = node["function_name"].lower()
-    if not node["is_operator"] and name not in allowed.functions | allowed.internal | allowed.tables:
+    if not node.get("is_operator") and name not in allowed.functions | allowed.internal | allowed.tables:
         yield diagnostic("SQL005", name=name)
 
 

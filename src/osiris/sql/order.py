@@ -25,7 +25,7 @@ def with_total_order(text: str, columns: Sequence[str], dialect: str = "duckdb")
         tree = parse(text, grammar)[0]
         order = tree.args.get("order")
         missing = _missing(order, columns) if order else []
-        if not missing:
+        if order is None or not missing:
             return text
         for position in missing:
             key = exp.Literal.number(position)

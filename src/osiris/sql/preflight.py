@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sqlglot import Dialect as Grammar
+from sqlglot import TokenType
 from sqlglot.errors import TokenError
-from sqlglot.tokens import TokenType
 
 from osiris.errors import diagnostic
 from osiris.sql.text import place
@@ -19,7 +20,7 @@ from osiris.sql.text import place
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlglot.tokens import Token
+    from sqlglot import Token
 
     from osiris.errors import Diagnostic
 
@@ -36,9 +37,43 @@ _HIDING = {
     "Zp": "a Unicode paragraph separator",
     "Zs": "a space that is not an ordinary one",
 }
-_EXECUTED = re.compile(r"/\*(!|M!|\+)")
+_EXECUTED = re.compile(r"/\*(!|M!|\+)", re.IGNORECASE)
 _OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
 _CLOSE = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
+_LIST_STARTS = {
+    TokenType.COMMA,
+    TokenType.DISTINCT,
+    TokenType.L_BRACE,
+    TokenType.L_BRACKET,
+    TokenType.L_PAREN,
+    TokenType.SELECT,
+}
+_CHAINED = {
+    TokenType.L_BRACKET,
+    TokenType.DOT,
+    TokenType.DCOLON,
+    TokenType.ARROW,
+    TokenType.DARROW,
+    TokenType.DSTAR,
+    TokenType.CARET,
+}
+_BREAKS = {
+    TokenType.COMMA,
+    TokenType.SELECT,
+    TokenType.FROM,
+    TokenType.WHERE,
+    TokenType.ON,
+    TokenType.AND,
+    TokenType.OR,
+    TokenType.WHEN,
+    TokenType.THEN,
+    TokenType.ELSE,
+    TokenType.EQ,
+    TokenType.PLUS,
+    TokenType.DASH,
+    TokenType.STAR,
+    TokenType.DPIPE,
+}
 _PREFIXES = {TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE, TokenType.PARAMETER}
 
 
@@ -57,7 +92,7 @@ def check_text(sql: str) -> Iterator[Diagnostic]:
             yield diagnostic("SQL007", at=place(sql, offset), what=what, hint=hint)
 
 
-def split(sql: str, grammar: Any) -> tuple[list[Token], list[Diagnostic]]:
+def split(sql: str, grammar: type[Grammar]) -> tuple[list[Token], list[Diagnostic]]:
     """Return the tokens of a text, and what is wrong with them; no tokens if it cannot be split at all."""
     try:
         tokens = list(grammar().tokenize(sql))
@@ -83,6 +118,10 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     if executed is not None:
         what = "a comment that a server may execute (/*!, /*M!, /*+)"
         yield diagnostic("SQL007", at=place(sql, executed), what=what, hint="remove it")
+    unpacked = _unpacked_columns(tokens)
+    if unpacked is not None:
+        hint = "write the columns out"
+        yield diagnostic("SQL004", at=place(sql, unpacked.start), what="*COLUMNS(…) inside a list", hint=hint)
     deepest = _too_deep(tokens)
     if deepest is not None:
         yield diagnostic("SQL008", at=place(sql, deepest.start), limit=MAX_DEPTH, unit="levels of nesting")
@@ -94,13 +133,23 @@ def _executed_comment(sql: str, tokens: list[Token]) -> int | None:
     return min(hints + found, default=None)
 
 
+def _unpacked_columns(tokens: list[Token]) -> Token | None:
+    """Return the first star that spreads COLUMNS(…) over a list; the parser would lose it."""
+    for before, star, name in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        spread = star.token_type == TokenType.STAR and before.token_type in _LIST_STARTS
+        if spread and name.text.upper() == "COLUMNS":
+            return star
+    return None
+
+
 def _too_deep(tokens: list[Token]) -> Token | None:
-    """Return the first token that is nested too deeply: in brackets, in CASE, or behind prefix operators."""
-    depth = run = 0
+    """Return the first token that is nested too deeply: in brackets or CASE, behind prefixes, in a chain of parts."""
+    depth = run = chain = 0
     for token in tokens:
         kind = token.token_type
         run = run + 1 if kind in _PREFIXES else 0
+        chain = 0 if kind in _BREAKS else chain + (kind in _CHAINED)
         depth += (kind in _OPEN) - (kind in _CLOSE)
-        if max(depth, run) > MAX_DEPTH:
+        if max(depth, run, chain) > MAX_DEPTH:
             return token
     return None

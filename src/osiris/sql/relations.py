@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.errors import did_you_mean, diagnostic
+from osiris.errors import diagnostic, did_you_mean
 from osiris.sql.text import place
 from osiris.sql.tree import offset_of
 

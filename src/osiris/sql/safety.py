@@ -15,17 +15,15 @@ from osiris.sql.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-    from typing import Any
 
+    from sqlglot import Dialect as Grammar
     from sqlglot import exp
 
     from osiris.errors import Diagnostic
     from osiris.sql.dialects import Dialect
 
 
-def check(
-    sql: str, dialect: str, *, relations: Collection[str] | None, parameters: Collection[str] = ()
-) -> Verdict:
+def check(sql: str, dialect: str, *, relations: Collection[str] | None, parameters: Collection[str] = ()) -> Verdict:
     """Return the verdict on one SQL text.
 
     `relations` are the names that it may read (None: any plain name that no system table has), `parameters` the names
@@ -51,14 +49,10 @@ def _no(problems: Iterable[Diagnostic]) -> Verdict:
 def _check(sql: str, row: Dialect, relations: Collection[str] | None, parameters: Collection[str]) -> Verdict:
     from sqlglot.errors import ParseError, UnsupportedError
 
-    from osiris.sql import preflight
     from osiris.sql import tree as trees
 
-    problems = list(preflight.check_text(sql))
-    if problems:
-        return _no(problems)
     grammar = row.load_grammar()
-    _, problems = preflight.split(sql, grammar)
+    problems = _before_parsing(sql, grammar)
     if problems:
         return _no(problems)
     try:
@@ -67,8 +61,14 @@ def _check(sql: str, row: Dialect, relations: Collection[str] | None, parameters
         return _no([trees.problem_of(error, sql)])
 
 
+def _before_parsing(sql: str, grammar: type[Grammar]) -> list[Diagnostic]:
+    from osiris.sql import preflight
+
+    return list(preflight.check_text(sql)) or preflight.split(sql, grammar)[1]
+
+
 def _check_query(
-    sql: str, grammar: Any, row: Dialect, relations: Collection[str] | None, parameters: Collection[str]
+    sql: str, grammar: type[Grammar], row: Dialect, relations: Collection[str] | None, parameters: Collection[str]
 ) -> Verdict:
     """Check the tree as it was written, then the text made from it and the tree that this text reads as."""
     from osiris.sql import tree as trees
@@ -83,7 +83,8 @@ def _check_query(
     steady = trees.canonical(statements[0], grammar)
     if steady is None:
         return _no([diagnostic("SQL001", problem="it can be read in more than one way", hint="write it more plainly")])
-    return _check_tree(steady[1], steady[0], row, relations, parameters)
+    problems = _before_parsing(steady[0], grammar)
+    return _no(problems) if problems else _check_tree(steady[1], steady[0], row, relations, parameters)
 
 
 def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:

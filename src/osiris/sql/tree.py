@@ -12,11 +12,14 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
 
-from osiris.errors import did_you_mean, diagnostic
+from osiris.errors import diagnostic, did_you_mean
+from osiris.sql.preflight import MAX_BYTES
 from osiris.sql.text import place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+    from sqlglot import Dialect as Grammar
 
     from osiris.errors import Diagnostic
     from osiris.sql.dialects import Allowed, Dialect
@@ -50,19 +53,24 @@ def deep_recursion() -> Iterator[None]:
         sys.setrecursionlimit(before)
 
 
-def parse(sql: str, grammar: Any) -> list[exp.Expr]:
+def parse(sql: str, grammar: type[Grammar]) -> list[exp.Expr]:
     """Return the statements of a text; raises `ParseError`."""
     logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
     statements = sqlglot.parse(sql, read=grammar, error_level=ErrorLevel.IMMEDIATE)
     return [s for s in statements if s is not None and not isinstance(s, exp.Semicolon)]
 
 
-def write(tree: exp.Expr, grammar: Any) -> str:
-    """Return the text of a tree, without comments; raises `UnsupportedError` rather than leave anything out."""
-    return tree.sql(dialect=grammar, pretty=True, comments=False, unsupported_level=ErrorLevel.RAISE)
+def write(tree: exp.Expr, grammar: type[Grammar]) -> str:
+    """Return the text of a tree, without comments; raises `UnsupportedError` rather than leave anything out.
+
+    It is laid out for reading, unless that would make it larger than a text may be.
+    """
+    plain: dict[str, Any] = {"dialect": grammar, "comments": False, "unsupported_level": ErrorLevel.RAISE}
+    text: str = tree.sql(pretty=True, **plain)
+    return text if len(text.encode()) <= MAX_BYTES else str(tree.sql(**plain))
 
 
-def canonical(tree: exp.Expr, grammar: Any) -> tuple[str, exp.Expr] | None:
+def canonical(tree: exp.Expr, grammar: type[Grammar]) -> tuple[str, exp.Expr] | None:
     """Return the stable text of a tree and the tree that it reads as; None if there is no stable text."""
     text = write(tree, grammar)
     for _ in range(_STEADY):
@@ -88,20 +96,20 @@ def problem_of(error: ParseError | UnsupportedError, sql: str) -> Diagnostic:
 
 
 def _error_offset(found: dict[str, Any], highlight: str, sql: str) -> int | None:
-    line, column = found.get("line"), found.get("col")
-    if not line or not column:
+    if not found.get("line") or not found.get("col"):
         return None
+    line, column = int(found["line"]), int(found["col"])
     starts = [0, *(i + 1 for i, char in enumerate(sql) if char == "\n")]
-    return starts[min(line, len(starts)) - 1] + int(column) - max(1, len(highlight))
+    return starts[min(line, len(starts)) - 1] + column - max(1, len(highlight))
 
 
 def offset_of(node: exp.Expr) -> int | None:
     """Return where a node stands in its text: its own place, that of its first part, or that of what holds it."""
     here: exp.Expr | None = node
     while here is not None:
-        starts = [n.meta["start"] for n in here.walk() if n._meta and "start" in n._meta]
+        starts = [int(n.meta["start"]) for n in here.walk() if n._meta and "start" in n._meta]
         if starts:
-            return int(min(starts))
+            return min(starts)
         here = here.parent
     return None
 
@@ -112,10 +120,14 @@ def refused(tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed) -> Ite
         kind = type(node).__name__
         if isinstance(node, exp.Anonymous):
             yield from _refused_call(node, sql, allowed)
-        elif kind not in allowed.nodes:
+        elif kind not in allowed.nodes or _is_other_source(node):
             yield _refused_node(node, sql)
         elif isinstance(node, exp.Column) and _is_system_name(node, dialect):
             yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=node.name)
+        elif isinstance(node, exp.PropertyEQ) and not isinstance(node.parent, (exp.Struct, exp.Anonymous)):
+            yield diagnostic("SQL004", at=place(sql, offset_of(node)), what="':=' outside a call")
+        elif isinstance(node, exp.Select) and not node.expressions:
+            yield diagnostic("SQL001", at=place(sql, offset_of(node)), problem="SELECT has no columns")
 
 
 def _refused_node(node: exp.Expr, sql: str) -> Diagnostic:
@@ -134,6 +146,12 @@ def _refused_call(node: exp.Anonymous, sql: str, allowed: Allowed) -> Iterator[D
         near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
         hint = f"did you mean '{near[0]}'?" if near else None
         yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=name, hint=hint)
+
+
+def _is_other_source(node: exp.Expr) -> bool:
+    """Tell whether a function with a syntax of its own stands where only relations and table functions may."""
+    in_from = isinstance(node.parent, (exp.Table, exp.Lateral)) and node.arg_key == "this"
+    return in_from and isinstance(node, exp.Func) and not isinstance(node, exp.Unnest)
 
 
 def _is_system_name(node: exp.Column, dialect: Dialect) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.errors import Diagnostic, OsirisError, diagnostic
 from osiris.registry import Registry, load_registry
+from osiris.testing.examples import example_problems
 from osiris.testing.fields import field_problems
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def check_component(name: str, registry: Registry | None = None) -> list[Diagnos
         *_family_problems(spec, installed),
         *_secret_problems(spec),
         *_hint_problems(spec),
-        *_example_problems(spec, installed.config_schema(spec)),
+        *example_problems(spec, installed),
     ]
     return [diagnostic("REG004", name=name, problem=problem) for problem in found]
 
@@ -95,6 +96,12 @@ def _family_problems(spec: ComponentSpec, registry: Registry) -> Iterator[str]:
         return
     if known is None:
         yield f"it uses connections of the family '{spec.family}', which is not registered"
+        return
+    if (known.fields.get("type"), known.fields.get("additionalProperties")) != ("object", False):
+        yield f"the fields of family '{spec.family}' must be an object without additional properties"
+    for name, field in known.fields.get("properties", {}).items():
+        if not field.get("description"):
+            yield f"field '{name}' of family '{spec.family}' has no description"
 
 
 def _secret_problems(spec: ComponentSpec) -> Iterator[str]:
@@ -125,13 +132,3 @@ def _fits(value: JsonValue, schema: JsonValue) -> bool:
     from jsonschema import Draft202012Validator
 
     return bool(Draft202012Validator(schema).is_valid(value))
-
-
-def _example_problems(spec: ComponentSpec, schema: dict[str, JsonValue]) -> Iterator[str]:
-    from jsonschema import Draft202012Validator
-
-    if not spec.examples:
-        yield "it has no examples"
-    for example in spec.examples:
-        for error in Draft202012Validator(schema).iter_errors(example["config"]):
-            yield f"example '{example['title']}': {error.message[:200]}"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from osiris.connections import Connections
 
 from osiris.compiler.compile import compile_pipeline, prepare
+from osiris.connections import Connections
 from osiris.model import Described, Field, Pipeline, Step
 from osiris.registry import load_registry
 
@@ -84,7 +84,7 @@ def read(name="load", **more):
 
 
 def query(sql, *sources, name="sums", **more):
-    inputs = {f"df_{source}" if len(sources) > 1 else "df": source for source in sources}
+    inputs = {source: source for source in sources}
     return Step(name, "lake.query", "transform", {"query": sql}, needs=sources, inputs=inputs, **more)
 
 

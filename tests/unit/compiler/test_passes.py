@@ -31,7 +31,7 @@ def test_the_default_connection_gets_its_alias(bench, steps):
     save = Step("save", "lake.table", "write", {"table": "t"}, ("load",), {"df": "load"})
     prepared, _ = bench.prepare(steps.read(), save)
     assert step(prepared, "save").connection == ConnectionRef("lake", "main")
-    assert prepared.connections == {"@lake.main": {"host": "${LAKE_HOST}", "default": True}}
+    assert prepared.connections == {"@lake.main": {"host": "${LAKE_HOST}"}}
 
 
 def test_sql_becomes_its_canonical_text(bench, steps):

@@ -163,7 +163,7 @@ def test_a_forged_plan_with_right_hashes_is_checked_like_a_new_one(bench, plan, 
     change(data)
     found = refused(bench, sealed(data))
     assert {d.code for d in found} == {"CMP022"}
-    assert leaf in found[0].message
+    assert any(leaf in d.message for d in found)
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,11 @@ SPEC = {
             "weight": {"description": "How much, or nothing.", "type": "number"},
             "spices": {"description": "Which.", "type": "array", "items": {"type": "string"}, "default": ["salt"]},
             "options": {"description": "Else.", "type": "object", "default": {}},
+            "token": {"description": "Opens the fridge.", "type": "string"},
             "header": {"description": "Row.", "anyOf": [{"type": "boolean"}, {"type": "integer"}], "default": True},
         },
     },
-    "secrets": ["/path"],
+    "secrets": ["/token"],
     "requirements": ["pyyaml"],
     "examples": [{"title": "All", "config": {"path": "ham.txt"}}],
     "hints": {"aliases": {"path": ["file"]}, "synonyms": {"pieces": "slices"}, "values": {"cut": {"slim": "thin"}}},
@@ -54,6 +55,7 @@ class Config:
     weight: float | None = None
     spices: tuple[str, ...] = ("salt",)
     options: Mapping[str, str] = field(default_factory=dict)
+    token: str | None = None
     header: bool | int = True
 
 class Driver:
@@ -61,7 +63,9 @@ class Driver:
     def read(self, config, schema, ctx): ...
     def discover(self, ctx): ...
 """
-FAMILY = "name: ham\ntitle: Ham\nfields: {type: object}\n"
+FAMILY = (
+    "name: ham\ntitle: Ham\nfields: {type: object, additionalProperties: false, properties: {key: {description: k}}}\n"
+)
 
 
 @pytest.fixture
@@ -127,7 +131,7 @@ PROPERTY = "config/properties/"
         (changed("secrets", ["/path/inner"]), "secret /path/inner is not a key of its config"),
         (changed("requirements", ["not-installed-anywhere"]), "'not-installed-anywhere', which is not installed"),
         (changed("examples", []), "it has no examples"),
-        (changed("examples", [{"title": "A", "config": {}}]), "example 'A': 'path' is a required property"),
+        (changed("examples", [{"title": "A", "config": {}}]), "example 'A': 'path' is required in"),
         (changed("examples", [{"title": "A", "config": {"path": "p", "timeout": "1m"}}]), None),
         (changed("hints", {"aliases": {"pth": ["file"]}}), "hints name 'pth'"),
         (changed("hints", {"synonyms": {"cut": "slices"}}), "hints read 'cut' as another key"),
@@ -159,8 +163,17 @@ def test_a_family_that_is_not_there_or_broken_is_found_out(check):
     assert_told(check(SPEC, family=""), "the family 'ham', which is not registered")
 
 
-def test_a_broken_family_is_found_out(check):
-    assert_told(check(SPEC, family="name: eggs\nfields: {}"), "calls itself 'eggs'")
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("name: ham", "name: eggs", "calls itself 'eggs'"),
+        ("additionalProperties: false, ", "", "an object without additional properties"),
+        ("{description: k}", "{}", "field 'key' of family 'ham' has no description"),
+    ],
+)
+def test_a_broken_family_is_found_out(old, new, problem, check):
+    assert old in FAMILY
+    assert_told(check(SPEC, family=FAMILY.replace(old, new)), problem)
 
 
 def test_a_component_without_connections_needs_no_family(check):

@@ -5,34 +5,37 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-import duckdb
-import pyarrow as pa
-
+from osiris.components.duckdb_processor.inputs import load_inputs
 from osiris.errors import fail, raise_all
 from osiris.model import Described
-from osiris.sql import Verdict, check
-from osiris.sql.bind import bind, bound, carried, check_input, runtime_problem, schema_of_relation
+from osiris.secret import Secret
+from osiris.sql import check
+from osiris.sql.bind import bind, carried, check_input, schema_of_relation
 from osiris.sql.engine import open_engine
-from osiris.sql.inputs import load_inputs
 from osiris.sql.names import mentioned_parameters, parameter_types, relation_names
 from osiris.sql.native import assert_native
 from osiris.sql.order import with_total_order
-from osiris.table import RowStream, own_errors, stream
+from osiris.sql.problems import ENGINE_ERRORS, kind_of, runtime_problem
+from osiris.table import own_errors, stream
 from osiris.types import arrow_schema
-from osiris.units import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from osiris.driver import StepContext
-    from osiris.model import JsonValue, Order, Schema
+    from osiris.model import JsonValue, Schema
+    from osiris.sql import Verdict
+    from osiris.table import RowStream
 
 _BATCH = 100_000
 _POLL = 0.1
+_SHARE = 0.75
+"""The part of a step's memory that the engine may use; the rest is for the batches on their way in and out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +45,45 @@ class Config:
     query: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One query about to run: its text, what it reads and by which names, and the schema it must give."""
+
+    text: str
+    verdict: Verdict
+    names: Mapping[str, str]
+    inputs: Mapping[str, RowStream]
+    schema: Schema
+    ctx: StepContext
+
+
 class Driver:
     """A processor that computes with DuckDB."""
 
     def describe(self, config: Config, inputs: Mapping[str, Schema], ctx: StepContext) -> Described:
-        """Return the schema of the query's result; fails with SQL001 to SQL009 or DAT006."""
-        names = _names(inputs.keys(), ctx)
+        """Return the schema of the query's result; fails with CMP010, DAT006, SQL001 to SQL009."""
+        names = _names(inputs, ctx)
         verdict = _checked(config.query, names)
-        schemas = {name: inputs[source] for name, source in names.items()}
+        schemas = {name: inputs[key] for name, key in names.items()}
         schema = bind(str(verdict.canonical), schemas, parameter_types(verdict.parameters))
         fixed = verdict.ordered or (verdict.keeps_order and not verdict.relations)
         return Described(schema, "fixed" if fixed else "free")
 
-    def transform(
-        self, config: Config, inputs: Mapping[str, RowStream], schema: Schema, ctx: StepContext
-    ) -> RowStream:
-        """Return the rows of the query; fails with SQL011, RUN003 or RUN013 while they are read."""
-        names = _names(inputs.keys(), ctx)
+    def transform(self, config: Config, inputs: Mapping[str, RowStream], schema: Schema, ctx: StepContext) -> RowStream:
+        """Return the rows of the query; reading them fails with DAT011, RUN003, RUN013, SQL009 or SQL011."""
+        names = _names(inputs, ctx)
         verdict = _checked(config.query, names)
         for name, source in inputs.items():
             check_input(name, source.schema)
-        order = _order(verdict, names, inputs)
-        return stream(schema, _rows(verdict, names, inputs, schema, ctx), order)
+        text = with_total_order(str(verdict.canonical), [field.name for field in schema])
+        work = _Work(text, verdict, names, inputs, schema, ctx)
+        kept = verdict.keeps_order and all(inputs[names[name]].order == "fixed" for name in verdict.relations)
+        return stream(schema, _rows(work), "fixed" if verdict.ordered or kept else "free")
 
 
-def _names(inputs: Iterator[str] | object, ctx: StepContext) -> dict[str, str]:
+def _names(inputs: Collection[str], ctx: StepContext) -> dict[str, str]:
     """Return the input behind every name of the query; fails with CMP010 if one name has two."""
-    sources = {name: ctx.sources.get(name, name) for name in inputs}  # type: ignore[attr-defined]
-    names = relation_names(sources)
+    names = relation_names({name: ctx.sources.get(name, name) for name in inputs})
     for name, meant in names.items():
         if len(meant) > 1:
             fail("CMP010", step=ctx.step, name=name, inputs=", ".join(sorted(meant)))
@@ -84,41 +98,77 @@ def _checked(query: str, names: Mapping[str, str]) -> Verdict:
     return verdict
 
 
-def _order(verdict: Verdict, names: Mapping[str, str], inputs: Mapping[str, RowStream]) -> Order:
-    if verdict.ordered:
-        return "fixed"
-    kept = verdict.keeps_order and all(inputs[names[name]].order == "fixed" for name in verdict.relations)
-    return "fixed" if kept else "free"
-
-
-def _rows(
-    verdict: Verdict, names: Mapping[str, str], inputs: Mapping[str, RowStream], schema: Schema, ctx: StepContext
-) -> Iterator[pa.RecordBatch]:
-    """Open an engine when the first row is asked for, and close it after the last, or when nobody asks any more."""
-    text = with_total_order(str(verdict.canonical), [field.name for field in schema])
-    engine = open_engine(ctx.scratch, memory=ctx.memory, threads=ctx.threads)
+def _rows(work: _Work) -> Iterator[pa.RecordBatch]:
+    """Open an engine when the first row is asked for; close it after the last, or when nobody asks any more."""
+    ctx = work.ctx
+    engine = open_engine(ctx.scratch, memory=int(ctx.memory * _SHARE), threads=ctx.threads)
     try:
-        with _told(text, ctx), own_errors(*inputs.values()), _interrupted(engine, ctx):
-            yield from _run(engine, text, verdict, names, inputs, schema, ctx)
+        with own_errors(*work.inputs.values()), _translated(work), _interrupted(engine, ctx):
+            yield from _run(engine, work)
     finally:
         engine.close()
 
 
-def _run(
-    engine: DuckDBPyConnection,
-    text: str,
-    verdict: Verdict,
-    names: Mapping[str, str],
-    inputs: Mapping[str, RowStream],
-    schema: Schema,
-    ctx: StepContext,
-) -> Iterator[pa.RecordBatch]:
-    values = {name: _value(ctx.bindings[name]) for name in verdict.parameters}
-    load_inputs(engine, text, values, verdict.relations, names, inputs)
-    assert_native(engine, text, names.keys())
-    relation = bound(engine, text, values, {name: inputs[source].schema for name, source in names.items()})
-    _expect(schema, schema_of_relation(relation), ctx)
-    reader = engine.sql(carried(text, relation), params=values or None).to_arrow_reader(_BATCH)
-    target = arrow_schema(schema)
-    for batch in reader:
-        yield _cast(batch, target)
+def _run(engine: DuckDBPyConnection, work: _Work) -> Iterator[pa.RecordBatch]:
+    values = {name: _value(work.ctx.bindings[name]) for name in work.verdict.parameters}
+    assert_native(engine, work.text, work.names)
+    load_inputs(engine, work.text, work.verdict, work.names, work.inputs, values)
+    relation = engine.sql(work.text, params=values or None)
+    _expect(work, schema_of_relation(relation))
+    target = arrow_schema(work.schema)
+    for batch in engine.sql(carried(work.text, relation), params=values or None).to_arrow_reader(_BATCH):
+        yield batch if batch.schema.equals(target) else batch.cast(target)
+
+
+def _expect(work: _Work, found: Schema) -> None:
+    """Fail with DAT011 if the query now gives another schema than the planned one."""
+    if found == work.schema:
+        return
+    planned, now = ({f"'{field.name}' {field.type}" for field in each} for each in (work.schema, found))
+    told = [f"{', '.join(sorted(part)) or 'nothing'}" for part in (planned - now, now - planned)]
+    problem = f"the plan has {told[0]} where the query gives {told[1]}" if planned != now else "its columns moved"
+    fail("DAT011", step=work.ctx.step, problem=problem)
+
+
+def _value(bound: JsonValue | Secret) -> JsonValue:
+    return bound.reveal() if isinstance(bound, Secret) else bound
+
+
+@contextmanager
+def _translated(work: _Work) -> Iterator[None]:
+    """Say in our words what the engine raises."""
+    ctx = work.ctx
+    try:
+        yield
+    except MemoryError:
+        fail("RUN013", step=ctx.step, limit=_megabytes(ctx.memory))
+    except ENGINE_ERRORS as error:
+        kind = kind_of(error)
+        if kind == "interrupted":
+            fail("RUN003", signal="request")
+        if kind == "memory":
+            fail("RUN013", step=ctx.step, limit=_megabytes(ctx.memory))
+        raise_all([runtime_problem(error, work.text)])
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"
+
+
+@contextmanager
+def _interrupted(engine: DuckDBPyConnection, ctx: StepContext) -> Iterator[None]:
+    """Interrupt the engine when the step is cancelled; it would not look up from its work by itself."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_POLL):
+            if ctx.cancelled():
+                engine.interrupt()
+
+    watcher = threading.Thread(target=watch, name="interrupt", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from osiris.model import Schema
     from osiris.table import RowStream
 
-BATCHES_AHEAD = 4
+BATCHES_AHEAD = 2
 REPORTED_BAD_ROWS = 20
 
 # What a dtype may be called by those who think in data frames.

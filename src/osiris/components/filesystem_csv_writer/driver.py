@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from osiris.components.filesystem_csv_writer.rows import Form, formulas, pieces, view
+from osiris.components.filesystem_csv_writer.rows import Form, formulas, pieces
 from osiris.driver import Written
 from osiris.errors import fail
 from osiris.families.filesystem import check_names, label, publishing, refuse, target
-from osiris.families.spelling import first_without_spelling, kind_of
+from osiris.families.spelling import characters, first_without_spelling, kind_of
 from osiris.families.text_stream import packing_of
 
 if TYPE_CHECKING:
@@ -98,15 +98,12 @@ class _Writing:
         for name, column in zip(batch.schema.names, columns, strict=True):
             index = first_without_spelling(column)
             if index is not None:
-                year = "its year is not one of 1 to 9999"
-                self._refuse(
-                    name, str(column[index].cast(pa.int64() if column.type.bit_width == 64 else pa.int32())), year
-                )
+                self._refuse(name, f"the {column.type} {column[index].value}", "its year is not one of 1 to 9999")
         texts = self.form.rows(columns)
         if self._encoder is None:
-            self._output.write(view(texts))
+            self._output.write(characters(texts))
         else:
-            self.text(bytes(view(texts)).decode(), batch.schema.names, columns)
+            self.text(bytes(characters(texts)).decode(), batch.schema.names, columns)
         self.written += batch.num_rows
 
     def text(self, text: str, names: list[str], columns: list[pa.Array] | None = None) -> None:
@@ -123,10 +120,9 @@ class _Writing:
         if not pa.types.is_string(column.type):
             return column
         suspicious = formulas(column)
-        count = pc.sum(suspicious).as_py()
-        if not count:
+        if suspicious is None:
             return column
-        self._formulas[name] += count
+        self._formulas[name] += pc.sum(suspicious).as_py()
         if self._config.formula_guard == "refuse":
             first = column[pc.index(suspicious, pa.scalar(value=True)).as_py()].as_py()
             self._refuse(name, repr(first[:60]), "a spreadsheet would take it for a formula")
@@ -137,12 +133,10 @@ class _Writing:
     def report(self) -> None:
         """Tell of cells that a spreadsheet would take for formulas."""
         if self._formulas:
-            done = (
-                "an apostrophe was put before them" if self._config.formula_guard == "prefix" else "written as they are"
-            )
-            self._ctx.emit(
-                "formula_like_cells", {"cells": self._formulas.total(), "columns": dict(self._formulas), "done": done}
-            )
+            prefixed = self._config.formula_guard == "prefix"
+            done = "an apostrophe was put before them" if prefixed else "written as they are"
+            fields = {"cells": self._formulas.total(), "columns": dict(self._formulas), "done": done}
+            self._ctx.emit("formula_like_cells", fields)
 
     def _refuse(self, column: str, value: str, reason: str) -> NoReturn:
         fail("DAT015", step=self._ctx.step, column=column, value=value, reason=reason)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from osiris.families.spelling import spell
+from osiris.families.spelling import characters, spell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +21,8 @@ _MARK = "\ufeff"
 
 _FORMULA = r"\A(?:[\t\r]|[\s\x{feff}]*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
 _NUMBER = r"\A[+-]?\d+(?:\.\d+)?\z"
+# Without any of these bytes, only a cell that begins with a minus or a space can match.
+_LEADS = (b"=", b"+", b"@", b"\t", b"\r", b"\n", b"\v", b"\f", b"\xef")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +82,7 @@ def _quoted(texts: pa.Array) -> pa.Array:
 
 
 def _bytes(texts: pa.Array) -> bytes:
-    return bytes(view(texts))
-
-
-def view(texts: pa.Array) -> memoryview:
-    """Return the characters of all strings, one after the other, in UTF-8."""
-    _validity, offsets, data = texts.buffers()
-    if not len(texts) or data is None:
-        return memoryview(b"")
-    places = memoryview(offsets).cast("i")
-    return memoryview(data)[places[texts.offset] : places[texts.offset + len(texts)]]
+    return bytes(characters(texts))
 
 
 def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -102,9 +95,18 @@ def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def formulas(texts: pa.Array) -> pa.Array:
-    """Tell of each string whether a spreadsheet would take it for a formula; a plain number is none."""
+def formulas(texts: pa.Array) -> pa.Array | None:
+    """Tell of each string whether a spreadsheet would take it for a formula; None if that is so of none.
+
+    A plain number is none.
+    """
+    data = bytes(characters(texts))
+    if not any(lead in data for lead in _LEADS) and not (b"-" in data and _begin_with(texts, "-", " ")):
+        return None
     likely = pc.match_substring_regex(texts, _FORMULA)
-    if not pc.any(likely).as_py():
-        return likely
-    return pc.and_not(likely, pc.match_substring_regex(texts, _NUMBER))
+    found = pc.and_not(likely, pc.match_substring_regex(texts, _NUMBER))
+    return found if pc.any(found).as_py() else None
+
+
+def _begin_with(texts: pa.Array, *starts: str) -> bool:
+    return any(pc.any(pc.starts_with(texts, start)).as_py() for start in starts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 GROUP_BYTES = 64 << 20
 """A row group ends with the row that fills this many bytes of text, so that memory stays flat however long it is."""
+
+SAMPLE_ROWS = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,25 @@ class Driver:
         written = 0
         with publishing(path, create_dirs=config.create_dirs) as output:
             schema = arrow_schema(rows.schema)
-            with parquet.ParquetWriter(output, schema, compression=config.compression) as writer, _Behind() as behind:
-                for group in row_groups(rows.batches(), schema, config.row_group_rows, GROUP_BYTES):
+            groups = row_groups(rows.batches(), schema, config.row_group_rows, GROUP_BYTES)
+            first = next(groups, schema.empty_table())
+            form = {"compression": config.compression, "use_dictionary": _repetitive(first)}
+            with parquet.ParquetWriter(output, schema, **form) as writer, _Behind() as behind:
+                for group in chain([first] if first.num_rows else [], groups):
                     behind.run(writer, group)
                     written += group.num_rows
         return Written(written, output.written, (label(ctx, path),))
+
+
+def _repetitive(table: pa.Table) -> list[str]:
+    """Return the columns whose values repeat: a dictionary makes these small, and for others it is built in vain."""
+    sample = table.slice(0, SAMPLE_ROWS)
+    flat = [
+        field.name
+        for field in table.schema
+        if not isinstance(field.type, pa.BaseExtensionType) and not pa.types.is_nested(field.type)
+    ]
+    return [name for name in flat if pc.count_distinct(sample[name]).as_py() * 4 < sample.num_rows]
 
 
 def _reason(type_name: str) -> str | None:
@@ -98,8 +115,9 @@ def row_groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int, 
             rest = rest.slice(count)
             room_rows, room_bytes = room_rows - count, room_bytes - used
             if room_rows == 0 or room_bytes <= 0:
-                yield _joined(parts, schema)
+                group = _joined(parts, schema)
                 parts, room_rows, room_bytes = [], rows, size
+                yield group
     if parts:
         yield _joined(parts, schema)
 

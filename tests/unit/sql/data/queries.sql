@@ -146,5 +146,137 @@ SELECT id, unnest([amount, 0]) AS v FROM orders ORDER BY 1, 2
 SELECT jaro_winkler_similarity('ab', 'AB') AS a, levenshtein('ab', 'b') AS b, time_bucket(interval 1 month, timestamptz '2024-03-05 10:11:12+02', 'Europe/Prague') AS c
 SELECT j->>'b' LIKE 'x%' AS a FROM docs ORDER BY id
 SELECT j->>'b' IN ('x', 'y') AS a FROM docs ORDER BY id
-SELECT (j->>'b') < 'z' AS a, 'x' || (j->>'b') AS b, 'x' || j->>'b' AS c FROM docs ORDER BY id
+SELECT (j->>'b') < 'z' AS a, 'x' || (j->>'b') AS b FROM docs ORDER BY id
 SELECT id FROM docs WHERE j->>'b' = 'x' AND id > 0
+SELECT * FROM unnest([3,4]) WITH ORDINALITY
+SELECT * FROM range(3) WITH ORDINALITY
+WITH RECURSIVE t(a, b) USING KEY (a) AS (SELECT 1, 1 UNION SELECT a, b + 1 FROM t WHERE b < 3) SELECT * FROM t
+SELECT id FROM orders ORDER BY id FETCH FIRST 2 ROWS ONLY
+SELECT id FROM orders ORDER BY id OFFSET 2 ROWS
+SELECT id FROM orders ORDER BY id LIMIT ALL
+SELECT id FROM orders ORDER BY id LIMIT NULL
+SELECT id FROM orders ORDER BY id LIMIT 1 + 1
+SELECT id FROM orders ORDER BY id LIMIT (SELECT 2)
+SELECT count(DISTINCT (id, customer_id)) FROM orders
+SELECT * FROM orders o(a, b) ORDER BY a
+SELECT * FROM orders AS o(a, b, c, d) ORDER BY a
+SELECT sum(id) FROM orders GROUP BY ()
+SELECT id FROM orders WHERE id IN (1) = true ORDER BY 1
+SELECT NOT id = 1 FROM orders ORDER BY 1
+SELECT id = 1 IS TRUE FROM orders ORDER BY 1
+SELECT - 5 % 3, (-5) % 3, -5 // 2, 5 - - 3
+SELECT 2 ^ 3 ^ 2, 2 ** 3 ** 2, -2 ^ 2
+SELECT 1 || 2 || 3, 1 + 2 || 3, 'a' || 1 + 2
+SELECT 5 & 3 + 1, 5 | 2 & 3, 1 << 2 + 1, 8 >> 1 << 2
+SELECT true OR false AND false, NOT true OR true, NOT (true AND false)
+SELECT 1 BETWEEN 0 AND 2 AND true, 1 BETWEEN 0 AND 2 OR false
+SELECT 'a' LIKE 'A' OR 'a' ILIKE 'A', NOT 'a' LIKE 'b', 'a' NOT ILIKE 'b'
+SELECT 1 IS NULL, NOT 1 IS NULL, 1 NOTNULL, NULL IS NOT NULL
+SELECT CASE 1 WHEN 1 THEN 'a' WHEN 2 THEN 'b' END, CASE WHEN NULL THEN 1 ELSE 2 END
+SELECT 'a'::VARCHAR(3), 'abc'::CHAR(2), 1::NUMERIC(5), 1::NUMERIC, 1.567::DEC(4,2), 1::LONG, 1::SHORT, 1::INTEGER, 1::INT4, 1::INT2, 1::INT1, 1::LOGICAL, 'x'::STRING, 'x'::BPCHAR, 'x'::BYTEA, 'x'::VARBINARY, 1::DOUBLE PRECISION, '10:00'::TIMETZ, '2020-01-01'::TIMESTAMP WITHOUT TIME ZONE, '2020-01-01'::TIMESTAMP_MS, '101'::BIT, 1::UHUGEINT, 5::OID
+SELECT TRY_CAST('x' AS DATE), '2020-01-01'::DATE + 1
+SELECT to_days(1), 2 * INTERVAL 1 DAY, INTERVAL 1 DAY * 2, -INTERVAL 1 DAY
+SELECT EXTRACT('year' FROM DATE '2020-01-01'), EXTRACT(epoch FROM TIMESTAMP '2020-01-01'), EXTRACT(isodow FROM DATE '2020-01-05'), EXTRACT(week FROM DATE '2020-01-05'), EXTRACT(DOY FROM DATE '2020-02-05'), EXTRACT(milliseconds FROM TIME '10:00:01.5'), EXTRACT(quarter FROM DATE '2020-05-05'), EXTRACT(timezone FROM TIMESTAMPTZ '2020-01-01')
+SELECT date_trunc('week', DATE '2020-01-05'), date_trunc('DAY', TIMESTAMP '2020-01-05 10:00:00'), date_trunc('quarter', DATE '2020-05-05')
+SELECT [1,2,3][2:], [1,2,3][:2], [1,2,3][-2:], [1,2,3][1:3:2], [1,2,3][0], [1,2,3][:-1:1]
+SELECT 'abc'[1], 'abc'[-1], ('abc')[2:], ([1,2])[1]
+SELECT row(1, 2), (1, 2), (1, 'a') = (1, 'a'), ROW(1)
+SELECT MAP {1: 'a'}[1], MAP([1], ['a']), MAP {}, MAP {'k': {'a': 1}}
+SELECT [x + 1 for x in [1,2]], [x for x, i in [5,6] if i > 1]
+SELECT list_reduce([1,2,3], lambda a, b, i: a + b * i), list_transform([1], lambda x: {'a': x})
+SELECT list_sort([3,1,NULL,2], 'DESC', 'NULLS LAST'), list_reverse_sort([1,2]), list_sort([1,2])
+SELECT array_agg(id ORDER BY id DESC NULLS LAST), string_agg(id::VARCHAR, '-' ORDER BY id), list(DISTINCT customer_id ORDER BY customer_id), array_agg(id ORDER BY id) FILTER (WHERE id > 2) FROM orders
+SELECT first(id ORDER BY amount DESC), last(id ORDER BY id), any_value(id ORDER BY id), arg_max(id, amount), arg_min(id, amount, 2), max(id, 2), min_by(id, amount) FROM orders
+SELECT quantile_cont(amount, [0.25, 0.75]), quantile_disc(id, 0.5), approx_quantile(id, 0.5), median(id), mode(customer_id) FROM orders
+SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY id DESC), mode() WITHIN GROUP (ORDER BY customer_id) FROM orders
+SELECT count(*) FILTER (id > 1), count(*) FILTER (WHERE id > 1) FROM orders
+SELECT sum(id) OVER (), sum(id) OVER (PARTITION BY customer_id), row_number() OVER (ORDER BY id DESC), lag(id, 1, -1) OVER (ORDER BY id), ntile(3) OVER (ORDER BY id), sum(DISTINCT customer_id) OVER () FROM orders ORDER BY id
+SELECT sum(id) OVER (ORDER BY id RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING), sum(id) OVER (ORDER BY id ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING), sum(id) OVER (ORDER BY id GROUPS 1 PRECEDING), sum(id) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING EXCLUDE TIES) FROM orders ORDER BY id
+SELECT sum(id) OVER (w ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM orders WINDOW w AS (ORDER BY id)
+SELECT rank(ORDER BY amount) OVER (ORDER BY id) FROM orders ORDER BY 1
+SELECT trim(' a '), trim('xa', 'x'), ltrim('xa', 'x'), trim(BOTH FROM ' a '), trim(BOTH ' ' FROM ' a '), trim(LEADING 'x' FROM 'xax'), trim('x' FROM 'xax')
+SELECT substring('hello', 2), substring('hello', 2, 2), substring('hello' FROM 2), substring('hello' FROM 2 FOR 2), substring('hello', -2), substr('hello', 0, 2), substring('hello' FOR 2)
+SELECT position('l' IN 'hello'), strpos('hello', 'l'), instr('hello', 'l')
+SELECT e'a\nb', e'\x41', e'\u0041', 'a\nb', E'it\'s', 'multi''quote', $$a'b$$, $x$y$x$
+SELECT 1e10, 1E-5, 1., 100_000, 123456789012345678901234567890123456789, 1.0, 0.10
+SELECT "a""b" FROM (SELECT 1 AS "a""b")
+SELECT id AS "select", id "from" FROM orders ORDER BY id
+SELECT orders.id, orders.* FROM orders ORDER BY 1
+SELECT o.* EXCLUDE (id) REPLACE (amount + 1 AS amount) FROM orders o ORDER BY 1
+SELECT * EXCLUDE id FROM orders ORDER BY 1
+SELECT * LIKE 'a%' FROM orders ORDER BY 1
+SELECT COLUMNS('(i)d') AS 'x_\1' FROM orders ORDER BY 1
+SELECT COLUMNS(['id', 'amount']) + 1 FROM orders ORDER BY 1
+SELECT COLUMNS(* EXCLUDE (id)) FROM orders ORDER BY 1
+SELECT id FROM orders UNION ALL (SELECT id FROM customers UNION SELECT 7) ORDER BY id
+(SELECT id FROM orders UNION ALL SELECT id FROM customers) INTERSECT SELECT 1
+SELECT id FROM orders UNION SELECT id FROM customers INTERSECT SELECT 1 ORDER BY 1
+SELECT id FROM orders EXCEPT SELECT 1 UNION ALL SELECT 1 ORDER BY 1
+(SELECT 1 AS a ORDER BY a LIMIT 1)
+((SELECT 1 AS a))
+SELECT * FROM ((SELECT 1 AS a) UNION ALL (SELECT 2)) ORDER BY 1
+SELECT * FROM (orders JOIN customers ON orders.customer_id = customers.id) ORDER BY ALL
+SELECT o.id FROM orders o JOIN customers c ON o.customer_id = c.id AND c.region = 'north' LEFT JOIN prices p ON p.price > o.amount ORDER BY ALL
+SELECT o.id FROM orders o JOIN (customers c JOIN staff s ON c.id = s.id) ON o.customer_id = c.id ORDER BY ALL
+SELECT o.id FROM orders o LEFT JOIN customers c JOIN staff s ON c.id = s.id ON o.customer_id = c.id ORDER BY ALL
+SELECT * FROM orders ASOF LEFT JOIN prices ON placed >= since ORDER BY id
+SELECT o.id FROM orders o JOIN customers USING (id) ORDER BY id
+SELECT count(*) FROM orders o, customers c JOIN staff s ON s.id = c.id
+SELECT a.id FROM orders a LEFT JOIN LATERAL (SELECT a.id + 1 AS j) b ON b.j > 3 ORDER BY ALL
+SELECT a.id, b FROM orders a, UNNEST([a.id, a.customer_id]) AS t(b) ORDER BY ALL
+SELECT a.id, t.b FROM orders a CROSS JOIN UNNEST([a.id]) t(b) ORDER BY ALL
+SELECT unnest([{'a': 1}, {'a': 2}], recursive := true)
+SELECT unnest([[1, 2], [3]], max_depth := 2)
+SELECT j.a, j.c[1] FROM docs ORDER BY id
+SELECT j->'$.a'->>'$', json_extract(j, ['a', 'b']), j->>['a', 'b'] FROM docs ORDER BY id
+SELECT * FROM json_each('{"a": 1}')
+SELECT json_transform('{"a": 1}', '{"a": "INTEGER"}'), from_json('[1]', '["INT"]')
+SELECT try_strptime('2020', ['%Y', '%m']), strftime(DATE '2020-01-01', '%d/%m/%Y'), strftime('%Y', DATE '2020-01-01')
+SELECT now()::DATE = current_date, today() = current_date, current_timestamp = now(), CURRENT_TIME IS NOT NULL, LOCALTIME IS NOT NULL
+SELECT id FROM orders WHERE amount = (SELECT max(amount) FROM orders) OR amount > SOME (SELECT price FROM prices) ORDER BY 1
+SELECT id FROM orders WHERE id = ANY ([1, 2]) ORDER BY 1
+SELECT id FROM orders WHERE (id, amount) > (2, 5) ORDER BY 1
+SELECT ARRAY[1, 2], ARRAY(SELECT id FROM orders ORDER BY id), [id FOR id IN [1]]
+SELECT 1 AS a, a + 1 AS b, b * 2 AS c
+SELECT id AS x FROM orders WHERE x > 2 GROUP BY x HAVING x < 5 ORDER BY x
+SELECT count(*) AS n, region FROM customers GROUP BY 2 ORDER BY 1 DESC, 2 NULLS FIRST
+SELECT region, count(*) FROM customers GROUP BY ALL HAVING count(*) > 0 ORDER BY ALL DESC NULLS FIRST
+SELECT customer_id, region, sum(amount) FROM orders JOIN customers ON customer_id = customers.id GROUP BY GROUPING SETS (customer_id, (customer_id, region), ()) ORDER BY ALL
+SELECT grouping(customer_id), grouping_id(customer_id) FROM orders GROUP BY ROLLUP (customer_id) ORDER BY ALL
+SELECT DISTINCT ON (1) customer_id, id FROM orders ORDER BY 1, 2
+SELECT DISTINCT customer_id + 0 FROM orders ORDER BY ALL
+SELECT 'é' = 'é' COLLATE NOACCENT, 'a' < 'B' COLLATE NOCASE, 'x' COLLATE NOCASE.NOACCENT
+SELECT timezone('Europe/Prague', TIMESTAMP '2020-01-01'), TIMESTAMP '2020-01-01' AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Prague'
+SELECT regexp_matches('a', 'A', 'i'), 'abc' ~ 'b', 'abc' !~ 'b', 'abc' SIMILAR TO 'a.c', 'abc' NOT SIMILAR TO 'x', regexp_replace('aaa', 'a', 'b', 'g'), 'abc' GLOB 'a*', 'a' ~~ 'a', 'a' !~~ 'b', 'A' ~~* 'a', 'abc' ~~~ 'a*'
+SELECT [1, 2] && [2], [1, 2] @> [1], [1] <@ [1, 2], [1] || [2], list_concat([1], [2])
+SELECT 'a' IS DISTINCT FROM NULL, NULL IS NOT DISTINCT FROM NULL, NULL == NULL, 1 == 1
+SELECT 5 // 2, 5 / 2, 5.0 // 2, mod(5, 2), 5 % 2, divide(5, 2), fdiv(5, 2), fmod(5, 2)
+SELECT max(id) FROM orders HAVING max(id) > 3
+SELECT id FROM orders QUALIFY count(*) OVER (PARTITION BY customer_id) > 1 ORDER BY 1
+SELECT printf('%d %s', 1, 'a'), format('{} {}', 1, 'a'), concat_ws('-', 'a', NULL, 'b'), 'a' || NULL
+FROM orders SELECT customer_id, sum(amount) GROUP BY ALL ORDER BY 1
+FROM orders WHERE id > 3
+FROM (SELECT 1 AS a) t SELECT t.a
+WITH a AS (SELECT 1 AS x), b AS (SELECT x + 1 AS x FROM a) FROM a, b SELECT a.x, b.x
+WITH a(x) AS (VALUES (1), (2)) SELECT sum(x) FROM a
+SELECT (WITH a AS (SELECT 2 AS x) SELECT x FROM a), (SELECT max(id) FROM orders)
+WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3), s AS (SELECT * FROM r) SELECT sum(n) FROM s
+SELECT * FROM (VALUES (1), (2)) ORDER BY 1
+SELECT * FROM VALUES (1, 'a') AS t(n, s)
+TABLE orders ORDER BY id
+SELECT 1 WHERE EXISTS (FROM orders)
+SELECT ALL id FROM orders ORDER BY 1
+SELECT id, FROM orders ORDER BY 1
+SELECT x.y FROM (SELECT {'y': 1} AS x)
+SELECT t FROM (SELECT 1 AS a, 2 AS b) t
+SELECT (t).a, t.* FROM (SELECT 1 AS a) t
+SELECT struct_pack(a := 1, b := 'x').a
+SELECT date_diff('month', DATE '2020-01-31', DATE '2020-03-01'), datediff('day', DATE '2020-01-31', DATE '2020-03-01'), date_sub('month', DATE '2020-01-31', DATE '2020-03-01')
+SELECT 1 as "A", 2 AS b ORDER BY "A"
+SELECT hash(1) = hash(1), md5('a'), sha256('a'), base64('a'::BLOB), from_base64('YQ=='), hex('a'), unhex('61')
+SELECT TIMESTAMP '2020-01-01' - TIMESTAMP '2019-01-01', DATE '2020-01-01' - INTERVAL 1 MONTH, age(TIMESTAMP '2020-01-01', TIMESTAMP '2019-01-01')
+SELECT strptime('2020-01-01', '%Y-%m-%d')::DATE, make_timestamp(1577836800000000), epoch_ms(0), to_timestamp(0), epoch(INTERVAL 1 DAY)
+SELECT nullif(a, b) FROM (SELECT 1 AS a, 2 AS b)
+SELECT interval FROM (SELECT 1 AS interval)
+SELECT year(date), max(value), min(key) AS "group" FROM (SELECT DATE '2020-01-01' AS date, 1 AS value, 2 AS key) GROUP BY date
+SELECT desc_, asc_ FROM (SELECT 1 AS desc_, 2 AS asc_) ORDER BY asc_ DESC

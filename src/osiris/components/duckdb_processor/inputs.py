@@ -1,0 +1,98 @@
+"""Inputs in the engine: as the stream they are where the query reads them once, else loaded first."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+from osiris.sql.bind import explain
+from osiris.sql.duck_types import quote_name
+from osiris.types import arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from duckdb import DuckDBPyConnection
+
+    from osiris.model import JsonValue
+    from osiris.sql.verdict import Verdict
+    from osiris.table import RowStream
+
+
+class InputStream:
+    """Rows that show their schema as often as they are asked, and are given once.
+
+    Only Arrow's C interface is offered: the engine can choose columns, but it has no scanner to push its filters into,
+    whose comparisons would be another library's.
+    """
+
+    def __init__(self, rows: RowStream) -> None:
+        self.schema = rows.schema
+        self._rows = rows
+
+    def __arrow_c_schema__(self) -> object:
+        return arrow_schema(self.schema).__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._rows.__arrow_c_stream__(requested_schema)
+
+
+def load_inputs(
+    engine: DuckDBPyConnection,
+    text: str,
+    verdict: Verdict,
+    names: Mapping[str, str],
+    inputs: Mapping[str, RowStream],
+    values: Mapping[str, JsonValue],
+) -> None:
+    """Make the inputs readable under the names by which a query reads them.
+
+    `names` maps those names to keys of `inputs`. An input becomes a stream if the text names it once and the engine's
+    own plan does too; the others are loaded into temporary tables, which spill to disk.
+    """
+    used: dict[str, list[str]] = defaultdict(list)
+    reads: Counter[str] = Counter()
+    for name, times in verdict.relations.items():
+        used[names[name]].append(name)
+        reads[names[name]] += times
+    streamed = {key for key in used if reads[key] == 1}
+    for key in used.keys() - streamed:
+        _load(engine, inputs[key], used[key])
+    for key in streamed:
+        engine.register(used[key][0], InputStream(inputs[key]))
+    schemas = {name: inputs[key].schema for name, key in names.items()}
+    if _scans(explain(engine, text, values, schemas)) > len(streamed):
+        _load_streams(engine, inputs, {key: used[key] for key in streamed})
+
+
+def _load_streams(
+    engine: DuckDBPyConnection, inputs: Mapping[str, RowStream], used: Mapping[str, Collection[str]]
+) -> None:
+    """Load what was to be streamed: the engine would read one of them twice."""
+    for key, names in used.items():
+        for name in names:
+            engine.unregister(name)
+        _load(engine, inputs[key], names)
+
+
+def _load(engine: DuckDBPyConnection, source: RowStream, names: Collection[str]) -> None:
+    """Load an input into a temporary table of the first of its names; the others are views of it."""
+    first, *others = map(quote_name, names)
+    engine.register("osiris_loading", InputStream(source))
+    engine.execute(f"CREATE TEMP TABLE {first} AS SELECT * FROM osiris_loading")
+    engine.unregister("osiris_loading")
+    for other in others:
+        engine.execute(f"CREATE TEMP VIEW {other} AS SELECT * FROM {first}")
+
+
+def _scans(plan: JsonValue) -> int:
+    """Return how many Arrow streams a plan reads."""
+    return sum(node["name"].endswith("ARROW_SCAN") for node in _operators(plan))
+
+
+def _operators(plan: JsonValue) -> Iterator[JsonValue]:
+    waiting = list(plan)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += node["children"]

@@ -1,0 +1,130 @@
+"""A step's config: earlier spellings made new, parameters put in, and checked against the component's schema."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from osiris.connections import parse_ref
+from osiris.document import Document, join, kind_of
+from osiris.errors import OsirisError, diagnostic
+from osiris.oml.schema import schema_problems, schema_validator
+from osiris.registry import UNSUPPORTED_RESERVED
+from osiris.types import is_type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jsonschema import Draft202012Validator
+
+    from osiris.model import ComponentSpec, ConnectionRef, JsonValue
+    from osiris.oml.placeholders import Substitution
+    from osiris.registry import Registry
+
+MAX_PROBLEMS = 100
+CONNECTION = "connection"
+
+_INSTEAD = {
+    "retry": "remove it; the same command run again continues where it failed",
+    "deterministic": "set run.threads to 1",
+}
+
+
+class Configs:
+    """Checks the configs of one document, with one validator per component; what is wrong goes to `substitution`."""
+
+    def __init__(
+        self, document: Document, registry: Registry, substitution: Substitution, defaults: Mapping[str, JsonValue]
+    ) -> None:
+        self.substitution = substitution
+        self._document = document
+        self._registry = registry
+        self._defaults = defaults
+        self._validators: dict[str, Draft202012Validator] = {}
+
+    def config(
+        self, text: Mapping[str, JsonValue], pointer: str, spec: ComponentSpec | None
+    ) -> tuple[dict[str, JsonValue], ConnectionRef | None]:
+        """Return the config and the connection of a step as written; `spec` is None if nothing is known of it."""
+        written = text.get("config", {})
+        if not isinstance(written, dict):
+            return {}, None
+        pointer = f"{pointer}/config"
+        config = dict(written)
+        connection = self._connection(config, pointer)
+        if spec is None:
+            return config, connection
+        return self._checked(spec, config, pointer), connection
+
+    def _connection(self, config: dict[str, JsonValue], pointer: str) -> ConnectionRef | None:
+        """Take the reference out of a config."""
+        if CONNECTION not in config:
+            return None
+        at = f"{pointer}/{CONNECTION}"
+        text = self.substitution.value(config.pop(CONNECTION), at)
+        if not isinstance(text, str):
+            self._say("OML006", at, key=CONNECTION, expected="text", found=kind_of(text))
+            return None
+        try:
+            return parse_ref(text)
+        except OsirisError:
+            self._say("CON006", at, text=text[:60])
+            return None
+
+    def _checked(self, spec: ComponentSpec, config: dict[str, JsonValue], pointer: str) -> dict[str, JsonValue]:
+        properties: Mapping[str, Mapping[str, JsonValue]] = spec.config["properties"]
+        config = self._normalised(spec, config, pointer)
+        self._refuse_unsupported(config, properties, pointer)
+        config = {**{key: value for key, value in self._defaults.items() if key not in config}, **config}
+        dialects = {key: schema["x-sql"] for key, schema in properties.items() if "x-sql" in schema}
+        config = self.substitution.config(config, pointer, dialects)
+        problems = schema_problems(self._validator(spec), config, self._document, pointer, spec.hints.get("aliases"))
+        self.substitution.problems += islice(problems, MAX_PROBLEMS)
+        self._check_cast(config, properties, pointer)
+        return config
+
+    def _validator(self, spec: ComponentSpec) -> Draft202012Validator:
+        if spec.name not in self._validators:
+            self._validators[spec.name] = schema_validator(self._registry.config_schema(spec))
+        return self._validators[spec.name]
+
+    def _normalised(self, spec: ComponentSpec, config: dict[str, JsonValue], pointer: str) -> dict[str, JsonValue]:
+        """Return the config with earlier keys and values in today's spelling, each with a note."""
+        keys, values = spec.hints.get("synonyms", {}), spec.hints.get("values", {})
+        result: dict[str, JsonValue] = {}
+        for old, value in config.items():
+            key = old if old in spec.config["properties"] else keys.get(old, old)
+            at = join(pointer, old)
+            if key != old and key in config:
+                self._say("OML028", at, key=old, problem=f"is the earlier name of '{key}', and both are given")
+                continue
+            if key != old:
+                self._say("OML031", at, old=old, new=key)
+            new = values.get(key, {}).get(value, value) if isinstance(value, str) else value
+            if new != value:
+                self._say("OML031", at, old=f"{key}: {value}", new=f"{key}: {new}")
+            result[key] = new
+        return result
+
+    def _refuse_unsupported(
+        self, config: dict[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str
+    ) -> None:
+        """Take shared keys that this version does not act on out of a config, and say so."""
+        for key in UNSUPPORTED_RESERVED:
+            if key in config and key not in properties:
+                del config[key]
+                instead = _INSTEAD.get(key, "remove it")
+                self._say("PRJ010", join(pointer, key), what=key, instead=instead)
+
+    def _check_cast(self, config: Mapping[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
+        """Refuse types that are none; which casts are exact is found out by the data."""
+        casts = config.get("cast")
+        if "cast" in properties or not isinstance(casts, dict):
+            return
+        for column, name in casts.items():
+            if isinstance(name, str) and not is_type_name(name):
+                self._say("DAT012", join(f"{pointer}/cast", column), type=name[:60])
+
+    def _say(self, code: str, pointer: str, **params: object) -> None:
+        at = self._document.where_key(pointer)
+        self.substitution.problems.append(diagnostic(code, at=at, hint=None, **params))

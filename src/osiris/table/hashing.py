@@ -1,0 +1,219 @@
+"""A 64-bit hash of every cell of an Arrow array: what the order-free digest adds up.
+
+All arithmetic is on unsigned 64-bit words and wraps around. Every operation and constant here is part of what a digest
+means: docs/decisions/0002-digests.md states them, and golden vectors hold them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as is_
+
+from osiris.table.values import ends, fixed, is_text, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    Words = NDArray[np.uint64]
+    Places = NDArray[np.int64]
+
+WORD = (1 << 64) - 1
+STEP = 0x9E3779B97F4A7C15
+FIELD = 0xD6E8FEB86659FD93
+MIX = ((0xBF58476D1CE4E5B9, 32), (0x94D049BB133111EB, 29))
+NULL = 0x6A09E667F3BCC908
+
+_ITEMS = 1 << 14
+"""So many words of text, or items of lists, are hashed at a time: their arrays stay in the processor's cache."""
+
+
+def hash_cells(array: pa.Array) -> Words:
+    """Return the hash of each cell of an array; a NULL has the same in every type."""
+    array = plain(array)
+    kind = array.type
+    if is_text(kind) or is_.is_list(kind):
+        return _hash_varying(array)
+    if is_.is_struct(kind):
+        found = side_by_side([hash_cells(child) for child in array.flatten()])
+    else:
+        found = _hash_fixed(fixed(array))
+    if array.null_count:
+        found[_nulls(array)] = NULL
+    return found
+
+
+def side_by_side(parts: list[Words]) -> Words:
+    """Return the hash of each row or struct from the hashes of its cells, each of which has its own place."""
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total *= np.uint64(FIELD)
+        total += part
+    return _mix(total)
+
+
+def _nulls(array: pa.Array) -> NDArray[np.bool_]:
+    return np.asarray(array.is_null().to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def _hash_fixed(values: pa.Array) -> Words:
+    """Hash values of up to one word, integers widened with their sign; wider ones as the bytes they are."""
+    kind = values.type
+    if is_.is_fixed_size_binary(kind):
+        return hash_cells(values.cast(pa.binary()))
+    words = values.to_numpy().astype(np.int64 if is_.is_signed_integer(kind) else np.uint64).view(np.uint64)
+    words += np.uint64(STEP)
+    return _mix(words)
+
+
+def _hash_varying(array: pa.Array) -> Words:
+    if array.null_count:
+        found = np.full(len(array), NULL, dtype=np.uint64)
+        found[~_nulls(array)] = _hash_varying(array.drop_null())
+        return found
+    hashes = _hash_texts if is_text(array.type) else _hash_lists
+    parts = [hashes(piece) for piece in _pieces(array)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _pieces(array: pa.Array) -> Iterator[pa.Array]:
+    """Cut texts or lists, without NULL, into runs of rows of limited size; a row that is larger is a run of its own."""
+    first, last = ends(array)
+    limit = _ITEMS * 8 if is_text(array.type) else _ITEMS
+    if last - first <= limit or len(array) <= 1:
+        yield array
+        return
+    half = len(array) // 2
+    yield from _pieces(array.slice(0, half))
+    yield from _pieces(array.slice(half))
+
+
+def _bounds(array: pa.Array) -> Places:
+    """Return where each row of texts or lists begins, from 0, and where the last one ends."""
+    if not len(array):
+        return np.zeros(1, dtype=np.int64)
+    offsets = np.frombuffer(array.buffers()[1], dtype="<i4", count=len(array) + 1, offset=4 * array.offset)
+    bounds = offsets.astype(np.int64)
+    bounds -= bounds[0]
+    return bounds
+
+
+def _hash_lists(array: pa.Array) -> Words:
+    """Hash lists by the hashes of their items, each in its place, and by their length."""
+    bounds, items = _bounds(array), array.flatten()
+    if len(array) == 1:
+        found = _total(len(items), lambda start, count: hash_cells(items.slice(start, count)))
+    else:
+        found = _totals(bounds, hash_cells(items))
+    found += _places(np.diff(bounds))
+    return _mix(found)
+
+
+def _hash_texts(array: pa.Array) -> Words:
+    """Hash texts by their words of eight bytes, each in its place.
+
+    The last word has the remaining bytes, none to seven, and how many they are in its highest byte.
+    """
+    bounds = _bounds(array)
+    sizes = np.diff(bounds)
+    counts = sizes >> 3
+    text = _Bytes(array)
+    if len(array) == 1:
+        found = _total(int(counts[0]), lambda start, count: text.words(_multiples(8, count).view(np.int64) + 8 * start))
+    elif counts.any():
+        until = np.zeros(len(bounds), dtype=np.int64)
+        np.cumsum(counts, out=until[1:])
+        at = np.repeat(bounds[:-1] - 8 * until[:-1], counts)
+        at += _multiples(8, len(at)).view(np.int64)
+        found = _totals(until, text.words(at))
+    else:
+        found = np.zeros(len(array), dtype=np.uint64)
+    rest = sizes & 7
+    last = text.words(bounds[1:] - rest)
+    last &= _KEPT.take(rest, mode="clip")
+    last |= rest.view(np.uint64) << np.uint64(56)
+    last += _places(counts)
+    found += _mix(last)
+    return _mix(found)
+
+
+_KEPT = np.array([(1 << (8 * size)) - 1 for size in range(8)], dtype=np.uint64)
+
+
+class _Bytes:
+    """The bytes of texts, from which words can be read at any place."""
+
+    def __init__(self, array: pa.Array) -> None:
+        first, last = ends(array)
+        size = last - first
+        self._aligned = np.zeros(size // 8 + 2, dtype="<u8")
+        if size:
+            bytes_ = np.frombuffer(array.buffers()[2], dtype=np.uint8, count=size, offset=first)
+            self._aligned.view(np.uint8)[:size] = bytes_
+        self._behind = self._aligned[1:] << np.uint64(1)
+
+    def words(self, at: Places) -> Words:
+        """Return the eight bytes at each place, put together from the two aligned words that they lie across."""
+        index = at >> 3
+        shift = (at & 7).view(np.uint64)
+        shift <<= np.uint64(3)
+        words = self._aligned.take(index, mode="clip")
+        words >>= shift
+        np.subtract(np.uint64(63), shift, out=shift)
+        behind = self._behind.take(index, mode="clip")
+        behind <<= shift
+        words |= behind
+        return words
+
+
+def _totals(bounds: Places, items: Words) -> Words:
+    """Return the sum of each row's items, each mixed with its place in its row; `items` is used up."""
+    if not len(items):
+        return np.zeros(len(bounds) - 1, dtype=np.uint64)
+    before = 1 - bounds[:-1]
+    items += np.repeat(before.view(np.uint64) * np.uint64(STEP), np.diff(bounds))
+    items += _multiples(STEP, len(items))
+    sums = np.zeros(len(items) + 1, dtype=np.uint64)
+    np.cumsum(_mix(items), out=sums[1:])
+    return np.diff(sums.take(bounds, mode="clip"))
+
+
+def _total(count: int, items: Callable[[int, int], Words]) -> Words:
+    """Return the same sum for a single row of any size, whose items are taken a part at a time."""
+    total = np.zeros(1, dtype=np.uint64)
+    for start in range(0, count, _ITEMS):
+        part = items(start, min(_ITEMS, count - start))
+        part += _multiples(STEP, len(part))
+        part += np.uint64((start + 1) * STEP & WORD)
+        total += _mix(part).sum(dtype=np.uint64)
+    return total
+
+
+def _places(counts: Places) -> Words:
+    """Return STEP times the place behind so many items."""
+    places = (counts + 1).view(np.uint64)
+    places *= np.uint64(STEP)
+    return places
+
+
+def _mix(words: Words) -> Words:
+    """Mix each word, in place: a bijection in which every bit comes to matter for many."""
+    for factor, shift in MIX:
+        words *= np.uint64(factor)
+        words ^= words >> np.uint64(shift)
+    return words
+
+
+def _multiples(factor: int, count: int) -> Words:
+    """Return 0, 1, 2, … times a factor."""
+    return _power_of_two_multiples(factor, 1 << max(count - 1, 0).bit_length())[:count]
+
+
+@lru_cache(maxsize=8)
+def _power_of_two_multiples(factor: int, count: int) -> Words:
+    return np.arange(count, dtype=np.uint64) * np.uint64(factor)

@@ -1,0 +1,144 @@
+"""Streams of rows: a schema, and Arrow record batches that are read once, one batch in flight."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from osiris.errors import fail
+from osiris.table.conform import conform
+from osiris.types import arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    import pyarrow as pa
+
+    from osiris.model import Order, Schema
+    from osiris.table.digest import Digester
+
+
+@dataclass(frozen=True, slots=True)
+class RowStream:
+    """Rows of one schema, to be read once: through `batches`, or by anything that reads Arrow's C stream interface.
+
+    `order` tells whether their order is fixed. What the source raises would cross the C interface as another type,
+    without code, place or hint; `raised` keeps the original, and `own_errors` brings it back.
+    """
+
+    schema: Schema
+    order: Order
+    source: Iterable[pa.RecordBatch]
+    raised: list[BaseException] = field(default_factory=list)
+    _taken: threading.Lock = field(default_factory=threading.Lock)
+
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
+        """Yield the batches, each in exactly the schema's Arrow form; a second reading fails with DAT017."""
+        if not self._taken.acquire(blocking=False):
+            fail("DAT017")
+        return self._batches()
+
+    def _batches(self) -> Generator[pa.RecordBatch, None, None]:
+        with _Remembering(self.raised):
+            arrow = arrow_schema(self.schema)
+            for batch in self.source:
+                yield conform(batch, self.schema, arrow)
+
+    def reader(self) -> pa.RecordBatchReader:
+        """Return the stream as pyarrow's reader."""
+        import pyarrow as pa
+
+        return pa.RecordBatchReader.from_batches(arrow_schema(self.schema), self.batches())
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand the stream to whatever reads Arrow, through the PyCapsule interface."""
+        return self.reader().__arrow_c_stream__(requested_schema)
+
+
+def stream(schema: Schema, batches: Iterable[pa.RecordBatch], order: Order) -> RowStream:
+    """Return a stream over batches of that schema; reading it fails with DAT016 where a batch is of another."""
+    return RowStream(schema, order, batches)
+
+
+class _Remembering:
+    """Notes what a block raises, and lets it pass."""
+
+    def __init__(self, raised: list[BaseException]) -> None:
+        self._raised = raised
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
+        if error is not None and not isinstance(error, GeneratorExit):
+            self._raised.append(error)
+
+
+class own_errors:  # noqa: N801 - used like a function
+    """While a library pulls these streams, let what they raised come out as it was raised: `with own_errors(rows):`."""
+
+    def __init__(self, *sources: RowStream) -> None:
+        self._sources = sources
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
+        if isinstance(error, Exception):
+            original = next((source.raised[0] for source in self._sources if source.raised), None)
+            if original is not None and original is not error:
+                raise original from None
+
+
+def counted(source: RowStream, on_rows: Callable[[int], None]) -> RowStream:
+    """Return the same stream, telling the number of rows of each batch that passes."""
+    return _passing(source, lambda batch: on_rows(batch.num_rows))
+
+
+def digested(source: RowStream, digest: Digester) -> RowStream:
+    """Return the same stream, feeding each batch that passes to a digest."""
+    return _passing(source, digest.update)
+
+
+def _passing(source: RowStream, look: Callable[[pa.RecordBatch], None]) -> RowStream:
+    def batches() -> Iterator[pa.RecordBatch]:
+        with closing(source.batches()) as rows:
+            for batch in rows:
+                look(batch)
+                yield batch
+
+    return stream(source.schema, batches(), source.order)
+
+
+def ahead(source: RowStream, depth: int = 1) -> RowStream:
+    """Return the same stream, read by a thread that is `depth` batches ahead, so that two steps overlap."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with closing(source.batches()) as rows, ThreadPoolExecutor(1, thread_name_prefix="ahead") as reader:
+            waiting = deque(reader.submit(next, rows, None) for _ in range(depth))
+            while (batch := waiting.popleft().result()) is not None:
+                waiting.append(reader.submit(next, rows, None))
+                yield batch
+
+    return stream(source.schema, batches(), source.order)
+
+
+def spool(source: RowStream, path: Path) -> Callable[[], RowStream]:
+    """Write a stream to an Arrow file; returns a function that opens it as a new stream, as often as it is called."""
+    import pyarrow as pa
+
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, arrow_schema(source.schema)) as writer:
+        for batch in source.batches():
+            writer.write_batch(batch)
+
+    def reopened() -> Iterator[pa.RecordBatch]:
+        with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+            yield from reader
+
+    return lambda: stream(source.schema, reopened(), source.order)

@@ -1,0 +1,53 @@
+"""The order-free digest: over all rows, the sums of 64-bit hashes and of their squares, by column and of whole rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from osiris.table.hashing import WORD, hash_cells, side_by_side
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from osiris.table.hashing import Words
+
+_ROWS = 8_192
+"""So many rows are hashed at a time: their arrays stay in the processor's cache."""
+
+
+class UnorderedRows:
+    """Running sums over rows: for each column of the hashes of its cells, and of the hashes of whole rows."""
+
+    def __init__(self, columns: int) -> None:
+        self._columns = [_Sums() for _ in range(columns)]
+        self._whole = _Sums()
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add the rows of a batch."""
+        for start in range(0, batch.num_rows if self._columns else 0, _ROWS):
+            cells = [hash_cells(array) for array in batch.slice(start, _ROWS).columns]
+            for sums, hashes in zip(self._columns, cells, strict=True):
+                sums.add(hashes)
+            self._whole.add(side_by_side(cells))
+
+    def columns(self) -> list[str]:
+        """Return the sums of each column as 32 hex digits."""
+        return [sums.hex() for sums in self._columns]
+
+    def rows(self) -> str:
+        """Return the sums over the rows as 32 hex digits."""
+        return self._whole.hex()
+
+
+class _Sums:
+    """The sum of hashes and the sum of their squares, modulo 2**64 each."""
+
+    def __init__(self) -> None:
+        self._first = self._second = 0
+
+    def add(self, hashes: Words) -> None:
+        self._first = (self._first + int(hashes.sum())) & WORD
+        self._second = (self._second + int(hashes.dot(hashes))) & WORD
+
+    def hex(self) -> str:
+        return f"{self._first:016x}{self._second:016x}"

@@ -1,0 +1,82 @@
+"""The canonical bytes of values: what an array of fixed width is brought to before it is hashed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NAN = {32: 0x7FC00000, 64: 0x7FF8000000000000}
+_ONE_WORD_DIGITS = 18
+
+
+def plain(array: pa.Array) -> pa.Array:
+    """Return the storage of an extension array (uuid: 16 bytes, json: its text), other arrays as they are."""
+    import pyarrow as pa
+
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether values are bytes of varying length."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
+
+
+def ends(array: pa.Array) -> tuple[int, int]:
+    """Return where the bytes of texts, or the items of lists, begin and end that belong to an array's rows."""
+    offsets = array.buffers()[1]
+    if not len(array) or offsets is None:
+        return 0, 0
+    numbers = memoryview(offsets).cast("i")
+    return numbers[array.offset], numbers[array.offset + len(array)]
+
+
+def fixed(array: pa.Array) -> pa.Array:
+    """Return the canonical form of an array of fixed width, without validity; what stands under NULL is arbitrary.
+
+    bool: one byte. Floats: their bits, all NaN alike. Decimals of up to 18 digits: 8 bytes. The rest as in Arrow.
+    """
+    import pyarrow as pa
+    import pyarrow.types as is_
+
+    kind = array.type
+    if is_.is_boolean(kind):
+        return _bare(array.cast(pa.uint8()), pa.uint8())
+    if is_.is_floating(kind):
+        return _one_nan(array)
+    if is_.is_decimal128(kind) and kind.precision <= _ONE_WORD_DIGITS:
+        halves = pa.Array.from_buffers(pa.int64(), 2 * len(array), [None, array.buffers()[1]], offset=2 * array.offset)
+        return halves.take(_even(len(array)))
+    if is_.is_integer(kind):
+        return _bare(array, kind)
+    width = kind.bit_width
+    return _bare(array, {32: pa.int32(), 64: pa.int64()}.get(width) or pa.binary(width // 8))
+
+
+def _bare(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return the values alone, seen as another type of the same width."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(kind, len(array), [None, array.buffers()[1]], offset=array.offset)
+
+
+def _one_nan(array: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    width = array.type.bit_width
+    bits = pa.uint32() if width == 32 else pa.uint64()
+    values = _bare(array, bits)
+    nan = pc.is_nan(_bare(array, array.type))
+    return pc.if_else(nan, pa.scalar(_NAN[width], bits), values) if pc.any(nan).as_py() else values
+
+
+@lru_cache(maxsize=4)
+def _even(count: int) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.arange(0, 2 * count, 2)

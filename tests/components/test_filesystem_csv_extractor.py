@@ -1,0 +1,440 @@
+"""Reading CSV files: every option, and everything that can be wrong with a file, by its line."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+from collections import Counter
+
+import pytest
+
+from osiris.components.filesystem_csv_extractor.driver import Config, Driver
+from osiris.driver import StepContext
+from osiris.errors import OsirisError
+from osiris.model import Field
+
+
+class Project:
+    """A folder with files, and an extractor that reads them."""
+
+    def __init__(self, root):
+        self.root = root
+        self.counts = Counter()
+        self.events = []
+        self.connection = {}
+
+    def put(self, name, content):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    @property
+    def context(self):
+        return StepContext(
+            "step",
+            self.root,
+            self.root,
+            self.root,
+            connection=self.connection,
+            emit=lambda name, fields: self.events.append((name, dict(fields))),
+            count=lambda name, value: self.counts.update({name: value}),
+        )
+
+    def describe(self, path="in.csv", **config):
+        return Driver().describe(Config(path, **config), self.context).schema
+
+    def types(self, path="in.csv", **config):
+        return {column.name: column.type for column in self.describe(path, **config)}
+
+    def read(self, path="in.csv", schema=None, **config):
+        """Return the rows as a dictionary of lists, in the schema of the describe job or a given one."""
+        schema = schema or self.describe(path, **config)
+        stream = Driver().read(Config(path, **config), schema, self.context)
+        rows = {column.name: [] for column in schema}
+        for batch in stream.batches():
+            for name, values in batch.to_pydict().items():
+                rows[name] += values
+        return rows
+
+    def refused(self, path="in.csv", schema=None, **config):
+        """Return the one diagnostic with which describing or reading fails."""
+        with pytest.raises(OsirisError) as caught:
+            self.read(path, schema, **config)
+        (found,) = caught.value.diagnostics
+        return found
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
+
+
+def test_a_small_file(project):
+    project.put("in.csv", 'id,name\n1,"Smith, ""J"""\n2,\n3,""\n')
+    assert project.describe() == (Field("id", "int64"), Field("name", "utf8"))
+    assert project.read() == {"id": [1, 2, 3], "name": ['Smith, "J"', None, ""]}
+
+
+def test_rows_and_bytes_are_counted_by_reading_alone(project):
+    content = "a\n" + "1\n" * 1000
+    project.put("in.csv", content)
+    schema = project.describe()
+    assert project.counts == {}
+    project.read(schema=schema)
+    assert project.counts == {"rows_read": 1000, "bytes_read": len(content)}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+def test_any_line_end(project, end, last):
+    project.put("in.csv", end.join(["a,b", '1,"x' + end + 'y"', "2,z"]) + end * last)
+    assert project.read() == {"a": [1, 2], "b": [f"x{end}y", "z"]}
+
+
+def test_a_header_and_no_rows(project):
+    for content in ("a,b\n", "a,b"):
+        project.put("in.csv", content)
+        assert project.types() == {"a": "utf8", "b": "utf8"}
+        assert project.read() == {"a": [], "b": []}
+
+
+def test_a_blank_line_is_a_null_row_only_in_a_file_of_one_column(project):
+    project.put("one.csv", 'a\n1\n\n""\n\n')
+    assert project.read("one.csv") == {"a": ["1", None, "", None]}
+    assert project.read("one.csv", skip_blank_lines=False) == {"a": ["1", None, "", None]}
+    assert project.read("one.csv", skip_blank_lines=True) == {"a": ["1", ""]}
+    project.put("two.csv", "\n\na,b\n\n1,2\n\n3,4\n\n")
+    assert project.read("two.csv") == {"a": [1, 3], "b": [2, 4]}
+    assert project.read("two.csv", skip_blank_lines=False) == {
+        "a": [None, 1, None, 3, None],
+        "b": [None, 2, None, 4, None],
+    }
+    project.put("two.csv", "a,b\n\n1,2\nx,y\n")
+    assert project.refused("two.csv", skip_blank_lines=False, dtype={"a": "int64"}).location.line == 4
+
+
+def test_delimiter_and_na_values(project):
+    project.put("in.csv", 'a;b\n1;NA\n-;"NA"\n')
+    assert project.read(delimiter=";", na_values=["NA", "-"]) == {"a": [1, None], "b": [None, "NA"]}
+    for delimiter in "\t| ae5.":
+        project.put("in.csv", f"x{delimiter}y\n1{delimiter}2\n")
+        assert project.read(delimiter=delimiter) == {"x": [1], "y": [2]}
+
+
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1250", "iso-8859-2")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_any_encoding(project, encoding):
+    rows = "".join(f"{n},příliš žluťoučký {n}\n" for n in range(50_000))
+    project.put("in.csv", f"id,šé\n{rows}".encode(encoding))
+    found = project.read(encoding=encoding)
+    assert list(found) == ["id", "šé"]
+    assert found["id"] == list(range(50_000))
+    assert found["šé"][-1] == "příliš žluťoučký 49999"
+
+
+def test_a_byte_order_mark_is_not_part_of_a_name(project):
+    project.put("in.csv", b"\xef\xbb\xbfa,b\n1,2\n")
+    assert project.read() == {"a": [1], "b": [2]}
+
+
+def zipped(content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.mkdir("folder")
+        archive.writestr("folder/in.csv", content)
+    return buffer.getvalue()
+
+
+PACKED = {
+    "gzip": (gzip.compress, ".gz"),
+    "bz2": (bz2.compress, ".bz2"),
+    "xz": (lzma.compress, ".xz"),
+    "zip": (zipped, ".zip"),
+}
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_packed_files(project, kind):
+    pack, suffix = PACKED[kind]
+    packed = pack(b"a,b\n" + b"1,x\n" * 200_000)
+    project.put(f"in.csv{suffix}", packed)
+    project.put("in.dat", packed)
+    schema = project.describe(f"in.csv{suffix}")
+    assert project.read(f"in.csv{suffix}", schema)["a"] == [1] * 200_000
+    of_its_catalogue = 0 if kind != "zip" else 200
+    assert len(packed) - of_its_catalogue <= project.counts["bytes_read"] <= len(packed)
+    assert project.read("in.dat", compression=kind)["a"] == [1] * 200_000
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_damaged_packed_files_are_refused(project, kind):
+    pack, _suffix = PACKED[kind]
+    packed = pack(b"a,b\n" + b"1,x\n" * 200_000)
+    for damaged in (packed[: len(packed) // 2], b"not packed at all, but long enough to be looked at", b""):
+        project.put("in.dat", damaged)
+        assert project.refused("in.dat", compression=kind).code in ("DAT013", "DAT004")
+
+
+def test_an_archive_must_hold_one_file(project):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.csv", "a\n1\n")
+        archive.writestr("b.csv", "a\n1\n")
+    project.put("in.zip", buffer.getvalue())
+    assert project.refused("in.zip").message == "in.zip: the archive holds 2 files, and one is needed"
+
+
+def test_header_options(project):
+    project.put("in.csv", "junk,junk\na,b\n1,2\n3,4\n")
+    assert project.read(header=1) == {"a": [1, 3], "b": [2, 4]}
+    assert project.read(skip_rows=1) == {"a": [1, 3], "b": [2, 4]}
+    assert project.read(skip_rows=2, header=False) == {"0": [1, 3], "1": [2, 4]}
+    assert project.refused(header=0).code == "DAT004"
+    assert project.read(skip_rows=2, header=False, columns=["1"]) == {"1": [2, 4]}
+
+
+def test_a_file_of_one_null_without_header(project):
+    project.put("in.csv", "\n1\n")
+    assert project.read(header=False) == {"0": [None, 1]}
+
+
+def test_columns_are_pruned_and_keep_the_order_asked_for(project):
+    project.put("in.csv", "a,b,c\n1,x,2.5\n2,y,3\n")
+    assert project.types(columns=["c", "a"]) == {"c": "decimal(38,1)", "a": "int64"}
+    assert list(project.read(columns=["c", "a"])) == ["c", "a"]
+
+
+def test_comments(project):
+    project.put("in.csv", '# one\na,b# names\n1,"# no comment"\n# two\n2,x#y\n')
+    assert project.read(comment="#") == {"a": [1, 2], "b": ["# no comment", "x"]}
+    project.put("one.csv", "# c\na\n1\n# c\n2\n")
+    assert project.read("one.csv", comment="#") == {"a": [1, 2]}
+
+
+def test_lines_are_counted_with_their_comments(project):
+    project.put("in.csv", "# c\na,b\n# c\n1,2\n# c\n1,2,3\n")
+    assert project.refused(comment="#").location.line == 6
+
+
+def test_limit_is_over_all_files(project):
+    project.put("1.csv", "a\n1\n2\n")
+    project.put("2.csv", "a\n3\n4\n")
+    assert project.read("?.csv", limit=3) == {"a": [1, 2, 3]}
+    assert project.read("?.csv", limit=2) == {"a": [1, 2]}
+    project.put("3.csv", "a\n5\n")
+    assert project.read("?.csv") == {"a": [1, 2, 3, 4, 5]}
+
+
+def test_a_row_beyond_the_limit_is_not_looked_at(project):
+    project.put("in.csv", "a\n1\n2\nx\n")
+    assert project.read(limit=2, dtype={"a": "int64"}) == {"a": [1, 2]}
+
+
+def test_files_of_a_pattern_need_the_same_header(project):
+    project.put("1.csv", "a,b\n1,2\n")
+    project.put("2.csv", "b,a\n1,2\n")
+    found = project.refused("*.csv")
+    assert (found.code, found.message) == ("DAT004", "2.csv: its columns are not those of 1.csv")
+
+
+def test_a_type_must_fit_all_files_of_a_pattern(project):
+    project.put("1.csv", "a\n1\n")
+    project.put("2.csv", "a\n1.5\n")
+    assert project.types("*.csv") == {"a": "decimal(38,1)"}
+
+
+def test_the_connections_folder(project):
+    project.put("data/in.csv", "a\n1\n")
+    project.connection = {"base_dir": "data"}
+    assert project.read() == {"a": [1]}
+    project.connection = {"base_dir": str(project.root / "data")}
+    assert project.read() == {"a": [1]}
+
+
+def test_types_are_taken_from_the_first_rows_unless_all_are_asked_for(project):
+    project.put("in.csv", "a\n" + "1\n" * 500 + "x\n")
+    assert project.types() == {"a": "utf8"}
+    assert project.types(sample=500) == {"a": "int64"}
+    assert project.types(sample="all") == {"a": "utf8"}
+    found = project.refused(sample=500)
+    assert found.message == "in.csv line 502, column 'a': 'x' is not int64"
+    assert found.hint == "declare it with dtype, or read the whole file with sample: all"
+
+
+def test_a_misfit_is_found_behind_line_ends_in_quotes(project):
+    rows = "".join(f'{n},"two\r\nlines\n{n}"\n' for n in range(120_000))
+    project.put("in.csv", f"id,text\n{rows}oops,x\n")
+    assert project.types() == {"id": "int64", "text": "utf8"}
+    found = project.refused()
+    assert (found.code, found.location.line) == ("DAT001", 2 + 3 * 120_000)
+
+
+def test_a_long_or_strange_value_is_shown_short_and_printable(project):
+    project.put("in.csv", "id,a\n1,\x1b[31m\u202e" + "x" * 500 + "\n")
+    found = project.refused(dtype={"a": "int64"})
+    assert found.message.isprintable()
+    assert len(found.message) < 150
+
+
+def test_declared_types(project):
+    project.put("in.csv", "a,b,c,d,e\n1,2,2024-01-01,x,3\n")
+    declared = {"a": "utf8", "b": "decimal(5,2)", "c": "datetime64[ns]", "d": "category", "e": "Int16"}
+    assert project.types(dtype=declared) == {
+        "a": "utf8",
+        "b": "decimal(5,2)",
+        "c": "timestamp[ns]",
+        "d": "utf8",
+        "e": "int16",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("quux", "DAT012"), ("binary", "DAT006"), ("list<int64>", "DAT006"), ("uuid", "DAT006")]
+)
+def test_types_that_text_does_not_have(project, name, code):
+    project.put("in.csv", "a\n1\n")
+    assert project.refused(dtype={"a": name}).code == code
+
+
+@pytest.mark.parametrize("option", [{"columns": ["nmae"]}, {"dtype": {"nmae": "utf8"}}, {"parse_dates": ["nmae"]}])
+def test_unknown_columns(project, option):
+    project.put("in.csv", "id,name\n1,x\n")
+    found = project.refused(**option)
+    assert (found.code, found.hint) == ("DAT005", "did you mean 'name'?")
+
+
+def test_parse_dates(project):
+    project.put(
+        "in.csv",
+        "a,b,c,d\n2024-01-01,2024-01-01,2024-01-01 10:00:00+02:00,\n"
+        "2024-01-02,2024-01-01T10:00:00,2024-01-01T10:00:00Z,\n",
+    )
+    assert project.types(parse_dates=["a", "b", "c", "d"]) == {
+        "a": "date",
+        "b": "timestamp[us]",
+        "c": "timestamp[us,UTC]",
+        "d": "timestamp[us]",
+    }
+    assert project.types(parse_dates=True)["b"] == "utf8"
+    project.put("in.csv", "a\n2024-01-01\n\n31.12.2024\n2024-01-02\n")
+    found = project.refused(parse_dates=["a"])
+    assert found.message == "in.csv line 4, column 'a': '31.12.2024' is not a date or timestamp"
+
+
+def test_parse_dates_does_not_mix_with_and_without_zone(project):
+    project.put("in.csv", "a\n2024-01-01T00:00:00\n2024-01-01T00:00:00Z\n")
+    assert project.refused(parse_dates=["a"]).location.line == 3
+
+
+@pytest.mark.parametrize(("row", "found"), [("1", 1), ("1,2,3", 3), ('1,2,"x\ny"', 3)])
+def test_rows_of_another_width(project, row, found):
+    project.put("in.csv", f'a,b\n1,"x\ny"\n{row}\n1,2\n')
+    refused = project.refused()
+    assert refused.code == "DAT002"
+    assert refused.message == f"in.csv line 4: {found} fields where the header has 2"
+
+
+def test_rows_of_another_width_can_be_skipped_and_are_counted(project):
+    project.put("in.csv", "a,b\n1,2\n3\n4,5\n6,7,8\n9,x\n")
+    schema = project.describe(on_bad_lines="skip")
+    assert project.read(schema=schema, on_bad_lines="skip") == {"a": [1, 4, 9], "b": ["2", "5", "x"]}
+    assert (project.counts["rows_read"], project.counts["rows_rejected"]) == (5, 2)
+    assert project.events == []
+    project.read(schema=schema, on_bad_lines="warn")
+    assert project.events == [
+        ("row_skipped", {"file": "in.csv", "fields": 1, "skipped": 1}),
+        ("row_skipped", {"file": "in.csv", "fields": 3, "skipped": 2}),
+    ]
+
+
+def test_a_misfit_behind_skipped_rows_has_its_own_line(project):
+    project.put("in.csv", "a,b\n1\n1,2\n1,2,3\nx,2\n")
+    found = project.refused(on_bad_lines="skip", dtype={"a": "int64"})
+    assert found.location.line == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "offset"),
+    [
+        (b"a,b\n1,x\n2,\xff\n", "utf-8", 10),
+        (b"\xef\xbb\xbfa,b\n1,x\n2,\xff\n", "utf-8", 13),
+        (b"a,b\n1,\xe2\x82", "utf-8", 6),
+        ("a,b\n1,é\n".encode(), "ascii", 6),
+        ("a,b\n1,x".encode("utf-16-le") + b"\x00\xd8\x20\x00", "utf-16-le", 14),
+        (b"a,\xff\n1,x\n", "utf-8", 2),
+        (b"a,b\n" + b"1,x\n" * 700_000 + b"2,\xff\n", "utf-8", 2_800_006),
+    ],
+)
+def test_bytes_of_another_encoding(project, content, encoding, offset):
+    project.put("in.csv", content)
+    found = project.refused(encoding=encoding, dtype={"b": "utf8"} if b"b" in content[:8] else {})
+    assert found.code == "DAT003"
+    assert f"byte {offset} is not {encoding}" in found.message
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "it is empty"),
+        ("\n\n", "it has no header"),
+        ("a,,c\n1,2,3\n", "column 2 has no name"),
+        ("a,b,a\n1,2,3\n", "the column name 'a' appears twice"),
+    ],
+)
+def test_bad_headers(project, content, problem):
+    project.put("in.csv", content)
+    found = project.refused()
+    assert (found.code, found.message) == ("DAT004", f"in.csv: {problem}")
+
+
+def test_a_source_that_is_no_longer_as_planned(project):
+    project.put("in.csv", "a,b\n1,2\n")
+    schema = project.describe()
+    picked = project.describe(columns=["b"])
+    project.put("in.csv", "b,c,a\n2,3,1\n")
+    found = project.refused(schema=schema)
+    assert (found.code, found.message) == ("DAT011", "step 'step': the columns of in.csv are b, c, a")
+    assert project.read(schema=picked, columns=["b"]) == {"b": [2]}
+    project.put("in.csv", "a\n1\n")
+    found = project.refused(schema=picked, columns=["b"])
+    assert found.message == "step 'step': in.csv has no column 'b'"
+
+
+def test_a_quote_left_open_is_an_error_and_not_a_value(project):
+    for end in ("", "\n", "\nmore,rows\n"):
+        project.put("in.csv", f'a,b\n1,2\n3,"x{end}')
+        found = project.refused()
+        assert (found.code, found.message) == ("DAT013", "in.csv: the quote opened in line 3 is never closed")
+        assert project.refused(columns=["a"]).code == "DAT013"
+
+
+def test_a_row_may_be_larger_than_a_block(project):
+    large = "x" * 5_000_000
+    project.put("in.csv", "a,b\n" + "1,y\n" * 10 + f"2,{large}\n" + "3,z\n" * 10)
+    rows = project.read()
+    assert rows["a"] == [1] * 10 + [2] + [3] * 10
+    assert rows["b"][10] == large
+    assert project.counts["rows_read"] == 21
+
+
+def test_a_cell_may_not_be_larger_than_the_limit(project):
+    project.put("in.csv", b'a,b\n1,2\n3,"' + b"x" * (65 << 20))
+    found = project.refused()
+    assert (found.code, found.location.line) == ("DAT007", 3)
+    assert found.hint == "is a quote left open there?"
+
+
+def test_nothing_to_read(project):
+    assert project.refused().code == "DRV001"
+    assert project.refused("*.csv").code == "DRV001"
+    (project.root / "in.csv").mkdir()
+    assert project.refused().code == "DRV005"
+
+
+def test_text_is_still_checked(project):
+    project.put("in.csv", "a\n" + "1\n" * 100_000 + "x\n")
+    assert project.describe(as_text=True) == (Field("a", "utf8"),)
+    assert project.refused(as_text=True).code == "DAT001"

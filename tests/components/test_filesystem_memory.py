@@ -1,0 +1,56 @@
+"""Memory stays flat: five times the rows take no more of it."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+COPY = """
+    import re, sys
+    from importlib import import_module
+    from pathlib import Path
+    from osiris.driver import StepContext
+
+    root = Path.cwd()
+    context = StepContext("step", root, root, root)
+    source, target = (import_module(f"osiris.components.filesystem_{name}.driver") for name in sys.argv[1:3])
+    config = source.Config(sys.argv[3])
+    schema = source.Driver().describe(config, context).schema
+    rows = source.Driver().read(config, schema, context)
+    print(target.Driver().write(target.Config(sys.argv[4]), rows, context).rows)
+    status = Path("/proc/self/status").read_text()
+    print(int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) // 1024)
+"""
+
+
+def copy(folder, source, target, path, out):
+    """Copy a file in a process of its own; returns rows and peak memory in MB."""
+    command = [sys.executable, "-c", textwrap.dedent(COPY), source, target, path, out]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    rows, memory = map(int, done.stdout.split())
+    return rows, memory
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("memory")
+    row = '{},{}.25,2024-01-{:02},"some text, quoted {}"\n'
+    block = "".join(row.format(n, n * 7, n % 28 + 1, n * n) for n in range(100_000))
+    for name, times in (("small", 5), ("large", 25)):
+        (folder / f"{name}.csv").write_text("id,amount,day,note\n" + block * times)
+    return folder
+
+
+def test_csv_to_parquet_and_back(folder):
+    peaks = {}
+    for name, rows in (("small", 500_000), ("large", 2_500_000)):
+        copied, there = copy(folder, "csv_extractor", "parquet_writer", f"{name}.csv", f"{name}.parquet")
+        back, again = copy(folder, "parquet_extractor", "csv_writer", f"{name}.parquet", f"{name}-again.csv")
+        assert copied == back == rows
+        assert (folder / f"{name}-again.csv").read_bytes() == (folder / f"{name}.csv").read_bytes()
+        peaks[name] = (there, again)
+    assert peaks["large"][0] < peaks["small"][0] + 80
+    assert peaks["large"][1] < peaks["small"][1] + 80
+    assert max(peaks["large"]) < 300

@@ -1,0 +1,24 @@
+"""Ctrl-C ends any command with 130, and never with a traceback."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def test_interrupted_while_it_waits_for_input(tmp_path):
+    command = [str(Path(sys.executable).parent / "osiris"), "sql", "check", "--dialect", "duckdb", "--json"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    status = Path(f"/proc/{process.pid}/wchan")
+    deadline = time.monotonic() + 20
+    while "pipe" not in status.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert [d["code"] for d in json.loads(out)["diagnostics"]] == ["PRJ012"]

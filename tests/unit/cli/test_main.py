@@ -1,0 +1,115 @@
+"""One command line, one answer, one exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from osiris.cli.main import COMMANDS, main, root
+
+
+def every_command():
+    for name in COMMANDS:
+        command = root.get_command(click.Context(root), name)
+        yield (name,)
+        if isinstance(command, click.Group):
+            yield from ((name, word) for word in command.commands)
+
+
+EVERY = list(every_command())
+
+
+def answer(capsys, *arguments):
+    code = main(list(arguments))
+    seen = capsys.readouterr()
+    return code, json.loads(seen.out), seen.err
+
+
+@pytest.mark.parametrize("words", EVERY)
+def test_help_is_an_answer_of_every_command(words, capsys):
+    assert main([*words, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: osiris {' '.join(words)} ")
+    code, envelope, _ = answer(capsys, *words, "-h", "--json")
+    assert (code, envelope["ok"], envelope["data"]["command"]) == (0, True, f"osiris {' '.join(words)}")
+    assert envelope["data"]["description"]
+    assert all(option["help"] or not option["names"][0].startswith("-") for option in envelope["data"]["options"])
+
+
+@pytest.mark.parametrize("words", EVERY)
+@pytest.mark.parametrize("place", [0, None])
+def test_usage_errors_are_json_before_and_after(words, place, capsys):
+    arguments = [*words, "--nonsense"]
+    arguments.insert(len(arguments) if place is None else place, "--json")
+    code, envelope, _ = answer(capsys, *arguments)
+    assert (code, envelope["ok"]) == (2, False)
+    assert [d["code"] for d in envelope["diagnostics"]] == ["PRJ008"]
+    assert "--nonsense" in envelope["diagnostics"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["rnu"], "did you mean 'run'?"),
+        (["logs", "lits"], "did you mean 'list'?"),
+        (["logs"], "one of: list, show"),
+        (["compile"], "see 'osiris compile --help'"),
+        (["-C", "/nowhere", "logs", "list"], "name a folder"),
+        (["compile", "x", "--param", "novalue"], "see 'osiris compile --help'"),
+        (["compile", "x", "--detailed-exitcode"], "see 'osiris compile --help'"),
+        (["run", "x", "--last-compile"], "see 'osiris run --help'"),
+        (["run", "x", "--new-run", "--run-id", "a"], "see 'osiris run --help'"),
+        (["run"], "see 'osiris run --help'"),
+        (["sql", "check"], "see 'osiris sql check --help'"),
+    ],
+)
+def test_usage_errors_say_what_to_do(arguments, expected, capsys):
+    code, envelope, _ = answer(capsys, *arguments, "--json")
+    assert code == 2
+    assert [(d["code"], d["hint"]) for d in envelope["diagnostics"]] == [("PRJ008", expected)]
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "osiris 0.1.0\n"
+    assert answer(capsys, "--json", "--version")[1]["data"] == {"version": "0.1.0"}
+
+
+def test_bare_command_shows_the_overview(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
+
+
+def test_a_mistake_of_ours_names_a_file_and_shows_no_traceback(capsys, tmp_path, monkeypatch):
+    """No argument of a process can hold a NUL, so nothing expects one."""
+    monkeypatch.chdir(tmp_path)
+    code, envelope, err = answer(capsys, "-C", "a\0b", "logs", "list", "--json")
+    assert (code, err) == (70, "")
+    (found,) = envelope["diagnostics"]
+    assert (found["code"], found["message"]) == ("INT000", "unexpected ValueError: embedded null byte")
+    report = Path(found["hint"].rpartition(" ")[2])
+    assert "Traceback" in report.read_text(encoding="utf-8")
+    report.unlink()
+
+
+def test_start_up_imports_nothing_heavy():
+    heavy = {"pyarrow", "duckdb", "sqlglot", "jsonschema", "yaml", "rich", "osiris.api", "asyncio"}
+    script = "import sys; from osiris.cli.main import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path("/"))
+    assert not heavy & set(done.stderr.split())
+
+
+def test_completion_offers_commands_and_options(monkeypatch, tmp_path):
+    def complete(words, count):
+        environment = {"_OSIRIS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(count)}
+        command = [str(Path(sys.executable).parent / "osiris")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+        assert done.stderr == ""
+        return {line.partition(",")[2] for line in done.stdout.split()}
+
+    assert complete("osiris co", 1) == {"compile", "components", "connections", "config", "completion"}
+    assert complete("osiris logs ", 2) == {"list", "show"}
+    assert "--strict" in complete("osiris compile --s", 2)

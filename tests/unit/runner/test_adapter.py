@@ -1,0 +1,84 @@
+"""The host's end, with other programs in the worker's place."""
+
+import subprocess
+import sys
+
+import pytest
+
+from osiris.errors import OsirisError
+from osiris.runner.adapter import Link, WorkerDied
+from osiris.runner.protocol import Job, Limits, Secrets
+
+JOB = Job("run", "/r", "/s", "/a", Limits(1, 1), [])
+
+
+@pytest.fixture
+def pretend():
+    """Start a program instead of a worker, let it do the job, and return the last event and all before it."""
+
+    def call(code, silence=30.0):
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, "-c", f"import sys, time\n{code}"], bufsize=0, **pipes)
+        seen = []
+        with Link(process, silence) as link:
+            end = link.ask(JOB, Secrets(), seen.append)
+        return end, seen, bytes(link.output)
+
+    return call
+
+
+def test_lines_may_come_in_pieces(pretend):
+    end, seen, _ = pretend("""
+two = '{"wseq":2,"event":"heartbeat"}' + chr(10) + '{"wseq":3,"event":"job_end"}'
+for piece in ('{"wseq":1,"ev', 'ent":"a"}', chr(10), two):
+    sys.stdout.write(piece); sys.stdout.flush(); time.sleep(0.05)
+print(flush=True); sys.stdin.read()
+""")
+    assert (end, seen) == ({"event": "job_end"}, [{"event": "a"}])
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("nonsense", "a line that is no event"),
+        ("[]", "a line that is no event"),
+        ('{"wseq":1}', "a line that is no event"),
+        ('{"event":"a"}', "a line that is no event"),
+        ('{"wseq":2,"event":"a"}', "event 2 came where 1 was due"),
+    ],
+)
+def test_broken_protocol(pretend, line, problem):
+    with pytest.raises(OsirisError) as caught:
+        pretend(f"print({line!r}, flush=True); sys.stdin.read()")
+    assert [d.code for d in caught.value.diagnostics] == ["RUN007"]
+    assert problem in caught.value.diagnostics[0].message
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("sys.exit(5)", "exit status 5"), ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV")],
+)
+def test_death(pretend, code, status):
+    with pytest.raises(WorkerDied, match=status):
+        pretend(code)
+
+
+def test_silence(pretend):
+    with pytest.raises(WorkerDied, match=r"no sign of life for 0\.5 s"):
+        pretend("time.sleep(60)", silence=0.5)
+
+
+def test_job_larger_than_the_pipe_to_a_worker_that_does_not_read():
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], bufsize=0, **pipes)
+    large = Job("run", "/r", "/s", "/a", Limits(1, 1), [{"text": "x" * 1_000_000}])
+    with Link(process, 0.5) as link, pytest.raises(WorkerDied, match="no sign of life"):
+        link.ask(large, Secrets(), lambda _event: None)
+
+
+def test_output_is_kept_up_to_a_limit(pretend):
+    _, _, output = pretend("""
+sys.stderr.write("x" * 3_000_000); sys.stderr.flush()
+print('{"wseq":1,"event":"job_end"}', flush=True); sys.stdin.read()
+""")
+    assert output == b"x" * (1 << 20)

@@ -1,0 +1,68 @@
+import decimal
+
+import pyarrow as pa
+import pytest
+
+from osiris.errors import OsirisError
+from osiris.model import Field
+from osiris.runner.casts import cast_schema, cast_stream
+from osiris.table import stream
+from osiris.types import arrow_schema
+
+
+def cast(values, source, target):
+    schema = (Field("x", source), Field("y", "utf8"))
+    columns = [pa.array(values, arrow_schema(schema).field(0).type), pa.array(["same"] * len(values))]
+    batch = pa.RecordBatch.from_arrays(columns, schema=arrow_schema(schema))
+    result = cast_stream(stream(schema, [batch], "fixed"), {"x": target}, "s")
+    assert result.schema == (Field("x", target), Field("y", "utf8"))
+    (batch,) = result.batches()
+    assert batch.column(1).to_pylist() == ["same"] * len(values)
+    return batch.column(0).to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("values", "source", "target", "expected"),
+    [
+        ([1, None, 3], "int64", "int8", [1, None, 3]),
+        (["007", None], "utf8", "int64", [7, None]),
+        ([1.5, float("nan"), None], "float64", "float32", [1.5, pytest.approx(float("nan"), nan_ok=True), None]),
+        ([7, 2**53], "int64", "float64", [7.0, 2.0**53]),
+        ([decimal.Decimal("1.50")], "decimal(5,2)", "decimal(5,1)", [decimal.Decimal("1.5")]),
+        ([12], "int64", "utf8", ["12"]),
+        ([7, None], "int64", "decimal(3,2)", [decimal.Decimal("7.00"), None]),
+        ([2**63 - 1], "int64", "decimal(76,50)", [decimal.Decimal(2**63 - 1)]),
+        ([], "int64", "utf8", []),
+    ],
+)
+def test_exact_casts(values, source, target, expected):
+    assert cast(values, source, target) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "source", "target"),
+    [
+        ([300], "int64", "int8"),
+        ([-1], "int64", "uint8"),
+        ([0.1], "float64", "float32"),
+        ([1.5], "float64", "int64"),
+        ([2**53 + 1], "int64", "float64"),
+        ([decimal.Decimal("1.55")], "decimal(5,2)", "decimal(5,1)"),
+        (["seven"], "utf8", "int64"),
+        ([10], "int64", "decimal(3,2)"),
+        ([2**60], "int64", "decimal(30,18)"),
+        ([0.1, float("nan")], "float64", "float32"),
+    ],
+)
+def test_casts_that_would_change_a_value_fail(values, source, target):
+    with pytest.raises(OsirisError) as caught:
+        cast(values, source, target)
+    assert [d.code for d in caught.value.diagnostics] == ["DAT014"]
+    assert "column 'x'" in caught.value.diagnostics[0].message
+
+
+def test_all_problems_of_a_cast_are_told():
+    with pytest.raises(OsirisError) as caught:
+        cast_schema((Field("amount", "int64"),), {"amuont": "int8", "amount": "money"}, "s")
+    assert sorted(d.code for d in caught.value.diagnostics) == ["DAT005", "DAT012"]
+    assert "did you mean 'amount'?" in [d.hint for d in caught.value.diagnostics]

@@ -1,0 +1,136 @@
+"""Schemas of queries, as the engine binds them."""
+
+from __future__ import annotations
+
+import pytest
+
+from osiris.errors import OsirisError
+from osiris.model import Field
+from osiris.sql import check
+from osiris.sql.bind import bind
+
+ORDERS = (
+    Field("id", "int64"),
+    Field("amount", "decimal(12,2)"),
+    Field("placed", "timestamp[us]"),
+    Field("naïve", "utf8"),
+)
+
+
+def types(sql, parameters=None, **inputs):
+    inputs = inputs or {"orders": ORDERS}
+    verdict = check(sql, "duckdb", relations=inputs, parameters=parameters or ())
+    assert verdict.ok, [str(d) for d in verdict.diagnostics]
+    return [(field.name, field.type) for field in bind(verdict.canonical, inputs, parameters or {})]
+
+
+def problems(sql, **inputs):
+    with pytest.raises(OsirisError) as caught:
+        types(sql, **inputs)
+    return caught.value.diagnostics
+
+
+TYPES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"),
+    *("decimal(5,2)", "decimal(38,10)", "utf8", "binary", "date", "time[us]", "time[ns]", "uuid", "json"),
+    *("timestamp[s]", "timestamp[ms]", "timestamp[us]", "timestamp[ns]", "timestamp[us,UTC]", "timestamp[ns,UTC]"),
+    *("list<int32>", "list<bool>", "list<list<utf8>>", 'struct<"a":int32,"b":list<bool>>', 'list<struct<"x y":uuid>>'),
+)
+
+
+def test_every_type_passes_unchanged():
+    schema = tuple(Field(f"c{number}", kind) for number, kind in enumerate(TYPES))
+    assert types("SELECT * FROM t", t=schema) == [(field.name, field.type) for field in schema]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("time[s]", "time[us]"),
+        ("time[ms]", "time[us]"),
+        ("timestamp[s,UTC]", "timestamp[us,UTC]"),
+        ("timestamp[us,Europe/Prague]", "timestamp[us,UTC]"),
+    ],
+)
+def test_types_that_the_engine_holds_in_a_finer_one(given, found):
+    assert types("SELECT * FROM t", t=(Field("a", given),)) == [("a", found)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind"),
+    [
+        ("count(*)", "int64"),
+        ("sum(id)", "decimal(38,0)"),
+        ("sum(amount)", "decimal(38,2)"),
+        ("avg(amount)", "float64"),
+        ("max(placed)::DATE", "date"),
+        ("1::UHUGEINT", "decimal(38,0)"),
+        ("'a'::ENUM('a', 'b')", "utf8"),
+        ("NULL", "int32"),
+        ("[1, 2]::INT[2]", "list<int32>"),
+        ("{'total': sum(id)}", 'struct<"total":decimal(38,0)>'),
+        ("[1::HUGEINT]", "list<decimal(38,0)>"),
+        ("map_entries(MAP {'a': 1})", 'list<struct<"key":utf8,"value":int32>>'),
+        ("first('{}'::JSON)", "json"),
+    ],
+)
+def test_types_of_expressions(expression, kind):
+    assert types(f"SELECT {expression} AS r FROM orders") == [("r", kind)]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["INTERVAL 1 DAY", "MAP {'a': 1}", "'101'::BIT", "TIMETZ '10:00+01'", "union_value(k := 1)", "[INTERVAL 1 DAY]"],
+)
+def test_types_that_no_step_can_be_handed(expression):
+    (found,) = problems(f"SELECT {expression} AS r FROM orders")
+    assert (found.code, found.hint is not None) == ("DAT006", True)
+    assert "'r'" in found.message
+
+
+def test_too_many_digits():
+    (found,) = problems("SELECT 1 AS x FROM t", t=(Field("wide", "list<decimal(50,2)>"),))
+    assert (found.code, "'wide'" in found.message) == ("DAT006", True)
+
+
+def test_unknown_column_with_place_and_near_name():
+    (found,) = problems("SELECT id,\n amuont FROM orders")
+    assert (found.code, found.location.line, found.location.column) == ("SQL009", 3, 3)
+    assert (found.message, found.hint) == ("there is no column 'amuont'", "did you mean 'amount'?")
+
+
+def test_places_count_characters_and_not_bytes():
+    (found,) = problems("SELECT 'ščř' || x AS naïf FROM orders")
+    assert (found.location.line, found.location.column) == (2, 12)
+
+
+def test_unknown_column_lists_the_columns():
+    (found,) = problems("SELECT zzz FROM orders")
+    assert found.hint == "columns: amount, id, naïve, placed"
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("SELECT upper(id, 1) AS x FROM orders", "upper"),
+        ("SELECT sum(naïve) AS x FROM orders", "sum(VARCHAR)"),
+        ("SELECT id FROM orders GROUP BY amount", "GROUP BY"),
+        ("SELECT id, id FROM orders", "two columns of the result are called 'id'"),
+        ("SELECT id, 1 AS ID FROM orders", "'id' and 'ID'"),
+    ],
+)
+def test_other_misfits(sql, words):
+    (found,) = problems(sql)
+    assert found.code == "SQL009"
+    assert words in found.message
+
+
+def test_inputs_whose_columns_differ_in_case_only():
+    (found,) = problems("SELECT 1 AS x FROM t", t=(Field("a", "int64"), Field("A", "int64")))
+    assert found.code == "SQL009"
+    assert "'a' and 'A'" in found.message
+
+
+def test_parameters_have_their_types():
+    parameters = {"run_id": "utf8", "run_started_at": "timestamp[us,UTC]"}
+    assert types("SELECT $run_id AS a, $run_started_at AS b", parameters) == [("a", "utf8"), ("b", "timestamp[us,UTC]")]

@@ -1,0 +1,149 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from osiris.errors import OsirisError
+from osiris.project import Project
+from osiris.session import (
+    close_lost,
+    create_session,
+    end_session,
+    list_sessions,
+    open_session,
+    read_events,
+    write_durably,
+)
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
+
+
+def summary(session, **more):
+    steps = {"a": {"mode": "read", "status": "running"}}
+    base = {"session": session.id, "kind": "run", "pipeline": "p", "status": "running", "started_at": "2026"}
+    return {**base, "steps": steps, "diagnostics": [], **more}
+
+
+def test_ids_sort_by_time_and_name_the_pipeline(project):
+    sessions = [create_session(project, "Möbel / orders") for _ in range(20)]
+    ids = [session.id for session in sessions]
+    assert [i[:19] for i in ids] == sorted(i[:19] for i in ids)
+    assert len(set(ids)) == 20
+    assert all(re.fullmatch(r"\d{8}-\d{6}-\d{3}-M_bel___orders-[0-9a-f]{4}", i) for i in ids)
+    for session in sessions:
+        session.close()
+
+
+def test_lines_are_whole_and_numbered(project):
+    with create_session(project, "p") as session:
+        session.event("run_start", text="ü\n\u2028\ud800")
+        session.event("run_complete")
+        session.metric("rows_read", 3, "rows", step="a")
+    first, second = read_events(session.folder)
+    assert (first["seq"], first["session"], first["event"]) == (1, session.id, "run_start")
+    assert first["ts"].endswith("+00:00")
+    assert second["seq"] == 2
+    metric = json.loads((session.folder / "metrics.jsonl").read_text())
+    assert {k: metric[k] for k in ("metric", "value", "unit", "tags")} == {
+        "metric": "rows_read",
+        "value": 3,
+        "unit": "rows",
+        "tags": {"step": "a"},
+    }
+
+
+def test_sessions_are_found_newest_first(project):
+    ids = []
+    for _ in range(3):
+        session = create_session(project, "p")
+        end_session(session, "run_complete", summary(session, status="complete"))
+        ids.append(session.id)
+    (project.logs / "stray").mkdir()
+    (project.logs / "stray" / "run.json").write_text("{}")
+    assert [s["session"] for s in list_sessions(project)] == sorted(ids, reverse=True)
+    assert open_session(project)["session"] == max(ids)
+    assert open_session(project, ids[0])["status"] == "complete"
+
+
+@pytest.mark.parametrize("name", ["nope", "", "..", "../logs", "a/b"])
+def test_unknown_session(project, name):
+    with pytest.raises(OsirisError) as caught:
+        open_session(project, name)
+    assert caught.value.diagnostics[0].code == "RUN010"
+
+
+def test_no_session_at_all(project):
+    assert list_sessions(project) == []
+    assert close_lost(project) == []
+    with pytest.raises(OsirisError):
+        open_session(project)
+
+
+def test_living_session_is_left_alone(project):
+    with create_session(project, "p") as session:
+        session.summary(summary(session))
+        assert close_lost(project) == []
+        assert open_session(project)["status"] == "running"
+
+
+DIES = """
+import json, os, signal, sys
+from pathlib import Path
+from osiris.project import Project
+from osiris.session import create_session
+
+session = create_session(Project(Path(sys.argv[1])), "p")
+session.event("run_start")
+session.summary({"session": session.id, **json.loads(sys.argv[2])})
+session.event("step_start", step="a")
+with (session.folder / "events.jsonl").open("a") as file:
+    file.write(sys.argv[3])
+(session.folder / ".run.json.123").write_text("half")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Begins a session and is killed; what the kernel has is all that is left."""
+
+
+@pytest.mark.parametrize("torn", ["", '{"ts": "20', '{"event": "x"}', "garbage\n"])
+def test_lost_session_gets_its_end(project, torn):
+    begun = {"pipeline": "p", "status": "running", "started_at": "2026", "diagnostics": []}
+    begun["steps"] = {"a": {"mode": "read", "status": "running"}}
+    died = subprocess.run([sys.executable, "-c", DIES, project.root, json.dumps(begun), torn])
+    assert died.returncode == -9
+    (lost,) = close_lost(project)
+    assert (lost["status"], lost["steps"]["a"]["status"]) == ("lost", "failed")
+    assert [d["code"] for d in lost["diagnostics"]] == ["RUN008"]
+    folder = project.logs / lost["session"]
+    events = read_events(folder)
+    assert [(e["seq"], e["event"]) for e in events] == [
+        (1, "run_start"),
+        (2, "step_start"),
+        (3, "step_failed"),
+        (4, "run_lost"),
+    ]
+    assert open_session(project)["status"] == "lost"
+    assert close_lost(project) == []
+    assert sorted(path.name for path in folder.iterdir()) == ["events.jsonl", "metrics.jsonl", "run.json"]
+
+
+def test_session_that_ended_but_could_not_say_so(project):
+    session = create_session(project, "p")
+    session.summary(summary(session))
+    session.event("run_complete")
+    session.close()
+    (found,) = close_lost(project)
+    assert found["status"] == "complete"
+    assert [e["event"] for e in read_events(session.folder)] == ["run_complete"]
+
+
+def test_durable_write_replaces_as_a_whole(tmp_path):
+    path = tmp_path / "x.json"
+    write_durably(path, b"old")
+    write_durably(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
