@@ -112,7 +112,9 @@ def expand(root: Path, pattern: str, *, base: str | None = None) -> list[Path]:
     path = resolve_path(root, pattern, base=base)
     if path.exists() or not glob.has_magic(pattern):
         return [path]
-    found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
+    start = root / (base or "")
+    names = glob.glob(pattern, root_dir=start, recursive=True)  # noqa: PTH207  a Path has no pattern below a fixed root
+    found = sorted(Path(os.path.normpath(start / name)) for name in names)
     files = [file for file in found if not file.is_dir()]
     if not files:
         fail("DRV001", path=f"{_printable(pattern)} (no file matches)")

@@ -57,6 +57,8 @@ def in_a_terminal(folder, *arguments):
 
 COMMANDS = [
     ("validate",),
+    ("init", EVIL),
+    ("demo", "demo-" + EVIL),
     ("validate", EVIL),
     ("compile", "pipelines/example.yaml"),
     ("compile", f"pipelines/{EVIL}.yaml"),

@@ -68,9 +68,12 @@ def kill_after(host, seconds, victims):
 
 
 def finish(desk, plan, run_id):
+    """Run to the end; returns how long it took."""
+    began = time.monotonic()
     host = start(desk, plan, run_id)
     error = host.communicate(timeout=60)[1]
     assert host.returncode == 0, error.decode()
+    return time.monotonic() - began
 
 
 def content(desk):
@@ -96,16 +99,14 @@ def kill_and_converge(desk, plan, victims, number):
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    began = time.monotonic()
-    finish(desk, plan, "reference")
-    whole = time.monotonic() - began
+    whole = finish(desk, plan, "reference")
     expected = content(desk)
     continued = 0
     for turn in range(number):
         for path in (desk.project.root / "output").iterdir():
             path.unlink()
         kill_after(start(desk, plan, f"turn-{turn}"), chance.uniform(0, 1.15 * whole), victims)
-        finish(desk, plan, f"turn-{turn}")
+        whole = finish(desk, plan, f"turn-{turn}")
         assert content(desk) == expected
         assert desk.left_over() == []
         last = json.loads((max(desk.project.logs.iterdir()) / "run.json").read_text())

@@ -15,7 +15,7 @@ from osiris.components.filesystem_csv_extractor.driver import Driver as Reader
 from osiris.components.filesystem_csv_writer.driver import Config as WriterConfig
 from osiris.components.filesystem_csv_writer.driver import Driver as Writer
 from osiris.driver import StepContext
-from osiris.families.spelling import DECLARED_PATTERNS, PATTERNS, Spelling
+from osiris.families.spelling import DECLARED_PATTERNS, PATTERNS, Spelling, spell
 from osiris.table import stream
 from osiris.types import arrow_type, schema_of
 
@@ -192,3 +192,22 @@ def test_a_cell_is_read_if_and_only_if_it_is_a_spelling(data):
     spelled = re.fullmatch(pattern, cell, re.ASCII) is not None
     found = Spelling(kind, declared).read(pa.array([cell, None, cell]))
     assert (found is not None) == (spelled and in_range(kind, cell))
+
+
+CELLS = NUMBERS | TIMES | CLOCKS | st.sampled_from(["true", "false", "NaN", "inf", "x"])
+COLUMNS = st.lists(CELLS, max_size=4) | st.lists(NUMBERS, max_size=4) | st.lists(TIMES, max_size=4)
+
+
+@settings(max_examples=400, deadline=None)
+@given(COLUMNS)
+def test_the_guessed_type_fits_every_cell_that_it_was_guessed_from(cells):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        context = StepContext("step", folder, folder, folder)
+        (folder / "file.csv").write_text("id,x\n" + "".join(f"{n},{cell}\n" for n, cell in enumerate(cells)))
+        schema = Reader().describe(ReaderConfig("file.csv"), context).schema
+        found = Reader().read(ReaderConfig("file.csv"), schema, context).reader().read_all()
+        texts = pa.array([cell or None for cell in cells], pa.string())
+        assert found.column("x").null_count == texts.null_count
+        if schema[1].type in ("utf8", "int64", "bool", "date"):
+            assert spell(found.column("x").combine_chunks()).to_pylist() == texts.to_pylist()

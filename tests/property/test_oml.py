@@ -97,10 +97,13 @@ WORDS = st.sampled_from(
 )
 finite = st.floats(allow_nan=False, allow_infinity=False)
 # JSON spells what lies beyond U+FFFF as two escapes, which YAML does not know; there it is written as it is.
-texts = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]))
+CHARACTERS = st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"])
+texts = st.text(CHARACTERS)
+# A key of more than 1024 characters, escapes counted, is none.
+KEYS = st.text(CHARACTERS, max_size=100)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | finite | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=20,
 )
 

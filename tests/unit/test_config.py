@@ -143,7 +143,7 @@ def test_every_shared_step_key_has_a_default_or_a_reason_why_not():
 @pytest.mark.parametrize(
     ("text", "code", "line"),
     [
-        ("run: [", "OML001", 2),
+        ("run: [", "OML001", 1),
         ("- 1\n", "PRJ011", 1),
         ("run: {}\nrun: {}\n", "OML007", 2),
         ("run: &a {}\n", "OML008", 1),

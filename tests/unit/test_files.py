@@ -1,6 +1,7 @@
 """Which path a text means, and that a file appears whole or not at all."""
 
 import errno
+import glob
 import os
 import signal
 import socket
@@ -97,6 +98,8 @@ def test_outside_follows_links(tmp_path):
 
 
 def test_a_pattern_names_files_in_order(tmp_path):
+    tmp_path = tmp_path / "[root]*"
+    tmp_path.mkdir()
     for name in ("b.csv", "a.csv", "A.csv", ".hidden.csv", "c.txt", "sub/d.csv", "z[1].csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -112,6 +115,9 @@ def test_a_pattern_names_files_in_order(tmp_path):
     assert names("missing.csv") == ["missing.csv"]
     assert code_of(files.expand, tmp_path, "*.json") == "DRV001"
     assert [p.name for p in files.expand(tmp_path, "*.csv", base="sub")] == ["d.csv"]
+    assert files.expand(tmp_path, "../*/sub/*.csv") == [tmp_path / "sub" / "d.csv"]
+    absolute = glob.escape(str(tmp_path)) + "/a.*"
+    assert files.expand(Path("/"), absolute) == [tmp_path / "a.csv"]
 
 
 def test_only_regular_files_are_opened(tmp_path):

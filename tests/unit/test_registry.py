@@ -128,7 +128,7 @@ def test_an_unknown_component_is_named_with_its_neighbour(site):
     ("spec", "words"),
     [
         (None, "cannot be read"),
-        ("name: [", "cannot be read: line 2: "),
+        ("name: [", "cannot be read: line 1: "),
         ("name: \x00", "cannot be read: line 1: "),
         ("- 1", "must be a mapping"),
         ({key: value for key, value in READER.items() if key != "version"}, "'version' is missing"),
@@ -277,7 +277,7 @@ def test_a_family_says_what_its_connections_hold(site):
     [
         ("name: ham\ntitle: Ham", "mapping with name, title and fields"),
         ("name: eggs\ntitle: Ham\nfields: {}", "calls itself 'eggs'"),
-        ("[", "cannot be read: line 2: "),
+        ("[", "cannot be read: line 1: "),
     ],
 )
 def test_a_family_that_cannot_be_read_is_reported_when_it_is_used(text, words, site):

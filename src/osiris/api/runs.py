@@ -77,8 +77,8 @@ def plan_of(
 ) -> tuple[Manifest, list[Diagnostic]]:
     """Return the verified plan of a target, and notes.
 
-    A target is a pipeline (it is compiled, and saved if `keep`), a manifest or a fingerprint. Without it is the plan
-    of the session to resume, else the one that was compiled last.
+    A target is a pipeline (it is compiled, and saved if `keep`), a manifest or a fingerprint. Without one it is the
+    plan of the session to resume, else the one that was compiled last.
     """
     path = _chosen_path(workspace, target, options.resume)
     if path is None:

@@ -238,6 +238,7 @@ class Reader:
         if _DEEP.search(data, 0, mark.index):
             self.problems.append(diagnostic("OML009", at=at, what="the nesting", limit=f"{MAX_DEPTH} levels"))
             return
-        begin = f" that begins on line {error.context_mark.line + 1}" if error.context and error.context_mark else ""
+        start = error.context_mark.line + 1 if error.context_mark else None
+        begin = f" that begins on line {start}" if start and start < (at.line or 0) else ""
         context = f", {error.context}{begin}" if error.context else ""
         self.problems.append(diagnostic("OML001", at=at, problem=f"not YAML: {error.problem}{context}"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -214,11 +215,12 @@ class CsvFile:
         return names, len(text[:end].encode(errors="surrogateescape"))
 
     def _check_names(self, names: list[str]) -> None:
-        for number, name in enumerate(names, 1):
-            if not name:
-                fail("DAT004", file=self.label, problem=f"column {number} has no name")
-            if name in names[: number - 1]:
-                fail("DAT004", file=self.label, problem=f"the column name {name!r} appears twice")
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if "" in names:
+            fail("DAT004", file=self.label, problem=f"column {names.index('') + 1} has no name")
+        if repeated:
+            fail("DAT004", file=self.label, problem=f"the column name {repeated[0]!r} appears twice")
+        for name in names:
             if any("\udc80" <= char <= "\udcff" for char in name):
                 for _text in self._texts():
                     pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic, did_you_mean, raise_all
@@ -67,6 +68,6 @@ def refuse(ctx: StepContext, reasons: Mapping[str, str], schema: Schema) -> None
 
 def check_names(ctx: StepContext, schema: Schema) -> None:
     """Fail with CMP012 for a column whose name is empty or taken: a file is read by its names."""
-    names = [column.name for column in schema]
-    reasons = {name: "two columns have this name" for name in names if names.count(name) > 1}
+    names = Counter(column.name for column in schema)
+    reasons = {name: "two columns have this name" for name, count in names.items() if count > 1}
     refuse(ctx, {**reasons, **({"": "it has no name"} if "" in names else {})}, schema)

@@ -1,8 +1,8 @@
-"""How the values of each type are spelled in a text file, and which type a column's spellings allow.
+"""How the values of each type are spelled in a text file.
 
-`Spelling` reads cells of a known type and refuses what that type would not have written, `Guess` narrows down the type
-of a column as it sees cells, and `spell` writes values. All work on whole Arrow arrays. The engine's own casts accept
-more (`007`, `0x1F`, ` 1`, `1e5` for an integer), so every cell is matched against a pattern before it is cast.
+`Spelling` reads cells of a known type and refuses what that type would not have written; `spell` writes values. Both
+work on whole Arrow arrays. The engine's own casts accept more (`007`, `0x1F`, ` 1`, `1e5` for an integer), so every
+cell is matched against a pattern before it is cast.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ DECLARED_PATTERNS = {
 }
 """The same where the type was declared: its author answers for an offset, a bare date or a capital letter."""
 
-DECIMAL_DIGITS = 38
 _KINDS = (
     (r"bool", "bool"),
     (r"int\d+", "integer"),
@@ -101,7 +100,7 @@ class Spelling:
         if kind == "date" or (kind in ("integer", "unsigned", "decimal") and _is_plain(cells)):
             return True  # the cast refuses the rest
         pattern = (DECLARED_PATTERNS.get(kind) if self.declared else None) or PATTERNS[kind]
-        return pc.all(pc.match_substring_regex(cells, _whole(pattern))).as_py() is not False
+        return pc.all(pc.match_substring_regex(cells, whole(pattern))).as_py() is not False
 
 
 def characters(texts: pa.Array) -> memoryview:
@@ -125,7 +124,8 @@ def _is_plain(numbers: pa.Array) -> bool:
 
 
 @cache
-def _whole(pattern: str) -> str:
+def whole(pattern: str) -> str:
+    """Return the pattern for all of a cell, instead of a part."""
     return rf"\A(?:{pattern})\z"
 
 
@@ -153,121 +153,6 @@ def _keeps_digits(cells: pa.Array, values: pa.Array, type_name: str) -> bool:
 def _digits(numbers: pa.Array) -> pa.Array:
     bare = pc.replace_substring_regex(numbers, r"\A-?[0.]*|[eE].*\z|\.", "")
     return pc.utf8_rtrim(bare, "0")
-
-
-# What a column may still be, in the order in which a type is chosen, each with the type that its cells are tried with.
-_GUESSED = {
-    "bool": "bool",
-    "integer": None,
-    "decimal": None,
-    "double": "float64",
-    "date": "date",
-    "time": "time[ns]",
-    "timestamp": "timestamp[us]",
-    "instant": "timestamp[us,UTC]",
-}
-_MOMENTS = ("date", "timestamp", "instant")
-FEW = 256
-
-
-@dataclass(slots=True)
-class Guess:
-    """What the cells of one column have shown so far; `moment` says that only dates and timestamps will do."""
-
-    moment: bool = False
-    kinds: tuple[str, ...] = ()
-    seen: bool = False
-    whole: int = 0
-    scale: int = 0
-    fraction: int = 0
-    wide: bool = False
-    exponent: bool = False
-    nanoseconds: bool = True
-
-    def __post_init__(self) -> None:
-        self.kinds = _MOMENTS if self.moment else tuple(_GUESSED)
-
-    def look(self, cells: pa.Array) -> int | None:
-        """Take more cells into account; return the index of the one that no date or timestamp is left for, if any."""
-        if cells.null_count == len(cells):
-            return None
-        if not self.seen and not self.moment:
-            self._look_at_a_few(cells)
-        self.seen = True
-        before = self.kinds
-        self.kinds = tuple(kind for kind in before if self._may_be(kind, cells))
-        if self.moment and not self.kinds:
-            return max(
-                Spelling(str(_GUESSED[kind]), declared=True).first_misfit(_microseconds(cells)) for kind in before
-            )
-        self._measure(cells)
-        return None
-
-    def _look_at_a_few(self, cells: pa.Array) -> None:
-        """Rule most kinds out by the first cells: trying all kinds on all cells would take long."""
-        few = cells[:FEW]
-        self.kinds = tuple(kind for kind in self.kinds if self._may_be(kind, few))
-
-    def _may_be(self, kind: str, cells: pa.Array) -> bool:
-        probe = _GUESSED[kind]
-        if probe is None:
-            return pc.all(pc.match_substring_regex(cells, _whole(PATTERNS[kind]))).as_py() is True
-        return (
-            Spelling(probe, declared=self.moment).read(_microseconds(cells) if kind in _MOMENTS else cells) is not None
-        )
-
-    def _measure(self, cells: pa.Array) -> None:
-        if "integer" in self.kinds:
-            self.wide = self.wide or Spelling("int64").read(cells) is None
-        if "decimal" in self.kinds:
-            self._measure_decimals(cells)
-        if "double" in self.kinds:
-            self.exponent = self.exponent or bool(pc.any(pc.match_substring_regex(cells, "[eE]")).as_py())
-        if "time" in self.kinds:
-            self.fraction = max(self.fraction, _longest_fraction(cells))
-        for kind, probe in (("timestamp", "timestamp[ns]"), ("instant", "timestamp[ns,UTC]")):
-            if kind in self.kinds:
-                self.fraction = max(self.fraction, _longest_fraction(cells))
-                self.nanoseconds = self.nanoseconds and Spelling(probe, declared=True).read(cells) is not None
-
-    def _measure_decimals(self, cells: pa.Array) -> None:
-        digits = pc.utf8_ltrim(cells, "-")
-        point = pc.find_substring(digits, ".")
-        length = pc.binary_length(digits)
-        whole = pc.if_else(pc.less(point, 0), length, point)
-        fraction = pc.subtract(pc.subtract(length, whole), pa.scalar(1, pa.int32()))
-        self.whole = max(self.whole, pc.max(whole).as_py())
-        self.scale = max(self.scale, pc.max(fraction).as_py())
-
-    def type(self) -> str:
-        """Return the type of the column."""
-        if not self.seen:
-            return "timestamp[us]" if self.moment else "utf8"
-        return next((name for kind in self.kinds if (name := self._named(kind))), "utf8")
-
-    def _named(self, kind: str) -> str | None:
-        unit = "ns" if self.fraction > 6 else "us"
-        too_wide = self.whole + self.scale > DECIMAL_DIGITS
-        out_of_range = unit == "ns" and not self.nanoseconds
-        names: dict[str, str | None] = {
-            "integer": None if self.wide else "int64",
-            "decimal": None if too_wide else f"decimal({DECIMAL_DIGITS},{self.scale})",
-            "double": "float64" if self.exponent else None,
-            "time": f"time[{unit}]",
-            "timestamp": None if out_of_range else f"timestamp[{unit}]",
-            "instant": None if out_of_range else f"timestamp[{unit},UTC]",
-        }
-        return names.get(kind, kind)
-
-
-def _microseconds(cells: pa.Array) -> pa.Array:
-    """Return the texts without the digits beyond a microsecond, so that any year can be tried."""
-    return pc.replace_substring_regex(cells, r"(\.\d{6})\d{1,3}", r"\1")
-
-
-def _longest_fraction(cells: pa.Array) -> int:
-    fractions = pc.replace_substring_regex(cells, r"\A[^.]*\.?(\d*).*\z", r"\1")
-    return pc.max(pc.binary_length(fractions)).as_py() or 0
 
 
 _DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, counted from 1970-01-01

@@ -57,12 +57,18 @@ class Substitution:
         return value if whole else _PLACEHOLDER.sub(lambda match: self._text(match, pointer, prose=prose), value)
 
     def sql(self, text: str, pointer: str, dialect: str) -> str:
-        """Return SQL in which parameters are literals, and what comes when the run starts a named parameter."""
-        from osiris.sql.dialects import DIALECTS
+        """Return SQL in which parameters are literals, and what comes when the run starts a named parameter.
 
-        if "${" not in text or dialect not in DIALECTS:
+        What the check of SQL will refuse anyway, by its dialect or its length, is left as it is.
+        """
+        if "${" not in text:
             return text
+        from osiris.sql.dialects import DIALECTS
         from osiris.sql.literals import placeholders, substitute
+        from osiris.sql.preflight import MAX_BYTES
+
+        if dialect not in DIALECTS or len(text) > MAX_BYTES:
+            return text
 
         names = dict.fromkeys(found.name for found in placeholders(text, dialect) if found.where != "comment")
         known = [self._is_known(name, pointer) for name in names]

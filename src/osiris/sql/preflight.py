@@ -122,6 +122,12 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     if unpacked is not None:
         hint = "write the columns out"
         yield diagnostic("SQL004", at=place(sql, unpacked.start), what="*COLUMNS(…) inside a list", hint=hint)
+    for token in tokens:
+        if token.token_type == TokenType.PIPE_GT:
+            yield diagnostic("SQL004", at=place(sql, token.start), what="'|>'", hint="write WHERE, GROUP BY and so on")
+        elif _folds_to_ascii(token, sql):
+            what = f"'{token.text[:20]}', which reads as an ordinary word,"
+            yield diagnostic("SQL007", at=place(sql, token.start), what=what, hint="type it anew")
     deepest = _too_deep(tokens)
     if deepest is not None:
         yield diagnostic("SQL008", at=place(sql, deepest.start), limit=MAX_DEPTH, unit="levels of nesting")
@@ -131,6 +137,12 @@ def _executed_comment(sql: str, tokens: list[Token]) -> int | None:
     hints = [token.start for token in tokens if token.token_type == TokenType.HINT]
     found = [start + m.start() for start, gap in comments(sql, tokens) for m in _EXECUTED.finditer(gap)]
     return min(hints + found, default=None)
+
+
+def _folds_to_ascii(token: Token, sql: str) -> bool:
+    """Tell whether an unquoted word has letters, like the long s, that upper or lower case makes ordinary ones."""
+    unquoted = sql[token.start] not in "'\"$eE" and not token.text.isascii()
+    return unquoted and (token.text.upper().isascii() or token.text.lower().isascii())
 
 
 def _unpacked_columns(tokens: list[Token]) -> Token | None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Reads = Counter[str]
 
+_STATEMENTS = frozenset({"CALL", "DESCRIBE", "FILE", "PRAGMA", "SHOW", "SUMMARIZE", "TABLE"})
+"""Words that begin something else than a name of a relation in FROM, which the parser takes for one."""
+
 _PATH_LIKE = frozenset("./\\:*?[]'\"")
 
 
@@ -55,7 +58,7 @@ class _Reader:
         ctes = node.args.get("with_")
         if ctes:
             scope, added = self._with(ctes, scope)
-        if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
+        if isinstance(node, exp.Table) and not isinstance(node.this, exp.Anonymous):
             total += self._table(node, scope)
         for child in node.iter_expressions():
             if child is not ctes:
@@ -86,14 +89,16 @@ class _Reader:
             scope[folded].used = True
             return scope[folded].reads
         if self._problem(node):
-            shown = ".".join(part.name for part in node.parts)
+            shown = ".".join(part.name for part in node.find_all(exp.Identifier) if part.arg_key != "alias")
             hint = did_you_mean(name, self.names.values()) if self.names else None
             self.problems.append(diagnostic("SQL006", at=place(self.sql, offset_of(node)), name=shown, hint=hint))
             return Counter()
         return Counter([self.names[folded] if self.names is not None else folded])
 
     def _problem(self, node: exp.Table) -> bool:
-        if node.args.get("db") or node.args.get("catalog"):
+        if node.args.get("db") or node.args.get("catalog") or not isinstance(node.this, exp.Identifier):
+            return True
+        if not node.this.quoted and node.name.upper() in _STATEMENTS:
             return True
         folded = node.name.lower()
         if self.names is not None:

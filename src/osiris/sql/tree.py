@@ -117,17 +117,28 @@ def offset_of(node: exp.Expr) -> int | None:
 def refused(tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed) -> Iterator[Diagnostic]:
     """Yield a diagnostic for every node and every call that is not on the list of the dialect."""
     for node in tree.walk():
-        kind = type(node).__name__
         if isinstance(node, exp.Anonymous):
             yield from _refused_call(node, sql, allowed)
-        elif kind not in allowed.nodes or _is_other_source(node):
+        elif type(node).__name__ not in allowed.nodes or _is_other_source(node):
             yield _refused_node(node, sql)
         elif isinstance(node, exp.Column) and _is_system_name(node, dialect):
             yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=node.name)
-        elif isinstance(node, exp.PropertyEQ) and not isinstance(node.parent, (exp.Struct, exp.Anonymous)):
-            yield diagnostic("SQL004", at=place(sql, offset_of(node)), what="':=' outside a call")
-        elif isinstance(node, exp.Select) and not node.expressions:
-            yield diagnostic("SQL001", at=place(sql, offset_of(node)), problem="SELECT has no columns")
+        else:
+            yield from _odd(node, sql)
+
+
+def _odd(node: exp.Expr, sql: str) -> Iterator[Diagnostic]:
+    """Yield what the parser lets pass and no engine reads the same way."""
+    at = place(sql, offset_of(node))
+    parent = node.parent
+    if isinstance(node, exp.PropertyEQ) and not isinstance(parent, (exp.Struct, exp.Anonymous)):
+        yield diagnostic("SQL004", at=at, what="':=' outside a call")
+    if isinstance(node, exp.Select) and not node.expressions:
+        yield diagnostic("SQL001", at=at, problem="SELECT has no columns")
+    if isinstance(node, exp.Struct) and not all(isinstance(item, exp.PropertyEQ) for item in node.expressions):
+        yield diagnostic("SQL001", at=at, problem="a value between '{' and '}' has no name")
+    if isinstance(node, exp.TableAlias) and isinstance(parent, exp.Table) and node.columns and not node.this:
+        yield diagnostic("SQL005", at=place(sql, offset_of(parent)), name=parent.name.lower())
 
 
 def _refused_node(node: exp.Expr, sql: str) -> Diagnostic:

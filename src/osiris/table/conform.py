@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
+from osiris.table.values import relisted
 from osiris.types import schema_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _encoded(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return pa.ExtensionArray.from_storage(kind, _encoded(array.storage, kind.storage_type))
     if is_.is_list(kind):
         lists = array.cast(pa.list_(array.type.value_type))
-        return pa.ListArray.from_arrays(lists.offsets, _encoded(lists.values, kind.value_type), mask=lists.is_null())
+        return relisted(lists, _encoded(lists.values, kind.value_type))
     if is_.is_struct(kind):
         children = [_encoded(child, field.type) for child, field in zip(array.flatten(), kind.fields, strict=True)]
         return pa.StructArray.from_arrays(children, fields=kind.fields, mask=array.is_null())

@@ -11,6 +11,7 @@ from osiris.canonical import fingerprint
 from osiris.table.conform import conform
 from osiris.table.ordered import OrderedColumn
 from osiris.table.unordered import UnorderedRows
+from osiris.table.values import plain
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Digester:
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add the rows of a batch; fails with DAT016 if it is of another schema."""
-        self._state.update(conform(batch, self._schema, self._arrow))
+        self._state.update([plain(column) for column in conform(batch, self._schema, self._arrow).columns])
         self._rows += batch.num_rows
 
     def result(self) -> dict[str, JsonValue]:
@@ -52,8 +53,8 @@ class _Ordered:
     def __init__(self, arrow: pa.Schema) -> None:
         self._columns = [OrderedColumn(field.type) for field in arrow]
 
-    def update(self, batch: pa.RecordBatch) -> None:
-        for column, array in zip(self._columns, batch.columns, strict=True):
+    def update(self, arrays: list[pa.Array]) -> None:
+        for column, array in zip(self._columns, arrays, strict=True):
             column.update(array)
 
     def result(self) -> tuple[list[str], JsonValue]:
@@ -68,8 +69,8 @@ class _Unordered:
     def __init__(self, arrow: pa.Schema) -> None:
         self._rows = UnorderedRows(len(arrow))
 
-    def update(self, batch: pa.RecordBatch) -> None:
-        self._rows.update(batch)
+    def update(self, arrays: list[pa.Array]) -> None:
+        self._rows.update(arrays)
 
     def result(self) -> tuple[list[str], JsonValue]:
         """Return one sum per column, and what the hash of the whole covers: the sum over the rows."""

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as is_
 
-from osiris.table.values import ends, fixed, is_text, plain
+from osiris.table.values import ends, fixed, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,6 @@ _ITEMS = 1 << 14
 
 def hash_cells(array: pa.Array) -> Words:
     """Return the hash of each cell of an array; a NULL has the same in every type."""
-    array = plain(array)
     kind = array.type
     if is_text(kind) or is_.is_list(kind):
         return _hash_varying(array)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from osiris.table.values import ends, fixed, is_text, plain
+from osiris.table.values import ends, fixed, is_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +27,6 @@ class OrderedColumn:
         """Add the rows of an array."""
         import pyarrow.types as is_
 
-        array = plain(array)
         kind = array.type
         values = self._without_nulls(array)
         if not len(values):

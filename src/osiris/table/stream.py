@@ -39,13 +39,13 @@ class RowStream:
     _taken: threading.Lock = field(default_factory=threading.Lock)
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
-        """Yield the batches, each in exactly the schema's Arrow form; a second reading fails with DAT017."""
-        if not self._taken.acquire(blocking=False):
-            fail("DAT017")
-        return self._batches()
+        """Yield the batches, each in exactly the schema's Arrow form.
 
-    def _batches(self) -> Generator[pa.RecordBatch, None, None]:
+        Fails with DAT017 when read a second time, and with DAT016 where a batch is of another schema.
+        """
         with _Remembering(self.raised):
+            if not self._taken.acquire(blocking=False):
+                fail("DAT017")
             arrow = arrow_schema(self.schema)
             for batch in self.source:
                 yield conform(batch, self.schema, arrow)

@@ -22,10 +22,11 @@ class UnorderedRows:
         self._columns = [_Sums() for _ in range(columns)]
         self._whole = _Sums()
 
-    def update(self, batch: pa.RecordBatch) -> None:
-        """Add the rows of a batch."""
-        for start in range(0, batch.num_rows if self._columns else 0, _ROWS):
-            cells = [hash_cells(array) for array in batch.slice(start, _ROWS).columns]
+    def update(self, arrays: list[pa.Array]) -> None:
+        """Add rows, given as one array per column."""
+        rows = len(arrays[0]) if arrays else 0
+        for start in range(0, rows, _ROWS):
+            cells = [hash_cells(array.slice(start, _ROWS)) for array in arrays]
             for sums, hashes in zip(self._columns, cells, strict=True):
                 sums.add(hashes)
             self._whole.add(side_by_side(cells))

@@ -13,10 +13,35 @@ _ONE_WORD_DIGITS = 18
 
 
 def plain(array: pa.Array) -> pa.Array:
-    """Return the storage of an extension array (uuid: 16 bytes, json: its text), other arrays as they are."""
+    """Return an array without extension types at any depth: a uuid is its 16 bytes, json its text."""
+    import pyarrow as pa
+    import pyarrow.types as is_
+
+    kind = array.type
+    if isinstance(array, pa.ExtensionArray):
+        return array.storage
+    if not _has_extension(kind):
+        return array
+    if is_.is_list(kind):
+        return relisted(array, plain(array.values))
+    children = [plain(child) for child in array.flatten()]
+    return pa.StructArray.from_arrays(children, names=[child.name for child in kind.fields], mask=array.is_null())
+
+
+def relisted(lists: pa.Array, items: pa.Array) -> pa.Array:
+    """Return the same lists of other items, which stand where theirs stood."""
     import pyarrow as pa
 
-    return array.storage if isinstance(array, pa.ExtensionArray) else array
+    validity, offsets = lists.buffers()[:2]
+    kind = pa.list_(items.type)
+    return pa.Array.from_buffers(kind, len(lists), [validity, offsets], offset=lists.offset, children=[items])
+
+
+def _has_extension(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    inner = (kind.field(i).type for i in range(kind.num_fields))
+    return isinstance(kind, pa.BaseExtensionType) or any(_has_extension(each) for each in inner)
 
 
 def is_text(kind: pa.DataType) -> bool:

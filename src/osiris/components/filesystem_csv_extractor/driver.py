@@ -11,7 +11,8 @@ import pyarrow as pa
 from osiris.errors import Location, diagnostic, fail, raise_all
 from osiris.families.csv_source import CsvFile, Dialect
 from osiris.families.filesystem import check_known, label, sources
-from osiris.families.spelling import Guess, Spelling, kind_of
+from osiris.families.guess import Guess
+from osiris.families.spelling import Spelling, kind_of
 from osiris.model import Described, Field
 from osiris.table import ahead, stream
 from osiris.types import is_type_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -68,9 +69,9 @@ def _schema(path: Path, ctx: StepContext) -> Schema:
     name = label(ctx, path)
     with _translated(name), open_source(path) as raw, parquet.ParquetFile(raw) as file:
         arrow = file.schema_arrow
-    for column in arrow.names:
-        if arrow.names.count(column) > 1:
-            fail("DAT004", file=name, problem=f"the column name {column!r} appears twice")
+    repeated = [column for column, count in Counter(arrow.names).items() if count > 1]
+    if repeated:
+        fail("DAT004", file=name, problem=f"the column name {repeated[0]!r} appears twice")
     return schema_of(arrow)
 
 

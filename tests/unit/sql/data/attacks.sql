@@ -264,3 +264,16 @@ SELECT 1 /* unclosed
 SELECT
 SELECT FROM WHERE
 nonsense
+SELECT * FROM a.b.c.orders
+SELECT * FROM orders.orders.orders.orders
+SELECT * FROM orders('x.csv')
+SELECT * FROM orders AS ('x.csv')
+SELECT * FROM (SHOW TABLES)
+SELECT * FROM (PRAGMA version)
+SELECT * FROM (TABLE 'x.csv')
+SELECT {{ name }} AS a
+FROM orders |> WHERE id > 1
+ſELECT 1 AS a
+SELECT 1 Aſ a
+SELECT coalesce(*COLUMNS('id')) FROM orders
+SELECT @x := 1

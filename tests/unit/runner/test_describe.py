@@ -1,0 +1,76 @@
+import os
+
+import pytest
+
+from osiris.api.pipelines import validate_file
+from osiris.api.workspace import open_project
+from osiris.errors import OsirisError
+from osiris.runner.describe import describe
+from osiris.runner.local import start_worker
+
+RUN_COLUMNS = [("id", "int64"), ("run", "utf8"), ("at", "timestamp[us,UTC]")]
+TEXT = """oml_version: "0.1.0"
+name: p
+steps:
+  - id: src
+    component: filesystem.csv_extractor
+    mode: read
+    config:
+      path: in.csv
+  - id: sorted
+    component: duckdb.processor
+    mode: transform
+    config:
+      query: SELECT id, ${run.id} AS run, ${run.started_at} AS at FROM src ORDER BY id
+  - id: broken
+    component: duckdb.processor
+    mode: transform
+    needs: [src]
+    config:
+      query: SELECT nope FROM src
+  - id: lost
+    component: filesystem.csv_extractor
+    mode: read
+    needs: []
+    config:
+      path: missing.csv
+"""
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    (tmp_path / "osiris.yaml").touch()
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "in.csv").write_text("id,name\n1,a\n")
+
+    def call(text):
+        (tmp_path / "pipelines/p.yaml").write_text(text)
+        workspace = open_project(tmp_path, os.environ)
+        checked = validate_file(workspace, tmp_path / "pipelines/p.yaml", params={})
+        assert checked.prepared, checked.diagnostics
+        return workspace.project, checked.prepared, workspace.config
+
+    return call
+
+
+def test_schemas_and_orders(prepare):
+    project, prepared, config = prepare(TEXT.partition("  - id: broken")[0])
+    with start_worker(project.root) as link:
+        for _ in range(2):
+            described, notes = describe(project, prepared, config, link)
+            assert notes == []
+            assert [(f.name, f.type) for f in described["src"].schema] == [("id", "int64"), ("name", "utf8")]
+            assert [(f.name, f.type) for f in described["sorted"].schema] == RUN_COLUMNS
+            assert [described[name].order for name in ("src", "sorted")] == ["fixed", "fixed"]
+    assert list(project.scratch.iterdir()) == []
+
+
+def test_every_problem_has_its_place(prepare):
+    project, prepared, config = prepare(TEXT)
+    with pytest.raises(OsirisError) as caught:
+        describe(project, prepared, config)
+    found = [(d.code, d.location.file, d.location.line) for d in caught.value.diagnostics]
+    lines = TEXT.splitlines()
+    assert ("SQL009", "pipelines/p.yaml", lines.index("      query: SELECT nope FROM src") + 1) in found
+    assert ("DRV001", "pipelines/p.yaml") in [entry[:2] for entry in found]
+    assert len(found) == 2
