@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from osiris.document import Document
     from osiris.errors import Diagnostic
     from osiris.model import Manifest
+    from osiris.runner.adapter import Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +98,16 @@ def compile_file(
     *,
     params: Mapping[str, str],
     strict: bool = False,
+    worker: Link | None = None,
 ) -> Compiled:
-    """Return the plan of a file without saving it; asks the sources for their schemas."""
+    """Return the plan of a file without saving it; a worker, this one if given, asks the sources for their schemas."""
     from osiris.compiler.compile import compile_pipeline
     from osiris.runner.run import describe
 
     checked = validate_file(workspace, find_file(workspace, file), params=params)
     if checked.prepared is None:
         raise_all(checked.diagnostics)
-    described, notes = describe(workspace.project, checked.prepared, workspace.config)
+    described, notes = describe(workspace.project, checked.prepared, workspace.config, worker)
     manifest = compile_pipeline(checked.prepared, described)
     diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *notes]
     if strict:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from osiris.compare import Difference
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest
+    from osiris.runner.adapter import Link
     from osiris.runner.run import RunOptions, RunResult
 
     Progress = Callable[[dict[str, JsonValue]], None]
@@ -43,11 +44,15 @@ def run_target(
     params: Mapping[str, str],
     strict: bool = False,
 ) -> tuple[RunResult, list[Diagnostic]]:
-    """Run what `plan_of` finds; returns how it went, and notes on the plan."""
-    from osiris.runner.run import run
+    """Run what `plan_of` finds; returns how it went, and notes on the plan.
 
-    manifest, notes = plan_of(workspace, target, options, params=params, strict=strict)
-    return run(workspace.project, manifest, workspace.config, options, progress), notes
+    One worker answers for the plan and then runs it; it starts while the plan is still being read.
+    """
+    from osiris.runner.run import run, start_worker
+
+    with start_worker(workspace.root) as worker:
+        manifest, notes = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
+        return run(workspace.project, manifest, workspace.config, options, progress, worker), notes
 
 
 def rehearse(
@@ -74,6 +79,7 @@ def plan_of(
     params: Mapping[str, str],
     strict: bool = False,
     keep: bool = True,
+    worker: Link | None = None,
 ) -> tuple[Manifest, list[Diagnostic]]:
     """Return the verified plan of a target, and notes.
 
@@ -82,7 +88,7 @@ def plan_of(
     """
     path = _chosen_path(workspace, target, options.resume)
     if path is None:
-        compiled = compile_file(workspace, str(target), params=params, strict=strict)
+        compiled = compile_file(workspace, str(target), params=params, strict=strict, worker=worker)
         if keep:
             save(workspace, compiled)
         return compiled.manifest, list(compiled.diagnostics)

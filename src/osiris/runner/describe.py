@@ -40,8 +40,7 @@ def describe(
     """
     pipeline = prepared.pipeline
     secrets = resolve_secrets(prepared.connections, (), load_registry(), load_env(project.env_file, os.environ))
-    project.scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="describe-", dir=project.scratch))
+    folder = _make_scratch(project.scratch)
     job = Job(
         kind="describe",
         root=str(project.root),
@@ -64,6 +63,19 @@ def describe(
         raise_all(found)
     described = {a["step"]: _described(a) for a in answers if a["event"] == "described"}
     return described, sort_diagnostics(found)
+
+
+def _make_scratch(parent: Path) -> Path:
+    """Make a folder that bears our process id, and remove those of processes that are gone."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for other in parent.glob("describe-*-*"):
+        try:
+            os.kill(int(other.name.split("-")[1]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(other, ignore_errors=True)
+        except PermissionError:
+            continue
+    return Path(tempfile.mkdtemp(prefix=f"describe-{os.getpid()}-", dir=parent))
 
 
 def _described(answer: dict[str, JsonValue]) -> Described:

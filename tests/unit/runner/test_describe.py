@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -63,6 +65,16 @@ def test_schemas_and_orders(prepare):
             assert [(f.name, f.type) for f in described["sorted"].schema] == RUN_COLUMNS
             assert [described[name].order for name in ("src", "sorted")] == ["fixed", "fixed"]
     assert list(project.scratch.iterdir()) == []
+
+
+def test_scratch_of_a_killed_process_is_removed(prepare):
+    project, prepared, config = prepare(TEXT.partition("  - id: sorted")[0])
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for pid in (gone.pid, os.getpid()):
+        (project.scratch / f"describe-{pid}-x").mkdir(parents=True)
+    describe(project, prepared, config)
+    assert [path.name for path in project.scratch.iterdir()] == [f"describe-{os.getpid()}-x"]
 
 
 def test_every_problem_has_its_place(prepare):
