@@ -105,7 +105,6 @@ CODES: dict[str, Code] = {
         "the inputs of step '{step}' have the same name '{name}': {inputs}",
         "rename one of the steps",
     ),
-    "CMP011": Code("Source not readable", "step '{step}': {problem}", exit_code=2),
     "CMP012": Code(
         "Type cannot be carried",
         "step '{step}' cannot write column '{column}' of type {type}: {reason}",
@@ -114,7 +113,6 @@ CODES: dict[str, Code] = {
     "CMP013": _note(
         "Outside the project", "step '{step}' uses {path}, outside the project; remote targets will refuse it"
     ),
-    "CMP014": Code("Bad cast", "step '{step}': {problem}"),
     "CMP015": _note("Nobody reads it", "the output of step '{step}' is read by no step"),
     "CMP020": Code("Manifest unreadable", "{path} is not a manifest: {reason}", "compile the OML again", 4),
     "CMP021": Code(
@@ -221,7 +219,7 @@ CODES: dict[str, Code] = {
         "step '{step}', column '{column}': {value} cannot be written: {reason}",
         exit_code=1,
     ),
-    "DAT016": Code("Rows of another schema", "rows are not as declared: {problem}", "report it to the component", 1),
+    "DAT016": Code("Rows of another schema", "rows are not as declared: {problem}", "tell the component's author", 1),
     "DAT017": Code("Stream read twice", "a stream of rows was read twice; rows flow once", exit_code=70),
     # --- RUN: running ---------------------------------------------------------------------------------------------
     "RUN001": Code(
@@ -257,7 +255,6 @@ CODES: dict[str, Code] = {
         1,
     ),
     "DRV001": Code("File not found", "{path} does not exist", exit_code=1),
-    "DRV002": Code("Path leaves its root", "{path} leads out of {root}", "use a path below it"),
     "DRV003": Code("No permission", "{path}: {reason}", exit_code=1),
     "DRV004": Code(
         "No space",

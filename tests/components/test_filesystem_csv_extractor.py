@@ -434,7 +434,8 @@ def test_nothing_to_read(project):
     assert project.refused().code == "DRV005"
 
 
-def test_text_is_still_checked(project):
+def test_text_is_checked_where_its_type_was_declared(project):
     project.put("in.csv", "a\n" + "1\n" * 100_000 + "x\n")
     assert project.describe(as_text=True) == (Field("a", "utf8"),)
-    assert project.refused(as_text=True).code == "DAT001"
+    assert project.describe(as_text=True, dtype={"a": "int64"}) == (Field("a", "utf8"),)
+    assert project.refused(as_text=True, dtype={"a": "int64"}).code == "DAT001"

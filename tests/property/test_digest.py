@@ -403,7 +403,7 @@ def test_pairing_is_seen_in_the_value_only(rows):
     assert (before["value"] == after["value"]) == same
 
 
-@pytest.mark.parametrize("sizes", [[1 << 17], [(1 << 17) + 1, 5], [8, 200_003, 0, 150_000]])
+@pytest.mark.parametrize("sizes", [[1 << 17], [(1 << 17) + 1, 5], [8, 200_003, 0, 150_000], [3, 300, 1000, 0, 129]])
 def test_values_larger_than_a_piece(sizes):
     schema = (Field("text", "binary"), Field("items", "list<int32>"))
     pattern = bytes(range(251))

@@ -125,11 +125,13 @@ def envelope(answer: Answer) -> str:
 
 
 def diagnostic_lines(diagnostics: Sequence[Diagnostic], root: Path | None = None) -> list[Line]:
-    """Return the lines for people: place, code and message, the line of the file, and the hint."""
+    """Return the lines for people: place, code and message, the line of the file, and the hint; one line for a note."""
     lines: list[Line] = []
     for item in diagnostics[:SHOWN]:
         place = str(item.location)
         lines.append([("bold", f"{place}: " if place else ""), (item.severity, item.code), ("", f" {item.message}")])
+        if item.severity == "note":
+            continue
         lines += _excerpt(item, root)
         if item.hint:
             lines.append([("dim", "  hint: "), ("", item.hint)])

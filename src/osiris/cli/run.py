@@ -47,7 +47,9 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
         return _plan(manifest, notes, f"osiris run {target or '--last-compile'}")
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
-    return _result(result, [*notes, *result.diagnostics])
+    # Whoever compiles or validates reads the notes on a plan; who runs it every night does not.
+    told = [note for note in notes if note.severity != "note" or console().verbose or console().wants_json]
+    return _result(result, [*told, *result.diagnostics])
 
 
 def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -> str | None:

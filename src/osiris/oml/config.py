@@ -41,6 +41,7 @@ class Configs:
         self._registry = registry
         self._defaults = defaults
         self._validators: dict[str, Draft202012Validator] = {}
+        self._told: set[str] = set()
 
     def config(
         self, text: Mapping[str, JsonValue], pointer: str, spec: ComponentSpec | None
@@ -75,6 +76,7 @@ class Configs:
         properties: Mapping[str, Mapping[str, JsonValue]] = spec.config["properties"]
         config = self._normalised(spec, config, pointer)
         self._refuse_unsupported(config, properties, pointer)
+        self._tell_differences(spec, config, pointer)
         config = {**{key: value for key, value in self._defaults.items() if key not in config}, **config}
         dialects = {key: schema["x-sql"] for key, schema in properties.items() if "x-sql" in schema}
         config = self.substitution.config(config, pointer, dialects)
@@ -105,6 +107,13 @@ class Configs:
                 self._say("OML031", at, old=f"{key}: {value}", new=f"{key}: {new}")
             result[key] = new
         return result
+
+    def _tell_differences(self, spec: ComponentSpec, config: Mapping[str, JsonValue], pointer: str) -> None:
+        """Note what a file that leaves a key out means otherwise than in the earlier implementation, once a file."""
+        for key, what in spec.hints.get("differs", {}).items():
+            if key not in config and what not in self._told:
+                self._told.add(what)
+                self._say("OML032", pointer, what=what)
 
     def _refuse_unsupported(
         self, config: dict[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str

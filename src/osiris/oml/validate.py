@@ -72,7 +72,7 @@ def validate(
     pipeline = None if has_errors(found) else _pipeline(document, linked, values, substitution)
     found = sort_diagnostics([*found, *problems, *links.found])
     if pipeline is None or has_errors(found):
-        raise_all(found)
+        raise_all(item for item in found if item.severity != "note")
     return pipeline, found
 
 

@@ -62,6 +62,7 @@ class DuckDBText(DuckDB):
     class Generator(DuckDBGenerator):
         """Writes back what the parser left alone."""
 
+        MULTI_ARG_DISTINCT = True
         TRANSFORMS: ClassVar = {
             **DuckDBGenerator.TRANSFORMS,
             exp.JSONExtract: _arrow_sql("->"),

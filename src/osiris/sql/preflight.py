@@ -37,9 +37,13 @@ _HIDING = {
     "Zp": "a Unicode paragraph separator",
     "Zs": "a space that is not an ordinary one",
 }
+_JOINERS = "\u200c\u200d"
+"""Parts of emoji and of some scripts, so strings may have them."""
+
 _EXECUTED = re.compile(r"/\*(!|M!|\+)", re.IGNORECASE)
 _OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
 _CLOSE = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
+_FREE = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.HEREDOC_STRING}
 _LIST_STARTS = {
     TokenType.COMMA,
     TokenType.DISTINCT,
@@ -84,7 +88,7 @@ def check_text(sql: str) -> Iterator[Diagnostic]:
         yield diagnostic("SQL008", limit=MAX_BYTES, unit="bytes")
     seen = set()
     for offset, char in enumerate(sql):
-        kind = None if char in _SPACES else unicodedata.category(char)
+        kind = None if char in _SPACES or char in _JOINERS else unicodedata.category(char)
         if kind in _HIDING and kind not in seen:
             seen.add(kind)
             what = f"{_HIDING[kind]} (U+{ord(char):04X})"
@@ -128,6 +132,7 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
         elif _folds_to_ascii(token, sql):
             what = f"'{token.text[:20]}', which reads as an ordinary word,"
             yield diagnostic("SQL007", at=place(sql, token.start), what=what, hint="type it anew")
+    yield from _stray_joiners(sql, tokens)
     deepest = _too_deep(tokens)
     if deepest is not None:
         yield diagnostic("SQL008", at=place(sql, deepest.start), limit=MAX_DEPTH, unit="levels of nesting")
@@ -139,10 +144,19 @@ def _executed_comment(sql: str, tokens: list[Token]) -> int | None:
     return min(hints + found, default=None)
 
 
+def _stray_joiners(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
+    strings = [token for token in tokens if token.token_type in (TokenType.STRING, TokenType.HEREDOC_STRING)]
+    for offset in (i for i, char in enumerate(sql) if char in _JOINERS):
+        if not any(token.start <= offset <= token.end for token in strings):
+            what = f"an invisible character (U+{ord(sql[offset]):04X})"
+            yield diagnostic("SQL007", at=place(sql, offset), what=what, hint="remove it")
+            return
+
+
 def _folds_to_ascii(token: Token, sql: str) -> bool:
-    """Tell whether an unquoted word has letters, like the long s, that upper or lower case makes ordinary ones."""
-    unquoted = sql[token.start] not in "'\"$eE" and not token.text.isascii()
-    return unquoted and (token.text.upper().isascii() or token.text.lower().isascii())
+    """Tell whether a word was taken for a keyword although it has other letters, as a long s for an s."""
+    word = sql[token.start : token.end + 1]
+    return token.token_type not in _FREE and not word.isascii() and word[0] not in "'\"$eE"
 
 
 def _unpacked_columns(tokens: list[Token]) -> Token | None:

@@ -89,7 +89,7 @@ class _Reader:
             scope[folded].used = True
             return scope[folded].reads
         if self._problem(node):
-            shown = ".".join(part.name for part in node.find_all(exp.Identifier) if part.arg_key != "alias")
+            shown = ".".join(part.name for part in node.parts)
             hint = did_you_mean(name, self.names.values()) if self.names else None
             self.problems.append(diagnostic("SQL006", at=place(self.sql, offset_of(node)), name=shown, hint=hint))
             return Counter()

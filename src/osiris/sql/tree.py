@@ -17,7 +17,7 @@ from osiris.sql.preflight import MAX_BYTES
 from osiris.sql.text import place
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from sqlglot import Dialect as Grammar
 
@@ -128,17 +128,50 @@ def refused(tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed) -> Ite
 
 
 def _odd(node: exp.Expr, sql: str) -> Iterator[Diagnostic]:
-    """Yield what the parser lets pass and no engine reads the same way."""
-    at = place(sql, offset_of(node))
+    """Yield what the parser reads in a way of its own, so that the text that comes out would mean something else."""
     parent = node.parent
-    if isinstance(node, exp.PropertyEQ) and not isinstance(parent, (exp.Struct, exp.Anonymous)):
-        yield diagnostic("SQL004", at=at, what="':=' outside a call")
-    if isinstance(node, exp.Select) and not node.expressions:
-        yield diagnostic("SQL001", at=at, problem="SELECT has no columns")
-    if isinstance(node, exp.Struct) and not all(isinstance(item, exp.PropertyEQ) for item in node.expressions):
-        yield diagnostic("SQL001", at=at, problem="a value between '{' and '}' has no name")
     if isinstance(node, exp.TableAlias) and isinstance(parent, exp.Table) and node.columns and not node.this:
         yield diagnostic("SQL005", at=place(sql, offset_of(parent)), name=parent.name.lower())
+    for is_odd, code, params in _ODDITIES:
+        if is_odd(node, parent):
+            yield diagnostic(code, at=place(sql, offset_of(node)), **params)
+
+
+def _has_no_condition(node: exp.Expr, _: exp.Expr | None) -> bool:
+    conditioned = node.args.get("on") or node.args.get("using") or node.args.get("method")
+    return isinstance(node, exp.Join) and bool(node.side) and not conditioned
+
+
+_ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None], bool], str, dict[str, str]], ...] = (
+    (
+        lambda node, parent: isinstance(node, exp.PropertyEQ) and not isinstance(parent, (exp.Struct, exp.Anonymous)),
+        "SQL004",
+        {"what": "':=' outside a call"},
+    ),
+    (
+        lambda node, parent: isinstance(parent, exp.Fetch) and any(node.args.get(k) for k in ("percent", "with_ties")),
+        "SQL004",
+        {"what": "FETCH with PERCENT or TIES", "hint": "write LIMIT"},
+    ),
+    (
+        lambda node, _: isinstance(node, exp.Lateral) and node.args.get("cross_apply") is not None,
+        "SQL004",
+        {"what": "APPLY", "hint": "write JOIN LATERAL (…) ON true"},
+    ),
+    (_has_no_condition, "SQL001", {"problem": "a JOIN has no ON and no USING"}),
+    (
+        lambda node, _: isinstance(node, exp.Select) and not node.expressions,
+        "SQL001",
+        {"problem": "SELECT has no columns"},
+    ),
+    (
+        lambda node, _: (
+            isinstance(node, exp.Struct) and not all(isinstance(e, exp.PropertyEQ) for e in node.expressions)
+        ),
+        "SQL001",
+        {"problem": "a value between '{' and '}' has no name"},
+    ),
+)
 
 
 def _refused_node(node: exp.Expr, sql: str) -> Diagnostic:

@@ -29,6 +29,9 @@ FIELD = 0xD6E8FEB86659FD93
 MIX = ((0xBF58476D1CE4E5B9, 32), (0x94D049BB133111EB, 29))
 NULL = 0x6A09E667F3BCC908
 
+_SHORT = 16
+"""Texts of up to so many words are hashed word by word, for all rows at once; longer ones by running sums."""
+
 _ITEMS = 1 << 14
 """So many words of text, or items of lists, are hashed at a time: their arrays stay in the processor's cache."""
 
@@ -122,16 +125,17 @@ def _hash_texts(array: pa.Array) -> Words:
     sizes = np.diff(bounds)
     counts = sizes >> 3
     text = _Bytes(array)
-    if len(array) == 1:
-        found = _total(int(counts[0]), lambda start, count: text.words(_multiples(8, count).view(np.int64) + 8 * start))
-    elif counts.any():
+    most = int(counts.max(initial=0))
+    if most <= _SHORT:
+        found = _short_totals(text, bounds[:-1], counts, most)
+    elif len(array) == 1:
+        found = _total(most, lambda start, count: text.words(_multiples(8, count).view(np.int64) + 8 * start))
+    else:
         until = np.zeros(len(bounds), dtype=np.int64)
         np.cumsum(counts, out=until[1:])
         at = np.repeat(bounds[:-1] - 8 * until[:-1], counts)
         at += _multiples(8, len(at)).view(np.int64)
         found = _totals(until, text.words(at))
-    else:
-        found = np.zeros(len(array), dtype=np.uint64)
     rest = sizes & 7
     last = text.words(bounds[1:] - rest)
     last &= _KEPT.take(rest, mode="clip")
@@ -180,6 +184,17 @@ def _totals(bounds: Places, items: Words) -> Words:
     sums = np.zeros(len(items) + 1, dtype=np.uint64)
     np.cumsum(_mix(items), out=sums[1:])
     return np.diff(sums.take(bounds, mode="clip"))
+
+
+def _short_totals(text: _Bytes, starts: Places, counts: Places, most: int) -> Words:
+    """Return the same sums for texts of a few words: all first words at once, then all second ones, and so on."""
+    totals = np.zeros(len(counts), dtype=np.uint64)
+    for place in range(most):
+        rows = np.flatnonzero(counts > place)
+        words = text.words(starts.take(rows, mode="clip") + 8 * place)
+        words += np.uint64((place + 1) * STEP & WORD)
+        totals[rows] += _mix(words)
+    return totals
 
 
 def _total(count: int, items: Callable[[int, int], Words]) -> Words:

@@ -138,8 +138,10 @@ def _check_planned(config: Config, schema: Schema, files: Sequence[CsvFile], ctx
 
 
 def _types(config: Config, files: Sequence[CsvFile], columns: Sequence[str]) -> dict[str, str]:
-    """Return the type of each column: as declared, else as the first rows of every file allow."""
+    """Return the type of each column: as declared, else text, or what the first rows of every file allow."""
     given = _given_types(config)
+    if config.as_text:  # what nobody declared has no type that it could break
+        given = {**{name: "utf8" for name in columns if name not in _dates(config)}, **given}
     guesses = {name: Guess(moment=name in _dates(config)) for name in columns if name not in given}
     header = files[0].names()
     for file in files:

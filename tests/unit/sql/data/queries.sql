@@ -151,7 +151,6 @@ SELECT id FROM docs WHERE j->>'b' = 'x' AND id > 0
 SELECT * FROM unnest([3,4]) WITH ORDINALITY
 SELECT * FROM range(3) WITH ORDINALITY
 WITH RECURSIVE t(a, b) USING KEY (a) AS (SELECT 1, 1 UNION SELECT a, b + 1 FROM t WHERE b < 3) SELECT * FROM t
-SELECT id FROM orders ORDER BY id FETCH FIRST 2 ROWS ONLY
 SELECT id FROM orders ORDER BY id OFFSET 2 ROWS
 SELECT id FROM orders ORDER BY id LIMIT ALL
 SELECT id FROM orders ORDER BY id LIMIT NULL
@@ -280,3 +279,7 @@ SELECT nullif(a, b) FROM (SELECT 1 AS a, 2 AS b)
 SELECT interval FROM (SELECT 1 AS interval)
 SELECT year(date), max(value), min(key) AS "group" FROM (SELECT DATE '2020-01-01' AS date, 1 AS value, 2 AS key) GROUP BY date
 SELECT desc_, asc_ FROM (SELECT 1 AS desc_, 2 AS asc_) ORDER BY asc_ DESC
+SELECT 'family 👨‍👩‍👧' AS a, 'ž' AS größe
+SELECT id FROM orders ORDER BY id FETCH FIRST 2 ROWS ONLY
+SELECT string_agg(DISTINCT region, ',') AS r FROM customers WHERE region = 'north'
+SELECT quantile_cont(DISTINCT amount, 0.5) AS q, arg_max(DISTINCT id, amount) AS a, max(DISTINCT id, 2) AS m FROM orders
