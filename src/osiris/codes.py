@@ -114,6 +114,11 @@ CODES: dict[str, Code] = {
         "Outside the project", "step '{step}' uses {path}, outside the project; remote targets will refuse it"
     ),
     "CMP015": _note("Nobody reads it", "the output of step '{step}' is read by no step"),
+    "CMP017": Code(
+        "Reads its own output",
+        "step '{step}' reads {path}, which step '{writer}' of the same run writes",
+        "write another file, or let '{step}' wait: needs: [{writer}]",
+    ),
     "CMP020": Code("Manifest unreadable", "{path} is not a manifest: {reason}", "compile the OML again", 4),
     "CMP021": Code(
         "Manifest not canonical",

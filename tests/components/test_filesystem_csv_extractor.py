@@ -364,6 +364,7 @@ def test_a_misfit_behind_skipped_rows_has_its_own_line(project):
         (b"a,b\n1,\xe2\x82", "utf-8", 6),
         ("a,b\n1,é\n".encode(), "ascii", 6),
         ("a,b\n1,x".encode("utf-16-le") + b"\x00\xd8\x20\x00", "utf-16-le", 14),
+        ("a,b\n1,x\n".encode("utf-16-le"), "utf-16", 0),
         (b"a,\xff\n1,x\n", "utf-8", 2),
         (b"a,b\n" + b"1,x\n" * 700_000 + b"2,\xff\n", "utf-8", 2_800_006),
     ],

@@ -22,7 +22,8 @@ def shop(osiris, tmp_path):
 
 
 def codes(envelope):
-    return [d["code"] for d in envelope["diagnostics"]]
+    """What is said of the file itself; that columns keep their order is said of every writer of text."""
+    return [d["code"] for d in envelope["diagnostics"] if d["code"] != "OML032"]
 
 
 def test_init_compile_run(osiris, tmp_path):
@@ -139,7 +140,7 @@ def test_check_says_whether_the_plan_would_change(shop):
     assert (code, codes(envelope), envelope["data"]["changed"]) == (0, [], False)
     code, envelope = shop(*check, "--detailed-exitcode", "--param", "since=2020-01-01")
     assert code == 5
-    assert "2020-01-01" in envelope["diagnostics"][0]["message"]
+    assert "2020-01-01" in next(d["message"] for d in envelope["diagnostics"] if d["code"] == "CMP026")
 
 
 def test_out_takes_the_plan_elsewhere(shop):

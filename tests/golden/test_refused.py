@@ -1,6 +1,6 @@
 """Files that must be refused, and look-alikes that must not: each says in its first lines what is expected.
 
-# expect: CODE [LINE]   an error; CODE may be alternatives (OML001|OML006), a note is only asked for
+# expect: CODE [LINE]   an error, on any line if none is named; CODE may be alternatives (OML001|OML006)
 # expect: ok            no error at all (in alternatives: that error may also be missing)
 # says: TEXT            stands in a message or hint
 # params: a=1 / # profile: prod / # compile: yes / # connections: | (followed by the file as comments)
@@ -70,9 +70,8 @@ class Case:
         notes = [(d["code"], d["line"]) for d in found if d["severity"] == "note"]
         for codes, line in self.errors:
             fits = [x for x in left + notes if x[0] in codes and line in (None, x[1])]
-            if fits and fits[0] in left:
-                left.remove(fits[0])
-            elif not fits and "ok" not in codes:
+            left = [x for x in left if x not in fits]
+            if not fits and "ok" not in codes:
                 yield f"{self.name}: expected {'|'.join(codes)} {line or ''}, found {left + notes}"
         yield from (f"{self.name}: unexpected {code} {line or ''}" for code, line in left)
         said = " ".join(f"{d['message']} {d['hint']}" for d in found)
@@ -113,8 +112,11 @@ def ask(folder, cases):
             (folder / "pipelines" / "another.yaml").write_bytes(case.path.read_bytes())
     command, *options = cases[0].command
     answer = call(command, *options, *files, "--json", cwd=folder)
-    plain = call(command, *options, *files, cwd=folder)
-    printed = b"".join([answer.stdout, answer.stderr, plain.stdout, plain.stderr]).decode("utf-8", "replace")
+    printed = answer.stdout + answer.stderr
+    if command == "validate":
+        plain = call(command, *options, *files, cwd=folder)
+        printed += plain.stdout + plain.stderr
+    printed = printed.decode("utf-8", "replace")
     diagnostics = json.loads(answer.stdout)["diagnostics"]
     wrong = []
     for case, file in zip(cases, files, strict=True):
@@ -168,9 +170,9 @@ HOSTILE = {
     "20,000 dashes": (lambda _: HEAD + b"x-a:\n  " + b"- " * 20_000 + b"x\n" + STEPS, {"OML009"}),
     "20,000 question marks": (
         lambda _: HEAD + b"x-a:\n  " + b"? " * 20_000 + b"x\n" + STEPS,
-        {"OML009", "OML001", "OML008"},
+        {"OML009", "OML001", "OML006", "OML008"},
     ),
-    "20,000 indents": (
+    "3,000 indents": (
         lambda _: HEAD + b"".join(b" " * n + b"a:\n" for n in range(1, 3000)) + STEPS,
         {"OML009", "OML001"},
     ),
@@ -183,7 +185,7 @@ HOSTILE = {
     "17 MiB of blanks": (lambda _: HEAD + b" " * 17_825_792 + b"\n" + STEPS, {"OML009"}),
     "16 MiB without a newline": (lambda _: b"{" * 16_000_000, {"OML009", "OML001"}),
     "1,000,001 nodes": (lambda _: HEAD + b"metadata: {a: [" + b"1," * 1_000_001 + b"]}\n" + STEPS, {"OML009"}),
-    "400,000 keys": (
+    "600,000 keys": (
         lambda _: HEAD + b"metadata:\n" + b"".join(b"  k%d: 1\n" % n for n in range(600_000)) + STEPS,
         {"OML009"},
     ),
@@ -211,7 +213,7 @@ HOSTILE = {
             HEAD
             + b"steps:\n"
             + b"".join(
-                b"- {id: s%d, component: duckdb.processor, mode: transform, needs: [s%d], config: {query: SELECT 1 AS a}}\n"
+                b"- {id: s%d, needs: [s%d], component: duckdb.processor, mode: transform, config: {query: X}}\n"
                 % (n, (n + 1) % 4000)
                 for n in range(4000)
             )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.compiler.engines import installed_version
-from osiris.compiler.paths import check_paths
+from osiris.compiler.paths import check_own_output, check_paths
 from osiris.compiler.statements import check_input_names, check_sql
 from osiris.compiler.values import unspellable
 from osiris.connections import resolve_ref
@@ -190,6 +190,7 @@ CHECKS: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (
     check_secrets,
     check_spelling,
     check_paths,
+    check_own_output,
     check_input_names,
     check_sql,
     check_readers,

@@ -53,11 +53,18 @@ def carry_text(ctx: Context) -> Context:
     def textual(step: Step) -> bool:
         chain = [(step.id, "text_source"), *((reader, "text_sink") for reader in readers[step.id])]
         able = all(capability in specs[name].capabilities for name, capability in chain)
-        typed = any("cast" in steps[name].config for name, _ in chain) or "as_text" in step.config
+        typed = any(_looks_at_types(steps[name], specs[name]) for name, _ in chain) or "as_text" in step.config
         return len(chain) > 1 and able and not typed
 
     steps = {step.id: step for step in ctx.pipeline.steps}
     return ctx.with_steps([with_config(s, {"as_text": True}) if textual(s) else s for s in steps.values()])
+
+
+def _looks_at_types(step: Step, spec: ComponentSpec) -> bool:
+    """Tell whether a step's config has a key whose meaning depends on the types of columns."""
+    properties = spec.config.get("properties", {})
+    typed = [key for key, schema in properties.items() if "x-typed" in schema]
+    return "cast" in step.config or any(step.config.get(key) in properties[key]["x-typed"] for key in typed)
 
 
 def fill_defaults(ctx: Context) -> Context:

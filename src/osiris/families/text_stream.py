@@ -86,6 +86,8 @@ def decoded(pieces: Iterable[bytes], encoding: str, label: str) -> Iterator[str]
             # The decoder had kept the beginning of a character from the piece before.
             offset = fed + len(piece) - len(error.object) + error.start
             fail("DAT003", at=Location(label), file=label, offset=offset, encoding=encoding)
+        except UnicodeError:  # UTF-16 without a byte order mark
+            fail("DAT003", at=Location(label), file=label, offset=fed, encoding=encoding)
         fed += len(piece)
 
 

@@ -158,6 +158,24 @@ def test_two_steps_do_not_write_the_same_file(bench, steps):
     assert "'save' and 'b' both write output/save.csv" in problem.message
 
 
+def test_one_file_under_two_names_is_one_file(bench, steps):
+    (bench.root / "real").mkdir()
+    (bench.root / "link").symlink_to("real")
+    first, second = (steps.write("load", name, config={"path": f"{name}/save.csv"}) for name in ("real", "link"))
+    assert only(refused(bench, steps.read(), first, second)).code == "CMP009"
+
+
+@pytest.mark.parametrize("path", ["output/*.csv", "output/save.csv"])
+def test_a_step_does_not_read_what_the_same_run_writes(bench, steps, path):
+    problem = only(refused(bench, steps.read(config={"path": path}), steps.write("load")))
+    assert (problem.code, problem.location.pointer) == ("CMP017", "/steps/0/config/path")
+
+
+def test_a_step_may_read_what_it_waits_for(bench, steps):
+    later = replace(steps.read("again", config={"path": "output/save.csv"}), needs=("save",))
+    bench.prepare(steps.read(), steps.write("load"), later, steps.write("again", "b", config={"path": "output/b.csv"}))
+
+
 def test_files_of_different_connections_are_different_files(bench, steps):
     drop = steps.write("load", "b", config={"path": "output/save.csv"}, connection=ConnectionRef("filesystem", "drop"))
     _, notes = bench.prepare(steps.read(), steps.write("load"), drop)

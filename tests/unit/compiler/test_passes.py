@@ -54,8 +54,9 @@ def test_text_that_only_text_sinks_read_stays_text(bench, steps):
         lambda s: [s.read(config={"as_text": False}), s.write("load")],
         lambda s: [s.read(config={"cast": {"x": "int64"}}), s.write("load")],
         lambda s: [s.read(), s.write("load", config={"path": "p", "cast": {"x": "int64"}})],
+        lambda s: [s.read(), s.write("load", config={"path": "p", "quoting": "numbers"})],
     ],
-    ids=["no reader", "another reader", "the user said no", "cast", "cast later"],
+    ids=["no reader", "another reader", "the user said no", "cast", "cast later", "a key that looks at types"],
 )
 def test_otherwise_values_are_typed(bench, steps, others):
     prepared, _ = bench.prepare(*others(steps))
