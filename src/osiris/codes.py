@@ -190,21 +190,19 @@ CODES: dict[str, Code] = {
     # --- DAT: types and data --------------------------------------------------------------------------------------
     "DAT001": Code(
         "Value does not fit its column",
-        "{file} line {line}, column '{column}': {value} is not {type}",
-        "declare it with dtype, or read the whole file with sample: all",
+        "column '{column}': {value} is not {type}",
+        "if it stands for NULL, list it in na_values; if the column is text, give it dtype utf8",
         1,
     ),
-    "DAT002": Code(
-        "Row of another width", "{file} line {line}: {found} fields where the header has {expected}", exit_code=1
-    ),
+    "DAT002": Code("Row of another width", "{found} fields where the header has {expected}", exit_code=1),
     "DAT003": Code("Not in that encoding", "{file}: byte {offset} is not {encoding}", "set encoding", 1),
     "DAT004": Code("Bad header", "{file}: {problem}", exit_code=1),
     "DAT005": Code("Unknown column", "column '{column}' does not exist in {where}", exit_code=2),
     "DAT006": Code("Type not supported", "column '{column}' has type {type}: {reason}", exit_code=2),
     "DAT007": Code(
         "Cell too large",
-        "{file} line {line}: a value is larger than max_cell_bytes ({limit})",
-        "raise max_cell_bytes",
+        "a value is larger than {limit}",
+        "is a quote left open there?",
         1,
     ),
     "DAT008": Code("Rows do not add up", "step '{step}': {problem}", exit_code=1),
@@ -244,7 +242,7 @@ CODES: dict[str, Code] = {
     "RUN011": _note("Continuing", "continuing run {session}, which ended as {status}", "pass --new-run to start over"),
     "RUN012": _note(
         "Not continued",
-        "run {session} ended as {status} more than {hours} h ago",
+        "run {session} ended as {status} and is not continued: {reason}",
         "pass --resume {session} to continue it",
     ),
     "RUN013": Code(
@@ -252,6 +250,7 @@ CODES: dict[str, Code] = {
     ),
     "RUN014": Code("Bad run id", "'{run_id}' is not a run id", "use letters, digits, '.', '_' and '-' (at most 128)"),
     "RUN015": _warning("Engine drift", "{engine} is {found} here; the plan was compiled with {pinned}"),
+    "RUN016": Code("Run id is taken", "run id '{run_id}' was finished by another plan ({session})", "use another id"),
     # --- DRV: raised by drivers -----------------------------------------------------------------------------------
     "DRV000": Code(
         "Driver failed",

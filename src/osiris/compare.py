@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from osiris.canonical import canonical_bytes
 from osiris.compiler.tree import ROOT_KEYS, STEP_LEAVES, root_parts, step_parts
+from osiris.delivery import is_still_there
 from osiris.errors import diagnostic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest
 
     RunSummary = Mapping[str, JsonValue]
+    _File = Mapping[str, Any]
+    _Files = list[_File]
+
+
+_TEXT = (".csv", ".tsv", ".txt")
+"""How the names of files end in which a line is a row."""
 
 
 class _Absent:
@@ -35,7 +43,8 @@ class Difference:
     """One thing that differs: the leaf it belongs to, its path, and both values; `ABSENT` where there is none.
 
     `note` says it in words where the values tell a reader nothing. `code` is that of the diagnostic it makes:
-    DAT010 for something that differs, DAT009 for something that cannot be compared.
+    DAT010 for something that differs, DAT009 for something that cannot be compared. `where` says in which line of the
+    files it shows first, or why that cannot be told.
     """
 
     leaf: str
@@ -44,6 +53,7 @@ class Difference:
     new: JsonValue
     note: str | None = None
     code: str = "DAT010"
+    where: str | None = None
 
     def __str__(self) -> str:
         return self.note or f"{self.path}: {_shown(self.old)} -> {_shown(self.new)}"
@@ -56,7 +66,7 @@ class Difference:
 
     def to_diagnostic(self) -> Diagnostic:
         """Return the diagnostic of this difference."""
-        return diagnostic(self.code, what=str(self), problem=str(self))
+        return diagnostic(self.code, hint=self.where, what=str(self), problem=str(self))
 
 
 def _shown(value: JsonValue) -> str:
@@ -130,23 +140,40 @@ def _first_line(path: str, old: JsonValue, new: JsonValue) -> str | None:
     return f"{path} line {differing[0]}: {_shown(left)} -> {_shown(right)}{more}"
 
 
-def verify(run_a: RunSummary, run_b: RunSummary) -> list[Difference]:
+def verify(run_a: RunSummary, run_b: RunSummary, root: Path) -> list[Difference]:
     """Return what differs between the digests of what two runs wrote, by step and column; empty if nothing does.
 
-    The summaries are those of `run.json`; a digest is one of `table.Digester`. Where the rows differ and every column
-    agrees, the values are paired otherwise.
+    The summaries are those of `run.json`; a digest is one of `table.Digester`. A run that is not complete is named
+    first. Where the rows differ and every column agrees, the values are paired otherwise. Files below `root` that are
+    still as the runs left them are read for the first line that differs.
     """
-    old, new = ({step: o["digest"] for step, o in (run.get("outputs") or {}).items()} for run in (run_a, run_b))
+    found = [item for run in (run_a, run_b) for item in _incomplete(run)]
+    old, new = (run.get("outputs") or {} for run in (run_a, run_b))
     if not old and not new:
-        return [_incomparable("outputs", ABSENT, ABSENT, "neither run has a digest of anything written")]
-    found: list[Difference] = []
+        text = "neither run has a digest of anything written"
+        return [*found, _incomparable("outputs", ABSENT, ABSENT, text)]
     for step in dict.fromkeys((*old, *new)):
         if step in old and step in new:
-            found += _digest_changes(step, old[step], new[step])
+            found += _output_changes(root, step, old[step], new[step])
         else:
             side = "first" if step in old else "second"
             left, right = ("written" if step in steps else ABSENT for steps in (old, new))
             found.append(Difference(step, step, left, right, f"step '{step}' wrote only in the {side} run"))
+    return found
+
+
+def _incomplete(run: RunSummary) -> Iterator[Difference]:
+    if run["status"] != "complete":
+        text = f"run {run['session']} is not complete but {run['status']}: what it wrote may be a part"
+        yield _incomparable("status", run["status"], run["status"], text)
+
+
+def _output_changes(root: Path, step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+    found = _digest_changes(step, old["digest"], new["digest"])
+    if found and found[0].code == "DAT010":
+        ordered = old["digest"]["kind"] == "ordered"
+        where = first_line(root, old["files"], new["files"]) if ordered else "no row is the first: their order is free"
+        found[0] = replace(found[0], where=where)
     return found
 
 
@@ -181,3 +208,36 @@ def _column(step: str, name: str, left: Mapping[str, str], right: Mapping[str, s
 
 def _incomparable(path: str, old: JsonValue, new: JsonValue, text: str) -> Difference:
     return Difference(path.partition("/")[0], path, old, new, text, "DAT009")
+
+
+def first_line(root: Path, old: _Files, new: _Files) -> str:
+    """Say in which line two lists of text files first differ, or why that cannot be told.
+
+    Files are those of `run.json`: path, size and SHA-256; one that has changed since is not read.
+    """
+    pairs = [(a, b) for a, b in zip(old, new, strict=False) if a["sha256"] != b["sha256"]]
+    if reason := _why_no_line(root, old, new, pairs):
+        return f"the first row that differs cannot be told: {reason}"
+    left, right = (file["path"] for file in pairs[0])
+    return f"{left} and {right} first differ in line {_differing_line(root / left, root / right)}"
+
+
+def _why_no_line(root: Path, old: _Files, new: _Files, pairs: list[tuple[_File, _File]]) -> str | None:
+    both = {file["path"] for file in old} & {file["path"] for file in new}
+    if both:
+        return f"both runs wrote {min(both)}; put ${{run.id}} into its path"
+    if len(old) != len(new):
+        return f"one run wrote {len(old)} files, the other {len(new)}"
+    if not pairs:
+        return "the files are the same"
+    if other := next((file["path"] for file in pairs[0] if not file["path"].lower().endswith(_TEXT)), None):
+        return f"{other} is not a text file"
+    gone = next((file["path"] for file in pairs[0] if not is_still_there(root, [file])), None)
+    return f"{gone} is no longer as its run left it" if gone else None
+
+
+def _differing_line(left: Path, right: Path) -> int:
+    """Return the number of the first line in which two files differ; they are read side by side."""
+    with left.open("rb") as a, right.open("rb") as b:
+        pairs = enumerate(zip_longest(a, b), 1)
+        return next(number for number, (before, after) in pairs if before != after)

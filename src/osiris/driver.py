@@ -71,7 +71,11 @@ class Processor(Protocol[ConfigT_contra]):
     """Turns its inputs into one output."""
 
     def describe(self, config: ConfigT_contra, inputs: Mapping[str, Schema], ctx: StepContext) -> Described:
-        """Return the schema and order of what `transform` will give for inputs of these schemas."""
+        """Return the schema and order of what `transform` will give for inputs of these schemas.
+
+        The order is `fixed`, `free`, or `kept`: fixed if that of every input is. The rows that `transform` returns say
+        the same, with `kept` resolved (`osiris.model.resolve_order`).
+        """
         ...
 
     def transform(

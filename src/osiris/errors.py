@@ -14,7 +14,7 @@ error reference is made from them, and rewording one never changes its code.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from osiris.codes import CODES
@@ -162,11 +162,6 @@ def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
         return (d.location.file or "", d.location.line or 0, d.location.column or 0, d.code, d.message)
 
     return sorted(dict.fromkeys(diagnostics), key=place)
-
-
-def demote(item: Diagnostic, severity: Severity) -> Diagnostic:
-    """Return the same diagnostic with another severity."""
-    return replace(item, severity=severity)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from osiris.errors import Location
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 JsonValue = Any
 """A JSON value: null, bool, int, float, str, list or dict of these."""
@@ -122,10 +122,20 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What the describe job answers for one step: the schema of its output and whether its row order is fixed."""
+    """What a step says of its output: its schema and whether the order of its rows is fixed.
+
+    `kept` is a processor's answer: fixed if the order of all of its inputs is. The describe job answers without it.
+    """
 
     schema: Schema | None
-    order: Order = "free"
+    order: Order | Literal["kept"] = "free"
+
+
+def resolve_order(order: Order | Literal["kept"], inputs: Iterable[Order]) -> Order:
+    """Return what an order is, given those of the step's inputs; without inputs, what is kept is fixed."""
+    if order == "kept":
+        return "fixed" if all(each == "fixed" for each in inputs) else "free"
+    return order
 
 
 @dataclass(frozen=True, slots=True)

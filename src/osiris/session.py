@@ -15,11 +15,11 @@ import shutil
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from osiris.errors import OsirisError, diagnostic, fail
+from osiris.errors import OsirisError, diagnostic, fail, nearest
 from osiris.secret import Scrubber
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ _BY_NAME = ("steps", "outputs", "deliveries", "connections")
 """Keys of which the value is a table by step or connection; its keys stay as they are."""
 
 _ID_LENGTH = 200
+_STAMP = "%Y%m%d-%H%M%S-%f"
+_STAMP_LENGTH = len("20250131-235959-999")
 _RECENT = {"last": 0, "previous": 1}
 
 
@@ -142,14 +144,17 @@ class Session:
         return clean
 
 
-def create_session(project: Project, pipeline: str, scrubber: Scrubber | None = None) -> Session:
+def create_session(
+    project: Project, pipeline: str, scrubber: Scrubber | None = None, *, after: str | None = None
+) -> Session:
     """Make the folder of a new session, locked by this process; its id sorts by time and holds the pipeline's name.
 
-    Fails with PRJ006 if the folder cannot be made.
+    It sorts behind the session `after`, even if the clock was set back meanwhile. Fails with PRJ006 if the folder
+    cannot be made.
     """
-    started = datetime.now(UTC)
+    started = max(datetime.now(UTC), _time_behind(after))
     name = re.sub(r"[^A-Za-z0-9_-]", "_", pipeline)[:_ID_LENGTH]
-    stamp = f"{started:%Y%m%d-%H%M%S}-{started.microsecond // 1000:03d}"
+    stamp = started.strftime(_STAMP)[:_STAMP_LENGTH]
     session_id = f"{stamp}-{name}-{secrets.token_hex(2)}"
     folder = project.logs / session_id
     session = Session(session_id, folder, project.open_sessions / session_id, scrubber or Scrubber(()))
@@ -160,6 +165,14 @@ def create_session(project: Project, pipeline: str, scrubber: Scrubber | None = 
         session._metrics = _open_append(folder / "metrics.jsonl")
         session.marker.touch()
     return session
+
+
+def _time_behind(session_id: str | None) -> datetime:
+    """Return the first time that makes an id which sorts behind another; the earliest of all if there is none."""
+    with suppress(ValueError, OverflowError):
+        stamp = datetime.strptime((session_id or "")[:_STAMP_LENGTH], _STAMP).replace(tzinfo=UTC)
+        return stamp + timedelta(milliseconds=1)
+    return datetime.min.replace(tzinfo=UTC)
 
 
 def end_session(
@@ -174,14 +187,32 @@ def end_session(
 
 
 def open_session(project: Project, session_id: str = "last") -> dict[str, JsonValue]:
-    """Return the run.json of a session, or of the `last` or the `previous` one; fails with RUN010 if there is none."""
-    if session_id in _RECENT:
-        found = next(islice(iter_sessions(project), _RECENT[session_id], None), None)
-    else:
-        found = None if "/" in session_id else read_summary(project.logs / session_id)
+    """Return the run.json of the session that `find_session` finds; fails with RUN010 if it finds none."""
+    found = find_session(project, session_id)
     if found is None:
-        fail("RUN010", session=session_id)
+        names = [s["session"] for s in iter_sessions(project)]
+        begun = sum(name.startswith(session_id) for name in names)
+        near = nearest(session_id, names)
+        hint = f"did you mean '{near}'?" if near else "see 'osiris logs list'"
+        fail("RUN010", session=session_id, hint=f"{begun} sessions begin so: see 'osiris logs list'" if begun > 1 else hint)
     return found
+
+
+def find_session(project: Project, name: str) -> dict[str, JsonValue] | None:
+    """Return the run.json of one session; None if there is none of that name, or several.
+
+    A name is `last`, `previous`, a session's id, a run key (its newest session counts), or what one id begins with.
+    """
+    if name in _RECENT:
+        return next(islice(iter_sessions(project), _RECENT[name], None), None)
+    if not name or "/" in name:
+        return None
+    if found := read_summary(project.logs / name):
+        return found
+    sessions = list_sessions(project)
+    keyed = [session for session in sessions if session.get("run_key") == name]
+    begun = [session for session in sessions if session["session"].startswith(name)]
+    return keyed[0] if keyed else begun[0] if len(begun) == 1 else None
 
 
 def iter_sessions(project: Project) -> Iterator[dict[str, JsonValue]]:

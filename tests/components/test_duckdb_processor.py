@@ -92,7 +92,7 @@ def test_names_that_clash(ctx):
 
 def test_no_inputs(ctx):
     described, order, table = transform("SELECT i, i * i AS square FROM range(3) AS t(i)", {}, ctx())
-    assert (described.order, order) == ("fixed", "fixed")
+    assert (described.order, order) == ("kept", "fixed")
     assert table.to_pylist() == [{"i": 0, "square": 0}, {"i": 1, "square": 1}, {"i": 2, "square": 4}]
 
 
@@ -108,10 +108,22 @@ def test_order_is_total(ctx):
 @pytest.mark.parametrize(("given", "found"), [("fixed", "fixed"), ("free", "free")])
 def test_rows_that_pass_through_keep_their_order(given, found, ctx):
     described, order, table = transform("SELECT id FROM df WHERE share >= 0.5", {"x": numbers(8, given)}, ctx())
-    assert (described.order, order) == ("free", found)
+    assert (described.order, order) == ("kept", found)
     ids = table["id"].combine_chunks()
     assert len(ids) == 8 * SIZE // 2
     assert pc.all(pc.greater(ids.slice(1), ids.slice(0, len(ids) - 1))).as_py()
+
+
+def test_texts_that_tie_under_a_collation_have_no_order(ctx):
+    text = rows((Field("a", "utf8"),), [["b", "B", "a"]])
+    described, order, _ = transform("SELECT a COLLATE NOCASE AS a FROM df ORDER BY a", {"x": text}, ctx())
+    assert (described.order, order) == ("free", "free")
+
+
+def test_order_is_kept_only_if_no_input_is_without(ctx):
+    inputs = {"x": numbers(1), "y": numbers(1, "free")}
+    described, order, _ = transform("SELECT id FROM x", inputs, ctx())
+    assert (described.order, order) == ("kept", "free")
 
 
 def test_groups_have_no_order(ctx):

@@ -260,8 +260,8 @@ def test_types_are_taken_from_the_first_rows_unless_all_are_asked_for(project):
     assert project.types(sample=500) == {"a": "int64"}
     assert project.types(sample="all") == {"a": "utf8"}
     found = project.refused(sample=500)
-    assert found.message == "in.csv line 502, column 'a': 'x' is not int64"
-    assert found.hint == "declare it with dtype, or read the whole file with sample: all"
+    assert (str(found.location), found.message) == ("in.csv:502", "column 'a': 'x' is not int64")
+    assert "na_values" in found.hint
 
 
 def test_a_misfit_is_found_behind_line_ends_in_quotes(project):
@@ -321,7 +321,7 @@ def test_parse_dates(project):
     assert project.types(parse_dates=True)["b"] == "utf8"
     project.put("in.csv", "a\n2024-01-01\n\n31.12.2024\n2024-01-02\n")
     found = project.refused(parse_dates=["a"])
-    assert found.message == "in.csv line 4, column 'a': '31.12.2024' is not a date or timestamp"
+    assert (str(found.location), found.message) == ("in.csv:4", "column 'a': '31.12.2024' is not a date or timestamp")
 
 
 def test_parse_dates_does_not_mix_with_and_without_zone(project):
@@ -334,7 +334,7 @@ def test_rows_of_another_width(project, row, found):
     project.put("in.csv", f'a,b\n1,"x\ny"\n{row}\n1,2\n')
     refused = project.refused()
     assert refused.code == "DAT002"
-    assert refused.message == f"in.csv line 4: {found} fields where the header has 2"
+    assert (str(refused.location), refused.message) == ("in.csv:4", f"{found} fields where the header has 2")
 
 
 def test_rows_of_another_width_can_be_skipped_and_are_counted(project):

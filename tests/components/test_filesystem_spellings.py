@@ -77,7 +77,7 @@ def test_cells_under_a_known_type(tmp_path, kind, declared, source, verdict):
         (found,) = caught.value.diagnostics
         text = cell.strip('"') or ""
         assert found.code == "DAT001"
-        assert found.message == f"in.csv line 3, column 'x': {text!r} is not {name}"
+        assert (str(found.location), found.message) == ("in.csv:3", f"column 'x': {text!r} is not {name}")
         assert (found.location.file, found.location.line) == ("in.csv", 3)
     else:
         assert write_again(tmp_path, config, schema) == ["", *cells(verdict)]

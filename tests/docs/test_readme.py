@@ -40,9 +40,10 @@ def test_make_blocks_name_real_doors(page):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_yaml_blocks_are_files_of_the_tour(page, tmp_path, osiris):
+def test_yaml_blocks_are_pipelines_that_run_in_a_new_project(page, tmp_path, osiris):
     for index, (_, text) in enumerate(block for block in PAGES[page] if block[0] == "yaml"):
         folder = tmp_path / str(index)
         osiris("init", folder, cwd=tmp_path)
         (folder / "pipelines" / "readme.yaml").write_text(text, encoding="utf-8")
-        assert osiris("validate", "pipelines/readme.yaml", cwd=folder).returncode == 0
+        done = osiris("run", "pipelines/readme.yaml", cwd=folder)
+        assert done.returncode == 0, done.stderr

@@ -175,6 +175,77 @@ def test_verify_finds_the_column(shop):
     assert "'revenue'" in envelope["diagnostics"][0]["message"]
 
 
+def test_verify_finds_the_line_if_both_files_are_there(shop):
+    shop("run", "pipelines/example.yaml")
+    orders = shop.folder / "data" / "orders.csv"
+    text = orders.read_text(encoding="utf-8")
+    orders.write_text(text.replace("18.50", "18.51"), encoding="utf-8")
+    shop("run", "pipelines/example.yaml", "--new-run")
+    _, envelope = shop("verify", "previous", "last")
+    assert "both runs wrote output/revenue.csv; put ${run.id} into its path" in envelope["diagnostics"][0]["hint"]
+    file = shop.folder / "pipelines" / "example.yaml"
+    file.write_text(file.read_text().replace("output/revenue.csv", "output/${run.id}.csv"))
+    written = [shop("run", "pipelines/example.yaml", "--new-run")[1]["data"]["session"]]
+    orders.write_text(text, encoding="utf-8")
+    written.append(shop("run", "pipelines/example.yaml", "--new-run")[1]["data"]["session"])
+    code, envelope = shop("verify", *written)
+    lines = [(shop.folder / "output" / f"{run_id}.csv").read_text().splitlines() for run_id in written]
+    number = next(n for n, (a, b) in enumerate(zip(*lines, strict=True), 1) if a != b)
+    hint = f"output/{written[0]}.csv and output/{written[1]}.csv first differ in line {number}"
+    assert (code, [d["hint"] for d in envelope["diagnostics"]]) == (1, [hint])
+
+
+def test_verify_says_first_that_a_run_is_not_complete(shop):
+    shop("run", "pipelines/example.yaml")
+    (shop.folder / "data" / "orders.csv").write_text(
+        "order_id,customer,region,ordered_on,amount,comment\n1,x,y,not a date,1.00,\n"
+    )
+    _, failed = shop("run", "--last-compile")
+    code, envelope = shop("verify", "previous", "last")
+    assert (code, codes(envelope)) == (2, ["DAT009", "DAT010"])
+    name = failed["data"]["session"]
+    expected = f"run {name} is not complete but failed: what it wrote may be a part"
+    assert envelope["diagnostics"][0]["message"] == expected
+
+
+def test_a_run_is_not_continued_with_another_environment(shop):
+    (shop.folder / "osiris_connections.yaml").write_text(
+        "connections: {filesystem: {local: {base_dir: '${DATA_FOLDER}', default: true}}}\n"
+    )
+    file = shop.folder / "pipelines" / "example.yaml"
+    file.write_text(file.read_text().replace("path: output", 'connection: "@filesystem.local"\n      path: output'))
+    orders = shop.folder / "data" / "orders.csv"
+    good = orders.read_text(encoding="utf-8")
+    here, there = {"DATA_FOLDER": "here"}, {"DATA_FOLDER": "there"}
+    shop("compile", "pipelines/example.yaml", env=here)
+    orders.write_text("order_id,customer,region,ordered_on,amount,comment\n1,x,y,not a date,1.00,\n")
+    _, failed = shop("run", "--last-compile", "--run-id", "night-1", env=here)
+    assert failed["data"]["status"] == "failed"
+    orders.write_text(good, encoding="utf-8")
+    for asked in ("--resume", "--run-id=night-1"):
+        code, envelope = shop("run", "--last-compile", asked, env=there)
+        assert (code, codes(envelope)) == (2, ["RUN006"])
+        assert "@filesystem.local" in envelope["diagnostics"][0]["message"]
+    code, envelope = shop("run", "--last-compile", env=there)
+    assert (code, codes(envelope)) == (0, ["RUN012"])
+    assert "@filesystem.local" in envelope["diagnostics"][0]["message"]
+    code, envelope = shop("run", "--last-compile", "--run-id", "night-1", env=here)
+    assert (code, codes(envelope)) == (0, ["RUN011"])
+
+
+def test_a_run_id_that_another_plan_has_finished_is_refused(shop):
+    assert shop("run", "pipelines/example.yaml", "--run-id", "night-1")[0] == 0
+    code, envelope = shop("run", "pipelines/example.yaml", "--run-id", "night-1", "--param", "since=2020-01-01")
+    assert (code, codes(envelope)) == (2, ["RUN016"])
+    assert shop("run", "pipelines/example.yaml", "--run-id", "night-1")[0] == 0
+
+
+def test_a_run_records_its_limits(shop):
+    shop("run", "pipelines/example.yaml", env={"OSIRIS_RUN__MEMORY": "1GB", "OSIRIS_RUN__THREADS": "1"})
+    limits = json.loads(next((shop.folder / "logs").glob("*/run.json")).read_text())["limits"]
+    assert limits == {"threads": 1, "memory_bytes": 10**9}
+
+
 def test_a_changed_plan_is_refused_whichever_byte_it_is(shop):
     _, compiled = shop("compile", "pipelines/example.yaml")
     path = shop.folder / compiled["data"]["manifest"]

@@ -113,7 +113,7 @@ def ask(folder, cases):
     command, *options = cases[0].command
     answer = call(command, *options, *files, "--json", cwd=folder)
     printed = answer.stdout + answer.stderr
-    if command == "validate":
+    if command == "validate" and any(SECRET.search(case.path.read_text("utf-8")) for case in cases):
         plain = call(command, *options, *files, cwd=folder)
         printed += plain.stdout + plain.stderr
     printed = printed.decode("utf-8", "replace")
@@ -242,7 +242,7 @@ def test_hostile_files_end_soon(name, folder):
     file = folder / "cases" / "hostile.yaml"
     file.write_bytes(make(None))
     before = time.monotonic()
-    done = call("validate", "cases/hostile.yaml", "--json", cwd=folder, timeout=30)
+    done = call("validate", "cases/hostile.yaml", "--json", cwd=folder, timeout=10)
     took = time.monotonic() - before
     assert b"Traceback" not in done.stdout + done.stderr
     answer = json.loads(done.stdout)

@@ -48,7 +48,7 @@ def fixed_bytes(kind, value):
     if kind.kind in ("float32", "float64"):
         if math.isnan(value):
             return bytes.fromhex("0000c07f" if size == 4 else "000000000000f87f")
-        return struct.pack("<f" if size == 4 else "<d", value)
+        return struct.pack("<f" if size == 4 else "<d", value or 0.0)
     return int(value).to_bytes(size, "little", signed=not kind.kind.startswith(("uint", "bool")))
 
 
@@ -90,8 +90,8 @@ def cell(kind, value):
     return mix(int.from_bytes(data, "little", signed=signed) + STEP & WORD)
 
 
-def sums(hashes):
-    return f"{sum(hashes) & WORD:016x}{sum(found * found for found in hashes) & WORD:016x}"
+def sums(hashes, nulls):
+    return f"{sum(hashes) & WORD:016x}{sum(found * found for found in hashes) + nulls & WORD:016x}"
 
 
 def column_hash(kind, values):
@@ -121,8 +121,9 @@ def slow_digest(schema, columns, order):
     else:
         head = {"kind": "unordered", "algorithm": "moments"}
         cells = [[cell(kind, value) for value in values] for kind, values in zip(kinds, columns, strict=True)]
-        found = [sums(hashes) for hashes in cells]
-        data = sums([together(row) for row in zip(*cells, strict=True)])
+        nulls = [values.count(None) for values in columns]
+        found = [sums(hashes, count) for hashes, count in zip(cells, nulls, strict=True)]
+        data = sums([together(row) for row in zip(*cells, strict=True)], sum(nulls))
     head |= {"rows": rows, "schema": fingerprint([[field.name, field.type] for field in schema])}
     names = [field.name for field in schema]
     return {**head, "columns": dict(zip(names, found, strict=True)), "value": fingerprint({**head, "data": data})}
@@ -388,6 +389,34 @@ def test_any_changed_cell_is_seen_in_its_column(table, data):
         differing = [name for name, found in before["columns"].items() if found != after["columns"][name]]
         assert differing == ([] if same else [schema[at].name])
         assert (before["value"] == after["value"]) == same
+
+
+AS_NULL = 1671960421666166243  # the word that has the hash of NULL
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *((name, AS_NULL) for name in ("int64", "uint64", "timestamp[ns]")),
+        ("float64", struct.unpack("<d", struct.pack("<Q", AS_NULL))[0]),
+    ],
+)
+def test_the_value_with_the_hash_of_null_is_not_taken_for_it(kind, value):
+    schema = (Field("a", "utf8"), Field("b", kind))
+    assert cell(parse_type(kind), value) == NULL
+    with_value, with_null = (both(schema, [[b"x", None], [value - value, found]])[1] for found in (value, None))
+    assert with_value["columns"]["a"] == with_null["columns"]["a"]
+    assert with_value["columns"]["b"] != with_null["columns"]["b"]
+    assert with_value["value"] != with_null["value"]
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "list<float64>", 'struct<"x":float32>'])
+def test_what_is_equal_in_sql_is_equal_here(kind):
+    wrapped = {"list": lambda value: [value], "struct": lambda value: {"x": value}}.get(parse_type(kind).kind)
+    schema, pairs = (Field("a", kind),), [(0.0, -0.0), (math.nan, -math.nan)]
+    for pair in pairs:
+        one, other = ([wrapped(value) if wrapped else value for value in order] for order in (pair, pair[::-1]))
+        assert both(schema, [one]) == both(schema, [other])
 
 
 @RULE

@@ -2,12 +2,15 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from osiris.compare import ABSENT, diff, first_change, verify
+from osiris.compare import ABSENT, diff, first_change
+from osiris.compare import verify as verify_below
 from osiris.compiler.build import build
 from osiris.compiler.context import Prepared
+from osiris.delivery import inspect_file
 from osiris.model import ComponentSpec, ConnectionRef, Described, Field, Pipeline, Step
 
 
@@ -148,7 +151,15 @@ DIGEST = {
     "columns": {"x": "1", "y": "2"},
     "value": "v",
 }
-RUN = {"outputs": {"save": {"digest": DIGEST, "rows": 3, "files": []}}}
+RUN = {
+    "session": "first",
+    "status": "complete",
+    "outputs": {"save": {"digest": DIGEST, "rows": 3, "files": [{"path": "b", "size": 1, "sha256": "00"}]}},
+}
+
+
+def verify(*runs):
+    return verify_below(*runs, Path("nowhere"))
 
 
 def run(**changes):
@@ -191,10 +202,73 @@ def test_every_column_that_differs_is_named_with_the_rows():
 
 
 def test_a_step_that_wrote_in_one_run_only_is_named():
-    (found,) = verify(RUN, {"outputs": {}})
+    (found,) = verify(RUN, RUN | {"outputs": {}})
     assert str(found) == "step 'save' wrote only in the first run"
 
 
 def test_two_runs_without_digests_cannot_be_compared():
-    (found,) = verify({}, {"outputs": {}})
+    (found,) = verify(RUN | {"outputs": {}}, RUN | {"outputs": {}})
     assert found.code == "DAT009"
+
+
+@pytest.mark.parametrize("status", ["failed", "lost", "cancelled", "running"])
+def test_a_run_that_is_not_complete_is_named_before_anything_that_differs(status):
+    part = run(rows=2) | {"session": "second", "status": status}
+    found = [item.to_diagnostic() for item in verify(RUN, part)]
+    assert [item.code for item in found] == ["DAT009", "DAT010"]
+    assert found[0].message == f"run second is not complete but {status}: what it wrote may be a part"
+    assert [item.code for item in verify(part, part)] == ["DAT009", "DAT009"]
+
+
+def wrote(root, name, *contents, kind="ordered", suffix="csv"):
+    """Return a run that wrote files of these contents; its digest is that of no other."""
+    paths = [f"{name}-{number}.{suffix}" for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        (root / path).write_bytes(content)
+    files = [inspect_file(root, path).to_json() for path in paths]
+    digest = DIGEST | {"kind": kind, "columns": {"x": name, "y": name}, "value": name}
+    return {"session": name, "status": "complete", "outputs": {"save": {"digest": digest, "files": files}}}
+
+
+def hints(root, old, new):
+    return [item.to_diagnostic().hint for item in verify_below(old, new, root)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ([b"x,y\n1,2\n3,4\n"], [b"x,y\n1,2\n3,5\n"], "a-0.csv and b-0.csv first differ in line 3"),
+        ([b"x\n1\n"], [b"x\n1\n2\n"], "a-0.csv and b-0.csv first differ in line 3"),
+        ([b"x\n1"], [b"x\r\n1"], "a-0.csv and b-0.csv first differ in line 1"),
+        ([b"", b"x\n\xff\n"], [b"", b"x\n\xfe\n"], "a-1.csv and b-1.csv first differ in line 2"),
+        ([b"x\n"], [b"x\n"], "the first row that differs cannot be told: the files are the same"),
+        ([b"x\n"], [b"x\n", b"y\n"], "the first row that differs cannot be told: one run wrote 1 files, the other 2"),
+    ],
+)
+def test_the_first_line_that_differs_is_said_once_for_an_output(tmp_path, old, new, text):
+    assert hints(tmp_path, wrote(tmp_path, "a", *old), wrote(tmp_path, "b", *new)) == [text, None]
+
+
+@pytest.mark.parametrize("harm", ["remove", "change"])
+def test_a_file_that_is_not_as_its_run_left_it_is_not_read(tmp_path, harm):
+    old, new = wrote(tmp_path, "a", b"x\n1\n"), wrote(tmp_path, "b", b"x\n2\n")
+    if harm == "remove":
+        (tmp_path / "b-0.csv").unlink()
+    else:
+        (tmp_path / "b-0.csv").write_bytes(b"x\n3\n")
+    text = "the first row that differs cannot be told: b-0.csv is no longer as its run left it"
+    assert hints(tmp_path, old, new)[0] == text
+
+
+def test_two_runs_that_wrote_one_path_are_told_how_to_keep_both(tmp_path):
+    old, new = wrote(tmp_path, "a", b"x\n1\n"), wrote(tmp_path, "a", b"x\n2\n")
+    new["outputs"]["save"]["digest"] |= {"rows": 9}
+    text = "the first row that differs cannot be told: both runs wrote a-0.csv; put ${run.id} into its path"
+    assert hints(tmp_path, old, new) == [text]
+
+
+def test_no_line_is_named_where_a_line_is_no_row_or_rows_have_no_order(tmp_path):
+    binary = [wrote(tmp_path, name, name.encode(), suffix="parquet") for name in "ab"]
+    assert hints(tmp_path, *binary)[0].endswith("a-0.parquet is not a text file")
+    free = [wrote(tmp_path, name, name.encode(), kind="unordered") for name in "ab"]
+    assert hints(tmp_path, *free)[0] == "no row is the first: their order is free"

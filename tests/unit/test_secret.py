@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from osiris.secret import Scrubber, Secret, find_literal_secrets, is_secret_name, literal_secret_kind
+from osiris.secret import Scrubber, Secret, find_literal_secrets, is_secret_name, literal_secret_kind, sounds_secret
 
 VALUE = "correct horse battery staple"
 
@@ -63,6 +63,7 @@ def join(*parts):
 
 
 LITERALS = {
+    "in a sentence": ("description", "db password: Tr0ub4dor-horse-9x, ask Eve"),
     "password": ("password", "hunter2"),
     "db_password": ("db_password", "s3cr3t!"),
     "dbPassword": ("dbPassword", "s3cr3t!"),
@@ -219,6 +220,16 @@ def test_secret_names():
     assert is_secret_name("apiToken")
     assert not is_secret_name("primary_key")
     assert not is_secret_name("tokenizer")
+
+
+@pytest.mark.parametrize("name", ["passwrd", "pasword", "Password", "secrte", "db_password"])
+def test_a_misspelt_name_sounds_secret(name):
+    assert sounds_secret(name)
+
+
+@pytest.mark.parametrize("name", ["path", "base_dir", "host", "user", "primary_key", "passage_id", "compass"])
+def test_an_ordinary_name_does_not(name):
+    assert not sounds_secret(name)
 
 
 HARD = ["a", "-", ":-", "${", "${:-", "eyJ-", "sk-", "://:a", "'a", "password ", "password='", " \t", "?a=", '"key":']

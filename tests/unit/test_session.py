@@ -39,6 +39,14 @@ def test_ids_sort_by_time_and_name_the_pipeline(project):
         session.close()
 
 
+def test_id_sorts_behind_the_session_it_continues_though_the_clock_was_set_back(project):
+    ahead = "29991231-235959-999-p-abcd"
+    for after in (ahead, "20010101-000000-000-p-ffff", "of another form", None):
+        with create_session(project, "p", after=after) as session:
+            assert session.id.startswith("30000101-000000-000-p-") == (after == ahead)
+            assert session.id > (after or "") or after == "of another form"
+
+
 def test_lines_are_whole_and_numbered(project):
     with create_session(project, "p") as session:
         session.event("run_start", text="ü\n\u2028\ud800")

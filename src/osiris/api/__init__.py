@@ -30,10 +30,12 @@ from osiris.api.runs import (
     show_session,
     verify,
 )
+from osiris.api.story import Story, story
 from osiris.api.workspace import Workspace, open_project
 
 __all__ = [
     "Compiled",
+    "Story",
     "Validated",
     "Verdict",
     "Workspace",
@@ -61,6 +63,7 @@ __all__ = [
     "session_lines",
     "show_component",
     "show_session",
+    "story",
     "validate_components",
     "validate_file",
     "validate_files",

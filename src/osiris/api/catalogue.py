@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from osiris.codes import CODES
 from osiris.connections import environment_names
-from osiris.errors import OsirisError, demote, fail, nearest
+from osiris.errors import OsirisError, fail, nearest
 from osiris.registry import load_registry
+from osiris.secret import sounds_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
+
+
+_REFERENCE = re.compile(r"\$\{\w+\}")
 
 
 def is_code(text: str) -> bool:
@@ -45,13 +50,23 @@ def list_connections(workspace: Workspace) -> list[dict[str, JsonValue]]:
     return [
         {
             "reference": f"@{family}.{alias}",
-            "fields": {name: value for name, value in fields.items() if name != "default"},
+            "fields": {
+                name: _shown(workspace, family, name, value) for name, value in fields.items() if name != "default"
+            },
             "default": fields.get("default") is True,
             "variables": {name: bool(workspace.environ.get(name)) for name in environment_names(fields)},
         }
         for family, aliases in sorted(declared.items())
         for alias, fields in sorted(aliases.items())
     ]
+
+
+def _shown(workspace: Workspace, family: str, name: str, value: JsonValue) -> JsonValue:
+    """Return a field as written; of one that is a secret, or that its family does not know, only a reference."""
+    spec = workspace.registry.family(family)
+    known = spec is None or not spec.fields["properties"].get(name, {"x-secret": True}).get("x-secret")
+    is_reference = isinstance(value, str) and _REFERENCE.fullmatch(value)
+    return value if is_reference or (known and not sounds_secret(name)) else "***"
 
 
 def explain_config(workspace: Workspace, key: str | None = None) -> dict[str, list[dict[str, JsonValue]]]:
@@ -68,11 +83,11 @@ def explain_config(workspace: Workspace, key: str | None = None) -> dict[str, li
 
 
 def list_components(mode: str | None = None) -> tuple[list[dict[str, JsonValue]], list[Diagnostic]]:
-    """Return the installed components, of one mode if given, and what is wrong with the broken ones, as warnings."""
+    """Return the installed components, of one mode if given, and what is wrong with the broken ones."""
     registry = load_registry()
     found = [show_component(spec.name) for spec in registry.all() if mode is None or mode in spec.modes]
     broken = (name for name in registry.names() if registry.find(name) is None)
-    return found, [demote(problem, "warning") for name in broken for problem in registry.problems(name)]
+    return found, [problem for name in broken for problem in registry.problems(name)]
 
 
 def show_component(name: str) -> dict[str, JsonValue]:

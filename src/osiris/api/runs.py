@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import compile_file, refuse_warnings, save
-from osiris.api.workspace import Workspace, load_plan, plan_path
-from osiris.errors import diagnostic, fail
-from osiris.session import iter_sessions, open_session
+from osiris.api.workspace import Workspace, load_plan, plan_path, shown
+from osiris.errors import fail
+from osiris.session import find_session, open_session
 from osiris.session import list_sessions as _list_sessions
 
 if TYPE_CHECKING:
@@ -106,12 +105,20 @@ def _chosen_path(workspace: Workspace, target: str | None, resume: str | None) -
 
     if target is not None:
         return plan_path(workspace, target)
-    return _session_plan(workspace, resume) if resume else last_compiled(workspace.project)
+    if resume:
+        return _session_plan(workspace, resume)
+    path = last_compiled(workspace.project)
+    if not path.exists():
+        fail("CMP027", what=f"{shown(workspace, path)}: the plan that was compiled last is gone")
+    return path
 
 
 def _session_plan(workspace: Workspace, session: str) -> Path:
     name = str(show_session(workspace, session)["session"])
-    return workspace.project.logs / name / "manifest.json"
+    path = workspace.project.logs / name / "manifest.json"
+    if not path.exists():
+        fail("CMP027", what=f"in session {name}: its manifest.json is gone")
+    return path
 
 
 def diff(workspace: Workspace, old: str, new: str) -> list[Difference]:
@@ -122,19 +129,23 @@ def diff(workspace: Workspace, old: str, new: str) -> list[Difference]:
 
 
 def verify(workspace: Workspace, first: str, second: str) -> Verdict:
-    """Compare what two sessions wrote, by digest."""
+    """Compare what two sessions wrote, by digest; where the files are still there, find the first line that differs."""
     from osiris.compare import verify as compare
 
     runs = [show_session(workspace, name) for name in (first, second)]
-    found = [_difference(item) for item in compare(*runs)]
+    found = [item.to_diagnostic() for item in compare(runs[0], runs[1], workspace.root)]
     outputs = sorted({name for run in runs for name in run.get("outputs") or {}})
     return Verdict((runs[0]["session"], runs[1]["session"]), tuple(outputs), tuple(found))
 
 
 def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Manifest:
-    """Return the run.json of a session, or a plan; fails with PRJ009, CMP027 or RUN010."""
-    path = plan_path(workspace, what)
-    return load_plan(workspace, path)[0] if path else show_session(workspace, what)
+    """Return the run.json of a session, or a plan; fails with CMP027 or RUN010.
+
+    A session comes first: a run id may be spelled like the beginning of a fingerprint, as a date is.
+    """
+    run = find_session(workspace.project, what)
+    path = None if run else plan_path(workspace, what)
+    return load_plan(workspace, path)[0] if path else run or show_session(workspace, what)
 
 
 def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
@@ -143,28 +154,19 @@ def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
 
 
 def show_session(workspace: Workspace, session: str) -> dict[str, JsonValue]:
-    """Return the run.json of a session; `last` is the newest, `previous` the one before; fails with RUN010."""
-    if session != "previous":
-        return open_session(workspace.project, session)
-    newest = list(islice(iter_sessions(workspace.project), 2))
-    if len(newest) < 2:
-        fail("RUN010", session=session)
-    return newest[1]
+    """Return the run.json of a session: by id, run id, `last`, or `previous`; fails with RUN010."""
+    return open_session(workspace.project, session)
 
 
 def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[str, JsonValue]]:
-    """Return the `events` or `metrics` of a session; a last line that was cut off is left out."""
-    text = (workspace.project.logs / session / f"{kind}.jsonl").read_text(encoding="utf-8", errors="replace")
+    """Return the `events` or `metrics` of a session, as far as they are there; a line that was cut off is left out."""
+    path = workspace.project.logs / session / f"{kind}.jsonl"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     return [json.loads(line) for line in text.split("\n")[:-1] if line.endswith("}")]
 
 
 def _manifest_of(workspace: Workspace, what: str) -> Manifest:
-    path = plan_path(workspace, what)
+    path = None if find_session(workspace.project, what) else plan_path(workspace, what)
     if path is None:
         path = _session_plan(workspace, what)
     return load_plan(workspace, path, allow_drift=True)[0]
-
-
-def _difference(item: Difference) -> Diagnostic:
-    text = str(item)
-    return diagnostic(item.code, problem=text) if item.code == "DAT009" else diagnostic(item.code, what=text)

@@ -94,7 +94,10 @@ def plan_path(workspace: Workspace, target: str) -> Path | None:
     path = Path(target).absolute()
     looks_like_plan = path.suffix == ".json" or path.is_relative_to(workspace.project.build)
     if looks_like_plan or path.name in ("manifest.yaml", "manifest.yml"):
-        return find_file(workspace, path / "manifest.json" if path.is_dir() else target)
+        file = path / "manifest.json" if path.is_dir() else Path(target)
+        if not (_kind(file) or _kind(workspace.root / file)):
+            fail("CMP027", what=f"{target}: there is no such file")
+        return find_file(workspace, file)
     if 6 <= len(target) <= 64 and set(target) <= set("0123456789abcdef"):
         found = find_manifests(workspace.project, fingerprint=target)
         if len(found) != 1:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from osiris.cli import legacy
+from osiris.cli.figures import count
 from osiris.cli.render import Answer, Console
 from osiris.errors import did_you_mean, fail, has_errors, raise_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Sequence
 
     from osiris.api import Workspace
+    from osiris.errors import Diagnostic
     from osiris.model import JsonValue
 
 PROJECT = "osiris.project"
@@ -56,7 +60,7 @@ def _go_to_project(ctx: click.Context, _param: click.Parameter, value: Path | No
         os.chdir(value)
     except OSError as error:
         fail("PRJ008", problem=f"-C {value}: {error.strerror}", hint="name a folder")
-    ctx.meta[PROJECT] = True
+    ctx.meta[PROJECT] = ctx.meta.get(PROJECT, Path()) / value
 
 
 def _keep_verbose(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -99,7 +103,18 @@ class Command(click.Command):
         if has_errors(found):
             raise_all(found)
         answer: Answer = super().invoke(ctx)
-        return replace(answer, diagnostics=[*found, *answer.diagnostics]) if found else answer
+        follow_up = _from_outside(answer.next, ctx.meta.get(PROJECT))
+        return replace(answer, diagnostics=[*found, *answer.diagnostics], next=follow_up)
+
+
+def _from_outside(commands: Sequence[str], folder: Path | None) -> Sequence[str]:
+    """Return commands as they are typed where -C was needed."""
+    if folder is None or not commands:
+        return commands
+    quoted = shlex.quote(str(folder))
+    if all(command.startswith("osiris ") for command in commands):
+        return [command.replace("osiris", f"osiris -C {quoted}", 1) for command in commands]
+    return [f"cd {quoted}", *commands]
 
 
 class Group(click.Group):
@@ -181,7 +196,38 @@ def parameters(_ctx: click.Context, _param: click.Parameter, values: tuple[str, 
     return {name: value for name, _, value in pairs}
 
 
-PARAM = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", callback=parameters, help="Set one.")
+def again(words: Sequence[str], keep: Container[str]) -> str:
+    """Return a command line: words, and behind them those parameters of this one that were typed and are in `keep`."""
+    ctx = click.get_current_context()
+    typed = [
+        word
+        for param in ctx.command.params
+        if param.name in keep and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+        for word in _spelled(param, ctx.params[param.name])
+    ]
+    return shlex.join([*words, *typed])
+
+
+def _spelled(param: click.Parameter, value: Any) -> list[str]:  # noqa: ANN401 - whatever the parameter's type gives
+    if isinstance(param, click.Argument):
+        return [str(value)]
+    option = param.opts[-1]
+    if isinstance(value, dict):
+        return [word for name, text in value.items() for word in (option, f"{name}={text}")]
+    return [option] if value is True else [option, str(value)]
+
+
+def brief(diagnostics: Sequence[Diagnostic], file: str) -> tuple[list[Diagnostic], list[str]]:
+    """Return the diagnostics to show, and a line in place of notes unless --verbose or --json asks for all of them."""
+    shown = [item for item in diagnostics if item.severity != "note"]
+    if console().verbose or console().wants_json or len(shown) == len(diagnostics):
+        return list(diagnostics), []
+    notes = count(len(diagnostics) - len(shown), "note")
+    return shown, [f"  {notes} ({shlex.join(['osiris', 'validate', file])} shows them)"]
+
+
+SET_PARAM = "Set a parameter; may be repeated, and of one name the last counts."
+PARAM = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", callback=parameters, help=SET_PARAM)
 PROFILE = click.option("-p", "--profile", metavar="NAME", help="Profile of pipeline and project.")
 STRICT = click.option("--strict", is_flag=True, help="Warnings count as errors.")
 FILE = click.argument("file", metavar="FILE")

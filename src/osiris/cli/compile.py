@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from osiris import api
-from osiris.cli.command import FILE, PARAM, PROFILE, STRICT, answers, opened
+from osiris.cli.command import FILE, PARAM, PROFILE, STRICT, again, answers, brief, opened
 from osiris.cli.render import Answer
 
 if TYPE_CHECKING:
@@ -39,20 +39,24 @@ def command(
     if check:
         return _check(workspace, compiled, detailed=detailed_exitcode)
     path = api.save(workspace, compiled, out)
+    diagnostics, more = brief(compiled.diagnostics, compiled.file)
     text: list[Line] = [
         [("ok", "compiled "), ("bold", f"{compiled.manifest.name} {compiled.manifest.short}")],
         f"  {path}",
+        *more,
     ]
-    return Answer(
-        {**plan_data(compiled.manifest), "manifest": path}, text, compiled.diagnostics, ["osiris run --last-compile"]
-    )
+    # The pipeline's own profile is part of the plan; what the project says under that name is not.
+    keep = ("profile",) if profile in workspace.config.profiles else ()
+    follow_up = again(["osiris", "run", "--last-compile"], keep)
+    return Answer({**plan_data(compiled.manifest), "manifest": path}, text, diagnostics, [follow_up])
 
 
 def _check(workspace: Workspace, compiled: Compiled, *, detailed: bool) -> Answer:
     changes = api.changes_on_disk(workspace, compiled)
     state = "would change" if changes else "is as on disk"
-    text = [f"plan {compiled.manifest.name} {compiled.manifest.short} {state}"]
-    diagnostics = [*compiled.diagnostics, *changes]
+    told, more = brief(compiled.diagnostics, compiled.file)
+    text = [f"plan {compiled.manifest.name} {compiled.manifest.short} {state}", *more]
+    diagnostics = [*told, *changes]
     data = {**plan_data(compiled.manifest), "changed": bool(changes)}
     return Answer(data, text, diagnostics, exit_code=None if detailed else 0)
 

@@ -17,6 +17,26 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 command = noun("components", "Look at components, check them, begin a new one.")
+TYPE_NAMES = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    type(None): "null",
+    list: "array",
+    dict: "object",
+}
+IMPLIED = {
+    "properties": "object",
+    "additionalProperties": "object",
+    "items": "array",
+    "pattern": "string",
+    "minLength": "string",
+    "maxLength": "string",
+    "minimum": "number",
+    "maximum": "number",
+}
+"""Words of a JSON Schema that say of what type a value is where `type` does not."""
 MODES = click.Choice(["read", "transform", "write"])
 
 
@@ -42,15 +62,43 @@ def show(name: str) -> Answer:
 def _config(spec: dict[str, JsonValue]) -> list[Line]:
     required = spec["config"].get("required", ())
     rows = [
-        (key, _kind(schema), "required" if key in required else _default(schema), schema.get("description", ""))
+        (key, kind(schema), "required" if key in required else _default(schema), _meaning(schema))
         for key, schema in spec["config"]["properties"].items()
+        if not schema.get("x-internal")
     ]
     return table(rows, ("config", "type", "default", "meaning"))
 
 
-def _kind(schema: dict[str, JsonValue]) -> str:
-    kind = schema.get("type") or "any"
-    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+def kind(schema: dict[str, JsonValue]) -> str:
+    """Return in a few words what values a JSON Schema allows."""
+    if branches := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(dict.fromkeys(_branch(branch) for branch in branches))
+    found = schema.get("type") or _implied(schema)
+    names = found if isinstance(found, list) else [found]
+    items = schema.get("items")
+    return " or ".join(f"list of {kind(items)}" if name == "array" and items else str(name) for name in names)
+
+
+def _branch(schema: dict[str, JsonValue]) -> str:
+    choices = _choices(schema)
+    return " or ".join(choices) if choices else kind(schema)
+
+
+def _implied(schema: dict[str, JsonValue]) -> str | list[str]:
+    if values := schema.get("enum") or ([schema["const"]] if "const" in schema else []):
+        return list(dict.fromkeys(TYPE_NAMES[type(value)] for value in values))
+    return next((name for word, name in IMPLIED.items() if word in schema), "any")
+
+
+def _choices(schema: dict[str, JsonValue]) -> list[str]:
+    values = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
+    return [value if isinstance(value, str) else api.one_line(value) for value in values]
+
+
+def _meaning(schema: dict[str, JsonValue]) -> str:
+    choices = _choices(schema)
+    told = [str(schema.get("description", "")), f"One of: {', '.join(choices)}." if choices else ""]
+    return " ".join(part for part in told if part)
 
 
 def _default(schema: dict[str, JsonValue]) -> str:

@@ -10,6 +10,7 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, console
+from osiris.cli.figures import count
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer, diagnostic_lines
 from osiris.errors import OsirisError, exit_code, fail, raise_all
@@ -86,7 +87,7 @@ def _run(workspace: Workspace, *, again: bool = False) -> str:
     if result.exit_code:
         raise_all(result.diagnostics)
     rows = sum(step.get("rows_out") or 0 for step in result.steps.values() if step["mode"] == "write")
-    console().talk(f"{result.status}: {rows} rows written, session {result.session_id}")
+    console().talk(f"{result.status}: {count(rows, 'row')} written, session {result.session_id}")
     return result.session_id
 
 
@@ -101,7 +102,7 @@ def _verify(workspace: Workspace, sessions: list[str]) -> int:
     _say("4. Both runs wrote the same data, value by value", f"osiris verify {' '.join(sessions)}")
     verdict = api.verify(workspace, *sessions)
     _show(verdict.diagnostics)
-    console().talk(f"{len(verdict.outputs)} outputs compared, {len(verdict.diagnostics)} differences")
+    console().talk(f"{count(len(verdict.outputs), 'output')} compared, {count(len(verdict.diagnostics), 'difference')}")
     return exit_code(verdict.diagnostics)
 
 

@@ -8,23 +8,25 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, opened
-from osiris.cli.render import Answer, diagnostic_lines, table
-from osiris.errors import Diagnostic
+from osiris.cli.render import Answer
+from osiris.cli.sessions import next_commands, story_lines, written_lines
 
 if TYPE_CHECKING:
+    from osiris.api import Workspace
     from osiris.cli.render import Line
     from osiris.model import JsonValue, Manifest
 
 
 @answers("explain", click.argument("what", metavar="CODE|PLAN|SESSION"))
 def command(what: str) -> Answer:
-    """Explain a code (OML002), a plan (a file or fingerprint) or a session ('last' is the newest)."""
+    """Explain a code (OML002), a plan (a file or fingerprint) or a session (its id, its run id, or 'last')."""
     if api.is_code(what):
         return _code(what.upper())
-    found = api.find_subject(opened(), what)
+    workspace = opened()
+    found = api.find_subject(workspace, what)
     if isinstance(found, dict):
-        return Answer({"session": found}, session_lines(found))
-    return Answer({"plan": dict(found.data)}, plan_lines(found))
+        return _session(workspace, found)
+    return Answer({"plan": dict(found.data)}, plan_details(found))
 
 
 def _code(code: str) -> Answer:
@@ -35,32 +37,36 @@ def _code(code: str) -> Answer:
     return Answer(row, text)
 
 
-def plan_lines(manifest: Manifest) -> list[Line]:
-    """Return the lines that tell what a plan does."""
-    pipeline = manifest.data["pipeline"]
-    rows = [
-        (s["id"], s["component"], ", ".join(s["needs"]), len(s["schema"] or ()) or "", s["order"])
-        for s in manifest.steps
-    ]
-    head: list[Line] = [
-        [("bold", f"plan {manifest.name} {manifest.short}"), ("", f"  {pipeline.get('description') or ''}")]
-    ]
-    return [*head, *table(rows, ("step", "component", "needs", "columns", "order"))]
+def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
+    story = api.story(workspace, run)
+    sentences = story_lines(run, story)
+    text: list[Line] = [[("bold", str(run["session"])), ("", f"  {run['status']}")], *sentences, *written_lines(run)]
+    return Answer({"session": run, "story": sentences}, text, next=next_commands(run, story))
 
 
-def session_lines(run: dict[str, JsonValue]) -> list[Line]:
-    """Return the lines that tell of one session: how it ended, each step, and what was wrong."""
-    why = f", continues {run['continues']}" if run.get("continues") else ""
-    lines: list[Line] = [
-        [("bold", str(run["session"])), ("", f"  {run['status']}")],
-        f"  pipeline {run.get('pipeline')}, plan {str(run.get('fingerprint'))[:12]}, run key {run.get('run_key')}{why}",
-        f"  started {run.get('started_at')}, ended {run.get('ended_at') or 'not yet'}",
-        *table(
-            [
-                (name, s.get("status"), s.get("rows_in"), s.get("rows_out"), s.get("duration_ms"))
-                for name, s in (run.get("steps") or {}).items()
-            ],
-            ("step", "status", "rows in", "rows out", "ms"),
-        ),
-    ]
-    return lines + diagnostic_lines([Diagnostic.from_json(d) for d in run.get("diagnostics") or ()])
+def plan_details(manifest: Manifest) -> list[Line]:
+    """Return the lines that tell what a plan does, step by step."""
+    params = [f"  param {name}: {api.one_line(value)}" for name, value in manifest.data["params"].items()]
+    return [plan_head(manifest), *params, *(line for step in manifest.steps for line in _step(step))]
+
+
+def plan_head(manifest: Manifest) -> Line:
+    """Return the line that names a plan."""
+    description = manifest.data["pipeline"].get("description") or ""
+    return [("bold", f"plan {manifest.name} {manifest.short}"), ("", f"  {description}")]
+
+
+def _step(step: dict[str, JsonValue]) -> list[Line]:
+    config = step["config"]
+    columns = ", ".join(f"{c['name']} {c['type']}{'' if c['nullable'] else ' not null'}" for c in step["schema"] or ())
+    facts = {
+        "needs": ", ".join(step["needs"]),
+        "connection": step["connection"],
+        "path": config.get("path"),
+        "columns": columns,
+        "order": step["order"] if step["schema"] else None,
+        "delivery": step["delivery"],
+    }
+    head: Line = [("bold", step["id"]), ("", f"  {step['component']} {step['version']}, {step['mode']}")]
+    sql = [f"    {line}" for key in step["sql"] for line in str(config[key]).splitlines()]
+    return [head, *(f"  {name}: {fact}" for name, fact in facts.items() if fact), *(["  sql:"] if sql else []), *sql]

@@ -8,9 +8,10 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, noun, opened
-from osiris.cli.explain import session_lines
+from osiris.cli.figures import figures
 from osiris.cli.progress import event_line
-from osiris.cli.render import Answer, table
+from osiris.cli.render import Answer
+from osiris.cli.sessions import error_code, given_id, session_lines
 
 if TYPE_CHECKING:
     from osiris.cli.render import Line
@@ -24,8 +25,11 @@ def list_sessions(limit: int) -> Answer:
     """List sessions, the newest first."""
     sessions = api.list_sessions(opened())
     shown = sessions[:limit]
-    rows = [(s["session"], s.get("pipeline"), s["status"], s.get("started_at")) for s in shown]
-    text: list[Line] = table(rows, ("session", "pipeline", "status", "started")) if rows else ["no sessions yet"]
+    rows = [
+        (s["session"], given_id(s), s["status"], s.get("duration_ms"), s.get("rows_out"), error_code(s)) for s in shown
+    ]
+    header = ("session", "run id", "status", "ms", "rows out", "error")
+    text: list[Line] = figures(rows, header) if rows else ["no sessions yet"]
     return Answer({"sessions": shown, "total": len(sessions)}, text)
 
 
@@ -36,7 +40,7 @@ def list_sessions(limit: int) -> Answer:
     click.option("--metrics", is_flag=True, help="Print every metric."),
 )
 def show(session: str, events: bool, metrics: bool) -> Answer:
-    """Show a session, the newest if none is named."""
+    """Show a session, the newest if none is named: its id or the beginning of it, its run id, 'last' or 'previous'."""
     workspace = opened()
     run = api.show_session(workspace, session)
     data: dict[str, JsonValue] = {"session": run}

@@ -115,7 +115,7 @@ def _usage(error: click.ClickException) -> Answer:
         refusal = legacy.option_refusal(command, error.option_name)
         if refusal:
             return Answer(diagnostics=[refusal])
-    message = error.format_message()
+    message = " ".join(error.format_message().split())
     problem = message[:1].lower() + message[1:].rstrip(".")
     hint = f"see 'osiris {command} --help'" if command else "see 'osiris --help'"
     return Answer(diagnostics=[diagnostic("PRJ008", problem=problem, hint=hint)])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import unicodedata
 from dataclasses import dataclass, field
@@ -159,12 +160,17 @@ def _excerpt(item: Diagnostic, root: Path | None) -> list[Line]:
 
 
 def _may_hold_secret(item: Diagnostic, line: str) -> bool:
-    from osiris.secret import literal_secret_kind
+    """Tell whether a line has a field whose name or value looks like a secret, wherever in the line it stands."""
+    from osiris.secret import literal_secret_kind, sounds_secret
 
     if item.code in {"CMP006", "CON007"} or "connections" in (item.location.file or ""):
         return True
-    key, _, value = line.strip().removeprefix("- ").partition(":")
-    return literal_secret_kind(key.strip(" \"'"), value.strip(" \"'")) is not None
+    pairs = (part.partition(":") for part in re.split(r"[,{\[]", line.strip().removeprefix("- ")))
+    return any(
+        sounds_secret(key.strip(" \"'")) or literal_secret_kind(key.strip(" \"'"), value.strip(" \"'}]"))
+        for key, colon, value in pairs
+        if colon
+    )
 
 
 def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> list[Line]:

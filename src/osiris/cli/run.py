@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from osiris import api
-from osiris.cli.command import PARAM, PROFILE, STRICT, answers, console, opened
+from osiris.cli.command import PARAM, PROFILE, STRICT, again, answers, console, opened
+from osiris.cli.figures import figures
 from osiris.cli.progress import watch
-from osiris.cli.render import Answer, table
+from osiris.cli.render import Answer
+from osiris.cli.sessions import step_lines, written_lines
 from osiris.errors import sort_diagnostics
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
-    from osiris.model import Manifest
+    from osiris.model import JsonValue, Manifest
     from osiris.runner.run import RunOptions, RunResult
 
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -44,12 +46,10 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
     words = {key: options[key] for key in ("params", "strict")}
     if options["dry_run"]:
         manifest, notes = api.rehearse(workspace, target, chosen, **words)
-        return _plan(manifest, notes, f"osiris run {target or '--last-compile'}")
+        return _plan(manifest, _told(notes))
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
-    # Whoever compiles or validates reads the notes on a plan; who runs it every night does not.
-    told = [note for note in notes if note.severity != "note" or console().verbose or console().wants_json]
-    return _result(result, [*told, *result.diagnostics])
+    return _result(result, [*_told(notes), *result.diagnostics], api.show_session(workspace, result.session_id))
 
 
 def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -> str | None:
@@ -59,6 +59,11 @@ def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -
     if not named and resume is None:
         raise click.UsageError("name what to run: a pipeline, a plan, a fingerprint, or --last-compile")
     return target
+
+
+def _told(notes: list[Diagnostic]) -> list[Diagnostic]:
+    """Leave notes out: whoever compiles or validates reads them, who runs a plan every night does not."""
+    return [note for note in notes if note.severity != "note" or console().verbose or console().wants_json]
 
 
 def _run_options(options: dict[str, Any]) -> RunOptions:
@@ -77,27 +82,30 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
     )
 
 
-def _plan(manifest: Manifest, notes: list[Diagnostic], follow_up: str) -> Answer:
+def _plan(manifest: Manifest, notes: list[Diagnostic]) -> Answer:
     from osiris.cli.compile import plan_data
-    from osiris.cli.explain import plan_lines
+    from osiris.cli.explain import plan_head
 
-    text = [*plan_lines(manifest), "nothing was run (--dry-run)"]
+    rows = [
+        (s["id"], s["component"], ", ".join(s["needs"]), len(s["schema"] or ()) or None, s["order"])
+        for s in manifest.steps
+    ]
+    steps = figures(rows, ("step", "component", "needs", "columns", "order"))
+    follow_up = again(["osiris", "run"], click.get_current_context().params.keys() - {"dry_run"})
+    text = [plan_head(manifest), *steps, "nothing was run (--dry-run)"]
     return Answer({**plan_data(manifest), "dry_run": True}, text, notes, [follow_up])
 
 
-def _result(result: RunResult, notes: list[Diagnostic]) -> Answer:
-    rows = [
-        (name, s["status"], s.get("rows_in"), s.get("rows_out"), s.get("duration_ms"))
-        for name, s in result.steps.items()
-    ]
+def _result(result: RunResult, notes: list[Diagnostic], run: dict[str, JsonValue]) -> Answer:
     style = "ok" if result.exit_code == 0 else "error"
-    text: list[Line] = table(rows, ("step", "status", "rows in", "rows out", "ms")) if rows else []
+    text: list[Line] = [*step_lines(dict(result.steps)), *written_lines(run)]
     text.append([(style, result.status), ("", f"  session {result.session_id}")])
     data = {
         "session": result.session_id,
         "status": result.status,
         "run_key": result.run_key,
         "steps": dict(result.steps),
+        "outputs": run["outputs"],
     }
     follow_up = [f"osiris logs show {result.session_id}"]
     if result.exit_code:

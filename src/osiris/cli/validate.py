@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from osiris import api
-from osiris.cli.command import PARAM, PROFILE, answers, opened
+from osiris.cli.command import PARAM, PROFILE, again, answers, opened
+from osiris.cli.figures import count
 from osiris.cli.render import Answer
 
 
@@ -15,8 +16,9 @@ def command(files: tuple[str, ...], params: dict[str, str], profile: str | None)
     workspace = opened(profile)
     results = api.validate_files(workspace, files, params=params)
     good = [r for r in results if r.ok]
-    text = [f"{r.file}: ok, {len(r.steps)} steps" for r in good]
+    text = [f"{r.file}: ok, {count(len(r.steps), 'step')}" for r in good]
     data = [{"file": r.file, "ok": r.ok, "name": r.name, "steps": list(r.steps)} for r in results]
     diagnostics = [*workspace.config.diagnostics, *(d for r in results for d in r.diagnostics)]
-    follow_up = [f"osiris compile {good[0].file}"] if len(results) == len(good) == 1 else []
+    one = len(results) == len(good) == 1
+    follow_up = [again(["osiris", "compile", good[0].file], ("params", "profile"))] if one else []
     return Answer({"files": data}, text, diagnostics, follow_up)

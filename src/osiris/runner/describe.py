@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from contextlib import nullcontext
@@ -24,8 +25,11 @@ from osiris.runner.protocol import Job
 if TYPE_CHECKING:
     from osiris.compiler.context import Prepared
     from osiris.config import Config
-    from osiris.model import JsonValue, Pipeline
+    from osiris.errors import Location
+    from osiris.model import JsonValue, Pipeline, Step
     from osiris.project import Project
+
+_NAME = re.compile(r'(?:(?:\w+|"[^"]+")\.)*(?:(?P<plain>\w+)|"(?P<quoted>[^"]+)")')
 
 _STAND_INS = {"run.id": "", "run.started_at": "1970-01-01T00:00:00Z"}
 """Values of `${run.…}` while there is no run: only their types matter."""
@@ -58,7 +62,7 @@ def describe(
         raise_all([diagnostic("RUN001", status=died.status, during="describe")])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    found = [placed for answer in answers for placed in _problems(pipeline, answer)]
+    found = [placed for answer in answers for placed in _problems(project.root, pipeline, answer)]
     if has_errors(found):
         raise_all(found)
     described = {a["step"]: _described(a) for a in answers if a["event"] == "described"}
@@ -83,17 +87,51 @@ def _described(answer: dict[str, JsonValue]) -> Described:
     return Described(None if schema is None else schema_from_json(schema), answer["order"])
 
 
-def _problems(pipeline: Pipeline, answer: dict[str, JsonValue]) -> list[Diagnostic]:
+def _problems(root: Path, pipeline: Pipeline, answer: dict[str, JsonValue]) -> list[Diagnostic]:
     """Return the diagnostics of an answer, each placed at its step where it has no place of its own."""
     found = [Diagnostic.from_json(item) for item in answer.get("diagnostics", [])]
     if "step" not in answer:
         return found
-    pointer = pipeline.step(answer["step"]).pointer
-    return [_placed(pipeline, pointer, item) for item in found]
+    step = pipeline.step(answer["step"])
+    return [_placed(root, pipeline, step, item) for item in found]
 
 
-def _placed(pipeline: Pipeline, pointer: str, item: Diagnostic) -> Diagnostic:
+def _placed(root: Path, pipeline: Pipeline, step: Step, item: Diagnostic) -> Diagnostic:
     if item.location.file is not None:
         return item
     inner = item.location.pointer or ("/config/query" if item.code.startswith("SQL") else "")
-    return replace(item, location=pipeline.where(pointer + inner))
+    at = pipeline.where(step.pointer + inner)
+    if item.code.startswith("SQL"):
+        name = _name_at(str(step.config.get("query", "")), item.location)
+        at = _found_once(name, at, _written(root, pipeline, at))
+    return replace(item, location=at)
+
+
+def _name_at(text: str, at: Location) -> str:
+    """Return the name, or the last part of a dotted one, at a place of a text; nothing if there is none."""
+    lines = text.splitlines()
+    if at.line is None or at.line > len(lines):
+        return ""
+    parts = _NAME.match(lines[at.line - 1][(at.column or 1) - 1 :])
+    return (parts["plain"] or parts["quoted"]) if parts else ""
+
+
+def _written(root: Path, pipeline: Pipeline, at: Location) -> list[str]:
+    """Return the lines of a file from a value on to the next one that has a place; none if they cannot be read."""
+    begin = (at.line or 1, at.column or 1)
+    places = ((place.line, place.column) for place in pipeline.positions.values() if place.line and place.column)
+    try:
+        lines = (root / (at.file or "")).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+    line, column = min((place for place in places if place > begin), default=(len(lines), None))
+    kept = [*lines[: line - 1], *(text[: column and column - 1] for text in lines[line - 1 : line])]
+    return ["" if number < begin[0] else text for number, text in enumerate(kept, 1)]
+
+
+def _found_once(name: str, at: Location, lines: list[str]) -> Location:
+    """Return the place of a name that stands only once from a place on; that place itself if it does not."""
+    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
+    found = [(line, m.start() + 1) for line, text in enumerate(lines, 1) for m in word.finditer(text) if name]
+    behind = [place for place in found if place >= (at.line or 1, at.column or 1)]
+    return replace(at, line=behind[0][0], column=behind[0][1]) if len(behind) == 1 else at

@@ -7,6 +7,7 @@ import shutil
 import time
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
 from osiris.compiler.build import manifest_bytes
@@ -21,7 +22,7 @@ from osiris.runner.interrupts import Interrupts
 from osiris.runner.keys import Start, Wish, decide, whole_second
 from osiris.runner.limits import limits_of
 from osiris.runner.local import start_worker
-from osiris.runner.protocol import Job, Secrets
+from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.record import Recorder
 from osiris.session import Session, close_lost, create_session, now_text
 
@@ -79,6 +80,11 @@ class _Attempt:
     secrets: Secrets
     now: float
 
+    @property
+    def limits(self) -> Limits:
+        """What the worker may use."""
+        return limits_of(self.config.get("run.memory"), self.config.get("run.threads"))
+
 
 def run(
     project: Project,
@@ -91,24 +97,29 @@ def run(
     """Run a verified plan and return how it ended; a failed step is a result, not an exception.
 
     `progress` gets every event as it is written. `link` is a worker that was started before (it may have described);
-    it is left open. Fails with RUN004 while the project is busy, RUN006, RUN010 or RUN014 for what the options ask.
+    it is left open. Fails with RUN004 while the project is busy, and as `decide` for what the options ask.
     """
     with hold_project(project, f"run of '{manifest.name}'"), Interrupts() as interrupts:
         wait_for_worker(project)
         close_lost(project)
         now = time.time()
         wish = Wish(options.new_run, options.run_id, options.resume, config.get("run.continue_within"))
-        start = decide(project, manifest, wish, now)
+        resolved = cache(partial(_secrets, project, manifest, options))
+        start = decide(project, manifest, wish, lambda: digests_of(resolved()), now)
         if start.finished:
             return RunResult(start.finished, "complete", 0, str(start.run_key), diagnostics=start.notes)
-        environ = load_env(project.env_file, os.environ) if options.environ is None else options.environ
-        secrets = resolve_secrets(manifest.data["connections"], manifest.data["sensitive"], load_registry(), environ)
+        secrets = resolved()
         attempt = _Attempt(project, manifest, config, options, start, secrets, now)
         with (
             nullcontext(link) if link else start_worker(project.root) as worker,
-            create_session(project, manifest.name, scrubber_of(secrets)) as session,
+            create_session(project, manifest.name, scrubber_of(secrets), after=start.continues) as session,
         ):
             return _run_session(attempt, session, worker, interrupts, progress)
+
+
+def _secrets(project: Project, manifest: Manifest, options: RunOptions) -> Secrets:
+    environ = load_env(project.env_file, os.environ) if options.environ is None else options.environ
+    return resolve_secrets(manifest.data["connections"], manifest.data["sensitive"], load_registry(), environ)
 
 
 def _run_session(
@@ -192,7 +203,7 @@ def _exit_code(status: str, found: list[Diagnostic], interrupts: Interrupts) -> 
 
 def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
     """Return run.json as it is before the first step."""
-    start, manifest = attempt.start, attempt.manifest
+    start, manifest, limits = attempt.start, attempt.manifest, attempt.limits
     return {
         "session": session.id,
         "kind": "run",
@@ -207,6 +218,7 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
         "ended_at": None,
         "duration_ms": None,
         "engines": manifest.data["engines"],
+        "limits": {"threads": limits.threads, "memory_bytes": limits.memory},
         "connections": digests_of(attempt.secrets),
         "rows_in": 0,
         "rows_out": 0,
@@ -224,7 +236,7 @@ def _job(attempt: _Attempt, session: Session) -> Job:
         root=str(project.root),
         scratch=str(project.scratch / session.id),
         artifacts=str(session.artifacts),
-        limits=limits_of(config.get("run.memory"), config.get("run.threads")),
+        limits=attempt.limits,
         steps=attempt.manifest.steps,
         bindings={
             "run.id": start.run_key or session.id,

@@ -28,7 +28,7 @@ from osiris.runner.protocol import Job, Secrets
 from osiris.runner.stop import Request, Stopped, Stopper
 
 if TYPE_CHECKING:
-    from osiris.model import JsonValue, Schema
+    from osiris.model import JsonValue, Order, Schema
     from osiris.runner.place import Place
     from osiris.runner.steps import Active, Execution
 
@@ -168,11 +168,13 @@ class Worker:
 
 def describe_steps(place: Place) -> bool:
     """Tell the schema and order of every step's output; steps below one that failed are passed over."""
+    from osiris.model import resolve_order
     from osiris.runner.casts import cast_schema
     from osiris.runner.place import make_ready
     from osiris.runner.steps import attempt, describe_ready
 
     schemas: dict[str, Schema | None] = {}
+    orders: dict[str, Order] = {}
     failed = False
     for step in place.job.steps:
         name = step["id"]
@@ -180,20 +182,21 @@ def describe_steps(place: Place) -> bool:
             continue
         inputs = {key: schemas[parent] or () for key, parent in step["inputs"].items()}
 
-        def ask(step: dict[str, JsonValue] = step, inputs: dict[str, Schema] = inputs) -> tuple[Schema | None, str]:
+        def ask(step: dict[str, JsonValue] = step, inputs: dict[str, Schema] = inputs) -> tuple[Schema | None, Order]:
             ready = make_ready(place, step)
             found = describe_ready(ready, inputs)
-            return found.schema and cast_schema(found.schema, ready.casts, step["id"]), found.order
+            order = resolve_order(found.order, (orders[parent] for parent in step["inputs"].values()))
+            return found.schema and cast_schema(found.schema, ready.casts, step["id"]), order
 
         answer, problems = attempt(place, step, ask)
         _tell_described(place, name, answer, problems)
-        schemas[name] = answer[0] if answer else None
+        schemas[name], orders[name] = answer or (None, "free")
         failed = failed or has_errors(problems)
     return not failed
 
 
 def _tell_described(
-    place: Place, step: str, answer: tuple[Schema | None, str] | None, problems: list[Diagnostic]
+    place: Place, step: str, answer: tuple[Schema | None, Order] | None, problems: list[Diagnostic]
 ) -> None:
     if answer:
         schema = [column.to_json() for column in answer[0]] if answer[0] is not None else None

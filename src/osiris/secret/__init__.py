@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from osiris.secret.literals import find_literal_secrets, is_secret_name, literal_secret_kind
+from osiris.secret.literals import find_literal_secrets, is_secret_name, literal_secret_kind, sounds_secret
 from osiris.secret.scrubber import Scrubber
 from osiris.secret.value import Secret
 
-__all__ = ["Scrubber", "Secret", "find_literal_secrets", "is_secret_name", "literal_secret_kind"]
+__all__ = ["Scrubber", "Secret", "find_literal_secrets", "is_secret_name", "literal_secret_kind", "sounds_secret"]

@@ -6,6 +6,7 @@ A random look alone proves nothing (a git commit and a checksum have it too), so
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,7 @@ _PAIR = re.compile(rf"(?<![\w-])([A-Za-z_][\w-]*+)\s*+=>?\s*+({_QUOTED}|[^\s;,&'
 _SPACED = re.compile(rf"(?<![\w-])([A-Za-z_][\w-]*+)\s++({_QUOTED})")
 _ENTRY = re.compile(r"[\"']([\w-]+)[\"']\s*+:\s*+[\"']([^\"']{4,})[\"']")
 _LINE = re.compile(r"^[ \t]*+(?:- )?([A-Za-z][\w-]*+):[ \t]++(\S{6,})[ \t]*$", re.MULTILINE)
+_PROSE = re.compile(r"\b(password|passwd|passphrase|secret)\s*+(?::|is)\s*+([^\s,;'\"]{6,})", re.IGNORECASE)
 _HEADER = re.compile(r"\b(?:bearer|basic)\s+([A-Za-z0-9+/=._~-]{12,})", re.IGNORECASE)
 _IDENTIFIED = re.compile(r"\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)\s+(?:password\s+)?'[^']+'", re.IGNORECASE)
 _OPTION = re.compile(r"(?<!\S)--?([A-Za-z][\w-]*+)[ =]++([^\s'\"-][^\s'\"]{3,})")
@@ -93,6 +95,15 @@ def is_secret_name(key: str) -> bool:
     """Tell whether a field of that name holds a secret; a column `primary_key` or a name `password_env` does not."""
     name = _simple(key)
     return f"_{name}".endswith(_ENDINGS) and not _NOT_SECRET.fullmatch(name)
+
+
+@lru_cache(maxsize=10_000)
+def sounds_secret(key: str) -> bool:
+    """Tell whether a name is that of a secret field, or is so like one that it may be a misspelling."""
+    if is_secret_name(key):
+        return True
+    name = _simple(key)
+    return bool(get_close_matches(name, _ALWAYS, n=1, cutoff=0.75)) and not _NOT_SECRET.fullmatch(name)
 
 
 def _simple(key: str) -> str:
@@ -184,6 +195,11 @@ def _in_entry(bare: str) -> bool:
     return any(is_secret_name(name) and _is_text(value, 4) for name, value in entries + lines)
 
 
+def _in_prose(bare: str) -> bool:
+    """Find `password: …` in a sentence; a word without a digit may be part of the sentence."""
+    return any(_is_text(value, 6) and re.search(r"[0-9]", value) for _, value in _PROSE.findall(bare))
+
+
 def _in_header(bare: str) -> bool:
     return any(re.search(r"[0-9]", found) for found in _HEADER.findall(bare))
 
@@ -194,4 +210,5 @@ _RULES = (
     (IN_HEADER, _in_header),
     (IN_PAIR, _in_pair),
     (IN_PAIR, _in_entry),
+    (IN_PAIR, _in_prose),
 )

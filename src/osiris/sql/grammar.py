@@ -8,21 +8,26 @@ with a syntax of their own (`CAST(x AS t)`, `EXTRACT(y FROM d)`) are known. The 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar
 
-from sqlglot import TokenType, exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.generator import Generator
 from sqlglot.generators.duckdb import DuckDBGenerator
 from sqlglot.parsers.duckdb import DuckDBParser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
 
+    from sqlglot.dialects.dialect import DialectType
     from sqlglot.parser import Parser
 
 _SYNTAX = frozenset({"CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING"})
 _PREFIX = frozenset({"ANY", "CASE", "MAP", "@"})
+_JSON_KEYS = frozenset({TokenType.STRING, TokenType.NUMBER})
+_NO_CONDITION = frozenset({"CROSS", "ARRAY"})
+_RUN_ON = re.compile(r"([0-9][0-9._]*[eE][0-9_]+)([+-])(.+)")
 _UNWRAPPED = (exp.Alias, exp.Paren, exp.Select, exp.Anonymous)
 
 
@@ -40,11 +45,37 @@ def _arrow_sql(symbol: str) -> Callable[[Generator, exp.Binary], str]:
     return write
 
 
+def _apart(token: Token) -> Iterator[Token]:
+    """Yield the tokens of a number: `1e3-1` was taken for a single one, which a cast or a power would bind whole."""
+    found = _RUN_ON.fullmatch(token.text) if token.token_type == TokenType.NUMBER else None
+    if not found:
+        yield token
+        return
+    begin, column = token.start, token.col - len(token.text)
+    kinds = (TokenType.NUMBER, TokenType.DASH if found[2] == "-" else TokenType.PLUS, TokenType.NUMBER)
+    for kind, text in zip(kinds, found.groups(), strict=True):
+        column += len(text)
+        part = Token(kind, text, token.line, column, begin, begin + len(text) - 1)
+        yield from _apart(part)
+        begin += len(text)
+    part.comments = token.comments
+
+
 class DuckDBText(DuckDB):
     """DuckDB as it is written."""
 
+    def tokenize(self, sql: str, dialect: DialectType = None) -> list[Token]:
+        """Return the tokens of a text, every number for itself."""
+        return [part for token in super().tokenize(sql, dialect) for part in _apart(token)]
+
     class Parser(DuckDBParser):
-        """Knows no function but those with a syntax of their own."""
+        """Knows no function but those with a syntax of their own, and drops no word.
+
+        Where the parser is content with what DuckDB is not, the text would come to mean something: that is refused.
+        """
+
+        TYPE_CONVERTERS: ClassVar = {k: v for k, v in DuckDBParser.TYPE_CONVERTERS.items() if k != exp.DType.TEXT}
+        TABLE_ALIAS_TOKENS: ClassVar = DuckDBParser.TABLE_ALIAS_TOKENS - {TokenType.ANY}
 
         FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
         FUNCTION_PARSERS: ClassVar = {k: v for k, v in DuckDBParser.FUNCTION_PARSERS.items() if k in _SYNTAX}
@@ -58,6 +89,55 @@ class DuckDBText(DuckDB):
             TokenType.ARROW: _arrow(exp.JSONExtract),
             TokenType.DARROW: _arrow(exp.JSONExtractScalar),
         }
+
+        def _parse_join(
+            self,
+            skip_join_token: bool = False,
+            parse_bracket: bool = False,
+            alias_tokens: Collection[TokenType] | None = None,
+        ) -> exp.Join | None:
+            comma = self._match(TokenType.COMMA, advance=False)
+            join = super()._parse_join(skip_join_token, parse_bracket, alias_tokens)
+            if join and not comma and join.args.get("kind") not in _NO_CONDITION:
+                join.meta["conditioned"] = True
+            return join
+
+        def _parse_cte(self) -> exp.CTE | exp.FunctionSpecification | None:
+            cte = super()._parse_cte()
+            if self._match(TokenType.WITH, advance=False) or self._match_pair(TokenType.COMMA, TokenType.WITH, False):
+                self.raise_error("a second WITH")
+            return cte
+
+        def _parse_table_parts(
+            self, schema: bool = False, is_db_reference: bool = False, wildcard: bool = False, fast: bool = False
+        ) -> exp.Table | exp.Dot | None:
+            table = super()._parse_table_parts(schema, is_db_reference, wildcard, fast)
+            if self._match(TokenType.STAR, advance=False):
+                self.raise_error("a star behind a table")
+            return table
+
+        def _parse_in(self, this: exp.Expr | None, alias: bool = False) -> exp.In:
+            """Read `x IN [1, NULL]` as it is: a list finds no NULL, where `(1, NULL)` gives one."""
+            if self._match(TokenType.L_BRACKET, advance=False):
+                return self.expression(exp.In(this=this, field=self._parse_column()))
+            return super()._parse_in(this, alias=alias)
+
+        def _parse_type(self, parse_interval: bool = True, fallback_to_identifier: bool = False) -> exp.Expr | None:
+            """Read `DATE '2024-01-31'::TIMESTAMP` from the left: the date is there before it is cast."""
+            index = self._index
+            if self._match_set(self.TYPE_TOKENS - {TokenType.INTERVAL}, advance=False):
+                kind = self._try_parse(lambda: self._parse_types(check_func=True, allow_identifiers=False))
+                if isinstance(kind, exp.DataType) and self._match(TokenType.STRING, advance=False):
+                    return self._parse_column_ops(self.expression(exp.Cast(this=self._parse_primary(), to=kind)))
+                self._retreat(index)
+            return super()._parse_type(parse_interval, fallback_to_identifier)
+
+        def _parse_lambda(self, alias: bool = False) -> exp.Expr | None:
+            """Read `f(x->'key')` as a path into JSON: a lambda that gives the same text for all has no use."""
+            key = self._tokens[self._index + 2 : self._index + 3]
+            if self._next and self._next.token_type == TokenType.ARROW and key and key[0].token_type in _JSON_KEYS:
+                return self._parse_limit(self._parse_order(self._parse_select_or_expression(alias=alias)))
+            return super()._parse_lambda(alias=alias)
 
     class Generator(DuckDBGenerator):
         """Writes back what the parser left alone."""

@@ -17,21 +17,30 @@ if TYPE_CHECKING:
 def with_total_order(text: str, columns: Sequence[str], dialect: str = "duckdb") -> str:
     """Return a canonical query whose outermost ORDER BY ends with all output columns, by position.
 
-    `columns` are the output columns. A query without ORDER BY is returned as it is, and so is one whose order is total
-    already. The result is canonical, and calling this again changes nothing.
+    `columns` are the output columns. A query that is not ordered is returned as it is, and so is one whose order is
+    total already. The result is canonical, and calling this again changes nothing.
     """
     grammar = DIALECTS[dialect].load_grammar()
     with deep_recursion():
         tree = parse(text, grammar)[0]
-        order = tree.args.get("order")
-        missing = _missing(order, columns) if order else []
-        if order is None or not missing:
+        order: exp.Order = tree.args.get("order") or exp.Order(expressions=[])
+        missing = _missing(order, columns) if is_ordered(tree) else []
+        if not missing:
             return text
         for position in missing:
             key = exp.Literal.number(position)
             order.append("expressions", exp.Ordered(this=key, nulls_first=False))
         steady = canonical(tree, grammar)
     return steady[0] if steady else text
+
+
+def is_ordered(tree: exp.Expr) -> bool:
+    """Tell whether the outermost query has an ORDER BY that can be made total.
+
+    Where text is compared under a collation, unequal texts tie, and a column keeps its collation: nothing breaks such
+    ties by comparing columns.
+    """
+    return bool(tree.args.get("order")) and tree.find(exp.Collate) is None
 
 
 def _missing(order: exp.Order, columns: Sequence[str]) -> list[int]:

@@ -6,6 +6,7 @@ needed to write a query, so none of them gets as far as the parser.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ _JOINERS = "\u200c\u200d"
 _EXECUTED = re.compile(r"/\*(!|M!|\+)", re.IGNORECASE)
 _OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
 _CLOSE = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
+_EXPONENT = re.compile(r"[eE][0-9_]*")
 _FREE = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.HEREDOC_STRING}
 _LIST_STARTS = {
     TokenType.COMMA,
@@ -126,6 +128,10 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     if unpacked is not None:
         hint = "write the columns out"
         yield diagnostic("SQL004", at=place(sql, unpacked.start), what="*COLUMNS(…) inside a list", hint=hint)
+    joined = _joined_number(tokens)
+    if joined is not None:
+        problem = f"'{joined.text}' is run together with a number before it"
+        yield diagnostic("SQL001", at=place(sql, joined.start), problem=problem, hint="put spaces around '+' and '-'")
     for token in tokens:
         if token.token_type == TokenType.PIPE_GT:
             yield diagnostic("SQL004", at=place(sql, token.start), what="'|>'", hint="write WHERE, GROUP BY and so on")
@@ -157,6 +163,15 @@ def _folds_to_ascii(token: Token, sql: str) -> bool:
     """Tell whether a word was taken for a keyword although it has other letters, as a long s for an s."""
     word = sql[token.start : token.end + 1]
     return token.token_type not in _FREE and not word.isascii() and word[0] not in "'\"$eE"
+
+
+def _joined_number(tokens: list[Token]) -> Token | None:
+    """Return the first exponent that was cut off its number, as of `2e3-4e2`: it would become a name."""
+    for before, token in itertools.pairwise(tokens):
+        cut = before.token_type == TokenType.NUMBER and before.end + 1 == token.start
+        if cut and token.token_type == TokenType.VAR and _EXPONENT.fullmatch(token.text):
+            return token
+    return None
 
 
 def _unpacked_columns(tokens: list[Token]) -> Token | None:

@@ -6,6 +6,8 @@ The engine reports errors as JSON, also where pyarrow carries them as an OSError
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import duckdb
@@ -29,6 +31,7 @@ _ABOUT_DATA = frozenset(
     {"Binder", "Catalog", "Constraint", "Conversion", "Invalid Input", "Invalid Type", "Out of Range"}
 )
 _LENGTH = 300
+_DOTTED = re.compile(r'(?:(?:\w+|"(?:[^"]|"")+")\.)+(?:(?P<plain>\w+)|"(?P<quoted>(?:[^"]|"")+)")')
 
 
 def details(error: Exception) -> dict[str, JsonValue]:
@@ -61,15 +64,31 @@ def runtime_problem(error: Exception, text: str, code: str = "SQL011", shift: in
 def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int) -> Diagnostic:
     """Return why a query does not fit its inputs, with the column that was probably meant."""
     told = details(error)
-    if told.get("error_subtype") != "COLUMN_NOT_FOUND":
-        return runtime_problem(error, text, "SQL009", shift)
-    name = str(told.get("name", ""))
     columns = {field.name for schema in inputs.values() for field in schema}
+    if told.get("error_subtype") != "COLUMN_NOT_FOUND":
+        name = _qualified(text, told, shift)
+        near = None if name in columns else nearest(name, columns)
+        hint = f"did you mean '{near}'?" if near else None
+        return replace(runtime_problem(error, text, "SQL009", shift), hint=hint)
+    name = str(told.get("name", ""))
     near = nearest(name, columns)
     listed = f"columns: {', '.join(sorted(columns))}"[:_LENGTH] if columns else None
     hint = f"did you mean '{near}'?" if near else listed
     at = place(text, _offset(text, told, shift))
     return diagnostic("SQL009", at=at, hint=hint, problem=f"there is no column '{name}'")
+
+
+def _qualified(text: str, told: Mapping[str, JsonValue], shift: int) -> str:
+    """Return the last part of the dotted name at the place of an error; nothing if no such name stands there.
+
+    Of a column behind a table's name the engine tells no name and no subtype, only where it begins and its length.
+    """
+    place_ = re.fullmatch(r"\[(\d+),(\d+)\]", str(told.get("location", "")))
+    if not place_:
+        return ""
+    begin, length = int(place_[1]) - shift, int(place_[2])
+    found = _DOTTED.fullmatch(text.encode()[max(0, begin) : begin + length].decode(errors="ignore"))
+    return (found["plain"] or found["quoted"].replace('""', '"')) if found else ""
 
 
 def _offset(text: str, told: Mapping[str, JsonValue], shift: int) -> int | None:

@@ -109,6 +109,7 @@ def _check_tree(
     tree: exp.Expr, sql: str, row: Dialect, relations: Collection[str] | None, parameters: Collection[str]
 ) -> Verdict:
     from osiris.sql import tree as trees
+    from osiris.sql.order import is_ordered
     from osiris.sql.relations import count_reads, keeps_order
 
     allowed = load_allowed(row)
@@ -123,6 +124,6 @@ def _check_tree(
         canonical=sql,
         relations=reads,
         parameters=used,
-        ordered=bool(tree.args.get("order")),
+        ordered=is_ordered(tree),
         keeps_order=keeps_order(tree, allowed.aggregates),
     )

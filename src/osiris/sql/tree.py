@@ -96,11 +96,10 @@ def problem_of(error: ParseError | UnsupportedError, sql: str) -> Diagnostic:
 
 
 def _error_offset(found: dict[str, Any], highlight: str, sql: str) -> int | None:
-    if not found.get("line") or not found.get("col"):
-        return None
-    line, column = int(found["line"]), int(found["col"])
-    starts = [0, *(i + 1 for i, char in enumerate(sql) if char == "\n")]
-    return starts[min(line, len(starts)) - 1] + column - max(1, len(highlight))
+    """Return where the parser stopped. Its lines are wrong after a `$`, the text it stopped at and before is not."""
+    before = str(found.get("start_context") or "")
+    at = sql.find(before + highlight)
+    return None if at < 0 or not highlight else at + len(before)
 
 
 def offset_of(node: exp.Expr) -> int | None:
@@ -139,7 +138,12 @@ def _odd(node: exp.Expr, sql: str) -> Iterator[Diagnostic]:
 
 def _has_no_condition(node: exp.Expr, _: exp.Expr | None) -> bool:
     conditioned = node.args.get("on") or node.args.get("using") or node.args.get("method")
-    return isinstance(node, exp.Join) and bool(node.side) and not conditioned
+    return isinstance(node, exp.Join) and bool(node.side or node.meta.get("conditioned")) and not conditioned
+
+
+def _counts_several(node: exp.Expr, parent: exp.Expr | None) -> bool:
+    several = isinstance(node, exp.Distinct) and len(node.expressions) > 1
+    return several and isinstance(parent, exp.Anonymous) and parent.name.lower() == "count"
 
 
 _ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None], bool], str, dict[str, str]], ...] = (
@@ -157,6 +161,11 @@ _ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None], bool], str, dict[st
         lambda node, _: isinstance(node, exp.Lateral) and node.args.get("cross_apply") is not None,
         "SQL004",
         {"what": "APPLY", "hint": "write JOIN LATERAL (…) ON true"},
+    ),
+    (
+        _counts_several,
+        "SQL004",
+        {"what": "count(DISTINCT …) of several columns", "hint": "write count(DISTINCT (a, b))"},
     ),
     (_has_no_condition, "SQL001", {"problem": "a JOIN has no ON and no USING"}),
     (

@@ -15,7 +15,8 @@ class Verdict:
 
     `canonical` is None when it may not. Lines and columns of `diagnostics` count from 1 inside the text. `relations`
     tells how often each relation is read, under the spelling in which it was declared. `ordered`: the outermost query
-    has an ORDER BY. `keeps_order`: it passes the rows of at most one relation through in the order in which they come.
+    has an ORDER BY, and nothing is compared under a collation. `keeps_order`: it passes the rows of at most one
+    relation through in the order in which they come.
     """
 
     ok: bool

@@ -1,4 +1,7 @@
-"""The order-free digest: over all rows, the sums of 64-bit hashes and of their squares, by column and of whole rows."""
+"""The order-free digest: over all rows, the sums of 64-bit hashes and of their squares, by column and of whole rows.
+
+Of the values of eight bytes one has the hash of NULL, whatever that is, so the second sum also counts the NULLs.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,10 @@ class UnorderedRows:
         rows = len(arrays[0]) if arrays else 0
         for start in range(0, rows, _ROWS):
             cells = [hash_cells(array.slice(start, _ROWS)) for array in arrays]
-            for sums, hashes in zip(self._columns, cells, strict=True):
-                sums.add(hashes)
-            self._whole.add(side_by_side(cells))
+            nulls = [array.slice(start, _ROWS).null_count for array in arrays]
+            for sums, hashes, count in zip(self._columns, cells, nulls, strict=True):
+                sums.add(hashes, count)
+            self._whole.add(side_by_side(cells), sum(nulls))
 
     def columns(self) -> list[str]:
         """Return the sums of each column as 32 hex digits."""
@@ -41,14 +45,14 @@ class UnorderedRows:
 
 
 class _Sums:
-    """The sum of hashes and the sum of their squares, modulo 2**64 each."""
+    """The sum of hashes, and the sum of their squares and the number of NULLs, modulo 2**64 each."""
 
     def __init__(self) -> None:
         self._first = self._second = 0
 
-    def add(self, hashes: Words) -> None:
+    def add(self, hashes: Words, nulls: int) -> None:
         self._first = (self._first + int(hashes.sum())) & WORD
-        self._second = (self._second + int(hashes.dot(hashes))) & WORD
+        self._second = (self._second + int(hashes.dot(hashes)) + nulls) & WORD
 
     def hex(self) -> str:
         return f"{self._first:016x}{self._second:016x}"

@@ -63,7 +63,8 @@ def ends(array: pa.Array) -> tuple[int, int]:
 def fixed(array: pa.Array) -> pa.Array:
     """Return the canonical form of an array of fixed width, without validity; what stands under NULL is arbitrary.
 
-    bool: one byte. Floats: their bits, all NaN alike. Decimals of up to 18 digits: 8 bytes. The rest as in Arrow.
+    bool: one byte. Floats: their bits, all NaN alike, and both zeros. Decimals of up to 18 digits: 8 bytes. The rest
+    as in Arrow.
     """
     import pyarrow as pa
     import pyarrow.types as is_
@@ -72,7 +73,7 @@ def fixed(array: pa.Array) -> pa.Array:
     if is_.is_boolean(kind):
         return _bare(array.cast(pa.uint8()), pa.uint8())
     if is_.is_floating(kind):
-        return _one_nan(array)
+        return _float_bits(array)
     if is_.is_decimal128(kind) and kind.precision <= _ONE_WORD_DIGITS:
         halves = pa.Array.from_buffers(pa.int64(), 2 * len(array), [None, array.buffers()[1]], offset=2 * array.offset)
         return halves.take(_even(len(array)))
@@ -89,14 +90,16 @@ def _bare(array: pa.Array, kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(array), [None, array.buffers()[1]], offset=array.offset)
 
 
-def _one_nan(array: pa.Array) -> pa.Array:
+def _float_bits(array: pa.Array) -> pa.Array:
+    """Return the bits of floats, the same for all that SQL takes for equal: adding zero makes -0.0 to 0.0."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     width = array.type.bit_width
     bits = pa.uint32() if width == 32 else pa.uint64()
-    values = _bare(array, bits)
-    nan = pc.is_nan(_bare(array, array.type))
+    floats = pc.add(_bare(array, array.type), pa.scalar(0.0, array.type))
+    values = _bare(floats, bits)
+    nan = pc.is_nan(floats)
     return pc.if_else(nan, pa.scalar(_NAN[width], bits), values) if pc.any(nan).as_py() else values
 
 

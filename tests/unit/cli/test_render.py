@@ -104,6 +104,13 @@ def test_excerpt_never_shows_a_secret(tmp_path, name, code):
     assert "hunter2" not in str(lines)
 
 
+@pytest.mark.parametrize("key", ["password", "passwrd", "token"])
+def test_excerpt_shows_no_secret_inside_a_line(tmp_path, key):
+    (tmp_path / "p.yaml").write_text(f'config: {{path: a.csv, {key}: "Tr0ub4dor9x"}}\n', encoding="utf-8")
+    item = diagnostic("OML002", at=Location("p.yaml", 1, 24), key=key, where="x")
+    assert "Tr0ub4dor9x" not in str(diagnostic_lines([item], tmp_path))
+
+
 @pytest.mark.parametrize("line", [0, 7])
 def test_no_excerpt_for_a_line_that_is_not_there(tmp_path, line):
     (tmp_path / "p.yaml").write_text("name: x\n")

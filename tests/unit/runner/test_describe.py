@@ -67,6 +67,72 @@ def test_schemas_and_orders(prepare):
     assert list(project.scratch.iterdir()) == []
 
 
+MISSPELT = """  - id: sums
+    component: duckdb.processor
+    mode: transform
+    needs: [src]
+    config:
+      query: {query}
+  - id: save
+    component: filesystem.csv_writer
+    mode: write
+    needs: [sums]
+    config: {{path: name.csv}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "line", "column"),
+    [
+        ("|\n        -- sums\n        select s.name,\n               sum(s.nmae) as n\n        from src as s", 3, 22),
+        ("|\n        select name,\n          nmae::int as n from src", 2, 11),
+        ('"SELECT s.name, s.nmae FROM src AS s"', 0, 32),
+        ("'SELECT \"na me\" FROM src'", 0, 23),
+        ("|\n        select nmae, -- nmae\n        name from src", 0, 14),
+        ("|\n        select name from src where nmae = 'nmae'", 0, 14),
+        ('"SELECT s.n\\x6Dae FROM src AS s"', 0, 14),
+    ],
+)
+def test_a_misspelt_column_is_told_where_it_is_written(query, line, column, prepare):
+    text = TEXT.partition("  - id: sorted")[0] + MISSPELT.format(query=query)
+    with pytest.raises(OsirisError) as caught:
+        describe(*prepare(text))
+    (found,) = caught.value.diagnostics
+    first = next(number for number, each in enumerate(text.splitlines(), 1) if "query:" in each)
+    assert (found.code, found.location.file) == ("SQL009", "pipelines/p.yaml")
+    assert (found.location.line - first, found.location.column) == (line, column)
+    assert found.hint == "did you mean 'name'?"
+
+
+KEEPING = """  - id: kept
+    component: duckdb.processor
+    mode: transform
+    needs: [{parent}]
+    config:
+      query: SELECT id FROM df WHERE id > 0
+  - id: kept_again
+    component: duckdb.processor
+    mode: transform
+    needs: [kept]
+    config:
+      query: SELECT id FROM df LIMIT 3
+"""
+GROUPED = """  - id: grouped
+    component: duckdb.processor
+    mode: transform
+    needs: [src]
+    config:
+      query: SELECT id FROM df GROUP BY id
+"""
+
+
+@pytest.mark.parametrize(("parent", "order"), [("src", "fixed"), ("grouped", "free")])
+def test_a_step_that_keeps_the_order_has_that_of_its_input(parent, order, prepare):
+    start = TEXT.partition("  - id: sorted")[0]
+    described, _ = describe(*prepare(start + GROUPED + KEEPING.format(parent=parent)))
+    assert [described[name].order for name in ("kept", "kept_again")] == [order, order]
+
+
 def test_scratch_of_a_killed_process_is_removed(prepare):
     project, prepared, config = prepare(TEXT.partition("  - id: sorted")[0])
     gone = subprocess.Popen([sys.executable, "-c", ""])

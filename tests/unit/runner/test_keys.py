@@ -1,5 +1,6 @@
 """The table of docs/decisions/0004 is executed: each row is a session on disk, a command, and what becomes of it."""
 
+import json
 import time
 from pathlib import Path
 
@@ -23,10 +24,15 @@ STEPS = [
 ]
 
 
+MAIN = "@lake.main"
+BEFORE = {MAIN: "digest of its fields"}
+MOVED = {MAIN: "digest of other fields"}
+
+
 def rows():
     lines = PAGE.read_text().partition("| last session |")[2].splitlines()[2:]
     table = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines[: lines.index("")]]
-    assert len(table) >= 15
+    assert len(table) >= 28
     return table
 
 
@@ -38,6 +44,17 @@ def manifest(fingerprint="same"):
 @pytest.fixture
 def project(tmp_path):
     return Project(tmp_path)
+
+
+def choose(project, wish, connections=BEFORE, plan="same"):
+    return decide(project, manifest(plan), wish, lambda: connections, NOW)
+
+
+def refusal(project, wish, **options):
+    with pytest.raises(OsirisError) as caught:
+        choose(project, wish, **options)
+    (found,) = caught.value.diagnostics
+    return found
 
 
 def past_session(project, status="failed", hours=1.0, fingerprint="same", run_key=None, **more):
@@ -54,10 +71,19 @@ def past_session(project, status="failed", hours=1.0, fingerprint="same", run_ke
         "started_at": started,
         "steps": {},
         "deliveries": {},
+        "connections": BEFORE,
         "diagnostics": [],
     }
     end_session(session, EVENTS[status], summary | more)
     return session.id
+
+
+def under_an_earlier_clock(project, session):
+    """Rename a session as if it had been made before all others: its clock had been set back."""
+    name = f"2000{session[4:]}"
+    path = (project.logs / session).rename(project.logs / name) / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"session": name}))
+    return name
 
 
 def wish(command):
@@ -69,19 +95,33 @@ def wish(command):
     return Wish(resume="last") if words == ["--resume"] else Wish(run_id=words[1])
 
 
+def hours_ago(started):
+    return -float(started.split()[1]) if started.startswith("in ") else float(started.split()[0])
+
+
+def lay_out(project, last, started, plan):
+    """Put the sessions of a row on disk; returns the name of the last one and its run key."""
+    status, _, more = last.partition(", ")
+    run_key = more.removeprefix("id ") if more.startswith("id ") else None
+    session = past_session(project, status, hours_ago(started), plan.partition(",")[0], run_key)
+    if more == "continued and complete since":
+        under_an_earlier_clock(project, past_session(project, "complete", run_key=session, continues=session))
+    elif more == "completed by another plan":
+        under_an_earlier_clock(project, past_session(project, "complete", fingerprint="other", run_key=session))
+    else:
+        assert more in ("", f"id {run_key}")
+    return session, run_key or session
+
+
 @pytest.mark.parametrize("row", rows(), ids=lambda row: "-".join(row))
 def test_row_of_the_table(project, row):
     last, started, plan, command, what, code = row
-    session = None
-    if last != "none":
-        status, _, run_key = last.partition(", id ")
-        session = past_session(project, status, float(started.split()[0]), plan, run_key or None)
+    session, run_key = (None, None) if last == "none" else lay_out(project, last, started, plan)
+    connections = MOVED if plan.endswith(", connection moved") else BEFORE
     if what == "refused":
-        with pytest.raises(OsirisError) as caught:
-            decide(project, manifest(), wish(command), NOW)
-        assert [d.code for d in caught.value.diagnostics] == [code]
+        assert refusal(project, wish(command), connections=connections).code == code
         return
-    start = decide(project, manifest(), wish(command), NOW)
+    start = choose(project, wish(command), connections)
     assert [note.code for note in start.notes] == ([] if code == "-" else [code])
     assert start.finished == (session if what == "nothing" else None)
     assert start.continues == (session if what == "continues" else None)
@@ -90,30 +130,73 @@ def test_row_of_the_table(project, row):
     if what.startswith("key "):
         assert start.run_key == what.removeprefix("key ")
     if what == "continues":
-        assert start.run_key == (last.partition(", id ")[2] or session)
-        assert start.run_started_at == whole_second(NOW - float(started.split()[0]) * 3600)
+        assert start.run_key == run_key
+        assert start.run_started_at == whole_second(NOW - hours_ago(started) * 3600)
 
 
 def test_only_the_last_of_the_same_plan_counts(project):
     past_session(project, "failed", 2)
     past_session(project, "complete", 1)
-    assert decide(project, manifest(), Wish(), NOW).continues is None
+    assert choose(project, Wish()).continues is None
 
 
 def test_other_plans_in_between_do_not_count(project):
     failed = past_session(project, "failed", 2)
     past_session(project, "complete", 1, "other")
-    assert decide(project, manifest(), Wish(), NOW).continues == failed
+    assert choose(project, Wish()).continues == failed
 
 
 def test_other_pipelines_do_not_count(project):
     past_session(project, "failed", 1, pipeline="q")
-    assert decide(project, manifest(), Wish(), NOW).continues is None
+    assert choose(project, Wish()).continues is None
+
+
+def test_of_a_chain_only_its_end_is_continued_whatever_the_clock_said(project):
+    first = past_session(project, "failed", 2)
+    second = past_session(project, "failed", 1, run_key=first, continues=first)
+    second = under_an_earlier_clock(project, second)
+    for asked in (Wish(), Wish(resume="last"), Wish(resume=first), Wish(resume=second), Wish(run_id=first)):
+        start = choose(project, asked)
+        assert (start.continues, start.run_key) == (second, first)
+
+
+def test_a_run_that_was_continued_to_its_end_is_not_resumed_by_name(project):
+    first = past_session(project, "failed", 2)
+    second = past_session(project, "complete", 1, run_key=first, continues=first)
+    assert refusal(project, Wish(resume=first)).message == f"what run {first} began was completed by run {second}"
+
+
+def test_the_second_plan_of_a_run_id_does_not_hide_that_the_first_has_finished_it(project):
+    past_session(project, "complete", 3, run_key="night-1")
+    past_session(project, "complete", 2, "other", run_key="night-1")
+    for plan in ("same", "other"):
+        assert [n.code for n in choose(project, Wish(run_id="night-1"), plan=plan).notes] == ["RUN009"]
+    found = refusal(project, Wish(run_id="night-1"), plan="third")
+    assert (found.code, found.hint) == ("RUN016", "use another id")
+
+
+@pytest.mark.parametrize("connections", [MOVED, {}, BEFORE | {"@lake.other": "new"}])
+def test_connection_that_moved_is_named(project, connections):
+    session = past_session(project)
+    name = next(iter(connections.items() ^ BEFORE.items()))[0]
+    (note,) = choose(project, Wish(), connections).notes
+    assert (
+        note.message == f"run {session} ended as failed and is not continued: connection {name} had other fields then"
+    )
+    for asked in (Wish(resume=session), Wish(run_id=session)):
+        found = refusal(project, asked, connections=connections)
+        assert (found.code, found.message) == ("RUN006", f"connection {name} had other fields in run {session}")
+
+
+def test_connections_are_not_resolved_for_what_is_finished(project):
+    past_session(project, "complete", run_key="night-1")
+    for asked in (Wish(run_id="night-1"), Wish(new_run=True)):
+        decide(project, manifest(), asked, lambda: pytest.fail("resolved"), NOW)
 
 
 def test_limit_can_be_chosen(project):
     past_session(project, "failed", 1)
-    start = decide(project, manifest(), Wish(continue_within=1800), NOW)
+    start = choose(project, Wish(continue_within=1800))
     assert [(n.code, "more than 0.5 h" in n.message) for n in start.notes] == [("RUN012", True)]
 
 
@@ -124,14 +207,14 @@ def delivered(project, name):
 
 def test_delivered_steps_and_what_only_they_need_are_skipped(project):
     past_session(project, deliveries={"w": delivered(project, "w.txt")})
-    start = decide(project, manifest(), Wish(), NOW)
+    start = choose(project, Wish())
     assert start.skip == {"w": "delivered by earlier", "b": "all that read it are delivered"}
     assert list(start.deliveries) == ["w"]
 
 
 def test_everything_delivered_skips_everything(project):
     past_session(project, deliveries={name: delivered(project, name) for name in ("w", "x")})
-    assert sorted(decide(project, manifest(), Wish(), NOW).skip) == ["a", "b", "w", "x"]
+    assert sorted(choose(project, Wish()).skip) == ["a", "b", "w", "x"]
 
 
 @pytest.mark.parametrize("harm", ["remove", "change", "grow", "folder"])
@@ -146,26 +229,22 @@ def test_delivery_that_is_not_there_any_more_is_made_again(project, harm):
         path.write_text(content + "!")
     elif harm == "folder":
         path.mkdir()
-    start = decide(project, manifest(), Wish(), NOW)
+    start = choose(project, Wish())
     assert (start.skip, start.deliveries) == ({}, {})
     assert start.continues
 
 
 def test_unknown_session_cannot_be_resumed(project):
     for name in ("nope", "../logs"):
-        with pytest.raises(OsirisError) as caught:
-            decide(project, manifest(), Wish(resume=name), NOW)
-        assert caught.value.diagnostics[0].code == "RUN010"
+        assert refusal(project, Wish(resume=name)).code == "RUN010"
 
 
 def test_named_session_can_be_resumed(project):
     first = past_session(project, "failed", 9)
     past_session(project, "complete", 1)
-    assert decide(project, manifest(), Wish(resume=first), NOW).continues == first
+    assert choose(project, Wish(resume=first)).continues == first
 
 
 @pytest.mark.parametrize("run_id", ["", "-x", "a b", "a/b", "..", "x" * 129, "é"])
 def test_bad_run_ids(project, run_id):
-    with pytest.raises(OsirisError) as caught:
-        decide(project, manifest(), Wish(run_id=run_id), NOW)
-    assert caught.value.diagnostics[0].code == "RUN014"
+    assert refusal(project, Wish(run_id=run_id)).code == "RUN014"

@@ -93,6 +93,21 @@ def test_too_many_digits():
     assert (found.code, "'wide'" in found.message) == ("DAT006", True)
 
 
+@pytest.mark.parametrize(
+    ("column", "hint"),
+    [
+        ("o.amuont", "did you mean 'amount'?"),
+        ('"o"."amo unt"', "did you mean 'amount'?"),
+        ("x.amount", None),
+        ("o.zzz", None),
+    ],
+)
+def test_unknown_column_behind_the_name_of_a_table(column, hint):
+    (found,) = problems(f"SELECT\n  1 + {column}\nFROM orders AS o")
+    assert (found.code, found.location.line, found.location.column) == ("SQL009", 2, 7)
+    assert found.hint == hint
+
+
 def test_unknown_column_with_place_and_near_name():
     (found,) = problems("SELECT id,\n amuont FROM orders")
     assert (found.code, found.location.line, found.location.column) == ("SQL009", 3, 3)

@@ -39,7 +39,14 @@ def test_ties_are_broken(sql, columns, ending):
     assert ordered(sql, *columns).endswith(ending)
 
 
-@pytest.mark.parametrize("sql", ["SELECT a FROM t", "SELECT * FROM (SELECT a FROM t ORDER BY a LIMIT 1) AS x"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a FROM t",
+        "SELECT * FROM (SELECT a FROM t ORDER BY a LIMIT 1) AS x",
+        "SELECT a COLLATE NOCASE AS a, b FROM t ORDER BY b",
+    ],
+)
 def test_without_an_order_nothing_changes(sql):
     assert ordered(sql, "a") == " ".join(check(sql, "duckdb", relations=None).canonical.split())
 

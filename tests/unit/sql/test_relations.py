@@ -64,7 +64,13 @@ def test_ordered(sql):
 
 @pytest.mark.parametrize(
     "sql",
-    ["SELECT id FROM a", "SELECT * FROM (SELECT id FROM a ORDER BY id)", "SELECT sum(id) OVER (ORDER BY id) FROM a"],
+    [
+        "SELECT id FROM a",
+        "SELECT * FROM (SELECT id FROM a ORDER BY id)",
+        "SELECT sum(id) OVER (ORDER BY id) FROM a",
+        "SELECT n FROM a ORDER BY n COLLATE NOCASE",
+        "WITH x AS (SELECT n COLLATE NOCASE AS n FROM a) SELECT n FROM x ORDER BY n",
+    ],
 )
 def test_not_ordered(sql):
     assert not check(sql, "duckdb", relations=("a", "b")).ordered

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from osiris.components.duckdb_processor.inputs import load_inputs
 from osiris.errors import fail, raise_all
-from osiris.model import Described
+from osiris.model import Described, resolve_order
 from osiris.secret import Secret
 from osiris.sql import check
 from osiris.sql.bind import bind, carried, check_input, schema_of_relation
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from osiris.driver import StepContext
-    from osiris.model import JsonValue, Schema
+    from osiris.model import JsonValue, Order, Schema
     from osiris.sql import Verdict
     from osiris.table import RowStream
 
@@ -66,8 +66,7 @@ class Driver:
         verdict = _checked(config.query, names)
         schemas = {name: inputs[key] for name, key in names.items()}
         schema = bind(str(verdict.canonical), schemas, parameter_types(verdict.parameters))
-        fixed = verdict.ordered or (verdict.keeps_order and not verdict.relations)
-        return Described(schema, "fixed" if fixed else "free")
+        return Described(schema, _order(verdict))
 
     def transform(self, config: Config, inputs: Mapping[str, RowStream], schema: Schema, ctx: StepContext) -> RowStream:
         """Return the rows of the query; reading them fails with DAT011, RUN003, RUN013, SQL009 or SQL011."""
@@ -77,8 +76,7 @@ class Driver:
             check_input(name, source.schema)
         text = with_total_order(str(verdict.canonical), [field.name for field in schema])
         work = _Work(text, verdict, names, inputs, schema, ctx)
-        kept = verdict.keeps_order and all(inputs[names[name]].order == "fixed" for name in verdict.relations)
-        return stream(schema, _rows(work), "fixed" if verdict.ordered or kept else "free")
+        return stream(schema, _rows(work), resolve_order(_order(verdict), (rows.order for rows in inputs.values())))
 
 
 def _names(inputs: Collection[str], ctx: StepContext) -> dict[str, str]:
@@ -96,6 +94,12 @@ def _checked(query: str, names: Mapping[str, str]) -> Verdict:
     if not verdict.ok:
         raise_all(verdict.diagnostics)
     return verdict
+
+
+def _order(verdict: Verdict) -> Order | Literal["kept"]:
+    if verdict.ordered:
+        return "fixed"
+    return "kept" if verdict.keeps_order else "free"
 
 
 def _rows(work: _Work) -> Iterator[pa.RecordBatch]:

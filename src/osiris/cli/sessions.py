@@ -1,0 +1,123 @@
+"""What there is to say of a session: what it did, what it wrote, and why it is as it is."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from osiris.cli.figures import count, figures
+from osiris.cli.render import diagnostic_lines
+from osiris.errors import Diagnostic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from osiris.api import Story
+    from osiris.cli.render import Line
+    from osiris.model import JsonValue
+
+    Run = dict[str, JsonValue]
+
+SHOWN_DIGITS = 12
+_SESSION_ID = re.compile(r"\d{8}-\d{6}-\d{3}-.*-[0-9a-f]{4}")
+
+
+def session_lines(run: Run) -> list[Line]:
+    """Return the lines that show one session: how it ended, each step, what was written, and what was wrong."""
+    key = f"run id {given_id(run)}" if given_id(run) else f"run key {run.get('run_key')}"
+    why = f", continues {run['continues']}" if run.get("continues") else ""
+    return [
+        [("bold", str(run["session"])), ("", f"  {run['status']}")],
+        f"  pipeline {run.get('pipeline')}, plan {str(run.get('fingerprint'))[:SHOWN_DIGITS]}, {key}{why}",
+        f"  started {run.get('started_at')}, ended {run.get('ended_at') or 'not yet'}",
+        *step_lines(run.get("steps") or {}),
+        *written_lines(run),
+        *diagnostic_lines([Diagnostic.from_json(d) for d in run.get("diagnostics") or ()]),
+    ]
+
+
+def step_lines(steps: Run) -> list[Line]:
+    """Return the table of what each step did; nothing if there are no steps."""
+    rows = [(n, s.get("status"), s.get("rows_in"), s.get("rows_out"), s.get("duration_ms")) for n, s in steps.items()]
+    return figures(rows, ("step", "status", "rows in", "rows out", "ms")) if rows else []
+
+
+def written_lines(run: Run) -> list[Line]:
+    """Return the table of the files that were written, each output with its rows and the beginning of its digest."""
+    rows = [row for step, output in (run.get("outputs") or {}).items() for row in _written(step, output)]
+    return figures(rows, ("written by", "file", "rows", "digest")) if rows else []
+
+
+def _written(step: str, output: Run) -> Iterator[tuple[object, ...]]:
+    first, *others = [file["path"] for file in output["files"]] or [""]
+    yield step, first, output["rows"], output["digest"]["value"][:SHOWN_DIGITS]
+    yield from (("", path, None, "") for path in others)
+
+
+def given_id(run: Run) -> str | None:
+    """Return the run id that was given with --run-id; None if the key is the id of the session that began the run."""
+    key = run.get("run_key")
+    return key if key and not _SESSION_ID.fullmatch(key) else None
+
+
+def error_code(run: Run) -> str | None:
+    """Return the code of the first error of a session."""
+    return next((d["code"] for d in run.get("diagnostics") or () if d["severity"] == "error"), None)
+
+
+def story_lines(run: Run, story: Story) -> list[str]:
+    """Return, in sentences, why a session is as it is: how it began, what was left out, how it ended, what is next."""
+    return [_beginning(run, story), *_left_out(story), _end(run, story), *_prospect(run, story)]
+
+
+def _beginning(run: Run, story: Story) -> str:
+    under = f" under run id '{given_id(run)}'" if given_id(run) else ""
+    if not run.get("continues"):
+        return f"The run started anew{under}."
+    before = f", which ended as {story.before['status']}" if story.before else ""
+    return f"The run continued {run['continues']}{before}{under}."
+
+
+def _left_out(story: Story) -> list[str]:
+    by_reason: dict[str, list[str]] = {}
+    for step, reason in story.skipped.items():
+        by_reason.setdefault(reason, []).append(step)
+    told = "; ".join(f"{', '.join(steps)} ({reason})" for reason, steps in by_reason.items())
+    return [f"Skipped: {told}."] if told else []
+
+
+def _end(run: Run, story: Story) -> str:
+    done = sum(step["status"] == "complete" for step in run["steps"].values())
+    if run["status"] == "complete":
+        rows = f"{count(run['rows_in'], 'row')} read, {count(run['rows_out'], 'row')} written"
+        return f"It is complete: {count(done, 'step')} run, {rows}, in {run['duration_ms']:,.0f} ms."
+    if run["status"] == "running":
+        return f"It is still running: {done} of {count(len(run['steps']), 'step')} complete."
+    who = f"Step {', '.join(story.failed)} failed" if story.failed else f"It ended as {run['status']}"
+    cause = story.cause
+    if cause is None:
+        return f"{who}."
+    place = f"{cause.location}: " if str(cause.location) else ""
+    hint = f" Hint: {cause.hint}." if cause.hint else ""
+    return f"{who} with {cause.code}: {place}{cause.message}.{hint}"
+
+
+def _prospect(run: Run, story: Story) -> list[str]:
+    if run["status"] == "running":
+        return []
+    if run["status"] == "complete":
+        return [f"Run id '{given_id(run)}' is finished: to give it again does nothing."] if given_id(run) else []
+    if story.after:
+        return [f"Run {story.after['session']} continued it and is {story.after['status']}."]
+    kept = f"; what {', '.join(run['deliveries'])} wrote is kept" if run.get("deliveries") else ""
+    return [f"With --resume the same plan goes on{kept}; a pipeline that was changed starts anew."]
+
+
+def next_commands(run: Run, story: Story) -> list[str]:
+    """Return the commands that make sense after a session."""
+    show = f"osiris logs show {run['session']}"
+    if run["status"] in ("complete", "running"):
+        return [show]
+    if story.after:
+        return [f"osiris explain {story.after['session']}"]
+    return [f"osiris run --resume {run['session']}", show]

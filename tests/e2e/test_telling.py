@@ -1,0 +1,211 @@
+"""What commands tell: what was written and why, sessions by every name, and commands that can be typed as shown."""
+
+import json
+import shutil
+
+import pytest
+
+BAD = "order_id,customer,region,ordered_on,amount,comment\n1,x,y,not a date,1.00,\n"
+
+
+@pytest.fixture
+def shop(osiris, tmp_path):
+    """A new project, and a call that runs a command in it and returns exit code, stdout and stderr."""
+    assert osiris("init", "shop", cwd=tmp_path).returncode == 0
+
+    def call(*args, code=0, **options):
+        done = osiris(*args, cwd=tmp_path / "shop", **options)
+        assert done.returncode == code, done.stderr
+        return done
+
+    call.folder = tmp_path / "shop"
+    call.orders = call.folder / "data" / "orders.csv"
+    call.ids = lambda: sorted(path.name for path in (call.folder / "logs").iterdir())
+    call.json = lambda *args, **options: json.loads(call(*args, "--json", **options).stdout)
+    return call
+
+
+def test_run_and_logs_show_what_was_written(shop):
+    ran = shop("run", "pipelines/example.yaml", "--run-id", "day-1").stdout
+    (name,) = shop.ids()
+    summary = json.loads((shop.folder / "logs" / name / "run.json").read_text())
+    digest = summary["outputs"]["report"]["digest"]["value"]
+    written = f"report      output/revenue.csv     4  {digest[:12]}"
+    shown = shop("logs", "show").stdout
+    for text in (ran, shown, shop("explain", name).stdout):
+        assert written in text.splitlines()
+    assert "run id day-1" in shown
+    again = shop.json("run", "pipelines/example.yaml", "--run-id", "day-1")
+    assert again["data"]["outputs"]["report"]["digest"]["value"] == digest
+
+
+def test_a_run_without_an_id_shows_its_key(shop):
+    shop("run", "pipelines/example.yaml")
+    (name,) = shop.ids()
+    assert f"run key {name}" in shop("logs", "show").stdout
+    assert shop("logs", "list").stdout.splitlines()[1].split()[:2] == [name, "complete"]
+
+
+def two_writers(shop):
+    """Add a step that always fails behind one that writes."""
+    file = shop.folder / "pipelines" / "example.yaml"
+    late = shop.folder / "data" / "late.csv"
+    late.write_text(shop.orders.read_text(encoding="utf-8"), encoding="utf-8")
+    file.write_text(
+        file.read_text()
+        + """
+  - {id: late, component: filesystem.csv_extractor, mode: read, needs: [report], config: {path: data/late.csv}}
+  - {id: copy, component: filesystem.parquet_writer, mode: write, needs: [late], config: {path: output/late.parquet}}
+"""
+    )
+    return late
+
+
+def test_explain_says_why_a_run_is_as_it_is(shop):
+    late = two_writers(shop)
+    good = late.read_text(encoding="utf-8")
+    shop("compile", "pipelines/example.yaml")
+    late.write_text(BAD)
+    shop("run", "--last-compile", code=1)
+    (first,) = shop.ids()
+    failed = shop("explain", "last")
+    lines = failed.stdout.splitlines()
+    assert lines[1] == "The run started anew."
+    assert lines[2].startswith("Step late failed with DAT001: data/late.csv:2: ")
+    assert "Hint: " in lines[2]
+    assert lines[3] == (
+        "With --resume the same plan goes on; what report wrote is kept; a pipeline that was changed starts anew."
+    )
+    assert failed.stderr.splitlines()[0] == f"next: osiris run --resume {first}"
+    late.write_text(good, encoding="utf-8")
+    shop("run", "--resume", first)
+    _, second = shop.ids()
+    lines = shop("explain", second).stdout.splitlines()
+    assert lines[1] == f"The run continued {first}, which ended as failed."
+    assert f"report (delivered by {first})" in lines[2]
+    assert "orders, revenue (all that read it are delivered)" in lines[2]
+    assert lines[3].startswith("It is complete: 2 steps run, ")
+    before = shop("explain", first)
+    assert before.stdout.splitlines()[3] == f"Run {second} continued it and is complete."
+    assert before.stderr.splitlines() == [f"next: osiris explain {second}"]
+    assert shop("logs", "show", second).stdout != shop("explain", second).stdout
+
+
+def test_explain_of_a_finished_run_id(shop):
+    shop("run", "pipelines/example.yaml", "--run-id", "day-1")
+    lines = shop("explain", "day-1").stdout.splitlines()
+    assert lines[1] == "The run started anew under run id 'day-1'."
+    assert lines[3] == "Run id 'day-1' is finished: to give it again does nothing."
+
+
+def test_logs_list_has_run_id_figures_and_error(shop):
+    shop("run", "pipelines/example.yaml", "--run-id", "day-1")
+    shop.orders.write_text(BAD)
+    shop("run", "--last-compile", code=1)
+    header, failed, complete = shop("logs", "list").stdout.splitlines()
+    assert header.split("  ")[0] == "session"
+    assert (failed.split()[1], failed.split()[-2:]) == ("failed", ["0", "DAT001"])
+    assert (complete.split()[1:3], complete.split()[-1]) == (["day-1", "complete"], "4")
+
+
+def test_sessions_by_run_id_and_beginning(shop):
+    shop("run", "pipelines/example.yaml", "--run-id", "20260131")
+    shop("run", "pipelines/example.yaml", "--new-run")
+    first, second = shop.ids()
+    for name in (first, "20260131", first[:-1], "previous"):
+        assert shop.json("logs", "show", name)["data"]["session"]["session"] == first
+        assert shop.json("explain", name)["data"]["session"]["session"] == first
+        assert shop.json("verify", name, second[:-2])["data"]["runs"] == [first, second]
+        assert shop.json("diff", name, "last")["data"]["same"]
+    for name, hint in (
+        (first[:2], "2 sessions begin so: see 'osiris logs list'"),
+        (f"{first}x", f"did you mean '{first}'?"),
+        ("nope", "see 'osiris logs list'"),
+        ("", "2 sessions begin so: see 'osiris logs list'"),
+    ):
+        (found,) = shop.json("logs", "show", name, code=2)["diagnostics"]
+        assert (found["code"], found["hint"]) == ("RUN010", hint)
+
+
+def test_notes(shop):
+    file = "pipelines/example.yaml"
+    assert shop("validate", file).stderr.count("OML032") == 2
+    compiled = shop("compile", file)
+    assert compiled.stdout.splitlines()[-1] == f"  2 notes (osiris validate {file} shows them)"
+    assert "OML032" not in compiled.stderr + shop("run", file, "--dry-run").stderr
+    verbose = shop("compile", file, "--verbose")
+    assert (verbose.stderr.count("OML032"), "shows them" in verbose.stdout) == (2, False)
+    for command in ("validate", "compile", "run"):
+        assert len(shop.json(command, file)["diagnostics"]) == 2
+
+
+def test_explain_plan_lists_each_step(shop):
+    shop("compile", "pipelines/example.yaml")
+    (manifest,) = (shop.folder / "build").glob("*/*/manifest.json")
+    lines = shop("explain", manifest.parent.name).stdout.splitlines()
+    assert lines == shop("explain", str(manifest)).stdout.splitlines()
+    orders, revenue, report = (lines.index(line) for line in lines if line.endswith((", read", "transform", "write")))
+    assert lines[orders : orders + 2] == ["orders  filesystem.csv_extractor 1.0.0, read", "  path: data/orders.csv"]
+    part = lines[revenue:report]
+    assert part[1:5] == [
+        "  needs: orders",
+        "  columns: customer utf8, orders int64, revenue decimal(38,2)",
+        "  order: fixed",
+        "  sql:",
+    ]
+    query = json.loads(manifest.read_text())["steps"][1]["config"]["query"]
+    assert part[5:] == [f"    {line}" for line in query.splitlines()]
+    assert lines[report + 2 :] == ["  path: output/revenue.csv", "  delivery: atomic_replace"]
+
+
+def test_plans_that_are_gone(shop):
+    plan = shop.json("compile", "pipelines/example.yaml")["data"]["manifest"]
+    shop("run", "--last-compile")
+    shutil.rmtree(shop.folder / "build")
+    (found,) = shop.json("run", "--last-compile", code=2)["diagnostics"]
+    assert (found["code"], "the plan that was compiled last is gone" in found["message"]) == ("CMP027", True)
+    for command in ("run", "explain"):
+        (found,) = shop.json(command, plan, code=2)["diagnostics"]
+        assert (found["code"], plan in found["message"]) == ("CMP027", True)
+    (name,) = shop.ids()
+    (shop.folder / "logs" / name / "manifest.json").unlink()
+    assert [d["code"] for d in shop.json("diff", name, name, code=2)["diagnostics"]] == ["CMP027"]
+
+
+def test_usage_errors_are_one_line(shop):
+    done = shop("completion", code=2)
+    assert done.stderr.splitlines()[0].endswith("Choose from: bash, zsh, fish")
+
+
+def test_next_keeps_what_matters(osiris, shop, tmp_path):
+    file = "pipelines/example.yaml"
+    typed = ("run", file, "--run-id=x-1", "--new-run")
+    done = shop("run", file, "--run-id", "x-1", "--param", "since=2025-02-01", "--dry-run", "--digest", "all")
+    follow_up = f"osiris run {file} --param since=2025-02-01 --run-id x-1 --digest all"
+    assert done.stderr.splitlines() == [f"next: {follow_up}"]
+    assert shop(*typed, "--dry-run", code=2).stderr.startswith("PRJ008")
+    assert shop.json("validate", file, "--param", "since=2025-02-01")["next"] == [
+        f"osiris compile {file} --param since=2025-02-01"
+    ]
+    config = shop.folder / "osiris.yaml"
+    config.write_text(config.read_text() + "profiles:\n  big: {run: {memory: 3GB}}\n")
+    assert shop.json("compile", file, "-p", "big")["next"] == ["osiris run --last-compile --profile big"]
+    outside = osiris("-C", "shop", "compile", file, "--json", cwd=tmp_path)
+    assert json.loads(outside.stdout)["next"] == ["osiris -C shop run --last-compile"]
+    made = osiris("-C", "shop", "init", "inner", "--json", cwd=tmp_path)
+    assert json.loads(made.stdout)["next"][:2] == ["cd shop", "cd inner"]
+
+
+def test_a_strangers_broken_spec_fails_the_list(shop, tmp_path):
+    site = tmp_path / "site"
+    (site / "ham" / "reader").mkdir(parents=True)
+    (site / "ham" / "__init__.py").write_text("")
+    (site / "ham" / "reader" / "__init__.py").write_text("")
+    (site / "ham" / "reader" / "spec.yaml").write_text("name: ham.reader\n")
+    info = site / "ham-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ham\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[osiris.components]\nham.reader = ham.reader\n")
+    listed = shop.json("components", "list", code=2, env={"PYTHONPATH": str(site)})
+    assert {d["code"] for d in listed["diagnostics"]} == {"REG001"}
+    assert "filesystem.csv_writer" in [c["name"] for c in listed["data"]["components"]]
