@@ -27,6 +27,10 @@ python=$(find_python)
 if [ -z "$python" ] || ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     install_debian_packages
     python=$(find_python)
+    if [ -z "$python" ]; then
+        echo "Osiris needs Python 3.11 or newer, and this system's packages have none" >&2
+        exit 1
+    fi
 fi
 
 build() { # build FOLDER PYTHON: an environment with everything in the lock

@@ -32,11 +32,6 @@ class Project:
         return self.root / "osiris_connections.yaml"
 
     @property
-    def lock_file(self) -> Path:
-        """Pinned source schemas; to be committed."""
-        return self.root / "osiris.lock"
-
-    @property
     def env_file(self) -> Path:
         """Environment variables of this machine; not to be committed."""
         return self.root / ".env"
@@ -63,7 +58,7 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """Caches, the run index and the last compile; can be rebuilt."""
+        """What is under way, and the last compile; can be rebuilt."""
         return self.root / ".osiris"
 
     @property

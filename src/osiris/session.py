@@ -194,7 +194,11 @@ def open_session(project: Project, session_id: str = "last") -> dict[str, JsonVa
         begun = sum(name.startswith(session_id) for name in names)
         near = nearest(session_id, names)
         hint = f"did you mean '{near}'?" if near else "see 'osiris logs list'"
-        fail("RUN010", session=session_id, hint=f"{begun} sessions begin so: see 'osiris logs list'" if begun > 1 else hint)
+        fail(
+            "RUN010",
+            session=session_id,
+            hint=f"{begun} sessions begin so: see 'osiris logs list'" if begun > 1 else hint,
+        )
     return found
 
 

@@ -62,7 +62,6 @@ def test_everything_lies_below_the_root(root):
             "connections_file": "osiris_connections.yaml",
             "env_file": ".env",
             "last_compile": ".osiris/last_compile.json",
-            "lock_file": "osiris.lock",
             "logs": "logs",
             "output": "output",
             "pipelines": "pipelines",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -154,6 +155,7 @@ def _namesakes(workspace: Workspace, path: Path, name: str) -> list[str]:
 
 
 def _declares(path: Path, name: str) -> bool:
-    spellings = {f"name: {name}", f'name: "{name}"', f"name: '{name}'"}
+    """Tell whether a file has that name at its top; files that are no pipelines have any shape, so lines are read."""
+    line = re.compile(rf"""(["']?)name\1\s*:\s*(["']?){re.escape(name)}\2\s*(#.*)?""")
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return any(line.partition(" #")[0].rstrip() in spellings for line in lines)
+    return any(line.fullmatch(each) for each in lines)

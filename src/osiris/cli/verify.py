@@ -11,11 +11,7 @@ from osiris.cli.render import Answer
 
 @answers("verify", click.argument("first", metavar="RUN_A"), click.argument("second", metavar="RUN_B"))
 def command(first: str, second: str) -> Answer:
-    """Compare the digests of what two sessions wrote ('last' is the newest); ends with 1 if any differs.
-
-    Names each column that differs, and the first line where both files can still be read. Ends with 2 if the sessions
-    cannot be compared, or one is not complete.
-    """
+    """Compare the digests of what two sessions wrote ('last' is the newest); 1 if any differs, 2 if not comparable."""
     workspace = opened()
     verdict = api.verify(workspace, first, second)
     text = [] if verdict.diagnostics else [[("ok", "same data"), ("", f" in {len(verdict.outputs)} outputs")]]

@@ -6,14 +6,16 @@ import os
 import re
 import shutil
 import tempfile
-from contextlib import nullcontext
+import threading
+import time
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.compiler.build import plan_steps
 from osiris.connections import load_env
-from osiris.errors import Diagnostic, diagnostic, has_errors, raise_all, sort_diagnostics
+from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
 from osiris.model import Described, schema_from_json
 from osiris.registry import load_registry
 from osiris.runner.adapter import Link, WorkerDied
@@ -23,6 +25,8 @@ from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from osiris.compiler.context import Prepared
     from osiris.config import Config
     from osiris.errors import Location
@@ -34,6 +38,9 @@ _NAME = re.compile(r'(?:(?:\w+|"[^"]+")\.)*(?:(?P<plain>\w+)|"(?P<quoted>[^"]+)"
 _STAND_INS = {"run.id": "", "run.started_at": "1970-01-01T00:00:00Z"}
 """Values of `${run.…}` while there is no run: only their types matter."""
 
+LONGEST_ANSWER = 60.0
+"""Seconds that a worker has to describe a whole pipeline where run.step_timeout says nothing."""
+
 
 def describe(
     project: Project, prepared: Prepared, config: Config, link: Link | None = None
@@ -42,8 +49,10 @@ def describe(
 
     `link` is a worker that was started before, to hide how long it takes; it is left open, for a run for instance.
     """
-    pipeline = prepared.pipeline
-    secrets = resolve_secrets(prepared.connections, (), load_registry(), load_env(project.env_file, os.environ))
+    pipeline, since = prepared.pipeline, time.monotonic()
+    sources = {str(step.connection) for step in pipeline.steps if step.mode == "read"}
+    asked = {ref: fields for ref, fields in prepared.connections.items() if ref in sources}
+    secrets = resolve_secrets(asked, (), load_registry(), load_env(project.env_file, os.environ))
     folder = _make_scratch(project.scratch)
     job = Job(
         kind="describe",
@@ -55,18 +64,41 @@ def describe(
         bindings={**_STAND_INS, **{f"param_{name}": "" for name in pipeline.sensitive}},
     )
     answers: list[dict[str, JsonValue]] = []
+    limit = config.get("run.step_timeout") or LONGEST_ANSWER
     try:
-        with nullcontext(link) if link else start_worker(project.root) as worker:
+        with nullcontext(link) if link else start_worker(project.root) as worker, _cancelled_after(limit, worker):
             answers.append(worker.ask(job, secrets, answers.append))
     except WorkerDied as died:
+        _fail_if_late(job, answers, limit, since)
         raise_all([diagnostic("RUN001", status=died.status, during="describe")])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    _fail_if_late(job, answers, limit, since)
     found = [placed for answer in answers for placed in _problems(project.root, pipeline, answer)]
     if has_errors(found):
         raise_all(found)
     described = {a["step"]: _described(a) for a in answers if a["event"] == "described"}
     return described, sort_diagnostics(found)
+
+
+@contextmanager
+def _cancelled_after(seconds: float, worker: Link) -> Iterator[None]:
+    """Stop the worker if it has no answer in time: binding runs constant expressions, which can take for ever."""
+    timer = threading.Timer(seconds, worker.cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _fail_if_late(job: Job, answers: list[dict[str, JsonValue]], limit: float, since: float) -> None:
+    if time.monotonic() - since < limit:
+        return
+    answered = {answer.get("step") for answer in answers}
+    late = next((step["id"] for step in job.steps if step["id"] not in answered), job.steps[-1]["id"])
+    fail("RUN002", step=late, timeout=f"{limit:g} s to describe", hint="raise run.step_timeout in osiris.yaml")
 
 
 def _make_scratch(parent: Path) -> Path:

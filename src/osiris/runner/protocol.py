@@ -79,8 +79,8 @@ class Secrets:
     """The second line: per connection (`@family.alias`) its fields, plain and secret, and the sensitive parameters."""
 
     plain: dict[str, dict[str, JsonValue]] = field(default_factory=dict)
-    secret: dict[str, dict[str, str]] = field(default_factory=dict)
-    params: dict[str, str] = field(default_factory=dict)
+    secret: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+    params: dict[str, str] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the secrets line; the only place where a secret leaves the host."""

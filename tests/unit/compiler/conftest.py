@@ -59,7 +59,7 @@ SPECS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def registry(tmp_path_factory):
     site = tmp_path_factory.mktemp("site")
     lines = ["[osiris.components]"]
