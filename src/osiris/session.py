@@ -190,16 +190,17 @@ def open_session(project: Project, session_id: str = "last") -> dict[str, JsonVa
     """Return the run.json of the session that `find_session` finds; fails with RUN010 if it finds none."""
     found = find_session(project, session_id)
     if found is None:
-        names = [s["session"] for s in iter_sessions(project)]
-        begun = sum(name.startswith(session_id) for name in names)
-        near = nearest(session_id, names)
-        hint = f"did you mean '{near}'?" if near else "see 'osiris logs list'"
-        fail(
-            "RUN010",
-            session=session_id,
-            hint=f"{begun} sessions begin so: see 'osiris logs list'" if begun > 1 else hint,
-        )
+        fail("RUN010", session=session_id, hint=_near_sessions(project, session_id))
     return found
+
+
+def _near_sessions(project: Project, name: str) -> str:
+    names = [session["session"] for session in iter_sessions(project)]
+    begun = sum(each.startswith(name) for each in names)
+    if begun > 1:
+        return f"{begun} sessions begin so: see 'osiris logs list'"
+    near = nearest(name, names)
+    return f"did you mean '{near}'?" if near else "see 'osiris logs list'"
 
 
 def find_session(project: Project, name: str) -> dict[str, JsonValue] | None:

@@ -78,6 +78,14 @@ def test_verdicts_have_their_form(attacks, queries):
             assert verdict["canonical"] is None, short(entry)
 
 
+@pytest.mark.parametrize("name", ["E'\\''", "E'\"'", "E'/*'", "E'$$'", "$$'$$", "$$/*$$", "E'\\\\'"])
+def test_a_string_in_the_place_of_a_name_breaks_nothing(name):
+    """One bad text must not take the verdicts of its neighbours with it."""
+    first, second = check([f"SELECT 1 AS {name}", "SELECT 1 AS a"])
+    assert second["ok"]
+    assert first["ok"] or first["code"].startswith("SQL")
+
+
 def test_what_is_accepted_is_its_own_canonical_text(attacks, queries):
     texts = [verdict["canonical"] for _, verdict in [*attacks, *queries] if verdict["ok"]]
     again = check(texts)

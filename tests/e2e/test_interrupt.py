@@ -1,4 +1,4 @@
-"""Ctrl-C ends any command with 130, and never with a traceback."""
+"""Ctrl-C ends any command with 130 and SIGTERM with 143, and never with a traceback."""
 
 import json
 import signal
@@ -7,8 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 
-def test_interrupted_while_it_waits_for_input(tmp_path):
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_while_it_waits_for_input(tmp_path, sent, code):
     command = [str(Path(sys.executable).parent / "osiris"), "sql", "check", "--dialect", "duckdb", "--json"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -17,8 +20,8 @@ def test_interrupted_while_it_waits_for_input(tmp_path):
     deadline = time.monotonic() + 20
     while "pipe" not in status.read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     out, err = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in err
     assert [d["code"] for d in json.loads(out)["diagnostics"]] == ["PRJ012"]

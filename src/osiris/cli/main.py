@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     console = Console(wants_json="--json" in options)
+    signal.signal(signal.SIGTERM, _terminate)
     return console.finish(_answer(arguments, console))
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, so that it ends a command as tidily as Ctrl-C does."""
+
+
+def _terminate(_signal: int, _frame: object) -> None:
+    raise Terminated
 
 
 def _answer(arguments: list[str], console: Console) -> Answer:
@@ -99,8 +109,10 @@ def _answer(arguments: list[str], console: Console) -> Answer:
         return done.answer
     except OsirisError as error:
         return Answer(diagnostics=error.diagnostics)
-    except click.Abort:
-        return Answer(diagnostics=[diagnostic("PRJ012", signal="SIGINT")])
+    except click.Abort as abort:
+        terminated = isinstance(abort.__cause__, Terminated)
+        found = diagnostic("PRJ012", signal="SIGTERM" if terminated else "SIGINT")
+        return Answer(diagnostics=[found], exit_code=143 if terminated else None)
     except click.ClickException as error:
         return _usage(error)
     except Exception as error:  # noqa: BLE001  the last resort of the whole program

@@ -20,6 +20,7 @@ FIRST = ("ts", "event", "step")
 LEFT_OUT = ("seq", "session", "wseq")
 SHOWN_EVENTS = ("step_start", "step_complete", "step_failed", "step_skipped", "run_failed")
 REFRESH = 0.1
+PLAIN_SECONDS = 5.0
 
 
 def event_line(event: Event) -> str:
@@ -34,14 +35,16 @@ def _value(value: JsonValue) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def watch(console: Console) -> AbstractContextManager[Callable[[Event], None]]:
-    """Return a context that gives the listener for a run's events."""
+def watch(console: Console, every: float = PLAIN_SECONDS) -> AbstractContextManager[Callable[[Event], None]]:
+    """Return a context that gives the listener for a run's events; `every` is the seconds between plain lines."""
     from contextlib import contextmanager
 
     if console.verbose:
         show = contextmanager(lambda: _lines(console))
     elif console.is_terminal() and not console.wants_json:
         show = contextmanager(lambda: _moving(console))
+    elif not console.wants_json:
+        show = contextmanager(lambda: _now_and_then(console, every))
     else:
         show = contextmanager(_silence)
     return show()
@@ -49,6 +52,19 @@ def watch(console: Console) -> AbstractContextManager[Callable[[Event], None]]:
 
 def _silence() -> Iterator[Callable[[Event], None]]:
     yield lambda _event: None
+
+
+def _now_and_then(console: Console, every: float) -> Iterator[Callable[[Event], None]]:
+    """A line every few seconds, so that a log shows that a long run is alive and how far it is."""
+    told_at = time.monotonic()
+
+    def listen(event: Event) -> None:
+        nonlocal told_at
+        if event["event"] == "step_progress" and time.monotonic() - told_at >= every:
+            told_at = time.monotonic()
+            console.talk(f"{event['step']}: {event['rows']:,} rows, {event['rate']:,} rows/s")
+
+    yield listen
 
 
 def _lines(console: Console) -> Iterator[Callable[[Event], None]]:

@@ -75,6 +75,7 @@ class DuckDBText(DuckDB):
         """
 
         TYPE_CONVERTERS: ClassVar = {k: v for k, v in DuckDBParser.TYPE_CONVERTERS.items() if k != exp.DType.TEXT}
+        ID_VAR_TOKENS: ClassVar = DuckDBParser.ID_VAR_TOKENS | {TokenType.DROP, TokenType.INSTALL}
         TABLE_ALIAS_TOKENS: ClassVar = DuckDBParser.TABLE_ALIAS_TOKENS - {TokenType.ANY}
 
         FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}

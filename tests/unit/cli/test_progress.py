@@ -29,6 +29,16 @@ def test_nothing_moves_where_nobody_watches():
     assert console.err.getvalue() == ""
 
 
+def test_a_log_gets_a_plain_line_now_and_then():
+    console = Console(out=io.StringIO(), err=io.StringIO())
+    progress = {"event": "step_progress", "step": "a", "rows": 1200, "rate": 600}
+    with watch(console, every=0) as listen:
+        listen(progress)
+    with watch(console, every=3600) as listen:
+        listen(progress)
+    assert console.err.getvalue() == "a: 1,200 rows, 600 rows/s\n"
+
+
 def test_steps_show_rows_and_rate():
     steps = Steps()
     assert steps.take({"event": "step_start", "step": "a", "mode": "read"})
