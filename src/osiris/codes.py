@@ -166,7 +166,7 @@ CODES: dict[str, Code] = {
         "export {variable}, or put it into .env",
         3,
     ),
-    "CON006": Code("Bad connection reference", "'{text}' is not a connection reference", 'write "@family.alias"'),
+    "CON006": Code("Bad connection reference", "{text} is not a connection reference", 'write "@family.alias"'),
     "CON007": Code(
         "Secret in the connections file",
         "'{field}' of @{family}.{alias} holds a literal secret",

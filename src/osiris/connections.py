@@ -61,7 +61,7 @@ def parse_ref(text: str) -> ConnectionRef:
     """Return the reference that a text like `@family.alias` or `@family` spells; fails with CON006."""
     match = _REFERENCE.fullmatch(text)
     if match is None:
-        fail("CON006", text=text[:80])
+        fail("CON006", text=f"'{text[:80]}'")
     return ConnectionRef(match[1], match[2])
 
 
@@ -283,7 +283,11 @@ def _family_problems(
 def _field_problems(
     document: Document, pointer: str, family: str, alias: str, fields: Mapping[str, JsonValue]
 ) -> Iterator[Diagnostic]:
-    for where, _kind in find_literal_secrets(fields, pointer):
+    secret = [where for where, _kind in find_literal_secrets(fields, pointer)]
+    key = fields.get("key")  # in a connection, unlike elsewhere, nothing but a secret is called so
+    if isinstance(key, str) and key and "${" not in key:
+        secret.append(f"{pointer}/key")
+    for where in dict.fromkeys(secret):
         name = where.removeprefix(f"{pointer}/").partition("/")[0]
         variable = re.sub(r"\W|-", "_", f"{family}_{alias}_{name}").upper()
         at = document.positions.get(where)

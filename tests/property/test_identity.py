@@ -277,7 +277,7 @@ def test_every_field_of_every_component_moves_the_root(spec, name, values):
     example = dict(spec.examples[0]["config"])
     first, second = (plan_of(spec, {**example, name: value}) for value in values)
     assert first.fingerprint != second.fingerprint
-    assert diff(first, second)[0].path.startswith(f"steps/step/config/{name}")
+    assert any(found.path.startswith(f"steps/step/config/{name}") for found in diff(first, second))
 
 
 @pytest.mark.parametrize(("spec", "name", "values"), list(fields()))

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from osiris.secret import Scrubber, Secret, find_literal_secrets, is_secret_name, literal_secret_kind, sounds_secret
+from osiris.secret import (
+    Scrubber,
+    Secret,
+    conceal,
+    find_literal_secrets,
+    is_secret_name,
+    literal_secret_kind,
+    sounds_secret,
+)
 
 VALUE = "correct horse battery staple"
 
@@ -298,3 +306,9 @@ def test_a_line_of_json_is_scrubbed_however_it_is_spelled():
     scrubber = Scrubber([Secret("gehe\u00efm-pa\u00dfwort")])
     spelled = b'{"a": "x gehe\\u00EFm-pa\\u00DFwort"}\n'
     assert json.loads(scrubber.line(spelled)) == {"a": "x ***"}
+
+
+def test_a_message_repeats_no_secret_that_it_quotes():
+    assert conceal("step 'a' needs 'postgres://u:Zq7naryXw9@h/db'") == "step 'a' needs ***"
+    assert conceal("key 'token=Zq7naryXw9Lm' appears twice") == "key *** appears twice"
+    assert conceal("step 'a' needs 'b', which does not exist") == "step 'a' needs 'b', which does not exist"

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TextIO
 
 from osiris.errors import Diagnostic, diagnostic, exit_code
@@ -89,6 +89,7 @@ class Console:
 
     def finish(self, answer: Answer) -> int:
         """Print an answer and return its exit code; a reader who has gone away is no mistake of anybody."""
+        answer = replace(answer, diagnostics=[_concealed(item) for item in answer.diagnostics])
         try:
             self._print_answer(answer)
             self.out.flush()
@@ -112,6 +113,15 @@ class Console:
             self.talk(line)
         for command in answer.next:
             self.talk([("dim", "next: "), ("", command)])
+
+
+def _concealed(item: Diagnostic) -> Diagnostic:
+    """Return a diagnostic that repeats no secret, whatever it quotes: the last line of defence."""
+    from osiris.secret import conceal
+
+    pointer = (item.location.pointer or "").replace("~1", "/").replace("~0", "~")
+    at = item.location if conceal(pointer) == pointer else replace(item.location, pointer=None)
+    return replace(item, message=conceal(item.message), hint=item.hint and conceal(item.hint), location=at)
 
 
 def envelope(answer: Answer) -> str:

@@ -6,6 +6,7 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, opened
+from osiris.cli.figures import count
 from osiris.cli.render import Answer
 
 
@@ -14,6 +15,6 @@ def command(first: str, second: str) -> Answer:
     """Compare the digests of what two sessions wrote ('last' is the newest); 1 if any differs, 2 if not comparable."""
     workspace = opened()
     verdict = api.verify(workspace, first, second)
-    text = [] if verdict.diagnostics else [[("ok", "same data"), ("", f" in {len(verdict.outputs)} outputs")]]
+    text = [] if verdict.diagnostics else [[("ok", "same data"), ("", f" in {count(len(verdict.outputs), 'output')}")]]
     data = {"same": not verdict.diagnostics, "runs": list(verdict.runs), "outputs": list(verdict.outputs)}
     return Answer(data, text, verdict.diagnostics)

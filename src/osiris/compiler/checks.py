@@ -134,6 +134,7 @@ def check_secrets(ctx: Context) -> Iterator[Diagnostic]:
         *((value, f"/{key}") for key, value in pipeline.extensions.items()),
     ]
     for step in pipeline.steps:
+        places.append((step.id, f"{step.pointer}/id"))
         places.append((dict(step.config), f"{step.pointer}/config"))
         places.append((step.description, f"{step.pointer}/description"))
         places.extend((value, f"{step.pointer}/{key}") for key, value in step.extensions.items())

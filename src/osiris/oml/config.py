@@ -10,6 +10,7 @@ from osiris.document import Document, join, kind_of
 from osiris.errors import OsirisError, diagnostic
 from osiris.oml.schema import schema_problems, schema_validator
 from osiris.registry import UNSUPPORTED_RESERVED
+from osiris.secret import literal_secret_kind
 from osiris.types import is_type_name
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Configs:
         connection = self._connection(config, pointer)
         if spec is None:
             return config, connection
+        self._tell_differences(spec, written, pointer)
         return self._checked(spec, config, pointer), connection
 
     def _connection(self, config: dict[str, JsonValue], pointer: str) -> ConnectionRef | None:
@@ -69,14 +71,14 @@ class Configs:
         try:
             return parse_ref(text)
         except OsirisError:
-            self._say("CON006", at, text=text[:60])
+            shown = "this text" if literal_secret_kind(CONNECTION, text) else f"'{text[:60]}'"
+            self._say("CON006", at, text=shown)
             return None
 
     def _checked(self, spec: ComponentSpec, config: dict[str, JsonValue], pointer: str) -> dict[str, JsonValue]:
         properties: Mapping[str, Mapping[str, JsonValue]] = spec.config["properties"]
         config = self._normalised(spec, config, pointer)
         self._refuse_unsupported(config, properties, pointer)
-        self._tell_differences(spec, config, pointer)
         config = {**{key: value for key, value in self._defaults.items() if key not in config}, **config}
         dialects = {key: schema["x-sql"] for key, schema in properties.items() if "x-sql" in schema}
         config = self.substitution.config(config, pointer, dialects)
@@ -109,9 +111,11 @@ class Configs:
         return result
 
     def _tell_differences(self, spec: ComponentSpec, config: Mapping[str, JsonValue], pointer: str) -> None:
-        """Note what a file that leaves a key out means otherwise than in the earlier implementation, once a file."""
-        for key, what in spec.hints.get("differs", {}).items():
-            if key not in config and what not in self._told:
+        """Note what a file means otherwise than in the earlier implementation, once a file."""
+        absent = {key: what for key, what in spec.hints.get("differs", {}).items() if key not in config}
+        given = {key: what for key, what in spec.hints.get("newly", {}).items() if key in config}
+        for what in (*absent.values(), *given.values()):
+            if what not in self._told:
                 self._told.add(what)
                 self._say("OML032", pointer, what=what)
 

@@ -38,6 +38,7 @@ class Links:
         self._ids = dict.fromkeys(ids)
         self._gives: dict[str, bool] = {}
         self._hints = _HINTS
+        self._told_of_inputs = False
 
     def link(self, steps: Sequence[Step], texts: Sequence[Mapping[str, JsonValue]]) -> list[Step]:
         """Return the steps with explicit needs and inputs; `texts` has them as written."""
@@ -54,6 +55,10 @@ class Links:
         if "inputs" in text:
             inputs = self._inputs(step, text["inputs"])
             needs = dict.fromkeys([*(waits if "needs" in text else ()), *inputs.values()])
+            if previous is not None and {*inputs.values()} != {previous.id} and not self._told_of_inputs:
+                self._told_of_inputs = True
+                what = "inputs say what is read; earlier they were ignored"
+                self._say("OML032", join(step.pointer, "inputs"), what=what)
             return replace(step, needs=tuple(needs), inputs=inputs)
         implied = "needs" not in text and previous is not None and previous.id != step.id
         if implied and previous is not None:

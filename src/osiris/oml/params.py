@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 _EXACT = 1 << 53
 _INTEGER = re.compile(r"[-+]?[0-9]{1,16}")
 _NUMBER = re.compile(r"[-+]?([0-9]{1,300}(\.[0-9]{0,300})?|\.[0-9]{1,300})([eE][-+]?[0-9]{1,3})?")
+MAX_REPETITIONS = 3
+
+# Escapes and character classes, so that what is left of a pattern are its groups and repetitions.
+_ATOMS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+_REPEATED_GROUP = re.compile(r"\)(?:[*+]|\{)")
+_OPEN_REPETITION = re.compile(r"[*+]|\{[0-9]*,\}")
 _KEYS = ("type", "default", "enum", "min", "max", "pattern", "items", "sensitive", "description")
 _OTHER_NAMES = {"int": "integer", "float": "number", "str": "string", "bool": "boolean", "array": "list"}
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list"}
@@ -221,8 +227,12 @@ def _block_problems(block: Mapping[str, JsonValue]) -> Iterator[tuple[str, str, 
         if kind is not None and kind not in allowed:
             near = _OTHER_NAMES.get(str(kind))
             yield f"{key} must be one of {', '.join(allowed)}", key, f"did you mean '{near}'?" if near else None
-    for key, kind, words in (("enum", list, "a list"), ("sensitive", bool, "true or false"), ("pattern", str, "text")):
-        if key in block and not isinstance(block[key], kind):
+    for key, kind, words in (
+        ("enum", list, "a list of values"),
+        ("sensitive", bool, "true or false"),
+        ("pattern", str, "text"),
+    ):
+        if key in block and (not isinstance(block[key], kind) or block[key] == []):
             yield f"{key} must be {words}", key, None
     if not {"type", "default"} & block.keys() and block.get("sensitive") is not True:
         yield "needs a type or a default", "", None
@@ -242,10 +252,18 @@ def _rule_problems(param: Param) -> Iterator[tuple[str, str]]:
             yield f"{key} needs the type integer, number or date", key
     if param.pattern is not None and kind != "string":
         yield "pattern needs the type string", "pattern"
+    if param.pattern is not None and _may_take_for_ever(param.pattern):
+        yield "pattern repeats a group, or repeats without end more than three times", "pattern"
     try:
         re.compile(param.pattern or "")
     except (re.error, RecursionError, OverflowError):
         yield "pattern is not a regular expression", "pattern"
+
+
+def _may_take_for_ever(pattern: str) -> bool:
+    """Tell whether matching may take a time that explodes with the text: a group repeated, or many open repetitions."""
+    plain = _ATOMS.sub("x", pattern)
+    return bool(_REPEATED_GROUP.search(plain)) or len(_OPEN_REPETITION.findall(plain)) > MAX_REPETITIONS
 
 
 def _problems(param: Param, value: JsonValue) -> Iterator[str]:

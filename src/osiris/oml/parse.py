@@ -15,10 +15,15 @@ __all__ = ["Document", "load_document", "parse"]
 
 
 def parse(text: str, file: str) -> Document:
-    """Return the document of OML text, called `file` in messages; raises InvalidInput with all that is wrong."""
+    """Return the document of OML text, called `file` in messages; raises InvalidInput with all that is wrong.
+
+    A manifest of the earlier implementation is YAML too, and is told apart (CMP025).
+    """
     document = read_document(text, file, is_secret_name)
     if not isinstance(document.data, dict):
         fail("OML006", at=document.where(""), key="the file", expected="a mapping", found=kind_of(document.data))
+    if "oml_version" not in document.data and {"meta", "pipeline", "steps"} <= document.data.keys():
+        fail("CMP025", at=document.where(""), path=file)
     return document
 
 

@@ -51,6 +51,9 @@ class Substitution:
             return [self.value(item, join(pointer, index), prose=prose) for index, item in enumerate(value)]
         if not isinstance(value, str) or "${" not in value:
             return value
+        if not prose and "${" in _PLACEHOLDER.sub("", value):
+            self._say("OML024", pointer, placeholder=value[value.rindex("${") :][:60], hint="close it: ${params.NAME}")
+            return value
         whole = _PLACEHOLDER.fullmatch(value)
         if whole and self._has_value(whole[1], pointer, prose=prose):
             return self.params.values[whole[1].removeprefix(SCOPE)]
@@ -74,6 +77,10 @@ class Substitution:
         known = [self._is_known(name, pointer) for name in names]
         if not all(known):
             return text
+        if any(isinstance(self.params.literals.get(name.removeprefix(SCOPE)), str) for name in names):
+            self._tell(
+                "a parameter in SQL is a literal of its type; earlier its text became part of the statement", pointer
+            )
         values = {f"{SCOPE}{name}": value for name, value in self.params.literals.items()}
         bound = {f"{SCOPE}{name}": f"param_{name}" for name in self.params.sensitive}
         bound |= {name: name.replace(".", "_") for name in RUN_VALUES}
@@ -94,7 +101,14 @@ class Substitution:
         if isinstance(value, list):
             problem, hint = f"has {match[0]} within a text, and a list has no text", "let it be the whole value"
             self._say("OML028", pointer, key=pointer.rpartition("/")[2], problem=problem, hint=hint)
+        if isinstance(value, bool):
+            self._tell("true and false are written so in a text; earlier they were True and False", pointer)
         return str(value).lower() if isinstance(value, bool) else str(value)
+
+    def _tell(self, what: str, pointer: str) -> None:
+        """Note, once a file, what an earlier file means otherwise."""
+        if not any(each.code == "OML032" and each.message == what for each in self.problems):
+            self._say("OML032", pointer, what=what)
 
     def _has_value(self, name: str, pointer: str, *, prose: bool) -> bool:
         """Tell whether a placeholder outside SQL has a value by now, and note it if it may not stand there."""

@@ -134,7 +134,8 @@ def _bad_text(error: Broken, document: Document, pointer: str) -> Diagnostic:
     if key in _NAMES and pointer.count("/") != 4:
         shown = shown_value(key, error.instance).strip('"')
         spelled = re.sub(r"[^A-Za-z0-9_-]+", "-", error.instance).strip("-")[:64]
-        hint = f"write {spelled}" if key != "component" and spelled else None
+        named = key == "component" or not spelled or literal_secret_kind(key, error.instance)
+        hint = None if named else f"write {spelled}"
         return diagnostic("OML014", at=at, hint=hint, what=key, value=shown, pattern=error.validator_value)
     return _other(error, document, pointer)
 

@@ -17,6 +17,7 @@ from osiris.oml.order import Links
 from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
 from osiris.oml.schema import schema_problems, schema_validator
+from osiris.secret import find_literal_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,6 +64,10 @@ def validate(
     values, problems = resolve_params(document, given=params, env=env, profile=chosen)
     substitution = Substitution(document, values, problems)
     found += _notes(document, data)
+    found += [
+        diagnostic("CMP006", at=document.where(pointer), where=pointer, kind=kind)
+        for pointer, kind in find_literal_secrets(data.get("profiles"), "/profiles")
+    ]
     texts = _steps(data)
     specs = _specs(registry, (text["component"] for text in texts.values()))
     configs = Configs(document, registry, substitution, defaults)

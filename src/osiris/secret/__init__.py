@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from osiris.secret.literals import find_literal_secrets, is_secret_name, literal_secret_kind, sounds_secret
+from osiris.secret.literals import conceal, find_literal_secrets, is_secret_name, literal_secret_kind, sounds_secret
 from osiris.secret.scrubber import Scrubber
 from osiris.secret.value import Secret
 
-__all__ = ["Scrubber", "Secret", "find_literal_secrets", "is_secret_name", "literal_secret_kind", "sounds_secret"]
+__all__ = [
+    "Scrubber",
+    "Secret",
+    "conceal",
+    "find_literal_secrets",
+    "is_secret_name",
+    "literal_secret_kind",
+    "sounds_secret",
+]

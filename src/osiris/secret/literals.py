@@ -33,6 +33,7 @@ _STRONG = (
 _NOT_SECRET = re.compile(r"(next|page|pagination|continuation|sync|cancellation|csrf|stop|start|end|pad|first|second)_"
                          r"(page_)?(token|pass)|(max|min)_token|(by|sur)pass|compass")  # fmt: skip
 _ENDINGS = tuple(f"_{term}" for term in (*_ALWAYS, *_STRONG))
+_PLURALS = ("tokens", "passwords", "secrets")
 _COLUMN_MAPS = frozenset(("cast", "dtype", "dtypes", "types", "columns", "rename", "schema", "fields", "column_types"))
 _INHERITS = frozenset(("default", "value", "literal"))
 
@@ -90,11 +91,21 @@ def literal_secret_kind(key: str, text: str) -> str | None:
     return _kind_of_text(bare)
 
 
+def conceal(text: str) -> str:
+    """Return a message without the words in it that look like a secret, which it may quote from what somebody wrote."""
+    if _kind_of_text(text) is None:
+        return text
+    words = re.split(r"(\s+)", text)
+    shown = "".join("***" if _kind_of_text(word.strip("'\"")) else word for word in words)
+    return shown if _kind_of_text(shown) is None else "*** (a text that looks like a secret is not repeated)"
+
+
 @lru_cache(maxsize=10_000)
 def is_secret_name(key: str) -> bool:
     """Tell whether a field of that name holds a secret; a column `primary_key` or a name `password_env` does not."""
     name = _simple(key)
-    return f"_{name}".endswith(_ENDINGS) and not _NOT_SECRET.fullmatch(name)
+    plural = name.endswith(_PLURALS)
+    return f"_{name.removesuffix('s') if plural else name}".endswith(_ENDINGS) and not _NOT_SECRET.fullmatch(name)
 
 
 @lru_cache(maxsize=10_000)
@@ -116,6 +127,8 @@ def _find(value: JsonValue, pointer: str, key: str, *, by_name: bool) -> Iterato
         names = by_name and _simple(key) not in _COLUMN_MAPS
         for name, item in value.items():
             below = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
+            if kind := _kind_of_text(str(name)):
+                yield pointer, kind
             inherited = key if name in _INHERITS and is_secret_name(key) else str(name)
             yield from _find(item, below, inherited, by_name=names)
     elif isinstance(value, (list, tuple)):

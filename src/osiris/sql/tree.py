@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import difflib
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ErrorLevel, ParseError, UnsupportedError
+from sqlglot.errors import ErrorLevel, ParseError, TokenError, UnsupportedError
 
 from osiris.errors import diagnostic, did_you_mean
 from osiris.sql.preflight import MAX_BYTES
@@ -74,7 +75,10 @@ def canonical(tree: exp.Expr, grammar: type[Grammar]) -> tuple[str, exp.Expr] | 
     """Return the stable text of a tree and the tree that it reads as; None if there is no stable text."""
     text = write(tree, grammar)
     for _ in range(_STEADY):
-        again = parse(text, grammar)
+        try:
+            again = parse(text, grammar)
+        except TokenError:
+            return None
         if len(again) != 1:
             return None
         next_text = write(again[0], grammar)
@@ -126,9 +130,14 @@ def refused(tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed) -> Ite
             yield from _odd(node, sql)
 
 
+_PLAIN = re.compile(r"[^\W\d][\w$]*")
+
+
 def _odd(node: exp.Expr, sql: str) -> Iterator[Diagnostic]:
     """Yield what the parser reads in a way of its own, so that the text that comes out would mean something else."""
     parent = node.parent
+    if isinstance(node, exp.Table) and sql[offset_of(node) or 0 :][:1] == "'":
+        yield diagnostic("SQL006", at=place(sql, offset_of(node)), name=node.name, hint="a text is not a relation")
     if isinstance(node, exp.TableAlias) and isinstance(parent, exp.Table) and node.columns and not node.this:
         yield diagnostic("SQL005", at=place(sql, offset_of(parent)), name=parent.name.lower())
     for is_odd, code, params in _ODDITIES:
@@ -144,6 +153,20 @@ def _has_no_condition(node: exp.Expr, _: exp.Expr | None) -> bool:
 def _counts_several(node: exp.Expr, parent: exp.Expr | None) -> bool:
     several = isinstance(node, exp.Distinct) and len(node.expressions) > 1
     return several and isinstance(parent, exp.Anonymous) and parent.name.lower() == "count"
+
+
+def _is_no_plain_name(node: exp.Expr, _: exp.Expr | None) -> bool:
+    """A string or an operator that stands where a name belongs would be written back without its quotes."""
+    return isinstance(node, exp.Identifier) and not node.args.get("quoted") and not _PLAIN.fullmatch(node.name)
+
+
+def _is_arrow_into_json(node: exp.Expr, _: exp.Expr | None) -> bool:
+    """`(payload)->'key'` is read as a lambda, although it means a member of payload: no body is without its words."""
+    if not isinstance(node, exp.Lambda):
+        return False
+    words = {word.name for word in node.expressions}
+    used = {word.name for word in node.this.find_all(exp.Identifier)}
+    return not words & used and node.this.find(exp.Literal) is not None
 
 
 _ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None], bool], str, dict[str, str]], ...] = (
@@ -167,6 +190,8 @@ _ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None], bool], str, dict[st
         "SQL004",
         {"what": "count(DISTINCT …) of several columns", "hint": "write count(DISTINCT (a, b))"},
     ),
+    (_is_no_plain_name, "SQL001", {"problem": "a name must be a word, or stand in double quotes"}),
+    (_is_arrow_into_json, "SQL001", {"problem": "'->' after parentheses is a lambda", "hint": "leave them out"}),
     (_has_no_condition, "SQL001", {"problem": "a JOIN has no ON and no USING"}),
     (
         lambda node, _: isinstance(node, exp.Select) and not node.expressions,
