@@ -59,7 +59,7 @@ class Diagnostic:
         return CODES[self.code].exit_code if self.severity == "error" else 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form of contract 11: code, severity, message, file, line, column, pointer, hint."""
+        """Return the form that `--json` has: code, severity, message, file, line, column, pointer, hint."""
         at = self.location
         return {
             "code": self.code,
