@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
-TEXT_SUFFIXES = (".yaml", ".md", ".py", ".toml", "")
 
 
 def init_project(folder: Path) -> list[str]:
