@@ -34,6 +34,7 @@ test-long: venv ## the large N
 	$(TEST) -m "not bench"
 
 bench: venv ## every figure; times are asserted only here, as ratios of medians in one run
+	$(TEST) -m bench
 	$(BIN)/python -m bench
 
 lock: ## resolve the lock anew (needs uv)
