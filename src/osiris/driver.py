@@ -56,7 +56,12 @@ class StepContext:
 
 
 class Extractor(Protocol[ConfigT_contra]):
-    """Reads a source."""
+    """Reads a source.
+
+    It may also have `confirm(config, schema, ctx) -> str | None`, which fails with DAT011 or DAT001, naming the
+    difference, if the source no longer fits the planned schema, and returns the source's `state` (`Described.state`).
+    Without it the source is described again.
+    """
 
     def describe(self, config: ConfigT_contra, ctx: StepContext) -> Described:
         """Return the schema and order of what `read` will give; reads no more than it must."""

@@ -125,10 +125,39 @@ class Described:
     """What a step says of its output: its schema and whether the order of its rows is fixed.
 
     `kept` is a processor's answer: fixed if the order of all of its inputs is. The describe job answers without it.
+
+    Of a source: `rows` is how many it has, exact or estimated, None if that cannot be told cheaply; `state` is a text
+    that stays equal as long as the source does, None if there is none; `native` are the columns that DuckDB can read
+    from it by itself with the same values, None if it cannot read it. None of the three is part of a plan.
     """
 
     schema: Schema | None
     order: Order | Literal["kept"] = "free"
+    rows: int | None = None
+    state: str | None = None
+    native: tuple[str, ...] | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return all fields, the schema as a list of `Field.to_json`."""
+        return {
+            "schema": None if self.schema is None else [column.to_json() for column in self.schema],
+            "order": self.order,
+            "rows": self.rows,
+            "state": self.state,
+            "native": None if self.native is None else list(self.native),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, JsonValue]) -> Described:
+        """Return what `to_json` wrote; other keys are passed over."""
+        schema, native = data["schema"], data["native"]
+        return cls(
+            None if schema is None else schema_from_json(schema),
+            data["order"],
+            data["rows"],
+            data["state"],
+            None if native is None else tuple(native),
+        )
 
 
 def resolve_order(order: Order | Literal["kept"], inputs: Iterable[Order]) -> Order:

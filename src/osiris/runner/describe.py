@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from osiris.compiler.build import plan_steps
 from osiris.connections import load_env
 from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
-from osiris.model import Described, schema_from_json
+from osiris.model import Described
 from osiris.registry import load_registry
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.credentials import resolve_secrets
@@ -77,7 +77,7 @@ def describe(
     found = [placed for answer in answers for placed in _problems(project.root, pipeline, answer)]
     if has_errors(found):
         raise_all(found)
-    described = {a["step"]: _described(a) for a in answers if a["event"] == "described"}
+    described = {a["step"]: Described.from_json(a) for a in answers if a["event"] == "described"}
     return described, sort_diagnostics(found)
 
 
@@ -112,11 +112,6 @@ def _make_scratch(parent: Path) -> Path:
         except PermissionError:
             continue
     return Path(tempfile.mkdtemp(prefix=f"describe-{os.getpid()}-", dir=parent))
-
-
-def _described(answer: dict[str, JsonValue]) -> Described:
-    schema = answer["schema"]
-    return Described(None if schema is None else schema_from_json(schema), answer["order"])
 
 
 def _problems(root: Path, pipeline: Pipeline, answer: dict[str, JsonValue]) -> list[Diagnostic]:

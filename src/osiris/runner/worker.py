@@ -19,7 +19,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osiris.errors import Diagnostic, OsirisError, diagnostic, fail, has_errors
+from osiris.errors import Diagnostic, OsirisError, diagnostic, fail
 from osiris.files import abandon
 from osiris.runner import protocol
 from osiris.runner.limits import end_with_parent, limit_process, memory_in_use, peak_memory
@@ -28,7 +28,7 @@ from osiris.runner.protocol import Job, Secrets
 from osiris.runner.stop import Request, Stopped, Stopper
 
 if TYPE_CHECKING:
-    from osiris.model import JsonValue, Order, Schema
+    from osiris.model import JsonValue
     from osiris.runner.place import Place
     from osiris.runner.steps import Active, Execution
 
@@ -95,6 +95,7 @@ class Worker:
         job = Job.from_json(line)
         from osiris.registry import load_registry
         from osiris.runner.place import make_place
+        from osiris.runner.schemas import describe_steps
 
         limit_process(job.limits.address_space, job.limits.files)
         self._scratch = Path(job.scratch)
@@ -164,45 +165,6 @@ class Worker:
         abandon()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
-
-
-def describe_steps(place: Place) -> bool:
-    """Tell the schema and order of every step's output; steps below one that failed are passed over."""
-    from osiris.model import resolve_order
-    from osiris.runner.casts import cast_schema
-    from osiris.runner.place import make_ready
-    from osiris.runner.steps import attempt, describe_ready
-
-    schemas: dict[str, Schema | None] = {}
-    orders: dict[str, Order] = {}
-    failed = False
-    for step in place.job.steps:
-        name = step["id"]
-        if not all(schemas.get(parent) for parent in step["inputs"].values()):
-            continue
-        inputs = {key: schemas[parent] or () for key, parent in step["inputs"].items()}
-
-        def ask(step: dict[str, JsonValue] = step, inputs: dict[str, Schema] = inputs) -> tuple[Schema | None, Order]:
-            ready = make_ready(place, step)
-            found = describe_ready(ready, inputs)
-            order = resolve_order(found.order, (orders[parent] for parent in step["inputs"].values()))
-            return found.schema and cast_schema(found.schema, ready.casts, step["id"]), order
-
-        answer, problems = attempt(place, step, ask)
-        _tell_described(place, name, answer, problems)
-        schemas[name], orders[name] = answer or (None, "free")
-        failed = failed or has_errors(problems)
-    return not failed
-
-
-def _tell_described(
-    place: Place, step: str, answer: tuple[Schema | None, Order] | None, problems: list[Diagnostic]
-) -> None:
-    if answer:
-        schema = [column.to_json() for column in answer[0]] if answer[0] is not None else None
-        place.outbox.send("described", step=step, schema=schema, order=answer[1])
-    else:
-        place.outbox.send("not_described", step=step, diagnostics=[d.to_json() for d in problems])
 
 
 def _check_job(line: dict[str, JsonValue]) -> None:
