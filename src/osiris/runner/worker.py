@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _LOCK_WAIT = 15.0
 
+_ENGINE_SHARE = 0.75
+"""The part of a job's memory that the engine may use; the rest is for the batches on their way in and out."""
+
 _OFTEN_NEEDED = ("osiris.registry", "osiris.runner.steps", "pyarrow.compute", "pyarrow.csv", "duckdb", "osiris.sql")
 """In the order in which they pay; importing is no promise to use."""
 
@@ -95,27 +98,27 @@ class Worker:
         job = Job.from_json(line)
         from osiris.registry import load_registry
         from osiris.runner.place import make_place
-        from osiris.runner.schemas import describe_steps
+        from osiris.sql.shared import SharedEngine
 
         limit_process(job.limits.address_space, job.limits.files)
         self._scratch = Path(job.scratch)
         self._scratch.mkdir(parents=True, exist_ok=True)
         os.chdir(job.root)
         place = make_place(job, Secrets.from_json(secrets), load_registry(), self._outbox, self._stopper)
-        if job.kind == "describe":
-            return describe_steps(place)
-        held = _hold(job.lock, self._stopper)
-        try:
-            return self._run(place)
-        finally:
-            if held is not None:
-                os.close(held)
+        memory = int(job.limits.memory * _ENGINE_SHARE)
+        with SharedEngine(self._scratch / "engine", memory=memory, threads=job.limits.threads):
+            return self._run(place) if job.kind == "run" else _answer(place)
 
     def _run(self, place: Place) -> bool:
         from osiris.runner.steps import Execution
 
-        self._execution = Execution(place)
-        return self._execution.run()
+        held = _hold(place.job.lock, self._stopper)
+        try:
+            self._execution = Execution(place)
+            return self._execution.run()
+        finally:
+            if held is not None:
+                os.close(held)
 
     def _listen(self) -> None:
         """Read lines from the host; control lines act at once, others wait for the main thread."""
@@ -165,6 +168,12 @@ class Worker:
         abandon()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _answer(place: Place) -> bool:
+    from osiris.runner.schemas import QUESTIONS
+
+    return QUESTIONS[place.job.kind](place)
 
 
 def _check_job(line: dict[str, JsonValue]) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import tempfile
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,9 +12,9 @@ import pyarrow as pa
 from osiris.errors import diagnostic, fail, raise_all
 from osiris.model import Field
 from osiris.sql.duck_types import NotCarried, carry, quote_name
-from osiris.sql.engine import open_engine
 from osiris.sql.native import assert_native
 from osiris.sql.problems import ENGINE_ERRORS, kind_of, misfit
+from osiris.sql.shared import borrow
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
@@ -37,18 +35,17 @@ def bind(canonical: str, inputs: Mapping[str, Schema], parameters: Mapping[str, 
     `parameters` maps the names of its parameters to their types. Fails with SQL009 where the query does not fit its
     inputs, and with DAT006 for a column whose type cannot be carried.
     """
-    with tempfile.TemporaryDirectory(prefix="osiris-bind-") as scratch:
-        engine = open_engine(Path(scratch), memory=_MEMORY, threads=1)
-        try:
-            for name, schema in inputs.items():
-                check_input(name, schema)
-                engine.register(name, pa.RecordBatchReader.from_batches(arrow_schema(schema), []))
-            assert_native(engine, canonical, inputs.keys())
-            values = {name: _STAND_INS[kind] for name, kind in parameters.items()}
-            explain(engine, canonical, values, inputs)
-            return schema_of_relation(engine.sql(canonical, params=values or None))
-        finally:
-            engine.close()
+    engine = borrow(None, memory=_MEMORY, threads=1)
+    try:
+        for name, schema in inputs.items():
+            check_input(name, schema)
+            engine.register(name, pa.RecordBatchReader.from_batches(arrow_schema(schema), []))
+        assert_native(engine, canonical, inputs.keys())
+        values = {name: _STAND_INS[kind] for name, kind in parameters.items()}
+        explain(engine, canonical, values, inputs)
+        return schema_of_relation(engine.sql(canonical, params=values or None))
+    finally:
+        engine.close()
 
 
 def check_input(name: str, schema: Schema) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _AT_START: dict[str, str] = {
@@ -41,7 +42,6 @@ _SETTINGS: dict[str, str] = {
     "arrow_large_buffer_size": "false",
     "arrow_output_list_view": "false",
     "arrow_output_version": "1.0",
-    "enable_progress_bar": "false",
     # Errors with a type and a place.
     "errors_as_json": "true",
     # Last: from here on nothing outside can be reached, and nothing above can be changed.
@@ -50,22 +50,30 @@ _SETTINGS: dict[str, str] = {
 }
 
 
-def open_engine(scratch: Path, *, memory: int, threads: int) -> duckdb.DuckDBPyConnection:
-    """Return a locked in-memory engine that spills into `scratch`, up to half of what is free there.
+def open_engine(
+    scratch: Path | None, *, memory: int, threads: int, files: Sequence[Path] = (), first: Sequence[str] = ()
+) -> duckdb.DuckDBPyConnection:
+    """Return a locked in-memory engine that spills into `scratch`, if one is given, up to half of what is free there.
 
-    `memory` is in bytes; `threads` is at least 1.
+    `memory` is in bytes; `threads` is at least 1. `files` are all that it can read of the outside; `first` are
+    statements of ours that it executes while it is still open. Its cursors have its settings, and tables and names of
+    their own.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    engine = duckdb.connect(
-        ":memory:",
-        config={
-            **_AT_START,
-            "memory_limit": f"{memory}B",
-            "threads": str(max(1, threads)),
-            "temp_directory": str(scratch),
-            "max_temp_directory_size": f"{shutil.disk_usage(scratch).free // 2}B",
-        },
-    )
+    limits = {"memory_limit": f"{memory}B", "threads": str(max(1, threads))}
+    engine = duckdb.connect(":memory:", config={**_AT_START, **limits, **_spilling(scratch)})
+    if files:
+        engine.execute("SET allowed_paths = ?", [[str(path) for path in files]])
+        engine.execute("SET GLOBAL enable_profiling = 'no_output'")
+    for statement in first:
+        engine.execute(statement)
     for name, value in _SETTINGS.items():
-        engine.execute(f"SET {name} = '{value}'")
+        engine.execute(f"SET GLOBAL {name} = '{value}'")
     return engine
+
+
+def _spilling(scratch: Path | None) -> dict[str, str]:
+    if scratch is None:
+        return {"temp_directory": ""}
+    scratch.mkdir(parents=True, exist_ok=True)
+    limit = f"{shutil.disk_usage(scratch).free // 2}B"
+    return {"temp_directory": str(scratch), "max_temp_directory_size": limit}

@@ -13,11 +13,11 @@ from osiris.model import Described, resolve_order
 from osiris.secret import Secret
 from osiris.sql import check
 from osiris.sql.bind import bind, carried, check_input, schema_of_relation
-from osiris.sql.engine import open_engine
 from osiris.sql.names import mentioned_parameters, parameter_types, relation_names
 from osiris.sql.native import assert_native
 from osiris.sql.order import with_total_order
 from osiris.sql.problems import ENGINE_ERRORS, kind_of, runtime_problem
+from osiris.sql.shared import borrow
 from osiris.table import own_errors, stream
 from osiris.types import arrow_schema
 
@@ -105,7 +105,7 @@ def _order(verdict: Verdict) -> Order | Literal["kept"]:
 def _rows(work: _Work) -> Iterator[pa.RecordBatch]:
     """Open an engine when the first row is asked for; close it after the last, or when nobody asks any more."""
     ctx = work.ctx
-    engine = open_engine(ctx.scratch, memory=int(ctx.memory * _SHARE), threads=ctx.threads)
+    engine = borrow(ctx.scratch, memory=int(ctx.memory * _SHARE), threads=ctx.threads)
     try:
         with own_errors(*work.inputs.values()), _translated(work), _interrupted(engine, ctx):
             yield from _run(engine, work)
