@@ -66,6 +66,7 @@ def open_engine(
         engine.execute("SET GLOBAL enable_profiling = 'no_output'")
     for statement in first:
         engine.execute(statement)
+    engine.execute("SET enable_progress_bar = false")  # of one connection; that of its cursors is off
     for name, value in _SETTINGS.items():
         engine.execute(f"SET GLOBAL {name} = '{value}'")
     return engine

@@ -8,10 +8,10 @@ import pytest
 from osiris.sql.engine import open_engine
 
 
-@pytest.fixture
-def engine(tmp_path):
+@pytest.fixture(params=["engine", "cursor"])
+def engine(tmp_path, request):
     opened = open_engine(tmp_path / "spill", memory=64 << 20, threads=2)
-    yield opened
+    yield opened if request.param == "engine" else opened.cursor()
     opened.close()
 
 
