@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from osiris.errors import diagnostic, fail, raise_all
+from osiris.errors import Location, diagnostic, fail, raise_all
 from osiris.model import Field
 from osiris.sql.duck_types import NotCarried, carry, quote_name
+from osiris.sql.misfits import constant_casts, misfit, mixed_comparison, output_place
 from osiris.sql.native import assert_native
-from osiris.sql.problems import ENGINE_ERRORS, kind_of, misfit
+from osiris.sql.problems import ENGINE_ERRORS, kind_of, runtime_problem
 from osiris.sql.shared import borrow
 from osiris.types import arrow_schema
 
@@ -43,7 +44,11 @@ def bind(canonical: str, inputs: Mapping[str, Schema], parameters: Mapping[str, 
         assert_native(engine, canonical, inputs.keys())
         values = {name: _STAND_INS[kind] for name, kind in parameters.items()}
         explain(engine, canonical, values, inputs)
-        return schema_of_relation(engine.sql(canonical, params=values or None))
+        _check_constants(engine, canonical)
+        mixed = mixed_comparison(canonical, inputs)
+        if mixed:
+            raise_all([mixed])
+        return schema_of_relation(engine.sql(canonical, params=values or None), canonical, inputs)
     finally:
         engine.close()
 
@@ -71,20 +76,39 @@ def explain(
     return json.loads(rows[0][1])
 
 
-def schema_of_relation(relation: DuckDBPyRelation) -> Schema:
-    """Return the schema in which a relation's rows are carried; fails with SQL009 or DAT006 if they cannot be."""
+def _check_constants(engine: DuckDBPyConnection, text: str) -> None:
+    """Fail with SQL009 for a text that is cast to a type of which it is no value: a plan leaves that to the run."""
+    for value, place in constant_casts(text).items() if "CAST('" in text else ():
+        try:
+            engine.execute(f"SELECT {value}").fetchall()
+        except ENGINE_ERRORS as error:
+            fail("SQL009", at=place, problem=runtime_problem(error, "").message)
+
+
+def schema_of_relation(
+    relation: DuckDBPyRelation, text: str = "", inputs: Mapping[str, Schema] | None = None
+) -> Schema:
+    """Return the schema in which a relation's rows are carried; fails with SQL009 or DAT006 if they cannot be.
+
+    With the query's `text` and its `inputs` an error has the place of the column in it.
+    """
+
+    def at(index: int) -> Location:
+        return output_place(text, index, inputs or {}) if text else Location()
+
     for first, second in _same_name(relation.columns):
         problem = f"two columns of the result are called '{first}'"
         if first != second:
             problem = f"the result has the columns '{first}' and '{second}', which SQL does not tell apart"
-        fail("SQL009", problem=problem, hint="name one of them with AS")
+        last = max(i for i, name in enumerate(relation.columns) if name == second)
+        fail("SQL009", at=at(last), problem=problem, hint="name one of them with AS")
     fields, problems = [], []
-    for name, kind in zip(relation.columns, relation.types, strict=True):
+    for index, (name, kind) in enumerate(zip(relation.columns, relation.types, strict=True)):
         try:
             fields.append(Field(name, carry(kind).type))
         except NotCarried as refused:
             why = "it cannot be handed to another step"
-            told = diagnostic("DAT006", hint=refused.instead, column=name, type=refused.kind, reason=why)
+            told = diagnostic("DAT006", at=at(index), hint=refused.instead, column=name, type=refused.kind, reason=why)
             problems.append(told)
     if problems:
         raise_all(problems)

@@ -25,7 +25,7 @@ class NotCarried(Exception):
         self.kind, self.instead = kind, instead
 
 
-_PLAIN: dict[str, str] = {
+PLAIN: dict[str, str] = {
     "boolean": "bool",
     "tinyint": "int8",
     "smallint": "int16",
@@ -69,8 +69,8 @@ def carry(kind: DuckDBPyType) -> Carried:
     name, text = kind.id, str(kind)
     if text == "JSON":
         return Carried("json", text)
-    if name in _PLAIN:
-        return Carried(_PLAIN[name], text)
+    if name in PLAIN:
+        return Carried(PLAIN[name], text)
     if name in _CAST:
         return Carried(*_CAST[name], cast=True)
     if name == "decimal":

@@ -90,7 +90,7 @@ class _Reader:
             return scope[folded].reads
         if self._problem(node):
             shown = ".".join(part.name for part in node.parts)
-            hint = did_you_mean(name, self.names.values()) if self.names else None
+            hint = did_you_mean(name, (*scope, *(self.names or {}).values()))
             self.problems.append(diagnostic("SQL006", at=place(self.sql, offset_of(node)), name=shown, hint=hint))
             return Counter()
         return Counter([self.names[folded] if self.names is not None else folded])

@@ -7,6 +7,7 @@ says of a statement, it says of the tree that this text reads as.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic, sort_diagnostics
@@ -72,6 +73,8 @@ def _check_query(
 ) -> Verdict:
     """Check the tree as it was written, then the text made from it and the tree that this text reads as."""
     from osiris.sql import tree as trees
+    from osiris.sql.causes import findings
+    from osiris.sql.scopes import flow_of
 
     statements = trees.parse(sql, grammar)
     problem = _not_one_query(statements, sql)
@@ -80,11 +83,15 @@ def _check_query(
     verdict = _check_tree(statements[0], sql, row, relations, parameters)
     if not verdict.ok:
         return verdict
+    found = findings(statements[0], sql, row)
     steady = trees.canonical(statements[0], grammar)
     if steady is None:
         return _no([diagnostic("SQL001", problem="it can be read in more than one way", hint="write it more plainly")])
     problems = _before_parsing(steady[0], grammar)
-    return _no(problems) if problems else _check_tree(steady[1], steady[0], row, relations, parameters)
+    if problems:
+        return _no(problems)
+    verdict = _check_tree(steady[1], steady[0], row, relations, parameters)
+    return replace(verdict, findings=found, flow=flow_of(steady[1])) if verdict.ok else verdict
 
 
 def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:

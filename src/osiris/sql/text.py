@@ -1,4 +1,4 @@
-"""Offsets in a text as lines and columns."""
+"""Offsets in a text as lines and columns, and back."""
 
 from __future__ import annotations
 
@@ -11,3 +11,9 @@ def place(text: str, offset: int | None) -> Location:
         return Location()
     before = text[: max(0, offset)]
     return Location(line=before.count("\n") + 1, column=len(before) - (before.rfind("\n") + 1) + 1)
+
+
+def offset_at(text: str, at: Location) -> int:
+    """Return the 0-based offset of a line and a column; the end of the text for one that is behind it."""
+    before = text.split("\n")[: (at.line or 1) - 1]
+    return min(len(text), sum(len(line) + 1 for line in before) + (at.column or 1) - 1)

@@ -30,6 +30,8 @@ QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)
 _STEADY = 4
 _RECURSION = 20_000
 _NEAR = 0.75
+_HALVES = ("GROUP", "ORDER", "PARTITION")
+"""Words that are none without the BY behind them: where the parser stops at one, the word that is wrong comes next."""
 _WORDS = {
     "Into": ("SELECT … INTO", None),
     "Lock": ("FOR UPDATE or FOR SHARE", None),
@@ -94,9 +96,13 @@ def problem_of(error: ParseError | UnsupportedError, sql: str) -> Diagnostic:
         return diagnostic("SQL004", what="a feature that has no plain spelling")
     found = error.errors[0] if error.errors else {}
     highlight = str(found.get("highlight") or "")
+    offset = _error_offset(found, highlight, sql)
+    half = re.match(r"(\w+)\s+(\w+)", sql[offset:]) if offset is not None else None
+    if half and half[1].upper() in _HALVES:
+        offset, highlight = (offset or 0) + half.start(2), half[2]
     near = " ".join(highlight.split())[:40]
     problem = f"it is not understood near '{near}'" if near else "it is not understood"
-    return diagnostic("SQL001", at=place(sql, _error_offset(found, highlight, sql)), problem=problem)
+    return diagnostic("SQL001", at=place(sql, offset), problem=problem)
 
 
 def _error_offset(found: dict[str, Any], highlight: str, sql: str) -> int | None:
@@ -117,6 +123,12 @@ def offset_of(node: exp.Expr) -> int | None:
     return None
 
 
+def beginning_of(node: exp.Expr, sql: str) -> int | None:
+    """Return where a node stands in its text; a SELECT stands where its first word does."""
+    start = offset_of(node)
+    return sql.upper().rfind("SELECT", 0, start) if start and isinstance(node, exp.Select) else start
+
+
 def refused(tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed) -> Iterator[Diagnostic]:
     """Yield a diagnostic for every node and every call that is not on the list of the dialect."""
     for node in tree.walk():
@@ -126,8 +138,21 @@ def refused(tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed) -> Ite
             yield _refused_node(node, sql)
         elif isinstance(node, exp.Column) and _is_system_name(node, dialect):
             yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=node.name)
+        elif isinstance(node, exp.Window) and node.args.get("alias"):
+            yield from _unknown_window(node, sql)
         else:
             yield from _odd(node, sql)
+
+
+def _unknown_window(node: exp.Window, sql: str) -> Iterator[Diagnostic]:
+    """Yield a diagnostic if a window is named that the SELECT around it does not have."""
+    name, select = node.args["alias"], node.find_ancestor(exp.Select)
+    known = [each.name for each in (select.args.get("windows") or () if select else ())]
+    if name.name.lower() not in {each.lower() for each in known}:
+        hint = did_you_mean(name.name, known)
+        yield diagnostic(
+            "SQL001", at=place(sql, offset_of(name)), problem=f"there is no window '{name.name}'", hint=hint
+        )
 
 
 _PLAIN = re.compile(r"[^\W\d][\w$]*")

@@ -80,7 +80,7 @@ def test_types_of_expressions(expression, kind):
 
 @pytest.mark.parametrize(
     "expression",
-    ["INTERVAL 1 DAY", "MAP {'a': 1}", "'101'::BIT", "TIMETZ '10:00+01'", "union_value(k := 1)", "[INTERVAL 1 DAY]"],
+    ["INTERVAL 1 DAY", "MAP {'a': 1}", "'101'::BIT", "TIMETZ '10:00:00+01'", "union_value(k := 1)", "[INTERVAL 1 DAY]"],
 )
 def test_types_that_no_step_can_be_handed(expression):
     (found,) = problems(f"SELECT {expression} AS r FROM orders")
@@ -94,24 +94,48 @@ def test_too_many_digits():
 
 
 @pytest.mark.parametrize(
-    ("column", "hint"),
+    ("column", "place", "hint"),
     [
-        ("o.amuont", "did you mean 'amount'?"),
-        ('"o"."amo unt"', "did you mean 'amount'?"),
-        ("x.amount", None),
-        ("o.zzz", None),
+        ("o.amuont", 9, "did you mean 'amount' (decimal(12,2))?"),
+        ('"o"."amo unt"', 11, "did you mean 'amount' (decimal(12,2))?"),
+        ("x.amount", 7, "known: o"),
+        ("o.zzz", 9, "columns: amount decimal(12,2), id int64, naïve utf8, placed timestamp[us]"),
     ],
 )
-def test_unknown_column_behind_the_name_of_a_table(column, hint):
+def test_unknown_name_behind_the_name_of_a_table(column, place, hint):
     (found,) = problems(f"SELECT\n  1 + {column}\nFROM orders AS o")
-    assert (found.code, found.location.line, found.location.column) == ("SQL009", 2, 7)
+    assert (found.code, found.location.line, found.location.column) == ("SQL009", 2, place)
     assert found.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("rest", "place"),
+    [
+        ("a JOIN b ON a.name = b.id", (5, 6)),
+        ("a, b WHERE a.name IS DISTINCT FROM b.id", (5, 3)),
+        ("a JOIN (SELECT id AS name FROM b) AS c USING (name)", (9, 10)),
+    ],
+)
+def test_text_is_not_compared_with_numbers(rest, place):
+    a, b = (Field("name", "utf8"),), (Field("id", "int64"),)
+    (found,) = problems(f"SELECT 1 AS x FROM {rest}", a=a, b=b)
+    assert (found.location.line, found.location.column) == place
+    assert (found.code, found.message) == ("SQL009", "this compares utf8 with int64")
+    assert found.hint == "CAST one of them to the type that is meant"
+
+
+@pytest.mark.parametrize(
+    "rest", ["a JOIN b ON a.name = b.doc", "a, b WHERE a.name = CAST(b.id AS TEXT)", "a WHERE born = '2020-01-01'"]
+)
+def test_text_is_compared_with_what_it_can_be(rest):
+    a, b = (Field("name", "utf8"), Field("born", "date")), (Field("id", "int64"), Field("doc", "json"))
+    assert types(f"SELECT 1 AS x FROM {rest}", a=a, b=b)
 
 
 def test_unknown_column_with_place_and_near_name():
     (found,) = problems("SELECT id,\n amuont FROM orders")
     assert (found.code, found.location.line, found.location.column) == ("SQL009", 3, 3)
-    assert (found.message, found.hint) == ("there is no column 'amuont'", "did you mean 'amount'?")
+    assert (found.message, found.hint) == ("there is no column 'amuont'", "did you mean 'amount' (decimal(12,2))?")
 
 
 def test_places_count_characters_and_not_bytes():
@@ -121,7 +145,7 @@ def test_places_count_characters_and_not_bytes():
 
 def test_unknown_column_lists_the_columns():
     (found,) = problems("SELECT zzz FROM orders")
-    assert found.hint == "columns: amount, id, naïve, placed"
+    assert found.hint == "columns: amount decimal(12,2), id int64, naïve utf8, placed timestamp[us]"
 
 
 @pytest.mark.parametrize(

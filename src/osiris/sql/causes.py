@@ -1,0 +1,254 @@
+"""The determinism lint: what lets two runs of one plan over the same data differ.
+
+One walk over a tree, one rule for each kind of node. The rules follow what the engine does, measured with one and with
+several threads over shuffled rows, and not all that SQL leaves open. So what is not named here was tried and came out
+equal: `median`, `fsum`, `avg` of integers and decimals, `approx_count_distinct`, casts that involve a time zone (the
+session's is fixed). An ORDER BY is taken to be total: what it leaves to ties is said of rows that an inner query cuts
+off, which the compiler cannot complete, and of nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from osiris.sql.arrival import FIXED, Arrivals, Names, is_total
+from osiris.sql.determinism import Finding
+from osiris.sql.dialects import load_allowed
+from osiris.sql.floats import EXACT, Evidence, evidence
+from osiris.sql.order import is_ordered
+from osiris.sql.text import place
+from osiris.sql.tree import offset_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from osiris.sql.arrival import Arrival
+    from osiris.sql.dialects import Dialect
+
+CLOCK, CHANCE = "SQL020", "SQL021"
+CUT, TIES = "SQL022", "SQL023"
+WINDOW, GATHERED = "SQL024", "SQL025"
+APPROXIMATE, FLOATS = "SQL026", "SQL027"
+COLLATED, POSITIONAL = "SQL028", "SQL029"
+
+_CLOCKS = {
+    "ago", "age", "current_date", "current_localtime", "current_localtimestamp", "current_time", "current_timestamp",
+    "get_current_time", "get_current_timestamp", "localtime", "localtimestamp", "now", "today", "transaction_timestamp",
+}  # fmt: skip
+_CHANCES = {"gen_random_uuid", "random", "uuid", "uuidv4", "uuidv7"}
+_GATHERING = {
+    "any_value", "arbitrary", "array_agg", "first", "group_concat", "json_group_array", "json_group_object", "last",
+    "list", "listagg", "lttb", "mode", "string_agg",
+}  # fmt: skip
+_APPROXIMATE = {
+    "approx_quantile": "write quantile_cont(…)",
+    "approx_top_k": "count by group, and keep the first by ORDER BY and LIMIT",
+    "reservoir_quantile": "write quantile_cont(…)",
+}
+_SUMS = {"avg", "mean", "regr_avgx", "regr_avgy", "sum", "wavg", "weighted_avg"}
+"""Exact over integers and decimals."""
+_MOMENTS = {
+    "corr", "covar_pop", "covar_samp", "entropy", "geomean", "geometric_mean", "kurtosis", "kurtosis_pop", "product",
+    "regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy", "regr_syy", "sem", "skewness", "stddev",
+    "stddev_pop", "stddev_samp", "var_pop", "var_samp", "variance",
+}  # fmt: skip
+"""Computed in floating point whatever they are given."""
+_BY_POSITION = {"fill", "first_value", "lag", "last_value", "lead", "nth_value", "ntile", "row_number"}
+_NO_ORDER_INSIDE = {
+    "array": "put an ORDER BY into its query",
+    "entropy": "round its answer",
+    "geomean": "write exp(avg(ln(x) ORDER BY x))",
+    "geometric_mean": "write exp(avg(ln(x) ORDER BY x))",
+    "json_group_array": "write to_json(list(… ORDER BY …))",
+    "json_group_object": "write to_json(map_from_entries(list((key, value) ORDER BY key)))",
+    "wavg": "write sum(value * weight ORDER BY …) / sum(weight ORDER BY …)",
+    "weighted_avg": "write sum(value * weight ORDER BY …) / sum(weight ORDER BY …)",
+}
+_ORDERLESS = {
+    "array_contains", "array_has", "array_has_all", "array_has_any", "array_length", "array_reverse_sort", "array_sort",
+    "array_unique", "len", "length", "list_contains", "list_count", "list_has", "list_has_all", "list_has_any",
+    "list_max", "list_min", "list_reverse_sort", "list_sort", "list_unique",
+}  # fmt: skip
+"""What gives one answer for every order of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The statement that is looked at."""
+
+    tree: exp.Expr
+    sql: str
+    arrivals: Arrivals
+
+    @property
+    def aggregates(self) -> frozenset[str]:
+        return self.arrivals.aggregates
+
+    def found(
+        self,
+        code: str,
+        node: exp.Expr,
+        what: str,
+        hint: str | None = None,
+        columns: frozenset[str] | None = None,
+        relations: frozenset[str] | None = None,
+    ) -> Finding:
+        return Finding(code, place(self.sql, offset_of(node)), what, hint, columns, relations)
+
+
+def findings(tree: exp.Expr, sql: str, dialect: Dialect) -> tuple[Finding, ...]:
+    """Return what can differ from run to run in a checked statement; `tree` is the tree of the text `sql`."""
+    text = _Text(tree, sql, Arrivals(Names(), load_allowed(dialect).aggregates))
+    rules = ((node, _RULES.get(type(node))) for node in tree.walk())
+    return tuple(found for node, rule in rules if rule for found in rule(node, text))
+
+
+def _clock(node: exp.Expr, text: _Text) -> Iterator[Finding]:
+    word = node.sql(dialect="duckdb").lower()
+    at = text.sql.lower().find(word)  # the parser notes no place of it
+    yield Finding(CLOCK, place(text.sql, at if at >= 0 else offset_of(node)), word)
+
+
+def _call(node: exp.Expr, text: _Text) -> Iterator[Finding]:
+    name = node.name.lower()
+    what = f"{name}(…)" if node.expressions else f"{name}()"
+    if name in _CLOCKS and not (name == "age" and len(node.expressions) > 1):
+        yield text.found(CLOCK, node, what)
+    elif name in _CHANCES:
+        yield text.found(CHANCE, node, what)
+    elif name in _APPROXIMATE:
+        yield text.found(APPROXIMATE, node, what, hint=_APPROXIMATE[name])
+    elif not _is_ordered_inside(node):
+        yield from _by_order(node, name, what, text)
+
+
+def _by_order(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
+    """Yield what a call without an ORDER BY of its own makes of the order of its rows."""
+    window = _window_of(node)
+    if window and any(each.args.get("order") for each in _definitions(window)):
+        return
+    if window and (name in _BY_POSITION or _counts_rows(window)):
+        partitioned = any(each.args.get("partition_by") for each in _definitions(window))
+        yield from _unless_fixed(WINDOW, node, what, None if partitioned else _arriving(node, text), text)
+    elif name in _GATHERING or (name == "array" and node.find(exp.Query)):
+        yield from _gathered(node, name, what, text)
+    elif name in _SUMS | _MOMENTS:
+        held = Evidence(True) if name in _MOMENTS else evidence(node, text.arrivals.names)
+        if held != EXACT:
+            columns = None if held.certain else held.columns
+            yield text.found(FLOATS, node, what, hint=_NO_ORDER_INSIDE.get(name), columns=columns)
+
+
+def _gathered(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
+    first = node.expressions[0] if node.expressions else node
+    if name == "array":
+        yield from _unless_fixed(GATHERED, node, what, text.arrivals.of(first), text, _NO_ORDER_INSIDE[name])
+    elif not isinstance(first, exp.Literal) and not _is_order_ignored(node):
+        yield text.found(GATHERED, node, what, hint=_NO_ORDER_INSIDE.get(name))
+
+
+def _is_order_ignored(node: exp.Expr) -> bool:
+    parent = node.parent.parent if isinstance(node.parent, exp.Filter) else node.parent
+    return isinstance(parent, exp.Anonymous) and parent.name.lower() in _ORDERLESS
+
+
+def _is_ordered_inside(call: exp.Expr) -> bool:
+    """Tell whether a call sorts its rows; `entropy` takes an ORDER BY and computes as it did."""
+    sorts = any(isinstance(each, exp.Order) for arg in call.expressions for each in (arg, arg.this))
+    return (sorts and call.name.lower() != "entropy") or isinstance(call.parent, exp.WithinGroup)
+
+
+def _window_of(call: exp.Expr) -> exp.Window | None:
+    held = call.parent if isinstance(call.parent, exp.Filter) else call
+    return held.parent if isinstance(held.parent, exp.Window) and held.arg_key == "this" else None
+
+
+def _definitions(window: exp.Window) -> Iterator[exp.Window]:
+    """Yield a window and those that it is made from by name."""
+    select = window.find_ancestor(exp.Select)
+    named = {each.this.name.lower(): each for each in (select.args.get("windows") or () if select else ())}
+    here: exp.Window | None = window
+    while here is not None:
+        yield here
+        here = named.pop(here.alias.lower(), None)
+
+
+def _counts_rows(window: exp.Window) -> bool:
+    specs = [spec for each in _definitions(window) if (spec := each.args.get("spec"))]
+    ends = {side for spec in specs for side in (spec.args.get("start"), spec.args.get("end"))}
+    return any(spec.args.get("kind") == "ROWS" for spec in specs) and ends != {"UNBOUNDED"}
+
+
+def _arriving(node: exp.Expr, text: _Text) -> Arrival:
+    select = node.find_ancestor(exp.Select)
+    return text.arrivals.before(select) if select else None
+
+
+def _unless_fixed(
+    code: str, node: exp.Expr, what: str, relations: Arrival, text: _Text, hint: str | None = None
+) -> Iterator[Finding]:
+    """Yield a finding that holds if the rows of one of `relations` come in no order; none where there are none."""
+    if relations != FIXED:
+        yield text.found(code, node, what, hint, relations=relations)
+
+
+def _query(node: exp.Expr, text: _Text) -> Iterator[Finding]:
+    """Yield what a query that keeps only some of its rows, by their position, leaves open."""
+    what = _cut(node)
+    is_completed = node is text.tree and is_ordered(node)
+    if not what or is_completed or isinstance(node.parent, exp.Exists):
+        return
+    if node.args.get("order"):
+        if not is_total(node, text.aggregates):
+            yield text.found(TIES, _head(node), what)
+        return
+    if isinstance(node, exp.Select) and what == "DISTINCT ON":
+        relations = None if text.arrivals.before(node) != FIXED else FIXED
+    else:
+        relations = text.arrivals.of(node)
+    yield from _unless_fixed(CUT, _head(node), what, relations, text)
+
+
+def _head(query: exp.Expr) -> exp.Expr:
+    """Return what stands for the place of a query: not its WITH."""
+    return query.expressions[0] if isinstance(query, exp.Select) else query
+
+
+def _cut(node: exp.Expr) -> str | None:
+    limit, distinct = node.args.get("limit"), node.args.get("distinct")
+    if limit and (limit.expression is None or limit.expression.name.upper() not in ("0", "ALL")):
+        return "FETCH" if isinstance(limit, exp.Fetch) else "LIMIT"
+    if node.args.get("offset"):
+        return "OFFSET"
+    return "DISTINCT ON" if isinstance(distinct, exp.Distinct) and distinct.args.get("on") else None
+
+
+def _collation(node: exp.Expr, text: _Text) -> Iterator[Finding]:
+    """Yield a collation under which one of several unequal texts is kept to stand for all."""
+    parent = node.parent
+    while isinstance(parent, (exp.Alias, exp.Paren)):
+        parent = parent.parent
+    chosen = isinstance(parent, exp.Anonymous) and parent.name.lower() in ("max", "min")
+    if isinstance(parent, exp.Select):
+        chosen = parent is not text.tree or bool(parent.args.get("group") or parent.args.get("distinct"))
+    if chosen:
+        yield text.found(COLLATED, node, f"COLLATE {node.args['expression'].name}")
+
+
+def _join(node: exp.Expr, text: _Text) -> Iterator[Finding]:
+    if node.args.get("method") == "POSITIONAL":
+        yield text.found(POSITIONAL, node, "POSITIONAL JOIN")
+
+
+_RULES: dict[type[exp.Expr], Callable[[exp.Expr, _Text], Iterator[Finding]]] = {
+    exp.Anonymous: _call,
+    **dict.fromkeys(
+        (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp), _clock
+    ),
+    **dict.fromkeys((exp.Select, exp.Subquery, exp.Union, exp.Except, exp.Intersect, exp.Values), _query),
+    exp.Collate: _collation,
+    exp.Join: _join,
+}

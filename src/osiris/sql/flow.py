@@ -1,0 +1,141 @@
+"""What one query says about the way of its columns, before anything is known of its tables.
+
+A flow is a list of scopes. A scope comes after the scopes it reads, so that one pass over the list answers everything;
+the last one is the query. It is small and plain, and is kept as JSON beside the text that it was read from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from osiris.model import JsonValue
+
+COPY, VALUE, AGGREGATE = range(3)
+"""How a column reaches an output: as it is, computed within its row, or from many rows."""
+
+
+class Ref(NamedTuple):
+    """What an expression mentions: a name by its `parts`, the query of a `scope`, or (neither) every column in sight.
+
+    The last part is `*` for every column of one source.
+    """
+
+    kind: int
+    parts: tuple[str, ...] = ()
+    scope: int | None = None
+
+
+class Star(NamedTuple):
+    """A `*`, of one source when it has a `qualifier`; `some`: an expression tells which of the columns it gives."""
+
+    qualifier: str | None = None
+    exclude: tuple[tuple[str, ...], ...] = ()
+    replace: tuple[tuple[str, tuple[Ref, ...]], ...] = ()
+    rename: tuple[tuple[str, str], ...] = ()
+    some: bool = False
+
+
+class Output(NamedTuple):
+    """One item of a SELECT list. With a `star`, one output for each of its columns, which are read as `kind`.
+
+    `name` is None where the engine makes one up. `spreads`: it may be several columns, under names that it finds.
+    """
+
+    name: str | None
+    refs: tuple[Ref, ...] = ()
+    star: Star | None = None
+    kind: int = COPY
+    spreads: bool = False
+
+
+class Source(NamedTuple):
+    """One item of a FROM clause: a `relation`, a `scope`, or (neither) a function of `refs` that gives `columns`.
+
+    `columns` rename the first ones of a relation or scope. `side` is that of the join, or `SEMI` when the columns stay
+    out of sight; `using` are the names that both sides share, `natural` that these are all common ones. `is_cte`: the
+    scope stands elsewhere, where WITH names it.
+    """
+
+    alias: str
+    relation: str | None = None
+    scope: int | None = None
+    columns: tuple[str, ...] = ()
+    refs: tuple[Ref, ...] = ()
+    side: str = ""
+    using: tuple[str, ...] = ()
+    natural: bool = False
+    is_cte: bool = False
+
+
+class Scope(NamedTuple):
+    """One SELECT, or (with `branches`) one set operation.
+
+    `rows` decide which rows there are, and so do the outputs at `positions` (from 1), all outputs when `whole`, and
+    those that are no aggregates when `grouped`. `ctes` are the scopes that WITH names here. A branch is a scope and
+    whether its values come out. `again` is the scope that stands for this one inside its own definition.
+    """
+
+    sources: tuple[Source, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    rows: tuple[Ref, ...] = ()
+    positions: tuple[int, ...] = ()
+    whole: bool = False
+    grouped: bool = False
+    ctes: tuple[int, ...] = ()
+    branches: tuple[tuple[int, bool], ...] = ()
+    by_name: bool = False
+    again: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The scopes of one query, the query itself last."""
+
+    scopes: tuple[Scope, ...]
+
+    def to_json(self) -> JsonValue:
+        """Return nested lists, which `from_json` takes back."""
+        return _lists(self.scopes)
+
+    @staticmethod
+    def from_json(data: JsonValue) -> Flow:
+        """Return the flow that `to_json` gave."""
+        return Flow(tuple(_scope(each) for each in data))
+
+
+def _lists(value: JsonValue) -> JsonValue:
+    return [_lists(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _tuples(value: JsonValue) -> JsonValue:
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
+
+
+def _scope(data: JsonValue) -> Scope:
+    plain = Scope(*_tuples(data))
+    return plain._replace(
+        sources=tuple(_source(each) for each in plain.sources),
+        outputs=tuple(_output(each) for each in plain.outputs),
+        rows=_refs(plain.rows),
+    )
+
+
+def _source(data: JsonValue) -> Source:
+    plain = Source(*data)
+    return plain._replace(refs=_refs(plain.refs))
+
+
+def _output(data: JsonValue) -> Output:
+    plain = Output(*data)
+    return plain._replace(refs=_refs(plain.refs), star=_star(plain.star) if plain.star else None)
+
+
+def _star(data: JsonValue) -> Star:
+    plain = Star(*data)
+    return plain._replace(replace=tuple((name, _refs(refs)) for name, refs in plain.replace))
+
+
+def _refs(data: JsonValue) -> tuple[Ref, ...]:
+    return tuple(Ref(*each) for each in data)
