@@ -45,6 +45,7 @@ CODES: dict[str, Code] = {
     "PRJ012": Code("Interrupted", "interrupted by {signal}", exit_code=130),
     "PRJ013": Code("Warnings", "there are warnings ({count}), and --strict allows none"),
     "PRJ014": Code("File exists", "{path} exists already", "choose another folder, or remove it"),
+    "PRJ015": _note("File kept", "{path} exists and stays as it is; {instead}"),
     # --- OML: the text of a pipeline ------------------------------------------------------------------------------
     "OML001": Code("Not YAML", "{problem}"),
     "OML002": Code("Unknown key", "unknown key '{key}' in {where}"),
@@ -82,6 +83,8 @@ CODES: dict[str, Code] = {
     ),
     "OML031": _note("Normalised", "'{old}' is read as '{new}'", "write '{new}'"),
     "OML032": _note("Means something else here", "{what}"),
+    "OML033": Code("Not in canonical form", "this is not in the canonical form", "run 'osiris fmt'", exit_code=1),
+    "OML035": Code("Key of a later version", "'{key}' is part of OML {needed}", 'write oml_version: "{needed}"'),
     # --- CMP: the plan --------------------------------------------------------------------------------------------
     "CMP001": Code("Unknown component", "component '{name}' is not installed"),
     "CMP002": Code("Component not offered", "component '{name}' is not offered here: {reason}", "{instead}"),
@@ -119,6 +122,11 @@ CODES: dict[str, Code] = {
         "step '{step}' reads {path}, which step '{writer}' of the same run writes",
         "write another file, or let '{step}' wait: needs: [{writer}]",
     ),
+    "CMP018": Code(
+        "Rows cannot be set aside",
+        "component '{component}' cannot set aside rows that do not fit",
+        "remove on_reject; these can: {able}",
+    ),
     "CMP020": Code("Manifest unreadable", "{path} is not a manifest: {reason}", "compile the OML again", 4),
     "CMP021": Code(
         "Manifest not canonical",
@@ -146,6 +154,40 @@ CODES: dict[str, Code] = {
         "Plan has changes", "compiling {file} would change the plan: {change}", "run 'osiris compile {file}'", 5
     ),
     "CMP027": Code("No such plan", "no plan {what}", "run 'osiris compile FILE' first"),
+    "CMP040": _warning("Plan missing or out of date", "{file}: {problem}", "run 'osiris compile {file}'"),
+    "CMP041": Code("Source that no plan reads", "no plan reads {what}"),
+    "CMP042": Code("Unknown step of a plan", "plan {plan} has no step '{step}'"),
+    # --- LCK: the pinned schemas of sources -----------------------------------------------------------------------
+    "LCK001": Code(
+        "Lock not understood",
+        "osiris.lock: {problem}",
+        "restore it, or remove it and compile again",
+        4,
+    ),
+    "LCK002": Code(
+        "Lock has a merge conflict",
+        "osiris.lock holds both sides of a merge",
+        "take either side, then run 'osiris compile FILE --refresh' for the pipelines that were changed",
+        4,
+    ),
+    "LCK003": Code(
+        "Lock was changed by hand",
+        "the entry of {source} in osiris.lock is not what was pinned",
+        "restore it, or remove the entry and compile again",
+        4,
+    ),
+    "LCK004": Code(
+        "Lock of another version",
+        "osiris.lock has version {found}, and this version reads only {known}",
+        "use the version that wrote it, or remove it and compile again",
+    ),
+    "LCK005": Code(
+        "Source is pinned twice",
+        "{source} stands twice in osiris.lock; first on line {first}",
+        "remove one of the entries",
+        4,
+    ),
+    "LCK006": _note("Source has changed", "step '{step}' reads {source}: {change}"),
     # --- REG: components ------------------------------------------------------------------------------------------
     "REG001": Code("Bad component spec", "component '{name}': {problem}"),
     "REG002": Code("Component does not load", "component '{name}' cannot be loaded: {reason}", exit_code=2),
@@ -155,6 +197,12 @@ CODES: dict[str, Code] = {
         "uninstall one of them",
     ),
     "REG004": Code("Spec and driver differ", "component '{name}': {problem}"),
+    "REG005": Code("Component misbehaves", "component '{name}' {behaviour}: no, {problem}", exit_code=1),
+    "REG006": _note(
+        "Behaviour not tried",
+        "component '{name}' was not tried in this: {behaviours}",
+        "tell the suite how with osiris.testing.Case",
+    ),
     # --- CON: connections -----------------------------------------------------------------------------------------
     "CON001": Code("Bad connections file", "{problem}", exit_code=2),
     "CON002": Code("Unknown family", "there is no connection of family '{family}'", exit_code=3),
@@ -187,6 +235,42 @@ CODES: dict[str, Code] = {
     "SQL009": Code("SQL does not fit its inputs", "{problem}"),
     "SQL010": Code("Unknown dialect", "'{dialect}' is not a known dialect", "one of: {known}"),
     "SQL011": Code("SQL failed", "{problem}", exit_code=1),
+    "SQL020": _warning("Time of the run", "{what} gives another time in every run", "write ${{run.started_at}}"),
+    "SQL021": _warning("Chance", "{what} gives other values in every run", "make them from a key: md5(key), hash(key)"),
+    "SQL022": _warning(
+        "Rows cut without an order",
+        "{what} keeps other rows when they come in another order",
+        "add an ORDER BY that tells all rows apart",
+    ),
+    "SQL023": _note(
+        "Ties cut in an inner query",
+        "{what}: rows that ORDER BY finds equal may be kept or not",
+        "end that ORDER BY with columns that tell all rows apart",
+    ),
+    "SQL024": _warning(
+        "Window without an order",
+        "{what} follows the order in which rows come, and nothing fixes it",
+        "write OVER (… ORDER BY …)",
+    ),
+    "SQL025": _warning(
+        "Aggregate without an order",
+        "{what} depends on the order in which rows come, and nothing fixes it",
+        "put an ORDER BY into its parentheses, or take min or max",
+    ),
+    "SQL026": _warning("Approximation", "{what} approximates, with another answer when rows come in another order"),
+    "SQL027": _warning(
+        "Floats added up",
+        "{what} rounds floating-point numbers in the order in which they come",
+        "put an ORDER BY into its parentheses; a sum or mean may be cast to DECIMAL instead",
+    ),
+    "SQL028": _warning(
+        "One text for several",
+        "{what}: any of the texts that it finds equal may stand for all",
+        "compare lower(…) instead",
+    ),
+    "SQL029": _warning(
+        "Rows paired by position", "{what} pairs other rows when they come in another order", "join on a key"
+    ),
     # --- DAT: types and data --------------------------------------------------------------------------------------
     "DAT001": Code(
         "Value does not fit its column",
@@ -208,7 +292,7 @@ CODES: dict[str, Code] = {
     "DAT008": Code("Rows do not add up", "step '{step}': {problem}", exit_code=1),
     "DAT009": Code("Not comparable", "{problem}", exit_code=2),
     "DAT010": Code("Data differs", "{what}", exit_code=1),
-    "DAT011": Code("Source changed", "step '{step}': {problem}", "compile again", 6),
+    "DAT011": Code("Source changed", "step '{step}': {problem}", "run 'osiris compile FILE --refresh'", 6),
     "DAT012": Code("Unknown type", "'{type}' is not a type", exit_code=2),
     "DAT013": Code("Not a file of that kind", "{file}: {problem}", exit_code=1),
     "DAT014": Code(
@@ -224,6 +308,25 @@ CODES: dict[str, Code] = {
     ),
     "DAT016": Code("Rows of another schema", "rows are not as declared: {problem}", "tell the component's author", 1),
     "DAT017": Code("Stream read twice", "a stream of rows was read twice; rows flow once", exit_code=70),
+    "DAT028": Code(
+        "Key not unique",
+        "step '{step}': the key {key} {problem}",
+        "make the rows unique by their key before, for instance in SQL",
+        1,
+    ),
+    "DAT029": Code(
+        "Target does not fit",
+        "step '{step}': table '{table}' does not fit: {problem}",
+        "change the table, or cast or select other columns",
+        6,
+    ),
+    "DAT030": Code(
+        "Check failed",
+        "step '{step}': check '{check}' found {found}: {rows}",
+        "nothing that reads this was written; mend the data, or the check",
+        6,
+    ),
+    "DAT020": Code("Not a JSON row", "{problem}", exit_code=1),
     # --- RUN: running ---------------------------------------------------------------------------------------------
     "RUN001": Code(
         "Worker died", "the worker ended with {status} during {during}", "run the same command again: it continues", 1
@@ -251,6 +354,20 @@ CODES: dict[str, Code] = {
     "RUN014": Code("Bad run id", "'{run_id}' is not a run id", "use letters, digits, '.', '_' and '-' (at most 128)"),
     "RUN015": _warning("Engine drift", "{engine} is {found} here; the plan was compiled with {pinned}"),
     "RUN016": Code("Run id is taken", "run id '{run_id}' was finished by another plan ({session})", "use another id"),
+    "RUN018": Code(
+        "Spools too large",
+        "step '{step}': outputs that are kept on disk take more than the limit of {limit}",
+        "raise run.spool_limit in osiris.yaml",
+        1,
+    ),
+    "RUN019": _note(
+        "Kept output damaged", "what run {session} kept of step '{step}' is damaged, so the step runs again"
+    ),
+    "RUN020": _warning(
+        "Source changed on the way",
+        "the {what} changed since run {session}; what {delivered} delivered is of before",
+        "run it under another id where both are to be of one state",
+    ),
     # --- DRV: raised by drivers -----------------------------------------------------------------------------------
     "DRV000": Code(
         "Driver failed",
@@ -269,6 +386,16 @@ CODES: dict[str, Code] = {
     "DRV005": Code("Not a regular file", "{path} is {kind}", exit_code=1),
     "DRV006": Code("Input/output error", "{path}: {reason}", exit_code=1),
     "DRV007": Code("Bad path", "{path}: {problem}"),
+    "DRV010": Code("Not a database", "{path} cannot be read as a {kind} database: {reason}", exit_code=1),
+    "DRV011": Code("Database in use", "others use {path}; it was not free for {seconds} s", "try again later", 3),
+    "DRV012": Code("No such table", "there is no table '{table}' in {path}", exit_code=1),
+    "DRV013": Code("Database refused", "{path}: {problem}", exit_code=1),
+    "DRV014": Code(
+        "Delivered by another plan",
+        "step '{step}' of run '{run_key}' was delivered to {path} by another plan",
+        "use another --run-id, or --new-run to deliver again",
+        1,
+    ),
     # --- INT: ourselves -------------------------------------------------------------------------------------------
     "INT000": Code("Internal error", "unexpected {kind}: {reason}", "this is a mistake of ours; please report it", 70),
 }

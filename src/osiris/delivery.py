@@ -33,6 +33,22 @@ def inspect_file(root: Path, path: str) -> DeliveredFile:
         return DeliveredFile(path, file.tell(), digest.hexdigest())
 
 
+def inspect_ledger(root: Path, path: str) -> JsonValue:
+    """Return the path of a database, and which file it is, whatever its content; raises OSError if it is not there."""
+    return {"path": path, "inode": (root / path).stat().st_ino}
+
+
+def has_ledger(root: Path, ledger: JsonValue) -> bool:
+    """Tell whether a database is the file that `inspect_ledger` saw; None stands for no database.
+
+    One that was removed or put back from a copy may have lost what was delivered: whoever delivers asks it again.
+    """
+    try:
+        return ledger is None or inspect_ledger(root, ledger["path"]) == ledger
+    except OSError:
+        return False
+
+
 def is_still_there(root: Path, files: Iterable[Mapping[str, JsonValue]]) -> bool:
     """Tell whether each file, as `to_json` wrote it, is byte for byte what was delivered; a missing one is not."""
     return all(_matches(root, file) for file in files)

@@ -8,7 +8,7 @@ driver is made once per step, without arguments, in the worker process.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,12 +22,19 @@ ConfigT_contra = TypeVar("ConfigT_contra", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a writer says it wrote: rows and bytes, and the files it published, relative to the project root."""
+    """What a writer says it wrote: rows and bytes, and the files it published, relative to the project root.
+
+    `ledger` is the database, relative to the project root, whose ledger has the record of the delivery. `earlier` is
+    the digest that it has of these rows, if an attempt before this one has delivered them: then nothing was read and
+    nothing was written.
+    """
 
     rows: int
     bytes: int
     files: tuple[str, ...] = ()
     rejected: int = 0
+    ledger: str | None = None
+    earlier: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,10 @@ class StepContext:
 
     `root` is the project root and the working directory; relative paths start there. `connection` has the resolved
     fields, secrets as `Secret`. `sources` has the id of the step behind each input, by the input's name. `bindings` has
-    the typed values of `${run.…}` and sensitive parameters by name.
+    the typed values of `${run.…}` and sensitive parameters by name. `on_reject` is the step's shared key of that name:
+    with `quarantine`, a row that does not fit is set aside among the artifacts instead of failing the step.
+    `run_key` is the same for all attempts at one run, and `plan` the fingerprint of what runs; both are empty outside
+    of a run. `digest()` is that of the rows that a writer has taken so far.
     `emit(event, fields)` writes an event of this step; `count(metric, value)` adds to one of its metrics
     (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` tells whether to stop soon.
     """
@@ -48,6 +58,10 @@ class StepContext:
     connection: Mapping[str, JsonValue] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     bindings: Mapping[str, JsonValue] = field(default_factory=dict)
+    on_reject: Literal["fail", "quarantine"] = "fail"
+    run_key: str = ""
+    plan: str = ""
+    digest: Callable[[], JsonValue] = lambda: None
     threads: int = 2
     memory: int = 1 << 30
     emit: Callable[[str, Mapping[str, JsonValue]], None] = lambda _event, _fields: None
@@ -61,6 +75,8 @@ class Extractor(Protocol[ConfigT_contra]):
     It may also have `confirm(config, schema, ctx) -> str | None`, which fails with DAT011 or DAT001, naming the
     difference, if the source no longer fits the planned schema, and returns the source's `state` (`Described.state`).
     Without it the source is described again.
+    One whose sources DuckDB can read by itself has `relation(config, schema, ctx) -> osiris.table.Relation`, which is
+    asked instead of `read` where the plan computes the step inside of a statement (`Described.native`).
     """
 
     def describe(self, config: ConfigT_contra, ctx: StepContext) -> Described:

@@ -27,6 +27,9 @@ Severity = Literal["error", "warning", "note"]
 # Several problems at once: the gravest decides the exit code (integrity, then missing, then invalid, then failed).
 EXIT_PRECEDENCE = (4, 3, 2, 6, 5, 1)
 
+_NEAR = 8
+"""So many near names are compared once more: of those that are equally near, the one that begins alike is meant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
@@ -166,8 +169,11 @@ def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most like `name`, for hints; None if nothing is near."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
+
+    def likeness(other: str) -> tuple[float, bool]:
+        return difflib.SequenceMatcher(None, other, name).ratio(), other[:1] == name[:1]
+
+    return max(difflib.get_close_matches(name, list(known), n=_NEAR, cutoff=0.6), key=likeness, default=None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

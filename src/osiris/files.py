@@ -13,11 +13,13 @@ import io
 import os
 import re
 import stat
+import threading
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from osiris.errors import fail
+from osiris.errors import fail, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +44,11 @@ _CODES = {
     errno.EDQUOT: "DRV004",
     errno.EFBIG: "DRV004",
 }
+_LOOKED_AT = 200
+"""So many names of a folder are compared with one that is not there."""
+
 _unfinished: set[Path] = set()
+_asking_for_mask = threading.Lock()
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -133,6 +139,26 @@ def open_source(path: Path) -> io.FileIO:
         os.close(descriptor)
         fail("DRV005", path=path, kind=_kind(mode))
     return io.FileIO(descriptor, "r")
+
+
+def check_source(path: Path, name: str) -> None:
+    """Fail with DRV001, DRV003, DRV005 or DRV006 unless there is a regular file; `name` is what messages call it."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        fail("DRV001", path=name, hint=_nearest_file(path))
+    except OSError as error:
+        fail_os(error, name)
+    if not stat.S_ISREG(mode):
+        fail("DRV005", path=name, kind=_kind(mode))
+
+
+def _nearest_file(path: Path) -> str | None:
+    try:
+        near = nearest(path.name, [entry.name for entry in islice(path.parent.iterdir(), _LOOKED_AT)])
+    except OSError:
+        return None
+    return f"did you mean '{_printable(near)}'?" if near else None
 
 
 def _kind(mode: int) -> str:
@@ -242,8 +268,9 @@ def _place(descriptor: int, temporary: Path, target: Path, written: int) -> None
 def _mode(target: Path) -> int:
     with suppress(FileNotFoundError):
         return stat.S_IMODE(target.stat().st_mode) & 0o777
-    mask = os.umask(0o077)
-    os.umask(mask)
+    with _asking_for_mask:
+        mask = os.umask(0o077)
+        os.umask(mask)
     return 0o666 & ~mask
 
 

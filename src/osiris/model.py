@@ -108,6 +108,11 @@ class Pipeline:
     extensions: Mapping[str, JsonValue] = field(default_factory=dict)
     file: str | None = None
     positions: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
+    keys: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
+
+    def where_key(self, pointer: str) -> Location:
+        """Return the place of the key at a JSON Pointer in the text; of the value if it has none."""
+        return self.keys.get(pointer) or self.where(pointer)
 
     def where(self, pointer: str) -> Location:
         """Return the place of a JSON Pointer in the text, or of its nearest ancestor."""

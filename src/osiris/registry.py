@@ -39,6 +39,39 @@ if TYPE_CHECKING:
 COMPONENTS = "osiris.components"
 FAMILIES = "osiris.families"
 
+_COLUMN: dict[str, JsonValue] = {"type": "string", "minLength": 1}
+_COLUMNS: dict[str, JsonValue] = {"type": "array", "items": _COLUMN, "minItems": 1, "uniqueItems": True}
+_BOUND: dict[str, JsonValue] = {"type": ["number", "string"]}
+_COUNT: dict[str, JsonValue] = {"type": "integer", "minimum": 0}
+CHECKS: dict[str, dict[str, JsonValue]] = {
+    "row_count": {
+        "type": "object",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "properties": {"min": _COUNT, "max": _COUNT},
+    },
+    "not_null": _COLUMNS,
+    "unique": _COLUMNS,
+    "accepted_values": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["column", "values"],
+        "properties": {
+            "column": _COLUMN,
+            "values": {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
+        },
+    },
+    "range": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["column"],
+        "minProperties": 2,
+        "properties": {"column": _COLUMN, "min": _BOUND, "max": _BOUND},
+    },
+    "sql": {"type": "string", "minLength": 1},
+}
+"""The kinds of checks that a step may have."""
+
 RESERVED: dict[str, dict[str, JsonValue]] = {
     "cast": {
         "title": "Cast",
@@ -57,16 +90,44 @@ RESERVED: dict[str, dict[str, JsonValue]] = {
     },
     "retry": {
         "title": "Retry",
-        "description": "How often to try again, how long to wait, and after which kinds of failure.",
+        "description": (
+            'After which failures the step is run again (`"on"`: unavailable, or codes of errors that steps raise), '
+            "how often at most (`max`, 2), and after how long (`backoff`, 1s; doubled each time, up to 5m). Steps that "
+            "stream into it, or that it streams into, run again with it."
+        ),
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "max": {"type": "integer", "minimum": 0},
+            "max": {"type": "integer", "minimum": 0, "maximum": 100},
             "backoff": {"type": "string", "pattern": DURATION_PATTERN},
-            "on": {"type": "array", "items": {"type": "string"}},
+            "on": {"type": "array", "items": {"type": "string"}, "minItems": 1},
         },
     },
-    "on_reject": {"title": "On reject", "description": "What becomes of rows that do not fit.", "type": "string"},
+    "on_reject": {
+        "title": "On reject",
+        "description": (
+            "What becomes of a row that does not fit: it fails the step (`fail`, as by default), or is set aside in "
+            "`rejected.csv` among the step's artifacts and counted (`quarantine`, where a component can do that)."
+        ),
+        "enum": ["fail", "quarantine"],
+    },
+    "checks": {
+        "title": "Checks",
+        "description": (
+            "What must be true of the output (of a writer: of its input) before anything reads it: a number of rows, "
+            "columns without NULL, a unique key, accepted values, a range, or a SELECT over `output` that must return "
+            "no rows; each may have a `name`. NULL is in every range and among all accepted values. Needs "
+            "oml_version 0.2.0."
+        ),
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": "object",
+            "additionalProperties": False,
+            "oneOf": [{"required": [kind]} for kind in CHECKS],
+            "properties": {"name": {"type": "string", "minLength": 1}, **CHECKS},
+        },
+    },
     "max_cell_bytes": {"title": "Largest cell", "description": "Limit of one value, in bytes.", "type": "integer"},
     "deterministic": {
         "title": "Deterministic",
@@ -76,7 +137,7 @@ RESERVED: dict[str, dict[str, JsonValue]] = {
 }
 """The config keys that every component shares, unless it declares one of that name itself."""
 
-UNSUPPORTED_RESERVED = ("retry", "on_reject", "max_cell_bytes", "deterministic")
+UNSUPPORTED_RESERVED = ("max_cell_bytes", "deterministic")
 """Shared config keys that this version knows and does not act on; whoever uses one is told so."""
 
 _LISTS = ("modes", "capabilities", "secrets", "requirements", "examples")

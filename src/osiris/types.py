@@ -12,16 +12,20 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from osiris.errors import fail
+from osiris.errors import diagnostic, fail, nearest
 from osiris.model import Field, Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from osiris.errors import Diagnostic, Location
+
 _INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 SIMPLE = ("bool", *_INTEGERS, "float32", "float64", "utf8", "binary", "date", "uuid", "json")
 MAX_DECIMAL_DIGITS = 76
 _DEPTH = 32
+_SHOWN = 60
+_SPELLINGS = (*SIMPLE, "decimal(18,2)", "time[us]", "timestamp[us]", "timestamp[us,UTC]", "list<utf8>")
 
 _DECIMAL = re.compile(r"decimal\(([1-9][0-9]?),(0|[1-9][0-9]?)\)")
 _TEMPORAL = re.compile(r"(time|timestamp)\[(s|ms|us|ns)(?:,([A-Za-z0-9_+:/-]{1,64}))?\]")
@@ -49,6 +53,12 @@ def is_type_name(name: str) -> bool:
     """Tell whether a text spells a type."""
     found = _parse(name, 0, 0)
     return found is not None and found[1] == len(name)
+
+
+def unknown_type(name: str, at: Location) -> Diagnostic:
+    """Return the diagnostic (DAT012) of a text that spells no type, with the nearest spelling of one."""
+    near = nearest(name[:_SHOWN], _SPELLINGS)
+    return diagnostic("DAT012", at=at, type=name[:_SHOWN], hint=f"did you mean '{near}'?" if near else None)
 
 
 def _parse(text: str, at: int, depth: int) -> tuple[Type, int] | None:

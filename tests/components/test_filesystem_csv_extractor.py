@@ -1,12 +1,15 @@
 """Reading CSV files: every option, and everything that can be wrong with a file, by its line."""
 
 import bz2
+import csv
 import gzip
 import io
 import lzma
 import zipfile
 from collections import Counter
+from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from osiris.components.filesystem_csv_extractor.driver import Config, Driver
@@ -150,6 +153,7 @@ def zipped(content):
 
 PACKED = {
     "gzip": (gzip.compress, ".gz"),
+    "zstd": (lambda content: pa.Codec("zstd").compress(content).to_pybytes(), ".zst"),
     "bz2": (bz2.compress, ".bz2"),
     "xz": (lzma.compress, ".xz"),
     "zip": (zipped, ".zip"),
@@ -440,3 +444,86 @@ def test_text_is_checked_where_its_type_was_declared(project):
     assert project.describe(as_text=True) == (Field("a", "utf8"),)
     assert project.describe(as_text=True, dtype={"a": "int64"}) == (Field("a", "utf8"),)
     assert project.refused(as_text=True, dtype={"a": "int64"}).code == "DAT001"
+
+
+def test_rows_are_counted_or_estimated(project):
+    project.put("in.csv", "a\n" + "1\n" * 1000)
+    assert Driver().describe(Config("in.csv"), project.context).rows == 1000
+    assert Driver().describe(Config("in.csv", dtype={"a": "int64"}), project.context).rows is None
+    project.put("in.csv", "a,b\n" + "12345678901234567890,some text\n" * 1_000_000)
+    assert 900_000 < Driver().describe(Config("in.csv"), project.context).rows < 1_100_000
+
+
+def test_a_source_is_confirmed_by_its_header_and_its_first_rows(project):
+    project.put("in.csv", "a,b\n1,x\n2,y\n")
+    described = Driver().describe(Config("in.csv"), project.context)
+    confirm = Driver().confirm
+
+    def refusal(**config):
+        with pytest.raises(OsirisError) as caught:
+            confirm(Config("in.csv", **config), described.schema, project.context)
+        return [(problem.code, problem.location.line) for problem in caught.value.diagnostics]
+
+    assert confirm(Config("in.csv"), described.schema, project.context) == described.state
+    project.put("in.csv", "a,b\n1,x\n2,y\n3,z\n")
+    assert confirm(Config("in.csv"), described.schema, project.context) != described.state
+    project.put("in.csv", "a,b\n1,x\n\n\nno,y\n")
+    assert refusal() == [("DAT001", 5)]
+    assert refusal(as_text=True, dtype={"a": "int64"}) == [("DAT001", 5)]
+    assert confirm(Config("in.csv", sample=1), described.schema, project.context)
+    assert confirm(Config("in.csv", as_text=True), described.schema, project.context)
+    assert confirm(Config("in.csv"), described.schema, replace(project.context, on_reject="quarantine"))
+    project.put("in.csv", "a,c\n1,x\n")
+    assert refusal() == [("DAT011", None)]
+    assert project.counts == {}
+
+
+def quarantined(project, path="in.csv", **config):
+    """Read with rows set aside; return the values of column a and the rejects without their heading."""
+    context = replace(project.context, on_reject="quarantine")
+    schema = Driver().describe(Config(path, **config), context).schema
+    rows = Driver().read(Config(path, **config), schema, context).reader().read_all()
+    with (project.root / "rejected.csv").open(newline="") as file:
+        heading, *rejects = csv.reader(file)
+    assert heading == ["file", "line", "column", "value", "reason"]
+    return rows.column("a").to_pylist(), rejects
+
+
+def test_rows_that_do_not_fit_are_set_aside(project):
+    project.put("in.csv", 'a,b\n1,x\n"2\n",y\n3\nx,z\n4,u,5\n,w\n')
+    values, rejects = quarantined(project, dtype={"a": "int64", "b": "utf8"})
+    assert values == [1, None]
+    assert sorted(rejects, key=lambda reject: int(reject[1])) == [
+        ["in.csv", "3", "a", "2\n", "not int64"],
+        ["in.csv", "5", "", "3", "1 fields where the header has 2"],
+        ["in.csv", "6", "a", "x", "not int64"],
+        ["in.csv", "7", "", "4,u,5", "3 fields where the header has 2"],
+    ]
+    assert {name: project.counts[name] for name in ("rows_read", "rows_rejected")} == {
+        "rows_read": 6,
+        "rows_rejected": 4,
+    }
+    assert project.events == [("rows_quarantined", {"file": "rejected.csv", "rows": 4})]
+
+
+def test_rejects_have_their_own_lines_in_a_large_file(project):
+    lines = [f"{n}" if n % 1000 else "no" if n % 3000 else "1,2" for n in range(1, 300_001)]
+    project.put("in.csv", "a\n" + "\n".join(lines))
+    values, rejects = quarantined(project, dtype={"a": "int64"})
+    assert values == [n for n in range(1, 300_001) if n % 1000]
+    assert sorted(int(reject[1]) for reject in rejects) == [n + 1 for n in range(1000, 300_001, 1000)]
+    assert {reject[4] for reject in rejects} == {"not int64", "2 fields where the header has 1"}
+    assert project.counts["rows_rejected"] == 300
+
+
+def test_text_that_is_copied_is_set_aside_where_its_type_was_declared(project):
+    project.put("in.csv", "a,b\n007,1.0\nx,2.00\ny,no\n")
+    values, rejects = quarantined(project, as_text=True, dtype={"b": "decimal(5,1)"})
+    assert values == ["007", "x"]
+    assert rejects == [["in.csv", "4", "b", "no", "not decimal(5,1)"]]
+
+
+def test_skipped_rows_behind_one_that_is_larger_than_a_block_are_counted_once(project):
+    project.put("in.csv", "a,b\n1\n" + "2,x\n" * 10 + "3," + "y" * (3 << 20) + "\n4\n5,z\n")
+    assert len(project.read(on_bad_lines="skip")["a"]) == 12
+    assert project.counts["rows_rejected"] == 2

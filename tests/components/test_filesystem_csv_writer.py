@@ -196,7 +196,7 @@ def test_names_that_a_header_cannot_have(context):
     assert code_of(Driver().check, Config("out.csv"), schema, context) == ["CMP012", "CMP012"]
 
 
-@pytest.mark.parametrize("path", ["out.csv.gz", "out.zip", "out/", "a\nb.csv"])
+@pytest.mark.parametrize("path", ["out.csv.bz2", "out.zip", "out/", "a\nb.csv"])
 def test_paths_that_are_refused(context, path):
     assert code_of(check, context, path, a="int64") == ["DRV007"]
 
@@ -267,3 +267,17 @@ def test_formulas_are_refused(write, formula):
 def test_formulas_get_an_apostrophe(write, events):
     assert write(pa.table({"a": ["=1", "-5", "@x,y"]}), formula_guard="prefix") == b"a\n'=1\n-5\n\"'@x,y\"\n"
     assert events[0][1]["done"] == "an apostrophe was put before them"
+
+
+@pytest.mark.parametrize(("path", "compression"), [("a.csv.gz", "infer"), ("a.csv.zst", "infer"), ("a.csv", "gzip")])
+def test_packed_files_have_the_same_bytes_for_the_same_rows(write, path, compression):
+    table = pa.table({"a": TEXTS * 20_000, "b": list(range(len(TEXTS) * 20_000))})
+    whole = write(table, path=path, compression=compression)
+    assert write(table, size=7777, path=path, compression=compression) == whole
+    kind = "zstd" if path.endswith(".zst") else "gzip"
+    assert pa.input_stream(pa.BufferReader(whole), compression=kind).read() == write(table, path="plain.csv")
+
+
+@pytest.mark.parametrize(("path", "compression"), [("a.csv.gz", "none"), ("a.csv.gz", "zstd")])
+def test_a_name_that_says_another_packing_is_refused(write, path, compression):
+    assert code_of(write, pa.table({"a": [1]}), path=path, compression=compression) == ["DRV007"]

@@ -54,3 +54,18 @@ def test_csv_to_parquet_and_back(folder):
     assert peaks["large"][0] < peaks["small"][0] + 80
     assert peaks["large"][1] < peaks["small"][1] + 80
     assert max(peaks["large"]) < 300
+
+
+def test_csv_to_packed_json_and_back(folder):
+    peaks = {}
+    for name, rows in (("small", 60_000), ("large", 300_000)):
+        lines = (folder / f"{name}.csv").read_text().splitlines(keepends=True)
+        (folder / f"{name}-part.csv").write_text("".join(lines[: rows + 1]))
+        copied, there = copy(folder, "csv_extractor", "json_writer", f"{name}-part.csv", f"{name}.jsonl.zst")
+        back, again = copy(folder, "json_extractor", "csv_writer", f"{name}.jsonl.zst", f"{name}-part-again.csv")
+        assert copied == back == rows
+        assert (folder / f"{name}-part-again.csv").read_bytes() == (folder / f"{name}-part.csv").read_bytes()
+        peaks[name] = (there, again)
+    assert peaks["large"][0] < peaks["small"][0] + 80
+    assert peaks["large"][1] < peaks["small"][1] + 80
+    assert max(peaks["large"]) < 300

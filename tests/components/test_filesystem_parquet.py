@@ -265,3 +265,17 @@ def test_no_space_leaves_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.strip() == "['DRV004']", done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_footers_tell_how_many_rows_there_are_and_whether_all_is_as_planned(write, context, tmp_path):
+    write(pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]}), path="one.parquet")
+    config = Config("*.parquet")
+    described = Driver().describe(config, context)
+    assert (described.rows, Driver().describe(Config("*.parquet", limit=2), context).rows) == (3, 2)
+    assert Driver().confirm(config, described.schema, context) == described.state
+    write(pa.table({"a": [1], "b": ["x"]}), path="two.parquet")
+    assert Driver().describe(config, context).rows == 4
+    assert Driver().confirm(config, described.schema, context) != described.state
+    write(pa.table({"a": ["1"], "b": ["x"]}), path="two.parquet")
+    assert code_of(Driver().confirm, config, described.schema, context) == ["DAT011"]
+    assert Driver().confirm(Config("*.parquet", columns=["b"]), described.schema[1:], context)

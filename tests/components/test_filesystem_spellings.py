@@ -8,6 +8,10 @@ import pytest
 from osiris.components.filesystem_csv_extractor.driver import Config, Driver
 from osiris.components.filesystem_csv_writer.driver import Config as WriterConfig
 from osiris.components.filesystem_csv_writer.driver import Driver as Writer
+from osiris.components.filesystem_json_extractor.driver import Config as JsonConfig
+from osiris.components.filesystem_json_extractor.driver import Driver as JsonReader
+from osiris.components.filesystem_json_writer.driver import Config as JsonWriterConfig
+from osiris.components.filesystem_json_writer.driver import Driver as JsonWriter
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
 from osiris.model import Field
@@ -81,3 +85,17 @@ def test_cells_under_a_known_type(tmp_path, kind, declared, source, verdict):
         assert (found.location.file, found.location.line) == ("in.csv", 3)
     else:
         assert write_again(tmp_path, config, schema) == ["", *cells(verdict)]
+
+
+@pytest.mark.parametrize("row", table("| values | type | written again |"), ids=" | ".join)
+def test_json_values_are_typed_and_written_so(row, tmp_path):
+    values, kind, again = row
+    lines = [f'{{"n": null, "v": {value}}}\n' for value in cells(values)]
+    (tmp_path / "in.json").write_text("".join(lines), encoding="utf-8")
+    config = JsonConfig("in.json")
+    schema = JsonReader().describe(config, context(tmp_path)).schema
+    assert schema == (Field("n", "json"), Field("v", kind.strip("`")))
+    rows = JsonReader().read(config, schema, context(tmp_path))
+    JsonWriter().write(JsonWriterConfig("out.json"), rows, context(tmp_path))
+    written = (tmp_path / "out.json").read_text(encoding="utf-8")
+    assert written == "".join(f'{{"n":null,"v":{value}}}\n' for value in cells(again))

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from osiris.delivery import inspect_file, is_still_there
+from osiris.delivery import has_ledger, inspect_file, inspect_ledger, is_still_there
 
 
 def test_file_is_inspected(tmp_path):
@@ -18,3 +18,18 @@ def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         inspect_file(tmp_path, "x")
     assert not is_still_there(tmp_path, [{"path": "x", "size": 0, "sha256": hashlib.sha256(b"").hexdigest()}])
+
+
+def test_a_ledger_is_there_as_long_as_its_file_is(tmp_path):
+    database = tmp_path / "data.db"
+    database.write_bytes(b"one")
+    ledger = inspect_ledger(tmp_path, "data.db")
+    database.write_bytes(b"other rows")
+    assert has_ledger(tmp_path, ledger)
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(b"one")
+    copy.replace(database)
+    assert not has_ledger(tmp_path, ledger)
+    database.unlink()
+    assert not has_ledger(tmp_path, ledger)
+    assert has_ledger(tmp_path, None)

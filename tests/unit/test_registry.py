@@ -226,10 +226,11 @@ def test_a_config_has_the_components_keys_and_the_shared_ones_of_this_version(si
     install(site, changed(config={**READER["config"], "properties": own}))
     registry = load_registry()
     schema = registry.config_schema(registry.get("ham.reader"))
-    assert schema["properties"] == {"cast": RESERVED["cast"], **own}
+    shared = {key: RESERVED[key] for key in ("cast", "retry", "on_reject", "checks")}
+    assert schema["properties"] == {**shared, **own}
     assert schema["required"] == ["path"]
     assert schema["additionalProperties"] is False
-    assert set(RESERVED) - set(UNSUPPORTED_RESERVED) == {"cast", "timeout"}
+    assert set(RESERVED) - set(UNSUPPORTED_RESERVED) == {"cast", "timeout", "retry", "on_reject", "checks"}
 
 
 def test_a_driver_is_loaded_on_demand(site):

@@ -13,12 +13,13 @@ from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from osiris.errors import Location, fail
+from osiris.families.filesystem import Probe
 from osiris.families.text_stream import PieceStream, decoded, line_lists, unpacked, without_comments
 
 if TYPE_CHECKING:
@@ -61,7 +62,29 @@ class Dialect:
         return width > 1 if self.skip_blank_lines is None else self.skip_blank_lines
 
 
-def _ignore(_count: int) -> None:
+class BadRow(NamedTuple):
+    """A row of another width: how many fields it has, how many it should have, and its text."""
+
+    found: int
+    expected: int
+    text: str
+
+
+class RowLines:
+    """Finds the lines of rows that are asked for in their order, in one pass over the file."""
+
+    def __init__(self, rows: Iterator[tuple[int, list[str]]]) -> None:
+        self._rows = rows
+        self._passed = 0
+
+    def line_of(self, row: int) -> int:
+        """Return the line, from 1, on which a row begins: they count from 0, and none before the last one asked for."""
+        line = next(islice(self._rows, row - self._passed, None), (0, [""]))[0]
+        self._passed = row + 1
+        return line
+
+
+def _ignore(_count: object) -> None:
     """Count nothing."""
 
 
@@ -82,37 +105,49 @@ class CsvFile:
         self,
         columns: Sequence[str],
         on_bytes: Callable[[int], None] = _ignore,
-        on_bad_row: Callable[[int], None] = _ignore,
+        on_bad_row: Callable[[BadRow], None] = _ignore,
     ) -> Iterator[pa.RecordBatch]:
         """Give the rows as batches of strings, NULL where there is nothing, with just these columns in this order.
 
-        `on_bytes` gets the number of bytes taken from the disk, `on_bad_row` the number of fields of a skipped row.
+        `on_bytes` gets the number of bytes taken from the disk, `on_bad_row` each row that is skipped.
         """
-        done = 0
+        done = told = 0
         for block in BLOCKS:
             again = block != BLOCKS[0]
-            parsed = self._parse(block, columns, _ignore if again else on_bytes, _ignore if again else on_bad_row)
+            bad = _Unheard(told, on_bad_row)
+            parsed = self._parse(block, columns, _ignore if again else on_bytes, bad.hear)
             try:
                 for batch in _after(done, parsed):
                     done += batch.num_rows
                     yield batch
             except pa.ArrowInvalid:
+                told = bad.told
                 self._explain(done, block)
             else:
                 return
         self._too_large(self.line_of(done))
 
+    def estimated_rows(self) -> int:
+        """Return about how many rows the file has, going by the lines of its first piece."""
+        probe = Probe(self.path)
+        with closing(unpacked(self.path, self.label, self.dialect.compression, probe.on_bytes)) as pieces:
+            probe.rows = next(pieces, b"").count(b"\n")
+        return probe.estimate()
+
     def line_of(self, row: int) -> int:
         """Return the line, from 1, on which data row number `row`, from 0, begins."""
-        with closing(self._rows()) as rows:
-            return next(islice(rows, row, None), (0, [""]))[0]
+        return self.lines().line_of(row)
+
+    def lines(self, *, of_bad_rows: bool = False) -> RowLines:
+        """Return what finds the lines of the rows, or of those that are skipped."""
+        return RowLines(self._rows(of_bad_rows=of_bad_rows))
 
     def _parse(
         self,
         block: int,
         columns: Sequence[str],
         on_bytes: Callable[[int], None],
-        on_bad_row: Callable[[int], None],
+        on_bad_row: Callable[[BadRow], None],
     ) -> Iterator[pa.RecordBatch]:
         with closing(self._pieces(on_bytes)) as pieces:
             names, rest = self._head(pieces)
@@ -133,9 +168,9 @@ class CsvFile:
                 )
                 yield from self._without_end_row(reader)
 
-    def _parse_options(self, width: int, on_bad_row: Callable[[int], None]) -> arrow_csv.ParseOptions:
+    def _parse_options(self, width: int, on_bad_row: Callable[[BadRow], None]) -> arrow_csv.ParseOptions:
         def skip(row: arrow_csv.InvalidRow) -> str:
-            on_bad_row(row.actual_columns)
+            on_bad_row(BadRow(row.actual_columns, row.expected_columns, row.text))
             return "skip"
 
         return arrow_csv.ParseOptions(
@@ -228,8 +263,9 @@ class CsvFile:
     def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
         return csv.reader(lines, delimiter=self.dialect.delimiter)
 
-    def _rows(self) -> Generator[tuple[int, list[str]]]:
-        """Give each row of data, as the parser counts them, with the line where it begins."""
+    def _rows(self, *, of_bad_rows: bool = False) -> Generator[tuple[int, list[str]]]:
+        """Give each row of data, as the parser counts them, or each that it skips, with the line where it begins."""
+        counts = self._is_skipped if of_bad_rows else self._counts
         width = len(self.names())
         with closing(self._texts()) as texts, _field_limit():
             lines = chain.from_iterable(line_lists(texts))
@@ -238,7 +274,7 @@ class CsvFile:
             for row, next_line in self._numbered(lines, line):
                 if row and to_skip:
                     to_skip -= 1
-                elif not to_skip and self._counts(row, width):
+                elif not to_skip and counts(row, width):
                     yield line, row
                 line = next_line
 
@@ -254,6 +290,9 @@ class CsvFile:
         if not row:
             return not self.dialect.skips_blank_lines(width)
         return len(row) == width or self.dialect.on_bad_lines == "error"
+
+    def _is_skipped(self, row: list[str], width: int) -> bool:
+        return bool(row) and len(row) != width
 
     def _too_large(self, line: int) -> NoReturn:
         fail(
@@ -280,6 +319,22 @@ class CsvFile:
             if seen > block * 2:
                 break
         fail("DAT013", file=self.label, problem=f"it cannot be read as CSV near line {self.line_of(done)}")
+
+
+class _Unheard:
+    """Tells of the bad rows of a file that is parsed again: the first `before` were told already."""
+
+    def __init__(self, before: int, tell: Callable[[BadRow], None]) -> None:
+        self._seen = 0
+        self._tell = tell
+        self.told = before
+
+    def hear(self, row: BadRow) -> None:
+        """Tell of a row, if it is new."""
+        self._seen += 1
+        if self._seen > self.told:
+            self.told = self._seen
+            self._tell(row)
 
 
 def _after(count: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

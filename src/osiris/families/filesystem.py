@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from osiris.errors import diagnostic, did_you_mean, raise_all
-from osiris.files import expand, fail_os, publish, relative, resolve_path, sweep
+from osiris.document import join
+from osiris.errors import Location, OsirisError, diagnostic, did_you_mean, raise_all
+from osiris.files import check_source, expand, fail_os, publish, relative, resolve_path, sweep
+from osiris.table import Relation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -18,14 +23,26 @@ if TYPE_CHECKING:
     from osiris.model import Schema
 
 
+_PATH = Location(pointer="/config/path")
+
+
 def _base(ctx: StepContext) -> str | None:
     base = ctx.connection.get("base_dir")
     return str(base) if base else None
 
 
 def sources(ctx: StepContext, path: str) -> list[Path]:
-    """Return the files that a step reads, sorted by name: `path` is a path or a pattern below the connection's base."""
-    return expand(ctx.root, path, base=_base(ctx))
+    """Return the files that a step reads, sorted by name: `path` is a path or a pattern below the connection's base.
+
+    Fails with DRV001, DRV003, DRV005, DRV006 or DRV007, at the config's `path`.
+    """
+    try:
+        files = expand(ctx.root, path, base=_base(ctx))
+        for file in files:
+            check_source(file, label(ctx, file))
+    except OsirisError as error:
+        raise_all(replace(problem, location=_PATH) for problem in error.diagnostics)
+    return files
 
 
 def target(ctx: StepContext, path: str) -> Path:
@@ -36,6 +53,51 @@ def target(ctx: StepContext, path: str) -> Path:
 def label(ctx: StepContext, path: Path) -> str:
     """Return a file's name for messages: relative to the project where it is below it."""
     return relative(ctx.root, path)
+
+
+def state_of(files: Iterable[Path]) -> str | None:
+    """Return a text that stays equal while names, sizes and times of files do; None if one cannot be looked at."""
+    digest = hashlib.sha256()
+    try:
+        for path in files:
+            seen = path.stat()
+            digest.update(f"{path}\0{seen.st_size}\0{seen.st_mtime_ns}\0".encode())
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class Probe:
+    """What the first rows of a file took: `bytes` of the disk for `rows`, or the `whole` file."""
+
+    path: Path
+    bytes: int = 0
+    rows: int = 0
+    whole: bool = False
+
+    def on_bytes(self, count: int) -> None:
+        """Count bytes as they are taken from the disk."""
+        self.bytes += count
+
+    def estimate(self) -> int:
+        """Return how many rows the file has, if its others are as long as those seen."""
+        if self.whole or not self.bytes:
+            return self.rows
+        try:
+            return max(self.rows, round(self.rows * self.path.stat().st_size / self.bytes))
+        except OSError:
+            return self.rows
+
+
+def relation(text: str, files: Sequence[Path], ctx: StepContext) -> Relation:
+    """Return a SELECT from files as a relation whose rows and bytes are counted as read."""
+
+    def on_read(rows: int, size: int) -> None:
+        ctx.count("rows_read", rows)
+        ctx.count("bytes_read", size)
+
+    return Relation(text, tuple(files), on_read)
 
 
 def publishing(path: Path, *, create_dirs: bool) -> AbstractContextManager[Output]:
@@ -49,11 +111,22 @@ def publishing(path: Path, *, create_dirs: bool) -> AbstractContextManager[Outpu
     return publish(path)
 
 
-def check_known(columns: Iterable[str], known: Sequence[str], where: str) -> None:
-    """Fail with DAT005 for each column that is not known, with the nearest name."""
-    unknown = [name for name in columns if name not in known]
+def check_known(config: Mapping[str, Iterable[str]], known: Sequence[str], where: str) -> None:
+    """Fail with DAT005 for each column that is not known, with the nearest name and its place.
+
+    `config` has the columns that each key of a step's config names, as a list or as the keys of a mapping.
+    """
+    unknown = [
+        (join(f"/config/{key}", name if isinstance(names, Mapping) else index), name)
+        for key, names in config.items()
+        for index, name in enumerate(names)
+        if name not in known
+    ]
     if unknown:
-        raise_all(diagnostic("DAT005", column=name, where=where, hint=did_you_mean(name, known)) for name in unknown)
+        raise_all(
+            diagnostic("DAT005", at=Location(pointer=at), column=name, where=where, hint=did_you_mean(name, known))
+            for at, name in unknown
+        )
 
 
 def refuse(ctx: StepContext, reasons: Mapping[str, str], schema: Schema) -> None:

@@ -53,9 +53,8 @@ class Guess:
         before = self.kinds
         self.kinds = tuple(kind for kind in before if self._may_be(kind, cells))
         if self.moment and not self.kinds:
-            return max(
-                Spelling(str(_GUESSED[kind]), declared=True).first_misfit(_microseconds(cells)) for kind in before
-            )
+            tried = (Spelling(str(_GUESSED[kind]), declared=True) for kind in before)
+            return max(next(spelling.misfits(_microseconds(cells))) for spelling in tried)
         self._measure(cells)
         return None
 

@@ -10,11 +10,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.types import arrow_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _DAY = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?"
@@ -55,6 +59,9 @@ _KINDS = (
     (r"timestamp\[.*,UTC\]", "instant"),
     (r"timestamp\[[^,]*\]", "timestamp"),
 )
+MAX_ROWS = 1 << 16
+MAX_BYTES = 128 << 20
+
 # With no more digits than these, every decimal text survives the way to the float and back.
 _SAFE_DIGITS = {"float64": 15, "float32": 6}
 
@@ -88,19 +95,27 @@ class Spelling:
             return None
         return values if first_without_spelling(values) is None else None
 
-    def first_misfit(self, cells: pa.Array) -> int:
-        """Return the index of the first cell that `read` refuses; there must be one."""
-        low, high = 0, len(cells)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self.read(cells[low:middle]) is None else (middle, high)
-        return low
+    def misfits(self, cells: pa.Array) -> Iterator[int]:
+        """Give the index of each cell that `read` refuses."""
+        return misfits(lambda low, high: self.read(cells[low:high]) is not None, 0, len(cells))
 
     def _fits(self, cells: pa.Array, kind: str) -> bool:
         if kind == "date" or (kind in ("integer", "unsigned", "decimal") and _is_plain(cells)):
             return True  # the cast refuses the rest
         pattern = (DECLARED_PATTERNS.get(kind) if self.declared else None) or PATTERNS[kind]
         return pc.all(pc.match_substring_regex(cells, whole(pattern))).as_py() is not False
+
+
+def misfits(fits: Callable[[int, int], bool], low: int, high: int) -> Iterator[int]:
+    """Give the indexes from `low` up to `high` of all cells that do not fit; `fits` tells whether all of a range do."""
+    if fits(low, high):
+        return
+    if high - low == 1:
+        yield low
+        return
+    middle = (low + high) // 2
+    yield from misfits(fits, low, middle)
+    yield from misfits(fits, middle, high)
 
 
 def characters(texts: pa.Array) -> memoryview:
@@ -110,6 +125,16 @@ def characters(texts: pa.Array) -> memoryview:
         return memoryview(b"")
     places = memoryview(offsets).cast("i")
     return memoryview(data)[places[texts.offset] : places[texts.offset + len(texts)]]
+
+
+def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut a batch so small that the text of each piece fits into memory and into one array."""
+    if batch.num_rows > MAX_ROWS or (batch.num_rows > 1 and batch.nbytes > MAX_BYTES):
+        half = min(batch.num_rows // 2, MAX_ROWS)
+        yield from pieces(batch.slice(0, half))
+        yield from pieces(batch.slice(half))
+    elif batch.num_rows:
+        yield batch
 
 
 def _is_plain(numbers: pa.Array) -> bool:

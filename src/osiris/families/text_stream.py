@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
 import io
-import lzma
 import threading
-import zipfile
-import zlib
 from contextlib import contextmanager
 from itertools import chain
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from osiris.errors import Location, fail
+from osiris.families.packing import BROKEN, PIECE, packing_of, unpacking
 from osiris.files import fail_os, open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
-PIECE = 1 << 20
-_SUFFIXES = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}
-_BROKEN = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError)
 
-
-def packing_of(path: Path) -> str:
-    """Return how a file of this name is packed: gzip, bz2, xz, zip or none."""
-    return _SUFFIXES.get(path.suffix.lower(), "none")
-
-
-def unpacked(path: Path, label: str, compression: str, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
+def unpacked(path: Path, label: str, compression: str, on_bytes: Callable[[int], None]) -> Generator[bytes]:
     """Give the content of a file in pieces; `on_bytes` gets the number of bytes as they are taken from the disk."""
     with _translated(label), open_source(path) as raw:
-        stream = _opened(raw, packing_of(path) if compression == "infer" else compression, label)
+        stream = unpacking(raw, packing_of(path) if compression == "infer" else compression, label)
         before = 0
         while piece := stream.read(PIECE):
             now = raw.tell()
@@ -43,31 +30,11 @@ def unpacked(path: Path, label: str, compression: str, on_bytes: Callable[[int],
             yield piece
 
 
-def _opened(raw: io.FileIO, packing: str, label: str) -> IO[bytes] | io.BufferedIOBase | io.RawIOBase:
-    if packing == "gzip":
-        return gzip.GzipFile(fileobj=raw)
-    if packing == "bz2":
-        return bz2.BZ2File(raw)
-    if packing == "xz":
-        return lzma.LZMAFile(raw)
-    return _only_member(raw, label) if packing == "zip" else raw
-
-
-def _only_member(raw: io.FileIO, label: str) -> IO[bytes]:
-    archive = zipfile.ZipFile(raw)
-    members = [member for member in archive.infolist() if not member.is_dir()]
-    if len(members) != 1:
-        fail("DAT013", file=label, problem=f"the archive holds {len(members)} files, and one is needed")
-    if members[0].flag_bits & 1:
-        fail("DAT013", file=label, problem="the archive is encrypted")
-    return archive.open(members[0])
-
-
 @contextmanager
 def _translated(label: str) -> Iterator[None]:
     try:
         yield
-    except _BROKEN as error:
+    except BROKEN as error:
         fail("DAT013", file=label, problem=f"it cannot be unpacked: {error}")
     except OSError as error:
         if error.errno is None:

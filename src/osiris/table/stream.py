@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -25,21 +25,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Relation:
+    """The same rows for DuckDB to read by itself, inside of the statement that needs them.
+
+    `text` is a SELECT that reads nothing but `files`, and gives the rows of the stream or fails. After the statement
+    `on_read` is told how many rows and bytes of them it read.
+    """
+
+    text: str
+    files: tuple[Path, ...]
+    on_read: Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
 class RowStream:
     """Rows of one schema, to be read once: through `batches`, or by anything that reads Arrow's C stream interface.
 
     `order` tells whether their order is fixed. What the source raises would cross the C interface as another type,
-    without code, place or hint; `raised` keeps the original, and `own_errors` brings it back.
+    without code, place or hint; `raised` keeps the original, and `own_errors` brings it back. Who has an engine may
+    read `relation`, where there is one, instead of the stream.
     """
 
     schema: Schema
     order: Order
     source: Iterable[pa.RecordBatch]
+    relation: Relation | None = None
     raised: list[BaseException] = field(default_factory=list)
     _taken: threading.Lock = field(default_factory=threading.Lock)
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
-        """Yield the batches, each in exactly the schema's Arrow form.
+        """Yield the batches, each in exactly the schema's Arrow form; whoever stops early lets go of the source.
 
         Fails with DAT017 when read a second time, and with DAT016 where a batch is of another schema.
         """
@@ -47,8 +62,9 @@ class RowStream:
             if not self._taken.acquire(blocking=False):
                 fail("DAT017")
             arrow = arrow_schema(self.schema)
-            for batch in self.source:
-                yield conform(batch, self.schema, arrow)
+            with _closed(self.source):
+                for batch in self.source:
+                    yield conform(batch, self.schema, arrow)
 
     def reader(self) -> pa.RecordBatchReader:
         """Return the stream as pyarrow's reader."""
@@ -64,6 +80,16 @@ class RowStream:
 def stream(schema: Schema, batches: Iterable[pa.RecordBatch], order: Order) -> RowStream:
     """Return a stream over batches of that schema; reading it fails with DAT016 where a batch is of another."""
     return RowStream(schema, order, batches)
+
+
+@contextmanager
+def _closed(source: object) -> Iterator[None]:
+    """Close a source that can be closed, as a generator can, when the block ends: it may hold a file or a lock."""
+    try:
+        yield
+    finally:
+        if close := getattr(source, "close", None):
+            close()
 
 
 class _Remembering:
@@ -136,9 +162,16 @@ def spool(source: RowStream, path: Path) -> Callable[[], RowStream]:
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, arrow_schema(source.schema)) as writer:
         for batch in source.batches():
             writer.write_batch(batch)
+    return lambda: reopen(path, source.schema, source.order)
 
-    def reopened() -> Iterator[pa.RecordBatch]:
+
+def reopen(path: Path, schema: Schema, order: Order) -> RowStream:
+    """Return what `spool` wrote as a new stream."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
         with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
             yield from reader
 
-    return lambda: stream(source.schema, reopened(), source.order)
+    return stream(schema, batches(), order)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from osiris.components.duckdb_processor.inputs import load_inputs
+from osiris.components.duckdb_processor.inputs import load_inputs, tell_reads
 from osiris.errors import fail, raise_all
 from osiris.model import Described, resolve_order
 from osiris.secret import Secret
 from osiris.sql import check
 from osiris.sql.bind import bind, carried, check_input, schema_of_relation
+from osiris.sql.engine import open_engine
+from osiris.sql.interrupts import interruptible
 from osiris.sql.names import mentioned_parameters, parameter_types, relation_names
 from osiris.sql.native import assert_native
 from osiris.sql.order import with_total_order
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from osiris.table import RowStream
 
 _BATCH = 100_000
-_POLL = 0.1
 _SHARE = 0.75
 """The part of a step's memory that the engine may use; the rest is for the batches on their way in and out."""
 
@@ -105,12 +105,22 @@ def _order(verdict: Verdict) -> Order | Literal["kept"]:
 def _rows(work: _Work) -> Iterator[pa.RecordBatch]:
     """Open an engine when the first row is asked for; close it after the last, or when nobody asks any more."""
     ctx = work.ctx
-    engine = borrow(ctx.scratch, memory=int(ctx.memory * _SHARE), threads=ctx.threads)
+    engine = _engine(work)
     try:
-        with own_errors(*work.inputs.values()), _translated(work), _interrupted(engine, ctx):
+        with own_errors(*work.inputs.values()), _translated(work), interruptible(engine, ctx.cancelled):
             yield from _run(engine, work)
     finally:
         engine.close()
+
+
+def _engine(work: _Work) -> DuckDBPyConnection:
+    """Return a connection; files are read by an engine of their own, which can reach these and no others."""
+    ctx = work.ctx
+    memory = int(ctx.memory * _SHARE)
+    files = [path for rows in work.inputs.values() if rows.relation for path in rows.relation.files]
+    if files:
+        return open_engine(ctx.scratch, memory=memory, threads=ctx.threads, files=files)
+    return borrow(ctx.scratch, memory=memory, threads=ctx.threads)
 
 
 def _run(engine: DuckDBPyConnection, work: _Work) -> Iterator[pa.RecordBatch]:
@@ -122,6 +132,7 @@ def _run(engine: DuckDBPyConnection, work: _Work) -> Iterator[pa.RecordBatch]:
     target = arrow_schema(work.schema)
     for batch in engine.sql(carried(work.text, relation), params=values or None).to_arrow_reader(_BATCH):
         yield batch if batch.schema.equals(target) else batch.cast(target)
+    tell_reads(engine, work.inputs)
 
 
 def _expect(work: _Work, found: Schema) -> None:
@@ -157,22 +168,3 @@ def _translated(work: _Work) -> Iterator[None]:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.0f} MB"
-
-
-@contextmanager
-def _interrupted(engine: DuckDBPyConnection, ctx: StepContext) -> Iterator[None]:
-    """Interrupt the engine when the step is cancelled; it would not look up from its work by itself."""
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(_POLL):
-            if ctx.cancelled():
-                engine.interrupt()
-
-    watcher = threading.Thread(target=watch, name="interrupt", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()

@@ -1,11 +1,13 @@
-"""Inputs in the engine: as the stream they are where the query reads them once, else loaded first."""
+"""Inputs in the engine: files that it reads by itself, streams that the query reads once, or else loaded first."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from osiris.sql.bind import explain
+from osiris.errors import fail
+from osiris.sql.bind import explain, schema_of_relation
 from osiris.sql.duck_types import quote_name
 from osiris.types import arrow_schema
 
@@ -47,14 +49,17 @@ def load_inputs(
 ) -> None:
     """Make the inputs readable under the names by which a query reads them.
 
-    `names` maps those names to keys of `inputs`. An input becomes a stream if the text names it once and the engine's
-    own plan does too; the others are loaded into temporary tables, which spill to disk.
+    `names` maps those names to keys of `inputs`. An input with a relation becomes a view of it. One without becomes a
+    stream if the text names it once and the engine's own plan does too; the others are loaded into temporary tables,
+    which spill to disk.
     """
     used: dict[str, list[str]] = defaultdict(list)
     reads: Counter[str] = Counter()
     for name, times in verdict.relations.items():
         used[names[name]].append(name)
         reads[names[name]] += times
+    for key in [key for key in used if inputs[key].relation]:
+        _view(engine, inputs[key], used.pop(key))
     streamed = {key for key in used if reads[key] == 1}
     for key in used.keys() - streamed:
         _load(engine, inputs[key], used[key])
@@ -63,6 +68,27 @@ def load_inputs(
     schemas = {name: inputs[key].schema for name, key in names.items()}
     if _scans(explain(engine, text, values, schemas)) > len(streamed):
         _load_streams(engine, inputs, {key: used[key] for key in streamed})
+
+
+def _view(engine: DuckDBPyConnection, source: RowStream, names: Collection[str]) -> None:
+    """Make views of what the engine reads by itself; fails with DAT011 if it sees other types than planned."""
+    for name in map(quote_name, names):
+        engine.execute(f"CREATE TEMP VIEW {name} AS {source.relation.text if source.relation else ''}")
+        found = schema_of_relation(engine.sql(f"FROM {name}"))
+        if [column.type for column in found] != [column.type for column in source.schema]:
+            fail("DAT011", step=name, problem="the engine reads other types from its files")
+
+
+def tell_reads(engine: DuckDBPyConnection, inputs: Mapping[str, RowStream]) -> None:
+    """Tell the inputs that the engine read by itself how many rows and bytes those were, after the statement."""
+    relations = [source.relation for source in inputs.values() if source.relation]
+    if not relations:
+        return
+    scans = list(_operators(json.loads(engine.get_profiling_information())["operator"]))
+    for relation in relations:
+        names = ", ".join(str(path) for path in relation.files)
+        read = [node for node in scans if node.get("extra_info", {}).get("Filename(s)") == names]
+        relation.on_read(sum(n["rows_scanned"] for n in read), sum(n["bytes_scanned"] for n in read))
 
 
 def _load_streams(
@@ -95,4 +121,4 @@ def _operators(plan: JsonValue) -> Iterator[JsonValue]:
     while waiting:
         node = waiting.pop()
         yield node
-        waiting += node["children"]
+        waiting += node.get("children", ())

@@ -3,53 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from osiris.errors import Location, diagnostic, fail, raise_all
+from osiris.components.filesystem_csv_extractor.relation import native_columns, select_rows
+from osiris.errors import Location, fail
 from osiris.families.csv_source import CsvFile, Dialect
-from osiris.families.filesystem import check_known, label, sources
+from osiris.families.declared import declared_types
+from osiris.families.filesystem import check_known, label, relation, sources, state_of
 from osiris.families.guess import Guess
-from osiris.families.spelling import Spelling, kind_of
+from osiris.families.rejects import Reject, quarantine
+from osiris.families.spelling import Spelling
 from osiris.model import Described, Field
 from osiris.table import ahead, stream
-from osiris.types import is_type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
+    from osiris.families.csv_source import BadRow, RowLines
     from osiris.model import Schema
-    from osiris.table import RowStream
+    from osiris.table import Relation, RowStream
 
 BATCHES_AHEAD = 2
 REPORTED_BAD_ROWS = 20
-
-# What a dtype may be called by those who think in data frames.
-_EARLIER_TYPES = {
-    "str": "utf8",
-    "string": "utf8",
-    "object": "utf8",
-    "category": "utf8",
-    "int": "int64",
-    "integer": "int64",
-    "float": "float64",
-    "double": "float64",
-    "boolean": "bool",
-    "date32": "date",
-    "datetime": "timestamp[us]",
-    "datetime64": "timestamp[us]",
-    "datetime64[s]": "timestamp[s]",
-    "datetime64[ms]": "timestamp[ms]",
-    "datetime64[us]": "timestamp[us]",
-    "datetime64[ns]": "timestamp[ns]",
-    "datetime64[ns, UTC]": "timestamp[ns,UTC]",
-    **{f"{sign}Int{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)},
-    "Float32": "float32",
-    "Float64": "float64",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +50,15 @@ class Config:
     chunk_size: int = 10_000
     skip_blank_lines: bool | None = None
     comment: str | None = None
-    compression: Literal["infer", "none", "gzip", "bz2", "zip", "xz"] = "infer"
+    compression: Literal["infer", "none", "gzip", "zstd", "bz2", "zip", "xz"] = "infer"
     on_bad_lines: Literal["error", "warn", "skip"] = "error"
     sample: int | str = 100_000
     as_text: bool = False
+
+    @property
+    def sampled(self) -> int | None:
+        """Return how many rows of each file are looked at; None for all."""
+        return None if self.sample == "all" else int(self.sample)
 
 
 class Driver:
@@ -81,21 +67,41 @@ class Driver:
     def describe(self, config: Config, ctx: StepContext) -> Described:
         """Return the columns with the types that the first rows of each file allow; fails as `read` does."""
         files = _files(config, ctx)
-        types = _types(config, files, _columns(config, files[0]))
-        return Described(tuple(Field(name, "utf8" if config.as_text else types[name]) for name in types), "fixed")
+        types, rows = _types(config, files, _columns(config, files[0]))
+        rows = rows and min(rows, config.limit or rows)
+        schema = tuple(Field(name, "utf8" if config.as_text else types[name]) for name in types)
+        usual = config.limit is None and not config.as_text and ctx.on_reject == "fail"
+        native = native_columns(files, types) if usual else None
+        return Described(schema, "fixed", rows, state_of(file.path for file in files), native)
+
+    def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
+        """Read headers, and the sample in the planned types unless misfits are set aside; fails as `read` does."""
+        files = _files(config, ctx)
+        _check_planned(config, schema, files, ctx)
+        if ctx.on_reject == "fail":
+            silent = replace(ctx, count=lambda _metric, _value: None, emit=lambda _event, _fields: None)
+            reading = _Reading(config, silent, _spellings(config, files, schema))
+            for file in files:
+                for _batch in reading.rows([file], config.sampled):
+                    pass
+        return state_of(file.path for file in files)
 
     def read(self, config: Config, schema: Schema, ctx: StepContext) -> RowStream:
         """Return the rows of all files, one after the other; fails with DAT011 if a header is not as planned."""
         files = _files(config, ctx)
         _check_planned(config, schema, files, ctx)
-        names = [column.name for column in schema]
-        types = _types(config, files, names) if config.as_text else {column.name: column.type for column in schema}
-        spellings = {name: Spelling(types[name], name in _declared(config)) for name in names}
-        reading = _Reading(config, ctx, spellings)
-        return ahead(stream(schema, reading.rows(files), "fixed"), BATCHES_AHEAD)
+        reading = _Reading(config, ctx, _spellings(config, files, schema))
+        return ahead(stream(schema, reading.rows(files, config.limit), "fixed"), BATCHES_AHEAD)
+
+    def relation(self, config: Config, schema: Schema, ctx: StepContext) -> Relation:
+        """Return the same rows as a SELECT, for a schema of native columns; fails as `read` does."""
+        files = _files(config, ctx)
+        _check_planned(config, schema, files, ctx)
+        return relation(select_rows(files, schema), [file.path for file in files], ctx)
 
 
 def _files(config: Config, ctx: StepContext) -> list[CsvFile]:
+    tolerant = config.on_bad_lines == "error" and ctx.on_reject == "quarantine"
     dialect = Dialect(
         delimiter=config.delimiter,
         encoding=config.encoding,
@@ -104,10 +110,17 @@ def _files(config: Config, ctx: StepContext) -> list[CsvFile]:
         skip_blank_lines=config.skip_blank_lines,
         comment=config.comment,
         compression=config.compression,
-        on_bad_lines=config.on_bad_lines,
+        on_bad_lines="skip" if tolerant else config.on_bad_lines,
         na_values=tuple(config.na_values),
     )
     return [CsvFile(path, label(ctx, path), dialect) for path in sources(ctx, config.path)]
+
+
+def _spellings(config: Config, files: Sequence[CsvFile], schema: Schema) -> dict[str, Spelling]:
+    types = {column.name: column.type for column in schema}
+    if config.as_text:
+        types, _rows = _types(config, files, list(types))
+    return {name: Spelling(types[name], name in _declared(config)) for name in types}
 
 
 def _declared(config: Config) -> set[str]:
@@ -121,7 +134,8 @@ def _dates(config: Config) -> Sequence[str]:
 def _columns(config: Config, first: CsvFile) -> list[str]:
     names = first.names()
     columns = list(config.columns) if config.columns is not None else list(names)
-    check_known([*columns, *config.dtype, *_dates(config)], names, first.label)
+    named = {"columns": columns, "dtype": config.dtype, "parse_dates": _dates(config)}
+    check_known(named, names, first.label)
     return columns
 
 
@@ -137,35 +151,26 @@ def _check_planned(config: Config, schema: Schema, files: Sequence[CsvFile], ctx
             fail("DAT011", step=ctx.step, problem=f"the columns of {file.label} are {', '.join(names)}")
 
 
-def _types(config: Config, files: Sequence[CsvFile], columns: Sequence[str]) -> dict[str, str]:
-    """Return the type of each column: as declared, else text, or what the first rows of every file allow."""
-    given = _given_types(config)
+def _types(config: Config, files: Sequence[CsvFile], columns: Sequence[str]) -> tuple[dict[str, str], int | None]:
+    """Return the type of each column, as declared, else text, or what the first rows of every file allow.
+
+    With it goes how many rows there are, more or less, if any were looked at.
+    """
+    given = declared_types(config.dtype)
     if config.as_text:  # what nobody declared has no type that it could break
         given = {**{name: "utf8" for name in columns if name not in _dates(config)}, **given}
     guesses = {name: Guess(moment=name in _dates(config)) for name in columns if name not in given}
-    header = files[0].names()
+    header, rows = files[0].names(), 0
     for file in files:
         if file.names() != header:
             fail("DAT004", file=file.label, problem=f"its columns are not those of {files[0].label}")
         if guesses:
-            _look(file, guesses, None if config.sample == "all" else int(config.sample))
-    return {name: given.get(name) or guesses[name].type() for name in columns}
+            rows += _look(file, guesses, config.sampled)
+    return {name: given.get(name) or guesses[name].type() for name in columns}, rows if guesses else None
 
 
-def _given_types(config: Config) -> dict[str, str]:
-    types = {name: _EARLIER_TYPES.get(text, text) for name, text in config.dtype.items()}
-    problems = [diagnostic("DAT012", type=text) for text in types.values() if not is_type_name(text)]
-    problems += [
-        diagnostic("DAT006", column=name, type=text, reason="a text file has no spelling for it")
-        for name, text in types.items()
-        if is_type_name(text) and kind_of(text) is None
-    ]
-    if problems:
-        raise_all(problems)
-    return types
-
-
-def _look(file: CsvFile, guesses: Mapping[str, Guess], rows: int | None) -> None:
+def _look(file: CsvFile, guesses: Mapping[str, Guess], rows: int | None) -> int:
+    """Take the first rows of a file into account, and return how many it has, more or less."""
     seen = 0
     for batch in file.batches(list(guesses)):
         looked_at = batch if rows is None else batch.slice(0, rows - seen)
@@ -175,7 +180,8 @@ def _look(file: CsvFile, guesses: Mapping[str, Guess], rows: int | None) -> None
                 fail_misfit(file, seen + misfit, name, looked_at.column(name)[misfit].as_py(), "a date or timestamp")
         seen += looked_at.num_rows
         if seen == rows:
-            return
+            return file.estimated_rows()
+    return seen
 
 
 def fail_misfit(file: CsvFile, row: int, column: str, value: str, wanted: str) -> None:
@@ -195,39 +201,61 @@ class _Reading:
     spellings: Mapping[str, Spelling]
     bad: Counter[str] = field(default_factory=Counter)
 
-    def rows(self, files: Sequence[CsvFile]) -> Iterator[pa.RecordBatch]:
-        left = self.config.limit
-        for file in files:
-            row = 0
-            for cells in self._cells(file):
-                batch = self._typed(file, row, cells if left is None else cells.slice(0, left))
-                row += batch.num_rows
-                self.ctx.count("rows_read", batch.num_rows)
-                yield batch
-                left = None if left is None else left - batch.num_rows
-                if left == 0:
-                    return
+    def rows(self, files: Sequence[CsvFile], limit: int | None) -> Iterator[pa.RecordBatch]:
+        """Give the rows of files, one after the other, at most `limit`."""
+        left = limit
+        with quarantine(self.ctx) if self.ctx.on_reject == "quarantine" else nullcontext() as reject:
+            for file in files:
+                row, lines = 0, file.lines()
+                for found in file.batches(list(self.spellings), self._count_bytes, self._on_bad_row(file, reject)):
+                    cells = found if left is None else found.slice(0, left)
+                    batch = self._typed(file, row, cells, lines, reject)
+                    self.ctx.count("rows_read", batch.num_rows)
+                    yield batch
+                    row += cells.num_rows
+                    left = None if left is None else left - cells.num_rows
+                    if left == 0:
+                        return
 
-    def _cells(self, file: CsvFile) -> Iterator[pa.RecordBatch]:
-        return file.batches(list(self.spellings), self._count_bytes, lambda found: self._bad_row(file, found))
-
-    def _typed(self, file: CsvFile, row: int, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _typed(
+        self, file: CsvFile, row: int, cells: pa.RecordBatch, lines: RowLines, reject: Callable[[Reject], None] | None
+    ) -> pa.RecordBatch:
+        """Return cells as values, `row` being the number of the first; rows that do not fit are set aside, or fail."""
         arrays = []
+        wrong: dict[int, tuple[str, str, str]] = {}
         for name, spelling in self.spellings.items():
-            cells = batch.column(name)
-            values = spelling.read(cells)
-            if values is None:
-                index = spelling.first_misfit(cells)
-                fail_misfit(file, row + index, name, cells[index].as_py(), spelling.type)
-            arrays.append(cells if self.config.as_text else values)
-        return pa.RecordBatch.from_arrays(arrays, names=list(self.spellings))
+            texts = cells.column(name)
+            values = spelling.read(texts)
+            for index in spelling.misfits(texts) if values is None else ():
+                value = texts[index].as_py()
+                if reject is None:
+                    fail_misfit(file, row + index, name, value, spelling.type)
+                wrong.setdefault(index, (name, value, f"not {spelling.type}"))
+            arrays.append(texts if self.config.as_text else values)
+        if not wrong or reject is None:
+            return pa.RecordBatch.from_arrays(arrays, names=list(self.spellings))
+        for index in sorted(wrong):
+            reject(Reject(file.label, lines.line_of(row + index), *wrong[index]))
+        kept = pa.array([index not in wrong for index in range(cells.num_rows)])
+        return self._typed(file, row, cells.filter(kept), lines, None)
 
     def _count_bytes(self, size: int) -> None:
         self.ctx.count("bytes_read", size)
 
-    def _bad_row(self, file: CsvFile, found: int) -> None:
+    def _on_bad_row(self, file: CsvFile, reject: Callable[[Reject], None] | None) -> Callable[[BadRow], None]:
+        if reject is None or self.config.on_bad_lines != "error":
+            return lambda row: self._skip(file, row)
+        lines, numbers = file.lines(of_bad_rows=True), count()
+
+        def set_aside(row: BadRow) -> None:
+            reason = f"{row.found} fields where the header has {row.expected}"
+            reject(Reject(file.label, lines.line_of(next(numbers)), "", row.text, reason))
+
+        return set_aside
+
+    def _skip(self, file: CsvFile, row: BadRow) -> None:
         self.ctx.count("rows_read", 1)
         self.ctx.count("rows_rejected", 1)
         self.bad[file.label] += 1
         if self.config.on_bad_lines == "warn" and self.bad.total() <= REPORTED_BAD_ROWS:
-            self.ctx.emit("row_skipped", {"file": file.label, "fields": found, "skipped": self.bad[file.label]})
+            self.ctx.emit("row_skipped", {"file": file.label, "fields": row.found, "skipped": self.bad[file.label]})

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from osiris.components.filesystem_csv_writer.rows import Form, formulas, pieces
+from osiris.components.filesystem_csv_writer.rows import Form, formulas
 from osiris.driver import Written
 from osiris.errors import fail
 from osiris.families.filesystem import check_names, label, publishing, refuse, target
-from osiris.families.spelling import characters, first_without_spelling, kind_of
-from osiris.families.text_stream import packing_of
+from osiris.families.packing import packed, written_packing
+from osiris.families.spelling import characters, first_without_spelling, kind_of, pieces
 
 if TYPE_CHECKING:
     from osiris.driver import StepContext
-    from osiris.files import Output
+    from osiris.families.packing import Sink
     from osiris.model import Schema
     from osiris.table import RowStream
 
@@ -38,6 +38,7 @@ class Config:
     quoting: Literal["minimal", "all", "nonnumeric"] = "minimal"
     chunk_size: int = 1000
     create_dirs: bool = True
+    compression: Literal["infer", "none", "gzip", "zstd"] = "infer"
     column_order: Literal["written", "sorted"] = "written"
     formula_guard: Literal["off", "refuse", "prefix"] = "off"
 
@@ -47,10 +48,7 @@ class Driver:
 
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
         """Fail with CMP012 for columns without a spelling, with DRV007 for a path that cannot be written."""
-        path = target(ctx, config.path)
-        if packing_of(path) != "none":
-            problem = f"the name says that it is packed ({path.suffix}), and this component writes plain text"
-            fail("DRV007", path=config.path, problem=problem)
+        written_packing(target(ctx, config.path), config.compression)
         check_names(ctx, schema)
         refuse(ctx, {column.name: reason for column in schema if (reason := _reason(column.type))}, schema)
 
@@ -59,8 +57,9 @@ class Driver:
         path = target(ctx, config.path)
         names = [column.name for column in rows.schema]
         ordered = sorted(names) if config.column_order == "sorted" else names
-        with publishing(path, create_dirs=config.create_dirs) as output:
-            writing = _Writing(config, ctx, output)
+        packing = written_packing(path, config.compression)
+        with publishing(path, create_dirs=config.create_dirs) as output, packed(output, packing) as sink:
+            writing = _Writing(config, ctx, sink)
             if config.header:
                 writing.text(writing.form.header(ordered), ordered)
             for batch in rows.batches():
@@ -81,16 +80,16 @@ def _reason(type_name: str) -> str | None:
 class _Writing:
     """One file being written: the rows so far, and the cells that look like formulas."""
 
-    def __init__(self, config: Config, ctx: StepContext, output: Output) -> None:
+    def __init__(self, config: Config, ctx: StepContext, sink: Sink) -> None:
         self.form = Form(config.delimiter, _ENDS[config.newline], config.quoting)
         self.written = 0
         self._config = config
         self._ctx = ctx
-        self._output = output
+        self._sink = sink
         self._formulas: Counter[str] = Counter()
         self._encoder = _encoder(config.encoding)
         if config.encoding in _MARKED:
-            output.write(_MARKED[config.encoding])
+            sink.write(_MARKED[config.encoding])
 
     def rows(self, batch: pa.RecordBatch) -> None:
         """Write the rows of a small batch."""
@@ -101,7 +100,7 @@ class _Writing:
                 self._refuse(name, f"the {column.type} {column[index].value}", "its year is not one of 1 to 9999")
         texts = self.form.rows(columns)
         if self._encoder is None:
-            self._output.write(characters(texts))
+            self._sink.write(characters(texts))
         else:
             self.text(bytes(characters(texts)).decode(), batch.schema.names, columns)
         self.written += batch.num_rows
@@ -109,7 +108,7 @@ class _Writing:
     def text(self, text: str, names: list[str], columns: list[pa.Array] | None = None) -> None:
         """Write text in the file's encoding; fails with DAT015 for a character that it does not have."""
         try:
-            self._output.write(self._encoder.encode(text)[0] if self._encoder else text.encode())
+            self._sink.write(self._encoder.encode(text)[0] if self._encoder else text.encode())
         except UnicodeEncodeError as error:
             char = text[error.start]
             arrays = columns or [pa.array([name]) for name in names]

@@ -12,10 +12,8 @@ import pyarrow.compute as pc
 from osiris.families.spelling import characters, spell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-MAX_ROWS = 1 << 16
-MAX_BYTES = 128 << 20
 _MARK = "\ufeff"
 """At the start of a file this would be taken for a byte order mark, so a cell that begins with it is quoted."""
 
@@ -83,16 +81,6 @@ def _quoted(texts: pa.Array) -> pa.Array:
 
 def _bytes(texts: pa.Array) -> bytes:
     return bytes(characters(texts))
-
-
-def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Cut a batch so small that the text of each piece fits into memory and into one array."""
-    if batch.num_rows > MAX_ROWS or (batch.num_rows > 1 and batch.nbytes > MAX_BYTES):
-        half = min(batch.num_rows // 2, MAX_ROWS)
-        yield from pieces(batch.slice(0, half))
-        yield from pieces(batch.slice(half))
-    elif batch.num_rows:
-        yield batch
 
 
 def formulas(texts: pa.Array) -> pa.Array | None:

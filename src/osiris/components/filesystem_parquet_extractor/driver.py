@@ -11,9 +11,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from osiris.errors import fail
-from osiris.families.filesystem import check_known, label, sources
+from osiris.families.filesystem import check_known, label, relation, sources, state_of
 from osiris.files import fail_os, open_source
 from osiris.model import Described
+from osiris.sql.scan import duck_type, is_nameable, names_of, select
 from osiris.table import ahead, stream
 from osiris.types import schema_of
 
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.model import Schema
-    from osiris.table import RowStream
+    from osiris.table import Relation, RowStream
 
 BATCH_ROWS = 1 << 15
 BATCHES_AHEAD = 2
+
+_OPTIONS = {"hive_partitioning": False, "union_by_name": False}
+"""For DuckDB's reader: a column is what the file has, and all files are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +49,56 @@ class Driver:
     def describe(self, config: Config, ctx: StepContext) -> Described:
         """Return the columns that the footers declare; fails with DAT004 if the files of a pattern differ."""
         files = sources(ctx, config.path)
-        schemas = {path: _schema(path, ctx) for path in files}
-        first = schemas[files[0]]
-        for path in files:
-            if schemas[path] != first:
+        footers = [_footer(path, ctx) for path in files]
+        first, rows, state = footers[0][0], sum(count for _schema, count in footers), state_of(files)
+        for path, (schema, _count) in zip(files, footers, strict=True):
+            if schema != first:
                 problem = f"its columns are not those of {label(ctx, files[0])}"
                 fail("DAT004", file=label(ctx, path), problem=problem)
-        if config.columns is None:
-            return Described(first, "fixed")
-        check_known(config.columns, [column.name for column in first], label(ctx, files[0]))
+        check_known({"columns": config.columns or ()}, [column.name for column in first], label(ctx, files[0]))
         by_name = {column.name: column for column in first}
-        return Described(tuple(by_name[name] for name in config.columns), "fixed")
+        schema = tuple(by_name[name] for name in (by_name if config.columns is None else config.columns))
+        readable = config.limit is None and all(map(is_nameable, files))
+        native = tuple(column.name for column in schema if _is_native(column.type)) if readable else None
+        return Described(schema, "fixed", min(rows, config.limit or rows), state, native)
+
+    def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
+        """Read the footers; fails with DAT011 if their columns are not as planned."""
+        return state_of(_planned_files(config, schema, ctx))
 
     def read(self, config: Config, schema: Schema, ctx: StepContext) -> RowStream:
         """Return the rows of all files, one after the other; fails with DAT011 if their columns are not as planned."""
-        files = sources(ctx, config.path)
-        for path in files:
-            _check_planned(config, schema, _schema(path, ctx), label(ctx, path), ctx)
+        files = _planned_files(config, schema, ctx)
         return ahead(stream(schema, _rows(config, schema, files, ctx), "fixed"), BATCHES_AHEAD)
 
+    def relation(self, config: Config, schema: Schema, ctx: StepContext) -> Relation:
+        """Return the same rows as a SELECT, for a schema of native columns; fails as `read` does."""
+        files = _planned_files(config, schema, ctx)
+        return relation(select(names_of(schema), "read_parquet", files, _OPTIONS), files, ctx)
 
-def _schema(path: Path, ctx: StepContext) -> Schema:
+
+def _is_native(kind: str) -> bool:
+    """Tell whether DuckDB reads a type as we do; not floats, as it takes the largest from statistics without NaN."""
+    return duck_type(kind) is not None and not kind.startswith("float")
+
+
+def _planned_files(config: Config, schema: Schema, ctx: StepContext) -> list[Path]:
+    """Return the files, whose columns are as planned; fails with DAT011 if they are not."""
+    files = sources(ctx, config.path)
+    for path in files:
+        _check_planned(config, schema, _footer(path, ctx)[0], label(ctx, path), ctx)
+    return files
+
+
+def _footer(path: Path, ctx: StepContext) -> tuple[Schema, int]:
+    """Return the columns and the number of rows that a file declares."""
     name = label(ctx, path)
     with _translated(name), open_source(path) as raw, parquet.ParquetFile(raw) as file:
-        arrow = file.schema_arrow
+        arrow, rows = file.schema_arrow, file.metadata.num_rows
     repeated = [column for column, count in Counter(arrow.names).items() if count > 1]
     if repeated:
         fail("DAT004", file=name, problem=f"the column name {repeated[0]!r} appears twice")
-    return schema_of(arrow)
+    return schema_of(arrow), rows
 
 
 def _check_planned(config: Config, planned: Schema, found: Schema, name: str, ctx: StepContext) -> None:

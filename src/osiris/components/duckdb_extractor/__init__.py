@@ -1,0 +1,1 @@
+"""Reads a table or a query of a DuckDB database."""

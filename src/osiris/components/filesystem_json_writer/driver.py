@@ -1,0 +1,58 @@
+"""Writes a JSON file: an object on each line, the same bytes for the same rows, all of it or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from osiris.driver import Written
+from osiris.errors import fail
+from osiris.families.filesystem import check_names, label, publishing, refuse, target
+from osiris.families.json_spell import Unwritable, objects, refusal
+from osiris.families.packing import packed, written_packing
+from osiris.families.spelling import characters, pieces
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from osiris.driver import StepContext
+    from osiris.model import Schema
+    from osiris.table import RowStream
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The config of a step; its keys and defaults are described in spec.yaml."""
+
+    path: str
+    compression: Literal["infer", "none", "gzip", "zstd"] = "infer"
+    create_dirs: bool = True
+
+
+class Driver:
+    """A writer of JSON files."""
+
+    def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
+        """Fail with CMP012 for columns without a spelling, with DRV007 for a path that cannot be written."""
+        written_packing(target(ctx, config.path), config.compression)
+        check_names(ctx, schema)
+        refuse(ctx, {column.name: reason for column in schema if (reason := refusal(column.type))}, schema)
+
+    def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
+        """Write all rows to a temporary file and put it in place; fails with DAT015 for a value without spelling."""
+        path = target(ctx, config.path)
+        written = 0
+        packing = written_packing(path, config.compression)
+        with publishing(path, create_dirs=config.create_dirs) as output, packed(output, packing) as sink:
+            for batch in rows.batches():
+                for piece in pieces(batch):
+                    sink.write(characters(_objects(piece, ctx)))
+                    written += piece.num_rows
+        return Written(written, output.written, (label(ctx, path),))
+
+
+def _objects(batch: pa.RecordBatch, ctx: StepContext) -> pa.Array:
+    try:
+        return objects(batch.schema.names, batch.columns, "\n")
+    except Unwritable as error:
+        fail("DAT015", step=ctx.step, column=error.column, value=error.value, reason=error.reason)

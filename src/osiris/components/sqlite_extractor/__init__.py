@@ -1,0 +1,1 @@
+"""Reads a table of a SQLite database."""
