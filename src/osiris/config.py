@@ -6,6 +6,8 @@ whatever else stands in the file is an error, and what only the earlier implemen
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,14 +39,31 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
+def _retry(value: object) -> dict[str, object] | None:
+    """Return the mapping, which a variable can only have as JSON; its steps check the kinds of failure."""
+    with suppress(ValueError):
+        value = json.loads(value) if isinstance(value, str) else value
+    known: dict[str, Callable[[object], object | None]] = {"max": _count, "backoff": parse_duration, "on": _texts}
+    if not isinstance(value, dict) or not all(key in known and known[key](value[key]) is not None for key in value):
+        return None
+    return value
+
+
+def _texts(value: object) -> list[object] | None:
+    return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
+
+
 _SIZE = (parse_size, "a size like 2GB or 512MiB")
 _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
 
 KEYS: dict[str, Key] = {
     "run.memory": Key(*_SIZE, "2GB", "memory limit of the worker"),
     "run.threads": Key(_count, "a number of threads, 0 for one per core", 0, "threads of the worker"),
+    "run.parallel": Key(_count, "a number of steps, 0 for one per core", 0, "how many steps may run at once"),
+    "run.spool_limit": Key(*_SIZE, "20GB", "disk space for outputs that several steps read"),
     "run.continue_within": Key(*_TIME, "6h", "how long a run that did not end well can be continued"),
     "run.step_timeout": Key(*_TIME, None, "the longest that any step may take"),
+    "defaults.retry": Key(_retry, "a mapping of max, backoff and on", None, "retry of every step; part of the plan"),
     "defaults.timeout": Key(*_TIME, None, "timeout of every step that names none; part of the plan"),
 }
 """Every setting there is. Sizes are bytes (int), durations seconds (float), None means no limit."""
@@ -53,8 +72,8 @@ SECTIONS = ("run", "defaults", "profiles")
 
 NOT_YET = {
     "defaults.cast": "write cast in the config of the step",
-    "defaults.retry": "remove it",
     "defaults.on_reject": "remove it",
+    "defaults.checks": "write checks in the config of the step",
     "defaults.max_cell_bytes": "set max_cell_bytes in the config of the step, where its component has it",
     "defaults.deterministic": "set run.threads to 1",
 }
@@ -107,9 +126,10 @@ class Config:
         return self.settings[key]
 
     def step_defaults(self) -> dict[str, JsonValue]:
-        """Return the shared step keys that the project sets for every step, as written."""
+        """Return the shared step keys that the project sets for every step: as written, or as mappings."""
         chosen = {key: self.settings[key][0] for key in KEYS if key.startswith("defaults.")}
-        return {key.partition(".")[2]: s.written for key, s in chosen.items() if s.written is not None}
+        given = {key: s.value if isinstance(s.value, dict) else s.written for key, s in chosen.items()}
+        return {key.partition(".")[2]: value for key, value in given.items() if value is not None}
 
 
 _NOWHERE = Location()

@@ -30,7 +30,13 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "decisions" / "0001-identity.md"
 VECTOR = re.compile(r"^\| `(.+)` \| `([0-9a-f]{64})` \|$", re.MULTILINE)
 REGISTRY = load_registry()
-CONNECTIONS = Connections({"filesystem": {"drop": {"base_dir": "${DROP_DIR}", "default": True}}})
+CONNECTIONS = Connections(
+    {
+        "filesystem": {"drop": {"base_dir": "${DROP_DIR}", "default": True}},
+        "duckdb": {"default": {"path": "a.duckdb"}},
+        "sqlite": {"default": {"path": "a.sqlite"}},
+    }
+)
 SCHEMA = (Field("id", "int64"), Field("day", "date"), Field("amount", "decimal(12,2)", False))
 
 DOCUMENT = {

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.compiler.context import sql_fields
 from osiris.compiler.engines import installed_version
+from osiris.compiler.lineage import lineage_json
 from osiris.compiler.tree import root_hash, root_leaves, step_leaves
 from osiris.compiler.values import plain, spelled
 from osiris.model import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from osiris.compiler.context import Prepared
-    from osiris.model import ComponentSpec, Described, JsonValue, Pipeline, Step
+    from osiris.compiler.typing import Typed
+    from osiris.model import ComponentSpec, JsonValue, Pipeline, Step
 
 MANIFEST_VERSION = 1
 
@@ -26,9 +26,9 @@ def plan_steps(prepared: Prepared) -> list[dict[str, JsonValue]]:
     return [_step(step, prepared.specs[step.component]) for step in prepared.pipeline.steps]
 
 
-def build(prepared: Prepared, described: Mapping[str, Described]) -> Manifest:
-    """Return the manifest of a prepared pipeline; `described` answers for every step by id."""
-    pipeline = prepared.pipeline
+def build(typed: Typed) -> Manifest:
+    """Return the manifest of a typed pipeline."""
+    prepared, pipeline = typed.prepared, typed.prepared.pipeline
     data: dict[str, JsonValue] = {
         "manifest_version": MANIFEST_VERSION,
         "osiris": installed_version("osiris"),
@@ -41,9 +41,11 @@ def build(prepared: Prepared, described: Mapping[str, Described]) -> Manifest:
     }
     done: dict[str, dict[str, JsonValue]] = {}
     for step in plan_steps(prepared):
-        answer = described[step["id"]]
+        answer, lineage = typed.described[step["id"]], typed.lineage.get(step["id"])
         step["schema"] = None if answer.schema is None else [field.to_json() for field in answer.schema]
         step["order"] = answer.order
+        step["lineage"] = None if lineage is None else lineage_json(lineage, step["inputs"])
+        step["fused"] = list(typed.fused.get(step["id"], ()))
         step["leaves"] = step_leaves(step, done)
         step["hash"] = fingerprint(step["leaves"])
         done[step["id"]] = step

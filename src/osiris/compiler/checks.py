@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.compiler.engines import installed_version
 from osiris.compiler.paths import check_own_output, check_paths
 from osiris.compiler.statements import check_input_names, check_sql
+from osiris.compiler.tables import check_tables
 from osiris.compiler.values import unspellable
 from osiris.connections import resolve_ref
 from osiris.errors import OsirisError, diagnostic, did_you_mean
@@ -192,6 +193,7 @@ CHECKS: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (
     check_spelling,
     check_paths,
     check_own_output,
+    check_tables,
     check_input_names,
     check_sql,
     check_readers,

@@ -8,18 +8,24 @@ from osiris.compiler.build import build
 from osiris.compiler.checks import CHECKS
 from osiris.compiler.context import Context, Prepared
 from osiris.compiler.engines import installed_version
-from osiris.compiler.passes import PASSES, order_totally
+from osiris.compiler.passes import PASSES
+from osiris.compiler.statements import find_unsteady
+from osiris.compiler.typing import PLAIN_PASSES, TYPED_PASSES, Typed
 from osiris.connections import as_written
 from osiris.errors import has_errors, raise_all, sort_diagnostics
+from osiris.sql.determinism import diagnostics
+from osiris.sql.names import relation_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from osiris.compiler.context import Verdicts
     from osiris.connections import Connections
     from osiris.errors import Diagnostic
-    from osiris.model import Described, Manifest, Pipeline
+    from osiris.model import Described, Manifest, Pipeline, Step
     from osiris.registry import Registry
+    from osiris.sql.determinism import Finding
 
 ALWAYS_PINNED = ("pyarrow",)
 
@@ -31,23 +37,46 @@ def prepare(
     root: Path,
     *,
     namesakes: Sequence[str] = (),
+    verdicts: Verdicts | None = None,
 ) -> tuple[Prepared, list[Diagnostic]]:
     """Return the pipeline with everything made explicit, and notes; raises with all problems if it has any.
 
     `root` is the project's folder; `namesakes` are other files of the project with a pipeline of the same name.
+    `verdicts` is asked before a SQL text is checked, and told what was found.
     """
-    ctx = Context(pipeline, registry, connections, root, namesakes)
+    ctx = Context(pipeline, registry, connections, root, namesakes, {} if verdicts is None else verdicts)
     found = _discreet(sort_diagnostics(problem for check in CHECKS for problem in check(ctx)))
     if has_errors(found):
         raise_all(found)
+    unsteady = find_unsteady(ctx)
     for change in PASSES:
         ctx = change(ctx)
-    return _prepared(ctx), found
+    return _prepared(ctx, unsteady), found
 
 
-def compile_pipeline(prepared: Prepared, described: Mapping[str, Described]) -> Manifest:
-    """Return the manifest of a prepared pipeline; `described` has the schema and order of every step by id."""
-    return build(order_totally(prepared, described), described)
+def compile_pipeline(prepared: Prepared, described: Mapping[str, Described], *, plain: bool = False) -> Manifest:
+    """Return the manifest of a prepared pipeline; `described` has the schema and order of every step by id.
+
+    With `plain` it is one for looking at every step: no column is left out, and nothing is fused.
+    """
+    typed = Typed(prepared, described)
+    for change in PLAIN_PASSES if plain else TYPED_PASSES:
+        typed = change(typed)
+    return build(typed)
+
+
+def lint(prepared: Prepared, described: Mapping[str, Described]) -> list[Diagnostic]:
+    """Return a warning (SQL020 and following) for all that may give another result in another run over equal data."""
+    return sort_diagnostics(found for step in prepared.pipeline.steps for found in _unsteady(prepared, described, step))
+
+
+def _unsteady(prepared: Prepared, described: Mapping[str, Described], step: Step) -> list[Diagnostic]:
+    found = prepared.unsteady.get(step.id)
+    if not found:
+        return []
+    sources = {name: described[step.inputs[keys[0]]] for name, keys in relation_names(step.inputs).items()}
+    schemas = {name: source.schema or () for name, source in sources.items()}
+    return diagnostics(found, schemas, [name for name, source in sources.items() if source.order == "free"])
 
 
 def _discreet(found: list[Diagnostic]) -> list[Diagnostic]:
@@ -56,10 +85,10 @@ def _discreet(found: list[Diagnostic]) -> list[Diagnostic]:
     return [problem for problem in found if problem.code == "CMP006" or problem.location.pointer not in places]
 
 
-def _prepared(ctx: Context) -> Prepared:
+def _prepared(ctx: Context, unsteady: Mapping[str, tuple[Finding, ...]]) -> Prepared:
     specs = {spec.name: spec for _, spec in ctx.known()}
     pinned = {*ALWAYS_PINNED, *(name for spec in specs.values() for name in spec.requirements)}
     engines = {name: installed_version(name) or "" for name in sorted(pinned)}
     used = {str(step.connection): step.connection for step in ctx.pipeline.steps if step.connection}
     fields = {text: as_written(ctx.connections, ref) for text, ref in sorted(used.items())}
-    return Prepared(ctx.pipeline, specs, fields, engines)
+    return Prepared(ctx.pipeline, specs, fields, engines, unsteady, ctx.verdicts)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
     from pathlib import Path
 
     from osiris.connections import Connections
     from osiris.errors import Location
     from osiris.model import ComponentSpec, JsonValue, Pipeline, Step
     from osiris.registry import Registry
+    from osiris.sql.determinism import Finding
+    from osiris.sql.verdict import Verdict
+
+
+Question: TypeAlias = tuple[str, str, frozenset[str] | None, frozenset[str]]
+"""What a verdict on a SQL text depends on: text, dialect, relations (None: any) and parameters."""
+
+Verdicts: TypeAlias = "MutableMapping[Question, Verdict]"
+"""What is known of SQL texts. It only saves time: whoever fills it must be sure that `sql.check` would say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +29,7 @@ class Context:
     """A pipeline with everything that decides what it means.
 
     `root` is the project's folder. `namesakes` are the other files of the project that hold a pipeline of this name,
-    relative to the root.
+    relative to the root. `verdicts` remembers what was found of SQL texts.
     """
 
     pipeline: Pipeline
@@ -28,6 +37,7 @@ class Context:
     connections: Connections
     root: Path
     namesakes: Sequence[str] = field(default=())
+    verdicts: Verdicts = field(default_factory=dict)
 
     def known(self) -> list[tuple[Step, ComponentSpec]]:
         """Return the steps whose component is installed, with its spec."""
@@ -48,16 +58,25 @@ class Prepared:
     """A checked pipeline in which everything is explicit; what is missing for a manifest are the steps' schemas.
 
     Steps are in the order of the manifest. `specs` has each used component by name, `connections` each used
-    connection's fields as written by reference (`@family.alias`), `engines` exact versions by distribution.
+    connection's fields as written by reference (`@family.alias`), `engines` exact versions by distribution. `unsteady`
+    has, by step, what in its SQL may give another result in another run, at its place in the file; `verdicts` what was
+    found of SQL texts.
     """
 
     pipeline: Pipeline
     specs: Mapping[str, ComponentSpec]
     connections: Mapping[str, Mapping[str, JsonValue]]
     engines: Mapping[str, str]
+    unsteady: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
+    verdicts: Verdicts = field(default_factory=dict, compare=False, repr=False)
 
 
 def sql_fields(spec: ComponentSpec) -> dict[str, str]:
     """Return the config keys of a component that hold SQL, and the dialect of each."""
     properties = spec.config.get("properties", {})
     return {name: schema["x-sql"] for name, schema in properties.items() if "x-sql" in schema}
+
+
+def with_config(step: Step, changes: Mapping[str, JsonValue]) -> Step:
+    """Return the same step with other values in its config."""
+    return replace(step, config={**step.config, **changes})

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 __all__ = [
     "build",
     "find_manifests",
+    "holds",
     "last_compiled",
     "load_manifest",
     "manifest_bytes",
+    "newest_manifest",
     "plan_folder",
     "plan_steps",
     "save_manifest",
@@ -51,6 +53,14 @@ def save_manifest(project: Project, manifest: Manifest, out: Path | None = None)
     return path
 
 
+def holds(path: Path, manifest: Manifest) -> bool:
+    """Tell whether a file is exactly this manifest, which then needs no check."""
+    try:
+        return path.read_bytes() == manifest_bytes(manifest)
+    except OSError:
+        return False
+
+
 def last_compiled(project: Project) -> Path:
     """Return the path of the manifest that was compiled last; fails with RUN005 if there is none."""
     try:
@@ -67,6 +77,12 @@ def find_manifests(project: Project, *, pipeline: str = "*", fingerprint: str = 
     """Return the manifests below `build/` of a pipeline, or all, whose fingerprint begins so; sorted by path."""
     short = fingerprint[:12]
     return sorted(project.build.glob(f"{pipeline}/{short}*/{FILE_NAME}"))
+
+
+def newest_manifest(project: Project, pipeline: str) -> Path | None:
+    """Return the manifest of a pipeline that was written last below `build/`, None if it has none."""
+    times = {path: path.stat().st_mtime_ns for path in find_manifests(project, pipeline=pipeline)}
+    return max(times, key=lambda path: (times[path], path), default=None)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -9,17 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.compiler.checks import wanted_connection
-from osiris.compiler.context import sql_fields
+from osiris.compiler.context import sql_fields, with_config
 from osiris.compiler.statements import verdict_of
 from osiris.compiler.values import plain
 from osiris.connections import resolve_ref
-from osiris.sql.order import with_total_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from osiris.compiler.context import Context, Prepared
-    from osiris.model import ComponentSpec, Described, JsonValue, Step
+    from osiris.compiler.context import Context
+    from osiris.model import ComponentSpec, JsonValue, Step
 
 
 def name_connections(ctx: Context) -> Context:
@@ -36,8 +35,8 @@ def canonical_sql(ctx: Context) -> Context:
     """Every statement is the text that was made from its checked tree."""
 
     def rewritten(step: Step, spec: ComponentSpec) -> Step:
-        texts = {name: verdict_of(ctx.pipeline, step, spec, name).canonical for name in sql_fields(spec)}
-        return with_config(step, {name: text for name, text in texts.items() if name in step.config})
+        given = [name for name in sql_fields(spec) if name in step.config]
+        return with_config(step, {name: verdict_of(ctx, step, spec, name).canonical for name in given})
 
     return ctx.with_steps([rewritten(step, spec) for step, spec in ctx.known()])
 
@@ -115,31 +114,6 @@ def topological(needs: Mapping[str, Iterable[str]]) -> list[str]:
             if not waiting[name]:
                 heapq.heappush(ready, name)
     return done
-
-
-def order_totally(prepared: Prepared, described: Mapping[str, Described]) -> Prepared:
-    """Every ordered result is ordered by all of its columns, so that equal keys cannot change places between runs."""
-
-    def ordered(step: Step) -> Step:
-        spec = prepared.specs[step.component]
-        schema = described[step.id].schema
-        if step.mode != "transform" or schema is None:
-            return step
-        columns = [field.name for field in schema]
-        texts = {
-            name: with_total_order(step.config[name], columns)
-            for name in sql_fields(spec)
-            if "ORDER BY" in step.config.get(name, "") and verdict_of(prepared.pipeline, step, spec, name).ordered
-        }
-        return with_config(step, texts) if texts else step
-
-    steps = tuple(ordered(step) for step in prepared.pipeline.steps)
-    return replace(prepared, pipeline=replace(prepared.pipeline, steps=steps))
-
-
-def with_config(step: Step, changes: Mapping[str, JsonValue]) -> Step:
-    """Return the same step with other values in its config."""
-    return replace(step, config={**step.config, **changes})
 
 
 PASSES: tuple[Callable[[Context], Context], ...] = (

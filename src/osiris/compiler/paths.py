@@ -46,7 +46,7 @@ def check_own_output(ctx: Context) -> Iterator[Diagnostic]:
         if step.mode != "read":
             continue
         for writer in _writers_of(pattern, written):
-            if writer not in _waited_for(step.id, needs):
+            if writer not in waited_for(step.id, needs):
                 at = ctx.at(f"{step.pointer}/config/{KEY}")
                 yield diagnostic("CMP017", at=at, step=step.id, writer=writer, path=step.config[KEY])
 
@@ -58,7 +58,7 @@ def _writers_of(pattern: str, written: Mapping[str, str]) -> list[str]:
     return [writer for path, writer in written.items() if fnmatchcase(path, pattern)]
 
 
-def _waited_for(step: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
+def waited_for(step: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
     """Return all steps that a step waits for, directly or not."""
     seen: set[str] = set()
     left = [*needs[step]]

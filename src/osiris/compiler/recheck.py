@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris.compiler.checks import CHECKS
 from osiris.compiler.context import Context, sql_fields
+from osiris.compiler.lineage import lineage_json, lineage_of
 from osiris.compiler.statements import verdict_of
 from osiris.connections import Connections, parse_ref
 from osiris.errors import OsirisError
@@ -30,7 +31,7 @@ def recheck(data: Mapping[str, JsonValue], registry: Registry) -> list[str]:
     ctx = Context(_pipeline(data), registry, connections, Path())
     found = [item for check in CHECKS for item in check(ctx) if item.severity == "error"]
     problems = [f"{_leaf(data, item.location.pointer or '')} ({item.code} {item.message})" for item in found]
-    return problems or list(_respelled(ctx))
+    return problems or [*_respelled(ctx), *_derived(data, ctx)]
 
 
 def _connections(data: Mapping[str, JsonValue]) -> tuple[Connections, list[str]]:
@@ -120,5 +121,22 @@ def _leaf(data: Mapping[str, JsonValue], pointer: str) -> str:
 def _respelled(ctx: Context) -> Iterator[str]:
     for step, spec in ctx.known():
         for name in sql_fields(spec):
-            if name in step.config and verdict_of(ctx.pipeline, step, spec, name).canonical != step.config[name]:
+            if name in step.config and verdict_of(ctx, step, spec, name).canonical != step.config[name]:
                 yield f"steps/{step.id}/config/{name} (not the text that the SQL check gives back)"
+
+
+def _derived(data: Mapping[str, JsonValue], ctx: Context) -> Iterator[str]:
+    """Give the places where a step departs from what follows from its SQL and its inputs."""
+    steps = {step["id"]: step for step in data["steps"]}
+    names = {name: [column["name"] for column in step["schema"] or ()] for name, step in steps.items()}
+    for step, spec in ctx.known():
+        found = None
+        for name in sql_fields(spec) if step.mode == "transform" else ():
+            verdict = verdict_of(ctx, step, spec, name)
+            found = lineage_json(lineage_of(verdict, step.inputs, names, names[step.id]), step.inputs)
+        if steps[step.id]["lineage"] != found:
+            yield f"steps/{step.id}/lineage"
+        fused = steps[step.id]["fused"]
+        sources = {source for source in step.inputs.values() if steps[source]["mode"] == "read" and found}
+        if fused != sorted(sources.intersection(fused)):
+            yield f"steps/{step.id}/fused"

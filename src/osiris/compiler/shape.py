@@ -91,6 +91,8 @@ _step = _record(
         "delivery": _one_of(None, "exactly_once", "atomic_replace", "idempotent_by_key", "at_least_once"),
         "schema": _or_null(_listed(_field)),
         "order": _one_of("fixed", "free"),
+        "lineage": _or_null(_record({"columns": _mapped(_listed(_listed(_text))), "rows": _listed(_listed(_text))})),
+        "fused": _listed(_text),
         "leaves": _record(
             {
                 "about": _digest,

@@ -15,9 +15,10 @@ from osiris.sql.names import RUN_PARAMETERS, relation_names
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from osiris.compiler.context import Context
+    from osiris.compiler.context import Context, Prepared
     from osiris.errors import Diagnostic
-    from osiris.model import ComponentSpec, Pipeline, Step
+    from osiris.model import ComponentSpec, Step
+    from osiris.sql.determinism import Finding
 
 
 def check_input_names(ctx: Context) -> Iterator[Diagnostic]:
@@ -41,18 +42,42 @@ def check_sql(ctx: Context) -> Iterator[Diagnostic]:
 
 
 def _field_problems(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> Iterator[Diagnostic]:
-    verdict = verdict_of(ctx.pipeline, step, spec, name)
+    verdict = verdict_of(ctx, step, spec, name)
     pointer = f"{step.pointer}/config/{name}"
     for problem in verdict.diagnostics:
         at = locate(ctx.root, ctx.at(pointer), pointer, problem.location, str(step.config[name]))
         yield replace(problem, location=at)
 
 
-def verdict_of(pipeline: Pipeline, step: Step, spec: ComponentSpec, name: str) -> sql.Verdict:
+def find_unsteady(ctx: Context) -> dict[str, tuple[Finding, ...]]:
+    """Return, by step, what in its SQL may give another result in another run, each at its place in the file."""
+    found: dict[str, tuple[Finding, ...]] = {}
+    for step, spec in ctx.known():
+        for name in sql_fields(spec):
+            if name in step.config:
+                found[step.id] = tuple(_unsteady(ctx, step, spec, name))
+    return found
+
+
+def _unsteady(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> Iterator[Finding]:
+    pointer = f"{step.pointer}/config/{name}"
+    for finding in verdict_of(ctx, step, spec, name).findings:
+        at = locate(ctx.root, ctx.at(pointer), pointer, finding.place, str(step.config[name]))
+        yield replace(finding, place=at)
+
+
+def verdict_of(around: Context | Prepared, step: Step, spec: ComponentSpec, name: str) -> sql.Verdict:
     """Return what the safety check says of one SQL field of a step."""
     relations = frozenset(relation_names(step.inputs)) if step.mode == "transform" else None
-    parameters = frozenset((*RUN_PARAMETERS, *(f"param_{each}" for each in pipeline.sensitive)))
-    return _checked(str(step.config[name]), sql_fields(spec)[name], relations, parameters)
+    parameters = frozenset((*RUN_PARAMETERS, *(f"param_{each}" for each in around.pipeline.sensitive)))
+    question = (str(step.config[name]), sql_fields(spec)[name], relations, parameters)
+    try:
+        return around.verdicts[question]
+    except KeyError:
+        verdict = around.verdicts[question] = _checked(*question)
+        if verdict.canonical:  # the verdict is on this text
+            around.verdicts.setdefault((verdict.canonical, *question[1:]), replace(verdict, findings=()))
+        return verdict
 
 
 @lru_cache(maxsize=20_000)

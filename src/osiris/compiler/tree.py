@@ -38,7 +38,7 @@ def step_parts(step: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]
         "sql": statements,
         "config": {"config": _pick(config, config.keys() - sql.keys()), "connection": step["connection"]},
         "inputs": _pick(step, ("needs", "inputs")),
-        "schema": _pick(step, ("schema", "order")),
+        "schema": _pick(step, ("schema", "order", "lineage", "fused")),
     }
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from osiris.document.places import Places, escape, join
+from osiris.document.inside import find_inside
+from osiris.document.places import Places, escape, join, unescape
 from osiris.document.reader import MAX_NODES, REFERENCE, Reader
 from osiris.errors import Location, diagnostic, fail, raise_all
 
@@ -39,6 +42,28 @@ class Document:
     positions: Places
     keys: Places
     file: str
+    text: str = field(default="", repr=False)
+
+    def value(self, pointer: str) -> JsonValue:
+        """Return the value at a JSON Pointer; None if there is none."""
+        value = self.data
+        for part in pointer.split("/")[1:]:
+            try:
+                value = value[int(part) if isinstance(value, list) else unescape(part)]
+            except (LookupError, TypeError, ValueError):
+                return None
+        return value
+
+    def inside(self, pointer: str, offset: int) -> Location:
+        """Return the place of a character of the text at a pointer; that of the nearest thing if there is no text."""
+        value, at = self.value(pointer), self.where(pointer)
+        if not isinstance(value, str):
+            return at
+        starts = [0, *accumulate(len(line) for line in self.text.splitlines(keepends=True))]
+        begin = starts[(at.line or 1) - 1] + (at.column or 1) - 1
+        found = find_inside(self.text, begin, value, offset)
+        line = bisect_right(starts, found)
+        return replace(at, line=line, column=found - starts[line - 1] + 1)
 
     def where(self, pointer: str) -> Location:
         """Return the place of a value, or of the nearest thing around it."""
@@ -54,8 +79,9 @@ def read_document(text: str, file: str, conceal: Callable[[str], bool] = lambda 
 
     `conceal` tells of a key whether its value must not be shown. At most 100 problems are reported.
     """
+    text = text.removeprefix("\ufeff")
     try:
-        data = text.removeprefix("\ufeff").encode()
+        data = text.encode()
     except UnicodeEncodeError:
         fail("OML026", at=Location(file), path=file, reason="it is not UTF-8")
     if len(data) > MAX_BYTES:
@@ -68,7 +94,7 @@ def read_document(text: str, file: str, conceal: Callable[[str], bool] = lambda 
         reader.read(data)
     if reader.problems:
         raise_all(reader.problems)
-    return Document(reader.root, reader.positions, reader.keys, file)
+    return Document(reader.root, reader.positions, reader.keys, file, text)
 
 
 def load_text(path: Path, file: str) -> str:

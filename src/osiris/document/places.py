@@ -49,6 +49,11 @@ def escape(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
+def unescape(part: str) -> str:
+    """Return the key that a part of a JSON Pointer stands for."""
+    return part.replace("~1", "/").replace("~0", "~")
+
+
 def join(pointer: str, part: str | int) -> str:
     """Return the JSON Pointer of a key or an index below another pointer."""
     return f"{pointer}/{escape(str(part))}"

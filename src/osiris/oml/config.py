@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from osiris.codes import CODES
 from osiris.connections import parse_ref
 from osiris.document import Document, join, kind_of
-from osiris.errors import OsirisError, diagnostic
+from osiris.errors import OsirisError, diagnostic, did_you_mean
 from osiris.oml.schema import schema_problems, schema_validator
 from osiris.registry import UNSUPPORTED_RESERVED
 from osiris.secret import literal_secret_kind
-from osiris.types import is_type_name
+from osiris.types import is_type_name, unknown_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +24,21 @@ if TYPE_CHECKING:
     from osiris.registry import Registry
 
 MAX_PROBLEMS = 100
+RETRIABLE = (
+    "unavailable",
+    *(code for code, row in CODES.items() if code.startswith(("CON", "SQL", "DAT", "DRV")) and row.severity == "error"),
+)
+"""What `retry.on` may name: the errors that drivers raise; time and memory that ran out are none of them."""
+
 CONNECTION = "connection"
 
+_SINCE = {"checks": "0.2.0"}
+"""Shared config keys that are newer than the language, and the version that brought each."""
+
+_BOUNDED = ("row_count", "range")
+"""The checks that have a least and a most."""
+
 _INSTEAD = {
-    "retry": "remove it; the same command run again continues where it failed",
     "deterministic": "set run.threads to 1",
 }
 
@@ -79,12 +91,19 @@ class Configs:
         properties: Mapping[str, Mapping[str, JsonValue]] = spec.config["properties"]
         config = self._normalised(spec, config, pointer)
         self._refuse_unsupported(config, properties, pointer)
+        self._refuse_later(config, properties, pointer)
         config = {**{key: value for key, value in self._defaults.items() if key not in config}, **config}
         dialects = {key: schema["x-sql"] for key, schema in properties.items() if "x-sql" in schema}
+        checks = None if "checks" in properties else config.pop("checks", None)
         config = self.substitution.config(config, pointer, dialects)
+        if checks is not None:
+            config["checks"] = checks = self._with_values(checks, f"{pointer}/checks")
         problems = schema_problems(self._validator(spec), config, self._document, pointer, spec.hints.get("aliases"))
         self.substitution.problems += islice(problems, MAX_PROBLEMS)
         self._check_cast(config, properties, pointer)
+        self._check_retry(config, properties, pointer)
+        self._check_rejects(config, spec, pointer)
+        self._check_bounds(checks, f"{pointer}/checks")
         return config
 
     def _validator(self, spec: ComponentSpec) -> Draft202012Validator:
@@ -129,6 +148,25 @@ class Configs:
                 instead = _INSTEAD.get(key, "remove it")
                 self._say("PRJ010", join(pointer, key), what=key, instead=instead)
 
+    def _refuse_later(self, config: Mapping[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
+        """Refuse shared keys of a later version than that of the file."""
+        version = self._document.data.get("oml_version")
+        for key, needed in _SINCE.items():
+            if key in config and key not in properties and isinstance(version, str) and version < needed:
+                self._say("OML035", join(pointer, key), key=key, needed=needed)
+
+    def _with_values(self, checks: JsonValue, pointer: str) -> JsonValue:
+        """Return checks with parameters in them: in the SQL of a check they are literals, as in that of a step."""
+        if not isinstance(checks, list):
+            return self.substitution.value(checks, pointer)
+        each = ((check, join(pointer, number)) for number, check in enumerate(checks))
+        return [
+            self.substitution.config(check, at, {"sql": "duckdb"})
+            if isinstance(check, dict)
+            else self.substitution.value(check, at)
+            for check, at in each
+        ]
+
     def _check_cast(self, config: Mapping[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
         """Refuse types that are none; which casts are exact is found out by the data."""
         casts = config.get("cast")
@@ -136,8 +174,42 @@ class Configs:
             return
         for column, name in casts.items():
             if isinstance(name, str) and not is_type_name(name):
-                self._say("DAT012", join(f"{pointer}/cast", column), type=name[:60])
+                at = self._document.where(join(f"{pointer}/cast", column))
+                self.substitution.problems.append(unknown_type(name, at))
+
+    def _check_retry(self, config: Mapping[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
+        """Refuse what is no kind of failure that a step may have."""
+        retry = config.get("retry")
+        kinds = retry.get("on") if isinstance(retry, dict) and "retry" not in properties else None
+        for number, kind in enumerate(kinds if isinstance(kinds, list) else ()):
+            if isinstance(kind, str) and kind not in RETRIABLE:
+                at = self._document.where(f"{pointer}/retry/on/{number}")
+                hint = did_you_mean(kind[:60], RETRIABLE)
+                allowed = "unavailable, and the codes of errors that steps raise"
+                self.substitution.problems.append(
+                    diagnostic("OML005", at=at, hint=hint, value=f'"{kind[:60]}"', allowed=allowed)
+                )
+
+    def _check_rejects(self, config: Mapping[str, JsonValue], spec: ComponentSpec, pointer: str) -> None:
+        """Refuse to set rows aside where a component has not learnt it: it would fail the run that counts on it."""
+        own = "on_reject" in spec.config["properties"]
+        if not own and config.get("on_reject") == "quarantine" and "rejects" not in spec.capabilities:
+            able = ", ".join(each.name for each in self._registry.all() if "rejects" in each.capabilities)
+            self._say("CMP018", join(pointer, "on_reject"), component=spec.name, able=able)
+
+    def _check_bounds(self, checks: JsonValue, pointer: str) -> None:
+        """Refuse a check whose bounds leave nothing between them: it could never pass."""
+        for number, check in enumerate(checks if isinstance(checks, list) else ()):
+            for kind in _BOUNDED:
+                bounds = check.get(kind) if isinstance(check, dict) else None
+                if isinstance(bounds, dict) and _is_empty(bounds.get("min"), bounds.get("max")):
+                    self._say("OML028", f"{join(pointer, number)}/{kind}/max", key="max", problem="is less than 'min'")
 
     def _say(self, code: str, pointer: str, **params: object) -> None:
         at = self._document.where_key(pointer)
         self.substitution.problems.append(diagnostic(code, at=at, hint=None, **params))
+
+
+def _is_empty(least: JsonValue, most: JsonValue) -> bool:
+    numbers = isinstance(least, (int, float)) and isinstance(most, (int, float))
+    return numbers and bool(least > most)

@@ -128,10 +128,21 @@ class Links:
         """Report circles, each by its steps in the order in which they need each other."""
         needs = {step.id: [name for name in step.needs if name in self._gives] for step in steps}
         left, visited = _in_circles(needs), set[str]()
+        named = {step.id: step for step in steps}
         for step in steps:
             if circle := _follow(step.id, needs, left, visited):
                 shown = circle if len(circle) <= _SHOWN else [*circle[:_SHOWN], f"… ({len(circle)} steps)"]
-                self._say("OML017", f"{step.pointer}/needs", cycle=" → ".join([*shown, circle[0]]))
+                first, second, *_ = [*circle, circle[0]]
+                self._say("OML017", self._need(named[first], second), cycle=" → ".join([*shown, first]))
+
+    def _need(self, step: Step, needed: str) -> str:
+        """Return the pointer of the entry of needs or inputs by which a step needs another."""
+        written = self._document.value(f"{step.pointer}/needs")
+        if isinstance(written, list) and needed in written:
+            return f"{step.pointer}/needs/{written.index(needed)}"
+        return next(
+            (join(f"{step.pointer}/inputs", n) for n, source in step.inputs.items() if source == needed), step.pointer
+        )
 
     def _say(self, code: str, pointer: str, *, hint: str | None = None, **params: object) -> None:
         self.found.append(diagnostic(code, at=self._document.where(pointer), hint=hint, **params))

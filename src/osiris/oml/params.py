@@ -209,7 +209,8 @@ class _Scan:
             shown = f"'{value[:40]}'"
         elif isinstance(value, (int, float)):
             shown = json.dumps(value)
-        self._say("OML021", pointer, name=param.name, expected=expected, found=shown)
+        at = self._document.where(pointer)
+        self.found.append(diagnostic("OML021", at=at, name=param.name, expected=expected, found=shown))
         return None
 
     def _say(self, code: str, pointer: str, *, hint: str | None = None, **params: object) -> None:

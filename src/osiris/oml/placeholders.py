@@ -73,8 +73,9 @@ class Substitution:
         if dialect not in DIALECTS or len(text) > MAX_BYTES:
             return text
 
-        names = dict.fromkeys(found.name for found in placeholders(text, dialect) if found.where != "comment")
-        known = [self._is_known(name, pointer) for name in names]
+        found = [each for each in placeholders(text, dialect) if each.where != "comment"]
+        names = {each.name: each.start for each in reversed(found)}
+        known = [self._is_known(name, pointer, offset) for name, offset in names.items()]
         if not all(known):
             return text
         if any(isinstance(self.params.literals.get(name.removeprefix(SCOPE)), str) for name in names):
@@ -120,18 +121,19 @@ class Substitution:
             return False
         return self._is_known(name, pointer) and name.removeprefix(SCOPE) in self.params.values
 
-    def _is_known(self, name: str, pointer: str) -> bool:
-        """Tell whether there is something of that name, and note it if not."""
+    def _is_known(self, name: str, pointer: str, offset: int = 0) -> bool:
+        """Tell whether there is something of that name, and note it if not: at an offset of the text."""
         param = name.removeprefix(SCOPE)
         if name in RUN_VALUES or (name.startswith(SCOPE) and param in self.params.declared):
             return True
         if name.startswith(SCOPE):
             hint = did_you_mean(param, self.params.declared) or "declare it under params"
-            self._say("OML019", pointer, name=param[:60], hint=hint)
+            self._say("OML019", pointer, offset, name=param[:60], hint=hint)
         else:
             hint = "use ${params.NAME}, ${run.id} or ${run.started_at}; environment variables belong into connections"
-            self._say("OML024", pointer, placeholder=f"${{{name[:60]}}}", hint=hint)
+            self._say("OML024", pointer, offset, placeholder=f"${{{name[:60]}}}", hint=hint)
         return False
 
-    def _say(self, code: str, pointer: str, *, hint: str | None = None, **params: object) -> None:
-        self.problems.append(diagnostic(code, at=self.document.where(pointer), hint=hint, **params))
+    def _say(self, code: str, pointer: str, offset: int = 0, *, hint: str | None = None, **params: object) -> None:
+        at = self.document.inside(pointer, offset) if offset else self.document.where(pointer)
+        self.problems.append(diagnostic(code, at=at, hint=hint, **params))

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from osiris.model import ComponentSpec, JsonValue
     from osiris.registry import Registry
 
-OML_VERSION = "0.1.0"
+OML_VERSION = "0.2.0"
+"""The newest version of the language; a file of an earlier one means the same in it."""
 MAX_PROBLEMS = 1000
 """So many problems of one kind are reported; nobody reads more, and a hostile file may have a million."""
 
@@ -112,7 +113,7 @@ def _validator() -> Draft202012Validator:
 def _sharpened(found: Diagnostic, data: Mapping[str, JsonValue]) -> Diagnostic:
     """Return the code that says it best, where there is one."""
     at = found.location
-    if at.pointer == "/oml_version" and found.code == "OML028":
+    if at.pointer == "/oml_version" and found.code == "OML005":
         return diagnostic("OML012", at=at, found=json.dumps(data["oml_version"])[:60])
     if at.pointer == "/steps" and found.code == "OML028":
         return diagnostic("OML027", at=at)
@@ -174,4 +175,5 @@ def _pipeline(document: Document, steps: list[Step], values: Params, substitutio
         extensions={key: value for key, value in data.items() if key.startswith("x-")},
         file=document.file,
         positions=document.positions,
+        keys=document.keys,
     )

@@ -15,6 +15,9 @@ CASES = [
     ("a: |2\n    SELECT\n    nope\n", "nope"),
     ("b:\n  - x: 1\n    a: |\n      SELECT nope,\n      2\n", "nope"),
     ("a: |\r\n  SELECT 1,\r\n    nope\r\n", "nope"),
+    ('a: "SELECT\\t1, nope"', "nope"),
+    ("a: >\n  SELECT 1,\n  nope\n", "nope"),
+    ('a: "SELECT\n  1, nope"', "nope"),
 ]
 
 
@@ -42,23 +45,13 @@ def test_the_word_stands_where_it_is_said_to_stand(tmp_path, text, word):
     assert (at.file, at.pointer) == ("p.yaml", pointer)
 
 
-@pytest.mark.parametrize(
-    "text", ['a: "SELECT\\t1, nope"', "a: >\n  SELECT 1,\n  nope\n", 'a: "SELECT\n  1, nope"'], ids=ascii
-)
-def test_where_the_place_is_not_certain_it_is_that_of_the_whole(tmp_path, text):
-    (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
-    document = parse(text, "p.yaml")
-    pointer, value = query_of(document)
-    at = locate(tmp_path, document.where(pointer), pointer, inside(value, "nope"), value)
-    assert (at.line, at.column) == (1, 4)
-
-
-def test_a_parameter_put_in_before_leaves_the_line_and_no_column(tmp_path):
-    text = "a: |\n  SELECT ${params.x},\n  nope\n"
+def test_after_a_parameter_the_place_is_that_of_the_same_word(tmp_path):
+    text = "a: |\n  SELECT ${params.x}, ${params.y},\n  nope\n"
     (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
     at = parse(text, "p.yaml").where("/a")
-    found = locate(tmp_path, at, "/a", Location(line=1, column=12), "SELECT 12345,\nnope\n")
-    assert (found.line, found.column) == (2, None)
+    for inside_, there in {(1, 10): (2, 10), (1, 17): (2, 23), (2, 1): (3, 3)}.items():
+        found = locate(tmp_path, at, "/a", Location(line=inside_[0], column=inside_[1]), "SELECT 12345, 'b',\nnope\n")
+        assert (found.line, found.column) == there
 
 
 def test_a_file_that_is_gone_leaves_the_place_of_the_whole(tmp_path):

@@ -40,7 +40,7 @@ def test_a_plan_says_everything_a_run_needs(bench, steps):
 def test_the_steps_to_describe_are_those_of_the_plan(bench, steps):
     given = (steps.read(), steps.write("load"))
     prepared, _ = bench.prepare(*given)
-    late = {"schema", "order", "leaves", "hash"}
+    late = {"schema", "order", "lineage", "fused", "leaves", "hash"}
     planned = [{k: v for k, v in step.items() if k not in late} for step in bench.compile(*given).steps]
     assert plan_steps(prepared) == planned
 

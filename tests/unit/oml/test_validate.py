@@ -77,7 +77,7 @@ BAD = {
         [("OML004", 8), ("OML004", 9), ("OML004", 10), ("OML004", 11)],
     ),
     "types": (HEAD.replace("name: p", "name: 5") + "steps: {}\n", [("OML006", 2), ("OML006", 3)]),
-    "version": (steps(reader(), head='oml_version: "0.2.0"\nname: p\n'), [("OML012", 1)]),
+    "version": (steps(reader(), head='oml_version: "0.3.0"\nname: p\n'), [("OML012", 1)]),
     "version number": (steps(reader(), head="oml_version: 0.1\nname: p\n"), [("OML012", 1)]),
     "name": (steps(reader(), head='oml_version: "0.1.0"\nname: My Pipe\n'), [("OML014", 2)]),
     "no steps": (HEAD + "steps: []\n", [("OML027", 3)]),
@@ -116,7 +116,14 @@ BAD = {
     "config enum": (steps(reader(config="path: x, encoding: utf-7")), [("OML005", 7)]),
     "config kind": (steps(reader(config="path: [x], header: maybe")), [("OML006", 7), ("OML006", 7)]),
     "config range": (steps(reader(config="path: x, skip_rows: -1")), [("OML028", 7)]),
-    "unsupported": (steps(reader(config="path: x, retry: {max: 3}")), [("PRJ010", 7)]),
+    "unsupported": (steps(reader(config="path: x, deterministic: true")), [("PRJ010", 7)]),
+    "retry": (
+        steps(reader(config="path: x, retry: {max: -1, backoff: soon, at: 3}")),
+        [("OML028", 7)] * 2 + [("OML002", 7)],
+    ),
+    "retry kinds": (steps(reader(config='path: x, retry: {"on": [unavailabel, RUN002, DRV004]}')), [("OML005", 7)] * 2),
+    "rejects": (steps(reader(), writer(config="path: x.csv, on_reject: quarantine")), [("CMP018", 11)]),
+    "on_reject": (steps(reader(config="path: x, on_reject: ignore")), [("OML005", 7)]),
     "cast": (steps(reader(config="path: x, cast: {a: strng}")), [("DAT012", 7)]),
     "timeout": (steps(reader(config="path: x, timeout: soon")), [("OML028", 7)]),
     "connection": (steps(reader(config="path: x, connection: local")), [("CON006", 7)]),
@@ -144,7 +151,7 @@ steps:
 - id: a
   uses: filesystem.csv_extractor
   mode: extract
-  config: {path: 5, delimitr: ';', retry: {max: 3}, file: "${params.nope}"}
+  config: {path: 5, delimitr: ';', deterministic: true, file: "${params.nope}"}
 - id: a
   component: duckdb.processor
   mode: transform

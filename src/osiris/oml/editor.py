@@ -1,0 +1,187 @@
+"""One JSON Schema of a whole pipeline for editors: the language, and in each step the options of its component.
+
+It allows what the validation accepts, with a placeholder wherever a value may stand, and earlier spellings marked as
+deprecated. What needs the other steps, the connections or the data is left to `osiris validate`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from osiris.oml.config import CONNECTION
+from osiris.oml.validate import OML_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from osiris.model import ComponentSpec, JsonValue
+    from osiris.registry import Registry
+
+Schema = dict[str, "JsonValue"]
+
+ANNOTATIONS = ("title", "description", "default", "examples", "deprecated")
+PLACEHOLDER = {"$ref": "#/$defs/placeholder"}
+_DEFINITIONS = ("$defs", "definitions")
+_NAMED = ("properties", "patternProperties", *_DEFINITIONS)
+_BRANCHES = ("anyOf", "oneOf", "allOf")
+_DATA = ("default", "examples", "const", "enum")
+_ANCHORS = ("$id", "$schema", "$anchor", "$dynamicAnchor", "$dynamicRef")
+_OWN_REF = re.compile(r"#(/(\$defs|definitions|properties)/[^/]+)?")
+_SCALAR: Schema = {"type": ["string", "number", "boolean"]}
+_RULE = "Holds for each entry of a list."
+PARAM_KEYS: dict[str, Schema] = {
+    "type": {
+        "description": "What its values are; by default what the default value is.",
+        "enum": ["string", "integer", "number", "boolean", "date", "list"],
+    },
+    "default": {"description": "The value if none is given.", "type": ["string", "number", "boolean", "array"]},
+    "enum": {"description": f"The values that are allowed. {_RULE}", "type": "array", "minItems": 1, "items": _SCALAR},
+    "min": {"description": f"The least value. {_RULE}", "type": ["number", "string"]},
+    "max": {"description": f"The greatest value. {_RULE}", "type": ["number", "string"]},
+    "pattern": {"description": f"A regular expression that the whole text matches. {_RULE}", "type": "string"},
+    "items": {
+        "description": "What the entries of a list are.",
+        "enum": ["string", "integer", "number", "boolean", "date"],
+    },
+    "sensitive": {
+        "description": "Its value comes from the environment only, and never becomes part of a plan.",
+        "type": "boolean",
+    },
+    "description": {"description": "What it is for.", "type": "string"},
+}
+"""What the declaration of a parameter may say."""
+
+
+def editor_schema(registry: Registry) -> Schema:
+    """Return the JSON Schema (draft 2020-12) of OML with the components that are installed; refers to nothing outside.
+
+    Components whose spec is broken are left out.
+    """
+    text = resources.files("osiris.oml").joinpath(f"oml-{OML_VERSION}.schema.json").read_text(encoding="utf-8")
+    schema: Schema = json.loads(text)
+    specs = [spec for spec in registry.all() if not registry.problems(spec.name)]
+    step = schema["properties"]["steps"]["items"]
+    step["properties"]["component"] |= {"enum": [spec.name for spec in specs]}
+    step["allOf"] = [_binding(spec) for spec in specs]
+    schema["properties"]["params"]["additionalProperties"] = {
+        "anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}, {"$ref": "#/$defs/parameter"}]
+    }
+    schema["$defs"] = {
+        "placeholder": {
+            "description": "A parameter, ${params.NAME}, or a value of the run, ${run.id} or ${run.started_at}.",
+            "type": "string",
+            "pattern": r"\$\{(params\.[A-Za-z_][A-Za-z0-9_]*|run\.id|run\.started_at)\}",
+        },
+        "parameter": {
+            "type": "object",
+            "properties": PARAM_KEYS,
+            "patternProperties": {"^x-": {}},
+            "additionalProperties": False,
+        },
+        **{spec.name: _config(spec, registry.config_schema(spec)) for spec in specs},
+    }
+    return schema
+
+
+def _binding(spec: ComponentSpec) -> Schema:
+    """Return what holds for the steps of one component."""
+    then: Schema = {
+        "properties": {
+            "component": {"description": f"{spec.title}. {' '.join(spec.description.split())}"},
+            "mode": {"enum": list(spec.modes)},
+            "config": {"$ref": f"#/$defs/{spec.name}"},
+        }
+    }
+    if spec.config.get("required"):
+        then["required"] = ["config"]
+    return {"if": {"required": ["component"], "properties": {"component": {"const": spec.name}}}, "then": then}
+
+
+def _config(spec: ComponentSpec, schema: Mapping[str, JsonValue]) -> Schema:
+    """Return the schema of a component's config as it is written: with a connection, placeholders, earlier names."""
+    schema = _moved(schema, f"#/$defs/{spec.name}")
+    properties = {key: _or_placeholder(inner) for key, inner in schema["properties"].items()}
+    for key, earlier in spec.hints.get("values", {}).items():
+        old = {"description": "Earlier names of values.", "deprecated": True, "enum": list(earlier)}
+        properties[key] = _alternatives(properties[key], old)
+    names = spec.hints.get("synonyms", {})
+    for old_key, key in names.items():
+        properties[old_key] = {**properties[key], "deprecated": True, "description": f"An earlier name of {key}."}
+    if spec.connection != "none":
+        properties[CONNECTION] = {
+            "description": f'The connection: "@{spec.family}.ALIAS", or "@{spec.family}" for the default one.',
+            "type": "string",
+        }
+    rules = {key: inner for key, inner in schema.items() if not key.startswith("x-")}
+    rules |= {key: _inside(key, rules[key]) for key in _DEFINITIONS if key in rules}
+    examples = [example["config"] for example in spec.examples]
+    return {**_required(rules, names), "properties": properties, "examples": examples}
+
+
+def _moved(schema: JsonValue, place: str) -> JsonValue:
+    """Return a schema that will stand at `place`, with what refers to the schema itself pointing there.
+
+    What refers to anything else holds for nothing: an editor would have to fetch it, or would not find it.
+    """
+    if isinstance(schema, list):
+        return [_moved(each, place) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    moved = {key: _moved_inside(key, value, place) for key, value in schema.items() if key not in _ANCHORS}
+    if isinstance(ref := moved.pop("$ref", None), str) and _OWN_REF.fullmatch(ref):
+        moved["$ref"] = place + ref[1:]
+    return moved
+
+
+def _moved_inside(key: str, value: JsonValue, place: str) -> JsonValue:
+    if key in _NAMED:
+        return {name: _moved(schema, place) for name, schema in value.items()}
+    return value if key in _DATA else _moved(value, place)
+
+
+def _required(schema: Mapping[str, JsonValue], names: Mapping[str, str]) -> Schema:
+    """Return a schema of a config in which an earlier name of a required key will do."""
+    result = {key: _required(inner, names) if key in ("then", "else") else inner for key, inner in schema.items()}
+    result |= {key: [_required(each, names) for each in result[key]] for key in _BRANCHES if key in result}
+    renamed = [key for key in result.get("required", ()) if key in names.values()]
+    if renamed:
+        result["required"] = [key for key in result["required"] if key not in renamed]
+        ways = ([key, *(old for old, new in names.items() if new == key)] for key in renamed)
+        either = [{"anyOf": [{"required": [way]} for way in each]} for each in ways]
+        result["allOf"] = [*result.get("allOf", ()), *either]
+    return result
+
+
+def _or_placeholder(schema: JsonValue) -> JsonValue:
+    """Return a schema of a value in which a placeholder may stand for it, and for every value inside."""
+    if not isinstance(schema, dict):
+        return schema
+    inner = _with_placeholders(schema)
+    rules = inner.keys() - {*ANNOTATIONS}
+    if not rules or (rules == {"type"} and inner["type"] == "string"):
+        return inner
+    return _alternatives(inner, PLACEHOLDER)
+
+
+def _with_placeholders(schema: Schema) -> Schema:
+    """Return a schema in which a placeholder may stand for every value inside, but not for the whole."""
+    return {key: _inside(key, value) for key, value in schema.items() if not key.startswith("x-")}
+
+
+def _inside(key: str, value: JsonValue) -> JsonValue:
+    if key in _NAMED:
+        return {name: _or_placeholder(schema) for name, schema in value.items()}
+    if key in _BRANCHES:
+        return [_with_placeholders(each) if isinstance(each, dict) else each for each in value]
+    return _or_placeholder(value) if key in ("additionalProperties", "items") else value
+
+
+def _alternatives(schema: Schema, other: Schema) -> Schema:
+    """Return a schema that allows the other one too; what it tells people stays on top."""
+    told = {key: schema[key] for key in ANNOTATIONS if key in schema}
+    rules = {key: value for key, value in schema.items() if key not in told}
+    branches = rules["anyOf"] if rules.keys() == {"anyOf"} else [rules]
+    return {**told, "anyOf": [*branches, other]}

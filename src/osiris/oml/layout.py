@@ -1,0 +1,73 @@
+"""The canonical form of an OML file: the same data and comments, laid out in the one way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from osiris.document.commented import read_commented
+from osiris.document.writer import write
+from osiris.errors import Location, fail
+from osiris.oml.config import CONNECTION
+from osiris.oml.parse import parse
+from osiris.registry import RESERVED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from osiris.document.commented import Entry, Node
+    from osiris.model import ComponentSpec
+    from osiris.registry import Registry
+
+FILE_KEYS = ("oml_version", "name", "description", "metadata", "params", "profiles", "schedule", "steps")
+STEP_KEYS = ("id", "component", "mode", "description", "needs", "inputs", "config")
+
+
+def format_oml(text: str, file: str, registry: Registry) -> str:
+    """Return OML text in its canonical form; `file` is its name in messages.
+
+    Keys have one order, in a config that of the component's schema. Raises InvalidInput with all that keeps the text
+    from being read, or its canonical form; whether the pipeline is right is not looked at.
+    """
+    data = parse(text, file).data
+    root = read_commented(text)
+    _order(root.value, FILE_KEYS)
+    steps = root.value.child("steps")
+    if steps is not None and steps.kind == "list":
+        _lay_out_steps(steps, registry)
+    result = write(root)
+    if parse(result, file).data != data:  # where lists get lines of their own it may also have become too large
+        fail("INT000", at=Location(file), kind="layout", reason="the canonical form would have another meaning")
+    return result
+
+
+def _lay_out_steps(steps: Node, registry: Registry) -> None:
+    steps.flow, steps.spaced = False, True
+    for step in (entry.value for entry in steps.entries):
+        step.flow = False
+        _order(step, STEP_KEYS)
+        component, config = step.child("component"), step.child("config")
+        spec = registry.find(component.text) if component is not None else None
+        if spec is not None and config is not None:
+            _lay_out_config(config, spec)
+
+
+def _lay_out_config(config: Node, spec: ComponentSpec) -> None:
+    properties = spec.config["properties"]
+    _order(config, (CONNECTION, *properties, *RESERVED))
+    for entry in config.entries:
+        entry.value.tall = "x-sql" in properties.get(entry.key, {})
+    checks = config.child("checks")
+    for check in checks.entries if checks is not None and "checks" not in properties else ():
+        if statement := check.value.child("sql"):
+            statement.tall = True
+
+
+def _order(node: Node, keys: Sequence[str]) -> None:
+    """Put the known keys first, in their order, and extensions last."""
+    places = {key: place for place, key in reversed(list(enumerate(keys)))}
+
+    def place(entry: Entry) -> int:
+        key = entry.key or ""
+        return places.get(key, len(keys) + key.startswith("x-"))
+
+    node.entries.sort(key=place)
