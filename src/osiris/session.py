@@ -64,7 +64,7 @@ _PLAIN = frozenset(
         "engines",
     ]
 )
-_BY_NAME = ("steps", "outputs", "deliveries", "connections")
+_BY_NAME = ("steps", "outputs", "deliveries", "spools", "connections")
 """Keys of which the value is a table by step or connection; its keys stay as they are."""
 
 _ID_LENGTH = 200

@@ -25,6 +25,7 @@ strange.numbers = strange.numbers
 strange.passing = strange.passing
 strange.file_writer = strange.file_writer
 strange.misbehaving = strange.misbehaving
+strange.shifting = strange.shifting
 """
 
 
@@ -56,6 +57,8 @@ def step(name, component, mode="read", reads=(), needs=None, **config):
         "inputs": inputs,
         "schema": None,
         "order": "free",
+        "lineage": None,
+        "fused": [],
     }
 
 

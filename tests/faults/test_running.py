@@ -94,8 +94,8 @@ def test_step_waits_for_what_it_only_needs(desk, make_step):
 def test_continued_run_skips_what_is_delivered(desk, make_step):
     steps = [
         make_step("a", "numbers", rows=100),
-        make_step("b", "misbehaving", deed="raise"),
         make_step("v", "file_writer", "write", ["a"], path="v-${run.id}.txt"),
+        make_step("b", "misbehaving", needs=["v"], deed="raise"),
         make_step("w", "file_writer", "write", ["b"], path="w.txt"),
     ]
     plan = desk.plan(steps)
@@ -178,7 +178,7 @@ def test_source_that_changed_is_refused(desk, make_step):
     plan.steps[0]["schema"][0]["type"] = "int32"
     result = desk.run(plan)
     assert ([d.code for d in result.diagnostics], result.exit_code) == (["DAT011"], 6)
-    assert "planned id int32 not null; found id int64 not null" in result.diagnostics[0].message
+    assert "column 'id' was int32 not null and is int64 not null" in result.diagnostics[0].message
 
 
 def test_every_output_can_be_digested(desk, make_step):

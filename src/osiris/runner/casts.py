@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.document import join
+from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
 from osiris.table import RowStream, stream
-from osiris.types import arrow_schema, is_type_name
+from osiris.types import arrow_schema, is_type_name, unknown_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,14 +22,20 @@ def cast_schema(schema: Schema, casts: Mapping[str, str], step: str) -> Schema:
     """Return the schema after the casts; fails with DAT005 for unknown columns and DAT012 for unknown types."""
     known = [column.name for column in schema]
     found = [
-        diagnostic("DAT005", column=name, where=f"the cast of step '{step}'", hint=did_you_mean(name, known))
+        diagnostic(
+            "DAT005", at=_at(name), column=name, where=f"the cast of step '{step}'", hint=did_you_mean(name, known)
+        )
         for name in casts
         if name not in known
     ]
-    found += [diagnostic("DAT012", type=kind) for kind in casts.values() if not is_type_name(kind)]
+    found += [unknown_type(kind, _at(name)) for name, kind in casts.items() if not is_type_name(kind)]
     if found:
         raise_all(found)
     return tuple(replace(column, type=casts.get(column.name, column.type)) for column in schema)
+
+
+def _at(column: str) -> Location:
+    return Location(pointer=join("/config/cast", column))
 
 
 def cast_stream(source: RowStream, casts: Mapping[str, str], step: str) -> RowStream:

@@ -1,19 +1,21 @@
-"""Asks a worker for the schemas of a pipeline's steps: the one question between the two halves of the compiler."""
+"""Asks a worker what a pipeline's steps give, and whether the sources of a plan still are what it was made for."""
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import shutil
 import tempfile
 import threading
 import time
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.canonical import sha256_hex
 from osiris.compiler.build import plan_steps
+from osiris.compiler.locate import locate
 from osiris.connections import load_env
 from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
 from osiris.model import Described
@@ -25,60 +27,119 @@ from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from osiris.compiler.context import Prepared
     from osiris.config import Config
-    from osiris.errors import Location
-    from osiris.model import JsonValue, Pipeline, Step
+    from osiris.model import JsonValue, Manifest, Pipeline, Step
     from osiris.project import Project
+    from osiris.runner.protocol import Secrets
 
-_NAME = re.compile(r'(?:(?:\w+|"[^"]+")\.)*(?:(?P<plain>\w+)|"(?P<quoted>[^"]+)")')
+_OF_NAMES = ("DAT005",)
+"""Codes whose place is that of a key rather than of its value, where the name is one."""
 
 _STAND_INS = {"run.id": "", "run.started_at": "1970-01-01T00:00:00Z"}
 """Values of `${run.…}` while there is no run: only their types matter."""
 
 LONGEST_ANSWER = 60.0
-"""Seconds that a worker has to describe a whole pipeline where run.step_timeout says nothing."""
+"""Seconds that a worker has to describe or confirm a whole pipeline where run.step_timeout says nothing."""
 
 
 def describe(
-    project: Project, prepared: Prepared, config: Config, link: Link | None = None
+    project: Project,
+    prepared: Prepared,
+    config: Config,
+    link: Link | None = None,
+    *,
+    known: Mapping[str, Described] | None = None,
 ) -> tuple[dict[str, Described], list[Diagnostic]]:
     """Return schema and order of every step by id, and notes; raises with the problems of all steps, with places.
 
-    `link` is a worker that was started before, to hide how long it takes; it is left open, for a run for instance.
+    `known` answers for steps that are not asked, and whose connection need not be complete. `link` is a worker that
+    was started before, to hide how long it takes; it is left open, for a run for instance.
     """
-    pipeline, since = prepared.pipeline, time.monotonic()
-    sources = {str(step.connection) for step in pipeline.steps if step.mode == "read"}
+    pipeline, given = prepared.pipeline, dict(known or {})
+    sources = {str(step.connection) for step in pipeline.steps if step.mode == "read" and step.id not in given}
     asked = {ref: fields for ref, fields in prepared.connections.items() if ref in sources}
     secrets = resolve_secrets(asked, (), load_registry(), load_env(project.env_file, os.environ))
-    folder = _make_scratch(project.scratch)
-    job = Job(
-        kind="describe",
+    job = _job(project, config, "describe", plan_steps(prepared), pipeline.sensitive)
+    job = replace(job, known={name: answer.to_json() for name, answer in given.items()})
+    answers = _ask(project, config, job, secrets, link)
+    found = [placed for answer in answers for placed in problems_of(project.root, pipeline, answer)]
+    if has_errors(found):
+        raise_all(found)
+    described = {a["step"]: Described.from_json(a) for a in answers if a["event"] == "described"}
+    return {**given, **described}, sort_diagnostics(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What sources say before a run: the states of those that can tell one, hashed, and what is wrong, by step."""
+
+    states: Mapping[str, str]
+    problems: Mapping[str, list[Diagnostic]]
+
+
+def confirm(
+    project: Project, manifest: Manifest, config: Config, secrets: Secrets, link: Link, fresh: Mapping[str, Described]
+) -> Confirmed:
+    """Ask the sources of a plan whether they still are as planned, but for those in `fresh`, which have just said so.
+
+    A source that depends on the run, which is yet to begin, is not asked. Raises only what is wrong with the worker.
+    """
+    reads = [s for s in manifest.steps if s["mode"] == "read" and s["id"] not in fresh and not _awaits_run(s)]
+    told: dict[str, dict[str, JsonValue]] = {}
+    if reads:
+        job = _job(project, config, "confirm", reads, manifest.data["sensitive"])
+        *answers, end = _ask(project, config, job, secrets, link)
+        if end["diagnostics"]:
+            raise_all(Diagnostic.from_json(item) for item in end["diagnostics"])
+        told = {answer["step"]: answer for answer in answers}
+    problems = {name: [Diagnostic.from_json(d) for d in answer["diagnostics"]] for name, answer in told.items()}
+    states = {name: answer["state"] for name, answer in told.items()}
+    states |= {name: answer.state for name, answer in fresh.items()}
+    return Confirmed(
+        {name: sha256_hex(state.encode()) for name, state in states.items() if state},
+        {name: found for name, found in problems.items() if found},
+    )
+
+
+def _awaits_run(step: Mapping[str, JsonValue]) -> bool:
+    """Tell whether a step's config, but for SQL, in which values are bound, has a value of the run in it."""
+    config = {key: value for key, value in step["config"].items() if key not in step["sql"]}
+    return "${run." in json.dumps(config)
+
+
+def _job(
+    project: Project, config: Config, kind: str, steps: list[dict[str, JsonValue]], sensitive: Collection[str]
+) -> Job:
+    folder = make_scratch(project.scratch)
+    return Job(
+        kind=kind,
         root=str(project.root),
         scratch=str(folder),
         artifacts=str(folder / "artifacts"),
         limits=limits_of(config.get("run.memory"), config.get("run.threads")),
-        steps=plan_steps(prepared),
-        bindings={**_STAND_INS, **{f"param_{name}": "" for name in pipeline.sensitive}},
+        steps=steps,
+        bindings={**_STAND_INS, **{f"param_{name}": "" for name in sensitive}},
     )
+
+
+def _ask(project: Project, config: Config, job: Job, secrets: Secrets, link: Link | None) -> list[dict[str, JsonValue]]:
+    """Return all that the worker tells; fails with RUN001 if it dies, RUN002 if it takes too long."""
     answers: list[dict[str, JsonValue]] = []
+    since = time.monotonic()
     limit = config.get("run.step_timeout") or LONGEST_ANSWER
     try:
         with nullcontext(link) if link else start_worker(project.root) as worker, _cancelled_after(limit, worker):
             answers.append(worker.ask(job, secrets, answers.append))
     except WorkerDied as died:
         _fail_if_late(job, answers, limit, since)
-        raise_all([diagnostic("RUN001", status=died.status, during="describe")])
+        raise_all([diagnostic("RUN001", status=died.status, during=job.kind)])
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(job.scratch, ignore_errors=True)
     _fail_if_late(job, answers, limit, since)
-    found = [placed for answer in answers for placed in _problems(project.root, pipeline, answer)]
-    if has_errors(found):
-        raise_all(found)
-    described = {a["step"]: Described.from_json(a) for a in answers if a["event"] == "described"}
-    return described, sort_diagnostics(found)
+    return answers
 
 
 @contextmanager
@@ -98,10 +159,10 @@ def _fail_if_late(job: Job, answers: list[dict[str, JsonValue]], limit: float, s
         return
     answered = {answer.get("step") for answer in answers}
     late = next((step["id"] for step in job.steps if step["id"] not in answered), job.steps[-1]["id"])
-    fail("RUN002", step=late, timeout=f"{limit:g} s to describe", hint="raise run.step_timeout in osiris.yaml")
+    fail("RUN002", step=late, timeout=f"{limit:g} s to {job.kind}", hint="raise run.step_timeout in osiris.yaml")
 
 
-def _make_scratch(parent: Path) -> Path:
+def make_scratch(parent: Path) -> Path:
     """Make a folder that bears our process id, and remove those of processes that are gone."""
     parent.mkdir(parents=True, exist_ok=True)
     for other in parent.glob("describe-*-*"):
@@ -114,7 +175,7 @@ def _make_scratch(parent: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"describe-{os.getpid()}-", dir=parent))
 
 
-def _problems(root: Path, pipeline: Pipeline, answer: dict[str, JsonValue]) -> list[Diagnostic]:
+def problems_of(root: Path, pipeline: Pipeline, answer: dict[str, JsonValue]) -> list[Diagnostic]:
     """Return the diagnostics of an answer, each placed at its step where it has no place of its own."""
     found = [Diagnostic.from_json(item) for item in answer.get("diagnostics", [])]
     if "step" not in answer:
@@ -124,41 +185,13 @@ def _problems(root: Path, pipeline: Pipeline, answer: dict[str, JsonValue]) -> l
 
 
 def _placed(root: Path, pipeline: Pipeline, step: Step, item: Diagnostic) -> Diagnostic:
-    if item.location.file is not None:
+    at = item.location
+    if at.file is not None:
         return item
-    inner = item.location.pointer or ("/config/query" if item.code.startswith("SQL") else "")
-    at = pipeline.where(step.pointer + inner)
-    if item.code.startswith("SQL"):
-        name = _name_at(str(step.config.get("query", "")), item.location)
-        at = _found_once(name, at, _written(root, pipeline, at))
-    return replace(item, location=at)
-
-
-def _name_at(text: str, at: Location) -> str:
-    """Return the name, or the last part of a dotted one, at a place of a text; nothing if there is none."""
-    lines = text.splitlines()
-    if at.line is None or at.line > len(lines):
-        return ""
-    parts = _NAME.match(lines[at.line - 1][(at.column or 1) - 1 :])
-    return (parts["plain"] or parts["quoted"]) if parts else ""
-
-
-def _written(root: Path, pipeline: Pipeline, at: Location) -> list[str]:
-    """Return the lines of a file from a value on to the next one that has a place; none if they cannot be read."""
-    begin = (at.line or 1, at.column or 1)
-    places = ((place.line, place.column) for place in pipeline.positions.values() if place.line and place.column)
-    try:
-        lines = (root / (at.file or "")).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return []
-    line, column = min((place for place in places if place > begin), default=(len(lines), None))
-    kept = [*lines[: line - 1], *(text[: column and column - 1] for text in lines[line - 1 : line])]
-    return ["" if number < begin[0] else text for number, text in enumerate(kept, 1)]
-
-
-def _found_once(name: str, at: Location, lines: list[str]) -> Location:
-    """Return the place of a name that stands only once from a place on; that place itself if it does not."""
-    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
-    found = [(line, m.start() + 1) for line, text in enumerate(lines, 1) for m in word.finditer(text) if name]
-    behind = [place for place in found if place >= (at.line or 1, at.column or 1)]
-    return replace(at, line=behind[0][0], column=behind[0][1]) if len(behind) == 1 else at
+    in_query = at.line is not None or item.code.startswith("SQL")
+    pointer = step.pointer + (at.pointer or ("/config/query" if in_query else ""))
+    if in_query:
+        query = str(step.config.get("query", ""))
+        return replace(item, location=locate(root, pipeline.where(pointer), pointer, at, query))
+    where = pipeline.where_key if item.code in _OF_NAMES else pipeline.where
+    return replace(item, location=where(pointer))

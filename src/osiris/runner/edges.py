@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.table import RowStream, stream
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.runner.stop import Stopper
+    from osiris.table import Relation
 
 
 @dataclass(slots=True)
@@ -45,4 +46,16 @@ def watched(source: RowStream, meter: Meter, stopper: Stopper) -> RowStream:
                 yield batch
             meter.ended = True
 
-    return stream(source.schema, batches(), source.order)
+    return replace(stream(source.schema, batches(), source.order), relation=_told(source.relation, meter))
+
+
+def _told(relation: Relation | None, meter: Meter) -> Relation | None:
+    """Return the relation whose rows `meter` counts too."""
+    if relation is None:
+        return None
+
+    def on_read(rows: int, size: int) -> None:
+        meter.rows, meter.ended = rows, True
+        relation.on_read(rows, size)
+
+    return replace(relation, on_read=on_read)

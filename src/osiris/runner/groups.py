@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
     from osiris.model import JsonValue
 
@@ -25,11 +25,17 @@ class Group:
     drain: Drain
 
 
-def plan_groups(steps: list[dict[str, JsonValue]], skipped: Collection[str] = ()) -> list[Group]:
-    """Return the groups of steps given in topological order, in the order in which they run."""
+def plan_groups(
+    steps: list[dict[str, JsonValue]], skipped: Collection[str] = (), spooled: Collection[str] = ()
+) -> list[Group]:
+    """Return the groups of steps given in topological order, in the order in which they run.
+
+    The outputs of `spooled` are looked at before anybody reads them.
+    """
     active = [step for step in steps if step["id"] not in skipped]
     readers = count_readers(active)
     waited = {n for step in active for n in step["needs"] if n not in set(step["inputs"].values())}
+    whole = waited.union(spooled)
     position = {step["id"]: i for i, step in enumerate(active)}
     parents: dict[str, list[str]] = {step["id"]: list(dict.fromkeys(step["inputs"].values())) for step in active}
     depth: dict[str, int] = {}
@@ -38,13 +44,20 @@ def plan_groups(steps: list[dict[str, JsonValue]], skipped: Collection[str] = ()
     for step in active:
         name = step["id"]
         depth[name] = 1 + max((depth[p] for p in parents[name] if p in lazy), default=0)
-        if readers[name] == 1 and name not in waited and depth[name] < MAX_CHAIN:
+        if readers[name] == 1 and name not in whole and depth[name] < MAX_CHAIN:
             lazy.add(name)
             continue
-        drain: Drain = "write" if step["mode"] == "write" else "spool" if readers[name] else "count"
+        drain: Drain = "write" if step["mode"] == "write" else "spool" if readers[name] or name in spooled else "count"
         members = sorted(_members(name, parents, lazy), key=position.__getitem__)
         groups.append(Group(tuple(members), drain))
     return groups
+
+
+def waits_of(groups: Sequence[Group], steps: Mapping[str, Mapping[str, JsonValue]]) -> list[set[int]]:
+    """Return, for each group, the positions of the groups that must be done before it starts."""
+    home = {name: position for position, group in enumerate(groups) for name in group.steps}
+    needs = [[needed for name in group.steps for needed in steps[name]["needs"]] for group in groups]
+    return [{home[name] for name in names if name in home} - {position} for position, names in enumerate(needs)]
 
 
 def count_readers(steps: list[dict[str, JsonValue]]) -> dict[str, int]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from osiris.delivery import is_still_there
+from osiris.delivery import has_ledger, is_still_there
 from osiris.errors import Diagnostic, diagnostic, fail
+from osiris.project import Project
 from osiris.runner.groups import not_needed
+from osiris.runner.kept import find_kept
 from osiris.session import iter_sessions, open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from osiris.model import JsonValue, Manifest
-    from osiris.project import Project
 
 Summary = dict[str, "JsonValue"]
 
@@ -26,12 +27,16 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the caller asks for: at most one of a new run, a run id, and the session to resume (`last` for the last)."""
+    """What the caller asks for: at most one of a new run, a run id, and the session to resume (`last` for the last).
+
+    `selected` are the steps to run; None for all of them.
+    """
 
     new_run: bool = False
     run_id: str | None = None
     resume: str | None = None
     continue_within: float = 6 * 3600.0
+    selected: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,8 @@ class Start:
     """What a run starts from. `run_key` is None if the key is to be the new session's id.
 
     `finished` is the session that has done it all already; `deliveries` are those of the continued run that are still
-    there, by step, and `skip` the steps not to be run, each with the reason.
+    there, by step, `kept` its spools that are intact, and `skip` the steps not to be run, each with the reason.
+    `sources` has the states of the sources that the continued run was to read.
     """
 
     run_key: str | None = None
@@ -47,39 +53,72 @@ class Start:
     continues: str | None = None
     finished: str | None = None
     deliveries: dict[str, JsonValue] = field(default_factory=dict)
+    kept: dict[str, JsonValue] = field(default_factory=dict)
     skip: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
 
 
-def decide(
-    project: Project, manifest: Manifest, wish: Wish, connections: Callable[[], Mapping[str, str]], now: float
-) -> Start:
+States = Mapping[str, str]
+"""What tells that something is as it was: of a connection the digest of its fields, of a step's source its state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run that is continued must find as it was; asked for only if one might be.
+
+    `connections` gives the digests of the plain fields that each connection has now, `sources` the states of the
+    sources of read steps, as far as they have one.
+    """
+
+    connections: Callable[[], States] = dict
+    sources: Callable[[], States] = dict
+
+
+def decide(project: Project, manifest: Manifest, wish: Wish, here: Surroundings, now: float) -> Start:
     """Return what to start from; `now` is the time in seconds since the epoch.
 
-    `connections` gives the digests of the plain fields that each connection has now; it is asked only if a run might
-    be continued. Fails with RUN014 for a bad run id, RUN016 for one that another plan has finished, RUN010 for an
+    Only runs of the same steps count, so that what one selection did is never taken for what another one is to do.
+    Fails with RUN014 for a bad run id, RUN016 for one that another plan has finished, RUN010 for an
     unknown session, RUN006 for one that cannot be continued.
     """
     if wish.run_id is not None and not _RUN_ID.fullmatch(wish.run_id):
         fail("RUN014", run_id=wish.run_id)
+    start = _decide(project, manifest, wish, here, now)
+    return replace(start, skip={**_not_selected(manifest, wish.selected), **start.skip})
+
+
+def _decide(project: Project, manifest: Manifest, wish: Wish, here: Surroundings, now: float) -> Start:
     if wish.new_run:
         return Start()
-    runs = _runs(project, manifest.name)
+    every = _runs(project, manifest.name)
+    runs = [run for run in every if run.get("selected") == wish.selected]
     if wish.run_id is not None:
-        return _with_id(project.root, manifest, runs, wish.run_id, connections)
+        if not _finisher(runs, wish.run_id, manifest.fingerprint):
+            _refuse_taken(every, wish.run_id, manifest.fingerprint)
+        return _with_id(project.root, manifest, runs, wish.run_id, here)
     if wish.resume is not None:
-        last = _resumable(project, manifest, runs, wish.resume)
-        _refuse_moved(last, connections())
-        return _continue(project.root, manifest, last)
+        return _resume(project.root, manifest, _resumable(project, manifest, runs, wish.resume), here)
     newest = _newest(runs, manifest.fingerprint)
     if newest is None or _finisher(runs, newest["run_key"]):
         return Start()
-    if note := _left_alone(newest, wish, connections(), now):
+    return _continue_unasked(project.root, manifest, newest, wish, here, now)
+
+
+def _continue_unasked(
+    root: Path, manifest: Manifest, newest: Summary, wish: Wish, here: Surroundings, now: float
+) -> Start:
+    """Continue an unfinished run, unless something speaks against it: then start anew, and say why."""
+    if note := _left_alone(newest, wish, here.connections(), now):
         return Start(notes=(note,))
-    return _continue(project.root, manifest, newest)
+    start, changed = _unmixed(root, manifest, newest, here)
+    if changed:
+        reason, hint = f"the {changed} changed since", "nothing to do: the new run reads it as it is now"
+        return Start(notes=(_not_continued(newest, reason, hint),))
+    return start
 
 
-def _left_alone(last: Summary, wish: Wish, connections: Mapping[str, str], now: float) -> Diagnostic | None:
+def _left_alone(last: Summary, wish: Wish, connections: States, now: float) -> Diagnostic | None:
     """Say why an unfinished run is not continued unasked; None if it is."""
     age = now - datetime.fromisoformat(last["started_at"]).timestamp()
     hint = None
@@ -91,39 +130,78 @@ def _left_alone(last: Summary, wish: Wish, connections: Mapping[str, str], now: 
         reason = f"it started more than {wish.continue_within / 3600:g} h ago"
     else:
         return None
+    return _not_continued(last, reason, hint)
+
+
+def _not_continued(last: Summary, reason: str, hint: str | None) -> Diagnostic:
     return diagnostic("RUN012", session=last["session"], status=last["status"], reason=reason, hint=hint)
 
 
-def _moved(last: Summary, connections: Mapping[str, str]) -> str:
+def _moved(last: Summary, connections: States) -> str:
     """Name the connections whose plain fields are not what they were in that run; empty if none are."""
     before = last.get("connections") or {}
     names = sorted(ref for ref in {*before, *connections} if before.get(ref) != connections.get(ref))
     return f"connection {', '.join(names)}" if names else ""
 
 
-def _refuse_moved(last: Summary, connections: Mapping[str, str]) -> None:
-    if moved := _moved(last, connections):
+def _unmixed(root: Path, manifest: Manifest, last: Summary, here: Surroundings) -> tuple[Start, str]:
+    """Continue a run without kept outputs of sources that changed; also name those of which something was delivered."""
+    start = _continue(root, manifest, last, keep=True)
+    if not _changed(start, manifest, here.sources()):
+        return start, ""
+    start = _continue(root, manifest, last, keep=False)
+    return start, _changed(start, manifest, here.sources())
+
+
+def _changed(start: Start, manifest: Manifest, sources: States) -> str:
+    """Name the sources that would be read again and are not what they were, of which there already is a result.
+
+    One that could not or cannot tell its state counts as unchanged. Empty if there are none.
+    """
+    above = {*start.deliveries, *start.kept}
+    for step in reversed(manifest.steps):
+        if step["id"] in above:
+            above.update(step["inputs"].values())
+    read = [step["id"] for step in manifest.steps if step["mode"] == "read" and step["id"] not in start.skip]
+    asked = [step for step in read if step in above and step in sources and step in start.sources]
+    names = [f"'{step}'" for step in asked if start.sources[step] != sources[step]]
+    return f"source of step {', '.join(names)}" if names else ""
+
+
+def _continue_as_asked(root: Path, manifest: Manifest, last: Summary, here: Surroundings) -> tuple[Start, str]:
+    """Continue a run because somebody asked for it, and as `_unmixed`; fails with RUN006 for another environment."""
+    if moved := _moved(last, here.connections()):
         problem = f"{moved} had other fields in run {last['session']}"
         fail("RUN006", problem=problem, hint="set them as they were, or run it anew")
+    return _unmixed(root, manifest, last, here)
 
 
-def _with_id(
-    root: Path,
-    manifest: Manifest,
-    runs: list[Summary],
-    run_id: str,
-    connections: Callable[[], Mapping[str, str]],
-) -> Start:
+def _resume(root: Path, manifest: Manifest, last: Summary, here: Surroundings) -> Start:
+    start, changed = _continue_as_asked(root, manifest, last, here)
+    if changed:
+        fail("RUN006", problem=f"the {changed} changed since run {last['session']}, which delivered some of it")
+    return start
+
+
+def _with_id(root: Path, manifest: Manifest, runs: list[Summary], run_id: str, here: Surroundings) -> Start:
+    """Return what an id begins, goes on with or has done; there is no starting anew under the same id."""
     done = _finisher(runs, run_id, manifest.fingerprint)
     if done:
         return Start(run_id, finished=done, notes=(diagnostic("RUN009", run_id=run_id, session=done),))
-    if other := _finisher(runs, run_id):
-        fail("RUN016", run_id=run_id, session=other)
     last = _newest(runs, manifest.fingerprint, run_id)
     if last is None:
         return Start(run_id)
-    _refuse_moved(last, connections())
-    return _continue(root, manifest, last)
+    start, changed = _continue_as_asked(root, manifest, last, here)
+    if changed:
+        mixed = diagnostic("RUN020", what=changed, session=last["session"], delivered=", ".join(start.deliveries))
+        return replace(start, notes=(*start.notes, mixed))
+    return start
+
+
+def _refuse_taken(runs: list[Summary], run_id: str, fingerprint: str) -> None:
+    """Fail with RUN016 if another plan has finished a run id."""
+    if other := _finisher([run for run in runs if run["fingerprint"] != fingerprint], run_id):
+        fail("RUN016", run_id=run_id, session=other)
 
 
 def _resumable(project: Project, manifest: Manifest, runs: list[Summary], session: str) -> Summary:
@@ -135,6 +213,8 @@ def _resumable(project: Project, manifest: Manifest, runs: list[Summary], sessio
         fail("RUN006", problem=f"run {named['session']} is complete")
     if named["fingerprint"] != manifest.fingerprint:
         fail("RUN006", problem=f"run {named['session']} had another plan")
+    if named not in runs:
+        fail("RUN006", problem=f"run {named['session']} was one of other steps", hint="give the --select that it had")
     if done := _finisher(runs, named["run_key"]):
         fail("RUN006", problem=f"what run {named['session']} began was completed by run {done}")
     return _newest(runs, manifest.fingerprint, named["run_key"]) or named
@@ -156,19 +236,35 @@ def _finisher(runs: list[Summary], run_key: str, fingerprint: str | None = None)
     return next((run["session"] for run in done if fingerprint in (None, run["fingerprint"])), None)
 
 
-def _continue(root: Path, manifest: Manifest, last: Summary) -> Start:
-    kept = {step: told for step, told in last["deliveries"].items() if is_still_there(root, told["files"])}
-    skip = {step: f"delivered by {told['session']}" for step, told in kept.items()}
-    skip |= dict.fromkeys(sorted(not_needed(manifest.steps, kept)), "all that read it are delivered")
+def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool) -> Start:
+    delivered = {step: told for step, told in last["deliveries"].items() if _is_there(root, told)}
+    left_out = _not_selected(manifest, last.get("selected"))
+    needless = not_needed([step for step in manifest.steps if step["id"] not in left_out], delivered)
+    kept, damaged = find_kept(Project(root), last, {*delivered, *needless}) if keep else ({}, [])
+    skip = {step: f"delivered by {told['session']}" for step, told in delivered.items()}
+    skip |= {step: f"its output was kept by {told['session']}" for step, told in kept.items()}
+    skip |= dict.fromkeys(sorted(needless), "all that read it are delivered")
+    above = not_needed([step for step in manifest.steps if step["id"] not in left_out], skip)
+    skip |= dict.fromkeys(sorted(above), "all that read it are delivered, or their output was kept")
     note = diagnostic("RUN011", session=last["session"], status=last["status"])
     return Start(
         run_key=last["run_key"],
         run_started_at=last["run_started_at"],
         continues=last["session"],
-        deliveries=kept,
-        skip=skip,
-        notes=(note,),
+        deliveries=delivered,
+        kept=kept,
+        skip={**left_out, **skip},
+        sources=last.get("sources") or {},
+        notes=(note, *damaged),
     )
+
+
+def _not_selected(manifest: Manifest, selected: list[str] | None) -> dict[str, str]:
+    return {step["id"]: "not selected" for step in manifest.steps if selected and step["id"] not in selected}
+
+
+def _is_there(root: Path, told: Mapping[str, JsonValue]) -> bool:
+    return is_still_there(root, told["files"]) and has_ledger(root, told.get("ledger"))
 
 
 def _runs(project: Project, pipeline: str) -> list[Summary]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ class Place:
 
 @dataclass(slots=True)
 class Ready:
-    """A step with its driver, its config and what it may touch; `casts` and `timeout` are the shared config keys."""
+    """A step with its driver, its config and what it may touch; the rest is what its shared config keys say."""
 
     data: Mapping[str, JsonValue]
     driver: Any
@@ -46,6 +46,8 @@ class Ready:
     context: StepContext
     casts: Mapping[str, str]
     timeout: float | None
+    retry: Mapping[str, JsonValue] | None
+    checks: list[JsonValue]
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -58,6 +60,13 @@ def make_place(job: Job, secrets: Secrets, registry: Registry, outbox: Outbox, s
     outbox.scrubber = Scrubber([*params.values(), *(s for fields in hidden.values() for s in fields.values())])
     connections = {ref: {**fields, **hidden.get(ref, {})} for ref, fields in secrets.plain.items()}
     return Place(job, registry, outbox, stopper, connections, _bindings(job.bindings, params))
+
+
+def share_of(place: Place, share: int) -> Place:
+    """Return a place for one of `share` groups that run at once: it has its part of the limits, and stops alone."""
+    whole = place.job.limits
+    limits = replace(whole, memory=whole.memory // share, threads=max(1, whole.threads // share))
+    return replace(place, job=replace(place.job, limits=limits), stopper=place.stopper.branch())
 
 
 def make_ready(place: Place, data: Mapping[str, JsonValue]) -> Ready:
@@ -73,6 +82,8 @@ def make_ready(place: Place, data: Mapping[str, JsonValue]) -> Ready:
         context=_context(place, data, counts),
         casts=shared.get("cast", {}),
         timeout=parse_duration(shared.get("timeout")) or place.job.timeout,
+        retry=shared.get("retry"),
+        checks=_fill(shared.get("checks", []), place.job.bindings),
         counts=counts,
     )
 
@@ -97,6 +108,9 @@ def _context(place: Place, data: Mapping[str, JsonValue], counts: Counter[str]) 
         connection=place.connections.get(data["connection"], {}),
         sources=data["inputs"],
         bindings=place.bindings,
+        on_reject=data["config"].get("on_reject", "fail"),
+        run_key=f"{job.pipeline}/{job.bindings['run.id']}" if job.plan else "",
+        plan=job.plan,
         threads=job.limits.threads,
         memory=job.limits.memory,
         emit=emit,

@@ -25,7 +25,7 @@ GRACE = 5.0
 GONE_GRACE = 2.0
 """Seconds that a worker has to stop when its host is gone."""
 
-JOBS = ("describe", "run")
+JOBS = ("describe", "confirm", "run", "preview")
 RESERVED_JOBS = ("discover", "doctor")
 
 CANCEL: dict[str, JsonValue] = {"control": "cancel"}
@@ -46,7 +46,12 @@ class Job:
     """One job: `steps` as in a manifest, in topological order; paths are absolute.
 
     `bindings` are the values of `${run.…}`; `skip` names the steps that are not run, each with the reason;
-    `timeout` is the longest that a step may take, in seconds; `lock` is held while the job runs.
+    `timeout` is the longest that a step may take, in seconds; `lock` is held while the job runs. At most `parallel`
+    groups of steps run at once. Spools lie in the folder `spools`, at most `spool_limit` bytes; `kept` are those of
+    skipped steps that an earlier run left there. `known` answers for
+    steps that are not to be described, each as `Described.to_json`. `pipeline` is the name of what runs, and `plan` its
+    fingerprint. A preview tells `show_rows` rows of each step in `show`, and reads at most `sample` rows of each source
+    (0: all).
     """
 
     kind: str
@@ -60,6 +65,16 @@ class Job:
     digest: Literal["written", "all"] = "written"
     timeout: float | None = None
     lock: str | None = None
+    parallel: int = 1
+    spools: str = ""
+    spool_limit: int | None = None
+    kept: dict[str, JsonValue] = field(default_factory=dict)
+    known: dict[str, JsonValue] = field(default_factory=dict)
+    pipeline: str = ""
+    plan: str = ""
+    show: list[str] = field(default_factory=list)
+    show_rows: int = 0
+    sample: int = 0
     protocol: int = VERSION
 
     def to_json(self) -> dict[str, JsonValue]:

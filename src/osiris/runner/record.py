@@ -36,6 +36,7 @@ class Recorder:
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "step_start": self._step_start,
             "step_progress": self._plain,
+            "step_retry": self._plain,
             "step_complete": self._step_complete,
             "step_failed": self._step_failed,
             "step_cancelled": self._step_ended,
@@ -109,19 +110,28 @@ class Recorder:
 
     def _step_complete(self, message: dict[str, Any]) -> None:
         step, counts = message["step"], message.pop("counts")
-        known = ("rows_in", "rows_out", "rows_rejected", "duration_ms", "digest")
+        known = ("rows_in", "rows_out", "rows_rejected", "duration_ms", "attempts", "checks", "digest")
         self.summary["steps"][step] |= {key: message[key] for key in known if key in message}
         if message["mode"] == "write":
             self._deliver(step, message)
+        elif "spool" in message:
+            self._keep(step, message.pop("spool"))
         self._metrics(step, message, counts)
         self._step_ended(message)
 
     def _deliver(self, step: str, message: dict[str, Any]) -> None:
         """Make a delivery durable before anything else happens: a continued run skips what is on record here."""
-        output = {key: message[key] for key in ("digest", "files")} | {"rows": message["rows_out"]}
+        output: dict[str, Any] = {key: message[key] for key in ("digest", "files", "ledger") if key in message}
+        output["rows"] = message["rows_out"]
         self.summary["steps"][step]["status"] = "complete"
         self.summary["outputs"][step] = output
         self.summary["deliveries"][step] = {"session": self._session.id, **output}
+        self._session.summary(self.summary)
+
+    def _keep(self, step: str, spool: dict[str, Any]) -> None:
+        """Make it known, for good, that the output of a step is on disk: a continued run may read it."""
+        self.summary["steps"][step]["status"] = "complete"
+        self.summary["spools"][step] = {"session": self._session.id, **spool}
         self._session.summary(self.summary)
 
     def _metrics(self, step: str, message: dict[str, Any], counts: dict[str, int]) -> None:
@@ -135,6 +145,8 @@ class Recorder:
             values["rows_rejected"] = message["rows_rejected"]
         if "bytes_written" in message:
             values["bytes_written"] = message["bytes_written"]
+        if message["attempts"] > 1:
+            values["step_attempts"] = message["attempts"]
         values["step_duration_ms"] = message["duration_ms"]
         for name, value in values.items():
             unit = next((unit for part, unit in UNITS.items() if part in name.split("_")), "count")

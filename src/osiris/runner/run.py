@@ -13,24 +13,26 @@ from typing import TYPE_CHECKING, Literal
 from osiris.compiler.build import manifest_bytes
 from osiris.connections import load_env
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
-from osiris.lock import hold_project, wait_for_worker
+from osiris.hold import hold_project, wait_for_worker
 from osiris.registry import load_registry
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.credentials import digests_of, resolve_secrets, scrubber_of
-from osiris.runner.describe import describe
+from osiris.runner.describe import Confirmed, confirm, describe, problems_of
 from osiris.runner.interrupts import Interrupts
-from osiris.runner.keys import Start, Wish, decide, whole_second
+from osiris.runner.kept import let_go, sweep_kept, take_over
+from osiris.runner.keys import Start, Surroundings, Wish, decide, whole_second
 from osiris.runner.limits import limits_of
 from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.record import Recorder
+from osiris.runner.selection import chosen
 from osiris.session import Session, close_lost, create_session, now_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from osiris.config import Config
-    from osiris.model import JsonValue, Manifest
+    from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.project import Project
 
     Progress = Callable[[dict[str, JsonValue]], None]
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["RunOptions", "RunResult", "describe", "run", "start_worker"]
 
 _OUTPUT = "worker.log"
+_OUT_OF_REACH = 3
+"""Exit code of what may work later: whether to try again is the step's own business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class RunOptions:
     """How to run. `environ` is where variables of connections come from (the process and .env, if None).
 
     `digest` "all" digests the output of every step, not only what is written. At most one of `new_run`, `run_id` and
-    `resume` (a session, or `last`) may be given. Verifying the plan, drift included, is the caller's part.
+    `resume` (a session, or `last`) may be given. `select` names steps (`selection.matching`), which are run with all
+    that they wait for; without it all are. Verifying the plan, drift included, is the caller's part.
     """
 
     new_run: bool = False
@@ -53,6 +58,7 @@ class RunOptions:
     resume: str | None = None
     digest: Literal["written", "all"] = "written"
     allow_engine_drift: bool = False
+    select: str | None = None
     environ: Mapping[str, str] | None = None
 
 
@@ -79,6 +85,19 @@ class _Attempt:
     start: Start
     secrets: Secrets
     now: float
+    sources: Confirmed
+    pipeline: Pipeline | None
+
+    @property
+    def drifted(self) -> dict[str, list[Diagnostic]]:
+        """What is wrong with the sources that would be read; one that is out of reach is left to its step."""
+        found = {name: problems for name, problems in self.sources.problems.items() if name not in self.start.skip}
+        return {name: problems for name, problems in found.items() if exit_code(problems) != _OUT_OF_REACH}
+
+    @property
+    def parallel(self) -> int:
+        """How many groups of steps may run at once."""
+        return int(self.config.get("run.parallel")) or len(os.sched_getaffinity(0))
 
     @property
     def limits(self) -> Limits:
@@ -93,27 +112,37 @@ def run(
     options: RunOptions,
     progress: Progress = lambda _event: None,
     link: Link | None = None,
+    fresh: Mapping[str, Described] | None = None,
+    pipeline: Pipeline | None = None,
 ) -> RunResult:
     """Run a verified plan and return how it ended; a failed step is a result, not an exception.
 
-    `progress` gets every event as it is written. `link` is a worker that was started before (it may have described);
-    it is left open. Fails with RUN004 while the project is busy, and as `decide` for what the options ask.
+    Before the first row of anything, every source is asked whether it still is as planned. `fresh` has the answers of
+    those that have just been described for this plan. `progress` gets every event as it is written. `link` is a worker
+    that was started before (it may have described); it is left open. `pipeline` is what the plan was just made of, if
+    it was: what goes wrong in a step then has its place in the file. Fails with RUN004 while the project is busy, and
+    as `decide` and `chosen` for what the options ask.
     """
-    with hold_project(project, f"run of '{manifest.name}'"), Interrupts() as interrupts:
+    with (
+        hold_project(project, f"run of '{manifest.name}'"),
+        Interrupts() as interrupts,
+        nullcontext(link) if link else start_worker(project.root) as worker,
+    ):
         wait_for_worker(project)
         close_lost(project)
         now = time.time()
-        wish = Wish(options.new_run, options.run_id, options.resume, config.get("run.continue_within"))
+        within, selected = config.get("run.continue_within"), chosen(manifest, options.select)
+        wish = Wish(options.new_run, options.run_id, options.resume, within, selected)
         resolved = cache(partial(_secrets, project, manifest, options))
-        start = decide(project, manifest, wish, lambda: digests_of(resolved()), now)
+        sources = cache(lambda: confirm(project, manifest, config, resolved(), worker, fresh or {}))
+        interrupts.bind(worker)
+        here = Surroundings(lambda: digests_of(resolved()), lambda: sources().states)
+        start = decide(project, manifest, wish, here, now)
+        sweep_kept(project, start.continues, now, wish.continue_within)
         if start.finished:
             return RunResult(start.finished, "complete", 0, str(start.run_key), diagnostics=start.notes)
-        secrets = resolved()
-        attempt = _Attempt(project, manifest, config, options, start, secrets, now)
-        with (
-            nullcontext(link) if link else start_worker(project.root) as worker,
-            create_session(project, manifest.name, scrubber_of(secrets), after=start.continues) as session,
-        ):
+        attempt = _Attempt(project, manifest, config, options, start, resolved(), now, sources(), pipeline)
+        with create_session(project, manifest.name, scrubber_of(resolved()), after=start.continues) as session:
             return _run_session(attempt, session, worker, interrupts, progress)
 
 
@@ -129,10 +158,14 @@ def _run_session(
         unfinished.callback(worker.kill)
         session.keep_plan(manifest_bytes(attempt.manifest))
         recorder = Recorder(session, _summary(attempt, session), progress)
+        take_over(attempt.project, attempt.start.kept, attempt.start.continues, session.id)
         _begin(attempt, recorder)
-        interrupts.bind(worker)
-        event, found = _ask(_job(attempt, session), attempt.secrets, worker, recorder, interrupts)
+        if attempt.drifted and not interrupts.signal:
+            event, found = _refuse(attempt, recorder)
+        else:
+            event, found = _ask(_job(attempt, session), attempt, worker, recorder, interrupts)
         _tidy(attempt.project, session, worker)
+        let_go(attempt.project, session.id, ended_well=event == "run_complete")
         recorder.end(event, found)
         unfinished.pop_all()
     status = recorder.summary["status"]
@@ -165,12 +198,23 @@ def _begin(attempt: _Attempt, recorder: Recorder) -> None:
         recorder.tell("connection_resolved", connection=reference, digest=digest)
 
 
+def _refuse(attempt: _Attempt, recorder: Recorder) -> tuple[str, list[Diagnostic]]:
+    """Let the steps fail whose source is not as planned, before any other begins."""
+    for step in attempt.manifest.steps:
+        if problems := attempt.drifted.get(step["id"]):
+            name = step["id"]
+            recorder.take({"event": "step_start", "step": name, "component": step["component"], "mode": step["mode"]})
+            told = [problem.to_json() for problem in problems]
+            recorder.take({"event": "step_failed", "step": name, "duration_ms": 0.0, "rows": 0, "diagnostics": told})
+    return "run_failed", []
+
+
 def _ask(
-    job: Job, secrets: Secrets, worker: Link, recorder: Recorder, interrupts: Interrupts
+    job: Job, attempt: _Attempt, worker: Link, recorder: Recorder, interrupts: Interrupts
 ) -> tuple[str, list[Diagnostic]]:
     """Have the job done; returns the event that ends the run, and what is to be said of it."""
     try:
-        end = worker.ask(job, secrets, recorder.take)
+        end = worker.ask(job, attempt.secrets, lambda event: recorder.take(_placed(attempt, event)))
     except WorkerDied as died:
         dead = [diagnostic("RUN001", status=died.status, during=recorder.at_work)]
         found = [] if recorder.has_failed else dead
@@ -186,6 +230,14 @@ def _ask(
     if interrupts.signal:
         return "run_cancelled", [diagnostic("RUN003", signal=interrupts.signal.name)]
     return "run_failed", found
+
+
+def _placed(attempt: _Attempt, event: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return an event in which what is wrong with a step stands at its place in the file, if that is known."""
+    if event["event"] != "step_failed" or attempt.pipeline is None:
+        return event
+    found = problems_of(attempt.project.root, attempt.pipeline, event)
+    return {**event, "diagnostics": [item.to_json() for item in found]}
 
 
 def _stopped(reason: str | None, recorder: Recorder) -> list[Diagnostic]:
@@ -214,17 +266,20 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
         "run_key": start.run_key or session.id,
         "run_started_at": start.run_started_at or whole_second(attempt.now),
         "continues": start.continues,
+        "selected": chosen(manifest, attempt.options.select),
         "started_at": now_text(attempt.now),
         "ended_at": None,
         "duration_ms": None,
         "engines": manifest.data["engines"],
         "limits": {"threads": limits.threads, "memory_bytes": limits.memory},
         "connections": digests_of(attempt.secrets),
+        "sources": {**start.sources, **attempt.sources.states},
         "rows_in": 0,
         "rows_out": 0,
         "steps": {step["id"]: {"mode": step["mode"], "status": "not_run"} for step in manifest.steps},
         "outputs": {step: {k: v for k, v in told.items() if k != "session"} for step, told in start.deliveries.items()},
         "deliveries": dict(start.deliveries),
+        "spools": dict(start.kept),
         "diagnostics": [],
     }
 
@@ -246,6 +301,12 @@ def _job(attempt: _Attempt, session: Session) -> Job:
         digest=attempt.options.digest,
         timeout=config.get("run.step_timeout"),
         lock=str(project.worker_lock),
+        parallel=attempt.parallel,
+        spools=str(project.spools / session.id),
+        spool_limit=config.get("run.spool_limit"),
+        kept=start.kept,
+        pipeline=attempt.manifest.name,
+        plan=attempt.manifest.fingerprint,
     )
 
 

@@ -29,8 +29,9 @@ from osiris.runner.stop import Request, Stopped, Stopper
 
 if TYPE_CHECKING:
     from osiris.model import JsonValue
+    from osiris.runner.active import Active
     from osiris.runner.place import Place
-    from osiris.runner.steps import Active, Execution
+    from osiris.runner.steps import Execution
 
 _LOCK_WAIT = 15.0
 
@@ -107,7 +108,7 @@ class Worker:
         place = make_place(job, Secrets.from_json(secrets), load_registry(), self._outbox, self._stopper)
         memory = int(job.limits.memory * _ENGINE_SHARE)
         with SharedEngine(self._scratch / "engine", memory=memory, threads=job.limits.threads):
-            return self._run(place) if job.kind == "run" else _answer(place)
+            return self._run(place) if job.kind in ("run", "preview") else _answer(place)
 
     def _run(self, place: Place) -> bool:
         from osiris.runner.steps import Execution
@@ -146,8 +147,8 @@ class Worker:
             self._outbox.send("heartbeat", memory_bytes=memory_in_use())
             for name, step in active:
                 self._tell_progress(name, step, step.rows - before[name], time.monotonic() - began)
-                if step.overdue:
-                    self._stopper.stop(Request("timeout", name), protocol.GRACE)
+                if step.overdue and self._execution:
+                    self._execution.time_out(name)
 
     def _tell_progress(self, name: str, step: Active, new: int, seconds: float) -> None:
         if new and self._execution and self._execution.active.get(name) is step:
@@ -160,8 +161,8 @@ class Worker:
     def _give_up(self) -> None:
         """Do what the main thread no longer will: remove temporary files, and name the step that took too long."""
         self._clean_up()
-        if self._execution and self._stopper.request:
-            self._execution.give_up(self._stopper.request)
+        if self._execution:
+            self._execution.give_up()
 
     def _clean_up(self) -> None:
         """Remove what must not outlive the job."""

@@ -87,10 +87,10 @@ MISSPELT = """  - id: sums
         ("|\n        -- sums\n        select s.name,\n               sum(s.nmae) as n\n        from src as s", 3, 22),
         ("|\n        select name,\n          nmae::int as n from src", 2, 11),
         ('"SELECT s.name, s.nmae FROM src AS s"', 0, 32),
-        ("'SELECT \"na me\" FROM src'", 0, 23),
-        ("|\n        select nmae, -- nmae\n        name from src", 0, 14),
-        ("|\n        select name from src where nmae = 'nmae'", 0, 14),
-        ('"SELECT s.n\\x6Dae FROM src AS s"', 0, 14),
+        ("'SELECT \"na me\" FROM src'", 0, 22),
+        ("|\n        select nmae, -- nmae\n        name from src", 1, 16),
+        ("|\n        select name from src where nmae = 'nmae'", 1, 36),
+        ('"SELECT s.n\\x6Dae FROM src AS s"', 0, 24),
     ],
 )
 def test_a_misspelt_column_is_told_where_it_is_written(query, line, column, prepare):
@@ -101,7 +101,7 @@ def test_a_misspelt_column_is_told_where_it_is_written(query, line, column, prep
     first = next(number for number, each in enumerate(text.splitlines(), 1) if "query:" in each)
     assert (found.code, found.location.file) == ("SQL009", "pipelines/p.yaml")
     assert (found.location.line - first, found.location.column) == (line, column)
-    assert found.hint == "did you mean 'name'?"
+    assert found.hint == "did you mean 'name' (utf8)?"
 
 
 KEEPING = """  - id: kept

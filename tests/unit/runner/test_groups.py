@@ -100,3 +100,9 @@ def test_ten_thousand_steps_take_a_moment():
     steps = [step("s00000")]
     steps += [step(f"s{n:05}", [f"s{n - 1:05}"]) for n in range(1, 10_000)]
     assert len(plan_groups(steps)) == -(-10_000 // MAX_CHAIN)
+
+
+def test_output_that_is_looked_at_spools():
+    steps = [step("a"), step("b", ["a"]), writer("w", "b"), step("alone")]
+    groups = [Group(("a",), "spool"), Group(("b", "w"), "write"), Group(("alone",), "spool")]
+    assert plan_groups(steps, spooled={"a", "alone"}) == groups

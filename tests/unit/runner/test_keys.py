@@ -10,7 +10,7 @@ from osiris.delivery import inspect_file
 from osiris.errors import OsirisError
 from osiris.model import Manifest
 from osiris.project import Project
-from osiris.runner.keys import Wish, decide, whole_second
+from osiris.runner.keys import Surroundings, Wish, decide, whole_second
 from osiris.session import ENDS, create_session, end_session, now_text
 
 PAGE = Path(__file__).parents[3] / "docs/decisions/0004-order-run-key-continuing.md"
@@ -27,12 +27,18 @@ STEPS = [
 MAIN = "@lake.main"
 BEFORE = {MAIN: "digest of its fields"}
 MOVED = {MAIN: "digest of other fields"}
+STATES = {"a": "as it was"}
+CHANGED = {"a": "another"}
+CLOSED = {
+    "continued and complete since": lambda session: {"continues": session},
+    "completed by another plan": lambda _: {"fingerprint": "other"},
+}
 
 
 def rows():
     lines = PAGE.read_text().partition("| last session |")[2].splitlines()[2:]
     table = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines[: lines.index("")]]
-    assert len(table) >= 28
+    assert len(table) >= 31
     return table
 
 
@@ -46,8 +52,8 @@ def project(tmp_path):
     return Project(tmp_path)
 
 
-def choose(project, wish, connections=BEFORE, plan="same"):
-    return decide(project, manifest(plan), wish, lambda: connections, NOW)
+def choose(project, wish, connections=BEFORE, plan="same", sources=STATES):
+    return decide(project, manifest(plan), wish, Surroundings(lambda: connections, lambda: sources), NOW)
 
 
 def refusal(project, wish, **options):
@@ -72,6 +78,7 @@ def past_session(project, status="failed", hours=1.0, fingerprint="same", run_ke
         "steps": {},
         "deliveries": {},
         "connections": BEFORE,
+        "sources": STATES,
         "diagnostics": [],
     }
     end_session(session, EVENTS[status], summary | more)
@@ -101,15 +108,13 @@ def hours_ago(started):
 
 def lay_out(project, last, started, plan):
     """Put the sessions of a row on disk; returns the name of the last one and its run key."""
-    status, _, more = last.partition(", ")
-    run_key = more.removeprefix("id ") if more.startswith("id ") else None
-    session = past_session(project, status, hours_ago(started), plan.partition(",")[0], run_key)
-    if more == "continued and complete since":
-        under_an_earlier_clock(project, past_session(project, "complete", run_key=session, continues=session))
-    elif more == "completed by another plan":
-        under_an_earlier_clock(project, past_session(project, "complete", fingerprint="other", run_key=session))
-    else:
-        assert more in ("", f"id {run_key}")
+    status, *more = last.split(", ")
+    run_key = next((each.removeprefix("id ") for each in more if each.startswith("id ")), None)
+    deliveries = {"x": delivered(project, "x.txt")} if "x delivered" in more else {}
+    assert set(more) <= {*CLOSED, f"id {run_key}", "x delivered"}
+    session = past_session(project, status, hours_ago(started), plan.partition(",")[0], run_key, deliveries=deliveries)
+    for each in CLOSED.keys() & set(more):
+        under_an_earlier_clock(project, past_session(project, "complete", run_key=session, **CLOSED[each](session)))
     return session, run_key or session
 
 
@@ -117,12 +122,15 @@ def lay_out(project, last, started, plan):
 def test_row_of_the_table(project, row):
     last, started, plan, command, what, code = row
     session, run_key = (None, None) if last == "none" else lay_out(project, last, started, plan)
-    connections = MOVED if plan.endswith(", connection moved") else BEFORE
+    here = {
+        "connections": MOVED if plan.endswith(", connection moved") else BEFORE,
+        "sources": CHANGED if plan.endswith(", source changed") else STATES,
+    }
     if what == "refused":
-        assert refusal(project, wish(command), connections=connections).code == code
+        assert refusal(project, wish(command), **here).code == code
         return
-    start = choose(project, wish(command), connections)
-    assert [note.code for note in start.notes] == ([] if code == "-" else [code])
+    start = choose(project, wish(command), **here)
+    assert [note.code for note in start.notes] == ([] if code == "-" else code.split())
     assert start.finished == (session if what == "nothing" else None)
     assert start.continues == (session if what == "continues" else None)
     if what == "new key":
@@ -188,10 +196,40 @@ def test_connection_that_moved_is_named(project, connections):
         assert (found.code, found.message) == ("RUN006", f"connection {name} had other fields in run {session}")
 
 
-def test_connections_are_not_resolved_for_what_is_finished(project):
+def test_nothing_is_asked_for_what_is_finished_or_new(project):
     past_session(project, "complete", run_key="night-1")
+    here = Surroundings(lambda: pytest.fail("resolved"), lambda: pytest.fail("asked"))
     for asked in (Wish(run_id="night-1"), Wish(new_run=True)):
-        decide(project, manifest(), asked, lambda: pytest.fail("resolved"), NOW)
+        decide(project, manifest(), asked, here, NOW)
+
+
+def test_source_that_changed_after_something_was_made_of_it_is_named(project):
+    session = past_session(project, run_key="night-1", deliveries={"x": delivered(project, "x.txt")})
+    (note,) = choose(project, Wish(), sources=CHANGED).notes
+    assert (note.code, note.message) == (
+        "RUN012",
+        f"run {session} ended as failed and is not continued: the source of step 'a' changed since",
+    )
+    found = refusal(project, Wish(resume=session), sources=CHANGED)
+    problem = f"the source of step 'a' changed since run {session}, which delivered some of it"
+    assert (found.code, found.message) == ("RUN006", problem)
+    _, warned = choose(project, Wish(run_id="night-1"), sources=CHANGED).notes
+    said = f"the source of step 'a' changed since run {session}; what x delivered is of before"
+    assert (warned.code, warned.severity, warned.message) == ("RUN020", "warning", said)
+
+
+def test_source_without_a_state_then_or_now_is_no_reason_to_start_anew(project):
+    session = past_session(project)
+    assert choose(project, Wish(), sources={}).continues == session
+    session = past_session(project, sources={})
+    assert choose(project, Wish(), sources=CHANGED).continues == session
+
+
+def test_source_that_is_not_read_again_may_change(project):
+    delivered_all = {name: delivered(project, name) for name in ("w", "x")}
+    session = past_session(project, deliveries=delivered_all)
+    start = choose(project, Wish(), sources=CHANGED)
+    assert (start.continues, start.sources) == (session, STATES)
 
 
 def test_limit_can_be_chosen(project):

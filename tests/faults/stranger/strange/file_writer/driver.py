@@ -8,6 +8,8 @@ from osiris.driver import Written
 from osiris.errors import fail
 from osiris.files import publish, relative, resolve_path, sweep
 
+PLAIN = ("bool", "int", "uint", "float", "decimal", "utf8")
+
 
 @dataclass(frozen=True)
 class Config:
@@ -20,7 +22,7 @@ class Config:
 class Driver:
     def check(self, config, schema, ctx):
         for column in schema:
-            if column.type == "binary":
+            if not column.type.startswith(PLAIN):
                 fail("CMP012", step=ctx.step, column=column.name, type=column.type, reason="lines are text")
 
     def write(self, config, rows, ctx):

@@ -68,6 +68,8 @@ class Driver:
         if config.deed == "emit":
             ctx.emit("run_complete", {"ts": "never", "text": config.text})
             ctx.emit("greeting", {"text": config.text})
+        if config.deed == "tell_limits":
+            ctx.emit("limits", {"memory": ctx.memory, "threads": ctx.threads})
         if config.deed == "leak":
             secret = ctx.bindings["param_token"].reveal()
             print(secret)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from osiris.errors import Diagnostic, raise_all
 from osiris.model import Described, Field
 from osiris.table import stream
 
@@ -18,6 +19,27 @@ class Config:
     pause: float = 0
     claim: int | None = None
     text: str = "n"
+    failures: int = 0
+    code: str = "CON003"
+    meets: tuple = ()
+
+
+def fail_at_first(config, ctx):
+    """Fail as often as the config says, counted in a file."""
+    with (ctx.root / f"failures-{ctx.step}").open("a+") as file:
+        if file.tell() < config.failures:
+            file.write("x")
+            raise_all([Diagnostic(config.code, "away")])
+
+
+def wait_for(ctx, other):
+    """Say that this step is there, and wait until another is."""
+    (ctx.root / f"here-{ctx.step}").touch()
+    deadline = time.monotonic() + 10
+    while not (ctx.root / f"here-{other}").exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(other)
+        time.sleep(0.01)
 
 
 class Driver:
@@ -26,8 +48,12 @@ class Driver:
 
     def read(self, config, schema, ctx):
         def batches():
+            for other in config.meets:
+                wait_for(ctx, other)
             for first in range(0, config.rows, config.batch):
                 time.sleep(config.pause)
+                if first and config.failures:
+                    fail_at_first(config, ctx)
                 numbers = range(first, min(config.rows, first + config.batch))
                 ctx.count("rows_read", len(numbers) if config.claim is None else config.claim)
                 yield pa.RecordBatch.from_pydict(

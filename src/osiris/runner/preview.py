@@ -1,0 +1,136 @@
+"""Asks a worker for the first rows of steps: of a plan that nobody keeps, in a run that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from osiris.errors import diagnostic, has_errors, raise_all, sort_diagnostics
+from osiris.model import Schema, schema_from_json
+from osiris.registry import load_registry
+from osiris.runner.adapter import WorkerDied
+from osiris.runner.credentials import resolve_secrets
+from osiris.runner.describe import make_scratch, problems_of
+from osiris.runner.keys import whole_second
+from osiris.runner.limits import limits_of
+from osiris.runner.protocol import Job
+from osiris.runner.selection import with_read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from osiris.config import Config
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue, Manifest, Pipeline
+    from osiris.project import Project
+    from osiris.runner.adapter import Link
+
+    Event = dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What to look at: at most `limit` rows of each step in `shown`, made of at most `sample` rows of each source.
+
+    With a `sample` of 0 sources are read to their end.
+    """
+
+    shown: Sequence[str]
+    limit: int
+    sample: int
+
+
+@dataclass(slots=True)
+class Table:
+    """The first rows of a step, as JSON values, and how many it has in all; None as long as that is not known."""
+
+    step: str
+    schema: Schema = ()
+    rows: list[list[JsonValue]] = field(default_factory=list)
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was looked at, in the order of the plan; `cut` are the sources that have more rows than were read."""
+
+    tables: Sequence[Table]
+    cut: Sequence[str]
+
+
+def preview(
+    project: Project,
+    plan: Manifest,
+    pipeline: Pipeline,
+    look: Look,
+    config: Config,
+    environ: Mapping[str, str],
+    link: Link,
+) -> Seen:
+    """Run what the shown steps are made of, but no writer, and return what they give.
+
+    `pipeline` is what the plan was made of: it has the places of problems. Raises the problems of the step that failed,
+    and RUN001 if the worker dies.
+    """
+    steps = with_read(plan, look.shown)
+    used = {reference: plan.data["connections"][reference] for step in steps if (reference := step["connection"])}
+    secrets = resolve_secrets(used, plan.data["sensitive"], load_registry(), environ)
+    scratch = make_scratch(project.scratch)
+    listener = _Listener(project.root, pipeline, look.shown)
+    try:
+        end = link.ask(_job(project, steps, look, config, scratch), secrets, listener.take)
+    except WorkerDied as died:
+        raise_all([diagnostic("RUN001", status=died.status, during="preview", hint="run the same command again")])
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    found = [*listener.found, *problems_of(project.root, pipeline, end)]
+    if has_errors(found):
+        raise_all(found)
+    return Seen(list(listener.tables.values()), sorted(listener.cut))
+
+
+class _Listener:
+    """Gathers what the worker tells."""
+
+    def __init__(self, root: Path, pipeline: Pipeline, shown: Sequence[str]) -> None:
+        self.tables = {step: Table(step) for step in shown}
+        self.cut: set[str] = set()
+        self.found: list[Diagnostic] = []
+        self._root = root
+        self._pipeline = pipeline
+
+    def take(self, event: Event) -> None:
+        """Take one event; those of a run that say nothing here are passed over."""
+        step, name = event.get("step", ""), event["event"]
+        if name == "sampled":
+            self.cut.add(step)
+        elif name == "rows":
+            self.tables[step].rows += event["fields"]["rows"]
+        elif name == "shown":
+            self.tables[step].schema = schema_from_json(event["fields"]["columns"])
+            self.tables[step].total = event["total"]
+        elif name == "step_failed":
+            self.found += sort_diagnostics(problems_of(self._root, self._pipeline, event))
+
+
+def _job(project: Project, steps: list[dict[str, JsonValue]], look: Look, config: Config, scratch: Path) -> Job:
+    return Job(
+        kind="preview",
+        root=str(project.root),
+        scratch=str(scratch),
+        artifacts=str(scratch / "artifacts"),
+        limits=limits_of(config.get("run.memory"), config.get("run.threads")),
+        steps=steps,
+        bindings={"run.id": "preview", "run.started_at": whole_second(time.time())},
+        timeout=config.get("run.step_timeout"),
+        parallel=int(config.get("run.parallel")) or len(os.sched_getaffinity(0)),
+        spools=str(scratch / "spools"),
+        spool_limit=config.get("run.spool_limit"),
+        show=list(look.shown),
+        show_rows=look.limit,
+        sample=look.sample,
+    )

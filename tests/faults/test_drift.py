@@ -1,0 +1,142 @@
+"""Sources that are no longer as planned: found out before anything begins."""
+
+import json
+
+import pytest
+
+from osiris.runner.protocol import Secrets
+
+ID, TEXT = ["id", "int64"], ["text", "utf8"]
+
+
+@pytest.fixture
+def tell(desk):
+    """Say what a source is."""
+
+    def call(name, *columns, **more):
+        (desk.project.root / name).write_text(json.dumps({"columns": columns, **more}))
+
+    return call
+
+
+@pytest.fixture
+def plan(desk, make_step, tell):
+    """Two sources, two writers, one after the other."""
+    tell("a.json", ID, state="one")
+    tell("b.json", ID, TEXT)
+    return desk.plan(
+        [
+            make_step("a", "shifting", path="a.json"),
+            make_step("v", "file_writer", "write", ["a"], path="v.txt"),
+            make_step("b", "shifting", needs=["v"], path="b.json"),
+            make_step("w", "file_writer", "write", ["b"], path="w.txt"),
+        ]
+    )
+
+
+def said(result):
+    return [(d.code, d.message) for d in result.diagnostics]
+
+
+def test_all_drift_is_told_and_nothing_begins(desk, plan, tell):
+    tell("a.json", ["id", "utf8"])
+    tell("b.json", TEXT, ["more", "bool", False])
+    result = desk.run(plan)
+    assert (result.status, result.exit_code) == ("failed", 6)
+    assert said(result) == [
+        ("DAT011", "step 'a': column 'id' was int64 and is utf8"),
+        ("DAT011", "step 'b': column 'id' is gone (it was int64)"),
+        ("DAT011", "step 'b': column 'more' is new (bool not null)"),
+    ]
+    assert {name: step["status"] for name, step in result.steps.items()} == {
+        "a": "failed",
+        "b": "failed",
+        "v": "not_run",
+        "w": "not_run",
+    }
+    told = [(e["event"], e["step"]) for e in desk.events(result) if "step" in e]
+    assert told == [("step_start", "a"), ("step_failed", "a"), ("step_start", "b"), ("step_failed", "b")]
+    assert not list(desk.project.root.glob("*.txt"))
+    assert desk.left_over() == []
+
+
+def test_columns_that_changed_places_are_drift(desk, plan, tell):
+    tell("b.json", TEXT, ID)
+    assert said(desk.run(plan)) == [
+        ("DAT011", "step 'b': its columns changed places: they were id, text, and are text, id")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "as_code", "begun"), [("DAT005", "DAT011", 0), ("DRV001", "DRV001", 0), ("CON003", "CON003", 1)]
+)
+def test_what_a_source_raises(desk, plan, tell, code, as_code, begun):
+    """What a step names and its source lacks is drift; what is out of reach is left to the step."""
+    tell("b.json", code=code)
+    result = desk.run(plan)
+    assert [d.code for d in result.diagnostics] == [as_code]
+    assert len([e for e in desk.events(result) if e["event"] == "read" and e["step"] == "b"]) == begun
+    assert result.steps["b"]["status"] == "failed"
+
+
+def test_drift_of_a_step_that_is_not_read_again_does_not_count(desk, plan, tell):
+    tell("b.json", ID, TEXT, code="CON003")
+    first = desk.run(plan)
+    assert (first.steps["v"]["status"], first.steps["b"]["status"]) == ("complete", "failed")
+    tell("a.json", TEXT, state="two")
+    tell("b.json", ID, TEXT)
+    second = desk.run(plan)
+    assert (second.status, second.run_key) == ("complete", first.run_key)
+    assert desk.summary(second)["sources"] == desk.summary(first)["sources"]
+
+
+def test_states_are_kept_hashed_and_what_is_mended_is_continued(desk, plan, tell):
+    (desk.project.root / "v.txt").mkdir()
+    first = desk.run(plan)
+    assert first.status == "failed"
+    (state,) = desk.summary(first)["sources"].values()
+    assert len(state) == 64
+    tell("a.json", ID, state="two")
+    (desk.project.root / "v.txt").rmdir()
+    second = desk.run(plan)
+    assert (second.status, second.run_key, said(second)[0][0]) == ("complete", first.run_key, "RUN011"), said(second)
+    assert desk.summary(second)["sources"]["a"] != state
+
+
+def test_plan_is_compared_behind_casts(desk, make_step, tell):
+    tell("a.json", ID)
+    steps = [
+        make_step("a", "shifting", path="a.json", cast={"id": "int32"}),
+        make_step("v", "file_writer", "write", ["a"], path="v.txt"),
+    ]
+    plan = desk.plan(steps)
+    assert plan.steps[0]["schema"][0]["type"] == "int32"
+    assert desk.run(plan).status == "complete"
+    tell("a.json", ID, TEXT)
+    assert said(desk.run(plan)) == [("DAT011", "step 'a': column 'text' is new (utf8)")]
+
+
+def test_source_that_depends_on_the_run_is_not_asked_before_it(desk, make_step, tell):
+    tell("a-.json", ID)
+    steps = [
+        make_step("a", "shifting", path="a-${run.id}.json"),
+        make_step("v", "file_writer", "write", ["a"], path="v.txt"),
+    ]
+    plan = desk.plan([{**steps[0], "config": {"path": "a-.json"}}, steps[1]])
+    plan.steps[0]["config"] = steps[0]["config"]
+    tell("a-night.json", ID)
+    assert desk.run(plan, run_id="night").status == "complete"
+    assert [d.code for d in desk.run(plan, run_id="day").diagnostics] == ["DRV000"]
+
+
+def test_the_job(desk, plan, tell):
+    tell("b.json", ID)
+    told = []
+    with desk.worker() as link:
+        reads = [step for step in plan.steps if step["mode"] == "read"]
+        end = link.ask(desk.job("confirm", reads), Secrets(), told.append)
+    assert (end["ok"], [(e["event"], e["step"], e["state"]) for e in told]) == (
+        False,
+        [("confirmed", "a", "one"), ("confirmed", "b", None)],
+    )
+    assert [d["code"] for d in told[1]["diagnostics"]] == ["DAT011"]
