@@ -1,6 +1,8 @@
-"""One run at a time per project: a lock that the kernel frees when its holder is gone, and that names its holder.
+"""`osiris.lock`: the schemas of sources, pinned when they were looked at last, so that compiling needs no source.
 
-`flock` belongs to an open file, so a killed process leaves no stale lock; the text in the file only says who it is.
+A source is identified by what decides its schema: component, connection as written, and the config of the step that
+reads it, without what it leaves at its default. The file is YAML that we write ourselves, sorted, one line per column,
+so that a changed source is a readable diff. It is never believed: every entry has a fingerprint over all that matters.
 """
 
 from __future__ import annotations
@@ -8,78 +10,303 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
+import re
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from osiris.errors import fail
+from osiris.canonical import canonical_bytes, fingerprint
+from osiris.document import load_text, read_document
+from osiris.drift import Change, schema_changes, spelled
+from osiris.errors import Diagnostic, InvalidInput, Location, diagnostic, fail, raise_all
+from osiris.files import publish
+from osiris.model import Described, Field, resolve_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from osiris.document import Document
+    from osiris.model import ComponentSpec, JsonValue, Order, Schema
     from osiris.project import Project
 
-_GONE_GRACE = 15.0
-"""Seconds in which the worker of a killed host must be gone; it ends itself long before."""
+LOCK_VERSION = 1
+
+_HEAD = f"""\
+# The schemas of this project's sources, as they were when somebody looked last. Written by `osiris compile`; commit it.
+# `osiris compile FILE --refresh` looks at the sources of FILE again.
+lock_version: {LOCK_VERSION}
+"""
+_CONFLICT = re.compile(r"(<{7}|={7}|>{7}|\|{7})( .*)?")
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_NOT_NULL = " not null"
+_SHAPE: dict[str, type | tuple[type, ...]] = {
+    "component": str,
+    "config": dict,
+    "pipelines": list,
+    "columns": list,
+    "order": str,
+    "source": str,
+    "fingerprint": str,
+    "pinned_at": str,
+}
+_OPTIONAL: dict[str, type | tuple[type, ...]] = {"connection": str, "native": list}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is read, for people (`config` is text by key), and its identity `key`, a SHA-256."""
+
+    component: str
+    connection: str | None
+    config: Mapping[str, str]
+    key: str
+
+    def __str__(self) -> str:
+        """Return the words by which people know the source."""
+        where = next((self.config[name] for name in ("path", "table", "query", "url") if name in self.config), None)
+        return " ".join(part for part in (self.connection, where) if part) or self.component
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The schema of a source; `pinned_at` (UTC, ISO 8601) and the pipelines that read it are no part of what it is."""
+
+    source: Source
+    schema: Schema
+    order: Order
+    native: tuple[str, ...] | None = None
+    pinned_at: str = ""
+    pipelines: tuple[str, ...] = ()
+
+    @property
+    def described(self) -> Described:
+        """Return what the source would say of itself."""
+        return Described(self.schema, self.order, native=self.native)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all that matters."""
+        return fingerprint(
+            {
+                "component": self.source.component,
+                "connection": self.source.connection,
+                "config": dict(self.source.config),
+                "source": self.source.key,
+                "columns": [column.to_json() for column in self.schema],
+                "order": self.order,
+                "native": None if self.native is None else list(self.native),
+            }
+        )
+
+
+Lock = dict[str, Pin]
+"""The pins by the key of their source."""
+
+
+def source_of(step: Mapping[str, JsonValue], spec: ComponentSpec, fields: Mapping[str, JsonValue] | None) -> Source:
+    """Return the source of a read step of a manifest; `fields` are those of its connection as written, if it has one.
+
+    Of the config keys that all components share only `cast` decides a schema.
+    """
+    properties = spec.config.get("properties", {})
+    config = {
+        key: value
+        for key, value in step["config"].items()
+        if key == "cast" or (key in properties and value != properties[key].get("default"))
+    }
+    identity = {"component": spec.name, "connection": step["connection"], "fields": fields, "config": config}
+    shown = {key: value if isinstance(value, str) else canonical_bytes(value).decode() for key, value in config.items()}
+    return Source(spec.name, step["connection"], shown, fingerprint(identity))
+
+
+def pin_of(source: Source, described: Described) -> Pin:
+    """Return the pin of a source that has just described itself."""
+    return Pin(source, described.schema or (), resolve_order(described.order, ()), described.native)
+
+
+def pin_changes(old: Pin, new: Pin) -> list[Change]:
+    """Return what changed between two pins of one source; what an engine can read is told if that is all."""
+    found = schema_changes(old.schema, new.schema)
+    if old.order != new.order:
+        found.append(Change("order", None, old.order, new.order))
+    if not found and old.native != new.native:
+        found.append(Change("native", None, *(_told(pin.native) for pin in (old, new))))
+    return found
+
+
+def _told(names: tuple[str, ...] | None) -> str:
+    return "unknown" if names is None else ", ".join(names) or "none"
+
+
+def save_lock(project: Project, pipeline: str, pins: Collection[Pin], *, refreshed: bool) -> None:
+    """Put the pins of a pipeline's sources into the lock, atomically; a lock that would say the same is not touched.
+
+    A pin that says what it said before keeps its time. Other sources stay as they are; but if the pipeline was
+    `refreshed`, it is taken off those that it reads no more, and one that nobody reads goes. Fails as `load_lock`.
+    """
+    with _alone(project):
+        before = load_lock(project)
+        after = dict(before)
+        for pin in pins:
+            after[pin.source.key] = _pinned(pin, before.get(pin.source.key), pipeline)
+        if refreshed:
+            read = {pin.source.key for pin in pins}
+            after = {key: pin for key, pin in _without(after, pipeline, read).items() if pin.pipelines}
+        if after != before:
+            with publish(project.lock_file) as file:
+                file.write(lock_text(after).encode())
+
+
+def _pinned(pin: Pin, before: Pin | None, pipeline: str) -> Pin:
+    same = before is not None and before.fingerprint == pin.fingerprint
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    readers = {pipeline, *(before.pipelines if before else ())}
+    return replace(pin, pinned_at=before.pinned_at if before and same else now, pipelines=tuple(sorted(readers)))
+
+
+def _without(lock: Lock, pipeline: str, read: set[str]) -> Lock:
+    def freed(pin: Pin) -> Pin:
+        return replace(pin, pipelines=tuple(name for name in pin.pipelines if name != pipeline))
+
+    return {key: pin if key in read else freed(pin) for key, pin in lock.items()}
 
 
 @contextmanager
-def hold_project(project: Project, what: str) -> Iterator[None]:
-    """Hold the project's lock as `what` (`run of 'orders'`); fails with RUN004, naming the holder, if it is held."""
+def _alone(project: Project) -> Iterator[None]:
+    """Wait until no other command of this project is about to replace the lock."""
+    project.state.mkdir(parents=True, exist_ok=True)
+    fd = os.open(project.state / "osiris.lock.guard", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fd = _open(project.run_lock)
-    except OSError as error:
-        fail("PRJ006", path=project.run_lock, reason=error.strerror)
-    try:
-        if not _take(fd):
-            fail("RUN004", holder=_holder(fd))
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps({"what": what, "pid": os.getpid(), "since": time.time()}).encode(), 0)
+        fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)
 
 
-def is_held(path: Path) -> bool:
-    """Tell whether another process holds the lock of this file; a file that does not exist is not held."""
+def lock_text(lock: Lock) -> str:
+    """Return the file of a lock."""
+    pins = sorted(lock.values(), key=lambda pin: (pin.source.component, str(pin.source), pin.source.key))
+    return _HEAD + ("sources:\n" if pins else "sources: []\n") + "".join(line for pin in pins for line in _lines(pin))
+
+
+def _lines(pin: Pin) -> Iterator[str]:
+    source = pin.source
+    yield f"  - component: {_quoted(source.component)}\n"
+    if source.connection:
+        yield f"    connection: {_quoted(source.connection)}\n"
+    yield "    config:\n" if source.config else "    config: {}\n"
+    yield from (f"      {_quoted(key)}: {_quoted(text)}\n" for key, text in sorted(source.config.items()))
+    yield f"    pipelines: {_listed(pin.pipelines)}\n"
+    yield "    columns:\n" if pin.schema else "    columns: []\n"
+    yield from (f"      - {_quoted(column.name)}: {_quoted(spelled(column))}\n" for column in pin.schema)
+    yield f"    order: {_quoted(pin.order)}\n"
+    if pin.native is not None:
+        yield f"    native: {_listed(pin.native)}\n"
+    yield f"    source: {_quoted(source.key)}\n"
+    yield f"    fingerprint: {_quoted(pin.fingerprint)}\n"
+    yield f"    pinned_at: {_quoted(pin.pinned_at)}\n"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return f"[{', '.join(_quoted(text) for text in texts)}]"
+
+
+def _quoted(text: str) -> str:
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False))
+
+
+def load_lock(project: Project) -> Lock:
+    """Return the project's lock, an empty one if there is none.
+
+    Fails with LCK001 (not understood), LCK002 (a merge conflict), LCK003 (changed by hand), LCK004 (another version)
+    and LCK005 (a source twice), all with their lines.
+    """
+    path = project.lock_file
+    if not path.exists():
+        return {}
+    document = _read(path)
+    entries = _entries(document)
+    pins = [_pin(document, f"/sources/{number}", entry) for number, entry in enumerate(entries)]
+    found = [problem for each in pins if isinstance(each, list) for problem in each]
+    found += _repeated(document, pins)
+    if found:
+        raise_all(found)
+    return {pin.source.key: pin for pin in pins if isinstance(pin, Pin)}
+
+
+def _read(path: Path) -> Document:
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _take(fd)
-    finally:
-        os.close(fd)
+        text = load_text(path, path.name)
+        for number, line in enumerate(text.splitlines(), 1):
+            if _CONFLICT.fullmatch(line):
+                fail("LCK002", at=Location(path.name, number))
+        return read_document(text, path.name)
+    except InvalidInput as error:
+        raise_all(diagnostic("LCK001", at=d.location, problem=d.message) for d in error.diagnostics)
 
 
-def wait_for_worker(project: Project, limit: float = _GONE_GRACE) -> None:
-    """Wait until the worker of an earlier, killed host is gone; fails with RUN004 after `limit` seconds."""
-    deadline = time.monotonic() + limit
-    while is_held(project.worker_lock):
-        if time.monotonic() > deadline:
-            fail("RUN004", holder="the worker of an earlier run", hint=f"see who holds {project.worker_lock}")
-        time.sleep(0.05)
+def _entries(document: Document) -> list[JsonValue]:
+    data = document.data
+    if not isinstance(data, dict) or "lock_version" not in data:
+        fail("LCK001", at=document.where(""), problem="it has no lock_version")
+    if data["lock_version"] != LOCK_VERSION:
+        at = document.where("/lock_version")
+        fail("LCK004", at=at, found=data["lock_version"], known=LOCK_VERSION)
+    unknown = [key for key in data if key not in ("lock_version", "sources")]
+    if unknown:
+        fail("LCK001", at=document.where_key(f"/{unknown[0]}"), problem=f"unknown key '{unknown[0]}'")
+    if not isinstance(data.get("sources"), list):
+        fail("LCK001", at=document.where("/sources"), problem="'sources' must be a list")
+    entries: list[JsonValue] = data["sources"]
+    return entries
 
 
-def _open(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def _pin(document: Document, pointer: str, entry: JsonValue) -> Pin | list[Diagnostic]:
+    at = document.where(pointer)
+    problem = _shape_problem(entry)
+    if problem:
+        return [diagnostic("LCK001", at=at, problem=problem)]
+    source = Source(entry["component"], entry.get("connection"), entry["config"], entry["source"])
+    native = entry.get("native")
+    pin = Pin(
+        source,
+        tuple(_column(name, text) for column in entry["columns"] for name, text in column.items()),
+        "fixed" if entry["order"] == "fixed" else "free",
+        None if native is None else tuple(native),
+        entry["pinned_at"],
+        tuple(entry["pipelines"]),
+    )
+    if pin.fingerprint == entry["fingerprint"] and entry["order"] == pin.order:
+        return pin
+    return [diagnostic("LCK003", at=at, source=source)]
 
 
-def _take(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _shape_problem(entry: JsonValue) -> str | None:
+    """Say what is wrong with the shape of an entry; None if nothing is."""
+    if not isinstance(entry, dict):
+        return "a source must be a mapping"
+    known = _SHAPE | _OPTIONAL
+    missing = [key for key in _SHAPE if key not in entry]
+    wrong = [key for key in entry if key not in known or not isinstance(entry[key], known[key])]
+    if missing or wrong:
+        return f"'{[*missing, *wrong][0]}' of a source is " + ("missing" if missing else "unknown or of another type")
+    texts = [*entry["config"].values(), *entry["pipelines"], *entry.get("native", ())]
+    columns = [column if isinstance(column, dict) and len(column) == 1 else {"": None} for column in entry["columns"]]
+    texts += [text for column in columns for text in column.values()]
+    return None if all(isinstance(text, str) for text in texts) else "a source has something in it that is no text"
 
 
-def _holder(fd: int) -> str:
-    """Say who holds the lock; its text may be half written, as its holder has only just taken it."""
-    try:
-        holder = json.loads(os.pread(fd, 4096, 0))
-        age = max(0, round(time.time() - holder["since"]))
-        return f"{holder['what']} (process {holder['pid']}, for {age} s)"
-    except (ValueError, KeyError, TypeError):
-        return "another run"
+def _column(name: str, text: str) -> Field:
+    return Field(name, text.removesuffix(_NOT_NULL), not text.endswith(_NOT_NULL))
+
+
+def _repeated(document: Document, pins: list[Pin | list[Diagnostic]]) -> Iterator[Diagnostic]:
+    seen: dict[str, int | None] = {}
+    for number, pin in enumerate(pins):
+        at = document.where(f"/sources/{number}")
+        if isinstance(pin, Pin) and pin.source.key in seen:
+            yield diagnostic("LCK005", at=at, source=pin.source, first=seen[pin.source.key])
+        elif isinstance(pin, Pin):
+            seen[pin.source.key] = at.line

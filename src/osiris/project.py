@@ -32,6 +32,11 @@ class Project:
         return self.root / "osiris_connections.yaml"
 
     @property
+    def lock_file(self) -> Path:
+        """The pinned schemas of sources; to be committed."""
+        return self.root / "osiris.lock"
+
+    @property
     def env_file(self) -> Path:
         """Environment variables of this machine; not to be committed."""
         return self.root / ".env"
@@ -80,6 +85,16 @@ class Project:
     def scratch(self) -> Path:
         """Spools and other temporary files, one folder per session."""
         return self.state / "scratch"
+
+    @property
+    def spools(self) -> Path:
+        """Outputs of finished steps, kept while their run may be continued, one folder per session."""
+        return self.state / "spools"
+
+    @property
+    def cache(self) -> Path:
+        """What compiling found before; may be removed at any time."""
+        return self.state / "cache" / "compile.sqlite"
 
     @property
     def last_compile(self) -> Path:

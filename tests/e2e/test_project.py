@@ -383,8 +383,11 @@ def test_connections_list_shows_names_and_never_values(shop):
 def test_components(shop):
     _, listed = shop("components", "list", "--mode", "write")
     names = [c["name"] for c in listed["data"]["components"]]
-    assert names == ["filesystem.csv_writer", "filesystem.parquet_writer"]
-    _, shown = shop("components", "show", names[0])
+    assert names == [
+        *("duckdb.writer", "filesystem.csv_writer", "filesystem.json_writer", "filesystem.parquet_writer"),
+        "sqlite.writer",
+    ]
+    _, shown = shop("components", "show", names[1])
     assert shown["data"]["delivery"] == "atomic_replace"
     assert "path" in shown["data"]["config"]["properties"]
     code, envelope = shop("components", "show", "filesystem.csv_wirter")

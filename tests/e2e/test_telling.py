@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-BAD = "order_id,customer,region,ordered_on,amount,comment\n1,x,y,not a date,1.00,\n"
+GOOD, BAD = "code\nA1\n", "code\nAx\n"
 
 
 @pytest.fixture
@@ -47,15 +47,20 @@ def test_a_run_without_an_id_shows_its_key(shop):
 
 
 def two_writers(shop):
-    """Add a step that always fails behind one that writes."""
+    """Add a writer behind the one that there is, and behind a step that fails on BAD."""
     file = shop.folder / "pipelines" / "example.yaml"
     late = shop.folder / "data" / "late.csv"
-    late.write_text(shop.orders.read_text(encoding="utf-8"), encoding="utf-8")
+    late.write_text(BAD, encoding="utf-8")
     file.write_text(
         file.read_text()
         + """
   - {id: late, component: filesystem.csv_extractor, mode: read, needs: [report], config: {path: data/late.csv}}
-  - {id: copy, component: filesystem.parquet_writer, mode: write, needs: [late], config: {path: output/late.parquet}}
+  - id: numbers
+    component: duckdb.processor
+    mode: transform
+    needs: [late]
+    config: {query: "SELECT CAST(substr(code, 2) AS INTEGER) AS number FROM late"}
+  - {id: copy, component: filesystem.parquet_writer, mode: write, needs: [numbers], config: {path: output/late.parquet}}
 """
     )
     return late
@@ -63,28 +68,24 @@ def two_writers(shop):
 
 def test_explain_says_why_a_run_is_as_it_is(shop):
     late = two_writers(shop)
-    good = late.read_text(encoding="utf-8")
-    shop("compile", "pipelines/example.yaml")
-    late.write_text(BAD)
-    shop("run", "--last-compile", code=1)
+    shop("run", "pipelines/example.yaml", code=1)
     (first,) = shop.ids()
     failed = shop("explain", "last")
     lines = failed.stdout.splitlines()
     assert lines[1] == "The run started anew."
-    assert lines[2].startswith("Step late failed with DAT001: data/late.csv:2: ")
-    assert "Hint: " in lines[2]
+    assert lines[2].startswith("Step numbers failed with SQL011: ")
     assert lines[3] == (
         "With --resume the same plan goes on; what report wrote is kept; a pipeline that was changed starts anew."
     )
     assert failed.stderr.splitlines()[0] == f"next: osiris run --resume {first}"
-    late.write_text(good, encoding="utf-8")
+    late.write_text(GOOD, encoding="utf-8")
     shop("run", "--resume", first)
     _, second = shop.ids()
     lines = shop("explain", second).stdout.splitlines()
     assert lines[1] == f"The run continued {first}, which ended as failed."
     assert f"report (delivered by {first})" in lines[2]
     assert "orders, revenue (all that read it are delivered)" in lines[2]
-    assert lines[3].startswith("It is complete: 2 steps run, ")
+    assert lines[3].startswith("It is complete: 3 steps run, ")
     before = shop("explain", first)
     assert before.stdout.splitlines()[3] == f"Run {second} continued it and is complete."
     assert before.stderr.splitlines() == [f"next: osiris explain {second}"]
@@ -101,10 +102,10 @@ def test_explain_of_a_finished_run_id(shop):
 def test_logs_list_has_run_id_figures_and_error(shop):
     shop("run", "pipelines/example.yaml", "--run-id", "day-1")
     shop.orders.write_text(BAD)
-    shop("run", "--last-compile", code=1)
+    shop("run", "--last-compile", code=6)
     header, failed, complete = shop("logs", "list").stdout.splitlines()
     assert header.split("  ")[0] == "session"
-    assert (failed.split()[1], failed.split()[-2:]) == ("failed", ["0", "DAT001"])
+    assert (failed.split()[1], failed.split()[-2:]) == ("failed", ["0", "DAT011"])
     assert (complete.split()[1:3], complete.split()[-1]) == (["day-1", "complete"], "4")
 
 
@@ -209,3 +210,36 @@ def test_a_strangers_broken_spec_fails_the_list(shop, tmp_path):
     listed = shop.json("components", "list", code=2, env={"PYTHONPATH": str(site)})
     assert {d["code"] for d in listed["diagnostics"]} == {"REG001"}
     assert "filesystem.csv_writer" in [c["name"] for c in listed["data"]["components"]]
+
+
+def test_explain_says_why_each_step_ran(shop):
+    pipeline = shop.folder / "pipelines/example.yaml"
+    text = pipeline.read_text(encoding="utf-8")
+
+    def why():
+        shop("run", "pipelines/example.yaml")
+        return json.loads(shop("explain", "last", "--json").stdout)["data"]["why"]
+
+    steps = ("orders", "revenue", "report")
+    assert why() == dict.fromkeys(steps, "no complete run of this pipeline is known before this one")
+    assert why() == dict.fromkeys(steps, "nothing changed; sources are read anew")
+    assert "orders, revenue, report  complete  nothing changed; sources are read anew" in shop("explain", "last").stdout
+    pipeline.write_text(text.replace("id: report", "id: again"), encoding="utf-8")
+    assert why() == {**dict.fromkeys(steps[:2], "nothing changed; sources are read anew"), "again": "new"}
+    pipeline.write_text(text.replace("output/", "output/other-"), encoding="utf-8")
+    told = why()
+    assert told["report"] == "new"
+    pipeline.write_text(text.replace("sum(", "max("), encoding="utf-8")
+    told = why()
+    assert told["orders"] == "nothing changed; sources are read anew"
+    assert told["revenue"].startswith(("config changed: config/query line ", "sql changed: "))
+    assert told["report"].startswith("config changed: config/path: ")
+
+
+def test_explain_says_of_a_step_below_a_change_that_its_input_changed(shop):
+    pipeline = shop.folder / "pipelines/example.yaml"
+    shop("run", "pipelines/example.yaml")
+    pipeline.write_text(pipeline.read_text(encoding="utf-8").replace("sum(", "max("), encoding="utf-8")
+    shop("run", "pipelines/example.yaml")
+    why = json.loads(shop("explain", "last", "--json").stdout)["data"]["why"]
+    assert why["report"] == "an input changed: step 'revenue'"

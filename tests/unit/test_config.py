@@ -27,8 +27,11 @@ def test_an_empty_file_leaves_the_defaults(text, project):
     assert {key: config.get(key) for key in KEYS} == {
         "run.memory": 2 * 10**9,
         "run.threads": 0,
+        "run.parallel": 0,
+        "run.spool_limit": 20 * 10**9,
         "run.continue_within": 6 * 3600.0,
         "run.step_timeout": None,
+        "defaults.retry": None,
         "defaults.timeout": None,
     }
     assert {config.explain(key)[0].origin for key in KEYS} == {"default"}
@@ -71,10 +74,20 @@ def test_a_limit_can_be_taken_back(project):
     assert load_config(root, {}).step_defaults() == {"timeout": "90s"}
 
 
+WRITTEN = {"run.step_timeout": "7m", "defaults.timeout": "7m", "defaults.retry": '{"max": 3, "on": ["DRV004"]}'}
+
+
+@pytest.mark.parametrize("retry", ["3", "{max: -1}", "{max: 1, often: 2}", '{"on": [1]}', "{backoff: soon}"])
+def test_a_retry_that_is_none_is_refused(retry, project):
+    found = refused(project(f"defaults:\n  retry: {retry}\n"))
+    assert [(code, line) for code, line, *_ in found] == [("PRJ004", 2)]
+    assert load_config(project("defaults: {retry: {max: 3}}"), {}).step_defaults() == {"retry": {"max": 3}}
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_every_key_has_a_variable_and_a_place_in_the_file(key, project):
     section, name = key.split(".")
-    written = str(KEYS[key].default if KEYS[key].default is not None else "7m")
+    written = str(KEYS[key].default if KEYS[key].default is not None else WRITTEN[key])
     in_file = load_config(project(f"{section}: {{{name}: {written}}}"), {})
     in_environment = load_config(project(""), {variable_name(key): written})
     assert in_file.explain(key)[0].origin == "osiris.yaml:1"

@@ -16,9 +16,16 @@ from osiris.api.catalogue import (
     show_component,
     validate_components,
 )
+from osiris.api.editor import pipeline_schema, save_pipeline_schema, schema_text, wire_editor
+from osiris.api.formatting import Formatted, format_files, format_text, unformatted
+from osiris.api.impact import Impact, find_impact
 from osiris.api.layout import demo_project, init_project, new_component
+from osiris.api.lineage import Traced, TracedStep, trace
 from osiris.api.pipelines import Compiled, Validated, changes_on_disk, compile_file, save, validate_file, validate_files
+from osiris.api.plan import plan_view, previous_plan, write_page
+from osiris.api.preview import Preview, preview
 from osiris.api.runs import (
+    Plan,
     Verdict,
     diff,
     find_subject,
@@ -35,7 +42,13 @@ from osiris.api.workspace import Workspace, open_project
 
 __all__ = [
     "Compiled",
+    "Formatted",
+    "Impact",
+    "Plan",
+    "Preview",
     "Story",
+    "Traced",
+    "TracedStep",
     "Validated",
     "Verdict",
     "Workspace",
@@ -47,7 +60,10 @@ __all__ = [
     "diff",
     "explain_code",
     "explain_config",
+    "find_impact",
     "find_subject",
+    "format_files",
+    "format_text",
     "init_project",
     "is_code",
     "list_components",
@@ -56,16 +72,26 @@ __all__ = [
     "new_component",
     "one_line",
     "open_project",
+    "pipeline_schema",
     "plan_of",
+    "plan_view",
+    "preview",
+    "previous_plan",
     "rehearse",
     "run_target",
     "save",
+    "save_pipeline_schema",
+    "schema_text",
     "session_lines",
     "show_component",
     "show_session",
     "story",
+    "trace",
+    "unformatted",
     "validate_components",
     "validate_file",
     "validate_files",
     "verify",
+    "wire_editor",
+    "write_page",
 ]

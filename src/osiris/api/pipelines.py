@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from osiris.compiler.context import Prepared
+    from osiris.api.sources import Sources
+    from osiris.compiler.context import Prepared, Verdicts
     from osiris.document import Document
     from osiris.errors import Diagnostic
-    from osiris.model import Manifest
+    from osiris.model import Described, Manifest, Pipeline
     from osiris.runner.adapter import Link
 
 
@@ -46,11 +47,14 @@ class Validated:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A fresh plan, the file it was made from as it is shown, and notes."""
+    """A fresh plan, the file it was made from as it is shown, notes, and what its steps and sources said."""
 
     manifest: Manifest
     file: str
     diagnostics: tuple[Diagnostic, ...]
+    described: Mapping[str, Described]
+    sources: Sources
+    pipeline: Pipeline
 
 
 def validate_files(workspace: Workspace, files: Sequence[str], *, params: Mapping[str, str]) -> list[Validated]:
@@ -59,8 +63,13 @@ def validate_files(workspace: Workspace, files: Sequence[str], *, params: Mappin
     return [validate_file(workspace, path, params=params) for path in paths]
 
 
-def validate_file(workspace: Workspace, path: Path, *, params: Mapping[str, str]) -> Validated:
-    """Check one file as far as that goes without asking a source; problems are returned, not raised."""
+def validate_file(
+    workspace: Workspace, path: Path, *, params: Mapping[str, str], verdicts: Verdicts | None = None
+) -> Validated:
+    """Check one file as far as that goes without asking a source; problems are returned, not raised.
+
+    `verdicts` has what is known of SQL texts, and is told what was found.
+    """
     from osiris.compiler.compile import prepare
     from osiris.oml.parse import load_document
     from osiris.oml.validate import validate
@@ -78,7 +87,12 @@ def validate_file(workspace: Workspace, path: Path, *, params: Mapping[str, str]
         )
         namesakes = _namesakes(workspace, path, pipeline.name)
         prepared, more = prepare(
-            pipeline, workspace.registry, workspace.connections(), workspace.root, namesakes=namesakes
+            pipeline,
+            workspace.registry,
+            workspace.connections(),
+            workspace.root,
+            namesakes=namesakes,
+            verdicts=verdicts,
         )
     except OsirisError as error:
         return Validated(name, error.diagnostics)
@@ -99,21 +113,34 @@ def compile_file(
     *,
     params: Mapping[str, str],
     strict: bool = False,
+    refresh: bool = False,
+    plain: bool = False,
     worker: Link | None = None,
 ) -> Compiled:
-    """Return the plan of a file without saving it; a worker, this one if given, asks the sources for their schemas."""
-    from osiris.compiler.compile import compile_pipeline
-    from osiris.runner.run import describe
+    """Return the plan of a file without saving anything; with `refresh` sources are asked whose schema is pinned too.
 
-    checked = validate_file(workspace, find_file(workspace, file), params=params)
-    if checked.prepared is None:
-        raise_all(checked.diagnostics)
-    described, notes = describe(workspace.project, checked.prepared, workspace.config, worker)
-    manifest = compile_pipeline(checked.prepared, described)
-    diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *notes]
+    With `plain` it is a plan for looking at every step, as `compile_pipeline` makes it. A worker, this one if given,
+    asks the other sources for their schemas, and binds SQL.
+    """
+    from osiris.api.known import KnownVerdicts
+    from osiris.api.sources import describe
+    from osiris.cache import open_cache
+    from osiris.compiler.compile import compile_pipeline, lint
+
+    path = find_file(workspace, file)
+    # A text that is refused may hold a secret; so nothing is kept of a compile that fails.
+    with open_cache(workspace.project.cache) as cache:
+        checked = validate_file(workspace, path, params=params, verdicts=KnownVerdicts(cache))
+        if checked.prepared is None:
+            raise_all(checked.diagnostics)
+        described, notes, sources = describe(workspace, checked.prepared, worker, cache, refresh=refresh)
+        manifest = compile_pipeline(checked.prepared, described, plain=plain)
+    diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *notes, *lint(checked.prepared, described)]
     if strict:
         refuse_warnings(diagnostics)
-    return Compiled(manifest, checked.file, tuple(sort_diagnostics(diagnostics)))
+    return Compiled(
+        manifest, checked.file, tuple(sort_diagnostics(diagnostics)), described, sources, checked.prepared.pipeline
+    )
 
 
 def refuse_warnings(diagnostics: Sequence[Diagnostic]) -> None:
@@ -124,23 +151,29 @@ def refuse_warnings(diagnostics: Sequence[Diagnostic]) -> None:
 
 
 def save(workspace: Workspace, compiled: Compiled, out: Path | None = None) -> str:
-    """Write the plan (to `out` instead of build/) and note it as the last compiled; returns the file as shown."""
+    """Write the plan (to `out` instead of build/), note it as the last compiled, and pin its sources in osiris.lock.
+
+    Returns the file of the plan as shown.
+    """
+    from osiris.api.sources import pin
     from osiris.compiler.manifest import save_manifest
 
+    pin(workspace, compiled.manifest.name, compiled.sources)
     return shown(workspace, save_manifest(workspace.project, compiled.manifest, out and out.absolute()))
 
 
 def changes_on_disk(workspace: Workspace, compiled: Compiled) -> list[Diagnostic]:
     """Return CMP026 if build/ does not have this plan, naming the first difference to the pipeline's newest one."""
     from osiris.compare import first_change
-    from osiris.compiler.manifest import load_manifest, plan_folder
+    from osiris.compiler.manifest import holds, load_manifest, newest_manifest, plan_folder
 
-    own = plan_folder(workspace.project, compiled.manifest)
-    if (own / "manifest.json").exists():
-        load_manifest(own / "manifest.json", workspace.registry)
+    own = plan_folder(workspace.project, compiled.manifest) / "manifest.json"
+    if holds(own, compiled.manifest):
         return []
-    saved = sorted(own.parent.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime_ns)
-    before = load_manifest(saved[-1], workspace.registry, allow_drift=True)[0] if saved else None
+    if own.exists():
+        load_manifest(own, workspace.registry)
+    saved = newest_manifest(workspace.project, compiled.manifest.name)
+    before = load_manifest(saved, workspace.registry, allow_drift=True)[0] if saved else None
     change = first_change(before, compiled.manifest)
     return [diagnostic("CMP026", file=compiled.file, change=str(change))]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import compile_file, refuse_warnings, save
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from osiris.compare import Difference
     from osiris.errors import Diagnostic
-    from osiris.model import JsonValue, Manifest
+    from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.runner.adapter import Link
     from osiris.runner.run import RunOptions, RunResult
 
@@ -32,6 +32,19 @@ class Verdict:
     runs: tuple[str, str]
     outputs: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A verified plan, notes on it, and the answers of the sources that were asked to make it, by step.
+
+    `pipeline` is what it was just made of, None if it was made before.
+    """
+
+    manifest: Manifest
+    notes: tuple[Diagnostic, ...] = ()
+    asked: Mapping[str, Described] = field(default_factory=dict)
+    pipeline: Pipeline | None = None
 
 
 def run_target(
@@ -50,8 +63,10 @@ def run_target(
     from osiris.runner.run import run, start_worker
 
     with start_worker(workspace.root) as worker:
-        manifest, notes = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
-        return run(workspace.project, manifest, workspace.config, options, progress, worker), notes
+        plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
+        words = (workspace.project, plan.manifest, workspace.config, options, progress, worker)
+        result = run(*words, plan.asked, plan.pipeline)
+    return result, list(plan.notes)
 
 
 def rehearse(
@@ -65,9 +80,10 @@ def rehearse(
     """Return what would run, and notes; writes nothing, and fails as a run would that lacks a secret."""
     from osiris.runner.credentials import resolve_secrets
 
-    manifest, notes = plan_of(workspace, target, options, params=params, strict=strict, keep=False)
-    resolve_secrets(manifest.data["connections"], manifest.data["sensitive"], workspace.registry, workspace.environ)
-    return manifest, notes
+    plan = plan_of(workspace, target, options, params=params, strict=strict, keep=False)
+    data = plan.manifest.data
+    resolve_secrets(data["connections"], data["sensitive"], workspace.registry, workspace.environ)
+    return plan.manifest, list(plan.notes)
 
 
 def plan_of(
@@ -79,8 +95,8 @@ def plan_of(
     strict: bool = False,
     keep: bool = True,
     worker: Link | None = None,
-) -> tuple[Manifest, list[Diagnostic]]:
-    """Return the verified plan of a target, and notes.
+) -> Plan:
+    """Return the verified plan of a target.
 
     A target is a pipeline (it is compiled, and saved if `keep`), a manifest or a fingerprint. Without one it is the
     plan of the session to resume, else the one that was compiled last.
@@ -90,14 +106,14 @@ def plan_of(
         compiled = compile_file(workspace, str(target), params=params, strict=strict, worker=worker)
         if keep:
             save(workspace, compiled)
-        return compiled.manifest, list(compiled.diagnostics)
+        return Plan(compiled.manifest, compiled.diagnostics, compiled.sources.asked, compiled.pipeline)
     if params or workspace.profile not in (None, *workspace.config.profiles):
         fail("PRJ008", problem="--param and --profile are part of a plan", hint="run the OML with them")
     manifest, drift = load_plan(workspace, path, allow_drift=options.allow_engine_drift)
     notes = [*workspace.config.diagnostics, *drift]
     if strict:
         refuse_warnings(notes)
-    return manifest, notes
+    return Plan(manifest, tuple(notes))
 
 
 def _chosen_path(workspace: Workspace, target: str | None, resume: str | None) -> Path | None:

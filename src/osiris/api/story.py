@@ -1,12 +1,14 @@
-"""Why a session is as it is: what was skipped, what failed, and the runs before and after it."""
+"""Why a session is as it is: why each step ran or did not, what failed, and the runs before and after it."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.api.runs import list_sessions, session_lines
 from osiris.errors import Diagnostic
+from osiris.model import Manifest
 
 if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
 class Story:
     """`skipped` has the reason by step, `failed` the steps that did, `cause` the first error of the run.
 
+    `why` says of every step of the plan why it ran, or why it did not.
+
     `before` is the run that was continued and `after` the newest that continued this one, as far as they are there.
     """
 
     skipped: dict[str, str]
+    why: dict[str, str]
     failed: tuple[str, ...]
     cause: Diagnostic | None
     before: Run | None
@@ -34,10 +39,60 @@ def story(workspace: Workspace, run: Run) -> Story:
     events = session_lines(workspace, run["session"], "events")
     found = (Diagnostic.from_json(item) for item in run["diagnostics"])
     sessions = list_sessions(workspace)
+    skipped = {e["step"]: e["reason"] for e in events if e["event"] == "step_skipped"}
     return Story(
-        skipped={e["step"]: e["reason"] for e in events if e["event"] == "step_skipped"},
+        skipped=skipped,
+        why=_why(run, skipped, *(_plan_of(workspace, each) for each in (run, _last_good(run, sessions)))),
         failed=tuple(step for step, told in run["steps"].items() if told["status"] == "failed"),
         cause=next((item for item in found if item.severity == "error"), None),
         before=next((s for s in sessions if s["session"] == run["continues"]), None),
         after=next((s for s in sessions if s.get("continues") == run["session"]), None),
     )
+
+
+def _last_good(run: Run, sessions: list[Run]) -> Run | None:
+    """Return the newest complete run of the same pipeline before this one."""
+    good = (s for s in sessions if s["pipeline"] == run["pipeline"] and s["status"] == "complete")
+    return next((s for s in good if s["session"] < run["session"]), None)
+
+
+def _plan_of(workspace: Workspace, run: Run | None) -> Manifest | None:
+    """Return the plan of a session; None if it is not there any more, or not readable."""
+    if run is None:
+        return None
+    try:
+        data = json.loads((workspace.project.logs / run["session"] / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return Manifest(data) if isinstance(data, dict) else None
+
+
+def _why(run: Run, skipped: dict[str, str], plan: Manifest | None, before: Manifest | None) -> dict[str, str]:
+    told = {step: f"skipped: {reason}" for step, reason in skipped.items()}
+    told |= {step: "not reached" for step, state in run["steps"].items() if state["status"] == "not_run"}
+    ran = [step for step in run["steps"] if step not in told]
+    if before is None or plan is None:
+        reasons = dict.fromkeys(ran, "no complete run of this pipeline is known before this one")
+    else:
+        reasons = _changes(before, plan)
+    return {step: told.get(step) or reasons[step] for step in run["steps"]}
+
+
+def _changes(before: Manifest, plan: Manifest) -> dict[str, str]:
+    """Say of each step of a plan what is new since an earlier one: in itself, or in the first that it waits for."""
+    from osiris.compare import diff
+
+    own: dict[str, str] = {}
+    for item in diff(before, plan):
+        root, _, rest = item.path.partition("/")
+        step, _, leaf = rest.partition("/")
+        if root == "steps" and step not in own:
+            own[step] = (
+                f"{leaf.partition('/')[0]} changed: {str(item).removeprefix(f'steps/{step}/')}" if leaf else "new"
+            )
+    changed = dict(own)
+    for data in plan.steps:
+        above = next((name for name in data["needs"] if name in changed), None)
+        if data["id"] not in changed and above:
+            changed[data["id"]] = f"an input changed: step '{above}'"
+    return {data["id"]: changed.get(data["id"], "nothing changed; sources are read anew") for data in plan.steps}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shlex
 from dataclasses import replace
@@ -83,7 +84,7 @@ def describe(ctx: click.Context) -> dict[str, JsonValue]:
     ]
     return {
         "command": ctx.command_path,
-        "description": command.help or "",
+        "description": inspect.cleandoc(command.help or ""),
         "usage": " ".join(command.collect_usage_pieces(ctx)),
         "options": options,
         "commands": command.list_commands(ctx) if isinstance(command, click.Group) else [],
@@ -231,3 +232,5 @@ PARAM = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", c
 PROFILE = click.option("-p", "--profile", metavar="NAME", help="Profile of pipeline and project.")
 STRICT = click.option("--strict", is_flag=True, help="Warnings count as errors.")
 FILE = click.argument("file", metavar="FILE")
+SET_SELECT = "Only some steps: STEP+ is STEP and all that come after it, +STEP all that come before; several by comma."
+SELECT = click.option("--select", metavar="STEP+", help=SET_SELECT)

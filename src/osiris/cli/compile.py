@@ -2,63 +2,128 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from osiris import api
-from osiris.cli.command import FILE, PARAM, PROFILE, STRICT, again, answers, brief, opened
+from osiris.cli.command import FILE, PARAM, PROFILE, STRICT, again, answers, brief, console, opened
+from osiris.cli.plan import plan_lines
 from osiris.cli.render import Answer
+from osiris.cli.watch import WATCH, keep_showing
+from osiris.report.mermaid import plan_mermaid
 
 if TYPE_CHECKING:
     from osiris.api import Compiled, Workspace
     from osiris.cli.render import Line
     from osiris.model import Manifest
+    from osiris.report.plan import PlanView
 
 CHECK = click.option("--check", is_flag=True, help="Write nothing; say whether the plan on disk would change.")
 DETAILED = click.option("--detailed-exitcode", is_flag=True, help="With --check: end with 5 if it would.")
+REFRESH = click.option("--refresh", is_flag=True, help="Look at sources whose schema osiris.lock has, too.")
 OUT = click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write the plan there.")
+FORMAT = click.option(
+    "--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="Show the plan so."
+)
+HTML = click.option("--html", type=click.Path(path_type=Path), metavar="PATH", help="Write a page that shows the plan.")
 
 
-@answers("compile", FILE, PARAM, PROFILE, CHECK, DETAILED, STRICT, OUT)
+@answers("compile", FILE, PARAM, PROFILE, CHECK, DETAILED, REFRESH, STRICT, OUT, FORMAT, HTML, WATCH)
 def command(
     file: str,
-    params: dict[str, str],
     profile: str | None,
     check: bool,
     detailed_exitcode: bool,
-    strict: bool,
+    form: str,
+    html: Path | None,
     out: Path | None,
+    watch: bool,
+    **words: Any,  # noqa: ANN401 - one per option
 ) -> Answer:
-    """Check FILE, ask its sources for their schemas, and write the plan to build/."""
+    """Check FILE against the schemas of its sources, and write the plan to build/; shows what it will do.
+
+    Schemas that osiris.lock does not have are asked for, and pinned there. With --watch nothing is written.
+    """
     if detailed_exitcode and not check:
         raise click.UsageError("--detailed-exitcode goes with --check")
-    workspace = opened(profile)
-    compiled = api.compile_file(workspace, file, params=params, strict=strict)
-    if check:
-        return _check(workspace, compiled, detailed=detailed_exitcode)
-    path = api.save(workspace, compiled, out)
+    if watch and (check or html or out):
+        raise click.UsageError("--watch writes nothing; it goes without --check, --html and --out")
+
+    def answer() -> Answer:
+        workspace = opened(profile)
+        compiled = api.compile_file(workspace, file, **words)
+        before = api.previous_plan(workspace, compiled.manifest)
+        view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before)
+        if html:
+            api.write_page(view, html)
+        if watch:
+            found = _shown(compiled, view)
+        elif check:
+            found = _check(workspace, compiled, view, detailed=detailed_exitcode)
+        else:
+            found = _saved(workspace, compiled, view, out)
+        return replace(found, text=plan_mermaid(view)) if form == "mermaid" else found
+
+    return keep_showing(file, answer) if watch else answer()
+
+
+def _shown(compiled: Compiled, view: PlanView, path: str | None = None) -> Answer:
+    """Answer with a plan, and where it is if it was saved."""
     diagnostics, more = brief(compiled.diagnostics, compiled.file)
-    text: list[Line] = [
-        [("ok", "compiled "), ("bold", f"{compiled.manifest.name} {compiled.manifest.short}")],
-        f"  {path}",
-        *more,
-    ]
+    head: Line = [("ok", "compiled "), ("bold", f"{compiled.manifest.name} {compiled.manifest.short}")]
+    shown = plan_lines(view, verbose=console().verbose)
+    text = [head, *([f"  {path}"] if path else []), *_source_lines(compiled), *shown, *more]
+    return Answer(_data(compiled, view), text, diagnostics)
+
+
+def _saved(workspace: Workspace, compiled: Compiled, view: PlanView, out: Path | None) -> Answer:
+    path = api.save(workspace, compiled, out)
+    answer = _shown(compiled, view, path)
     # The pipeline's own profile is part of the plan; what the project says under that name is not.
-    keep = ("profile",) if profile in workspace.config.profiles else ()
+    keep = ("profile",) if workspace.profile in workspace.config.profiles else ()
     follow_up = again(["osiris", "run", "--last-compile"], keep)
-    return Answer({**plan_data(compiled.manifest), "manifest": path}, text, diagnostics, [follow_up])
+    return replace(answer, data={**_data(compiled, view), "manifest": path}, next=[follow_up])
 
 
-def _check(workspace: Workspace, compiled: Compiled, *, detailed: bool) -> Answer:
+def _check(workspace: Workspace, compiled: Compiled, view: PlanView, *, detailed: bool) -> Answer:
     changes = api.changes_on_disk(workspace, compiled)
     state = "would change" if changes else "is as on disk"
     told, more = brief(compiled.diagnostics, compiled.file)
-    text = [f"plan {compiled.manifest.name} {compiled.manifest.short} {state}", *more]
+    head: Line = f"plan {compiled.manifest.name} {compiled.manifest.short} {state}"
+    text = [head, *_source_lines(compiled), *more]
     diagnostics = [*told, *changes]
-    data = {**plan_data(compiled.manifest), "changed": bool(changes)}
+    data = {**_data(compiled, view), "changed": bool(changes)}
     return Answer(data, text, diagnostics, exit_code=None if detailed else 0)
+
+
+def _data(compiled: Compiled, view: PlanView) -> dict[str, object]:
+    return {**plan_data(compiled.manifest), "plan": view.to_json(), "sources": _source_data(compiled)}
+
+
+def _source_lines(compiled: Compiled) -> list[Line]:
+    """Return what is different in sources that were looked at again; with --verbose the notes say it."""
+    found, sources = compiled.sources.changes, compiled.sources
+    if not sources.refreshed or console().verbose:
+        return []
+    lines: list[Line] = [
+        f"  {step} ({sources.pins[step].source}): {change}" for step, told in found.items() for change in told
+    ]
+    return lines or ["  its sources are as they were pinned"]
+
+
+def _source_data(compiled: Compiled) -> dict[str, object]:
+    """Return per read step whether its source was asked, or answered for by osiris.lock, and what is different."""
+    sources = compiled.sources
+    return {
+        step: {
+            "from": "source" if step in sources.asked else "lock",
+            "changes": [change.to_json() for change in sources.changes.get(step, ())],
+        }
+        for step in sources.pins
+    }
 
 
 def plan_data(manifest: Manifest) -> dict[str, object]:

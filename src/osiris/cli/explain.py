@@ -8,13 +8,20 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, opened
+from osiris.cli.figures import figures
 from osiris.cli.render import Answer
 from osiris.cli.sessions import next_commands, story_lines, written_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from osiris.api import Workspace
     from osiris.cli.render import Line
     from osiris.model import JsonValue, Manifest
+
+
+_NAMED = 5
+"""Steps that are named where many are alike."""
 
 
 @answers("explain", click.argument("what", metavar="CODE|PLAN|SESSION"))
@@ -40,8 +47,23 @@ def _code(code: str) -> Answer:
 def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
     story = api.story(workspace, run)
     sentences = story_lines(run, story)
-    text: list[Line] = [[("bold", str(run["session"])), ("", f"  {run['status']}")], *sentences, *written_lines(run)]
-    return Answer({"session": run, "story": sentences}, text, next=next_commands(run, story))
+    head: Line = [("bold", str(run["session"])), ("", f"  {run['status']}")]
+    text = [head, *sentences, *_why_lines(run, story.why), *written_lines(run)]
+    return Answer({"session": run, "story": sentences, "why": story.why}, text, next=next_commands(run, story))
+
+
+def _why_lines(run: dict[str, JsonValue], why: Mapping[str, str]) -> list[Line]:
+    """Return the table of why steps ran or did not; those of which the same is to be said share a row."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for step, reason in why.items():
+        alike.setdefault((str(run["steps"][step]["status"]), reason), []).append(step)
+    rows = [(_named(steps), status, reason) for (status, reason), steps in alike.items()]
+    return figures(rows, ("steps", "status", "why")) if rows else []
+
+
+def _named(steps: list[str]) -> str:
+    more = len(steps) - _NAMED
+    return ", ".join(steps[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def plan_details(manifest: Manifest) -> list[Line]:

@@ -15,10 +15,13 @@ from osiris.cli.render import Answer
 def command(folder: Path) -> Answer:
     """Lay out a new project in DIR (here, if not given), with a pipeline that works at once."""
     files = api.init_project(folder)
+    wired, notes = api.wire_editor(folder)
+    files += wired
     go = [] if folder == Path() else [f"cd {folder}"]
     text = [f"new project in {folder}", *(f"  {name}" for name in files)]
     return Answer(
         {"dir": str(folder), "files": files},
         text,
+        notes,
         next=[*go, "osiris compile pipelines/example.yaml", "osiris run --last-compile"],
     )

@@ -83,6 +83,16 @@ class Console:
         if not self.wants_json:
             _print(self.out, line)
 
+    def write(self, text: str) -> None:
+        """Print the text of a file to stdout: to a program as it is, to people safe; nothing under --json."""
+        if self.wants_json:
+            return
+        if not self.out.isatty():
+            self.out.write(text)
+            return
+        for line in text.splitlines():
+            _print(self.out, line)
+
     def is_terminal(self) -> bool:
         """Tell whether people watch stderr, so that progress may move."""
         return self.err.isatty() and os.environ.get("TERM") != "dumb"

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from osiris import api
-from osiris.cli.command import PARAM, PROFILE, STRICT, again, answers, console, opened
-from osiris.cli.figures import figures
+from osiris.cli.command import PARAM, PROFILE, SELECT, STRICT, again, answers, console, opened
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer
 from osiris.cli.sessions import step_lines, written_lines
@@ -17,6 +16,7 @@ from osiris.errors import sort_diagnostics
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from osiris.api import Workspace
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest
@@ -27,6 +27,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--last-compile", is_flag=True, help="Run the plan that was compiled last."),
     PARAM,
     PROFILE,
+    SELECT,
     click.option("--dry-run", is_flag=True, help="Check everything, show the plan, run nothing."),
     click.option("--new-run", is_flag=True, help="Start anew even if the last run did not end well."),
     click.option("--run-id", metavar="ID", help="Fix the key of this run; one that has finished is skipped."),
@@ -46,7 +47,7 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
     words = {key: options[key] for key in ("params", "strict")}
     if options["dry_run"]:
         manifest, notes = api.rehearse(workspace, target, chosen, **words)
-        return _plan(manifest, _told(notes))
+        return _plan(workspace, manifest, chosen.select, _told(notes))
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
     return _result(result, [*_told(notes), *result.diagnostics], api.show_session(workspace, result.session_id))
@@ -79,21 +80,24 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
         resume=options["resume"],
         digest=options["digest"],
         allow_engine_drift=options["allow_engine_drift"],
+        select=options["select"],
     )
 
 
-def _plan(manifest: Manifest, notes: list[Diagnostic]) -> Answer:
+def _plan(workspace: Workspace, manifest: Manifest, select: str | None, notes: list[Diagnostic]) -> Answer:
     from osiris.cli.compile import plan_data
     from osiris.cli.explain import plan_head
+    from osiris.cli.plan import plan_lines
+    from osiris.runner.selection import chosen
 
-    rows = [
-        (s["id"], s["component"], ", ".join(s["needs"]), len(s["schema"] or ()) or None, s["order"])
-        for s in manifest.steps
-    ]
-    steps = figures(rows, ("step", "component", "needs", "columns", "order"))
+    selected = chosen(manifest, select)
+    view = api.plan_view(workspace.root, manifest, {}, api.previous_plan(workspace, manifest))
+    shown = plan_lines(view, verbose=console().verbose)
     follow_up = again(["osiris", "run"], click.get_current_context().params.keys() - {"dry_run"})
-    text = [plan_head(manifest), *steps, "nothing was run (--dry-run)"]
-    return Answer({**plan_data(manifest), "dry_run": True}, text, notes, [follow_up])
+    only = [f"  only steps {', '.join(selected)} (--select)"] if selected else []
+    text = [plan_head(manifest), *shown, *only, "nothing was run (--dry-run)"]
+    data = {**plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
+    return Answer(data, text, notes, [follow_up])
 
 
 def _result(result: RunResult, notes: list[Diagnostic], run: dict[str, JsonValue]) -> Answer:

@@ -29,6 +29,7 @@ def session_lines(run: Run) -> list[Line]:
     return [
         [("bold", str(run["session"])), ("", f"  {run['status']}")],
         f"  pipeline {run.get('pipeline')}, plan {str(run.get('fingerprint'))[:SHOWN_DIGITS]}, {key}{why}",
+        *([f"  only steps {', '.join(run['selected'])} (--select)"] if run.get("selected") else []),
         f"  started {run.get('started_at')}, ended {run.get('ended_at') or 'not yet'}",
         *step_lines(run.get("steps") or {}),
         *written_lines(run),
@@ -38,8 +39,10 @@ def session_lines(run: Run) -> list[Line]:
 
 def step_lines(steps: Run) -> list[Line]:
     """Return the table of what each step did; nothing if there are no steps."""
-    rows = [(n, s.get("status"), s.get("rows_in"), s.get("rows_out"), s.get("duration_ms")) for n, s in steps.items()]
-    return figures(rows, ("step", "status", "rows in", "rows out", "ms")) if rows else []
+    keys = {"status": "status", "rows in": "rows_in", "rows out": "rows_out", "ms": "duration_ms"}
+    keys |= {"checks passed": "checks"} if any("checks" in step for step in steps.values()) else {}
+    rows = [(name, *(step.get(key) for key in keys.values())) for name, step in steps.items()]
+    return figures(rows, ("step", *keys)) if rows else []
 
 
 def written_lines(run: Run) -> list[Line]:

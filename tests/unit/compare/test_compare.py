@@ -10,6 +10,7 @@ from osiris.compare import ABSENT, diff, first_change
 from osiris.compare import verify as verify_below
 from osiris.compiler.build import build
 from osiris.compiler.context import Prepared
+from osiris.compiler.typing import Typed
 from osiris.delivery import inspect_file
 from osiris.model import ComponentSpec, ConnectionRef, Described, Field, Pipeline, Step
 
@@ -49,7 +50,11 @@ def with_pipeline(**changes):
     return replace(PREPARED, pipeline=replace(PREPARED.pipeline, **changes))
 
 
-PLAN = build(PREPARED, DESCRIBED)
+def typed_build(prepared, described):
+    return build(Typed(prepared, described))
+
+
+PLAN = typed_build(PREPARED, DESCRIBED)
 NARROW = DESCRIBED | {"sums": Described((Field("x", "int32"), Field("y", "utf8")))}
 LONGER = DESCRIBED | {"load": Described((Field("w", "bool"), *SCHEMA), "fixed")}
 SWAPPED = DESCRIBED | {"load": Described(SCHEMA[::-1], "fixed")}
@@ -89,7 +94,7 @@ CASES = [
 
 @pytest.mark.parametrize(("prepared", "described", "expected"), CASES, ids=[case[2][0].split(":")[0] for case in CASES])
 def test_the_first_difference_between_two_plans_is_the_one_that_was_made(prepared, described, expected):
-    changed = build(prepared, described)
+    changed = typed_build(prepared, described)
     found = diff(PLAN, changed)
     assert str(found[0]) == expected[0]
     assert str(first_change(PLAN, changed)) == expected[0]
@@ -97,7 +102,7 @@ def test_the_first_difference_between_two_plans_is_the_one_that_was_made(prepare
 
 
 def test_a_plan_does_not_differ_from_itself():
-    again = build(PREPARED, DESCRIBED)
+    again = typed_build(PREPARED, DESCRIBED)
     assert diff(PLAN, again) == []
     assert first_change(PLAN, again) is None
 
@@ -107,7 +112,7 @@ def test_without_a_saved_plan_all_of_it_is_new():
 
 
 def test_steps_that_only_follow_a_change_are_not_listed():
-    changed = build(with_step(PREPARED, "load", config={"path": "c"}), DESCRIBED)
+    changed = typed_build(with_step(PREPARED, "load", config={"path": "c"}), DESCRIBED)
     assert [item.leaf for item in diff(PLAN, changed)] == ["steps/load/config"]
     assert all(old["hash"] != new["hash"] for old, new in zip(PLAN.steps, changed.steps, strict=True))
 
@@ -121,19 +126,19 @@ def test_steps_that_only_follow_a_change_are_not_listed():
     ],
 )
 def test_of_a_long_text_the_first_line_that_differs_is_shown(old, new, text):
-    plans = [build(with_step(PREPARED, "sums", config={"query": query}), DESCRIBED) for query in (old, new)]
+    plans = [typed_build(with_step(PREPARED, "sums", config={"query": query}), DESCRIBED) for query in (old, new)]
     (found,) = diff(*plans)
     assert str(found) == f"steps/sums/config/query {text}"
     assert (found.old, found.new) == (old, new)
 
 
 def test_texts_that_differ_in_their_line_ends_differ():
-    plans = [build(with_step(PREPARED, "sums", config={"query": query}), DESCRIBED) for query in ("a\n", "a\r\n")]
+    plans = [typed_build(with_step(PREPARED, "sums", config={"query": query}), DESCRIBED) for query in ("a\n", "a\r\n")]
     assert [str(item) for item in diff(*plans)] == ['steps/sums/config/query: "a\\n" -> "a\\r\\n"']
 
 
 def test_a_difference_as_json_leaves_out_what_is_not_there():
-    (found,) = diff(PLAN, build(with_pipeline(description=None), DESCRIBED))
+    (found,) = diff(PLAN, typed_build(with_pipeline(description=None), DESCRIBED))
     assert found.new is ABSENT
     assert found.to_json() == {
         "leaf": "pipeline",

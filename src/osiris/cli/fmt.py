@@ -1,0 +1,54 @@
+"""`osiris fmt`: the one layout of a pipeline's text."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from osiris import api
+from osiris.cli.command import answers, console, opened
+from osiris.cli.figures import count
+from osiris.cli.render import Answer
+from osiris.errors import fail
+
+STDIN = "-"
+CHECK = click.option("--check", is_flag=True, help="Write nothing; end with 1 if a file is not in canonical form.")
+DIFF = click.option("--diff", "show_diff", is_flag=True, help="Write nothing; show what would change.")
+
+
+@answers("fmt", click.argument("files", metavar="[FILE...|-]", nargs=-1), CHECK, DIFF)
+def command(files: tuple[str, ...], check: bool, show_diff: bool) -> Answer:
+    """Bring pipelines into their canonical form, all of pipelines/ if none is named; - is stdin to stdout.
+
+    Keys are put in order and layout is made one; comments stay with what they stand at, and the meaning is the same.
+    """
+    if STDIN in files:
+        return _stdin(files, check=check, show_diff=show_diff)
+    results = api.format_files(opened(), files, write=not (check or show_diff))
+    if show_diff:
+        console().write("".join(f"{line}\n" for each in results for line in each.diff()))
+    diagnostics = [problem for each in results for problem in each.diagnostics]
+    diagnostics += api.unformatted(results) if check else []
+    changed = [each.file for each in results if each.changed]
+    text = [] if check or show_diff else [f"{file}: formatted" for file in changed]
+    good = sum(not (each.changed or each.diagnostics) for each in results)
+    text += [f"{count(good, 'file')} in canonical form"] if good and not show_diff else []
+    data = [{"file": each.file, "ok": not each.diagnostics, "changed": each.changed} for each in results]
+    return Answer({"files": data}, text, diagnostics)
+
+
+def _stdin(files: tuple[str, ...], *, check: bool, show_diff: bool) -> Answer:
+    if len(files) > 1:
+        raise click.UsageError("'-' stands alone")
+    try:
+        before = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        fail("OML026", path="standard input", reason="it is not UTF-8")
+    result = api.Formatted("standard input", before, api.format_text(before, "standard input"))
+    if show_diff:
+        console().write("".join(f"{line}\n" for line in result.diff()))
+    elif not check:
+        console().write(result.after)
+    data = {"changed": result.changed, "text": result.after}
+    return Answer(data, diagnostics=api.unformatted([result]) if check else [])

@@ -1,0 +1,72 @@
+"""`osiris lineage`: where columns come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from osiris import api
+from osiris.cli.command import answers, console, opened
+from osiris.cli.render import Answer
+from osiris.report.mermaid import lineage_mermaid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from osiris.api import Traced, TracedStep
+    from osiris.cli.render import Line
+    from osiris.compare import Arrow
+
+PLAN_ENDINGS = (".yaml", ".yml", ".json")
+WHAT = click.argument("what", metavar="[STEP|STEP.COLUMN]", required=False)
+PLAN = click.argument("target", metavar="[FILE|PLAN]", required=False)
+FORMAT = click.option(
+    "--format", "form", type=click.Choice(["text", "json", "mermaid"]), default="text", help="Answer so."
+)
+
+
+@answers("lineage", WHAT, PLAN, FORMAT)
+def command(what: str | None, target: str | None, form: str) -> Answer:
+    """Show what the columns of each target, of STEP, or STEP.COLUMN alone are made of, in the plan compiled last."""
+    if form == "json":
+        console().wants_json = True
+    if what and not target and what.endswith(PLAN_ENDINGS):
+        what, target = None, what
+    traced = api.trace(opened(), what, target)
+    if form == "mermaid":
+        arrows = (arrow for step in traced.steps for column in step.columns for arrow in column.arrows)
+        return Answer(traced.to_json(), lineage_mermaid(arrows))
+    return Answer(traced.to_json(), list(_column_tree(traced) if traced.column else _tables(traced)))
+
+
+def _tables(traced: Traced) -> Iterator[Line]:
+    for step in traced.steps:
+        yield [("bold", step.step), ("", f" -> {step.target}" if step.target else "")]
+        for column in step.columns:
+            made = ", ".join(f"{origin.source} ({origin.kind})" for origin in column.origins)
+            yield f"  {column.name} <- {made or 'no column'}"
+        yield from _row_lines(step)
+
+
+def _row_lines(step: TracedStep) -> Iterator[Line]:
+    if step.rows:
+        yield [("dim", "  rows <- "), ("", ", ".join(origin.source for origin in step.rows))]
+
+
+def _column_tree(traced: Traced) -> Iterator[Line]:
+    """Yield the tree above one column; what stands above a column that was shown before is not shown again."""
+    (step,) = traced.steps
+    (column,) = step.columns
+    sources = {(origin.step, origin.column): origin.source for origin in column.origins}
+    above: dict[tuple[str, str], list[Arrow]] = {}
+    for arrow in column.arrows:
+        above.setdefault(arrow.target, []).append(arrow)
+    yield [("bold", f"{step.step}.{column.name}"), ("", f" -> {step.target}" if step.target else "")]
+    left = [(1, arrow) for arrow in reversed(above.pop((step.step, column.name), []))]
+    while left:
+        depth, arrow = left.pop()
+        source = sources.get(arrow.source)
+        yield f"{'  ' * depth}<- {arrow.kind} {arrow.source}" + (f"  {source}" if source else "")
+        left += [(depth + 1, further) for further in reversed(above.pop(arrow.source, []))]
+    yield from _row_lines(step)

@@ -1,0 +1,37 @@
+"""What differs between two plans or two runs, the first cause first, and how columns flow through plans."""
+
+from osiris.compare.diff import ABSENT, Difference, diff, first_change, is_derived
+from osiris.compare.impact import (
+    PipelineImpact,
+    StepImpact,
+    find_source,
+    known_sources,
+    lock_plan,
+    read_plan,
+    trace_impact,
+)
+from osiris.compare.lineage import KINDS, Arrow, Column, Lineage, label_of, read_lineage, source_name
+from osiris.compare.verify import verify
+
+__all__ = [
+    "ABSENT",
+    "KINDS",
+    "Arrow",
+    "Column",
+    "Difference",
+    "Lineage",
+    "PipelineImpact",
+    "StepImpact",
+    "diff",
+    "find_source",
+    "first_change",
+    "is_derived",
+    "known_sources",
+    "label_of",
+    "lock_plan",
+    "read_lineage",
+    "read_plan",
+    "source_name",
+    "trace_impact",
+    "verify",
+]

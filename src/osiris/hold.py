@@ -1,0 +1,85 @@
+"""One run at a time per project: a lock that the kernel frees when its holder is gone, and that names its holder.
+
+`flock` belongs to an open file, so a killed process leaves no stale lock; the text in the file only says who it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from osiris.errors import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from osiris.project import Project
+
+_GONE_GRACE = 15.0
+"""Seconds in which the worker of a killed host must be gone; it ends itself long before."""
+
+
+@contextmanager
+def hold_project(project: Project, what: str) -> Iterator[None]:
+    """Hold the project's lock as `what` (`run of 'orders'`); fails with RUN004, naming the holder, if it is held."""
+    try:
+        fd = _open(project.run_lock)
+    except OSError as error:
+        fail("PRJ006", path=project.run_lock, reason=error.strerror)
+    try:
+        if not _take(fd):
+            fail("RUN004", holder=_holder(fd))
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, json.dumps({"what": what, "pid": os.getpid(), "since": time.time()}).encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether another process holds the lock of this file; a file that does not exist is not held."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _take(fd)
+    finally:
+        os.close(fd)
+
+
+def wait_for_worker(project: Project, limit: float = _GONE_GRACE) -> None:
+    """Wait until the worker of an earlier, killed host is gone; fails with RUN004 after `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while is_held(project.worker_lock):
+        if time.monotonic() > deadline:
+            fail("RUN004", holder="the worker of an earlier run", hint=f"see who holds {project.worker_lock}")
+        time.sleep(0.05)
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _take(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(fd: int) -> str:
+    """Say who holds the lock; its text may be half written, as its holder has only just taken it."""
+    try:
+        holder = json.loads(os.pread(fd, 4096, 0))
+        age = max(0, round(time.time() - holder["since"]))
+        return f"{holder['what']} (process {holder['pid']}, for {age} s)"
+    except (ValueError, KeyError, TypeError):
+        return "another run"

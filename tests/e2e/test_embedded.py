@@ -1,0 +1,125 @@
+"""Databases in pipelines, by the installed command: read and written by one run, continued, and refused with places."""
+
+import json
+import sqlite3
+
+import duckdb
+import pytest
+
+CONNECTIONS = """
+connections:
+  duckdb:
+    default: {path: data/store.duckdb}
+  sqlite:
+    default: {file: "${APP_DATABASE:-data/app.db}"}
+"""
+PIPELINE = """
+oml_version: "0.1.0"
+name: %s
+steps:
+%s
+"""
+STEP = "  - {id: %s, component: %s, mode: %s, needs: [%s], config: {%s}}"
+
+
+@pytest.fixture
+def project(tmp_path, osiris):
+    """`project(name, *steps)` writes a pipeline and runs it: its envelope, and the run's events."""
+    (tmp_path / "osiris.yaml").write_text("")
+    (tmp_path / "osiris_connections.yaml").write_text(CONNECTIONS)
+    (tmp_path / "data").mkdir()
+    with duckdb.connect(str(tmp_path / "data" / "store.duckdb")) as client:
+        client.execute("CREATE TABLE numbers AS SELECT range AS id, 'x' || range AS name FROM range(120000)")
+
+    def run(name, *steps, code=0):
+        path = tmp_path / "pipelines" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(PIPELINE % (name, "\n".join(STEP % step for step in steps)))
+        done = osiris("run", path, "--json", cwd=tmp_path)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    run.root = tmp_path
+    return run
+
+
+READ = ("rows", "duckdb.extractor", "read", "", "table: numbers")
+
+
+def test_one_run_reads_and_writes_the_same_database(project):
+    """The reader is left before its end, by a LIMIT; the writer must not wait for it."""
+    few = ("few", "duckdb.processor", "transform", "rows", "query: 'SELECT id, name FROM df LIMIT 3'")
+    told = project("same", READ, few, ("back", "duckdb.writer", "write", "few", "table: few, mode: overwrite"))
+    assert told["data"]["status"] == "complete"
+    with duckdb.connect(str(project.root / "data" / "store.duckdb")) as client:
+        assert client.execute("SELECT * FROM few").fetchall() == [(0, "x0"), (1, "x1"), (2, "x2")]
+
+
+def test_two_tables_of_one_database_are_joined(project):
+    query = "query: 'SELECT a.id, b.name FROM df_rows a JOIN df_big b USING (id) ORDER BY id'"
+    steps = [
+        READ,
+        ("big", "duckdb.extractor", "read", "", "query: 'SELECT id, name FROM numbers WHERE id >= 119999'"),
+        ("joined", "duckdb.processor", "transform", "rows, big", query),
+        ("out", "sqlite.writer", "write", "joined", "table: joined"),
+    ]
+    project("joined", *steps)
+    client = sqlite3.connect(project.root / "data" / "app.db")
+    assert client.execute("SELECT * FROM joined").fetchall() == [(119_999, "x119999")]
+    client.close()
+
+
+def test_a_continued_run_delivers_only_what_is_missing(project):
+    with duckdb.connect(str(project.root / "data" / "store.duckdb")) as client:
+        client.execute("CREATE TABLE copy (id VARCHAR)")
+    steps = (
+        READ,
+        ("first", "sqlite.writer", "write", "rows", "table: copy"),
+        ("second", "duckdb.writer", "write", "rows", "table: copy, create_if_missing: false"),
+    )
+    told = project("twice", *steps, code=6)
+    assert [found["code"] for found in told["diagnostics"] if found["severity"] == "error"][:1] == ["DAT029"]
+    with duckdb.connect(str(project.root / "data" / "store.duckdb")) as client:
+        client.execute("DROP TABLE copy; CREATE TABLE copy (id BIGINT, name VARCHAR)")
+    told = project("twice", *steps)
+    assert "RUN011" in [found["code"] for found in told["diagnostics"]]
+    client = sqlite3.connect(project.root / "data" / "app.db")
+    assert client.execute("SELECT count(*) FROM copy").fetchone() == (120_000,)
+    assert client.execute("SELECT step FROM _osiris_ledger").fetchall() == [("first",)]
+    client.close()
+
+
+def test_mistakes_are_told_before_anything_runs(project):
+    told = project(
+        "wrong",
+        ("rows", "duckdb.extractor", "read", "", "table: numbers, query: SELECT 1 AS a"),
+        ("app", "sqlite.extractor", "read", "", "query: SELECT 1"),
+        ("out", "sqlite.writer", "write", "rows", "table: _osiris_ledger, write_mode: upsert"),
+        code=2,
+    )
+    found = [(item["code"], item["line"]) for item in told["diagnostics"] if item["severity"] == "error"]
+    assert {code for code, _ in found} == {"OML002", "OML003", "OML028"}
+    assert all(line for _, line in found)
+
+
+def test_what_is_missing_is_told_with_a_place(project):
+    told = project("lost", ("rows", "duckdb.extractor", "read", "", "table: number"), code=1)
+    (found,) = [item for item in told["diagnostics"] if item["severity"] == "error"]
+    assert (found["code"], found["hint"], found["line"]) == ("DRV012", "did you mean 'numbers'?", 5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "waits", "codes"),
+    [("replace", "rows", ["CMP009"]), ("append", "rows", []), ("replace", "rows, one", [])],
+)
+def test_two_steps_that_write_one_table(project, osiris, mode, waits, codes):
+    one = "  - {id: one, component: duckdb.writer, mode: write, needs: [rows], config: {table: t}}"
+    two = (
+        "  - {id: two, component: duckdb.writer, mode: write, "
+        f"needs: [{waits}], inputs: {{df: '@rows'}}, config: {{table: T, schema: main, write_mode: {mode}}}}}"
+    )
+    (project.root / "pair.yaml").write_text(PIPELINE % ("pair", "\n".join((STEP % READ, one, two))))
+    done = osiris("compile", "pair.yaml", "--json", cwd=project.root)
+    found = [item for item in json.loads(done.stdout)["diagnostics"] if item["severity"] == "error"]
+    assert [item["code"] for item in found] == codes
+    assert all("table 'main.t' of @duckdb.default" in item["message"] and item["line"] == 7 for item in found)

@@ -1,0 +1,135 @@
+import os
+import sqlite3
+import time
+
+import pytest
+
+from osiris.cache import MAX_ENTRIES, code_state, open_cache
+
+KEY = ["text", {"a": [1, None]}]
+ANSWER = {"answer": ["é", 1.5, None]}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "below" / "cache.sqlite"
+
+
+def keep(path, answers):
+    with open_cache(path) as found:
+        for key, answer in answers:
+            found.put(key, answer)
+
+
+def recall(path, key):
+    with open_cache(path) as found:
+        return found.get(key)
+
+
+def test_answers_come_back(path):
+    with open_cache(path) as found:
+        assert found.get(KEY) is None
+        found.put(KEY, ANSWER)
+        assert found.get(KEY) == ANSWER
+    assert recall(path, KEY) == ANSWER
+    assert recall(path, ["text", {"a": [1]}]) is None
+
+
+def test_nothing_is_kept_of_what_failed(path):
+    def fail():
+        with open_cache(path) as found:
+            found.put(KEY, ANSWER)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert recall(path, KEY) is None
+
+
+def test_damaged_entry_is_none(path):
+    keep(path, [(KEY, ANSWER), ("other", 2)])
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE found SET answer = CAST(replace(answer, '1.5', '2.5') AS BLOB)")
+    file.close()
+    assert (recall(path, KEY), recall(path, "other")) == (None, 2)
+
+
+def test_entry_of_another_key_is_none(path):
+    keep(path, [(KEY, ANSWER), ("other", 2)])
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE found SET (sum, answer) = (SELECT sum, answer FROM found ORDER BY rowid LIMIT 1)")
+    file.close()
+    assert (recall(path, KEY), recall(path, "other")) == (ANSWER, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"x" * 5000])
+def test_file_that_is_no_cache_is_made_anew(path, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    keep(path, [(KEY, ANSWER)])
+    assert recall(path, KEY) == ANSWER
+
+
+def test_table_of_another_shape_is_made_anew(path):
+    path.parent.mkdir()
+    file = sqlite3.connect(path)
+    file.execute("CREATE TABLE found (x)")
+    file.close()
+    keep(path, [(KEY, ANSWER)])
+    assert recall(path, KEY) == ANSWER
+
+
+def test_file_that_is_broken_inside_is_made_anew(path):
+    keep(path, [(number, "x" * 1000) for number in range(100)])
+    content = bytearray(path.read_bytes())
+    content[8192:] = os.urandom(len(content) - 8192)
+    path.write_bytes(content)
+    with open_cache(path) as found:
+        assert [found.get(number) for number in range(100)].count(None) > 0
+    keep(path, [(KEY, ANSWER)])
+    keep(path, [(KEY, ANSWER)])
+    assert recall(path, KEY) == ANSWER
+
+
+def test_folder_in_the_place_of_the_file_is_left_alone(path):
+    path.mkdir(parents=True)
+    keep(path, [(KEY, ANSWER)])
+    assert recall(path, KEY) is None
+    assert path.is_dir()
+
+
+def test_file_that_somebody_else_writes_is_waited_for_and_then_left_alone(path):
+    keep(path, [(KEY, ANSWER)])
+    other = sqlite3.connect(path)
+    other.execute("BEGIN EXCLUSIVE")
+    keep(path, [("other", 2)])
+    other.rollback()
+    other.close()
+    assert (recall(path, KEY), recall(path, "other")) == (ANSWER, None)
+
+
+def test_the_oldest_go(path):
+    keep(path, [(number, number) for number in range(8)])
+    keep(path, [(number, 1) for number in range(8, MAX_ENTRIES + 5)])
+    with open_cache(path) as found:
+        assert [number for number in range(8) if found.get(number) is not None] == [5, 6, 7]
+        assert found.get(MAX_ENTRIES + 4) == 1
+
+
+def test_code_has_a_state():
+    assert code_state() == code_state()
+    assert len(code_state()) == 64
+
+
+@pytest.mark.bench
+def test_ten_thousand_answers_are_found_in_no_time(path):
+    answers = [([number, f"SELECT a + {number} FROM input_df"], {"canonical": "x" * 300}) for number in range(10_000)]
+    keep(path, answers)
+
+    def seconds():
+        began = time.perf_counter()
+        with open_cache(path) as found:
+            assert all(found.get(key) for key, _ in answers)
+        return time.perf_counter() - began
+
+    assert min(seconds() for _ in range(9)) < 0.2
