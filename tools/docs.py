@@ -1,7 +1,11 @@
-"""Writes the reference pages from what they describe; with --check only says which of them are not up to date."""
+"""Writes the reference pages from what they describe; with --check only says which of them are not up to date.
+
+Pages may be named; without a name it is all but those whose facts take long to find, by really running components.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -12,19 +16,25 @@ import click
 from osiris.cli.main import root
 from osiris.codes import CODES
 from osiris.config import KEYS, variable_name
+from osiris.oml.editor import PARAM_KEYS, editor_schema
+from osiris.oml.layout import FILE_KEYS, STEP_KEYS
 from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, Registry, load_registry
+from osiris.testing import Case, seen_by, type_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from osiris.model import ComponentSpec
+    from osiris.model import ComponentSpec, JsonValue
+    from osiris.testing.matrix import Carried
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
-NOTICE = "<!-- Written by tools/docs.py; change what it describes, then run `make docs`. -->"
+EXAMPLE = Path(inspect.getfile(editor_schema)).parents[1] / "templates" / "init" / "pipelines" / "example.yaml"
+NOTICE = "<!-- Written by tools/docs.py; change what it describes, then run `{command}`. -->"
 PREFIXES = {
     "PRJ": "Project, configuration and command line",
     "OML": "The text of a pipeline",
     "CMP": "The plan",
+    "LCK": "Pinned schemas",
     "REG": "Components",
     "CON": "Connections",
     "SQL": "SQL",
@@ -45,6 +55,67 @@ EXIT_CODES = {
     130: "interrupted",
     143: "terminated",
 }
+
+ORDER = """\
+## Order and data
+
+- `needs` says which steps this one waits for. The output of each is read as well, if it has one and this step takes
+  input; a step that only waits does so until the other has ended, and data streams.
+- `inputs` names what is read, as `NAME: "@step"` or `NAME: "${step.df}"`. The step then waits for exactly these, and
+  for those in `needs` besides, if that is given.
+- Without both, a step follows the one before it, as if that stood in `needs`. If nothing is read that way, a note says
+  so; `needs: []` lets the step start at once.
+- In the SQL of a step an input is read by the name of its step, or of the input, also with `df_` before it; a single
+  one also as `df` or `input_df`. Characters that no plain name has become `_`, and case does not count.
+- Rows have an order only where a step gives them one, such as a file that is read or an `ORDER BY`.
+"""
+PLACEHOLDERS = """\
+## Placeholders
+
+`${params.NAME}` stands for a parameter, `${run.id}` and `${run.started_at}` for what is known when the run starts. They
+may stand in every value of a `config`, parameters also in descriptions and in `metadata`.
+
+- A placeholder that is the whole text has the type of its parameter: `limit: ${params.top}` is a number. Within a text
+  it is the value's spelling.
+- In SQL it is a literal of its type, and inside quotes a part of that text. A value never becomes syntax.
+- A value comes from `--param NAME=VALUE`, else from the variable `OSIRIS_PARAM_NAME`, else from the chosen profile,
+  else from the default.
+- A sensitive parameter may stand in SQL only, where it is bound when the run starts.
+"""
+YAML = """\
+## The text
+
+YAML of one document, in UTF-8, read strictly: what two readers of YAML would take for two things is refused with what
+to write instead (`yes`, `010`, `1_000`, `12:30:45`, an unquoted `@step`), and so are duplicate keys, anchors, aliases
+and tags. `osiris fmt` brings a file into the one canonical form: keys in the order of the tables here, those of a
+`config` in the order of the component's, two spaces a level, quotes only where they are needed, SQL as a block, a blank
+line between steps. Comments stay with what they stand above or beside; the meaning never changes.
+
+`osiris schema` prints a JSON Schema with the options of all installed components; `osiris init` puts it into a new
+project for VS Code.
+"""
+
+TYPES = """\
+# Types
+
+What becomes of each type of column that a writer of Osiris keeps and the extractor of the same kind reads again, or
+that a SQL step takes and gives as it is. All of it was found by sending values, among them the ends of each range and
+NULL, and by comparing what came back.
+
+- `=`: the same type, with every value as it was.
+- *as T*: as the type T, in which every value says the same. A `cast` in the step that reads makes exactly the first
+  type and values of it again; where ¹ stands none does, and SQL has to.
+- *a code*: refused, by `CMP012` and `DAT006` when the pipeline is compiled, by others when the rows are there. With
+  *cast to T* after it: such a `cast`, of the step that writes or of the one before, changes no value and is carried.
+- *in parentheses*: which equal value comes back in the place of another.
+
+This is about what Osiris has written itself: how the text or the table of somebody else is read stands with
+[the component](components.md).
+"""
+WRONG = "*Wrong*: a known mistake of that writer: it takes such values, and what is stored cannot be read again."
+
+TEXT_FILES = {"CSV": ("csv", "t.csv"), "JSON lines": ("json", "t.jsonl"), "Parquet": ("parquet", "t.parquet")}
+DATABASES = {"DuckDB": "duckdb", "SQLite": "sqlite"}
 
 
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
@@ -156,12 +227,38 @@ def kind(schema: dict[str, Any]) -> str:
     """Return what a JSON Schema allows, in a few words."""
     if "enum" in schema:
         return " or ".join(code(value) for value in schema["enum"])
-    if branches := schema.get("anyOf", schema.get("oneOf")):
+    branches = schema.get("anyOf", schema.get("oneOf"))
+    if branches and "type" not in schema:
         return " or ".join(kind(branch) for branch in branches)
     types = schema.get("type", "any value")
     if types == "array" and "type" in schema.get("items", {}):
         return f"list of {kind(schema['items'])}"
     return " or ".join(types) if isinstance(types, list) else types
+
+
+def oml_page() -> Iterator[str]:
+    """Yield the page of the language."""
+    properties = editor_schema(load_registry())["properties"]
+    step = properties["steps"]["items"]
+    component = {"description": step["properties"]["component"]["description"], "type": "string"}
+    config = {**step["properties"], "component": component}
+    yield from ("# OML", "", "The language of pipelines. One that works, from `osiris init`:", "")
+    yield from ("```yaml", *EXAMPLE.read_text(encoding="utf-8").splitlines(), "```", "")
+    yield from ("## Keys of a file", "", "Others begin with `x-` and are kept without being looked at.", "")
+    yield from config_table({key: properties[key] for key in FILE_KEYS}, ("oml_version", "name", "steps"))
+    yield from ("## Keys of a step", "")
+    yield from config_table({key: config[key] for key in STEP_KEYS}, step["required"])
+    yield from (
+        ORDER,
+        "## Keys of a parameter",
+        "",
+        "Or its default value alone, whose type is then the parameter's.",
+        "",
+    )
+    yield from config_table(PARAM_KEYS, ())
+    yield from (PLACEHOLDERS, "## Config keys of every component", "")
+    yield from config_table({key: RESERVED[key] for key in RESERVED if key not in UNSUPPORTED_RESERVED}, ())
+    yield YAML
 
 
 def cli_page() -> Iterator[str]:
@@ -181,7 +278,7 @@ def cli_page() -> Iterator[str]:
             f"{path} {usage}".strip(),
             "```",
             "",
-            *(command.help or "").split("\n"),
+            *inspect.cleandoc(command.help or "").split("\n"),
             "",
         )
         own = [p for p in command.params if isinstance(p, click.Option) and p.name not in known and not p.hidden]
@@ -223,29 +320,82 @@ def settings() -> Iterator[str]:
     yield from table(("setting", "variable", "is", "default", "meaning"), rows)
 
 
-PAGES = {"errors.md": errors_page, "components.md": components_page, "cli.md": cli_page}
+def types_page() -> Iterator[str]:
+    """Yield the page of what becomes of every type, found by running our own components."""
+    ways = dict(matrices())
+    rows = [*zip(*ways.values(), strict=True)]
+    yield from (TYPES, "## Ordinary values", "")
+    yield from table(("type", *ways), [(code(row[0].sample.type), *map(fate, row)) for row in rows if not what(row)])
+    yield from ("## Values that little can hold", "")
+    rare = [(code(row[0].sample.type), what(row), *map(fate, row)) for row in rows if what(row)]
+    yield from table(("type", "values", *ways), rare)
+    if any(each.outcome.changed for row in rows for each in row):
+        yield WRONG
+
+
+def matrices() -> Iterator[tuple[str, list[Carried]]]:
+    """Yield what becomes of every type, by the heading of each way."""
+    for title, (kind, path) in TEXT_FILES.items():
+        yield title, kept(f"filesystem.{kind}_writer", f"filesystem.{kind}_extractor", {"path": path}, {})
+    for title, family in DATABASES.items():
+        yield title, kept(f"{family}.writer", f"{family}.extractor", {"table": "t"}, {"path": f"t.{family}"})
+    yield "SQL step", type_matrix("duckdb.processor", Case({"query": "SELECT * FROM df"}))
+
+
+def kept(
+    writer: str, reader: str, config: Mapping[str, JsonValue], connection: Mapping[str, JsonValue]
+) -> list[Carried]:
+    """Return what becomes of every type that a writer keeps and an extractor reads."""
+    return type_matrix(writer, Case(config, connection, look=seen_by(reader, config, connection)))
+
+
+def what(row: tuple[Carried, ...]) -> str:
+    """Return which values of a type a row is about; nothing for ordinary ones."""
+    return row[0].sample.what
+
+
+def fate(carried: Carried) -> str:
+    """Return what becomes of a sample, in a few words."""
+    outcome = carried.outcome
+    if outcome.changed:
+        return "*Wrong*"
+    if outcome.refusal:
+        return code(outcome.refusal.code) + (f", cast to {code(carried.cast)}" if carried.cast else "")
+    again = "" if carried.again else " ¹"
+    text = "`=`" if outcome.type == carried.sample.type else f"as {code(outcome.type)}{again}"
+    return f"{text} ({outcome.note})" if outcome.note else text
+
+
+PAGES = {"oml.md": oml_page, "errors.md": errors_page, "components.md": components_page, "cli.md": cli_page}
+SLOW_PAGES = {"types.md": types_page}
+
+
+def command_for(name: str) -> str:
+    """Return the command that writes a page."""
+    return "make docs" if name in PAGES else f"python tools/docs.py {name}"
 
 
 def render(name: str) -> str:
     """Return the whole text of a page."""
-    lines = "\n".join([NOTICE, "", *PAGES[name]()])
+    lines = "\n".join([NOTICE.format(command=command_for(name)), "", *{**PAGES, **SLOW_PAGES}[name]()])
     return lines.rstrip("\n") + "\n"
 
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or check them; returns the exit code."""
+    check = "--check" in arguments
     old = []
-    for name in PAGES:
+    for name in [name for name in arguments if name != "--check"] or PAGES:
         path, text = REFERENCE / name, render(name)
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
         old.append(name)
-        if "--check" not in arguments:
+        if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     for name in old:
-        print(f"docs/reference/{name} {'is not up to date: run make docs' if '--check' in arguments else 'written'}")
-    return 1 if old and "--check" in arguments else 0
+        print(f"docs/reference/{name} {f'is not up to date: run {command_for(name)}' if check else 'written'}")
+    return 1 if old and check else 0
 
 
 if __name__ == "__main__":

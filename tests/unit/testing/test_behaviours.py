@@ -16,6 +16,7 @@ from osiris.testing.behaviours import untried
 HEAD = """
 import os
 import random
+import time
 from dataclasses import dataclass
 import pyarrow as pa
 from osiris.driver import Written
@@ -264,6 +265,13 @@ def test_a_driver_that_breaks_one_is_found_out(mode, behaviour, old, new, proble
     found = check_behaviour(name, behaviour, CASES[mode])
     assert {each.code for each in found} == {"REG005"}
     assert any(problem in each.message for each in found), found
+
+
+@pytest.mark.long
+def test_a_driver_that_does_not_stop_is_found_out(install):
+    name = install("read", PASS, "time.sleep(11); yield batch")
+    (found,) = check_behaviour(name, "stops when asked", CASES["read"])
+    assert "it did not end within 10 s" in found.message
 
 
 def test_what_else_a_driver_raises_comes_as_itself(install):

@@ -1,0 +1,139 @@
+"""One component at work in a folder of its own: what it says, gives, takes and leaves behind."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osiris.driver import StepContext
+from osiris.registry import build_config
+from osiris.table import stream
+from osiris.types import schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+
+    from osiris.driver import Written
+    from osiris.model import Described, JsonValue, Schema
+    from osiris.registry import Registry
+    from osiris.table import RowStream
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A step of a component below `root`, its project folder; `told` is what it emitted, `counts` what it counted."""
+
+    registry: Registry
+    name: str
+    root: Path
+    config: Mapping[str, JsonValue]
+    connection: Mapping[str, JsonValue] = field(default_factory=dict)
+    told: list[tuple[str, Mapping[str, JsonValue]]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def changed(self, *, config: Mapping[str, JsonValue] | None = None, **changes: object) -> Trial:
+        """Return the same step with other keys of its config, or another context; its counts begin anew."""
+        return replace(
+            self, config={**self.config, **(config or {})}, changes={**self.changes, **changes}, counts=Counter()
+        )
+
+    def describe(self, inputs: Mapping[str, Schema] | None = None) -> Described:
+        """Return what the driver says of its output; `inputs` are those of a transform."""
+        given = () if inputs is None else (inputs,)
+        answer: Described = self._driver().describe(self._config(), *given, self._context())
+        return answer
+
+    def confirm(self, schema: Schema) -> str | None:
+        """Return the state of the source, which must still have that schema."""
+        state: str | None = self._driver().confirm(self._config(), schema, self._context())
+        return state
+
+    def read(self, schema: Schema | None = None) -> RowStream:
+        """Return the rows of a source, in the schema that it describes or in a given one."""
+        planned = schema or self.describe().schema or ()
+        rows: RowStream = self._driver().read(self._config(), planned, self._context())
+        return rows
+
+    def transform(self, inputs: Mapping[str, RowStream], schema: Schema | None = None) -> RowStream:
+        """Return the output for these inputs, in the schema that is described for them or in a given one."""
+        planned = schema or self.describe({name: rows.schema for name, rows in inputs.items()}).schema or ()
+        rows: RowStream = self._driver().transform(self._config(), inputs, planned, self._context())
+        return rows
+
+    def check(self, schema: Schema) -> None:
+        """Ask a writer whether it can carry these columns."""
+        self._driver().check(self._config(), schema, self._context())
+
+    def write(self, rows: RowStream) -> Written:
+        """Have rows checked and written."""
+        self.check(rows.schema)
+        written: Written = self._driver().write(self._config(), rows, self._context())
+        return written
+
+    def has(self, method: str) -> bool:
+        """Tell whether the driver has a method."""
+        return callable(getattr(self._driver(), method, None))
+
+    def files(self) -> dict[str, bytes]:
+        """Return all files below the project folder, without those of the step itself."""
+        return {
+            str(path.relative_to(self.root)): path.read_bytes()
+            for path in sorted(self.root.rglob("*"))
+            if path.is_file() and self._own not in path.parents
+        }
+
+    def leftovers(self) -> list[str]:
+        """Return what is left in the scratch folder."""
+        return sorted(path.name for path in (self._own / "scratch").rglob("*") if path.is_file())
+
+    @property
+    def _own(self) -> Path:
+        return self.root / ".step"
+
+    def _driver(self) -> Any:  # noqa: ANN401  a stranger's class
+        return self.registry.load_driver(self.name)[1]()
+
+    def _config(self) -> object:
+        return build_config(self.registry.load_driver(self.name)[0], dict(self.config))
+
+    def _context(self) -> StepContext:
+        for folder in ("artifacts", "scratch"):
+            (self._own / folder).mkdir(parents=True, exist_ok=True)
+        context = StepContext(
+            step="step",
+            root=self.root,
+            artifacts=self._own / "artifacts",
+            scratch=self._own / "scratch",
+            connection=self.connection,
+            emit=lambda event, fields: self.told.append((event, dict(fields))),
+            count=lambda metric, value: self.counts.update({metric: value}),
+        )
+        return replace(context, **self.changes)
+
+
+@contextmanager
+def fresh_folder() -> Iterator[Path]:
+    """Give an empty project folder, and remove it afterwards."""
+    with tempfile.TemporaryDirectory(prefix="osiris-testing-") as name:
+        yield Path(name).resolve()
+
+
+def rows_of(table: pa.Table, size: int | None = None) -> RowStream:
+    """Return a table as a stream, in batches of at most `size` rows."""
+    return stream(schema_of(table.schema), table.to_batches(size), "fixed")
+
+
+def table_of(rows: RowStream) -> pa.Table:
+    """Return a stream as a table."""
+    import pyarrow as pa
+
+    from osiris.types import arrow_schema
+
+    return pa.Table.from_batches(rows.batches(), arrow_schema(rows.schema))
