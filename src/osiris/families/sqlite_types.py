@@ -30,7 +30,7 @@ EXACT_DIGITS = 15
 
 _DECLARED = re.compile(r"\s*(\w+(?:\s+\w+)*)\s*(?:\(\s*([0-9]+)\s*(?:,\s*([0-9]+)\s*)?\))?\s*")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_YEAR = "^[0-9]{4}-"
+_YEAR = "^[0-9]{4}-[0-9]{2}-[0-9]{2}($| [0-9]{2}:)"
 _UNITS = {"0": "s", "3": "ms", "6": "us", "9": "ns"}
 _DIGITS = {unit: digits for digits, unit in _UNITS.items()}
 

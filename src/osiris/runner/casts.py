@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.model import Schema
+
+_SHOWN = 60
+"""Characters of a value that an error shows."""
 
 
 def cast_schema(schema: Schema, casts: Mapping[str, str], step: str) -> Schema:
@@ -60,6 +64,8 @@ def _cast(column: pa.Array, field: pa.Field, step: str) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if _is_text(column.type) and isinstance(field.type, pa.JsonType):
+        _check_documents(column, field, step)
     try:
         result = pc.cast(_widened(column, field.type), field.type, safe=True)
         if _is_text(column.type):
@@ -70,6 +76,15 @@ def _cast(column: pa.Array, field: pa.Field, step: str) -> pa.Array:
     if (lost := _first_loss(column, back)) is not None:
         fail("DAT014", step=step, column=field.name, type=str(field.type), reason=f"{lost} would change")
     return result
+
+
+def _check_documents(column: pa.Array, field: pa.Field, step: str) -> None:
+    """Fail with DAT014 for a text that is no JSON: to Arrow every text is some."""
+    for text in column.drop_null().to_pylist():
+        try:
+            json.loads(text)
+        except ValueError:
+            fail("DAT014", step=step, column=field.name, type="json", reason=f"{text[:_SHOWN]!r} is no JSON")
 
 
 def _widened(column: pa.Array, target: pa.DataType) -> pa.Array:
@@ -96,6 +111,8 @@ def _first_loss(before: pa.Array, after: pa.Array) -> str | None:
 
     if before.equals(after):
         return None
+    if isinstance(before.type, pa.BaseExtensionType):
+        before, after = before.storage, after.storage
     lost = pc.not_equal(before, after)
     if pa.types.is_floating(before.type):
         lost = pc.and_not(lost, pc.and_(pc.is_nan(before), pc.is_nan(after)))

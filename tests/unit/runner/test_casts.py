@@ -33,6 +33,7 @@ def cast(values, source, target):
         ([7, None], "int64", "decimal(3,2)", [decimal.Decimal("7.00"), None]),
         ([2**63 - 1], "int64", "decimal(76,50)", [decimal.Decimal(2**63 - 1)]),
         ([], "int64", "utf8", []),
+        (['{"a": 1}', None, "[]"], "utf8", "json", ['{"a": 1}', None, "[]"]),
     ],
 )
 def test_exact_casts(values, source, target, expected):
@@ -52,6 +53,8 @@ def test_exact_casts(values, source, target, expected):
         ([10], "int64", "decimal(3,2)"),
         ([2**60], "int64", "decimal(30,18)"),
         ([0.1, float("nan")], "float64", "float32"),
+        (["1.50", "12345678901234567890123456789012345678901"], "json", "float64"),
+        (['{"a": 1}', "x y"], "utf8", "json"),
     ],
 )
 def test_casts_that_would_change_a_value_fail(values, source, target):
