@@ -111,7 +111,7 @@ CODES: dict[str, Code] = {
     "CMP012": Code(
         "Type cannot be carried",
         "step '{step}' cannot write column '{column}' of type {type}: {reason}",
-        "add a cast for '{column}' to the step's config",
+        "cast '{column}' in the step's config, or make another type of it in a SQL step before",
     ),
     "CMP013": _note(
         "Outside the project", "step '{step}' uses {path}, outside the project; remote targets will refuse it"
