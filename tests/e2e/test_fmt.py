@@ -63,6 +63,25 @@ def test_what_is_refused_stays_and_the_others_are_written(osiris, project):
     assert (project / "pipelines" / "deeper" / "loose.yml").read_text() == TIDY
 
 
+def test_a_read_only_file_stays(osiris, project):
+    loose = project / "pipelines" / "deeper" / "loose.yml"
+    loose.chmod(0o444)
+    done = osiris("fmt", "--json", cwd=project)
+    assert done.returncode == 1
+    assert [code for code, _ in codes(done)] == ["DRV003"]
+    assert loose.read_text() == LOOSE
+    assert [path.name for path in loose.parent.iterdir()] == ["loose.yml"]
+
+
+def test_what_would_become_too_large_stays(osiris, project):
+    wide = project / "pipelines" / "wide.yaml"
+    text = f"x-a: {'[' * 28}{','.join(['1'] * 300_000)}{']' * 28}\n"
+    wide.write_text(text)
+    done = osiris("fmt", "pipelines/wide.yaml", "--json", cwd=project)
+    assert (done.returncode, codes(done)) == (2, [("OML009", "pipelines/wide.yaml")])
+    assert wide.read_text() == text
+
+
 def test_a_diff_is_shown_and_nothing_is_written(osiris, project):
     done = osiris("fmt", "--diff", cwd=project)
     assert done.returncode == 0
@@ -95,6 +114,13 @@ def test_stdin_to_stdout_needs_no_project(osiris, tmp_path):
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     assert osiris("fmt", "-", "--check", cwd=tmp_path, stdin=text).returncode == 1
     assert osiris("fmt", "-", "--diff", cwd=tmp_path, stdin=TIDY).stdout == ""
+
+
+def test_stdout_is_utf_8_whatever_the_locale(osiris, tmp_path):
+    text = "name: \u017elu\u0165\n"
+    env = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    done = osiris("fmt", "-", cwd=tmp_path, stdin=text, env=env)
+    assert (done.returncode, done.stdout) == (0, text)
 
 
 def test_stdin_that_is_refused(osiris, tmp_path):

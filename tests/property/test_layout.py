@@ -28,6 +28,7 @@ TEXTS = st.one_of(
     st.lists(LINES, min_size=1, max_size=5).map("\n".join),
     st.lists(st.sampled_from(["a", "#b", "c # d"]), min_size=1, max_size=3).map(lambda lines: "\n".join([*lines, ""])),
     st.lists(st.sampled_from(["word", "#", "-", "a:", "longer-word"]), min_size=1, max_size=60).map(" ".join),
+    st.lists(st.sampled_from(["word", "\x07", "\x7f", "\ufeff", "\xa0", "\u3000"]), max_size=60).map(" ".join),
     st.sampled_from(["yes", "~", "0.1.0", "2024-01-31", "1_0", "null", "@a", "${params.x}", "=", "<<", "...", "---"]),
 )
 SCALARS = st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | TEXTS
@@ -108,6 +109,9 @@ class Written:
         if lines is not None:
             return [*above, f"{pad}{head} |{self.beside()}", *lines]
         first, *more = self.flow(value, step + " ")
+        if self.chance():
+            lines = [*self.above(step), first, *more[:-1], *(line + self.beside() for line in more[-1:])]
+            return [*above, f"{pad}{head}{self.beside()}", *lines]
         return [*above, f"{pad}{head} {first.lstrip()}", *more[:-1], *(line + self.beside() for line in more[-1:])]
 
     def file(self, data):
@@ -153,7 +157,7 @@ def test_comments_keep_their_order_where_keys_do(value, drawn):
 
 def test_a_very_long_key_stays_marked_as_one():
     key = "k" * 1100
-    text = f"metadata:\n  ? {key}\n  : 1\n  b:\n    - ? {key}\n      :\n        c: [] # c1\n"
+    text = f"metadata:\n  ? {key}\n  : # c0\n    a: 1\n  b:\n    - ? {key}\n      :\n        c: [] # c1\n"
     assert list(data_of(check(text))["metadata"]["b"][0]) == [key]
 
 

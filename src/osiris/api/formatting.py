@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.api.workspace import find_file, pipelines, shown
-from osiris.errors import Diagnostic, Location, OsirisError, diagnostic
+from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from osiris.api.workspace import Workspace
+
+WRITABLE = 0o222
+"""The permissions of which a file has none if it is read-only, even to root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,18 @@ def _formatted(workspace: Workspace, path: Path, *, write: bool) -> Formatted:
         before = load_text(path, name)
         after = format_oml(before, name, workspace.registry)
         if write and before != after:
+            _check_writable(path, name)
             with publish(path.resolve()) as file:
                 file.write(after.encode())
     except OsirisError as error:
         return Formatted(name, diagnostics=error.diagnostics)
     return Formatted(name, before, after)
+
+
+def _check_writable(path: Path, name: str) -> None:
+    """Fail with DRV003 for a file that is not to be written: replacing it needs only its folder's permission."""
+    if not (path.stat().st_mode & WRITABLE and os.access(path, os.W_OK)):
+        fail("DRV003", path=name, reason="it is read-only")
 
 
 def unformatted(results: Sequence[Formatted]) -> list[Diagnostic]:

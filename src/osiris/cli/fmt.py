@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -49,6 +50,8 @@ def _stdin(files: tuple[str, ...], *, check: bool, show_diff: bool) -> Answer:
     if show_diff:
         console().write("".join(f"{line}\n" for line in result.diff()))
     elif not check:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # OML is, whatever the locale; an escape would be another text
         console().write(result.after)
     data = {"changed": result.changed, "text": result.after}
     return Answer(data, diagnostics=api.unformatted([result]) if check else [])

@@ -146,7 +146,8 @@ class _Reader:
             node.after += comments
         elif comments:
             self._last.put_above(comments)
-        if node.has_comments():  # it needs lines of its own, and the comment before its bracket comes first
+        if self._last.beside and node.has_comments():
+            # The node gets lines of its own, and a comment that stood before its bracket comes before those inside.
             self._last.put_above([])
         self._end = event.end_mark.index
 

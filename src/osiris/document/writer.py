@@ -10,6 +10,8 @@ from osiris.document.commented import BLANK
 from osiris.document.scalars import NotANumber, TwoWays, resolve_plain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from osiris.document.commented import Entry, Node
 
 WIDTH = 100
@@ -74,10 +76,12 @@ def _entry(entry: Entry, pad: str) -> tuple[list[str], list[str]]:
     if value.kind == "scalar":
         first, *more = _scalar(value, pad, len(head) + 1)
         return entry.before, [*marked, f"{head} {first}{tail}", *more]
-    if _may_flow(value) and (len(line := f"{head} {_flow(value)}") <= WIDTH or not value.entries):
-        return entry.before, [*marked, line + tail]
+    line = _on_one_line(value, WIDTH - len(head) - 1)
+    if line is not None:
+        return entry.before, [*marked, f"{head} {line}{tail}"]
     above, lines = _collection(value, pad + _STEP)
-    if value.flow and value.has_comments():  # it stood behind the closing bracket, and so behind those inside
+    if beside and value.flow and value.has_comments():
+        # It stood behind the closing bracket, and so behind those inside.
         lines += [pad + _STEP + comment for comment in beside]
         beside, tail = [], ""
     if marked:  # behind its colon a comment is one of the lines below
@@ -130,23 +134,32 @@ def _block(text: str, pad: str) -> list[str]:
     return [f"|{indicator}{chomp}", *(f"{pad}{_STEP}{line}" if line else BLANK for line in body.split("\n"))]
 
 
-def _may_flow(node: Node) -> bool:
-    """Tell whether a list or mapping was written on one line and still can be."""
-    return not node.entries or (node.flow and not node.has_comments() and not _has_blocks(node))
+def _on_one_line(node: Node, room: int) -> str | None:
+    """Return a list or mapping that was written on one line, if it still can be in so many characters."""
+    if not node.entries:
+        return "".join(part for part in _flow(node) if part)
+    line = ""
+    for part in _flow(node) if node.flow else (None,):
+        if part is None or len(line) + len(part) > room:
+            return None
+        line += part
+    return line
 
 
-def _has_blocks(node: Node) -> bool:
-    return _wants_block(node) if node.kind == "scalar" else any(_has_blocks(entry.value) for entry in node.entries)
-
-
-def _flow(node: Node) -> str:
+def _flow(node: Node) -> Iterator[str | None]:
+    """Yield the parts of a value on one line; None where a comment or a text of several lines stands in the way."""
     if node.kind == "scalar":
-        return _inline(node, flow=True)
-    items = [
-        _flow(entry.value) if entry.key is None else f"{_text(entry.key, flow=True)}: {_flow(entry.value)}"
-        for entry in node.entries
-    ]
-    return f"{{{', '.join(items)}}}" if node.kind == "mapping" else f"[{', '.join(items)}]"
+        yield None if _wants_block(node) else _inline(node, flow=True)
+        return
+    begin, end = "{}" if node.kind == "mapping" else "[]"
+    yield begin
+    for number, entry in enumerate(node.entries):
+        if entry.before or entry.beside:
+            yield None
+        separator = ", " if number else ""
+        yield separator if entry.key is None else f"{separator}{_text(entry.key, flow=True)}: "
+        yield from _flow(entry.value)
+    yield None if node.after else end
 
 
 def _inline(node: Node, *, flow: bool) -> str:

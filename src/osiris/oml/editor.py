@@ -102,8 +102,8 @@ def _binding(spec: ComponentSpec) -> Schema:
 
 def _config(spec: ComponentSpec, schema: Mapping[str, JsonValue]) -> Schema:
     """Return the schema of a component's config as it is written: with a connection, placeholders, earlier names."""
-    schema = _moved(schema, f"#/$defs/{spec.name}")
-    properties = {key: _or_placeholder(inner) for key, inner in schema["properties"].items()}
+    moved: Schema = _moved(schema, f"#/$defs/{spec.name}")
+    properties = {key: _or_placeholder(inner) for key, inner in moved["properties"].items()}
     for key, earlier in spec.hints.get("values", {}).items():
         old = {"description": "Earlier names of values.", "deprecated": True, "enum": list(earlier)}
         properties[key] = _alternatives(properties[key], old)
@@ -115,7 +115,7 @@ def _config(spec: ComponentSpec, schema: Mapping[str, JsonValue]) -> Schema:
             "description": f'The connection: "@{spec.family}.ALIAS", or "@{spec.family}" for the default one.',
             "type": "string",
         }
-    rules = {key: inner for key, inner in schema.items() if not key.startswith("x-")}
+    rules = {key: inner for key, inner in moved.items() if not key.startswith("x-")}
     rules |= {key: _inside(key, rules[key]) for key in _DEFINITIONS if key in rules}
     examples = [example["config"] for example in spec.examples]
     return {**_required(rules, names), "properties": properties, "examples": examples}
@@ -144,8 +144,8 @@ def _moved_inside(key: str, value: JsonValue, place: str) -> JsonValue:
 
 def _required(schema: Mapping[str, JsonValue], names: Mapping[str, str]) -> Schema:
     """Return a schema of a config in which an earlier name of a required key will do."""
-    result = {key: _required(inner, names) if key in ("then", "else") else inner for key, inner in schema.items()}
-    result |= {key: [_required(each, names) for each in result[key]] for key in _BRANCHES if key in result}
+    result = {key: _with_earlier(inner, names) if key in ("then", "else") else inner for key, inner in schema.items()}
+    result |= {key: [_with_earlier(each, names) for each in schema[key]] for key in _BRANCHES if key in schema}
     renamed = [key for key in result.get("required", ()) if key in names.values()]
     if renamed:
         result["required"] = [key for key in result["required"] if key not in renamed]
@@ -153,6 +153,11 @@ def _required(schema: Mapping[str, JsonValue], names: Mapping[str, str]) -> Sche
         either = [{"anyOf": [{"required": [way]} for way in each]} for each in ways]
         result["allOf"] = [*result.get("allOf", ()), *either]
     return result
+
+
+def _with_earlier(schema: JsonValue, names: Mapping[str, str]) -> JsonValue:
+    """Return the same for a branch, which may also be true or false."""
+    return _required(schema, names) if isinstance(schema, dict) else schema
 
 
 def _or_placeholder(schema: JsonValue) -> JsonValue:

@@ -149,7 +149,7 @@ STRANGER = {
                 "properties": {"row": {"type": "integer"}, "next": {"$ref": "#/$defs/place"}},
             },
         },
-        "anyOf": [{"required": ["place"]}, {"required": ["sort"]}],
+        "anyOf": [{"required": ["place"]}, {"required": ["sort"]}, False],
     },
 }
 

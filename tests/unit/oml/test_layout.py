@@ -187,6 +187,23 @@ def test_the_sql_of_a_check_is_a_block_too():
     )
 
 
+@pytest.mark.parametrize("escape", ["\\a", "\\0", "\\x7f", "\\uFFFE", "\\uFEFF", "\\e"])
+def test_a_long_text_with_a_character_that_needs_an_escape_is_not_folded(escape):
+    result = formatted(f'x-a: "{"word " * 30}{escape} end"\n')
+    assert result.startswith('x-a: "word word ')
+    assert formatted(result) == result
+
+
+def test_a_comment_before_the_bracket_stays_before_what_is_inside():
+    text = "x-a: # one\n  { # two\n    b: 1 } # three\nx-b: # four\n  [1, 2]\n"
+    assert formatted(text) == "# one\nx-a:\n  # two\n  b: 1\n  # three\n\nx-b: [1, 2]  # four\n"
+
+
+def test_what_stands_behind_the_head_of_a_file_goes_with_the_first_key():
+    text = "# of the file\n\n# of the name\nname: a\noml_version: 0.1.0\n"
+    assert formatted(text) == '# of the file\n\noml_version: "0.1.0"\n# of the name\nname: a\n'
+
+
 def test_line_ends_and_a_byte_order_mark():
     assert formatted("\ufeffname: x\r\nmetadata: {a: 1}  \r\n\r\n\r\n") == "name: x\nmetadata: {a: 1}\n"
 
