@@ -1,4 +1,4 @@
-"""The README does what it says: every code block of it is executed, in order, in one fresh folder."""
+"""The README does what it says: followed from top to bottom in a fresh folder, as a newcomer would."""
 
 import os
 import re
@@ -10,40 +10,65 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGES = {name: BLOCK.findall((ROOT / name).read_text(encoding="utf-8")) for name in ("README.md",)}
+FILE = re.compile(r"# (\S+\.yaml)\n")
+ENDS = re.compile(r"^(osiris .*?) +#.*exit code (\d+)$", re.MULTILINE)
+BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_block_says_what_it_is(page):
-    assert {language for language, _ in PAGES[page]} <= {"sh", "make", "yaml"}
+def texts(language):
+    return [text for kind, text in BLOCKS if kind == language]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_shell_blocks_run(page, tmp_path):
-    """YAML blocks are what the shell block before them works on, so they must stand in the folder it made."""
-    script = "\n".join(text for language, text in PAGES[page] if language == "sh")
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+def script():
+    """What a reader types: commands as they stand, and a file for each YAML block.
+
+    A command whose comment ends with `exit code N` must end so, and every other one with 0.
+    """
+    for language, text in BLOCKS:
+        if language == "sh":
+            yield ENDS.sub(r'code=0; \1 || code=$?; test "$code" = \2', text)
+        if language == "yaml":
+            path = FILE.match(text)[1]
+            yield f"cat > {path} <<'END_OF_BLOCK'\n{text}END_OF_BLOCK\n"
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readme")
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(folder)}
+    return subprocess.run(
+        ["bash", "-xeuo", "pipefail", "-c", "".join(script())],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_make_blocks_name_real_doors(page):
-    commands = [line for language, text in PAGES[page] if language == "make" for line in text.splitlines()]
+def test_every_block_says_what_it_is():
+    assert {language for language, _ in BLOCKS} <= {"sh", "make", "yaml", "text"}
+    assert all(map(FILE.match, texts("yaml")))
+
+
+def test_every_pipeline_is_run():
+    paths = [FILE.match(text)[1] for text in texts("yaml")]
+    run = re.findall(r"^osiris run (\S+)", "".join(texts("sh")), re.MULTILINE)
+    assert {path for path in paths if path.startswith("pipelines/")} <= set(run)
+
+
+def test_the_page_can_be_followed(followed):
+    assert followed.returncode == 0, followed.stdout + followed.stderr
+
+
+def test_what_is_shown_is_printed(followed):
+    printed = {line.rstrip() for line in (followed.stdout + followed.stderr).splitlines()}
+    assert [line for text in texts("text") for line in text.splitlines() if line.rstrip() not in printed] == []
+
+
+def test_make_blocks_name_real_doors():
+    commands = [line for text in texts("make") for line in text.splitlines()]
     assert commands
     for command in commands:
         target = command.split()[1]
         done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_yaml_blocks_are_pipelines_that_run_in_a_new_project(page, tmp_path, osiris):
-    for index, (_, text) in enumerate(block for block in PAGES[page] if block[0] == "yaml"):
-        folder = tmp_path / str(index)
-        osiris("init", folder, cwd=tmp_path)
-        (folder / "pipelines" / "readme.yaml").write_text(text, encoding="utf-8")
-        done = osiris("run", "pipelines/readme.yaml", cwd=folder)
         assert done.returncode == 0, done.stderr

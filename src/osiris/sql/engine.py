@@ -63,7 +63,7 @@ def open_engine(
     engine = duckdb.connect(":memory:", config={**_AT_START, **limits, **_spilling(scratch)})
     if files:
         engine.execute("SET allowed_paths = ?", [[str(path) for path in files]])
-        engine.execute("SET GLOBAL enable_profiling = 'no_output'")
+        engine.execute("SET enable_profiling = 'no_output'")
     for statement in first:
         engine.execute(statement)
     engine.execute("SET enable_progress_bar = false")  # of one connection; that of its cursors is off
