@@ -1,69 +1,65 @@
-"""What digests cost: `.venv/bin/python -m bench.digest [--runs N] [--scale F]`, for TPC-H lineitem (scale 1: 6 M x 16).
-
-Prints the median of the processor seconds of each kind, and of the copy from CSV to Parquet that they are measured by.
-"""
+"""What digests cost: processor seconds of each kind, and of copies of all columns that they are measured by."""
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from bench.projects import LINEITEM
 
 from osiris.table import Digester
 from osiris.types import schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ARROW = {"BIGINT": pa.int64(), "DECIMAL(15,2)": pa.decimal128(38, 2), "DATE": pa.date32(), "VARCHAR": pa.utf8()}
+"""The types in which the columns flow: a decimal as wide as those that are found by their spelling."""
+
+SCHEMA = pa.schema([(name, ARROW[kind]) for name, kind in LINEITEM.items()])
 
 
-def batches(file: Path) -> Iterator[pa.RecordBatch]:
-    with pa.OSFile(str(file)) as source, pa.ipc.open_stream(source) as reader:
+def batches(spool: Path) -> Iterator[pa.RecordBatch]:
+    with pa.OSFile(str(spool)) as source, pa.ipc.open_stream(source) as reader:
         yield from reader
 
 
-def digest(file: Path, order: str) -> None:
-    with pa.OSFile(str(file)) as source:
-        schema = schema_of(pa.ipc.open_stream(source).schema)
-    digester = Digester(schema, order)
-    for batch in batches(file):
+def digest(spool: Path, order: str) -> None:
+    digester = Digester(schema_of(SCHEMA), order)
+    for batch in batches(spool):
         digester.update(batch)
     digester.result()
 
 
-def read(file: Path) -> None:
-    for _ in batches(file):
+def read(spool: Path) -> None:
+    for _ in batches(spool):
         pass
 
 
-def copy(csv: Path, target: Path, schema: pa.Schema) -> None:
-    convert = pyarrow.csv.ConvertOptions(column_types=schema)
-    reader = pyarrow.csv.open_csv(csv, convert_options=convert)
-    with pyarrow.parquet.ParquetWriter(target, reader.schema) as writer:
-        for batch in reader:
+def from_csv(csv: Path) -> pyarrow.csv.CSVStreamingReader:
+    return pyarrow.csv.open_csv(csv, convert_options=pyarrow.csv.ConvertOptions(column_types=SCHEMA))
+
+
+def from_parquet(file: Path) -> Iterator[pa.RecordBatch]:
+    return pyarrow.parquet.ParquetFile(file).iter_batches(122_880)
+
+
+def to_parquet(rows: Iterator[pa.RecordBatch], target: Path) -> None:
+    with pyarrow.parquet.ParquetWriter(target, SCHEMA) as writer:
+        for batch in rows:
             writer.write_batch(batch)
 
 
-def generate(folder: Path, scale: str) -> tuple[Path, Path, Path]:
-    program = Path(sys.executable).parent / "tpchgen-cli"
-    for kind in ("csv", "parquet"):
-        command = [program, kind, "-s", scale, "--tables", "lineitem", "--output-dir", folder]
-        subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
-    spool = folder / "lineitem.arrow"
-    source = pyarrow.parquet.ParquetFile(folder / "lineitem.parquet")
-    plain = pa.schema([(f.name, pa.utf8() if pa.types.is_string_view(f.type) else f.type) for f in source.schema_arrow])
-    with pa.OSFile(str(spool), "wb") as file, pa.ipc.new_stream(file, plain) as writer:
-        for batch in source.iter_batches(122_880):
-            writer.write_batch(batch.cast(plain))
-    return folder / "lineitem.csv", spool, folder / "lineitem.parquet"
+def to_spool(rows: Iterator[pa.RecordBatch], target: Path) -> None:
+    with pa.OSFile(str(target), "wb") as file, pa.ipc.new_stream(file, SCHEMA) as writer:
+        for batch in rows:
+            writer.write_batch(batch)
 
 
 def seconds(work: Callable[[], None], runs: int) -> float:
@@ -76,21 +72,14 @@ def seconds(work: Callable[[], None], runs: int) -> float:
     return median(taken)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--scale", default="1")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="osiris-digest-") as folder:
-        csv, spool, parquet = generate(Path(folder), options.scale)
-        schema = pa.ipc.open_stream(pa.OSFile(str(spool))).schema
-        base = seconds(lambda: read(spool), options.runs)
-        whole = seconds(lambda: copy(csv, parquet, schema), min(options.runs, 3))
-        print(f"{'CSV to Parquet, without a digest':34} {whole:6.2f} s")
-        for name, order in (("ordered", "fixed"), ("unordered", "free")):
-            cost = seconds(lambda order=order: digest(spool, order), options.runs) - base
-            print(f"{name + ' digest':34} {cost:6.2f} s  {100 * cost / whole:5.1f} %")
-
-
-if __name__ == "__main__":
-    main()
+def costs(data: Path, folder: Path, runs: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the seconds of each order's digest, and of each copy, for TPC-H lineitem; no copy makes a digest."""
+    csv, spool = data / "lineitem.csv", folder / "lineitem.arrow"
+    first, second = folder / "first.parquet", folder / "second.parquet"
+    copies = {
+        "CSV to Parquet": seconds(lambda: to_parquet(from_csv(csv), first), runs),
+        "Parquet to Parquet": seconds(lambda: to_parquet(from_parquet(first), second), runs),
+    }
+    to_spool(from_parquet(first), spool)
+    base = seconds(partial(read, spool), runs)
+    return {order: seconds(partial(digest, spool, order), runs) - base for order in ("fixed", "free")}, copies

@@ -1,6 +1,12 @@
 """The config key `checks`: what must be true of rows before anybody reads them."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -46,12 +52,13 @@ class Shop:
     def __init__(self, folder):
         self.folder = folder
         self.events = []
+        self.key = "correct-horse-battery"
         (folder / "osiris.yaml").write_text("")
         (folder / "orders.csv").write_text(ORDERS)
 
     @property
     def workspace(self):
-        return api.open_project(self.folder, {"OSIRIS_PARAM_KEY": "correct-horse-battery"})
+        return api.open_project(self.folder, {"OSIRIS_PARAM_KEY": self.key})
 
     def write(self, orders=GOOD, total=GOOD, report=GOOD, text=PIPELINE):
         for name, checks in (("ORDERS", orders), ("TOTAL", total), ("REPORT", report)):
@@ -66,13 +73,11 @@ class Shop:
             self.compile()
         return [(d.code, d.location.line, d.location.column, d.hint) for d in caught.value.diagnostics]
 
-    def run(self):
-        words = (
-            self.workspace,
-            str(self.folder / "shop.yaml"),
-            RunOptions(new_run=True, environ=self.workspace.environ),
-        )
-        result, _ = api.run_target(*words, self.events.append, params={})
+    def run(self, *, new_run=True):
+        workspace = self.workspace
+        options = RunOptions(new_run=new_run, environ=workspace.environ)
+        file = str(self.folder / "shop.yaml")
+        result, _ = api.run_target(workspace, file, options, self.events.append, params={})
         return result
 
     def broken(self):
@@ -93,17 +98,17 @@ def shop(tmp_path):
 KINDS = {
     "{row_count: {min: 5, max: 9}}": '1 row: {"rows": 4}',
     "{row_count: {max: 3}}": '1 row: {"rows": 4}',
-    "{not_null: [id, status]}": '1 row: {"id": 3, "status": null, "amount": "4.00", "day": "2026-01-03"}',
-    "{unique: [id]}": '1 row: {"id": 2, "count_star()": 2}',
+    "{not_null: [status, id]}": '1 row: {"status": null, "id": 3, "amount": "4.00", "day": "2026-01-03"}',
+    "{unique: [id]}": '1 row: {"id": 2, "count(*)": 2}',
     "{accepted_values: {column: status, values: [new, old]}}": (
-        '1 row: {"id": 2, "status": "odd", "amount": "-3.25", "day": "2026-03-01"}'
+        '1 row: {"status": "odd", "id": 2, "amount": "-3.25", "day": "2026-03-01"}'
     ),
     "{range: {column: amount, min: 0, max: 3.5}}": (
-        '2 rows: {"id": 2, "status": "odd", "amount": "-3.25", "day": "2026-03-01"}; '
-        '{"id": 3, "status": null, "amount": "4.00", "day": "2026-01-03"}'
+        '2 rows: {"amount": "-3.25", "id": 2, "status": "odd", "day": "2026-03-01"}; '
+        '{"amount": "4.00", "id": 3, "status": null, "day": "2026-01-03"}'
     ),
     '{range: {column: day, max: "2026-01-31"}}': (
-        '1 row: {"id": 2, "status": "odd", "amount": "-3.25", "day": "2026-03-01"}'
+        '1 row: {"day": "2026-03-01", "id": 2, "status": "odd", "amount": "-3.25"}'
     ),
     '{name: pairs, sql: "SELECT a.id FROM output a JOIN output b ON a.id < b.id"}': (
         '5 rows: {"id": 1}; {"id": 1}; {"id": 1}; {"id": 2}; {"id": 2}'
@@ -169,21 +174,43 @@ def test_what_does_not_fit_is_said_where_it_stands(shop):
     shop.write()
     api.save(shop.workspace, shop.compile())  # from here on the source is pinned, and not asked
     shop.write(
-        orders="{not_null: [amuont]}, {range: {column: status, max: 5}}",
+        orders="{not_null: [id, amuont]}, {range: {column: status, max: 5}}",
         total='{sql: "SELECT * FROM orders"}, {sql: "SELECT * FROM read_csv(\'x\')"}, {sql: "SELECT nope FROM output"}',
     )
     found = shop.problems()
     assert [each[:2] for each in found] == [
         ("DAT005", 11),
-        ("SQL009", 11),
+        ("OML006", 11),
         ("SQL006", 18),
         ("SQL005", 18),
         ("SQL009", 18),
     ]
-    assert len({each[1:3] for each in found}) == 5
+    lines = (shop.folder / "shop.yaml").read_text().splitlines()
+    places = [lines[line - 1][column - 1 :] for _, line, column, _ in found]
+    starts = ["amuont", "5}", '"SELECT * FROM orders', '"SELECT * FROM read', '"SELECT nope']
+    assert [place.startswith(start) for place, start in zip(places, starts, strict=True)] == [True] * 5
     assert found[0][3] == "did you mean 'amount'?"
     shop.write(report="{unique: [total]}")
     assert [each[:2] for each in shop.problems()] == [("DAT005", 25)]
+
+
+@pytest.mark.parametrize(
+    ("check", "codes"),
+    [
+        ("{accepted_values: {column: status, values: [new, 1, true]}}", ["OML006", "OML006"]),
+        ("{accepted_values: {column: id, values: [1, a]}}", ["SQL011"]),
+        ("{accepted_values: {column: id, values: [1, '2']}}", []),
+        ("{range: {column: day, min: soon}}", ["SQL011"]),
+        ("{range: {column: day, min: 5}}", ["SQL009"]),
+        ("{range: {column: amount, min: much}}", ["SQL011"]),
+    ],
+)
+def test_values_that_do_not_fit_their_column_are_found_before_any_row(shop, check, codes):
+    shop.write(orders=check)
+    if codes:
+        assert [each[:2] for each in shop.problems()] == [(code, 11) for code in codes]
+    else:
+        assert shop.compile()
 
 
 @pytest.mark.parametrize(
@@ -194,6 +221,8 @@ def test_what_does_not_fit_is_said_where_it_stands(shop):
         ("{name: x}", ["OML028"]),
         ("{row_count: {least: 1}}", ["OML002"]),
         ("{row_count: {min: -1}}", ["OML028"]),
+        ("{row_count: {min: 2, max: 1}}", ["OML028"]),
+        ("{range: {column: id, min: 0.5, max: 0}}", ["OML028"]),
         ("{not_null: id}", ["OML006"]),
         ("{range: {column: id}}", ["OML028"]),
         ("{accepted_values: {column: id}}", ["OML003"]),
@@ -225,7 +254,110 @@ def test_parameters_are_values_and_secrets_stay_secret(shop):
     assert "correct-horse-battery" not in json.dumps(shop.events)
 
 
-def test_preview_leaves_checks_alone(shop):
+@pytest.mark.parametrize("secret", ["short1", "correct-horse-battery-staple", 'quo"te\\and\u00e4'])
+def test_examples_hold_no_secret_not_even_a_part_of_one(shop, secret):
+    columns = [f"repeat('x', {room}) || ${{params.key}} AS cut" for room in range(90, 150, 5)]
+    queries = [f'{{name: cut, sql: "SELECT {column} FROM output LIMIT 1"}}' for column in columns]
+    own = "SELECT 1 AS id, ${params.key} AS k, 'hunter22' AS password, 4711 AS pwd FROM output LIMIT 1"
+    shop.write(
+        total=f'{", ".join(queries)}, {{name: own, sql: "{own}"}}'
+        if len(secret) > 8
+        else f'{{name: own, sql: "{own}"}}'
+    )
+    shop.key = secret
+    found = shop.broken()
+    assert found[-1][2].endswith('1 row: {"id": 1, "k": "***", "password": "***", "pwd": "***"}')
+    told = json.dumps(shop.events, ensure_ascii=False) + str(found)
+    assert [part for part in (secret[:5], "hunter", "4711") if part in told] == []
+
+
+def test_broken_check_is_not_tried_again_unless_asked_for(shop):
+    again = 'retry: {max: 1, backoff: 10ms, "on": [DAT030]}\n      checks'
+    for text, attempts in ((PIPELINE, 1), (PIPELINE.replace("checks", again), 2)):
+        shop.events.clear()
+        shop.write(total="{row_count: {max: 1}}", text=text)
+        assert [line for _, line, _ in shop.broken()] == [18 if attempts == 1 else 20]
+        assert (shop.told("step_failed")[0]["attempts"], len(shop.told("check_failed"))) == (attempts, attempts)
+        assert not (shop.folder / "output").exists()
+
+
+READERS = """\
+  - {id: copy, component: filesystem.csv_writer, mode: write, needs: [total], config: {path: output/copy.csv}}
+  - {id: other, component: filesystem.csv_writer, mode: write, needs: [orders], config: {path: output/other.csv}}
+"""
+
+
+def test_checks_stand_before_all_readers(shop):
+    shop.write(orders="{unique: [id]}", text=PIPELINE + READERS)
+    assert [line for _, line, _ in shop.broken()] == [11]
+    assert not (shop.folder / "output").exists()
+    shop.write(text=PIPELINE + READERS)
+    assert shop.run().status == "complete"
+    assert len(shop.told("check_passed")) == 3
+    assert sorted(path.name for path in (shop.folder / "output").iterdir()) == ["copy.csv", "other.csv", "total.csv"]
+
+
+@pytest.mark.parametrize("checks", [{"orders": "{unique: [id]}"}, {"report": "{range: {column: amount, min: 0}}"}])
+def test_mended_data_is_looked_at_again(shop, checks):
+    shop.write(**checks)
+    assert shop.broken()
+    (shop.folder / "orders.csv").write_text(ORDERS.replace("3,,", "4,,").replace("2,odd,-", "3,odd,"))
+    assert shop.run(new_run=False).status == "complete"
+
+
+ENDLESS = (
+    "SELECT count(*) AS n FROM output a, range(100000000) b, range(1000000) c "
+    "WHERE b.range % 7 = c.range % 5 HAVING count(*) < 0"
+)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_end_during_a_check_leaves_the_target_alone(shop, number, code):
+    target = shop.folder / "output" / "total.csv"
+    target.parent.mkdir()
+    target.write_text("as it was")
+    shop.write(report=f'{GOOD}, {{sql: "{ENDLESS}"}}')
+    command = [str(Path(sys.executable).parent / "osiris"), "run", "shop.yaml"]
+    environ = {"PATH": os.environ["PATH"], "OSIRIS_PARAM_KEY": shop.key}
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=shop.folder, env=environ, **pipes) as process:
+        until(
+            lambda: sum(log.read_text().count("check_passed") for log in shop.folder.glob("logs/*/events.jsonl")) == 3
+        )
+        process.send_signal(number)
+        assert process.wait(timeout=20) == code
+    assert (target.read_text(), [path.name for path in target.parent.iterdir()]) == ("as it was", ["total.csv"])
+
+
+def until(true, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+COPY = """
+oml_version: "0.2.0"
+name: copy
+steps:
+  - {id: orders, component: filesystem.csv_extractor, mode: read, config: {path: orders.csv}}
+  - id: copy
+    component: filesystem.csv_writer
+    mode: write
+    config: {path: output/copy.csv, checks: [{range: {column: amount, max: 3}}]}
+"""
+
+
+def test_rows_that_are_only_copied_are_checked_by_their_types(shop):
+    shop.write(text=COPY)
+    ((code, line, message),) = shop.broken()
+    assert (code, line) == ("DAT030", 9)
+    assert message.endswith('found 1 row: {"amount": "4.00", "id": 3, "status": null, "day": "2026-01-03"}')
+
+
+def test_preview_leaves_checks_to_a_run(shop):
     shop.write(orders="{row_count: {min: 100}}")
-    (table,) = api.preview(shop.workspace, shop.folder / "shop.yaml", "total", params={}, sample=2).tables
-    assert table.rows == [["new", "4.00"]]
+    seen = api.preview(shop.workspace, shop.folder / "shop.yaml", "total", params={}, sample=2)
+    assert seen.tables[0].rows == [["new", "4.00"]]
+    assert seen.unchecked == ["orders", "total"]
+    assert api.preview(shop.workspace, shop.folder / "shop.yaml", params={}).unchecked == ["orders", "total", "report"]

@@ -119,8 +119,8 @@ def test_no_text_that_was_refused_is_kept(project):
 
 @pytest.mark.bench
 def test_a_thousand_unchanged_statements_compile_within_a_second(project, osiris):
-    step = "  - {{id: s{0}, component: duckdb.processor, mode: transform, config: {{query: SELECT id + {0} AS id FROM df}}}}"
-    steps = "\n".join(step.format(number) for number in range(1000))
+    step = "  - {{id: s{0}, component: duckdb.processor, mode: transform, config: {{query: {1}}}}}"
+    steps = "\n".join(step.format(number, f"SELECT id + {number} AS id FROM df") for number in range(1000))
     (project.folder / "p.yaml").write_text(PIPELINE.partition("  - {id: sums")[0] + steps)
     assert project("compile", "p.yaml")[0] == 0
 

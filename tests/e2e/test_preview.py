@@ -198,6 +198,14 @@ def test_secret_is_shown_nowhere(shop):
     assert [row[2] for row in json.loads(done.stdout)["data"]["tables"][0]["rows"]] == ["***"] * 3
 
 
+def test_text_says_whose_checks_are_left_to_a_run(shop):
+    checked = "config: {path: output/total.csv, checks: [{row_count: {min: 9}}]}"
+    shop.write(PIPELINE.replace("0.1.0", "0.2.0").replace("config: {path: output/total.csv}", checked))
+    done = shop.shell("report")
+    assert (done.returncode, "the checks of report are left to a run" in done.stdout) == (0, True)
+    assert json.loads(shop.shell("total", "--json").stdout)["data"]["unchecked"] == []
+
+
 def test_ctrl_c_ends_it(shop, started):
     shop.write(PIPELINE.replace("SELECT sum(amount) AS amount FROM large", ENDLESS))
     process = started("preview", "shop.yaml", "--json", cwd=shop.folder)

@@ -83,6 +83,18 @@ def test_preview_follows_the_file(watch, tmp_path):
     assert watched.end(signal.SIGINT) == 0
 
 
+def test_file_that_is_gone_or_not_there_yet_is_waited_for(watch, tmp_path):
+    (tmp_path / "shop.yaml").unlink()
+    watched = watch("preview", "shop.yaml")
+    assert [d["code"] for d in watched.next()["diagnostics"]] == ["PRJ009"]
+    (tmp_path / "new.yaml").write_text(PIPELINE)
+    (tmp_path / "new.yaml").rename(tmp_path / "shop.yaml")
+    assert rows(watched.next()) == [["4.00"]]
+    (tmp_path / "shop.yaml").unlink()
+    assert [d["code"] for d in watched.next()["diagnostics"]] == ["PRJ009"]
+    assert watched.end(signal.SIGINT) == 0
+
+
 def test_compile_follows_the_file_and_writes_nothing(watch, tmp_path):
     watched = watch("compile", "shop.yaml")
     first = watched.next()["data"]["fingerprint"]

@@ -63,7 +63,9 @@ def _looks_at_types(step: Step, spec: ComponentSpec) -> bool:
     """Tell whether a step's config has a key whose meaning depends on the types of columns."""
     properties = spec.config.get("properties", {})
     typed = [key for key, schema in properties.items() if "x-typed" in schema]
-    return "cast" in step.config or any(step.config.get(key) in properties[key]["x-typed"] for key in typed)
+    return bool({"cast", "checks"}.intersection(step.config)) or any(
+        step.config.get(key) in properties[key]["x-typed"] for key in typed
+    )
 
 
 def fill_defaults(ctx: Context) -> Context:

@@ -90,14 +90,14 @@ class Probe:
             return self.rows
 
 
-def relation(text: str, files: Sequence[Path], ctx: StepContext) -> Relation:
-    """Return a SELECT from files as a relation whose rows and bytes are counted as read."""
+def relation(text: str, files: Sequence[Path], ctx: StepContext, rows: int | None = None) -> Relation:
+    """Return a SELECT from files as a relation whose rows and bytes are counted as read; `rows` if they tell it."""
 
     def on_read(rows: int, size: int) -> None:
         ctx.count("rows_read", rows)
         ctx.count("bytes_read", size)
 
-    return Relation(text, tuple(files), on_read)
+    return Relation(text, tuple(files), on_read, rows)
 
 
 def publishing(path: Path, *, create_dirs: bool) -> AbstractContextManager[Output]:

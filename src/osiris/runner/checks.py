@@ -159,7 +159,7 @@ def _unknown_columns(check: Check, schema: Schema) -> list[Diagnostic]:
 
 def _no_texts(check: Check, schema: Schema) -> list[Diagnostic]:
     """Return the values that are compared with texts and are none: the engine would make numbers of the texts."""
-    if Field(str(check.compared), "utf8") not in [Field(column.name, column.type) for column in schema]:
+    if (check.compared, "utf8") not in [(column.name, column.type) for column in schema]:
         return []
     expected, above = f"text, as column '{check.compared}' is", f"{check.inside}/"
     return [

@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +41,7 @@ _STAND_INS = {"run.id": "", "run.started_at": "1970-01-01T00:00:00Z"}
 """Values of `${run.…}` while there is no run: only their types matter."""
 
 LONGEST_ANSWER = 60.0
-"""Seconds that a worker has to describe or confirm a whole pipeline where run.step_timeout says nothing."""
+"""Seconds that a worker has to describe or confirm a step where run.step_timeout says nothing."""
 
 
 def describe(
@@ -126,40 +125,49 @@ def _job(
 
 
 def _ask(project: Project, config: Config, job: Job, secrets: Secrets, link: Link | None) -> list[dict[str, JsonValue]]:
-    """Return all that the worker tells; fails with RUN001 if it dies, RUN002 if it takes too long."""
+    """Return all that the worker tells; fails with RUN001 if it dies, RUN002 if one step takes too long."""
     answers: list[dict[str, JsonValue]] = []
-    since = time.monotonic()
     limit = config.get("run.step_timeout") or LONGEST_ANSWER
+    late = threading.Event()
     try:
-        with nullcontext(link) if link else start_worker(project.root) as worker, _cancelled_after(limit, worker):
+        with (
+            nullcontext(link) if link else start_worker(project.root) as worker,
+            _cancelled_when_silent(limit, answers, worker, late),
+        ):
             answers.append(worker.ask(job, secrets, answers.append))
     except WorkerDied as died:
-        _fail_if_late(job, answers, limit, since)
-        raise_all([diagnostic("RUN001", status=died.status, during=job.kind)])
+        if not late.is_set():
+            raise_all([diagnostic("RUN001", status=died.status, during=job.kind)])
     finally:
         shutil.rmtree(job.scratch, ignore_errors=True)
-    _fail_if_late(job, answers, limit, since)
+    if late.is_set():
+        answered = {answer.get("step") for answer in answers}
+        step = next((step["id"] for step in job.steps if step["id"] not in answered), job.steps[-1]["id"])
+        fail("RUN002", step=step, timeout=f"{limit:g} s to {job.kind}", hint="raise run.step_timeout in osiris.yaml")
     return answers
 
 
 @contextmanager
-def _cancelled_after(seconds: float, worker: Link) -> Iterator[None]:
-    """Stop the worker if it has no answer in time: binding runs constant expressions, which can take for ever."""
-    timer = threading.Timer(seconds, worker.cancel)
-    timer.daemon = True
-    timer.start()
+def _cancelled_when_silent(
+    seconds: float, answers: list[dict[str, JsonValue]], worker: Link, late: threading.Event
+) -> Iterator[None]:
+    """Stop the worker when no answer comes in time: binding runs constant expressions, which can take for ever."""
+    done = threading.Event()
+
+    def watch() -> None:
+        heard = -1
+        while len(answers) > heard:
+            heard = len(answers)
+            if done.wait(seconds):
+                return
+        late.set()
+        worker.cancel()
+
+    threading.Thread(target=watch, name="patience", daemon=True).start()
     try:
         yield
     finally:
-        timer.cancel()
-
-
-def _fail_if_late(job: Job, answers: list[dict[str, JsonValue]], limit: float, since: float) -> None:
-    if time.monotonic() - since < limit:
-        return
-    answered = {answer.get("step") for answer in answers}
-    late = next((step["id"] for step in job.steps if step["id"] not in answered), job.steps[-1]["id"])
-    fail("RUN002", step=late, timeout=f"{limit:g} s to {job.kind}", hint="raise run.step_timeout in osiris.yaml")
+        done.set()
 
 
 def make_scratch(parent: Path) -> Path:

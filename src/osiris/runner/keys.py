@@ -13,6 +13,7 @@ from osiris.errors import Diagnostic, diagnostic, fail
 from osiris.project import Project
 from osiris.runner.groups import not_needed
 from osiris.runner.kept import find_kept
+from osiris.runner.selection import with_read
 from osiris.session import iter_sessions, open_session
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Summary = dict[str, "JsonValue"]
 
+_CHECK_FAILED = "DAT030"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -240,7 +242,9 @@ def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool) -> S
     delivered = {step: told for step, told in last["deliveries"].items() if _is_there(root, told)}
     left_out = _not_selected(manifest, last.get("selected"))
     needless = not_needed([step for step in manifest.steps if step["id"] not in left_out], delivered)
-    kept, damaged = find_kept(Project(root), last, {*delivered, *needless}) if keep else ({}, [])
+    kept, damaged = (
+        find_kept(Project(root), last, {*delivered, *needless, *_refused(manifest, last)}) if keep else ({}, [])
+    )
     skip = {step: f"delivered by {told['session']}" for step, told in delivered.items()}
     skip |= {step: f"its output was kept by {told['session']}" for step, told in kept.items()}
     skip |= dict.fromkeys(sorted(needless), "all that read it are delivered")
@@ -257,6 +261,13 @@ def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool) -> S
         sources=last.get("sources") or {},
         notes=(note, *damaged),
     )
+
+
+def _refused(manifest: Manifest, last: Summary) -> set[str]:
+    """Return the steps whose output a check refused, or what they were made of: kept, it would be refused for ever."""
+    broken = any(told["code"] == _CHECK_FAILED for told in last.get("diagnostics") or ())
+    failed = [step for step, told in last["steps"].items() if broken and told["status"] == "failed"]
+    return {step["id"] for step in with_read(manifest, failed)}
 
 
 def _not_selected(manifest: Manifest, selected: list[str] | None) -> dict[str, str]:

@@ -29,12 +29,14 @@ class Relation:
     """The same rows for DuckDB to read by itself, inside of the statement that needs them.
 
     `text` is a SELECT that reads nothing but `files`, and gives the rows of the stream or fails. After the statement
-    `on_read` is told how many rows and bytes of them it read.
+    `on_read` is told how many rows and bytes of them it read. `rows` is how many the files have, where they tell it:
+    the engine leaves out what their statistics rule out, and does not count it.
     """
 
     text: str
     files: tuple[Path, ...]
     on_read: Callable[[int, int], None]
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

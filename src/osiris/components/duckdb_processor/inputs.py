@@ -12,13 +12,16 @@ from osiris.sql.duck_types import quote_name
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
     from osiris.model import JsonValue
     from osiris.sql.verdict import Verdict
     from osiris.table import RowStream
+
+_SHOWN = 5
 
 
 class InputStream:
@@ -84,11 +87,20 @@ def tell_reads(engine: DuckDBPyConnection, inputs: Mapping[str, RowStream]) -> N
     relations = [source.relation for source in inputs.values() if source.relation]
     if not relations:
         return
-    scans = list(_operators(json.loads(engine.get_profiling_information())["operator"]))
+    # The profile of a statement that metadata alone answered has no operators.
+    scans = list(_operators(json.loads(engine.get_profiling_information()).get("operator", ())))
     for relation in relations:
-        names = ", ".join(str(path) for path in relation.files)
+        names = _names_shown(relation.files)
         read = [node for node in scans if node.get("extra_info", {}).get("Filename(s)") == names]
-        relation.on_read(sum(n["rows_scanned"] for n in read), sum(n["bytes_scanned"] for n in read))
+        # The most, not the sum: the engine may read files twice, or another input may have the same ones.
+        rows = max((node["rows_scanned"] for node in read), default=0) if relation.rows is None else relation.rows
+        relation.on_read(rows, max((node["bytes_scanned"] for node in read), default=0))
+
+
+def _names_shown(files: Sequence[Path]) -> str:
+    """Return what the engine's profile calls files: no more than five of them."""
+    shown = ", ".join(str(path) for path in files[:_SHOWN])
+    return shown if len(files) <= _SHOWN else f"{shown}, ..."
 
 
 def _load_streams(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING
 
+from osiris.components.filesystem_csv_extractor.quoting import has_quotes, is_well_quoted
 from osiris.errors import fail
 from osiris.families.packing import packing_of
 from osiris.families.spelling import PATTERNS, kind_of
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from osiris.model import Schema
 
 _YEAR = r"(?:[1-9]\d{3}|0[1-9]\d{2}|00[1-9]\d|000[1-9])"
-_PIECE = 1 << 20
 _OPTIONS = {
     "auto_detect": False,
     "header": True,
@@ -54,7 +54,7 @@ def native_columns(files: Sequence[CsvFile], types: Mapping[str, str]) -> tuple[
 def select_rows(files: Sequence[CsvFile], schema: Schema) -> str:
     """Return the SELECT for a schema of such columns; fails with DAT013 for files that DuckDB may read otherwise."""
     names, delimiter = files[0].names(), files[0].dialect.delimiter
-    quoted = any(_holds(file.path, [b'"']) for file in files)
+    quoted = any(has_quotes(file.path) for file in files)
     for file in files:
         _check_alike(file, names, quoted=quoted)
     shape = {"delim": delimiter, "columns": dict.fromkeys(names, "VARCHAR")}
@@ -69,26 +69,13 @@ def _check_alike(file: CsvFile, names: Sequence[str], *, quoted: bool) -> None:
         fail("DAT013", file=file.label, problem="its columns stand in another order")
     if _begins_blank(file.path):
         fail("DAT013", file=file.label, problem="a blank line stands before its header")
-    delimiter = file.dialect.delimiter.encode()
-    if quoted and _holds(file.path, [b' "', b'" ', delimiter + b"\n", delimiter + b"\r"]):
-        fail("DAT013", file=file.label, problem="blanks or empty cells stand where quotes make them ambiguous")
+    if quoted and not is_well_quoted(file.path, file.dialect.delimiter.encode(), len(names)):
+        fail("DAT013", file=file.label, problem="its quotes do not enclose whole cells, or a row has a cell too many")
 
 
 def _begins_blank(path: Path) -> bool:
     with open_source(path) as source:
         return source.read(len(codecs.BOM_UTF8) + 1).removeprefix(codecs.BOM_UTF8)[:1] in (b"\n", b"\r")
-
-
-def _holds(path: Path, marks: Sequence[bytes]) -> bool:
-    """Tell whether any of some marks, of two bytes at most, stands in a file, which ends as if by a newline."""
-    last = b""
-    with open_source(path) as source:
-        while piece := source.read(_PIECE):
-            text = last + piece
-            if any(mark in text for mark in marks):
-                return True
-            last = piece[-1:]
-    return last + b"\n" in marks
 
 
 def _is_plain(file: CsvFile) -> bool:

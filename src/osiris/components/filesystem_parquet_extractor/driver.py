@@ -74,7 +74,8 @@ class Driver:
     def relation(self, config: Config, schema: Schema, ctx: StepContext) -> Relation:
         """Return the same rows as a SELECT, for a schema of native columns; fails as `read` does."""
         files = _planned_files(config, schema, ctx)
-        return relation(select(names_of(schema), "read_parquet", files, _OPTIONS), files, ctx)
+        rows = sum(_footer(path, ctx)[1] for path in files)
+        return relation(select(names_of(schema), "read_parquet", files, _OPTIONS), files, ctx, rows)
 
 
 def _is_native(kind: str) -> bool:

@@ -1,0 +1,246 @@
+"""What is measured: GROUPS, a table of functions that each lay out a project and return figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bench.digest import costs
+from bench.measure import Others, alternate, median_cpu, median_seconds, peak_megabytes, repeated, run
+from bench.projects import (
+    AGGREGATE,
+    LINEITEM,
+    OSIRIS,
+    chain,
+    generate,
+    independent,
+    lay_out,
+    lineitem,
+    mixed,
+    to_parquet,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bench.measure import Sample
+
+TINY = "id,name\n1,a\n2,b\n3,c\n"
+APART = {"timeout": "1h"}
+"""A step with a time of its own is never computed inside another: the plan has it unfused, and nothing else differs."""
+
+FIXED_SECONDS = 1.0
+"""What a job may take besides its work: a start of host and worker, the checks, the record."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the result; `value` must not exceed `bar`, or must reach it if `at_least`; no bar: it only tells."""
+
+    what: str
+    value: float
+    bar: float | None
+    unit: str
+    detail: str = ""
+    at_least: bool = False
+
+    @property
+    def missed(self) -> bool:
+        """Tell whether there is a bar, and the value is on its wrong side."""
+        return self.bar is not None and (self.value < self.bar if self.at_least else self.value > self.bar)
+
+    def __str__(self) -> str:
+        verdict = "told" if self.bar is None else "MISSED" if self.missed else "ok"
+        bar = "" if self.bar is None else f"{'>=' if self.at_least else '<='} {self.bar:g} {self.unit}"
+        value = f"{self.value:.3g}" if self.value < 1000 else f"{self.value:.0f}"
+        return f"{self.what:78} | {bar:9} | {f'{value} {self.unit}':9} | {verdict:6}"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where one group is measured: its own empty folder, the large data, the number of counted runs."""
+
+    folder: Path
+    data: Path
+    runs: int
+
+
+def startup(bench: Bench) -> list[Figure]:
+    """State the start-up of the command, and of a whole small run."""
+    query = "SELECT id, upper(name) AS name FROM input_df"
+    lay_out(bench.folder, {"tiny": to_parquet("tiny", "tiny.csv", query)}, {"tiny.csv": TINY})
+    starts = {f"osiris {option}": repeated([OSIRIS, option], bench.folder, 9) for option in ("--version", "--help")}
+    return [
+        *(best(command, 0.15, samples) for command, samples in starts.items()),
+        best("3 rows, 3 steps: compile and run", 0.8, repeated(osiris_run("tiny"), bench.folder, 9)),
+    ]
+
+
+def aggregate(bench: Bench) -> list[Figure]:
+    """Compare an aggregate with one DuckDB process: fused, as the plan has it; unfused; and with all edges digested."""
+    jobs = {"aggregate": (AGGREGATE.format(source="source"), {}), "apart": (AGGREGATE.format(source="source"), APART)}
+    lineitem(bench.folder, bench.data, jobs)
+    ways = {"fused": (1.3, "aggregate"), "unfused": (3.5, "apart"), "--digest all": (None, "apart", "--digest", "all")}
+    commands = [osiris_run(*words) for _bar, *words in ways.values()]
+    *ours, reference = alternate([*commands, duckdb_run(AGGREGATE, "lineitem.csv")], bench.folder, bench.runs)
+    figures = []
+    for (way, (bar, name, *more)), samples in zip(ways.items(), ours, strict=True):
+        job = f"aggregate, {way}"
+        small = [run(osiris_run(f"{name}-small", *more), bench.folder) for _ in range(2)]
+        figures += [ratio(job, samples, reference, bar, FIXED_SECONDS), *memory(job, samples, small)]
+    return figures
+
+
+def copy(bench: Bench) -> list[Figure]:
+    """Compare CSV to Parquet, all columns, with one DuckDB process."""
+    lineitem(bench.folder, bench.data, {"copy": (None, {})})
+    commands = [osiris_run("copy"), duckdb_run("SELECT * FROM {source}", "lineitem.csv")]
+    ours, reference = alternate(commands, bench.folder, bench.runs)
+    small = [run(osiris_run("copy-small"), bench.folder) for _ in range(2)]
+    return [ratio("copy", ours, reference, 2.0), *memory("copy", ours, small)]
+
+
+def digests(bench: Bench) -> list[Figure]:
+    """State what digests cost, of the processor time of copies of all columns by Arrow alone."""
+    bars = {"fixed": ("ordered", 10), "free": ("order-free", 20)}
+    orders, copies = costs(bench.data, bench.folder, bench.runs)
+    return [
+        Figure(f"digest, {bars[order][0]}, against {path}", 100 * cost / whole, bars[order][1], "%", detail)
+        for path, whole in copies.items()
+        for order, cost in orders.items()
+        for detail in [f"{cost:.2f} s / {whole:.2f} s of processor time"]
+    ]
+
+
+def steps(bench: Bench) -> list[Figure]:
+    """Run chains of tiny SQL steps whose plan is made already: the time of each step, and the memory of many."""
+    lay_out(bench.folder, {f"chain{size}": chain(size) for size in (100, 1000)}, {"tiny.csv": TINY})
+    commands = [[OSIRIS, "run", planned(bench.folder, f"chain{size}"), "--new-run"] for size in (1000, 100)]
+    many, few = alternate(commands, bench.folder, min(bench.runs, 3))
+    per_step, flat = median_seconds(many), peak_megabytes(many) / peak_megabytes(few)
+    whole = f"{per_step:.2f} s / 1,000, processor {median_cpu(many):.2f} s"
+    peaks = f"{peak_megabytes(many):.0f} MB / {peak_megabytes(few):.0f} MB"
+    return [
+        Figure("1,000 SQL steps in a chain, run, each step", per_step, 20, "ms", whole),
+        Figure("1,000 SQL steps in a chain, peak memory, against 100 steps", flat, 1.3, "x", peaks),
+    ]
+
+
+def parallel(bench: Bench) -> list[Figure]:
+    """Compare four steps, two at once, with one after the other."""
+    ids = "id\n" + "\n".join(map(str, range(1400)))
+    lay_out(bench.folder, {"four": independent(4)}, {"ids.csv": ids})
+    commands = [["env", f"OSIRIS_RUN__PARALLEL={at_once}", *osiris_run("four")] for at_once in (1, 2)]
+    one, two = (median_seconds(samples) for samples in alternate(commands, bench.folder, min(bench.runs, 3)))
+    detail = f"{one:.2f} s / {two:.2f} s, whole runs"
+    return [Figure("4 independent steps, run.parallel 2, against 1", one / two, 1.7, "x", detail, at_least=True)]
+
+
+def compiling(bench: Bench) -> list[Figure]:
+    """Compile 1,000 SQL steps without anything known from before, and again; then tell the lineage of that plan."""
+    lay_out(bench.folder, {"chain": chain(1000)}, {"tiny.csv": TINY})
+    command, folder = osiris_compile("chain"), bench.folder
+    cold = repeated(command, folder, 5, before=partial(forget, folder))
+    return [
+        best("compile 1,000 SQL steps, cold", 4, cold),
+        best("compile 1,000 SQL steps, unchanged", 1, repeated(command, folder, 9)),
+        best("lineage of 1,000 SQL steps", None, repeated([OSIRIS, "lineage"], folder, 3)),
+    ]
+
+
+def large(bench: Bench) -> list[Figure]:
+    """Compile 10,000 steps: once 2,000 CSV files, 6,000 SQL steps, 2,000 targets; once one chain."""
+    files = {f"tiny_{number}.csv": TINY for number in range(2000)}
+    lay_out(bench.folder, {"mixed": mixed(2000), "chain": chain(9998)}, {"tiny.csv": TINY, **files})
+    figures = []
+    for name, what in (("mixed", "10,000 steps, 6,000 SQL, 2,000 files"), ("chain", "10,000 steps in a chain")):
+        sample = run(osiris_compile(name), bench.folder)
+        peak = f"compile {what}, peak memory of host and worker"
+        figures += [best(f"compile {what}, cold", 40, [sample]), Figure(peak, peak_megabytes([sample]), 500, "MB")]
+    return figures
+
+
+GROUPS: dict[str, Callable[[Bench], list[Figure]]] = {
+    "startup": startup,
+    "aggregate": aggregate,
+    "copy": copy,
+    "digests": digests,
+    "steps": steps,
+    "parallel": parallel,
+    "compiling": compiling,
+    "large": large,
+}
+
+
+def osiris_run(job: str, *more: str) -> list[str]:
+    """Return the command that compiles and runs one job from its start."""
+    return [OSIRIS, "run", f"pipelines/{job}.yaml", "--new-run", *more]
+
+
+def osiris_compile(job: str) -> list[str]:
+    """Return the command that compiles one job."""
+    return [OSIRIS, "compile", f"pipelines/{job}.yaml"]
+
+
+def planned(folder: Path, job: str) -> str:
+    """Compile a job, and return the path of its plan."""
+    answer = subprocess.run([*osiris_compile(job), "--json"], cwd=folder, check=True, capture_output=True).stdout
+    return json.loads(answer)["data"]["manifest"]
+
+
+def forget(folder: Path) -> None:
+    """Remove what a compile left for the next one."""
+    shutil.rmtree(folder / ".osiris" / "cache", ignore_errors=True)
+    (folder / "osiris.lock").unlink(missing_ok=True)
+
+
+def duckdb_run(select: str, file: str) -> list[str]:
+    """Return the command that does the same in one DuckDB process, which is the reference: all types are given to it.
+
+    It writes as our writer does by default: the same compression, groups of 122,880 rows, in the order of the file.
+    """
+    source = f"read_csv('{file}', auto_detect=false, header=true, delim=',', quote='\"', columns={LINEITEM})"
+    sql = f"COPY ({select.format(source=source)}) TO 'output/reference.parquet' (FORMAT parquet, COMPRESSION snappy)"
+    return [sys.executable, "-c", f'import duckdb; duckdb.connect(config={{"threads": 2}}).execute("""{sql}""")']
+
+
+def best(what: str, bar: float | None, samples: list[Sample]) -> Figure:
+    """Return the seconds of the fastest run, and tell the median."""
+    seconds = min(sample.seconds for sample in samples)
+    several = f"best of {len(samples)}, median {median_seconds(samples):.3g} s" if len(samples) > 1 else "once"
+    return Figure(what, seconds, bar, "s", f"{several}, processor {median_cpu(samples):.3g} s")
+
+
+def ratio(job: str, ours: list[Sample], reference: list[Sample], bar: float | None, fixed: float = 0.0) -> Figure:
+    """Return the ratio of the medians, ours without a fixed number of seconds."""
+    a, b = median_seconds(ours), median_seconds(reference)
+    cpu = f"processor {median_cpu(ours):.1f} s / {median_cpu(reference):.1f} s"
+    detail = f"({a:.2f} - {fixed:g}) s / {b:.2f} s" if fixed else f"{a:.2f} s / {b:.2f} s"
+    return Figure(f"{job}, 6.0 M rows, against one DuckDB process", (a - fixed) / b, bar, "x", f"{detail}, {cpu}")
+
+
+def memory(job: str, large: list[Sample], small: list[Sample]) -> list[Figure]:
+    """Return the peak at 6.0 M rows, and how much of it more rows cost."""
+    peak, before = peak_megabytes(large), peak_megabytes(small)
+    detail = f"{peak:.0f} MB / {before:.0f} MB"
+    return [
+        Figure(f"{job}, peak memory of host and worker at 6.0 M rows", peak, 400, "MB"),
+        Figure(f"{job}, peak memory at 6.0 M rows against 1.5 M rows", peak / before, 1.15, "x", detail),
+    ]
+
+
+def measure(group: str, bench: Bench) -> tuple[list[Figure], float]:
+    """Return the figures of a group, and how many cores were busy with something else meanwhile.
+
+    Makes the large data first if the group reads it and it is not there.
+    """
+    if group in ("aggregate", "copy", "digests"):
+        generate(bench.data)
+    others = Others()
+    return GROUPS[group](bench), others.cores()

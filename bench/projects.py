@@ -1,0 +1,129 @@
+"""The projects that are measured: their pipelines, as a person would write them, and their data."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import yaml
+
+BIN = Path(sys.executable).parent
+OSIRIS = str(BIN / "osiris")
+SMALL_ROWS = 1_500_000
+MODES = {"extractor": "read", "processor": "transform", "writer": "write"}
+
+LINEITEM = {
+    **dict.fromkeys(("l_orderkey", "l_partkey", "l_suppkey", "l_linenumber", "l_quantity"), "BIGINT"),
+    **dict.fromkeys(("l_extendedprice", "l_discount", "l_tax"), "DECIMAL(15,2)"),
+    **dict.fromkeys(("l_returnflag", "l_linestatus"), "VARCHAR"),
+    **dict.fromkeys(("l_shipdate", "l_commitdate", "l_receiptdate"), "DATE"),
+    **dict.fromkeys(("l_shipinstruct", "l_shipmode", "l_comment"), "VARCHAR"),
+}
+"""The columns of the file and their types, as somebody would write them who knows the data: a quantity is whole."""
+
+AGGREGATE = """
+SELECT l_returnflag, l_linestatus, sum(l_quantity) AS quantity, sum(l_extendedprice) AS price,
+       min(l_shipdate) AS first_shipped, count(*) AS orders
+FROM {source}
+GROUP BY l_returnflag, l_linestatus
+ORDER BY l_returnflag, l_linestatus
+"""
+TRIPLES = "SELECT count(*) AS n FROM {0} AS x, {0} AS y, {0} AS z WHERE x.id * y.id + z.id = 7"
+
+
+def generate(data: Path) -> None:
+    """Make TPC-H lineitem of scale factor 1 as CSV (6,001,215 rows, 766 MB), and its first 1.5 million rows."""
+    whole, small = data / "lineitem.csv", data / "lineitem-small.csv"
+    if not whole.exists():
+        data.mkdir(parents=True, exist_ok=True)
+        command = [BIN / "tpchgen-cli", "csv", "-s", "1", "--tables", "lineitem", "--output-dir", data]
+        subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    if not small.exists():
+        with small.open("wb") as target:
+            subprocess.run(["head", "-n", str(SMALL_ROWS + 1), str(whole)], check=True, stdout=target)
+
+
+def lay_out(root: Path, pipelines: dict[str, list[dict]], files: dict[str, Path | str]) -> None:
+    """Make a project with these pipelines and files; a file is its text, or another one that it stands for."""
+    subprocess.run([OSIRIS, "init", str(root)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for name, steps in pipelines.items():
+        text = yaml.safe_dump({"oml_version": "0.1.0", "name": name, "steps": steps}, sort_keys=False)
+        (root / "pipelines" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    for name, content in files.items():
+        if isinstance(content, Path):
+            (root / name).symlink_to(content.resolve())
+        else:
+            (root / name).write_text(content, encoding="utf-8")
+
+
+def step(name: str, component: str, *needs: str, **config: str) -> dict:
+    """Return a step as it is written."""
+    mode = MODES[component.rpartition("_")[2].rpartition(".")[2]]
+    return {"id": name, "component": component, "mode": mode, "needs": list(needs), "config": config}
+
+
+def lineitem(project: Path, data: Path, jobs: dict[str, tuple[str | None, dict[str, str]]]) -> None:
+    """Lay out pipelines from CSV to Parquet at both sizes, `name` and `name-small`.
+
+    A job is its query, if it has one, and what its source is given besides the path.
+    """
+    sizes = ("", "-small")
+    pipelines = {
+        f"{name}{size}": to_parquet(f"{name}{size}", f"lineitem{size}.csv", query, **more)
+        for name, (query, more) in jobs.items()
+        for size in sizes
+    }
+    lay_out(project, pipelines, {f"lineitem{size}.csv": data / f"lineitem{size}.csv" for size in sizes})
+
+
+def to_parquet(name: str, file: str, query: str | None, **more: str) -> list[dict]:
+    """Return the steps from one CSV file to one Parquet file, through a query if one is given."""
+    middle = [step("middle", "duckdb.processor", "source", query=query)] if query else []
+    return [
+        step("source", "filesystem.csv_extractor", path=file, **more),
+        *middle,
+        step("target", "filesystem.parquet_writer", "middle" if query else "source", path=f"output/{name}.parquet"),
+    ]
+
+
+def chain(length: int) -> list[dict]:
+    """Return one CSV file, so many SQL steps one after the other, and one CSV file."""
+    names = ["source", *(f"s{number}" for number in range(length))]
+    links = [
+        step(name, "duckdb.processor", before, query=f"SELECT id + {number} AS id, name FROM {before}")
+        for number, (before, name) in enumerate(pairwise(names))
+    ]
+    ends = [step("source", "filesystem.csv_extractor", path="tiny.csv")]
+    return [*ends, *links, step("target", "filesystem.csv_writer", names[-1], path="output/chain.csv")]
+
+
+def mixed(groups: int) -> list[dict]:
+    """Return five steps for each group: a CSV file, three SQL steps with a filter, a sum and an order, a CSV file."""
+    return [made for number in range(groups) for made in _group(f"_{number}")]
+
+
+def _group(end: str) -> list[dict]:
+    sums = f"SELECT name, sum(id) AS total, count(*) AS n FROM some{end} GROUP BY name"
+    return [
+        step(f"read{end}", "filesystem.csv_extractor", path=f"tiny{end}.csv"),
+        step(f"some{end}", "duckdb.processor", f"read{end}", query=f"SELECT id, name FROM read{end} WHERE id > 1"),
+        step(f"sums{end}", "duckdb.processor", f"some{end}", query=sums),
+        step(f"best{end}", "duckdb.processor", f"sums{end}", query=f"SELECT * FROM sums{end} ORDER BY total, name"),
+        step(f"save{end}", "filesystem.csv_writer", f"best{end}", path=f"output/best{end}.csv"),
+    ]
+
+
+def independent(count: int) -> list[dict]:
+    """Return so many branches, each with one long SQL step over so few rows that one thread computes it."""
+    return [made for number in range(count) for made in _branch(number)]
+
+
+def _branch(number: int) -> list[dict]:
+    source, query = f"read{number}", f"triples{number}"
+    return [
+        step(source, "filesystem.csv_extractor", path="ids.csv"),
+        step(query, "duckdb.processor", source, query=TRIPLES.format(source)),
+        step(f"save{number}", "filesystem.csv_writer", query, path=f"output/triples{number}.csv"),
+    ]
