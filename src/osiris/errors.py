@@ -41,9 +41,9 @@ class Location:
     pointer: str | None = None
 
     def __str__(self) -> str:
-        """Return `file:line:column`, as far as known."""
+        """Return `file:line:column`, as far as known; nothing if no file is, of which the pointer would be a part."""
         parts = [self.file or "", *(str(n) for n in (self.line, self.column) if n is not None)]
-        return ":".join(p for p in parts if p) or (self.pointer or "")
+        return ":".join(p for p in parts if p)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ RESERVED: dict[str, dict[str, JsonValue]] = {
             {"type": "number", "exclusiveMinimum": 0},
             {"type": "string", "pattern": DURATION_PATTERN},
         ],
+        "examples": [30, "90s", "5m"],
     },
     "retry": {
         "title": "Retry",

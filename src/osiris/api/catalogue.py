@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from string import Formatter
 from typing import TYPE_CHECKING
 
 from osiris.codes import CODES
@@ -37,11 +38,17 @@ def explain_code(code: str) -> dict[str, JsonValue]:
     return {
         "code": code,
         "title": row.title,
-        "message": row.message,
-        "hint": row.hint,
+        "message": _plain(row.message),
+        "hint": row.hint and _plain(row.hint),
         "severity": row.severity,
         "exit_code": row.exit_code,
     }
+
+
+def _plain(template: str) -> str:
+    """Return a message template for reading: its parameters by their names in angle brackets."""
+    fields = Formatter().parse(template)
+    return "".join(text + (f"<{name}>" if name is not None else "") for text, name, _, _ in fields)
 
 
 def list_connections(workspace: Workspace) -> list[dict[str, JsonValue]]:

@@ -58,7 +58,7 @@ def _why_lines(run: dict[str, JsonValue], why: Mapping[str, str]) -> list[Line]:
     for step, reason in why.items():
         alike.setdefault((str(run["steps"][step]["status"]), reason), []).append(step)
     rows = [(_named(steps), status, reason) for (status, reason), steps in alike.items()]
-    return figures(rows, ("steps", "status", "why")) if rows else []
+    return figures(rows, ("steps", "status", "why it ran, or did not")) if rows else []
 
 
 def _named(steps: list[str]) -> str:

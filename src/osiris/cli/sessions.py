@@ -40,19 +40,22 @@ def session_lines(run: Run) -> list[Line]:
 def step_lines(steps: Run) -> list[Line]:
     """Return the table of what each step did; nothing if there are no steps."""
     keys = {"status": "status", "rows in": "rows_in", "rows out": "rows_out", "ms": "duration_ms"}
+    keys |= {"rejected": "rows_rejected"} if any(step.get("rows_rejected") for step in steps.values()) else {}
     keys |= {"checks passed": "checks"} if any("checks" in step for step in steps.values()) else {}
     rows = [(name, *(step.get(key) for key in keys.values())) for name, step in steps.items()]
     return figures(rows, ("step", *keys)) if rows else []
 
 
 def written_lines(run: Run) -> list[Line]:
-    """Return the table of the files that were written, each output with its rows and the beginning of its digest."""
+    """Return the table of what was written, with rows and the beginning of the digest, and where rejects are."""
     rows = [row for step, output in (run.get("outputs") or {}).items() for row in _written(step, output)]
-    return figures(rows, ("written by", "file", "rows", "digest")) if rows else []
+    table = figures(rows, ("written by", "file", "rows", "digest")) if rows else []
+    rejects = [name for name, step in (run.get("steps") or {}).items() if step.get("rows_rejected")]
+    return [*table, *(f"rejected by {name}: logs/{run['session']}/artifacts/{name}/rejected.csv" for name in rejects)]
 
 
 def _written(step: str, output: Run) -> Iterator[tuple[object, ...]]:
-    first, *others = [file["path"] for file in output["files"]] or [""]
+    first, *others = [file["path"] for file in output["files"]] or [(output.get("ledger") or {}).get("path", "")]
     yield step, first, output["rows"], output["digest"]["value"][:SHOWN_DIGITS]
     yield from (("", path, None, "") for path in others)
 

@@ -161,8 +161,9 @@ def _other(error: Broken, document: Document, pointer: str) -> Diagnostic:
     limit = error.validator_value
     shown = limit if isinstance(limit, str) else json.dumps(limit)
     phrase = _PHRASES.get(str(error.validator), "does not have an allowed form")
-    problem = phrase.format(limit=shown)
-    return diagnostic("OML028", at=document.where(pointer), key=key_of(pointer), problem=problem)
+    problem, examples = phrase.format(limit=shown), error.schema.get("examples")
+    hint = f"for example {', '.join(map(str, examples))}" if examples else None
+    return diagnostic("OML028", at=document.where(pointer), key=key_of(pointer), problem=problem, hint=hint)
 
 
 _RULES: dict[str, Callable[[Broken, Document, str], Diagnostic]] = {

@@ -25,6 +25,7 @@ from osiris.runner.limits import limits_of
 from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.record import Recorder
+from osiris.runner.retry import pause_before
 from osiris.runner.selection import chosen
 from osiris.session import Session, close_lost, create_session, now_text
 
@@ -90,9 +91,17 @@ class _Attempt:
 
     @property
     def drifted(self) -> dict[str, list[Diagnostic]]:
-        """What is wrong with the sources that would be read; one that is out of reach is left to its step."""
+        """What is wrong with the sources that would be read.
+
+        One that is out of reach is left to its step, and so is what that step is told to try again.
+        """
+        retry = {step["id"]: step["config"].get("retry") for step in self.manifest.steps}
         found = {name: problems for name, problems in self.sources.problems.items() if name not in self.start.skip}
-        return {name: problems for name, problems in found.items() if exit_code(problems) != _OUT_OF_REACH}
+        return {
+            name: problems
+            for name, problems in found.items()
+            if exit_code(problems) != _OUT_OF_REACH and pause_before(retry[name], problems, 1) is None
+        }
 
     @property
     def parallel(self) -> int:

@@ -96,7 +96,8 @@ class _Text:
         columns: frozenset[str] | None = None,
         relations: frozenset[str] | None = None,
     ) -> Finding:
-        return Finding(code, place(self.sql, offset_of(node)), what, hint, columns, relations)
+        at = _cut_at(node, what, self.sql) if isinstance(node, exp.Query) else offset_of(node)
+        return Finding(code, place(self.sql, at), what, hint, columns, relations)
 
 
 def findings(tree: exp.Expr, sql: str, dialect: Dialect) -> tuple[Finding, ...]:
@@ -203,18 +204,21 @@ def _query(node: exp.Expr, text: _Text) -> Iterator[Finding]:
         return
     if node.args.get("order"):
         if not is_total(node, text.aggregates):
-            yield text.found(TIES, _head(node), what)
+            yield text.found(TIES, node, what)
         return
     if isinstance(node, exp.Select) and what == "DISTINCT ON":
         relations = None if text.arrivals.before(node) != FIXED else FIXED
     else:
         relations = text.arrivals.of(node)
-    yield from _unless_fixed(CUT, _head(node), what, relations, text)
+    yield from _unless_fixed(CUT, node, what, relations, text)
 
 
-def _head(query: exp.Expr) -> exp.Expr:
-    """Return what stands for the place of a query: not its WITH."""
-    return query.expressions[0] if isinstance(query, exp.Select) else query
+def _cut_at(query: exp.Query, what: str, sql: str) -> int | None:
+    """Return where the word stands that cuts a query, before its number; else where the query's first column does."""
+    cut = query.args.get("offset" if what == "OFFSET" else "limit")
+    starts = [node.meta["start"] for node in cut.walk() if node._meta and "start" in node._meta] if cut else []
+    at = sql.upper().rfind(what, 0, min(starts)) if starts else -1
+    return at if at >= 0 else offset_of(query.expressions[0] if isinstance(query, exp.Select) else query)
 
 
 def _cut(node: exp.Expr) -> str | None:

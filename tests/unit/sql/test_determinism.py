@@ -229,11 +229,11 @@ def test_a_sum_is_named_only_where_floats_reach_it(sql, floats):
 
 
 def test_a_finding_has_its_place_and_an_alternative():
-    clock, limit, first = lint("WITH x AS (SELECT 1) SELECT k, current_date,\n  first(i) FROM t GROUP BY k LIMIT 3")
+    clock, first, limit = lint("WITH x AS (SELECT 1) SELECT k, current_date,\n  first(i) FROM t GROUP BY k LIMIT 3")
     by_code = {each.code: each for each in (clock, limit, first)}
     assert {code: (at.location.line, at.location.column) for code, at in by_code.items()} == {
         "SQL020": (1, 32),
-        "SQL022": (1, 29),
+        "SQL022": (2, 30),
         "SQL025": (2, 3),
     }
     assert by_code["SQL020"].hint == "write ${run.started_at}"
