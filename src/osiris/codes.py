@@ -69,7 +69,7 @@ CODES: dict[str, Code] = {
     "OML020": Code("Bad parameter declaration", "parameter '{name}': {problem}"),
     "OML021": Code("Bad parameter value", "parameter '{name}' must be {expected}, found {found}"),
     "OML022": Code("Parameter without a value", "parameter '{name}' has no value", "pass --param {name}=VALUE"),
-    "OML023": Code("Unknown profile", "profile '{name}' is not declared in this file"),
+    "OML023": Code("Unknown profile", "profile '{name}' is declared neither here nor in osiris.yaml"),
     "OML024": Code("Unknown placeholder", "'{placeholder}' is not a placeholder of OML"),
     "OML025": Code("Sensitive parameter misplaced", "sensitive parameter '{name}' {problem}", "{instead}"),
     "OML026": Code("Unreadable file", "{path}: {reason}"),
@@ -394,6 +394,12 @@ CODES: dict[str, Code] = {
         "Delivered by another plan",
         "step '{step}' of run '{run_key}' was delivered to {path} by another plan",
         "use another --run-id, or --new-run to deliver again",
+        1,
+    ),
+    "DRV015": Code(
+        "Rows lost",
+        "step '{step}': table '{table}' of {path} was given {given} rows and took {taken}; nothing was written",
+        "look for triggers of the table that drop or add rows",
         1,
     ),
     # --- INT: ourselves -------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class StepContext:
     with `quarantine`, a row that does not fit is set aside among the artifacts instead of failing the step.
     `run_key` is the same for all attempts at one run, and `plan` the fingerprint of what runs; both are empty outside
     of a run. `digest()` is that of the rows that a writer has taken so far.
+    `masked(text)` is the text without the secrets of the run, for what a driver writes among the artifacts.
     `emit(event, fields)` writes an event of this step; `count(metric, value)` adds to one of its metrics
     (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` tells whether to stop soon.
     """
@@ -64,6 +65,7 @@ class StepContext:
     digest: Callable[[], JsonValue] = lambda: None
     threads: int = 2
     memory: int = 1 << 30
+    masked: Callable[[str], str] = str
     emit: Callable[[str, Mapping[str, JsonValue]], None] = lambda _event, _fields: None
     count: Callable[[str, int], None] = lambda _metric, _value: None
     cancelled: Callable[[], bool] = lambda: False

@@ -240,9 +240,9 @@ def read_summary(folder: Path) -> dict[str, JsonValue] | None:
     return found if isinstance(found, dict) and found.get("session") == folder.name else None
 
 
-def read_events(folder: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of events.jsonl; an unterminated last line, left by a kill, is dropped."""
-    return _whole_lines((folder / "events.jsonl").read_bytes())
+def read_lines(path: Path) -> list[dict[str, JsonValue]]:
+    """Return the whole lines of events.jsonl or metrics.jsonl, as far as it is there; torn ones are left out."""
+    return _whole_lines(path.read_bytes()) if path.is_file() else []
 
 
 def close_lost(project: Project) -> list[dict[str, JsonValue]]:
@@ -299,7 +299,7 @@ def _end_lost(session: Session, summary: dict[str, JsonValue]) -> dict[str, Json
 
 
 def _whole_lines(content: bytes) -> list[dict[str, Any]]:
-    """Return the lines that are events; a full disk may have torn one in the middle."""
+    """Return the lines that are events or metrics; a kill or a full disk may have torn one."""
     parsed = (_parsed(line) for line in content[: content.rfind(b"\n") + 1].split(b"\n"))
     return [line for line in parsed if line is not None]
 
@@ -309,7 +309,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         found = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) and "event" in found else None
+    return found if isinstance(found, dict) and not found.keys().isdisjoint(("event", "metric")) else None
 
 
 @contextmanager

@@ -361,3 +361,27 @@ def test_preview_leaves_checks_to_a_run(shop):
     assert seen.tables[0].rows == [["new", "4.00"]]
     assert seen.unchecked == ["orders", "total"]
     assert api.preview(shop.workspace, shop.folder / "shop.yaml", params={}).unchecked == ["orders", "total", "report"]
+
+
+FLOATS = """
+oml_version: "0.2.0"
+name: floats
+steps:
+  - id: floats
+    component: duckdb.processor
+    mode: transform
+    needs: []
+    config:
+      query: SELECT x FROM (VALUES (CAST(1.5 AS DOUBLE)), (CAST('nan' AS DOUBLE)), (NULL)) AS t(x)
+  - id: copy
+    component: filesystem.parquet_writer
+    mode: write
+    config: {path: output/floats.parquet, checks: [{range: {column: x, LIMIT}}]}
+"""
+
+
+@pytest.mark.parametrize("limit", ["min: 0", "max: 9", "min: 0, max: 9"])
+def test_no_range_has_nan_in_it(shop, limit):
+    shop.write(text=FLOATS.replace("LIMIT", limit))
+    ((code, _, message),) = shop.broken()
+    assert (code, "found 1 row" in message) == ("DAT030", True)

@@ -343,6 +343,22 @@ def test_strict_stops_at_a_warning(shop):
     assert (code, sorted(codes(envelope))) == (2, ["PRJ003", "PRJ013"])
 
 
+def test_strict_looks_at_a_plan_too(shop):
+    file = shop.folder / "pipelines" / "example.yaml"
+    file.write_text(file.read_text().replace("count(*) AS orders", "count(*) + random() AS orders"))
+    assert shop("compile", "pipelines/example.yaml")[0] == 0
+    code, envelope = shop("run", "--last-compile", "--strict")
+    assert (code, sorted(codes(envelope))) == (2, ["PRJ013", "SQL021"])
+    (warning,) = (d for d in envelope["diagnostics"] if d["code"] == "SQL021")
+    assert warning["file"] == "step revenue"
+    assert shop("run", "--last-compile")[0] == 0
+
+
+def test_a_profile_that_nobody_declares_is_refused(shop):
+    code, envelope = shop("compile", "pipelines/example.yaml", "--profile", "tset")
+    assert (code, codes(envelope)) == (2, ["OML023"])
+
+
 def test_a_failing_run_ends_with_one_and_says_where(shop):
     shop("compile", "pipelines/example.yaml")
     (shop.folder / "data" / "orders.csv").write_text(

@@ -79,6 +79,21 @@ def test_a_run_sets_rows_aside_and_adds_up(shop):
     assert (shop.folder / "output" / "out.jsonl.zst").read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
 
 
+def test_what_is_set_aside_is_shown_and_has_no_secret(shop, osiris):
+    file = shop.folder / "pipelines" / "events.yaml"
+    query = "SELECT id, price, tags, md5(${params.key}) AS k FROM"
+    text = file.read_text().replace("SELECT id, price, tags FROM", query)
+    file.write_text(text.replace("steps:", "params: {key: {type: string, sensitive: true}}\nsteps:", 1))
+    (shop.folder / "data" / "prices.csv").write_text("id,price\n1,0.5\nhunter-22-secret,1\n2,7\n")
+    done = osiris("run", "pipelines/events.yaml", cwd=shop.folder, env={"OSIRIS_PARAM_KEY": "hunter-22-secret"})
+    assert done.returncode == 0, done.stderr
+    (session,) = (shop.folder / "logs").iterdir()
+    path = f"logs/{session.name}/artifacts/prices/rejected.csv"
+    assert f"set aside by prices: 1 row, {path}" in done.stdout.splitlines()
+    rejected = (shop.folder / path).read_text()
+    assert ("***" in rejected, "hunter" in rejected) == (True, False)
+
+
 def test_without_it_the_first_of_them_fails_the_run(shop):
     file = shop.folder / "pipelines" / "events.yaml"
     file.write_text(PIPELINE.replace(", on_reject: quarantine", ""))

@@ -92,6 +92,18 @@ def test_explain_says_why_a_run_is_as_it_is(shop):
     assert shop("logs", "show", second).stdout != shop("explain", second).stdout
 
 
+def test_explain_says_whose_source_changed(shop):
+    shop("run", "pipelines/example.yaml")
+    shop.orders.write_text(shop.orders.read_text() + "1009,Eva,north,2025-03-02,1.00,x\n")
+    shop("run", "pipelines/example.yaml")
+    why = shop.json("explain", "last")["data"]["why"]
+    assert why == {
+        "orders": "its source changed",
+        "revenue": "an input changed: step 'orders'",
+        "report": "an input changed: step 'revenue'",
+    }
+
+
 def test_explain_of_a_finished_run_id(shop):
     shop("run", "pipelines/example.yaml", "--run-id", "day-1")
     lines = shop("explain", "day-1").stdout.splitlines()

@@ -1,6 +1,7 @@
 """The code stays readable: files one can hold in mind, functions read in one look."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -8,6 +9,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "osiris"
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 TABLE_OF_CODES = "codes.py"  # one table, one row a code: it grows with the product
+BROAD = {"Exception", "BaseException"}
 
 
 def trees():
@@ -55,12 +57,13 @@ def test_nesting_is_shallow():
     assert [name for name, node in functions() if depth(node) > 4] == []
 
 
-def test_broad_excepts_stand_in_three_places_only():
-    broad = {
+def test_broad_excepts_are_few_and_known():
+    """The program's end, the worker's, a step's (run, and asked), and a stranger's module: anything may come there."""
+    broad = Counter(
         str(path)
         for path, _, tree in trees()
         for node in ast.walk(tree)
         if isinstance(node, ast.ExceptHandler)
-        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}))
-    }
-    assert broad <= {"cli/main.py", "registry.py", "runner/worker.py", "runner/steps.py"}
+        and (node.type is None or any(isinstance(n, ast.Name) and n.id in BROAD for n in ast.walk(node.type)))
+    )
+    assert broad == {"cli/main.py": 1, "registry.py": 1, "runner/worker.py": 1, "runner/steps.py": 2}

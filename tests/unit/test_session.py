@@ -13,7 +13,7 @@ from osiris.session import (
     end_session,
     list_sessions,
     open_session,
-    read_events,
+    read_lines,
     write_durably,
 )
 
@@ -52,7 +52,7 @@ def test_lines_are_whole_and_numbered(project):
         session.event("run_start", text="ü\n\u2028\ud800")
         session.event("run_complete")
         session.metric("rows_read", 3, "rows", step="a")
-    first, second = read_events(session.folder)
+    first, second = read_lines(session.folder / "events.jsonl")
     assert (first["seq"], first["session"], first["event"]) == (1, session.id, "run_start")
     assert first["ts"].endswith("+00:00")
     assert second["seq"] == 2
@@ -127,7 +127,7 @@ def test_lost_session_gets_its_end(project, torn):
     assert (lost["status"], lost["steps"]["a"]["status"]) == ("lost", "failed")
     assert [d["code"] for d in lost["diagnostics"]] == ["RUN008"]
     folder = project.logs / lost["session"]
-    events = read_events(folder)
+    events = read_lines(folder / "events.jsonl")
     assert [(e["seq"], e["event"]) for e in events] == [
         (1, "run_start"),
         (2, "step_start"),
@@ -146,7 +146,7 @@ def test_session_that_ended_but_could_not_say_so(project):
     session.close()
     (found,) = close_lost(project)
     assert found["status"] == "complete"
-    assert [e["event"] for e in read_events(session.folder)] == ["run_complete"]
+    assert [e["event"] for e in read_lines(session.folder / "events.jsonl")] == ["run_complete"]
 
 
 def test_durable_write_replaces_as_a_whole(tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.api.workspace import Workspace, find_file, pipelines, shown
-from osiris.errors import OsirisError, diagnostic, raise_all, sort_diagnostics
+from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, raise_all, sort_diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,9 +100,14 @@ def validate_file(
 
 
 def _profile_of(workspace: Workspace, document: Document) -> str | None:
-    """Return the profile that the file must declare; one of osiris.yaml alone asks nothing of it."""
+    """Return the profile that the file must declare; one of osiris.yaml alone asks nothing of it.
+
+    Fails with OML023 for one that neither has.
+    """
     chosen = workspace.config.profile
     declared = document.data.get("profiles")
+    if chosen and not declared and chosen not in workspace.config.profiles:
+        fail("OML023", name=chosen, hint=did_you_mean(chosen, workspace.config.profiles))
     own = isinstance(declared, dict) and chosen in declared
     return chosen if own or chosen not in workspace.config.profiles else None
 

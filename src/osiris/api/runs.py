@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import compile_file, refuse_warnings, save
 from osiris.api.workspace import Workspace, load_plan, plan_path, shown
 from osiris.errors import fail
-from osiris.session import find_session, open_session
+from osiris.session import find_session, open_session, read_lines
 from osiris.session import list_sessions as _list_sessions
 
 if TYPE_CHECKING:
@@ -112,7 +111,10 @@ def plan_of(
     manifest, drift = load_plan(workspace, path, allow_drift=options.allow_engine_drift)
     notes = [*workspace.config.diagnostics, *drift]
     if strict:
-        refuse_warnings(notes)
+        from osiris.compiler.recheck import lint_plan
+        from osiris.registry import load_registry
+
+        refuse_warnings([*notes, *lint_plan(manifest.data, load_registry())])
     return Plan(manifest, tuple(notes))
 
 
@@ -176,9 +178,7 @@ def show_session(workspace: Workspace, session: str) -> dict[str, JsonValue]:
 
 def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[str, JsonValue]]:
     """Return the `events` or `metrics` of a session, as far as they are there; a line that was cut off is left out."""
-    path = workspace.project.logs / session / f"{kind}.jsonl"
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    return [json.loads(line) for line in text.split("\n")[:-1] if line.endswith("}")]
+    return read_lines(workspace.project.logs / session / f"{kind}.jsonl")
 
 
 def _manifest_of(workspace: Workspace, what: str) -> Manifest:

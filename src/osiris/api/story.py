@@ -42,7 +42,7 @@ def story(workspace: Workspace, run: Run) -> Story:
     skipped = {e["step"]: e["reason"] for e in events if e["event"] == "step_skipped"}
     return Story(
         skipped=skipped,
-        why=_why(run, skipped, *(_plan_of(workspace, each) for each in (run, _last_good(run, sessions)))),
+        why=_why(workspace, run, skipped, _last_good(run, sessions)),
         failed=tuple(step for step, told in run["steps"].items() if told["status"] == "failed"),
         cause=next((item for item in found if item.severity == "error"), None),
         before=next((s for s in sessions if s["session"] == run["continues"]), None),
@@ -67,22 +67,34 @@ def _plan_of(workspace: Workspace, run: Run | None) -> Manifest | None:
     return Manifest(data) if isinstance(data, dict) else None
 
 
-def _why(run: Run, skipped: dict[str, str], plan: Manifest | None, before: Manifest | None) -> dict[str, str]:
+def _why(workspace: Workspace, run: Run, skipped: dict[str, str], last: Run | None) -> dict[str, str]:
+    plan, before = (_plan_of(workspace, each) for each in (run, last))
     told = {step: f"skipped: {reason}" for step, reason in skipped.items()}
     told |= {step: "not reached" for step, state in run["steps"].items() if state["status"] == "not_run"}
     ran = [step for step in run["steps"] if step not in told]
-    if before is None or plan is None:
+    if last is None or before is None or plan is None:
         reasons = dict.fromkeys(ran, "no complete run of this pipeline is known before this one")
     else:
-        reasons = _changes(before, plan)
+        reasons = _changes(before, plan, _moved(last, run, plan))
     return {step: told.get(step) or reasons[step] for step in run["steps"]}
 
 
-def _changes(before: Manifest, plan: Manifest) -> dict[str, str]:
+def _moved(before: Run, run: Run, plan: Manifest) -> dict[str, str]:
+    """Say of steps whose connection or source is not what it was in an earlier run."""
+    then, now = ({**(each.get("connections") or {}), **(each.get("sources") or {})} for each in (before, run))
+    changed = {name for name in then.keys() & now.keys() if then[name] != now[name]}
+    found = {step["id"]: "its source changed" for step in plan.steps if step["id"] in changed}
+    other = {
+        step["id"]: f"{step['connection']} has other fields" for step in plan.steps if step["connection"] in changed
+    }
+    return found | other
+
+
+def _changes(before: Manifest, plan: Manifest, moved: dict[str, str]) -> dict[str, str]:
     """Say of each step of a plan what is new since an earlier one: in itself, or in the first that it waits for."""
     from osiris.compare import diff
 
-    own: dict[str, str] = {}
+    own = dict(moved)
     for item in diff(before, plan):
         root, _, rest = item.path.partition("/")
         step, _, leaf = rest.partition("/")

@@ -22,7 +22,7 @@ def plan_lines(view: PlanView, *, verbose: bool = False) -> list[Line]:
         "step": [step.id for step in view.steps],
         "component": [step.component for step in view.steps],
         "reads": [_reads(step) for step in view.steps],
-        "rows": [step.rows for step in view.steps],
+        "~rows": [step.rows for step in view.steps],
         "order": [step.order for step in view.steps],
         "gives": [_gives(step, most) for step in view.steps],
     }

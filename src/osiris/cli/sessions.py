@@ -50,8 +50,12 @@ def written_lines(run: Run) -> list[Line]:
     """Return the table of what was written, with rows and the beginning of the digest, and where rejects are."""
     rows = [row for step, output in (run.get("outputs") or {}).items() for row in _written(step, output)]
     table = figures(rows, ("written by", "file", "rows", "digest")) if rows else []
-    rejects = [name for name, step in (run.get("steps") or {}).items() if step.get("rows_rejected")]
-    return [*table, *(f"rejected by {name}: logs/{run['session']}/artifacts/{name}/rejected.csv" for name in rejects)]
+    aside = {name: step["quarantined"] for name, step in (run.get("steps") or {}).items() if "quarantined" in step}
+    return [*table, *(_aside(str(run["session"]), name, told) for name, told in aside.items())]
+
+
+def _aside(session: str, step: str, told: Run) -> str:
+    return f"set aside by {step}: {count(told['rows'], 'row')}, logs/{session}/artifacts/{step}/{told['file']}"
 
 
 def _written(step: str, output: Run) -> Iterator[tuple[object, ...]]:

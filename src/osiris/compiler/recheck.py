@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.compiler.checks import CHECKS
 from osiris.compiler.context import Context, sql_fields
 from osiris.compiler.lineage import lineage_json, lineage_of
-from osiris.compiler.statements import verdict_of
+from osiris.compiler.statements import findings_of, verdict_of
 from osiris.connections import Connections, parse_ref
-from osiris.errors import OsirisError
-from osiris.model import Pipeline, Step
+from osiris.errors import Location, OsirisError
+from osiris.model import Pipeline, Step, schema_from_json
+from osiris.sql.determinism import diagnostics
+from osiris.sql.names import relation_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from osiris.errors import Diagnostic
     from osiris.model import ConnectionRef, JsonValue
     from osiris.registry import Registry
 
@@ -32,6 +36,24 @@ def recheck(data: Mapping[str, JsonValue], registry: Registry) -> list[str]:
     found = [item for check in CHECKS for item in check(ctx) if item.severity == "error"]
     problems = [f"{_leaf(data, item.location.pointer or '')} ({item.code} {item.message})" for item in found]
     return problems or [*_respelled(ctx), *_derived(data, ctx)]
+
+
+def lint_plan(data: Mapping[str, JsonValue], registry: Registry) -> list[Diagnostic]:
+    """Return a warning for all in a whole manifest that may give another result in another run over equal data.
+
+    Their places are the steps: a plan has no file with lines.
+    """
+    ctx = Context(_pipeline(data), registry, _connections(data)[0], Path())
+    steps = {step["id"]: step for step in data["steps"]}
+    found: list[Diagnostic] = []
+    for step, spec in ctx.known():
+        sources = {name: steps[step.inputs[keys[0]]] for name, keys in relation_names(step.inputs).items()}
+        schemas = {name: schema_from_json(source["schema"] or []) for name, source in sources.items()}
+        free = [name for name, source in sources.items() if source["order"] == "free"]
+        for name in sql_fields(spec):
+            findings = findings_of(ctx, step, spec, name) if name in step.config else ()
+            found += [replace(d, location=Location(f"step {step.id}")) for d in diagnostics(findings, schemas, free)]
+    return found
 
 
 def _connections(data: Mapping[str, JsonValue]) -> tuple[Connections, list[str]]:

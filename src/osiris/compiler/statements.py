@@ -15,7 +15,7 @@ from osiris.sql.names import RUN_PARAMETERS, relation_names
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from osiris.compiler.context import Context, Prepared
+    from osiris.compiler.context import Context, Prepared, Question
     from osiris.errors import Diagnostic
     from osiris.model import ComponentSpec, Step
     from osiris.sql.determinism import Finding
@@ -61,23 +61,37 @@ def find_unsteady(ctx: Context) -> dict[str, tuple[Finding, ...]]:
 
 def _unsteady(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> Iterator[Finding]:
     pointer = f"{step.pointer}/config/{name}"
-    for finding in verdict_of(ctx, step, spec, name).findings:
+    for finding in findings_of(ctx, step, spec, name):
         at = locate(ctx.root, ctx.at(pointer), pointer, finding.place, str(step.config[name]))
         yield replace(finding, place=at)
 
 
+def findings_of(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> tuple[Finding, ...]:
+    """Return what in one SQL field of a step may give another result in another run, each at its place in the text."""
+    found = verdict_of(ctx, step, spec, name).findings
+    if found is None:
+        question = _question(ctx, step, spec, name)
+        ctx.verdicts[question] = _checked(*question)
+        found = ctx.verdicts[question].findings
+    return found or ()
+
+
 def verdict_of(around: Context | Prepared, step: Step, spec: ComponentSpec, name: str) -> sql.Verdict:
     """Return what the safety check says of one SQL field of a step."""
-    relations = frozenset(relation_names(step.inputs)) if step.mode == "transform" else None
-    parameters = frozenset((*RUN_PARAMETERS, *(f"param_{each}" for each in around.pipeline.sensitive)))
-    question = (str(step.config[name]), sql_fields(spec)[name], relations, parameters)
+    question = _question(around, step, spec, name)
     try:
         return around.verdicts[question]
     except KeyError:
         verdict = around.verdicts[question] = _checked(*question)
-        if verdict.canonical:  # the verdict is on this text
-            around.verdicts.setdefault((verdict.canonical, *question[1:]), replace(verdict, findings=()))
+        if verdict.canonical:  # the verdict is on this text, but for the places of what is unsteady
+            around.verdicts.setdefault((verdict.canonical, *question[1:]), replace(verdict, findings=None))
         return verdict
+
+
+def _question(around: Context | Prepared, step: Step, spec: ComponentSpec, name: str) -> Question:
+    relations = frozenset(relation_names(step.inputs)) if step.mode == "transform" else None
+    parameters = frozenset((*RUN_PARAMETERS, *(f"param_{each}" for each in around.pipeline.sensitive)))
+    return str(step.config[name]), sql_fields(spec)[name], relations, parameters
 
 
 @lru_cache(maxsize=20_000)

@@ -45,7 +45,12 @@ def quarantine(ctx: StepContext) -> Iterator[Callable[[Reject], None]]:
                 opened = path.open("w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1)
                 file = closing.enter_context(opened)
                 csv.writer(file, lineterminator="\n").writerow(Reject._fields)
-            csv.writer(file, lineterminator="\n").writerow(reject._replace(value=reject.value[:MAX_VALUE]))
+            value = ctx.masked(reject.value)[
+                :MAX_VALUE
+            ]  # in this order: part of a secret could not be told from others
+            csv.writer(file, lineterminator="\n").writerow(
+                reject._replace(value=value, reason=ctx.masked(reject.reason))
+            )
         except OSError as error:
             fail_os(error, path)
         rows += 1

@@ -237,7 +237,11 @@ def _accepted_values(given: Mapping[str, JsonValue]) -> str:
 
 
 def _range(given: Mapping[str, JsonValue]) -> str:
-    return f"SELECT * FROM output WHERE {_outside(quote_name(given['column']), given)}"
+    column = quote_name(given["column"])
+    outside = _outside(column, given)
+    if "max" not in given and not isinstance(given["min"], str):  # to the engine NaN is more than any number
+        outside += f" OR CAST({column} AS VARCHAR) = 'nan'"
+    return f"SELECT * FROM output WHERE {outside}"
 
 
 def _outside(value: str, given: Mapping[str, JsonValue]) -> str:

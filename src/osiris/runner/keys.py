@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -242,9 +243,8 @@ def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool) -> S
     delivered = {step: told for step, told in last["deliveries"].items() if _is_there(root, told)}
     left_out = _not_selected(manifest, last.get("selected"))
     needless = not_needed([step for step in manifest.steps if step["id"] not in left_out], delivered)
-    kept, damaged = (
-        find_kept(Project(root), last, {*delivered, *needless, *_refused(manifest, last)}) if keep else ({}, [])
-    )
+    unusable = {*delivered, *needless, *_refused(manifest, last), *_secretive(manifest)}
+    kept, damaged = find_kept(Project(root), last, unusable) if keep else ({}, [])
     skip = {step: f"delivered by {told['session']}" for step, told in delivered.items()}
     skip |= {step: f"its output was kept by {told['session']}" for step, told in kept.items()}
     skip |= dict.fromkeys(sorted(needless), "all that read it are delivered")
@@ -268,6 +268,17 @@ def _refused(manifest: Manifest, last: Summary) -> set[str]:
     broken = any(told["code"] == _CHECK_FAILED for told in last.get("diagnostics") or ())
     failed = [step for step, told in last["steps"].items() if broken and told["status"] == "failed"]
     return {step["id"] for step in with_read(manifest, failed)}
+
+
+def _secretive(manifest: Manifest) -> set[str]:
+    """Return the steps whose output depends on a sensitive parameter: nothing tells whether it has the same value."""
+    spellings = [f"{before}{name}" for name in manifest.data["sensitive"] for before in ("params.", "param_")]
+    found: set[str] = set()
+    for step in manifest.steps if spellings else ():
+        config = json.dumps(step["config"])
+        if found.intersection(step["inputs"].values()) or any(each in config for each in spellings):
+            found.add(step["id"])
+    return found
 
 
 def _not_selected(manifest: Manifest, selected: list[str] | None) -> dict[str, str]:

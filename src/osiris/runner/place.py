@@ -113,6 +113,7 @@ def _context(place: Place, data: Mapping[str, JsonValue], counts: Counter[str]) 
         plan=job.plan,
         threads=job.limits.threads,
         memory=job.limits.memory,
+        masked=place.outbox.scrubber.text,
         emit=emit,
         count=count,
         cancelled=place.stopper.requested,

@@ -166,6 +166,8 @@ class Recorder:
 
     def _driver_event(self, message: dict[str, Any]) -> None:
         name = message["name"]
+        if name == "rows_quarantined":
+            self.summary["steps"][message["step"]]["quarantined"] = message["fields"]
         self._event(
             f"driver.{name}" if name.startswith(_OURS) else name, step=message["step"], fields=message["fields"]
         )

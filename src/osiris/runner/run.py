@@ -282,7 +282,7 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
         "engines": manifest.data["engines"],
         "limits": {"threads": limits.threads, "memory_bytes": limits.memory},
         "connections": digests_of(attempt.secrets),
-        "sources": {**start.sources, **attempt.sources.states},
+        "sources": start.sources | {name: s for name, s in attempt.sources.states.items() if name not in start.skip},
         "rows_in": 0,
         "rows_out": 0,
         "steps": {step["id"]: {"mode": step["mode"], "status": "not_run"} for step in manifest.steps},

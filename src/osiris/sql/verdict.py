@@ -21,7 +21,7 @@ class Verdict:
     tells how often each relation is read, under the spelling in which it was declared. `ordered`: the outermost query
     has an ORDER BY, and nothing is compared under a collation. `keeps_order`: it passes the rows of at most one
     relation through in the order in which they come. `flow` tells the way of its columns, and
-    `findings` what in the text as it was written may give another result in another run.
+    `findings` what in the text as it was written may give another result in another run; None if nobody looked.
     """
 
     ok: bool
@@ -32,7 +32,7 @@ class Verdict:
     ordered: bool = False
     keeps_order: bool = False
     flow: Flow | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] | None = ()
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return all of it as JSON, for `from_json`."""
@@ -45,7 +45,7 @@ class Verdict:
             "ordered": self.ordered,
             "keeps_order": self.keeps_order,
             "flow": None if self.flow is None else self.flow.to_json(),
-            "findings": [finding.to_json() for finding in self.findings],
+            "findings": [finding.to_json() for finding in self.findings or ()],
         }
 
     @classmethod

@@ -31,7 +31,7 @@ def shown(view, **options):
 
 def test_a_line_a_step_then_targets_then_flows():
     assert shown(VIEW) == [
-        "step  component    reads                rows  order  gives",
+        "step  component    reads               ~rows  order  gives",
         "load  lake.reader  data/x.csv         12,345  fixed  c0 int64, c1 int64, c2 int64, c3 int64, … (9 columns)",
         "turn  lake.query   load; after first          free   c0 int64, c1 int64",
         "save  lake.writer  turn                              -> y.csv",

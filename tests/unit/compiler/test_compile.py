@@ -81,3 +81,19 @@ def test_a_mistake_in_sql_is_shown_where_it_stands_in_the_file(tmp_path, registr
         compiled(tmp_path, registry, TEXT.replace(old, new))
     at = caught.value.diagnostics[0].location
     assert (at.file, at.line, at.column, at.pointer) == ("p.yaml", *place, "/steps/1/config/query")
+
+
+def test_what_is_unsteady_is_found_in_each_statement_that_says_it(tmp_path, registry):
+    text = TEXT.replace(
+        "SELECT x, ${params.code} AS code, ${run.started_at} AS at\n        FROM load", "select random() AS x"
+    )
+    (first,) = compiled(tmp_path, registry, text.replace("FROM load", "")).steps[1]["config"].values()
+    twin = TEXT.partition("  - id: save")[0].partition("  - id: sums")[2].partition("query: |")[0]
+    both = text.replace("  - id: save", f"  - id: twin{twin}query: |-\n        {first}\n  - id: save", 1)
+    both = both.replace(f"        {first}", "        " + first.replace("\n", "\n        "))
+    (tmp_path / "p.yaml").write_text(both, encoding="utf-8")
+    pipeline, _ = validate(
+        load_document(tmp_path / "p.yaml", tmp_path), registry, params={}, env={}, profile=None, defaults={}
+    )
+    prepared, _ = prepare(pipeline, registry, load_connections(tmp_path / "osiris_connections.yaml"), tmp_path)
+    assert {step: len(found) for step, found in prepared.unsteady.items()} == {"sums": 1, "twin": 1}

@@ -43,7 +43,14 @@ def rows():
 
 
 def manifest(fingerprint="same"):
-    data = {"pipeline": {"name": "p"}, "fingerprint": fingerprint, "steps": STEPS, "engines": {}, "connections": {}}
+    data = {
+        "pipeline": {"name": "p"},
+        "fingerprint": fingerprint,
+        "steps": STEPS,
+        "engines": {},
+        "connections": {},
+        "sensitive": [],
+    }
     return Manifest(data)
 
 
@@ -286,3 +293,26 @@ def test_named_session_can_be_resumed(project):
 @pytest.mark.parametrize("run_id", ["", "-x", "a b", "a/b", "..", "x" * 129, "é"])
 def test_bad_run_ids(project, run_id):
     assert refusal(project, Wish(run_id=run_id)).code == "RUN014"
+
+
+def test_outputs_that_depend_on_a_sensitive_parameter_are_not_kept(project):
+    steps = [
+        {**step, "config": {"query": "SELECT $param_code"} if step["id"] == "b" else {}, "needs": step["needs"]}
+        for step in STEPS
+    ]
+    steps += [{"id": "y", "mode": "write", "needs": ["b"], "inputs": {"df": "b"}, "config": {}}]
+    data = {**manifest().data, "steps": steps, "sensitive": ["code"]}
+    session = past_session(project)
+    folder = project.spools / session
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        (folder / f"{name}.arrow").write_text(name)
+    spools = {
+        name: {"session": session, "rows": 1, "file": inspect_file(folder, f"{name}.arrow").to_json()} for name in "ab"
+    }
+    summary = project.logs / session / "run.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"spools": spools}))
+    for sensitive, kept in ((["code"], ["a"]), ([], ["a", "b"])):
+        plan = Manifest({**data, "sensitive": sensitive})
+        start = decide(project, plan, Wish(), Surroundings(lambda: BEFORE, lambda: STATES), NOW)
+        assert sorted(start.kept) == kept

@@ -70,7 +70,7 @@ class Driver:
         types, rows = _types(config, files, _columns(config, files[0]))
         rows = rows and min(rows, config.limit or rows)
         schema = tuple(Field(name, "utf8" if config.as_text else types[name]) for name in types)
-        usual = config.limit is None and not config.as_text and ctx.on_reject == "fail"
+        usual = config.limit is None and not config.as_text
         native = native_columns(files, types) if usual else None
         return Described(schema, "fixed", rows, state_of(file.path for file in files), native)
 

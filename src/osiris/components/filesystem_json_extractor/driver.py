@@ -238,7 +238,7 @@ class _Reading:
                 key, line = next(name for name in row if name not in self._names), rows.lines[index]
                 if strict:
                     problem = f"{file.label} has the key {key!r}, which is no column of the plan"
-                    hint = "compile with sample: all, or list the columns to read"
+                    hint = "run 'osiris compile FILE --refresh' (sample: all if it is rare), or list the columns"
                     fail("DAT011", at=Location(file.label, line), step=self._ctx.step, problem=problem, hint=hint)
                 found[index] = Reject(file.label, line, key, _text(row[key]), "no column of the plan")
         return found
