@@ -1,10 +1,11 @@
 """The determinism lint: what lets two runs of one plan over the same data differ.
 
 One walk over a tree, one rule for each kind of node. The rules follow what the engine does, measured with one and with
-several threads over shuffled rows, and not all that SQL leaves open. So what is not named here was tried and came out
-equal: `median`, `fsum`, `avg` of integers and decimals, `approx_count_distinct`, casts that involve a time zone (the
-session's is fixed). An ORDER BY is taken to be total: what it leaves to ties is said of rows that an inner query cuts
-off, which the compiler cannot complete, and of nothing else.
+several threads over shuffled rows and over a million that are not, and not all that SQL leaves open. Tried, and equal:
+`median`, `fsum`, `avg` of integers and decimals, `approx_count_distinct`, `rank` and its kin, frames by RANGE and
+GROUPS, casts that involve a time zone (the session's is fixed). It is no proof: what nobody tried is not named either.
+An ORDER BY inside a query, which the compiler cannot complete, is a note where its ties can show; of an outermost one
+nothing is said, since it is completed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from osiris.sql.dialects import load_allowed
 from osiris.sql.floats import EXACT, Evidence, evidence
 from osiris.sql.order import is_ordered
 from osiris.sql.text import place
+from osiris.sql.ties import Ties, grouped, reads_only
 from osiris.sql.tree import offset_of
 
 if TYPE_CHECKING:
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
 
     from osiris.sql.arrival import Arrival
     from osiris.sql.dialects import Dialect
+    from osiris.sql.ties import Keys, Tied
 
 CLOCK, CHANCE = "SQL020", "SQL021"
 CUT, TIES = "SQL022", "SQL023"
 WINDOW, GATHERED = "SQL024", "SQL025"
 APPROXIMATE, FLOATS = "SQL026", "SQL027"
 COLLATED, POSITIONAL = "SQL028", "SQL029"
+TIED = "SQL030"
 
 _CLOCKS = {
     "ago", "age", "current_date", "current_localtime", "current_localtimestamp", "current_time", "current_timestamp",
@@ -56,7 +60,13 @@ _MOMENTS = {
     "stddev_pop", "stddev_samp", "var_pop", "var_samp", "variance",
 }  # fmt: skip
 """Computed in floating point whatever they are given."""
-_BY_POSITION = {"fill", "first_value", "lag", "last_value", "lead", "nth_value", "ntile", "row_number"}
+_EXTREMES = {
+    "arg_max", "arg_max_null", "arg_max_nulls_last", "arg_min", "arg_min_null", "arg_min_nulls_last", "argmax",
+    "argmin", "max_by", "min_by",
+}  # fmt: skip
+_IN_FRAME = {"first_value", "last_value", "nth_value"}
+"""Of rows that are peers it matters not which, if what is taken of them is equal."""
+_BY_POSITION = {"fill", "lag", "lead", "ntile", "row_number"} | _IN_FRAME
 _NO_ORDER_INSIDE = {
     "array": "put an ORDER BY into its query",
     "entropy": "round its answer",
@@ -67,12 +77,15 @@ _NO_ORDER_INSIDE = {
     "wavg": "write sum(value * weight ORDER BY …) / sum(weight ORDER BY …)",
     "weighted_avg": "write sum(value * weight ORDER BY …) / sum(weight ORDER BY …)",
 }
+_ONE_MATCH = "join with one row for each time: SELECT … GROUP BY the columns of ON"
 _ORDERLESS = {
     "array_contains", "array_has", "array_has_all", "array_has_any", "array_length", "array_reverse_sort", "array_sort",
     "array_unique", "len", "length", "list_contains", "list_count", "list_has", "list_has_all", "list_has_any",
     "list_max", "list_min", "list_reverse_sort", "list_sort", "list_unique",
 }  # fmt: skip
 """What gives one answer for every order of a list."""
+_WHOLE = {"array_agg", "group_concat", "list", "listagg", "string_agg"}
+"""What keeps all that it gathers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,7 @@ class _Text:
     tree: exp.Expr
     sql: str
     arrivals: Arrivals
+    ties: Ties
 
     @property
     def aggregates(self) -> frozenset[str]:
@@ -95,14 +109,16 @@ class _Text:
         hint: str | None = None,
         columns: frozenset[str] | None = None,
         relations: frozenset[str] | None = None,
+        tied: Tied | None = None,
     ) -> Finding:
         at = _cut_at(node, what, self.sql) if isinstance(node, exp.Query) else offset_of(node)
-        return Finding(code, place(self.sql, at), what, hint, columns, relations)
+        return Finding(code, place(self.sql, at), what, hint, columns, relations, tied)
 
 
 def findings(tree: exp.Expr, sql: str, dialect: Dialect) -> tuple[Finding, ...]:
     """Return what can differ from run to run in a checked statement; `tree` is the tree of the text `sql`."""
-    text = _Text(tree, sql, Arrivals(Names(), load_allowed(dialect).aggregates))
+    names, aggregates = Names(), load_allowed(dialect).aggregates
+    text = _Text(tree, sql, Arrivals(names, aggregates), Ties(names, aggregates))
     rules = ((node, _RULES.get(type(node))) for node in tree.walk())
     return tuple(found for node, rule in rules if rule for found in rule(node, text))
 
@@ -122,15 +138,19 @@ def _call(node: exp.Expr, text: _Text) -> Iterator[Finding]:
         yield text.found(CHANCE, node, what)
     elif name in _APPROXIMATE:
         yield text.found(APPROXIMATE, node, what, hint=_APPROXIMATE[name])
-    elif not _is_ordered_inside(node):
+    elif name in _EXTREMES:
+        yield from _extreme(node, name, what, text)
+    elif _is_ordered_inside(node):
+        yield from _sorted_inside(node, name, what, text)
+    elif any(_orders(_window_of(node), "order")):
+        yield from _sorted_window(node, name, what, text)
+    else:
         yield from _by_order(node, name, what, text)
 
 
 def _by_order(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
     """Yield what a call without an ORDER BY of its own makes of the order of its rows."""
     window = _window_of(node)
-    if window and any(each.args.get("order") for each in _definitions(window)):
-        return
     if window and (name in _BY_POSITION or _counts_rows(window)):
         partitioned = any(each.args.get("partition_by") for each in _definitions(window))
         yield from _unless_fixed(WINDOW, node, what, None if partitioned else _arriving(node, text), text)
@@ -147,11 +167,114 @@ def _gathered(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Fin
     first = node.expressions[0] if node.expressions else node
     if name == "array":
         yield from _unless_fixed(GATHERED, node, what, text.arrivals.of(first), text, _NO_ORDER_INSIDE[name])
-    elif not isinstance(first, exp.Literal) and not _is_order_ignored(node):
+    elif not isinstance(first, exp.Literal) and not _is_order_ignored(node, name):
         yield text.found(GATHERED, node, what, hint=_NO_ORDER_INSIDE.get(name))
 
 
-def _is_order_ignored(node: exp.Expr) -> bool:
+def _extreme(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
+    """Yield what is open if the extreme stands in several rows: which of their values is taken."""
+    arguments = _arguments(node)
+    if len(arguments) < 2:
+        return
+    value, by = arguments[:2]
+    inside = _inside(node)
+    tied = _of_values(node, text.ties.keys([by, *inside, *_classes(node, text)]), [value], text)
+    if tied == ():
+        yield from _sorted_window(node, name, what, text)
+    elif inside:
+        yield text.found(TIED, node, what, tied=tied)
+    else:
+        given = ", ".join(each.sql(dialect="duckdb") for each in arguments)
+        distinct = "DISTINCT " if isinstance(node.expressions[0], exp.Distinct) else ""
+        better = f"write {node.name}({distinct}{given} ORDER BY {value.sql(dialect='duckdb')})"
+        yield text.found(GATHERED, node, what, hint=better, tied=tied)
+
+
+def _sorted_inside(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
+    """Yield what a call that sorts its rows leaves to those that its ORDER BY finds equal."""
+    keys = text.ties.keys([*_inside(node), *_classes(node, text)])
+    if name in _BY_POSITION and name not in _IN_FRAME:
+        yield from _unless_told(node, what, keys, text)
+    elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
+        yield from _unless_made(node, name, what, keys, text)
+    yield from _sorted_rows(node, what, text)
+
+
+def _sorted_window(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
+    """Yield what a window leaves to the rows that its ORDER BY finds equal."""
+    window = _window_of(node)
+    if name in _BY_POSITION - _IN_FRAME or (window and _counts_rows(window)):
+        yield from _sorted_rows(node, what, text, by_position=True)
+    elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
+        keys = text.ties.keys([*_orders(window, "order"), *_classes(node, text)])
+        yield from _unless_made(node, name, what, keys, text)
+
+
+def _sorted_rows(node: exp.Expr, what: str, text: _Text, *, by_position: bool = False) -> Iterator[Finding]:
+    window = _window_of(node)
+    if window and (by_position or _counts_rows(window)):
+        keys = text.ties.keys([*_orders(window, "order"), *_classes(node, text)])
+        yield from _unless_told(node, what, keys, text)
+
+
+def _unless_told(node: exp.Expr, what: str, keys: Keys, text: _Text) -> Iterator[Finding]:
+    select = node.find_ancestor(exp.Select)
+    if select is None or reads_only(select, keys):
+        return
+    tied = text.ties.of_rows(select, keys)
+    if tied != ():
+        yield text.found(TIED, node, what, tied=tied)
+
+
+def _unless_made(node: exp.Expr, name: str, what: str, keys: Keys, text: _Text) -> Iterator[Finding]:
+    tied = _of_values(node, keys, _arguments(node), text)
+    if tied == () or _is_order_ignored(node, name):
+        return
+    if name not in _SUMS | _MOMENTS:
+        yield text.found(TIED, node, what, tied=tied)
+        return
+    held = Evidence(True) if name in _MOMENTS else evidence(node, text.arrivals.names)
+    if held != EXACT:
+        yield text.found(TIED, node, what, columns=None if held.certain else held.columns, tied=tied)
+
+
+def _of_values(node: exp.Expr, keys: Keys, values: list[exp.Expr], text: _Text) -> Tied | None:
+    """Return what decides whether rows that tie can give several values; nothing if they cannot."""
+    select = node.find_ancestor(exp.Select)
+    if select is None or all(keys.make(value) for value in values):
+        return ()
+    return text.ties.of_rows(select, keys) if _window_of(node) else text.ties.of_sources(select, keys)
+
+
+def _arguments(call: exp.Expr) -> list[exp.Expr]:
+    """Return the arguments of a call without DISTINCT and ORDER BY."""
+    bare = [each.this if isinstance(each, exp.Order) else each for each in call.expressions]
+    return [part for each in bare for part in (each.expressions if isinstance(each, exp.Distinct) else [each])]
+
+
+def _inside(call: exp.Expr) -> list[exp.Expr]:
+    """Return the keys by which a call sorts its rows."""
+    held = [each for arg in call.expressions for each in (arg, arg.this) if isinstance(each, exp.Order)]
+    return [key for order in held for key in order.expressions]
+
+
+def _classes(call: exp.Expr, text: _Text) -> list[exp.Expr]:
+    """Return what all rows that a call sees at once have equal: the keys of its partition, or of its group."""
+    window, select = _window_of(call), call.find_ancestor(exp.Select)
+    if window:
+        return list(_orders(window, "partition_by"))
+    return [way for ways in grouped(select, text.aggregates) for way in ways] if select else []
+
+
+def _orders(window: exp.Window | None, part: str) -> Iterator[exp.Expr]:
+    for each in _definitions(window) if window else ():
+        held = each.args.get(part) or ()
+        yield from held.expressions if isinstance(held, exp.Order) else held
+
+
+def _is_order_ignored(node: exp.Expr, name: str) -> bool:
+    if name not in _WHOLE:
+        return False
     parent = node.parent.parent if isinstance(node.parent, exp.Filter) else node.parent
     return isinstance(parent, exp.Anonymous) and parent.name.lower() in _ORDERLESS
 
@@ -245,6 +368,12 @@ def _collation(node: exp.Expr, text: _Text) -> Iterator[Finding]:
 def _join(node: exp.Expr, text: _Text) -> Iterator[Finding]:
     if node.args.get("method") == "POSITIONAL":
         yield text.found(POSITIONAL, node, "POSITIONAL JOIN")
+    elif node.args.get("method") == "ASOF":
+        columns = [*node.args["on"].find_all(exp.Column)] if node.args.get("on") else []
+        given = [exp.column(each.name) for each in node.args.get("using") or ()]
+        tied = text.ties.of_source(node.this, text.ties.keys([*columns, *given]))
+        if tied != ():
+            yield text.found(TIED, node, "ASOF JOIN", hint=_ONE_MATCH, tied=tied)
 
 
 _RULES: dict[type[exp.Expr], Callable[[exp.Expr, _Text], Iterator[Finding]]] = {

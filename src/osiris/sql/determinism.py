@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from osiris.errors import Diagnostic
     from osiris.model import Schema
+    from osiris.sql.ties import Tied
 
 
 ANY = "*"
@@ -23,7 +24,8 @@ class Finding:
     """One place in a SQL text that can differ from run to run; line and column count from 1 inside the text.
 
     `columns`: it holds only if an input column of one of these names is a float. `relations`: it holds only if the rows
-    of one of these come in no fixed order. None: it holds anyhow.
+    of one of these come in no fixed order. `tied`: it holds only if one of these relations has a column that does not
+    stand beside it (folded): else rows that tie are equal. None: it holds anyhow.
     """
 
     code: str
@@ -32,6 +34,7 @@ class Finding:
     hint: str | None = None
     columns: frozenset[str] | None = None
     relations: frozenset[str] | None = None
+    tied: Tied | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as JSON, its sets as sorted lists."""
@@ -43,6 +46,7 @@ class Finding:
             "hint": self.hint,
             "columns": None if self.columns is None else sorted(self.columns),
             "relations": None if self.relations is None else sorted(self.relations),
+            "tied": None if self.tied is None else [[name, list(keys)] for name, keys in self.tied],
         }
 
     @classmethod
@@ -50,7 +54,8 @@ class Finding:
         """Return the finding that `to_json` wrote."""
         columns, relations = (None if data[k] is None else frozenset(data[k]) for k in ("columns", "relations"))
         at = Location(line=data["line"], column=data["column"])
-        return cls(data["code"], at, data["what"], data["hint"], columns, relations)
+        tied = None if data["tied"] is None else tuple((name, tuple(keys)) for name, keys in data["tied"])
+        return cls(data["code"], at, data["what"], data["hint"], columns, relations, tied)
 
 
 def diagnostics(
@@ -68,4 +73,11 @@ def diagnostics(
         for found in findings
         if (found.columns is None or found.columns & floats)
         and (found.relations is None or found.relations & unordered)
+        and (found.tied is None or _can_tie(found.tied, inputs))
     ]
+
+
+def _can_tie(tied: Tied, inputs: Mapping[str, Schema]) -> bool:
+    """Tell whether one of the relations has, besides its keys, a column in which rows that tie can differ."""
+    known = {name.lower(): {field.name.lower() for field in schema} for name, schema in inputs.items()}
+    return any(not known.get(name) or not known[name].issubset(keys) for name, keys in tied)

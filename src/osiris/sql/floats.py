@@ -17,16 +17,25 @@ if TYPE_CHECKING:
 _FLOAT_TYPES = {exp.DType.DOUBLE, exp.DType.FLOAT}
 
 _ALWAYS = {
-    "acos", "asin", "atan", "atan2", "cbrt", "corr", "cos", "cot", "covar_pop", "covar_samp", "degrees", "entropy",
-    "epoch", "exp", "favg", "fdiv", "fmod", "fsum", "geomean", "geometric_mean", "jaccard", "jaro_similarity",
-    "jaro_winkler_similarity", "julian", "kahan_sum", "ln", "log", "log10", "log2", "pi", "pow", "power", "product",
-    "radians", "random", "regr_intercept", "regr_r2", "regr_slope", "sem", "sin", "sqrt", "stddev", "stddev_pop",
-    "stddev_samp", "tan", "var_pop", "var_samp", "variance", "avg", "mean",
+    "acos", "acosh", "array_cosine_distance", "array_cosine_similarity", "array_distance", "array_dot_product",
+    "array_inner_product", "array_negative_dot_product", "array_negative_inner_product", "asin", "asinh", "atan",
+    "atan2", "atanh", "avg", "cbrt", "corr", "cos", "cosh", "cot", "covar_pop", "covar_samp", "cume_dist", "degrees",
+    "entropy", "epoch", "even", "exp", "favg", "fdiv", "fmod", "fsum", "gamma", "geomean", "geometric_mean",
+    "jaccard", "jaro_similarity", "jaro_winkler_similarity", "julian", "kahan_sum", "kurtosis", "kurtosis_pop",
+    "lgamma", "list_cosine_distance", "list_cosine_similarity", "list_distance", "list_dot_product",
+    "list_inner_product", "list_negative_dot_product", "list_negative_inner_product", "ln", "log", "log10", "log2",
+    "mean", "nextafter", "percent_rank", "pi", "pow", "power", "product", "radians", "random", "regr_avgx",
+    "regr_avgy", "regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy", "regr_syy", "sem", "sin", "sinh",
+    "skewness", "sqrt", "stddev", "stddev_pop", "stddev_samp", "sumkahan", "tan", "tanh", "var_pop", "var_samp",
+    "variance",
 }  # fmt: skip
 _PASSING = {
-    "abs", "add", "any_value", "ceil", "ceiling", "coalesce", "first", "first_value", "floor", "greatest", "ifnull",
-    "lag", "last", "last_value", "lead", "least", "max", "median", "min", "mod", "multiply", "nullif", "quantile_cont",
-    "round", "subtract", "sum", "trunc",
+    "abs", "add", "any_value", "arbitrary", "arg_max", "arg_max_null", "arg_max_nulls_last", "arg_min",
+    "arg_min_null", "arg_min_nulls_last", "argmax", "argmin", "ceil", "ceiling", "coalesce", "divide", "fill",
+    "first", "first_value", "floor", "greatest", "ifnull", "lag", "last", "last_value", "lead", "least", "mad", "max",
+    "max_by", "median", "min", "min_by", "mod", "mode", "multiply", "nth_value", "nullif", "percentile_cont",
+    "percentile_disc", "quantile", "quantile_cont", "quantile_disc", "round", "round_even", "roundbankers",
+    "subtract", "sum", "trunc",
 }  # fmt: skip
 """A float if their first argument is one, or, for those of equals, any argument."""
 _OF_EQUALS = {"add", "coalesce", "greatest", "ifnull", "least", "mod", "multiply", "subtract"}
