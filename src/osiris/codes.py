@@ -271,6 +271,11 @@ CODES: dict[str, Code] = {
     "SQL029": _warning(
         "Rows paired by position", "{what} pairs other rows when they come in another order", "join on a key"
     ),
+    "SQL030": _note(
+        "Ties in an order",
+        "{what}: rows that its ORDER BY finds equal may come in either order",
+        "add a column that makes the order total, as in ORDER BY b, id",
+    ),
     # --- DAT: types and data --------------------------------------------------------------------------------------
     "DAT001": Code(
         "Value does not fit its column",

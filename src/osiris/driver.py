@@ -109,7 +109,12 @@ class Processor(Protocol[ConfigT_contra]):
 
 
 class Writer(Protocol[ConfigT_contra]):
-    """Writes its one input to a target, in the delivery class that its spec declares."""
+    """Writes its one input to a target, in the delivery class that its spec declares.
+
+    One with the capability `confirm` has `confirm(config, schema, ctx) -> str | None`, which is asked before the first
+    row of a run: it fails if the target does not take rows of that schema, and else may tell whether it is `there` or
+    `absent`. It changes nothing.
+    """
 
     def check(self, config: ConfigT_contra, schema: Schema, ctx: StepContext) -> None:
         """Raise CMP012 for each column whose type the target cannot carry exactly."""

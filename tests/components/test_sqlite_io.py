@@ -142,8 +142,14 @@ def test_types_that_sqlite_does_not_have(place, kind):
 
 @pytest.mark.parametrize(
     "array",
-    [pa.array([1.0, float("nan")]), pa.array([-(10**7)], pa.date32()), pa.array([10**18], pa.timestamp("us"))],
-    ids=["nan", "date", "timestamp"],
+    [
+        pa.array([1.0, float("nan")]),
+        pa.array([None, 0.0, -0.0]),
+        pa.array([-0.0], pa.float32()),
+        pa.array([-(10**7)], pa.date32()),
+        pa.array([10**18], pa.timestamp("us")),
+    ],
+    ids=["nan", "-0", "narrow -0", "date", "timestamp"],
 )
 def test_values_that_sqlite_would_change(write, read, array):
     write(pa.table({"a": array.slice(0, 0)}))

@@ -35,12 +35,19 @@ def project(tmp_path, osiris):
         path = tmp_path / "pipelines" / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(PIPELINE % (name, "\n".join(STEP % step for step in steps)))
+        return ran(path, code)
+
+    def ran(path, code=0):
         done = osiris("run", path, "--json", cwd=tmp_path)
         assert done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    run.root = tmp_path
+    run.root, run.run = tmp_path, ran
     return run
+
+
+def errors(told):
+    return [found["code"] for found in told["diagnostics"] if found["severity"] == "error"]
 
 
 READ = ("rows", "duckdb.extractor", "read", "", "table: numbers")
@@ -71,14 +78,14 @@ def test_two_tables_of_one_database_are_joined(project):
 
 def test_a_continued_run_delivers_only_what_is_missing(project):
     with duckdb.connect(str(project.root / "data" / "store.duckdb")) as client:
-        client.execute("CREATE TABLE copy (id VARCHAR)")
+        client.execute("CREATE TABLE copy (id BIGINT CHECK (id < 5), name VARCHAR)")
     steps = (
         READ,
         ("first", "sqlite.writer", "write", "rows", "table: copy"),
         ("second", "duckdb.writer", "write", "rows", "table: copy, create_if_missing: false"),
     )
-    told = project("twice", *steps, code=6)
-    assert [found["code"] for found in told["diagnostics"] if found["severity"] == "error"][:1] == ["DAT029"]
+    told = project("twice", *steps, code=1)
+    assert errors(told)[:1] == ["DRV013"]
     with duckdb.connect(str(project.root / "data" / "store.duckdb")) as client:
         client.execute("DROP TABLE copy; CREATE TABLE copy (id BIGINT, name VARCHAR)")
     told = project("twice", *steps)
@@ -89,12 +96,61 @@ def test_a_continued_run_delivers_only_what_is_missing(project):
     client.close()
 
 
+FIRST = ("first", "sqlite.writer", "write", "rows", "table: first")
+
+
+@pytest.mark.parametrize(
+    ("more", "codes", "status"),
+    [("table: gone, create_if_missing: false", ["DRV012"], 1), ("table: narrow", ["DAT029"], 6)],
+)
+def test_a_target_that_takes_no_rows_stops_the_run_before_the_first(project, osiris, more, codes, status):
+    with duckdb.connect(str(project.root / "data" / "store.duckdb")) as client:
+        client.execute("CREATE TABLE narrow (id TINYINT, name VARCHAR)")
+    told = project("asked", READ, FIRST, ("second", "duckdb.writer", "write", "rows", more), code=status)
+    assert errors(told) == codes
+    assert {name: step["status"] for name, step in told["data"]["steps"].items()} == {
+        "rows": "not_run",
+        "first": "not_run",
+        "second": "failed",
+    }
+    assert not (project.root / "data" / "app.db").exists()
+    done = osiris("compile", "pipelines/asked.yaml", "--json", cwd=project.root)
+    assert done.returncode == status
+    assert [(item["code"], item["line"]) for item in json.loads(done.stdout)["diagnostics"]] == [(codes[0], 7)]
+
+
+def test_a_target_that_the_run_makes_is_not_asked(project):
+    second = ("second", "duckdb.writer", "write", "rows, first", "table: made, create_if_missing: false")
+    path = project.root / "pipelines" / "made.yaml"
+    path.parent.mkdir()
+    first = ("first", "duckdb.writer", "write", "rows", "table: made")
+    text = PIPELINE % ("made", "\n".join(STEP % step for step in (READ, first, second)))
+    path.write_text(text.replace("needs: [rows, first],", "needs: [rows, first], inputs: {df: '@rows'},"))
+    assert project.run(path)["data"]["status"] == "complete"
+
+
+def test_a_plan_tells_what_is_made_and_what_is_replaced(project, osiris):
+    def targets():
+        done = osiris("compile", "pipelines/shown.yaml", "--json", cwd=project.root)
+        return [target["action"] for target in json.loads(done.stdout)["data"]["plan"]["targets"]]
+
+    replace = "table: t, write_mode: replace"
+    steps = (READ, *((f"to_{name}", f"{name}.writer", "write", "rows", replace) for name in ("duckdb", "sqlite")))
+    path = project.root / "pipelines" / "shown.yaml"
+    path.parent.mkdir()
+    path.write_text(PIPELINE % ("shown", "\n".join(STEP % step for step in steps)))
+    # Where the SQLite database is depends on a variable, which compiling does not look at.
+    assert targets() == ["creates", "creates or replaces"]
+    project.run(path)
+    assert targets() == ["replaces", "creates or replaces"]
+
+
 def test_mistakes_are_told_before_anything_runs(project):
     told = project(
         "wrong",
         ("rows", "duckdb.extractor", "read", "", "table: numbers, query: SELECT 1 AS a"),
         ("app", "sqlite.extractor", "read", "", "query: SELECT 1"),
-        ("out", "sqlite.writer", "write", "rows", "table: _osiris_ledger, write_mode: upsert"),
+        ("out", "sqlite.writer", "write", "rows", "table: _OSIRIS_Ledger, write_mode: upsert"),
         code=2,
     )
     found = [(item["code"], item["line"]) for item in told["diagnostics"] if item["severity"] == "error"]

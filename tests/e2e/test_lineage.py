@@ -275,7 +275,7 @@ def test_tables_are_named_by_their_connection(shop):
     )
     write(shop, "tables", HEAD.format(name="tables") + "".join(steps))
     compiled = shop("compile", "pipelines/tables.yaml").stdout.splitlines()
-    assert "save appends to @duckdb.main.totals, exactly_once" in compiled
+    assert "save creates @duckdb.main.totals, exactly_once" in compiled
     assert "flow @duckdb.main.orders -> @duckdb.main.totals: amount" in compiled
     assert shop("impact", "@duckdb.main.orders.amount").stdout.splitlines()[1:] == [
         "  orders: amount (copy)",

@@ -22,7 +22,7 @@ from osiris.api.impact import Impact, find_impact
 from osiris.api.layout import demo_project, init_project, new_component
 from osiris.api.lineage import Traced, TracedStep, trace
 from osiris.api.pipelines import Compiled, Validated, changes_on_disk, compile_file, save, validate_file, validate_files
-from osiris.api.plan import plan_view, previous_plan, write_page
+from osiris.api.plan import look_at_tables, plan_view, previous_plan, write_page
 from osiris.api.preview import Preview, preview
 from osiris.api.runs import (
     Plan,
@@ -69,6 +69,7 @@ __all__ = [
     "list_components",
     "list_connections",
     "list_sessions",
+    "look_at_tables",
     "new_component",
     "one_line",
     "open_project",

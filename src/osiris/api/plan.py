@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from osiris.api.workspace import load_plan
 from osiris.compare import KINDS, label_of, read_lineage
-from osiris.errors import OsirisError
+from osiris.errors import OsirisError, exit_code, raise_all, sort_diagnostics
 from osiris.files import publish, resolve_path
 from osiris.model import schema_from_json
 from osiris.report.plan import FlowView, PlanView, StepView, TargetView
@@ -15,23 +15,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from osiris.api.pipelines import Compiled
     from osiris.api.workspace import Workspace
     from osiris.model import Described, JsonValue, Manifest
 
     Flows = dict[tuple[str, str], dict[str, str]]
 
-_VERBS = {"append": "appends to", "upsert": "upserts into", "replace": "replaces"}
-"""By write mode, what happens to a table."""
+_VERBS = {"append": "appends to", "upsert": "upserts into", "replace": "creates or replaces"}
+"""By write mode, what happens to a table of which it is not known whether it is there."""
+
+_BY_STATE = {"there": {**_VERBS, "replace": "replaces"}, "absent": dict.fromkeys(_VERBS, "creates")}
+_FILES = ("path", "database", "file")
+"""Fields of a connection to a database in a file: where that is."""
+
+_OUT_OF_REACH = 3
+"""Exit code of what may be otherwise when the plan runs."""
 
 
 def plan_view(
-    root: Path, manifest: Manifest, described: Mapping[str, Described], previous: Manifest | None
+    root: Path,
+    manifest: Manifest,
+    described: Mapping[str, Described],
+    previous: Manifest | None,
+    tables: Mapping[str, str] | None = None,
 ) -> PlanView:
     """Return what there is to see of a plan.
 
     `described` has what the sources said of their rows, by step; of a step that is not in it, none are known.
-    `previous` is the plan that this one takes the place of.
+    `previous` is the plan that this one takes the place of. `tables` tells of writers whether their table is `there` or
+    `absent` (`look_at_tables`).
     """
+    known = tables or {}
     flows, before = data_flows(manifest), data_flows(previous) if previous else {}
     return PlanView(
         name=manifest.name,
@@ -39,10 +53,41 @@ def plan_view(
         description=manifest.data["pipeline"].get("description"),
         previous=previous.fingerprint if previous else None,
         steps=tuple(_steps(manifest, described)),
-        targets=tuple(_target(root, manifest, step) for step in manifest.steps if step["mode"] == "write"),
+        targets=tuple(_target(root, manifest, s, known.get(s["id"])) for s in manifest.steps if s["mode"] == "write"),
         flows=tuple(FlowView(source, target, columns) for (source, target), columns in flows.items()),
         new_flows=tuple(_new_flows(flows, before)),
     )
+
+
+def look_at_tables(workspace: Workspace, compiled: Compiled) -> dict[str, str]:
+    """Return of the writers of a plan whose table can be looked at whether it is `there` or `absent`.
+
+    Those are of databases in a file that is named without variables, for compiling needs none to be set. A file that is
+    not there has no tables; one that is has them looked at by a worker. Fails with the problems of tables that do not
+    take their rows, but for those that others use at this moment.
+    """
+    from osiris.runner.describe import look_at_targets, problems_of, targets_to_ask
+
+    manifest = compiled.manifest
+    files = {step["id"]: _database(workspace.root, manifest, step) for step in targets_to_ask(manifest)}
+    lost = {name for name, file in files.items() if file and not file.exists()}
+    asked = [step for step in manifest.steps if (file := files.get(step["id"])) and _is_worth_asking(step, file)]
+    told = look_at_targets(workspace.project, manifest, workspace.config, asked, workspace.environ)
+    found = [(name, problems_of(workspace.root, compiled.pipeline, answer)) for name, answer in told.items()]
+    if wrong := [item for _, problems in found for item in problems if exit_code([item]) not in (0, _OUT_OF_REACH)]:
+        raise_all(sort_diagnostics(wrong))
+    return {**dict.fromkeys(lost, "absent"), **{name: str(a["state"]) for name, a in told.items() if a["state"]}}
+
+
+def _database(root: Path, manifest: Manifest, step: Mapping[str, JsonValue]) -> Path | None:
+    """Return the file of a step's database; None if there is none, or only a run knows it."""
+    fields = manifest.data["connections"].get(step["connection"], {})
+    (path, *more) = [fields[name] for name in _FILES if isinstance(fields.get(name), str)] or [None]
+    return None if path is None or more or "${" in str(fields) else root / path
+
+
+def _is_worth_asking(step: Mapping[str, JsonValue], file: Path) -> bool:
+    return file.exists() or not step["config"].get("create_if_missing", True)
 
 
 def previous_plan(workspace: Workspace, manifest: Manifest) -> Manifest | None:
@@ -132,10 +177,11 @@ def _keeps_rows(step: Mapping[str, JsonValue]) -> bool:
     return len(statements) == 1 and all(keeps_row_count(step["config"][key], name) for key, name in statements)
 
 
-def _target(root: Path, manifest: Manifest, step: Mapping[str, JsonValue]) -> TargetView:
+def _target(root: Path, manifest: Manifest, step: Mapping[str, JsonValue], state: str | None) -> TargetView:
     label, config = label_of(step, manifest.data["connections"]), step["config"]
     if not isinstance(config.get("path"), str):
-        return TargetView(step["id"], label, _VERBS.get(config.get("write_mode"), "writes"), step["delivery"])
+        verbs = _BY_STATE.get(state or "", _VERBS)
+        return TargetView(step["id"], label, verbs.get(config.get("write_mode"), "writes"), step["delivery"])
     size = None if "${" in label else _size(root, label)
     return TargetView(step["id"], label, "creates" if size is None else "replaces", step["delivery"], size)
 

@@ -56,7 +56,8 @@ def command(
         workspace = opened(profile)
         compiled = api.compile_file(workspace, file, **words)
         before = api.previous_plan(workspace, compiled.manifest)
-        view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before)
+        tables = api.look_at_tables(workspace, compiled)
+        view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, tables)
         if html:
             api.write_page(view, html)
         if watch:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Manifest
 
 
+_FOLDING = ("duckdb", "sqlite")
+"""Families whose databases take names that differ only in case for one."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepImpact:
     """The columns of a step that are reached, each with its kind, and whether its rows are decided.
@@ -48,7 +52,7 @@ class Read(NamedTuple):
 
     def matches(self, source: str) -> bool:
         """Tell whether a source is one that this step reads."""
-        return any(_is_named(label, source) for label in self.sources)
+        return any(_is_named(_folded(label), _folded(source)) for label in self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def find_source(plans: Sequence[Plan], text: str) -> tuple[str, str | None] | No
 
 def trace_impact(plans: Sequence[Plan], source: str, column: str | None) -> tuple[PipelineImpact, ...]:
     """Return what a source, or one column of it, reaches in each plan, and through their targets in the others."""
-    hits = {source: _Hit(_first_columns(plans, source, column), rows=column is None)}
+    hits = {_folded(source): _Hit(_first_columns(plans, source, column), rows=column is None)}
     before: list[Reached] | None = None
     reached = [_walk(plan, hits) for plan in plans]
     while reached != before:
@@ -141,16 +145,34 @@ def _is_named(label: str, source: str) -> bool:
     return label.count("/") == source.count("/") and PurePosixPath(source).match(label)
 
 
+def _folded(source: str) -> str:
+    """Return a source under the one name that all spellings of it have; the alias of a connection is told by case."""
+    family, *rest = source.removeprefix("@").split(".", 2)
+    return f"@{family}.{rest[0]}.{rest[1].lower()}" if _is_folding(source) and len(rest) > 1 else source
+
+
+def _folded_column(source: str, column: str) -> str:
+    return column.lower() if _is_folding(source) else column
+
+
+def _is_folding(source: str) -> bool:
+    return source.startswith(tuple(f"@{family}." for family in _FOLDING))
+
+
 def _knows(plan: Plan, source: str, column: str | None) -> bool:
     reads = [read for read in plan.reads if read.matches(source)]
-    return any(column is None or read.queried or column in plan.lineage.columns[read.step] for read in reads)
+    wanted = None if column is None else _folded_column(source, column)
+    return any(
+        wanted is None or read.queried or wanted in {_folded_column(source, c) for c in plan.lineage.columns[read.step]}
+        for read in reads
+    )
 
 
 def _first_columns(plans: Iterable[Plan], source: str, column: str | None) -> dict[str, str]:
     if column is not None:
-        return {column: KINDS[0]}
+        return {_folded_column(source, column): KINDS[0]}
     reads = ((plan, read.step) for plan in plans for read in plan.reads if read.matches(source))
-    return {name: KINDS[0] for plan, step in reads for name in plan.lineage.columns[step]}
+    return {_folded_column(source, name): KINDS[0] for plan, step in reads for name in plan.lineage.columns[step]}
 
 
 def _walk(plan: Plan, hits: Mapping[str, _Hit]) -> Reached:
@@ -158,10 +180,10 @@ def _walk(plan: Plan, hits: Mapping[str, _Hit]) -> Reached:
     starts: dict[Column, str] = {}
     steps = set()
     for read in plan.reads:
-        for hit in (hit for source, hit in hits.items() if read.matches(source)):
+        for source, hit in ((source, hit) for source, hit in hits.items() if read.matches(source)):
             steps |= {read.step} if hit.rows or read.queried else set()
             for column in plan.lineage.of(read.step):
-                kind = KINDS[-1] if read.queried else hit.columns.get(column.name)
+                kind = KINDS[-1] if read.queried else hit.columns.get(_folded_column(source, column.name))
                 if kind is not None:
                     starts[column] = _farther(kind, starts.get(column))
     return plan.lineage.reached(starts, steps)
@@ -173,9 +195,10 @@ def _carry_on(plan: Plan, found: Reached, hits: dict[str, _Hit]) -> None:
         columns = {column: found.columns[column] for column in plan.lineage.of(step) if column in found.columns}
         if not columns and step not in found.rows:
             continue
-        hit = hits.setdefault(label, _Hit())
+        hit = hits.setdefault(_folded(label), _Hit())
         hit.rows = hit.rows or step in found.rows
-        hit.columns |= {c.name: _farther(kind, hit.columns.get(c.name)) for c, kind in columns.items()}
+        named = {_folded_column(label, c.name): kind for c, kind in columns.items()}
+        hit.columns |= {name: _farther(kind, hit.columns.get(name)) for name, kind in named.items()}
 
 
 def _farther(kind: str, other: str | None) -> str:

@@ -22,6 +22,7 @@ from osiris.families.embedded import (
     label,
     patiently,
     refuse_columns,
+    same_name,
     taking_turns,
 )
 from osiris.families.filesystem import check_known
@@ -47,6 +48,9 @@ DATABASE = "osiris_database"
 """The name under which the file is attached."""
 
 SCHEMA = "main"
+_IN_SCHEMA = "database_name = ? AND lower(schema_name) = lower(?)"
+"""What tells the tables of a schema; its name means the same in any case."""
+
 _SHARE = 0.5
 """The part of a step's memory that the engine may use."""
 
@@ -184,18 +188,18 @@ def _create(ctx: StepContext, path: Path) -> None:
 def _expect_schema(cursor: DuckDBPyConnection, ctx: StepContext, path: Path, schema: str) -> None:
     rows = cursor.execute("SELECT schema_name FROM duckdb_schemas() WHERE database_name = ?", [DATABASE]).fetchall()
     known = [name for (name,) in rows]
-    if schema not in known:
+    if same_name(schema, known) is None:
         fail_no_table(ctx, path, f"{schema}.…", known)
 
 
 def relations(engine: DuckDBPyConnection, schema: str) -> dict[str, int | None]:
     """Return the tables and views of a schema: of a table how many rows it has, about, of a view None."""
     tables = engine.execute(
-        "SELECT table_name, estimated_size FROM duckdb_tables() WHERE database_name = ? AND schema_name = ?",
+        f"SELECT table_name, estimated_size FROM duckdb_tables() WHERE {_IN_SCHEMA}",
         [DATABASE, schema],
     ).fetchall()
     views = engine.execute(
-        "SELECT view_name FROM duckdb_views() WHERE database_name = ? AND schema_name = ? AND NOT internal",
+        f"SELECT view_name FROM duckdb_views() WHERE {_IN_SCHEMA} AND NOT internal",
         [DATABASE, schema],
     ).fetchall()
     return {**dict(tables), **{name: None for (name,) in views}}
@@ -232,8 +236,7 @@ def table_columns(engine: DuckDBPyConnection, schema: str, table: str) -> list[C
 
 def is_unique(engine: DuckDBPyConnection, schema: str, table: str, key: Sequence[str]) -> bool:
     """Tell whether a constraint keeps the key unique, or an index, of which the engine tells no columns, may."""
-    where = "database_name = ? AND schema_name = ? AND table_name = ?"
-    values = [DATABASE, schema, table]
+    where, values = f"{_IN_SCHEMA} AND table_name = ?", [DATABASE, schema, table]
     found = engine.execute(
         f"""SELECT constraint_column_names FROM duckdb_constraints()
         WHERE {where} AND constraint_type IN ('PRIMARY KEY', 'UNIQUE')""",
@@ -245,6 +248,12 @@ def is_unique(engine: DuckDBPyConnection, schema: str, table: str, key: Sequence
     return bool(engine.execute(f"SELECT 1 FROM duckdb_indexes() WHERE {where} AND is_unique", values).fetchall())
 
 
+def has_collation(engine: DuckDBPyConnection, schema: str, table: str) -> bool:
+    """Tell whether a table may compare text otherwise than by its characters: only the text that made it tells."""
+    query = f"SELECT contains(lower(sql), 'collate') FROM duckdb_tables() WHERE {_IN_SCHEMA} AND table_name = ?"
+    return any(found for (found,) in engine.execute(query, [DATABASE, schema, table]).fetchall())
+
+
 def _kinds(engine: DuckDBPyConnection, schema: str, table: str) -> dict[str, DuckDBPyType]:
     relation = engine.sql(f"SELECT * FROM {qualified(schema, table)} LIMIT 0")
     return dict(zip(relation.columns, relation.types, strict=True))
@@ -252,8 +261,8 @@ def _kinds(engine: DuckDBPyConnection, schema: str, table: str) -> dict[str, Duc
 
 def _declared(engine: DuckDBPyConnection, schema: str, table: str) -> list[tuple[str, bool, str | None]]:
     return engine.execute(
-        """SELECT column_name, is_nullable, column_default FROM duckdb_columns()
-        WHERE database_name = ? AND schema_name = ? AND table_name = ? ORDER BY column_index""",
+        f"""SELECT column_name, is_nullable, column_default FROM duckdb_columns()
+        WHERE {_IN_SCHEMA} AND table_name = ? ORDER BY column_index""",
         [DATABASE, schema, table],
     ).fetchall()
 

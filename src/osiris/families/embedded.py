@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 from osiris.driver import Written
-from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
 from osiris.files import fail_os, relative, resolve_path
 from osiris.table import counted, spool
 
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LEDGER = "_osiris_ledger"
+
+THERE, ABSENT = "there", "absent"
+"""What a writer says of its table before a run."""
+
+_RESERVED = "_osiris_"
+"""How names of our own tables begin; both engines take two names that differ in the case of ASCII letters for one."""
 
 CREATE_LEDGER = f"""CREATE TABLE IF NOT EXISTS {LEDGER} (
     run_key TEXT NOT NULL, step TEXT NOT NULL, fingerprint TEXT NOT NULL, target TEXT NOT NULL,
@@ -202,6 +208,23 @@ def refuse_columns(ctx: StepContext, schema: Schema, reasons: Mapping[str, str])
 
 def _is_name(name: str) -> bool:
     return bool(name) and name.isprintable()
+
+
+def refuse_name(table: str) -> None:
+    """Fail with OML028 for a table that may not be written: one of our own, or one whose name cannot be told."""
+    problem = None
+    if table.lower().startswith(_RESERVED):
+        problem = f"may not be '{table}': names that begin with {_RESERVED} are reserved, in whatever case"
+    elif not _is_name(table):
+        problem = f"may not be {table!r}: it is empty or has a control character"
+    if problem:
+        fail("OML028", at=Location(pointer="/config/table"), key="table", problem=problem)
+
+
+def expect_all_taken(ctx: StepContext, target: Target, given: int, taken: int) -> None:
+    """Fail with DRV015 if a table has taken more or fewer rows than it was given; what was written is then undone."""
+    if taken != given:
+        fail("DRV015", step=ctx.step, table=target.table, path=target.database, given=given, taken=taken)
 
 
 def refuse_misfit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.sql.duck_types import quote_name
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.errors import Diagnostic
     from osiris.families.embedded import Staged
-    from osiris.model import Schema
+    from osiris.model import JsonValue, Schema
 
 _SHARE = 0.5
 _SHOWN = 100
@@ -67,6 +67,15 @@ def refuse_repeated_keys(waiting: Staged, key: Sequence[str], ctx: StepContext) 
     finally:
         engine.close()
     if found:
-        shown = ", ".join(f"{name}={value!r}"[:_SHOWN] for name, value in zip(key, found[1:], strict=True))
-        problem = "has NULL in it" if None in found[1:] else f"stands in {found[0]} rows"
-        fail("DAT028", step=ctx.step, key=shown, problem=problem)
+        _fail_repeated(found, key, "has NULL in it" if None in found[1:] else f"stands in {found[0]} rows", ctx)
+
+
+def refuse_equal_keys(found: Sequence[JsonValue] | None, key: Sequence[str], ctx: StepContext) -> None:
+    """Fail with DAT028 for what `statements.repeated_key` has found: keys that the target takes for one."""
+    if found:
+        _fail_repeated(found, key, f"stands in {found[0]} rows, by the rules by which the table compares text", ctx)
+
+
+def _fail_repeated(found: Sequence[JsonValue], key: Sequence[str], problem: str, ctx: StepContext) -> NoReturn:
+    shown = ", ".join(f"{name}={value!r}"[:_SHOWN] for name, value in zip(key, found[1:], strict=True))
+    fail("DAT028", step=ctx.step, key=shown, problem=problem)

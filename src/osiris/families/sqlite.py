@@ -208,6 +208,25 @@ def is_unique(connection: sqlite3.Connection, table: str, key: tuple[str, ...]) 
     return any(_index_columns(connection, name) == wanted for (name,) in indexes.fetchall())
 
 
+def key_collations(connection: sqlite3.Connection, table: str, key: tuple[str, ...]) -> list[dict[str, str]]:
+    """Return the collations by column under which a table keeps a key unique, of each index whose are not plain."""
+    wanted = {name.lower(): name for name in key}
+    indexes = connection.execute('SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial', (table,))
+    found = []
+    for (index,) in indexes.fetchall():
+        rows = connection.execute("SELECT name, coll FROM pragma_index_xinfo(?) WHERE key", (index,)).fetchall()
+        orders = {str(name).lower(): order for name, order in rows}
+        if orders.keys() == wanted.keys() and any(order.upper() != "BINARY" for order in orders.values()):
+            found.append({wanted[name]: order for name, order in orders.items()})
+    return found
+
+
+def has_triggers(connection: sqlite3.Connection, table: str) -> bool:
+    """Tell whether rows that are written to a table may set off more."""
+    query = "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
+    return connection.execute(query, (table,)).fetchone() is not None
+
+
 def _index_columns(connection: sqlite3.Connection, index: str) -> set[str]:
     rows = connection.execute("SELECT name FROM pragma_index_info(?)", (index,)).fetchall()
     return {str(name).lower() for (name,) in rows}

@@ -183,11 +183,17 @@ def refused_values(array: pa.Array, kind: str) -> tuple[pa.Array, str] | None:
     """Return the values that SQLite would change, or that could not be read again, and why; None if there are none."""
     parsed = parse_type(kind)
     if parsed.kind in ("float32", "float64"):
-        return _some(array, pc.is_nan(array), "SQLite makes NULL of NaN")
+        return _some(array, pc.is_nan(array), "SQLite makes NULL of NaN") or _some(
+            array, _negative_zeros(array), "SQLite makes 0.0 of -0.0; add 0.0 to it in SQL if the sign says nothing"
+        )
     if parsed.kind in ("date", "timestamp"):
         text = array.cast(pa.string())
         return _some(text, pc.invert(pc.match_substring_regex(text, _YEAR)), "its year has not four digits")
     return None
+
+
+def _negative_zeros(array: pa.Array) -> pa.Array:
+    return pc.and_(pc.equal(array, 0.0), pc.less(pc.divide(1.0, array), 0.0))
 
 
 def _some(array: pa.Array, wrong: pa.Array, why: str) -> tuple[pa.Array, str] | None:

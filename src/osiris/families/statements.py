@@ -18,14 +18,31 @@ def create_table(table: str, types: Mapping[str, str], key: Sequence[str]) -> st
     return f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(parts)})"
 
 
-def insert_rows(table: str, columns: Sequence[str], source: str, key: Sequence[str] = ()) -> str:
-    """Return the statement that inserts what `source` gives; a row whose `key` is there replaces that row's columns."""
-    insert = f"INSERT INTO {table} ({_listed(columns)}) {source}"
-    if not key:
-        return insert
-    rest = [quote_name(name) for name in columns if name not in key]
-    action = f"UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in rest)}" if rest else "NOTHING"
-    return f"{insert} ON CONFLICT ({_listed(key)}) DO {action}"
+def insert_rows(table: str, columns: Sequence[str], source: str, verb: str = "INSERT") -> str:
+    """Return the statement that inserts what `source` gives; `verb` may say what becomes of conflicts."""
+    return f"{verb} INTO {table} ({_listed(columns)}) {source}"
+
+
+def on_conflict(columns: Sequence[str], key: Sequence[str], *, whole: bool) -> str:
+    """Return what follows an insertion, so that a row whose `key` is there takes the place of that row.
+
+    `whole`: the key is written too, as two that are equal under a collation may differ; without it, and without other
+    columns, there is nothing to do.
+    """
+    names = [quote_name(name) for name in columns if whole or name not in key]
+    action = f"UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names)}" if names else "NOTHING"
+    return f" ON CONFLICT ({_listed(key)}) DO {action}"
+
+
+def repeated_key(table: str, key: Sequence[str], collations: Mapping[str, str] | None = None) -> str:
+    """Return the query that gives one key that stands in several rows of a table, and in how many.
+
+    Keys are compared under the `collations` given by column, else under those of the table.
+    """
+    by = (f"{quote_name(name)} COLLATE {quote_name(order)}" for name, order in (collations or {}).items())
+    groups = ", ".join(by) or _listed(key)
+    shown = ", ".join(f"min({quote_name(name)})" for name in key)
+    return f"SELECT count(*), {shown} FROM {table} GROUP BY {groups} HAVING count(*) > 1 ORDER BY 2 LIMIT 1"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from osiris.canonical import sha256_hex
 from osiris.compiler.build import plan_steps
 from osiris.compiler.locate import locate
+from osiris.compiler.paths import waited_for
 from osiris.connections import load_env
 from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
-from osiris.model import Described
+from osiris.model import Described, schema_from_json
 from osiris.registry import load_registry
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.credentials import resolve_secrets
@@ -73,7 +74,7 @@ def describe(
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """What sources say before a run: the states of those that can tell one, hashed, and what is wrong, by step."""
+    """What is said before a run: the states of sources that can tell one, hashed, and what is wrong, by step."""
 
     states: Mapping[str, str]
     problems: Mapping[str, list[Diagnostic]]
@@ -84,23 +85,69 @@ def confirm(
 ) -> Confirmed:
     """Ask the sources of a plan whether they still are as planned, but for those in `fresh`, which have just said so.
 
-    A source that depends on the run, which is yet to begin, is not asked. Raises only what is wrong with the worker.
+    Targets are asked whether they take their rows. A step that depends on the run, which is yet to begin, is not asked.
+    Raises only what is wrong with the worker.
     """
     reads = [s for s in manifest.steps if s["mode"] == "read" and s["id"] not in fresh and not _awaits_run(s)]
-    told: dict[str, dict[str, JsonValue]] = {}
-    if reads:
-        job = _job(project, config, "confirm", reads, manifest.data["sensitive"])
-        *answers, end = _ask(project, config, job, secrets, link)
-        if end["diagnostics"]:
-            raise_all(Diagnostic.from_json(item) for item in end["diagnostics"])
-        told = {answer["step"]: answer for answer in answers}
+    told = _confirmed(project, manifest, config, secrets, link, [*reads, *targets_to_ask(manifest)])
     problems = {name: [Diagnostic.from_json(d) for d in answer["diagnostics"]] for name, answer in told.items()}
-    states = {name: answer["state"] for name, answer in told.items()}
+    states = {step["id"]: told[step["id"]]["state"] for step in reads}
     states |= {name: answer.state for name, answer in fresh.items()}
     return Confirmed(
         {name: sha256_hex(state.encode()) for name, state in states.items() if state},
         {name: found for name, found in problems.items() if found},
     )
+
+
+def look_at_targets(
+    project: Project, manifest: Manifest, config: Config, steps: list[dict[str, JsonValue]], environ: Mapping[str, str]
+) -> dict[str, dict[str, JsonValue]]:
+    """Return what targets say before there is a run: per step its `state`, and `diagnostics` without a place.
+
+    Raises what is wrong with the worker or with the connections.
+    """
+    asked = {step["connection"]: manifest.data["connections"][step["connection"]] for step in steps}
+    secrets = resolve_secrets(asked, (), load_registry(), environ)
+    return _confirmed(project, manifest, config, secrets, None, steps)
+
+
+def targets_to_ask(manifest: Manifest) -> list[dict[str, JsonValue]]:
+    """Return the writers that say before the first row whether their target takes it.
+
+    One that waits for another writer of its family is not asked: that one may be what makes its target.
+    """
+    writers = {step["id"]: step for step in manifest.steps if step["mode"] == "write"}
+    needs = {step["id"]: step["needs"] for step in manifest.steps}
+    registry = load_registry()
+    specs = {name: registry.find(step["component"]) for name, step in writers.items()}
+    asked = [step for name, step in writers.items() if (spec := specs[name]) and "confirm" in spec.capabilities]
+    return [s for s in asked if not _awaits_run(s) and not _follows(s, writers, needs)]
+
+
+def _follows(step: dict[str, JsonValue], writers: dict[str, dict[str, JsonValue]], needs: dict[str, list[str]]) -> bool:
+    family = step["component"].partition(".")[0]
+    above = (writers[name]["component"] for name in waited_for(step["id"], needs) if name in writers)
+    return any(component.partition(".")[0] == family for component in above)
+
+
+def _confirmed(
+    project: Project,
+    manifest: Manifest,
+    config: Config,
+    secrets: Secrets,
+    link: Link | None,
+    steps: list[dict[str, JsonValue]],
+) -> dict[str, dict[str, JsonValue]]:
+    """Return the answers of steps that are asked to confirm, by id."""
+    if not steps:
+        return {}
+    schemas = {step["id"]: Described(schema_from_json(step["schema"] or [])).to_json() for step in manifest.steps}
+    job = _job(project, config, "confirm", steps, manifest.data["sensitive"])
+    job = replace(job, known={source: schemas[source] for step in steps for source in step["inputs"].values()})
+    *answers, end = _ask(project, config, job, secrets, link)
+    if end["diagnostics"]:
+        raise_all(Diagnostic.from_json(item) for item in end["diagnostics"])
+    return {answer["step"]: answer for answer in answers}
 
 
 def _awaits_run(step: Mapping[str, JsonValue]) -> bool:

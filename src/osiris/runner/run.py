@@ -91,7 +91,7 @@ class _Attempt:
 
     @property
     def drifted(self) -> dict[str, list[Diagnostic]]:
-        """What is wrong with the sources that would be read.
+        """What is wrong with the sources that would be read, and the targets that would be written.
 
         One that is out of reach is left to its step, and so is what that step is told to try again.
         """
@@ -126,7 +126,8 @@ def run(
 ) -> RunResult:
     """Run a verified plan and return how it ended; a failed step is a result, not an exception.
 
-    Before the first row of anything, every source is asked whether it still is as planned. `fresh` has the answers of
+    Before the first row of anything, every source is asked whether it still is as planned, and every target that can
+    tell whether it takes its rows. `fresh` has the answers of
     those that have just been described for this plan. `progress` gets every event as it is written. `link` is a worker
     that was started before (it may have described); it is left open. `pipeline` is what the plan was just made of, if
     it was: what goes wrong in a step then has its place in the file. Fails with RUN004 while the project is busy, and
@@ -208,13 +209,14 @@ def _begin(attempt: _Attempt, recorder: Recorder) -> None:
 
 
 def _refuse(attempt: _Attempt, recorder: Recorder) -> tuple[str, list[Diagnostic]]:
-    """Let the steps fail whose source is not as planned, before any other begins."""
+    """Let the steps fail whose source or target is not as planned, before any other begins."""
     for step in attempt.manifest.steps:
         if problems := attempt.drifted.get(step["id"]):
             name = step["id"]
             recorder.take({"event": "step_start", "step": name, "component": step["component"], "mode": step["mode"]})
             told = [problem.to_json() for problem in problems]
-            recorder.take({"event": "step_failed", "step": name, "duration_ms": 0.0, "rows": 0, "diagnostics": told})
+            failed = {"event": "step_failed", "step": name, "duration_ms": 0.0, "rows": 0, "diagnostics": told}
+            recorder.take(_placed(attempt, failed))
     return "run_failed", []
 
 

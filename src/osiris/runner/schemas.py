@@ -1,4 +1,4 @@
-"""What steps say of themselves: the jobs describe (each step from those before it) and confirm (of sources alone)."""
+"""What steps say of themselves: the jobs describe (each from those before it) and confirm (sources and targets)."""
 
 from __future__ import annotations
 
@@ -70,14 +70,20 @@ def _resolved(parent: Described) -> Order:
 
 
 def confirm_steps(place: Place) -> bool:
-    """Ask every source whether it still is as planned, and tell its state. Returns False if one is not."""
+    """Ask every source whether it still is as planned, every target whether it takes its rows, and tell their states.
+
+    A target's rows have the schema of the known answer of the step that it reads. Returns False if one is not well.
+    """
     failed = False
     for step in place.job.steps:
 
         def ask(step: Mapping[str, JsonValue] = step) -> str | None:
             try:
                 return _confirm(place, step)
-            except InvalidInput as error:  # when it was planned the step fitted its source
+            except InvalidInput as error:
+                if step["mode"] == "write":
+                    raise
+                # When it was planned the step fitted its source.
                 raise_all(diagnostic("DAT011", step=step["id"], problem=d.message) for d in error.diagnostics)
 
         state, problems = attempt(place, step, ask)
@@ -87,8 +93,11 @@ def confirm_steps(place: Place) -> bool:
 
 
 def _confirm(place: Place, step: Mapping[str, JsonValue]) -> str | None:
-    """Return the state of a source; fails with DAT011, once for each column that is not as planned."""
-    ready, planned = make_ready(place, step), schema_from_json(step["schema"])
+    """Return the state of a source or target; a source fails with DAT011, once for each column not as planned."""
+    ready = make_ready(place, step)
+    if step["mode"] == "write":
+        return _confirm_target(place, ready)
+    planned = schema_from_json(step["schema"])
     if hasattr(ready.driver, "confirm") and not ready.casts:
         state: str | None = ready.driver.confirm(ready.config, planned, ready.context)
         return state
@@ -97,6 +106,14 @@ def _confirm(place: Place, step: Mapping[str, JsonValue]) -> str | None:
     if changes:
         raise_all(diagnostic("DAT011", step=step["id"], problem=change) for change in changes)
     return found.state
+
+
+def _confirm_target(place: Place, ready: Ready) -> str | None:
+    (parent,) = ready.data["inputs"].values()
+    given = Described.from_json(place.job.known[parent]).schema or ()
+    schema = cast_schema(given, ready.casts, ready.data["id"])
+    state: str | None = ready.driver.confirm(ready.config, schema, ready.context)
+    return state
 
 
 QUESTIONS: dict[str, Callable[[Place], bool]] = {"describe": describe_steps, "confirm": confirm_steps}

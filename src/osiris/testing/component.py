@@ -21,6 +21,7 @@ METHODS = {
     "transform": {"describe": 3, "transform": 4},
     "write": {"check": 3, "write": 3},
     "describe": {"describe": 2},
+    "confirm": {"confirm": 3},
     "discover": {"discover": 1},
     "doctor": {"doctor": 1},
 }

@@ -53,7 +53,7 @@ def test_targets_say_what_will_happen_to_them(plans, tmp_path):
     ("config", "expected"),
     [
         ({"path": "output/${run.id}.csv"}, "creates output/${run.id}.csv"),
-        ({"table": "t", "write_mode": "replace"}, "replaces @lake.main.t"),
+        ({"table": "t", "write_mode": "replace"}, "creates or replaces @lake.main.t"),
         ({"table": "t", "write_mode": "append"}, "appends to @lake.main.t"),
         ({"table": "t", "write_mode": "upsert"}, "upserts into @lake.main.t"),
         ({"table": "t"}, "writes @lake.main.t"),
@@ -64,6 +64,23 @@ def test_tables_and_names_of_each_run(plans, tmp_path, config, expected):
     connection = "@lake.main" if "table" in config else None
     save = plans.step("save", "writer", inputs=["load"], config=config, connection=connection)
     (target,) = plan_view(tmp_path, plans.plan(load, save), {}, None).targets
+    assert target_text(target) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "state", "expected"),
+    [
+        ("replace", "there", "replaces @lake.main.t"),
+        ("append", "there", "appends to @lake.main.t"),
+        ("replace", "absent", "creates @lake.main.t"),
+        ("upsert", "absent", "creates @lake.main.t"),
+    ],
+)
+def test_tables_that_were_looked_at(plans, tmp_path, mode, state, expected):
+    load = plans.step("load", "reader", columns=["x int64"], config={"path": "x.csv"})
+    config = {"table": "t", "write_mode": mode}
+    save = plans.step("save", "writer", inputs=["load"], config=config, connection="@lake.main")
+    (target,) = plan_view(tmp_path, plans.plan(load, save), {}, None, {"save": state}).targets
     assert target_text(target) == expected
 
 

@@ -65,6 +65,23 @@ def test_a_pattern_reads_the_files_that_it_names(plans):
     assert told(trace_impact([day], "data/day-1.csv", "total"))["follower"]["save"] == ({"total": "copy"}, False)
 
 
+def test_a_table_of_an_embedded_database_is_one_in_any_case(plans):
+    def flow(name, mark, source, target):
+        load = reader(plans, "", columns=["Id int64"] if mark == "b" else ["ID int64"])
+        load |= {"config": {"table": source}, "connection": "@duckdb.w"}
+        save = plans.step("save", "writer", inputs=["load"], config={"table": target}, connection="@duckdb.w")
+        return read_plan(plans.plan(load, save, name=name, fingerprint=mark * 64))
+
+    both = [flow("one", "a", "Source", "Middle"), flow("two", "b", "MIDDLE", "last")]
+    assert find_source(both, "@duckdb.w.sOurce.id") == ("@duckdb.w.sOurce", "id")
+    assert find_source(both, "@duckdb.W.source") is None
+    found = told(trace_impact(both, "@duckdb.w.sOurce", "id"))
+    assert found["one"]["save"] == ({"ID": "copy"}, False)
+    assert found["two"]["save"] == ({"Id": "copy"}, False)
+    lake = plans.step("load", "reader", columns=["x int64"], config={"table": "T"}, connection="@lake.main")
+    assert find_source([read_plan(plans.plan(lake))], "@lake.main.t") is None
+
+
 def test_names_with_dots_and_marks_are_found(plans):
     table = plans.step(
         "load", "reader", columns=["a.b int64"], config={"table": "o.rders", "schema": "s"}, connection="@lake.main"

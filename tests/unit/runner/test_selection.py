@@ -29,7 +29,16 @@ STEPS = [
     step("x", "c", mode="write"),
     step("alone", mode="read"),
 ]
-PLAN = Manifest({"pipeline": {"name": "p"}, "fingerprint": "same", "steps": STEPS, "engines": {}, "connections": {}})
+PLAN = Manifest(
+    {
+        "pipeline": {"name": "p"},
+        "fingerprint": "same",
+        "steps": STEPS,
+        "engines": {},
+        "connections": {},
+        "sensitive": [],
+    }
+)
 
 
 @pytest.mark.parametrize(

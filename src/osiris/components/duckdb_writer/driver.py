@@ -9,6 +9,7 @@ from osiris.driver import Written
 from osiris.families.duckdb import (
     SCHEMA,
     column_type,
+    has_collation,
     is_unique,
     qualified,
     reading,
@@ -20,21 +21,25 @@ from osiris.families.duckdb import (
     writing,
 )
 from osiris.families.embedded import (
+    ABSENT,
     LEDGER,
+    THERE,
     Column,
     database_path,
+    expect_all_taken,
     fail_no_key,
     fail_no_table,
     find_delivery,
     make_folder,
     record_delivery,
     refuse_misfit,
+    refuse_name,
     same_name,
     staged,
 )
 from osiris.families.fitting import holds
-from osiris.families.keys import check_key_columns, refuse_repeated_keys
-from osiris.families.statements import create_table, insert_rows
+from osiris.families.keys import check_key_columns, refuse_equal_keys, refuse_repeated_keys
+from osiris.families.statements import create_table, insert_rows, on_conflict, repeated_key
 from osiris.sql.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
     from osiris.table import RowStream
 
 _ROWS = "osiris_rows"
+_KEYS = "osiris_keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +88,34 @@ class Driver:
     """A writer of DuckDB tables."""
 
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
-        """Fail with CMP012 for columns that DuckDB cannot hold as they are, with DAT005 for a key that is not there."""
+        """Fail with CMP012 for columns that DuckDB cannot hold as they are, with DAT005 for a key that is not there.
+
+        Fails with OML028 for a table that may not be written.
+        """
+        refuse_name(config.table)
         refuse_types(ctx, schema)
         check_key_columns(ctx, schema, config.primary_key or ())
+
+    def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str:
+        """Fail unless the table takes such rows or may be made; tells whether it is `there` or `absent`.
+
+        Fails with DRV001 or DRV012 for one that is missing, DAT029 for one that they do not fit, DRV003 to DRV013.
+        """
+        refuse_name(config.table)
+        path = database_path(ctx, writing=True)
+        if not path.exists() and config.create_if_missing:
+            return ABSENT
+        with reading(ctx, path) as engine, translated(ctx, path):
+            return THERE if _refuse(engine, _work(config, ctx, path, schema)) else ABSENT
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
         """Take all rows, then deliver them in one transaction, unless an attempt before has done so.
 
-        Fails with DAT028 for a key that comes twice, DAT029 if the rows do not fit the table, DRV001 to DRV014.
+        Fails with DAT028 for a key that comes twice, DAT029 if the rows do not fit the table, DRV001 to DRV015.
         """
+        refuse_name(config.table)
         path = database_path(ctx, writing=True)
-        work = _Work(config, ctx, path, target_of(ctx, path, config.schema, config.table), rows.schema)
+        work = _work(config, ctx, path, rows.schema)
         earlier = _look(work)
         if earlier:
             return earlier
@@ -101,6 +124,10 @@ class Driver:
                 refuse_repeated_keys(waiting, work.key, ctx)
             with writing(ctx, path) as engine, translated(ctx, path):
                 return _deliver(engine, work, waiting)
+
+
+def _work(config: Config, ctx: StepContext, path: Path, schema: Schema) -> _Work:
+    return _Work(config, ctx, path, target_of(ctx, path, config.schema, config.table), schema)
 
 
 def _look(work: _Work) -> Written | None:
@@ -122,8 +149,8 @@ def _known_delivery(engine: DuckDBPyConnection, work: _Work) -> Written | None:
     return find_delivery(engine.execute, work.ctx, work.target)
 
 
-def _refuse(engine: DuckDBPyConnection, work: _Work) -> None:
-    """Fail with DRV012 or DAT029 unless the rows fit the table, or may make it."""
+def _refuse(engine: DuckDBPyConnection, work: _Work) -> bool:
+    """Fail with DRV012 or DAT029 unless the rows fit the table, or may make it; tell whether it is there."""
     config = work.config
     known = relations(engine, config.schema)
     there = same_name(config.table, known)
@@ -134,6 +161,7 @@ def _refuse(engine: DuckDBPyConnection, work: _Work) -> None:
             fail_no_key(work.ctx, work.target, work.key)
     elif not config.create_if_missing:
         fail_no_table(work.ctx, work.path, config.table, known)
+    return there is not None
 
 
 def _holds(column: Column, kind: str) -> bool:
@@ -142,7 +170,6 @@ def _holds(column: Column, kind: str) -> bool:
 
 def _deliver(engine: DuckDBPyConnection, work: _Work, waiting: Staged) -> Written:
     """Write everything in one transaction; what another attempt has done meanwhile is seen inside of it."""
-    engine.register(_ROWS, waiting.open().reader())
     engine.execute("BEGIN TRANSACTION")
     earlier = _known_delivery(engine, work)
     if earlier:
@@ -154,9 +181,33 @@ def _deliver(engine: DuckDBPyConnection, work: _Work, waiting: Staged) -> Writte
     engine.execute(create_table(table, types, work.key))
     if work.config.write_mode == "replace":
         engine.execute(f"DELETE FROM {table}")
-    source = f"SELECT {', '.join(map(quote_name, types))} FROM temp.{_ROWS}"
-    key = work.key if work.config.write_mode == "upsert" else ()
-    engine.execute(insert_rows(table, list(types), source, key))
+    _insert(engine, work, waiting, list(types))
     record_delivery(engine.execute, work.ctx, work.target, waiting.rows)
     engine.execute("COMMIT")
     return Written(waiting.rows, waiting.size, ledger=work.target.database)
+
+
+def _insert(engine: DuckDBPyConnection, work: _Work, waiting: Staged, columns: list[str]) -> None:
+    """Insert or upsert all rows; fails with DAT028 or DRV015 if not each of them has become a row of its own."""
+    schema, name, upsert = work.config.schema, work.config.table, work.config.write_mode == "upsert"
+    table = qualified(schema, name)
+    collated = upsert and has_collation(engine, schema, same_name(name, relations(engine, schema)) or name)
+    if collated:
+        _refuse_equal_keys(engine, work, waiting, table)
+    engine.register(_ROWS, waiting.open().reader())
+    statement = insert_rows(table, columns, f"SELECT {', '.join(map(quote_name, columns))} FROM temp.{_ROWS}")
+    if upsert:
+        statement += on_conflict(columns, work.key, whole=collated)
+    (taken,) = engine.execute(statement).fetchone() or (0,)
+    if collated or not upsert or set(columns) != set(work.key):  # else rows that are there count for nothing
+        expect_all_taken(work.ctx, work.target, waiting.rows, taken)
+
+
+def _refuse_equal_keys(engine: DuckDBPyConnection, work: _Work, waiting: Staged, table: str) -> None:
+    """Fail with DAT028 for keys that differ, and are one under the collation that the table's columns have."""
+    key = ", ".join(map(quote_name, work.key))
+    engine.execute(f"CREATE TEMP TABLE {_KEYS} AS SELECT {key} FROM {table} LIMIT 0")
+    engine.register(_ROWS, waiting.open().reader())
+    engine.execute(f"INSERT INTO temp.{_KEYS} SELECT {key} FROM temp.{_ROWS}")
+    found = engine.execute(repeated_key(f"temp.{_KEYS}", work.key)).fetchone()
+    refuse_equal_keys(found, work.key, work.ctx)

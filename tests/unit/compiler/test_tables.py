@@ -1,0 +1,121 @@
+"""Tables that one run both reads and writes, or writes twice: the order of the steps is told, or the plan refused."""
+
+from pathlib import Path
+
+import pytest
+
+from osiris.compiler.compile import prepare
+from osiris.connections import Connections
+from osiris.errors import OsirisError
+from osiris.model import ConnectionRef, Pipeline, Step
+from osiris.registry import load_registry
+
+CONNECTIONS = {
+    "duckdb": {
+        "a": {"path": "data/a.duckdb", "default": True, "description": "one"},
+        "same": {"database": "./data/x/../a.duckdb"},
+        "linked": {"file": "link/a.duckdb"},
+        "b": {"path": "data/b.duckdb"},
+        "env": {"path": "${STORE}"},
+        "env_too": {"file": "${STORE}"},
+    },
+    "sqlite": {"a": {"path": "data/a.duckdb", "default": True}},
+}
+
+
+@pytest.fixture
+def problems(tmp_path):
+    """`problems(*steps)` gives codes with places; steps are `use(...)`, numbered as they stand."""
+    (tmp_path / "data" / "x").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("data")
+
+    def call(*steps):
+        placed = [Step(**{**step, "pointer": f"/steps/{number}"}) for number, step in enumerate(steps)]
+        try:
+            prepare(Pipeline("p", tuple(placed)), load_registry(), Connections(CONNECTIONS), Path(tmp_path))
+        except OsirisError as error:
+            return [(d.code, d.location.pointer) for d in error.diagnostics if d.severity == "error"]
+        return []
+
+    return call
+
+
+def use(name, component, needs=(), connection=None, **config):
+    family, _, kind = component.partition(".")
+    writes = kind == "writer"
+    inputs = {"df": needs[0]} if writes or kind == "processor" else {}
+    mode = "write" if writes else "transform" if kind == "processor" else "read"
+    ref = ConnectionRef(family, connection) if connection else None
+    return {
+        "id": name,
+        "component": component,
+        "mode": mode,
+        "config": config,
+        "needs": tuple(needs),
+        "inputs": inputs,
+        "connection": ref,
+    }
+
+
+SOURCE = use("src", "duckdb.extractor", connection="b", table="source")
+
+
+def write(name="save", needs=("src",), component="duckdb.writer", **config):
+    return use(name, component, needs, **{"table": "t", "write_mode": "replace", **config})
+
+
+def read(needs=(), component="duckdb.extractor", **config):
+    return use("old", component, needs, **config or {"table": "t"})
+
+
+@pytest.mark.parametrize(
+    ("reader", "key"),
+    [
+        (read(), "table"),
+        (read(table="T", schema="MAIN"), "table"),
+        (read(table="t", connection="same"), "table"),
+        (read(table="t", connection="linked"), "table"),
+        (read(query="WITH u AS (SELECT 1 AS x) SELECT x FROM u WHERE x IN (SELECT x FROM T)"), "query"),
+    ],
+)
+def test_a_table_is_not_read_while_the_run_writes_it(problems, reader, key):
+    assert problems(SOURCE, write(), reader) == [("CMP017", f"/steps/2/config/{key}")]
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        read(table="u"),
+        read(table="t", schema="s"),
+        read(table="t", connection="b"),
+        read(table="t", connection="env"),
+        read(table="t", component="sqlite.extractor"),
+        read(query="WITH t AS (SELECT 1 AS x) SELECT x FROM t"),
+    ],
+    ids=["table", "schema", "database", "variable", "family", "cte"],
+)
+def test_other_tables_are_read_at_any_time(problems, reader):
+    assert problems(SOURCE, write(), reader) == []
+
+
+def test_what_is_ordered_is_no_chance(problems):
+    assert problems(SOURCE, write(), read(["save"])) == []
+    assert problems(read(), write(needs=["old"])) == []
+    turned = use("turn", "duckdb.processor", ["old"], query="SELECT * FROM df")
+    assert problems(read(), turned, write(needs=["turn"])) == []
+    assert problems(SOURCE, read(), write(needs=["src", "old"])) == []
+
+
+@pytest.mark.parametrize(("one", "two"), [("a", "same"), ("env", "env_too"), (None, "a")])
+def test_two_names_of_one_database_are_one(problems, one, two):
+    first, second = write("one", connection=one), write("two", connection=two)
+    assert problems(SOURCE, first, second) == [("CMP009", "/steps/2/config/table")]
+    assert problems(SOURCE, first, {**second, "needs": ("src", "one")}) == []
+
+
+def test_every_two_writers_are_compared(problems):
+    one, two, three = (write(name, write_mode="append") for name in ("one", "two", "three"))
+    three["config"]["write_mode"] = "replace"
+    assert problems(SOURCE, one, two, three) == [("CMP009", "/steps/3/config/table")] * 2
+    after_two = {**three, "needs": ("src", "two")}
+    assert problems(SOURCE, one, two, after_two) == [("CMP009", "/steps/3/config/table")]
