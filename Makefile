@@ -2,12 +2,15 @@
 BIN := .venv/bin
 TEST := $(BIN)/pytest -q
 
-.PHONY: venv demo check format docs test test-long bench lock clean
+.PHONY: venv servers demo check format docs test test-long bench lock clean
 
 venv: .venv/.complete
 
 .venv/.complete: requirements.lock pyproject.toml tools/venv.sh
 	sh tools/venv.sh
+
+servers: ## the database servers that tests start, from Debian's packages where they are missing
+	@sh tools/servers.sh
 
 demo: venv ## a real data set, compiled, run twice, verified, tampered with and refused
 	rm -rf demo-project
@@ -28,13 +31,13 @@ docs: venv ## write the generated reference pages
 	$(BIN)/python tools/docs.py
 	$(BIN)/python tools/docs.py types.md
 
-test: venv ## everything once, small N, seeds printed
+test: venv servers ## everything once, small N, seeds printed
 	$(TEST) -n 2 --dist loadfile -m "not long and not bench"
 
-test-long: venv ## the large N
+test-long: venv servers ## the large N
 	$(TEST) -m "not bench"
 
-bench: venv ## every figure; times are asserted only here, as ratios of medians in one run
+bench: venv servers ## every figure; times are asserted only here, as ratios of medians in one run
 	$(TEST) -m bench
 	$(BIN)/python -m bench
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.servers import start_mariadb, start_postgres
 
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 # A shell that starts us in the background leaves SIGINT ignored, and our children would inherit that.
@@ -32,6 +33,20 @@ def clean_environment(monkeypatch):
     for name in list(os.environ):
         if name.startswith("OSIRIS_") or name.endswith(("_KEY", "_TOKEN", "_PASSWORD")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server; `tests/servers` tells what it can do."""
+    with start_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb():
+    """A MariaDB server; `tests/servers` tells what it can do."""
+    with start_mariadb() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""Real database servers for tests, each in a temporary folder, on loopback, as an unprivileged user.
+
+The fixtures `postgres` and `mariadb` (tests/conftest.py) give one server of a kind to a whole test session, to each
+xdist worker its own:
+
+    def test_reading(postgres):
+        database = postgres.new_database()                     # its own, so tests do not meet
+        postgres.run("CREATE TABLE t (a int)", database=database)
+        with postgres.connect(database) as connection:         # psycopg (mariadb: pymysql), as the superuser
+            connection.execute("INSERT INTO t VALUES (1)")
+        fields = postgres.fields(database, reader=True)        # host, port, database, user, password
+
+Names and passwords have quotes, %, @, spaces and letters outside of ASCII; a password goes into a file of connections
+as `${NAME}` and into the environment as it is. A test that stops, floods or configures its server starts one of its
+own: `with start_postgres("wal_level=logical") as server: …`, `with start_mariadb("sql-mode=ANSI") as server: …`.
+
+The servers end with the tests, even if those are killed. They come from Debian's packages: `sh tools/servers.sh`.
+"""
+
+from .mariadb import MariaDB, start_mariadb
+from .postgres import Postgres, start_postgres
+
+__all__ = ["MariaDB", "Postgres", "start_mariadb", "start_postgres"]

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Sees to it that PostgreSQL's and MariaDB's servers are there for the tests, which start them themselves.
+set -eu
+
+has() { # has PROGRAM FOLDER…: is it on the path, or where Debian puts it?
+    command -v "$1" >/dev/null && return
+    program=$1
+    shift
+    for folder in "$@"; do
+        [ -x "$folder/$program" ] && return
+    done
+    return 1
+}
+
+missing=
+has initdb /usr/lib/postgresql/*/bin || missing="$missing postgresql"
+has mariadbd /usr/sbin || missing="$missing mariadb-server"
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "The tests start real database servers: as root, install the packages$missing" >&2
+    exit 1
+fi
+
+# The packages' own servers stay off: installing must start nothing, and leave no cluster behind.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
+log=$(mktemp)
+# shellcheck disable=SC2086
+if ! { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing; } >"$log" 2>&1; then
+    tail -20 "$log" >&2
+    echo "Installing the packages$missing failed; what apt-get said is in $log" >&2
+    exit 1
+fi
+rm -f "$log"
