@@ -40,3 +40,27 @@ def test_unreadable_file_and_unknown_dialect(osiris, tmp_path):
     assert (done.returncode, json.loads(done.stdout)["diagnostics"][0]["code"]) == (2, "OML026")
     done = check(osiris, tmp_path, "--dialect", "oracle", "--json", stdin="SELECT 1")
     assert (done.returncode, json.loads(done.stdout)["diagnostics"][0]["code"]) == (2, "SQL010")
+
+
+def test_a_catalogue(osiris, tmp_path):
+    """What is in it may be read, and behind a dot stands one of its columns."""
+    (tmp_path / "c.json").write_text('{"orders": ["id"], "sales.targets": null}')
+    for sql, code in (
+        ("SELECT o.id FROM orders o", None),
+        ("SELECT t.goal FROM sales.targets t", None),
+        ("SELECT o.pwn FROM orders o", "SQL009"),
+        ("SELECT * FROM customers", "SQL006"),
+    ):
+        done = check(osiris, tmp_path, "--dialect", "postgres", "--catalog", "c.json", "--json", stdin=sql)
+        assert (done.returncode, json.loads(done.stdout)["data"]["code"]) == (1 if code else 0, code)
+    (tmp_path / "c.json").write_text('["orders"]')
+    line = '{"dialect": "mysql", "sql": "SELECT id FROM orders"}\n{"dialect": "mysql", "sql": "SELECT id FROM other"}\n'
+    done = check(osiris, tmp_path, "--jsonl", "--catalog", "c.json", stdin=line)
+    assert [json.loads(each)["code"] for each in done.stdout.splitlines()] == [None, "SQL006"]
+
+
+def test_a_catalogue_that_is_none(osiris, tmp_path):
+    for text in ("nope", "7", '{"orders": "id"}', "[1]"):
+        (tmp_path / "c.json").write_text(text)
+        done = check(osiris, tmp_path, "--dialect", "mysql", "--catalog", "c.json", stdin="SELECT 1")
+        assert (done.returncode, "--catalog" in done.stderr) == (2, True), text

@@ -14,7 +14,7 @@ from osiris.registry import load_registry
 from osiris.secret import sounds_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
@@ -128,11 +128,16 @@ def validate_components(name: str | None = None) -> tuple[list[str], list[Diagno
     return [name] if name else registry.names(), registry.problems(name)
 
 
-def check_sql(text: str, dialect: str) -> dict[str, JsonValue]:
-    """Return the verdict on one statement: ok, code, canonical, and all diagnostics."""
+def check_sql(
+    text: str, dialect: str, relations: Mapping[str, Collection[str] | None] | None = None
+) -> dict[str, JsonValue]:
+    """Return the verdict on one statement: ok, code, canonical, and all diagnostics.
+
+    `relations` are those that it may read, with their columns (None where they are not known).
+    """
     from osiris.sql import check
 
-    verdict = check(text, dialect, relations=None)
+    verdict = check(text, dialect, relations=relations)
     errors = [item for item in verdict.diagnostics if item.severity == "error"]
     return {
         "ok": verdict.ok,
@@ -142,15 +147,21 @@ def check_sql(text: str, dialect: str) -> dict[str, JsonValue]:
     }
 
 
-def check_sql_lines(lines: Iterable[bytes], dialect: str | None = None) -> Iterator[dict[str, JsonValue]]:
+def check_sql_lines(
+    lines: Iterable[bytes],
+    dialect: str | None = None,
+    relations: Mapping[str, Collection[str] | None] | None = None,
+) -> Iterator[dict[str, JsonValue]]:
     """Give one verdict (ok, code, canonical) per line of JSON `{"dialect", "sql"}`, in order; none of them raises."""
-    return (_check_line(line, dialect) for line in lines if line.strip())
+    return (_check_line(line, dialect, relations) for line in lines if line.strip())
 
 
-def _check_line(line: bytes, dialect: str | None) -> dict[str, JsonValue]:
+def _check_line(
+    line: bytes, dialect: str | None, relations: Mapping[str, Collection[str] | None] | None
+) -> dict[str, JsonValue]:
     try:
         item = json.loads(line)
-        verdict = check_sql(str(item["sql"]), str(item.get("dialect", dialect)))
+        verdict = check_sql(str(item["sql"]), str(item.get("dialect", dialect)), relations)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {"ok": False, "code": "SQL001", "canonical": None}
     except OsirisError as error:

@@ -41,11 +41,16 @@ TIED = "SQL030"
 _CLOCKS = {
     "ago", "age", "current_date", "current_localtime", "current_localtimestamp", "current_time", "current_timestamp",
     "get_current_time", "get_current_timestamp", "localtime", "localtimestamp", "now", "today", "transaction_timestamp",
+    "clock_timestamp", "curdate", "curtime", "statement_timestamp", "sysdate", "timeofday", "utc_date", "utc_time",
+    "utc_timestamp",
 }  # fmt: skip
-_CHANCES = {"gen_random_uuid", "random", "uuid", "uuidv4", "uuidv7"}
+_CHANCES = {
+    "gen_random_uuid", "rand", "random", "random_bytes", "sys_guid", "uuid", "uuid_v4", "uuid_v7", "uuidv4", "uuidv7",
+}  # fmt: skip
 _GATHERING = {
     "any_value", "arbitrary", "array_agg", "first", "group_concat", "json_group_array", "json_group_object", "last",
-    "list", "listagg", "lttb", "mode", "string_agg",
+    "list", "listagg", "lttb", "mode", "string_agg", "json_agg", "json_arrayagg", "json_object_agg", "json_objectagg",
+    "jsonb_agg", "jsonb_object_agg",
 }  # fmt: skip
 _APPROXIMATE = {
     "approx_quantile": "write quantile_cont(…)",
@@ -123,8 +128,17 @@ def findings(tree: exp.Expr, sql: str, dialect: Dialect) -> tuple[Finding, ...]:
     return tuple(found for node, rule in rules if rule for found in rule(node, text))
 
 
+_CLOCK_WORDS: dict[type[exp.Expr], str] = {
+    exp.CurrentDate: "current_date",
+    exp.CurrentTime: "current_time",
+    exp.CurrentTimestamp: "current_timestamp",
+    exp.Localtime: "localtime",
+    exp.Localtimestamp: "localtimestamp",
+}
+
+
 def _clock(node: exp.Expr, text: _Text) -> Iterator[Finding]:
-    word = node.sql(dialect="duckdb").lower()
+    word = _CLOCK_WORDS[type(node)]
     at = text.sql.lower().find(word)  # the parser notes no place of it
     yield Finding(CLOCK, place(text.sql, at if at >= 0 else offset_of(node)), word)
 
@@ -378,9 +392,7 @@ def _join(node: exp.Expr, text: _Text) -> Iterator[Finding]:
 
 _RULES: dict[type[exp.Expr], Callable[[exp.Expr, _Text], Iterator[Finding]]] = {
     exp.Anonymous: _call,
-    **dict.fromkeys(
-        (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp), _clock
-    ),
+    **dict.fromkeys(_CLOCK_WORDS, _clock),
     **dict.fromkeys((exp.Select, exp.Subquery, exp.Union, exp.Except, exp.Intersect, exp.Values), _query),
     exp.Collate: _collation,
     exp.Join: _join,

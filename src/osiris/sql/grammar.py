@@ -15,13 +15,13 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.generator import Generator
 from sqlglot.generators.duckdb import DuckDBGenerator
+from sqlglot.parser import Parser as BaseParser
 from sqlglot.parsers.duckdb import DuckDBParser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from sqlglot.dialects.dialect import DialectType
-    from sqlglot.parser import Parser
 
 _SYNTAX = frozenset({"CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING"})
 _PREFIX = frozenset({"ANY", "CASE", "MAP", "@"})
@@ -31,8 +31,29 @@ _RUN_ON = re.compile(r"([0-9][0-9._]*[eE][0-9_]+)([+-])(.+)")
 _UNWRAPPED = (exp.Alias, exp.Paren, exp.Select, exp.Anonymous)
 
 
-def _arrow(node: type[exp.Binary]) -> Callable[[Parser, exp.Expr, exp.Expr], exp.Expr]:
+def arrow(node: type[exp.Binary]) -> Callable[[BaseParser, exp.Expr, exp.Expr], exp.Expr]:
+    """Return a reader of an operator between two operands, which knows nothing of paths."""
     return lambda parser, this, path: parser.expression(node(this=this, expression=path))
+
+
+def infix(symbol: str) -> Callable[[Generator, exp.Binary], str]:
+    """Return a writer of an operator between its operands."""
+    return lambda generator, node: f"{generator.sql(node, 'this')} {symbol} {generator.sql(node, 'expression')}"
+
+
+def named_value(_: Generator, node: exp.Placeholder) -> str:
+    """Write a named value as it stood."""
+    return f"${node.name}" if node.this else "?"
+
+
+def not_inside(generator: Generator, node: exp.Not) -> str:
+    """Write NOT where it stood: before what it negates, or inside, as in `a NOT IN (1)` and `a !~ 'x'`."""
+    text = generator.sql(node, "this")
+    if not node.meta.get("inside"):
+        return f"NOT {text}"
+    left = generator.sql(node.this, "this")
+    operator = text[len(left) :].lstrip()
+    return f"{left} !{operator}" if operator.startswith("~") else f"{left} NOT {operator}"
 
 
 def _arrow_sql(symbol: str) -> Callable[[Generator, exp.Binary], str]:
@@ -45,7 +66,7 @@ def _arrow_sql(symbol: str) -> Callable[[Generator, exp.Binary], str]:
     return write
 
 
-def _apart(token: Token) -> Iterator[Token]:
+def apart(token: Token) -> Iterator[Token]:
     """Yield the tokens of a number: `1e3-1` was taken for a single one, which a cast or a power would bind whole."""
     found = _RUN_ON.fullmatch(token.text) if token.token_type == TokenType.NUMBER else None
     if not found:
@@ -56,9 +77,46 @@ def _apart(token: Token) -> Iterator[Token]:
     for kind, text in zip(kinds, found.groups(), strict=True):
         column += len(text)
         part = Token(kind, text, token.line, column, begin, begin + len(text) - 1)
-        yield from _apart(part)
+        yield from apart(part)
         begin += len(text)
     part.comments = token.comments
+
+
+class Careful(BaseParser):
+    """What every grammar here has: where the parser is content with what the server is not, the text is refused."""
+
+    def _parse_join(
+        self,
+        skip_join_token: bool = False,
+        parse_bracket: bool = False,
+        alias_tokens: Collection[TokenType] | None = None,
+    ) -> exp.Join | None:
+        comma = self._match(TokenType.COMMA, advance=False)
+        join = super()._parse_join(skip_join_token, parse_bracket, alias_tokens)
+        if join and not comma and join.args.get("kind") not in _NO_CONDITION:
+            join.meta["conditioned"] = True
+        return join
+
+    def _negate_range(self, this: exp.Expr | None = None) -> exp.Expr | None:
+        """Remember where NOT stood in `a NOT IN (1)`: before `a` it binds less tightly."""
+        negated = super()._negate_range(this)
+        if isinstance(negated, exp.Not):
+            negated.meta["inside"] = True
+        return negated
+
+    def _parse_cte(self) -> exp.CTE | exp.FunctionSpecification | None:
+        cte = super()._parse_cte()
+        if self._match(TokenType.WITH, advance=False) or self._match_pair(TokenType.COMMA, TokenType.WITH, False):
+            self.raise_error("a second WITH")
+        return cte
+
+    def _parse_table_parts(
+        self, schema: bool = False, is_db_reference: bool = False, wildcard: bool = False, fast: bool = False
+    ) -> exp.Table | exp.Dot | None:
+        table = super()._parse_table_parts(schema, is_db_reference, wildcard, fast)
+        if self._match(TokenType.STAR, advance=False):
+            self.raise_error("a star behind a table")
+        return table
 
 
 class DuckDBText(DuckDB):
@@ -66,9 +124,9 @@ class DuckDBText(DuckDB):
 
     def tokenize(self, sql: str, dialect: DialectType = None) -> list[Token]:
         """Return the tokens of a text, every number for itself."""
-        return [part for token in super().tokenize(sql, dialect) for part in _apart(token)]
+        return [part for token in super().tokenize(sql, dialect) for part in apart(token)]
 
-    class Parser(DuckDBParser):
+    class Parser(Careful, DuckDBParser):
         """Knows no function but those with a syntax of their own, and drops no word.
 
         Where the parser is content with what DuckDB is not, the text would come to mean something: that is refused.
@@ -87,35 +145,9 @@ class DuckDBText(DuckDB):
             k: v for k, v in DuckDBParser.NO_PAREN_FUNCTIONS.items() if k != TokenType.CURRENT_DATETIME
         }
         JSON_OPERATORS: ClassVar = {
-            TokenType.ARROW: _arrow(exp.JSONExtract),
-            TokenType.DARROW: _arrow(exp.JSONExtractScalar),
+            TokenType.ARROW: arrow(exp.JSONExtract),
+            TokenType.DARROW: arrow(exp.JSONExtractScalar),
         }
-
-        def _parse_join(
-            self,
-            skip_join_token: bool = False,
-            parse_bracket: bool = False,
-            alias_tokens: Collection[TokenType] | None = None,
-        ) -> exp.Join | None:
-            comma = self._match(TokenType.COMMA, advance=False)
-            join = super()._parse_join(skip_join_token, parse_bracket, alias_tokens)
-            if join and not comma and join.args.get("kind") not in _NO_CONDITION:
-                join.meta["conditioned"] = True
-            return join
-
-        def _parse_cte(self) -> exp.CTE | exp.FunctionSpecification | None:
-            cte = super()._parse_cte()
-            if self._match(TokenType.WITH, advance=False) or self._match_pair(TokenType.COMMA, TokenType.WITH, False):
-                self.raise_error("a second WITH")
-            return cte
-
-        def _parse_table_parts(
-            self, schema: bool = False, is_db_reference: bool = False, wildcard: bool = False, fast: bool = False
-        ) -> exp.Table | exp.Dot | None:
-            table = super()._parse_table_parts(schema, is_db_reference, wildcard, fast)
-            if self._match(TokenType.STAR, advance=False):
-                self.raise_error("a star behind a table")
-            return table
 
         def _parse_in(self, this: exp.Expr | None, alias: bool = False) -> exp.In:
             """Read `x IN [1, NULL]` as it is: a list finds no NULL, where `(1, NULL)` gives one."""

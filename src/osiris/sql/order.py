@@ -24,14 +24,22 @@ def with_total_order(text: str, columns: Sequence[str], dialect: str = "duckdb")
     with deep_recursion():
         tree = parse(text, grammar)[0]
         order: exp.Order = tree.args.get("order") or exp.Order(expressions=[])
-        missing = _missing(order, columns) if is_ordered(tree) else []
+        missing = _missing(order, columns) if is_ordered(tree) and not _keeps_ties(tree) else []
         if not missing:
             return text
+        first = grammar.NULL_ORDERING == "nulls_are_small"
         for position in missing:
             key = exp.Literal.number(position)
-            order.append("expressions", exp.Ordered(this=key, nulls_first=False))
+            order.append("expressions", exp.Ordered(this=key, nulls_first=first))
         steady = canonical(tree, grammar)
     return steady[0] if steady else text
+
+
+def _keeps_ties(tree: exp.Expr) -> bool:
+    """Tell whether rows that the order leaves equal to the last are given too: one that leaves none gives fewer."""
+    limit = tree.args.get("limit")
+    options = limit.args.get("limit_options") if limit else None
+    return bool(options and options.args.get("with_ties"))
 
 
 def is_ordered(tree: exp.Expr) -> bool:

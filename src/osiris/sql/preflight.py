@@ -128,6 +128,11 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     if unpacked is not None:
         hint = "write the columns out"
         yield diagnostic("SQL004", at=place(sql, unpacked.start), what="*COLUMNS(…) inside a list", hint=hint)
+    escaped = _escaped_name(tokens)
+    if escaped is not None:
+        yield diagnostic(
+            "SQL004", at=place(sql, escaped.start), what='a name in escapes (U&"…")', hint="write it plainly"
+        )
     joined = _joined_number(tokens)
     if joined is not None:
         problem = f"'{joined.text}' is run together with a number before it"
@@ -171,6 +176,15 @@ def _joined_number(tokens: list[Token]) -> Token | None:
         cut = before.token_type == TokenType.NUMBER and before.end + 1 == token.start
         if cut and token.token_type == TokenType.VAR and _EXPONENT.fullmatch(token.text):
             return token
+    return None
+
+
+def _escaped_name(tokens: list[Token]) -> Token | None:
+    """Return the first word of `U&"…"`, which is one name, and would be read as three words."""
+    for word, mark, name in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        together = word.end + 1 == mark.start and mark.end + 1 == name.start
+        if together and word.text in "uU" and mark.text == "&" and name.token_type == TokenType.IDENTIFIER:
+            return word
     return None
 
 

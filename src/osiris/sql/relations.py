@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 Reads = Counter[str]
 
-_STATEMENTS = frozenset({"CALL", "DESCRIBE", "FILE", "PRAGMA", "SHOW", "SUMMARIZE", "TABLE"})
-"""Words that begin something else than a name of a relation in FROM, which the parser takes for one."""
-
-_PATH_LIKE = frozenset("./\\:*?[]'\"")
-
 
 @dataclass(slots=True)
 class _Named:
@@ -58,7 +53,7 @@ class _Reader:
         ctes = node.args.get("with_")
         if ctes:
             scope, added = self._with(ctes, scope)
-        if isinstance(node, exp.Table) and not isinstance(node.this, exp.Anonymous):
+        if isinstance(node, exp.Table) and not isinstance(node.this, (exp.Anonymous, exp.JSONTable)):
             total += self._table(node, scope)
         for child in node.iter_expressions():
             if child is not ctes:
@@ -72,7 +67,7 @@ class _Reader:
         inner, added = dict(scope), []
         for cte in node.expressions:
             named = self._cte(cte, inner, recursive=bool(node.args.get("recursive")))
-            inner[cte.alias.lower()] = named
+            inner[self._name_of(cte)] = named
             added.append(named)
         return inner, added
 
@@ -80,37 +75,72 @@ class _Reader:
         if not recursive:
             return _Named(self.read(cte.this, scope))
         itself = _Named(Counter())
-        body = self.read(cte.this, {**scope, cte.alias.lower(): itself})
+        body = self.read(cte.this, {**scope, self._name_of(cte): itself})
         return _Named(Counter({name: count * 2 for name, count in body.items()}) if itself.used else body)
 
+    def _name_of(self, cte: exp.CTE) -> str:
+        return self.dialect.fold(cte.args["alias"].this)
+
     def _table(self, node: exp.Table, scope: Scope) -> Reads:
-        name, folded = node.name, node.name.lower()
+        shown, folded = spelling(node), ".".join(self.dialect.fold(part) for part in node.parts)
         if folded in scope and not node.args.get("db"):
             scope[folded].used = True
             return scope[folded].reads
-        if self._problem(node):
-            shown = ".".join(part.name for part in node.parts)
-            hint = did_you_mean(name, (*scope, *(self.names or {}).values()))
+        if self._is_nameless(node):
+            return Counter()
+        if self._problem(node, folded, scope):
+            hint = did_you_mean(shown, (*scope, *(self.names or {}).values()))
             self.problems.append(diagnostic("SQL006", at=place(self.sql, offset_of(node)), name=shown, hint=hint))
             return Counter()
         return Counter([self.names[folded] if self.names is not None else folded])
 
-    def _problem(self, node: exp.Table) -> bool:
-        if node.args.get("db") or node.args.get("catalog") or not isinstance(node.this, exp.Identifier):
+    def _is_nameless(self, node: exp.Table) -> bool:
+        return self.dialect.nameless is not None and bare_word(node) == self.dialect.nameless
+
+    def _problem(self, node: exp.Table, folded: str, scope: Scope) -> bool:
+        schema = node.args.get("db")
+        if node.args.get("catalog") or not isinstance(node.this, exp.Identifier):
             return True
-        if not node.this.quoted and node.name.upper() in _STATEMENTS:
+        if schema and not self._is_open(schema):
             return True
-        folded = node.name.lower()
-        if self.names is not None:
-            return folded not in self.names
-        return bool(_PATH_LIKE & set(folded)) or folded.startswith(self.dialect.system_tables)
+        if not node.this.quoted and node.name.upper() in self.dialect.statements:
+            return True
+        if "exact names" in self.dialect.traits and folded.lower() in {name.lower() for name in scope}:
+            return True  # a CTE on one server, a table on another
+        if self.names is not None and folded not in self.names:
+            return True
+        return self._is_foreign(node)
+
+    def _is_open(self, schema: exp.Expr) -> bool:
+        """Tell whether a schema may be named, and is none of the server's own."""
+        named = "qualified names" in self.dialect.traits and isinstance(schema, exp.Identifier)
+        return named and not schema.name.lower().startswith(self.dialect.system_schemas)
+
+    def _is_foreign(self, node: exp.Table) -> bool:
+        """Tell whether a name is a path or one of the server's own relations; an input of a step may be named so."""
+        if self.names is not None and "qualified names" not in self.dialect.traits:
+            return False
+        system = not node.args.get("db") and node.name.lower().startswith(self.dialect.system_tables)
+        return system or any(self.dialect.path_like & set(part.name) for part in node.parts)
+
+
+def spelling(table: exp.Expr) -> str:
+    """Return the name of a table as it is written, with its schema."""
+    return ".".join(table.text(part) for part in ("catalog", "db", "this") if table.args.get(part))
+
+
+def bare_word(table: exp.Table) -> str | None:
+    """Return the bare word that a table is, in lower case; None for one that is quoted or has a schema."""
+    bare = isinstance(table.this, exp.Identifier) and not table.this.quoted and not table.args.get("db")
+    return table.name.lower() if bare else None
 
 
 def count_reads(
     tree: exp.Expr, sql: str, dialect: Dialect, relations: Collection[str] | None
 ) -> tuple[dict[str, int], list[Diagnostic]]:
     """Return how often each relation is read, and a diagnostic for each that may not be."""
-    names = None if relations is None else {name.lower(): name for name in relations}
+    exact = "qualified names" in dialect.traits
+    names = None if relations is None else {name if exact else name.lower(): name for name in relations}
     reader = _Reader(sql, dialect, names)
     return dict(reader.read(tree, {})), reader.problems
 

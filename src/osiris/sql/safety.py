@@ -7,6 +7,7 @@ says of a statement, it says of the tree that this text reads as.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,22 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.sql.dialects import Dialect
 
+    Relations = Collection[str] | Mapping[str, Collection[str] | None] | None
 
-def check(sql: str, dialect: str, *, relations: Collection[str] | None, parameters: Collection[str] = ()) -> Verdict:
+
+def check(
+    sql: str,
+    dialect: str,
+    *,
+    relations: Relations,
+    parameters: Collection[str] = (),
+) -> Verdict:
     """Return the verdict on one SQL text.
 
-    `relations` are the names that it may read (None: any plain name that no system table has), `parameters` the names
-    it may use as `$name`. Never raises for a bad text: the diagnostics say what is wrong with it (SQL001 to SQL008),
+    `relations` are the names that it may read (None: any plain name that no system table has), as a mapping with their
+    columns (None where they are not known). On a server a name is the one in its catalogue, `orders` or `sales.orders`:
+    both, where both may be written. `parameters` are the names it may use as `$name`. Never raises for a bad text: the
+    diagnostics say what is wrong with it (SQL001 to SQL008, and SQL009 where a column is not one of its relation),
     and SQL010 that nothing is known of the dialect.
     """
     row = DIALECTS.get(dialect)
@@ -47,7 +58,7 @@ def _no(problems: Iterable[Diagnostic]) -> Verdict:
     return Verdict(ok=False, diagnostics=tuple(sort_diagnostics(problems)))
 
 
-def _check(sql: str, row: Dialect, relations: Collection[str] | None, parameters: Collection[str]) -> Verdict:
+def _check(sql: str, row: Dialect, relations: Relations, parameters: Collection[str]) -> Verdict:
     from sqlglot.errors import ParseError, UnsupportedError
 
     from osiris.sql import tree as trees
@@ -69,7 +80,7 @@ def _before_parsing(sql: str, grammar: type[Grammar]) -> list[Diagnostic]:
 
 
 def _check_query(
-    sql: str, grammar: type[Grammar], row: Dialect, relations: Collection[str] | None, parameters: Collection[str]
+    sql: str, grammar: type[Grammar], row: Dialect, relations: Relations, parameters: Collection[str]
 ) -> Verdict:
     """Check the tree as it was written, then the text made from it and the tree that this text reads as."""
     from osiris.sql import tree as trees
@@ -84,6 +95,8 @@ def _check_query(
     if not verdict.ok:
         return verdict
     found = findings(statements[0], sql, row)
+    if "named by their text" in row.traits:
+        trees.name_outputs(statements[0])
     steady = trees.canonical(statements[0], grammar)
     if steady is None:
         return _no([diagnostic("SQL001", problem="it can be read in more than one way", hint="write it more plainly")])
@@ -91,7 +104,7 @@ def _check_query(
     if problems:
         return _no(problems)
     verdict = _check_tree(steady[1], steady[0], row, relations, parameters)
-    return replace(verdict, findings=found, flow=flow_of(steady[1])) if verdict.ok else verdict
+    return replace(verdict, findings=found, flow=flow_of(steady[1], row.name)) if verdict.ok else verdict
 
 
 def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:
@@ -112,10 +125,9 @@ def _statement_word(statement: exp.Expr, sql: str) -> str:
     return statement.key.upper() if first == "WITH" or not first.isalpha() else first
 
 
-def _check_tree(
-    tree: exp.Expr, sql: str, row: Dialect, relations: Collection[str] | None, parameters: Collection[str]
-) -> Verdict:
+def _check_tree(tree: exp.Expr, sql: str, row: Dialect, relations: Relations, parameters: Collection[str]) -> Verdict:
     from osiris.sql import tree as trees
+    from osiris.sql.members import unknown_members
     from osiris.sql.order import is_ordered
     from osiris.sql.relations import count_reads, keeps_order
 
@@ -124,6 +136,8 @@ def _check_tree(
     reads, bad_relations = count_reads(tree, sql, row, relations)
     used, bad_parameters = trees.parameters(tree, sql, parameters)
     problems += bad_relations + bad_parameters
+    if "members are calls" in row.traits:
+        problems += unknown_members(tree, sql, row, relations if isinstance(relations, Mapping) else {})
     if problems:
         return _no(problems)
     return Verdict(

@@ -10,6 +10,7 @@ from sqlglot import exp
 from osiris.sql.dialects import DIALECTS, load_allowed
 from osiris.sql.flow import Flow, Output, Ref, Scope, Source, Star
 from osiris.sql.mentions import Mentions
+from osiris.sql.relations import spelling
 from osiris.sql.tree import QUERIES, deep_recursion
 
 if TYPE_CHECKING:
@@ -206,16 +207,17 @@ class _Walk:
     def _source(self, node: exp.Expr, sight: _Sight, rows: _Rows) -> Iterator[Source]:
         alias, columns = node.alias, _words(node.args["alias"].args.get("columns") if node.args.get("alias") else ())
         inner = node.this if isinstance(node, (exp.Lateral, exp.Table)) else node
-        if isinstance(inner, (exp.Anonymous, exp.Unnest)):
+        if isinstance(inner, (exp.Anonymous, exp.JSONTable, exp.Unnest)):
             yield self._function(inner, alias, columns, sight, with_place=_has_place(node))
         elif isinstance(inner, exp.Identifier):
-            cte = sight.ctes.get(inner.name.lower())
+            qualified = node.args.get("db")
+            cte = None if qualified else sight.ctes.get(inner.name.lower())
             alias = alias or inner.name
             if cte:
                 columns += cte.columns[len(columns) :]
                 yield Source(alias, scope=cte.scope, columns=columns, is_cte=True)
             else:
-                yield Source(alias, relation=inner.name, columns=columns)
+                yield Source(alias, relation=spelling(node) if qualified else inner.name, columns=columns)
         elif isinstance(inner, exp.Subquery) and not isinstance(inner.this, QUERIES) and not alias:
             yield from self._joined(inner.this, sight, rows)
         else:
@@ -226,8 +228,11 @@ class _Walk:
     ) -> Source:
         name = node.name.lower() if isinstance(node, exp.Anonymous) else "unnest"
         known: tuple[str, ...] = _JSON_COLUMNS if name.startswith("json_") else (alias or name,)
+        if isinstance(node, exp.JSONTable):
+            known = tuple(each.name for each in node.find_all(exp.JSONColumnDef) if each.name)
         known += ("ordinality",) if with_place else ()
-        refs = _unique(ref for each in node.expressions for ref in self._refs(each, sight))
+        arguments = [node.this] if isinstance(node, exp.JSONTable) else node.expressions
+        refs = _unique(ref for each in arguments for ref in self._refs(each, sight))
         return Source(alias or name, columns=columns + known[len(columns) :], refs=refs)
 
     def _mentions(self, node: exp.Expr, sight: _Sight) -> Mentions:

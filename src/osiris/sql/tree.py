@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)
 
+_LONGEST_NAME = 256
+_BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
+"""What names of MySQL cannot have: it gives a question mark instead."""
 _STEADY = 4
 _RECURSION = 20_000
 _NEAR = 0.75
@@ -40,6 +43,8 @@ _WORDS = {
     "HistoricalData": ("AT (VERSION …)", None),
     "Hint": ("a hint", None),
     "Command": ("a command", None),
+    "Dot": ("a '.' behind parentheses or before a call", None),
+    "ObjectIdentifier": ("a cast to a type of the catalogue", None),
     "Parameter": ("a session variable", None),
     "SessionParameter": ("a session variable", None),
 }
@@ -61,6 +66,19 @@ def parse(sql: str, grammar: type[Grammar]) -> list[exp.Expr]:
     logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
     statements = sqlglot.parse(sql, read=grammar, error_level=ErrorLevel.IMMEDIATE)
     return [s for s in statements if s is not None and not isinstance(s, exp.Semicolon)]
+
+
+def name_outputs(tree: exp.Expr) -> None:
+    """Give each output of a query that has no name the one that MySQL gives it: its text, as it was written."""
+    while isinstance(tree, (exp.SetOperation, exp.Subquery)):
+        tree = tree.this
+    for output in list(tree.expressions) if isinstance(tree, exp.Select) else ():
+        inner = output.unnest()
+        is_value = isinstance(inner, exp.Literal) and (inner.is_string or inner is not output)
+        written = inner.name if is_value else output.meta.get("written")
+        if written and not isinstance(inner, exp.Column):
+            name = _BEYOND_BMP.sub("?", written)[:_LONGEST_NAME]
+            output.replace(exp.alias_(output.copy(), name, quoted=True))
 
 
 def write(tree: exp.Expr, grammar: type[Grammar]) -> str:
@@ -133,7 +151,7 @@ def refused(tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed) -> Ite
     """Yield a diagnostic for every node and every call that is not on the list of the dialect."""
     for node in tree.walk():
         if isinstance(node, exp.Anonymous):
-            yield from _refused_call(node, sql, allowed)
+            yield from _refused_call(node, sql, dialect, allowed)
         elif type(node).__name__ not in allowed.nodes or _is_other_source(node):
             yield _refused_node(node, sql)
         elif isinstance(node, exp.Column) and _is_system_name(node, dialect):
@@ -141,7 +159,20 @@ def refused(tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed) -> Ite
         elif isinstance(node, exp.Window) and node.args.get("alias"):
             yield from _unknown_window(node, sql)
         else:
-            yield from _odd(node, sql)
+            yield from _odd(node, sql, dialect)
+    if dialect.longest_chain is not None:
+        yield from _too_long(tree, sql, dialect.longest_chain)
+
+
+def _too_long(tree: exp.Expr, sql: str, limit: int) -> Iterator[Diagnostic]:
+    """Yield a diagnostic at the first operator of a chain that is too long; AND and OR make none."""
+    chains: dict[int, int] = {}
+    for node in tree.walk():
+        if isinstance(node, (exp.Binary, exp.SetOperation)) and not isinstance(node, exp.Connector):
+            chains[id(node)] = chains.get(id(node.parent), 0) + 1
+            if chains[id(node)] > limit:
+                yield diagnostic("SQL008", at=place(sql, offset_of(node)), limit=limit, unit="operators in a row")
+                return
 
 
 def _unknown_window(node: exp.Window, sql: str) -> Iterator[Diagnostic]:
@@ -155,37 +186,48 @@ def _unknown_window(node: exp.Window, sql: str) -> Iterator[Diagnostic]:
         )
 
 
-_PLAIN = re.compile(r"[^\W\d][\w$]*")
-
-
-def _odd(node: exp.Expr, sql: str) -> Iterator[Diagnostic]:
+def _odd(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
     """Yield what the parser reads in a way of its own, so that the text that comes out would mean something else."""
     parent = node.parent
-    if isinstance(node, exp.Table) and sql[offset_of(node) or 0 :][:1] == "'":
+    quote = (
+        sql[offset_of(node) or 0 :][:1] if isinstance(node, exp.Table) and not isinstance(node.this, exp.Func) else ""
+    )
+    if quote == "'" or (quote == '"' and '"' in dialect.load_grammar().tokenizer_class.QUOTES):
         yield diagnostic("SQL006", at=place(sql, offset_of(node)), name=node.name, hint="a text is not a relation")
     if isinstance(node, exp.TableAlias) and isinstance(parent, exp.Table) and node.columns and not node.this:
         yield diagnostic("SQL005", at=place(sql, offset_of(parent)), name=parent.name.lower())
+    for modifier in node.args.get("operation_modifiers") or ():
+        if modifier.name.upper() not in dialect.modifiers:
+            yield diagnostic("SQL004", at=place(sql, offset_of(node)), what=modifier.name.upper())
     for is_odd, code, params in _ODDITIES:
-        if is_odd(node, parent):
+        if is_odd(node, parent, dialect):
             yield diagnostic(code, at=place(sql, offset_of(node)), **params)
 
 
-def _has_no_condition(node: exp.Expr, _: exp.Expr | None) -> bool:
-    conditioned = node.args.get("on") or node.args.get("using") or node.args.get("method")
-    return isinstance(node, exp.Join) and bool(node.side or node.meta.get("conditioned")) and not conditioned
+def _has_no_condition(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
+    if not isinstance(node, exp.Join) or any(node.args.get(key) for key in ("on", "using", "method")):
+        return False
+    return bool(node.side or (node.meta.get("conditioned") and "joins without condition" not in dialect.traits))
 
 
-def _counts_several(node: exp.Expr, parent: exp.Expr | None) -> bool:
-    several = isinstance(node, exp.Distinct) and len(node.expressions) > 1
+def _counts_several(node: exp.Expr, parent: exp.Expr | None, dialect: Dialect) -> bool:
+    several = isinstance(node, exp.Distinct) and len(node.expressions) > 1 and "counts several" not in dialect.traits
     return several and isinstance(parent, exp.Anonymous) and parent.name.lower() == "count"
 
 
-def _is_no_plain_name(node: exp.Expr, _: exp.Expr | None) -> bool:
+def _is_no_plain_name(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
     """A string or an operator that stands where a name belongs would be written back without its quotes."""
-    return isinstance(node, exp.Identifier) and not node.args.get("quoted") and not _PLAIN.fullmatch(node.name)
+    if not isinstance(node, exp.Identifier) or node.args.get("quoted"):
+        return False
+    return not dialect.plain_name.fullmatch(node.name)
 
 
-def _is_arrow_into_json(node: exp.Expr, _: exp.Expr | None) -> bool:
+def _is_type_of_its_own(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
+    """A cast to a type that is not the server's calls what its owner has written; to others, it reads catalogues."""
+    return isinstance(node, exp.DataType) and "types of its own" in dialect.traits and node.this in _OPEN_TYPES
+
+
+def _is_arrow_into_json(node: exp.Expr, _: exp.Expr | None, __: Dialect) -> bool:
     """`(payload)->'key'` is read as a lambda, although it means a member of payload: no body is without its words."""
     if not isinstance(node, exp.Lambda):
         return False
@@ -194,19 +236,27 @@ def _is_arrow_into_json(node: exp.Expr, _: exp.Expr | None) -> bool:
     return not words & used and node.this.find(exp.Literal) is not None
 
 
-_ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None], bool], str, dict[str, str]], ...] = (
+_ENCODINGS = frozenset({"_ascii", "_binary", "_latin1", "_utf8", "_utf8mb3", "_utf8mb4"})
+"""Those in which no byte of another character is a quote or a backslash."""
+_OPEN_TYPES = (exp.DType.USERDEFINED, exp.DType.UNKNOWN)
+_ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None, Dialect], bool], str, dict[str, str]], ...] = (
     (
-        lambda node, parent: isinstance(node, exp.PropertyEQ) and not isinstance(parent, (exp.Struct, exp.Anonymous)),
+        lambda node, parent, _: (
+            isinstance(node, exp.PropertyEQ) and not isinstance(parent, (exp.Struct, exp.Anonymous))
+        ),
         "SQL004",
         {"what": "':=' outside a call"},
     ),
     (
-        lambda node, parent: isinstance(parent, exp.Fetch) and any(node.args.get(k) for k in ("percent", "with_ties")),
+        lambda node, parent, dialect: (
+            isinstance(parent, exp.Fetch)
+            and bool(node.args.get("percent") or (node.args.get("with_ties") and "ties" not in dialect.traits))
+        ),
         "SQL004",
         {"what": "FETCH with PERCENT or TIES", "hint": "write LIMIT"},
     ),
     (
-        lambda node, _: isinstance(node, exp.Lateral) and node.args.get("cross_apply") is not None,
+        lambda node, *_: isinstance(node, exp.Lateral) and node.args.get("cross_apply") is not None,
         "SQL004",
         {"what": "APPLY", "hint": "write JOIN LATERAL (…) ON true"},
     ),
@@ -216,15 +266,30 @@ _ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None], bool], str, dict[st
         {"what": "count(DISTINCT …) of several columns", "hint": "write count(DISTINCT (a, b))"},
     ),
     (_is_no_plain_name, "SQL001", {"problem": "a name must be a word, or stand in double quotes"}),
+    (_is_type_of_its_own, "SQL004", {"what": "a cast to this type", "hint": "cast to text instead"}),
+    (
+        lambda node, *_: isinstance(node, exp.Introducer) and node.name.lower() not in _ENCODINGS,
+        "SQL004",
+        {"what": "a text in this encoding", "hint": "write it in UTF-8, without the word before it"},
+    ),
+    (
+        lambda node, *_: isinstance(node, exp.Is) and not isinstance(node.expression, (exp.Boolean, exp.Null)),
+        "SQL001",
+        {"problem": "behind IS stands neither NULL nor TRUE or FALSE"},
+    ),
     (_is_arrow_into_json, "SQL001", {"problem": "'->' after parentheses is a lambda", "hint": "leave them out"}),
     (_has_no_condition, "SQL001", {"problem": "a JOIN has no ON and no USING"}),
     (
-        lambda node, _: isinstance(node, exp.Select) and not node.expressions,
+        lambda node, parent, dialect: (
+            isinstance(node, exp.Select)
+            and not node.expressions
+            and not (isinstance(parent, exp.Exists) and "empty rows" in dialect.traits)
+        ),
         "SQL001",
         {"problem": "SELECT has no columns"},
     ),
     (
-        lambda node, _: (
+        lambda node, *_: (
             isinstance(node, exp.Struct) and not all(isinstance(e, exp.PropertyEQ) for e in node.expressions)
         ),
         "SQL001",
@@ -241,8 +306,8 @@ def _refused_node(node: exp.Expr, sql: str) -> Diagnostic:
     return diagnostic("SQL004", at=at, what=what, hint=hint)
 
 
-def _refused_call(node: exp.Anonymous, sql: str, allowed: Allowed) -> Iterator[Diagnostic]:
-    name = node.name.lower()
+def _refused_call(node: exp.Anonymous, sql: str, dialect: Dialect, allowed: Allowed) -> Iterator[Diagnostic]:
+    name = dialect.call_of(node)
     in_from = isinstance(node.parent, (exp.Table, exp.Lateral))
     known = allowed.tables if in_from else allowed.functions
     if name not in known:
@@ -254,12 +319,12 @@ def _refused_call(node: exp.Anonymous, sql: str, allowed: Allowed) -> Iterator[D
 def _is_other_source(node: exp.Expr) -> bool:
     """Tell whether a function with a syntax of its own stands where only relations and table functions may."""
     in_from = isinstance(node.parent, (exp.Table, exp.Lateral)) and node.arg_key == "this"
-    return in_from and isinstance(node, exp.Func) and not isinstance(node, exp.Unnest)
+    return in_from and isinstance(node, exp.Func) and not isinstance(node, (exp.Unnest, exp.JSONTable))
 
 
 def _is_system_name(node: exp.Column, dialect: Dialect) -> bool:
-    bare = isinstance(node.this, exp.Identifier) and not node.this.quoted and not node.table
-    return bare and node.name.lower() in dialect.system_names
+    bare = isinstance(node.this, exp.Identifier) and not node.this.quoted
+    return bare and node.name.lower() in (dialect.system_members if node.table else dialect.system_names)
 
 
 def parameters(tree: exp.Expr, sql: str, known: Collection[str]) -> tuple[frozenset[str], list[Diagnostic]]:

@@ -102,10 +102,10 @@ def test_all_problems_are_gathered():
     assert codes("SELECT sleep_ms(1), $x FROM other, read_csv('x')") == ["SQL004", "SQL005", "SQL006"]
 
 
-@pytest.mark.parametrize("dialect", ["mysql", "postgres", "oracle", ""])
+@pytest.mark.parametrize("dialect", ["mariadb", "postgresql", "oracle", ""])
 def test_unknown_dialect(dialect):
     (found,) = check("SELECT 1", dialect, relations=None).diagnostics
-    assert (found.code, found.hint) == ("SQL010", "one of: duckdb")
+    assert (found.code, found.hint) == ("SQL010", "one of: duckdb, mysql, postgres")
 
 
 def test_without_a_list_any_plain_name_will_do():
