@@ -223,6 +223,58 @@ CODES: dict[str, Code] = {
     "CON008": Code("Unknown connection field", "@{family}.{alias} has the unknown field '{field}'"),
     "CON009": Code("Bad connection field", "'{field}' of @{family}.{alias} must be {expected}"),
     "CON010": Code("Bad line in .env", "line {line} of {file} is not NAME=value", "quote the value, or begin with #"),
+    "CON011": Code(
+        "Server not reached",
+        "{where} cannot be reached: {reason}",
+        "check host and port, that the server runs, and that it lets this machine in",
+        3,
+    ),
+    "CON012": Code(
+        "Login refused", "{where} does not let '{user}' in: {reason}", "check user and password of the connection", 3
+    ),
+    "CON013": Code("No such database", "{where} is not there: {reason}", "check 'database' of the connection", 3),
+    "CON014": Code(
+        "Connection lost", "the connection to {where} ended: {reason}", "run the same command again: it continues", 3
+    ),
+    "CON015": Code(
+        "Server silent",
+        "{where} did not answer within {seconds} s",
+        "check the network in between; connect_timeout and read_timeout of the connection are the limits",
+        3,
+    ),
+    "CON016": Code("Connection incomplete", "the connection cannot be used: {problem}"),
+    "CON017": Code(
+        "Encryption not possible",
+        "the connection to {where} cannot be encrypted as asked: {reason}",
+        "check sslmode and sslrootcert of the connection",
+        3,
+    ),
+    "CON018": _warning(
+        "Role too powerful",
+        "'{user}' of {connection} may do more than any step needs: {reasons}",
+        "give Osiris a role of its own: 'osiris connections doctor {connection} --grants' prints how",
+    ),
+    "CON019": _warning(
+        "Reader that may write",
+        "pipelines only read from {connection}, and '{user}' may write: {reasons}",
+        "give it a role that may only read: 'osiris connections doctor {connection} --grants' prints how",
+    ),
+    "CON020": _warning(
+        "Writer that may only read",
+        "pipelines write to {connection}, and it may only be read",
+        "grant it what 'osiris connections doctor {connection} --grants' prints, or make the file writable",
+    ),
+    "CON021": _warning(
+        "Connection not protected",
+        "others may listen in on {where}, or stand in for it: {problem}",
+        "set sslmode to verify-full, and sslrootcert where the server's authority is not a public one",
+    ),
+    "CON022": _warning(
+        "Clocks differ",
+        "the clock of {where} is {seconds} s {direction} the one here",
+        "let both follow the same time server",
+    ),
+    "CON023": _note("Not tried", "{connection} was not tried: {reason}"),
     # --- SQL: what may run ----------------------------------------------------------------------------------------
     "SQL001": Code("SQL not understood", "{problem}"),
     "SQL002": Code("Several statements", "only one statement is allowed", "keep the first and remove the rest"),
@@ -331,6 +383,24 @@ CODES: dict[str, Code] = {
         "nothing that reads this was written; mend the data, or the check",
         6,
     ),
+    "DAT031": Code(
+        "Value cannot be carried",
+        "column '{column}', row {row}: {value}; {reason}",
+        "leave such rows out, or give them another value, in the query",
+        1,
+    ),
+    "DAT032": Code(
+        "Row refused",
+        "step '{step}': table '{table}' refuses a row: {problem}",
+        "mend or leave out such rows before, for instance in SQL; nothing was written",
+        1,
+    ),
+    "DAT033": Code(
+        "Values lost on the server",
+        "{where} cut off, changed or dropped values: {problem}",
+        "write the query so that each value fits: a longer text, another type, or without the rows that do not",
+        1,
+    ),
     "DAT020": Code("Not a JSON row", "{problem}", exit_code=1),
     # --- RUN: running ---------------------------------------------------------------------------------------------
     "RUN001": Code(
@@ -407,6 +477,19 @@ CODES: dict[str, Code] = {
         "look for triggers of the table that drop or add rows",
         1,
     ),
+    "DRV020": Code(
+        "Not granted",
+        "{where}: '{user}' may not do this: {reason}",
+        "let its owner GRANT it to the user",
+        1,
+    ),
+    "DRV021": Code(
+        "Statement ended by the server",
+        "{where} ended the statement: {reason}",
+        "raise statement_timeout of the connection, or that of the role",
+        1,
+    ),
+    "DRV022": Code("No space on the server", "{where} has no space left: {reason}", "free some space there", 1),
     # --- INT: ourselves -------------------------------------------------------------------------------------------
     "INT000": Code("Internal error", "unexpected {kind}: {reason}", "this is a mistake of ours; please report it", 70),
 }

@@ -1,0 +1,105 @@
+"""A query of the user's against PostgreSQL: checked again where it runs, its values put in, its order made total."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from osiris.errors import raise_all
+from osiris.families.postgres import described
+from osiris.secret import Secret
+from osiris.sql import check
+from osiris.sql.dialects import DIALECTS
+from osiris.sql.names import mentioned_parameters
+from osiris.sql.order import with_total_order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from osiris.families.postgres import Result, Session
+    from osiris.model import JsonValue, Order
+
+_DIALECT = "postgres"
+_COLUMNS = """
+SELECT n.nspname, c.relname, array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attnum IS NOT NULL)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT LIKE 'pg\\_%%' AND n.nspname <> 'information_schema'
+    AND (%s::text[] IS NULL OR c.relname = ANY(%s::text[]))
+GROUP BY n.nspname, c.relname"""
+_UNORDERED = frozenset((114, 142, 600, 601, 602, 603, 604, 628, 718, 4072))
+"""Types that the server puts in no order: json, xml, geometry, jsonpath."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What runs: the columns and the text that gives them, and whether their order is fixed."""
+
+    result: Result
+    order: Order
+
+
+def query_result(
+    session: Session, query: str, bindings: Mapping[str, JsonValue | Secret], *, unscaled_text: bool = False
+) -> Query:
+    """Check a query against the tables that are there: a plan is only text, and this is where it runs.
+
+    Fails with SQL001 to SQL009, and with DAT006 for columns that are not carried.
+    """
+    known = _known(session, None)
+    parameters = mentioned_parameters(query)
+    verdict = check(query, _DIALECT, relations=known.keys(), parameters=parameters)
+    if verdict.ok:
+        names = sorted({name.rpartition(".")[2] for name in verdict.relations})
+        columns: dict[str, list[str] | None] = {**dict.fromkeys(known), **_known(session, names)}
+        verdict = check(query, _DIALECT, relations=columns, parameters=parameters)
+    if not verdict.ok:
+        raise_all(verdict.diagnostics)
+    values = {name: bindings[name] for name in verdict.parameters}
+    text = _filled(session, str(verdict.canonical), values)
+    result = described(session, text, unscaled_text=unscaled_text)
+    if not verdict.ordered:
+        return Query(result, "free")
+    total = with_total_order(str(verdict.canonical), [column.name for column in result.schema], _DIALECT)
+    if total == verdict.canonical:
+        return Query(result, "fixed")
+    if not _can_be_ordered(result):
+        return Query(result, "free")
+    return Query(described(session, _filled(session, total, values), unscaled_text=unscaled_text), "fixed")
+
+
+def _known(session: Session, names: list[str] | None) -> dict[str, list[str] | None]:
+    """Return the columns of tables and views by name, those of the session's schema also without it."""
+    found: dict[str, list[str] | None] = {}
+    for schema, name, columns in session.rows(_COLUMNS, names, names):
+        found[f"{schema}.{name}"] = columns or []
+        if schema == session.schema:
+            found[name] = columns or []
+    return found
+
+
+def _can_be_ordered(result: Result) -> bool:
+    """Tell whether the server can compare the values of every column; of a column carried as text it may not."""
+    return not any(column.carried.cast or column.carried.oid in _UNORDERED for column in result.columns)
+
+
+def _filled(session: Session, text: str, values: Mapping[str, JsonValue | Secret]) -> str:
+    """Put values into a canonical text as literals of their type, in the client library's own spelling of them."""
+    from sqlglot.tokenizer_core import TokenType
+
+    if not values:
+        return text
+    parts, done = [], 0
+    tokens = DIALECTS[_DIALECT].load_grammar()().tokenize(text)
+    for dollar, name in pairwise(tokens):
+        if dollar.token_type == TokenType.PARAMETER and name.start == dollar.end + 1 and name.text in values:
+            parts += [text[done : dollar.start], _literal(session, values[name.text])]
+            done = name.end + 1
+    return "".join((*parts, text[done:]))
+
+
+def _literal(session: Session, value: Any) -> str:  # noqa: ANN401  whatever a parameter may be
+    from psycopg.sql import Literal
+
+    return Literal(value.reveal() if isinstance(value, Secret) else value).as_string(session.connection)

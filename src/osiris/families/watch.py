@@ -1,0 +1,76 @@
+"""Watches a connection: ends it when its step is cancelled, or when the server is silent for too long.
+
+A client library waits for an answer as long as the connection lasts, and a connection through something that swallows
+packets lasts for hours.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from osiris.errors import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Reason = Literal["cancelled", "silent"]
+
+_POLL = 0.1
+
+
+class Watch:
+    """Ends a connection that is waited for by calling `cut(why)`: `stopped` then tells why."""
+
+    def __init__(self, cut: Callable[[Reason], None], cancelled: Callable[[], bool], silence: float) -> None:
+        self.stopped: Reason | None = None
+        self.silence = silence
+        self._cut, self._cancelled = cut, cancelled
+        self._since: float | None = None
+        self._done, self._unwanted = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Watch while the block runs."""
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._done.set()
+            self._thread.join()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Say that the block waits for the server; the silence is counted from here."""
+        self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._since = None
+
+    def end(self) -> None:
+        """End the connection: nobody wants more from it."""
+        self._unwanted.set()
+
+    def _run(self) -> None:
+        while not self._done.wait(_POLL):
+            since = self._since
+            if self._unwanted.is_set() or self._cancelled():
+                self.stopped = "cancelled"
+            elif since is not None and time.monotonic() - since > self.silence:
+                self.stopped = "silent"
+            if self.stopped:
+                self._cut(self.stopped)
+                return
+
+
+def fail_broken(watch: Watch | None, where: str, reason: str) -> NoReturn:
+    """Fail with why a connection ended: because we ended it, or because it broke."""
+    if watch and watch.stopped == "cancelled":
+        fail("RUN003", signal="request")
+    if watch and watch.stopped == "silent":
+        fail("CON015", where=where, seconds=f"{watch.silence:g}")
+    fail("CON014", where=where, reason=reason)
