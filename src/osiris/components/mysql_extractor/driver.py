@@ -1,0 +1,90 @@
+"""Reads a table, a view or a checked query of a MySQL or MariaDB database, in one state of it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from osiris.families.embedded import expect_schema
+from osiris.families.mysql import reading, relation, table_result
+from osiris.families.mysql_query import query_result
+from osiris.families.mysql_read import read_query
+from osiris.model import Described
+from osiris.table import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from osiris.driver import StepContext
+    from osiris.families.mysql import Result, Session
+    from osiris.model import Schema
+    from osiris.table import RowStream
+
+_NO_LIMIT = 1 << 62
+"""MySQL has no OFFSET without a LIMIT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The config of a step; its keys and defaults are described in spec.yaml."""
+
+    table: str | None = None
+    query: str | None = None
+    schema: str | None = None
+    columns: Sequence[str] | None = None
+    limit: int | None = None
+    offset: int = 0
+    batch_size: int = 100_000
+    pool_size: int = 5
+    pool_recycle: int = 3600
+    echo: bool = False
+
+
+class Driver:
+    """An extractor of MySQL databases."""
+
+    def describe(self, config: Config, ctx: StepContext) -> Described:
+        """Return the columns of the table or the query; fails with CON…, DAT005, DAT006, DRV… or SQL001 to SQL009."""
+        with reading(ctx, config.schema, query=config.query is not None) as session:
+            result, rows = _source(session, config, ctx)
+        return Described(result.schema, "fixed" if result.fixed else "free", rows)
+
+    def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
+        """Fail with DAT011 if the columns are no longer as planned; the database tells no state."""
+        expect_schema(ctx, schema, self.describe(config, ctx).schema or ())
+        return None
+
+    def read(self, config: Config, schema: Schema, ctx: StepContext) -> RowStream:
+        """Return the rows; reading them fails with DAT011 if the columns are no longer as planned."""
+        with reading(ctx, config.schema, query=config.query is not None) as session:
+            result, _ = _source(session, config, ctx)
+        return stream(schema, _rows(config, schema, ctx), "fixed" if result.fixed else "free")
+
+
+def _source(session: Session, config: Config, ctx: StepContext) -> tuple[Result, int | None]:
+    """Return what is read, and about how many rows it has."""
+    if config.query is not None:
+        return query_result(session, config.query, ctx.bindings), None
+    found = relation(session, str(config.table))
+    result = table_result(session, found, config.columns)
+    if config.limit is None and not config.offset:
+        return result, found.rows
+    most = _NO_LIMIT if config.limit is None else config.limit
+    rows = None if found.rows is None else min(most, max(0, found.rows - config.offset))
+    return replace(result, text=f"{result.text} LIMIT {most} OFFSET {config.offset}"), rows
+
+
+def _rows(config: Config, schema: Schema, ctx: StepContext) -> Iterator[pa.RecordBatch]:
+    """Connect when the first row is asked for; close after the last, or when nobody asks any more."""
+    with reading(ctx, config.schema, query=config.query is not None) as session:
+        result, _ = _source(session, config, ctx)
+        expect_schema(ctx, schema, result.schema)
+        with closing(read_query(session, result.text, result.columns)) as batches:
+            for batch in batches:
+                ctx.count("rows_read", batch.rows.num_rows)
+                ctx.count("bytes_read", batch.size)
+                for start in range(0, batch.rows.num_rows, config.batch_size):
+                    yield batch.rows.slice(start, config.batch_size)

@@ -1,0 +1,74 @@
+"""Writes a table of a MySQL or MariaDB database: rows and the record of their delivery in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from osiris.families.embedded import refuse_columns, staged
+from osiris.families.keys import check_key_columns, refuse_repeated_keys
+from osiris.families.mysql_deliver import Work, deliver, look
+from osiris.families.mysql_held import refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from osiris.driver import StepContext, Written
+    from osiris.model import Schema
+    from osiris.table import RowStream
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The config of a step; its keys and defaults are described in spec.yaml."""
+
+    table: str
+    schema: str | None = None
+    write_mode: Literal["append", "replace", "upsert"] = "append"
+    primary_key: Sequence[str] | str | None = None
+    create_if_missing: bool = True
+    batch_size: int = 16384
+    truncate_before: bool = False
+
+    @property
+    def mode(self) -> Literal["append", "replace", "upsert"]:
+        """Return what happens to the rows that are there."""
+        return "replace" if self.truncate_before and self.write_mode == "append" else self.write_mode
+
+    @property
+    def key(self) -> Sequence[str]:
+        """Return the columns of the key, as far as there is one."""
+        return [self.primary_key] if isinstance(self.primary_key, str) else self.primary_key or ()
+
+
+class Driver:
+    """A writer of MySQL tables."""
+
+    def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
+        """Fail with CMP012 for columns that MySQL cannot hold as they are, with DAT005 for a key that is not there."""
+        refuse_columns(ctx, schema, refusals({column.name: column.type for column in schema}))
+        check_key_columns(ctx, schema, config.key)
+
+    def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
+        """Take all rows, then deliver them in one transaction, unless an attempt before has done so.
+
+        Fails with DAT015 for a value that the table would change, DAT028 for a key that comes twice, DAT029 if the rows
+        do not fit the table, DAT032 for a row that it refuses, CON011 to CON017, DRV011 to DRV022.
+        """
+        work = Work(
+            ctx,
+            config.table,
+            config.schema,
+            rows.schema,
+            config.mode,
+            config.key,
+            config.create_if_missing,
+            config.batch_size,
+        )
+        earlier = look(work)
+        if earlier:
+            return earlier
+        with staged(rows, ctx) as waiting:
+            if work.merged:
+                refuse_repeated_keys(waiting, work.key, ctx)
+            return deliver(work, waiting)

@@ -1,0 +1,51 @@
+"""What MySQL refuses, in our words: told by the number of an error, never by its text."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from osiris.errors import fail
+
+_LOGIN = frozenset((1045, 1251, 1275, 1524, 1698, 1820, 1862, 2049, 2054, 2059, 2061, 3118, 4151))
+_NO_DATABASE = 1049
+_NO_RIGHT_TO_DATABASE = 1044
+_NOT_LET_IN = frozenset((1040, 1129, 1130, 1203, 1226))
+_ENCRYPTION = frozenset((2026, 3159))
+_GONE = frozenset((1053, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 2055, 4031))
+_NOT_GRANTED = frozenset((1044, 1142, 1143, 1227, 1345, 1370, 1410))
+_ENDED = frozenset((1317, 1907, 1969, 3024))
+_NO_SPACE = frozenset((1021, 1041, 1114))
+_READ_ONLY = frozenset((1792,))
+_QUERY = frozenset((1051, 1054, 1060, 1064, 1066, 1109, 1111, 1140, 1146, 1222, 1235, 1241, 1247, 1248, 1305, 1582))
+
+
+def fail_login(number: int, message: str, where: str, user: str) -> NoReturn:
+    """Fail with why a server does not let a user in."""
+    if number == _NO_DATABASE:
+        fail("CON013", where=where, reason=message)
+    if number in _ENCRYPTION:
+        fail("CON017", where=where, reason=message)
+    if number in _NOT_LET_IN:
+        fail("CON011", where=where, reason=message)
+    if number in _LOGIN or number == _NO_RIGHT_TO_DATABASE:
+        fail("CON012", where=where, user=user, reason=message)
+    fail_server(number, message, where, user)
+
+
+def fail_server(number: int, message: str, where: str, user: str, *, query: bool = False) -> NoReturn:
+    """Fail with what an error means; `message` are the server's words, `query` tells that the statement is theirs."""
+    if number in _GONE or number in _NOT_LET_IN:
+        fail("CON014", where=where, reason=message)
+    if number in _NOT_GRANTED:
+        fail("DRV020", where=where, user=user, reason=message)
+    if number in _ENDED:
+        fail("DRV021", where=where, reason=message)
+    if number in _NO_SPACE:
+        fail("DRV022", where=where, reason=message)
+    if query and number in _READ_ONLY:
+        fail("SQL004", what="writing")
+    if query and number in _QUERY:
+        fail("SQL009", problem=message)
+    if query:
+        fail("SQL011", problem=f"{message} (error {number})")
+    fail("DRV013", path=where, problem=f"{message} (error {number})")

@@ -1,0 +1,146 @@
+"""The table that a step writes, and the ledger beside it: what is there, what is made, and whether rows fit."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from osiris.driver import Written
+from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.families.embedded import LEDGER, fail_no_key
+from osiris.families.mysql import qualified, quote_name, relation, relations
+from osiris.families.mysql_held import Column, column_type, fits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from osiris.driver import StepContext
+    from osiris.errors import Diagnostic
+    from osiris.families.embedded import Target
+    from osiris.families.mysql import Session
+    from osiris.model import Schema
+
+_COLUMNS = """
+SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, COALESCE(NUMERIC_PRECISION, DATETIME_PRECISION, 0),
+    COALESCE(NUMERIC_SCALE, 0), COALESCE(CHARACTER_MAXIMUM_LENGTH, 0),
+    IS_NULLABLE = 'NO' AND COLUMN_DEFAULT IS NULL AND EXTRA NOT LIKE '%%auto_increment%%',
+    COALESCE(GENERATION_EXPRESSION, '') <> ''
+FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION"""
+_UNIQUE = """
+SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL FROM information_schema.STATISTICS
+WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX"""
+_LEDGER = """(
+    run_key VARCHAR(380) NOT NULL, step VARCHAR(380) NOT NULL, fingerprint VARCHAR(128) NOT NULL, target TEXT NOT NULL,
+    `rows` BIGINT NOT NULL, digest LONGTEXT NOT NULL, written_at VARCHAR(40) NOT NULL, PRIMARY KEY (run_key, step)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"""
+
+
+def columns_of(session: Session, table: str) -> dict[str, Column]:
+    """Return the columns of a table, by name."""
+    rows = session.rows(_COLUMNS, session.target.database, table)
+    found = (
+        Column(name, kind.lower(), declared.lower(), int(digits), int(scale), int(length), bool(needed), bool(computed))
+        for name, kind, declared, digits, scale, length, needed, computed in rows
+    )
+    return {column.name: column for column in found}
+
+
+def uniques(session: Session, table: str) -> list[set[str]]:
+    """Return the columns, in lower case, of each unique index of a table."""
+    found: dict[str, set[str]] = {}
+    for index, name, whole in session.rows(_UNIQUE, session.target.database, table):
+        found.setdefault(index, set()).add(str(name).lower() if whole and name else "")
+    return list(found.values())
+
+
+def make_table(session: Session, table: str, schema: Schema, key: Sequence[str]) -> None:
+    """Make a table, unless it is there; MySQL commits that by itself, so it is done before the rows come."""
+    types = {c.name: column_type(c.type, key=c.name in key, mariadb=session.mariadb) for c in schema}
+    parts = [
+        f"{quote_name(name)} {kind} {'NOT NULL' if name in key else 'NULL DEFAULT NULL'}"
+        for name, kind in types.items()
+    ]
+    if key:
+        parts.append(f"PRIMARY KEY ({', '.join(map(quote_name, key))})")
+    session.run(f"CREATE TABLE IF NOT EXISTS {qualified(session, table)} ({', '.join(parts)}) ENGINE = InnoDB")
+
+
+def make_ledger(session: Session, ctx: StepContext) -> None:
+    """Make the ledger in the target's database; a run without a key has none."""
+    if ctx.run_key and LEDGER not in relations(session):
+        session.run(f"CREATE TABLE IF NOT EXISTS {qualified(session, LEDGER)} {_LEDGER}")
+
+
+def refuse(session: Session, ctx: StepContext, target: Target, schema: Schema, key: Sequence[str]) -> dict[str, Column]:
+    """Fail with all in which rows do not fit a table that is there (DAT029); returns its columns.
+
+    `key` are the columns of an upsert, and empty otherwise.
+    """
+    found = relation(session, target.table)
+    if found.kind != "BASE TABLE" or found.engine != "InnoDB":
+        what = f"its engine is {found.engine}, which has no transactions" if found.engine else "it is no plain table"
+        hint = "ALTER TABLE … ENGINE = InnoDB" if found.engine else "write a table"
+        fail("DAT029", step=ctx.step, table=target.table, problem=what, hint=hint)
+    columns = columns_of(session, target.table)
+    if problems := _misfits(ctx, target, schema, columns):
+        raise_all(problems)
+    if key and {name.lower() for name in key} not in uniques(session, target.table):
+        fail_no_key(ctx, target, key)
+    return columns
+
+
+def _misfits(ctx: StepContext, target: Target, schema: Schema, columns: dict[str, Column]) -> list[Diagnostic]:
+    given = {field.name for field in schema}
+    found: list[Diagnostic] = []
+
+    def report(problem: str, hint: str | None = None) -> None:
+        found.append(diagnostic("DAT029", step=ctx.step, table=target.table, problem=problem, hint=hint))
+
+    for field in schema:
+        column = columns.get(field.name)
+        if column is None:
+            report(f"it has no column '{field.name}'", did_you_mean(field.name, columns))
+        elif column.computed:
+            report(f"its column '{column.name}' is computed by the server", "leave the column out of the rows")
+        elif not fits(column, field.type):
+            report(f"its column '{column.name}' is {column.declared}, which cannot hold {field.type}")
+    for column in columns.values():
+        if column.needed and not column.computed and column.name not in given:
+            report(f"its column '{column.name}' needs a value, and the rows have no such column")
+    return found
+
+
+def find_delivery(session: Session, ctx: StepContext, target: Target) -> Written | None:
+    """Return what the ledger says that this run has delivered; None if nothing, or if there is no ledger.
+
+    Fails with DRV014 if that was done by another plan.
+    """
+    if not ctx.run_key or LEDGER not in relations(session):
+        return None
+    found = session.rows(
+        f"SELECT fingerprint, `rows`, digest FROM {qualified(session, LEDGER)} WHERE run_key = %s AND step = %s",
+        *(ctx.run_key, ctx.step),
+    )
+    if not found:
+        return None
+    ((fingerprint, rows, digest),) = found
+    if fingerprint != ctx.plan:
+        fail("DRV014", step=ctx.step, path=target.database, run_key=ctx.run_key)
+    ctx.emit("already_delivered", {"table": target.table, "rows": rows})
+    return Written(int(rows), 0, earlier=json.loads(digest) or {})
+
+
+def record_delivery(session: Session, ctx: StepContext, target: Target, rows: int) -> None:
+    """Write the delivery into the ledger, first in the transaction that will hold the rows.
+
+    So of two attempts at one delivery the later one waits here for the earlier, though its process may be gone, and is
+    then refused (error 1062).
+    """
+    if not ctx.run_key:
+        return
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    session.rows(
+        f"INSERT INTO {qualified(session, LEDGER)} VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        *(ctx.run_key, ctx.step, ctx.plan, target.table, rows, json.dumps(ctx.digest()), now),
+    )
