@@ -35,6 +35,10 @@ CONNECTIONS = Connections(
         "filesystem": {"drop": {"base_dir": "${DROP_DIR}", "default": True}},
         "duckdb": {"default": {"path": "a.duckdb"}},
         "sqlite": {"default": {"path": "a.sqlite"}},
+        **{
+            family: {"default": {"host": "h", "database": "d", "user": "u", "password": "${PASSWORD}"}}
+            for family in ("mysql", "postgres")
+        },
     }
 )
 SCHEMA = (Field("id", "int64"), Field("day", "date"), Field("amount", "decimal(12,2)", False))

@@ -58,6 +58,7 @@ READ_SESSION = absent("read the session with 'osiris logs show SESSION' and 'osi
 TOOLS_OFFER = absent("use the commands themselves, with --json")
 NO_PACKAGE = absent("every run writes run.json, events.jsonl and metrics.jsonl to logs/SESSION/")
 SAY_PROJECT = moved("-C DIR")
+NAME_CONNECTIONS = moved("osiris connections doctor @FAMILY.ALIAS")
 
 COMMANDS: dict[str, Earlier] = {
     "init": KEPT,
@@ -70,7 +71,7 @@ COMMANDS: dict[str, Earlier] = {
     "components config-example": moved("osiris components show NAME"),
     "components discover": absent("name the table or file in the step's config"),
     "connections list": KEPT,
-    "connections doctor": absent("'osiris connections list' shows which variables are set"),
+    "connections doctor": KEPT,
     "logs list": KEPT,
     "logs show": KEPT,
     "logs last": moved("osiris logs show last"),
@@ -173,6 +174,12 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
         "--events": _NOT_A_SESSION,
     },
     "connections list": {"--json": KEPT},
+    "connections doctor": {
+        "--json": KEPT,
+        "--family": NAME_CONNECTIONS,
+        "--alias": NAME_CONNECTIONS,
+        "--connection-id": NAME_CONNECTIONS,
+    },
     "logs list": {
         "--json": KEPT,
         "--limit": KEPT,

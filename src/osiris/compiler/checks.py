@@ -33,9 +33,13 @@ NOT_OFFERED = {
         "it keeps its place between runs, so that two runs of one plan read different data",
         "export the events to a file or a database table and read that",
     ),
-    **dict.fromkeys(
-        ("mysql.extractor", "mysql.writer", "supabase.extractor", "supabase.writer"),
-        ("it is not part of this version", "go by way of files: filesystem.csv_extractor, filesystem.csv_writer"),
+    "supabase.extractor": (
+        "it is not part of this version",
+        "read the project's database with postgres.extractor and a connection that has its address",
+    ),
+    "supabase.writer": (
+        "it is not part of this version",
+        "write the project's database with postgres.writer and a connection that has its address",
     ),
 }
 

@@ -172,6 +172,10 @@ class Worker:
 
 
 def _answer(place: Place) -> bool:
+    if place.job.kind == "doctor":
+        from osiris.runner.doctor import examine_connections
+
+        return examine_connections(place)
     from osiris.runner.schemas import QUESTIONS
 
     return QUESTIONS[place.job.kind](place)

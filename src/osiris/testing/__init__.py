@@ -6,8 +6,9 @@
     test_writer = suite("my_family.writer", Case({"path": "out.txt"}, look=read_rows))
 
 The first is tried with the first example of its spec. What that does not tell, a `Case` does: another config, the
-fields of a connection (`Secret("…")` is one that must not be told), `fill(root, rows)` to put rows where a source
-reads them, `look(root)` to see what a writer has written, and rows that fit, if the suite's own do not.
+fields of a connection (`Secret("…")` is one that must not be told; a function gives each folder a database of its own
+on a server), `fill(root, rows)` to put rows where a source reads them, `look(root)` to see what a writer has written,
+and rows that fit, if the suite's own do not.
 `filled_by` and `seen_by` do both by other components. What cannot be tried is skipped, and says what is missing.
 
 `check_component`, `behaviours` and `check_behaviour` are the same piece by piece, for other test runners, and

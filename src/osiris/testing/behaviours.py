@@ -79,5 +79,5 @@ def _leaks(attempt: Attempt, problems: list[str]) -> list[str]:
     artifacts = attempt.trial.root / ".step" / "artifacts"
     written = [path.read_text(encoding="utf-8", errors="replace") for path in artifacts.rglob("*") if path.is_file()]
     told = "\n".join([json.dumps(attempt.trial.told, default=repr, ensure_ascii=False), *problems, *written])
-    secrets = {field: value for field, value in attempt.case.connection.items() if isinstance(value, Secret)}
+    secrets = {field: value for field, value in attempt.trial.fields().items() if isinstance(value, Secret)}
     return [f"it tells the secret '{field}'" for field, value in secrets.items() if value.reveal() in told]

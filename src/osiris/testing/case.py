@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.model import ComponentSpec, JsonValue
+    from osiris.testing.trial import Connection
 
 _TEXTS = ["", "žluťoučký kůň 😀", 'it\'s "quoted", once;\n\ttwice', None, "NULL", "007", " x "]
 _NAMES = ("id", 'it\'s a "name"', "ž. select")
@@ -25,12 +26,13 @@ class Case:
     """A step of a component that can run in an empty folder.
 
     `fill(root, rows)` puts rows where a reading step finds them, in place of those that are there; `look(root)` returns
-    the rows at the target of a writing step. `rows` are what it is tried with, if the suite's own do not fit: at least
-    two, and the first column tells them apart.
+    the rows at the target of a writing step. What is not in a folder takes a function as its `connection`, which gives
+    each root the fields of a database of its own, each time the same. `rows` are what it is tried with, if the suite's
+    own do not fit: at least two, and the first column tells them apart.
     """
 
     config: Mapping[str, JsonValue]
-    connection: Mapping[str, JsonValue] = field(default_factory=dict)
+    connection: Connection = field(default_factory=dict)
     fill: Callable[[Path, pa.Table], None] | None = None
     look: Callable[[Path], pa.Table] | None = None
     rows: pa.Table | None = None
@@ -46,7 +48,7 @@ def example_case(spec: ComponentSpec) -> Case:
 
 
 def filled_by(
-    name: str, config: Mapping[str, JsonValue], connection: Mapping[str, JsonValue] | None = None
+    name: str, config: Mapping[str, JsonValue], connection: Connection | None = None
 ) -> Callable[[Path, pa.Table], None]:
     """Return a `fill` that writes with another component."""
 
@@ -57,7 +59,7 @@ def filled_by(
 
 
 def seen_by(
-    name: str, config: Mapping[str, JsonValue], connection: Mapping[str, JsonValue] | None = None
+    name: str, config: Mapping[str, JsonValue], connection: Connection | None = None
 ) -> Callable[[Path], pa.Table]:
     """Return a `look` that reads with another component."""
 

@@ -15,7 +15,7 @@ from osiris.table import stream
 from osiris.types import schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -24,16 +24,22 @@ if TYPE_CHECKING:
     from osiris.registry import Registry
     from osiris.table import RowStream
 
+    Fields = Mapping[str, JsonValue]
+    Connection = Fields | Callable[[Path], Fields]
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A step of a component below `root`, its project folder; `told` is what it emitted, `counts` what it counted."""
+    """A step of a component below `root`, its project folder; `told` is what it emitted, `counts` what it counted.
+
+    `connection` are the fields of its connection, or what gives them for a root, each time the same.
+    """
 
     registry: Registry
     name: str
     root: Path
     config: Mapping[str, JsonValue]
-    connection: Mapping[str, JsonValue] = field(default_factory=dict)
+    connection: Connection = field(default_factory=dict)
     told: list[tuple[str, Mapping[str, JsonValue]]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -77,6 +83,10 @@ class Trial:
         written: Written = self._driver().write(self._config(), rows, self._context())
         return written
 
+    def fields(self) -> Fields:
+        """Return the fields of the connection."""
+        return self.connection(self.root) if callable(self.connection) else self.connection
+
     def has(self, method: str) -> bool:
         """Tell whether the driver has a method."""
         return callable(getattr(self._driver(), method, None))
@@ -111,7 +121,7 @@ class Trial:
             root=self.root,
             artifacts=self._own / "artifacts",
             scratch=self._own / "scratch",
-            connection=self.connection,
+            connection=self.fields(),
             emit=lambda event, fields: self.told.append((event, dict(fields))),
             count=lambda metric, value: self.counts.update({metric: value}),
         )

@@ -39,8 +39,8 @@ def test_an_unknown_component_is_named_with_the_nearest(bench, steps):
     [
         ("graphql.extractor", "save the answer as a file"),
         ("posthog.extractor", "export the events"),
-        ("mysql.extractor", "go by way of files"),
-        ("supabase.writer", "go by way of files"),
+        ("supabase.extractor", "read the project's database with postgres.extractor"),
+        ("supabase.writer", "write the project's database with postgres.writer"),
     ],
 )
 def test_components_that_are_not_offered_say_why_and_what_instead(bench, steps, name, hint):

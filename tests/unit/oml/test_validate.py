@@ -204,12 +204,12 @@ def test_a_connection_moves_out_of_the_config():
 
 def test_a_component_that_is_not_installed_is_left_to_the_compiler():
     text = steps(
-        "- id: a\n  component: mysql.extractor\n  mode: read\n  config: {anything: 5, connection: '@mysql.x'}\n"
+        "- id: a\n  component: oracle.extractor\n  mode: read\n  config: {anything: 5, connection: '@oracle.x'}\n"
     )
     pipeline, notes = check(text)
     assert {d.code for d in notes} <= {"OML032"}
     assert pipeline.steps[0].config == {"anything": 5}
-    assert pipeline.steps[0].connection == ConnectionRef("mysql", "x")
+    assert pipeline.steps[0].connection == ConnectionRef("oracle", "x")
 
 
 def test_project_defaults_are_put_where_a_step_says_nothing():
