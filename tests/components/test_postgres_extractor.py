@@ -479,10 +479,11 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(many, place):
     assert code_of(list, _read(place(statement_timeout=0.3), query=SLOW)) == ["DRV021"]
 
 
-def test_a_server_that_is_silent_for_too_long_is_given_up(many, place):
+def test_a_server_that_is_silent_for_too_long_is_given_up(many, place, postgres, database):
     [found] = problems(list, _read(place(read_timeout=0.5), query=SLOW))
     assert found.code == "CON015"
     assert "0.5 s" in found.message
+    _expect_none_left(postgres, database)  # the server finds out by itself that nobody waits
 
 
 def test_bytes_that_look_like_rows_are_none(run_sql, read, postgres, database):

@@ -54,6 +54,9 @@ SELECT t.oid::int8, pg_catalog.format_type(t.oid, NULL), t.typtype::text, t.typn
 FROM pg_catalog.pg_type t
 WHERE t.oid = ANY(%s) OR t.oid IN (SELECT typelem FROM pg_catalog.pg_type WHERE oid = ANY(%s) AND typlen = -1)"""
 
+_LOOKS_FOR_CLIENT, _LOOK_FOR_CLIENT = 140000, "5s"
+"""Since this version a server can look whether its client is there, and stop a statement that nobody waits for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -159,6 +162,8 @@ def _begin(session: Session, snapshot: str | None) -> None:
         session.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
     settings = SETTINGS | {"search_path": quote_name(session.schema)}
     settings["statement_timeout"] = str(round(session.target.statement * 1000))
+    if session.version >= _LOOKS_FOR_CLIENT:
+        settings["client_connection_check_interval"] = _LOOK_FOR_CLIENT
     chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in settings)
     session.rows(f"SELECT {chosen}", *settings.values())
 

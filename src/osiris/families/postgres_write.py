@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _OWN = {
     "idle_in_transaction_session_timeout": "0",
+    "client_connection_check_interval": "5s",
     "tcp_keepalives_idle": "15",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
