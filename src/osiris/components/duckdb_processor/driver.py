@@ -64,7 +64,7 @@ class Driver:
         """Return the schema of the query's result; fails with CMP010, DAT006, SQL001 to SQL009."""
         names = _names(inputs, ctx)
         verdict = _checked(config.query, names)
-        schemas = {name: inputs[key] for name, key in names.items()}
+        schemas = {name: inputs[names[name]] for name in verdict.relations}  # an input that nothing reads costs time
         schema = bind(str(verdict.canonical), schemas, parameter_types(verdict.parameters))
         return Described(schema, _order(verdict))
 
