@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from osiris.config import load_config
+from osiris.errors import OsirisError
 from osiris.runner.protocol import Secrets
 
 ID, TEXT = ["id", "int64"], ["text", "utf8"]
@@ -77,6 +79,42 @@ def test_what_a_source_raises(desk, plan, tell, code, as_code, begun):
     assert [d.code for d in result.diagnostics] == [as_code]
     assert len([e for e in desk.events(result) if e["event"] == "read" and e["step"] == "b"]) == begun
     assert result.steps["b"]["status"] == "failed"
+
+
+def test_each_source_has_its_own_time_to_answer(desk, plan, tell):
+    config = load_config(desk.project, {"OSIRIS_RUN__STEP_TIMEOUT": "1s"})
+    for name, columns in (("a.json", [ID]), ("b.json", [ID, TEXT])):
+        tell(name, *columns, pause=0.7)
+    assert desk.run(plan, config=config).status == "complete"
+    tell("b.json", ID, TEXT, pause=60)
+    with pytest.raises(OsirisError) as late:
+        desk.run(plan, config=config)
+    (found,) = late.value.diagnostics
+    assert (found.code, "step 'b' took longer than 1 s" in found.message) == ("RUN002", True)
+
+
+def test_what_a_step_is_to_wait_for_is_left_to_it(desk, make_step, tell):
+    tell("a.json", ID)
+    retry = {"max": 1, "backoff": "10ms", "on": ["DRV001"]}
+    steps = [make_step("a", "shifting", path="a.json", retry=retry)]
+    plan = desk.plan([*steps, make_step("w", "file_writer", "write", ["a"], path="w.txt")])
+    tell("a.json", code="DRV001")
+    result = desk.run(plan)
+    assert [d.code for d in result.diagnostics] == ["DRV001"]
+    assert [e["event"] for e in desk.events(result) if e["event"] in ("read", "step_retry")] == [
+        "read",
+        "step_retry",
+        "read",
+    ]
+
+
+def test_a_source_that_is_skipped_keeps_the_state_of_which_it_was_delivered(desk, plan, tell):
+    tell("b.json", ID, TEXT, code="CON003")
+    first = desk.run(plan)
+    tell("a.json", ID, state="two")
+    second = desk.run(plan)
+    assert (second.status, second.run_key) == ("failed", first.run_key)
+    assert desk.summary(second)["sources"] == desk.summary(first)["sources"]
 
 
 def test_drift_of_a_step_that_is_not_read_again_does_not_count(desk, plan, tell):

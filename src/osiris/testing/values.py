@@ -6,7 +6,7 @@ import uuid
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from osiris.types import arrow_type, parse_type
+from osiris.types import arrow_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,8 +129,3 @@ def _nested() -> list[Sample]:
         Sample('list<struct<"x":float64>>', ([{"x": 0.1}, None, {"x": None}],)),
         Sample("list<decimal(76,1)>", ([Decimal("0.1")],)),
     ]
-
-
-def is_float(kind: str) -> bool:
-    """Tell whether a type is one of floating-point numbers."""
-    return parse_type(kind).kind.startswith("float")

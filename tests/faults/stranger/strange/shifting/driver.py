@@ -1,6 +1,7 @@
 """A source whose columns and state stand in a file, and which may be out of reach."""
 
 import json
+import time
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ def told(config, ctx):
 class Driver:
     def describe(self, config, ctx):
         found = told(config, ctx)
+        time.sleep(found.get("pause", 0))
         return Described(tuple(Field(*column) for column in found["columns"]), "fixed", state=found.get("state"))
 
     def read(self, config, schema, ctx):
