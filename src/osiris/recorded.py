@@ -1,0 +1,216 @@
+"""A run as its session recorded it: one reading of the files, for all that tell of runs (report, package, comparison).
+
+What a session says stays what it said: nothing here asks the clock, the sources or the targets. A run that is still
+going reads as far as it has come.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from osiris.errors import Diagnostic
+from osiris.model import Manifest
+from osiris.session import find_session, iter_sessions, read_lines, read_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from osiris.model import JsonValue
+    from osiris.project import Project
+
+_ENDED = frozenset(("step_complete", "step_failed", "step_cancelled", "step_skipped"))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """How far a step was: seconds since the run started, and rows until then."""
+
+    seconds: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedStep:
+    """One step of a run.
+
+    `plan` is its entry in the manifest (empty if that is gone) and `summary` its entry in run.json. `began` and `ended`
+    are seconds since the run started, None if that never happened. `error` is what ended it, None if it did not fail.
+    `reason` is why it was skipped. `output` is what is on record as delivered, None if nothing is.
+    """
+
+    id: str
+    mode: str
+    status: str
+    plan: Mapping[str, JsonValue]
+    summary: Mapping[str, JsonValue]
+    began: float | None
+    ended: float | None
+    error: Diagnostic | None
+    reason: str | None
+    output: Mapping[str, JsonValue] | None
+    progress: tuple[Point, ...]
+
+    @property
+    def component(self) -> str:
+        """Name of the component, empty if the plan is gone."""
+        return str(self.plan.get("component", ""))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Steps that this one waits for, those that it reads among them."""
+        return tuple(self.plan.get("needs", ()))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Steps whose rows this one reads, each once."""
+        return tuple(dict.fromkeys(self.plan.get("inputs", {}).values()))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """One session of a run: run.json, the plan (None if it is gone or damaged), its events and metrics, its steps."""
+
+    folder: Path
+    summary: Mapping[str, JsonValue]
+    plan: Manifest | None
+    events: tuple[Mapping[str, JsonValue], ...]
+    metrics: tuple[Mapping[str, JsonValue], ...]
+    steps: tuple[RecordedStep, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return str(self.summary["session"])
+
+    @property
+    def pipeline(self) -> str:
+        """Name of the pipeline."""
+        return str(self.summary["pipeline"])
+
+    @property
+    def status(self) -> str:
+        """One of running, complete, failed, cancelled, lost."""
+        return str(self.summary["status"])
+
+    @property
+    def edges(self) -> tuple[tuple[str, str], ...]:
+        """The data edges: from the step that gives rows to the one that reads them."""
+        return tuple((source, step.id) for step in self.steps for source in step.inputs)
+
+    def step(self, name: str) -> RecordedStep:
+        """Return the step of that id; KeyError if there is none."""
+        return {step.id: step for step in self.steps}[name]
+
+
+def load_run(folder: Path) -> RecordedRun:
+    """Return the run that a session's folder records; FileNotFoundError if it has no readable run.json."""
+    summary = read_summary(folder)
+    if summary is None:
+        raise FileNotFoundError(folder / "run.json")
+    plan = _plan(folder)
+    events = tuple(read_lines(folder / "events.jsonl"))
+    diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
+    return RecordedRun(
+        folder=folder,
+        summary=summary,
+        plan=plan,
+        events=events,
+        metrics=tuple(read_lines(folder / "metrics.jsonl")),
+        steps=tuple(_steps(summary, plan, events, diagnostics)),
+        diagnostics=diagnostics,
+    )
+
+
+def find_run(project: Project, name: str = "last") -> RecordedRun | None:
+    """Return the run that a name means (`osiris.session.find_session`); None if it means none."""
+    found = find_session(project, name)
+    return load_run(project.logs / str(found["session"])) if found else None
+
+
+def last_success(project: Project, run: RecordedRun) -> RecordedRun | None:
+    """Return the newest complete run of the same pipeline that started before this one; None if there is none."""
+    return _newest(project, run, lambda status: status == "complete")
+
+
+def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
+    """Return the newest run of the same pipeline before this one, however it ended; None if there is none."""
+    return _newest(project, run, lambda status: status != "running")
+
+
+def seconds_between(earlier: str, later: str) -> float:
+    """Return the seconds from one time of a session to another, both as ISO 8601."""
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
+def _newest(project: Project, run: RecordedRun, wanted: Callable[[str], bool]) -> RecordedRun | None:
+    same = (each for each in iter_sessions(project) if each.get("pipeline") == run.pipeline)
+    before = (each for each in same if str(each["session"]) < run.id and wanted(str(each["status"])))
+    found = next(before, None)
+    return load_run(project.logs / str(found["session"])) if found else None
+
+
+def _plan(folder: Path) -> Manifest | None:
+    try:
+        data = json.loads((folder / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return Manifest(data) if isinstance(data, dict) and isinstance(data.get("steps"), list) else None
+
+
+def _steps(
+    summary: Mapping[str, JsonValue],
+    plan: Manifest | None,
+    events: Iterable[Mapping[str, JsonValue]],
+    diagnostics: Iterable[Diagnostic],
+) -> Iterable[RecordedStep]:
+    told: dict[str, list[Mapping[str, JsonValue]]] = {name: [] for name in summary["steps"]}
+    for event in events:
+        if event.get("step") in told:
+            told[event["step"]].append(event)
+    planned = {step["id"]: step for step in plan.steps} if plan else {}
+    problems = tuple(diagnostics)
+    for name, known in summary["steps"].items():
+        yield _step(name, known, planned.get(name, {}), told[name], summary, problems)
+
+
+def _step(
+    name: str,
+    known: Mapping[str, JsonValue],
+    plan: Mapping[str, JsonValue],
+    events: list[Mapping[str, JsonValue]],
+    summary: Mapping[str, JsonValue],
+    problems: tuple[Diagnostic, ...],
+) -> RecordedStep:
+    start = str(summary["started_at"])
+    end = next((event for event in reversed(events) if event["event"] in _ENDED), None)
+    begun = next((event for event in events if event["event"] == "step_start"), None)
+    return RecordedStep(
+        id=name,
+        mode=str(known["mode"]),
+        status=str(known["status"]),
+        plan=plan,
+        summary=known,
+        began=seconds_between(start, begun["ts"]) if begun else None,
+        ended=seconds_between(start, end["ts"]) if end else None,
+        error=_error(end, problems) if known["status"] == "failed" else None,
+        reason=end.get("reason") if end and end["event"] == "step_skipped" else None,
+        output=summary["outputs"].get(name),
+        progress=tuple(
+            Point(seconds_between(start, event["ts"]), event["rows"])
+            for event in events
+            if event["event"] == "step_progress"
+        ),
+    )
+
+
+def _error(end: Mapping[str, JsonValue] | None, problems: tuple[Diagnostic, ...]) -> Diagnostic | None:
+    """Return what a step's end names, with the place and the hint that the run's summary has for it."""
+    if end is None or "code" not in end:
+        return None
+    same = (item for item in problems if item.code == end["code"] and item.message == end["message"])
+    return next(same, None) or Diagnostic(end["code"], end["message"])
