@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.digest import costs
 from bench.measure import Others, alternate, median_cpu, median_seconds, peak_megabytes, repeated, run
+from bench.pages import large_session, seconds_until_seen
 from bench.projects import (
     AGGREGATE,
     LINEITEM,
@@ -166,6 +167,16 @@ def large(bench: Bench) -> list[Figure]:
     return figures
 
 
+def pages(bench: Bench) -> list[Figure]:
+    """Make the page of a run with 300 steps and 100,000 events, and open it in Chromium."""
+    page = large_session(bench.folder) / "report.html"
+    what = "a run of 300 steps and 100,000 events"
+    made = best(f"page of {what}, made", 2, repeated([OSIRIS, "logs", "html"], bench.folder, 9))
+    seen = seconds_until_seen(page, 9)
+    size = f"{page.stat().st_size / 1e6:.1f} MB"
+    return [made, Figure(f"page of {what}, opened and drawn", min(seen), 2, "s", f"best of {len(seen)}, {size}")]
+
+
 GROUPS: dict[str, Callable[[Bench], list[Figure]]] = {
     "startup": startup,
     "aggregate": aggregate,
@@ -175,6 +186,7 @@ GROUPS: dict[str, Callable[[Bench], list[Figure]]] = {
     "parallel": parallel,
     "compiling": compiling,
     "large": large,
+    "pages": pages,
 }
 
 

@@ -1,0 +1,256 @@
+"""A run as OpenLineage events: one START, one COMPLETE, FAIL or ABORT, and the same for each step as a child run.
+
+The run is the job that reads the sources and writes the targets; a step is one that belongs to it, with its own SQL,
+rows and error. The same session gives the same events, as ids are made from names.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from osiris.compare.lineage import Column, Lineage, read_lineage
+from osiris.report.datasets import Dataset, datasets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue, Manifest
+    from osiris.recorded import RecordedRun, RecordedStep
+
+Event = dict[str, "JsonValue"]
+
+_SPEC = "https://openlineage.io/spec"
+_EVENT = f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"
+_FACETS = {
+    "ColumnLineageDatasetFacet": "1-2-0",
+    "ErrorMessageRunFacet": "1-0-1",
+    "InputStatisticsInputDatasetFacet": "1-0-0",
+    "JobTypeJobFacet": "2-0-4",
+    "OutputStatisticsOutputDatasetFacet": "1-0-2",
+    "ParentRunFacet": "1-2-0",
+    "ProcessingEngineRunFacet": "1-1-1",
+    "SQLJobFacet": "1-1-0",
+    "SchemaDatasetFacet": "1-2-0",
+}
+"""The facets that are used, each in the version of the specification that it follows."""
+
+_ENDS = {"complete": "COMPLETE", "failed": "FAIL", "lost": "FAIL", "cancelled": "ABORT"}
+_KINDS = {"copy": "IDENTITY", "value": "TRANSFORMATION", "aggregate": "AGGREGATION"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The run of somebody else that started this one, as a scheduler names it."""
+
+    namespace: str
+    job: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """A run to be told: what its session records, where its project is, and how its jobs are named.
+
+    `connections` has the fields of each as far as they are known; nothing of them but names of datasets is told.
+    """
+
+    run: RecordedRun
+    plan: Manifest
+    root: Path
+    namespace: str
+    connections: Mapping[str, Mapping[str, JsonValue]]
+    parent: Parent | None = None
+
+    @property
+    def version(self) -> str:
+        """The version of Osiris that ran."""
+        return str(self.run.summary.get("environment", {}).get("osiris") or self.plan.data["osiris"])
+
+    @cached_property
+    def datasets(self) -> Mapping[str, list[Dataset]]:
+        """What each step that reads or writes has to do with, by step."""
+        summary = self.run.summary
+        key = (summary.get("replays") or {}).get("run_id", summary["run_key"])
+        bindings = {"run.id": str(key), "run.started_at": str(summary["run_started_at"])}
+        ends = (step for step in self.plan.steps if step["mode"] != "transform")
+        return {step["id"]: list(datasets_of(step, self.connections, self.root, bindings)) for step in ends}
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """How columns flow in the plan."""
+        return read_lineage(self.plan)
+
+    def run_id(self, step: str = "") -> str:
+        """Return the id of the run, or of one of its steps."""
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"osiris/{self.namespace}/{self.run.id}/{step}"))
+
+
+def start_event(told: Told) -> Event:
+    """Return the START of a run, with what its plan reads and writes."""
+    steps = [step for step in told.run.steps if step.id in _selected(told.run)]
+    return _event(told, "START", told.run.summary["started_at"], steps, {})
+
+
+def end_event(told: Told) -> Event | None:
+    """Return the COMPLETE, FAIL or ABORT of a run, with what it read and wrote; None if it has not ended."""
+    run = told.run
+    if run.status not in _ENDS:
+        return None
+    error = next((item for item in run.diagnostics if item.severity == "error"), None)
+    facets = _error(told, error) if run.status != "complete" else {}
+    steps = [step for step in run.steps if _counts(step)]
+    return _event(told, _ENDS[run.status], run.summary["ended_at"], steps, facets, ended=True)
+
+
+def step_events(told: Told) -> Iterator[Event]:
+    """Yield START and end of each step that began and ended, as child runs."""
+    for step in (step for step in told.run.steps if step.began is not None and step.ended is not None):
+        kind = _ENDS.get(step.status, "ABORT")
+        began, ended = (_time(told.run, seconds) for seconds in (step.began or 0.0, step.ended or 0.0))
+        yield _event(told, "START", began, [step], {}, child=step)
+        facets = _error(told, step.error) if kind == "FAIL" else {}
+        yield _event(told, kind, ended, [step] if _counts(step) else [], facets, child=step, ended=True)
+
+
+def events_of(told: Told) -> list[Event]:
+    """Return all events of a run, as far as it has come, in the order of time as far as one waits for another."""
+    end = end_event(told)
+    return [start_event(told), *step_events(told), *([end] if end else [])]
+
+
+def _selected(run: RecordedRun) -> set[str]:
+    return set(run.summary["selected"] or run.summary["steps"])
+
+
+def _counts(step: RecordedStep) -> bool:
+    """Tell whether a step has read or written something, in this run or in one that it continued."""
+    return step.output is not None or (step.mode == "read" and step.status == "complete")
+
+
+def _event(
+    told: Told,
+    kind: str,
+    time: str,
+    steps: list[RecordedStep],
+    facets: Mapping[str, JsonValue],
+    *,
+    child: RecordedStep | None = None,
+    ended: bool = False,
+) -> Event:
+    name = told.run.pipeline + (f".{child.id}" if child else "")
+    engine = {"version": told.version, "name": "Osiris", "openlineageAdapterVersion": told.version}
+    run_facets = {
+        "processing_engine": _facet(told, "ProcessingEngineRunFacet", engine),
+        **_parent(told, child),
+        **facets,
+    }
+    return {
+        "eventType": kind,
+        "eventTime": time,
+        "run": {"runId": told.run_id(child.id if child else ""), "facets": run_facets},
+        "job": {"namespace": told.namespace, "name": name, "facets": _job_facets(told, child)},
+        "inputs": [item for step in steps if step.mode == "read" for item in _inputs(told, step, ended=ended)],
+        "outputs": [item for step in steps if step.mode == "write" for item in _outputs(told, step, ended=ended)],
+        "producer": _producer(told),
+        "schemaURL": _EVENT,
+    }
+
+
+def _parent(told: Told, child: RecordedStep | None) -> dict[str, JsonValue]:
+    """Return the facet that names the run above: of a step the pipeline's, of that the one that started it."""
+    parent = Parent(told.namespace, told.run.pipeline, told.run_id()) if child else told.parent
+    if parent is None:
+        return {}
+    body = {"run": {"runId": parent.run_id}, "job": {"namespace": parent.namespace, "name": parent.job}}
+    return {"parent": _facet(told, "ParentRunFacet", body)}
+
+
+def _job_facets(told: Told, child: RecordedStep | None) -> dict[str, JsonValue]:
+    kind = {"processingType": "BATCH", "integration": "OSIRIS", "jobType": "STEP" if child else "PIPELINE"}
+    found = {"jobType": _facet(told, "JobTypeJobFacet", kind)}
+    for key, dialect in (child.plan.get("sql", {}) if child else {}).items():
+        query = {"query": child.plan["config"][key], "dialect": dialect} if child else {}
+        found["sql"] = _facet(told, "SQLJobFacet", query)
+    return found
+
+
+def _inputs(told: Told, step: RecordedStep, *, ended: bool) -> Iterator[Event]:
+    datasets = told.datasets.get(step.id, [])
+    for dataset in datasets:
+        facets = {} if dataset.queried else {"schema": _schema(told, step.plan["schema"])}
+        item: Event = {"namespace": dataset.namespace, "name": dataset.name, "facets": facets}
+        if ended and len(datasets) == 1 and "rows_in" in step.summary:
+            rows = {"rowCount": step.summary["rows_in"]}
+            item["inputFacets"] = {"inputStatistics": _facet(told, "InputStatisticsInputDatasetFacet", rows)}
+        yield item
+
+
+def _outputs(told: Told, step: RecordedStep, *, ended: bool) -> Iterator[Event]:
+    (source,) = step.inputs
+    schema = next(each["schema"] for each in told.plan.steps if each["id"] == source)
+    for dataset in told.datasets.get(step.id, []):
+        facets = {"schema": _schema(told, schema), **_column_lineage(told, step.id)}
+        item: Event = {"namespace": dataset.namespace, "name": dataset.name, "facets": facets}
+        if ended and step.output:
+            files = step.output["files"]
+            figures = {"rowCount": step.output["rows"]}
+            figures |= {"size": sum(file["size"] for file in files), "fileCount": len(files)} if files else {}
+            item["outputFacets"] = {"outputStatistics": _facet(told, "OutputStatisticsOutputDatasetFacet", figures)}
+        yield item
+
+
+def _schema(told: Told, columns: list[Mapping[str, JsonValue]]) -> JsonValue:
+    fields = [
+        {"name": column["name"], "type": column["type"], "ordinal_position": number}
+        for number, column in enumerate(columns, 1)
+    ]
+    return _facet(told, "SchemaDatasetFacet", {"fields": fields})
+
+
+def _column_lineage(told: Told, writer: str) -> dict[str, JsonValue]:
+    """Return from which columns of the sources each column of a target is made, and which decide its rows."""
+    lineage = told.lineage
+    fields = {
+        column.name: {
+            "inputFields": [found for origin in lineage.origins(column).items() for found in _field(told, *origin)]
+        }
+        for column in lineage.of(writer)
+    }
+    rows = [found for origin in lineage.row_origins(writer) for found in _field(told, origin, None)]
+    body = {"fields": fields, **({"dataset": rows} if rows else {})}
+    return {"columnLineage": _facet(told, "ColumnLineageDatasetFacet", body)}
+
+
+def _field(told: Told, origin: Column, kind: str | None) -> Iterator[JsonValue]:
+    """Yield a column of a source; nothing where a query reads it, whose columns may have other names in the table."""
+    how: dict[str, JsonValue] = {"type": "DIRECT" if kind else "INDIRECT"}
+    how |= {"subtype": _KINDS[kind]} if kind in _KINDS else {}
+    for dataset in told.datasets[origin.step]:
+        if not dataset.queried:
+            place = {"namespace": dataset.namespace, "name": dataset.name, "field": origin.name}
+            yield {**place, "transformations": [how]}
+
+
+def _error(told: Told, error: Diagnostic | None) -> dict[str, JsonValue]:
+    message = f"{error.code} {error.message}" if error else "the run did not end well"
+    return {"errorMessage": _facet(told, "ErrorMessageRunFacet", {"message": message, "programmingLanguage": "Python"})}
+
+
+def _facet(told: Told, name: str, body: Mapping[str, JsonValue]) -> Event:
+    url = f"{_SPEC}/facets/{_FACETS[name]}/{name}.json#/$defs/{name}"
+    return {"_producer": _producer(told), "_schemaURL": url, **body}
+
+
+def _producer(told: Told) -> str:
+    return f"urn:osiris:{told.version}"
+
+
+def _time(run: RecordedRun, seconds: float) -> str:
+    began = datetime.fromisoformat(run.summary["started_at"])
+    return (began + timedelta(seconds=seconds)).isoformat(timespec="microseconds")

@@ -1,0 +1,278 @@
+"""A run as one HTML page that needs nothing else: its style, its script, its chart library and its files are inside."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from osiris.recorded import seconds_between
+from osiris.report.charts import thinned
+from osiris.report.columns import MOST_COLUMNS, column_flow
+from osiris.report.graph import BOX_HEIGHT, BOX_WIDTH, draw
+from osiris.report.plan import size_text
+from osiris.report.run import RunReport, StepReport, read_report
+from osiris.report.template import licensed, own, policy, render
+from osiris.report.words import count_text, duration_text, number_text, short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from osiris.model import JsonValue
+    from osiris.recorded import RecordedRun
+    from osiris.report.charts import Series
+    from osiris.report.graph import Drawing
+
+EVENTS_SHOWN = 100
+"""So many of the first, and of the last, events are shown; the download has all of them."""
+
+MOST_PACKED = 64_000_000
+"""The largest file, in bytes, that a page carries in itself; compressed, 100,000 events take about a tenth."""
+
+FILES = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl")
+CHARTS = ("vendor/uPlot.LICENSE", "vendor/uPlot.iife.min.js")
+CHARTS_STYLE = "vendor/uPlot.min.css"
+_NOTICE = "Charts: uPlot 1.6.32, © 2022 Leon Sorokin, MIT licence."
+
+_PROBLEMS = 20
+_SHOWN_LETTERS = 300
+_LEAST_WIDTH = 0.4
+_TICKS = 5
+_NICE = (1, 2, 5, 10, 15, 30, 60)
+
+VERDICTS = {
+    "complete": "Yes",
+    "failed": "No, it failed",
+    "cancelled": "No, it was cancelled",
+    "lost": "No, its process was lost",
+    "running": "It is still running",
+}
+
+
+class Tick(NamedTuple):
+    """A mark of the time line: its place in percent, its text, and how that stands to it."""
+
+    at: float
+    text: str
+    anchor: str
+
+
+class Bar(NamedTuple):
+    """A step on the time line: left and width in percent, and the same in words."""
+
+    step: StepReport
+    left: float
+    width: float
+    words: str
+
+
+class EventRow(NamedTuple):
+    """An event as the page shows it: `after` is seconds since the run started, `what` its further fields."""
+
+    number: int
+    after: float
+    name: str
+    step: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The steps that began, in that order, and the seconds that went before the first."""
+
+    rows: tuple[Bar, ...]
+    ticks: tuple[Tick, ...]
+    first: float | None
+
+
+class PackedFile(NamedTuple):
+    """A file of the session: its size in bytes, and its bytes as base64 of gzip, None if they are too many."""
+
+    name: str
+    size: int
+    packed: str | None
+
+
+def run_page(run: RecordedRun, earlier: RecordedRun | None = None, index: str | None = None) -> str:
+    """Return the HTML page of a run; the same record gives the same page.
+
+    `earlier` is the run that it is compared with, `index` the address of the page over all runs.
+    """
+    report = read_report(run, earlier)
+    flow = column_flow(run.plan) if run.plan else []
+    charts = bool(report.series)
+    style = own("page.css", "run.css", *([CHARTS_STYLE] if charts else []))
+    scripts = [*([licensed(*CHARTS), own("charts.js")] if charts else []), own("run.js")]
+    return render(
+        "run.html.jinja",
+        csp=policy([style], scripts),
+        style=style,
+        scripts=scripts,
+        chart_notice=_NOTICE if charts else "",
+        index=index,
+        has_flow=bool(flow),
+        most_columns=MOST_COLUMNS,
+        data={"flow": flow, "series": report.series.to_json() if report.series else None},
+        files=list(_files(run)),
+        **_glance(report),
+        **_drawn(report),
+        **_over_time(report),
+        **_events(report),
+    )
+
+
+def _glance(run: RunReport) -> dict[str, object]:
+    """Return what the top of the page tells, and what is wrong."""
+    skipped, complete = run.count("skipped"), run.count("complete")
+    words = [f"{complete:,} of {count_text(len(run.steps), 'step')} complete"]
+    words += [f"{skipped:,} skipped"] if skipped else []
+    told = [step.error for step in run.failed[:_PROBLEMS]]
+    warnings = sum(item.severity == "warning" for item in run.diagnostics)
+    words += [count_text(warnings, "warning")] if warnings else []
+    return {
+        "run": run,
+        "verdict": VERDICTS.get(run.status, run.status),
+        "done": ", ".join(words),
+        "rejected": sum(step.rows_rejected or 0 for step in run.steps),
+        "most_problems": _PROBLEMS,
+        "problems_title": "Worth knowing" if run.status in ("complete", "running") else "What went wrong",
+        "others": [item for item in run.diagnostics if item not in told],
+        "blocked": {step.id: _blocked(run, step.id) for step in run.failed[:_PROBLEMS]},
+    }
+
+
+def _blocked(run: RunReport, failed: str) -> list[str]:
+    """Return the steps that did not finish because one failed: below it, or ended because of it."""
+    below = {failed}
+    for step in run.steps:
+        if not below.isdisjoint((*step.inputs, *step.after)):
+            below.add(step.id)
+    return [
+        step.id
+        for step in run.steps
+        if step.id != failed
+        and step.status in ("cancelled", "not_run", "skipped")
+        and (step.id in below or step.reason == failed)
+    ]
+
+
+def _drawn(run: RunReport) -> dict[str, object]:
+    steps = {step.id: step for step in run.steps}
+    edges = [edge for edge in dict.fromkeys((*run.flows, *run.waits)) if steps.keys() >= set(edge)]
+    drawing = draw(list(steps), edges)
+    return {
+        "steps": steps,
+        "number": {name: index for index, name in enumerate(steps)},
+        "drawing": drawing,
+        "box": (BOX_WIDTH, BOX_HEIGHT),
+        "sides": _sides(run, drawing),
+        "figures": {name: _figures(step) for name, step in steps.items()},
+        "statuses": list(dict.fromkeys(step.status for step in run.steps)),
+        "fused": any(step.fused for step in run.steps),
+    }
+
+
+def _sides(run: RunReport, drawing: Drawing) -> dict[str, int]:
+    """Return where the number of each step that is read stands: to the right (1), or left if all leads right (-1)."""
+    place = {box.name: box.x for box in drawing.boxes}
+    sides: dict[str, int] = {}
+    for source, target in run.flows:
+        if source in place and target in place:
+            sides[source] = max(sides.get(source, -1), -1 if place[target] > place[source] else 1)
+    return sides
+
+
+def _figures(step: StepReport) -> str:
+    rows = [] if step.rows is None else [count_text(step.rows, "row")]
+    rows += [] if step.seconds is None else [duration_text(step.seconds)]
+    return ", ".join([*rows, *([f"{step.rows_rejected:,} rejected"] if step.rows_rejected else [])])
+
+
+def _over_time(run: RunReport) -> dict[str, object]:
+    series = run.series
+    return {
+        "timeline": _timeline(run),
+        "rates": _rates_text(series) if series else "",
+        "memory": _memory_text(series) if series else "",
+        "table": thinned(series) if series else [],
+    }
+
+
+def _timeline(run: RunReport) -> Timeline:
+    begun = sorted((step for step in run.steps if step.began is not None), key=lambda step: step.began or 0.0)
+    span = max(run.span, 1e-6)
+    rows = [_bar(step, span) for step in begun]
+    return Timeline(tuple(rows), tuple(_ticks(span)), begun[0].began if begun else None)
+
+
+def _bar(step: StepReport, span: float) -> Bar:
+    began = step.began or 0.0
+    ended = span if step.ended is None else step.ended
+    width = max(100 * (ended - began) / span, _LEAST_WIDTH)
+    words = f"from {duration_text(began)} to {duration_text(ended)}"
+    return Bar(step, round(min(100 * began / span, 100 - _LEAST_WIDTH), 3), round(width, 3), words)
+
+
+def _ticks(span: float) -> Iterator[Tick]:
+    apart = _nice(span / _TICKS)
+    for index in range(int(span / apart) + 1):
+        at = 100 * index * apart / span
+        if at <= 96:
+            yield Tick(round(at, 3), duration_text(index * apart) if index else "0", "middle" if index else "start")
+
+
+def _nice(least: float) -> float:
+    """Return the first length that people count in and that is not shorter."""
+    unit = 1.0
+    while unit > least:
+        unit /= 10
+    for size in (unit * factor * scale for scale in (1, 10, 60, 600, 3600, 36000) for factor in _NICE):
+        if size >= least:
+            return size
+    return least
+
+
+def _rates_text(series: Series) -> str:
+    read, written = (number_text(max(rates)) for rates in (series.read, series.written))
+    return f"at most {read} read and {written} written per second; a point is {duration_text(series.span)}"
+
+
+def _memory_text(series: Series) -> str:
+    known = [(most, index) for index, most in enumerate(series.memory) if most is not None]
+    if not known:
+        return ""
+    most, index = max(known)
+    return f"at most {size_text(most)}, after {duration_text(index * series.span)}"
+
+
+def _events(run: RunReport) -> dict[str, object]:
+    left_out = max(len(run.events) - 2 * EVENTS_SHOWN, 0)
+    shown = [*run.events[:EVENTS_SHOWN], None, *run.events[-EVENTS_SHOWN:]] if left_out else list(run.events)
+    start = str(run.summary["started_at"])
+    return {
+        "events": [event and _event(event, start) for event in shown],
+        "events_shown": EVENTS_SHOWN,
+        "left_out": left_out,
+    }
+
+
+def _event(event: Mapping[str, JsonValue], start: str) -> EventRow:
+    further = {k: v for k, v in event.items() if k not in ("ts", "seq", "session", "event", "step")}
+    what = json.dumps(further, ensure_ascii=False) if further else ""
+    after = seconds_between(start, event["ts"])
+    return EventRow(event["seq"], after, str(event["event"]), str(event.get("step", "")), short(what, _SHOWN_LETTERS))
+
+
+def _files(run: RecordedRun) -> Iterator[PackedFile]:
+    """Yield the files of the session as they are, without the time of packing: the page must not depend on it."""
+    for name in FILES:
+        path = run.folder / name
+        if not path.is_file():
+            continue
+        size = path.stat().st_size
+        packed = None
+        if size <= MOST_PACKED:
+            packed = base64.b64encode(gzip.compress(path.read_bytes(), 4, mtime=0)).decode()
+        yield PackedFile(name, size, packed)

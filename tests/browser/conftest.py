@@ -1,0 +1,62 @@
+"""A real Chromium, and pages in it that notice what no page of ours may do."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+WIDTHS, SCHEMES = (390, 1600), ("light", "dark")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    assert program, "tests look at pages in Chromium: 'make browser' installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def look(chromium):
+    """Open a file in a fresh window; at the end, it must have asked for nothing, and complained of nothing."""
+    opened = []
+
+    def call(path: Path, width=1600, scheme="light"):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page = context.new_page()
+        asked, said = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(f"dialog {dialog.message}"))
+        page.goto(path.absolute().as_uri())
+        opened.append((context, path, asked, said))
+        return page
+
+    yield call
+    for context, path, asked, said in opened:
+        context.close()
+        assert [url for url in asked if not url.startswith("blob:")] == [path.absolute().as_uri()]
+        assert said == []
+
+
+@pytest.fixture
+def page_of(tmp_path):
+    """Write the page of a session's folder beside it, as `osiris logs html` does."""
+    from osiris.project import Project
+    from osiris.recorded import last_success, load_run
+    from osiris.report.run_page import run_page
+
+    def call(folder):
+        run = load_run(folder)
+        path = folder / "report.html"
+        path.write_text(run_page(run, last_success(Project(tmp_path), run), "../index.html"), encoding="utf-8")
+        return path
+
+    return call
