@@ -1,0 +1,222 @@
+"""The answer: what happened, why, what was written, what changed, what to do. Bounded by itself, so never cut."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from osiris.aiop.causes import clip, event_ids, failure_of, kind_of_failure, links_of
+from osiris.aiop.commands import next_commands
+from osiris.aiop.deliveries import deliveries_of, retry_of
+from osiris.aiop.fill import size_of
+from osiris.aiop.findings import Finding, findings_of, sql_of
+from osiris.aiop.ledger import COLUMNS, Row, balanced, total
+
+if TYPE_CHECKING:
+    from osiris.aiop.facts import Facts
+    from osiris.model import JsonValue
+
+LIMIT = 5_000
+"""Bytes of the answer: under 2,000 tokens even at 2.5 bytes for each."""
+
+_STATUSES = ("complete", "failed", "cancelled", "skipped", "not_run", "running")
+_COMBINES = re.compile(r"\bgroup\s+by\b|\bdistinct\b|\b(?:count|sum|avg|min|max)\s*\(", re.IGNORECASE)
+_MILD = ("slower", "warning")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much an answer holds: characters of a text, and items of each list."""
+
+    text: int
+    links: int
+    writers: int
+    rows: int
+    changes: int
+    findings: int
+
+
+_LEVELS = (
+    Bounds(400, 16, 12, 14, 8, 6),
+    Bounds(300, 12, 8, 12, 8, 5),
+    Bounds(240, 10, 6, 10, 6, 4),
+    Bounds(180, 8, 5, 8, 5, 3),
+    Bounds(140, 6, 4, 6, 4, 3),
+    Bounds(100, 4, 3, 4, 3, 2),
+    Bounds(60, 2, 2, 2, 2, 1),
+    Bounds(40, 1, 1, 1, 1, 1),
+)
+
+
+def answer_of(facts: Facts) -> dict[str, JsonValue]:
+    """Return the fullest answer that stays within `LIMIT`."""
+    answer: dict[str, JsonValue] = {}
+    for bounds in _LEVELS:
+        answer = _answer(facts, bounds)
+        if size_of(answer) <= LIMIT:
+            break
+    return answer
+
+
+def _answer(facts: Facts, bounds: Bounds) -> dict[str, JsonValue]:
+    found, deliveries = findings_of(facts), deliveries_of(facts)
+    failure = failure_of(facts, bounds.text)
+    retry = retry_of(facts, deliveries)
+    links = links_of(facts)
+    return {
+        "run": _run(facts),
+        "verdict": _verdict(facts, found, failure, bounds),
+        "failure": failure,
+        "chain": {
+            "links": [
+                {"step": link.step, "state": link.state, "because": link.because} for link in links[: bounds.links]
+            ],
+            "total": len(links),
+            "evidence": event_ids(*(facts.ends.get(link.step) for link in links[:1])) or ["run"],
+        },
+        "written": {
+            "writers": [_short(each.to_json(), bounds) for each in deliveries[: bounds.writers]],
+            "total": len(deliveries),
+            "rows": total(facts.ledger, "write", "given"),
+            "any_partial": False if all(each.whole for each in deliveries) else None,
+            "evidence": ["run"],
+        },
+        "rows": _rows(facts, bounds),
+        "row_errors": _row_errors(facts, bounds),
+        "findings": [_short(each.to_json(), bounds) for each in found[: bounds.findings]],
+        "changes": _changes(facts, bounds),
+        "retry": {**retry, "why": clip(str(retry["why"]), max(bounds.text, 100))},
+        "next": [command.to_json() for command in next_commands(facts)],
+    }
+
+
+def _short(data: dict[str, JsonValue], bounds: Bounds) -> dict[str, JsonValue]:
+    free = ("text", "target")
+    return {key: clip(item, bounds.text) if key in free and item else item for key, item in data.items()}
+
+
+def _run(facts: Facts) -> dict[str, JsonValue]:
+    summary = facts.run.summary
+    counts = Counter(step.status for step in facts.run.steps)
+    return {
+        "session": facts.run.id,
+        "kind": "run" if facts.replays is None else "replay",
+        "pipeline": facts.run.pipeline,
+        "plan": str(summary["fingerprint"])[:12],
+        "adapter": summary["adapter"],
+        "started_at": summary["started_at"],
+        "ended_at": summary["ended_at"],
+        "duration_ms": summary["duration_ms"],
+        "run_key": summary["run_key"],
+        "continues": summary.get("continues"),
+        "steps": {"total": len(facts.run.steps)} | {name: counts[name] for name in _STATUSES if counts[name]},
+    }
+
+
+def _verdict(
+    facts: Facts, found: list[Finding], failure: dict[str, JsonValue] | None, bounds: Bounds
+) -> dict[str, JsonValue]:
+    status = facts.run.status
+    grave = next((each.kind for each in found if each.kind not in _MILD), "ok")
+    kind = {"complete": grave, "running": "running"}.get(status) or kind_of_failure(facts)
+    text = clip(_sentence(facts, grave, found, failure), max(bounds.text, 100))
+    return {"status": status, "kind": kind, "text": text, "evidence": event_ids(facts.end) or ["run"]}
+
+
+def _sentence(facts: Facts, grave: str, found: list[Finding], failure: dict[str, JsonValue] | None) -> str:
+    run, ledger = facts.run, facts.ledger
+    moved = f"{total(ledger, 'read', 'given'):,} rows read, {total(ledger, 'write', 'given'):,} written"
+    if run.status == "running":
+        return f"The run has not ended yet; {moved} so far."
+    if run.status == "complete":
+        odd = f" But: {found[0].text}" if grave != "ok" else ""
+        return f"The run is complete: {moved}.{odd}"
+    if failure is None:
+        return f"The run ended as {run.status}."
+    step = f"Step {failure['step']}" if failure["step"] else "The run"
+    words = {"failed": "failed", "cancelled": "was stopped", "lost": "was lost at work"}
+    return f"{step} {words[run.status]}: {failure['code']} {failure['cause']}"
+
+
+def _rows(facts: Facts, bounds: Bounds) -> dict[str, JsonValue]:
+    ledger = facts.ledger
+    chosen = sorted(ledger.values(), key=_weight)[: bounds.rows]
+    losses = [_loss(facts, row) for row in ledger.values() if row.lost]
+    losses.sort(key=lambda loss: (loss["how"] == "combined", -loss["rows"]))
+    return {
+        "in": total(ledger, "read", "taken"),
+        "out": total(ledger, "write", "given"),
+        "rejected": total(ledger, None, "rejected"),
+        "balanced": balanced(ledger),
+        "steps": {
+            "columns": COLUMNS,
+            "rows": [row.cells() for row in sorted(chosen, key=lambda row: facts.plan_order(row.step))],
+        },
+        "total": len(ledger),
+        "lost": losses[: min(5, bounds.rows)],
+        "evidence": ["run"],
+    }
+
+
+def _weight(row: Row) -> tuple[bool, bool, int]:
+    """Return what sorts rows by how much a reader wants to see them."""
+    return (
+        row.status not in ("failed", "cancelled"),
+        not (row.lost or row.added),
+        ("write", "read", "transform").index(row.mode),
+    )
+
+
+def _loss(facts: Facts, row: Row) -> dict[str, JsonValue]:
+    if (row.rejected or 0) >= (row.filtered or 0):
+        return {"step": row.step, "how": "rejected", "rows": row.rejected}
+    combines = row.given and _COMBINES.search(sql_of(facts.run.step(row.step)))
+    return {"step": row.step, "how": "combined" if combines else "filtered", "rows": row.filtered}
+
+
+def _row_errors(facts: Facts, bounds: Bounds) -> dict[str, JsonValue] | None:
+    if not facts.groups:
+        return None
+    largest = sorted(facts.groups, key=lambda group: -group.count)[: min(3, bounds.findings)]
+    told = []
+    for group in largest:
+        words: dict[str, JsonValue] = {
+            "id": group.id,
+            "step": group.step,
+            "code": group.code,
+            "column": group.column or None,
+        }
+        example = str(group.examples[0]["value"]) if group.examples else ""
+        words |= {"reason": clip(group.reason, bounds.text), "count": group.count, "example": clip(example, 60)}
+        told.append(words)
+    return {
+        "total": sum(group.count for group in facts.groups),
+        "groups": len(facts.groups),
+        "top": told,
+        "evidence": [group.id for group in largest],
+    }
+
+
+def _changes(facts: Facts, bounds: Bounds) -> dict[str, JsonValue]:
+    base, run = facts.base, facts.run
+    keys = ("id", "area", "path", "text")
+    numbered = [change.to_json(number) for number, change in enumerate(facts.changes[: bounds.changes], 1)]
+    top = [{key: clip(str(each[key]), bounds.text) for key in keys} for each in numbered]
+    pairs: dict[str, JsonValue] = dict.fromkeys(("rows_in", "rows_out", "duration_ms"))
+    if base is not None:
+        old, new = facts.base_ledger, facts.ledger
+        pairs = {
+            "rows_in": {"before": total(old, "read", "taken"), "now": total(new, "read", "taken")},
+            "rows_out": {"before": total(old, "write", "given"), "now": total(new, "write", "given")},
+            "duration_ms": {"before": base.summary["duration_ms"], "now": run.summary["duration_ms"]},
+        }
+    return {
+        "base": facts.base_id,
+        "total": len(facts.changes),
+        "areas": dict(Counter(change.area for change in facts.changes)),
+        "top": top,
+        **pairs,
+        "evidence": ["run", "plan", *(["base"] if base else [])] if run.plan else ["run"],
+    }

@@ -1,0 +1,181 @@
+"""The run card: one page in Markdown that a person reads."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from osiris.aiop.causes import clip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from osiris.aiop.facts import Facts
+    from osiris.model import JsonValue
+
+    Answer = dict[str, JsonValue]
+
+_MARKS = {"complete": "✅", "failed": "❌", "cancelled": "⏹", "lost": "❌", "running": "⏳"}
+_SPECIAL = re.compile(r"([\\`*{}\[\]<>()#+!|~&]|(?<![^\W_])_|_(?![^\W_]))")
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
+_CELL = 120
+
+
+def card_of(facts: Facts, answer: Answer, intent: Answer) -> str:
+    """Return the run card; nothing that stands in the data can act in it."""
+    parts = [
+        _head(answer, intent),
+        _failure(answer),
+        _written(answer),
+        _rows(answer),
+        _row_errors(answer),
+        _findings(answer),
+        _changes(answer),
+        _next(answer),
+        _files(facts),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in map(list, parts) if lines) + "\n"
+
+
+def _head(answer: Answer, intent: Answer) -> Iterator[str]:
+    run, verdict = answer["run"], answer["verdict"]
+    mark = "⚠️" if verdict["status"] == "complete" and verdict["kind"] != "ok" else _MARKS[verdict["status"]]
+    yield f"# {mark} {plain(run['pipeline'])}: {verdict['status']}"
+    yield ""
+    yield plain(verdict["text"])
+    yield ""
+    if intent["known"]:
+        yield f"*{plain(intent['text'])}*"
+        yield ""
+    took = "not known" if run["duration_ms"] is None else f"{run['duration_ms'] / 1000:,.2f} s"
+    which = f"Session {code(run['session'])}, plan {code(run['plan'])}, {plain(run['adapter'])}"
+    yield f"{which}, began {run['started_at']}, took {took}."
+
+
+def _failure(answer: Answer) -> Iterator[str]:
+    failure = answer["failure"]
+    if failure is None:
+        return
+    yield "## Why"
+    yield ""
+    where = f" at {code(failure['place'])}" if failure["place"] else ""
+    step = f" in step {code(failure['step'])}" if failure["step"] else ""
+    yield f"{code(failure['code'])} ({failure['class']}){step}{where}: {plain(failure['cause'])}."
+    if failure["remedy"]:
+        yield f"To do: {plain(failure['remedy'])}."
+    if answer["chain"]["total"] > 1:
+        yield ""
+        links = answer["chain"]["links"]
+        more = answer["chain"]["total"] - len(links)
+        yield from table(("step", "state", "because of"), ((x["step"], x["state"], x["because"]) for x in links))
+        yield from ([f"… and {more} more."] if more else [])
+
+
+def _written(answer: Answer) -> Iterator[str]:
+    writers = answer["written"]["writers"]
+    if writers:
+        yield "## Written"
+        yield ""
+        header = ("step", "state", "rows", "partial", "delivery", "target")
+        words = {False: "no", None: "not known"}
+        yield from table(
+            header,
+            ((w["step"], w["state"], w["rows"], words[w["partial"]], w["delivery"], w["target"]) for w in writers),
+        )
+
+
+def _rows(answer: Answer) -> Iterator[str]:
+    rows = answer["rows"]
+    yield "## Rows"
+    yield ""
+    yield from table(rows["steps"]["columns"], rows["steps"]["rows"])
+    more = rows["total"] - len(rows["steps"]["rows"])
+    yield from ([f"… and {more} steps more."] if more else [])
+
+
+def _row_errors(answer: Answer) -> Iterator[str]:
+    found = answer["row_errors"]
+    if found:
+        yield f"## {found['total']:,} rows were set aside, in {found['groups']} groups"
+        yield ""
+        header = ("step", "column", "reason", "rows", "for example")
+        yield from table(
+            header, ((g["step"], g["column"], g["reason"], g["count"], g["example"]) for g in found["top"])
+        )
+
+
+def _findings(answer: Answer) -> Iterator[str]:
+    if answer["findings"]:
+        yield "## Worth a look"
+        yield ""
+        yield from (f"- {plain(finding['text'])}" for finding in answer["findings"])
+
+
+def _changes(answer: Answer) -> Iterator[str]:
+    changes = answer["changes"]
+    yield "## Since the last success"
+    yield ""
+    if changes["base"] is None and not changes["top"]:
+        yield "No earlier success of this pipeline is known."
+        return
+    if changes["base"] and changes["rows_in"] is None:
+        yield f"That was {code(changes['base'])}, of which nothing is left to compare with."
+        return
+    if changes["base"]:
+        yield from table(("", "before", "now"), _pairs(changes))
+        yield ""
+    yield from (f"- {plain(change['text'])} ({change['area']})" for change in changes["top"])
+    more = changes["total"] - len(changes["top"])
+    yield from (
+        [f"- … and {more} more"] if more else [] if changes["top"] else ["Nothing else is known to have changed."]
+    )
+
+
+def _pairs(changes: Answer) -> Iterator[tuple[str, JsonValue, JsonValue]]:
+    for key, words in (("rows_in", "rows read"), ("rows_out", "rows written"), ("duration_ms", "ms")):
+        yield words, changes[key]["before"], changes[key]["now"]
+
+
+def _next(answer: Answer) -> Iterator[str]:
+    yield "## Next"
+    yield ""
+    yield plain(answer["retry"]["why"])
+    yield ""
+    yield from (f"- {code(command['command'])}: {command['why']}" for command in answer["next"])
+
+
+def _files(facts: Facts) -> Iterator[str]:
+    yield "## Files"
+    yield ""
+    names = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl")
+    links = [f"[{name}](../{name})" for name in names if (facts.run.folder / name).is_file()]
+    yield ", ".join([*links, f"[the package]({facts.run.id}_aiop.json)"])
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[JsonValue]]) -> Iterator[str]:
+    """Give the lines of a table."""
+    names = list(header)
+    yield f"| {' | '.join(names)} |"
+    yield f"|{'---|' * len(names)}"
+    for row in rows:
+        yield f"| {' | '.join(_cell(value) for value in row)} |"
+
+
+def _cell(value: JsonValue) -> str:
+    if value is None:
+        return ""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:,}" if number else plain(clip(str(value), _CELL))
+
+
+def plain(text: str) -> str:
+    """Return a text that Markdown and terminals show as it is."""
+    return _SPECIAL.sub(r"\\\1", _UNSEEN.sub("�", " ".join(str(text).split()))).replace("://", ":\\//")
+
+
+def code(text: str) -> str:
+    """Return a text as code, in which nothing acts."""
+    shown = _UNSEEN.sub("�", " ".join(str(text).split()))
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", shown)), default=0) + 1)
+    pad = " " if "`" in shown else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"

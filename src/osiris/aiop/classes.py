@@ -1,0 +1,96 @@
+"""What kind of failure a code is, and what its message is about; never guessed from words that a library chose."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from string import Formatter
+from typing import TYPE_CHECKING
+
+from osiris.codes import CODES
+
+if TYPE_CHECKING:
+    from osiris.errors import Diagnostic
+
+_CLASSES: dict[str, str] = {
+    "connection": "CON011 CON014 CON015 CON017 DRV011",
+    "auth": "CON012 DRV003 DRV020",
+    "schema": "DAT004 DAT005 DAT006 DAT011 DAT012 DAT029 CON013 DRV001 DRV005 DRV012 CMP012 SQL009",
+    "data": "SQL011 DRV010 DRV013 DRV015",
+    "resource": "RUN013 RUN018 DRV004 DRV006 DRV022 PRJ006",
+    "timeout": "RUN002 DRV021",
+    "cancelled": "RUN003 PRJ012",
+    "killed": "RUN001 RUN008",
+    "integrity": ("CMP020 CMP021 CMP022 CMP023 CMP024 CMP025 LCK001 LCK002 LCK003 LCK004 LCK005 DAT008 DRV014"),
+    "code": "DRV000 DAT016 DAT017 REG002 REG004 REG005 RUN007 INT000",
+}
+_BY_CODE = {code: name for name, codes in _CLASSES.items() for code in codes.split()}
+_KINDS = {"RUN013": "out_of_memory", **dict.fromkeys(("RUN018", "DRV004", "DRV022", "PRJ006"), "disk_full")}
+
+_FREE = frozenset(("problem", "reason", "what", "hint", "during", "rows", "found", "status", "kind", "change", "step"))
+"""Parameters of messages that are text and not the name of something."""
+_QUOTED = re.compile(r"(?:\b([A-Za-z]+) )?(?:'([^'\n]{1,80})'|\"([^\"\n]{1,80})\")")
+_NOUNS = frozenset(
+    ("column", "table", "relation", "file", "key", "constraint", "schema", "database", "user", "role", "type", "check")
+)
+_SAID = {
+    "column": re.compile(r"^the plan has '([^']+)'|^planned (\S+) |\bsource column (\S+)$"),
+    "instead": re.compile(r"where the source has '([^']+)'|; found (\S+) "),
+    "value": re.compile(r"\bwith value (\S+) can't be cast"),
+    "type": re.compile(r"\bdestination type (\S+)"),
+}
+"""How drivers, the runner and DuckDB name things without saying what they are: columns that are gone, a failed cast."""
+_SAME = {"relation": "table", "role": "user"}
+_LONGEST = 80
+
+
+def class_of(code: str) -> str:
+    """Return the class of a failure, one of `failure.class` in the schema."""
+    return _BY_CODE.get(code) or ("data" if code.startswith("DAT") else "config")
+
+
+def kind_of(code: str) -> str:
+    """Return the diagnosis that a code makes: its class, or what is more exact."""
+    return _KINDS.get(code) or class_of(code)
+
+
+def step_of(item: Diagnostic) -> str | None:
+    """Return the step that a message names as its own, None if its code names none."""
+    return _params(item).get("step")
+
+
+def subject_of(item: Diagnostic) -> dict[str, str]:
+    """Return what a message is about, by kind: the parameters of its code that are names, and what is quoted."""
+    params = _params(item)
+    named = {key: _bare(value) for key, value in params.items() if key not in _FREE and 0 < len(value) <= _LONGEST}
+    for text in (value for key, value in params.items() if key in _FREE and key != "step"):
+        for kind, pattern in _SAID.items():
+            if found := pattern.search(text):
+                named.setdefault(kind, next(name for name in found.groups() if name))
+        for noun, single, double in _QUOTED.findall(text):
+            kind = noun.lower() if noun.lower() in _NOUNS else "name"
+            named.setdefault(_SAME.get(kind, kind), single or double)
+    return named
+
+
+def _bare(value: str) -> str:
+    """Return a value without the quotes that a message puts around it."""
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+
+
+def _params(item: Diagnostic) -> dict[str, str]:
+    row = CODES.get(item.code)
+    found = _pattern(row.message).fullmatch(item.message) if row else None
+    return found.groupdict() if found else {"problem": item.message}
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """Return what matches the texts that a message's template makes, with its parameters as groups."""
+    parts, seen = [], set[str]()
+    for literal, name, _, _ in Formatter().parse(template):
+        parts.append(re.escape(literal))
+        if name:
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>.*?)")
+            seen.add(name)
+    return re.compile("".join(parts), re.DOTALL)

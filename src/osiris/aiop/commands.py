@@ -1,0 +1,74 @@
+"""What to do after a run: commands that can be typed in the project's folder."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from osiris.aiop.classes import class_of
+from osiris.aiop.deliveries import again
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from osiris.aiop.facts import Facts
+    from osiris.model import JsonValue
+
+_MOST = 5
+_MENDED_BY_WAITING = ("connection", "timeout", "cancelled", "killed", "resource")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command, what it is for, and whether it may change targets or files of the project."""
+
+    command: str
+    why: str
+    changes: bool = False
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as it stands in answer.next."""
+        return {"command": self.command, "why": self.why, "changes": self.changes}
+
+
+def next_commands(facts: Facts) -> list[Command]:
+    """Return what makes sense to do now, in this order."""
+    status = facts.run.status
+    if status == "running":
+        return [Command(f"osiris logs show {facts.run.id}", "see how far it is")]
+    found = _after_success(facts) if status == "complete" else _after_failure(facts)
+    return list(found)[:_MOST]
+
+
+def _after_success(facts: Facts) -> Iterator[Command]:
+    yield Command(f"osiris logs show {facts.run.id}", "rows, files and digests of this run")
+    if facts.base is not None:
+        yield Command(f"osiris verify {facts.base.id} {facts.run.id}", "whether it wrote the same as the last success")
+
+
+def _after_failure(facts: Facts) -> Iterator[Command]:
+    if facts.root is None:
+        yield Command(f"osiris logs show {facts.run.id}", "all that is on record")
+        return
+    code = facts.root[1].code
+    kind = class_of(code)
+    yield from _looking(facts, kind)
+    yield Command(f"osiris explain {code}", "what the code means")
+    if facts.replays is None:
+        useful = kind in _MENDED_BY_WAITING
+        why = "continue: what was delivered is skipped" if useful else "run it again, once the cause is mended"
+        yield Command(again(facts, useful=useful), why, changes=True)
+    yield Command(f"osiris logs show {facts.run.id} --events", "everything that happened, in order")
+
+
+def _looking(facts: Facts, kind: str) -> Iterator[Command]:
+    """Give what shows, or mends, the cause."""
+    step = facts.broken[0] if facts.broken else None
+    connection = step.plan.get("connection") if step else None
+    file = facts.run.summary.get("oml")
+    if connection and kind in ("connection", "auth", "config"):
+        yield Command(f"osiris connections doctor {connection}", "why the connection does not work")
+    if file and kind == "schema":
+        command = f"osiris compile {shlex.quote(file)} --refresh"
+        yield Command(command, "plan again with what the sources are now", changes=True)

@@ -1,0 +1,155 @@
+"""What each write step did to its target, and whether the run may be given again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from osiris.aiop.classes import class_of, kind_of
+from osiris.aiop.targets import target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from osiris.aiop.facts import Facts
+    from osiris.model import JsonValue
+    from osiris.recorded import RecordedStep
+
+_WHOLE = ("exactly_once", "atomic_replace")
+_FIRST = ("unknown", "nothing", "written", "kept")
+_MAY_PASS = ("connection", "timeout", "cancelled", "killed", "resource")
+_REPEATABLE = ("replace", "upsert", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a write step did; `rows` is None and `whole` False where that is not known."""
+
+    step: RecordedStep
+    state: str
+    whole: bool
+    rows: int | None
+    target: str | None
+
+    @property
+    def mode(self) -> str | None:
+        """Write mode of the step, None if its component has none."""
+        found: str | None = (self.step.plan.get("config") or {}).get("write_mode")
+        return found
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as it stands in answer.written.writers."""
+        step = self.step
+        return {
+            "step": step.id,
+            "state": self.state,
+            "partial": False if self.whole else None,
+            "rows": self.rows,
+            "delivery": step.plan.get("delivery"),
+            "write_mode": self.mode,
+            "target": self.target,
+            "recorded": step.output is not None,
+            "evidence": [f"out.{step.id}" if step.output is not None else f"step.{step.id}"],
+        }
+
+
+def deliveries_of(facts: Facts) -> list[Delivery]:
+    """Return what the write steps did: those first of which it is not known, then the rest in the order of the plan."""
+    found = [_delivery(facts, step) for step in facts.run.steps if step.mode == "write"]
+    return sorted(found, key=lambda delivery: _FIRST.index(delivery.state))
+
+
+def _delivery(facts: Facts, step: RecordedStep) -> Delivery:
+    target = _target(facts, step)
+    if step.output is not None:
+        state = "written" if step.status == "complete" else "kept"
+        return Delivery(step, state, True, step.output["rows"], target)
+    if step.status in ("not_run", "skipped"):
+        return Delivery(step, "nothing", True, 0, target)
+    whole = step.plan.get("delivery") in _WHOLE
+    if _went_silent(facts, step):
+        return Delivery(step, "unknown", whole, None, target)
+    return Delivery(step, "nothing", whole, 0 if whole else None, target)
+
+
+def _target(facts: Facts, step: RecordedStep) -> str | None:
+    """Return where a step wrote: a replay writes elsewhere, or only digests its rows."""
+    if facts.replays is None or facts.replays.get("to_targets"):
+        return target_of(step.plan)
+    files = (step.output or {}).get("files") or ()
+    return str(files[0]["path"]) if files else None
+
+
+def _went_silent(facts: Facts, step: RecordedStep) -> bool:
+    """Tell whether nobody saw how a step ended: its worker was killed, or is still at it."""
+    end = facts.ends.get(step.id)
+    return end is None or "duration_ms" not in end
+
+
+def retry_of(facts: Facts, deliveries: list[Delivery]) -> dict[str, JsonValue]:
+    """Return `answer.retry`."""
+    evidence = ["run"]
+    if facts.run.status == "running":
+        why = "The run has not ended; wait for it."
+        return {"safe": None, "useful": False, "why": why, "command": None, "evidence": evidence}
+    partial = [delivery.step.id for delivery in deliveries if not delivery.whole]
+    if facts.replays is not None:
+        why = f"It only repeats run {facts.replays['session']}, and nothing continues it."
+        safe = None if partial else True
+        return {"safe": safe, "useful": False, "why": why, "command": None, "evidence": evidence}
+    if facts.run.status == "complete":
+        return {"safe": _repeatable(deliveries), "useful": False, **_of_complete(deliveries), "evidence": evidence}
+    useful = class_of(facts.root[1].code) in _MAY_PASS if facts.root else False
+    why = f"{_continuing(deliveries, partial)} {_prospect(facts, deliveries, useful=useful)}"
+    command = again(facts, useful=useful)
+    return {"safe": None if partial else True, "useful": useful, "why": why, "command": command, "evidence": evidence}
+
+
+def again(facts: Facts, *, useful: bool) -> str:
+    """Return the command that runs the pipeline again: the same plan if that may do, else what may have been mended."""
+    file = facts.run.summary.get("oml")
+    return f"osiris run {shlex.quote(file)}" if file and not useful else f"osiris run --resume {facts.run.id}"
+
+
+def _repeatable(deliveries: list[Delivery]) -> bool:
+    return all(delivery.mode in _REPEATABLE for delivery in deliveries)
+
+
+def _of_complete(deliveries: list[Delivery]) -> dict[str, JsonValue]:
+    twice = [delivery.step.id for delivery in deliveries if delivery.mode not in _REPEATABLE]
+    if twice:
+        why = f"Nothing is left to do. A new run would append the rows of {_named(twice)} once more."
+    else:
+        why = "Nothing is left to do. A new run would leave every target as one run does."
+    return {"why": why, "command": None}
+
+
+def _continuing(deliveries: list[Delivery], partial: list[str]) -> str:
+    """Say why the same run may be continued, or why not."""
+    if partial:
+        return f"A part of the rows of {_named(partial)} may be there already, and would be sent again."
+    done = [delivery.step.id for delivery in deliveries if delivery.state in ("written", "kept")]
+    unknown = [delivery.step.id for delivery in deliveries if delivery.state == "unknown"]
+    parts = [f"{_named(done)} is on record and will be skipped" if done else "nothing was delivered"]
+    if unknown:
+        parts.append(f"whether {_named(unknown)} was delivered is settled by its target before anything is sent")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _prospect(facts: Facts, deliveries: list[Delivery], *, useful: bool) -> str:
+    if not useful:
+        twice = [each.step.id for each in deliveries if each.state in ("written", "kept") and each.mode == "append"]
+        anew = f" A changed pipeline starts anew, and appends the rows of {_named(twice)} once more." if twice else ""
+        return f"It will end the same way until the cause is mended.{anew}"
+    kind = kind_of(facts.root[1].code) if facts.root else ""
+    if kind in ("disk_full", "out_of_memory"):
+        return "It may end well once there is room."
+    return "It may end well without any change."
+
+
+def _named(steps: Iterable[str]) -> str:
+    names = list(steps)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

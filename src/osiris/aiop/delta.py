@@ -1,0 +1,74 @@
+"""The comparison with the last success, in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from osiris.aiop.facts import Facts
+    from osiris.model import JsonValue
+    from osiris.recorded import RecordedStep
+
+COLUMNS = ["step", "rows_before", "rows_now", "ms_before", "ms_now"]
+
+
+def delta_of(facts: Facts) -> dict[str, JsonValue]:
+    """Return the delta without its lists."""
+    run, base, previous = facts.run, facts.base, facts.previous
+    told = None
+    if facts.base_id:
+        summary = base.summary if base else {}
+        plan = str(summary.get("fingerprint", ""))[:12]
+        started = summary.get("started_at", "")
+        told = {"session": facts.base_id, "started_at": started, "plan": plan, "available": base is not None}
+    return {
+        "base": told,
+        "previous": {"session": previous["session"], "status": previous["status"]} if previous else None,
+        "same_plan": run.summary["fingerprint"] == base.summary["fingerprint"] if base else None,
+        "changes": [],
+        "steps": {"columns": COLUMNS, "rows": []},
+        "outputs": [],
+    }
+
+
+def step_rows(facts: Facts) -> list[JsonValue]:
+    """Return rows and times of each step before and now, those that differ most first; none without a base."""
+    if facts.base is None:
+        return []
+    before, now = ({step.id: step for step in run.steps} for run in (facts.base, facts.run))
+    names = dict.fromkeys((*now, *before))
+    rows = [_cells(facts, name, before.get(name), now.get(name)) for name in names]
+    return sorted(rows, key=_difference)
+
+
+def _cells(facts: Facts, name: str, before: RecordedStep | None, now: RecordedStep | None) -> list[JsonValue]:
+    given = [ledger[name].given if name in ledger else None for ledger in (facts.base_ledger, facts.ledger)]
+    times = [step.summary.get("duration_ms") if step else None for step in (before, now)]
+    return [name, *given, *times]
+
+
+def _difference(cells: list[JsonValue]) -> tuple[bool, float]:
+    """Return what sorts rows: one side missing first, then by how much the numbers of rows differ."""
+    _, before, now, *_ = cells
+    if before is None or now is None:
+        return (False, 0.0)
+    return (True, -abs(now - before) / max(before, now, 1))
+
+
+def outputs_of(facts: Facts) -> list[JsonValue]:
+    """Return for each output whether it has the content that it had in the base."""
+    before = _digests(facts.base.steps) if facts.base else {}
+    now = _digests(facts.run.steps)
+    return [{"step": name, "same": _same(before[name], now[name])} for name in now if name in before]
+
+
+def _digests(steps: Iterable[RecordedStep]) -> dict[str, JsonValue]:
+    return {step.id: step.output.get("digest") for step in steps if step.output is not None}
+
+
+def _same(old: JsonValue, new: JsonValue) -> bool | None:
+    if not old or not new or (old["kind"], old["algorithm"]) != (new["kind"], new["algorithm"]):
+        return None
+    return bool(old["value"] == new["value"])

@@ -1,0 +1,109 @@
+"""Which packages there are: a record in each session, and a catalogue of the project that is made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from osiris.aiop.ledger import total
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from osiris.aiop.facts import Facts
+    from osiris.model import JsonValue
+    from osiris.project import Project
+
+    Record = dict[str, JsonValue]
+
+FOLDER = "aiop"
+RECORD = "index/run.json"
+
+
+def record_of(facts: Facts, answer: Record, size: int) -> Record:
+    """Return the record of a run in the index: what it was, how it ended, and the runs before it."""
+    run, failure = answer["run"], answer["failure"]
+    keys = ("session", "pipeline", "plan", "adapter", "started_at", "ended_at", "duration_ms", "run_key", "continues")
+    return {
+        **{key: run[key] for key in keys},
+        "status": answer["verdict"]["status"],
+        "kind": answer["verdict"]["kind"],
+        "step": failure["step"] if failure else None,
+        "code": failure["code"] if failure else None,
+        "errors": len(facts.errors),
+        "rows_in": total(facts.ledger, "read", "taken"),
+        "rows_out": total(facts.ledger, "write", "given"),
+        "previous": facts.previous["session"] if facts.previous else None,
+        "base": facts.base_id,
+        "package": f"{facts.path}/{FOLDER}/{package_name(facts.run.id)}",
+        "bytes": size,
+    }
+
+
+def package_name(session: str) -> str:
+    """Return the file name of a session's package."""
+    return f"{session}_aiop.json"
+
+
+def package_path(folder: Path) -> Path:
+    """Return where the package of a session's folder is; it is written last, so that it stands for all the files."""
+    return folder / FOLDER / package_name(folder.name)
+
+
+def card_name(session: str) -> str:
+    """Return the file name of a session's run card."""
+    return f"{session}_runcard.md"
+
+
+def add_record(project: Project, record: Record) -> None:
+    """Add a record to the catalogue, in one write: readers never see a part of it."""
+    project.catalogue.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(project.catalogue, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, _line(record))
+    finally:
+        os.close(fd)
+
+
+def load_catalogue(project: Project) -> list[Record]:
+    """Return the records of all packages that are there, the newest first; a catalogue that lacks some is made anew."""
+    known = {str(record["session"]): record for record in _lines(project.catalogue)}
+    there = {path.parent.parent.parent.name: path for path in project.logs.glob(f"*/{FOLDER}/{RECORD}")}
+    if known.keys() != there.keys():
+        found = (_record(path) for path in there.values())
+        known = {str(record["session"]): record for record in found if record}
+        project.catalogue.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(project.catalogue, b"".join(_line(known[name]) for name in sorted(known)))
+    return [known[name] for name in sorted(known, reverse=True)]
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file as a whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _line(record: Record) -> bytes:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _lines(path: Path) -> list[Record]:
+    content = path.read_bytes() if path.is_file() else b""
+    return [record for line in content.splitlines() if (record := _parsed(line))]
+
+
+def _record(path: Path) -> Record | None:
+    return _parsed(path.read_bytes())
+
+
+def _parsed(line: bytes) -> Record | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "session" in found else None

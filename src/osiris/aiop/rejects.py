@@ -1,0 +1,117 @@
+"""Rows that were set aside, in groups: what is wrong, in which column, and what such values look like."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from osiris.secret import conceal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from osiris.model import JsonValue
+    from osiris.recorded import RecordedRun
+
+FILE = "rejected.csv"
+"""What a step writes that sets rows aside; its columns are file, line, column, value, reason."""
+
+EXAMPLES = 3
+SHOWN = 60
+"""Characters of a value that are shown."""
+
+_GROUPS = 200
+_SHAPE = 24
+_LOOKED_AT = 200
+_OTHERS = ("", "others", None)
+_VARYING = re.compile(r"'[^']*'|\d+")
+_DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
+_REASONS = (("not ", "DAT001"), ("no column", "DAT011"), ("… fields", "DAT002"))
+"""What the reasons of our extractors begin with, and the code of the same fault where it fails a step."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Rows of one step that are alike."""
+
+    step: str
+    column: str
+    reason: str
+    shape: str | None
+    number: int = 0
+    count: int = 0
+    examples: list[dict[str, JsonValue]] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """Its evidence id."""
+        return f"rows.{self.step}.{self.number}"
+
+    @property
+    def code(self) -> str | None:
+        """Code of the same fault where it fails a step; None for rows that are not alike."""
+        if self.reason == "others":
+            return None
+        return next((code for words, code in _REASONS if self.reason.startswith(words)), "DAT020")
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as it stands in evidence.row_errors."""
+        return {
+            "id": self.id,
+            "step": self.step,
+            "code": self.code,
+            "column": self.column or None,
+            "reason": self.reason,
+            "shape": self.shape,
+            "count": self.count,
+            "examples": self.examples,
+        }
+
+
+def groups_of(run: RecordedRun, clean: Callable[[str], str]) -> list[Group]:
+    """Return the groups of all steps, in the order of the plan and by falling count; `clean` masks secrets."""
+    found = []
+    for step in run.steps:
+        alike = _grouped(step.id, run.folder / "artifacts" / step.id / FILE, clean)
+        for number, group in enumerate(sorted(alike, key=lambda g: (-g.count, g.column, g.reason, g.shape or "")), 1):
+            group.number = number
+            found.append(group)
+    return found
+
+
+def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
+    groups: dict[tuple[str, str, str | None], Group] = {}
+    for row in _rows(path):
+        reason = _VARYING.sub("…", row["reason"]) if row["column"] == "" else row["reason"]
+        key = (row["column"], reason[:_LOOKED_AT], _shape(row["value"]) if row["column"] else None)
+        if key not in groups and len(groups) >= _GROUPS:
+            key = _OTHERS
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = Group(step, key[0], clean(key[1]), key[2])
+        group.count += 1
+        if len(group.examples) < EXAMPLES:
+            value = conceal(clean(row["value"][:_LOOKED_AT]))[:SHOWN]
+            group.examples.append({"file": row["file"], "line": _number(row["line"]), "value": value})
+    return list(groups.values())
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    """Give the rows of a file of rejects; one that a kill or a full disk cut off is left out."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        for row in csv.DictReader(file):
+            if None not in row and None not in row.values():
+                yield row
+
+
+def _shape(value: str) -> str:
+    return _LETTERS.sub("a", _DIGITS.sub("9", value[:_LOOKED_AT]))[:_SHAPE]
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
