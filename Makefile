@@ -2,7 +2,7 @@
 BIN := .venv/bin
 TEST := $(BIN)/pytest -q
 
-.PHONY: venv servers demo check format docs test test-long bench lock clean
+.PHONY: venv servers browser demo check format docs test test-long bench lock clean
 
 venv: .venv/.complete
 
@@ -11,6 +11,9 @@ venv: .venv/.complete
 
 servers: ## the database servers that tests start, from Debian's packages where they are missing
 	@sh tools/servers.sh
+
+browser: ## the Chromium in which tests look at pages, from Debian's package where it is missing
+	@sh tools/browser.sh
 
 demo: venv ## a real data set, compiled, run twice, verified, tampered with and refused
 	rm -rf demo-project
@@ -31,13 +34,13 @@ docs: venv ## write the generated reference pages
 	$(BIN)/python tools/docs.py
 	$(BIN)/python tools/docs.py types.md
 
-test: venv servers ## everything once, small N, seeds printed
+test: venv servers browser ## everything once, small N, seeds printed
 	$(TEST) -n 2 --dist loadfile -m "not long and not bench"
 
-test-long: venv servers ## the large N
+test-long: venv servers browser ## the large N
 	$(TEST) -m "not bench"
 
-bench: venv servers ## every figure; times are asserted only here, as ratios of medians in one run
+bench: venv servers browser ## every figure; times are asserted only here, as ratios of medians in one run
 	$(TEST) -m bench
 	$(BIN)/python -m bench
 

@@ -40,6 +40,7 @@ PREFIXES = {
     "SQL": "SQL",
     "DAT": "Types and data",
     "RUN": "Runs",
+    "AIO": "What is told of runs",
     "DRV": "Drivers",
     "INT": "Osiris itself",
 }

@@ -443,6 +443,9 @@ CODES: dict[str, Code] = {
         "the {what} changed since run {session}; what {delivered} delivered is of before",
         "run it under another id where both are to be of one state",
     ),
+    "RUN021": Code("Replay differs", "the replay of run {session} differs: {what}", "{why}", 1),
+    "RUN022": Code("Cannot be replayed", "run {session} cannot be replayed: {problem}"),
+    "RUN023": _warning("Component changed", "component '{component}' is not the one that ran: {what}"),
     # --- DRV: raised by drivers -----------------------------------------------------------------------------------
     "DRV000": Code(
         "Driver failed",
@@ -490,6 +493,39 @@ CODES: dict[str, Code] = {
         1,
     ),
     "DRV022": Code("No space on the server", "{where} has no space left: {reason}", "free some space there", 1),
+    # --- AIO: what is told of runs ------------------------------------------------------------------------------
+    "AIO001": _warning(
+        "No package",
+        "run {session} has no package: {reason}",
+        "the run itself is as it says; 'osiris logs aiop {session}' makes the package",
+    ),
+    "AIO002": _warning(
+        "Package cut",
+        "the package of run {session} leaves {count} items out to stay within {limit} bytes: {names}",
+        "raise aiop.max_core_bytes; --policy annex writes everything beside it",
+    ),
+    "AIO003": Code("Package cut, and --strict", "{problem}", "raise --max-core-bytes, or leave --strict out", 1),
+    "AIO004": _warning(
+        "Limit below the answer",
+        "the package of run {session} has {size} bytes, and {limit} were asked for: its answer is never cut",
+    ),
+    "AIO005": _note("Still running", "run {session} has not ended; this tells how far it has come"),
+    "AIO010": _warning(
+        "Lineage not delivered",
+        "{count} OpenLineage events did not reach {where}: {reason}",
+        "'osiris lineage {session} --format openlineage' prints them",
+    ),
+    "AIO011": _warning(
+        "Lineage not written",
+        "OpenLineage events could not be added to {path}: {reason}",
+        "'osiris lineage {session} --format openlineage' prints them",
+    ),
+    "AIO012": Code("Session under way", "session {session} has not ended", "pack it when it has"),
+    "AIO013": Code(
+        "Session not removed", "session {session} could not be removed: {reason}", "check who owns its files", 1
+    ),
+    "AIO014": Code("No lineage of its own", "session {session} is a replay, which writes to no target", "name its run"),
+    "AIO020": _warning("No browser", "no browser could be started to show {path}", "open the file yourself"),
     # --- INT: ourselves -------------------------------------------------------------------------------------------
     "INT000": Code("Internal error", "unexpected {kind}: {reason}", "this is a mistake of ours; please report it", 70),
 }

@@ -7,6 +7,7 @@ whatever else stands in the file is an error, and what only the earlier implemen
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,11 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
+def _bytes(value: object) -> int | None:
+    """Return a size; digits alone are bytes, as the earlier implementation wrote them."""
+    return (_count(value) or None) if isinstance(value, str) and value.isdigit() else parse_size(value)
+
+
 def _retry(value: object) -> dict[str, object] | None:
     """Return the mapping, which a variable can only have as JSON; its steps check the kinds of failure."""
     with suppress(ValueError):
@@ -53,6 +59,33 @@ def _texts(value: object) -> list[object] | None:
     return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
 
 
+def _flag(value: object) -> bool | None:
+    known = {"true": True, "false": False}
+    return value if isinstance(value, bool) else known.get(value) if isinstance(value, str) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _web_address(value: object) -> str | None:
+    """Return an address of http or https; one with a user or password in it is none."""
+    found = re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", value) if isinstance(value, str) else None
+    return found.group() if found else None
+
+
+def _variable(value: object) -> str | None:
+    """Return the name of the variable in `${NAME}`."""
+    found = re.fullmatch(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value) if isinstance(value, str) else None
+    return found.group(1) if found else None
+
+
+def _one_of(*names: str) -> tuple[Callable[[object], object | None], str]:
+    """Return what takes one of some words, and how they are told."""
+    return lambda value: value if value in names else None, f"one of {', '.join(names)}"
+
+
+_YES_NO = "true or false"
 _SIZE = (parse_size, "a size like 2GB or 512MiB")
 _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
 
@@ -63,12 +96,39 @@ KEYS: dict[str, Key] = {
     "run.spool_limit": Key(*_SIZE, "20GB", "disk space for outputs that several steps read"),
     "run.continue_within": Key(*_TIME, "6h", "how long a run that did not end well can be continued"),
     "run.step_timeout": Key(*_TIME, None, "the longest that any step may take"),
+    "openlineage.file": Key(_text, "a path", None, "file to which OpenLineage events of runs are added"),
+    "openlineage.url": Key(
+        _web_address,
+        "an address like https://host:5000, without a password",
+        None,
+        "server that gets OpenLineage events",
+    ),
+    "openlineage.api_key": Key(
+        _variable, 'a variable, as "${NAME}"', None, "variable with the key for openlineage.url"
+    ),
+    "openlineage.namespace": Key(_text, "a name", "osiris", "namespace of pipelines in OpenLineage events"),
+    "openlineage.timeout": Key(*_TIME, "5s", "the longest that a run waits at its end for that server"),
+    "openlineage.enabled": Key(
+        _flag, "true or false", "false", "take OPENLINEAGE_URL, _API_KEY and _NAMESPACE from the environment"
+    ),
+    "aiop.enabled": Key(_flag, _YES_NO, "true", "write a package (AIOP) after every run"),
+    "aiop.policy": Key(*_one_of("core", "annex", "custom"), "core", "annex also writes every event beside the package"),
+    "aiop.max_core_bytes": Key(_bytes, "a size like 300kB", 300_000, "limit of a package; its answer is never cut"),
+    "aiop.timeline_density": Key(*_one_of("low", "medium", "high"), "medium", "how many events a package holds"),
+    "aiop.metrics_topk": Key(_count, "a number of metrics", 100, "how many metrics a package holds"),
+    "aiop.schema_mode": Key(*_one_of("summary", "detailed"), "summary", "detailed also holds the columns of each step"),
+    "aiop.delta": Key(*_one_of("previous", "none"), "previous", "compare with the last success"),
+    "aiop.run_card": Key(_flag, _YES_NO, "true", "write a page for people beside the package"),
+    "aiop.annex.enabled": Key(_flag, _YES_NO, "false", "the same as aiop.policy annex"),
+    "aiop.annex.compress": Key(*_one_of("none", "gzip"), "none", "compress the files of the annex"),
+    "aiop.index.enabled": Key(_flag, _YES_NO, "true", "add each package to the catalogue of the project"),
     "defaults.retry": Key(_retry, "a mapping of max, backoff and on", None, "retry of every step; part of the plan"),
     "defaults.timeout": Key(*_TIME, None, "timeout of every step that names none; part of the plan"),
 }
 """Every setting there is. Sizes are bytes (int), durations seconds (float), None means no limit."""
 
-SECTIONS = ("run", "defaults", "profiles")
+SECTIONS = ("run", "openlineage", "aiop", "aiop.annex", "aiop.index", "defaults", "profiles")
+_BLOCKS = tuple(name for name in SECTIONS if "." not in name)
 
 NOT_YET = {
     "defaults.cast": "write cast in the config of the step",
@@ -82,7 +142,6 @@ NOT_YET = {
 _BELOW_ROOT = "paths are relative to the folder of osiris.yaml; remove it"
 EARLIER_KEYS = {
     "version": None,
-    "aiop": None,
     "discovery": None,
     "filesystem": _BELOW_ROOT,
     "ids": "pass --run-id to fix the key of a run; remove it",
@@ -95,6 +154,21 @@ EARLIER_KEYS = {
     "validation": None,
 }
 """Blocks of the earlier implementation's osiris.yaml, with what to do about them where there is more to say."""
+
+_BESIDE = "a package lies beside its session, in logs/SESSION/aiop/; remove it"
+_SWEPT = "'osiris logs gc' removes old sessions with their packages; remove it"
+EARLIER_BELOW = {
+    "aiop.use_session_dir": _BESIDE,
+    "aiop.output": _BESIDE,
+    "aiop.path_vars": _BESIDE,
+    "aiop.annex.dir": _BESIDE,
+    "aiop.index.runs_jsonl": "the catalogue is .osiris/runs.jsonl; remove it",
+    "aiop.index.by_pipeline_dir": "the catalogue is .osiris/runs.jsonl; remove it",
+    "aiop.index.latest_symlink": "latest.json lies beside each package; remove it",
+    "aiop.retention": _SWEPT,
+    "aiop.narrative": "the narrative takes the description of the pipeline; remove it",
+}
+"""Keys below a block that is known, which mean nothing here, and what to do about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +270,8 @@ class _Scan:
             at = self._place(pointer)
             if key in KEYS and "." not in name:
                 yield _Found(key, value, f"{origin}:{at.line}", at)
-            elif not prefix and name in SECTIONS and isinstance(value, dict | None):
-                yield from self.mapping(value or {}, f"{name}.", origin, pointer)
+            elif key in SECTIONS and isinstance(value, dict | None):
+                yield from self.mapping(value or {}, f"{key}.", origin, pointer)
             else:
                 self._stray(key, value, at, earlier=not base)
 
@@ -218,7 +292,8 @@ class _Scan:
 
     def variables(self, env: Mapping[str, str]) -> Iterator[_Found]:
         """Yield the keys that the environment sets; a name with `__` is ours by agreement, so it must be known."""
-        by_variable = {variable_name(key): key for key in KEYS}
+        by_variable = {earlier_variable(key): key for key in KEYS if key.startswith("aiop.")}
+        by_variable |= {variable_name(key): key for key in KEYS}
         for name in sorted(n for n in env if n.startswith("OSIRIS_") and not n.startswith("OSIRIS_PARAM_")):
             if name in by_variable:
                 yield _Found(by_variable[name], env[name], f"environment {name}", spelling=name)
@@ -246,11 +321,13 @@ class _Scan:
             self._wrong(key, "a mapping", value, at)
         elif earlier and key in EARLIER_KEYS:
             self.found.append(diagnostic("PRJ003", at=at, key=key, hint=EARLIER_KEYS[key]))
+        elif key in EARLIER_BELOW:
+            self.found.append(diagnostic("PRJ003", at=at, key=key, hint=EARLIER_BELOW[key]))
         elif key in NOT_YET:
             self.found.append(diagnostic("PRJ010", at=at, what=key, instead=NOT_YET[key]))
         else:
             section = key.rpartition(".")[0]
-            known = [k for k in KEYS if k.startswith(f"{section}.")] if section else SECTIONS
+            known = [k for k in KEYS if k.startswith(f"{section}.")] if section else _BLOCKS
             self.found.append(diagnostic("PRJ002", at=at, key=key, hint=did_you_mean(key, known)))
 
     def _place(self, pointer: str) -> Location:
@@ -263,3 +340,8 @@ class _Scan:
 def variable_name(key: str) -> str:
     """Return the environment variable that sets a key."""
     return "OSIRIS_" + key.upper().replace(".", "__")
+
+
+def earlier_variable(key: str) -> str:
+    """Return the variable by which the earlier implementation set a key of `aiop`."""
+    return "OSIRIS_" + key.upper().replace(".", "_")

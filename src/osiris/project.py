@@ -92,6 +92,11 @@ class Project:
         return self.state / "spools"
 
     @property
+    def catalogue(self) -> Path:
+        """Records of the packages of all runs, one a line; can be rebuilt from the sessions."""
+        return self.state / "runs.jsonl"
+
+    @property
     def cache(self) -> Path:
         """What compiling found before; may be removed at any time."""
         return self.state / "cache" / "compile.sqlite"

@@ -126,10 +126,28 @@ def load_run(folder: Path) -> RecordedRun:
     )
 
 
+def load_outline(folder: Path) -> RecordedRun:
+    """Return a run without its events and metrics: enough to compare with, and quick; FileNotFoundError as above."""
+    summary = read_summary(folder)
+    if summary is None:
+        raise FileNotFoundError(folder / "run.json")
+    plan = _plan(folder)
+    diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
+    return RecordedRun(folder, summary, plan, (), (), tuple(_steps(summary, plan, (), diagnostics)), diagnostics)
+
+
 def find_run(project: Project, name: str = "last") -> RecordedRun | None:
     """Return the run that a name means (`osiris.session.find_session`); None if it means none."""
     found = find_session(project, name)
     return load_run(project.logs / str(found["session"])) if found else None
+
+
+def find_own_run(project: Project, name: str = "last") -> RecordedRun | None:
+    """Return the run that a name means, where `last` is the newest that is no replay; None if it means none."""
+    if name == "last":
+        runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
+        name = next((str(each["session"]) for each in runs), name)
+    return find_run(project, name)
 
 
 def last_success(project: Project, run: RecordedRun) -> RecordedRun | None:
@@ -142,13 +160,33 @@ def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
     return _newest(project, run, lambda status: status != "running")
 
 
+def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValue]:
+    """Return what a run is compared with: the newest complete run of its pipeline before it, and the newest of all.
+
+    Both by session, None if there is none; a run pins them in its run.json (`base`) when it starts.
+    """
+    found: dict[str, JsonValue] = {"success": None, "previous": None}
+    for each in iter_sessions(project):
+        mine = each.get("kind") == "run" and each.get("pipeline") == pipeline and str(each["session"]) < session
+        if mine and each["status"] != "running":
+            found["previous"] = found["previous"] or each["session"]
+            if each["status"] == "complete":
+                return found | {"success": each["session"]}
+    return found
+
+
 def seconds_between(earlier: str, later: str) -> float:
     """Return the seconds from one time of a session to another, both as ISO 8601."""
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
+def _since(start: datetime, moment: str) -> float:
+    return (datetime.fromisoformat(moment) - start).total_seconds()
+
+
 def _newest(project: Project, run: RecordedRun, wanted: Callable[[str], bool]) -> RecordedRun | None:
-    same = (each for each in iter_sessions(project) if each.get("pipeline") == run.pipeline)
+    runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
+    same = (each for each in runs if each.get("pipeline") == run.pipeline)
     before = (each for each in same if str(each["session"]) < run.id and wanted(str(each["status"])))
     found = next(before, None)
     return load_run(project.logs / str(found["session"])) if found else None
@@ -186,7 +224,7 @@ def _step(
     summary: Mapping[str, JsonValue],
     problems: tuple[Diagnostic, ...],
 ) -> RecordedStep:
-    start = str(summary["started_at"])
+    start = datetime.fromisoformat(str(summary["started_at"]))
     end = next((event for event in reversed(events) if event["event"] in _ENDED), None)
     begun = next((event for event in events if event["event"] == "step_start"), None)
     return RecordedStep(
@@ -195,15 +233,13 @@ def _step(
         status=str(known["status"]),
         plan=plan,
         summary=known,
-        began=seconds_between(start, begun["ts"]) if begun else None,
-        ended=seconds_between(start, end["ts"]) if end else None,
+        began=_since(start, begun["ts"]) if begun else None,
+        ended=_since(start, end["ts"]) if end else None,
         error=_error(end, problems) if known["status"] == "failed" else None,
         reason=end.get("reason") if end and end["event"] == "step_skipped" else None,
         output=summary["outputs"].get(name),
         progress=tuple(
-            Point(seconds_between(start, event["ts"]), event["rows"])
-            for event in events
-            if event["event"] == "step_progress"
+            Point(_since(start, event["ts"]), event["rows"]) for event in events if event["event"] == "step_progress"
         ),
     )
 

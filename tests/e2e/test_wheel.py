@@ -43,6 +43,9 @@ def test_wheel_runs_the_demo_outside_the_checkout(installed, tmp_path):
     assert (done.returncode, done.stderr if done.returncode else "") == (0, "")
     data = json.loads(done.stdout)["data"]
     assert (data["verify"], data["tampered"]) == (0, 4)
+    command = [installed, "logs", "html"]
+    subprocess.run(command, cwd=tmp_path / "flights", env=environment, check=True, capture_output=True)
+    assert (tmp_path / "flights/logs/index.html").is_file()
 
 
 def test_same_manifest_on_every_python(installed, osiris, tmp_path):

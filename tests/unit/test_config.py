@@ -1,6 +1,6 @@
 import pytest
 
-from osiris.config import EARLIER_KEYS, KEYS, NOT_YET, load_config, variable_name
+from osiris.config import EARLIER_BELOW, EARLIER_KEYS, KEYS, NOT_YET, load_config, variable_name
 from osiris.errors import InvalidInput
 from osiris.project import Project
 from osiris.registry import RESERVED
@@ -31,6 +31,23 @@ def test_an_empty_file_leaves_the_defaults(text, project):
         "run.spool_limit": 20 * 10**9,
         "run.continue_within": 6 * 3600.0,
         "run.step_timeout": None,
+        "openlineage.file": None,
+        "openlineage.url": None,
+        "openlineage.api_key": None,
+        "openlineage.namespace": "osiris",
+        "openlineage.timeout": 5.0,
+        "openlineage.enabled": False,
+        "aiop.enabled": True,
+        "aiop.policy": "core",
+        "aiop.max_core_bytes": 300_000,
+        "aiop.timeline_density": "medium",
+        "aiop.metrics_topk": 100,
+        "aiop.schema_mode": "summary",
+        "aiop.delta": "previous",
+        "aiop.run_card": True,
+        "aiop.annex.enabled": False,
+        "aiop.annex.compress": "none",
+        "aiop.index.enabled": True,
         "defaults.retry": None,
         "defaults.timeout": None,
     }
@@ -74,7 +91,14 @@ def test_a_limit_can_be_taken_back(project):
     assert load_config(root, {}).step_defaults() == {"timeout": "90s"}
 
 
-WRITTEN = {"run.step_timeout": "7m", "defaults.timeout": "7m", "defaults.retry": '{"max": 3, "on": ["DRV004"]}'}
+WRITTEN = {
+    "run.step_timeout": "7m",
+    "openlineage.file": "lineage.jsonl",
+    "openlineage.url": "https://host:5000",
+    "openlineage.api_key": "${KEY}",
+    "defaults.timeout": "7m",
+    "defaults.retry": '{"max": 3, "on": ["DRV004"]}',
+}
 
 
 @pytest.mark.parametrize("retry", ["3", "{max: -1}", "{max: 1, often: 2}", '{"on": [1]}', "{backoff: soon}"])
@@ -86,9 +110,10 @@ def test_a_retry_that_is_none_is_refused(retry, project):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_key_has_a_variable_and_a_place_in_the_file(key, project):
-    section, name = key.split(".")
+    *sections, name = key.split(".")
     written = str(KEYS[key].default if KEYS[key].default is not None else WRITTEN[key])
-    in_file = load_config(project(f"{section}: {{{name}: {written}}}"), {})
+    quoted = f'"{written}"' if "$" in written else written
+    in_file = load_config(project(": {".join((*sections, f"{name}: {quoted}")) + "}" * len(sections)), {})
     in_environment = load_config(project(""), {variable_name(key): written})
     assert in_file.explain(key)[0].origin == "osiris.yaml:1"
     assert in_file.get(key) == in_environment.get(key)
@@ -97,7 +122,7 @@ def test_every_key_has_a_variable_and_a_place_in_the_file(key, project):
 
 def test_all_problems_are_told_at_once_with_their_lines(project):
     text = (
-        "run:\n  memmory: 1GB\n  threads: -1\nrnu: {}\nprofiles:\n  a:\n    run: {memory: much}\n    aiop: {}\n"
+        "run:\n  memmory: 1GB\n  threads: -1\nrnu: {}\nprofiles:\n  a:\n    run: {memory: much}\n    llm: {}\n"
         "  b: 3\ndefaults: 5\nrun.threads: 2\n"
     )
     assert refused(project(text)) == [
@@ -105,7 +130,7 @@ def test_all_problems_are_told_at_once_with_their_lines(project):
         ("PRJ004", 3, "'run.threads' must be a number of threads, 0 for one per core, found -1", None),
         ("PRJ002", 4, "unknown key 'rnu'", "did you mean 'run'?"),
         ("PRJ004", 7, "'run.memory' must be a size like 2GB or 512MiB, found 'much'", None),
-        ("PRJ002", 8, "unknown key 'aiop'", "known: defaults, profiles, run"),
+        ("PRJ002", 8, "unknown key 'llm'", "known: aiop, defaults, openlineage, profiles, run"),
         ("PRJ004", 9, "'profiles.b' must be a mapping, found 3", None),
         ("PRJ004", 10, "'defaults' must be a mapping, found 5", None),
         ("PRJ002", 11, "unknown key 'run.threads'", "did you mean 'run.threads'?"),
@@ -178,3 +203,21 @@ def test_an_unknown_key_cannot_be_explained(project):
         load_config(project(""), {}).explain("run.memroy")
     assert caught.value.diagnostics[0].code == "PRJ002"
     assert caught.value.diagnostics[0].hint == "did you mean 'run.memory'?"
+
+
+@pytest.mark.parametrize("key", EARLIER_BELOW)
+def test_a_key_below_a_known_block_that_means_nothing_is_named(key, project):
+    *sections, name = key.split(".")
+    text = f"{{{name}: {{a: 1}}}}"
+    for section in reversed(sections):
+        text = f"{{{section}: {text}}}"
+    config = load_config(project(text), {})
+    assert [(d.code, d.severity, d.hint) for d in config.diagnostics] == [("PRJ003", "warning", EARLIER_BELOW[key])]
+
+
+def test_the_earlier_variables_of_packages_count(project):
+    config = load_config(project(""), {"OSIRIS_AIOP_MAX_CORE_BYTES": "1000", "OSIRIS_AIOP_ANNEX_ENABLED": "true"})
+    assert (config.get("aiop.max_core_bytes"), config.get("aiop.annex.enabled")) == (1000, True)
+    assert config.explain("aiop.max_core_bytes")[0].origin == "environment OSIRIS_AIOP_MAX_CORE_BYTES"
+    found = refused(project(""), {"OSIRIS_AIOP_POLICY": "all"})
+    assert found == [("PRJ004", None, "'OSIRIS_AIOP_POLICY' must be one of core, annex, custom, found 'all'", None)]

@@ -65,6 +65,24 @@ def test_lines_are_whole_and_numbered(project):
     }
 
 
+def test_torn_lines_are_left_out(project):
+    """All lines are read together where they are whole; the others are told apart one by one."""
+    whole = [{"event": "a", "seq": 1}, {"event": "b", "seq": 2}, {"metric": "c"}]
+    one, two, three = (json.dumps(line).encode() for line in whole)
+    path = project.root / "events.jsonl"
+    for torn, left in (
+        (b"", []),
+        (one, []),
+        (one + b"\n", whole[:1]),
+        (b"\n".join([one, two, three, b""]), whole),
+        (b"\n".join([one, two[:-3], three, b""]), [whole[0], whole[2]]),
+        (b"\n".join([one, b'{"event": "x"', b'"y": 1}', three, b""]), [whole[0], whole[2]]),
+        (b"\n".join([one, b"", b"7", b"\xff", two, b'{"event": "t']), whole[:2]),
+    ):
+        path.write_bytes(torn)
+        assert read_lines(path) == left
+
+
 def test_sessions_are_found_newest_first(project):
     ids = []
     for _ in range(3):

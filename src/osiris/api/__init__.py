@@ -4,6 +4,7 @@ They take a `Workspace` (`open_project`) and plain values, return values, and ra
 that was found. Nothing here prints, and nothing here touches data: sources are described and rows moved by a worker.
 """
 
+from osiris.api.bundle import Bundle, bundle
 from osiris.api.catalogue import (
     check_sql,
     check_sql_lines,
@@ -16,15 +17,22 @@ from osiris.api.catalogue import (
     show_component,
     validate_components,
 )
+from osiris.api.compare import diff_subjects
 from osiris.api.doctor import Examined, examine_connections
 from osiris.api.editor import pipeline_schema, save_pipeline_schema, schema_text, wire_editor
 from osiris.api.formatting import Formatted, format_files, format_text, unformatted
 from osiris.api.impact import Impact, find_impact
 from osiris.api.layout import demo_project, init_project, new_component
 from osiris.api.lineage import Traced, TracedStep, trace
+from osiris.api.opening import open_project
+from osiris.api.openlineage import event_line, lineage_events
+from osiris.api.packages import Packaged, list_packages, package
 from osiris.api.pipelines import Compiled, Validated, changes_on_disk, compile_file, save, validate_file, validate_files
 from osiris.api.plan import look_at_tables, plan_view, previous_plan, write_page
 from osiris.api.preview import Preview, preview
+from osiris.api.replay import Replayed, replay
+from osiris.api.reports import Reports, write_report, write_reports
+from osiris.api.retention import Limits, Swept, sweep
 from osiris.api.runs import (
     Plan,
     Verdict,
@@ -39,27 +47,40 @@ from osiris.api.runs import (
     verify,
 )
 from osiris.api.story import Story, story
-from osiris.api.workspace import Workspace, open_project
+from osiris.api.workspace import Workspace
+from osiris.compare import Difference, RunDiff, Timing
 
 __all__ = [
+    "Bundle",
     "Compiled",
+    "Difference",
     "Examined",
     "Formatted",
     "Impact",
+    "Limits",
+    "Packaged",
     "Plan",
     "Preview",
+    "Replayed",
+    "Reports",
+    "RunDiff",
     "Story",
+    "Swept",
+    "Timing",
     "Traced",
     "TracedStep",
     "Validated",
     "Verdict",
     "Workspace",
+    "bundle",
     "changes_on_disk",
     "check_sql",
     "check_sql_lines",
     "compile_file",
     "demo_project",
     "diff",
+    "diff_subjects",
+    "event_line",
     "examine_connections",
     "explain_code",
     "explain_config",
@@ -69,19 +90,23 @@ __all__ = [
     "format_text",
     "init_project",
     "is_code",
+    "lineage_events",
     "list_components",
     "list_connections",
+    "list_packages",
     "list_sessions",
     "look_at_tables",
     "new_component",
     "one_line",
     "open_project",
+    "package",
     "pipeline_schema",
     "plan_of",
     "plan_view",
     "preview",
     "previous_plan",
     "rehearse",
+    "replay",
     "run_target",
     "save",
     "save_pipeline_schema",
@@ -90,6 +115,7 @@ __all__ = [
     "show_component",
     "show_session",
     "story",
+    "sweep",
     "trace",
     "unformatted",
     "validate_components",
@@ -98,4 +124,6 @@ __all__ = [
     "verify",
     "wire_editor",
     "write_page",
+    "write_report",
+    "write_reports",
 ]

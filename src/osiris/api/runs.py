@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from osiris.api.openlineage import telling
+from osiris.api.packages import package_missing
 from osiris.api.pipelines import compile_file, refuse_warnings, save
+from osiris.api.rows import row_finder
 from osiris.api.workspace import Workspace, load_plan, plan_path, shown
 from osiris.errors import fail
 from osiris.session import find_session, open_session, read_lines
@@ -61,11 +64,14 @@ def run_target(
     """
     from osiris.runner.run import run, start_worker
 
-    with start_worker(workspace.root) as worker:
+    with start_worker(workspace.root) as worker, telling(workspace, progress) as (told, untold):
         plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
-        words = (workspace.project, plan.manifest, workspace.config, options, progress, worker)
-        result = run(*words, plan.asked, plan.pipeline)
-    return result, list(plan.notes)
+        words = (workspace.project, plan.manifest, workspace.config, options, told, worker)
+        try:
+            result = run(*words, plan.asked, plan.pipeline)
+        finally:
+            unpacked = package_missing(workspace)
+    return result, [*plan.notes, *untold, *unpacked]
 
 
 def rehearse(
@@ -147,11 +153,11 @@ def diff(workspace: Workspace, old: str, new: str) -> list[Difference]:
 
 
 def verify(workspace: Workspace, first: str, second: str) -> Verdict:
-    """Compare what two sessions wrote, by digest; where the files are still there, find the first line that differs."""
+    """Compare what two sessions wrote, by digest; where the files are still there, find the first row that differs."""
     from osiris.compare import verify as compare
 
     runs = [show_session(workspace, name) for name in (first, second)]
-    found = [item.to_diagnostic() for item in compare(runs[0], runs[1], workspace.root)]
+    found = [item.to_diagnostic() for item in compare(runs[0], runs[1], workspace.root, row_finder(workspace))]
     outputs = sorted({name for run in runs for name in run.get("outputs") or {}})
     return Verdict((runs[0]["session"], runs[1]["session"]), tuple(outputs), tuple(found))
 

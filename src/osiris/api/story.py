@@ -52,7 +52,8 @@ def story(workspace: Workspace, run: Run) -> Story:
 
 def _last_good(run: Run, sessions: list[Run]) -> Run | None:
     """Return the newest complete run of the same pipeline before this one."""
-    good = (s for s in sessions if s["pipeline"] == run["pipeline"] and s["status"] == "complete")
+    runs = (s for s in sessions if s["kind"] == "run" and s["pipeline"] == run["pipeline"])
+    good = (s for s in runs if s["status"] == "complete")
     return next((s for s in good if s["session"] < run["session"]), None)
 
 

@@ -54,9 +54,7 @@ def absent(instead: str) -> Earlier:
 
 WRITE_OML = absent("write the pipeline as a file in pipelines/ and compile it")
 LOCAL_ONLY = absent("runs are local: leave it out")
-READ_SESSION = absent("read the session with 'osiris logs show SESSION' and 'osiris explain SESSION'")
 TOOLS_OFFER = absent("use the commands themselves, with --json")
-NO_PACKAGE = absent("every run writes run.json, events.jsonl and metrics.jsonl to logs/SESSION/")
 SAY_PROJECT = moved("-C DIR")
 NAME_CONNECTIONS = moved("osiris connections doctor @FAMILY.ALIAS")
 
@@ -75,11 +73,15 @@ COMMANDS: dict[str, Earlier] = {
     "logs list": KEPT,
     "logs show": KEPT,
     "logs last": moved("osiris logs show last"),
-    "logs html": READ_SESSION,
-    "logs open": READ_SESSION,
-    "logs bundle": absent("pack the folder logs/SESSION/"),
-    "logs gc": absent("remove folders of logs/ that are no longer needed"),
-    "logs aiop": NO_PACKAGE,
+    "logs html": KEPT,
+    "logs open": moved("osiris logs html SESSION --open"),
+    "logs bundle": KEPT,
+    "logs gc": KEPT,
+    "logs aiop": KEPT,
+    "logs aiop list": moved("osiris logs aiop --list"),
+    "logs aiop show": moved("osiris logs aiop SESSION"),
+    "logs aiop export": moved("osiris logs aiop SESSION --output FILE"),
+    "logs aiop prune": moved("osiris logs gc"),
     "runs": moved("osiris logs"),
     "runs list": moved("osiris logs list"),
     "oml": moved("osiris validate"),
@@ -92,8 +94,8 @@ COMMANDS: dict[str, Earlier] = {
     "prompts build-context": WRITE_OML,
     "discovery": absent("name the table or file in the step's config"),
     "discovery run": absent("name the table or file in the step's config"),
-    "maintenance": absent("remove folders of logs/ that are no longer needed"),
-    "maintenance clean": absent("remove folders of logs/ that are no longer needed"),
+    "maintenance": moved("osiris logs gc"),
+    "maintenance clean": moved("osiris logs gc"),
     "chat": WRITE_OML,
     "mcp": TOOLS_OFFER,
     "mcp run": TOOLS_OFFER,
@@ -104,8 +106,8 @@ COMMANDS: dict[str, Earlier] = {
     "mcp guide": TOOLS_OFFER,
     "mcp memory": TOOLS_OFFER,
     "mcp usecases": absent("'osiris init' and 'osiris demo' lay out examples"),
-    "mcp aiop": NO_PACKAGE,
-    "replay": absent("'osiris run MANIFEST --new-run' runs a plan again"),
+    "mcp aiop": moved("osiris logs aiop --json"),
+    "replay": KEPT,
     "discover": absent("name the table or file in the step's config"),
     "eval": WRITE_OML,
     "sandboxes": LOCAL_ONLY,
@@ -118,6 +120,7 @@ _E2B_OPTIONS = (
 )
 _E2B = dict.fromkeys(_E2B_OPTIONS, LOCAL_ONLY)
 _ALWAYS_CHECKED = absent("problems are always errors; leave it out")
+_FILTER_PAGE = absent("the page over all runs has a filter; leave it out")
 _NOT_A_SESSION = absent("only runs have sessions; leave it out")
 
 OPTIONS: dict[str, dict[str, Earlier]] = {
@@ -186,6 +189,23 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
         "--logs-dir": SAY_PROJECT,
         "--no-wrap": absent("lines are never wrapped; leave it out"),
     },
+    "logs aiop": {
+        "--session": moved("osiris logs aiop SESSION"),
+        "--run": moved("osiris logs aiop SESSION"),
+        "--last": KEPT,
+        "--last-run": moved("--last"),
+        "--format": KEPT,
+        "--output": KEPT,
+        "--policy": KEPT,
+        "--max-core-bytes": KEPT,
+        "--timeline-density": KEPT,
+        "--metrics-topk": KEPT,
+        "--schema-mode": KEPT,
+        "--compress": KEPT,
+        "--annex-dir": absent("the annex lies beside the package, in logs/SESSION/aiop/annex/"),
+        "--pipeline": moved("osiris logs aiop --list"),
+        "--profile": absent("sessions of all profiles are in logs/; leave it out"),
+    },
     "logs show": {
         "--session": moved("osiris logs show SESSION"),
         "--events": KEPT,
@@ -194,10 +214,37 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
         "--json": KEPT,
         "--logs-dir": SAY_PROJECT,
     },
+    "logs bundle": {
+        "--session": moved("osiris logs bundle SESSION"),
+        "-o": KEPT,
+        "--output": KEPT,
+    },
+    "logs gc": {
+        "--days": moved("--older-than 7d"),
+        "--max-gb": moved("--max-size 1GB"),
+        "--dry-run": KEPT,
+    },
+    "logs html": {
+        "--out": moved("--output DIR"),
+        "--open": KEPT,
+        "--sessions": KEPT,
+        "--since": _FILTER_PAGE,
+        "--label": _FILTER_PAGE,
+        "--status": _FILTER_PAGE,
+        "--logs-dir": SAY_PROJECT,
+    },
 }
 """By command, for the commands that still exist; the options of a command that is refused go with it."""
 
 _UNUSED = Earlier(unused=True)
+_AIOP_KEPT = (
+    *("ENABLED", "POLICY", "MAX_CORE_BYTES", "TIMELINE_DENSITY", "METRICS_TOPK", "SCHEMA_MODE", "DELTA", "RUN_CARD"),
+    *("ANNEX_ENABLED", "ANNEX_COMPRESS", "INDEX_ENABLED"),
+)
+_AIOP_UNUSED = (
+    *("USE_SESSION_DIR", "OUTPUT_*", "ANNEX_DIR", "PATH_VARS_TS_FORMAT", "INDEX_RUNS_JSONL", "INDEX_BY_PIPELINE_DIR"),
+    *("INDEX_LATEST_SYMLINK", "RETENTION_*", "NARRATIVE_*"),
+)
 _RUN_LIKE = ("validate", "compile", "run")
 
 ENVIRONMENT: dict[str, tuple[tuple[str, ...], Earlier]] = {
@@ -218,7 +265,8 @@ ENVIRONMENT: dict[str, tuple[tuple[str, ...], Earlier]] = {
     "OSIRIS_PRIVACY": (_RUN_LIKE, _UNUSED),
     "OSIRIS_RUN_ID_FORMAT": (_RUN_LIKE, _UNUSED),
     "OSIRIS_RETENTION_RUN_LOGS_DAYS": (_RUN_LIKE, _UNUSED),
-    "OSIRIS_AIOP_*": (_RUN_LIKE, _UNUSED),
+    **dict.fromkeys((f"OSIRIS_AIOP_{name}" for name in _AIOP_KEPT), ((), KEPT)),
+    **dict.fromkeys((f"OSIRIS_AIOP_{name}" for name in _AIOP_UNUSED), (_RUN_LIKE, _UNUSED)),
     "OSIRIS_MCP_*": (_RUN_LIKE, _UNUSED),
     "OSIRIS_TEST_*": (("run",), absent("it switched a test path inside drivers: unset it")),
 }

@@ -19,16 +19,21 @@ if TYPE_CHECKING:
     from osiris.compare import Arrow
 
 PLAN_ENDINGS = (".yaml", ".yml", ".json")
-WHAT = click.argument("what", metavar="[STEP|STEP.COLUMN]", required=False)
+WHAT = click.argument("what", metavar="[STEP|STEP.COLUMN|RUN]", required=False)
 PLAN = click.argument("target", metavar="[FILE|PLAN]", required=False)
 FORMAT = click.option(
-    "--format", "form", type=click.Choice(["text", "json", "mermaid"]), default="text", help="Answer so."
+    "--format", "form", type=click.Choice(["text", "json", "mermaid", "openlineage"]), default="text", help="Answer so."
 )
 
 
 @answers("lineage", WHAT, PLAN, FORMAT)
 def command(what: str | None, target: str | None, form: str) -> Answer:
-    """Show what the columns of each target, of STEP, or STEP.COLUMN alone are made of, in the plan compiled last."""
+    """Show what the columns of each target, of STEP, or STEP.COLUMN alone are made of, in the plan compiled last.
+
+    With --format openlineage it is the OpenLineage events of RUN, the last session if none is named, one a line.
+    """
+    if form == "openlineage":
+        return _events(what, target)
     if form == "json":
         console().wants_json = True
     if what and not target and what.endswith(PLAN_ENDINGS):
@@ -38,6 +43,14 @@ def command(what: str | None, target: str | None, form: str) -> Answer:
         arrows = (arrow for step in traced.steps for column in step.columns for arrow in column.arrows)
         return Answer(traced.to_json(), lineage_mermaid(arrows))
     return Answer(traced.to_json(), list(_column_tree(traced) if traced.column else _tables(traced)))
+
+
+def _events(run: str | None, target: str | None) -> Answer:
+    if target:
+        raise click.UsageError("--format openlineage takes a run and nothing else")
+    events = api.lineage_events(opened(), run or "last")
+    console().write(b"".join(map(api.event_line, events)).decode("ascii"))
+    return Answer({"events": events})
 
 
 def _tables(traced: Traced) -> Iterator[Line]:

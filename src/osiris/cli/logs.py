@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from osiris import api
+from osiris.cli.aiop import command as aiop
 from osiris.cli.command import answers, noun, opened
 from osiris.cli.figures import figures
 from osiris.cli.progress import event_line
 from osiris.cli.render import Answer
-from osiris.cli.sessions import error_code, given_id, session_lines
+from osiris.cli.sessions import error_code, given_id, kind_of, session_lines
+from osiris.cli.sweeping import bundle, sweep
+from osiris.errors import diagnostic
 
 if TYPE_CHECKING:
     from osiris.cli.render import Line
+    from osiris.errors import Diagnostic
     from osiris.model import JsonValue
 
 command = noun("logs", "Look at sessions: one folder below logs/ for each run.")
@@ -26,7 +31,7 @@ def list_sessions(limit: int) -> Answer:
     sessions = api.list_sessions(opened())
     shown = sessions[:limit]
     rows = [
-        (s["session"], given_id(s), s["status"], s.get("duration_ms"), s.get("rows_out"), error_code(s)) for s in shown
+        (s["session"], given_id(s), kind_of(s), s.get("duration_ms"), s.get("rows_out"), error_code(s)) for s in shown
     ]
     header = ("session", "run id", "status", "ms", "rows out", "error")
     text: list[Line] = figures(rows, header) if rows else ["no sessions yet"]
@@ -54,5 +59,58 @@ def show(session: str, events: bool, metrics: bool) -> Answer:
     return Answer(data, text)
 
 
+@answers(
+    "html",
+    click.argument("session", default="last"),
+    click.option("--open", "wants_browser", is_flag=True, help="Show the page in a browser."),
+    click.option(
+        "--output", type=click.Path(path_type=Path), metavar="DIR|FILE", help="Write there: FILE ends in .html."
+    ),
+    click.option(
+        "--sessions",
+        type=click.IntRange(min=0),
+        default=20,
+        show_default=True,
+        help="So many runs have a page at least.",
+    ),
+)
+def html(session: str, wants_browser: bool, output: Path | None, sessions: int) -> Answer:
+    """Write the page of a run, the newest if none is named, and the page over all runs.
+
+    They are logs/SESSION/report.html and logs/index.html; with --output FILE it is that page alone. Each is one file
+    that needs nothing else, so it can be sent. The newest runs that have no page yet get theirs, too.
+    """
+    workspace = opened()
+    if output and output.suffix == ".html":
+        made = api.write_report(workspace, session, output)
+    else:
+        made = api.write_reports(workspace, session, output, sessions)
+    data = {
+        "session": made.session,
+        "report": str(made.report),
+        "others": [str(path) for path in made.others],
+        "index": str(made.index) if made.index else None,
+    }
+    text = [f"report {_shown(made.report)}", *([f"index {_shown(made.index)}"] if made.index else [])]
+    return Answer(data, text, _browse(made.report) if wants_browser else [])
+
+
+def _shown(path: Path) -> str:
+    """Return a path as it can be typed here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
+
+
+def _browse(path: Path) -> list[Diagnostic]:
+    """Show a page in a browser; say so if there is none."""
+    import webbrowser
+
+    return [] if webbrowser.open(path.absolute().as_uri()) else [diagnostic("AIO020", path=_shown(path))]
+
+
 command.add_command(list_sessions)
 command.add_command(show)
+command.add_command(bundle)
+command.add_command(sweep)
+command.add_command(html)
+command.add_command(aiop)

@@ -26,6 +26,8 @@ def session_lines(run: Run) -> list[Line]:
     """Return the lines that show one session: how it ended, each step, what was written, and what was wrong."""
     key = f"run id {given_id(run)}" if given_id(run) else f"run key {run.get('run_key')}"
     why = f", continues {run['continues']}" if run.get("continues") else ""
+    if run.get("replays"):
+        key, why = f"replays {run['replays']['session']}", ""
     return [
         [("bold", str(run["session"])), ("", f"  {run['status']}")],
         f"  pipeline {run.get('pipeline')}, plan {str(run.get('fingerprint'))[:SHOWN_DIGITS]}, {key}{why}",
@@ -70,6 +72,11 @@ def given_id(run: Run) -> str | None:
     return key if key and not _SESSION_ID.fullmatch(key) else None
 
 
+def kind_of(run: Run) -> str:
+    """Return how a session ended, and that it was a replay if it was one."""
+    return f"{'replay ' if run.get('replays') else ''}{run['status']}"
+
+
 def error_code(run: Run) -> str | None:
     """Return the code of the first error of a session."""
     return next((d["code"] for d in run.get("diagnostics") or () if d["severity"] == "error"), None)
@@ -81,6 +88,8 @@ def story_lines(run: Run, story: Story) -> list[str]:
 
 
 def _beginning(run: Run, story: Story) -> str:
+    if run.get("replays"):
+        return f"It is a replay of {run['replays']['session']}, and no run of its pipeline."
     under = f" under run id '{given_id(run)}'" if given_id(run) else ""
     if not run.get("continues"):
         return f"The run started anew{under}."
@@ -113,7 +122,7 @@ def _end(run: Run, story: Story) -> str:
 
 
 def _prospect(run: Run, story: Story) -> list[str]:
-    if run["status"] == "running":
+    if run["status"] == "running" or run.get("replays"):
         return []
     if run["status"] == "complete":
         return [f"Run id '{given_id(run)}' is finished: to give it again does nothing."] if given_id(run) else []
@@ -126,6 +135,8 @@ def _prospect(run: Run, story: Story) -> list[str]:
 def next_commands(run: Run, story: Story) -> list[str]:
     """Return the commands that make sense after a session."""
     show = f"osiris logs show {run['session']}"
+    if run.get("replays"):
+        return [f"osiris diff {run['replays']['session']} {run['session']}"]
     if run["status"] in ("complete", "running"):
         return [show]
     if story.after:

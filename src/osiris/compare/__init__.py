@@ -11,26 +11,40 @@ from osiris.compare.impact import (
     trace_impact,
 )
 from osiris.compare.lineage import KINDS, Arrow, Column, Lineage, label_of, read_lineage, source_name
-from osiris.compare.verify import verify
+from osiris.compare.replayed import Reason, reasons, replay_changes
+from osiris.compare.runs import SECTIONS, RunDiff, Timing, diff_runs, digest_of, environment_changes, run_digest_changes
+from osiris.compare.verify import first_line, output_changes, verify
 
 __all__ = [
     "ABSENT",
     "KINDS",
+    "SECTIONS",
     "Arrow",
     "Column",
     "Difference",
     "Lineage",
     "PipelineImpact",
+    "Reason",
+    "RunDiff",
     "StepImpact",
+    "Timing",
     "diff",
+    "diff_runs",
+    "digest_of",
+    "environment_changes",
     "find_source",
     "first_change",
+    "first_line",
     "is_derived",
     "known_sources",
     "label_of",
     "lock_plan",
+    "output_changes",
     "read_lineage",
     "read_plan",
+    "reasons",
+    "replay_changes",
+    "run_digest_changes",
     "source_name",
     "trace_impact",
     "verify",

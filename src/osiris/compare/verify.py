@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from osiris.compare.diff import ABSENT, Difference
 from osiris.delivery import is_still_there
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from osiris.model import JsonValue
 
+    RowFinder = Callable[[str, str], int | None]
     RunSummary = Mapping[str, JsonValue]
     _File = Mapping[str, Any]
     _Files = list[_File]
 
 
-_TEXT = (".csv", ".tsv", ".txt")
-"""How the names of files end in which a line is a row."""
+_TEXT = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
+"""How the names of files end in which a line is a row; packed by gzip they are read as well."""
+_PACKED = ".gz"
 
 
-def verify(run_a: RunSummary, run_b: RunSummary, root: Path) -> list[Difference]:
+def verify(run_a: RunSummary, run_b: RunSummary, root: Path, rows: RowFinder | None = None) -> list[Difference]:
     """Return what differs between the digests of what two runs wrote, by step and column; empty if nothing does.
 
     The summaries are those of `run.json`; a digest is one of `table.Digester`. A run that is not complete is named
     first. Where the rows differ and every column agrees, the values are paired otherwise. Files below `root` that are
-    still as the runs left them are read for the first line that differs.
+    still as the runs left them are read for the first line that differs; `rows` tells the first row of two files that
+    are no text.
     """
     found = [item for run in (run_a, run_b) for item in _incomplete(run)]
     old, new = (run.get("outputs") or {} for run in (run_a, run_b))
@@ -38,7 +42,7 @@ def verify(run_a: RunSummary, run_b: RunSummary, root: Path) -> list[Difference]
         return [*found, _incomparable("outputs", ABSENT, ABSENT, text)]
     for step in dict.fromkeys((*old, *new)):
         if step in old and step in new:
-            found += _output_changes(root, step, old[step], new[step])
+            found += output_changes(root, step, old[step], new[step], rows)
         else:
             side = "first" if step in old else "second"
             left, right = ("written" if step in steps else ABSENT for steps in (old, new))
@@ -52,16 +56,21 @@ def _incomplete(run: RunSummary) -> Iterator[Difference]:
         yield _incomparable("status", run["status"], run["status"], text)
 
 
-def _output_changes(root: Path, step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
-    found = _digest_changes(step, old["digest"], new["digest"])
+def output_changes(
+    root: Path, step: str, old: Mapping[str, Any], new: Mapping[str, Any], rows: RowFinder | None = None
+) -> list[Difference]:
+    """Return what differs between what two runs wrote in a step; `old` and `new` are its outputs in `run.json`."""
+    found = digest_changes(step, old["digest"], new["digest"])
     if found and found[0].code == "DAT010":
         ordered = old["digest"]["kind"] == "ordered"
-        where = first_line(root, old["files"], new["files"]) if ordered else "no row is the first: their order is free"
+        files = (old["files"], new["files"])
+        where = first_line(root, *files, rows) if ordered else "no row is the first: their order is free"
         found[0] = replace(found[0], where=where)
     return found
 
 
-def _digest_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+def digest_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+    """Return what differs between two digests of a step: rows, schema and columns, or what cannot be compared."""
     for key in ("kind", "algorithm"):
         if old[key] != new[key]:
             text = f"step '{step}': the {key} of the digests differs, {old[key]} and {new[key]}"
@@ -94,19 +103,27 @@ def _incomparable(path: str, old: JsonValue, new: JsonValue, text: str) -> Diffe
     return Difference(path.partition("/")[0], path, old, new, text, "DAT009")
 
 
-def first_line(root: Path, old: _Files, new: _Files) -> str:
-    """Say in which line two lists of text files first differ, or why that cannot be told.
+def first_line(root: Path, old: _Files, new: _Files, rows: RowFinder | None = None) -> str:
+    """Say in which line, or row, two lists of files first differ, or why that cannot be told.
 
-    Files are those of `run.json`: path, size and SHA-256; one that has changed since is not read.
+    Files are those of `run.json`: path, size and SHA-256; one that has changed since is not read. Those that are no
+    text are left to `rows`.
     """
     pairs = [(a, b) for a, b in zip(old, new, strict=False) if a["sha256"] != b["sha256"]]
     if reason := _why_no_line(root, old, new, pairs):
         return f"the first row that differs cannot be told: {reason}"
     left, right = (file["path"] for file in pairs[0])
-    return f"{left} and {right} first differ in line {_differing_line(root / left, root / right)}"
+    if other := next((path for path in (left, right) if not _is_text(path)), None):
+        row = rows(left, right) if rows else None
+        unknown = f"the first row that differs cannot be told: {other} is not a text file"
+        return f"{left} and {right} first differ in row {row}" if row else unknown
+    line = _differing_line(root / left, root / right)
+    return f"{left} and {right} first differ in line {line}" if line else f"{left} and {right} have the same lines"
 
 
 def _why_no_line(root: Path, old: _Files, new: _Files, pairs: list[tuple[_File, _File]]) -> str | None:
+    if not old and not new:
+        return "the rows did not go into files of their own"
     both = {file["path"] for file in old} & {file["path"] for file in new}
     if both:
         return f"both runs wrote {min(both)}; put ${{run.id}} into its path"
@@ -114,14 +131,20 @@ def _why_no_line(root: Path, old: _Files, new: _Files, pairs: list[tuple[_File, 
         return f"one run wrote {len(old)} files, the other {len(new)}"
     if not pairs:
         return "the files are the same"
-    if other := next((file["path"] for file in pairs[0] if not file["path"].lower().endswith(_TEXT)), None):
-        return f"{other} is not a text file"
     gone = next((file["path"] for file in pairs[0] if not is_still_there(root, [file])), None)
     return f"{gone} is no longer as its run left it" if gone else None
 
 
-def _differing_line(left: Path, right: Path) -> int:
-    """Return the number of the first line in which two files differ; they are read side by side."""
-    with left.open("rb") as a, right.open("rb") as b:
+def _is_text(path: str) -> bool:
+    return path.lower().removesuffix(_PACKED).endswith(_TEXT)
+
+
+def _differing_line(left: Path, right: Path) -> int | None:
+    """Return the number of the first line in which two files differ, None if none does; they are read side by side."""
+    with _opened(left) as a, _opened(right) as b:
         pairs = enumerate(zip_longest(a, b), 1)
-        return next(number for number, (before, after) in pairs if before != after)
+        return next((number for number, (before, after) in pairs if before != after), None)
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path)) if path.name.lower().endswith(_PACKED) else path.open("rb")

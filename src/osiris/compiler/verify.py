@@ -12,7 +12,7 @@ from osiris.compiler.passes import topological
 from osiris.compiler.recheck import recheck
 from osiris.compiler.shape import shape_problems
 from osiris.compiler.tree import ROOT_KEYS, STEP_LEAVES, root_hash, root_leaves, step_leaves
-from osiris.errors import diagnostic, fail, raise_all
+from osiris.errors import diagnostic, fail, has_errors, raise_all
 from osiris.model import Manifest
 
 if TYPE_CHECKING:
@@ -25,24 +25,31 @@ if TYPE_CHECKING:
 
 
 def verify_manifest(
-    data: bytes, registry: Registry, *, path: str, engines: Mapping[str, str] | None = None, allow_drift: bool = False
+    data: bytes,
+    registry: Registry,
+    *,
+    path: str,
+    engines: Mapping[str, str] | None = None,
+    allow_drift: bool = False,
+    allow_changes: bool = False,
 ) -> tuple[Manifest, list[Diagnostic]]:
     """Return the manifest that `data` is, and warnings; raises IntegrityError (CMP020 to CMP025) if it is not one.
 
     `engines` are the versions found here by distribution; without it those that are installed. With `allow_drift`
-    another version of an engine is a warning (RUN015).
+    another version of an engine is a warning (RUN015), with `allow_changes` another one of a component is (RUN023).
     """
     parsed = _parse(data, path)
     _require_canonical(data, parsed, path)
     _refuse(path, [f"{where} {problem}" for where, problem in shape_problems(parsed)])
     _refuse(path, list(_order_problems(parsed)) or list(_leaf_problems(parsed)))
-    if changed := list(_component_changes(parsed, registry)):
+    changed = list(_component_changes(parsed, registry, "RUN023" if allow_changes else "CMP023"))
+    if has_errors(changed):
         raise_all(changed)
     drift = list(_drift(parsed, engines, "RUN015" if allow_drift else "CMP024"))
     if drift and not allow_drift:
         raise_all(drift)
     _refuse(path, recheck(parsed, registry))
-    return Manifest(parsed), drift
+    return Manifest(parsed), [*changed, *drift]
 
 
 def _parse(data: bytes, path: str) -> dict[str, JsonValue]:
@@ -119,16 +126,16 @@ def _leaf_problems(data: Mapping[str, JsonValue]) -> Iterator[str]:
         yield "fingerprint"
 
 
-def _component_changes(data: Mapping[str, JsonValue], registry: Registry) -> Iterator[Diagnostic]:
+def _component_changes(data: Mapping[str, JsonValue], registry: Registry, code: str) -> Iterator[Diagnostic]:
     planned = {(step["component"], step["version"], step["spec"]) for step in data["steps"]}
     for component, version, digest in sorted(planned):
         spec = registry.find(component)
         if spec is None:
             yield diagnostic("CMP023", component=component, what="it is not installed")
         elif spec.version != version:
-            yield diagnostic("CMP023", component=component, what=f"version {spec.version}, planned {version}")
+            yield diagnostic(code, component=component, what=f"version {spec.version}, planned {version}")
         elif spec.digest != digest:
-            yield diagnostic("CMP023", component=component, what=f"version {version}, but another specification")
+            yield diagnostic(code, component=component, what=f"version {version}, but another specification")
 
 
 def _drift(data: Mapping[str, JsonValue], engines: Mapping[str, str] | None, code: str) -> Iterator[Diagnostic]:
@@ -139,7 +146,9 @@ def _drift(data: Mapping[str, JsonValue], engines: Mapping[str, str] | None, cod
             yield diagnostic(code, engine=engine, found=here or "not installed", pinned=version)
 
 
-def load_manifest(path: Path, registry: Registry, *, allow_drift: bool = False) -> tuple[Manifest, list[Diagnostic]]:
+def load_manifest(
+    path: Path, registry: Registry, *, allow_drift: bool = False, allow_changes: bool = False
+) -> tuple[Manifest, list[Diagnostic]]:
     """Return the verified manifest of a file, and warnings; raises as `verify_manifest`."""
     if path.suffix in (".yaml", ".yml"):
         fail("CMP025", path=path)
@@ -147,7 +156,7 @@ def load_manifest(path: Path, registry: Registry, *, allow_drift: bool = False) 
         data = path.read_bytes()
     except OSError as error:
         _unreadable(path, error)
-    return verify_manifest(data, registry, path=str(path), allow_drift=allow_drift)
+    return verify_manifest(data, registry, path=str(path), allow_drift=allow_drift, allow_changes=allow_changes)
 
 
 def _unreadable(path: Path, error: OSError) -> NoReturn:

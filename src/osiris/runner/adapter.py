@@ -49,6 +49,7 @@ class Link:
         self._partial = bytearray()
         self._kill_at: float | None = None
         self._killed_for: str | None = None
+        self._pulse: Listener = _ignore
         self._in, self._out, self._err = (_fd(pipe) for pipe in (process.stdin, process.stdout, process.stderr))
         for fd in (self._in, self._out, self._err):
             os.set_blocking(fd, False)
@@ -58,13 +59,18 @@ class Link:
         """Process id of the worker."""
         return self._process.pid
 
-    def ask(self, job: Job, secrets: Secrets, listener: Listener) -> dict[str, JsonValue]:
+    def ask(
+        self, job: Job, secrets: Secrets, listener: Listener, pulse: Listener | None = None
+    ) -> dict[str, JsonValue]:
         """Have one job done, passing each of its events on, and return its last one; raises WorkerDied.
+
+        `pulse` gets the signs of life.
 
         Fails with RUN007 if the worker breaks the protocol. An exception of the listener leaves the job unfinished:
         the link is then good for nothing but `close`.
         """
         self._kill_at = None
+        self._pulse = pulse or _ignore
         self._pending += protocol.encode(job.to_json()) + protocol.encode(secrets.to_json())
         self._heard = time.monotonic()
         with selectors.DefaultSelector() as selector:
@@ -131,7 +137,11 @@ class Link:
             raise WorkerDied(self._status())
         *lines, rest = (bytes(self._partial) + chunk).split(b"\n")
         self._partial = bytearray(rest)
-        return [message for line in lines if (message := self._understand(line))["event"] != "heartbeat"]
+        messages = [self._understand(line) for line in lines]
+        for message in messages:
+            if message["event"] == "heartbeat":
+                self._pulse(message)
+        return [message for message in messages if message["event"] != "heartbeat"]
 
     def _understand(self, line: bytes) -> dict[str, JsonValue]:
         try:
@@ -166,6 +176,10 @@ class Link:
         if self._killed_for:
             return self._killed_for
         return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _ignore(_message: dict[str, JsonValue]) -> None:
+    """Do nothing with a message."""
 
 
 def _fd(pipe: object) -> int:

@@ -88,7 +88,7 @@ def decide(project: Project, manifest: Manifest, wish: Wish, here: Surroundings,
     if wish.run_id is not None and not _RUN_ID.fullmatch(wish.run_id):
         fail("RUN014", run_id=wish.run_id)
     start = _decide(project, manifest, wish, here, now)
-    return replace(start, skip={**_not_selected(manifest, wish.selected), **start.skip})
+    return replace(start, skip={**not_selected(manifest, wish.selected), **start.skip})
 
 
 def _decide(project: Project, manifest: Manifest, wish: Wish, here: Surroundings, now: float) -> Start:
@@ -241,7 +241,7 @@ def _finisher(runs: list[Summary], run_key: str, fingerprint: str | None = None)
 
 def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool) -> Start:
     delivered = {step: told for step, told in last["deliveries"].items() if _is_there(root, told)}
-    left_out = _not_selected(manifest, last.get("selected"))
+    left_out = not_selected(manifest, last.get("selected"))
     needless = not_needed([step for step in manifest.steps if step["id"] not in left_out], delivered)
     unusable = {*delivered, *needless, *_refused(manifest, last), *_secretive(manifest)}
     kept, damaged = find_kept(Project(root), last, unusable) if keep else ({}, [])
@@ -281,7 +281,8 @@ def _secretive(manifest: Manifest) -> set[str]:
     return found
 
 
-def _not_selected(manifest: Manifest, selected: list[str] | None) -> dict[str, str]:
+def not_selected(manifest: Manifest, selected: list[str] | None) -> dict[str, str]:
+    """Return the steps that a selection (None: all) leaves out, each with the reason."""
     return {step["id"]: "not selected" for step in manifest.steps if selected and step["id"] not in selected}
 
 

@@ -109,7 +109,7 @@ def _context(place: Place, data: Mapping[str, JsonValue], counts: Counter[str]) 
         sources=data["inputs"],
         bindings=place.bindings,
         on_reject=data["config"].get("on_reject", "fail"),
-        run_key=f"{job.pipeline}/{job.bindings['run.id']}" if job.plan else "",
+        run_key=f"{job.pipeline}/{job.delivered_as or job.bindings['run.id']}" if job.plan else "",
         plan=job.plan,
         threads=job.limits.threads,
         memory=job.limits.memory,

@@ -52,7 +52,8 @@ class Job:
     steps that are not to be described, each as `Described.to_json`. `pipeline` is the name of what runs, and `plan` its
     fingerprint. A preview tells `show_rows` rows of each step in `show`, and reads at most `sample` rows of each source
     (0: all). A doctor looks at the connections in `uses`, which has the modes in which steps use each, for at most
-    `timeout` seconds each.
+    `timeout` seconds each. What the writers in `discard` take is digested and goes nowhere. `delivered_as` names the
+    run in ledgers, where that is not `run.id`.
     """
 
     kind: str
@@ -77,6 +78,8 @@ class Job:
     show_rows: int = 0
     sample: int = 0
     uses: dict[str, list[str]] = field(default_factory=dict)
+    discard: list[str] = field(default_factory=list)
+    delivered_as: str = ""
     protocol: int = VERSION
 
     def to_json(self) -> dict[str, JsonValue]:

@@ -54,6 +54,11 @@ class Recorder:
         """Tell whether a step has failed."""
         return any(step["status"] == "failed" for step in self.summary["steps"].values())
 
+    def pulse(self, message: dict[str, Any]) -> None:
+        """Record what a sign of life tells: the memory that the worker has in use, in bytes."""
+        if "memory_bytes" in message:
+            self._session.metric("memory_bytes", message["memory_bytes"], "bytes")
+
     def peak(self, memory: int) -> None:
         """Record the most memory that the worker had in use, in bytes."""
         self._session.metric("peak_memory_bytes", memory, "bytes")
@@ -125,7 +130,8 @@ class Recorder:
         output["rows"] = message["rows_out"]
         self.summary["steps"][step]["status"] = "complete"
         self.summary["outputs"][step] = output
-        self.summary["deliveries"][step] = {"session": self._session.id, **output}
+        if self.summary["kind"] == "run":
+            self.summary["deliveries"][step] = {"session": self._session.id, **output}
         self._session.summary(self.summary)
 
     def _keep(self, step: str, spool: dict[str, Any]) -> None:

@@ -14,15 +14,18 @@ from osiris.compiler.build import manifest_bytes
 from osiris.connections import load_env
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.hold import hold_project, wait_for_worker
+from osiris.recorded import base_of
 from osiris.registry import load_registry
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.credentials import digests_of, resolve_secrets, scrubber_of
 from osiris.runner.describe import Confirmed, confirm, describe, problems_of
+from osiris.runner.environment import environment_of
 from osiris.runner.interrupts import Interrupts
 from osiris.runner.kept import let_go, sweep_kept, take_over
 from osiris.runner.keys import Start, Surroundings, Wish, decide, whole_second
 from osiris.runner.limits import limits_of
 from osiris.runner.local import start_worker
+from osiris.runner.origin import find_oml
 from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.record import Recorder
 from osiris.runner.retry import pause_before
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from osiris.config import Config
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.project import Project
+    from osiris.runner.replay import Replay
 
     Progress = Callable[[dict[str, JsonValue]], None]
 
@@ -51,7 +55,8 @@ class RunOptions:
 
     `digest` "all" digests the output of every step, not only what is written. At most one of `new_run`, `run_id` and
     `resume` (a session, or `last`) may be given. `select` names steps (`selection.matching`), which are run with all
-    that they wait for; without it all are. Verifying the plan, drift included, is the caller's part.
+    that they wait for; without it all are. `replay` is what is repeated, where this is no run of its own: it continues
+    nothing, and nothing continues it. Verifying the plan, drift included, is the caller's part.
     """
 
     new_run: bool = False
@@ -61,6 +66,7 @@ class RunOptions:
     allow_engine_drift: bool = False
     select: str | None = None
     environ: Mapping[str, str] | None = None
+    replay: Replay | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,7 @@ def run(
     as `decide` and `chosen` for what the options ask.
     """
     with (
-        hold_project(project, f"run of '{manifest.name}'"),
+        hold_project(project, f"{'replay' if options.replay else 'run'} of '{manifest.name}'"),
         Interrupts() as interrupts,
         nullcontext(link) if link else start_worker(project.root) as worker,
     ):
@@ -143,11 +149,13 @@ def run(
         now = time.time()
         within, selected = config.get("run.continue_within"), chosen(manifest, options.select)
         wish = Wish(options.new_run, options.run_id, options.resume, within, selected)
-        resolved = cache(partial(_secrets, project, manifest, options))
-        sources = cache(lambda: confirm(project, manifest, config, resolved(), worker, fresh or {}))
+        needed = options.replay.needed(manifest) if options.replay else manifest
+        resolved = cache(partial(_secrets, project, needed, options))
+        sources = cache(lambda: confirm(project, needed, config, resolved(), worker, fresh or {}))
         interrupts.bind(worker)
         here = Surroundings(lambda: digests_of(resolved()), lambda: sources().states)
-        start = decide(project, manifest, wish, here, now)
+        replayed = options.replay.start(manifest, selected) if options.replay else None
+        start = replayed or decide(project, manifest, wish, here, now)
         sweep_kept(project, start.continues, now, wish.continue_within)
         if start.finished:
             return RunResult(start.finished, "complete", 0, str(start.run_key), diagnostics=start.notes)
@@ -175,7 +183,7 @@ def _run_session(
         else:
             event, found = _ask(_job(attempt, session), attempt, worker, recorder, interrupts)
         _tidy(attempt.project, session, worker)
-        let_go(attempt.project, session.id, ended_well=event == "run_complete")
+        let_go(attempt.project, session.id, ended_well=event == "run_complete" or attempt.options.replay is not None)
         recorder.end(event, found)
         unfinished.pop_all()
     status = recorder.summary["status"]
@@ -201,6 +209,7 @@ def _begin(attempt: _Attempt, recorder: Recorder) -> None:
         adapter=summary["adapter"],
         steps=len(summary["steps"]),
         **({"continues": start.continues} if start.continues else {}),
+        **({"replays": summary["replays"]} if "replays" in summary else {}),
     )
     for note in start.notes:
         recorder.tell("diagnostic", **note.to_json())
@@ -225,7 +234,7 @@ def _ask(
 ) -> tuple[str, list[Diagnostic]]:
     """Have the job done; returns the event that ends the run, and what is to be said of it."""
     try:
-        end = worker.ask(job, attempt.secrets, lambda event: recorder.take(_placed(attempt, event)))
+        end = worker.ask(job, attempt.secrets, lambda event: recorder.take(_placed(attempt, event)), recorder.pulse)
     except WorkerDied as died:
         dead = [diagnostic("RUN001", status=died.status, during=recorder.at_work)]
         found = [] if recorder.has_failed else dead
@@ -266,15 +275,16 @@ def _exit_code(status: str, found: list[Diagnostic], interrupts: Interrupts) -> 
 
 def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
     """Return run.json as it is before the first step."""
-    start, manifest, limits = attempt.start, attempt.manifest, attempt.limits
+    start, manifest, limits, replay = attempt.start, attempt.manifest, attempt.limits, attempt.options.replay
     return {
         "session": session.id,
-        "kind": "run",
+        "kind": "replay" if replay else "run",
+        **({"replays": replay.to_json()} if replay else {}),
         "pipeline": manifest.name,
         "fingerprint": manifest.fingerprint,
         "adapter": "local",
         "status": "running",
-        "run_key": start.run_key or session.id,
+        "run_key": session.id if replay else start.run_key or session.id,
         "run_started_at": start.run_started_at or whole_second(attempt.now),
         "continues": start.continues,
         "selected": chosen(manifest, attempt.options.select),
@@ -282,6 +292,10 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
         "ended_at": None,
         "duration_ms": None,
         "engines": manifest.data["engines"],
+        "environment": environment_of(manifest),
+        "settings": _settings(attempt.config),
+        "oml": attempt.pipeline.file if attempt.pipeline else find_oml(attempt.project, manifest.name),
+        "base": base_of(attempt.project, manifest.name, session.id),
         "limits": {"threads": limits.threads, "memory_bytes": limits.memory},
         "connections": digests_of(attempt.secrets),
         "sources": start.sources | {name: s for name, s in attempt.sources.states.items() if name not in start.skip},
@@ -295,9 +309,15 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
     }
 
 
+def _settings(config: Config) -> dict[str, JsonValue]:
+    """Return the settings of running, each with who says so."""
+    chosen = {key: found[0] for key, found in config.settings.items() if key.startswith("run.")}
+    return {key: {"value": setting.value, "origin": setting.origin} for key, setting in chosen.items()}
+
+
 def _job(attempt: _Attempt, session: Session) -> Job:
-    project, config, start = attempt.project, attempt.config, attempt.start
-    return Job(
+    project, config, start, replay = attempt.project, attempt.config, attempt.start, attempt.options.replay
+    job = Job(
         kind="run",
         root=str(project.root),
         scratch=str(project.scratch / session.id),
@@ -319,6 +339,7 @@ def _job(attempt: _Attempt, session: Session) -> Job:
         pipeline=attempt.manifest.name,
         plan=attempt.manifest.fingerprint,
     )
+    return replay.job(job, session.id, session.artifacts.relative_to(project.root).as_posix()) if replay else job
 
 
 def _tidy(project: Project, session: Session, worker: Link) -> None:

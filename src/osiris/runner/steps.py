@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osiris.delivery import inspect_file, inspect_ledger
+from osiris.driver import Written
 from osiris.errors import Diagnostic, diagnostic, fail
 from osiris.model import Described, Schema, schema_from_json
 from osiris.runner.active import Active
@@ -159,6 +160,9 @@ class Flow:
         if ready.casts:
             rows = cast_stream(rows, ready.casts, active.data["id"])
         taken = _digested(active, rows)
+        if active.data["id"] in self.place.job.discard:
+            active.written = Written(sum(batch.num_rows for batch in taken.batches()), 0)
+            return
         context = replace(ready.context, digest=lambda: active.digester and active.digester.result())
         active.written = ready.driver.write(ready.config, taken, context)
 

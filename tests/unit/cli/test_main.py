@@ -54,7 +54,7 @@ def test_usage_errors_are_json_before_and_after(words, place, capsys):
     [
         (["rnu"], "did you mean 'run'?"),
         (["logs", "lits"], "did you mean 'list'?"),
-        (["logs"], "one of: list, show"),
+        (["logs"], "one of: aiop, bundle, gc, html, list, show"),
         (["compile"], "see 'osiris compile --help'"),
         (["-C", "/nowhere", "logs", "list"], "name a folder"),
         (["compile", "x", "--param", "novalue"], "see 'osiris compile --help'"),
@@ -111,5 +111,5 @@ def test_completion_offers_commands_and_options(monkeypatch, tmp_path):
         return {line.partition(",")[2] for line in done.stdout.split()}
 
     assert complete("osiris co", 1) == {"compile", "components", "connections", "config", "completion"}
-    assert complete("osiris logs ", 2) == {"list", "show"}
+    assert complete("osiris logs ", 2) == {"aiop", "bundle", "gc", "html", "list", "show"}
     assert "--strict" in complete("osiris compile --s", 2)

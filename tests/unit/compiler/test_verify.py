@@ -207,6 +207,9 @@ def test_another_component_than_planned_is_refused(bench, plan, change, what):
     (found,) = refused(bench, sealed(data))
     assert found.code == "CMP023"
     assert what in found.message
+    if "not installed" not in what:
+        _, notes = verify_manifest(sealed(data), bench.registry, path="m.json", allow_changes=True)
+        assert [(note.code, note.severity) for note in notes] == [("RUN023", "warning")]
 
 
 def test_another_engine_is_refused_or_noted(bench, plan):

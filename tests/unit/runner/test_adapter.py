@@ -27,6 +27,20 @@ def pretend():
     return call
 
 
+def test_signs_of_life_are_no_events():
+    code = """import sys
+for line in ('"heartbeat","memory_bytes":7', '"a"', '"job_end"'):
+    number = globals().get("number", 0) + 1
+    print('{"wseq":%d,"event":%s}' % (number, line), flush=True)
+sys.stdin.read()"""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", code], bufsize=0, **pipes)
+    seen, signs = [], []
+    with Link(process) as link:
+        link.ask(JOB, Secrets(), seen.append, signs.append)
+    assert (seen, signs) == ([{"event": "a"}], [{"event": "heartbeat", "memory_bytes": 7}])
+
+
 def test_lines_may_come_in_pieces(pretend):
     end, seen, _ = pretend("""
 two = '{"wseq":2,"event":"heartbeat"}' + chr(10) + '{"wseq":3,"event":"job_end"}'

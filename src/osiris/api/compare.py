@@ -1,0 +1,33 @@
+"""What differs between plans, and between runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from osiris.errors import fail
+from osiris.recorded import RecordedRun, find_run
+
+if TYPE_CHECKING:
+    from osiris.api.workspace import Workspace
+    from osiris.compare import Difference, RunDiff
+
+
+def diff_subjects(workspace: Workspace, old: str, new: str) -> list[Difference] | RunDiff:
+    """Return what differs between two runs, if both names mean sessions, else between two plans.
+
+    Fails with CMP027 or RUN010 for a name that means nothing, and if the plan of a run is gone.
+    """
+    from osiris.api.runs import diff
+    from osiris.compare import diff_runs
+
+    runs = [find_run(workspace.project, name) for name in (old, new)]
+    if runs[0] is None or runs[1] is None:
+        return diff(workspace, old, new)
+    for run in runs:
+        _require_plan(run)
+    return diff_runs(runs[0], runs[1])
+
+
+def _require_plan(run: RecordedRun | None) -> None:
+    if run and run.plan is None:
+        fail("CMP027", what=f"in session {run.id}: its manifest.json is gone, or is damaged")

@@ -1,0 +1,82 @@
+"""A shop whose runs are looked at afterwards: run, failed, killed while they work, compared."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+from tests.conftest import KEPT, OSIRIS
+
+SLOW = """
+oml_version: "0.1.0"
+name: slow
+steps:
+  - {id: orders, component: filesystem.csv_extractor, mode: read, config: {path: data/orders.csv}}
+  - id: crossed
+    component: duckdb.processor
+    mode: transform
+    config: {query: "SELECT count(*) AS n FROM CROSSED"}
+  - {id: out, component: filesystem.csv_writer, mode: write, config: {path: output/slow.csv}}
+"""
+
+
+def slow(often):
+    """Return the slow pipeline; each time more takes eight times as long, and 14 is for ever."""
+    return SLOW.replace("CROSSED", ", ".join(f"orders o{n}" for n in range(often)))
+
+
+class Shop:
+    """The example project; every call ends with the code that was expected."""
+
+    def __init__(self, osiris, folder):
+        assert osiris("init", folder.name, cwd=folder.parent).returncode == 0
+        self._osiris = osiris
+        self.folder = folder
+        self.orders = folder / "data" / "orders.csv"
+        self.example = folder / "pipelines" / "example.yaml"
+
+    def __call__(self, *args, code=0, **options):
+        done = self._osiris(*args, cwd=self.folder, **options)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def json(self, *args, **options):
+        return json.loads(self(*args, "--json", **options).stdout)
+
+    def run(self, *args, **options):
+        """Run the example anew; returns the session's id."""
+        anew = () if "--run-id" in args else ("--new-run",)
+        return self.json("run", "pipelines/example.yaml", *anew, *args, **options)["data"]["session"]
+
+    def summary(self, session):
+        return json.loads((self.folder / "logs" / session / "run.json").read_text())
+
+    def begin(self, *args):
+        """Start the slow pipeline, and wait until it works; returns the process and its session."""
+        (self.folder / "pipelines" / "slow.yaml").write_text(slow(14))
+        return self.begin_any("run", "pipelines/slow.yaml", *args)
+
+    def begin_any(self, *words):
+        """Start a command that runs steps of the slow pipeline, and wait until it does."""
+        env = {name: os.environ[name] for name in KEPT if name in os.environ}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        before = self._at_work()
+        process = subprocess.Popen([OSIRIS, *words], cwd=self.folder, env=env, **quiet)
+        deadline = time.monotonic() + 30
+        while not (found := self._at_work() - before):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return process, found.pop()
+
+    def _at_work(self):
+        """Return the sessions of the slow pipeline in which a step has begun."""
+        files = self.folder.glob("logs/*-slow-*/events.jsonl")
+        return {path.parent.name for path in files if b"step_start" in path.read_bytes()}
+
+    def lose(self):
+        """Kill a run while it works; returns its session, which nobody has closed yet."""
+        process, session = self.begin()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return session
