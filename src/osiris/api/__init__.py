@@ -16,6 +16,7 @@ from osiris.api.catalogue import (
     show_component,
     validate_components,
 )
+from osiris.api.discover import Discovery, discover
 from osiris.api.doctor import Examined, examine_connections
 from osiris.api.editor import pipeline_schema, save_pipeline_schema, schema_text, wire_editor
 from osiris.api.formatting import Formatted, format_files, format_text, unformatted
@@ -43,6 +44,7 @@ from osiris.api.workspace import Workspace, open_project
 
 __all__ = [
     "Compiled",
+    "Discovery",
     "Examined",
     "Formatted",
     "Impact",
@@ -60,6 +62,7 @@ __all__ = [
     "compile_file",
     "demo_project",
     "diff",
+    "discover",
     "examine_connections",
     "explain_code",
     "explain_config",

@@ -25,8 +25,7 @@ GRACE = 5.0
 GONE_GRACE = 2.0
 """Seconds that a worker has to stop when its host is gone."""
 
-JOBS = ("describe", "confirm", "run", "preview", "doctor")
-RESERVED_JOBS = ("discover",)
+JOBS = ("describe", "confirm", "run", "preview", "doctor", "discover")
 
 CANCEL: dict[str, JsonValue] = {"control": "cancel"}
 
@@ -52,7 +51,7 @@ class Job:
     steps that are not to be described, each as `Described.to_json`. `pipeline` is the name of what runs, and `plan` its
     fingerprint. A preview tells `show_rows` rows of each step in `show`, and reads at most `sample` rows of each source
     (0: all). A doctor looks at the connections in `uses`, which has the modes in which steps use each, for at most
-    `timeout` seconds each.
+    `timeout` seconds each. What `discover` asks is told where it is answered (`runner.discover.Asked`).
     """
 
     kind: str
@@ -77,6 +76,7 @@ class Job:
     show_rows: int = 0
     sample: int = 0
     uses: dict[str, list[str]] = field(default_factory=dict)
+    discover: dict[str, JsonValue] = field(default_factory=dict)
     protocol: int = VERSION
 
     def to_json(self) -> dict[str, JsonValue]:
