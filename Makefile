@@ -33,6 +33,7 @@ format: venv
 docs: venv ## write the generated reference pages
 	$(BIN)/python tools/docs.py
 	$(BIN)/python tools/docs.py types.md
+	$(BIN)/python tools/docs.py server-types.md
 
 test: venv servers browser ## everything once, small N, seeds printed
 	$(TEST) -n 2 --dist loadfile -m "not long and not bench"

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.servers import start_mariadb, start_postgres
+from tests.servers import start_mariadb, start_postgres, start_postgrest
 
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 # A shell that starts us in the background leaves SIGINT ignored, and our children would inherit that.
@@ -46,6 +46,13 @@ def postgres():
 def mariadb():
     """A MariaDB server; `tests/servers` tells what it can do."""
     with start_mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def postgrest(postgres):
+    """A PostgREST as Supabase presents it, in front of a database of its own; see `tests/servers/postgrest.py`."""
+    with start_postgrest(postgres.fields(postgres.new_database())) as server:
         yield server
 
 

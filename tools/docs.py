@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, Registry, load_regis
 from osiris.testing import Case, seen_by, type_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from osiris.model import ComponentSpec, JsonValue
     from osiris.testing.matrix import Carried
@@ -42,6 +43,7 @@ PREFIXES = {
     "RUN": "Runs",
     "AIO": "What is told of runs",
     "DRV": "Drivers",
+    "DSC": "Discovery",
     "INT": "Osiris itself",
 }
 EXIT_CODES = {
@@ -367,8 +369,21 @@ def fate(carried: Carried) -> str:
     return f"{text} ({outcome.note})" if outcome.note else text
 
 
+def server_types_page() -> Iterator[str]:
+    """Yield the page of the types of database servers, found by running pipelines between servers of its own."""
+    sys.path.insert(0, str(REFERENCE.parents[1]))
+    from tests.components.server_types.bench import Bench
+    from tests.components.server_types.matrix import SOURCES, matrix_of
+    from tests.components.server_types.page import page
+    from tests.servers import start_mariadb, start_postgres
+
+    with tempfile.TemporaryDirectory() as folder, start_postgres() as postgres, start_mariadb() as mariadb:
+        bench = Bench(Path(folder), postgres, mariadb)
+        yield from page([(source, matrix_of(source, bench)) for source in SOURCES])
+
+
 PAGES = {"oml.md": oml_page, "errors.md": errors_page, "components.md": components_page, "cli.md": cli_page}
-SLOW_PAGES = {"types.md": types_page}
+SLOW_PAGES = {"types.md": types_page, "server-types.md": server_types_page}
 
 
 def command_for(name: str) -> str:
@@ -376,10 +391,9 @@ def command_for(name: str) -> str:
     return "make docs" if name in PAGES else f"python tools/docs.py {name}"
 
 
-def render(name: str) -> str:
+def rendered(name: str, lines: Iterable[str]) -> str:
     """Return the whole text of a page."""
-    lines = "\n".join([NOTICE.format(command=command_for(name)), "", *{**PAGES, **SLOW_PAGES}[name]()])
-    return lines.rstrip("\n") + "\n"
+    return "\n".join([NOTICE.format(command=command_for(name)), "", *lines]).rstrip("\n") + "\n"
 
 
 def main(arguments: list[str]) -> int:
@@ -387,7 +401,7 @@ def main(arguments: list[str]) -> int:
     check = "--check" in arguments
     old = []
     for name in [name for name in arguments if name != "--check"] or PAGES:
-        path, text = REFERENCE / name, render(name)
+        path, text = REFERENCE / name, rendered(name, {**PAGES, **SLOW_PAGES}[name]())
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
         old.append(name)

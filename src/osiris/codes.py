@@ -275,6 +275,32 @@ CODES: dict[str, Code] = {
         "let both follow the same time server",
     ),
     "CON023": _note("Not tried", "{connection} was not tried: {reason}"),
+    "CON024": Code(
+        "Key refused",
+        "{where} does not accept the key: {reason}",
+        "check key and url of the connection: they must be of one project, and the key neither expired nor revoked",
+        3,
+    ),
+    "CON025": Code(
+        "Too many requests", "{where} has too many requests: try again {wait}", "run the same command again later", 3
+    ),
+    "CON026": Code(
+        "Server not available",
+        "{where} answers with status {status}: {reason}",
+        "run the same command again; a project that is paused must be restored first",
+        3,
+    ),
+    "CON027": Code(
+        "No REST interface",
+        "{where} does not answer as the REST interface of a database: {problem}",
+        "check url of the connection, and proxies on the way",
+        3,
+    ),
+    "CON028": _warning(
+        "Rows may be hidden",
+        "{connection} shows no rows of {tables} to role '{role}': there are none, or row level security hides them",
+        "make a policy that lets the role SELECT them, or use a key that it does not bind",
+    ),
     # --- SQL: what may run ----------------------------------------------------------------------------------------
     "SQL001": Code("SQL not understood", "{problem}"),
     "SQL002": Code("Several statements", "only one statement is allowed", "keep the first and remove the rest"),
@@ -392,13 +418,20 @@ CODES: dict[str, Code] = {
     "DAT032": Code(
         "Row refused",
         "step '{step}': table '{table}' refuses a row: {problem}",
-        "mend or leave out such rows before, for instance in SQL; nothing was written",
+        "mend or leave out such rows before, or set them aside with on_reject: quarantine; nothing was written",
         1,
     ),
     "DAT033": Code(
         "Values lost on the server",
         "{where} cut off, changed or dropped values: {problem}",
         "write the query so that each value fits: a longer text, another type, or without the rows that do not",
+        1,
+    ),
+    "DAT034": Code("Too large at once", "{where}: {problem}", "give the connection the database's address", 1),
+    "DAT035": Code(
+        "Row refused on the way",
+        "step '{step}': table '{table}' refuses rows: {problem}; {done} rows before them are written",
+        "mend or leave out such rows, then run it again; rows that are there already stay one with upsert",
         1,
     ),
     "DAT020": Code("Not a JSON row", "{problem}", exit_code=1),
@@ -493,6 +526,67 @@ CODES: dict[str, Code] = {
         1,
     ),
     "DRV022": Code("No space on the server", "{where} has no space left: {reason}", "free some space there", 1),
+    "DRV023": Code(
+        "Columns not told",
+        "{where} does not tell role '{role}' the columns of table '{table}'",
+        "give the connection a key of role service_role",
+        1,
+    ),
+    "DRV024": Code(
+        "Not over this connection",
+        "step '{step}': {what} cannot be used here: {why}",
+        "give the connection the database's address: dsn, or host, user and password",
+    ),
+    "DRV025": Code(
+        "Not readable in pages",
+        "table '{table}' cannot be read in pages: {problem}",
+        "name the columns that tell its rows apart in primary_key, or give the connection the database's address",
+        1,
+    ),
+    "DRV026": Code(
+        "Rows do not add up over REST",
+        "step '{step}': table '{table}' of {where}: {problem}",
+        "give the connection the database's address: there it is one transaction",
+        1,
+    ),
+    # --- DSC: discovery -------------------------------------------------------------------------------------------
+    "DSC001": Code(
+        "Cannot be discovered",
+        "{source} cannot be discovered: the family '{family}' tells nothing of its sources",
+        "name the table or file in the step's config",
+    ),
+    "DSC002": _warning(
+        "Cache set aside",
+        "what was known of sources is damaged, and now lies in {path}; sources were looked at anew",
+        "remove {path}",
+    ),
+    "DSC003": Code(
+        "Too much to profile",
+        "rows of {count} tables would be read, and of no more than {most} they are",
+        "name some with --table",
+    ),
+    "DSC004": _warning(
+        "Not profiled in time",
+        "table '{table}' was not profiled: it took longer than {seconds} s",
+        "name some of its columns with --column",
+    ),
+    "DSC005": _warning("Not profiled", "'{table}' was not profiled: {reason}", "name its other columns with --column"),
+    "DSC006": _warning(
+        "No column to profile",
+        "table '{table}' has no column that can be read and was asked for",
+        "'osiris discover' without --profile shows why",
+    ),
+    "DSC007": _note(
+        "Not looked at",
+        "step '{step}': the schema of {source} is that which 'osiris discover' saw at {when}",
+        "--refresh looks at it",
+    ),
+    "DSC008": Code(
+        "Discovery took too long",
+        "{source} was not told of within {seconds} s",
+        "ask for some of its tables with --table",
+        3,
+    ),
     # --- AIO: what is told of runs ------------------------------------------------------------------------------
     "AIO001": _warning(
         "No package",

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from osiris.model import Described, JsonValue, Schema
+    from osiris.model import Described, JsonValue, Order, Schema
     from osiris.table import RowStream
 
 ConfigT_contra = TypeVar("ConfigT_contra", contravariant=True)
@@ -122,4 +123,108 @@ class Writer(Protocol[ConfigT_contra]):
 
     def write(self, config: ConfigT_contra, rows: RowStream, ctx: StepContext) -> Written:
         """Write all rows, or nothing; the target shows the old or the new state, never a part."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SeenColumn:
+    """A column as discovery shows it: its type there, and its type here, None with the `problem` if there is none.
+
+    `type` and `nullable` are what a step that reads the table gives, to the letter.
+    """
+
+    name: str
+    source_type: str
+    type: str | None
+    nullable: bool
+    default: str | None = None
+    comment: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenKey:
+    """A foreign key: columns, and the table and columns that they refer to."""
+
+    columns: tuple[str, ...]
+    table: str
+    to: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTable:
+    """A table, view or file. `name` is what people call it, `config` what the step that reads it is told.
+
+    `rows` and `bytes` are estimates; None where nothing tells them cheaply. `columns` are None where nobody looked.
+    `closed` are columns that the user may not read; a table that is not `readable` at all has no more than a name.
+    `files` are those that it is made of, if it is made of files.
+    """
+
+    name: str
+    component: str
+    config: Mapping[str, JsonValue]
+    kind: str = "table"
+    rows: int | None = None
+    bytes: int | None = None
+    comment: str | None = None
+    readable: bool = True
+    columns: tuple[SeenColumn, ...] | None = None
+    primary_key: tuple[str, ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()
+    foreign_keys: tuple[SeenKey, ...] = ()
+    closed: tuple[str, ...] = ()
+    order: Order = "free"
+    native: tuple[str, ...] | None = None
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Some rows of a table, and how they were chosen, in words; `whole` if they are all."""
+
+    rows: RowStream
+    method: str
+    whole: bool
+
+
+class Discoverer(Protocol):
+    """A source that is open to be looked at; nothing in it changes.
+
+    `label` and `product`, what it is and where, may be shown. `identity` tells the source from all others: for a server
+    host, database and user. It has no secret.
+    """
+
+    label: str
+    identity: Mapping[str, JsonValue]
+    product: str
+
+    def fingerprint(self) -> str:
+        """Return a text that is another one whenever tables, columns, keys or rights are; cheap."""
+        ...
+
+    def schemas(self) -> Mapping[str, int | None]:
+        """Return the places that tables lie in, that of names without a schema first, with how many each has.
+
+        None stands for a schema that the user may not look into.
+        """
+        ...
+
+    def tables(self, schema: str) -> Sequence[SeenTable]:
+        """Return the tables and views of a schema, without columns."""
+        ...
+
+    def detailed(self, table: SeenTable) -> SeenTable:
+        """Return the same table with columns and keys."""
+        ...
+
+    def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
+        """Return at most so many rows, with these columns; it reads no more of the table than it must."""
+        ...
+
+
+class Discovery(Protocol):
+    """The module `<family>_discover` beside a family's own."""
+
+    def discovering(self, ctx: StepContext) -> AbstractContextManager[Discoverer]:
+        """Open the source of a connection to be looked at; fails as its extractor does."""
         ...

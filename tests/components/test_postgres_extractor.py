@@ -663,3 +663,49 @@ def test_what_the_server_says_is_told_by_its_number(run_sql, read, state, code):
     [found] = problems(read, table="raising")
     assert found.code == code
     assert "in its words" in found.message
+
+
+@pytest.mark.parametrize(
+    ("query", "line", "column"),
+    [
+        ("select n,\n  /* žluť */ upper(n) AS m\nfrom many", 2, 14),
+        ("SELECT n AS a,\n\n   n + now() AS b FROM many", 3, 6),
+        ("SELECT n FROM many WHERE n = 4711 AND\n lower(n) = 'a'", 2, 2),
+    ],
+)
+def test_an_error_of_the_server_names_its_place_in_the_query(many, place, query, line, column):
+    (found,) = problems(Driver().describe, Config(query=query), place())
+    assert (found.code, found.location.line, found.location.column) == ("SQL009", line, column)
+
+
+QUERY_PIPELINE = """
+oml_version: "0.1.0"
+name: load
+steps:
+  - id: rows
+    component: postgres.extractor
+    mode: read
+    config:
+      connection: "@postgres.source"
+      query: |
+        SELECT n,
+          -- of a number there is no upper case
+          upper(n) AS m
+        FROM many
+  - {id: out, component: filesystem.csv_writer, mode: write, config: {path: out.csv}}
+"""
+SOURCE = """
+connections:
+  postgres:
+    source: {host: %(host)s, port: %(port)s, database: "%(database)s", user: "%(user)s", password: "${SOURCE_PASSWORD}"}
+"""
+
+
+def test_an_error_of_the_server_names_its_place_in_the_file(many, postgres, database, osiris, tmp_path):
+    fields = postgres.fields(database)
+    (tmp_path / "osiris.yaml").write_text("")
+    (tmp_path / "osiris_connections.yaml").write_text(SOURCE % fields)
+    (tmp_path / "load.yaml").write_text(QUERY_PIPELINE)
+    done = osiris("compile", "load.yaml", "--json", cwd=tmp_path, env={"SOURCE_PASSWORD": fields["password"]})
+    told = json.loads(done.stdout)["diagnostics"]
+    assert [(d["code"], d["line"], d["column"]) for d in told if d["severity"] == "error"] == [("SQL009", 13, 11)]

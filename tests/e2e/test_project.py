@@ -401,7 +401,7 @@ def test_components(shop):
     names = [c["name"] for c in listed["data"]["components"]]
     assert names == [
         *("duckdb.writer", "filesystem.csv_writer", "filesystem.json_writer", "filesystem.parquet_writer"),
-        *("mysql.writer", "postgres.writer", "sqlite.writer"),
+        *("mysql.writer", "postgres.writer", "sqlite.writer", "supabase.writer"),
     ]
     _, shown = shop("components", "show", names[1])
     assert shown["data"]["delivery"] == "atomic_replace"

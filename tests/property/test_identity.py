@@ -37,7 +37,7 @@ CONNECTIONS = Connections(
         "sqlite": {"default": {"path": "a.sqlite"}},
         **{
             family: {"default": {"host": "h", "database": "d", "user": "u", "password": "${PASSWORD}"}}
-            for family in ("mysql", "postgres")
+            for family in ("mysql", "postgres", "supabase")
         },
     }
 )

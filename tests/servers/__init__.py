@@ -14,10 +14,14 @@ Names and passwords have quotes, %, @, spaces and letters outside of ASCII; a pa
 as `${NAME}` and into the environment as it is. A test that stops, floods or configures its server starts one of its
 own: `with start_postgres("wal_level=logical") as server: …`, `with start_mariadb("sql-mode=ANSI") as server: …`.
 
+The fixture `postgrest` is a PostgREST as Supabase presents it, one for each test, in front of a database of its own in
+that PostgreSQL; `tests/servers/postgrest.py` tells how to use it and how to make it fail.
+
 The servers end with the tests, even if those are killed. They come from Debian's packages: `sh tools/servers.sh`.
 """
 
 from .mariadb import MariaDB, start_mariadb
 from .postgres import Postgres, start_postgres
+from .postgrest import Postgrest, start_postgrest
 
-__all__ = ["MariaDB", "Postgres", "start_mariadb", "start_postgres"]
+__all__ = ["MariaDB", "Postgres", "Postgrest", "start_mariadb", "start_postgres", "start_postgrest"]

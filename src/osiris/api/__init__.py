@@ -18,6 +18,7 @@ from osiris.api.catalogue import (
     validate_components,
 )
 from osiris.api.compare import diff_subjects
+from osiris.api.discover import Discovery, discover
 from osiris.api.doctor import Examined, examine_connections
 from osiris.api.editor import pipeline_schema, save_pipeline_schema, schema_text, wire_editor
 from osiris.api.formatting import Formatted, format_files, format_text, unformatted
@@ -54,6 +55,7 @@ __all__ = [
     "Bundle",
     "Compiled",
     "Difference",
+    "Discovery",
     "Examined",
     "Formatted",
     "Impact",
@@ -80,6 +82,7 @@ __all__ = [
     "demo_project",
     "diff",
     "diff_subjects",
+    "discover",
     "event_line",
     "examine_connections",
     "explain_code",

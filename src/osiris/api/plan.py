@@ -28,6 +28,9 @@ _BY_STATE = {"there": {**_VERBS, "replace": "replaces"}, "absent": dict.fromkeys
 _FILES = ("path", "database", "file")
 """Fields of a connection to a database in a file: where that is."""
 
+_SERVERS = ("mysql", "postgres", "supabase")
+"""Families whose databases are on a server, whatever the fields of their connections are called."""
+
 _OUT_OF_REACH = 3
 """Exit code of what may be otherwise when the plan runs."""
 
@@ -81,6 +84,8 @@ def look_at_tables(workspace: Workspace, compiled: Compiled) -> dict[str, str]:
 
 def _database(root: Path, manifest: Manifest, step: Mapping[str, JsonValue]) -> Path | None:
     """Return the file of a step's database; None if there is none, or only a run knows it."""
+    if step["component"].partition(".")[0] in _SERVERS:
+        return None
     fields = manifest.data["connections"].get(step["connection"], {})
     (path, *more) = [fields[name] for name in _FILES if isinstance(fields.get(name), str)] or [None]
     return None if path is None or more or "${" in str(fields) else root / path

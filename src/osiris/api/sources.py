@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.cache import Cache
     from osiris.compiler.context import Prepared
+    from osiris.discovery.feed import Seen
     from osiris.drift import Change
     from osiris.lock import Pin, Source
     from osiris.model import Described
@@ -37,16 +38,22 @@ class Sources:
 def describe(
     workspace: Workspace, prepared: Prepared, worker: Link | None, cache: Cache, *, refresh: bool
 ) -> tuple[dict[str, Described], list[Diagnostic], Sources]:
-    """Return what every step says of itself, notes, and the sources; only those that are not pinned are asked.
+    """Return what every step says of itself, notes, and the sources; only those that nobody has looked at are asked.
 
     With `refresh` all are asked, and what changed is noted (LCK006). Fails as `load_lock`, and with the problems of
-    every step. A worker is only needed for what neither osiris.lock nor `cache` knows. Nothing is pinned yet.
+    every step. A worker is only needed for what neither osiris.lock nor `cache` nor discovery knows (DSC007 notes what
+    only that does). Nothing is pinned yet.
     """
     from osiris.api.known import keep_answers, recall_answers
+    from osiris.discovery.feed import recall
     from osiris.runner.run import describe as ask
 
     sources, lock = _sources(prepared), load_lock(workspace.project)
     pinned = {step: lock[source.key] for step, source in sources.items() if source.key in lock}
+    unknown = {} if refresh else {step: source for step, source in sources.items() if step not in pinned}
+    seen = recall(workspace.project, {source.key for source in unknown.values()})
+    discovered = {step: seen[source.key] for step, source in unknown.items() if source.key in seen}
+    pinned |= {step: pin_of(sources[step], each.described) for step, each in discovered.items()}
     trusted = {} if refresh else {step: pin.described for step, pin in pinned.items()}
     known = recall_answers(cache, prepared, trusted)
     described, notes = known, list[Diagnostic]()
@@ -57,7 +64,8 @@ def describe(
     pins = {**pinned, **{step: pin_of(sources[step], answer) for step, answer in asked.items()}}
     compared = {step: tuple(pin_changes(before, pins[step])) for step, before in pinned.items()}
     changes = {step: found for step, found in compared.items() if found}
-    return described, [*notes, *_notes(prepared, pins, changes)], Sources(pins, asked, changes, refresh)
+    notes = [*notes, *_notes(prepared, pins, changes), *_not_looked_at(prepared, sources, discovered)]
+    return described, notes, Sources(pins, asked, changes, refresh)
 
 
 def _checked(prepared: Prepared) -> list[str]:
@@ -86,4 +94,15 @@ def _notes(prepared: Prepared, pins: Mapping[str, Pin], changes: Mapping[str, tu
         diagnostic("LCK006", at=places[step], step=step, source=pins[step].source, change=change)
         for step, found in changes.items()
         for change in found
+    ]
+
+
+def _not_looked_at(
+    prepared: Prepared, sources: Mapping[str, Source], discovered: Mapping[str, Seen]
+) -> list[Diagnostic]:
+    """Return DSC007 for each step whose source only discovery has seen."""
+    places = {step.id: prepared.pipeline.where(step.pointer) for step in prepared.pipeline.steps}
+    return [
+        diagnostic("DSC007", at=places[step], step=step, source=sources[step], when=seen.seen_at)
+        for step, seen in discovered.items()
     ]

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("osiris.cli.logs", "Look at sessions."),
     "components": ("osiris.cli.components", "Look at components, check them, begin a new one."),
     "connections": ("osiris.cli.connections", "Look at the declared connections."),
+    "discover": ("osiris.cli.discover", "Show the tables of a connection, or files, and what is in them."),
     "sql": ("osiris.cli.sql", "Check SQL as steps do."),
     "config": ("osiris.cli.config", "Explain configuration."),
     "completion": ("osiris.cli.completion", "Print the completion script of a shell."),

@@ -33,14 +33,6 @@ NOT_OFFERED = {
         "it keeps its place between runs, so that two runs of one plan read different data",
         "export the events to a file or a database table and read that",
     ),
-    "supabase.extractor": (
-        "it is not part of this version",
-        "read the project's database with postgres.extractor and a connection that has its address",
-    ),
-    "supabase.writer": (
-        "it is not part of this version",
-        "write the project's database with postgres.writer and a connection that has its address",
-    ),
 }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from osiris.types import arrow_type
 
@@ -22,6 +23,17 @@ class Unfit(Exception):
     def __init__(self, row: int, value: str, reason: str) -> None:
         super().__init__(f"{value}: {reason}")
         self.row, self.value, self.reason = row, value, reason
+
+
+def refuse_large(array: pa.Array, limit: int | None) -> None:
+    """Raise Unfit for a text, a JSON document or bytes of more than so many bytes; None is no limit."""
+    stored = array.storage if isinstance(array, pa.ExtensionArray) else array
+    if limit is None or not (pa.types.is_string(stored.type) or pa.types.is_binary(stored.type)):
+        return
+    sizes = pc.binary_length(stored)
+    row = pc.index(pc.greater(sizes, limit), True).as_py()
+    if row >= 0:
+        raise Unfit(row, f"a value of {sizes[row]} bytes", f"max_cell_bytes is {limit}")
 
 
 class Page(Protocol):

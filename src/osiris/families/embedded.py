@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
@@ -52,6 +52,7 @@ LONGEST_TURN = 3600.0
 """Seconds that a step waits for the other steps of its own run."""
 
 _POLL = 0.1
+_REJECTED = "rejected"
 _NAMES = ("path", "database", "file")
 _in_turn: Counter[str] = Counter()
 _counting = threading.Lock()
@@ -276,13 +277,21 @@ def find_delivery(execute: Execute, ctx: StepContext, target: Target) -> Written
     row = execute(
         f'SELECT fingerprint, "rows", digest FROM {LEDGER} WHERE run_key = ? AND step = ?', (ctx.run_key, ctx.step)
     ).fetchone()
-    if row is None:
-        return None
-    fingerprint, rows, digest = row
+    return None if row is None else replace(delivered(ctx, target, *row), ledger=target.database)
+
+
+def delivered(ctx: StepContext, target: Target, fingerprint: str, rows: int, digest: str) -> Written:
+    """Return what a row of a ledger says was delivered before; fails with DRV014 if another plan has done it."""
     if fingerprint != ctx.plan:
         fail("DRV014", step=ctx.step, path=target.database, run_key=ctx.run_key)
     ctx.emit("already_delivered", {"table": target.table, "rows": rows})
-    return Written(int(rows), 0, ledger=target.database, earlier=json.loads(digest) or {})
+    found = json.loads(digest) or {}
+    return Written(int(rows), 0, rejected=found.pop(_REJECTED, 0), earlier=found)
+
+
+def digest_column(ctx: StepContext, rejected: int = 0) -> str:
+    """Return what the ledger keeps as the digest of a delivery: that of the rows taken, and how many were set aside."""
+    return json.dumps({**(ctx.digest() or {}), _REJECTED: rejected} if rejected else ctx.digest())
 
 
 def record_delivery(execute: Execute, ctx: StepContext, target: Target, rows: int) -> None:
@@ -296,7 +305,7 @@ def record_delivery(execute: Execute, ctx: StepContext, target: Target, rows: in
         return
     execute(CREATE_LEDGER, ())
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    values = (ctx.run_key, ctx.step, ctx.plan, target.table, rows, json.dumps(ctx.digest()), now)
+    values = (ctx.run_key, ctx.step, ctx.plan, target.table, rows, digest_column(ctx), now)
     execute(f"INSERT INTO {LEDGER} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
 

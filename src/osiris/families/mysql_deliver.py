@@ -1,65 +1,51 @@
 """Rows on their way into a table of MySQL, in one InnoDB transaction with the record of their delivery.
 
-They wait in a file, so that no transaction is open while their source is read. LOAD DATA takes them from memory where
-the server allows that, else they go in INSERTs of many rows. Rows that replace others come behind a DELETE, not a
-TRUNCATE, which would commit by itself: those who read meanwhile see the old rows until the commit, and the new ones
-after it. Rows of an upsert go into a temporary table first, before the transaction begins.
+They wait in a file, so that no transaction is open while their source is read. Rows that replace others come behind a
+DELETE, not a TRUNCATE, which would commit by itself: those who read meanwhile see the old rows until the commit, and
+the new ones after it. Rows of an upsert go into a temporary table first, before the transaction begins.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NoReturn
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from osiris.driver import Written
 from osiris.errors import fail
-from osiris.families.cells import Unfit
-from osiris.families.embedded import Target
+from osiris.families.embedded import ABSENT, THERE, Target
 from osiris.families.mysql import SETTINGS, chosen, opened, qualified, quote_name, relations
 from osiris.families.mysql_connect import address, numbered
-from osiris.families.mysql_encode import FORM, encode_rows, expression, sendable
-from osiris.families.mysql_target import find_delivery, make_ledger, make_table, record_delivery, refuse, uniques
+from osiris.families.mysql_held import Column
+from osiris.families.mysql_send import ROW, refuse_row, send, set_aside, trying
+from osiris.families.mysql_target import (
+    correct_delivery,
+    expect_right_to_make,
+    expect_rights,
+    find_delivery,
+    make_ledger,
+    make_table,
+    record_delivery,
+    refuse,
+    refuse_ledger,
+    uniques,
+)
+from osiris.families.rejects import divide, row_text, setting_aside, with_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable
 
     import pyarrow as pa
 
-    from osiris.driver import StepContext
     from osiris.families.embedded import Staged
     from osiris.families.mysql import Session
-    from osiris.families.mysql_held import Column
-    from osiris.model import Schema
+    from osiris.families.mysql_send import Used, Work
+    from osiris.families.rejects import Refused
 
 _STAGING = "_osiris_rows"
-_QUERY = 3
+_NUMBER = "_osiris_row"
 _TWICE = 1062
 _IN_USE = (1205, 1213)
-_ROW = frozenset((1048, 1062, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1406, 1451, 1452, 3819, 4025))
-_HARMLESS = frozenset((1287, 1681))
-"""Warnings that something is out of date."""
 _ATTEMPTS = 4
-_PIECE = 4 << 20
-"""The bytes that are sent at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One delivery: where it goes, how, and the columns of the rows."""
-
-    ctx: StepContext
-    table: str
-    database: str | None
-    schema: Schema
-    mode: Literal["append", "replace", "upsert"]
-    key: Sequence[str]
-    create: bool
-    batch: int
-
-    @property
-    def merged(self) -> Sequence[str]:
-        """Return the key of an upsert; none otherwise."""
-        return self.key if self.mode == "upsert" else ()
 
 
 def look(work: Work) -> Written | None:
@@ -68,9 +54,27 @@ def look(work: Work) -> Written | None:
     with opened(work.ctx, target) as session:
         place = Target(work.table, target.where)
         earlier = find_delivery(session, work.ctx, place)
-        if earlier is None and not (work.create and work.table not in relations(session)):
-            refuse(session, work.ctx, place, work.schema, work.merged)
+        if earlier is None:
+            _expect_target(session, work, place)
         return earlier
+
+
+def confirm(work: Work) -> str:
+    """Tell whether the table is there or absent; fails with DAT029, DRV012 or DRV020 unless it takes the rows."""
+    target = address(work.ctx.connection, work.database)
+    with opened(work.ctx, target) as session:
+        state = _expect_target(session, work, Target(work.table, target.where))
+        refuse_ledger(session, corrected=work.ctx.on_reject == "quarantine")
+        return state
+
+
+def _expect_target(session: Session, work: Work, target: Target) -> str:
+    if work.create and work.table not in relations(session):
+        expect_right_to_make(session, work.table)
+        return ABSENT
+    refuse(session, work.ctx, target, work.schema, work.merged)
+    expect_rights(session, work.table, [field.name for field in work.schema], work.mode)
+    return THERE
 
 
 def deliver(work: Work, waiting: Staged) -> Written:
@@ -79,22 +83,18 @@ def deliver(work: Work, waiting: Staged) -> Written:
 
     target = address(work.ctx.connection, work.database)
     for attempt in range(_ATTEMPTS):
-        with opened(work.ctx, target, sends_rows=True) as session:
+        with setting_aside(work.ctx) as rejected, opened(work.ctx, target, sends_rows=True) as session:
             session.run(f"SET SESSION {chosen(SETTINGS)}")
             try:
-                return _deliver(session, work, Target(work.table, target.where), waiting)
+                return _deliver(session, replace(work, rejected=rejected), Target(work.table, target.where), waiting)
             except pymysql.MySQLError as error:
                 number, message = numbered(error)
-                if number in _ROW:
-                    _refuse_row(work, message)
+                if number in ROW:
+                    refuse_row(work, message)
                 if number not in _IN_USE:
                     raise
         work.ctx.emit("delivery_again", {"table": work.table, "attempt": attempt + 1})
     return fail("DRV011", path=target.where, seconds=SETTINGS["innodb_lock_wait_timeout"])
-
-
-def _refuse_row(work: Work, problem: str) -> NoReturn:
-    fail("DAT032", step=work.ctx.step, table=work.table, problem=problem)
 
 
 def _deliver(session: Session, work: Work, target: Target, waiting: Staged) -> Written:
@@ -102,7 +102,7 @@ def _deliver(session: Session, work: Work, target: Target, waiting: Staged) -> W
         make_table(session, work.table, work.schema, work.key)
     make_ledger(session, work.ctx)
     columns = refuse(session, work.ctx, target, work.schema, work.merged)
-    used = [columns[field.name] for field in work.schema]
+    used = [(columns[field.name], field.type) for field in work.schema]
     if work.merged:
         _stage(session, work, used, waiting)
     session.run("START TRANSACTION")
@@ -112,16 +112,25 @@ def _deliver(session: Session, work: Work, target: Target, waiting: Staged) -> W
         return earlier or fail("DRV011", path=target.database, seconds="0")
     session.rows(f"SELECT 1 FROM {qualified(session, work.table)} LIMIT 0")  # from now on nobody can change the table
     refuse(session, work.ctx, target, work.schema, work.merged)
+    if work.mode == "replace":
+        session.run(f"DELETE FROM {qualified(session, work.table)}")
     if work.merged:
-        _merge(session, work)
+        _merge(session, work, waiting.rows)
     else:
-        if work.mode == "replace":
-            session.run(f"DELETE FROM {qualified(session, work.table)}")
-        _send(session, work, qualified(session, work.table), used, waiting)
+        send(session, work, qualified(session, work.table), used, waiting.open().batches())
+    return _finish(session, work, waiting)
+
+
+def _finish(session: Session, work: Work, waiting: Staged) -> Written:
+    """Commit; what was set aside is on disk by then, and counted in the ledger."""
+    rejected = work.rejected.rows if work.rejected else 0
+    if work.rejected and rejected:
+        work.rejected.keep()
+        correct_delivery(session, work.ctx, waiting.rows - rejected, rejected)
     if work.ctx.cancelled():
         fail("RUN003", signal="request")
     session.run("COMMIT")
-    return Written(waiting.rows, waiting.size)
+    return Written(waiting.rows - rejected, waiting.size, rejected=rejected)
 
 
 def _claimed(session: Session, work: Work, target: Target, waiting: Staged) -> bool:
@@ -136,18 +145,46 @@ def _claimed(session: Session, work: Work, target: Target, waiting: Staged) -> b
     return True
 
 
-def _stage(session: Session, work: Work, used: Sequence[Column], waiting: Staged) -> None:
-    """Take the rows into a temporary table, which nobody else sees and which ends with the connection."""
-    names = ", ".join(quote_name(column.name) for column in used)
+def _stage(session: Session, work: Work, used: Used, waiting: Staged) -> None:
+    """Take the rows into a temporary table, which nobody else sees and which ends with the connection.
+
+    Where rows are set aside, each has its number, and those whose keys are not unique are set aside already.
+    """
+    number, index = (f", CAST(0 AS SIGNED) AS {_NUMBER}", f", KEY ({_NUMBER})") if work.rejected else ("", "")
+    names = ", ".join(quote_name(column.name) for column, _ in used) + number
     key = ", ".join(map(quote_name, work.key))
     session.run(
-        f"CREATE TEMPORARY TABLE {_STAGING} (PRIMARY KEY ({key})) ENGINE = InnoDB "
+        f"CREATE TEMPORARY TABLE {_STAGING} (PRIMARY KEY ({key}){index}) ENGINE = InnoDB "
         f"SELECT {names} FROM {qualified(session, work.table)} LIMIT 0"
     )
-    _send(session, work, _STAGING, used, waiting)
+    batches: Iterable[pa.RecordBatch] = waiting.open().batches()
+    if work.rejected:
+        used = [*used, (Column(_NUMBER, "bigint", "bigint", 0, 0, 0, False, False), "int64")]
+        batches = with_numbers(batches, _NUMBER)
+        session.run("START TRANSACTION")  # so that there are savepoints; the next transaction commits it
+    send(session, work, _STAGING, used, batches)
 
 
-def _merge(session: Session, work: Work) -> None:
+def _merge(session: Session, work: Work, count: int) -> None:
+    """Merge all staged rows: at once, or if some are to be set aside, by parts of them."""
+    if work.rejected is None:
+        _merge_part(session, work, "TRUE")
+        return
+
+    def attempt(first: int, end: int) -> None:
+        with trying(session):
+            _merge_part(session, work, f"s.{_NUMBER} >= {first} AND s.{_NUMBER} < {end}")
+
+    def refuse(row: int, refused: Refused) -> None:
+        names = [field.name for field in work.schema]
+        listed = ", ".join(map(quote_name, names))
+        for values in session.rows(f"SELECT {listed} FROM {_STAGING} WHERE {_NUMBER} = {row}"):
+            set_aside(work, row, row_text(dict(zip(names, values, strict=True))), refused)
+
+    divide(count, attempt, refuse)
+
+
+def _merge_part(session: Session, work: Work, where: str) -> None:
     """Update the rows that are there and insert the others.
 
     One statement does both where the key is all that is unique: it would take a row that is equal in anything unique.
@@ -160,91 +197,10 @@ def _merge(session: Session, work: Work) -> None:
     )
     if len(uniques(session, work.table)) == 1:
         changes = ", ".join(f"{name} = VALUES({name})" for name in rest or keys[:1])
-        session.run(f"{insert} ON DUPLICATE KEY UPDATE {changes}")
+        session.run(f"{insert} WHERE {where} ON DUPLICATE KEY UPDATE {changes}")
         return
     using = f"USING ({', '.join(keys)})"
     if rest:
         changes = ", ".join(f"t.{name} = s.{name}" for name in rest)
-        session.run(f"UPDATE {table} t JOIN {_STAGING} s {using} SET {changes}")
-    session.run(f"{insert} LEFT JOIN {table} t {using} WHERE t.{keys[0]} IS NULL")
-
-
-def _send(session: Session, work: Work, table: str, used: Sequence[Column], waiting: Staged) -> None:
-    ((allowed,),) = session.rows("SELECT @@local_infile")
-    if allowed:
-        _load(session, work, table, used, waiting)
-    else:
-        work.ctx.emit("batched_inserts", {"table": work.table, "reason": "the server allows no LOAD DATA LOCAL"})
-        _insert(session, work, table, used, waiting)
-
-
-def _load(session: Session, work: Work, table: str, used: Sequence[Column], waiting: Staged) -> None:
-    """Let the server ask for a file, and send it the rows: the client opens no file, whatever the server asks for.
-
-    With rows from a client the server goes on where it would stop otherwise, and only warns.
-    """
-    from pymysql.protocol import OKPacketWrapper
-
-    connection = session.connection
-    with session.watch.waiting():
-        connection._execute_command(_QUERY, _load_statement(table, used))
-        packet = connection._read_packet()
-    if not packet.is_load_local_packet():
-        fail("DRV013", path=session.target.where, problem="it does not take rows with LOAD DATA")
-    for arrays in _pieces(work, used, waiting):
-        data = encode_rows([column.name for column in used], arrays)
-        for start in range(0, len(data), _PIECE):
-            with session.watch.waiting():
-                connection.write_packet(bytes(data[start : start + _PIECE]))
-    with session.watch.waiting():
-        connection.write_packet(b"")
-        told = OKPacketWrapper(connection._read_packet())
-    if told.warning_count:
-        _refuse_warned(session, work)
-    if told.affected_rows != waiting.rows:
-        _refuse_row(work, f"it took {told.affected_rows} of {waiting.rows}")
-
-
-def _refuse_warned(session: Session, work: Work) -> None:
-    for _, number, message in session.rows("SHOW WARNINGS"):
-        if number not in _HARMLESS:
-            _refuse_row(work, message)
-
-
-def _load_statement(table: str, used: Sequence[Column]) -> str:
-    places, changes = [], []
-    for index, column in enumerate(used):
-        changed = expression(column, f"@v{index}")
-        places.append(f"@v{index}" if changed else quote_name(column.name))
-        changes += [f"{quote_name(column.name)} = {changed}"] if changed else []
-    set_to = f" SET {', '.join(changes)}" if changes else ""
-    return f"LOAD DATA LOCAL INFILE 'rows' INTO TABLE {table} {FORM} ({', '.join(places)}){set_to}"
-
-
-def _insert(session: Session, work: Work, table: str, used: Sequence[Column], waiting: Staged) -> None:
-    names = ", ".join(quote_name(column.name) for column in used)
-    places = ", ".join(expression(column, "%s") or "%s" for column in used)
-    statement = f"INSERT INTO {table} ({names}) VALUES ({places})"
-    for arrays in _pieces(work, used, waiting):
-        rows = list(zip(*(array.to_pylist() for array in arrays), strict=True))
-        with session.watch.waiting(), session.connection.cursor() as cursor:
-            cursor.executemany(statement, rows)
-
-
-def _pieces(work: Work, used: Sequence[Column], waiting: Staged) -> Iterator[list[pa.Array]]:
-    """Yield the columns of the next rows, ready to be sent; fails with DAT015 for a value that would be changed."""
-    for batch in waiting.open().batches():
-        size = max(1, min(work.batch, _PIECE * batch.num_rows // max(batch.nbytes, 1)))
-        for start in range(0, batch.num_rows, size):
-            piece = batch.slice(start, size)
-            yield [
-                _column(work, array, field.type, column)
-                for array, field, column in zip(piece.columns, work.schema, used, strict=True)
-            ]
-
-
-def _column(work: Work, array: pa.Array, source: str, column: Column) -> pa.Array:
-    try:
-        return sendable(array, source, column)
-    except Unfit as unfit:
-        fail("DAT015", step=work.ctx.step, column=column.name, value=unfit.value, reason=unfit.reason)
+        session.run(f"UPDATE {table} t JOIN {_STAGING} s {using} SET {changes} WHERE {where}")
+    session.run(f"{insert} LEFT JOIN {table} t {using} WHERE {where} AND t.{keys[0]} IS NULL")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from osiris.errors import fail
-from osiris.families.cells import Unfit
+from osiris.families.decoding import COARSE, account, decode_rows
 from osiris.families.mysql import columns_of, expect_nothing_lost
 from osiris.families.mysql_cells import cells_of
 from osiris.families.mysql_types import decoder
@@ -14,36 +13,36 @@ from osiris.families.mysql_wire import Broken, Result
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     import pyarrow as pa
 
+    from osiris.families.decoding import Batch, Sieve
     from osiris.families.mysql import Column, Session
     from osiris.families.mysql_cells import Decode
     from osiris.families.mysql_wire import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows, and the bytes that they had as the server sent them."""
-
-    rows: pa.RecordBatch
-    size: int
-
-
-def read_query(session: Session, text: str, columns: Sequence[Column]) -> Generator[Batch, None, None]:
+def read_query(
+    session: Session, text: str, columns: Sequence[Column], sieve: Sieve = COARSE
+) -> Generator[Batch, None, None]:
     """Yield the rows of a SELECT, sent as it is.
 
-    Fails with DAT031 for a value that cannot be carried, and with DAT033 at the end if the server lost some.
+    A value that cannot be carried is set aside, or fails with DAT031; fails with DAT033 at the end if the server lost
+    some.
     """
     _send(session, text, columns)
+    result = Result(session.connection, session.watch)
+    yield from account(_batches(result, columns, sieve), sieve)
+    expect_nothing_lost(session, result.warnings)
+
+
+def _batches(result: Result, columns: Sequence[Column], sieve: Sieve) -> Iterator[Batch]:
     arrow = arrow_schema(tuple(column.field for column in columns))
     decoders = [decoder(column.carried) for column in columns]
-    result, before = Result(session.connection, session.watch), 0
     for rows in result.rows():
-        yield Batch(_decoded(rows, decoders, arrow, before), int(rows.ends[-1] - rows.starts[0]))
-        before += len(rows.starts)
-    expect_nothing_lost(session, result.warnings)
+        size = int(rows.ends[-1] - rows.starts[0])
+        yield decode_rows(len(rows.starts), size, partial(_decoded, rows, decoders), arrow, sieve)
 
 
 def _send(session: Session, text: str, columns: Sequence[Column]) -> None:
@@ -60,17 +59,10 @@ def _send(session: Session, text: str, columns: Sequence[Column]) -> None:
         raise Broken("its rows have other columns than it told before")
 
 
-def _decoded(rows: Rows, decoders: Sequence[Decode], arrow: pa.Schema, before: int) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    arrays = []
+def _decoded(rows: Rows, decoders: Sequence[Decode], first: int, end: int) -> Iterator[pa.Array]:
     try:
-        cells = cells_of(rows.page, rows.starts, rows.ends, len(decoders))
-        for decode, column in zip(decoders, cells, strict=True):
-            arrays.append(decode(rows.page, column))
-    except Unfit as unfit:
-        place = {"column": arrow.names[len(arrays)], "row": before + unfit.row + 1}
-        fail("DAT031", **place, value=unfit.value, reason=unfit.reason)
+        cells = cells_of(rows.page, rows.starts[first:end], rows.ends[first:end], len(decoders))
     except ValueError as error:
         raise Broken(str(error)) from None
-    return pa.RecordBatch.from_arrays(arrays, schema=arrow)
+    for decode, column in zip(decoders, cells, strict=True):
+        yield decode(rows.page, column)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from osiris.driver import Written
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
-from osiris.families.embedded import LEDGER, fail_no_key
-from osiris.families.mysql import qualified, quote_name, relation, relations
+from osiris.families.embedded import LEDGER, delivered, digest_column, fail_no_key
+from osiris.families.mysql import prepared, qualified, quote_name, relation, relations
 from osiris.families.mysql_held import Column, column_type, fits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from osiris.driver import StepContext
+    from osiris.driver import StepContext, Written
     from osiris.errors import Diagnostic
     from osiris.families.embedded import Target
     from osiris.families.mysql import Session
@@ -111,6 +109,33 @@ def _misfits(ctx: StepContext, target: Target, schema: Schema, columns: dict[str
     return found
 
 
+def expect_rights(session: Session, table: str, names: Sequence[str], mode: str) -> None:
+    """Let the server fail with a right that the user lacks (DRV020): it looks when a statement is prepared."""
+    name, listed = qualified(session, table), [quote_name(each) for each in names]
+    prepared(session, f"INSERT INTO {name} ({', '.join(listed)}) VALUES ({', '.join('?' for _ in listed)})")
+    if mode == "replace":
+        prepared(session, f"DELETE FROM {name}")
+    if mode == "upsert":
+        prepared(session, f"UPDATE {name} SET {', '.join(f'{each} = ?' for each in listed)}")
+        prepared(session, "CREATE TEMPORARY TABLE _osiris_rows (a INT)")
+
+
+def refuse_ledger(session: Session, *, corrected: bool) -> None:
+    """Fail with DRV020 if the ledger may not be written, made where it is absent, or `corrected`."""
+    if LEDGER not in relations(session):
+        expect_right_to_make(session, LEDGER)
+        return
+    ledger = qualified(session, LEDGER)
+    prepared(session, f"INSERT INTO {ledger} SELECT * FROM {ledger}")
+    if corrected:
+        prepared(session, f"UPDATE {ledger} SET `rows` = ?")
+
+
+def expect_right_to_make(session: Session, table: str) -> None:
+    """Fail with DRV020 if the table may not be made."""
+    prepared(session, f"CREATE TABLE {qualified(session, table)} (a INT)")
+
+
 def find_delivery(session: Session, ctx: StepContext, target: Target) -> Written | None:
     """Return what the ledger says that this run has delivered; None if nothing, or if there is no ledger.
 
@@ -122,13 +147,7 @@ def find_delivery(session: Session, ctx: StepContext, target: Target) -> Written
         f"SELECT fingerprint, `rows`, digest FROM {qualified(session, LEDGER)} WHERE run_key = %s AND step = %s",
         *(ctx.run_key, ctx.step),
     )
-    if not found:
-        return None
-    ((fingerprint, rows, digest),) = found
-    if fingerprint != ctx.plan:
-        fail("DRV014", step=ctx.step, path=target.database, run_key=ctx.run_key)
-    ctx.emit("already_delivered", {"table": target.table, "rows": rows})
-    return Written(int(rows), 0, earlier=json.loads(digest) or {})
+    return delivered(ctx, target, *found[0]) if found else None
 
 
 def record_delivery(session: Session, ctx: StepContext, target: Target, rows: int) -> None:
@@ -142,5 +161,14 @@ def record_delivery(session: Session, ctx: StepContext, target: Target, rows: in
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     session.rows(
         f"INSERT INTO {qualified(session, LEDGER)} VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        *(ctx.run_key, ctx.step, ctx.plan, target.table, rows, json.dumps(ctx.digest()), now),
+        *(ctx.run_key, ctx.step, ctx.plan, target.table, rows, digest_column(ctx), now),
     )
+
+
+def correct_delivery(session: Session, ctx: StepContext, rows: int, rejected: int) -> None:
+    """Put into the ledger how many rows were delivered and how many set aside, once that is known."""
+    if ctx.run_key:
+        session.rows(
+            f"UPDATE {qualified(session, LEDGER)} SET `rows` = %s, digest = %s WHERE run_key = %s AND step = %s",
+            *(rows, digest_column(ctx, rejected), ctx.run_key, ctx.step),
+        )

@@ -282,15 +282,21 @@ def _readable(text: str, columns: Sequence[Column]) -> str:
 
 
 def _prepared(session: Session, text: str) -> list[tuple[str, int, int]]:
-    """Return name, type and modifier of each column."""
+    """Return name, type and modifier of each column.
+
+    The client library's own calls for it wait without letting other threads run, so nothing could end them.
+    """
     from psycopg import pq
     from psycopg.errors import error_from_result
+    from psycopg.generators import execute
 
-    pgconn = session.connection.pgconn
+    connection = session.connection
     with session.watch.waiting():
-        result = pgconn.prepare(b"", text.encode())
+        connection.pgconn.send_prepare(b"", text.encode())
+        (result,) = connection.wait(execute(connection.pgconn))
         if result.status == pq.ExecStatus.COMMAND_OK:
-            result = pgconn.describe_prepared(b"")
+            connection.pgconn.send_describe_prepared(b"")
+            (result,) = connection.wait(execute(connection.pgconn))
     if result.status != pq.ExecStatus.COMMAND_OK:
         raise error_from_result(result)
     names = [(result.fname(index) or b"").decode() for index in range(result.nfields)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
+
+if TYPE_CHECKING:
+    from osiris.errors import Location
 
 _LOGIN = ("28000", "28P01")
 _GONE = ("57P01", "57P02", "57P03", "57P04", "57P05")
@@ -19,8 +22,13 @@ _DATA = ("22", "21", "23")
 """Classes of errors that values cause, not the statement."""
 
 
-def fail_server(state: str, message: str, where: str, user: str, *, query: bool = False) -> NoReturn:
-    """Fail with what a SQLSTATE means; `message` are the server's words, `query` tells that the statement is theirs."""
+def fail_server(
+    state: str, message: str, where: str, user: str, *, query: bool = False, at: Location | None = None
+) -> NoReturn:
+    """Fail with what a SQLSTATE means; `message` are the server's words.
+
+    `query` tells that the statement is the user's own, and `at` which place of it the server means, if it says so.
+    """
     if state in _LOGIN:
         fail("CON012", where=where, user=user, reason=message)
     if state == _NO_DATABASE:
@@ -36,13 +44,13 @@ def fail_server(state: str, message: str, where: str, user: str, *, query: bool 
     if state == _NO_SPACE:
         fail("DRV022", where=where, reason=message)
     if query:
-        _fail_query(state, message)
+        _fail_query(state, message, at)
     fail("DRV013", path=where, problem=message)
 
 
-def _fail_query(state: str, message: str) -> NoReturn:
+def _fail_query(state: str, message: str, at: Location | None) -> NoReturn:
     if state == _READ_ONLY:
-        fail("SQL004", what="writing")
+        fail("SQL004", at=at, what="writing")
     if state[:2] == "42" or state in _NO_TABLE:
-        fail("SQL009", problem=message)
-    fail("SQL011", problem=message if state[:2] in _DATA else f"{message} (SQLSTATE {state})")
+        fail("SQL009", at=at, problem=message)
+    fail("SQL011", at=at, problem=message if state[:2] in _DATA else f"{message} (SQLSTATE {state})")

@@ -6,18 +6,16 @@ though its process may be gone, and then finds what that has done.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from osiris.driver import Written
 from osiris.errors import fail
-from osiris.families.embedded import LEDGER
+from osiris.families.embedded import LEDGER, delivered, digest_column
 from osiris.families.postgres import quote_name, relations
 from osiris.families.postgres_write import begun
 
 if TYPE_CHECKING:
-    from osiris.driver import StepContext
+    from osiris.driver import StepContext, Written
     from osiris.families.embedded import Target
     from osiris.families.postgres import Session
 
@@ -50,13 +48,7 @@ def find_delivery(session: Session, ctx: StepContext, target: Target) -> Written
         ctx.run_key,
         ctx.step,
     )
-    if not found:
-        return None
-    ((fingerprint, rows, digest),) = found
-    if fingerprint != ctx.plan:
-        fail("DRV014", step=ctx.step, path=target.database, run_key=ctx.run_key)
-    ctx.emit("already_delivered", {"table": target.table, "rows": rows})
-    return Written(int(rows), 0, earlier=json.loads(digest) or {})
+    return delivered(ctx, target, *found[0]) if found else None
 
 
 def claim_delivery(session: Session, ctx: StepContext, target: Target) -> Written | None:
@@ -70,7 +62,7 @@ def claim_delivery(session: Session, ctx: StepContext, target: Target) -> Writte
     return None if claimed else find_delivery(session, ctx, target)
 
 
-def finish_delivery(session: Session, ctx: StepContext, rows: int) -> None:
+def finish_delivery(session: Session, ctx: StepContext, rows: int, rejected: int) -> None:
     """Finish the row, and commit; fails with RUN003 if the step is cancelled by now: then nothing is delivered."""
     if ctx.cancelled():
         fail("RUN003", signal="request")
@@ -78,7 +70,7 @@ def finish_delivery(session: Session, ctx: StepContext, rows: int) -> None:
         session.rows(
             f'UPDATE {_ledger(session)} SET "rows" = %s, digest = %s, written_at = %s '
             "WHERE run_key = %s AND step = %s RETURNING 1",
-            *(rows, json.dumps(ctx.digest()), datetime.now(UTC).isoformat(timespec="milliseconds")),
+            *(rows, digest_column(ctx, rejected), datetime.now(UTC).isoformat(timespec="milliseconds")),
             *(ctx.run_key, ctx.step),
         )
     session.run("COMMIT")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from osiris.errors import raise_all
 from osiris.families.postgres import described
+from osiris.families.postgres_errors import fail_server
 from osiris.secret import Secret
 from osiris.sql import check
+from osiris.sql.align import align
 from osiris.sql.dialects import DIALECTS
 from osiris.sql.names import mentioned_parameters
 from osiris.sql.order import with_total_order
+from osiris.sql.text import place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from osiris.families.postgres import Result, Session
     from osiris.model import JsonValue, Order
@@ -58,7 +62,8 @@ def query_result(
         raise_all(verdict.diagnostics)
     values = {name: bindings[name] for name in verdict.parameters}
     text = _filled(session, str(verdict.canonical), values)
-    result = described(session, text, unscaled_text=unscaled_text)
+    with _placed(session, text, query):
+        result = described(session, text, unscaled_text=unscaled_text)
     if not verdict.ordered:
         return Query(result, "free")
     total = with_total_order(str(verdict.canonical), [column.name for column in result.schema], _DIALECT)
@@ -67,6 +72,22 @@ def query_result(
     if not _can_be_ordered(result):
         return Query(result, "free")
     return Query(described(session, _filled(session, total, values), unscaled_text=unscaled_text), "fixed")
+
+
+@contextmanager
+def _placed(session: Session, text: str, query: str) -> Iterator[None]:
+    """Say of what is wrong in a text that was sent where that stands in the query of which it was made."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        position = error.diag.statement_position
+        if session.watch.stopped or not position:
+            raise
+        at = place(query, align(text, int(position) - 1, query))
+        target, message = session.target, error.diag.message_primary or ""
+        fail_server(error.sqlstate or "", message, target.where, target.user, query=True, at=at)
 
 
 def _known(session: Session, names: list[str] | None) -> dict[str, list[str] | None]:

@@ -11,14 +11,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from osiris.errors import Unavailable, fail
-from osiris.families.cells import Unfit
+from osiris.errors import Unavailable
+from osiris.families.decoding import COARSE, account, decode_rows
 from osiris.families.postgres import reading
 from osiris.families.postgres_cells import cells_of
 from osiris.families.postgres_types import decoder
 from osiris.families.postgres_wire import Broken, copied
+from osiris.families.rejects import Misfit
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
+    from osiris.families.decoding import Batch, Sieve
     from osiris.families.postgres import Column, Session
     from osiris.families.postgres_cells import Decode
     from osiris.families.postgres_wire import Rows
@@ -39,14 +42,6 @@ _WAITING = 6
 """How many batches of a range may wait until it is their turn; a batch is about 2 MB of the server's format."""
 
 _TICK = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows, and the bytes that they had in the server's format."""
-
-    rows: pa.RecordBatch
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,40 +60,41 @@ class Blocks:
         return [f"{self.text} WHERE ctid >= '({a},0)'{b}" for a, b in zip(starts, [*ends, ""], strict=True)]
 
 
-class _Misfit(Exception):
-    """A value that cannot be carried, at a row of the batch."""
-
-    def __init__(self, column: str, row: int, value: str, reason: str) -> None:
-        super().__init__(column)
-        self.column, self.row, self.value, self.reason = column, row, value, reason
-
-
-def read_query(session: Session, text: str, columns: Sequence[Column]) -> Generator[Batch, None, None]:
-    """Yield the rows of a SELECT; fails with DAT031 for a value that cannot be carried."""
-    yield from _numbered(_batches(session, text, columns))
+def read_query(
+    session: Session, text: str, columns: Sequence[Column], sieve: Sieve = COARSE
+) -> Generator[Batch, None, None]:
+    """Yield the rows of a SELECT; a value that cannot be carried is set aside, or fails with DAT031."""
+    yield from account(_batches(session, text, columns, sieve), sieve)
 
 
 def read_blocks(
-    session: Session, blocks: Blocks, columns: Sequence[Column], ctx: StepContext, connections: int
+    session: Session,
+    blocks: Blocks,
+    columns: Sequence[Column],
+    ctx: StepContext,
+    connections: int,
+    sieve: Sieve = COARSE,
 ) -> Generator[Batch, None, None]:
     """Yield the rows of a table in their order, read by several connections; fails as `read_query` does."""
     ranges = blocks.ranges()
     if connections < 2 or len(ranges) < 2:
-        yield from read_query(session, blocks.text, columns)
+        yield from read_query(session, blocks.text, columns, sieve)
         return
-    team = _Team(session, columns, ranges, ctx)
+    team = _Team(session, columns, ranges, ctx, sieve)
     with closing(team.run(min(connections, len(ranges)))) as batches:
-        yield from _numbered(batches)
+        yield from account(batches, sieve)
 
 
 class _Team:
     """Threads that each take the next range, read it, and put its batches where they wait for their turn."""
 
-    def __init__(self, session: Session, columns: Sequence[Column], ranges: Sequence[str], ctx: StepContext) -> None:
-        self._session, self._columns = session, columns
+    def __init__(
+        self, session: Session, columns: Sequence[Column], ranges: Sequence[str], ctx: StepContext, sieve: Sieve
+    ) -> None:
+        self._session, self._columns, self._sieve = session, columns, sieve
         self._todo = iter(enumerate(ranges))
         self._lock, self._stop, self._free = threading.Lock(), threading.Event(), threading.Semaphore(0)
-        self._queues: list[queue.Queue[Batch | _Misfit | None]] = [queue.Queue(_WAITING) for _ in ranges]
+        self._queues: list[queue.Queue[Batch | Misfit | None]] = [queue.Queue(_WAITING) for _ in ranges]
         self._ctx = replace(ctx, cancelled=lambda: self._stop.is_set() or ctx.cancelled())
 
     def run(self, count: int) -> Generator[Batch, None, None]:
@@ -128,7 +124,7 @@ class _Team:
                 continue
             if item is None:
                 return
-            if isinstance(item, _Misfit):
+            if isinstance(item, Misfit):
                 raise item
             yield item
 
@@ -145,9 +141,9 @@ class _Team:
         while (found := self._next_range()) is not None:
             index, text = found
             try:
-                for batch in _batches(session, text, self._columns):
+                for batch in _batches(session, text, self._columns, self._sieve):
                     self._put(index, batch)
-            except _Misfit as misfit:
+            except Misfit as misfit:
                 self._put(index, misfit)
                 return
             self._put(index, None)
@@ -160,7 +156,7 @@ class _Team:
         with self._lock:
             return None if self._stop.is_set() else next(self._todo, None)
 
-    def _put(self, index: int, item: Batch | _Misfit | None) -> None:
+    def _put(self, index: int, item: Batch | Misfit | None) -> None:
         while not self._stop.is_set():
             try:
                 self._queues[index].put(item, timeout=_TICK)
@@ -169,37 +165,19 @@ class _Team:
             return
 
 
-def _batches(session: Session, text: str, columns: Sequence[Column]) -> Iterator[Batch]:
+def _batches(session: Session, text: str, columns: Sequence[Column], sieve: Sieve) -> Iterator[Batch]:
     arrow = arrow_schema(tuple(column.field for column in columns))
     decoders = [decoder(column.carried, checked=session.checked) for column in columns]
     with closing(copied(session.connection, text, len(columns), session.watch)) as pieces:
         for rows in pieces:
-            yield Batch(_decoded(rows, decoders, arrow), int(rows.ends[-1] - rows.starts[0]))
+            size = int(rows.ends[-1] - rows.starts[0])
+            yield decode_rows(len(rows.starts), size, partial(_decoded, rows, decoders), arrow, sieve)
 
 
-def _decoded(rows: Rows, decoders: Sequence[Decode], arrow: pa.Schema) -> pa.RecordBatch:
-    import pyarrow as pa
-
+def _decoded(rows: Rows, decoders: Sequence[Decode], first: int, end: int) -> Iterator[pa.Array]:
     try:
-        cells = cells_of(rows.page, rows.starts, rows.ends, len(decoders))
+        cells = cells_of(rows.page, rows.starts[first:end], rows.ends[first:end], len(decoders))
     except ValueError as error:
         raise Broken(str(error)) from None
-    arrays = []
-    for decode, column, name in zip(decoders, cells, arrow.names, strict=True):
-        try:
-            arrays.append(decode(rows.page, column))
-        except Unfit as unfit:
-            raise _Misfit(name, unfit.row, unfit.value, unfit.reason) from None
-    return pa.RecordBatch.from_arrays(arrays, schema=arrow)
-
-
-def _numbered(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Pass batches on, and say of a value that cannot be carried in which row of all it stands."""
-    before = 0
-    try:
-        for batch in batches:
-            before += batch.rows.num_rows
-            yield batch
-    except _Misfit as misfit:
-        row = before + misfit.row + 1
-        fail("DAT031", column=misfit.column, row=row, value=misfit.value, reason=misfit.reason)
+    for decode, column in zip(decoders, cells, strict=True):
+        yield decode(rows.page, column)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.families.embedded import LEDGER
 from osiris.families.postgres import quote_name, relations
 from osiris.families.postgres_held import way
 from osiris.families.postgres_types import Kind
-from osiris.families.postgres_write import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +109,8 @@ def refuse(session: Session, ctx: StepContext, place: Place, schema: Schema, mod
         raise_all(found)
     if mode == "upsert":
         _expect_key(session, ctx, place, table, key)
-    _expect_rights(session, place, table, _RIGHTS[mode])
+        _expect_temporary(session)
+    _expect_rights(session, place.shown, table, _RIGHTS[mode])
 
 
 def _expect_key(session: Session, ctx: StepContext, place: Place, table: Relation, key: Sequence[str]) -> None:
@@ -143,7 +144,38 @@ def _misfits(ctx: StepContext, place: Place, schema: Schema, columns: Sequence[C
     return found
 
 
-def _expect_rights(session: Session, place: Place, table: Relation, rights: Sequence[str]) -> None:
+def _expect_temporary(session: Session) -> None:
+    """Fail with DRV020 if no temporary tables may be made."""
+    ask = (
+        "SELECT pg_catalog.current_database(), pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMP')"
+    )
+    ((database, may),) = session.rows(ask)
+    if not may:
+        hint = f"run GRANT TEMPORARY ON DATABASE {quote_name(database)} TO {quote_name(session.target.user)}"
+        reason = "it has no right to make temporary tables, which an upsert needs"
+        fail("DRV020", where=session.target.where, user=session.target.user, reason=reason, hint=hint)
+
+
+def refuse_ledger(session: Session, place: Place) -> None:
+    """Fail with DRV020 if the ledger may not be written, or made where it is absent."""
+    ledger = relations(session).get(LEDGER)
+    if ledger is None:
+        expect_right_to_make(session, place, LEDGER)
+    else:
+        _expect_rights(session, f"{place.schema}.{LEDGER}", ledger, ("INSERT", "UPDATE", "SELECT"))
+
+
+def expect_right_to_make(session: Session, place: Place, table: str) -> None:
+    """Fail with DRV020 if no table may be made in the schema of the target."""
+    schema, user = place.schema, session.target.user
+    ((may,),) = session.rows("SELECT pg_catalog.has_schema_privilege(%s, 'CREATE')", schema)
+    if not may:
+        reason = f"it has no right to CREATE table '{schema}.{table}', which is not there"
+        hint = f"run GRANT CREATE ON SCHEMA {quote_name(schema)} TO {quote_name(user)}, or make the table"
+        fail("DRV020", where=session.target.where, user=user, reason=reason, hint=hint)
+
+
+def _expect_rights(session: Session, shown: str, table: Relation, rights: Sequence[str]) -> None:
     """Fail with DRV020 for a right that is missing on the table; one on some of its columns may do."""
     asked = ", ".join(
         f"has_table_privilege(%s, '{right}')"
@@ -154,11 +186,11 @@ def _expect_rights(session: Session, place: Place, table: Relation, rights: Sequ
     ((*granted,),) = session.rows(f"SELECT {asked}", *values)
     missing = [right for right, may in zip(rights, granted, strict=True) if not may]
     if missing:
-        user, name = session.target.user, f"{quote_name(place.schema)}.{quote_name(place.table)}"
+        user, name = session.target.user, f"{quote_name(session.schema)}.{quote_name(table.name)}"
         fail(
             "DRV020",
-            where=target_of(session, place).database,
+            where=session.target.where,
             user=user,
-            reason=f"it has no right to {', '.join(missing)} on table '{place.shown}'",
+            reason=f"it has no right to {', '.join(missing)} on table '{shown}'",
             hint=f"run GRANT {', '.join(rights)} ON {name} TO {quote_name(user)}",
         )

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from osiris.families.postgres_cells import Decode
 
 NUMERIC = 1700
+_BYTE = 18
+"""The type "char": a byte, which none of our texts is, and which is shown as nothing where it is zero."""
+
 _SIMPLE = {
     16: "bool",
     17: "binary",
-    18: "utf8",
     19: "utf8",
     20: "int64",
     21: "int16",
@@ -49,9 +51,10 @@ TEXTS = frozenset(
 _WIDTHS = {16: 1, 20: 8, 21: 2, 23: 4, 26: 4, 28: 4, 700: 4, 701: 8, 1082: 4, 1083: 8, 1114: 8, 1184: 8, 2950: 16}
 _VIEWS = {"int16": "i2", "int32": "i4", "int64": "i8", "uint32": "u4", "float32": "f4", "float64": "f8"}
 _AS_TEXT = 'as text, if that will do: CAST("{name}" AS TEXT) in a query'
+_SCALED = "NUMERIC(18, 2)"
 _INSTEAD = {
-    790: ("its text depends on the server's settings", 'CAST("{name}" AS NUMERIC(18, 2)) in a query'),
-    2249: ("it is a row of its own", 'take its fields one by one in a query: ("{name}").field'),
+    790: ("its text depends on the server's settings", f'CAST("{{name}}" AS {_SCALED}) in a query'),
+    2249: ("it is a row of its own", 'as JSON, if that will do: to_jsonb("{name}") in a query'),
 }
 
 
@@ -89,13 +92,16 @@ def carry(kind: Kind, modifier: int, *, unscaled_text: bool = False) -> Carried:
     if kind.item is not None:
         if kind.item.sort == "d":
             raise NotCarried("its items are no plain values")
-        item = carry(kind.item, modifier, unscaled_text=unscaled_text)
+        try:
+            item = carry(kind.item, modifier, unscaled_text=unscaled_text)
+        except NotCarried as refused:
+            raise NotCarried(refused.reason, refused.instead.replace(_SCALED, f"{_SCALED}[]")) from None
         return Carried(kind.oid, f"list<{item.type}>", item.cast and f"{item.cast}[]", item)
     if kind.oid in _SIMPLE:
         return Carried(kind.oid, _SIMPLE[kind.oid])
     if kind.oid == NUMERIC:
         return _numeric(modifier, as_text=unscaled_text)
-    if kind.oid in TEXTS or kind.sort in ("e", "r", "m"):
+    if kind.oid in (_BYTE, *TEXTS) or kind.sort in ("e", "r", "m"):
         return Carried(25, "utf8", "text")
     if kind.plain == "citext":
         return Carried(25, "utf8")
@@ -109,7 +115,7 @@ def _numeric(modifier: int, *, as_text: bool) -> Carried:
         if as_text:
             return Carried(25, "utf8", "text")
         instead = (
-            'CAST("{name}" AS NUMERIC(18, 2)) in a query says how many digits there are; '
+            f'CAST("{{name}}" AS {_SCALED}) in a query says how many digits there are; '
             "or set unscaled: text, and give the column a cast"
         )
         raise NotCarried("nothing says how many digits it has", instead)

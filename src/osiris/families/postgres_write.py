@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
 from osiris.families.embedded import Target
-from osiris.families.postgres import SETTINGS, Session
+from osiris.families.postgres import SETTINGS, Session, quote_name
 from osiris.families.postgres_connect import address, connect
 from osiris.families.postgres_errors import fail_server
 from osiris.families.postgres_watch import watched
+from osiris.families.rejects import Refused
 from osiris.families.watch import fail_broken
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ _ROW = ("22", "23", "44", "P0")
 """Classes of errors that a row causes: data, constraints, views' and triggers' checks."""
 _MADE_MEANWHILE = ("42P07", "42710", "23505")
 _CATALOGUE = "pg_catalog"
+STAGED_KEY = "osiris_key"
+"""The constraint that keeps the keys of staged rows apart."""
+
 _ATTEMPTS = 5
 
 
@@ -53,6 +58,11 @@ class Place:
     def shown(self) -> str:
         """Its name in messages and in the ledger."""
         return f"{self.schema}.{self.table}"
+
+    @property
+    def quoted(self) -> str:
+        """Its name in SQL."""
+        return f"{quote_name(self.schema)}.{quote_name(self.table)}"
 
 
 def place_of(ctx: StepContext, table: str, schema: str | None) -> Place:
@@ -92,16 +102,47 @@ def _fail(error: psycopg.Error, ctx: StepContext, place: Place, where: str, user
     state, told = error.sqlstate or "", error.diag
     if state in _IN_USE:
         fail("DRV011", path=where, seconds=SETTINGS["lock_timeout"].rstrip("s"))
-    if state[:2] in _ROW:
-        if state.startswith("23"):
-            problem = f"constraint '{told.constraint_name}'" if told.constraint_name else f"column '{told.column_name}'"
-            problem = f"{problem}: {_REASONS.get(state, told.message_primary)}"
-        else:
-            problem = str(told.message_primary)
+    if refused := refusal_of(error):
+        row = _LINE.search(told.context or "")
+        problem = f"row {row[1]}: {refused.reason}" if row else refused.reason
         fail("DAT032", step=ctx.step, table=place.shown, problem=problem)
     fail_server(state, told.message_primary or "", where, user)
 
 
+def refusal_of(error: psycopg.Error) -> Refused | None:
+    """Return why a row was refused; None for an error that is not about a row."""
+    state, told = error.sqlstate or "", error.diag
+    if state[:2] not in _ROW:
+        return None
+    column, reason = told.column_name or "", str(told.message_primary)
+    if state.startswith("23"):
+        what = f"constraint '{told.constraint_name}'" if told.constraint_name else f"column '{column}'"
+        staged = told.constraint_name == STAGED_KEY
+        reason = "an earlier row has the same key" if staged else f"{what}: {_REASONS.get(state, reason)}"
+        reason += f" ({told.message_detail})" if state in _NAME_KEYS and told.message_detail else ""
+    return Refused(column, reason)
+
+
+@contextmanager
+def trying(session: Session) -> Iterator[None]:
+    """Undo what the block does, and raise Refused, if the server refuses a row in it."""
+    import psycopg
+
+    session.run("SAVEPOINT trying")
+    try:
+        yield
+    except psycopg.Error as error:
+        if (refused := refusal_of(error)) is None:
+            raise
+        session.run("ROLLBACK TO SAVEPOINT trying")
+        raise refused from None
+    session.run("RELEASE SAVEPOINT trying")
+
+
+_LINE = re.compile(r"^COPY .*, line (\d+)", re.MULTILINE)
+"""In the words that say where the server was: there is no other way to learn the row, and it is only shown."""
+_NAME_KEYS = ("23503", "23505", "23P01")
+"""Errors whose details name the key, and not the whole row."""
 _REASONS = {
     "23502": "it must not be NULL",
     "23503": "a foreign key leads nowhere",

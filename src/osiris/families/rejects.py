@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
-from contextlib import ExitStack, contextmanager
+import json
+import os
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from osiris.files import fail_os
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    import pyarrow as pa
 
     from osiris.driver import StepContext
 
@@ -17,9 +21,15 @@ FILE = "rejected.csv"
 MAX_VALUE = 1000
 """How many characters of a value are kept."""
 
+MAX_ROW = 100_000
+"""How many characters of a whole row are kept."""
+
 
 class Reject(NamedTuple):
-    """Why a row was set aside: its file and line, the column and its value, empty where the whole row is meant."""
+    """Why a row was set aside: its file and line, the column and its value, empty where the whole row is meant.
+
+    Of a row on its way to a table, `file` is the table, `line` the number of the row, and `value` all of it as JSON.
+    """
 
     file: str
     line: int
@@ -28,36 +38,136 @@ class Reject(NamedTuple):
     reason: str
 
 
+class Refused(Exception):
+    """At least one of the rows that were tried does not fit: in which column, as far as is known, and why."""
+
+    def __init__(self, column: str, reason: str) -> None:
+        super().__init__(reason)
+        self.column, self.reason = column, reason
+
+
+class Misfit(Refused):
+    """A value that a table would change: which, why, and in which of the rows that were tried, where that is known."""
+
+    def __init__(self, column: str, value: str, why: str, row: int | None = None) -> None:
+        super().__init__(column, f"{value}: {why}")
+        self.value, self.why, self.row = value, why, row
+
+
+def divide(count: int, attempt: Callable[[int, int], None], refuse: Callable[[int, Refused], None]) -> None:
+    """Call `attempt(first, end)` for rows 0 to `count`, in halves where it raises Refused, down to the rows themselves.
+
+    So the good path is one call, and a row that does not fit costs some more; `refuse` is called for each such row. All
+    of it happens in the order of the rows.
+    """
+    waiting = [(0, count)] if count else []
+    while waiting:
+        first, end = waiting.pop()
+        try:
+            attempt(first, end)
+        except Refused as refused:
+            middle = (first + end) // 2
+            if middle == first:
+                refuse(first, refused)
+            else:
+                waiting += [(middle, end), (first, middle)]
+
+
+class Rejected:
+    """The file of rejects among a step's artifacts; it is made with the first of them, and holds `rows`."""
+
+    def __init__(self, ctx: StepContext) -> None:
+        self.rows = 0
+        self._ctx, self._path = ctx, ctx.artifacts / FILE
+        self._file: TextIO | None = None
+        self._path.unlink(missing_ok=True)  # what an attempt before has left is none of ours
+
+    def take(self, reject: Reject, most: int = MAX_VALUE) -> None:
+        """Write a reject, with at most so many characters of its value."""
+        # Masked first, then cut: a part of a secret could not be told from other text.
+        masked = reject._replace(value=self._ctx.masked(reject.value)[:most], reason=self._ctx.masked(reject.reason))
+        try:
+            if self._file is None:
+                # By lines, so that an error appears here and not when the file is closed.
+                self._file = self._path.open("w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1)
+                csv.writer(self._file, lineterminator="\n").writerow(Reject._fields)
+            csv.writer(self._file, lineterminator="\n").writerow(masked)
+        except OSError as error:
+            fail_os(error, self._path)
+        self.rows += 1
+
+    def keep(self) -> None:
+        """Put on disk what was taken, and tell how much that is: from now on nothing is lost by accident."""
+        if self._file is None:
+            return
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            fail_os(error, self._path)
+        self._ctx.emit("rows_quarantined", {"file": FILE, "rows": self.rows})
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file:
+            self._file.close()
+
+
+@contextmanager
+def setting_aside(ctx: StepContext) -> Iterator[Rejected | None]:
+    """Give what takes rejects of a step that writes, which counts them itself; None if they fail the step."""
+    if ctx.on_reject == "fail":
+        yield None
+        return
+    with closing(Rejected(ctx)) as rejected:
+        yield rejected
+
+
 @contextmanager
 def quarantine(ctx: StepContext) -> Iterator[Callable[[Reject], None]]:
-    """Give what takes rejects: it writes them among the step's artifacts, and counts them as read and rejected.
+    """Give what takes rejects of a step that reads: it writes them down, and counts them as read and rejected.
 
-    The file is made with the first of them; how many it holds is told when the block ends well.
+    How many they are is told when the block ends well.
     """
-    path, rows = ctx.artifacts / FILE, 0
-    file: TextIO | None = None
+    rejected = Rejected(ctx)
 
     def take(reject: Reject) -> None:
-        nonlocal file, rows
-        try:
-            if file is None:
-                # By lines, so that an error appears here and not when the file is closed.
-                opened = path.open("w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1)
-                file = closing.enter_context(opened)
-                csv.writer(file, lineterminator="\n").writerow(Reject._fields)
-            value = ctx.masked(reject.value)[
-                :MAX_VALUE
-            ]  # in this order: part of a secret could not be told from others
-            csv.writer(file, lineterminator="\n").writerow(
-                reject._replace(value=value, reason=ctx.masked(reject.reason))
-            )
-        except OSError as error:
-            fail_os(error, path)
-        rows += 1
+        rejected.take(reject)
         ctx.count("rows_read", 1)
         ctx.count("rows_rejected", 1)
 
-    with ExitStack() as closing:
+    try:
         yield take
-        if rows:
-            ctx.emit("rows_quarantined", {"file": FILE, "rows": rows})
+        rejected.keep()
+    finally:
+        rejected.close()
+
+
+def with_numbers(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
+    """Yield batches with one column more, behind the others: the number of the row, from 0."""
+    import pyarrow as pa
+
+    first = 0
+    for batch in batches:
+        yield batch.append_column(name, pa.array(range(first, first + batch.num_rows), pa.int64()))
+        first += batch.num_rows
+
+
+def row_text(values: Mapping[str, object]) -> str:
+    """Return a row as JSON; what JSON has no form for is spelled in some way that people can read."""
+    return json.dumps(values, default=_spelled, ensure_ascii=False)
+
+
+def row_of(batch: pa.RecordBatch, row: int, names: Collection[str]) -> dict[str, object]:
+    """Return a row of a batch, as far as `names` go; a value that Python has none for as it is counted."""
+    return {name: _plain(batch.column(name)[row]) for name in names}
+
+
+def _plain(value: pa.Scalar) -> object:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):  # a day before the year 1 or after 9999
+        return value.value
+
+
+def _spelled(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)

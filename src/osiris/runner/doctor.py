@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import importlib.util
 import queue
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from osiris.driver import StepContext
 from osiris.errors import Diagnostic, diagnostic, has_errors
-from osiris.registry import FAMILIES
+from osiris.runner.beside import beside
 from osiris.runner.steps import attempt
 from osiris.runner.stop import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from types import ModuleType
 
     from osiris.families.health import Health
     from osiris.runner.place import Place
@@ -103,7 +99,7 @@ def _try(place: Place, ctx: StepContext, seconds: float, answers: Answers) -> No
     uses = frozenset(place.job.uses[name])
 
     def ask() -> Health | list[Diagnostic]:
-        doctor = _doctor_of(family)
+        doctor = beside(family, "doctor")
         if doctor is None:
             return [diagnostic("CON023", connection=name, reason=f"the family '{family}' has no doctor")]
         health: Health = doctor.examine(ctx, uses, seconds)
@@ -119,15 +115,6 @@ def _try(place: Place, ctx: StepContext, seconds: float, answers: Answers) -> No
         answers.put((name, None, [_with_remedy(item) for item in found]))
     else:
         answers.put((name, said, [*said.found, *_misused(name, said, uses)]))
-
-
-def _doctor_of(family: str) -> ModuleType | None:
-    """Return the module of a family's doctor, which lies beside the family's own; None if there is none."""
-    entries: Any = importlib.metadata.entry_points(group=FAMILIES, name=family)
-    name = next((f"{entry.value}_doctor" for entry in entries), None)
-    if name is None or importlib.util.find_spec(name) is None:
-        return None
-    return importlib.import_module(name)
 
 
 def _misused(name: str, health: Health, uses: Collection[str]) -> list[Diagnostic]:

@@ -38,7 +38,7 @@ def balance(active: Active, stored: Sequence[int | None]) -> tuple[int, int, int
 
 def _of_writer(step: str, edge: Meter, written: Written) -> tuple[int, int, int]:
     if written.earlier is not None:  # delivered by an earlier attempt, as the target's ledger tells; nothing was taken
-        return written.rows, written.rows, written.rejected
+        return written.rows + written.rejected, written.rows, written.rejected
     if not edge.ended:
         fail("DAT008", step=step, problem=f"it stopped after {edge.rows} rows, before the end of its input")
     if edge.rows != written.rows + written.rejected:

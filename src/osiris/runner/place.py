@@ -128,8 +128,12 @@ def _make(folder: Path) -> None:
 
 
 def _bindings(texts: Mapping[str, str], params: Mapping[str, Secret]) -> dict[str, JsonValue]:
-    """Return what SQL may bind: the run's id as text, its start as a time, sensitive parameters as secrets."""
-    values: dict[str, JsonValue] = {f"param_{name}": value for name, value in params.items()}
+    """Return what SQL may bind: the run's id as text, its start as a time, sensitive parameters as secrets.
+
+    A sensitive parameter that has no value, as there is none to describe a query with, is NULL, which fits any type.
+    """
+    values: dict[str, JsonValue] = {name: None for name in texts if name.startswith("param_")}
+    values |= {f"param_{name}": value for name, value in params.items()}
     if "run.id" in texts:
         values["run_id"] = texts["run.id"]
     if "run.started_at" in texts:

@@ -25,8 +25,7 @@ GRACE = 5.0
 GONE_GRACE = 2.0
 """Seconds that a worker has to stop when its host is gone."""
 
-JOBS = ("describe", "confirm", "run", "preview", "doctor")
-RESERVED_JOBS = ("discover",)
+JOBS = ("describe", "confirm", "run", "preview", "doctor", "discover")
 
 CANCEL: dict[str, JsonValue] = {"control": "cancel"}
 
@@ -53,7 +52,8 @@ class Job:
     fingerprint. A preview tells `show_rows` rows of each step in `show`, and reads at most `sample` rows of each source
     (0: all). A doctor looks at the connections in `uses`, which has the modes in which steps use each, for at most
     `timeout` seconds each. What the writers in `discard` take is digested and goes nowhere. `delivered_as` names the
-    run in ledgers, where that is not `run.id`.
+    run in ledgers, where that is not `run.id`. What `discover` asks is told where it is answered
+    (`runner.discover.Asked`).
     """
 
     kind: str
@@ -80,6 +80,7 @@ class Job:
     uses: dict[str, list[str]] = field(default_factory=dict)
     discard: list[str] = field(default_factory=list)
     delivered_as: str = ""
+    discover: dict[str, JsonValue] = field(default_factory=dict)
     protocol: int = VERSION
 
     def to_json(self) -> dict[str, JsonValue]:

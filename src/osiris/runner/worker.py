@@ -176,6 +176,10 @@ def _answer(place: Place) -> bool:
         from osiris.runner.doctor import examine_connections
 
         return examine_connections(place)
+    if place.job.kind == "discover":
+        from osiris.runner.discover import discover
+
+        return discover(place)
     from osiris.runner.schemas import QUESTIONS
 
     return QUESTIONS[place.job.kind](place)
@@ -185,8 +189,6 @@ def _check_job(line: dict[str, JsonValue]) -> None:
     kind, version = line.get("job"), line.get("protocol")
     if version != protocol.VERSION:
         fail("RUN007", problem=f"protocol {version} is not {protocol.VERSION}")
-    if kind in protocol.RESERVED_JOBS:
-        fail("PRJ010", what=f"job {kind}", instead=f"this version has the jobs {', '.join(protocol.JOBS)}")
     if kind not in protocol.JOBS:
         fail("RUN007", problem=f"'{kind}' is not a job")
 

@@ -39,8 +39,6 @@ def test_an_unknown_component_is_named_with_the_nearest(bench, steps):
     [
         ("graphql.extractor", "save the answer as a file"),
         ("posthog.extractor", "export the events"),
-        ("supabase.extractor", "read the project's database with postgres.extractor"),
-        ("supabase.writer", "write the project's database with postgres.writer"),
     ],
 )
 def test_components_that_are_not_offered_say_why_and_what_instead(bench, steps, name, hint):

@@ -55,7 +55,7 @@ class Driver:
         with publishing(path, create_dirs=config.create_dirs) as output:
             schema = arrow_schema(rows.schema)
             groups = row_groups(rows.batches(), schema, config.row_group_rows, GROUP_BYTES)
-            first = next(groups, schema.empty_table())
+            first = next(groups, pa.Table.from_batches([], schema))
             form = {"compression": config.compression, "use_dictionary": _repetitive(first)}
             with parquet.ParquetWriter(output, schema, **form) as writer, _Behind() as behind:
                 for group in chain([first] if first.num_rows else [], groups):

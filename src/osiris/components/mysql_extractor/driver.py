@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from osiris.families.decoding import Sieve
 from osiris.families.embedded import expect_schema
 from osiris.families.mysql import reading, relation, table_result
 from osiris.families.mysql_query import query_result
 from osiris.families.mysql_read import read_query
+from osiris.families.rejects import quarantine
 from osiris.model import Described
 from osiris.table import stream
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
+    from osiris.families.decoding import SetAside
     from osiris.families.mysql import Result, Session
     from osiris.model import Schema
     from osiris.table import RowStream
@@ -41,6 +44,7 @@ class Config:
     pool_size: int = 5
     pool_recycle: int = 3600
     echo: bool = False
+    max_cell_bytes: int | None = None
 
 
 class Driver:
@@ -82,9 +86,16 @@ def _rows(config: Config, schema: Schema, ctx: StepContext) -> Iterator[pa.Recor
     with reading(ctx, config.schema, query=config.query is not None) as session:
         result, _ = _source(session, config, ctx)
         expect_schema(ctx, schema, result.schema)
-        with closing(read_query(session, result.text, result.columns)) as batches:
+        with (
+            quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as aside,
+            closing(read_query(session, result.text, result.columns, _sieve(config, aside))) as batches,
+        ):
             for batch in batches:
                 ctx.count("rows_read", batch.rows.num_rows)
                 ctx.count("bytes_read", batch.size)
                 for start in range(0, batch.rows.num_rows, config.batch_size):
                     yield batch.rows.slice(start, config.batch_size)
+
+
+def _sieve(config: Config, aside: SetAside) -> Sieve:
+    return Sieve(config.table or "the query", aside, config.max_cell_bytes)

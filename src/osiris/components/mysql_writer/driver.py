@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from osiris.families.embedded import refuse_columns, staged
 from osiris.families.keys import check_key_columns, refuse_repeated_keys
-from osiris.families.mysql_deliver import Work, deliver, look
+from osiris.families.mysql_deliver import confirm, deliver, look
 from osiris.families.mysql_held import refusals
+from osiris.families.mysql_send import Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,7 @@ class Config:
     primary_key: Sequence[str] | str | None = None
     create_if_missing: bool = True
     batch_size: int = 16384
+    max_cell_bytes: int | None = None
     truncate_before: bool = False
 
     @property
@@ -49,26 +51,29 @@ class Driver:
         refuse_columns(ctx, schema, refusals({column.name: column.type for column in schema}))
         check_key_columns(ctx, schema, config.key)
 
+    def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str:
+        """Fail unless the table takes such rows or may be made; tells whether it is `there` or `absent`.
+
+        Fails with DRV012 for one that is missing, DAT029 for one that they do not fit, DRV020 for a missing right.
+        """
+        return confirm(_work(config, schema, ctx))
+
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
         """Take all rows, then deliver them in one transaction, unless an attempt before has done so.
 
         Fails with DAT015 for a value that the table would change, DAT028 for a key that comes twice, DAT029 if the rows
         do not fit the table, DAT032 for a row that it refuses, CON011 to CON017, DRV011 to DRV022.
         """
-        work = Work(
-            ctx,
-            config.table,
-            config.schema,
-            rows.schema,
-            config.mode,
-            config.key,
-            config.create_if_missing,
-            config.batch_size,
-        )
+        work = _work(config, rows.schema, ctx)
         earlier = look(work)
         if earlier:
             return earlier
         with staged(rows, ctx) as waiting:
-            if work.merged:
+            if work.merged and ctx.on_reject == "fail":
                 refuse_repeated_keys(waiting, work.key, ctx)
             return deliver(work, waiting)
+
+
+def _work(config: Config, schema: Schema, ctx: StepContext) -> Work:
+    make, batch, most = config.create_if_missing, config.batch_size, config.max_cell_bytes
+    return Work(ctx, config.table, config.schema, schema, config.mode, config.key, make, batch, most)

@@ -1,0 +1,1 @@
+"""Reads a table, a view or a query of a Supabase project."""

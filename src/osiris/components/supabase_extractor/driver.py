@@ -1,0 +1,148 @@
+"""Reads a table, a view or a checked query of a Supabase project: as PostgreSQL, or over REST in pages."""
+
+from __future__ import annotations
+
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from osiris.errors import fail
+from osiris.families import postgres_reading
+from osiris.families.decoding import Sieve
+from osiris.families.embedded import expect_schema
+from osiris.families.rejects import quarantine
+from osiris.families.supabase import shares_connections, wire_fields
+from osiris.families.supabase_filter import conditions, statement, terms
+from osiris.families.supabase_http import calling
+from osiris.families.supabase_read import Wish, count_of, read_pages, source_of
+from osiris.model import Described
+from osiris.table import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from osiris.driver import StepContext
+    from osiris.families.supabase_read import Source
+    from osiris.model import Schema
+    from osiris.table import RowStream
+
+_PAGE = 10_000
+"""The most rows that one request asks for; most servers give fewer at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The config of a step; its keys and defaults are described in spec.yaml."""
+
+    table: str | None = None
+    query: str | None = None
+    schema: str | None = None
+    columns: Sequence[str] | str | None = None
+    filter: Mapping[str, str] | None = None
+    order: str | None = None
+    limit: int | None = None
+    offset: int = 0
+    primary_key: Sequence[str] | str | None = None
+    dtype: Mapping[str, str] = field(default_factory=dict)
+    unscaled: Literal["refuse", "text"] = "refuse"
+    batch_size: int = 100_000
+    connections: int = 2
+    retries: int = 3
+    max_cell_bytes: int | None = None
+
+
+class Driver:
+    """An extractor of Supabase projects."""
+
+    def describe(self, config: Config, ctx: StepContext) -> Described:
+        """Return the columns; fails as the postgres extractor does, over REST as `source_of` does and with DRV024."""
+        wire = _wire(ctx)
+        if wire:
+            return postgres_reading.describe(_as_postgres(config, ctx), wire)
+        with calling(ctx, config.schema, config.retries) as session:
+            source = source_of(session, _wish(config, ctx))
+            count = count_of(session, source, "planned")
+        rows = None if count is None or config.filter else source.expected(count)
+        return Described(source.schema, source.order, rows)
+
+    def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
+        """Fail with DAT011 if the columns are no longer as planned; the project tells no state."""
+        expect_schema(ctx, schema, self.describe(config, ctx).schema or ())
+        return None
+
+    def read(self, config: Config, schema: Schema, ctx: StepContext) -> RowStream:
+        """Return the rows; reading them fails with DAT011 if the columns are no longer as planned."""
+        wire = _wire(ctx)
+        if wire:
+            return postgres_reading.read(_as_postgres(config, ctx), schema, wire)
+        with calling(ctx, config.schema, config.retries) as session:
+            source = source_of(session, _wish(config, ctx))
+        expect_schema(ctx, schema, source.schema)
+        return stream(schema, _rows(config, source, ctx), source.order)
+
+
+def _wire(ctx: StepContext) -> StepContext | None:
+    fields = wire_fields(ctx.connection)
+    return None if fields is None else replace(ctx, connection=fields)
+
+
+def _as_postgres(config: Config, ctx: StepContext) -> postgres_reading.Reading:
+    """Return the same wish as that of a step that reads PostgreSQL; filters and orders make a query of it."""
+    if config.dtype:
+        why = "the connection has a database address, and a database tells the types of its columns"
+        fail("DRV024", step=ctx.step, what="dtype", why=why, hint="remove it, or cast columns")
+    columns, filters, order = _columns(config), conditions(config.filter), terms(config.order)
+    plain = postgres_reading.Reading(
+        schema=config.schema,
+        unscaled=config.unscaled,
+        batch_size=config.batch_size,
+        connections=1 if shares_connections(ctx.connection) else config.connections,
+        max_cell_bytes=config.max_cell_bytes,
+    )
+    if config.query is not None:
+        return replace(plain, query=config.query)
+    if filters or order:
+        made = statement(str(config.table), columns, filters, order, config.limit, config.offset)
+        return replace(plain, query=made)
+    return replace(plain, table=config.table, columns=columns, limit=config.limit, offset=config.offset)
+
+
+def _wish(config: Config, ctx: StepContext) -> Wish:
+    if config.query is not None:
+        fail("DRV024", step=ctx.step, what="query", why="the connection has only URL and key, and REST takes no SQL")
+    key = [config.primary_key] if isinstance(config.primary_key, str) else config.primary_key or ()
+    return Wish(
+        table=str(config.table),
+        columns=_columns(config),
+        dtype=config.dtype,
+        key=key,
+        filters=conditions(config.filter),
+        order=terms(config.order),
+        limit=config.limit,
+        offset=config.offset,
+        size=min(config.batch_size, _PAGE),
+        unscaled_text=config.unscaled == "text",
+    )
+
+
+def _columns(config: Config) -> list[str] | None:
+    """Return the columns that are asked for; None stands for all."""
+    given = config.columns
+    if isinstance(given, str):
+        given = [name.strip() for name in given.split(",")]
+    return None if given is None or list(given) == ["*"] else list(given)
+
+
+def _rows(config: Config, source: Source, ctx: StepContext) -> Iterator[pa.RecordBatch]:
+    """Connect when the first row is asked for; close after the last, or when nobody asks any more."""
+    with (
+        calling(ctx, config.schema, config.retries) as session,
+        quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as aside,
+        closing(read_pages(session, source, Sieve(str(config.table), aside, config.max_cell_bytes))) as pages,
+    ):
+        for page in pages:
+            ctx.count("rows_read", page.rows.num_rows)
+            ctx.count("bytes_read", page.size)
+            yield page.rows

@@ -1,0 +1,1 @@
+"""Writes a table of a Supabase project."""

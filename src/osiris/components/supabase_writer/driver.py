@@ -1,0 +1,131 @@
+"""Writes a table of a Supabase project: as PostgreSQL, in one transaction, or over REST, in batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from osiris.errors import diagnostic, fail, raise_all
+from osiris.families import postgres_writing
+from osiris.families.embedded import THERE
+from osiris.families.keys import check_key_columns
+from osiris.families.postgres_held import refusals
+from osiris.families.supabase import wire_fields
+from osiris.families.supabase_write import Work, deliver, expect_target, list_refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from osiris.driver import StepContext, Written
+    from osiris.model import Schema
+    from osiris.table import RowStream
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The config of a step; its keys and defaults are described in spec.yaml."""
+
+    table: str
+    schema: str | None = None
+    write_mode: Literal["append", "replace", "upsert"] = "append"
+    primary_key: Sequence[str] | str | None = None
+    create_if_missing: bool = True
+    batch_size: int = 5000
+    channel: Literal["auto", "wire"] = "auto"
+    retries: int = 3
+    returning: Literal["minimal", "representation"] = "minimal"
+    max_cell_bytes: int | None = None
+
+    @property
+    def key(self) -> Sequence[str]:
+        """Return the columns of the key, as far as there is one."""
+        return [self.primary_key] if isinstance(self.primary_key, str) else self.primary_key or ()
+
+
+class Driver:
+    """A writer of Supabase projects."""
+
+    def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
+        """Fail with CMP012 for columns that cannot be written, DAT005 for a key not there, DRV024 for what REST lacks.
+
+        A plan is made without the connection; what depends on it is looked at by `confirm`.
+        """
+        _refuse(ctx, schema, refusals({column.name: column.type for column in schema}))
+        check_key_columns(ctx, schema, config.key)
+        if ctx.connection and _wire(ctx) is None:
+            _work(config, schema, ctx)
+
+    def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str:
+        """Fail unless the table takes such rows or may be made; tells whether it is `there` or `absent`.
+
+        Fails as the postgres writer does; over REST with CMP012, DAT029, DRV012, DRV023, DRV024, CON024 to CON027.
+        """
+        wire = _wire(ctx)
+        if wire:
+            return postgres_writing.confirm(_as_postgres(config), schema, wire)
+        expect_target(_work(config, schema, ctx))
+        return THERE
+
+    def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
+        """Deliver all rows: in one transaction, unless an attempt before has done so, or over REST in batches.
+
+        Fails as the postgres writer does; over REST as `deliver` does.
+        """
+        wire = _wire(ctx)
+        if wire:
+            _tell(ctx, "wire", "exactly_once")
+            return postgres_writing.write(_as_postgres(config), rows, wire)
+        _tell(ctx, "rest", "idempotent_by_key" if config.write_mode == "upsert" else "at_least_once")
+        return deliver(_work(config, rows.schema, ctx), rows)
+
+
+def _wire(ctx: StepContext) -> StepContext | None:
+    fields = wire_fields(ctx.connection)
+    return None if fields is None else replace(ctx, connection=fields)
+
+
+def _as_postgres(config: Config) -> postgres_writing.Writing:
+    return postgres_writing.Writing(
+        config.table,
+        config.schema,
+        config.write_mode,
+        config.key,
+        config.create_if_missing,
+        config.batch_size,
+        config.max_cell_bytes,
+    )
+
+
+def _tell(ctx: StepContext, channel: str, delivery: str) -> None:
+    """Tell which class of delivery this connection gives; the plan, which does not know it, has the least."""
+    ctx.emit("delivery", {"channel": channel, "class": delivery})
+
+
+def _work(config: Config, schema: Schema, ctx: StepContext) -> Work:
+    """Return what is to be done over REST; fails with DRV024 for what cannot be done there, with CMP012 for lists."""
+    if config.channel == "wire":
+        _needs_address(ctx, "channel: wire", "the connection has only URL and key")
+    if config.write_mode == "replace":
+        _needs_address(ctx, "write_mode: replace", "over REST readers would see a table that is neither old nor new")
+    if ctx.on_reject == "quarantine":
+        _needs_address(ctx, "on_reject: quarantine", "over REST a batch is refused as a whole")
+    _refuse(ctx, schema, list_refusals({column.name: column.type for column in schema}))
+    before, dot, after = config.table.partition(".")
+    table, named = (after, before) if dot and config.schema is None else (config.table, config.schema)
+    mode: Literal["append", "upsert"] = "upsert" if config.write_mode == "upsert" else "append"
+    echo = config.returning == "representation"
+    batch, largest = config.batch_size, config.max_cell_bytes
+    return Work(ctx, table, named, schema, mode, config.key, batch, config.retries, echo, largest)
+
+
+def _needs_address(ctx: StepContext, what: str, why: str) -> NoReturn:
+    fail("DRV024", step=ctx.step, what=what, why=why)
+
+
+def _refuse(ctx: StepContext, schema: Schema, reasons: Mapping[str, str]) -> None:
+    types = {column.name: column.type for column in schema}
+    if reasons:
+        raise_all(
+            diagnostic("CMP012", step=ctx.step, column=name, type=types[name], reason=reason)
+            for name, reason in reasons.items()
+        )

@@ -1,0 +1,117 @@
+"""How files are discovered: which component reads a file, and with which config; its driver tells the rest.
+
+What a file is, its first bytes tell, and its name where they do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from osiris.errors import OsirisError
+from osiris.families.looking import content_of
+from osiris.files import check_source, expand, fail_os, relative, resolve_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from osiris.driver import StepContext
+    from osiris.model import JsonValue
+
+_PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
+_BY_NAME = {
+    **dict.fromkeys((".csv", ".tsv", ".tab"), "filesystem.csv_extractor"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "filesystem.json_extractor"),
+    **dict.fromkeys((".parquet", ".pq"), "filesystem.parquet_extractor"),
+    **dict.fromkeys((".duckdb", ".ddb"), "duckdb.extractor"),
+    **dict.fromkeys((".sqlite", ".sqlite3"), "sqlite.extractor"),
+}
+_HEAD = 1 << 16
+_DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A file: what messages call it, the component that reads it, and what that is told of it.
+
+    Without a component `problem` says why.
+    """
+
+    path: Path
+    shown: str
+    component: str | None
+    config: Mapping[str, JsonValue] = field(default_factory=dict)
+    problem: str = "its name and its first bytes do not say what it is"
+
+    @property
+    def family(self) -> str:
+        """The family of the component."""
+        return (self.component or "").partition(".")[0]
+
+
+def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
+    """Return the files that a path, a folder or a pattern names, sorted by name.
+
+    Fails with DRV001, DRV003, DRV005, DRV006 or DRV007.
+    """
+    base = ctx.connection.get("base_dir")
+    folder = resolve_path(ctx.root, pattern, base=str(base) if base else None)
+    paths = expand(
+        ctx.root, f"{pattern.rstrip('/')}/*" if folder.is_dir() else pattern, base=str(base) if base else None
+    )
+    start = resolve_path(ctx.root, str(base)) if base else ctx.root
+    seen = _seen if len(paths) == 1 else _seen_or_not
+    return [seen(path, relative(start, path)) for path in paths]
+
+
+def _seen_or_not(path: Path, shown: str) -> SeenFile:
+    """Return one file of many: what is wrong with it is no reason not to look at the others."""
+    try:
+        return _seen(path, shown)
+    except OsirisError as error:
+        return SeenFile(path, shown, None, problem=error.diagnostics[0].message)
+
+
+def _seen(path: Path, shown: str) -> SeenFile:
+    check_source(path, shown)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        fail_os(error, shown)
+    component = _by_content(head) or _by_name(path)
+    config = {"path": shown}
+    if component == "filesystem.csv_extractor" and (delimiter := _delimiter(path, head)) != ",":
+        config["delimiter"] = delimiter
+    return SeenFile(path, shown, component, config if component and component.startswith("filesystem") else {})
+
+
+def _by_content(head: bytes) -> str | None:
+    if head.startswith(b"SQLite format 3\0"):
+        return "sqlite.extractor"
+    if head[8:12] == b"DUCK":
+        return "duckdb.extractor"
+    return "filesystem.parquet_extractor" if head.startswith(b"PAR1") else None
+
+
+def _by_name(path: Path) -> str | None:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    while suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    return _BY_NAME.get(suffixes[-1]) if suffixes else None
+
+
+def _delimiter(path: Path, head: bytes) -> str:
+    """Return what stands most often between the words of the first line; a comma if nothing does."""
+    if path.suffix.lower() in _PACKED:
+        return ","
+    first = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n").partition(b"\n")[0].decode("utf-8", "replace")
+    bare = "".join(first.split('"')[::2])
+    return max(_DELIMITERS, key=lambda each: (bare.count(each), each == ","))
+
+
+def state_of(files: Iterable[SeenFile]) -> str:
+    """Return a digest of what files are; fails with DRV003 or DRV006."""
+    found: Sequence[SeenFile] = list(files)
+    return content_of((file.path for file in found), found[0].shown if found else "")

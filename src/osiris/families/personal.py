@@ -1,0 +1,313 @@
+"""Personal data by rules: checksums and shapes of values, and what columns are called.
+
+A rule is sure of what it says, or it is not here: a name or a street cannot be told by its letters, so such columns are
+known by what they are called, and text that is free is not shown at all unless it is asked for as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from osiris.secret import is_secret_name, literal_secret_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SECRET = "secret"  # noqa: S105  the word for one, not one
+"""The kind of what never comes out, however it is asked for."""
+
+_EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@(?:[\w-]+\.)+[A-Za-z]{2,}")
+_PHONES = re.compile(
+    r"(?:\+|00)[1-9][0-9]{0,2}[ .()/-]*(?:[0-9][ .()/-]{0,2}){6,12}[0-9]"
+    r"|\(?[2-9][0-9]{2}\)[ .-]?[2-9][0-9]{2}[ .-][0-9]{4}|[2-9][0-9]{2}([.-])[2-9][0-9]{2}\1[0-9]{4}"
+    r"|[2-9][0-9]{2} [0-9]{3} [0-9]{3}|0[1-9](?:[ .][0-9]{2}){4}|0[1-9][0-9]{1,3}[ /-][0-9]{3,4}[ -]?[0-9]{3,4}"
+)
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}")
+_CARD = re.compile(r"[0-9](?:[ -]?[0-9]){12,18}")
+_ISSUERS = re.compile(
+    r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}"
+    r"|3[47][0-9]{13}|(?:6011|65[0-9]{2}|64[4-9][0-9])[0-9]{12,15}|35[0-9]{14}|3(?:0[0-5]|[68][0-9])[0-9]{11}"
+    r"|62[0-9]{14,17}|(?:50|5[6-9]|6[37])[0-9]{14}"
+)
+_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}")
+_IBAN_LENGTHS = {
+    "AT": 20,
+    "BE": 16,
+    "BG": 22,
+    "CH": 21,
+    "CY": 28,
+    "CZ": 24,
+    "DE": 22,
+    "DK": 18,
+    "EE": 20,
+    "ES": 24,
+    "FI": 18,
+    "FR": 27,
+    "GB": 22,
+    "GR": 27,
+    "HR": 21,
+    "HU": 28,
+    "IE": 22,
+    "IS": 26,
+    "IT": 27,
+    "LI": 21,
+    "LT": 20,
+    "LU": 20,
+    "LV": 21,
+    "MT": 31,
+    "NL": 18,
+    "NO": 15,
+    "PL": 28,
+    "PT": 25,
+    "RO": 24,
+    "SE": 24,
+    "SI": 19,
+    "SK": 24,
+    "UA": 29,
+}
+_CZECH = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})(/?)([0-9]{3,4})")
+_PESEL = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})[0-9]{5}")
+_NORDIC = re.compile(r"(?:[0-9]{2})?([0-9]{2})([0-9]{2})([0-9]{2})[-+][0-9]{4}")
+_FINNISH = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})[-+A-FU-Y]([0-9]{3})([0-9A-Y])")
+_DANISH = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})-[0-9]{4}")
+_SPANISH = re.compile(r"([XYZ]?)([0-9]{7,8})-?([A-Z])")
+_ITALIAN = re.compile(r"[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-9]{2}[A-Z][0-9]{3}[A-Z]")
+_FRENCH = re.compile(r"([12]) ?([0-9]{2}) ?([01][0-9]) ?([0-9]{2}) ?([0-9]{3}) ?([0-9]{3}) ?([0-9]{2})")
+_AMERICAN = re.compile(r"(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}")
+_BRITISH = re.compile(r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?(?:[0-9]{2} ?){3}[A-D]")
+_WEIGHTS = (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1)
+_BRAZILIAN = re.compile(r"([0-9]{3})\.([0-9]{3})\.([0-9]{3})-([0-9]{2})")
+
+_NAMES = {
+    "e-mail": "e_?mail|mail_address|mail",
+    "phone": "phone|telephone|tel|mobile|cell|fax|msisdn|whatsapp|telefon|telefono|handy",
+    "IP address": "ip|ip_?addr(ess)?|ipv[46]|remote_addr|mac_address",
+    "card or account": "(credit_?|debit_?|payment_?)?card_?(number|no|num)|credit_?card|cc_?num(ber)?|pan|cvv|cvc|iban"
+    "|(bank_?)?account_?(number|no)|bank_?account|sort_code|routing_number",
+    "birth": "birth_?(date|day|year|place)|date_of_birth|place_of_birth|dob|birthdate|birthday|born(_on)?"
+    "|geburtsdatum|datum_narozeni|fecha_nacimiento",
+    "identity number": "ssn|social_security(_number|_no)?|national_?(id|insurance)(_?number|_no)?|nino|nhs_?(no|number)"
+    "|passport(_?(number|no|id))?|personal_?(id|number|no)|personnummer|rodne_cislo|birth_?number|pesel|dni|nif|cpf"
+    "|bsn|codice_fiscale|(tax|fiscal)_?(id|number|payer_id)|id_?card(_?(number|no))?|driv(er|ing)s?_?licen[cs]e\\w*"
+    "|licen[cs]e_?plate|id_number",
+    "name": "(first|last|middle|given|family|full|maiden|birth|person|contact|customer|client|employee|patient|owner"
+    "|holder|cardholder|recipient|sender|author|display|legal|nick)_?names?|fore_?name|sur_?name|user_?name|login"
+    "|jmeno|prijmeni|vorname|nachname|nombre|apellidos?|prenom|cognome",
+    "address": "(street|home|postal|mailing|billing|shipping|delivery|residential|contact)?_?(address|addr)"
+    "(_?(line)?_?[0-9])?|street(_?(name|no|number))?|house_?(no|number)|post_?code|postal_?code|zip(_?code)?|ulice"
+    "|adresa|strasse|psc|plz",
+    "place": "lat(itude)?|lon(gitude)?|lng|gps\\w*|geo_?location|coordinates",
+    "person": "gender|sex|religion|ethnicity|race|marital_status|nationality|diagnosis|salary|wage|income|disability"
+    "|sexual_orientation|political\\w*|blood_type",
+}
+_BY_NAME = tuple((kind, re.compile(f"(?:\\w*_)?(?:{words})(?:_[0-9]+)?")) for kind, words in _NAMES.items())
+_OF_PEOPLE = ("e-mail", "phone", "birth", "identity number", "person")
+_ABOUT = re.compile(
+    r"\w*_(id|ids|count|cnt|flag|verified|confirmed|valid|type|kind|status|state|enabled|opt_?in|at|index|size|len"
+    r"|length|version|format|sent|opened|bounced)|(is|has|was|can|num|count|no_of|total)_\w*"
+)
+"""Columns about such data, which have none: `email_verified`, `address_id`, `has_phone`."""
+
+
+@lru_cache(maxsize=10_000)
+def kind_by_name(column: str) -> str | None:
+    """Return which personal data, or secret, a column of that name holds; None if its name does not tell."""
+    if is_secret_name(column):
+        return SECRET
+    name = re.sub(r"[^a-z0-9]+", "_", re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", column).lower()).strip("_")
+    found = next((kind for kind, words in _BY_NAME if words.fullmatch(name)), None)
+    return None if found != "identity number" and _ABOUT.fullmatch(name) else found
+
+
+def kinds_by_name(columns: Sequence[str]) -> dict[str, str | None]:
+    """Return the same of all columns of a table, where one of them may tell of another: whose `name` it is."""
+    found = {column: kind_by_name(column) for column in columns}
+    if any(kind in _OF_PEOPLE for kind in found.values()):
+        found |= dict.fromkeys((column for column in columns if column.lower() in ("name", "names")), "name")
+    return found
+
+
+def kind_of(text: str, column: str = "") -> str | None:
+    """Return what kind of personal data or secret a value is, or has in it; None if it is none."""
+    if literal_secret_kind(column, text):
+        return SECRET
+    bare = text.strip()
+    return next((kind for kind, is_one in _WHOLE if is_one(bare)), None) or _inside(bare)
+
+
+def _inside(text: str) -> str | None:
+    return next((kind for kind, form, is_one in _PARTS for found in form.finditer(text) if is_one(found[0])), None)
+
+
+def hidden(kind: str) -> str:
+    """Return what stands for a value that is not shown."""
+    return f"<{kind}>"
+
+
+def without_personal(text: str) -> str:
+    """Return a text of somebody's, such as a comment, with personal data and secrets in it masked."""
+    if literal_secret_kind("", text):
+        return hidden(SECRET)
+    for kind, form, is_one in _PARTS:
+        for found in {match[0] for match in form.finditer(text)}:
+            text = text.replace(found, hidden(kind)) if is_one(found) else text
+    return text
+
+
+def _is_email(text: str) -> bool:
+    return bool(_EMAIL.fullmatch(text))
+
+
+def _is_ip(text: str) -> bool:
+    if not re.fullmatch(
+        r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?|[0-9A-Fa-f:]*::?[0-9A-Fa-f:.]*(/[0-9]{1,3})?", text
+    ):
+        return bool(_MAC.fullmatch(text))
+    try:
+        ip_address(text.partition("/")[0])
+    except ValueError:
+        return bool(_MAC.fullmatch(text))
+    return text.strip(":") != ""  # the address of nobody
+
+
+def _is_phone(text: str) -> bool:
+    return bool(_PHONES.fullmatch(text)) and 9 <= sum(c.isdigit() for c in text) <= 17
+
+
+def _is_card(text: str) -> bool:
+    digits = re.sub(r"[ -]", "", text)
+    return bool(_CARD.fullmatch(text) and _ISSUERS.fullmatch(digits)) and _luhn(digits)
+
+
+def _luhn(digits: str) -> bool:
+    doubled = [2 * int(digit) for digit in digits[-2::-2]]
+    return (sum(map(int, digits[-1::-2])) + sum(each - 9 if each > 9 else each for each in doubled)) % 10 == 0
+
+
+def _is_iban(text: str) -> bool:
+    plain = text.replace(" ", "")
+    if not _IBAN.fullmatch(text) or _IBAN_LENGTHS.get(plain[:2], len(plain)) != len(plain):
+        return False
+    return int("".join(str(int(char, 36)) for char in plain[4:] + plain[:4])) % 97 == 1
+
+
+def _is_identity(text: str) -> bool:
+    return any(is_one(text) for is_one in _IDENTITIES)
+
+
+def _is_czech(text: str) -> bool:
+    match = _CZECH.fullmatch(text)
+    if not match:
+        return False
+    month = int(match[2]) % 50  # women have 50 more; 20 more are there for days with many births
+    if not _is_day(match[1], month - 20 if month > 20 else month, match[3]):
+        return False
+    if len(match[5]) == 3:
+        return match[4] == "/"
+    number = int(text.replace("/", ""))
+    return number % 11 == 0 or (number // 10 % 11 == 10 and number % 10 == 0)
+
+
+def _is_polish(text: str) -> bool:
+    match = _PESEL.fullmatch(text)
+    if not match or not _is_day(match[1], int(match[2]) % 20, match[3]):
+        return False
+    return sum(int(digit) * weight for digit, weight in zip(text, _WEIGHTS, strict=True)) % 10 == 0
+
+
+def _is_swedish(text: str) -> bool:
+    match = _NORDIC.fullmatch(text)
+    return bool(match and _is_day(match[1], int(match[2]), match[3])) and _luhn(re.sub("[-+]", "", text)[-10:])
+
+
+def _is_danish(text: str) -> bool:
+    match = _DANISH.fullmatch(text)
+    return bool(match and _is_day(match[3], int(match[2]), match[1]))
+
+
+def _is_finnish(text: str) -> bool:
+    match = _FINNISH.fullmatch(text)
+    if not match or not _is_day(match[3], int(match[2]), match[1]):
+        return False
+    return "0123456789ABCDEFHJKLMNPRSTUVWXY"[int(match[1] + match[2] + match[3] + match[4]) % 31] == match[5]
+
+
+def _is_spanish(text: str) -> bool:
+    match = _SPANISH.fullmatch(text)
+    if not match or len(match[2]) != (7 if match[1] else 8):
+        return False
+    first = str("XYZ".index(match[1])) if match[1] else ""
+    number = int(first + match[2])
+    return "TRWAGMYFPDXBNJZSQVHLCKE"[number % 23] == match[3]
+
+
+def _is_italian(text: str) -> bool:
+    return bool(_ITALIAN.fullmatch(text)) and chr(65 + sum(map(_italian, text[:15], range(15))) % 26) == text[15]
+
+
+_ODD = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)
+
+
+def _italian(char: str, place: int) -> int:
+    number = int(char) if char.isdigit() else ord(char) - 65
+    return number if place % 2 else _ODD[number]
+
+
+def _is_french(text: str) -> bool:
+    match = _FRENCH.fullmatch(text)
+    return match is not None and 97 - int("".join(match.groups()[:6])) % 97 == int(match[7])
+
+
+def _is_brazilian(text: str) -> bool:
+    match = _BRAZILIAN.fullmatch(text)
+    digits = [int(digit) for digit in re.sub(r"\D", "", text)]
+    if not match or len(set(digits)) == 1:
+        return False
+
+    def check(count: int) -> int:
+        return sum(digit * (count + 1 - n) for n, digit in enumerate(digits[:count])) * 10 % 11 % 10
+
+    return check(9) == digits[9] and check(10) == digits[10]
+
+
+def _is_day(year: str, month: int, day: str) -> bool:
+    """Tell whether these are a day in either century."""
+    for century in (1900, 2000):
+        try:
+            date(century + int(year), month, int(day))
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def _always(_text: str) -> bool:
+    return True
+
+
+_IDENTITIES: tuple[Callable[[str], bool], ...] = (
+    *(_is_czech, _is_polish, _is_swedish, _is_danish, _is_finnish, _is_spanish, _is_italian, _is_french, _is_brazilian),
+    lambda text: bool(_AMERICAN.fullmatch(text) or _BRITISH.fullmatch(text)),
+)
+_WHOLE: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("e-mail", _is_email),
+    ("card or account", lambda text: _is_card(text) or _is_iban(text)),
+    ("identity number", _is_identity),
+    ("IP address", _is_ip),
+    ("phone", _is_phone),
+)
+_WORD = r"(?<![\w.+-])(?:{})(?![\w-])"
+_PARTS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
+    ("e-mail", _EMAIL, _always),
+    ("card or account", re.compile(_WORD.format(_IBAN.pattern)), _is_iban),
+    ("card or account", re.compile(_WORD.format(_CARD.pattern)), _is_card),
+    ("identity number", re.compile(_WORD.format(r"[0-9]{6}/[0-9]{3,4}")), _is_czech),
+    ("identity number", re.compile(_WORD.format(_AMERICAN.pattern)), _always),
+    ("IP address", re.compile(_WORD.format(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")), _is_ip),
+    ("phone", re.compile(r"(?<![\w.])\+[0-9][0-9 .()/-]{7,18}[0-9](?!\w)"), _is_phone),
+)
+"""What is looked for inside of longer texts: fewer forms, as chance has more room there."""

@@ -1,0 +1,117 @@
+"""The doctor of the supabase family: of a database address that of PostgreSQL, of a key what its role may see."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from osiris.errors import diagnostic
+from osiris.families import postgres_doctor
+from osiris.families.health import Clock, Health, Line, clock_problems, hurried, milliseconds
+from osiris.families.postgres import quote_name
+from osiris.families.supabase import SERVICE, key_of, shares_connections, wire_fields
+from osiris.families.supabase_filter import quoted
+from osiris.families.supabase_http import calling
+from osiris.families.supabase_schema import catalogue, expect_key
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from osiris.driver import StepContext
+    from osiris.errors import Diagnostic
+    from osiris.families.supabase_errors import Answer
+    from osiris.families.supabase_http import Session
+    from osiris.families.supabase_schema import Catalogue
+    from osiris.model import JsonValue
+
+_MOST_TABLES = 30
+_SHOWN = 5
+
+
+def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
+    """Look at a Supabase project; fails with CON011 to CON017 or CON024 to CON027 where it cannot be used."""
+    fields = wire_fields(ctx.connection)
+    if fields is None:
+        return _examine_rest(ctx, seconds)
+    health = postgres_doctor.examine(replace(ctx, connection=fields), uses, seconds)
+    own = {"channel": "wire", "shares_connections": shares_connections(ctx.connection)}
+    return replace(health, facts={**health.facts, **own})
+
+
+def _examine_rest(ctx: StepContext, seconds: float) -> Health:
+    import postgrest  # noqa: F401  so that its loading is not taken for connecting
+
+    began = time.monotonic()
+    with calling(hurried(ctx, seconds), retries=0) as session:
+        clock, first = Clock(), expect_key(session)
+        connected, skew = milliseconds(began), _skew(clock, first)
+        asked = time.monotonic()
+        known = catalogue(session)
+        times = {"connect_ms": connected, "query_ms": milliseconds(asked)}
+        line = Line(session.rest.where, session.rest.host, session.rest.encrypted, session.rest.encrypted)
+        hidden = list(_hidden(session, known, ctx.step, until=began + seconds / 2))
+    powerful = session.role == SERVICE
+    own = f"as '{session.role}' it may do what grants and row level security leave to it, which REST does not tell"
+    return Health(
+        grade="too powerful" if powerful else "writer",
+        reasons=["its key passes by row level security, and may change all rows"] if powerful else [own],
+        facts={**_facts(session, known, line), **times, "clock_skew_seconds": skew},
+        scripts={"reader": list(_script(session))} if powerful else {},
+        user=session.role,
+        found=[*line.problems(), *clock_problems(line.where, skew or 0.0), *hidden],
+    )
+
+
+def _skew(clock: Clock, answer: Answer) -> float | None:
+    """Return how far the server is ahead by the time that its answer bears, which has no parts of a second."""
+    try:
+        told = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except ValueError:
+        return None
+    return clock.skew(told + 0.5)
+
+
+def _facts(session: Session, known: Catalogue | None, line: Line) -> dict[str, JsonValue]:
+    key = key_of(session.rest.key)
+    return {
+        "channel": "rest",
+        "server": f"PostgREST {known.version}".strip() if known else "PostgREST",
+        "role": key.role,
+        "key": key.kind,
+        "key_expires_in_days": None if key.expires is None else round((key.expires - time.time()) / 86_400),
+        "schema": session.rest.schema,
+        "tables": None if known is None else len(known.tables),
+        "encrypted": line.encrypted,
+        "verified": line.verified,
+    }
+
+
+def _hidden(session: Session, known: Catalogue | None, name: str, *, until: float) -> Iterator[Diagnostic]:
+    """Yield which tables show no rows to a role that row level security binds."""
+    if session.role == SERVICE or known is None:
+        return
+    tables = sorted(table for table, columns in known.tables.items() if columns)[:_MOST_TABLES]
+    empty = [table for table in tables if time.monotonic() < until and _shows_nothing(session, known, table)]
+    if empty:
+        more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
+        yield diagnostic("CON028", connection=name, tables=", ".join(empty[:_SHOWN]) + more, role=session.role)
+
+
+def _shows_nothing(session: Session, known: Catalogue, table: str) -> bool:
+    built = session.table(table).select("*").limit(1)
+    built.request.params = built.request.params.set("select", quoted(known.tables[table][0].name))
+    answer = session.answer(built.request)
+    return answer.ok and answer.rows(session.rest.where) == []
+
+
+def _script(session: Session) -> Iterator[str]:
+    role, schema = "osiris_reader", quote_name(session.rest.schema)
+    yield "-- in the project's SQL editor; then give the connection host, user and password instead of url and key"
+    yield f"CREATE ROLE {role} LOGIN PASSWORD '<a new password>';"
+    yield f"ALTER ROLE {role} SET default_transaction_read_only = on;"
+    yield f"GRANT USAGE ON SCHEMA {schema} TO {role};"
+    yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};"
+    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role};"
+    yield "-- tables with row level security need a policy FOR SELECT TO it"

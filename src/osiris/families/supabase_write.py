@@ -1,0 +1,248 @@
+"""Rows on their way into a table over REST: in batches, of which each is a transaction of its own.
+
+All rows are taken into a file first, and looked at: so a source that fails, a value that the table does not hold, and a
+key that comes twice are found before anything is sent. What is sent then can stop between two batches. An upsert that
+is sent again changes nothing more; appended rows would come twice, so a batch of them is sent again only if it is sure
+that it was not done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from osiris.driver import Written
+from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.families.cells import Unfit, refuse_large
+from osiris.families.embedded import staged
+from osiris.families.json_spell import Unwritable, objects, refusal
+from osiris.families.keys import refuse_repeated_keys
+from osiris.families.postgres_held import way
+from osiris.families.spelling import spell
+from osiris.families.supabase_cells import array_of
+from osiris.families.supabase_filter import quoted
+from osiris.families.supabase_http import TooLarge, calling
+from osiris.families.supabase_schema import catalogue, columns_of, fail_untold
+from osiris.table import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from postgrest import SyncSelectRequestBuilder
+
+    from osiris.driver import StepContext
+    from osiris.errors import Diagnostic
+    from osiris.families.postgres_held import Way
+    from osiris.families.supabase_http import Session
+    from osiris.families.supabase_schema import Column
+    from osiris.model import Schema
+    from osiris.table import RowStream
+
+_PIECE = 1 << 20
+"""The bytes of rows in memory that are sent at once."""
+
+_ADDRESS = "over REST no table can be made: make it before, or give the connection the database's address"
+_UNTOLD = "give a key of role service_role, or the database's address"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One delivery: where it goes and how, and the columns of the rows.
+
+    `echo`: rows are to be sent back; `largest`: the most bytes that a value may have.
+    """
+
+    ctx: StepContext
+    table: str
+    schema_name: str | None
+    schema: Schema
+    mode: Literal["append", "upsert"]
+    key: Sequence[str]
+    batch: int
+    retries: int
+    echo: bool = False
+    largest: int | None = None
+
+
+def list_refusals(types: Mapping[str, str]) -> dict[str, str]:
+    """Return why lists cannot be sent as JSON, by their columns' names; `types` are ours by name."""
+    found = {name: refusal(kind) for name, kind in types.items() if kind.startswith("list<")}
+    return {name: f"in a list {reason}" for name, reason in found.items() if reason}
+
+
+def expect_target(work: Work) -> list[Way]:
+    """Return how the values of each column get into the table; fails with DAT029, DRV012, DRV023, CON011 to CON027."""
+    with calling(work.ctx, work.schema_name, work.retries) as session:
+        known = catalogue(session)
+        if known is not None and work.table not in known.tables:
+            hint = did_you_mean(work.table, known.tables) or _ADDRESS
+            fail("DRV012", table=work.table, path=session.rest.where, hint=hint)
+        columns = columns_of(session, known, work.table)
+        if columns is None:
+            fail_untold(session, work.table, _UNTOLD)
+    there = {column.name: column for column in columns}
+    found = list(_misfits(work, there))
+    if found:
+        raise_all(found)
+    ways = (_way(there[field.name], field.type) for field in work.schema)
+    return [how for how in ways if how]
+
+
+def _way(column: Column, kind: str) -> Way | None:
+    return way(column.kind, column.modifier, kind)
+
+
+def _misfits(work: Work, there: Mapping[str, Column]) -> Iterator[Diagnostic]:
+    given = {field.name for field in work.schema}
+
+    def misfit(problem: str, hint: str | None = None) -> Diagnostic:
+        return diagnostic("DAT029", step=work.ctx.step, table=work.table, problem=problem, hint=hint)
+
+    for field in work.schema:
+        if field.name not in there:
+            yield misfit(f"it has no column '{field.name}'", did_you_mean(field.name, there))
+        elif _way(there[field.name], field.type) is None:
+            declared = there[field.name].kind.name
+            yield misfit(f"its column '{field.name}' is {declared}, which cannot hold {field.type}")
+    for column in there.values():
+        if not column.nullable and not column.default and not column.key and column.name not in given:
+            yield misfit(f"its column '{column.name}' needs a value, and the rows have no such column")
+
+
+def deliver(work: Work, rows: RowStream) -> Written:
+    """Write all rows; fails as `expect_target` and `Session.send` do, with DAT015, DAT028, DAT034, DAT035 or DRV026."""
+    ways = expect_target(work)
+    with staged(_checked(work, ways, rows), work.ctx) as waiting:
+        if work.mode == "upsert":
+            refuse_repeated_keys(waiting, work.key, work.ctx)
+        with calling(work.ctx, work.schema_name, work.retries) as session:
+            sender = _Sender(session, work)
+            for batch in waiting.open().batches():
+                for piece in _pieces(batch, work.batch):
+                    sender.send(piece)
+    return Written(sender.rows, sender.bytes)
+
+
+def _checked(work: Work, ways: Sequence[Way], rows: RowStream) -> RowStream:
+    """Return the same rows; reading them fails with DAT015 for a value that the table does not hold."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in rows.batches():
+            for name, column, how in zip(batch.schema.names, batch.columns, ways, strict=True):
+                _check(work, name, column, how)
+            yield batch
+
+    return stream(rows.schema, batches(), rows.order)
+
+
+def _check(work: Work, name: str, column: pa.Array, how: Way) -> None:
+    try:
+        refuse_large(column, work.largest)
+        how.parts(column)
+        _spelled(column)
+    except Unfit as unfit:
+        fail("DAT015", step=work.ctx.step, column=name, value=unfit.value, reason=unfit.reason)
+    except Unwritable as refused:
+        fail("DAT015", step=work.ctx.step, column=name, value=refused.value, reason=refused.reason)
+    except pa.ArrowInvalid:
+        reason = f"it is out of the range of {how.type}"
+        fail("DAT015", step=work.ctx.step, column=name, value="a value", reason=reason)
+
+
+def _pieces(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
+    each = batch.nbytes // max(batch.num_rows, 1)
+    size = max(1, min(most, _PIECE // max(each, 1)))
+    for start in range(0, batch.num_rows, size):
+        yield batch.slice(start, size)
+
+
+class _Sender:
+    """Sends pieces one after the other, and counts what is written."""
+
+    def __init__(self, session: Session, work: Work) -> None:
+        self.rows, self.bytes = 0, 0
+        self._session, self._work = session, work
+        self._decimals = [field.name for field in work.schema if field.type.startswith("decimal(")]
+
+    def send(self, piece: pa.RecordBatch) -> None:
+        """Send rows at once, by halves where the server does not take so many."""
+        work = self._work
+        if work.ctx.cancelled():
+            fail("RUN003", signal="request")
+        names = piece.schema.names
+        body = b"[" + ",".join(objects(names, [_plain(column) for column in piece.columns]).to_pylist()).encode() + b"]"
+        asked = self._session.asked(work.table, writing=True, done=self.rows)
+        try:
+            answer = self._session.send(self._request(names), asked, body, safe=work.mode == "upsert")
+        except TooLarge:
+            self._halve(piece)
+            return
+        if answer.count is not None and answer.count != piece.num_rows:
+            self._fail_lost(f"it was given {piece.num_rows} rows and took {answer.count}")
+        self.rows += piece.num_rows
+        self.bytes += len(body)
+        if self._decimals:
+            self._compare(piece, answer.rows(self._session.rest.where))
+
+    def _halve(self, piece: pa.RecordBatch) -> None:
+        if piece.num_rows == 1:
+            problem = f"a row of table '{self._work.table}' is larger than it takes"
+            fail("DAT034", where=self._session.rest.where, problem=problem)
+        middle = piece.num_rows // 2
+        self.send(piece.slice(0, middle))
+        self.send(piece.slice(middle))
+
+    def _request(self, names: Sequence[str]) -> SyncSelectRequestBuilder:
+        from postgrest import CountMethod, ReturnMethod
+
+        table = self._session.table(self._work.table)
+        echo = [f"{quoted(name)}::text" for name in self._decimals] or (self._work.echo and [*map(quoted, names)])
+        back = ReturnMethod.representation if echo else ReturnMethod.minimal
+        if self._work.mode == "upsert":
+            key = ",".join(map(quoted, self._work.key))
+            built = table.upsert([], count=CountMethod.exact, returning=back, on_conflict=key)
+        else:
+            built = table.insert([], count=CountMethod.exact, returning=back)
+        params = built.request.params.set("columns", ",".join(map(quoted, names)))
+        if echo:
+            params = params.set("select", ",".join(echo))
+        built.request.params = params
+        return built
+
+    def _compare(self, piece: pa.RecordBatch, rows: Sequence[Mapping[str, object]]) -> None:
+        """Fail with DRV026 where the table rounds numbers: REST does not tell beforehand how many digits it keeps."""
+        kinds = {field.name: field.type for field in self._work.schema}
+        sent = Counter(zip(*(piece.column(name).to_pylist() for name in self._decimals), strict=True))
+        try:
+            back = [array_of(kinds[name], [row.get(name) for row in rows]).to_pylist() for name in self._decimals]
+        except Unfit:
+            back = [[] for _ in self._decimals]
+        if sent != Counter(zip(*back, strict=True)):
+            self._fail_lost(f"it rounds numbers of {', '.join(self._decimals)}; give its columns more digits")
+
+    def _fail_lost(self, problem: str) -> None:
+        problem = f"{problem}; {self.rows} rows before are written"
+        where = self._session.rest.where
+        fail("DRV026", step=self._work.ctx.step, table=self._work.table, where=where, problem=problem)
+
+
+def _spelled(column: pa.Array) -> None:
+    """Raise Unwritable for a value that has no spelling in JSON."""
+    objects(["c"], [_plain(column)])
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Return values as those that JSON spells exactly: numbers that are no integers, bytes and ids as texts."""
+    kind = column.type
+    if kind == pa.uuid():
+        ids = [None if value is None else str(value) for value in column.to_pylist()]
+        return pa.array(ids, pa.string())
+    if pa.types.is_binary(kind):
+        return pa.array([None if value is None else f"\\x{value.hex()}" for value in column.to_pylist()], pa.string())
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return spell(pc.cast(column, kind))
+    return column

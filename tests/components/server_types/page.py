@@ -1,0 +1,94 @@
+"""The page of the types of database servers, from what became of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.components.server_types.targets import SAME, TARGETS
+from tools.docs import code, table
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from tests.components.server_types.matrix import Matrix, Source
+    from tests.components.server_types.samples import Sample
+    from tests.components.server_types.trip import Outcome
+
+HEAD = """\
+# Types of database servers
+
+What becomes of each type of column of PostgreSQL 15 and MariaDB 11.8 that an extractor reads: the type that it has in
+Osiris, and the one that holds its values where each writer has made a file or a table for them. All of it was found by
+running pipelines with the ends of each range, hard texts and NULL, and by reading what was written with a client that
+is none of Osiris' own: every value was the same.
+
+- A type: what the target holds the values in, each of them exactly. In JSON lines it is the kind of value, in CSV
+  always text, in the form that [the component](components.md) tells.
+- *In parentheses*: which equal value stands there in the place of another.
+- The last column is about a table that is there already, on the same server, whose columns have the very types of the
+  source. `=`: it takes the values, each of them exactly. `DAT029`: refused before the first row, since the column does
+  not hold every value of the type in Osiris.
+- `CMP012`: refused when the pipeline is compiled, with the column and the reason: the target has no such type. A `cast`
+  or SQL makes another type of the column.
+- `DAT006`: refused when the pipeline is compiled, whatever the target is: Osiris has no type with just these values.
+- Another code: the type is carried, and the single value is not. The run fails, with no row written by that step, and
+  the message names the column and the value.
+
+What becomes of a type of Osiris, wherever it comes from, stands in [Types](types.md).
+"""
+WRONG = "*Wrong*: a known mistake: the run fails with a message that names no column."
+
+
+def page(matrices: Collection[tuple[Source, Matrix]]) -> Iterator[str]:
+    """Yield the lines of the page, from what became of the types of each server."""
+    yield HEAD
+    for source, matrix in matrices:
+        yield from (f"## {source.title}", "", *_server(source, matrix))
+    every = [part for _, matrix in matrices for part in (matrix.ordinary, matrix.rare)]
+    if any(outcome.wrong for part in every for outcomes in part.values() for outcome in outcomes):
+        yield WRONG
+
+
+def _server(source: Source, matrix: Matrix) -> Iterator[str]:
+    known, titles = source.types, tuple(target.title for target in TARGETS)
+    if known.OBJECTS:
+        yield from ("Types of one's own are made by", "", *(f"- {code(each)}" for each in known.OBJECTS), "")
+    types = [(code(sample.type), code(here)) for sample, here in zip(known.SAMPLES, matrix.here, strict=True)]
+    yield from table(("type", "Osiris", *titles, SAME), _rows(types, matrix.ordinary))
+    yield from ("### Values that not every target holds", "")
+    yield from table(("type", "value", *titles), _rows([*map(_value, known.RARE)], matrix.rare))
+    yield from ("### Values that are not read", "")
+    unread = zip(known.UNREAD, matrix.unread, strict=True)
+    yield from table(
+        ("type", "value", "code", "reason"),
+        [(*_value(sample), code(found.code), found.told.partition("; ")[2]) for sample, found in unread],
+    )
+    yield from ("### Types that are not read", "")
+    refused = [(each, found) for each, found in zip(known.REFUSED, matrix.refused, strict=True) if found]
+    yield from table(
+        ("type", "code", "reason", "instead"),
+        [(code(each.type), code(found.code), each.reason, _instead(found)) for each, found in refused],
+    )
+
+
+def _rows(heads: Sequence[tuple[str, ...]], outcomes: Mapping[str, Sequence[Outcome]]) -> list[tuple[str, ...]]:
+    columns = [[_fate(outcome, title) for outcome in found] for title, found in outcomes.items()]
+    return [(*head, *cells) for head, *cells in zip(heads, *columns, strict=True)]
+
+
+def _value(sample: Sample) -> tuple[str, str]:
+    return code(sample.type), sample.what
+
+
+def _fate(outcome: Outcome, title: str) -> str:
+    if outcome.wrong:
+        return "*Wrong*"
+    if outcome.code:
+        return code(outcome.code)
+    return code("=" if title == SAME else outcome.stored) + (f" ({outcome.note})" if outcome.note else "")
+
+
+def _instead(outcome: Outcome) -> str:
+    """Return what a refusal says to do instead, about a column called `c`."""
+    column = outcome.told.split("'")[1]
+    return outcome.hint.replace(column, "c")

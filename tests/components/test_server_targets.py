@@ -1,0 +1,195 @@
+"""Targets on a server are asked before the first row of anything: whether they are there, and take the rows."""
+
+import json
+import shutil
+
+import pyarrow as pa
+import pytest
+
+from osiris.components.mysql_writer import driver as mysql_writer
+from osiris.components.postgres_writer import driver as postgres_writer
+from osiris.driver import StepContext
+from osiris.errors import OsirisError
+from osiris.secret import Secret
+from osiris.types import schema_of
+
+WRITERS = {"postgres": postgres_writer, "mariadb": mysql_writer}
+FAMILIES = {"postgres": "postgres", "mariadb": "mysql"}
+ROWS = pa.table({"id": pa.array([1], pa.int64()), "name": ["x"]})
+LEDGER = "CREATE TABLE _osiris_ledger (run_key INT, step INT)"
+
+
+class Place:
+    """A database of a server: `confirm` asks the writer, as the superuser or as a role that may only read."""
+
+    def __init__(self, server, kind, root):
+        self.server, self.writer, self.family, self.root = server, WRITERS[kind], FAMILIES[kind], root
+        self.database = server.new_database()
+
+    def confirm(self, rows=ROWS, reader=False, **config):
+        fields = self.server.fields(self.database, reader=reader)
+        connection = {**fields, "password": Secret(fields["password"])}
+        ctx = StepContext("load", self.root, self.root, self.root / "scratch", connection)
+        return self.writer.Driver().confirm(self.writer.Config("t", **config), schema_of(rows.schema), ctx)
+
+    def sql(self, *texts):
+        with self.server.connect(self.database) as client, client.cursor() as cursor:
+            for text in texts:
+                cursor.execute(text)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def grant(self, rights, table="t"):
+        """Let the reader do more; PostgreSQL's tables are granted one by one, MySQL's by the database too."""
+        if self.family == "postgres":
+            self.sql(f"GRANT {rights} ON {table} TO {self.server.reader}")
+        else:
+            self.sql(f"GRANT {rights} ON `{self.database}`.{table} TO `{self.server.reader}`@'%'")
+
+
+@pytest.fixture(params=WRITERS)
+def place(request, tmp_path):
+    return Place(request.getfixturevalue(request.param), request.param, tmp_path)
+
+
+def refused(call, *args, **named):
+    with pytest.raises(OsirisError) as caught:
+        call(*args, **named)
+    return [(found.code, found.message) for found in caught.value.diagnostics]
+
+
+def test_it_tells_whether_the_table_is_there_and_changes_nothing(place):
+    assert place.confirm() == "absent"
+    place.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(9))")
+    for mode in ("append", "replace", "upsert"):
+        assert place.confirm(write_mode=mode, primary_key=["id"]) == "there"
+    made = f"table_name = '_osiris_ledger' AND table_schema IN ('public', '{place.database}')"
+    assert place.sql(f"SELECT COUNT(*) FROM information_schema.tables WHERE {made}") == [(0,)]
+
+
+def test_all_in_which_the_table_does_not_fit_is_told_by_column(place):
+    place.sql("CREATE TABLE t (id INT, nam VARCHAR(9), must INT NOT NULL)")
+    found = refused(place.confirm)
+    assert [code for code, _ in found] == ["DAT029"] * 3
+    text = " ".join(message for _, message in found)
+    assert "its column 'id' is int" in text
+    assert "cannot hold int64" in text
+    assert "it has no column 'name'" in text
+    assert "its column 'must' needs a value" in text
+
+
+def test_a_table_that_is_missing_and_is_not_to_be_made(place):
+    assert [code for code, _ in refused(place.confirm, create_if_missing=False)] == ["DRV012"]
+
+
+def test_an_upsert_needs_a_key_of_the_table(place):
+    place.sql("CREATE TABLE t (id BIGINT, name VARCHAR(9))")
+    ((code, message),) = refused(place.confirm, write_mode="upsert", primary_key=["id"])
+    assert (code, "it has no PRIMARY KEY or UNIQUE over id" in message) == ("DAT029", True)
+
+
+@pytest.mark.parametrize(
+    ("mode", "some"), [("append", "SELECT"), ("replace", "SELECT, INSERT"), ("upsert", "SELECT, INSERT")]
+)
+def test_rights_that_are_missing(place, mode, some):
+    config = {"write_mode": mode, "primary_key": ["id"], "reader": True}
+    assert [code for code, _ in refused(place.confirm, **config)] == ["DRV020"]
+    place.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(9))", LEDGER)
+    place.grant("SELECT, INSERT, UPDATE", "_osiris_ledger")
+    place.grant(some)
+    assert [code for code, _ in refused(place.confirm, **config)] == ["DRV020"]
+    place.grant("INSERT, UPDATE, DELETE")
+    if place.family == "mysql":
+        place.grant("CREATE TEMPORARY TABLES", "*")
+    assert place.confirm(**config) == "there"
+    place.sql("DROP TABLE _osiris_ledger")
+    assert "_osiris_ledger" in refused(place.confirm, **config)[0][1]
+
+
+def test_an_upsert_needs_temporary_tables(place):
+    config = {"write_mode": "upsert", "primary_key": ["id"], "reader": True}
+    place.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(9))", LEDGER)
+    for table in ("t", "_osiris_ledger"):
+        place.grant("SELECT, INSERT, UPDATE", table)
+    if place.family == "postgres":
+        place.sql(f'REVOKE TEMPORARY ON DATABASE "{place.database}" FROM PUBLIC')
+    ((code, message),) = refused(place.confirm, **config)
+    assert (code, "temporary" in message or "denied" in message) == ("DRV020", True)
+    assert place.confirm(**config | {"write_mode": "append"}) == "there"
+
+
+CONNECTIONS = """
+connections:
+  {family}:
+    target: {{host: "{host}", port: {port}, database: "{database}", user: "{user}", password: "${{TARGET_PASSWORD}}"}}
+"""
+PIPELINE = """
+oml_version: "0.1.0"
+name: load
+steps:
+  - {{id: rows, component: filesystem.csv_extractor, mode: read, needs: [], config: {{path: rows.csv}}}}
+  - {{id: file, component: filesystem.csv_writer, mode: write, needs: [rows], config: {{path: out.csv}}}}
+  - id: load
+    component: {family}.writer
+    mode: write
+    needs: [rows]
+    config: {{connection: "@{family}.target", table: t}}
+"""
+
+
+@pytest.fixture
+def run(place, osiris):
+    """`run()` runs the pipeline by the installed command; returns its exit code, and the errors with their lines."""
+    fields = place.server.fields(place.database)
+    (place.root / "osiris.yaml").write_text("")
+    (place.root / "osiris_connections.yaml").write_text(CONNECTIONS.format(family=place.family, **fields))
+    (place.root / "rows.csv").write_text("id,name\n1,a\n")
+    (place.root / "load.yaml").write_text(PIPELINE.format(family=place.family))
+
+    def call(*options):
+        env = {"TARGET_PASSWORD": fields["password"]}
+        done = osiris("run", "load.yaml", "--json", *(options or ["--new-run"]), cwd=place.root, env=env)
+        told = json.loads(done.stdout)["diagnostics"]
+        return done.returncode, [(item["code"], item["line"]) for item in told if item["severity"] == "error"]
+
+    return call
+
+
+def test_a_run_whose_target_has_changed_does_not_begin(place, run):
+    """Not even the other writer, whose target is well."""
+    assert run() == (0, [])
+    (place.root / "out.csv").unlink()
+    place.sql("ALTER TABLE t DROP COLUMN name")
+    assert run() == (6, [("DAT029", 7)])
+    assert not (place.root / "out.csv").exists()
+
+
+def test_a_run_that_sets_rows_aside_adds_up(place, run):
+    place.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(9))", "INSERT INTO t VALUES (2, 'old')")
+    (place.root / "rows.csv").write_text("id,name\n1,a\n2,b\n3,c\n")
+    assert run() == (1, [("DAT032", 7)])
+    assert place.sql("SELECT COUNT(*) FROM t") == [(1,)]
+    text = (place.root / "load.yaml").read_text()
+    (place.root / "load.yaml").write_text(text.replace("table: t", "table: t, on_reject: quarantine"))
+    assert run("--run-id", "nightly") == (0, [])
+    newest = max((place.root / "logs").iterdir())
+    step = json.loads((newest / "run.json").read_text())["steps"]["load"]
+    assert (step["rows_in"], step["rows_out"], step["rows_rejected"]) == (3, 2, 1)
+    assert place.sql("SELECT name FROM t ORDER BY id") == [("a",), ("old",), ("c",)]
+    assert (newest / "artifacts" / "load" / "rejected.csv").read_text().count("\n") == 2
+    shutil.rmtree(place.root / "logs")
+    assert run("--run-id", "nightly") == (0, [])
+    step = json.loads((max((place.root / "logs").iterdir()) / "run.json").read_text())["steps"]["load"]
+    assert (step["rows_in"], step["rows_out"], step["rows_rejected"]) == (3, 2, 1)
+
+
+@pytest.mark.parametrize("family", FAMILIES.values())
+def test_a_plan_does_not_take_a_server_for_a_file(family, tmp_path, osiris):
+    """The name of its database could be that of a file, one that is not there."""
+    (tmp_path / "osiris.yaml").write_text("")
+    (tmp_path / "osiris_connections.yaml").write_text(
+        f"connections:\n  {family}:\n    target: {{host: localhost, database: d, user: u}}\n"
+    )
+    (tmp_path / "rows.csv").write_text("id,name\n1,a\n")
+    (tmp_path / "load.yaml").write_text(PIPELINE.format(family=family))
+    done = osiris("compile", "load.yaml", cwd=tmp_path)
+    assert f"load appends to @{family}.target" in done.stdout, done.stdout + done.stderr

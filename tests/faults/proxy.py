@@ -1,0 +1,114 @@
+"""A port that leads to a server until something happens; from then on nothing passes, or both ends are cut off."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Fault = Literal["silent", "dead"]
+
+
+@dataclass
+class When:
+    """What a fault waits for: so many bytes to the server or from it, or texts that are sent there, in this order.
+
+    With `passed` the bytes that bring it about still reach the server, and only the answer is lost.
+    """
+
+    sent: int | None = None
+    received: int | None = None
+    texts: tuple[bytes, ...] = ()
+    passed: bool = False
+
+
+@dataclass
+class Proxy:
+    """A fault under way: `port` is where clients connect; `happened` tells that it has come about."""
+
+    fault: Fault
+    when: When
+    port: int = 0
+    happened: threading.Event = field(default_factory=threading.Event)
+    ends: list[socket.socket] = field(default_factory=list)
+    _counts: dict[str, int] = field(default_factory=lambda: {"sent": 0, "received": 0})
+    _passing: bool = False
+    _tail: bytes = b""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def serve(self, listener: socket.socket, server: int) -> None:
+        """Take clients until the listener is closed."""
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                there = socket.create_connection(("127.0.0.1", server))
+                self.ends += [client, there]
+                for pair in ((client, there, "sent"), (there, client, "received")):
+                    threading.Thread(target=self._forward, args=pair, daemon=True).start()
+
+    def _forward(self, source: socket.socket, target: socket.socket, way: str) -> None:
+        with suppress(OSError):
+            while content := source.recv(1 << 16):
+                if self._passing and way == "received":
+                    self._strike()
+                if not self.happened.is_set() and not self._passing and self._comes_about(content, way):
+                    if self.when.passed:
+                        self._passing = True
+                    else:
+                        self._strike()
+                if self.happened.is_set():
+                    return
+                target.sendall(content)
+            target.shutdown(socket.SHUT_WR)
+
+    def _comes_about(self, content: bytes, way: str) -> bool:
+        with self._lock:
+            self._counts[way] += len(content)
+            limit = getattr(self.when, way)
+            if limit is not None and self._counts[way] > limit:
+                return True
+            return way == "sent" and bool(self.when.texts) and self._reads(content)
+
+    def _reads(self, content: bytes) -> bool:
+        """Look for the next of the texts; one may stand in two pieces."""
+        text = self._tail + content
+        while self.when.texts and (at := text.find(self.when.texts[0])) >= 0:
+            text = text[at + len(self.when.texts[0]) :]
+            self.when.texts = self.when.texts[1:]
+        self._tail = text[-100:]
+        return not self.when.texts
+
+    def _strike(self) -> None:
+        self.happened.set()
+        if self.fault == "dead":
+            self.cut()
+
+    def cut(self) -> None:
+        """Cut off all ends; those who wait there get a reset."""
+        for end in self.ends:
+            with suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def faulty(server: int, fault: Fault, when: When) -> Iterator[Proxy]:
+    """Give a port on loopback that leads to a server's until the fault comes about; it ends with the block."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        proxy = Proxy(fault, when, listener.getsockname()[1])
+        thread = threading.Thread(target=proxy.serve, args=(listener, server), daemon=True)
+        thread.start()
+        try:
+            yield proxy
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            proxy.cut()
+            for end in proxy.ends:
+                end.close()

@@ -1,0 +1,199 @@
+"""Servers that fall silent, die, are full or let nobody in: a step ends in time, in our words, and can be repeated."""
+
+import os
+import subprocess
+import time
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pytest
+from tests.faults.proxy import When, faulty
+from tests.faults.test_disk_full import can_mount
+from tests.servers import start_mariadb, start_postgres
+
+from osiris.components.mysql_extractor import driver as mysql_extractor
+from osiris.components.mysql_writer import driver as mysql_writer
+from osiris.components.postgres_extractor import driver as postgres_extractor
+from osiris.components.postgres_writer import driver as postgres_writer
+from osiris.driver import StepContext
+from osiris.errors import OsirisError
+from osiris.secret import Secret
+from osiris.table import stream
+from osiris.types import schema_of
+
+READERS = {"postgres": postgres_extractor, "mariadb": mysql_extractor}
+WRITERS = {"postgres": postgres_writer, "mariadb": mysql_writer}
+COUNT = 60_000
+ROWS = pa.table({"id": list(range(COUNT)), "name": ["a name that takes some place"] * COUNT})
+SECONDS = 1.0
+"""How long a server may be silent; a step ends not much later."""
+SLACK = 6.0
+
+
+class Desk:
+    """A database of a server; `write` and `read` go through a port, and say how it ended and after how long."""
+
+    def __init__(self, server, kind, root):
+        self.server, self.kind, self.root = server, kind, root
+        self.database = server.new_database()
+        self.told = []
+
+    def ctx(self, **fields):
+        given = {**self.server.fields(self.database), "sslmode": "disable", **fields}
+        given = {"connect_timeout": SECONDS, "read_timeout": SECONDS, **given, "password": Secret(given["password"])}
+        return StepContext(
+            "step",
+            self.root,
+            self.root,
+            self.root / "scratch",
+            given,
+            run_key="run/1",
+            plan="p",
+            digest=lambda: {"kind": "test"},
+            emit=lambda name, _fields: self.told.append(name),
+        )
+
+    def write(self, mode="append", rows=ROWS, **fields):
+        writer = WRITERS[self.kind]
+        source = stream(schema_of(rows.schema), rows.to_batches(5000), "fixed")
+        config = writer.Config("t", write_mode=mode, primary_key=["id"])
+        return self._timed(lambda: writer.Driver().write(config, source, self.ctx(**fields)).rows)
+
+    def read(self, **fields):
+        reader = READERS[self.kind]
+        config = reader.Config(table="t")
+
+        def call():
+            driver, ctx = reader.Driver(), self.ctx(**fields)
+            described = driver.describe(config, ctx)
+            return driver.read(config, described.schema, ctx).reader().read_all().num_rows
+
+        return self._timed(call)
+
+    def _timed(self, call):
+        began = time.monotonic()
+        try:
+            return call()
+        except OsirisError as error:
+            (found,) = error.diagnostics
+            assert found.code not in CODES.values() or time.monotonic() - began < SECONDS + SLACK
+            assert self.server.password not in str(found)
+            return found.code
+
+    def sql(self, *texts):
+        with self.server.connect(self.database) as client, client.cursor() as cursor:
+            for text in texts:
+                cursor.execute(text)
+            return list(cursor.fetchall()) if cursor.description else []
+
+
+@pytest.fixture(params=READERS)
+def desk(request, tmp_path):
+    return Desk(request.getfixturevalue(request.param), request.param, tmp_path)
+
+
+CODES = {"silent": "CON015", "dead": "CON014"}
+LEDGER = {
+    "postgres": (b"UPDATE", b"_osiris_ledger", b"COMMIT"),
+    "mariadb": (b"INSERT INTO", b"_osiris_ledger", b"COMMIT"),
+}
+
+
+@pytest.mark.parametrize("fault", CODES)
+def test_while_connecting(desk, fault):
+    for received in (0, 20):
+        with faulty(desk.server.port, fault, When(received=received)) as proxy:
+            assert desk.read(port=proxy.port) == CODES[fault]
+            assert proxy.happened.is_set()
+
+
+@pytest.mark.parametrize("fault", CODES)
+def test_while_reading(desk, fault):
+    desk.write()
+    with faulty(desk.server.port, fault, When(received=1_000_000)) as proxy:
+        assert desk.read(port=proxy.port) == CODES[fault]
+        assert proxy.happened.is_set()
+    assert desk.read() == COUNT
+
+
+@pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
+@pytest.mark.parametrize("fault", CODES)
+def test_while_writing(desk, fault, mode):
+    with faulty(desk.server.port, fault, When(sent=1_000_000)) as proxy:
+        assert desk.write(mode, port=proxy.port) == CODES[fault]
+        assert proxy.happened.is_set()
+    assert desk.write(mode) == COUNT
+    assert desk.sql("SELECT COUNT(*) FROM t") == [(COUNT,)]
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+@pytest.mark.parametrize("passed", [False, True], ids=["commit lost", "answer lost"])
+@pytest.mark.parametrize("fault", CODES)
+def test_while_committing(desk, fault, passed, mode):
+    """Nobody knows then whether it was delivered, until the same is done again: the ledger knows."""
+    with faulty(desk.server.port, fault, When(texts=LEDGER[desk.kind], passed=passed)) as proxy:
+        assert desk.write(mode, port=proxy.port) == CODES[fault]
+        assert proxy.happened.is_set()
+    assert desk.write(mode) == COUNT
+    assert desk.told.count("already_delivered") == passed
+    assert desk.sql("SELECT COUNT(*) FROM t") == [(COUNT,)]
+
+
+def test_a_server_that_lets_nobody_in(desk):
+    desk.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT)")
+    reader = {"user": desk.server.reader, "password": desk.server.reader_password}
+    if desk.kind == "postgres":
+        desk.sql(f"ALTER ROLE {desk.server.reader} CONNECTION LIMIT 0")
+        again = f"ALTER ROLE {desk.server.reader} CONNECTION LIMIT -1"
+    else:
+        desk.sql(f"ALTER USER {desk.server.reader}@'%' WITH MAX_USER_CONNECTIONS 1")
+        again = f"ALTER USER {desk.server.reader}@'%' WITH MAX_USER_CONNECTIONS 0"
+    try:
+        with desk.server.connect(desk.database, reader=True) if desk.kind == "mariadb" else open(os.devnull):
+            assert desk.read(**reader) == "CON011"
+    finally:
+        desk.sql(again)
+    assert desk.read(**reader) == 0
+
+
+def test_who_is_refused_is_told_why(desk):
+    desk.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT)")
+    assert desk.read(password="wrong") == "CON012"
+    assert desk.read(database="no such") in ("CON013", "CON012")
+    assert desk.read(user="nobody") == "CON012"
+    desk.sql("DROP TABLE t")
+    assert desk.read() == "DRV012"
+
+
+@contextmanager
+def small_disk(folder, owner):
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=777", "none", folder], check=True)
+    try:
+        os.chown(folder, owner.st_uid, owner.st_gid)
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # the server still has its files open
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not can_mount(), reason="a small disk can only be mounted by root")
+def test_a_server_whose_disk_is_full(tmp_path):
+    with start_postgres() as server, small_disk(server.folder / "small", (server.folder / "data").stat()) as small:
+        desk = Desk(server, "postgres", tmp_path)
+        desk.sql(f"CREATE TABLESPACE small LOCATION '{small}'")
+        desk.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT) TABLESPACE small")
+        assert desk.write() == "DRV022"
+        subprocess.run(["mount", "-o", "remount,size=200m", "none", small], check=True)
+        assert desk.write() == COUNT
+        assert desk.sql("SELECT COUNT(*) FROM t") == [(COUNT,)]
+        desk.sql("DROP TABLE t")
+
+
+def test_a_server_that_may_not_take_more_space(tmp_path):
+    """MariaDB ends itself on a full disk, so here a limit of its own is reached."""
+    with start_mariadb("innodb-temp-data-file-path=ibtmp1:12M") as server:
+        desk = Desk(server, "mariadb", tmp_path)
+        large = ROWS.set_column(1, "name", pa.array(["x" * 400] * COUNT))
+        assert desk.write("upsert", large, read_timeout=60) == "DRV022"
+        assert desk.sql("SELECT COUNT(*) FROM t") == [(0,)]
+        assert desk.write(read_timeout=60) == COUNT

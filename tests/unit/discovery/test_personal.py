@@ -1,0 +1,79 @@
+"""What is personal, by rules: values with their checksums and shapes, and names of columns."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from osiris.families.personal import kind_by_name, kind_of, kinds_by_name, without_personal
+
+CORPUS = [json.loads(line) for line in Path(__file__).with_name("personal.jsonl").read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("row", CORPUS, ids=lambda row: row["value"][:30] or "empty")
+def test_values_are_told_by_their_rules(row):
+    assert kind_of(row["value"]) == row["kind"]
+
+
+def test_the_corpus_has_enough_of_both():
+    assert sum(row["kind"] is not None for row in CORPUS) >= 50
+    assert sum(row["kind"] is None for row in CORPUS) >= 35
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        ("email", "e-mail"),
+        ("contactEmail", "e-mail"),
+        ("E-Mail", "e-mail"),
+        ("billing_email_2", "e-mail"),
+        ("phone", "phone"),
+        ("mobile_phone", "phone"),
+        ("client_ip", "IP address"),
+        ("birth_date", "birth"),
+        ("DateOfBirth", "birth"),
+        ("first_name", "name"),
+        ("LastName", "name"),
+        ("prijmeni", "name"),
+        ("street", "address"),
+        ("shipping_address_line_1", "address"),
+        ("zip", "address"),
+        ("ssn", "identity number"),
+        ("national_id", "identity number"),
+        ("rodne_cislo", "identity number"),
+        ("card_number", "card or account"),
+        ("iban", "card or account"),
+        ("latitude", "place"),
+        ("salary", "person"),
+        ("password", "secret"),
+        ("api_key", "secret"),
+        ("access_token", "secret"),
+        ("email_verified", None),
+        ("has_phone", None),
+        ("address_id", None),
+        ("email_count", None),
+        ("status", None),
+        ("total", None),
+        ("name", None),
+        ("country_code", None),
+        ("description", None),
+        ("shipped", None),
+        ("panel", None),
+        ("created_at", None),
+        ("primary_key", None),
+    ],
+)
+def test_columns_are_told_by_their_names(column, kind):
+    assert kind_by_name(column) == kind
+
+
+def test_a_name_beside_a_phone_is_somebodys():
+    assert kinds_by_name(["id", "name", "phone"])["name"] == "name"
+    assert kinds_by_name(["id", "name", "price"])["name"] is None
+
+
+def test_texts_keep_what_is_not_personal():
+    text = "ask bob@corp.example (192.0.2.7, 4111 1111 1111 1111) before 2024-01-31"
+    assert without_personal(text) == "ask <e-mail> (<IP address>, <card or account>) before 2024-01-31"
+    assert without_personal("orders of 2024") == "orders of 2024"
+    assert without_personal("password: hunter2hunter2") == "<secret>"
