@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.figures import GROUPS, Bench, measure
+from bench.runqa.figures import runqa
 
 if TYPE_CHECKING:
     from bench.figures import Figure
+
+GROUPS["runqa"] = runqa
 
 HEAD = (
     f"| {'job':78} | {'bar':9} | {'measured':9} | {'':6} | {'others':10} | {'of what':40} | repeat with |\n"

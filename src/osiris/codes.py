@@ -375,7 +375,7 @@ CODES: dict[str, Code] = {
     "DAT008": Code("Rows do not add up", "step '{step}': {problem}", exit_code=1),
     "DAT009": Code("Not comparable", "{problem}", exit_code=2),
     "DAT010": Code("Data differs", "{what}", exit_code=1),
-    "DAT011": Code("Source changed", "step '{step}': {problem}", "run 'osiris compile FILE --refresh'", 6),
+    "DAT011": Code("Source changed", "step '{step}': {problem}", "compile the pipeline again with --refresh", 6),
     "DAT012": Code("Unknown type", "'{type}' is not a type", exit_code=2),
     "DAT013": Code("Not a file of that kind", "{file}: {problem}", exit_code=1),
     "DAT014": Code(

@@ -7,6 +7,7 @@ going reads as far as it has come.
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -112,7 +113,7 @@ def load_run(folder: Path) -> RecordedRun:
     summary = read_summary(folder)
     if summary is None:
         raise FileNotFoundError(folder / "run.json")
-    plan = _plan(folder)
+    plan = plan_of(folder)
     events = tuple(read_lines(folder / "events.jsonl"))
     diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
     return RecordedRun(
@@ -131,7 +132,7 @@ def load_outline(folder: Path) -> RecordedRun:
     summary = read_summary(folder)
     if summary is None:
         raise FileNotFoundError(folder / "run.json")
-    plan = _plan(folder)
+    plan = plan_of(folder)
     diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
     return RecordedRun(folder, summary, plan, (), (), tuple(_steps(summary, plan, (), diagnostics)), diagnostics)
 
@@ -175,6 +176,13 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
     return found
 
 
+def resume_command(summary: Mapping[str, JsonValue]) -> str:
+    """Return the command that goes on with a run, given its run.json: with the selection it had, or it is refused."""
+    selected = summary.get("selected")
+    only = f" --select {shlex.quote(','.join(selected))}" if selected else ""
+    return f"osiris run --resume {summary['session']}{only}"
+
+
 def seconds_between(earlier: str, later: str) -> float:
     """Return the seconds from one time of a session to another, both as ISO 8601."""
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
@@ -192,7 +200,8 @@ def _newest(project: Project, run: RecordedRun, wanted: Callable[[str], bool]) -
     return load_run(project.logs / str(found["session"])) if found else None
 
 
-def _plan(folder: Path) -> Manifest | None:
+def plan_of(folder: Path) -> Manifest | None:
+    """Return the plan that a session ran; None if it is gone, or damaged."""
     try:
         data = json.loads((folder / "manifest.json").read_bytes())
     except (OSError, ValueError):

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from osiris.errors import OsirisError, diagnostic, fail, nearest
+from osiris.errors import Diagnostic, OsirisError, diagnostic, fail, nearest
 from osiris.secret import Scrubber
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ ENDS = {"run_complete": "complete", "run_failed": "failed", "run_cancelled": "ca
 """The event that ends a session, and the status that it leaves in run.json; until then it is `running`."""
 
 STEP_ENDS = ("step_complete", "step_failed", "step_cancelled")
+
+STEP_FIGURES = ("rows_in", "rows_out", "rows_rejected", "duration_ms", "attempts", "checks", "digest")
+"""What run.json has of a step that is complete, as its last event tells it."""
 
 _PLAIN = frozenset(
     [
@@ -290,17 +293,47 @@ def _end_lost(session: Session, summary: dict[str, JsonValue]) -> dict[str, Json
     events = _whole_lines(content)
     session._seq = max((e["seq"] for e in events), default=0)
     problem = diagnostic("RUN008", session=session.id)
-    ended = {e["step"] for e in events if e["event"] in STEP_ENDS}
-    for step in dict.fromkeys(e["step"] for e in events if e["event"] == "step_start" and e["step"] not in ended):
+    ends = {e["step"]: e for e in events if e["event"] in (*STEP_ENDS, "step_skipped")}
+    _catch_up(summary["steps"], ends)
+    for step in dict.fromkeys(e["step"] for e in events if e["event"] == "step_start" and e["step"] not in ends):
         session.event("step_failed", step=step, code=problem.code, message=problem.message)
         summary["steps"][step]["status"] = "failed"
-    if not any(e["event"] in ENDS for e in events):
-        session.event("run_lost", code=problem.code, message=problem.message)
-    final = next((ENDS[e["event"]] for e in events if e["event"] in ENDS), "lost")
-    ended_at = events[-1]["ts"] if events else summary["started_at"]
-    summary |= {"status": final, "ended_at": ended_at, "diagnostics": [*summary["diagnostics"], problem.to_json()]}
+    last = next((e for e in events if e["event"] in ENDS), None)
+    if last is None:
+        last = session.event("run_lost", code=problem.code, message=problem.message)
+    summary |= {"status": ENDS[last["event"]], "ended_at": events[-1]["ts"] if events else summary["started_at"]}
+    summary |= {"duration_ms": last.get("duration_ms"), **totals(summary["steps"])}
+    summary["diagnostics"] += _untold(summary["diagnostics"], [*ends.values(), last], problem)
     session.summary(summary)
     return summary
+
+
+def _catch_up(steps: dict[str, Any], ends: Mapping[str, Mapping[str, Any]]) -> None:
+    """Let run.json know of the ends of steps what their events say: it is not renewed for each."""
+    for name, end in ends.items():
+        step = steps[name]
+        step["status"] = end["event"].removeprefix("step_")
+        if step["status"] == "complete":
+            step |= {key: end[key] for key in STEP_FIGURES if key in end}
+
+
+def _untold(known: list[Any], ends: list[Mapping[str, Any]], problem: Diagnostic) -> list[JsonValue]:
+    """Return what steps and the run ended by and run.json has not; of the `problem` all that there is to say."""
+    told = {(item["code"], item["message"]) for item in known}
+    failed = [
+        (e["code"], e["message"]) for e in ends if e["event"] not in ("step_complete", "step_cancelled") and "code" in e
+    ]
+    own = (problem.code, problem.message)
+    new = [pair for pair in dict.fromkeys(failed) if pair not in told]
+    return [(problem if pair == own else Diagnostic(*pair)).to_json() for pair in new]
+
+
+def totals(steps: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Return the rows of a run: in is what its read steps read, and out what its write steps wrote."""
+    return {
+        "rows_in": sum(step.get("rows_in", 0) for step in steps.values() if step["mode"] == "read"),
+        "rows_out": sum(step.get("rows_out", 0) for step in steps.values() if step["mode"] == "write"),
+    }
 
 
 def _whole_lines(content: bytes) -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ def test_what_it_says_is_what_run_json_says(ran):
     assert "atomic replace" in page.inner_text("#s2")
 
 
-def test_a_failed_step_opens_by_itself_with_all_there_is_to_say(ran):
+def test_a_failed_step_opens_by_itself_with_all_there_is_to_say(ran, project):
     run, page = ran(ORDERS.replace("7,7.5", "7,many"))
     (cause,) = run["diagnostics"]
     assert page.inner_text("header .state") == "failed"
@@ -99,7 +99,12 @@ def test_a_failed_step_opens_by_itself_with_all_there_is_to_say(ran):
             f"osiris explain {cause['code']}",
         ):
             assert words in said
-    assert f"osiris run --resume {run['session']}" in page.inner_text("#problems")
+    package = project / "logs" / run["session"] / "aiop" / f"{run['session']}_aiop.json"
+    answer = json.loads(package.read_text())["answer"]
+    said = page.inner_text("#problems")
+    assert answer["next"]
+    assert all(each["command"] in said for each in answer["next"])
+    assert answer["retry"]["why"] in said
     assert "2 steps did not finish: large, report" in page.inner_text("#problems")
 
 

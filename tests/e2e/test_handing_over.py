@@ -71,6 +71,10 @@ def test_the_archive_is_put_where_one_is_and_artifacts_only_when_asked(shop, tmp
     full = shop.json("logs", "bundle", "--artifacts", "-o", tmp_path)["data"]
     assert (tmp_path / f"{session}.zip").exists()
     assert "artifacts/report/rejects.csv" in full["entries"]
+    (folder / "artifacts").rename(tmp_path / "elsewhere")
+    (folder / "artifacts").symlink_to(tmp_path / "elsewhere")
+    linked = shop.json("logs", "bundle", "--artifacts", "-o", tmp_path)["data"]
+    assert linked["entries"] == plain["entries"]
 
 
 def test_what_cannot_be_packed(shop, tmp_path):

@@ -253,3 +253,25 @@ def test_datasets_have_the_names_of_the_standard(tmp_path):
         ("postgres://db.local:5432", "shop.sales.b"),
     ]
     assert named("postgres.writer", "@postgres.gone", table="t") == [("@postgres.gone", "t")]
+
+
+def test_supabase_is_named_as_the_database_that_it_is(shop):
+    (shop.folder / "osiris_connections.yaml").write_text(
+        "connections:\n  supabase:\n"
+        '    default: {pg_dsn: "postgresql://ada:${PW}@127.0.0.1:9/crm", connect_timeout: 1}\n'
+        '    rest: {url: "http://127.0.0.1:9", key: "${PW}", connect_timeout: 1}\n'
+    )
+    path = shop.folder / "pipelines" / "example.yaml"
+    more = "  - {id: %s, component: supabase.writer, mode: write, needs: [revenue], config: {table: t, %s}}\n"
+    wire, rest = (
+        more % ("wire", "write_mode: append"),
+        more % ("rest", "connection: '@supabase.rest', write_mode: append"),
+    )
+    path.write_text(path.read_text() + wire + rest)
+    shop("run", "pipelines/example.yaml", code=3, env={"PW": CANARY})
+    told = shop("lineage", "--format", "openlineage", env={"PW": CANARY}).stdout
+    start = json.loads(told.splitlines()[0])
+    check_event(start)
+    names = [(item["namespace"], item["name"]) for item in start["outputs"] if item["namespace"] != "file"]
+    assert names == [("@supabase.rest", "t"), ("postgres://127.0.0.1:9", "crm.public.t")]
+    assert CANARY not in told

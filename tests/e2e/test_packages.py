@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -153,6 +154,27 @@ def test_every_command_runs(shop):
         assert "Traceback" not in done.stderr
         assert not any(code in done.stderr for code in ("PRJ007", "PRJ008", "RUN010")), (command, done.stderr)
         assert done.returncode in (0, 1, 2, 6)
+
+
+def test_commands_have_the_values_and_the_selection_that_the_run_had(shop):
+    """Else they are refused, or run something else."""
+    other = "  - {id: other, component: filesystem.csv_writer, mode: write, needs: [prices], config: {path: o.csv}}\n"
+    least = "SELECT * FROM sold WHERE item <> ${params.least} AND CAST(n AS INTEGER) > 0"
+    shop.pipeline(READ % "", SQL % ("sold", least), WRITE % "priced", PRICES, other)
+    path = shop.folder / "pipelines" / "shop.yaml"
+    path.write_text(path.read_text().replace("steps:", "params:\n  least: {type: string}\nsteps:", 1))
+    shop.data("sold.csv", "item,n\na,10\nb,many\n")
+    shop.osiris("run", "pipelines/shop.yaml", "--param", "least=it's $HOME", "--select", "out", code=1)
+    answer = shop.answer()
+    expected = ["osiris", "run", "pipelines/shop.yaml", "--param", "least=it's $HOME", "--select", "sold,priced,out"]
+    assert shlex.split(answer["retry"]["command"]) == expected
+    again = shop.call(*expected[1:], cwd=shop.folder)
+    assert (again.returncode, "RUN011" in again.stderr) == (1, True), again.stderr
+    page = (shop.folder / json.loads(shop.osiris("logs", "html", "--json").stdout)["data"]["report"]).read_text()
+    (resume,) = re.findall(r"osiris run --resume [^<]*", page)
+    assert resume in json.loads(shop.osiris("explain", "last", "--json").stdout)["next"]
+    again = shop.call(*shlex.split(resume)[1:], cwd=shop.folder)
+    assert (again.returncode, "RUN011" in again.stderr) == (1, True), again.stderr
 
 
 def test_a_renamed_column_is_a_change_of_the_source(shop):

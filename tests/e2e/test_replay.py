@@ -236,6 +236,45 @@ def test_a_failed_run_fails_again_for_the_same_reason(shop):
     assert shop.json("replay", failed)["data"]["same"]
 
 
+def test_what_a_failure_stops_is_at_another_place_each_time(shop):
+    """Of a run that failed only what both wrote is compared."""
+    shop.run()
+    shop.orders.write_text("code\n1\n")
+    shop("run", "--last-compile", "--new-run", code=6)
+    failed = shop.json("logs", "show")["data"]["session"]["session"]
+    wrote = shop.summary(failed)["outputs"] or {"report": {"rows": 1, "files": [], "digest": None}}
+    edit_summary(shop, failed, outputs=wrote)
+    assert shop.json("replay", failed)["data"]["same"]
+
+
+def test_a_session_that_recorded_less_is_read_like_others(shop):
+    first = shop.run()
+    short = shop.summary(first)
+    for key in ("environment", "base", "settings", "oml"):
+        del short[key]
+    path = shop.folder / "logs" / first / "run.json"
+    path.write_text(json.dumps(short, separators=(",", ":")) + "\n")
+    assert shop.json("diff", first, shop.run())["data"]["same"]
+    assert shop.json("replay", first)["data"]["same"]
+    add_order(shop)
+    told = shop.json("replay", first, code=1)
+    assert reasons(told) == ["source"]
+    for words in (("logs", "html"), ("logs", "aiop"), ("logs", "bundle"), ("logs", "show"), ("explain",)):
+        shop(*words, first)
+    shop("lineage", first, "--format", "openlineage")
+
+
+def test_a_target_that_failed_is_not_asked_again(shop):
+    (shop.folder / "osiris_connections.yaml").write_text(
+        "connections:\n  postgres:\n"
+        '    default: {host: 127.0.0.1, port: 9, database: x, user: ada, password: "${PW}"}\n'
+    )
+    more = "  - {id: far, component: postgres.writer, mode: write, needs: [revenue], config: {table: t}}\n"
+    shop.example.write_text(shop.example.read_text() + more)
+    shop("run", "pipelines/example.yaml", code=3, env={"PW": "z"})
+    assert reasons(shop.json("replay", code=1)) == ["target"]
+
+
 def test_a_plan_that_was_changed_is_refused(shop):
     session = shop.run()
     path = shop.folder / "logs" / session / "manifest.json"

@@ -160,11 +160,31 @@ def test_lost_session_gets_its_end(project, torn):
 def test_session_that_ended_but_could_not_say_so(project):
     session = create_session(project, "p")
     session.summary(summary(session))
-    session.event("run_complete")
+    session.event("run_complete", duration_ms=5.0)
     session.close()
     (found,) = close_lost(project)
-    assert found["status"] == "complete"
+    assert (found["status"], found["duration_ms"], found["diagnostics"]) == ("complete", 5.0, [])
     assert [e["event"] for e in read_lines(session.folder / "events.jsonl")] == ["run_complete"]
+
+
+def test_lost_session_knows_what_its_events_tell(project):
+    session = create_session(project, "p")
+    modes = {"a": "read", "b": "read", "w": "write", "x": "write"}
+    steps = {name: {"mode": mode, "status": "not_run"} for name, mode in modes.items()}
+    session.summary(summary(session) | {"steps": steps})
+    for name in ("a", "b", "w"):
+        session.event("step_start", step=name)
+    figures = {"rows_in": 3, "rows_out": 3, "rows_rejected": 0, "duration_ms": 1.0, "attempts": 1}
+    session.event("step_complete", step="a", **figures)
+    session.event("step_failed", step="b", code="DAT001", message="no number", duration_ms=1.0)
+    session.event("step_cancelled", step="w", duration_ms=1.0, because="b")
+    session.close()
+    (found,) = close_lost(project)
+    states = {name: step["status"] for name, step in found["steps"].items()}
+    assert states == {"a": "complete", "b": "failed", "w": "cancelled", "x": "not_run"}
+    assert found["steps"]["a"] == {"mode": "read", "status": "complete", **figures}
+    assert (found["rows_in"], found["rows_out"]) == (3, 0)
+    assert [item["code"] for item in found["diagnostics"]] == ["DAT001", "RUN008"]
 
 
 def test_durable_write_replaces_as_a_whole(tmp_path):

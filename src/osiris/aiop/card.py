@@ -28,7 +28,7 @@ def card_of(facts: Facts, answer: Answer, intent: Answer) -> str:
         _failure(answer),
         _written(answer),
         _rows(answer),
-        _row_errors(answer),
+        _row_errors(facts, answer),
         _findings(answer),
         _changes(answer),
         _next(answer),
@@ -93,7 +93,7 @@ def _rows(answer: Answer) -> Iterator[str]:
     yield from ([f"… and {more} steps more."] if more else [])
 
 
-def _row_errors(answer: Answer) -> Iterator[str]:
+def _row_errors(facts: Facts, answer: Answer) -> Iterator[str]:
     found = answer["row_errors"]
     if found:
         yield f"## {found['total']:,} rows were set aside, in {found['groups']} groups"
@@ -102,6 +102,10 @@ def _row_errors(answer: Answer) -> Iterator[str]:
         yield from table(
             header, ((g["step"], g["column"], g["reason"], g["count"], g["example"]) for g in found["top"])
         )
+        shown = {group["id"] for group in found["top"]}
+        rest = sorted((g for g in facts.groups if g.id not in shown), key=lambda group: -group.count)
+        named = "; ".join(f"{g.column or g.step}: {clip(g.reason, 60)} ({g.count:,})" for g in rest[:5])
+        yield from ([f"{len(rest)} more: {plain(named)}{'; …' if len(rest) > 5 else ''}."] if rest else [])
 
 
 def _findings(answer: Answer) -> Iterator[str]:

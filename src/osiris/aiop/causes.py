@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from osiris.aiop.facts import Facts
+    from osiris.errors import Diagnostic
     from osiris.model import JsonValue
     from osiris.recorded import RecordedStep
 
@@ -43,7 +44,7 @@ def failure_of(facts: Facts, longest: int) -> dict[str, JsonValue] | None:
         "cause": clip(item.message, longest),
         "place": str(item.location) or None,
         "remedy": clip(item.hint, longest) if item.hint else None,
-        "subject": {key: clip(value, longest) for key, value in subject_of(item).items()},
+        "subject": {key: clip(value, longest) for key, value in _subject(item, first).items()},
         "at": end.get("ts"),
         "attempts": end.get("attempts"),
         "rows": end.get("rows"),
@@ -52,13 +53,25 @@ def failure_of(facts: Facts, longest: int) -> dict[str, JsonValue] | None:
     }
 
 
+def _subject(item: Diagnostic, step: RecordedStep | None) -> dict[str, str]:
+    """Return what a message is about; of one about a connection also by which name the pipeline refers to it."""
+    found = subject_of(item)
+    connection = step.plan.get("connection") if step else None
+    if connection and (class_of(item.code) in ("connection", "auth") or item.code.startswith("CON")):
+        found.setdefault("connection", connection)
+    return found
+
+
 def kind_of_failure(facts: Facts) -> str:
     """Return the diagnosis of a run that did not end well."""
     return kind_of(facts.root[1].code) if facts.root else "code"
 
 
 def links_of(facts: Facts) -> list[Link]:
-    """Return the whole chain: failed steps, stopped ones, and those that never began, each in the order of the plan."""
+    """Return the whole chain: failed steps, those that never began, and those that were stopped.
+
+    Each in the order of the plan. Where no step failed those that were stopped are what held up the others.
+    """
     if facts.run.status in ("complete", "running"):
         return []
     steps = facts.run.steps
@@ -73,7 +86,7 @@ def links_of(facts: Facts) -> list[Link]:
         if above:
             broken.add(step.id)
         blocked.append(Link(step.id, "not_run", above or "not reached"))
-    return [*failed, *stopped, *blocked]
+    return [*failed, *blocked, *stopped] if failed else [*stopped, *blocked]
 
 
 def _in(steps: tuple[RecordedStep, ...], *statuses: str) -> list[RecordedStep]:

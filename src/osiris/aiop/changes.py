@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.aiop.classes import class_of, subject_of
-from osiris.compare import ABSENT, Difference, diff, environment_changes, is_derived
+from osiris.compare import ABSENT, Difference, diff, environment_changes, is_derived, same_data
+from osiris.compare.runs import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ AREAS = (
 """Kinds of changes, in the order in which they are told."""
 
 _DRIFT = "DAT011"
+_GONE = ("DRV001", "DRV012")
+"""Codes of a file and of a table that is not there."""
 _TARGET = frozenset(("path", "table", "schema", "database", "write_mode", "primary_key", "bucket", "key"))
 _ROOTS = {"params": "parameter", "sensitive": "parameter", "engines": "engine", "osiris": "engine"}
 _AROUND = {"engines": "engine", "osiris": "engine", "python": "engine", "selected": "selection"}
@@ -130,12 +133,29 @@ def _of_environments(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
     for item in environment_changes(base, run):
         root, _, rest = item.path.partition("/")
         if root == "sources":
-            yield Change("source_data", item.path, str(item), rest, item.old[:12], item.new[:12])
+            if not _same_rows(run, base, rest):
+                yield Change("source_data", item.path, str(item), rest, item.old[:12], item.new[:12])
         elif root == "connections":
             yield Change("environment", item.path, str(item), None, item.old[:12], item.new[:12])
         elif rest not in planned and ABSENT not in (item.old, item.new):
             area = _AROUND.get(rest.partition("/")[0], "environment")
             yield Change(area, item.path, str(item), None, item.old, item.new)
+
+
+def _same_rows(run: RecordedRun, base: RecordedRun, source: str) -> bool:
+    """Tell whether a source gave the rows that it gave: all that read it wrote them as they are, and the same."""
+    digests = []
+    for each in (base, run):
+        readers = [step for step in each.steps if source in step.inputs]
+        if any(step.mode != "write" or len(step.inputs) > 1 for step in readers):
+            return False
+        digests.append({step.id: digest_of(step) for step in readers})
+    before, now = digests
+    return bool(now) and before.keys() == now.keys() and all(_alike(before[name], now[name]) for name in now)
+
+
+def _alike(before: Mapping[str, JsonValue] | None, now: Mapping[str, JsonValue] | None) -> bool:
+    return bool(before and now) and same_data(before, now) is True
 
 
 def _engines(run: RecordedRun) -> set[str]:
@@ -149,7 +169,10 @@ def _of_contents(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
     for step in run.steps:
         same = step.id in before and step.plan and step.plan.get("hash") == before[step.id].plan.get("hash")
         code = step.error.code if step.mode == "read" and step.error else ""
-        if same and step.id not in told and class_of(code) == "data" and code:
+        if same and code in _GONE:
+            text = f"the source of step '{step.id}' is gone: the last success read it, and this run met {code}"
+            yield Change("source_schema", f"sources/{step.id}", text, step.id)
+        elif same and step.id not in told and class_of(code) == "data" and code:
             text = f"the source of step '{step.id}' changed: the last success read it without {code}"
             yield Change("source_data", f"sources/{step.id}", text, step.id)
 

@@ -27,6 +27,8 @@ _CLASSES: dict[str, str] = {
 _BY_CODE = {code: name for name, codes in _CLASSES.items() for code in codes.split()}
 _KINDS = {"RUN013": "out_of_memory", **dict.fromkeys(("RUN018", "DRV004", "DRV022", "PRJ006"), "disk_full")}
 
+_MAY_PASS = ("connection", "timeout", "cancelled", "killed", "resource")
+
 _FREE = frozenset(("problem", "reason", "what", "hint", "during", "rows", "found", "status", "kind", "change", "step"))
 """Parameters of messages that are text and not the name of something."""
 _QUOTED = re.compile(r"(?:\b([A-Za-z]+) )?(?:'([^'\n]{1,80})'|\"([^\"\n]{1,80})\")")
@@ -38,8 +40,11 @@ _SAID = {
     "instead": re.compile(r"where the source has '([^']+)'|; found (\S+) "),
     "value": re.compile(r"\bwith value (\S+) can't be cast"),
     "type": re.compile(r"\bdestination type (\S+)"),
+    "signal": re.compile(r"^(SIG[A-Z0-9]+)$"),
 }
 """How drivers, the runner and DuckDB name things without saying what they are: columns that are gone, a failed cast."""
+_KEYED = ("DAT028",)
+"""Codes of which the key is told with its value, as `id=3`."""
 _SAME = {"relation": "table", "role": "user"}
 _LONGEST = 80
 
@@ -47,6 +52,11 @@ _LONGEST = 80
 def class_of(code: str) -> str:
     """Return the class of a failure, one of `failure.class` in the schema."""
     return _BY_CODE.get(code) or ("data" if code.startswith("DAT") else "config")
+
+
+def may_pass(code: str) -> bool:
+    """Tell whether a failure may be gone the next time though nothing is mended."""
+    return class_of(code) in _MAY_PASS
 
 
 def kind_of(code: str) -> str:
@@ -70,7 +80,16 @@ def subject_of(item: Diagnostic) -> dict[str, str]:
         for noun, single, double in _QUOTED.findall(text):
             kind = noun.lower() if noun.lower() in _NOUNS else "name"
             named.setdefault(_SAME.get(kind, kind), single or double)
-    return named
+    return _key_apart(named) if item.code in _KEYED else named
+
+
+def _key_apart(named: dict[str, str]) -> dict[str, str]:
+    """Return a subject with the columns of its key, and its value in a field of its own."""
+    parts = [part.partition("=") for part in named.get("key", "").split(", ")]
+    if not all(equals for _, equals, _ in parts):
+        return named
+    key, value = (", ".join(part[place] for part in parts) for place in (0, 2))
+    return named | {"key": key, "value": value}
 
 
 def _bare(value: str) -> str:

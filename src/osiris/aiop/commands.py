@@ -6,8 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.aiop.classes import class_of
-from osiris.aiop.deliveries import again
+from osiris.aiop.classes import class_of, may_pass
+from osiris.aiop.deliveries import again, deliveries_of, given_params
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 _MOST = 5
-_MENDED_BY_WAITING = ("connection", "timeout", "cancelled", "killed", "resource")
+_AT_ONCE = ("killed", "cancelled", "resource")
+"""Failures after which the same command goes on: nothing in the project is to be mended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,22 @@ def _after_failure(facts: Facts) -> Iterator[Command]:
     code = facts.root[1].code
     kind = class_of(code)
     yield from _looking(facts, kind)
-    yield Command(f"osiris explain {code}", "what the code means")
-    if facts.replays is None:
-        useful = kind in _MENDED_BY_WAITING
-        why = "continue: what was delivered is skipped" if useful else "run it again, once the cause is mended"
-        yield Command(again(facts, useful=useful), why, changes=True)
+    meaning = [Command(f"osiris explain {code}", "what the code means")]
+    running = list(_running(facts, code))
+    yield from (*running, *meaning) if kind in _AT_ONCE else (*meaning, *running)
     yield Command(f"osiris logs show {facts.run.id} --events", "everything that happened, in order")
+
+
+def _running(facts: Facts, code: str) -> Iterator[Command]:
+    """Give the command that runs it again; nothing repeats a replay."""
+    if facts.replays is not None:
+        return
+    useful = may_pass(code)
+    why = "continue: what was delivered is skipped" if useful else "run it again, once the cause is mended"
+    if class_of(code) == "resource":
+        why = "continue, once there is room: what was delivered is skipped"
+    if command := again(facts, deliveries_of(facts), useful=useful):
+        yield Command(command, why, changes=True)
 
 
 def _looking(facts: Facts, kind: str) -> Iterator[Command]:
@@ -69,6 +80,6 @@ def _looking(facts: Facts, kind: str) -> Iterator[Command]:
     file = facts.run.summary.get("oml")
     if connection and kind in ("connection", "auth", "config"):
         yield Command(f"osiris connections doctor {connection}", "why the connection does not work")
-    if file and kind == "schema":
-        command = f"osiris compile {shlex.quote(file)} --refresh"
+    if file and kind == "schema" and not (step and step.mode == "write"):
+        command = shlex.join(["osiris", "compile", file, "--refresh", *given_params(facts.run.plan)])
         yield Command(command, "plan again with what the sources are now", changes=True)

@@ -6,37 +6,51 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.aiop.classes import class_of, kind_of
+from osiris.aiop.classes import class_of, kind_of, may_pass
 from osiris.aiop.targets import target_of
+from osiris.recorded import resume_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from osiris.aiop.facts import Facts
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Manifest
     from osiris.recorded import RecordedStep
 
 _WHOLE = ("exactly_once", "atomic_replace")
 _FIRST = ("unknown", "nothing", "written", "kept")
-_MAY_PASS = ("connection", "timeout", "cancelled", "killed", "resource")
+_LAST_WORD = ("CON014", "CON015")
 _REPEATABLE = ("replace", "upsert", None)
+_BEFORE = ("schema", "auth", "config")
+"""Classes of failures that a target shows before it is given a row."""
+_LONGEST = 500
+"""Characters of a command: nobody wants to type more, and what tells of it has to stay small."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a write step did; `rows` is None and `whole` False where that is not known."""
+    """What a write step did; `rows` is None and `whole` False where that is not known.
+
+    `promise` is its class of delivery, as the run told it or else the plan.
+    """
 
     step: RecordedStep
     state: str
     whole: bool
     rows: int | None
     target: str | None
+    promise: str | None
 
     @property
     def mode(self) -> str | None:
         """Write mode of the step, None if its component has none."""
         found: str | None = (self.step.plan.get("config") or {}).get("write_mode")
         return found
+
+    @property
+    def by_ledger(self) -> bool:
+        """Tell whether the target itself knows what was delivered to it."""
+        return self.promise == "exactly_once"
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return it as it stands in answer.written.writers."""
@@ -46,7 +60,7 @@ class Delivery:
             "state": self.state,
             "partial": False if self.whole else None,
             "rows": self.rows,
-            "delivery": step.plan.get("delivery"),
+            "delivery": self.promise,
             "write_mode": self.mode,
             "target": self.target,
             "recorded": step.output is not None,
@@ -61,16 +75,29 @@ def deliveries_of(facts: Facts) -> list[Delivery]:
 
 
 def _delivery(facts: Facts, step: RecordedStep) -> Delivery:
-    target = _target(facts, step)
+    target, promise = _target(facts, step), _promise(facts, step)
     if step.output is not None:
         state = "written" if step.status == "complete" else "kept"
-        return Delivery(step, state, True, step.output["rows"], target)
+        return Delivery(step, state, True, step.output["rows"], target, promise)
     if step.status in ("not_run", "skipped"):
-        return Delivery(step, "nothing", True, 0, target)
-    whole = step.plan.get("delivery") in _WHOLE
-    if _went_silent(facts, step):
-        return Delivery(step, "unknown", whole, None, target)
-    return Delivery(step, "nothing", whole, 0 if whole else None, target)
+        return Delivery(step, "nothing", True, 0, target, promise)
+    whole = promise in _WHOLE
+    if _went_silent(facts, step) or not (whole or _was_refused(facts, step)):
+        return Delivery(step, "unknown", whole, None, target, promise)
+    return Delivery(step, "nothing", whole, 0 if whole else None, target, promise)
+
+
+def _promise(facts: Facts, step: RecordedStep) -> str | None:
+    """Return the class of delivery: a connection may give more than its component does in any case."""
+    told = (event for event in reversed(facts.run.events) if event["event"] == "delivery")
+    mine = next((event for event in told if event.get("step") == step.id), None)
+    found: str | None = (mine or {}).get("fields", {}).get("class") or step.plan.get("delivery")
+    return found
+
+
+def _was_refused(facts: Facts, step: RecordedStep) -> bool:
+    """Tell whether a step failed by what is looked at before its first row is sent."""
+    return class_of(str(facts.ends.get(step.id, {}).get("code", ""))) in _BEFORE
 
 
 def _target(facts: Facts, step: RecordedStep) -> str | None:
@@ -82,9 +109,12 @@ def _target(facts: Facts, step: RecordedStep) -> str | None:
 
 
 def _went_silent(facts: Facts, step: RecordedStep) -> bool:
-    """Tell whether nobody saw how a step ended: its worker was killed, or is still at it."""
+    """Tell whether nobody saw how a step ended: its worker was killed, or is still at it, or its server fell silent.
+
+    A server that is gone may have taken the last word, which was to commit.
+    """
     end = facts.ends.get(step.id)
-    return end is None or "duration_ms" not in end
+    return end is None or "duration_ms" not in end or end.get("code") in _LAST_WORD
 
 
 def retry_of(facts: Facts, deliveries: list[Delivery]) -> dict[str, JsonValue]:
@@ -100,16 +130,39 @@ def retry_of(facts: Facts, deliveries: list[Delivery]) -> dict[str, JsonValue]:
         return {"safe": safe, "useful": False, "why": why, "command": None, "evidence": evidence}
     if facts.run.status == "complete":
         return {"safe": _repeatable(deliveries), "useful": False, **_of_complete(deliveries), "evidence": evidence}
-    useful = class_of(facts.root[1].code) in _MAY_PASS if facts.root else False
+    useful = may_pass(facts.root[1].code) if facts.root else False
     why = f"{_continuing(deliveries, partial)} {_prospect(facts, deliveries, useful=useful)}"
-    command = again(facts, useful=useful)
+    command = again(facts, deliveries, useful=useful)
     return {"safe": None if partial else True, "useful": useful, "why": why, "command": command, "evidence": evidence}
 
 
-def again(facts: Facts, *, useful: bool) -> str:
-    """Return the command that runs the pipeline again: the same plan if that may do, else what may have been mended."""
-    file = facts.run.summary.get("oml")
-    return f"osiris run {shlex.quote(file)}" if file and not useful else f"osiris run --resume {facts.run.id}"
+def again(facts: Facts, deliveries: Iterable[Delivery], *, useful: bool) -> str | None:
+    """Return the command that runs the pipeline again: the same plan if that may do, else what may have been mended.
+
+    Where rows were appended it is always the same plan, so that they are not appended once more. None if it is longer
+    than anybody would type.
+    """
+    summary = facts.run.summary
+    if useful or not summary.get("oml") or _appended(deliveries):
+        command = resume_command(summary)
+    else:
+        selected = summary.get("selected")
+        only = ["--select", ",".join(selected)] if selected else []
+        command = shlex.join(["osiris", "run", summary["oml"], *given_params(facts.run.plan), *only])
+    return command if len(command) <= _LONGEST else None
+
+
+def given_params(plan: Manifest | None) -> list[str]:
+    """Return the options of a command line that give a plan's parameters; none for sensitive ones."""
+    from osiris.oml.params import param_text
+
+    values = plan.data.get("params") or {} if plan else {}
+    return [word for name, value in values.items() for word in ("--param", f"{name}={param_text(value)}")]
+
+
+def _appended(deliveries: Iterable[Delivery]) -> list[str]:
+    """Return the writers whose rows stand in their targets, and would do so twice if they were written again."""
+    return [each.step.id for each in deliveries if each.state in ("written", "kept") and each.mode == "append"]
 
 
 def _repeatable(deliveries: list[Delivery]) -> bool:
@@ -131,16 +184,18 @@ def _continuing(deliveries: list[Delivery], partial: list[str]) -> str:
         return f"A part of the rows of {_named(partial)} may be there already, and would be sent again."
     done = [delivery.step.id for delivery in deliveries if delivery.state in ("written", "kept")]
     unknown = [delivery.step.id for delivery in deliveries if delivery.state == "unknown"]
-    parts = [f"{_named(done)} is on record and will be skipped" if done else "nothing was delivered"]
-    if unknown:
-        parts.append(f"whether {_named(unknown)} was delivered is settled by its target before anything is sent")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    parts = [f"What {_named(done)} wrote is on record and will be skipped" if done else "Nothing was delivered"]
+    asked = [each.step.id for each in deliveries if each.state == "unknown" and each.by_ledger]
+    if asked:
+        parts.append(f"whether {_named(asked)} delivered is settled by its target before anything is sent")
+    if anew := [name for name in unknown if name not in asked]:
+        parts.append(f"what {_named(anew)} writes takes its place as a whole")
+    return f"{'; '.join(parts)}."
 
 
 def _prospect(facts: Facts, deliveries: list[Delivery], *, useful: bool) -> str:
     if not useful:
-        twice = [each.step.id for each in deliveries if each.state in ("written", "kept") and each.mode == "append"]
+        twice = _appended(deliveries)
         anew = f" A changed pipeline starts anew, and appends the rows of {_named(twice)} once more." if twice else ""
         return f"It will end the same way until the cause is mended.{anew}"
     kind = kind_of(facts.root[1].code) if facts.root else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from osiris.compare import same_data
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -61,14 +63,8 @@ def outputs_of(facts: Facts) -> list[JsonValue]:
     """Return for each output whether it has the content that it had in the base."""
     before = _digests(facts.base.steps) if facts.base else {}
     now = _digests(facts.run.steps)
-    return [{"step": name, "same": _same(before[name], now[name])} for name in now if name in before]
+    return [{"step": name, "same": same_data(before[name], now[name])} for name in now if name in before]
 
 
 def _digests(steps: Iterable[RecordedStep]) -> dict[str, JsonValue]:
     return {step.id: step.output.get("digest") for step in steps if step.output is not None}
-
-
-def _same(old: JsonValue, new: JsonValue) -> bool | None:
-    if not old or not new or (old["kind"], old["algorithm"]) != (new["kind"], new["algorithm"]):
-        return None
-    return bool(old["value"] == new["value"])

@@ -112,7 +112,7 @@ def _sources(folder: Path, run: Run, *, artifacts: bool) -> dict[str, _Source]:
 def _inspected(source: _Source) -> dict[str, JsonValue]:
     with _opened(source) as data:
         digest = hashlib.file_digest(data, "sha256").hexdigest()
-        return {"bytes": data.tell(), "sha256": digest}
+        return {"bytes": data.seek(0, io.SEEK_END), "sha256": digest}
 
 
 def _opened(source: _Source) -> io.BufferedReader | io.BytesIO:
@@ -123,7 +123,8 @@ def _files(folder: Path, *, artifacts: bool) -> Iterator[Path]:
     """Yield the files of a session that are packed; a link is none of them, wherever it leads."""
     yield from (path for name in _ALWAYS if _is_own(path := folder / name))
     for name in (*_FOLDERS, *([_ARTIFACTS] if artifacts else [])):
-        for parent, _, files in os.walk(folder / name):
+        walked = () if (folder / name).is_symlink() else os.walk(folder / name)
+        for parent, _, files in walked:
             yield from (path for file in files if _is_own(path := Path(parent) / file))
 
 

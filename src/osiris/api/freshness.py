@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import validate_file
@@ -10,6 +9,7 @@ from osiris.api.workspace import load_plan, pipelines, shown
 from osiris.compare import diff, is_derived
 from osiris.errors import OsirisError, diagnostic
 from osiris.model import Described, schema_from_json
+from osiris.oml.params import param_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,7 +59,7 @@ def _problem(workspace: Workspace, path: Path, plans: Mapping[str, Manifest]) ->
     plan = plans.get(checked.prepared.pipeline.name)
     if plan is None:
         return f"pipeline '{checked.name}' has no plan, so nothing is known of it"
-    given = {name: _text(value) for name, value in plan.data["params"].items()}
+    given = {name: param_text(value) for name, value in plan.data["params"].items()}
     checked = validate_file(workspace, path, params=given)
     change = next(_changes(plan, checked.prepared), None) if checked.prepared else "its params are others"
     return f"it was changed after its plan {plan.short} was compiled ({change})" if change else None
@@ -82,12 +82,3 @@ def _changes(plan: Manifest, prepared: Prepared) -> Iterator[str]:
 
 def _described(step: Mapping[str, JsonValue]) -> Described:
     return Described(None if step["schema"] is None else schema_from_json(step["schema"]), step["order"])
-
-
-def _text(value: JsonValue) -> str:
-    """Return a parameter's value as it is written on a command line."""
-    if isinstance(value, list):
-        return ",".join(map(_text, value))
-    if isinstance(value, dict):
-        return str(next(iter(value.values())))
-    return value if isinstance(value, str) else json.dumps(value)

@@ -266,12 +266,25 @@ def _known_fields(workspace: Workspace, plan: Manifest) -> dict[str, Mapping[str
     for reference, written in plan.data["connections"].items():
         with suppress(OsirisError):
             found = resolve_secrets({reference: written}, (), workspace.registry, workspace.environ)
-            secret = found.secret[reference]
+            plain, secret = found.plain[reference], found.secret[reference]
+            if reference.startswith("@supabase."):
+                plain, secret = _of_supabase(plain, secret)
             inside, password = _of_url(secret.get("dsn") or secret.get("url") or "")
             hidden = [text for name, text in secret.items() if name not in ("dsn", "url")]
             scrubber = Scrubber([Secret(text) for text in (*hidden, password) if text])
-            known[reference] = scrubber.json({**inside, **found.plain[reference]})
+            known[reference] = scrubber.json({**inside, **plain})
     return known
+
+
+def _of_supabase(
+    plain: Mapping[str, JsonValue], secret: Mapping[str, str]
+) -> tuple[dict[str, JsonValue], dict[str, str]]:
+    """Return plain and secret fields of a connection as the postgres family has them; none if it goes over REST."""
+    from osiris.families.supabase import wire_fields
+
+    fields = wire_fields({**plain, **{name: Secret(text) for name, text in secret.items()}}) or {}
+    hidden = {name: value.reveal() for name, value in fields.items() if isinstance(value, Secret)}
+    return {name: value for name, value in fields.items() if not isinstance(value, Secret)}, hidden
 
 
 def _of_url(text: str) -> tuple[dict[str, JsonValue], str | None]:

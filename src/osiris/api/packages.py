@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from osiris.connections import as_written
 from osiris.errors import OsirisError, diagnostic, fail
+from osiris.model import ConnectionRef
 from osiris.recorded import base_of, load_outline, load_run
 from osiris.secret import Scrubber, Secret
 from osiris.session import open_session, read_summary
@@ -128,15 +130,24 @@ def _outline(folder: Path) -> RecordedRun | None:
 
 
 def _scrubber(workspace: Workspace, run: RecordedRun) -> Scrubber:
-    """Return a scrubber for the secrets that the plan refers to, as far as they are set; the session is clean."""
+    """Return a scrubber for all secrets of the project that are set, and the plan's; the session itself is clean."""
     from osiris.runner.credentials import resolve_secrets
 
     found: list[str] = []
     plan = run.plan.data if run.plan else {}
-    for reference, fields in (plan.get("connections") or {}).items():
+    for reference, fields in {**_declared(workspace), **(plan.get("connections") or {})}.items():
         with suppress(OsirisError):
             secrets = resolve_secrets({reference: fields}, (), workspace.registry, workspace.environ)
             found += [text for group in secrets.secret.values() for text in group.values()]
     names = (f"OSIRIS_PARAM_{name.upper()}" for name in plan.get("sensitive") or ())
     found += [workspace.environ[name] for name in names if name in workspace.environ]
     return Scrubber([Secret(text) for text in found])
+
+
+def _declared(workspace: Workspace) -> dict[str, Mapping[str, JsonValue]]:
+    """Return the fields of all connections as they are written; none where the file cannot be read."""
+    with suppress(OsirisError):
+        declared = workspace.connections()
+        named = [ConnectionRef(family, alias) for family, aliases in declared.declared.items() for alias in aliases]
+        return {str(ref): as_written(declared, ref) for ref in named}
+    return {}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from osiris.aiop import package_path
+from osiris.api.packages import package
+from osiris.errors import OsirisError, fail
 from osiris.files import fail_os, publish
 from osiris.recorded import last_success, load_run, run_before
 from osiris.session import list_sessions, open_session
@@ -13,8 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.api.workspace import Workspace
+    from osiris.model import JsonValue
     from osiris.project import Project
     from osiris.recorded import RecordedRun
+    from osiris.report.run_page import Repeat
 
 REPORT, INDEX = "report.html", "index.html"
 
@@ -43,31 +50,35 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
     going gets a page only if it is the one that was asked for. Fails with RUN010, or as files do that cannot be
     written.
     """
-    from osiris.report.index_page import index_page
-
+    if folder is not None and folder.suffix and not folder.is_dir():
+        fail("PRJ008", problem=f"--output {folder} is neither a folder nor a .html file", hint="end FILE in .html")
     base = workspace.project.logs if folder is None else folder
     run = _find(workspace, session)
-    summaries = [each for each in list_sessions(workspace.project) if each.get("kind") == "run"]
+    summaries = _runs(workspace.project)
     ended = [str(each["session"]) for each in summaries if each["status"] != "running"]
     names = [name for name in ended[:newest] if name != run.id and not (base / name / REPORT).is_file()]
     for name in (run.id, *names):
         page = _page(workspace, run if name == run.id else load_run(workspace.project.logs / name), f"../{INDEX}")
         _write(_made(base / name) / REPORT, page)
-    reports = {name: f"{name}/{REPORT}" for each in summaries if (base / (name := each["session"]) / REPORT).is_file()}
-    _write(base / INDEX, index_page(summaries, reports))
+    _write_index(base, summaries)
     return Reports(run.id, base / run.id / REPORT, tuple(base / name / REPORT for name in names), base / INDEX)
 
 
 def write_index(project: Project) -> None:
     """Write the page over all runs in logs/ anew, if there is one: runs that it names may have been removed."""
+    if (project.logs / INDEX).is_file():
+        _write_index(project.logs, _runs(project))
+
+
+def _runs(project: Project) -> list[dict[str, JsonValue]]:
+    return [each for each in list_sessions(project) if each.get("kind") == "run"]
+
+
+def _write_index(base: Path, runs: list[dict[str, JsonValue]]) -> None:
     from osiris.report.index_page import index_page
 
-    base = project.logs
-    if not (base / INDEX).is_file():
-        return
-    summaries = [each for each in list_sessions(project) if each.get("kind") == "run"]
-    reports = {name: f"{name}/{REPORT}" for each in summaries if (base / (name := each["session"]) / REPORT).is_file()}
-    _write(base / INDEX, index_page(summaries, reports))
+    reports = {name: f"{name}/{REPORT}" for each in runs if (base / (name := each["session"]) / REPORT).is_file()}
+    _write(base / INDEX, index_page(runs, reports))
 
 
 def _find(workspace: Workspace, session: str) -> RecordedRun:
@@ -77,7 +88,41 @@ def _find(workspace: Workspace, session: str) -> RecordedRun:
 def _page(workspace: Workspace, run: RecordedRun, index: str | None) -> str:
     from osiris.report.run_page import run_page
 
-    return run_page(run, last_success(workspace.project, run) or run_before(workspace.project, run), index)
+    origin = _origin(workspace, run)
+    earlier = origin or last_success(workspace.project, run) or run_before(workspace.project, run)
+    return run_page(run, earlier, index, answer=_answer(workspace, run), repeat=_repeat(workspace, run, origin))
+
+
+def _answer(workspace: Workspace, run: RecordedRun) -> dict[str, JsonValue] | None:
+    """Return what the run's package answers, which is made if it is not there; None for a record that is damaged."""
+    broken = (OSError, OsirisError, LookupError, TypeError, ValueError)
+    with suppress(*broken):
+        answer: dict[str, JsonValue] = json.loads(package_path(run.folder).read_bytes())["answer"]
+        return answer
+    with suppress(*broken):
+        return dict(package(workspace, run.id, {}).document["answer"])
+    return None
+
+
+def _origin(workspace: Workspace, run: RecordedRun) -> RecordedRun | None:
+    """Return the run that a replay repeats; None if it is gone, or if this is none."""
+    with suppress(OSError, LookupError, TypeError, ValueError):
+        return load_run(workspace.project.logs / run.summary["replays"]["session"])
+    return None
+
+
+def _repeat(workspace: Workspace, run: RecordedRun, origin: RecordedRun | None) -> Repeat | None:
+    from osiris.compare import replay_changes
+    from osiris.report.run_page import Repeat
+
+    told = run.summary.get("replays")
+    if not told:
+        return None
+    same, first = None, None
+    if origin is not None and run.status in ("complete", "failed"):
+        found = replay_changes(workspace.root, origin, run)
+        same, first = not found, str(found[0]) if found else None
+    return Repeat(told["session"], bool(told.get("to_targets")), same, first)
 
 
 def _made(folder: Path) -> Path:

@@ -139,12 +139,12 @@ def _needed(project: Project, runs: Sequence[Run], within: float, now: float) ->
             found[name] = "it is a link to another place"
         elif run["status"] == "running" or is_held(project.logs / name / "events.jsonl"):
             found[name] = "it is under way"
-        elif run["kind"] == "run" and run["status"] == "complete" and pipeline not in succeeded:
+        elif run.get("kind") == "run" and run["status"] == "complete" and pipeline not in succeeded:
             found[name] = f"it is the newest success of '{pipeline}'"
             succeeded.add(pipeline)
         elif (project.spools / name).exists():
             found[name] = "outputs of its steps are kept for the run that continues it"
-        elif run["kind"] == "run" and run["status"] != "complete" and _age(run, now) <= within:
+        elif run.get("kind") == "run" and run["status"] != "complete" and _age(run, now) <= within:
             found[name] = "it may still be continued"
     return found
 

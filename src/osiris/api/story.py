@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.api.runs import list_sessions, session_lines
 from osiris.errors import Diagnostic
-from osiris.model import Manifest
+from osiris.recorded import load_run, plan_of
 
 if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Manifest
 
     Run = dict[str, JsonValue]
 
@@ -57,20 +56,10 @@ def _last_good(run: Run, sessions: list[Run]) -> Run | None:
     return next((s for s in good if s["session"] < run["session"]), None)
 
 
-def _plan_of(workspace: Workspace, run: Run | None) -> Manifest | None:
-    """Return the plan of a session; None if it is not there any more, or not readable."""
-    if run is None:
-        return None
-    try:
-        data = json.loads((workspace.project.logs / run["session"] / "manifest.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return Manifest(data) if isinstance(data, dict) else None
-
-
 def _why(workspace: Workspace, run: Run, skipped: dict[str, str], last: Run | None) -> dict[str, str]:
-    plan, before = (_plan_of(workspace, each) for each in (run, last))
+    plan, before = (plan_of(workspace.project.logs / each["session"]) if each else None for each in (run, last))
     told = {step: f"skipped: {reason}" for step, reason in skipped.items()}
+    told |= _drifted(workspace, run)
     told |= {step: "not reached" for step, state in run["steps"].items() if state["status"] == "not_run"}
     ran = [step for step in run["steps"] if step not in told]
     if last is None or before is None or plan is None:
@@ -78,6 +67,18 @@ def _why(workspace: Workspace, run: Run, skipped: dict[str, str], last: Run | No
     else:
         reasons = _changes(before, plan, _moved(last, run, plan))
     return {step: told.get(step) or reasons[step] for step in run["steps"]}
+
+
+def _drifted(workspace: Workspace, run: Run) -> dict[str, str]:
+    """Say of steps that failed because their source is not as planned what it no longer has, or has anew."""
+    from osiris.aiop.changes import changes_of
+
+    if not any(item["code"] == "DAT011" for item in run["diagnostics"]):
+        return {}
+    found: dict[str, list[str]] = {}
+    for change in changes_of(load_run(workspace.project.logs / run["session"]), None):
+        found.setdefault(str(change.step), []).append(change.text)
+    return {step: f"its source changed: {'; '.join(texts)}" for step, texts in found.items()}
 
 
 def _moved(before: Run, run: Run, plan: Manifest) -> dict[str, str]:

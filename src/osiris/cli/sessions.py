@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from osiris.cli.figures import count, figures
 from osiris.cli.render import diagnostic_lines
 from osiris.errors import Diagnostic
+from osiris.recorded import resume_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,4 +142,4 @@ def next_commands(run: Run, story: Story) -> list[str]:
         return [show]
     if story.after:
         return [f"osiris explain {story.after['session']}"]
-    return [f"osiris run --resume {run['session']}", show]
+    return [resume_command(run), show]

@@ -13,7 +13,7 @@ from osiris.compare.impact import (
 from osiris.compare.lineage import KINDS, Arrow, Column, Lineage, label_of, read_lineage, source_name
 from osiris.compare.replayed import Reason, reasons, replay_changes
 from osiris.compare.runs import SECTIONS, RunDiff, Timing, diff_runs, digest_of, environment_changes, run_digest_changes
-from osiris.compare.verify import first_line, output_changes, verify
+from osiris.compare.verify import first_line, output_changes, same_data, verify
 
 __all__ = [
     "ABSENT",
@@ -45,6 +45,7 @@ __all__ = [
     "reasons",
     "replay_changes",
     "run_digest_changes",
+    "same_data",
     "source_name",
     "trace_impact",
     "verify",

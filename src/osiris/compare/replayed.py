@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.recorded import RecordedRun, RecordedStep
 
-Kind = Literal["source", "engine", "code", "environment", "unknown"]
+Kind = Literal["source", "target", "engine", "code", "environment", "unknown"]
 
 _UNKNOWN = "nothing that is on record changed"
 _CHANCE = "a step may depend on chance, on the time, or on an order of rows"
@@ -41,21 +41,23 @@ def replay_changes(
 ) -> list[Difference]:
     """Return what differs between a run and its replay, as the plan orders the steps; empty if nothing does.
 
-    How a run that was stopped or lost would have ended is not known: only what it wrote is compared. `rows` is as for
+    How a run that was stopped or lost would have ended is not known: only what it wrote is compared. A step that a
+    failure stops is at another place each time: of a run that failed only what both wrote is. `rows` is as for
     `verify`.
     """
     again = {step.id: step for step in replay.steps}
     found: list[Difference] = []
     for step in planned_steps(run):
         found += _failure(run, step, again[step.id])
-        found += _data(root, step, again[step.id], rows)
+        found += _data(root, run, step, again[step.id], rows)
     return found
 
 
 def reasons(run: RecordedRun, replay: RecordedRun, changed: Iterable[Diagnostic]) -> list[Reason]:
     """Return what has changed since a run; `changed` are the components that have (RUN023).
 
-    A read step that fails only in the replay tells of its source. Without anything else, what cannot be known is said.
+    A read step that fails only in the replay tells of its source, a write step that failed only in the run of its
+    target, which no replay touches unasked. Without anything else, what cannot be known is said.
     """
     found = [_reason(item) for item in environment_changes(run, replay)]
     found += [Reason("code", item.message) for item in changed]
@@ -65,6 +67,12 @@ def reasons(run: RecordedRun, replay: RecordedRun, changed: Iterable[Diagnostic]
         for step in replay.steps
         if step.mode == "read" and step.error and not before[step.id].error
     ]
+    if not (replay.summary.get("replays") or {}).get("to_targets"):
+        found += [
+            Reason("target", f"the target of step '{step.id}', which failed in the run, is not touched by the replay")
+            for step in run.steps
+            if step.mode == "write" and step.error
+        ]
     return found or [Reason("unknown", _unknown(run, replay))]
 
 
@@ -77,10 +85,12 @@ def _failure(run: RecordedRun, old: RecordedStep, new: RecordedStep) -> Iterator
     yield Difference(old.id, path, before, after, f"step '{old.id}' {left} in the run, and {right} in the replay")
 
 
-def _data(root: Path, old: RecordedStep, new: RecordedStep, rows: RowFinder | None) -> list[Difference]:
+def _data(
+    root: Path, run: RecordedRun, old: RecordedStep, new: RecordedStep, rows: RowFinder | None
+) -> list[Difference]:
     if old.output and new.output:
         return output_changes(root, old.id, old.output, new.output, rows)
-    if old.output and not new.error:
+    if old.output and not new.error and run.status != "failed":
         text = f"step '{old.id}' wrote in the run, and did not get so far in the replay"
         return [Difference(old.id, old.id, "written", ABSENT, text)]
     before, after = digest_of(old), digest_of(new)

@@ -66,11 +66,12 @@ def diff_runs(a: RecordedRun, b: RecordedRun) -> RunDiff:
 def environment_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
     """Yield what differs around two runs: versions and machine, limits, connections, sources, selected steps.
 
-    Of a connection the fields that are not secret are compared by digest, of a source what it told of its state; one
-    that only one of the runs knows is left out.
+    Of a connection the fields that are not secret are compared by digest, of a source what it told of its state; what
+    only one of the runs has recorded is left out, but for an engine, which only one of them may have used.
     """
     old, new = a.summary, b.summary
-    yield from _leaves("environment", _versions(a), _versions(b))
+    versions = _leaves("environment", _versions(a), _versions(b))
+    yield from (item for item in versions if ABSENT not in (item.old, item.new) or "/engines/" in item.path)
     yield from _leaves("environment", _pick(old, "adapter", "selected"), _pick(new, "adapter", "selected"))
     yield from _leaves("limits", old.get("limits") or {}, new.get("limits") or {})
     for kind, what in (("connections", "the fields of {} that are not secret"), ("sources", "the source of step '{}'")):

@@ -61,12 +61,19 @@ def output_changes(
 ) -> list[Difference]:
     """Return what differs between what two runs wrote in a step; `old` and `new` are its outputs in `run.json`."""
     found = digest_changes(step, old["digest"], new["digest"])
+    if not found and (_refused(old) or _refused(new)):
+        text = f"step '{step}': the target refused rows, and digests are of those that it was given"
+        return [_incomparable(f"{step}/rows", old["rows"], new["rows"], text)]
     if found and found[0].code == "DAT010":
         ordered = old["digest"]["kind"] == "ordered"
         files = (old["files"], new["files"])
         where = first_line(root, *files, rows) if ordered else "no row is the first: their order is free"
         found[0] = replace(found[0], where=where)
     return found
+
+
+def _refused(output: Mapping[str, Any]) -> bool:
+    return bool(output.get("rows", output["digest"]["rows"]) != output["digest"]["rows"])
 
 
 def digest_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
@@ -89,6 +96,13 @@ def digest_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) ->
         text = f"step '{step}': pairing differs: every column has the same values, in other rows"
         found.append(Difference(step, f"{step}/pairing", old["value"], new["value"], text))
     return found
+
+
+def same_data(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool | None:
+    """Tell whether two digests are of the same data; None where they cannot be compared, or there are not both."""
+    if not old or not new or any(old[key] != new[key] for key in ("kind", "algorithm")):
+        return None
+    return bool(old["value"] == new["value"])
 
 
 def _column(step: str, name: str, left: Mapping[str, str], right: Mapping[str, str]) -> Difference:

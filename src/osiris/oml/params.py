@@ -98,6 +98,15 @@ def resolve_params(
     return Params(values, literals, sensitive, tuple(declared)), scan.found
 
 
+def param_text(value: JsonValue) -> str:
+    """Return a parameter's value, as a plan has it, as it is written on a command line."""
+    if isinstance(value, list):
+        return ",".join(map(param_text, value))
+    if isinstance(value, dict):  # a number that JSON cannot carry
+        return str(next(iter(value.values())))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 class _Scan:
     """One reading of params and profiles; gathers what is wrong in `found`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from osiris.compare import diff, same_data
 from osiris.report.words import change_text, duration_text, number_text
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Comparison:
 
     `plan` are the changes of the plan, the first ones if there are many; None if one of the plans is gone. `outputs`
     are by write step; `steps` are those that gave other rows, or took another time. `sources` are read steps whose
-    source is not what it was.
+    source is not what it was, and `found` says what the run itself found of its sources.
     """
 
     run: str
@@ -57,12 +58,17 @@ class Comparison:
     connections: tuple[str, ...]
     outputs: tuple[Output, ...]
     steps: tuple[Fact, ...]
+    found: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
         """Say in one line what is new."""
         outputs = [output.same for output in self.outputs]
-        told = {"plan": not self.plan_changes, "sources": not self.sources, "connections": not self.connections}
+        told = {
+            "plan": not self.plan_changes,
+            "sources": not (self.sources or self.found),
+            "connections": not self.connections,
+        }
         told |= {"output": False not in outputs} if outputs else {}
         new = [what for what, is_same in told.items() if not is_same]
         same = bool(outputs) and all(outputs)
@@ -81,8 +87,8 @@ class Comparison:
         ]
 
 
-def compare_runs(run: RecordedRun, earlier: RecordedRun) -> Comparison:
-    """Return what is new in a run since an earlier one of the same pipeline."""
+def compare_runs(run: RecordedRun, earlier: RecordedRun, found: tuple[str, ...] = ()) -> Comparison:
+    """Return what is new in a run since an earlier one; `found` is what it found of its sources when it failed."""
     changes = _plan_changes(run, earlier)
     return Comparison(
         run=earlier.id,
@@ -95,6 +101,7 @@ def compare_runs(run: RecordedRun, earlier: RecordedRun) -> Comparison:
         connections=_changed(run, earlier, "connections"),
         outputs=tuple(_outputs(run, earlier)),
         steps=tuple(_steps(run, earlier)),
+        found=found,
     )
 
 
@@ -104,8 +111,6 @@ def _listed(words: list[str]) -> str:
 
 
 def _plan_changes(run: RecordedRun, earlier: RecordedRun) -> list[str] | None:
-    from osiris.compare import diff
-
     if run.plan is None or earlier.plan is None:
         return None
     same = run.summary["fingerprint"] == earlier.summary["fingerprint"]
@@ -153,9 +158,10 @@ def _outputs(run: RecordedRun, earlier: RecordedRun) -> Iterator[Output]:
 
 def _output(step: str, then: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> Output:
     old, new = then.get("digest") or {}, now.get("digest") or {}
-    if not old or not new or any(old[key] != new[key] for key in ("kind", "algorithm")):
+    same = same_data(old, new)
+    if same is None:
         return Output(step, None, "the digests cannot be compared")
-    if old["value"] == new["value"]:
+    if same:
         return Output(step, True, f"the same {number_text(now['rows'])} rows, value by value")
     rows = change_text(then["rows"], now["rows"])
     names = [name for name in old["columns"].keys() | new["columns"].keys() if _at(old, name) != _at(new, name)]

@@ -22,6 +22,8 @@ Fields = Mapping[str, "JsonValue"]
 
 _PORTS = {"postgres": 5432, "mysql": 3306}
 _IN_A_FILE = ("duckdb", "sqlite")
+_SPOKEN = {"supabase": "postgres"}
+"""Families whose databases are those of another."""
 
 
 class Dataset(NamedTuple):
@@ -41,6 +43,7 @@ def datasets_of(
     """
     config, reference = step["config"], step["connection"]
     family = reference.removeprefix("@").partition(".")[0] if reference else step["component"].partition(".")[0]
+    family = _SPOKEN.get(family, family)
     fields = connections.get(reference, {})
     if isinstance(config.get("path"), str) and family not in (*_PORTS, *_IN_A_FILE):
         yield Dataset("file", _absolute(root, str(fields.get("base_dir") or ""), _bound(config["path"], bindings)))

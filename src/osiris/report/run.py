@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.compare import label_of
@@ -99,14 +99,15 @@ class StepReport:
 class RunReport:
     """A run as people see it. `seconds` is how long it took, None if nobody knows; `span` how long its steps are drawn.
 
-    `summary` is run.json. `failed` are the steps that failed by themselves, `cause` the first error. `commands` are
-    those that make sense next.
+    `whole` is `seconds` with the checks before the first step. `summary` is run.json. `failed` are the steps that
+    failed by themselves, `cause` the first error. `answer` is that of the run's package, None if there is none.
     """
 
     summary: Mapping[str, JsonValue]
     badge: str
     description: str | None
     seconds: float | None
+    whole: float | None
     span: float
     steps: tuple[StepReport, ...]
     waits: tuple[tuple[str, str], ...]
@@ -117,7 +118,7 @@ class RunReport:
     comparison: Comparison | None
     series: Series | None
     events: tuple[Mapping[str, JsonValue], ...]
-    commands: tuple[str, ...]
+    answer: Mapping[str, JsonValue] | None
 
     @property
     def status(self) -> str:
@@ -130,6 +131,16 @@ class RunReport:
         timed = sorted((step for step in self.steps if step.seconds), key=lambda step: -(step.seconds or 0))
         return tuple(timed[:3])
 
+    @property
+    def rows_in(self) -> int:
+        """The rows that its sources gave, those of readers that did not come to their end among them."""
+        return sum((step.rows if step.rows_in is None else step.rows_in) or 0 for step in self.of("read"))
+
+    @property
+    def under_way(self) -> int:
+        """The rows that writers took and did not deliver."""
+        return sum(step.rows_until or 0 for step in self.of("write"))
+
     def of(self, mode: str) -> tuple[StepReport, ...]:
         """Return the steps of a mode."""
         return tuple(step for step in self.steps if step.mode == mode)
@@ -139,11 +150,14 @@ class RunReport:
         return sum(step.status == status for step in self.steps)
 
 
-def read_report(run: RecordedRun, earlier: RecordedRun | None = None) -> RunReport:
-    """Return what there is to see of a run; `earlier` is the one that it is compared with."""
+def read_report(
+    run: RecordedRun, earlier: RecordedRun | None = None, answer: Mapping[str, JsonValue] | None = None
+) -> RunReport:
+    """Return what there is to see of a run; `earlier` is the one that it is compared with, `answer` as for the page."""
     seconds = _seconds(run)
-    span = max([seconds or 0.0, *(step.ended or step.began or 0.0 for step in run.steps)])
     steps = tuple(_steps(run))
+    whole = _whole(run)
+    span = max([seconds or 0.0, whole or 0.0, *(step.ended or step.began or 0.0 for step in steps)])
     errors = [item for item in run.diagnostics if item.severity == "error"]
     flows = run.edges
     return RunReport(
@@ -151,6 +165,7 @@ def read_report(run: RecordedRun, earlier: RecordedRun | None = None) -> RunRepo
         badge=BADGES.get(str(run.summary["adapter"]), str(run.summary["adapter"]).capitalize()),
         description=run.plan.data["pipeline"].get("description") if run.plan else None,
         seconds=seconds,
+        whole=whole,
         span=span,
         steps=steps,
         waits=tuple((need, step.id) for step in steps for need in step.after),
@@ -158,27 +173,31 @@ def read_report(run: RecordedRun, earlier: RecordedRun | None = None) -> RunRepo
         failed=tuple(step for step in steps if step.status == "failed"),
         cause=errors[0] if errors else None,
         diagnostics=run.diagnostics,
-        comparison=compare_runs(run, earlier) if earlier else None,
+        comparison=compare_runs(run, earlier, _found(answer)) if earlier else None,
         series=read_series(run, span),
         events=run.events,
-        commands=tuple(_commands(run, errors)),
+        answer=answer,
     )
 
 
 def _seconds(run: RecordedRun) -> float | None:
-    told, ended = run.summary["duration_ms"], run.summary["ended_at"]
-    if told is not None:
-        return float(told) / 1000
-    return seconds_between(str(run.summary["started_at"]), ended) if ended else None
+    told = run.summary["duration_ms"]
+    return _whole(run) if told is None else float(told) / 1000
 
 
-def _commands(run: RecordedRun, errors: list[Diagnostic]) -> Iterator[str]:
-    if errors:
-        yield f"osiris explain {errors[0].code}"
-    yield f"osiris explain {run.id}"
-    yield f"osiris logs show {run.id} --events"
-    if run.status not in ("complete", "running"):
-        yield f"osiris run --resume {run.id}"
+def _whole(run: RecordedRun) -> float | None:
+    """Return the seconds from the start of a run to its end; of a lost one to its last sign of life."""
+    start, ended = str(run.summary["started_at"]), run.summary["ended_at"]
+    if not ended:
+        return None
+    signs = [str(metric["ts"]) for metric in run.metrics[-1:]] if run.status == "lost" else []
+    return max(seconds_between(start, moment) for moment in (ended, *signs))
+
+
+def _found(answer: Mapping[str, JsonValue] | None) -> tuple[str, ...]:
+    """Return what a run that failed found of its sources, as its package says it."""
+    changes = answer["changes"]["top"] if answer and answer["failure"] else ()
+    return tuple(change["text"] for change in changes if change["area"] in ("source_schema", "source_data"))
 
 
 def _steps(run: RecordedRun) -> Iterator[StepReport]:
@@ -186,6 +205,7 @@ def _steps(run: RecordedRun) -> Iterator[StepReport]:
     told = _told_of_steps(run)
     sizes = {m["tags"].get("step"): m["value"] for m in run.metrics if m["metric"] in ("bytes_read", "bytes_written")}
     connections = run.plan.data["connections"] if run.plan else {}
+    last = _whole(run) if run.status == "lost" else None
     for step in run.steps:
         reads = tuple(Input(name, schemas.get(name, ())) for name in step.inputs)
         columns = schema_from_json(step.plan.get("schema") or [])
@@ -193,7 +213,16 @@ def _steps(run: RecordedRun) -> Iterator[StepReport]:
             columns = tuple(column for each in reads for column in each.columns)
         schemas[step.id] = columns
         label = label_of(step.plan, connections) if step.plan and step.mode != "transform" else None
-        yield _step(step, label, told.get(step.id, []), sizes.get(step.id), reads, columns)
+        found = _step(step, label, told.get(step.id, []), sizes.get(step.id), reads, columns)
+        yield found if last is None else _until(found, last)
+
+
+def _until(step: StepReport, last: float) -> StepReport:
+    """Let a step of a lost run end at the last sign of life: that it ended was seen only when somebody looked."""
+    if step.began is None or (step.ended is not None and step.ended <= last):
+        return step
+    ended = max(step.began, last)
+    return replace(step, ended=ended, seconds=ended - step.began)
 
 
 def _told_of_steps(run: RecordedRun) -> dict[str, list[Mapping[str, JsonValue]]]:

@@ -39,6 +39,8 @@ _NOTICE = "Charts: uPlot 1.6.32, © 2022 Leon Sorokin, MIT licence."
 _PROBLEMS = 20
 _SHOWN_LETTERS = 300
 _LEAST_WIDTH = 0.4
+_NOTICED = 0.05
+_MILD = ("slower", "warning")
 _TICKS = 5
 _NICE = (1, 2, 5, 10, 15, 30, 60)
 
@@ -87,6 +89,18 @@ class Timeline:
     first: float | None
 
 
+class Repeat(NamedTuple):
+    """What a replay repeats, whether it may write to targets, and whether the same came out (None: not known).
+
+    `difference` is the first thing that differs.
+    """
+
+    run: str
+    to_targets: bool
+    same: bool | None
+    difference: str | None
+
+
 class PackedFile(NamedTuple):
     """A file of the session: its size in bytes, and its bytes as base64 of gzip, None if they are too many."""
 
@@ -95,12 +109,20 @@ class PackedFile(NamedTuple):
     packed: str | None
 
 
-def run_page(run: RecordedRun, earlier: RecordedRun | None = None, index: str | None = None) -> str:
+def run_page(
+    run: RecordedRun,
+    earlier: RecordedRun | None = None,
+    index: str | None = None,
+    *,
+    answer: Mapping[str, JsonValue] | None = None,
+    repeat: Repeat | None = None,
+) -> str:
     """Return the HTML page of a run; the same record gives the same page.
 
-    `earlier` is the run that it is compared with, `index` the address of the page over all runs.
+    `earlier` is the run that it is compared with, `index` the address of the page over all runs. `answer` is that of
+    its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of.
     """
-    report = read_report(run, earlier)
+    report = read_report(run, earlier, answer)
     flow = column_flow(run.plan) if run.plan else []
     charts = bool(report.series)
     style = own("page.css", "run.css", *([CHARTS_STYLE] if charts else []))
@@ -112,6 +134,7 @@ def run_page(run: RecordedRun, earlier: RecordedRun | None = None, index: str | 
         scripts=scripts,
         chart_notice=_NOTICE if charts else "",
         index=index,
+        repeat=repeat,
         has_flow=bool(flow),
         most_columns=MOST_COLUMNS,
         data={"flow": flow, "series": report.series.to_json() if report.series else None},
@@ -133,7 +156,9 @@ def _glance(run: RunReport) -> dict[str, object]:
     words += [count_text(warnings, "warning")] if warnings else []
     return {
         "run": run,
-        "verdict": VERDICTS.get(run.status, run.status),
+        "verdict": _verdict(run),
+        "odd": [finding for finding in (run.answer or {}).get("findings", ()) if finding["kind"] != "warning"],
+        "longer": run.whole if run.whole and run.whole - (run.seconds or 0.0) >= _NOTICED else None,
         "done": ", ".join(words),
         "rejected": sum(step.rows_rejected or 0 for step in run.steps),
         "most_problems": _PROBLEMS,
@@ -141,6 +166,11 @@ def _glance(run: RunReport) -> dict[str, object]:
         "others": [item for item in run.diagnostics if item not in told],
         "blocked": {step.id: _blocked(run, step.id) for step in run.failed[:_PROBLEMS]},
     }
+
+
+def _verdict(run: RunReport) -> str:
+    odd = run.answer is not None and run.answer["verdict"]["kind"] not in ("ok", *_MILD)
+    return "Yes, but look at it" if odd and run.status == "complete" else VERDICTS.get(run.status, run.status)
 
 
 def _blocked(run: RunReport, failed: str) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from osiris.errors import Diagnostic
-from osiris.session import ENDS, end_session, now_text
+from osiris.session import ENDS, STEP_FIGURES, end_session, now_text, totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,13 +100,7 @@ class Recorder:
         self._show(last)
 
     def _total(self, duration: float) -> None:
-        steps = self.summary["steps"].values()
-        self.summary |= {
-            "ended_at": now_text(),
-            "duration_ms": duration,
-            "rows_in": sum(s.get("rows_in", 0) for s in steps if s["mode"] == "read"),
-            "rows_out": sum(s.get("rows_out", 0) for s in steps if s["mode"] == "write"),
-        }
+        self.summary |= {"ended_at": now_text(), "duration_ms": duration, **totals(self.summary["steps"])}
 
     def _step_start(self, message: dict[str, Any]) -> None:
         self._open[message["step"]] = message["mode"]
@@ -115,8 +109,7 @@ class Recorder:
 
     def _step_complete(self, message: dict[str, Any]) -> None:
         step, counts = message["step"], message.pop("counts")
-        known = ("rows_in", "rows_out", "rows_rejected", "duration_ms", "attempts", "checks", "digest")
-        self.summary["steps"][step] |= {key: message[key] for key in known if key in message}
+        self.summary["steps"][step] |= {key: message[key] for key in STEP_FIGURES if key in message}
         if message["mode"] == "write":
             self._deliver(step, message)
         elif "spool" in message:

@@ -34,6 +34,43 @@ def test_a_worker_that_went_at_a_writer_leaves_it_unknown(made):
     assert answer["chain"]["links"][-1] == {"step": "never", "state": "not_run", "because": "a"}
 
 
+def test_a_server_that_falls_silent_may_have_committed(made):
+    made.status = "failed"
+    made.step("once", "write", "failed", delivery="exactly_once", config={"write_mode": "append"})
+    made.step("file", "write", "failed", delivery="atomic_replace")
+    lost = diagnostic("CON014", where="shop", reason="gone")
+    made.problem(lost, "once")
+    made.event("step_failed", step="file", code=lost.code, message=lost.message)
+    answer = check_package(made.root, made.package().content)["answer"]
+    states = {each["step"]: (each["state"], each["partial"], each["rows"]) for each in answer["written"]["writers"]}
+    assert states == {"once": ("unknown", False, None), "file": ("unknown", False, None)}
+    assert "whether once delivered is settled by its target" in answer["retry"]["why"]
+    assert "what file writes takes its place as a whole" in answer["retry"]["why"]
+
+
+def test_appended_rows_are_not_put_at_risk_by_the_next_command(made):
+    made.status = "failed"
+    made.step("w", "write", delivery="exactly_once", rows=(3, 3), config={"write_mode": "append"})
+    made.step("r", "read", "failed")
+    made.outputs = {"w": {"rows": 3, "files": [], "digest": None}}
+    made.more = {"oml": "pipelines/made.yaml"}
+    made.problem(diagnostic("DAT001", column="n", value="'x'", type="int64"), "r")
+    answer = check_package(made.root, made.package().content)["answer"]
+    assert (answer["retry"]["safe"], answer["retry"]["useful"]) == (True, False)
+    assert answer["retry"]["command"] == f"osiris run --resume {made.name}"
+    assert answer["retry"]["why"].startswith("What w wrote is on record and will be skipped.")
+
+
+def test_a_command_that_is_too_long_to_be_typed_is_left_out(made):
+    made.status = "failed"
+    made.step("r", "read", "failed")
+    made.more = {"oml": "pipelines/made.yaml", "selected": [f"a_rather_long_name_{n}" for n in range(300)]}
+    made.problem(diagnostic("DAT001", column="n", value="'x'", type="int64"), "r")
+    answer = check_package(made.root, made.package().content)["answer"]
+    assert answer["retry"]["command"] is None
+    assert not [each for each in answer["next"] if "run" in each["command"].split()]
+
+
 def test_a_writer_that_was_skipped_is_kept(made):
     made.step("w", "write", "skipped", delivery="exactly_once")
     made.outputs = {"w": {"rows": 7, "files": [], "digest": None}}

@@ -206,6 +206,15 @@ def test_every_column_that_differs_is_named_with_the_rows():
     assert [item.path for item in found] == ["save/rows", "save/columns/x", "save/columns/y"]
 
 
+@pytest.mark.parametrize("kept", [(2, 2), (3, 2)])
+def test_digests_of_rows_that_a_target_refused_in_part_tell_nothing(kept):
+    first, second = run(), run()
+    for each, rows in zip((first, second), kept, strict=True):
+        each["outputs"]["save"]["rows"] = rows
+    (found,) = verify(first, second)
+    assert (found.code, found.path) == ("DAT009", "save/rows")
+
+
 def test_a_step_that_wrote_in_one_run_only_is_named():
     (found,) = verify(RUN, RUN | {"outputs": {}})
     assert str(found) == "step 'save' wrote only in the first run"
@@ -219,6 +228,7 @@ def test_two_runs_without_digests_cannot_be_compared():
 @pytest.mark.parametrize("status", ["failed", "lost", "cancelled", "running"])
 def test_a_run_that_is_not_complete_is_named_before_anything_that_differs(status):
     part = run(rows=2) | {"session": "second", "status": status}
+    part["outputs"]["save"]["rows"] = 2
     found = [item.to_diagnostic() for item in verify(RUN, part)]
     assert [item.code for item in found] == ["DAT009", "DAT010"]
     assert found[0].message == f"run second is not complete but {status}: what it wrote may be a part"
