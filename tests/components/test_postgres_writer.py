@@ -214,7 +214,7 @@ def test_a_table_that_is_there_takes_what_it_holds(write, sql, kind, rows):
         ("numeric(4,1)", pa.array([D("1.50")], pa.decimal128(4, 2))),
         ("numeric(4,2)", pa.array([1], pa.int8())),
         ("double precision", pa.array([D("1.50")], pa.decimal128(4, 2))),
-        ("timestamp(0)", pa.array([MOMENT])),
+        ("timestamp(0)", pa.array(["2024-03-31"])),
         ("timestamptz", pa.array([MOMENT])),
         ("timestamp", pa.array([MOMENT], pa.timestamp("us", "UTC"))),
         ("text", pa.array([1])),
@@ -222,7 +222,7 @@ def test_a_table_that_is_there_takes_what_it_holds(write, sql, kind, rows):
         ("money", pa.array(["1.50"])),
         ("text", pa.array([["a"]])),
         ("integer[]", pa.array([1], pa.int32())),
-        ("inet[]", pa.array([["10.0.0.1"]])),
+        ("inet[]", pa.array([[10]])),
         ("text GENERATED ALWAYS AS ('x') STORED", pa.array(["x"])),
     ],
 )

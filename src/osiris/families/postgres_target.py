@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.embedded import LEDGER
+from osiris.families.fitting import cast_hint
 from osiris.families.postgres import quote_name, relations
-from osiris.families.postgres_held import way
+from osiris.families.postgres_held import cast_for, way
 from osiris.families.postgres_types import Kind
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ def _misfits(ctx: StepContext, place: Place, schema: Schema, columns: Sequence[C
         elif column.generated:
             report(f"its column '{column.name}' is computed by the server", "leave the column out of the rows")
         elif way(column.kind, column.modifier, field.type) is None:
-            report(f"its column '{column.name}' is {column.declared}, which cannot hold {field.type}")
+            problem = f"its column '{column.name}' is {column.declared}, which cannot hold {field.type}"
+            report(problem, cast_hint(column.name, cast_for(column.kind, column.modifier), field.type))
     for column in columns:
         if column.needed and not column.default and not column.generated and column.name not in given:
             report(f"its column '{column.name}' needs a value, and the rows have no such column")
