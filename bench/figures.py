@@ -6,11 +6,11 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.digest import costs
+from bench.figure import Bench, Figure
 from bench.measure import Others, alternate, median_cpu, median_seconds, peak_megabytes, repeated, run
 from bench.pages import large_session, seconds_until_seen
 from bench.projects import (
@@ -23,11 +23,13 @@ from bench.projects import (
     lay_out,
     lineitem,
     mixed,
+    osiris_run,
     to_parquet,
 )
+from bench.servers import servers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from bench.measure import Sample
@@ -38,38 +40,6 @@ APART = {"timeout": "1h"}
 
 FIXED_SECONDS = 1.0
 """What a job may take besides its work: a start of host and worker, the checks, the record."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One row of the result; `value` must not exceed `bar`, or must reach it if `at_least`; no bar: it only tells."""
-
-    what: str
-    value: float
-    bar: float | None
-    unit: str
-    detail: str = ""
-    at_least: bool = False
-
-    @property
-    def missed(self) -> bool:
-        """Tell whether there is a bar, and the value is on its wrong side."""
-        return self.bar is not None and (self.value < self.bar if self.at_least else self.value > self.bar)
-
-    def __str__(self) -> str:
-        verdict = "told" if self.bar is None else "MISSED" if self.missed else "ok"
-        bar = "" if self.bar is None else f"{'>=' if self.at_least else '<='} {self.bar:g} {self.unit}"
-        value = f"{self.value:.3g}" if self.value < 1000 else f"{self.value:.0f}"
-        return f"{self.what:78} | {bar:9} | {f'{value} {self.unit}':9} | {verdict:6}"
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Where one group is measured: its own empty folder, the large data, the number of counted runs."""
-
-    folder: Path
-    data: Path
-    runs: int
 
 
 def startup(bench: Bench) -> list[Figure]:
@@ -177,7 +147,7 @@ def pages(bench: Bench) -> list[Figure]:
     return [made, Figure(f"page of {what}, opened and drawn", min(seen), 2, "s", f"best of {len(seen)}, {size}")]
 
 
-GROUPS: dict[str, Callable[[Bench], list[Figure]]] = {
+GROUPS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "startup": startup,
     "aggregate": aggregate,
     "copy": copy,
@@ -187,12 +157,8 @@ GROUPS: dict[str, Callable[[Bench], list[Figure]]] = {
     "compiling": compiling,
     "large": large,
     "pages": pages,
+    "servers": servers,
 }
-
-
-def osiris_run(job: str, *more: str) -> list[str]:
-    """Return the command that compiles and runs one job from its start."""
-    return [OSIRIS, "run", f"pipelines/{job}.yaml", "--new-run", *more]
 
 
 def osiris_compile(job: str) -> list[str]:
@@ -247,12 +213,13 @@ def memory(job: str, large: list[Sample], small: list[Sample]) -> list[Figure]:
     ]
 
 
-def measure(group: str, bench: Bench) -> tuple[list[Figure], float]:
-    """Return the figures of a group, and how many cores were busy with something else meanwhile.
+def measure(group: str, bench: Bench) -> Iterator[tuple[Figure, float]]:
+    """Give each figure of a group, and how many cores were busy with something else until then.
 
     Makes the large data first if the group reads it and it is not there.
     """
-    if group in ("aggregate", "copy", "digests"):
+    if group in ("aggregate", "copy", "digests", "servers"):
         generate(bench.data)
     others = Others()
-    return GROUPS[group](bench), others.cores()
+    for figure in GROUPS[group](bench):
+        yield figure, others.cores()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -27,6 +29,10 @@ class Sample:
     seconds: float
     peak_bytes: int
     cpu_seconds: float
+
+
+class Ended(SystemExit):
+    """A command failed, or took longer than it may; ends the bench, with what it said, where nobody expects that."""
 
 
 class Peak:
@@ -67,39 +73,67 @@ class Others:
         words = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)
         user, nice, system, _idle, _waiting, *interrupts_and_stolen = map(int, words[1:9])
         busy = user + nice + system + sum(interrupts_and_stolen)
-        own = used(resource.RUSAGE_SELF) + used(resource.RUSAGE_CHILDREN)
+        own = sum(map(spent, family(os.getpid())))
         return time.monotonic(), busy / os.sysconf("SC_CLK_TCK"), own
 
 
 def used(who: int) -> float:
-    """Return the seconds of processor time of this process, or of its children that have ended."""
+    """Return the seconds of processor time of this process, or of its children that have ended, to the microsecond."""
     usage = resource.getrusage(who)
     return usage.ru_utime + usage.ru_stime
 
 
-def run(command: list[str], cwd: Path) -> Sample:
-    """Run a command to its end; a failing command ends the bench with what it said."""
+def run(command: list[str], cwd: Path, patience: float | None = None) -> Sample:
+    """Run a command to its end; raises Ended, with what it said, if it fails or takes more than so many seconds."""
     env = {name: value for name, value in os.environ.items() if name not in UNMEASURED}
     with (cwd / "bench-output.txt").open("w+b") as output:
         before, start = used(resource.RUSAGE_CHILDREN), time.perf_counter()
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT)
         with Peak(process.pid) as peak:
-            process.wait()
+            code = ended(process, patience)
             seconds = time.perf_counter() - start
         output.seek(0)
-        if process.returncode:
-            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{output.read().decode()}")
+        if code:
+            raise Ended(f"{' '.join(command)} ended with {code} after {seconds:.0f} s:\n{output.read().decode()}")
     return Sample(seconds, peak.bytes, used(resource.RUSAGE_CHILDREN) - before)
+
+
+def ended(process: subprocess.Popen, patience: float | None) -> int:
+    """Wait for a process, and kill it with all that it started after so many seconds; returns its exit code."""
+    try:
+        return process.wait(patience)
+    except subprocess.TimeoutExpired:
+        for pid in family(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return process.wait()
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all its descendants."""
+    born: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            born += map(int, (task / "children").read_text(encoding="ascii").split())
+    return [pid, *(later for child in born for later in family(child))]
+
+
+def spent(pid: int) -> float:
+    """Return the seconds of processor time of a process that lives, and of its children that have ended."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(map(int, after_name.split()[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_bytes(pid: int) -> int:
     """Return the resident bytes of a process and all its descendants; shared pages count once per process."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    except (FileNotFoundError, ProcessLookupError, IndexError):
-        return 0
-    return pages * 4096 + sum(resident_bytes(int(child)) for child in children)
+    pages = 0
+    for member in family(pid):
+        with suppress(FileNotFoundError, ProcessLookupError, IndexError):
+            pages += int(Path(f"/proc/{member}/statm").read_text(encoding="ascii").split()[1])
+    return pages * 4096
 
 
 def alternate(commands: list[list[str]], cwd: Path, runs: int) -> list[list[Sample]]:

@@ -11,6 +11,7 @@ import yaml
 
 BIN = Path(sys.executable).parent
 OSIRIS = str(BIN / "osiris")
+LINEITEM_ROWS = 6_001_215
 SMALL_ROWS = 1_500_000
 MODES = {"extractor": "read", "processor": "transform", "writer": "write"}
 
@@ -49,8 +50,7 @@ def lay_out(root: Path, pipelines: dict[str, list[dict]], files: dict[str, Path 
     """Make a project with these pipelines and files; a file is its text, or another one that it stands for."""
     subprocess.run([OSIRIS, "init", str(root)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for name, steps in pipelines.items():
-        text = yaml.safe_dump({"oml_version": "0.1.0", "name": name, "steps": steps}, sort_keys=False)
-        (root / "pipelines" / f"{name}.yaml").write_text(text, encoding="utf-8")
+        save(root, name, steps)
     for name, content in files.items():
         if isinstance(content, Path):
             (root / name).symlink_to(content.resolve())
@@ -58,7 +58,18 @@ def lay_out(root: Path, pipelines: dict[str, list[dict]], files: dict[str, Path 
             (root / name).write_text(content, encoding="utf-8")
 
 
-def step(name: str, component: str, *needs: str, **config: str) -> dict:
+def save(root: Path, name: str, steps: list[dict]) -> None:
+    """Write one pipeline into a project."""
+    text = yaml.safe_dump({"oml_version": "0.1.0", "name": name, "steps": steps}, sort_keys=False)
+    (root / "pipelines" / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+
+def osiris_run(job: str, *more: str) -> list[str]:
+    """Return the command that compiles and runs one job from its start."""
+    return [OSIRIS, "run", f"pipelines/{job}.yaml", "--new-run", *more]
+
+
+def step(name: str, component: str, *needs: str, **config: object) -> dict:
     """Return a step as it is written."""
     mode = MODES[component.rpartition("_")[2].rpartition(".")[2]]
     return {"id": name, "component": component, "mode": mode, "needs": list(needs), "config": config}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from bench.figures import Figure
+from bench.figure import Figure
 from bench.runqa.score import BUDGETS, READERS, bring_all_about, grade_all, misses, percentage, table
 
 if TYPE_CHECKING:
-    from bench.figures import Bench
+    from bench.figure import Bench
 
 
 def runqa(bench: Bench) -> list[Figure]:

@@ -354,6 +354,11 @@ CODES: dict[str, Code] = {
         "{what}: rows that its ORDER BY finds equal may come in either order",
         "add a column that makes the order total, as in ORDER BY b, id",
     ),
+    "SQL031": Code(
+        "Digits would be rounded away",
+        "{what} is {found}, and becomes {type} here: its last digits would be rounded away",
+        "CAST it, or what it stands beside, to the type that is meant",
+    ),
     # --- DAT: types and data --------------------------------------------------------------------------------------
     "DAT001": Code(
         "Value does not fit its column",
@@ -528,7 +533,7 @@ CODES: dict[str, Code] = {
     "DRV022": Code("No space on the server", "{where} has no space left: {reason}", "free some space there", 1),
     "DRV023": Code(
         "Columns not told",
-        "{where} does not tell role '{role}' the columns of table '{table}'",
+        "{where} does not tell role '{role}' the columns of {what}",
         "give the connection a key of role service_role",
         1,
     ),

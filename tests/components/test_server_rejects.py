@@ -113,6 +113,20 @@ def test_what_was_set_aside_is_known_to_the_ledger(place):
     assert place.sql("SELECT COUNT(*) FROM t") == [(2,)]
 
 
+def test_what_was_set_aside_stays_where_its_delivery_is_found_again(place):
+    place.sql(TABLE)
+    place.write(ids(4, 5))
+    place.write(ids(4, 5))
+    assert [(line, values["id"]) for line, values, _ in place.rejected()] == [(2, 5)]
+
+
+def test_what_an_attempt_that_failed_has_set_aside_goes_with_the_next(place):
+    place.sql(TABLE)
+    (place.root / "rejected.csv").write_text("file,line,column,value,reason\n")
+    assert place.write(ids(4)).rows == 1
+    assert not (place.root / "rejected.csv").exists()
+
+
 @pytest.mark.parametrize("mode", ["replace", "upsert"])
 def test_other_modes_set_rows_aside_too(place, mode):
     place.sql(TABLE, "INSERT INTO t VALUES (3, 'old'), (4, 'kept')")

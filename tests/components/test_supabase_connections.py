@@ -177,6 +177,11 @@ def test_what_a_key_says_of_itself(text, kind, role):
     assert (key.kind, key.role) == (kind, role)
 
 
+def test_what_tokens_claim_tells_their_users_apart():
+    one, two = (key_of(Secret(signed({"role": "authenticated", "sub": name}))) for name in ("a", "b"))
+    assert (one.role, one.claims == two.claims) == (two.role, False)
+
+
 # --- The doctor -------------------------------------------------------------------------------------------------------
 
 

@@ -247,23 +247,47 @@ def test_a_row_that_the_table_refuses_on_the_way(writer, table, project):
     assert project.rows(f"SELECT count(*) FROM {name}") == [(4,)]
 
 
-@pytest.mark.parametrize(
-    ("made", "words"),
-    [
-        ("id int, n numeric(10,1)", "rounds numbers of n"),
-        ("id int, n numeric(10,2)", None),
-        ("id int, n numeric(12,4)", None),
-        ("id int, n numeric", None),
-    ],
+MOMENT, FIRST, LAST = map(
+    dt.datetime.fromisoformat, ("2024-02-29T23:59:59.250000", "0001-01-01", "9999-12-31T23:59:59.999999")
 )
-def test_tables_that_round_numbers(writer, table, made, words):
-    rows = pa.table({"id": pa.array([1, 2], pa.int32()), "n": pa.array([D("1.25"), None], pa.decimal128(10, 2))})
-    trial = writer(table(made))
-    if words is None:
-        assert trial.write(rows_of(rows)).rows == 2
-    else:
-        (found,) = problems(trial.write, rows_of(rows))
-        assert (found.code, words in found.message) == ("DRV026", True)
+ROUNDED = {
+    "numeric(10,1)": ([D("1.25"), None], pa.decimal128(10, 2)),
+    "numeric(5,-2)": ([149, 100], pa.int32()),
+    "numeric(10,1)[]": ([[D("1.25"), None], []], pa.list_(pa.decimal128(10, 2))),
+    "timestamp(0)": ([MOMENT, None], pa.timestamp("us")),
+    "timestamptz(1)": ([MOMENT, None], pa.timestamp("us", "UTC")),
+    "timestamp(1)[]": ([[MOMENT, None], None], pa.list_(pa.timestamp("us"))),
+    "time(0)": ([MOMENT.time(), None], pa.time64("us")),
+}
+KEPT = {
+    "numeric(10,1)": ([D("1.20"), None], pa.decimal128(10, 2)),
+    "numeric(10,2)": ([D("1.25"), None], pa.decimal128(10, 2)),
+    "numeric(12,4)": ([D("1.25"), None], pa.decimal128(10, 2)),
+    "numeric": ([D("1.25"), None], pa.decimal128(10, 2)),
+    "numeric(5,-2)": ([200, 100], pa.int32()),
+    "numeric(10,1)[]": ([[D("1.20"), None], []], pa.list_(pa.decimal128(10, 2))),
+    "timestamp(0)": ([MOMENT.replace(microsecond=0), None], pa.timestamp("us")),
+    "timestamptz(2)": ([MOMENT, MOMENT], pa.timestamp("ms", "UTC")),
+    "timestamp": ([FIRST, LAST], pa.timestamp("us")),
+    "time(3)": ([MOMENT.time(), None], pa.time64("us")),
+}
+
+
+def test_tables_that_round_values(writer, table):
+    """REST does not tell how many digits a column keeps; what comes back does."""
+    for kind, (values, made) in ROUNDED.items():
+        rows = pa.table({"id": pa.array([1, 2], pa.int32()), "n": pa.array(values, made)})
+        (found,) = problems(writer(table(f"id int, n {kind}")).write, rows_of(rows))
+        assert (found.code, "rounds values of n" in found.message) == ("DRV026", True), kind
+    for kind, (values, made) in KEPT.items():
+        rows = pa.table({"id": pa.array([1, 2], pa.int32()), "n": pa.array(values, made)})
+        assert writer(table(f"id int, n {kind}")).write(rows_of(rows)).rows == 2, kind
+
+
+def test_texts_do_not_become_numbers(writer, table):
+    for kind, made in (("numeric(5,1)", pa.string()), ("numeric[]", pa.list_(pa.string())), ('"char"', pa.string())):
+        rows = pa.table({"n": pa.array([None], made)})
+        assert [d.code for d in problems(writer(table(f"n {kind}")).confirm, rows_of(rows).schema)] == ["DAT029"], kind
 
 
 def test_tables_that_drop_rows(writer, table, project):

@@ -7,6 +7,8 @@ import re
 from osiris.types import Type, parse_type
 
 _INTEGER = re.compile(r"(u?)int(8|16|32|64)")
+_NUMBER_OR_TEXT = re.compile(r"u?int\d+|float\d+|decimal|utf8")
+_SPELLED = {"utf8", "bool", "date", "time", "timestamp"}
 _UNITS = ("s", "ms", "us", "ns")
 
 
@@ -20,6 +22,23 @@ def holds(wide: str, narrow: str) -> bool:
     if target.kind == source.kind and target.kind in ("time", "timestamp"):
         return _holds_moment(target, source)
     return _holds_number(wide, narrow)
+
+
+def cast_hint(column: str, wide: str | None, narrow: str) -> str | None:
+    """Return the hint at the cast that gives a column values it holds; None where there is none.
+
+    `wide` is the type whose values it holds, if any, and `narrow` the one that it is given.
+    """
+    if wide is None or holds(wide, narrow) or not _castable(parse_type(narrow).kind, parse_type(wide).kind):
+        return None
+    return f"change the table, or give the step that reads 'cast: {{{column}: {wide}}}'"
+
+
+def _castable(source: str, target: str) -> bool:
+    kinds = {source, target}
+    if source == target:
+        return source != "list"
+    return all(map(_NUMBER_OR_TEXT.fullmatch, kinds)) or ("utf8" in kinds and kinds < _SPELLED)
 
 
 def _holds_decimal(target: Type, source: Type) -> bool:

@@ -124,8 +124,9 @@ def _deliver(session: Session, work: Work, target: Target, waiting: Staged) -> W
 def _finish(session: Session, work: Work, waiting: Staged) -> Written:
     """Commit; what was set aside is on disk by then, and counted in the ledger."""
     rejected = work.rejected.rows if work.rejected else 0
-    if work.rejected and rejected:
+    if work.rejected:
         work.rejected.keep()
+    if rejected:
         correct_delivery(session, work.ctx, waiting.rows - rejected, rejected)
     if work.ctx.cancelled():
         fail("RUN003", signal="request")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,23 +10,40 @@ from osiris.families.fitting import holds
 from osiris.types import parse_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LONGEST_NAME = 64
 _DIGITS, _PLACES = 65, 30
-_WHOLE = {"tinyint": 8, "smallint": 16, "mediumint": 16, "int": 32, "bigint": 64}
+_WHOLE = {"tinyint": 8, "smallint": 16, "mediumint": 32, "int": 32, "bigint": 64}
 _SIZES = {8: "tinyint", 16: "smallint", 32: "int", 64: "bigint"}
 _FLOATS = {"float": "float32", "double": "float64"}
 _TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext")
-_BLOBS = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob")
-_MOMENTS = {"time": "time[{}]", "datetime": "timestamp[{}]", "timestamp": "timestamp[{},UTC]"}
+LISTED = ("enum", "set")
+_ADDRESSES = ("inet4", "inet6")
+_BLOBS = ("vector", "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob")
+_MOMENTS = {"time": "time[us]", "datetime": "timestamp[us]", "timestamp": "timestamp[us,UTC]"}
 _FRACTIONS = {"s": 0, "ms": 3, "us": 6}
 _WIDTHS = {f"{sign}int{bits}": len(str(2**bits)) for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_HELD = {
+    **_FLOATS,
+    **_MOMENTS,
+    **dict.fromkeys((*_TEXTS, *LISTED, *_ADDRESSES), "utf8"),
+    **dict.fromkeys(_BLOBS, "binary"),
+    "date": "date",
+    "year": "uint16",
+}
+_MEMBER = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
+_ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
+_CONTROLS = {"n": "\n", "r": "\r", "0": "\0"}
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table that is there, as the catalogue has it; `digits` are a decimal's or those of a fraction."""
+    """A column of a table that is there, as the catalogue has it.
+
+    `digits` are a decimal's, a BIT's or those of a fraction; `members` the values of an ENUM or of a SET, None for one
+    that is not known.
+    """
 
     name: str
     kind: str
@@ -35,37 +53,43 @@ class Column:
     length: int
     needed: bool
     computed: bool
+    members: Sequence[str | None] = ()
 
     @property
-    def fixed(self) -> bool:
-        """Whether its values all have the same length: shorter ones get blanks or zeros, and lose them again."""
-        return self.kind in ("char", "binary")
+    def unsigned(self) -> bool:
+        """Whether it is a number that is not negative."""
+        return "unsigned" in self.declared and self.kind not in LISTED
+
+
+def listed_values(declared: str) -> list[str]:
+    """Return the values of an ENUM or of a SET, in their order; letters beyond the first 65,536 are `?` there."""
+    return [_ESCAPED.sub(_unescaped, text) for text in _MEMBER.findall(declared)]
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return _CONTROLS.get(found[1], found[1]) if found[1] else "'"
 
 
 def fits(column: Column, source: str) -> bool:
-    """Tell whether a column holds each value of one of our types, as far as the type tells."""
+    """Tell whether a column holds values of one of our types: all, but for those that `mysql_checks` refuses."""
     if source in ("json", "uuid"):
         return column.kind in (source, "longtext" if source == "json" else "char") and column.length not in range(1, 36)
     if source == "bool":
         return column.kind in _WHOLE or column.declared == "bit(1)"
-    wide = _wide(column)
+    wide = wide_type(column)
     if column.kind == "decimal" and source in _WIDTHS:
         return _WIDTHS[source] <= column.digits - column.scale
     return wide is not None and holds(wide, source)
 
 
-def _wide(column: Column) -> str | None:
+def wide_type(column: Column) -> str | None:
     """Return the largest of our types whose values a column holds."""
     kind = column.kind
     if kind in _WHOLE:
-        return f"{'u' if 'unsigned' in column.declared else ''}int{_WHOLE[kind]}"
-    if kind == "decimal" and "unsigned" not in column.declared:
-        return f"decimal({column.digits},{column.scale})"
-    if kind in _MOMENTS:
-        unit = next(unit for unit in ("us", "ms", "s") if _FRACTIONS[unit] <= column.digits)
-        return _MOMENTS[kind].format(unit)
-    found = {**_FLOATS, **dict.fromkeys(_TEXTS, "utf8"), **dict.fromkeys(_BLOBS, "binary"), "date": "date"}
-    return found.get(kind)
+        return f"{'u' if column.unsigned else ''}int{_WHOLE[kind]}"
+    if kind == "bit":
+        return f"uint{next(bits for bits in _SIZES if column.digits <= bits)}"
+    return f"decimal({column.digits},{column.scale})" if kind == "decimal" else _HELD.get(kind)
 
 
 def column_type(name: str, *, key: bool = False, mariadb: bool = True) -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.embedded import LEDGER, delivered, digest_column, fail_no_key
+from osiris.families.fitting import cast_hint
 from osiris.families.mysql import prepared, qualified, quote_name, relation, relations
-from osiris.families.mysql_held import Column, column_type, fits
+from osiris.families.mysql_held import LISTED, Column, column_type, fits, listed_values, wide_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,7 @@ FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDE
 _UNIQUE = """
 SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX"""
+_LISTING = "_osiris_values"
 _LEDGER = """(
     run_key VARCHAR(380) NOT NULL, step VARCHAR(380) NOT NULL, fingerprint VARCHAR(128) NOT NULL, target TEXT NOT NULL,
     `rows` BIGINT NOT NULL, digest LONGTEXT NOT NULL, written_at VARCHAR(40) NOT NULL, PRIMARY KEY (run_key, step)
@@ -38,10 +41,36 @@ def columns_of(session: Session, table: str) -> dict[str, Column]:
     """Return the columns of a table, by name."""
     rows = session.rows(_COLUMNS, session.target.database, table)
     found = (
-        Column(name, kind.lower(), declared.lower(), int(digits), int(scale), int(length), bool(needed), bool(computed))
+        Column(name, kind.lower(), declared, int(digits), int(scale), int(length), bool(needed), bool(computed))
         for name, kind, declared, digits, scale, length, needed, computed in rows
     )
-    return {column.name: column for column in found}
+    known = {column.name: column for column in found}
+    listed = {n: replace(c, members=_members(session, table, c)) for n, c in known.items() if c.kind in LISTED}
+    return known | listed
+
+
+def _members(session: Session, table: str, column: Column) -> Sequence[str | None]:
+    """Return the values of an ENUM or of a SET, by their numbers.
+
+    The catalogue has `?` for some letters. Then a table is asked that holds all of the values; who has no right to make
+    one does not learn which they are.
+    """
+    import pymysql
+
+    known = listed_values(column.declared)
+    if not any("?" in value for value in known):
+        return known
+    name = quote_name(column.name)
+    made = f"CREATE TEMPORARY TABLE {_LISTING} ENGINE = InnoDB SELECT {name} FROM {qualified(session, table)} LIMIT 0"
+    try:
+        session.run(made)
+    except pymysql.OperationalError:
+        return [None if "?" in value else value for value in known]
+    numbers = [1 << place if column.kind == "set" else place + 1 for place in range(len(known))]
+    session.run(f"INSERT INTO {_LISTING} VALUES ({'), ('.join(map(str, numbers))})")
+    found = session.rows(f"SELECT {name} FROM {_LISTING} ORDER BY {name} + 0")
+    session.run(f"DROP TEMPORARY TABLE {_LISTING}")
+    return [value for (value,) in found]
 
 
 def uniques(session: Session, table: str) -> list[set[str]]:
@@ -102,7 +131,8 @@ def _misfits(ctx: StepContext, target: Target, schema: Schema, columns: dict[str
         elif column.computed:
             report(f"its column '{column.name}' is computed by the server", "leave the column out of the rows")
         elif not fits(column, field.type):
-            report(f"its column '{column.name}' is {column.declared}, which cannot hold {field.type}")
+            problem = f"its column '{column.name}' is {column.declared}, which cannot hold {field.type}"
+            report(problem, cast_hint(column.name, wide_type(column), field.type))
     for column in columns.values():
         if column.needed and not column.computed and column.name not in given:
             report(f"its column '{column.name}' needs a value, and the rows have no such column")

@@ -24,6 +24,8 @@ from osiris.families.postgres_target import (
     find_table,
     refuse,
     refuse_ledger,
+    refuse_left,
+    under_row_security,
     ways_into,
 )
 from osiris.families.postgres_write import begin, begun, target_of
@@ -91,7 +93,7 @@ def _deliver(session: Session, work: Work, write: Callable[[Found], None]) -> Wr
     if len(found) < len(work.schema):
         _fail_changed(work)
     write(found)
-    if columns_of(session, table) != columns:
+    if columns_of(session, expect_table(session, work.place)) != columns:
         _fail_changed(work)
     rejected = work.rejected.rows if work.rejected else 0
     if work.rejected:
@@ -101,7 +103,7 @@ def _deliver(session: Session, work: Work, write: Callable[[Found], None]) -> Wr
 
 
 def _append(session: Session, work: Work, found: Found, rows: RowStream) -> None:
-    if any(how.text for _, how in found):
+    if any(how.text for _, how in found) or under_row_security(session, work.place):  # COPY is refused there
         stage(session, work, found, rows)
     else:
         send(session, work, work.place.quoted, found, rows.batches())
@@ -110,6 +112,7 @@ def _append(session: Session, work: Work, found: Found, rows: RowStream) -> None
 def _replace(session: Session, work: Work, found: Found, waiting: Staged) -> None:
     session.run(f"LOCK TABLE {work.place.quoted} IN SHARE ROW EXCLUSIVE MODE")
     session.run(f"DELETE FROM {work.place.quoted}")
+    refuse_left(session, work.ctx, work.place)
     _append(session, work, found, waiting.open())
 
 

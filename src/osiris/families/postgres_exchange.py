@@ -2,7 +2,8 @@
 
 That takes about half the time of `ON CONFLICT`, which puts rows in one by one: here only the keys go into a temporary
 table, and the rows straight to where they belong. It may be done where nobody can see that a row was not updated: all
-columns are given, and no trigger, rule or foreign key looks at what is deleted.
+columns are given, no trigger, rule or foreign key looks at what is deleted, and nobody else writes the table meanwhile.
+Who waited to update a row that is exchanged would find it gone, and not the new one; so writers wait for the table.
 """
 
 from __future__ import annotations
@@ -27,26 +28,32 @@ SELECT relkind = 'r' AND NOT (relhasrules OR relrowsecurity OR relhassubclass OR
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE confrelid = c.oid AND contype = 'f')
 FROM pg_catalog.pg_class c WHERE oid = %s"""
 _ROW = ("22", "23", "44", "P0")
-_NOT_SO = ("42501", "55000")
-"""The user may not delete, or the table's replication does not allow it."""
+_NOT_SO = ("42501", "55000", "55P03")
+"""The user may not delete, the table's replication does not allow it, or somebody else is writing the table."""
 
 
 def may_exchange(session: Session, work: Work, found: Found) -> bool:
-    """Tell whether rows may be exchanged; nobody can change that until the transaction ends."""
+    """Tell whether rows may be exchanged, as far as the table goes."""
     if work.rejected or any(how.text for _, how in found):
         return False
-    session.run(f"LOCK TABLE {work.place.quoted} IN ROW EXCLUSIVE MODE")
     table, given = expect_table(session, work.place), {column.name for column, _ in found}
     ((plain,),) = session.rows(_PLAIN, table.oid)
     return bool(plain) and all(column.name in given or column.generated for column in columns_of(session, table))
 
 
 def exchange(session: Session, work: Work, found: Found, waiting: Staged) -> bool:
-    """Exchange rows; tells whether it went well, else nothing is done: another way is to be tried, and to say why."""
+    """Exchange rows where that may be done; tells whether it went well.
+
+    Else nothing is done: another way is to be tried, and to say why.
+    """
     import psycopg
 
     session.run("SAVEPOINT exchanging")
     try:
+        session.run(f"LOCK TABLE {work.place.quoted} IN EXCLUSIVE MODE NOWAIT")
+        if not may_exchange(session, work, found):  # which nobody can change from now on
+            session.run("ROLLBACK TO SAVEPOINT exchanging")
+            return False
         _delete(session, work, found, waiting)
         send(session, work, work.place.quoted, found, waiting.open().batches())
     except psycopg.Error as error:

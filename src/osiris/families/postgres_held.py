@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from osiris.families import postgres_checks as checks
 from osiris.families import postgres_encode as to
-from osiris.families.cells import Unfit
 from osiris.families.fitting import holds
-from osiris.families.postgres_types import NUMERIC, TEXTS
+from osiris.families.postgres_types import BYTE, NUMERIC, TEXTS, NotCarried, carry
 from osiris.types import arrow_type, parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
 
     from osiris.families.postgres_encode import Encode, Part
     from osiris.families.postgres_types import Kind
@@ -23,10 +22,11 @@ if TYPE_CHECKING:
 LONGEST_NAME = 63
 """Bytes of a name in UTF-8; the server cuts off what is beyond."""
 
-_VARCHAR, _CHAR, _JSON, _JSONB = 1043, 1042, 114, 3802
+_TEXT, _VARCHAR, _CHAR, _JSON, _JSONB = 25, 1043, 1042, 114, 3802
+_PLACES = 6
+"""Digits behind the second."""
 _HEAD = 4
 """What is added to lengths and digits in the modifier of a type."""
-_SHOWN = 60
 _SYSTEM = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 _NANOSECONDS = "PostgreSQL counts microseconds"
 _ZONES = "PostgreSQL keeps the moment and not the zone; cast it to UTC"
@@ -51,10 +51,13 @@ _WHOLE = {"int8": 3, "uint8": 3, "int16": 5, "uint16": 5, "int32": 10, "uint32":
 _PLAIN: Mapping[int, tuple[str, Encode]] = {
     16: ("bool", to.truth),
     17: ("binary", to.blobs),
+    BYTE: ("utf8", checks.letters),
     20: ("int64", to.number(">i8")),
     21: ("int16", to.number(">i2")),
+    19: ("utf8", checks.names),
     23: ("int32", to.number(">i4")),
-    25: ("utf8", to.texts),
+    _TEXT: ("utf8", to.texts),
+    **dict.fromkeys((26, 28), ("uint32", to.number(">u4"))),
     700: ("float32", to.number(">f4")),
     701: ("float64", to.number(">f8")),
     1082: ("date", to.dates),
@@ -76,19 +79,26 @@ class Way:
     encode: Encode
     text: bool = False
 
+    @property
+    def staged(self) -> str | None:
+        """The type of the server in which values wait until it parses them; None if they need not."""
+        return ("text[]" if self.type.startswith("list<") else "text") if self.text else None
+
     def parts(self, array: pa.Array) -> Sequence[Part]:
         """Return the parts of a column; raises Unfit."""
         return self.encode(array if array.type == arrow_type(self.type) else array.cast(arrow_type(self.type)))
 
 
 def way(kind: Kind, modifier: int, source: str) -> Way | None:
-    """Return how values of one of our types get into a column; None if it does not hold each of them exactly."""
+    """Return how values of one of our types get into a column; None if it does not hold them.
+
+    What is read from a column always gets into one of the same type. Where that is fewer values than the type has,
+    those that the column would change are Unfit.
+    """
     if kind.item:
-        inner = way(kind.item, modifier, source[5:-1]) if source.startswith("list<") and not kind.item.item else None
-        composed = inner is None or inner.text or kind.item.sort == "d"
-        return None if inner is None or composed else Way(f"list<{inner.type}>", to.lists(inner.encode, kind.item.oid))
+        return _list(kind.item, modifier, source) if source.startswith("list<") else None
     if kind.oid == NUMERIC:
-        return _decimal(modifier, source)
+        return _unscaled(source) if modifier < _HEAD and source == "utf8" else _decimal(kind, modifier, source)
     if kind.oid in _PLAIN:
         wide, encode = _PLAIN[kind.oid]
         return Way(wide, encode) if holds(wide, source) else None
@@ -97,7 +107,18 @@ def way(kind: Kind, modifier: int, source: str) -> Way | None:
     return _text(kind, modifier, source)
 
 
-def _decimal(modifier: int, source: str) -> Way | None:
+def _list(item: Kind, modifier: int, source: str) -> Way | None:
+    inner = None if item.item or item.sort == "d" else way(item, modifier, source[5:-1])
+    if inner is None:
+        return None
+    return Way(f"list<{inner.type}>", to.lists(inner.encode, _TEXT if inner.text else item.oid), inner.text)
+
+
+def _unscaled(source: str) -> Way:
+    return Way(source, checks.numbers, text=True)
+
+
+def _decimal(kind: Kind, modifier: int, source: str) -> Way | None:
     found = parse_type(source)
     digits, scale = (_WHOLE[source], 0) if source in _WHOLE else (0, 0)
     if found.kind == "decimal":
@@ -107,14 +128,16 @@ def _decimal(modifier: int, source: str) -> Way | None:
     if modifier >= _HEAD:
         most, places = ((modifier - _HEAD) >> 16) & 0xFFFF, (((modifier - _HEAD) & 0x7FF) ^ 1024) - 1024
         if scale > places or digits - scale > most - places:
-            return None
+            odd = not 0 <= places <= most and source == _read_as(kind, modifier)
+            return Way(source, checks.odd_decimals(most, places)) if odd else None
     return Way("decimal(20,0)" if source in _WHOLE else source, to.decimals)
 
 
 def _moment(oid: int, modifier: int, source: str) -> Way | None:
     begin, end, encode = _MOMENTS[oid]
-    unit = "us" if modifier < 0 or modifier >= 6 else "ms" if modifier >= 3 else "s"
-    return Way(f"{begin}us{end}", encode) if holds(f"{begin}{unit}{end}", source) else None
+    if modifier in range(_PLACES):
+        encode = checks.rounded_moments(encode, modifier)
+    return Way(f"{begin}us{end}", encode) if holds(f"{begin}us{end}", source) else None
 
 
 def _text(kind: Kind, modifier: int, source: str) -> Way | None:
@@ -123,25 +146,24 @@ def _text(kind: Kind, modifier: int, source: str) -> Way | None:
     if source != "utf8":
         return None
     if kind.oid in (_VARCHAR, _CHAR):
-        return Way(source, _limited(modifier - _HEAD, exact=kind.oid == _CHAR) if modifier >= _HEAD else to.texts)
+        limit = modifier - _HEAD
+        return Way(source, checks.limited(limit, exact=kind.oid == _CHAR) if limit >= 0 else to.texts)
     if kind.sort == "e" or kind.plain == "citext":
         return Way(source, to.texts)
     return Way(source, to.texts, text=True) if kind.oid in TEXTS or kind.sort in ("r", "m") else None
 
 
-def _limited(limit: int, *, exact: bool) -> Encode:
-    """Return the encoder for a column of so many characters: the server would cut off blanks, or add some."""
+def cast_for(kind: Kind, modifier: int) -> str | None:
+    """Return the type that values may be cast to before, so that a column takes them; None if there is none."""
+    return _PLAIN[kind.oid][0] if kind.oid in _PLAIN else _read_as(kind, modifier)
 
-    def encode(array: pa.Array) -> Sequence[Part]:
-        length = pc.utf8_length(array)
-        wrong = pc.not_equal(length, limit) if exact else pc.greater(length, limit)
-        row = pc.index(wrong, True).as_py()
-        if row >= 0:
-            why = f"the column has values of {'exactly' if exact else 'at most'} {limit} characters"
-            raise Unfit(row, repr(array[row].as_py()[:_SHOWN]), why)
-        return to.texts(array)
 
-    return encode
+def _read_as(kind: Kind, modifier: int) -> str | None:
+    """Return the type that values of a column have when they are read."""
+    try:
+        return carry(kind, modifier, unscaled_text=True).type
+    except NotCarried:
+        return None
 
 
 def column_type(name: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import pyarrow as pa
 
@@ -86,6 +86,12 @@ def expect_taken(work: Work, given: int, taken: int) -> None:
         fail("DRV015", step=work.ctx.step, table=place.table, path=place.schema, given=given, taken=taken)
 
 
+def refuse_value(work: Work, misfit: Misfit, before: int = 0) -> NoReturn:
+    """Fail with DAT015 for a value; `before` is how many rows came before those that were tried."""
+    value = misfit.value if misfit.row is None else f"{misfit.value} in row {before + misfit.row + 1}"
+    fail("DAT015", step=work.ctx.step, column=misfit.column, value=value, reason=misfit.why)
+
+
 def _sift(session: Session, work: Work, table: str, found: Found, piece: pa.RecordBatch) -> None:
     """Send a piece, and set aside the rows of it that do not fit."""
     before, names = work.sent["seen"], [field.name for field in work.schema]
@@ -139,8 +145,7 @@ def _fitting(work: Work, found: Found, piece: pa.RecordBatch) -> tuple[int, memo
     try:
         data = _encoded(work, found, piece)
     except Misfit as misfit:
-        value = misfit.value if misfit.row is None else f"{misfit.value} in row {work.sent['seen'] + misfit.row + 1}"
-        fail("DAT015", step=work.ctx.step, column=misfit.column, value=value, reason=misfit.why)
+        refuse_value(work, misfit, work.sent["seen"])
     work.sent.update(seen=piece.num_rows)
     return piece.num_rows, data
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
 from osiris.families.postgres import quote_name
-from osiris.families.postgres_send import expect_taken, number_column, send, set_aside
+from osiris.families.postgres_send import expect_taken, number_column, refuse_value, send, set_aside
 from osiris.families.postgres_write import STAGED_KEY, trying
-from osiris.families.rejects import Refused, divide, with_numbers
+from osiris.families.rejects import Misfit, Refused, divide, with_numbers
 from osiris.families.statements import insert_rows, on_conflict
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ def stage(session: Session, work: Work, found: Found, rows: RowStream) -> None:
         _make(session, work, columns)
         send(session, work, _STAGING, columns, with_numbers(rows.batches(), number))
     if work.rejected is None:
+        try:
+            _refuse_changed(session, found)
+        except Misfit as misfit:
+            refuse_value(work, misfit)
         _move(session, work, _moving(work, found))
     else:
         _sift(session, work, found, number)
@@ -49,7 +53,7 @@ def stage(session: Session, work: Work, found: Found, rows: RowStream) -> None:
 
 def _make(session: Session, work: Work, columns: Found) -> None:
     """Make the temporary table; one from which rows are set aside keeps their keys apart."""
-    parts = [f"{quote_name(column.name)} {'text' if how.text else column.declared}" for column, how in columns]
+    parts = [f"{quote_name(column.name)} {how.staged or column.declared}" for column, how in columns]
     if work.rejected and work.mode == "upsert":
         parts.append(f"CONSTRAINT {STAGED_KEY} PRIMARY KEY ({_listed(work.key)})")
     session.run(f"CREATE TEMPORARY TABLE {_TABLE} ({', '.join(parts)}) ON COMMIT DROP")
@@ -77,6 +81,19 @@ def _moving(work: Work, found: Found, where: str = "") -> str:
 def _cast(column: Column, how: Way) -> str:
     name = quote_name(column.name)
     return f"CAST({name} AS {column.declared})" if how.text else name
+
+
+def _refuse_changed(session: Session, found: Found, where: str = "TRUE") -> None:
+    """Raise Misfit for a text that a cast to the type of its column would cut off or round, without a word."""
+    for column, how in found:
+        if how.text and column.modifier >= 0:
+            name, kind = quote_name(column.name), column.kind.item or column.kind
+            whole = f"CAST({name} AS pg_catalog.{quote_name(kind.plain)}{'[]' if column.kind.item else ''})"
+            row = f"(SELECT count(*) FROM {_STAGING} b WHERE b.ctid < s.ctid)"
+            changed = f"{whole}::text <> {_cast(column, how)}::text"
+            ask = f"SELECT {name}::text, {row} FROM {_STAGING} s WHERE {where} AND {changed} LIMIT 1"
+            for value, before in session.rows(ask):
+                raise Misfit(column.name, repr(value[:_SHOWN]), f"the column is {column.declared}", before)
 
 
 def _counts(work: Work) -> bool:
@@ -112,8 +129,9 @@ def _sift(session: Session, work: Work, found: Found, number: str) -> None:
 
     def attempt(first: int, end: int) -> None:
         with trying(session):
-            where = f" WHERE {quoted} >= {first} AND {quoted} < {end}"
-            sent.update(taken=session.run(_moving(work, found, where)))
+            where = f"{quoted} >= {first} AND {quoted} < {end}"
+            _refuse_changed(session, found, where)
+            sent.update(taken=session.run(_moving(work, found, f" WHERE {where}")))
 
     def refuse(row: int, refused: Refused) -> None:
         names = _listed([column.name for column, _ in found])

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.embedded import LEDGER
+from osiris.families.fitting import cast_hint
 from osiris.families.postgres import quote_name, relations
-from osiris.families.postgres_held import way
+from osiris.families.postgres_held import cast_for, way
 from osiris.families.postgres_types import Kind
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid
 WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid
     AND i.indpred IS NULL AND i.indexprs IS NULL
 GROUP BY i.indexrelid"""
+_WATCHED = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid AND ev_type = '4')
+    OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND (tgtype & 8) <> 0)
+FROM pg_catalog.pg_class c WHERE c.oid = %s"""
+"""Whether rules or triggers look at what is deleted."""
 _RIGHTS = {"append": ("INSERT",), "replace": ("INSERT", "DELETE"), "upsert": ("INSERT", "UPDATE", "SELECT")}
 
 
@@ -107,6 +113,9 @@ def refuse(session: Session, ctx: StepContext, place: Place, schema: Schema, mod
     found = _misfits(ctx, place, schema, columns)
     if found:
         raise_all(found)
+    if mode == "replace" and under_row_security(session, place):
+        problem = f"its row security hides rows from '{session.target.user}', which would stay"
+        fail("DAT029", step=ctx.step, table=place.shown, problem=problem, hint="write as its owner, or with BYPASSRLS")
     if mode == "upsert":
         _expect_key(session, ctx, place, table, key)
         _expect_temporary(session)
@@ -119,6 +128,22 @@ def _expect_key(session: Session, ctx: StepContext, place: Place, table: Relatio
     if not found or not all(found):
         problem = f"it has {'a deferrable' if found else 'no'} PRIMARY KEY or UNIQUE over {', '.join(key)}"
         hint = "add one to the table, or use another mode"
+        fail("DAT029", step=ctx.step, table=place.shown, problem=problem, hint=hint)
+
+
+def under_row_security(session: Session, place: Place) -> bool:
+    """Tell whether policies say which rows of a table the user may see and write."""
+    table = expect_table(session, place)
+    ((active,),) = session.rows("SELECT pg_catalog.row_security_active(%s::pg_catalog.oid)", table.oid)
+    return bool(active)
+
+
+def refuse_left(session: Session, ctx: StepContext, place: Place) -> None:
+    """Fail with DAT029 for rows that a DELETE of all has left, as a trigger or a rule of the table may have it."""
+    table = expect_table(session, place)
+    ((watched,),) = session.rows(_WATCHED, table.oid)
+    if watched and session.rows(f"SELECT 1 FROM {place.quoted} LIMIT 1"):
+        problem, hint = "a trigger or rule of it keeps rows that are deleted", "use another mode"
         fail("DAT029", step=ctx.step, table=place.shown, problem=problem, hint=hint)
 
 
@@ -137,7 +162,8 @@ def _misfits(ctx: StepContext, place: Place, schema: Schema, columns: Sequence[C
         elif column.generated:
             report(f"its column '{column.name}' is computed by the server", "leave the column out of the rows")
         elif way(column.kind, column.modifier, field.type) is None:
-            report(f"its column '{column.name}' is {column.declared}, which cannot hold {field.type}")
+            problem = f"its column '{column.name}' is {column.declared}, which cannot hold {field.type}"
+            report(problem, cast_hint(column.name, cast_for(column.kind, column.modifier), field.type))
     for column in columns:
         if column.needed and not column.default and not column.generated and column.name not in given:
             report(f"its column '{column.name}' needs a value, and the rows have no such column")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from osiris.families.postgres_cells import Decode
 
 NUMERIC = 1700
-_BYTE = 18
+BYTE = 18
 """The type "char": a byte, which none of our texts is, and which is shown as nothing where it is zero."""
 
 _SIMPLE = {
@@ -101,7 +101,7 @@ def carry(kind: Kind, modifier: int, *, unscaled_text: bool = False) -> Carried:
         return Carried(kind.oid, _SIMPLE[kind.oid])
     if kind.oid == NUMERIC:
         return _numeric(modifier, as_text=unscaled_text)
-    if kind.oid in (_BYTE, *TEXTS) or kind.sort in ("e", "r", "m"):
+    if kind.oid in (BYTE, *TEXTS) or kind.sort in ("e", "r", "m"):
         return Carried(25, "utf8", "text")
     if kind.plain == "citext":
         return Carried(25, "utf8")

@@ -136,6 +136,9 @@ def trying(session: Session) -> Iterator[None]:
             raise
         session.run("ROLLBACK TO SAVEPOINT trying")
         raise refused from None
+    except Refused:
+        session.run("ROLLBACK TO SAVEPOINT trying")
+        raise
     session.run("RELEASE SAVEPOINT trying")
 
 

@@ -80,7 +80,6 @@ class Rejected:
         self.rows = 0
         self._ctx, self._path = ctx, ctx.artifacts / FILE
         self._file: TextIO | None = None
-        self._path.unlink(missing_ok=True)  # what an attempt before has left is none of ours
 
     def take(self, reject: Reject, most: int = MAX_VALUE) -> None:
         """Write a reject, with at most so many characters of its value."""
@@ -97,10 +96,14 @@ class Rejected:
         self.rows += 1
 
     def keep(self) -> None:
-        """Put on disk what was taken, and tell how much that is: from now on nothing is lost by accident."""
-        if self._file is None:
-            return
+        """Put on disk what was taken, and tell how much that is: from now on nothing is lost by accident.
+
+        Only now what an attempt before has left is none of ours: had that delivered, its rejects would be nowhere else.
+        """
         try:
+            if self._file is None:
+                self._path.unlink(missing_ok=True)
+                return
             os.fsync(self._file.fileno())
         except OSError as error:
             fail_os(error, self._path)

@@ -71,11 +71,15 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a key says of itself: its kind, the role it stands for, and when it expires, in seconds since 1970."""
+    """What a key says of itself: its kind, the role it stands for, and when it expires, in seconds since 1970.
+
+    `claims` is all that a token says, as it says it; it is not signed.
+    """
 
     kind: str
     role: str
     expires: float | None = None
+    claims: str = ""
 
 
 def has_database(fields: Fields) -> bool:
@@ -162,9 +166,10 @@ def key_of(secret: Secret) -> Key:
         if text.startswith(prefix):
             return Key(prefix.split("_")[1], role)
     try:
-        claims = json.loads(base64.urlsafe_b64decode(text.split(".")[1] + "=="))
+        told = text.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(told + "=="))
         expires = claims.get("exp")
-        return Key("jwt", str(claims.get("role") or "anon"), float(expires) if expires is not None else None)
+        return Key("jwt", str(claims.get("role") or "anon"), float(expires) if expires is not None else None, told)
     except (IndexError, ValueError, AttributeError, TypeError):
         return Key("unknown", "unknown")
 

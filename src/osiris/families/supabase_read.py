@@ -7,7 +7,7 @@ changed and another number was read, the step fails.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from osiris.families.supabase_errors import Answer
     from osiris.families.supabase_filter import Condition, Term
     from osiris.families.supabase_http import Session
-    from osiris.families.supabase_schema import Column
+    from osiris.families.supabase_schema import Catalogue, Column
     from osiris.model import JsonValue, Order, Schema
+
+PAGE = 10_000
+"""The most rows that one request asks for; most servers give fewer at once."""
 
 _ENDED = "57014"
 _UNTOLD = "give a key of role service_role, or name the columns and their types in dtype and the key in primary_key"
@@ -44,18 +47,18 @@ _UNTOLD = "give a key of role service_role, or name the columns and their types 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a step wants of a table."""
+    """What a step wants of a table; `size` is the most rows of one answer."""
 
     table: str
-    columns: Sequence[str] | None
-    dtype: Mapping[str, str]
-    key: Sequence[str]
-    filters: Sequence[Condition]
-    order: Sequence[Term]
-    limit: int | None
-    offset: int
-    size: int
-    unscaled_text: bool
+    columns: Sequence[str] | None = None
+    dtype: Mapping[str, str] = field(default_factory=dict)
+    key: Sequence[str] = ()
+    filters: Sequence[Condition] = ()
+    order: Sequence[Term] = ()
+    limit: int | None = None
+    offset: int = 0
+    size: int = PAGE
+    unscaled_text: bool = False
 
 
 class Taken(NamedTuple):
@@ -96,9 +99,14 @@ class Source:
 
 def source_of(session: Session, wish: Wish) -> Source:
     """Return what is read; fails with CON024 to CON027, DAT005, DAT006, DAT012, DRV012, DRV023 or DRV025."""
-    known = columns_of(session, catalogue(session), wish.table)
+    return source_in(session, catalogue(session), wish)
+
+
+def source_in(session: Session, told: Catalogue | None, wish: Wish) -> Source:
+    """Return what is read, by what the document tells; fails as `source_of` does."""
+    known = columns_of(session, told, wish.table)
     if known is None and not wish.dtype:
-        fail_untold(session, wish.table, _UNTOLD)
+        fail_untold(session, f"table '{wish.table}'", _UNTOLD)
     there = {column.name: column for column in known or ()} if known is not None else dict.fromkeys(wish.dtype)
     where = f"table '{wish.table}' of {session.rest.where}"
     asked = {"dtype": wish.dtype, "primary_key": wish.key, "columns": wish.columns or ()}
@@ -164,6 +172,27 @@ def read_pages(session: Session, source: Source, sieve: Sieve) -> Generator[Batc
         fail("DRV026", step=session.ctx.step, table=source.wish.table, where=session.rest.where, problem=problem)
     if before != after or before is None:
         session.ctx.emit("source_moved", {"rows_before": before, "rows_after": after, "rows_read": read})
+
+
+def read_first(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
+    """Yield rows up to the limit of the wish; without a key those of one answer, which may be fewer.
+
+    Fails with DAT031 for a value that cannot be carried.
+    """
+    pages = _pages(session, source, sieve) if source.paged else _answered(session, source, sieve)
+    return account(pages, sieve)
+
+
+def _answered(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:
+    table, most = source.wish.table, source.wish.limit or source.wish.size
+    while True:
+        try:
+            answer = session.send(_request(session, source, most, None), session.asked(table))
+        except TooLarge:
+            most = _half(session, table, most)
+        else:
+            yield _page(source, answer.rows(session.rest.where), len(answer.body), sieve)
+            return
 
 
 def _pages(session: Session, source: Source, sieve: Sieve) -> Iterator[Batch]:

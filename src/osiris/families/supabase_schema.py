@@ -90,10 +90,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What the document tells: columns by table, and the version of PostgREST."""
+    """What the document tells: columns by table, the version of PostgREST, and, as it stands there, all of a table."""
 
     tables: Mapping[str, tuple[Column, ...]]
     version: str
+    definitions: Mapping[str, Mapping[str, JsonValue]]
 
 
 def catalogue(session: Session) -> Catalogue | None:
@@ -127,7 +128,7 @@ def _read(document: JsonValue, where: str) -> Catalogue:
     if not isinstance(definitions, dict):
         fail("CON027", where=where, problem="what it tells of itself has no definitions of tables")
     version = str((document.get("info") or {}).get("version", ""))
-    return Catalogue({name: tuple(_columns(found)) for name, found in definitions.items()}, version)
+    return Catalogue({name: tuple(_columns(found)) for name, found in definitions.items()}, version, definitions)
 
 
 def _columns(definition: Mapping[str, JsonValue]) -> list[Column]:
@@ -164,6 +165,6 @@ def columns_of(session: Session, known: Catalogue | None, table: str) -> tuple[C
     return known.tables[table]
 
 
-def fail_untold(session: Session, table: str, hint: str) -> NoReturn:
-    """Fail with DRV023: the columns of a table are not told to this key."""
-    fail("DRV023", table=table, where=session.rest.where, role=session.role, hint=hint)
+def fail_untold(session: Session, what: str, hint: str) -> NoReturn:
+    """Fail with DRV023: the columns of a table, or of any, are not told to this key."""
+    fail("DRV023", what=what, where=session.rest.where, role=session.role, hint=hint)

@@ -22,6 +22,7 @@ from osiris.families.embedded import staged
 from osiris.families.json_spell import Unwritable, objects, refusal
 from osiris.families.keys import refuse_repeated_keys
 from osiris.families.postgres_held import way
+from osiris.families.postgres_types import BYTE, NUMERIC
 from osiris.families.spelling import spell
 from osiris.families.supabase_cells import array_of
 from osiris.families.supabase_filter import quoted
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
     from osiris.families.postgres_held import Way
     from osiris.families.supabase_http import Session
     from osiris.families.supabase_schema import Column
-    from osiris.model import Schema
+    from osiris.model import Field, Schema
     from osiris.table import RowStream
 
 _PIECE = 1 << 20
 """The bytes of rows in memory that are sent at once."""
 
+_NO_TEXTS = (NUMERIC, BYTE)
 _ADDRESS = "over REST no table can be made: make it before, or give the connection the database's address"
 _UNTOLD = "give a key of role service_role, or the database's address"
 
@@ -83,7 +85,7 @@ def expect_target(work: Work) -> list[Way]:
             fail("DRV012", table=work.table, path=session.rest.where, hint=hint)
         columns = columns_of(session, known, work.table)
         if columns is None:
-            fail_untold(session, work.table, _UNTOLD)
+            fail_untold(session, f"table '{work.table}'", _UNTOLD)
     there = {column.name: column for column in columns}
     found = list(_misfits(work, there))
     if found:
@@ -93,7 +95,16 @@ def expect_target(work: Work) -> list[Way]:
 
 
 def _way(column: Column, kind: str) -> Way | None:
+    """Return how values get into a column; a text into none of numbers, whose digits REST does not tell."""
+    inner = column.kind.item or column.kind
+    if inner.oid in _NO_TEXTS and kind.removeprefix("list<").startswith("utf8"):
+        return None
     return way(column.kind, column.modifier, kind)
+
+
+def _may_round(how: Way) -> bool:
+    """Tell whether a column may keep fewer digits than values have, which REST does not tell beforehand."""
+    return how.type.removeprefix("list<").startswith(("decimal(", "time"))
 
 
 def _misfits(work: Work, there: Mapping[str, Column]) -> Iterator[Diagnostic]:
@@ -120,7 +131,8 @@ def deliver(work: Work, rows: RowStream) -> Written:
         if work.mode == "upsert":
             refuse_repeated_keys(waiting, work.key, work.ctx)
         with calling(work.ctx, work.schema_name, work.retries) as session:
-            sender = _Sender(session, work)
+            rounded = [field for field, how in zip(work.schema, ways, strict=True) if _may_round(how)]
+            sender = _Sender(session, work, rounded)
             for batch in waiting.open().batches():
                 for piece in _pieces(batch, work.batch):
                     sender.send(piece)
@@ -131,21 +143,24 @@ def _checked(work: Work, ways: Sequence[Way], rows: RowStream) -> RowStream:
     """Return the same rows; reading them fails with DAT015 for a value that the table does not hold."""
 
     def batches() -> Iterator[pa.RecordBatch]:
+        before = 0
         for batch in rows.batches():
             for name, column, how in zip(batch.schema.names, batch.columns, ways, strict=True):
-                _check(work, name, column, how)
+                _check(work, name, column, how, before)
+            before += batch.num_rows
             yield batch
 
     return stream(rows.schema, batches(), rows.order)
 
 
-def _check(work: Work, name: str, column: pa.Array, how: Way) -> None:
+def _check(work: Work, name: str, column: pa.Array, how: Way, before: int) -> None:
     try:
         refuse_large(column, work.largest)
         how.parts(column)
         _spelled(column)
     except Unfit as unfit:
-        fail("DAT015", step=work.ctx.step, column=name, value=unfit.value, reason=unfit.reason)
+        value = f"{unfit.value} in row {before + unfit.row + 1}"
+        fail("DAT015", step=work.ctx.step, column=name, value=value, reason=unfit.reason)
     except Unwritable as refused:
         fail("DAT015", step=work.ctx.step, column=name, value=refused.value, reason=refused.reason)
     except pa.ArrowInvalid:
@@ -163,10 +178,9 @@ def _pieces(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
 class _Sender:
     """Sends pieces one after the other, and counts what is written."""
 
-    def __init__(self, session: Session, work: Work) -> None:
+    def __init__(self, session: Session, work: Work, rounded: Sequence[Field]) -> None:
         self.rows, self.bytes = 0, 0
-        self._session, self._work = session, work
-        self._decimals = [field.name for field in work.schema if field.type.startswith("decimal(")]
+        self._session, self._work, self._rounded = session, work, rounded
 
     def send(self, piece: pa.RecordBatch) -> None:
         """Send rows at once, by halves where the server does not take so many."""
@@ -181,11 +195,13 @@ class _Sender:
         except TooLarge:
             self._halve(piece)
             return
-        if answer.count is not None and answer.count != piece.num_rows:
+        if answer.count is None:  # whatever stands there, it is not PostgREST, which tells what it was asked for
+            fail("CON027", where=self._session.rest.where, problem="what came does not say how many rows were taken")
+        if answer.count != piece.num_rows:
             self._fail_lost(f"it was given {piece.num_rows} rows and took {answer.count}")
         self.rows += piece.num_rows
         self.bytes += len(body)
-        if self._decimals:
+        if self._rounded:
             self._compare(piece, answer.rows(self._session.rest.where))
 
     def _halve(self, piece: pa.RecordBatch) -> None:
@@ -200,7 +216,7 @@ class _Sender:
         from postgrest import CountMethod, ReturnMethod
 
         table = self._session.table(self._work.table)
-        echo = [f"{quoted(name)}::text" for name in self._decimals] or (self._work.echo and [*map(quoted, names)])
+        echo = [*map(_echoed, self._rounded)] or (self._work.echo and [*map(quoted, names)])
         back = ReturnMethod.representation if echo else ReturnMethod.minimal
         if self._work.mode == "upsert":
             key = ",".join(map(quoted, self._work.key))
@@ -211,23 +227,39 @@ class _Sender:
         if echo:
             params = params.set("select", ",".join(echo))
         built.request.params = params
+        built.request.headers["Prefer"] += ",timezone=UTC"
         return built
 
     def _compare(self, piece: pa.RecordBatch, rows: Sequence[Mapping[str, object]]) -> None:
-        """Fail with DRV026 where the table rounds numbers: REST does not tell beforehand how many digits it keeps."""
-        kinds = {field.name: field.type for field in self._work.schema}
-        sent = Counter(zip(*(piece.column(name).to_pylist() for name in self._decimals), strict=True))
+        """Fail with DRV026 where the table rounds values: REST does not tell beforehand how many digits it keeps."""
+        sent = [piece.column(field.name) for field in self._rounded]
         try:
-            back = [array_of(kinds[name], [row.get(name) for row in rows]).to_pylist() for name in self._decimals]
+            back = [array_of(field.type, [row.get(field.name) for row in rows]) for field in self._rounded]
         except Unfit:
-            back = [[] for _ in self._decimals]
-        if sent != Counter(zip(*back, strict=True)):
-            self._fail_lost(f"it rounds numbers of {', '.join(self._decimals)}; give its columns more digits")
+            back = []
+        if not back or _counted(sent) != _counted(back):
+            names = ", ".join(field.name for field in self._rounded)
+            self._fail_lost(f"it rounds values of {names}; give its columns more digits")
 
     def _fail_lost(self, problem: str) -> None:
         problem = f"{problem}; {self.rows} rows before are written"
         where = self._session.rest.where
         fail("DRV026", step=self._work.ctx.step, table=self._work.table, where=where, problem=problem)
+
+
+def _echoed(field: Field) -> str:
+    """Return how a column is asked for, so that all of its digits come back."""
+    return quoted(field.name) + ("" if field.type.startswith(("list<", "time")) else "::text")
+
+
+def _counted(columns: Sequence[pa.Array]) -> Counter[tuple[str, ...]]:
+    """Return how often rows come, in whatever order."""
+    return Counter(zip(*(map(repr, _comparable(column).to_pylist()) for column in columns), strict=True))
+
+
+def _comparable(column: pa.Array) -> pa.Array:
+    """Return moments as their number: Python has no form for all of them."""
+    return column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
 
 
 def _spelled(column: pa.Array) -> None:

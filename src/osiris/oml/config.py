@@ -98,7 +98,8 @@ class Configs:
         config = self.substitution.config(config, pointer, dialects)
         if checks is not None:
             config["checks"] = checks = self._with_values(checks, f"{pointer}/checks")
-        problems = schema_problems(self._validator(spec), config, self._document, pointer, spec.hints.get("aliases"))
+        names, family = spec.hints.get("aliases"), self._registry.family(spec.family)
+        problems = schema_problems(self._validator(spec), config, self._document, pointer, names, family)
         self.substitution.problems += islice(problems, MAX_PROBLEMS)
         self._check_cast(config, properties, pointer)
         self._check_retry(config, properties, pointer)

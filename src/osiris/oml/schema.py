@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
     from osiris.model import JsonValue
+    from osiris.registry import FamilySpec
 
 Broken: TypeAlias = Any
 """An error of jsonschema, whose fields have no types of use here."""
@@ -44,10 +45,19 @@ _PHRASES = {
     "uniqueItems": "must not name anything twice",
     "minProperties": "must not have fewer than {limit} entries",
     "maxProperties": "must not have more than {limit} entries",
-    "dependentRequired": "needs another key beside it: {limit}",
 }
+_IN_QUERY = {
+    "columns": "list them in the query",
+    "filter": "put WHERE into the query",
+    "limit": "put LIMIT into the query",
+    "offset": "put OFFSET into the query",
+    "order": "put ORDER BY into the query",
+}
+"""What says the same of a query as a key does of a table."""
+_CONNECTION = 'put it into osiris_connections.yaml, and name that connection here: connection: "@{}.ALIAS"'
 _NAMES = ("name", "id", "component", "parameter")
 _TEXT_RULES = frozenset(("pattern", "enum", "const", "format", "minLength", "maxLength"))
+_OF_KEYS = frozenset(("required", "additionalProperties", "dependentRequired"))
 _AT_RUN_TIME = re.compile(r"\$\{run\.")
 _WITHOUT_VALUE = re.compile(r"\$\{params\.")
 
@@ -65,22 +75,31 @@ def schema_problems(
     document: Document,
     pointer: str,
     aliases: Mapping[str, Sequence[str]] | None = None,
+    family: FamilySpec | None = None,
 ) -> Iterator[Diagnostic]:
     """Yield everything in which a value departs from a schema; `pointer` is where it stands in the document.
 
-    `aliases` has other names for keys, for hints. A text that is only known when the run starts is not measured.
+    For hints, `aliases` has other names for keys, and `family` the fields of a connection. A text that is only known
+    when the run starts is not measured.
     """
     done: set[tuple[str, str]] = set()
     for error in validator.iter_errors(value):
         where, rule = pointer, str(error.validator)
         for part in error.absolute_path:
             where = join(where, part)
-        if rule in ("required", "additionalProperties"):
+        if rule in _OF_KEYS:
             if (where, rule) not in done:
-                yield from _keys(error, document, where, aliases or {})
+                yield from _keys(error, document, where, _hints(aliases or {}, family))
             done.add((where, rule))
         elif not _is_open(error.instance, rule):
             yield _explain(error, document, where)
+
+
+def _hints(aliases: Mapping[str, Sequence[str]], family: FamilySpec | None) -> dict[str, str]:
+    """Return hints at what is meant, by keys that are none."""
+    by_alias = {alias: f"did you mean '{key}'?" for key, names in aliases.items() for alias in names}
+    fields = dict.fromkeys(family.fields.get("properties", ()), _CONNECTION.format(family.name)) if family else {}
+    return fields | by_alias
 
 
 def _is_open(value: JsonValue, rule: str) -> bool:
@@ -97,10 +116,11 @@ def _explain(error: Broken, document: Document, pointer: str) -> Diagnostic:
     return _RULES.get(str(error.validator), _other)(error, document, pointer)
 
 
-def _keys(
-    error: Broken, document: Document, pointer: str, aliases: Mapping[str, Sequence[str]]
-) -> Iterator[Diagnostic]:
-    """Yield the missing or the unknown keys of a mapping."""
+def _keys(error: Broken, document: Document, pointer: str, hints: Mapping[str, str]) -> Iterator[Diagnostic]:
+    """Yield the missing keys of a mapping, the unknown ones, or those that lack another beside them."""
+    if error.validator == "dependentRequired":
+        yield from _lonely_keys(error, document, pointer)
+        return
     where = _called(pointer, document)
     known: Mapping[str, JsonValue] = error.schema.get("properties", {})
     if error.validator == "required":
@@ -109,11 +129,19 @@ def _keys(
                 yield diagnostic("OML003", at=document.where(pointer), key=key, where=where)
         return
     allowed = [re.compile(pattern) for pattern in error.schema.get("patternProperties", ())]
-    by_alias = {alias: key for key, names in aliases.items() for alias in names}
     for key in error.instance:
         if key not in known and not any(pattern.search(key) for pattern in allowed):
-            hint = f"did you mean '{by_alias[key]}'?" if key in by_alias else did_you_mean(key, known)
+            hint = hints.get(key) or did_you_mean(key, known)
             yield diagnostic("OML002", at=document.where_key(join(pointer, key)), hint=hint, key=key[:60], where=where)
+
+
+def _lonely_keys(error: Broken, document: Document, pointer: str) -> Iterator[Diagnostic]:
+    for key, others in error.validator_value.items():
+        missing = [f"'{other}'" for other in others if other not in error.instance]
+        if key in error.instance and missing:
+            hint = _IN_QUERY.get(key) if "query" in error.instance else None
+            problem = f"goes with {' and '.join(missing)}"
+            yield diagnostic("OML028", at=document.where_key(join(pointer, key)), hint=hint, key=key, problem=problem)
 
 
 def _wrong_type(error: Broken, document: Document, pointer: str) -> Diagnostic:

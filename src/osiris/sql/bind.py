@@ -13,6 +13,7 @@ from osiris.errors import Location, diagnostic, fail, raise_all
 from osiris.model import Field
 from osiris.sql.duck_types import NotCarried, carry, quote_name
 from osiris.sql.misfits import constant_casts, misfit, mixed_comparison, output_place
+from osiris.sql.narrowing import narrowings
 from osiris.sql.native import assert_native
 from osiris.sql.problems import ENGINE_ERRORS, kind_of, runtime_problem
 from osiris.sql.shared import borrow
@@ -34,7 +35,8 @@ def bind(canonical: str, inputs: Mapping[str, Schema], parameters: Mapping[str, 
     """Return the schema of a checked query over inputs of these schemas, by the names under which it reads them.
 
     `parameters` maps the names of its parameters to their types. Fails with SQL009 where the query does not fit its
-    inputs, and with DAT006 for a column whose type cannot be carried.
+    inputs, with SQL031 where the engine would round digits away by itself, and with DAT006 for a column whose type
+    cannot be carried.
     """
     engine = borrow(None, memory=_MEMORY, threads=1)
     try:
@@ -48,6 +50,9 @@ def bind(canonical: str, inputs: Mapping[str, Schema], parameters: Mapping[str, 
         mixed = mixed_comparison(canonical, inputs)
         if mixed:
             raise_all([mixed])
+        narrowed = narrowings(canonical, engine, values)
+        if narrowed:
+            raise_all(narrowed)
         return schema_of_relation(engine.sql(canonical, params=values or None), canonical, inputs)
     finally:
         engine.close()

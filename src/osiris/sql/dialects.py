@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import re
+import string
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ Trait = Literal[
     "members are calls",
     "named by their text",
     "qualified names",
+    "several recursive parts",
     "ties",
     "types of its own",
 ]
@@ -31,9 +33,13 @@ Trait = Literal[
 "counts several": `count(DISTINCT a, b)`. "empty rows": `EXISTS (SELECT FROM t)`. "exact names": a name is the one that
 is written, "exact quoted names": where it is quoted. "joins without condition": `a JOIN b` is a cross join. "members
 are calls": `t.f` calls a function where `t` has no column of that name. "named by their text": a column without a name
-has that of its text. "qualified names": relations may be named with their schema. "ties": `FETCH … WITH TIES`. "types
+has that of its text. "qualified names": relations may be named with their schema. "several recursive
+parts": each part of a recursive CTE but the first may refer to it. "ties": `FETCH … WITH TIES`. "types
 of its own": a database may have types that nothing is known of.
 """
+
+
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +81,23 @@ class Dialect:
         if "exact names" in self.traits:
             return word
         if "exact quoted names" in self.traits:
-            return word if name.args.get("quoted") else re.sub("[A-Z]+", lambda found: found[0].lower(), word)
-        return word.lower()
+            return word if name.args.get("quoted") else lower(word)
+        return lower(word)
 
     def call_of(self, call: exp.Anonymous) -> str:
         """Return the name of the function that a call means. Where quotes may make it another one, it keeps them."""
         quoted = not isinstance(call.this, str) and call.this.args.get("quoted")
         if quoted and self.traits & {"exact names", "exact quoted names"}:
             return f'"{call.name}"'
-        return str(call.name).lower()
+        return lower(call.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What a statement of one dialect may consist of: kinds of node, and functions by where they may stand."""
+    """What a statement of one dialect may consist of: kinds of node, and functions by where they may stand.
+
+    `types` are those of the server whose names the parser does not know, where others may be somebody's own.
+    """
 
     nodes: frozenset[str]
     functions: frozenset[str]
@@ -96,6 +105,7 @@ class Allowed:
     aggregates: frozenset[str]
     volatile: frozenset[str]
     internal: frozenset[str]
+    types: frozenset[str]
 
 
 DIALECTS: dict[str, Dialect] = {
@@ -121,7 +131,14 @@ DIALECTS: dict[str, Dialect] = {
         plain_name=re.compile(r"[\w$]+"),
         modifiers=frozenset({"SQL_BIG_RESULT", "SQL_NO_CACHE", "SQL_SMALL_RESULT", "STRAIGHT_JOIN"}),
         traits=frozenset(
-            {"counts several", "exact names", "joins without condition", "named by their text", "qualified names"}
+            {
+                "counts several",
+                "exact names",
+                "joins without condition",
+                "named by their text",
+                "qualified names",
+                "several recursive parts",
+            }
         ),
     ),
     "postgres": Dialect(
@@ -141,6 +158,16 @@ DIALECTS: dict[str, Dialect] = {
 }
 
 
+def lower(word: str) -> str:
+    """Return a name as servers fold it: letters outside of ASCII stay, or the sign of the kelvin would be a k."""
+    return word.translate(_LOWER)
+
+
+def any_case(word: str) -> str:
+    """Return a name as a server may compare it at most: MariaDB takes a long s for an S, a dotless i for an I."""
+    return word.upper().lower()
+
+
 @functools.cache
 def load_allowed(dialect: Dialect) -> Allowed:
     """Return the allow-lists of a dialect, read from its data file."""
@@ -153,4 +180,5 @@ def load_allowed(dialect: Dialect) -> Allowed:
         aggregates=sets["aggregate"],
         volatile=sets["volatile"],
         internal=sets["internal"],
+        types=sets.get("types", frozenset()),
     )

@@ -77,7 +77,7 @@ def carry(kind: DuckDBPyType) -> Carried:
         precision, scale = (value for _, value in kind.children)
         return Carried(f"decimal({precision},{scale})", text)
     if name in ("list", "array"):
-        inner = carry(_inside(kind)[0][1])
+        inner = carry(inside(kind)[0][1])
         return Carried(f"list<{inner.type}>", f"{inner.duck}[]", inner.cast or name == "array")
     if name == "struct":
         return _carry_struct(kind)
@@ -85,13 +85,13 @@ def carry(kind: DuckDBPyType) -> Carried:
 
 
 def _carry_struct(kind: DuckDBPyType) -> Carried:
-    inner = [(name, carry(child)) for name, child in _inside(kind)]
+    inner = [(name, carry(child)) for name, child in inside(kind)]
     ours = ",".join(f"{json.dumps(name, ensure_ascii=False)}:{child.type}" for name, child in inner)
     duck = ", ".join(f"{quote_name(name)} {child.duck}" for name, child in inner)
     return Carried(f"struct<{ours}>", f"STRUCT({duck})", any(child.cast for _, child in inner))
 
 
-def _inside(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
+def inside(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
     """Return the types inside a list, an array or a struct, by name; what else it has are numbers."""
     return [(name, child) for name, child in kind.children if not isinstance(child, (int, list))]
 

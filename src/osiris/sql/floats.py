@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from osiris.sql.determinism import ANY
+from osiris.sql.grammar import Plus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,7 +42,7 @@ _PASSING = {
 _OF_EQUALS = {"add", "coalesce", "greatest", "ifnull", "least", "mod", "multiply", "subtract"}
 
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.IntDiv)
-_THROUGH = (exp.Alias, exp.Paren, exp.Neg, exp.Window, exp.Filter, exp.Order, exp.Abs)
+_THROUGH = (exp.Alias, exp.Paren, exp.Neg, Plus, exp.Window, exp.Filter, exp.Order, exp.Abs)
 
 
 @dataclass(frozen=True, slots=True)

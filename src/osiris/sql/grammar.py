@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
     from sqlglot.dialects.dialect import DialectType
 
-_SYNTAX = frozenset({"CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING"})
+_SYNTAX = frozenset({"CAST", "TRY_CAST", "EXTRACT", "OVERLAY", "TRIM", "POSITION", "SUBSTRING"})
 _PREFIX = frozenset({"ANY", "CASE", "MAP", "@"})
 _JSON_KEYS = frozenset({TokenType.STRING, TokenType.NUMBER})
 _NO_CONDITION = frozenset({"CROSS", "ARRAY"})
 _RUN_ON = re.compile(r"([0-9][0-9._]*[eE][0-9_]+)([+-])(.+)")
+_NO_BREAK = re.compile(r"[^\r\n]")
 _UNWRAPPED = (exp.Alias, exp.Paren, exp.Select, exp.Anonymous)
 
 
@@ -82,6 +83,47 @@ def apart(token: Token) -> Iterator[Token]:
     part.comments = token.comments
 
 
+_COMMENT = ("--", "/*", "#")
+
+
+def tokens_of(sql: str, tokenize: Callable[[str], list[Token]]) -> list[Token]:
+    """Return the tokens of a text, every number for itself, and two words as one even if a comment parts them.
+
+    `ORDER /* by day */ BY` is one word for the parser, which knows only spaces inside: comments become such.
+    """
+    tokens, spaced, end = tokenize(sql), "", 0
+    for token in tokens:
+        gap = sql[end : token.start]
+        spaced += _NO_BREAK.sub(" ", gap) if gap.lstrip().startswith(_COMMENT) else gap
+        spaced += sql[token.start : token.end + 1]
+        end = token.end + 1
+    again = tokens if spaced == sql[:end] else tokenize(spaced + sql[end:])
+    return [part for token in again for part in apart(token)]
+
+
+class Plus(exp.Unary):
+    """`+ x`, which may be of another type than `x`, and has another name as a column."""
+
+
+def parse_plus(parser: BaseParser) -> exp.Expr:
+    """Read what stands behind a sign that changes nothing."""
+    return parser.expression(Plus(this=parser._parse_unary()))
+
+
+def parse_exists(parser: BaseParser) -> exp.Expr:
+    """Read the query of EXISTS, in whatever way it begins."""
+    name = parser._tokens[parser._index - 2]
+    query = parser._parse_set_operations(parser._parse_select(nested=True, parse_subquery_alias=False))
+    if query is None or name.token_type == TokenType.IDENTIFIER:
+        parser.raise_error("no query behind EXISTS")
+    return parser.expression(exp.Exists(this=query))
+
+
+def plus_sql(generator: Generator, node: Plus) -> str:
+    """Write a sign with a space behind it: two of them would be another operator."""
+    return f"+ {generator.sql(node, 'this')}"
+
+
 class Careful(BaseParser):
     """What every grammar here has: where the parser is content with what the server is not, the text is refused."""
 
@@ -124,7 +166,7 @@ class DuckDBText(DuckDB):
 
     def tokenize(self, sql: str, dialect: DialectType = None) -> list[Token]:
         """Return the tokens of a text, every number for itself."""
-        return [part for token in super().tokenize(sql, dialect) for part in apart(token)]
+        return tokens_of(sql, lambda text: list(DuckDB.tokenize(self, text, dialect)))
 
     class Parser(Careful, DuckDBParser):
         """Knows no function but those with a syntax of their own, and drops no word.
@@ -137,7 +179,12 @@ class DuckDBText(DuckDB):
         TABLE_ALIAS_TOKENS: ClassVar = DuckDBParser.TABLE_ALIAS_TOKENS - {TokenType.ANY}
 
         FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
-        FUNCTION_PARSERS: ClassVar = {k: v for k, v in DuckDBParser.FUNCTION_PARSERS.items() if k in _SYNTAX}
+        FUNC_TOKENS: ClassVar = DuckDBParser.FUNC_TOKENS | {TokenType.APPLY}
+        FUNCTION_PARSERS: ClassVar = {
+            **{k: v for k, v in DuckDBParser.FUNCTION_PARSERS.items() if k in _SYNTAX},
+            "EXISTS": parse_exists,
+        }
+        UNARY_PARSERS: ClassVar = {**DuckDBParser.UNARY_PARSERS, TokenType.PLUS: parse_plus}
         NO_PAREN_FUNCTION_PARSERS: ClassVar = {
             k: v for k, v in DuckDBParser.NO_PAREN_FUNCTION_PARSERS.items() if k in _PREFIX
         }
@@ -180,6 +227,7 @@ class DuckDBText(DuckDB):
             **DuckDBGenerator.TRANSFORMS,
             exp.JSONExtract: _arrow_sql("->"),
             exp.JSONExtractScalar: _arrow_sql("->>"),
+            Plus: plus_sql,
         }
 
         def withingroup_sql(self, expression: exp.WithinGroup) -> str:

@@ -10,7 +10,7 @@ from sqlglot.generator import Generator
 from sqlglot.generators.mysql import MySQLGenerator
 from sqlglot.parsers.mysql import MySQLParser
 
-from osiris.sql.grammar import Careful, apart, arrow, infix, named_value, not_inside
+from osiris.sql.grammar import Careful, arrow, infix, named_value, not_inside, parse_exists, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -54,7 +54,7 @@ class MySQLText(MySQL):
 
     def tokenize(self, sql: str, dialect: DialectType = None) -> list[Token]:
         """Return the tokens of a text, every number for itself."""
-        return [part for token in super().tokenize(sql, dialect) for part in apart(_named(token))]
+        return tokens_of(sql, lambda text: [_named(token) for token in MySQL.tokenize(self, text, dialect)])
 
     class Parser(Careful, MySQLParser):
         """Knows no function but those with a syntax of their own, and drops no word."""
@@ -62,6 +62,7 @@ class MySQLText(MySQL):
         FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
         FUNCTION_PARSERS: ClassVar = {
             **{k: v for k, v in MySQLParser.FUNCTION_PARSERS.items() if k in _SYNTAX},
+            "EXISTS": parse_exists,
             "GROUP_CONCAT": lambda self: self._parse_gathered(),
         }
         NO_PAREN_FUNCTION_PARSERS: ClassVar = {
@@ -69,6 +70,10 @@ class MySQLText(MySQL):
             **{name: lambda self: self._parse_clock() for name in _CLOCKS},
         }
         LAMBDAS: ClassVar[dict[TokenType, Callable[..., exp.Expr]]] = {}
+        PRIMARY_PARSERS: ClassVar = {
+            **MySQLParser.PRIMARY_PARSERS,
+            TokenType.HEX_STRING: lambda self, token: self._parse_hex(token),
+        }
         PLACEHOLDER_PARSERS: ClassVar = {
             TokenType.PLACEHOLDER: lambda self: self.expression(exp.Placeholder()),
             TokenType.PARAMETER: lambda self: self._parse_named_value(),
@@ -97,6 +102,11 @@ class MySQLText(MySQL):
             if not isinstance(primary, exp.Concat):
                 return primary
             return self.expression(exp.Literal.string("".join(each.name for each in primary.expressions)))
+
+        def _parse_hex(self, token: Token) -> exp.Expr:
+            """Read `0x0A`, a number where one is wanted, and `x'0A'`, which is a text everywhere on MariaDB."""
+            is_number = self.sql[token.start : token.start + 1] == "0"
+            return self.expression(exp.HexString(this=token.text, is_integer=is_number), token)
 
         def _parse_projections(self) -> tuple[list[exp.Expr], list[exp.Expr] | None]:
             return self._parse_csv(self._parse_projection), None
@@ -161,7 +171,7 @@ class MySQLText(MySQL):
             **{k: v for k, v in MySQLGenerator.TRANSFORMS.items() if k not in _REWRITTEN},
             exp.JSONExtract: infix("->"),
             exp.JSONExtractScalar: infix("->>"),
-            exp.HexString: lambda _, node: f"0x{node.this}",
+            exp.HexString: lambda _, node: f"0x{node.this}" if node.args.get("is_integer") else f"x'{node.this}'",
             exp.Not: not_inside,
             exp.Placeholder: named_value,
             exp.RegexpLike: infix("REGEXP"),

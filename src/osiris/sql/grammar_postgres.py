@@ -12,7 +12,18 @@ from sqlglot.generator import Generator
 from sqlglot.generators.postgres import PostgresGenerator
 from sqlglot.parsers.postgres import PostgresParser
 
-from osiris.sql.grammar import Careful, apart, arrow, infix, named_value, not_inside
+from osiris.sql.grammar import (
+    Careful,
+    Plus,
+    arrow,
+    infix,
+    named_value,
+    not_inside,
+    parse_exists,
+    parse_plus,
+    plus_sql,
+    tokens_of,
+)
 
 if TYPE_CHECKING:
     from sqlglot import Token
@@ -40,14 +51,23 @@ class PostgresText(Postgres):
 
     def tokenize(self, sql: str, dialect: DialectType = None) -> list[Token]:
         """Return the tokens of a text, every number for itself."""
-        return [part for token in super().tokenize(sql, dialect) for part in apart(token)]
+        return tokens_of(sql, lambda text: list(Postgres.tokenize(self, text, dialect)))
 
     class Parser(Careful, PostgresParser):
         """Knows no function but those with a syntax of their own, and drops no word."""
 
         ADJACENT_STRINGS_CANNOT_BE_CONNECTED = True
         FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
-        FUNCTION_PARSERS: ClassVar = {k: v for k, v in PostgresParser.FUNCTION_PARSERS.items() if k in _SYNTAX}
+        FUNCTION_PARSERS: ClassVar = {
+            **{k: v for k, v in PostgresParser.FUNCTION_PARSERS.items() if k in _SYNTAX},
+            "EXISTS": parse_exists,
+        }
+        TYPE_LITERAL_PARSERS: ClassVar[dict[exp.DType, Callable[..., exp.Expr]]] = {}
+        UNARY_PARSERS: ClassVar = {
+            **PostgresParser.UNARY_PARSERS,
+            TokenType.NOT: lambda self: self._parse_not(),
+            TokenType.PLUS: parse_plus,
+        }
         NO_PAREN_FUNCTION_PARSERS: ClassVar = {
             k: v for k, v in PostgresParser.NO_PAREN_FUNCTION_PARSERS.items() if k in {"ANY", "CASE", "VARIADIC"}
         }
@@ -69,6 +89,12 @@ class PostgresText(Postgres):
             TokenType.DHASH_ARROW: arrow(exp.JSONBExtractScalar),
             TokenType.PLACEHOLDER: arrow(exp.JSONBContains),
         }
+
+        def _parse_not(self) -> exp.Expr:
+            """Read NOT; `!!` negates what is searched for in a text, and is no NOT at all."""
+            if self._prev.text == "!":
+                self.raise_error("'!' before a value", self._prev)
+            return self.expression(exp.Not(this=self._parse_equality()))
 
         def _parse_escaped(self, token: Token) -> exp.Expr:
             """Read `U&'\\0061'` as the text that it is."""
@@ -118,6 +144,7 @@ class PostgresText(Postgres):
             exp.Not: not_inside,
             exp.Placeholder: named_value,
             exp.Pow: infix("^"),
+            Plus: plus_sql,
             exp.Abs: lambda self, node: f"@ {self.sql(node, 'this')}",
             exp.StartsWith: infix("^@"),
             exp.Sqrt: lambda self, node: f"|/ {self.sql(node, 'this')}",

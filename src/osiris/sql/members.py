@@ -47,7 +47,7 @@ def unknown_members(tree: exp.Expr, sql: str, dialect: Dialect, catalogue: Catal
 
     `catalogue` maps relations to their columns, None where they are not known: what is a column of those is not judged.
     """
-    members = _Members(dialect, catalogue)
+    members = Members(dialect, catalogue)
     for node in tree.find_all(exp.Column):
         at = place(sql, offset_of(node))
         if members.is_row(node):
@@ -84,7 +84,7 @@ def _is_outermost(query: exp.Expr) -> bool:
 
 
 @dataclass(slots=True)
-class _Members:
+class Members:
     """Looks up what is behind a dot, in one tree. A set of names that is None is not known."""
 
     dialect: Dialect
@@ -98,23 +98,24 @@ class _Members:
         if column.args.get("table"):
             return False
         wanted, found = self.dialect.fold(column.this), None
-        for source in (each for query in _queries_around(column) for each in _sources(query)):
+        for source in (each for query in queries_around(column) for each in sources_of(query)):
             if wanted in (self.columns(source) or ()):
                 return False
-            if found is None and wanted == self._alias(source) and not _is_function(source):
+            if found is None and wanted == self.alias_of(source) and not _is_function(source):
                 found = source
         return found is not None and bool(found.alias or self.columns(found) is not None)
 
     def source_of(self, column: exp.Expr) -> exp.Expr | None:
         """Return the item of FROM that a column is said to be of: the nearest one around it by that name."""
         wanted = self.dialect.fold(column.args["table"])
-        for query in _queries_around(column):
-            for source in _sources(query):
-                if wanted == self._alias(source):
+        for query in queries_around(column):
+            for source in sources_of(query):
+                if wanted == self.alias_of(source):
                     return source
         return None
 
-    def _alias(self, source: exp.Expr) -> str | None:
+    def alias_of(self, source: exp.Expr) -> str | None:
+        """Return the name that an item of FROM has in its query, if it has one."""
         alias = source.args.get("alias")
         if alias and alias.this:
             return self.dialect.fold(alias.this)
@@ -128,7 +129,8 @@ class _Members:
     def columns(self, source: exp.Expr) -> Names | None:
         """Return the names of the columns of an item of FROM."""
         alias = source.args.get("alias")
-        own, place = self._own_columns(source), source.args.get("offset")
+        inner = source.this if isinstance(source, exp.Lateral) else source
+        own, place = self._own_columns(source), inner.args.get("offset")
         renamed = [*(alias.columns if alias else ()), *([place] if isinstance(place, exp.Identifier) else ())]
         return None if own is None else own | {self._word(each) for each in renamed}
 
@@ -140,9 +142,11 @@ class _Members:
             cte = self._cte(source)
             return self._of_cte(cte) if cte is not None else self._of_relation(source)
         inner = source.this if isinstance(source, (exp.Table, exp.Lateral, exp.Subquery)) else source
+        if isinstance(inner, exp.JSONTable):
+            return None
         if isinstance(inner, (exp.Anonymous, exp.Unnest)):
             name = self.dialect.call_of(inner) if isinstance(inner, exp.Anonymous) else "unnest"
-            return frozenset({*_OF_FUNCTIONS.get(name, (name, self._alias(source) or name)), "ordinality"})
+            return frozenset({*_OF_FUNCTIONS.get(name, (name, self.alias_of(source) or name)), "ordinality"})
         return self.outputs(inner) if isinstance(inner, QUERIES) else self._of_join(inner)
 
     def _of_join(self, joined: exp.Expr) -> Names | None:
@@ -167,6 +171,8 @@ class _Members:
         if isinstance(query, (exp.SetOperation, exp.Subquery)):
             return self.outputs(query.this) if isinstance(query.this, QUERIES) else self._of_join(query.this)
         if isinstance(query, exp.Values):
+            if "named by their text" in self.dialect.traits:
+                return None
             return frozenset(f"column{place}" for place in range(1, len(query.expressions[0].expressions) + 1))
         return _together(self._output(each, query) for each in query.expressions)
 
@@ -176,10 +182,10 @@ class _Members:
         star = node.this if isinstance(node, exp.Column) else node
         if isinstance(star, exp.Star):
             source = self.source_of(node) if star is not node else None
-            return _together(self.columns(each) for each in ([source] if source is not None else _sources(query)))
+            return _together(self.columns(each) for each in ([source] if source is not None else sources_of(query)))
         if isinstance(node, exp.Column):
             return frozenset({self.dialect.fold(node.this)})
-        return frozenset(self._made_up(node))
+        return None if "named by their text" in self.dialect.traits else frozenset(self._made_up(node))
 
     def _made_up(self, node: exp.Expr) -> Iterator[str]:
         """Yield the names that the server may give a column without one: a function's, a type's, or one inside it."""
@@ -228,7 +234,7 @@ def _together(several: Iterable[Names | None]) -> Names | None:
     return None if None in found else frozenset().union(*(each for each in found if each is not None))
 
 
-def _queries_around(node: exp.Expr) -> Iterator[exp.Expr]:
+def queries_around(node: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the queries whose FROM a node can use, inner ones first."""
     here: exp.Expr | None = node
     while here is not None:
@@ -237,11 +243,13 @@ def _queries_around(node: exp.Expr) -> Iterator[exp.Expr]:
         here = here.parent
 
 
-def _sources(query: exp.Expr) -> Iterator[exp.Expr]:
+def sources_of(query: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the items of the FROM of a query, those of joins in parentheses too."""
     first = query.args.get("from_")
     if first:
         yield from _joined(first.this)
+    elif isinstance(query, exp.Subquery) and not isinstance(query.this, QUERIES):
+        yield from _joined(query.this)
     yield from _joins(query)
 
 

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic, raise_all
-from osiris.sql.dialects import DIALECTS, load_allowed
+from osiris.sql.dialects import DIALECTS, load_allowed, lower
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -28,7 +28,7 @@ def assert_native(engine: duckdb.DuckDBPyConnection, text: str, relations: Colle
     parsed: JsonValue = json.loads(answer[0][0])
     if parsed["error"] or len(parsed["statements"]) != 1:
         raise_all([diagnostic("SQL004", what="what DuckDB reads in this statement")])
-    problems = list(_problems(parsed["statements"], {name.lower() for name in relations}))
+    problems = list(_problems(parsed["statements"], {lower(name) for name in relations}))
     if problems:
         raise_all(problems)
 
@@ -36,21 +36,21 @@ def assert_native(engine: duckdb.DuckDBPyConnection, text: str, relations: Colle
 def _problems(tree: JsonValue, relations: set[str]) -> Iterator[Diagnostic]:
     allowed = load_allowed(DIALECTS["duckdb"])
     nodes = list(_objects(tree))
-    ctes = {entry["key"].lower() for node in nodes for entry in node.get("cte_map", {}).get("map", ())}
+    ctes = {lower(entry["key"]) for node in nodes for entry in node.get("cte_map", {}).get("map", ())}
     for node in nodes:
         if "function_name" in node:
             yield from _bad_call(node, allowed)
         elif node.get("type") == "TABLE_FUNCTION":
-            if node["function"]["function_name"].lower() not in allowed.tables:
+            if lower(node["function"]["function_name"]) not in allowed.tables:
                 yield diagnostic("SQL005", name=node["function"]["function_name"])
         elif node.get("type") == "BASE_TABLE":
             qualified = node["schema_name"] or node["catalog_name"]
-            if qualified or node["table_name"].lower() not in relations | ctes:
+            if qualified or lower(node["table_name"]) not in relations | ctes:
                 yield diagnostic("SQL006", name=node["table_name"])
 
 
 def _bad_call(node: JsonValue, allowed: Allowed) -> Iterator[Diagnostic]:
-    name = node["function_name"].lower()
+    name = lower(node["function_name"])
     if not node.get("is_operator") and name not in allowed.functions | allowed.internal | allowed.tables:
         yield diagnostic("SQL005", name=name)
 

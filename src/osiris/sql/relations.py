@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from osiris.errors import diagnostic, did_you_mean
+from osiris.sql.dialects import any_case, lower
 from osiris.sql.text import place
 from osiris.sql.tree import offset_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from osiris.errors import Diagnostic
     from osiris.sql.dialects import Dialect
@@ -39,21 +40,27 @@ Scope = Mapping[str, _Named]
 
 @dataclass(slots=True)
 class _Reader:
-    """Walks one tree; `names` maps folded names to their declared spelling, None when any plain name will do."""
+    """Walks one tree; `names` maps folded names to their declared spelling, None when any plain name will do.
+
+    `repeating` adds to what is in sight in the parts of recursive CTEs that are repeated.
+    """
 
     sql: str
     dialect: Dialect
     names: Mapping[str, str] | None
     problems: list[Diagnostic] = field(default_factory=list)
+    repeating: dict[int, Scope] = field(default_factory=dict)
 
     def read(self, node: exp.Expr, scope: Scope) -> Reads:
         """Return the reads of a node, with the CTEs of `scope` in sight; one that nobody uses is read once."""
         total: Reads = Counter()
         added: list[_Named] = []
+        if id(node) in self.repeating:
+            scope = {**scope, **self.repeating[id(node)]}
         ctes = node.args.get("with_")
         if ctes:
             scope, added = self._with(ctes, scope)
-        if isinstance(node, exp.Table) and not isinstance(node.this, (exp.Anonymous, exp.JSONTable)):
+        if isinstance(node, exp.Table) and node.this and not isinstance(node.this, (exp.Anonymous, exp.JSONTable)):
             total += self._table(node, scope)
         for child in node.iter_expressions():
             if child is not ctes:
@@ -72,10 +79,10 @@ class _Reader:
         return inner, added
 
     def _cte(self, cte: exp.CTE, scope: Scope, *, recursive: bool) -> _Named:
-        if not recursive:
-            return _Named(self.read(cte.this, scope))
         itself = _Named(Counter())
-        body = self.read(cte.this, {**scope, self._name_of(cte): itself})
+        for part in _repeated(cte.this, self.dialect) if recursive else ():
+            self.repeating[id(part)] = {self._name_of(cte): itself}
+        body = self.read(cte.this, scope)
         return _Named(Counter({name: count * 2 for name, count in body.items()}) if itself.used else body)
 
     def _name_of(self, cte: exp.CTE) -> str:
@@ -114,14 +121,25 @@ class _Reader:
     def _is_open(self, schema: exp.Expr) -> bool:
         """Tell whether a schema may be named, and is none of the server's own."""
         named = "qualified names" in self.dialect.traits and isinstance(schema, exp.Identifier)
-        return named and not schema.name.lower().startswith(self.dialect.system_schemas)
+        return named and not any_case(schema.name).startswith(self.dialect.system_schemas)
 
     def _is_foreign(self, node: exp.Table) -> bool:
         """Tell whether a name is a path or one of the server's own relations; an input of a step may be named so."""
         if self.names is not None and "qualified names" not in self.dialect.traits:
             return False
-        system = not node.args.get("db") and node.name.lower().startswith(self.dialect.system_tables)
+        system = not node.args.get("db") and any_case(node.name).startswith(self.dialect.system_tables)
         return system or any(self.dialect.path_like & set(part.name) for part in node.parts)
+
+
+def _repeated(query: exp.Expr, dialect: Dialect) -> Iterator[exp.Expr]:
+    """Yield the parts of a recursive CTE that may refer to itself; elsewhere its name is that of a table, or a file."""
+    while isinstance(query, exp.Subquery):
+        query = query.this
+    while isinstance(query, exp.Union) and not query.args.get("by_name"):
+        yield query.expression
+        if "several recursive parts" not in dialect.traits:
+            return
+        query = query.this
 
 
 def spelling(table: exp.Expr) -> str:
@@ -140,7 +158,7 @@ def count_reads(
 ) -> tuple[dict[str, int], list[Diagnostic]]:
     """Return how often each relation is read, and a diagnostic for each that may not be."""
     exact = "qualified names" in dialect.traits
-    names = None if relations is None else {name if exact else name.lower(): name for name in relations}
+    names = None if relations is None else {name if exact else lower(name): name for name in relations}
     reader = _Reader(sql, dialect, names)
     return dict(reader.read(tree, {})), reader.problems
 

@@ -127,6 +127,7 @@ def _statement_word(statement: exp.Expr, sql: str) -> str:
 
 def _check_tree(tree: exp.Expr, sql: str, row: Dialect, relations: Relations, parameters: Collection[str]) -> Verdict:
     from osiris.sql import tree as trees
+    from osiris.sql.columns import unknown_columns
     from osiris.sql.members import unknown_members
     from osiris.sql.order import is_ordered
     from osiris.sql.relations import count_reads, keeps_order
@@ -136,8 +137,11 @@ def _check_tree(tree: exp.Expr, sql: str, row: Dialect, relations: Relations, pa
     reads, bad_relations = count_reads(tree, sql, row, relations)
     used, bad_parameters = trees.parameters(tree, sql, parameters)
     problems += bad_relations + bad_parameters
+    catalogue = relations if isinstance(relations, Mapping) else {}
     if "members are calls" in row.traits:
-        problems += unknown_members(tree, sql, row, relations if isinstance(relations, Mapping) else {})
+        problems += unknown_members(tree, sql, row, catalogue)
+    if catalogue and not problems:
+        problems += unknown_columns(tree, sql, row, catalogue)
     if problems:
         return _no(problems)
     return Verdict(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.sql.dialects import DIALECTS, load_allowed
+from osiris.sql.dialects import DIALECTS, load_allowed, lower
 from osiris.sql.flow import Flow, Output, Ref, Scope, Source, Star
 from osiris.sql.mentions import Mentions
 from osiris.sql.relations import spelling
@@ -84,11 +84,11 @@ class _Walk:
         inner, own = dict(ctes), []
         for cte in node.expressions:
             columns = _words(cte.args["alias"].args.get("columns"))
-            if node.args.get("recursive") and isinstance(cte.this, exp.SetOperation):
+            if node.args.get("recursive") and _repeats(cte.this):
                 scope = self._recursive(cte, columns, inner)
             else:
                 scope = self.query(cte.this, inner)
-            inner[cte.alias.lower()] = _Cte(scope, columns)
+            inner[lower(cte.alias)] = _Cte(scope, columns)
             own.append(scope)
         return inner, tuple(own)
 
@@ -100,12 +100,10 @@ class _Walk:
             ctes, own = self._with(body.args["with_"], ctes)
         start = self.query(body.this, ctes)
         itself = self._add(Scope(sources=(Source("", scope=start),), outputs=(_ALL,)))
-        inside = {**ctes, cte.alias.lower(): _Cte(itself, columns)}
+        inside = {**ctes, lower(cte.alias): _Cte(itself, columns)}
         step = self.query(body.expression, inside)
         whole = bool(body.args.get("distinct") or cte.args.get("key_expressions"))
-        scope = Scope(
-            whole=whole, branches=((start, True), (step, True)), by_name=bool(body.args.get("by_name")), again=itself
-        )
+        scope = Scope(whole=whole, branches=((start, True), (step, True)), again=itself)
         return self._ordered(body, self._add(scope), inside, own)
 
     def _set_operation(self, node: exp.SetOperation, ctes: Mapping[str, _Cte]) -> int:
@@ -211,7 +209,7 @@ class _Walk:
             yield self._function(inner, alias, columns, sight, with_place=_has_place(node))
         elif isinstance(inner, exp.Identifier):
             qualified = node.args.get("db")
-            cte = None if qualified else sight.ctes.get(inner.name.lower())
+            cte = None if qualified else sight.ctes.get(lower(inner.name))
             alias = alias or inner.name
             if cte:
                 columns += cte.columns[len(columns) :]
@@ -246,6 +244,11 @@ class _Walk:
 
     def _refs(self, node: exp.Expr, sight: _Sight) -> list[Ref]:
         return self._mentions(node, sight).every_ref()
+
+
+def _repeats(query: exp.Expr) -> bool:
+    """Tell whether a recursive CTE may refer to itself in its last part."""
+    return isinstance(query, exp.Union) and not query.args.get("by_name")
 
 
 def _continues(node: exp.Expr, chain: exp.SetOperation) -> bool:

@@ -14,6 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, TokenError, UnsupportedError
 
 from osiris.errors import diagnostic, did_you_mean
+from osiris.sql.dialects import any_case, load_allowed
 from osiris.sql.preflight import MAX_BYTES
 from osiris.sql.text import place
 
@@ -46,6 +47,10 @@ _WORDS = {
     "Dot": ("a '.' behind parentheses or before a call", None),
     "ObjectIdentifier": ("a cast to a type of the catalogue", None),
     "Parameter": ("a session variable", None),
+    "PropertyEQ": ("':='", None),
+    "RecursiveWithSearch": ("SEARCH or CYCLE behind WITH", "gather the path in a column of its own"),
+    "National": ("a text behind N", "leave the N out"),
+    "Values": ("VALUES", "write SELECT … UNION ALL SELECT …"),
     "SessionParameter": ("a session variable", None),
 }
 
@@ -69,10 +74,19 @@ def parse(sql: str, grammar: type[Grammar]) -> list[exp.Expr]:
 
 
 def name_outputs(tree: exp.Expr) -> None:
-    """Give each output of a query that has no name the one that MySQL gives it: its text, as it was written."""
-    while isinstance(tree, (exp.SetOperation, exp.Subquery)):
-        tree = tree.this
-    for output in list(tree.expressions) if isinstance(tree, exp.Select) else ():
+    """Give each output that has no name the one that MySQL gives it: its text, as it was written.
+
+    Those of the queries inside need it too, where they come out through a star.
+    """
+    inner = (each.this for each in tree.find_all(exp.CTE, exp.Subquery) if each.alias and not each.alias_column_names)
+    for query in [tree, *inner]:
+        _name_outputs(query)
+
+
+def _name_outputs(query: exp.Expr) -> None:
+    while isinstance(query, (exp.SetOperation, exp.Subquery)):
+        query = query.this
+    for output in list(query.expressions) if isinstance(query, exp.Select) else ():
         inner = output.unnest()
         is_value = isinstance(inner, exp.Literal) and (inner.is_string or inner is not output)
         written = inner.name if is_value else output.meta.get("written")
@@ -224,7 +238,10 @@ def _is_no_plain_name(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> b
 
 def _is_type_of_its_own(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
     """A cast to a type that is not the server's calls what its owner has written; to others, it reads catalogues."""
-    return isinstance(node, exp.DataType) and "types of its own" in dialect.traits and node.this in _OPEN_TYPES
+    if not isinstance(node, exp.DataType) or "types of its own" not in dialect.traits or node.this not in _OPEN_TYPES:
+        return False
+    kind = node.args.get("kind")
+    return not isinstance(kind, exp.Identifier) or dialect.fold(kind) not in load_allowed(dialect).types
 
 
 def _is_arrow_into_json(node: exp.Expr, _: exp.Expr | None, __: Dialect) -> bool:
@@ -264,6 +281,11 @@ _ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None, Dialect], bool], str
         _counts_several,
         "SQL004",
         {"what": "count(DISTINCT …) of several columns", "hint": "write count(DISTINCT (a, b))"},
+    ),
+    (
+        lambda node, *_: isinstance(node, exp.Table) and bool(node.args.get("rows_from")),
+        "SQL004",
+        {"what": "ROWS FROM (…)", "hint": "write unnest(a, b), or join the functions WITH ORDINALITY"},
     ),
     (_is_no_plain_name, "SQL001", {"problem": "a name must be a word, or stand in double quotes"}),
     (_is_type_of_its_own, "SQL004", {"what": "a cast to this type", "hint": "cast to text instead"}),
@@ -324,7 +346,7 @@ def _is_other_source(node: exp.Expr) -> bool:
 
 def _is_system_name(node: exp.Column, dialect: Dialect) -> bool:
     bare = isinstance(node.this, exp.Identifier) and not node.this.quoted
-    return bare and node.name.lower() in (dialect.system_members if node.table else dialect.system_names)
+    return bare and any_case(node.name) in (dialect.system_members if node.table else dialect.system_names)
 
 
 def parameters(tree: exp.Expr, sql: str, known: Collection[str]) -> tuple[frozenset[str], list[Diagnostic]]:

@@ -53,6 +53,7 @@ class Bench:
             family: {"source": self._fields(family, self.sources), "default": self._fields(family, self.targets)}
             for family in self.servers
         }
+        known["supabase"] = {"default": self._fields("postgres", self.targets)}
         (root / "osiris_connections.yaml").write_text(json.dumps({"connections": known}), "utf-8")
         return Place(root, self.servers["postgres"], self.servers["mysql"], self.targets)
 

@@ -26,8 +26,9 @@ is none of Osiris' own: every value was the same.
   always text, in the form that [the component](components.md) tells.
 - *In parentheses*: which equal value stands there in the place of another.
 - The last column is about a table that is there already, on the same server, whose columns have the very types of the
-  source. `=`: it takes the values, each of them exactly. `DAT029`: refused before the first row, since the column does
-  not hold every value of the type in Osiris.
+  source. `=`: it takes the values, each of them exactly; where a column holds fewer values than the type in Osiris has,
+  the first that it would change fails the step with `DAT015`, or is set aside (`on_reject`). `DAT029`: refused before
+  the first row.
 - `CMP012`: refused when the pipeline is compiled, with the column and the reason: the target has no such type. A `cast`
   or SQL makes another type of the column.
 - `DAT006`: refused when the pipeline is compiled, whatever the target is: Osiris has no type with just these values.

@@ -199,6 +199,7 @@ TARGETS = (
     Target("SQLite", "sqlite.writer", _sqlite),
     Target("PostgreSQL", "postgres.writer", _postgres),
     Target("MariaDB", "mysql.writer", _mysql),
+    Target("Supabase", "supabase.writer", _postgres),
 )
 """One more writer is one more line; if its family is new, its connection goes into `Bench.place`."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.families.fitting import holds
+from osiris.families.fitting import cast_hint, holds
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,21 @@ def test_held(wide, narrow):
 )
 def test_not_held(wide, narrow):
     assert not holds(wide, narrow)
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "offered"),
+    [
+        ("int32", "int64", True),
+        ("decimal(5,2)", "decimal(10,4)", True),
+        ("utf8", "int64", True),
+        ("date", "utf8", True),
+        ("int64", "int32", False),
+        ("binary", "int64", False),
+        ("list<int32>", "list<int64>", False),
+        ("date", "int64", False),
+        (None, "int64", False),
+    ],
+)
+def test_a_cast_is_offered_where_it_can_be_done(wide, narrow, offered):
+    assert bool(cast_hint("a", wide, narrow)) == offered

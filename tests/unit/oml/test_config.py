@@ -82,7 +82,7 @@ RULES = {
         "'k' needs exactly one of 'a', 'b' with 'c'",
     ),
     "any of": ({"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, "{}", "'k' needs at least one of 'a', 'b'"),
-    "together": ({"dependentRequired": {"a": ["b"]}}, "{a: 1}", '\'k\' needs another key beside it: {"a": ["b"]}'),
+    "together": ({"dependentRequired": {"a": ["b"], "c": ["d"]}}, "{a: 1}", "'a' goes with 'b'"),
     "key": ({"propertyNames": {"pattern": "^a"}}, "{b: 1}", "key 'b' must match ^a"),
     "not": ({"not": {"type": "string"}}, "x", "'k' does not have an allowed form"),
     "deep": (

@@ -19,7 +19,7 @@ ORDERS = (
 
 def types(sql, parameters=None, **inputs):
     inputs = inputs or {"orders": ORDERS}
-    verdict = check(sql, "duckdb", relations=inputs, parameters=parameters or ())
+    verdict = check(sql, "duckdb", relations=inputs.keys(), parameters=parameters or ())
     assert verdict.ok, [str(d) for d in verdict.diagnostics]
     return [(field.name, field.type) for field in bind(verdict.canonical, inputs, parameters or {})]
 

@@ -45,7 +45,7 @@ def codes(sql, **options):
          "SELECT 1 AS x FROM a CROSS JOIN b INNER JOIN c ON a.x = c.x"),
         ("select a from t limit 5, 10", "SELECT a FROM t LIMIT 10 OFFSET 5"),
         ("select utc_date as d, utc_time(3) as t from dual", "SELECT UTC_DATE() AS d, UTC_TIME(3) AS t FROM dual"),
-        ("select 0x41 as a, x'42' as b, 5--1 as c", "SELECT 0x41 AS a, 0x42 AS b, 5 - -1 AS c"),
+        ("select 0x41 as a, x'42' as b, 5--1 as c", "SELECT 0x41 AS a, x'42' AS b, 5 - -1 AS c"),
         ("select trim(leading 'x' from a) as a, j->>'$.a' as b",
          "SELECT TRIM(LEADING 'x' FROM a) AS a, j ->> '$.a' AS b"),
     ],
@@ -68,6 +68,7 @@ def test_text_passes_through(sql, canonical):
 def test_a_column_keeps_the_name_of_its_text(sql, name):
     assert text(f"select {sql} from t").endswith(f" AS {name} FROM t")
     assert " AS " not in text(f"select a, t.b, null, true from (select {sql} from t) t").partition("FROM")[0]
+    assert f" AS {name} FROM t ) AS t" in text(f"select * from (select {sql} from t) t")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from osiris.families.rejects import quarantine
 from osiris.families.supabase import shares_connections, wire_fields
 from osiris.families.supabase_filter import conditions, statement, terms
 from osiris.families.supabase_http import calling
-from osiris.families.supabase_read import Wish, count_of, read_pages, source_of
+from osiris.families.supabase_read import PAGE, Wish, count_of, read_pages, source_of
 from osiris.model import Described
 from osiris.table import stream
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from osiris.families.supabase_read import Source
     from osiris.model import Schema
     from osiris.table import RowStream
-
-_PAGE = 10_000
-"""The most rows that one request asks for; most servers give fewer at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +119,7 @@ def _wish(config: Config, ctx: StepContext) -> Wish:
         order=terms(config.order),
         limit=config.limit,
         offset=config.offset,
-        size=min(config.batch_size, _PAGE),
+        size=min(config.batch_size, PAGE),
         unscaled_text=config.unscaled == "text",
     )
 

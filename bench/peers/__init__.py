@@ -1,0 +1,10 @@
+"""The other tools, each in a virtual environment of its own, which is made when it is first needed.
+
+`tools.py` installs and runs them, `jobs.py` says what each does. The other scripts here run in those environments, and
+import nothing of ours.
+"""
+
+from .jobs import readers, upserters, writers
+from .tools import Absent, Job, Unusable, perform
+
+__all__ = ["Absent", "Job", "Unusable", "perform", "readers", "upserters", "writers"]

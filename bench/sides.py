@@ -1,0 +1,102 @@
+"""The two servers that are measured, with the programs that come with them as the references."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.projects import LINEITEM
+from tests.servers import start_mariadb, start_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NAME = "bench"
+"""The database, its user and its password: one plain word, since the other tools take them inside of URLs."""
+
+KEY = ("l_orderkey", "l_linenumber")
+TEXTS = {"VARCHAR": "VARCHAR(44)"}
+
+SETTINGS = {
+    "postgres": ("shared_buffers=1GB", "max_wal_size=8GB", "checkpoint_timeout=1h"),
+    "mysql": ("innodb-buffer-pool-size=1G", "innodb-log-file-size=1G"),
+}
+"""Besides the settings of the tests: room for the rows, as a server has that somebody set up for them."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One server: what runs statements in it, and its own programs as commands."""
+
+    family: str
+    port: int
+    run: Callable[..., None]
+    connect: Callable[[str], Any]
+
+    @property
+    def connection(self) -> dict[str, object]:
+        """Return the fields of a connection of ours, which has the password from the environment."""
+        where = {"host": "127.0.0.1", "port": self.port, "database": NAME, "user": NAME}
+        return {**where, "password": "${BENCH_PASSWORD}", "default": True}
+
+    def url(self, scheme: str) -> str:
+        """Return the address for other tools, whose names of the same protocol differ."""
+        return f"{scheme}://{NAME}:{NAME}@127.0.0.1:{self.port}/{NAME}"
+
+    def statement(self, sql: str) -> list[str]:
+        """Return the command by which the server's own program runs one statement."""
+        if self.family == "postgres":
+            client = (
+                f"env PGPASSWORD={NAME} psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p {self.port} -U {NAME} -d {NAME}"
+            )
+            return [*client.split(), "-c", sql]
+        client = (
+            f"env MYSQL_PWD={NAME} mariadb --no-defaults -h 127.0.0.1 -P {self.port} -u {NAME} --local-infile=1 {NAME}"
+        )
+        return [*client.split(), "--quick", "--raw", "-B", "-e", sql]
+
+    def read(self, query: str) -> list[str]:
+        """Return the command that reads a query, or a PostgreSQL table by its name, to nowhere."""
+        sql = f"COPY {query} TO STDOUT (FORMAT csv)" if self.family == "postgres" else query
+        return ["sh", "-c", f"{shlex.join(self.statement(sql))} > /dev/null"]
+
+    def load(self, table: str, csv: Path) -> list[str]:
+        """Return the command that adds the rows of a CSV file with a header."""
+        if self.family == "postgres":
+            return self.statement(f"\\copy {table} FROM '{csv}' (FORMAT csv, HEADER)")
+        how = "FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' IGNORE 1 LINES"
+        return self.statement(f"LOAD DATA LOCAL INFILE '{csv}' INTO TABLE {table} {how}")
+
+    def make(self, table: str, *, key: bool = False) -> None:
+        """Make an empty table in the place of the one of that name."""
+        columns = ", ".join(f"{name} {TEXTS.get(kind, kind)} NOT NULL" for name, kind in LINEITEM.items())
+        primary = f", PRIMARY KEY ({', '.join(KEY)})" if key else ""
+        flushed = ["CHECKPOINT"] if self.family == "postgres" else []
+        made = [f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns}{primary})"]
+        self.run(*made, *flushed, database=NAME)
+
+    def count(self, table: str) -> int:
+        """Return how many rows a table has."""
+        with self.connect(NAME) as connection, connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            return cursor.fetchone()[0]
+
+    def settle(self, table: str) -> None:
+        """Do what a server does in the background after much was loaded, so that no reading has to do it."""
+        self.run(f"VACUUM ANALYZE {table}" if self.family == "postgres" else f"ANALYZE TABLE {table}", database=NAME)
+
+
+@contextmanager
+def started(family: str) -> Iterator[Side]:
+    """Run a server of one's own with an empty database, as the tests do."""
+    start = {"postgres": start_postgres, "mysql": start_mariadb}[family]
+    with start(*SETTINGS[family]) as server:
+        if family == "postgres":
+            server.run(f"CREATE ROLE {NAME} SUPERUSER LOGIN PASSWORD '{NAME}'", f"CREATE DATABASE {NAME} OWNER {NAME}")
+        else:
+            user = f"CREATE USER {NAME}@'%' IDENTIFIED BY '{NAME}'"
+            server.run(f"CREATE DATABASE {NAME}", user, f"GRANT ALL PRIVILEGES ON *.* TO {NAME}@'%'")
+        yield Side(family, server.port, server.run, server.connect)
