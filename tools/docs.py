@@ -44,6 +44,7 @@ PREFIXES = {
     "AIO": "What is told of runs",
     "DRV": "Drivers",
     "DSC": "Discovery",
+    "MCP": "What agents ask",
     "INT": "Osiris itself",
 }
 EXIT_CODES = {

@@ -625,6 +625,19 @@ CODES: dict[str, Code] = {
     ),
     "AIO014": Code("No lineage of its own", "session {session} is a replay, which writes to no target", "name its run"),
     "AIO020": _warning("No browser", "no browser could be started to show {path}", "open the file yourself"),
+    # --- MCP: what agents ask ----------------------------------------------------------------------------------
+    "MCP001": Code(
+        "Running not allowed",
+        "this server runs nothing: it was started without --allow-run",
+        "a person may start it with 'osiris mcp --allow-run', or run 'osiris run {fingerprint}'",
+    ),
+    "MCP002": Code("Out of reach", "{path} is out of reach of agents", "name a path below the project's folder"),
+    "MCP003": Code("File differs", "{path} exists and is another text", "to replace it, pass replaces: {digest}"),
+    "MCP004": Code("No such tool", "there is no {what} '{name}'"),
+    "MCP005": Code("Bad argument", "{problem}"),
+    "MCP006": Code(
+        "MCP not installed", "'osiris mcp' needs the package 'mcp'", "install it: pip install 'osiris[mcp]'"
+    ),
     # --- INT: ourselves -------------------------------------------------------------------------------------------
     "INT000": Code("Internal error", "unexpected {kind}: {reason}", "this is a mistake of ours; please report it", 70),
 }

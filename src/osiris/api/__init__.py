@@ -20,6 +20,8 @@ from osiris.api.catalogue import (
 from osiris.api.compare import diff_subjects
 from osiris.api.discover import Discovery, discover
 from osiris.api.doctor import Examined, examine_connections
+from osiris.api.documents import compiled_data, plan_data, run_data, validated_data
+from osiris.api.drafts import Saved, read_draft, save_draft
 from osiris.api.editor import pipeline_schema, save_pipeline_schema, schema_text, wire_editor
 from osiris.api.formatting import Formatted, format_files, format_text, unformatted
 from osiris.api.impact import Impact, find_impact
@@ -28,7 +30,16 @@ from osiris.api.lineage import Traced, TracedStep, trace
 from osiris.api.opening import open_project
 from osiris.api.openlineage import event_line, lineage_events
 from osiris.api.packages import Packaged, list_packages, package
-from osiris.api.pipelines import Compiled, Validated, changes_on_disk, compile_file, save, validate_file, validate_files
+from osiris.api.pipelines import (
+    Compiled,
+    Validated,
+    changes_on_disk,
+    compile_file,
+    save,
+    validate_file,
+    validate_files,
+    validate_text,
+)
 from osiris.api.plan import look_at_tables, plan_view, previous_plan, write_page
 from osiris.api.preview import Preview, preview
 from osiris.api.replay import Replayed, replay
@@ -47,6 +58,7 @@ from osiris.api.runs import (
     show_session,
     verify,
 )
+from osiris.api.scrubbing import project_scrubber
 from osiris.api.story import Story, story
 from osiris.api.workspace import Workspace
 from osiris.compare import Difference, RunDiff, Timing
@@ -66,6 +78,7 @@ __all__ = [
     "Replayed",
     "Reports",
     "RunDiff",
+    "Saved",
     "Story",
     "Swept",
     "Timing",
@@ -79,6 +92,7 @@ __all__ = [
     "check_sql",
     "check_sql_lines",
     "compile_file",
+    "compiled_data",
     "demo_project",
     "diff",
     "diff_subjects",
@@ -104,14 +118,19 @@ __all__ = [
     "open_project",
     "package",
     "pipeline_schema",
+    "plan_data",
     "plan_of",
     "plan_view",
     "preview",
     "previous_plan",
+    "project_scrubber",
+    "read_draft",
     "rehearse",
     "replay",
+    "run_data",
     "run_target",
     "save",
+    "save_draft",
     "save_pipeline_schema",
     "schema_text",
     "session_lines",
@@ -124,6 +143,8 @@ __all__ = [
     "validate_components",
     "validate_file",
     "validate_files",
+    "validate_text",
+    "validated_data",
     "verify",
     "wire_editor",
     "write_page",

@@ -10,7 +10,7 @@ from osiris.api.workspace import Workspace, find_file, pipelines, shown
 from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, raise_all, sort_diagnostics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from osiris.api.sources import Sources
@@ -70,13 +70,31 @@ def validate_file(
 
     `verdicts` has what is known of SQL texts, and is told what was found.
     """
-    from osiris.compiler.compile import prepare
     from osiris.oml.parse import load_document
+
+    return _validated(workspace, path, lambda: load_document(path, workspace.root), params, verdicts)
+
+
+def validate_text(workspace: Workspace, text: str, path: Path, *, params: Mapping[str, str]) -> Validated:
+    """Check a text as the file that it would be at `path`, as `validate_file` does; nothing is written."""
+    from osiris.oml.parse import parse
+
+    return _validated(workspace, path, lambda: parse(text, shown(workspace, path)), params)
+
+
+def _validated(
+    workspace: Workspace,
+    path: Path,
+    load: Callable[[], Document],
+    params: Mapping[str, str],
+    verdicts: Verdicts | None = None,
+) -> Validated:
+    from osiris.compiler.compile import prepare
     from osiris.oml.validate import validate
 
     name = shown(workspace, path)
     try:
-        document = load_document(path, workspace.root)
+        document = load()
         pipeline, notes = validate(
             document,
             workspace.registry,

@@ -18,7 +18,6 @@ from osiris.report.mermaid import plan_mermaid
 if TYPE_CHECKING:
     from osiris.api import Compiled, Workspace
     from osiris.cli.render import Line
-    from osiris.model import Manifest
     from osiris.report.plan import PlanView
 
 CHECK = click.option("--check", is_flag=True, help="Write nothing; say whether the plan on disk would change.")
@@ -77,7 +76,7 @@ def _shown(compiled: Compiled, view: PlanView, path: str | None = None) -> Answe
     head: Line = [("ok", "compiled "), ("bold", f"{compiled.manifest.name} {compiled.manifest.short}")]
     shown = plan_lines(view, verbose=console().verbose)
     text = [head, *([f"  {path}"] if path else []), *_source_lines(compiled), *shown, *more]
-    return Answer(_data(compiled, view), text, diagnostics)
+    return Answer(api.compiled_data(compiled, view), text, diagnostics)
 
 
 def _saved(workspace: Workspace, compiled: Compiled, view: PlanView, out: Path | None) -> Answer:
@@ -86,7 +85,7 @@ def _saved(workspace: Workspace, compiled: Compiled, view: PlanView, out: Path |
     # The pipeline's own profile is part of the plan; what the project says under that name is not.
     keep = ("profile",) if workspace.profile in workspace.config.profiles else ()
     follow_up = again(["osiris", "run", "--last-compile"], keep)
-    return replace(answer, data={**_data(compiled, view), "manifest": path}, next=[follow_up])
+    return replace(answer, data={**api.compiled_data(compiled, view), "manifest": path}, next=[follow_up])
 
 
 def _check(workspace: Workspace, compiled: Compiled, view: PlanView, *, detailed: bool) -> Answer:
@@ -96,12 +95,8 @@ def _check(workspace: Workspace, compiled: Compiled, view: PlanView, *, detailed
     head: Line = f"plan {compiled.manifest.name} {compiled.manifest.short} {state}"
     text = [head, *_source_lines(compiled), *more]
     diagnostics = [*told, *changes]
-    data = {**_data(compiled, view), "changed": bool(changes)}
+    data = {**api.compiled_data(compiled, view), "changed": bool(changes)}
     return Answer(data, text, diagnostics, exit_code=None if detailed else 0)
-
-
-def _data(compiled: Compiled, view: PlanView) -> dict[str, object]:
-    return {**plan_data(compiled.manifest), "plan": view.to_json(), "sources": _source_data(compiled)}
 
 
 def _source_lines(compiled: Compiled) -> list[Line]:
@@ -113,24 +108,3 @@ def _source_lines(compiled: Compiled) -> list[Line]:
         f"  {step} ({sources.pins[step].source}): {change}" for step, told in found.items() for change in told
     ]
     return lines or ["  its sources are as they were pinned"]
-
-
-def _source_data(compiled: Compiled) -> dict[str, object]:
-    """Return per read step whether its source was asked, or answered for by osiris.lock, and what is different."""
-    sources = compiled.sources
-    return {
-        step: {
-            "from": "source" if step in sources.asked else "lock",
-            "changes": [change.to_json() for change in sources.changes.get(step, ())],
-        }
-        for step in sources.pins
-    }
-
-
-def plan_data(manifest: Manifest) -> dict[str, object]:
-    """Return what a plan is, as data."""
-    steps = [
-        {"id": s["id"], "component": s["component"], "needs": s["needs"], "schema": s["schema"], "order": s["order"]}
-        for s in manifest.steps
-    ]
-    return {"name": manifest.name, "fingerprint": manifest.fingerprint, "short": manifest.short, "steps": steps}

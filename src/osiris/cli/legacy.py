@@ -54,7 +54,6 @@ def absent(instead: str) -> Earlier:
 
 WRITE_OML = absent("write the pipeline as a file in pipelines/ and compile it")
 LOCAL_ONLY = absent("runs are local: leave it out")
-TOOLS_OFFER = absent("use the commands themselves, with --json")
 SAY_PROJECT = moved("-C DIR")
 NAME_CONNECTIONS = moved("osiris connections doctor @FAMILY.ALIAS")
 
@@ -97,14 +96,16 @@ COMMANDS: dict[str, Earlier] = {
     "maintenance": moved("osiris logs gc"),
     "maintenance clean": moved("osiris logs gc"),
     "chat": WRITE_OML,
-    "mcp": TOOLS_OFFER,
-    "mcp run": TOOLS_OFFER,
+    "mcp": KEPT,
+    "mcp run": moved("osiris mcp"),
+    "mcp clients": absent("let the client start 'osiris -C DIR mcp'"),
+    "mcp tools": absent("a client of 'osiris mcp' lists them"),
     "mcp connections": moved("osiris connections"),
     "mcp components": moved("osiris components"),
     "mcp discovery": moved("osiris discover @FAMILY.ALIAS --json"),
     "mcp oml": moved("osiris validate"),
-    "mcp guide": TOOLS_OFFER,
-    "mcp memory": TOOLS_OFFER,
+    "mcp guide": absent("'osiris mcp' offers the prompt author_pipeline"),
+    "mcp memory": absent("write what matters into the pipeline"),
     "mcp usecases": absent("'osiris init' and 'osiris demo' lay out examples"),
     "mcp aiop": moved("osiris logs aiop --json"),
     "replay": KEPT,
@@ -232,6 +233,10 @@ OPTIONS: dict[str, dict[str, Earlier]] = {
         "--status": _FILTER_PAGE,
         "--logs-dir": SAY_PROJECT,
     },
+    "mcp": {
+        "--selftest": absent("a client that connects is the test; leave it out"),
+        "--debug": absent("sessions in logs/ tell what happened; leave it out"),
+    },
 }
 """By command, for the commands that still exist; the options of a command that is refused go with it."""
 
@@ -266,7 +271,7 @@ ENVIRONMENT: dict[str, tuple[tuple[str, ...], Earlier]] = {
     "OSIRIS_RETENTION_RUN_LOGS_DAYS": (_RUN_LIKE, _UNUSED),
     **dict.fromkeys((f"OSIRIS_AIOP_{name}" for name in _AIOP_KEPT), ((), KEPT)),
     **dict.fromkeys((f"OSIRIS_AIOP_{name}" for name in _AIOP_UNUSED), (_RUN_LIKE, _UNUSED)),
-    "OSIRIS_MCP_*": (_RUN_LIKE, _UNUSED),
+    "OSIRIS_MCP_*": (("mcp", *_RUN_LIKE), _UNUSED),
     "OSIRIS_TEST_*": (("run",), absent("it switched a test path inside drivers: unset it")),
 }
 """By variable (`*` ends a prefix): the commands that read it, and what became of it."""

@@ -99,7 +99,7 @@ class Console:
 
     def finish(self, answer: Answer) -> int:
         """Print an answer and return its exit code; a reader who has gone away is no mistake of anybody."""
-        answer = replace(answer, diagnostics=[_concealed(item) for item in answer.diagnostics])
+        answer = replace(answer, diagnostics=_concealed(answer.diagnostics))
         try:
             self._print_answer(answer)
             self.out.flush()
@@ -125,13 +125,10 @@ class Console:
             self.talk([("dim", "next: "), ("", command)])
 
 
-def _concealed(item: Diagnostic) -> Diagnostic:
-    """Return a diagnostic that repeats no secret, whatever it quotes: the last line of defence."""
-    from osiris.secret import conceal
+def _concealed(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+    from osiris.secret import concealed
 
-    pointer = (item.location.pointer or "").replace("~1", "/").replace("~0", "~")
-    at = item.location if conceal(pointer) == pointer else replace(item.location, pointer=None)
-    return replace(item, message=conceal(item.message), hint=item.hint and conceal(item.hint), location=at)
+    return [concealed(item) for item in diagnostics]
 
 
 def envelope(answer: Answer) -> str:

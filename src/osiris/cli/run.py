@@ -85,7 +85,6 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
 
 
 def _plan(workspace: Workspace, manifest: Manifest, select: str | None, notes: list[Diagnostic]) -> Answer:
-    from osiris.cli.compile import plan_data
     from osiris.cli.explain import plan_head
     from osiris.cli.plan import plan_lines
     from osiris.runner.selection import chosen
@@ -96,7 +95,7 @@ def _plan(workspace: Workspace, manifest: Manifest, select: str | None, notes: l
     follow_up = again(["osiris", "run"], click.get_current_context().params.keys() - {"dry_run"})
     only = [f"  only steps {', '.join(selected)} (--select)"] if selected else []
     text = [plan_head(manifest), *shown, *only, "nothing was run (--dry-run)"]
-    data = {**plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
+    data = {**api.plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
     return Answer(data, text, notes, [follow_up])
 
 
@@ -104,14 +103,7 @@ def _result(result: RunResult, notes: list[Diagnostic], run: dict[str, JsonValue
     style = "ok" if result.exit_code == 0 else "error"
     text: list[Line] = [*step_lines(dict(result.steps)), *written_lines(run)]
     text.append([(style, result.status), ("", f"  session {result.session_id}")])
-    data = {
-        "session": result.session_id,
-        "status": result.status,
-        "run_key": result.run_key,
-        "steps": dict(result.steps),
-        "outputs": run["outputs"],
-    }
     follow_up = [f"osiris logs show {result.session_id}"]
     if result.exit_code:
         follow_up.append(f"osiris explain {result.session_id}")
-    return Answer(data, text, sort_diagnostics(notes), follow_up, result.exit_code)
+    return Answer(api.run_data(result, run), text, sort_diagnostics(notes), follow_up, result.exit_code)

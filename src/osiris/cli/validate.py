@@ -17,8 +17,7 @@ def command(files: tuple[str, ...], params: dict[str, str], profile: str | None)
     results = api.validate_files(workspace, files, params=params)
     good = [r for r in results if r.ok]
     text = [f"{r.file}: ok, {count(len(r.steps), 'step')}" for r in good]
-    data = [{"file": r.file, "ok": r.ok, "name": r.name, "steps": list(r.steps)} for r in results]
     diagnostics = [*workspace.config.diagnostics, *(d for r in results for d in r.diagnostics)]
     one = len(results) == len(good) == 1
     follow_up = [again(["osiris", "compile", good[0].file], ("params", "profile"))] if one else []
-    return Answer({"files": data}, text, diagnostics, follow_up)
+    return Answer(api.validated_data(results), text, diagnostics, follow_up)

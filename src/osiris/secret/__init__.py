@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from osiris.secret.literals import conceal, find_literal_secrets, is_secret_name, literal_secret_kind, sounds_secret
 from osiris.secret.scrubber import Scrubber
+from osiris.secret.told import concealed
 from osiris.secret.value import Secret
 
 __all__ = [
     "Scrubber",
     "Secret",
     "conceal",
+    "concealed",
     "find_literal_secrets",
     "is_secret_name",
     "literal_secret_kind",

@@ -1,0 +1,46 @@
+"""`osiris mcp`: serve agents."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from osiris.cli import legacy
+from osiris.cli.command import PROJECT, answers, console
+from osiris.cli.render import Answer
+from osiris.errors import fail, raise_all
+from osiris.project import find_project
+
+WORDS = click.argument("words", metavar="", nargs=-1)
+ALLOW = click.option("--allow-run", is_flag=True, help="Agents may run plans; without it nothing is ever run.")
+
+
+@answers("mcp", WORDS, ALLOW)
+def command(words: tuple[str, ...], allow_run: bool) -> Answer:
+    """Serve agents over the Model Context Protocol on stdin and stdout, until the client is gone.
+
+    They can look at connections, discover, check, save and compile pipelines, and read what is told of runs. They see
+    no secret, name no path outside the project, and run plans only with --allow-run, each by its whole fingerprint.
+    """
+    if words:
+        _refuse(words)
+    if console().wants_json:
+        raise click.UsageError("stdout carries the protocol; it goes without --json")
+    if find_spec("mcp") is None:
+        fail("MCP006")
+    from osiris.mcp.server import serve
+
+    start = Path() if click.get_current_context().meta.get(PROJECT) else None
+    serve(find_project(start, os.environ).root, allow_run=allow_run)
+    return Answer()
+
+
+def _refuse(words: tuple[str, ...]) -> NoReturn:
+    """Fail with the new spelling of what the earlier implementation had below this command, or as for any word."""
+    if refusal := legacy.command_refusal(["mcp", *words]):
+        raise_all([refusal])
+    raise click.UsageError(f"unexpected word '{words[0]}'")

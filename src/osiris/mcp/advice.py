@@ -1,0 +1,40 @@
+"""Which tool to call next where something is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+
+_BY_CODE: dict[str, str] = {
+    "CMP001": "components_find",
+    "CMP027": "compile",
+    "RUN004": "runs_list",
+    "RUN010": "runs_list",
+    "MCP003": "oml_save",
+    "PRJ009": "runs_list",
+}
+_BY_PREFIX: dict[str, str] = {
+    "OML": "oml_schema",
+    "CMP": "oml_validate",
+    "SQL": "discover",
+    "CON": "connections_list",
+    "DRV": "connections_doctor",
+    "DSC": "connections_doctor",
+    "DAT": "run_explain",
+    "LCK": "compile",
+    "RUN": "run_explain",
+    "REG": "components_find",
+}
+_MOST = 2
+
+
+def next_tools(found: Iterable[Diagnostic]) -> list[tuple[str, dict[str, JsonValue]]]:
+    """Return the tools that help with these problems, the first problem's first."""
+    codes = [item.code for item in found if item.severity == "error"]
+    named = (_BY_CODE.get(code) or _BY_PREFIX.get(code[:3]) for code in codes)
+    return [(name, {}) for name in list(dict.fromkeys(name for name in named if name))[:_MOST]]

@@ -1,0 +1,169 @@
+"""An answer is short: what does not fit is left out and counted, or comes with the next page.
+
+The rule for counting: a token is three bytes of the text as it is sent. Measured tokenizers make fewer of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from osiris.errors import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+
+BYTES_PER_TOKEN = 3
+TOKENS = 4_000
+"""The most that an answer has."""
+
+BUDGET = TOKENS * BYTES_PER_TOKEN - 600
+"""Bytes for the document itself; the rest is for the marks around it."""
+
+_DEFAULT_LIMIT = 50
+_LEVELS = ((600, 60), (300, 40), (160, 20), (100, 10), (60, 5), (40, 3), (24, 1))
+_UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a tool has to say: `data` is that of `--json`, and `brief` says the same shortly.
+
+    `items` names the list in it that is paged through, each of its items made brief by `item`. `next` are tools to
+    call then, with their arguments.
+    """
+
+    data: Mapping[str, JsonValue]
+    items: str | None = None
+    item: Callable[[JsonValue], JsonValue] = lambda value: value
+    brief: Callable[[Mapping[str, JsonValue]], Mapping[str, JsonValue]] = lambda data: data
+    diagnostics: Sequence[Diagnostic] = ()
+    next: Sequence[tuple[str, Mapping[str, JsonValue]]] = field(default=())
+    ok: bool = True
+
+
+def laid_out(reply: Reply, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the document of an answer: at most `BUDGET` bytes. Fails with MCP005 for a cursor that is none."""
+    full, start = arguments.get("detail") == "full", _start(arguments.get("cursor"))
+    told, left = _diagnostics(reply.diagnostics, full=full)
+    document: dict[str, JsonValue] = {"ok": reply.ok, "data": None, "diagnostics": told}
+    if left:
+        document["more_diagnostics"] = left
+    document["next"] = [{"tool": tool, "arguments": dict(words)} for tool, words in reply.next]
+    room = BUDGET - size_of(document)
+    if reply.items is not None:
+        limit = int(arguments.get("limit") or _DEFAULT_LIMIT)
+        data, following = _window(reply, start, limit, room, full=full)
+    elif full:
+        data, following = _slice(dict(reply.data), start, room)
+    else:
+        data, following = shortened(dict(reply.brief(reply.data)), room), None
+    document["data"] = data
+    if following is not None:
+        document["next_cursor"] = str(following)
+    return document
+
+
+def _start(cursor: JsonValue) -> int:
+    if cursor is None:
+        return 0
+    if not (isinstance(cursor, str) and cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
+        fail("MCP005", problem="'/cursor' is none", hint="take next_cursor from the answer before")
+    return int(cursor)
+
+
+def _diagnostics(found: Sequence[Diagnostic], *, full: bool) -> tuple[list[JsonValue], int]:
+    """Return the diagnostics that fit in half of an answer, errors first, and how many are left."""
+    order = ("error", "warning", "note")
+    ranked = sorted(found, key=lambda item: order.index(item.severity))
+    told: list[JsonValue] = []
+    used = 0
+    for item in ranked:
+        data = item.to_json() if full else {key: value for key, value in item.to_json().items() if value is not None}
+        data = shortened(data, BUDGET // 4)
+        used += size_of(data) + 1
+        if used > BUDGET // 2:
+            break
+        told.append(data)
+    return told, len(ranked) - len(told)
+
+
+def _window(reply: Reply, start: int, limit: int, room: int, *, full: bool) -> tuple[JsonValue, int | None]:
+    """Return the data with as many items as fit, and where the next page begins, None if there is none."""
+    key = reply.items or ""
+    items = reply.data[key]
+    rest = {name: value for name, value in reply.data.items() if name != key}
+    data = shortened(dict(rest if full else reply.brief(rest)), room // 3)
+    page: list[JsonValue] = []
+    left = room - size_of(data) - len(key) - 40
+    for item in items[start : start + limit]:
+        told = item if full else shortened(reply.item(item), left if not page else room)
+        if page and size_of(told) + 1 > left:
+            break
+        told = told if size_of(told) < left else shortened(told, left)
+        page.append(told)
+        left -= size_of(told) + 1
+    end = start + len(page)
+    told_total = {} if "total" in data else {f"{key}_total": len(items)}
+    return {**data, key: page, **told_total}, end if end < len(items) and page else None
+
+
+def _slice(data: JsonValue, start: int, room: int) -> tuple[JsonValue, int | None]:
+    """Return data as it is if it fits, else a page of its JSON text."""
+    if start == 0 and size_of(data) < room:
+        return data, None
+    text = written(data)
+    width = room - 60
+    part = text[start : start + width]
+    while size_of({"json": part}) > room - 40:
+        width = width * 3 // 4
+        part = text[start : start + width]
+    end = start + len(part)
+    return {"json": part, "characters": len(text)}, end if end < len(text) else None
+
+
+def shortened(value: JsonValue, room: int) -> JsonValue:
+    """Return a value with its long texts and lists cut so far that it has at most `room` bytes as JSON."""
+    if size_of(value) <= room:
+        return value
+    for text, items in _LEVELS:
+        found = _cut(value, text, items)
+        if size_of(found) <= room:
+            return found
+    return {"left_out": "too large for one answer; ask for less, or with detail: full"}
+
+
+def _cut(value: JsonValue, text: int, items: int) -> JsonValue:
+    if isinstance(value, str):
+        return value if len(value) <= text else f"{value[:text]}…"
+    if isinstance(value, list):
+        more = len(value) - items
+        return [_cut(item, text, items) for item in value[:items]] + ([f"… and {more} more"] if more > 0 else [])
+    if isinstance(value, dict):
+        kept = list(value.items())[: max(items, 24)]
+        more = len(value) - len(kept)
+        cut = {key if len(key) <= 200 else f"{key[:200]}…": _cut(item, text, items) for key, item in kept}
+        return {**cut, **({"…": f"and {more} more"} if more > 0 else {})}
+    return value
+
+
+def size_of(value: JsonValue) -> int:
+    """Return the bytes of a value as it is sent."""
+    return len(written(value).encode())
+
+
+def written(value: JsonValue) -> str:
+    """Return compact JSON in which every character that could be mistaken for none, or move text, is an escape."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(char) if unicodedata.category(char) in _UNSAFE else char for char in text)
+
+
+def _escaped(char: str) -> str:
+    return json.dumps(char)[1:-1] if char != "\x7f" else "\\u007f"

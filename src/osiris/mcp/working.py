@@ -1,0 +1,161 @@
+"""Tools that work: check, save, compile and run pipelines, and tell of runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from osiris import api
+from osiris.errors import fail, has_errors
+from osiris.files import resolve_path
+from osiris.mcp.definitions import RUN
+from osiris.mcp.pages import Reply
+from osiris.mcp.reach import check_steps, inside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from osiris.api import Workspace
+    from osiris.model import JsonValue
+
+    Arguments = Mapping[str, JsonValue]
+    Progress = Callable[[dict[str, JsonValue]], None]
+
+_DRAFT = "output/draft.yaml"
+
+
+def oml_validate(workspace: Workspace, arguments: Arguments) -> Reply:
+    """Answer as `osiris validate`, of a file or of a text."""
+    text, file = arguments.get("oml"), arguments.get("file")
+    if text is None and file is None:
+        fail("MCP005", problem="needs oml or file", hint="pass the text of the pipeline as oml")
+    params = _params(arguments)
+    path = resolve_path(workspace.root, inside(workspace.root, file or _DRAFT))
+    if text is None:
+        checked = api.validate_files(workspace, [str(path)], params=params)[0]
+    else:
+        checked = api.validate_text(workspace, text, path, params=params)
+    follow_up = ("oml_save", {"file": checked.file}) if text is not None else ("compile", {"file": checked.file})
+    return Reply(
+        api.validated_data([checked]),
+        diagnostics=[*workspace.config.diagnostics, *checked.diagnostics],
+        next=[follow_up] if checked.ok else [("oml_validate", {})],
+        ok=checked.ok,
+    )
+
+
+def oml_save(workspace: Workspace, arguments: Arguments) -> Reply:
+    """Save a pipeline that is valid, and say where and with which digest."""
+    saved = api.save_draft(workspace, arguments["oml"], arguments["file"], replaces=arguments.get("replaces"))
+    return Reply(saved.to_json(), diagnostics=saved.checked.diagnostics, next=[("compile", {"file": saved.file})])
+
+
+def compile_(workspace: Workspace, arguments: Arguments) -> Reply:
+    """Answer as `osiris compile`. A pipeline that leads out of the project is refused before any source is asked."""
+    file = inside(workspace.root, arguments["file"])
+    path, params = str(resolve_path(workspace.root, file)), _params(arguments)
+    checked = api.validate_files(workspace, [path], params=params)[0]
+    if checked.prepared:
+        check_steps(workspace, checked.prepared.pipeline)
+    compiled = api.compile_file(workspace, path, params=params, refresh=bool(arguments.get("refresh")))
+    check_steps(workspace, compiled.pipeline)  # another text may have come into its place
+    before = api.previous_plan(workspace, compiled.manifest)
+    tables = api.look_at_tables(workspace, compiled)
+    view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, tables)
+    data = {**api.compiled_data(compiled, view), "manifest": api.save(workspace, compiled)}
+    return Reply(
+        data,
+        brief=_plan,
+        diagnostics=compiled.diagnostics,
+        next=[(RUN, {"fingerprint": compiled.manifest.fingerprint})],
+    )
+
+
+def _plan(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    plan = data["plan"]
+    kept = ("id", "component", "mode", "inputs", "label", "rows")
+    steps = [
+        {key: step[key] for key in kept if step[key]}
+        | {"columns": [f"{column['name']} {column['type']}" for column in step["columns"] or ()]}
+        for step in plan["steps"]
+    ]
+    return {
+        "name": data["name"],
+        "fingerprint": data["fingerprint"],
+        "manifest": data["manifest"],
+        "previous": plan["previous"],
+        "targets": plan["targets"],
+        "new_flows": [{"source": f["source"], "target": f["target"]} for f in plan["new_flows"]],
+        "steps": steps,
+        "changed_sources": {name: told["changes"] for name, told in data["sources"].items() if told["changes"]},
+    }
+
+
+def run(workspace: Workspace, arguments: Arguments, progress: Progress) -> Reply:
+    """Answer as `osiris run FINGERPRINT`."""
+    from osiris.runner.run import RunOptions
+
+    new_run, run_id = bool(arguments.get("new_run")), arguments.get("run_id")
+    if new_run and run_id:
+        fail("MCP005", problem="new_run and run_id exclude each other", hint="leave one out")
+    options = RunOptions(new_run=new_run, run_id=run_id)
+    result, notes = api.run_target(workspace, arguments["fingerprint"], options, progress, params={})
+    data = api.run_data(result, api.show_session(workspace, result.session_id))
+    return Reply(
+        data,
+        brief=_ran,
+        diagnostics=[*notes, *result.diagnostics],
+        next=[("run_explain", {"session": result.session_id})],
+        ok=result.exit_code == 0,
+    )
+
+
+def _ran(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    keys = ("status", "rows_in", "rows_out", "rows_rejected")
+    steps = {name: {key: step[key] for key in keys if key in step} for name, step in data["steps"].items()}
+    written = {
+        name: {"rows": output["rows"], "files": [file["path"] for file in output["files"]]}
+        for name, output in data["outputs"].items()
+    }
+    return {**{key: data[key] for key in ("session", "status", "run_key")}, "written": written, "steps": steps}
+
+
+def runs_list(workspace: Workspace, arguments: Arguments) -> Reply:
+    """Answer as `osiris logs list`, of one pipeline or status if asked."""
+    sessions = api.list_sessions(workspace)
+    wanted = {key: arguments[key] for key in ("pipeline", "status") if key in arguments}
+    fitting = [each for each in sessions if all(each.get(key) == value for key, value in wanted.items())]
+    return Reply(
+        {"sessions": fitting, "total": len(fitting)},
+        "sessions",
+        item=_session,
+        next=[("run_explain", {"session": fitting[0]["session"]})] if fitting else [],
+    )
+
+
+def _session(run: JsonValue) -> JsonValue:
+    keys = ("session", "pipeline", "status", "started_at", "duration_ms", "rows_in", "rows_out")
+    code = next((item["code"] for item in run.get("diagnostics") or () if item["severity"] == "error"), None)
+    told = {key: run.get(key) for key in keys} | {"plan": str(run.get("fingerprint"))[:12], "error": code}
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def run_explain(workspace: Workspace, arguments: Arguments) -> Reply:
+    """Answer with the package of a run as `osiris logs aiop`; briefly, with the answer that begins it."""
+    made = api.package(workspace, arguments.get("session") or "last", {})
+    status = made.document["answer"]["verdict"]["status"]
+    return Reply(
+        {"session": made.session, "package": dict(made.document)},
+        brief=lambda data: {"session": data["session"], "answer": data["package"]["answer"]},
+        diagnostics=made.diagnostics,
+        next=[("runs_list", {})] if status == "complete" else [("oml_validate", {})],
+        ok=not has_errors(made.diagnostics),
+    )
+
+
+def _params(arguments: Arguments) -> dict[str, str]:
+    """Return parameters as `--param` takes them."""
+    return {name: api.one_line(value) if not isinstance(value, str) else value for name, value in _given(arguments)}
+
+
+def _given(arguments: Arguments) -> list[tuple[str, JsonValue]]:
+    return list((arguments.get("params") or {}).items())
