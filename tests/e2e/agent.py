@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from mcp.client import Client
@@ -82,7 +83,8 @@ def ask(folder, *options, mode="auto", env=None):
                 return await function(found)
 
         try:
-            return asyncio.run(main())
+            with ThreadPoolExecutor(1) as alone:  # a browser's client may have left a loop in this thread
+                return alone.submit(asyncio.run, main()).result()
         except BaseExceptionGroup as group:
             raise _only(group) from None
 

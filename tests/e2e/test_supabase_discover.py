@@ -159,7 +159,6 @@ def test_what_is_wrong_is_said(project, rest, postgres):
         project.env["WRONG"] = "eyJh.e30.c4nary"
         project.declare("supabase", "wrong", url=rest.url, key="${WRONG}")
         expected = {
-            ("@supabase.untold",): ("DRV023", 1),
             ("@supabase.gone",): ("CON011", 3),
             ("@supabase.nowhere",): ("CON016", 2),
             ("@supabase.wrong",): ("CON024", 3),
