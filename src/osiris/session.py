@@ -37,41 +37,12 @@ STEP_ENDS = ("step_complete", "step_failed", "step_cancelled")
 STEP_FIGURES = ("rows_in", "rows_out", "rows_rejected", "duration_ms", "attempts", "checks", "digest")
 """What run.json has of a step that is complete, as its last event tells it."""
 
-_PLAIN = frozenset(
-    [
-        "ts",
-        "seq",
-        "session",
-        "event",
-        "step",
-        "component",
-        "mode",
-        "status",
-        "code",
-        "severity",
-        "pipeline",
-        "run_key",
-        "run_started_at",
-        "started_at",
-        "ended_at",
-        "fingerprint",
-        "adapter",
-        "kind",
-        "continues",
-        "connection",
-        "digest",
-        "because",
-        "metric",
-        "unit",
-        "tags",
-        "engines",
-        "environment",
-        "replays",
-        "base",
-        "settings",
-        "oml",
-    ]
-)
+_WORDS = """
+ts seq session event step component mode status code severity pipeline run_key run_started_at
+started_at ended_at fingerprint adapter kind continues connection digest because metric unit tags
+engines environment replays base settings oml
+"""
+_PLAIN = frozenset(_WORDS.split())
 _BY_NAME = ("steps", "outputs", "deliveries", "spools", "connections")
 """Keys of which the value is a table by step or connection; its keys stay as they are."""
 
