@@ -153,12 +153,14 @@ def test_keys_see_what_is_theirs(project, rest):
 
 def test_what_is_wrong_is_said(project, rest, postgres):
     with start_postgrest(postgres.fields(postgres.new_database())) as silent:
-        project.declare("supabase", "untold", url=silent.url, key="${ANON}")
+        project.env["UNTOLD"] = silent.anon_key
+        project.declare("supabase", "untold", url=silent.url, key="${UNTOLD}")
         project.declare("supabase", "gone", url="http://127.0.0.1:1", key="${KEY}")
         project.declare("supabase", "nowhere", url=rest.url)
         project.env["WRONG"] = "eyJh.e30.c4nary"
         project.declare("supabase", "wrong", url=rest.url, key="${WRONG}")
         expected = {
+            ("@supabase.untold",): ("DRV023", 1),
             ("@supabase.gone",): ("CON011", 3),
             ("@supabase.nowhere",): ("CON016", 2),
             ("@supabase.wrong",): ("CON024", 3),
