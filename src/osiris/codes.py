@@ -44,7 +44,7 @@ CODES: dict[str, Code] = {
     "PRJ011": Code("Bad configuration file", "{problem}"),
     "PRJ012": Code("Interrupted", "interrupted by {signal}", exit_code=130),
     "PRJ013": Code("Warnings", "there are warnings ({count}), and --strict allows none"),
-    "PRJ014": Code("File exists", "{path} exists already", "choose another folder, or remove it"),
+    "PRJ014": Code("File exists", "{path} exists already", "choose another place, or remove it"),
     "PRJ015": _note("File kept", "{path} exists and stays as it is; {instead}"),
     # --- OML: the text of a pipeline ------------------------------------------------------------------------------
     "OML001": Code("Not YAML", "{problem}"),

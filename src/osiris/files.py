@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 from osiris.errors import fail, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from _typeshed import ReadableBuffer
 
@@ -46,6 +46,8 @@ _CODES = {
 }
 _LOOKED_AT = 200
 """So many names of a folder are compared with one that is not there."""
+
+_BEGINNING = 4096
 
 _unfinished: set[Path] = set()
 _asking_for_mask = threading.Lock()
@@ -205,6 +207,22 @@ class Output(io.RawIOBase):
         except OSError as error:
             fail_os(error, self._path, written=self.written)
         return size
+
+
+def refuse_foreign(path: Path, is_ours: Callable[[bytes], bool]) -> None:
+    """Fail with PRJ014 if a file is in the place that is not of the kind that is to go there: it could be data.
+
+    `is_ours` is given how the file begins, at most 4 KiB. An empty file is nobody's.
+    """
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            begins = file.read(_BEGINNING)
+    except OSError as error:
+        fail_os(error, path)
+    if begins and not is_ours(begins):
+        fail("PRJ014", path=path)
 
 
 @contextmanager

@@ -212,3 +212,28 @@ def test_replays_and_links_are_sessions_like_others(shop, tmp_path):
     told = shop.json("logs", "gc", "--keep", "0")["data"]
     assert [item["session"] for item in told["removed"]] == [replayed]
     assert told["kept"] == [{"session": session, "reason": "it is a link to another place"}]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("logs", "bundle", "last", "--output"),
+        ("logs", "aiop", "--output"),
+        ("logs", "aiop", "--format", "md", "--output"),
+        ("logs", "html", "last", "--output"),
+        ("compile", "pipelines/example.yaml", "--html"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_told_takes_only_the_place_of_its_own_kind(shop, words):
+    shop.run()
+    path = shop.folder / ("data.html" if "html" in words else "data.csv")
+    path.write_text("a,b\n1,2\n")
+    found = shop.json(*words, path, code=2)["diagnostics"]
+    assert [item["code"] for item in found if item["severity"] == "error"] == ["PRJ014"]
+    assert path.read_text() == "a,b\n1,2\n"
+    path.unlink()
+    shop(*words, path)
+    written = path.read_bytes()
+    shop(*words, path)
+    assert path.read_bytes() == written

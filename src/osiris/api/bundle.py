@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import zipfile
 from contextlib import suppress
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError, fail
+from osiris.files import refuse_foreign
 from osiris.session import open_session
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 _ALWAYS = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl", "report.html")
 _FOLDERS = ("aiop",)
 _ARTIFACTS = "artifacts"
+_HEADER = 30
+"""Bytes in front of the name of an archive's first entry (ZIP, APPNOTE 4.3.7)."""
+_ENTRY = re.compile(rb"\d{8}-\d{6}-\d{3}-[^/]+/(aiop/|artifacts/|contents\.json)")
+"""How the name of a first entry begins: a session's id, and what sorts first in it."""
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _PLAIN_FILE = 0o100644
@@ -63,13 +69,15 @@ class Bundle:
 def bundle(workspace: Workspace, name: str, output: Path | None = None, *, artifacts: bool = False) -> Bundle:
     """Pack a session that has ended; `output` is a file or a folder, the working directory if it is None.
 
-    Fails with RUN010 for an unknown session, AIO012 for one that has not ended, and PRJ006 if it cannot be written.
+    Fails with RUN010 for an unknown session, AIO012 for one that has not ended, PRJ014 where another file is, and
+    PRJ006 if it cannot be written.
     """
     run = open_session(workspace.project, name)
     session = str(run["session"])
     if run["status"] == "running":
         fail("AIO012", session=session)
     target = _target(session, output)
+    refuse_foreign(target, _is_bundle)
     _complete(workspace, run)
     try:
         sources = _sources(workspace.project.logs / session, run, artifacts=artifacts)
@@ -92,6 +100,11 @@ def _complete(workspace: Workspace, run: Run) -> None:
     if not (folder / REPORT).exists():
         with suppress(OsirisError):
             write_report(workspace, folder.name, folder / REPORT)
+
+
+def _is_bundle(begins: bytes) -> bool:
+    """Tell whether a file begins as an archive does whose first entry is one of ours."""
+    return begins.startswith(b"PK\x03\x04") and _ENTRY.match(begins, _HEADER) is not None
 
 
 def _target(session: str, output: Path | None) -> Path:

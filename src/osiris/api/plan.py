@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from osiris.api.workspace import load_plan
 from osiris.compare import KINDS, label_of, read_lineage
 from osiris.errors import OsirisError, exit_code, raise_all, sort_diagnostics
-from osiris.files import publish, resolve_path
+from osiris.files import publish, refuse_foreign, resolve_path
 from osiris.model import schema_from_json
 from osiris.report.plan import FlowView, PlanView, StepView, TargetView
 
@@ -109,9 +109,11 @@ def previous_plan(workspace: Workspace, manifest: Manifest) -> Manifest | None:
 
 
 def write_page(view: PlanView, path: Path) -> None:
-    """Write the HTML page of a plan, whole or not at all; fails with DRV001, DRV003, DRV004 or DRV005."""
+    """Write the HTML page of a plan, whole or not at all; fails with DRV001, DRV003 to DRV005, or PRJ014."""
     from osiris.report.page import plan_page
+    from osiris.report.template import is_page
 
+    refuse_foreign(path, is_page)
     with publish(path.absolute()) as file:
         file.write(plan_page(view).encode("utf-8"))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from osiris.aiop import package_path
 from osiris.api.packages import package
 from osiris.errors import OsirisError, fail
-from osiris.files import fail_os, publish
+from osiris.files import fail_os, publish, refuse_foreign
 from osiris.recorded import last_success, load_run, run_before
 from osiris.session import list_sessions, open_session
 
@@ -135,6 +135,9 @@ def _made(folder: Path) -> Path:
 
 
 def _write(path: Path, page: str) -> None:
-    """Write a page, whole or not at all."""
+    """Write a page, whole or not at all, over nothing but a page."""
+    from osiris.report.template import is_page
+
+    refuse_foreign(path, is_page)
     with publish(path.absolute()) as file:
         file.write(page.encode("utf-8"))

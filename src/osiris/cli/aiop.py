@@ -14,6 +14,7 @@ from osiris.cli.command import answers, console, opened
 from osiris.cli.figures import figures
 from osiris.cli.render import Answer
 from osiris.errors import fail, raise_all
+from osiris.files import refuse_foreign
 from osiris.units import parse_size
 
 if TYPE_CHECKING:
@@ -76,8 +77,17 @@ def _data(made: Packaged, form: str) -> dict[str, JsonValue]:
     return {"run_card": made.card} if form == "md" else {"package": json.loads(made.content)}
 
 
+def _is_card(begins: bytes) -> bool:
+    return begins.startswith(b"# ") and b"\nSession `" in begins
+
+
+def _is_package(begins: bytes) -> bool:
+    return begins.startswith(b'{\n"@context":"urn:osiris:aiop:')
+
+
 def _written(made: Packaged, form: str, output: Path) -> Answer:
     content = made.card.encode() if form == "md" else made.content
+    refuse_foreign(output, _is_card if form == "md" else _is_package)
     try:
         output.write_bytes(content)
     except OSError as error:

@@ -25,6 +25,11 @@ def render(template: str, **words: object) -> str:
     return _environment().get_template(template).render(words)
 
 
+def is_page(begins: bytes) -> bool:
+    """Tell whether a file that begins so is a page, as all that is rendered here."""
+    return begins.lstrip().startswith(b"<!doctype html>")
+
+
 def own(*files: str) -> Markup:
     """Return style sheets or scripts of this folder, one behind the other, as they stand in a page."""
     from markupsafe import Markup
