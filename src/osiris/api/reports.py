@@ -37,7 +37,10 @@ class Reports:
 
 
 def write_report(workspace: Workspace, session: str, file: Path) -> Reports:
-    """Write the page of one run to a file; fails with RUN010, or as files do that cannot be written."""
+    """Write the page of one run to a file; fails with RUN010, PRJ014, or as files do that cannot be written."""
+    from osiris.report.template import is_page
+
+    refuse_foreign(file, is_page)
     run = _find(workspace, session)
     _write(file, _page(workspace, run, None))
     return Reports(run.id, file)
@@ -135,9 +138,6 @@ def _made(folder: Path) -> Path:
 
 
 def _write(path: Path, page: str) -> None:
-    """Write a page, whole or not at all, over nothing but a page."""
-    from osiris.report.template import is_page
-
-    refuse_foreign(path, is_page)
+    """Write a page, whole or not at all."""
     with publish(path.absolute()) as file:
         file.write(page.encode("utf-8"))
