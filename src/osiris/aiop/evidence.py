@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Item = dict[str, JsonValue]
 
-DENSITIES = ("low", "medium", "high")
-
 _FILES = {
     "run": ("run.json", "summary: status, steps, outputs, diagnostics"),
     "plan": ("manifest.json", "the plan that ran"),
