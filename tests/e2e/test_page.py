@@ -71,6 +71,26 @@ def test_a_replay_says_so(project):
     assert "The same came out." in page
 
 
+def test_a_replay_that_differs_says_in_what(project):
+    project("run", "pipelines/p.yaml")
+    (project.folder / "orders.csv").write_text("id,qty\n1,7\n2,8\n")
+    assert project("replay")[0] == 1
+    assert "<strong>It differs</strong>: step &#39;save&#39;: column &#39;qty&#39; differs" in page_of(project)
+
+
+def test_rows_that_were_set_aside_are_told_with_an_example(project):
+    file = project.folder / "pipelines/p.yaml"
+    file.write_text(
+        PIPELINE.replace("path: orders.csv", "path: orders.csv, dtype: {qty: int64}, on_reject: quarantine")
+    )
+    (project.folder / "orders.csv").write_text("id,qty\n1,7\n2,many\n3,few\n")
+    code, told = project("run", "pipelines/p.yaml")
+    assert code == 0, told["diagnostics"]
+    page = page_of(project)
+    assert "why it was set aside" in page
+    assert "many" in page
+
+
 def test_a_file_that_is_no_page_is_refused(project):
     project("run", "pipelines/p.yaml")
     code, told = project("logs", "html", "last", "--output", "page.txt")

@@ -78,6 +78,19 @@ def test_a_lost_run_has_a_verdict_and_its_time(session):
     assert "the process is gone" in html
 
 
+def test_a_lost_run_ends_at_its_last_sign_of_life_and_not_when_somebody_looked(session):
+    lost = problem("RUN008", "the process is gone", file=None, line=None, column=None)
+
+    def change(run):
+        run |= {"status": "lost", "duration_ms": None, "ended_at": moment(12)}
+        run["steps"]["report"] = {"mode": "write", "status": "failed"}
+
+    looked = (3600, "step_failed", {"step": "report", "code": "RUN008", "message": "the process is gone"})
+    run = session(shop(), [looked], change, status="lost", memory=[(14, 1_000_000)], diagnostics=[lost])
+    report = read_report(run)
+    assert (report.span, report.steps[-1].ended) == (14, 14)
+
+
 def test_a_warning_of_a_complete_run_is_worth_knowing(session):
     note = problem("CMP020", "a column depends on chance", severity="warning")
     html = run_page(session(shop(), diagnostics=[note]))
