@@ -301,6 +301,11 @@ CODES: dict[str, Code] = {
         "{connection} shows no rows of {tables} to role '{role}': there are none, or row level security hides them",
         "make a policy that lets the role SELECT them, or use a key that it does not bind",
     ),
+    "CON029": _note(
+        "Databases open to everybody",
+        "everybody who logs in to {where} may change {databases}, as it was installed",
+        "mariadb-secure-installation takes them away, where nobody needs them",
+    ),
     # --- SQL: what may run ----------------------------------------------------------------------------------------
     "SQL001": Code("SQL not understood", "{problem}"),
     "SQL002": Code("Several statements", "only one statement is allowed", "keep the first and remove the rest"),
