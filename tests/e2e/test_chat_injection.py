@@ -9,7 +9,18 @@ import json
 import unicodedata
 
 import pytest
-from tests.e2e.attacks import ATTACKS, CANARY, CARRIERS, TO_CSV, UNSEEN, contents, fill, make_project, script
+from tests.e2e.attacks import (
+    ATTACKS,
+    CANARY,
+    CARRIERS,
+    MIXED,
+    TO_CSV,
+    UNSEEN,
+    contents,
+    fill,
+    make_project,
+    script,
+)
 from tests.servers.models import model_server
 from tests.unit.chat.talking import Person
 
@@ -62,13 +73,16 @@ def project(tmp_path, crm):
     return make_project(tmp_path / "project", crm[0].fields(crm[1]))
 
 
+def configure(root, server):
+    given = {"provider": "openai", "model": "gpt-5.1", "base_url": server.url("openai"), "api_key": "${MODEL_KEY}"}
+    told = {"run": {"memory": "2GB"}, "chat": {**given, "max_tokens_per_conversation": 100_000_000}}
+    (root / "osiris.yaml").write_text(json.dumps(told))
+
+
 def converse(root, crm, script, person, **options):
     """Hold a conversation; returns what was sent to the model."""
     with model_server(script) as server:
-        given = {"provider": "openai", "model": "gpt-5.1", "base_url": server.url("openai")}
-        limit = {"max_tokens_per_conversation": 100_000_000}
-        told = {"run": {"memory": "1GB"}, "chat": {**given, **limit, "api_key": "${MODEL_KEY}"}}
-        (root / "osiris.yaml").write_text(json.dumps(told))
+        configure(root, server)
         workspace = open_project(root, {"MODEL_KEY": KEY, "CRM_PASSWORD": crm[0].password})
         begin(workspace, Options(**options), person)
         return b"".join(each.body for each in server.received).decode()
@@ -77,7 +91,9 @@ def converse(root, crm, script, person, **options):
 def tables(crm):
     """Return the tables of the server, each with its rows."""
     with crm[0].connect(crm[1]) as client:
-        names = client.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")
+        names = client.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        )
         found = sorted(name for (name,) in names.fetchall())
         return {name: client.execute(f'SELECT count(*) FROM "{name}"').fetchone() for name in found}
 
@@ -92,7 +108,9 @@ def state(root, crm):
 def holding(root, text):
     """Return the files that have a text, but for the sources that had it from the beginning."""
     own = (root / "data" / "shop.sqlite", root / "data" / "api_tokens.csv")
-    return [path for path in root.rglob("*") if path.is_file() and path not in own and text.encode() in path.read_bytes()]
+    return [
+        path for path in root.rglob("*") if path.is_file() and path not in own and text.encode() in path.read_bytes()
+    ]
 
 
 def assert_shown(person):
@@ -133,6 +151,22 @@ def assert_nothing_comes_of(attacks, carriers, root, crm):
 def test_nothing_comes_of_an_order(words, project, crm):
     attacks = [each for each in ATTACKS if each.words == words]
     assert_nothing_comes_of(attacks, CARRIERS, project, crm)
+
+
+@pytest.mark.parametrize("name", ["a question with escapes", "a refusal with escapes", "a name that looks alike"])
+def test_nothing_moves_the_cursor(name, project, crm, osiris):
+    attack = next(each for each in ATTACKS if each.name == name)
+    obeyed = set()
+    with model_server(script("table", attack, obeyed)) as server:
+        configure(project, server)
+        keys = {"MODEL_KEY": KEY, "CRM_PASSWORD": crm[0].password}
+        done = osiris("chat", attack.words, "--yes", cwd=project, env=keys)
+    assert (obeyed, done.returncode in (0, 1)) == ({name}, True), done.stderr
+    shown = done.stdout + done.stderr
+    assert [char for char in shown if char != "\n" and unicodedata.category(char) in HIDDEN] == []
+    assert CANARY not in shown
+    assert MIXED not in shown
+    assert [path.name for path in (project / "output").iterdir()] == ["report.csv"]
 
 
 @pytest.mark.long

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from osiris.chat import speech
 from osiris.chat.effects import ACCEPT
 from osiris.chat.found import read_names, with_looked
-from osiris.chat.grounding import MODE, exposed, question_for, unnamed, unsampled
+from osiris.chat.grounding import MODE, exposed, not_named, question_for, unnamed
 from osiris.chat.oml import render
 from osiris.chat.port import Message, Request
 from osiris.chat.proposal import Interest, Proposal, Question, Refusal, read
@@ -249,7 +249,7 @@ class Agent:
 
     def _grounded(self, found: Sequence[Unnamed], following: State) -> State:
         """Go on once nothing is left that the person has not named or confirmed."""
-        missing = [each for each in found if each.words not in self._confirmed]
+        missing = [each for each in found if self._confirmed.isdisjoint((each.words, each.whole))]
         if not missing:
             return following
         target = self._draft.proposal.target if self._draft.proposal else None
@@ -346,8 +346,9 @@ class Agent:
         if not wanted:
             return
         self._world.tell("discovery_start", tables=[each.id for each in wanted])
-        told = self._world.look([(each.id, each.source, each.table) for each in wanted])
-        self._choices = unsampled(with_looked(self._choices, told), self._messages)
+        others = [each.id for each in not_named(wanted, self._choices, self._messages)]
+        told = self._world.look([(each.id, each.source, each.table) for each in wanted], others)
+        self._choices = with_looked(self._choices, told)
         self._looked |= {each.id for each in wanted}
         self._tell_found(len(told["tables"]), told["recalled"], told["silent"])
 

@@ -68,8 +68,11 @@ class World(Protocol):
         """Return what there is: of all declared connections, the data files of the project, paths in these words."""
         ...
 
-    def look(self, relations: Sequence[tuple[str, str, str]]) -> JsonValue:
-        """Return columns, keys and profiles of relations: each (id, target of its source, name of its table)."""
+    def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
+        """Return columns, keys and profiles of relations: each (id, target of its source, name of its table).
+
+        Of those whose id is in `without_rows` no samples are taken, whatever the person allowed of the others.
+        """
         ...
 
     def ask(self, request: Request) -> Answer:

@@ -11,7 +11,6 @@ that are named, come out: `orders by country` names a column of the customers.
 from __future__ import annotations
 
 import posixpath
-import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -56,11 +55,15 @@ MODE = "mode"
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """A thing that was not named: its key, and what would be done in words: these are what the person confirms."""
+    """A thing that was not named: its key, and what would be done in words: these are what the person confirms.
+
+    Who has confirmed `whole`, if it is a part of something, has confirmed it as well.
+    """
 
     key: str
     words: str
     is_mode: bool = False
+    whole: str | None = None
 
 
 def question_for(missing: Sequence[Unnamed], table: str | None) -> Question:
@@ -80,9 +83,7 @@ def unnamed(proposal: Proposal, choices: Choices, messages: Sequence[Message]) -
     named = [each for each in read if _is_named(each, choices, chosen, said)]
     others = [each for each in read if each not in named]
     reached = _reached(named, others)
-    missing = [
-        Unnamed(f"read {each.id}", f"read {plain_name(each.id)}") for each in others if each not in reached
-    ]
+    missing = [_reading(each) for each in others if each not in reached]
     writer = choices.writer(proposal.target.component)
     return missing + (list(_target(proposal, writer, choices, said)) if writer else [])
 
@@ -102,21 +103,21 @@ def exposed(
     for step, columns in plan.get("deciding", {}).items():
         out[step] = list(dict.fromkeys([*out.get(step, ()), *columns]))
     missing = [
-        Unnamed(f"read {each.id}", f"read {_listed(columns)} of {plain_name(each.id)}")
+        replace(_reading(each), words=f"read {_listed(columns)} of {plain_name(each.id)}", whole=_reading(each).words)
         for each in read
         if each.id not in named and (columns := _unnamed_columns(each, read, out.get(each.name, ()), said))
     ]
     return missing + _overwritten(proposal, plan, said)
 
 
-def unsampled(choices: Choices, messages: Sequence[Message]) -> Choices:
-    """Return the choices with rows of those relations alone that the person named: a model may look at others too."""
+def _reading(relation: Relation) -> Unnamed:
+    return Unnamed(f"read {relation.id}", f"read {plain_name(relation.id)}")
+
+
+def not_named(relations: Iterable[Relation], choices: Choices, messages: Sequence[Message]) -> list[Relation]:
+    """Return those of some relations that the person has not named: of them no rows are shown to a model."""
     said = Said.of(messages)
-    relations = (
-        each if not each.samples or _is_named(each, choices, (), said) else replace(each, samples=())
-        for each in choices.relations
-    )
-    return replace(choices, relations=tuple(relations))
+    return [each for each in relations if not _is_named(each, choices, (), said)]
 
 
 def _unnamed_columns(relation: Relation, read: Sequence[Relation], used: Iterable[str], said: Said) -> list[str]:
@@ -130,7 +131,9 @@ def _links(relation: Relation, other: Relation) -> set[str]:
     if relation.connection != other.connection:
         return set()
     to = {name for key in _keys(relation, other) for name in key.columns}
-    return to | _shared(relation, other) | {name for k in _keys(other, relation) for name in k.to or relation.primary_key}
+    return (
+        to | _shared(relation, other) | {name for k in _keys(other, relation) for name in k.to or relation.primary_key}
+    )
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -68,9 +68,10 @@ class Journaled:
         """Return what there is."""
         return self._result("names", [words], lambda world: world.names(words))
 
-    def look(self, relations: Sequence[tuple[str, str, str]]) -> JsonValue:
+    def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
         """Return what relations are like."""
-        return self._result("look", [list(each) for each in relations], lambda world: world.look(relations))
+        asked = [[list(each) for each in relations], list(without_rows)]
+        return self._result("look", asked, lambda world: world.look(relations, without_rows))
 
     def ask(self, request: Request) -> Answer:
         """Return what the model answers."""

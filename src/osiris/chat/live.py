@@ -107,21 +107,24 @@ class LiveWorld:
         writers = list(_writers(self._workspace.registry.all(), connections))
         return {"connections": connections, "writers": writers, "sources": sources, "silent": silent}
 
-    def look(self, relations: Sequence[tuple[str, str, str]]) -> JsonValue:
+    def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
         """Return what relations are like, source by source."""
         tables: dict[str, JsonValue] = {}
         silent: dict[str, JsonValue] = {}
         recalled = 0
-        for target in dict.fromkeys(target for _, target, _ in relations):
-            ids = {table: relation for relation, source, table in relations if source == target}
+        asked: dict[tuple[str, str], dict[str, str]] = {}
+        for relation, target, table in relations:
+            samples = "none" if relation in without_rows else self._samples
+            asked.setdefault((target, samples), {})[table] = relation
+        for (target, samples), ids in asked.items():
             try:
-                found = api.discover(self._workspace, target, list(ids), profile=True, samples=self._samples).to_json()
+                found = api.discover(self._workspace, target, list(ids), profile=True, samples=samples).to_json()
             except OsirisError as error:
                 silent[target] = error.diagnostics[0].to_json()
                 continue
-            named = [table for table in found["tables"] if table["name"] in ids]
-            tables |= {ids[table["name"]]: table for table in named}
-            recalled += sum(bool(table["profile"] and table["profile"]["recalled"]) for table in named)
+            named = [each for each in found["tables"] if each["name"] in ids]
+            tables |= {ids[each["name"]]: each for each in named}
+            recalled += sum(bool(each["profile"] and each["profile"]["recalled"]) for each in named)
         return {"tables": tables, "recalled": recalled, "silent": silent}
 
     def check(self, text: str) -> JsonValue:

@@ -304,6 +304,8 @@ def test_forms_of_a_word_have_one_stem(forms):
 def test_other_words_have_other_stems():
     words = ["order", "border", "customer", "custom", "item", "time", "bus", "busy", "secret", "secretary"]
     assert len({stem(word) for word in words}) == len(words)
+
+
 LOOKALIKES = read_names(
     names(
         source(
@@ -330,7 +332,9 @@ def test_a_name_that_is_alike_is_not_the_one_that_was_named(name):
 
 
 def test_of_one_name_in_two_places_none_is_read_besides():
-    assert missing("orders of the shop to csv", ORDERS, "@mysql.old/orders", choices=TWINS) == ["read @mysql.old/orders"]
+    assert missing("orders of the shop to csv", ORDERS, "@mysql.old/orders", choices=TWINS) == [
+        "read @mysql.old/orders"
+    ]
 
 
 INTO = "append orders to the table archive in @duckdb.warehouse"
