@@ -179,7 +179,7 @@ def _writes(grants: Iterable[_Grant]) -> Iterator[str]:
 
 def _login(user: str) -> Iterator[str]:
     yield "-- name the machine that runs Osiris in place of %"
-    yield f"CREATE USER {user} IDENTIFIED BY '<a new password>';"
+    yield f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '<a new password>';"
 
 
 def _reader(database: str) -> Iterator[str]:
