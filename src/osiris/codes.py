@@ -633,7 +633,7 @@ CODES: dict[str, Code] = {
     # --- CHT: conversations -----------------------------------------------------------------------------------
     "CHT001": Code("No such proposal", "the model's answer is none that was asked for: {problem}"),
     "CHT020": Code("Conversations out of reach", "{path} cannot be used: {reason}", "check its owner and free space"),
-    "CHT021": Code("No such conversation", "there is no conversation '{name}'", "see 'osiris logs list'"),
+    "CHT021": Code("No such conversation", "there is no conversation {wanted}", "see 'osiris logs list'"),
     "CHT022": _warning(
         "Conversations were damaged",
         "{path} was damaged and is set aside as {aside}; {kept} conversations with {rows} entries are whole",
@@ -654,6 +654,23 @@ CODES: dict[str, Code] = {
         "session {session} is a conversation",
         "'osiris logs show {session}' names its runs",
     ),
+    "CHT030": Code(
+        "Conversation ended", "conversation {conversation} has ended", "begin a new one: osiris chat, without --resume"
+    ),
+    "CHT031": Code(
+        "No place for pipelines",
+        "pipelines cannot be saved in '{folder}'",
+        "name output/, pipelines/ or a folder below one of them",
+    ),
+    "CHT032": Code(
+        "Too many words", "{count} characters were said at once; at most {most} are heard", "say what matters of it"
+    ),
+    "CHT033": _warning(
+        "A secret was said",
+        "what looks like a secret in your words is neither kept nor sent",
+        "declare it in osiris_connections.yaml as ${{NAME}}, and name the connection",
+    ),
+    "CHT040": Code("No such request", "the set has no request '{name}'"),
     "CHT050": Code("No evaluation set", "{path} has no set of requests", "name a folder with cases.jsonl and worlds/"),
     # --- LLM: models ----------------------------------------------------------------------------------------------
     "LLM001": Code("No such provider", "'{name}' is no provider"),

@@ -112,6 +112,11 @@ def relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
+def is_text(path: str) -> bool:
+    """Tell whether a path is UTF-8, so that it can be written down."""
+    return not any("\ud800" <= char <= "\udfff" for char in path)
+
+
 def expand(root: Path, pattern: str, *, base: str | None = None) -> list[Path]:
     """Return the files that a path or a glob pattern (`*`, `?`, `[a-z]`, `**`) names, sorted by name; at least one.
 

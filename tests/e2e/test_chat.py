@@ -274,4 +274,4 @@ def test_pipelines_are_saved_where_the_project_or_the_command_says(talk):
     assert len(list((talk.folder / "pipelines").glob("*.yaml"))) == 1
     talk("--out", "output/drafts", stdin="airlines to csv\nsave\n")
     assert len(list((talk.folder / "output" / "drafts").glob("*.yaml"))) == 1
-    assert "MCP002" in talk("--out", "logs", stdin="airlines to csv\nsave\n", code=2).stderr
+    assert "CHT031" in talk("--out", "logs", stdin="airlines to csv\nsave\n", code=2).stderr

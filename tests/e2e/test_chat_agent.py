@@ -187,6 +187,36 @@ def test_a_run_that_failed_is_mended_in_words(project):
     assert pipelines(project) == ["people.yaml"]
 
 
+@pytest.mark.parametrize(("samples", "is_told"), [("none", False), ("masked", False), ("raw", True)])
+def test_what_failed_quotes_rows_only_to_who_may_see_them(project, samples, is_told):
+    person = Person("names of the customers as csv", "yes", "leave them as text", "quit")
+    broken = proposal(CUSTOMERS, sql="SELECT CAST(name AS INTEGER) AS name FROM customers", name="people")
+    model = Script(interest(CUSTOMERS), broken, interest(CUSTOMERS), refusal("no"))
+    world = LiveWorld(open_project(project, {}), model, person, "20260101-120000-000-chat-0000", samples=samples)
+
+    Agent(world).talk()
+
+    assert "Ada" in person.heard
+    assert model.asked[-1].problems
+    assert ("Ada" in str(model.asked[-1].problems)) == is_told
+
+
+@pytest.mark.parametrize("words", ["orders to ../out/orders.csv", "orders to {}/orders.csv"])
+def test_a_file_outside_of_the_project_is_asked_for_though_it_was_named(project, tmp_path, words):
+    words = words.format(tmp_path / "out")
+    path = words.rpartition(" ")[2]
+    asked, confirmed = Person(words, yes=True), Person(words, "yes", yes=True)
+    copy = proposal(ORDERS, name="orders", path=path)
+
+    assert not talk(project, asked, Script(interest(ORDERS), copy))
+    assert f"This would write {path}, outside of the project. Go on?" in asked.heard
+    assert not (tmp_path / "out").exists()
+    talk(project, confirmed, Script(interest(ORDERS), copy))
+
+    assert f"uses {path}, outside the project" in confirmed.heard
+    assert len(rows(tmp_path / "out" / "orders.csv")) == 4
+
+
 def test_a_run_that_failed_may_be_tried_again(project):
     person = Person("orders to output/orders.csv", "yes", "again", "quit")
     (project / "output").mkdir()

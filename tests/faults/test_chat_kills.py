@@ -4,8 +4,10 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 
 import duckdb
 import pytest
@@ -32,9 +34,13 @@ def start(project, *words):
     return subprocess.Popen([OSIRIS, "chat", *words, "--yes"], cwd=project, env=env, start_new_session=True, **quiet)
 
 
-def is_begun(project):
+def begun(project):
+    """Return the id of the newest conversation on record; None if there is none yet."""
     path = project / ".osiris" / "conversations.sqlite"
-    return path.exists() and any("-chat-" in each.name for each in (project / "logs").iterdir())
+    if not path.exists():
+        return None
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute("SELECT max(id) FROM conversations").fetchone()[0]
 
 
 def rows(project):
@@ -58,7 +64,8 @@ def converse(project, chance):
             return killed
         kill_at_random(process, chance, 6.0)
         killed += process.returncode == -signal.SIGKILL
-        process = start(project, *(["--resume"] if is_begun(project) else [WORDS]))
+        name = begun(project)
+        process = start(project, *(["--resume", name] if name else [WORDS]))
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     return killed
@@ -67,7 +74,8 @@ def converse(project, chance):
 def check_record(project):
     """Each thing that was told and done is on record once, in order, and the run it came to is the only one."""
     talks = [path for path in (project / "logs").iterdir() if "-chat-" in path.name]
-    finished = [path for path in talks if json.loads((path / "run.json").read_text())["status"] == "complete"]
+    begun = [path for path in talks if (path / "run.json").exists()]  # the others were killed before they began
+    finished = [path for path in begun if json.loads((path / "run.json").read_text())["status"] == "complete"]
     (home,) = finished
     events = [json.loads(line) for line in (home / "events.jsonl").read_text().splitlines()]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))

@@ -141,14 +141,19 @@ def _is_there(path: Path) -> bool:
 
 
 def _declared(workspace: Workspace, found: Discovered) -> str | None:
-    """Return the connection that is declared for a database in a file; None if there is none."""
-    table = next(iter(found.tables), None)
-    family = str(table["component"]).partition(".")[0] if table else ""
-    if table is None or family == "filesystem" or not table["files"]:
+    """Return the connection that is declared for the database in a file whose tables these are; None if there is none.
+
+    Where there are files beside it they are none of its tables.
+    """
+    places = {(str(table["component"]).partition(".")[0], *table["files"]) for table in found.tables if table["config"]}
+    if len(places) != 1:
+        return None
+    family, *files = places.pop()
+    if family == "filesystem" or not files:
         return None
     aliases = workspace.connections().declared.get(family, {})
     paths = ((alias, fields.get(name)) for alias, fields in sorted(aliases.items()) for name in _IN_FILES)
-    here = os.path.realpath(table["files"][0])
+    here = os.path.realpath(files[0])
     same = (a for a, path in paths if isinstance(path, str) and os.path.realpath(workspace.root / path) == here)
     return next((f"@{family}.{alias}" for alias in same), None)
 

@@ -176,6 +176,8 @@ class Agent:
         tables = [source.relation for source in proposal.sources] if proposal else []
         assumed = list(proposal.assumptions) if proposal else []
         self._world.tell("plan", number=self._drafts, check=checked, tables=tables, assumptions=assumed)
+        if outside := speech.outside(checked["diagnostics"]):
+            self._say(outside)
         words = self._hear(Question(ACCEPT, speech.accept(checked["short"]), speech.ACCEPTING))
         if speech.is_yes(words):
             return self._saved("RUN")

@@ -13,10 +13,13 @@ from osiris.chat.journal import Journaled
 from osiris.chat.live import LiveWorld
 from osiris.chat.port import Usage
 from osiris.chat.providers import open_model
+from osiris.chat.providers.settings import provider_name
 from osiris.chat.record import Record
+from osiris.chat.speech import is_quit
 from osiris.chat.store import Conversation, open_store
 from osiris.errors import Diagnostic, OsirisError, fail
-from osiris.session import begin_conversation, continue_conversation, now_text
+from osiris.files import is_outside, resolve_path
+from osiris.session import begin_conversation, continue_conversation, now_text, read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,7 +63,11 @@ class Outcome:
 
 
 def begin(workspace: Workspace, options: Options, mouth: Mouth) -> Outcome:
-    """Hold a conversation until the person ends it, or has nothing to say; fails as what it asks for fails."""
+    """Hold a conversation until the person ends it, or has nothing to say; fails as what it asks for fails.
+
+    Fails with CHT031 if pipelines cannot be saved where the options say, and with CHT032 for too many words.
+    """
+    _check_place(workspace, options)
     model = open_model(workspace, options)
     with open_store(workspace.project) as store:
         session = begin_conversation(workspace.project, project_scrubber(workspace))
@@ -68,25 +75,68 @@ def begin(workspace: Workspace, options: Options, mouth: Mouth) -> Outcome:
         store.begin(conversation)
         record = Record(session, conversation)
         record.event("chat_start", options=conversation.options, model=model.name)
+        record.save()
         live = _live(workspace, model, mouth, session.id, options)
         return _held(Journaled(live, store, record, session.id), store, session, record, fast=options.fast)
 
 
 def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mouth) -> Outcome:
-    """Take up a conversation, the newest without a name, and go on with it; fails with CHT021, CHT023, CHT024.
+    """Take up a conversation, without a name the newest that waits, and go on with it.
 
-    Of the options only who proposes counts: what may be assumed is part of what was said.
+    Options that are given count from now on, but for `fast` and `pro_mode`: they are part of what was said. Fails with
+    CHT021, CHT023, CHT024, with CHT030 if the person has ended it, and as `begin` does.
     """
     with open_store(workspace.project) as store:
-        conversation = store.find(name)
-        kept = Options(**conversation.options)
-        chosen = replace(kept, provider=options.provider or kept.provider, model=options.model or kept.model)
-        model = open_model(workspace, chosen, _spent(store.entries(conversation.id)))
+        conversation = store.find(name) if name else _newest_waiting(workspace, store)
+        entries = store.entries(conversation.id)
+        if entries and entries[-1].kind == "hear" and is_quit(entries[-1].result):
+            fail("CHT030", conversation=conversation.id)
+        chosen = _chosen(workspace, Options(**conversation.options), options)
+        _check_place(workspace, chosen)
+        model = open_model(workspace, chosen, _spent(entries))
         session = continue_conversation(workspace.project, conversation.id, project_scrubber(workspace))
+        conversation = replace(conversation, options=asdict(chosen))
+        store.begin(conversation)
+        mouth.show("chat_resumed", {"conversation": conversation.id})
         record = Record(session, conversation)
-        record.event("chat_resumed", model=model.name)
-        live = _live(workspace, model, mouth, session.id, kept)
-        return _held(Journaled(live, store, record, session.id), store, session, record, fast=kept.fast)
+        record.event("chat_resumed", options=conversation.options, model=model.name)
+        live = _live(workspace, model, mouth, session.id, chosen)
+        return _held(Journaled(live, store, record, session.id), store, session, record, fast=chosen.fast)
+
+
+def _newest_waiting(workspace: Workspace, store: Store) -> Conversation:
+    """Return the newest conversation that neither ended nor is complete; fails with CHT021."""
+    for each in store.conversations():
+        summary = read_summary(workspace.project.logs / each.id)
+        if summary is None or summary["status"] == "waiting":
+            return each
+    return fail("CHT021", wanted="that waits", hint="name one, 'osiris logs list' has them; or begin a new one")
+
+
+def _chosen(workspace: Workspace, kept: Options, given: Options) -> Options:
+    """Return the options with which a conversation goes on; a model belongs to its provider."""
+    before, now = (provider_name(workspace.config, each.provider or kept.provider) for each in (kept, given))
+    return replace(
+        kept,
+        provider=given.provider or kept.provider,
+        model=given.model or (kept.model if now == before else None),
+        samples=given.samples or kept.samples,
+        out=given.out or kept.out,
+    )
+
+
+def _check_place(workspace: Workspace, options: Options) -> None:
+    """Fail with CHT031 unless pipelines may be saved in the folder that is chosen, links followed."""
+    folder = _out(workspace, options)
+    path = resolve_path(workspace.root, folder)
+    places = (workspace.project.pipelines, workspace.project.output)
+    place = next((each for each in places if path.is_relative_to(each)), None)
+    if place is None or place.is_symlink() or is_outside(place, path):
+        fail("CHT031", folder=folder)
+
+
+def _out(workspace: Workspace, options: Options) -> str:
+    return str(options.out or workspace.config.get("chat.output") or workspace.project.output.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +173,9 @@ class _Witness:
     def clean(self, value: JsonValue) -> JsonValue:
         return value
 
+    def event(self, name: str, **fields: JsonValue) -> None:
+        """Write nothing: it is on record."""
+
     def tell(self, kind: str, data: Mapping[str, JsonValue]) -> None:
         if kind == "oml_synthesis_complete":
             self.oml = str(data["oml"])
@@ -133,9 +186,7 @@ class _Witness:
 
 def _live(workspace: Workspace, model: Model, mouth: Mouth, conversation: str, options: Options) -> LiveWorld:
     samples = options.samples or workspace.config.get("chat.samples")
-    return LiveWorld(
-        workspace, model, mouth, conversation, samples=samples, out=options.out or workspace.config.get("chat.output")
-    )
+    return LiveWorld(workspace, model, mouth, conversation, samples=samples, out=_out(workspace, options))
 
 
 def _spent(entries: Iterable[Entry]) -> Usage:
@@ -151,11 +202,11 @@ def _spent(entries: Iterable[Entry]) -> Usage:
 
 def _held(world: Journaled, store: Store, session: Session, record: Record, *, fast: bool) -> Outcome:
     """Talk, and leave a record of how far it came, however it ends."""
-    status = "waiting"
+    has_quit = False
     with session:
         try:
             Agent(world, fast=fast).talk()
-            status = "ended"
+            has_quit = True
         except Waiting:
             pass
         except KeyboardInterrupt:
@@ -166,8 +217,6 @@ def _held(world: Journaled, store: Store, session: Session, record: Record, *, f
             record.event("chat_error", diagnostics=told)
             raise
         finally:
-            if record.summary["state"] == "COMPLETE":
-                status = "complete"
-            record.event("chat_end", status=status, state=record.summary["state"])
-            record.save(status)
+            record.save(ended_at=now_text(), has_quit=has_quit)
+            record.event("chat_end", status=record.summary["status"], state=record.summary["state"])
     return Outcome(record.summary, tuple(store.notes))

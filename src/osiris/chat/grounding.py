@@ -11,7 +11,7 @@ that are named, come out: `orders by country` names a column of the customers.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -57,13 +57,15 @@ MODE = "mode"
 class Unnamed:
     """A thing that was not named: its key, and what would be done in words: these are what the person confirms.
 
-    Who has confirmed `whole`, if it is a part of something, has confirmed it as well.
+    Who has confirmed `whole`, if it is a part of something, has confirmed it as well. `asks` is the question for it
+    where it is asked for by itself, whether it was named or not.
     """
 
     key: str
     words: str
     is_mode: bool = False
     whole: str | None = None
+    asks: str | None = None
 
 
 def question_for(missing: Sequence[Unnamed], table: str | None) -> Question:
@@ -71,8 +73,10 @@ def question_for(missing: Sequence[Unnamed], table: str | None) -> Question:
     things = [each.words for each in missing if not each.is_mode]
     if not things:
         return Question(MODE, f"How do the rows go into the table {plain_name(table or '')}?", MODES)
+    asks = [each.asks for each in missing if not each.is_mode]
     listed = " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
-    return Question(GROUNDING, f"You did not name all of it: this would {listed}. Go on?", ("yes", "no"))
+    text = f"This would {listed}. Go on?" if all(asks) else f"You did not name all of it: this would {listed}. Go on?"
+    return Question(GROUNDING, asks[0] if asks[0] and len(asks) == 1 else text, ("yes", "no"))
 
 
 def unnamed(proposal: Proposal, choices: Choices, messages: Sequence[Message]) -> list[Unnamed]:
@@ -83,7 +87,8 @@ def unnamed(proposal: Proposal, choices: Choices, messages: Sequence[Message]) -
     named = [each for each in read if _is_named(each, choices, chosen, said)]
     others = [each for each in read if each not in named]
     reached = _reached(named, others)
-    missing = [_reading(each) for each in others if each not in reached]
+    asked = [each for each in others if each not in reached]
+    missing = [_reading(each) for each in read if each in asked or _is_abroad(each)]
     writer = choices.writer(proposal.target.component)
     return missing + (list(_target(proposal, writer, choices, said)) if writer else [])
 
@@ -103,7 +108,7 @@ def exposed(
     for step, columns in plan.get("deciding", {}).items():
         out[step] = list(dict.fromkeys([*out.get(step, ()), *columns]))
     missing = [
-        replace(_reading(each), words=f"read {_listed(columns)} of {plain_name(each.id)}", whole=_reading(each).words)
+        Unnamed(f"read {each.id}", f"read {_listed(columns)} of {plain_name(each.id)}", whole=_reading(each).words)
         for each in read
         if each.id not in named and (columns := _unnamed_columns(each, read, out.get(each.name, ()), said))
     ]
@@ -111,7 +116,13 @@ def exposed(
 
 
 def _reading(relation: Relation) -> Unnamed:
+    if _is_abroad(relation):
+        return _outside("read", relation.table)
     return Unnamed(f"read {relation.id}", f"read {plain_name(relation.id)}")
+
+
+def _is_abroad(relation: Relation) -> bool:
+    return relation.connection is None and _is_outside(relation.table)
 
 
 def not_named(relations: Iterable[Relation], choices: Choices, messages: Sequence[Message]) -> list[Relation]:
@@ -147,7 +158,7 @@ def _overwritten(proposal: Proposal, plan: Mapping[str, JsonValue], said: Said) 
     is_own = plan["previous"] and not any(flow["whole"] for flow in plan.get("new_flows", ()))
     if path is None or not replaces or is_own or any(map(said.has_path, (path, PurePosixPath(path).name))):
         return []
-    return [_over(path)]
+    return [_over(path, said)]
 
 
 def _reached(named: Collection[Relation], others: Collection[Relation]) -> list[Relation]:
@@ -179,8 +190,22 @@ def _shared(one: Relation, other: Relation) -> set[str]:
     return {each.name for each in one.columns or ()} & {each.name for each in other.columns or ()}
 
 
-def _over(path: str) -> Unnamed:
-    return Unnamed(f"write over {path}", f"write over the file {plain_name(path)}")
+def _over(path: str, said: Said) -> Unnamed:
+    name, bare = plain_name(path), PurePosixPath(path).with_suffix("")
+    is_named = said.has_path(path) or said.has_path(str(bare)) or said.after_to().has_exactly(bare.name)
+    asks = f"{name} exists; replace it?" if is_named else None
+    return Unnamed(f"write over {path}", f"write over the file {name}", asks=asks)
+
+
+def _is_outside(path: str) -> bool:
+    """Tell whether a path leads out of the project."""
+    plain = posixpath.normpath(path)
+    return plain.startswith("/") or plain.split("/", 1)[0] == ".."
+
+
+def _outside(verb: str, path: str) -> Unnamed:
+    words = f"{verb} {plain_name(path)}, outside of the project"
+    return Unnamed(f"{verb} {path}", words, asks=f"This would {words}. Go on?")
 
 
 def _target(proposal: Proposal, writer: Writer, choices: Choices, said: Said) -> Iterator[Unnamed]:
@@ -214,8 +239,12 @@ def _file(proposal: Proposal, path: str, writer: Writer, choices: Choices, said:
     ending = writer.ending or ""
     own = (default_path(proposal.name, ending), f"output/{PurePosixPath(path).name}")
     named = said.has_path(path) or (path == own[1] and said.has_path(PurePosixPath(path).name))
+    if _is_outside(path):
+        yield _outside("write", path)
     if choices.relation(posixpath.normpath(path)):
-        yield _over(path)
+        yield _over(path, said)
+    elif _is_outside(path):
+        return
     elif path != own[0] and not named:
         yield Unnamed(f"write {path}", f"write the file {plain_name(path)}")
     elif not named and not said.has_any(_ENDINGS.get(ending, ending)):

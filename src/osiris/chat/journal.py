@@ -14,7 +14,8 @@ from osiris.canonical import canonical_bytes, sha256_hex
 from osiris.chat.effects import Waiting
 from osiris.chat.port import Answer, Usage
 from osiris.chat.store import Entry
-from osiris.errors import fail
+from osiris.errors import OsirisError, diagnostic, fail
+from osiris.secret import conceal
 from osiris.session import now_text
 
 if TYPE_CHECKING:
@@ -27,11 +28,19 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 
+MOST_CHARACTERS = 20_000
+"""The longest that is heard at once."""
+
+
 class Keeper(Protocol):
     """Who makes a record of what happens, as `record.Record` does."""
 
     def clean(self, value: JsonValue) -> JsonValue:
         """Return a value without secrets."""
+        ...
+
+    def event(self, name: str, **fields: JsonValue) -> None:
+        """Keep what happened besides."""
         ...
 
     def tell(self, kind: str, data: Mapping[str, JsonValue]) -> None:
@@ -53,6 +62,7 @@ class Journaled:
         self._conversation = conversation
         self._kept = store.entries(conversation)
         self._next = 0
+        self._has_warned = False
 
     @property
     def is_live(self) -> bool:
@@ -60,9 +70,9 @@ class Journaled:
         return self._next >= len(self._kept)
 
     def hear(self, question: Question | None) -> str:
-        """Return the person's next words."""
+        """Return the person's next words, without what looks like a secret; fails with CHT032 if they are too many."""
         about = question.about if question else None
-        return str(self._result("hear", [about], lambda world: world.hear(question)))
+        return str(self._result("hear", [about], lambda world: self._heard(world, world.hear(question))))
 
     def names(self, words: str) -> JsonValue:
         """Return what there is."""
@@ -80,7 +90,11 @@ class Journaled:
 
         def complete(world: World) -> JsonValue:
             began = time.monotonic()
-            answer = world.ask(request)
+            try:
+                answer = world.ask(request)
+            except OsirisError as error:
+                self._record.event("llm_failed", purpose=request.purpose, code=error.diagnostics[0].code)
+                raise
             return {**asdict(answer), "latency_ms": round((time.monotonic() - began) * 1000, 3)}
 
         kept = dict(self._result("ask", asked, complete))
@@ -107,6 +121,17 @@ class Journaled:
         self._record.tell(kind, data)
         if self.is_live and self._world:
             self._world.tell(kind, **data)
+
+    def _heard(self, world: World, words: str) -> str:
+        if len(words) > MOST_CHARACTERS:
+            fail("CHT032", count=len(words), most=MOST_CHARACTERS)
+        # What is known as a secret goes first, so that the words around it stay.
+        known: str = self._record.clean(words)
+        shown = conceal(known)
+        if shown != known and not self._has_warned:
+            self._has_warned = True
+            world.tell("warning", diagnostics=[diagnostic("CHT033").to_json()])
+        return shown
 
     def _result(self, kind: str, asked: JsonValue, act: Callable[[World], JsonValue]) -> JsonValue:
         number, digest = self._next, sha256_hex(canonical_bytes([kind, asked]))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from osiris import api
+from osiris.chat.problems import without_values
 from osiris.chat.proposal import MODES
 from osiris.compare.lineage import read_lineage
 from osiris.errors import InvalidInput, OsirisError, StepFailed, Unavailable
+from osiris.files import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -90,7 +93,9 @@ class LiveWorld:
         self._mouth.show(kind, data)
 
     def ask(self, request: Request) -> Answer:
-        """Return what the model answers."""
+        """Return what the model answers; what is wrong quotes values of rows only if it may see rows as they are."""
+        if self._samples != "raw":
+            request = replace(request, problems=tuple(map(without_values, request.problems)))
         return self._model.complete(request)
 
     def names(self, words: str) -> JsonValue:
@@ -216,9 +221,13 @@ def _with_data(root: Path, without: set[Path]) -> Iterator[str]:
             inside = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
         except OSError:
             continue
-        waiting += [each for each in inside if each.is_dir() and not each.is_symlink() and each not in without]
+        waiting += [each for each in inside if _is_looked_into(each) and each not in without]
         if any(_is_data(each.name) for each in inside):
             yield folder.relative_to(root).as_posix()
+
+
+def _is_looked_into(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and is_text(path.name)
 
 
 def _is_data(name: str) -> bool:

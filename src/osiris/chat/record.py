@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from osiris.session import CONVERSATION, now_text, read_lines, write_durably
+from osiris.session import CONVERSATION, read_lines, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,10 @@ class Record:
         self._follow(kind, data)
         if self._told > self._told_before:
             self._keep(kind, data)
-            self._session.event(kind, told=self._told, **{key: data[key] for key in data if key not in _KEPT_APART})
+            fields = {_NAMED.get(key, key): data[key] for key in data if key not in _KEPT_APART}
+            self._session.event(kind, told=self._told, **fields)
+            if kind == "state_transition":
+                self.save()
 
     def entry(self, number: int, entry: Entry, asked: JsonValue) -> None:
         """Write what was asked of the world and what came of it, unless it is there."""
@@ -86,9 +89,10 @@ class Record:
         size = len(json.dumps(entry.result))
         self._session.event("tool_call", entry=number, tool=entry.kind, arguments=asked, result_bytes=size)
 
-    def save(self, status: str) -> None:
-        """Write run.json."""
-        self.summary |= {"status": status, "ended_at": now_text()}
+    def save(self, *, ended_at: str | None = None, has_quit: bool = False) -> None:
+        """Write run.json; whoever holds a conversation does so as it goes on, so that a kill leaves a session too."""
+        status = "complete" if self.summary["state"] == "COMPLETE" else "ended" if has_quit else "waiting"
+        self.summary |= {"status": status, "ended_at": ended_at}
         self._session.summary(self.summary)
 
     def _follow(self, kind: str, data: Mapping[str, JsonValue]) -> None:
@@ -135,3 +139,6 @@ class Record:
 
 _KEPT_APART = ("oml", "check", "plan")
 """What artifacts have, and events need not repeat."""
+
+_NAMED = {"session": "run"}
+"""What is named otherwise in events, whose `session` is always the conversation."""

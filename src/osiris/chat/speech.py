@@ -24,6 +24,9 @@ EDITS_END = "What you edited is not kept: whoever proposes begins with the draft
 INSTEAD = "Say what to use instead."
 ACCEPTING = ("yes", "save", "edit", "no")
 
+_OUTSIDE = "CMP013"
+"""Code of a step that uses a file outside of the project."""
+
 _TOLD = 5
 _LINE = 400
 
@@ -50,6 +53,11 @@ def silent(sources: Mapping[str, Mapping[str, JsonValue]]) -> str:
     """Return which sources cannot be read, and why."""
     told = (f"{one_line(name, 200)} cannot be read and is left out: {_told(found)}" for name, found in sources.items())
     return "\n".join(told)
+
+
+def outside(problems: Found) -> str:
+    """Return which files of a plan are outside of the project; empty if none is."""
+    return "\n".join(one_line(item["message"], _LINE) for item in problems if item["code"] == _OUTSIDE)
 
 
 def errors_left(problems: Found) -> str:

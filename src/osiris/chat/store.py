@@ -3,14 +3,18 @@
 Rows of a conversation form a chain: each has the SHA-256 of itself and of the row before. So a row that was changed,
 lost or put elsewhere is noticed, and a file that is damaged is set aside under another name; what of it is whole goes
 into a new one. Nothing is ever begun anew in silence.
+
+Whoever has the file open holds a lock on a file beside it together with others; whoever mends it holds the lock alone.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import sqlite3
+import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,7 +42,10 @@ MIGRATIONS = (
 """One script a version of the file, in order; `user_version` says how many of them it has."""
 
 _BUSY_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
 _SIDES = ("", "-wal", "-shm")
+_DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG)
+"""Codes of SQLite that tell of the file while it is read, and not of the disk or of others that use it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,45 +74,46 @@ class Damaged(Exception):
 class Store:
     """The conversations of a project; made by `open_store`. `notes` says what happened to the file."""
 
-    def __init__(self, file: sqlite3.Connection, notes: list[Diagnostic]) -> None:
+    def __init__(self, file: sqlite3.Connection, path: Path, notes: list[Diagnostic]) -> None:
         self.notes = notes
         self._file = file
+        self._path = path
 
     def begin(self, conversation: Conversation) -> None:
-        """Keep that a conversation has begun."""
+        """Keep that a conversation has begun, or with which options it goes on; fails with CHT020."""
         row = (conversation.id, conversation.started_at, _text(conversation.options))
-        with self._file:
-            self._file.execute("INSERT INTO conversations VALUES (?, ?, ?, ?)", (*row, _sum(b"", row)))
+        with _own_errors(self._path), self._file:
+            self._file.execute("INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?)", (*row, _sum(b"", row)))
 
     def append(self, conversation: str, number: int, entry: Entry) -> None:
-        """Keep one row, durably; `number` counts from 0 without a gap."""
+        """Keep one row, durably; `number` counts from 0 without a gap. Fails with CHT020."""
         row = _row(conversation, number, entry)
-        with self._file:
+        with _own_errors(self._path), self._file:
             self._file.execute(
                 "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _sum(self._last(conversation, number), row))
             )
 
     def conversations(self) -> list[Conversation]:
         """Return all conversations, the newest first."""
-        rows = self._file.execute("SELECT id, started_at, options FROM conversations ORDER BY id DESC")
+        with _own_errors(self._path):
+            rows = self._file.execute("SELECT id, started_at, options FROM conversations ORDER BY id DESC").fetchall()
         return [Conversation(name, at, json.loads(options)) for name, at, options in rows]
 
-    def find(self, name: str | None) -> Conversation:
-        """Return a conversation by its id or the beginning of it, the newest without one; fails with CHT021."""
+    def find(self, name: str) -> Conversation:
+        """Return a conversation by its id or the beginning of it; fails with CHT021."""
         known = self.conversations()
-        begun = [each for each in known if each.id == name] or [
-            each for each in known if each.id.startswith(name or "")
-        ]
-        if not known or not begun or (name and len(begun) > 1):
-            near = nearest(name or "", [each.id for each in known])
-            fail("CHT021", name=name or "last", hint=f"did you mean '{near}'?" if near else "see 'osiris logs list'")
+        begun = [each for each in known if each.id == name] or [each for each in known if each.id.startswith(name)]
+        if len(begun) != 1:
+            near = nearest(name, [each.id for each in known])
+            hint = f"did you mean '{near}'?" if near else "see 'osiris logs list'"
+            fail("CHT021", wanted=f"'{name}'", hint=hint)
         return begun[0]
 
     def entries(self, conversation: str) -> list[Entry]:
         """Return the rows of a conversation in order."""
-        rows = self._file.execute(
-            "SELECT kind, asked, at, result FROM entries WHERE conversation = ? ORDER BY number", (conversation,)
-        )
+        query = "SELECT kind, asked, at, result FROM entries WHERE conversation = ? ORDER BY number"
+        with _own_errors(self._path):
+            rows = self._file.execute(query, (conversation,)).fetchall()
         return [Entry(kind, asked, at, json.loads(result)) for kind, asked, at, result in rows]
 
     def _last(self, conversation: str, number: int) -> bytes:
@@ -122,15 +130,14 @@ class Store:
 def open_store(project: Project) -> Iterator[Store]:
     """Give the conversations of a project; fails with CHT020 if the file cannot be used, or is of a later version."""
     path = store_path(project)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            _make(path)
-        file, notes = _opened(path)
-    except (OSError, sqlite3.Error) as error:
-        fail("CHT020", path=_shown(path), reason=getattr(error, "strerror", None) or str(error))
-    with closing(file):
-        yield Store(file, notes)
+    with ExitStack() as held:
+        with _own_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            held.callback(os.close, lock)
+            file, notes = _opened(path, lock)
+            held.enter_context(closing(file))
+        yield Store(file, path, notes)
 
 
 def store_path(project: Project) -> Path:
@@ -138,39 +145,63 @@ def store_path(project: Project) -> Path:
     return project.state / "conversations.sqlite"
 
 
-def _make(path: Path) -> None:
-    """Make the file, which appears whole: so an empty one is never new, but damaged."""
-    name = path.with_name(f"{path.name}.{os.getpid()}.new")
-    os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+@contextmanager
+def _own_errors(path: Path) -> Iterator[None]:
+    """Turn what the disk or SQLite says into CHT020."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        fail("CHT020", path=_shown(path), reason=getattr(error, "strerror", None) or str(error))
+
+
+def _opened(path: Path, lock: int) -> tuple[sqlite3.Connection, list[Diagnostic]]:
+    """Return the file, and what there is to say of it; from now on the lock is held together with others."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with suppress(Damaged):
+            return _connect(path), []
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        if time.monotonic() > deadline:
+            fail("CHT020", path=_shown(path), reason="it is damaged, and another process has it open")
+        time.sleep(_LOOK_SECONDS)
+    notes = _mended(path)
+    file = _connect(path)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return file, notes
+
+
+def _make(name: Path, rows: Iterable[tuple[str, tuple[object, ...]]] = ()) -> None:
+    """Make a file that has these rows."""
+    name.unlink(missing_ok=True)
+    os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     with closing(sqlite3.connect(name)) as file:
-        _migrate(file, _shown(path))
+        _migrate(file, _shown(name))
+        with file:
+            for table, row in rows:
+                file.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
+
+def _make_first(path: Path) -> None:
+    """Make the file, which appears whole: so an empty one is never new, but damaged."""
+    if _aside(path) or any(path.with_name(path.name + side).exists() for side in _SIDES):
+        raise Damaged
+    name = path.with_name(f"{path.name}.{os.getpid()}.new")
+    _make(name)
     with suppress(FileExistsError):
         os.link(name, path)
     name.unlink()
 
 
-def _opened(path: Path) -> tuple[sqlite3.Connection, list[Diagnostic]]:
-    """Return the file, and what there is to say of it."""
-    try:
-        file = _connect(path)
-    except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (
-            sqlite3.SQLITE_BUSY,
-            sqlite3.SQLITE_CANTOPEN,
-            sqlite3.SQLITE_READONLY,
-        ):
-            raise
-        return _recovered(path)
-    except (sqlite3.DatabaseError, Damaged):
-        return _recovered(path)
-    return file, []
-
-
 def _connect(path: Path) -> sqlite3.Connection:
-    """Return the file at the newest version, checked; raises Damaged or sqlite3.Error."""
+    """Return the file at the newest version, checked; raises Damaged, or sqlite3.Error for what is not its fault."""
+    if not path.exists():
+        _make_first(path)
     if not path.stat().st_size:
         raise Damaged
-    with ExitStack() as refused:
+    with ExitStack() as refused, _damage():
         file = refused.enter_context(closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)))
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = FULL")
@@ -178,6 +209,17 @@ def _connect(path: Path) -> sqlite3.Connection:
         _check(file)
         refused.pop_all()
     return file
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Turn what SQLite says of a damaged file into Damaged; a text that is not UTF-8 has no code at all."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _DAMAGE:
+            raise Damaged from error
+        raise
 
 
 def _migrate(file: sqlite3.Connection, name: str) -> None:
@@ -193,9 +235,13 @@ def _check(file: sqlite3.Connection) -> None:
     """Raise Damaged unless the file is sound, and every row is what was written."""
     with closing(sqlite3.connect(":memory:")) as model:
         _migrate(model, "")
-        sound = _tables(file) == _tables(model) and file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        expected = _tables(model)
+    # All of it in one transaction: another process may append meanwhile.
+    file.execute("BEGIN")
+    sound = _tables(file) == expected and file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     whole = sum(1 for _ in _whole(file))
     (count,) = file.execute("SELECT (SELECT count(*) FROM conversations) + (SELECT count(*) FROM entries)").fetchone()
+    file.execute("ROLLBACK")
     if not sound or whole != count:
         raise Damaged
 
@@ -220,31 +266,42 @@ def _whole(file: sqlite3.Connection) -> Iterator[tuple[str, tuple[object, ...]]]
             before = own
 
 
-def _recovered(path: Path) -> tuple[sqlite3.Connection, list[Diagnostic]]:
-    """Set a damaged file aside and return a new one that has what was whole of it."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    rows = list(_salvaged(path))
+def _mended(path: Path) -> list[Diagnostic]:
+    """Set a damaged file aside and put a new one in its place that has what was whole of it; the lock is held alone.
+
+    The new one is complete before the old one goes, so that after a kill in between this goes on where it was.
+    """
+    new = path.with_name(f"{path.name}.mended")
+    aside = _aside(path)
+    if path.exists() or aside is None:
+        # Another process may have mended it before the lock was ours.
+        with suppress(Damaged), closing(_connect(path)):
+            return []
+        aside = path.with_name(f"{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+        _make(new, list(_salvaged(path)))
+    elif not new.exists():
+        _make(new, list(_salvaged(aside)))
     for side in _SIDES:
         with suppress(FileNotFoundError):
             path.with_name(path.name + side).replace(aside.with_name(aside.name + side))
-    _make(path)
-    file = _connect(path)
-    _fill(file, rows)
-    kept = sum(table == "conversations" for table, _ in rows)
-    return file, [diagnostic("CHT022", path=_shown(path), aside=_shown(aside), kept=kept, rows=len(rows) - kept)]
+    with closing(sqlite3.connect(new)) as file:
+        kept, rows = (
+            file.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("conversations", "entries")
+        )
+    new.replace(path)
+    return [diagnostic("CHT022", path=_shown(path), aside=_shown(aside), kept=kept, rows=rows)]
+
+
+def _aside(path: Path) -> Path | None:
+    """Return the file that was set aside last."""
+    found = path.parent.glob(f"{path.name}.corrupt-*")
+    return max((each for each in found if not each.name.endswith(_SIDES[1:])), default=None)
 
 
 def _salvaged(path: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
     """Give what can still be read of a file, and is whole."""
     with suppress(sqlite3.Error, OSError, TypeError, ValueError), closing(sqlite3.connect(path)) as file:
         yield from _whole(file)
-
-
-def _fill(file: sqlite3.Connection, rows: Iterable[tuple[str, tuple[object, ...]]]) -> None:
-    with file:
-        for table, row in rows:
-            file.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
 
 def _row(conversation: str, number: int, entry: Entry) -> tuple[object, ...]:

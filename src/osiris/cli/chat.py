@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -33,6 +34,9 @@ SAMPLES = click.option(
     help="Rows that a model may see; by default those of chat.samples, none.",
 )
 OUT = click.option("--out", metavar="DIR", help="Save pipelines there rather than in output/.")
+_ID = re.compile(r"\d{8}")
+"""How the id of a session begins, with its day: whatever else stands behind --resume is an answer."""
+
 YES = click.option("--yes", is_flag=True, help="Accept the plan and run it.")
 
 
@@ -42,14 +46,18 @@ def command(message: str | None, resume: str | None, replay: str | None, yes: bo
 
     Nothing is written before you accept the plan by its fingerprint. MESSAGE is what you say first (with --resume: your
     answer). Without a terminal, lines of standard input are your words if there is no MESSAGE; where words are missing
-    the conversation waits, and --resume goes on with it.
+    the conversation waits, and --resume goes on with it: with the newest that waits, if it has no ID.
     """
     if replay is not None:
         return _replayed(replay)
     from osiris.chat import conversation
     from osiris.cli.talk import Terminal
 
+    if resume and message is None and not _ID.match(resume):
+        message, resume = resume, ""
     options = conversation.Options(**chosen)
+    if resume is not None and (options.fast or options.pro_mode):
+        raise click.UsageError("--fast and --pro-mode belong to the beginning of a conversation")
     typed = sys.stdin.isatty() and console().is_terminal()
     reads = not console().wants_json and (typed or message is None)
     mouth = Terminal(console(), [message] if message is not None else [], accepts=yes, reads=reads)

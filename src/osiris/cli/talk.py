@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 _PROMPT = "> "
 
 
+def clean(words: str) -> str:
+    """Return words as they can be written down: what was typed is not always UTF-8."""
+    return words.encode("utf-8", "replace").decode()
+
+
 class Terminal:
     """Words come from the command line first, then from the keyboard, or from lines of standard input.
 
@@ -38,7 +43,7 @@ class Terminal:
 
     def __init__(self, console: Console, words: Sequence[str], *, accepts: bool, reads: bool) -> None:
         self._console = console
-        self._words = list(words)
+        self._words = [clean(each) for each in words]
         self._accepts = accepts
         self._reads = reads
         self._running = ExitStack()
@@ -63,6 +68,8 @@ class Terminal:
             return click.edit(text, editor=named, extension=".yaml") or text
         except click.ClickException as error:
             return self._unedited(text, error.message)
+        except UnicodeDecodeError:
+            return self._unedited(text, "what was saved is not UTF-8")
 
     def show(self, kind: str, data: Data) -> None:
         """Show what the agent tells."""
@@ -97,7 +104,7 @@ class Terminal:
                 words = input()
         except EOFError:
             raise Waiting from None
-        return words.encode("utf-8", "replace").decode()
+        return clean(words)
 
     def _show_pipeline(self, text: str) -> None:
         """Show OML with highlighting on a terminal, else as it is; nothing in it can move a cursor."""
@@ -110,6 +117,14 @@ class Terminal:
         from rich.syntax import Syntax
 
         Rich(file=self._console.err).print(Syntax("\n".join(lines), "yaml", theme="ansi_dark", padding=(0, 2)))
+
+
+def _resumed(data: Data) -> list[Line]:
+    return [[("dim", f"goes on with {data['conversation']}")]]
+
+
+def _warning(data: Data) -> list[Line]:
+    return diagnostic_lines([Diagnostic.from_json(item) for item in data["diagnostics"]])
 
 
 def _response(data: Data) -> list[Line]:
@@ -146,6 +161,8 @@ def _run(data: Data) -> list[Line]:
 
 
 _SHOWN: dict[str, Callable[[Data], list[Line]]] = {
+    "chat_resumed": _resumed,
+    "warning": _warning,
     "assistant_response": _response,
     "discovery_done": _found,
     "plan": _plan,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from osiris.errors import fail
 
@@ -63,7 +63,7 @@ def load_worlds(folder: Path) -> dict[str, World]:
     """Return the worlds of a set; fails with CHT050 if there are none."""
     found = {path.parent.name: _world(path) for path in sorted(folder.glob("worlds/*/world.json"))}
     if not found:
-        fail("CHT050", path=folder)
+        _fail_none(folder)
     return found
 
 
@@ -72,7 +72,13 @@ def load_cases(folder: Path) -> list[Case]:
     try:
         return list(_cases(folder / "cases.jsonl"))
     except (OSError, ValueError, KeyError):
-        fail("CHT050", path=folder)
+        _fail_none(folder)
+
+
+def _fail_none(folder: Path) -> NoReturn:
+    if folder == HELD_OUT:
+        fail("CHT050", path="this installation", hint="name a folder that has one with --set")
+    fail("CHT050", path=folder)
 
 
 def _world(path: Path) -> World:

@@ -44,7 +44,13 @@ class Graded:
 
 
 def grade(case: Case, world: World, project: Path, held: Held) -> Graded:
-    """Return the verdict on a case that was held in a project."""
+    """Return the verdict on a case that was held in a project; raises duckdb.Error if its gold is wrong."""
+    if held.error is not None and held.run is None:
+        return Graded(case, held, "failed", held.error)
+    return _grade(case, world, project, held)
+
+
+def _grade(case: Case, world: World, project: Path, held: Held) -> Graded:
     if case.expect == "refusal":
         verdict: Verdict = "wrong" if held.run else "right"
         return Graded(case, held, verdict, "made a pipeline" if held.run else "")
@@ -54,9 +60,9 @@ def grade(case: Case, world: World, project: Path, held: Held) -> Graded:
     if case.expect == "question" and case.answer is None:
         return Graded(case, held, "right")
     if held.run is None:
-        nothing: Verdict = "failed" if held.error or held.validations else "refused"
+        nothing: Verdict = "failed" if held.validations else "refused"
         open_question = len(held.questions) > (case.expect == "question")
-        return Graded(case, held, "asked" if open_question else nothing, held.error or "; ".join(held.said[-1:]))
+        return Graded(case, held, "asked" if open_question else nothing, "; ".join(held.said[-1:]))
     if not held.run["ok"]:
         return Graded(case, held, "failed", str(held.run["diagnostics"][:1]))
     why = _difference(case, world, project, held)
@@ -65,6 +71,8 @@ def grade(case: Case, world: World, project: Path, held: Held) -> Graded:
 
 def _difference(case: Case, world: World, project: Path, held: Held) -> str:
     """Return how what was made differs from the gold; empty if it does not."""
+    import duckdb
+
     gold = dict(case.gold or {})
     made = _target(str(held.oml))
     wanted = gold["target"]
@@ -78,7 +86,7 @@ def _difference(case: Case, world: World, project: Path, held: Held) -> str:
     types, rows = gold_rows(world, gold["sql"])
     try:
         found = read_rows(made["kind"], _place(project, made), made["table"])
-    except (OSError, sqlite3.Error, ValueError) as error:
+    except (OSError, duckdb.Error, sqlite3.Error, ValueError) as error:
         return f"the target cannot be read: {error}"
     if not same_rows(types, rows, found, ordered=bool(gold.get("ordered"))):
         return f"rows differ: {len(found)} of {len(found[0]) if found else 0} columns, {found[:2]} and not {rows[:2]}"

@@ -72,9 +72,8 @@ class Person:
         """Look at nothing while a run is going on."""
 
 
-def hold(case: Case, project: Path, options: Options, environ: Mapping[str, str]) -> Held:
-    """Return how a case went; fails with LLM… if whoever proposes cannot be had at all."""
-    held = Held()
+def hold(case: Case, project: Path, options: Options, environ: Mapping[str, str], held: Held) -> None:
+    """Hold a case, and note in `held` how it went; fails with LLM… if whoever proposes cannot be had at all."""
     workspace = api.open_project(project, environ)
     try:
         outcome = conversation.begin(workspace, options, Person(case, held))
@@ -82,6 +81,5 @@ def hold(case: Case, project: Path, options: Options, environ: Mapping[str, str]
         if error.diagnostics[0].code.startswith("LLM"):
             raise
         held.error = str(error.diagnostics[0])
-        return held
+        return
     held.usage = outcome.summary["usage"]
-    return held

@@ -6,17 +6,19 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from osiris.errors import OsirisError, did_you_mean, fail
 from osiris.evaluation.cases import load_cases, load_worlds
-from osiris.evaluation.grade import grade
-from osiris.evaluation.hold import hold
+from osiris.evaluation.grade import Graded, grade
+from osiris.evaluation.hold import Held, hold
 from osiris.evaluation.worlds import lay_out
+from osiris.runner.boundary import caught
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from osiris.chat.conversation import Options
-    from osiris.evaluation.grade import Graded
+    from osiris.evaluation.cases import Case, World
     from osiris.model import JsonValue
 
 VERDICTS = ("right", "asked", "refused", "failed", "wrong")
@@ -68,17 +70,37 @@ def score_set(
 ) -> Score:
     """Hold and grade the cases of a set, or `only` those; each in a project of its own below `scratch`.
 
-    Fails with CHT050 if the set is none, and with LLM… if whoever proposes cannot be had.
+    Fails with CHT050 if the set is none, CHT040 if it lacks one of `only`, and LLM… if whoever proposes cannot be had.
     """
-    worlds = load_worlds(folder)
+    worlds, cases = load_worlds(folder), load_cases(folder)
+    known = [case.id for case in cases]
+    for name in only:
+        if name not in known:
+            fail("CHT040", name=name, hint=did_you_mean(name, known))
     graded = []
-    for case in load_cases(folder):
-        if only and case.id not in only:
-            continue
-        project = lay_out(worlds[case.world], scratch / case.id)
-        graded.append(grade(case, worlds[case.world], project, hold(case, project, options, environ)))
-        told(graded[-1])
+    for case in cases:
+        if not only or case.id in only:
+            graded.append(_graded(case, worlds, scratch / case.id, options, environ))
+            told(graded[-1])
     return Score(tuple(graded))
+
+
+def _graded(
+    case: Case, worlds: Mapping[str, World], place: Path, options: Options, environ: Mapping[str, str]
+) -> Graded:
+    """Return a case held and graded: whatever breaks in it is its own failure, and the others go on."""
+    held = Held()
+
+    def tried() -> Graded:
+        project = lay_out(worlds[case.world], place)
+        hold(case, project, options, environ, held)
+        return grade(case, worlds[case.world], project, held)
+
+    graded: Graded | None
+    graded, error = caught(tried)
+    if isinstance(error, OsirisError) and error.diagnostics[0].code.startswith("LLM"):
+        raise error
+    return graded or Graded(case, held, "failed", f"{type(error).__name__}: {error}")
 
 
 def _counts(graded: Sequence[Graded]) -> dict[str, int]:

@@ -5,12 +5,13 @@ What a file is, its first bytes tell, and its name where they do not.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError
 from osiris.families.looking import content_of
-from osiris.files import check_source, expand, fail_os, relative, resolve_path
+from osiris.files import check_source, expand, fail_os, is_text, relative, resolve_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -62,7 +63,13 @@ def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
     )
     start = resolve_path(ctx.root, str(base)) if base else ctx.root
     seen = _seen if len(paths) == 1 else _seen_or_not
-    return [seen(path, relative(start, path)) for path in paths]
+    shown = ((path, relative(start, path)) for path in paths)
+    return [seen(path, name) if is_text(name) else _unnamed(path, name) for path, name in shown]
+
+
+def _unnamed(path: Path, name: str) -> SeenFile:
+    """Return a file that no step can name."""
+    return SeenFile(path, os.fsencode(name).decode(errors="backslashreplace"), None, problem="its name is not UTF-8")
 
 
 def _seen_or_not(path: Path, shown: str) -> SeenFile:

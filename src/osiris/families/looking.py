@@ -81,7 +81,9 @@ def content_of(files: Iterable[Path], shown: str) -> str:
         try:
             with path.open("rb") as file:
                 seen = os.fstat(file.fileno())
-                digest.update(f"{path.name}\0{seen.st_size}\0{seen.st_mtime_ns}\0{seen.st_ino}\0".encode())
+                digest.update(
+                    f"{path.name}\0{seen.st_size}\0{seen.st_mtime_ns}\0{seen.st_ino}\0".encode(errors="surrogateescape")
+                )
                 digest.update(file.read(_EDGE))
                 file.seek(max(0, seen.st_size - _EDGE))
                 digest.update(file.read(_EDGE))

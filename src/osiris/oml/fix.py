@@ -18,11 +18,18 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
 
 _STEP = re.compile(r"/steps/[0-9]+")
+_HEAD = re.compile(r"^[|>][1-9]?([-+]?)[1-9]?")
+_INDENT = 2
 _EMPTY = {"mapping": "{}", "list": "[]"}
 
 
 def apply_fix(text: str, diagnostic: Diagnostic) -> str:
-    """Return OML text with the fix of one of its diagnostics; raises LookupError where it does not go with the text."""
+    """Return OML text with the fix of one of its diagnostics; raises LookupError where it does not go with the text.
+
+    Where all lines end in CR LF, they do so afterwards.
+    """
+    if text.count("\n") == text.count("\r\n") > 0:
+        return apply_fix(text.replace("\r\n", "\n"), diagnostic).replace("\n", "\r\n")
     for operation in diagnostic.fix:
         text = _OPERATIONS[operation["op"]](text, operation)
     return text
@@ -41,7 +48,8 @@ def _replace(text: str, operation: Mapping[str, Any]) -> str:
     parent, index = _around(text, operation["path"])
     node, value = parent.entries[index][1], operation["value"]
     if node.style in ("|", ">") and isinstance(value, str) and value.strip():
-        return text[: node.start] + _block(text, node, value) + text[node.end :]
+        outer = _column(text, _edges(text, parent, index)[0])
+        return text[: node.start] + _block(text[node.start : node.end], value, outer) + text[node.end :]
     return _put(text, node, inline(value, flow=parent.flow))
 
 
@@ -54,13 +62,18 @@ def _put(text: str, node: Span, written: str) -> str:
     return f"{text[: node.start]}{gap}{written}{text[node.end :]}"
 
 
-def _block(text: str, node: Span, value: str) -> str:
-    """Return a text as a literal block with the indentation of the one that stood there."""
-    head, _, body = text[node.start : node.end].partition("\n")
-    pad = re.match(r"\s*?(?=[^ \n])|", body.lstrip("\n"))
-    indent = pad[0] if pad else ""
-    lines = value.rstrip("\n").split("\n")
-    return "\n".join([head.replace(">", "|"), *(indent + line if line else "" for line in lines)])
+def _block(old: str, value: str, outer: int) -> str:
+    """Return a text as a literal block with the indentation of the old one, below a key or dash at column `outer`.
+
+    Where its first line is indented itself, the head says how deep the block is.
+    """
+    head, _, body = old.partition("\n")
+    pad = re.match(r" *(?=[^ \n])", body.lstrip("\n"))
+    is_indented = re.match(r"\n* ", value) is not None
+    indent = pad[0] if pad and len(pad[0]) > outer and not is_indented else " " * (outer + _INDENT)
+    depth = str(_INDENT) if is_indented else ""
+    lines = [indent + line if line else "" for line in value.rstrip("\n").split("\n")]
+    return "\n".join([_HEAD.sub(rf"|\g<1>{depth}", head), *lines])
 
 
 def _remove(text: str, operation: Mapping[str, Any]) -> str:
@@ -147,8 +160,13 @@ def _around(text: str, pointer: str) -> tuple[Span, int]:
 
 def _read(text: str) -> Span:
     """Return the nodes of a text; an unquoted `@` is a character like others here."""
+    import yaml
+
     stand_in = stand_in_for(text)
-    return read_spans(text.replace(REFERENCE, stand_in) if stand_in else text)
+    try:
+        return read_spans(text.replace(REFERENCE, stand_in) if stand_in else text)
+    except yaml.YAMLError as error:
+        raise LookupError(str(error)) from error
 
 
 _OPERATIONS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {

@@ -112,7 +112,7 @@ def _saved(event: Event) -> Entry:
 
 
 def _ran(event: Event) -> Entry:
-    return Entry("check", f"run {event['status']}", str(event["ts"]), run=event["session"])
+    return Entry("check", f"run {event['status']}", str(event["ts"]), run=event["run"])
 
 
 _SHOWN: dict[str, Callable[[Event], Entry]] = {

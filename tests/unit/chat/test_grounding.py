@@ -105,6 +105,10 @@ def without_files(choices):
         ("orders as csv", {"path": "data/airlines.csv"}, ["write over data/airlines.csv"]),
         ("orders as csv", {"path": "/etc/cron.d/x.csv"}, ["write /etc/cron.d/x.csv"]),
         ("orders to a.csv", {"path": "../a.csv"}, ["write ../a.csv"]),
+        ("orders to ../a.csv", {"path": "../a.csv"}, ["write ../a.csv"]),
+        ("orders to /tmp/a.csv", {"path": "/tmp/a.csv"}, ["write /tmp/a.csv"]),
+        ("orders to data/../../a.csv", {"path": "data/../../a.csv"}, ["write data/../../a.csv"]),
+        ("orders to exports/..a.csv", {"path": "exports/..a.csv"}, []),
         ("orders and data/airlines.csv", {"path": "data/airlines.csv"}, ["write over data/airlines.csv"]),
         ("orders and ./data/airlines.csv", {"path": "./data/airlines.csv"}, ["write over ./data/airlines.csv"]),
         ("orders to Exports/A.csv", {"path": "exports/a.csv"}, ["write exports/a.csv"]),
@@ -280,6 +284,42 @@ def test_the_question_lists_all_and_the_mode_comes_last():
         "write to the table x. Go on?"
     )
     assert (last.about, last.choices) == (MODE, ("append", "replace", "upsert"))
+
+
+ABROAD = read_names(names(source("/srv/x.csv", table("/srv/x.csv")), source("../y/*", table("../y/z.csv"))))
+
+
+@pytest.mark.parametrize("path", ["/srv/x.csv", "../y/z.csv"])
+def test_a_source_outside_of_the_project_is_asked_for_though_it_was_named(path):
+    value = read("synthesis", proposal(path), ABROAD)
+    for words in (f"{path} to csv", "something to csv"):
+        (found,) = unnamed(value, ABROAD, [Message("person", words)])
+        assert question_for([found], None).text == f"This would read {path}, outside of the project. Go on?"
+
+
+def test_things_that_are_asked_for_though_they_were_named_are_not_called_unnamed():
+    value = read("synthesis", proposal("../y/z.csv", path="../out.csv"), ABROAD)
+    named = unnamed(value, ABROAD, [Message("person", "../y/z.csv to ../out.csv")])
+    assert question_for(named, None).text == (
+        "This would read ../y/z.csv, outside of the project and write ../out.csv, outside of the project. Go on?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "question"),
+    [
+        ("orders to data/airlines.csv", "data/airlines.csv", "data/airlines.csv exists; replace it?"),
+        ("orders to data/airlines as csv", "data/airlines.csv", "data/airlines.csv exists; replace it?"),
+        (
+            "orders as csv",
+            "data/airlines.csv",
+            "You did not name all of it: this would write over the file data/airlines.csv. Go on?",
+        ),
+    ],
+)
+def test_a_file_that_was_named_and_is_there_is_asked_about_as_such(words, path, question):
+    value = read("synthesis", proposal(ORDERS, path=path), CHOICES)
+    assert question_for(unnamed(value, CHOICES, [Message("person", words)]), None).text == question
 
 
 @pytest.mark.parametrize(

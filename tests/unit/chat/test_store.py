@@ -1,8 +1,14 @@
 """Conversations on disk: what was said is there, and damage is found, told, and mended as far as that goes."""
 
 import random
+import resource
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +33,39 @@ def fill(project, names=("20260101-a", "20260102-b")):
                 store.append(name, number, entry)
 
 
+def change(project, statement):
+    with sqlite3.connect(store_path(project)) as file:
+        file.execute(statement)
+    file.close()
+
+
+def aside(project):
+    return [path for path in store_path(project).parent.glob("*.corrupt-*") if path.name[-4:] not in ("-wal", "-shm")]
+
+
+@contextmanager
+def python(program, *words):
+    """Run a program that says when it is ready, and is killed in the end."""
+    process = subprocess.Popen([sys.executable, "-c", program, *map(str, words)], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def full_disk(size):
+    """Let no file grow beyond this size, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def read(project):
     with open_store(project) as store:
         return {each.id: store.entries(each.id) for each in store.conversations()}, store.notes
@@ -49,7 +88,6 @@ def test_conversations_are_found_by_the_beginning_of_their_id(project):
     fill(project)
     with open_store(project) as store:
         assert store.find("20260101").id == "20260101-a"
-        assert store.find(None).id == "20260102-b"
         for name in ("2026", "x"):
             with pytest.raises(OsirisError) as refused:
                 store.find(name)
@@ -58,7 +96,7 @@ def test_conversations_are_found_by_the_beginning_of_their_id(project):
 
 def test_an_empty_store_has_no_conversation_to_take_up(project):
     with open_store(project) as store, pytest.raises(OsirisError) as refused:
-        store.find(None)
+        store.find("20260101")
     assert refused.value.diagnostics[0].code == "CHT021"
 
 
@@ -134,3 +172,139 @@ def test_an_empty_file_is_damaged_and_not_new(project):
     found, notes = read(project)
     assert (found, [note.code for note in notes]) == ({}, ["CHT022"])
     assert read(project) == ({}, [])
+
+
+APPENDS = """
+import sqlite3, sys
+from pathlib import Path
+from osiris.chat.store import Conversation, Entry, Store
+path = Path(sys.argv[1])
+store = Store(sqlite3.connect(path, timeout=10), path, [])
+store.begin(Conversation("20260100-c", "2026-01-01T00:00:00Z", {}))
+print("ready", flush=True)
+for number in range(1_000_000):
+    store.append("20260100-c", number, Entry("hear", "0", "2026-01-01T00:00:00Z", number))
+"""
+"""Appends without a lock, as whoever opened the file before there was one."""
+
+
+def test_a_file_to_which_another_process_appends_is_sound(project):
+    fill(project)
+    with python(APPENDS, store_path(project)) as process:
+        opened = [read(project) for _ in range(100)]
+        assert process.poll() is None
+    assert {len(notes) for _, notes in opened} == {0}
+    assert len(opened[0][0]["20260100-c"]) < len(opened[-1][0]["20260100-c"])
+
+
+HOLDS = """
+import signal, sys
+from pathlib import Path
+from osiris.chat.store import open_store
+from osiris.project import Project
+with open_store(Project(Path(sys.argv[1]))) as store:
+    print("ready", flush=True)
+    signal.pause()
+"""
+
+
+def test_a_damaged_file_is_not_taken_away_from_who_has_it_open(project):
+    fill(project, ["20260101-a"])
+    with python(HOLDS, project.root):
+        change(project, "UPDATE entries SET result = '{}' WHERE number = 20")
+        mending = subprocess.Popen([sys.executable, "-c", KILLED, project.root, "99"])
+        time.sleep(2)
+        assert (mending.poll(), aside(project)) == (None, [])
+    assert (mending.wait(timeout=30), len(aside(project))) == (0, 1)
+
+
+@pytest.mark.long
+def test_a_damaged_file_that_another_process_keeps_open_is_an_error(project):
+    fill(project, ["20260101-a"])
+    with open_store(project):
+        change(project, "UPDATE entries SET result = '{}' WHERE number = 20")
+        with pytest.raises(OsirisError) as refused:
+            read(project)
+    assert "CHT020" in str(refused.value)
+    assert "another process has it open" in str(refused.value)
+    assert aside(project) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from osiris.chat.store import open_store
+from osiris.project import Project
+left = int(sys.argv[2])
+def count(name, _arguments):
+    global left
+    if name in ("os.rename", "os.remove"):
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(count)
+with open_store(Project(Path(sys.argv[1]))):
+    pass
+"""
+
+
+def left_behind(project):
+    """Make a damaged file of which a part is in its log, as a kill leaves it: row 20 of 30 is another one."""
+    whole = Project(project.root / "whole")
+    fill(whole, ["20260101-a"])
+    with sqlite3.connect(store_path(whole)) as file:
+        file.execute("UPDATE entries SET result = '{}' WHERE number = 20")
+        file.commit()
+        shutil.copytree(whole.state, project.state)
+    file.close()
+    assert store_path(project).with_name("conversations.sqlite-wal").stat().st_size
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_kill_while_a_file_is_mended_loses_nothing(project, number):
+    left_behind(project)
+    done = subprocess.run([sys.executable, "-c", KILLED, project.root, str(number)])
+    killed = done.returncode == -signal.SIGKILL
+    assert killed == (number < 5)
+    found, notes = read(project)
+    assert found == {"20260101-a": ENTRIES[:20]}
+    assert [note.code for note in notes] == ["CHT022"] * killed
+    assert aside(project)
+    assert read(project) == (found, [])
+
+
+def test_a_file_that_is_gone_beside_one_set_aside_is_told(project):
+    fill(project, ["20260101-a"])
+    change(project, "UPDATE entries SET result = '{}' WHERE number = 20")
+    read(project)
+    store_path(project).unlink()
+    found, notes = read(project)
+    assert (found, [note.code for note in notes]) == ({"20260101-a": ENTRIES[:20]}, ["CHT022"])
+
+
+def test_a_full_disk_is_no_damage(project):
+    fill(project, ["20260101-a"])
+    with full_disk(4096), pytest.raises(OsirisError) as refused:
+        read(project)
+    assert refused.value.diagnostics[0].code == "CHT020"
+    assert aside(project) == []
+    large = Entry("hear", "0", "2026-01-01T00:00:00Z", "x" * 200_000)
+    with open_store(project) as store, full_disk(100_000):
+        for act in (
+            lambda: store.append("20260101-a", len(ENTRIES), large),
+            lambda: store.begin(Conversation("20260102-b", "2026-01-01T00:00:00Z", {"x": "x" * 200_000})),
+        ):
+            with pytest.raises(OsirisError) as refused:
+                act()
+            assert refused.value.diagnostics[0].code == "CHT020"
+    assert read(project) == ({"20260101-a": ENTRIES}, [])
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE entries SET kind = CAST(x'ff' AS TEXT)", "ALTER TABLE entries DROP COLUMN at"]
+)
+def test_rows_that_cannot_be_read_are_damage(project, statement):
+    fill(project, ["20260101-a"])
+    change(project, statement)
+    found, notes = read(project)
+    assert (found, [note.code for note in notes]) == ({"20260101-a": []}, ["CHT022"])

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from osiris.document import read_document
 from osiris.document.edits import add, drop, put, rename, retype
@@ -77,6 +78,34 @@ def test_one_place_changes(fix, gone, new):
 def test_a_block_stays_a_block():
     text = fixed(TEXT, put("/steps/1/config/query", "SELECT b\n\nFROM load\n"))
     assert "      query: |\n        SELECT b\n\n        FROM load\n      table: t\n" in text
+
+
+@pytest.mark.parametrize("head", ["|", ">-", "|2", "|+", "|-  # why"])
+@pytest.mark.parametrize("value", ["  indented\nnot\n", "plain\n  more\n", "\n  late\nless\n"])
+@pytest.mark.parametrize("text", ["s:\n  - q: {}\n      old\n    t: 1\n", "q: {}\n  old\nt: 1\n", "- {}\n  old\n- t\n"])
+def test_a_block_says_how_deep_it_is_where_its_first_line_is_indented(head, value, text):
+    pointer = {"s": "/s/0/q", "q": "/q", "-": "/0"}[text[0]]
+    found = fixed(text.format(head), put(pointer, value))
+    document = yaml.safe_load(found)
+    block = document["s"][0]["q"] if text[0] == "s" else document["q"] if text[0] == "q" else document[0]
+    assert block.rstrip("\n") == value.rstrip("\n")
+
+
+def test_lines_that_end_in_two_characters_go_on_so():
+    text = TEXT.replace("\n", "\r\n")
+    for fix in (
+        put("/steps/1/config/query", "SELECT b\nFROM load\n"),
+        add("/oml_version", "0.1.0"),
+        drop("/steps/0/mode"),
+        retype(7, 5, "mode", "kind"),
+    ):
+        assert fixed(text, fix) == fixed(TEXT, fix).replace("\n", "\r\n") != text
+    assert fixed("a: 1\r\nb: 2\n", put("/b", 3)) == "a: 1\r\nb: 3\n"
+
+
+def test_a_text_that_is_broken_is_refused():
+    with pytest.raises(LookupError):
+        fixed("a: [1\nb: {", put("/a", 1))
 
 
 def test_nothing_behind_a_key_gets_a_value():
