@@ -56,6 +56,18 @@ def postgrest(postgres):
         yield server
 
 
+@pytest.fixture(scope="session")
+def e2b():
+    """A local E2B whose sandboxes have the packages of this environment, and none of our code."""
+    from tests.servers.e2b import Base, e2b_service
+
+    from osiris.runner.pins import template_name
+
+    ready = Base(commands=(f"ln -s {sys.prefix} /opt/osiris",))
+    with e2b_service(bases={"base": ready, template_name(2, 4 * 2**30): ready}, binds=[Path(sys.prefix)]) as service:
+        yield service
+
+
 @pytest.fixture
 def osiris():
     """The installed command: `osiris('run', 'x.yaml', cwd=folder, env={...})` gives the finished process."""

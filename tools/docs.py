@@ -41,6 +41,7 @@ PREFIXES = {
     "SQL": "SQL",
     "DAT": "Types and data",
     "RUN": "Runs",
+    "SBX": "Where runs run",
     "AIO": "What is told of runs",
     "DRV": "Drivers",
     "DSC": "Discovery",

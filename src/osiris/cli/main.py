@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connections": ("osiris.cli.connections", "Look at the declared connections."),
     "discover": ("osiris.cli.discover", "Show the tables of a connection, or files, and what is in them."),
     "sql": ("osiris.cli.sql", "Check SQL as steps do."),
+    "sandboxes": ("osiris.cli.sandboxes", "Look at sandboxes of E2B, end them, build their template."),
     "mcp": ("osiris.cli.mcp", "Serve agents over the Model Context Protocol."),
     "config": ("osiris.cli.config", "Explain configuration."),
     "completion": ("osiris.cli.completion", "Print the completion script of a shell."),
