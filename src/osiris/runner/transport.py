@@ -1,6 +1,6 @@
 """What a remote target must be able to do; one file per target implements it, and everything else is shared.
 
-`docs/decisions/0014-running-elsewhere.md` says how to write one.
+`docs/decisions/0015-running-elsewhere.md` says how to write one.
 """
 
 from __future__ import annotations
