@@ -301,6 +301,27 @@ CODES: dict[str, Code] = {
         "{connection} shows no rows of {tables} to role '{role}': there are none, or row level security hides them",
         "make a policy that lets the role SELECT them, or use a key that it does not bind",
     ),
+    "CON039": Code(
+        "Store not reached",
+        "{where} cannot be reached: {reason}",
+        "check endpoint and region of the connection, and the network in between",
+        3,
+    ),
+    "CON040": Code(
+        "Key refused by the store",
+        "{where} does not accept the key: {reason}",
+        "check the key of the connection: it may be misspelt, expired or revoked",
+        3,
+    ),
+    "CON041": Code(
+        "No such bucket", "{where} has no bucket or container '{bucket}'", "check its name, or make it there", 3
+    ),
+    "CON042": Code("Store not available", "{where} did not do as asked with {path}: {reason}", "run it again later", 3),
+    "CON043": _note(
+        "Not part of a statement",
+        "step '{step}' reads {path} by itself: statements that come after it do not read from stores",
+        "copy to a local file first what many statements read",
+    ),
     # --- SQL: what may run ----------------------------------------------------------------------------------------
     "SQL001": Code("SQL not understood", "{problem}"),
     "SQL002": Code("Several statements", "only one statement is allowed", "keep the first and remove the rest"),
@@ -554,6 +575,13 @@ CODES: dict[str, Code] = {
         "give the connection the database's address: there it is one transaction",
         1,
     ),
+    "DRV037": Code(
+        "Not allowed in the store",
+        "{path}: the key of the connection may not do this: {reason}",
+        "let the owner of the bucket grant it to the key",
+        1,
+    ),
+    "DRV038": Code("Object changed", "{path} was changed while it was read", "run the same command again", 1),
     # --- DSC: discovery -------------------------------------------------------------------------------------------
     "DSC001": Code(
         "Cannot be discovered",

@@ -15,6 +15,7 @@ from osiris.connections import resolve_ref
 from osiris.errors import OsirisError, diagnostic, did_you_mean
 from osiris.model import ConnectionRef
 from osiris.secret import find_literal_secrets
+from osiris.urls import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,7 +102,7 @@ def check_connection(ctx: Context) -> Iterator[Diagnostic]:
             continue
         if spec.connection == "none":
             yield diagnostic("OML028", at=at, key="connection", problem=f"is not taken by {spec.name}; remove it")
-        elif ref.family != spec.family:
+        elif ref.family not in (spec.family, *spec.families):
             yield diagnostic("CMP008", at=at, step=step.id, family=spec.family, found=str(ref))
         else:
             yield from _unresolved(ctx, ref, at)
@@ -115,10 +116,11 @@ def _unresolved(ctx: Context, ref: ConnectionRef, at: Location) -> Iterator[Diag
 
 
 def wanted_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None:
-    """Return the connection that a step names, or its family's default where it must have one."""
-    if step.connection is None and spec.connection == "required":
-        return ConnectionRef(spec.family)
-    return step.connection
+    """Return the connection that a step names, or the default of the family where it must have one, as URLs must."""
+    if step.connection:
+        return step.connection
+    family = spec.family if spec.connection == "required" else family_of(step.config.get("path"))
+    return ConnectionRef(family) if family in (spec.family, *spec.families) else None
 
 
 def check_secrets(ctx: Context) -> Iterator[Diagnostic]:

@@ -39,6 +39,12 @@ _FORBIDDEN = {
     "outputs": "write with a step of mode write",
 }
 _EARLIER_MODES = {"extract": "read", "load": "write"}
+_EARLIER_COMPONENTS = {
+    "s3.csv_writer": ("filesystem.csv_writer", "@s3"),
+    "azure_blob.csv_writer": ("filesystem.csv_writer", "@azure"),
+}
+"""Names under which earlier plans have components of today, and the connection that such a step has by default."""
+
 _EARLIER_KEYS = {"uses": "component", "with": "config", "depends_on": "needs"}
 
 
@@ -101,7 +107,21 @@ def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
         for key in old:
             at = document.where_key(f"/steps/{index}/{key}")
             found.append(diagnostic("OML029", at=at, old=key, new=_EARLIER_KEYS[key]))
+    for index, step in enumerate(data["steps"]):
+        old_name = step.get("component") if isinstance(step, dict) else None
+        if isinstance(old_name, str) and old_name in _EARLIER_COMPONENTS:
+            data["steps"][index] = new = _renamed(step)
+            at = document.where(f"/steps/{index}/component")
+            found.append(diagnostic("OML031", at=at, old=old_name, new=new["component"]))
     return data, found
+
+
+def _renamed(step: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a step with today's name of its component, and the connection that the earlier name meant."""
+    name, connection = _EARLIER_COMPONENTS[step["component"]]
+    config = step.get("config")
+    named = {"config": {"connection": connection, **config}} if isinstance(config, dict) else {}
+    return {**step, "component": name, **named}
 
 
 @cache

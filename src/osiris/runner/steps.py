@@ -211,7 +211,8 @@ class Flow:
             end |= {"digest": active.written.earlier} if active.written.earlier else {}
             end["bytes_written"] = active.written.bytes
             root = Path(self.place.job.root)
-            end["files"] = [inspect_file(root, path).to_json() for path in active.written.files]
+            files = [inspect_file(root, path).to_json() for path in active.written.files]
+            end["files"] = [*files, *active.written.stored]
             end |= {"ledger": inspect_ledger(root, active.written.ledger)} if active.written.ledger else {}
         if self._spools.rows(name) is not None:
             end["spool"] = self._spools.inspect(name)
