@@ -113,6 +113,7 @@ class Pipeline:
     file: str | None = None
     positions: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
     keys: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
 
     def where_key(self, pointer: str) -> Location:
         """Return the place of the key at a JSON Pointer in the text; of the value if it has none."""

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from osiris.components.filesystem_csv_writer.rows import Form, formulas
 from osiris.errors import fail
+from osiris.families.behind import Behind
 from osiris.families.filesystem import check_names, published, publishing, refuse, target
 from osiris.families.packing import packed, written_packing
 from osiris.families.spelling import characters, first_without_spelling, kind_of, pieces
@@ -61,9 +62,10 @@ class Driver:
             writing = _Writing(config, ctx, sink)
             if config.header:
                 writing.text(writing.form.header(ordered), ordered)
-            for batch in rows.batches():
-                for piece in pieces(batch):
-                    writing.rows(piece.select(ordered))
+            with Behind() as behind:
+                for batch in rows.batches():
+                    for piece in pieces(batch):
+                        behind.run(writing.rows, piece.select(ordered))
         writing.report()
         return published(ctx, path, output, writing.written)
 

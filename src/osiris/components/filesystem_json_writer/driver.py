@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from osiris.errors import fail
 from osiris.families.filesystem import check_names, published, publishing, refuse, target
-from osiris.families.json_spell import Unwritable, objects, refusal
+from osiris.families.json_spell import Unwritable, first_unwritable, objects, refusal
 from osiris.families.packing import packed, written_packing
 from osiris.families.spelling import characters, pieces
 
@@ -45,13 +45,16 @@ class Driver:
         with publishing(ctx, path, create_dirs=config.create_dirs) as output, packed(output, packing) as sink:
             for batch in rows.batches():
                 for piece in pieces(batch):
-                    sink.write(characters(_objects(piece, ctx)))
+                    sink.write(characters(_objects(piece, ctx, written)))
                     written += piece.num_rows
         return published(ctx, path, output, written)
 
 
-def _objects(batch: pa.RecordBatch, ctx: StepContext) -> pa.Array:
+def _objects(batch: pa.RecordBatch, ctx: StepContext, before: int) -> pa.Array:
+    """Return rows as lines of JSON, `before` being how many came before; fails with DAT015."""
     try:
         return objects(batch.schema.names, batch.columns, "\n")
     except Unwritable as error:
-        fail("DAT015", step=ctx.step, column=error.column, value=error.value, reason=error.reason)
+        row, first = first_unwritable(batch.column(error.column))
+        value = f"{first.value} in row {before + row + 1}"
+        fail("DAT015", step=ctx.step, column=error.column, value=value, reason=first.reason)
