@@ -9,8 +9,9 @@ venv: .venv/.complete
 .venv/.complete: requirements.lock pyproject.toml tools/venv.sh
 	sh tools/venv.sh
 
-servers: ## the database servers that tests start, from Debian's packages where they are missing
+servers: ## the servers that tests start, from Debian's packages and npm where they are missing
 	@sh tools/servers.sh
+	@sh tools/stores.sh
 
 browser: ## the Chromium in which tests look at pages, from Debian's package where it is missing
 	@sh tools/browser.sh

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.servers import start_mariadb, start_postgres, start_postgrest
+from tests.servers import start_azurite, start_mariadb, start_postgres, start_postgrest, start_s3
 
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 # A shell that starts us in the background leaves SIGINT ignored, and our children would inherit that.
@@ -47,6 +47,26 @@ def mariadb():
     """A MariaDB server; `tests/servers` tells what it can do."""
     with start_mariadb() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """A server of S3."""
+    with start_s3() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite():
+    """A server of Azure Blob Storage."""
+    with start_azurite() as server:
+        yield server
+
+
+@pytest.fixture(params=["s3", "azurite"])
+def store(request):
+    """An object store: one of each kind."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

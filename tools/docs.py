@@ -18,7 +18,7 @@ from osiris.cli.main import root
 from osiris.codes import CODES
 from osiris.config import KEYS, variable_name
 from osiris.oml.editor import PARAM_KEYS, editor_schema
-from osiris.oml.layout import FILE_KEYS, STEP_KEYS
+from osiris.oml.parse import FILE_KEYS, STEP_KEYS
 from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, Registry, load_registry
 from osiris.testing import Case, seen_by, type_matrix
 
@@ -45,6 +45,8 @@ PREFIXES = {
     "AIO": "What is told of runs",
     "DRV": "Drivers",
     "DSC": "Discovery",
+    "CHT": "Conversations",
+    "LLM": "Models",
     "MCP": "What agents ask",
     "INT": "Osiris itself",
 }
@@ -137,11 +139,22 @@ def code(value: object) -> str:
     return f"`{value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}`"
 
 
+AS_JSON = """\
+## As JSON
+
+With `--json`, and for agents over MCP, each problem is one object: `code`, `severity`, `message`, `file`, `line`,
+`column`, `pointer` (a JSON Pointer into the file) and `hint`. Where it is known exactly what mends the file, `fix` has
+it: a list of operations of JSON Patch (RFC 6902: `replace`, `add`, `remove`, `move`) on what the file says. Where the
+text cannot be read as YAML, an operation is `{"op": "text", "line", "column", "old", "value"}` instead: at that place,
+from 1, write `value` in the place of `old`. A fix never repeats a secret, and nobody puts one in unasked."""
+
+
 def errors_page() -> Iterator[str]:
     """Yield the page of all codes."""
     yield from ("# Codes", "", "Everything that Osiris can say is wrong; `osiris explain CODE` shows one row.", "")
     yield from ("## Exit codes", "", "Of several problems the gravest decides: 4 before 3 before 2 before 1.", "")
     yield from table(("exit code", "meaning"), [(str(number), text) for number, text in EXIT_CODES.items()])
+    yield from (AS_JSON, "")
     for prefix, title in PREFIXES.items():
         rows = [(name, row) for name, row in CODES.items() if name.startswith(prefix)]
         yield from (f"## {prefix}: {title}", "")
@@ -207,9 +220,11 @@ def inputs(limits: tuple[int, int | None]) -> str:
 
 def families(registry: Registry) -> Iterator[str]:
     """Yield the sections about connections."""
+    ours = [spec for spec in registry.all() if spec.module.startswith("osiris.")]
+    used = {name for spec in ours for name in (spec.family, *spec.families)}
     for name in registry.families():
         family = registry.family(name)
-        if family and name in {spec.family for spec in registry.all() if spec.module.startswith("osiris.")}:
+        if family and name in used:
             yield from (f"## Connections of the family {name}", "", f"{family.title}.", "")
             yield from config_table(family.fields.get("properties", {}), family.fields.get("required", ()))
 

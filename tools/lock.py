@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "src" / "osiris" / "runner" / "sandbox.lock"
 WORKER = (
     *("duckdb", "httpx", "jsonschema", "numpy", "postgrest", "psycopg[binary]", "pyarrow", "pymysql", "pyyaml"),
-    *("rfc8785", "sqlglot"),
+    *("obstore", "rfc8785", "sqlglot"),
 )
 """What the modules that travel import."""
 

@@ -301,6 +301,32 @@ CODES: dict[str, Code] = {
         "{connection} shows no rows of {tables} to role '{role}': there are none, or row level security hides them",
         "make a policy that lets the role SELECT them, or use a key that it does not bind",
     ),
+    "CON039": Code(
+        "Store not reached",
+        "{where} cannot be reached: {reason}",
+        "check endpoint and region of the connection, and the network in between",
+        3,
+    ),
+    "CON040": Code(
+        "Key refused by the store",
+        "{where} does not accept the key: {reason}",
+        "check the key of the connection: it may be misspelt, expired or revoked",
+        3,
+    ),
+    "CON041": Code(
+        "No such bucket", "{where} has no bucket or container '{bucket}'", "check its name, or make it there", 3
+    ),
+    "CON042": Code("Store not available", "{where} did not do as asked with {path}: {reason}", "run it again later", 3),
+    "CON043": _note(
+        "Not part of a statement",
+        "step '{step}' reads {path} by itself: statements that come after it do not read from stores",
+        "copy to a local file first what many statements read",
+    ),
+    "CON029": _note(
+        "Databases open to everybody",
+        "everybody who logs in to {where} may change {databases}, as it was installed",
+        "mariadb-secure-installation takes them away, where nobody needs them",
+    ),
     # --- SQL: what may run ----------------------------------------------------------------------------------------
     "SQL001": Code("SQL not understood", "{problem}"),
     "SQL002": Code("Several statements", "only one statement is allowed", "keep the first and remove the rest"),
@@ -623,6 +649,13 @@ CODES: dict[str, Code] = {
         "give the connection the database's address: there it is one transaction",
         1,
     ),
+    "DRV037": Code(
+        "Not allowed in the store",
+        "{path}: the key of the connection may not do this: {reason}",
+        "let the owner of the bucket grant it to the key",
+        1,
+    ),
+    "DRV038": Code("Object changed", "{path} was changed while it was read", "run the same command again", 1),
     # --- DSC: discovery -------------------------------------------------------------------------------------------
     "DSC001": Code(
         "Cannot be discovered",
@@ -694,6 +727,120 @@ CODES: dict[str, Code] = {
     ),
     "AIO014": Code("No lineage of its own", "session {session} is a replay, which writes to no target", "name its run"),
     "AIO020": _warning("No browser", "no browser could be started to show {path}", "open the file yourself"),
+    # --- CHT: conversations -----------------------------------------------------------------------------------
+    "CHT001": Code("No such proposal", "the model's answer is none that was asked for: {problem}"),
+    "CHT020": Code("Conversations out of reach", "{path} cannot be used: {reason}", "check its owner and free space"),
+    "CHT021": Code("No such conversation", "there is no conversation '{name}'", "see 'osiris logs list'"),
+    "CHT022": _warning(
+        "Conversations were damaged",
+        "{path} was damaged and is set aside as {aside}; {kept} conversations with {rows} entries are whole",
+        "what came after the damage has to be said again",
+    ),
+    "CHT023": Code("Conversation in use", "another process has conversation {conversation}", "end it there first"),
+    "CHT024": Code(
+        "Recorded otherwise",
+        "entry {number} of the conversation is '{recorded}', and now '{asked}' is asked",
+        "another version of Osiris or other prompts recorded it: begin a new conversation",
+    ),
+    "CHT025": Code("Nothing to replay", "conversation {conversation} never came to a pipeline"),
+    "CHT026": Code("No editor", "the draft could not be edited: {reason}", "set EDITOR, or say the change in words"),
+    "CHT027": Code("Waiting for an answer", "the conversation waits: {question}", "answer it", 1),
+    "CHT028": Code("Run failed", "run {session} failed", "say how to mend it, or see 'osiris logs show {session}'", 1),
+    "CHT029": Code(
+        "A conversation is no run",
+        "session {session} is a conversation",
+        "'osiris logs show {session}' names its runs",
+    ),
+    "CHT050": Code("No evaluation set", "{path} has no set of requests", "name a folder with cases.jsonl and worlds/"),
+    # --- LLM: models ----------------------------------------------------------------------------------------------
+    "LLM001": Code("No such provider", "'{name}' is no provider"),
+    "LLM002": Code(
+        "Models not installed",
+        "provider '{provider}' needs the package 'pydantic-ai-slim'",
+        "install it: pip install 'osiris[chat]', or use --provider rules",
+    ),
+    "LLM003": Code(
+        "Key missing",
+        "provider '{provider}' needs a key, and {variable} is not set",
+        "put it into .env, or name its variable as chat.api_key; --provider rules needs none",
+        3,
+    ),
+    "LLM004": Code("No model named", "no model of provider '{provider}' is named", "pass --model, or set chat.model"),
+    "LLM005": Code(
+        "No address",
+        "provider '{provider}' has no address of its own",
+        "set chat.base_url, for example to http://localhost:11434/v1",
+    ),
+    "LLM006": Code(
+        "Tokens used up",
+        "this conversation has used {used} tokens, the next request takes about {needed}, and "
+        "chat.max_tokens_per_conversation is {limit}",
+        "raise chat.max_tokens_per_conversation, or begin a new conversation",
+    ),
+    "LLM007": Code(
+        "Money used up",
+        "this conversation has cost {used} US dollars, and chat.max_cost is {limit}",
+        "raise chat.max_cost, or begin a new conversation",
+    ),
+    "LLM008": Code(
+        "Price unknown",
+        "the price of model '{model}' is not known, so chat.max_cost cannot be kept",
+        "remove chat.max_cost: chat.max_tokens_per_conversation is a limit as well",
+    ),
+    "LLM009": Code(
+        "Not a key",
+        "the value of {variable} cannot be a key: it has blanks, line breaks or characters that no header can have",
+        "copy it again",
+        3,
+    ),
+    "LLM010": Code(
+        "Too many requests",
+        "{model} takes no more requests now: {reason}",
+        "try again later, or set chat.requests_per_minute or chat.tokens_per_minute to what your account allows",
+        3,
+    ),
+    "LLM011": Code("Service failed", "the service of {model} fails: {reason}", "try again later", 3),
+    "LLM012": Code(
+        "Service out of reach",
+        "the connection to the service of {model} failed: {reason}",
+        "check the network and chat.base_url",
+        3,
+    ),
+    "LLM013": Code(
+        "No answer in time", "{model} gave no answer within {reason} seconds", "try again, or raise chat.timeout", 3
+    ),
+    "LLM014": Code("Key refused", "the service of {model} refuses the key: {reason}", "check chat.api_key", 3),
+    "LLM015": Code(
+        "Request refused",
+        "the service does not take the request to {model}: {reason}",
+        "check the name of the model; where it is right, try chat.answers: tool, or json",
+    ),
+    "LLM016": Code(
+        "Not an answer",
+        "what came back from {model} is no answer of such a service: {reason}",
+        "check chat.base_url, and whether something stands between you and the service",
+        3,
+    ),
+    "LLM017": Code(
+        "Answer too large", "the answer of {model} has more than {limit} bytes, or is compressed", "try again", 3
+    ),
+    "LLM018": Code("Answer cut off", "the answer of {model} ended at its limit of tokens", "ask for less at once", 1),
+    "LLM019": Code(
+        "Strange call", "{model} calls '{tool}', which it was not offered", "try again, or choose another model", 1
+    ),
+    "LLM020": Code(
+        "Account used up", "the account of {model} allows no more: {reason}", "check plan and billing there", 3
+    ),
+    "LLM021": Code("Request too long", "the request is too long for {model}: {reason}", "lower chat.context_tokens"),
+    "LLM030": Code("Unknown place", "there is no place '{name}' in this prompt"),
+    "LLM031": Code(
+        "Place missing",
+        "this prompt must have the place '{name}'",
+        "'osiris prompts dump --dir DIR' shows where it belongs",
+    ),
+    "LLM032": Code(
+        "Prompt unreadable", "{path} cannot be read: {reason}", "write the prompts with 'osiris prompts dump --force'"
+    ),
     # --- MCP: what agents ask ----------------------------------------------------------------------------------
     "MCP001": Code(
         "Running not allowed",

@@ -74,6 +74,14 @@ def _web_address(value: object) -> str | None:
     return found.group() if found else None
 
 
+def _dollars(value: object) -> float | None:
+    """Return an amount of money; a variable has it as text."""
+    with suppress(ValueError):
+        value = float(value) if isinstance(value, str) else value
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9
+    return float(value) if fits and isinstance(value, int | float) else None
+
+
 def _variable(value: object) -> str | None:
     """Return the name of the variable in `${NAME}`."""
     found = re.fullmatch(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value) if isinstance(value, str) else None
@@ -88,6 +96,20 @@ def _one_of(*names: str) -> tuple[Callable[[object], object | None], str]:
 _YES_NO = "true or false"
 _SIZE = (parse_size, "a size like 2GB or 512MiB")
 _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
+_VARIABLE = (_variable, 'a variable, as "${NAME}"')
+_ADDRESS = (_web_address, "an address like https://host:5000, without a password")
+_SOME = (lambda value: _count(value) or None, "a number above 0")
+
+_GEMINI = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+PROVIDERS: dict[str, tuple[str, ...]] = {
+    "rules": (),
+    "openai": ("OPENAI_API_KEY",),
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "gemini": _GEMINI,
+    "google": _GEMINI,
+    "compatible": (),
+}
+"""Who may propose pipelines, with the variables that usually hold its key; google is another name of gemini."""
 
 KEYS: dict[str, Key] = {
     "run.memory": Key(*_SIZE, "2GB", "memory limit of the worker"),
@@ -106,15 +128,8 @@ KEYS: dict[str, Key] = {
     "run.e2b.memory": Key(*_SIZE, "4GiB", "memory of a template that is built"),
     "run.e2b.timeout": Key(*_TIME, "1h", "the longest that a sandbox of a run may live"),
     "openlineage.file": Key(_text, "a path", None, "file to which OpenLineage events of runs are added"),
-    "openlineage.url": Key(
-        _web_address,
-        "an address like https://host:5000, without a password",
-        None,
-        "server that gets OpenLineage events",
-    ),
-    "openlineage.api_key": Key(
-        _variable, 'a variable, as "${NAME}"', None, "variable with the key for openlineage.url"
-    ),
+    "openlineage.url": Key(*_ADDRESS, None, "server that gets OpenLineage events"),
+    "openlineage.api_key": Key(*_VARIABLE, None, "variable with the key for openlineage.url"),
     "openlineage.namespace": Key(_text, "a name", "osiris", "namespace of pipelines in OpenLineage events"),
     "openlineage.timeout": Key(*_TIME, "5s", "the longest that a run waits at its end for that server"),
     "openlineage.enabled": Key(
@@ -131,6 +146,22 @@ KEYS: dict[str, Key] = {
     "aiop.annex.enabled": Key(_flag, _YES_NO, "false", "the same as aiop.policy annex"),
     "aiop.annex.compress": Key(*_one_of("none", "gzip"), "none", "compress the files of the annex"),
     "aiop.index.enabled": Key(_flag, _YES_NO, "true", "add each package to the catalogue of the project"),
+    "chat.provider": Key(*_one_of(*PROVIDERS), "rules", "who proposes pipelines; rules need no model"),
+    "chat.model": Key(_text, "a name", None, "model, as its provider names it"),
+    "chat.fallback_model": Key(_text, "a name", None, "model of that provider that is asked where the first one fails"),
+    "chat.base_url": Key(*_ADDRESS, None, "address of the service; only compatible needs one"),
+    "chat.api_key": Key(*_VARIABLE, None, "variable with the key; by default the provider's usual one"),
+    "chat.timeout": Key(*_TIME, "2m", "the longest that one answer may take"),
+    "chat.requests_per_minute": Key(*_SOME, None, "so many requests are sent in a minute; the next one waits"),
+    "chat.tokens_per_minute": Key(*_SOME, None, "so many tokens are used in a minute; the next request waits"),
+    "chat.max_tokens_per_conversation": Key(*_SOME, 500_000, "tokens after which a conversation asks no model"),
+    "chat.max_cost": Key(_dollars, "US dollars like 1.50", None, "price after which a conversation asks no model"),
+    "chat.context_tokens": Key(*_SOME, 16_000, "about so many tokens of a request tell what discovery found"),
+    "chat.samples": Key(*_one_of("none", "masked", "raw"), "none", "rows of tables that a model may see"),
+    "chat.output": Key(_text, "a folder below output/ or pipelines/", "output", "where pipelines are saved"),
+    "chat.answers": Key(
+        *_one_of("auto", "native", "tool", "json"), "auto", "how a structured answer is asked for; auto as suits best"
+    ),
     "defaults.retry": Key(_retry, "a mapping of max, backoff and on", None, "retry of every step; part of the plan"),
     "defaults.timeout": Key(*_TIME, None, "timeout of every step that names none; part of the plan"),
 }
@@ -142,6 +173,7 @@ SECTIONS = (
     "run.remote",
     "run.e2b",
     "openlineage",
+    "chat",
     "aiop",
     "aiop.annex",
     "aiop.index",
@@ -165,7 +197,7 @@ EARLIER_KEYS = {
     "discovery": None,
     "filesystem": _BELOW_ROOT,
     "ids": "pass --run-id to fix the key of a run; remove it",
-    "llm": None,
+    "llm": "its keys are provider, model, fallback_model and the like of the block chat; move them there",
     "logging": "sessions are always kept in logs/; remove it",
     "output": "name the path in the step that writes; remove it",
     "pipeline": "all SQL is checked by its syntax tree; remove it",

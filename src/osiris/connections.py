@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from osiris.document import Document, escape, load_text, read_document
-from osiris.errors import Diagnostic, InvalidInput, Location, diagnostic, did_you_mean, fail, raise_all
+from osiris.document.edits import rename
+from osiris.errors import Diagnostic, InvalidInput, Location, diagnostic, did_you_mean, fail, nearest, raise_all
 from osiris.model import ConnectionRef
 from osiris.secret import Secret, find_literal_secrets, is_secret_name
 
@@ -91,6 +92,19 @@ def as_written(connections: Connections, ref: ConnectionRef) -> dict[str, JsonVa
     return {name: value for name, value in fields.items() if name != DEFAULT}
 
 
+def unknown_fields(connections: Connections, ref: ConnectionRef, family: FamilySpec | None) -> Iterator[Diagnostic]:
+    """Yield a diagnostic (CON008) for each field of a connection that its family does not have."""
+    full = resolve_ref(connections, ref)
+    schemas: Mapping[str, JsonValue] = family.fields.get("properties", {}) if family else {}
+    for name in as_written(connections, full) if schemas else ():
+        if name not in schemas:
+            pointer = f"/connections/{full.family}/{full.alias}/{escape(name)}"
+            at, near = connections.positions.get(pointer, Location(pointer=pointer)), nearest(name, schemas)
+            fix = rename(pointer, near) if near else ()
+            named = {"field": name, "family": full.family, "alias": str(full.alias)}
+            yield diagnostic("CON008", at=at, hint=did_you_mean(name, schemas), fix=fix, **named)
+
+
 def resolve(
     connections: Connections, ref: ConnectionRef, env: Mapping[str, str], family: FamilySpec | None
 ) -> dict[str, JsonValue | Secret]:
@@ -159,7 +173,7 @@ class _Resolver:
         """Note a problem with a field."""
         at = Location(pointer=f"/connections/{self.ref.family}/{self.ref.alias}/{escape(name)}")
         names = {"field": name, "family": self.ref.family, "alias": self.ref.alias}
-        self.found.append(diagnostic(code, at=at, hint=hint, **{**names, **params}))
+        self.found.append(diagnostic(code, at=at, hint=hint, fix=(), **{**names, **params}))
 
     def resolved(self, name: str, written: JsonValue, schema: Mapping[str, JsonValue]) -> JsonValue | Secret:
         """Return what a field is in the end; what is wrong with it is noted."""

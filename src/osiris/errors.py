@@ -14,8 +14,9 @@ error reference is made from them, and rewording one never changes its code.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 from osiris.codes import CODES
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Severity = Literal["error", "warning", "note"]
+Fix: TypeAlias = tuple[Mapping[str, Any], ...]
+"""What mends a text, in order: operations of RFC 6902 on the document, or a change of its characters where it is none.
+
+The latter is `{"op": "text", "line", "column", "old", "value"}`: at that place, `value` instead of `old`.
+"""
 
 # Several problems at once: the gravest decides the exit code (integrity, then missing, then invalid, then failed).
 EXIT_PRECEDENCE = (4, 3, 2, 6, 5, 1)
@@ -48,13 +54,17 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One problem: printed, put into `--json` and events, fed back to a model, and cited by code."""
+    """One problem: printed, put into `--json` and events, fed back to a model, and cited by code.
+
+    `fix` is what mends it, where that is known exactly; it changes the file of the location.
+    """
 
     code: str
     message: str
     location: Location = Location()
     hint: str | None = None
     severity: Severity = "error"
+    fix: Fix = field(default=(), compare=False)
 
     @property
     def exit_code(self) -> int:
@@ -62,9 +72,9 @@ class Diagnostic:
         return CODES[self.code].exit_code if self.severity == "error" else 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form that `--json` has: code, severity, message, file, line, column, pointer, hint."""
+        """Return the form that `--json` has: code, severity, message, file, line, column, pointer, hint, any fix."""
         at = self.location
-        return {
+        found = {
             "code": self.code,
             "severity": self.severity,
             "message": self.message,
@@ -74,12 +84,14 @@ class Diagnostic:
             "pointer": at.pointer,
             "hint": self.hint,
         }
+        return {**found, "fix": [dict(each) for each in self.fix]} if self.fix else found
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Diagnostic:
         """Return the diagnostic that `to_json` wrote."""
         at = Location(data.get("file"), data.get("line"), data.get("column"), data.get("pointer"))
-        return cls(data["code"], data["message"], at, data.get("hint"), data.get("severity", "error"))
+        fix = tuple(data.get("fix", ()))
+        return cls(data["code"], data["message"], at, data.get("hint"), data.get("severity", "error"), fix)
 
     def __str__(self) -> str:
         """Return one line: place, code and message."""
@@ -123,7 +135,9 @@ class Bug(OsirisError):
 _CLASSES: dict[int, type[OsirisError]] = {1: StepFailed, 2: InvalidInput, 3: Unavailable, 4: IntegrityError, 70: Bug}
 
 
-def diagnostic(code: str, *, at: Location | None = None, hint: str | None = None, **params: object) -> Diagnostic:
+def diagnostic(
+    code: str, *, at: Location | None = None, hint: str | None = None, fix: Fix = (), **params: object
+) -> Diagnostic:
     """Return the diagnostic of `code`, its words taken from the table and filled with `params`."""
     row = CODES[code]
     chosen = hint if hint is not None else row.hint
@@ -133,12 +147,15 @@ def diagnostic(code: str, *, at: Location | None = None, hint: str | None = None
         at or Location(),
         chosen.format(**params) if chosen is row.hint and chosen else chosen,
         row.severity,
+        fix,
     )
 
 
-def fail(code: str, *, at: Location | None = None, hint: str | None = None, **params: object) -> NoReturn:
+def fail(
+    code: str, *, at: Location | None = None, hint: str | None = None, fix: Fix = (), **params: object
+) -> NoReturn:
     """Raise the exception class that belongs to `code`, carrying its diagnostic."""
-    raise_all([diagnostic(code, at=at, hint=hint, **params)])
+    raise_all([diagnostic(code, at=at, hint=hint, fix=fix, **params)])
 
 
 def raise_all(diagnostics: Iterable[Diagnostic]) -> NoReturn:
@@ -173,7 +190,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     def likeness(other: str) -> tuple[float, bool]:
         return difflib.SequenceMatcher(None, other, name).ratio(), other[:1] == name[:1]
 
-    return max(difflib.get_close_matches(name, list(known), n=_NEAR, cutoff=0.6), key=likeness, default=None)
+    names = list(known)
+    same = [other for other in names if _squeezed(other) == _squeezed(name)]
+    if len(same) == 1:
+        return same[0]
+    return max(difflib.get_close_matches(name, names, n=_NEAR, cutoff=0.6), key=likeness, default=None)
+
+
+def _squeezed(name: str) -> str:
+    """Return a name without what styles of writing differ in: `writeMode`, `write-mode` and `write_mode` are one."""
+    return name.replace("-", "").replace("_", "").casefold()
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

@@ -53,7 +53,10 @@ def schema_from_json(data: list[dict[str, JsonValue]]) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class ComponentSpec:
-    """What a component says of itself in its spec.yaml; `digest` is the SHA-256 of the spec's canonical form."""
+    """What a component says of itself in its spec.yaml; `digest` is the SHA-256 of the spec's canonical form.
+
+    `families` are those whose connections it takes beside its own.
+    """
 
     name: str
     version: str
@@ -65,6 +68,7 @@ class ComponentSpec:
     digest: str
     module: str
     capabilities: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
     delivery: Delivery | None = None
     inputs: tuple[int, int | None] = (0, 0)
     output: bool = False
@@ -109,6 +113,7 @@ class Pipeline:
     file: str | None = None
     positions: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
     keys: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
 
     def where_key(self, pointer: str) -> Location:
         """Return the place of the key at a JSON Pointer in the text; of the value if it has none."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic
 from osiris.model import Manifest
-from osiris.session import find_session, iter_sessions, read_lines, read_summary
+from osiris.session import find_session, iter_sessions, open_session, read_lines, read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -149,6 +149,11 @@ def find_own_run(project: Project, name: str = "last") -> RecordedRun | None:
         runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
         name = next((str(each["session"]) for each in runs), name)
     return find_run(project, name)
+
+
+def open_own_run(project: Project, name: str = "last") -> RecordedRun:
+    """Return the run that `find_own_run` finds, else what the name means; fails with RUN010 or CHT029 if it is none."""
+    return find_own_run(project, name) or load_run(project.logs / str(open_session(project, name)["session"]))
 
 
 def last_success(project: Project, run: RecordedRun) -> RecordedRun | None:

@@ -25,6 +25,17 @@ SIMPLE = ("bool", *_INTEGERS, "float32", "float64", "utf8", "binary", "date", "u
 MAX_DECIMAL_DIGITS = 76
 _DEPTH = 32
 _SHOWN = 60
+_OTHER_NAMES = {
+    **dict.fromkeys(("string", "str", "text", "varchar"), "utf8"),
+    **dict.fromkeys(("int", "integer", "bigint", "long"), "int64"),
+    **dict.fromkeys(("float", "double", "number", "real"), "float64"),
+    **dict.fromkeys(("datetime", "timestamp", "timestamptz"), "timestamp[us]"),
+    "boolean": "bool",
+    "numeric": "decimal(18,2)",
+    "decimal": "decimal(18,2)",
+    "bytes": "binary",
+}
+"""What other languages call a type."""
 _SPELLINGS = (*SIMPLE, "decimal(18,2)", "time[us]", "timestamp[us]", "timestamp[us,UTC]", "list<utf8>")
 
 _DECIMAL = re.compile(r"decimal\(([1-9][0-9]?),(0|[1-9][0-9]?)\)")
@@ -57,8 +68,14 @@ def is_type_name(name: str) -> bool:
 
 def unknown_type(name: str, at: Location) -> Diagnostic:
     """Return the diagnostic (DAT012) of a text that spells no type, with the nearest spelling of one."""
-    near = nearest(name[:_SHOWN], _SPELLINGS)
+    near = near_type(name)
     return diagnostic("DAT012", at=at, type=name[:_SHOWN], hint=f"did you mean '{near}'?" if near else None)
+
+
+def near_type(name: str) -> str | None:
+    """Return the spelling of a type that is nearest to a text that is none."""
+    near = nearest(name[:_SHOWN], (*_SPELLINGS, *_OTHER_NAMES))
+    return _OTHER_NAMES.get(near, near) if near else None
 
 
 def _parse(text: str, at: int, depth: int) -> tuple[Type, int] | None:

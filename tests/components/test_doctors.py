@@ -284,6 +284,26 @@ def test_a_mysql_user_that_may_take_on_a_role(user, mariadb):
     assert health.reasons == ["it has FILE", "it may change every database, that of the server's users too"]
 
 
+OPEN = "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP ON {} TO PUBLIC"
+
+
+def test_databases_that_everybody_may_change_make_no_writer(user, mariadb, tmp_path):
+    """MariaDB is installed with them; who works in one of them may write it all the same."""
+    places = ("`test`.*", "`test\\_%`.*")
+    mariadb.run("CREATE DATABASE test", *map(OPEN.format, places))
+    try:
+        health = user()
+        inside = mysql_doctor.examine(context(tmp_path, **mariadb.fields("test", reader=True)), frozenset(), 10)
+        mariadb.run(OPEN.format("osiris.*"))
+        other = user()
+    finally:
+        mariadb.run("DROP DATABASE test", *(f"REVOKE ALL ON {p} FROM PUBLIC" for p in (*places, "osiris.*")))
+    assert (health.grade, list(health.reasons), [item.code for item in health.found]) == ("reader", [], ["CON029"])
+    assert "may change `test`.* and `test\\_%`.*, as it was installed" in health.found[0].message
+    assert (inside.grade, "on `test`.*" in inside.reasons[0]) == ("writer", True)
+    assert (other.grade, "on `osiris`.*" in other.reasons[0]) == ("writer", True)
+
+
 def test_names_that_grant_would_take_for_patterns(user, mariadb, tmp_path):
     mariadb.run("CREATE DATABASE `a_b%c`")
     try:

@@ -480,3 +480,14 @@ except OsirisError as error:
         )
         assert done.stdout.strip() == "['DRV004']", (limit, done.stdout, done.stderr)
     assert read().to_pydict() == {"a": ["old"]}
+
+
+def test_digits_of_a_query_that_the_engine_would_round_away_are_told(read, run_sql, place):
+    run_sql("CREATE TABLE t (k VARCHAR, amount DECIMAL(38, 2), fine DECIMAL(38, 10))")
+    run_sql("INSERT INTO t VALUES ('a', 1, 2)")
+    lossy = "SELECT coalesce(amount, fine) AS b FROM t WHERE k = 'a'"
+    for call in (lambda: read(query=lossy), lambda: Driver().describe(Config(query=lossy), place())):
+        (found,) = problems(call)
+        assert (found.code, "fine is decimal(38,10)" in found.message) == ("SQL031", True)
+    exact = "SELECT coalesce(CAST(amount AS DECIMAL(38, 10)), fine) AS b FROM t WHERE k = 'a'"
+    assert read(query=exact)["b"].to_pylist() == [1]

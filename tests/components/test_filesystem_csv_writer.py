@@ -254,6 +254,39 @@ def test_formulas_are_written_and_reported(write, events):
     assert events == [("formula_like_cells", fields)]
 
 
+def many_rows():
+    rows = range(12_000)
+    texts = [*TEXTS, *FORMULAS, *HARMLESS]
+    columns = {
+        "near": [None if n % 7 == 3 else n % 50 - 25 for n in rows],
+        "far": [n * 10**12 for n in rows],
+        "cents": [Decimal(n % 90 - 30).scaleb(-2) for n in rows],
+        "price": [Decimal(100 + n * 10**6).scaleb(-2) for n in rows],
+        "day": [dt.date(1999, 12, 1) + dt.timedelta(n % 80) for n in rows],
+        "text": [texts[n * 7 % len(texts)] for n in rows],
+        "commas": [None if n % 5 == 0 else "," * (n % 3) for n in rows],
+    }
+    kinds = {"cents": pa.decimal128(4, 2), "price": pa.decimal128(15, 2)}
+    return pa.table({name: pa.array(values, kinds.get(name)) for name, values in columns.items()})
+
+
+@pytest.mark.parametrize("form", [{}, {"delimiter": "5"}, {"quoting": "all"}, {"formula_guard": "prefix"}])
+def test_many_rows_at_once_are_written_as_a_few_are(write, events, form):
+    table = many_rows()
+    whole = write(table, **form)
+    assert write(table, size=100, **form) == whole
+    assert write(pa.concat_tables([table[:1], table]).combine_chunks()[1:], **form) == whole
+    assert events[0] == events[1] == events[2]
+
+
+def test_what_stands_under_null_is_not_looked_at(write, events):
+    full = pa.array(["=1", "a,b", "", "x"])
+    hidden = pa.StringArray.from_buffers(4, *full.buffers()[1:], pa.py_buffer(b"\x08"))
+    assert hidden.to_pylist() == [None, None, None, "x"]
+    assert write(pa.table({"a": hidden, "b": range(4)})) == b"a,b\n,0\n,1\n,2\nx,3\n"
+    assert events == []
+
+
 def test_harmless_text_is_not_reported(write, events):
     write(pa.table({"a": HARMLESS}))
     assert events == []

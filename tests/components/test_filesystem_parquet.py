@@ -8,6 +8,7 @@ import textwrap
 import uuid
 from collections import Counter
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -105,6 +106,19 @@ def test_every_type_comes_back_as_it_was(write, read):
     found = read()
     assert schema_of(found.schema) == schema_of(table.schema)
     assert found.equals(table)
+
+
+@pytest.mark.parametrize("digits", [1, 9, 10, 18, 19])
+@pytest.mark.parametrize("scale", [0, 1])
+def test_decimals_are_the_same_for_other_readers(write, read, context, digits, scale):
+    most = decimal.Decimal(10**digits - 1).scaleb(-scale)
+    table = pa.table({"a": pa.array([most, -most, 0, None] * 3, pa.decimal128(digits, scale))})
+    write(table)
+    file = str(context.root / "file.parquet")
+    assert read().equals(table)
+    assert pq.read_table(file).equals(table)
+    assert duckdb.read_parquet(file).types == [f"DECIMAL({digits},{scale})"]
+    assert [value for (value,) in duckdb.read_parquet(file).fetchall()] == table["a"].to_pylist()
 
 
 def test_columns_without_null_stay_so(write, read):

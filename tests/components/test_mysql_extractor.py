@@ -391,8 +391,11 @@ def test_rights_that_are_missing_are_told(read, place, server):
         f"GRANT SELECT (a) ON `{closed}`.hidden TO {server.reader}@'%'",
     )
     assert code_of(read, place(reader=True, database=closed), table="hidden", columns=["b"]) == ["DAT005"]
-    assert code_of(read, place(reader=True, database=closed), table="other") == ["DRV020"]
-    assert code_of(read, place(reader=True, database="mysql"), table="user") == ["CON012"]
+    (found,) = problems(read, place(reader=True, database=closed), table="other")
+    assert (found.code, found.hint) == ("DRV020", f"run GRANT SELECT ON `{closed}`.`other` TO `reader`@`%`")
+    (found,) = problems(read, place(reader=True, database="mysql"), table="user")
+    assert (found.code, "'reader' may not do this: it has no right to anything" in found.message) == ("DRV020", True)
+    assert "GRANT SELECT" in found.hint
     assert read(place(reader=True, database=closed), table="hidden", columns=["a"]).num_rows == 0
 
 

@@ -867,3 +867,73 @@ def test_the_installed_command_says_where_the_mistake_is(project, sql, server):
     reader = {"user": server[0].reader, "password": server[0].reader_password}
     assert project("table: t", **reader) == (1, [("DRV020", 6)])
     assert project("table: nowhere.t") == (1, [("DRV012", 6)])
+
+
+def test_a_table_that_a_crash_empties_is_told(write, sql, place):
+    sql("CREATE UNLOGGED TABLE t (a bigint)")
+    write(pa.table({"a": [1]}))
+    ((event, told),) = place.events
+    assert (event, told["table"], "a crash of the server empties it" in told["reason"]) == (
+        "unlogged_table",
+        "public.t",
+        True,
+    )
+
+
+def test_tables_that_inherit_keep_their_rows(write, sql):
+    """An append reaches the one table alone; what deletes, or goes by a key, would do the wrong thing."""
+    sql("CREATE TABLE t (id bigint PRIMARY KEY, name text); CREATE TABLE child () INHERITS (t)")
+    sql("INSERT INTO child VALUES (1, 'child')")
+    write(UPSERT)
+    for mode, why in (("replace", "would be deleted too"), ("upsert", "unique in each of them alone")):
+        (found,) = problems(write, UPSERT, write_mode=mode, primary_key=["id"])
+        assert (found.code, "inherit from it (child)" in found.message, why in found.message) == ("DAT029", True, True)
+    assert sql("SELECT name FROM ONLY t ORDER BY id") == [("B",), ("c",)]
+    assert sql("SELECT name FROM child") == [("child",)]
+    write(UPSERT, "child", write_mode="replace")
+    sql("DROP TABLE child")
+    write(UPSERT, write_mode="replace")
+
+
+TWICE = '{"a": [{"b": 1, "c": {"x": 1}, "b": 2}]}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "taken"),
+    [
+        ("jsonb", pa.array([TWICE], pa.json_()), False),
+        ("jsonb", pa.array(['{"\\u0061": 1, "a": 2}'], pa.json_()), False),
+        ("jsonb", pa.array(['{"a": "\\"a\\": 1, \\"a\\": 2", "b": {"a": 1}}'], pa.json_()), True),
+        ("json", pa.array([TWICE], pa.json_()), True),
+        ("interval", pa.array(["1.0000001 seconds"]), False),
+        ("interval", pa.array(["PT0.123456000S"]), True),
+        ("timetz", pa.array(["12:00:00.1234567+00"]), False),
+        ("tsrange", pa.array(["[2024-01-01 00:00:00.0000001,)"]), False),
+        ("numrange", pa.array(["[1.0000001,2)"]), True),
+    ],
+)
+def test_values_that_a_column_would_change_without_a_word(write, sql, kind, value, taken):
+    sql(f"CREATE TABLE t (id bigint, a {kind})")
+    rows = pa.table({"id": [1], "a": value})
+    if taken:
+        write(rows)
+    else:
+        (found,) = problems(write, rows)
+        assert (found.code, "column 'a'" in found.message, "in row 1" in found.message) == ("DAT015", True, True)
+    assert sql("SELECT count(*) FROM t") == [(taken,)]
+
+
+LOOSE = "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+
+
+@pytest.mark.parametrize("extra", ["", ", more int DEFAULT 5"])
+@pytest.mark.parametrize("kind", ["text COLLATE loose", "citext"])
+def test_keys_that_are_equal_and_differ(write, sql, kind, extra):
+    """The row that comes takes the place of the other, its key too; and two of them are one key."""
+    sql(f"{LOOSE}; CREATE EXTENSION IF NOT EXISTS citext SCHEMA public")
+    sql(f"CREATE TABLE t (id {kind} PRIMARY KEY, name text{extra}); INSERT INTO t VALUES ('a', 'old'), ('x', 'kept')")
+    write(pa.table({"id": ["A", "b"], "name": ["new", "b"]}), write_mode="upsert", primary_key=["id"])
+    assert sql('SELECT id, name FROM t ORDER BY id COLLATE "C"') == [("A", "new"), ("b", "b"), ("x", "kept")]
+    twice = pa.table({"id": ["c", "C"], "name": ["1", "2"]})
+    (found,) = problems(write, twice, write_mode="upsert", primary_key=["id"])
+    assert (found.code, "stands in 2 rows" in found.message) == ("DAT028", True)

@@ -233,9 +233,10 @@ def test_a_type_that_does_not_fit_comes_with_the_cast_that_does(request, server,
     place = request.getfixturevalue(server)
     place.table(declared)
     found = refused(place.write, kind, [None])
+    written = f'"{cast}"' if "," in cast else cast
     assert (found.code, found.hint) == (
         "DAT029",
-        f"change the table, or give the step that reads 'cast: {{v: {cast}}}'",
+        f"change the table, or give the config of the step that reads 'cast: {{v: {written}}}'",
     )
 
 

@@ -117,6 +117,83 @@ def test_an_upsert_needs_temporary_tables(place):
     assert place.confirm(**config | {"write_mode": "append"}) == "there"
 
 
+def grants_asked_for(place, **config):
+    """Return the statements that hints ask for, until the writer is content: each is run, as it is written."""
+    found = []
+    while len(found) < 10:
+        try:
+            place.confirm(reader=True, **config)
+        except OsirisError as error:
+            (told,) = error.diagnostics
+            assert told.code == "DRV020"
+            found.append(told.hint.removeprefix("run ").removesuffix(", or make the table"))
+            place.sql(found[-1])
+        else:
+            return found
+    raise AssertionError(found)
+
+
+def test_a_mariadb_user_is_told_each_grant_that_it_lacks(mariadb, tmp_path):
+    place = Place(mariadb, "mariadb", tmp_path)
+    mariadb.run(f"REVOKE SELECT, SHOW VIEW ON `{place.database}`.* FROM {mariadb.reader}@'%'")
+    place.grant("EVENT", "*")
+    there, every, to = f"`{place.database}`.`t`", f"`{place.database}`.*", "TO `reader`@`%`"
+    ledger = f"`{place.database}`.`_osiris_ledger`"
+    assert grants_asked_for(place) == [
+        f"GRANT CREATE, INSERT, SELECT ON {there} {to}",
+        f"GRANT CREATE, INSERT, SELECT ON {ledger} {to}",
+    ]
+    place.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(9))")
+    assert grants_asked_for(place) == []
+    assert grants_asked_for(place, write_mode="replace") == [f"GRANT DELETE ON {there} {to}"]
+    assert grants_asked_for(place, write_mode="upsert", primary_key="id") == [
+        f"GRANT UPDATE ON {there} {to}",
+        f"GRANT CREATE TEMPORARY TABLES ON {every} {to}",
+    ]
+    place.sql(f"REVOKE INSERT ON {there} FROM `reader`@`%`", f"GRANT INSERT (id) ON {there} {to}")
+    assert grants_asked_for(place) == [f"GRANT INSERT ON {there} {to}"]
+
+
+def test_a_postgres_role_is_told_each_grant_that_it_lacks(postgres, tmp_path):
+    place = Place(postgres, "postgres", tmp_path)
+    place.sql("CREATE SCHEMA s", LEDGER.replace("_osiris", "s._osiris"))
+    place.sql("CREATE TABLE s.t (id BIGINT PRIMARY KEY, name TEXT, more INT DEFAULT 1, key SERIAL)")
+    place.sql(f'REVOKE TEMPORARY ON DATABASE "{place.database}" FROM PUBLIC')
+    schema, there, to = {"schema": "s"}, '"s"."t"', 'TO "reader"'
+    assert grants_asked_for(place, **schema) == [
+        f'GRANT USAGE ON SCHEMA "s" {to}',
+        f"GRANT INSERT ON {there} {to}",
+        f'GRANT USAGE ON SEQUENCE "s"."t_key_seq" {to}',
+        f'GRANT INSERT, UPDATE, SELECT ON "s"."_osiris_ledger" {to}',
+    ]
+    assert grants_asked_for(place, write_mode="upsert", primary_key="id", **schema) == [
+        f"GRANT INSERT, UPDATE, SELECT ON {there} {to}",
+        f'GRANT TEMPORARY ON DATABASE "{place.database}" {to}',
+    ]
+    assert grants_asked_for(place, write_mode="replace", **schema) == [f"GRANT INSERT, DELETE ON {there} {to}"]
+    assert grants_asked_for(place, **schema | {"schema": "public"}) == [f'GRANT CREATE ON SCHEMA "public" {to}']
+
+
+def test_a_right_to_some_of_the_columns_is_not_enough(postgres, tmp_path):
+    place = Place(postgres, "postgres", tmp_path)
+    place.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT)", LEDGER)
+    place.grant("SELECT, INSERT, UPDATE", "_osiris_ledger")
+    place.grant("INSERT (id)")
+    ((code, message),) = refused(place.confirm, reader=True)
+    assert (code, "no right to INSERT (name) on table 'public.t'" in message) == ("DRV020", True)
+    place.grant("INSERT (name), UPDATE (name), SELECT")
+    assert place.confirm(reader=True, write_mode="upsert", primary_key=["id"]) == "there"
+
+
+def test_texts_that_are_cast_need_temporary_tables_too(postgres, tmp_path):
+    place = Place(postgres, "postgres", tmp_path)
+    place.sql("CREATE TABLE t (id BIGINT, name INET)", LEDGER)
+    place.sql(f'REVOKE TEMPORARY ON DATABASE "{place.database}" FROM PUBLIC')
+    place.grant("INSERT, UPDATE", "_osiris_ledger")
+    place.grant("INSERT")
+    assert grants_asked_for(place) == [f'GRANT TEMPORARY ON DATABASE "{place.database}" TO "reader"']
+
+
 CONNECTIONS = """
 connections:
   {family}:

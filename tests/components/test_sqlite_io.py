@@ -153,7 +153,9 @@ def test_types_that_sqlite_does_not_have(place, kind):
 )
 def test_values_that_sqlite_would_change(write, read, array):
     write(pa.table({"a": array.slice(0, 0)}))
-    assert code_of(write, pa.table({"a": array})) == ["DAT015"]
+    rows = pa.concat_tables([pa.table({"a": pa.nulls(3, array.type)}), pa.table({"a": array})])
+    (found,) = problems(write, rows, size=2)
+    assert (found.code, f"in row {len(rows)} cannot be written" in found.message) == ("DAT015", True), found.message
     assert read().num_rows == 0
 
 

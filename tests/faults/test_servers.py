@@ -2,8 +2,10 @@
 
 import os
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -36,7 +38,7 @@ class Desk:
     def __init__(self, server, kind, root):
         self.server, self.kind, self.root = server, kind, root
         self.database = server.new_database()
-        self.told = []
+        self.told, self.found = [], None
 
     def ctx(self, **fields):
         given = {**self.server.fields(self.database), "sslmode": "disable", **fields}
@@ -59,9 +61,9 @@ class Desk:
         config = writer.Config("t", write_mode=mode, primary_key=["id"])
         return self._timed(lambda: writer.Driver().write(config, source, self.ctx(**fields)).rows)
 
-    def read(self, **fields):
+    def read(self, query=None, **fields):
         reader = READERS[self.kind]
-        config = reader.Config(table="t")
+        config = reader.Config(query=query) if query else reader.Config(table="t")
 
         def call():
             driver, ctx = reader.Driver(), self.ctx(**fields)
@@ -75,7 +77,8 @@ class Desk:
         try:
             return call()
         except OsirisError as error:
-            (found,) = error.diagnostics
+            (self.found,) = error.diagnostics
+            found = self.found
             assert found.code not in CODES.values() or time.monotonic() - began < SECONDS + SLACK
             assert self.server.password not in str(found)
             return found.code
@@ -166,19 +169,30 @@ def test_who_is_refused_is_told_why(desk):
 
 
 @contextmanager
-def small_disk(folder, owner):
+def small_disk(folder, size, like):
+    """Make a folder a disk of so many MB, which belongs to the owner of another folder."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=777", "none", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m,mode=777", "none", folder], check=True)
     try:
-        os.chown(folder, owner.st_uid, owner.st_gid)
+        os.chown(folder, like.stat().st_uid, like.stat().st_gid)
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)  # the server still has its files open
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not can_mount(), reason="a small disk can only be mounted by root")
-def test_a_server_whose_disk_is_full(tmp_path):
-    with start_postgres() as server, small_disk(server.folder / "small", (server.folder / "data").stat()) as small:
+@contextmanager
+def with_small_disk(started, size):
+    """Give a server, and a small disk in its folder."""
+    with started as server, small_disk(server.folder / "small", size, server.folder / "data") as small:
+        yield server, small
+
+
+MOUNTS = pytest.mark.skipif(os.geteuid() != 0 or not can_mount(), reason="a small disk can only be mounted by root")
+
+
+@MOUNTS
+def test_a_postgres_whose_disk_is_full(tmp_path):
+    with with_small_disk(start_postgres(), 2) as (server, small):
         desk = Desk(server, "postgres", tmp_path)
         desk.sql(f"CREATE TABLESPACE small LOCATION '{small}'")
         desk.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT) TABLESPACE small")
@@ -189,8 +203,50 @@ def test_a_server_whose_disk_is_full(tmp_path):
         desk.sql("DROP TABLE t")
 
 
+LARGE = ROWS.set_column(1, "name", pa.array(["x" * 1000] * COUNT))
+"""More than MariaDB needs to undo on a full disk: on one that is smaller it ends itself."""
+
+
+@MOUNTS
+@pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
+def test_a_mariadb_whose_disk_is_full(tmp_path, mode):
+    with with_small_disk(start_mariadb(), 24) as (server, small):
+        desk = Desk(server, "mariadb", tmp_path)
+        desk.sql(f"CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT) DATA DIRECTORY = '{small}'")
+        assert desk.write(mode, LARGE, read_timeout=60) == "DRV022"
+        assert desk.sql("SELECT COUNT(*) FROM t") == [(0,)]
+        subprocess.run(["mount", "-o", "remount,size=400m", "none", small], check=True)
+        assert desk.write(mode, LARGE, read_timeout=60) == COUNT
+
+
+@MOUNTS
+def test_a_mariadb_that_a_full_disk_ends(tmp_path):
+    """It does not say why, and nobody listens any more: who writes is sent to its log."""
+    with with_small_disk(start_mariadb(), 2) as (server, small):
+        desk = Desk(server, "mariadb", tmp_path)
+        desk.sql(f"CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT) DATA DIRECTORY = '{small}'")
+        assert desk.write(rows=LARGE, read_timeout=60) == "CON014"
+        assert "the server has stopped" in desk.found.message
+        assert "its log says why, a full disk for instance" in desk.found.hint
+
+
+@MOUNTS
+def test_a_mariadb_without_space_to_sort(tmp_path):
+    """Files of a sort are written elsewhere, and the error has another number."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        small = Path(folder) / "small"
+        with small_disk(small, 2, Path(folder)), start_mariadb(f"tmpdir={small}", "sort-buffer-size=32K") as server:
+            desk = Desk(server, "mariadb", tmp_path)
+            desk.sql("CREATE TABLE t (id BIGINT, name TEXT)")
+            desk.sql("INSERT INTO t SELECT seq, REPEAT('x', 200) FROM seq_1_to_60000")
+            query = "SELECT id, name FROM t ORDER BY CONCAT(name, id)"
+            assert desk.read(query, read_timeout=60) == "DRV022"
+            assert "No space left on device" in desk.found.message
+
+
 def test_a_server_that_may_not_take_more_space(tmp_path):
-    """MariaDB ends itself on a full disk, so here a limit of its own is reached."""
+    """A limit of its own is reached."""
     with start_mariadb("innodb-temp-data-file-path=ibtmp1:12M") as server:
         desk = Desk(server, "mariadb", tmp_path)
         large = ROWS.set_column(1, "name", pa.array(["x" * 400] * COUNT))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from osiris.errors import OsirisError, diagnostic, fail
-from osiris.recorded import RecordedRun, find_own_run, load_run
+from osiris.recorded import RecordedRun, load_run, open_own_run
 from osiris.secret import Scrubber, Secret
 from osiris.session import ENDS
 
@@ -59,9 +59,7 @@ def lineage_events(workspace: Workspace, name: str = "last") -> list[Event]:
     """Return the OpenLineage events of a session; fails with RUN010, AIO014, or CMP027 if its plan is gone."""
     from osiris.report.openlineage import events_of
 
-    run = find_own_run(workspace.project, name)
-    if run is None:
-        fail("RUN010", session=name, hint="see 'osiris logs list'")
+    run = open_own_run(workspace.project, name)
     if run.summary["kind"] != "run":
         fail("AIO014", session=run.id)
     return events_of(_told(workspace, run, _plan_of(run)))

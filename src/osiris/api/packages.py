@@ -12,7 +12,7 @@ from osiris.errors import OsirisError, diagnostic, fail
 from osiris.model import ConnectionRef
 from osiris.recorded import base_of, load_outline, load_run
 from osiris.secret import Scrubber, Secret
-from osiris.session import open_session, read_summary
+from osiris.session import CONVERSATION, open_session, read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -97,12 +97,13 @@ def _package_quietly(workspace: Workspace, session: str) -> Iterator[Diagnostic]
 
 
 def _without(logs: Path) -> Iterator[str]:
-    """Give the newest sessions that have ended and have no package."""
+    """Give the newest sessions that have ended and have no package; a conversation never has one."""
     from osiris.aiop import package_path
 
     folders = sorted(logs.iterdir(), reverse=True)[:_RECENT] if logs.is_dir() else []
     for folder in folders:
-        if not package_path(folder).exists() and (summary := read_summary(folder)) and summary["status"] != "running":
+        summary = None if package_path(folder).exists() else read_summary(folder)
+        if summary and summary["status"] != "running" and summary.get("kind") != CONVERSATION:
             yield folder.name
 
 

@@ -75,11 +75,13 @@ def validate_file(
     return _validated(workspace, path, lambda: load_document(path, workspace.root), params, verdicts)
 
 
-def validate_text(workspace: Workspace, text: str, path: Path, *, params: Mapping[str, str]) -> Validated:
+def validate_text(
+    workspace: Workspace, text: str, path: Path, *, params: Mapping[str, str], verdicts: Verdicts | None = None
+) -> Validated:
     """Check a text as the file that it would be at `path`, as `validate_file` does; nothing is written."""
     from osiris.oml.parse import parse
 
-    return _validated(workspace, path, lambda: parse(text, shown(workspace, path)), params)
+    return _validated(workspace, path, lambda: parse(text, shown(workspace, path)), params, verdicts)
 
 
 def _validated(
@@ -145,15 +147,40 @@ def compile_file(
     With `plain` it is a plan for looking at every step, as `compile_pipeline` makes it. A worker, this one if given,
     asks the other sources for their schemas, and binds SQL.
     """
+    path = find_file(workspace, file)
+
+    def check(verdicts: Verdicts) -> Validated:
+        return validate_file(workspace, path, params=params, verdicts=verdicts)
+
+    return _compiled(workspace, check, strict=strict, refresh=refresh, plain=plain, worker=worker)
+
+
+def compile_text(workspace: Workspace, text: str, path: Path, *, params: Mapping[str, str]) -> Compiled:
+    """Return the plan of a text as the file that it would be at `path`, as `compile_file` does; nothing is saved."""
+
+    def check(verdicts: Verdicts) -> Validated:
+        return validate_text(workspace, text, path, params=params, verdicts=verdicts)
+
+    return _compiled(workspace, check)
+
+
+def _compiled(
+    workspace: Workspace,
+    check: Callable[[Verdicts], Validated],
+    *,
+    strict: bool = False,
+    refresh: bool = False,
+    plain: bool = False,
+    worker: Link | None = None,
+) -> Compiled:
     from osiris.api.known import KnownVerdicts
     from osiris.api.sources import describe
     from osiris.cache import open_cache
     from osiris.compiler.compile import compile_pipeline, lint
 
-    path = find_file(workspace, file)
     # A text that is refused may hold a secret; so nothing is kept of a compile that fails.
     with open_cache(workspace.project.cache) as cache:
-        checked = validate_file(workspace, path, params=params, verdicts=KnownVerdicts(cache))
+        checked = check(KnownVerdicts(cache))
         if checked.prepared is None:
             raise_all(checked.diagnostics)
         described, notes, sources = describe(workspace, checked.prepared, worker, cache, refresh=refresh)

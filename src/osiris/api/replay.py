@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.api.packages import package_missing
 from osiris.api.rows import row_finder
 from osiris.errors import diagnostic, fail
-from osiris.recorded import RecordedRun, find_own_run, load_run
+from osiris.recorded import RecordedRun, load_run, open_own_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +67,7 @@ def replay(workspace: Workspace, name: str, progress: Progress, *, to_targets: b
 
 
 def _asked(workspace: Workspace, name: str) -> RecordedRun:
-    run = find_own_run(workspace.project, name)
-    if run is None:
-        fail("RUN010", session=name, hint="see 'osiris logs list'")
+    run = open_own_run(workspace.project, name)
     if problem := _obstacle(run):
         fail("RUN022", session=run.id, problem=problem)
     return run

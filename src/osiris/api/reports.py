@@ -12,7 +12,7 @@ from osiris.api.packages import package
 from osiris.errors import OsirisError, fail
 from osiris.files import fail_os, publish, refuse_foreign
 from osiris.recorded import last_success, load_run, run_before
-from osiris.session import list_sessions, open_session
+from osiris.session import CONVERSATION, find_record, iter_records, list_sessions, open_session, read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,9 @@ def write_report(workspace: Workspace, session: str, file: Path) -> Reports:
     from osiris.report.template import is_page
 
     refuse_foreign(file, is_page)
+    if talk := _find_talk(workspace, session):
+        _write(file, _talk(workspace, talk, {}, None))
+        return Reports(str(talk["session"]), file)
     run = _find(workspace, session)
     _write(file, _page(workspace, run, None))
     return Reports(run.id, file)
@@ -56,32 +59,59 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
     if folder is not None and folder.suffix and not folder.is_dir():
         fail("PRJ008", problem=f"--output {folder} is neither a folder nor a .html file", hint="end FILE in .html")
     base = workspace.project.logs if folder is None else folder
-    run = _find(workspace, session)
     summaries = _runs(workspace.project)
+    if talk := _find_talk(workspace, session):
+        page = _talk(workspace, talk, _reports(base, summaries, "../"), f"../{INDEX}")
+        _write(_made(base / str(talk["session"])) / REPORT, page)
+        _write_index(workspace.project, base)
+        return Reports(str(talk["session"]), base / str(talk["session"]) / REPORT, (), base / INDEX)
+    run = _find(workspace, session)
     ended = [str(each["session"]) for each in summaries if each["status"] != "running"]
     names = [name for name in ended[:newest] if name != run.id and not (base / name / REPORT).is_file()]
     for name in (run.id, *names):
         page = _page(workspace, run if name == run.id else load_run(workspace.project.logs / name), f"../{INDEX}")
         _write(_made(base / name) / REPORT, page)
-    _write_index(base, summaries)
+    _write_index(workspace.project, base)
     return Reports(run.id, base / run.id / REPORT, tuple(base / name / REPORT for name in names), base / INDEX)
 
 
 def write_index(project: Project) -> None:
     """Write the page over all runs in logs/ anew, if there is one: runs that it names may have been removed."""
     if (project.logs / INDEX).is_file():
-        _write_index(project.logs, _runs(project))
+        _write_index(project, project.logs)
 
 
 def _runs(project: Project) -> list[dict[str, JsonValue]]:
     return [each for each in list_sessions(project) if each.get("kind") == "run"]
 
 
-def _write_index(base: Path, runs: list[dict[str, JsonValue]]) -> None:
+def _write_index(project: Project, base: Path) -> None:
     from osiris.report.index_page import index_page
 
-    reports = {name: f"{name}/{REPORT}" for each in runs if (base / (name := each["session"]) / REPORT).is_file()}
-    _write(base / INDEX, index_page(runs, reports))
+    runs = _runs(project)
+    talks = [each for each in iter_records(project) if each.get("kind") == CONVERSATION]
+    _write(base / INDEX, index_page(runs, _reports(base, [*runs, *talks]), talks))
+
+
+def _reports(base: Path, runs: list[dict[str, JsonValue]], before: str = "") -> dict[str, str]:
+    """Return the addresses of the pages of runs, by session."""
+    names = [str(each["session"]) for each in runs]
+    return {name: f"{before}{name}/{REPORT}" for name in names if (base / name / REPORT).is_file()}
+
+
+def _find_talk(workspace: Workspace, session: str) -> dict[str, JsonValue] | None:
+    """Return the run.json of a conversation; None if the name means a run, or nothing."""
+    found = find_record(workspace.project, session)
+    return found if found and found["kind"] == CONVERSATION else None
+
+
+def _talk(workspace: Workspace, summary: dict[str, JsonValue], reports: dict[str, str], index: str | None) -> str:
+    from osiris.report.talk_page import talk_page
+
+    folder = workspace.project.logs / str(summary["session"])
+    files = (folder / "artifacts").glob("draft-*.yaml")
+    drafts = {int(file.stem.removeprefix("draft-")): file.read_text(encoding="utf-8") for file in files}
+    return talk_page(summary, read_lines(folder / "events.jsonl"), drafts, reports, index)
 
 
 def _find(workspace: Workspace, session: str) -> RecordedRun:

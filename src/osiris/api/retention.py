@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.hold import is_held
-from osiris.session import iter_sessions
+from osiris.session import CONVERSATION, iter_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ def sweep(workspace: Workspace, limits: Limits, *, dry_run: bool = False, now: f
     if limits == Limits():
         fail("PRJ008", problem="no limit was given", hint="give --older-than, --max-size or --keep")
     project, moment = workspace.project, time.time() if now is None else now
-    runs = list(iter_sessions(project))
+    runs = list(iter_records(project))
     needed = _needed(project, runs, workspace.config.get("run.continue_within"), moment)
     sizes = {run["session"]: _size(project.logs / run["session"]) for run in runs}
     beyond = _beyond(runs, sizes, needed, limits, moment)
@@ -113,7 +113,7 @@ def _beyond(
     """Return the sessions that a limit says should go, the newest first; what stays counts against the size."""
     found, seen = dict[str, None](), dict[str, int]()
     for run in runs:
-        pipeline = str(run.get("pipeline"))
+        pipeline = CONVERSATION if run.get("kind") == CONVERSATION else str(run.get("pipeline"))
         seen[pipeline] = seen.get(pipeline, 0) + 1
         too_old = limits.age is not None and _age(run, now) > limits.age
         if too_old or (limits.keep is not None and seen[pipeline] > limits.keep):

@@ -12,7 +12,7 @@ from osiris.api.pipelines import compile_file, refuse_warnings, save
 from osiris.api.rows import row_finder
 from osiris.api.workspace import Workspace, load_plan, plan_path, shown
 from osiris.errors import fail
-from osiris.session import find_session, open_session, read_lines
+from osiris.session import find_session, iter_records, open_record, open_session, read_lines
 from osiris.session import list_sessions as _list_sessions
 
 if TYPE_CHECKING:
@@ -178,12 +178,22 @@ def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Mani
 
 
 def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
-    """Return the run.json of all sessions, the newest first."""
+    """Return the run.json of all runs and replays, the newest first."""
     return _list_sessions(workspace.project)
 
 
+def list_records(workspace: Workspace) -> list[dict[str, JsonValue]]:
+    """Return the run.json of all sessions, conversations too, the newest first."""
+    return list(iter_records(workspace.project))
+
+
+def show_record(workspace: Workspace, session: str) -> dict[str, JsonValue]:
+    """Return the run.json of a session as `show_session` does, or of a conversation; fails with RUN010."""
+    return open_record(workspace.project, session)
+
+
 def show_session(workspace: Workspace, session: str) -> dict[str, JsonValue]:
-    """Return the run.json of a session: by id, run id, `last`, or `previous`; fails with RUN010."""
+    """Return the run.json of a session: by id, run id, `last`, or `previous`; fails with RUN010 or CHT029."""
     return open_session(workspace.project, session)
 
 

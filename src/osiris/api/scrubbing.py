@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from osiris.config import PROVIDERS
 from osiris.connections import environment_names
 from osiris.errors import OsirisError
 from osiris.secret import Scrubber, Secret, sounds_secret
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def project_scrubber(workspace: Workspace) -> Scrubber:
-    """Return a scrubber for the secrets of all declared connections, as far as they are set.
+    """Return a scrubber for the secrets of all declared connections and the keys of models, as far as they are set.
 
     Values of other variables are known by their names: those that connections use, and parameters.
     """
@@ -35,7 +36,10 @@ def _resolved(workspace: Workspace) -> Iterator[str]:
 
 
 def _by_name(workspace: Workspace) -> Iterator[str]:
-    """Yield the values of variables whose names say that they are secret."""
+    """Yield the values of variables that hold keys of models, or whose names say that they are secret."""
+    keys = {variable for variables in PROVIDERS.values() for variable in variables}
+    keys |= {variable} if (variable := workspace.config.get("chat.api_key")) else set()
+    yield from (workspace.environ[name] for name in keys if workspace.environ.get(name))
     with suppress(OsirisError):
         names = {*environment_names(dict(workspace.connections().declared))}
         names |= {name for name in workspace.environ if name.startswith("OSIRIS_PARAM_")}

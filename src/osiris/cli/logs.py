@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
 
-command = noun("logs", "Look at sessions: one folder below logs/ for each run.")
+command = noun("logs", "Look at sessions: one folder below logs/ for each run and each conversation.")
 
 
 @answers("list", click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many."))
 def list_sessions(limit: int) -> Answer:
-    """List sessions, the newest first."""
-    sessions = api.list_sessions(opened())
+    """List sessions, runs and conversations, the newest first."""
+    sessions = api.list_records(opened())
     shown = sessions[:limit]
     rows = [
         (s["session"], given_id(s), kind_of(s), s.get("duration_ms"), s.get("rows_out"), error_code(s)) for s in shown
@@ -47,7 +47,7 @@ def list_sessions(limit: int) -> Answer:
 def show(session: str, events: bool, metrics: bool) -> Answer:
     """Show a session, the newest if none is named: its id or the beginning of it, its run id, 'last' or 'previous'."""
     workspace = opened()
-    run = api.show_session(workspace, session)
+    run = api.show_record(workspace, session)
     data: dict[str, JsonValue] = {"session": run}
     text = session_lines(run)
     if events:

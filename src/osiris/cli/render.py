@@ -97,6 +97,10 @@ class Console:
         """Tell whether people watch stderr, so that progress may move."""
         return self.err.isatty() and os.environ.get("TERM") != "dumb"
 
+    def is_coloured(self) -> bool:
+        """Tell whether stderr shows colours."""
+        return _is_coloured(self.err)
+
     def finish(self, answer: Answer) -> int:
         """Print an answer and return its exit code; a reader who has gone away is no mistake of anybody."""
         answer = replace(answer, diagnostics=_concealed(answer.diagnostics))
@@ -203,8 +207,12 @@ def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> list[Line]
 
 def _print(stream: TextIO, line: Line) -> None:
     parts = [("", line)] if isinstance(line, str) else line
-    colour = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    colour = _is_coloured(stream)
     stream.write("".join(_paint(style, safe(text), colour=colour) for style, text in parts) + "\n")
+
+
+def _is_coloured(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _paint(style: str, text: str, *, colour: bool) -> str:

@@ -29,7 +29,11 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     PARAM,
     PROFILE,
     SELECT,
-    click.option("--dry-run", is_flag=True, help="Check everything, show the plan, run nothing."),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Check the plan and its secrets, show it, run nothing; no source or target is asked.",
+    ),
     click.option("--new-run", is_flag=True, help="Start anew even if the last run did not end well."),
     click.option("--run-id", metavar="ID", help="Fix the key of this run; one that has finished is skipped."),
     click.option("--resume", is_flag=False, flag_value="last", metavar="[SESSION]", help="Continue a session."),

@@ -9,6 +9,7 @@ from osiris.cli.figures import count, figures
 from osiris.cli.render import diagnostic_lines
 from osiris.errors import Diagnostic
 from osiris.recorded import resume_command
+from osiris.session import CONVERSATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +24,24 @@ SHOWN_DIGITS = 12
 _SESSION_ID = re.compile(r"\d{8}-\d{6}-\d{3}-.*-[0-9a-f]{4}")
 
 
+def talk_lines(talk: Run) -> list[Line]:
+    """Return the lines that show a conversation: where it stands, what it waits for, and what came of it."""
+    usage, question = talk["usage"], talk["question"]
+    used = f"{count(usage['requests'], 'request')}, {count(usage['input_tokens'] + usage['output_tokens'], 'token')}"
+    return [
+        [("bold", str(talk["session"])), ("", f"  {talk['status']} in {talk['state']}")],
+        f"  said first: {talk['title']}",
+        *([f"  waits for an answer: {question['text']}"] if question else []),
+        *([f"  pipeline {talk['file']}, plan {talk['fingerprint'][:SHOWN_DIGITS]}"] if talk.get("file") else []),
+        *([f"  runs {', '.join(talk['runs'])}"] if talk["runs"] else []),
+        f"  started {talk['started_at']}, last taken up until {talk.get('ended_at') or 'now'}, {used}",
+    ]
+
+
 def session_lines(run: Run) -> list[Line]:
     """Return the lines that show one session: how it ended, each step, what was written, and what was wrong."""
+    if run["kind"] == CONVERSATION:
+        return talk_lines(run)
     key = f"run id {given_id(run)}" if given_id(run) else f"run key {run.get('run_key')}"
     why = f", continues {run['continues']}" if run.get("continues") else ""
     if run.get("replays"):
@@ -74,8 +91,9 @@ def given_id(run: Run) -> str | None:
 
 
 def kind_of(run: Run) -> str:
-    """Return how a session ended, and that it was a replay if it was one."""
-    return f"{'replay ' if run.get('replays') else ''}{run['status']}"
+    """Return how a session ended, and that it was a replay or a conversation if it was one."""
+    kind = "replay " if run.get("replays") else "chat " if run["kind"] == CONVERSATION else ""
+    return f"{kind}{run['status']}"
 
 
 def error_code(run: Run) -> str | None:

@@ -11,16 +11,19 @@ from osiris.compiler.paths import check_own_output, check_paths
 from osiris.compiler.statements import check_input_names, check_sql
 from osiris.compiler.tables import check_tables
 from osiris.compiler.values import unspellable
-from osiris.connections import resolve_ref
-from osiris.errors import OsirisError, diagnostic, did_you_mean
+from osiris.connections import resolve_ref, unknown_fields
+from osiris.document.edits import add, drop, put
+from osiris.errors import OsirisError, diagnostic, did_you_mean, nearest
 from osiris.model import ConnectionRef
+from osiris.oml.remedies import near_component, wrong_mode
 from osiris.secret import find_literal_secrets
+from osiris.urls import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from osiris.compiler.context import Context
-    from osiris.errors import Diagnostic, Location
+    from osiris.errors import Diagnostic, Fix
     from osiris.model import ComponentSpec, JsonValue, Step
 
 # Components that existing pipelines name and that are not offered, and what to do instead.
@@ -52,17 +55,19 @@ def check_component(ctx: Context) -> Iterator[Diagnostic]:
             reason, instead = NOT_OFFERED[step.component]
             yield diagnostic("CMP002", at=at, name=step.component, reason=reason, instead=instead)
         else:
-            hint = did_you_mean(step.component, ctx.registry.names())
-            yield diagnostic("CMP001", at=at, name=step.component, hint=hint)
+            near = near_component(
+                step.component, ctx.registry.names(), step.connection.family if step.connection else None
+            )
+            hint = f"did you mean '{near}'?" if near else did_you_mean(step.component, ctx.registry.names())
+            fix = put(f"{step.pointer}/component", near) if near else ()
+            yield diagnostic("CMP001", at=at, name=step.component, hint=hint, fix=fix)
 
 
 def check_mode(ctx: Context) -> Iterator[Diagnostic]:
     """Every step uses its component in a mode that it offers."""
     for step, spec in ctx.known():
         if step.mode not in spec.modes:
-            at = ctx.at(f"{step.pointer}/mode")
-            modes = ", ".join(spec.modes)
-            yield diagnostic("CMP003", at=at, component=spec.name, mode=step.mode, modes=modes)
+            yield wrong_mode(step, spec, ctx.registry, ctx.at(f"{step.pointer}/mode"))
 
 
 def check_inputs(ctx: Context) -> Iterator[Diagnostic]:
@@ -73,14 +78,29 @@ def check_inputs(ctx: Context) -> Iterator[Diagnostic]:
         least, most = spec.inputs
         count = len(step.inputs)
         if count < least and not count:
-            yield diagnostic("CMP004", at=at, step=step.id, component=spec.name)
+            yield diagnostic("CMP004", at=at, fix=_an_input(ctx, step), step=step.id, component=spec.name)
         elif count < least or (most is not None and count > most):
             takes, gets = _amount(least, most), f"{count}: {', '.join(step.inputs.values())}"
-            yield diagnostic("CMP005", at=at, step=step.id, component=spec.name, takes=takes, gets=gets)
+            fix = drop(f"{step.pointer}/inputs") if most == 0 else ()
+            yield diagnostic("CMP005", at=at, fix=fix, step=step.id, component=spec.name, takes=takes, gets=gets)
         for source in step.inputs.values():
             if source in specs and not specs[source].output:
                 takes, gets = "data", f"none from '{source}', which only writes"
                 yield diagnostic("CMP005", at=at, step=step.id, component=spec.name, takes=takes, gets=gets)
+
+
+def _an_input(ctx: Context, step: Step) -> Fix:
+    """Return the fix that gives a step the one before it with an output: of these, the one that nobody reads."""
+    steps = ctx.pipeline.steps
+    read = {source for each in steps for source in each.inputs.values()}
+    giving = {each.id for each, spec in ctx.known() if spec.output}
+    before = [each.id for each in steps[: steps.index(step)] if each.id in giving and step.id not in each.needs]
+    unread = [name for name in before if name not in read]
+    wanted = unread if len(unread) == 1 else before[-1:]
+    pointer = f"{step.pointer}/needs"
+    if not wanted or f"{step.pointer}/inputs" in ctx.pipeline.positions:
+        return ()
+    return put(pointer, wanted) if pointer in ctx.pipeline.positions else add(pointer, wanted)
 
 
 def _amount(least: int, most: int | None) -> str:
@@ -100,25 +120,47 @@ def check_connection(ctx: Context) -> Iterator[Diagnostic]:
         if ref is None:
             continue
         if spec.connection == "none":
-            yield diagnostic("OML028", at=at, key="connection", problem=f"is not taken by {spec.name}; remove it")
-        elif ref.family != spec.family:
-            yield diagnostic("CMP008", at=at, step=step.id, family=spec.family, found=str(ref))
+            problem, fix = f"is not taken by {spec.name}; remove it", drop(f"{step.pointer}/config/connection")
+            yield diagnostic("OML028", at=at, fix=fix, key="connection", problem=problem)
+        elif ref.family not in (spec.family, *spec.families):
+            fix = _a_connection(ctx, step, spec, ref)
+            yield diagnostic("CMP008", at=at, fix=fix, step=step.id, family=spec.family, found=str(ref))
         else:
-            yield from _unresolved(ctx, ref, at)
+            yield from _unresolved(ctx, step, spec, ref)
 
 
-def _unresolved(ctx: Context, ref: ConnectionRef, at: Location) -> Iterator[Diagnostic]:
+def _unresolved(ctx: Context, step: Step, spec: ComponentSpec, ref: ConnectionRef) -> Iterator[Diagnostic]:
+    pointer = f"{step.pointer}/config/connection"
+    at = ctx.at(f"{step.pointer}/config" if step.connection is None else pointer)
     try:
         resolve_ref(ctx.connections, ref)
     except OsirisError as error:
-        yield from (replace(problem, location=at) for problem in error.diagnostics)
+        fix = _a_connection(ctx, step, spec, ref)
+        yield from (replace(problem, location=at, fix=fix) for problem in error.diagnostics)
+    else:
+        yield from unknown_fields(ctx.connections, ref, ctx.registry.family(ref.family))
+
+
+def _a_connection(ctx: Context, step: Step, spec: ComponentSpec, ref: ConnectionRef) -> Fix:
+    """Return the fix that names a declared connection of the component's family: the alias meant, or the only one."""
+    declared = list(ctx.connections.declared.get(spec.family, ()))
+    # Of `@alias`, which names a family, the alias alone is right.
+    meant = [ref.alias or ref.family] if ref.family != spec.family else [ref.alias]
+    near = next((found for name in meant if name and (found := nearest(name, declared))), None)
+    alias = near or (declared[0] if len(declared) == 1 else None)
+    if alias is None:
+        return ()
+    pointer = f"{step.pointer}/config/connection"
+    reference = f"@{spec.family}.{alias}"
+    return add(pointer, reference) if step.connection is None else put(pointer, reference)
 
 
 def wanted_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None:
-    """Return the connection that a step names, or its family's default where it must have one."""
-    if step.connection is None and spec.connection == "required":
-        return ConnectionRef(spec.family)
-    return step.connection
+    """Return the connection that a step names, or the default of the family where it must have one, as URLs must."""
+    if step.connection:
+        return step.connection
+    family = spec.family if spec.connection == "required" else family_of(step.config.get("path"))
+    return ConnectionRef(family) if family in (spec.family, *spec.families) else None
 
 
 def check_secrets(ctx: Context) -> Iterator[Diagnostic]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from osiris import sql
 from osiris.compiler.context import sql_fields
-from osiris.compiler.locate import locate
+from osiris.compiler.locate import locate, located
+from osiris.document.edits import add
 from osiris.errors import diagnostic
 from osiris.sql.names import RUN_PARAMETERS, relation_names
+from osiris.sql.text import offset_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from osiris.compiler.context import Context, Prepared, Question
-    from osiris.errors import Diagnostic
+    from osiris.errors import Diagnostic, Fix
     from osiris.model import ComponentSpec, Step
     from osiris.sql.determinism import Finding
 
@@ -45,8 +48,22 @@ def _field_problems(ctx: Context, step: Step, spec: ComponentSpec, name: str) ->
     verdict = verdict_of(ctx, step, spec, name)
     pointer = f"{step.pointer}/config/{name}"
     for problem in verdict.diagnostics:
-        at = locate(ctx.root, ctx.at(pointer), pointer, problem.location, str(step.config[name]))
-        yield replace(problem, location=at)
+        text, source = str(step.config[name]), ctx.pipeline.text
+        found = located(ctx.root, ctx.at(pointer), pointer, problem, text, source)
+        yield found if found.fix or problem.code != "SQL006" else replace(found, fix=_needed(ctx, step, problem, name))
+
+
+def _needed(ctx: Context, step: Step, problem: Diagnostic, name: str) -> Fix:
+    """Return the fix that lets a step read the one whose name stands at a problem in its SQL, if there is one."""
+    word = re.match(r"\w+", str(step.config[name])[offset_at(str(step.config[name]), problem.location) :])
+    lists = {each.id for each in ctx.pipeline.steps if each.id != step.id and step.id not in each.needs}
+    wanted = [each for each in lists if word and word[0].lower() in (each.lower(), f"df_{each.lower()}")]
+    if len(wanted) != 1 or step.mode != "transform":
+        return ()
+    pointer = f"{step.pointer}/needs"
+    if pointer in ctx.pipeline.positions:
+        return add(f"{pointer}/-", wanted[0])
+    return add(pointer, [*step.inputs.values(), *wanted])
 
 
 def find_unsteady(ctx: Context) -> dict[str, tuple[Finding, ...]]:
@@ -62,7 +79,8 @@ def find_unsteady(ctx: Context) -> dict[str, tuple[Finding, ...]]:
 def _unsteady(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> Iterator[Finding]:
     pointer = f"{step.pointer}/config/{name}"
     for finding in findings_of(ctx, step, spec, name):
-        at = locate(ctx.root, ctx.at(pointer), pointer, finding.place, str(step.config[name]))
+        text, source = str(step.config[name]), ctx.pipeline.text
+        at = locate(ctx.root, ctx.at(pointer), pointer, finding.place, text, source)
         yield replace(finding, place=at)
 
 

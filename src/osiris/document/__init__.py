@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from osiris.document.inside import find_inside
 from osiris.document.places import Places, escape, join, unescape
-from osiris.document.reader import MAX_NODES, REFERENCE, Reader
+from osiris.document.reader import MAX_NODES, Reader, stand_in_for
 from osiris.errors import Location, diagnostic, fail, raise_all
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ MAX_BYTES = 16 << 20
 
 _LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 _SEPARATORS = (b"\n", b",", b":", b"-", b"[", b"{", b"?")
-_FIRST_PRIVATE, _LAST_PRIVATE = 0xE000, 0xF8FF
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +73,16 @@ class Document:
         return self.keys[pointer] if pointer in self.keys else self.positions.nearest(pointer)
 
 
-def read_document(text: str, file: str, conceal: Callable[[str], bool] = lambda _key: False) -> Document:
+def read_document(
+    text: str,
+    file: str,
+    conceal: Callable[[str], bool] = lambda _key: False,
+    weigh: Callable[[JsonValue], int] = lambda _data: 0,
+) -> Document:
     """Return the document of a text; raises InvalidInput with everything that is not allowed in it.
 
-    `conceal` tells of a key whether its value must not be shown. At most 100 problems are reported.
+    `conceal` tells of a key whether its value must not be shown, `weigh` how odd data is: of the changes that mend a
+    text that is not YAML, the one with the least odd outcome is told. At most 100 problems are reported.
     """
     text = text.removeprefix("\ufeff")
     try:
@@ -86,7 +91,7 @@ def read_document(text: str, file: str, conceal: Callable[[str], bool] = lambda 
         fail("OML026", at=Location(file), path=file, reason="it is not UTF-8")
     if len(data) > MAX_BYTES:
         fail("OML009", at=Location(file), what="the file", limit=f"{MAX_BYTES >> 20} MiB")
-    reader = Reader(file, conceal, _stand_in(text))
+    reader = Reader(file, conceal, stand_in_for(text), weigh)
     _refuse_line_breaks(reader, text)
     if sum(data.count(mark) for mark in _SEPARATORS) >= MAX_NODES:
         reader.count_nodes(data)
@@ -118,13 +123,6 @@ def load_text(path: Path, file: str) -> str:
         before = data[: error.start]
         at = Location(file, before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
         fail("OML026", at=at, path=file, reason="it is not UTF-8")
-
-
-def _stand_in(text: str) -> str | None:
-    """Return a character that the text does not have, if one is needed and there is one."""
-    if REFERENCE not in text:
-        return None
-    return next((c for c in map(chr, range(_FIRST_PRIVATE, _LAST_PRIVATE + 1)) if c not in text), None)
 
 
 def _refuse_line_breaks(reader: Reader, text: str) -> None:

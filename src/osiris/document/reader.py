@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from osiris.document.edits import drop, put, rename, retype
 from osiris.document.places import Places, escape
+from osiris.document.repair import find_repair
 from osiris.document.scalars import NotANumber, TwoWays, resolve_plain
-from osiris.errors import Diagnostic, Location, diagnostic
+from osiris.errors import Diagnostic, Fix, Location, diagnostic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,8 @@ MAX_DEPTH = 32
 MAX_PROBLEMS = 100
 
 REFERENCE = "@"
+_PRIVATE = range(0xE000, 0xF900)
+_DASH = "- "
 
 # One letter of YAML 1.1's booleans; as a key every reader takes it for a name.
 _WORDLIKE = frozenset("yYnN")
@@ -32,15 +36,31 @@ Event: TypeAlias = Any
 """An event, a mark or an error of PyYAML, none of which has types."""
 
 
+def stand_in_for(text: str) -> str | None:
+    """Return a character that the text does not have, if one is needed and there is one."""
+    if REFERENCE not in text:
+        return None
+    return next((c for c in map(chr, _PRIVATE) if c not in text), None)
+
+
+Weigh: TypeAlias = "Callable[[JsonValue], int]"
+"""How odd data is, as the number of things in it that nobody would expect."""
+
+
 @dataclass(slots=True)
 class _Frame:
-    """A list or mapping that is being filled. `key` is the pending key, `secret` whether its values stay unseen."""
+    """A list or mapping that is being filled. `key` is the pending key, `secret` whether its values stay unseen.
+
+    `again` is the place of the pending key if it was there before.
+    """
 
     items: Any
     pointer: str
     secret: bool
+    flow: bool
     key: str | None = None
     seen: dict[str, int] = field(default_factory=dict)
+    again: Event | None = None
 
 
 class _Stop(Exception):
@@ -48,9 +68,14 @@ class _Stop(Exception):
 
 
 class Reader:
-    """One reading of one text: builds the data with a stack of its own and gathers what is wrong."""
+    """One reading of one text: builds the data with a stack of its own and gathers what is wrong.
 
-    def __init__(self, file: str, conceal: Callable[[str], bool], stand_in: str | None) -> None:
+    A text that is not YAML is told with what mends it, if `weigh` tells what a text of the kind should look like.
+    """
+
+    def __init__(
+        self, file: str, conceal: Callable[[str], bool], stand_in: str | None, weigh: Weigh | None = None
+    ) -> None:
         self.problems: list[Diagnostic] = []
         self.positions, self.keys = Places(file), Places(file)
         self.root: JsonValue = None
@@ -58,6 +83,7 @@ class Reader:
         self._file = file
         self._conceal = conceal
         self._stand_in = stand_in
+        self._weigh = weigh
         self._stack: list[_Frame] = []
         self._nodes = self._documents = 0
 
@@ -105,11 +131,12 @@ class Reader:
         except yaml.YAMLError:
             return
 
-    def report(self, code: str, mark: Event, **params: object) -> None:
-        """Note a problem at a mark; ends the reading when there are too many."""
-        hint = params.pop("hint", None)
-        at = Location(self._file, mark.line + 1, mark.column + 1) if mark else Location(self._file)
-        self.problems.append(diagnostic(code, at=at, hint=hint if isinstance(hint, str) else None, **params))
+    def report(
+        self, code: str, mark: Event, *, at: str | None = None, hint: str | None = None, fix: Fix = (), **params: object
+    ) -> None:
+        """Note a problem at a mark, with the pointer `at`; ends the reading when there are too many."""
+        place = Location(self._file, mark.line + 1, mark.column + 1, at)
+        self.problems.append(diagnostic(code, at=place, hint=hint, fix=fix, **params))
         if len(self.problems) >= MAX_PROBLEMS:
             raise _Stop
 
@@ -122,7 +149,7 @@ class Reader:
 
     def _alias(self, event: Event) -> None:
         self._enter(event)
-        self.report("OML008", event.start_mark, feature="an alias (*)")
+        self.report("OML008", event.start_mark, at=self._next(), feature="an alias (*)")
         if self._wants_key():
             raise _Stop
         self._put(None, event)
@@ -136,7 +163,7 @@ class Reader:
             self._end("OML006", event, key="a key", expected="text", found="a list or a mapping", hint=hint)
         secret = self._is_secret()
         items: Any = {} if type(event).__name__ == "MappingStartEvent" else []
-        self._stack.append(_Frame(items, self._put(items, event), secret))
+        self._stack.append(_Frame(items, self._put(items, event), secret, bool(event.flow_style)))
 
     def _close(self, _event: Event) -> None:
         self._stack.pop()
@@ -165,48 +192,74 @@ class Reader:
         """Return the value of a plain scalar; one that has none is reported, and shown unless it may be a secret."""
         shown = "***" if secret else text[:80]
         quoted = '"' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        at = self._next()
+        fix = put(at, text) if not (secret or self._wants_key()) else ()
         if text[:1] == REFERENCE:
-            self.report("OML011", event.start_mark, quoted=quoted)
+            self.report("OML011", event.start_mark, at=at, fix=fix, quoted=quoted)
             return text
         try:
             return resolve_plain(text)
         except TwoWays:
             hint = f"write {quoted}" if text != "~" else 'write null, or "~" for the character'
-            self.report("OML010", event.start_mark, value=shown, quoted=quoted, hint=hint)
+            self.report("OML010", event.start_mark, at=at, fix=fix, value=shown, quoted=quoted, hint=hint)
         except NotANumber:
             name = (self._stack[-1].key if self._stack else None) or "the value"
-            hint = "write it in quotes"
-            self.report("OML006", event.start_mark, key=name, expected="a finite number", found=shown, hint=hint)
+            wanted, hint = "a finite number", "write it in quotes"
+            self.report("OML006", event.start_mark, at=at, fix=fix, key=name, expected=wanted, found=shown, hint=hint)
         return text
 
     def _key(self, top: _Frame, text: str, event: Event) -> None:
-        top.key = text
-        mark = event.start_mark
+        mark, at = event.start_mark, f"{top.pointer}/{escape(text)}"
         if event.implicit[0] and text == "<<":
-            self.report("OML008", mark, feature="a merge key (<<)")
+            self.report("OML008", mark, at=at, feature="a merge key (<<)")
         elif (
             event.implicit[0]
             and text not in _WORDLIKE
             and not isinstance(value := self._value(text, event, secret=False), str)
         ):
             found = {bool: "a boolean", type(None): "null"}.get(type(value), "a number")
-            self.report("OML006", mark, key="a key", expected="text", found=found, hint=f'write "{text[:80]}"')
+            fix, hint = rename(at, escape(text)), f'write "{text[:80]}"'
+            self.report("OML006", mark, at=at, fix=fix, key="a key", expected="text", found=found, hint=hint)
         elif text in top.seen:
-            self.report("OML007", mark, key=text[:80], first=top.seen[text] + 1)
+            top.again = mark
+        top.key = text
         top.seen.setdefault(text, mark.line)
-        self.keys.put(f"{top.pointer}/{escape(text)}", mark.line, mark.column)
+        self.keys.put(at, mark.line, mark.column)
+
+    def _repeated(self, top: _Frame, key: str, value: JsonValue, at: str) -> None:
+        """Report a key that stands there twice: by mistake, or because the dash of a new entry is lost."""
+        mark: Event = top.again
+        top.again = None
+        outer = self._stack[-2] if len(self._stack) > 1 else None
+        starts = outer is not None and isinstance(outer.items, list) and next(iter(top.items)) == key and not top.flow
+        fix: Fix = ()
+        if not isinstance(value, (list, dict)) and top.items[key] == value:
+            fix = drop(at)
+        elif starts and mark.column >= len(_DASH):
+            fix = retype(mark.line + 1, mark.column - len(_DASH) + 1, " " * len(_DASH), _DASH)
+        self.report("OML007", mark, at=at, fix=fix, key=key[:80], first=top.seen[key] + 1)
+
+    def _next(self) -> str:
+        """Return the pointer of the value that comes next; of the mapping around it where a key does."""
+        top = self._stack[-1] if self._stack else None
+        if top is None:
+            return ""
+        if isinstance(top.items, list):
+            return f"{top.pointer}/{len(top.items)}"
+        return top.pointer if top.key is None else f"{top.pointer}/{escape(top.key)}"
 
     def _put(self, value: JsonValue, event: Event) -> str:
         """Put a value where it belongs and return its pointer."""
-        pointer = ""
+        pointer = self._next()
         if not self._stack:
             self.root = value
         else:
             top = self._stack[-1]
-            pointer = f"{top.pointer}/{len(top.items) if top.key is None else escape(top.key)}"
             if top.key is None:
                 top.items.append(value)
             else:
+                if top.again:
+                    self._repeated(top, top.key, value, pointer)
                 top.items[top.key], top.key = value, None
         self.positions.put(pointer, event.start_mark.line, event.start_mark.column)
         return pointer
@@ -217,12 +270,17 @@ class Reader:
         if self._nodes > MAX_NODES:
             self._end("OML009", event, what="the file", limit=f"{MAX_NODES:,} nodes")
         if event.anchor and type(event).__name__ != "AliasEvent":
-            self.report("OML008", event.start_mark, feature="an anchor (&)")
+            self.report("OML008", event.start_mark, at=self._next(), fix=self._bare(event), feature="an anchor (&)")
         if getattr(event, "tag", None):
-            self.report("OML008", event.start_mark, feature="a tag (!)")
+            self.report("OML008", event.start_mark, at=self._next(), fix=self._bare(event), feature="a tag (!)")
 
-    def _end(self, code: str, event: Event, **params: object) -> None:
-        self.report(code, event.start_mark, **params)
+    def _bare(self, event: Event) -> Fix:
+        """Return the fix that leaves of a scalar nothing but its text; none for what else has an anchor or a tag."""
+        text = getattr(event, "value", None)
+        return put(self._next(), text) if isinstance(text, str) and not (self._wants_key() or self._is_secret()) else ()
+
+    def _end(self, code: str, event: Event, *, hint: str | None = None, **params: object) -> None:
+        self.report(code, event.start_mark, at=self._next(), hint=hint, fix=(), **params)
         raise _Stop
 
     def _unreadable(self, data: bytes, error: Event) -> None:
@@ -241,4 +299,17 @@ class Reader:
         start = error.context_mark.line + 1 if error.context_mark else None
         begin = f" that begins on line {start}" if start and start < (at.line or 0) else ""
         context = f", {error.context}{begin}" if error.context else ""
-        self.problems.append(diagnostic("OML001", at=at, problem=f"not YAML: {error.problem}{context}"))
+        written = text.replace(self._stand_in, REFERENCE) if self._stand_in else text
+        found = find_repair(written, mark.line + 1, start, self._oddness) if self._weigh and not self.problems else None
+        if found:
+            at = Location(self._file, found.line, found.column)
+        hint, fix = (found.hint, found.fix) if found else (None, ())
+        self.problems.append(
+            diagnostic("OML001", at=at, hint=hint, fix=fix, problem=f"not YAML: {error.problem}{context}")
+        )
+
+    def _oddness(self, text: str) -> int | None:
+        """Return how odd what a text says is; None if there is something to say of the text itself."""
+        reader = Reader(self._file, self._conceal, self._stand_in)
+        reader.read(text.encode())
+        return None if reader.problems or self._weigh is None else self._weigh(reader.root)

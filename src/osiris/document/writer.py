@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from osiris.document.commented import Entry, Node
+    from osiris.model import JsonValue
 
 WIDTH = 100
 TALL = 80
@@ -36,6 +38,17 @@ def write(root: Entry) -> str:
     above, lines = _collection(root.value, "")
     head = _comments([*root.before, *above], "", first=True)
     return "\n".join([*head, *(lines if root.value.entries else ["{}", *lines])]) + "\n"
+
+
+def inline(value: JsonValue, *, flow: bool = False) -> str:
+    """Return data on one line; `flow` tells that it will stand between brackets."""
+    if isinstance(value, str):
+        return _text(value, flow=flow)
+    if isinstance(value, list):
+        return f"[{', '.join(inline(each, flow=True) for each in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_text(key, flow=True)}: {inline(each, flow=True)}' for key, each in value.items())}}}"
+    return json.dumps(value)
 
 
 def _collection(node: Node, pad: str) -> tuple[list[str], list[str]]:

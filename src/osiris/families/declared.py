@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
 # What a dtype may be called by those who think in data frames.
-_EARLIER_TYPES = {
+EARLIER_TYPES = {
     "str": "utf8",
     "string": "utf8",
     "object": "utf8",
@@ -42,7 +42,7 @@ def declared_types(dtype: Mapping[str, str], beside: Container[str] = ()) -> dic
 
     Fails with DAT012 for what is no type and DAT006 for one that a text file cannot hold.
     """
-    types = {name: _EARLIER_TYPES.get(text, text) for name, text in dtype.items()}
+    types = {name: EARLIER_TYPES.get(text, text) for name, text in dtype.items()}
     problems = [unknown_type(text, _place(name)) for name, text in types.items() if not is_type_name(text)]
     problems += [
         diagnostic("DAT006", at=_place(name), column=name, type=text, reason="a text file has no spelling for it")

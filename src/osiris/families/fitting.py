@@ -31,7 +31,9 @@ def cast_hint(column: str, wide: str | None, narrow: str) -> str | None:
     """
     if wide is None or holds(wide, narrow) or not _castable(parse_type(narrow).kind, parse_type(wide).kind):
         return None
-    return f"change the table, or give the step that reads 'cast: {{{column}: {wide}}}'"
+    # In a YAML mapping on one line, a comma would end the value.
+    written = f'"{wide}"' if "," in wide else wide
+    return f"change the table, or give the config of the step that reads 'cast: {{{column}: {written}}}'"
 
 
 def _castable(source: str, target: str) -> bool:

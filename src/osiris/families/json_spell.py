@@ -54,6 +54,26 @@ def objects(names: Sequence[str], columns: Sequence[pa.Array], end: str = "") ->
     return pc.binary_join_element_wise(*parts, "}" + end, "")
 
 
+def first_unwritable(column: pa.Array) -> tuple[int, Unwritable]:
+    """Return the row, and its error, of the first value without a spelling in a column that has one."""
+    row, end = 0, len(column)
+    while end - row > 1:
+        middle = (row + end) // 2
+        if _unwritable(column.slice(row, middle - row)):
+            end = middle
+        else:
+            row = middle
+    return row, _unwritable(column.slice(row, 1)) or Unwritable("a value", "JSON has no spelling for it")
+
+
+def _unwritable(column: pa.Array) -> Unwritable | None:
+    try:
+        texts(column)
+    except Unwritable as error:
+        return error
+    return None
+
+
 def texts(values: pa.Array) -> pa.Array:
     """Return each value as JSON, NULL as null; raises Unwritable."""
     return pc.fill_null(_spelled(values), "null")

@@ -5,15 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.filesystem import check_known
-from osiris.families.mysql_connect import address, connect, numbered
-from osiris.families.mysql_errors import fail_server
+from osiris.families.mysql_connect import address, connect, fail_lost, numbered
+from osiris.families.mysql_errors import NO_TABLE, NOT_GRANTED, fail_server
 from osiris.families.mysql_types import Carried, NotCarried, carry, type_name
 from osiris.families.mysql_wire import Broken, Refusal
-from osiris.families.watch import fail_broken
 from osiris.model import Field
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ SETTINGS = {
 _LOST = frozenset((1260, 1264, 1265, 1292, 1301, 1366, 1406, 1411, 1441, 1916, 1918, 1977, 3751))
 """Warnings that mean that a value was cut off, changed, or made NULL."""
 _LOST_CONNECTION = frozenset((0, 2006, 2013, 2014, 2055))
-_NO_TABLE = 1146
 _PREPARE, _CLOSE = 0x16, 0x19
 _PREPARED = Struct("<IHH")
 _TABLES = """
@@ -157,10 +155,10 @@ def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows
     except (pymysql.MySQLError, Refusal) as error:
         number, message = (error.number, error.message) if isinstance(error, Refusal) else numbered(error)
         if watch.stopped or number in _LOST_CONNECTION:
-            fail_broken(watch, target.where, "the server ended it")
+            fail_lost(watch, target, "the server ended it")
         fail_server(number, message, target.where, target.user, query=query)
     except Broken as error:
-        fail_broken(watch, target.where, str(error))
+        fail_lost(watch, target, str(error))
     finally:
         connection._force_close()
 
@@ -180,7 +178,10 @@ def relation(session: Session, name: str) -> Relation:
         try:
             prepared(session, f"SELECT 1 FROM {qualified(session, name)}")  # it may be there, and not be shown
         except pymysql.MySQLError as error:
-            if numbered(error)[0] != _NO_TABLE:
+            number = numbered(error)[0]
+            if number in NOT_GRANTED:
+                fail_grant(session, ["SELECT"], qualified(session, name), f"table '{name}'")
+            if number != NO_TABLE:
                 raise
         fail("DRV012", table=name, path=session.target.where, hint=did_you_mean(name, known))
     return known[name]
@@ -292,6 +293,25 @@ def expect_nothing_lost(session: Session, count: int) -> None:
         lost = (0, f"{count - len(told)} more warnings than the server keeps")
     if lost:
         fail("DAT033", where=session.target.where, problem=f"{lost[1]} (warning {lost[0]})")
+
+
+def fail_grant(session: Session, rights: Sequence[str], place: str, shown: str) -> NoReturn:
+    """Fail with DRV020, and the statement that gives the rights; `place` is where, as GRANT takes it."""
+    ((account,),) = session.rows("SELECT CURRENT_USER()")
+    to = "@".join(map(quote_name, account.rpartition("@")[::2]))
+    listed = ", ".join(rights)
+    fail(
+        "DRV020",
+        where=session.target.where,
+        user=session.target.user,
+        reason=f"it has no right to {listed} on {shown}",
+        hint=f"run GRANT {listed} ON {place} TO {to}",
+    )
+
+
+def every_table(database: str) -> str:
+    """Return all tables of a database as GRANT takes them: there % and _ in its name stand for others."""
+    return quote_name(database.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")) + ".*"
 
 
 def qualified(session: Session, name: str) -> str:

@@ -2,7 +2,8 @@
 
 A row is the texts of its values, each behind its length. `Cells` are the places of one column's values in a page of
 rows, and a decoder reads them all at once with numpy: eight digits are one load, turned into a number by three
-multiplications. What Arrow or our types cannot hold (a date that is none) raises `Unfit`, never another value.
+multiplications. The loads cost the most, so values of one word are loaded once. What Arrow or our types cannot hold (a
+date that is none) raises `Unfit`, never another value.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from osiris.families.cells import Cells, Unfit, bytes_of
+from osiris.families.spelling import characters
 from osiris.types import arrow_type
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ _STEPS = tuple(
 """How eight digits become a number: two, four, then eight of them at a time."""
 _LAST = np.array([0, *((1 << 64) - (1 << (64 - 8 * kept)) for kept in range(1, 9))], np.uint64)
 """What keeps the last 0 to 8 bytes of a word: they are its highest."""
+_DIGIT = np.uint64(0x1010101010101010)
+"""The bit that digits have; a sign and a point are without it."""
+_YEAR_MONTH = np.uint64(0x000F0F000F0F0F0F)
+"""What keeps the digits of YYYY-MM-."""
 
 
 class Page:
@@ -65,9 +71,9 @@ def cells_of(page: Page, starts: Numbers, ends: Numbers, count: int) -> list[Cel
     """
     at, found = starts, []
     for _ in range(count):
-        length = page.u1[at].astype(np.int64)
-        at, null = at + 1, None
-        if bool((length >= _NULL).any()):
+        first = page.u1[at]
+        length, at, null = first.astype(np.int64), at + 1, None
+        if first.size and first.max() >= _NULL:
             null = length == _NULL
             length[null] = 0
             _lengthen(page, at, length)
@@ -109,6 +115,15 @@ def _digits(page: Page, end: Numbers, count: Numbers | int) -> Words:
     return total
 
 
+def _one_word(page: Page, end: Numbers, count: Numbers) -> Words | None:
+    """Return the `count` digits that end at `end` as the last bytes of words; None if there are more, or others."""
+    if count.max(initial=0) > 8:
+        return None
+    kept = _LAST.take(count, mode="clip")
+    words: Words = page.u8[end - 8] & kept
+    return None if bool(((words ^ kept) & _DIGIT).any()) else words
+
+
 def _sign(page: Page, cells: Cells) -> NDArray[np.bool_]:
     negative: NDArray[np.bool_] = page.u1[cells.at] == _MINUS
     return negative if cells.null is None else negative & ~cells.null
@@ -120,13 +135,19 @@ def integers(name: str) -> Decode:
     native = np.dtype(kind.to_pandas_dtype())
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        minus = _sign(page, cells)
-        words = _digits(page, cells.at + cells.length, cells.length - minus)
-        if bool(minus.any()):
-            np.negative(words, out=words, where=minus)
+        end = cells.at + cells.length
+        digits = _one_word(page, end, cells.length)
+        words = _signed(page, cells, end) if digits is None else _eight(digits)
         return cells.array(kind, words.astype(native))
 
     return decode
+
+
+def _signed(page: Page, cells: Cells, end: Numbers) -> Words:
+    minus = _sign(page, cells)
+    words = _digits(page, end, cells.length - minus)
+    np.negative(words, out=words, where=minus)
+    return words
 
 
 def decimals(name: str) -> Decode:
@@ -137,20 +158,46 @@ def decimals(name: str) -> Decode:
         return parsed(name)
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        end, minus = cells.at + cells.length, _sign(page, cells)
-        before = cells.length - minus - (scale + 1 if scale else 0)
-        words = _digits(page, end - scale - 1 if scale else end, np.maximum(before, 0))
-        if scale:
-            _expect_point(page, cells, end - scale - 1)
-            words = words * np.uint64(10**scale) + _digits(page, end, np.where(cells.length > 0, scale, 0))
+        end = cells.at + cells.length
+        digits = _one_word(page, end, cells.length) if not scale else _without_point(page, cells, end, scale)
+        words = _signed_decimals(page, cells, end, scale) if digits is None else _eight(digits)
         signed = words.view(np.int64)
-        if bool(minus.any()):
-            np.negative(signed, out=signed, where=minus)
         wide = np.empty((len(signed), 2), np.int64)
         wide[:, 0], wide[:, 1] = signed, signed >> 63
         return cells.array(kind, wide)
 
     return decode
+
+
+def _without_point(page: Page, cells: Cells, end: Numbers, scale: int) -> Words | None:
+    """Return the digits of decimals as the last bytes of words; None where they are more than eight, or have a sign."""
+    most = int(cells.length.max(initial=0))
+    if most > 9 or scale > 7:
+        return None
+    last = page.u8[end - 8]
+    point = np.uint64(8 * (7 - scale))
+    if cells.first(last >> point & np.uint64(0xFF) != _POINT) is not None:
+        return None
+    before = last << np.uint64(8 * scale + 8) if most <= 8 else page.u8[end - 9 - scale]
+    kept = _LAST.take(cells.length - scale - 1, mode="clip")
+    whole = before & kept
+    if cells.first((whole ^ kept) & _DIGIT != 0) is not None:
+        return None
+    words: Words = whole >> np.uint64(8 * scale) | last & _LAST[scale]
+    if cells.null is not None:
+        words[cells.null] = 0
+    return words
+
+
+def _signed_decimals(page: Page, cells: Cells, end: Numbers, scale: int) -> Words:
+    minus = _sign(page, cells)
+    before = cells.length - minus - (scale + 1 if scale else 0)
+    words = _digits(page, end - scale - 1 if scale else end, np.maximum(before, 0))
+    if scale:
+        _expect_point(page, cells, end - scale - 1)
+        words = words * np.uint64(10**scale) + _digits(page, end, np.where(cells.length > 0, scale, 0))
+    np.negative(words, out=words, where=minus)
+    return words
 
 
 def _expect_point(page: Page, cells: Cells, at: Numbers) -> None:
@@ -189,6 +236,8 @@ def texts(name: str) -> Decode:
     def decode(page: Page, cells: Cells) -> pa.Array:
         array = plain(page, cells)
         storage = array.storage if isinstance(array, pa.ExtensionArray) else array
+        if bytes(characters(storage)).isascii():
+            return array
         try:
             storage.validate(full=True)
         except pa.ArrowInvalid:
@@ -248,16 +297,20 @@ def _within_day(page: Page, end: Numbers, rest: Numbers) -> Numbers:
 
 def _days(page: Page, cells: Cells) -> Numbers:
     """Return the days since 1970 of dates that stand at the beginning of the cells."""
-    years, months, days = (_digits(page, cells.at + end, n).astype(np.int64) for end, n in ((4, 4), (7, 2), (10, 2)))
-    first, length = _calendar()
-    index = np.clip(years * 13 + months, 0, len(first) - 1)
+    words = page.u8[cells.at] & _YEAR_MONTH
+    for mask, factor, shift in _STEPS[:2]:
+        words = ((words & mask) * factor) >> shift
+    years, tens_of_months = words & np.uint64(0xFFFF), words >> np.uint64(32)
+    index = (years * 13 + tens_of_months // 10).view(np.int64)
+    days = (page.u1[cells.at + 8] & 15) * 10 + (page.u1[cells.at + 9] & 15)
     if cells.null is not None:
         index[cells.null], days[cells.null] = 14, 1
-    if (row := cells.first((days < 1) | (days > length[index]))) is not None:
+    first, length = _calendar()
+    if (row := cells.first((days < 1) | (days > length.take(index, mode="clip")))) is not None:
         at = int(cells.at[row])
         shown = page.buffer[at : at + int(cells.length[row])].decode()
         raise Unfit(row, shown, "there is no such day")
-    found: Numbers = first[index] + days - 1
+    found: Numbers = first.take(index, mode="clip") + days - 1
     return found
 
 

@@ -34,7 +34,9 @@ Client = Any
 """A connection of the client library, which tells no types."""
 
 _TICK = 100
-_PATIENCE_WITH_KILL = 2.0
+_PATIENCE = 2.0
+"""Seconds for a second connection beside the one in use."""
+_NOBODY = (errno.ECONNREFUSED, errno.ENOENT)
 _SCHEMES = ("mysql", "mariadb", "mysql+pymysql")
 _IN_URLS = frozenset(("sslmode", "sslrootcert", "sslcert", "sslkey", "charset", "connect_timeout", "read_timeout"))
 _DEFAULTS: dict[str, JsonValue] = {"host": "localhost", "port": 3306, "sslmode": "prefer"}
@@ -155,7 +157,7 @@ def _log_in(connection: Client, line: socket.socket, target: Address, ctx: StepC
             fail("CON017", where=target.where, reason=cause.reason or "it failed")
         number, message = numbered(error)
         if watch.stopped or number in _LOST:
-            fail_broken(watch, target.where, "the server ended it")
+            fail_lost(watch, target, "the server ended it")
         fail_login(number, message, target.where, target.user)
     except RuntimeError:
         reason = "its way to log in needs an encrypted connection: set sslmode to require"
@@ -244,6 +246,24 @@ def _fail_certificate(target: Address, error: OSError) -> NoReturn:
     fail("CON017", where=target.where, reason=reason)
 
 
+def fail_lost(watch: Watch | None, target: Address, reason: str) -> NoReturn:
+    """Fail with why a connection ended, and with what to look at where the server ended as a whole."""
+    if not (watch and watch.stopped) and _stopped(target):
+        hint = "its log says why, a full disk for instance; once it runs, run the same command again"
+        fail("CON014", where=target.where, reason="the server has stopped", hint=hint)
+    fail_broken(watch, target.where, reason)
+
+
+def _stopped(target: Address) -> bool:
+    """Tell whether nobody listens any more where the server did."""
+    until = time.monotonic() + _PATIENCE
+    for family, where in _addresses(target):
+        with socket.socket(family, socket.SOCK_STREAM) as line:
+            if _tried(line, where, until, lambda: False) not in _NOBODY:
+                return False
+    return True
+
+
 def _cut(connection: Client, target: Address) -> None:
     """Ask the server to stop, which does not look whether anybody waits; then end the connection under whoever does."""
     import pymysql
@@ -264,15 +284,15 @@ def _kill(connection: Client, target: Address) -> None:
     """Stop what a connection runs, over another one."""
     import pymysql
 
-    until = time.monotonic() + _PATIENCE_WITH_KILL
+    until = time.monotonic() + _PATIENCE
     line = _reached(target, until, lambda: False)
     other: Client = pymysql.connect(
         host=target.host,
         user=target.user,
         password=_bytes(target.password),
         charset="utf8mb4",
-        read_timeout=_PATIENCE_WITH_KILL,
-        write_timeout=_PATIENCE_WITH_KILL,
+        read_timeout=_PATIENCE,
+        write_timeout=_PATIENCE,
         defer_connect=True,
         **_encryption(target, line),
     )

@@ -16,17 +16,16 @@ from osiris.families.embedded import ABSENT, THERE, Target
 from osiris.families.mysql import SETTINGS, chosen, opened, qualified, quote_name, relations
 from osiris.families.mysql_connect import address, numbered
 from osiris.families.mysql_held import Column
-from osiris.families.mysql_send import ROW, refuse_row, send, set_aside, trying
+from osiris.families.mysql_refused import ROW, refusal
+from osiris.families.mysql_rights import expect_rights, expect_rights_to_ledger
+from osiris.families.mysql_send import refuse_row, send, set_aside, trying
 from osiris.families.mysql_target import (
     correct_delivery,
-    expect_right_to_make,
-    expect_rights,
     find_delivery,
     make_ledger,
     make_table,
     record_delivery,
     refuse,
-    refuse_ledger,
     uniques,
 )
 from osiris.families.rejects import divide, row_text, setting_aside, with_numbers
@@ -64,17 +63,16 @@ def confirm(work: Work) -> str:
     target = address(work.ctx.connection, work.database)
     with opened(work.ctx, target) as session:
         state = _expect_target(session, work, Target(work.table, target.where))
-        refuse_ledger(session, corrected=work.ctx.on_reject == "quarantine")
+        expect_rights_to_ledger(session, corrected=work.ctx.on_reject == "quarantine")
         return state
 
 
 def _expect_target(session: Session, work: Work, target: Target) -> str:
-    if work.create and work.table not in relations(session):
-        expect_right_to_make(session, work.table)
-        return ABSENT
-    refuse(session, work.ctx, target, work.schema, work.merged)
-    expect_rights(session, work.table, [field.name for field in work.schema], work.mode)
-    return THERE
+    there = not work.create or work.table in relations(session)
+    if there:
+        refuse(session, work.ctx, target, work.schema, work.merged)
+    expect_rights(session, work.table, [field.name for field in work.schema], work.mode, there=there)
+    return THERE if there else ABSENT
 
 
 def deliver(work: Work, waiting: Staged) -> Written:
@@ -90,7 +88,7 @@ def deliver(work: Work, waiting: Staged) -> Written:
             except pymysql.MySQLError as error:
                 number, message = numbered(error)
                 if number in ROW:
-                    refuse_row(work, message)
+                    refuse_row(session, work, refusal(number, message))
                 if number not in _IN_USE:
                     raise
         work.ctx.emit("delivery_again", {"table": work.table, "attempt": attempt + 1})
@@ -180,7 +178,7 @@ def _merge(session: Session, work: Work, count: int) -> None:
         names = [field.name for field in work.schema]
         listed = ", ".join(map(quote_name, names))
         for values in session.rows(f"SELECT {listed} FROM {_STAGING} WHERE {_NUMBER} = {row}"):
-            set_aside(work, row, row_text(dict(zip(names, values, strict=True))), refused)
+            set_aside(session, work, row, row_text(dict(zip(names, values, strict=True))), refused)
 
     divide(count, attempt, refuse)
 

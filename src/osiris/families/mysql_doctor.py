@@ -6,14 +6,16 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from osiris.errors import diagnostic
 from osiris.families.embedded import LEDGER
 from osiris.families.health import Clock, Health, Line, clock_problems, graded, hurried, milliseconds, named
-from osiris.families.mysql import quote_name, reading
+from osiris.families.mysql import every_table, reading
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from osiris.driver import StepContext
+    from osiris.errors import Diagnostic
     from osiris.families.mysql import Session
     from osiris.model import JsonValue
 
@@ -46,14 +48,17 @@ _WRITES = frozenset(
 )
 _EVERYWHERE, _OWN = "*.*", "`mysql`."
 """All databases, and the one in which the server keeps its users."""
+_OPEN = frozenset(("`test`.*", "`test\\_%`.*"))
+"""Databases for trying things out, which MariaDB is installed with: everybody may change them."""
 
 
 class _Grant(NamedTuple):
-    """Rights to all (`*.*`), a database, or a table; and whether they may be handed on."""
+    """Rights to all (`*.*`), a database, or a table; whether they may be handed on, and whether everybody has them."""
 
     rights: tuple[str, ...]
     place: str
     handed_on: bool
+    public: bool
 
 
 class _Server(NamedTuple):
@@ -79,7 +84,8 @@ def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
         times = {"connect_ms": connected, "query_ms": milliseconds(asked)}
         database = session.target.database
         server = _Server(*session.rows(_SERVER, database, database)[0])
-        grants = _grants(session)
+        told = _grants(session)
+        grants = [grant for grant in told if not _is_open(grant, database)]
         grade, reasons = graded(list(dict.fromkeys(_powers(grants))), list(_writes(grants)))
         line = _line(session)
         return Health(
@@ -88,7 +94,7 @@ def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
             facts={**_facts(session, server, line), **times, "clock_skew_seconds": skew},
             scripts={"reader": list(_reader(database)), "writer": list(_writer(database))},
             user=server.user,
-            found=[*line.problems(), *clock_problems(line.where, skew)],
+            found=[*line.problems(), *clock_problems(line.where, skew), *_open_problems(line.where, told)],
         )
 
 
@@ -136,7 +142,19 @@ def _understood(told: Iterable[str]) -> Iterator[_Grant]:
     for text in told:
         if (match := _RIGHTS.match(text)) and not match[2]:
             rights = tuple(sorted(right.strip() for right in _COLUMNS.sub("", match[1]).split(",")))
-            yield _Grant(rights, match[3], text.endswith("WITH GRANT OPTION"))
+            public = text.startswith("PUBLIC", match.end())
+            yield _Grant(rights, match[3], text.endswith("WITH GRANT OPTION"), public)
+
+
+def _is_open(grant: _Grant, database: str) -> bool:
+    """Tell whether a grant says nothing of the user: everybody has it, and not to the database that is used."""
+    return grant.public and grant.place in _OPEN and database != "test" and not database.startswith("test_")
+
+
+def _open_problems(where: str, grants: Iterable[_Grant]) -> Iterator[Diagnostic]:
+    places = [grant.place for grant in grants if grant.public and grant.place in _OPEN]
+    if places:
+        yield diagnostic("CON029", where=where, databases=" and ".join(places))
 
 
 def _powers(grants: Iterable[_Grant]) -> Iterator[str]:
@@ -161,23 +179,18 @@ def _writes(grants: Iterable[_Grant]) -> Iterator[str]:
 
 def _login(user: str) -> Iterator[str]:
     yield "-- name the machine that runs Osiris in place of %"
-    yield f"CREATE USER {user} IDENTIFIED BY '<a new password>';"
+    yield f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '<a new password>';"
 
 
 def _reader(database: str) -> Iterator[str]:
     user = "'osiris_reader'@'%'"
     yield from _login(user)
-    yield f"GRANT SELECT, SHOW VIEW ON {_pattern(database)}.* TO {user};"
+    yield f"GRANT SELECT, SHOW VIEW ON {every_table(database)} TO {user};"
 
 
 def _writer(database: str) -> Iterator[str]:
-    user, where = "'osiris_writer'@'%'", _pattern(database)
+    user, where = "'osiris_writer'@'%'", every_table(database)
     yield from _login(user)
-    yield f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON {where}.* TO {user};"
+    yield f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON {where} TO {user};"
     yield f"-- CREATE makes {LEDGER}, and tables that are missing; once they are there it may be revoked"
-    yield f"GRANT CREATE ON {where}.* TO {user};"
-
-
-def _pattern(database: str) -> str:
-    """Return a database's name as GRANT takes it: there % and _ stand for others."""
-    return quote_name(database.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%"))
+    yield f"GRANT CREATE ON {where} TO {user};"

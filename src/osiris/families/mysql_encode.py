@@ -12,6 +12,7 @@ from pyarrow import csv
 
 from osiris.families.mysql_checks import numbered, refuse_unfit
 from osiris.families.mysql_held import LISTED
+from osiris.families.spelling import spell
 from osiris.types import parse_type
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def sendable(array: pa.Array, source: str, column: Column) -> pa.Array:
     kind = parse_type(source).kind
     if kind == "timestamp":
         return array.cast(pa.timestamp(array.type.unit))
-    return array.cast(pa.string()) if kind == "decimal" else array
+    return spell(array) if kind == "decimal" else array
 
 
 def _hexadecimal(array: pa.Array) -> pa.Array:

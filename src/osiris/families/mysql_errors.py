@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn
 
 from osiris.errors import fail
@@ -12,11 +13,16 @@ _NO_RIGHT_TO_DATABASE = 1044
 _NOT_LET_IN = frozenset((1040, 1129, 1130, 1203, 1226))
 _ENCRYPTION = frozenset((2026, 3159))
 _GONE = frozenset((1053, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 2055, 4031))
-_NOT_GRANTED = frozenset((1044, 1142, 1143, 1227, 1345, 1370, 1410))
+NO_TABLE = 1146
+NOT_GRANTED = frozenset((1044, 1142, 1143, 1227, 1345, 1370, 1410))
+"""Errors that mean that the user lacks a right."""
 _ENDED = frozenset((1317, 1907, 1969, 3024))
-_NO_SPACE = frozenset((1021, 1041, 1114))
+_NO_SPACE = frozenset((1021, 1041, 1114, 1878))
+_NOT_WRITTEN = frozenset((3, 1026))
+_DISK_FULL = re.compile(r"\(Errcode: (?:28|122)\b")
+"""The system's number, which the server tells of a file that it could not write: no space, or none for this user."""
 _READ_ONLY = frozenset((1792,))
-_QUERY = frozenset((1051, 1054, 1060, 1064, 1066, 1109, 1111, 1140, 1146, 1222, 1235, 1241, 1247, 1248, 1305, 1582))
+_QUERY = frozenset((1051, 1054, 1060, 1064, 1066, 1109, 1111, 1140, NO_TABLE, 1222, 1235, 1241, 1247, 1248, 1305, 1582))
 
 
 def fail_login(number: int, message: str, where: str, user: str) -> NoReturn:
@@ -27,8 +33,12 @@ def fail_login(number: int, message: str, where: str, user: str) -> NoReturn:
         fail("CON017", where=where, reason=message)
     if number in _NOT_LET_IN:
         fail("CON011", where=where, reason=message)
-    if number in _LOGIN or number == _NO_RIGHT_TO_DATABASE:
+    if number in _LOGIN:
         fail("CON012", where=where, user=user, reason=message)
+    if number == _NO_RIGHT_TO_DATABASE:
+        reason = "it has no right to anything in this database, which may not even be there"
+        hint = "check 'database' of the connection; if it is right, let its owner GRANT SELECT on it to the user"
+        fail("DRV020", where=where, user=user, reason=reason, hint=hint)
     fail_server(number, message, where, user)
 
 
@@ -36,11 +46,11 @@ def fail_server(number: int, message: str, where: str, user: str, *, query: bool
     """Fail with what an error means; `message` are the server's words, `query` tells that the statement is theirs."""
     if number in _GONE or number in _NOT_LET_IN:
         fail("CON014", where=where, reason=message)
-    if number in _NOT_GRANTED:
+    if number in NOT_GRANTED:
         fail("DRV020", where=where, user=user, reason=message)
     if number in _ENDED:
         fail("DRV021", where=where, reason=message)
-    if number in _NO_SPACE:
+    if number in _NO_SPACE or (number in _NOT_WRITTEN and _DISK_FULL.search(message)):
         fail("DRV022", where=where, reason=message)
     if query and number in _READ_ONLY:
         fail("SQL004", what="writing")

@@ -14,6 +14,7 @@ from osiris.families.cells import Unfit, refuse_large
 from osiris.families.mysql import quote_name
 from osiris.families.mysql_connect import numbered
 from osiris.families.mysql_encode import FORM, encode_rows, expression, sendable
+from osiris.families.mysql_refused import ROW, explained, refusal, warned
 from osiris.families.rejects import MAX_ROW, Misfit, Refused, Reject, Rejected, divide, row_of, row_text
 
 if TYPE_CHECKING:
@@ -30,12 +31,7 @@ if TYPE_CHECKING:
     """Columns of a table, each with the type of what goes there."""
     Take = Callable[[Session, str, Used, Iterable[Sequence[pa.Array]]], int]
 
-ROW = frozenset((1048, 1062, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1406, 1451, 1452, 3819, 4025))
-"""Errors that a row causes."""
-
 _QUERY = 3
-_HARMLESS = frozenset((1287, 1681))
-"""Warnings that something is out of date."""
 _PIECE = 4 << 20
 """The bytes that are sent at once."""
 
@@ -76,19 +72,21 @@ def send(session: Session, work: Work, table: str, used: Used, batches: Iterable
         try:
             return take(session, table, used, (_fitting(work, used, *piece) for piece in pieces))
         except Refused as refused:
-            refuse_row(work, refused.reason)
+            refuse_row(session, work, refused)
     return sum(_sift(session, work, table, used, take, *piece) for piece in pieces)
 
 
-def refuse_row(work: Work, problem: str) -> NoReturn:
+def refuse_row(session: Session, work: Work, refused: Refused) -> NoReturn:
     """Fail with DAT032."""
+    problem = explained(session, work.table, refused).problem
     fail("DAT032", step=work.ctx.step, table=work.table, problem=problem)
 
 
-def set_aside(work: Work, row: int, values: str, refused: Refused) -> None:
+def set_aside(session: Session, work: Work, row: int, values: str, refused: Refused) -> None:
     """Take a row, by its number from 0, among those that the table refuses; `values` is its text."""
     if work.rejected:
-        work.rejected.take(Reject(work.table, row + 1, refused.column, values, refused.reason), MAX_ROW)
+        known = explained(session, work.table, refused)
+        work.rejected.take(Reject(work.table, row + 1, known.column, values, known.told), MAX_ROW)
 
 
 @contextmanager
@@ -104,7 +102,7 @@ def trying(session: Session) -> Iterator[None]:
         if number not in ROW:
             raise
         session.run("ROLLBACK TO SAVEPOINT trying")
-        raise Refused("", message) from None
+        raise refusal(number, message) from None
     except Refused:
         session.run("ROLLBACK TO SAVEPOINT trying")
         raise
@@ -122,7 +120,9 @@ def _sift(session: Session, work: Work, table: str, used: Used, take: Take, befo
             taken += take(session, table, used, [arrays])
 
     def refuse(row: int, refused: Refused) -> None:
-        set_aside(work, before + row, row_text(row_of(piece, row, names)), refused)
+        if work.merged and refused.rule:  # the rows that wait to be merged have no other rule than their key
+            refused = Refused(", ".join(work.key), "an earlier row has the same key")
+        set_aside(session, work, before + row, row_text(row_of(piece, row, names)), refused)
 
     divide(piece.num_rows, attempt, refuse)
     return taken
@@ -150,17 +150,11 @@ def _load(session: Session, table: str, used: Used, pieces: Iterable[Sequence[pa
     with session.watch.waiting():
         connection.write_packet(b"")
         told = OKPacketWrapper(connection._read_packet())
-    if told.warning_count:
-        _refuse_warned(session)
+    if told.warning_count and (refused := warned(session.rows("SHOW WARNINGS"))):
+        raise refused
     if told.affected_rows != sent:
         raise Refused("", f"it took {told.affected_rows} of {sent}")
     return sent
-
-
-def _refuse_warned(session: Session) -> None:
-    for _, number, message in session.rows("SHOW WARNINGS"):
-        if number not in _HARMLESS:
-            raise Refused("", message)
 
 
 def _load_statement(table: str, used: Used) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.embedded import LEDGER, delivered, digest_column, fail_no_key
 from osiris.families.fitting import cast_hint
-from osiris.families.mysql import prepared, qualified, quote_name, relation, relations
+from osiris.families.mysql import qualified, quote_name, relation, relations
 from osiris.families.mysql_held import LISTED, Column, column_type, fits, listed_values, wide_type
 
 if TYPE_CHECKING:
@@ -137,33 +137,6 @@ def _misfits(ctx: StepContext, target: Target, schema: Schema, columns: dict[str
         if column.needed and not column.computed and column.name not in given:
             report(f"its column '{column.name}' needs a value, and the rows have no such column")
     return found
-
-
-def expect_rights(session: Session, table: str, names: Sequence[str], mode: str) -> None:
-    """Let the server fail with a right that the user lacks (DRV020): it looks when a statement is prepared."""
-    name, listed = qualified(session, table), [quote_name(each) for each in names]
-    prepared(session, f"INSERT INTO {name} ({', '.join(listed)}) VALUES ({', '.join('?' for _ in listed)})")
-    if mode == "replace":
-        prepared(session, f"DELETE FROM {name}")
-    if mode == "upsert":
-        prepared(session, f"UPDATE {name} SET {', '.join(f'{each} = ?' for each in listed)}")
-        prepared(session, "CREATE TEMPORARY TABLE _osiris_rows (a INT)")
-
-
-def refuse_ledger(session: Session, *, corrected: bool) -> None:
-    """Fail with DRV020 if the ledger may not be written, made where it is absent, or `corrected`."""
-    if LEDGER not in relations(session):
-        expect_right_to_make(session, LEDGER)
-        return
-    ledger = qualified(session, LEDGER)
-    prepared(session, f"INSERT INTO {ledger} SELECT * FROM {ledger}")
-    if corrected:
-        prepared(session, f"UPDATE {ledger} SET `rows` = ?")
-
-
-def expect_right_to_make(session: Session, table: str) -> None:
-    """Fail with DRV020 if the table may not be made."""
-    prepared(session, f"CREATE TABLE {qualified(session, table)} (a INT)")
 
 
 def find_delivery(session: Session, ctx: StepContext, target: Target) -> Written | None:

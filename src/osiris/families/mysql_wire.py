@@ -7,12 +7,14 @@ three bytes of length, one that counts them, and the content; a row, or the end 
 
 from __future__ import annotations
 
-import select
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from osiris.families.inflow import Inflow
 from osiris.families.mysql_cells import FRONT, SPARE, Page
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ _FULL = 0xFFFFFF
 """The length of a packet that goes on in the next one."""
 _END, _ERROR = 0xFE, 0xFF
 _END_SIZE = 9
-_IDLE = 50
-"""Milliseconds without bytes, after which those that came are looked at: an error may be the last."""
+_IDLE = 0.05
+"""Seconds without bytes, after which those that came are looked at: an error may be the last."""
 _MORE_RESULTS = 8
 
 
@@ -63,52 +65,52 @@ class Result:
     def __init__(self, connection: Client, watch: Watch) -> None:
         self.warnings = 0
         self._connection, self._watch = connection, watch
-        self._begun = False
 
     def rows(self) -> Iterator[Rows]:
         """Yield the rows; raises Refusal or Broken where they do not end as they must."""
-        cut = _Cut()
-        while not cut.ended:
-            cut.fill(self._take)
-            while (rows := cut.next_rows()) is not None:
-                yield rows
+        line, cut = self._connection._sock, _Cut()
+        if line is None:
+            raise Broken("it was closed")
+        cut.fill(self._buffered)
+        line.setblocking(False)
+        with Inflow(line, self._watch) as inflow:
+            while True:
+                while (rows := cut.next_rows()) is not None:
+                    yield rows
+                if cut.ended:
+                    break
+                cut.fill(partial(_take, inflow))
+        line.setblocking(True)
         self.warnings = cut.warnings
 
-    def _take(self, room: memoryview) -> int:
-        """Put bytes there: as many as there is room for, or as come without a pause."""
-        taken = 0
-        while taken < len(room) and (not taken or self._has_more()):
-            try:
-                with self._watch.waiting():
-                    got = self._read(room[taken:])
-            except (OSError, ValueError) as error:
-                raise Broken(str(error)) from None
-            if not got:
-                raise Broken("it ended in the middle of the rows")
-            taken += got
-            if _looks_like_end(room, taken):
-                break
-        return taken
-
-    def _read(self, room: memoryview) -> int:
-        """Read once: first what the library has read already, then past its buffer."""
-        buffered = self._connection._rfile
-        if self._begun:
-            return int(buffered.raw.readinto(room))
-        self._begun = True
-        found = buffered.read1(len(room))
+    def _buffered(self, room: memoryview) -> int:
+        """Put what the library has read already there; afterwards its buffer is passed by."""
+        with _broken(), self._watch.waiting():
+            found = self._connection._rfile.read1(len(room))
         room[: len(found)] = found
         return len(found)
 
-    def _has_more(self) -> bool:
-        line = self._connection._sock
-        if line is None:
-            raise Broken("it was closed")
-        if getattr(line, "pending", int)():
-            return True
-        poll = select.poll()
-        poll.register(line, select.POLLIN)
-        return bool(poll.poll(_IDLE))
+
+def _take(inflow: Inflow, room: memoryview) -> int:
+    """Put bytes there: as many as there is room for, or as come without a pause."""
+    taken = 0
+    while taken < len(room) and not _looks_like_end(room, taken):
+        with _broken():
+            got = inflow.read(room[taken:], _IDLE if taken else None)
+        if got is None:
+            break
+        if not got:
+            raise Broken("it ended in the middle of the rows")
+        taken += got
+    return taken
+
+
+@contextmanager
+def _broken() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise Broken(str(error)) from None
 
 
 def _looks_like_end(room: memoryview, taken: int) -> bool:

@@ -17,7 +17,7 @@ from osiris.families.cells import Cells, Unfit, bytes_of
 from osiris.types import arrow_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SPARE = 32
 """Bytes that a buffer has behind its last row, so that a load at any value's place stays inside."""
 
+_KINDS = ("i2", "i4", "i8", "u4", "u8", "f4", "f8")
+_NULL = 255
 _DAYS = 10_957
 _MICROSECONDS = _DAYS * 86_400_000_000
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
@@ -37,28 +39,48 @@ _NOT_A_NUMBER = {0xC000: "NaN", 0xD000: "Infinity", 0xF000: "-Infinity"}
 _POWERS = np.array([10**e for e in range(_ONE_WORD_DIGITS + 1)], np.int64)
 
 
+WIDTHS = {
+    **dict.fromkeys(("int64", "float64", "time[us]", "timestamp[us]", "timestamp[us,UTC]"), 8),
+    **dict.fromkeys(("int32", "uint32", "float32", "date"), 4),
+    "bool": 1,
+    "int16": 2,
+    "uuid": 16,
+}
+"""The bytes of all values of a type, where these are as many."""
+
+
 class Page:
     """A buffer, seen as numbers that begin at any byte."""
 
     def __init__(self, buffer: bytearray) -> None:
         self.buffer = buffer
         self.u1 = np.frombuffer(buffer, np.uint8)
-        self.i2, self.i4, self.i8 = (self._view(f">i{width}", width) for width in (2, 4, 8))
-        self.u4, self.u8, self.f4, self.f8 = (self._view(kind, int(kind[-1])) for kind in (">u4", ">u8", ">f4", ">f8"))
+        self._views = {kind: self._view(f"<{kind}", int(kind[-1])) for kind in _KINDS}
 
     def _view(self, kind: str, width: int) -> NDArray[Any]:
         return np.ndarray((len(self.buffer) - width + 1,), kind, self.buffer, strides=(1,))
 
+    def load(self, kind: str, at: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the numbers that begin there; they are swapped once they are together, which takes a third."""
+        return self._views[kind][at].byteswap(inplace=True)
 
-def cells_of(page: Page, starts: NDArray[np.int64], ends: NDArray[np.int64], count: int) -> list[Cells]:
+
+def cells_of(
+    page: Page, starts: NDArray[np.int64], ends: NDArray[np.int64], widths: Sequence[int | None]
+) -> list[Cells]:
     """Return the cells of each column of rows that begin at `starts`: behind the length of a message, with a count.
 
-    Fails with ValueError if the columns do not end where their rows end.
+    Of a value whose width is known, one byte of its length tells NULL. Fails with ValueError if the columns do not end
+    where their rows end.
     """
     at, found = starts + 2, []
-    for _ in range(count):
-        length = page.i4[at].astype(np.int64)
-        null = length < 0
+    for width in widths:
+        if width is None:
+            length = page.load("i4", at).astype(np.int64)
+            null = length < 0
+        else:
+            length = np.full(len(at), width)
+            null = page.u1[at + 3] == _NULL
         some = bool(null.any())
         if some:
             length[null] = 0
@@ -76,7 +98,7 @@ def number(view: str, name: str) -> Decode:
     native = np.dtype(kind.to_pandas_dtype())
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        return cells.array(kind, getattr(page, view)[cells.at].astype(native))
+        return cells.array(kind, page.load(view, cells.at).astype(native, copy=False))
 
     return decode
 
@@ -107,13 +129,13 @@ def checked_text(name: str, skip: int = 0) -> Decode:
 def uuids(page: Page, cells: Cells) -> pa.Array:
     """Decode UUIDs."""
     halves = np.empty((len(cells.at), 2), ">i8")
-    halves[:, 0], halves[:, 1] = page.i8[cells.at], page.i8[cells.at + 8]
+    halves[:, 0], halves[:, 1] = page.load("i8", cells.at), page.load("i8", cells.at + 8)
     return pa.ExtensionArray.from_storage(pa.uuid(), cells.array(pa.binary(16), halves))
 
 
 def dates(page: Page, cells: Cells) -> pa.Array:
     """Decode dates of the years 1 to 9999."""
-    raw = page.i4[cells.at].astype(np.int64)
+    raw = page.load("i4", cells.at).astype(np.int64)
     days = raw + _DAYS
     if (row := cells.first((days < _FIRST_DAY) | (days > _LAST_DAY))) is not None:
         raise _out_of_time(row, int(raw[row]), 31, "a date")
@@ -125,7 +147,7 @@ def moments(name: str) -> Decode:
     kind = arrow_type(name)
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        raw = page.i8[cells.at].astype(np.int64)
+        raw = page.load("i8", cells.at)
         low, high = _FIRST_DAY * _DAY - _MICROSECONDS, (_LAST_DAY + 1) * _DAY - _MICROSECONDS
         if (row := cells.first((raw < low) | (raw >= high))) is not None:
             raise _out_of_time(row, int(raw[row]), 63, "a timestamp")
@@ -142,7 +164,7 @@ def _out_of_time(row: int, raw: int, bits: int, what: str) -> Unfit:
 
 def times(page: Page, cells: Cells) -> pa.Array:
     """Decode times of the day."""
-    raw = page.i8[cells.at].astype(np.int64)
+    raw = page.load("i8", cells.at)
     if (row := cells.first(raw >= _DAY)) is not None:
         raise Unfit(row, "24:00:00", "a day's last time is 23:59:59.999999")
     return cells.array(pa.time64("us"), raw)
@@ -158,7 +180,7 @@ def decimals(name: str) -> Decode:
     width, scale = kind.bit_width // 8, kind.scale
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        head = page.i8[cells.at].astype(np.int64)
+        head = page.load("i8", cells.at)
         count, weight, sign = head >> 48, (head << 16) >> 48, (head >> 16) & 0xFFFF
         if cells.null is not None:
             count[cells.null] = weight[cells.null] = 0
@@ -166,7 +188,7 @@ def decimals(name: str) -> Decode:
             raise Unfit(row, _NOT_A_NUMBER[int(sign[row])], "a decimal is always a number")
         exponent = 4 * (weight + 1 - count) + scale
         small = (count <= 4) & (exponent + 4 * count <= _ONE_WORD_DIGITS)
-        words = _small(page.u8[cells.at + 8], count, exponent, 10 ** (-scale % 4))
+        words = _small(page.load("u8", cells.at + 8), count, exponent, 10 ** (-scale % 4))
         np.negative(words, out=words, where=sign == _NEGATIVE)
         wide = np.empty((len(words), width // 8), np.int64)
         wide[:, 0] = words
@@ -184,7 +206,7 @@ def _small(
     raw: NDArray[np.uint64], count: NDArray[np.int64], exponent: NDArray[np.int64], part: int
 ) -> NDArray[np.int64]:
     """Return numbers of up to four digits without their signs; `part` is what the last digit is too large by."""
-    digits = raw.astype(np.uint64) >> (64 - 16 * np.minimum(count, 4)).astype(np.uint64)
+    digits = raw >> (64 - 16 * np.minimum(count, 4)).astype(np.uint64)
     pairs = (digits & 0x0000FFFF0000FFFF) + 10_000 * ((digits >> 16) & 0x0000FFFF0000FFFF)
     total = ((pairs & 0xFFFFFFFF) + 100_000_000 * (pairs >> 32)).astype(np.int64)
     scaled: NDArray[np.int64] = total * _POWERS[np.clip(exponent, 0, _ONE_WORD_DIGITS)]
@@ -203,16 +225,18 @@ def lists(inner: Decode, item: str, width: int | None) -> Decode:
     kind = pa.list_(arrow_type(item))
 
     def decode(page: Page, cells: Cells) -> pa.Array:
-        dimensions = page.i4[cells.at]
+        dimensions = page.load("i4", cells.at)
         if (row := cells.first(dimensions > 1)) is not None:
             raise Unfit(row, f"an array of {dimensions[row]} dimensions", "only those of one dimension can be carried")
-        if (row := cells.first((dimensions == 1) & (page.i4[cells.at + 16] != 1))) is not None:
+        if (row := cells.first((dimensions == 1) & (page.load("i4", cells.at + 16) != 1))) is not None:
             raise Unfit(row, "an array that does not begin at 1", "where it begins cannot be carried")
         has = dimensions == 1 if cells.null is None else (dimensions == 1) & ~cells.null
-        count = np.where(has, page.i4[cells.at + 12], 0).astype(np.int64)
+        count = np.where(has, page.load("i4", cells.at + 12), 0).astype(np.int64)
         offsets = np.zeros(len(count) + 1, np.int32)
         np.cumsum(count, out=offsets[1:])
-        items = _items(page, cells.at, count, offsets, None if bool(page.i4[cells.at + 4][has].any()) else width)
+        items = _items(
+            page, cells.at, count, offsets, None if bool(page.load("i4", cells.at + 4)[has].any()) else width
+        )
         try:
             return cells.array(kind, offsets, children=[inner(page, items)])
         except Unfit as unfit:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.families import postgres_encode as to
 from osiris.families.cells import Unfit
+from osiris.families.json_text import BadJson, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +24,10 @@ _SHOWN = 60
 _LONGEST_NAME = 63
 _NUMBER = r"^(?:0(?:\.\d+)?|-?(?:[1-9]\d*(?:\.\d+)?|0\.\d*[1-9]\d*)|NaN|-?Infinity)$"
 """A number as the server spells it, so that it reads back as the same text."""
+_NAMED = r'"\s*:'
+"""What follows each name of an object in JSON, and may stand in texts too."""
+_FINE = r"[.,]\d{6}\d*[1-9]"
+"""A fraction of more than six digits."""
 _LETTER = r"^(?:[\x01-\x7f]?|\\[2-3][0-7]{2})$"
 _FIRST_CODE = 0x80
 
@@ -74,6 +80,25 @@ def odd_decimals(digits: int, scale: int) -> Encode:
     return checked(to.decimals, right, f"the column is numeric({digits},{scale})")
 
 
+def parsed_json(array: pa.Array) -> Sequence[Part]:
+    """Encode JSON for a column that keeps its values and not its spelling: of a name that comes twice it keeps one."""
+    parts = to.parsed_json(array)
+    texts = array.storage if isinstance(array, pa.ExtensionArray) else array
+    several = pc.greater(pc.count_substring_regex(texts, _NAMED), 1)
+    for row in np.flatnonzero(several.fill_null(False)):
+        text = texts[int(row)].as_py()
+        try:
+            parse(text)
+        except BadJson as bad:
+            raise Unfit(int(row), _shown(text), bad.problem) from None
+    return parts
+
+
+fine_moments = checked(
+    to.texts,
+    lambda array: pc.invert(pc.match_substring_regex(array, _FINE)),
+    "PostgreSQL counts microseconds",
+)
 names = checked(
     to.texts,
     lambda array: pc.less_equal(pc.binary_length(array), _LONGEST_NAME),

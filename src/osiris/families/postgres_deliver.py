@@ -15,15 +15,15 @@ from osiris.families.embedded import ABSENT, THERE
 from osiris.families.postgres_exchange import exchange, may_exchange
 from osiris.families.postgres_held import column_type
 from osiris.families.postgres_ledger import claim_delivery, find_delivery, finish_delivery
+from osiris.families.postgres_rights import expect_right_to_make, expect_rights, expect_rights_to_ledger, expect_schema
 from osiris.families.postgres_send import send
 from osiris.families.postgres_stage import stage
 from osiris.families.postgres_target import (
     columns_of,
-    expect_right_to_make,
     expect_table,
     find_table,
+    is_unlogged,
     refuse,
-    refuse_ledger,
     refuse_left,
     under_row_security,
     ways_into,
@@ -47,16 +47,20 @@ def confirm(session: Session, work: Work) -> str:
     """Tell whether the table is there or absent; fails with DAT029, DRV012 or DRV020 unless it takes the rows."""
     begin(session)
     state = _expect_target(session, work)
-    refuse_ledger(session, work.place)
+    expect_rights_to_ledger(session, work.place)
     session.run("COMMIT")
     return state
 
 
 def _expect_target(session: Session, work: Work) -> str:
+    expect_schema(session, work.place)
     if work.create and not find_table(session, work.place):
         expect_right_to_make(session, work.place, work.place.table)
         return ABSENT
     refuse(session, work.ctx, work.place, work.schema, work.mode, work.key)
+    table = expect_table(session, work.place)
+    staged = work.mode == "upsert" or _staged(session, work, ways_into(columns_of(session, table), work.schema))
+    expect_rights(session, work, table, temporary=staged)
     return THERE
 
 
@@ -92,6 +96,9 @@ def _deliver(session: Session, work: Work, write: Callable[[Found], None]) -> Wr
     found = ways_into(columns, work.schema)
     if len(found) < len(work.schema):
         _fail_changed(work)
+    if is_unlogged(session, work.place):
+        reason = "a crash of the server empties it, and the ledger goes on to say that the rows are there"
+        work.ctx.emit("unlogged_table", {"table": work.place.shown, "reason": reason})
     write(found)
     if columns_of(session, expect_table(session, work.place)) != columns:
         _fail_changed(work)
@@ -103,10 +110,15 @@ def _deliver(session: Session, work: Work, write: Callable[[Found], None]) -> Wr
 
 
 def _append(session: Session, work: Work, found: Found, rows: RowStream) -> None:
-    if any(how.text for _, how in found) or under_row_security(session, work.place):  # COPY is refused there
+    if _staged(session, work, found):
         stage(session, work, found, rows)
     else:
         send(session, work, work.place.quoted, found, rows.batches())
+
+
+def _staged(session: Session, work: Work, found: Found) -> bool:
+    """Tell whether even appended rows go by way of a temporary table: COPY takes no casts, and no row security."""
+    return any(how.text for _, how in found) or under_row_security(session, work.place)
 
 
 def _replace(session: Session, work: Work, found: Found, waiting: Staged) -> None:

@@ -157,6 +157,7 @@ def _writes(session: Session) -> list[str]:
 
 
 def _login(role: str, server: _Server) -> Iterator[str]:
+    yield "-- the next two lines are for a role that is not there yet; psql asks for its password"
     yield f"CREATE ROLE {role} LOGIN;"
     yield f"\\password {role}"
     yield f"GRANT CONNECT ON DATABASE {quote_name(server.database)} TO {role};"

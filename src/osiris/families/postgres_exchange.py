@@ -70,7 +70,7 @@ def _delete(session: Session, work: Work, found: Found, waiting: Staged) -> None
     """Delete the rows whose keys come again."""
     keys = [(column, how) for column, how in found if column.name in work.key]
     names = [column.name for column, _ in keys]
-    made = ", ".join(f"{quote_name(column.name)} {column.declared} NOT NULL" for column, _ in keys)
+    made = ", ".join(f"{quote_name(column.name)} {column.declared}{column.collation} NOT NULL" for column, _ in keys)
     same = " AND ".join(f"t.{name} = k.{name}" for name in map(quote_name, names))
     session.run(f"CREATE TEMPORARY TABLE {_TABLE} ({made}) ON COMMIT DROP")
     batches = (batch.select(names) for batch in waiting.open().batches())

@@ -23,6 +23,8 @@ LONGEST_NAME = 63
 """Bytes of a name in UTF-8; the server cuts off what is beyond."""
 
 _TEXT, _VARCHAR, _CHAR, _JSON, _JSONB = 25, 1043, 1042, 114, 3802
+_MOMENTS_AS_TEXT = (1186, 1266)
+"""interval and time with time zone."""
 _PLACES = 6
 """Digits behind the second."""
 _HEAD = 4
@@ -62,7 +64,7 @@ _PLAIN: Mapping[int, tuple[str, Encode]] = {
     701: ("float64", to.number(">f8")),
     1082: ("date", to.dates),
     2950: ("uuid", to.uuids),
-    _JSONB: ("json", to.parsed_json),
+    _JSONB: ("json", checks.parsed_json),
 }
 _MOMENTS: Mapping[int, tuple[str, str, Encode]] = {
     1083: ("time[", "]", to.times),
@@ -150,7 +152,8 @@ def _text(kind: Kind, modifier: int, source: str) -> Way | None:
         return Way(source, checks.limited(limit, exact=kind.oid == _CHAR) if limit >= 0 else to.texts)
     if kind.sort == "e" or kind.plain == "citext":
         return Way(source, to.texts)
-    return Way(source, to.texts, text=True) if kind.oid in TEXTS or kind.sort in ("r", "m") else None
+    encode = checks.fine_moments if kind.oid in _MOMENTS_AS_TEXT or kind.plain.startswith("ts") else to.texts
+    return Way(source, encode, text=True) if kind.oid in TEXTS or kind.sort in ("r", "m") else None
 
 
 def cast_for(kind: Kind, modifier: int) -> str | None:

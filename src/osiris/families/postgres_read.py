@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from osiris.errors import Unavailable
 from osiris.families.decoding import COARSE, account, decode_rows
 from osiris.families.postgres import reading
-from osiris.families.postgres_cells import cells_of
+from osiris.families.postgres_cells import WIDTHS, cells_of
 from osiris.families.postgres_types import decoder
 from osiris.families.postgres_wire import Broken, copied
 from osiris.families.rejects import Misfit
@@ -168,15 +168,18 @@ class _Team:
 def _batches(session: Session, text: str, columns: Sequence[Column], sieve: Sieve) -> Iterator[Batch]:
     arrow = arrow_schema(tuple(column.field for column in columns))
     decoders = [decoder(column.carried, checked=session.checked) for column in columns]
+    widths = [WIDTHS.get(column.carried.type) for column in columns]
     with closing(copied(session.connection, text, len(columns), session.watch)) as pieces:
         for rows in pieces:
             size = int(rows.ends[-1] - rows.starts[0])
-            yield decode_rows(len(rows.starts), size, partial(_decoded, rows, decoders), arrow, sieve)
+            yield decode_rows(len(rows.starts), size, partial(_decoded, rows, decoders, widths), arrow, sieve)
 
 
-def _decoded(rows: Rows, decoders: Sequence[Decode], first: int, end: int) -> Iterator[pa.Array]:
+def _decoded(
+    rows: Rows, decoders: Sequence[Decode], widths: Sequence[int | None], first: int, end: int
+) -> Iterator[pa.Array]:
     try:
-        cells = cells_of(rows.page, rows.starts[first:end], rows.ends[first:end], len(decoders))
+        cells = cells_of(rows.page, rows.starts[first:end], rows.ends[first:end], widths)
     except ValueError as error:
         raise Broken(str(error)) from None
     for decode, column in zip(decoders, cells, strict=True):

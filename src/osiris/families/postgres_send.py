@@ -14,6 +14,7 @@ from osiris.families.cells import Unfit, refuse_large
 from osiris.families.postgres import quote_name
 from osiris.families.postgres_encode import HEADER, TRAILER, encode_rows, number
 from osiris.families.postgres_held import Way
+from osiris.families.postgres_refused import explained
 from osiris.families.postgres_target import Column
 from osiris.families.postgres_types import Kind
 from osiris.families.postgres_write import trying
@@ -69,14 +70,15 @@ def send(session: Session, work: Work, table: str, found: Found, batches: Iterab
 
 def number_column(name: str) -> tuple[Column, Way]:
     """Return the column in which rows have their number."""
-    return Column(name, "bigint", True, False, False, -1, Kind(20, "bigint", "b", "int8")), Way("int64", number(">i8"))
+    kind = Kind(20, "bigint", "b", "int8")
+    return Column(name, kind.name, True, False, False, "", -1, kind), Way("int64", number(">i8"))
 
 
-def set_aside(work: Work, row: int, values: str, refused: Refused) -> None:
+def set_aside(session: Session, work: Work, row: int, values: str, refused: Refused) -> None:
     """Take a row, by its number from 0, among those that the table refuses; `values` is its text."""
     if work.rejected:
-        reject = Reject(work.place.shown, row + 1, refused.column, values, refused.reason)
-        work.rejected.take(reject, MAX_ROW)
+        known = explained(session, work.place.quoted, refused)
+        work.rejected.take(Reject(work.place.shown, row + 1, known.column, values, known.told), MAX_ROW)
 
 
 def expect_taken(work: Work, given: int, taken: int) -> None:
@@ -103,7 +105,7 @@ def _sift(session: Session, work: Work, table: str, found: Found, piece: pa.Reco
             _copy(session, work, table, found, [(part.num_rows, data)])
 
     def refuse(row: int, refused: Refused) -> None:
-        set_aside(work, before + row, row_text(row_of(piece, row, names)), refused)
+        set_aside(session, work, before + row, row_text(row_of(piece, row, names)), refused)
 
     divide(piece.num_rows, attempt, refuse)
     work.sent.update(seen=piece.num_rows)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
 from osiris.families.postgres import quote_name
+from osiris.families.postgres_refused import STAGED_KEY, explained
 from osiris.families.postgres_send import expect_taken, number_column, refuse_value, send, set_aside
-from osiris.families.postgres_write import STAGED_KEY, trying
+from osiris.families.postgres_write import trying
 from osiris.families.rejects import Misfit, Refused, divide, with_numbers
 from osiris.families.statements import insert_rows, on_conflict
 
@@ -43,17 +44,21 @@ def stage(session: Session, work: Work, found: Found, rows: RowStream) -> None:
         send(session, work, _STAGING, columns, with_numbers(rows.batches(), number))
     if work.rejected is None:
         try:
-            _refuse_changed(session, found)
+            with trying(session):
+                _refuse_changed(session, found)
+                _move(session, work, _moving(work, found))
         except Misfit as misfit:
             refuse_value(work, misfit)
-        _move(session, work, _moving(work, found))
+        except Refused as refused:
+            why = explained(session, work.place.quoted, _with_column(session, found, "TRUE", refused))
+            fail("DAT032", step=work.ctx.step, table=work.place.shown, problem=why.problem)
     else:
         _sift(session, work, found, number)
 
 
 def _make(session: Session, work: Work, columns: Found) -> None:
     """Make the temporary table; one from which rows are set aside keeps their keys apart."""
-    parts = [f"{quote_name(column.name)} {how.staged or column.declared}" for column, how in columns]
+    parts = [f"{quote_name(c.name)} {how.staged or c.declared + c.collation}" for c, how in columns]
     if work.rejected and work.mode == "upsert":
         parts.append(f"CONSTRAINT {STAGED_KEY} PRIMARY KEY ({_listed(work.key)})")
     session.run(f"CREATE TEMPORARY TABLE {_TABLE} ({', '.join(parts)}) ON COMMIT DROP")
@@ -75,7 +80,14 @@ def _moving(work: Work, found: Found, where: str = "") -> str:
     columns = [column.name for column, _ in found]
     source = f"OVERRIDING SYSTEM VALUE SELECT {', '.join(_cast(*each) for each in found)} FROM {_STAGING}{where}"
     statement = insert_rows(work.place.quoted, columns, source)
-    return statement + on_conflict(columns, work.key, whole=False) if work.mode == "upsert" else statement
+    if work.mode != "upsert":
+        return statement
+    return statement + on_conflict(columns, work.key, whole=any(_is_loose(c) for c, _ in found if c.name in work.key))
+
+
+def _is_loose(column: Column) -> bool:
+    """Tell whether a key finds values equal that differ, so that the new one must be written too."""
+    return bool(column.collation) or column.kind.plain == "citext"
 
 
 def _cast(column: Column, how: Way) -> str:
@@ -94,6 +106,18 @@ def _refuse_changed(session: Session, found: Found, where: str = "TRUE") -> None
             ask = f"SELECT {name}::text, {row} FROM {_STAGING} s WHERE {where} AND {changed} LIMIT 1"
             for value, before in session.rows(ask):
                 raise Misfit(column.name, repr(value[:_SHOWN]), f"the column is {column.declared}", before)
+
+
+def _with_column(session: Session, found: Found, where: str, refused: Refused) -> Refused:
+    """Return a refusal with the column whose text is no value of its type, if that is why: a cast does not say it."""
+    for column, how in found:
+        if how.text and not (refused.column or refused.rule):
+            try:
+                with trying(session):
+                    session.rows(f"SELECT count({_cast(column, how)}) FROM {_STAGING} WHERE {where}")
+            except Refused as why:
+                return Refused(column.name, why.reason)
+    return refused
 
 
 def _counts(work: Work) -> bool:
@@ -137,7 +161,8 @@ def _sift(session: Session, work: Work, found: Found, number: str) -> None:
         names = _listed([column.name for column, _ in found])
         one = f"SELECT {names} FROM {_STAGING} WHERE {quoted} = {row}"
         for (values,) in session.rows(f"SELECT pg_catalog.row_to_json(q)::text FROM ({one}) q"):
-            set_aside(work, row, values, refused)
+            why = _with_column(session, found, f"{quoted} = {row}", refused)
+            set_aside(session, work, row, values, why)
             work.sent["rows"] -= 1
             sent["given"] -= 1
 

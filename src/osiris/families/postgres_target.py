@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
-from osiris.families.embedded import LEDGER
 from osiris.families.fitting import cast_hint
-from osiris.families.postgres import quote_name, relations
+from osiris.families.postgres import relations
 from osiris.families.postgres_held import cast_for, way
 from osiris.families.postgres_types import Kind
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from osiris.families.postgres_write import Place
     from osiris.model import Schema
 
+_SHOWN = 3
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 _COLUMNS = """
 WITH RECURSIVE inner_type (attnum, type, modifier, needed) AS (
@@ -34,9 +34,13 @@ WITH RECURSIVE inner_type (attnum, type, modifier, needed) AS (
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
     a.attnotnull OR EXISTS (SELECT FROM inner_type n WHERE n.attnum = a.attnum AND n.needed),
     a.atthasdef OR a.attidentity <> '', a.attgenerated <> '',
+    CASE WHEN (to_jsonb(l) ->> 'collisdeterministic')::bool IS FALSE
+        THEN pg_catalog.format(' COLLATE %%I.%%I', n.nspname, l.collname) ELSE '' END,
     d.modifier, t.oid::int8, t.typtype::text, t.typname, i.oid::int8, i.typtype::text, i.typname
 FROM inner_type d JOIN pg_catalog.pg_type t ON t.oid = d.type AND t.typtype <> 'd'
 JOIN pg_catalog.pg_attribute a ON a.attrelid = %s AND a.attnum = d.attnum
+LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace
 LEFT JOIN pg_catalog.pg_type i ON i.oid = t.typelem AND t.typcategory = 'A' AND t.typlen = -1
 ORDER BY a.attnum"""
 _KEYS = """
@@ -51,18 +55,27 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid AND ev_t
     OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND (tgtype & 8) <> 0)
 FROM pg_catalog.pg_class c WHERE c.oid = %s"""
 """Whether rules or triggers look at what is deleted."""
-_RIGHTS = {"append": ("INSERT",), "replace": ("INSERT", "DELETE"), "upsert": ("INSERT", "UPDATE", "SELECT")}
+_KEPT = """
+SELECT relpersistence = 'u', ARRAY(
+    SELECT c.relname::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = t.oid AND NOT c.relispartition ORDER BY 1
+) FROM pg_catalog.pg_class t WHERE t.oid = %s"""
+"""Whether a crash empties a table, and the tables that inherit from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its type as declared, and whether a row must give a value, may leave it out, or must."""
+    """A column of a table: its type as declared, and whether a row must give a value, may leave it out, or must.
+
+    `collation` is how its texts are compared, as SQL says it, where it finds different texts equal.
+    """
 
     name: str
     declared: str
     needed: bool
     default: bool
     generated: bool
+    collation: str
     modifier: int
     kind: Kind
 
@@ -86,13 +99,11 @@ def columns_of(session: Session, table: Relation) -> tuple[Column, ...]:
     return tuple(_column(*row) for row in session.rows(_COLUMNS, table.oid, table.oid))
 
 
-def _column(
-    name: str, declared: str, needed: bool, default: bool, generated: bool, modifier: int, *kinds: object
-) -> Column:
-    oid, sort, plain, item, item_sort, item_plain = kinds
-    inner = Kind(item, str(item_plain), str(item_sort), str(item_plain)) if isinstance(item, int) else None
-    kind = Kind(int(str(oid)), declared, str(sort), str(plain), inner)
-    return Column(name, declared, needed, default, generated, modifier, kind)
+def _column(*row: Any) -> Column:  # noqa: ANN401  what the catalogue says
+    *told, oid, sort, plain, item, item_sort, item_plain = row
+    declared = told[1]
+    inner = Kind(item, item_plain, item_sort, item_plain) if item is not None else None
+    return Column(*[*told, Kind(oid, declared, sort, plain, inner)])
 
 
 def ways_into(columns: Sequence[Column], schema: Schema) -> list[tuple[Column, Way]]:
@@ -105,7 +116,7 @@ def ways_into(columns: Sequence[Column], schema: Schema) -> list[tuple[Column, W
 
 
 def refuse(session: Session, ctx: StepContext, place: Place, schema: Schema, mode: str, key: Sequence[str]) -> None:
-    """Fail with all in which rows do not fit a table that is there (DAT029), or a right that is missing (DRV020)."""
+    """Fail with all in which rows do not fit a table that is there (DAT029)."""
     table = expect_table(session, place)
     if table.kind in _KINDS:
         fail("DAT029", step=ctx.step, table=place.shown, problem=f"it is {_KINDS[table.kind]}", hint="write a table")
@@ -116,10 +127,25 @@ def refuse(session: Session, ctx: StepContext, place: Place, schema: Schema, mod
     if mode == "replace" and under_row_security(session, place):
         problem = f"its row security hides rows from '{session.target.user}', which would stay"
         fail("DAT029", step=ctx.step, table=place.shown, problem=problem, hint="write as its owner, or with BYPASSRLS")
+    _refuse_inherited(session, ctx, place, table, mode)
     if mode == "upsert":
         _expect_key(session, ctx, place, table, key)
-        _expect_temporary(session)
-    _expect_rights(session, place.shown, table, _RIGHTS[mode])
+
+
+def is_unlogged(session: Session, place: Place) -> bool:
+    """Tell whether a crash of the server empties a table."""
+    ((unlogged, _),) = session.rows(_KEPT, expect_table(session, place).oid)
+    return bool(unlogged)
+
+
+def _refuse_inherited(session: Session, ctx: StepContext, place: Place, table: Relation, mode: str) -> None:
+    """Fail with DAT029 where a step would delete rows of tables that inherit from this one, or not see their keys."""
+    ((_, children),) = session.rows(_KEPT, table.oid)
+    if children and mode != "append":
+        why = "whose rows would be deleted too" if mode == "replace" else "and a key is unique in each of them alone"
+        problem = f"tables inherit from it ({', '.join(children[:_SHOWN])}), {why}"
+        hint = "write the table that has the rows, or append"
+        fail("DAT029", step=ctx.step, table=place.shown, problem=problem, hint=hint)
 
 
 def _expect_key(session: Session, ctx: StepContext, place: Place, table: Relation, key: Sequence[str]) -> None:
@@ -168,55 +194,3 @@ def _misfits(ctx: StepContext, place: Place, schema: Schema, columns: Sequence[C
         if column.needed and not column.default and not column.generated and column.name not in given:
             report(f"its column '{column.name}' needs a value, and the rows have no such column")
     return found
-
-
-def _expect_temporary(session: Session) -> None:
-    """Fail with DRV020 if no temporary tables may be made."""
-    ask = (
-        "SELECT pg_catalog.current_database(), pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMP')"
-    )
-    ((database, may),) = session.rows(ask)
-    if not may:
-        hint = f"run GRANT TEMPORARY ON DATABASE {quote_name(database)} TO {quote_name(session.target.user)}"
-        reason = "it has no right to make temporary tables, which an upsert needs"
-        fail("DRV020", where=session.target.where, user=session.target.user, reason=reason, hint=hint)
-
-
-def refuse_ledger(session: Session, place: Place) -> None:
-    """Fail with DRV020 if the ledger may not be written, or made where it is absent."""
-    ledger = relations(session).get(LEDGER)
-    if ledger is None:
-        expect_right_to_make(session, place, LEDGER)
-    else:
-        _expect_rights(session, f"{place.schema}.{LEDGER}", ledger, ("INSERT", "UPDATE", "SELECT"))
-
-
-def expect_right_to_make(session: Session, place: Place, table: str) -> None:
-    """Fail with DRV020 if no table may be made in the schema of the target."""
-    schema, user = place.schema, session.target.user
-    ((may,),) = session.rows("SELECT pg_catalog.has_schema_privilege(%s, 'CREATE')", schema)
-    if not may:
-        reason = f"it has no right to CREATE table '{schema}.{table}', which is not there"
-        hint = f"run GRANT CREATE ON SCHEMA {quote_name(schema)} TO {quote_name(user)}, or make the table"
-        fail("DRV020", where=session.target.where, user=user, reason=reason, hint=hint)
-
-
-def _expect_rights(session: Session, shown: str, table: Relation, rights: Sequence[str]) -> None:
-    """Fail with DRV020 for a right that is missing on the table; one on some of its columns may do."""
-    asked = ", ".join(
-        f"has_table_privilege(%s, '{right}')"
-        + ("" if right == "DELETE" else f" OR has_any_column_privilege(%s, '{right}')")
-        for right in rights
-    )
-    values = [table.oid for right in rights for _ in range(1 if right == "DELETE" else 2)]
-    ((*granted,),) = session.rows(f"SELECT {asked}", *values)
-    missing = [right for right, may in zip(rights, granted, strict=True) if not may]
-    if missing:
-        user, name = session.target.user, f"{quote_name(session.schema)}.{quote_name(table.name)}"
-        fail(
-            "DRV020",
-            where=session.target.where,
-            user=user,
-            reason=f"it has no right to {', '.join(missing)} on table '{shown}'",
-            hint=f"run GRANT {', '.join(rights)} ON {name} TO {quote_name(user)}",
-        )

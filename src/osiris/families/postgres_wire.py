@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from osiris.families.inflow import Inflow
 from osiris.families.postgres_cells import SPARE, Page
 
 if TYPE_CHECKING:
@@ -77,51 +78,45 @@ def copied(connection: psycopg.Connection[Any], query: str, width: int, watch: W
             yield from _rows(_Library(iter(copy), watch), width)
         return
     with closing(socket.socket(fileno=dup(connection.fileno()))) as line:
-        feed = _Socket(line, watch)
-        feed.send(command)
-        yield from _rows(feed, width)
+        line.setblocking(False)
+        _send(line, command, watch)
+        with Inflow(line, watch) as inflow:
+            yield from _rows(_Socket(inflow), width)
+
+
+def _send(line: socket.socket, command: str, watch: Watch) -> None:
+    text = command.encode() + b"\0"
+    rest = memoryview(b"Q" + _LENGTH.pack(len(text) + 4) + text)
+    poll = select.poll()
+    poll.register(line, select.POLLOUT)
+    while rest:
+        try:
+            rest = rest[line.send(rest) :]
+        except BlockingIOError:
+            with watch.waiting():
+                poll.poll()
+        except OSError as error:
+            raise Broken(str(error)) from None
 
 
 class _Socket:
     """The connection's own socket."""
 
-    def __init__(self, line: socket.socket, watch: Watch) -> None:
-        self._line, self._watch = line, watch
-        self._line.setblocking(False)
-
-    def send(self, command: str) -> None:
-        """Send a command."""
-        text = command.encode() + b"\0"
-        rest = memoryview(b"Q" + _LENGTH.pack(len(text) + 4) + text)
-        while rest:
-            try:
-                rest = rest[self._line.send(rest) :]
-            except BlockingIOError:
-                self._wait(select.POLLOUT)
-            except OSError as error:
-                raise Broken(str(error)) from None
+    def __init__(self, inflow: Inflow) -> None:
+        self._inflow = inflow
 
     def fill(self, room: memoryview) -> int:
         """Take what comes until there is no more room, or the server waits for a command."""
         taken = 0
         while taken < len(room):
             try:
-                got = self._line.recv_into(room[taken:])
-            except BlockingIOError:
-                self._wait(select.POLLIN)
-                continue
+                got = self._inflow.read(room[taken:]) or 0
             except OSError as error:
                 raise Broken(str(error)) from None
             taken += got
             if not got or bytes(room[max(0, taken - 6) : taken - 1]) == _READY:
                 break
         return taken
-
-    def _wait(self, event: int) -> None:
-        poll = select.poll()
-        poll.register(self._line, event)
-        with self._watch.waiting():
-            poll.poll()
 
 
 class _Library:

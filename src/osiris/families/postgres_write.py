@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -12,6 +11,7 @@ from osiris.families.embedded import Target
 from osiris.families.postgres import SETTINGS, Session, quote_name
 from osiris.families.postgres_connect import address, connect
 from osiris.families.postgres_errors import fail_server
+from osiris.families.postgres_refused import explained, refusal_of
 from osiris.families.postgres_watch import watched
 from osiris.families.rejects import Refused
 from osiris.families.watch import fail_broken
@@ -37,13 +37,8 @@ _OWN = {
 """What keeps a transaction open while we are there, and not longer: who comes after waits for `lock_timeout` only."""
 
 _IN_USE = ("40001", "40P01", "55P03")
-_ROW = ("22", "23", "44", "P0")
-"""Classes of errors that a row causes: data, constraints, views' and triggers' checks."""
 _MADE_MEANWHILE = ("42P07", "42710", "23505")
 _CATALOGUE = "pg_catalog"
-STAGED_KEY = "osiris_key"
-"""The constraint that keeps the keys of staged rows apart."""
-
 _ATTEMPTS = 5
 
 
@@ -86,41 +81,27 @@ def writing(ctx: StepContext, place: Place) -> Iterator[Session]:
     target = address(ctx.connection)
     connection = connect(target, ctx)
     watch = watched(connection, ctx.cancelled, target.silence)
+    session = Session(connection, target, watch, place.schema, checked=False)
     try:
         with watch.running():
             connection.prepare_threshold = None
-            yield Session(connection, target, watch, place.schema, checked=False)
+            yield session
     except psycopg.Error as error:
         if watch.stopped or not error.sqlstate:
             fail_broken(watch, target.where, "the server ended it")
-        _fail(error, ctx, place, target.where, target.user)
+        _fail(error, session, ctx, place)
     finally:
         connection.close()
 
 
-def _fail(error: psycopg.Error, ctx: StepContext, place: Place, where: str, user: str) -> NoReturn:
-    state, told = error.sqlstate or "", error.diag
+def _fail(error: psycopg.Error, session: Session, ctx: StepContext, place: Place) -> NoReturn:
+    state, target = error.sqlstate or "", session.target
     if state in _IN_USE:
-        fail("DRV011", path=where, seconds=SETTINGS["lock_timeout"].rstrip("s"))
+        fail("DRV011", path=target.where, seconds=SETTINGS["lock_timeout"].rstrip("s"))
     if refused := refusal_of(error):
-        row = _LINE.search(told.context or "")
-        problem = f"row {row[1]}: {refused.reason}" if row else refused.reason
-        fail("DAT032", step=ctx.step, table=place.shown, problem=problem)
-    fail_server(state, told.message_primary or "", where, user)
-
-
-def refusal_of(error: psycopg.Error) -> Refused | None:
-    """Return why a row was refused; None for an error that is not about a row."""
-    state, told = error.sqlstate or "", error.diag
-    if state[:2] not in _ROW:
-        return None
-    column, reason = told.column_name or "", str(told.message_primary)
-    if state.startswith("23"):
-        what = f"constraint '{told.constraint_name}'" if told.constraint_name else f"column '{column}'"
-        staged = told.constraint_name == STAGED_KEY
-        reason = "an earlier row has the same key" if staged else f"{what}: {_REASONS.get(state, reason)}"
-        reason += f" ({told.message_detail})" if state in _NAME_KEYS and told.message_detail else ""
-    return Refused(column, reason)
+        session.run("ROLLBACK")
+        fail("DAT032", step=ctx.step, table=place.shown, problem=explained(session, place.quoted, refused).problem)
+    fail_server(state, error.diag.message_primary or "", target.where, target.user)
 
 
 @contextmanager
@@ -140,19 +121,6 @@ def trying(session: Session) -> Iterator[None]:
         session.run("ROLLBACK TO SAVEPOINT trying")
         raise
     session.run("RELEASE SAVEPOINT trying")
-
-
-_LINE = re.compile(r"^COPY .*, line (\d+)", re.MULTILINE)
-"""In the words that say where the server was: there is no other way to learn the row, and it is only shown."""
-_NAME_KEYS = ("23503", "23505", "23P01")
-"""Errors whose details name the key, and not the whole row."""
-_REASONS = {
-    "23502": "it must not be NULL",
-    "23503": "a foreign key leads nowhere",
-    "23505": "a row with the same key is there already",
-    "23514": "its check does not hold",
-    "23P01": "a row that excludes it is there already",
-}
 
 
 def begin(session: Session) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic, raise_all
 from osiris.families.embedded import staged
@@ -17,30 +16,11 @@ from osiris.families.postgres_write import place_of, writing
 from osiris.families.rejects import setting_aside
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from osiris.driver import StepContext, Written
     from osiris.families.rejects import Rejected
+    from osiris.families.writing import Writing
     from osiris.model import Schema
     from osiris.table import RowStream
-
-
-@dataclass(frozen=True, slots=True)
-class Writing:
-    """What a step writes, and how; its fields are config keys of `postgres.writer`, and described there."""
-
-    table: str
-    schema: str | None = None
-    write_mode: Literal["append", "replace", "upsert"] = "append"
-    primary_key: Sequence[str] | str | None = None
-    create_if_missing: bool = True
-    batch_size: int = 16384
-    max_cell_bytes: int | None = None
-
-    @property
-    def key(self) -> Sequence[str]:
-        """Return the columns of the key, as far as there is one."""
-        return [self.primary_key] if isinstance(self.primary_key, str) else self.primary_key or ()
 
 
 def check(wanted: Writing, schema: Schema, ctx: StepContext) -> None:

@@ -39,19 +39,33 @@ class Reject(NamedTuple):
 
 
 class Refused(Exception):
-    """At least one of the rows that were tried does not fit: in which column, as far as is known, and why."""
+    """At least one of the rows that were tried does not fit: in which columns, as far as is known, and why.
 
-    def __init__(self, column: str, reason: str) -> None:
+    `rule` is the constraint or key of the table that it breaks, by its name; `row` which of the rows, if that is known.
+    """
+
+    def __init__(self, column: str, reason: str, rule: str = "", row: int | None = None) -> None:
         super().__init__(reason)
-        self.column, self.reason = column, reason
+        self.column, self.reason, self.rule, self.row = column, reason, rule, row
+
+    @property
+    def told(self) -> str:
+        """The whole reason: the rule and the columns first, as far as they are known."""
+        parts = [f"constraint '{self.rule}'"] * bool(self.rule) + [f"column '{self.column}'"] * bool(self.column)
+        return f"{' of '.join(parts)}: {self.reason}" if parts else self.reason
+
+    @property
+    def problem(self) -> str:
+        """The whole reason, with the row."""
+        return self.told if self.row is None else f"row {self.row + 1}: {self.told}"
 
 
 class Misfit(Refused):
-    """A value that a table would change: which, why, and in which of the rows that were tried, where that is known."""
+    """A value that a table would change: which, and why."""
 
     def __init__(self, column: str, value: str, why: str, row: int | None = None) -> None:
-        super().__init__(column, f"{value}: {why}")
-        self.value, self.why, self.row = value, why, row
+        super().__init__(column, f"{value}: {why}", row=row)
+        self.value, self.why = value, why
 
 
 def divide(count: int, attempt: Callable[[int, int], None], refuse: Callable[[int, Refused], None]) -> None:

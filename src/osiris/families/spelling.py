@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +20,8 @@ from osiris.types import arrow_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
 
 _DAY = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?"
@@ -60,6 +63,7 @@ _KINDS = (
     (r"timestamp\[[^,]*\]", "timestamp"),
 )
 MAX_ROWS = 1 << 16
+_ONE_WORD_DIGITS = 18
 MAX_BYTES = 128 << 20
 
 # With no more digits than these, every decimal text survives the way to the float and back.
@@ -125,6 +129,15 @@ def characters(texts: pa.Array) -> memoryview:
         return memoryview(b"")
     places = memoryview(offsets).cast("i")
     return memoryview(data)[places[texts.offset] : places[texts.offset + len(texts)]]
+
+
+def bounds(texts: pa.Array) -> NDArray[np.int32]:
+    """Return where each string of an array begins among its `characters`, and where the last one ends."""
+    if not len(texts):
+        return np.zeros(1, np.int32)
+    places = np.frombuffer(texts.buffers()[1], "<i4", len(texts) + 1, 4 * texts.offset)
+    found: NDArray[np.int32] = places - places[0]
+    return found
 
 
 def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -200,11 +213,54 @@ def first_without_spelling(values: pa.Array) -> int | None:
     return int(pc.index(outside, pa.scalar(value=True)).as_py())
 
 
+_NEAR = 1 << 12
+"""Where so many values or more are all less than this apart, each number is spelled once, and looked up."""
+
+
 def spell(values: pa.Array) -> pa.Array:
     """Return values as the strings that `Spelling` reads back, NULL kept."""
     kind = values.type
     if isinstance(kind, pa.BaseExtensionType):
         return values.storage
+    numbers = _numbers(values) if len(values) >= _NEAR else None
+    if numbers is None or numbers.null_count == len(numbers):
+        return _spell_each(values)
+    low, high = pc.min_max(numbers).as_py().values()
+    if high - low < _NEAR:
+        first = low // _NEAR * _NEAR
+        return _neighbours(kind, first).take(pc.subtract(numbers, first))
+    if pa.types.is_decimal(kind) and kind.scale > 0 and low >= 10**kind.scale:
+        return pc.binary_replace_slice(numbers.cast(pa.string()), -kind.scale, -kind.scale, ".")
+    return _spell_each(values)
+
+
+def _numbers(values: pa.Array) -> pa.Array | None:
+    """Return the whole numbers that stand for integers, dates, or decimals of one word; None for other values."""
+    kind = values.type
+    if pa.types.is_integer(kind) and kind != pa.uint64():
+        return values.cast(pa.int64())
+    if pa.types.is_date32(kind):
+        return values.view(pa.int32()).cast(pa.int64())
+    if not pa.types.is_decimal128(kind) or kind.precision > _ONE_WORD_DIGITS:
+        return None
+    words = np.frombuffer(values.buffers()[1], "<i8", 2 * len(values), 16 * values.offset)
+    return pa.array(words[::2], mask=np.asarray(values.is_null()) if values.null_count else None)
+
+
+@lru_cache(maxsize=64)
+def _neighbours(kind: pa.DataType, first: int) -> pa.Array:
+    """Return the spellings of the values of one type whose numbers are `first` and those behind it."""
+    numbers = np.arange(2 * _NEAR) + first  # those beyond the last number begin again, and nobody looks them up
+    if pa.types.is_decimal(kind):
+        wide = pa.py_buffer(np.stack((numbers, numbers >> 63), axis=1).copy())
+        return _spell_each(pa.Array.from_buffers(kind, len(numbers), [None, wide]))
+    if pa.types.is_date32(kind):
+        return _spell_each(pa.array(numbers.astype(np.int32)).view(kind))
+    return _spell_each(pa.array(numbers))
+
+
+def _spell_each(values: pa.Array) -> pa.Array:
+    kind = values.type
     if pa.types.is_floating(kind):
         return pc.if_else(pc.is_nan(values), "NaN", values.cast(pa.string()))
     if pa.types.is_decimal(kind):

@@ -179,16 +179,16 @@ _READ: dict[str, Callable[[Sequence[object], pa.DataType], pa.Array]] = {
 }
 
 
-def refused_values(array: pa.Array, kind: str) -> tuple[pa.Array, str] | None:
-    """Return the values that SQLite would change, or that could not be read again, and why; None if there are none."""
+def first_refused(array: pa.Array, kind: str) -> tuple[int, str, str] | None:
+    """Return the first value that SQLite would change, or that could not be read again: its row, it, and why."""
     parsed = parse_type(kind)
     if parsed.kind in ("float32", "float64"):
-        return _some(array, pc.is_nan(array), "SQLite makes NULL of NaN") or _some(
+        return _first(array, pc.is_nan(array), "SQLite makes NULL of NaN") or _first(
             array, _negative_zeros(array), "SQLite makes 0.0 of -0.0; add 0.0 to it in SQL if the sign says nothing"
         )
     if parsed.kind in ("date", "timestamp"):
         text = array.cast(pa.string())
-        return _some(text, pc.invert(pc.match_substring_regex(text, _YEAR)), "its year has not four digits")
+        return _first(text, pc.invert(pc.match_substring_regex(text, _YEAR)), "its year has not four digits")
     return None
 
 
@@ -196,9 +196,9 @@ def _negative_zeros(array: pa.Array) -> pa.Array:
     return pc.and_(pc.equal(array, 0.0), pc.less(pc.divide(1.0, array), 0.0))
 
 
-def _some(array: pa.Array, wrong: pa.Array, why: str) -> tuple[pa.Array, str] | None:
-    found = array.filter(wrong)
-    return (found, why) if len(found) else None
+def _first(array: pa.Array, wrong: pa.Array, why: str) -> tuple[int, str, str] | None:
+    row = pc.index(wrong, pa.scalar(value=True)).as_py()
+    return (row, str(array[row]), why) if row >= 0 else None
 
 
 def stored_values(array: pa.Array, kind: str) -> list[object]:

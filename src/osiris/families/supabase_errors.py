@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -26,6 +27,8 @@ _BAD_TOKEN = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 _NO_TABLE = ("PGRST205", "PGRST106", "42P01", "3F000")
 _NO_COLUMN = ("PGRST204", "42703")
 _NO_KEY, _COMPUTED, _NOT_GRANTED, _ENDED, _NO_SPACE = "42P10", "428C9", "42501", "57014", "53100"
+_NAMED = re.compile(r'column "(.+?)"')
+"""The column that the words of an error name."""
 _ROW = ("21", "22", "23", "44", "P0")
 _UNKNOWN = frozenset((408, 502, 503, 504, *range(520, 528)))
 """Statuses after which nobody knows whether anything was done."""
@@ -163,7 +166,12 @@ def _fail_told(answer: Answer, asked: Asked) -> NoReturn:
 
 
 def _fail_write(code: str, reason: str, asked: Asked) -> NoReturn:
-    if code in (*_NO_COLUMN, _COMPUTED):
+    if code == _COMPUTED:
+        named = _NAMED.search(reason)
+        problem = f"its column '{named[1]}' is computed by the server" if named else reason
+        hint = "leave the column out of the rows"
+        fail("DAT029", step=asked.step, table=asked.table, problem=problem, hint=hint)
+    if code in _NO_COLUMN:
         fail("DAT029", step=asked.step, table=asked.table, problem=reason)
     if code == _NO_KEY:
         problem = "it has no PRIMARY KEY or UNIQUE over primary_key"

@@ -19,7 +19,7 @@ from osiris.driver import Written
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.cells import Unfit, refuse_large
 from osiris.families.embedded import staged
-from osiris.families.json_spell import Unwritable, objects, refusal
+from osiris.families.json_spell import Unwritable, first_unwritable, objects, refusal
 from osiris.families.keys import refuse_repeated_keys
 from osiris.families.postgres_held import way
 from osiris.families.postgres_types import BYTE, NUMERIC
@@ -161,8 +161,10 @@ def _check(work: Work, name: str, column: pa.Array, how: Way, before: int) -> No
     except Unfit as unfit:
         value = f"{unfit.value} in row {before + unfit.row + 1}"
         fail("DAT015", step=work.ctx.step, column=name, value=value, reason=unfit.reason)
-    except Unwritable as refused:
-        fail("DAT015", step=work.ctx.step, column=name, value=refused.value, reason=refused.reason)
+    except Unwritable:
+        row, first = first_unwritable(_plain(column))
+        value = f"{first.value} in row {before + row + 1}"
+        fail("DAT015", step=work.ctx.step, column=name, value=value, reason=first.reason)
     except pa.ArrowInvalid:
         reason = f"it is out of the range of {how.type}"
         fail("DAT015", step=work.ctx.step, column=name, value="a value", reason=reason)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from osiris.codes import CODES
 from osiris.connections import parse_ref
 from osiris.document import Document, join, kind_of
-from osiris.errors import OsirisError, diagnostic, did_you_mean
+from osiris.document.edits import drop, put
+from osiris.errors import Fix, OsirisError, diagnostic, did_you_mean, nearest
+from osiris.families.declared import EARLIER_TYPES
 from osiris.oml.schema import schema_problems, schema_validator
 from osiris.registry import UNSUPPORTED_RESERVED
 from osiris.secret import literal_secret_kind
-from osiris.types import is_type_name, unknown_type
+from osiris.types import is_type_name, near_type, unknown_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from jsonschema import Draft202012Validator
 
@@ -31,6 +35,8 @@ RETRIABLE = (
 """What `retry.on` may name: the errors that drivers raise; time and memory that ran out are none of them."""
 
 CONNECTION = "connection"
+_BARE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?")
+"""A reference that lacks its sign."""
 
 _SINCE = {"checks": "0.2.0"}
 """Shared config keys that are newer than the language, and the version that brought each."""
@@ -84,7 +90,7 @@ class Configs:
             return parse_ref(text)
         except OsirisError:
             shown = "this text" if literal_secret_kind(CONNECTION, text) else f"'{text[:60]}'"
-            self._say("CON006", at, text=shown)
+            self._say("CON006", at, fix=put(at, f"@{text}") if _BARE.fullmatch(text) else (), text=shown)
             return None
 
     def _checked(self, spec: ComponentSpec, config: dict[str, JsonValue], pointer: str) -> dict[str, JsonValue]:
@@ -99,9 +105,10 @@ class Configs:
         if checks is not None:
             config["checks"] = checks = self._with_values(checks, f"{pointer}/checks")
         names, family = spec.hints.get("aliases"), self._registry.family(spec.family)
-        problems = schema_problems(self._validator(spec), config, self._document, pointer, names, family)
+        also = () if spec.connection == "none" else (CONNECTION,)
+        problems = schema_problems(self._validator(spec), config, self._document, pointer, names, family, also)
         self.substitution.problems += islice(problems, MAX_PROBLEMS)
-        self._check_cast(config, properties, pointer)
+        self._check_types(config, properties, pointer)
         self._check_retry(config, properties, pointer)
         self._check_rejects(config, spec, pointer)
         self._check_bounds(checks, f"{pointer}/checks")
@@ -120,7 +127,9 @@ class Configs:
             key = old if old in spec.config["properties"] else keys.get(old, old)
             at = join(pointer, old)
             if key != old and key in config:
-                self._say("OML028", at, key=old, problem=f"is the earlier name of '{key}', and both are given")
+                self._say(
+                    "OML028", at, fix=drop(at), key=old, problem=f"is the earlier name of '{key}', and both are given"
+                )
                 continue
             if key != old:
                 self._say("OML031", at, old=old, new=key)
@@ -147,14 +156,14 @@ class Configs:
             if key in config and key not in properties:
                 del config[key]
                 instead = _INSTEAD.get(key, "remove it")
-                self._say("PRJ010", join(pointer, key), what=key, instead=instead)
+                self._say("PRJ010", join(pointer, key), fix=drop(join(pointer, key)), what=key, instead=instead)
 
     def _refuse_later(self, config: Mapping[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
         """Refuse shared keys of a later version than that of the file."""
         version = self._document.data.get("oml_version")
         for key, needed in _SINCE.items():
             if key in config and key not in properties and isinstance(version, str) and version < needed:
-                self._say("OML035", join(pointer, key), key=key, needed=needed)
+                self._say("OML035", join(pointer, key), fix=put("/oml_version", needed), key=key, needed=needed)
 
     def _with_values(self, checks: JsonValue, pointer: str) -> JsonValue:
         """Return checks with parameters in them: in the SQL of a check they are literals, as in that of a step."""
@@ -168,15 +177,18 @@ class Configs:
             for check, at in each
         ]
 
-    def _check_cast(self, config: Mapping[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
+    def _check_types(self, config: Mapping[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
         """Refuse types that are none; which casts are exact is found out by the data."""
-        casts = config.get("cast")
-        if "cast" in properties or not isinstance(casts, dict):
-            return
-        for column, name in casts.items():
-            if isinstance(name, str) and not is_type_name(name):
-                at = self._document.where(join(f"{pointer}/cast", column))
-                self.substitution.problems.append(unknown_type(name, at))
+        own = "dtype" in properties
+        self._check_names(config.get("dtype") if own else None, f"{pointer}/dtype", EARLIER_TYPES)
+        self._check_names(None if "cast" in properties else config.get("cast"), f"{pointer}/cast")
+
+    def _check_names(self, types: JsonValue, pointer: str, beside: Container[str] = ()) -> None:
+        for column, name in types.items() if isinstance(types, dict) else ():
+            if isinstance(name, str) and not (is_type_name(name) or name in beside or "${" in name):
+                place, near = join(pointer, column), near_type(name)
+                found = unknown_type(name, self._document.where(place))
+                self.substitution.problems.append(replace(found, fix=put(place, near) if near else ()))
 
     def _check_retry(self, config: Mapping[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
         """Refuse what is no kind of failure that a step may have."""
@@ -185,10 +197,11 @@ class Configs:
         for number, kind in enumerate(kinds if isinstance(kinds, list) else ()):
             if isinstance(kind, str) and kind not in RETRIABLE:
                 at = self._document.where(f"{pointer}/retry/on/{number}")
-                hint = did_you_mean(kind[:60], RETRIABLE)
+                hint, near = did_you_mean(kind[:60], RETRIABLE), nearest(kind[:60], RETRIABLE)
                 allowed = "unavailable, and the codes of errors that steps raise"
+                fix = put(f"{pointer}/retry/on/{number}", near) if near else ()
                 self.substitution.problems.append(
-                    diagnostic("OML005", at=at, hint=hint, value=f'"{kind[:60]}"', allowed=allowed)
+                    diagnostic("OML005", at=at, hint=hint, fix=fix, value=f'"{kind[:60]}"', allowed=allowed)
                 )
 
     def _check_rejects(self, config: Mapping[str, JsonValue], spec: ComponentSpec, pointer: str) -> None:
@@ -206,9 +219,9 @@ class Configs:
                 if isinstance(bounds, dict) and _is_empty(bounds.get("min"), bounds.get("max")):
                     self._say("OML028", f"{join(pointer, number)}/{kind}/max", key="max", problem="is less than 'min'")
 
-    def _say(self, code: str, pointer: str, **params: object) -> None:
+    def _say(self, code: str, pointer: str, *, fix: Fix = (), **params: object) -> None:
         at = self._document.where_key(pointer)
-        self.substitution.problems.append(diagnostic(code, at=at, hint=None, **params))
+        self.substitution.problems.append(diagnostic(code, at=at, hint=None, fix=fix, **params))
 
 
 def _is_empty(least: JsonValue, most: JsonValue) -> bool:

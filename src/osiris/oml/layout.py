@@ -8,7 +8,7 @@ from osiris.document.commented import read_commented
 from osiris.document.writer import write
 from osiris.errors import Location, fail
 from osiris.oml.config import CONNECTION
-from osiris.oml.parse import parse
+from osiris.oml.parse import FILE_KEYS, STEP_KEYS, parse
 from osiris.registry import RESERVED
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from osiris.document.commented import Entry, Node
     from osiris.model import ComponentSpec
     from osiris.registry import Registry
-
-FILE_KEYS = ("oml_version", "name", "description", "metadata", "params", "profiles", "schedule", "steps")
-STEP_KEYS = ("id", "component", "mode", "description", "needs", "inputs", "config")
 
 
 def format_oml(text: str, file: str, registry: Registry) -> str:

@@ -11,11 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.document import Document, join
-from osiris.errors import Diagnostic, diagnostic, did_you_mean
+from osiris.document.edits import drop, put
+from osiris.errors import Diagnostic, diagnostic, did_you_mean, nearest
+from osiris.oml.remedies import SpareIds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from osiris.errors import Fix
     from osiris.model import ComponentSpec, JsonValue, Step
 
 _REFERENCE = re.compile(r"@([A-Za-z0-9_-]+)|\$\{([A-Za-z0-9_-]+)\.df\}")
@@ -77,8 +80,8 @@ class Links:
         for index, name in enumerate(needs):
             pointer = f"{step.pointer}/needs/{index}"
             if name in found:
-                self._say("OML028", pointer, key="needs", problem=f"names '{name}' twice")
-            elif self._exists(step, name, pointer):
+                self._say("OML028", pointer, fix=drop(pointer), key="needs", problem=f"names '{name}' twice")
+            elif self._exists(step, name, pointer, name):
                 found[name] = None
         return list(found)
 
@@ -92,18 +95,24 @@ class Links:
             if not _INPUT_NAME.fullmatch(name):
                 self._say("OML014", pointer, what="input", value=name[:60], pattern=_INPUT_NAME.pattern)
             elif match is None:
-                self._say("OML018", pointer, name=name, found=f"'{text[:60]}'")
-            elif self._exists(step, match[1] or match[2], pointer):
+                near = nearest(text[:60], self._ids) if self._hints else None
+                fix = put(pointer, f"@{near}") if near else ()
+                self._say("OML018", pointer, fix=fix, name=name, found=f"'{text[:60]}'")
+            elif self._exists(step, match[1] or match[2], pointer, text):
                 inputs[name] = match[1] or match[2]
         return inputs
 
-    def _exists(self, step: Step, needed: str, pointer: str) -> bool:
+    def _exists(self, step: Step, needed: str, pointer: str, text: str) -> bool:
+        """Tell whether a step that is named in a text at a pointer is there, and another one; report it if not."""
+        away = drop(pointer) if text == needed else ()
         if needed == step.id:
-            self._say("OML016", pointer, step=step.id)
+            self._say("OML016", pointer, fix=away, step=step.id)
         elif needed not in self._ids:
-            hint = did_you_mean(needed[:60], [name for name in self._ids if name != step.id]) if self._hints else None
+            others = [name for name in self._ids if name != step.id] if self._hints else []
+            hint, near = did_you_mean(needed[:60], others), nearest(needed[:60], others)
             self._hints = max(0, self._hints - 1)
-            self._say("OML015", pointer, hint=hint, step=step.id, needed=needed[:60])
+            fix = put(pointer, text.replace(needed, near)) if near else away
+            self._say("OML015", pointer, hint=hint, fix=fix, step=step.id, needed=needed[:60])
         else:
             return True
         return False
@@ -118,11 +127,14 @@ class Links:
 
     def _duplicates(self, steps: Iterable[Step]) -> None:
         first: dict[str, Step] = {}
+        spare = SpareIds(self._document.data.get("steps"))
         for step in steps:
             earlier = first.setdefault(step.id, step)
             if earlier is not step:
                 line = self._document.where(f"{earlier.pointer}/id").line
-                self._say("OML013", f"{step.pointer}/id", id=step.id, first=line)
+                pointer = f"{step.pointer}/id"
+                fix = put(pointer, spare.get(step.id))
+                self._say("OML013", pointer, fix=fix, id=step.id, first=line)
 
     def _cycles(self, steps: Sequence[Step]) -> None:
         """Report circles, each by its steps in the order in which they need each other."""
@@ -133,7 +145,15 @@ class Links:
             if circle := _follow(step.id, needs, left, visited):
                 shown = circle if len(circle) <= _SHOWN else [*circle[:_SHOWN], f"… ({len(circle)} steps)"]
                 first, second, *_ = [*circle, circle[0]]
-                self._say("OML017", self._need(named[first], second), cycle=" → ".join([*shown, first]))
+                at, fix = self._need(named[first], second), self._cut(circle, named)
+                self._say("OML017", at, fix=fix, cycle=" → ".join([*shown, first]))
+
+    def _cut(self, circle: list[str], named: Mapping[str, Step]) -> Fix:
+        """Return what opens a circle: the one need of a step that stands behind, if there is but one."""
+        places = {name: place for place, name in enumerate(named)}
+        pairs = zip(circle, [*circle[1:], circle[0]], strict=True)
+        back = [self._need(named[one], other) for one, other in pairs if places[other] > places[one]]
+        return drop(back[0]) if len(back) == 1 and "/needs/" in back[0] else ()
 
     def _need(self, step: Step, needed: str) -> str:
         """Return the pointer of the entry of needs or inputs by which a step needs another."""
@@ -144,8 +164,8 @@ class Links:
             (join(f"{step.pointer}/inputs", n) for n, source in step.inputs.items() if source == needed), step.pointer
         )
 
-    def _say(self, code: str, pointer: str, *, hint: str | None = None, **params: object) -> None:
-        self.found.append(diagnostic(code, at=self._document.where(pointer), hint=hint, **params))
+    def _say(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
+        self.found.append(diagnostic(code, at=self._document.where(pointer), hint=hint, fix=fix, **params))
 
 
 def _in_circles(needs: Mapping[str, list[str]]) -> set[str]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from osiris.document import Document, join, kind_of
-from osiris.errors import Diagnostic, Location, diagnostic, did_you_mean
+from osiris.document.edits import put, rename
+from osiris.errors import Diagnostic, Fix, Location, diagnostic, did_you_mean, nearest
 from osiris.model import JsonValue
 from osiris.secret import is_secret_name
 
@@ -144,9 +145,10 @@ class _Scan:
         """Report the names that are not declared; without a `pointer` they stand on the command line."""
         for name in names:
             if name not in declared:
-                hint = did_you_mean(name, declared) or "declare it under params"
+                hint, near = did_you_mean(name, declared) or "declare it under params", nearest(name, declared)
                 at = Location() if pointer is None else self._document.where_key(join(pointer, name))
-                self.found.append(diagnostic("OML019", at=at, hint=hint, name=name[:60]))
+                fix = rename(join(pointer, name), near) if pointer is not None and near else ()
+                self.found.append(diagnostic("OML019", at=at, hint=hint, fix=fix, name=name[:60]))
 
     def leaked(self, param: Param, given: Mapping[str, str], chosen: Mapping[str, JsonValue]) -> None:
         """Report a sensitive parameter that is given where it can be seen."""
@@ -186,7 +188,8 @@ class _Scan:
     def _declared(self, name: str, block: Mapping[str, JsonValue], pointer: str) -> Param:
         known = len(self.found)
         for problem, key, hint in _block_problems(block):
-            self._say("OML020", join(pointer, key), name=name, problem=problem, hint=hint)
+            fix = _respelled(block, join(pointer, key), key)
+            self._say("OML020", join(pointer, key), name=name, problem=problem, hint=hint, fix=fix)
         sensitive = block.get("sensitive") is True
         if len(self.found) > known:
             return Param(name, sensitive=sensitive, broken=True)
@@ -222,8 +225,18 @@ class _Scan:
         self.found.append(diagnostic("OML021", at=at, name=param.name, expected=expected, found=shown))
         return None
 
-    def _say(self, code: str, pointer: str, *, hint: str | None = None, **params: object) -> None:
-        self.found.append(diagnostic(code, at=self._document.where_key(pointer), hint=hint, **params))
+    def _say(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
+        self.found.append(diagnostic(code, at=self._document.where_key(pointer), hint=hint, fix=fix, **params))
+
+
+def _respelled(block: Mapping[str, JsonValue], pointer: str, key: str) -> Fix:
+    """Return what mends a misspelt key of a declaration, or a misspelt type."""
+    if key in ("type", "items"):
+        kind = str(block[key])
+        near = _OTHER_NAMES.get(kind) or nearest(kind, _TYPES)
+        return put(pointer, near) if near else ()
+    near = nearest(key, _KEYS) if key and key not in _KEYS else None
+    return rename(pointer, near) if near and near not in block else ()
 
 
 def _block_problems(block: Mapping[str, JsonValue]) -> Iterator[tuple[str, str, str | None]]:
@@ -235,7 +248,7 @@ def _block_problems(block: Mapping[str, JsonValue]) -> Iterator[tuple[str, str, 
         kind = block.get(key)
         allowed = [name for name in _TYPES if key == "type" or name != "list"]
         if kind is not None and kind not in allowed:
-            near = _OTHER_NAMES.get(str(kind))
+            near = _OTHER_NAMES.get(str(kind)) or nearest(str(kind), allowed)
             yield f"{key} must be one of {', '.join(allowed)}", key, f"did you mean '{near}'?" if near else None
     for key, kind, words in (
         ("enum", list, "a list of values"),

@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from osiris.document import Document, join
-from osiris.errors import Diagnostic, diagnostic, did_you_mean
+from osiris.document.edits import put
+from osiris.errors import Diagnostic, diagnostic, did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from osiris.errors import Fix
     from osiris.model import JsonValue
     from osiris.oml.params import Params
 
 RUN_VALUES = ("run.id", "run.started_at")
 SCOPE = "params."
 
+_HALF = re.compile(r"\$\{params\.(\w+)(?![\w}])|\{\{\s*(?:params\.)?(\w+)\s*\}\}")
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
 
 
@@ -64,7 +67,7 @@ class Substitution:
 
         What the check of SQL will refuse anyway, by its dialect or its length, is left as it is.
         """
-        if "${" not in text:
+        if self._is_half_written(text, pointer) or "${" not in text:
             return text
         from osiris.sql.dialects import DIALECTS
         from osiris.sql.literals import placeholders, substitute
@@ -128,12 +131,43 @@ class Substitution:
             return True
         if name.startswith(SCOPE):
             hint = did_you_mean(param, self.params.declared) or "declare it under params"
-            self._say("OML019", pointer, offset, name=param[:60], hint=hint)
+            fix = self._respelled(name, nearest(param, self.params.declared), pointer)
+            self._say("OML019", pointer, offset, name=param[:60], hint=hint, fix=fix)
         else:
             hint = "use ${params.NAME}, ${run.id} or ${run.started_at}; environment variables belong into connections"
-            self._say("OML024", pointer, offset, placeholder=f"${{{name[:60]}}}", hint=hint)
+            last = name.rpartition(".")[2].strip()
+            fix = self._respelled(name, last if last in self.params.declared else None, pointer)
+            self._say("OML024", pointer, offset, placeholder=f"${{{name[:60]}}}", hint=hint, fix=fix)
         return False
 
-    def _say(self, code: str, pointer: str, offset: int = 0, *, hint: str | None = None, **params: object) -> None:
+    def _is_half_written(self, text: str, pointer: str) -> bool:
+        """Tell whether SQL has a parameter in no form that is one: not closed, or as other tools write it."""
+        for match in _HALF.finditer(text):
+            param = match[1] or match[2]
+            if param in self.params.declared and "--" not in text[: match.start()].rpartition("\n")[2]:
+                good = f"${{{SCOPE}{param}}}"
+                written, value = match[0].rstrip(), self.document.value(pointer)
+                fix = put(pointer, value.replace(written, good)) if isinstance(value, str) else ()
+                self._say("OML024", pointer, match.start(), placeholder=written, hint=f"write {good}", fix=fix)
+                return True
+        return False
+
+    def _respelled(self, name: str, param: str | None, pointer: str) -> Fix:
+        """Return the text at a pointer with a declared parameter wherever a placeholder has another name."""
+        text = self.document.value(pointer)
+        if param is None or not isinstance(text, str):
+            return ()
+        return put(pointer, text.replace(f"${{{name}}}", f"${{{SCOPE}{param}}}"))
+
+    def _say(
+        self,
+        code: str,
+        pointer: str,
+        offset: int = 0,
+        *,
+        hint: str | None = None,
+        fix: Fix = (),
+        **params: object,
+    ) -> None:
         at = self.document.inside(pointer, offset) if offset else self.document.where(pointer)
-        self.problems.append(diagnostic(code, at=at, hint=hint, **params))
+        self.problems.append(diagnostic(code, at=at, hint=hint, fix=fix, **params))

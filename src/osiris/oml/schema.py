@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from osiris.document import Document, join, kind_of
-from osiris.errors import Diagnostic, diagnostic, did_you_mean
+from osiris.document.edits import drop, put
+from osiris.errors import Diagnostic, diagnostic, did_you_mean, nearest
+from osiris.oml.remedies import for_limit, for_missing_key, for_unknown_key, for_wrong_type, meant_key
 from osiris.secret import is_secret_name, literal_secret_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from jsonschema import Draft202012Validator
 
+    from osiris.errors import Fix
     from osiris.model import JsonValue
     from osiris.registry import FamilySpec
 
@@ -46,6 +51,9 @@ _PHRASES = {
     "minProperties": "must not have fewer than {limit} entries",
     "maxProperties": "must not have more than {limit} entries",
 }
+MAX_MEANT = 20
+"""So many unknown keys are looked at for one that is missing."""
+
 _IN_QUERY = {
     "columns": "list them in the query",
     "filter": "put WHERE into the query",
@@ -76,11 +84,14 @@ def schema_problems(
     pointer: str,
     aliases: Mapping[str, Sequence[str]] | None = None,
     family: FamilySpec | None = None,
+    also: Iterable[str] = (),
+    supply: Callable[[str, str], Fix] = lambda _pointer, _key: (),
 ) -> Iterator[Diagnostic]:
     """Yield everything in which a value departs from a schema; `pointer` is where it stands in the document.
 
-    For hints, `aliases` has other names for keys, and `family` the fields of a connection. A text that is only known
-    when the run starts is not measured.
+    For hints, `aliases` has other names for keys, `family` the fields of a connection, and `also` keys that were taken
+    out of the value before; `supply` gives the fix of a missing key by pointer and key. A text that is only known when
+    the run starts is not measured.
     """
     done: set[tuple[str, str]] = set()
     for error in validator.iter_errors(value):
@@ -89,17 +100,18 @@ def schema_problems(
             where = join(where, part)
         if rule in _OF_KEYS:
             if (where, rule) not in done:
-                yield from _keys(error, document, where, _hints(aliases or {}, family))
+                yield from _keys(error, document, where, _Names(aliases or {}, family, tuple(also), supply))
             done.add((where, rule))
         elif not _is_open(error.instance, rule):
-            yield _explain(error, document, where)
+            found = _explain(error, document, where)
+            is_needed = error.instance is None and where.rpartition("/")[2] in _needed(validator)
+            yield replace(found, fix=()) if is_needed else found
 
 
-def _hints(aliases: Mapping[str, Sequence[str]], family: FamilySpec | None) -> dict[str, str]:
-    """Return hints at what is meant, by keys that are none."""
-    by_alias = {alias: f"did you mean '{key}'?" for key, names in aliases.items() for alias in names}
-    fields = dict.fromkeys(family.fields.get("properties", ()), _CONNECTION.format(family.name)) if family else {}
-    return fields | by_alias
+def _needed(validator: Draft202012Validator) -> set[str]:
+    """Return the keys that a file, a step or this config cannot be without."""
+    schema = validator.schema if isinstance(validator.schema, dict) else {}
+    return {"steps", "id", "component", "mode", *schema.get("required", ())}
 
 
 def _is_open(value: JsonValue, rule: str) -> bool:
@@ -116,23 +128,49 @@ def _explain(error: Broken, document: Document, pointer: str) -> Diagnostic:
     return _RULES.get(str(error.validator), _other)(error, document, pointer)
 
 
-def _keys(error: Broken, document: Document, pointer: str, hints: Mapping[str, str]) -> Iterator[Diagnostic]:
+class _Names(NamedTuple):
+    """What is known of keys besides the schema."""
+
+    aliases: Mapping[str, Sequence[str]]
+    family: FamilySpec | None
+    also: tuple[str, ...]
+    supply: Callable[[str, str], Fix]
+
+    def meant(self, key: str, known: Mapping[str, JsonValue]) -> str | None:
+        """Return the key that an unknown one was meant to be; None if nobody knows, or it is a connection's."""
+        others = {alias: name for name, names in self.aliases.items() for alias in names}
+        is_foreign = self.is_field(key) and others.get(key) not in known
+        return None if is_foreign else meant_key(key, [*known, *self.also], others)
+
+    def is_field(self, key: str) -> bool:
+        """Tell whether a connection of the component has a field of that name."""
+        return self.family is not None and key in self.family.fields.get("properties", ())
+
+
+def _keys(error: Broken, document: Document, pointer: str, names: _Names) -> Iterator[Diagnostic]:
     """Yield the missing keys of a mapping, the unknown ones, or those that lack another beside them."""
     if error.validator == "dependentRequired":
         yield from _lonely_keys(error, document, pointer)
         return
-    where = _called(pointer, document)
+    where, present = _called(pointer, document), error.instance
     known: Mapping[str, JsonValue] = error.schema.get("properties", {})
-    if error.validator == "required":
-        for key in error.validator_value:
-            if key not in error.instance:
-                yield diagnostic("OML003", at=document.where(pointer), key=key, where=where)
-        return
     allowed = [re.compile(pattern) for pattern in error.schema.get("patternProperties", ())]
-    for key in error.instance:
-        if key not in known and not any(pattern.search(key) for pattern in allowed):
-            hint = hints.get(key) or did_you_mean(key, known)
-            yield diagnostic("OML002", at=document.where_key(join(pointer, key)), hint=hint, key=key[:60], where=where)
+    unknown = (key for key in present if key not in known and not any(pattern.search(key) for pattern in allowed))
+    if error.validator == "required":
+        meant = {key: names.meant(key, known) for key in islice(unknown, MAX_MEANT)}
+        for key in error.validator_value:
+            if key not in present:
+                fix = for_missing_key(pointer, key, present, meant) or names.supply(pointer, key)
+                yield diagnostic("OML003", at=document.where(pointer), fix=fix, key=key, where=where)
+        return
+    for key in unknown:
+        at, near, hint, fix = document.where_key(join(pointer, key)), names.meant(key, known), None, ()
+        if near is None and names.is_field(key) and names.family is not None:
+            hint = _CONNECTION.format(names.family.name)
+        else:
+            hint = f"did you mean '{near}'?" if near else did_you_mean(key, known)
+            fix = for_unknown_key(pointer, key, near, present)
+        yield diagnostic("OML002", at=at, hint=hint, fix=fix, key=key[:60], where=where)
 
 
 def _lonely_keys(error: Broken, document: Document, pointer: str) -> Iterator[Diagnostic]:
@@ -140,21 +178,25 @@ def _lonely_keys(error: Broken, document: Document, pointer: str) -> Iterator[Di
         missing = [f"'{other}'" for other in others if other not in error.instance]
         if key in error.instance and missing:
             hint = _IN_QUERY.get(key) if "query" in error.instance else None
+            at, fix = join(pointer, key), drop(join(pointer, key)) if hint else ()
             problem = f"goes with {' and '.join(missing)}"
-            yield diagnostic("OML028", at=document.where_key(join(pointer, key)), hint=hint, key=key, problem=problem)
+            yield diagnostic("OML028", at=document.where_key(at), hint=hint, fix=fix, key=key, problem=problem)
 
 
 def _wrong_type(error: Broken, document: Document, pointer: str) -> Diagnostic:
     wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     expected, found = " or ".join(_TYPES[kind] for kind in wanted), kind_of(error.instance)
-    return diagnostic("OML006", at=document.where(pointer), key=key_of(pointer), expected=expected, found=found)
+    at, fix = document.where(pointer), for_wrong_type(pointer, error.instance, wanted)
+    return diagnostic("OML006", at=at, fix=fix, key=key_of(pointer), expected=expected, found=found)
 
 
 def _not_one_of(error: Broken, document: Document, pointer: str) -> Diagnostic:
     allowed = [str(value) if isinstance(value, str) else json.dumps(value) for value in error.validator_value]
-    hint = did_you_mean(str(error.instance)[:60], allowed) if isinstance(error.instance, str) else None
+    text = str(error.instance)[:60] if isinstance(error.instance, str) else None
+    hint, near = (did_you_mean(text, allowed), nearest(text, allowed)) if text is not None else (None, None)
+    fix = put(pointer, error.validator_value[allowed.index(near)]) if near else ()
     shown = shown_value(key_of(pointer), error.instance)
-    return diagnostic("OML005", at=document.where(pointer), hint=hint, value=shown, allowed=", ".join(allowed))
+    return diagnostic("OML005", at=document.where(pointer), hint=hint, fix=fix, value=shown, allowed=", ".join(allowed))
 
 
 def _bad_text(error: Broken, document: Document, pointer: str) -> Diagnostic:
@@ -164,7 +206,8 @@ def _bad_text(error: Broken, document: Document, pointer: str) -> Diagnostic:
         spelled = re.sub(r"[^A-Za-z0-9_-]+", "-", error.instance).strip("-")[:64]
         named = key == "component" or not spelled or literal_secret_kind(key, error.instance)
         hint = None if named else f"write {spelled}"
-        return diagnostic("OML014", at=at, hint=hint, what=key, value=shown, pattern=error.validator_value)
+        fix = put(pointer, spelled) if hint else ()
+        return diagnostic("OML014", at=at, hint=hint, fix=fix, what=key, value=shown, pattern=error.validator_value)
     return _other(error, document, pointer)
 
 
@@ -181,7 +224,9 @@ def _alternatives(error: Broken, document: Document, pointer: str) -> Diagnostic
     fitting = [branch for branch in branches if _TYPES.get(str(branch.get("type"))) == kind]
     if not fitting and all(isinstance(each, str) for each in types):
         expected = " or ".join(dict.fromkeys(_TYPES[str(each)] for each in types))
-        return diagnostic("OML006", at=document.where(pointer), key=key_of(pointer), expected=expected, found=kind)
+        fix = for_wrong_type(pointer, error.instance, map(str, types))
+        at = document.where(pointer)
+        return diagnostic("OML006", at=at, fix=fix, key=key_of(pointer), expected=expected, found=kind)
     return _other(error, document, pointer)
 
 
@@ -191,7 +236,8 @@ def _other(error: Broken, document: Document, pointer: str) -> Diagnostic:
     phrase = _PHRASES.get(str(error.validator), "does not have an allowed form")
     problem, examples = phrase.format(limit=shown), error.schema.get("examples")
     hint = f"for example {', '.join(map(str, examples))}" if examples else None
-    return diagnostic("OML028", at=document.where(pointer), key=key_of(pointer), problem=problem, hint=hint)
+    at, fix = document.where(pointer), for_limit(pointer, error.instance, str(error.validator), limit)
+    return diagnostic("OML028", at=at, fix=fix, key=key_of(pointer), problem=problem, hint=hint)
 
 
 _RULES: dict[str, Callable[[Broken, Document, str], Diagnostic]] = {

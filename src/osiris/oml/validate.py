@@ -10,12 +10,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from osiris.document import Document, join
+from osiris.document.edits import add, drop, put, rename
 from osiris.errors import Diagnostic, diagnostic, has_errors, raise_all, sort_diagnostics
 from osiris.model import Pipeline, Step
-from osiris.oml.config import Configs
+from osiris.oml.config import CONNECTION, Configs
 from osiris.oml.order import Links
 from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
+from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name, near_component, wrong_mode
 from osiris.oml.schema import schema_problems, schema_validator
 from osiris.secret import find_literal_secrets
 
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
 
     from jsonschema import Draft202012Validator
 
+    from osiris.errors import Fix
     from osiris.model import ComponentSpec, JsonValue
     from osiris.registry import Registry
 
 OML_VERSION = "0.2.0"
 """The newest version of the language; a file of an earlier one means the same in it."""
+OLDEST = "0.1.0"
 MAX_PROBLEMS = 1000
 """So many problems of one kind are reported; nobody reads more, and a hostile file may have a million."""
 
@@ -38,7 +42,17 @@ _FORBIDDEN = {
     "tasks": "write steps",
     "outputs": "write with a step of mode write",
 }
+ALL_MODES = ("read", "transform", "write")
+_TODAY = {"version": "oml_version", "tasks": "steps"}
+_DEFAULTED = ("oml_version", "name", "id", "mode")
+"""The required keys whose value is known where none is given, or may be any."""
 _EARLIER_MODES = {"extract": "read", "load": "write"}
+_EARLIER_COMPONENTS = {
+    "s3.csv_writer": ("filesystem.csv_writer", "@s3"),
+    "azure_blob.csv_writer": ("filesystem.csv_writer", "@azure"),
+}
+"""Names under which earlier plans have components of today, and the connection that such a step has by default."""
+
 _EARLIER_KEYS = {"uses": "component", "with": "config", "depends_on": "needs"}
 
 
@@ -58,9 +72,9 @@ def validate(
     the compiler; its config is not looked at.
     """
     data, found = _today(document)
-    found += [
-        _sharpened(each, data) for each in islice(schema_problems(_validator(), data, document, ""), MAX_PROBLEMS)
-    ]
+    sharpen = _Sharpener(document, data, registry)
+    told = schema_problems(_validator(), data, document, "", OTHER_NAMES, supply=sharpen.supplied)
+    found += [sharpen.sharpened(each) for each in islice(told, MAX_PROBLEMS)]
     chosen = profile or env.get("OSIRIS_PROFILE") or None
     values, problems = resolve_params(document, given=params, env=env, profile=chosen)
     substitution = Substitution(document, values, problems)
@@ -73,8 +87,10 @@ def validate(
     specs = _specs(registry, (text["component"] for text in texts.values()))
     configs = Configs(document, registry, substitution, defaults)
     steps = [_step(pointer, text, specs, configs) for pointer, text in texts.items()]
-    links = Links(document, specs, (str(text["id"]) for text in texts.values()))
+    links = Links(document, specs, _ids(data))
     linked = links.link(steps, list(texts.values()))
+    if has_errors([*found, *problems, *links.found]):
+        found += _wrong_modes(document, linked, specs, registry)
     pipeline = None if has_errors(found) else _pipeline(document, linked, values, substitution)
     found = sort_diagnostics([*found, *problems, *links.found])
     if pipeline is None or has_errors(found):
@@ -89,7 +105,8 @@ def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
     for key in _FORBIDDEN.keys() & data.keys():
         del data[key]
         at = document.where_key(join("", key))
-        found.append(diagnostic("OML004", at=at, key=key, version=OML_VERSION, instead=_FORBIDDEN[key]))
+        fix = _renamed(key, document.data)
+        found.append(diagnostic("OML004", at=at, fix=fix, key=key, version=OML_VERSION, instead=_FORBIDDEN[key]))
     steps = data.get("steps")
     if not isinstance(steps, list):
         return data, found
@@ -99,9 +116,24 @@ def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
         if old:
             data["steps"][index] = {_EARLIER_KEYS.get(key, key): value for key, value in step.items()}
         for key in old:
-            at = document.where_key(f"/steps/{index}/{key}")
-            found.append(diagnostic("OML029", at=at, old=key, new=_EARLIER_KEYS[key]))
+            at, new = document.where_key(f"/steps/{index}/{key}"), _EARLIER_KEYS[key]
+            fix = rename(f"/steps/{index}/{key}", new) if new not in step else drop(f"/steps/{index}/{key}")
+            found.append(diagnostic("OML029", at=at, fix=fix, old=key, new=new))
+    for index, step in enumerate(data["steps"]):
+        old_name = step.get("component") if isinstance(step, dict) else None
+        if isinstance(old_name, str) and old_name in _EARLIER_COMPONENTS:
+            data["steps"][index] = named = _of_today(step)
+            at = document.where(f"/steps/{index}/component")
+            found.append(diagnostic("OML031", at=at, old=old_name, new=named["component"]))
     return data, found
+
+
+def _of_today(step: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a step with today's name of its component, and the connection that the earlier name meant."""
+    name, connection = _EARLIER_COMPONENTS[step["component"]]
+    config = step.get("config")
+    named = {"config": {"connection": connection, **config}} if isinstance(config, dict) else {}
+    return {**step, "component": name, **named}
 
 
 @cache
@@ -110,17 +142,83 @@ def _validator() -> Draft202012Validator:
     return schema_validator(json.loads(text))
 
 
-def _sharpened(found: Diagnostic, data: Mapping[str, JsonValue]) -> Diagnostic:
-    """Return the code that says it best, where there is one."""
-    at = found.location
-    if at.pointer == "/oml_version" and found.code == "OML005":
-        return diagnostic("OML012", at=at, found=json.dumps(data["oml_version"])[:60])
-    if at.pointer == "/steps" and found.code == "OML028":
-        return diagnostic("OML027", at=at)
-    if found.code == "OML005" and (at.pointer or "").endswith("/mode"):
-        old = data["steps"][int((at.pointer or "").split("/")[2])]["mode"]
-        return replace(found, hint=f"write {_EARLIER_MODES[old]}") if str(old) in _EARLIER_MODES else found
-    return found
+def _renamed(key: str, data: Mapping[str, JsonValue]) -> Fix:
+    """Return what mends a forbidden key: its name of today, where that is not taken, or nothing in its place."""
+    new = _TODAY.get(key)
+    if new is None or new in data:
+        return drop(join("", key))
+    return (*rename(join("", key), new), *(put("/oml_version", OLDEST) if key == "version" else ()))
+
+
+class _Sharpener:
+    """Says of what departs from the schema what the component, the file or the other steps tell of it besides."""
+
+    def __init__(self, document: Document, data: Mapping[str, JsonValue], registry: Registry) -> None:
+        self._document = document
+        self._data = data
+        self._registry = registry
+        self._spare = SpareIds(data.get("steps"))
+
+    def sharpened(self, found: Diagnostic) -> Diagnostic:
+        """Return the code that says it best, with a fix where there is one."""
+        pointer = found.location.pointer or ""
+        if pointer == "/oml_version" and found.code == "OML005":
+            shown, fix = json.dumps(self._data["oml_version"])[:60], put(pointer, self._version())
+            return diagnostic("OML012", at=found.location, fix=fix, found=shown)
+        if pointer == "/steps" and found.code == "OML028":
+            return diagnostic("OML027", at=found.location)
+        return self._with_value(found, pointer)
+
+    def _with_value(self, found: Diagnostic, pointer: str) -> Diagnostic:
+        """Return what is said of a value with the one that it must or may have."""
+        _, *parts = pointer.split("/")
+        key = parts[-1] if len(parts) in (1, 3) else ""
+        if key == "mode" and found.code in ("OML005", "OML006"):
+            return self._mode(found, pointer)
+        if key == "component" and found.code == "OML014":
+            name, config = str(self._document.value(pointer)), self._document.value(f"{pointer[:-10]}/config")
+            near = near_component(name, self._registry.names(), _family(config))
+            return replace(found, hint=near and f"did you mean '{near}'?", fix=put(pointer, near) if near else ())
+        if key == "name" and found.code == "OML014" and not found.fix:
+            return replace(found, fix=put(pointer, file_name(self._document.file)))
+        if key in _DEFAULTED and found.code == "OML006" and not found.fix:
+            value = self._default(pointer.rpartition("/")[0], key)
+            return replace(found, fix=put(pointer, value) if value else ())
+        return found
+
+    def _mode(self, found: Diagnostic, pointer: str) -> Diagnostic:
+        old, value = self._document.value(pointer), self._default(pointer.rpartition("/")[0], "mode")
+        hint = f"write {_EARLIER_MODES[old]}" if isinstance(old, str) and old in _EARLIER_MODES else found.hint
+        return replace(found, hint=hint, fix=put(pointer, value) if value else found.fix)
+
+    def supplied(self, pointer: str, key: str) -> Fix:
+        """Return what gives a mapping a key that it lacks, if there is a value that the key must or may have."""
+        old = next((earlier for earlier, new in _TODAY.items() if new == key and not pointer), None)
+        if old in self._document.data:
+            return _renamed(str(old), self._document.data)
+        value = self._default(pointer, key) if key in _DEFAULTED else None
+        return add(join(pointer, key), value) if value else ()
+
+    def _default(self, pointer: str, key: str) -> str | None:
+        """Return what a key of the file or a step must or may be where it is not said."""
+        if key == "oml_version":
+            return self._version()
+        if key == "name":
+            old = self._data.get("name")
+            return str(old) if isinstance(old, (int, float)) else file_name(self._document.file)
+        step = self._document.value(pointer)
+        if key == "id":
+            return self._spare.get(f"step_{int(pointer.rpartition('/')[2]) + 1}")
+        component = step.get("component") if isinstance(step, dict) else None
+        spec = self._registry.find(component) if isinstance(component, str) else None
+        return spec.modes[0] if spec is not None and len(spec.modes) == 1 else None
+
+    def _version(self) -> str:
+        """Return the oldest version that has what the steps use."""
+        steps = self._data.get("steps")
+        configs = [step.get("config") for step in (steps if isinstance(steps, list) else ()) if isinstance(step, dict)]
+        newer = any(isinstance(config, dict) and "checks" in config for config in configs)
+        return OML_VERSION if newer else OLDEST
 
 
 def _notes(document: Document, data: Mapping[str, JsonValue]) -> list[Diagnostic]:
@@ -135,6 +233,29 @@ def _steps(data: Mapping[str, JsonValue]) -> dict[str, Mapping[str, JsonValue]]:
     steps = data.get("steps")
     numbered = enumerate(steps if isinstance(steps, list) else ())
     return {f"/steps/{index}": step for index, step in numbered if _has_name(step)}
+
+
+def _ids(data: Mapping[str, JsonValue]) -> list[str]:
+    """Return the ids of all steps, also of those that cannot be looked into."""
+    steps = data.get("steps")
+    found = [step.get("id") for step in (steps if isinstance(steps, list) else ()) if isinstance(step, dict)]
+    return [name for name in found if isinstance(name, str)]
+
+
+def _wrong_modes(
+    document: Document, steps: Iterable[Step], specs: Mapping[str, ComponentSpec], registry: Registry
+) -> list[Diagnostic]:
+    """Return what the compiler, which is not reached, would say of the modes of steps."""
+    known = [(step, specs[step.component]) for step in steps if step.component in specs]
+    said = [(step, spec) for step, spec in known if document.value(f"{step.pointer}/mode") in ALL_MODES]
+    wrong = [(step, spec) for step, spec in said if step.mode not in spec.modes]
+    return [wrong_mode(step, spec, registry, document.where(f"{step.pointer}/mode")) for step, spec in wrong]
+
+
+def _family(config: JsonValue) -> str | None:
+    """Return the family of the connection that a config names."""
+    reference = config.get(CONNECTION) if isinstance(config, dict) else None
+    return reference[1:].partition(".")[0] if isinstance(reference, str) and reference[:1] == "@" else None
 
 
 def _has_name(step: JsonValue) -> bool:
@@ -176,4 +297,5 @@ def _pipeline(document: Document, steps: list[Step], values: Params, substitutio
         file=document.file,
         positions=document.positions,
         keys=document.keys,
+        text=document.text,
     )

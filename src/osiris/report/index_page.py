@@ -34,8 +34,26 @@ class RunRow(NamedTuple):
     href: str | None
 
 
-def index_page(summaries: Sequence[Mapping[str, JsonValue]], reports: Mapping[str, str]) -> str:
-    """Return the page over runs: the run.json of each, the newest first, and the addresses of reports by session."""
+class TalkRow(NamedTuple):
+    """A conversation in the list: what was said first, and how many runs came of it."""
+
+    session: str
+    status: str
+    title: str
+    started_at: str
+    runs: int
+    href: str | None
+
+
+def index_page(
+    summaries: Sequence[Mapping[str, JsonValue]],
+    reports: Mapping[str, str],
+    talks: Sequence[Mapping[str, JsonValue]] = (),
+) -> str:
+    """Return the page over runs and conversations: the run.json of each, the newest first.
+
+    `reports` are the addresses of their pages, by session.
+    """
     runs = [summary for summary in summaries if summary["kind"] == "run"]
     pipelines = sorted({str(run["pipeline"]) for run in runs})
     number = {name: index for index, name in enumerate(pipelines, 1)}
@@ -51,7 +69,14 @@ def index_page(summaries: Sequence[Mapping[str, JsonValue]], reports: Mapping[st
         counts={status: statuses.count(status) for status in _STATUSES if status in statuses},
         rows_out=sum(run["rows_out"] for run in runs),
         runs=[_row(run, number[str(run["pipeline"])], reports) for run in runs[:MOST_RUNS]],
+        talks=[_talk(talk, reports) for talk in talks[:MOST_RUNS]],
     )
+
+
+def _talk(talk: Mapping[str, JsonValue], reports: Mapping[str, str]) -> TalkRow:
+    session = str(talk["session"])
+    title, started = str(talk["title"]), str(talk["started_at"])
+    return TalkRow(session, str(talk["status"]), title, started, len(talk["runs"]), reports.get(session))
 
 
 def _row(run: Mapping[str, JsonValue], number: int, reports: Mapping[str, str]) -> RunRow:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from osiris.model import schema_from_json
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -71,6 +73,29 @@ class PlanView:
     def to_json(self) -> dict[str, JsonValue]:
         """Return the view as plain data."""
         return asdict(self)
+
+
+def view_of(data: Mapping[str, JsonValue]) -> PlanView:
+    """Return the view that `to_json` wrote."""
+    steps = [
+        StepView(
+            **{
+                **step,
+                "inputs": tuple(step["inputs"]),
+                "after": tuple(step["after"]),
+                "fused": tuple(step["fused"]),
+                "columns": schema_from_json(step["columns"]),
+            }
+        )
+        for step in data["steps"]
+    ]
+    views = {
+        "steps": tuple(steps),
+        "targets": tuple(TargetView(**target) for target in data["targets"]),
+        "flows": tuple(FlowView(**flow) for flow in data["flows"]),
+        "new_flows": tuple(FlowView(**flow) for flow in data["new_flows"]),
+    }
+    return PlanView(**{**data, **views})
 
 
 def size_text(number: int) -> str:

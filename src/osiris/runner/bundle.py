@@ -23,7 +23,20 @@ CODE, PROJECT, SPOOLS = "code", "project", "spools"
 """Folders of a bundle."""
 
 TRAVELS = (
-    *("__init__", "codes", "errors", "model", "document", "units", "drift", "types", "secret", "canonical", "sql"),
+    *(
+        "__init__",
+        "codes",
+        "errors",
+        "model",
+        "document",
+        "units",
+        "urls",
+        "drift",
+        "types",
+        "secret",
+        "canonical",
+        "sql",
+    ),
     *("table", "driver", "delivery", "files", "families", "components", "registry", "connections", "runner"),
 )
 """What the worker may import of ours."""

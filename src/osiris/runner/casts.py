@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.document import join
 from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
 from osiris.table import RowStream, stream
-from osiris.types import arrow_schema, is_type_name, unknown_type
+from osiris.types import arrow_schema, arrow_type, is_type_name, type_name, unknown_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,8 +23,11 @@ _SHOWN = 60
 
 
 def cast_schema(schema: Schema, casts: Mapping[str, str], step: str) -> Schema:
-    """Return the schema after the casts; fails with DAT005 for unknown columns and DAT012 for unknown types."""
-    known = [column.name for column in schema]
+    """Return the schema after the casts.
+
+    Fails with DAT005 for unknown columns, DAT012 for unknown types, DAT014 for a type that has no form in the other.
+    """
+    known = {column.name: column.type for column in schema}
     found = [
         diagnostic(
             "DAT005", at=_at(name), column=name, where=f"the cast of step '{step}'", hint=did_you_mean(name, known)
@@ -35,7 +38,27 @@ def cast_schema(schema: Schema, casts: Mapping[str, str], step: str) -> Schema:
     found += [unknown_type(kind, _at(name)) for name, kind in casts.items() if not is_type_name(kind)]
     if found:
         raise_all(found)
+    found = [
+        diagnostic("DAT014", at=_at(name), step=step, column=name, type=kind, reason=f"{known[name]} has no form in it")
+        for name, kind in casts.items()
+        if not _is_possible(known[name], kind)
+    ]
+    if found:
+        raise_all(found)
     return tuple(replace(column, type=casts.get(column.name, column.type)) for column in schema)
+
+
+def _is_possible(source: str, target: str) -> bool:
+    """Tell whether Arrow has a way from one type to the other and back, whatever the values are."""
+    import pyarrow as pa
+
+    if {source, target} == {"uuid", "utf8"}:  # Arrow would take the bytes of one for the text of the other
+        return False
+    try:
+        _there_and_back(pa.nulls(0, arrow_type(source)), arrow_type(target))
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
 
 
 def _at(column: str) -> Location:
@@ -62,20 +85,25 @@ def cast_stream(source: RowStream, casts: Mapping[str, str], step: str) -> RowSt
 
 def _cast(column: pa.Array, field: pa.Field, step: str) -> pa.Array:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if _is_text(column.type) and isinstance(field.type, pa.JsonType):
         _check_documents(column, field, step)
+    named = type_name(field.type)
     try:
-        result = pc.cast(_widened(column, field.type), field.type, safe=True)
-        if _is_text(column.type):
-            return result
-        back = pc.cast(result, column.type, safe=True)
+        result, back = _there_and_back(column, field.type)
     except pa.ArrowException as error:
-        fail("DAT014", step=step, column=field.name, type=str(field.type), reason=_first_line(error))
+        fail("DAT014", step=step, column=field.name, type=named, reason=_first_line(error))
     if (lost := _first_loss(column, back)) is not None:
-        fail("DAT014", step=step, column=field.name, type=str(field.type), reason=f"{lost} would change")
+        fail("DAT014", step=step, column=field.name, type=named, reason=f"{lost} would change")
     return result
+
+
+def _there_and_back(column: pa.Array, target: pa.DataType) -> tuple[pa.Array, pa.Array]:
+    """Return a column as another type, and that as the type that it had; a text stays as it is."""
+    import pyarrow.compute as pc
+
+    result = pc.cast(_widened(column, target), target, safe=True)
+    return result, column if _is_text(column.type) else pc.cast(result, column.type, safe=True)
 
 
 def _check_documents(column: pa.Array, field: pa.Field, step: str) -> None:

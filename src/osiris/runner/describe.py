@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
 from osiris.compiler.build import plan_steps
-from osiris.compiler.locate import locate
+from osiris.compiler.locate import located
 from osiris.compiler.paths import waited_for
 from osiris.connections import load_env
 from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
@@ -250,6 +250,6 @@ def _placed(root: Path, pipeline: Pipeline, step: Step, item: Diagnostic) -> Dia
     pointer = step.pointer + (at.pointer or ("/config/query" if in_query else ""))
     if in_query:
         query = str(step.config.get("query", ""))
-        return replace(item, location=locate(root, pipeline.where(pointer), pointer, at, query))
+        return located(root, pipeline.where(pointer), pointer, item, query, pipeline.text)
     where = pipeline.where_key if item.code in _OF_NAMES else pipeline.where
     return replace(item, location=where(pointer))

@@ -13,6 +13,7 @@ from osiris.driver import Written
 from osiris.errors import Diagnostic, diagnostic, fail
 from osiris.model import Described, Schema, schema_from_json
 from osiris.runner.active import Active
+from osiris.runner.boundary import caught
 from osiris.runner.casts import cast_schema, cast_stream
 from osiris.runner.checks import FAILED, run_checks, spooled
 from osiris.runner.edges import Meter, watched
@@ -211,7 +212,8 @@ class Flow:
             end |= {"digest": active.written.earlier} if active.written.earlier else {}
             end["bytes_written"] = active.written.bytes
             root = Path(self.place.job.root)
-            end["files"] = [inspect_file(root, path).to_json() for path in active.written.files]
+            files = [inspect_file(root, path).to_json() for path in active.written.files]
+            end["files"] = [*files, *active.written.stored]
             end |= self._ledger(name, active.written.ledger) if active.written.ledger else {}
         if self._spools.rows(name) is not None:
             end["spool"] = self._spools.inspect(name)
@@ -277,19 +279,22 @@ class Execution:
 
     def _try(self, flow: Flow) -> dict[str, dict[str, JsonValue]] | None:
         """Run a group once; returns the ends of its steps, none if they have ended badly, None to run it again."""
+        error: BaseException | None
         try:
-            with flow.place.stopper.armed():
-                return flow.run()
-        except (Stopped, Exception) as error:  # noqa: BLE001  a stranger's driver may raise anything
-            # A library that was interrupted raises an error of its own, so the request is asked for first.
-            if request := flow.place.stopper.request:
-                self._end_as_asked(flow, request)
-                return {}
-            step, found = flow.blame(error)
-            if flow.unfuse(step, found) or flow.retry(step, found):
-                return None
-            self._end_failed(flow, step, found)
+            ends, error = caught(lambda: _armed(flow.place, flow.run))
+        except Stopped as stopped:
+            ends, error = {}, stopped
+        if error is None:
+            return dict(ends)
+        # A library that was interrupted raises an error of its own, so the request is asked for first.
+        if request := flow.place.stopper.request:
+            self._end_as_asked(flow, request)
             return {}
+        step, found = flow.blame(error)
+        if flow.unfuse(step, found) or flow.retry(step, found):
+            return None
+        self._end_failed(flow, step, found)
+        return {}
 
     def _end_as_asked(self, flow: Flow, request: Request | None) -> None:
         step = request.step if request else None
@@ -323,11 +328,14 @@ def describe_ready(ready: Ready, inputs: Mapping[str, Schema]) -> Described:
 
 def attempt(place: Place, data: Mapping[str, JsonValue], action: Callable[[], Any]) -> tuple[Any, list[Diagnostic]]:
     """Call what may run a stranger's code; returns its answer, or None and what went wrong."""
-    try:
-        with place.stopper.armed():
-            return action(), []
-    except Exception as error:  # noqa: BLE001  a stranger's driver may raise anything
-        return None, explain(place, data, error)
+    answer, error = caught(lambda: _armed(place, action))
+    return answer, explain(place, data, error) if error else []
+
+
+def _armed(place: Place, action: Callable[[], Any]) -> Any:  # noqa: ANN401  whatever it gives
+    """Call what may be stopped in its midst."""
+    with place.stopper.armed():
+        return action()
 
 
 def timed_out(active: Active) -> list[Diagnostic]:

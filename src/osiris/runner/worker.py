@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from osiris.errors import Diagnostic, OsirisError, diagnostic, fail
 from osiris.files import abandon
 from osiris.runner import protocol
+from osiris.runner.boundary import caught
 from osiris.runner.limits import end_with_parent, limit_process, memory_in_use, peak_memory
 from osiris.runner.outbox import Outbox
 from osiris.runner.protocol import Job, Secrets
@@ -74,14 +75,14 @@ class Worker:
     def _do(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> None:
         found: list[Diagnostic] = []
         try:
-            ok = self._work(line, secrets)
+            ok, error = caught(lambda: self._work(line, secrets))
         except Stopped:
-            ok = False
-        except OsirisError as error:
-            ok, found = False, list(error.diagnostics)
-        except Exception as error:  # noqa: BLE001  the boundary: whatever we did wrong must reach the host
-            traceback.print_exc()
-            ok, found = False, [diagnostic("INT000", kind=type(error).__name__, reason=error)]
+            ok, error = False, None
+        if isinstance(error, OsirisError):
+            found = list(error.diagnostics)
+        elif error:
+            traceback.print_exception(error)
+            found = [diagnostic("INT000", kind=type(error).__name__, reason=error)]
         request = self._stopper.request
         sys.stdout.flush()
         left = _left(line)
@@ -89,7 +90,7 @@ class Worker:
         self._execution = None
         self._outbox.send(
             "job_end",
-            ok=ok,
+            ok=bool(ok),
             stopped=request.reason if request else None,
             diagnostics=[d.to_json() for d in found],
             peak_memory_bytes=peak_memory(),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.errors import diagnostic, did_you_mean
-from osiris.sql.text import place
+from osiris.errors import diagnostic, did_you_mean, nearest
+from osiris.sql.text import place, respell
 from osiris.sql.tree import QUERIES, offset_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def unknown_members(tree: exp.Expr, sql: str, dialect: Dialect, catalogue: Catal
             columns = members.columns(source) if source is not None else frozenset()
             if columns is not None and dialect.fold(node.this) not in columns:
                 problem = f"'{node.table}' has no column '{node.name}' here"
-                yield diagnostic("SQL009", at=at, problem=problem, hint=did_you_mean(node.name, columns))
+                hint, near = did_you_mean(node.name, columns), nearest(node.name, columns)
+                fix = respell(sql, offset_of(node.this), near)
+                yield diagnostic("SQL009", at=at, problem=problem, hint=hint, fix=fix)
 
 
 def _keeps_row(node: exp.Expr, dialect: Dialect) -> bool:

@@ -16,7 +16,7 @@ from osiris.sql.dialects import DIALECTS
 from osiris.sql.duck_types import PLAIN
 from osiris.sql.problems import details, error_offset, runtime_problem
 from osiris.sql.sight import Sight, sources_of
-from osiris.sql.text import place
+from osiris.sql.text import place, respell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +39,7 @@ class _Fault(NamedTuple):
     node: exp.Expr | None
     problem: str | None = None
     hint: str | None = None
+    near: str | None = None
 
 
 def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int) -> Diagnostic:
@@ -49,8 +50,9 @@ def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int
         if fault is None:
             return runtime_problem(error, text, "SQL009", shift)
         offset = trees.beginning_of(fault.node, text) if fault.node else error_offset(error, text, shift)
+        fix = respell(text, offset, fault.near)
     problem = fault.problem or runtime_problem(error, text, "SQL009").message
-    return diagnostic("SQL009", at=place(text, offset), problem=problem, hint=fault.hint)
+    return diagnostic("SQL009", at=place(text, offset), problem=problem, hint=fault.hint, fix=fix)
 
 
 def output_place(text: str, index: int, inputs: Mapping[str, Schema]) -> Location:
@@ -143,7 +145,7 @@ def _qualified(column: exp.Column, sight: Sight) -> _Fault | None:
     if alias.lower() not in sources:
         members = any(each.name.lower() == alias.lower() for columns in sources.values() for each in columns)
         problem = f"there is no table '{alias}' here"
-        return None if members else _Fault(column, problem, did_you_mean(alias, sources))
+        return None if members else _Fault(column, problem, did_you_mean(alias, sources), nearest(alias, sources))
     columns = sources[alias.lower()]
     if not columns or any(each.name.lower() == column.name.lower() for each in columns):
         return _Fault(column.this)
@@ -159,11 +161,16 @@ def _no_column(name: exp.Expr, source: str | None, columns: Iterable[Named]) -> 
     types = {each.name: each.type for each in reversed(tuple(columns)) if each.name}
     problem = f"there is no column '{name.name}'" + (f" in '{source}'" if source else "")
     listed = ", ".join(" ".join(filter(None, each)) for each in sorted(types.items()))
-    return _Fault(name, problem, _meant(name.name, types) or (f"columns: {listed}"[:_LENGTH] if listed else None))
+    hint = _meant(name.name, types) or (f"columns: {listed}"[:_LENGTH] if listed else None)
+    return _Fault(name, problem, hint, _near(name.name, types))
+
+
+def _near(name: str, types: Mapping[str, str | None]) -> str | None:
+    return nearest(name, [each for each in types if each != name])
 
 
 def _meant(name: str, types: Mapping[str, str | None]) -> str | None:
-    near = nearest(name, [each for each in types if each != name])
+    near = _near(name, types)
     return f"did you mean '{near}'" + (f" ({types[near]})?" if types[near] else "?") if near else None
 
 

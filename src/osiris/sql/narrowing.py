@@ -250,7 +250,7 @@ def _told(loss: _Loss, text: str) -> Diagnostic:
     what = f"column '{loss.column}': {value}" if loss.column else value
     kinds = {"found": str(loss.found).lower(), "type": str(loss.kept).lower()}
     at = place(text, trees.offset_of(loss.node))
-    return diagnostic("SQL031", at=at, hint=_hint(loss, value), what=what, **kinds)
+    return diagnostic("SQL031", at=at, hint=_hint(loss, value), fix=(), what=what, **kinds)
 
 
 def _hint(loss: _Loss, value: str) -> str:

@@ -15,6 +15,7 @@ from sqlglot import Dialect as Grammar
 from sqlglot import TokenType
 from sqlglot.errors import TokenError
 
+from osiris.document.edits import retype
 from osiris.errors import diagnostic
 from osiris.sql.text import place
 
@@ -117,6 +118,17 @@ def comments(sql: str, tokens: list[Token]) -> Iterator[tuple[int, str]]:
     yield end, sql[end:]
 
 
+def _doubled_comma(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
+    """Yield a diagnostic at the first comma behind another: the parser would pass over it."""
+    kinds = ((first.token_type, second) for first, second in itertools.pairwise(tokens))
+    for kind, token in kinds:
+        if kind == token.token_type == TokenType.COMMA:
+            at = place(sql, token.start)
+            fix, problem = retype(at.line or 1, at.column or 1, ",", ""), "nothing stands between two commas"
+            yield diagnostic("SQL001", at=at, fix=fix, problem=problem, hint="remove one of them")
+            return
+
+
 def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     if len(tokens) > MAX_TOKENS:
         yield diagnostic("SQL008", limit=MAX_TOKENS, unit="words")
@@ -137,6 +149,7 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     if joined is not None:
         problem = f"'{joined.text}' is run together with a number before it"
         yield diagnostic("SQL001", at=place(sql, joined.start), problem=problem, hint="put spaces around '+' and '-'")
+    yield from _doubled_comma(sql, tokens)
     for token in tokens:
         if token.token_type == TokenType.PIPE_GT:
             yield diagnostic("SQL004", at=place(sql, token.start), what="'|>'", hint="write WHERE, GROUP BY and so on")

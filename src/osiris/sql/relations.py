@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.errors import diagnostic, did_you_mean
+from osiris.errors import diagnostic, did_you_mean, nearest
 from osiris.sql.dialects import any_case, lower
-from osiris.sql.text import place
+from osiris.sql.text import place, respell
 from osiris.sql.tree import offset_of
 
 if TYPE_CHECKING:
@@ -96,8 +96,12 @@ class _Reader:
         if self._is_nameless(node):
             return Counter()
         if self._problem(node, folded, scope):
-            hint = did_you_mean(shown, (*scope, *(self.names or {}).values()))
-            self.problems.append(diagnostic("SQL006", at=place(self.sql, offset_of(node)), name=shown, hint=hint))
+            known, offset = (*scope, *(self.names or {}).values()), offset_of(node)
+            fix = respell(self.sql, offset, nearest(shown, known))
+            found = diagnostic(
+                "SQL006", at=place(self.sql, offset), fix=fix, name=shown, hint=did_you_mean(shown, known)
+            )
+            self.problems.append(found)
             return Counter()
         return Counter([self.names[folded] if self.names is not None else folded])
 

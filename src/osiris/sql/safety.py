@@ -108,13 +108,18 @@ def _check_query(
 
 
 def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:
+    from osiris.document.edits import retype
     from osiris.sql import tree as trees
     from osiris.sql.text import place
 
     if not statements:
         return diagnostic("SQL003", what="an empty text")
     if len(statements) > 1:
-        return diagnostic("SQL002", at=place(sql, trees.offset_of(statements[1])))
+        offset = trees.offset_of(statements[1])
+        end = sql.rfind(";", 0, offset)
+        first = place(sql, end)
+        fix = retype(first.line or 1, first.column or 1, sql[end:], "") if offset and end > 0 else ()
+        return diagnostic("SQL002", at=place(sql, offset), fix=fix)
     if not isinstance(statements[0], trees.QUERIES):
         return diagnostic("SQL003", at=place(sql, 0), what=_statement_word(statements[0], sql))
     return None

@@ -16,7 +16,7 @@ from sqlglot.errors import ErrorLevel, ParseError, TokenError, UnsupportedError
 from osiris.errors import diagnostic, did_you_mean
 from osiris.sql.dialects import any_case, load_allowed
 from osiris.sql.preflight import MAX_BYTES
-from osiris.sql.text import place
+from osiris.sql.text import place, respell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -215,7 +215,7 @@ def _odd(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
             yield diagnostic("SQL004", at=place(sql, offset_of(node)), what=modifier.name.upper())
     for is_odd, code, params in _ODDITIES:
         if is_odd(node, parent, dialect):
-            yield diagnostic(code, at=place(sql, offset_of(node)), **params)
+            yield diagnostic(code, at=place(sql, offset_of(node)), fix=(), **params)
 
 
 def _has_no_condition(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
@@ -335,7 +335,8 @@ def _refused_call(node: exp.Anonymous, sql: str, dialect: Dialect, allowed: Allo
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
         hint = f"did you mean '{near[0]}'?" if near else None
-        yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=name, hint=hint)
+        fix = respell(sql, offset_of(node), near[0] if near else None)
+        yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=name, hint=hint, fix=fix)
 
 
 def _is_other_source(node: exp.Expr) -> bool:

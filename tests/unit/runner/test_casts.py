@@ -69,3 +69,14 @@ def test_all_problems_of_a_cast_are_told():
         cast_schema((Field("amount", "int64"),), {"amuont": "int8", "amount": "money"}, "s")
     assert sorted(d.code for d in caught.value.diagnostics) == ["DAT005", "DAT012"]
     assert "did you mean 'amount'?" in [d.hint for d in caught.value.diagnostics]
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("list<int64>", "utf8"), ("utf8", "list<int64>"), ("date", "bool"), ("uuid", "utf8")]
+)
+def test_types_that_have_no_form_in_each_other_are_told_before_there_is_a_row(source, target):
+    with pytest.raises(OsirisError) as caught:
+        cast_schema((Field("ids", source), Field("y", "utf8")), {"ids": target}, "s")
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.location.pointer) == ("DAT014", "/config/cast/ids")
+    assert found.message == f"step 's', column 'ids': not exact as {target}: {source} has no form in it"

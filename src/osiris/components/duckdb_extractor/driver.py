@@ -14,6 +14,7 @@ from osiris.sql import check
 from osiris.sql.bind import carried, explain, schema_of_relation
 from osiris.sql.duck_types import quote_name
 from osiris.sql.names import mentioned_parameters
+from osiris.sql.narrowing import narrowings
 from osiris.sql.native import assert_native
 from osiris.sql.order import with_total_order
 from osiris.table import stream
@@ -59,7 +60,7 @@ class Driver:
     """An extractor of DuckDB databases."""
 
     def describe(self, config: Config, ctx: StepContext) -> Described:
-        """Return the columns of the table or the query; fails with DAT005, DAT006, DRV… or SQL001 to SQL009."""
+        """Return the columns of the table or the query; fails with DAT005, DAT006, DRV…, SQL001 to SQL009, SQL031."""
         path = database_path(ctx)
         with reading(ctx, path, config.schema) as engine, translated(ctx, path, config.query):
             source = _source(engine, config, ctx, path)
@@ -109,6 +110,9 @@ def _query(engine: DuckDBPyConnection, config: Config, known: Mapping[str, int |
     assert_native(engine, text, known.keys())
     values = {name: _value(ctx.bindings[name]) for name in verdict.parameters}
     explain(engine, text, values, {name: _columns(engine, config.schema, name) for name in verdict.relations})
+    narrowed = narrowings(text, engine, values)
+    if narrowed:
+        raise_all(narrowed)
     schema = schema_of_relation(engine.sql(text, params=values or None))
     total = with_total_order(text, [column.name for column in schema])
     tables = all(known[name] is not None for name in verdict.relations)

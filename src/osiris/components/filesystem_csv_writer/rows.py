@@ -6,21 +6,26 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from osiris.families.spelling import characters, spell
+from osiris.families.spelling import bounds, characters, spell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.int64]
 
 _MARK = "\ufeff"
 """At the start of a file this would be taken for a byte order mark, so a cell that begins with it is quoted."""
 
 _FORMULA = r"\A(?:[\t\r]|[\s\x{feff}]*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}])"
 _NUMBER = r"\A[+-]?\d+(?:\.\d+)?\z"
-# Without any of these bytes, only a cell that begins with a minus or a space can match.
-_LEADS = (b"=", b"+", b"@", b"\t", b"\r", b"\n", b"\v", b"\f", b"\xef")
+_LEADS = np.isin(np.arange(256), list(b"=+-@ \t\r\n\f\xef"))
+"""Of each byte, whether a cell that begins with it can match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +60,24 @@ class Form:
             return _quoted(texts)
         if not free and not self.delimiter.isalnum() and self.delimiter not in "+-.:":
             return texts
-        if not self._may_need_quotes(texts):
-            return texts
-        needed = pc.match_substring_regex(texts, rf"\A\z|\A\x{{feff}}|{self._special()}")
-        return pc.if_else(needed, _quoted(texts), texts)
+        needy = self._needy(texts)
+        return _replaced(texts, needy, _quoted(texts.take(pa.array(needy)))) if len(needy) else texts
 
     def _special(self) -> str:
         return f'[{re.escape(self.delimiter)}"\r\n]'
 
-    def _may_need_quotes(self, texts: pa.Array) -> bool:
-        if pc.min(pc.binary_length(texts)).as_py() == 0:
-            return True
-        data = _bytes(texts)
-        return any(needle.encode() in data for needle in (self.delimiter, '"', "\r", "\n", _MARK))
+    def _needy(self, texts: pa.Array) -> Rows:
+        """Return which texts must be quoted: the empty ones, and those with what would be taken for something else."""
+        places, data = bounds(texts), _bytes(texts)
+        found = [np.flatnonzero(places[1:] == places[:-1])]
+        for char in f'{self.delimiter}"\r\n'.encode():
+            if char in data:
+                here = np.flatnonzero(np.frombuffer(data, np.uint8) == char)
+                found.append(np.searchsorted(places, here, "right") - 1)
+        if _MARK.encode() in data:
+            found.append(np.flatnonzero(pc.starts_with(texts, _MARK).fill_null(False)))
+        rows: Rows = np.unique(np.concatenate(found))
+        return rows[pc.is_valid(texts).to_numpy(zero_copy_only=False)[rows]] if texts.null_count else rows
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -79,6 +89,13 @@ def _quoted(texts: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise('"', escaped, '"', "")
 
 
+def _replaced(texts: pa.Array, rows: Rows, others: pa.Array) -> pa.Array:
+    """Return texts with others in the place of some rows."""
+    index = np.arange(len(texts))
+    index[rows] = np.arange(len(texts), len(texts) + len(rows))
+    return pa.concat_arrays([texts, others]).take(pa.array(index))
+
+
 def _bytes(texts: pa.Array) -> bytes:
     return bytes(characters(texts))
 
@@ -88,13 +105,15 @@ def formulas(texts: pa.Array) -> pa.Array | None:
 
     A plain number is none.
     """
-    data = bytes(characters(texts))
-    if not any(lead in data for lead in _LEADS) and not (b"-" in data and _begin_with(texts, "-", " ")):
+    places, data = bounds(texts), _bytes(texts)
+    leading = _LEADS.take(np.frombuffer(data, np.uint8).take(places[:-1], mode="clip")) if data else _LEADS[:0]
+    if not leading.any():
         return None
-    likely = pc.match_substring_regex(texts, _FORMULA)
-    found = pc.and_not(likely, pc.match_substring_regex(texts, _NUMBER))
-    return found if pc.any(found).as_py() else None
-
-
-def _begin_with(texts: pa.Array, *starts: str) -> bool:
-    return any(pc.any(pc.starts_with(texts, start)).as_py() for start in starts)
+    rows = np.flatnonzero(leading & (places[1:] > places[:-1]))
+    likely = texts.take(pa.array(rows))
+    found = pc.and_not(pc.match_substring_regex(likely, _FORMULA), pc.match_substring_regex(likely, _NUMBER))
+    if not pc.any(found).as_py():
+        return None
+    marks = np.zeros(len(texts), np.bool_)
+    marks[rows] = found.fill_null(False)
+    return pa.array(marks)

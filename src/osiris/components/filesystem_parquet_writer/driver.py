@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
@@ -11,15 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from osiris.driver import Written
-from osiris.families.filesystem import check_names, label, publishing, refuse, target
+from osiris.families.behind import Behind
+from osiris.families.filesystem import check_names, published, publishing, refuse, target
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from concurrent.futures import Future
 
-    from osiris.driver import StepContext
+    from osiris.driver import StepContext, Written
     from osiris.model import Schema
     from osiris.table import RowStream
 
@@ -49,19 +47,28 @@ class Driver:
         refuse(ctx, {column.name: reason for column in schema if (reason := _reason(column.type))}, schema)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
-        """Write all rows to a temporary file and put it in place."""
+        """Write all rows, and have them appear at once."""
         path = target(ctx, config.path)
         written = 0
-        with publishing(path, create_dirs=config.create_dirs) as output:
+        with publishing(ctx, path, create_dirs=config.create_dirs) as output:
             schema = arrow_schema(rows.schema)
             groups = row_groups(rows.batches(), schema, config.row_group_rows, GROUP_BYTES)
             first = next(groups, pa.Table.from_batches([], schema))
-            form = {"compression": config.compression, "use_dictionary": _repetitive(first)}
-            with parquet.ParquetWriter(output, schema, **form) as writer, _Behind() as behind:
+            form = {
+                "compression": config.compression,
+                "use_dictionary": _repetitive(first),
+                "store_decimal_as_integer": True,
+            }
+            with parquet.ParquetWriter(output, schema, **form) as writer, Behind() as behind:
                 for group in chain([first] if first.num_rows else [], groups):
-                    behind.run(writer, group)
+                    behind.run(_write, writer, group)
                     written += group.num_rows
-        return Written(written, output.written, (label(ctx, path),))
+        return published(ctx, path, output, written)
+
+
+def _write(writer: parquet.ParquetWriter, group: pa.Table) -> None:
+    # In one piece, because pages would also end where pieces end.
+    writer.write_table(group.combine_chunks(), group.num_rows)
 
 
 def _repetitive(table: pa.Table) -> list[str]:
@@ -81,28 +88,6 @@ def _reason(type_name: str) -> str | None:
     return None
 
 
-class _Behind:
-    """Packs one row group in a thread while the next is gathered."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1)
-        self._last: Future[None] | None = None
-
-    def __enter__(self) -> _Behind:
-        return self
-
-    def run(self, writer: parquet.ParquetWriter, group: pa.Table) -> None:
-        """Write a group; the one before must be done, and raises here if it failed."""
-        if self._last:
-            self._last.result()
-        self._last = self._pool.submit(writer.write_table, group, group.num_rows)
-
-    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
-        self._pool.shutdown(cancel_futures=kind is not None)
-        if kind is None and self._last:
-            self._last.result()
-
-
 def row_groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int, size: int) -> Iterator[pa.Table]:
     """Cut a stream into groups that depend on its rows alone: at most `rows`, and `size` bytes of text or lists."""
     parts: list[pa.RecordBatch] = []
@@ -115,16 +100,10 @@ def row_groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int, 
             rest = rest.slice(count)
             room_rows, room_bytes = room_rows - count, room_bytes - used
             if room_rows == 0 or room_bytes <= 0:
-                group = _joined(parts, schema)
+                yield pa.Table.from_batches(parts, schema)
                 parts, room_rows, room_bytes = [], rows, size
-                yield group
     if parts:
-        yield _joined(parts, schema)
-
-
-def _joined(parts: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    # In one piece, because pages would also end where pieces end.
-    return pa.Table.from_batches(parts, schema).combine_chunks()
+        yield pa.Table.from_batches(parts, schema)
 
 
 def _fitting(batch: pa.RecordBatch, rows: int, size: int) -> tuple[int, int]:

@@ -5,42 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from osiris.errors import OsirisError
 from osiris.families.embedded import refuse_columns, staged
 from osiris.families.keys import check_key_columns, refuse_repeated_keys
 from osiris.families.mysql_deliver import confirm, deliver, look
 from osiris.families.mysql_held import refusals
 from osiris.families.mysql_send import Work
+from osiris.families.writing import Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from osiris.driver import StepContext, Written
     from osiris.model import Schema
     from osiris.table import RowStream
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(Writing):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
-    table: str
-    schema: str | None = None
-    write_mode: Literal["append", "replace", "upsert"] = "append"
-    primary_key: Sequence[str] | str | None = None
-    create_if_missing: bool = True
-    batch_size: int = 16384
-    max_cell_bytes: int | None = None
     truncate_before: bool = False
 
     @property
     def mode(self) -> Literal["append", "replace", "upsert"]:
         """Return what happens to the rows that are there."""
         return "replace" if self.truncate_before and self.write_mode == "append" else self.write_mode
-
-    @property
-    def key(self) -> Sequence[str]:
-        """Return the columns of the key, as far as there is one."""
-        return [self.primary_key] if isinstance(self.primary_key, str) else self.primary_key or ()
 
 
 class Driver:
@@ -69,9 +57,13 @@ class Driver:
         if earlier:
             return earlier
         with staged(rows, ctx) as waiting:
-            if work.merged and ctx.on_reject == "fail":
-                refuse_repeated_keys(waiting, work.key, ctx)
-            return deliver(work, waiting)
+            try:
+                return deliver(work, waiting)
+            except OsirisError as error:
+                # The staging table finds repeated keys while it is filled; only then are they asked for.
+                if work.merged and ctx.on_reject == "fail" and error.diagnostics[0].code == "DAT032":
+                    refuse_repeated_keys(waiting, work.key, ctx)
+                raise
 
 
 def _work(config: Config, schema: Schema, ctx: StepContext) -> Work:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.families.postgres_writing import Writing, check, confirm, write
+from osiris.families.postgres_writing import check, confirm, write
+from osiris.families.writing import Writing
 
 if TYPE_CHECKING:
     from osiris.driver import StepContext, Written

@@ -38,7 +38,7 @@ from osiris.families.sqlite import (
     translated,
     writing,
 )
-from osiris.families.sqlite_types import column_type, holds_exactly, refused_values, stored_values
+from osiris.families.sqlite_types import column_type, first_refused, holds_exactly, stored_values
 from osiris.families.statements import create_table, insert_rows, on_conflict, repeated_key
 from osiris.sql.duck_types import quote_name
 
@@ -239,11 +239,12 @@ def _count_given(connection: sqlite3.Connection, work: _Work, collations: list[d
 
 def _execute(connection: sqlite3.Connection, work: _Work, waiting: Staged, statement: str) -> None:
     """Execute a statement for each row; fails with DRV015 unless SQLite says of each that it was written."""
-    taken = 0
+    taken = before = 0
     for batch in waiting.open().batches():
         if work.ctx.cancelled():
             fail("RUN003", signal="request")
-        taken += connection.executemany(statement, zip(*_values(batch, work), strict=True)).rowcount
+        taken += connection.executemany(statement, zip(*_values(batch, work, before), strict=True)).rowcount
+        before += batch.num_rows
     expect_all_taken(work.ctx, work.target, waiting.rows, taken)
 
 
@@ -256,10 +257,14 @@ def _places(columns: Sequence[str]) -> str:
     return f"VALUES ({', '.join('?' * len(columns))})"
 
 
-def _values(batch: pa.RecordBatch, work: _Work) -> list[list[object]]:
-    """Return the columns of a batch as values for SQLite; fails with DAT015 for one that it would change."""
+def _values(batch: pa.RecordBatch, work: _Work, before: int) -> list[list[object]]:
+    """Return the columns of a batch as values for SQLite, `before` being how many rows came before it.
+
+    Fails with DAT015 for a value that SQLite would change.
+    """
     for column, array in zip(work.schema, batch.columns, strict=True):
-        if refused := refused_values(array, column.type):
-            values, why = refused
-            fail("DAT015", step=work.ctx.step, column=column.name, value=str(values[0]), reason=why)
+        if refused := first_refused(array, column.type):
+            row, value, why = refused
+            value = f"{value} in row {before + row + 1}"
+            fail("DAT015", step=work.ctx.step, column=column.name, value=value, reason=why)
     return [stored_values(array, column.type) for column, array in zip(work.schema, batch.columns, strict=True)]

@@ -12,9 +12,10 @@ from osiris.families.keys import check_key_columns
 from osiris.families.postgres_held import refusals
 from osiris.families.supabase import wire_fields
 from osiris.families.supabase_write import Work, deliver, expect_target, list_refusals
+from osiris.families.writing import Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from osiris.driver import StepContext, Written
     from osiris.model import Schema
@@ -22,24 +23,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(Writing):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
-    table: str
-    schema: str | None = None
-    write_mode: Literal["append", "replace", "upsert"] = "append"
-    primary_key: Sequence[str] | str | None = None
-    create_if_missing: bool = True
     batch_size: int = 5000
     channel: Literal["auto", "wire"] = "auto"
     retries: int = 3
     returning: Literal["minimal", "representation"] = "minimal"
-    max_cell_bytes: int | None = None
-
-    @property
-    def key(self) -> Sequence[str]:
-        """Return the columns of the key, as far as there is one."""
-        return [self.primary_key] if isinstance(self.primary_key, str) else self.primary_key or ()
 
 
 class Driver:
@@ -62,7 +52,7 @@ class Driver:
         """
         wire = _wire(ctx)
         if wire:
-            return postgres_writing.confirm(_as_postgres(config), schema, wire)
+            return postgres_writing.confirm(config, schema, wire)
         expect_target(_work(config, schema, ctx))
         return THERE
 
@@ -74,7 +64,7 @@ class Driver:
         wire = _wire(ctx)
         if wire:
             _tell(ctx, "wire", "exactly_once")
-            return postgres_writing.write(_as_postgres(config), rows, wire)
+            return postgres_writing.write(config, rows, wire)
         _tell(ctx, "rest", "idempotent_by_key" if config.write_mode == "upsert" else "at_least_once")
         return deliver(_work(config, rows.schema, ctx), rows)
 
@@ -82,18 +72,6 @@ class Driver:
 def _wire(ctx: StepContext) -> StepContext | None:
     fields = wire_fields(ctx.connection)
     return None if fields is None else replace(ctx, connection=fields)
-
-
-def _as_postgres(config: Config) -> postgres_writing.Writing:
-    return postgres_writing.Writing(
-        config.table,
-        config.schema,
-        config.write_mode,
-        config.key,
-        config.create_if_missing,
-        config.batch_size,
-        config.max_cell_bytes,
-    )
 
 
 def _tell(ctx: StepContext, channel: str, delivery: str) -> None:

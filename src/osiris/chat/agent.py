@@ -1,0 +1,381 @@
+"""The agent: from words to a pipeline that a person has accepted and that ran. One method per state.
+
+It is a function of what its world returns (`effects`): it knows no clock, no chance and no file, so that the same
+conversation makes the same pipeline. What a model says goes through `proposal.read`, grounding, rendering and the
+compiler, in that order; nothing of it reaches the world in another way.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from osiris.chat import speech
+from osiris.chat.effects import ACCEPT
+from osiris.chat.found import read_names, with_looked
+from osiris.chat.grounding import MODE, exposed, not_named, question_for, unnamed
+from osiris.chat.oml import render
+from osiris.chat.port import Message, Request
+from osiris.chat.proposal import Interest, Proposal, Question, Refusal, read
+from osiris.chat.said import GROUNDING
+from osiris.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from osiris.chat.choices import Choices
+    from osiris.chat.effects import World
+    from osiris.chat.grounding import Unnamed
+    from osiris.chat.port import Purpose
+    from osiris.model import JsonValue
+
+    Said = Interest | Proposal | Question | Refusal
+
+State = Literal[
+    "INIT",
+    "INTENT_CAPTURED",
+    "DISCOVERY",
+    "OML_SYNTHESIS",
+    "VALIDATE_OML",
+    "REGENERATE_ONCE",
+    "COMPILE",
+    "RUN",
+    "COMPLETE",
+]
+
+QUESTIONS = 3
+"""Questions of whoever proposes in one turn; then the person is told what is missing."""
+
+MOST_LOOKED_AT = 20
+"""Relations whose rows are looked at in one turn."""
+
+
+_OURS = (ACCEPT, GROUNDING)
+"""Keys of questions that nobody but the agent puts: of the one `--yes` is the answer, the reply to the other names
+nothing."""
+
+LARGEST_DRAFT = 50_000
+"""Characters of the largest answer that is shown again."""
+
+
+class _Quit(Exception):
+    """The person ends the conversation."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What is proposed in this conversation: as a value and as a text, what was wrong with it, what checking said."""
+
+    value: Mapping[str, JsonValue] | None = None
+    proposal: Proposal | None = None
+    text: str = ""
+    problems: tuple[Mapping[str, JsonValue], ...] = ()
+    checked: Mapping[str, JsonValue] = field(default_factory=dict)
+    regenerated: bool = False
+    is_edited: bool = False
+
+
+class Agent:
+    """One conversation. With `fast` whoever proposes asks nothing that can be assumed."""
+
+    _messages: list[Message]
+    _choices: Choices
+    _looked: set[str]
+    _silent: set[str]
+    _confirmed: set[str]
+    _refused: set[str]
+    _draft: _Draft
+    _questions: int
+    _is_new: bool
+
+    def __init__(self, world: World, *, fast: bool = False) -> None:
+        self._world = world
+        self._fast = fast
+        self._drafts = 0
+        self._runs = 0
+        self._digests: list[str] = []
+        self._begin_anew()
+
+    def talk(self) -> None:
+        """Talk until the person ends it; `Waiting`, and what a verb of the world fails with, come out as they are."""
+        state: State = "INIT"
+        try:
+            while True:
+                following: State = getattr(self, f"_{state.lower()}")()
+                self._world.tell("state_transition", from_state=state, to_state=following)
+                state = following
+        except _Quit:
+            return
+
+    # --- the states -------------------------------------------------------------------------------------------------
+
+    def _init(self) -> State:
+        self._begin_anew()
+        self._take(self._hear())
+        return "INTENT_CAPTURED"
+
+    def _intent_captured(self) -> State:
+        self._world.tell("discovery_start", tables=[])
+        told = self._world.names("\n".join(each.text for each in self._messages if each.role == "person"))
+        self._choices = read_names(told)
+        self._looked.clear()
+        recalled = sum(bool(source["recalled"]) for source in told["sources"])
+        self._tell_found(len(self._choices.relations), recalled, told["silent"])
+        if self._choices.relations:
+            return "DISCOVERY"
+        self._say(speech.NOTHING_TO_READ)
+        self._take(self._hear())
+        return "INTENT_CAPTURED"
+
+    def _discovery(self) -> State:
+        said = self._ask("intent")
+        if isinstance(said, Question):
+            return self._put(said, "DISCOVERY")
+        if isinstance(said, Refusal):
+            self._say(said.reason)
+            self._take(self._hear())
+            return self._discovering()
+        self._look(said.tables if isinstance(said, Interest) else ())
+        self._is_new = False
+        return "OML_SYNTHESIS"
+
+    def _oml_synthesis(self) -> State:
+        if self._is_new:
+            return self._discovering()
+        self._draft.regenerated = False
+        return self._proposed(self._ask("synthesis"))
+
+    def _validate_oml(self) -> State:
+        draft = self._draft
+        if draft.proposal is not None and not draft.is_edited:
+            words = "; ".join(each.text for each in self._messages if each.role == "person" and not each.about)
+            draft.text = render(draft.proposal, self._choices, words)
+        self._drafts += 1
+        self._world.tell("oml_synthesis_complete", number=self._drafts, oml=draft.text)
+        draft.checked = self._world.check(draft.text)
+        found = draft.checked["diagnostics"]
+        self._world.tell("validation", number=self._drafts, ok=draft.checked["ok"], diagnostics=found)
+        if draft.checked["ok"]:
+            draft.problems = ()
+            if draft.proposal is None or draft.is_edited:
+                return "COMPILE"
+            shown = {**draft.checked["plan"], "deciding": draft.checked.get("deciding", {})}
+            return self._grounded(self._unnamed(partial(exposed, draft.proposal, self._choices, shown)), "COMPILE")
+        draft.problems = tuple(item for item in found if item["severity"] == "error")
+        return self._mend()
+
+    def _regenerate_once(self) -> State:
+        self._draft.regenerated = True
+        return self._proposed(self._ask("regenerate"))
+
+    def _compile(self) -> State:
+        draft = self._draft
+        proposal, checked = None if draft.is_edited else draft.proposal, draft.checked
+        tables = [source.relation for source in proposal.sources] if proposal else []
+        assumed = list(proposal.assumptions) if proposal else []
+        self._world.tell("plan", number=self._drafts, check=checked, tables=tables, assumptions=assumed)
+        words = self._hear(Question(ACCEPT, speech.accept(checked["short"]), speech.ACCEPTING))
+        if speech.is_yes(words):
+            return self._saved("RUN")
+        if speech.is_save(words):
+            return self._saved("COMPLETE")
+        if speech.is_no(words):
+            self._say(speech.NOTHING_DONE)
+            words = self._hear()
+        return self._mended(words)
+
+    def _run(self) -> State:
+        self._runs += 1
+        result = self._world.run(self._draft.checked["fingerprint"], self._runs)
+        self._world.tell("run_result", **result)
+        if result["ok"]:
+            return "COMPLETE"
+        self._draft.problems = tuple(item for item in result["diagnostics"] if item["severity"] == "error")
+        self._say(speech.run_failed(result))
+        words = self._hear()
+        return "RUN" if speech.is_again(words) else self._mended(words)
+
+    def _complete(self) -> State:
+        words = self._hear()
+        return "INIT" if speech.is_new(words) else self._mended(words)
+
+    # --- proposals --------------------------------------------------------------------------------------------------
+
+    def _ask(self, purpose: Purpose) -> Said | None:
+        """Return what the model says; None if that is nothing that was asked for, and then `problems` has why."""
+        draft = self._draft
+        self._world.tell("llm_request_start", purpose=purpose)
+        messages = tuple(self._messages)
+        answer = self._world.ask(Request(purpose, messages, self._choices, draft.value, draft.problems, self._fast))
+        used = answer.usage
+        self._world.tell(
+            "llm_response_complete",
+            purpose=purpose,
+            model=answer.model,
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
+            requests=used.requests,
+            cost=used.cost,
+        )
+        try:
+            said = read(purpose, answer.value, self._choices)
+        except InvalidInput as error:
+            if purpose != "intent":
+                draft.value = answer.value if _is_small(answer.value) else None
+                draft.problems = tuple(item.to_json() for item in error.diagnostics)
+            return None
+        if isinstance(said, Proposal):
+            draft.value, draft.proposal = answer.value, said
+        return said
+
+    def _proposed(self, said: Said | None) -> State:
+        """Go on with an answer that was to be a proposal."""
+        if isinstance(said, Question):
+            return self._put(said, "OML_SYNTHESIS")
+        if isinstance(said, Refusal):
+            self._say(said.reason)
+            return self._mended(self._hear())
+        if not isinstance(said, Proposal):
+            return self._mend()
+        self._look(source.relation for source in said.sources)
+        return self._grounded(self._unnamed(partial(unnamed, said, self._choices)), "VALIDATE_OML")
+
+    def _unnamed(self, find: Callable[[Sequence[Message]], list[Unnamed]]) -> list[Unnamed]:
+        """Return what the words do not name, and what the person refused: to say no to a thing again names it too."""
+        found = find(self._messages)
+        return found + [each for each in find(()) if each.words in self._refused and each not in found]
+
+    def _grounded(self, found: Sequence[Unnamed], following: State) -> State:
+        """Go on once nothing is left that the person has not named or confirmed."""
+        missing = [each for each in found if self._confirmed.isdisjoint((each.words, each.whole))]
+        if not missing:
+            return following
+        target = self._draft.proposal.target if self._draft.proposal else None
+        question = question_for(missing, target.table if target else None)
+        words = self._hear(question)
+        if question.about == GROUNDING and speech.is_no(words):
+            self._refused |= {each.words for each in missing if not each.is_mode}
+            self._say(speech.INSTEAD)
+            return self._mended(self._hear())
+        if question.about == GROUNDING and speech.is_yes(words):
+            self._confirmed |= {each.words for each in missing if not each.is_mode}
+            return self._grounded(found, following)
+        self._note(question, words)
+        if target and question.about == MODE and words == target.mode:
+            return following
+        return "OML_SYNTHESIS"
+
+    def _mend(self) -> State:
+        """Go on with what is wrong: once with the model, then with the person."""
+        if not self._draft.regenerated:
+            return "REGENERATE_ONCE"
+        self._say(speech.errors_left(self._draft.problems))
+        return self._mended(self._hear())
+
+    def _mended(self, words: str) -> State:
+        """Go on with words about the draft: to edit it, to begin anew, or to change it."""
+        if speech.is_new(words):
+            return "INIT"
+        draft = self._draft
+        if speech.is_edit(words) and draft.text:
+            self._draft = replace(draft, text=self._world.edit(draft.text), is_edited=True, regenerated=True)
+            return "VALIDATE_OML"
+        if draft.is_edited:
+            draft.is_edited = False
+            self._say(speech.EDITS_END)
+        self._take(words)
+        return "OML_SYNTHESIS"
+
+    # --- the world --------------------------------------------------------------------------------------------------
+
+    def _begin_anew(self) -> None:
+        self._messages = []
+        self._choices = read_names({"sources": [], "writers": [], "silent": {}})
+        self._looked = set()
+        self._silent = set()
+        self._confirmed = set()
+        self._refused = set()
+        self._draft = _Draft()
+        self._questions = 0
+        self._is_new = True
+
+    def _hear(self, question: Question | None = None) -> str:
+        """Return the person's next words; a choice may be given by its number. Raises _Quit."""
+        if question:
+            self._say(question.text, about=question.about, choices=list(question.choices))
+        choices, about = (question.choices, question.about) if question else ((), None)
+        words = ""
+        while not words:
+            words = speech.chosen(self._world.hear(question).strip(), choices)
+        self._world.tell("user_message", text=words, about=about)
+        if speech.is_quit(words):
+            raise _Quit
+        return words
+
+    def _take(self, words: str) -> None:
+        """Begin a turn with words of the person."""
+        self._messages.append(Message("person", words))
+        self._questions = 0
+        self._is_new = True
+
+    def _put(self, question: Question, following: State) -> State:
+        """Put a question to the person, unless there were enough of them: then tell what is missing."""
+        if question.about in _OURS:
+            question = replace(question, about="question")
+        if self._questions < QUESTIONS:
+            self._questions += 1
+            self._note(question, self._hear(question))
+            return following
+        self._say(speech.still_missing(question.text))
+        self._take(self._hear())
+        return following
+
+    def _note(self, question: Question, words: str) -> None:
+        self._messages.append(Message("agent", question.text, question.about))
+        self._messages.append(Message("person", words, question.about))
+
+    def _say(self, text: str, **more: JsonValue) -> None:
+        self._world.tell("assistant_response", text=text, **more)
+
+    def _look(self, names: Iterable[str]) -> None:
+        """Look at relations at which nobody has looked yet in this conversation."""
+        wanted = [each for name in names if name not in self._looked and (each := self._choices.relation(name))]
+        wanted = wanted[:MOST_LOOKED_AT]
+        if not wanted:
+            return
+        self._world.tell("discovery_start", tables=[each.id for each in wanted])
+        others = [each.id for each in not_named(wanted, self._choices, self._messages)]
+        told = self._world.look([(each.id, each.source, each.table) for each in wanted], others)
+        self._choices = with_looked(self._choices, told)
+        self._looked |= {each.id for each in wanted}
+        self._tell_found(len(told["tables"]), told["recalled"], told["silent"])
+
+    def _tell_found(self, tables: int, recalled: int, silent: Mapping[str, JsonValue]) -> None:
+        self._world.tell("discovery_done", tables=tables, recalled=recalled, silent=silent)
+        new = {name: found for name, found in silent.items() if name not in self._silent}
+        self._silent |= new.keys()
+        if new:
+            self._say(speech.silent(new))
+
+    def _discovering(self) -> State:
+        """Return the state that finds what the newest words are about; they may name a file that nobody looked for."""
+        return "INTENT_CAPTURED" if speech.has_path(self._messages[-1].text) else "DISCOVERY"
+
+    def _saved(self, following: State) -> State:
+        """Save the pipeline that was accepted, and go on if its plan is still the one that was."""
+        draft = self._draft
+        saved = self._world.save(draft.text, draft.checked["name"], tuple(self._digests))
+        self._digests.append(saved["digest"])
+        self._world.tell("saved", **saved)
+        if saved["fingerprint"] == draft.checked["fingerprint"]:
+            return following
+        self._say(speech.PLAN_CHANGED)
+        words = self._hear()
+        return "VALIDATE_OML" if speech.is_again(words) else self._mended(words)
+
+
+def _is_small(value: JsonValue) -> bool:
+    """Tell whether an answer that is none can be shown to the one that gave it."""
+    return isinstance(value, dict) and len(json.dumps(value)) <= LARGEST_DRAFT

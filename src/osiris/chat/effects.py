@@ -1,0 +1,103 @@
+"""Everything that a conversation does outside of itself: the verbs of a world, and the shapes of what they return.
+
+The agent is a function of what its world returns, so a world that returns what was recorded leads to the same
+conversation. All results but those of `ask` are JSON values; nothing here knows a clock.
+
+`names`  {"connections": ["@sqlite.shop"…], "writers": [{"component", "ending", "modes": […], "connections": […]}…],
+          "sources": [{"target": "@sqlite.shop" | "data/*", "connection": reference | null, "recalled": bool,
+                       "tables": [TABLE…]}…],
+          "silent": {target: DIAGNOSTIC}}
+`look`   {"tables": {relation id: TABLE}, "recalled": number of profiles that were known, "silent": {…}}
+`check`  {"ok": bool, "oml": text, "diagnostics": [DIAGNOSTIC…]}, and if it is good also "name", "fingerprint", "short",
+         "steps", "plan", "sources", as `osiris compile --json` has them, and "deciding": {id of a step that reads:
+         [its columns that decide which rows are written…]}
+`save`   {"file": "output/x.yaml", "digest": SHA-256, "state": "saved" | "unchanged" | "replaced", "fingerprint",
+          "manifest": path, "diagnostics": […]}
+`run`    {"session", "status", "run_key", "steps", "outputs", "ok": bool, "diagnostics": […], "answer": the package's}
+
+TABLE is a table as `osiris discover --json` has it (name, rows, comment, columns, primary_key, foreign_keys, step,
+profile, …), DIAGNOSTIC a `Diagnostic.to_json`. A verb that fails raises `OsirisError`, which is not recorded, so that
+it is tried again when the conversation is taken up: but `check` and `run` return what is wrong with a text or a run.
+
+Kinds of `tell`, each with its fields:
+
+    state_transition        from_state, to_state
+    user_message            text, about (key of the question that was answered, or None)
+    assistant_response      text; about, choices where it is a question
+    discovery_start         tables (ids whose columns and profiles are wanted; none while names are asked for)
+    discovery_done          tables (number), recalled (number), silent ({target: DIAGNOSTIC})
+    llm_request_start       purpose
+    llm_response_complete   purpose, model, input_tokens, output_tokens, requests, cost
+    oml_synthesis_complete  number (of the draft, from 1), oml
+    validation              number, ok, diagnostics
+    plan                    number, check (as above), tables (ids), assumptions (texts): shown before it is accepted
+    saved                   as `save` returns it
+    run_result              as `run` returns it
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from osiris.chat.port import Answer, Request
+    from osiris.chat.proposal import Question
+    from osiris.model import JsonValue
+
+ACCEPT = "accept"
+"""Key of the question that accepts a plan: the only one that `--yes` answers."""
+
+
+class Waiting(Exception):
+    """There is nobody to answer: the command ends, and the conversation waits with its question."""
+
+
+class World(Protocol):
+    """What the agent can do. Nothing else is ever done for a conversation."""
+
+    def hear(self, question: Question | None) -> str:
+        """Return the person's next words, asked for with a question or not; raises `Waiting` if there are none.
+
+        The question was told before (`assistant_response`). A number, or a choice, comes back as it was typed.
+        """
+        ...
+
+    def names(self, words: str) -> JsonValue:
+        """Return what there is: of all declared connections, the data files of the project, paths in these words."""
+        ...
+
+    def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
+        """Return columns, keys and profiles of relations: each (id, target of its source, name of its table).
+
+        Of those whose id is in `without_rows` no samples are taken, whatever the person allowed of the others.
+        """
+        ...
+
+    def ask(self, request: Request) -> Answer:
+        """Return what the model answers; fails with LLM… if none can be had."""
+        ...
+
+    def check(self, text: str) -> JsonValue:
+        """Return what compiling a text says; nothing is saved."""
+        ...
+
+    def save(self, text: str, name: str, replaces: Sequence[str]) -> JsonValue:
+        """Write a text to the folder of drafts, whole, and its plan; returns where.
+
+        The file is named `name`, or so with a number if another text lies there, unless its digest is in `replaces`.
+        """
+        ...
+
+    def run(self, fingerprint: str, number: int) -> JsonValue:
+        """Run a saved plan; the `number`th run of the conversation happens once, however often it is asked for."""
+        ...
+
+    def edit(self, text: str) -> str:
+        """Have the person edit a text; returns it as it is then."""
+        ...
+
+    def tell(self, kind: str, **data: JsonValue) -> None:
+        """Show and record something; a world that returns what was recorded tells nothing of it again."""
+        ...

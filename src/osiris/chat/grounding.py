@@ -1,0 +1,298 @@
+"""What of a proposal the person has not named: it is asked before anything goes on, whoever proposed it.
+
+Names, comments and values of sources are texts of somebody else, and a model that read them may do what they say. So a
+relation that is read, and where rows go and how, must stand in words of the person: by name or alias, family, path,
+ending, or a word for the mode. What was offered as a choice, and chosen, is the person's word as well.
+
+A relation to which keys lead from one that is named need not be named itself, if of its columns only keys, and those
+that are named, come out: `orders by country` names a column of the customers.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from osiris.chat.found import plain_name
+from osiris.chat.proposal import MODES, Question, default_path
+from osiris.chat.said import GROUNDING, Said, stem, stems
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from osiris.chat.choices import Choices, ForeignKey, Relation, Writer
+    from osiris.chat.port import Message
+    from osiris.chat.proposal import Proposal, Target
+    from osiris.model import JsonValue
+
+_MODE_WORDS = {
+    "append": "append add insert extend additional",
+    "replace": "replace overwrite truncate refresh recreate reload rebuild swap wipe anew afresh scratch",
+    "upsert": "upsert merge update sync synchronise synchronize",
+}
+_FAMILIES = {"postgres": "postgres postgresql pg", "mysql": "mysql mariadb"}
+_ENDINGS = {"jsonl": "json jsonl ndjson", "parquet": "parquet pq"}
+_GRAMMAR = """
+a an the all and or of on by per for each from in into to as with at is table tables file files row rows data
+"""
+_SAYS_NOTHING = frozenset(
+    stem(word) for word in " ".join([_GRAMMAR, "csv tsv", *_MODE_WORDS.values(), *_ENDINGS.values()]).split()
+)
+"""What stands in any request: a relation of such a name is named by its id alone."""
+
+_SEVERAL = "both all two three each compare comparing together union combine combined"
+"""Words for several relations of one name."""
+
+_HOME = ("public", "main", "dbo")
+"""Schemas that need not be named."""
+
+
+MODE = "mode"
+"""Key of the question for how rows go into a table; the reply is a word of the person as any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """A thing that was not named: its key, and what would be done in words: these are what the person confirms.
+
+    Who has confirmed `whole`, if it is a part of something, has confirmed it as well.
+    """
+
+    key: str
+    words: str
+    is_mode: bool = False
+    whole: str | None = None
+
+
+def question_for(missing: Sequence[Unnamed], table: str | None) -> Question:
+    """Return the question for what was not named; how rows go into a table is asked when the rest is settled."""
+    things = [each.words for each in missing if not each.is_mode]
+    if not things:
+        return Question(MODE, f"How do the rows go into the table {plain_name(table or '')}?", MODES)
+    listed = " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
+    return Question(GROUNDING, f"You did not name all of it: this would {listed}. Go on?", ("yes", "no"))
+
+
+def unnamed(proposal: Proposal, choices: Choices, messages: Sequence[Message]) -> list[Unnamed]:
+    """Return what a proposal has that the person's words do not, the relations first."""
+    said = Said.of(messages)
+    read = [each for source in proposal.sources if (each := choices.relation(source.relation))]
+    chosen = {each.id for each in read}
+    named = [each for each in read if _is_named(each, choices, chosen, said)]
+    others = [each for each in read if each not in named]
+    reached = _reached(named, others)
+    missing = [_reading(each) for each in others if each not in reached]
+    writer = choices.writer(proposal.target.component)
+    return missing + (list(_target(proposal, writer, choices, said)) if writer else [])
+
+
+def exposed(
+    proposal: Proposal, choices: Choices, plan: Mapping[str, JsonValue], messages: Sequence[Message]
+) -> list[Unnamed]:
+    """Return what only a plan shows: columns that come out or decide about rows, and a file that is written over.
+
+    `plan` is what there is to see of it, as `osiris compile --json` has it, and the columns that are `deciding`.
+    """
+    said = Said.of(messages)
+    read = [each for source in proposal.sources if (each := choices.relation(source.relation))]
+    named = {each.id for each in read if _is_named(each, choices, {other.id for other in read}, said)}
+    labels = {step["label"]: step["id"] for step in plan["steps"]}
+    out = {labels[flow["source"]]: list(flow["columns"]) for flow in plan["flows"]}
+    for step, columns in plan.get("deciding", {}).items():
+        out[step] = list(dict.fromkeys([*out.get(step, ()), *columns]))
+    missing = [
+        replace(_reading(each), words=f"read {_listed(columns)} of {plain_name(each.id)}", whole=_reading(each).words)
+        for each in read
+        if each.id not in named and (columns := _unnamed_columns(each, read, out.get(each.name, ()), said))
+    ]
+    return missing + _overwritten(proposal, plan, said)
+
+
+def _reading(relation: Relation) -> Unnamed:
+    return Unnamed(f"read {relation.id}", f"read {plain_name(relation.id)}")
+
+
+def not_named(relations: Iterable[Relation], choices: Choices, messages: Sequence[Message]) -> list[Relation]:
+    """Return those of some relations that the person has not named: of them no rows are shown to a model."""
+    said = Said.of(messages)
+    return [each for each in relations if not _is_named(each, choices, (), said)]
+
+
+def _unnamed_columns(relation: Relation, read: Sequence[Relation], used: Iterable[str], said: Said) -> list[str]:
+    """Return the columns of a relation that are used and neither named nor keys to others that are read."""
+    keys = {name for each in read if each is not relation for name in _links(relation, each)}
+    return [name for name in used if name not in keys and not said.has_column(name)]
+
+
+def _links(relation: Relation, other: Relation) -> set[str]:
+    """Return the columns of a relation by which keys lead to another one, or from it."""
+    if relation.connection != other.connection:
+        return set()
+    to = {name for key in _keys(relation, other) for name in key.columns}
+    return (
+        to | _shared(relation, other) | {name for k in _keys(other, relation) for name in k.to or relation.primary_key}
+    )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(map(plain_name, columns))
+
+
+def _overwritten(proposal: Proposal, plan: Mapping[str, JsonValue], said: Said) -> list[Unnamed]:
+    """Return the file that is there, was not named, and is none that a pipeline made of that name and these sources."""
+    path = proposal.target.path
+    replaces = any(target["action"] == "replaces" for target in plan["targets"])
+    is_own = plan["previous"] and not any(flow["whole"] for flow in plan.get("new_flows", ()))
+    if path is None or not replaces or is_own or any(map(said.has_path, (path, PurePosixPath(path).name))):
+        return []
+    return [_over(path)]
+
+
+def _reached(named: Collection[Relation], others: Collection[Relation]) -> list[Relation]:
+    """Return those of the others to which keys lead from what is named, over as many of them as it takes."""
+    reached, left = list(named), list(others)
+    for each in reached:
+        more = [other for other in left if _is_linked(each, other)]
+        left = [other for other in left if other not in more]
+        reached += more
+    return reached[len(named) :]
+
+
+def _is_linked(one: Relation, other: Relation) -> bool:
+    return one.connection == other.connection and bool(_keys(one, other) or _keys(other, one) or _shared(one, other))
+
+
+def _keys(of: Relation, to: Relation) -> list[ForeignKey]:
+    """Return the foreign keys of a relation that lead to another one of the same connection."""
+    if of.connection is None or of.connection != to.connection:
+        return []
+    last = to.table.rpartition(".")[2]
+    return [key for key in of.foreign_keys if key.table.rpartition(".")[2] == last]
+
+
+def _shared(one: Relation, other: Relation) -> set[str]:
+    """Return the columns that two files have both, as keys do that nobody declared."""
+    if one.connection or other.connection:
+        return set()
+    return {each.name for each in one.columns or ()} & {each.name for each in other.columns or ()}
+
+
+def _over(path: str) -> Unnamed:
+    return Unnamed(f"write over {path}", f"write over the file {plain_name(path)}")
+
+
+def _target(proposal: Proposal, writer: Writer, choices: Choices, said: Said) -> Iterator[Unnamed]:
+    target = proposal.target
+    if target.path is not None:
+        yield from _file(proposal, target.path, writer, choices, said)
+        return
+    table = plain_name(target.table or "")
+    known = {name for each in choices.writers for name in each.connections}
+    known |= {each.connection for each in choices.relations if each.connection}
+    read = {each.connection for source in proposal.sources if (each := choices.relation(source.relation))}
+    if not _names_target(target.connection or "", known, read, said):
+        yield Unnamed(f"write to {target.connection}", f"write to {target.connection}")
+    if not _names_table(target, choices, said):
+        yield Unnamed(f"write to {target.connection} {target.table}", f"write to the table {table}")
+    if not _names_mode(target.mode or "", said):
+        yield Unnamed(f"{target.mode} {target.connection} {target.table}", f"{target.mode} to {table}", is_mode=True)
+    if key := _unnamed_key(proposal, choices, said):
+        yield Unnamed(f"by {', '.join(key)}", f"take rows of one {_listed(key)} for the same")
+
+
+def _unnamed_key(proposal: Proposal, choices: Choices, said: Said) -> list[str]:
+    """Return the columns that would name a row, if they are neither named nor the key of what is read."""
+    key = proposal.target.key
+    keys = [each.primary_key for source in proposal.sources if (each := choices.relation(source.relation))]
+    is_known = any(set(key) == set(each) for each in keys)
+    return [] if is_known else [name for name in key if not said.has_column(name)]
+
+
+def _file(proposal: Proposal, path: str, writer: Writer, choices: Choices, said: Said) -> Iterator[Unnamed]:
+    ending = writer.ending or ""
+    own = (default_path(proposal.name, ending), f"output/{PurePosixPath(path).name}")
+    named = said.has_path(path) or (path == own[1] and said.has_path(PurePosixPath(path).name))
+    if choices.relation(posixpath.normpath(path)):
+        yield _over(path)
+    elif path != own[0] and not named:
+        yield Unnamed(f"write {path}", f"write the file {plain_name(path)}")
+    elif not named and not said.has_any(_ENDINGS.get(ending, ending)):
+        yield Unnamed(f"as {ending}", f"write a {ending.upper()} file, {plain_name(path)}")
+
+
+def _is_named(relation: Relation, choices: Choices, chosen: Iterable[str], said: Said) -> bool:
+    """Tell whether a relation is in the person's words, and none of the same name could be meant instead."""
+    if said.has_text(relation.id):
+        return True
+    if not said.has_name(_bare_name(relation)) or _SAYS_NOTHING.issuperset(stems(_bare_name(relation))):
+        return False
+    name = _bare_name(relation)
+    own = stems(name)
+    alike = [each for each in choices.relations if each is not relation and stems(_bare_name(each)) == own]
+    if not said.has_exactly(name) and any(said.has_exactly(_bare_name(each)) for each in alike):
+        return False
+    others = [each for each in alike if not said.has_exactly(name) or said.has_exactly(_bare_name(each))]
+    if said.has_any(_SEVERAL):
+        others = [each for each in others if each.id not in chosen]
+    return not others or _names_source(relation, others, choices, said)
+
+
+def _names_source(relation: Relation, others: Sequence[Relation], choices: Choices, said: Said) -> bool:
+    """Tell whether the words say which of some relations of one name is meant: by connection, ending or folder."""
+    if relation.connection:
+        known = {each.connection for each in choices.relations if each.connection}
+        apart = all(each.connection != relation.connection for each in others)
+        return apart and _names_connection(relation.connection, known, said)
+    endings = {PurePosixPath(each.table).suffix for each in others if each.connection is None}
+    suffix = PurePosixPath(relation.table).suffix
+    return suffix not in endings and said.has_any(_ENDINGS.get(suffix[1:], f"{suffix[1:]} file"))
+
+
+def _bare_name(relation: Relation) -> str:
+    """Return the name of a relation without schema, folder and ending."""
+    path = PurePosixPath(relation.table)
+    return relation.table.rpartition(".")[2] if relation.connection else path.name.split(".", 1)[0]
+
+
+def _names_table(target: Target, choices: Choices, said: Said) -> bool:
+    """Tell whether a table is named to be written to: where words behind `table` name others, it must be among them.
+
+    A table of another name that is there and has the same stems must not be meant instead.
+    """
+    schema, _, name = (target.table or "").rpartition(".")
+    told = said.in_text("\n".join(said.tables()) or said.text)
+    if told.has_text(target.table or ""):
+        return True
+    there = [_bare_name(each) for each in choices.relations if each.connection == target.connection]
+    others = [each for each in there if each != name and stems(each) == stems(name) and said.has_exactly(each)]
+    return told.has_name(name) and (schema in ("", *_HOME) or said.has_name(schema)) and not others
+
+
+def _names_mode(mode: str, said: Said) -> bool:
+    """Tell whether a mode is named, and not forbidden; where rows are lost by it, no other mode may be named."""
+    affirmed = said.affirmed()
+    named = [name for name, words in _MODE_WORDS.items() if affirmed.has_any(words)]
+    return named == [mode] if mode == "replace" else mode in named
+
+
+def _names_connection(reference: str, known: Collection[str], said: Said) -> bool:
+    """Tell whether a connection is named: as it is written, by its alias, or by its family if that has but one."""
+    family, _, alias = reference.removeprefix("@").partition(".")
+    if said.has_text(reference) or (alias and said.has_name(alias)):
+        return True
+    siblings = [each for each in known if each.removeprefix("@").partition(".")[0] == family]
+    return len(siblings) == 1 and said.has_any(_FAMILIES.get(family, family))
+
+
+def _names_target(reference: str, known: Collection[str], read: Collection[str | None], said: Said) -> bool:
+    """Tell whether a connection is named as the one to write to: where others are too, a word must lead to it.
+
+    Of a family it is the one that is meant if all others of it are `read`.
+    """
+    targets = {each for each in known if each not in read} | {reference}
+    if not _names_connection(reference, targets, said):
+        return False
+    others = [each for each in known if each != reference and _names_connection(each, known, said)]
+    return (not others and reference not in read) or _names_connection(reference, targets, said.after_to())

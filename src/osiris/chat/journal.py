@@ -1,0 +1,126 @@
+"""A world that keeps what it returns, and returns what it kept: so a conversation that was broken off goes on.
+
+Each result is a row of the store before the agent gets it. Taken up again, the agent is given the rows one by one and
+so comes into the same state; what comes after the last row is done for real. With no world behind it, it is a replay.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Protocol
+
+from osiris.canonical import canonical_bytes, sha256_hex
+from osiris.chat.effects import Waiting
+from osiris.chat.port import Answer, Usage
+from osiris.chat.store import Entry
+from osiris.errors import fail
+from osiris.session import now_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from osiris.chat.effects import World
+    from osiris.chat.port import Request
+    from osiris.chat.proposal import Question
+    from osiris.chat.store import Store
+    from osiris.model import JsonValue
+
+
+class Keeper(Protocol):
+    """Who makes a record of what happens, as `record.Record` does."""
+
+    def clean(self, value: JsonValue) -> JsonValue:
+        """Return a value without secrets."""
+        ...
+
+    def tell(self, kind: str, data: Mapping[str, JsonValue]) -> None:
+        """Keep what the agent tells."""
+        ...
+
+    def entry(self, number: int, entry: Entry, asked: JsonValue) -> None:
+        """Keep what was asked of the world, and what came of it."""
+        ...
+
+
+class Journaled:
+    """The world of one conversation. `world` is None for a replay, which waits where the record ends."""
+
+    def __init__(self, world: World | None, store: Store, record: Keeper, conversation: str) -> None:
+        self._world = world
+        self._store = store
+        self._record = record
+        self._conversation = conversation
+        self._kept = store.entries(conversation)
+        self._next = 0
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether everything that was recorded has been returned."""
+        return self._next >= len(self._kept)
+
+    def hear(self, question: Question | None) -> str:
+        """Return the person's next words."""
+        about = question.about if question else None
+        return str(self._result("hear", [about], lambda world: world.hear(question)))
+
+    def names(self, words: str) -> JsonValue:
+        """Return what there is."""
+        return self._result("names", [words], lambda world: world.names(words))
+
+    def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
+        """Return what relations are like."""
+        asked = [[list(each) for each in relations], list(without_rows)]
+        return self._result("look", asked, lambda world: world.look(relations, without_rows))
+
+    def ask(self, request: Request) -> Answer:
+        """Return what the model answers."""
+        # What else a request has is made of results that are recorded; how a version lays it out is no difference.
+        asked = [request.purpose, [asdict(message) for message in request.messages]]
+
+        def complete(world: World) -> JsonValue:
+            began = time.monotonic()
+            answer = world.ask(request)
+            return {**asdict(answer), "latency_ms": round((time.monotonic() - began) * 1000, 3)}
+
+        kept = dict(self._result("ask", asked, complete))
+        return Answer(kept["value"], kept["model"], Usage(**kept["usage"]), kept["sent"])
+
+    def check(self, text: str) -> JsonValue:
+        """Return what compiling a text says."""
+        return self._result("check", [text], lambda world: world.check(text))
+
+    def save(self, text: str, name: str, replaces: Sequence[str]) -> JsonValue:
+        """Save a text and its plan."""
+        return self._result("save", [text, name, list(replaces)], lambda world: world.save(text, name, replaces))
+
+    def run(self, fingerprint: str, number: int) -> JsonValue:
+        """Run a saved plan."""
+        return self._result("run", [fingerprint, number], lambda world: world.run(fingerprint, number))
+
+    def edit(self, text: str) -> str:
+        """Have the person edit a text."""
+        return str(self._result("edit", [text], lambda world: world.edit(text)))
+
+    def tell(self, kind: str, **data: JsonValue) -> None:
+        """Record what is told unless it is on record, and show it unless it was shown before."""
+        self._record.tell(kind, data)
+        if self.is_live and self._world:
+            self._world.tell(kind, **data)
+
+    def _result(self, kind: str, asked: JsonValue, act: Callable[[World], JsonValue]) -> JsonValue:
+        number, digest = self._next, sha256_hex(canonical_bytes([kind, asked]))
+        if self.is_live:
+            if self._world is None:
+                raise Waiting
+            # A secret that somebody typed, or that a server told, ends here.
+            result = self._record.clean(act(self._world))
+            entry = Entry(kind, digest, now_text(), result)
+            self._store.append(self._conversation, number, entry)
+            self._kept.append(entry)
+        entry = self._kept[number]
+        if (entry.kind, entry.asked) != (kind, digest):
+            fail("CHT024", number=number + 1, recorded=entry.kind, asked=kind)
+        self._next += 1
+        self._record.entry(number, entry, asked)
+        return entry.result

@@ -1,0 +1,77 @@
+"""The port to whoever proposes: a model behind a library, or the rules that need none.
+
+One call, one typed answer. What is asked of it stands in `Request` as data; a provider that needs a text makes it of
+that. What comes back is a JSON value of the shape that `Request.schema` gives, not yet believed: `proposal.read` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from osiris.chat.choices import Choices
+    from osiris.model import JsonValue
+
+Purpose = Literal["intent", "synthesis", "regenerate"]
+"""`intent`: which tables matter; `synthesis`: the pipeline; `regenerate`: the pipeline again, given what was wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something that was said, by the person or by the agent; `about` is the key of the question that was asked."""
+
+    role: Literal["person", "agent"]
+    text: str
+    about: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked: the talk so far, what may be chosen, the draft before (if any), and what was wrong with it.
+
+    `problems` are diagnostics as JSON, of the compiler or of a run that failed. With `fast` nothing is asked that can
+    be assumed; a target or a column is never assumed.
+    """
+
+    purpose: Purpose
+    messages: tuple[Message, ...]
+    choices: Choices
+    draft: Mapping[str, JsonValue] | None = None
+    problems: tuple[Mapping[str, JsonValue], ...] = ()
+    fast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer took: tokens, requests that were sent (retries too), and its price in US dollars if known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    requests: int = 0
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the value, what it took, which model gave it, and what was sent to it, for the record."""
+
+    value: JsonValue
+    model: str
+    usage: Usage = Usage()
+    sent: JsonValue = None
+
+
+class Model(Protocol):
+    """Whoever proposes. `name` tells it in records, as `rules` or `anthropic:claude-sonnet-5`."""
+
+    @property
+    def name(self) -> str:
+        """Provider and model."""
+        ...
+
+    def complete(self, request: Request) -> Answer:
+        """Return the answer to a request; fails with LLM… if none can be had (`Unavailable` if it may work later)."""
+        ...

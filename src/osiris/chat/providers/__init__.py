@@ -1,0 +1,53 @@
+"""Whoever proposes: the rules, or a model behind a service. Only this folder knows the libraries of services."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from osiris.chat.port import Usage
+from osiris.chat.prompts import FOLDER, own_prompts, read_prompts
+from osiris.chat.providers.settings import provider_name, read_settings
+
+if TYPE_CHECKING:
+    from osiris.api import Workspace
+    from osiris.chat.port import Model
+
+__all__ = ["Chosen", "open_model"]
+
+_NOTHING = Usage()
+
+
+class Chosen(Protocol):
+    """What the command line may choose; `provider` and `model` are None for what is configured."""
+
+    @property
+    def provider(self) -> str | None:
+        """Name of the provider."""
+        ...
+
+    @property
+    def model(self) -> str | None:
+        """Name of the model, as the provider has it."""
+        ...
+
+    @property
+    def pro_mode(self) -> bool:
+        """Whether the prompts are those of the project."""
+        ...
+
+
+def open_model(workspace: Workspace, options: Chosen, spent: Usage = _NOTHING) -> Model:
+    """Return whoever proposes; nothing is sent yet.
+
+    `spent` is what the conversation has used before, of which its budget is short. Fails with LLM001 to LLM009
+    and PRJ007 if it cannot be asked, and with LLM030 to LLM032 if the prompts of the project are wrong.
+    """
+    if provider_name(workspace.config, options.provider) == "rules":
+        from osiris.chat.rules import Rules
+
+        return Rules()
+    from osiris.chat.providers.hosted import Hosted
+
+    settings = read_settings(workspace, options.provider, options.model)
+    prompts = read_prompts(workspace.root / FOLDER, FOLDER) if options.pro_mode else own_prompts()
+    return Hosted(settings, prompts, spent)

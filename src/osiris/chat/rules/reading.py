@@ -1,0 +1,311 @@
+"""Reads a message from left to right: at each place the first rule that fits takes its words; the rest is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from osiris.chat.rules import arranging, measures
+from osiris.chat.rules.conditions import condition
+from osiris.chat.rules.cursor import Cursor, mention, table_mention
+from osiris.chat.rules.goals import goal
+from osiris.chat.rules.listing import (
+    aggregated,
+    counted_some,
+    distinct,
+    excluded,
+    is_singular,
+    mentioned,
+    renamed,
+    rounded,
+)
+from osiris.chat.rules.periods import is_relative
+from osiris.chat.rules.query import UNKNOWN, Mention, Missing, Order, Related, Said, Test, Value
+from osiris.chat.rules.spelling import corrected
+from osiris.chat.rules.tokens import tokens
+from osiris.chat.rules.vocabulary import EMPTY, REFUSED, SCHEDULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from osiris.chat.rules.goals import Places
+    from osiris.chat.rules.lexicon import Lexicon
+    from osiris.chat.rules.tokens import Token
+
+_POINTING = frozenset(
+    ["it", "them", "this", "that", "these", "those", "the", "all", "me", "us", "every", "each", "old", "to"]
+)
+_TOPS = {"top": False, "first": False, "best": False, "bottom": True, "worst": True, "last": True}
+
+
+def read(text: str, names: Lexicon, known: Places) -> Said:
+    """Return what a message says."""
+    words, notes = corrected(tokens(text), names)
+    cursor = Cursor(_spread(words, names), names)
+    cursor.said.notes.extend(notes)
+    while not cursor.done:
+        if cursor.kind() == "punct":
+            cursor.at += 1
+        elif not _rule(cursor, known):
+            _unread(cursor)
+    return cursor.said
+
+
+def _spread(words: list[Token], names: Lexicon) -> list[Token]:
+    """Return `first name and last name` for `first and last name`."""
+    found: list[Token] = []
+    for at, token in enumerate(words):
+        found.append(token)
+        joined = words[at + 1].text if at + 2 < len(words) else ""
+        if token.kind != "word" or joined not in ("and", "or", "&", "/", ","):
+            continue
+        end, columns = names.find("columns", words, at + 2)
+        if end - at < 4 or not columns or any(each.tier <= 1 for each in names.find("columns", words, at)[1]):
+            continue
+        last = words[end - 1]
+        both = names.find("columns", [token, last], 0)
+        if both[0] == 2 and any(each.tier <= 1 for each in both[1]):
+            found.append(last)
+    return found
+
+
+def _rule(cursor: Cursor, known: Places) -> bool:
+    start = cursor.at
+    if _refused(cursor) or goal(cursor, known):
+        return True
+    for rule in _RULES:
+        if rule(cursor):
+            return True
+        cursor.at = start
+    return False
+
+
+def _refused(cursor: Cursor) -> bool:
+    """Read what is not done: an imperative of it, or a rhythm."""
+    word = cursor.text()
+    if (
+        word in ("every", "each")
+        and cursor.text(1) in SCHEDULES
+        and cursor.text(-1) not in ("for", "in", "of", "by", "per")
+    ):
+        return _refuse(cursor, "schedule runs", 2)
+    what = next((what for what, words in REFUSED.items() if word in words.split()), None)
+    begins = cursor.text(-1) in ("", "and", "then", "please", ",", ".", ";", "to", "you", "i")
+    points = cursor.text(1) in _POINTING and (cursor.text(1) != "to" or cursor.text(-1) in ("", "please", "then"))
+    if what and begins and (points or cursor.at == 0) and not _is_table_here(cursor):
+        return _refuse(cursor, what, 1)
+    return False
+
+
+def _is_table_here(cursor: Cursor) -> bool:
+    """Tell whether a word is the name of a table or a column, and not an imperative."""
+    if cursor.text(1) in _POINTING:
+        return False
+    return any(cursor.names.find(kind, cursor.tokens, cursor.at)[1] for kind in ("tables", "columns"))
+
+
+def _refuse(cursor: Cursor, what: str, size: int) -> bool:
+    start = cursor.at
+    cursor.at += size
+    cursor.said.refused.append((what, cursor.raw(start)))
+    return True
+
+
+def _ordered(cursor: Cursor) -> bool:
+    found = arranging.orders(cursor)
+    cursor.said.orders.extend(found)
+    return bool(found)
+
+
+def _directed(cursor: Cursor) -> bool:
+    """Read a direction behind what it is said of, or behind groups which it makes an order."""
+    start = cursor.at
+    down = arranging.direction(cursor)
+    if down is None:
+        return False
+    said, text = cursor.said, cursor.raw(start)
+    if said.orders:
+        said.orders[-1] = replace(said.orders[-1], descending=down)
+    elif said.groups and said.groups[-1].loose and said.groups[-1].of and not said.aggregates and "first" not in text:
+        last = said.groups.pop()
+        said.orders.append(Order(last.of, down, last.of.text if last.of else ""))
+    else:
+        said.orders.append(Order(None, down, text))
+    return True
+
+
+def _ranked(cursor: Cursor) -> bool:
+    """Read `top 5`, `the 5 largest`, `the cheapest`: how many, and by what if a word tells."""
+    cursor.skip(("the", "only", "just", "show"))
+    word = cursor.take_one(_TOPS)
+    number = measures.whole_number(cursor)
+    if word is None and number is None and not _superlative_ahead(cursor):
+        return False
+    cursor.take("most")
+    best = cursor.take_one(arranging.SUPERLATIVES)
+    if best and number is None:
+        number = measures.whole_number(cursor)
+    if best is None and (word is None or number is None):
+        return False
+    said = cursor.said
+    said.limit = number if number is not None else _how_many(cursor)
+    said.bottom = _TOPS.get(word or "", False)
+    said.ranked = word in ("top", "best", "bottom", "worst")
+    if best:
+        descending, columns = arranging.SUPERLATIVES[best]
+        said.orders.append(Order(None, descending, f"\0{columns}"))
+    return True
+
+
+def _how_many(cursor: Cursor) -> int:
+    """Return 1 before one thing, and that it is not known before several."""
+    found = mention(replace(cursor))
+    return 1 if found and is_singular(found) else UNKNOWN
+
+
+def _superlative_ahead(cursor: Cursor) -> bool:
+    ahead = 1 if cursor.text() == "most" else 0
+    if cursor.text(ahead) not in arranging.SUPERLATIVES:
+        return False
+    probe = replace(cursor, at=cursor.at + ahead + 1)
+    measures.whole_number(probe)
+    return table_mention(probe) is not None and cursor.text(-1) != "with"
+
+
+def _counted_off(cursor: Cursor) -> bool:
+    """Read `5 customers with the most orders`."""
+    number = measures.whole_number(cursor)
+    if number is None or mention(replace(cursor)) is None:
+        return False
+    probe = replace(cursor)
+    mention(probe)
+    if arranging.most(probe) is None:
+        return False
+    cursor.said.limit = number
+    return True
+
+
+def _most(cursor: Cursor) -> bool:
+    found = arranging.most(cursor)
+    if found is None:
+        return False
+    cursor.said.orders.append(found)
+    if cursor.said.limit is None:
+        subject = cursor.said.tables[0] if cursor.said.tables else None
+        cursor.said.limit = 1 if subject and is_singular(subject) else UNKNOWN
+    return True
+
+
+def _conditioned(cursor: Cursor) -> bool:
+    joined = "and" in (cursor.text(), cursor.text(-1))
+    listed = cursor.output_end >= 0 and cursor.output_end in (cursor.at - (cursor.text(-1) in ("and", ",")), cursor.at)
+    listed = listed and (joined or cursor.text(-1) == ",")
+    joint = "or" if cursor.take("or") else "and" if joined else ""
+    start = cursor.at
+    found = condition(cursor)
+    if found is None:
+        return False
+    if (
+        isinstance(found, Missing)
+        and cursor.tokens[start].text in ("without", "with")
+        and cursor.text(-2) in ("without", "the")
+    ):
+        found = replace(found, unsure=cursor.tokens[start].text == "without")
+    if listed and isinstance(found, Test) and isinstance(found.left, Mention):
+        cursor.said.unread.append(cursor.raw(start))  # a column of the list, or only a condition
+        return True
+    cursor.said.conditions.append(found)
+    cursor.said.joints.append(joint)
+    if isinstance(found, Related):
+        cursor.skip(("yet", "at", "all"))
+    return True
+
+
+def _grouped(cursor: Cursor) -> bool:
+    by = cursor.text() == "by"
+    if by and cursor.said.limit is not None:
+        probe = replace(cursor, at=cursor.at + 1)
+        key = measures.aggregate(probe)
+        if key:
+            cursor.at = probe.at
+            cursor.said.orders.append(Order(key, not cursor.said.bottom, "by"))
+            return True
+    behind_table = cursor.at == cursor.table_end and cursor.text() in ("per", "for", "grouped", "by")
+    found = arranging.units(cursor) or arranging.groups(cursor)
+    cursor.said.groups.extend(found)
+    if found and behind_table and not found[0].loose:
+        cursor.said.counts = True
+    return bool(found)
+
+
+def _filler(cursor: Cursor) -> bool:
+    if (cursor.text() == "instead" and cursor.text(1) == "of") or (
+        cursor.text() == "like" and cursor.kind(1) == "string"
+    ):
+        return False
+    if cursor.text() not in EMPTY and cursor.text() != "\u2019s":
+        return False
+    cursor.at += 1
+    return True
+
+
+_RULES: tuple[Callable[[Cursor], bool], ...] = (
+    renamed,
+    _ordered,
+    _directed,
+    _ranked,
+    _counted_off,
+    distinct,
+    excluded,
+    _most,
+    _conditioned,
+    _grouped,
+    aggregated,
+    counted_some,
+    rounded,
+    mentioned,
+    _filler,
+)
+
+
+def _unread(cursor: Cursor) -> None:
+    """Keep what no rule read: a time that depends on today, a value of which no column is known, or a word."""
+    said, start = cursor.said, cursor.at
+    token = cursor.tokens[start]
+    if size := is_relative(cursor):
+        cursor.at += size
+        said.unread.append(f"\0time {cursor.raw(start)}")
+        return
+    what = next((what for what, words in REFUSED.items() if token.text in words.split()), None)
+    cursor.at += 1
+    if what:
+        said.refused.append((what, token.raw))
+    elif token.kind == "string" or (token.raw[:1].isupper() and start > 0):
+        _literal(cursor, start)
+    elif token.kind not in ("op",) or token.text not in ("-", "+"):
+        said.unread.append(token.raw)
+
+
+def _literal(cursor: Cursor, start: int) -> None:
+    """Keep a value whose column only a noun beside it tells, if anything: `the Rock genre`, `artist Queen`."""
+    said, token = cursor.said, cursor.tokens[start]
+    while cursor.kind() == "word" and cursor.tokens[cursor.at].raw[:1].isupper() and token.kind != "string":
+        if mention(replace(cursor)) is not None:
+            break
+        cursor.at += 1
+    text = token.text if token.kind == "string" else cursor.raw(start)
+    left = _noun_of(cursor, start)
+    said.conditions.append(Test(left, "=", (Value(text, "text"),), words="value", text=text))
+    said.joints.append("and")
+
+
+def _noun_of(cursor: Cursor, start: int) -> Mention | None:
+    """Return the noun behind a value, or the table right before it, if that is not what the request is about."""
+    said, here = cursor.said, cursor.at
+    behind = mention(cursor, ())
+    if behind and (said.tables or behind.columns):
+        return behind
+    cursor.at = here
+    if cursor.table_end == start and len(said.tables) > 1:
+        return said.tables.pop()
+    return None

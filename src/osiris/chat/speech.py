@@ -1,0 +1,125 @@
+"""What the agent says, and the short words that it understands by itself."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from osiris.chat.found import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from osiris.model import JsonValue
+
+    Found = Sequence[Mapping[str, JsonValue]]
+
+NOTHING_TO_READ = (
+    "There is nothing to read here: no connection answers, and the project has no data files. "
+    "Declare a connection in osiris_connections.yaml or name a file."
+)
+NOTHING_DONE = "Nothing was saved or run. Say what to change, or quit."
+PLAN_CHANGED = "A source has changed meanwhile, so the plan is another one; it was not run. Say 'again' to see it."
+EDITS_END = "What you edited is not kept: whoever proposes begins with the draft before it."
+INSTEAD = "Say what to use instead."
+ACCEPTING = ("yes", "save", "edit", "no")
+
+_TOLD = 5
+_LINE = 400
+
+_YES = ("y", "yes", "ok", "okay", "sure", "run", "go", "accept", "approve", "approved", "execute", "yep", "yeah")
+_YES_PLEASE = ("run it", "go ahead", "go on", "looks good", "do it", "yes please", "yes run", "yes run it")
+_NO = ("n", "no", "nope", "reject", "cancel", "stop")
+_QUIT = ("quit", "exit", "bye", ":q")
+_SAVE = ("save", "save only", "save it", "only save", "just save")
+_AGAIN = ("again", "retry", "try again", "run again", "run it again", "once more")
+_NEW = ("new", "start over", "new pipeline")
+
+
+def accept(short: str) -> str:
+    """Return the question for a plan, named by the beginning of its fingerprint."""
+    return f"Run plan {short}? 'save' only saves it, 'edit' opens it, and other words change it."
+
+
+def still_missing(question: str) -> str:
+    """Return what is said when there were questions enough."""
+    return f"I still cannot go on without this: {question} Say all of it in one sentence, please."
+
+
+def silent(sources: Mapping[str, Mapping[str, JsonValue]]) -> str:
+    """Return which sources cannot be read, and why."""
+    told = (f"{one_line(name, 200)} cannot be read and is left out: {_told(found)}" for name, found in sources.items())
+    return "\n".join(told)
+
+
+def errors_left(problems: Found) -> str:
+    """Return what is still wrong with a draft."""
+    return f"{_listed('This does not work yet:', problems)}\nSay it in other words, or 'edit' the draft."
+
+
+def run_failed(result: Mapping[str, JsonValue]) -> str:
+    """Return how a run failed, and what can be done."""
+    errors = [item for item in result["diagnostics"] if item["severity"] == "error"]
+    return f"{_listed('The run ' + result['status'] + ':', errors)}\nSay how to mend it, 'again', or 'edit'."
+
+
+def _listed(head: str, problems: Found) -> str:
+    more = len(problems) - _TOLD
+    lines = [f"  {_told(item)}" for item in problems[:_TOLD]] + ([f"  … and {more} more"] if more > 0 else [])
+    return "\n".join([head, *lines])
+
+
+def _told(item: Mapping[str, JsonValue]) -> str:
+    hint = f" ({one_line(item['hint'], _LINE)})" if item["hint"] else ""
+    return f"{item['code']} {one_line(item['message'], _LINE)}{hint}"
+
+
+def chosen(words: str, choices: Sequence[str]) -> str:
+    """Return the choice that is meant, by its number or in whatever case; else the words."""
+    if words.isdecimal() and 1 <= int(words) <= len(choices):
+        return choices[int(words) - 1]
+    return next((choice for choice in choices if choice.casefold() == _bare(words)), words)
+
+
+def is_yes(words: str) -> bool:
+    """Tell whether the words agree."""
+    return _bare(words) in (*_YES, *_YES_PLEASE)
+
+
+def is_no(words: str) -> bool:
+    """Tell whether the words reject, and say nothing else."""
+    return _bare(words) in _NO
+
+
+def is_quit(words: str) -> bool:
+    """Tell whether the person ends the conversation."""
+    return _bare(words) in _QUIT
+
+
+def is_save(words: str) -> bool:
+    """Tell whether the pipeline is to be saved and not run."""
+    return _bare(words) in _SAVE
+
+
+def is_edit(words: str) -> bool:
+    """Tell whether the person wants to edit the draft."""
+    return _bare(words) == "edit"
+
+
+def is_again(words: str) -> bool:
+    """Tell whether the same is to be tried once more."""
+    return _bare(words) in _AGAIN
+
+
+def is_new(words: str) -> bool:
+    """Tell whether the person wants to begin with another pipeline."""
+    return _bare(words) in _NEW
+
+
+def has_path(words: str) -> bool:
+    """Tell whether the words may name a file."""
+    return re.search(r"[\w*]/[\w*]|\w\.(csv|tsv|json|jsonl|ndjson|parquet)\b", words, re.IGNORECASE) is not None
+
+
+def _bare(words: str) -> str:
+    return " ".join(re.sub(r"[.,!]", " ", words).casefold().split())

@@ -1,0 +1,263 @@
+"""What was said and found in conversations, row by row, in one SQLite file: a row is durable before it is acted upon.
+
+Rows of a conversation form a chain: each has the SHA-256 of itself and of the row before. So a row that was changed,
+lost or put elsewhere is noticed, and a file that is damaged is set aside under another name; what of it is whole goes
+into a new one. Nothing is ever begun anew in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from osiris.errors import diagnostic, fail, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+    from osiris.project import Project
+
+MIGRATIONS = (
+    """
+    CREATE TABLE conversations (
+        id TEXT PRIMARY KEY, started_at TEXT NOT NULL, options TEXT NOT NULL, sum BLOB NOT NULL);
+    CREATE TABLE entries (
+        conversation TEXT NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, asked TEXT NOT NULL, at TEXT NOT NULL,
+        result TEXT NOT NULL, sum BLOB NOT NULL, PRIMARY KEY (conversation, number)) WITHOUT ROWID
+    """,
+)
+"""One script a version of the file, in order; `user_version` says how many of them it has."""
+
+_BUSY_SECONDS = 10.0
+_SIDES = ("", "-wal", "-shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row: what kind of thing was asked, the SHA-256 of what was, when (UTC, ISO 8601), and what came of it."""
+
+    kind: str
+    asked: str
+    at: str
+    result: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation that is on record: its id (that of its session), when it began, and the options it began with."""
+
+    id: str
+    started_at: str
+    options: dict[str, JsonValue]
+
+
+class Damaged(Exception):
+    """The file, or a row of it, is not what was written."""
+
+
+class Store:
+    """The conversations of a project; made by `open_store`. `notes` says what happened to the file."""
+
+    def __init__(self, file: sqlite3.Connection, notes: list[Diagnostic]) -> None:
+        self.notes = notes
+        self._file = file
+
+    def begin(self, conversation: Conversation) -> None:
+        """Keep that a conversation has begun."""
+        row = (conversation.id, conversation.started_at, _text(conversation.options))
+        with self._file:
+            self._file.execute("INSERT INTO conversations VALUES (?, ?, ?, ?)", (*row, _sum(b"", row)))
+
+    def append(self, conversation: str, number: int, entry: Entry) -> None:
+        """Keep one row, durably; `number` counts from 0 without a gap."""
+        row = _row(conversation, number, entry)
+        with self._file:
+            self._file.execute(
+                "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _sum(self._last(conversation, number), row))
+            )
+
+    def conversations(self) -> list[Conversation]:
+        """Return all conversations, the newest first."""
+        rows = self._file.execute("SELECT id, started_at, options FROM conversations ORDER BY id DESC")
+        return [Conversation(name, at, json.loads(options)) for name, at, options in rows]
+
+    def find(self, name: str | None) -> Conversation:
+        """Return a conversation by its id or the beginning of it, the newest without one; fails with CHT021."""
+        known = self.conversations()
+        begun = [each for each in known if each.id == name] or [
+            each for each in known if each.id.startswith(name or "")
+        ]
+        if not known or not begun or (name and len(begun) > 1):
+            near = nearest(name or "", [each.id for each in known])
+            fail("CHT021", name=name or "last", hint=f"did you mean '{near}'?" if near else "see 'osiris logs list'")
+        return begun[0]
+
+    def entries(self, conversation: str) -> list[Entry]:
+        """Return the rows of a conversation in order."""
+        rows = self._file.execute(
+            "SELECT kind, asked, at, result FROM entries WHERE conversation = ? ORDER BY number", (conversation,)
+        )
+        return [Entry(kind, asked, at, json.loads(result)) for kind, asked, at, result in rows]
+
+    def _last(self, conversation: str, number: int) -> bytes:
+        """Return the sum of the row before; raises KeyError if it is not there."""
+        found = self._file.execute(
+            "SELECT sum FROM entries WHERE conversation = ? AND number = ?", (conversation, number - 1)
+        ).fetchone()
+        if number and not found:
+            raise KeyError(number - 1)
+        return bytes(found[0]) if found else b""
+
+
+@contextmanager
+def open_store(project: Project) -> Iterator[Store]:
+    """Give the conversations of a project; fails with CHT020 if the file cannot be used, or is of a later version."""
+    path = store_path(project)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _make(path)
+        file, notes = _opened(path)
+    except (OSError, sqlite3.Error) as error:
+        fail("CHT020", path=_shown(path), reason=getattr(error, "strerror", None) or str(error))
+    with closing(file):
+        yield Store(file, notes)
+
+
+def store_path(project: Project) -> Path:
+    """Return the file; unlike the rest of that folder it cannot be rebuilt."""
+    return project.state / "conversations.sqlite"
+
+
+def _make(path: Path) -> None:
+    """Make the file, which appears whole: so an empty one is never new, but damaged."""
+    name = path.with_name(f"{path.name}.{os.getpid()}.new")
+    os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(name)) as file:
+        _migrate(file, _shown(path))
+    with suppress(FileExistsError):
+        os.link(name, path)
+    name.unlink()
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, list[Diagnostic]]:
+    """Return the file, and what there is to say of it."""
+    try:
+        file = _connect(path)
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+        ):
+            raise
+        return _recovered(path)
+    except (sqlite3.DatabaseError, Damaged):
+        return _recovered(path)
+    return file, []
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Return the file at the newest version, checked; raises Damaged or sqlite3.Error."""
+    if not path.stat().st_size:
+        raise Damaged
+    with ExitStack() as refused:
+        file = refused.enter_context(closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)))
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = FULL")
+        _migrate(file, _shown(path))
+        _check(file)
+        refused.pop_all()
+    return file
+
+
+def _migrate(file: sqlite3.Connection, name: str) -> None:
+    (version,) = file.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        fail("CHT020", path=name, reason="a later version of Osiris wrote it")
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        # One transaction a version: a file is never between two of them.
+        file.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+def _check(file: sqlite3.Connection) -> None:
+    """Raise Damaged unless the file is sound, and every row is what was written."""
+    with closing(sqlite3.connect(":memory:")) as model:
+        _migrate(model, "")
+        sound = _tables(file) == _tables(model) and file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    whole = sum(1 for _ in _whole(file))
+    (count,) = file.execute("SELECT (SELECT count(*) FROM conversations) + (SELECT count(*) FROM entries)").fetchone()
+    if not sound or whole != count:
+        raise Damaged
+
+
+def _tables(file: sqlite3.Connection) -> list[tuple[str, str]]:
+    return file.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
+
+
+def _whole(file: sqlite3.Connection) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Give each row that is whole, with its table: of a conversation all up to the first that is not."""
+    for *row, told in file.execute("SELECT * FROM conversations ORDER BY id"):
+        if _sum(b"", row) != told:
+            continue
+        yield "conversations", (*row, told)
+        before = b""
+        for number, (*entry, own) in enumerate(
+            file.execute("SELECT * FROM entries WHERE conversation = ? ORDER BY number", (row[0],))
+        ):
+            if entry[1] != number or _sum(before, entry) != own:
+                break
+            yield "entries", (*entry, own)
+            before = own
+
+
+def _recovered(path: Path) -> tuple[sqlite3.Connection, list[Diagnostic]]:
+    """Set a damaged file aside and return a new one that has what was whole of it."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    rows = list(_salvaged(path))
+    for side in _SIDES:
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + side).replace(aside.with_name(aside.name + side))
+    _make(path)
+    file = _connect(path)
+    _fill(file, rows)
+    kept = sum(table == "conversations" for table, _ in rows)
+    return file, [diagnostic("CHT022", path=_shown(path), aside=_shown(aside), kept=kept, rows=len(rows) - kept)]
+
+
+def _salvaged(path: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Give what can still be read of a file, and is whole."""
+    with suppress(sqlite3.Error, OSError, TypeError, ValueError), closing(sqlite3.connect(path)) as file:
+        yield from _whole(file)
+
+
+def _fill(file: sqlite3.Connection, rows: Iterable[tuple[str, tuple[object, ...]]]) -> None:
+    with file:
+        for table, row in rows:
+            file.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
+
+def _row(conversation: str, number: int, entry: Entry) -> tuple[object, ...]:
+    return conversation, number, entry.kind, entry.asked, entry.at, _text(entry.result)
+
+
+def _text(value: JsonValue) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _sum(before: bytes, row: Iterable[object]) -> bytes:
+    return hashlib.sha256(before + repr(tuple(row)).encode("utf-8", "surrogatepass")).digest()
+
+
+def _shown(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"

@@ -1,0 +1,95 @@
+"""`osiris chat`: say what you want, and get a pipeline for it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from osiris.cli.command import answers, console, opened
+from osiris.cli.render import Answer
+from osiris.errors import diagnostic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from osiris.chat.conversation import Outcome
+    from osiris.model import JsonValue
+
+MESSAGE = click.argument("message", required=False)
+PROVIDER = click.option(
+    "-p", "--provider", metavar="NAME", help="Who proposes: rules (no key, no network), or a model."
+)
+MODEL = click.option("--model", metavar="NAME", help="Which model of that provider.")
+FAST = click.option("--fast", is_flag=True, help="Assume what may be assumed, and say so.")
+RESUME = click.option("--resume", is_flag=False, flag_value="", metavar="[ID]", help="Take up a conversation again.")
+REPLAY = click.option("--replay", metavar="ID", help="Make the OML of a conversation again, from its record alone.")
+PRO = click.option("--pro-mode", is_flag=True, help="Use the prompts in .osiris_prompts/ (see 'osiris prompts dump').")
+SAMPLES = click.option(
+    "--samples",
+    type=click.Choice(["none", "masked", "raw"]),
+    help="Rows that a model may see; by default those of chat.samples, none.",
+)
+OUT = click.option("--out", metavar="DIR", help="Save pipelines there rather than in output/.")
+YES = click.option("--yes", is_flag=True, help="Accept the plan and run it.")
+
+
+@answers("chat", MESSAGE, PROVIDER, MODEL, FAST, RESUME, REPLAY, PRO, SAMPLES, OUT, YES)
+def command(message: str | None, resume: str | None, replay: str | None, yes: bool, **chosen: JsonValue) -> Answer:
+    """Say in words what data should go where: Osiris looks at your sources, shows a plan, and runs it if you agree.
+
+    Nothing is written before you accept the plan by its fingerprint. MESSAGE is what you say first (with --resume: your
+    answer). Without a terminal, lines of standard input are your words if there is no MESSAGE; where words are missing
+    the conversation waits, and --resume goes on with it.
+    """
+    if replay is not None:
+        return _replayed(replay)
+    from osiris.chat import conversation
+    from osiris.cli.talk import Terminal
+
+    options = conversation.Options(**chosen)
+    typed = sys.stdin.isatty() and console().is_terminal()
+    reads = not console().wants_json and (typed or message is None)
+    mouth = Terminal(console(), [message] if message is not None else [], accepts=yes, reads=reads)
+    workspace = opened()
+    if resume is None:
+        outcome = conversation.begin(workspace, options, mouth)
+    else:
+        outcome = conversation.resume(workspace, resume or None, options, mouth)
+    return _answer(outcome, accepts=yes)
+
+
+def _replayed(name: str) -> Answer:
+    from osiris.chat import conversation
+
+    replayed = conversation.replay(opened(), name)
+    console().write(replayed.oml)
+    return Answer({"conversation": replayed.id, "oml": replayed.oml}, diagnostics=replayed.notes)
+
+
+def _answer(outcome: Outcome, *, accepts: bool) -> Answer:
+    summary, question = outcome.summary, outcome.question
+    name = str(summary["session"])
+    found = [*outcome.notes]
+    is_open = question is not None and question["about"] != "accept"
+    if is_open or (accepts and summary["status"] == "waiting" and summary["last_run"] is None):
+        found.append(diagnostic("CHT027", question=summary["said"], hint=_resume(name, "ANSWER")))
+    if summary["last_run"] == "failed":
+        found.append(diagnostic("CHT028", session=summary["runs"][-1]))
+    keys = ("session", "status", "state", "question", "said", "pipeline", "fingerprint", "file", "runs", "usage", "oml")
+    return Answer({key: summary.get(key) for key in keys}, (), found, _next(summary, question))
+
+
+def _next(summary: dict[str, JsonValue], question: dict[str, JsonValue] | None) -> Sequence[str]:
+    name = str(summary["session"])
+    if question and question["about"] == "accept":
+        return [_resume(name, "yes"), _resume(name)]
+    if summary["status"] == "waiting":
+        return [_resume(name)]
+    return [f"osiris logs show {summary['runs'][-1]}"] if summary["runs"] else []
+
+
+def _resume(name: str, words: str | None = None) -> str:
+    return shlex.join(["osiris", "chat", "--resume", name, *([words] if words else [])])

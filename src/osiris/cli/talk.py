@@ -1,0 +1,155 @@
+"""The person's side of a conversation: what is shown on the terminal, and where words come from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from osiris.chat.effects import ACCEPT, Waiting
+from osiris.cli.figures import count
+from osiris.cli.plan import plan_lines
+from osiris.cli.progress import watch
+from osiris.cli.render import diagnostic_lines, safe
+from osiris.cli.sessions import step_lines, written_lines
+from osiris.errors import Diagnostic, diagnostic
+from osiris.report.plan import view_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from osiris.chat.proposal import Question
+    from osiris.cli.render import Console, Line
+    from osiris.model import JsonValue
+
+    Data = Mapping[str, JsonValue]
+
+_PROMPT = "> "
+
+
+class Terminal:
+    """Words come from the command line first, then from the keyboard, or from lines of standard input.
+
+    With `accepts` a plan is accepted by itself. With `reads` off nothing but the command line is read.
+    """
+
+    def __init__(self, console: Console, words: Sequence[str], *, accepts: bool, reads: bool) -> None:
+        self._console = console
+        self._words = list(words)
+        self._accepts = accepts
+        self._reads = reads
+        self._running = ExitStack()
+        self._progress: Callable[[dict[str, JsonValue]], None] | None = None
+
+    def hear(self, question: Question | None) -> str:
+        """Return the person's next words; raises `Waiting` if there are none."""
+        if self._words:
+            return self._words.pop(0)
+        if question and question.about == ACCEPT and self._accepts:
+            return "yes"
+        if not self._reads:
+            raise Waiting
+        return self._line()
+
+    def edit(self, text: str) -> str:
+        """Open a text in an editor and return it as it was saved; without one it stays as it is, and that is said."""
+        named = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+        if not named and not sys.stdin.isatty():
+            return self._unedited(text, "there is no terminal")
+        try:
+            return click.edit(text, editor=named, extension=".yaml") or text
+        except click.ClickException as error:
+            return self._unedited(text, error.message)
+
+    def show(self, kind: str, data: Data) -> None:
+        """Show what the agent tells."""
+        if kind == "run_result":
+            self._running.close()
+            self._progress = None
+        shown = _SHOWN.get(kind)
+        for line in shown(data) if shown else ():
+            self._console.talk(line)
+        if kind == "plan":
+            self._show_pipeline(str(data["check"]["oml"]))
+
+    def progress(self, event: Data) -> None:
+        """Show how a run is getting on."""
+        if self._progress is None:
+            self._progress = self._running.enter_context(watch(self._console))
+        self._progress(dict(event))
+
+    def _unedited(self, text: str, reason: str) -> str:
+        for line in diagnostic_lines([diagnostic("CHT026", reason=reason)]):
+            self._console.talk(line)
+        return text
+
+    def _line(self) -> str:
+        """Return a line that was typed, or that standard input has."""
+        try:
+            if sys.stdin.isatty() and sys.stdout.isatty():
+                import readline  # noqa: F401  arrow keys and history, from its import alone
+
+                words = input(_PROMPT)
+            else:
+                words = input()
+        except EOFError:
+            raise Waiting from None
+        return words.encode("utf-8", "replace").decode()
+
+    def _show_pipeline(self, text: str) -> None:
+        """Show OML with highlighting on a terminal, else as it is; nothing in it can move a cursor."""
+        lines = [safe(line) for line in text.splitlines()]
+        if not self._console.is_coloured():
+            for line in lines:
+                self._console.talk(f"  {line}")
+            return
+        from rich.console import Console as Rich
+        from rich.syntax import Syntax
+
+        Rich(file=self._console.err).print(Syntax("\n".join(lines), "yaml", theme="ansi_dark", padding=(0, 2)))
+
+
+def _response(data: Data) -> list[Line]:
+    first, *rest = str(data["text"]).splitlines() or [""]
+    choices = [f"    {number}  {text}" for number, text in enumerate(data.get("choices") or (), 1)]
+    return [[("bold", "osiris "), ("", first)], *(f"       {line}" for line in rest), *choices]
+
+
+def _found(data: Data) -> list[Line]:
+    tables = int(data["tables"])
+    recalled = f", {data['recalled']} of them as they were" if data["recalled"] else ""
+    return [[("dim", f"looked at {count(tables, 'table')}{recalled}")]]
+
+
+def _plan(data: Data) -> list[Line]:
+    check = data["check"]
+    head: Line = [("ok", "plan "), ("bold", f"{check['name']} {check['short']}")]
+    assumed: list[Line] = [[("warning", "assumed "), ("", text)] for text in data["assumptions"]]
+    reads = [f"reads {', '.join(data['tables'])}"] if data["tables"] else []
+    found = [Diagnostic.from_json(item) for item in check["diagnostics"] if item["severity"] == "warning"]
+    return [head, *reads, *assumed, *plan_lines(view_of(check["plan"])), *diagnostic_lines(found)]
+
+
+def _saved(data: Data) -> list[Line]:
+    return [[("ok", f"{data['state']} "), ("", f"{data['file']}, plan {data['manifest']}")]]
+
+
+def _run(data: Data) -> list[Line]:
+    style = "ok" if data["ok"] else "error"
+    told = data["diagnostics"] if data["ok"] else ()
+    found = [Diagnostic.from_json(item) for item in told if item["severity"] != "note"]
+    head: Line = [(style, str(data["status"])), ("", f"  session {data['session']}")]
+    return [*step_lines(dict(data["steps"])), *written_lines(dict(data)), head, *diagnostic_lines(found)]
+
+
+_SHOWN: dict[str, Callable[[Data], list[Line]]] = {
+    "assistant_response": _response,
+    "discovery_done": _found,
+    "plan": _plan,
+    "saved": _saved,
+    "run_result": _run,
+}
+"""What is shown of each kind that the agent tells; of the others nothing."""

@@ -1,0 +1,205 @@
+"""Why a text is not YAML: the line where the mistake is, and not where libyaml noticed it, with what mends it.
+
+Each mistake that people make has a rule that proposes a change of a line; the first after which the text can be read is
+what was meant.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from osiris.document.edits import retype
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from osiris.errors import Fix
+
+MAX_TRIES = 24
+MAX_TEXT = 1 << 18
+"""A longer text is not tried: each try reads all of it."""
+
+_NEIGHBOURS = 4
+_UNEVEN = 4
+"""So many lines with an open quote are looked at, the last ones before the place."""
+
+_GLUED = re.compile(r"(\s*(?:- )*[A-Za-z_][\w-]*:)(?=[^\s:/])")
+_LONELY = re.compile(r"(\s*(?:- )*[A-Za-z_][\w-]*)(?=\s+[^\s:=])(?!.*: )")
+_VALUE = re.compile(r"(\s*(?:- )*[\w-]+:\s+)([^\s\"'\[{|>#].*?)\s*$")
+_SIGN = re.compile(r"([:,\[]\s*)([*&!%`][^,\]}]*?)(?=\s*(?:[,\]}]|$))")
+_ESCAPED = re.compile(r"\"([^\"']*\\[^\"']*)\"")
+_CLOSERS = re.compile(r"[\]}\s]*$")
+_QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:''|[^'])*'")
+_FENCE = re.compile(r"^```.*$", re.MULTILINE)
+_MERGE = re.compile(r"^<{7}( |$)", re.MULTILINE)
+_PAIRS = {"[": "]", "{": "}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Where a mistake is (from 1), what to do, and the change that does it, where it is known."""
+
+    line: int
+    column: int
+    hint: str
+    fix: Fix = ()
+
+
+def find_repair(text: str, line: int, begin: int | None, weigh: Callable[[str], int | None]) -> Repair | None:
+    """Return what mends a text that libyaml refused at `line`, in something that began at `begin` (both from 1).
+
+    `weigh` tells how odd what a text says is, and None of one that cannot be read: of several changes that help, the
+    first with the least odd outcome is taken. None if nothing that is known helps.
+    """
+    if match := _MERGE.search(text):
+        return Repair(text.count("\n", 0, match.start()) + 1, 1, "choose one of the two sides of the merge")
+    if len(text) > MAX_TEXT:
+        return None
+    lines = text.split("\n")
+    suspects = _suspects(lines, line, begin)
+    best: tuple[int, Repair] | None = None
+    for number, edits, hint in islice(_changes(lines, suspects), MAX_TRIES):
+        weight = weigh("\n".join([*lines[: number - 1], _edited(lines[number - 1], edits), *lines[number:]]))
+        if weight is not None and (best is None or weight < best[0]):
+            fix = tuple(step for column, old, new in edits for step in retype(number, column, old, new))
+            best = weight, Repair(number, edits[-1][0], hint, fix)
+        if best and not best[0]:
+            break
+    return best[1] if best else _unfenced(text, weigh)
+
+
+Edit = tuple[int, str, str]
+"""The column (from 1), what stands there, and what should: signs only, never what somebody wrote between them."""
+Piece = tuple[list[Edit], str]
+"""Changes of a line, the last place first, and what to tell."""
+
+
+def _edited(line: str, edits: list[Edit]) -> str:
+    for column, old, new in edits:
+        line = line[: column - 1] + new + line[column - 1 + len(old) :]
+    return line
+
+
+def _suspects(lines: list[str], line: int, begin: int | None) -> list[int]:
+    """Return the numbers of the lines that may be wrong: where it began, where it was noticed, and the one before."""
+    before = next(
+        (
+            n
+            for n in range(min(line - 1, len(lines)), 0, -1)
+            if lines[n - 1].strip() and lines[n - 1].lstrip()[0] != "#"
+        ),
+        None,
+    )
+    found = [begin, line, before]
+    return list(dict.fromkeys(n for n in found if n is not None and n <= len(lines)))
+
+
+def _changes(lines: list[str], suspects: list[int]) -> Iterator[tuple[int, list[Edit], str]]:
+    for rule in (_tab, _colon, _bracket, _plain, _escape):
+        for number in suspects:
+            for edits, hint in rule(lines, number):
+                yield number, edits, hint
+    uneven = [n for n in range(1, max(suspects) + 1) if _open_quote(lines[n - 1])]
+    for number in dict.fromkeys([*(n for n in suspects if n in uneven), *uneven[: -_UNEVEN - 1 : -1]]):
+        for edits, hint in _quote(lines, number):
+            yield number, edits, hint
+    for number in suspects:
+        for edits, hint in _indentation(lines, number):
+            yield number, edits, hint
+
+
+def _tab(lines: list[str], number: int) -> Iterator[Piece]:
+    line = lines[number - 1]
+    old = line[: len(line) - len(line.lstrip())]
+    if "\t" in old:
+        for width in _widths(lines, number, len(old.expandtabs(2))):
+            yield [(1, old, " " * width)], "indent with spaces, as the lines around it"
+
+
+def _colon(lines: list[str], number: int) -> Iterator[Piece]:
+    line = lines[number - 1]
+    if match := _GLUED.match(line):
+        yield [(match.end() + 1, "", " ")], "put a space behind the colon"
+    elif match := _LONELY.match(line):
+        yield [(match.end() + 1, "", ":")], "put a colon behind the key"
+
+
+def _bracket(lines: list[str], number: int) -> Iterator[Piece]:
+    """Close the brackets of a line that are open, each before one of another kind or at the end."""
+    line = lines[number - 1].rstrip()
+    bare = _QUOTED.sub(lambda match: "_" * len(match[0]), line)
+    stack: list[str] = []
+    for column, char in enumerate(bare, 1):
+        if char in _PAIRS:
+            stack.append(_PAIRS[char])
+        elif char in _PAIRS.values() and stack and char != (expected := stack.pop()):
+            yield [(column, "", expected)], f"close it with {expected}"
+            return
+    if stack:
+        closing = "".join(reversed(stack))
+        yield [(len(line) + 1, "", closing)], f"close it with {closing}"
+
+
+def _plain(lines: list[str], number: int) -> Iterator[Piece]:
+    line = lines[number - 1]
+    for match in (_SIGN.search(line), _VALUE.match(line)):
+        if match:
+            sign = "'" if '"' in match[2] or "\\" in match[2] else '"'
+            yield [(match.end(2) + 1, "", sign), (match.start(2) + 1, "", sign)], "put the value into quotes"
+
+
+def _escape(lines: list[str], number: int) -> Iterator[Piece]:
+    for match in _ESCAPED.finditer(lines[number - 1]):
+        edits = [(match.end(), '"', "'"), (match.start() + 1, '"', "'")]
+        yield edits, "write single quotes: in double ones \\ begins an escape"
+
+
+def _quote(lines: list[str], number: int) -> Iterator[Piece]:
+    line = lines[number - 1].rstrip()
+    sign = _open_quote(line)
+    for at in dict.fromkeys([len(_CLOSERS.sub("", line)), len(line)]):
+        yield [(at + 1, "", sign)], f"close the text with {sign}"
+
+
+def _open_quote(line: str) -> str:
+    """Return the quote that a line opens and does not close; nothing if there is none."""
+    bare = _QUOTED.sub("", line)
+    found = re.search(r"(?:^|[\s\[{,:])([\"'])", bare)
+    return found[1] if found else ""
+
+
+def _indentation(lines: list[str], number: int) -> Iterator[Piece]:
+    line = lines[number - 1]
+    old = len(line) - len(line.lstrip(" "))
+    if line.strip():
+        for width in (each for each in _widths(lines, number, old) if each != old):
+            column, few, many = min(old, width) + 1, " " * (width - old), " " * (old - width)
+            yield [(column, many, few)], "give it the indentation of the lines around it"
+
+
+def _widths(lines: list[str], number: int, old: int) -> list[int]:
+    """Return where keys begin in the lines around one, the nearest first."""
+    around = [*lines[max(0, number - 1 - _NEIGHBOURS) : number - 1], *lines[number : number + _NEIGHBOURS]]
+    widths = set()
+    for line in around:
+        if bare := line.lstrip(" "):
+            width = len(line) - len(bare)
+            widths |= {width, width + 2} if bare.startswith("- ") or bare.rstrip().endswith(":") else {width}
+    return sorted(widths, key=lambda width: abs(width - old))
+
+
+def _unfenced(text: str, weigh: Callable[[str], int | None]) -> Repair | None:
+    """Take away the fences of Markdown and what stands around them."""
+    fences = list(_FENCE.finditer(text))
+    if not fences:
+        return None
+    start = fences[0].end() + 1
+    end = fences[1].start() if len(fences) > 1 else len(text)
+    if weigh(text[start:end]) is None:
+        return None
+    behind = retype(text.count("\n", 0, end) + 1, 1, text[end:], "") if text[end:] else ()
+    hint = "give the pipeline alone, without what stands around it"
+    return Repair(1, 1, hint, (*behind, *retype(1, 1, text[:start], "")))

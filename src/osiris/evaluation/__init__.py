@@ -1,0 +1,1 @@
+"""How well words become pipelines: requests with gold outcomes, each held as a conversation and graded by its rows."""

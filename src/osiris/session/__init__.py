@@ -1,0 +1,54 @@
+"""One attempt to run a pipeline, as a folder: what happened (events), how much (metrics), and the summary (run.json).
+
+A session is alive while its `events.jsonl` is locked by the process that writes it, so that a killed one is known to be
+lost whatever its files claim. Lines are appended in single writes; the summary is replaced as a whole and made durable.
+"""
+
+from osiris.session.disk import now_text, read_lines, read_summary, write_durably
+from osiris.session.finding import (
+    find_record,
+    find_session,
+    iter_records,
+    iter_sessions,
+    list_sessions,
+    open_record,
+    open_session,
+)
+from osiris.session.lost import close_lost
+from osiris.session.writing import (
+    CONVERSATION,
+    ENDS,
+    STEP_ENDS,
+    STEP_FIGURES,
+    Session,
+    begin_conversation,
+    continue_conversation,
+    create_session,
+    end_session,
+    totals,
+)
+
+__all__ = [
+    "CONVERSATION",
+    "ENDS",
+    "STEP_ENDS",
+    "STEP_FIGURES",
+    "Session",
+    "begin_conversation",
+    "close_lost",
+    "continue_conversation",
+    "create_session",
+    "end_session",
+    "find_record",
+    "find_session",
+    "iter_records",
+    "iter_sessions",
+    "list_sessions",
+    "now_text",
+    "open_record",
+    "open_session",
+    "read_lines",
+    "read_summary",
+    "totals",
+    "write_durably",
+]

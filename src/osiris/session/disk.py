@@ -1,0 +1,123 @@
+"""Files of a session: lines are appended whole, a summary is old or new, and a lock tells whether its writer lives."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from osiris.errors import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from osiris.model import JsonValue
+
+
+def read_summary(folder: Path) -> dict[str, JsonValue] | None:
+    """Return run.json of a session's folder; None if it is missing or not readable."""
+    try:
+        found = json.loads((folder / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("session") == folder.name else None
+
+
+def read_lines(path: Path) -> list[dict[str, JsonValue]]:
+    """Return the whole lines of events.jsonl or metrics.jsonl, as far as it is there; torn ones are left out."""
+    return whole_lines(path.read_bytes()) if path.is_file() else []
+
+
+def whole_lines(content: bytes) -> list[dict[str, Any]]:
+    """Return the lines that are events or metrics; a kill or a full disk may have torn one.
+
+    All together are read three times as fast; one by one only if that fails.
+    """
+    lines = content.split(b"\n")[:-1]
+    with suppress(ValueError):
+        together: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(together) == len(lines) and all(map(_is_told, together)):
+            return together
+    parsed = (_parsed(line) for line in lines)
+    return [line for line in parsed if line is not None]
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if _is_told(found) else None
+
+
+def _is_told(found: object) -> bool:
+    return isinstance(found, dict) and not found.keys().isdisjoint(("event", "metric"))
+
+
+def cut_torn_line(path: Path) -> None:
+    """Cut what a kill or a full disk left behind the last whole line."""
+    with suppress(FileNotFoundError):
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+
+
+@contextmanager
+def own_errors(folder: Path) -> Iterator[None]:
+    """Turn an error of the file system into PRJ006."""
+    try:
+        yield
+    except OSError as error:
+        fail("PRJ006", path=folder, reason=error.strerror or str(error))
+
+
+def open_append(path: Path, flags: int = os.O_WRONLY | os.O_CREAT | os.O_APPEND) -> int:
+    """Return a descriptor of a file, to append to it."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o644)
+
+
+def open_locked(path: Path, flags: int = os.O_WRONLY | os.O_CREAT | os.O_APPEND) -> int:
+    """Open and lock a file; raises BlockingIOError if another process has it locked."""
+    fd = open_append(path, flags)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def line(value: JsonValue) -> bytes:
+    """Return a value as a line of JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def write_all(fd: int, content: bytes) -> None:
+    """Write all of it: one write, unless the disk fills up, whose error only the next one tells."""
+    while content:
+        content = content[os.write(fd, content) :]
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a file so that it is old or new after a crash, and new for good once this returns."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        write_all(fd, content)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def now_text(seconds: float | None = None) -> str:
+    """Return a time (now, if none is given) in UTC as ISO 8601 with microseconds."""
+    return datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,209 @@
+"""A session that is being written: events and metrics in single writes, a summary that is replaced as a whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from osiris.errors import fail
+from osiris.secret import Scrubber
+from osiris.session.disk import (
+    cut_torn_line,
+    line,
+    now_text,
+    open_append,
+    open_locked,
+    own_errors,
+    read_lines,
+    write_all,
+    write_durably,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from osiris.model import JsonValue
+    from osiris.project import Project
+
+ENDS = {"run_complete": "complete", "run_failed": "failed", "run_cancelled": "cancelled", "run_lost": "lost"}
+"""The event that ends a session, and the status that it leaves in run.json; until then it is `running`."""
+
+STEP_ENDS = ("step_complete", "step_failed", "step_cancelled")
+
+STEP_FIGURES = ("rows_in", "rows_out", "rows_rejected", "duration_ms", "attempts", "checks", "digest")
+"""What run.json has of a step that is complete, as its last event tells it."""
+
+_WORDS = """
+ts seq session event step component mode status code severity pipeline run_key run_started_at
+started_at ended_at fingerprint adapter kind continues connection digest because metric unit tags
+engines environment replays base settings oml
+"""
+_PLAIN = frozenset(_WORDS.split())
+_BY_NAME = ("steps", "outputs", "deliveries", "spools", "connections")
+"""Keys of which the value is a table by step or connection; its keys stay as they are."""
+
+_ID_LENGTH = 200
+_STAMP = "%Y%m%d-%H%M%S-%f"
+_STAMP_LENGTH = len("20250131-235959-999")
+
+CONVERSATION = "chat"
+"""The `kind` of a conversation's run.json, and what its id says in place of a pipeline; `last` never means one."""
+
+
+@dataclass(slots=True)
+class Session:
+    """A session that is being written; made by `create_session`, to be closed by `end` or by leaving its `with`."""
+
+    id: str
+    folder: Path
+    marker: Path
+    scrubber: Scrubber = field(default_factory=lambda: Scrubber(()))
+    _events: int = -1
+    _metrics: int = -1
+    _seq: int = 0
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of what the run leaves behind, one folder per step."""
+        return self.folder / "artifacts"
+
+    def event(self, name: str, **fields: JsonValue) -> dict[str, JsonValue]:
+        """Append an event and return it; adds `ts`, `seq` and `session`."""
+        self._seq += 1
+        told = {"ts": now_text(), "seq": self._seq, "session": self.id, "event": name, **fields}
+        return self._append(self._events, told)
+
+    def metric(self, name: str, value: float, unit: str, **tags: str) -> None:
+        """Append a metric; `tags` usually has the step."""
+        told = {"ts": now_text(), "session": self.id, "metric": name, "value": value, "unit": unit, "tags": tags}
+        self._append(self._metrics, told)
+
+    def summary(self, data: Mapping[str, JsonValue]) -> None:
+        """Replace run.json, durably and as a whole; fails with PRJ006 if it cannot be written."""
+        with own_errors(self.folder):
+            write_durably(self.folder / "run.json", line(self._clean(dict(data))))
+
+    def keep_plan(self, content: bytes) -> None:
+        """Write manifest.json, durably."""
+        with own_errors(self.folder):
+            write_durably(self.folder / "manifest.json", content)
+
+    def close(self) -> None:
+        """Release the session; from now on it counts as lost unless run.json says how it ended."""
+        for fd in (self._events, self._metrics):
+            if fd >= 0:
+                os.close(fd)
+        self._events = self._metrics = -1
+
+    def _clean(self, value: JsonValue) -> JsonValue:
+        """Scrub a value but for the words of the plan and our own: a password may be the same word as a step."""
+        if isinstance(value, list):
+            return [self._clean(item) for item in value]
+        if not isinstance(value, dict):
+            return self.scrubber.json(value)
+        return {key: item if key in _PLAIN else self._clean_item(key, item) for key, item in value.items()}
+
+    def _clean_item(self, key: str, item: JsonValue) -> JsonValue:
+        if key in _BY_NAME and isinstance(item, dict):
+            return {name: self._clean(inner) for name, inner in item.items()}
+        return self.scrubber.json(item) if key == "fields" else self._clean(item)
+
+    def _append(self, fd: int, told: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        clean: dict[str, JsonValue] = self._clean(told)
+        with own_errors(self.folder):
+            write_all(fd, line(clean))
+        return clean
+
+
+def create_session(
+    project: Project, pipeline: str, scrubber: Scrubber | None = None, *, after: str | None = None
+) -> Session:
+    """Make the folder of a new session, locked by this process; its id sorts by time and holds the pipeline's name.
+
+    It sorts behind the session `after`, even if the clock was set back meanwhile. Fails with PRJ006 if the folder
+    cannot be made.
+    """
+    session = _new_session(project, pipeline, scrubber, max(datetime.now(UTC), _time_behind(after)))
+    with own_errors(session.folder):
+        project.open_sessions.mkdir(parents=True, exist_ok=True)
+        session.marker.touch()
+    return session
+
+
+def begin_conversation(project: Project, scrubber: Scrubber) -> Session:
+    """Make the folder of a new conversation, locked by this process; fails with PRJ006 if it cannot be made.
+
+    It is never lost: whoever takes it up again goes on with it, so nothing marks it as open.
+    """
+    return _new_session(project, CONVERSATION, scrubber, datetime.now(UTC))
+
+
+def continue_conversation(project: Project, session_id: str, scrubber: Scrubber) -> Session:
+    """Return the session of a conversation to go on with it: a line that was cut off goes, and numbers go on.
+
+    Fails with CHT023 while another process has it, and with PRJ006 if its folder cannot be written.
+    """
+    folder = project.logs / session_id
+    session = Session(session_id, folder, project.open_sessions / session_id, scrubber)
+    with own_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            session._events = open_locked(folder / "events.jsonl", flags=os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        except BlockingIOError:
+            fail("CHT023", conversation=session_id)
+        for name in ("events.jsonl", "metrics.jsonl"):
+            cut_torn_line(folder / name)
+        session._metrics = open_append(folder / "metrics.jsonl")
+        session._seq = max((each["seq"] for each in read_lines(folder / "events.jsonl")), default=0)
+    return session
+
+
+def _new_session(project: Project, name: str, scrubber: Scrubber | None, started: datetime) -> Session:
+    stamp, plain = started.strftime(_STAMP)[:_STAMP_LENGTH], re.sub(r"[^A-Za-z0-9_-]", "_", name)[:_ID_LENGTH]
+    session_id = f"{stamp}-{plain}-{secrets.token_hex(2)}"
+    folder = project.logs / session_id
+    session = Session(session_id, folder, project.open_sessions / session_id, scrubber or Scrubber(()))
+    with own_errors(folder):
+        folder.mkdir(parents=True)
+        session._events = open_locked(folder / "events.jsonl")
+        session._metrics = open_append(folder / "metrics.jsonl")
+    return session
+
+
+def _time_behind(session_id: str | None) -> datetime:
+    """Return the first time that makes an id which sorts behind another; the earliest of all if there is none."""
+    with suppress(ValueError, OverflowError):
+        stamp = datetime.strptime((session_id or "")[:_STAMP_LENGTH], _STAMP).replace(tzinfo=UTC)
+        return stamp + timedelta(milliseconds=1)
+    return datetime.min.replace(tzinfo=UTC)
+
+
+def end_session(
+    session: Session, event: str, summary: Mapping[str, JsonValue], **fields: JsonValue
+) -> dict[str, JsonValue]:
+    """Write the session's last event and its summary, whose status must be that of the event; return the event."""
+    last = session.event(event, **fields)
+    session.summary(summary)
+    session.marker.unlink(missing_ok=True)
+    session.close()
+    return last
+
+
+def totals(steps: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Return the rows of a run: in is what its read steps read, and out what its write steps wrote."""
+    return {
+        "rows_in": sum(step.get("rows_in", 0) for step in steps.values() if step["mode"] == "read"),
+        "rows_out": sum(step.get("rows_out", 0) for step in steps.values() if step["mode"] == "write"),
+    }

@@ -1,0 +1,277 @@
+"""Conversations through the command: from a sentence to a run, with questions, changes, and a record of it all."""
+
+import itertools
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import time
+
+import duckdb
+import pytest
+from tests.conftest import OSIRIS
+
+STATES = [
+    "INIT",
+    "INTENT_CAPTURED",
+    "DISCOVERY",
+    "OML_SYNTHESIS",
+    "VALIDATE_OML",
+    "COMPILE",
+    "RUN",
+    "COMPLETE",
+]
+SENTENCE = "flights per carrier and month with the average delay, to parquet"
+
+
+@pytest.fixture(scope="module")
+def demo_data(tmp_path_factory):
+    import subprocess
+
+    folder = tmp_path_factory.mktemp("demo")
+    subprocess.run([OSIRIS, "demo", "flights"], cwd=folder, check=True, capture_output=True, timeout=120)
+    return folder / "flights" / "data"
+
+
+@pytest.fixture
+def talk(tmp_path, demo_data, osiris):
+    """A project with the demo's data; `talk(words…, code=0)` holds a conversation and gives the finished process."""
+    (tmp_path / "osiris.yaml").write_text("{}\n")
+    shutil.copytree(demo_data, tmp_path / "data")
+
+    def call(*words, code=0, **options):
+        done = osiris("chat", *words, cwd=tmp_path, **options)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    call.folder = tmp_path
+    return call
+
+
+def conversation(folder):
+    """Return the folder of the newest conversation."""
+    return max(path for path in (folder / "logs").iterdir() if "-chat-" in path.name)
+
+
+def events(folder):
+    return [json.loads(line) for line in (conversation(folder) / "events.jsonl").read_text().splitlines()]
+
+
+def test_one_sentence_and_one_yes_end_in_a_run_whose_numbers_are_right(talk):
+    """Without a key and without a network."""
+    done = talk(stdin=f"{SENTENCE}\nyes\n")
+    assert "Run plan" in done.stderr
+    (file,) = (talk.folder / "output").glob("*.parquet")
+    found = duckdb.sql(f"SELECT * FROM '{file}' ORDER BY ALL").fetchall()
+    assert (
+        found
+        == duckdb.sql(
+            f"""SELECT carrier, month, count(*), avg(dep_delay), avg(arr_delay)
+        FROM '{talk.folder}/data/flights.parquet' GROUP BY ALL ORDER BY ALL"""
+        ).fetchall()
+    )
+
+
+def test_each_state_and_each_turn_is_on_record(talk, osiris):
+    talk(SENTENCE, "--yes")
+    told = events(talk.folder)
+    moves = [(e["from_state"], e["to_state"]) for e in told if e["event"] == "state_transition"]
+    assert moves == list(itertools.pairwise(STATES))
+    assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
+    assert [event["told"] for event in told if "told" in event] == list(range(1, sum("told" in e for e in told) + 1))
+    names = [event["event"] for event in told]
+    assert (names[0], names[-1]) == ("chat_start", "chat_end")
+    assert {"user_message", "discovery_start", "discovery_done", "llm_request_start", "llm_exchange"} <= set(names)
+    assert {"llm_response_complete", "oml_synthesis_complete", "validation", "plan", "saved", "run_result"} <= set(
+        names
+    )
+    home = conversation(talk.folder)
+    summary = json.loads((home / "run.json").read_text())
+    assert (summary["kind"], summary["status"], summary["state"]) == ("chat", "complete", "COMPLETE")
+    metrics = [json.loads(line)["metric"] for line in (home / "metrics.jsonl").read_text().splitlines()]
+    assert {"llm_latency_ms", "llm_requests", "llm_input_tokens", "discovery_recalled"} <= set(metrics)
+    (saved,) = (talk.folder / "output").glob("*.yaml")
+    artifacts = {path.name for path in (home / "artifacts").iterdir()}
+    assert artifacts == {"draft-1.yaml", "diagnostics-1.json", "pipeline.yaml"}
+    assert (home / "artifacts" / "pipeline.yaml").read_bytes() == saved.read_bytes()
+    listed = osiris("logs", "list", cwd=talk.folder).stdout
+    assert "chat complete" in listed
+    shown = osiris("logs", "show", home.name, cwd=talk.folder).stdout
+    assert SENTENCE in shown
+    assert summary["runs"][0] in shown
+    page = osiris("logs", "html", home.name, cwd=talk.folder)
+    assert page.returncode == 0, page.stderr
+    text = (home / "report.html").read_text()
+    assert SENTENCE in text
+    assert "<script" not in text
+    assert f"../{summary['runs'][0]}/report.html" not in text  # the run has no page yet
+    osiris("logs", "html", summary["runs"][0], cwd=talk.folder)
+    osiris("logs", "html", home.name, cwd=talk.folder)
+    assert f"../{summary['runs'][0]}/report.html" in (home / "report.html").read_text()
+
+
+def test_a_question_waits_and_an_answer_goes_on(talk):
+    waiting = talk("top 5 destinations by number of flights", code=1)
+    assert "CHT027" in waiting.stderr
+    name = conversation(talk.folder).name
+    assert f"osiris chat --resume {name} ANSWER" in waiting.stderr
+    shown = talk("--resume", name, "to csv")
+    assert "Run plan" in shown.stderr
+    assert not (talk.folder / "output").exists()
+    talk("--resume", name, "yes")
+    lines = (talk.folder / "output" / "flights_by_dest.csv").read_text().splitlines()
+    assert lines[0] == "dest,flights"
+    assert len(lines) == 6
+    assert [e["event"] for e in events(talk.folder)].count("chat_resumed") == 2
+
+
+def test_words_change_the_plan_before_it_is_accepted(talk):
+    talk(stdin="airports to output/places.csv\nas parquet to output/places.parquet instead\nyes\n")
+    assert [path.name for path in (talk.folder / "output").iterdir() if path.suffix == ".parquet"] == ["places.parquet"]
+    assert not (talk.folder / "output" / "places.csv").exists()
+
+
+@pytest.mark.parametrize(("word", "files"), [("no", 0), ("quit", 0), ("save", 1)])
+def test_a_plan_may_be_turned_down_or_only_saved(talk, word, files):
+    talk(stdin=f"airports to csv\n{word}\n")
+    output = talk.folder / "output"
+    assert [path.suffix for path in output.iterdir()] == [".yaml"] * files if output.exists() else files == 0
+    assert not [path for path in (talk.folder / "logs").iterdir() if "-chat-" not in path.name]
+
+
+def test_a_draft_may_be_edited(talk):
+    editor = talk.folder / "editor.sh"
+    editor.write_text('#!/bin/sh\nsed -i "s|output/airports.csv|output/ports.csv|" "$1"\n')
+    editor.chmod(editor.stat().st_mode | stat.S_IXUSR)
+    script = "airports to output/airports.csv\nedit\nyes\n"
+    talk(stdin=script, env={"EDITOR": str(editor), "VISUAL": str(editor)})
+    assert (talk.folder / "output" / "ports.csv").exists()
+    assert not (talk.folder / "output" / "airports.csv").exists()
+
+
+@pytest.mark.parametrize("editor", ["/no/such/editor", ""])
+def test_without_an_editor_the_draft_stays_and_the_conversation_goes_on(talk, editor):
+    done = talk(stdin="airports to csv\nedit\nyes\n", env={"EDITOR": editor, "VISUAL": ""})
+    assert "CHT026" in done.stderr
+    assert (talk.folder / "output" / "airports.csv").exists()
+
+
+def test_a_replay_gives_the_same_oml_byte_for_byte_without_its_sources(talk):
+    talk(stdin=f"{SENTENCE}\nonly carrier AA\nsave\n")
+    saved = max((talk.folder / "output").glob("*.yaml")).read_text()
+    shutil.rmtree(talk.folder / "data")
+    before = sorted(str(path) for path in talk.folder.rglob("*"))
+    replayed = talk("--replay", conversation(talk.folder).name)
+    assert replayed.stdout == saved
+    assert sorted(str(path) for path in talk.folder.rglob("*")) == before
+
+
+def test_a_conversation_without_a_pipeline_cannot_be_replayed(talk):
+    talk(stdin="quit\n")
+    refused = talk("--replay", conversation(talk.folder).name, code=2)
+    assert "CHT025" in refused.stderr
+
+
+def test_a_record_of_something_else_is_refused(talk):
+    talk(stdin="airports to csv\nno\n")
+    path = talk.folder / ".osiris" / "conversations.sqlite"
+    from osiris.chat import store
+
+    with sqlite3.connect(path) as file:
+        rows = file.execute("SELECT * FROM entries ORDER BY number").fetchall()
+        file.execute("DELETE FROM entries")
+        before = b""
+        for number, row in enumerate(rows):
+            told = (*row[:3], "0" * 64 if number == 1 else row[3], *row[4:6])
+            before = store._sum(before, told)
+            file.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", (*told, before))
+    file.close()
+    refused = talk("--resume", conversation(talk.folder).name, code=2)
+    assert "CHT024" in refused.stderr
+
+
+def test_programs_get_one_document(talk):
+    waiting = json.loads(talk("top 5 destinations by number of flights", "--json", code=1).stdout)
+    assert waiting["data"]["question"]["choices"]
+    assert waiting["diagnostics"][0]["code"] == "CHT027"
+    name = waiting["data"]["session"]
+    planned = json.loads(talk("--resume", name, "csv", "--json").stdout)
+    assert planned["ok"]
+    assert planned["data"]["question"]["about"] == "accept"
+    assert planned["data"]["oml"].startswith("oml_version")
+    assert planned["next"] == [f"osiris chat --resume {name} yes", f"osiris chat --resume {name}"]
+    ran = json.loads(talk("--resume", name, "--yes", "--json").stdout)
+    assert (ran["data"]["status"], ran["data"]["state"], len(ran["data"]["runs"])) == ("complete", "COMPLETE", 1)
+
+
+def test_only_one_process_holds_a_conversation(talk):
+    import subprocess
+
+    talk("top 5 destinations by number of flights", code=1)
+    name = conversation(talk.folder).name
+    command = [OSIRIS, "chat", "--resume", name]
+    holder = subprocess.Popen(command, cwd=talk.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while b"chat_resumed" not in (conversation(talk.folder) / "events.jsonl").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert "CHT023" in talk("--resume", name, "csv", code=2).stderr
+    holder.communicate(timeout=30)
+    talk("--resume", name, "csv")
+
+
+def test_a_conversation_is_no_run(talk, osiris):
+    talk(stdin="quit\n")
+    name = conversation(talk.folder).name
+    for words in (["explain", name], ["replay", name], ["logs", "aiop", name], ["logs", "bundle", name]):
+        done = osiris(*words, cwd=talk.folder)
+        assert done.returncode == 2, words
+        assert "CHT029" in done.stderr, words
+    assert osiris("logs", "show", "last", cwd=talk.folder).returncode == 2
+
+
+def test_a_damaged_store_is_set_aside_and_named(talk):
+    talk(stdin="airports to csv\nno\n")
+    path = talk.folder / ".osiris" / "conversations.sqlite"
+    path.write_bytes(path.read_bytes()[:5000] + os.urandom(3000))
+    for side in ("-wal", "-shm"):
+        path.with_name(path.name + side).unlink(missing_ok=True)
+    done = talk("airports to csv", "--yes")
+    assert "CHT022" in done.stderr
+    assert list(path.parent.glob("conversations.sqlite.corrupt-*"))
+
+
+def test_a_failed_run_comes_back_and_can_be_mended_in_words(talk):
+    """The folder that the target needs is a file: the run fails, other words lead elsewhere."""
+    (talk.folder / "output").mkdir()
+    (talk.folder / "output" / "sub").write_text("in the way")
+    done = talk(stdin="airports to output/sub/places.csv\nyes\nto output/places.csv instead\nyes\n")
+    assert (talk.folder / "output" / "places.csv").exists(), done.stderr
+
+
+def test_a_run_that_failed_and_was_not_mended_ends_with_one(talk):
+    (talk.folder / "output").mkdir()
+    (talk.folder / "output" / "sub").write_text("in the way")
+    done = talk(stdin="airports to output/sub/places.csv\nyes\n", code=1)
+    assert "CHT028" in done.stderr
+
+
+def test_no_secret_of_a_connection_or_of_a_message_is_on_record(talk):
+    canary = "cAnArY-7f3e91d2-secret"
+    fields = 'host: 127.0.0.1, port: 1, database: d, user: u, password: "${SHOP_PASSWORD}"'
+    (talk.folder / "osiris_connections.yaml").write_text(f"connections: {{postgres: {{shop: {{{fields}}}}}}}\n")
+    talk(f"airports to csv, the password is {canary}", "--yes", env={"SHOP_PASSWORD": canary}, code=1)
+    for path in talk.folder.rglob("*"):
+        if path.is_file() and not path.is_relative_to(talk.folder / "data"):
+            assert canary.encode() not in path.read_bytes(), path
+
+
+def test_pipelines_are_saved_where_the_project_or_the_command_says(talk):
+    (talk.folder / "osiris.yaml").write_text("chat: {output: pipelines}\n")
+    talk(stdin="airports to csv\nsave\n")
+    assert len(list((talk.folder / "pipelines").glob("*.yaml"))) == 1
+    talk("--out", "output/drafts", stdin="airlines to csv\nsave\n")
+    assert len(list((talk.folder / "output" / "drafts").glob("*.yaml"))) == 1
+    assert "MCP002" in talk("--out", "logs", stdin="airlines to csv\nsave\n", code=2).stderr

@@ -1,0 +1,94 @@
+"""A conversation that is killed anywhere goes on where it was: nothing is asked twice, written twice or lost."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import duckdb
+import pytest
+from tests.conftest import KEPT, OSIRIS
+
+ROWS = 3000
+WORDS = "append data/places.csv to table places in @duckdb.mart"
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "osiris.yaml").write_text("{}\n")
+    (tmp_path / "osiris_connections.yaml").write_text("connections: {duckdb: {mart: {path: mart.duckdb}}}\n")
+    (tmp_path / "data").mkdir()
+    lines = "".join(f"{n},place {n}\n" for n in range(ROWS))
+    (tmp_path / "data" / "places.csv").write_text(f"id,name\n{lines}")
+    duckdb.connect(str(tmp_path / "mart.duckdb")).close()
+    return tmp_path
+
+
+def start(project, *words):
+    env = {name: os.environ[name] for name in KEPT if name in os.environ}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+    return subprocess.Popen([OSIRIS, "chat", *words, "--yes"], cwd=project, env=env, start_new_session=True, **quiet)
+
+
+def is_begun(project):
+    path = project / ".osiris" / "conversations.sqlite"
+    return path.exists() and any("-chat-" in each.name for each in (project / "logs").iterdir())
+
+
+def rows(project):
+    with duckdb.connect(str(project / "mart.duckdb"), read_only=True) as engine:
+        return engine.execute("SELECT count(*), count(DISTINCT id) FROM places").fetchone()
+
+
+def kill_at_random(process, chance, longest):
+    time.sleep(chance.uniform(0.1, longest))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def converse(project, chance):
+    """Begin, kill, take up and kill again until one of them ends by itself; returns how many were killed."""
+    process, killed = start(project, WORDS), 0
+    while killed < 12:
+        if chance.random() < 0.3:
+            _, said = process.communicate(timeout=120)
+            assert process.returncode == 0, said
+            return killed
+        kill_at_random(process, chance, 6.0)
+        killed += process.returncode == -signal.SIGKILL
+        process = start(project, *(["--resume"] if is_begun(project) else [WORDS]))
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    return killed
+
+
+def check_record(project):
+    """Each thing that was told and done is on record once, in order, and the run it came to is the only one."""
+    talks = [path for path in (project / "logs").iterdir() if "-chat-" in path.name]
+    finished = [path for path in talks if json.loads((path / "run.json").read_text())["status"] == "complete"]
+    (home,) = finished
+    events = [json.loads(line) for line in (home / "events.jsonl").read_text().splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    told = [event["told"] for event in events if "told" in event]
+    assert told == list(range(1, len(told) + 1))
+    entries = [event["entry"] for event in events if "entry" in event]
+    assert len(entries) == len(set(entries))
+    assert [event["event"] for event in events].count("run_result") == 1
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_whatever_is_killed_the_rows_are_there_once(project, number):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    killed = converse(project, random.Random(seed))
+    print(f"{killed} kills")
+    assert rows(project) == (ROWS, ROWS)
+    check_record(project)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(50))
+def test_fifty_kills_end_alike(project, number):
+    test_whatever_is_killed_the_rows_are_there_once(project, number)

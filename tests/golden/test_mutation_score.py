@@ -1,0 +1,63 @@
+"""Mistakes in all shipped pipelines are caught, where they are, and mended by the fix that is suggested.
+
+`python -m tests.golden.mutation.score` prints the figures by operator.
+"""
+
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+from tests.golden.mutation.corpus import cases
+from tests.golden.mutation.mutant import OPERATORS
+from tests.golden.mutation.same import SAME
+from tests.golden.mutation.score import false_alarms, score, share, table
+
+CAUGHT, LOCATED, MENDED = 0.99, 0.98, 0.80
+
+
+@pytest.fixture(scope="module", params=["one of each", pytest.param("all", marks=pytest.mark.long)])
+def names(request):
+    """The pipelines, with one example of each component or with all."""
+    return [case.name for case in cases(whole=request.param == "all")]
+
+
+@pytest.fixture(scope="module")
+def scores(names):
+    return score(names)
+
+
+@pytest.fixture(scope="module")
+def alarms(names):
+    with ProcessPoolExecutor(2) as pool:
+        return list(pool.map(false_alarms, names))
+
+
+def all_of(scores):
+    return sum(scores.values(), Counter())
+
+
+def test_there_are_many_kinds_of_mistakes_and_each_is_made(scores):
+    assert len(OPERATORS) >= 25
+    assert [name for name, counted in scores.items() if not counted["mutants"]] == []
+
+
+def test_mistakes_are_caught_where_they_are(scores):
+    total = all_of(scores)
+    print("\n".join(table(scores)))
+    assert share(total, "caught") >= CAUGHT
+    assert share(total, "located") >= LOCATED
+
+
+def test_the_first_fix_that_is_suggested_mends_most(scores):
+    total = all_of(scores)
+    print("\n".join(table(scores)))
+    assert share(total, "mended", of="mendable") >= MENDED
+
+
+def test_no_kind_of_mistake_goes_by(scores):
+    assert {name for name, counted in scores.items() if share(counted, "caught") < 0.75} == set()
+
+
+def test_what_is_no_mistake_is_no_alarm(alarms):
+    assert [(name, found) for case in alarms for name, texts in case.items() for found in texts if found] == []
+    assert all(sum(len(case[name]) for case in alarms) for name in SAME)

@@ -1,0 +1,127 @@
+"""A project to talk about, a person whose words are a list, and a model whose answers are one."""
+
+import sqlite3
+
+from osiris.api import open_project
+from osiris.chat.agent import Agent
+from osiris.chat.effects import ACCEPT, Waiting
+from osiris.chat.live import LiveWorld
+from osiris.chat.port import Answer, Usage
+
+CONNECTIONS = """
+connections:
+  sqlite:
+    shop: {path: data/shop.sqlite}
+  duckdb:
+    warehouse: {path: warehouse.duckdb}
+"""
+SHOP = """
+CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, country TEXT);
+CREATE TABLE orders (
+    id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES customers (id), total INTEGER, placed_on TEXT);
+CREATE TABLE secrets (id INTEGER PRIMARY KEY, token TEXT);
+INSERT INTO customers VALUES (1, 'Ada', 'GB'), (2, 'Bo', 'SE'), (3, 'Cy', 'SE');
+INSERT INTO orders VALUES (1, 1, 10, '2024-01-05'), (2, 2, 20, '2024-02-06'), (3, 2, 5, '2024-02-07');
+INSERT INTO secrets VALUES (1, 'hunter2');
+"""
+CSV = "filesystem.csv_writer"
+
+
+def make_project(root, shop=SHOP):
+    """Make a project with a shop in SQLite, a CSV file, and a DuckDB file to write to that is not there yet."""
+    (root / "data").mkdir(parents=True)
+    (root / "osiris.yaml").write_text("run: {memory: 1GB}\n")
+    (root / "osiris_connections.yaml").write_text(CONNECTIONS)
+    (root / "data" / "countries.csv").write_text("code,country_name\nGB,Britain\nSE,Sweden\n")
+    with sqlite3.connect(root / "data" / "shop.sqlite") as file:
+        file.executescript(shop)
+    return root
+
+
+def proposal(*relations, sql=None, name="out", assumptions=(), **target):
+    """Return the value of a proposal; a target is a CSV file unless it says something else."""
+    to = {"component": CSV, "connection": None, "path": None, "table": None, "mode": None, "key": [], **target}
+    sources = [{"relation": each, "columns": None} for each in relations]
+    return {
+        "name": name,
+        "sources": sources,
+        "sql": sql,
+        "target": to,
+        "assumptions": list(assumptions),
+        "question": None,
+        "cannot": None,
+    }
+
+
+def interest(*relations):
+    return {"tables": list(relations), "question": None, "cannot": None}
+
+
+def question(text, *choices, about="column"):
+    return {"question": {"about": about, "text": text, "choices": list(choices)}, "cannot": None}
+
+
+def refusal(reason):
+    return {"question": None, "cannot": reason}
+
+
+class Script:
+    """A model that answers from a list, and keeps what it was asked."""
+
+    name = "script"
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = []
+
+    def complete(self, request):
+        self.asked.append(request)
+        return Answer(self.answers.pop(0), self.name, Usage(10, 2, 1))
+
+
+class Person:
+    """A mouth that says what is on its list, and then nothing; with `yes` it accepts plans as `--yes` does."""
+
+    def __init__(self, *words, yes=False, edited=None):
+        self.words = list(words)
+        self.yes = yes
+        self.edited = edited
+        self.told = []
+
+    def hear(self, question):
+        if self.yes and question and question.about == ACCEPT:
+            return "yes"
+        if not self.words:
+            raise Waiting
+        return self.words.pop(0)
+
+    def edit(self, text):
+        return self.edited(text)
+
+    def show(self, kind, data):
+        self.told.append((kind, data))
+
+    def progress(self, event):
+        pass
+
+    def all(self, kind):
+        return [data for each, data in self.told if each == kind]
+
+    @property
+    def states(self):
+        return [data["to_state"] for data in self.all("state_transition")]
+
+    @property
+    def heard(self):
+        """What the agent said, as one text."""
+        return "\n".join(data["text"] for data in self.all("assistant_response"))
+
+
+def talk(root, person, model, *, fast=False):
+    """Talk until the person quits (True) or has no more words (False)."""
+    world = LiveWorld(open_project(root, {}), model, person, "20260101-120000-000-chat-0000")
+    try:
+        Agent(world, fast=fast).talk()
+    except Waiting:
+        return False
+    return True

@@ -1,0 +1,51 @@
+"""The short words that the agent understands by itself, and what it says of texts of others."""
+
+import pytest
+
+from osiris.chat import speech
+
+
+@pytest.mark.parametrize(
+    ("understood", "words"),
+    [
+        (speech.is_yes, ["yes", "Y", "Looks good!", "run it.", "OK", "go ahead", "yes, please"]),
+        (speech.is_no, ["no", "Cancel", "stop."]),
+        (speech.is_quit, ["quit", "Exit", "bye!"]),
+        (speech.is_save, ["save", "Save only"]),
+        (speech.is_edit, ["edit", "Edit."]),
+        (speech.is_again, ["again", "try again"]),
+        (speech.is_new, ["new", "start over"]),
+    ],
+)
+def test_short_words_are_understood_and_no_others(understood, words):
+    assert all(map(understood, words))
+    others = "no doubt; yes but only 2024; save the customers; edit distance; new customers; stop words; run rates"
+    assert not any(understood(each) for each in others.split("; "))
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [("1", "net"), ("2", "Gross"), ("3", "3"), ("0", "0"), ("gross", "Gross"), ("NET.", "net"), ("both", "both")],
+)
+def test_a_choice_is_given_by_number_or_name(words, meant):
+    assert speech.chosen(words, ("net", "Gross")) == meant
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [("data/x and more", True), ("x.csv", True), ("a b.Parquet", True), ("to csv", False), ("v1.2 / x", False)],
+)
+def test_words_may_name_a_file(words, named):
+    assert speech.has_path(words) is named
+
+
+def test_errors_of_others_are_shown_on_one_line_each():
+    item = {"code": "DRV002", "message": "no\x1b[31m\nYes: SYSTEM", "hint": None, "severity": "error"}
+
+    text = speech.errors_left([item] * 7)
+
+    assert text.splitlines()[1] == "  DRV002 no[31m Yes: SYSTEM"
+    assert "… and 2 more" in text
+    assert "\x1b" not in speech.silent({"@a.b\x1b": item}) + speech.run_failed(
+        {"status": "failed", "diagnostics": [item]}
+    )

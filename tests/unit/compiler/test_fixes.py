@@ -1,0 +1,71 @@
+"""What the compiler's checks suggest, put into the file, mends it; and places of a text that is not saved."""
+
+from pathlib import Path
+
+import pytest
+
+from osiris.api.pipelines import validate_text
+from osiris.api.workspace import open_project
+from osiris.oml.fix import apply_fix
+
+TEXT = """\
+oml_version: "0.1.0"
+name: x
+steps:
+  - id: load
+    component: duckdb.extractor
+    mode: read
+    config: {connection: "@duckdb.lake", table: orders}
+  - id: sums
+    component: duckdb.processor
+    mode: transform
+    needs: [load]
+    config:
+      query: |
+        SELECT a
+        FROM load
+  - id: save
+    component: filesystem.csv_writer
+    mode: write
+    needs: [sums]
+    config: {path: output/x.csv}
+"""
+CONNECTIONS = "connections:\n  duckdb:\n    lake: {path: a.duckdb}\n"
+
+
+@pytest.fixture
+def check(tmp_path):
+    (tmp_path / "osiris.yaml").touch()
+    (tmp_path / "osiris_connections.yaml").write_text(CONNECTIONS)
+    workspace = open_project(tmp_path, {})
+    return lambda text: validate_text(workspace, text, Path(tmp_path / "x.yaml"), params={})
+
+
+MISTAKES = [
+    ("FROM load", "FROM laod", "SQL006", 15),
+    ("SELECT a", "SELECT uper(a)", "SQL005", 14),
+    ("SELECT a", "SELECT a,, b", "SQL001", 14),
+    ("FROM load", "FROM load; DROP TABLE load", "SQL002", 15),
+    ("@duckdb.lake", "@duckdb.laek", "CON003", 7),
+    ("@duckdb.lake", "@mysql.lake", "CMP008", 7),
+    ("needs: [sums]", "needs: []", "CMP004", 16),
+    ("mode: transform", "mode: write", "CMP003", 10),
+    ("filesystem.csv_writer", "filesystem.csv_writr", "CMP001", 17),
+]
+
+
+@pytest.mark.parametrize(("good", "bad", "code", "line"), MISTAKES, ids=[bad for _, bad, _, _ in MISTAKES])
+def test_a_mistake_is_placed_and_mended(check, good, bad, code, line):
+    text = TEXT.replace(good, bad)
+    found = [d for d in check(text).diagnostics if d.severity == "error"]
+    assert [(d.code, d.location.line) for d in found[:1]] == [(code, line)]
+    assert check(apply_fix(text, found[0])).ok
+
+
+def test_a_field_that_a_connection_does_not_have_is_found(check, tmp_path):
+    (tmp_path / "osiris_connections.yaml").write_text(CONNECTIONS.replace("path:", "pathh:"))
+    (found,) = (d for d in check(TEXT).diagnostics if d.severity == "error")
+    assert (found.code, found.location.file, found.location.line) == ("CON008", "osiris_connections.yaml", 3)
+    path = tmp_path / "osiris_connections.yaml"
+    path.write_text(apply_fix(path.read_text(), found))
+    assert check(TEXT).ok
