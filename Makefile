@@ -2,18 +2,22 @@
 BIN := .venv/bin
 TEST := $(BIN)/pytest -q
 
-.PHONY: venv servers browser demo check format docs test test-long bench lock clean
+.PHONY: venv servers browser sandbox demo check format docs test test-long bench lock clean
 
 venv: .venv/.complete
 
 .venv/.complete: requirements.lock pyproject.toml tools/venv.sh
 	sh tools/venv.sh
 
-servers: ## the database servers that tests start, from Debian's packages where they are missing
+servers: ## the servers that tests start, from Debian's packages and npm where they are missing
 	@sh tools/servers.sh
+	@sh tools/stores.sh
 
 browser: ## the Chromium in which tests look at pages, from Debian's package where it is missing
 	@sh tools/browser.sh
+
+sandbox: ## the namespaces in which tests run sandboxes, from Debian's package where it is missing
+	@sh tools/sandbox.sh
 
 demo: venv ## a real data set, compiled, run twice, verified, tampered with and refused
 	rm -rf demo-project
@@ -35,19 +39,20 @@ docs: venv ## write the generated reference pages
 	$(BIN)/python tools/docs.py types.md
 	$(BIN)/python tools/docs.py server-types.md
 
-test: venv servers browser ## everything once, small N, seeds printed
+test: venv servers browser sandbox ## everything once, small N, seeds printed
 	$(TEST) -n 2 --dist loadfile -m "not long and not bench"
 
-test-long: venv servers browser ## the large N
+test-long: venv servers browser sandbox ## the large N
 	$(TEST) -m "not bench"
 
-bench: venv servers browser ## every figure; times are asserted only here, as ratios of medians in one run
+bench: venv servers browser sandbox ## every figure; times are asserted only here, as ratios of medians in one run
 	$(TEST) -m bench
 	$(BIN)/python -m bench
 
 lock: ## resolve the lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--extra dev --upgrade --quiet pyproject.toml --output-file requirements.lock
+	$(BIN)/python tools/lock.py
 
 clean:
 	rm -rf .venv* demo-project dist bench/data

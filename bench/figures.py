@@ -27,6 +27,7 @@ from bench.projects import (
     to_parquet,
 )
 from bench.servers import servers
+from bench.stores import stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -158,6 +159,7 @@ GROUPS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "large": large,
     "pages": pages,
     "servers": servers,
+    "stores": stores,
 }
 
 
@@ -218,7 +220,7 @@ def measure(group: str, bench: Bench) -> Iterator[tuple[Figure, float]]:
 
     Makes the large data first if the group reads it and it is not there.
     """
-    if group in ("aggregate", "copy", "digests", "servers"):
+    if group in ("aggregate", "copy", "digests", "servers", "stores"):
         generate(bench.data)
     others = Others()
     for figure in GROUPS[group](bench):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.servers import start_mariadb, start_postgres, start_postgrest
+from tests.servers import start_azurite, start_mariadb, start_postgres, start_postgrest, start_s3
 
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 # A shell that starts us in the background leaves SIGINT ignored, and our children would inherit that.
@@ -49,11 +49,43 @@ def mariadb():
         yield server
 
 
+@pytest.fixture(scope="session")
+def s3():
+    """A server of S3."""
+    with start_s3() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite():
+    """A server of Azure Blob Storage."""
+    with start_azurite() as server:
+        yield server
+
+
+@pytest.fixture(params=["s3", "azurite"])
+def store(request):
+    """An object store: one of each kind."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
 def postgrest(postgres):
     """A PostgREST as Supabase presents it, in front of a database of its own; see `tests/servers/postgrest.py`."""
     with start_postgrest(postgres.fields(postgres.new_database())) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def e2b():
+    """A local E2B whose sandboxes have the packages of this environment, and none of our code."""
+    from tests.servers.e2b import Base, e2b_service
+
+    from osiris.runner.pins import template_name
+
+    ready = Base(commands=(f"ln -s {sys.prefix} /opt/osiris",))
+    with e2b_service(bases={"base": ready, template_name(2, 4 * 2**30): ready}, binds=[Path(sys.prefix)]) as service:
+        yield service
 
 
 @pytest.fixture

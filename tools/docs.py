@@ -41,6 +41,7 @@ PREFIXES = {
     "SQL": "SQL",
     "DAT": "Types and data",
     "RUN": "Runs",
+    "SBX": "Where runs run",
     "AIO": "What is told of runs",
     "DRV": "Drivers",
     "DSC": "Discovery",
@@ -219,9 +220,11 @@ def inputs(limits: tuple[int, int | None]) -> str:
 
 def families(registry: Registry) -> Iterator[str]:
     """Yield the sections about connections."""
+    ours = [spec for spec in registry.all() if spec.module.startswith("osiris.")]
+    used = {name for spec in ours for name in (spec.family, *spec.families)}
     for name in registry.families():
         family = registry.family(name)
-        if family and name in {spec.family for spec in registry.all() if spec.module.startswith("osiris.")}:
+        if family and name in used:
             yield from (f"## Connections of the family {name}", "", f"{family.title}.", "")
             yield from config_table(family.fields.get("properties", {}), family.fields.get("required", ()))
 

@@ -301,6 +301,27 @@ CODES: dict[str, Code] = {
         "{connection} shows no rows of {tables} to role '{role}': there are none, or row level security hides them",
         "make a policy that lets the role SELECT them, or use a key that it does not bind",
     ),
+    "CON039": Code(
+        "Store not reached",
+        "{where} cannot be reached: {reason}",
+        "check endpoint and region of the connection, and the network in between",
+        3,
+    ),
+    "CON040": Code(
+        "Key refused by the store",
+        "{where} does not accept the key: {reason}",
+        "check the key of the connection: it may be misspelt, expired or revoked",
+        3,
+    ),
+    "CON041": Code(
+        "No such bucket", "{where} has no bucket or container '{bucket}'", "check its name, or make it there", 3
+    ),
+    "CON042": Code("Store not available", "{where} did not do as asked with {path}: {reason}", "run it again later", 3),
+    "CON043": _note(
+        "Not part of a statement",
+        "step '{step}' reads {path} by itself: statements that come after it do not read from stores",
+        "copy to a local file first what many statements read",
+    ),
     "CON029": _note(
         "Databases open to everybody",
         "everybody who logs in to {where} may change {databases}, as it was installed",
@@ -489,6 +510,75 @@ CODES: dict[str, Code] = {
     "RUN021": Code("Replay differs", "the replay of run {session} differs: {what}", "{why}", 1),
     "RUN022": Code("Cannot be replayed", "run {session} cannot be replayed: {problem}"),
     "RUN023": _warning("Component changed", "component '{component}' is not the one that ran: {what}"),
+    # --- SBX: where a run runs ------------------------------------------------------------------------------------
+    "SBX001": Code(
+        "No bubblewrap",
+        "a run in a sandbox of this machine needs the program bwrap",
+        "install the package bubblewrap, or leave --target bwrap out",
+    ),
+    "SBX002": Code(
+        "No sandbox",
+        "bubblewrap could not make a sandbox: {reason}",
+        "allow user namespaces on this machine, or leave --target bwrap out",
+        1,
+    ),
+    "SBX003": Code(
+        "Network not allowed",
+        "the sandbox has no network, and the plan uses {connections}",
+        "set run.bwrap.network to allow, or run it without --target bwrap",
+    ),
+    "SBX004": Code(
+        "Nothing to hide behind", "a step writes into {path}, which holds all of this machine", "write into a folder"
+    ),
+    "SBX010": Code(
+        "Path stays here",
+        "{path} is not a relative path inside the project, and a run on {target} takes only a copy of that",
+        "move it into the project and name it by a relative path, or run it locally",
+    ),
+    "SBX011": Code(
+        "Too much to send",
+        "the files that steps read have {size} bytes, and no more than {limit} are sent",
+        "raise run.remote.upload_limit in osiris.yaml, or read them from where the sandbox can reach them",
+    ),
+    "SBX012": Code(
+        "Too much to fetch",
+        "{what} stayed in the sandbox and is lost with it: {size} bytes, and no more than {limit} are fetched in a run",
+        "raise run.remote.fetch_limit in osiris.yaml",
+        1,
+    ),
+    "SBX013": Code("Not what was sent", "{path} is not what was sent, {where}", "run it again", 1),
+    "SBX014": Code(
+        "Changed on both sides",
+        "{path} was changed here while the sandbox changed its copy, which is lost",
+        "let nothing else write it meanwhile, and run it again",
+        1,
+    ),
+    "SBX015": Code("Connection lost", "{what} could not be {done}: {reason}", "run it again", 3),
+    "SBX016": Code(
+        "Other engine in the sandbox",
+        "the sandbox has {engine} {found}, and the plan is made for {planned}",
+        "build the template anew, or allow it with --allow-engine-drift",
+        4,
+    ),
+    "SBX020": Code("E2B not installed", "runs on E2B need the package 'e2b'", "install it: pip install 'osiris[e2b]'"),
+    "SBX021": Code("No key for E2B", "E2B_API_KEY is not set", "export E2B_API_KEY, or write it into .env", 3),
+    "SBX022": Code("E2B refused", "E2B could not {what}: {reason}", None, 3),
+    "SBX023": Code(
+        "No template",
+        "E2B has no template '{name}'",
+        "build it: osiris sandboxes build, or name another with --e2b-template",
+    ),
+    "SBX024": Code(
+        "Packages missing",
+        "the sandbox cannot start a worker: {missing} is missing there",
+        "build a template with 'osiris sandboxes build', or install what is missing with --e2b-install-deps",
+    ),
+    "SBX025": Code(
+        "Packages not installed",
+        "the sandbox could not install what a worker needs ({missing}) from its registry",
+        "build a template with 'osiris sandboxes build', which has it",
+        3,
+    ),
     # --- DRV: raised by drivers -----------------------------------------------------------------------------------
     "DRV000": Code(
         "Driver failed",
@@ -559,6 +649,13 @@ CODES: dict[str, Code] = {
         "give the connection the database's address: there it is one transaction",
         1,
     ),
+    "DRV037": Code(
+        "Not allowed in the store",
+        "{path}: the key of the connection may not do this: {reason}",
+        "let the owner of the bucket grant it to the key",
+        1,
+    ),
+    "DRV038": Code("Object changed", "{path} was changed while it was read", "run the same command again", 1),
     # --- DSC: discovery -------------------------------------------------------------------------------------------
     "DSC001": Code(
         "Cannot be discovered",

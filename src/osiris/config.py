@@ -118,6 +118,15 @@ KEYS: dict[str, Key] = {
     "run.spool_limit": Key(*_SIZE, "20GB", "disk space for outputs that several steps read"),
     "run.continue_within": Key(*_TIME, "6h", "how long a run that did not end well can be continued"),
     "run.step_timeout": Key(*_TIME, None, "the longest that any step may take"),
+    "run.target": Key(*_one_of("local", "bwrap", "e2b"), "local", "where runs run"),
+    "run.bwrap.network": Key(*_one_of("none", "allow"), "none", "whether a run in bubblewrap may use the network"),
+    "run.remote.upload_limit": Key(*_SIZE, "1GB", "the most bytes of files that a run sends to a remote target"),
+    "run.remote.fetch_limit": Key(*_SIZE, "1GB", "the most bytes that a run fetches from a remote target"),
+    "run.e2b.template": Key(_text, "a name", None, "template of sandboxes; by default that of this version"),
+    "run.e2b.install_deps": Key(_flag, _YES_NO, "false", "install what the template lacks, for each run anew"),
+    "run.e2b.cpu": Key(_count, "a number of processors", 2, "processors of a template that is built"),
+    "run.e2b.memory": Key(*_SIZE, "4GiB", "memory of a template that is built"),
+    "run.e2b.timeout": Key(*_TIME, "1h", "the longest that a sandbox of a run may live"),
     "openlineage.file": Key(_text, "a path", None, "file to which OpenLineage events of runs are added"),
     "openlineage.url": Key(*_ADDRESS, None, "server that gets OpenLineage events"),
     "openlineage.api_key": Key(*_VARIABLE, None, "variable with the key for openlineage.url"),
@@ -158,7 +167,19 @@ KEYS: dict[str, Key] = {
 }
 """Every setting there is. Sizes are bytes (int), durations seconds (float), None means no limit."""
 
-SECTIONS = ("run", "openlineage", "chat", "aiop", "aiop.annex", "aiop.index", "defaults", "profiles")
+SECTIONS = (
+    "run",
+    "run.bwrap",
+    "run.remote",
+    "run.e2b",
+    "openlineage",
+    "chat",
+    "aiop",
+    "aiop.annex",
+    "aiop.index",
+    "defaults",
+    "profiles",
+)
 _BLOCKS = tuple(name for name in SECTIONS if "." not in name)
 
 NOT_YET = {

@@ -25,6 +25,7 @@ ConfigT_contra = TypeVar("ConfigT_contra", contravariant=True)
 class Written:
     """What a writer says it wrote: rows and bytes, and the files it published, relative to the project root.
 
+    `stored` are the objects that it put into a store, each as path (its URL), size, sha256 and etag.
     `ledger` is the database, relative to the project root, whose ledger has the record of the delivery. `earlier` is
     the digest that it has of these rows, if an attempt before this one has delivered them: then nothing was read and
     nothing was written.
@@ -36,6 +37,7 @@ class Written:
     rejected: int = 0
     ledger: str | None = None
     earlier: JsonValue = None
+    stored: tuple[Mapping[str, JsonValue], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,10 @@ class StepContext:
     """Everything of the outside that a driver may touch.
 
     `root` is the project root and the working directory; relative paths start there. `connection` has the resolved
-    fields, secrets as `Secret`. `sources` has the id of the step behind each input, by the input's name. `bindings` has
-    the typed values of `${run.…}` and sensitive parameters by name. `on_reject` is the step's shared key of that name:
-    with `quarantine`, a row that does not fit is set aside among the artifacts instead of failing the step.
+    fields, secrets as `Secret`; `family` is its family. `sources` has the id of the step behind each input, by the
+    input's name. `bindings` has the typed values of `${run.…}` and sensitive parameters by name. `on_reject` is the
+    step's shared key of that name: with `quarantine`, a row that does not fit is set aside among the artifacts instead
+    of failing the step.
     `run_key` is the same for all attempts at one run, and `plan` the fingerprint of what runs; both are empty outside
     of a run. `digest()` is that of the rows that a writer has taken so far.
     `masked(text)` is the text without the secrets of the run, for what a driver writes among the artifacts.
@@ -70,6 +73,7 @@ class StepContext:
     emit: Callable[[str, Mapping[str, JsonValue]], None] = lambda _event, _fields: None
     count: Callable[[str, int], None] = lambda _metric, _value: None
     cancelled: Callable[[], bool] = lambda: False
+    family: str = ""
 
 
 class Extractor(Protocol[ConfigT_contra]):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail, nearest
+from osiris.urls import printable as _printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,10 +97,6 @@ def _name_problem(name: str, *, writing: bool) -> str | None:
     if writing and _DEVICE.fullmatch(name):
         return f"'{name}' is the name of a device on some systems"
     return None
-
-
-def _printable(text: str) -> str:
-    return _CONTROL.sub("?", text).encode("ascii" if not text.isprintable() else "utf-8", "replace").decode()[:300]
 
 
 def is_outside(root: Path, path: Path) -> bool:

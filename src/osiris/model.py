@@ -53,7 +53,10 @@ def schema_from_json(data: list[dict[str, JsonValue]]) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class ComponentSpec:
-    """What a component says of itself in its spec.yaml; `digest` is the SHA-256 of the spec's canonical form."""
+    """What a component says of itself in its spec.yaml; `digest` is the SHA-256 of the spec's canonical form.
+
+    `families` are those whose connections it takes beside its own.
+    """
 
     name: str
     version: str
@@ -65,6 +68,7 @@ class ComponentSpec:
     digest: str
     module: str
     capabilities: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
     delivery: Delivery | None = None
     inputs: tuple[int, int | None] = (0, 0)
     output: bool = False

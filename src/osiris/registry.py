@@ -141,7 +141,7 @@ RESERVED: dict[str, dict[str, JsonValue]] = {
 UNSUPPORTED_RESERVED = ("max_cell_bytes", "deterministic")
 """Shared config keys that this version knows and does not act on; whoever uses one is told so."""
 
-_LISTS = ("modes", "capabilities", "secrets", "requirements", "examples")
+_LISTS = ("modes", "capabilities", "families", "secrets", "requirements", "examples")
 _TEXTS = ("name", "version", "title", "description", "family", "connection")
 _REQUIRED = (*_TEXTS, "modes", "inputs", "output", "config")
 _SHAPE: dict[str, type] = {

@@ -33,9 +33,13 @@ def script():
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory):
+def followed(tmp_path_factory, e2b):
     folder = tmp_path_factory.mktemp("readme")
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(folder)}
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        **e2b.environment,
+    }
     return subprocess.run(
         ["bash", "-xeuo", "pipefail", "-c", "".join(script())],
         cwd=folder,

@@ -17,11 +17,28 @@ own: `with start_postgres("wal_level=logical") as server: …`, `with start_mari
 The fixture `postgrest` is a PostgREST as Supabase presents it, one for each test, in front of a database of its own in
 that PostgreSQL; `tests/servers/postgrest.py` tells how to use it and how to make it fail.
 
-The servers end with the tests, even if those are killed. They come from Debian's packages: `sh tools/servers.sh`.
+The fixtures `s3` and `azurite` are object stores, `store` is the one and then the other: `new_bucket()`,
+`fields(bucket)`, `put`, `get` and `keys`.
+
+The servers end with the tests, even if those are killed. They come from Debian's packages (`sh tools/servers.sh`); that
+of S3 comes with the lock of Python packages, and that of Azure from npm (`sh tools/stores.sh`).
 """
 
+from .azurite import Azurite, start_azurite
 from .mariadb import MariaDB, start_mariadb
 from .postgres import Postgres, start_postgres
 from .postgrest import Postgrest, start_postgrest
+from .s3 import S3, start_s3
 
-__all__ = ["MariaDB", "Postgres", "Postgrest", "start_mariadb", "start_postgres", "start_postgrest"]
+__all__ = [
+    "S3",
+    "Azurite",
+    "MariaDB",
+    "Postgres",
+    "Postgrest",
+    "start_azurite",
+    "start_mariadb",
+    "start_postgres",
+    "start_postgrest",
+    "start_s3",
+]

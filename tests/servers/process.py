@@ -115,7 +115,7 @@ def _started(
     log = place.folder / "log"
     told = ""
     for _ in range(ATTEMPTS):
-        port = _free_port()
+        port = free_port()
         identity = map(str, (place.user.pw_uid, place.user.pw_gid, int(number)))
         guard = subprocess.Popen(
             [sys.executable, "-I", GUARD, place.folder, *identity, *map(str, command(port))],
@@ -137,7 +137,8 @@ def _started(
     raise RuntimeError(f"the server did not start: {told}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on loopback that nobody has right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -31,6 +31,15 @@ def test_an_empty_file_leaves_the_defaults(text, project):
         "run.spool_limit": 20 * 10**9,
         "run.continue_within": 6 * 3600.0,
         "run.step_timeout": None,
+        "run.target": "local",
+        "run.bwrap.network": "none",
+        "run.remote.upload_limit": 10**9,
+        "run.remote.fetch_limit": 10**9,
+        "run.e2b.template": None,
+        "run.e2b.install_deps": False,
+        "run.e2b.cpu": 2,
+        "run.e2b.memory": 4 * 2**30,
+        "run.e2b.timeout": 3600.0,
         "openlineage.file": None,
         "openlineage.url": None,
         "openlineage.api_key": None,
@@ -107,6 +116,7 @@ def test_a_limit_can_be_taken_back(project):
 
 WRITTEN = {
     "run.step_timeout": "7m",
+    "run.e2b.template": "mine",
     "openlineage.file": "lineage.jsonl",
     "openlineage.url": "https://host:5000",
     "openlineage.api_key": "${KEY}",

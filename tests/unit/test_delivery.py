@@ -33,3 +33,10 @@ def test_a_ledger_is_there_as_long_as_its_file_is(tmp_path):
     database.unlink()
     assert not has_ledger(tmp_path, ledger)
     assert has_ledger(tmp_path, None)
+
+
+def test_an_object_of_a_store_is_never_taken_for_there(tmp_path):
+    told = {"path": "s3://lake/x.csv", "size": 0, "sha256": hashlib.sha256(b"").hexdigest(), "etag": "1"}
+    (tmp_path / "s3:" / "lake").mkdir(parents=True)
+    (tmp_path / "s3:" / "lake" / "x.csv").touch()
+    assert not is_still_there(tmp_path, [told])

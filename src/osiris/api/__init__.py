@@ -61,6 +61,7 @@ from osiris.api.runs import (
     show_session,
     verify,
 )
+from osiris.api.sandboxes import build_template, end_sandboxes, list_sandboxes
 from osiris.api.scrubbing import project_scrubber
 from osiris.api.story import Story, story
 from osiris.api.workspace import Workspace
@@ -90,6 +91,7 @@ __all__ = [
     "Validated",
     "Verdict",
     "Workspace",
+    "build_template",
     "bundle",
     "changes_on_disk",
     "check_sql",
@@ -101,6 +103,7 @@ __all__ = [
     "diff",
     "diff_subjects",
     "discover",
+    "end_sandboxes",
     "event_line",
     "examine_connections",
     "explain_code",
@@ -116,6 +119,7 @@ __all__ = [
     "list_connections",
     "list_packages",
     "list_records",
+    "list_sandboxes",
     "list_sessions",
     "look_at_tables",
     "new_component",

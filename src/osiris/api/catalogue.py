@@ -106,6 +106,7 @@ def show_component(name: str) -> dict[str, JsonValue]:
         "title": spec.title,
         "description": spec.description,
         "family": spec.family,
+        "families": list(spec.families),
         "modes": list(spec.modes),
         "capabilities": list(spec.capabilities),
         "connection": spec.connection,

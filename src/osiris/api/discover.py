@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.connections import as_written, parse_ref, resolve_ref
+from osiris.errors import fail
+from osiris.model import ConnectionRef
+from osiris.urls import family_of, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,7 +90,7 @@ def discover(
     samples: str = "none",
     refresh: bool = False,
 ) -> Discovery:
-    """Return what `target` has: a connection (`@family.alias`), a path, or a pattern of files.
+    """Return what `target` has: a connection (`@family.alias`), a path or URL, or a pattern of files.
 
     `tables` are names or patterns, of another schema as `schema.table`. With `profile` a sample of their rows is looked
     at, of these `columns` or of all; `samples` are `none`, `masked` or `raw`. What is known is only recalled if the
@@ -115,12 +118,16 @@ def _source(workspace: Workspace, target: str) -> tuple[Source, str | None]:
     from osiris.runner.credentials import resolve_secrets
     from osiris.runner.protocol import Secrets
 
-    if not target.startswith("@"):
+    family = family_of(target)
+    if not (family or target.startswith("@")):
         return Source("", _below_root(workspace, target), Secrets()), None
     declared = workspace.connections()
-    ref = resolve_ref(declared, parse_ref(target))
+    if family and family not in declared.declared:
+        hint = "declare one in osiris_connections.yaml"
+        fail("DRV007", path=printable(target), problem=f"no connection of the family {family} leads there", hint=hint)
+    ref = resolve_ref(declared, ConnectionRef(family) if family else parse_ref(target))
     secrets = resolve_secrets({str(ref): as_written(declared, ref)}, (), workspace.registry, workspace.environ)
-    return Source(str(ref), None, secrets), str(ref)
+    return Source(str(ref), target if family else None, secrets), str(ref)
 
 
 def _below_root(workspace: Workspace, text: str) -> str:
@@ -149,7 +156,7 @@ def _declared(workspace: Workspace, found: Discovered) -> str | None:
     if len(places) != 1:
         return None
     family, *files = places.pop()
-    if family == "filesystem" or not files:
+    if family in ("", "filesystem") or not files:
         return None
     aliases = workspace.connections().declared.get(family, {})
     paths = ((alias, fields.get(name)) for alias, fields in sorted(aliases.items()) for name in _IN_FILES)

@@ -13,17 +13,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.api.workspace import Workspace
+    from osiris.model import JsonValue
 
 
-def open_project(start: Path | None, environ: Mapping[str, str], profile: str | None = None) -> Workspace:
+def open_project(
+    start: Path | None,
+    environ: Mapping[str, str],
+    profile: str | None = None,
+    settings: Mapping[str, JsonValue] | None = None,
+) -> Workspace:
     """Open the project at or above `start`; sessions whose process is gone get their end and their package.
 
-    Whoever asked hears of it.
+    Whoever asked hears of it. `settings` are those of the command line, by key.
 
     Fails with PRJ001 if there is none, and as `load_config`.
     """
     lost = close_lost(find_project(start, environ))
-    workspace = inner.open_project(start, environ, profile)
+    workspace = inner.open_project(start, environ, profile, settings)
     if lost:
         from osiris.api.openlineage import tell_lost
         from osiris.api.packages import package_sessions

@@ -10,6 +10,7 @@ from osiris.errors import OsirisError, exit_code, raise_all, sort_diagnostics
 from osiris.files import publish, refuse_foreign, resolve_path
 from osiris.model import schema_from_json
 from osiris.report.plan import FlowView, PlanView, StepView, TargetView
+from osiris.urls import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -189,6 +190,8 @@ def _target(root: Path, manifest: Manifest, step: Mapping[str, JsonValue], state
     if not isinstance(config.get("path"), str):
         verbs = _BY_STATE.get(state or "", _VERBS)
         return TargetView(step["id"], label, verbs.get(config.get("write_mode"), "writes"), step["delivery"])
+    if family_of(label):  # the target of a plan is not asked: that takes a key
+        return TargetView(step["id"], label, "creates or replaces", step["delivery"])
     size = None if "${" in label else _size(root, label)
     return TargetView(step["id"], label, "creates" if size is None else "replaces", step["delivery"], size)
 

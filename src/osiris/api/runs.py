@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,11 +61,15 @@ def run_target(
 ) -> tuple[RunResult, list[Diagnostic]]:
     """Run what `plan_of` finds; returns how it went, and notes on the plan.
 
-    One worker answers for the plan and then runs it; it starts while the plan is still being read.
+    One worker answers for the plan and then runs it, if that is to run here; it starts while the plan is being read.
     """
     from osiris.runner.run import run, start_worker
 
-    with start_worker(workspace.root) as worker, telling(workspace, progress) as (told, untold):
+    here = workspace.config.get("run.target") == "local"
+    with (
+        start_worker(workspace.root) if here else nullcontext() as worker,
+        telling(workspace, progress) as (told, untold),
+    ):
         plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
         words = (workspace.project, plan.manifest, workspace.config, options, told, worker)
         try:

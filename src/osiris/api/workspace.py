@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from osiris.config import Config
     from osiris.connections import Connections
     from osiris.errors import Diagnostic
-    from osiris.model import Manifest
+    from osiris.model import JsonValue, Manifest
     from osiris.project import Project
     from osiris.registry import Registry
 
@@ -48,11 +48,19 @@ class Workspace:
         return load_connections(self.project.connections_file)
 
 
-def open_project(start: Path | None, environ: Mapping[str, str], profile: str | None = None) -> Workspace:
-    """Open the project at or above `start`, and give sessions whose process is gone their end."""
+def open_project(
+    start: Path | None,
+    environ: Mapping[str, str],
+    profile: str | None = None,
+    settings: Mapping[str, JsonValue] | None = None,
+) -> Workspace:
+    """Open the project at or above `start`, and give sessions whose process is gone their end.
+
+    `settings` are those of the command line, by key.
+    """
     project = find_project(start, environ)
     env = load_env(project.env_file, environ)
-    workspace = Workspace(project, load_config(project, env, profile), load_registry(), env, profile)
+    workspace = Workspace(project, load_config(project, env, profile, settings), load_registry(), env, profile)
     close_lost(project)
     return workspace
 

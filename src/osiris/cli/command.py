@@ -18,7 +18,7 @@ from osiris.cli.render import Answer, Console
 from osiris.errors import did_you_mean, fail, has_errors, raise_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from osiris.api import Workspace
     from osiris.errors import Diagnostic
@@ -178,12 +178,12 @@ def console() -> Console:
     return found
 
 
-def opened(profile: str | None = None) -> Workspace:
-    """Open the project that -C, OSIRIS_HOME or the working directory names."""
+def opened(profile: str | None = None, settings: Mapping[str, JsonValue] | None = None) -> Workspace:
+    """Open the project that -C, OSIRIS_HOME or the working directory names; `settings` are those that were typed."""
     from osiris.api import open_project
 
     start = Path() if click.get_current_context().meta.get(PROJECT) else None
-    workspace = open_project(start, os.environ, profile)
+    workspace = open_project(start, os.environ, profile, settings)
     console().root = workspace.project.root
     return workspace
 

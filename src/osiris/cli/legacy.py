@@ -53,7 +53,6 @@ def absent(instead: str) -> Earlier:
 
 
 WRITE_OML = absent("write the pipeline as a file in pipelines/ and compile it")
-LOCAL_ONLY = absent("runs are local: leave it out")
 SAY_PROJECT = moved("-C DIR")
 NAME_CONNECTIONS = moved("osiris connections doctor @FAMILY.ALIAS")
 
@@ -110,15 +109,17 @@ COMMANDS: dict[str, Earlier] = {
     "mcp aiop": moved("osiris logs aiop --json"),
     "replay": KEPT,
     "eval": KEPT,
-    "sandboxes": LOCAL_ONLY,
+    "sandboxes": KEPT,
 }
 """By the words that were typed after `osiris`."""
 
-_E2B_OPTIONS = (
-    *("--target", "--e2b", "--timeout", "--cpu", "--memory-gb", "--e2b-env", "--e2b-env-from", "--e2b-pass-env"),
-    *("--e2b-install-deps", "--e2b-timeout", "--e2b-cpu", "--e2b-mem"),
-)
-_E2B = dict.fromkeys(_E2B_OPTIONS, LOCAL_ONLY)
+_E2B_OPTIONS = ("--target", "--e2b", "--e2b-env", "--e2b-env-from", "--e2b-pass-env", "--e2b-install-deps")
+_E2B = {
+    **dict.fromkeys((*_E2B_OPTIONS, "--e2b-timeout", "--e2b-cpu", "--e2b-mem"), KEPT),
+    "--timeout": moved("--e2b-timeout"),
+    "--cpu": moved("--e2b-cpu"),
+    "--memory-gb": moved("--e2b-mem"),
+}
 _ALWAYS_CHECKED = absent("problems are always errors; leave it out")
 _FILTER_PAGE = absent("the page over all runs has a filter; leave it out")
 _NOT_A_SESSION = absent("only runs have sessions; leave it out")
@@ -270,10 +271,10 @@ ENVIRONMENT: dict[str, tuple[tuple[str, ...], Earlier]] = {
     "OSIRIS_PARAM_*": ((), KEPT),
     "OSIRIS_LAST_MANIFEST": (("run",), moved("osiris run MANIFEST")),
     "OSIRIS_LAST_COMPILE_DIR": (("run",), moved("osiris run DIR/manifest.json")),
-    "OSIRIS_EXECUTION_TARGET": (("run",), absent("runs are local: unset it")),
-    "OSIRIS_E2B_INSTALL_DEPS": (("run",), absent("runs are local: unset it")),
-    "OSIRIS_E2B_DRIVER_ALLOWLIST": (("run",), absent("runs are local: unset it")),
-    "OSIRIS_E2B_DRIVER_DENYLIST": (("run",), absent("runs are local: unset it")),
+    "OSIRIS_EXECUTION_TARGET": (("run",), moved("OSIRIS_RUN__TARGET")),
+    "OSIRIS_E2B_INSTALL_DEPS": (("run",), moved("OSIRIS_RUN__E2B__INSTALL_DEPS")),
+    "OSIRIS_E2B_DRIVER_ALLOWLIST": (("run",), absent("a sandbox loads the components of the plan and no others")),
+    "OSIRIS_E2B_DRIVER_DENYLIST": (("run",), absent("a sandbox loads the components of the plan and no others")),
     "OSIRIS_FILESYSTEM_BASE": (_RUN_LIKE, moved("OSIRIS_HOME")),
     "OSIRIS_LOGS_DIR": (_RUN_LIKE, _UNUSED),
     "OSIRIS_LOG_LEVEL": (_RUN_LIKE, _UNUSED),

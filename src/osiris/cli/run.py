@@ -11,6 +11,7 @@ from osiris.cli.command import PARAM, PROFILE, SELECT, STRICT, again, answers, c
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer
 from osiris.cli.sessions import step_lines, written_lines
+from osiris.cli.target import E2B_OPTIONS, TARGETS, target_settings
 from osiris.errors import sort_diagnostics
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--digest", type=click.Choice(["written", "all"]), default="written", help="Digest every output."),
     click.option("--allow-engine-drift", is_flag=True, help="Run a plan with other engine versions than its own."),
     STRICT,
+    click.option("--target", "where", type=click.Choice(TARGETS), help="Where to run (run.target; local)."),
+    *E2B_OPTIONS,
 )
 
 
@@ -47,7 +50,7 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
     """Run a pipeline (it is compiled first), a plan, or the plan that was compiled last."""
     target = _one_target(target, last_compile=last_compile, resume=options["resume"])
     chosen = _run_options(options)
-    workspace = opened(options["profile"])
+    workspace = opened(options["profile"], target_settings(options))
     words = {key: options[key] for key in ("params", "strict")}
     if options["dry_run"]:
         manifest, notes = api.rehearse(workspace, target, chosen, **words)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from posixpath import join, normpath
 from typing import TYPE_CHECKING, NamedTuple
 
+from osiris.urls import local_path, stored_as
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -131,8 +133,9 @@ def label_of(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]
     config, connection = step["config"], step["connection"]
     path, table = config.get("path"), config.get("table")
     if isinstance(path, str):
-        base = connections.get(connection, {}).get("base_dir") or ""
-        return normpath(join(base, path))
+        fields = connections.get(connection, {})
+        url = stored_as(path, connection, fields)
+        return str(url) if url else normpath(join(fields.get("base_dir") or "", local_path(path)))
     if isinstance(table, str):
         schema = config.get("schema")
         parts = (connection or f"@{step['component']}", None if schema in UNNAMED_SCHEMAS else schema, table)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from osiris.compare.diff import ABSENT, Difference
 from osiris.delivery import is_still_there
+from osiris.urls import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -145,6 +146,8 @@ def _why_no_line(root: Path, old: _Files, new: _Files, pairs: list[tuple[_File, 
         return f"one run wrote {len(old)} files, the other {len(new)}"
     if not pairs:
         return "the files are the same"
+    if away := next((file["path"] for pair in pairs for file in pair if family_of(file["path"])), None):
+        return f"{away} lies in a store"
     gone = next((file["path"] for file in pairs[0] if not is_still_there(root, [file])), None)
     return f"{gone} is no longer as its run left it" if gone else None
 

@@ -17,6 +17,7 @@ from osiris.errors import OsirisError, diagnostic, did_you_mean, nearest
 from osiris.model import ConnectionRef
 from osiris.oml.remedies import near_component, wrong_mode
 from osiris.secret import find_literal_secrets
+from osiris.urls import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,7 +122,7 @@ def check_connection(ctx: Context) -> Iterator[Diagnostic]:
         if spec.connection == "none":
             problem, fix = f"is not taken by {spec.name}; remove it", drop(f"{step.pointer}/config/connection")
             yield diagnostic("OML028", at=at, fix=fix, key="connection", problem=problem)
-        elif ref.family != spec.family:
+        elif ref.family not in (spec.family, *spec.families):
             fix = _a_connection(ctx, step, spec, ref)
             yield diagnostic("CMP008", at=at, fix=fix, step=step.id, family=spec.family, found=str(ref))
         else:
@@ -137,7 +138,7 @@ def _unresolved(ctx: Context, step: Step, spec: ComponentSpec, ref: ConnectionRe
         fix = _a_connection(ctx, step, spec, ref)
         yield from (replace(problem, location=at, fix=fix) for problem in error.diagnostics)
     else:
-        yield from unknown_fields(ctx.connections, ref, ctx.registry.family(spec.family))
+        yield from unknown_fields(ctx.connections, ref, ctx.registry.family(ref.family))
 
 
 def _a_connection(ctx: Context, step: Step, spec: ComponentSpec, ref: ConnectionRef) -> Fix:
@@ -155,10 +156,11 @@ def _a_connection(ctx: Context, step: Step, spec: ComponentSpec, ref: Connection
 
 
 def wanted_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None:
-    """Return the connection that a step names, or its family's default where it must have one."""
-    if step.connection is None and spec.connection == "required":
-        return ConnectionRef(spec.family)
-    return step.connection
+    """Return the connection that a step names, or the default of the family where it must have one, as URLs must."""
+    if step.connection:
+        return step.connection
+    family = spec.family if spec.connection == "required" else family_of(step.config.get("path"))
+    return ConnectionRef(family) if family in (spec.family, *spec.families) else None
 
 
 def check_secrets(ctx: Context) -> Iterator[Diagnostic]:

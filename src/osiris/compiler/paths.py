@@ -1,4 +1,4 @@
-"""The local files that a pipeline names: none is written twice, none is unportable, those outside are noted."""
+"""The files that a pipeline names: none is written twice, none is unportable, those outside the project are noted."""
 
 from __future__ import annotations
 
@@ -8,38 +8,44 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.connections import as_written
 from osiris.errors import OsirisError, diagnostic
 from osiris.files import is_outside, resolve_path
+from osiris.urls import FAMILIES, StoreUrl, local_path, store_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from osiris.compiler.context import Context
     from osiris.errors import Diagnostic
-    from osiris.model import Step
+    from osiris.model import JsonValue, Step
 
 FAMILY = "filesystem"
 KEY = "path"
 
 
 def check_paths(ctx: Context) -> Iterator[Diagnostic]:
-    """Every path is one that can be used, no two steps write the same, and those outside the project are noted."""
-    writers: dict[Path, str] = {}
+    """Every path can be used, no two steps write the same, and what is outside the project or not fused is noted."""
+    writers: dict[Path | StoreUrl, str] = {}
+    transforms = (step for step in ctx.pipeline.steps if step.mode == "transform")
+    queried = {source for step in transforms for source in step.inputs.values()}
     for step, path in _paths(ctx):
         at = ctx.at(f"{step.pointer}/config/{KEY}")
-        if not isinstance(path, Path):
+        if isinstance(path, OsirisError):
             yield from (replace(problem, location=at) for problem in path.diagnostics)
             continue
-        if is_outside(ctx.root, path):
+        if isinstance(path, Path) and is_outside(ctx.root, path):
             yield diagnostic("CMP013", at=at, step=step.id, path=step.config[KEY])
+        if isinstance(path, StoreUrl) and step.id in queried:
+            yield diagnostic("CON043", at=at, step=step.id, path=path)
         if step.mode == "write" and writers.setdefault(_real(path), step.id) != step.id:
-            target = os.path.relpath(path, ctx.root)
+            target = os.path.relpath(path, ctx.root) if isinstance(path, Path) else str(path)
             yield diagnostic("CMP009", at=at, first=writers[_real(path)], step=step.id, target=target)
 
 
 def check_own_output(ctx: Context) -> Iterator[Diagnostic]:
     """No step reads what the same run writes, unless it waits for that: a repeated run would read other rows."""
-    paths = [(step, str(_real(path))) for step, path in _paths(ctx) if isinstance(path, Path)]
+    paths = [(step, str(_real(path))) for step, path in _paths(ctx) if not isinstance(path, OsirisError)]
     written = {path: step.id for step, path in paths if step.mode == "write"}
     needs = {step.id: step.needs for step in ctx.pipeline.steps}
     for step, pattern in paths:
@@ -70,27 +76,34 @@ def waited_for(step: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
     return seen
 
 
-def _paths(ctx: Context) -> Iterator[tuple[Step, Path | OsirisError]]:
-    """Yield each step that names local files, with the path (or pattern), or with what is wrong with it."""
+def _paths(ctx: Context) -> Iterator[tuple[Step, Path | StoreUrl | OsirisError]]:
+    """Yield each step that names files, with the path or URL (or pattern), or with what is wrong with it."""
     for step, spec in ctx.known():
         text = step.config.get(KEY)
         if spec.family != FAMILY or not isinstance(text, str):
             continue
+        family, fields = step.connection.family if step.connection else "", _fields(ctx, step)
+        if fields is None and family in FAMILIES.values():
+            continue
         try:
-            yield step, resolve_path(ctx.root, text, base=_base(ctx, step), writing=step.mode == "write")
+            url = store_url(text, family, fields)
+            base = (fields or {}).get("base_dir")
+            base = base if isinstance(base, str) else None
+            yield step, url or resolve_path(ctx.root, local_path(text), base=base, writing=step.mode == "write")
         except OsirisError as error:
             yield step, error
 
 
-def _real(path: Path) -> Path:
+def _fields(ctx: Context, step: Step) -> Mapping[str, JsonValue] | None:
+    """Return the fields of a step's connection as written; None if it is not there, which another check tells."""
+    try:
+        return as_written(ctx.connections, step.connection) if step.connection else {}
+    except OsirisError:
+        return None
+
+
+def _real(path: Path | StoreUrl) -> Path | StoreUrl:
     """Return the path without symbolic links in its folder, so that two names of one file are one."""
+    if isinstance(path, StoreUrl):
+        return path
     return Path(os.path.realpath(path.parent)) / path.name
-
-
-def _base(ctx: Context, step: Step) -> str | None:
-    """Return the folder of a step's connection as written; a variable in it stands for itself."""
-    ref = step.connection
-    aliases = ctx.connections.declared.get(ref.family, {}) if ref else {}
-    fields = aliases.get(ref.alias, {}) if ref and ref.alias else {}
-    base = fields.get("base_dir")
-    return base if isinstance(base, str) else None

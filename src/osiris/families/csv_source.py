@@ -24,7 +24,8 @@ from osiris.families.text_stream import PieceStream, decoded, line_lists, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-    from pathlib import Path
+
+    from osiris.families.places import Place
 
 BLOCKS = (2 << 20, 32 << 20, 256 << 20)
 """Sizes of a parser's block in bytes: a row must fit into one, and the next size is tried only where one does not."""
@@ -92,7 +93,7 @@ def _ignore(_count: object) -> None:
 class CsvFile:
     """One file and how it is written; `label` names it in messages."""
 
-    path: Path
+    path: Place
     label: str
     dialect: Dialect
 

@@ -6,17 +6,22 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.document import join
-from osiris.errors import Location, OsirisError, diagnostic, did_you_mean, raise_all
+from osiris.driver import Written
+from osiris.errors import Location, OsirisError, diagnostic, did_you_mean, fail, raise_all
+from osiris.families.places import Place, mark_of, size_of
+from osiris.families.stored import find
+from osiris.families.upload import Upload, uploading
 from osiris.files import check_source, expand, fail_os, publish, relative, resolve_path, sweep
 from osiris.table import Relation
+from osiris.urls import StoreUrl, local_path, store_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from osiris.driver import StepContext
     from osiris.files import Output
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _PATH = Location(pointer="/config/path")
+_NOT_KNOWN = {"bucket": "not-known"}
+"""Stands for a connection where a plan is checked: writers are asked then without what it takes to connect."""
 
 
 def _base(ctx: StepContext) -> str | None:
@@ -31,37 +38,42 @@ def _base(ctx: StepContext) -> str | None:
     return str(base) if base else None
 
 
-def sources(ctx: StepContext, path: str) -> list[Path]:
-    """Return the files that a step reads, sorted by name: `path` is a path or a pattern below the connection's base.
+def sources(ctx: StepContext, path: str) -> list[Place]:
+    """Return the files that a step reads, sorted by name: `path` is a path, URL or pattern below the connection's base.
 
-    Fails with DRV001, DRV003, DRV005, DRV006 or DRV007, at the config's `path`.
+    Fails with DRV001, DRV003, DRV005, DRV006, DRV007 or DRV037, at the config's `path`, or CON039 to CON042.
     """
     try:
-        files = expand(ctx.root, path, base=_base(ctx))
+        url = store_url(path, ctx.family, ctx.connection)
+        if url:
+            return list(find(ctx, url))
+        files = expand(ctx.root, local_path(path), base=_base(ctx))
         for file in files:
             check_source(file, label(ctx, file))
     except OsirisError as error:
         raise_all(replace(problem, location=_PATH) for problem in error.diagnostics)
-    return files
+    return list(files)
 
 
-def target(ctx: StepContext, path: str) -> Path:
-    """Return the file that a step writes."""
-    return resolve_path(ctx.root, path, base=_base(ctx), writing=True)
+def target(ctx: StepContext, path: str) -> Path | StoreUrl:
+    """Return the file or the object that a step writes; fails with DRV007."""
+    url = store_url(path, ctx.family, ctx.connection or _NOT_KNOWN)
+    if url and not url.name:
+        fail("DRV007", path=path, problem="a file is needed, and this names a folder")
+    return url or resolve_path(ctx.root, local_path(path), base=_base(ctx), writing=True)
 
 
-def label(ctx: StepContext, path: Path) -> str:
-    """Return a file's name for messages: relative to the project where it is below it."""
-    return relative(ctx.root, path)
+def label(ctx: StepContext, place: Place | StoreUrl) -> str:
+    """Return a file's name for messages: relative to the project where it is below it, else whole."""
+    return relative(ctx.root, place) if isinstance(place, Path) else str(place)
 
 
-def state_of(files: Iterable[Path]) -> str | None:
+def state_of(files: Iterable[Place]) -> str | None:
     """Return a text that stays equal while names, sizes and times of files do; None if one cannot be looked at."""
     digest = hashlib.sha256()
     try:
-        for path in files:
-            seen = path.stat()
-            digest.update(f"{path}\0{seen.st_size}\0{seen.st_mtime_ns}\0".encode())
+        for place in files:
+            digest.update(mark_of(place).encode())
     except OSError:
         return None
     return digest.hexdigest()
@@ -71,7 +83,7 @@ def state_of(files: Iterable[Path]) -> str | None:
 class Probe:
     """What the first rows of a file took: `bytes` of the disk for `rows`, or the `whole` file."""
 
-    path: Path
+    path: Place
     bytes: int = 0
     rows: int = 0
     whole: bool = False
@@ -85,7 +97,7 @@ class Probe:
         if self.whole or not self.bytes:
             return self.rows
         try:
-            return max(self.rows, round(self.rows * self.path.stat().st_size / self.bytes))
+            return max(self.rows, round(self.rows * size_of(self.path) / self.bytes))
         except OSError:
             return self.rows
 
@@ -100,15 +112,26 @@ def relation(text: str, files: Sequence[Path], ctx: StepContext, rows: int | Non
     return Relation(text, tuple(files), on_read, rows)
 
 
-def publishing(path: Path, *, create_dirs: bool) -> AbstractContextManager[Output]:
-    """Make the folder if asked to, clear what dead writers left in it, and give the file to write."""
+def publishing(
+    ctx: StepContext, place: Path | StoreUrl, *, create_dirs: bool
+) -> AbstractContextManager[Output] | AbstractContextManager[Upload]:
+    """Make the folder if asked to, clear what dead writers left in it, and give the file, or the object, to write."""
+    if isinstance(place, StoreUrl):
+        return uploading(ctx, place)
     if create_dirs:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            fail_os(error, path.parent)
-    sweep(path.parent)
-    return publish(path)
+            fail_os(error, place.parent)
+    sweep(place.parent)
+    return publish(place)
+
+
+def published(ctx: StepContext, place: Path | StoreUrl, output: Output | Upload, rows: int) -> Written:
+    """Return what a writer tells of the one file, or object, that it has written."""
+    if isinstance(output, Upload):
+        return Written(rows, output.written, stored=(output.told,))
+    return Written(rows, output.written, (label(ctx, place),))
 
 
 def check_known(config: Mapping[str, Iterable[str]], known: Sequence[str], where: str) -> None:

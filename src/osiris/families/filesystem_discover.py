@@ -9,9 +9,13 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from osiris.canonical import sha256_hex
 from osiris.errors import OsirisError
 from osiris.families.looking import content_of
+from osiris.families.places import Place, local, mark_of
+from osiris.families.stored import StoredFile, find
 from osiris.files import check_source, expand, fail_os, is_text, relative, resolve_path
+from osiris.urls import StoreUrl, local_path, store_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +43,7 @@ class SeenFile:
     Without a component `problem` says why.
     """
 
-    path: Path
+    path: Place
     shown: str
     component: str | None
     config: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -56,6 +60,9 @@ def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
 
     Fails with DRV001, DRV003, DRV005, DRV006 or DRV007.
     """
+    if url := store_url(pattern, ctx.family, ctx.connection):
+        return [_stored(file) for file in _objects_of(ctx, url)]
+    pattern = local_path(pattern)
     base = ctx.connection.get("base_dir")
     folder = resolve_path(ctx.root, pattern, base=str(base) if base else None)
     paths = expand(
@@ -70,6 +77,19 @@ def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
 def _unnamed(path: Path, name: str) -> SeenFile:
     """Return a file that no step can name."""
     return SeenFile(path, os.fsencode(name).decode(errors="backslashreplace"), None, problem="its name is not UTF-8")
+
+
+def _objects_of(ctx: StepContext, url: StoreUrl) -> list[StoredFile]:
+    """Return the objects that a URL or a pattern names, or of a folder those that lie in it."""
+    if url.name:
+        return find(ctx, url)
+    return find(ctx, StoreUrl(url.scheme, url.bucket, f"{url.key}*"))
+
+
+def _stored(file: StoredFile) -> SeenFile:
+    """Return an object as its name tells it: to look into each would take a request for each."""
+    component = _by_name(file)
+    return SeenFile(file, str(file), component, {"path": str(file)} if component else {}, "its name does not say")
 
 
 def _seen_or_not(path: Path, shown: str) -> SeenFile:
@@ -102,7 +122,7 @@ def _by_content(head: bytes) -> str | None:
     return "filesystem.parquet_extractor" if head.startswith(b"PAR1") else None
 
 
-def _by_name(path: Path) -> str | None:
+def _by_name(path: Place) -> str | None:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in _PACKED:
         suffixes.pop()
@@ -121,4 +141,7 @@ def _delimiter(path: Path, head: bytes) -> str:
 def state_of(files: Iterable[SeenFile]) -> str:
     """Return a digest of what files are; fails with DRV003 or DRV006."""
     found: Sequence[SeenFile] = list(files)
-    return content_of((file.path for file in found), found[0].shown if found else "")
+    paths = local(file.path for file in found)
+    if paths is None:
+        return sha256_hex("".join(mark_of(file.path) for file in found).encode())
+    return content_of(paths, found[0].shown if found else "")

@@ -16,7 +16,8 @@ from osiris.families.text_stream import decoded, line_lists, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
-    from pathlib import Path
+
+    from osiris.families.places import Place
 
 MAX_ROW = 64 << 20
 """Longest row, in characters."""
@@ -47,7 +48,7 @@ def _ignore(_count: int) -> None:
 class JsonFile:
     """One file and how it is written; `label` names it in messages, the rest is as in the component's config."""
 
-    path: Path
+    path: Place
     label: str
     format: str = "auto"
     encoding: str = "utf-8"

@@ -8,7 +8,7 @@ import lzma
 import zipfile
 import zlib
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 import pyarrow as pa
 
@@ -17,11 +17,9 @@ from osiris.errors import fail
 if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from _typeshed import ReadableBuffer
 
-    from osiris.files import Output
 
 PIECE = 1 << 20
 BROKEN = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile, NotImplementedError)
@@ -39,12 +37,26 @@ class Sink(Protocol):
         ...
 
 
-def packing_of(path: Path) -> str:
+class Named(Protocol):
+    """What has the name of a file: a path, or an object of a store."""
+
+    @property
+    def name(self) -> str:
+        """What stands behind the last slash."""
+        ...
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name."""
+        ...
+
+
+def packing_of(path: Named) -> str:
     """Return how a file of this name is packed: gzip, zstd, bz2, xz, zip or none."""
     return _SUFFIXES.get(path.suffix.lower(), "none")
 
 
-def written_packing(path: Path, compression: str) -> str:
+def written_packing(path: Named, compression: str) -> str:
     """Return how a writer packs a file; fails with DRV007 where its name would say something else, or it cannot."""
     named = packing_of(path)
     packing = named if compression == "infer" else compression
@@ -56,20 +68,20 @@ def written_packing(path: Path, compression: str) -> str:
     return fail("DRV007", path=path.name, problem=problem) if problem else packing
 
 
-def unpacking(raw: io.FileIO, packing: str, label: str) -> IO[bytes] | io.BufferedIOBase | io.RawIOBase:
+def unpacking(raw: io.RawIOBase, packing: str, label: str) -> IO[bytes] | io.BufferedIOBase | io.RawIOBase:
     """Return a stream of what is packed in `raw`; fails with DAT013 for an archive of more than one file."""
     if packing == "gzip":
         return gzip.GzipFile(fileobj=raw)
     if packing == "bz2":
         return bz2.BZ2File(raw)
     if packing == "xz":
-        return lzma.LZMAFile(raw)
+        return lzma.LZMAFile(cast("IO[bytes]", raw))
     if packing == "zstd":
         return pa.CompressedInputStream(raw, "zstd")  # type: ignore[no-any-return]
     return _only_member(raw, label) if packing == "zip" else raw
 
 
-def _only_member(raw: io.FileIO, label: str) -> IO[bytes]:
+def _only_member(raw: io.RawIOBase, label: str) -> IO[bytes]:
     archive = zipfile.ZipFile(raw)
     members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) != 1:
@@ -80,7 +92,7 @@ def _only_member(raw: io.FileIO, label: str) -> IO[bytes]:
 
 
 @contextmanager
-def packed(output: Output, packing: str) -> Iterator[Sink]:
+def packed(output: Sink, packing: str) -> Iterator[Sink]:
     """Give a sink that packs into `output`: the same bytes for the same content, in whatever pieces it comes."""
     if packing == "none":
         yield output
@@ -108,7 +120,7 @@ class _Pieces:
     Nothing here writes when it is collected: by then the descriptor may be that of another file.
     """
 
-    def __init__(self, output: Output, pack: Callable[[bytes], bytes], end: Callable[[], bytes]) -> None:
+    def __init__(self, output: Sink, pack: Callable[[bytes], bytes], end: Callable[[], bytes]) -> None:
         self._output = output
         self._pack = pack
         self._end = end

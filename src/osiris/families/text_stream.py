@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import Location, fail
 from osiris.families.packing import BROKEN, PIECE, packing_of, unpacking
-from osiris.files import fail_os, open_source
+from osiris.families.places import opened
+from osiris.files import fail_os
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
-    from pathlib import Path
+
+    from osiris.families.places import Place
 
 
-def unpacked(path: Path, label: str, compression: str, on_bytes: Callable[[int], None]) -> Generator[bytes]:
+def unpacked(path: Place, label: str, compression: str, on_bytes: Callable[[int], None]) -> Generator[bytes]:
     """Give the content of a file in pieces; `on_bytes` gets the number of bytes as they are taken from the disk."""
-    with _translated(label), open_source(path) as raw:
+    with _translated(label), opened(path) as raw:
         stream = unpacking(raw, packing_of(path) if compression == "infer" else compression, label)
         before = 0
         while piece := stream.read(PIECE):

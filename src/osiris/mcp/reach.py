@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import Location, OsirisError, fail
 from osiris.files import expand, is_outside, resolve_path
+from osiris.urls import FAMILIES, family_of, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def source_inside(root: Path, text: str) -> str:
 
     Fails with MCP002.
     """
-    if text.startswith("@"):
+    if text.startswith("@") or family_of(text):  # what is there, a declared connection decides
         return text
     own = inside(root, text)
     for path in _named(root, own, None):
@@ -48,7 +49,8 @@ def check_steps(workspace: Workspace, pipeline: Pipeline) -> None:
     for step in pipeline.steps:
         text = step.config.get("path")
         spec = workspace.registry.find(step.component)
-        if spec and spec.family == "filesystem" and isinstance(text, str):
+        in_store = step.connection and step.connection.family in FAMILIES.values()
+        if spec and spec.family == "filesystem" and isinstance(text, str) and not (in_store or family_of(text)):
             at = pipeline.where(f"{step.pointer}/config/path")
             for path in _named(workspace.root, text, _base(workspace, step)):
                 _check(workspace.root, path, text, at)
@@ -76,6 +78,7 @@ def _check_target(project: Project, path: Path, text: str, at: Location | None) 
 
 def _named(root: Path, text: str, base: str | None) -> Iterator[Path]:
     """Yield what a path or pattern names now, and of a folder what is in it."""
+    text = local_path(text)
     paths = [resolve_path(root, text, base=base)]
     with suppress(OsirisError):
         paths += expand(root, text, base=base)

@@ -111,8 +111,9 @@ def _config(spec: ComponentSpec, schema: Mapping[str, JsonValue]) -> Schema:
     for old_key, key in names.items():
         properties[old_key] = {**properties[key], "deprecated": True, "description": f"An earlier name of {key}."}
     if spec.connection != "none":
+        others = "".join(f', "@{family}.ALIAS"' for family in spec.families)
         properties[CONNECTION] = {
-            "description": f'The connection: "@{spec.family}.ALIAS", or "@{spec.family}" for the default one.',
+            "description": f'The connection: "@{spec.family}.ALIAS"{others}, or "@{spec.family}" for the default one.',
             "type": "string",
         }
     rules = {key: inner for key, inner in moved.items() if not key.startswith("x-")}

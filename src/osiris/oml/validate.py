@@ -47,6 +47,12 @@ _TODAY = {"version": "oml_version", "tasks": "steps"}
 _DEFAULTED = ("oml_version", "name", "id", "mode")
 """The required keys whose value is known where none is given, or may be any."""
 _EARLIER_MODES = {"extract": "read", "load": "write"}
+_EARLIER_COMPONENTS = {
+    "s3.csv_writer": ("filesystem.csv_writer", "@s3"),
+    "azure_blob.csv_writer": ("filesystem.csv_writer", "@azure"),
+}
+"""Names under which earlier plans have components of today, and the connection that such a step has by default."""
+
 _EARLIER_KEYS = {"uses": "component", "with": "config", "depends_on": "needs"}
 
 
@@ -113,7 +119,21 @@ def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
             at, new = document.where_key(f"/steps/{index}/{key}"), _EARLIER_KEYS[key]
             fix = rename(f"/steps/{index}/{key}", new) if new not in step else drop(f"/steps/{index}/{key}")
             found.append(diagnostic("OML029", at=at, fix=fix, old=key, new=new))
+    for index, step in enumerate(data["steps"]):
+        old_name = step.get("component") if isinstance(step, dict) else None
+        if isinstance(old_name, str) and old_name in _EARLIER_COMPONENTS:
+            data["steps"][index] = named = _of_today(step)
+            at = document.where(f"/steps/{index}/component")
+            found.append(diagnostic("OML031", at=at, old=old_name, new=named["component"]))
     return data, found
+
+
+def _of_today(step: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a step with today's name of its component, and the connection that the earlier name meant."""
+    name, connection = _EARLIER_COMPONENTS[step["component"]]
+    config = step.get("config")
+    named = {"config": {"connection": connection, **config}} if isinstance(config, dict) else {}
+    return {**step, "component": name, **named}
 
 
 @cache

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.compare.lineage import label_of
+from osiris.urls import local_path, stored_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ Fields = Mapping[str, "JsonValue"]
 
 _PORTS = {"postgres": 5432, "mysql": 3306}
 _IN_A_FILE = ("duckdb", "sqlite")
+_STORES = {"s3": "s3", "az": "wasbs"}
 _SPOKEN = {"supabase": "postgres"}
 """Families whose databases are those of another."""
 
@@ -46,7 +48,13 @@ def datasets_of(
     family = _SPOKEN.get(family, family)
     fields = connections.get(reference, {})
     if isinstance(config.get("path"), str) and family not in (*_PORTS, *_IN_A_FILE):
-        yield Dataset("file", _absolute(root, str(fields.get("base_dir") or ""), _bound(config["path"], bindings)))
+        if url := stored_as(_bound(config["path"], bindings), reference, fields):
+            account = f"@{fields.get('account')}.blob.core.windows.net" if url.scheme == "az" else ""
+            yield Dataset(f"{_STORES[url.scheme]}://{url.bucket}{account}", url.key)
+            return
+        yield Dataset(
+            "file", _absolute(root, str(fields.get("base_dir") or ""), local_path(_bound(config["path"], bindings)))
+        )
         return
     tables = [config["table"]] if isinstance(config.get("table"), str) else list(_queried(step))
     for table in tables:

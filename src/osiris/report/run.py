@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Schema
     from osiris.recorded import RecordedRun, RecordedStep
 
-BADGES = {"local": "Local", "e2b": "E2B"}
+BADGES = {"local": "Local", "bwrap": "Sandbox", "e2b": "E2B"}
 """How the places where runs happen are called."""
 
 

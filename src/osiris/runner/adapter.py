@@ -7,7 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 from osiris.errors import fail
 from osiris.runner import protocol
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SILENCE = 30.0
 """Seconds without a sign of life after which a worker is taken for dead."""
 
+LOST = 256
+"""Exit status of a worker elsewhere that nobody can ask any more."""
+
 _TICK = 0.2
 _CHUNK = 1 << 16
 _KEPT_OUTPUT = 1 << 20
@@ -36,11 +39,47 @@ class WorkerDied(Exception):
         super().__init__(status)
 
 
-class Link:
-    """A running worker. `output` is what drivers printed, as far as it was kept; it may hold secrets until scrubbed."""
+class Child(Protocol):
+    """What a link needs of a worker's process: `subprocess.Popen` has it, and so has what only looks like one."""
 
-    def __init__(self, process: subprocess.Popen[bytes], silence: float = SILENCE) -> None:
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        ...
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """The pipe to it."""
+        ...
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """The pipe with its events."""
+        ...
+
+    @property
+    def stderr(self) -> IO[bytes] | None:
+        """The pipe with what drivers print."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit status, negative for a signal; raises subprocess.TimeoutExpired."""
+        ...
+
+
+class Link:
+    """A running worker. `output` is what drivers printed, as far as it was kept; it may hold secrets until scrubbed.
+
+    `figures` are metrics of the way to the worker, where that is one of its own.
+    """
+
+    def __init__(self, process: Child, silence: float = SILENCE) -> None:
         self.output = bytearray()
+        self.figures: dict[str, float] = {}
         self._process = process
         self._silence = silence
         self._wseq = 0
@@ -175,6 +214,8 @@ class Link:
         code = self._process.wait()
         if self._killed_for:
             return self._killed_for
+        if code == LOST:
+            return "the sandbox or its worker is gone"
         return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
 
 

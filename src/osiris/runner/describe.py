@@ -20,7 +20,7 @@ from osiris.connections import load_env
 from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
 from osiris.model import Described, schema_from_json
 from osiris.registry import load_registry
-from osiris.runner.adapter import Link, WorkerDied
+from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import resolve_secrets
 from osiris.runner.limits import limits_of
 from osiris.runner.local import start_worker
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from osiris.config import Config
     from osiris.model import JsonValue, Manifest, Pipeline, Step
     from osiris.project import Project
+    from osiris.runner.boxed import Worker
     from osiris.runner.protocol import Secrets
 
 _OF_NAMES = ("DAT005",)
@@ -49,7 +50,7 @@ def describe(
     project: Project,
     prepared: Prepared,
     config: Config,
-    link: Link | None = None,
+    link: Worker | None = None,
     *,
     known: Mapping[str, Described] | None = None,
 ) -> tuple[dict[str, Described], list[Diagnostic]]:
@@ -81,7 +82,7 @@ class Confirmed:
 
 
 def confirm(
-    project: Project, manifest: Manifest, config: Config, secrets: Secrets, link: Link, fresh: Mapping[str, Described]
+    project: Project, manifest: Manifest, config: Config, secrets: Secrets, link: Worker, fresh: Mapping[str, Described]
 ) -> Confirmed:
     """Ask the sources of a plan whether they still are as planned, but for those in `fresh`, which have just said so.
 
@@ -135,7 +136,7 @@ def _confirmed(
     manifest: Manifest,
     config: Config,
     secrets: Secrets,
-    link: Link | None,
+    link: Worker | None,
     steps: list[dict[str, JsonValue]],
 ) -> dict[str, dict[str, JsonValue]]:
     """Return the answers of steps that are asked to confirm, by id."""
@@ -171,7 +172,9 @@ def _job(
     )
 
 
-def _ask(project: Project, config: Config, job: Job, secrets: Secrets, link: Link | None) -> list[dict[str, JsonValue]]:
+def _ask(
+    project: Project, config: Config, job: Job, secrets: Secrets, link: Worker | None
+) -> list[dict[str, JsonValue]]:
     """Return all that the worker tells; fails with RUN001 if it dies, RUN002 if one step takes too long."""
     answers: list[dict[str, JsonValue]] = []
     limit = config.get("run.step_timeout") or LONGEST_ANSWER
@@ -196,7 +199,7 @@ def _ask(project: Project, config: Config, job: Job, secrets: Secrets, link: Lin
 
 @contextmanager
 def _cancelled_when_silent(
-    seconds: float, answers: list[dict[str, JsonValue]], worker: Link, late: threading.Event
+    seconds: float, answers: list[dict[str, JsonValue]], worker: Worker, late: threading.Event
 ) -> Iterator[None]:
     """Stop the worker when no answer comes in time: binding runs constant expressions, which can take for ever."""
     done = threading.Event()

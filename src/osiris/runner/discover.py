@@ -18,6 +18,7 @@ from osiris.families.health import hurried
 from osiris.families.personal import SECRET, hidden, kind_by_name, without_personal
 from osiris.runner.beside import beside
 from osiris.runner.steps import attempt
+from osiris.urls import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +37,8 @@ DETAILED = 200
 
 _COMMENT = 300
 _MAGIC = "*?["
+_OF_FILES = ("filesystem", *FAMILIES.values())
+"""The families of connections that lead to files, which components of the filesystem family read."""
 _OF_VALUES = ("DAT001", "DAT031", "DAT033")
 """Codes that say that a value of one column cannot be read."""
 
@@ -81,7 +84,7 @@ def _open(place: Place, asked: Asked, until: float | None = None) -> AbstractCon
     ctx = _context(place, asked, until)
     if asked.path is None:
         family = asked.source.removeprefix("@").partition(".")[0]
-        if family != "filesystem":
+        if family not in _OF_FILES:
             return _of_family(family, ctx)
         asked = replace(asked, path="*")
     from osiris.families.filesystem_discover import files_of
@@ -89,6 +92,9 @@ def _open(place: Place, asked: Asked, until: float | None = None) -> AbstractCon
 
     files = files_of(ctx, str(asked.path))
     if len(files) == 1 and files[0].component and files[0].family != "filesystem":
+        if not isinstance(files[0].path, Path):
+            hint = "copy the database to this machine first"
+            fail("DSC001", source=files[0].shown, family=files[0].family, hint=hint)
         return _of_family(files[0].family, replace(ctx, connection={"path": str(files[0].path)}))
     return discovering_files(ctx, str(asked.path), place.registry)
 
@@ -111,8 +117,9 @@ def _context(place: Place, asked: Asked, until: float | None) -> StepContext:
         threads=place.job.limits.threads,
         memory=place.job.limits.memory,
         cancelled=lambda: place.stopper.requested() or (until is not None and time.monotonic() > until),
+        family=asked.source.removeprefix("@").partition(".")[0],
     )
-    return hurried(ctx, SILENCE) if asked.path is None and not asked.source.startswith("@filesystem") else ctx
+    return hurried(ctx, SILENCE) if asked.source and not asked.source.startswith("@filesystem") else ctx
 
 
 def _tell_state(place: Place, asked: Asked) -> None:

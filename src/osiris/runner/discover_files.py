@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osiris.driver import Sampled, SeenColumn, SeenTable
 from osiris.families.filesystem_discover import files_of, state_of
 from osiris.families.looking import taken
+from osiris.families.places import size_of
 from osiris.registry import build_config
 from osiris.table import stream
+from osiris.urls import store_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +43,7 @@ class _Files:
 
     def __init__(self, ctx: StepContext, pattern: str, files: Sequence[SeenFile], registry: Registry) -> None:
         base = ctx.connection.get("base_dir")
-        self.label = f"{base}/{pattern}" if base else pattern
+        self.label = str(store_url(pattern, ctx.family, ctx.connection) or (f"{base}/{pattern}" if base else pattern))
         self.identity: Mapping[str, JsonValue] = {
             "files": pattern,
             "base_dir": base,
@@ -68,10 +71,10 @@ class _Files:
             component=file.component or "",
             config=file.config,
             kind=_KINDS.get(file.component or "", "file"),
-            bytes=file.path.stat().st_size,
+            bytes=size_of(file.path),
             comment=None if file.component else file.problem,
             readable=file.component is not None,
-            files=(str(file.path),),
+            files=(str(file.path),) if isinstance(file.path, Path) else (),
         )
 
     def detailed(self, table: SeenTable) -> SeenTable:

@@ -89,6 +89,7 @@ def _context(place: Place, name: str, share: int, overdue: threading.Event) -> S
         threads=1,
         memory=place.job.limits.memory // share,
         cancelled=lambda: overdue.is_set() or place.stopper.requested(),
+        family=name.removeprefix("@").partition(".")[0],
     )
 
 

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from osiris.runner.adapter import Link
+    from osiris.runner.boxed import Worker
 
 _CAUGHT = (signal.SIGINT, signal.SIGTERM)
 
@@ -17,7 +17,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._worker: Link | None = None
+        self._worker: Worker | None = None
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Interrupts:
@@ -29,7 +29,7 @@ class Interrupts:
         for caught, handler in self._before.items():
             signal.signal(caught, handler)  # type: ignore[arg-type]
 
-    def bind(self, worker: Link) -> None:
+    def bind(self, worker: Worker) -> None:
         """Say who is to stop; a signal that came before counts."""
         self._worker = worker
         if self.signal:

@@ -1,4 +1,7 @@
-"""The worker's way out: numbered lines, each scrubbed and whole, from any thread."""
+"""The worker's way out: numbered lines, each scrubbed and whole, from any thread.
+
+Where the way to the host may break, each line is kept in a file first, and the last one of a job also by itself.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,16 @@ from osiris.runner.protocol import encode
 from osiris.secret import Scrubber
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from osiris.model import JsonValue
     from osiris.runner.stop import Stopper
+
+EVENTS, RESULT = "events.jsonl", "result.json"
+"""Files that are kept: every line, and the last one alone, which is there only once the job has ended."""
+
+_ENDS = ("step_complete", "step_failed", "step_cancelled", "job_end")
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 FREE = ("message", "hint", "file", "name", "fields")
 """What may say anything. All else is the plan, or a number: a password that is also the name of a step must not change
@@ -21,19 +32,24 @@ what the host understands."""
 class Outbox:
     """Sends events to the host; when the host is gone they are dropped, as the end of stdin says the same."""
 
-    def __init__(self, fd: int, stopper: Stopper) -> None:
+    def __init__(self, fd: int, stopper: Stopper, keep: Path | None = None) -> None:
         self.scrubber = Scrubber(())
         self._fd = fd
         self._stopper = stopper
         self._lock = threading.Lock()
         self._wseq = 0
+        self._keep = keep
+        self._kept = os.open(keep / EVENTS, _APPEND, 0o600) if keep else -1
 
     def send(self, event: str, **fields: JsonValue) -> None:
         """Send one event."""
         with self._stopper.shielded(), self._lock:
             self._wseq += 1
             told = {key: self._clean(key, value) for key, value in fields.items()}
-            self._write(encode({"wseq": self._wseq, "event": event, **told}))
+            line = encode({"wseq": self._wseq, "event": event, **told})
+            if self._keep:
+                self._save(self._keep, event, line)
+            self._write(self._fd, line)
 
     def _clean(self, key: str, value: JsonValue) -> JsonValue:
         if key in FREE:
@@ -42,9 +58,26 @@ class Outbox:
             return [{**item, **{k: self.scrubber.json(item[k]) for k in FREE if k in item}} for item in value]
         return value
 
-    def _write(self, line: bytes) -> None:
+    def _save(self, folder: Path, event: str, line: bytes) -> None:
+        self._write(self._kept, line)
+        if event in _ENDS:
+            os.fsync(self._kept)
+        if event == "job_end":
+            write_whole(folder / RESULT, line)
+
+    def _write(self, fd: int, line: bytes) -> None:
         try:
             while line:
-                line = line[os.write(self._fd, line) :]
+                line = line[os.write(fd, line) :]
         except BrokenPipeError:
             return
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there whole, and for good, or not at all."""
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

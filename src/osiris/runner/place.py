@@ -117,6 +117,7 @@ def _context(place: Place, data: Mapping[str, JsonValue], counts: Counter[str]) 
         emit=emit,
         count=count,
         cancelled=place.stopper.requested,
+        family=(data["connection"] or "").removeprefix("@").partition(".")[0],
     )
 
 

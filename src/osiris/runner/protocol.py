@@ -29,6 +29,11 @@ JOBS = ("describe", "confirm", "run", "preview", "doctor", "discover")
 
 CANCEL: dict[str, JsonValue] = {"control": "cancel"}
 
+LEASE = 60.0
+"""Seconds for which a worker whose host may vanish unseen goes on without hearing of it."""
+
+RENEW: dict[str, JsonValue] = {"control": "lease", "seconds": LEASE}
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -54,6 +59,9 @@ class Job:
     `timeout` seconds each. What the writers in `discard` take is digested and goes nowhere. `delivered_as` names the
     run in ledgers, where that is not `run.id`. What `discover` asks is told where it is answered
     (`runner.discover.Asked`).
+    Of a job that was carried elsewhere, `carried` has the SHA-256 of each file that must have arrived, by its path
+    relative to `root`, `engines` the versions that must be there, and `handover` is the folder for copies of databases
+    in a file, which later steps may change.
     """
 
     kind: str
@@ -81,6 +89,9 @@ class Job:
     discard: list[str] = field(default_factory=list)
     delivered_as: str = ""
     discover: dict[str, JsonValue] = field(default_factory=dict)
+    carried: dict[str, str] = field(default_factory=dict)
+    engines: dict[str, str] = field(default_factory=dict)
+    handover: str = ""
     protocol: int = VERSION
 
     def to_json(self) -> dict[str, JsonValue]:

@@ -10,7 +10,7 @@ from osiris.errors import Diagnostic
 from osiris.session import ENDS, STEP_FIGURES, end_session, now_text, totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from osiris.model import JsonValue
     from osiris.session import Session
@@ -21,6 +21,11 @@ UNITS = {"rows": "rows", "bytes": "bytes", "ms": "ms"}
 
 _OURS = ("run_", "step_", "connection_", "heartbeat", "job_end", "diagnostic")
 """How the names of our own events begin; a driver's event of such a name is written as `driver.<name>`."""
+
+
+def unit_of(metric: str) -> str:
+    """Return the unit of a metric, as its name tells."""
+    return next((unit for part, unit in UNITS.items() if part in metric.split("_")), "count")
 
 
 class Recorder:
@@ -62,6 +67,12 @@ class Recorder:
     def peak(self, memory: int) -> None:
         """Record the most memory that the worker had in use, in bytes."""
         self._session.metric("peak_memory_bytes", memory, "bytes")
+
+    def tell_figures(self, figures: Mapping[str, float]) -> None:
+        """Record what the way to the worker took, and keep it in the summary; of a local one there is nothing."""
+        for name, value in figures.items():
+            self._session.metric(name, value, unit_of(name))
+        self.summary |= {"remote": dict(figures)} if figures else {}
 
     def start(self, **fields: JsonValue) -> None:
         """Make the run durable, then say that it starts."""
@@ -148,8 +159,7 @@ class Recorder:
             values["step_attempts"] = message["attempts"]
         values["step_duration_ms"] = message["duration_ms"]
         for name, value in values.items():
-            unit = next((unit for part, unit in UNITS.items() if part in name.split("_")), "count")
-            self._session.metric(name, value, unit, step=step)
+            self._session.metric(name, value, unit_of(name), step=step)
 
     def _step_failed(self, message: dict[str, Any]) -> None:
         found = [Diagnostic.from_json(d) for d in message.pop("diagnostics")]

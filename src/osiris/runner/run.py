@@ -16,7 +16,7 @@ from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.hold import hold_project, wait_for_worker
 from osiris.recorded import base_of
 from osiris.registry import load_registry
-from osiris.runner.adapter import Link, WorkerDied
+from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import digests_of, resolve_secrets, scrubber_of
 from osiris.runner.describe import Confirmed, confirm, describe, problems_of
 from osiris.runner.environment import environment_of
@@ -30,14 +30,17 @@ from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.record import Recorder
 from osiris.runner.retry import pause_before
 from osiris.runner.selection import chosen
+from osiris.runner.targets import open_worker, target_of
 from osiris.session import Session, close_lost, create_session, now_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from osiris.config import Config
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.project import Project
+    from osiris.runner.boxed import Worker
     from osiris.runner.replay import Replay
 
     Progress = Callable[[dict[str, JsonValue]], None]
@@ -126,7 +129,7 @@ def run(
     config: Config,
     options: RunOptions,
     progress: Progress = lambda _event: None,
-    link: Link | None = None,
+    link: Worker | None = None,
     fresh: Mapping[str, Described] | None = None,
     pipeline: Pipeline | None = None,
 ) -> RunResult:
@@ -135,14 +138,14 @@ def run(
     Before the first row of anything, every source is asked whether it still is as planned, and every target that can
     tell whether it takes its rows. `fresh` has the answers of
     those that have just been described for this plan. `progress` gets every event as it is written. `link` is a worker
-    that was started before (it may have described); it is left open. `pipeline` is what the plan was just made of, if
-    it was: what goes wrong in a step then has its place in the file. Fails with RUN004 while the project is busy, and
-    as `decide` and `chosen` for what the options ask.
+    that was started before (it may have described), if the run is to run there; it is left open. `pipeline` is what the
+    plan was just made of, if it was: what goes wrong in a step then has its place in the file. Fails with RUN004 while
+    the project is busy, as `decide` and `chosen` for what the options ask, and as the target for what it lacks.
     """
     with (
         hold_project(project, f"{'replay' if options.replay else 'run'} of '{manifest.name}'"),
         Interrupts() as interrupts,
-        nullcontext(link) if link else start_worker(project.root) as worker,
+        nullcontext(link) if link else _worker(project, manifest, config, options) as worker,
     ):
         wait_for_worker(project)
         close_lost(project)
@@ -164,13 +167,25 @@ def run(
             return _run_session(attempt, session, worker, interrupts, progress)
 
 
+def _worker(
+    project: Project, manifest: Manifest, config: Config, options: RunOptions
+) -> AbstractContextManager[Worker]:
+    engines = {} if options.allow_engine_drift else manifest.data["engines"]
+    target = target_of(config, replay=options.replay is not None)
+    return open_worker(target, project, config, _environ(project, options), engines)
+
+
+def _environ(project: Project, options: RunOptions) -> Mapping[str, str]:
+    return load_env(project.env_file, os.environ) if options.environ is None else options.environ
+
+
 def _secrets(project: Project, manifest: Manifest, options: RunOptions) -> Secrets:
-    environ = load_env(project.env_file, os.environ) if options.environ is None else options.environ
+    environ = _environ(project, options)
     return resolve_secrets(manifest.data["connections"], manifest.data["sensitive"], load_registry(), environ)
 
 
 def _run_session(
-    attempt: _Attempt, session: Session, worker: Link, interrupts: Interrupts, progress: Progress
+    attempt: _Attempt, session: Session, worker: Worker, interrupts: Interrupts, progress: Progress
 ) -> RunResult:
     with ExitStack() as unfinished:
         unfinished.callback(worker.kill)
@@ -182,6 +197,7 @@ def _run_session(
             event, found = _refuse(attempt, recorder)
         else:
             event, found = _ask(_job(attempt, session), attempt, worker, recorder, interrupts)
+        recorder.tell_figures(worker.figures)
         _tidy(attempt.project, session, worker)
         let_go(attempt.project, session.id, ended_well=event == "run_complete" or attempt.options.replay is not None)
         recorder.end(event, found)
@@ -230,7 +246,7 @@ def _refuse(attempt: _Attempt, recorder: Recorder) -> tuple[str, list[Diagnostic
 
 
 def _ask(
-    job: Job, attempt: _Attempt, worker: Link, recorder: Recorder, interrupts: Interrupts
+    job: Job, attempt: _Attempt, worker: Worker, recorder: Recorder, interrupts: Interrupts
 ) -> tuple[str, list[Diagnostic]]:
     """Have the job done; returns the event that ends the run, and what is to be said of it."""
     try:
@@ -282,7 +298,7 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
         **({"replays": replay.to_json()} if replay else {}),
         "pipeline": manifest.name,
         "fingerprint": manifest.fingerprint,
-        "adapter": "local",
+        "adapter": target_of(attempt.config, replay=replay is not None),
         "status": "running",
         "run_key": session.id if replay else start.run_key or session.id,
         "run_started_at": start.run_started_at or whole_second(attempt.now),
@@ -342,7 +358,7 @@ def _job(attempt: _Attempt, session: Session) -> Job:
     return replay.job(job, session.id, session.artifacts.relative_to(project.root).as_posix()) if replay else job
 
 
-def _tidy(project: Project, session: Session, worker: Link) -> None:
+def _tidy(project: Project, session: Session, worker: Worker) -> None:
     """Keep what drivers printed, and remove what nobody needs: scratch, and artifact folders that stayed empty."""
     if worker.output:
         session.artifacts.mkdir(exist_ok=True)

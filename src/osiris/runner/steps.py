@@ -212,11 +212,21 @@ class Flow:
             end |= {"digest": active.written.earlier} if active.written.earlier else {}
             end["bytes_written"] = active.written.bytes
             root = Path(self.place.job.root)
-            end["files"] = [inspect_file(root, path).to_json() for path in active.written.files]
-            end |= {"ledger": inspect_ledger(root, active.written.ledger)} if active.written.ledger else {}
+            files = [inspect_file(root, path).to_json() for path in active.written.files]
+            end["files"] = [*files, *active.written.stored]
+            end |= self._ledger(name, active.written.ledger) if active.written.ledger else {}
         if self._spools.rows(name) is not None:
             end["spool"] = self._spools.inspect(name)
         return end
+
+    def _ledger(self, step: str, database: str) -> dict[str, JsonValue]:
+        job = self.place.job
+        told = {"ledger": inspect_ledger(Path(job.root), database)}
+        if not job.handover:
+            return told
+        from osiris.runner.arrival import hand_over
+
+        return {**told, "handed": hand_over(job, step, database)}
 
 
 class Execution:

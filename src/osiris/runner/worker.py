@@ -46,13 +46,14 @@ _OFTEN_NEEDED = ("osiris.registry", "osiris.runner.steps", "pyarrow.compute", "p
 class Worker:
     """Serves one job after another until the host closes stdin."""
 
-    def __init__(self, inbox: int, outbox: int) -> None:
+    def __init__(self, inbox: int, outbox: int, keep: Path | None = None) -> None:
         self._inbox = inbox
         self._lines: queue.SimpleQueue[dict[str, JsonValue] | None] = queue.SimpleQueue()
         self._stopper = Stopper(self._give_up)
-        self._outbox = Outbox(outbox, self._stopper)
+        self._outbox = Outbox(outbox, self._stopper, keep)
         self._scratch: Path | None = None
         self._execution: Execution | None = None
+        self._leased_until: float | None = None
 
     def serve(self) -> None:
         """Do what the host asks until it is gone."""
@@ -84,6 +85,7 @@ class Worker:
             found = [diagnostic("INT000", kind=type(error).__name__, reason=error)]
         request = self._stopper.request
         sys.stdout.flush()
+        left = _left(line)
         self._clean_up()
         self._execution = None
         self._outbox.send(
@@ -92,6 +94,7 @@ class Worker:
             stopped=request.reason if request else None,
             diagnostics=[d.to_json() for d in found],
             peak_memory_bytes=peak_memory(),
+            **({"left": left} if left is not None else {}),
         )
         self._stopper.finish()
 
@@ -103,6 +106,10 @@ class Worker:
         from osiris.sql.shared import SharedEngine
 
         limit_process(job.limits.address_space, job.limits.files)
+        if job.carried or job.engines:
+            from osiris.runner.arrival import check_arrived
+
+            check_arrived(job)
         self._scratch = Path(job.scratch)
         self._scratch.mkdir(parents=True, exist_ok=True)
         os.chdir(job.root)
@@ -129,12 +136,17 @@ class Worker:
                 for line in lines:
                     self._hear(protocol.decode(line))
         finally:
-            self._lines.put(None)
-            self._stopper.stop(Request("gone"), protocol.GONE_GRACE)
+            self._host_is_gone()
+
+    def _host_is_gone(self) -> None:
+        self._lines.put(None)
+        self._stopper.stop(Request("gone"), protocol.GONE_GRACE)
 
     def _hear(self, message: dict[str, JsonValue]) -> None:
         if message.get("control") == "cancel":
             self._stopper.stop(Request("cancelled"), protocol.GRACE)
+        elif message.get("control") == "lease":
+            self._leased_until = time.monotonic() + message["seconds"]
         else:
             self._lines.put(message)
 
@@ -146,6 +158,9 @@ class Worker:
             before = {name: step.rows for name, step in active}
             time.sleep(protocol.HEARTBEAT)
             self._outbox.send("heartbeat", memory_bytes=memory_in_use())
+            if self._leased_until and time.monotonic() > self._leased_until:
+                self._leased_until = None
+                self._host_is_gone()
             for name, step in active:
                 self._tell_progress(name, step, step.rows - before[name], time.monotonic() - began)
                 if step.overdue and self._execution:
@@ -170,6 +185,15 @@ class Worker:
         abandon()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _left(line: dict[str, JsonValue]) -> list[JsonValue] | None:
+    """Return what steps left behind, if somebody is going to fetch it."""
+    if not line.get("handover"):
+        return None
+    from osiris.runner.arrival import left_in
+
+    return left_in(line["artifacts"])
 
 
 def _answer(place: Place) -> bool:
@@ -213,13 +237,14 @@ def _hold(path: str | None, stopper: Stopper) -> int | None:
 
 
 def main() -> None:
-    """Take the pipes to the host away from drivers, and serve."""
+    """Take the pipes to the host away from drivers, and serve; an argument is the folder in which events are kept."""
+    keep = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     inbox, outbox = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     end_with_parent()
-    Worker(inbox, outbox).serve()
+    Worker(inbox, outbox, keep).serve()
     sys.stdout.flush()
     os._exit(0)
 

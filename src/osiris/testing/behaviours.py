@@ -48,7 +48,9 @@ def check_behaviour(
     (tried,) = (each for each in _of(spec) if each.name == behaviour)
     with fresh_folder() as root:
         known = case or example_case(spec)
-        attempt = Attempt(spec, known, Trial(installed, name, root, known.config, known.connection))
+        attempt = Attempt(
+            spec, known, Trial(installed, name, root, known.config, known.connection, changes={"family": known.family})
+        )
         found = [*_problems(tried, attempt)]
         found += _leaks(attempt, found)
     return [diagnostic("REG005", name=name, behaviour=behaviour, problem=problem) for problem in found]

@@ -28,7 +28,8 @@ class Case:
     `fill(root, rows)` puts rows where a reading step finds them, in place of those that are there; `look(root)` returns
     the rows at the target of a writing step. What is not in a folder takes a function as its `connection`, which gives
     each root the fields of a database of its own, each time the same. `rows` are what it is tried with, if the suite's
-    own do not fit: at least two, and the first column tells them apart.
+    own do not fit: at least two, and the first column tells them apart. `family` is that of the connection, where it is
+    not the component's.
     """
 
     config: Mapping[str, JsonValue]
@@ -36,6 +37,7 @@ class Case:
     fill: Callable[[Path, pa.Table], None] | None = None
     look: Callable[[Path], pa.Table] | None = None
     rows: pa.Table | None = None
+    family: str = ""
 
     def table(self) -> pa.Table:
         """Return the rows that the step is tried with."""

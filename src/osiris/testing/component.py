@@ -88,21 +88,25 @@ def _requirement_problems(spec: ComponentSpec) -> Iterator[str]:
 def _family_problems(spec: ComponentSpec, registry: Registry) -> Iterator[str]:
     if spec.name.partition(".")[0] != spec.family:
         yield f"its name must begin with its family '{spec.family}'"
-    if spec.connection == "none":
-        return
+    if spec.connection != "none":
+        for family in (spec.family, *spec.families):
+            yield from _field_problems(family, registry)
+
+
+def _field_problems(family: str, registry: Registry) -> Iterator[str]:
     try:
-        known = registry.family(spec.family)
+        known = registry.family(family)
     except OsirisError as error:
-        yield f"family '{spec.family}': {error.diagnostics[0].message}"
+        yield f"family '{family}': {error.diagnostics[0].message}"
         return
     if known is None:
-        yield f"it uses connections of the family '{spec.family}', which is not registered"
+        yield f"it uses connections of the family '{family}', which is not registered"
         return
     if (known.fields.get("type"), known.fields.get("additionalProperties")) != ("object", False):
-        yield f"the fields of family '{spec.family}' must be an object without additional properties"
+        yield f"the fields of family '{family}' must be an object without additional properties"
     for name, field in known.fields.get("properties", {}).items():
         if not field.get("description"):
-            yield f"field '{name}' of family '{spec.family}' has no description"
+            yield f"field '{name}' of family '{family}' has no description"
 
 
 def _secret_problems(spec: ComponentSpec) -> Iterator[str]:

@@ -45,7 +45,7 @@ def type_matrix(name: str, case: Case | None = None, registry: Registry | None =
     known = case or example_case(spec)
     tried = samples()
     with fresh_folder() as root:
-        trial = Trial(installed, name, root, known.config, known.connection)
+        trial = Trial(installed, name, root, known.config, known.connection, changes={"family": known.family})
         way = Kept(trial, known.look) if "write" in spec.modes else Passed(trial)
         return [_carried(*each, way) for each in zip(tried, outcomes(tried, way), strict=True)]
 

@@ -83,6 +83,10 @@ class Trial:
         written: Written = self._driver().write(self._config(), rows, self._context())
         return written
 
+    def context(self) -> StepContext:
+        """Return what the driver may touch."""
+        return self._context()
+
     def fields(self) -> Fields:
         """Return the fields of the connection."""
         return self.connection(self.root) if callable(self.connection) else self.connection

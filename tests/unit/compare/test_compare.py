@@ -275,6 +275,13 @@ def test_a_file_that_is_not_as_its_run_left_it_is_not_read(tmp_path, harm):
     assert hints(tmp_path, old, new)[0] == text
 
 
+def test_objects_of_stores_are_not_looked_into(tmp_path):
+    runs = [wrote(tmp_path, name, name.encode()) for name in "ab"]
+    for run in runs:
+        run["outputs"]["save"]["files"][0]["path"] = f"s3://lake/{run['session']}.csv"
+    assert hints(tmp_path, *runs)[0] == "the first row that differs cannot be told: s3://lake/a.csv lies in a store"
+
+
 def test_two_runs_that_wrote_one_path_are_told_how_to_keep_both(tmp_path):
     old, new = wrote(tmp_path, "a", b"x\n1\n"), wrote(tmp_path, "a", b"x\n2\n")
     new["outputs"]["save"]["digest"] |= {"rows": 9}

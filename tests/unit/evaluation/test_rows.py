@@ -54,7 +54,7 @@ def test_columns_that_have_the_same_values_are_told_apart_by_their_rows():
 def test_leading_zeros_are_text_and_moments_may_be_spelled_otherwise():
     assert not same_rows(("VARCHAR",), [("0815",)], [("815",)], ordered=False)
     assert same_rows(("DATE",), [(date(2024, 1, 31),)], [("2024-01-31T00:00:00Z",)], ordered=False)
-    moment = datetime(2024, 1, 31, 12, 30, 1, 500000)
+    moment = datetime(2024, 1, 31, 12, 30, 1, 500000)  # noqa: DTZ001 - a timestamp without a zone
     assert same_rows(("TIMESTAMP",), [(moment,)], [("2024-01-31T12:30:01.5",)], ordered=False)
     assert not same_rows(("TIMESTAMP",), [(moment,)], [("2024-01-31T12:30:01",)], ordered=False)
 

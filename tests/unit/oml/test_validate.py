@@ -279,3 +279,20 @@ def test_ten_thousand_steps_and_one_thousand_mistakes():
     assert (len(pipeline.steps), len(notes)) == (10_000, 1)
     bad = [reader(f"s{i}", f"pth: x{i}", f"  needs: [t{i}]\n") for i in range(500)]
     assert len(problems(steps(*bad))) == 1500
+
+
+@pytest.mark.parametrize(
+    ("earlier", "config", "family", "alias"),
+    [
+        ("s3.csv_writer", "path: out/x.csv", "s3", None),
+        ("azure_blob.csv_writer", "path: out/x.csv", "azure", None),
+        ("s3.csv_writer", 'connection: "@s3.lake", path: out/x.csv', "s3", "lake"),
+    ],
+)
+def test_earlier_writers_of_stores_are_those_of_files(earlier, config, family, alias):
+    text = steps(reader(), f"- id: b\n  component: {earlier}\n  mode: write\n  config: {{{config}}}\n")
+    pipeline, notes = check(text)
+    step = pipeline.step("b")
+    assert (step.component, step.connection) == ("filesystem.csv_writer", ConnectionRef(family, alias))
+    (note,) = [item for item in notes if item.code == "OML031"]
+    assert (note.severity, note.location.line) == ("note", 9)

@@ -163,6 +163,10 @@ def test_a_family_that_is_not_there_or_broken_is_found_out(check):
     assert_told(check(SPEC, family=""), "the family 'ham', which is not registered")
 
 
+def test_another_family_that_is_not_there_is_found_out(check):
+    assert_told(check({**SPEC, "families": ["eggs"]}), "the family 'eggs', which is not registered")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [

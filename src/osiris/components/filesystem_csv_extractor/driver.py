@@ -16,6 +16,7 @@ from osiris.families.csv_source import CsvFile, Dialect
 from osiris.families.declared import declared_types
 from osiris.families.filesystem import check_known, label, relation, sources, state_of
 from osiris.families.guess import Guess
+from osiris.families.places import local
 from osiris.families.rejects import Reject, quarantine
 from osiris.families.spelling import Spelling
 from osiris.model import Described, Field
@@ -97,7 +98,7 @@ class Driver:
         """Return the same rows as a SELECT, for a schema of native columns; fails as `read` does."""
         files = _files(config, ctx)
         _check_planned(config, schema, files, ctx)
-        return relation(select_rows(files, schema), [file.path for file in files], ctx)
+        return relation(select_rows(files, schema), local(file.path for file in files) or [], ctx)
 
 
 def _files(config: Config, ctx: StepContext) -> list[CsvFile]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import fail
 from osiris.families.packing import packing_of
+from osiris.families.places import local
 from osiris.families.spelling import PATTERNS, kind_of
 from osiris.files import open_source
 from osiris.sql.duck_types import quote_name
@@ -48,9 +49,10 @@ _PIECE = 4 << 20
 
 def native_columns(files: Sequence[CsvFile], types: Mapping[str, str]) -> tuple[str, ...] | None:
     """Return the columns that DuckDB can read from these files; None if it cannot read the files."""
-    if len(types) < 2 or not all(is_nameable(file.path) and _is_plain(file) for file in files):
+    paths = local(file.path for file in files)
+    if len(types) < 2 or not paths or not all(map(is_nameable, paths)) or not all(map(_is_plain, files)):
         return None
-    if any(b'"' in next(_pieces(file.path), b"") for file in files):
+    if any(b'"' in next(_pieces(path), b"") for path in paths):
         return None
     return tuple(name for name, kind in types.items() if _pattern(kind) is not None)
 
@@ -58,20 +60,21 @@ def native_columns(files: Sequence[CsvFile], types: Mapping[str, str]) -> tuple[
 def select_rows(files: Sequence[CsvFile], schema: Schema) -> str:
     """Return the SELECT for a schema of such columns; fails with DAT013 for files that DuckDB may read otherwise."""
     names, delimiter = files[0].names(), files[0].dialect.delimiter
-    for file in files:
-        _check_plain(file, names)
+    paths = local(file.path for file in files) or []
+    for file, path in zip(files, paths, strict=True):
+        _check_plain(file, path, names)
     shape = {"delim": delimiter, "columns": dict.fromkeys(names, "VARCHAR")}
     cells = [_cell(column.name, column.type) for column in schema]
-    return select(cells, "read_csv", [file.path for file in files], {**_OPTIONS, **shape})
+    return select(cells, "read_csv", paths, {**_OPTIONS, **shape})
 
 
-def _check_plain(file: CsvFile, names: Sequence[str]) -> None:
+def _check_plain(file: CsvFile, path: Path, names: Sequence[str]) -> None:
     """Fail with DAT013 for a file that DuckDB may read otherwise, or whose columns have other places."""
     if file.names() != names:
         fail("DAT013", file=file.label, problem="its columns stand in another order")
-    if _begins_blank(file.path):
+    if _begins_blank(path):
         fail("DAT013", file=file.label, problem="a blank line stands before its header")
-    if any(b'"' in piece for piece in _pieces(file.path)):
+    if any(b'"' in piece for piece in _pieces(path)):
         fail("DAT013", file=file.label, problem="quotes stand in it")
 
 

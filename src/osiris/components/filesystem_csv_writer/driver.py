@@ -11,15 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.components.filesystem_csv_writer.rows import Form, formulas
-from osiris.driver import Written
 from osiris.errors import fail
 from osiris.families.behind import Behind
-from osiris.families.filesystem import check_names, label, publishing, refuse, target
+from osiris.families.filesystem import check_names, published, publishing, refuse, target
 from osiris.families.packing import packed, written_packing
 from osiris.families.spelling import characters, first_without_spelling, kind_of, pieces
 
 if TYPE_CHECKING:
-    from osiris.driver import StepContext
+    from osiris.driver import StepContext, Written
     from osiris.families.packing import Sink
     from osiris.model import Schema
     from osiris.table import RowStream
@@ -54,12 +53,12 @@ class Driver:
         refuse(ctx, {column.name: reason for column in schema if (reason := _reason(column.type))}, schema)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
-        """Write all rows to a temporary file and put it in place; fails with DAT015 for a value without spelling."""
+        """Write all rows, and have them appear at once; fails with DAT015 for a value without spelling."""
         path = target(ctx, config.path)
         names = [column.name for column in rows.schema]
         ordered = sorted(names) if config.column_order == "sorted" else names
         packing = written_packing(path, config.compression)
-        with publishing(path, create_dirs=config.create_dirs) as output, packed(output, packing) as sink:
+        with publishing(ctx, path, create_dirs=config.create_dirs) as output, packed(output, packing) as sink:
             writing = _Writing(config, ctx, sink)
             if config.header:
                 writing.text(writing.form.header(ordered), ordered)
@@ -68,7 +67,7 @@ class Driver:
                     for piece in pieces(batch):
                         behind.run(writing.rows, piece.select(ordered))
         writing.report()
-        return Written(writing.written, output.written, (label(ctx, path),))
+        return published(ctx, path, output, writing.written)
 
 
 def _reason(type_name: str) -> str | None:

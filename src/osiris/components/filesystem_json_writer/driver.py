@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from osiris.driver import Written
 from osiris.errors import fail
-from osiris.families.filesystem import check_names, label, publishing, refuse, target
+from osiris.families.filesystem import check_names, published, publishing, refuse, target
 from osiris.families.json_spell import Unwritable, first_unwritable, objects, refusal
 from osiris.families.packing import packed, written_packing
 from osiris.families.spelling import characters, pieces
@@ -15,7 +14,7 @@ from osiris.families.spelling import characters, pieces
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from osiris.driver import StepContext
+    from osiris.driver import StepContext, Written
     from osiris.model import Schema
     from osiris.table import RowStream
 
@@ -39,16 +38,16 @@ class Driver:
         refuse(ctx, {column.name: reason for column in schema if (reason := refusal(column.type))}, schema)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
-        """Write all rows to a temporary file and put it in place; fails with DAT015 for a value without spelling."""
+        """Write all rows, and have them appear at once; fails with DAT015 for a value without spelling."""
         path = target(ctx, config.path)
         written = 0
         packing = written_packing(path, config.compression)
-        with publishing(path, create_dirs=config.create_dirs) as output, packed(output, packing) as sink:
+        with publishing(ctx, path, create_dirs=config.create_dirs) as output, packed(output, packing) as sink:
             for batch in rows.batches():
                 for piece in pieces(batch):
                     sink.write(characters(_objects(piece, ctx, written)))
                     written += piece.num_rows
-        return Written(written, output.written, (label(ctx, path),))
+        return published(ctx, path, output, written)
 
 
 def _objects(batch: pa.RecordBatch, ctx: StepContext, before: int) -> pa.Array:

@@ -12,7 +12,8 @@ from pyarrow import parquet
 
 from osiris.errors import fail
 from osiris.families.filesystem import check_known, label, relation, sources, state_of
-from osiris.files import fail_os, open_source
+from osiris.families.places import local, opened
+from osiris.files import fail_os
 from osiris.model import Described
 from osiris.sql.scan import duck_type, is_nameable, names_of, select
 from osiris.table import ahead, stream
@@ -21,9 +22,9 @@ from osiris.types import schema_of
 if TYPE_CHECKING:
     import io
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from osiris.driver import StepContext
+    from osiris.families.places import Place
     from osiris.model import Schema
     from osiris.table import Relation, RowStream
 
@@ -58,7 +59,8 @@ class Driver:
         check_known({"columns": config.columns or ()}, [column.name for column in first], label(ctx, files[0]))
         by_name = {column.name: column for column in first}
         schema = tuple(by_name[name] for name in (by_name if config.columns is None else config.columns))
-        readable = config.limit is None and all(map(is_nameable, files))
+        paths = local(files)
+        readable = config.limit is None and paths and all(map(is_nameable, paths))
         native = tuple(column.name for column in schema if _is_native(column.type)) if readable else None
         return Described(schema, "fixed", min(rows, config.limit or rows), state, native)
 
@@ -75,7 +77,8 @@ class Driver:
         """Return the same rows as a SELECT, for a schema of native columns; fails as `read` does."""
         files = _planned_files(config, schema, ctx)
         rows = sum(_footer(path, ctx)[1] for path in files)
-        return relation(select(names_of(schema), "read_parquet", files, _OPTIONS), files, ctx, rows)
+        paths = local(files) or []
+        return relation(select(names_of(schema), "read_parquet", paths, _OPTIONS), paths, ctx, rows)
 
 
 def _is_native(kind: str) -> bool:
@@ -83,7 +86,7 @@ def _is_native(kind: str) -> bool:
     return duck_type(kind) is not None and not kind.startswith("float")
 
 
-def _planned_files(config: Config, schema: Schema, ctx: StepContext) -> list[Path]:
+def _planned_files(config: Config, schema: Schema, ctx: StepContext) -> list[Place]:
     """Return the files, whose columns are as planned; fails with DAT011 if they are not."""
     files = sources(ctx, config.path)
     for path in files:
@@ -91,10 +94,10 @@ def _planned_files(config: Config, schema: Schema, ctx: StepContext) -> list[Pat
     return files
 
 
-def _footer(path: Path, ctx: StepContext) -> tuple[Schema, int]:
+def _footer(path: Place, ctx: StepContext) -> tuple[Schema, int]:
     """Return the columns and the number of rows that a file declares."""
     name = label(ctx, path)
-    with _translated(name), open_source(path) as raw, parquet.ParquetFile(raw) as file:
+    with _translated(name), opened(path) as raw, parquet.ParquetFile(raw) as file:
         arrow, rows = file.schema_arrow, file.metadata.num_rows
     repeated = [column for column, count in Counter(arrow.names).items() if count > 1]
     if repeated:
@@ -119,7 +122,7 @@ def _changed(name: str, found: str, column: str) -> str:
     return f"column '{column}' of {name} is now {found}, or may now be NULL"
 
 
-def _rows(config: Config, schema: Schema, files: Sequence[Path], ctx: StepContext) -> Iterator[pa.RecordBatch]:
+def _rows(config: Config, schema: Schema, files: Sequence[Place], ctx: StepContext) -> Iterator[pa.RecordBatch]:
     names = [column.name for column in schema]
     left = config.limit
     for path in files:
@@ -132,8 +135,8 @@ def _rows(config: Config, schema: Schema, files: Sequence[Path], ctx: StepContex
                 return
 
 
-def _batches(path: Path, names: list[str], ctx: StepContext) -> Iterator[pa.RecordBatch]:
-    with _translated(label(ctx, path)), open_source(path) as raw:
+def _batches(path: Place, names: list[str], ctx: StepContext) -> Iterator[pa.RecordBatch]:
+    with _translated(label(ctx, path)), opened(path) as raw:
         source = pa.PythonFile(_Counted(raw, ctx), mode="r")
         # Buffering ahead keeps every column chunk that was read; memory would grow with the file.
         with parquet.ParquetFile(source, pre_buffer=False) as file:
@@ -144,7 +147,7 @@ def _batches(path: Path, names: list[str], ctx: StepContext) -> Iterator[pa.Reco
 class _Counted:
     """A file whose reads are counted as `bytes_read`."""
 
-    def __init__(self, file: io.FileIO, ctx: StepContext) -> None:
+    def __init__(self, file: io.RawIOBase, ctx: StepContext) -> None:
         self._file = file
         self._ctx = ctx
         self.closed = False

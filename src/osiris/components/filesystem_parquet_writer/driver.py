@@ -10,15 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from osiris.driver import Written
 from osiris.families.behind import Behind
-from osiris.families.filesystem import check_names, label, publishing, refuse, target
+from osiris.families.filesystem import check_names, published, publishing, refuse, target
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from osiris.driver import StepContext
+    from osiris.driver import StepContext, Written
     from osiris.model import Schema
     from osiris.table import RowStream
 
@@ -48,10 +47,10 @@ class Driver:
         refuse(ctx, {column.name: reason for column in schema if (reason := _reason(column.type))}, schema)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
-        """Write all rows to a temporary file and put it in place."""
+        """Write all rows, and have them appear at once."""
         path = target(ctx, config.path)
         written = 0
-        with publishing(path, create_dirs=config.create_dirs) as output:
+        with publishing(ctx, path, create_dirs=config.create_dirs) as output:
             schema = arrow_schema(rows.schema)
             groups = row_groups(rows.batches(), schema, config.row_group_rows, GROUP_BYTES)
             first = next(groups, pa.Table.from_batches([], schema))
@@ -64,7 +63,7 @@ class Driver:
                 for group in chain([first] if first.num_rows else [], groups):
                     behind.run(_write, writer, group)
                     written += group.num_rows
-        return Written(written, output.written, (label(ctx, path),))
+        return published(ctx, path, output, written)
 
 
 def _write(writer: parquet.ParquetWriter, group: pa.Table) -> None:

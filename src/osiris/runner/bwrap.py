@@ -1,0 +1,167 @@
+"""A worker in a bubblewrap sandbox: of this machine it sees what one job needs, and changes what that job writes.
+
+It has its own processes, host name and shared memory, no network unless that is allowed, and no environment. It is the
+worker of every other target, started by another program.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.errors import fail
+from osiris.runner.adapter import Link, WorkerDied
+from osiris.runner.local import FIXED
+from osiris.runner.reach import reach_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from osiris.runner.protocol import Job, Secrets
+    from osiris.runner.reach import Reach
+
+PROGRAM = "bwrap"
+_APART = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent")
+_SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_CONFIGURATION = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "localtime")
+_OF_NETWORK = ("resolv.conf", "hosts", "nsswitch.conf", "services", "gai.conf")
+_OF_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_OF_LIBRARIES = "LD_LIBRARY_PATH"
+
+
+@contextmanager
+def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterator[Link]:
+    """Give a worker in a sandbox that is made for one job.
+
+    Fails with SBX001 without bubblewrap, SBX002 where it does not work, SBX003 if the job needs the network and may not
+    have it, SBX004 if it writes where nothing would be hidden.
+    """
+    program = shutil.which(PROGRAM)
+    if program is None:
+        fail("SBX001")
+    reach = reach_of(job, secrets)
+    if reach.network and not network:
+        fail("SBX003", connections=", ".join(sorted({s["connection"] for s in job.steps if s["connection"]})))
+    made = _make_folders(job, reach)
+    try:
+        with _started([program, *options(job, reach), "--", *_worker()]) as link:
+            yield link
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def options(job: Job, reach: Reach) -> list[str]:
+    """Return the options of bubblewrap for a job; folders that it may change must be there."""
+    return [
+        *_APART,
+        *(() if reach.network else ("--unshare-net",)),
+        *_environment(),
+        *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108  the sandbox's own
+        *_system(network=reach.network),
+        *_changed(job, reach),
+        *_read_only(_python(Path(job.root))),
+        *_read_only(path for path in reach.reads if path.parent not in _folders(reach)),
+        *("--chdir", job.root),
+    ]
+
+
+@contextmanager
+def _started(command: list[str]) -> Iterator[Link]:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen(command, env={}, bufsize=0, start_new_session=True, **pipes)  # type: ignore[call-overload]
+    with Link(process) as link:
+        try:
+            yield link
+        except WorkerDied:
+            told = link.output.decode("utf-8", "replace")
+            if told.startswith(f"{PROGRAM}: "):
+                fail("SBX002", reason=told.strip().splitlines()[-1].removeprefix(f"{PROGRAM}: "))
+            raise
+
+
+def _worker() -> list[str]:
+    return [sys.executable, "-I", "-m", "osiris.runner.worker"]
+
+
+def _environment() -> list[str]:
+    given = {**FIXED, "PATH": os.defpath, "HOME": "/tmp"}  # noqa: S108  the sandbox's own
+    given |= {name: os.environ[name] for name in (*_OF_TRUST, _OF_LIBRARIES) if name in os.environ}
+    return ["--clearenv", *(word for name, value in given.items() for word in ("--setenv", name, value))]
+
+
+def _system(*, network: bool) -> Iterator[str]:
+    yield from ("--ro-bind", "/usr", "/usr")
+    for folder in (Path("/", name) for name in _SYSTEM):
+        if folder.is_symlink():
+            yield from ("--symlink", str(folder.readlink()), str(folder))
+        elif folder.is_dir():
+            yield from ("--ro-bind", str(folder), str(folder))
+    names = (*_CONFIGURATION, *(_OF_NETWORK if network else ()))
+    yield from _read_only(Path("/etc", name) for name in names)
+    trusted = [os.environ.get(name, "") for name in _OF_TRUST]
+    libraries = os.environ.get(_OF_LIBRARIES, "").split(os.pathsep)
+    yield from _read_only(Path(text) for text in (*trusted, *libraries) if text.startswith("/"))
+
+
+def _python(root: Path) -> list[Path]:
+    """Return where Python and its packages lie; the project itself is no package."""
+    places = [Path(sys.prefix), Path(sys.base_prefix), *map(Path, sys.path)]
+    seen = [place for place in dict.fromkeys(places) if place.is_absolute() and place.exists() and place != root]
+    return [place for place in seen if not place.is_relative_to("/usr")]
+
+
+def _read_only(paths: Iterable[Path]) -> Iterator[str]:
+    for path in paths:
+        yield from ("--ro-bind-try", str(path), str(path))
+
+
+def _changed(job: Job, reach: Reach) -> Iterator[str]:
+    """Bind what the job may change; the deeper folder last, as it may lie in one whose other content is hidden."""
+    yield from ("--dir", job.root)
+    for folder in _folders(reach):
+        yield from ("--bind", str(folder), str(folder))
+        if Path(job.root).is_relative_to(folder):
+            yield from _hidden(folder, {*reach.reads, *reach.targets})
+    for text in _own(job):
+        yield from ("--bind", text, text)
+
+
+def _folders(reach: Reach) -> list[Path]:
+    """Return the folders of outputs that are there, the shortest path first."""
+    return sorted(path for path in {target.parent for target in reach.targets} if path.is_dir())
+
+
+def _hidden(folder: Path, needed: set[Path]) -> Iterator[str]:
+    """Hide what else lies in a folder that holds the project: its secrets, its sessions, its neighbours."""
+    if folder == Path("/"):
+        fail("SBX004", path=folder)
+    for entry in sorted(folder.iterdir()):
+        if entry.is_symlink() or entry in needed:
+            continue
+        yield from ("--tmpfs", str(entry)) if entry.is_dir() else ("--ro-bind", os.devnull, str(entry))
+
+
+def _own(job: Job) -> list[str]:
+    """Return what belongs to the job itself: folders, and the file of the lock."""
+    return [text for text in (job.artifacts, job.scratch, job.spools, job.lock) if text]
+
+
+def _make_folders(job: Job, reach: Reach) -> list[Path]:
+    """Make what is to be bound, and return the new folders that the job does not own, outer ones first."""
+    if job.lock:
+        Path(job.lock).touch()
+    for text in (job.artifacts, job.scratch, job.spools):
+        if text:
+            Path(text).mkdir(parents=True, exist_ok=True)
+    made = [path for folder in reach.folders for path in (folder, *folder.parents) if not path.exists()]
+    for folder in reach.folders:
+        with suppress(OSError):  # the step says why it cannot be
+            folder.mkdir(parents=True, exist_ok=True)
+    return sorted({*made, *([Path(job.spools)] if job.spools else [])})

@@ -1,0 +1,263 @@
+"""The way to a sandbox of E2B; the only file that knows its client, which is imported where a run needs it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import socket
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from osiris.errors import fail
+from osiris.runner.pins import lock_file, template_name
+from osiris.runner.transport import Cut, Gone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import ModuleType
+
+    from osiris.config import Config
+
+KEY = "E2B_API_KEY"
+_MARK = {"made-by": "osiris"}
+"""What our sandboxes are told apart by."""
+
+LIFE = 120
+"""Seconds that a sandbox lives when nobody renews it."""
+
+PLACE = "/home/user/osiris"
+BARE = "base"
+_ALL = "0.0.0.0/0"
+_REGISTRY = ("pypi.org", "files.pythonhosted.org")
+_REQUEST = 30.0
+_NOT_FOUND = 404
+_PYTHON = "3.12"
+
+
+def sdk() -> ModuleType:
+    """Return the client; fails with SBX020 if it is not installed."""
+    try:
+        import e2b
+    except ImportError:
+        fail("SBX020")
+    return e2b
+
+
+def options_of(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return what every call of the client needs; fails with SBX021 without a key."""
+    if not environ.get(KEY):
+        fail("SBX021")
+    names = {"domain": "E2B_DOMAIN", "api_url": "E2B_API_URL", "sandbox_url": "E2B_SANDBOX_URL"}
+    given = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
+    return {"api_key": environ[KEY], "request_timeout": _REQUEST, **given}
+
+
+def mark_of(root: Path) -> dict[str, str]:
+    """Return what the sandboxes of a project are told apart by; it names neither the machine nor the folder."""
+    return {**_MARK, "project": hashlib.sha256(f"{socket.gethostname()}\0{root}".encode()).hexdigest()[:16]}
+
+
+def open_transport(config: Config, root: Path, environ: Mapping[str, str]) -> E2B:
+    """Return the transport of a run; fails with SBX020 or SBX021."""
+    sdk()
+    install = bool(config.get("run.e2b.install_deps"))
+    chosen = config.get("run.e2b.template")
+    made = template_name(config.get("run.e2b.cpu"), config.get("run.e2b.memory"))
+    template = str(chosen or (BARE if install else made))
+    return E2B(options_of(environ), template, mark_of(root), config.get("run.e2b.timeout"), installs=install)
+
+
+class E2B:
+    """One sandbox, with a mark; `life` is the longest that it may live, in seconds."""
+
+    name = "e2b"
+
+    def __init__(
+        self, options: Mapping[str, Any], template: str, mark: dict[str, str], life: float | None, *, installs: bool
+    ) -> None:
+        self.installs = installs
+        self._options, self._template, self._mark, self._life = options, template, mark, life
+        self._sandbox: Any = None
+        self._until = math.inf
+
+    def open(self, hosts: Sequence[str] | None) -> str:
+        """Make the sandbox, from which no other hosts can be reached; fails with SBX022 or SBX023."""
+        client = sdk()
+        self._until = time.monotonic() + (self._life or math.inf)
+        try:
+            with _translated():
+                self._sandbox = client.Sandbox.create(
+                    template=self._template,
+                    timeout=self._left(),
+                    metadata=self._mark,
+                    lifecycle={"on_timeout": "kill"},
+                    **self._network(hosts),
+                    **self._options,
+                )
+                self._sandbox.files.make_dir(PLACE)
+        except (Cut, Gone) as error:
+            if getattr(error.__cause__, "status_code", None) == _NOT_FOUND:
+                fail("SBX023", name=self._template)
+            fail("SBX022", what="make a sandbox", reason=error)
+        return PLACE
+
+    def put(self, path: str, content: BinaryIO) -> None:
+        """Write a file."""
+        with _translated():
+            self._sandbox.files.write(path, content)
+
+    def get(self, path: str, offset: int = 0) -> Iterator[bytes]:
+        """Yield the bytes of a file; from an offset only text in ASCII, as events are."""
+        if offset:
+            yield from self.start(f"tail -c +{offset + 1} '{path}'").stream()
+            return
+        with _translated():
+            yield from self._sandbox.files.read(path, format="stream")
+
+    def start(self, command: str) -> Program:
+        """Start a command, without the limit of time that the client sets."""
+        with _translated():
+            handle = self._sandbox.commands.run(command, background=True, stdin=True, timeout=0, retain_output=False)
+        return Program(self._sandbox, handle)
+
+    def renew(self) -> None:
+        """Let the sandbox live on, but not longer than it may."""
+        with _translated():
+            self._sandbox.set_timeout(self._left())
+
+    def close(self) -> None:
+        """End the sandbox; one that cannot be reached ends by itself."""
+        if self._sandbox is not None:
+            with suppress(Cut, Gone), _translated():
+                self._sandbox.kill()
+
+    def _left(self) -> int:
+        return max(1, int(min(LIFE, self._until - time.monotonic())))
+
+    def _network(self, hosts: Sequence[str] | None) -> dict[str, Any]:
+        """Return the rules: names count for the web, addresses for all else."""
+        if hosts is None:
+            return {"allow_internet_access": True}
+        allowed = [*hosts, *(_REGISTRY if self.installs else ())]
+        if not allowed:
+            return {"allow_internet_access": False}
+        known = [address for host in allowed for address in _addresses(host)]
+        return {"network": {"allow_out": [*dict.fromkeys([*allowed, *known])], "deny_out": [_ALL]}}
+
+
+class Program:
+    """A command in a sandbox."""
+
+    def __init__(self, sandbox: Any, handle: Any) -> None:  # noqa: ANN401 - of the client
+        self._sandbox, self._handle = sandbox, handle
+        self._pid = handle.pid
+        self._fresh = True
+
+    def send(self, data: bytes) -> None:
+        """Write to its input."""
+        with _translated():
+            self._sandbox.commands.send_stdin(self._pid, data, request_timeout=_REQUEST)
+
+    def end_input(self) -> None:
+        """Close its input."""
+        with _translated():
+            self._sandbox.commands.close_stdin(self._pid, request_timeout=_REQUEST)
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield its output, after the first time from now on."""
+        with _translated():
+            if not self._fresh:
+                self._handle = self._sandbox.commands.connect(self._pid, timeout=0, retain_output=False)
+            self._fresh = False
+            for out, _err, _terminal in self._handle:
+                if out:
+                    yield out.encode()
+
+    def signal(self) -> None:
+        """Kill it."""
+        with _translated():
+            self._sandbox.commands.kill(self._pid, request_timeout=_REQUEST)
+
+
+def build_template(config: Config, environ: Mapping[str, str], tell: Callable[[str], None]) -> str:
+    """Build the template of this version and its lock, unless it is there, and return its name.
+
+    Fails with SBX020, SBX021 or SBX022.
+    """
+    client, options = sdk(), options_of(environ)
+    cpu, memory = config.get("run.e2b.cpu"), config.get("run.e2b.memory")
+    name, lock = config.get("run.e2b.template") or template_name(cpu, memory), lock_file()
+    install = "python -m venv /opt/osiris && /opt/osiris/bin/pip install --require-hashes --only-binary :all:"
+    with _refusing("build a template"):
+        if client.Template.exists(name, **options):
+            return str(name)
+        template = client.Template(file_context_path=str(lock.parent)).from_python_image(_PYTHON)
+        template = template.copy(lock.name, "/opt/").run_cmd(f"{install} -r /opt/{lock.name}", user="root")
+        client.Template.build(
+            template,
+            name,
+            cpu_count=cpu,
+            memory_mb=memory // 2**20,
+            on_build_logs=lambda entry: tell(entry.message),
+            **options,
+        )
+    return str(name)
+
+
+def list_sandboxes(environ: Mapping[str, str], root: Path | None = None) -> list[dict[str, str]]:
+    """Return our sandboxes that live, of one project or all: id, template, and since when.
+
+    Fails with SBX020, SBX021 or SBX022.
+    """
+    client, options = sdk(), options_of(environ)
+    found = []
+    with _refusing("list sandboxes"):
+        pages = client.Sandbox.list(query=client.SandboxQuery(metadata=mark_of(root) if root else _MARK), **options)
+        while pages.has_next:
+            found += pages.next_items()
+    return [{"id": s.sandbox_id, "template": s.template_id, "started_at": s.started_at.isoformat()} for s in found]
+
+
+def kill_sandbox(environ: Mapping[str, str], number: str) -> bool:
+    """End a sandbox by its id; returns whether it was there."""
+    with _refusing("end a sandbox"):
+        return bool(sdk().Sandbox.kill(number, **options_of(environ)))
+
+
+def _addresses(host: str) -> list[str]:
+    try:
+        return sorted({str(found[4][0]) for found in socket.getaddrinfo(host, None, socket.AF_INET)})
+    except OSError:
+        return []
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    try:
+        with _translated():
+            yield
+    except (Cut, Gone) as error:
+        fail("SBX022", what=what, reason=error)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise in our words what the client raises: Gone for what trying again does not help, else Cut."""
+    client = sdk()
+    final = (
+        *(client.SandboxNotRunningException, client.NotFoundException, client.NotEnoughSpaceException),
+        *(client.AuthenticationException, client.InvalidArgumentException, client.BuildException),
+    )
+    try:
+        yield
+    except final as error:
+        raise Gone(_reason(error)) from error
+    except (client.SandboxException, client.ServiceBusyException, OSError) as error:
+        raise Cut(_reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:200] if text else type(error).__name__

@@ -1,0 +1,130 @@
+"""Bringing back what a remote worker wrote: one archive at a time, each file checked and then put in its place."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shlex
+import tarfile
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from osiris.errors import fail
+from osiris.files import fail_os, publish, sweep
+from osiris.runner.transport import Cut, Gone, output_of, patiently
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from osiris.model import JsonValue
+    from osiris.runner.transport import Transport
+
+    Told = Mapping[str, JsonValue]
+
+_ATTEMPTS = 3
+_PAUSE = 1.0
+_LONGEST = 300.0
+"""Seconds for packing what is to be fetched."""
+
+_PATIENCE = 10.0
+_PIECE = 1 << 20
+_ARCHIVE = "fetched.tar"
+
+
+class Fetcher:
+    """Fetches from folders of one place, within one limit for all; `bytes` is what has come."""
+
+    def __init__(self, transport: Transport, place: str, limit: int | None) -> None:
+        self.bytes = 0
+        self._transport, self._place, self._limit = transport, place, limit
+
+    def fetch(self, folder: str, files: Sequence[Told], targets: Mapping[str, Path]) -> None:
+        """Fetch files of a folder and put each at its target; `files` tell path, size and SHA-256, as they were made.
+
+        Fails with SBX012 if that is more than may be fetched, SBX013 if a file is not what was told, SBX015 if the
+        connection breaks; what was put in its place then stays.
+        """
+        size = sum(file["size"] for file in files)
+        if self._limit is not None and self.bytes + size > self._limit:
+            fail("SBX012", what=", ".join(targets), size=f"{size:,}", limit=f"{self._limit:,}")
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._fetch(folder, files, targets)
+            except (Cut, Gone, tarfile.TarError, EOFError) as error:
+                if attempt == _ATTEMPTS or isinstance(error, Gone):
+                    fail("SBX015", what=", ".join(targets), done="fetched", reason=error)
+                time.sleep(_PAUSE)
+            else:
+                return
+
+    def _fetch(self, folder: str, files: Sequence[Told], targets: Mapping[str, Path]) -> None:
+        archive = f"{self._place}/{_ARCHIVE}"
+        names = " ".join(shlex.quote(f"./{file['path']}") for file in files)
+        command = f"cd {shlex.quote(folder)} && tar -chf {shlex.quote(archive)} -- {names}"
+        output_of(self._transport, command, _LONGEST)
+        source = _Pieces(self._transport.get(archive))
+        known = {f"./{file['path']}": file for file in files}
+        with tarfile.open(fileobj=io.BufferedReader(source), mode="r|") as tar:
+            for entry in tar:
+                if entry.name in known and entry.isreg():
+                    file = known.pop(entry.name)
+                    self._place_file(tar, entry, file, targets[file["path"]])
+        if known:
+            fail("SBX013", path=", ".join(name.removeprefix("./") for name in known), where="on the way back")
+
+    def _place_file(self, tar: tarfile.TarFile, entry: tarfile.TarInfo, file: Told, target: Path) -> None:
+        """Write a file beside its target and put it in its place, if it is what was told."""
+        source, digest = tar.extractfile(entry), hashlib.sha256()
+        if source is None or entry.size != file["size"]:
+            fail("SBX013", path=file["path"], where="on the way back")
+        _make_folder(target)
+        with publish(target) as output:
+            while piece := source.read(_PIECE):
+                digest.update(piece)
+                output.write(piece)
+            if digest.hexdigest() != file["sha256"]:
+                fail("SBX013", path=file["path"], where="on the way back")
+        self.bytes += entry.size
+
+    def text(self, path: str, most: int) -> bytes:
+        """Return the first bytes of a file; none if it cannot be had."""
+        with suppress(Cut, Gone):
+            return patiently(lambda: self._beginning(path, most), _PATIENCE)
+        return b""
+
+    def _beginning(self, path: str, most: int) -> bytes:
+        content = bytearray()
+        for piece in self._transport.get(path):
+            content += piece
+            if len(content) > most:
+                break
+        return bytes(content[:most])
+
+
+def _make_folder(target: Path) -> None:
+    """Make the folder of a file, as its writer has done at the other end, and clear what dead writers left in it."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail_os(error, target.parent)
+    sweep(target.parent)
+
+
+class _Pieces(io.RawIOBase):
+    """Bytes that come in pieces, as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, b""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer as far as the next piece goes; 0 is the end."""
+        self._rest = self._rest or next(filter(None, self._pieces), b"")
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count

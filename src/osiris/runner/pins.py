@@ -1,0 +1,18 @@
+"""The packages that a worker needs elsewhere, each with the hashes of its files, and the template that has them."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+
+def lock_file() -> Path:
+    """Return the lock: requirements with hashes, as pip reads them; `tools/lock.py` writes it."""
+    return Path(__file__).with_name("sandbox.lock")
+
+
+def template_name(cpu: int, memory: int) -> str:
+    """Return the name of the template of this version and lock, for so many processors and bytes of memory."""
+    digest = hashlib.sha256(lock_file().read_bytes()).hexdigest()[:8]
+    return f"osiris-{version('osiris').replace('.', '-')}-{digest}-{cpu}x{memory // 2**20}"

@@ -1,0 +1,129 @@
+"""Which files and hosts the steps of a job touch: what a sandbox must have, and what it may change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.errors import OsirisError
+from osiris.files import expand, resolve_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from osiris.model import JsonValue
+    from osiris.runner.protocol import Job, Secrets
+
+    Fields = Mapping[str, JsonValue]
+
+FILES = "filesystem"
+DATABASES = ("sqlite", "duckdb")
+"""Families whose connections are a file; its path stands in one of the fields `_PATH_FIELDS`."""
+
+_PATH_FIELDS = ("path", "database", "file")
+_BESIDE = ("-wal", "-shm", "-journal", ".wal")
+"""What the names of files end with that belong to a database."""
+
+_HOST_FIELDS = ("host", "url", "dsn")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Absolute paths, sorted: files that are read and are there, files that are made, databases that are written.
+
+    `folders` are those that writers make where they are missing. `hosts` are those of connections, as their fields
+    name them; a connection of an unknown family may have others, so `network` tells whether any is needed.
+    `absolute` are the paths that do not start in the project's folder.
+    """
+
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
+    databases: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
+    hosts: tuple[str, ...] = ()
+    network: bool = False
+    absolute: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        """All that is written."""
+        return tuple(sorted({*self.writes, *self.databases}))
+
+
+def reach_of(job: Job, secrets: Secrets) -> Reach:
+    """Return what the steps of a job touch, but for those that it skips; a path that no system takes is left out.
+
+    What is missing, and why a path is refused, is for the step to say.
+    """
+    steps = [step for step in job.steps if step["id"] not in job.skip]
+    files = [step for step in steps if _family(step) == FILES and "path" in step["config"]]
+    readers = [step for step in files if step["mode"] == "read"]
+    writers = [step for step in files if step["mode"] == "write"]
+    stores = [step for step in steps if _family(step) in DATABASES]
+    made = [path for step in writers for path in _named(job, secrets, step)]
+    held = {path for step in stores for path in _database(job, secrets, step)}
+    written = {path for step in stores if step["mode"] == "write" for path in _database(job, secrets, step)}
+    found = [path for step in readers for path in _named(job, secrets, step)]
+    beside = [path.with_name(path.name + end) for path in held for end in _BESIDE]
+    lazy = [p.parent for step in writers if step["config"].get("create_dirs", True) for p in _named(job, secrets, step)]
+    remote = {s["connection"] for s in steps if s["connection"] and _family(s) not in (FILES, *DATABASES)}
+    return Reach(
+        reads=_sorted(path for path in (*found, *held, *beside) if path.is_file()),
+        writes=_sorted(made),
+        databases=_sorted(written),
+        folders=_sorted((*lazy, *(path.parent for path in written))),
+        hosts=tuple(sorted({host for ref in remote for host in _hosts(secrets, ref)})),
+        network=bool(remote),
+        absolute=tuple(
+            sorted({text for step in (*files, *stores) for text in _written(secrets, step) if _roots(text)})
+        ),
+    )
+
+
+def _written(secrets: Secrets, step: Fields) -> list[str]:
+    """Return the texts of a step and its connection that name a place."""
+    fields = secrets.plain.get(step["connection"], {})
+    given = [fields.get(name) for name in ("base_dir", *_PATH_FIELDS)]
+    return [str(text) for text in (step["config"].get("path"), *given) if text]
+
+
+def _roots(text: str) -> bool:
+    return text.startswith("/")
+
+
+def _family(step: Fields) -> str:
+    return str(step["component"]).partition(".")[0]
+
+
+def _sorted(paths: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(sorted(set(paths)))
+
+
+def _named(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
+    """Return the files that a step's path names, now that the values of the run are known."""
+    text, base = str(step["config"]["path"]), secrets.plain.get(step["connection"], {}).get("base_dir")
+    for name, value in job.bindings.items():
+        text = text.replace(f"${{{name}}}", value)
+    try:
+        if step["mode"] == "read":
+            return expand(Path(job.root), text, base=base)
+        return [resolve_path(Path(job.root), text, base=base, writing=True)]
+    except OsirisError:
+        return []
+
+
+def _database(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
+    fields = secrets.plain.get(step["connection"], {})
+    try:
+        return [resolve_path(Path(job.root), str(fields[name])) for name in _PATH_FIELDS if fields.get(name)]
+    except OsirisError:
+        return []
+
+
+def _hosts(secrets: Secrets, reference: str) -> list[str]:
+    from urllib.parse import urlsplit
+
+    fields = secrets.plain.get(reference, {})
+    given = [str(fields[name]) for name in _HOST_FIELDS if fields.get(name)]
+    return [(urlsplit(text).hostname or "") if "://" in text else text for text in given]

@@ -1,0 +1,257 @@
+"""Runs a job at the other end of a transport: sends what it needs, follows it, brings back what it wrote.
+
+All targets share this; `transport.py` says what differs. What is asked before a run, such as the schemas of sources, is
+answered by a worker of this machine: the sandbox is made for the run alone.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osiris.delivery import inspect_file, inspect_ledger
+from osiris.errors import OsirisError, fail
+from osiris.files import relative
+from osiris.runner import bundle
+from osiris.runner.adapter import Link, WorkerDied
+from osiris.runner.bootstrap import prepare, start_command
+from osiris.runner.fetch import Fetcher
+from osiris.runner.local import start_worker
+from osiris.runner.reach import Reach, reach_of
+from osiris.runner.relay import Relay
+from osiris.runner.transport import Cut, Gone, patiently
+
+if TYPE_CHECKING:
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+    from osiris.runner.adapter import Listener
+    from osiris.runner.boxed import Worker
+    from osiris.runner.protocol import Job, Secrets
+    from osiris.runner.transport import Transport
+
+    Event = dict[str, Any]
+
+_KEPT_OUTPUT = 1 << 20
+SILENCE = 30.0
+"""Seconds without a sign of life after which the other end is given up."""
+
+
+class Remote:
+    """The worker of a run, at the other end of a transport; to be used in a `with`.
+
+    `upload` and `fetch` are the most bytes that may go each way. `engines` are the versions that must be there.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        root: Path,
+        *,
+        upload: int | None,
+        fetch: int | None,
+        engines: dict[str, str],
+        silence: float = SILENCE,
+    ) -> None:
+        self.output = bytearray()
+        self.figures: dict[str, float] = {}
+        self._transport, self._root = transport, root
+        self._limits = upload, fetch
+        self._engines, self._silence = engines, silence
+        self._worker: Worker | None = None
+        self._stopped: str | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def ask(
+        self, job: Job, secrets: Secrets, listener: Listener, pulse: Listener | None = None
+    ) -> dict[str, JsonValue]:
+        """Have one job done, as `Link.ask`; whatever a step wrote is in its place before its end is told.
+
+        Fails with SBX010 to SBX015 and with what the transport says, and raises WorkerDied.
+        """
+        if job.kind != "run":
+            with start_worker(self._root) as here:
+                self._bind(here)
+                return here.ask(job, secrets, listener, pulse)
+        began = time.monotonic()
+        reach = reach_of(job, secrets)
+        bundle.refuse_outside(self._root, reach, self._transport.name)
+        try:
+            return self._run(job, secrets, reach, listener, pulse)
+        except (Cut, Gone) as error:
+            fail("SBX015", what="the sandbox", done="reached", reason=str(error) or type(error).__name__)
+        finally:
+            spent = (time.monotonic() - began) * 1000 - self.figures.pop("worker_ms", 0.0)
+            self.figures["adapter_overhead_ms"] = round(max(spent, 0.0), 3)
+
+    def cancel(self) -> None:
+        """Tell the worker to stop, now or as soon as there is one. Safe in a signal handler."""
+        self._stopped = self._stopped or "cancelled"
+        if self._worker:
+            self._worker.cancel()
+
+    def kill(self, why: str | None = None) -> None:
+        """End the worker at once, if there is one."""
+        self._stopped = why or "killed"
+        if self._worker:
+            self._worker.kill(why)
+
+    def _bind(self, worker: Worker) -> None:
+        self._worker = worker
+        self._check_stopped()
+
+    def _check_stopped(self) -> None:
+        """Raise WorkerDied if somebody asked to stop while there was no worker."""
+        if self._stopped:
+            raise WorkerDied(self._stopped)
+
+    def _run(
+        self, job: Job, secrets: Secrets, reach: Reach, listener: Listener, pulse: Listener | None
+    ) -> dict[str, JsonValue]:
+        began = time.monotonic()
+        self._stack.callback(self._transport.close)
+        place = self._transport.open(reach.hosts if bool(reach.hosts) == reach.network else None)
+        sent = self._send(job, reach, place)
+        running = patiently(lambda: self._transport.start(start_command(place)), self._silence)
+        returning = Returning(self._transport, self._root, place, reach, sent.carried, self._limits[1])
+        with Link(Relay(self._transport, running, f"{place}/session"), self._silence) as link:
+            self._bind(link)
+            self.figures |= {"bootstrap_ms": _ms(began), "upload_bytes": sent.size}
+            started = time.monotonic()
+            try:
+                there = _moved(job, place, reach, sent.carried, self._engines)
+                end = link.ask(there, secrets, returning.telling(listener), pulse)
+                returning.artifacts(end.pop("left", []), Path(job.artifacts))
+            finally:
+                self._worker = None
+                self.figures["worker_ms"] = _ms(started) - returning.ms
+                self.output += returning.fetcher.text(f"{place}/session/worker.log", _KEPT_OUTPUT)
+                self.figures["fetch_bytes"] = returning.fetcher.bytes
+        return _with(end, returning.found)
+
+    def _send(self, job: Job, reach: Reach, place: str) -> bundle.Packed:
+        """Pack and send what the job needs, and make it ready."""
+        spools = {step: Path(job.spools) / f"{step}.arrow" for step in job.kept}
+        Path(job.scratch).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=job.scratch) as file:
+            packed = bundle.pack(file, self._root, reach, spools, self._limits[0])
+            self._check_stopped()
+            folders = [relative(self._root, p) for t in reach.targets for p in (t.parent, t) if p.is_dir()]
+            prepare(self._transport, place, file, folders)
+        self._check_stopped()
+        return packed
+
+
+class Returning:
+    """Brings back what steps wrote, each before its end is told; `ms` is the time that took, `found` what stayed."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        root: Path,
+        place: str,
+        reach: Reach,
+        carried: dict[str, str] | Any,  # noqa: ANN401
+        limit: int | None,
+    ) -> None:
+        self.fetcher = Fetcher(transport, place, limit)
+        self.found: list[Diagnostic] = []
+        self.ms = 0.0
+        self._root, self._place = root, place
+        self._targets = {relative(root, path): path for path in reach.targets}
+        self._known = dict(carried)
+
+    def telling(self, listener: Listener) -> Listener:
+        """Return a listener that hears of the end of a step only once all that it wrote is here."""
+
+        def tell(event: Event) -> None:
+            event = self._at_home(event)
+            if event["event"] == "step_complete":
+                event.pop("spool", None)
+                began = time.monotonic()
+                self._bring(event)
+                self.ms += _ms(began)
+            listener(event)
+
+        return tell
+
+    def artifacts(self, left: list[Event], folder: Path) -> None:
+        """Bring back what steps left behind; what cannot be had is noted, as the run itself has ended."""
+        files = [file for file in left if _is_below(file["path"])]
+        began = time.monotonic()
+        try:
+            if files:
+                targets = {file["path"]: folder / file["path"] for file in files}
+                self.fetcher.fetch(f"{self._place}/session/artifacts", files, targets)
+        except OsirisError as error:
+            self.found += error.diagnostics
+        self.ms += _ms(began)
+
+    def _bring(self, event: Event) -> None:
+        files = event.get("files") or []
+        if unknown := [file["path"] for file in files if file["path"] not in self._targets]:
+            fail("SBX013", path=", ".join(unknown), where="on the way back: no step was to write it")
+        if files:
+            targets = {file["path"]: self._targets[file["path"]] for file in files}
+            self.fetcher.fetch(f"{self._place}/{bundle.PROJECT}", files, targets)
+        if "handed" in event:
+            self._bring_database(event, event.pop("handed"))
+
+    def _bring_database(self, event: Event, handed: Event) -> None:
+        """Put a database in its place, if that is still the one that was sent."""
+        name = event["ledger"]["path"]
+        if name not in self._targets:
+            fail("SBX013", path=name, where="on the way back: no step was to write it")
+        target = self._targets[name]
+        here = inspect_file(self._root, name).sha256 if target.exists() else None
+        if here != self._known.get(name):
+            fail("SBX014", path=name)
+        self.fetcher.fetch(f"{self._place}/handover", [handed], {handed["path"]: target})
+        self._known[name] = handed["sha256"]
+        event["ledger"] = inspect_ledger(self._root, name)
+
+    def _at_home(self, event: Event) -> Event:
+        """Return an event in which paths of the copy are those of the project."""
+        text, there = json.dumps(event), f"{self._place}/{bundle.PROJECT}"
+        here = json.dumps(str(self._root))[1:-1]
+        return dict(json.loads(text.replace(there, here))) if there in text else event
+
+
+def _moved(job: Job, place: str, reach: Reach, carried: Any, engines: dict[str, str]) -> Job:  # noqa: ANN401
+    """Return the job as it is there; steps that write a database in a file run one by one, so that copies are whole."""
+    return replace(
+        job,
+        root=f"{place}/{bundle.PROJECT}",
+        scratch=f"{place}/scratch",
+        artifacts=f"{place}/session/artifacts",
+        spools=f"{place}/{bundle.SPOOLS}",
+        handover=f"{place}/handover",
+        lock=None,
+        parallel=1 if reach.databases else job.parallel,
+        carried=dict(carried),
+        engines=engines,
+    )
+
+
+def _is_below(path: str) -> bool:
+    return not path.startswith("/") and ".." not in Path(path).parts
+
+
+def _with(end: dict[str, JsonValue], found: list[Diagnostic]) -> dict[str, JsonValue]:
+    if not found:
+        return end
+    return {**end, "ok": False, "diagnostics": [*end["diagnostics"], *(item.to_json() for item in found)]}
+
+
+def _ms(since: float) -> float:
+    return round((time.monotonic() - since) * 1000, 3)

@@ -1,0 +1,47 @@
+"""Where a run runs: the worker of each target."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING
+
+from osiris.runner.boxed import Boxed
+from osiris.runner.local import start_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from osiris.config import Config
+    from osiris.project import Project
+    from osiris.runner.boxed import Worker
+
+
+def target_of(config: Config, *, replay: bool = False) -> str:
+    """Return where a run is to run; a replay always runs here."""
+    return "local" if replay else str(config.get("run.target"))
+
+
+def open_worker(
+    target: str, project: Project, config: Config, environ: Mapping[str, str], engines: Mapping[str, str]
+) -> AbstractContextManager[Worker]:
+    """Return the worker of a target, to be left when the run has ended.
+
+    `environ` is where keys of services come from; `engines` are the versions that must be where the worker runs.
+    """
+    if target == "local":
+        return start_worker(project.root)
+    if target == "bwrap":
+        return _bwrap(config)
+    from osiris.runner.e2b import open_transport
+    from osiris.runner.remote import Remote
+
+    limits = {"upload": config.get("run.remote.upload_limit"), "fetch": config.get("run.remote.fetch_limit")}
+    return Remote(open_transport(config, project.root, environ), project.root, engines=dict(engines), **limits)
+
+
+def _bwrap(config: Config) -> AbstractContextManager[Worker]:
+    from osiris.runner.bwrap import boxed_worker
+
+    return nullcontext(Boxed(partial(boxed_worker, network=config.get("run.bwrap.network") == "allow")))

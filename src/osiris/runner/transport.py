@@ -1,0 +1,110 @@
+"""What a remote target must be able to do; one file per target implements it, and everything else is shared.
+
+`docs/decisions/0015-running-elsewhere.md` says how to write one.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+
+from osiris.errors import OsirisError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+T = TypeVar("T")
+
+
+class Cut(Exception):
+    """The connection was lost or refused; what runs at the other end may go on, and trying again may help."""
+
+
+class Gone(Exception):
+    """What was asked for is no longer there, and never will be again: a sandbox that ended, a file that is not."""
+
+
+def patiently(action: Callable[[], T], seconds: float) -> T:
+    """Return what an action gives, which may never come back from a connection that is frozen; raises Cut then."""
+    answers: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+    def act() -> None:
+        try:
+            answers.put((True, action()))
+        except (Cut, Gone, OsirisError) as error:
+            answers.put((False, error))
+
+    threading.Thread(target=act, daemon=True).start()
+    try:
+        done, answer = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise Cut(f"no answer within {seconds:g} s") from None
+    if not done:
+        raise answer
+    return answer  # type: ignore[no-any-return]
+
+
+def output_of(transport: Transport, command: str, seconds: float) -> bytes:
+    """Return what a command says at the other end; raises Cut, also if it takes longer, or Gone."""
+    return patiently(lambda: b"".join(transport.start(command).stream()), seconds)
+
+
+class Running(Protocol):
+    """A program that was started at the other end."""
+
+    def send(self, data: bytes) -> None:
+        """Write to its standard input; raises Cut or Gone."""
+        ...
+
+    def end_input(self) -> None:
+        """Close its standard input; raises Cut or Gone."""
+        ...
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield what it writes to its standard output, in pieces of any size, until it ends; raises Cut or Gone.
+
+        Called again after that, it goes on with what is written from now on: what was said meanwhile may be lost.
+        """
+        ...
+
+    def signal(self) -> None:
+        """Kill it; it may have ended already. Raises Cut."""
+        ...
+
+
+class Transport(Protocol):
+    """The way to one place that is made for one run."""
+
+    name: str
+    """The target's name, as in `run.target`."""
+
+    installs: bool
+    """Whether packages that are missing there are to be installed."""
+
+    def open(self, hosts: Sequence[str] | None) -> str:
+        """Make the place and return the absolute path of an empty folder in it; fails with what stands in the way.
+
+        It should end by itself some time after nobody renews it, and reach no other hosts than these (None: any).
+        """
+        ...
+
+    def put(self, path: str, content: BinaryIO) -> None:
+        """Write a file, whose folder is there; raises Cut or Gone."""
+        ...
+
+    def get(self, path: str, offset: int = 0) -> Iterator[bytes]:
+        """Yield the bytes of a file from an offset on; raises Cut or Gone."""
+        ...
+
+    def start(self, command: str) -> Running:
+        """Start a command of /bin/sh with an input, without limits of its own; raises Cut or Gone."""
+        ...
+
+    def renew(self) -> None:
+        """Say that the host lives; raises Cut or Gone."""
+        ...
+
+    def close(self) -> None:
+        """End the place and all that runs there; never raises."""
+        ...

@@ -1,0 +1,131 @@
+"""URLs of files: which text is one, and which object of which store it means. Nothing here connects to anything."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from osiris.errors import OsirisError, fail
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from osiris.model import JsonValue
+
+FAMILIES = {"s3": "s3", "az": "azure"}
+"""The family of connections that leads to the objects of each scheme."""
+
+_SCHEMES = {family: scheme for scheme, family in FAMILIES.items()}
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,62}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_FILE = "file"
+_LOCAL = ("", "localhost")
+_MAX_KEY = 1000
+"""Bytes of a key; stores take 1024."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUrl:
+    """An object, or a pattern of objects, in a bucket (or container) of a store."""
+
+    scheme: str
+    bucket: str
+    key: str
+
+    @property
+    def family(self) -> str:
+        """Return the family of its connection."""
+        return FAMILIES[self.scheme]
+
+    @property
+    def name(self) -> str:
+        """Return what stands behind the last slash."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        """Return the ending of its name, as that of a path."""
+        return PurePosixPath(self.name).suffix
+
+    def __str__(self) -> str:
+        """Return the URL."""
+        return f"{self.scheme}://{self.bucket}/{self.key}"
+
+
+def family_of(text: JsonValue) -> str | None:
+    """Return the family of the store that a text is a URL of; None if it is none."""
+    match = _URL.match(text) if isinstance(text, str) else None
+    return FAMILIES.get(match[1].lower()) if match else None
+
+
+def local_path(text: str) -> str:
+    """Return the path of a `file://` URL; any other text as it is. Fails with DRV007 for another machine's file."""
+    match = _URL.match(text)
+    if not match or match[1].lower() != _FILE:
+        return text
+    host, slash, path = match[2].partition("/")
+    if host not in _LOCAL or not slash:
+        fail("DRV007", path=printable(text), problem="a file URL begins with file:///, and then comes the whole path")
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), f"/{path}".encode()).decode(errors="surrogateescape")
+
+
+def store_url(text: str, family: str = "", fields: Mapping[str, JsonValue] | None = None) -> StoreUrl | None:
+    """Return the object that `text` means to a step with a connection of `family`; None for a local file.
+
+    Text that is no URL is a key below the connection's `bucket` and `prefix`, if these are of a store. Fails with
+    DRV007 for what cannot be the name of an object, and for a URL of another family.
+    """
+    match = _URL.match(text)
+    if match and match[1].lower() in FAMILIES:
+        bucket, _, key = match[2].partition("/")
+        url = StoreUrl(match[1].lower(), bucket, key)
+    elif family in _SCHEMES and not match:
+        given = fields or {}
+        prefix = str(given.get("prefix") or "").strip("/")
+        url = StoreUrl(_SCHEMES[family], str(given.get("bucket") or ""), f"{prefix}/{text}" if prefix else text)
+    elif match and match[1].lower() != _FILE:
+        known = ", ".join((_FILE, *FAMILIES))
+        fail("DRV007", path=printable(text), problem=f"this is a URL of an unknown kind; known are {known}")
+    elif family in _SCHEMES:
+        fail("DRV007", path=printable(text), problem=f"the connection is of the family {family}, and this is not")
+    else:
+        return None
+    if family and family != url.family:
+        other = f"it is reached by a connection of the family {url.family}, and the step has one of {family}"
+        fail("DRV007", path=printable(text), problem=other)
+    problem = _problem(url)
+    if problem:
+        fail("DRV007", path=printable(text), problem=problem)
+    return url
+
+
+def stored_as(path: str, connection: str | None, fields: Mapping[str, JsonValue]) -> StoreUrl | None:
+    """Return the object that a path in a plan means, `connection` being `@family.alias`; None for anything else."""
+    family = (connection or "").removeprefix("@").partition(".")[0]
+    try:
+        return store_url(path, family if family in _SCHEMES else "", fields)
+    except OsirisError:
+        return None
+
+
+def _problem(url: StoreUrl) -> str | None:
+    if not url.bucket:
+        return "no bucket is named, here or in the connection"
+    if not _BUCKET.fullmatch(url.bucket) and "${" not in url.bucket:
+        return "that is no name of a bucket: 3 to 63 small letters, digits, dots, hyphens and underscores"
+    if _CONTROL.search(url.key):
+        return "it has a control character"
+    if any(part in ("", ".", "..") for part in url.key.split("/")[:-1]) or url.name in (".", ".."):
+        return "a part of it is empty, or a dot or two"
+    if len(url.key.encode()) > _MAX_KEY:
+        return f"a key is longer than {_MAX_KEY} bytes"
+    return None
+
+
+def printable(text: str) -> str:
+    """Return a text that names a file as messages show it: without control characters, and not too long."""
+    return _CONTROL.sub("?", text).encode("ascii" if not text.isprintable() else "utf-8", "replace").decode()[:300]

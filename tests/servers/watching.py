@@ -1,0 +1,33 @@
+"""How a test looks at what runs in a local E2B's sandboxes."""
+
+import contextlib
+import time
+from pathlib import Path
+
+TEN_LINES = "for i in $(seq 10); do echo line $i; sleep 0.05; done"
+
+
+def inside(service, sandbox):
+    """The service's side of a sandbox that the SDK gave."""
+    return service.sandbox(sandbox.sandbox_id)
+
+
+def until(true, seconds=20):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.01)
+
+
+def is_gone(pid):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+def command_lines(service, sandbox):
+    lines = []
+    for pid in inside(service, sandbox).pids():
+        with contextlib.suppress(OSError):
+            lines.append(Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ").strip())
+    return lines
