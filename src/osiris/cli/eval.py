@@ -32,8 +32,8 @@ _MARKS = {"right": "ok", "asked": "warning", "refused": "warning", "failed": "er
 def command(folder: Path | None, only: tuple[str, ...], provider: str | None, model: str | None) -> Answer:
     """Hold every request of a set as a conversation, run what comes of it, and grade it by its rows.
 
-    The set that is shipped was written by somebody who had not seen the rules, and kept from those who wrote them. A
-    request ends right, with a question, with a refusal, in a failure, or wrong; wrong without a question ends with 1.
+    The set that is shipped was written by somebody who had not seen the program. A request ends right, with a question,
+    with a refusal, in a failure, or wrong; wrong without a question ends with 1.
     """
     from osiris.chat.conversation import Options
     from osiris.evaluation.cases import HELD_OUT

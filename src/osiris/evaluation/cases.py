@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 HELD_OUT = Path(__file__).parent / "held_out"
-"""The set that is published: written by somebody who had not seen the code, and kept from those who wrote it."""
+"""The set that is published: written by somebody who had not seen the code, and not seen by those who wrote it."""
 
 Expected = Literal["pipeline", "question", "refusal"]
 

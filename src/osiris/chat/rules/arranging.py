@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.cursor import ARTICLES, column_mention, mention, table_mention
+from osiris.chat.rules.lexicon import is_date, is_number
 from osiris.chat.rules.measures import aggregate, expression
-from osiris.chat.rules.query import Aggregate, Expression, Group, Mention, Order
+from osiris.chat.rules.query import Aggregate, Expression, Group, Mention, Order, Within
 from osiris.chat.rules.vocabulary import DAILY, UNIT_OF
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ _ASCENDING = {
     ("from", "oldest", "to", "newest"): False,
     ("decreasing",): True,
     ("increasing",): False,
+    ("ascending", "order"): False,
+    ("descending", "order"): True,
+    ("in", "increasing", "order"): False,
+    ("in", "decreasing", "order"): True,
+    ("from", "a", "to", "z"): False,
+    ("from", "z", "to", "a"): True,
 } | {
     (word, "first"): descending
     for words, descending in (
@@ -104,6 +111,8 @@ SUPERLATIVES = {
 def groups(cursor: Cursor) -> list[Group]:
     """Read what rows are grouped by; nothing is read if it does not come."""
     start = cursor.at
+    if cursor.text() in ("each", "every") and _is_nothing_said(cursor):
+        return []
     cursor.take("and")
     loose = cursor.phrase(_GROUPS)
     found: list[Group] = []
@@ -118,6 +127,12 @@ def groups(cursor: Cursor) -> list[Group]:
     if not found:
         cursor.at = start
     return found
+
+
+def _is_nothing_said(cursor: Cursor) -> bool:
+    """Tell whether nothing came so far that could be grouped: `get me every order` is about orders."""
+    said = cursor.said
+    return not (said.tables or said.outputs or said.aggregates or said.groups or said.conditions)
 
 
 def _is_other(cursor: Cursor) -> bool:
@@ -171,10 +186,34 @@ def units(cursor: Cursor) -> list[Group]:
 def orders(cursor: Cursor) -> list[Order]:
     """Read what rows are sorted by; nothing is read if it does not come."""
     start = cursor.at
-    found = _sorted(cursor) or _in_order_of(cursor)
-    if not found:
+    for read in (_sorted, _in_order_of, _first):
+        if found := read(cursor):
+            return found
         cursor.at = start
-    return found
+    return []
+
+
+def _first(cursor: Cursor) -> list[Order]:
+    """Read `cheapest first`, `highest amount first`; a direction of what was said before is none of these."""
+    cursor.skip(("with", "the", "and"))
+    start = cursor.at
+    cursor.take("most")
+    word = cursor.take_one(SUPERLATIVES)
+    if word is None:
+        return []
+    descending, columns = SUPERLATIVES[word]
+    said, bare = cursor.said, cursor.text() in ("first", "ones")
+    if bare and (said.orders or said.aggregates or said.groups):
+        return []
+    table = None if bare or said.tables else table_mention(replace(cursor))
+    by = None if bare else table_mention(cursor) if table else expression(cursor)
+    cursor.skip(("ones",) if bare else ())
+    if not cursor.take("first") or not (bare or by):
+        return []
+    if table:
+        said.tables.append(table)
+        by = None
+    return [Order(by, descending, cursor.raw(start) if by else f"\0{columns}")]
 
 
 def _sorted(cursor: Cursor) -> list[Order]:
@@ -213,17 +252,48 @@ def _keys(cursor: Cursor, descending: bool) -> list[Order]:
 def _key(cursor: Cursor, descending: bool) -> Order | None:
     cursor.skip(("the", "their", "its"))
     start = cursor.at
-    by: Expression | Aggregate | None = aggregate(cursor) or expression(cursor)
+    by: Expression | Aggregate | None = _pointed(cursor) or aggregate(cursor) or expression(cursor)
     if by is None and UNIT_OF.get(cursor.text()):
         cursor.at += 1
         by = Mention(cursor.text(-1))
     if by is None and not cursor.take_one(("it", "that", "this", "count", "counts", "number", "date")):
         return None
     text = cursor.raw(start)
-    cursor.skip((",", "in", "(") if cursor.phrase_ahead(_ASCENDING) else ())
+    end = cursor.at
     direction = cursor.phrase(_ASCENDING)
+    if direction is None:
+        cursor.skip((",", "in", "(") if cursor.phrase_ahead(_ASCENDING) else ())
+        direction = cursor.phrase(_ASCENDING)
+    if direction is not None and not fits(by, cursor.raw(end)):
+        cursor.at, direction = end, None
     cursor.skip((")",) if direction is not None else ())
     return Order(by, descending if direction is None else direction, text)
+
+
+def _pointed(cursor: Cursor) -> Mention | None:
+    """Read `that date`: the column that a time was last said of."""
+    start = cursor.at
+    times = [each.left for each in cursor.said.conditions if isinstance(each, Within) and each.left]
+    if times and cursor.take_one(("that", "this", "same", "said")) and cursor.take("date"):
+        return times[-1]
+    cursor.at = start
+    return None
+
+
+def is_measure(text: str) -> bool:
+    """Tell whether a direction can be said of what is counted or computed, as `newest first` cannot."""
+    words = text.lower().split()
+    return words[-1] != "first" or SUPERLATIVES.get(words[-2], (False, "measure"))[1] == "measure"
+
+
+def fits(by: Expression | Aggregate | None, text: str) -> bool:
+    """Tell whether `newest first`, `cheapest first` can be said of what rows are sorted by."""
+    words = text.lower().split()
+    kind = SUPERLATIVES.get(words[-2], (False, "measure"))[1] if words[-1] == "first" else "measure"
+    if kind == "measure" or not isinstance(by, Mention) or not by.columns:
+        return True
+    holds = is_date if kind == "date" else is_number
+    return all(each.column is not None and holds(each.column) for each in by.columns)
 
 
 def direction(cursor: Cursor) -> bool | None:

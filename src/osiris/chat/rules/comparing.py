@@ -44,6 +44,8 @@ def _time_of(cursor: Cursor, left: Mention | Aggregate) -> Condition | None:
     if not isinstance(left, Mention) or not any(each.column and is_dated(each.column) for each in left.columns):
         return None
     cursor.skip(("values", "value"))
+    if (cursor.text(-1), cursor.text()) == ("on", "or") or (cursor.text(-1) == "since" and cursor.text() != "is"):
+        cursor.at -= 1  # `due on or after 2024-06-01`, `since 2024`, where the columns are due_on and since
     dated = tuple(each for each in left.columns if each.column and is_dated(each.column))
     is_done = left.text.lower().endswith("ed")
     return within(cursor, replace(left, columns=dated), bare=is_done or cursor.kind() == "date")
@@ -116,7 +118,12 @@ _AFTER = {
 
 def _listed(cursor: Cursor, left: Mention | Aggregate) -> Condition | None:
     """Read `is paid`, `in (paid, open)`, `not paid`, `: paid`, `paid or open`."""
-    opened = isinstance(left, Mention) and cursor.text(-len(left.text.split()) - 1) in ("with", "where", "having")
+    opened = isinstance(left, Mention) and cursor.text(-len(left.text.split()) - 1) in (
+        "with",
+        "where",
+        "having",
+        "whose",
+    )
     cursor.skip(("column", "field", "value"))
     said = cursor.take_one(_IS) is not None or cursor.take("set", "to")
     negated = cursor.take("not") is True
@@ -129,7 +136,8 @@ def _listed(cursor: Cursor, left: Mention | Aggregate) -> Condition | None:
         return None
     if not said and not weak and not opened and values[0].kind == "number":
         return None
-    found = _or_equal(cursor, Test(left, "=", values))
+    unit = unit_behind(cursor) if values[-1].kind == "number" else ""
+    found = _or_equal(cursor, Test(left, "=", values, text=unit))
     return opposite(found) if negated else found
 
 
@@ -154,7 +162,8 @@ def _flag(cursor: Cursor, left: Mention | Aggregate) -> Condition | None:
     if (
         word is None
         and before not in _SAYS
-        and cursor.text() != "ones"
+        and cursor.text() not in ("ones", "but")
+        and not (cursor.text() == "and" and cursor.names.find("values", cursor.tokens, cursor.at + 1)[1])
         and not cursor.names.find("tables", cursor.tokens, cursor.at)[1]
     ):
         return None

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.comparing import behind, opposite
-from osiris.chat.rules.cursor import Cursor, column_mention, mention, table_mention
+from osiris.chat.rules.cursor import Cursor, column_mention, linked, mention, table_mention
+from osiris.chat.rules.lexicon import is_date, is_number
 from osiris.chat.rules.measures import aggregate
-from osiris.chat.rules.operators import ADJECTIVES, COMPARISONS, MONEY
+from osiris.chat.rules.operators import ADJECTIVES, COMPARISONS, MEASURED, MEASURED_BY, MEASURES, MONEY
 from osiris.chat.rules.periods import within
 from osiris.chat.rules.query import (
     Aggregate,
@@ -18,6 +19,7 @@ from osiris.chat.rules.query import (
     Missing,
     Related,
     Test,
+    Value,
     Within,
 )
 from osiris.chat.rules.values import STARTS, is_table, number_value, unit_behind
@@ -35,11 +37,18 @@ _NOUN_GRAMMAR = frozenset(EMPTY | set(FUNCTION_OF) | set(UNIT_OF) | {"number", "
 def condition(cursor: Cursor) -> Condition | None:
     """Read one condition; None, and nothing read, if none comes."""
     start = cursor.at
-    for read in (_related, _without, _counted, _named, _adjective, _bare_time, _number_first, _known, _having):
+    if cursor.text() == "but" and (
+        cursor.text(1) in _EXCEPTED or not (cursor.said.conditions or cursor.text(1) == "not")
+    ):
+        return None  # `all but the open ones`
+    for read in (_related, _undone, _without, _counted, _named, _adjective, _bare_time, _number_first, _known, _having):
         if found := read(cursor):
             return found
         cursor.at = start
     return None
+
+
+_EXCEPTED = frozenset(("the", "those", "for", "any"))
 
 
 def _related(cursor: Cursor) -> Condition | None:
@@ -54,6 +63,24 @@ def _related(cursor: Cursor) -> Condition | None:
         return None
     table = table_mention(cursor)
     return Related(table, negated) if table else None
+
+
+def _undone(cursor: Cursor) -> Condition | None:
+    """Read `not returned yet`, `never shipped` of a date: that it is missing."""
+    cursor.skip(_OPENERS)
+    if not cursor.take_one(("not", "never")):
+        return None
+    cursor.skip(("been", "yet"))
+    start = cursor.at
+    left = column_mention(cursor) if cursor.text().endswith("ed") else None
+    if left is None or cursor.names.find("values", cursor.tokens, start)[1]:
+        return None
+    if not all(each.column and is_date(each.column) for each in left.columns) or is_table(left):
+        return None
+    if within(replace(cursor), left, bare=True) is not None:
+        return None
+    cursor.skip(("yet", "so", "far"))
+    return Missing(left, negated=False)
 
 
 def _column_here(cursor: Cursor) -> bool:
@@ -76,6 +103,8 @@ def _without(cursor: Cursor) -> Condition | None:
     left = column_mention(cursor)
     if left is None or cursor.text() in ("column", "columns", "field", "fields"):
         return None
+    if cursor.names.find("values", cursor.tokens, cursor.at)[1]:
+        return None  # `without status paid`
     return Missing(left, negated=False)
 
 
@@ -151,7 +180,21 @@ def _adjective(cursor: Cursor) -> Condition | None:
     operator, columns = ADJECTIVES[word]
     said = cursor.phrase(COMPARISONS) if not operator else (operator if cursor.take("than") else None)
     number = number_value(cursor) if said else None
-    return Test(None, str(said), (number,), words=columns, text=f"{word}{unit_behind(cursor)}") if number else None
+    if number is None:
+        return None
+    unit = unit_behind(cursor)
+    left = None if unit else _number_column(cursor)
+    return Test(left, str(said), (number,), words="" if left else columns, text=f"{word}{unit}")
+
+
+def _number_column(cursor: Cursor) -> Mention | None:
+    """Read the column that a number is of: `longer than 300 pages`."""
+    start = cursor.at
+    left = column_mention(cursor)
+    if left and not is_table(left) and all(each.column and is_number(each.column) for each in left.columns):
+        return left
+    cursor.at = start
+    return None
 
 
 def _bare_time(cursor: Cursor) -> Condition | None:
@@ -189,6 +232,8 @@ def _number_first(cursor: Cursor) -> Condition | None:
     if operator is None or number is None:
         return None
     money = cursor.tokens[cursor.at - 1].raw[:1] in "$€£" or cursor.take_one(MONEY) is not None
+    if not money and (measured := _measured(cursor, operator, number)):
+        return measured
     cursor.skip(("in", "of") if cursor.text(1) != "total" else ("in",))
     left = None if money else column_mention(cursor)
     if left is None and cursor.kind() == "word" and money:
@@ -199,6 +244,18 @@ def _number_first(cursor: Cursor) -> Condition | None:
     if left is None:
         return Test(None, operator, (number,), words="money" if money else "measure", text=text)
     return Test(left, operator, (number,), text=text)
+
+
+def _measured(cursor: Cursor, operator: str, number: Value) -> Condition | None:
+    """Read the unit behind a number, which tells the column: `over 5 minutes`, `at least 50 meters high`."""
+    start = cursor.at
+    if cursor.text() not in MEASURES or _number_column(replace(cursor)):
+        return None
+    unit = unit_behind(cursor)
+    words = MEASURED_BY[MEASURES[cursor.text(-1)][0]]
+    if word := cursor.take_one(MEASURED):
+        words = MEASURED[word]
+    return Test(None, operator, (number,), words=words, text=f"{number.text} {cursor.raw(start)}{unit}")
 
 
 def _so_many(cursor: Cursor) -> Condition | None:
@@ -215,7 +272,9 @@ def _known(cursor: Cursor) -> Condition | None:
     """Read values that the data hold: `paid orders`, `in Germany or France`, `not cancelled`."""
     cursor.skip(_OPENERS | {"in", "from", "of", "by", "at", "the", "marked", "as", "called", "named"})
     negated = cursor.take("not") is True or cursor.take_one(("non", "except", "excluding", "outside")) is not None
-    cursor.skip(("-", "for", "in", "the", "of", "from"))
+    if not cursor.text().startswith("work") and linked(cursor):
+        negated = negated or cursor.take("outside")
+    cursor.skip(("-", "for", "in", "the", "of", "from", "to"))
     start = cursor.at
     choices = []
     while True:
@@ -224,7 +283,7 @@ def _known(cursor: Cursor) -> Condition | None:
             break
         choices.append(found)
         cursor.at = end
-        if not _joined_value(cursor):
+        if not _joined_value(cursor, found):
             break
     if not choices:
         return None
@@ -234,12 +293,13 @@ def _known(cursor: Cursor) -> Condition | None:
     return Known(tuple(choices), negated, text, noun=cursor.at > before)
 
 
-def _joined_value(cursor: Cursor) -> bool:
-    """Read what stands between two values, if another one follows."""
+def _joined_value(cursor: Cursor, before: tuple[Candidate, ...]) -> bool:
+    """Read what stands between two values of a column, if another one follows."""
     start = cursor.at
     cursor.skip((",", "or", "and", "nor", "in", "from", "the"))
     _, found = cursor.names.find("values", cursor.tokens, cursor.at)
-    if cursor.at > start and found and cursor.text() not in _NOUN_GRAMMAR:
+    shared = {each.key for each in found} & {each.key for each in before}
+    if cursor.at > start and shared and cursor.text() not in _NOUN_GRAMMAR:
         return True
     cursor.at = start
     return False

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from osiris.chat.rules.query import Mention, Said
-from osiris.chat.rules.vocabulary import word_set
+from osiris.chat.rules.vocabulary import LINKED, LINKING, MONTHS, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -31,6 +31,7 @@ class Cursor:
     said: Said = field(default_factory=Said)
     at: int = 0
     table_end: int = -1
+    output_start: int = -1
     output_end: int = -1
 
     @property
@@ -84,6 +85,19 @@ class Cursor:
     def raw(self, start: int, end: int | None = None) -> str:
         """Return the words between two places as they were written."""
         return " ".join(token.raw for token in self.tokens[start : self.at if end is None else end])
+
+
+def linked(cursor: Cursor) -> bool:
+    """Read a word that only ties what is said to what follows: `live` of `who live in`, but not `out of work in`."""
+    if cursor.text() not in LINKING or cursor.text(1) not in LINKED or cursor.text(-1) in _UNTIED:
+        return False
+    if cursor.kind(2) in ("number", "date") or cursor.text(2) in MONTHS:
+        return False
+    cursor.at += 1
+    return True
+
+
+_UNTIED = LINKED | {"of", "out", "no"}
 
 
 def mention(cursor: Cursor, articles: Collection[str] = _PLAIN_ARTICLES) -> Mention | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _BEFORE_FORMAT = frozenset(["as", "to", "into", "in", "a", "an", "the", "using", "format"])
 _BEHIND_FORMAT = frozenset(["file", "files", "format", "output", "lines", "export", "exports", "extract", "dump"])
 _BEHIND_PLACE = frozenset(["database", "db", "connection", "warehouse", "schema", "instance"])
+_DATABASES = frozenset(["database", "db", "warehouse", "dwh"])
 _FROM = frozenset(["from", "of", "out"])
 _NOISE = word_set("""
     whatever what s is are already there existing exist exists current old previous contents content rows data
@@ -76,9 +77,10 @@ _KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Names of connections by their keys, and files that can be read by their names."""
+    """Names of connections by their keys, their references, and files that can be read by their names."""
 
     aliases: dict[str, str]
+    references: frozenset[str]
     files: dict[str, Candidate]
 
 
@@ -92,7 +94,7 @@ def places(choices: Choices) -> Places:
         if relation.connection is None:
             files[relation.id.lower()] = files[relation.table.lower()] = Candidate(relation)
             files.setdefault(relation.table.lower().rpartition("/")[2], Candidate(relation))
-    return Places(aliases, files)
+    return Places(aliases, frozenset(each.lower() for each in references), files)
 
 
 def goal(cursor: Cursor, known: Places) -> bool:
@@ -219,7 +221,7 @@ def _table(cursor: Cursor, known: Places) -> bool:
         return _dotted_table(cursor, known)
     if cursor.take("table"):
         cursor.skip(("called", "named", ":", "is", "should", "be"))
-        return _table_word(cursor)
+        return _table_word(cursor) and (called is None or _placed(cursor, known))
     if called not in ("to", "into", "as") or cursor.kind() not in ("word", "string"):
         return False
     name = cursor.tokens[cursor.at]
@@ -233,6 +235,21 @@ def _table(cursor: Cursor, known: Places) -> bool:
     if placed:
         cursor.said.goal.table = _spelled(name.raw)
     return placed
+
+
+def _placed(cursor: Cursor, known: Places) -> bool:
+    """Read `of the warehouse` behind a table that is written, if it comes."""
+    start = cursor.at
+    opened = cursor.take_one(("of", "in", "on", "at", "inside"))
+    cursor.skip(("the", "my", "our", "a"))
+    place = _place_here(cursor, known, "into") if opened else None
+    if place is None:
+        cursor.at = start
+        return True
+    cursor.skip(_BEHIND_PLACE)
+    if place not in cursor.said.goal.places:
+        cursor.said.goal.places.append(place)
+    return True
 
 
 def _spelled(raw: str) -> str:
@@ -249,7 +266,7 @@ def _table_word(cursor: Cursor) -> bool:
 
 def _place_ahead(cursor: Cursor, known: Places) -> bool:
     for ahead in range(1, 4):
-        if cursor.kind(ahead) == "ref" or _alias_at(cursor, ahead, known) or cursor.text(ahead) in FAMILIES:
+        if _reference_at(cursor, ahead, known) or _alias_at(cursor, ahead, known) or cursor.text(ahead) in FAMILIES:
             return True
         if cursor.text(ahead) not in ("the", "my", "our"):
             return cursor.text(ahead) in ("database", "db", "warehouse")
@@ -257,6 +274,8 @@ def _place_ahead(cursor: Cursor, known: Places) -> bool:
 
 
 def _dotted_table(cursor: Cursor, known: Places) -> bool:
+    if _reference_at(cursor, 0, known):
+        return False
     first, _, table = cursor.tokens[cursor.at].raw.partition(".")
     alias = known.aliases.get(key_of(split_name(first)))
     if alias is None and first.lower() not in FAMILIES:
@@ -265,6 +284,18 @@ def _dotted_table(cursor: Cursor, known: Places) -> bool:
     cursor.said.goal.table = table
     cursor.at += 1
     return True
+
+
+def _reference_at(cursor: Cursor, ahead: int, known: Places) -> str | None:
+    """Return the reference that comes at a place, be it without its sign: `@sqlite.app`, `sqlite.app`."""
+    at = cursor.at + ahead
+    token = cursor.tokens[at] if at < len(cursor.tokens) else None
+    if token is None or "/" in token.raw:
+        return None
+    if token.kind == "ref":
+        return token.raw.rstrip(".")
+    bare = f"@{token.text}"
+    return bare if token.kind == "dotted" and bare in known.references else None
 
 
 def _alias_at(cursor: Cursor, ahead: int, known: Places) -> tuple[str, int] | None:
@@ -303,6 +334,9 @@ def _place(cursor: Cursor, known: Places) -> bool:
 
 
 def _place_here(cursor: Cursor, known: Places, preposition: str | None) -> tuple[str, str] | None:
+    if reference := _reference_at(cursor, 0, known):
+        cursor.at += 1
+        return "ref", reference
     if found := _alias_at(cursor, 0, known):
         cursor.at += found[1]
         return "alias", found[0]
@@ -312,9 +346,7 @@ def _place_here(cursor: Cursor, known: Places, preposition: str | None) -> tuple
             cursor.at += more[1] + (0 if _alias_at(cursor, 0, known) else 1)
             return "alias", more[0]
         return "family", FAMILIES[word]
-    if preposition in ("to", "into") and cursor.take_one(("database", "db", "warehouse", "dwh")):
-        return "any", "database"
-    if preposition in ("to", "into") and cursor.take("data", "warehouse"):
+    if preposition in ("to", "into") and (cursor.take_one(_DATABASES) or cursor.take("data", "warehouse")):
         return "any", "database"
     return None
 

@@ -107,16 +107,23 @@ def shared_prefix(relation: Relation) -> str | None:
 
 def _add_column(made: Lexicon, relation: Relation, table: list[str], column: Column, prefix: str | None) -> None:
     words = split_name(column.name)
+    if not words:
+        return  # a name of signs alone cannot be said
     if prefix and words[0] == prefix:
         made.columns[key_of(words)].append(Candidate(relation, column))
         words = words[1:]
     for tier, form in _column_forms(words, table):
         made.columns[key_of(form)].append(Candidate(relation, column, tier=tier))
+    if is_date(column) and len(words) > 1 and words[-1] in _DATES:
+        for verb in sorted({words[-2], *verb_stems(words[-2])}):
+            made.columns[key_of([*words[:-2], verb, "date"])].append(Candidate(relation, column, tier=2))
+        made.columns[key_of([*words, "date"])].append(Candidate(relation, column, tier=2))
     made.words.update(words)
     if column.type == "utf8":
         for value in known_values(column):
-            made.values[key_of(split_name(value))].append(Candidate(relation, column, value))
-            made.words.update(split_name(value))
+            if spelled := split_name(value):
+                made.values[key_of(spelled)].append(Candidate(relation, column, value))
+                made.words.update(spelled)
 
 
 def table_words(relation: Relation) -> list[str]:
@@ -228,8 +235,9 @@ _PLAIN = re.compile(r"[\w ]+")
 
 
 def _table_forms(words: list[str]) -> Iterator[tuple[int, list[str]]]:
-    yield 0, words
-    yield 1, [_full(word) for word in words]
+    if words:
+        yield 0, words
+        yield 1, [_full(word) for word in words]
     for start in range(len(words)):
         for end in range(start + 1, len(words) + 1):
             if (start, end) != (0, len(words)):

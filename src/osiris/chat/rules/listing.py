@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from osiris.chat.rules import measures
 from osiris.chat.rules.conditions import condition
-from osiris.chat.rules.cursor import Cursor, column_mention, mention, table_mention
+from osiris.chat.rules.cursor import ARTICLES, Cursor, column_mention, mention, table_mention
 from osiris.chat.rules.query import Aggregate, Mention, Output
 from osiris.chat.rules.tokens import stem
 from osiris.chat.rules.vocabulary import DISTINCT, EMPTY, FORMATS, word_set
@@ -75,6 +75,10 @@ def excluded(cursor: Cursor) -> bool:
         cursor.skip(("and", ",", "or", "column", "columns", "field", "fields"))
         if cursor.at == before:
             break
+    named = {"column", "columns", "field", "fields"} & {each.text for each in cursor.tokens[start : cursor.at]}
+    if not named and all(each.column and each.column.type == "bool" for of in found for each in of.columns):
+        cursor.at = start  # `but not suspended` is about rows
+        return False
     if not found or (not sure and len(found) == 1 and cursor.text(-1) not in ("column", "columns", "field")):
         cursor.at = start
         return False
@@ -91,6 +95,17 @@ def counted_some(cursor: Cursor) -> bool:
     cursor.said.conditions.append(found)
     cursor.said.joints.append("and")
     cursor.said.aggregates.append(Output(Aggregate("count", table)))
+    return True
+
+
+def counted_rows(cursor: Cursor) -> bool:
+    """Read `flights per carrier with count`: what is counted is what was grouped."""
+    said, opened = cursor.said, cursor.text(-1) in ("with", "the", "a", "and", "their")
+    if not (said.groups and said.tables and opened) or cursor.take_one(("count", "counts")) is None:
+        return False
+    if cursor.kind() in ("number", "op") or mention(replace(cursor)) is not None:
+        return False
+    said.aggregates.append(Output(Aggregate("count", said.tables[0]), name=_given_name(cursor)))
     return True
 
 
@@ -154,19 +169,33 @@ def mentioned(cursor: Cursor) -> bool:
         return False
     said = cursor.said
     if found.tables and (not found.columns or _nearer(found)):
-        if (said.tables or said.outputs) and (added or cursor.text(-2) in (",", "and")) and is_singular(found):
-            said.outputs.append(Output(found, added=added, name=_given_name(cursor)))
-            return True
-        if before == "with" and said.aggregates and not said.tables:
-            said.unread.append(f"with {found.text}")  # of which rows are counted, or only that there are any
-            return True
+        _tabled(cursor, found, start, before, added=added)
+    elif not said.outputs and not added and _may_be_count(found):
+        said.unread.append(found.text)
+    else:
+        said.outputs.append(Output(found, added=added, name=_given_name(cursor)))
+        cursor.output_start, cursor.output_end = start, cursor.at
+    return True
+
+
+def _tabled(cursor: Cursor, found: Mention, start: int, before: str, *, added: bool) -> None:
+    """Keep a table: as what rows are of, or as a column of the result where one thing of it is added."""
+    said = cursor.said
+    if (said.tables or said.outputs) and (added or cursor.text(-2) in (",", "and")) and is_singular(found):
+        said.outputs.append(Output(found, added=added, name=_given_name(cursor)))
+    elif before == "with" and said.aggregates and not said.tables:
+        said.unread.append(f"with {found.text}")  # of which rows are counted, or only that there are any
+    elif said.outputs and cursor.output_end == start and cursor.tokens[start].text not in ARTICLES:
+        said.unread.append(cursor.raw(cursor.output_start))  # one name of two nouns, or a list
+    else:
         said.tables.append(found)
         if "of" not in (before, cursor.tokens[max(0, start - 2)].text):
             cursor.table_end = cursor.at
-        return True
-    said.outputs.append(Output(found, added=added, name=_given_name(cursor)))
-    cursor.output_end = cursor.at
-    return True
+
+
+def _may_be_count(found: Mention) -> bool:
+    """Tell whether `amount of fines` may be how many there are as well as their column of that name."""
+    return found.text.lower().startswith(("amount of ", "quantity of ")) and not is_singular(found)
 
 
 def is_singular(found: Mention) -> bool:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.cursor import ARTICLES, column_mention, mention, table_mention
+from osiris.chat.rules.lexicon import full_words
 from osiris.chat.rules.query import Aggregate, Expression, Mention, Product
+from osiris.chat.rules.tokens import split_name
 from osiris.chat.rules.vocabulary import COUNTS, DISTINCT, FUNCTION_OF, NUMBERS
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def _count(cursor: Cursor) -> Aggregate | None:
         cursor.skip((")",))
         return Aggregate("count")
     of = mention(cursor)
-    if of is None or (word in ("amount", "quantity") and not of.tables):
+    if of is None or (word in ("amount", "quantity") and not (of.tables and not _is_column_of(word, of))):
         return None
     if cursor.take_one(("count", "counts")):
         return None
@@ -76,16 +78,27 @@ def _count(cursor: Cursor) -> Aggregate | None:
     return Aggregate("count", of, distinct=distinct)
 
 
+def _is_column_of(word: str, of: Mention) -> bool:
+    """Tell whether a table that is spoken of has a column of a name: the amount of fines is not how many there are."""
+    parts = {part for each in of.tables for column in each.relation.columns or () for part in split_name(column.name)}
+    return word in {part for name in parts for part in full_words(name)}
+
+
 def counting(cursor: Cursor) -> bool:
     """Read `number of` or `how many`; tells whether it came."""
     start = cursor.at
     cursor.skip(ARTICLES)
     cursor.take("total")
-    if cursor.take("how", "many") or (cursor.take_one(("number", "count")) and cursor.take("of")):
+    if cursor.take("how", "many") or (cursor.take_one(("number", "count")) and (cursor.take("of") or _is_told(cursor))):
         cursor.skip(ARTICLES)
         return True
     cursor.at = start
     return False
+
+
+def _is_told(cursor: Cursor) -> bool:
+    """Tell whether `count` was an imperative, as in `count active patients`."""
+    return cursor.text(-1) == "count" and cursor.text(-2) in ("", ".", "please", "me", "and", "to")
 
 
 def _table_count(cursor: Cursor) -> Aggregate | None:
@@ -108,6 +121,8 @@ def _function(cursor: Cursor) -> Aggregate | None:
     if word is None:
         return None
     function = FUNCTION_OF[word]
+    if word == "sum":
+        cursor.take("up")
     found = _plain_owned(cursor, plain) if function == "sum" and cursor.text() == "of" else None
     if found is None and not (plain and plain_end > start + 1 and _is_far(replace(cursor))):
         found = _computed(cursor, function, plain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from osiris.chat.rules.vocabulary import word_set
 
 COMPARISONS = {
@@ -93,6 +95,15 @@ ADJECTIVES = {
     "longer": (">", "length duration minutes milliseconds seconds"),
     "shorter": ("<", "length duration minutes milliseconds seconds"),
     "lasting": ("", "duration minutes milliseconds seconds length"),
+    "lasted": ("", "duration minutes milliseconds seconds length"),
+    "lasts": ("", "duration minutes milliseconds seconds length"),
+    "last": ("", "duration minutes milliseconds seconds length"),
+    "took": ("", "duration minutes milliseconds seconds length"),
+    "take": ("", "duration minutes milliseconds seconds length"),
+    "takes": ("", "duration minutes milliseconds seconds length"),
+    "taking": ("", "duration minutes milliseconds seconds length"),
+    "taller": (">", "height"),
+    "higher": (">", "height altitude elevation"),
     "weighing": ("", "weight mass"),
     "earning": ("", "salary wage pay"),
 }
@@ -102,11 +113,42 @@ ADJECTIVES = {
 MONEY = word_set("dollar dollars usd euro euros eur bucks gbp pounds")
 
 
-MEASURES = word_set(
-    """
-    minutes minute mins seconds second secs hours hour days day kg kilograms km kilometers miles meters ms milliseconds
-    """
-)
+_SPELLED = {
+    "time": {
+        "ms millisecond milliseconds millis": "1",
+        "s sec secs second seconds": "1000",
+        "min mins minute minutes": "60000",
+        "h hr hrs hour hours": "3600000",
+        "day days": "86400000",
+    },
+    "length": {
+        "mm millimeter millimeters millimetre millimetres": "1",
+        "cm centimeter centimeters centimetre centimetres": "10",
+        "m meter meters metre metres": "1000",
+        "km kilometer kilometers kilometre kilometres": "1000000",
+        "mile miles": "1609344",
+    },
+    "weight": {"mg milligram milligrams": "1", "g gram grams": "1000", "kg kilogram kilograms kilo kilos": "1000000"},
+}
+MEASURES = {
+    word: (kind, Fraction(size))
+    for kind, sizes in _SPELLED.items()
+    for words, size in sizes.items()
+    for word in words.split()
+}
+"""Units: what they measure, and how much of the least one there is in each."""
+
+MEASURED = {
+    "high": "height altitude elevation",
+    "tall": "height",
+    "long": "length duration minutes milliseconds seconds",
+    "wide": "width",
+    "deep": "depth",
+}
+"""Words behind a number and its unit, and the columns that they speak of: `50 meters high`."""
+
+MEASURED_BY = {"time": MEASURED["long"], "length": "length distance height width depth", "weight": "weight mass"}
+"""Columns that units speak of by themselves."""
 
 
 MONEY_COLUMNS = word_set("price cost amount total salary fee revenue budget fare balance value wage charge payment")

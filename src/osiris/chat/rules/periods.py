@@ -56,7 +56,8 @@ def within(cursor: Cursor, left: Mention | None, *, bare: bool = False) -> Withi
     found = _between(cursor, left) or _one_sided(cursor, left)
     if found is None:
         cursor.at = start
-        preposition = cursor.take_one(_IN) or cursor.take_one(("dated", "=", "is", "was")) or bare
+        stated = cursor.take_one(("dated", "=", "is", "was", "are", "were"))
+        preposition = cursor.take_one(_IN) or stated or bare
         cursor.skip(("the",))
         time = span(cursor) if preposition else None
         found = Within(left, time.start, time.end, cursor.raw(start), time.month) if time else None
@@ -87,7 +88,8 @@ def _one_sided(cursor: Cursor, left: Mention | None) -> Within | None:
     if time is None or time.month:
         cursor.at = start
         return None
-    onwards = word == "in" and cursor.take_one(("onwards", "onward"))
+    from_on = cursor.tokens[start].text == "from" and cursor.take("on")
+    onwards = word == "in" and (from_on or cursor.take_one(("onwards", "onward")))
     or_later = cursor.take("or", "later") or cursor.take("and", "later") or cursor.take("or", "after") or onwards
     text = cursor.raw(start)
     if word == "since" or or_later:

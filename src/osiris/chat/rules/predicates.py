@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.abbreviations import COUNTRIES
-from osiris.chat.rules.answers import Cannot
+from osiris.chat.rules.answers import Ask, Cannot
 from osiris.chat.rules.lexicon import has_all_values, is_date, is_number, known_values
 from osiris.chat.rules.naming import Piece, joined, literal, name
+from osiris.chat.rules.operators import MEASURES
 from osiris.chat.rules.query import Aggregate, AnyOf, Flag, Known, Mention, Missing, Related, Test, Value, Within
 from osiris.chat.rules.scope import Ref
 from osiris.chat.rules.times import within
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
 _KEEP, _LEAVE = "keep them", "leave them out"
 _PATTERNS = {"contains": ("%", "%"), "starts": ("", "%"), "ends": ("%", "")}
-_SIZES = {"millisecond": 1, "ms": 1, "second": 1000, "sec": 1000, "minute": 60_000, "min": 60_000, "hour": 3_600_000}
 
 
 def predicate(condition: Condition, scope: Scope) -> Piece:
@@ -66,13 +68,32 @@ def _test(test: Test, scope: Scope) -> Piece:
     if test.left is None:
         return _compared(_unnamed(test, scope), test, scope)
     numeric = all(each.kind == "number" for each in test.values) and test.operator in ("<", ">", "<=", ">=", "between")
-    return _compared(scope.column_of(test.left, is_number if numeric else None), test, scope)
+    ref = scope.column_of(test.left, is_number if numeric else None)
+    if test.words == "guess":
+        _check_guess(ref, test.values, scope)
+    return _compared(ref, test, scope)
+
+
+_FEW, _MOSTLY = 50, 0.5
+
+
+def _check_guess(ref: Ref, values: Sequence[Value], scope: Scope) -> None:
+    """Ask whether words are values of a column, unless it has few of them, and the profile does not show them."""
+    distinct, rows = ref.column.profile.get("distinct"), ref.relation.rows
+    shown = sum(each["share"] for each in ref.column.profile.get("values") or ())
+    if not distinct or not rows or distinct > _FEW or distinct * 2 > rows or shown > _MOSTLY:
+        text = values[0].text
+        raise Ask(f"word {text}", f"I do not know what '{text}' means here. Is it a value of {ref.label}?")
+    for each in values:
+        scope.assume(f"'{each.text}' is a value of {ref.label}")
 
 
 def _unnamed(test: Test, scope: Scope) -> Ref:
     """Return the column of a comparison that names none."""
     if test.words == "value":
         return _column_for(test, scope)
+    head, _, unit = test.text.rpartition(" in ")
+    test = replace(test, text=head) if unit in MEASURES else test
     relation = _first(scope, test.text)
     if test.words in ("money", "measure"):
         words = scope.money(relation) if test.words == "money" else ()
@@ -124,7 +145,11 @@ def _compared(ref: Ref, test: Test, scope: Scope) -> Piece:
     if test.operator.removeprefix("not ") in _PATTERNS:
         return _like(ref, test)
     negated = test.operator in ("<>", "not =")
-    piece = _equal(ref, test.values, scope, negated=negated)
+    values = [
+        replace(each, text=_scaled(each.text, ref.column, test.text, scope)) if each.kind == "number" else each
+        for each in test.values
+    ]
+    piece = _equal(ref, values, scope, negated=negated)
     return _with_nulls(ref, piece, scope) if negated else piece
 
 
@@ -146,18 +171,33 @@ def _ordered(ref: Ref, test: Test, scope: Scope) -> Piece:
 
 def _scaled(number: str, column: Column, said: str, scope: Scope) -> str:
     """Return a number in the unit of its column: 5 minutes are 300000 milliseconds."""
-    unit = said.rpartition(" in ")[2].rstrip("s") if " in " in said else ""
-    if not unit:
+    unit = said.rpartition(" in ")[2] if " in " in said else ""
+    if unit not in MEASURES:
         return number
-    own = next((word.rstrip("s") for word in split_name(column.name) if word.rstrip("s") in _SIZES), None)
-    if unit == own or unit in [word.rstrip("s") for word in split_name(column.name)]:
-        return number
+    kind, size = MEASURES[unit]
+    own = _unit_of(column, kind)
     if own is None:
-        scope.pick_always(f"unit {column.name}", f"Is {column.name} in {unit}s?", ("yes",))
+        scope.pick_always(f"unit {column.name}", f"Is {column.name} in {unit}?", ("yes",))
         return number
-    if unit not in _SIZES:
-        raise Cannot(f"I cannot compare {column.name} with {number} {unit}s")
-    return f"{float(number) * _SIZES[unit] / _SIZES[own]:.12g}"
+    if own == size:
+        return number
+    exact = Fraction(number) * size / own
+    scaled = str(exact.numerator) if exact.denominator == 1 else f"{float(exact):.12g}"
+    scope.assume(f"{number} {unit} are {scaled} in {column.name}")
+    return scaled
+
+
+def _unit_of(column: Column, kind: str) -> Fraction | None:
+    """Return the size of the unit that a column's name tells; a short one only at its end, as `s` of duration_s."""
+    words = split_name(column.name)
+    told = [each for each in words if len(each) > _SHORT or each == words[-1]]
+    units = [MEASURES[each] for each in told if each in MEASURES]
+    if any(each != kind for each, _ in units):
+        raise Cannot(f"{column.name} is not measured in a unit of {kind}")
+    return units[0][1] if units else None
+
+
+_SHORT = 3
 
 
 def _like(ref: Ref, test: Test) -> Piece:
@@ -175,9 +215,18 @@ def _equal(ref: Ref, values: Sequence[Value], scope: Scope, *, negated: bool) ->
     if ref.column.type == "bool" and len(values) == 1 and values[0].text.lower() in ("true", "false"):
         return (ref,) if (values[0].text.lower() == "true") != negated else ("NOT ", ref)
     spelled = [_spelled(ref, value, scope) for value in values]
+    column: Piece = (ref,)
+    if any(_is_unseen(ref, value) for value in values):
+        spelled, column = [each.lower() for each in spelled], ("lower(", ref, ")")
     if len(spelled) == 1:
-        return (ref, f" {'<>' if negated else '='} {spelled[0]}")
-    return (ref, f" {'NOT ' if negated else ''}IN ({', '.join(spelled)})")
+        return (*column, f" {'<>' if negated else '='} {spelled[0]}")
+    return (*column, f" {'NOT ' if negated else ''}IN ({', '.join(spelled)})")
+
+
+def _is_unseen(ref: Ref, value: Value) -> bool:
+    """Tell whether nothing tells in which letters a text stands in the data: then capitals do not count."""
+    is_text = ref.column.type == "utf8" and not value.exact and not has_all_values(ref.column)
+    return is_text and value.text.lower() not in [each.lower() for each in known_values(ref.column)]
 
 
 def _spelled(ref: Ref, value: Value, scope: Scope) -> str:
@@ -201,7 +250,7 @@ def _spelled(ref: Ref, value: Value, scope: Scope) -> str:
         )
         return literal(picked)
     if not value.exact:
-        scope.assume(f"{ref.label} is spelled '{value.text}' in the data")
+        scope.assume(f"'{value.text}' is looked for in {ref.label}, in capitals or not")
     return literal(value.text)
 
 
@@ -226,15 +275,21 @@ def _known(condition: Known, scope: Scope) -> Piece:
         each.key: Ref(each.relation, each.column) for found in condition.choices for each in found if each.column
     }
     refs = scope.nearest_refs([ref for key, ref in columns.items() if key in shared])
-    options = [(ref.label, ref) for ref in refs]
-    picked = scope.pick(f"value {condition.text}", f"Which column has '{condition.text}'?", options)
-    ref = picked if isinstance(picked, Ref) else refs[0]
+    ref = _held_by(refs, condition.text, scope)
     texts = [
         next(str(c.value) for c in found if c.key == (ref.relation.id, ref.column.name)) for found in condition.choices
     ]
     values = tuple(Value(text, "text", exact=True) for text in dict.fromkeys(texts))
     piece = _equal(ref, values, scope, negated=condition.negated)
     return _with_nulls(ref, piece, scope) if condition.negated else piece
+
+
+def _held_by(refs: Sequence[Ref], said: str, scope: Scope) -> Ref:
+    """Return the column of a value; asks if there are several, or the rows have several of its table each."""
+    labels = [each.label for each in refs]
+    text = f"Which column has '{said}'?"
+    sure = len(refs) == 1 and (not scope.main or scope.is_told_by(scope.main[0], refs[0].relation))
+    return refs[0] if sure else refs[labels.index(scope.pick_always(f"value {said}", text, labels))]
 
 
 def _happened(condition: Known, scope: Scope) -> Piece:

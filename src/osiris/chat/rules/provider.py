@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from osiris.chat.port import Answer
 from osiris.chat.rules.abbreviations import SECRET_TABLES
-from osiris.chat.rules.answers import Ask, Cannot
+from osiris.chat.rules.answers import Ask, Cannot, key_text
 from osiris.chat.rules.goals import places
 from osiris.chat.rules.lexicon import lexicon, table_words
+from osiris.chat.rules.query import Test
 from osiris.chat.rules.scope import Scope
+from osiris.chat.rules.spelling import GRAMMAR
 from osiris.chat.rules.statement import statement
 from osiris.chat.rules.talk import request as said_in
 from osiris.chat.rules.talk import talk
@@ -18,10 +20,12 @@ from osiris.chat.rules.targets import references, target
 from osiris.chat.rules.tokens import tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from osiris.chat.choices import Choices, Relation
     from osiris.chat.port import Request
     from osiris.chat.proposal import Target
-    from osiris.chat.rules.query import Said
+    from osiris.chat.rules.query import Condition, Said
     from osiris.chat.rules.rendering import Made
     from osiris.model import JsonValue
 
@@ -85,8 +89,9 @@ def _proposal(request: Request) -> JsonValue:
     choices = request.choices
     said = _said(request)
     _refuse(said)
-    _ask_for_unread(said)
-    scope = Scope.of(choices, talk(request.messages).answers)
+    answers = talk(request.messages).answers
+    _ask_for_unread(said, answers)
+    scope = Scope.of(choices, answers)
     for note in said.notes:
         scope.assume(note)
     scope.closed = _closed(said, choices)
@@ -101,14 +106,28 @@ def _refuse(said: Said) -> None:
         raise Cannot(f"'{words}': I do not {what}")
 
 
-def _ask_for_unread(said: Said) -> None:
-    for word in said.unread:
+def _ask_for_unread(said: Said, answers: Mapping[str, str]) -> None:
+    if all(map(_is_explained, said.unread)) and any(_is_unplaced(each, answers) for each in said.conditions):
+        return
+    for word in sorted(said.unread, key=_is_explained):
         if word.startswith("\0time "):
             words = word.removeprefix("\0time ")
             raise Ask(
                 f"time {words}"[:60], f"Which dates are meant by '{words}'? A pipeline does not know what today is."
             )
         raise Ask(f"word {word}"[:60], f"I do not know what '{word}' means here. What is it, in words of the tables?")
+
+
+def _is_explained(word: str) -> bool:
+    """Tell whether an unread word has a meaning by itself: then what it was said of is to blame, if that has none."""
+    return word.lower() in GRAMMAR
+
+
+def _is_unplaced(condition: Condition, answers: Mapping[str, str]) -> bool:
+    """Tell whether nothing tells the column of a value yet; that is asked for with the statement."""
+    if not isinstance(condition, Test) or condition.left is not None or condition.words != "value":
+        return False
+    return key_text(f"value {condition.text}") not in answers
 
 
 def _closed(said: Said, choices: Choices) -> frozenset[str]:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from osiris.chat.rules import arranging, measures
 from osiris.chat.rules.conditions import condition
-from osiris.chat.rules.cursor import Cursor, mention, table_mention
+from osiris.chat.rules.cursor import Cursor, column_mention, linked, mention, table_mention
 from osiris.chat.rules.goals import goal
+from osiris.chat.rules.lexicon import is_date, is_number
 from osiris.chat.rules.listing import (
     aggregated,
+    counted_rows,
     counted_some,
     distinct,
     excluded,
@@ -20,10 +22,21 @@ from osiris.chat.rules.listing import (
     rounded,
 )
 from osiris.chat.rules.periods import is_relative
-from osiris.chat.rules.query import UNKNOWN, Mention, Missing, Order, Related, Said, Test, Value
+from osiris.chat.rules.query import (
+    UNKNOWN,
+    Group,
+    Mention,
+    Missing,
+    Order,
+    Related,
+    Said,
+    Test,
+    Value,
+)
 from osiris.chat.rules.spelling import corrected
 from osiris.chat.rules.tokens import tokens
-from osiris.chat.rules.vocabulary import EMPTY, REFUSED, SCHEDULES
+from osiris.chat.rules.values import is_table, may_be_value
+from osiris.chat.rules.vocabulary import EMPTY, PHRASES, REFUSED, SCHEDULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,14 +137,31 @@ def _directed(cursor: Cursor) -> bool:
     if down is None:
         return False
     said, text = cursor.said, cursor.raw(start)
-    if said.orders:
+    if said.orders and not arranging.fits(said.orders[-1].by, text):
+        said.orders.append(Order(None, down, f"\0{arranging.SUPERLATIVES[text.lower().split()[-2]][1]}"))
+    elif said.orders:
         said.orders[-1] = replace(said.orders[-1], descending=down)
-    elif said.groups and said.groups[-1].loose and said.groups[-1].of and not said.aggregates and "first" not in text:
+    elif said.groups and _is_sorted(said.groups[-1], text) and not said.aggregates:
         last = said.groups.pop()
         said.orders.append(Order(last.of, down, last.of.text if last.of else ""))
+    elif (said.groups or said.aggregates) and not (said.aggregates and arranging.is_measure(text)):
+        said.unread.append(text)
     else:
         said.orders.append(Order(None, down, text))
     return True
+
+
+def _is_sorted(last: Group, text: str) -> bool:
+    """Tell whether a direction makes an order of `by`: `by amount, largest first`."""
+    is_column = last.loose and last.of is not None and not last.unit
+    return is_column and (
+        not text.lower().endswith("first") or (_is_numeric(last.of) and arranging.fits(last.of, text))
+    )
+
+
+def _is_numeric(of: Mention | None) -> bool:
+    columns = [each.column for each in of.columns] if of else []
+    return bool(columns) and all(each and (is_number(each) or is_date(each)) for each in columns)
 
 
 def _ranked(cursor: Cursor) -> bool:
@@ -211,6 +241,8 @@ def _conditioned(cursor: Cursor) -> bool:
         and cursor.text(-2) in ("without", "the")
     ):
         found = replace(found, unsure=cursor.tokens[start].text == "without")
+    if isinstance(found, Test) and found.values[-1].kind == "number" and _is_rank(cursor):
+        return False
     if listed and isinstance(found, Test) and isinstance(found.left, Mention):
         cursor.said.unread.append(cursor.raw(start))  # a column of the list, or only a condition
         return True
@@ -219,6 +251,14 @@ def _conditioned(cursor: Cursor) -> bool:
     if isinstance(found, Related):
         cursor.skip(("yet", "at", "all"))
     return True
+
+
+def _is_rank(cursor: Cursor) -> bool:
+    """Tell whether a number that was read only tells how many: `price of the 5 drugs`, `of the 5 most expensive`."""
+    ahead = 1 if cursor.text() == "most" else 0
+    before = {cursor.text(-3), cursor.text(-2)}
+    tables = "of" in before and cursor.names.find("tables", cursor.tokens, cursor.at)[1]
+    return bool(tables) or cursor.text(ahead) in arranging.SUPERLATIVES
 
 
 def _grouped(cursor: Cursor) -> bool:
@@ -243,6 +283,13 @@ def _filler(cursor: Cursor) -> bool:
         cursor.text() == "like" and cursor.kind(1) == "string"
     ):
         return False
+    if cursor.phrase(PHRASES):
+        return True
+    if linked(cursor):
+        cursor.take("to")
+        return True
+    if cursor.text() == "used" and cursor.text(1) == "to":
+        return False
     if cursor.text() not in EMPTY and cursor.text() != "\u2019s":
         return False
     cursor.at += 1
@@ -262,6 +309,7 @@ _RULES: tuple[Callable[[Cursor], bool], ...] = (
     _grouped,
     aggregated,
     counted_some,
+    counted_rows,
     rounded,
     mentioned,
     _filler,
@@ -282,8 +330,30 @@ def _unread(cursor: Cursor) -> None:
         said.refused.append((what, token.raw))
     elif token.kind == "string" or (token.raw[:1].isupper() and start > 0):
         _literal(cursor, start)
+    elif found := _valued(cursor, start):
+        said.conditions.append(found)
+        said.joints.append("and")
     elif token.kind not in ("op",) or token.text not in ("-", "+"):
         said.unread.append(token.raw)
+
+
+def _valued(cursor: Cursor, start: int) -> Test | None:
+    """Read `in tablet form`: a word that is nothing else before the column that it may be a value of."""
+    before = cursor.text(-3) if cursor.text(-2) in ("a", "an", "the") else cursor.text(-2)
+    if before not in _OF_VALUES or not cursor.said.tables or not may_be_value(replace(cursor, at=start)):
+        return None
+    probe = replace(cursor)
+    left = column_mention(probe)
+    if left is None or is_table(left) or left.owners or probe.text() in ("of", "and", ",", "for"):
+        return None
+    if any(each.tier > 1 or each.column is None or each.column.type != "utf8" for each in left.columns):
+        return None
+    text = cursor.tokens[start].raw
+    cursor.at = probe.at
+    return Test(left, "=", (Value(text, "text"),), words="guess", text=text)
+
+
+_OF_VALUES = frozenset(("in", "of", "have", "has", "having"))
 
 
 def _literal(cursor: Cursor, start: int) -> None:

@@ -97,6 +97,16 @@ class Scope:
                 return here
         return list(found)
 
+    def is_told_by(self, here: Relation, there: Relation) -> bool:
+        """Tell whether a table is spoken of, or each row of another refers to one of its rows."""
+        if there in (*self.main, *self.others):
+            return True
+        for path in self.graph.paths([here.id], there.id):
+            ends = [here.id, *(edge.one.id for edge in path)]
+            if all(edge.many.id == start for edge, start in zip(path, ends, strict=False)):
+                return True
+        return False
+
     def relation_of(self, mention: Mention, sources: Iterable[str] = ()) -> Relation:
         """Return the table that a mention is; asks if it may be several."""
         found = [each for each in mention.tables if each.relation.id not in self.closed] or list(mention.tables)

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from osiris.chat.rules.tokens import Token
 
 _SHORTEST, _LONG = 5, 7
-_GRAMMAR = (
+GRAMMAR = (
     vocabulary.EMPTY
     | vocabulary.COUNTS
     | vocabulary.DISTINCT
     | vocabulary.DAILY
     | operators.MONEY
-    | operators.MEASURES
+    | set(operators.MEASURES)
     | vocabulary.RELATIVE
     | vocabulary.SCHEDULES
     | set(vocabulary.FORMATS)
@@ -36,12 +36,15 @@ _GRAMMAR = (
     | set(arranging.SUPERLATIVES)
     | {word for words in operators.COMPARISONS for word in words}
     | {word for words in vocabulary.REFUSED.values() for word in words.split()}
+    | vocabulary.LINKING
+    | {word for words in vocabulary.PHRASES for word in words}
     | word_set("""
     where whose per grouped group sorted order ordered ascending descending alphabetically between since before
     after until without except excluding broken split across rounded decimals duplicates rename existing
     matching keyed missing empty highest first bottom active anything nothing starting beginning exactly other
     """)
 )
+"""Words of which the rules know what to do with them, or that they may be passed over."""
 
 
 def corrected(words: Sequence[Token], names: Lexicon) -> tuple[list[Token], list[str]]:
@@ -59,7 +62,7 @@ def corrected(words: Sequence[Token], names: Lexicon) -> tuple[list[Token], list
 def _may_be_wrong(token: Token) -> bool:
     if token.text.endswith(("ed", "ing")):
         return False
-    return token.kind == "word" and len(token.text) >= _SHORTEST and token.text.isalpha() and token.text not in _GRAMMAR
+    return token.kind == "word" and len(token.text) >= _SHORTEST and token.text.isalpha() and token.text not in GRAMMAR
 
 
 def _better(token: Token, names: Iterable[str], known: set[str]) -> str | None:
@@ -67,7 +70,7 @@ def _better(token: Token, names: Iterable[str], known: set[str]) -> str | None:
         return None
     near = {word for word in names if _is_near(token.text, word)}
     near |= {f"{word}s" for word in names if _is_near(token.text, f"{word}s")}
-    near |= {word for word in _GRAMMAR if _is_near(token.text, word) and _is_slip(token.text, word)}
+    near |= {word for word in GRAMMAR if _is_near(token.text, word) and _is_slip(token.text, word)}
     return min(near, key=lambda word: (word not in names, word)) if len({stem(word) for word in near}) == 1 else None
 
 

@@ -15,7 +15,7 @@ from osiris.chat.rules.rendering import Made, check_rows, check_used, rendered
 from osiris.chat.rules.scope import Ref, Scope
 from osiris.chat.rules.shape import Selected, Shape, is_grouped
 from osiris.chat.rules.sorting import sort
-from osiris.chat.rules.subjects import settle, speak
+from osiris.chat.rules.subjects import group_column, settle, speak
 from osiris.chat.rules.tokens import stem
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _select_groups(said: Said, scope: Scope, shape: Shape) -> None:
             _append(shape, Selected(piece, label, is_group=True, by_mention=text))
     for output in said.outputs:
         if isinstance(output.of, Mention):
-            ref = _group_column(output.of, scope)
+            ref = group_column(output.of, scope)
             _append(
                 shape,
                 Selected((ref,), output.name or _name(ref, shape, scope), is_group=True, by_mention=output.of.text),
@@ -152,18 +152,6 @@ def _select_groups(said: Said, scope: Scope, shape: Shape) -> None:
     for output in aggregates:
         if isinstance(output.of, Aggregate):
             _append_aggregates(output.of, output.name, scope, shape)
-
-
-def _group_column(mention: Mention, scope: Scope) -> Ref:
-    """Return a column that is listed beside aggregates; a number may be meant otherwise."""
-    ref = scope.column_of(mention)
-    if is_number(ref.column) and not scope.is_key(ref.relation, ref.column):
-        raise Ask(
-            f"word {mention.text}",
-            f"Which '{mention.text}' of each group?",
-            tuple(f"{function} {mention.text}" for function in ("total", "average", "smallest", "largest")),
-        )
-    return ref
 
 
 def _counts_too(said: Said, scope: Scope) -> bool:
@@ -229,6 +217,8 @@ def _filter(said: Said, scope: Scope, shape: Shape) -> None:
     for condition in _joined(said):
         left = condition.left if isinstance(condition, Test) else None
         measured = [each for each in shape.columns if each.aggregate]
+        if isinstance(left, Aggregate) and isinstance(condition, Test) and condition.text.startswith(" in "):
+            raise Ask(f"word {condition.text}", f"What number is it{condition.text} in the unit of its column?")
         if isinstance(condition, Test) and condition.words == "group":
             if len(measured) != 1:
                 raise Ask(f"word {condition.text}", f"Of what is '{condition.text}' said?")

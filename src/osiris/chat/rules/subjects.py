@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.answers import Ask, Cannot
+from osiris.chat.rules.lexicon import is_number
 from osiris.chat.rules.query import Aggregate, AnyOf, Group, Mention, Order, Output, Product, Said
 
 if TYPE_CHECKING:
@@ -262,6 +263,9 @@ def _group_by_subject(said: Said, scope: Scope) -> None:
     counted = {r.id for r in scope.others}
     if said.outputs:
         said.groups = [Group(each.of) for each in said.outputs if isinstance(each.of, Mention)]
+        for group in said.groups:
+            if group.of:
+                group_column(group.of, scope)
         said.outputs = []
         return
     subjects = [each for each in said.tables if scope.relation_of(each).id not in counted]
@@ -270,6 +274,18 @@ def _group_by_subject(said: Said, scope: Scope) -> None:
         said.groups = [Group(kept[0])]
         if said.limit is None or said.bottom or not all(order.descending for order in said.orders):
             _ask_for_empty(scope, kept[0])
+
+
+def group_column(mention: Mention, scope: Scope) -> Ref:
+    """Return a column that is listed beside aggregates; a number may be meant otherwise."""
+    ref = scope.column_of(mention)
+    if is_number(ref.column) and not scope.is_key(ref.relation, ref.column):
+        raise Ask(
+            f"word {mention.text}",
+            f"Which '{mention.text}' of each group?",
+            tuple(f"{function} {mention.text}" for function in ("total", "average", "smallest", "largest")),
+        )
+    return ref
 
 
 def _aggregates_of(said: Said, scope: Scope, relation: Relation) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.chat.rules.query import Goal, Said
+from osiris.chat.rules.changing import changed
+from osiris.chat.rules.query import Said
 from osiris.chat.rules.reading import read
 
 if TYPE_CHECKING:
@@ -38,19 +39,34 @@ _NOTHING = frozenset(
 )
 _AGREED = frozenset(["yes", "y", "ok", "okay", "no", "n", "run", "save", "quit", "edit"])
 
+_CHANGE = re.compile(
+    r"(?:please |and )?(?:only|just|as|to|into|by|per|add|also|sort|order|group|top|limit|drop|remove|without|rename|"
+    r"exclude|with|write|append|replace|upsert)\b",
+    re.IGNORECASE,
+)
+"""What a change begins with, rather than another word for a word."""
+
+_PASSED = "'{}' was not understood and is passed over"
+
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What was said: the texts in order, and the answers by the keys of their questions."""
+    """What was said: the texts in order, the answers by the keys of their questions.
+
+    `replies` are the newest ones that were put into a text in place of a word, by the number of the text, each behind
+    the text as it was at first.
+    """
 
     texts: tuple[str, ...]
     answers: dict[str, str]
+    replies: dict[int, tuple[str, str]]
 
 
 def talk(messages: Sequence[Message]) -> Talk:
     """Return what the person said, each reply with its question."""
     texts: list[str] = []
     answers: dict[str, str] = {}
+    replies: dict[int, tuple[str, str]] = {}
     pending: str | None = None
     for message in messages:
         if message.role == "agent":
@@ -62,82 +78,62 @@ def talk(messages: Sequence[Message]) -> Talk:
             continue
         if about == "accept":
             text = re.sub(r"^(no|nope|yes|ok|okay)\b[,.;: ]*", "", text, flags=re.IGNORECASE)
-        _take(about or "", text, texts, answers)
-    return Talk(tuple(texts), answers)
+        _take(about or "", text, texts, answers, replies)
+    return Talk(tuple(texts), answers, replies)
 
 
-def _take(about: str, text: str, texts: list[str], answers: dict[str, str]) -> None:
+def _take(
+    about: str, text: str, texts: list[str], answers: dict[str, str], replies: dict[int, tuple[str, str]]
+) -> None:
     kind = next((each for each in _IN_PLACE if about.startswith(each)), None)
     if about in _SAID:
         texts.append(_SAID[about].format(text))
     elif kind and texts:
-        _put(about.removeprefix(kind), text, kind, texts)
+        _put(about.removeprefix(kind), text, kind, texts, replies)
     elif texts and about and _PICKED.match(about):
         answers[about] = text
     else:
         texts.append(text)
 
 
-def _put(word: str, text: str, kind: str, texts: list[str]) -> None:
+def _put(word: str, text: str, kind: str, texts: list[str], replies: dict[int, tuple[str, str]]) -> None:
     """Put a reply where the word stood that was not understood."""
     said = "" if text.strip(".!").lower() in _NOTHING else f"{word} {text}" if kind == "year " else text
     for number in range(len(texts) - 1, -1, -1):
         found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", texts[number], re.IGNORECASE)
         if found and kind != "which ":
-            texts[number] = texts[number][: found.start()] + said + texts[number][found.end() :]
+            whole = texts[number]
+            texts[number] = whole[: found.start()] + said + whole[found.end() :]
+            replies[number] = (replies.get(number, (whole,))[0], text)
             return
     texts.append(said)
 
 
 def request(talked: Talk, names: Lexicon, known: Places) -> Said:
-    """Return all that was said as one request."""
+    """Return all that was said as one request; a change that was not understood counts only while it is the last."""
     said = Said()
     for number, text in enumerate(talked.texts):
         following = read(text, names, known)
-        said = following if number == 0 else changed(said, following, text)
+        if number == 0:
+            said = following
+            continue
+        text, following = _understood(text, talked.replies.get(number), following, names, known)
+        if number == len(talked.texts) - 1 or not (following.unread or following.refused):
+            said = changed(said, following, text, names, known)
+        else:
+            said.notes.append(_PASSED.format(text))
     return said
 
 
-def changed(said: Said, by: Said, text: str) -> Said:
-    """Return a request as further words change it."""
-    words = set(re.findall(r"\w+", text.lower()))
-    instead = bool(words & {"instead", "rather"})
-    only = instead or bool(words & {"only", "just"})
-    joints = list(by.joints)
-    outputs = list(by.outputs) if only and by.outputs else [*said.outputs, *by.outputs]
-    if by.outputs and not said.outputs and words & {"add", "include", "also", "plus"}:
-        outputs = [replace(each, added=True) for each in by.outputs]
-    return Said(
-        tables=said.tables + by.tables,
-        outputs=outputs,
-        aggregates=by.aggregates if instead and by.aggregates else said.aggregates + by.aggregates,
-        groups=by.groups if instead and by.groups else said.groups + by.groups,
-        conditions=by.conditions if instead and by.conditions else said.conditions + by.conditions,
-        joints=joints if instead and by.conditions else said.joints + joints,
-        orders=by.orders or said.orders,
-        limit=by.limit if by.limit is not None else said.limit,
-        bottom=by.bottom if by.limit is not None else said.bottom,
-        ranked=said.ranked or by.ranked,
-        distinct=said.distinct or by.distinct,
-        counts=said.counts or by.counts,
-        excluded=said.excluded + by.excluded,
-        renamed=said.renamed + by.renamed,
-        goal=_aim(said.goal, by.goal),
-        sources=said.sources + by.sources,
-        unread=said.unread + by.unread,
-        refused=said.refused + by.refused,
-        notes=said.notes + by.notes,
-    )
-
-
-def _aim(goal: Goal, by: Goal) -> Goal:
-    moved = bool(by.paths or by.formats or by.places)
-    kept = by if moved else goal
-    return Goal(
-        paths=kept.paths,
-        formats=kept.formats,
-        places=kept.places,
-        table=by.table or goal.table,
-        modes=by.modes or goal.modes,
-        key=by.key or goal.key,
-    )
+def _understood(
+    text: str, replied: tuple[str, str] | None, following: Said, names: Lexicon, known: Places
+) -> tuple[str, Said]:
+    """Return a change, or the reply to a question about it where that is another change, and it is not understood."""
+    if replied is None or not following.unread or not _CHANGE.match(replied[1]):
+        return text, following
+    before, reply = replied
+    alone = read(reply, names, known)
+    if alone.unread or alone.refused:
+        return text, following
+    alone.notes.append(_PASSED.format(before))
+    return reply, alone

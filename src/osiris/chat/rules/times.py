@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ def within(time: Within, scope: Scope) -> Piece:
     stamp = (ref.column.type or "").startswith("timestamp")
     if time.edge and stamp and scope.pick_always(f"edge {time.text}", _EDGE.format(time.text), (_NEXT, _SAME)) == _SAME:
         raise Cannot("I can only compare with whole days; name the moment, as in 'after 2024-03-01 12:00'")
+    if _may_go_on(time) and scope.pick_always(f"edge {time.text}", _ON.format(time.text), (_ONE, _LATER)) == _LATER:
+        time = replace(time, end=None)
     typed = "TIMESTAMPTZ" if zoned else "DATE"
     left: Piece = ("CAST(", ref, " AS DATE)") if ref.column.type == "utf8" else (ref,)
     sides: list[Piece] = []
@@ -44,6 +47,17 @@ def within(time: Within, scope: Scope) -> Piece:
 
 _EDGE = "Does '{}' begin with the next day?"
 _NEXT, _SAME = "yes, with the next day", "no, that day counts"
+
+
+_ON = "Does '{}' mean that day alone?"
+_ONE, _LATER = "that day alone", "that day and later ones"
+
+
+def _may_go_on(time: Within) -> bool:
+    """Tell whether a day was said behind `from` alone."""
+    if time.start is None or time.end is None or len(time.start) != 10 or " from " not in f" {time.text.lower()}":
+        return False
+    return date.fromisoformat(time.end) - date.fromisoformat(time.start) == timedelta(days=1)
 
 
 def _only_time(time: Within, scope: Scope) -> Ref:

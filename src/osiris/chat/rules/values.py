@@ -11,7 +11,8 @@ from osiris.chat.rules.query import (
     Mention,
     Value,
 )
-from osiris.chat.rules.vocabulary import EMPTY, NUMBERS
+from osiris.chat.rules.spelling import GRAMMAR
+from osiris.chat.rules.vocabulary import EMPTY, NUMBERS, word_set
 
 NOTHING = frozenset(
     ["null", "missing", "empty", "blank", "unknown", "nothing", "none", "undefined", "nan", "absent", "unset"]
@@ -97,6 +98,27 @@ def _value(cursor: Cursor, left: Mention | Aggregate, *, free: bool) -> Value | 
         return _free_value(cursor, left)
     cursor.at = start
     return None
+
+
+def may_be_value(cursor: Cursor) -> bool:
+    """Tell whether a word that is nothing else comes, which may be a value of the column beside it."""
+    token = cursor.tokens[cursor.at] if not cursor.done else None
+    if token is None or token.kind != "word" or not token.text.isalpha() or len(token.text) < _SHORTEST:
+        return False
+    if token.text in GRAMMAR | _VAGUE or token.text.endswith(_ENDINGS) or cursor.text() in STARTS | NOTHING | SOMETHING:
+        return False
+    return not any(cursor.names.find(kind, cursor.tokens, cursor.at)[1] for kind in ("tables", "columns", "values"))
+
+
+_SHORTEST = 3
+_VAGUE = word_set("""
+    old new good bad other same different own previous former original proper right wrong better normal special
+    certain particular specific similar general state main primary secondary final initial real actual true false
+    usual typical free full half partial near next prior
+    """)
+"""Adjectives that are hardly ever a value."""
+
+_ENDINGS = ("ed", "ing", "ly")
 
 
 def _known_value(cursor: Cursor, left: Mention) -> Value | None:

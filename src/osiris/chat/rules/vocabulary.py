@@ -16,7 +16,7 @@ EMPTY = word_set(
     does did it its their them they there here now then get give gives make build create produce generate prepare
     show shows display list lists export exports exporting extract pull fetch grab dump write output save store
     put load copy read take copies copied exported saved stored written loaded loads loading saves saving reading
-    select find retrieve return send compute calculate work out tell know see look contain containing contains
+    select find retrieve return send compute calculate out tell know see look contain containing contains
     include includes including plus along together also too well some data dataset rows row records record entries
     entry table tables file files database db result results report overview summary info information details
     detail values value column columns field fields content contents format formatted named called whole entire
@@ -29,6 +29,25 @@ EMPTY = word_set(
     """
 )
 """Words that carry nothing by themselves, where no rule has a use for them."""
+
+LINKING = word_set(
+    """
+    live lives living lived reside resides residing dwell dwells come comes came coming originate originates stem
+    stems belong belongs belonging work works working worked stay stays staying sit sits listing
+    """
+)
+"""Words that only tie what they speak of to what follows; they are passed over before a preposition alone."""
+
+LINKED = word_set("in from at of for on within inside outside with as to")
+"""What follows a linking word."""
+
+_PHRASES = """
+somebody wants, somebody needs, someone wants, someone needs, could somebody, could someone, can somebody, can someone,
+somebody asked for, someone asked for, hand me, hand us, would you mind, i was wondering if, work out, work it out,
+took place, take place, takes place, taking place, still, currently, got, supply, provide
+"""
+PHRASES: dict[tuple[str, ...], bool] = dict.fromkeys((tuple(each.split()) for each in _PHRASES.split(",")), True)
+"""Turns of speech without a meaning of their own."""
 
 REFUSED = {
     "send messages": ("email emails mail emailing sms notify notification slack whatsapp telegram post tweet fax"),

@@ -1,4 +1,4 @@
-"""The development set: its worlds as discovery tells them, and what the rules propose for what is said there."""
+"""The development set and the paraphrases: their worlds as discovery tells them, and what the rules make of words."""
 
 import json
 import os
@@ -19,7 +19,8 @@ from osiris.evaluation.cases import load_worlds
 from osiris.evaluation.worlds import lay_out
 
 DEVELOPMENT = Path(__file__).parents[3] / "evaluation" / "development"
-WORLDS = load_worlds(DEVELOPMENT)
+PARAPHRASES = DEVELOPMENT.with_name("paraphrases")
+WORLDS = load_worlds(DEVELOPMENT) | load_worlds(PARAPHRASES)
 
 
 @cache
