@@ -173,7 +173,7 @@ def test_parse_dates(project):
 def test_columns_limit_and_unknown_names(project):
     project.put("in.json", '{"a": 1, "b": {"x": 1}}\n{"a": 2}\n{"a": 3}\n')
     assert project.read(columns=["b", "a"], limit=2) == {"b": ['{"x":1}', None], "a": [1, 2]}
-    assert project.refused(columns=["A"]).hint == "known: a, b"
+    assert project.refused(columns=["A"]).hint == "did you mean 'a'?"
     assert project.refused(dtype={"no": "int64"}).code == "DAT005"
     assert project.read(columns=["a", "rare"], dtype={"rare": "int64"})["rare"] == [None, None, None]
 
