@@ -30,7 +30,6 @@ LIFE = 120
 PLACE = "/home/user/osiris"
 BARE = "base"
 _ALL = "0.0.0.0/0"
-_REGISTRY = ("pypi.org", "files.pythonhosted.org")
 _REQUEST = 30.0
 _NOT_FOUND = 404
 _PYTHON = "3.12"
@@ -137,14 +136,16 @@ class E2B:
         return max(1, int(min(LIFE, self._until - time.monotonic())))
 
     def _network(self, hosts: Sequence[str] | None) -> dict[str, Any]:
-        """Return the rules: names count for the web, addresses for all else."""
-        if hosts is None:
+        """Return the rules: names count for the web, addresses for all else.
+
+        A sandbox that installs reaches everything: where it installs from is set in its template.
+        """
+        if hosts is None or self.installs:
             return {"allow_internet_access": True}
-        allowed = [*hosts, *(_REGISTRY if self.installs else ())]
-        if not allowed:
+        if not hosts:
             return {"allow_internet_access": False}
-        known = [address for host in allowed for address in _addresses(host)]
-        return {"network": {"allow_out": [*dict.fromkeys([*allowed, *known])], "deny_out": [_ALL]}}
+        known = [address for host in hosts for address in _addresses(host)]
+        return {"network": {"allow_out": [*dict.fromkeys([*hosts, *known])], "deny_out": [_ALL]}}
 
 
 class Program:
