@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from re import fullmatch
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.cursor import ARTICLES, column_mention, mention, table_mention
-from osiris.chat.rules.lexicon import is_date, is_number
+from osiris.chat.rules.lexicon import best, is_date, is_number, key_of
 from osiris.chat.rules.measures import aggregate, expression
 from osiris.chat.rules.query import Aggregate, Expression, Group, Mention, Order, Within
 from osiris.chat.rules.vocabulary import DAILY, UNIT_OF
@@ -121,7 +122,8 @@ def groups(cursor: Cursor) -> list[Group]:
         found.append(item)
         before = cursor.at
         cursor.skip(("and", ",", "&", "then", "per", "by", "for", "each", "every"))
-        item = _group(cursor, loose=bool(loose)) if cursor.at > before and not _is_other(cursor) else None
+        by = cursor.text(-1) == "by" and cursor.at == before + 1
+        item = _group(cursor, loose=loose or by) if cursor.at > before and not _is_other(cursor) else None
         if item is None:
             cursor.at = before
     if not found:
@@ -136,9 +138,12 @@ def _is_nothing_said(cursor: Cursor) -> bool:
 
 
 def _is_other(cursor: Cursor) -> bool:
-    """Tell whether something else than a group comes: an aggregate, or a column that is compared."""
+    """Tell whether something else than a group comes: an aggregate, an order, or how a unit is written."""
     probe = replace(cursor)
-    return aggregate(probe) is not None or probe.text() in _SORTED
+    if UNIT_OF.get(probe.text()) and (probe.text(1) in _SHOWN or probe.text(1) == "like"):
+        return True
+    sorts = probe.text() in _SORTED and (probe.text(1) in ("by", "on") or column_mention(replace(probe)) is None)
+    return sorts or aggregate(probe) is not None
 
 
 def _group(cursor: Cursor, *, loose: bool) -> Group | None:
@@ -183,6 +188,38 @@ def units(cursor: Cursor) -> list[Group]:
     return [Group(None, UNIT_OF[cursor.text(-1)])]
 
 
+def written(cursor: Cursor) -> bool:
+    """Read `month written like 2024-05` if that is how the unit of a group comes out."""
+    start = cursor.at
+    cursor.skip(("and", "with", "the", "("))
+    unit = UNIT_OF.get(cursor.text())
+    cursor.take_one(UNIT_OF)
+    cursor.take_one(_SHOWN)
+    form = cursor.take_one(("like", "as"))
+    said = {each.unit for each in cursor.said.groups}
+    units = [
+        each for each in _WRITTEN if each in said and unit in (None, each) and (each != "month" or "year" not in said)
+    ]
+    for size in (5, 3, 1) if form else ():
+        example = "".join(each.text for each in cursor.tokens[cursor.at : cursor.at + size])
+        if any(fullmatch(_WRITTEN[each], example) for each in units):
+            cursor.at += size
+            cursor.skip((")",))
+            return True
+    cursor.at = start
+    return False
+
+
+_SHOWN = frozenset(["written", "shown", "formatted", "displayed", "given", "expressed", "format"])
+_WRITTEN = {
+    "day": r"\d{4}-\d\d-\d\d|yyyy-mm-dd",
+    "week": r"\d{4}-\d\d-\d\d|yyyy-mm-dd",
+    "month": r"\d{4}-\d\d|yyyy-mm",
+    "year": r"\d{4}|yyyy",
+}
+"""How units come out, as people show it by one of them."""
+
+
 def orders(cursor: Cursor) -> list[Order]:
     """Read what rows are sorted by; nothing is read if it does not come."""
     start = cursor.at
@@ -206,7 +243,8 @@ def _first(cursor: Cursor) -> list[Order]:
     if bare and (said.orders or said.aggregates or said.groups):
         return []
     table = None if bare or said.tables else table_mention(replace(cursor))
-    by = None if bare else table_mention(cursor) if table else expression(cursor)
+    dated = _named_date(cursor) if columns == "date" and not bare and not table else None
+    by = None if bare else table_mention(cursor) if table else dated or expression(cursor)
     cursor.skip(("ones",) if bare else ())
     if not cursor.take("first") or not (bare or by):
         return []
@@ -214,6 +252,18 @@ def _first(cursor: Cursor) -> list[Order]:
         said.tables.append(table)
         by = None
     return [Order(by, descending, cursor.raw(start) if by else f"\0{columns}")]
+
+
+def _named_date(cursor: Cursor) -> Mention | None:
+    """Read `start` of `latest start first`: the date that is called so."""
+    columns = cursor.names.columns.get(key_of([cursor.text(), "date"]), ())
+    found = best(each for each in columns if each.column and is_date(each.column))
+    if not found:
+        return None
+    text = cursor.text()
+    cursor.at += 1
+    cursor.take_one(("date", "time"))
+    return Mention(text, found)
 
 
 def _sorted(cursor: Cursor) -> list[Order]:

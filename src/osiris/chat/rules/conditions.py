@@ -200,6 +200,8 @@ def _number_column(cursor: Cursor) -> Mention | None:
 def _bare_time(cursor: Cursor) -> Condition | None:
     """Read a time of which no column is said: `in 2024`, `2024` before a table, `only 2024`."""
     start = cursor.at
+    if cursor.text(-1) in ("like", "as") or (cursor.text(-2), cursor.text(-1)) == ("as", "of"):
+        return None  # a time that shows how times are written, or of which rows are a snapshot
     cursor.skip(_OPENERS - {"for"})
     cursor.take("not")
     if cursor.tokens[cursor.at - 1 : cursor.at] and cursor.tokens[cursor.at - 1].text == "not":
@@ -208,7 +210,10 @@ def _bare_time(cursor: Cursor) -> Condition | None:
     said = cursor.said.conditions
     later = cursor.text(-1) == "or" and bool(said) and isinstance(said[-1], Within)
     bare = bool(generic) or later or cursor.text(-1) == "only" or start == 0 or cursor.kind() == "date"
-    return within(cursor, None, bare=bare) or _year_of(cursor)
+    found = within(cursor, None, bare=bare)
+    if found and generic == "dated":
+        return replace(found, text=f"dated {found.text}", dated=True)
+    return found or _year_of(cursor)
 
 
 def _year_of(cursor: Cursor) -> Condition | None:

@@ -78,7 +78,11 @@ class Lexicon:
 
     def _participle(self, word: str, particle: str) -> tuple[Candidate, ...]:
         """Return the date columns that a participle speaks of: `hired` of hire_date, `signed up` of signup_date."""
-        if not word.endswith(("ed", "ing", "sold", "born", "paid")) or particle not in ("", "up", "in", "out", "off"):
+        if (
+            word == "dated"
+            or not word.endswith(("ed", "ing", "sold", "born", "paid"))
+            or particle not in ("", "up", "in", "out", "off")
+        ):
             return ()
         found = [each for form in sorted(verb_stems(word)) for each in self.columns.get(form + particle, ())]
         return best(each for each in found if each.column and is_dated(each.column))

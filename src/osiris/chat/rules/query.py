@@ -93,7 +93,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """A time from (included) until (excluded), ISO dates; None is open. `text` is how it was said."""
+    """A time from (included) until (excluded), ISO dates; None is open. `text` is how it was said.
+
+    `dated` if it was said that rows have a date, but not which.
+    """
 
     left: Mention | None
     start: str | None
@@ -101,6 +104,7 @@ class Within:
     text: str
     month: int | None = None
     edge: bool = False
+    dated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

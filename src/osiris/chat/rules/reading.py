@@ -298,6 +298,7 @@ def _filler(cursor: Cursor) -> bool:
 
 _RULES: tuple[Callable[[Cursor], bool], ...] = (
     renamed,
+    arranging.written,
     _ordered,
     _directed,
     _ranked,

@@ -99,8 +99,10 @@ class Scope:
 
     def is_told_by(self, here: Relation, there: Relation) -> bool:
         """Tell whether a table is spoken of, or each row of another refers to one of its rows."""
-        if there in (*self.main, *self.others):
-            return True
+        return there in (*self.main, *self.others) or self._refers(here, there)
+
+    def _refers(self, here: Relation, there: Relation) -> bool:
+        """Tell whether each row of a table refers to one of another, be it over further ones."""
         for path in self.graph.paths([here.id], there.id):
             ends = [here.id, *(edge.one.id for edge in path)]
             if all(edge.many.id == start for edge, start in zip(path, ends, strict=False)):
@@ -161,16 +163,34 @@ class Scope:
 
     def _nearest(self, found: Sequence[Candidate]) -> list[Candidate]:
         weak: list[Candidate] = []
-        for level in self._levels():
+        for far, level in enumerate(self._levels()):
             here = [each for each in found if level is None or each.relation.id in level]
             if not here:
                 continue
             tier = min(each.tier for each in here)
             best = [each for each in here if each.tier == tier]
             if tier <= 1:
+                if far == _UNSPOKEN:
+                    best += self._beyond(found, best)
                 return best + [each for each in weak if each.tier <= 2] if level is not None else (weak or best)
             weak = weak or best
         return weak
+
+    def _beyond(self, found: Sequence[Candidate], near: Sequence[Candidate]) -> list[Candidate]:
+        """Return further columns of the same words that keys lead to: that one is nearer does not say that it is meant.
+
+        What rows refer to is theirs, so beside that only others that they refer to may be meant.
+        """
+        spoken = [*self.main, *self.others]
+        starts, known = [each.id for each in spoken], {each.relation.id for each in near}
+
+        def is_theirs(there: Relation) -> bool:
+            return any(self.is_told_by(here, there) for here in spoken)
+
+        far = [each for each in found if each.tier <= 1 and each.relation.id not in known]
+        if any(is_theirs(each.relation) for each in near):
+            return [each for each in far if is_theirs(each.relation)]
+        return [each for each in far if self.graph.paths(starts, each.relation.id)]
 
     def _levels(self) -> list[set[str] | None]:
         main = {each.id for each in self.main}
@@ -233,18 +253,22 @@ class Scope:
         named = [Ref(one, each) for one in ones for each in one.columns or () if bare_name(each, one) in _NAMES]
         return [each for at, each in enumerate(named) if each not in named[:at]]
 
-    def date_of(self, relations: Sequence[Relation], said: str) -> Ref:
-        """Return the only date column of the tables that are spoken of; asks if there are several."""
-        for each in relations:
-            dates = [Ref(each, column) for column in each.columns or () if is_date(column)]
-            own = [ref for ref in dates if bare_name(ref.column, each) in ("date", "timestamp", "datetime")]
-            if len(own) == 1 and len(dates) > 1:
-                self.assume(f"'{said}' is about {own[0].label}")
-                return own[0]
-            if dates:
-                options = [(ref.label, ref) for ref in dates]
-                return self.pick(f"date {said}", f"Which date is meant by '{said}'?", options)
-        raise Cannot(f"I find no date for '{said}'")
+    def date_of(self, relations: Sequence[Relation], said: str, *, named_so: bool = True) -> Ref:
+        """Return the only date column of the first table that has any; asks if there are several.
+
+        One that is called date, as that of its table, is taken before others unless not `named_so`; but rows that refer
+        to those of the first table, and are spoken of as well, may be what the date is of.
+        """
+        dated = [each for each in relations if any(map(is_date, each.columns or ()))]
+        if not dated:
+            raise Cannot(f"I find no date for '{said}'")
+        meant = [dated[0], *(each for each in dated[1:] if not self._refers(dated[0], each))]
+        dates = [Ref(each, column) for each in meant for column in each.columns or () if is_date(column)]
+        own = [ref for ref in dates if bare_name(ref.column, ref.relation) in ("date", "timestamp", "datetime")]
+        if named_so and len(own) == 1 and len(dates) > 1 and len(meant) == 1:
+            self.assume(f"'{said}' is about {own[0].label}")
+            return own[0]
+        return self.pick(f"date {said}", f"Which date is meant by '{said}'?", [(ref.label, ref) for ref in dates])
 
     def measure_of(self, relation: Relation, words: Iterable[str], said: str) -> Ref:
         """Return the only column of numbers of a table, of those whose names have one of some words; else asks."""
@@ -292,6 +316,9 @@ class Scope:
         self.assume(f"'{mention.text}' is both {found[0].column.name} and {found[1].column.name}")
         return found
 
+
+_UNSPOKEN = 2
+"""The level of tables that nobody spoke of, but that a key leads to."""
 
 _NAMES = ("name", "title", "label")
 _PERSON = ("firstname", "lastname")

@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.answers import Ask, Cannot
-from osiris.chat.rules.lexicon import is_number
+from osiris.chat.rules.lexicon import is_date, is_number
 from osiris.chat.rules.query import Aggregate, AnyOf, Group, Mention, Order, Output, Product, Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from osiris.chat.choices import Relation
+    from osiris.chat.rules.lexicon import Candidate
     from osiris.chat.rules.query import Condition, Expression
     from osiris.chat.rules.scope import Ref, Scope
 
@@ -149,6 +150,7 @@ def settle(said: Said, scope: Scope) -> Said:
     )
     if said.limit is not None and not said.aggregates and any(not each.loose for each in said.groups):
         raise Cannot("I cannot take the first of each group, only the first of all")
+    _settle_units(said)
     _settle_plain(said, scope)
     _settle_by(said, scope)
     _settle_listed(said, scope)
@@ -156,6 +158,25 @@ def settle(said: Said, scope: Scope) -> Said:
     if said.aggregates and not said.groups:
         _group_by_subject(said, scope)
     return said
+
+
+def _settle_units(said: Said) -> None:
+    """Take `by order date` beside a month of which no date was said for the date that the month is of."""
+    units = [
+        each for each in said.groups if each.unit and (each.of is None or not any(map(_is_of_date, each.of.columns)))
+    ]
+    dates = [each for each in said.groups if each.loose and not each.unit and each.of and _is_date(each.of)]
+    if units and len(dates) == 1:
+        said.groups.remove(dates[0])
+        said.groups = [replace(each, of=dates[0].of) if each in units else each for each in said.groups]
+
+
+def _is_date(mention: Mention) -> bool:
+    return bool(mention.columns) and all(map(_is_of_date, mention.columns))
+
+
+def _is_of_date(candidate: Candidate) -> bool:
+    return candidate.column is not None and is_date(candidate.column)
 
 
 def _settle_plain(said: Said, scope: Scope) -> None:

@@ -67,7 +67,7 @@ def _only_time(time: Within, scope: Scope) -> Ref:
         years = [Ref(each, c) for each in relations for c in each.columns or () if is_dated(c)]
         if len(years) == 1:
             return years[0]
-    return scope.date_of(relations, time.text)
+    return scope.date_of(relations, time.text, named_so=not time.dated)
 
 
 def _calendar(time: Within, scope: Scope) -> Piece:
