@@ -74,3 +74,14 @@ def test_a_folder_that_is_no_set_is_refused(broken, tmp_path, osiris):
     done = osiris("eval", "--set", ".", cwd=tmp_path)
     assert done.returncode == 2
     assert "CHT050" in done.stderr
+
+
+@pytest.mark.long
+def test_the_rules_are_never_wrong_without_asking(tmp_path, osiris):
+    """The set that is shipped: the floor that a model must pass."""
+    done = osiris("eval", "--json", cwd=tmp_path, timeout=1800)
+    data = json.loads(done.stdout)["data"]
+    assert data["wrong_without_asking"] == []
+    assert data["cases"] == 108
+    assert data["right"] >= 45
+    assert data["valid_at_first"][0] == data["valid_at_first"][1]
