@@ -12,8 +12,9 @@ WIDTHS, SCHEMES = (390, 1600), ("light", "dark")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
+    """A browser for one file: while it is there, an event loop runs in this thread, which others would trip over."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     assert program, "tests look at pages in Chromium: 'make browser' installs it"
     with sync_playwright() as playwright:

@@ -158,7 +158,7 @@ def test_explain_plan_lists_each_step(shop):
     lines = shop("explain", manifest.parent.name).stdout.splitlines()
     assert lines == shop("explain", str(manifest)).stdout.splitlines()
     orders, revenue, report = (lines.index(line) for line in lines if line.endswith((", read", "transform", "write")))
-    assert lines[orders : orders + 2] == ["orders  filesystem.csv_extractor 1.0.0, read", "  path: data/orders.csv"]
+    assert lines[orders : orders + 2] == ["orders  filesystem.csv_extractor 1.1.0, read", "  path: data/orders.csv"]
     part = lines[revenue:report]
     assert part[1:5] == [
         "  needs: orders",
