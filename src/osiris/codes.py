@@ -465,6 +465,24 @@ CODES: dict[str, Code] = {
         "mend or leave out such rows, then run it again; rows that are there already stay one with upsert",
         1,
     ),
+    "DAT045": Code(
+        "Not a manifest",
+        "{file} cannot be the manifest of a folder: {problem}",
+        "have the folder written again, in another place",
+        1,
+    ),
+    "DAT046": Code(
+        "Folder not whole",
+        "{file} names {problem}",
+        "run again what writes the folder",
+        1,
+    ),
+    "DAT047": Code(
+        "No name for a folder",
+        "a value of column '{column}' cannot name a folder: {problem}",
+        "partition by another column",
+        1,
+    ),
     "DAT020": Code("Not a JSON row", "{problem}", exit_code=1),
     # --- RUN: running ---------------------------------------------------------------------------------------------
     "RUN001": Code(
@@ -656,6 +674,25 @@ CODES: dict[str, Code] = {
         1,
     ),
     "DRV038": Code("Object changed", "{path} was changed while it was read", "run the same command again", 1),
+    "DRV045": Code(
+        "Folder with other files",
+        "{path} has files that Osiris did not write, {example} among them, and no manifest",
+        "write into a folder of its own, or move away what lies there",
+        1,
+    ),
+    "DRV046": Code(
+        "Folder written by another",
+        "another run has published {path} since this one began; what this one made is not shown",
+        "run the same command again, and one at a time",
+        1,
+    ),
+    "DRV047": Code("Folder needed", "'{key}' makes several files, and {path} is one", "let the path end with '/'"),
+    "DRV048": Code(
+        "Too many files",
+        "a folder has at most {limit} files, and these rows need more",
+        "partition by columns with fewer values, or let files be larger",
+        1,
+    ),
     # --- DSC: discovery -------------------------------------------------------------------------------------------
     "DSC001": Code(
         "Cannot be discovered",

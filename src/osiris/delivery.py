@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from osiris.canonical import canonical_bytes, sha256_hex
+from osiris.errors import OsirisError, fail
+from osiris.model import schema_from_json
+from osiris.types import is_type_name
 from osiris.urls import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Schema
+
+MANIFEST = "_osiris_manifest.json"
+"""The object that says what a published folder holds: what it does not name is not there."""
+
+OURS = re.compile(r"part-[0-9]{5}-[0-9a-f]{32}\.osiris\.parquet")
+"""The names of files in published folders: the number within the partition, and the beginning of the file's SHA-256."""
+
+MOST_FILES = 10_000
+"""The most files of a published folder."""
+
+MOST_MANIFEST = 32 << 20
+"""The most bytes of a manifest that is read."""
+
+_FORM = "osiris-folder-1"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +49,112 @@ class DeliveredFile:
         return {"path": self.path, "size": self.size, "sha256": self.sha256}
 
 
+@dataclass(frozen=True, slots=True)
+class FolderManifest:
+    """What a published folder holds: its rows, their schema, and files, whose paths are relative to the folder.
+
+    The columns `partition_by` are not in the files: their values are the names of the folders that these lie in.
+    """
+
+    rows: int
+    schema: Schema
+    partition_by: tuple[str, ...]
+    files: tuple[DeliveredFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    def to_bytes(self) -> bytes:
+        """Return the manifest as it is written: the same bytes for the same content."""
+        return canonical_bytes(
+            {
+                "form": _FORM,
+                "rows": self.rows,
+                "schema": [column.to_json() for column in self.schema],
+                "partition_by": list(self.partition_by),
+                "files": [file.to_json() for file in self.files],
+            }
+        )
+
+
+def parse_manifest(content: bytes, name: str) -> FolderManifest:
+    """Return what a manifest says; fails with DAT045 unless it is one, and all that it names lies in its folder.
+
+    `name` is what messages call it.
+    """
+    if len(content) > MOST_MANIFEST:
+        fail("DAT045", file=name, problem=f"it is larger than {MOST_MANIFEST:,} bytes")
+    try:
+        told = json.loads(content)
+        problem = _manifest_problem(told)
+        if not problem:
+            files = tuple(DeliveredFile(file["path"], file["size"], file["sha256"]) for file in told["files"])
+            schema = schema_from_json(told["schema"])
+            return FolderManifest(told["rows"], schema, tuple(told["partition_by"]), files)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        problem = "it is not JSON of that form"
+    return fail("DAT045", file=name, problem=problem)
+
+
+def _manifest_problem(told: JsonValue) -> str | None:
+    """Return what is wrong with a manifest; raises ValueError, KeyError or TypeError where it has another form."""
+    if told["form"] != _FORM:
+        return "it is of another form than this version reads"
+    columns, partition_by = told["schema"], told["partition_by"]
+    names = {column["name"] for column in columns}
+    typed = all(is_type_name(column["type"]) and isinstance(column["name"], str) for column in columns)
+    if not typed or len(names) != len(columns) or not names.issuperset(partition_by):
+        return "its columns do not fit each other"
+    if type(told["rows"]) is not int or told["rows"] < 0:
+        return "it does not tell how many rows there are"
+    wrong = next((file for file in told["files"] if not _is_inside(file, partition_by)), None)
+    if wrong:
+        return f"it names {ascii(wrong['path'])[:200]}, which cannot be a file of this folder"
+    if len({file["path"] for file in told["files"]}) != len(told["files"]):
+        return "it names a file twice"
+    return None
+
+
+def _is_inside(file: JsonValue, partition_by: list[str]) -> bool:
+    """Tell whether a file has a size and a digest, and lies in a folder for each column: then it lies nowhere else."""
+    path, size, sha256 = file["path"], file["size"], file["sha256"]
+    if not isinstance(path, str) or type(size) is not int or size < 0 or not isinstance(sha256, str):
+        return False
+    *folders, name = path.split("/")
+    return (
+        len(folders) == len(partition_by)
+        and all(folder.startswith(f"{column}=") for folder, column in zip(folders, partition_by, strict=True))
+        and OURS.fullmatch(name) is not None
+        and _SHA256.fullmatch(sha256) is not None
+    )
+
+
+def inspect_folder(root: Path, path: str) -> DeliveredFile:
+    """Return all bytes of a published folder, and the SHA-256 of its manifest, which has those of all its files.
+
+    Raises OSError if one of them is not what the manifest says, or cannot be read.
+    """
+    folder = root / path
+    with (folder / MANIFEST).open("rb") as file:
+        content = file.read(MOST_MANIFEST + 1)
+    try:
+        manifest = parse_manifest(content, MANIFEST)
+    except OsirisError as error:
+        raise OSError(str(error)) from error
+    if wrong := next((file.path for file in manifest.files if inspect_file(folder, file.path) != file), None):
+        raise OSError(f"{path}{wrong} is not what the manifest says")
+    return DeliveredFile(path, manifest.size + len(content), sha256_hex(content))
+
+
 def inspect_file(root: Path, path: str) -> DeliveredFile:
-    """Return size and SHA-256 of a file below `root` as it is now; raises OSError if it cannot be read."""
+    """Return size and SHA-256 of a file below `root` as it is now; raises OSError if it cannot be read.
+
+    A path that ends with `/` is a published folder, see `inspect_folder`.
+    """
+    if path.endswith("/"):
+        return inspect_folder(root, path)
     with (root / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return DeliveredFile(path, file.tell(), digest.hexdigest())
@@ -64,6 +189,7 @@ def _matches(root: Path, file: Mapping[str, JsonValue]) -> bool:
         return False
     path = root / file["path"]
     try:
-        return path.stat().st_size == file["size"] and inspect_file(root, file["path"]).to_json() == file
+        same_size = path.is_dir() or path.stat().st_size == file["size"]
+        return same_size and inspect_file(root, file["path"]).to_json() == file
     except OSError:
         return False

@@ -303,10 +303,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def is_temporary(name: str) -> bool:
+    """Tell whether a name is one that `publish` gives to what it has not finished."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
 def sweep(folder: Path) -> list[Path]:
     """Remove the temporaries in `folder` whose writer is gone, and return them; one that is being written stays."""
     with suppress(FileNotFoundError):
-        return [path for path in sorted(folder.iterdir()) if _TEMPORARY.fullmatch(path.name) and _remove_dead(path)]
+        return [path for path in sorted(folder.iterdir()) if is_temporary(path.name) and _remove_dead(path)]
     return []
 
 

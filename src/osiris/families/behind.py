@@ -29,6 +29,11 @@ class Behind:
             self._last.result()
         self._last = self._pool.submit(work, *given)
 
+    def wait(self) -> None:
+        """Wait until all calls are done."""
+        if self._last:
+            self._last.result()
+
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
         self._pool.shutdown(cancel_futures=kind is not None)
         if kind is None and self._last:

@@ -13,6 +13,7 @@ from osiris.document import join
 from osiris.driver import Written
 from osiris.errors import Location, OsirisError, diagnostic, did_you_mean, fail, raise_all
 from osiris.families.places import Place, mark_of, size_of
+from osiris.families.published import Folder, folder_of
 from osiris.families.stored import find
 from osiris.families.upload import Upload, uploading
 from osiris.files import check_source, expand, fail_os, publish, relative, resolve_path, sweep
@@ -61,6 +62,22 @@ def target(ctx: StepContext, path: str) -> Path | StoreUrl:
     if url and not url.name:
         fail("DRV007", path=path, problem="a file is needed, and this names a folder")
     return url or resolve_path(ctx.root, local_path(path), base=_base(ctx), writing=True)
+
+
+def is_folder(path: str) -> bool:
+    """Tell whether a step's path names a folder that is published, see `osiris.families.published`."""
+    return path.endswith("/")
+
+
+def folder(ctx: StepContext, path: str) -> Folder:
+    """Return the folder that a step writes or reads; fails with DRV007 or CON016, at the config's `path`."""
+    try:
+        url = store_url(path, ctx.family, ctx.connection or _NOT_KNOWN)
+        return folder_of(
+            ctx, url or resolve_path(ctx.root, local_path(path).rstrip("/"), base=_base(ctx), writing=True)
+        )
+    except OsirisError as error:
+        raise_all(replace(problem, location=_PATH) for problem in error.diagnostics)
 
 
 def label(ctx: StepContext, place: Place | StoreUrl) -> str:

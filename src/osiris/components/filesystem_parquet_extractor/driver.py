@@ -1,17 +1,20 @@
-"""Reads Parquet files, group by group, with the types of their footers."""
+"""Reads Parquet files, group by group, with the types of their footers or, in a published folder, of its manifest."""
 
 from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyarrow import parquet
 
+from osiris.components.filesystem_parquet_extractor.folder import Folder, folder_rows, open_folder
 from osiris.errors import fail
-from osiris.families.filesystem import check_known, label, relation, sources, state_of
+from osiris.families.filesystem import check_known, is_folder, label, relation, sources, state_of
 from osiris.families.places import local, opened
 from osiris.files import fail_os
 from osiris.model import Described
@@ -48,7 +51,14 @@ class Driver:
     """An extractor of Parquet files."""
 
     def describe(self, config: Config, ctx: StepContext) -> Described:
-        """Return the columns that the footers declare; fails with DAT004 if the files of a pattern differ."""
+        """Return the columns that the footers declare; fails with DAT004 if the files of a pattern differ.
+
+        Of a published folder its manifest tells them; fails with DAT045 or DAT046 if it is damaged.
+        """
+        if is_folder(config.path):
+            found = open_folder(ctx, config.path)
+            schema = _chosen(config, found.schema, found.name)
+            return Described(schema, "fixed", min(found.rows, config.limit or found.rows), found.state)
         files = sources(ctx, config.path)
         footers = [_footer(path, ctx) for path in files]
         first, rows, state = footers[0][0], sum(count for _schema, count in footers), state_of(files)
@@ -56,22 +66,27 @@ class Driver:
             if schema != first:
                 problem = f"its columns are not those of {label(ctx, files[0])}"
                 fail("DAT004", file=label(ctx, path), problem=problem)
-        check_known({"columns": config.columns or ()}, [column.name for column in first], label(ctx, files[0]))
-        by_name = {column.name: column for column in first}
-        schema = tuple(by_name[name] for name in (by_name if config.columns is None else config.columns))
+        schema = _chosen(config, first, label(ctx, files[0]))
         paths = local(files)
         readable = config.limit is None and paths and all(map(is_nameable, paths))
         native = tuple(column.name for column in schema if _is_native(column.type)) if readable else None
         return Described(schema, "fixed", min(rows, config.limit or rows), state, native)
 
     def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
-        """Read the footers; fails with DAT011 if their columns are not as planned."""
+        """Read the footers, or the manifest; fails with DAT011 if their columns are not as planned."""
+        if is_folder(config.path):
+            return _planned_folder(config, schema, ctx).state
         return state_of(_planned_files(config, schema, ctx))
 
     def read(self, config: Config, schema: Schema, ctx: StepContext) -> RowStream:
         """Return the rows of all files, one after the other; fails with DAT011 if their columns are not as planned."""
-        files = _planned_files(config, schema, ctx)
-        return ahead(stream(schema, _rows(config, schema, files, ctx), "fixed"), BATCHES_AHEAD)
+        if is_folder(config.path):
+            rows = folder_rows(_planned_folder(config, schema, ctx), schema, partial(_batches, ctx=ctx), _footer, ctx)
+        else:
+            names = [column.name for column in schema]
+            files = _planned_files(config, schema, ctx)
+            rows = chain.from_iterable(_batches(path, names, ctx) for path in files)
+        return ahead(stream(schema, _counted(rows, config.limit, ctx), "fixed"), BATCHES_AHEAD)
 
     def relation(self, config: Config, schema: Schema, ctx: StepContext) -> Relation:
         """Return the same rows as a SELECT, for a schema of native columns; fails as `read` does."""
@@ -79,6 +94,13 @@ class Driver:
         rows = sum(_footer(path, ctx)[1] for path in files)
         paths = local(files) or []
         return relation(select(names_of(schema), "read_parquet", paths, _OPTIONS), paths, ctx, rows)
+
+
+def _chosen(config: Config, schema: Schema, name: str) -> Schema:
+    """Return the columns to read, in their order; fails with DAT005 for one that is not there."""
+    check_known({"columns": config.columns or ()}, [column.name for column in schema], name)
+    by_name = {column.name: column for column in schema}
+    return tuple(by_name[name] for name in (by_name if config.columns is None else config.columns))
 
 
 def _is_native(kind: str) -> bool:
@@ -92,6 +114,13 @@ def _planned_files(config: Config, schema: Schema, ctx: StepContext) -> list[Pla
     for path in files:
         _check_planned(config, schema, _footer(path, ctx)[0], label(ctx, path), ctx)
     return files
+
+
+def _planned_folder(config: Config, schema: Schema, ctx: StepContext) -> Folder:
+    """Return a published folder whose columns are as planned; fails with DAT011 if they are not."""
+    found = open_folder(ctx, config.path)
+    _check_planned(config, schema, found.schema, found.name, ctx)
+    return found
 
 
 def _footer(path: Place, ctx: StepContext) -> tuple[Schema, int]:
@@ -122,29 +151,28 @@ def _changed(name: str, found: str, column: str) -> str:
     return f"column '{column}' of {name} is now {found}, or may now be NULL"
 
 
-def _rows(config: Config, schema: Schema, files: Sequence[Place], ctx: StepContext) -> Iterator[pa.RecordBatch]:
-    names = [column.name for column in schema]
-    left = config.limit
-    for path in files:
-        for batch in _batches(path, names, ctx):
-            rows = batch if left is None else batch.slice(0, left)
-            ctx.count("rows_read", rows.num_rows)
-            yield rows
-            left = None if left is None else left - rows.num_rows
-            if left == 0:
-                return
+def _counted(batches: Iterator[pa.RecordBatch], limit: int | None, ctx: StepContext) -> Iterator[pa.RecordBatch]:
+    """Yield batches until there are enough rows, and count these."""
+    left = limit
+    for batch in batches:
+        rows = batch if left is None else batch.slice(0, left)
+        ctx.count("rows_read", rows.num_rows)
+        yield rows
+        left = None if left is None else left - rows.num_rows
+        if left == 0:
+            return
 
 
 def _batches(path: Place, names: list[str], ctx: StepContext) -> Iterator[pa.RecordBatch]:
     with _translated(label(ctx, path)), opened(path) as raw:
-        source = pa.PythonFile(_Counted(raw, ctx), mode="r")
+        source = pa.PythonFile(_CountedFile(raw, ctx), mode="r")
         # Buffering ahead keeps every column chunk that was read; memory would grow with the file.
         with parquet.ParquetFile(source, pre_buffer=False) as file:
             for batch in file.iter_batches(BATCH_ROWS, columns=names, use_threads=ctx.threads > 1):
                 yield batch.select(names)
 
 
-class _Counted:
+class _CountedFile:
     """A file whose reads are counted as `bytes_read`."""
 
     def __init__(self, file: io.RawIOBase, ctx: StepContext) -> None:

@@ -1,8 +1,12 @@
-"""Writes a Parquet file: the same bytes for the same rows however they arrive, all of it or nothing."""
+"""Writes Parquet: the same bytes for the same rows however they arrive, all of it or nothing.
+
+A path that ends with `/` is a folder, which is published: see `osiris.families.published`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
@@ -10,14 +14,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from osiris.components.filesystem_parquet_writer.folder import check_folder, write_folder
+from osiris.errors import Location, fail
 from osiris.families.behind import Behind
-from osiris.families.filesystem import check_names, published, publishing, refuse, target
+from osiris.families.filesystem import check_names, is_folder, published, publishing, refuse, target
 from osiris.types import arrow_schema
+from osiris.units import parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from osiris.components.filesystem_parquet_writer.folder import FileWriter
     from osiris.driver import StepContext, Written
+    from osiris.families.published import StagedFile
+    from osiris.families.upload import Upload
+    from osiris.files import Output
     from osiris.model import Schema
     from osiris.table import RowStream
 
@@ -35,35 +46,81 @@ class Config:
     compression: Literal["snappy", "zstd", "none"] = "snappy"
     row_group_rows: int = 122_880
     create_dirs: bool = True
+    partition_by: Sequence[str] | None = None
+    max_file_bytes: str | None = None
 
 
 class Driver:
     """A writer of Parquet files."""
 
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
-        """Fail with CMP012 for columns that Parquet cannot give back as they are, with DRV007 for a bad path."""
-        target(ctx, config.path)
+        """Fail with CMP012 for columns that Parquet cannot give back as they are, with DRV007 for a bad path.
+
+        Fails with DAT005, DRV047 and CMP012 where rows are to be put into several files, and cannot be.
+        """
+        if is_folder(config.path):
+            check_folder(config.path, config.partition_by or (), schema, ctx)
+        else:
+            several = next((key for key in ("partition_by", "max_file_bytes") if getattr(config, key)), None)
+            if several:
+                fail("DRV047", at=Location(pointer=f"/config/{several}"), key=several, path=config.path)
+            target(ctx, config.path)
         check_names(ctx, schema)
         refuse(ctx, {column.name: reason for column in schema if (reason := _reason(column.type))}, schema)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
         """Write all rows, and have them appear at once."""
+        if is_folder(config.path):
+            return write_folder(config, rows, ctx, _file_writer(config))
         path = target(ctx, config.path)
-        written = 0
         with publishing(ctx, path, create_dirs=config.create_dirs) as output:
             schema = arrow_schema(rows.schema)
             groups = row_groups(rows.batches(), schema, config.row_group_rows, GROUP_BYTES)
-            first = next(groups, pa.Table.from_batches([], schema))
-            form = {
-                "compression": config.compression,
-                "use_dictionary": _repetitive(first),
-                "store_decimal_as_integer": True,
-            }
-            with parquet.ParquetWriter(output, schema, **form) as writer, Behind() as behind:
-                for group in chain([first] if first.num_rows else [], groups):
-                    behind.run(_write, writer, group)
-                    written += group.num_rows
+            written = _write_file(output, groups, schema, config)
         return published(ctx, path, output, written)
+
+
+def _file_writer(config: Config) -> FileWriter:
+    """Return what writes one file of a folder after the other, as `FileWriter` says."""
+    most = parse_size(config.max_file_bytes)
+
+    def files(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[Callable[[StagedFile], object]]:
+        groups = row_groups(batches, schema, config.row_group_rows, GROUP_BYTES)
+        group = next(groups, pa.Table.from_batches([], schema))
+        while group is not None:
+            yield partial(_write_file, groups=chain([group], groups), schema=schema, config=config, most=most)
+            group = next(groups, None)
+
+    return files
+
+
+def _write_file(
+    output: Output | Upload | StagedFile,
+    groups: Iterator[pa.Table],
+    schema: pa.Schema,
+    config: Config,
+    most: int | None = None,
+) -> int:
+    """Write row groups as one file, until there are none or it has `most` bytes; returns the number of rows."""
+    first = next(groups, pa.Table.from_batches([], schema))
+    form = {
+        "compression": config.compression,
+        "use_dictionary": _repetitive(first),
+        "store_decimal_as_integer": True,
+    }
+    written = 0
+    with parquet.ParquetWriter(output, schema, **form) as writer, Behind() as behind:
+        for group in chain([first] if first.num_rows else [], groups):
+            behind.run(_write, writer, group)
+            written += group.num_rows
+            if most and _is_full(output, behind, most):
+                break
+    return written
+
+
+def _is_full(output: Output | Upload | StagedFile, behind: Behind, most: int) -> bool:
+    behind.wait()
+    return output.written >= most
 
 
 def _write(writer: parquet.ParquetWriter, group: pa.Table) -> None:

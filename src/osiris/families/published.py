@@ -1,0 +1,217 @@
+"""A published folder: files and one manifest, which is put in its place last, and tells what the folder holds.
+
+Who reads by the manifest sees what was there, or what is there now, and nothing in between. It is replaced on the
+condition that it is still the one that the writer found: of two writers one wins. What no manifest names any more is
+removed; what is not ours, never.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from osiris.canonical import sha256_hex
+from osiris.delivery import MANIFEST, MOST_FILES, OURS, DeliveredFile, FolderManifest, parse_manifest
+from osiris.errors import OsirisError, fail
+from osiris.families.local_folder import LocalFolder
+from osiris.families.places import size_of
+from osiris.families.stored_folder import StoredFolder
+from osiris.files import fail_os
+from osiris.urls import StoreUrl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from _typeshed import ReadableBuffer
+
+    from osiris.driver import StepContext
+    from osiris.families.places import Place
+    from osiris.model import JsonValue, Schema
+
+Folder = LocalFolder | StoredFolder
+
+AT_ONCE = 4
+"""Files that are put in their place at a time, if they are small."""
+
+SMALL = 8 << 20
+_PIECE = 1 << 20
+_POLL = 0.1
+_ATTEMPTS = 3
+
+
+def folder_of(ctx: StepContext, place: Path | StoreUrl) -> Folder:
+    """Return the folder of a step; nothing is asked of it yet. Fails with CON016."""
+    return StoredFolder.of(ctx, place) if isinstance(place, StoreUrl) else LocalFolder(ctx.root, place)
+
+
+class Staging:
+    """The files of a folder on their way: each is written whole below `root`, and gets its name from its bytes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files: list[DeliveredFile] = []
+
+    def add(self, folder: str, number: int, write: Callable[[StagedFile], object]) -> None:
+        """Have a file written into a folder; fails with DRV004 or DRV006, and DRV048 for one file too many."""
+        if len(self.files) == MOST_FILES:
+            fail("DRV048", limit=f"{MOST_FILES:,}")
+        path = self.root / folder
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with (path / "unnamed").open("wb", buffering=0) as raw:
+                staged = StagedFile(raw, path)
+                write(staged)
+            sha256 = staged.digest.hexdigest()
+            name = f"part-{number:05}-{sha256[:32]}.osiris.parquet"
+            (path / "unnamed").rename(path / name)
+        except OSError as error:
+            fail_os(error, path)
+        self.files.append(DeliveredFile(f"{folder}/{name}" if folder else name, staged.written, sha256))
+
+
+class StagedFile(io.RawIOBase):
+    """A file that is written once from its beginning: its bytes are counted and digested."""
+
+    def __init__(self, file: BinaryIO | io.FileIO, path: Path) -> None:
+        self.written = 0
+        self.digest = hashlib.sha256()
+        self._file, self._path = file, path
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the number of bytes written."""
+        return self.written
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write all of `data`; fails with DRV004 when there is no space, else by the error's number."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        self.digest.update(rest)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            fail_os(error, self._path, written=self.written)
+        self.written += size
+        return size
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A folder as a writer finds it: what its manifest names, and which one that is; no manifest, no `version`."""
+
+    named: frozenset[str]
+    version: str | None
+
+
+def look(folder: Folder) -> Before:
+    """Return what is in a folder that is to be written.
+
+    Fails with DRV045 if it has no manifest of ours, and files that are not ours, and with DAT045 if the manifest is
+    none.
+    """
+    found = folder.manifest()
+    if found:
+        named = parse_manifest(found.content, folder.label(MANIFEST)).files
+        return Before(frozenset(file.path for file in named), found.version)
+    foreign = next((path for path in folder.sizes() if not _is_ours(path)), None)
+    if foreign:
+        fail("DRV045", path=folder.label(""), example=ascii(foreign)[1:-1][:200])
+    return Before(frozenset(), None)
+
+
+def _is_ours(path: str) -> bool:
+    return OURS.fullmatch(path.rpartition("/")[2]) is not None
+
+
+def publish(folder: Folder, before: Before, staged: Path, manifest: FolderManifest) -> Mapping[str, JsonValue]:
+    """Put the files of a manifest, which lie below `staged`, into a folder, then the manifest; remove what is left.
+
+    Returns path, size, SHA-256 (of the manifest) and, in a store, ETag. Fails with DRV046 if another has published
+    there, and with what stands in the way; then what was there stays.
+    """
+    content = manifest.to_bytes()
+    names = {file.path for file in manifest.files}
+    with ExitStack() as undoing:
+        undoing.callback(_take_back, folder, names - before.named)
+        _put_all(folder, staged, manifest.files)
+        with folder.alone():
+            there = folder.sizes()
+            if any(there.get(file.path) != file.size for file in manifest.files):
+                fail("DRV046", path=folder.label(""))
+            etag = folder.replace_manifest(content, before.version)
+            undoing.pop_all()
+            folder.remove({*filter(_is_ours, there), *before.named} - names)
+    told = {"path": folder.label(""), "size": manifest.size + len(content), "sha256": sha256_hex(content)}
+    return told | ({"etag": etag} if etag else {})
+
+
+def _put_all(folder: Folder, staged: Path, files: Sequence[DeliveredFile]) -> None:
+    """Put files in their places: large ones one by one, as each of them goes up in parts, and small ones several."""
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="publish") as pool:
+        small = [pool.submit(folder.put, staged / file.path, file.path) for file in files if file.size <= SMALL]
+        try:
+            for file in files:
+                if file.size > SMALL:
+                    folder.put(staged / file.path, file.path)
+            while wait(small, _POLL).not_done:  # so that a request to stop is noticed
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)
+        for done in small:
+            done.result()
+
+
+def _take_back(folder: Folder, names: set[str]) -> None:
+    """Remove what was put into a folder in vain, unless another has published the same; what cannot be, is left."""
+    with suppress(OsirisError), folder.alone():
+        found = folder.manifest()
+        named = parse_manifest(found.content, MANIFEST).files if found else ()
+        folder.remove(names - {file.path for file in named})
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a published folder holds, as it is now: its manifest, and where that and each of its files lie."""
+
+    manifest: FolderManifest
+    places: Mapping[str, Place]
+
+
+def open_published(folder: Folder) -> Published:
+    """Return what a folder holds; all files are there, with the size that the manifest says.
+
+    Fails with DRV001 without a manifest, DAT045 for one that is none, DAT046 if a file is missing or another one.
+    """
+    for _ in range(_ATTEMPTS):
+        found = folder.manifest()
+        if not found:
+            fail("DRV001", path=folder.label(MANIFEST), hint="name the files of a folder that Osiris did not write")
+        manifest = parse_manifest(found.content, folder.label(MANIFEST))
+        wanted = {file.path: file.size for file in manifest.files}
+        places = folder.places((MANIFEST, *wanted))
+        wrong = next(_wrong(wanted, places), None)
+        if not wrong:
+            return Published(manifest, places)
+    return fail("DAT046", file=folder.label(MANIFEST), problem=wrong)
+
+
+def _wrong(wanted: Mapping[str, int], places: Mapping[str, Place]) -> Iterator[str]:
+    for path, size in wanted.items():
+        if path not in places:
+            yield f"{path}, which is not there"
+        elif size_of(places[path]) != size:
+            yield f"{path} with {size:,} bytes, and it has another size"
+
+
+def schema_of_files(schema: Schema, partition_by: Sequence[str]) -> Schema:
+    """Return the columns that the files themselves have."""
+    return tuple(column for column in schema if column.name not in partition_by)

@@ -1,0 +1,118 @@
+"""A folder of an object store that is published: all keys that begin alike, and one of them tells what is there."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from osiris.delivery import MANIFEST, MOST_MANIFEST
+from osiris.errors import OsirisError, fail
+from osiris.families.bucket import Bucket, open_bucket
+from osiris.families.local_folder import Found
+from osiris.families.stored import StoredFile, below
+from osiris.families.upload import Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from osiris.driver import StepContext
+    from osiris.urls import StoreUrl
+
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFolder:
+    """The objects whose keys begin as `url` does, which ends with a slash."""
+
+    bucket: Bucket
+    url: StoreUrl
+
+    @classmethod
+    def of(cls, ctx: StepContext, url: StoreUrl) -> StoredFolder:
+        """Return the folder that a URL names; nothing is asked of the server yet. Fails with CON016."""
+        return cls(open_bucket(url.family, ctx.connection, url.bucket), url)
+
+    def label(self, name: str) -> str:
+        """Return the URL of an object in it; that of the folder itself for no name."""
+        return str(self._at(name))
+
+    def _at(self, name: str) -> StoreUrl:
+        return replace(self.url, key=f"{self.url.key}{name}")
+
+    def manifest(self) -> Found | None:
+        """Return the manifest, None if there is none; fails with DRV037, CON039 to CON042."""
+        import obstore
+
+        url = self._at(MANIFEST)
+        try:
+            with self.bucket.asked(str(url), url.key):
+                found = obstore.get(self.bucket.store, url.key)
+                if found.meta["size"] > MOST_MANIFEST:
+                    return Found(bytes(MOST_MANIFEST + 1), "")
+                return Found(bytes(found.bytes()), found.meta["e_tag"] or "")
+        except OsirisError as error:
+            if error.diagnostics[0].code == "DRV001":
+                return None
+            raise
+
+    def sizes(self) -> dict[str, int]:
+        """Return the size of each object in it, but for the manifest."""
+        return {name: file.size for name, file in self._listed().items() if name != MANIFEST}
+
+    def _listed(self) -> dict[str, StoredFile]:
+        start = len(self.url.key)
+        return {
+            file.url.key[start:]: file for file in below(self.bucket, self.url) if file.url.key[:start] == self.url.key
+        }
+
+    def places(self, names: Iterable[str]) -> Mapping[str, StoredFile]:
+        """Return those of the objects that are there."""
+        there = self._listed()
+        return {name: there[name] for name in names if name in there}
+
+    def put(self, source: Path, name: str) -> None:
+        """Make an object of a file; fails with what the store has against it."""
+        upload = Upload(self.bucket, self._at(name))
+        try:
+            with source.open("rb") as file:
+                shutil.copyfileobj(file, upload, _PIECE)
+            upload.finish()
+        finally:
+            upload.end()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Return a block that keeps nobody out: here the condition on the manifest must do."""
+        return nullcontext()
+
+    def replace_manifest(self, content: bytes, version: str | None) -> str:
+        """Put a manifest in the place of that version, None for none; fails with DRV046 if that is another by now.
+
+        Returns the new ETag.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        url, mode = self._at(MANIFEST), _mode(version)
+        with self.bucket.asked(str(url), url.key):
+            try:
+                put = obstore.put(self.bucket.store, url.key, content, mode=mode, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                fail("DRV046", path=self.label(""))
+        return str(put["e_tag"])
+
+    def remove(self, names: Collection[str]) -> None:
+        """Remove objects; one that is not there is none of our concern."""
+        import obstore
+
+        if names:
+            with self.bucket.asked(str(self.url), self.url.key):
+                obstore.delete(self.bucket.store, [self._at(name).key for name in sorted(names)])
+
+
+def _mode(version: str | None) -> Any:  # noqa: ANN401  a word or a typed mapping
+    return "create" if version is None else {"e_tag": version}
