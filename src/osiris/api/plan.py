@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from osiris.api.workspace import load_plan
 from osiris.compare import KINDS, label_of, read_lineage
+from osiris.delivery import MANIFEST
 from osiris.errors import OsirisError, exit_code, raise_all, sort_diagnostics
 from osiris.files import publish, refuse_foreign, resolve_path
 from osiris.model import schema_from_json
@@ -192,8 +193,17 @@ def _target(root: Path, manifest: Manifest, step: Mapping[str, JsonValue], state
         return TargetView(step["id"], label, verbs.get(config.get("write_mode"), "writes"), step["delivery"])
     if family_of(label):  # the target of a plan is not asked: that takes a key
         return TargetView(step["id"], label, "creates or replaces", step["delivery"])
+    if config["path"].endswith("/"):
+        return TargetView(step["id"], label, "replaces" if _is_published(root, label) else "creates", step["delivery"])
     size = None if "${" in label else _size(root, label)
     return TargetView(step["id"], label, "creates" if size is None else "replaces", step["delivery"], size)
+
+
+def _is_published(root: Path, label: str) -> bool:
+    try:
+        return (resolve_path(root, label) / MANIFEST).is_file()
+    except OsirisError:
+        return False
 
 
 def _size(root: Path, label: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from osiris.recorded import RecordedRun, load_run, open_own_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from osiris.api.workspace import Workspace
     from osiris.compare import Difference, Reason
@@ -134,11 +136,18 @@ def _compare(
     return Replayed(run.id, again.id, False, outputs, tuple(found), tuple(why), (*told, *details, verdict), 1)
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _remove_copies(workspace: Workspace, again: RecordedRun) -> None:
     """Remove the files that a replay wrote: they are what the run wrote."""
     for output in again.summary["outputs"].values():
         for file in output["files"]:
-            (workspace.root / file["path"]).unlink(missing_ok=True)
+            _remove(workspace.root / file["path"])
     for folder in (*(again.folder / "artifacts").glob("*/"), again.folder / "artifacts"):
         with suppress(OSError):
             folder.rmdir()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
 
 _READERS = {".parquet": "filesystem.parquet_extractor", ".json": "filesystem.json_extractor"}
+_FOLDERS = "filesystem.parquet_extractor"
 _NUMBERED = "SELECT *, row_number() OVER () AS osiris_row FROM {}"
 _QUERY = "SELECT min(osiris_row) AS row FROM (({a} EXCEPT {b}) UNION ALL ({b} EXCEPT {a}))"
 
@@ -26,8 +27,11 @@ def row_finder(workspace: Workspace) -> Callable[[str, str], int | None]:
     """
 
     def find(left: str, right: str) -> int | None:
-        readers = [_READERS.get(PurePosixPath(path).suffix.lower()) for path in (left, right)]
-        if None in readers or any(mark in path for path in (left, right) for mark in "*?["):
+        pair = (left, right)
+        readers = [
+            _FOLDERS if path.endswith("/") else _READERS.get(PurePosixPath(path).suffix.lower()) for path in pair
+        ]
+        if None in readers or any(mark in path for path in pair for mark in "*?["):
             return None
         return _first(workspace, left, right, str(readers[0]))
 

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 FAMILY = "filesystem"
 KEY = "path"
+FOLDERS = "folders"
+"""The capability of components that take a path that ends with a slash."""
 
 
 def check_paths(ctx: Context) -> Iterator[Diagnostic]:
     """Every path can be used, no two steps write the same, and what is outside the project or not fused is noted."""
-    writers: dict[Path | StoreUrl, str] = {}
+    writers: dict[str, str] = {}
     transforms = (step for step in ctx.pipeline.steps if step.mode == "transform")
     queried = {source for step in transforms for source in step.inputs.values()}
     for step, path in _paths(ctx):
@@ -38,14 +40,17 @@ def check_paths(ctx: Context) -> Iterator[Diagnostic]:
             yield diagnostic("CMP013", at=at, step=step.id, path=step.config[KEY])
         if isinstance(path, StoreUrl) and step.id in queried:
             yield diagnostic("CON043", at=at, step=step.id, path=path)
-        if step.mode == "write" and writers.setdefault(_real(path), step.id) != step.id:
+        if step.mode == "write":
+            first = _same_target(_written(step, path), writers)
             target = os.path.relpath(path, ctx.root) if isinstance(path, Path) else str(path)
-            yield diagnostic("CMP009", at=at, first=writers[_real(path)], step=step.id, target=target)
+            if first:
+                yield diagnostic("CMP009", at=at, first=first, step=step.id, target=target)
+            writers.setdefault(_written(step, path), step.id)
 
 
 def check_own_output(ctx: Context) -> Iterator[Diagnostic]:
     """No step reads what the same run writes, unless it waits for that: a repeated run would read other rows."""
-    paths = [(step, str(_real(path))) for step, path in _paths(ctx) if not isinstance(path, OsirisError)]
+    paths = [(step, _written(step, path)) for step, path in _paths(ctx) if not isinstance(path, OsirisError)]
     written = {path: step.id for step, path in paths if step.mode == "write"}
     needs = {step.id: step.needs for step in ctx.pipeline.steps}
     for step, pattern in paths:
@@ -57,11 +62,30 @@ def check_own_output(ctx: Context) -> Iterator[Diagnostic]:
                 yield diagnostic("CMP017", at=at, step=step.id, writer=writer, path=step.config[KEY])
 
 
+def _written(step: Step, path: Path | StoreUrl) -> str:
+    """Return a path as one text, so that two names of one file are one; that of a folder ends with a slash."""
+    text = str(_real(path))
+    return f"{text.removesuffix('/')}/" if str(step.config[KEY]).endswith("/") else text
+
+
+def _same_target(path: str, writers: Mapping[str, str]) -> str | None:
+    """Return the step that writes the same file or folder, one that lies in it, or one that it lies in."""
+    return next((step for other, step in writers.items() if other == path or _lies_in(other, path)), None)
+
+
+def _lies_in(one: str, other: str) -> bool:
+    """Tell whether one of two paths is a folder that the other lies in."""
+    return (one.endswith("/") and other.startswith(one)) or (other.endswith("/") and one.startswith(other))
+
+
 def _writers_of(pattern: str, written: Mapping[str, str]) -> list[str]:
-    """Return the steps that write a file which a pattern matches."""
-    if not any(mark in pattern for mark in "*?["):
-        return [written[pattern]] if pattern in written else []
-    return [writer for path, writer in written.items() if fnmatchcase(path, pattern)]
+    """Return the steps that write a file which a pattern matches, or a folder that it looks into."""
+    marked = any(mark in pattern for mark in "*?[")
+    return [
+        writer
+        for path, writer in written.items()
+        if path == pattern or (marked and fnmatchcase(path, pattern)) or _lies_in(path, pattern)
+    ]
 
 
 def waited_for(step: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
@@ -89,7 +113,8 @@ def _paths(ctx: Context) -> Iterator[tuple[Step, Path | StoreUrl | OsirisError]]
             url = store_url(text, family, fields)
             base = (fields or {}).get("base_dir")
             base = base if isinstance(base, str) else None
-            yield step, url or resolve_path(ctx.root, local_path(text), base=base, writing=step.mode == "write")
+            path = local_path(text).rstrip("/") if FOLDERS in spec.capabilities else local_path(text)
+            yield step, url or resolve_path(ctx.root, path, base=base, writing=step.mode == "write")
         except OsirisError as error:
             yield step, error
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
+from osiris.delivery import MANIFEST
 from osiris.errors import OsirisError
 from osiris.families.looking import content_of
 from osiris.families.places import Place, local, mark_of
+from osiris.families.published import folder_of, open_published
 from osiris.families.stored import StoredFile, find
 from osiris.files import check_source, expand, fail_os, is_text, relative, resolve_path
 from osiris.urls import StoreUrl, local_path, store_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from osiris.driver import StepContext
     from osiris.model import JsonValue
@@ -40,6 +42,7 @@ _DELIMITERS = ",;\t|"
 class SeenFile:
     """A file: what messages call it, the component that reads it, and what that is told of it.
 
+    Of a published folder `path` is its manifest, and `bytes` what all of its files have.
     Without a component `problem` says why.
     """
 
@@ -48,6 +51,7 @@ class SeenFile:
     component: str | None
     config: Mapping[str, JsonValue] = field(default_factory=dict)
     problem: str = "its name and its first bytes do not say what it is"
+    bytes: int | None = None
 
     @property
     def family(self) -> str:
@@ -60,8 +64,11 @@ def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
 
     Fails with DRV001, DRV003, DRV005, DRV006 or DRV007.
     """
-    if url := store_url(pattern, ctx.family, ctx.connection):
-        return [_stored(file) for file in _objects_of(ctx, url)]
+    url = store_url(pattern, ctx.family, ctx.connection)
+    if published := _published(ctx, pattern, url):
+        return [published]
+    if url:
+        return [_stored(file) for file in _objects_of(ctx, url) if file.name != MANIFEST]
     pattern = local_path(pattern)
     base = ctx.connection.get("base_dir")
     folder = resolve_path(ctx.root, pattern, base=str(base) if base else None)
@@ -70,8 +77,24 @@ def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
     )
     start = resolve_path(ctx.root, str(base)) if base else ctx.root
     seen = _seen if len(paths) == 1 else _seen_or_not
-    shown = ((path, relative(start, path)) for path in paths)
+    shown = ((path, relative(start, path)) for path in paths if path.name != MANIFEST)
     return [seen(path, name) if is_text(name) else _unnamed(path, name) for path, name in shown]
+
+
+def _published(ctx: StepContext, pattern: str, url: StoreUrl | None) -> SeenFile | None:
+    """Return the published folder that a path or URL names, None if it names none; fails with DAT045 or DAT046."""
+    base = ctx.connection.get("base_dir")
+    place = url or resolve_path(ctx.root, local_path(pattern), base=str(base) if base else None)
+    if url.name if url else not Path(str(place)).is_dir():
+        return None
+    folder = folder_of(ctx, place)
+    if not folder.manifest():
+        return None
+    found = open_published(folder)
+    start = resolve_path(ctx.root, str(base)) if base else ctx.root
+    shown = f"{relative(start, place)}/" if isinstance(place, Path) else str(place)
+    size = found.manifest.size
+    return SeenFile(found.places[MANIFEST], shown, "filesystem.parquet_extractor", {"path": shown}, bytes=size)
 
 
 def _unnamed(path: Path, name: str) -> SeenFile:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from osiris.table import RowStream
 
-RUN_BYTES = 64 << 20
+RUN_BYTES = 32 << 20
 """A run ends with the batch that fills this many bytes."""
 
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")

@@ -67,7 +67,8 @@ def options(job: Job, reach: Reach) -> list[str]:
         *_system(network=reach.network),
         *_changed(job, reach),
         *_read_only(_python(Path(job.root))),
-        *_read_only(path for path in reach.reads if path.parent not in _folders(reach)),
+        *_read_only(reach.published),
+        *_read_only(path for path in reach.reads if path.parent not in _folders(reach) and not _is_bound(path, reach)),
         *("--chdir", job.root),
     ]
 
@@ -131,6 +132,10 @@ def _changed(job: Job, reach: Reach) -> Iterator[str]:
             yield from _hidden(folder, {*reach.reads, *reach.targets})
     for text in _own(job):
         yield from ("--bind", text, text)
+
+
+def _is_bound(path: Path, reach: Reach) -> bool:
+    return any(path.is_relative_to(folder) for folder in reach.published)
 
 
 def _folders(reach: Reach) -> list[Path]:

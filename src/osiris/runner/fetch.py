@@ -40,21 +40,24 @@ class Fetcher:
         self.bytes = 0
         self._transport, self._place, self._limit = transport, place, limit
 
-    def fetch(self, folder: str, files: Sequence[Told], targets: Mapping[str, Path]) -> None:
+    def fetch(self, folder: str, files: Sequence[Told], targets: Mapping[str, Path], what: str | None = None) -> None:
         """Fetch files of a folder and put each at its target; `files` tell path, size and SHA-256, as they were made.
+
+        `what` is what messages call them, else it is their names.
 
         Fails with SBX012 if that is more than may be fetched, SBX013 if a file is not what was told, SBX015 if the
         connection breaks; what was put in its place then stays.
         """
+        what = what or ", ".join(targets)
         size = sum(file["size"] for file in files)
         if self._limit is not None and self.bytes + size > self._limit:
-            fail("SBX012", what=", ".join(targets), size=f"{size:,}", limit=f"{self._limit:,}")
+            fail("SBX012", what=what, size=f"{size:,}", limit=f"{self._limit:,}")
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self._fetch(folder, files, targets)
             except (Cut, Gone, tarfile.TarError, EOFError) as error:
                 if attempt == _ATTEMPTS or isinstance(error, Gone):
-                    fail("SBX015", what=", ".join(targets), done="fetched", reason=error)
+                    fail("SBX015", what=what, done="fetched", reason=error)
                 time.sleep(_PAUSE)
             else:
                 return

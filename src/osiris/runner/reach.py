@@ -32,12 +32,13 @@ _HOST_FIELDS = ("host", "url", "dsn")
 class Reach:
     """Absolute paths, sorted: files that are read and are there, files that are made, databases that are written.
 
-    `folders` are those that writers make where they are missing. `hosts` are those of connections, as their fields
-    name them; a connection of an unknown family may have others, so `network` tells whether any is needed.
+    `published` are folders of which all that counts is among `reads`. `folders` are those that writers make where they
+    are missing. `hosts` are those of connections, as their fields name them; a connection of an unknown family may have others, so `network` tells whether any is needed.
     `absolute` are the paths that do not start in the project's folder.
     """
 
     reads: tuple[Path, ...] = ()
+    published: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
     databases: tuple[Path, ...] = ()
     folders: tuple[Path, ...] = ()
@@ -70,6 +71,7 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
     remote = {s["connection"] for s in steps if s["connection"] and _family(s) not in (FILES, *DATABASES)}
     return Reach(
         reads=_sorted(path for path in (*found, *held, *beside) if path.is_file()),
+        published=_sorted(path for step in readers if _in_folder(step) for path in _folder(job, secrets, step)),
         writes=_sorted(made),
         databases=_sorted(written),
         folders=_sorted((*lazy, *(path.parent for path in written))),
@@ -100,17 +102,48 @@ def _sorted(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(sorted(set(paths)))
 
 
-def _named(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
-    """Return the files that a step's path names, now that the values of the run are known."""
-    text, base = str(step["config"]["path"]), secrets.plain.get(step["connection"], {}).get("base_dir")
-    for name, value in job.bindings.items():
-        text = text.replace(f"${{{name}}}", value)
+def _in_folder(step: Fields) -> bool:
+    return str(step["config"]["path"]).endswith("/")
+
+
+def _folder(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
+    """Return the folder that a step's path names, now that the values of the run are known."""
+    text, base = _text(job, secrets, step)
     try:
+        return [resolve_path(Path(job.root), text.rstrip("/"), base=base, writing=True)]
+    except OsirisError:
+        return []
+
+
+def _named(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
+    """Return the files that a step's path names, or the folder that it writes."""
+    text, base = _text(job, secrets, step)
+    try:
+        if _in_folder(step):
+            folders = _folder(job, secrets, step)
+            return [path for folder in folders for path in _held(job, folder)] if step["mode"] == "read" else folders
         if step["mode"] == "read":
             return expand(Path(job.root), text, base=base)
         return [resolve_path(Path(job.root), text, base=base, writing=True)]
     except OsirisError:
         return []
+
+
+def _held(job: Job, folder: Path) -> list[Path]:
+    """Return the files of a published folder, its manifest among them; fails as `open_published`."""
+    from osiris.families.local_folder import LocalFolder
+    from osiris.families.published import open_published
+
+    found = open_published(LocalFolder(Path(job.root), folder))
+    return [folder / name for name in found.places]
+
+
+def _text(job: Job, secrets: Secrets, step: Fields) -> tuple[str, str | None]:
+    """Return a step's path, with the values of the run in it, and the folder where it starts."""
+    text, base = str(step["config"]["path"]), secrets.plain.get(step["connection"], {}).get("base_dir")
+    for name, value in job.bindings.items():
+        text = text.replace(f"${{{name}}}", value)
+    return text, base
 
 
 def _database(job: Job, secrets: Secrets, step: Fields) -> list[Path]:

@@ -21,6 +21,7 @@ from osiris.runner import bundle
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.bootstrap import prepare, start_command
 from osiris.runner.fetch import Fetcher
+from osiris.runner.fetch_folder import fetch_folder
 from osiris.runner.local import start_worker
 from osiris.runner.reach import Reach, reach_of
 from osiris.runner.relay import Relay
@@ -123,7 +124,8 @@ class Remote:
         place = self._transport.open(reach.hosts if bool(reach.hosts) == reach.network else None)
         sent = self._send(job, reach, place)
         running = patiently(lambda: self._transport.start(start_command(place)), self._silence)
-        returning = Returning(self._transport, self._root, place, reach, sent.carried, self._limits[1])
+        limit = self._limits[1]
+        returning = Returning(self._transport, self._root, place, reach, sent.carried, limit, job.scratch)
         with Link(Relay(self._transport, running, f"{place}/session"), self._silence) as link:
             self._bind(link)
             self.figures |= {"bootstrap_ms": _ms(began), "upload_bytes": sent.size}
@@ -163,11 +165,12 @@ class Returning:
         reach: Reach,
         carried: dict[str, str] | Any,  # noqa: ANN401
         limit: int | None,
+        scratch: str,
     ) -> None:
         self.fetcher = Fetcher(transport, place, limit)
         self.found: list[Diagnostic] = []
         self.ms = 0.0
-        self._root, self._place = root, place
+        self._root, self._place, self._scratch = root, place, Path(scratch)
         self._targets = {relative(root, path): path for path in reach.targets}
         self._known = dict(carried)
 
@@ -199,11 +202,14 @@ class Returning:
 
     def _bring(self, event: Event) -> None:
         files = event.get("files") or []
-        if unknown := [file["path"] for file in files if file["path"] not in self._targets]:
+        if unknown := [file["path"] for file in files if file["path"].removesuffix("/") not in self._targets]:
             fail("SBX013", path=", ".join(unknown), where="on the way back: no step was to write it")
-        if files:
-            targets = {file["path"]: self._targets[file["path"]] for file in files}
-            self.fetcher.fetch(f"{self._place}/{bundle.PROJECT}", files, targets)
+        there, plain = f"{self._place}/{bundle.PROJECT}", [file for file in files if not file["path"].endswith("/")]
+        if plain:
+            self.fetcher.fetch(there, plain, {file["path"]: self._targets[file["path"]] for file in plain})
+        for file in files:
+            if file["path"].endswith("/"):
+                fetch_folder(self.fetcher, there, file, self._root, self._scratch)
         if "handed" in event:
             self._bring_database(event, event.pop("handed"))
 

@@ -60,9 +60,7 @@ class Replay:
         if self.to_targets:
             return replace(job, delivered_as=session)
         files, discarded = _writers(job.steps)
-        places = {
-            _place(step): f"{artifacts}/{step['id']}/{PurePosixPath(step['config']['path']).name}" for step in files
-        }
+        places = {_place(step): f"{artifacts}/{step['id']}/{_name(step['config']['path'])}" for step in files}
         return replace(job, steps=[_moved(step, places) for step in job.steps], discard=discarded)
 
 
@@ -77,6 +75,11 @@ def _writers(steps: list[Step]) -> tuple[list[Step], list[str]]:
 
 def _place(step: Mapping[str, JsonValue]) -> tuple[JsonValue, JsonValue]:
     return step["connection"], step["config"].get("path")
+
+
+def _name(path: str) -> str:
+    """Return the last name of a path; that of a folder keeps the slash at its end."""
+    return f"{PurePosixPath(path).name}{'/' if path.endswith('/') else ''}"
 
 
 def _moved(step: Step, places: Mapping[tuple[JsonValue, JsonValue], str]) -> Step:

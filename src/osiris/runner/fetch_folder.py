@@ -1,0 +1,43 @@
+"""Bringing back a folder that a remote worker published: its files first, and then it is published here."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.canonical import sha256_hex
+from osiris.delivery import MANIFEST, MOST_MANIFEST, parse_manifest
+from osiris.errors import fail
+from osiris.families.local_folder import LocalFolder
+from osiris.families.published import look, publish
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from osiris.model import JsonValue
+    from osiris.runner.fetch import Fetcher
+
+_AT_ONCE = 200
+"""Files of one archive: their names stand in a command."""
+
+
+def fetch_folder(fetcher: Fetcher, there: str, told: Mapping[str, JsonValue], root: Path, scratch: Path) -> None:
+    """Publish below `root` what was published below `there`; `told` is path, size, and SHA-256 of the manifest.
+
+    Fails with SBX012, SBX013 or SBX015 as `Fetcher.fetch`, DRV045 or DRV046 as `publish`.
+    """
+    path = str(told["path"])
+    content = fetcher.text(f"{there}/{path}{MANIFEST}", MOST_MANIFEST)
+    if sha256_hex(content) != told["sha256"]:
+        fail("SBX013", path=f"{path}{MANIFEST}", where="on the way back")
+    manifest = parse_manifest(content, f"{path}{MANIFEST}")
+    folder = LocalFolder(root, root / path)
+    before = look(folder)
+    with tempfile.TemporaryDirectory(dir=scratch) as name:
+        staged = Path(name)
+        for start in range(0, len(manifest.files), _AT_ONCE):
+            some = manifest.files[start : start + _AT_ONCE]
+            targets = {file.path: staged / file.path for file in some}
+            fetcher.fetch(f"{there}/{path}", [file.to_json() for file in some], targets, path)
+        publish(folder, before, staged, manifest)
