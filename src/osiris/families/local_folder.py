@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST, MOST_MANIFEST
 from osiris.errors import fail
-from osiris.files import fail_os, is_temporary, open_source, publish, relative, sweep, sync_folder
+from osiris.files import fail_os, is_outside, is_temporary, open_source, publish, relative, sweep, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -66,7 +66,7 @@ class LocalFolder:
     def put(self, source: Path, name: str) -> None:
         """Copy a file into it, whole and durable; fails with DRV003 to DRV006, DRV007 where a link leads out of it."""
         target = self.path / name
-        if not Path(os.path.realpath(target)).is_relative_to(os.path.realpath(self.path)):
+        if is_outside(self.path, target):
             fail("DRV007", path=self.label(name), problem="a link in the folder leads out of it")
         try:
             _make(target.parent)
@@ -98,10 +98,12 @@ class LocalFolder:
 
     def remove(self, names: Collection[str]) -> None:
         """Remove files, what dead writers left, and folders that have become empty."""
-        folders = {self.path / Path(name).parent for name in names}
+        paths = [self.path / name for name in names if not is_outside(self.path, self.path / name)]
+        folders = {path.parent for path in paths}
         try:
-            for name in names:
-                (self.path / name).unlink(missing_ok=True)
+            for path in paths:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    path.unlink()
             folders |= {folder for folder in self.path.rglob("*=*") if folder.is_dir() and sweep(folder)}
             sweep(self.path)
             for folder in sorted(folders, reverse=True):

@@ -14,9 +14,12 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+import pyarrow as pa
+
 from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST, MOST_FILES, OURS, DeliveredFile, FolderManifest, parse_manifest
 from osiris.errors import OsirisError, fail
+from osiris.families.hive import values_of
 from osiris.families.local_folder import LocalFolder
 from osiris.families.places import size_of
 from osiris.families.stored_folder import StoredFolder
@@ -180,9 +183,14 @@ def _take_back(folder: Folder, names: set[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a published folder holds, as it is now: its manifest, and where that and each of its files lie."""
+    """What a published folder holds, as it is now.
+
+    `values` has, for each file, the values of the columns that the folders of its path tell; `places` has where each
+    file lies, and the manifest.
+    """
 
     manifest: FolderManifest
+    values: Mapping[str, Mapping[str, pa.Scalar]]
     places: Mapping[str, Place]
 
 
@@ -196,12 +204,23 @@ def open_published(folder: Folder) -> Published:
         if not found:
             fail("DRV001", path=folder.label(MANIFEST), hint="name the files of a folder that Osiris did not write")
         manifest = parse_manifest(found.content, folder.label(MANIFEST))
+        values = _values(manifest, folder.label(MANIFEST))
         wanted = {file.path: file.size for file in manifest.files}
         places = folder.places((MANIFEST, *wanted))
         wrong = next(_wrong(wanted, places), None)
         if not wrong:
-            return Published(manifest, places)
+            return Published(manifest, values, places)
     return fail("DAT046", file=folder.label(MANIFEST), problem=wrong)
+
+
+def _values(manifest: FolderManifest, name: str) -> dict[str, dict[str, pa.Scalar]]:
+    """Return what the paths of files tell; fails with DAT045 for a folder that no value has."""
+    kinds = {column.name: column.type for column in manifest.schema}
+    types = {column: kinds[column] for column in manifest.partition_by}
+    try:
+        return {file.path: values_of(file.path.split("/")[:-1], types) for file in manifest.files}
+    except (ValueError, pa.ArrowException) as error:
+        fail("DAT045", file=name, problem=f"a folder in it has no value: {ascii(str(error))[1:200]}")
 
 
 def _wrong(wanted: Mapping[str, int], places: Mapping[str, Place]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -107,11 +107,20 @@ class StoredFolder:
 
     def remove(self, names: Collection[str]) -> None:
         """Remove objects; one that is not there is none of our concern."""
+        keys = [self._at(name).key for name in sorted(names)]
+        with self.bucket.asked(str(self.url), self.url.key):
+            try:
+                self._delete(keys)
+            except FileNotFoundError:  # where a store minds, one of them keeps others from being removed
+                for key in keys:
+                    with suppress(FileNotFoundError):
+                        self._delete([key])
+
+    def _delete(self, keys: list[str]) -> None:
         import obstore
 
-        if names:
-            with self.bucket.asked(str(self.url), self.url.key):
-                obstore.delete(self.bucket.store, [self._at(name).key for name in sorted(names)])
+        if keys:
+            obstore.delete(self.bucket.store, keys)
 
 
 def _mode(version: str | None) -> Any:  # noqa: ANN401  a word or a typed mapping

@@ -33,7 +33,8 @@ class Reach:
     """Absolute paths, sorted: files that are read and are there, files that are made, databases that are written.
 
     `published` are folders of which all that counts is among `reads`. `folders` are those that writers make where they
-    are missing. `hosts` are those of connections, as their fields name them; a connection of an unknown family may have others, so `network` tells whether any is needed.
+    are missing. `hosts` are those of connections, as their fields name them; a connection of an unknown family may have
+    others, so `network` tells whether any is needed.
     `absolute` are the paths that do not start in the project's folder.
     """
 

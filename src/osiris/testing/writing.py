@@ -12,7 +12,7 @@ from osiris.testing.ways import Kept
 from osiris.types import schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
@@ -32,11 +32,16 @@ def _accounts_for_every_row(attempt: Attempt) -> Iterator[str]:
 
 def _file_problems(written: Written, attempt: Attempt) -> Iterator[str]:
     there = attempt.trial.files()
-    missing = [name for name in written.files if name not in there]
+    missing = [name for name in written.files if not _named(there, name)]
     yield from (f"it says that it wrote {name}, which is not there" for name in missing)
-    size = sum(len(there.get(name, b"")) for name in written.files)
+    size = sum(len(content) for name in written.files for content in _named(there, name).values())
     if written.files and not missing and size != written.bytes:
         yield f"it says that it wrote {written.bytes} bytes, and its files have {size}"
+
+
+def _named(there: Mapping[str, bytes], name: str) -> dict[str, bytes]:
+    """Return the file of that name, or all files of the folder, whose name ends with a slash."""
+    return {path: there[path] for path in there if path == name or (name.endswith("/") and path.startswith(name))}
 
 
 def _keeps_every_value(attempt: Attempt) -> Iterator[str]:
@@ -56,7 +61,7 @@ def _does_not_see_batches(attempt: Attempt) -> Iterator[str]:
     files = attempt.trial.write(rows_of(rows)).files
     single = other.trial.write(rows_of(rows, 1)).files
     there, here = attempt.trial.files(), other.trial.files()
-    if [there[name] for name in files] != [here[name] for name in single]:
+    if [_named(there, name) for name in files] != [_named(here, name) for name in single]:
         yield "one batch and batches of one row give files with other bytes"
     yield from _target_problems(other, rows)
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 from osiris.delivery import MANIFEST
 from osiris.errors import OsirisError, fail
 from osiris.families.filesystem import folder, label, state_of
-from osiris.families.hive import values_of
 from osiris.families.published import open_published, schema_of_files
 from osiris.types import arrow_schema
 
@@ -46,16 +45,11 @@ class Batches(Protocol):
 
 
 def open_folder(ctx: StepContext, path: str) -> Folder:
-    """Return a published folder as it is now; fails as `open_published`, and with DAT045 for names without meaning."""
+    """Return a published folder as it is now; fails as `open_published`."""
     target = folder(ctx, path)
     found = open_published(target)
     manifest, name = found.manifest, target.label(MANIFEST)
-    types = {column.name: column.type for column in manifest.schema}
-    types = {column: types[column] for column in manifest.partition_by}
-    try:
-        files = {found.places[file.path]: values_of(file.path.split("/")[:-1], types) for file in manifest.files}
-    except (ValueError, pa.ArrowException) as error:
-        fail("DAT045", file=name, problem=f"a folder has no value: {error}")
+    files = {found.places[path]: values for path, values in found.values.items()}
     inner = schema_of_files(manifest.schema, manifest.partition_by)
     return Folder(name, manifest.schema, inner, manifest.rows, state_of(found.places.values()), files)
 
