@@ -2,7 +2,17 @@ import hashlib
 
 import pytest
 
-from osiris.delivery import has_ledger, inspect_file, inspect_ledger, is_still_there
+from osiris.delivery import (
+    MANIFEST,
+    DeliveredFile,
+    FolderManifest,
+    has_ledger,
+    inspect_file,
+    inspect_ledger,
+    is_still_there,
+    parse_manifest,
+)
+from osiris.model import Field
 
 
 def test_file_is_inspected(tmp_path):
@@ -40,3 +50,43 @@ def test_an_object_of_a_store_is_never_taken_for_there(tmp_path):
     (tmp_path / "s3:" / "lake").mkdir(parents=True)
     (tmp_path / "s3:" / "lake" / "x.csv").touch()
     assert not is_still_there(tmp_path, [told])
+
+
+def folder(root, content=b"rows"):
+    """A published folder with one file."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = f"year=2024/part-00000-{sha256[:32]}.osiris.parquet"
+    manifest = FolderManifest(
+        1, (Field("year", "int64"), Field("id", "int64")), ("year",), (DeliveredFile(path, len(content), sha256),)
+    )
+    (root / "lake/year=2024").mkdir(parents=True)
+    (root / "lake" / path).write_bytes(content)
+    (root / "lake" / MANIFEST).write_bytes(manifest.to_bytes())
+    return root / "lake" / path
+
+
+def test_a_published_folder_is_there_as_long_as_its_files_are_what_the_manifest_says(tmp_path):
+    file = folder(tmp_path)
+    found = inspect_file(tmp_path, "lake/").to_json()
+    manifest = (tmp_path / "lake" / MANIFEST).read_bytes()
+    assert found == {"path": "lake/", "size": 4 + len(manifest), "sha256": hashlib.sha256(manifest).hexdigest()}
+    assert is_still_there(tmp_path, [found])
+    (tmp_path / "lake" / "other").write_bytes(b"of somebody")
+    assert is_still_there(tmp_path, [found])
+    file.write_bytes(b"more")
+    assert not is_still_there(tmp_path, [found])
+    file.write_bytes(b"rows")
+    assert is_still_there(tmp_path, [found])
+    for content in (b"{}", manifest.replace(b'"rows":1', b'"rows":2')):
+        (tmp_path / "lake" / MANIFEST).write_bytes(content)
+        assert not is_still_there(tmp_path, [found])
+    (tmp_path / "lake" / MANIFEST).unlink()
+    assert not is_still_there(tmp_path, [found])
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path):
+    folder(tmp_path)
+    content = (tmp_path / "lake" / MANIFEST).read_bytes()
+    found = parse_manifest(content, "m")
+    assert found.to_bytes() == content
+    assert (found.rows, found.size, found.partition_by) == (1, 4, ("year",))

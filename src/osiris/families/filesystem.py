@@ -69,15 +69,18 @@ def is_folder(path: str) -> bool:
     return path.endswith("/")
 
 
-def folder(ctx: StepContext, path: str) -> Folder:
-    """Return the folder that a step writes or reads; fails with DRV007 or CON016, at the config's `path`."""
+def folder_place(ctx: StepContext, path: str) -> Path | StoreUrl:
+    """Return where the folder lies that a step's path names; fails with DRV007, at the config's `path`."""
     try:
         url = store_url(path, ctx.family, ctx.connection or _NOT_KNOWN)
-        return folder_of(
-            ctx, url or resolve_path(ctx.root, local_path(path).rstrip("/"), base=_base(ctx), writing=True)
-        )
+        return url or resolve_path(ctx.root, local_path(path).rstrip("/"), base=_base(ctx), writing=True)
     except OsirisError as error:
         raise_all(replace(problem, location=_PATH) for problem in error.diagnostics)
+
+
+def folder(ctx: StepContext, path: str) -> Folder:
+    """Return the folder that a step writes or reads; fails with DRV007 or CON016."""
+    return folder_of(ctx, folder_place(ctx, path))
 
 
 def label(ctx: StepContext, place: Place | StoreUrl) -> str:

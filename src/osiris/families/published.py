@@ -144,7 +144,7 @@ def publish(folder: Folder, before: Before, staged: Path, manifest: FolderManife
     content = manifest.to_bytes()
     names = {file.path for file in manifest.files}
     with ExitStack() as undoing:
-        undoing.callback(_take_back, folder, names - before.named)
+        undoing.callback(_take_back, folder, names)
         _put_all(folder, staged, manifest.files)
         with folder.alone():
             there = folder.sizes()
@@ -174,7 +174,7 @@ def _put_all(folder: Folder, staged: Path, files: Sequence[DeliveredFile]) -> No
 
 
 def _take_back(folder: Folder, names: set[str]) -> None:
-    """Remove what was put into a folder in vain, unless another has published the same; what cannot be, is left."""
+    """Remove what was put into a folder in vain, but for what its manifest names; what cannot be removed, is left."""
     with suppress(OsirisError), folder.alone():
         found = folder.manifest()
         named = parse_manifest(found.content, MANIFEST).files if found else ()

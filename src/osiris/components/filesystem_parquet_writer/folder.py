@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from osiris.delivery import FolderManifest
 from osiris.driver import Written
 from osiris.errors import fail
-from osiris.families.filesystem import check_known, folder, refuse
+from osiris.families.filesystem import check_known, folder, folder_place, refuse
 from osiris.families.hive import KINDS, PLAIN_NAME
 from osiris.families.local_folder import LocalFolder
 from osiris.families.partitioned import by_folder
@@ -57,7 +57,7 @@ class Config(Protocol):
 
 def check_folder(path: str, partition_by: Sequence[str], schema: Schema, ctx: StepContext) -> None:
     """Fail with DRV007 for a bad path, DAT005 for an unknown column, CMP012 for one that cannot name folders."""
-    folder(ctx, path)
+    folder_place(ctx, path)
     check_known({"partition_by": partition_by}, [column.name for column in schema], "the rows")
     folded = Counter(column.name.lower() for column in schema)
     chosen = [column for column in schema if column.name in partition_by]

@@ -1,0 +1,161 @@
+"""Kills while a folder is published: it holds the old rows or the new ones, and the same command converges."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from tests.components.test_published_folders import MANIFEST, Local, Stored, by_id, read
+from tests.faults import server_kills as kills
+
+FEW, MANY = 5, 50
+FOLDERS, ROWS = 150, 3000
+PATIENCE = 60
+
+
+@pytest.fixture(params=["local", "s3", "azurite"])
+def place(request, desk):
+    if request.param == "local":
+        return Local(desk.project.root)
+    store = request.getfixturevalue(request.param)
+    return Stored(desk.project.root, store, store.new_bucket())
+
+
+def write_plan(desk, make_step, place, name, first):
+    """A plan that publishes rows of its own; returns its path."""
+    source = "".join(f"{n},{n % FOLDERS},row {n}\n" for n in range(first, first + ROWS))
+    (desk.project.root / f"{name}.csv").write_text(f"id,folder,text\n{source}")
+    step = make_step("rows", "filesystem.csv_extractor", path=f"{name}.csv")
+    out = make_step("out", "filesystem.parquet_writer", "write", ["rows"], path="lake/", partition_by=["folder"])
+    connections = {}
+    if isinstance(place, Stored):
+        out = {**out, "connection": f"@{place.store.family}.lake"}
+        connections = {f"@{place.store.family}.lake": place.store.fields(place.bucket)}
+    path = desk.project.root / f"{name}.json"
+    path.write_text(json.dumps({**desk.plan([step, out]).data, "connections": connections}))
+    return path
+
+
+@pytest.fixture
+def plans(desk, make_step, place):
+    return {name: write_plan(desk, make_step, place, name, first) for name, first in (("even", 0), ("odd", 10_000))}
+
+
+def finish(desk, plan, run_id, root=None):
+    host = kills.start(desk, plan, run_id, root)
+    output, error = host.communicate(timeout=90)
+    assert b"Traceback" not in error, error.decode()
+    return host.returncode, json.loads(output.splitlines()[-1])
+
+
+def rows(place):
+    """What the folder holds: which plan wrote it."""
+    ids = by_id(read(place))["id"].to_pylist()
+    first = ids[0]
+    assert ids == list(range(first, first + ROWS))
+    return {0: "even", 10_000: "odd"}[first]
+
+
+def assert_clean(desk, place):
+    there = place.all()
+    assert there.keys() - {MANIFEST} == {file["path"] for file in json.loads(there[MANIFEST])["files"]}
+    assert desk.left_over() == []
+
+
+def parts(place):
+    if isinstance(place, Local):
+        return {path.name for path in (place.root / "lake").rglob("part-*")}
+    return {key.rpartition("/")[2] for key in place.store.keys(place.bucket) if "part-" in key}
+
+
+def manifest(place):
+    if isinstance(place, Local):
+        return (place.root / "lake" / MANIFEST).read_bytes()
+    return place.store.get(place.bucket, f"lake/{MANIFEST}")
+
+
+def kill_once(desk, host, reached, after=0.0):
+    """Kill host and worker once a stage is reached; tells whether it was, before they had ended."""
+    until = time.monotonic() + PATIENCE
+    while not reached() and host.poll() is None and time.monotonic() < until:
+        time.sleep(0.001)
+    time.sleep(after)
+    alive = host.poll() is None
+    children = Path(f"/proc/{host.pid}/task/{host.pid}/children")
+    for pid in [host.pid, *(map(int, children.read_text().split()) if alive else [])]:
+        if alive:
+            os.kill(pid, signal.SIGKILL)
+    _, error = host.communicate(timeout=60)
+    assert b"Traceback" not in error, error.decode()
+    return alive
+
+
+def staged(desk, _before):
+    return any(desk.project.scratch.rglob("staged"))
+
+
+STAGES = {
+    "while rows are sorted": lambda desk, place, before, first: staged(desk, before),
+    "the first files are there": lambda desk, place, before, first: len(parts(place) - before) > 0,
+    "half of the files are there": lambda desk, place, before, first: len(parts(place) - before) > FOLDERS // 2,
+    "the manifest is another": lambda desk, place, before, first: manifest(place) != first,
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_kill_at_each_stage(desk, place, plans, stage):
+    assert finish(desk, plans["even"], "first")[0] == 0
+    before, first = parts(place), manifest(place)
+    reached = STAGES[stage]
+    host = kills.start(desk, plans["odd"], "second")
+    killed = kill_once(desk, host, lambda: reached(desk, place, before, first))
+    if killed and stage != "the manifest is another":
+        assert rows(place) in ("even", "odd")
+    elif killed:
+        assert rows(place) == "odd"
+    code, told = finish(desk, plans["odd"], "second")
+    assert (code, rows(place)) == (0, "odd"), told
+    assert_clean(desk, place)
+
+
+@pytest.mark.parametrize("number", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
+def test_kills_at_any_time(desk, place, plans, number):
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    began = time.monotonic()
+    assert finish(desk, plans["odd"], "reference")[0] == 0
+    whole = time.monotonic() - began
+    expected = {}
+    print(f"seed {seed}, a run takes {whole:.2f} s")
+    for turn in range(number):
+        name = ("even", "odd")[turn % 2]
+        kills.kill_after(kills.start(desk, plans[name], f"turn-{turn}"), chance.uniform(0.2, whole), chance)
+        assert rows(place) in ("even", "odd"), f"seed {seed}, turn {turn}"
+        code, told = finish(desk, plans[name], f"turn-{turn}")
+        assert (code, rows(place)) == (0, name), f"seed {seed}, turn {turn}: {told}"
+        assert_clean(desk, place)
+        assert expected.setdefault(name, place.all()) == place.all()
+
+
+def test_two_projects_at_once(desk, place, plans):
+    assert finish(desk, plans["even"], "first")[0] == 0
+    other = desk.project.root.with_name(f"{desk.project.root.name}-other")
+    shutil.copytree(desk.project.root, other)
+    if isinstance(place, Local):
+        shutil.rmtree(other / "lake")
+        (other / "lake").symlink_to(desk.project.root / "lake")
+    hosts = {
+        "odd": kills.start(desk, plans["odd"], "one"),
+        "even": kills.start(desk, plans["even"], "two", other),
+    }
+    ends = {name: (json.loads(host.communicate(timeout=90)[0].splitlines()[-1])) for name, host in hosts.items()}
+    codes = {name: end["codes"] for name, end in ends.items()}
+    assert all(told in ([], ["DRV046"]) for told in codes.values()), codes
+    won = [name for name, told in codes.items() if not told]
+    assert rows(place) in won
+    assert_clean(desk, place)
+    shutil.rmtree(other)
