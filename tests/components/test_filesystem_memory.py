@@ -69,3 +69,49 @@ def test_csv_to_packed_json_and_back(folder):
     assert peaks["large"][0] < peaks["small"][0] + 80
     assert peaks["large"][1] < peaks["small"][1] + 80
     assert max(peaks["large"]) < 300
+
+
+MIXED = """
+    import re, sys
+    from pathlib import Path
+    import numpy as np
+    import pyarrow as pa
+    from osiris.registry import load_registry
+    from osiris.table import stream
+    from osiris.testing.trial import Trial
+    from osiris.types import schema_of
+
+    rows, folders = int(sys.argv[1]), int(sys.argv[2])
+
+    def batches():
+        chance = np.random.default_rng(1)
+        for start in range(0, rows, 50_000):
+            ids = np.arange(start, start + 50_000)
+            keys = chance.integers(0, folders, len(ids))
+            yield pa.record_batch({"id": ids, "key": keys, "text": [f"some text {n * 7919}" for n in ids]})
+
+    config = {"path": "lake/", "partition_by": ["key"]}
+    trial = Trial(load_registry(), "filesystem.parquet_writer", Path.cwd(), config)
+    print(trial.write(stream(schema_of(next(batches()).schema), batches(), "fixed")).rows)
+    status = Path("/proc/self/status").read_text()
+    print(int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) // 1024)
+"""
+
+
+def publish(folder, rows, folders):
+    """Publish mixed rows in a process of its own; returns its peak memory in MB, and how many files there are."""
+    folder.mkdir()
+    command = [sys.executable, "-c", textwrap.dedent(MIXED), str(rows), str(folders)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    written, memory = map(int, done.stdout.split())
+    assert written == rows
+    return memory, len(list((folder / "lake").rglob("part-*")))
+
+
+def test_many_folders_in_no_order(tmp_path):
+    few, one = publish(tmp_path / "few", 500_000, 50)
+    many, all_of_them = publish(tmp_path / "many", 2_500_000, 5000)
+    assert (one, all_of_them) == (50, 5000)
+    assert many < few + 120
+    assert many < 400

@@ -13,7 +13,7 @@ from tests.components.test_published_folders import MANIFEST, Local, Stored, by_
 from tests.faults import server_kills as kills
 
 FEW, MANY = 5, 50
-FOLDERS, ROWS = 150, 3000
+FOLDERS, ROWS = 60, 3000
 PATIENCE = 60
 
 

@@ -11,6 +11,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from osiris.registry import load_registry
+from osiris.testing.trial import Trial, rows_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -51,6 +54,25 @@ def leave_an_output(folder):
     """Let an earlier run have written."""
     (folder / "output").mkdir()
     shutil.copy(folder / "data" / "orders.csv", folder / "output" / "out.csv")
+
+
+def leave_a_stranger(folder):
+    """Let somebody else have files where the case publishes its own."""
+    (folder / "output" / "by_customer").mkdir(parents=True)
+    shutil.copy(folder / "data" / "orders.csv", folder / "output" / "by_customer" / "mine.csv")
+
+
+def publish_lake(folder, path="data/lake/"):
+    """Let an earlier run have published a folder."""
+    rows = pa.table({"id": [1, 2, 3, 4], "amount": [1.5, None, 2.5, 0.0], "city": ["Brno", "a/b", None, "brno"]})
+    config = {"path": path, "partition_by": ["city"]}
+    Trial(load_registry(), "filesystem.parquet_writer", folder, config).write(rows_of(rows))
+    shutil.rmtree(folder / ".step")
+
+
+def publish_output(folder):
+    """Let an earlier run have published other rows where the case publishes its own."""
+    publish_lake(folder, "output/by_customer/")
 
 
 @dataclass(frozen=True)
@@ -126,6 +148,7 @@ AGAIN = 'retry: {max: 2, backoff: 10ms, "on": [DRV001]}'
 FOREVER = f"SELECT count(*) AS n FROM orders, {', '.join(f'orders {name}' for name in 'bcdefghi')}"
 BAD = ', dtype: {id: int64, price: "decimal(9,2)"}, on_reject: quarantine'
 FIRST = write(path="output/a.csv", name="first", needs="needs: [orders],")
+BY_CUSTOMER = write("parquet", "output/by_customer/, partition_by: [customer]")
 AFTER_ORDERS = "needs: [orders],"
 
 CASES = {
@@ -143,6 +166,11 @@ CASES = {
     "based": Case((read(path="orders.csv", more=', connection: "@filesystem.store"'), WRITE)),
     "json": Case((read("json", "data/lines.jsonl"), write("json", "output/deep/out.jsonl"))),
     "parquet": Case((read("parquet", "data/rows.parquet"), write("parquet", "output/out.parquet"))),
+    "published": Case((READ, BY_CUSTOMER)),
+    "published_again": Case((READ, BY_CUSTOMER), prepare=publish_output),
+    "published_read": Case((read("parquet", "data/lake/"), WRITE), prepare=publish_lake),
+    "published_beside": Case((READ, BY_CUSTOMER.replace("output/by_customer/", "lake/"))),
+    "published_amid_others": Case((READ, BY_CUSTOMER), prepare=leave_a_stranger, exit_code=1),
     "two_writers": Case((READ, FIRST, write("json", "b.jsonl", "other", AFTER_ORDERS))),
     "read_again": Case(
         (
