@@ -170,7 +170,6 @@ CASES = {
     "published_again": Case((READ, BY_CUSTOMER), prepare=publish_output),
     "published_read": Case((read("parquet", "data/lake/"), WRITE), prepare=publish_lake),
     "published_beside": Case((READ, BY_CUSTOMER.replace("output/by_customer/", "lake/"))),
-    "published_amid_others": Case((READ, BY_CUSTOMER), prepare=leave_a_stranger, exit_code=1),
     "two_writers": Case((READ, FIRST, write("json", "b.jsonl", "other", AFTER_ORDERS))),
     "read_again": Case(
         (

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from tests.conftest import KEPT, OSIRIS
 from tests.parity import told
-from tests.parity.cases import CASES, FOREVER, READ, WRITE, Case, read, sql, write
+from tests.parity.cases import BY_CUSTOMER, CASES, FOREVER, READ, WRITE, Case, leave_a_stranger, read, sql, write
 
 ASPECTS = (told.events, told.metrics, told.artifacts, told.outputs, told.package)
 
@@ -30,6 +30,14 @@ def test_a_run_is_the_same_everywhere(run_everywhere, name):
     assert process.returncode == case.exit_code, process.stderr
     assert told.events(folder)[-1]["event"] == ("run_failed" if case.exit_code else "run_complete")
     assert_same(done)
+
+
+def test_a_folder_of_others_is_refused_everywhere(run_everywhere):
+    """From elsewhere it is only refused when files come back: what lies here, the sandbox does not see."""
+    done = run_everywhere("amid_others", Case((READ, BY_CUSTOMER), prepare=leave_a_stranger))
+    for folder, process in done.values():
+        assert (process.returncode, "DRV045" in process.stderr) == (1, True), process.stderr
+        assert sorted(path.name for path in (folder / "output/by_customer").rglob("*")) == ["mine.csv"]
 
 
 def interrupted(*words, cwd, env):
