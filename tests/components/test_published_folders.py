@@ -277,6 +277,12 @@ def test_a_folder_with_files_of_others_is_refused(place):
     assert place.all() == {"year=2024/data.parquet": b"of somebody"}
 
 
+def test_a_file_in_the_place_of_the_folder_is_refused(local):
+    (local.root / "lake").write_bytes(b"a file")
+    assert codes(lambda: write(local))[0] == ["DRV005"]
+    assert (local.root / "lake").read_bytes() == b"a file"
+
+
 def test_files_of_others_stay_beside_ours(place):
     write(place)
     place.put("_SUCCESS", b"")

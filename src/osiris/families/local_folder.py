@@ -51,7 +51,12 @@ class LocalFolder:
         return Found(content, sha256_hex(content))
 
     def sizes(self) -> dict[str, int]:
-        """Return the size of each file below it, but for the manifest and temporaries; links are not followed."""
+        """Return the size of each file below it, but for the manifest and temporaries; links are not followed.
+
+        Fails with DRV003, DRV005 or DRV006.
+        """
+        if self.path.is_file():
+            fail("DRV005", path=relative(self.root, self.path), kind="a file, and a folder is to be written")
         try:
             return dict(_below(self.path, ""))
         except OSError as error:
@@ -77,9 +82,12 @@ class LocalFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Wait until no other writer is in a block of this folder, and keep others out."""
-        _make(self.path)
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """Wait until no other writer is in a block of this folder, and keep others out; fails with DRV003 to DRV006."""
+        try:
+            _make(self.path)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            fail_os(error, self.label(""))
         try:
             while not _locked(descriptor):
                 time.sleep(_POLL)  # a wait of the system would not notice a request to stop
