@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST, MOST_MANIFEST, parse_manifest
-from osiris.errors import fail
+from osiris.errors import OsirisError, fail, raise_all
 from osiris.families.local_folder import LocalFolder
 from osiris.families.published import look, publish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from osiris.errors import Diagnostic
     from osiris.model import JsonValue
     from osiris.runner.fetch import Fetcher
 
@@ -22,11 +23,21 @@ _AT_ONCE = 200
 """Files of one archive: their names stand in a command."""
 
 
-def fetch_folder(fetcher: Fetcher, there: str, told: Mapping[str, JsonValue], root: Path, scratch: Path) -> None:
+def fetch_folder(
+    fetcher: Fetcher, there: str, told: Mapping[str, JsonValue], root: Path, scratch: Path
+) -> list[Diagnostic]:
     """Publish below `root` what was published below `there`; `told` is path, size, and SHA-256 of the manifest.
 
-    Fails with SBX012, SBX013 or SBX015 as `Fetcher.fetch`, DRV045 or DRV046 as `publish`.
+    Returns why that cannot be: SBX012, SBX013 or SBX015 as `Fetcher.fetch`, DRV045 or DRV046 as `publish`.
     """
+    try:
+        _fetch(fetcher, there, told, root, scratch)
+    except OsirisError as error:
+        return list(error.diagnostics)
+    return []
+
+
+def _fetch(fetcher: Fetcher, there: str, told: Mapping[str, JsonValue], root: Path, scratch: Path) -> None:
     path = str(told["path"])
     content = fetcher.text(f"{there}/{path}{MANIFEST}", MOST_MANIFEST)
     if sha256_hex(content) != told["sha256"]:
@@ -39,5 +50,7 @@ def fetch_folder(fetcher: Fetcher, there: str, told: Mapping[str, JsonValue], ro
         for start in range(0, len(manifest.files), _AT_ONCE):
             some = manifest.files[start : start + _AT_ONCE]
             targets = {file.path: staged / file.path for file in some}
-            fetcher.fetch(f"{there}/{path}", [file.to_json() for file in some], targets, path)
+            lost = fetcher.fetch(f"{there}/{path}", [file.to_json() for file in some], targets)
+            if lost:
+                raise_all(next(iter(lost.values())))
         publish(folder, before, staged, manifest)
