@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.servers import start_azurite, start_mariadb, start_postgres, start_postgrest, start_s3
+from tests.servers import start_azurite, start_google, start_mariadb, start_postgres, start_postgrest, start_s3
 
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 # A shell that starts us in the background leaves SIGINT ignored, and our children would inherit that.
@@ -63,7 +63,14 @@ def azurite():
         yield server
 
 
-@pytest.fixture(params=["s3", "azurite"])
+@pytest.fixture(scope="session")
+def gcs():
+    """A server of Google Cloud Storage."""
+    with start_google() as server:
+        yield server
+
+
+@pytest.fixture(params=["s3", "azurite", "gcs"])
 def store(request):
     """An object store: one of each kind."""
     return request.getfixturevalue(request.param)

@@ -92,7 +92,7 @@ def rehearse(
 
     plan = plan_of(workspace, target, options, params=params, strict=strict, keep=False)
     data = plan.manifest.data
-    resolve_secrets(data["connections"], data["sensitive"], workspace.registry, workspace.environ)
+    resolve_secrets(workspace.root, data["connections"], data["sensitive"], workspace.registry, workspace.environ)
     return plan.manifest, list(plan.notes)
 
 
