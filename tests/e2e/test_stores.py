@@ -187,9 +187,10 @@ def test_a_run_in_a_sandbox_reaches_its_store(shop, osiris):
     shop.nothing_told()
 
 
-@pytest.mark.parametrize("target", ["local", "bwrap"])
-def test_a_key_in_a_file_of_the_project(gcs, tmp_path, osiris, target):
+@pytest.mark.parametrize("target", ["local", "bwrap", "e2b"])
+def test_a_key_in_a_file_of_the_project(request, gcs, tmp_path, osiris, target):
     bucket = gcs.new_bucket()
+    env = request.getfixturevalue("e2b").environment if target == "e2b" else {}
     fields = {**gcs.fields(bucket), "service_account_file": "keys/.lake.json"}
     del fields["service_account_key"]
     (tmp_path / "osiris.yaml").write_text("run:\n  bwrap:\n    network: allow\n")
@@ -198,12 +199,12 @@ def test_a_key_in_a_file_of_the_project(gcs, tmp_path, osiris, target):
     (tmp_path / "orders.csv").write_text("id,amount\n1,1.50\n")
     shop = Shop(tmp_path, gcs, bucket, {})
     up = shop.pipeline("up", read("orders.csv"), write("x.csv", connection="@gcs.lake"))
-    done = osiris("run", up, "--target", target, "--json", cwd=tmp_path)
+    done = osiris("run", up, "--target", target, "--json", cwd=tmp_path, env=env)
     assert [item["code"] for item in answer(done)["diagnostics"] if item["severity"] == "error"] == ["CON044"]
     (tmp_path / "keys").mkdir()
     key = tmp_path / "keys/.lake.json"
     key.write_text(json.dumps(json.loads(gcs.fields()["service_account_key"]), indent=2))
-    done = osiris("run", up, "--target", target, "--json", cwd=tmp_path)
+    done = osiris("run", up, "--target", target, "--json", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert gcs.get(bucket, "x.csv") == b"id,amount\n1,1.50\n"
     assert osiris("connections", "doctor", cwd=tmp_path).returncode == 0

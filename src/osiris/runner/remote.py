@@ -25,6 +25,7 @@ from osiris.runner.local import start_worker
 from osiris.runner.reach import Reach, reach_of
 from osiris.runner.relay import Relay
 from osiris.runner.transport import Cut, Gone, patiently
+from osiris.urls import family_of
 
 if TYPE_CHECKING:
     from osiris.errors import Diagnostic
@@ -198,7 +199,7 @@ class Returning:
         self.ms += _ms(began)
 
     def _bring(self, event: Event) -> None:
-        files = event.get("files") or []
+        files = [file for file in event.get("files") or [] if not family_of(file["path"])]  # objects of stores stay
         if unknown := [file["path"] for file in files if file["path"] not in self._targets]:
             fail("SBX013", path=", ".join(unknown), where="on the way back: no step was to write it")
         if files:
