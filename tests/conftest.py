@@ -110,7 +110,7 @@ def forked(request):
 
 
 @pytest.fixture(scope="session")
-def installed():
+def console_script():
     """The console script itself, in the form of `osiris`."""
 
     def call(*args, cwd, env=None, stdin=None, timeout=60):
@@ -132,13 +132,13 @@ def kept():
 
 
 @pytest.fixture(scope="session")
-def osiris(forked, installed):
+def osiris(forked, console_script):
     """The command: `osiris('run', 'x.yaml', cwd=folder, env={...})` gives the finished process."""
 
     def call(*args, cwd, env=None, stdin=None, timeout=60):
         asked = {"cwd": cwd, "env": env, "stdin": stdin, "timeout": timeout}
         if forked is None or any(map(is_read_at_start, env or ())) or len(f"{args}{env}{stdin}") > LONGEST:
-            return installed(*args, **asked)
+            return console_script(*args, **asked)
         return forked([*map(str, args)], **asked | {"env": kept() | (env or {}), "stdin": stdin or ""})
 
     return call

@@ -5,6 +5,13 @@ import subprocess
 
 import pytest
 from tests.e2e.sessions import new_project, slow
+from tests.forked import forking
+
+
+@pytest.fixture(scope="module")
+def fork():
+    with forking() as made:
+        yield made
 
 
 @pytest.fixture
@@ -35,24 +42,24 @@ def place(tmp_path):
         (["no-such-command"], "", 2),
     ],
 )
-def test_both_say_the_same(words, stdin, code, place, forked, installed):
-    mine = forked(words, **place("mine"), stdin=stdin, timeout=60)
-    theirs = installed(*words, **place("theirs"), stdin=stdin)
+def test_both_say_the_same(words, stdin, code, place, fork, console_script):
+    mine = fork(words, **place("mine"), stdin=stdin, timeout=60)
+    theirs = console_script(*words, **place("theirs"), stdin=stdin)
     assert (mine.returncode, mine.stdout, mine.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
     assert mine.returncode == code
 
 
-def test_nothing_is_left_of_the_call_before(place, forked):
+def test_nothing_is_left_of_the_call_before(place, fork):
     first, second = place("first"), place("second")
     first["env"] |= {"OSIRIS_RUN__MEMORY": "321MB"}
-    told = [forked(["config", "explain"], **each, stdin="", timeout=60).stdout for each in (first, second, first)]
+    told = [fork(["config", "explain"], **each, stdin="", timeout=60).stdout for each in (first, second, first)]
     assert ["321" in text for text in told] == [True, False, True]
 
 
-def test_a_call_that_takes_too_long_is_ended(place, forked):
+def test_a_call_that_takes_too_long_is_ended(place, fork):
     given = place("slow")
     (given["cwd"] / "pipelines" / "slow.yaml").write_text(slow(14))
     with pytest.raises(subprocess.TimeoutExpired):
-        forked(["run", "pipelines/slow.yaml"], **given, stdin="", timeout=3)
-    listed = json.loads(forked(["logs", "list", "--json"], **given, stdin="", timeout=60).stdout)
+        fork(["run", "pipelines/slow.yaml"], **given, stdin="", timeout=3)
+    listed = json.loads(fork(["logs", "list", "--json"], **given, stdin="", timeout=60).stdout)
     assert [each["pipeline"] for each in listed["data"]["sessions"]] in ([], ["slow"])
