@@ -26,6 +26,7 @@ from bench.projects import (
     osiris_run,
     to_parquet,
 )
+from bench.sandboxes import sandboxes
 from bench.servers import servers
 from bench.stores import stores
 
@@ -160,6 +161,7 @@ GROUPS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "pages": pages,
     "servers": servers,
     "stores": stores,
+    "sandboxes": sandboxes,
 }
 
 
@@ -220,7 +222,7 @@ def measure(group: str, bench: Bench) -> Iterator[tuple[Figure, float]]:
 
     Makes the large data first if the group reads it and it is not there.
     """
-    if group in ("aggregate", "copy", "digests", "servers", "stores"):
+    if group in ("aggregate", "copy", "digests", "servers", "stores", "sandboxes"):
         generate(bench.data)
     others = Others()
     for figure in GROUPS[group](bench):

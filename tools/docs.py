@@ -390,13 +390,18 @@ def server_types_page() -> Iterator[str]:
     """Yield the page of the types of database servers, found by running pipelines between servers of its own."""
     sys.path.insert(0, str(REFERENCE.parents[1]))
     from tests.components.server_types.bench import Bench
-    from tests.components.server_types.matrix import SOURCES, matrix_of
+    from tests.components.server_types.matrix import SOURCES, matrix_of, rest_of
     from tests.components.server_types.page import page
     from tests.servers import start_mariadb, start_postgres
 
-    with tempfile.TemporaryDirectory() as folder, start_postgres() as postgres, start_mariadb() as mariadb:
-        bench = Bench(Path(folder), postgres, mariadb)
-        yield from page([(source, matrix_of(source, bench)) for source in SOURCES])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_postgres() as postgres,
+        start_mariadb() as mariadb,
+        Bench(Path(folder), postgres, mariadb).served() as bench,
+    ):
+        matrices = [(source, matrix_of(source, bench)) for source in SOURCES]
+        yield from page(matrices, rest_of(*matrices[0], bench))
 
 
 PAGES = {"oml.md": oml_page, "errors.md": errors_page, "components.md": components_page, "cli.md": cli_page}

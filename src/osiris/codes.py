@@ -301,6 +301,11 @@ CODES: dict[str, Code] = {
         "{connection} shows no rows of {tables} to role '{role}': there are none, or row level security hides them",
         "make a policy that lets the role SELECT them, or use a key that it does not bind",
     ),
+    "CON030": _warning(
+        "Role that may do nothing",
+        "'{user}' of {connection} may do nothing there: {lacks}",
+        "grant it what 'osiris connections doctor {connection} --grants' prints",
+    ),
     "CON039": Code(
         "Store not reached",
         "{where} cannot be reached: {reason}",
@@ -471,6 +476,11 @@ CODES: dict[str, Code] = {
         "mend or leave out such rows, then run it again; rows that are there already stay one with upsert",
         1,
     ),
+    "DAT036": _warning(
+        "Pinned as it no longer is",
+        "osiris.lock pins {source} as run {session} no longer found it: {problem}",
+        "run 'osiris compile {file} --refresh' to look at it",
+    ),
     "DAT020": Code("Not a JSON row", "{problem}", exit_code=1),
     # --- RUN: running ---------------------------------------------------------------------------------------------
     "RUN001": Code(
@@ -581,9 +591,24 @@ CODES: dict[str, Code] = {
     ),
     "SBX025": Code(
         "Packages not installed",
-        "the sandbox could not install what a worker needs ({missing}) from its registry",
+        "the sandbox could not install what a worker needs ({missing}): {reason}",
         "build a template with 'osiris sandboxes build', which has it",
         3,
+    ),
+    "SBX026": Code(
+        "Packages do not fit",
+        "the sandbox has {found}, and the packages of this version are for {planned}",
+        "name another template with --e2b-template, or build one with 'osiris sandboxes build'",
+    ),
+    "SBX027": Code(
+        "Packages too large to send",
+        "the packages that the sandbox lacks have {size} bytes, and no more than {limit} are sent",
+        "raise run.remote.upload_limit in osiris.yaml, or build a template with 'osiris sandboxes build'",
+    ),
+    "SBX028": _warning(
+        "Brought back in part",
+        "of what step '{step}' wrote, {fetched} came back, and {lost} stayed in the sandbox and is lost with it",
+        "run it again: all of it is written anew",
     ),
     # --- DRV: raised by drivers -----------------------------------------------------------------------------------
     "DRV000": Code(

@@ -102,6 +102,11 @@ class Project:
         return self.state / "cache" / "compile.sqlite"
 
     @property
+    def wheels(self) -> Path:
+        """Packages that were fetched for bare sandboxes, one folder per kind of these; may be removed at any time."""
+        return self.state / "cache" / "wheels"
+
+    @property
     def last_compile(self) -> Path:
         """Which manifest was compiled last."""
         return self.state / "last_compile.json"

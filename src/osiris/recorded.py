@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic
 from osiris.model import Manifest
-from osiris.session import find_session, iter_sessions, open_session, read_lines, read_summary
+from osiris.session import find_session, iter_lines, iter_sessions, open_session, read_lines, read_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from osiris.model import JsonValue
@@ -73,7 +74,10 @@ class RecordedStep:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """One session of a run: run.json, the plan (None if it is gone or damaged), its events and metrics, its steps."""
+    """One session of a run: run.json, the plan (None if it is gone or damaged), its events and metrics, its steps.
+
+    `left_out` counts the events, by name, that there are besides those in `events`.
+    """
 
     folder: Path
     summary: Mapping[str, JsonValue]
@@ -82,6 +86,7 @@ class RecordedRun:
     metrics: tuple[Mapping[str, JsonValue], ...]
     steps: tuple[RecordedStep, ...]
     diagnostics: tuple[Diagnostic, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -108,13 +113,17 @@ class RecordedRun:
         return {step.id: step for step in self.steps}[name]
 
 
-def load_run(folder: Path) -> RecordedRun:
-    """Return the run that a session's folder records; FileNotFoundError if it has no readable run.json."""
+def load_run(folder: Path, most: int | None = None) -> RecordedRun:
+    """Return the run that a session's folder records; FileNotFoundError if it has no readable run.json.
+
+    Of the events that components told, it has only the first `most` of each name.
+    """
     summary = read_summary(folder)
     if summary is None:
         raise FileNotFoundError(folder / "run.json")
     plan = plan_of(folder)
-    events = tuple(read_lines(folder / "events.jsonl"))
+    left_out: Counter[str] = Counter()
+    events = tuple(_first(iter_lines(folder / "events.jsonl"), most, left_out))
     diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
     return RecordedRun(
         folder=folder,
@@ -124,7 +133,22 @@ def load_run(folder: Path) -> RecordedRun:
         metrics=tuple(read_lines(folder / "metrics.jsonl")),
         steps=tuple(_steps(summary, plan, events, diagnostics)),
         diagnostics=diagnostics,
+        left_out=left_out,
     )
+
+
+def _first(
+    events: Iterable[Mapping[str, JsonValue]], most: int | None, left_out: Counter[str]
+) -> Iterator[Mapping[str, JsonValue]]:
+    """Give our own events, and the first ones of those that components told; counts the others."""
+    told: Counter[str] = Counter()
+    for event in events:
+        name = event["event"]
+        told[name] += "fields" in event
+        if most is None or told[name] <= most:
+            yield event
+        else:
+            left_out[name] += 1
 
 
 def load_outline(folder: Path) -> RecordedRun:

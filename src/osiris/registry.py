@@ -79,6 +79,7 @@ RESERVED: dict[str, dict[str, JsonValue]] = {
         "type": "object",
         "minProperties": 1,
         "additionalProperties": {"type": "string", "minLength": 1},
+        "examples": [{"amount": "decimal(18,2)", "code": "utf8"}],
     },
     "timeout": {
         "title": "Timeout",
@@ -141,6 +142,7 @@ RESERVED: dict[str, dict[str, JsonValue]] = {
 UNSUPPORTED_RESERVED = ("max_cell_bytes", "deterministic")
 """Shared config keys that this version knows and does not act on; whoever uses one is told so."""
 
+_SHARED = {key: schema for key, schema in RESERVED.items() if key not in UNSUPPORTED_RESERVED}
 _LISTS = ("modes", "capabilities", "families", "secrets", "requirements", "examples")
 _TEXTS = ("name", "version", "title", "description", "family", "connection")
 _REQUIRED = (*_TEXTS, "modes", "inputs", "output", "config")
@@ -229,8 +231,13 @@ class Registry:
         """
         if problems := self._check(spec.name):
             raise_all(problems)
-        shared = {key: schema for key, schema in RESERVED.items() if key not in UNSUPPORTED_RESERVED}
-        return {**spec.config, "properties": {**shared, **spec.config["properties"]}}
+        return {**spec.config, "properties": {**_SHARED, **spec.config["properties"]}}
+
+    def shared_config(self, name: str) -> dict[str, dict[str, JsonValue]]:
+        """Return the shared config keys that a component does something with; fails as `get` does."""
+        spec = self.get(name)
+        left_out = {*spec.config["properties"], *(() if "rejects" in spec.capabilities else ("on_reject",))}
+        return {key: schema for key, schema in _SHARED.items() if key not in left_out}
 
     def load_driver(self, name: str) -> tuple[type[Any], type[Any]]:
         """Import a component's driver and return its Config and its Driver; fails with REG002 if it does not load."""

@@ -38,6 +38,11 @@ _OTHER_NAMES = {
 """What other languages call a type."""
 _SPELLINGS = (*SIMPLE, "decimal(18,2)", "time[us]", "timestamp[us]", "timestamp[us,UTC]", "list<utf8>")
 
+_KNOWN = (
+    "bool, int8 to int64, uint8 to uint64, float32, float64, decimal(DIGITS,SCALE), utf8, binary, date, time[us], "
+    "timestamp[us], timestamp[us,UTC], uuid, json, list<TYPE>"
+)
+
 _DECIMAL = re.compile(r"decimal\(([1-9][0-9]?),(0|[1-9][0-9]?)\)")
 _TEMPORAL = re.compile(r"(time|timestamp)\[(s|ms|us|ns)(?:,([A-Za-z0-9_+:/-]{1,64}))?\]")
 _WORD = re.compile(r"[a-z]+[0-9]*")
@@ -67,9 +72,13 @@ def is_type_name(name: str) -> bool:
 
 
 def unknown_type(name: str, at: Location) -> Diagnostic:
-    """Return the diagnostic (DAT012) of a text that spells no type, with the nearest spelling of one."""
-    near = near_type(name)
-    return diagnostic("DAT012", at=at, type=name[:_SHOWN], hint=f"did you mean '{near}'?" if near else None)
+    """Return the diagnostic (DAT012) of a text that spells no type, with the nearest spelling, and what others are.
+
+    The last part of the place's pointer is the column.
+    """
+    near, column = near_type(name), (at.pointer or "").rpartition("/")[2]
+    written = f'write {column}: "{near or "utf8"}"{"" if near else ", for instance"}'
+    return diagnostic("DAT012", at=at, type=name[:_SHOWN], hint=f"{written}; types are {_KNOWN}")
 
 
 def near_type(name: str) -> str | None:

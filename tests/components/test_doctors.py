@@ -102,6 +102,23 @@ def test_a_postgres_reader(role):
 def test_a_postgres_role_that_reads_nothing(role):
     health = role()
     assert (health.grade, health.facts["readable_tables"]) == ("reader", 0)
+    (found,) = health.found
+    assert (found.code, "none of the tables of schema 'public', of which there are 1" in found.message) == (
+        "CON030",
+        True,
+    )
+    assert [item.code for item in role("", "GRANT SELECT (id) ON orders TO {role}").found] == []
+    assert [item.code for item in role("", "GRANT INSERT ON orders TO {role}").found] == []
+
+
+def test_a_postgres_role_that_is_not_let_in_is_told_what_makes_a_reader(role, postgres, database):
+    """The script is that of the database, though nobody has been in it."""
+    expected = role("").scripts
+    postgres.run(f'REVOKE CONNECT ON DATABASE "{database}" FROM PUBLIC', database=database)
+    health = role("")
+    assert (health.grade, [item.code for item in health.found]) == (None, ["DRV020"])
+    assert health.scripts == expected
+    assert f'GRANT CONNECT ON DATABASE "{database}" TO osiris_reader;' in health.scripts["reader"]
 
 
 def test_a_postgres_schema_that_is_not_there(postgres, database, tmp_path):
@@ -251,6 +268,19 @@ def test_a_mysql_reader(user):
     assert facts["server"].startswith("MariaDB 1")
     assert (facts["encoding"], facts["readable_tables"], facts["time_zone"]) == ("utf8mb4", 1, "SYSTEM (UTC)")
     assert abs(facts["clock_skew_seconds"]) < 1
+
+
+def test_a_mysql_user_that_may_do_nothing(user):
+    health = user("REVOKE SELECT ON {database}.* FROM {user}")
+    assert (health.grade, [item.code for item in health.found]) == (None, ["DRV020"])
+    assert health.scripts["reader"][-1].startswith("GRANT SELECT, SHOW VIEW ON `db")
+    health = user("REVOKE SELECT ON {database}.* FROM {user}", "GRANT EVENT ON {database}.* TO {user}")
+    assert health.grade == "writer"
+    health = user("REVOKE SELECT ON {database}.* FROM {user}", "GRANT SHOW VIEW ON {database}.* TO {user}")
+    assert (health.grade, [item.code for item in health.found]) == ("reader", ["CON030"])
+    assert "may do nothing there: it may read nothing of database 'db" in health.found[0].message
+    health = user("REVOKE SELECT ON {database}.* FROM {user}", "GRANT SELECT (id) ON {database}.orders TO {user}")
+    assert (health.grade, list(health.found)) == ("reader", [])
 
 
 MYSQL = [

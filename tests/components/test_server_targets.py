@@ -240,6 +240,46 @@ def test_a_run_whose_target_has_changed_does_not_begin(place, run):
     assert not (place.root / "out.csv").exists()
 
 
+@pytest.fixture
+def say(place, run, osiris):
+    """`say("run", …)` runs a command on the pipeline; returns its exit code and what it prints, in any order."""
+
+    def call(command, *options):
+        env = {"TARGET_PASSWORD": place.server.fields(place.database)["password"]}
+        done = osiris(command, "load.yaml", *options, cwd=place.root, env=env)
+        return done.returncode, done.stdout + done.stderr
+
+    return call
+
+
+def test_a_table_that_is_new_is_told_with_the_one_that_may_be_meant(place, run, say):
+    place.sql("CREATE TABLE orders (id BIGINT)")
+    path = place.root / "load.yaml"
+    path.write_text(path.read_text().replace("table: t", "table: oders"))
+    assert "oders (made if it is not there)" in say("compile")[1]
+    code, text = say("run", "--dry-run")
+    assert (code, "oders (there is 'orders')" in text, "creates" in text) == (0, True, True)
+    assert "nothing was run" in text
+    code, text = say("run")
+    assert (code, "new table 'oders' (there is 'orders'), made by load" in text) == (0, True)
+    assert place.sql("SELECT COUNT(*) FROM oders") == [(1,)]
+    assert "new table" not in say("run", "--new-run")[1]
+
+
+def test_a_rehearsal_asks_the_target_as_a_run_does_first(place, run, say):
+    assert run("--dry-run") == (0, [])
+    assert not (place.root / "logs").exists()
+    place.sql("CREATE TABLE t (id BIGINT)")
+    assert run("--dry-run") == run("--new-run") == (6, [("DAT029", 7)])
+    assert run("--dry-run", "--select", "file") == (0, [])
+    place.sql("DROP TABLE t", "CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(9))")
+    connections = place.root / "osiris_connections.yaml"
+    fields = place.server.fields(place.database, reader=True)
+    connections.write_text(CONNECTIONS.format(family=place.family, **fields))
+    assert "CON012" in say("run", "--dry-run")[1]
+    assert say("run", "--dry-run")[0] == say("run", "--new-run")[0] == 3
+
+
 def test_a_run_that_sets_rows_aside_adds_up(place, run):
     place.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(9))", "INSERT INTO t VALUES (2, 'old')")
     (place.root / "rows.csv").write_text("id,name\n1,a\n2,b\n3,c\n")

@@ -5,7 +5,7 @@ import re
 import pytest
 from tests.components.server_types import mysql, postgres
 from tests.components.server_types.bench import Bench
-from tests.components.server_types.matrix import SOURCES, matrix_of
+from tests.components.server_types.matrix import SOURCES, matrix_of, rest_of
 from tests.components.server_types.page import page
 from tests.components.server_types.targets import PARQUET, SAME
 from tests.components.server_types.trip import Columns, Lane, Trip
@@ -21,12 +21,18 @@ FAMILIES = [source.family for source in SOURCES]
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory, postgres, mariadb):
-    return Bench(tmp_path_factory.mktemp("types"), postgres, mariadb)
+    with Bench(tmp_path_factory.mktemp("types"), postgres, mariadb).served() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def matrices(bench):
     return {source.family: (source, matrix_of(source, bench)) for source in SOURCES}
+
+
+@pytest.fixture(scope="module")
+def over_rest(bench, matrices):
+    return rest_of(*matrices["postgres"], bench)
 
 
 def outcomes(matrices, family):
@@ -112,6 +118,40 @@ def test_what_is_said_to_do_instead_can_be_done(matrices, bench, tmp_path, famil
             assert [column.name for column in trial.describe().schema] == ["instead"], kind
 
 
+REST_READ = {"read": postgres.SAMPLES, "rare_read": postgres.RARE}
+REST_WRITTEN = {"written": postgres.SAMPLES, "rare_written": postgres.RARE}
+
+
+@pytest.mark.parametrize("name", [*REST_READ, *REST_WRITTEN])
+def test_over_rest_no_value_becomes_another(over_rest, name):
+    samples = {**REST_READ, **REST_WRITTEN}[name]
+    found = zip(samples, getattr(over_rest, name), strict=True)
+    assert {(sample.type, sample.what): each.wrong for sample, each in found if each.wrong} == {}
+
+
+def test_over_rest_types_are_refused_before_anything_is_read(over_rest):
+    for name in REST_READ:
+        refused = [each for each in getattr(over_rest, name) if each.code]
+        assert {(each.code, each.early) for each in refused} <= {("DAT006", True)}
+        assert all(each.hint and re.search(r"column 'c\d+' has type", each.told) for each in refused)
+
+
+def test_over_rest_what_a_table_does_not_take_is_named(over_rest):
+    refused = [each for name in REST_WRITTEN for each in getattr(over_rest, name) if each.code]
+    assert {each.code for each in refused} == {"CMP012", "DAT015", "DAT029"}
+    assert [each.told for each in refused if not re.search(r"olumn 'c\d+'", each.told)] == []
+
+
+def test_over_rest_a_value_that_cannot_be_read_is_named_with_its_row(over_rest):
+    for number, (sample, found) in enumerate(zip(postgres.UNREAD, over_rest.unread, strict=True)):
+        if sample.what == postgres.BEGINS_ELSEWHERE:  # JSON has no such arrays, and so it is not told
+            assert (found.code, bool(found.wrong)) == ("", True)
+            continue
+        assert found.code == "DAT031", (sample, found)
+        assert found.told.startswith(f"column 'c{number}', row 2: "), sample
+        assert found.hint
+
+
 def test_every_type_of_postgres_is_tried(postgres_types):
     tried = {sample.type for sample in (*postgres.SAMPLES, *postgres.REFUSED)} | postgres.NO_COLUMNS
     assert postgres_types - tried == set()
@@ -148,8 +188,8 @@ def test_every_type_of_mariadb_is_tried(mariadb):
     assert told - tried - mysql.NO_TYPES == set()
 
 
-def test_the_page_is_what_became_of_them(matrices, update_golden):
-    text = rendered("server-types.md", page(matrices.values()))
+def test_the_page_is_what_became_of_them(matrices, over_rest, update_golden):
+    text = rendered("server-types.md", page(matrices.values(), over_rest))
     if update_golden:
         PAGE.write_text(text, "utf-8")
     assert PAGE.read_text("utf-8") == text

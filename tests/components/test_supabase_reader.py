@@ -364,3 +364,28 @@ def test_a_source_that_changed_since_the_plan(small, reader):
     small.run("ALTER TABLE altered ALTER state TYPE int USING 1")
     assert code_of(trial.confirm, schema) == "DAT011"
     assert code_of(lambda: table_of(trial.read(schema))) == "DAT011"
+
+
+def test_what_rest_spells_otherwise_is_as_over_the_wire(small, reader, wired):
+    small.run(
+        """CREATE TABLE spelled (id int PRIMARY KEY, f8 float8, f4 real, lf float8[], i int, iv interval, li interval[],
+            ip inet[])""",
+        """INSERT INTO spelled VALUES (1, '-0', '-0', '{-0,0,1}', 0, '-1 mon +2 days', '{1 year,NULL}',
+            '{10.0.0.1,::1}'), (2, 0, 0, '{-0}', -0, '25:00:00.5', '{}', '{10.0.0.0/8}')""",
+    )
+    trial = reader(small, table="spelled")
+    found = table_of(trial.read())
+    assert found.equals(table_of(wired(trial).changed(config={"unscaled": "refuse"}).read()))
+    assert [repr(value) for value in found["f8"].to_pylist()] == ["-0.0", "0.0"]
+
+
+def test_intervals_in_another_style_are_refused(small, reader):
+    small.run("CREATE TABLE styled (id int PRIMARY KEY, iv interval)", "INSERT INTO styled VALUES (1, '-1 day 2:3:4')")
+    database = small.rows("SELECT current_database()")[0][0]
+    small.run(f"ALTER DATABASE \"{database}\" SET intervalstyle = 'sql_standard'")
+    try:
+        with start_postgrest(small.conninfo) as other:
+            (found,) = problems(rows, reader(other, table="styled"))
+    finally:
+        small.run(f'ALTER DATABASE "{database}" RESET intervalstyle')
+    assert (found.code, "'iv', row 1:" in found.message, "intervalstyle" in found.message) == ("DAT031", True, True)

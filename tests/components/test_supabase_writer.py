@@ -229,6 +229,20 @@ def test_values_are_looked_at_before_anything_is_sent(writer, table, project):
     assert len(posts(project, name)) == 2
 
 
+def test_documents_that_rest_would_change_are_refused(writer, table, project):
+    for kind, text in (("json", r'["\u0000"]'), ("jsonb", r'{"a": "b\\\u0000"}')):
+        name = table(f"id int, doc {kind}")
+        rows = pa.table({"id": pa.array([1, 2], pa.int32()), "doc": pa.array([r'"\\u0000"', text], pa.json_())})
+        (found,) = problems(writer(name).write, rows_of(rows))
+        assert (found.code, "U+0000" in found.message, "row 2" in found.message) == ("DAT015", True, True), kind
+        assert writer(name).write(rows_of(rows.slice(0, 1))).rows == 1
+        assert project.rows(f"SELECT doc::text FROM {name}") == [(r'"\\u0000"',)]
+    documents = pa.ExtensionArray.from_storage(pa.json_(), pa.array(["[1,  2]"]))
+    lists = pa.table({"docs": pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), documents)})
+    assert [d.code for d in problems(writer(table("docs json[]")).confirm, rows_of(lists).schema)] == ["DAT029"]
+    assert writer(table("docs jsonb[]")).write(rows_of(lists)).rows == 1
+
+
 def test_a_source_that_fails_has_written_nothing(writer, table, project):
     def batches():
         yield from some(1).batches()
@@ -245,6 +259,33 @@ def test_a_row_that_the_table_refuses_on_the_way(writer, table, project):
     (found,) = problems(writer(name, batch_size=2).write, some(*range(1, 9)))
     assert (found.code, "4 rows before" in found.message) == ("DAT035", True)
     assert project.rows(f"SELECT count(*) FROM {name}") == [(4,)]
+
+
+TEXTS = {"a": ["1", "2"], "b": ["::1", "no"]}
+AMOUNTS = {"a": [D("1.00"), D("2.00")], "b": [D("1.00"), D("1000.00")]}
+REFUSED = [
+    ("b inet", TEXTS, "row 2: column 'b': it is no value of the column's type (invalid input syntax for type inet: "),
+    ("a tsquery, b inet", TEXTS, "row 2: column 'b': it is no value of the column's type ("),
+    ("a text, b mood_of_rows", TEXTS, "row 1: column 'b': it is no value of the column's type ("),
+    ("b inet[]", {"b": [["::1"], ["::2", "no"]]}, "row 2: column 'b': it is no value of the column's type ("),
+    ("a text, b text NOT NULL", {"a": ["1", "2"], "b": ["x", None]}, "column 'b': it must not be NULL ("),
+    ("a text, b numeric(5,2)", {**TEXTS, "b": AMOUNTS["b"]}, "column 'b': the number is out of range ("),
+    ("a numeric(9,2), b numeric(5,2)", AMOUNTS, "in one of the columns a, b: the number is out of range ("),
+    ("b text UNIQUE", {"b": ["x", "x"]}, "a row with the same key is there already ("),
+]
+
+
+@pytest.mark.parametrize(("made", "values", "words"), REFUSED)
+@pytest.mark.parametrize("batch", [1, 100])
+def test_the_column_that_a_table_refuses_is_named(writer, table, project, made, values, words, batch):
+    """The answer names none: it is found by the types of the columns, and by the value that is shown."""
+    project.run("DO $$ BEGIN CREATE TYPE mood_of_rows AS ENUM ('2'); EXCEPTION WHEN duplicate_object THEN END $$")
+    name = table(f"id int, {made}")
+    sent = {key: column for key, column in values.items() if f"{key} " in made}
+    rows = rows_of(pa.table({"id": pa.array([1, 2], pa.int32()), **sent}))
+    (found,) = problems(writer(name, batch_size=batch).write, rows)
+    assert (found.code, f"refuses rows: {words}" in found.message) == ("DAT035", True), found.message
+    assert len(project.rows(f"SELECT 1 FROM {name}")) == ("1 rows before" in found.message)
 
 
 MOMENT, FIRST, LAST = map(

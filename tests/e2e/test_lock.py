@@ -153,3 +153,26 @@ def test_unchanged_sources_are_continued(project):
     code, envelope = project("run", "pipelines/p.yaml")
     assert (code, [d["code"] for d in envelope["diagnostics"] if d["code"].startswith("RUN")]) == (0, ["RUN011"])
     assert envelope["data"]["run_key"] == failed["data"]["run_key"]
+
+
+def test_a_compile_tells_that_it_did_not_look_and_what_a_run_has_seen(project, osiris):
+    """It works from the lock, and so it cannot know; but a run that was refused has looked."""
+
+    def compiled(*options):
+        _, envelope = project("compile", "pipelines/p.yaml", *options)
+        done = osiris("compile", "pipelines/p.yaml", *options, cwd=project.folder)
+        return done.stdout, [(d["code"], d["line"]) for d in envelope["diagnostics"] if d["severity"] == "warning"]
+
+    project("run", "pipelines/p.yaml")
+    text, warnings = compiled()
+    assert "taken from osiris.lock: orders, people (osiris compile pipelines/p.yaml --refresh looks)" in text
+    assert warnings == []
+    (project.folder / "people.csv").write_text("id,fullname\n1,Ada\n")
+    assert project("run", "pipelines/p.yaml", "--new-run")[0] == 6
+    text, warnings = compiled()
+    assert (warnings, "taken from osiris.lock" in text) == ([("DAT036", 5)], True)
+    (project.folder / "people.csv").write_text("id,name,more\n1,Ada,2\n")
+    text, warnings = compiled("--refresh")
+    assert (warnings, "taken from" in text, "people" in text) == ([], False, True)
+    assert project("run", "pipelines/p.yaml", "--new-run")[0] == 0
+    assert compiled()[1] == []

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -75,6 +76,13 @@ def check_truth(folder):
         assert path.read_bytes().endswith(b"\n")
 
 
+def sweep(sandboxes):
+    """Remove what dead sandboxes have, so that the service is not left with all of it at its end."""
+    for sandbox in sandboxes:
+        if not sandbox.alive:
+            shutil.rmtree(sandbox.tree, ignore_errors=True)
+
+
 def kill_and_converge(folder, service, times):
     seed = random.randrange(10**6)
     print(f"seed {seed}")
@@ -87,6 +95,7 @@ def kill_and_converge(folder, service, times):
         host.communicate(timeout=90)
         service.faults.clear()
         check_truth(folder)
+        sweep(service.sandboxes[first:])
     for sandbox in service.sandboxes[first:]:
         sandbox.kill()
     last = begin(folder, service)

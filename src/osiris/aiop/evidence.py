@@ -155,9 +155,17 @@ def timeline_of(facts: Facts, density: str) -> Iterator[Item]:
     """Give the events, by seq: of `low` density the starts and ends, of `medium` all but signs of progress."""
     for event in facts.run.events:
         name = event["event"]
-        kept = name in _SPARSE or name in _ENDS or "code" in event
-        if kept or density == "high" or (density == "medium" and name not in _FREQUENT):
+        if name in _SPARSE or name in _ENDS or "code" in event or _is_told(name, density):
             yield _event(event, facts.clean)
+
+
+def left_of_timeline(facts: Facts, density: str) -> int:
+    """Return how many events of the timeline are not in memory."""
+    return sum(count for name, count in facts.run.left_out.items() if _is_told(name, density))
+
+
+def _is_told(name: str, density: str) -> bool:
+    return density == "high" or (density == "medium" and name not in _FREQUENT)
 
 
 def _event(event: Mapping[str, JsonValue], clean: Callable[[str], str]) -> Item:

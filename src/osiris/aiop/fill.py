@@ -42,13 +42,15 @@ _SHOWN = {"delta.steps.rows": "delta.steps"}
 class Section:
     """One list of the document; `weight` sorts its items by how much they tell, and they are taken in that order.
 
-    With `pairs` it is an object, and its items are keys with their values.
+    With `pairs` it is an object, and its items are keys with their values. `beyond` is how many items there are
+    besides, none of which would have found room.
     """
 
     name: str
     items: Sequence[JsonValue]
     weight: Callable[[JsonValue], int] | None = None
     pairs: bool = False
+    beyond: int = 0
     taken: set[int] = field(default_factory=set)
 
     def order(self) -> list[int]:
@@ -57,9 +59,14 @@ class Section:
         weigh = self.weight
         return list(numbers) if weigh is None else sorted(numbers, key=lambda number: weigh(self.items[number]))
 
+    @property
+    def total(self) -> int:
+        """How many items there are."""
+        return len(self.items) + self.beyond
+
     def cut(self) -> Document | None:
         """Return what is told of a list that was cut; None if it is whole."""
-        left_out = len(self.items) - len(self.taken)
+        left_out = self.total - len(self.taken)
         name = _SHOWN.get(self.name, self.name)
         return {"section": name, "kept": len(self.taken), "left_out": left_out} if left_out else None
 

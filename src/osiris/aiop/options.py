@@ -23,6 +23,9 @@ SHAPING = (
 )
 """The settings that a package depends on, without their `aiop.`."""
 
+_SHORTEST_EVENT = 64
+"""Bytes that no event of a component is told in less of: its time alone takes half of that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -36,6 +39,11 @@ class Options:
     annex: bool = False
     compress: bool = False
     told: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def most_told(self) -> int | None:
+        """How many events of components of one name may be in a package; None if all are beside it."""
+        return None if self.annex else self.max_bytes // _SHORTEST_EVENT
 
 
 def options_of(config: Config, overrides: Mapping[str, JsonValue]) -> Options:

@@ -124,7 +124,6 @@ _SEMANTIC = ("nodes", "edges", "components", "lineage")
 
 def _sections(facts: Facts, options: Options, find_spec: FindSpec, answer: Document) -> list[Section]:
     changes = [change.to_json(number) for number, change in enumerate(facts.changes, 1)]
-    timeline = list(evidence.timeline_of(facts, options.density))
     return [
         Section("narrative.sentences", list(narrative.sentences_of(facts, answer))),
         Section("delta.changes", changes),
@@ -135,7 +134,12 @@ def _sections(facts: Facts, options: Options, find_spec: FindSpec, answer: Docum
         Section("evidence.row_errors", [group.to_json() for group in facts.groups]),
         Section("evidence.outputs", evidence.outputs_of(facts)),
         Section("evidence.artifacts", evidence.artifacts_of(facts)),
-        Section("evidence.timeline", timeline, evidence.event_weight),
+        Section(
+            "evidence.timeline",
+            list(evidence.timeline_of(facts, options.density)),
+            evidence.event_weight,
+            beyond=evidence.left_of_timeline(facts, options.density),
+        ),
         Section("evidence.metrics", evidence.metrics_of(facts, options.metrics)),
         Section("semantic.nodes", semantic.nodes_of(facts, detailed=options.detailed)),
         Section("semantic.edges", semantic.edges_of(facts)),
@@ -160,7 +164,7 @@ def _fit(document: Document, sections: list[Section], limit: int) -> list[JsonVa
     if cuts := _cuts(sections):
         for section in sections:
             section.taken.clear()
-        worst = [{"section": section.name, "kept": _NUMBERS, "left_out": len(section.items)} for section in sections]
+        worst = [{"section": section.name, "kept": _NUMBERS, "left_out": section.total} for section in sections]
         filler = Filler(sections, limit - len(_render(document)) - size_of(_worst(document, limit, worst)))
         filler.pin(document["answer"])
         filler.fill()

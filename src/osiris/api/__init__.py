@@ -14,6 +14,7 @@ from osiris.api.catalogue import (
     list_components,
     list_connections,
     one_line,
+    shared_config,
     show_component,
     validate_components,
 )
@@ -48,6 +49,7 @@ from osiris.api.reports import Reports, write_report, write_reports
 from osiris.api.retention import Limits, Swept, sweep
 from osiris.api.runs import (
     Plan,
+    Rehearsal,
     Verdict,
     diff,
     find_subject,
@@ -63,6 +65,7 @@ from osiris.api.runs import (
 )
 from osiris.api.sandboxes import build_template, end_sandboxes, list_sandboxes
 from osiris.api.scrubbing import project_scrubber
+from osiris.api.stale import known_drift
 from osiris.api.story import Story, story
 from osiris.api.workspace import Workspace
 from osiris.compare import Difference, RunDiff, Timing
@@ -79,6 +82,7 @@ __all__ = [
     "Packaged",
     "Plan",
     "Preview",
+    "Rehearsal",
     "Replayed",
     "Reports",
     "RunDiff",
@@ -114,6 +118,7 @@ __all__ = [
     "format_text",
     "init_project",
     "is_code",
+    "known_drift",
     "lineage_events",
     "list_components",
     "list_connections",
@@ -143,6 +148,7 @@ __all__ = [
     "save_pipeline_schema",
     "schema_text",
     "session_lines",
+    "shared_config",
     "show_component",
     "show_record",
     "show_session",

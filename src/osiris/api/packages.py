@@ -111,7 +111,7 @@ def _facts(workspace: Workspace, session: str, options: Options) -> Facts:
     from osiris.aiop import Facts
 
     logs = workspace.project.logs
-    run = load_run(logs / session)
+    run = load_run(logs / session, options.most_told)
     pinned = run.summary.get("base") or base_of(workspace.project, run.pipeline, run.id)
     base = str(pinned["success"]) if pinned["success"] and options.compare else None
     previous = read_summary(logs / str(pinned["previous"])) if pinned["previous"] else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.api.workspace import load_plan
 from osiris.compare import KINDS, label_of, read_lineage
 from osiris.errors import OsirisError, exit_code, raise_all, sort_diagnostics
+from osiris.families.supabase import has_database
 from osiris.files import publish, refuse_foreign, resolve_path
 from osiris.model import schema_from_json
 from osiris.report.plan import FlowView, PlanView, StepView, TargetView
@@ -36,20 +37,27 @@ _OUT_OF_REACH = 3
 """Exit code of what may be otherwise when the plan runs."""
 
 
+class Tables(NamedTuple):
+    """What is known of the tables of writers, by step: whether they are `there` or `absent`, and which is near."""
+
+    states: Mapping[str, str]
+    near: Mapping[str, str]
+
+
 def plan_view(
     root: Path,
     manifest: Manifest,
     described: Mapping[str, Described],
     previous: Manifest | None,
-    tables: Mapping[str, str] | None = None,
+    states: Mapping[str, str] | None = None,
+    near: Mapping[str, str] | None = None,
 ) -> PlanView:
     """Return what there is to see of a plan.
 
     `described` has what the sources said of their rows, by step; of a step that is not in it, none are known.
-    `previous` is the plan that this one takes the place of. `tables` tells of writers whether their table is `there` or
-    `absent` (`look_at_tables`).
+    `previous` is the plan that this one takes the place of. `states` and `near` tell of the writers' tables (`Tables`).
     """
-    known = tables or {}
+    known = Tables(states or {}, near or {})
     flows, before = data_flows(manifest), data_flows(previous) if previous else {}
     return PlanView(
         name=manifest.name,
@@ -57,14 +65,14 @@ def plan_view(
         description=manifest.data["pipeline"].get("description"),
         previous=previous.fingerprint if previous else None,
         steps=tuple(_steps(manifest, described)),
-        targets=tuple(_target(root, manifest, s, known.get(s["id"])) for s in manifest.steps if s["mode"] == "write"),
+        targets=tuple(_target(root, manifest, step, known) for step in manifest.steps if step["mode"] == "write"),
         flows=tuple(FlowView(source, target, columns) for (source, target), columns in flows.items()),
         new_flows=tuple(_new_flows(flows, before)),
     )
 
 
-def look_at_tables(workspace: Workspace, compiled: Compiled) -> dict[str, str]:
-    """Return of the writers of a plan whose table can be looked at whether it is `there` or `absent`.
+def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
+    """Return what is known of the tables of those writers of a plan whose table can be looked at.
 
     Those are of databases in a file that is named without variables, for compiling needs none to be set. A file that is
     not there has no tables; one that is has them looked at by a worker. Fails with the problems of tables that do not
@@ -80,7 +88,16 @@ def look_at_tables(workspace: Workspace, compiled: Compiled) -> dict[str, str]:
     found = [(name, problems_of(workspace.root, compiled.pipeline, answer)) for name, answer in told.items()]
     if wrong := [item for _, problems in found for item in problems if exit_code([item]) not in (0, _OUT_OF_REACH)]:
         raise_all(sort_diagnostics(wrong))
-    return {**dict.fromkeys(lost, "absent"), **{name: str(a["state"]) for name, a in told.items() if a["state"]}}
+    known = tables_of(told)
+    return Tables({**dict.fromkeys(lost, "absent"), **known.states}, known.near)
+
+
+def tables_of(told: Mapping[str, Mapping[str, JsonValue]]) -> Tables:
+    """Return what writers have told of their tables, by step."""
+    return Tables(
+        {name: str(answer["state"]) for name, answer in told.items() if answer["state"]},
+        {name: str(answer["near"]) for name, answer in told.items() if answer["near"]},
+    )
 
 
 def _database(root: Path, manifest: Manifest, step: Mapping[str, JsonValue]) -> Path | None:
@@ -185,15 +202,27 @@ def _keeps_rows(step: Mapping[str, JsonValue]) -> bool:
     return len(statements) == 1 and all(keeps_row_count(step["config"][key], name) for key, name in statements)
 
 
-def _target(root: Path, manifest: Manifest, step: Mapping[str, JsonValue], state: str | None) -> TargetView:
+def _target(root: Path, manifest: Manifest, step: Mapping[str, JsonValue], known: Tables) -> TargetView:
     label, config = label_of(step, manifest.data["connections"]), step["config"]
     if not isinstance(config.get("path"), str):
-        verbs = _BY_STATE.get(state or "", _VERBS)
-        return TargetView(step["id"], label, verbs.get(config.get("write_mode"), "writes"), step["delivery"])
+        state = known.states.get(step["id"], "")
+        action = _BY_STATE.get(state, _VERBS).get(config.get("write_mode"), "writes")
+        note = _table_note(manifest, step, state, known.near.get(step["id"]))
+        return TargetView(step["id"], label, action, step["delivery"], note=note)
     if family_of(label):  # the target of a plan is not asked: that takes a key
         return TargetView(step["id"], label, "creates or replaces", step["delivery"])
     size = None if "${" in label else _size(root, label)
     return TargetView(step["id"], label, "creates" if size is None else "replaces", step["delivery"], size)
+
+
+def _table_note(manifest: Manifest, step: Mapping[str, JsonValue], state: str, near: str | None) -> str:
+    """Return what becomes of a table that is not there, or of which nobody knows; a name may be misspelt."""
+    if state == "absent":
+        return f"there is '{near}'" if near else ""
+    config, fields = step["config"], manifest.data["connections"].get(step["connection"], {})
+    is_made = config.get("create_if_missing") is True and config.get("write_mode") != "replace"
+    over_rest = step["component"].startswith("supabase.") and not has_database(fields)
+    return "made if it is not there" if is_made and not state and not over_rest else ""
 
 
 def _size(root: Path, label: str) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.api.openlineage import telling
 from osiris.api.packages import package_missing
 from osiris.api.pipelines import compile_file, refuse_warnings, save
+from osiris.api.plan import Tables, tables_of
 from osiris.api.rows import row_finder
 from osiris.api.workspace import Workspace, load_plan, plan_path, shown
 from osiris.errors import fail
@@ -16,7 +17,7 @@ from osiris.session import find_session, iter_records, open_record, open_session
 from osiris.session import list_sessions as _list_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from osiris.compare import Difference
@@ -79,6 +80,19 @@ def run_target(
     return result, [*plan.notes, *untold, *unpacked]
 
 
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What would run, and what keeps it from running: notes and problems; `tables` is what the targets said.
+
+    `asked` tells whether sources and targets were asked.
+    """
+
+    manifest: Manifest
+    diagnostics: tuple[Diagnostic, ...]
+    tables: Tables
+    asked: bool
+
+
 def rehearse(
     workspace: Workspace,
     target: str | None,
@@ -86,14 +100,44 @@ def rehearse(
     *,
     params: Mapping[str, str],
     strict: bool = False,
-) -> tuple[Manifest, list[Diagnostic]]:
-    """Return what would run, and notes; writes nothing, and fails as a run would that lacks a secret."""
+) -> Rehearsal:
+    """Return what would run, and what its sources and targets say before the first row; keeps and writes nothing.
+
+    They are asked if it would run here. Fails as a run would that lacks a secret, and as `chosen` for what is selected.
+    """
     from osiris.runner.credentials import resolve_secrets
+    from osiris.runner.describe import confirm
+    from osiris.runner.run import start_worker
+    from osiris.runner.selection import chosen
 
     plan = plan_of(workspace, target, options, params=params, strict=strict, keep=False)
-    data = plan.manifest.data
-    resolve_secrets(workspace.root, data["connections"], data["sensitive"], workspace.registry, workspace.environ)
-    return plan.manifest, list(plan.notes)
+    manifest, data = plan.manifest, plan.manifest.data
+    selected = chosen(manifest, options.select)
+    secrets = resolve_secrets(
+        workspace.root, data["connections"], data["sensitive"], workspace.registry, workspace.environ
+    )
+    if workspace.config.get("run.target") != "local":
+        return Rehearsal(manifest, plan.notes, Tables({}, {}), asked=False)
+    with start_worker(workspace.root) as worker:
+        told = confirm(workspace.project, manifest, workspace.config, secrets, worker, plan.asked)
+    found = [
+        item
+        for step, problems in told.problems.items()
+        if not selected or step in selected
+        for item in _placed(workspace, plan.pipeline, step, problems)
+    ]
+    return Rehearsal(manifest, (*plan.notes, *found), tables_of(told.targets), asked=True)
+
+
+def _placed(
+    workspace: Workspace, pipeline: Pipeline | None, step: str, problems: Sequence[Diagnostic]
+) -> Sequence[Diagnostic]:
+    """Return the problems of a step with their places in the file that the plan was made of, if it just was."""
+    from osiris.runner.describe import problems_of
+
+    if pipeline is None:
+        return problems
+    return problems_of(workspace.root, pipeline, {"step": step, "diagnostics": [each.to_json() for each in problems]})
 
 
 def plan_of(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from osiris.cli.render import Line
     from osiris.report.plan import PlanView
 
+MOST_SOURCES = 5
 CHECK = click.option("--check", is_flag=True, help="Write nothing; say whether the plan on disk would change.")
 DETAILED = click.option("--detailed-exitcode", is_flag=True, help="With --check: end with 5 if it would.")
 REFRESH = click.option("--refresh", is_flag=True, help="Look at sources whose schema osiris.lock has, too.")
@@ -56,11 +57,11 @@ def command(
         compiled = api.compile_file(workspace, file, **words)
         before = api.previous_plan(workspace, compiled.manifest)
         tables = api.look_at_tables(workspace, compiled)
-        view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, tables)
+        view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables)
         if html:
             api.write_page(view, html)
         if watch:
-            found = _shown(compiled, view)
+            found = _shown(workspace, compiled, view)
         elif check:
             found = _check(workspace, compiled, view, detailed=detailed_exitcode)
         else:
@@ -70,9 +71,9 @@ def command(
     return keep_showing(file, answer) if watch else answer()
 
 
-def _shown(compiled: Compiled, view: PlanView, path: str | None = None) -> Answer:
+def _shown(workspace: Workspace, compiled: Compiled, view: PlanView, path: str | None = None) -> Answer:
     """Answer with a plan, and where it is if it was saved."""
-    diagnostics, more = brief(compiled.diagnostics, compiled.file)
+    diagnostics, more = brief([*compiled.diagnostics, *api.known_drift(workspace, compiled)], compiled.file)
     head: Line = [("ok", "compiled "), ("bold", f"{compiled.manifest.name} {compiled.manifest.short}")]
     shown = plan_lines(view, verbose=console().verbose)
     text = [head, *([f"  {path}"] if path else []), *_source_lines(compiled), *shown, *more]
@@ -81,7 +82,7 @@ def _shown(compiled: Compiled, view: PlanView, path: str | None = None) -> Answe
 
 def _saved(workspace: Workspace, compiled: Compiled, view: PlanView, out: Path | None) -> Answer:
     path = api.save(workspace, compiled, out)
-    answer = _shown(compiled, view, path)
+    answer = _shown(workspace, compiled, view, path)
     # The pipeline's own profile is part of the plan; what the project says under that name is not.
     keep = ("profile",) if workspace.profile in workspace.config.profiles else ()
     follow_up = again(["osiris", "run", "--last-compile"], keep)
@@ -91,7 +92,7 @@ def _saved(workspace: Workspace, compiled: Compiled, view: PlanView, out: Path |
 def _check(workspace: Workspace, compiled: Compiled, view: PlanView, *, detailed: bool) -> Answer:
     changes = api.changes_on_disk(workspace, compiled)
     state = "would change" if changes else "is as on disk"
-    told, more = brief(compiled.diagnostics, compiled.file)
+    told, more = brief([*compiled.diagnostics, *api.known_drift(workspace, compiled)], compiled.file)
     head: Line = f"plan {compiled.manifest.name} {compiled.manifest.short} {state}"
     text = [head, *_source_lines(compiled), *more]
     diagnostics = [*told, *changes]
@@ -100,9 +101,17 @@ def _check(workspace: Workspace, compiled: Compiled, view: PlanView, *, detailed
 
 
 def _source_lines(compiled: Compiled) -> list[Line]:
-    """Return what is different in sources that were looked at again; with --verbose the notes say it."""
+    """Return what is different in sources that were looked at again, or which were not looked at at all.
+
+    With --verbose the notes tell what is different.
+    """
     found, sources = compiled.sources.changes, compiled.sources
-    if not sources.refreshed or console().verbose:
+    if not sources.refreshed:
+        unseen = sorted(sources.pins.keys() - sources.asked.keys())
+        named = f"{', '.join(unseen[:MOST_SOURCES])}{', …' if len(unseen) > MOST_SOURCES else ''}"
+        look = f"osiris compile {compiled.file} --refresh"
+        return [f"  not looked at, but taken from osiris.lock: {named} ({look} looks)"] if unseen else []
+    if console().verbose:
         return []
     lines: list[Line] = [
         f"  {step} ({sources.pins[step].source}): {change}" for step, told in found.items() for change in told

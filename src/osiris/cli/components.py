@@ -13,6 +13,8 @@ from osiris.cli.render import Answer, table
 from osiris.errors import has_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from osiris.cli.render import Line
     from osiris.model import JsonValue
 
@@ -50,23 +52,24 @@ def list_components(mode: str | None) -> Answer:
 
 @answers("show", click.argument("name"))
 def show(name: str) -> Answer:
-    """Show a component: its config, its delivery, examples."""
-    spec = api.show_component(name)
+    """Show a component: its config, its delivery, examples, and the keys that every step's config may have."""
+    spec, shared = api.show_component(name), api.shared_config(name)
     text: list[Line] = [[("bold", f"{spec['name']} {spec['version']}"), ("", f"  {spec['title']}")]]
     text += [f"  {line}" for line in spec["description"].splitlines()]
     text += [f"  modes: {', '.join(spec['modes'])}; connection: {spec['connection']}"]
     text += [f"  delivery: {spec['delivery']}"] if spec["delivery"] else []
-    return Answer(spec, [*text, *_config(spec), *_examples(spec)])
-
-
-def _config(spec: dict[str, JsonValue]) -> list[Line]:
     required = spec["config"].get("required", ())
+    own = _keys("config", spec["config"]["properties"], required)
+    return Answer({**spec, "shared": shared}, [*text, *own, *_keys("of every step", shared), *_examples(spec)])
+
+
+def _keys(title: str, properties: Mapping[str, dict[str, JsonValue]], required: Collection[str] = ()) -> list[Line]:
     rows = [
         (key, kind(schema), "required" if key in required else _default(schema), _meaning(schema))
-        for key, schema in spec["config"]["properties"].items()
+        for key, schema in properties.items()
         if not schema.get("x-internal")
     ]
-    return table(rows, ("config", "type", "default", "meaning"))
+    return table(rows, (title, "type", "default", "meaning"))
 
 
 def kind(schema: dict[str, JsonValue]) -> str:

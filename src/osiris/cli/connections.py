@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 DOES_NOT_WORK = 3
 """Exit code where a connection does not work, whatever the reason."""
 
+_SHORT = ("CON030", "DRV020")
+"""Codes of a role that lacks rights."""
+
 command = noun("connections", "Look at the declared connections, and try them.")
 
 
@@ -59,7 +62,7 @@ def doctor(names: tuple[str, ...], grants: bool) -> Answer:
 def _lines(each: Examined, *, grants: bool) -> Iterator[Line]:
     verdict, style = {True: ("works", "ok"), False: ("does not work", "error"), None: ("not tried", "dim")}[each.works]
     health = each.health or {}
-    grade = f", {health['grade']}" if health else ""
+    grade = f", {health['grade']}" if health.get("grade") else ""
     used = f"  used to {' and '.join(each.uses)}" if each.uses else ""
     yield [("bold", each.connection), ("", "  "), (style, verdict), ("", grade), ("dim", used)]
     for name, value in health.get("facts", {}).items():
@@ -76,9 +79,9 @@ def _lines(each: Examined, *, grants: bool) -> Iterator[Line]:
 def _needed(each: Examined) -> str | None:
     """Return which role a connection should have instead of its own; None if that is as it should be."""
     codes = {item.code for item in each.diagnostics}
-    if "CON020" in codes or ("CON018" in codes and "write" in each.uses):
+    if "CON020" in codes or ("write" in each.uses and codes & {"CON018", *_SHORT}):
         return "writer"
-    return "reader" if codes & {"CON018", "CON019"} else None
+    return "reader" if codes & {"CON018", "CON019", *_SHORT} else None
 
 
 def _shown(value: JsonValue) -> str:

@@ -12,15 +12,15 @@ from osiris.cli.progress import watch
 from osiris.cli.render import Answer
 from osiris.cli.sessions import step_lines, written_lines
 from osiris.cli.target import E2B_OPTIONS, TARGETS, target_settings
-from osiris.errors import sort_diagnostics
+from osiris.errors import has_errors, sort_diagnostics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from osiris.api import Workspace
+    from osiris.api import Rehearsal, Workspace
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
-    from osiris.model import JsonValue, Manifest
+    from osiris.model import JsonValue
     from osiris.runner.run import RunOptions, RunResult
 
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -32,7 +32,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--dry-run",
         is_flag=True,
-        help="Check the plan and its secrets, show it, run nothing; no source or target is asked.",
+        help="Check the plan and its secrets, ask sources and targets as a run does first, show it, run nothing.",
     ),
     click.option("--new-run", is_flag=True, help="Start anew even if the last run did not end well."),
     click.option("--run-id", metavar="ID", help="Fix the key of this run; one that has finished is skipped."),
@@ -53,8 +53,7 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
     workspace = opened(options["profile"], target_settings(options))
     words = {key: options[key] for key in ("params", "strict")}
     if options["dry_run"]:
-        manifest, notes = api.rehearse(workspace, target, chosen, **words)
-        return _plan(workspace, manifest, chosen.select, _told(notes))
+        return _plan(workspace, api.rehearse(workspace, target, chosen, **words), chosen.select)
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
     return _result(result, [*_told(notes), *result.diagnostics], api.show_session(workspace, result.session_id))
@@ -69,7 +68,7 @@ def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -
     return target
 
 
-def _told(notes: list[Diagnostic]) -> list[Diagnostic]:
+def _told(notes: Sequence[Diagnostic]) -> list[Diagnostic]:
     """Leave notes out: whoever compiles or validates reads them, who runs a plan every night does not."""
     return [note for note in notes if note.severity != "note" or console().verbose or console().wants_json]
 
@@ -91,19 +90,22 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
     )
 
 
-def _plan(workspace: Workspace, manifest: Manifest, select: str | None, notes: list[Diagnostic]) -> Answer:
+def _plan(workspace: Workspace, found: Rehearsal, select: str | None) -> Answer:
     from osiris.cli.explain import plan_head
     from osiris.cli.plan import plan_lines
     from osiris.runner.selection import chosen
 
+    manifest = found.manifest
     selected = chosen(manifest, select)
-    view = api.plan_view(workspace.root, manifest, {}, api.previous_plan(workspace, manifest))
+    view = api.plan_view(workspace.root, manifest, {}, api.previous_plan(workspace, manifest), *found.tables)
     shown = plan_lines(view, verbose=console().verbose)
     follow_up = again(["osiris", "run"], click.get_current_context().params.keys() - {"dry_run"})
     only = [f"  only steps {', '.join(selected)} (--select)"] if selected else []
-    text = [plan_head(manifest), *shown, *only, "nothing was run (--dry-run)"]
+    unasked = [] if found.asked else ["  sources and targets were not asked: it would run elsewhere"]
+    text = [plan_head(manifest), *shown, *only, *unasked, "nothing was run (--dry-run)"]
     data = {**api.plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
-    return Answer(data, text, notes, [follow_up])
+    told = sort_diagnostics(_told(found.diagnostics))
+    return Answer({**data, "asked": found.asked}, text, told, [] if has_errors(told) else [follow_up])
 
 
 def _result(result: RunResult, notes: list[Diagnostic], run: dict[str, JsonValue]) -> Answer:

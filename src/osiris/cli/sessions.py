@@ -67,11 +67,26 @@ def step_lines(steps: Run) -> list[Line]:
 
 
 def written_lines(run: Run) -> list[Line]:
-    """Return the table of what was written, with rows and the beginning of the digest, and where rejects are."""
+    """Return the table of what was written, with rows and the beginning of the digest, new tables, and rejects."""
     rows = [row for step, output in (run.get("outputs") or {}).items() for row in _written(step, output)]
     table = figures(rows, ("written by", "file", "rows", "digest")) if rows else []
     aside = {name: step["quarantined"] for name, step in (run.get("steps") or {}).items() if "quarantined" in step}
-    return [*table, *(_aside(str(run["session"]), name, told) for name, told in aside.items())]
+    new = {name: step["new_table"] for name, step in (run.get("steps") or {}).items() if _has_made(step)}
+    return [
+        *table,
+        *(_new(name, told) for name, told in new.items()),
+        *(_aside(str(run["session"]), name, told) for name, told in aside.items()),
+    ]
+
+
+def _new(step: str, told: Run) -> str:
+    near = f" (there is '{told['near']}')" if told["near"] else ""
+    return f"new table '{told['table']}'{near}, made by {step}"
+
+
+def _has_made(step: Run) -> bool:
+    """Tell whether a step has made its table; one that failed may have made none."""
+    return "new_table" in step and step["status"] == "complete"
 
 
 def _aside(session: str, step: str, told: Run) -> str:

@@ -18,12 +18,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 from osiris.driver import Written
-from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
+from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
+from osiris.families.fitting import uncarried
 from osiris.files import fail_os, relative, resolve_path
 from osiris.table import counted, spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from osiris.driver import StepContext
@@ -201,10 +202,7 @@ def refuse_columns(ctx: StepContext, schema: Schema, reasons: Mapping[str, str])
     found = {**reasons, **twins, **unnamed}
     if found:
         types = {column.name: column.type for column in schema}
-        raise_all(
-            diagnostic("CMP012", step=ctx.step, column=name, type=types[name], reason=reason)
-            for name, reason in found.items()
-        )
+        raise_all(uncarried(ctx.step, name, types[name], reason) for name, reason in found.items())
 
 
 def _is_name(name: str) -> bool:
@@ -260,6 +258,12 @@ def fail_no_key(ctx: StepContext, target: Target, key: Sequence[str]) -> NoRetur
     """Fail with DAT029 for a table in which nothing keeps the key of an upsert unique."""
     problem = f"it has no PRIMARY KEY or UNIQUE over {', '.join(key)}"
     fail("DAT029", step=ctx.step, table=target.table, problem=problem, hint="add one to the table, or use another mode")
+
+
+def tell_new_table(ctx: StepContext, table: str, known: Iterable[str]) -> None:
+    """Tell that a step makes its table, and which of those that are there is called nearly so."""
+    near = nearest(table, [name for name in known if not name.lower().startswith(_RESERVED)])
+    ctx.emit("new_table", {"table": table, "near": near})
 
 
 def same_name(name: str, known: Collection[str]) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from osiris.document import join
 from osiris.driver import Written
 from osiris.errors import Location, OsirisError, diagnostic, did_you_mean, fail, raise_all
+from osiris.families.fitting import uncarried
 from osiris.families.places import Place, mark_of, size_of
 from osiris.families.stored import find
 from osiris.families.upload import Upload, uploading
@@ -156,10 +157,7 @@ def refuse(ctx: StepContext, reasons: Mapping[str, str], schema: Schema) -> None
     """Fail with CMP012 for each column that cannot be carried; `reasons` are by column name."""
     if reasons:
         types = {column.name: column.type for column in schema}
-        raise_all(
-            diagnostic("CMP012", step=ctx.step, column=name, type=types[name], reason=reason)
-            for name, reason in reasons.items()
-        )
+        raise_all(uncarried(ctx.step, name, types[name], reason) for name, reason in reasons.items())
 
 
 def check_names(ctx: StepContext, schema: Schema) -> None:

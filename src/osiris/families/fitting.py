@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import TYPE_CHECKING
 
+from osiris.errors import diagnostic
 from osiris.types import Type, parse_type
+
+if TYPE_CHECKING:
+    from osiris.errors import Diagnostic
 
 _INTEGER = re.compile(r"(u?)int(8|16|32|64)")
 _NUMBER_OR_TEXT = re.compile(r"u?int\d+|float\d+|decimal|utf8")
 _SPELLED = {"utf8", "bool", "date", "time", "timestamp"}
+_CASTS = (("uint64", "decimal(38,0)"), ("decimal(", "utf8"), ("time[", "time[us]"), ("timestamp[", "timestamp[us]"))
+"""How types begin that few targets have, and to what they are cast."""
+_IN_SQL = (
+    ("list<", "CAST(to_json({}) AS VARCHAR)"),
+    ("struct<", "CAST(to_json({}) AS VARCHAR)"),
+    ("uuid", "CAST({} AS VARCHAR)"),
+    ("binary", "hex({})"),
+)
+"""How types begin that are cast to none of them, and what makes a text of them."""
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNITS = ("s", "ms", "us", "ns")
 
 
@@ -34,6 +50,27 @@ def cast_hint(column: str, wide: str | None, narrow: str) -> str | None:
     # In a YAML mapping on one line, a comma would end the value.
     written = f'"{wide}"' if "," in wide else wide
     return f"change the table, or give the config of the step that reads 'cast: {{{column}: {written}}}'"
+
+
+def uncarried(step: str, column: str, kind: str, reason: str) -> Diagnostic:
+    """Return that a column of a type cannot be written (CMP012), and what makes another type of it."""
+    about_name = "name" in reason
+    return diagnostic(
+        "CMP012", step=step, column=column, type=kind, reason=reason, hint=None if about_name else _other(column, kind)
+    )
+
+
+def _other(column: str, kind: str) -> str | None:
+    """Return how a column becomes one of a type that more targets have; None if nobody knows."""
+    cast = next((other for start, other in _CASTS if kind.startswith(start)), None)
+    if kind.startswith("timestamp[") and "," in kind:
+        cast = "timestamp[us,UTC]"
+    if cast and cast != kind:
+        named = column if _PLAIN_NAME.fullmatch(column) else json.dumps(column, ensure_ascii=False)
+        return f'write cast: {{{named}: "{cast}"}} into the config of this step'
+    made = next((text for start, text in _IN_SQL if kind.startswith(start)), None)
+    quoted = '"' + column.replace('"', '""') + '"'
+    return made and f"make a text of it in a SQL step before: {made.format(quoted)} AS {quoted}"
 
 
 def _castable(source: str, target: str) -> bool:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Grade = Literal["reader", "writer", "too powerful"]
 
+NOT_GRANTED = "DRV020"
+"""The code of a user who lacks a right: to the whole database, if that is what keeps it from being let in."""
+
 CLOCKS_DIFFER = 5.0
 """Seconds from which a difference of clocks is worth a word."""
 
@@ -38,10 +41,11 @@ class Health:
     """A connection that works: what its user may do and why it is graded so, what else is known, what to look at.
 
     `facts` are what the server or file says of itself. `scripts` has the statements that make a proper reader and a
-    writer, where there are such. `user` is who logs in.
+    writer, where there are such. `user` is who logs in. Of one who is not let in only `found` tells why, and there is
+    no grade.
     """
 
-    grade: Grade
+    grade: Grade | None
     reasons: Sequence[str] = ()
     facts: Mapping[str, JsonValue] = field(default_factory=dict)
     scripts: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -60,6 +64,12 @@ def graded(powers: Sequence[str], writes: Sequence[str]) -> tuple[Grade, Sequenc
     if powers:
         return "too powerful", powers
     return ("writer", writes) if writes else ("reader", ())
+
+
+def lacking(connection: str, user: str, lacks: Sequence[str]) -> Iterator[Diagnostic]:
+    """Yield that a user who is let in may do nothing, if that is so: `lacks` tells which rights are missing."""
+    if lacks:
+        yield diagnostic("CON030", connection=connection, user=user, lacks=", and ".join(lacks))
 
 
 def named(what: str, names: Sequence[str], count: int) -> list[str]:

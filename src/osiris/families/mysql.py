@@ -194,6 +194,8 @@ def table_result(session: Session, found: Relation, columns: Sequence[str] | Non
     """
     place = (session.target.database, found.name)
     told = {name: (kind, needed) for name, kind, needed, _ in session.rows(_COLUMNS, *place)}
+    if not told:  # who has another right to a table is told that it is there, and no columns
+        fail_grant(session, ["SELECT"], qualified(session, found.name), f"table '{found.name}'")
     shown = [name for name, *_, hidden in session.rows(_COLUMNS, *place) if not hidden]
     check_known({"columns": columns or ()}, list(told), f"table '{found.name}' of {session.target.where}")
     kinds = {name: kind for name, (kind, _) in told.items()} | _json_columns(session, place, list(told))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from osiris.driver import Written
 from osiris.errors import fail
-from osiris.families.embedded import ABSENT, THERE, Target
+from osiris.families.embedded import ABSENT, THERE, Target, tell_new_table
 from osiris.families.mysql import SETTINGS, chosen, opened, qualified, quote_name, relations
 from osiris.families.mysql_connect import address, numbered
 from osiris.families.mysql_held import Column
@@ -72,6 +72,8 @@ def _expect_target(session: Session, work: Work, target: Target) -> str:
     if there:
         refuse(session, work.ctx, target, work.schema, work.merged)
     expect_rights(session, work.table, [field.name for field in work.schema], work.mode, there=there)
+    if not there:
+        tell_new_table(work.ctx, work.table, relations(session))
     return THERE if there else ABSENT
 
 

@@ -6,10 +6,22 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from osiris.errors import diagnostic
+from osiris.errors import OsirisError, diagnostic
 from osiris.families.embedded import LEDGER
-from osiris.families.health import Clock, Health, Line, clock_problems, graded, hurried, milliseconds, named
+from osiris.families.health import (
+    NOT_GRANTED,
+    Clock,
+    Health,
+    Line,
+    clock_problems,
+    graded,
+    hurried,
+    lacking,
+    milliseconds,
+    named,
+)
 from osiris.families.mysql import every_table, reading
+from osiris.families.mysql_connect import address
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -76,6 +88,16 @@ def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
     """Look at a MySQL or MariaDB server; fails with CON011 to CON017 where it cannot be used."""
     import pymysql  # noqa: F401  so that its loading is not taken for connecting
 
+    try:
+        return _examined(ctx, seconds)
+    except OsirisError as error:
+        if error.diagnostics[0].code != NOT_GRANTED:
+            raise
+        target = address(ctx.connection)
+        return Health(None, scripts=_scripts(target.database), user=target.user, found=error.diagnostics)
+
+
+def _examined(ctx: StepContext, seconds: float) -> Health:
     began = time.monotonic()
     with reading(hurried(ctx, seconds)) as session:
         connected = milliseconds(began)
@@ -88,13 +110,17 @@ def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
         grants = [grant for grant in told if not _is_open(grant, database)]
         grade, reasons = graded(list(dict.fromkeys(_powers(grants))), list(_writes(grants)))
         line = _line(session)
+        lacks = (
+            [] if grade != "reader" or _reads(grants, database) else [f"it may read nothing of database '{database}'"]
+        )
+        found = [*line.problems(), *clock_problems(line.where, skew), *_open_problems(line.where, told)]
         return Health(
             grade=grade,
             reasons=reasons,
             facts={**_facts(session, server, line), **times, "clock_skew_seconds": skew},
-            scripts={"reader": list(_reader(database)), "writer": list(_writer(database))},
+            scripts=_scripts(database),
             user=server.user,
-            found=[*line.problems(), *clock_problems(line.where, skew), *_open_problems(line.where, told)],
+            found=[*found, *lacking(ctx.step, server.user, lacks)],
         )
 
 
@@ -175,6 +201,28 @@ def _writes(grants: Iterable[_Grant]) -> Iterator[str]:
     for grant in grants:
         rights = [right for right in grant.rights if right in _WRITES]
         yield from (f"{reason} on {grant.place}" for reason in named("it has", rights, len(rights)))
+
+
+def _reads(grants: Iterable[_Grant], database: str) -> bool:
+    """Tell whether anything of a database may be read."""
+    return any({"SELECT", _ALL}.intersection(grant.rights) and _is_in(grant.place, database) for grant in grants)
+
+
+def _is_in(place: str, database: str) -> bool:
+    """Tell whether a place of a grant is in a database, in whose name % and _ stand for others."""
+    if place == _EVERYWHERE:
+        return True
+    named = place[1 : place.index("`.")].replace("``", "`")
+    like = re.sub(r"\\(.)|(%)|(_)|(.)", _as_pattern, named)
+    return re.fullmatch(like, database, re.IGNORECASE | re.DOTALL) is not None
+
+
+def _as_pattern(match: re.Match[str]) -> str:
+    return ".*" if match[2] else "." if match[3] else re.escape(match[1] or match[4])
+
+
+def _scripts(database: str) -> dict[str, list[str]]:
+    return {"reader": list(_reader(database)), "writer": list(_writer(database))}
 
 
 def _login(user: str) -> Iterator[str]:

@@ -28,6 +28,8 @@ _NAMED = r'"\s*:'
 """What follows each name of an object in JSON, and may stand in texts too."""
 _FINE = r"[.,]\d{6}\d*[1-9]"
 """A fraction of more than six digits."""
+_ZERO = r"(?:^|[^\\])(?:\\\\)*\\u0000"
+"""U+0000 as it is escaped in JSON."""
 _LETTER = r"^(?:[\x01-\x7f]?|\\[2-3][0-7]{2})$"
 _FIRST_CODE = 0x80
 
@@ -47,6 +49,16 @@ def checked(encode: Encode, right: Callable[[pa.Array], pa.Array], reason: str) 
 
 def _shown(value: object) -> str:
     return repr(value[:_SHOWN]) if isinstance(value, str) else str(value)
+
+
+def without_zero(encode: Encode) -> Encode:
+    """Return the encoder for JSON whose texts the server reads: those hold no U+0000."""
+    why = "a text within it has the character U+0000, which the database cannot hold"
+    return checked(encode, lambda array: pc.invert(pc.match_substring_regex(_texts(array), _ZERO)), why)
+
+
+def _texts(array: pa.Array) -> pa.Array:
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
 def limited(limit: int, *, exact: bool) -> Encode:
@@ -83,7 +95,7 @@ def odd_decimals(digits: int, scale: int) -> Encode:
 def parsed_json(array: pa.Array) -> Sequence[Part]:
     """Encode JSON for a column that keeps its values and not its spelling: of a name that comes twice it keeps one."""
     parts = to.parsed_json(array)
-    texts = array.storage if isinstance(array, pa.ExtensionArray) else array
+    texts = _texts(array)
     several = pc.greater(pc.count_substring_regex(texts, _NAMED), 1)
     for row in np.flatnonzero(several.fill_null(False)):
         text = texts[int(row)].as_py()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from osiris.driver import Written
 from osiris.errors import fail
-from osiris.families.embedded import ABSENT, THERE
+from osiris.families.embedded import ABSENT, THERE, tell_new_table
+from osiris.families.postgres import relations
 from osiris.families.postgres_exchange import exchange, may_exchange
 from osiris.families.postgres_held import column_type
 from osiris.families.postgres_ledger import claim_delivery, find_delivery, finish_delivery
@@ -56,6 +57,7 @@ def _expect_target(session: Session, work: Work) -> str:
     expect_schema(session, work.place)
     if work.create and not find_table(session, work.place):
         expect_right_to_make(session, work.place, work.place.table)
+        tell_new_table(work.ctx, work.place.table, relations(session))
         return ABSENT
     refuse(session, work.ctx, work.place, work.schema, work.mode, work.key)
     table = expect_table(session, work.place)

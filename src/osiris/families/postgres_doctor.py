@@ -5,12 +5,25 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from osiris.errors import OsirisError
 from osiris.families.embedded import LEDGER
-from osiris.families.health import Clock, Health, Line, clock_problems, graded, hurried, milliseconds, named
+from osiris.families.health import (
+    NOT_GRANTED,
+    Clock,
+    Health,
+    Line,
+    clock_problems,
+    graded,
+    hurried,
+    lacking,
+    milliseconds,
+    named,
+)
 from osiris.families.postgres import quote_name, reading, relations
+from osiris.families.postgres_connect import address
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
     from osiris.families.postgres import Session
@@ -82,6 +95,18 @@ def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
     """Look at a PostgreSQL server; fails with CON011 to CON017 or DRV012 where it cannot be used."""
     import psycopg  # noqa: F401  so that its loading is not taken for connecting
 
+    try:
+        return _examined(ctx, seconds)
+    except OsirisError as error:
+        if error.diagnostics[0].code != NOT_GRANTED:
+            raise
+        target = address(ctx.connection)
+        names = str(target.keywords["dbname"]), quote_name(target.schema)
+        scripts = {"reader": list(_reader(*names)), "writer": list(_writer(*names))}
+        return Health(None, scripts=scripts, user=target.user, found=error.diagnostics)
+
+
+def _examined(ctx: StepContext, seconds: float) -> Health:
     began = time.monotonic()
     with reading(hurried(ctx, seconds)) as session:
         connected = milliseconds(began)
@@ -91,14 +116,22 @@ def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
         server = _Server(*session.rows(_SERVER)[0])
         powers = _powers(session)
         grade, reasons = graded(powers, [] if powers else _writes(session))
-        line = _line(session)
+        line, facts = _line(session), _facts(session, server)
+        lacks = list(_lacks(session, facts)) if grade == "reader" else []
+        names, closed = (server.database, quote_name(session.schema)), list(_closed(session))
         return Health(
             grade=grade,
             reasons=reasons,
-            facts={**_facts(session, server, line), **times, "clock_skew_seconds": skew},
-            scripts={"reader": list(_reader(session, server)), "writer": list(_writer(session, server))},
+            facts={
+                **facts,
+                "encrypted": line.encrypted,
+                "verified": line.verified,
+                **times,
+                "clock_skew_seconds": skew,
+            },
+            scripts={"reader": [*_reader(*names), *closed], "writer": [*_writer(*names), *closed]},
             user=server.user,
-            found=[*line.problems(), *clock_problems(line.where, skew)],
+            found=[*line.problems(), *clock_problems(line.where, skew), *lacking(ctx.step, server.user, lacks)],
         )
 
 
@@ -111,7 +144,7 @@ def _line(session: Session) -> Line:
     return Line(session.target.where, str(told["host"]), encrypted, encrypted and checked)
 
 
-def _facts(session: Session, server: _Server, line: Line) -> dict[str, JsonValue]:
+def _facts(session: Session, server: _Server) -> dict[str, JsonValue]:
     tables = relations(session).values()
     readable = sum(table.readable for table in tables) if session.rows(_ENTERED, session.schema) else 0
     return {
@@ -121,13 +154,19 @@ def _facts(session: Session, server: _Server, line: Line) -> dict[str, JsonValue
         "schema": session.schema,
         "tables": len(tables),
         "readable_tables": readable,
-        "encrypted": line.encrypted,
-        "verified": line.verified,
         "encoding": server.encoding,
         "time_zone": server.time_zone,
         "read_only_by_default": server.reads_by_default,
         "replica": server.replica,
     }
+
+
+def _lacks(session: Session, facts: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Yield which rights are missing, if nothing may be read."""
+    if not session.rows(_ENTERED, session.schema):
+        yield f"it may not use schema '{session.schema}'"
+    elif facts["tables"] and not facts["readable_tables"]:
+        yield f"it may read none of the tables of schema '{session.schema}', of which there are {facts['tables']}"
 
 
 def _powers(session: Session) -> list[str]:
@@ -156,40 +195,37 @@ def _writes(session: Session) -> list[str]:
     ]
 
 
-def _login(role: str, server: _Server) -> Iterator[str]:
+def _login(role: str, database: str) -> Iterator[str]:
     yield "-- the next two lines are for a role that is not there yet; psql asks for its password"
     yield f"CREATE ROLE {role} LOGIN;"
     yield f"\\password {role}"
-    yield f"GRANT CONNECT ON DATABASE {quote_name(server.database)} TO {role};"
+    yield f"GRANT CONNECT ON DATABASE {quote_name(database)} TO {role};"
 
 
-def _reader(session: Session, server: _Server) -> Iterator[str]:
+def _reader(database: str, schema: str) -> Iterator[str]:
     """Yield a script for psql, to be run by the owner of the tables."""
-    role, schema = "osiris_reader", quote_name(session.schema)
-    yield from _login(role, server)
+    role = "osiris_reader"
+    yield from _login(role, database)
     yield f"ALTER ROLE {role} SET default_transaction_read_only = on;"
     yield f"GRANT USAGE ON SCHEMA {schema} TO {role};"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};"
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role};"
-    yield from _closed(session, schema)
 
 
-def _writer(session: Session, server: _Server) -> Iterator[str]:
-    role, schema = "osiris_writer", quote_name(session.schema)
-    rights = "SELECT, INSERT, UPDATE, DELETE"
-    yield from _login(role, server)
-    yield f"GRANT TEMPORARY ON DATABASE {quote_name(server.database)} TO {role};"
+def _writer(database: str, schema: str) -> Iterator[str]:
+    role, rights = "osiris_writer", "SELECT, INSERT, UPDATE, DELETE"
+    yield from _login(role, database)
+    yield f"GRANT TEMPORARY ON DATABASE {quote_name(database)} TO {role};"
     yield f"-- CREATE makes {LEDGER}, and tables that are missing; once they are there it may be revoked"
     yield f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"
     yield f"GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role};"
     yield f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role};"
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT {rights} ON TABLES TO {role};"
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE ON SEQUENCES TO {role};"
-    yield from _closed(session, schema)
 
 
-def _closed(session: Session, schema: str) -> Iterator[str]:
+def _closed(session: Session) -> Iterator[str]:
     """Yield what takes from everybody what a reader must not have, where everybody has it."""
     if session.rows(_OPEN_TO_ALL, session.schema):
         yield "-- everybody may make tables there, as in PostgreSQL before 15"
-        yield f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC;"
+        yield f"REVOKE CREATE ON SCHEMA {quote_name(session.schema)} FROM PUBLIC;"

@@ -87,6 +87,11 @@ def refusal_of(error: psycopg.Error) -> Refused | None:
     return Refused(column, reason, rule, int(place[1]) - 1 if place else None)
 
 
+def reason_of(state: str) -> str:
+    """Return why rows are refused with a SQLSTATE, in our words."""
+    return _REASONS.get(state) or _BY_CLASS.get(state[:2], "the table does not take it")
+
+
 def explained(session: Session, table: str, refused: Refused) -> Refused:
     """Return a refusal with what the catalogue knows of the rule that is broken: its columns, and what it checks.
 

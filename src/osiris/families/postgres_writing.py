@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.errors import diagnostic, raise_all
+from osiris.errors import raise_all
 from osiris.families.embedded import staged
+from osiris.families.fitting import uncarried
 from osiris.families.keys import check_key_columns
 from osiris.families.postgres_deliver import append, deliver, look
 from osiris.families.postgres_deliver import confirm as confirm_target
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
 def check(wanted: Writing, schema: Schema, ctx: StepContext) -> None:
     """Fail with CMP012 for columns that PostgreSQL cannot hold as they are, with DAT005 for a key not there."""
     types = {column.name: column.type for column in schema}
-    problems = [
-        diagnostic("CMP012", step=ctx.step, column=name, type=types[name], reason=reason)
-        for name, reason in refusals(types).items()
-    ]
+    problems = [uncarried(ctx.step, name, types[name], reason) for name, reason in refusals(types).items()]
     if problems:
         raise_all(problems)
     check_key_columns(ctx, schema, wanted.key)

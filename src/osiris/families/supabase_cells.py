@@ -44,14 +44,14 @@ def _unfit(row: int, value: object, reason: str) -> Unfit:
     return Unfit(row, repr(str(value)[:_SHOWN]), reason)
 
 
-def _each(values: Values, convert: Callable[[Any], Any]) -> list[Any]:
-    """Return converted values, NULL as None; a value that does not convert is refused with its row."""
+def _each(values: Values, convert: Callable[[Any], Any], reason: str = _OTHER) -> list[Any]:
+    """Return converted values, NULL as None; a value that does not convert is refused with its row and why."""
     found = []
     for row, value in enumerate(values):
         try:
             found.append(None if value is None else convert(value))
         except (ValueError, TypeError, KeyError, ArithmeticError):
-            raise _unfit(row, value, _OTHER) from None
+            raise _unfit(row, value, reason) from None
     return found
 
 
@@ -96,7 +96,8 @@ def _float(value: object) -> float:
 
 
 def _decimal(kind: str, values: Values) -> pa.Array:
-    return _array(kind, _each(values, _number), f"it is none of {kind}")
+    reason = f"it is none of {kind}"
+    return _array(kind, _each(values, _number, reason), reason)
 
 
 def _number(value: object) -> Decimal:
@@ -144,7 +145,8 @@ def _moment(kind: str, values: Values) -> pa.Array:
     found = spelling.read(cells)
     if found is None:
         row = next(spelling.misfits(cells))
-        raise _unfit(row, cells[row].as_py(), f"it is no {kind} of the years 1 to 9999")
+        years = "" if kind.startswith("time[") else " of the years 1 to 9999"
+        raise _unfit(row, cells[row].as_py(), f"it is no {kind}{years}")
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import diagnostic
 from osiris.families import postgres_doctor
-from osiris.families.health import Clock, Health, Line, clock_problems, hurried, milliseconds
+from osiris.families.health import Clock, Health, Line, clock_problems, hurried, lacking, milliseconds
 from osiris.families.postgres import quote_name
 from osiris.families.supabase import SERVICE, key_of, shares_connections, wire_fields
 from osiris.families.supabase_filter import quoted
@@ -17,7 +17,7 @@ from osiris.families.supabase_http import calling
 from osiris.families.supabase_schema import catalogue, expect_key
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from osiris.driver import StepContext
     from osiris.errors import Diagnostic
@@ -52,16 +52,25 @@ def _examine_rest(ctx: StepContext, seconds: float) -> Health:
         times = {"connect_ms": connected, "query_ms": milliseconds(asked)}
         line = Line(session.rest.where, session.rest.host, session.rest.encrypted, session.rest.encrypted)
         hidden = list(_hidden(session, known, ctx.step, until=began + seconds / 2))
-    powerful = session.role == SERVICE
-    own = f"as '{session.role}' it may do what grants and row level security leave to it, which REST does not tell"
-    return Health(
-        grade="too powerful" if powerful else "writer",
-        reasons=["its key passes by row level security, and may change all rows"] if powerful else [own],
+        problems = [*line.problems(), *clock_problems(line.where, skew or 0.0), *hidden]
+    return replace(
+        _standing(session, known, ctx.step, problems),
         facts={**_facts(session, known, line), **times, "clock_skew_seconds": skew},
-        scripts={"reader": list(_script(session))} if powerful else {},
         user=session.role,
-        found=[*line.problems(), *clock_problems(line.where, skew or 0.0), *hidden],
     )
+
+
+def _standing(session: Session, known: Catalogue | None, name: str, problems: Sequence[Diagnostic]) -> Health:
+    """Return what the role of a key may do, as far as REST tells it."""
+    if session.role == SERVICE:
+        reason = "its key passes by row level security, and may change all rows"
+        return Health("too powerful", [reason], scripts={"reader": list(_script(session))}, found=problems)
+    if known is not None and not known.tables:
+        lacks = [f"it has no right to any table of schema '{session.rest.schema}', or there is none"]
+        scripts = {"reader": list(_grants(session))}
+        return Health("reader", scripts=scripts, found=[*problems, *lacking(name, session.role, lacks)])
+    own = f"as '{session.role}' it may do what grants and row level security leave to it, which REST does not tell"
+    return Health("writer", [own], found=problems)
 
 
 def _skew(clock: Clock, answer: Answer) -> float | None:
@@ -107,10 +116,19 @@ def _shows_nothing(session: Session, known: Catalogue, table: str) -> bool:
 
 
 def _script(session: Session) -> Iterator[str]:
-    role, schema = "osiris_reader", quote_name(session.rest.schema)
+    role = "osiris_reader"
     yield "-- in the project's SQL editor; then give the connection host, user and password instead of url and key"
     yield f"CREATE ROLE {role} LOGIN PASSWORD '<a new password>';"
     yield f"ALTER ROLE {role} SET default_transaction_read_only = on;"
+    yield from _rights(role, quote_name(session.rest.schema))
+
+
+def _grants(session: Session) -> Iterator[str]:
+    yield "-- in the project's SQL editor"
+    yield from _rights(quote_name(session.role), quote_name(session.rest.schema))
+
+
+def _rights(role: str, schema: str) -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA {schema} TO {role};"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};"
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role};"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import time
@@ -29,6 +30,7 @@ _NO_COLUMN = ("PGRST204", "42703")
 _NO_KEY, _COMPUTED, _NOT_GRANTED, _ENDED, _NO_SPACE = "42P10", "428C9", "42501", "57014", "53100"
 _NAMED = re.compile(r'column "(.+?)"')
 """The column that the words of an error name."""
+_MINUS_ZERO = re.compile(rb"-0[],}\s]")
 _ROW = ("21", "22", "23", "44", "P0")
 _UNKNOWN = frozenset((408, 502, 503, 504, *range(520, 528)))
 """Statuses after which nobody knows whether anything was done."""
@@ -59,10 +61,9 @@ class Answer:
 
     def document(self, where: str) -> JsonValue:
         """Return the body as JSON; fails with CON027 if it is none."""
-        from decimal import Decimal
-
+        signed = _signed if _MINUS_ZERO.search(self.body) else None
         try:
-            return json.loads(self.body, parse_float=Decimal)
+            return json.loads(self.body, parse_float=Decimal, parse_int=signed)
         except ValueError:
             kind = self.headers.get("content-type", "no content type").partition(";")[0]
             fail("CON027", where=where, problem=f"what came is not JSON, but {kind}")
@@ -96,16 +97,28 @@ class Answer:
         return words or _PHRASES.get(self.status, "no reason given")
 
 
+def _signed(text: str) -> int | Decimal:
+    """Return a number without a point, whose sign an integer would not keep if it is zero: a float may have been it."""
+    return Decimal(text) if text == "-0" else int(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request was about: the step, the server's name, the role, the table, and rows that are written already."""
+    """What a request was about: the step, the server's name, the role, the table, and whether rows were sent."""
 
     step: str
     where: str
     role: str
     table: str
     writing: bool = False
-    done: int = 0
+
+
+class RowsRefused(Exception):
+    """The table refuses rows that were sent, and nothing of their request was done."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.reason)
+        self.answer = answer
 
 
 def worth_again(answer: Answer, *, safe: bool) -> bool:
@@ -129,7 +142,10 @@ def seconds_asked(answer: Answer) -> float | None:
 
 
 def fail_answer(answer: Answer, asked: Asked) -> NoReturn:
-    """Fail with what a refusal means: CON024 to CON027, DAT011, DAT029, DAT034, DAT035, DRV012 to DRV022."""
+    """Fail with what a refusal means: CON024 to CON027, DAT011, DAT029, DAT034, DRV012 to DRV022.
+
+    Raises RowsRefused if rows are refused that were sent.
+    """
     code, status, reason = answer.code, answer.status, answer.reason
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         wait = seconds_asked(answer)
@@ -159,13 +175,14 @@ def _fail_told(answer: Answer, asked: Asked) -> NoReturn:
     if code in _NO_SERVER or code[:2] in ("08", "53", "57", "40"):
         fail("CON026", where=asked.where, status=answer.status, reason=reason)
     if asked.writing:
-        _fail_write(code, reason, asked)
+        _fail_write(answer, asked)
     if code in _NO_COLUMN:
         fail("DAT011", step=asked.step, problem=reason)
     fail("DRV013", path=asked.where, problem=f"{reason} ({code})")
 
 
-def _fail_write(code: str, reason: str, asked: Asked) -> NoReturn:
+def _fail_write(answer: Answer, asked: Asked) -> NoReturn:
+    code, reason = answer.code, answer.reason
     if code == _COMPUTED:
         named = _NAMED.search(reason)
         problem = f"its column '{named[1]}' is computed by the server" if named else reason
@@ -178,5 +195,5 @@ def _fail_write(code: str, reason: str, asked: Asked) -> NoReturn:
         hint = "add one to the table, or use another mode"
         fail("DAT029", step=asked.step, table=asked.table, problem=problem, hint=hint)
     if code[:2] in _ROW:
-        fail("DAT035", step=asked.step, table=asked.table, problem=reason, done=asked.done)
+        raise RowsRefused(answer)
     fail("DRV013", path=asked.where, problem=f"{reason} ({code})")

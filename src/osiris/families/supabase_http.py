@@ -90,14 +90,14 @@ class Session:
         builder.path = URL(f"{self.rest.url}/{part}", encoded=True)
         return builder
 
-    def asked(self, table: str, *, writing: bool = False, done: int = 0) -> Asked:
+    def asked(self, table: str, *, writing: bool = False) -> Asked:
         """Return what is told with errors about a table."""
-        return Asked(self.ctx.step, self.rest.where, self.role, table, writing, done)
+        return Asked(self.ctx.step, self.rest.where, self.role, table, writing)
 
     def send(self, built: Built, asked: Asked, body: bytes | None = None, *, safe: bool = True) -> Answer:
         """Return the answer of a request that was done; `safe` tells that doing it twice is like doing it once.
 
-        Fails with CON011, CON014, CON015, CON017, RUN003, and as `fail_answer` says. Raises TooLarge.
+        Fails with CON011, CON014, CON015, CON017, RUN003, and as `fail_answer` says. Raises TooLarge and RowsRefused.
         """
         answer = self.answer(built.request, body, safe=safe)
         if answer.status == 413:

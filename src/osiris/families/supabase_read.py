@@ -22,6 +22,7 @@ from osiris.families.supabase_errors import fail_answer
 from osiris.families.supabase_filter import quoted
 from osiris.families.supabase_http import TooLarge
 from osiris.families.supabase_schema import catalogue, columns_of, fail_untold
+from osiris.families.supabase_texts import in_one_form
 from osiris.model import Field
 from osiris.types import arrow_schema, is_type_name, unknown_type
 
@@ -62,10 +63,11 @@ class Wish:
 
 
 class Taken(NamedTuple):
-    """A column that is read, and whether the server writes its values as text."""
+    """A column that is read, whether the server writes its values as text, and the number of their type, if told."""
 
     field: Field
     as_text: bool
+    oid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ def _carried(wish: Wish, column: Column | None) -> Taken:
     if not readable(carried.type):
         raise NotCarried("values of it cannot be read from JSON", "make a view that has it as text")
     as_text = carried.item is None and (carried.cast is not None or carried.type == "json")
-    return Taken(Field(column.name, carried.type, column.nullable), as_text)
+    inner = column.kind.item or column.kind
+    return Taken(Field(column.name, carried.type, column.nullable), as_text, inner.oid)
 
 
 def read_pages(session: Session, source: Source, sieve: Sieve) -> Generator[Batch, None, None]:
@@ -283,7 +286,8 @@ def _page(source: Source, rows: Sequence[Mapping[str, JsonValue]], size: int, si
 
 def _arrays(source: Source, rows: Sequence[Mapping[str, JsonValue]], first: int, end: int) -> Iterator[pa.Array]:
     for column in source.columns:
-        yield array_of(column.field.type, [row.get(column.field.name) for row in rows[first:end]])
+        values = [row.get(column.field.name) for row in rows[first:end]]
+        yield array_of(column.field.type, in_one_form(column.oid, values))
 
 
 def count_of(session: Session, source: Source, how: str = "exact") -> int | None:

@@ -9,8 +9,8 @@ that it was not done.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,12 +21,15 @@ from osiris.families.cells import Unfit, refuse_large
 from osiris.families.embedded import staged
 from osiris.families.json_spell import Unwritable, first_unwritable, objects, refusal
 from osiris.families.keys import refuse_repeated_keys
+from osiris.families.postgres_checks import without_zero
 from osiris.families.postgres_held import way
 from osiris.families.postgres_types import BYTE, NUMERIC
 from osiris.families.spelling import spell
 from osiris.families.supabase_cells import array_of
+from osiris.families.supabase_errors import RowsRefused
 from osiris.families.supabase_filter import quoted
 from osiris.families.supabase_http import TooLarge, calling
+from osiris.families.supabase_refused import refusal_of
 from osiris.families.supabase_schema import catalogue, columns_of, fail_untold
 from osiris.table import stream
 
@@ -47,6 +50,8 @@ _PIECE = 1 << 20
 """The bytes of rows in memory that are sent at once."""
 
 _NO_TEXTS = (NUMERIC, BYTE)
+_DOCUMENTS = (114, 3802)
+"""json, which keeps its spelling, and jsonb."""
 _ADDRESS = "over REST no table can be made: make it before, or give the connection the database's address"
 _UNTOLD = "give a key of role service_role, or the database's address"
 
@@ -76,8 +81,15 @@ def list_refusals(types: Mapping[str, str]) -> dict[str, str]:
     return {name: f"in a list {reason}" for name, reason in found.items() if reason}
 
 
-def expect_target(work: Work) -> list[Way]:
-    """Return how the values of each column get into the table; fails with DAT029, DRV012, DRV023, CON011 to CON027."""
+class Target(NamedTuple):
+    """A table that takes the rows: its columns, and how the values of each column of the rows get into it."""
+
+    columns: Mapping[str, Column]
+    ways: Sequence[Way]
+
+
+def expect_target(work: Work) -> Target:
+    """Return the table that takes the rows; fails with DAT029, DRV012, DRV023, CON011 to CON027 if none does."""
     with calling(work.ctx, work.schema_name, work.retries) as session:
         known = catalogue(session)
         if known is not None and work.table not in known.tables:
@@ -91,15 +103,21 @@ def expect_target(work: Work) -> list[Way]:
     if found:
         raise_all(found)
     ways = (_way(there[field.name], field.type) for field in work.schema)
-    return [how for how in ways if how]
+    return Target(there, [how for how in ways if how])
 
 
 def _way(column: Column, kind: str) -> Way | None:
-    """Return how values get into a column; a text into none of numbers, whose digits REST does not tell."""
+    """Return how values get into a column; a text into none of numbers, whose digits REST does not tell.
+
+    Even a `json` is read on its way: then it holds no U+0000, and within a list it does not keep its spelling.
+    """
     inner = column.kind.item or column.kind
     if inner.oid in _NO_TEXTS and kind.removeprefix("list<").startswith("utf8"):
         return None
-    return way(column.kind, column.modifier, kind)
+    if inner.oid == _DOCUMENTS[0] and column.kind.item:
+        return None
+    found = way(column.kind, column.modifier, kind)
+    return replace(found, encode=without_zero(found.encode)) if found and column.kind.oid in _DOCUMENTS else found
 
 
 def _may_round(how: Way) -> bool:
@@ -126,13 +144,12 @@ def _misfits(work: Work, there: Mapping[str, Column]) -> Iterator[Diagnostic]:
 
 def deliver(work: Work, rows: RowStream) -> Written:
     """Write all rows; fails as `expect_target` and `Session.send` do, with DAT015, DAT028, DAT034, DAT035 or DRV026."""
-    ways = expect_target(work)
-    with staged(_checked(work, ways, rows), work.ctx) as waiting:
+    target = expect_target(work)
+    with staged(_checked(work, target.ways, rows), work.ctx) as waiting:
         if work.mode == "upsert":
             refuse_repeated_keys(waiting, work.key, work.ctx)
         with calling(work.ctx, work.schema_name, work.retries) as session:
-            rounded = [field for field, how in zip(work.schema, ways, strict=True) if _may_round(how)]
-            sender = _Sender(session, work, rounded)
+            sender = _Sender(session, work, target)
             for batch in waiting.open().batches():
                 for piece in _pieces(batch, work.batch):
                     sender.send(piece)
@@ -180,9 +197,10 @@ def _pieces(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
 class _Sender:
     """Sends pieces one after the other, and counts what is written."""
 
-    def __init__(self, session: Session, work: Work, rounded: Sequence[Field]) -> None:
+    def __init__(self, session: Session, work: Work, target: Target) -> None:
         self.rows, self.bytes = 0, 0
-        self._session, self._work, self._rounded = session, work, rounded
+        self._session, self._work, self._target = session, work, target
+        self._rounded = [field for field, how in zip(work.schema, target.ways, strict=True) if _may_round(how)]
 
     def send(self, piece: pa.RecordBatch) -> None:
         """Send rows at once, by halves where the server does not take so many."""
@@ -191,12 +209,14 @@ class _Sender:
             fail("RUN003", signal="request")
         names = piece.schema.names
         body = b"[" + ",".join(objects(names, [_plain(column) for column in piece.columns]).to_pylist()).encode() + b"]"
-        asked = self._session.asked(work.table, writing=True, done=self.rows)
+        asked = self._session.asked(work.table, writing=True)
         try:
             answer = self._session.send(self._request(names), asked, body, safe=work.mode == "upsert")
         except TooLarge:
             self._halve(piece)
             return
+        except RowsRefused as refused:
+            self._fail_refused(refused, piece)
         if answer.count is None:  # whatever stands there, it is not PostgREST, which tells what it was asked for
             fail("CON027", where=self._session.rest.where, problem="what came does not say how many rows were taken")
         if answer.count != piece.num_rows:
@@ -242,6 +262,11 @@ class _Sender:
         if not back or _counted(sent) != _counted(back):
             names = ", ".join(field.name for field in self._rounded)
             self._fail_lost(f"it rounds values of {names}; give its columns more digits")
+
+    def _fail_refused(self, refused: RowsRefused, piece: pa.RecordBatch) -> NoReturn:
+        work = self._work
+        why = refusal_of(refused.answer, piece, work.schema, self._target.columns, self.rows)
+        fail("DAT035", step=work.ctx.step, table=work.table, problem=why.problem, done=self.rows)
 
     def _fail_lost(self, problem: str) -> None:
         problem = f"{problem}; {self.rows} rows before are written"

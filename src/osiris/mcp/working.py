@@ -60,7 +60,7 @@ def compile_(workspace: Workspace, arguments: Arguments) -> Reply:
     check_steps(workspace, compiled.pipeline)  # another text may have come into its place
     before = api.previous_plan(workspace, compiled.manifest)
     tables = api.look_at_tables(workspace, compiled)
-    view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, tables)
+    view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables)
     data = {**api.compiled_data(compiled, view), "manifest": api.save(workspace, compiled)}
     return Reply(
         data,

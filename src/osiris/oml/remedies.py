@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from osiris.document import join
-from osiris.document.edits import drop, put, rename
+from osiris.document.edits import add, drop, put, rename
 from osiris.errors import Diagnostic, diagnostic, nearest
 from osiris.registry import RESERVED
 
@@ -61,6 +61,14 @@ def for_unknown_key(pointer: str, key: str, meant: str | None, present: Mapping[
     if meant is not None:
         return drop(at) if meant in present else rename(at, meant)
     return rename(at, f"x-{join('', key)[1:]}") if _EXTENSIBLE.fullmatch(pointer) else drop(at)
+
+
+def for_misplaced_key(pointer: str, key: str, step: Mapping[str, JsonValue]) -> Fix:
+    """Return what moves a key of a step into its config, where there is one that does not have it yet."""
+    config = step.get("config")
+    if not isinstance(config, dict) or key in config:
+        return ()
+    return (*add(join(f"{pointer}/config", key), step[key]), *drop(join(pointer, key)))
 
 
 def for_missing_key(pointer: str, key: str, present: Mapping[str, JsonValue], meant: Mapping[str, str | None]) -> Fix:

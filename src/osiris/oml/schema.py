@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from osiris.document import Document, join, kind_of
 from osiris.document.edits import drop, put
 from osiris.errors import Diagnostic, diagnostic, did_you_mean, nearest
-from osiris.oml.remedies import for_limit, for_missing_key, for_unknown_key, for_wrong_type, meant_key
+from osiris.oml.remedies import (
+    for_limit,
+    for_misplaced_key,
+    for_missing_key,
+    for_unknown_key,
+    for_wrong_type,
+    meant_key,
+)
+from osiris.registry import RESERVED
 from osiris.secret import is_secret_name, literal_secret_kind
 
 if TYPE_CHECKING:
@@ -64,6 +72,7 @@ _IN_QUERY = {
 """What says the same of a query as a key does of a table."""
 _CONNECTION = 'put it into osiris_connections.yaml, and name that connection here: connection: "@{}.ALIAS"'
 _NAMES = ("name", "id", "component", "parameter")
+_STEP = re.compile(r"/steps/[0-9]+")
 _TEXT_RULES = frozenset(("pattern", "enum", "const", "format", "minLength", "maxLength"))
 _OF_KEYS = frozenset(("required", "additionalProperties", "dependentRequired"))
 _AT_RUN_TIME = re.compile(r"\$\{run\.")
@@ -167,6 +176,9 @@ def _keys(error: Broken, document: Document, pointer: str, names: _Names) -> Ite
         at, near, hint, fix = document.where_key(join(pointer, key)), names.meant(key, known), None, ()
         if near is None and names.is_field(key) and names.family is not None:
             hint = _CONNECTION.format(names.family.name)
+        elif key in RESERVED and _STEP.fullmatch(pointer):
+            hint = f"it belongs into the step's config: config: {{{key}: …}}"
+            fix = for_misplaced_key(pointer, key, present)
         else:
             hint = f"did you mean '{near}'?" if near else did_you_mean(key, known)
             fix = for_unknown_key(pointer, key, near, present)
@@ -187,7 +199,9 @@ def _wrong_type(error: Broken, document: Document, pointer: str) -> Diagnostic:
     wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     expected, found = " or ".join(_TYPES[kind] for kind in wanted), kind_of(error.instance)
     at, fix = document.where(pointer), for_wrong_type(pointer, error.instance, wanted)
-    return diagnostic("OML006", at=at, fix=fix, key=key_of(pointer), expected=expected, found=found)
+    examples = [each for each in error.schema.get("examples", ()) if isinstance(each, dict)]
+    hint = f"for example {key_of(pointer)}: {json.dumps(examples[0])}" if examples else None
+    return diagnostic("OML006", at=at, hint=hint, fix=fix, key=key_of(pointer), expected=expected, found=found)
 
 
 def _not_one_of(error: Broken, document: Document, pointer: str) -> Diagnostic:

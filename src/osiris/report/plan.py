@@ -35,13 +35,17 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class TargetView:
-    """What a writer will do to its target; `bytes` is the size of the file that is there now, if there is one."""
+    """What a writer will do to its target; `bytes` is the size of the file that is there now, if there is one.
+
+    `note` says of a table that is not there, or of which it is not known, what becomes of it.
+    """
 
     step: str
     target: str
     action: str
     delivery: Delivery | None
     bytes: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def size_text(number: int) -> str:
 def target_text(target: TargetView) -> str:
     """Return what a writer will do in words: `replaces output/x.parquet (12 MB)`."""
     size = "" if target.bytes is None else f" ({size_text(target.bytes)})"
-    return f"{target.action} {target.target}{size}"
+    return f"{target.action} {target.target}{size}{f' ({target.note})' if target.note else ''}"
 
 
 def flow_text(flow: FlowView, most: int | None = None) -> str:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import shlex
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from osiris.errors import fail
 from osiris.runner import bundle
-from osiris.runner.pins import lock_file
-from osiris.runner.transport import Cut, Gone, output_of
+from osiris.runner.transport import Cut, Gone, output_of, patiently
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from osiris.runner.transport import Transport
+    from osiris.runner.transport import Running, Transport
 
 PYTHON = 'for python in /opt/osiris/bin/python python3; do command -v "$python" && break; done'
 """Chooses the Python of templates that were built for us, or the one that is there."""
 
-_PACKAGES = "packages"
+PACKAGES = "packages"
 """Folder of what is installed for one run."""
 
 _FOLDERS = (bundle.CODE, bundle.PROJECT, bundle.SPOOLS, "session/artifacts", "scratch", "handover")
@@ -29,70 +31,104 @@ _LONGEST = 600.0
 """Seconds for unpacking, and for installing packages."""
 
 _PAUSE = 1.0
-_MARK = b"osiris-ready "
-_LOCK = "sandbox.lock"
-_INSTALL = (
-    f'{PYTHON} >/dev/null; "$python" -m pip install --quiet --require-hashes --only-binary :all:'
-    f" --target {_PACKAGES} -r {_LOCK} 2>&1"
-)
+_MARK = "osiris-ready"
+_LONGEST_LINE = 200
 
-_OURS = "import os, sys; sys.path[:0] = map(os.path.abspath, sys.argv[1:3])"
-_CHECK = f"""{_OURS}
+_WORKER = f"""import os, sys; sys.path[:0] = map(os.path.abspath, sys.argv[1:3]); del sys.argv[1:3]
 missing = "Python 3.11" if sys.version_info < (3, 11) else ""
 try:
     import osiris.registry, osiris.runner.worker, osiris.runner.steps
 except ImportError as error:
     missing = missing or error.name or str(error)
-import json; print("osiris-ready " + json.dumps({{"missing": missing}}))
+import importlib.util, json, platform
+found = dict(
+    missing=missing, python=platform.python_version(), implementation=sys.implementation.name,
+    system=platform.system(), machine=platform.machine(), libc=" ".join(platform.libc_ver()),
+    pip=importlib.util.find_spec("pip") is not None)
+print("{_MARK}", json.dumps(found), flush=True)
+missing or osiris.runner.worker.main()
 """
+_ANSWER = re.compile(rb"(?s)(.*)" + _MARK.encode() + rb" (.*?)\n")
 
-_WORKER = f"{_OURS}; del sys.argv[1:3]; from osiris.runner.worker import main; main()"
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A Python elsewhere: what the worker would miss there (empty: nothing), and what packages must fit.
 
-def prepare(transport: Transport, place: str, archive: BinaryIO, folders: Sequence[str]) -> None:
-    """Send and unpack an archive, make folders of the project, and see whether the worker would start.
-
-    Fails with SBX015 if the archive does not get there, SBX024 if something is missing that the worker needs, SBX025 if
-    it cannot be installed.
+    `libc` is its name and version, as `glibc 2.41`.
     """
-    _put(transport, f"{place}/bundle.tar.gz", archive)
+
+    missing: str
+    python: str
+    implementation: str
+    system: str
+    machine: str
+    libc: str
+    pip: bool
+
+
+class Begun:
+    """A worker of which the first words have been heard: what its connection says after them comes first."""
+
+    def __init__(self, running: Running, pieces: Iterator[bytes], rest: bytes) -> None:
+        self.send, self.end_input, self.signal = running.send, running.end_input, running.signal
+        self._running = running
+        self._first: Iterator[bytes] | None = itertools.chain([rest], pieces)
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield what it writes, as `Running.stream`."""
+        first, self._first = self._first, None
+        yield from self._running.stream() if first is None else first
+
+
+def unpack(transport: Transport, place: str, archive: BinaryIO, folders: Sequence[str]) -> None:
+    """Send and unpack an archive, and make folders of the project; fails with SBX015 if it does not get there."""
+    put(transport, f"{place}/bundle.tar.gz", archive)
     made = [*_FOLDERS, *(f"{bundle.PROJECT}/{folder}" for folder in folders)]
     command = (
-        f"cd {shlex.quote(place)} && mkdir -p -- {' '.join(map(shlex.quote, made))} && chmod 700 session"
-        " && tar -xzf bundle.tar.gz && rm bundle.tar.gz"
+        f"mkdir -p -- {' '.join(map(shlex.quote, made))} && chmod 700 session"
+        f" && tar -xzf bundle.tar.gz && rm bundle.tar.gz && echo {_MARK}"
     )
-    missing = _check(transport, place, command)
-    if missing and transport.installs:
-        with lock_file().open("rb") as lock:
-            _put(transport, f"{place}/{_LOCK}", lock)
-        missing = _check(transport, place, f"cd {shlex.quote(place)} && {_INSTALL}")
-        if missing:
-            fail("SBX025", missing=missing)
-    if missing:
-        fail("SBX024", missing=missing)
+    if (said := run_there(transport, place, command)) != _MARK:
+        fail("SBX015", what="the worker's code", done="unpacked", reason=said or "it said nothing")
 
 
-def _check(transport: Transport, place: str, command: str) -> str:
-    """Run a command and return what the worker would miss after it, else nothing; fails with SBX015."""
-    check = f'{PYTHON} >/dev/null; "$python" -I -c {shlex.quote(_CHECK)} {bundle.CODE} {_PACKAGES} 2>&1'
-    told = output_of(transport, f"{command}; cd {shlex.quote(place)} && {check}", _LONGEST)
-    answer = next((line for line in told.splitlines() if line.startswith(_MARK)), None)
-    if answer is None:
-        reason = told.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
-        fail("SBX015", what="the worker's code", done="made ready", reason=reason[0])
-    return str(json.loads(answer.removeprefix(_MARK))["missing"])
+def run_there(transport: Transport, place: str, command: str) -> str:
+    """Run a command in a place, and return the last line that it says; raises Cut or Gone."""
+    told = output_of(transport, f"cd {shlex.quote(place)} && {{ {command}; }} 2>&1", _LONGEST)
+    return _last_line(told)
 
 
-def start_command(place: str) -> str:
-    """Return the command that starts the worker, which keeps its events; what drivers print goes to a file."""
-    return (
-        f"cd {shlex.quote(place)} && {PYTHON} >/dev/null"
+def begin(transport: Transport, place: str) -> tuple[Found, Begun]:
+    """Start the worker, which keeps its events, and return what it found; what drivers print goes to a file.
+
+    One that would miss something has ended. Fails with SBX015 if there is no Python, raises Cut or Gone.
+    """
+    command = (
+        f"cd {shlex.quote(place)} && {PYTHON} >/dev/null || {{ echo no Python; exit; }}"
         f'; exec env -i TZ=UTC LC_ALL=C.UTF-8 HOME="$HOME" PATH="$PATH" "$python" -I -c {shlex.quote(_WORKER)}'
-        f" {bundle.CODE} {_PACKAGES} {shlex.quote(place)}/session 2>session/worker.log"
+        f" {bundle.CODE} {PACKAGES} {shlex.quote(place)}/session 2>session/worker.log"
     )
+    running = patiently(lambda: transport.start(command), _LONGEST)
+    return patiently(lambda: _first_words(running), _LONGEST)
 
 
-def _put(transport: Transport, path: str, content: BinaryIO) -> None:
+def _first_words(running: Running) -> tuple[Found, Begun]:
+    told, pieces = b"", running.stream()
+    while not (answer := _ANSWER.match(told)):
+        piece = next(pieces, None)
+        if piece is None:
+            fail("SBX015", what="the worker", done="started", reason=_last_line(told) or "it said nothing")
+        told += piece
+    return Found(**json.loads(answer[2])), Begun(running, pieces, told[answer.end() :])
+
+
+def _last_line(told: bytes) -> str:
+    return (told.decode("utf-8", "replace").strip().splitlines() or [""])[-1][:_LONGEST_LINE]
+
+
+def put(transport: Transport, path: str, content: BinaryIO) -> None:
+    """Send a file, also over a connection that breaks a few times; fails with SBX015."""
     for attempt in range(1, _ATTEMPTS + 1):
         content.seek(0)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from osiris.document import join
 from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
@@ -39,7 +39,15 @@ def cast_schema(schema: Schema, casts: Mapping[str, str], step: str) -> Schema:
     if found:
         raise_all(found)
     found = [
-        diagnostic("DAT014", at=_at(name), step=step, column=name, type=kind, reason=f"{known[name]} has no form in it")
+        diagnostic(
+            "DAT014",
+            at=_at(name),
+            hint=_instead(name, known[name]),
+            step=step,
+            column=name,
+            type=kind,
+            reason=f"{known[name]} has no form in it",
+        )
         for name, kind in casts.items()
         if not _is_possible(known[name], kind)
     ]
@@ -92,10 +100,20 @@ def _cast(column: pa.Array, field: pa.Field, step: str) -> pa.Array:
     try:
         result, back = _there_and_back(column, field.type)
     except pa.ArrowException as error:
-        fail("DAT014", step=step, column=field.name, type=named, reason=_first_line(error))
+        _fail(step, field.name, named, column, _first_line(error))
     if (lost := _first_loss(column, back)) is not None:
-        fail("DAT014", step=step, column=field.name, type=named, reason=f"{lost} would change")
+        _fail(step, field.name, named, column, f"{lost} would change")
     return result
+
+
+def _fail(step: str, name: str, kind: str, column: pa.Array, reason: str) -> NoReturn:
+    hint = _instead(name, type_name(column.type))
+    fail("DAT014", step=step, column=name, type=kind, reason=reason, hint=hint)
+
+
+def _instead(column: str, source: str) -> str:
+    """Return what to write instead of a cast that changes values."""
+    return f"leave '{column}' out of cast, where it stays {source}; or round or convert it in a SQL step before"
 
 
 def _there_and_back(column: pa.Array, target: pa.DataType) -> tuple[pa.Array, pa.Array]:

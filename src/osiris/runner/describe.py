@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,9 @@ _OF_NAMES = ("DAT005",)
 
 _STAND_INS = {"run.id": "", "run.started_at": "1970-01-01T00:00:00Z"}
 """Values of `${run.…}` while there is no run: only their types matter."""
+
+_NEW_TABLE = "new_table"
+"""The event of a writer whose table is not there, and which will make it."""
 
 LONGEST_ANSWER = 60.0
 """Seconds that a worker has to describe or confirm a step where run.step_timeout says nothing."""
@@ -75,10 +78,14 @@ def describe(
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """What is said before a run: the states of sources that can tell one, hashed, and what is wrong, by step."""
+    """What is said before a run: the states of sources that can tell one, hashed, and what is wrong, by step.
+
+    `targets` has what writers say of their tables, as `look_at_targets` returns it.
+    """
 
     states: Mapping[str, str]
     problems: Mapping[str, list[Diagnostic]]
+    targets: Mapping[str, dict[str, JsonValue]] = field(default_factory=dict)
 
 
 def confirm(
@@ -90,13 +97,15 @@ def confirm(
     Raises only what is wrong with the worker.
     """
     reads = [s for s in manifest.steps if s["mode"] == "read" and s["id"] not in fresh and not _awaits_run(s)]
-    told = _confirmed(project, manifest, config, secrets, link, [*reads, *targets_to_ask(manifest)])
+    targets = targets_to_ask(manifest)
+    told = _confirmed(project, manifest, config, secrets, link, [*reads, *targets])
     problems = {name: [Diagnostic.from_json(d) for d in answer["diagnostics"]] for name, answer in told.items()}
     states = {step["id"]: told[step["id"]]["state"] for step in reads}
     states |= {name: answer.state for name, answer in fresh.items()}
     return Confirmed(
         {name: sha256_hex(state.encode()) for name, state in states.items() if state},
         {name: found for name, found in problems.items() if found},
+        {step["id"]: told[step["id"]] for step in targets},
     )
 
 
@@ -105,6 +114,7 @@ def look_at_targets(
 ) -> dict[str, dict[str, JsonValue]]:
     """Return what targets say before there is a run: per step its `state`, and `diagnostics` without a place.
 
+    One that would be made has a `near` table if there is one that is called nearly so.
     Raises what is wrong with the worker or with the connections.
     """
     asked = {step["connection"]: manifest.data["connections"][step["connection"]] for step in steps}
@@ -148,7 +158,9 @@ def _confirmed(
     *answers, end = _ask(project, config, job, secrets, link)
     if end["diagnostics"]:
         raise_all(Diagnostic.from_json(item) for item in end["diagnostics"])
-    return {answer["step"]: answer for answer in answers}
+    near = {told["step"]: told["fields"]["near"] for told in answers if told.get("name") == _NEW_TABLE}
+    said = [answer for answer in answers if answer["event"] == "confirmed"]
+    return {answer["step"]: {**answer, "near": near.get(answer["step"])} for answer in said}
 
 
 def _awaits_run(step: Mapping[str, JsonValue]) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import math
 import socket
+import threading
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -60,7 +62,9 @@ def mark_of(root: Path) -> dict[str, str]:
 
 def open_transport(config: Config, root: Path, environ: Mapping[str, str]) -> E2B:
     """Return the transport of a run; fails with SBX020 or SBX021."""
-    sdk()
+    if importlib.util.find_spec("e2b") is None:
+        fail("SBX020")
+    threading.Thread(target=sdk, daemon=True).start()  # it takes a while to be there, and until then there is work
     install = bool(config.get("run.e2b.install_deps"))
     chosen = config.get("run.e2b.template")
     made = template_name(config.get("run.e2b.cpu"), config.get("run.e2b.memory"))

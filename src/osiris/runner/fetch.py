@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from osiris.errors import fail
+from osiris.errors import OsirisError, diagnostic, raise_all
 from osiris.files import fail_os, publish, sweep
 from osiris.runner.transport import Cut, Gone, output_of, patiently
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from osiris.errors import Diagnostic
     from osiris.model import JsonValue
     from osiris.runner.transport import Transport
 
@@ -40,52 +41,71 @@ class Fetcher:
         self.bytes = 0
         self._transport, self._place, self._limit = transport, place, limit
 
-    def fetch(self, folder: str, files: Sequence[Told], targets: Mapping[str, Path]) -> None:
+    def fetch(self, folder: str, files: Sequence[Told], targets: Mapping[str, Path]) -> dict[str, list[Diagnostic]]:
         """Fetch files of a folder and put each at its target; `files` tell path, size and SHA-256, as they were made.
 
-        Fails with SBX012 if that is more than may be fetched, SBX013 if a file is not what was told, SBX015 if the
-        connection breaks; what was put in its place then stays.
+        One that cannot be had does not keep the others from coming. Returns why, by path: SBX012 if it is more than
+        may be fetched, SBX013 if it is not what was told, SBX015 if the connection breaks, or why it has no place here.
         """
-        size = sum(file["size"] for file in files)
-        if self._limit is not None and self.bytes + size > self._limit:
-            fail("SBX012", what=", ".join(targets), size=f"{size:,}", limit=f"{self._limit:,}")
+        wanted, lost = self._within_limit(files)
         for attempt in range(1, _ATTEMPTS + 1):
+            if not wanted:
+                break
             try:
-                self._fetch(folder, files, targets)
+                self._fetch(folder, wanted, targets, lost)
             except (Cut, Gone, tarfile.TarError, EOFError) as error:
                 if attempt == _ATTEMPTS or isinstance(error, Gone):
-                    fail("SBX015", what=", ".join(targets), done="fetched", reason=error)
+                    return lost | {p: [diagnostic("SBX015", what=p, done="fetched", reason=error)] for p in wanted}
                 time.sleep(_PAUSE)
             else:
-                return
+                return lost | {path: [_changed(path)] for path in wanted}
+        return lost
 
-    def _fetch(self, folder: str, files: Sequence[Told], targets: Mapping[str, Path]) -> None:
+    def _within_limit(self, files: Sequence[Told]) -> tuple[dict[str, Told], dict[str, list[Diagnostic]]]:
+        """Return the files that may still be fetched, and what is said of the others, both by path."""
+        wanted: dict[str, Told] = {}
+        lost: dict[str, list[Diagnostic]] = {}
+        size = self.bytes
+        for file in files:
+            if self._limit is None or size + file["size"] <= self._limit:
+                size += file["size"]
+                wanted[file["path"]] = file
+            else:
+                told = diagnostic("SBX012", what=file["path"], size=f"{file['size']:,}", limit=f"{self._limit:,}")
+                lost[file["path"]] = [told]
+        return wanted, lost
+
+    def _fetch(
+        self, folder: str, wanted: dict[str, Told], targets: Mapping[str, Path], lost: dict[str, list[Diagnostic]]
+    ) -> None:
+        """Fetch all in one archive; takes those out of `wanted` that are in their place, or `lost` for good."""
         archive = f"{self._place}/{_ARCHIVE}"
-        names = " ".join(shlex.quote(f"./{file['path']}") for file in files)
+        names = " ".join(shlex.quote(f"./{path}") for path in wanted)
         command = f"cd {shlex.quote(folder)} && tar -chf {shlex.quote(archive)} -- {names}"
         output_of(self._transport, command, _LONGEST)
         source = _Pieces(self._transport.get(archive))
-        known = {f"./{file['path']}": file for file in files}
         with tarfile.open(fileobj=io.BufferedReader(source), mode="r|") as tar:
             for entry in tar:
-                if entry.name in known and entry.isreg():
-                    file = known.pop(entry.name)
-                    self._place_file(tar, entry, file, targets[file["path"]])
-        if known:
-            fail("SBX013", path=", ".join(name.removeprefix("./") for name in known), where="on the way back")
+                path = entry.name.removeprefix("./")
+                if path in wanted and entry.isreg():
+                    try:
+                        self._place_file(tar, entry, wanted[path], targets[path])
+                    except OsirisError as error:
+                        lost[path] = list(error.diagnostics)
+                    del wanted[path]
 
     def _place_file(self, tar: tarfile.TarFile, entry: tarfile.TarInfo, file: Told, target: Path) -> None:
         """Write a file beside its target and put it in its place, if it is what was told."""
         source, digest = tar.extractfile(entry), hashlib.sha256()
         if source is None or entry.size != file["size"]:
-            fail("SBX013", path=file["path"], where="on the way back")
+            raise_all([_changed(file["path"])])
         _make_folder(target)
         with publish(target) as output:
             while piece := source.read(_PIECE):
                 digest.update(piece)
                 output.write(piece)
             if digest.hexdigest() != file["sha256"]:
-                fail("SBX013", path=file["path"], where="on the way back")
+                raise_all([_changed(file["path"])])
         self.bytes += entry.size
 
     def text(self, path: str, most: int) -> bytes:
@@ -101,6 +121,10 @@ class Fetcher:
             if len(content) > most:
                 break
         return bytes(content[:most])
+
+
+def _changed(path: str) -> Diagnostic:
+    return diagnostic("SBX013", path=path, where="on the way back")
 
 
 def _make_folder(target: Path) -> None:

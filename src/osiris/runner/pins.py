@@ -12,7 +12,11 @@ def lock_file() -> Path:
     return Path(__file__).with_name("sandbox.lock")
 
 
+def lock_digest() -> str:
+    """Return what tells this lock from others."""
+    return hashlib.sha256(lock_file().read_bytes()).hexdigest()[:8]
+
+
 def template_name(cpu: int, memory: int) -> str:
     """Return the name of the template of this version and lock, for so many processors and bytes of memory."""
-    digest = hashlib.sha256(lock_file().read_bytes()).hexdigest()[:8]
-    return f"osiris-{version('osiris').replace('.', '-')}-{digest}-{cpu}x{memory // 2**20}"
+    return f"osiris-{version('osiris').replace('.', '-')}-{lock_digest()}-{cpu}x{memory // 2**20}"

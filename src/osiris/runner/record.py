@@ -28,6 +28,10 @@ def unit_of(metric: str) -> str:
     return next((unit for part, unit in UNITS.items() if part in metric.split("_")), "count")
 
 
+_KEPT = {"rows_quarantined": "quarantined", "new_table": "new_table"}
+"""Events of drivers that the summary keeps of a step, and under which name."""
+
+
 class Recorder:
     """Writes one session; `summary` is the content of run.json. `progress` sees each event as it is written."""
 
@@ -180,8 +184,8 @@ class Recorder:
 
     def _driver_event(self, message: dict[str, Any]) -> None:
         name = message["name"]
-        if name == "rows_quarantined":
-            self.summary["steps"][message["step"]]["quarantined"] = message["fields"]
+        if name in _KEPT:
+            self.summary["steps"][message["step"]][_KEPT[name]] = message["fields"]
         self._event(
             f"driver.{name}" if name.startswith(_OURS) else name, step=message["step"], fields=message["fields"]
         )

@@ -10,27 +10,32 @@ import json
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osiris.delivery import inspect_file, inspect_ledger
-from osiris.errors import OsirisError, fail
+from osiris.errors import diagnostic, fail
 from osiris.files import relative
+from osiris.project import Project
 from osiris.runner import bundle
 from osiris.runner.adapter import Link, WorkerDied
-from osiris.runner.bootstrap import prepare, start_command
+from osiris.runner.bootstrap import begin, unpack
 from osiris.runner.fetch import Fetcher
+from osiris.runner.install import install
 from osiris.runner.local import start_worker
 from osiris.runner.reach import Reach, reach_of
 from osiris.runner.relay import Relay
-from osiris.runner.transport import Cut, Gone, patiently
+from osiris.runner.transport import Cut, Gone
 from osiris.urls import family_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
     from osiris.runner.adapter import Listener
+    from osiris.runner.bootstrap import Begun, Found
     from osiris.runner.boxed import Worker
     from osiris.runner.protocol import Job, Secrets
     from osiris.runner.transport import Transport
@@ -78,7 +83,7 @@ class Remote:
     ) -> dict[str, JsonValue]:
         """Have one job done, as `Link.ask`; whatever a step wrote is in its place before its end is told.
 
-        Fails with SBX010 to SBX015 and with what the transport says, and raises WorkerDied.
+        Fails with SBX010 to SBX015 and SBX024 to SBX027, with what the transport says, and raises WorkerDied.
         """
         if job.kind != "run":
             with start_worker(self._root) as here:
@@ -123,16 +128,18 @@ class Remote:
         self._stack.callback(self._transport.close)
         place = self._transport.open(reach.hosts if bool(reach.hosts) == reach.network else None)
         sent = self._send(job, reach, place)
-        running = patiently(lambda: self._transport.start(start_command(place)), self._silence)
+        running = self._start(place, listener)
         returning = Returning(self._transport, self._root, place, reach, sent.carried, self._limits[1])
         with Link(Relay(self._transport, running, f"{place}/session"), self._silence) as link:
             self._bind(link)
+            returning.on_loss = link.cancel
             self.figures |= {"bootstrap_ms": _ms(began), "upload_bytes": sent.size}
             started = time.monotonic()
             try:
                 there = _moved(job, place, reach, sent.carried, self._engines)
                 end = link.ask(there, secrets, returning.telling(listener), pulse)
                 returning.artifacts(end.pop("left", []), Path(job.artifacts))
+                end["ok"] = end["ok"] and not returning.failed
             finally:
                 self._worker = None
                 self.figures["worker_ms"] = _ms(started) - returning.ms
@@ -141,20 +148,42 @@ class Remote:
         return _with(end, returning.found)
 
     def _send(self, job: Job, reach: Reach, place: str) -> bundle.Packed:
-        """Pack and send what the job needs, and make it ready."""
+        """Pack and send what the job needs."""
         spools = {step: Path(job.spools) / f"{step}.arrow" for step in job.kept}
         Path(job.scratch).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=job.scratch) as file:
             packed = bundle.pack(file, self._root, reach, spools, self._limits[0])
             self._check_stopped()
             folders = [relative(self._root, p) for t in reach.targets for p in (t.parent, t) if p.is_dir()]
-            prepare(self._transport, place, file, folders)
+            unpack(self._transport, place, file, folders)
         self._check_stopped()
         return packed
 
+    def _start(self, place: str, listener: Listener) -> Begun:
+        """Start the worker, after installing what it misses if that is wished; fails with SBX024 if it is not."""
+        found, worker = begin(self._transport, place)
+        if found.missing and not self._transport.installs:
+            fail("SBX024", missing=found.missing)
+        if found.missing:
+            worker = self._install(place, found, listener)
+        self._check_stopped()
+        return worker
+
+    def _install(self, place: str, found: Found, listener: Listener) -> Begun:
+        """Install what the worker misses, tell of it, and start the worker."""
+        began = time.monotonic()
+        done, worker = install(self._transport, place, found, Project(self._root).wheels, self._limits[0])
+        self.figures |= {"install_ms": _ms(began), "wheels_bytes": done.bytes}
+        told = {"python": found.python, "duration_ms": self.figures["install_ms"], **asdict(done)}
+        listener({"event": "packages_installed", **told})
+        return worker
+
 
 class Returning:
-    """Brings back what steps wrote, each before its end is told; `ms` is the time that took, `found` what stayed."""
+    """Brings back what steps wrote, each before its end is told; `ms` is the time that took, `found` what stayed.
+
+    A step of which something cannot be brought back has `failed`, and `on_loss` is called to stop the others.
+    """
 
     def __init__(
         self,
@@ -168,6 +197,8 @@ class Returning:
         self.fetcher = Fetcher(transport, place, limit)
         self.found: list[Diagnostic] = []
         self.ms = 0.0
+        self.failed = False
+        self.on_loss: Callable[[], None] = lambda: None
         self._root, self._place = root, place
         self._targets = {relative(root, path): path for path in reach.targets}
         self._known = dict(carried)
@@ -177,12 +208,17 @@ class Returning:
 
         def tell(event: Event) -> None:
             event = self._at_home(event)
-            if event["event"] == "step_complete":
-                event.pop("spool", None)
-                began = time.monotonic()
-                self._bring(event)
-                self.ms += _ms(began)
-            listener(event)
+            if event["event"] != "step_complete":
+                listener(event)
+                return
+            event.pop("spool", None)
+            began = time.monotonic()
+            lost = self._bring(event)
+            self.ms += _ms(began)
+            listener(_failed(event, lost) if lost else event)
+            if lost:
+                self.failed = True
+                self.on_loss()
 
         return tell
 
@@ -190,36 +226,36 @@ class Returning:
         """Bring back what steps left behind; what cannot be had is noted, as the run itself has ended."""
         files = [file for file in left if _is_below(file["path"])]
         began = time.monotonic()
-        try:
-            if files:
-                targets = {file["path"]: folder / file["path"] for file in files}
-                self.fetcher.fetch(f"{self._place}/session/artifacts", files, targets)
-        except OsirisError as error:
-            self.found += error.diagnostics
+        targets = {file["path"]: folder / file["path"] for file in files}
+        lost = self.fetcher.fetch(f"{self._place}/session/artifacts", files, targets)
+        self.found += [item for found in lost.values() for item in found]
         self.ms += _ms(began)
 
-    def _bring(self, event: Event) -> None:
+    def _bring(self, event: Event) -> dict[str, list[Diagnostic]]:
+        """Bring back what a step wrote; returns why something stayed there, by path."""
         files = [file for file in event.get("files") or [] if not family_of(file["path"])]  # objects of stores stay
-        if unknown := [file["path"] for file in files if file["path"] not in self._targets]:
-            fail("SBX013", path=", ".join(unknown), where="on the way back: no step was to write it")
-        if files:
-            targets = {file["path"]: self._targets[file["path"]] for file in files}
-            self.fetcher.fetch(f"{self._place}/{bundle.PROJECT}", files, targets)
+        planned = [file for file in files if file["path"] in self._targets]
+        targets = {file["path"]: self._targets[file["path"]] for file in planned}
+        lost = {file["path"]: [_unplanned(file["path"])] for file in files if file not in planned}
+        lost |= self.fetcher.fetch(f"{self._place}/{bundle.PROJECT}", planned, targets)
         if "handed" in event:
-            self._bring_database(event, event.pop("handed"))
+            lost |= self._bring_database(event, event.pop("handed"))
+        return lost
 
-    def _bring_database(self, event: Event, handed: Event) -> None:
-        """Put a database in its place, if that is still the one that was sent."""
+    def _bring_database(self, event: Event, handed: Event) -> dict[str, list[Diagnostic]]:
+        """Put a database in its place, if that is still the one that was sent; returns why it stayed there."""
         name = event["ledger"]["path"]
         if name not in self._targets:
-            fail("SBX013", path=name, where="on the way back: no step was to write it")
+            return {name: [_unplanned(name)]}
         target = self._targets[name]
         here = inspect_file(self._root, name).sha256 if target.exists() else None
         if here != self._known.get(name):
-            fail("SBX014", path=name)
-        self.fetcher.fetch(f"{self._place}/handover", [handed], {handed["path"]: target})
+            return {name: [diagnostic("SBX014", path=name)]}
+        if lost := self.fetcher.fetch(f"{self._place}/handover", [handed], {handed["path"]: target}):
+            return {name: lost[handed["path"]]}
         self._known[name] = handed["sha256"]
         event["ledger"] = inspect_ledger(self._root, name)
+        return {}
 
     def _at_home(self, event: Event) -> Event:
         """Return an event in which paths of the copy are those of the project."""
@@ -242,6 +278,28 @@ def _moved(job: Job, place: str, reach: Reach, carried: Any, engines: dict[str, 
         carried=dict(carried),
         engines=engines,
     )
+
+
+def _failed(event: Event, lost: dict[str, list[Diagnostic]]) -> Event:
+    """Return the end of a step of which something stayed in the sandbox, instead of the one that was told there."""
+    fetched = [file["path"] for file in event.get("files") or [] if file["path"] not in lost]
+    found = [item for items in lost.values() for item in items]
+    if fetched:
+        found.append(diagnostic("SBX028", step=event["step"], fetched=", ".join(fetched), lost=", ".join(lost)))
+    return {
+        "event": "step_failed",
+        "step": event["step"],
+        "duration_ms": event["duration_ms"],
+        "rows": event["rows_out"],
+        "attempts": event["attempts"],
+        "fetched": fetched,
+        "lost": list(lost),
+        "diagnostics": [item.to_json() for item in found],
+    }
+
+
+def _unplanned(path: str) -> Diagnostic:
+    return diagnostic("SBX013", path=path, where="on the way back: no step was to write it")
 
 
 def _is_below(path: str) -> bool:

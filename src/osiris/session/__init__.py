@@ -4,7 +4,7 @@ A session is alive while its `events.jsonl` is locked by the process that writes
 lost whatever its files claim. Lines are appended in single writes; the summary is replaced as a whole and made durable.
 """
 
-from osiris.session.disk import now_text, read_lines, read_summary, write_durably
+from osiris.session.disk import iter_lines, now_text, read_lines, read_summary, write_durably
 from osiris.session.finding import (
     find_record,
     find_session,
@@ -41,6 +41,7 @@ __all__ = [
     "end_session",
     "find_record",
     "find_session",
+    "iter_lines",
     "iter_records",
     "iter_sessions",
     "list_sessions",

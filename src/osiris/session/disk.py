@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue
 
+_CHUNK = 1 << 20
+
 
 def read_summary(folder: Path) -> dict[str, JsonValue] | None:
     """Return run.json of a session's folder; None if it is missing or not readable."""
@@ -30,7 +32,18 @@ def read_summary(folder: Path) -> dict[str, JsonValue] | None:
 
 def read_lines(path: Path) -> list[dict[str, JsonValue]]:
     """Return the whole lines of events.jsonl or metrics.jsonl, as far as it is there; torn ones are left out."""
-    return whole_lines(path.read_bytes()) if path.is_file() else []
+    return list(iter_lines(path))
+
+
+def iter_lines(path: Path) -> Iterator[dict[str, JsonValue]]:
+    """Give the lines that `read_lines` returns, with few of them in memory at a time."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        rest = b""
+        while chunk := file.read(_CHUNK):
+            *whole, rest = (rest + chunk).rsplit(b"\n", 1)
+            yield from whole_lines(whole[0] + b"\n" if whole else b"")
 
 
 def whole_lines(content: bytes) -> list[dict[str, Any]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.components.server_types import mysql, postgres
 from tests.components.server_types.samples import Sample
-from tests.components.server_types.targets import EXISTING, PARQUET, TARGETS
+from tests.components.server_types.targets import EXISTING, PARQUET, REST, TARGETS, over_rest
 from tests.components.server_types.trip import Columns, Lane, Outcome, Trip
 
 from osiris.errors import OsirisError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tests.components.server_types.trip import Found
 
 _THREADS = 2
+_DECIMAL = re.compile(r"numeric(\(\d+,\d+\))(\[\])?")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,21 @@ class Matrix:
     refused: Sequence[Outcome | None]
 
 
+@dataclass(frozen=True)
+class OverRest:
+    """What becomes of PostgreSQL's samples over REST: `here` are the types that they are read as, if they are.
+
+    `read` and `rare_read` went on to a file; `written` and `rare_written` into a table that has the very types.
+    """
+
+    here: Sequence[str]
+    read: Sequence[Outcome]
+    written: Sequence[Outcome]
+    rare_read: Sequence[Outcome]
+    rare_written: Sequence[Outcome]
+    unread: Sequence[Outcome]
+
+
 def matrix_of(source: Source, bench: Bench) -> Matrix:
     """Return what becomes of all that is known of a server's types."""
     known, family = source.types, source.family
@@ -81,6 +98,47 @@ def matrix_of(source: Source, bench: Bench) -> Matrix:
         [_unread(bench, tables["unread"], name) for name in tables["unread"].names],
         [refused.get((PARQUET.title, name)) for name in tables["refused"].names],
     )
+
+
+def rest_of(source: Source, matrix: Matrix, bench: Bench) -> OverRest:
+    """Return what becomes over REST of all that is known of PostgreSQL's types; digits are told, as REST has none."""
+    known = source.types
+    told = {f"c{number}": kind for number, kind in enumerate(matrix.here) if "decimal(" in kind}
+    ordinary = Columns("supabase", "ordinary", known.SAMPLES, {**source.config, "dtype": told})
+    rare = Columns("supabase", "rare", known.RARE, {})
+    unread = Columns("supabase", "unread", known.UNREAD, {"dtype": _told(known.UNREAD)})
+    wired = [replace(each, family=source.family, config=source.config) for each in (ordinary, rare)]
+    made = [over_rest("rest"), over_rest("rare_rest")]
+    for columns, target in zip(wired, made, strict=True):
+        statement = next(replace(columns, table=target.made).statements())
+        bench.run_sql(source.family, bench.targets[source.family], statement)
+    trips = [Trip(bench, each, [Lane(PARQUET, each.names)]) for each in (ordinary, rare)]
+    trips += [Trip(bench, each, [Lane(to, each.names)]) for each, to in zip(wired, made, strict=True)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        read, rare_read, written, rare_written = (
+            future.result() for future in [pool.submit(t.outcomes) for t in trips]
+        )
+    carried = [name for name in ordinary.names if not read[PARQUET.title, name].code]
+    types = Trip(bench, ordinary, [Lane(PARQUET, carried)]).planned()
+    return OverRest(
+        [types.get(name, "") for name in ordinary.names],
+        *(
+            [found[title, name] for name in columns.names]
+            for found, title, columns in (
+                (read, PARQUET.title, ordinary),
+                (written, REST, ordinary),
+                (rare_read, PARQUET.title, rare),
+                (rare_written, REST, rare),
+            )
+        ),
+        [_unread(bench, unread, name) for name in unread.names],
+    )
+
+
+def _told(samples: Sequence[Sample]) -> dict[str, str]:
+    """Return the types of decimals by column."""
+    found = {f"c{number}": _DECIMAL.fullmatch(sample.type) for number, sample in enumerate(samples)}
+    return {name: f"list<decimal{m[1]}>" if m[2] else f"decimal{m[1]}" for name, m in found.items() if m}
 
 
 def _by_target(columns: Columns, found: Found, targets: Sequence[Target]) -> dict[str, list[Outcome]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.components.server_types import postgres
 from tests.components.server_types.targets import SAME, TARGETS
 from tools.docs import code, table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from tests.components.server_types.matrix import Matrix, Source
+    from tests.components.server_types.matrix import Matrix, OverRest, Source
     from tests.components.server_types.samples import Sample
     from tests.components.server_types.trip import Outcome
 
@@ -40,11 +41,25 @@ What becomes of a type of Osiris, wherever it comes from, stands in [Types](type
 WRONG = "*Wrong*: a known mistake: the run fails with a message that names no column."
 
 
-def page(matrices: Collection[tuple[Source, Matrix]]) -> Iterator[str]:
-    """Yield the lines of the page, from what became of the types of each server."""
+REST_HEAD = """\
+A Supabase connection that has only URL and key. *Read*: the type in Osiris of a column that is read so; its values went
+on to a Parquet file, each of them as it was. *Written*: rows of PostgreSQL go into a table that is there, and whose
+columns have the very types. `=`: it takes the values, each of them exactly.
+
+- `dtype`: REST does not tell how many digits a number has, so the step says it; without it, `DAT006`.
+- `DAT006`, `CMP012` and `DAT029` are refusals before the first row, with the column and the reason. The kinds of ranges
+  and the lists of enums that somebody made are among them: REST does not tell what they are made of.
+- `DAT015`: one of the values that were tried is refused before anything is sent, with the column and the row; of the
+  ordinary ones that is a document in which U+0000 is escaped.
+"""
+
+
+def page(matrices: Collection[tuple[Source, Matrix]], rest: OverRest) -> Iterator[str]:
+    """Yield the lines of the page, from what became of the types of each server, and of PostgreSQL's over REST."""
     yield HEAD
     for source, matrix in matrices:
         yield from (f"## {source.title}", "", *_server(source, matrix))
+    yield from ("## PostgreSQL over REST", "", REST_HEAD, *_over_rest(rest))
     every = [part for _, matrix in matrices for part in (matrix.ordinary, matrix.rare)]
     if any(outcome.wrong for part in every for outcomes in part.values() for outcome in outcomes):
         yield WRONG
@@ -70,6 +85,36 @@ def _server(source: Source, matrix: Matrix) -> Iterator[str]:
         ("type", "code", "reason", "instead"),
         [(code(each.type), code(found.code), each.reason, _instead(found)) for each, found in refused],
     )
+
+
+def _over_rest(found: OverRest) -> Iterator[str]:
+    types = [_read_as(*each) for each in zip(found.here, found.read, strict=True)]
+    written = [_fate(each, SAME) for each in found.written]
+    heads = [code(sample.type) for sample in postgres.SAMPLES]
+    yield from table(("type", "read", "written"), zip(heads, types, written, strict=True))
+    yield from ("### Values that REST does not carry", "")
+    rare = zip(postgres.RARE, found.rare_read, found.rare_written, strict=True)
+    refused = [
+        (*_value(sample), *(_fate(each, SAME) for each in ways)) for sample, *ways in rare if any(e.code for e in ways)
+    ]
+    yield from table(("type", "value", "read", "written"), refused)
+    yield from ("### Values that are not read over REST", "")
+    unread = zip(postgres.UNREAD, found.unread, strict=True)
+    yield from table(
+        ("type", "value", "code", "reason"),
+        [(*_value(sample), *_unread(each)) for sample, each in unread],
+    )
+
+
+def _unread(outcome: Outcome) -> tuple[str, str]:
+    if outcome.code:
+        return code(outcome.code), outcome.told.partition("; ")[2]
+    return "`=`", "it is read as a list: REST does not tell where an array begins"
+
+
+def _read_as(here: str, outcome: Outcome) -> str:
+    told = " (`dtype`)" if "decimal(" in here else ""
+    return _fate(outcome._replace(stored=here), "") + told
 
 
 def _rows(heads: Sequence[tuple[str, ...]], outcomes: Mapping[str, Sequence[Outcome]]) -> list[tuple[str, ...]]:

@@ -233,6 +233,7 @@ RARE = (
 )
 """Values that some targets cannot hold."""
 
+BEGINS_ELSEWHERE = "that begins at 0"
 UNREAD = (
     plain("numeric(5,2)", "", "NaN", what="NaN"),
     *(
@@ -246,7 +247,7 @@ UNREAD = (
     ),
     plain("time", "", "24:00:00", what="24:00:00"),
     plain("integer[]", "", "{{1,2},{3,4}}", what="of two dimensions"),
-    plain("integer[]", "", "[0:1]={1,2}", what="that begins at 0"),
+    plain("integer[]", "", "[0:1]={1,2}", what=BEGINS_ELSEWHERE),
     plain("date[]", "", "{infinity}", what="infinity within"),
     plain("numeric(5,2)[]", "", "{1,NaN}", what="NaN within"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.components.server_types.forms import Number, parsed, spelled
@@ -42,7 +42,7 @@ class Target:
     """A writer, and how what it has written is read by others; the column `n` orders the rows.
 
     `look` is given the place, the name of what was written, and the form of each column's values. A file has an
-    `ending`; a table that is there already is `made`.
+    `ending`; a table that is there already is `made`, and `settings` say how it is written.
     """
 
     title: str
@@ -50,11 +50,12 @@ class Target:
     look: Callable[[Place, str, Mapping[str, str]], Found]
     ending: str = ""
     made: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     def config(self, name: str) -> dict[str, object]:
         """Return the config that writes under a name."""
         if self.made:
-            return {"table": self.made, "write_mode": "replace", "create_if_missing": False}
+            return {"table": self.made, **self.settings}
         return {"path": f"output/{name}{self.ending}"} if self.ending else {"table": name}
 
     def read(self, place: Place, name: str, forms: Mapping[str, str]) -> Found:
@@ -203,9 +204,16 @@ TARGETS = (
 )
 """One more writer is one more line; if its family is new, its connection goes into `Bench.place`."""
 
-SAME = "same type"
+SAME, REST = "same type", "REST"
+_ANEW = {"write_mode": "replace", "create_if_missing": False}
+_BY_KEY = {"connection": "@supabase.rest", "write_mode": "upsert", "primary_key": "n"}
 EXISTING = {
-    "postgres": Target(SAME, "postgres.writer", _postgres, made="same"),
-    "mysql": Target(SAME, "mysql.writer", _mysql, made="same"),
+    "postgres": Target(SAME, "postgres.writer", _postgres, made="same", settings=_ANEW),
+    "mysql": Target(SAME, "mysql.writer", _mysql, made="same", settings=_ANEW),
 }
 """By the family of the source, a table there whose columns have the types that they have in the source."""
+
+
+def over_rest(made: str) -> Target:
+    """Return a table of PostgreSQL that is there and written over REST."""
+    return Target(REST, "supabase.writer", _postgres, made=made, settings=_BY_KEY)

@@ -14,22 +14,29 @@ if TYPE_CHECKING:
     import psycopg
 
 _COLUMNS = """
+WITH RECURSIVE under AS (
+  SELECT oid AS domain, oid, typbasetype FROM pg_type
+  UNION ALL SELECT u.domain, k.oid, k.typbasetype FROM under u JOIN pg_type k ON k.oid = u.typbasetype
+), base AS (SELECT domain, oid FROM under WHERE typbasetype = 0)
 SELECT n.nspname AS schema, c.relname AS relation, c.relkind::text AS kind, obj_description(c.oid) AS about,
-  a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(a.atttypid, NULL) AS plain,
+  a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
+  CASE WHEN b.typnamespace = 'pg_catalog'::regnamespace THEN format_type(b.oid, NULL)
+    ELSE format_type(a.atttypid, a.atttypmod) END AS plain,
   NOT (a.attnotnull OR t.typtype = 'd' AND t.typnotnull) AS nullable, col_description(c.oid, a.attnum) AS column_about,
   CASE WHEN a.attidentity <> '' THEN
       format('nextval(%%L)', pg_get_serial_sequence(format('%%I.%%I', n.nspname, c.relname), a.attname))
     WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS fallback,
-  CASE WHEN a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND a.atttypmod > 4 THEN a.atttypmod - 4 END
-    AS length,
-  ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder) AS labels,
+  information_schema._pg_char_max_length(
+    information_schema._pg_truetypid(a.*, t.*), information_schema._pg_truetypmod(a.*, t.*)) AS length,
+  ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = b.oid ORDER BY e.enumsortorder) AS labels,
   EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p' AND a.attnum = ANY (k.conkey))
     AS key,
   (SELECT ARRAY[f.relname::text, b.attname::text] FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
     JOIN pg_attribute b ON b.attrelid = f.oid AND b.attnum = k.confkey[1]
     WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conkey = ARRAY[a.attnum] ORDER BY k.conname LIMIT 1) AS target
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
-  JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+  JOIN pg_type t ON t.oid = a.atttypid JOIN base ON base.domain = t.oid JOIN pg_type b ON b.oid = base.oid
+  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
 WHERE n.nspname = ANY (%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY n.nspname, c.relname, a.attnum
@@ -170,9 +177,10 @@ def load_catalog(connection: psycopg.Connection, schemas: list[str]) -> Catalog:
 
 
 def _function(row: dict[str, Any]) -> Function:
-    names, modes, types = row["names"], row["modes"], row["types"]
+    modes, types = row["modes"], row["types"]
+    names = row["names"] or [""] * len(modes or types)
     taken = [name for name, mode in zip(names, modes, strict=True) if mode in "ibv"] if modes else names
-    arguments = dict(zip(taken or [""] * len(types), types, strict=False))
+    arguments = dict(zip(taken, types, strict=False))
     volatile = row["volatility"] == "v"
     flags = (row["many"], row["nothing"], row["composite"], volatile)
     return Function(row["schema"], row["name"], arguments, row["optional"], *flags)

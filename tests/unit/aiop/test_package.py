@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.packages import check_package
 
+from osiris.aiop import Facts, Options, build_package
 from osiris.errors import diagnostic
+from osiris.recorded import load_run
 
 
 def test_a_worker_that_went_at_a_writer_leaves_it_unknown(made):
@@ -227,3 +229,26 @@ def test_a_replay_is_not_to_be_continued(made):
     assert (answer["run"]["kind"], answer["retry"]["command"]) == ("replay", None)
     assert answer["written"]["writers"][0]["target"] is None
     assert not any(each["changes"] for each in answer["next"])
+
+
+@pytest.mark.parametrize("density", ["low", "medium", "high"])
+def test_of_many_events_only_those_are_read_that_a_package_has_room_for(made, density):
+    made.step("a", "read", rows=(0, 1))
+    made.event("run_start")
+    for number in range(3000):
+        made.event("spoke" if number % 3 else "sampled", step="a", fields={"number": number})
+    made.event("delivery", step="a", fields={"class": "exactly_once"})
+    made.event("run_complete", duration_ms=1.0)
+    whole, options = made.facts(), Options(max_bytes=12_000, density=density)
+    few = Facts(load_run(made.folder, options.most_told), None, None, None, str)
+    assert len(few.run.events) + sum(few.run.left_out.values()) == len(whole.run.events) == 3003
+    assert (len(few.run.events) < 500, few.run.events[-1]["event"]) == (True, "run_complete")
+    assert build_package(few, options, _none).content == build_package(whole, options, _none).content
+
+
+def test_an_annex_has_every_event():
+    assert Options(annex=True).most_told is None
+
+
+def _none(_name):
+    """Know no component."""

@@ -1,5 +1,7 @@
 """What a property of a config may be, in a few words."""
 
+import json
+
 import pytest
 
 from osiris.cli.components import kind
@@ -39,3 +41,16 @@ def test_choices_are_shown(capsys):
     assert main(["components", "show", "filesystem.parquet_writer"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("compression"))
     assert line.endswith('"snappy"  How the columns are packed. One of: snappy, zstd, none.')
+
+
+def test_the_keys_of_every_step_are_shown(capsys):
+    assert main(["components", "show", "duckdb.writer"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (head,) = [number for number, line in enumerate(lines) if line.startswith("of every step")]
+    shown = [line.split()[0] for line in lines[head:] if line[:1].isalpha()]
+    assert set(RESERVED) - {"on_reject", "max_cell_bytes", "deterministic"} <= set(shown)
+    assert "on_reject" not in shown
+    assert main(["components", "show", "postgres.writer", "--json"]) == 0
+    shared = json.loads(capsys.readouterr().out)["data"]["shared"]
+    assert set(shared) == {"cast", "timeout", "retry", "on_reject", "checks"}
+    assert {key: RESERVED[key] for key in shared} == shared

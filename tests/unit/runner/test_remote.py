@@ -223,3 +223,25 @@ def test_the_lock_of_sandboxes_is_that_of_the_project():
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, str(root / "tools" / "lock.py"), "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_place_in_which_nothing_can_be_unpacked_is_told(desk):
+    class Full(Exec):
+        def start(self, command):
+            return super().start("echo no space left; exit 1" if "tar -xzf" in command else command)
+
+    desk.transport = Full()
+    result = desk.run(READ, WRITE)
+    assert [item.code for item in result.diagnostics] == ["SBX015"]
+    assert "could not be unpacked: no space left" in result.diagnostics[0].message
+
+
+def test_a_place_without_a_python_is_told(desk):
+    class Bare(Exec):
+        def start(self, command):
+            return super().start(f"PATH=; {command}" if "command -v" in command else command)
+
+    desk.transport = Bare()
+    result = desk.run(READ, WRITE)
+    assert [item.code for item in result.diagnostics] == ["SBX015"]
+    assert "could not be started: no Python" in result.diagnostics[0].message

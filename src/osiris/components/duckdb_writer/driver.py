@@ -36,6 +36,7 @@ from osiris.families.embedded import (
     refuse_name,
     same_name,
     staged,
+    tell_new_table,
 )
 from osiris.families.fitting import holds
 from osiris.families.keys import check_key_columns, refuse_equal_keys, refuse_repeated_keys
@@ -104,6 +105,7 @@ class Driver:
         refuse_name(config.table)
         path = database_path(ctx, writing=True)
         if not path.exists() and config.create_if_missing:
+            tell_new_table(ctx, config.table, ())
             return ABSENT
         with reading(ctx, path) as engine, translated(ctx, path):
             return THERE if _refuse(engine, _work(config, ctx, path, schema)) else ABSENT
@@ -135,6 +137,7 @@ def _look(work: _Work) -> Written | None:
     config, ctx, path = work.config, work.ctx, work.path
     if not path.exists() and config.create_if_missing:
         make_folder(path)
+        tell_new_table(ctx, config.table, ())
         return None
     with reading(ctx, path) as engine, translated(ctx, path):
         earlier = _known_delivery(engine, work)
@@ -161,6 +164,8 @@ def _refuse(engine: DuckDBPyConnection, work: _Work) -> bool:
             fail_no_key(work.ctx, work.target, work.key)
     elif not config.create_if_missing:
         fail_no_table(work.ctx, work.path, config.table, known)
+    else:
+        tell_new_table(work.ctx, config.table, known)
     return there is not None
 
 

@@ -25,6 +25,7 @@ from osiris.families.embedded import (
     refuse_name,
     same_name,
     staged,
+    tell_new_table,
 )
 from osiris.families.keys import check_key_columns, refuse_equal_keys, refuse_repeated_keys
 from osiris.families.sqlite import (
@@ -107,6 +108,7 @@ class Driver:
         refuse_name(config.table)
         path = database_path(ctx, writing=True)
         if not path.exists() and config.create_if_missing:
+            tell_new_table(ctx, config.table, ())
             return ABSENT
         with reading(ctx, path) as connection, translated(ctx, path):
             return THERE if _refuse(connection, _work(config, ctx, path, schema)) else ABSENT
@@ -139,6 +141,7 @@ def _look(work: _Work) -> Written | None:
     config, ctx, path = work.config, work.ctx, work.path
     if not path.exists() and config.create_if_missing:
         make_folder(path)
+        tell_new_table(ctx, config.table, ())
         return None
     with reading(ctx, path) as connection, translated(ctx, path):
         earlier = _known_delivery(connection, work)
@@ -163,6 +166,8 @@ def _refuse(connection: sqlite3.Connection, work: _Work) -> bool:
             fail_no_key(work.ctx, work.target, work.key)
     elif not config.create_if_missing:
         fail_no_table(work.ctx, work.path, config.table, known)
+    else:
+        tell_new_table(work.ctx, config.table, known)
     return there is not None
 
 

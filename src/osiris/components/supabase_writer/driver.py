@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from osiris.errors import diagnostic, fail, raise_all
+from osiris.errors import fail, raise_all
 from osiris.families import postgres_writing
 from osiris.families.embedded import THERE
+from osiris.families.fitting import uncarried
 from osiris.families.keys import check_key_columns
 from osiris.families.postgres_held import refusals
 from osiris.families.supabase import wire_fields
@@ -103,7 +104,4 @@ def _needs_address(ctx: StepContext, what: str, why: str) -> NoReturn:
 def _refuse(ctx: StepContext, schema: Schema, reasons: Mapping[str, str]) -> None:
     types = {column.name: column.type for column in schema}
     if reasons:
-        raise_all(
-            diagnostic("CMP012", step=ctx.step, column=name, type=types[name], reason=reason)
-            for name, reason in reasons.items()
-        )
+        raise_all(uncarried(ctx.step, name, types[name], reason) for name, reason in reasons.items())

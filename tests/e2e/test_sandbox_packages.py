@@ -1,0 +1,140 @@
+"""`--e2b-install-deps`: what a bare sandbox lacks comes from its registry, else from wheels that are sent."""
+
+import json
+import os
+import shutil
+
+import pytest
+from tests.e2e.test_remote import Desk
+from tests.parity import told
+from tests.parity.cases import READ, WRITE
+from tests.servers.e2b import Base, e2b_service
+
+NOWHERE = "http://127.0.0.1:9/simple"
+CUT_OFF = {"PIP_INDEX_URL": NOWHERE, "PIP_RETRIES": "0"}
+"""The environment of a host that reaches no registry either."""
+
+
+def pip_settings(**settings):
+    """The command that tells the sandbox's pip where its registry is."""
+    lines = "".join(f"{name}={value}\\n" for name, value in settings.items())
+    return f"mkdir -p .config/pip; printf '[global]\\n{lines}' > .config/pip/pip.conf"
+
+
+def other_machine(name):
+    """The commands that make a Python which says that it runs on another machine."""
+    patch = f'import platform; platform.machine = lambda: "{name}"'
+    packages = "$(echo /opt/osiris/lib/python3.*/site-packages)"
+    return "python3 -m venv --without-pip /opt/osiris", f"echo '{patch}' > {packages}/sitecustomize.py"
+
+
+BASES = {
+    "cut-off": Base(commands=(pip_settings(**{"index-url": NOWHERE, "retries": 0}),)),
+    "open": Base(commands=(pip_settings(**{"index-url": os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple")}),)),
+    "without-pip": Base(commands=("python3 -m venv --without-pip /opt/osiris",)),
+    "other": Base(commands=other_machine("riscv64")),
+}
+
+
+@pytest.fixture(scope="module")
+def bare():
+    """A local E2B whose templates have a Python of the system and nothing else; some reach a registry."""
+    with e2b_service(bases=BASES) as service:
+        yield service
+
+
+class Bare(Desk):
+    def install(self, template, **env):
+        code, data, found = self.run("--e2b-install-deps", "--e2b-template", template, "--new-run", **env)
+        assert [sandbox.alive for sandbox in self.sandboxes] == [False] * len(self.sandboxes)
+        for sandbox in self.sandboxes:
+            shutil.rmtree(sandbox.tree, ignore_errors=True)  # packages are large
+        return code, data, found
+
+    @property
+    def wheels(self):
+        return self.folder / ".osiris" / "cache" / "wheels"
+
+    def said(self):
+        return json.loads((self.session / "run.json").read_text())["diagnostics"][-1]["message"]
+
+    @property
+    def session(self):
+        return max((path for path in (self.folder / "logs").iterdir() if path.is_dir()), key=lambda path: path.name)
+
+    def told(self):
+        """Return the event, the metrics and the figures of a session."""
+        events = [e for e in told.lines(self.session / "events.jsonl") if e["event"] == "packages_installed"]
+        metrics = {m["metric"]: m["value"] for m in told.lines(self.session / "metrics.jsonl")}
+        return events, metrics, json.loads((self.session / "run.json").read_text())["remote"]
+
+
+@pytest.fixture
+def desk(osiris, tmp_path, bare):
+    made = Bare(osiris, tmp_path / "project", bare)
+    made.save(READ, WRITE)
+    return made
+
+
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory):
+    """A folder for the wheels of the first test that fetches them."""
+    return tmp_path_factory.mktemp("fetched")
+
+
+def test_wheels_are_sent_where_no_registry_is_reached(desk, fetched):
+    assert desk.install("cut-off")[::2] == (0, [])
+    (event,), metrics, figures = desk.told()
+    (folder,) = desk.wheels.iterdir()
+    sizes = [path.stat().st_size for path in folder.iterdir()]
+    assert (event["origin"], event["wheels"], event["bytes"]) == ("sent", len(sizes), sum(sizes))
+    assert folder.name.split("-")[1] == event["python"].rpartition(".")[0]
+    assert figures["wheels_bytes"] == metrics["wheels_bytes"] == sum(sizes)
+    assert figures["install_ms"] == metrics["install_ms"] == event["duration_ms"] > 0
+    assert told.outputs(desk.folder)["output/out.csv"] == told.outputs(desk.folder)["data/orders.csv"]
+    shutil.copytree(desk.wheels, fetched, dirs_exist_ok=True)
+
+
+def test_wheels_that_are_here_are_not_fetched_again(desk, fetched):
+    shutil.copytree(fetched, desk.wheels)
+    stale = desk.wheels / "0a1b2c3d-3.11-x86_64-glibc-2.41"
+    stale.mkdir()
+    assert desk.install("cut-off", **CUT_OFF)[::2] == (0, [])
+    assert not stale.exists()
+
+
+def test_a_wheel_that_was_changed_here_is_never_sent(desk, fetched):
+    shutil.copytree(fetched, desk.wheels)
+    (folder,) = desk.wheels.iterdir()
+    with next(folder.glob("duckdb-*.whl")).open("ab") as file:
+        file.write(b"X")
+    assert desk.install("cut-off", **CUT_OFF)[::2] == (3, ["SBX025"])
+    assert "nor could this machine fetch the packages" in desk.said()
+
+
+def test_wheels_are_within_the_limit_of_what_is_sent(desk, fetched):
+    shutil.copytree(fetched, desk.wheels)
+    assert desk.install("cut-off", OSIRIS_RUN__REMOTE__UPLOAD_LIMIT="1MB", **CUT_OFF)[::2] == (2, ["SBX027"])
+
+
+@pytest.mark.long
+def test_packages_come_from_the_registry_that_a_sandbox_reaches(desk):
+    assert desk.install("open", **CUT_OFF)[::2] == (0, [])
+    (event,), metrics, _ = desk.told()
+    assert (event["origin"], event["wheels"], metrics["wheels_bytes"]) == ("registry", 0, 0)
+    assert not desk.wheels.exists()
+
+
+def test_without_pip_nothing_can_be_installed(desk):
+    done = desk("run", "case.yaml", "--e2b", "--e2b-install-deps", "--e2b-template", "without-pip")
+    assert done.returncode == 3
+    assert "SBX025" in done.stderr
+    assert "its Python has no pip" in done.stderr
+
+
+def test_a_python_that_no_package_fits_is_named_with_those_that_are_fitted(desk):
+    done = desk("run", "case.yaml", "--e2b", "--e2b-install-deps", "--e2b-template", "other")
+    assert done.returncode == 2
+    assert "SBX026" in done.stderr
+    for named in ("Linux riscv64 (glibc", "cpython 3.11 to 3.14", "x86_64 or aarch64"):
+        assert named in done.stderr
