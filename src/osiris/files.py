@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import glob
+import hashlib
 import io
 import os
 import re
@@ -183,7 +184,13 @@ class Output(io.RawIOBase):
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor = descriptor
         self._path = path
+        self._digest = hashlib.sha256()
         self.written = 0
+
+    @property
+    def sha256(self) -> str:
+        """Return the SHA-256 of all that was written, as hex digits."""
+        return self._digest.hexdigest()
 
     def writable(self) -> bool:
         """Return True."""
@@ -204,6 +211,7 @@ class Output(io.RawIOBase):
         try:
             while rest:
                 count = os.write(self._descriptor, rest)
+                self._digest.update(rest[:count])
                 self.written += count
                 rest = rest[count:]
         except OSError as error:
