@@ -2,8 +2,8 @@
 
 They wait in a file, so that no transaction is open while their source is read. Rows that replace others come behind a
 DELETE, not a TRUNCATE, which would commit by itself: those who read meanwhile see the old rows until the commit, and
-the new ones after it. Rows of an upsert go into a temporary table first, before the transaction begins, or straight into
-the table where that does the same.
+the new ones after it. Rows of an upsert go into a temporary table first, before the transaction begins, or straight
+into the table where that does the same.
 """
 
 from __future__ import annotations
