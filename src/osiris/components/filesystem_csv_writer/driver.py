@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from osiris.model import Schema
     from osiris.table import RowStream
 
-_DEPTH = 4
-"""How many pieces may wait to be written: a piece takes longer or shorter than its source took for the next."""
+_DEPTH = 2
+"""How many pieces are written or wait for it: one takes longer or shorter than its source takes for the next."""
 
 _ENDS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
