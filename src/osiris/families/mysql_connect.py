@@ -255,13 +255,22 @@ def fail_lost(watch: Watch | None, target: Address, reason: str) -> NoReturn:
 
 
 def _stopped(target: Address) -> bool:
-    """Tell whether nobody listens any more where the server did."""
+    """Tell whether nobody answers any more where the server did."""
     until = time.monotonic() + _PATIENCE
-    for family, where in _addresses(target):
-        with socket.socket(family, socket.SOCK_STREAM) as line:
-            if _tried(line, where, until, lambda: False) not in _NOBODY:
-                return False
-    return True
+    return not any(_greets(family, where, until) for family, where in _addresses(target))
+
+
+def _greets(family: int, where: Where, until: float) -> bool:
+    """Tell whether somebody is there: the server speaks first, and one that is about to end has a port but no word."""
+    with socket.socket(family, socket.SOCK_STREAM) as line:
+        number = _tried(line, where, until, lambda: False)
+        if number != 0:
+            return number not in _NOBODY
+        line.settimeout(max(until - time.monotonic(), 0.1))
+        try:
+            return bool(line.recv(1))
+        except OSError as error:
+            return isinstance(error, TimeoutError)
 
 
 def _cut(connection: Client, target: Address) -> None:

@@ -38,6 +38,7 @@ class Recorder:
         self._progress = progress
         self._began = time.monotonic()
         self._open: dict[str, str] = {}
+        self._most_memory = 0
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "step_start": self._step_start,
             "step_progress": self._plain,
@@ -62,11 +63,15 @@ class Recorder:
     def pulse(self, message: dict[str, Any]) -> None:
         """Record what a sign of life tells: the memory that the worker has in use, in bytes."""
         if "memory_bytes" in message:
+            self._most_memory = max(self._most_memory, message["memory_bytes"])
             self._session.metric("memory_bytes", message["memory_bytes"], "bytes")
 
     def peak(self, memory: int) -> None:
-        """Record the most memory that the worker had in use, in bytes."""
-        self._session.metric("peak_memory_bytes", memory, "bytes")
+        """Record the most memory that the worker had in use, in bytes.
+
+        The system counts it apart from what is in use at a moment, and both a little late: the greater is nearer.
+        """
+        self._session.metric("peak_memory_bytes", max(memory, self._most_memory), "bytes")
 
     def tell_figures(self, figures: Mapping[str, float]) -> None:
         """Record what the way to the worker took, and keep it in the summary; of a local one there is nothing."""
