@@ -28,8 +28,13 @@ class DeliveredFile:
         return {"path": self.path, "size": self.size, "sha256": self.sha256}
 
 
-def inspect_file(root: Path, path: str) -> DeliveredFile:
-    """Return size and SHA-256 of a file below `root` as it is now; raises OSError if it cannot be read."""
+def inspect_file(root: Path, path: str, known: str | None = None) -> DeliveredFile:
+    """Return size and SHA-256 of a file below `root` as it is now; raises OSError if it cannot be read.
+
+    `known` is the SHA-256 where it was computed while the file was written: it is then not read again.
+    """
+    if known:
+        return DeliveredFile(path, (root / path).stat().st_size, known)
     with (root / path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return DeliveredFile(path, file.tell(), digest.hexdigest())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
@@ -49,37 +50,48 @@ class Driver:
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
         """Write all rows, and have them appear at once."""
         path = target(ctx, config.path)
-        written = 0
         with publishing(ctx, path, create_dirs=config.create_dirs) as output:
             schema = arrow_schema(rows.schema)
-            groups = row_groups(rows.batches(), schema, config.row_group_rows, GROUP_BYTES)
-            first = next(groups, pa.Table.from_batches([], schema))
+            found = row_groups(rows.batches(), schema, config.row_group_rows, GROUP_BYTES)
+            repetitive, groups = _repetitive(found)
             form = {
                 "compression": config.compression,
-                "use_dictionary": _repetitive(first),
+                "use_dictionary": repetitive,
                 "store_decimal_as_integer": True,
             }
             with parquet.ParquetWriter(output, schema, **form) as writer, Behind() as behind:
-                for group in chain([first] if first.num_rows else [], groups):
-                    behind.run(_write, writer, group)
-                    written += group.num_rows
+                written = sum(map(partial(_hand_over, behind, writer), groups))
         return published(ctx, path, output, written)
 
 
-def _write(writer: parquet.ParquetWriter, group: pa.Table) -> None:
-    # In one piece, because pages would also end where pieces end.
-    writer.write_table(group.combine_chunks(), group.num_rows)
+def _hand_over(behind: Behind, writer: parquet.ParquetWriter, group: pa.Table) -> int:
+    """Have a row group written while the next is gathered; nobody here keeps it, so that it goes once it is written."""
+    behind.run(_write, writer, [group])
+    return int(group.num_rows)
 
 
-def _repetitive(table: pa.Table) -> list[str]:
-    """Return the columns whose values repeat: a dictionary makes these small, and for others it is built in vain."""
-    sample = table.slice(0, SAMPLE_ROWS)
+def _write(writer: parquet.ParquetWriter, held: list[pa.Table]) -> None:
+    # In one piece, because pages would also end where pieces end; the pieces go before it is written.
+    group = held.pop().combine_chunks()
+    writer.write_table(group, group.num_rows)
+
+
+def _repetitive(groups: Iterator[pa.Table]) -> tuple[list[str], Iterator[pa.Table]]:
+    """Return the columns whose values repeat in the first group, and all groups again.
+
+    A dictionary makes these columns small, and for others it is built in vain.
+    """
+    first = next(groups, None)
+    if first is None:
+        return [], groups
+    sample = first.slice(0, SAMPLE_ROWS)
     flat = [
         field.name
-        for field in table.schema
+        for field in first.schema
         if not isinstance(field.type, pa.BaseExtensionType) and not pa.types.is_nested(field.type)
     ]
-    return [name for name in flat if pc.count_distinct(sample[name]).as_py() * 4 < sample.num_rows]
+    names = [name for name in flat if pc.count_distinct(sample[name]).as_py() * 4 < sample.num_rows]
+    return names, chain([first], groups)
 
 
 def _reason(type_name: str) -> str | None:
