@@ -1,6 +1,8 @@
 # The one door. `make demo` and `make test` each work as the only command on a fresh clone.
 BIN := .venv/bin
 TEST := $(BIN)/pytest -q
+# What Python has compiled is kept: the processes that tests start would each compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: venv servers browser sandbox demo check format docs test test-long bench lock clean
 
@@ -40,10 +42,10 @@ docs: venv ## write the generated reference pages
 	$(BIN)/python tools/docs.py server-types.md
 
 test: venv servers browser sandbox ## everything once, small N, seeds printed
-	$(TEST) -n 2 --dist loadfile -m "not long and not bench"
+	$(TEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not long and not bench"
 
-test-long: venv servers browser sandbox ## the large N
-	$(TEST) -m "not bench"
+test-long: venv servers browser sandbox ## the large N, every command by the console script
+	$(TEST) --installed -m "not bench"
 
 bench: venv servers browser sandbox ## every figure; times are asserted only here, as ratios of medians in one run
 	$(TEST) -m bench

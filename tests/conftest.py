@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.servers import start_azurite, start_mariadb, start_postgres, start_postgrest, start_s3
+from tests.forked import LONGEST, forking, is_read_at_start
+from tests.servers import start_azurite, start_google, start_mariadb, start_postgres, start_postgrest, start_s3
 
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 # A shell that starts us in the background leaves SIGINT ignored, and our children would inherit that.
@@ -20,6 +21,7 @@ KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECOD
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write golden files anew instead of comparing")
+    parser.addoption("--installed", action="store_true", help="start the console script itself for every command")
 
 
 @pytest.fixture
@@ -63,7 +65,14 @@ def azurite():
         yield server
 
 
-@pytest.fixture(params=["s3", "azurite"])
+@pytest.fixture(scope="session")
+def gcs():
+    """A server of Google Cloud Storage."""
+    with start_google() as server:
+        yield server
+
+
+@pytest.fixture(params=["s3", "azurite", "gcs"])
 def store(request):
     """An object store: one of each kind."""
     return request.getfixturevalue(request.param)
@@ -88,20 +97,55 @@ def e2b():
         yield service
 
 
-@pytest.fixture
-def osiris():
-    """The installed command: `osiris('run', 'x.yaml', cwd=folder, env={...})` gives the finished process."""
+@pytest.fixture(scope="module")
+def one_engine(tmp_path_factory):
+    """One engine for the statements of a whole file, as a worker has one for all steps of a job."""
+    from osiris.sql.shared import SharedEngine
+
+    with SharedEngine(tmp_path_factory.mktemp("engine"), memory=1 << 30, threads=2):
+        yield
+
+
+@pytest.fixture(scope="session")
+def forked(request):
+    """What runs the command without starting Python; with `--installed`, None."""
+    if request.config.getoption("--installed"):
+        yield None
+    else:
+        with forking() as fork:
+            yield fork
+
+
+@pytest.fixture(scope="session")
+def console_script():
+    """The console script itself, in the form of `osiris`."""
 
     def call(*args, cwd, env=None, stdin=None, timeout=60):
-        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         return subprocess.run(
             [OSIRIS, *map(str, args)],
             cwd=cwd,
-            env=kept | (env or {}),
+            env=kept() | (env or {}),
             input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout,
         )
+
+    return call
+
+
+def kept():
+    return {name: os.environ[name] for name in KEPT if name in os.environ}
+
+
+@pytest.fixture(scope="session")
+def osiris(forked, console_script):
+    """The command: `osiris('run', 'x.yaml', cwd=folder, env={...})` gives the finished process."""
+
+    def call(*args, cwd, env=None, stdin=None, timeout=60):
+        asked = {"cwd": cwd, "env": env, "stdin": stdin, "timeout": timeout}
+        if forked is None or any(map(is_read_at_start, env or ())) or len(f"{args}{env}{stdin}") > LONGEST:
+            return console_script(*args, **asked)
+        return forked([*map(str, args)], **asked | {"env": kept() | (env or {}), "stdin": stdin or ""})
 
     return call

@@ -327,6 +327,12 @@ CODES: dict[str, Code] = {
         "step '{step}' reads {path} by itself: statements that come after it do not read from stores",
         "copy to a local file first what many statements read",
     ),
+    "CON044": Code(
+        "Secret file not read",
+        "'{field}' of {connection} cannot be used: {problem}",
+        "name a file in the project's folder; one whose name begins with a dot is kept from agents",
+        3,
+    ),
     "CON029": _note(
         "Databases open to everybody",
         "everybody who logs in to {where} may change {databases}, as it was installed",

@@ -28,7 +28,8 @@ class Written:
     `stored` are the objects that it put into a store, each as path (its URL), size, sha256 and etag.
     `ledger` is the database, relative to the project root, whose ledger has the record of the delivery. `earlier` is
     the digest that it has of these rows, if an attempt before this one has delivered them: then nothing was read and
-    nothing was written.
+    nothing was written. `hashes` are the SHA-256 of files that were hashed on their way; others are read for it, so
+    they say nothing else about what was written.
     """
 
     rows: int
@@ -38,6 +39,7 @@ class Written:
     ledger: str | None = None
     earlier: JsonValue = None
     stored: tuple[Mapping[str, JsonValue], ...] = ()
+    hashes: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue
 
-FAMILIES = {"s3": "s3", "az": "azure"}
+FAMILIES = {"s3": "s3", "az": "azure", "gs": "gcs"}
 """The family of connections that leads to the objects of each scheme."""
 
 _SCHEMES = {family: scheme for scheme, family in FAMILIES.items()}

@@ -7,6 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from tests.browser.conftest import SCHEMES, WIDTHS
 from tests.browser.test_hostile_texts import BREAKOUTS, TAGS
+from tests.e2e.sessions import new_project
 
 from osiris.report.talk_page import talk_page
 
@@ -15,18 +16,12 @@ AT = "2026-01-01T00:00:00.000000+00:00"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(tmp_path_factory, osiris):
     """The folder of a conversation that was really held, with its page."""
-    import subprocess
-
-    from tests.conftest import OSIRIS
-
-    folder = tmp_path_factory.mktemp("talk")
-    subprocess.run([OSIRIS, "init", "shop"], cwd=folder, check=True, capture_output=True, timeout=60)
-    shop = folder / "shop"
-    subprocess.run([OSIRIS, "chat", WORDS, "--yes"], cwd=shop, check=True, capture_output=True, timeout=120)
+    shop = new_project(tmp_path_factory.mktemp("talk") / "shop")
+    assert osiris("chat", WORDS, "--yes", cwd=shop, timeout=120).returncode == 0
     (home,) = (path for path in (shop / "logs").iterdir() if "-chat-" in path.name)
-    subprocess.run([OSIRIS, "logs", "html", home.name], cwd=shop, check=True, capture_output=True, timeout=60)
+    assert osiris("logs", "html", home.name, cwd=shop).returncode == 0
     return home
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import hashlib
 import math
 from decimal import Decimal
 
@@ -39,6 +40,7 @@ def write(context):
         written = Driver().write(config, stream(schema, table.to_batches(size), "fixed"), context)
         content = (context.root / path).read_bytes()
         assert written == Written(table.num_rows, len(content), (path,))
+        assert written.hashes == {path: hashlib.sha256(content).hexdigest()}
         return content
 
     return call

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import gzip
+import hashlib
 import json
 import math
 import subprocess
@@ -38,6 +39,7 @@ def write(context):
         written = Driver().write(config, stream(schema, table.to_batches(size), "fixed"), context)
         content = (context.root / path).read_bytes()
         assert written == Written(table.num_rows, len(content), (path,))
+        assert written.hashes == {path: hashlib.sha256(content).hexdigest()}
         return content
 
     return call

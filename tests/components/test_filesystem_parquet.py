@@ -2,6 +2,7 @@
 
 import datetime as dt
 import decimal
+import hashlib
 import subprocess
 import sys
 import textwrap
@@ -45,6 +46,7 @@ def write(context):
         written = Writer().write(config, stream(schema, table.to_batches(size), "fixed"), context)
         content = (context.root / path).read_bytes()
         assert written == Written(table.num_rows, len(content), (path,))
+        assert written.hashes == {path: hashlib.sha256(content).hexdigest()}
         return content
 
     return call

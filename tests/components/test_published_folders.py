@@ -67,7 +67,7 @@ class Stored:
         self.store.store(self.bucket).delete(f"lake/{name}")
 
 
-@pytest.fixture(params=["local", "s3", "azurite"])
+@pytest.fixture(params=["local", "s3", "azurite", "gcs"])
 def place(request, tmp_path):
     if request.param == "local":
         return Local(tmp_path)

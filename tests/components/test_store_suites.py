@@ -34,7 +34,7 @@ def cases(connection, family):
 
 
 @pytest.fixture(scope="module")
-def connections(s3, azurite):
+def connections(s3, azurite, gcs):
     """By family, what gives each folder an empty bucket of its own."""
 
     def of(server):
@@ -44,7 +44,7 @@ def connections(s3, azurite):
 
         return connection
 
-    return {server.family: of(server) for server in (s3, azurite)}
+    return {server.family: of(server) for server in (s3, azurite, gcs)}
 
 
 def tried():
@@ -53,7 +53,7 @@ def tried():
             yield name, behaviour
 
 
-@pytest.mark.parametrize("family", ["s3", "azure"])
+@pytest.mark.parametrize("family", ["s3", "azure", "gcs"])
 @pytest.mark.parametrize(("name", "behaviour"), [*tried()])
 def test_it(name, behaviour, family, connections):
     assert check_behaviour(name, behaviour, cases(connections[family], family)[name], REGISTRY) == []

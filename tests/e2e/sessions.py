@@ -8,6 +8,8 @@ import time
 
 from tests.conftest import KEPT, OSIRIS
 
+from osiris import api
+
 SLOW = """
 oml_version: "0.1.0"
 name: slow
@@ -26,13 +28,19 @@ def slow(often):
     return SLOW.replace("CROSSED", ", ".join(f"orders o{n}" for n in range(often)))
 
 
+def new_project(folder):
+    """Lay out what `osiris init` does, without a process of its own; returns the folder."""
+    api.init_project(folder)
+    api.wire_editor(folder)
+    return folder
+
+
 class Shop:
     """The example project; every call ends with the code that was expected."""
 
     def __init__(self, osiris, folder):
-        assert osiris("init", folder.name, cwd=folder.parent).returncode == 0
         self._osiris = osiris
-        self.folder = folder
+        self.folder = new_project(folder)
         self.orders = folder / "data" / "orders.csv"
         self.example = folder / "pipelines" / "example.yaml"
 

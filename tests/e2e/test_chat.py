@@ -12,6 +12,8 @@ import duckdb
 import pytest
 from tests.conftest import OSIRIS
 
+from osiris import api
+
 STATES = [
     "INIT",
     "INTENT_CAPTURED",
@@ -27,11 +29,9 @@ SENTENCE = "flights per carrier and month with the average delay, to parquet"
 
 @pytest.fixture(scope="module")
 def demo_data(tmp_path_factory):
-    import subprocess
-
-    folder = tmp_path_factory.mktemp("demo")
-    subprocess.run([OSIRIS, "demo", "flights"], cwd=folder, check=True, capture_output=True, timeout=120)
-    return folder / "flights" / "data"
+    folder = tmp_path_factory.mktemp("demo") / "flights"
+    api.demo_project(folder)
+    return folder / "data"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tests.e2e.sessions import new_project
 
 PIPELINE = """
 oml_version: "0.1.0"
@@ -22,8 +23,7 @@ SLOW = " + ".join(["list_sum(list_sort(range(30000000)))"] * 12)
 
 @pytest.fixture
 def project(osiris, tmp_path):
-    folder = tmp_path / "p"
-    osiris("init", folder, cwd=tmp_path)
+    folder = new_project(tmp_path / "p")
 
     def add(file, name="mine", query="SELECT 1 AS a", more="", head=None):
         text = PIPELINE.format(name=name, query=query, more=more)

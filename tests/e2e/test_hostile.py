@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.e2e.sessions import new_project
 
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 EVIL = "\u202eevil\u200b\x9b31m"
@@ -19,8 +20,7 @@ PROGRESS = re.compile(r"\x1b\[(\?25[lh]|[0-9]*[AK]|2K|1A)")
 @pytest.fixture
 def hostile(osiris, tmp_path):
     """A project with hostile column names and values, and a pipeline that carries and writes them."""
-    assert osiris("init", "p", cwd=tmp_path).returncode == 0
-    folder = tmp_path / "p"
+    folder = new_project(tmp_path / "p")
     header = f"id,{EVIL},[link=file:///etc/passwd]x"
     (folder / "data" / "orders.csv").write_text(f"{header}\n1,{EVIL},\x1b]0;owned\x07\n", encoding="utf-8")
     (folder / "pipelines" / "example.yaml").write_text(

@@ -203,38 +203,52 @@ def test_no_path_leads_out_of_the_project(shop, tmp_path):
     assert (outside / "x.yaml").read_text() == copy()
 
 
-@pytest.mark.parametrize(
-    ("read", "write"),
-    [
-        ("/etc/passwd", "output/x.csv"),
-        ("../shop/data/orders.csv", "../x.csv"),
-        (".env", "output/x.csv"),
-        ("data/leak.csv", "output/x.csv"),
-        ("data/*.csv", "output/x.csv"),
-        ("data/orders.csv", "/tmp/x.csv"),
-        ("data/orders.csv", "osiris_connections.yaml"),
-        ("data/orders.csv", "pipelines/x.yaml"),
-        ("data/orders.csv", "logs/x/run.json"),
-        ("data/orders.csv", "build/x/manifest.json"),
-        ("data/orders.csv", ".env"),
-        ("${params.place}", "output/x.csv"),
-    ],
-)
-def test_no_plan_of_an_agent_leaves_the_project_or_rules_it(shop, read, write):
+OUTWARDS = [
+    ("/etc/passwd", "output/x.csv"),
+    ("../shop/data/orders.csv", "../x.csv"),
+    (".env", "output/x.csv"),
+    ("data/leak.csv", "output/x.csv"),
+    ("data/*.csv", "output/x.csv"),
+    ("data/orders.csv", "/tmp/x.csv"),
+    ("data/orders.csv", "osiris_connections.yaml"),
+    ("data/orders.csv", "pipelines/x.yaml"),
+    ("data/orders.csv", "logs/x/run.json"),
+    ("data/orders.csv", "build/x/manifest.json"),
+    ("data/orders.csv", ".env"),
+    ("${params.place}", "output/x.csv"),
+]
+
+
+@pytest.fixture(scope="module")
+def compiled(osiris, tmp_path_factory):
+    """The code and the whole text with which one server refuses each plan of OUTWARDS; and its project."""
+    shop = Shop(osiris, tmp_path_factory.mktemp("outwards") / "shop")
     (shop.folder / ".env").write_text("API_CODE=canary\n")
     (shop.folder / "data" / "leak.csv").symlink_to("/etc/passwd")
-    oml = copy(read, write)
-    if "params" in read:
-        oml += 'params: {place: {type: string, default: "/etc/passwd"}}\n'
 
     @ask(shop.folder)
-    async def _found(agent):
-        await agent("oml_save", oml=oml, file="pipelines/copy.yaml")
-        assert await agent.code("compile", file="pipelines/copy.yaml") == "MCP002"
-        assert "root:" not in agent.text
-        assert "canary" not in agent.text
+    async def found(agent):
+        answers = {}
+        for number, (read, write) in enumerate(OUTWARDS):
+            oml = copy(read, write).replace("name: copy", f"name: copy_{number}")
+            if "params" in read:
+                oml += 'params: {place: {type: string, default: "/etc/passwd"}}\n'
+            await agent("oml_save", oml=oml, file=f"pipelines/copy_{number}.yaml")
+            code = await agent.code("compile", file=f"pipelines/copy_{number}.yaml")
+            answers[read, write] = code, agent.text
+        return answers
 
-    assert not (shop.folder / "build").exists()
+    return found, shop.folder
+
+
+@pytest.mark.parametrize(("read", "write"), OUTWARDS)
+def test_no_plan_of_an_agent_leaves_the_project_or_rules_it(compiled, read, write):
+    answers, folder = compiled
+    code, text = answers[read, write]
+    assert code == "MCP002"
+    assert "root:" not in text
+    assert "canary" not in text
+    assert not (folder / "build").exists()
 
 
 @pytest.mark.parametrize("words", [["--allow-runs"], ["--read-only"], ["run"], ["x"], ["--json"], ["--selftest"]])
@@ -372,29 +386,41 @@ INITIALIZE = {
 }
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments"),
-    [
-        ("discover", {"target": ["data"]}),
-        ("discover", {"target": "data", "limit": 0}),
-        ("discover", {"target": "data", "limit": 10**30}),
-        ("discover", {"target": "data", "limit": True}),
-        ("discover", {"target": "data", "samples": "raw"}),
-        ("discover", {"target": "data", "columns": ["x"]}),
-        ("discover", {"target": "data", "cursor": "-1"}),
-        ("oml_validate", {}),
-        ("oml_validate", {"oml": None}),
-        ("oml_validate", {"oml": "", "params": {"a": {"b": 1}}}),
-        ("oml_validate", {"oml": copy(), "no": 1}),
-        ("compile", {"file": 5}),
-        ("connections_doctor", {"connections": ["postgres"]}),
-        ("connections_doctor", {"connections": 5}),
-    ],
-)
-def test_arguments_that_do_not_fit_are_told(shop, tool, arguments):
+UNFIT = [
+    ("discover", {"target": ["data"]}),
+    ("discover", {"target": "data", "limit": 0}),
+    ("discover", {"target": "data", "limit": 10**30}),
+    ("discover", {"target": "data", "limit": True}),
+    ("discover", {"target": "data", "samples": "raw"}),
+    ("discover", {"target": "data", "columns": ["x"]}),
+    ("discover", {"target": "data", "cursor": "-1"}),
+    ("oml_validate", {}),
+    ("oml_validate", {"oml": None}),
+    ("oml_validate", {"oml": "", "params": {"a": {"b": 1}}}),
+    ("oml_validate", {"oml": copy(), "no": 1}),
+    ("compile", {"file": 5}),
+    ("connections_doctor", {"connections": ["postgres"]}),
+    ("connections_doctor", {"connections": 5}),
+]
+NO_PIPELINES = ["", "\ufeff", "a: &a [*a]", "[" * 3000, "x: !!python/object:os.system", "{" * 900_000]
+
+
+@pytest.fixture(scope="module")
+def refused(osiris, tmp_path_factory):
+    """The code and the whole text with which one server refuses each call of UNFIT, and each text of NO_PIPELINES."""
+    shop = Shop(osiris, tmp_path_factory.mktemp("unfit") / "shop")
+
     @ask(shop.folder)
-    async def _found(agent):
-        assert await agent.code(tool, **arguments) == "MCP005"
+    async def found(agent):
+        calls = [*UNFIT, *(("oml_validate", {"oml": oml}) for oml in NO_PIPELINES)]
+        return {repr(call): (await agent.code(call[0], **call[1]), agent.text) for call in calls}
+
+    return found
+
+
+@pytest.mark.parametrize(("tool", "arguments"), UNFIT)
+def test_arguments_that_do_not_fit_are_told(refused, tool, arguments):
+    assert refused[repr((tool, arguments))][0] == "MCP005"
 
 
 def test_a_tool_that_there_is_not_is_told_with_the_nearest(shop):
@@ -406,12 +432,11 @@ def test_a_tool_that_there_is_not_is_told_with_the_nearest(shop):
         assert await agent.code("component_get", name="duckdb.procesor") == "CMP001"
 
 
-@pytest.mark.parametrize("oml", ["", "\ufeff", "a: &a [*a]", "[" * 3000, "x: !!python/object:os.system", "{" * 900_000])
-def test_texts_that_are_no_pipelines_are_told(shop, oml):
-    @ask(shop.folder)
-    async def _found(agent):
-        assert (await agent.code("oml_validate", oml=oml)).startswith("OML")
-        assert len(agent.text.encode()) <= 12_000
+@pytest.mark.parametrize("oml", NO_PIPELINES)
+def test_texts_that_are_no_pipelines_are_told(refused, oml):
+    code, text = refused[repr(("oml_validate", {"oml": oml}))]
+    assert code.startswith("OML")
+    assert len(text.encode()) <= 12_000
 
 
 def test_calls_of_the_earlier_implementation_mean_the_same(shop):

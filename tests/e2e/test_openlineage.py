@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from openlineage.client.naming.dataset import LocalFileSystem, MySQL, Postgres
+from tests.e2e.sessions import new_project
 from tests.openlineage_standard import check_event
 
 from osiris.report.datasets import datasets_of
@@ -17,7 +18,7 @@ CANARY = "zQ7canary-9x4-secret"
 
 @pytest.fixture
 def shop(osiris, tmp_path):
-    assert osiris("init", "shop", cwd=tmp_path).returncode == 0
+    new_project(tmp_path / "shop")
 
     def call(*args, code=0, **options):
         done = osiris(*args, cwd=tmp_path / "shop", **options)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.e2e.sessions import new_project
 from tests.packages import check_package
 
 OSIRIS = str(Path(sys.executable).parent / "osiris")
@@ -62,8 +63,7 @@ class Shop:
 
 @pytest.fixture
 def shop(osiris, tmp_path):
-    assert osiris("init", "shop", cwd=tmp_path).returncode == 0
-    found = Shop(osiris, tmp_path / "shop")
+    found = Shop(osiris, new_project(tmp_path / "shop"))
     found.data("sold.csv", "item,n\n1,10\n2,20\n3,30\n")
     found.data("prices.csv", "item,price\n1,5\n2,6\n3,7\n")
     return found

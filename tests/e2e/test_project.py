@@ -4,12 +4,13 @@ import csv
 import json
 
 import pytest
+from tests.e2e.sessions import new_project
 
 
 @pytest.fixture
 def shop(osiris, tmp_path):
     """A new project, and a call that runs a command in it with --json and returns exit code and envelope."""
-    assert osiris("init", "shop", cwd=tmp_path).returncode == 0
+    new_project(tmp_path / "shop")
 
     def call(*args, **options):
         done = osiris(*args, "--json", cwd=tmp_path / "shop", **options)

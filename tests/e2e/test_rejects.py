@@ -5,6 +5,7 @@ import gzip
 import json
 
 import pytest
+from tests.e2e.sessions import new_project
 
 PIPELINE = """\
 oml_version: "0.1.0"
@@ -38,8 +39,7 @@ steps:
 
 @pytest.fixture
 def shop(osiris, tmp_path):
-    assert osiris("init", "shop", cwd=tmp_path).returncode == 0
-    folder = tmp_path / "shop"
+    folder = new_project(tmp_path / "shop")
     (folder / "pipelines" / "events.yaml").write_text(PIPELINE)
     events = '{"id": 1, "tags": ["a", 1.10]}\n{"id": "one", "tags": []}\noops\n{"id": 2, "tags": null}\n'
     (folder / "data" / "events.jsonl.gz").write_bytes(gzip.compress(events.encode()))

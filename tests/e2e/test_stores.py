@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-WHO = {"AK": "access_key_id", "SK": "secret_access_key", "AZ": "account_key"}
+WHO = {"AK": "access_key_id", "SK": "secret_access_key", "AZ": "account_key", "GC": "service_account_key"}
+OTHER = {"s3": "az", "az": "gs", "gs": "s3"}
+EARLIER = {"s3": "s3.csv_writer", "azure": "azure_blob.csv_writer", "gcs": "gcs.csv_writer"}
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ class Shop:
         return path
 
     def nothing_told(self):
-        secrets = [secret.encode() for secret in self.env.values()]
+        secrets = [secret.encode() for secret in (*self.env.values(), *self.store.secrets())]
         files = [path for path in self.root.rglob("*") if path.is_file()]
         assert not [path for path in files for secret in secrets if secret in path.read_bytes()]
 
@@ -112,7 +114,7 @@ def test_steps_that_write_one_object_are_refused(shop, osiris):
 
 
 def test_a_connection_of_another_family_is_refused(shop, osiris):
-    other = {"s3": "az", "az": "s3"}[shop.store.scheme]
+    other = OTHER[shop.store.scheme]
     own = {"connection": f"@{shop.store.family}.lake"}
     wrong = shop.pipeline("wrong", read(f"{other}://some-bucket/x.csv", **own), write("x.csv"))
     done = osiris("compile", wrong, "--json", cwd=shop.root, env=shop.env)
@@ -125,8 +127,8 @@ def test_a_connection_of_another_family_is_refused(shop, osiris):
 
 
 def test_earlier_names_of_writers_are_understood(shop, osiris):
-    earlier = {"s3": "s3.csv_writer", "azure": "azure_blob.csv_writer"}[shop.store.family]
-    up = shop.pipeline("up", read("orders.csv"), ("w", earlier, "write", {"path": "out/x.csv"}, ["r"]))
+    earlier = ("w", EARLIER[shop.store.family], "write", {"path": "out/x.csv"}, ["r"])
+    up = shop.pipeline("up", read("orders.csv"), earlier)
     done = osiris("run", up, "--json", cwd=shop.root, env=shop.env)
     assert done.returncode == 0, done.stdout + done.stderr
     (note,) = [item for item in answer(done)["diagnostics"] if item["code"] == "OML031"]
@@ -159,7 +161,7 @@ def test_the_doctor_tells_what_is_wrong(shop, osiris):
     shop.pipeline("up", read("orders.csv"), write(f"{shop.url}/x.csv"))
     done = osiris("connections", "doctor", "--json", cwd=shop.root, env=shop.env)
     assert done.returncode == 0, done.stdout + done.stderr
-    wrong = dict.fromkeys(shop.env, "d3JvbmcgYW5kIHdyb25n")
+    wrong = {name: shop.store.wrong().get(field, "wrong") for name, field in WHO.items() if name in shop.env}
     done = osiris("connections", "doctor", "--json", cwd=shop.root, env=wrong)
     assert done.returncode == 3
     assert [item["code"] for item in answer(done)["diagnostics"] if item["severity"] == "error"] == ["CON040"]
@@ -172,3 +174,49 @@ def test_a_run_that_goes_on_puts_the_object_there_again(shop, osiris):
     done = osiris("run", up, "--run-id", "night", cwd=shop.root, env=shop.env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert shop.store.get(shop.bucket, "x.csv") == b"id,amount\n1,1.50\n2,2.25\n"
+
+
+def test_a_run_in_a_sandbox_reaches_its_store(shop, osiris):
+    up = shop.pipeline("up", read("orders.csv"), write(f"{shop.url}/out/orders.csv"))
+    done = osiris("run", up, "--target", "bwrap", "--json", cwd=shop.root, env=shop.env)
+    assert [item["code"] for item in answer(done)["diagnostics"] if item["severity"] == "error"] == ["SBX003"]
+    (shop.root / "osiris.yaml").write_text("run:\n  bwrap:\n    network: allow\n")
+    done = osiris("run", up, "--target", "bwrap", "--json", cwd=shop.root, env=shop.env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert shop.store.get(shop.bucket, "out/orders.csv") == b"id,amount\n1,1.50\n2,2.25\n"
+    shop.nothing_told()
+
+
+@pytest.mark.parametrize("target", ["local", "bwrap", "e2b"])
+def test_a_key_in_a_file_of_the_project(request, gcs, tmp_path, osiris, target):
+    bucket = gcs.new_bucket()
+    env = request.getfixturevalue("e2b").environment if target == "e2b" else {}
+    fields = {**gcs.fields(bucket), "service_account_file": "keys/.lake.json"}
+    del fields["service_account_key"]
+    (tmp_path / "osiris.yaml").write_text("run:\n  bwrap:\n    network: allow\n")
+    (tmp_path / "osiris_connections.yaml").write_text(json.dumps({"connections": {"gcs": {"lake": fields}}}))
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "orders.csv").write_text("id,amount\n1,1.50\n")
+    shop = Shop(tmp_path, gcs, bucket, {})
+    up = shop.pipeline("up", read("orders.csv"), write("x.csv", connection="@gcs.lake"))
+    done = osiris("run", up, "--target", target, "--json", cwd=tmp_path, env=env)
+    assert [item["code"] for item in answer(done)["diagnostics"] if item["severity"] == "error"] == ["CON044"]
+    (tmp_path / "keys").mkdir()
+    key = tmp_path / "keys/.lake.json"
+    key.write_text(json.dumps(json.loads(gcs.fields()["service_account_key"]), indent=2))
+    done = osiris("run", up, "--target", target, "--json", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert gcs.get(bucket, "x.csv") == b"id,amount\n1,1.50\n"
+    assert osiris("connections", "doctor", cwd=tmp_path).returncode == 0
+    listed = osiris("connections", "list", cwd=tmp_path).stdout
+    assert "keys/.lake.json" in listed
+    key.unlink()
+    shop.nothing_told()
+
+
+def test_a_key_is_no_text_of_the_file_of_connections(gcs, tmp_path, osiris):
+    (tmp_path / "osiris.yaml").write_text("")
+    (tmp_path / "osiris_connections.yaml").write_text(json.dumps({"connections": {"gcs": {"lake": gcs.fields("a-b")}}}))
+    done = osiris("connections", "list", "--json", cwd=tmp_path)
+    assert "CON007" in {item["code"] for item in answer(done)["diagnostics"]}
+    assert not [secret for secret in gcs.secrets() if secret in done.stdout + done.stderr]

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from tests.e2e.sessions import new_project
 
 GOOD, BAD = "code\nA1\n", "code\nAx\n"
 
@@ -11,7 +12,7 @@ GOOD, BAD = "code\nA1\n", "code\nAx\n"
 @pytest.fixture
 def shop(osiris, tmp_path):
     """A new project, and a call that runs a command in it and returns exit code, stdout and stderr."""
-    assert osiris("init", "shop", cwd=tmp_path).returncode == 0
+    new_project(tmp_path / "shop")
 
     def call(*args, code=0, **options):
         done = osiris(*args, cwd=tmp_path / "shop", **options)

@@ -30,9 +30,10 @@ WORDS = "the customers to csv"
 INTEREST, GOOD = value(interest(CUSTOMERS)), value(proposal(CUSTOMERS, name="customers"))
 WRONG = value({"name": "customers", "sql": 7})
 MISSPELT = value(proposal(CUSTOMERS, name="customers", sql="SELECT nam FROM customers"))
+SILENT = silent()
 FAILS = {
-    "silent": (silent(), "LLM013"),
     "429 for long": (failure(429, retry_after=3600), "LLM010"),
+    "silent": (SILENT, "LLM013"),
     "503 for long": (failure(503, retry_after=3600), "LLM011"),
     "garbage": (page(200, b"\x00\xff\xfe garbage", "application/octet-stream"), "LLM016"),
     "a page": (page(), "LLM016"),
@@ -78,7 +79,8 @@ def talk(project, provider, replies, person, *, taken_up=False):
     """Talk to a model that replies so; returns how it ended: the status, or the code and its exit code."""
     with model_server(replies) as server:
         chat = {"provider": provider, "model": MODELS[provider], "base_url": server.url(SERVED[provider])}
-        (project / "osiris.yaml").write_text(json.dumps({"chat": {**chat, "api_key": "${MODEL_KEY}", "timeout": "3s"}}))
+        chat |= {"api_key": "${MODEL_KEY}", "timeout": "1s" if replies == [SILENT] else "3s"}
+        (project / "osiris.yaml").write_text(json.dumps({"chat": chat}))
         opened = open_project(project, {"MODEL_KEY": KEY})
         try:
             outcome = resume(opened, None, Options(), person) if taken_up else begin(opened, Options(), person)

@@ -17,7 +17,7 @@ FOLDERS, ROWS = 60, 3000
 PATIENCE = 60
 
 
-@pytest.fixture(params=["local", "s3", "azurite"])
+@pytest.fixture(params=["local", "s3", "azurite", "gcs"])
 def place(request, desk):
     if request.param == "local":
         return Local(desk.project.root)

@@ -29,6 +29,25 @@ class Target(kills.Target):
         )
 
 
+class Direct(Target):
+    """One whose role sees so much of the server that an upsert goes straight into the table."""
+
+    ours = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'replacer'"
+
+    def admit(self):
+        self.name = self.name.replace(" ", "_")
+        self.server.run(
+            f"CREATE DATABASE {self.name}",
+            f"CREATE USER IF NOT EXISTS replacer@'%' IDENTIFIED BY '{kills.SECRET}'",
+            f"GRANT ALL PRIVILEGES ON {self.name}.* TO replacer@'%'",
+            "GRANT DELETE, PROCESS, TRIGGER ON *.* TO replacer@'%'",
+        )
+
+    @property
+    def fields(self):
+        return super().fields | {"user": "replacer"}
+
+
 @pytest.fixture
 def target(mariadb):
     return Target(mariadb)
@@ -46,6 +65,11 @@ def make_plan(desk, make_step, source):
 
 
 def test_some_kills(desk, make_plan, target):
+    kills.kill_and_converge(desk, make_plan(target), target, 5)
+
+
+def test_some_kills_while_rows_are_replaced(desk, make_plan, mariadb):
+    target = Direct(mariadb)
     kills.kill_and_converge(desk, make_plan(target), target, 5)
 
 

@@ -10,18 +10,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
-import subprocess
-import sys
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
-OSIRIS = str(Path(sys.executable).parent / "osiris")
 ORDERS = b"region,id,amount,paid\nnorth,1,10.50,true\nsouth,2,,false\nnorth,3,7.25,true\n"
 DATA = {
     "orders.csv": ORDERS,
@@ -60,11 +55,6 @@ def header(path):
     return found
 
 
-def call(*args, cwd):
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return subprocess.run([OSIRIS, *args], cwd=cwd, env=kept, capture_output=True, text=True, timeout=60)
-
-
 def project(folder):
     for part in ("pipelines", "data"):
         (folder / part).mkdir(parents=True)
@@ -91,12 +81,12 @@ def fits(expected, found):
     return code == "ok" or any(d["code"] == code and re.search(word, d["message"]) for d in found)
 
 
-def problems(name, folder, found):
+def problems(name, folder, found, osiris):
     """What is wrong with one file, given what validating it said."""
     asked = header(HERE / "legacy" / f"{name}.yaml")
     kind, printed = kind_of(asked), ""
     if kind != "validate":
-        done = call(kind, f"pipelines/{name}.yaml", *options_of(asked), "--json", cwd=folder)
+        done = osiris(kind, f"pipelines/{name}.yaml", *options_of(asked), "--json", cwd=folder)
         found = found + json.loads(done.stdout)["diagnostics"]
         printed = done.stdout + done.stderr
     allowed = {expected.partition("~")[0] for line in asked["expect"] for expected in line.split("|")}
@@ -116,7 +106,7 @@ def problems(name, folder, found):
             yield f"{file} is {there!r}, not {wanted!r}"
 
 
-def group(root, names):
+def group(root, names, osiris):
     """Files that one call can validate, in one project."""
     asked = header(HERE / "legacy" / f"{names[0]}.yaml")
     folder = project(root)
@@ -125,25 +115,23 @@ def group(root, names):
     files = {name: f"pipelines/{name}.yaml" for name in names}
     for name, file in files.items():
         (folder / file).write_bytes((HERE / "legacy" / f"{name}.yaml").read_bytes())
-    done = call("validate", *files.values(), *options_of(asked), "--json", cwd=folder)
+    done = osiris("validate", *files.values(), *options_of(asked), "--json", cwd=folder)
     found = json.loads(done.stdout)["diagnostics"]
     return [
         f"{name}: {text}"
         for name, file in files.items()
-        for text in problems(name, folder, [d for d in found if d["file"] in (file, None)])
+        for text in problems(name, folder, [d for d in found if d["file"] in (file, None)], osiris)
     ]
 
 
 @pytest.fixture(scope="module")
-def wrong(tmp_path_factory):
+def wrong(tmp_path_factory, osiris):
     root, groups = tmp_path_factory.mktemp("legacy"), defaultdict(list)
     for number, name in enumerate(CASES):
         asked = header(HERE / "legacy" / f"{name}.yaml")
         plain = not (asked["connections"] or options_of(asked))
         groups[number % 4 if plain else name].append(name)
-    with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(group, root / str(key), names) for key, names in groups.items()]
-    return [text for job in jobs for text in job.result()]
+    return [text for key, names in groups.items() for text in group(root / str(key), names, osiris)]
 
 
 def test_each_file_gets_what_it_expects(wrong):
@@ -193,11 +181,11 @@ PLACES = (
 
 
 @pytest.mark.parametrize(("command", "place"), PLACES)
-def test_the_earlier_manifest_is_refused_with_its_remedy(command, place, tmp_path):
+def test_the_earlier_manifest_is_refused_with_its_remedy(command, place, tmp_path, osiris):
     folder = project(tmp_path / "p")
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
     (folder / place).write_text(MANIFEST)
-    done = call(command, place, "--json", cwd=folder)
+    done = osiris(command, place, "--json", cwd=folder)
     answer = json.loads(done.stdout)
     assert [d["code"] for d in answer["diagnostics"]] == ["CMP025"]
     assert "compile the OML again" in answer["diagnostics"][0]["hint"]
@@ -208,30 +196,30 @@ OTHER_CLOTHES = (MANIFEST.replace("---\n", "").replace("...\n", ""), MANIFEST.re
 
 
 @pytest.mark.parametrize("manifest", OTHER_CLOTHES)
-def test_the_earlier_manifest_is_known_in_other_clothes(manifest, tmp_path):
+def test_the_earlier_manifest_is_known_in_other_clothes(manifest, tmp_path, osiris):
     folder = project(tmp_path / "p")
     (folder / "manifest.yaml").write_text(manifest)
-    done = call("run", "manifest.yaml", "--json", cwd=folder)
+    done = osiris("run", "manifest.yaml", "--json", cwd=folder)
     assert [d["code"] for d in json.loads(done.stdout)["diagnostics"]] == ["CMP025"]
     assert done.returncode == 4
 
 
-def test_the_earlier_manifest_is_refused_as_json(tmp_path):
+def test_the_earlier_manifest_is_refused_as_json(tmp_path, osiris):
     """Its other files are no plans either."""
     folder = project(tmp_path / "p")
     (folder / "plan.json").write_text('{"steps": [{"id": "a", "driver": "filesystem.csv_writer"}]}')
-    done = call("run", "plan.json", "--json", cwd=folder)
+    done = osiris("run", "plan.json", "--json", cwd=folder)
     assert [d["code"] for d in json.loads(done.stdout)["diagnostics"]] == ["CMP020"]
     assert done.returncode == 4
 
 
-def test_the_earlier_pointer_is_not_followed(tmp_path):
+def test_the_earlier_pointer_is_not_followed(tmp_path, osiris):
     """--last-compile knows only plans of its own."""
     folder = project(tmp_path / "p")
     (folder / "manifest.yaml").write_text(MANIFEST)
     (folder / ".osiris" / "index").mkdir(parents=True)
     pointer = f"{folder}/manifest.yaml\n2c528c04\ndefault\n"
     (folder / ".osiris" / "index" / "last_compile.txt").write_text(pointer)
-    done = call("run", "--last-compile", "--json", cwd=folder)
+    done = osiris("run", "--last-compile", "--json", cwd=folder)
     assert [d["code"] for d in json.loads(done.stdout)["diagnostics"]] == ["RUN005"]
     assert done.returncode == 2

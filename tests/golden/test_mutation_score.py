@@ -15,15 +15,20 @@ from tests.golden.mutation.score import false_alarms, score, share, table
 CAUGHT, LOCATED, MENDED = 0.99, 0.98, 0.80
 
 
-@pytest.fixture(scope="module", params=["one of each", pytest.param("all", marks=pytest.mark.long)])
-def names(request):
-    """The pipelines, with one example of each component or with all."""
-    return [case.name for case in cases(whole=request.param == "all")]
+@pytest.fixture(scope="module", params=["some of each", pytest.param("all", marks=pytest.mark.long)])
+def whole(request):
+    """Tell whether all examples of components are there, and all mistakes of a kind in each; or one, and two."""
+    return request.param == "all"
 
 
 @pytest.fixture(scope="module")
-def scores(names):
-    return score(names)
+def names(whole):
+    return [case.name for case in cases(whole=whole)]
+
+
+@pytest.fixture(scope="module")
+def scores(names, whole):
+    return score(names, None if whole else 2)
 
 
 @pytest.fixture(scope="module")

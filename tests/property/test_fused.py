@@ -30,6 +30,8 @@ from osiris.model import Schema
 from osiris.runner.fused import fused_rows
 from osiris.table.digest import Digester
 
+pytestmark = pytest.mark.usefixtures("one_engine")
+
 ALL = "SELECT * FROM src"
 FUSED, READ, REFUSED = "fused", "read", "refused"
 """What becomes of a case: both ways give its rows; the reader does, after the statement failed; neither does."""

@@ -17,14 +17,16 @@ own: `with start_postgres("wal_level=logical") as server: …`, `with start_mari
 The fixture `postgrest` is a PostgREST as Supabase presents it, one for each test, in front of a database of its own in
 that PostgreSQL; `tests/servers/postgrest.py` tells how to use it and how to make it fail.
 
-The fixtures `s3` and `azurite` are object stores, `store` is the one and then the other: `new_bucket()`,
+The fixtures `s3`, `azurite` and `gcs` are object stores, `store` is one after the other: `new_bucket()`,
 `fields(bucket)`, `put`, `get` and `keys`.
 
 The servers end with the tests, even if those are killed. They come from Debian's packages (`sh tools/servers.sh`); that
-of S3 comes with the lock of Python packages, and that of Azure from npm (`sh tools/stores.sh`).
+of S3 comes with the lock of Python packages, and that of Azure from npm (`sh tools/stores.sh`). That of Google Cloud
+Storage is part of the tests, written from its documentation.
 """
 
 from .azurite import Azurite, start_azurite
+from .google import Google, start_google
 from .mariadb import MariaDB, start_mariadb
 from .postgres import Postgres, start_postgres
 from .postgrest import Postgrest, start_postgrest
@@ -33,10 +35,12 @@ from .s3 import S3, start_s3
 __all__ = [
     "S3",
     "Azurite",
+    "Google",
     "MariaDB",
     "Postgres",
     "Postgrest",
     "start_azurite",
+    "start_google",
     "start_mariadb",
     "start_postgres",
     "start_postgrest",

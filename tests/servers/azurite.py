@@ -46,6 +46,10 @@ class Azurite(Objects):
         endpoint = f"http://127.0.0.1:{port or self.port}/{ACCOUNT}"
         return {"endpoint": endpoint, "account": ACCOUNT, "account_key": KEY, **named}
 
+    def wrong(self) -> dict[str, str]:
+        """Return fields with a key that is not accepted."""
+        return {"account_key": "V3JvbmcgYW5kIHdyb25nIGFnYWlu"}
+
     def new_bucket(self) -> str:
         """Make a container: the client library cannot."""
         name, date = f"container-{next(self._numbers)}", formatdate(usegmt=True)

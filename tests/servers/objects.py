@@ -6,16 +6,18 @@ from datetime import timedelta
 
 
 class Objects:
-    """A server of objects; who inherits has `family`, `fields(bucket)` and `scheme`."""
+    """A server of objects; who inherits has `family`, `fields(bucket)`, `wrong()` and `scheme`."""
 
     def store(self, bucket):
         """Return a client with the owner's key, which gives up soon."""
-        from obstore.store import AzureStore, S3Store
+        from obstore.store import AzureStore, GCSStore, S3Store
 
         fields = {**self.fields(), "client_options": {"allow_http": True, "timeout": "20s"}}
         retry = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
         if self.family == "s3":
             return S3Store(bucket, region="us-east-1", retry_config=retry, **fields)
+        if self.family == "gcs":
+            return GCSStore(bucket, base_url=fields.pop("endpoint"), retry_config=retry, **fields)
         return AzureStore(bucket, account_name=fields.pop("account"), retry_config=retry, **fields)
 
     def put(self, bucket: str, key: str, content: bytes) -> None:

@@ -40,6 +40,10 @@ class S3(Objects):
         endpoint = f"http://127.0.0.1:{port or self.port}"
         return {"endpoint": endpoint, "access_key_id": key, "secret_access_key": secret, **named}
 
+    def wrong(self) -> dict[str, str]:
+        """Return fields with a key that is not accepted."""
+        return {"secret_access_key": "wrong"}
+
     def new_bucket(self) -> str:
         """Make a bucket."""
         name = f"bucket-{next(self._numbers)}"

@@ -24,9 +24,15 @@ def test_file_is_inspected(tmp_path):
     assert is_still_there(tmp_path, [])
 
 
+def test_a_known_hash_is_not_computed_again(tmp_path):
+    (tmp_path / "x").write_bytes(b"content")
+    assert inspect_file(tmp_path, "x", "known").to_json() == {"path": "x", "size": 7, "sha256": "known"}
+
+
 def test_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        inspect_file(tmp_path, "x")
+    for known in (None, "known"):
+        with pytest.raises(FileNotFoundError):
+            inspect_file(tmp_path, "x", known)
     assert not is_still_there(tmp_path, [{"path": "x", "size": 0, "sha256": hashlib.sha256(b"").hexdigest()}])
 
 

@@ -1,8 +1,10 @@
 """Which path a text means, and that a file appears whole or not at all."""
 
+import ctypes
 import errno
 import glob
 import os
+import resource
 import signal
 import socket
 import stat
@@ -262,6 +264,25 @@ def test_a_killed_writer_leaves_the_old_file_and_its_temporary_is_swept(tmp_path
 
 def test_sweeping_a_missing_folder_finds_nothing(tmp_path):
     assert files.sweep(tmp_path / "missing") == []
+
+
+CACHESTAT = 451
+
+
+def dirty_pages(descriptor):
+    """Pages of a file that have not begun their way to the disk, as Linux 6.5 tells them."""
+    whole, found = (ctypes.c_uint64 * 2)(), (ctypes.c_uint64 * 5)()
+    if ctypes.CDLL(None).syscall(CACHESTAT, descriptor, whole, found, 0):
+        pytest.skip("this system does not tell")
+    return found[1]
+
+
+def test_much_is_on_its_way_to_the_disk_before_the_end(tmp_path):
+    with files.publish(tmp_path / "out.bin") as output:
+        for _ in range(5):
+            output.write(bytes(8 << 20))
+        assert dirty_pages(output.fileno()) * resource.getpagesize() <= 8 << 20
+    assert (tmp_path / "out.bin").read_bytes() == bytes(40 << 20)
 
 
 def test_a_failing_sync_is_final(tmp_path, monkeypatch):

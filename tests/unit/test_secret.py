@@ -1,3 +1,4 @@
+import base64
 import copy
 import json
 import os
@@ -293,6 +294,23 @@ def test_the_password_of_a_url_is_a_secret_of_its_own():
     scrubber = Scrubber([Secret("postgres://app:p%40ssw0rd-9@db.local/x")])
     assert scrubber.text("FATAL for app: p@ssw0rd-9") == "FATAL for app: ***"
     assert scrubber.text("raw p%40ssw0rd-9") == "raw ***"
+
+
+def test_of_a_key_in_json_only_its_secrets_are_masked():
+    pem = "-----BEGIN PRIVATE KEY-----\nTUlJRXZ3SUJB/c4naryc0ffee00c0ffee0\nS0NBUUVBeUh3+deadbeefdeadbeef=\n"
+    key = json.dumps({"project_id": "shop-production-4711", "client_email": "etl@shop.example", "private_key": pem})
+    scrub = Scrubber([Secret(key)]).text
+    for line in pem.splitlines():
+        assert line not in scrub(f"it says {line}!")
+    for leak in (key, pem, json.dumps(pem), repr(pem), base64.b64encode(key.encode()).decode(), key.upper()):
+        said = scrub(f"it says {leak}!")
+        assert "c4nary" not in said.lower()
+        assert base64.b64encode(pem.encode()).decode()[24:60] not in said
+    assert scrub("gs://shop-production-4711/x.csv of etl@shop.example") == (
+        "gs://shop-production-4711/x.csv of etl@shop.example"
+    )
+    broken = key[:-1]
+    assert "c4nary" not in scrub(f"it says {broken}!")
 
 
 def test_a_line_that_is_no_json_is_scrubbed_as_text():

@@ -24,6 +24,8 @@ def problem(call, *words):
         ("az://lake/ü %20?.csv", "azure", {}, "az://lake/ü %20?.csv"),
         ("a/b.csv", "s3", LAKE, "s3://lake/raw/in/a/b.csv"),
         ("a/b.csv", "azure", {"bucket": "lake"}, "az://lake/a/b.csv"),
+        ("gs://lake/a+b/ü %20?.csv", "gcs", {}, "gs://lake/a+b/ü %20?.csv"),
+        ("a/b.csv", "gcs", LAKE, "gs://lake/raw/in/a/b.csv"),
         ("a/b.csv", "s3", {"bucket": "${BUCKET}"}, "s3://${BUCKET}/a/b.csv"),
         ("a/b.csv", "filesystem", LAKE, None),
         ("file:///a/b.csv", "", {}, None),
@@ -37,7 +39,7 @@ def test_what_a_text_means(text, family, fields, url):
 @pytest.mark.parametrize(
     ("text", "family", "words"),
     [
-        ("gopher://lake/x", "", "known are file, s3, az"),
+        ("gopher://lake/x", "", "known are file, s3, az, gs"),
         ("s3://lake/x", "azure", "family s3"),
         ("s3://lake/x", "filesystem", "family s3"),
         ("file:///x", "s3", "the family s3"),
@@ -65,6 +67,7 @@ def test_file_urls_are_paths():
 def test_names_and_families():
     assert family_of("s3://x/y") == "s3"
     assert family_of("az://x/y") == "azure"
+    assert family_of("GS://x/y") == "gcs"
     assert [family_of(other) for other in ("x", "file:///x", None, 3)] == [None] * 4
     url = StoreUrl("s3", "lake", "a/b.csv.gz")
     assert (url.name, url.suffix, url.family) == ("b.csv.gz", ".gz", "s3")

@@ -126,7 +126,9 @@ def _source(workspace: Workspace, target: str) -> tuple[Source, str | None]:
         hint = "declare one in osiris_connections.yaml"
         fail("DRV007", path=printable(target), problem=f"no connection of the family {family} leads there", hint=hint)
     ref = resolve_ref(declared, ConnectionRef(family) if family else parse_ref(target))
-    secrets = resolve_secrets({str(ref): as_written(declared, ref)}, (), workspace.registry, workspace.environ)
+    secrets = resolve_secrets(
+        workspace.root, {str(ref): as_written(declared, ref)}, (), workspace.registry, workspace.environ
+    )
     return Source(str(ref), target if family else None, secrets), str(ref)
 
 

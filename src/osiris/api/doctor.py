@@ -83,7 +83,7 @@ def _resolved(workspace: Workspace, declared: Connections, found: Mapping[str, E
     for name, examined in found.items():
         written = as_written(declared, parse_ref(name))
         try:
-            own = resolve_secrets({name: written}, (), workspace.registry, workspace.environ)
+            own = resolve_secrets(workspace.root, {name: written}, (), workspace.registry, workspace.environ)
         except OsirisError as error:
             examined.diagnostics += error.diagnostics
         else:

@@ -263,7 +263,7 @@ def _known_fields(workspace: Workspace, plan: Manifest) -> dict[str, Mapping[str
     known: dict[str, Mapping[str, JsonValue]] = {}
     for reference, written in plan.data["connections"].items():
         with suppress(OsirisError):
-            found = resolve_secrets({reference: written}, (), workspace.registry, workspace.environ)
+            found = resolve_secrets(workspace.root, {reference: written}, (), workspace.registry, workspace.environ)
             plain, secret = found.plain[reference], found.secret[reference]
             if reference.startswith("@supabase."):
                 plain, secret = _of_supabase(plain, secret)

@@ -138,7 +138,7 @@ def _scrubber(workspace: Workspace, run: RecordedRun) -> Scrubber:
     plan = run.plan.data if run.plan else {}
     for reference, fields in {**_declared(workspace), **(plan.get("connections") or {})}.items():
         with suppress(OsirisError):
-            secrets = resolve_secrets({reference: fields}, (), workspace.registry, workspace.environ)
+            secrets = resolve_secrets(workspace.root, {reference: fields}, (), workspace.registry, workspace.environ)
             found += [text for group in secrets.secret.values() for text in group.values()]
     names = (f"OSIRIS_PARAM_{name.upper()}" for name in plan.get("sensitive") or ())
     found += [workspace.environ[name] for name in names if name in workspace.environ]

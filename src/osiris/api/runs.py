@@ -113,7 +113,9 @@ def rehearse(
     plan = plan_of(workspace, target, options, params=params, strict=strict, keep=False)
     manifest, data = plan.manifest, plan.manifest.data
     selected = chosen(manifest, options.select)
-    secrets = resolve_secrets(data["connections"], data["sensitive"], workspace.registry, workspace.environ)
+    secrets = resolve_secrets(
+        workspace.root, data["connections"], data["sensitive"], workspace.registry, workspace.environ
+    )
     if workspace.config.get("run.target") != "local":
         return Rehearsal(manifest, plan.notes, Tables({}, {}), asked=False)
     with start_worker(workspace.root) as worker:

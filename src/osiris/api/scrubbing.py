@@ -31,7 +31,9 @@ def _resolved(workspace: Workspace) -> Iterator[str]:
         for family, aliases in workspace.connections().declared.items():
             for alias, fields in aliases.items():
                 with suppress(OsirisError):
-                    found = resolve_secrets({f"@{family}.{alias}": fields}, (), workspace.registry, workspace.environ)
+                    found = resolve_secrets(
+                        workspace.root, {f"@{family}.{alias}": fields}, (), workspace.registry, workspace.environ
+                    )
                     yield from (text for group in found.secret.values() for text in group.values())
 
 

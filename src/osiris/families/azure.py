@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from osiris.errors import fail
 from osiris.families.store_client import client, endpoint_of, plain_of, retries, text_of
@@ -46,3 +47,9 @@ def open_bucket(fields: Mapping[str, JsonValue], bucket: str) -> ObjectStore:
 def where(fields: Mapping[str, JsonValue]) -> str:
     """Return what messages call the server."""
     return text_of(fields, "endpoint") or f"Azure account {text_of(fields, 'account')}"
+
+
+def host(fields: Mapping[str, JsonValue], _container: str) -> str:
+    """Return the host that requests go to."""
+    endpoint = endpoint_of(fields) or f"https://{text_of(fields, 'account')}.blob.core.windows.net"
+    return urlsplit(endpoint).hostname or ""

@@ -1,31 +1,32 @@
 """An open bucket of an object store, and what it means when something is refused there.
 
 The client library has few kinds of errors, and says the rest in words. So what a server has against us is asked of the
-server itself: one signed request, whose answer has a status and a code.
+server itself: a request whose answer has a status and a code.
 """
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import fail
-from osiris.families import azure, s3
+from osiris.families import azure, gcs, s3
+from osiris.families.store_answer import ask_signed
 from osiris.families.store_client import SILENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from obstore.store import ObjectStore
 
+    from osiris.families.store_answer import Answer
     from osiris.model import JsonValue
+    from osiris.urls import StoreUrl
 
-_KINDS: dict[str, Any] = {"s3": s3, "azure": azure}
-_CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,80})</Code>")
-_SIGNED = timedelta(minutes=5)
+_KINDS: dict[str, Any] = {"s3": s3, "azure": azure, "gcs": gcs}
+_ASK: dict[str, Any] = {"s3": ask_signed, "azure": ask_signed, "gcs": gcs.ask}
 _FORBIDDEN = (401, 403)
 
 
@@ -33,7 +34,8 @@ _FORBIDDEN = (401, 403)
 class Bucket:
     """An open bucket: its client, its name, what messages call its server, and the codes that this kind of server has.
 
-    `refused` are the codes for a bad key, `missing` those for a bucket that is not there.
+    `refused` are the codes for a bad key, `missing` those for a bucket that is not there. `ask` returns status and code
+    of an answer to a request for an object, None where none comes.
     """
 
     store: ObjectStore
@@ -41,7 +43,7 @@ class Bucket:
     where: str
     refused: Sequence[str]
     missing: Sequence[str]
-    seconds: float
+    ask: Callable[[str], Answer | None]
 
     @contextmanager
     def asked(self, url: str, key: str) -> Iterator[None]:
@@ -59,7 +61,7 @@ class Bucket:
 
         if isinstance(error, PreconditionError):
             fail("DRV038", path=url)
-        told = self._ask_why(key)
+        told = self.ask(key)
         if told is None:
             fail("CON039", where=self.where, reason="it does not answer")
         status, code = told
@@ -74,23 +76,6 @@ class Bucket:
         reason = f"status {status}" if status else "it does not say why to who has no key that signs"
         fail("CON042", where=self.where, reason=f"{code}, {reason}" if code else reason, path=url)
 
-    def _ask_why(self, key: str) -> tuple[int, str] | None:
-        """Ask for the first byte of an object; returns the answer's status and code, None where none comes."""
-        import httpx
-        import obstore
-        from obstore.exceptions import BaseError
-
-        try:
-            link = obstore.sign(self.store, "GET", key or "-", _SIGNED)  # type: ignore[call-overload]
-        except BaseError:  # there is no key that could sign
-            return 0, ""
-        try:
-            answer = httpx.get(str(link), headers={"Range": "bytes=0-0"}, timeout=self.seconds, trust_env=False)
-        except httpx.TransportError:
-            return None
-        found = _CODE.search(answer.content[:4096])
-        return answer.status_code, answer.headers.get("x-ms-error-code", found[1].decode() if found else "")
-
 
 def open_bucket(family: str, fields: Mapping[str, JsonValue], name: str) -> Bucket:
     """Return a bucket of a connection; nothing is asked of the server yet. Fails with CON016."""
@@ -102,4 +87,10 @@ def open_bucket(family: str, fields: Mapping[str, JsonValue], name: str) -> Buck
         store = kind.open_bucket(fields, name)
     except BaseError:  # its words may have a part of the key in them
         fail("CON016", problem="the client does not take its fields: look at the form of endpoint and key")
-    return Bucket(store, name, kind.where(fields), kind.REFUSED_KEY, kind.NO_BUCKET, seconds)
+    ask = partial(_ASK[family], store, fields, name, seconds)
+    return Bucket(store, name, kind.where(fields), kind.REFUSED_KEY, kind.NO_BUCKET, ask)
+
+
+def host_of(url: StoreUrl, fields: Mapping[str, JsonValue]) -> str:
+    """Return the host that requests for an object go to; fails with CON016 for an endpoint that is none."""
+    return str(_KINDS[url.family].host(fields, url.bucket))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from osiris.document import join
 from osiris.errors import Location, diagnostic, raise_all
-from osiris.families.spelling import kind_of
 from osiris.types import is_type_name, unknown_type
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ def declared_types(dtype: Mapping[str, str], beside: Container[str] = ()) -> dic
 
     Fails with DAT012 for what is no type and DAT006 for one that a text file cannot hold.
     """
+    from osiris.families.spelling import kind_of  # who only compiles has no need of Arrow, which takes 50 MB
+
     types = {name: EARLIER_TYPES.get(text, text) for name, text in dtype.items()}
     problems = [unknown_type(text, _place(name)) for name, text in types.items() if not is_type_name(text)]
     problems += [

@@ -152,7 +152,8 @@ def published(ctx: StepContext, place: Path | StoreUrl, output: Output | Upload,
     """Return what a writer tells of the one file, or object, that it has written."""
     if isinstance(output, Upload):
         return Written(rows, output.written, stored=(output.told,))
-    return Written(rows, output.written, (label(ctx, place),))
+    name = label(ctx, place)
+    return Written(rows, output.written, (name,), hashes={name: output.sha256})
 
 
 def check_known(config: Mapping[str, Iterable[str]], known: Sequence[str], where: str) -> None:

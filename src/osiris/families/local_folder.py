@@ -19,6 +19,8 @@ from osiris.files import fail_os, is_outside, is_temporary, open_source, publish
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from osiris.model import JsonValue
+
 _PIECE = 1 << 20
 _POLL = 0.05
 
@@ -27,7 +29,7 @@ class Found(NamedTuple):
     """A manifest as it lies there: its bytes, at most one more than a manifest may have, and which one it is."""
 
     content: bytes
-    version: str
+    version: JsonValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class LocalFolder:
         finally:
             os.close(descriptor)
 
-    def replace_manifest(self, content: bytes, version: str | None) -> str:
+    def replace_manifest(self, content: bytes, version: JsonValue) -> str:
         """Put a manifest in the place of that version, None for none; fails with DRV046 if that is another by now."""
         found = self.manifest()
         if (found.version if found else None) != version:

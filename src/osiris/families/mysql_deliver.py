@@ -2,7 +2,8 @@
 
 They wait in a file, so that no transaction is open while their source is read. Rows that replace others come behind a
 DELETE, not a TRUNCATE, which would commit by itself: those who read meanwhile see the old rows until the commit, and
-the new ones after it. Rows of an upsert go into a temporary table first, before the transaction begins.
+the new ones after it. Rows of an upsert go into a temporary table first, before the transaction begins, or straight
+into the table where that does the same.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from osiris.families.mysql import SETTINGS, chosen, opened, qualified, quote_nam
 from osiris.families.mysql_connect import address, numbered
 from osiris.families.mysql_held import Column
 from osiris.families.mysql_refused import ROW, refusal
+from osiris.families.mysql_replace import may_replace
 from osiris.families.mysql_rights import expect_rights, expect_rights_to_ledger
-from osiris.families.mysql_send import refuse_row, send, set_aside, trying
+from osiris.families.mysql_send import refuse_row, replace_rows, send, set_aside, trying
 from osiris.families.mysql_target import (
     correct_delivery,
     find_delivery,
@@ -103,7 +105,8 @@ def _deliver(session: Session, work: Work, target: Target, waiting: Staged) -> W
     make_ledger(session, work.ctx)
     columns = refuse(session, work.ctx, target, work.schema, work.merged)
     used = [(columns[field.name], field.type) for field in work.schema]
-    if work.merged:
+    staged = bool(work.merged) and not may_replace(session, work, columns)
+    if staged:
         _stage(session, work, used, waiting)
     session.run("START TRANSACTION")
     if not _claimed(session, work, target, waiting):
@@ -111,13 +114,17 @@ def _deliver(session: Session, work: Work, target: Target, waiting: Staged) -> W
         earlier = find_delivery(session, work.ctx, target)
         return earlier or fail("DRV011", path=target.database, seconds="0")
     session.rows(f"SELECT 1 FROM {qualified(session, work.table)} LIMIT 0")  # from now on nobody can change the table
-    refuse(session, work.ctx, target, work.schema, work.merged)
+    columns = refuse(session, work.ctx, target, work.schema, work.merged)
     if work.mode == "replace":
         session.run(f"DELETE FROM {qualified(session, work.table)}")
-    if work.merged:
-        _merge(session, work, waiting.rows)
-    else:
+    if not work.merged:
         send(session, work, qualified(session, work.table), used, waiting.open().batches())
+    elif not staged and may_replace(session, work, columns):
+        _replace(session, work, used, waiting)
+    else:
+        if not staged:
+            _stage(session, work, used, waiting)
+        _merge(session, work, waiting.rows)
     return _finish(session, work, waiting)
 
 
@@ -147,7 +154,7 @@ def _claimed(session: Session, work: Work, target: Target, waiting: Staged) -> b
 
 
 def _stage(session: Session, work: Work, used: Used, waiting: Staged) -> None:
-    """Take the rows into a temporary table, which nobody else sees and which ends with the connection.
+    """Take columns of the rows into a temporary table, which nobody else sees and which ends with the connection.
 
     Where rows are set aside, each has its number, and those whose keys are not unique are set aside already.
     """
@@ -158,12 +165,19 @@ def _stage(session: Session, work: Work, used: Used, waiting: Staged) -> None:
         f"CREATE TEMPORARY TABLE {_STAGING} (PRIMARY KEY ({key}){index}) ENGINE = InnoDB "
         f"SELECT {names} FROM {qualified(session, work.table)} LIMIT 0"
     )
-    batches: Iterable[pa.RecordBatch] = waiting.open().batches()
+    taken = [column.name for column, _ in used]
+    batches: Iterable[pa.RecordBatch] = (batch.select(taken) for batch in waiting.open().batches())
     if work.rejected:
         used = [*used, (Column(_NUMBER, "bigint", "bigint", 0, 0, 0, False, False), "int64")]
         batches = with_numbers(batches, _NUMBER)
         session.run("START TRANSACTION")  # so that there are savepoints; the next transaction commits it
     send(session, work, _STAGING, used, batches)
+
+
+def _replace(session: Session, work: Work, used: Used, waiting: Staged) -> None:
+    """Put rows in the places of those with their keys; a temporary table of the keys alone tells that none repeats."""
+    _stage(session, work, [each for each in used if each[0].name in work.key], waiting)
+    replace_rows(session, work, used, waiting.open().batches())
 
 
 def _merge(session: Session, work: Work, count: int) -> None:

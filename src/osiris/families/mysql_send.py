@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from osiris.errors import fail
 from osiris.families.cells import Unfit, refuse_large
-from osiris.families.mysql import quote_name
+from osiris.families.mysql import qualified, quote_name
 from osiris.families.mysql_connect import numbered
 from osiris.families.mysql_encode import FORM, encode_rows, expression, sendable
 from osiris.families.mysql_refused import ROW, explained, refusal, warned
@@ -76,6 +76,15 @@ def send(session: Session, work: Work, table: str, used: Used, batches: Iterable
     return sum(_sift(session, work, table, used, take, *piece) for piece in pieces)
 
 
+def replace_rows(session: Session, work: Work, used: Used, batches: Iterable[pa.RecordBatch]) -> None:
+    """Send all rows, each into the place of the one with its key, by LOAD DATA; fails as `send` does."""
+    pieces = (_fitting(work, used, *piece) for piece in _pieces(work, batches))
+    try:
+        _load(session, qualified(session, work.table), used, pieces, "REPLACE INTO")
+    except Refused as refused:
+        refuse_row(session, work, refused)
+
+
 def refuse_row(session: Session, work: Work, refused: Refused) -> NoReturn:
     """Fail with DAT032."""
     problem = explained(session, work.table, refused).problem
@@ -128,16 +137,17 @@ def _sift(session: Session, work: Work, table: str, used: Used, take: Take, befo
     return taken
 
 
-def _load(session: Session, table: str, used: Used, pieces: Iterable[Sequence[pa.Array]]) -> int:
+def _load(session: Session, table: str, used: Used, pieces: Iterable[Sequence[pa.Array]], into: str = "INTO") -> int:
     """Let the server ask for a file, and send it the rows: the client opens no file, whatever the server asks for.
 
-    With rows from a client the server goes on where it would stop otherwise, and only warns: that raises Refused.
+    With rows from a client the server goes on where it would stop otherwise, and only warns: that raises Refused. A row
+    that replaces one may count twice.
     """
     from pymysql.protocol import OKPacketWrapper
 
     connection, names, sent = session.connection, [column.name for column, _ in used], 0
     with session.watch.waiting():
-        connection._execute_command(_QUERY, _load_statement(table, used))
+        connection._execute_command(_QUERY, _load_statement(f"{into} TABLE {table}", used))
         packet = connection._read_packet()
     if not packet.is_load_local_packet():
         fail("DRV013", path=session.target.where, problem="it does not take rows with LOAD DATA")
@@ -152,19 +162,20 @@ def _load(session: Session, table: str, used: Used, pieces: Iterable[Sequence[pa
         told = OKPacketWrapper(connection._read_packet())
     if told.warning_count and (refused := warned(session.rows("SHOW WARNINGS"))):
         raise refused
-    if told.affected_rows != sent:
+    most = sent if into == "INTO" else 2 * sent
+    if not sent <= told.affected_rows <= most:
         raise Refused("", f"it took {told.affected_rows} of {sent}")
     return sent
 
 
-def _load_statement(table: str, used: Used) -> str:
+def _load_statement(target: str, used: Used) -> str:
     places, changes = [], []
     for index, (column, _) in enumerate(used):
         changed = expression(column, f"@v{index}")
         places.append(f"@v{index}" if changed else quote_name(column.name))
         changes += [f"{quote_name(column.name)} = {changed}"] if changed else []
     set_to = f" SET {', '.join(changes)}" if changes else ""
-    return f"LOAD DATA LOCAL INFILE 'rows' INTO TABLE {table} {FORM} ({', '.join(places)}){set_to}"
+    return f"LOAD DATA LOCAL INFILE 'rows' {target} {FORM} ({', '.join(places)}){set_to}"
 
 
 def _insert(session: Session, table: str, used: Used, pieces: Iterable[Sequence[pa.Array]]) -> int:

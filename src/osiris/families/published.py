@@ -112,7 +112,7 @@ class Before:
     """A folder as a writer finds it: what its manifest names, and which one that is; no manifest, no `version`."""
 
     named: frozenset[str]
-    version: str | None
+    version: JsonValue
 
 
 def look(folder: Folder) -> Before:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from osiris.errors import fail
 from osiris.families.store_client import client, endpoint_of, plain_of, retries, text_of
@@ -31,8 +32,7 @@ def open_bucket(fields: Mapping[str, JsonValue], bucket: str) -> ObjectStore:
     options: dict[str, Any] = {name: plain_of(fields, name) for name in ("access_key_id", "session_token")}
     options |= {"secret_access_key": text_of(fields, "secret_access_key"), "endpoint": endpoint}
     options["region"] = plain_of(fields, "region") or REGION
-    # A server of one's own has buckets in the path, not in the name of the host.
-    options["virtual_hosted_style_request"] = fields.get("addressing", "path" if endpoint else "host") == "host"
+    options["virtual_hosted_style_request"] = _in_host(fields)
     options["skip_signature"] = not given
     config: Any = {name: value for name, value in options.items() if value is not None}
     return S3Store(
@@ -46,3 +46,16 @@ def open_bucket(fields: Mapping[str, JsonValue], bucket: str) -> ObjectStore:
 def where(fields: Mapping[str, JsonValue]) -> str:
     """Return what messages call the server."""
     return text_of(fields, "endpoint") or f"S3 in {text_of(fields, 'region') or REGION}"
+
+
+def host(fields: Mapping[str, JsonValue], bucket: str) -> str:
+    """Return the host that requests go to."""
+    if endpoint := endpoint_of(fields):
+        return urlsplit(endpoint).hostname or ""
+    own = f"s3.{plain_of(fields, 'region') or REGION}.amazonaws.com"
+    return f"{bucket}.{own}" if _in_host(fields) else own
+
+
+def _in_host(fields: Mapping[str, JsonValue]) -> bool:
+    """Tell whether buckets are in the name of the host: a server of one's own has them in the path."""
+    return bool(fields.get("addressing", "path" if endpoint_of(fields) else "host") == "host")

@@ -21,7 +21,7 @@ _LOOKED_AT = 1000
 """So many objects are counted."""
 
 _ENCRYPTED = "let endpoint of the connection begin with https://"
-_KEYS = ("access_key_id", "account_key", "sas_token")
+_KEYS = ("access_key_id", "account_key", "sas_token", "service_account_key")
 
 
 def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.driver import StepContext
+    from osiris.model import JsonValue
     from osiris.urls import StoreUrl
 
 _PIECE = 1 << 20
@@ -53,8 +54,8 @@ class StoredFolder:
             with self.bucket.asked(str(url), url.key):
                 found = obstore.get(self.bucket.store, url.key)
                 if found.meta["size"] > MOST_MANIFEST:
-                    return Found(bytes(MOST_MANIFEST + 1), "")
-                return Found(bytes(found.bytes()), found.meta["e_tag"] or "")
+                    return Found(bytes(MOST_MANIFEST + 1), None)
+                return Found(bytes(found.bytes()), _version(found.meta))
         except OsirisError as error:
             if error.diagnostics[0].code == "DRV001":
                 return None
@@ -89,7 +90,7 @@ class StoredFolder:
         """Return a block that keeps nobody out: here the condition on the manifest must do."""
         return nullcontext()
 
-    def replace_manifest(self, content: bytes, version: str | None) -> str:
+    def replace_manifest(self, content: bytes, version: JsonValue) -> str:
         """Put a manifest in the place of that version, None for none; fails with DRV046 if that is another by now.
 
         Returns the new ETag.
@@ -97,7 +98,8 @@ class StoredFolder:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        url, mode = self._at(MANIFEST), _mode(version)
+        url = self._at(MANIFEST)
+        mode: Any = version or "create"
         with self.bucket.asked(str(url), url.key):
             try:
                 put = obstore.put(self.bucket.store, url.key, content, mode=mode, use_multipart=False)
@@ -123,5 +125,6 @@ class StoredFolder:
             obstore.delete(self.bucket.store, keys)
 
 
-def _mode(version: str | None) -> Any:  # noqa: ANN401  a word or a typed mapping
-    return "create" if version is None else {"e_tag": version}
+def _version(meta: Mapping[str, Any]) -> JsonValue:
+    """Return which state of an object this is: by its ETag, and by its generation where a store asks for that."""
+    return {name: meta[name] for name in ("e_tag", "version") if meta.get(name)}

@@ -50,6 +50,7 @@ _EARLIER_MODES = {"extract": "read", "load": "write"}
 _EARLIER_COMPONENTS = {
     "s3.csv_writer": ("filesystem.csv_writer", "@s3"),
     "azure_blob.csv_writer": ("filesystem.csv_writer", "@azure"),
+    "gcs.csv_writer": ("filesystem.csv_writer", "@gcs"),
 }
 """Names under which earlier plans have components of today, and the connection that such a step has by default."""
 

@@ -23,7 +23,7 @@ Fields = Mapping[str, "JsonValue"]
 
 _PORTS = {"postgres": 5432, "mysql": 3306}
 _IN_A_FILE = ("duckdb", "sqlite")
-_STORES = {"s3": "s3", "az": "wasbs"}
+_STORES = {"s3": "s3", "az": "wasbs", "gs": "gs"}
 _SPOKEN = {"supabase": "postgres"}
 """Families whose databases are those of another."""
 

@@ -6,18 +6,25 @@ from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, sha256_hex
 from osiris.connections import Connections, parse_ref, resolve
-from osiris.errors import Diagnostic, OsirisError, diagnostic, raise_all
+from osiris.document import load_text
+from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, raise_all
+from osiris.files import is_outside, resolve_path
 from osiris.runner.protocol import Secrets
 from osiris.secret import Scrubber, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
-    from osiris.model import JsonValue
-    from osiris.registry import Registry
+    from osiris.model import ConnectionRef, JsonValue
+    from osiris.registry import FamilySpec, Registry
+
+_LARGEST = 1 << 16
+"""Characters of a secret in a file; more than that is a wrong file."""
 
 
 def resolve_secrets(
+    root: Path,
     written: Mapping[str, Mapping[str, JsonValue]],
     sensitive: Iterable[str],
     registry: Registry,
@@ -25,14 +32,18 @@ def resolve_secrets(
 ) -> Secrets:
     """Resolve each connection (fields as written, by `@family.alias`) and each sensitive parameter from `environ`.
 
-    Raises all problems at once: CON005 for a variable that is not set, OML022 for a parameter without a value.
+    Secrets in files are read here, below the project's folder `root`, so that they travel as all others do. Raises all
+    problems at once: CON005 for a variable that is not set, CON044 for such a file, OML022 for a parameter without a
+    value.
     """
     secrets, found = Secrets(), list[Diagnostic]()
     for text, fields in written.items():
         ref = parse_ref(text)
         declared = Connections({ref.family: {ref.alias or "default": dict(fields)}})
         try:
-            resolved = resolve(declared, ref, environ, registry.family(ref.family))
+            family = registry.family(ref.family)
+            resolved = resolve(declared, ref, environ, family)
+            resolved |= dict(_in_files(root, ref, resolved, family))
         except OsirisError as error:
             found += error.diagnostics
             continue
@@ -47,6 +58,34 @@ def resolve_secrets(
     if found:
         raise_all(found)
     return secrets
+
+
+def _in_files(
+    root: Path, ref: ConnectionRef, resolved: Mapping[str, JsonValue | Secret], family: FamilySpec | None
+) -> Iterator[tuple[str, Secret]]:
+    """Yield the secret fields that are in files, which other fields name: those with `x-content` in their schema."""
+    for name, schema in (family.fields.get("properties", {}) if family else {}).items():
+        text, target = resolved.get(name), schema.get("x-content")
+        if not (target and isinstance(text, str) and text):
+            continue
+        given = resolved.get(target)
+        try:
+            if isinstance(given, Secret) and given.reveal():
+                fail("CON016", problem=f"it has both {name} and {target}")
+            yield target, Secret(_read_below(root, text))
+        except OsirisError as error:
+            at = Location(pointer=f"/connections/{ref.family}/{ref.alias}/{name}")
+            fail("CON044", at=at, field=name, connection=ref, problem=error.diagnostics[0].message)
+
+
+def _read_below(root: Path, text: str) -> str:
+    path = resolve_path(root, text)
+    if is_outside(root, path):
+        fail("DRV007", path=text, problem="it leads out of the project")
+    content = load_text(path, text)
+    if len(content) > _LARGEST:
+        fail("OML009", what=text, limit=f"{_LARGEST >> 10} KiB")
+    return content
 
 
 def scrubber_of(secrets: Secrets) -> Scrubber:

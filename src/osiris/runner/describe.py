@@ -65,7 +65,7 @@ def describe(
     pipeline, given = prepared.pipeline, dict(known or {})
     sources = {str(step.connection) for step in pipeline.steps if step.mode == "read" and step.id not in given}
     asked = {ref: fields for ref, fields in prepared.connections.items() if ref in sources}
-    secrets = resolve_secrets(asked, (), load_registry(), load_env(project.env_file, os.environ))
+    secrets = resolve_secrets(project.root, asked, (), load_registry(), load_env(project.env_file, os.environ))
     job = _job(project, config, "describe", plan_steps(prepared), pipeline.sensitive)
     job = replace(job, known={name: answer.to_json() for name, answer in given.items()})
     answers = _ask(project, config, job, secrets, link)
@@ -118,7 +118,7 @@ def look_at_targets(
     Raises what is wrong with the worker or with the connections.
     """
     asked = {step["connection"]: manifest.data["connections"][step["connection"]] for step in steps}
-    secrets = resolve_secrets(asked, (), load_registry(), environ)
+    secrets = resolve_secrets(project.root, asked, (), load_registry(), environ)
     return _confirmed(project, manifest, config, secrets, None, steps)
 
 

@@ -78,7 +78,7 @@ def preview(
     """
     steps = with_read(plan, look.shown)
     used = {reference: plan.data["connections"][reference] for step in steps if (reference := step["connection"])}
-    secrets = resolve_secrets(used, plan.data["sensitive"], load_registry(), environ)
+    secrets = resolve_secrets(project.root, used, plan.data["sensitive"], load_registry(), environ)
     scratch = make_scratch(project.scratch)
     listener = _Listener(project.root, pipeline, look.shown)
     try:

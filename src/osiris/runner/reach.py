@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError
+from osiris.families.bucket import host_of
 from osiris.files import expand, resolve_path
+from osiris.urls import FAMILIES, stored_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,14 +72,14 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
     found = [path for step in readers for path in _named(job, secrets, step)]
     beside = [path.with_name(path.name + end) for path in held for end in _BESIDE]
     lazy = [p.parent for step in writers if step["config"].get("create_dirs", True) for p in _named(job, secrets, step)]
-    remote = {s["connection"] for s in steps if s["connection"] and _family(s) not in (FILES, *DATABASES)}
+    remote = [step for step in steps if step["connection"] and _family(step) not in (FILES, *DATABASES)]
     return Reach(
         reads=_sorted(path for path in (*found, *held, *beside) if path.is_file()),
         published=_sorted(path for step in readers if _in_folder(step) for path in _folder(job, secrets, step)),
         writes=_sorted(made),
         databases=_sorted(written),
         folders=_sorted((*lazy, *(path.parent for path in written))),
-        hosts=tuple(sorted({host for ref in remote for host in _hosts(secrets, ref)})),
+        hosts=tuple(sorted({host for step in remote for host in _hosts(secrets, step)})),
         network=bool(remote),
         absolute=tuple(
             sorted({text for step in (*files, *stores) for text in _written(secrets, step) if _roots(text)})
@@ -96,7 +99,9 @@ def _roots(text: str) -> bool:
 
 
 def _family(step: Fields) -> str:
-    return str(step["component"]).partition(".")[0]
+    """Return the family of a step's component; that of its connection where this leads to a store."""
+    family = str(step["connection"]).removeprefix("@").partition(".")[0]
+    return family if family in FAMILIES.values() else str(step["component"]).partition(".")[0]
 
 
 def _sorted(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -155,9 +160,12 @@ def _database(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
         return []
 
 
-def _hosts(secrets: Secrets, reference: str) -> list[str]:
+def _hosts(secrets: Secrets, step: Fields) -> list[str]:
     from urllib.parse import urlsplit
 
-    fields = secrets.plain.get(reference, {})
+    fields = secrets.plain.get(step["connection"], {})
+    if url := stored_as(str(step["config"].get("path")), step["connection"], fields):
+        with suppress(OsirisError):
+            return [host_of(url, fields)]
     given = [str(fields[name]) for name in _HOST_FIELDS if fields.get(name)]
     return [(urlsplit(text).hostname or "") if "://" in text else text for text in given]

@@ -28,6 +28,7 @@ from osiris.runner.local import start_worker
 from osiris.runner.reach import Reach, reach_of
 from osiris.runner.relay import Relay
 from osiris.runner.transport import Cut, Gone
+from osiris.urls import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -234,7 +235,7 @@ class Returning:
 
     def _bring(self, event: Event) -> dict[str, list[Diagnostic]]:
         """Bring back what a step wrote; returns why something stayed there, by path."""
-        files = event.get("files") or []
+        files = [file for file in event.get("files") or [] if not family_of(file["path"])]  # objects of stores stay
         there = f"{self._place}/{bundle.PROJECT}"
         planned = [file for file in files if file["path"].removesuffix("/") in self._targets]
         lost = {file["path"]: [_unplanned(file["path"])] for file in files if file not in planned}

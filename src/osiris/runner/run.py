@@ -181,7 +181,9 @@ def _environ(project: Project, options: RunOptions) -> Mapping[str, str]:
 
 def _secrets(project: Project, manifest: Manifest, options: RunOptions) -> Secrets:
     environ = _environ(project, options)
-    return resolve_secrets(manifest.data["connections"], manifest.data["sensitive"], load_registry(), environ)
+    return resolve_secrets(
+        project.root, manifest.data["connections"], manifest.data["sensitive"], load_registry(), environ
+    )
 
 
 def _run_session(

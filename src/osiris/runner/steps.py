@@ -211,8 +211,8 @@ class Flow:
         if active.written:
             end |= {"digest": active.written.earlier} if active.written.earlier else {}
             end["bytes_written"] = active.written.bytes
-            root = Path(self.place.job.root)
-            files = [inspect_file(root, path).to_json() for path in active.written.files]
+            root, hashes = Path(self.place.job.root), active.written.hashes
+            files = [inspect_file(root, path, hashes.get(path)).to_json() for path in active.written.files]
             end["files"] = [*files, *active.written.stored]
             end |= self._ledger(name, active.written.ledger) if active.written.ledger else {}
         if self._spools.rows(name) is not None:

@@ -12,6 +12,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from osiris.secret.literals import is_secret_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -40,7 +42,8 @@ class Scrubber:
         long = sorted(value for value in values if len(value) >= SHORTEST)
         forms = {form for value in long for form in _forms(value) if len(form) >= SHORTEST}
         self._forms = sorted(forms, key=lambda form: (-len(form), form))
-        readable = {form for value in long for form in (value, _percent(value, "")) if len(form) >= PIECE}
+        pieced = [value for value in long if not _members(value)]
+        readable = {form for value in pieced for form in (value, _percent(value, "")) if len(form) >= PIECE}
         self._pieces = {form[i : i + _BLOCK]: form for form in readable for i in range(0, len(form), _BLOCK)}
         self._pieces = {piece: form for piece, form in self._pieces.items() if len(piece) == _BLOCK}
 
@@ -93,11 +96,23 @@ class Scrubber:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """Yield a secret, and the password in it if it is a URL."""
+    """Yield a secret, the password in it if it is a URL, and what is secret in it if it is an object in JSON."""
     yield value
+    yield from _members(value)
     for password in _URL_PASSWORD.findall(value):
         yield password
         yield _ESCAPES.sub(lambda run: bytes.fromhex(run[0].replace("%", "")).decode(errors="replace"), password)
+
+
+def _members(value: str) -> list[str]:
+    """Return the secrets in an object in JSON: what else is in it, such as names, stands in much that may be told."""
+    if not value.lstrip().startswith("{"):
+        return []
+    try:
+        members = json.loads(value)
+    except (ValueError, RecursionError):
+        return []
+    return [text for name, text in members.items() if isinstance(text, str) and text and is_secret_name(name)]
 
 
 def _forms(value: str) -> Iterator[str]:

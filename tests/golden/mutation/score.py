@@ -70,8 +70,8 @@ def judge(bench, case, operator, mutant):
     return score
 
 
-def score_case(name, stage):
-    """Return the scores of one case by operator."""
+def score_case(name, stage, most=None):
+    """Return the scores of one case by operator, of so many mutants of each at most."""
     case = case_of(name)
     operators = [each for each in OPERATORS.values() if each.stage == stage]
     with tempfile.TemporaryDirectory() as folder:
@@ -79,9 +79,15 @@ def score_case(name, stage):
         if stage == "compile" and has_errors(bench.check(case.text, case.connections)):
             return {}
         return {
-            each.name: sum((judge(bench, case, each, mutant) for mutant in each.mutants(case)), Counter())
+            each.name: sum((judge(bench, case, each, mutant) for mutant in some(each.mutants(case), most)), Counter())
             for each in operators
         }
+
+
+def some(mutants, most):
+    """Return so many mutants at most, from all over the text."""
+    made = list(mutants)
+    return made[:: -(-len(made) // most)] if most and made else made
 
 
 def case_of(name):
@@ -100,11 +106,11 @@ def false_alarms(name):
         }
 
 
-def score(names):
-    """Return the scores of cases by operator, made by two processes."""
+def score(names, most=None):
+    """Return the scores of cases by operator, made by two processes; of so many mutants of each in a case at most."""
     total = {name: Counter() for name in OPERATORS}
     with ProcessPoolExecutor(2) as pool:
-        jobs = [pool.submit(score_case, name, stage) for stage in ("validate", "compile") for name in names]
+        jobs = [pool.submit(score_case, name, stage, most) for stage in ("validate", "compile") for name in names]
         for job in jobs:
             for operator, counted in job.result().items():
                 total[operator].update(counted)

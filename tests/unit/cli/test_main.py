@@ -102,6 +102,15 @@ def test_start_up_imports_nothing_heavy():
     assert not heavy & set(done.stderr.split())
 
 
+def test_a_run_needs_no_arrow_in_the_host(tmp_path):
+    assert main(["init", str(tmp_path / "x")]) == 0
+    words = ["-C", str(tmp_path / "x"), "run", "pipelines/example.yaml"]
+    script = f"import sys; from osiris.cli.main import main; main({words}); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "complete" in done.stdout
+    assert not {"pyarrow", "duckdb", "numpy"} & set(done.stderr.split())
+
+
 def test_completion_offers_commands_and_options(monkeypatch, tmp_path):
     def complete(words, count):
         environment = {"_OSIRIS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(count)}

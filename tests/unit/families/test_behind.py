@@ -42,6 +42,43 @@ def test_a_failure_comes_out_of_the_next_call():
     assert made == []
 
 
+def test_calls_that_wait_behind_a_failure_are_not_made():
+    may_fail, made = threading.Event(), []
+
+    def first():
+        may_fail.wait(10)
+        raise ValueError(7)
+
+    def both():
+        with Behind(depth=3) as behind:
+            behind.run(first)
+            behind.run(made.append, "after a failure")
+            behind.run(made.append, "after a failure")
+            may_fail.set()
+
+    with pytest.raises(ValueError, match="7"):
+        both()
+    assert made == []
+
+
+def test_no_more_calls_wait_than_may():
+    may_end, begun = threading.Event(), []
+
+    def gather():
+        with Behind(depth=2) as behind:
+            for number in range(3):
+                behind.run(may_end.wait, 10)
+                begun.append(number)
+
+    caller = threading.Thread(target=gather)
+    caller.start()
+    caller.join(0.3)
+    assert begun == [0, 1]
+    may_end.set()
+    caller.join(10)
+    assert begun == [0, 1, 2]
+
+
 def test_a_failure_of_the_last_call_comes_out_of_the_end():
     with pytest.raises(ValueError, match="7"), Behind() as behind:
         behind.run(fail, 7)

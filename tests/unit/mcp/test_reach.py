@@ -21,7 +21,12 @@ def reading(path, connection=None):
 
 @pytest.mark.parametrize(
     ("path", "connection"),
-    [("s3://lake/x.csv", None), ("az://lake/x.csv", None), ("x.csv", ConnectionRef("s3", "lake"))],
+    [
+        ("s3://lake/x.csv", None),
+        ("az://lake/x.csv", None),
+        ("gs://lake/x.csv", None),
+        ("x.csv", ConnectionRef("s3", "lake")),
+    ],
 )
 def test_a_store_is_reached_by_its_connection(workspace, path, connection):
     check_steps(workspace, reading(path, connection))

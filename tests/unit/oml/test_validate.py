@@ -286,6 +286,7 @@ def test_ten_thousand_steps_and_one_thousand_mistakes():
     [
         ("s3.csv_writer", "path: out/x.csv", "s3", None),
         ("azure_blob.csv_writer", "path: out/x.csv", "azure", None),
+        ("gcs.csv_writer", "path: out/x.csv", "gcs", None),
         ("s3.csv_writer", 'connection: "@s3.lake", path: out/x.csv', "s3", "lake"),
     ],
 )

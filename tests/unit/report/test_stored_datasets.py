@@ -15,6 +15,7 @@ def step(path, connection=None):
 CONNECTIONS = {
     "@s3.lake": {"bucket": "lake", "prefix": "raw"},
     "@azure.lake": {"account": "shop", "bucket": "lake"},
+    "@gcs.lake": {"bucket": "lake", "prefix": "raw"},
 }
 
 
@@ -24,6 +25,7 @@ CONNECTIONS = {
         ("s3://lake/a/x.csv", None, ("s3://lake", "a/x.csv"), "s3://lake/a/x.csv"),
         ("x-${run.id}.csv", "@s3.lake", ("s3://lake", "raw/x-7.csv"), "s3://lake/raw/x-${run.id}.csv"),
         ("x.csv", "@azure.lake", ("wasbs://lake@shop.blob.core.windows.net", "x.csv"), "az://lake/x.csv"),
+        ("x.csv", "@gcs.lake", ("gs://lake", "raw/x.csv"), "gs://lake/raw/x.csv"),
         ("file:///a/x.csv", None, ("file", "/a/x.csv"), "/a/x.csv"),
         ("out/x.csv", None, ("file", "/root/out/x.csv"), "out/x.csv"),
     ],

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from osiris.model import Schema
     from osiris.table import RowStream
 
+_DEPTH = 2
+"""How many pieces are written or wait for it: one takes longer or shorter than its source takes for the next."""
+
 _ENDS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 
@@ -62,7 +65,7 @@ class Driver:
             writing = _Writing(config, ctx, sink)
             if config.header:
                 writing.text(writing.form.header(ordered), ordered)
-            with Behind() as behind:
+            with Behind(_DEPTH) as behind:
                 for batch in rows.batches():
                     for piece in pieces(batch):
                         behind.run(writing.rows, piece.select(ordered))

@@ -86,10 +86,10 @@ def _file_writer(config: Config) -> FileWriter:
 
     def files(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[Callable[[StagedFile], object]]:
         groups = row_groups(batches, schema, config.row_group_rows, GROUP_BYTES)
-        group = next(groups, pa.Table.from_batches([], schema))
-        while group is not None:
-            yield partial(_write_file, groups=chain([group], groups), schema=schema, config=config, most=most)
-            group = next(groups, None)
+        write = partial(_write_file, schema=schema, config=config, most=most)
+        yield partial(write, groups=groups)
+        while (group := next(groups, None)) is not None:
+            yield partial(write, groups=chain([group], groups))
 
     return files
 
@@ -102,17 +102,16 @@ def _write_file(
     most: int | None = None,
 ) -> int:
     """Write row groups as one file, until there are none or it has `most` bytes; returns the number of rows."""
-    first = next(groups, pa.Table.from_batches([], schema))
+    repetitive, groups = _repetitive(groups)
     form = {
         "compression": config.compression,
-        "use_dictionary": _repetitive(first),
+        "use_dictionary": repetitive,
         "store_decimal_as_integer": True,
     }
     written = 0
     with parquet.ParquetWriter(output, schema, **form) as writer, Behind() as behind:
-        for group in chain([first] if first.num_rows else [], groups):
-            behind.run(_write, writer, group)
-            written += group.num_rows
+        for rows in map(partial(_hand_over, behind, writer), groups):
+            written += rows
             if most and _is_full(output, behind, most):
                 break
     return written
@@ -123,20 +122,34 @@ def _is_full(output: Output | Upload | StagedFile, behind: Behind, most: int) ->
     return output.written >= most
 
 
-def _write(writer: parquet.ParquetWriter, group: pa.Table) -> None:
-    # In one piece, because pages would also end where pieces end.
-    writer.write_table(group.combine_chunks(), group.num_rows)
+def _hand_over(behind: Behind, writer: parquet.ParquetWriter, group: pa.Table) -> int:
+    """Have a row group written while the next is gathered; nobody here keeps it, so that it goes once it is written."""
+    behind.run(_write, writer, [group])
+    return int(group.num_rows)
 
 
-def _repetitive(table: pa.Table) -> list[str]:
-    """Return the columns whose values repeat: a dictionary makes these small, and for others it is built in vain."""
-    sample = table.slice(0, SAMPLE_ROWS)
+def _write(writer: parquet.ParquetWriter, held: list[pa.Table]) -> None:
+    # In one piece, because pages would also end where pieces end; the pieces go before it is written.
+    group = held.pop().combine_chunks()
+    writer.write_table(group, group.num_rows)
+
+
+def _repetitive(groups: Iterator[pa.Table]) -> tuple[list[str], Iterator[pa.Table]]:
+    """Return the columns whose values repeat in the first group, and all groups again.
+
+    A dictionary makes these columns small, and for others it is built in vain.
+    """
+    first = next(groups, None)
+    if first is None:
+        return [], groups
+    sample = first.slice(0, SAMPLE_ROWS)
     flat = [
         field.name
-        for field in table.schema
+        for field in first.schema
         if not isinstance(field.type, pa.BaseExtensionType) and not pa.types.is_nested(field.type)
     ]
-    return [name for name in flat if pc.count_distinct(sample[name]).as_py() * 4 < sample.num_rows]
+    names = [name for name in flat if pc.count_distinct(sample[name]).as_py() * 4 < sample.num_rows]
+    return names, chain([first], groups)
 
 
 def _reason(type_name: str) -> str | None:

@@ -1,0 +1,65 @@
+"""A command that is forked is told, and tells, what the console script is told and tells."""
+
+import json
+import subprocess
+
+import pytest
+from tests.e2e.sessions import new_project, slow
+from tests.forked import forking
+
+
+@pytest.fixture(scope="module")
+def fork():
+    with forking() as made:
+        yield made
+
+
+@pytest.fixture
+def place(tmp_path):
+    """What two calls are given that must be one like the other: each the same project, in a folder of its own."""
+
+    def made(name):
+        home = tmp_path / name
+        home.mkdir()
+        env = {"PATH": "/usr/bin:/bin", "HOME": str(home), "OSIRIS_RUN__PARALLEL": "3"}
+        return {"cwd": new_project(home / "shop"), "env": env}
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "code"),
+    [
+        (["--version"], "", 0),
+        ([], "", 0),
+        (["validate", "--json"], "", 0),
+        (["validate", "pipelines/none.yaml"], "", 2),
+        (["compile", "pipelines/example.yaml"], "", 0),
+        (["run", "pipelines/example.yaml", "--param", "since=x"], "", 2),
+        (["sql", "check", "--dialect", "duckdb", "-"], "SELECT 'ž' AS a", 0),
+        (["config", "explain", "--json"], "", 0),
+        (["explain", "Ž \u202e\udc80"], "", 2),
+        (["no-such-command"], "", 2),
+    ],
+)
+def test_both_say_the_same(words, stdin, code, place, fork, console_script):
+    mine = fork(words, **place("mine"), stdin=stdin, timeout=60)
+    theirs = console_script(*words, **place("theirs"), stdin=stdin)
+    assert (mine.returncode, mine.stdout, mine.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
+    assert mine.returncode == code
+
+
+def test_nothing_is_left_of_the_call_before(place, fork):
+    first, second = place("first"), place("second")
+    first["env"] |= {"OSIRIS_RUN__MEMORY": "321MB"}
+    told = [fork(["config", "explain"], **each, stdin="", timeout=60).stdout for each in (first, second, first)]
+    assert ["321" in text for text in told] == [True, False, True]
+
+
+def test_a_call_that_takes_too_long_is_ended(place, fork):
+    given = place("slow")
+    (given["cwd"] / "pipelines" / "slow.yaml").write_text(slow(14))
+    with pytest.raises(subprocess.TimeoutExpired):
+        fork(["run", "pipelines/slow.yaml"], **given, stdin="", timeout=3)
+    listed = json.loads(fork(["logs", "list", "--json"], **given, stdin="", timeout=60).stdout)
+    assert [each["pipeline"] for each in listed["data"]["sessions"]] in ([], ["slow"])
