@@ -835,6 +835,7 @@ CODES: dict[str, Code] = {
         "what looks like a secret in your words is neither kept nor sent",
         "declare it in osiris_connections.yaml as ${{NAME}}, and name the connection",
     ),
+    "CHT034": Code("Cannot be done", "nothing was made of these words: {reason}", "say something else", 1),
     "CHT040": Code("No such request", "the set has no request '{name}'"),
     "CHT050": Code("No evaluation set", "{path} has no set of requests", "name a folder with cases.jsonl and worlds/"),
     # --- LLM: models ----------------------------------------------------------------------------------------------

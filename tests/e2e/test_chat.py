@@ -275,3 +275,37 @@ def test_pipelines_are_saved_where_the_project_or_the_command_says(talk):
     talk("--out", "output/drafts", stdin="airlines to csv\nsave\n")
     assert len(list((talk.folder / "output" / "drafts").glob("*.yaml"))) == 1
     assert "CHT031" in talk("--out", "logs", stdin="airlines to csv\nsave\n", code=2).stderr
+
+
+def test_a_refusal_ends_as_one_with_what_can_be_done_instead(talk):
+    refused = talk("draw a chart of flights per month", "--yes", code=1)
+    assert "CHT034" in refused.stderr
+    assert "CHT027" not in refused.stderr
+    assert "I can copy, filter, join" in refused.stderr
+    assert "ANSWER" not in refused.stderr
+    name = conversation(talk.folder).name
+    assert f"osiris chat --resume {name} WORDS" in refused.stderr
+    document = json.loads(talk("--resume", name, "delete all flights", "--json", code=1).stdout)
+    assert document["diagnostics"][0]["code"] == "CHT034"
+    assert document["data"]["question"] is None
+    assert "Run plan" in talk("--resume", name, "flights per month to csv").stderr
+
+
+def test_the_last_conversation_is_replayed(talk):
+    talk("airlines to csv")
+    talk("number of planes per manufacturer to csv")
+    assert "planes_by_manufacturer" in talk("--replay", "last").stdout
+
+
+def test_a_session_that_goes_takes_its_conversation_along(talk, osiris):
+    for words in ("airlines to csv", "number of planes per manufacturer to csv"):
+        talk(words)
+    first, second = sorted(path.name for path in (talk.folder / "logs").iterdir() if "-chat-" in path.name)
+    tried = osiris("logs", "gc", "--keep", "1", "--dry-run", cwd=talk.folder)
+    assert tried.returncode == 0, tried.stderr
+    talk("--replay", first)
+    osiris("logs", "gc", "--keep", "1", cwd=talk.folder)
+    assert "CHT021" in talk("--replay", first, code=2).stderr
+    assert "planes_by_manufacturer" in talk("--replay", second).stdout
+    with sqlite3.connect(talk.folder / ".osiris" / "conversations.sqlite") as file:
+        assert file.execute("SELECT DISTINCT conversation FROM entries").fetchall() == [(second,)]

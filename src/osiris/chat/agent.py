@@ -118,7 +118,7 @@ class Agent:
 
     def _intent_captured(self) -> State:
         self._world.tell("discovery_start", tables=[])
-        told = self._world.names("\n".join(each.text for each in self._messages if each.role == "person"))
+        told = self._world.names(self._spoken())
         self._choices = read_names(told)
         self._looked.clear()
         recalled = sum(bool(source["recalled"]) for source in told["sources"])
@@ -134,7 +134,7 @@ class Agent:
         if isinstance(said, Question):
             return self._put(said, "DISCOVERY")
         if isinstance(said, Refusal):
-            self._say(said.reason)
+            self._say(said.reason, refused=True)
             self._take(self._hear())
             return self._discovering()
         self._look(said.tables if isinstance(said, Interest) else ())
@@ -237,7 +237,7 @@ class Agent:
         if isinstance(said, Question):
             return self._put(said, "OML_SYNTHESIS")
         if isinstance(said, Refusal):
-            self._say(said.reason)
+            self._say(said.reason, refused=True)
             return self._mended(self._hear())
         if not isinstance(said, Proposal):
             return self._mend()
@@ -316,6 +316,10 @@ class Agent:
             raise _Quit
         return words
 
+    def _spoken(self) -> str:
+        """Return all that the person said."""
+        return "\n".join(each.text for each in self._messages if each.role == "person")
+
     def _take(self, words: str) -> None:
         """Begin a turn with words of the person."""
         self._messages.append(Message("person", words))
@@ -359,7 +363,7 @@ class Agent:
         new = {name: found for name, found in silent.items() if name not in self._silent}
         self._silent |= new.keys()
         if new:
-            self._say(speech.silent(new))
+            self._say(speech.silent(new, self._spoken()))
 
     def _discovering(self) -> State:
         """Return the state that finds what the newest words are about; they may name a file that nobody looked for."""

@@ -41,6 +41,7 @@ class Record:
             "title": "",
             "question": None,
             "said": None,
+            "refused": False,
             "last_run": None,
             "started_at": conversation.started_at,
             "ended_at": None,
@@ -101,9 +102,10 @@ class Record:
             summary["state"] = data["to_state"]
         elif kind == "assistant_response":
             summary["said"] = data["text"]
+            summary["refused"] = bool(data.get("refused"))
             summary["question"] = dict(data) if data.get("about") else None
         elif kind == "user_message":
-            summary |= {"title": summary["title"] or str(data["text"])[:_TITLE], "question": None}
+            summary |= {"title": summary["title"] or str(data["text"])[:_TITLE], "question": None, "refused": False}
         elif kind == "plan":
             check = data["check"]
             summary |= {"pipeline": check["name"], "fingerprint": check["fingerprint"], "oml": check["oml"]}

@@ -49,10 +49,25 @@ def still_missing(question: str) -> str:
     return f"I still cannot go on without this: {question} Say all of it in one sentence, please."
 
 
-def silent(sources: Mapping[str, Mapping[str, JsonValue]]) -> str:
-    """Return which sources cannot be read, and why."""
-    told = (f"{one_line(name, 200)} cannot be read and is left out: {_told(found)}" for name, found in sources.items())
-    return "\n".join(told)
+def silent(sources: Mapping[str, Mapping[str, JsonValue]], words: str = "") -> str:
+    """Return which sources cannot be read, and why; those that the words do not name have one line together."""
+    named = {name: found for name, found in sources.items() if _is_named(name, words)}
+    others = [name for name in sources if name not in named]
+    if len(others) == 1:
+        named |= {others[0]: sources[others[0]]}
+    lines = [f"{one_line(name, 200)} cannot be read and is left out: {_told(found)}" for name, found in named.items()]
+    if others[1:]:
+        codes = ", ".join(sorted({str(sources[name]["code"]) for name in others}))
+        listed = one_line(", ".join(others), _LINE)
+        lines.append(f"{len(others)} sources that you did not name cannot be read and are left out ({codes}): {listed}")
+    return "\n".join(lines)
+
+
+def _is_named(source: str, words: str) -> bool:
+    """Tell whether words have a source: its reference, its alias or its path."""
+    alias = source.partition(".")[2] if source.startswith("@") else source
+    said = words.casefold()
+    return source.casefold() in said or re.search(rf"(?<!\w){re.escape(alias.casefold())}(?!\w)", said) is not None
 
 
 def outside(problems: Found) -> str:

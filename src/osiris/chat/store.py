@@ -100,14 +100,25 @@ class Store:
         return [Conversation(name, at, json.loads(options)) for name, at, options in rows]
 
     def find(self, name: str) -> Conversation:
-        """Return a conversation by its id or the beginning of it; fails with CHT021."""
+        """Return a conversation by its id or the beginning of it, the newest for `last`; fails with CHT021."""
         known = self.conversations()
+        if name == "last" and known:
+            return known[0]
         begun = [each for each in known if each.id == name] or [each for each in known if each.id.startswith(name)]
         if len(begun) != 1:
             near = nearest(name, [each.id for each in known])
             hint = f"did you mean '{near}'?" if near else "see 'osiris logs list'"
             fail("CHT021", wanted=f"'{name}'", hint=hint)
         return begun[0]
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove conversations, and give their room back; fails with CHT020."""
+        rows = [(name,) for name in names]
+        with _own_errors(self._path):
+            with self._file:
+                self._file.executemany("DELETE FROM entries WHERE conversation = ?", rows)
+                self._file.executemany("DELETE FROM conversations WHERE id = ?", rows)
+            self._file.execute("VACUUM")
 
     def entries(self, conversation: str) -> list[Entry]:
         """Return the rows of a conversation in order."""
@@ -138,6 +149,13 @@ def open_store(project: Project) -> Iterator[Store]:
             file, notes = _opened(path, lock)
             held.enter_context(closing(file))
         yield Store(file, path, notes)
+
+
+def forget_conversations(project: Project, names: Iterable[str]) -> None:
+    """Remove conversations whose sessions are gone; fails with CHT020 if the file cannot be used."""
+    if store_path(project).exists():
+        with open_store(project) as store:
+            store.forget(names)
 
 
 def store_path(project: Project) -> Path:

@@ -82,7 +82,9 @@ def _answer(outcome: Outcome, *, accepts: bool) -> Answer:
     name = str(summary["session"])
     found = [*outcome.notes]
     is_open = question is not None and question["about"] != "accept"
-    if is_open or (accepts and summary["status"] == "waiting" and summary["last_run"] is None):
+    if _is_refused(summary):
+        found.append(diagnostic("CHT034", reason=summary["said"], hint=f"say something else: {_resume(name, 'WORDS')}"))
+    elif is_open or (accepts and summary["status"] == "waiting" and summary["last_run"] is None):
         found.append(diagnostic("CHT027", question=summary["said"], hint=_resume(name, "ANSWER")))
     if summary["last_run"] == "failed":
         found.append(diagnostic("CHT028", session=summary["runs"][-1]))
@@ -90,8 +92,15 @@ def _answer(outcome: Outcome, *, accepts: bool) -> Answer:
     return Answer({key: summary.get(key) for key in keys}, (), found, _next(summary, question))
 
 
+def _is_refused(summary: dict[str, JsonValue]) -> bool:
+    """Tell whether a conversation stands at a refusal: nothing is asked, so nothing can be answered."""
+    return bool(summary.get("refused")) and summary["status"] == "waiting"
+
+
 def _next(summary: dict[str, JsonValue], question: dict[str, JsonValue] | None) -> Sequence[str]:
     name = str(summary["session"])
+    if _is_refused(summary):
+        return []
     if question and question["about"] == "accept":
         return [_resume(name, "yes"), _resume(name)]
     if summary["status"] == "waiting":

@@ -63,8 +63,12 @@ def sweep(older_than: float | None, max_size: int | None, keep: int | None, dry_
     Runs in progress stay, and the newest success of each pipeline, and what may still be continued. A run id that was
     given is forgotten with its session.
     """
-    limits = api.Limits(older_than, max_size, keep)
-    swept = api.sweep(opened(), limits, dry_run=dry_run)
+    from osiris.chat.store import forget_conversations
+
+    limits, workspace = api.Limits(older_than, max_size, keep), opened()
+    swept = api.sweep(workspace, limits, dry_run=dry_run)
+    if swept.removed and not dry_run:
+        forget_conversations(workspace.project, [name for name, _ in swept.removed])
     return Answer({**swept.to_json(), "dry_run": dry_run}, _lines(swept, dry_run=dry_run), swept.diagnostics)
 
 

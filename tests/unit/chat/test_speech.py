@@ -49,3 +49,15 @@ def test_errors_of_others_are_shown_on_one_line_each():
     assert "\x1b" not in speech.silent({"@a.b\x1b": item}) + speech.run_failed(
         {"status": "failed", "diagnostics": [item]}
     )
+
+
+def test_sources_that_nobody_named_are_told_together():
+    item = {"code": "CON005", "message": "it is not set", "hint": "set it", "severity": "error"}
+    sources = dict.fromkeys(["@mysql.a", "@mysql.b", "@postgres.shop"], item)
+
+    assert speech.silent(sources, "orders to csv").splitlines() == [
+        "3 sources that you did not name cannot be read and are left out (CON005): @mysql.a, @mysql.b, @postgres.shop"
+    ]
+    told = speech.silent(sources, "orders of shop to csv").splitlines()
+    assert told[0] == "@postgres.shop cannot be read and is left out: CON005 it is not set (set it)"
+    assert told[1].startswith("2 sources")

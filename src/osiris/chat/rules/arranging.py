@@ -10,7 +10,7 @@ from osiris.chat.rules.cursor import ARTICLES, column_mention, mention, table_me
 from osiris.chat.rules.lexicon import best, is_date, is_number, key_of
 from osiris.chat.rules.measures import aggregate, expression
 from osiris.chat.rules.query import Aggregate, Expression, Group, Mention, Order, Within
-from osiris.chat.rules.vocabulary import DAILY, UNIT_OF
+from osiris.chat.rules.vocabulary import DAILY, PARTS, UNIT_OF
 
 if TYPE_CHECKING:
     from osiris.chat.rules.cursor import Cursor
@@ -149,6 +149,8 @@ def _is_other(cursor: Cursor) -> bool:
 def _group(cursor: Cursor, *, loose: bool) -> Group | None:
     start = cursor.at
     cursor.skip((*ARTICLES, "calendar"))
+    if part := cursor.phrase(PARTS):
+        return Group(None, part, loose)
     unit_at = cursor.at
     unit = UNIT_OF.get(cursor.text())
     of = mention(cursor)

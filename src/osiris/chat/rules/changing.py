@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.lexicon import is_date
+from osiris.chat.rules.merging import joined_values
 from osiris.chat.rules.query import (
     Aggregate,
     AnyOf,
@@ -17,6 +18,7 @@ from osiris.chat.rules.query import (
     Known,
     Mention,
     Missing,
+    Not,
     Product,
     Related,
     Said,
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
 
 _ANEW = frozenset(["instead", "rather"])
 _ONLY = _ANEW | {"only", "just"}
+_ALSO = frozenset(["also", "too", "additionally", "well"])
+_ADDS = re.compile(r"\s*(?:and|or|plus|add)\b", re.IGNORECASE)
+"""Words that add a condition to those before, rather than put it in the place of one of the same column."""
+
 _BREAK = re.compile(r"[,;]|[.!?](?=\s|$)|\b(?:but|then)\b", re.IGNORECASE)
 _NO_LONGER = "{} no longer applies"
 
@@ -41,7 +47,8 @@ _NO_LONGER = "{} no longer applies"
 def changed(said: Said, by: Said, text: str, names: Lexicon, known: Places) -> Said:
     """Return a request as further words change it; what these remove is noted."""
     anew, only = (_beside(words, by, text, names, known) for words in (_ANEW, _ONLY))
-    conditions, joints, gone = _conditions(said, anew, by)
+    also = by if _adds(text) else _beside(_ALSO, by, text, names, known)
+    conditions, joints, gone = _conditions(said, anew, also, by)
     outputs = [*said.outputs, *by.outputs]
     if only.outputs:
         outputs = by.outputs
@@ -63,6 +70,7 @@ def changed(said: Said, by: Said, text: str, names: Lexicon, known: Places) -> S
         limit=by.limit if by.limit is not None else said.limit,
         bottom=by.bottom if by.limit is not None else said.bottom,
         ranked=said.ranked or by.ranked,
+        end=by.end if by.limit is not None else said.end,
         distinct=said.distinct or by.distinct,
         counts=said.counts or by.counts,
         excluded=said.excluded + by.excluded,
@@ -98,22 +106,32 @@ def _aim(goal: Goal, by: Goal) -> Goal:
         formats=kept.formats,
         places=kept.places,
         table=by.table or goal.table,
+        name=by.name or goal.name,
         modes=by.modes or goal.modes,
         key=by.key or goal.key,
     )
 
 
-def _conditions(said: Said, anew: Said, by: Said) -> tuple[list[Condition], list[str], list[str]]:
+def _conditions(said: Said, anew: Said, also: Said, by: Said) -> tuple[list[Condition], list[str], list[str]]:
     """Return all conditions, what joins them, and in words those that do not hold any more.
 
-    A condition stands where that stood whose place it takes, so that `or` joins the same alternatives as before.
+    A condition takes the place of those of the same column, unless it is said that it comes to them, or is the other
+    side of one; with `instead` also of one that is alike otherwise. It stands where that stood, so that `or` joins the
+    same alternatives as before.
     """
     found: list[tuple[Condition, str]] = []
     gone: list[str] = []
     coming = list(zip(by.conditions, by.joints, strict=True))
     for old, joint in zip(said.conditions, said.joints, strict=True):
-        alike = [each for each in coming if _is_alike(old, each[0], said.conditions)]
-        if alike and any(_is_alike(old, each, said.conditions) for each in anew.conditions):
+        joins = [
+            (each, both) for each in coming if each[0] in also.conditions and (both := joined_values(old, each[0]))
+        ]
+        if joins:
+            coming.remove(joins[0][0])
+            found.append((joins[0][1], joint))
+            continue
+        alike = [each for each in coming if _takes_over(each, old, said, anew, also)]
+        if alike:
             gone.append(_shown(old))
             found += [(new, joint if number == 0 else link) for number, (new, link) in enumerate(alike)]
             coming = [each for each in coming if each not in alike]
@@ -121,6 +139,40 @@ def _conditions(said: Said, anew: Said, by: Said) -> tuple[list[Condition], list
             found.append((old, joint))
     found += coming
     return [each for each, _ in found], [joint for _, joint in found], gone
+
+
+def _adds(text: str) -> bool:
+    """Tell whether words begin with `and`, and do not say that only they hold."""
+    return bool(_ADDS.match(text)) and not _ONLY & set(re.findall(r"\w+", text.lower()))
+
+
+def _takes_over(coming: tuple[Condition, str], old: Condition, said: Said, anew: Said, also: Said) -> bool:
+    """Tell whether a condition, with what joins it, takes the place of another one."""
+    new, joint = coming
+    if any(_is_alike(old, each, said.conditions) for each in anew.conditions):
+        return _is_alike(old, new, said.conditions)
+    if new in also.conditions or joint == "or" or _is_computed(old) != _is_computed(new):
+        return False
+    both = (old, new)
+    if any(isinstance(each, AnyOf | Not) for each in both) or _are_two_sides(old, new):
+        return False
+    if all(isinstance(each, Within) and each.left is None for each in both):
+        return True
+    return bool({each.key for each in _columns(new)} & {each.key for each in _columns(old)})
+
+
+def _are_two_sides(old: Condition, new: Condition) -> bool:
+    """Tell whether one condition bounds from below and the other one from above, so that both can be meant."""
+    if isinstance(old, Test) and isinstance(new, Test):
+        return bool(_sides(old) ^ _sides(new))
+    if isinstance(old, Within) and isinstance(new, Within):
+        return (old.start is None) != (new.start is None) and (old.end is None) != (new.end is None)
+    return False
+
+
+def _sides(test: Test) -> frozenset[str]:
+    """Return from which side a comparison bounds, if it bounds."""
+    return frozenset(test.operator[:1]) & {"<", ">"} if test.operator != "<>" else frozenset()
 
 
 def _is_alike(old: Condition, new: Condition, every: Sequence[Condition]) -> bool:
@@ -153,6 +205,8 @@ def _columns(condition: Condition) -> list[Candidate]:
             return [each for part in condition.parts for each in _columns(part)]
         case Known():
             return [each for choice in condition.choices for each in choice]
+        case Not():
+            return _columns(condition.part)
         case Related():
             return []
         case _:
@@ -191,8 +245,14 @@ def _shown(condition: Condition) -> str:
             return f"{'not ' if condition.negated else ''}{condition.left.text}"
         case Related():
             return f"{'without' if condition.negated else 'with'} {condition.table.text}"
-        case AnyOf():
-            return " or ".join(map(_shown, condition.parts))
+        case Not() | AnyOf():
+            return _shown_together(condition)
+
+
+def _shown_together(condition: Not | AnyOf) -> str:
+    if isinstance(condition, Not):
+        return f"not {_shown(condition.part)}"
+    return " or ".join(map(_shown, condition.parts))
 
 
 def _of_value(value: Value) -> str:

@@ -17,6 +17,7 @@ from osiris.chat.rules.query import (
     Missing,
     Related,
     Test,
+    Value,
 )
 from osiris.chat.rules.values import NOTHING, SOMETHING, number_value, unit_behind, values_of
 
@@ -81,13 +82,25 @@ def _compared(cursor: Cursor, left: Mention | Aggregate) -> Condition | None:
     operator = cursor.phrase(COMPARISONS)
     if operator is None:
         return None
-    values = values_of(cursor, left, free=True)
+    values = (_spelled_part(cursor) if operator in _PARTS else ()) or values_of(cursor, left, free=True)
     if not values:
         return None
     if operator in (">", "<", ">=", "<=") and values[0].kind == "text":
         return None
     found = _or_equal(cursor, Test(left, operator, values, text=unit_behind(cursor)))
     return opposite(found) if negated else found
+
+
+_PARTS = frozenset(("contains", "starts", "ends"))
+
+
+def _spelled_part(cursor: Cursor) -> tuple[Value, ...]:
+    """Read a part of a text that is no word: one capital letter, or `example.com`."""
+    token = cursor.tokens[cursor.at] if not cursor.done else None
+    if token is None or not (token.kind == "dotted" or (len(token.raw) == 1 and token.raw.isupper())):
+        return ()
+    cursor.at += 1
+    return (Value(token.raw, "text", exact=True),)
 
 
 def _or_equal(cursor: Cursor, test: Test) -> Test:
@@ -129,7 +142,8 @@ def _listed(cursor: Cursor, left: Mention | Aggregate) -> Condition | None:
     negated = cursor.take("not") is True
     said = said or negated or cursor.take_one(("either",)) is not None
     weak = cursor.take_one(("in", "among", "of", "from", "for")) is not None
-    cursor.skip(("one", "of", ":", "(", "either", "equal", "to", "called"))
+    cursor.take("one", "of")
+    cursor.skip(("of", ":", "(", "either", "equal", "to", "called"))
     values = values_of(cursor, left, free=bool(said) or _is_name_ahead(cursor, left))
     cursor.skip((")",))
     if not values or (isinstance(left, Aggregate) and values[0].kind != "number"):

@@ -41,7 +41,20 @@ def condition(cursor: Cursor) -> Condition | None:
         cursor.text(1) in _EXCEPTED or not (cursor.said.conditions or cursor.text(1) == "not")
     ):
         return None  # `all but the open ones`
-    for read in (_related, _undone, _without, _counted, _named, _adjective, _bare_time, _number_first, _known, _having):
+    for read in (
+        _related,
+        _undone,
+        _signed,
+        _without,
+        _counted,
+        _named,
+        _adjective,
+        _bare_time,
+        _between,
+        _number_first,
+        _known,
+        _having,
+    ):
         if found := read(cursor):
             return found
         cursor.at = start
@@ -81,6 +94,17 @@ def _undone(cursor: Cursor) -> Condition | None:
         return None
     cursor.skip(("yet", "so", "far"))
     return Missing(left, negated=False)
+
+
+_SIGNED = {"negative": "<", "positive": ">"}
+
+
+def _signed(cursor: Cursor) -> Condition | None:
+    """Read `with a negative balance`."""
+    cursor.skip(_OPENERS | {"a", "an", "the"})
+    sign = cursor.take_one(_SIGNED)
+    left = _number_column(cursor) if sign else None
+    return Test(left, _SIGNED[sign], (Value("0", "number"),), text=str(sign)) if sign and left else None
 
 
 def _column_here(cursor: Cursor) -> bool:
@@ -178,13 +202,23 @@ def _adjective(cursor: Cursor) -> Condition | None:
     if word is None:
         return None
     operator, columns = ADJECTIVES[word]
+    if not operator and (low := _low(cursor)) and (high := number_value(cursor)):
+        return Test(None, "between", (low, high), words=columns, text=word)
     said = cursor.phrase(COMPARISONS) if not operator else (operator if cursor.take("than") else None)
     number = number_value(cursor) if said else None
     if number is None:
         return None
     unit = unit_behind(cursor)
+    if unit and columns == MEASURED["long"]:
+        columns = MEASURED_BY[MEASURES[cursor.text(-1)][0]]
     left = None if unit else _number_column(cursor)
     return Test(left, str(said), (number,), words="" if left else columns, text=f"{word}{unit}")
+
+
+def _low(cursor: Cursor) -> Value | None:
+    """Read `between 20 and` before another number."""
+    low = number_value(cursor) if cursor.take_one(("between", "from")) else None
+    return low if low and cursor.take_one(("and", "to")) else None
 
 
 def _number_column(cursor: Cursor) -> Mention | None:
@@ -244,11 +278,28 @@ def _number_first(cursor: Cursor) -> Condition | None:
     if left is None and cursor.kind() == "word" and money:
         left = column_mention(cursor)
     text = cursor.raw(start)
-    if left is None and not money and {cursor.tokens[at].text for at in range(max(0, start - 4), start)} & _OF_GROUPS:
+    if left is None and not money and _is_of_groups(cursor, start):
         return Test(None, operator, (number,), words="group", text=text)
     if left is None:
         return Test(None, operator, (number,), words="money" if money else "measure", text=text)
     return Test(left, operator, (number,), text=text)
+
+
+def _between(cursor: Cursor) -> Condition | None:
+    """Read `between 5 and 10 seats`, `between 100 and 200`; of years nothing is read, nor of groups."""
+    cursor.skip(_OPENERS)
+    start = cursor.at
+    low = _low(cursor)
+    high = number_value(cursor) if low else None
+    if low is None or high is None or {len(low.text), len(high.text)} == {4} or _is_of_groups(cursor, start):
+        return None
+    text = cursor.raw(start)
+    left = None if cursor.take_one(MONEY) else _number_column(cursor)
+    return Test(left, "between", (low, high), words="" if left else "measure", text=text)
+
+
+def _is_of_groups(cursor: Cursor, start: int) -> bool:
+    return bool({cursor.tokens[at].text for at in range(max(0, start - 4), start)} & _OF_GROUPS)
 
 
 def _measured(cursor: Cursor, operator: str, number: Value) -> Condition | None:
@@ -258,6 +309,8 @@ def _measured(cursor: Cursor, operator: str, number: Value) -> Condition | None:
         return None
     unit = unit_behind(cursor)
     words = MEASURED_BY[MEASURES[cursor.text(-1)][0]]
+    if left := _number_column(cursor):
+        return Test(left, operator, (number,), text=f"{number.text} {cursor.raw(start)}{unit}")
     if word := cursor.take_one(MEASURED):
         words = MEASURED[word]
     return Test(None, operator, (number,), words=words, text=f"{number.text} {cursor.raw(start)}{unit}")
@@ -266,8 +319,8 @@ def _measured(cursor: Cursor, operator: str, number: Value) -> Condition | None:
 def _so_many(cursor: Cursor) -> Condition | None:
     """Read `with 2 engines`."""
     number = number_value(cursor)
-    left = column_mention(cursor) if number else None
-    return Test(left, "=", (number,)) if number and left and not is_table(left) else None
+    left = _number_column(cursor) if number else None
+    return Test(left, "=", (number,)) if number and left else None
 
 
 _OF_GROUPS = frozenset(("those", "ones", "having", "groups"))
@@ -284,7 +337,9 @@ def _known(cursor: Cursor) -> Condition | None:
     choices = []
     while True:
         end, found = cursor.names.find("values", cursor.tokens, cursor.at)
-        if not found or (end == cursor.at + 1 and cursor.text() in _NOUN_GRAMMAR):
+        column_end, columns = cursor.names.find("columns", cursor.tokens, cursor.at)
+        named = column_end > end and any(each.tier <= 1 for each in columns)  # the value SHIP in `ship mode`
+        if not found or named or (end == cursor.at + 1 and cursor.text() in _NOUN_GRAMMAR):
             break
         choices.append(found)
         cursor.at = end

@@ -33,6 +33,8 @@ class Cursor:
     table_end: int = -1
     output_start: int = -1
     output_end: int = -1
+    group_end: int = -1
+    left_end: int = -1
 
     @property
     def done(self) -> bool:
@@ -165,11 +167,19 @@ def _owned(cursor: Cursor) -> Mention | None:
     at = end + 1 if possessive else end
     behind, columns = cursor.names.find("columns", cursor.tokens, at)
     columns = _of(columns, tables)
-    plain, _ = cursor.names.find("columns", cursor.tokens, cursor.at)
+    plain, own = cursor.names.find("columns", cursor.tokens, cursor.at)
     if not columns or (plain >= behind and not possessive):
         return None
     cursor.at = behind
-    return Mention("", columns, owners=tables)
+    return Mention("", _beside(columns, () if possessive else _of(own, tables)), owners=tables)
+
+
+def _beside(columns: tuple[Candidate, ...], own: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    """Return columns of a table, and those that are called as it is: a `flight number` may be in `flight` too."""
+    tier = min(each.tier for each in columns)
+    named = {each.key for each in columns}
+    more = (replace(each, tier=tier) for each in own if each.key not in named and each.tier <= 1)
+    return columns if tier <= 1 else (*columns, *more)
 
 
 def _plain(cursor: Cursor) -> Mention | None:

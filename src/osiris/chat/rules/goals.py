@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 _BEFORE_FORMAT = frozenset(["as", "to", "into", "in", "a", "an", "the", "using", "format"])
 _BEHIND_FORMAT = frozenset(["file", "files", "format", "output", "lines", "export", "exports", "extract", "dump"])
 _BEHIND_PLACE = frozenset(["database", "db", "connection", "warehouse", "schema", "instance"])
+_FORMATS = {(word,): ending for word, ending in FORMATS.items()} | {
+    ("comma", "separated"): "csv",
+    ("comma", "-", "separated"): "csv",
+    ("newline", "delimited", "json"): "json",
+    ("newline", "-", "delimited", "json"): "json",
+}
 _DATABASES = frozenset(["database", "db", "warehouse", "dwh"])
 _FROM = frozenset(["from", "of", "out"])
 _NOISE = word_set("""
@@ -382,15 +388,13 @@ def _format(cursor: Cursor, _: Places) -> bool:
         cursor.at += 1
         return True
     cursor.skip(_BEFORE_FORMAT)
-    if cursor.take("comma", "separated") or cursor.take("comma", "-", "separated"):
-        cursor.skip(("values", "value"))
-        found = "csv"
-    else:
-        word = cursor.take_one(FORMATS)
-        if word is None:
-            return False
-        found = FORMATS[word]
+    found = cursor.phrase(_FORMATS)
+    if found is None:
+        return False
+    cursor.skip(("values", "value") if found == "csv" else ())
     cursor.skip(_BEHIND_FORMAT)
     if found not in cursor.said.goal.formats:
         cursor.said.goal.formats.append(found)
+    if cursor.text() in ("named", "called") and cursor.kind(1) == "word" and cursor.text(1) not in EMPTY:
+        cursor.said.goal.name, cursor.at = cursor.text(1), cursor.at + 2
     return True

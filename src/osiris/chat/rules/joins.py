@@ -82,4 +82,4 @@ def _keeps(edge: Edge, scope: Scope) -> bool:
         return False
     text = f"Some {edge.many.name} have no {edge.label.rpartition('.')[2]}. Keep them?"
     options = ("keep them", "leave them out")
-    return scope.pick_always(f"keep {edge.label}", text, options) == options[0]
+    return scope.pick_always(f"keep {edge.label}", text, options, assumed=options[0]) == options[0]

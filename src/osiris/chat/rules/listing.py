@@ -7,17 +7,13 @@ from dataclasses import replace
 from osiris.chat.rules import measures
 from osiris.chat.rules.conditions import condition
 from osiris.chat.rules.cursor import ARTICLES, Cursor, column_mention, mention, table_mention
+from osiris.chat.rules.lexicon import is_date
 from osiris.chat.rules.query import Aggregate, Mention, Output
-from osiris.chat.rules.tokens import stem
+from osiris.chat.rules.tokens import split_name, stem
 from osiris.chat.rules.vocabulary import DISTINCT, EMPTY, FORMATS, word_set
 
 _ADDING = word_set("""
     with including plus add adding along together include attach also alongside showing and
-    """)
-
-
-_LEAVING = word_set("""
-    except excluding drop remove omit exclude skip dropping removing omitting minus without leaving leave
     """)
 
 
@@ -58,32 +54,6 @@ def distinct(cursor: Cursor) -> bool:
         cursor.said.distinct = True
         return True
     return False
-
-
-def excluded(cursor: Cursor) -> bool:
-    """Read `without the columns a and b`, `everything except a`, `drop a`."""
-    start = cursor.at
-    word = cursor.take_one(_LEAVING) or (cursor.take("all", "but") and "but") or (cursor.take("but", "not") and "but")
-    if not word:
-        return False
-    cursor.skip(("out", "for", "the", "column", "columns", "field", "fields"))
-    sure = word != "without" or cursor.text(-1) in ("column", "columns", "field", "fields")
-    found = []
-    while (of := column_mention(cursor)) is not None:
-        found.append(of)
-        before = cursor.at
-        cursor.skip(("and", ",", "or", "column", "columns", "field", "fields"))
-        if cursor.at == before:
-            break
-    named = {"column", "columns", "field", "fields"} & {each.text for each in cursor.tokens[start : cursor.at]}
-    if not named and all(each.column and each.column.type == "bool" for of in found for each in of.columns):
-        cursor.at = start  # `but not suspended` is about rows
-        return False
-    if not found or (not sure and len(found) == 1 and cursor.text(-1) not in ("column", "columns", "field")):
-        cursor.at = start
-        return False
-    cursor.said.excluded.extend(found)
-    return True
 
 
 def counted_some(cursor: Cursor) -> bool:
@@ -170,10 +140,11 @@ def mentioned(cursor: Cursor) -> bool:
     said = cursor.said
     if found.tables and (not found.columns or _nearer(found)):
         _tabled(cursor, found, start, before, added=added)
-    elif not said.outputs and not added and _may_be_count(found):
+    elif cursor.group_end == start or _is_done(found) or (not said.outputs and not added and _may_be_count(found)):
         said.unread.append(found.text)
     else:
-        said.outputs.append(Output(found, added=added, name=_given_name(cursor)))
+        beside = before == "and" and cursor.table_end == start - 1
+        said.outputs.append(Output(found, added=added, name=_given_name(cursor), beside=beside))
         cursor.output_start, cursor.output_end = start, cursor.at
     return True
 
@@ -191,6 +162,14 @@ def _tabled(cursor: Cursor, found: Mention, start: int, before: str, *, added: b
         said.tables.append(found)
         if "of" not in (before, cursor.tokens[max(0, start - 2)].text):
             cursor.table_end = cursor.at
+
+
+def _is_done(found: Mention) -> bool:
+    """Tell whether a verb speaks of dates, as `shipped` does, so that it tells when rather than what to list."""
+    last = found.text.lower().split()[-1]
+    dates = [each.column for each in found.columns if each.column and is_date(each.column)]
+    named = any(last in split_name(each.name) and len(split_name(each.name)) == 1 for each in dates)
+    return last.endswith(("ed", "sold", "born", "paid")) and len(dates) == len(found.columns) and not named
 
 
 def _may_be_count(found: Mention) -> bool:

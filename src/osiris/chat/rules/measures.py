@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from osiris.chat.rules.cursor import ARTICLES, column_mention, mention, table_mention
 from osiris.chat.rules.lexicon import full_words
+from osiris.chat.rules.numerals import number_text
 from osiris.chat.rules.query import Aggregate, Expression, Mention, Product
 from osiris.chat.rules.tokens import split_name
-from osiris.chat.rules.vocabulary import COUNTS, DISTINCT, FUNCTION_OF, NUMBERS
+from osiris.chat.rules.vocabulary import COUNTS, DISTINCT, FUNCTION_OF
 
 if TYPE_CHECKING:
     from osiris.chat.rules.cursor import Cursor
@@ -124,8 +125,9 @@ def _function(cursor: Cursor) -> Aggregate | None:
     if word == "sum":
         cursor.take("up")
     found = _plain_owned(cursor, plain) if function == "sum" and cursor.text() == "of" else None
+    summed = word.startswith("sum")
     if found is None and not (plain and plain_end > start + 1 and _is_far(replace(cursor))):
-        found = _computed(cursor, function, plain)
+        found = _computed(cursor, function, plain, summed=summed)
     if found is None and plain and function == "sum":
         cursor.at = plain_end
         found = _plain_owned(cursor, plain) or Aggregate(function, None, plain=plain)
@@ -138,18 +140,18 @@ def _is_far(probe: Cursor) -> bool:
     return isinstance(of, Mention) and min((each.tier for each in of.columns), default=0) > 1
 
 
-def _computed(cursor: Cursor, function: str, plain: Mention | None) -> Aggregate | None:
+def _computed(cursor: Cursor, function: str, plain: Mention | None, *, summed: bool) -> Aggregate | None:
     """Read what a function is of; the total of a table's rows is their count."""
     cursor.skip(("value", "values") if cursor.text(1) == "of" else ())
     cursor.skip(("of", "the", "(", "all", "their", "its"))
     of = expression(cursor)
     if isinstance(of, Mention) and _is_table(of):
-        return Aggregate("count", replace(of, columns=()), plain=plain) if function == "sum" else None
+        return Aggregate("count", replace(of, columns=()), plain=plain, summed=summed) if function == "sum" else None
     if of is not None:
         cursor.skip((")",))
         return Aggregate(function, of, plain=plain)
     table = table_mention(cursor) if function == "sum" else None
-    return Aggregate("count", table, plain=plain) if table else None
+    return Aggregate("count", table, plain=plain, summed=summed) if table else None
 
 
 def _plain_owned(cursor: Cursor, plain: Mention | None) -> Aggregate | None:
@@ -194,15 +196,13 @@ def rounding(cursor: Cursor) -> int | None:
 
 
 def whole_number(cursor: Cursor) -> int | None:
-    """Read a whole number, as digits or a word; None, and nothing read, if none comes."""
-    text = cursor.text()
-    if cursor.kind() == "number" and text.isdigit():
-        cursor.at += 1
-        return int(text)
-    if text in NUMBERS:
-        cursor.at += 1
-        return NUMBERS[text]
-    return None
+    """Read a whole number, in digits or in words (`five thousand`); None, and nothing read, if none comes."""
+    start = cursor.at
+    text = number_text(cursor)
+    if text is None or not text.isdigit():
+        cursor.at = start
+        return None
+    return int(text)
 
 
 def functions(cursor: Cursor) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.answers import Ask, Cannot
+from osiris.chat.rules.key_names import names_behind
 from osiris.chat.rules.lexicon import is_date, is_number
 from osiris.chat.rules.query import Aggregate, Group, Mention, Product
 from osiris.chat.rules.scope import Ref
@@ -26,6 +27,7 @@ _UNITS = {
     "year": ("year(", ")"),
     "weekday": ("dayname(", ")"),
     "hour": ("hour(", ")"),
+    "monthday": ("day(", ")"),
 }
 _IN_YEARS = _UNITS | {"month": ("month(", ")"), "quarter": ("quarter(", ")")}
 _NAMES = {"sum": "total", "avg": "avg", "min": "min", "max": "max", "median": "median", "count": "count"}
@@ -93,7 +95,7 @@ def _count(found: Aggregate, scope: Scope) -> tuple[Piece, str]:
     nearest = min((each.tier for each in of.columns), default=9)
     if tables and (min(each.tier for each in tables) <= nearest):
         relation = scope.relation_of(of)
-        if found.plain and (total := _meant_total(found.plain, relation, scope)):
+        if (found.plain or found.summed) and (total := _meant_total(found, relation, scope)):
             return ("sum(", total, ")"), total.column.name
         if found.distinct or relation in scope.fanned:
             keys = relation.primary_key
@@ -110,14 +112,22 @@ def _count(found: Aggregate, scope: Scope) -> tuple[Piece, str]:
     return ("count(DISTINCT ", ref, ")"), f"distinct_{ref.column.name}"
 
 
-def _meant_total(plain: Mention, relation: Relation, scope: Scope) -> Ref | None:
-    """Ask what `total orders` means where orders have a total: how many, or the sum; None if how many."""
-    own = [Ref(relation, each.column) for each in plain.columns if each.relation == relation and each.column]
+def _meant_total(found: Aggregate, relation: Relation, scope: Scope) -> Ref | None:
+    """Ask what `total orders` means where orders have a total: how many, or the sum; None if how many.
+
+    The sum of a table is that of any column of numbers.
+    """
+    plain = found.plain.columns if found.plain else ()
+    own = [Ref(relation, each.column) for each in plain if each.relation == relation and each.column]
+    if found.summed:
+        numbers = [each for each in relation.columns or () if is_number(each) and not scope.is_key(relation, each)]
+        own += [ref for each in numbers if (ref := Ref(relation, each)) not in own]
     if not own:
         return None
-    options = (f"number of {relation.name}", f"sum of {own[0].label}")
-    picked = scope.pick_always(f"count {relation.name}", f"'total {relation.name}': what is meant?", options)
-    return own[0] if picked == options[1] else None
+    said = "sum of" if found.summed else "total"
+    options = (f"number of {relation.name}", *(f"sum of {each.label}" for each in own))
+    picked = scope.pick_always(f"count {relation.name}", f"'{said} {relation.name}': what is meant?", options)
+    return None if picked == options[0] else own[options.index(picked) - 1]
 
 
 def grouped(group: Group, scope: Scope, *, by_year: bool = False) -> list[tuple[Piece, str]]:
@@ -147,7 +157,10 @@ def group_columns(mention: Mention, scope: Scope) -> list[Ref]:
             if len(labels) == 1:
                 _check_label(labels[0], scope)
             return labels
-    return [scope.column_of(mention)]
+    ref = scope.column_of(mention)
+    own_edges = [each for each in scope.graph.edges.get(ref.relation.id, ()) if each.many == ref.relation]
+    key = names_behind(ref.column, own_edges, mention.text)
+    return (scope.labels_of(key.one) if key else []) or [ref]
 
 
 def _check_label(label: Ref, scope: Scope) -> None:
@@ -160,7 +173,12 @@ def _check_label(label: Ref, scope: Scope) -> None:
         return
     text = f"Several {relation.name} have the same {column.name}. Are they one group?"
     if (
-        scope.pick_always(f"same {label.label}", text, ("one group for each name", "one group for each key"))
+        scope.pick_always(
+            f"same {label.label}",
+            text,
+            ("one group for each name", "one group for each key"),
+            assumed="one group for each name",
+        )
         != "one group for each name"
     ):
         raise Ask(
@@ -171,11 +189,8 @@ def _check_label(label: Ref, scope: Scope) -> None:
 
 def _unit(group: Group, unit: str, scope: Scope, units: Mapping[str, tuple[str, ...]]) -> tuple[Piece, str]:
     of = group.of
-    if of is not None:
-        main = {each.id for each in scope.main}
-        exact = [each for each in of.columns if each.relation.id in main and each.tier <= 1 and each.column]
-        if exact and exact[0].column and not is_date(exact[0].column):
-            return (Ref(exact[0].relation, exact[0].column),), exact[0].column.name
+    if column := _calendar_column(group, unit, scope):
+        return (column,), column.column.name
     dated = [each for each in of.columns if each.column and is_date(each.column)] if of else []
     if of is not None and dated and stem(of.text.lower()) != unit:
         ref = scope.column_of(of, is_date)
@@ -189,3 +204,22 @@ def _unit(group: Group, unit: str, scope: Scope, units: Mapping[str, tuple[str, 
     if len(parts) == 3:
         return (parts[0], *inner, parts[1], *inner, parts[2]), unit
     return (parts[0], *inner, parts[1]), unit
+
+
+def _calendar_column(group: Group, unit: str, scope: Scope) -> Ref | None:
+    """Return the column that holds a unit as it is, as `month` does; asks where another one stands beside the unit."""
+    main = {each.id for each in scope.main}
+    if unit == "monthday":
+        days = [Ref(each, c) for each in scope.main for c in each.columns or () if c.name.lower() == "day"]
+        return days[0] if len(days) == 1 and is_number(days[0].column) else None
+    columns = group.of.columns if group.of else ()
+    exact = [
+        Ref(each.relation, each.column)
+        for each in columns
+        if each.relation.id in main and each.tier <= 1 and each.column
+    ]
+    if not exact or is_date(exact[0].column):
+        return None
+    if unit not in {stem(part) for part in split_name(exact[0].column.name)}:
+        raise Ask(f"word {unit}", f"What is the {unit} of {exact[0].label}?")
+    return exact[0]

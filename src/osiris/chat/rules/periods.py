@@ -71,10 +71,12 @@ def _between(cursor: Cursor, left: Mention | None) -> Within | None:
     opening = cursor.take_one(("between", "from"))
     first = span(cursor) if opening else None
     closing = ("and", "to", "-") if opening == "between" else ("to", "until", "till", "through", "-", "and")
-    if first and not first.month and cursor.take_one(closing):
+    if first and cursor.take_one(closing):
         cursor.skip(("including",))
         last = span(cursor)
-        if last and not last.month:
+        if last and first.month and last.start[5:] >= f"{first.month:02}-01":
+            first = _months(int(last.start[:4]), first.month, 1)
+        if last and not last.month and not first.month:
             return Within(left, first.start, last.end, cursor.raw(start), edge=bool(last.days == 0))
     cursor.at = start
     return None

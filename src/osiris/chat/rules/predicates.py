@@ -11,7 +11,7 @@ from osiris.chat.rules.answers import Ask, Cannot
 from osiris.chat.rules.lexicon import has_all_values, is_date, is_number, known_values
 from osiris.chat.rules.naming import Piece, joined, literal, name
 from osiris.chat.rules.operators import MEASURES
-from osiris.chat.rules.query import Aggregate, AnyOf, Flag, Known, Mention, Missing, Related, Test, Value, Within
+from osiris.chat.rules.query import Aggregate, AnyOf, Flag, Known, Mention, Missing, Not, Related, Test, Value, Within
 from osiris.chat.rules.scope import Ref
 from osiris.chat.rules.times import within
 from osiris.chat.rules.tokens import split_name, stem
@@ -34,6 +34,8 @@ def predicate(condition: Condition, scope: Scope) -> Piece:
     match condition:
         case AnyOf():
             found: Piece = ("(", *joined([predicate(each, scope) for each in condition.parts], " OR "), ")")
+        case Not():
+            found = _not(predicate(condition.part, scope), scope)
         case Within():
             found = within(condition, scope)
         case Known():
@@ -47,6 +49,13 @@ def predicate(condition: Condition, scope: Scope) -> Piece:
             found = _related(condition, scope)
         case Test():
             found = _test(condition, scope)
+    return found
+
+
+def _not(piece: Piece, scope: Scope) -> Piece:
+    found: Piece = ("NOT (", *piece, ")")
+    for ref in {each.label: each for each in piece if isinstance(each, Ref)}.values():
+        found = _with_nulls(ref, found, scope)
     return found
 
 
@@ -121,7 +130,7 @@ def _column_for(test: Test, scope: Scope) -> Ref:
         lands = [
             each
             for each in texts
-            if "country" in (*split_name(each.column.name), *map(stem, split_name(each.relation.name)))
+            if _LANDS.intersection((*split_name(each.column.name), *map(stem, split_name(each.relation.name))))
         ]
         if len(lands) == 1:
             scope.assume(f"'{test.text}' is a value of {lands[0].label}")
@@ -131,6 +140,9 @@ def _column_for(test: Test, scope: Scope) -> Ref:
         raise Cannot(f"I do not know what '{test.text}' is")
     picked = scope.pick_always(f"value {test.text}", f"Which column has the value '{test.text}'?", labels)
     return texts[labels.index(picked)]
+
+
+_LANDS = frozenset(("country", "nation"))
 
 
 def _may_hold(column: Column) -> bool:
@@ -177,7 +189,7 @@ def _scaled(number: str, column: Column, said: str, scope: Scope) -> str:
     kind, size = MEASURES[unit]
     own = _unit_of(column, kind)
     if own is None:
-        scope.pick_always(f"unit {column.name}", f"Is {column.name} in {unit}?", ("yes",))
+        scope.pick_always(f"unit {column.name}", f"Is {column.name} in {unit}?", ("yes",), assumed="yes")
         return number
     if own == size:
         return number
@@ -259,7 +271,7 @@ def _with_nulls(ref: Ref, piece: Piece, scope: Scope) -> Piece:
     if not ref.column.nullable or ref.column.profile.get("null_share") == 0:
         return piece
     text = f"Some rows have no {ref.label}. Keep them?"
-    if scope.pick_always(f"nulls {ref.label}", text, (_LEAVE, _KEEP)) == _LEAVE:
+    if scope.pick_always(f"nulls {ref.label}", text, (_LEAVE, _KEEP), assumed=_KEEP) == _LEAVE:
         return piece
     return ("(", *piece, " OR ", ref, " IS NULL)")
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.port import Answer
 from osiris.chat.rules.abbreviations import SECRET_TABLES
 from osiris.chat.rules.answers import Ask, Cannot, key_text
 from osiris.chat.rules.goals import places
+from osiris.chat.rules.graph import graph
+from osiris.chat.rules.key_names import with_key_names
 from osiris.chat.rules.lexicon import lexicon, table_words
+from osiris.chat.rules.mending import mended
 from osiris.chat.rules.query import Test
 from osiris.chat.rules.scope import Scope
 from osiris.chat.rules.spelling import GRAMMAR
@@ -79,25 +83,28 @@ def _may_matter(relation: Relation, sources: set[str]) -> bool:
 
 
 def _said(request: Request) -> Said:
-    return said_in(talk(request.messages), lexicon(request.choices), places(request.choices))
+    names = with_key_names(lexicon(request.choices), graph(request.choices))
+    return said_in(talk(request.messages), names, places(request.choices))
 
 
 def _proposal(request: Request) -> JsonValue:
     if request.purpose == "regenerate":
-        problem = next((str(each.get("message")) for each in request.problems), "it did not pass")
-        raise Cannot(f"what I made of these words did not pass ({problem}); please say it in other words")
+        return mended(request)
     choices = request.choices
     said = _said(request)
     _refuse(said)
     answers = talk(request.messages).answers
     _ask_for_unread(said, answers)
-    scope = Scope.of(choices, answers)
+    scope = Scope.of(choices, answers, fast=request.fast)
     for note in said.notes:
         scope.assume(note)
     scope.closed = _closed(said, choices)
     made = statement(said, scope)
+    _ask_for_unread(replace(said, conditions=[]), answers)
     aim = target(said.goal, made, scope)
-    return _value(made, aim, scope)
+    if scope.fast and aim.table is None and aim.path is None:
+        scope.assume(f"the file is called {_name(made, aim, said.goal.name)}")
+    return _value(_name(made, aim, said.goal.name), made, aim, scope)
 
 
 def _refuse(said: Said) -> None:
@@ -141,9 +148,9 @@ def _closed(said: Said, choices: Choices) -> frozenset[str]:
     return frozenset(each.id for each in choices.relations if each.connection in goals)
 
 
-def _value(made: Made, aim: Target, scope: Scope) -> JsonValue:
+def _value(name: str, made: Made, aim: Target, scope: Scope) -> JsonValue:
     return {
-        "name": _name(made, aim),
+        "name": name,
         "sources": [{"relation": each.id, "columns": None} for each in made.relations],
         "sql": made.sql,
         "target": {
@@ -160,9 +167,9 @@ def _value(made: Made, aim: Target, scope: Scope) -> JsonValue:
     }
 
 
-def _name(made: Made, aim: Target) -> str:
+def _name(made: Made, aim: Target, given: str | None) -> str:
     """Return a name for the pipeline: that of the file or the table that it writes, else of what it reads."""
-    own = aim.table or ""
+    own = aim.table or given or ""
     if aim.path:
         own = aim.path.rpartition("/")[2].split(".", 1)[0]
     if not own:

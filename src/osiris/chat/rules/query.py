@@ -38,7 +38,8 @@ Expression = Mention | Product
 class Aggregate:
     """A function over the rows of a group: count has a table, or with `distinct` a column; the others an expression.
 
-    `plain` is the column that the same words name as they are, as `total amount` does.
+    `plain` is the column that the same words name as they are, as `total amount` does. `summed` is a count that may be
+    meant as a sum, as in `sum of fines`.
     """
 
     function: str
@@ -46,6 +47,7 @@ class Aggregate:
     distinct: bool = False
     digits: int | None = None
     plain: Mention | None = None
+    summed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,14 @@ class AnyOf:
     parts: tuple[Condition, ...]
 
 
-Condition = Test | Known | Within | Missing | Flag | Related | AnyOf
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The opposite of a condition."""
+
+    part: Condition
+
+
+Condition = Test | Known | Within | Missing | Flag | Related | AnyOf | Not
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +162,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A column of the result; `added` to those of its table, not in place of them; under another name."""
+    """A column of the result; `added` to those of its table, not in place of them; under another name.
+
+    `beside` if it was said right behind its table, with `and`.
+    """
 
     of: Expression | Aggregate
     added: bool = False
     name: str | None = None
+    beside: bool = False
 
 
 @dataclass(slots=True)
@@ -170,6 +183,9 @@ class Goal:
     """Words for connections: (`ref`, "@duckdb.x"), (`alias`, "x"), (`family`, "duckdb"), (`any`, "database")."""
 
     table: str | None = None
+    name: str | None = None
+    """What the file is called, where that was said without a path."""
+
     modes: list[str] = field(default_factory=list)
     key: list[Mention] = field(default_factory=list)
 
@@ -188,6 +204,9 @@ class Said:
     limit: int | None = None
     bottom: bool = False
     ranked: bool = False
+    end: str = ""
+    """`first` or `last` where that said which rows are taken of a limit."""
+
     distinct: bool = False
     counts: bool = False
     excluded: list[Mention] = field(default_factory=list)

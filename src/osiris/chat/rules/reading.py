@@ -9,13 +9,13 @@ from osiris.chat.rules import arranging, measures
 from osiris.chat.rules.conditions import condition
 from osiris.chat.rules.cursor import Cursor, column_mention, linked, mention, table_mention
 from osiris.chat.rules.goals import goal
+from osiris.chat.rules.leaving import excluded, goes_on
 from osiris.chat.rules.lexicon import is_date, is_number
 from osiris.chat.rules.listing import (
     aggregated,
     counted_rows,
     counted_some,
     distinct,
-    excluded,
     is_singular,
     mentioned,
     renamed,
@@ -180,6 +180,7 @@ def _ranked(cursor: Cursor) -> bool:
     said = cursor.said
     said.limit = number if number is not None else _how_many(cursor)
     said.bottom = _TOPS.get(word or "", False)
+    said.end = word if word in ("first", "last") else ""
     said.ranked = word in ("top", "best", "bottom", "worst")
     if best:
         descending, columns = arranging.SUPERLATIVES[best]
@@ -243,8 +244,8 @@ def _conditioned(cursor: Cursor) -> bool:
         found = replace(found, unsure=cursor.tokens[start].text == "without")
     if isinstance(found, Test) and found.values[-1].kind == "number" and _is_rank(cursor):
         return False
-    if listed and isinstance(found, Test) and isinstance(found.left, Mention):
-        cursor.said.unread.append(cursor.raw(start))  # a column of the list, or only a condition
+    if goes_on(cursor, start) or (listed and isinstance(found, Test) and isinstance(found.left, Mention)):
+        cursor.said.unread.append(cursor.raw(start))  # one more thing to leave out, a column of the list, or neither
         return True
     cursor.said.conditions.append(found)
     cursor.said.joints.append(joint)
@@ -273,6 +274,8 @@ def _grouped(cursor: Cursor) -> bool:
     behind_table = cursor.at == cursor.table_end and cursor.text() in ("per", "for", "grouped", "by")
     found = arranging.units(cursor) or arranging.groups(cursor)
     cursor.said.groups.extend(found)
+    if found and found[-1].of:
+        cursor.group_end = cursor.at
     if found and behind_table and not found[0].loose:
         cursor.said.counts = True
     return bool(found)
@@ -360,6 +363,9 @@ _OF_VALUES = frozenset(("in", "of", "have", "has", "having"))
 def _literal(cursor: Cursor, start: int) -> None:
     """Keep a value whose column only a noun beside it tells, if anything: `the Rock genre`, `artist Queen`."""
     said, token = cursor.said, cursor.tokens[start]
+    if goes_on(cursor, start):
+        said.unread.append(token.raw)
+        return
     while cursor.kind() == "word" and cursor.tokens[cursor.at].raw[:1].isupper() and token.kind != "string":
         if mention(replace(cursor)) is not None:
             break

@@ -40,7 +40,7 @@ def check_rows(scope: Scope, shape: Shape, joined: Joined) -> None:
     if not (keyed and main.primary_key):
         options = ("each once", "one row for each match")
         text = f"One {stem(main.name)} can have several {joined.base.name}. Is it listed each time?"
-        if scope.pick_always(f"rows {main.name}", text, options) == options[1]:
+        if scope.pick_always(f"rows {main.name}", text, options, assumed=options[0]) == options[1]:
             return
     shape.distinct = True
 

@@ -49,11 +49,12 @@ class Scope:
     inner: list[Relation] = field(default_factory=list)
     fanned: list[Relation] = field(default_factory=list)
     graph: Graph = field(default_factory=Graph)
+    fast: bool = False
 
     @classmethod
-    def of(cls, choices: Choices, answers: Mapping[str, str]) -> Scope:
-        """Return a scope in which nothing is spoken of yet."""
-        return cls(choices, answers, graph=graph(choices))
+    def of(cls, choices: Choices, answers: Mapping[str, str], *, fast: bool = False) -> Scope:
+        """Return a scope in which nothing is spoken of yet; with `fast` what may be assumed is not asked."""
+        return cls(choices, answers, graph=graph(choices), fast=fast)
 
     def assume(self, text: str) -> None:
         """Keep an assumption, once."""
@@ -71,9 +72,16 @@ class Scope:
             raise Ask(key, text, tuple(unique))
         return unique[found]
 
-    def pick_always(self, key: str, text: str, options: Sequence[str]) -> str:
-        """Return the option that was answered, be it the only one; asks if none was."""
+    def pick_always(self, key: str, text: str, options: Sequence[str], *, assumed: str | None = None) -> str:
+        """Return the option that was answered, be it the only one; asks if none was.
+
+        With `fast` the option that may be `assumed` is taken, and that is said. What picks a table, a column or a
+        target is never among these.
+        """
         found = chosen(self.answers.get(key_text(key)), options)
+        if found is None and self.fast and assumed is not None:
+            self.assume(f"{text} {assumed}")
+            return assumed
         if found is None:
             raise Ask(key, text, tuple(options))
         return found
@@ -274,7 +282,7 @@ class Scope:
         """Return the only column of numbers of a table, of those whose names have one of some words; else asks."""
         numbers = [each for each in relation.columns or () if is_number(each) and not self.is_key(relation, each)]
         wanted = {stem(word) for word in words}
-        near = [each for each in numbers if wanted & {stem(part) for part in split_name(each.name)}]
+        near = [each for each in numbers if wanted & {form for part in split_name(each.name) for form in _forms(part)}]
         found = near if wanted else numbers
         if not found or (wanted and not near):
             found = numbers
@@ -315,6 +323,10 @@ class Scope:
             return []
         self.assume(f"'{mention.text}' is both {found[0].column.name} and {found[1].column.name}")
         return found
+
+
+def _forms(word: str) -> set[str]:
+    return {stem(word), *full_words(word)}
 
 
 _UNSPOKEN = 2

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from osiris.chat.rules.query import Order, Said
 
 
+_SO_MANY = 10
+"""Rows of `the largest orders` where that is not asked."""
+
+
 def sort(said: Said, scope: Scope, shape: Shape) -> None:
     """Put what rows are sorted by into a shape; asks for what is not clear."""
     for order in said.orders:
@@ -29,10 +33,15 @@ def sort(said: Said, scope: Scope, shape: Shape) -> None:
         raise Cannot("I cannot take the first of each group, only the first of all")
     if said.ranked and not shape.order and len(measured) == 1:
         shape.order.append((name(measured[0].name), "" if said.bottom else " DESC"))
+    if shape.limit == UNKNOWN and scope.fast:
+        shape.limit = _SO_MANY
+        scope.assume(f"the first {_SO_MANY} are taken")
     if shape.limit == UNKNOWN:
         raise Ask("limit", "How many of them?")
     if shape.limit is not None and not shape.order:
         raise Ask("top", f"The first {shape.limit} by what?", _ranks(scope))
+    if scope.fast and not shape.order and (groups := [each.name for each in shape.columns if each.is_group]):
+        scope.assume(f"rows are sorted by {', '.join(groups)}")
     if shape.order or is_grouped(shape):
         _break_ties(scope, shape)
 

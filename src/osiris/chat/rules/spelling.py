@@ -42,6 +42,7 @@ GRAMMAR = (
     where whose per grouped group sorted order ordered ascending descending alphabetically between since before
     after until without except excluding broken split across rounded decimals duplicates rename existing
     matching keyed missing empty highest first bottom active anything nothing starting beginning exactly other
+    negative positive
     """)
 )
 """Words of which the rules know what to do with them, or that they may be passed over."""

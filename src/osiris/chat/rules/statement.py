@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.abbreviations import SECRET_TABLES
@@ -10,7 +11,7 @@ from osiris.chat.rules.joins import Joined, join
 from osiris.chat.rules.lexicon import is_number, table_words
 from osiris.chat.rules.measuring import aggregate_sql, grouped
 from osiris.chat.rules.predicates import predicate
-from osiris.chat.rules.query import Aggregate, AnyOf, Flag, Mention, Missing, Output, Test, Within
+from osiris.chat.rules.query import Aggregate, AnyOf, Flag, Mention, Missing, Not, Output, Test, Within
 from osiris.chat.rules.rendering import Made, check_rows, check_used, rendered
 from osiris.chat.rules.scope import Ref, Scope
 from osiris.chat.rules.shape import Selected, Shape, is_grouped
@@ -78,6 +79,7 @@ def _select(said: Said, scope: Scope, shape: Shape) -> None:
         _select_groups(said, scope, shape)
         return
     _settle_with(said, scope)
+    _settle_beside(said, scope)
     added = [each for each in said.outputs if _is_added(each, scope)]
     shape.whole = not said.outputs or len(added) == len(said.outputs)
     for output in said.outputs:
@@ -91,19 +93,34 @@ def _select(said: Said, scope: Scope, shape: Shape) -> None:
 
 def _settle_with(said: Said, scope: Scope) -> None:
     """Ask what `customers with email` means where some have none: which rows, or which column."""
-    output = said.outputs[0] if len(said.outputs) == 1 else None
+    output = said.outputs[-1] if said.outputs else None
     if output is None or not output.added or not isinstance(output.of, Mention) or not scope.main:
         return
     ref = scope.column_of(output.of)
+    if len(said.outputs) > 1 and ref.column.type != "bool":
+        return
     if ref.relation != scope.main[0] or (ref.column.type != "bool" and ref.column.profile.get("null_share") == 0):
         return
     options = (f"rows with {ref.column.name}", f"only the column {ref.column.name}")
     text = f"'with {output.of.text}': what is meant?"
     if scope.pick_always(f"with {ref.label}", text, options) == options[0]:
-        said.outputs.clear()
+        said.outputs.pop()
         yes = Flag(output.of, negated=False) if ref.column.type == "bool" else Missing(output.of, negated=True)
         said.conditions.append(yes)
         said.joints.append("and")
+
+
+def _settle_beside(said: Said, scope: Scope) -> None:
+    """Ask what is listed where a column of a table was said to stand beside it: `doctors and salary`."""
+    if not said.tables or not said.outputs or not said.outputs[0].beside:
+        return
+    refs = [scope.column_of(each.of) for each in said.outputs if isinstance(each.of, Mention)]
+    names = " and ".join(each.column.name for each in refs)
+    options = ("all columns", f"only {names}")
+    text = f"'and {names}': which columns are listed?"
+    own = all(each.relation == scope.main[0] for each in refs)
+    if own and scope.pick_always(f"with {refs[0].label}", text, options) == options[0]:
+        said.outputs.clear()
 
 
 def _is_added(output: Output, scope: Scope) -> bool:
@@ -217,6 +234,8 @@ def _filter(said: Said, scope: Scope, shape: Shape) -> None:
     for condition in _joined(said):
         left = condition.left if isinstance(condition, Test) else None
         measured = [each for each in shape.columns if each.aggregate]
+        if isinstance(condition, Test) and condition.words == "group" and not is_grouped(shape):
+            condition = replace(condition, words="measure")
         if isinstance(left, Aggregate) and isinstance(condition, Test) and condition.text.startswith(" in "):
             raise Ask(f"word {condition.text}", f"What number is it{condition.text} in the unit of its column?")
         if isinstance(condition, Test) and condition.words == "group":
@@ -251,6 +270,8 @@ def _joined(said: Said) -> list[Condition]:
 
 
 def _about(condition: Condition) -> str:
+    if isinstance(condition, Not):
+        return _about(condition.part)
     left = getattr(condition, "left", None)
     if isinstance(condition, Within) and left is None:
         return "time"

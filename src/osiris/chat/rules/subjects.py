@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris.chat.rules.answers import Ask, Cannot
 from osiris.chat.rules.lexicon import is_date, is_number
-from osiris.chat.rules.query import Aggregate, AnyOf, Group, Mention, Order, Output, Product, Said
+from osiris.chat.rules.query import Aggregate, AnyOf, Group, Mention, Not, Order, Output, Product, Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +110,8 @@ def _in_condition(condition: Condition) -> Iterator[Mention]:
     if isinstance(condition, AnyOf):
         for each in condition.parts:
             yield from _in_condition(each)
+    if isinstance(condition, Not):
+        yield from _in_condition(condition.part)
     left = getattr(condition, "left", None)
     if isinstance(left, Mention):
         yield left
@@ -150,6 +152,11 @@ def settle(said: Said, scope: Scope) -> Said:
     )
     if said.limit is not None and not said.aggregates and any(not each.loose for each in said.groups):
         raise Cannot("I cannot take the first of each group, only the first of all")
+    rising = [each for each in said.orders if not each.descending and each.text != "by"]
+    if said.end == "last" and said.limit is not None and rising:
+        text = f"The last {said.limit} of that order stand at its end. Sorted by what, so that they come first?"
+        raise Ask("order", text, (f"{rising[0].text} descending",))
+    said.orders = [_with_end(each, said, scope) for each in said.orders]
     _settle_units(said)
     _settle_plain(said, scope)
     _settle_by(said, scope)
@@ -232,7 +239,30 @@ def _settle_by(said: Said, scope: Scope) -> None:
         functions = ("total", "average", "largest")
         raise Ask(f"word {text}", f"By which '{text}' of each?", tuple(f"{each} {text}" for each in functions))
     said.groups = []
-    said.orders += [Order(each.of, said.limit is not None and not said.bottom, text) for each in loose]
+    said.orders += [Order(each.of, _goes_down(each, said, scope), text) for each in loose]
+
+
+def _goes_down(group: Group, said: Said, scope: Scope) -> bool:
+    """Tell whether rows are sorted downwards: the top ones, and the last dates."""
+    if said.limit is None or not said.end:
+        return said.limit is not None and not said.bottom
+    if group.of is not None and _is_date(group.of):
+        return said.end == "last"
+    return _is_end_above(group.of.text if group.of else str(group.unit), said, scope)
+
+
+def _with_end(order: Order, said: Said, scope: Scope) -> Order:
+    """Return the order of `first 10 by total`, which does not say whether the largest come first."""
+    if order.text != "by" or not said.end or not isinstance(order.by, Aggregate):
+        return order
+    of = order.by.of if order.by.of is not None else order.by.plain
+    return replace(order, descending=_is_end_above(of.text if isinstance(of, Mention) else "that", said, scope))
+
+
+def _is_end_above(spoken: str, said: Said, scope: Scope) -> bool:
+    text = f"The {said.end} {said.limit} by {spoken}: from which end?"
+    options = (f"the largest {spoken} first", f"the smallest {spoken} first")
+    return scope.pick_always(f"end {spoken}", text, options, assumed=options[said.end == "first"]) == options[0]
 
 
 def _settle_orders(said: Said, scope: Scope) -> None:
@@ -330,7 +360,7 @@ def _ask_for_empty(scope: Scope, subject: Mention) -> None:
                 return
             text = f"Some {one.name} have no {many.name}. Are they to be listed?"
             options = ("leave them out", "list them too")
-            if scope.pick_always(f"empty {one.name}", text, options) == options[1]:
+            if scope.pick_always(f"empty {one.name}", text, options, assumed=options[0]) == options[1]:
                 raise Ask(
                     "word",
                     f"I can list only {one.name} that have {many.name}. Say it in other words, or leave them out.",

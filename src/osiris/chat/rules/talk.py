@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.changing import changed
@@ -32,7 +32,7 @@ _SAID = {
 _IN_PLACE = ("word ", "time ", "year ", "which ")
 _PICKED = re.compile(
     r"(table|column|label|date|measure|value|value of|nulls|keep|path|by|plain|empty|rows|same|count|edge|without|with"
-    r"|order of|unit|happened) "
+    r"|order of|unit|happened|end) "
 )
 _NOTHING = frozenset(
     ("ignore", "ignore it", "skip", "skip it", "nothing", "never mind", "nevermind", "drop it", "leave it out")
@@ -47,6 +47,7 @@ _CHANGE = re.compile(
 """What a change begins with, rather than another word for a word."""
 
 _PASSED = "'{}' was not understood and is passed over"
+_UNDONE = "'{}' is left out, as it cannot be done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +119,21 @@ def request(talked: Talk, names: Lexicon, known: Places) -> Said:
             said = following
             continue
         text, following = _understood(text, talked.replies.get(number), following, names, known)
+        if said.refused:
+            said = _refused_before(said, following)
         if number == len(talked.texts) - 1 or not (following.unread or following.refused):
             said = changed(said, following, text, names, known)
         else:
             said.notes.append(_PASSED.format(text))
     return said
+
+
+def _refused_before(said: Said, following: Said) -> Said:
+    """Return what is left of a request that was refused: nothing if other words name a table or what to compute."""
+    notes = [*said.notes, *(_UNDONE.format(words) for _, words in said.refused)]
+    if following.tables or following.outputs or following.aggregates:
+        return Said(notes=notes)
+    return replace(said, refused=[], notes=notes)
 
 
 def _understood(

@@ -29,9 +29,16 @@ def within(time: Within, scope: Scope) -> Piece:
         raise Cannot(f"{ref.label} holds no dates")
     zoned = "," in (ref.column.type or "")
     stamp = (ref.column.type or "").startswith("timestamp")
-    if time.edge and stamp and scope.pick_always(f"edge {time.text}", _EDGE.format(time.text), (_NEXT, _SAME)) == _SAME:
+    if (
+        time.edge
+        and stamp
+        and scope.pick_always(f"edge {time.text}", _EDGE.format(time.text), (_NEXT, _SAME), assumed=_NEXT) == _SAME
+    ):
         raise Cannot("I can only compare with whole days; name the moment, as in 'after 2024-03-01 12:00'")
-    if _may_go_on(time) and scope.pick_always(f"edge {time.text}", _ON.format(time.text), (_ONE, _LATER)) == _LATER:
+    if (
+        _may_go_on(time)
+        and scope.pick_always(f"edge {time.text}", _ON.format(time.text), (_ONE, _LATER), assumed=_ONE) == _LATER
+    ):
         time = replace(time, end=None)
     typed = "TIMESTAMPTZ" if zoned else "DATE"
     left: Piece = ("CAST(", ref, " AS DATE)") if ref.column.type == "utf8" else (ref,)

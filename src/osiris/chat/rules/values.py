@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from osiris.chat.rules.cursor import Cursor, column_mention
+from osiris.chat.rules.numerals import number_text
 from osiris.chat.rules.operators import COMPARISONS, MEASURES, MONEY
 from osiris.chat.rules.query import (
     Aggregate,
@@ -12,7 +13,7 @@ from osiris.chat.rules.query import (
     Value,
 )
 from osiris.chat.rules.spelling import GRAMMAR
-from osiris.chat.rules.vocabulary import EMPTY, NUMBERS, word_set
+from osiris.chat.rules.vocabulary import EMPTY, word_set
 
 NOTHING = frozenset(
     ["null", "missing", "empty", "blank", "unknown", "nothing", "none", "undefined", "nan", "absent", "unset"]
@@ -40,15 +41,10 @@ def unit_behind(cursor: Cursor) -> str:
 
 
 def number_value(cursor: Cursor) -> Value | None:
-    """Read a number, in digits or as a word."""
+    """Read a number, in digits or in words."""
     cursor.skip(("a", "an", "the", "$") if cursor.kind(1) in ("number", "word") else ())
-    if cursor.kind() == "number":
-        cursor.at += 1
-        return Value(cursor.text(-1), "number")
-    if (word := cursor.text()) in NUMBERS:
-        cursor.at += 1
-        return Value(str(NUMBERS[word]), "number")
-    return None
+    text = number_text(cursor)
+    return Value(text, "number") if text is not None else None
 
 
 def values_of(cursor: Cursor, left: Mention | Aggregate, *, free: bool) -> tuple[Value, ...]:

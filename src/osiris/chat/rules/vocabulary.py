@@ -140,6 +140,16 @@ UNITS = {
     "hour": "hour hours hourly",
 }
 UNIT_OF = {word: unit for unit, words in UNITS.items() for word in words.split()}
+PARTS = {
+    ("day", "of", "month"): "monthday",
+    ("day", "of", "the", "month"): "monthday",
+    ("day", "of", "week"): "weekday",
+    ("day", "of", "the", "week"): "weekday",
+    ("hour", "of", "day"): "hour",
+    ("hour", "of", "the", "day"): "hour",
+}
+"""Units that take several words."""
+
 DAILY = word_set("daily weekly monthly quarterly yearly annual annually")
 
 MONTHS = {
@@ -192,4 +202,6 @@ NUMBERS = {
             "twenty",
         ]
     )
-} | {"thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "thousand": 1000, "dozen": 12}
+} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "dozen": 12}
+SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000, "billion": 1_000_000_000, "dozen": 12}
+NUMBERS |= {word: size for word, size in SCALES.items() if word in ("hundred", "thousand", "million")}
