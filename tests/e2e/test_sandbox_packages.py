@@ -13,6 +13,8 @@ from tests.servers.e2b import Base, e2b_service
 NOWHERE = "http://127.0.0.1:9/simple"
 CUT_OFF = {"PIP_INDEX_URL": NOWHERE, "PIP_RETRIES": "0"}
 """The environment of a host that reaches no registry either."""
+REGISTRY = {"index-url": os.environ["PIP_INDEX_URL"]} if "PIP_INDEX_URL" in os.environ else {}
+"""Where the sandbox's pip finds a registry: where the tests' own does, by default pip's own."""
 
 
 def pip_settings(**settings):
@@ -30,7 +32,7 @@ def other_machine(name):
 
 BASES = {
     "cut-off": Base(commands=(pip_settings(**{"index-url": NOWHERE, "retries": 0}),)),
-    "open": Base(commands=(pip_settings(**{"index-url": os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple")}),)),
+    "open": Base(commands=(pip_settings(**REGISTRY),)),
     "without-pip": Base(commands=("python3 -m venv --without-pip /opt/osiris",)),
     "other": Base(commands=other_machine("riscv64")),
 }
