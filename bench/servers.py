@@ -20,7 +20,7 @@ from bench.figure import Figure
 from bench.measure import median_cpu, median_seconds, peak_megabytes, run
 from bench.peers import Absent, Job, Unusable, perform, readers, upserters, writers
 from bench.projects import LINEITEM, LINEITEM_ROWS, lay_out, osiris_run, save, step
-from bench.sides import KEY, NAME, Side, started
+from bench.sides import KEY, NAME, OWNER, Side, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -46,7 +46,7 @@ class Ground:
     def project(self) -> Path:
         """Return the folder of the project, which has the connection."""
         root = self.bench.folder.absolute() / self.side.family
-        connections = {"connections": {self.side.family: {NAME: self.side.connection}}}
+        connections = {"connections": {self.side.family: self.side.connections}}
         files = {"osiris_connections.yaml": json.dumps(connections), ".env": f"BENCH_PASSWORD={NAME}\n"}
         lay_out(root, {}, files)
         return root
@@ -185,7 +185,7 @@ def appending(what: str, bar: float) -> Callable[[Ground, str], Iterator[Figure]
     return measure
 
 
-def upserting(what: str, bar: float) -> Callable[[Ground, str], Iterator[Figure]]:
+def upserting(what: str, bar: float, *, user: str = NAME) -> Callable[[Ground, str], Iterator[Figure]]:
     """Return the measurement of an upsert of rows of which the half is there, against our append to the same table."""
 
     def measure(ground: Ground, name: str) -> Iterator[Figure]:
@@ -198,16 +198,18 @@ def upserting(what: str, bar: float) -> Callable[[Ground, str], Iterator[Figure]
             ground.side.run(f"INSERT INTO {TARGET} {rows}", database=NAME)
             ground.side.settle(TARGET)
 
-        keyed = _write(ground, "quarter", write_mode="upsert", primary_key=list(KEY))
+        how = {"connection": f"@{ground.side.family}.{user}"}
+        keyed = _write(ground, "quarter", write_mode="upsert", primary_key=list(KEY), **how)
         upsert = _ours(ground, f"{name}-upsert", "quarter", keyed, half_full)
-        append = _ours(ground, f"{name}-append", "quarter", _write(ground, "quarter"), empty)
+        append = _ours(ground, f"{name}-append", "quarter", _write(ground, "quarter", **how), empty)
         _rounds(ground, [upsert, append], 1)
         made, limit = _rounds(ground, [upsert, append], min(ground.bench.runs, 3))
         yield _ratio(ground, name, f"{name}: {what}, {_rows(ground, 'quarter')}", bar, made, limit)
         yield Figure(
             f"{name}: peak memory of host and worker", _peak(made), MEGABYTES, "MB", again=_again(ground, name)
         )
-        yield from _peers(ground, name, upserters(ground, name), limit.seconds / ground.rows("quarter"))
+        if user == NAME:
+            yield from _peers(ground, name, upserters(ground, name), limit.seconds / ground.rows("quarter"))
 
     return measure
 
@@ -321,4 +323,5 @@ ROWS = {
     "my-csv": Row("mysql", reading("query to CSV, against mariadb --quick", 1.6, query=True, form="csv")),
     "my-append": Row("mysql", appending("Parquet to table, against LOAD DATA", 1.15)),
     "my-upsert": Row("mysql", upserting("upsert, half there, against our append", 2.0)),
+    "my-upsert-owner": Row("mysql", upserting("the same by a user of one database", 2.0, user=OWNER)),
 }

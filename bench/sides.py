@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 NAME = "bench"
 """The database, its user and its password: one plain word, since the other tools take them inside of URLs."""
 
+OWNER = "owner"
+"""A user with all rights in the database and none elsewhere, as pipelines have in earnest; the other has all."""
+
 KEY = ("l_orderkey", "l_linenumber")
 TEXTS = {"VARCHAR": "VARCHAR(44)"}
 
@@ -41,6 +44,11 @@ class Side:
         """Return the fields of a connection of ours, which has the password from the environment."""
         where = {"host": "127.0.0.1", "port": self.port, "database": NAME, "user": NAME}
         return {**where, "password": "${BENCH_PASSWORD}", "default": True}
+
+    @property
+    def connections(self) -> dict[str, dict[str, object]]:
+        """Return our connections by name: that of the user with all rights, and of the one with those of an owner."""
+        return {NAME: self.connection, OWNER: {**self.connection, "user": OWNER, "default": False}}
 
     def url(self, scheme: str) -> str:
         """Return the address for other tools, whose names of the same protocol differ."""
@@ -95,8 +103,12 @@ def started(family: str) -> Iterator[Side]:
     start = {"postgres": start_postgres, "mysql": start_mariadb}[family]
     with start(*SETTINGS[family]) as server:
         if family == "postgres":
-            server.run(f"CREATE ROLE {NAME} SUPERUSER LOGIN PASSWORD '{NAME}'", f"CREATE DATABASE {NAME} OWNER {NAME}")
+            roles = {NAME: "SUPERUSER", OWNER: "NOSUPERUSER"}
+            made = [f"CREATE ROLE {role} {right} LOGIN PASSWORD '{NAME}'" for role, right in roles.items()]
+            server.run(*made, f"CREATE DATABASE {NAME} OWNER {OWNER}")
         else:
-            user = f"CREATE USER {NAME}@'%' IDENTIFIED BY '{NAME}'"
-            server.run(f"CREATE DATABASE {NAME}", user, f"GRANT ALL PRIVILEGES ON *.* TO {NAME}@'%'")
+            rights = {NAME: "*.*", OWNER: f"{NAME}.*"}
+            users = [f"CREATE USER {user}@'%' IDENTIFIED BY '{NAME}'" for user in rights]
+            grants = [f"GRANT ALL PRIVILEGES ON {where} TO {user}@'%'" for user, where in rights.items()]
+            server.run(f"CREATE DATABASE {NAME}", *users, *grants)
         yield Side(family, server.port, server.run, server.connect)
