@@ -85,7 +85,7 @@ def _compared(cursor: Cursor, left: Mention | Aggregate) -> Condition | None:
     values = (_spelled_part(cursor) if operator in _PARTS else ()) or values_of(cursor, left, free=True)
     if not values:
         return None
-    if operator in (">", "<", ">=", "<=") and values[0].kind == "text":
+    if operator in (">", "<", ">=", "<=") and (len(values) > 1 or values[0].kind == "text"):
         return None
     found = _or_equal(cursor, Test(left, operator, values, text=unit_behind(cursor)))
     return opposite(found) if negated else found

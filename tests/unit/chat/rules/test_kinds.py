@@ -75,6 +75,9 @@ def test_numbers_in_words(request_, part):
     [
         "orders over one hundred and fifty, csv",
         "orders above two thousand five hundred, csv",
+        "orders with total over two hundred and fifty, csv",
+        "orders whose total is below a hundred and fifty, csv",
+        "orders with total above 100 and 300, csv",
         "customers with two orders, csv",
         "products with two names, csv",
     ],
