@@ -154,6 +154,11 @@ CODES: dict[str, Code] = {
         "Plan has changes", "compiling {file} would change the plan: {change}", "run 'osiris compile {file}'", 5
     ),
     "CMP027": Code("No such plan", "no plan {what}", "run 'osiris compile FILE' first"),
+    "CMP028": _warning(
+        "Columns in names of folders",
+        "step '{step}' does not give {columns}, which only names of folders such as {folder} tell",
+        "write such columns into the files; or list 'columns', which says that no others are meant",
+    ),
     "CMP040": _warning("Plan missing or out of date", "{file}: {problem}", "run 'osiris compile {file}'"),
     "CMP041": Code("Source that no plan reads", "no plan reads {what}"),
     "CMP042": Code("Unknown step of a plan", "plan {plan} has no step '{step}'"),
@@ -600,7 +605,7 @@ CODES: dict[str, Code] = {
     "SBX023": Code(
         "No template",
         "E2B has no template '{name}'",
-        "build it: osiris sandboxes build, or name another with --e2b-template",
+        "build it: osiris sandboxes build{again}, or name another with --e2b-template",
     ),
     "SBX024": Code(
         "Packages missing",
@@ -627,6 +632,12 @@ CODES: dict[str, Code] = {
         "Brought back in part",
         "of what step '{step}' wrote, {fetched} came back, and {lost} stayed in the sandbox and is lost with it",
         "run it again: all of it is written anew",
+    ),
+    "SBX029": Code(
+        "Life of the sandbox is over",
+        "the sandbox reached its end of life (--e2b-timeout {life})",
+        "raise --e2b-timeout, or run.e2b.timeout in osiris.yaml, and run it again",
+        1,
     ),
     # --- DRV: raised by drivers -----------------------------------------------------------------------------------
     "DRV000": Code(
@@ -723,6 +734,11 @@ CODES: dict[str, Code] = {
         "a folder has at most {limit} files, and these rows need more",
         "partition by columns with fewer values, or let files be larger",
         1,
+    ),
+    "DRV049": Code(
+        "Kept back from steps",
+        "no step may use {path}: {why}",
+        "name another file; data lies well in data/ and output/",
     ),
     # --- DSC: discovery -------------------------------------------------------------------------------------------
     "DSC001": Code(

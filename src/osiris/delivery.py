@@ -34,6 +34,10 @@ MOST_MANIFEST = 32 << 20
 
 _FORM = "osiris-folder-1"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MOST_ROWS = 1 << 63
+_MOST_NAME = 200
+"""The most bytes of the name of a folder: as in `osiris.files`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +108,11 @@ def _manifest_problem(told: JsonValue) -> str | None:
         return "it is of another form than this version reads"
     columns, partition_by = told["schema"], told["partition_by"]
     names = {column["name"] for column in columns}
-    typed = all(is_type_name(column["type"]) and isinstance(column["name"], str) for column in columns)
-    if not typed or len(names) != len(columns) or not names.issuperset(partition_by):
+    typed = all(is_type_name(column["type"]) and _is_text(column["name"]) for column in columns)
+    apart = isinstance(partition_by, list) and len(set(partition_by)) == len(partition_by) < len(columns)
+    if not typed or not apart or len(names) != len(columns) or not names.issuperset(partition_by):
         return "its columns do not fit each other"
-    if type(told["rows"]) is not int or told["rows"] < 0:
+    if type(told["rows"]) is not int or not 0 <= told["rows"] < _MOST_ROWS or (told["rows"] and not told["files"]):
         return "it does not tell how many rows there are"
     wrong = next((file for file in told["files"] if not _is_inside(file, partition_by)), None)
     if wrong:
@@ -115,6 +120,10 @@ def _manifest_problem(told: JsonValue) -> str | None:
     if len({file["path"] for file in told["files"]}) != len(told["files"]):
         return "it names a file twice"
     return None
+
+
+def _is_text(name: JsonValue) -> bool:
+    return isinstance(name, str) and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _is_inside(file: JsonValue, partition_by: list[str]) -> bool:
@@ -126,6 +135,7 @@ def _is_inside(file: JsonValue, partition_by: list[str]) -> bool:
     return (
         len(folders) == len(partition_by)
         and all(folder.startswith(f"{column}=") for folder, column in zip(folders, partition_by, strict=True))
+        and not any(_CONTROL.search(folder) or len(folder.encode()) > _MOST_NAME for folder in folders)
         and OURS.fullmatch(name) is not None
         and _SHA256.fullmatch(sha256) is not None
     )

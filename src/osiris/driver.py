@@ -53,6 +53,7 @@ class StepContext:
     of failing the step.
     `run_key` is the same for all attempts at one run, and `plan` the fingerprint of what runs; both are empty outside
     of a run. `digest()` is that of the rows that a writer has taken so far.
+    `keys` are the files in which connections of the job have their keys.
     `masked(text)` is the text without the secrets of the run, for what a driver writes among the artifacts.
     `emit(event, fields)` writes an event of this step; `count(metric, value)` adds to one of its metrics
     (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` tells whether to stop soon.
@@ -76,6 +77,7 @@ class StepContext:
     count: Callable[[str, int], None] = lambda _metric, _value: None
     cancelled: Callable[[], bool] = lambda: False
     family: str = ""
+    keys: Sequence[Path] = ()
 
 
 class Extractor(Protocol[ConfigT_contra]):

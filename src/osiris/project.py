@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
+from osiris.kept_back import CONNECTIONS_FILE, ENV_FILE, LOCK_FILE, LOGS, MARKER, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-MARKER = "osiris.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +28,17 @@ class Project:
     @property
     def connections_file(self) -> Path:
         """Declared connections, without secrets."""
-        return self.root / "osiris_connections.yaml"
+        return self.root / CONNECTIONS_FILE
 
     @property
     def lock_file(self) -> Path:
         """The pinned schemas of sources; to be committed."""
-        return self.root / "osiris.lock"
+        return self.root / LOCK_FILE
 
     @property
     def env_file(self) -> Path:
         """Environment variables of this machine; not to be committed."""
-        return self.root / ".env"
+        return self.root / ENV_FILE
 
     @property
     def pipelines(self) -> Path:
@@ -59,12 +58,12 @@ class Project:
     @property
     def logs(self) -> Path:
         """One folder per session."""
-        return self.root / "logs"
+        return self.root / LOGS
 
     @property
     def state(self) -> Path:
         """What is under way, and the last compile; can be rebuilt."""
-        return self.root / ".osiris"
+        return self.root / STATE
 
     @property
     def run_lock(self) -> Path:

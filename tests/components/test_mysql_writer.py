@@ -126,7 +126,7 @@ def test_every_value_arrives_where_no_rows_can_be_loaded(database, tmp_path):
         found = read(ctx, table="made").sort_by("id")
         assert_same(found, EVERYTHING)
         assert codes(write, table([1, 1]), ctx, table="keyed", primary_key="id") == ["DAT032"]
-    assert told == ["batched_inserts"] * 2
+    assert told == ["new_table", "batched_inserts"] * 2
 
 
 def test_modes(ctx, rows_of):
@@ -169,7 +169,7 @@ def test_a_delivery_happens_once(ctx, rows_of):
     once = replace(ctx, run_key="nightly", emit=lambda event, fields: told.append(event))
     assert write(table([1, 2]), once, table="t").rows == 2
     again = write(table([1, 2]), once, table="t")
-    assert (again.rows, again.earlier, told) == (2, {"rows": "known"}, ["already_delivered"])
+    assert (again.rows, again.earlier, told) == (2, {"rows": "known"}, ["new_table", "already_delivered"])
     assert rows_of("SELECT COUNT(*) FROM t") == [(2,)]
     assert rows_of("SELECT run_key, step, target, `rows` FROM _osiris_ledger") == [("nightly", "load", "t", 2)]
     assert codes(write, table([1]), replace(once, plan="other"), table="t") == ["DRV014"]

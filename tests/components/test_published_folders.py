@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from tests.components.test_stores import codes, hidden
 
-from osiris.delivery import MANIFEST
+from osiris.delivery import MANIFEST, MOST_MANIFEST, DeliveredFile, FolderManifest
 from osiris.errors import OsirisError
+from osiris.families.local_folder import LocalFolder
+from osiris.families.published import open_published, publish
 from osiris.registry import load_registry
 from osiris.table import stream
 from osiris.testing import Case, behaviours, check_behaviour, filled_by, seen_by
@@ -303,6 +305,44 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(place):
     assert by_id(read(place)).equals(flights())
 
 
+@pytest.mark.parametrize("inner", ["orders/", "year=1999/"])
+def test_a_folder_published_below_another_stays(place, inner):
+    write(place)
+    place.trial(WRITER, path=f"lake/{inner}").write(rows_of(flights(7)))
+    write(place, flights(5))
+    assert by_id(read(place)).equals(flights(5))
+    assert by_id(read(place, path=f"lake/{inner}")).equals(flights(7))
+
+
+def test_parts_that_somebody_keeps_below_a_folder_stay(place):
+    write(place)
+    content = {name: content for name, content in place.all().items() if name != MANIFEST}
+    for name, part in content.items():
+        place.put(f"backup/{name}", part)
+    write(place, flights(5))
+    assert {name for name in place.all() if name.startswith("backup/")} == {f"backup/{name}" for name in content}
+
+
+def test_what_dead_writers_left_is_removed_in_the_folder_alone(local):
+    write(local)
+    elsewhere = local.root / "elsewhere"
+    elsewhere.mkdir()
+    left = ".x.osiris-01234567.tmp"
+    (elsewhere / left).touch()
+    os.symlink(elsewhere, local.root / "lake/year=link")
+    local.put(f"year=2018/{left}", b"")
+    local.put(f"orders/year=2018/{left}", b"")
+    local.put(f"year=1999/{MANIFEST}", b"of another folder")
+    local.put(f"year=1999/carrier=x/{left}", b"")
+    write(local, flights(5))
+    assert (elsewhere / left).exists()
+    assert {name for name in local.all() if name.endswith(left)} == {
+        f"orders/year=2018/{left}",
+        f"year=1999/carrier=x/{left}",
+    }
+    assert not (local.root / "lake/year=2018").exists()
+
+
 class BrokenError(Exception):
     pass
 
@@ -380,6 +420,32 @@ def test_a_writer_that_comes_late_takes_nothing_from_who_published_the_same(plac
     assert by_id(read(place)).equals(flights())
 
 
+def test_an_answer_that_is_lost_is_no_other_writer(gcs, tmp_path):
+    place = Stored(tmp_path, gcs, gcs.new_bucket())
+    try:
+        for count in (200, 5):
+            gcs.service.faults.drop_answer(method="PUT", path=MANIFEST)
+            told = write(place, flights(count)).stored[0]
+            assert told["etag"] == gcs.store(place.bucket).head(f"lake/{MANIFEST}")["e_tag"]
+            assert by_id(read(place)).equals(flights(count))
+    finally:
+        gcs.service.faults.clear()
+    named = {file["path"] for file in json.loads(place.all()[MANIFEST])["files"]}
+    assert place.all().keys() - {MANIFEST} == named
+
+
+def test_a_manifest_that_nobody_would_read_is_not_written(local):
+    (local.root / "staged").mkdir()
+    long = "x" * (MOST_MANIFEST // 100)
+    files = tuple(DeliveredFile(f"{long}{number}", 0, "") for number in range(100))
+    for number in range(100):
+        (local.root / "staged" / str(number)).touch()
+    folder = LocalFolder(local.root, local.root / "lake")
+    told = FolderManifest(1, schema_of(flights().schema), (), files)
+    found, _ = codes(lambda: publish(folder, None, local.root / "staged", told))
+    assert (found, local.all()) == (["DRV048"], {})
+
+
 def manifest(place, change):
     told = json.loads(place.all()[MANIFEST])
     change(told)
@@ -405,6 +471,11 @@ NAME = f"part-00000-{'0' * 32}.osiris.parquet"
         outside(f"year=99999/carrier=AA/{NAME}"),
         outside(f"year=07/carrier=AA/{NAME}"),
         outside(f"year=2020/carrier=%FF/{NAME}"),
+        outside(f"year=2020/carrier=\0/{NAME}"),
+        outside(f"year=2020/carrier=a\n/{NAME}"),
+        outside(f"year=2020/carrier=\x9b/{NAME}"),
+        outside(f"year=2020/carrier=\ud800/{NAME}"),
+        outside(f"year=2020/carrier={'x' * 400}/{NAME}"),
         outside(7),
         lambda told: told["files"].append(told["files"][0]),
         lambda told: told["files"][0].update(size="1"),
@@ -414,9 +485,17 @@ NAME = f"part-00000-{'0' * 32}.osiris.parquet"
         lambda told: told.update(files=None),
         lambda told: told.update(rows=-1),
         lambda told: told.update(rows=True),
+        lambda told: told.update(rows=10**30),
+        lambda told: told.update(files=[]),
+        lambda told: told.update(partition_by=["year", "carrier", "id", "text"], files=[], rows=0),
+        lambda told: told.update(partition_by=["year", "year"], files=[], rows=0),
+        lambda told: told.update(partition_by={"year": 1, "carrier": 1}),
+        lambda told: told.update(schema=[], partition_by=[], files=[], rows=0),
         lambda told: told.update(partition_by=["year", "else"]),
         lambda told: told.update(partition_by=[[]]),
         lambda told: told.update(schema=[{"name": "id", "type": "thing", "nullable": True}]),
+        lambda told: told["schema"][0].update(name="\ud800"),
+        lambda told: told["schema"][0].update(name=7),
         lambda told: told.pop("schema"),
     ],
 )
@@ -459,6 +538,14 @@ def test_a_file_with_other_columns_is_refused(local):
     assert codes(lambda: read(local))[0] == ["DAT046"]
 
 
+@pytest.mark.parametrize("rows", [199, 201])
+def test_a_folder_with_another_number_of_rows_is_refused(local, rows):
+    write(local)
+    manifest(local, lambda told: told.update(rows=rows))
+    assert codes(lambda: read(local))[0] == ["DAT046"]
+    assert read(local, limit=100).num_rows == 100
+
+
 def test_links_do_not_lead_out_of_a_folder(local):
     write(local)
     elsewhere = local.root / "elsewhere"
@@ -486,6 +573,33 @@ def test_who_reads_while_another_publishes_is_told(local):
             local.remove(name)
     with pytest.raises(Exception, match="DRV038"):
         list(batches)
+
+
+def test_a_folder_is_whole_however_often_it_is_published_meanwhile(local):
+    write(local)
+    folder, over, ends = LocalFolder(local.root, local.root / "lake"), threading.Event(), []
+
+    def look():
+        while not over.is_set():
+            try:
+                ends.append(open_published(folder).manifest.rows)
+            except OsirisError as error:
+                ends.append(error.diagnostics[0].code)
+            except OSError as error:
+                ends.append(repr(error))
+
+    readers = [threading.Thread(target=look) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        for first in range(8):
+            write(local, flights(150, first))
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+    assert ends
+    assert set(ends) <= {150, 200, "DRV038"}
 
 
 def test_the_state_changes_with_the_folder(place):

@@ -181,7 +181,7 @@ def test_where_all_rows_fit_nothing_is_set_aside(place):
         assert (told.rows, told.rejected) == (3, 0)
         place.sql("DELETE FROM t WHERE id = 3")
     assert not (place.root / "rejected.csv").exists()
-    assert place.events == []
+    assert place.events == [("new_table", {"table": "t", "near": None})]
 
 
 def test_what_is_no_matter_of_rows_fails_the_step(place):

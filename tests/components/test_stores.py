@@ -11,6 +11,7 @@ import pytest
 
 from osiris.errors import OsirisError
 from osiris.families import stored, upload
+from osiris.families.store_answer import answer_to
 from osiris.registry import load_registry
 from osiris.secret import Secret
 from osiris.testing.trial import Trial, rows_of, table_of
@@ -271,6 +272,40 @@ def test_a_server_that_is_not_there_is_out_of_reach(store, tmp_path):
         trial(store, "some-bucket", "filesystem.csv_extractor", {"path": "x.csv"}, tmp_path, **away).describe
     )
     assert found == ["CON039"]
+
+
+def test_a_server_that_is_not_there_is_out_of_reach_without_a_key_too(store, tmp_path):
+    from tests.servers.process import free_port
+
+    nobody = dict.fromkeys(SECRETS & store.fields().keys(), "")
+    own = "devstoreaccount1" if store.family == "azure" else ""
+    away = {"endpoint": f"http://127.0.0.1:{free_port()}/{own}", "read_timeout": 1, **nobody}
+    reading = trial(store, "some-bucket", "filesystem.csv_extractor", {"path": "x.csv"}, tmp_path, **away)
+    assert codes(reading.describe)[0] == ["CON039"]
+
+
+def test_a_whole_object_is_not_taken_to_explain_an_error():
+    sent = []
+
+    class Generous(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            try:
+                for _ in range(256):
+                    self.wfile.write(b"x" * 2**20)
+                    sent.append(1)
+            except OSError:
+                pass
+
+        def log_message(self, *_words):
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Generous) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert answer_to(f"http://127.0.0.1:{server.server_port}/x", 5) == (200, "")
+        server.shutdown()
+    assert len(sent) < 64
 
 
 class Busy(BaseHTTPRequestHandler):

@@ -78,7 +78,7 @@ def test_over_the_wire_it_writes_exactly_once(postgres, database, step):
         run = trial.changed(run_key=f"run/{mode}", plan="0" * 64, digest=lambda: {"rows": 2})
         assert run.write(rows_of(rows)).rows == 2
         assert run.write(rows_of(rows)).earlier == {"rows": 2}
-        assert trial.told[0] == ("delivery", {"channel": "wire", "class": "exactly_once"})
+        assert ("delivery", {"channel": "wire", "class": "exactly_once"}) in trial.told
         with postgres.connect(database) as connection:
             assert connection.execute(f"SELECT * FROM made_{mode} ORDER BY 1").fetchall() == [(1, "x"), (2, "y")]
 

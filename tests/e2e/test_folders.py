@@ -71,13 +71,18 @@ def test_what_cannot_be_is_refused_when_it_is_planned(shop, osiris):
     done = osiris("compile", nobody, "--json", cwd=shop)
     assert errors(done) == ["DAT005"]
     assert "region" in done.stdout
+    for size in ("0B", "00 kB"):
+        empty = pipeline(shop, "empty", read("orders.csv"), write("out/", max_file_bytes=size))
+        assert errors(osiris("compile", empty, "--json", cwd=shop)) == ["OML028"]
     text = pipeline(shop, "text", read("orders.csv"), write("out/", kind="csv"))
     assert errors(osiris("compile", text, "--json", cwd=shop)) == ["DRV007"]
 
 
 def test_two_steps_do_not_share_a_folder(shop, osiris):
+    (shop / "out/orders").mkdir(parents=True)
+    (shop / "out/same").symlink_to("orders")
     inside = write("out/orders/region=x/y.csv", "v", "csv")
-    for number, other in enumerate((write("out/orders/", "v"), inside, write("out/", "v"))):
+    for number, other in enumerate((write("out/orders/", "v"), inside, write("out/", "v"), write("out/same/", "v"))):
         twice = pipeline(shop, f"twice-{number}", read("orders.csv"), BY_REGION, other)
         assert errors(osiris("compile", twice, "--json", cwd=shop)) == ["CMP009"]
     assert osiris("run", pipeline(shop, "up", read("orders.csv"), BY_REGION), cwd=shop).returncode == 0

@@ -88,7 +88,7 @@ def write(shop, name, text):
 def test_compile_shows_what_the_plan_will_do(shop):
     shutil.rmtree(shop.folder / "build")
     lines = shop("compile", "pipelines/sales.yaml").stdout.splitlines()
-    assert [line.split()[0] for line in lines[2:7]] == ["step", "orders", "people", "joined", "report"]
+    assert [line.split()[0] for line in lines[3:8]] == ["step", "orders", "people", "joined", "report"]
     assert "report creates output/report.csv, atomic_replace" in lines
     assert "flow data/orders.csv -> output/report.csv: amount (aggregate), id (aggregate)" in lines
     assert "flow data/people.csv -> output/report.csv: name" in lines
@@ -119,6 +119,7 @@ def test_the_plan_as_data(shop):
             "action": "creates",
             "delivery": "atomic_replace",
             "bytes": None,
+            "note": "",
         }
     ]
     assert {flow["target"] for flow in plan["flows"]} == {"output/report.csv"}

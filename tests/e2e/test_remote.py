@@ -259,7 +259,7 @@ def test_a_sandbox_that_its_host_left_is_ended(desk):
 def test_a_sandbox_lives_no_longer_than_it_may(desk):
     desk.save(READ, ENDLESS, WRITE)
     code, data, found = desk.run("--e2b-timeout", "8")
-    assert (code, data["status"], found) == (1, "failed", ["RUN001"])
+    assert (code, data["status"], found) == (1, "failed", ["SBX029"])
 
 
 def test_variables_and_targets_are_checked_as_typed(desk):

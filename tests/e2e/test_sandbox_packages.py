@@ -3,12 +3,17 @@
 import json
 import os
 import shutil
+import socket
+import time
 
 import pytest
 from tests.e2e.test_remote import Desk
 from tests.parity import told
 from tests.parity.cases import READ, WRITE
 from tests.servers.e2b import Base, e2b_service
+
+from osiris.runner.bootstrap import Found
+from osiris.runner.wheels import locked_wheels
 
 NOWHERE = "http://127.0.0.1:9/simple"
 CUT_OFF = {"PIP_INDEX_URL": NOWHERE, "PIP_RETRIES": "0"}
@@ -103,6 +108,39 @@ def test_wheels_that_are_here_are_not_fetched_again(desk, fetched):
     stale.mkdir()
     assert desk.install("cut-off", **CUT_OFF)[::2] == (0, [])
     assert not stale.exists()
+
+
+def test_what_others_left_is_no_wheel_and_other_wheels_go_when_nobody_uses_them(fetched, tmp_path):
+    cache = shutil.copytree(fetched, tmp_path / "wheels")
+    (folder,) = cache.iterdir()
+    _, minor, machine, *libc = folder.name.split("-")
+    found = Found("x", f"{minor}.0", "cpython", "Linux", machine, " ".join(libc), pip=True)
+    sent, stale = sorted(folder.iterdir()), cache / "0a1b2c3d-3.11-x86_64-glibc-2.41"
+    stale.mkdir()
+    for left in (cache / "notes.txt", folder / "notes.txt"):
+        left.write_text("not a wheel")
+    with locked_wheels(cache, found, lambda: None) as wheels:
+        with locked_wheels(cache, found, lambda: None) as again:
+            assert sorted(wheels) == sorted(again) == sent
+        assert stale.exists()
+    assert not stale.exists()
+    assert (cache / "notes.txt").exists()
+
+
+def test_a_registry_that_says_nothing_is_not_waited_for_when_somebody_asks_to_stop(tmp_path, monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    def check():
+        raise Stopped
+
+    found = Found("x", "3.12.0", "cpython", "Linux", "x86_64", "glibc 2.41", pip=True)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
+        began = time.monotonic()
+        with pytest.raises(Stopped), locked_wheels(tmp_path, found, check):
+            pass
+        assert time.monotonic() - began < 10
 
 
 def test_a_wheel_that_was_changed_here_is_never_sent(desk, fetched):

@@ -168,6 +168,39 @@ def test_the_doctor_tells_what_is_wrong(shop, osiris):
     shop.nothing_told()
 
 
+def test_the_doctor_tells_no_more_than_it_tried(shop, osiris):
+    for uses in ([read("orders.csv"), write(f"{shop.url}/x.csv")], [read(f"{shop.url}/x.csv"), write("y.csv")]):
+        shop.pipeline("only", *uses)
+        done = osiris("connections", "doctor", cwd=shop.root, env=shop.env)
+        headline = next(line for line in done.stdout.splitlines() if line.startswith("@"))
+        assert ", may list" in headline
+        assert "reader" not in done.stdout
+        assert "writer" not in done.stdout
+        assert "told by the first run that does" in done.stdout
+
+
+def test_what_is_new_of_a_connection_is_true_of_a_store(shop, osiris):
+    path = shop.pipeline("up", read("orders.csv"), write("x.csv", connection=f"@{shop.store.family}.lake"))
+    notes = [d["message"] for d in answer(osiris("validate", path, "--json", cwd=shop.root))["diagnostics"]]
+    assert any("by the bucket and prefix of a store" in note for note in notes)
+    assert "the connection's base_dir is where the file goes; earlier it was not used" not in notes
+
+
+def test_where_only_folders_are_they_are_named(shop, osiris):
+    for key in ("in/a.csv", "in/deep/b.csv", "out/c.csv"):
+        shop.store.put(shop.bucket, key, b"id\n1\n")
+    for asked, where, folders in (
+        (f"@{shop.store.family}.lake", f"{shop.url}/", f"{shop.url}/in/, {shop.url}/out/"),
+        (f"{shop.url}/", f"{shop.url}/", f"{shop.url}/in/, {shop.url}/out/"),
+    ):
+        done = osiris("discover", asked, "--json", cwd=shop.root, env=shop.env)
+        (found,) = answer(done)["diagnostics"]
+        assert (found["code"], found["message"]) == ("DRV001", f"a file directly in {where} does not exist")
+        assert found["hint"] == f"discover one of its folders: {folders}"
+    done = osiris("discover", f"{shop.url}/none/", "--json", cwd=shop.root, env=shop.env)
+    assert answer(done)["diagnostics"][0]["hint"] == "nothing lies there"
+
+
 def test_a_run_that_goes_on_puts_the_object_there_again(shop, osiris):
     up = shop.pipeline("up", read("orders.csv"), write(f"{shop.url}/x.csv"))
     assert osiris("run", up, "--run-id", "night", cwd=shop.root, env=shop.env).returncode == 0
@@ -180,7 +213,13 @@ def test_a_run_in_a_sandbox_reaches_its_store(shop, osiris):
     up = shop.pipeline("up", read("orders.csv"), write(f"{shop.url}/out/orders.csv"))
     done = osiris("run", up, "--target", "bwrap", "--json", cwd=shop.root, env=shop.env)
     assert [item["code"] for item in answer(done)["diagnostics"] if item["severity"] == "error"] == ["SBX003"]
+    tried = osiris("run", up, "--target", "bwrap", "--dry-run", "--json", cwd=shop.root, env=shop.env)
+    assert tried.returncode == done.returncode == 2
+    assert [item["code"] for item in answer(tried)["diagnostics"] if item["severity"] == "error"] == ["SBX003"]
+    only = osiris("run", up, "--target", "bwrap", "--dry-run", "--select", "r", cwd=shop.root, env=shop.env)
+    assert only.returncode == 0, only.stderr
     (shop.root / "osiris.yaml").write_text("run:\n  bwrap:\n    network: allow\n")
+    assert osiris("run", up, "--target", "bwrap", "--dry-run", cwd=shop.root, env=shop.env).returncode == 0
     done = osiris("run", up, "--target", "bwrap", "--json", cwd=shop.root, env=shop.env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert shop.store.get(shop.bucket, "out/orders.csv") == b"id,amount\n1,1.50\n2,2.25\n"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from osiris.registry import load_registry
-from osiris.testing.trial import Trial, rows_of
+from osiris.testing.trial import Trial, rows_of, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,14 @@ def publish_lake(folder, path="data/lake/"):
 def publish_output(folder):
     """Let an earlier run have published other rows where the case publishes its own."""
     publish_lake(folder, "output/by_customer/")
+
+
+def publish_half(folder):
+    """Let an earlier run have published some of the rows where the case publishes all."""
+    registry, config = load_registry(), {"path": "output/by_customer/", "partition_by": ["customer"]}
+    rows = table_of(Trial(registry, "filesystem.csv_extractor", folder, {"path": "data/orders.csv"}).read())
+    Trial(registry, "filesystem.parquet_writer", folder, config).write(rows_of(rows.slice(0, 20)))
+    shutil.rmtree(folder / ".step")
 
 
 @dataclass(frozen=True)
@@ -170,6 +178,17 @@ CASES = {
     "published_again": Case((READ, BY_CUSTOMER), prepare=publish_output),
     "published_read": Case((read("parquet", "data/lake/"), WRITE), prepare=publish_lake),
     "published_beside": Case((READ, BY_CUSTOMER.replace("output/by_customer/", "lake/"))),
+    "published_read_again": Case(
+        (
+            READ,
+            BY_CUSTOMER,
+            read("parquet", "output/by_customer/", name="again", needs="needs: [out],"),
+            read("parquet", '"output/by_customer/**/*.parquet"', name="parts", needs="needs: [out],"),
+            write(path="c.csv", name="copy", needs="needs: [again],"),
+            write(path="d.csv", name="rest", needs="needs: [parts],"),
+        ),
+        prepare=publish_half,
+    ),
     "two_writers": Case((READ, FIRST, write("json", "b.jsonl", "other", AFTER_ORDERS))),
     "read_again": Case(
         (

@@ -298,7 +298,8 @@ def test_the_password_of_a_url_is_a_secret_of_its_own():
 
 def test_of_a_key_in_json_only_its_secrets_are_masked():
     pem = "-----BEGIN PRIVATE KEY-----\nTUlJRXZ3SUJB/c4naryc0ffee00c0ffee0\nS0NBUUVBeUh3+deadbeefdeadbeef=\n"
-    key = json.dumps({"project_id": "shop-production-4711", "client_email": "etl@shop.example", "private_key": pem})
+    names = {"type": "service_account", "project_id": "shop-production-4711", "client_email": "etl@shop.example"}
+    key = json.dumps({**names, "private_key": pem})
     scrub = Scrubber([Secret(key)]).text
     for line in pem.splitlines():
         assert line not in scrub(f"it says {line}!")
@@ -311,6 +312,30 @@ def test_of_a_key_in_json_only_its_secrets_are_masked():
     )
     broken = key[:-1]
     assert "c4nary" not in scrub(f"it says {broken}!")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"user": "bob", "pin": "hunter2hunter2", "token": "t0ken-t0ken-t0ken"},
+        {"nested": {"pin": "hunter2hunter2"}, "token": "t0ken-t0ken-t0ken"},
+        {"type": "service_account", "private_key": "t0ken-t0ken-t0ken", "pin": "hunter2hunter2"},
+        {"type": "service_account", "private_key": "t0ken-t0ken-t0ken", "more": [{"project_id": "hunter2hunter2"}]},
+    ],
+)
+def test_a_secret_in_json_hides_all_that_is_not_known_to_be_public(secret):
+    scrub = Scrubber([Secret(json.dumps(secret))]).text
+    assert scrub("it says hunter2hunter2!") == "it says ***!"
+    assert scrub("it says t0ken-t0ken-t0ken!") == "it says ***!"
+
+
+@pytest.mark.parametrize("spelled", [str, lambda text: text[:-1]])
+def test_the_names_in_a_key_are_no_secrets(spelled):
+    key = spelled(
+        json.dumps({"type": "service_account", "client_email": "", "private_key_id": "", "private_key": None})
+    )
+    said = "service_account_key lacks client_email, private_key_id, private_key"
+    assert Scrubber([Secret(key)]).text(said) == said
 
 
 def test_a_line_that_is_no_json_is_scrubbed_as_text():

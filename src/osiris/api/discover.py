@@ -120,7 +120,7 @@ def _source(workspace: Workspace, target: str) -> tuple[Source, str | None]:
 
     family = family_of(target)
     if not (family or target.startswith("@")):
-        return Source("", _below_root(workspace, target), Secrets()), None
+        return Source("", _below_root(workspace, target), Secrets(plain=_key_fields(workspace))), None
     declared = workspace.connections()
     if family and family not in declared.declared:
         hint = "declare one in osiris_connections.yaml"
@@ -130,6 +130,20 @@ def _source(workspace: Workspace, target: str) -> tuple[Source, str | None]:
         workspace.root, {str(ref): as_written(declared, ref)}, (), workspace.registry, workspace.environ
     )
     return Source(str(ref), target if family else None, secrets), str(ref)
+
+
+def _key_fields(workspace: Workspace) -> dict[str, dict[str, JsonValue]]:
+    """Return of each declared connection what names files with keys, which are not looked into, by its reference."""
+    found: dict[str, dict[str, JsonValue]] = {}
+    for family, aliases in workspace.connections().declared.items():
+        spec = workspace.registry.family(family)
+        named = (
+            [name for name, told in spec.fields.get("properties", {}).items() if "x-content" in told] if spec else []
+        )
+        found |= {
+            f"@{family}.{alias}": {k: fields[k] for k in named if k in fields} for alias, fields in aliases.items()
+        }
+    return found
 
 
 def _below_root(workspace: Workspace, text: str) -> str:

@@ -177,20 +177,34 @@ def _compiled(
     from osiris.api.sources import describe
     from osiris.cache import open_cache
     from osiris.compiler.compile import compile_pipeline, lint
+    from osiris.compiler.folders import left_in_folders
 
     # A text that is refused may hold a secret; so nothing is kept of a compile that fails.
     with open_cache(workspace.project.cache) as cache:
         checked = check(KnownVerdicts(cache))
         if checked.prepared is None:
             raise_all(checked.diagnostics)
+        _refuse_kept_back(workspace, checked)
         described, notes, sources = describe(workspace, checked.prepared, worker, cache, refresh=refresh)
         manifest = compile_pipeline(checked.prepared, described, plain=plain)
-    diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *notes, *lint(checked.prepared, described)]
+    lints = [*lint(checked.prepared, described), *left_in_folders(checked.prepared, described, workspace.root)]
+    diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *notes, *lints]
     if strict:
         refuse_warnings(diagnostics)
     return Compiled(
         manifest, checked.file, tuple(sort_diagnostics(diagnostics)), described, sources, checked.prepared.pipeline
     )
+
+
+def _refuse_kept_back(workspace: Workspace, checked: Validated) -> None:
+    """Fail with DRV049 for steps that touch files of the project itself, before anything is read."""
+    from osiris.compiler.context import Context
+    from osiris.compiler.kept_back import check_kept_back
+
+    if checked.prepared:
+        ctx = Context(checked.prepared.pipeline, workspace.registry, workspace.connections(), workspace.root)
+        if found := list(check_kept_back(ctx)):
+            raise_all([*checked.diagnostics, *found])
 
 
 def refuse_warnings(diagnostics: Sequence[Diagnostic]) -> None:

@@ -177,12 +177,19 @@ def _steps(manifest: Manifest, described: Mapping[str, Described]) -> Iterator[S
             mode=step["mode"],
             inputs=tuple(inputs),
             after=tuple(need for need in step["needs"] if need not in inputs),
-            label=None if step["mode"] == "transform" else label_of(step, manifest.data["connections"]),
+            label=None if step["mode"] == "transform" else _label(step, manifest.data["connections"]),
             columns=schema_from_json(step["schema"] or []),
             order=step["order"] if step["schema"] else None,
             rows=rows[name],
             fused=tuple(step.get("fused") or ()),
         )
+
+
+def _label(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) -> str:
+    """Return what a step reads or writes, and the columns whose values name the folders in it."""
+    by = step["config"].get("partition_by") if step["mode"] == "write" else None
+    label = label_of(step, connections)
+    return f"{label} by {', '.join(by)}" if by else label
 
 
 def _rows(

@@ -103,12 +103,14 @@ def rehearse(
 ) -> Rehearsal:
     """Return what would run, and what its sources and targets say before the first row; keeps and writes nothing.
 
-    They are asked if it would run here. Fails as a run would that lacks a secret, and as `chosen` for what is selected.
+    They are asked if it would run here. Fails as a run would that lacks a secret, as `chosen` for what is selected, and
+    with SBX003 as a run in bubblewrap would.
     """
     from osiris.runner.credentials import resolve_secrets
     from osiris.runner.describe import confirm
     from osiris.runner.run import start_worker
     from osiris.runner.selection import chosen
+    from osiris.runner.targets import check_target
 
     plan = plan_of(workspace, target, options, params=params, strict=strict, keep=False)
     manifest, data = plan.manifest, plan.manifest.data
@@ -117,6 +119,8 @@ def rehearse(
         workspace.root, data["connections"], data["sensitive"], workspace.registry, workspace.environ
     )
     if workspace.config.get("run.target") != "local":
+        steps = [step for step in manifest.steps if not selected or step["id"] in selected]
+        check_target(workspace.config, workspace.project, steps, secrets)
         return Rehearsal(manifest, plan.notes, Tables({}, {}), asked=False)
     with start_worker(workspace.root) as worker:
         told = confirm(workspace.project, manifest, workspace.config, secrets, worker, plan.asked)

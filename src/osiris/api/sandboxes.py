@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def list_sandboxes(workspace: Workspace) -> list[dict[str, str]]:
-    """Return the sandboxes of runs that live, of all projects: `id`, `template`, `started_at`.
+    """Return the sandboxes of runs that live, of all projects: `id`, `template`, `started_at`, `folder`, `session`.
 
+    `folder` is the name of the project's folder; both are empty where a sandbox does not tell.
     Fails with SBX020, SBX021 or SBX022.
     """
     from osiris.runner.e2b import list_sandboxes as found

@@ -46,7 +46,8 @@ def list_connections() -> Answer:
 def doctor(names: tuple[str, ...], grants: bool) -> Answer:
     """Try connections, all if none is named: what works, how well, and with which rights; nothing is changed there.
 
-    What a role may do makes it a reader, a writer, or too powerful for any step. One that does not work ends with 3.
+    What a role may do makes it a reader, a writer, or too powerful for any step; of a store no more is told than that
+    its key may list. One that does not work ends with 3.
     """
     found = api.examine_connections(opened(), names)
     text = [line for each in found for line in _lines(each, grants=grants)]

@@ -50,6 +50,13 @@ def watch(console: Console, every: float = PLAIN_SECONDS) -> AbstractContextMana
     return show()
 
 
+def _waits_for(event: Event) -> str | None:
+    """Return what a run waits for from here on, for some time without a step."""
+    if event["event"] == "run_start" and event["adapter"] == "e2b":
+        return "making the sandbox"
+    return "installing packages" if event["event"] == "packages_missing" else None
+
+
 def _silence() -> Iterator[Callable[[Event], None]]:
     yield lambda _event: None
 
@@ -60,6 +67,8 @@ def _now_and_then(console: Console, every: float) -> Iterator[Callable[[Event], 
 
     def listen(event: Event) -> None:
         nonlocal told_at
+        if waits := _waits_for(event):
+            console.talk(waits)
         if event["event"] == "step_progress" and time.monotonic() - told_at >= every:
             told_at = time.monotonic()
             console.talk(f"{event['step']}: {event['rows']:,} rows, {event['rate']:,} rows/s")
@@ -79,6 +88,8 @@ def _moving(console: Console) -> Iterator[Callable[[Event], None]]:
     with Live(console=Terminal(file=console.err, highlight=False), transient=True, auto_refresh=False) as live:
 
         def listen(event: Event) -> None:
+            if waits := _waits_for(event):
+                live.update(waits, refresh=True)
             if table.take(event):
                 live.update(table.lines(), refresh=True)
 

@@ -11,7 +11,7 @@ from osiris.cli.command import PARAM, PROFILE, SELECT, STRICT, again, answers, c
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer
 from osiris.cli.sessions import step_lines, written_lines
-from osiris.cli.target import E2B_OPTIONS, TARGETS, target_settings
+from osiris.cli.target import E2B_OPTIONS, TARGETS, refuse_idle, target_settings
 from osiris.errors import has_errors, sort_diagnostics
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
     target = _one_target(target, last_compile=last_compile, resume=options["resume"])
     chosen = _run_options(options)
     workspace = opened(options["profile"], target_settings(options))
+    refuse_idle(workspace.config.get("run.target"))
     words = {key: options[key] for key in ("params", "strict")}
     if options["dry_run"]:
         return _plan(workspace, api.rehearse(workspace, target, chosen, **words), chosen.select)

@@ -5,9 +5,17 @@ from __future__ import annotations
 import click
 
 from osiris import api
-from osiris.cli.command import answers, console, noun, opened
-from osiris.cli.render import Answer
+from osiris.cli.command import again, answers, console, noun, opened
+from osiris.cli.render import Answer, table
 from osiris.cli.target import template_settings
+
+_COLUMNS = {
+    "SANDBOX": "id",
+    "STARTED": "started_at",
+    "PROJECT": "folder",
+    "SESSION": "session",
+    "TEMPLATE": "template",
+}
 
 command = noun("sandboxes", "Look at sandboxes of E2B, end them, and build their template.")
 
@@ -16,8 +24,8 @@ command = noun("sandboxes", "Look at sandboxes of E2B, end them, and build their
 def list_sandboxes() -> Answer:
     """List the sandboxes that runs have made and that live."""
     found = api.list_sandboxes(opened())
-    text = [f"{item['id']}  {item['started_at']}  {item['template']}" for item in found]
-    return Answer({"sandboxes": found}, text or ["no sandbox lives"])
+    rows = [[item[name] or "-" for name in _COLUMNS.values()] for item in found]
+    return Answer({"sandboxes": found}, table(rows, list(_COLUMNS)) if found else ["no sandbox lives"])
 
 
 @answers("gc", click.option("--dry-run", is_flag=True, help="Only say which."))
@@ -30,7 +38,7 @@ def collect(dry_run: bool) -> Answer:
 
 @answers(
     "build",
-    click.option("--e2b-cpu", type=int, metavar="N", help="Processors (run.e2b.cpu)."),
+    click.option("--e2b-cpu", type=click.IntRange(1), metavar="N", help="Processors (run.e2b.cpu)."),
     click.option("--e2b-mem", metavar="SIZE", help="Memory; digits alone are GiB (run.e2b.memory)."),
     click.option("--e2b-template", metavar="NAME", help="Another name than that of this version and its lock."),
 )
@@ -38,7 +46,8 @@ def build(e2b_cpu: int | None, e2b_mem: str | None, e2b_template: str | None) ->
     """Build the template in which runs start at once: Python, and the packages of this version's lock."""
     workspace = opened(None, template_settings(e2b_cpu, e2b_mem, e2b_template))
     name = api.build_template(workspace, console().talk)
-    return Answer({"template": name}, [f"template {name} is ready"], next=["osiris run FILE --e2b"])
+    next_run = again(["osiris", "run", "FILE", "--e2b"], ("e2b_cpu", "e2b_mem", "e2b_template"))
+    return Answer({"template": name}, [f"template {name} is ready"], next=[next_run])
 
 
 for each in (list_sandboxes, collect, build):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 
 TARGETS = ("local", "bwrap", "e2b")
 
+_VARIABLES = ("e2b_env", "e2b_env_from", "e2b_pass_env")
+"""Options for variables that connections use, wherever a run goes."""
+
 E2B_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--e2b", is_flag=True, help="The same as --target e2b."),
-    click.option("--e2b-cpu", type=int, metavar="N", help="Processors of the template (run.e2b.cpu)."),
+    click.option("--e2b-cpu", type=click.IntRange(1), metavar="N", help="Processors of the template (run.e2b.cpu)."),
     click.option("--e2b-mem", metavar="SIZE", help="Memory of the template; digits alone are GiB (run.e2b.memory)."),
     click.option("--e2b-timeout", metavar="TIME", help="The longest that the sandbox may live (run.e2b.timeout)."),
     click.option("--e2b-template", metavar="NAME", help="Another template than that of this version."),
@@ -44,6 +48,15 @@ def target_settings(options: dict[str, Any]) -> dict[str, JsonValue]:
     }
     template = template_settings(options["e2b_cpu"], options["e2b_mem"], options["e2b_template"])
     return {**template, **{key: value for key, value in found.items() if value is not None}}
+
+
+def refuse_idle(target: str) -> None:
+    """Refuse options of E2B that were typed for a run that does not go there, in which they would do nothing."""
+    ctx = click.get_current_context()
+    of_e2b = [p for p in ctx.command.params if p.opts[-1].startswith("--e2b-") and p.name not in _VARIABLES]
+    typed = [p.opts[-1] for p in of_e2b if ctx.get_parameter_source(str(p.name)) is ParameterSource.COMMANDLINE]
+    if typed and target != "e2b":
+        raise click.UsageError(f"{', '.join(typed)} does nothing without --e2b: this run is {target}")
 
 
 def template_settings(cpu: int | None, memory: str | None, name: str | None) -> dict[str, JsonValue]:

@@ -146,7 +146,11 @@ def _is_named(label: str, source: str) -> bool:
 
 
 def _folded(source: str) -> str:
-    """Return a source under the one name that all spellings of it have; the alias of a connection is told by case."""
+    """Return a source under the one name that all spellings of it have, with or without the slash of a folder.
+
+    The alias of a connection is told by case.
+    """
+    source = source.removesuffix("/")
     family, *rest = source.removeprefix("@").split(".", 2)
     return f"@{family}.{rest[0]}.{rest[1].lower()}" if _is_folding(source) and len(rest) > 1 else source
 

@@ -128,14 +128,16 @@ def label_of(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]
     """Return what a step reads or writes, as people name it: a path, `@family.alias.table`, or its id.
 
     `connections` has the fields of each as written. A path is relative to the project, in whatever folder its
-    connection has; a variable in it stands for itself.
+    connection has; a variable in it stands for itself. That of a published folder ends with a slash.
     """
     config, connection = step["config"], step["connection"]
     path, table = config.get("path"), config.get("table")
     if isinstance(path, str):
         fields = connections.get(connection, {})
         url = stored_as(path, connection, fields)
-        return str(url) if url else normpath(join(fields.get("base_dir") or "", local_path(path)))
+        if url:
+            return str(url)
+        return normpath(join(fields.get("base_dir") or "", local_path(path))) + "/" * path.endswith("/")
     if isinstance(table, str):
         schema = config.get("schema")
         parts = (connection or f"@{step['component']}", None if schema in UNNAMED_SCHEMAS else schema, table)

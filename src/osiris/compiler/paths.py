@@ -31,7 +31,7 @@ def check_paths(ctx: Context) -> Iterator[Diagnostic]:
     writers: dict[str, str] = {}
     transforms = (step for step in ctx.pipeline.steps if step.mode == "transform")
     queried = {source for step in transforms for source in step.inputs.values()}
-    for step, path in _paths(ctx):
+    for step, path in named_paths(ctx):
         at = ctx.at(f"{step.pointer}/config/{KEY}")
         if isinstance(path, OsirisError):
             yield from (replace(problem, location=at) for problem in path.diagnostics)
@@ -50,7 +50,7 @@ def check_paths(ctx: Context) -> Iterator[Diagnostic]:
 
 def check_own_output(ctx: Context) -> Iterator[Diagnostic]:
     """No step reads what the same run writes, unless it waits for that: a repeated run would read other rows."""
-    paths = [(step, _written(step, path)) for step, path in _paths(ctx) if not isinstance(path, OsirisError)]
+    paths = [(step, _written(step, path)) for step, path in named_paths(ctx) if not isinstance(path, OsirisError)]
     written = {path: step.id for step, path in paths if step.mode == "write"}
     needs = {step.id: step.needs for step in ctx.pipeline.steps}
     for step, pattern in paths:
@@ -64,8 +64,9 @@ def check_own_output(ctx: Context) -> Iterator[Diagnostic]:
 
 def _written(step: Step, path: Path | StoreUrl) -> str:
     """Return a path as one text, so that two names of one file are one; that of a folder ends with a slash."""
-    text = str(_real(path))
-    return f"{text.removesuffix('/')}/" if str(step.config[KEY]).endswith("/") else text
+    folder = str(step.config[KEY]).endswith("/")
+    text = str(path if isinstance(path, StoreUrl) else _real(path, folder=folder))
+    return f"{text.removesuffix('/')}/" if folder else text
 
 
 def _same_target(path: str, writers: Mapping[str, str]) -> str | None:
@@ -100,7 +101,7 @@ def waited_for(step: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
     return seen
 
 
-def _paths(ctx: Context) -> Iterator[tuple[Step, Path | StoreUrl | OsirisError]]:
+def named_paths(ctx: Context) -> Iterator[tuple[Step, Path | StoreUrl | OsirisError]]:
     """Yield each step that names files, with the path or URL (or pattern), or with what is wrong with it."""
     for step, spec in ctx.known():
         text = step.config.get(KEY)
@@ -127,8 +128,6 @@ def _fields(ctx: Context, step: Step) -> Mapping[str, JsonValue] | None:
         return None
 
 
-def _real(path: Path | StoreUrl) -> Path | StoreUrl:
-    """Return the path without symbolic links in its folder, so that two names of one file are one."""
-    if isinstance(path, StoreUrl):
-        return path
-    return Path(os.path.realpath(path.parent)) / path.name
+def _real(path: Path, *, folder: bool) -> Path:
+    """Return the path without symbolic links; but a file may be one: it is replaced, not followed."""
+    return Path(os.path.realpath(path)) if folder else Path(os.path.realpath(path.parent)) / path.name

@@ -51,5 +51,14 @@ def where(fields: Mapping[str, JsonValue]) -> str:
 
 def host(fields: Mapping[str, JsonValue], _container: str) -> str:
     """Return the host that requests go to."""
-    endpoint = endpoint_of(fields) or f"https://{text_of(fields, 'account')}.blob.core.windows.net"
-    return urlsplit(endpoint).hostname or ""
+    return urlsplit(_server(fields)).hostname or ""
+
+
+def base(fields: Mapping[str, JsonValue], container: str) -> str:
+    """Return what the addresses of all objects begin with."""
+    return f"{_server(fields)}/{container}"
+
+
+def _server(fields: Mapping[str, JsonValue]) -> str:
+    own = f"https://{text_of(fields, 'account')}.blob.core.windows.net"
+    return (endpoint_of(fields) or own).rstrip("/")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from osiris.urls import StoreUrl
 
 _KINDS: dict[str, Any] = {"s3": s3, "azure": azure, "gcs": gcs}
-_ASK: dict[str, Any] = {"s3": ask_signed, "azure": ask_signed, "gcs": gcs.ask}
+_ASK: dict[str, Any] = {"s3": partial(ask_signed, s3.base), "azure": partial(ask_signed, azure.base), "gcs": gcs.ask}
 _FORBIDDEN = (401, 403)
 
 

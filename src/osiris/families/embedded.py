@@ -21,6 +21,7 @@ from osiris.driver import Written
 from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
 from osiris.families.fitting import uncarried
 from osiris.files import fail_os, relative, resolve_path
+from osiris.kept_back import refuse_kept_back
 from osiris.table import counted, spool
 
 if TYPE_CHECKING:
@@ -103,11 +104,13 @@ class Staged:
 
 
 def database_path(ctx: StepContext, *, writing: bool = False) -> Path:
-    """Return the database file of the step's connection; fails with DRV007 where it names none, or several."""
+    """Return the database file of the step's connection; fails with DRV007 if it names none, or several, or DRV049."""
     given = [str(ctx.connection[name]) for name in _NAMES if ctx.connection.get(name)]
     if len(given) != 1:
         fail("DRV007", path="the connection", problem=f"it needs exactly one of {', '.join(_NAMES)}")
-    return resolve_path(ctx.root, given[0], writing=writing)
+    path = resolve_path(ctx.root, given[0], writing=writing)
+    refuse_kept_back(ctx.root, path, writing=writing, keys=ctx.keys)
+    return path
 
 
 def label(ctx: StepContext, path: Path) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.delivery import MANIFEST
 from osiris.document import join
 from osiris.driver import Written
 from osiris.errors import Location, OsirisError, diagnostic, did_you_mean, fail, raise_all
@@ -18,6 +19,7 @@ from osiris.families.published import Folder, folder_of
 from osiris.families.stored import find
 from osiris.families.upload import Upload, uploading
 from osiris.files import check_source, expand, fail_os, publish, relative, resolve_path, sweep
+from osiris.kept_back import refuse_kept_back
 from osiris.table import Relation
 from osiris.urls import StoreUrl, local_path, store_url
 
@@ -43,7 +45,7 @@ def _base(ctx: StepContext) -> str | None:
 def sources(ctx: StepContext, path: str) -> list[Place]:
     """Return the files that a step reads, sorted by name: `path` is a path, URL or pattern below the connection's base.
 
-    Fails with DRV001, DRV003, DRV005, DRV006, DRV007 or DRV037, at the config's `path`, or CON039 to CON042.
+    Fails with DRV001, DRV003, DRV005, DRV006, DRV007, DRV037 or DRV049, at the config's `path`, or CON039 to CON042.
     """
     try:
         url = store_url(path, ctx.family, ctx.connection)
@@ -51,6 +53,10 @@ def sources(ctx: StepContext, path: str) -> list[Place]:
             return list(find(ctx, url))
         files = expand(ctx.root, local_path(path), base=_base(ctx))
         for file in files:
+            refuse_kept_back(ctx.root, file, keys=ctx.keys)
+            if (file / MANIFEST).is_file():
+                hint = "end the path with '/': it is a published folder, which filesystem.parquet_extractor reads"
+                fail("DRV005", path=label(ctx, file), kind="a folder", hint=hint)
             check_source(file, label(ctx, file))
     except OsirisError as error:
         raise_all(replace(problem, location=_PATH) for problem in error.diagnostics)
@@ -58,11 +64,18 @@ def sources(ctx: StepContext, path: str) -> list[Place]:
 
 
 def target(ctx: StepContext, path: str) -> Path | StoreUrl:
-    """Return the file or the object that a step writes; fails with DRV007."""
+    """Return the file or the object that a step writes; fails with DRV007 or DRV049."""
     url = store_url(path, ctx.family, ctx.connection or _NOT_KNOWN)
     if url and not url.name:
         fail("DRV007", path=path, problem="a file is needed, and this names a folder")
-    return url or resolve_path(ctx.root, local_path(path), base=_base(ctx), writing=True)
+    return url or _kept_to(ctx, resolve_path(ctx.root, local_path(path), base=_base(ctx), writing=True))
+
+
+def _kept_to(ctx: StepContext, path: Path, *, writing: bool = True) -> Path:
+    """Return the path, which a step may touch; fails with DRV049. Its own artifacts, where a replay writes, it may."""
+    in_artifacts = path.is_relative_to(ctx.artifacts)
+    refuse_kept_back(ctx.root, path, writing=writing and not in_artifacts, keys=ctx.keys)
+    return path
 
 
 def is_folder(path: str) -> bool:
@@ -70,18 +83,19 @@ def is_folder(path: str) -> bool:
     return path.endswith("/")
 
 
-def folder_place(ctx: StepContext, path: str) -> Path | StoreUrl:
-    """Return where the folder lies that a step's path names; fails with DRV007, at the config's `path`."""
+def folder_place(ctx: StepContext, path: str, *, writing: bool = True) -> Path | StoreUrl:
+    """Return where the folder lies that a step's path names; fails with DRV007 or DRV049, at the config's `path`."""
     try:
         url = store_url(path, ctx.family, ctx.connection or _NOT_KNOWN)
-        return url or resolve_path(ctx.root, local_path(path).rstrip("/"), base=_base(ctx), writing=True)
+        place = url or resolve_path(ctx.root, local_path(path).rstrip("/"), base=_base(ctx), writing=True)
+        return place if isinstance(place, StoreUrl) else _kept_to(ctx, place, writing=writing)
     except OsirisError as error:
         raise_all(replace(problem, location=_PATH) for problem in error.diagnostics)
 
 
-def folder(ctx: StepContext, path: str) -> Folder:
+def folder(ctx: StepContext, path: str, *, writing: bool = True) -> Folder:
     """Return the folder that a step writes or reads; fails with DRV007 or CON016."""
-    return folder_of(ctx, folder_place(ctx, path))
+    return folder_of(ctx, folder_place(ctx, path, writing=writing))
 
 
 def label(ctx: StepContext, place: Place | StoreUrl) -> str:

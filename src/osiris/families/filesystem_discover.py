@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST
-from osiris.errors import OsirisError
+from osiris.errors import OsirisError, fail
 from osiris.families.looking import content_of
 from osiris.families.places import Place, local, mark_of
 from osiris.families.published import folder_of, open_published
-from osiris.families.stored import StoredFile, find
+from osiris.families.stored import StoredFile, find, folders_in
 from osiris.files import check_source, expand, fail_os, is_text, relative, resolve_path
+from osiris.kept_back import refuse_kept_back
 from osiris.urls import StoreUrl, local_path, store_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import NoReturn
 
     from osiris.driver import StepContext
     from osiris.model import JsonValue
@@ -35,6 +38,9 @@ _BY_NAME = {
     **dict.fromkeys((".sqlite", ".sqlite3"), "sqlite.extractor"),
 }
 _HEAD = 1 << 16
+_NAMED = 10
+"""So many folders are named where there are no files."""
+
 _DELIMITERS = ",;\t|"
 
 
@@ -62,7 +68,7 @@ class SeenFile:
 def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
     """Return the files that a path, a folder or a pattern names, sorted by name.
 
-    Fails with DRV001, DRV003, DRV005, DRV006 or DRV007.
+    Fails with DRV001, DRV003, DRV005, DRV006, DRV007 or DRV049.
     """
     url = store_url(pattern, ctx.family, ctx.connection)
     if published := _published(ctx, pattern, url):
@@ -76,7 +82,8 @@ def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
         ctx.root, f"{pattern.rstrip('/')}/*" if folder.is_dir() else pattern, base=str(base) if base else None
     )
     start = resolve_path(ctx.root, str(base)) if base else ctx.root
-    seen = _seen if len(paths) == 1 else _seen_or_not
+    see = _seen if len(paths) == 1 else _seen_or_not
+    seen = partial(see, ctx)
     shown = ((path, relative(start, path)) for path in paths if path.name != MANIFEST)
     return [seen(path, name) if is_text(name) else _unnamed(path, name) for path, name in shown]
 
@@ -103,10 +110,27 @@ def _unnamed(path: Path, name: str) -> SeenFile:
 
 
 def _objects_of(ctx: StepContext, url: StoreUrl) -> list[StoredFile]:
-    """Return the objects that a URL or a pattern names, or of a folder those that lie in it."""
-    if url.name:
+    """Return the objects that a URL or a pattern names, or of a folder those that lie in it.
+
+    Where none does, the folders that lie there are named.
+    """
+    if url.name not in ("", "*"):
         return find(ctx, url)
-    return find(ctx, StoreUrl(url.scheme, url.bucket, f"{url.key}*"))
+    url = StoreUrl(url.scheme, url.bucket, url.key.removesuffix("*"))
+    try:
+        return find(ctx, StoreUrl(url.scheme, url.bucket, f"{url.key}*"))
+    except OsirisError as error:
+        if error.diagnostics[0].code == "DRV001":
+            _fail_empty(ctx, url)
+        raise
+
+
+def _fail_empty(ctx: StepContext, url: StoreUrl) -> NoReturn:
+    """Fail with DRV001, and name the folders that are there instead of files."""
+    folders = folders_in(ctx, url)
+    more = f" and {len(folders) - _NAMED} more" if len(folders) > _NAMED else ""
+    there = f"discover one of its folders: {', '.join(folders[:_NAMED])}{more}"
+    fail("DRV001", path=f"a file directly in {url}", hint=there if folders else "nothing lies there")
 
 
 def _stored(file: StoredFile) -> SeenFile:
@@ -115,15 +139,16 @@ def _stored(file: StoredFile) -> SeenFile:
     return SeenFile(file, str(file), component, {"path": str(file)} if component else {}, "its name does not say")
 
 
-def _seen_or_not(path: Path, shown: str) -> SeenFile:
+def _seen_or_not(ctx: StepContext, path: Path, shown: str) -> SeenFile:
     """Return one file of many: what is wrong with it is no reason not to look at the others."""
     try:
-        return _seen(path, shown)
+        return _seen(ctx, path, shown)
     except OsirisError as error:
         return SeenFile(path, shown, None, problem=error.diagnostics[0].message)
 
 
-def _seen(path: Path, shown: str) -> SeenFile:
+def _seen(ctx: StepContext, path: Path, shown: str) -> SeenFile:
+    refuse_kept_back(ctx.root, path, keys=ctx.keys)
     check_source(path, shown)
     try:
         with path.open("rb") as file:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
 
-Grade = Literal["reader", "writer", "too powerful"]
+Grade = Literal["reader", "writer", "too powerful", "may list"]
 
 NOT_GRANTED = "DRV020"
 """The code of a user who lacks a right: to the whole database, if that is what keeps it from being let in."""
@@ -40,6 +40,7 @@ _TIMEOUTS = ("connect_timeout", "read_timeout", "write_timeout")
 class Health:
     """A connection that works: what its user may do and why it is graded so, what else is known, what to look at.
 
+    Of a store no more is known than that its key may list.
     `facts` are what the server or file says of itself. `scripts` has the statements that make a proper reader and a
     writer, where there are such. `user` is who logs in. Of one who is not let in only `found` tells why, and there is
     no grade.

@@ -66,6 +66,12 @@ def folder_names(column: str, texts: Iterable[str | None]) -> Mapping[str | None
     return names
 
 
+def is_value(folder: str) -> bool:
+    """Tell whether a folder has a name as `folder_names` gives them."""
+    column, equals, _ = folder.partition("=")
+    return bool(equals) and PLAIN_NAME.fullmatch(column) is not None
+
+
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST, MOST_MANIFEST
 from osiris.errors import fail
+from osiris.families.hive import is_value
 from osiris.files import fail_os, is_outside, is_temporary, open_source, publish, relative, sweep, sync_folder
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _PIECE = 1 << 20
 _POLL = 0.05
 
 
-class Found(NamedTuple):
+class FoundManifest(NamedTuple):
     """A manifest as it lies there: its bytes, at most one more than a manifest may have, and which one it is."""
 
     content: bytes
@@ -43,14 +44,14 @@ class LocalFolder:
         """Return what messages call a file in it; the folder itself for no name."""
         return f"{relative(self.root, self.path)}/{name}"
 
-    def manifest(self) -> Found | None:
+    def manifest(self) -> FoundManifest | None:
         """Return the manifest, None if there is none; fails with DRV003, DRV005 or DRV006."""
         path = self.path / MANIFEST
         if not os.path.lexists(path):
             return None
         with open_source(path) as file:
             content = file.read(MOST_MANIFEST + 1)
-        return Found(content, sha256_hex(content))
+        return FoundManifest(content, sha256_hex(content))
 
     def sizes(self) -> dict[str, int]:
         """Return the size of each file below it, but for the manifest and temporaries; links are not followed.
@@ -65,10 +66,15 @@ class LocalFolder:
             fail_os(error, self.label(""))
 
     def places(self, names: Iterable[str]) -> Mapping[str, Path]:
-        """Return those of the files that are there; one that a link leads to is not."""
+        """Return those of the files that are there; one that a link leads to is not. Fails with DRV003 or DRV006."""
         base = Path(os.path.realpath(self.path))
         paths = {name: base / name for name in names}
-        return {name: path for name, path in paths.items() if os.path.realpath(path) == str(path) and path.is_file()}
+        try:
+            return {
+                name: path for name, path in paths.items() if os.path.realpath(path) == str(path) and path.is_file()
+            }
+        except OSError as error:
+            fail_os(error, self.label(""))
 
     def put(self, source: Path, name: str) -> None:
         """Copy a file into it, whole and durable; fails with DRV003 to DRV006, DRV007 where a link leads out of it."""
@@ -114,7 +120,7 @@ class LocalFolder:
             for path in paths:
                 with suppress(FileNotFoundError, NotADirectoryError):
                     path.unlink()
-            folders |= {folder for folder in self.path.rglob("*=*") if folder.is_dir() and sweep(folder)}
+            folders |= {folder for folder in _partitions(self.path) if sweep(folder)}
             sweep(self.path)
             for folder in sorted(folders, reverse=True):
                 _remove_empty(folder, self.path)
@@ -129,6 +135,16 @@ def _below(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
                 yield from _below(folder / entry.name, f"{prefix}{entry.name}/")
             elif f"{prefix}{entry.name}" != MANIFEST and not is_temporary(entry.name):
                 yield f"{prefix}{entry.name}", entry.stat(follow_symlinks=False).st_size
+
+
+def _partitions(folder: Path) -> Iterator[Path]:
+    """Yield the folders of values below a folder, but for those that a link leads to, or that are published."""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            path = folder / entry.name
+            if is_value(entry.name) and entry.is_dir(follow_symlinks=False) and not os.path.lexists(path / MANIFEST):
+                yield path
+                yield from _partitions(path)
 
 
 def _make(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """A published folder: files and one manifest, which is put in its place last, and tells what the folder holds.
 
 Who reads by the manifest sees what was there, or what is there now, and nothing in between. It is replaced on the
-condition that it is still the one that the writer found: of two writers one wins. What no manifest names any more is
-removed; what is not ours, never.
+condition that it is still the one that the writer found: of two writers one wins. What the manifest does not name any
+more is removed; what is not ours, or belongs to a folder that is published below this one, never.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import pyarrow as pa
 
 from osiris.canonical import sha256_hex
-from osiris.delivery import MANIFEST, MOST_FILES, OURS, DeliveredFile, FolderManifest, parse_manifest
+from osiris.delivery import MANIFEST, MOST_FILES, MOST_MANIFEST, OURS, DeliveredFile, FolderManifest, parse_manifest
 from osiris.errors import OsirisError, fail
-from osiris.families.hive import values_of
+from osiris.families.hive import is_value, values_of
 from osiris.families.local_folder import LocalFolder
 from osiris.families.places import size_of
 from osiris.families.stored_folder import StoredFolder
@@ -27,7 +27,7 @@ from osiris.files import fail_os
 from osiris.urls import StoreUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from _typeshed import ReadableBuffer
@@ -42,7 +42,6 @@ AT_ONCE = 4
 """Files that are put in their place at a time, if they are small."""
 
 SMALL = 8 << 20
-_PIECE = 1 << 20
 _POLL = 0.1
 _ATTEMPTS = 3
 
@@ -107,41 +106,44 @@ class StagedFile(io.RawIOBase):
         return size
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
-    """A folder as a writer finds it: what its manifest names, and which one that is; no manifest, no `version`."""
-
-    named: frozenset[str]
-    version: JsonValue
-
-
-def look(folder: Folder) -> Before:
-    """Return what is in a folder that is to be written.
+def look(folder: Folder) -> JsonValue:
+    """Return which manifest a folder has that is to be written, None for none.
 
     Fails with DRV045 if it has no manifest of ours, and files that are not ours, and with DAT045 if the manifest is
     none.
     """
     found = folder.manifest()
     if found:
-        named = parse_manifest(found.content, folder.label(MANIFEST)).files
-        return Before(frozenset(file.path for file in named), found.version)
-    foreign = next((path for path in folder.sizes() if not _is_ours(path)), None)
+        parse_manifest(found.content, folder.label(MANIFEST))
+        return found.version
+    there = folder.sizes()
+    foreign = min(there.keys() - _parts(there), default=None)
     if foreign:
         fail("DRV045", path=folder.label(""), example=ascii(foreign)[1:-1][:200])
-    return Before(frozenset(), None)
+    return None
 
 
-def _is_ours(path: str) -> bool:
-    return OURS.fullmatch(path.rpartition("/")[2]) is not None
+def _parts(there: Iterable[str]) -> set[str]:
+    """Return which files can only be of this folder: they lie in folders of values, and none of these is published."""
+    others = tuple(path.removesuffix(MANIFEST) for path in there if path.endswith(f"/{MANIFEST}"))
+    return {path for path in there if _is_part(path) and not path.startswith(others)}
 
 
-def publish(folder: Folder, before: Before, staged: Path, manifest: FolderManifest) -> Mapping[str, JsonValue]:
+def _is_part(path: str) -> bool:
+    *folders, name = path.split("/")
+    return OURS.fullmatch(name) is not None and all(map(is_value, folders))
+
+
+def publish(folder: Folder, before: JsonValue, staged: Path, manifest: FolderManifest) -> Mapping[str, JsonValue]:
     """Put the files of a manifest, which lie below `staged`, into a folder, then the manifest; remove what is left.
 
-    Returns path, size, SHA-256 (of the manifest) and, in a store, ETag. Fails with DRV046 if another has published
-    there, and with what stands in the way; then what was there stays.
+    `before` is what `look` said. Returns path, size, SHA-256 (of the manifest) and, in a store, ETag. Fails with DRV046
+    if another has published there, DRV048 if nobody would read so large a manifest, and with what stands in the way;
+    then what was there stays.
     """
     content = manifest.to_bytes()
+    if len(content) > MOST_MANIFEST:
+        fail("DRV048", limit=f"{MOST_MANIFEST:,} bytes of names of")
     names = {file.path for file in manifest.files}
     with ExitStack() as undoing:
         undoing.callback(_take_back, folder, names)
@@ -150,9 +152,9 @@ def publish(folder: Folder, before: Before, staged: Path, manifest: FolderManife
             there = folder.sizes()
             if any(there.get(file.path) != file.size for file in manifest.files):
                 fail("DRV046", path=folder.label(""))
-            etag = folder.replace_manifest(content, before.version)
+            etag = folder.replace_manifest(content, before)
             undoing.pop_all()
-            folder.remove({*filter(_is_ours, there), *before.named} - names)
+            folder.remove(_parts(there) - names)
     told = {"path": folder.label(""), "size": manifest.size + len(content), "sha256": sha256_hex(content)}
     return told | ({"etag": etag} if etag else {})
 
@@ -197,12 +199,14 @@ class Published:
 def open_published(folder: Folder) -> Published:
     """Return what a folder holds; all files are there, with the size that the manifest says.
 
-    Fails with DRV001 without a manifest, DAT045 for one that is none, DAT046 if a file is missing or another one.
+    Fails with DRV001 without a manifest, DAT045 for one that is none, DAT046 if a file is missing or another one, and
+    DRV038 if others publish there again and again.
     """
     for _ in range(_ATTEMPTS):
         found = folder.manifest()
         if not found:
-            fail("DRV001", path=folder.label(MANIFEST), hint="name the files of a folder that Osiris did not write")
+            hint = "name the files of a folder that Osiris did not write; what only names of folders tell is not read"
+            fail("DRV001", path=folder.label(MANIFEST), hint=hint)
         manifest = parse_manifest(found.content, folder.label(MANIFEST))
         values = _values(manifest, folder.label(MANIFEST))
         wanted = {file.path: file.size for file in manifest.files}
@@ -210,6 +214,8 @@ def open_published(folder: Folder) -> Published:
         wrong = next(_wrong(wanted, places), None)
         if not wrong:
             return Published(manifest, values, places)
+    if folder.manifest() != found:
+        fail("DRV038", path=folder.label(MANIFEST))
     return fail("DAT046", file=folder.label(MANIFEST), problem=wrong)
 
 
@@ -225,10 +231,18 @@ def _values(manifest: FolderManifest, name: str) -> dict[str, dict[str, pa.Scala
 
 def _wrong(wanted: Mapping[str, int], places: Mapping[str, Place]) -> Iterator[str]:
     for path, size in wanted.items():
-        if path not in places:
+        there = _size(places[path]) if path in places else None
+        if there is None:
             yield f"{path}, which is not there"
-        elif size_of(places[path]) != size:
+        elif there != size:
             yield f"{path} with {size:,} bytes, and it has another size"
+
+
+def _size(place: Place) -> int | None:
+    """Return the bytes of a file; None if it is gone since it was found."""
+    with suppress(FileNotFoundError):
+        return size_of(place)
+    return None
 
 
 def schema_of_files(schema: Schema, partition_by: Sequence[str]) -> Schema:

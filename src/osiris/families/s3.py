@@ -56,6 +56,12 @@ def host(fields: Mapping[str, JsonValue], bucket: str) -> str:
     return f"{bucket}.{own}" if _in_host(fields) else own
 
 
+def base(fields: Mapping[str, JsonValue], bucket: str) -> str:
+    """Return what the addresses of all objects begin with."""
+    server = (endpoint_of(fields) or f"https://{host(fields, bucket)}").rstrip("/")
+    return server if _in_host(fields) else f"{server}/{bucket}"
+
+
 def _in_host(fields: Mapping[str, JsonValue]) -> bool:
     """Tell whether buckets are in the name of the host: a server of one's own has them in the path."""
     return bool(fields.get("addressing", "path" if endpoint_of(fields) else "host") == "host")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from osiris.errors import fail
+from osiris.errors import diagnostic, fail
 from osiris.families.bucket import open_bucket
 from osiris.families.health import Health, Line, hurried, milliseconds
 from osiris.families.store_client import text_of
@@ -21,6 +21,7 @@ _LOOKED_AT = 1000
 """So many objects are counted."""
 
 _ENCRYPTED = "let endpoint of the connection begin with https://"
+_SIGNED = "give the connection a key"
 _KEYS = ("access_key_id", "account_key", "sas_token", "service_account_key")
 
 
@@ -44,8 +45,8 @@ def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
     line = Line(bucket.where, parts.hostname or "", encrypted, encrypted)
     signed = any(text_of(ctx.connection, key) for key in _KEYS)
     return Health(
-        grade="writer" if "write" in uses and signed else "reader",
-        reasons=["the key may list the bucket; whether it may write is told by the first write"] if signed else [],
+        grade="may list",
+        reasons=["whether it may also read and write objects is told by the first run that does"],
         facts={
             "bucket": name,
             "where": bucket.where,
@@ -54,5 +55,6 @@ def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
             "encrypted": encrypted,
             "query_ms": milliseconds(began),
         },
-        found=[replace(problem, hint=_ENCRYPTED) for problem in line.problems()],
+        found=[replace(problem, hint=_ENCRYPTED) for problem in line.problems()]
+        + ([diagnostic("CON020", connection=ctx.step, hint=_SIGNED)] if "write" in uses and not signed else []),
     )

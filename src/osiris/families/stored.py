@@ -155,6 +155,16 @@ def below(bucket: Bucket, url: StoreUrl) -> list[StoredFile]:
     return sorted((each for each in found if each.name), key=lambda each: each.url.key.split("/"))
 
 
+def folders_in(ctx: StepContext, url: StoreUrl) -> list[str]:
+    """Return the URLs of the folders that lie in one, sorted; fails with DRV037, CON039 to CON042."""
+    import obstore
+
+    bucket = open_bucket(url.family, ctx.connection, url.bucket)
+    with bucket.asked(str(url), url.key):
+        prefixes = obstore.list_with_delimiter(bucket.store, url.key.rstrip("/") or None)["common_prefixes"]
+    return sorted(f"{StoreUrl(url.scheme, url.bucket, prefix.rstrip('/'))}/" for prefix in prefixes)
+
+
 def _stored(url: StoreUrl, meta: Mapping[str, Any], bucket: Bucket) -> StoredFile:
     at = StoreUrl(url.scheme, url.bucket, meta["path"])
     etag = (meta["e_tag"] or "").strip('"')  # some listings leave the quotes out

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from osiris.delivery import MANIFEST, MOST_MANIFEST
 from osiris.errors import OsirisError, fail
 from osiris.families.bucket import Bucket, open_bucket
-from osiris.families.local_folder import Found
+from osiris.families.local_folder import FoundManifest
 from osiris.families.stored import StoredFile, below
 from osiris.families.upload import Upload
 
@@ -45,7 +45,7 @@ class StoredFolder:
     def _at(self, name: str) -> StoreUrl:
         return replace(self.url, key=f"{self.url.key}{name}")
 
-    def manifest(self) -> Found | None:
+    def manifest(self) -> FoundManifest | None:
         """Return the manifest, None if there is none; fails with DRV037, CON039 to CON042."""
         import obstore
 
@@ -54,8 +54,8 @@ class StoredFolder:
             with self.bucket.asked(str(url), url.key):
                 found = obstore.get(self.bucket.store, url.key)
                 if found.meta["size"] > MOST_MANIFEST:
-                    return Found(bytes(MOST_MANIFEST + 1), None)
-                return Found(bytes(found.bytes()), _version(found.meta))
+                    return FoundManifest(bytes(MOST_MANIFEST + 1), None)
+                return FoundManifest(bytes(found.bytes()), _version(found.meta))
         except OsirisError as error:
             if error.diagnostics[0].code == "DRV001":
                 return None
@@ -95,17 +95,29 @@ class StoredFolder:
 
         Returns the new ETag.
         """
+        found = self.manifest()
+        if (found.version if found else None) != version:
+            fail("DRV046", path=self.label(""))
+        etag = self._put_manifest(content, version or "create")
+        if etag is None:
+            # The client asks again where an answer is lost, and the condition then fails on what it has put itself.
+            found = self.manifest()
+            if found is None or found.content != content:
+                fail("DRV046", path=self.label(""))
+            etag = found.version.get("e_tag")
+        return str(etag)
+
+    def _put_manifest(self, content: bytes, mode: Any) -> str | None:  # noqa: ANN401  the client's, or a version
+        """Put a manifest on a condition, and return its ETag; None where the condition fails."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         url = self._at(MANIFEST)
-        mode: Any = version or "create"
         with self.bucket.asked(str(url), url.key):
             try:
-                put = obstore.put(self.bucket.store, url.key, content, mode=mode, use_multipart=False)
+                return obstore.put(self.bucket.store, url.key, content, mode=mode, use_multipart=False)["e_tag"]
             except (AlreadyExistsError, PreconditionError):
-                fail("DRV046", path=self.label(""))
-        return str(put["e_tag"])
+                return None
 
     def remove(self, names: Collection[str]) -> None:
         """Remove objects; one that is not there is none of our concern."""

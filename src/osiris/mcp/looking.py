@@ -112,7 +112,8 @@ def components_find(_workspace: Workspace, arguments: Arguments) -> Reply:
 
 def component_get(_workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris components show`."""
-    spec = api.show_component(arguments["name"])
+    name = arguments["name"]
+    spec = {**api.show_component(name), "shared": api.shared_config(name)}
     return Reply(spec, brief=_component, next=[("oml_validate", {})])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 import shlex
 import time
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from osiris.errors import fail
 from osiris.runner import bundle
-from osiris.runner.transport import Cut, Gone, output_of, patiently
+from osiris.runner.transport import Cut, Gone, patiently
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from osiris.runner.transport import Running, Transport
 
@@ -52,6 +53,14 @@ _ANSWER = re.compile(rb"(?s)(.*)" + _MARK.encode() + rb" (.*?)\n")
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds the other end may be silent, and what is called each second meanwhile: it may raise to stop."""
+
+    silence: float
+    check: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """A Python elsewhere: what the worker would miss there (empty: nothing), and what packages must fit.
 
@@ -81,25 +90,35 @@ class Begun:
         yield from self._running.stream() if first is None else first
 
 
-def unpack(transport: Transport, place: str, archive: BinaryIO, folders: Sequence[str]) -> None:
+def unpack(transport: Transport, place: str, archive: BinaryIO, folders: Sequence[str], patience: Patience) -> None:
     """Send and unpack an archive, and make folders of the project; fails with SBX015 if it does not get there."""
-    put(transport, f"{place}/bundle.tar.gz", archive)
+    put(transport, f"{place}/bundle.tar.gz", archive, patience)
     made = [*_FOLDERS, *(f"{bundle.PROJECT}/{folder}" for folder in folders)]
     command = (
         f"mkdir -p -- {' '.join(map(shlex.quote, made))} && chmod 700 session"
         f" && tar -xzf bundle.tar.gz && rm bundle.tar.gz && echo {_MARK}"
     )
-    if (said := run_there(transport, place, command)) != _MARK:
+    if (said := run_there(transport, place, command, patience)) != _MARK:
         fail("SBX015", what="the worker's code", done="unpacked", reason=said or "it said nothing")
 
 
-def run_there(transport: Transport, place: str, command: str) -> str:
-    """Run a command in a place, and return the last line that it says; raises Cut or Gone."""
-    told = output_of(transport, f"cd {shlex.quote(place)} && {{ {command}; }} 2>&1", _LONGEST)
+def run_there(transport: Transport, place: str, command: str, patience: Patience) -> str:
+    """Run a command in a place, and return the last line that it says; raises Cut or Gone.
+
+    It must not leave the shell. Meanwhile the shell says an empty line every 2 s, so that silence means no connection.
+    """
+    alive = "while sleep 2 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do echo; done &"
+    whole = f"cd {shlex.quote(place)} && {{ {alive} {{ {command}; }} 2>&1; exec 2>/dev/null; kill $!; }}"
+    running = patiently(lambda: transport.start(whole), patience.silence, patience.check)
+    told, pieces, until = b"", running.stream(), time.monotonic() + _LONGEST
+    while (piece := patiently(lambda: next(pieces, None), patience.silence, patience.check)) is not None:
+        told += piece
+        if time.monotonic() > until:
+            raise Cut(f"no end within {_LONGEST:g} s")
     return _last_line(told)
 
 
-def begin(transport: Transport, place: str) -> tuple[Found, Begun]:
+def begin(transport: Transport, place: str, patience: Patience) -> tuple[Found, Begun]:
     """Start the worker, which keeps its events, and return what it found; what drivers print goes to a file.
 
     One that would miss something has ended. Fails with SBX015 if there is no Python, raises Cut or Gone.
@@ -109,8 +128,8 @@ def begin(transport: Transport, place: str) -> tuple[Found, Begun]:
         f'; exec env -i TZ=UTC LC_ALL=C.UTF-8 HOME="$HOME" PATH="$PATH" "$python" -I -c {shlex.quote(_WORKER)}'
         f" {bundle.CODE} {PACKAGES} {shlex.quote(place)}/session 2>session/worker.log"
     )
-    running = patiently(lambda: transport.start(command), _LONGEST)
-    return patiently(lambda: _first_words(running), _LONGEST)
+    running = patiently(lambda: transport.start(command), patience.silence, patience.check)
+    return patiently(lambda: _first_words(running), patience.silence, patience.check)
 
 
 def _first_words(running: Running) -> tuple[Found, Begun]:
@@ -127,12 +146,12 @@ def _last_line(told: bytes) -> str:
     return (told.decode("utf-8", "replace").strip().splitlines() or [""])[-1][:_LONGEST_LINE]
 
 
-def put(transport: Transport, path: str, content: BinaryIO) -> None:
+def put(transport: Transport, path: str, content: BinaryIO, patience: Patience) -> None:
     """Send a file, also over a connection that breaks a few times; fails with SBX015."""
     for attempt in range(1, _ATTEMPTS + 1):
         content.seek(0)
         try:
-            transport.put(path, content)
+            patiently(lambda: transport.put(path, content), math.inf, patience.check)  # it may be large
         except (Cut, Gone) as error:
             if attempt == _ATTEMPTS or isinstance(error, Gone):
                 fail("SBX015", what="the files of the run", done="sent", reason=str(error) or type(error).__name__)

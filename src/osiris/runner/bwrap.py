@@ -45,8 +45,7 @@ def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterat
     if program is None:
         fail("SBX001")
     reach = reach_of(job, secrets)
-    if reach.network and not network:
-        fail("SBX003", connections=", ".join(sorted({s["connection"] for s in job.steps if s["connection"]})))
+    check_network(job, reach, allowed=network)
     made = _make_folders(job, reach)
     try:
         with _started([program, *options(job, reach), "--", *_worker()]) as link:
@@ -55,6 +54,12 @@ def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterat
         for folder in reversed(made):
             with suppress(OSError):
                 folder.rmdir()
+
+
+def check_network(job: Job, reach: Reach, *, allowed: bool) -> None:
+    """Fail with SBX003 if a job needs the network and may not have it."""
+    if reach.network and not allowed:
+        fail("SBX003", connections=", ".join(sorted({s["connection"] for s in job.steps if s["connection"]})))
 
 
 def options(job: Job, reach: Reach) -> list[str]:
@@ -67,7 +72,7 @@ def options(job: Job, reach: Reach) -> list[str]:
         *_system(network=reach.network),
         *_changed(job, reach),
         *_read_only(_python(Path(job.root))),
-        *_read_only(reach.published),
+        *_read_only(path for path in reach.published if not _lies_in(path, reach.targets)),
         *_read_only(path for path in reach.reads if path.parent not in _folders(reach) and not _is_bound(path, reach)),
         *("--chdir", job.root),
     ]
@@ -135,7 +140,12 @@ def _changed(job: Job, reach: Reach) -> Iterator[str]:
 
 
 def _is_bound(path: Path, reach: Reach) -> bool:
-    return any(path.is_relative_to(folder) for folder in reach.published)
+    return _lies_in(path, reach.published) or _lies_in(path, reach.targets)
+
+
+def _lies_in(path: Path, folders: Iterable[Path]) -> bool:
+    """Tell whether a path is one of some folders, or lies in one; what lies in a target is bound with that."""
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
 def _folders(reach: Reach) -> list[Path]:

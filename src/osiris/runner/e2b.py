@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
+import shlex
 import socket
 import threading
 import time
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
+    from typing import NoReturn
 
     from osiris.config import Config
 
@@ -34,7 +36,15 @@ BARE = "base"
 _ALL = "0.0.0.0/0"
 _REQUEST = 30.0
 _NOT_FOUND = 404
+_EARLY = 1.0
+"""Seconds by which the clock of a sandbox may be ahead of ours."""
+
 _PYTHON = "3.12"
+_TEMPLATE_OPTIONS = {
+    "--e2b-cpu": "run.e2b.cpu",
+    "--e2b-mem": "run.e2b.memory",
+    "--e2b-template": "run.e2b.template",
+}
 
 
 def sdk() -> ModuleType:
@@ -56,8 +66,15 @@ def options_of(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def mark_of(root: Path) -> dict[str, str]:
-    """Return what the sandboxes of a project are told apart by; it names neither the machine nor the folder."""
+    """Return what the sandboxes of a project are told apart by; it names neither the machine nor the folder's path."""
     return {**_MARK, "project": hashlib.sha256(f"{socket.gethostname()}\0{root}".encode()).hexdigest()[:16]}
+
+
+def typed_options(config: Config) -> str:
+    """Return the options that chose a template, as they can be typed again, each behind a space."""
+    settings = {option: config.explain(key)[0] for option, key in _TEMPLATE_OPTIONS.items()}
+    typed = {option: str(found.written) for option, found in settings.items() if found.origin == "command line"}
+    return "".join(f" {option} {shlex.quote(text)}" for option, text in typed.items())
 
 
 def open_transport(config: Config, root: Path, environ: Mapping[str, str]) -> E2B:
@@ -69,19 +86,26 @@ def open_transport(config: Config, root: Path, environ: Mapping[str, str]) -> E2
     chosen = config.get("run.e2b.template")
     made = template_name(config.get("run.e2b.cpu"), config.get("run.e2b.memory"))
     template = str(chosen or (BARE if install else made))
-    return E2B(options_of(environ), template, mark_of(root), config.get("run.e2b.timeout"), installs=install)
+    mark = {**mark_of(root), "folder": root.name}
+    sandbox = E2B(options_of(environ), template, mark, config.get("run.e2b.timeout"), installs=install)
+    sandbox.again, sandbox.longest = typed_options(config), str(config.explain("run.e2b.timeout")[0].written)
+    return sandbox
 
 
 class E2B:
-    """One sandbox, with a mark; `life` is the longest that it may live, in seconds."""
+    """One sandbox, with a mark; `life` is the longest that it may live, in seconds.
+
+    `again` are the options that chose its template, each behind a space, and `longest` is how its life was written.
+    """
 
     name = "e2b"
 
     def __init__(
         self, options: Mapping[str, Any], template: str, mark: dict[str, str], life: float | None, *, installs: bool
     ) -> None:
-        self.installs = installs
-        self._options, self._template, self._mark, self._life = options, template, mark, life
+        self.installs, self.mark = installs, mark
+        self.again, self.longest = "", f"{life}s"
+        self._options, self._template, self._life = options, template, life
         self._sandbox: Any = None
         self._until = math.inf
 
@@ -94,7 +118,7 @@ class E2B:
                 self._sandbox = client.Sandbox.create(
                     template=self._template,
                     timeout=self._left(),
-                    metadata=self._mark,
+                    metadata=self.mark,
                     lifecycle={"on_timeout": "kill"},
                     **self._network(hosts),
                     **self._options,
@@ -102,9 +126,14 @@ class E2B:
                 self._sandbox.files.make_dir(PLACE)
         except (Cut, Gone) as error:
             if getattr(error.__cause__, "status_code", None) == _NOT_FOUND:
-                fail("SBX023", name=self._template)
-            fail("SBX022", what="make a sandbox", reason=error)
+                fail("SBX023", name=self._template, again=self.again)
+            _refuse("make a sandbox", error)
         return PLACE
+
+    def check_life(self) -> None:
+        """Fail with SBX029 if the sandbox may not live any longer."""
+        if self._life and time.monotonic() > self._until - _EARLY:
+            fail("SBX029", life=self.longest)
 
     def put(self, path: str, content: BinaryIO) -> None:
         """Write a file."""
@@ -137,7 +166,7 @@ class E2B:
                 self._sandbox.kill()
 
     def _left(self) -> int:
-        return max(1, int(min(LIFE, self._until - time.monotonic())))
+        return max(1, math.ceil(min(LIFE, self._until - time.monotonic())))
 
     def _network(self, hosts: Sequence[str] | None) -> dict[str, Any]:
         """Return the rules: names count for the web, addresses for all else.
@@ -212,8 +241,9 @@ def build_template(config: Config, environ: Mapping[str, str], tell: Callable[[s
 
 
 def list_sandboxes(environ: Mapping[str, str], root: Path | None = None) -> list[dict[str, str]]:
-    """Return our sandboxes that live, of one project or all: id, template, and since when.
+    """Return our sandboxes that live, of one project or all: id, template, since when, folder and session.
 
+    Those that an earlier version made name no folder (of the project) and no session: they are empty.
     Fails with SBX020, SBX021 or SBX022.
     """
     client, options = sdk(), options_of(environ)
@@ -222,7 +252,18 @@ def list_sandboxes(environ: Mapping[str, str], root: Path | None = None) -> list
         pages = client.Sandbox.list(query=client.SandboxQuery(metadata=mark_of(root) if root else _MARK), **options)
         while pages.has_next:
             found += pages.next_items()
-    return [{"id": s.sandbox_id, "template": s.template_id, "started_at": s.started_at.isoformat()} for s in found]
+    return [_told(sandbox) for sandbox in found]
+
+
+def _told(sandbox: Any) -> dict[str, str]:  # noqa: ANN401 - of the client
+    mark = sandbox.metadata or {}
+    return {
+        "id": sandbox.sandbox_id,
+        "template": sandbox.template_id,
+        "started_at": sandbox.started_at.isoformat(timespec="seconds"),
+        "folder": mark.get("folder", ""),
+        "session": mark.get("session", ""),
+    }
 
 
 def kill_sandbox(environ: Mapping[str, str], number: str) -> bool:
@@ -244,7 +285,23 @@ def _refusing(what: str) -> Iterator[None]:
         with _translated():
             yield
     except (Cut, Gone) as error:
-        fail("SBX022", what=what, reason=error)
+        _refuse(what, error)
+
+
+def _refuse(what: str, error: Cut | Gone) -> NoReturn:
+    """Fail with SBX022, and say what may help."""
+    cause = error.__cause__
+    if isinstance(cause, _of_the_network()):
+        fail("SBX022", what="be reached", reason=error, hint="check the network, or E2B_API_URL")
+    refused = isinstance(cause, sdk().AuthenticationException)
+    fail("SBX022", what=what, reason=error, hint=f"check {KEY}" if refused else None)
+
+
+def _of_the_network() -> tuple[type[Exception], ...]:
+    """Return what the client lets through when nobody answers, or its address is none."""
+    import httpx
+
+    return (httpx.TransportError, httpx.InvalidURL)
 
 
 @contextmanager
@@ -259,7 +316,7 @@ def _translated() -> Iterator[None]:
         yield
     except final as error:
         raise Gone(_reason(error)) from error
-    except (client.SandboxException, client.ServiceBusyException, OSError) as error:
+    except (client.SandboxException, client.ServiceBusyException, OSError, *_of_the_network()) as error:
         raise Cut(_reason(error)) from error
 
 

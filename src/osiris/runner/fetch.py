@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from osiris.errors import OsirisError, diagnostic, raise_all
+from osiris.errors import OsirisError, diagnostic, fail, raise_all
 from osiris.files import fail_os, publish, sweep
 from osiris.runner.transport import Cut, Gone, output_of, patiently
 
@@ -107,6 +107,20 @@ class Fetcher:
             if digest.hexdigest() != file["sha256"]:
                 raise_all([_changed(file["path"])])
         self.bytes += entry.size
+
+    def whole(self, folder: str, path: str, most: int) -> bytes:
+        """Return a file of a folder, at most so many bytes of it; fails with SBX015 if the connection breaks."""
+        lost: Cut | Gone | None = None
+        for _ in range(_ATTEMPTS):
+            try:
+                return patiently(lambda: self._beginning(f"{folder}/{path}", most), _LONGEST)
+            except Gone as error:
+                lost = error
+                break
+            except Cut as error:
+                lost = error
+                time.sleep(_PAUSE)
+        return fail("SBX015", what=path, done="fetched", reason=lost)
 
     def text(self, path: str, most: int) -> bytes:
         """Return the first bytes of a file; none if it cannot be had."""

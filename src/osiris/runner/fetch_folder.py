@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +12,18 @@ from osiris.delivery import MANIFEST, MOST_MANIFEST, parse_manifest
 from osiris.errors import OsirisError, fail, raise_all
 from osiris.families.local_folder import LocalFolder
 from osiris.families.published import look, publish
+from osiris.files import fail_os
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from osiris.delivery import DeliveredFile
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
     from osiris.runner.fetch import Fetcher
 
-_AT_ONCE = 200
-"""Files of one archive: their names stand in a command."""
+_AT_ONCE = 1 << 16
+"""The most bytes of names of one archive: they stand in a command, and a system takes no word over 128 KiB."""
 
 
 def fetch_folder(
@@ -28,7 +31,8 @@ def fetch_folder(
 ) -> list[Diagnostic]:
     """Publish below `root` what was published below `there`; `told` is path, size, and SHA-256 of the manifest.
 
-    Returns why that cannot be: SBX012, SBX013 or SBX015 as `Fetcher.fetch`, DRV045 or DRV046 as `publish`.
+    Returns why that cannot be: SBX012, SBX013 or SBX015 as `Fetcher.fetch`, DRV045 or DRV046 as `publish`, DRV001 to
+    DRV006 where the files have no place here.
     """
     try:
         _fetch(fetcher, there, told, root, scratch)
@@ -39,18 +43,35 @@ def fetch_folder(
 
 def _fetch(fetcher: Fetcher, there: str, told: Mapping[str, JsonValue], root: Path, scratch: Path) -> None:
     path = str(told["path"])
-    content = fetcher.text(f"{there}/{path}{MANIFEST}", MOST_MANIFEST)
+    content = fetcher.whole(there, f"{path}{MANIFEST}", MOST_MANIFEST)
     if sha256_hex(content) != told["sha256"]:
         fail("SBX013", path=f"{path}{MANIFEST}", where="on the way back")
     manifest = parse_manifest(content, f"{path}{MANIFEST}")
     folder = LocalFolder(root, root / path)
     before = look(folder)
-    with tempfile.TemporaryDirectory(dir=scratch) as name:
-        staged = Path(name)
-        for start in range(0, len(manifest.files), _AT_ONCE):
-            some = manifest.files[start : start + _AT_ONCE]
-            targets = {file.path: staged / file.path for file in some}
-            lost = fetcher.fetch(f"{there}/{path}", [file.to_json() for file in some], targets)
-            if lost:
-                raise_all(next(iter(lost.values())))
-        publish(folder, before, staged, manifest)
+    try:
+        with tempfile.TemporaryDirectory(dir=scratch) as name:
+            staged = Path(name)
+            for some in _archives(manifest.files):
+                targets = {file.path: staged / file.path for file in some}
+                lost = fetcher.fetch(f"{there}/{path}", [file.to_json() for file in some], targets)
+                if lost:
+                    raise_all(next(iter(lost.values())))
+            publish(folder, before, staged, manifest)
+    except OSError as error:
+        fail_os(error, scratch)
+
+
+def _archives(files: Sequence[DeliveredFile]) -> Iterator[list[DeliveredFile]]:
+    """Yield files in groups whose names fit into one command."""
+    group: list[DeliveredFile] = []
+    size = 0
+    for file in files:
+        named = len(shlex.quote(f"./{file.path}").encode()) + 1
+        if group and size + named > _AT_ONCE:
+            yield group
+            group, size = [], 0
+        group.append(file)
+        size += named
+    if group:
+        yield group

@@ -15,7 +15,7 @@ from osiris.runner.wheels import check_fits, locked_wheels
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from osiris.runner.bootstrap import Begun, Found
+    from osiris.runner.bootstrap import Begun, Found, Patience
     from osiris.runner.transport import Transport
 
 _LOCK, _WHEELS = "sandbox.lock", "wheels"
@@ -41,7 +41,9 @@ class Installed:
     bytes: int = 0
 
 
-def install(transport: Transport, place: str, found: Found, cache: Path, limit: int | None) -> tuple[Installed, Begun]:
+def install(
+    transport: Transport, place: str, found: Found, cache: Path, limit: int | None, patience: Patience
+) -> tuple[Installed, Begun]:
     """Install the locked packages in a place, of which no more than `limit` bytes are sent, and start the worker.
 
     What was sent is kept in `cache`. Fails with SBX025 if it cannot be done, SBX026 if none fit the Python there,
@@ -51,22 +53,21 @@ def install(transport: Transport, place: str, found: Found, cache: Path, limit: 
     if not found.pip:
         fail("SBX025", missing=found.missing, reason="its Python has no pip")
     with lock_file().open("rb") as lock:
-        put(transport, f"{place}/{_LOCK}", lock)
-    run_there(transport, place, _FROM_REGISTRY)
-    now, worker = begin(transport, place)
+        put(transport, f"{place}/{_LOCK}", lock, patience)
+    run_there(transport, place, _FROM_REGISTRY, patience)
+    now, worker = begin(transport, place, patience)
     if not now.missing:
         return Installed("registry"), worker
-    wheels = locked_wheels(cache, found)
-    size = sum(path.stat().st_size for path in wheels)
-    if limit is not None and size > limit:
-        fail("SBX027", size=f"{size:,}", limit=f"{limit:,}")
-    with tempfile.TemporaryFile(dir=cache) as file:
+    with locked_wheels(cache, found, patience.check) as wheels, tempfile.TemporaryFile(dir=cache) as file:
+        size = sum(path.stat().st_size for path in wheels)
+        if limit is not None and size > limit:
+            fail("SBX027", size=f"{size:,}", limit=f"{limit:,}")
         with tarfile.open(fileobj=file, mode="w") as archive:
             for path in wheels:
                 archive.add(path, path.name)
-        put(transport, f"{place}/{_WHEELS}.tar", file)
-    said = run_there(transport, place, _FROM_WHEELS)
-    now, worker = begin(transport, place)
+        put(transport, f"{place}/{_WHEELS}.tar", file, patience)
+    said = run_there(transport, place, _FROM_WHEELS, patience)
+    now, worker = begin(transport, place, patience)
     if now.missing:
         fail("SBX025", missing=now.missing, reason=said or "pip did not say why")
     return Installed("sent", len(wheels), size), worker

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.driver import StepContext
 from osiris.files import fail_os
+from osiris.kept_back import key_files
 from osiris.registry import build_config
 from osiris.secret import Secret
 from osiris.units import parse_duration
@@ -118,7 +119,17 @@ def _context(place: Place, data: Mapping[str, JsonValue], counts: Counter[str]) 
         count=count,
         cancelled=place.stopper.requested,
         family=(data["connection"] or "").removeprefix("@").partition(".")[0],
+        keys=keys_of(place),
     )
+
+
+def keys_of(place: Place) -> list[Path]:
+    """Return the files in which connections of a job have keys."""
+    found: list[Path] = []
+    for ref, fields in place.connections.items():
+        family = place.registry.family(ref.removeprefix("@").partition(".")[0])
+        found += key_files(Path(place.job.root), fields, family.fields) if family else ()
+    return found
 
 
 def _make(folder: Path) -> None:

@@ -20,7 +20,7 @@ from osiris.files import relative
 from osiris.project import Project
 from osiris.runner import bundle
 from osiris.runner.adapter import Link, WorkerDied
-from osiris.runner.bootstrap import begin, unpack
+from osiris.runner.bootstrap import Patience, begin, unpack
 from osiris.runner.fetch import Fetcher
 from osiris.runner.fetch_folder import fetch_folder
 from osiris.runner.install import install
@@ -69,6 +69,7 @@ class Remote:
         self._transport, self._root = transport, root
         self._limits = upload, fetch
         self._engines, self._silence = engines, silence
+        self._patience = Patience(silence, self._check_stopped)
         self._worker: Worker | None = None
         self._stopped: str | None = None
         self._stack = ExitStack()
@@ -156,13 +157,13 @@ class Remote:
             packed = bundle.pack(file, self._root, reach, spools, self._limits[0])
             self._check_stopped()
             folders = [relative(self._root, p) for t in reach.targets for p in (t.parent, t) if p.is_dir()]
-            unpack(self._transport, place, file, folders)
+            unpack(self._transport, place, file, folders, self._patience)
         self._check_stopped()
         return packed
 
     def _start(self, place: str, listener: Listener) -> Begun:
         """Start the worker, after installing what it misses if that is wished; fails with SBX024 if it is not."""
-        found, worker = begin(self._transport, place)
+        found, worker = begin(self._transport, place, self._patience)
         if found.missing and not self._transport.installs:
             fail("SBX024", missing=found.missing)
         if found.missing:
@@ -173,7 +174,9 @@ class Remote:
     def _install(self, place: str, found: Found, listener: Listener) -> Begun:
         """Install what the worker misses, tell of it, and start the worker."""
         began = time.monotonic()
-        done, worker = install(self._transport, place, found, Project(self._root).wheels, self._limits[0])
+        listener({"event": "packages_missing", "missing": found.missing})
+        cache, limit = Project(self._root).wheels, self._limits[0]
+        done, worker = install(self._transport, place, found, cache, limit, self._patience)
         self.figures |= {"install_ms": _ms(began), "wheels_bytes": done.bytes}
         told = {"python": found.python, "duration_ms": self.figures["install_ms"], **asdict(done)}
         listener({"event": "packages_installed", **told})

@@ -10,12 +10,14 @@ from osiris.runner.boxed import Boxed
 from osiris.runner.local import start_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from osiris.config import Config
+    from osiris.model import JsonValue
     from osiris.project import Project
     from osiris.runner.boxed import Worker
+    from osiris.runner.protocol import Secrets
 
 
 def target_of(config: Config, *, replay: bool = False) -> str:
@@ -35,13 +37,30 @@ def open_worker(
     if target == "bwrap":
         return _bwrap(config)
     from osiris.runner.e2b import open_transport
-    from osiris.runner.remote import Remote
+    from osiris.runner.sandboxed import Sandboxed
 
     limits = {"upload": config.get("run.remote.upload_limit"), "fetch": config.get("run.remote.fetch_limit")}
-    return Remote(open_transport(config, project.root, environ), project.root, engines=dict(engines), **limits)
+    return Sandboxed(open_transport(config, project.root, environ), project.root, engines=dict(engines), **limits)
+
+
+def check_target(config: Config, project: Project, steps: Sequence[Mapping[str, JsonValue]], secrets: Secrets) -> None:
+    """Fail with SBX003, as a run of these steps would, where the target refuses them whatever else is so."""
+    if target_of(config) != "bwrap":
+        return
+    from osiris.runner.bwrap import check_network
+    from osiris.runner.protocol import Job, Limits
+    from osiris.runner.reach import reach_of
+
+    root = str(project.root)
+    job = Job("run", root, scratch="", artifacts="", limits=Limits(1, 1), steps=[dict(step) for step in steps])
+    check_network(job, reach_of(job, secrets), allowed=_may_use_network(config))
+
+
+def _may_use_network(config: Config) -> bool:
+    return bool(config.get("run.bwrap.network") == "allow")
 
 
 def _bwrap(config: Config) -> AbstractContextManager[Worker]:
     from osiris.runner.bwrap import boxed_worker
 
-    return nullcontext(Boxed(partial(boxed_worker, network=config.get("run.bwrap.network") == "allow")))
+    return nullcontext(Boxed(partial(boxed_worker, network=_may_use_network(config))))

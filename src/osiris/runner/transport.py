@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 from osiris.errors import OsirisError
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
+
+_LOOK = 1.0
+"""Seconds between two looks at whether somebody asked to stop."""
 
 
 class Cut(Exception):
@@ -25,21 +29,29 @@ class Gone(Exception):
     """What was asked for is no longer there, and never will be again: a sandbox that ended, a file that is not."""
 
 
-def patiently(action: Callable[[], T], seconds: float) -> T:
-    """Return what an action gives, which may never come back from a connection that is frozen; raises Cut then."""
+def patiently(action: Callable[[], T], seconds: float, check: Callable[[], None] = lambda: None) -> T:
+    """Return what an action gives, which may never come back from a connection that is frozen; raises Cut then.
+
+    `check` is called each second meanwhile, and may raise to stop the waiting; the action is then left to itself.
+    """
     answers: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 
     def act() -> None:
         try:
             answers.put((True, action()))
-        except (Cut, Gone, OsirisError) as error:
+        except (Cut, Gone, OsirisError, ValueError) as error:  # the last: its file was closed, as nobody waits
             answers.put((False, error))
 
     threading.Thread(target=act, daemon=True).start()
-    try:
-        done, answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise Cut(f"no answer within {seconds:g} s") from None
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            done, answer = answers.get(timeout=max(0.0, min(_LOOK, until - time.monotonic())))
+            break
+        except queue.Empty:
+            check()
+            if time.monotonic() >= until:
+                raise Cut(f"no answer within {seconds:g} s") from None
     if not done:
         raise answer
     return answer  # type: ignore[no-any-return]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
 from osiris.runner.pins import lock_digest, lock_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from osiris.runner.bootstrap import Found
@@ -27,6 +32,10 @@ _OLDEST = 5
 _EARLIER = ("manylinux2014", "manylinux2010", "manylinux1")
 _PIN = re.compile(r"(?m)^(?P<pin>[a-z0-9][^\s;]*)(?: ; (?P<marker>.+?))? \\\n(?P<hashes>(?:    --hash=.*\n?)+)")
 _LONGEST_LINE = 200
+_LONGEST = 600.0
+"""Seconds for fetching all wheels."""
+
+_LOOK = 1.0
 
 
 def check_fits(found: Found) -> None:
@@ -43,34 +52,76 @@ def check_fits(found: Found) -> None:
         fail("SBX026", found=there, planned=planned)
 
 
-def locked_wheels(cache: Path, found: Found) -> list[Path]:
-    """Return the wheels of the lock for a Python, from a folder of `cache` if they are there, else from a registry.
+@contextmanager
+def locked_wheels(cache: Path, found: Found, check: Callable[[], None]) -> Iterator[list[Path]]:
+    """Give the wheels of the lock for a Python, from a folder of `cache` if they are there, else from a registry.
 
-    Each has one of the hashes of the lock. Fails with SBX025 if they cannot be fetched.
+    Each has one of the hashes of the lock. `check` is called each second meanwhile, and may raise to stop. When nobody
+    uses the cache any more, the folders of other locks are removed. Fails with SBX025 if they cannot be fetched.
     """
     lock, pins = lock_digest(), list(_pins(found))
     folder = cache / f"{lock}-{_minor(found)}-{found.machine}-{found.libc.replace(' ', '-')}"
-    if not _is_whole(folder, pins):
-        _fetch(folder, pins, found)
-    for other in cache.iterdir():
-        if not other.name.startswith(lock):
-            shutil.rmtree(other)
-    return sorted(folder.iterdir())
-
-
-def _fetch(folder: Path, pins: list[str], found: Found) -> None:
-    """Fetch wheels into a folder, except those that are there and have their hash."""
     folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(cache, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        folder.mkdir(exist_ok=True)  # somebody may have removed it until now
+        if None in (wheels := _wheels(folder, pins)):
+            _fetch(folder, pins, found, check)
+            wheels = _wheels(folder, pins)
+        if missing := [pin.partition(" ")[0] for pin, wheel in zip(pins, wheels, strict=True) if wheel is None]:
+            _refuse(found, f"pip fetched others than {', '.join(missing)}")
+        yield [wheel for wheel in wheels if wheel]
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _sweep(cache, lock)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(cache: Path, lock: str) -> None:
+    for other in cache.iterdir():
+        if other.is_dir() and not other.is_symlink() and not other.name.startswith(lock):
+            shutil.rmtree(other)
+
+
+def _fetch(folder: Path, pins: list[str], found: Found, check: Callable[[], None]) -> None:
+    """Fetch wheels into a folder, except those that are there and have their hash."""
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
         *("--require-hashes", "--only-binary", ":all:", "--implementation", "cp", "--python-version", _minor(found)),
         *(word for platform in _platforms(found) for word in ("--platform", platform)),
         *("--dest", str(folder), "--requirement", "/dev/stdin"),
     ]
-    done = subprocess.run(command, input="".join(pins), capture_output=True, text=True, check=False)
-    if done.returncode or not _is_whole(folder, pins):
-        reason = (done.stderr.strip().splitlines() or ["pip fetched others"])[-1][:_LONGEST_LINE]
-        fail("SBX025", missing=found.missing, reason=f"nor could this machine fetch the packages: {reason}")
+    with tempfile.TemporaryFile("w+") as lines:
+        lines.write("".join(pins))
+        lines.seek(0)
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, text=True, stdin=lines, stdout=pipe, stderr=pipe) as pip:
+            try:
+                said = _said(pip, check)
+            finally:
+                pip.kill()
+    check()  # an interrupt from a terminal ends pip too
+    if said is None:
+        _refuse(found, f"it took longer than {_LONGEST:g} s")
+    if pip.returncode:
+        _refuse(found, (said.strip().splitlines() or ["pip did not say why"])[-1][:_LONGEST_LINE])
+
+
+def _said(pip: subprocess.Popen[str], check: Callable[[], None]) -> str | None:
+    """Return what pip says of its errors until it has ended; None if that takes too long."""
+    until = time.monotonic() + _LONGEST
+    while time.monotonic() < until:
+        try:
+            return pip.communicate(timeout=_LOOK)[1]
+        except subprocess.TimeoutExpired:
+            check()
+    return None
+
+
+def _refuse(found: Found, reason: str) -> NoReturn:
+    fail("SBX025", missing=found.missing, reason=f"nor could this machine fetch the packages: {reason}")
 
 
 def _pins(found: Found) -> Iterator[str]:
@@ -89,11 +140,11 @@ def _pins(found: Found) -> Iterator[str]:
             yield f"{match['pin']} \\\n{match['hashes']}"
 
 
-def _is_whole(folder: Path, pins: list[str]) -> bool:
-    """Tell whether a folder has one wheel for each pin, and none without a hash in them."""
-    known = set(re.findall(r"sha256:([0-9a-f]{64})", "".join(pins)))
-    files = list(folder.iterdir()) if folder.is_dir() else []
-    return len(files) == len(pins) and all(_sha256(file) in known for file in files)
+def _wheels(folder: Path, pins: list[str]) -> list[Path | None]:
+    """Return for each pin a file of a folder that has one of its hashes, None where there is none."""
+    files = {_sha256(file): file for file in sorted(folder.iterdir()) if file.is_file()}
+    hashes = (re.findall(r"sha256:([0-9a-f]{64})", pin) for pin in pins)
+    return [next((files[known] for known in each if known in files), None) for each in hashes]
 
 
 def _sha256(path: Path) -> str:

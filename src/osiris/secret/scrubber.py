@@ -31,6 +31,10 @@ _UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _URL_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s/@]+)@")
 _WORD = re.compile(r"[a-z][a-z0-9_.]*")
+_PUBLIC = re.compile(r"type|project_id|client_email|client_id|universe_domain|\w+_ur[il]")
+"""Members of a service account's key that say which one it is, and stand in much that may be told."""
+_IN_KEYS = re.compile(r'"(?:service_account|client_email|private_key_id|private_key)"')
+"""What stands in every such key, also in one that is damaged, and so is not secret."""
 
 
 class Scrubber:
@@ -42,7 +46,7 @@ class Scrubber:
         long = sorted(value for value in values if len(value) >= SHORTEST)
         forms = {form for value in long for form in _forms(value) if len(form) >= SHORTEST}
         self._forms = sorted(forms, key=lambda form: (-len(form), form))
-        pieced = [value for value in long if not _members(value)]
+        pieced = [stretch for value in long for stretch in _stretches(value)]
         readable = {form for value in pieced for form in (value, _percent(value, "")) if len(form) >= PIECE}
         self._pieces = {form[i : i + _BLOCK]: form for form in readable for i in range(0, len(form), _BLOCK)}
         self._pieces = {piece: form for piece, form in self._pieces.items() if len(piece) == _BLOCK}
@@ -105,14 +109,41 @@ def _parts(value: str) -> Iterator[str]:
 
 
 def _members(value: str) -> list[str]:
-    """Return the secrets in an object in JSON: what else is in it, such as names, stands in much that may be told."""
-    if not value.lstrip().startswith("{"):
-        return []
-    try:
-        members = json.loads(value)
-    except (ValueError, RecursionError):
-        return []
+    """Return the secrets in an object in JSON: of a service account's key all but the public, else by names."""
+    members = _object(value)
+    if _is_key(members):
+        return [text for name, item in members.items() if not _PUBLIC.fullmatch(name) for text in _leaves(item)]
     return [text for name, text in members.items() if isinstance(text, str) and text and is_secret_name(name)]
+
+
+def _stretches(value: str) -> list[str]:
+    """Return the stretches of a secret of which pieces are looked for; of a service account's key, those in it."""
+    if not value.lstrip().startswith("{"):
+        return [value]
+    return [] if _is_key(_object(value)) else _IN_KEYS.split(value)
+
+
+def _object(value: str) -> dict[str, JsonValue]:
+    """Return a text that is an object in JSON as that, else an empty one."""
+    if not value.lstrip().startswith("{"):
+        return {}
+    try:
+        return dict(json.loads(value))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _is_key(members: dict[str, JsonValue]) -> bool:
+    return members.get("type") == "service_account"
+
+
+def _leaves(value: JsonValue) -> Iterator[str]:
+    """Yield the texts and numbers in a JSON value."""
+    if isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)
+    elif not isinstance(value, bool) and value is not None:
+        yield str(value)
 
 
 def _forms(value: str) -> Iterator[str]:

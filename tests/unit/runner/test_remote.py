@@ -3,9 +3,12 @@
 import hashlib
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from pathlib import Path
 
@@ -245,3 +248,60 @@ def test_a_place_without_a_python_is_told(desk):
     result = desk.run(READ, WRITE)
     assert [item.code for item in result.diagnostics] == ["SBX015"]
     assert "could not be started: no Python" in result.diagnostics[0].message
+
+
+class Silent(Exec):
+    """Says no more from a command on that has a word in it, as a connection that freezes."""
+
+    def __init__(self, word):
+        super().__init__()
+        self.word, self.frozen = word, threading.Event()
+
+    def start(self, command):
+        program = super().start(command)
+        if self.word in command:
+            program.stream = self._nothing
+        return program
+
+    def _nothing(self):
+        self.frozen.set()
+        time.sleep(10**6)
+        yield b""
+
+
+BEGINNINGS = ["tar -xzf", "exec env -i"]
+
+
+@pytest.mark.parametrize("word", BEGINNINGS)
+def test_a_place_that_falls_silent_before_its_first_words_is_given_up(desk, word):
+    desk.transport = Silent(word)
+    began = time.monotonic()
+    result = desk.run(READ, WRITE, silence=2.0)
+    assert [item.code for item in result.diagnostics] == ["SBX015"]
+    assert "no answer within 2 s" in result.diagnostics[0].message
+    assert time.monotonic() - began < 20
+    assert desk.transport.closed == 1
+
+
+@pytest.mark.parametrize("word", BEGINNINGS)
+def test_ctrl_c_is_heard_while_a_place_says_nothing(desk, word):
+    desk.transport = Silent(word)
+
+    def interrupt():
+        desk.transport.frozen.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    began = time.monotonic()
+    assert desk.run(READ, WRITE, silence=40.0).status == "cancelled"
+    assert time.monotonic() - began < 20
+    assert desk.transport.closed == 1
+
+
+def test_a_command_that_takes_its_time_is_waited_for(desk):
+    class Slow(Exec):
+        def start(self, command):
+            return super().start(command.replace("tar -xzf", "sleep 5; tar -xzf"))
+
+    desk.transport = Slow()
+    assert desk.run(READ, WRITE, silence=4.0).status == "complete"

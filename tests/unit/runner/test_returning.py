@@ -1,6 +1,7 @@
 """What cannot be brought back from another place keeps nothing else from coming, and its step has failed."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ from tests.parity.cases import FOREVER, WRITE, Case, lay_out, read, sql, write
 from tests.parity.elsewhere import Exec
 
 from osiris import api
+from osiris.delivery import MANIFEST, DeliveredFile, FolderManifest
+from osiris.model import Field
 from osiris.runner.fetch import Fetcher
+from osiris.runner.fetch_folder import fetch_folder
 from osiris.runner.reach import Reach
 from osiris.runner.remote import Remote, Returning
 from osiris.runner.run import RunOptions, run
@@ -182,7 +186,7 @@ def test_a_step_of_several_files_says_which_came_and_which_stayed(place):
     (place.there / "b").write_bytes(b"X" * 10_000)
     events, stops = [], []
     reach = Reach(writes=tuple(place.targets.values()))
-    returning = Returning(place.transport, place.here, place.transport.place, reach, {}, None)
+    returning = Returning(place.transport, place.here, place.transport.place, reach, {}, None, str(place.here))
     returning.on_loss = lambda: stops.append(len(events))
     ended = {"event": "step_complete", "step": "out", "duration_ms": 1.0, "rows_out": 3, "attempts": 1}
     returning.telling(events.append)(ended | {"files": place.files})
@@ -196,8 +200,56 @@ def test_a_step_of_several_files_says_which_came_and_which_stayed(place):
 def test_a_file_that_no_step_was_to_write_is_not_taken(place):
     events = []
     reach = Reach(writes=(place.targets["output/a"],))
-    returning = Returning(place.transport, place.here, place.transport.place, reach, {}, None)
+    returning = Returning(place.transport, place.here, place.transport.place, reach, {}, None, str(place.here))
     ended = {"event": "step_complete", "step": "out", "duration_ms": 1.0, "rows_out": 3, "attempts": 1}
     returning.telling(events.append)(ended | {"files": place.files[:2]})
     assert events[0]["lost"] == ["output/b"]
     assert place.came == {"a": b"a"}
+
+
+COLUMNS = tuple(f"c{number}" for number in range(16))
+
+
+@pytest.fixture
+def lake(place):
+    """A folder elsewhere, with as many files as one archive had and names as long as they may be."""
+    files = []
+    for number in range(200):
+        content = f"file {number}".encode()
+        sha256 = hashlib.sha256(content).hexdigest()
+        folders = "/".join(f"{column}={number:0196}" for column in COLUMNS)
+        path = f"{folders}/part-00000-{sha256[:32]}.osiris.parquet"
+        (place.there / path).parent.mkdir(parents=True)
+        (place.there / path).write_bytes(content)
+        files.append(DeliveredFile(path, len(content), sha256))
+    schema = tuple(Field(name, "utf8") for name in (*COLUMNS, "id"))
+    content = FolderManifest(200, schema, COLUMNS, tuple(files)).to_bytes()
+    (place.there / MANIFEST).write_bytes(content)
+    told = {"path": "output/", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+    def fetch(scratch):
+        fetcher = Fetcher(place.transport, place.transport.place, None)
+        found = fetch_folder(fetcher, str(place.there.parent), told, place.here, scratch)
+        return [item.code for item in found]
+
+    return fetch
+
+
+def test_a_folder_comes_back_however_long_its_names_are(place, lake, tmp_path):
+    assert lake(tmp_path) == []
+    came = {str(path.relative_to(place.here / "output")) for path in (place.here / "output").rglob("part-*")}
+    assert came == {file["path"] for file in json.loads((place.there / MANIFEST).read_bytes())["files"]}
+
+
+def test_a_folder_whose_way_is_broken_is_no_other_folder(place, lake, tmp_path):
+    place.transport.faults.cuts["get"] = 1
+    assert lake(tmp_path) == []
+    place.transport.faults.cuts["get"] = 3
+    assert lake(tmp_path) == ["SBX015"]
+    (place.there / MANIFEST).write_bytes(b"{}")
+    assert lake(tmp_path) == ["SBX013"]
+
+
+def test_a_folder_that_has_no_place_here_is_told(lake, tmp_path):
+    (tmp_path / "file").touch()
+    assert lake(tmp_path / "file") == ["DRV001"]

@@ -6,7 +6,10 @@ from osiris.errors import OsirisError
 from osiris.registry import load_registry
 from osiris.runner.credentials import resolve_secrets, scrubber_of
 
-KEY = '{"client_email": "app@shop-4711.example", "private_key": "-----BEGIN-----\\nc4nary/line/one\\n"}\n'
+KEY = (
+    '{"type": "service_account", "client_email": "app@shop-4711.example",'
+    ' "private_key": "-----BEGIN-----\\nc4nary/line/one\\n"}\n'
+)
 
 
 def resolved(root, environ=None, **fields):

@@ -46,7 +46,7 @@ class Batches(Protocol):
 
 def open_folder(ctx: StepContext, path: str) -> Folder:
     """Return a published folder as it is now; fails as `open_published`."""
-    target = folder(ctx, path)
+    target = folder(ctx, path, writing=False)
     found = open_published(target)
     manifest, name = found.manifest, target.label(MANIFEST)
     files = {found.places[path]: values for path, values in found.values.items()}
@@ -63,15 +63,18 @@ def folder_rows(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of all files, with the columns of a schema.
 
-    Fails with DAT046 for a file that has other columns, and DRV038 for one that is gone since: another run has
-    published the folder.
+    Fails with DAT046 for a file that has other columns, or if there are more or fewer rows than the manifest says, and
+    DRV038 for a file that is gone since: another run has published the folder.
     """
     arrow = arrow_schema(schema)
     inside = {column.name for column in found.inner}
     names = [column.name for column in schema if column.name in inside] or [found.inner[0].name]
+    rows = 0
     for place, values in found.files.items():
         try:
-            if footer(place, ctx)[0] != found.inner:
+            columns, count = footer(place, ctx)
+            rows += count
+            if columns != found.inner:
                 fail("DAT046", file=found.name, problem=f"{label(ctx, place)}, and its columns are not those it tells")
             for batch in batches(place, names):
                 yield _with(batch, values, arrow)
@@ -79,6 +82,8 @@ def folder_rows(
             if error.diagnostics[0].code == "DRV001":
                 fail("DRV038", path=found.name)
             raise
+    if rows != found.rows:
+        fail("DAT046", file=found.name, problem=f"{found.rows:,} rows, and its files have {rows:,}")
 
 
 def _with(batch: pa.RecordBatch, values: Mapping[str, pa.Scalar], schema: pa.Schema) -> pa.RecordBatch:

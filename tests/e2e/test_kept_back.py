@@ -1,0 +1,140 @@
+"""The files of the project itself are not data: no step reads or writes them, wherever it runs."""
+
+import json
+import os
+import shutil
+
+import pytest
+from tests.e2e.sessions import Shop
+
+VALUE = "e2b_0123456789abcdef0123456789abcdef"
+READING = """
+oml_version: "0.1.0"
+name: grasping
+steps:
+  - {{id: got, component: {component}, mode: read, config: {config}}}
+  - {{id: out, component: filesystem.csv_writer, mode: write, config: {{path: output/got.csv}}}}
+"""
+WRITING = """
+oml_version: "0.1.0"
+name: grasping
+steps:
+  - {{id: got, component: filesystem.csv_extractor, mode: read, config: {{path: data/orders.csv}}}}
+  - {{id: out, component: {component}, mode: write, config: {config}}}
+"""
+CONNECTIONS = """
+connections:
+  duckdb: {taken: {path: .env}, state: {path: .osiris/new.duckdb}, hidden: {path: "${PLACE}"}}
+  sqlite: {taken: {path: .env}, state: {path: .osiris/cache/compile.sqlite}}
+  gcs: {lake: {bucket: lake-of-ours, service_account_file: keys/loader.json}}
+"""
+DATABASE = "{{connection: '@{}', table: t}}"
+
+
+@pytest.fixture
+def shop(osiris, tmp_path):
+    shop = Shop(osiris, tmp_path / "shop")
+    (shop.folder / ".env").write_text(f"E2B_API_KEY={VALUE}\nOTHER=1\n")
+    (shop.folder / "osiris_connections.yaml").write_text(CONNECTIONS)
+    (shop.folder / "keys").mkdir()
+    (shop.folder / "keys" / "loader.json").write_text(json.dumps({"private_key": VALUE}))
+    (shop.folder / "data" / "link.csv").symlink_to("../.env")
+    (shop.folder / "data" / "state").symlink_to("../.osiris")
+    return shop
+
+
+def refused(shop, text, *command, **options):
+    """Run a command over a pipeline; returns what it said, which is that a file is kept back, without a value of it."""
+    (shop.folder / "pipelines" / "grasping.yaml").write_text(text)
+    before = (shop.folder / ".env").read_text()
+    done = shop(*command, "pipelines/grasping.yaml", code=2, **options)
+    said = done.stdout + done.stderr
+    assert "DRV049" in said, said
+    assert VALUE not in said
+    assert (shop.folder / ".env").read_text() == before
+    assert not (shop.folder / "output" / "got.csv").exists()
+    return said
+
+
+@pytest.mark.parametrize("component", ["filesystem.csv_extractor", "filesystem.json_extractor"])
+@pytest.mark.parametrize(
+    "path",
+    [".env", "data/../.env", "data/link.csv", ".*.env", ".env*", "osiris*.yaml", "osiris.lock", ".osiris/*", "keys/*"],
+)
+def test_no_step_reads_what_is_kept_back(shop, component, path):
+    (shop.folder / "osiris.lock").touch()
+    (shop.folder / ".osiris").mkdir(exist_ok=True)
+    (shop.folder / ".osiris" / "last_compile.json").write_text("{}")
+    (shop.folder / ".own.env").symlink_to(".env")
+    refused(shop, READING.format(component=component, config=json.dumps({"path": path})), "preview")
+
+
+def test_the_place_and_the_way_out_are_told(shop):
+    said = refused(shop, READING.format(component="filesystem.csv_extractor", config="{path: .env}"), "compile")
+    assert "pipelines/grasping.yaml:5:" in said
+    assert "no step may use .env: it holds secrets" in said
+    assert "hint: name another file" in said
+
+
+@pytest.mark.parametrize("target", ["bwrap", "e2b"])
+def test_a_sandbox_is_no_way_around_it(shop, target):
+    text = READING.format(component="filesystem.csv_extractor", config="{path: .env}")
+    refused(shop, text, "run", "--target", target)
+
+
+@pytest.mark.parametrize("component", ["csv", "json", "parquet"])
+@pytest.mark.parametrize(
+    "path", [".env", "osiris.yaml", "osiris.lock", ".osiris/x", "data/state/x", "logs/x", "keys/loader.json"]
+)
+def test_no_step_writes_what_is_kept_back(shop, component, path):
+    config = json.dumps({"path": path})
+    refused(shop, WRITING.format(component=f"filesystem.{component}_writer", config=config), "run")
+
+
+def test_no_step_publishes_a_folder_among_the_state(shop):
+    refused(shop, WRITING.format(component="filesystem.parquet_writer", config="{path: .osiris/x/}"), "run")
+
+
+@pytest.mark.parametrize("family", ["duckdb", "sqlite"])
+@pytest.mark.parametrize("alias", ["taken", "state"])
+def test_a_connection_is_no_way_around_it(shop, family, alias):
+    config = DATABASE.format(f"{family}.{alias}")
+    refused(shop, READING.format(component=f"{family}.extractor", config=config), "compile")
+    refused(shop, WRITING.format(component=f"{family}.writer", config=config), "run")
+
+
+def test_a_variable_is_no_way_around_it(shop):
+    env = {"PLACE": ".env"}
+    config = DATABASE.format("duckdb.hidden")
+    refused(shop, READING.format(component="duckdb.extractor", config=config), "preview", env={**os.environ, **env})
+
+
+def test_sessions_are_read_as_data(shop):
+    shop("run", "pipelines/example.yaml")
+    text = READING.format(component="filesystem.json_extractor", config="{path: 'logs/*/run.json'}")
+    (shop.folder / "pipelines" / "telling.yaml").write_text(text)
+    shop("preview", "pipelines/telling.yaml", "got")
+
+
+def test_a_folder_among_the_records_is_read_too(shop):
+    target = "config: {path: output/x/, partition_by: [customer]}"
+    text = WRITING.format(component="filesystem.parquet_writer", config="CONFIG").replace("config: CONFIG", target)
+    (shop.folder / "pipelines" / "kept.yaml").write_text(text)
+    shop("run", "pipelines/kept.yaml")
+    shutil.copytree(shop.folder / "output" / "x", shop.folder / "logs" / "x")
+    reading = READING.format(component="filesystem.parquet_extractor", config="{path: logs/x/}")
+    (shop.folder / "pipelines" / "again.yaml").write_text(reading.replace("grasping", "again"))
+    shop("preview", "pipelines/again.yaml", "got")
+
+
+@pytest.mark.parametrize("what", [".env", "data/link.csv", "keys/loader.json", "osiris_connections.yaml"])
+def test_discovery_does_not_look_into_it(shop, what):
+    done = shop("discover", what, "--samples", "raw", code=2)
+    assert "DRV049" in done.stdout + done.stderr
+    assert VALUE not in done.stdout + done.stderr
+
+
+def test_discovery_of_a_folder_tells_its_other_files(shop):
+    said = shop("discover", "data", "--samples", "raw")
+    assert "orders.csv" in said.stdout
+    assert VALUE not in said.stdout + said.stderr
