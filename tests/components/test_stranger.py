@@ -1,4 +1,4 @@
-"""A package of a stranger brings two components, and nothing anywhere is edited for them.
+"""A package of a stranger brings two components and a target, and nothing anywhere is edited for them.
 
 It is built and installed by pip into a virtual environment of its own, which sees the packages of the environment that
 runs the tests through a line in a `.pth` file. A path variable would not do: the worker is started with `python -I`,
@@ -51,11 +51,11 @@ def call(python, tmp_path):
     (tmp_path / "osiris.yaml").touch()
     (tmp_path / "letters.yaml").write_text(PIPELINE, encoding="utf-8")
 
-    def run(*arguments, module="osiris.cli.main"):
+    def run(*arguments, module="osiris.cli.main", code=0):
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
         command = [python, "-I", "-m", module, *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout)
 
     return run
@@ -78,3 +78,31 @@ def test_it_compiles_and_runs(call, tmp_path):
     assert versions == {"hello.extractor": "0.3.0", "hello.writer": "0.3.0"}
     call("run", "letters.yaml", "--json")
     assert (tmp_path / "output" / "letter.txt").read_text(encoding="utf-8") == "dear Ada\ndear Grace\ndear Řehoř\n"
+
+
+COPY = """\
+oml_version: "0.1.0"
+name: copy
+steps:
+  - {id: names, component: filesystem.csv_extractor, mode: read, config: {path: names.csv}}
+  - id: copied
+    component: filesystem.csv_writer
+    mode: write
+    needs: [names]
+    config: {path: output/names.csv}
+"""
+
+
+def test_a_run_goes_to_its_target(call, tmp_path):
+    (tmp_path / "names.csv").write_text("name\nAda\n", encoding="utf-8")
+    (tmp_path / "copy.yaml").write_text(COPY, encoding="utf-8")
+    call("run", "copy.yaml", "--target", "hello.folder", "--json")
+    assert (tmp_path / "output" / "names.csv").read_text(encoding="utf-8") == "name\nAda\n"
+    summary = json.loads(max(tmp_path.glob("logs/*/run.json")).read_text(encoding="utf-8"))
+    assert (summary["adapter"], summary["remote"]["upload_bytes"] > 0) == ("hello.folder", True)
+
+
+def test_a_target_that_nobody_brings_is_refused(call, tmp_path):
+    (tmp_path / "copy.yaml").write_text(COPY, encoding="utf-8")
+    (found,) = call("run", "copy.yaml", "--target", "hello.nowhere", "--json", code=2)["diagnostics"]
+    assert "local, bwrap, e2b, or a target that a package brings" in found["message"]

@@ -11,7 +11,7 @@ from osiris.cli.command import PARAM, PROFILE, SELECT, STRICT, again, answers, c
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer
 from osiris.cli.sessions import step_lines, written_lines
-from osiris.cli.target import E2B_OPTIONS, TARGETS, refuse_idle, target_settings
+from osiris.cli.target import E2B_OPTIONS, refuse_idle, target_settings
 from osiris.errors import has_errors, sort_diagnostics
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--digest", type=click.Choice(["written", "all"]), default="written", help="Digest every output."),
     click.option("--allow-engine-drift", is_flag=True, help="Run a plan with other engine versions than its own."),
     STRICT,
-    click.option("--target", "where", type=click.Choice(TARGETS), help="Where to run (run.target; local)."),
+    click.option("--target", "where", metavar="NAME", help="Where to run: local, bwrap, e2b (run.target; local)."),
     *E2B_OPTIONS,
 )
 

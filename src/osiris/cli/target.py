@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue
 
-TARGETS = ("local", "bwrap", "e2b")
-
 _VARIABLES = ("e2b_env", "e2b_env_from", "e2b_pass_env")
 """Options for variables that connections use, wherever a run goes."""
 

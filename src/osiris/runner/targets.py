@@ -1,11 +1,13 @@
-"""Where a run runs: the worker of each target."""
+"""Where a run runs: the worker of each target, ours and those that packages bring."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import partial
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
+from osiris.config import BROUGHT_TARGETS
 from osiris.runner.boxed import Boxed
 from osiris.runner.local import start_worker
 
@@ -36,11 +38,16 @@ def open_worker(
         return start_worker(project.root)
     if target == "bwrap":
         return _bwrap(config)
-    from osiris.runner.e2b import open_transport
-    from osiris.runner.sandboxed import Sandboxed
-
     limits = {"upload": config.get("run.remote.upload_limit"), "fetch": config.get("run.remote.fetch_limit")}
-    return Sandboxed(open_transport(config, project.root, environ), project.root, engines=dict(engines), **limits)
+    if target == "e2b":
+        from osiris.runner.e2b import open_transport
+        from osiris.runner.sandboxed import Sandboxed
+
+        return Sandboxed(open_transport(config, project.root, environ), project.root, engines=dict(engines), **limits)
+    from osiris.runner.remote import Remote
+
+    (brought,) = entry_points(group=BROUGHT_TARGETS, name=target)
+    return Remote(brought.load()(project.root, environ), project.root, engines=dict(engines), **limits)
 
 
 def check_target(config: Config, project: Project, steps: Sequence[Mapping[str, JsonValue]], secrets: Secrets) -> None:
