@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.document import escape, load_text, read_document
 from osiris.errors import Diagnostic, Location, diagnostic, did_you_mean, fail, has_errors, raise_all, sort_diagnostics
+from osiris.target_names import A_TARGET
 from osiris.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -93,26 +94,11 @@ def _one_of(*names: str) -> tuple[Callable[[object], object | None], str]:
     return lambda value: value if value in names else None, f"one of {', '.join(names)}"
 
 
-OWN_TARGETS = ("local", "bwrap", "e2b")
-BROUGHT_TARGETS = "osiris.targets"
-"""The group of entry points by which packages bring further targets."""
-
-
-def _target(value: object) -> object | None:
-    """Return the name of a target that there is; only for one that is not ours is it looked what is installed."""
-    if value in OWN_TARGETS:
-        return value
-    from importlib.metadata import entry_points
-
-    return value if isinstance(value, str) and entry_points(group=BROUGHT_TARGETS, name=value) else None
-
-
 _YES_NO = "true or false"
 _SIZE = (parse_size, "a size like 2GB or 512MiB")
 _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
 _VARIABLE = (_variable, 'a variable, as "${NAME}"')
 _ADDRESS = (_web_address, "an address like https://host:5000, without a password")
-_A_TARGET = f"one of {', '.join(OWN_TARGETS)}, or a target that a package brings"
 _SOME = (lambda value: _count(value) or None, "a number above 0")
 
 _GEMINI = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
@@ -133,7 +119,7 @@ KEYS: dict[str, Key] = {
     "run.spool_limit": Key(*_SIZE, "20GB", "disk space for outputs that several steps read"),
     "run.continue_within": Key(*_TIME, "6h", "how long a run that did not end well can be continued"),
     "run.step_timeout": Key(*_TIME, None, "the longest that any step may take"),
-    "run.target": Key(_target, _A_TARGET, "local", "where runs run"),
+    "run.target": Key(*A_TARGET, "local", "where runs run"),
     "run.bwrap.network": Key(*_one_of("none", "allow"), "none", "whether a run in bubblewrap may use the network"),
     "run.remote.upload_limit": Key(*_SIZE, "1GB", "the most bytes of files that a run sends to a remote target"),
     "run.remote.fetch_limit": Key(*_SIZE, "1GB", "the most bytes that a run fetches from a remote target"),

@@ -7,9 +7,9 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from osiris.config import BROUGHT_TARGETS
 from osiris.runner.boxed import Boxed
 from osiris.runner.local import start_worker
+from osiris.target_names import BROUGHT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ def open_worker(
         return Sandboxed(open_transport(config, project.root, environ), project.root, engines=dict(engines), **limits)
     from osiris.runner.remote import Remote
 
-    (brought,) = entry_points(group=BROUGHT_TARGETS, name=target)
+    (brought,) = entry_points(group=BROUGHT, name=target)
     return Remote(brought.load()(project.root, environ), project.root, engines=dict(engines), **limits)
 
 
