@@ -529,6 +529,9 @@ CODES: dict[str, Code] = {
     "RUN013": Code(
         "Out of memory", "step '{step}' needs more than the limit of {limit}", "raise run.memory in osiris.yaml", 1
     ),
+    "RUN045": Code(
+        "Out of memory", "'{job}' needs more than the limit of {limit}", "raise run.memory in osiris.yaml", 1
+    ),
     "RUN014": Code("Bad run id", "'{run_id}' is not a run id", "use letters, digits, '.', '_' and '-' (at most 128)"),
     "RUN015": _warning("Engine drift", "{engine} is {found} here; the plan was compiled with {pinned}"),
     "RUN016": Code("Run id is taken", "run id '{run_id}' was finished by another plan ({session})", "use another id"),
