@@ -47,7 +47,11 @@ _DEFAULTS: dict[str, JsonValue] = {"host": "localhost", "port": 5432, "applicati
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a connection leads, and what the client library is told; `where` and `user` may be shown."""
+    """Where a connection leads, and what the client library is told; `where` and `user` may be shown.
+
+    Times are in seconds. `schemas`, `trusted` and `functions` are the fields `schemas`, `trusted_schemas` and
+    `functions` of the connection.
+    """
 
     where: str
     user: str
@@ -56,6 +60,9 @@ class Address:
     silence: float
     statement: float
     schema: str
+    schemas: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
 
 
 def address(fields: Mapping[str, JsonValue]) -> Address:
@@ -73,7 +80,15 @@ def address(fields: Mapping[str, JsonValue]) -> Address:
         silence=float(fields.get("read_timeout") or 600),
         statement=float(fields.get("statement_timeout") or 0),
         schema=str(fields.get("schema") or "public"),
+        schemas=_names(fields, "schemas"),
+        trusted=_names(fields, "trusted_schemas"),
+        functions=_names(fields, "functions"),
     )
+
+
+def _names(fields: Mapping[str, JsonValue], key: str) -> tuple[str, ...]:
+    found = fields.get(key)
+    return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
 
 
 def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:

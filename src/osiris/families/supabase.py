@@ -36,6 +36,9 @@ _NAMES = {
 
 _SHARED = (
     "schema",
+    "schemas",
+    "functions",
+    "trusted_schemas",
     "sslmode",
     "sslrootcert",
     "connect_timeout",
@@ -57,7 +60,10 @@ SERVICE = "service_role"
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """A PostgREST server: `url` is where tables lie, `where` may be shown; `silence` and `timeout` are seconds."""
+    """A PostgREST server: `url` is where tables lie, `where` may be shown; `silence` and `timeout` are seconds.
+
+    `schemas` are those of Supabase's own that steps may use.
+    """
 
     url: str
     key: Secret
@@ -67,6 +73,7 @@ class Rest:
     schema: str
     timeout: float
     silence: float
+    schemas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,7 @@ def rest_address(fields: Fields) -> Rest:
         schema=str(fields.get("schema") or "public"),
         timeout=float(fields.get("connect_timeout") or 10),
         silence=float(fields.get("read_timeout") or 120),
+        schemas=tuple(map(str, fields.get("schemas") or ())),
     )
 
 
