@@ -165,7 +165,7 @@ def reading(
     with _translated(here):
         connection = connect(target, ctx)
         try:
-            here.watch = watched(connection, ctx.cancelled, target.silence)
+            here.watch = watched(connection, target, ctx)
             with here.watch.running():
                 encoding = connection.info.parameter_status("server_encoding")
                 chosen = schema or target.schema

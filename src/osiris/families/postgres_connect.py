@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from osiris.errors import fail
 from osiris.families.postgres_errors import fail_server
 from osiris.families.postgres_wire import fields_of
+from osiris.families.watch import SILENCE
 from osiris.secret import Secret
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def address(fields: Mapping[str, JsonValue]) -> Address:
         user=str(parts["user"]),
         keywords={**parts, "dbname": str(database)},
         timeout=timeout,
-        silence=float(fields.get("read_timeout") or 600),
+        silence=float(fields.get("read_timeout") or SILENCE),
         statement=float(fields.get("statement_timeout") or 0),
         schema=str(fields.get("schema") or "public"),
         schemas=_names(fields, "schemas"),

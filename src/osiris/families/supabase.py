@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from osiris.errors import fail
 from osiris.families.health import is_local
+from osiris.families.watch import SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,7 +142,7 @@ def rest_address(fields: Fields) -> Rest:
         encrypted=encrypted,
         schema=str(fields.get("schema") or "public"),
         timeout=float(fields.get("connect_timeout") or 10),
-        silence=float(fields.get("read_timeout") or 120),
+        silence=float(fields.get("read_timeout") or SILENCE),
         schemas=tuple(map(str, fields.get("schemas") or ())),
     )
 
