@@ -305,23 +305,23 @@ def optional(default, kind="integer", **more):
 @pytest.mark.parametrize(
     ("spec", "place"),
     [
-        (with_defaults({"properties": {"n": optional("many")}}), "config/properties/n/default"),
-        (with_defaults({"properties": {"n": optional(0, minimum=1)}}), "config/properties/n/default"),
+        (with_defaults({"properties": {"many": optional("lots")}}), "config/properties/many/default"),
+        (with_defaults({"properties": {"many": optional(0, minimum=1)}}), "config/properties/many/default"),
         (
-            with_defaults({"properties": {"page": optional({}, "object", properties={"n": optional(None)})}}),
-            "config/properties/page/properties/n/default",
+            with_defaults({"properties": {"page": optional({}, "object", properties={"many": optional(None)})}}),
+            "config/properties/page/properties/many/default",
         ),
         (
             with_defaults({"properties": {"parts": optional([], "array", items=optional("x"))}}),
             "config/properties/parts/items/default",
         ),
         (
-            with_defaults({"properties": {"n": optional(0)}, "dependentRequired": {"n": ["path"]}}),
-            "config/properties/n",
+            with_defaults({"properties": {"many": optional(0)}, "dependentRequired": {"many": ["path"]}}),
+            "config/properties/many",
         ),
         (
             with_defaults(
-                {"properties": {"n": optional(0)}, "oneOf": [{"required": ["path"]}, {"required": ["n"]}]},
+                {"properties": {"many": optional(0)}, "oneOf": [{"required": ["path"]}, {"required": ["many"]}]},
                 {"path": "a"},
             ),
             "examples/0",
@@ -350,9 +350,9 @@ def test_a_default_that_the_spec_itself_would_refuse_is_reported(spec, place, si
 
 def test_defaults_that_leave_every_config_valid_are_taken(site):
     schema = {
-        "properties": {"n": optional(0), "m": optional({"n": 1}, "object", properties={"n": optional(3)})},
+        "properties": {"many": optional(0), "m": optional({"many": 1}, "object", properties={"many": optional(3)})},
         "required": ["path"],
-        "dependentRequired": {"n": ["path"]},
+        "dependentRequired": {"many": ["path"]},
     }
-    install(site, with_defaults(schema, {"path": "a"}, {"path": "b", "n": 3}))
+    install(site, with_defaults(schema, {"path": "a"}, {"path": "b", "many": 3}))
     assert load_registry().problems("ham.reader") == []

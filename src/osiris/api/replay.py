@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.api.packages import package_missing
 from osiris.api.rows import row_finder
 from osiris.api.workspace import load_plan
+from osiris.durable import guarded, remove, remove_folder
 from osiris.errors import diagnostic, fail
 from osiris.recorded import RecordedRun, load_run, open_own_run
 
@@ -136,9 +136,10 @@ def _compare(
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        remove_folder(path)
     else:
-        path.unlink(missing_ok=True)
+        with guarded(path):
+            remove(path)
 
 
 def _remove_copies(workspace: Workspace, again: RecordedRun) -> None:

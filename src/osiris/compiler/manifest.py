@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from osiris.canonical import canonical_bytes
 from osiris.compiler.build import build, manifest_bytes, plan_steps
 from osiris.compiler.verify import load_manifest, verify_manifest
+from osiris.durable import make_folder, write_file
 from osiris.errors import fail
-from osiris.files import publish
+from osiris.files import sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,11 +59,14 @@ def save_manifest(project: Project, manifest: Manifest, out: Path | None = None)
     The file shows the old or the new state, never a part.
     """
     path = (out or plan_folder(project, manifest)) / FILE_NAME
-    _write(path, manifest_bytes(manifest))
+    make_folder(path.parent, private=False)
+    sweep(path.parent)
+    write_file(path, manifest_bytes(manifest), private=False)
     resolved, root = path.resolve(), project.root.resolve()
     shown = resolved.relative_to(root) if resolved.is_relative_to(root) else resolved
     note = {"pipeline": manifest.name, "fingerprint": manifest.fingerprint, "manifest": shown.as_posix()}
-    _write(project.last_compile, canonical_bytes(note))
+    make_folder(project.state, private=True)
+    write_file(project.last_compile, canonical_bytes(note), private=True)
     return path
 
 
@@ -99,9 +103,3 @@ def newest_manifest(project: Project, pipeline: str) -> PlanFile | None:
     """Return the manifest of a pipeline that was written last below `build/`, None if it has none."""
     times = {file: file.path.stat().st_mtime_ns for file in find_manifests(project, pipeline=pipeline)}
     return max(times, key=lambda file: (times[file], file), default=None)
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with publish(path) as file:
-        file.write(data)
