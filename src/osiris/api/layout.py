@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.kept_back import MARKER
+from osiris.path_policy import MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
