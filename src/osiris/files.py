@@ -21,12 +21,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail, nearest
+from osiris.fault import fault
 from osiris.urls import printable as _printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Protocol
 
     from _typeshed import ReadableBuffer
+
+    class Refuse(Protocol):
+        """Raises what an error of the operating system means at a path, after so many bytes."""
+
+        def __call__(self, error: OSError, path: Path | str, *, written: int = 0) -> NoReturn:
+            """Raise it."""
+
 
 MAX_NAME_BYTES = 200
 """Longest name of a file or folder; leaves room for the name of its temporary within the 255 of a file system."""
@@ -246,9 +255,10 @@ _WRITE = 2
 class Output(io.RawIOBase):
     """A file that is being written: writes all it is given or fails, and counts the bytes in `written`."""
 
-    def __init__(self, descriptor: int, path: Path) -> None:
+    def __init__(self, descriptor: int, path: Path, refuse: Refuse) -> None:
         self._descriptor = descriptor
         self._path = path
+        self._refuse = refuse
         self._digest = hashlib.sha256()
         self._begun = 0
         self.written = 0
@@ -275,13 +285,14 @@ class Output(io.RawIOBase):
         rest = memoryview(data).cast("B")
         size = len(rest)
         try:
+            fault("file.write", lambda: os.write(self._descriptor, rest[: size // 2]))
             while rest:
                 count = os.write(self._descriptor, rest)
                 self._digest.update(rest[:count])
                 self.written += count
                 rest = rest[count:]
         except OSError as error:
-            fail_os(error, self._path, written=self.written)
+            self._refuse(error, self._path, written=self.written)
         if self.written - self._begun >= _MUCH:
             _begin_sync(self._descriptor, self._begun, self.written - self._begun)
             self._begun = self.written
@@ -313,37 +324,42 @@ def refuse_foreign(path: Path, is_ours: Callable[[bytes], bool]) -> None:
 
 
 @contextmanager
-def publish(target: Path, *, real: bool = False) -> Iterator[Output]:
+def publish(target: Path, *, real: bool = False, mode: int | None = None, refuse: Refuse = fail_os) -> Iterator[Output]:
     """Give a file to write, and put it in `target`'s place when the block ends well: all of it, or nothing.
 
     With `real` no link is followed to its folder, which one may have come between since `PathPolicy` was asked.
 
     The temporary stands in the same folder, readable by its owner only, locked while its writer lives. It is synced
-    before it is renamed, and the folder after. An error removes it and leaves `target` as it was. `target` keeps its
-    permissions, and a new one gets those of any new file.
+    before it is renamed, and the folder after. An error removes it and leaves `target` as it was. `target` gets the
+    permissions `mode`; without one it keeps those that it has, and a new one gets those of any new file. `refuse` says
+    what an error of the operating system means.
     """
     if target.is_dir():
-        fail("DRV005", path=target, kind="a folder")
+        refuse(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), target)
     try:
         folder = open_folder(target.parent if real else Path(os.path.realpath(target.parent)))
     except OSError as error:
-        fail_os(error, target.parent)
+        refuse(error, target.parent)
     try:
-        with _temporary(folder, target) as output:
+        with _temporary(folder, target, mode, refuse) as output:
             yield output
     finally:
         os.close(folder)
 
 
 @contextmanager
-def _temporary(folder: int, target: Path) -> Iterator[Output]:
-    name, descriptor = _create(folder, target)
+def _temporary(folder: int, target: Path, mode: int | None, refuse: Refuse) -> Iterator[Output]:
+    name, descriptor = _create(folder, target, refuse)
     temporary = target.with_name(name)
     _unfinished.add(temporary)
     try:
-        output = Output(descriptor, target)
+        output = Output(descriptor, target, refuse)
         yield output
-        _place(descriptor, folder, name, target, output.written)
+        try:
+            os.fchmod(descriptor, _mode(folder, target.name) if mode is None else mode)
+            _place(descriptor, folder, name, target.name)
+        except OSError as error:
+            refuse(error, target, written=output.written)
     finally:
         with suppress(OSError):
             os.unlink(name, dir_fd=folder)  # it has another name by now, unless something failed
@@ -358,7 +374,7 @@ def abandon() -> None:
             path.unlink()
 
 
-def _create(folder: int, target: Path) -> tuple[str, int]:
+def _create(folder: int, target: Path, refuse: Refuse) -> tuple[str, int]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
         name = f".{target.name}.osiris-{os.urandom(4).hex()}.tmp"
@@ -367,30 +383,20 @@ def _create(folder: int, target: Path) -> tuple[str, int]:
         except FileExistsError:
             continue
         except OSError as error:
-            fail_os(error, target)
+            refuse(error, target)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return name, descriptor
         os.close(descriptor)  # a sweep came between the two calls
 
 
-def _place(descriptor: int, folder: int, name: str, target: Path, written: int) -> None:
-    try:
-        os.fchmod(descriptor, _mode(folder, target.name))
-        os.fsync(descriptor)
-        os.replace(name, target.name, src_dir_fd=folder, dst_dir_fd=folder)
-        _sync(folder)
-    except OSError as error:
-        fail_os(error, target, written=written)
-
-
-def _sync(folder: int) -> None:
-    """Make the names in a folder durable, of which there is a descriptor; raises OSError."""
-    descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _place(descriptor: int, folder: int, name: str, target: str) -> None:
+    fault("file.sync")
+    os.fsync(descriptor)
+    fault("file.rename")
+    os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
+    fault("file.renamed")
+    sync_folder(".", folder)
 
 
 def _mode(folder: int, name: str) -> int:
@@ -402,10 +408,11 @@ def _mode(folder: int, name: str) -> int:
     return 0o666 & ~mask
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable; raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_folder(folder: Path | str, start: int | None = None) -> None:
+    """Make the names in `folder` durable, a path from the folder `start` if that is open; raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=start)
     try:
+        fault("folder.sync")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

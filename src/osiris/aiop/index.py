@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
 from osiris.aiop.ledger import total
+from osiris.durable import append_line, make_folder, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,12 +58,8 @@ def card_name(session: str) -> str:
 
 def add_record(project: Project, record: Record) -> None:
     """Add a record to the catalogue, in one write: readers never see a part of it."""
-    project.catalogue.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(project.catalogue, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(fd, _line(record))
-    finally:
-        os.close(fd)
+    make_folder(project.catalogue.parent, private=True)
+    append_line(project.catalogue, _line(record))
 
 
 def load_catalogue(project: Project) -> list[Record]:
@@ -73,19 +69,10 @@ def load_catalogue(project: Project) -> list[Record]:
     if known.keys() != there.keys():
         found = (_record(path) for path in there.values())
         known = {str(record["session"]): record for record in found if record}
-        project.catalogue.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(project.catalogue, b"".join(_line(known[name]) for name in sorted(known)))
+        make_folder(project.catalogue.parent, private=True)
+        content = b"".join(_line(known[name]) for name in sorted(known))
+        write_file(project.catalogue, content, private=True)
     return [known[name] for name in sorted(known, reverse=True)]
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file as a whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _line(record: Record) -> bytes:

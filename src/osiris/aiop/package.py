@@ -11,8 +11,9 @@ from osiris.aiop import delta, evidence, narrative, semantic
 from osiris.aiop.answer import answer_of
 from osiris.aiop.card import card_of
 from osiris.aiop.fill import Filler, Section, compact, place, size_of
-from osiris.aiop.index import FOLDER, RECORD, add_record, card_name, package_name, record_of, replace_file
+from osiris.aiop.index import FOLDER, RECORD, add_record, card_name, package_name, record_of
 from osiris.aiop.metadata import metadata_of, sizes, tables_of
+from osiris.durable import make_folder, write_file
 from osiris.errors import Diagnostic, diagnostic
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def build_package(facts: Facts, options: Options, find_spec: FindSpec) -> Packag
 
 
 def write_package(project: Project, package: Package, *, card: bool = True, catalogue: bool = True) -> None:
-    """Write a package beside its session, each file as a whole; raises OSError if that cannot be done."""
+    """Write a package beside its session, each file as a whole; fails with PRJ006 if that cannot be done."""
     folder = project.logs / package.session / FOLDER
     files = {f"annex/{name}": content for name, content in package.annex.items()}
     if card:
@@ -79,18 +80,18 @@ def write_package(project: Project, package: Package, *, card: bool = True, cata
     files[package_name(package.session)] = package.content
     for name, content in files.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, content)
+        make_folder(path.parent, private=True)
+        write_file(path, content, private=True)
     if catalogue:
         add_record(project, dict(package.record))
 
 
 def write_annex(folder: Path, package: Package) -> None:
-    """Write the files of the annex alone; raises OSError if that cannot be done."""
+    """Write the files of the annex alone; fails with PRJ006 if that cannot be done."""
     for name, content in package.annex.items():
         path = folder / FOLDER / "annex" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, content)
+        make_folder(path.parent, private=True)
+        write_file(path, content, private=True)
 
 
 def _links(session: str, *, card: bool) -> Document:

@@ -67,7 +67,7 @@ from osiris.api.sandboxes import build_template, end_sandboxes, list_sandboxes
 from osiris.api.scrubbing import project_scrubber
 from osiris.api.stale import known_drift
 from osiris.api.story import Story, story
-from osiris.api.workspace import Workspace
+from osiris.api.workspace import Workspace, confirmed_plan
 from osiris.compare import Difference, RunDiff, Timing
 
 __all__ = [
@@ -103,6 +103,7 @@ __all__ = [
     "compile_file",
     "compile_text",
     "compiled_data",
+    "confirmed_plan",
     "demo_project",
     "diff",
     "diff_subjects",

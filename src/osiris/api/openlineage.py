@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from osiris.durable import append
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.recorded import RecordedRun, load_run, open_own_run
 from osiris.secret import Scrubber, Secret
@@ -152,8 +153,8 @@ class _Teller:
         path = self._workspace.root / self._file
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as file:
-                file.write(b"".join(event_line(event) for event in events))
+            with path.open("ab", buffering=0) as file:
+                append(file.fileno(), b"".join(event_line(event) for event in events))
         except OSError as error:
             self._not_written = error.strerror or type(error).__name__
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from osiris.aiop import package_path
 from osiris.api.packages import package
+from osiris.durable import make_folder, write_file
 from osiris.errors import OsirisError, fail
-from osiris.files import fail_os, publish, refuse_foreign
+from osiris.files import refuse_foreign
 from osiris.recorded import last_success, load_run, run_before
 from osiris.session import CONVERSATION, find_record, iter_records, list_sessions, open_session, read_lines
 
@@ -160,14 +161,10 @@ def _repeat(workspace: Workspace, run: RecordedRun, origin: RecordedRun | None) 
 
 def _made(folder: Path) -> Path:
     """Return a folder that is there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail_os(error, folder)
+    make_folder(folder, private=False)
     return folder
 
 
 def _write(path: Path, page: str) -> None:
     """Write a page, whole or not at all."""
-    with publish(path.absolute()) as file:
-        file.write(page.encode("utf-8"))
+    write_file(path.absolute(), page.encode("utf-8"), private=False)

@@ -75,7 +75,7 @@ def plan_details(manifest: Manifest) -> list[Line]:
 def plan_head(manifest: Manifest) -> Line:
     """Return the line that names a plan."""
     description = manifest.data["pipeline"].get("description") or ""
-    return [("bold", f"plan {manifest.name} {manifest.short}"), ("", f"  {description}")]
+    return [("bold", f"plan {manifest.name} {manifest.fingerprint}"), ("", f"  {description}")]
 
 
 def _step(step: dict[str, JsonValue]) -> list[Line]:

@@ -98,7 +98,8 @@ def run(workspace: Workspace, arguments: Arguments, progress: Progress) -> Reply
     if new_run and run_id:
         fail("MCP005", problem="new_run and run_id exclude each other", hint="leave one out")
     options = RunOptions(new_run=new_run, run_id=run_id)
-    result, notes = api.run_target(workspace, arguments["fingerprint"], options, progress, params={})
+    plan = api.confirmed_plan(workspace, arguments["fingerprint"])
+    result, notes = api.run_target(workspace, plan, options, progress, params={})
     data = api.run_data(result, api.show_session(workspace, result.session_id))
     return Reply(
         data,

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.durable import remove
 from osiris.errors import fail
 from osiris.path_policy import PathPolicy
 from osiris.runner.adapter import Link, WorkerDied
@@ -139,7 +140,7 @@ def _remove_odd(folder: Path) -> None:
             path = Path(top, name)
             mode = path.lstat().st_mode
             if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-                path.unlink()
+                remove(path)
 
 
 @contextmanager
