@@ -184,8 +184,7 @@ class _Asked:
 
     def _fail_outside(self, real: Path) -> NoReturn:
         key = "write" if self.writing else "read"
-        folder = next((each for each in (real, *real.parents) if not _is_pattern(str(each))), real)
-        folder = folder if folder.is_dir() else folder.parent
+        folder = real if real.is_dir() else next(each for each in real.parents if not _is_pattern(str(each)))
         lists = {"read": [*self.policy.read], "write": [*self.policy.write]}
         lists[key].append(str(folder))
         line = ", ".join(f"{name}: {json.dumps(paths, ensure_ascii=False)}" for name, paths in lists.items() if paths)
