@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
     from osiris.families.postgres import Session
 
-STAGED_KEY = "osiris_key"
-"""The constraint that keeps the keys of staged rows apart."""
-
 _CONSTRAINTS, _CHECK = "23", "23514"
 _BY_CLASS = {
     "22": "the column has no such value",
@@ -74,8 +71,6 @@ def refusal_of(error: psycopg.Error) -> Refused | None:
     column = told.column_name or (place and place[2]) or ""
     rule = told.constraint_name or ""
     reason = _REASONS.get(state, known)
-    if rule == STAGED_KEY:
-        rule, reason = "", "an earlier row has the same key"
     if state == _CHECK and not rule:
         reason = "no partition of the table takes it"
     if state == _RAISED:
