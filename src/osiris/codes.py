@@ -160,6 +160,16 @@ CODES: dict[str, Code] = {
         "write such columns into the files; or list 'columns', which says that no others are meant",
     ),
     "CMP040": _warning("Plan missing or out of date", "{file}: {problem}", "run 'osiris compile {file}'"),
+    "CMP047": Code(
+        "Another plan",
+        "{path} holds plan {found}, not {asked}",
+        "compile the OML again",
+        4,
+    ),
+    "CMP048": _note("Fingerprint completed", "{asked} is plan {found}"),
+    "CMP049": Code(
+        "Fingerprint incomplete", "'{asked}' has {count} of the 64 digits of a fingerprint", "give {needed}"
+    ),
     "CMP041": Code("Source that no plan reads", "no plan reads {what}"),
     "CMP042": Code("Unknown step of a plan", "plan {plan} has no step '{step}'"),
     # --- LCK: the pinned schemas of sources -----------------------------------------------------------------------

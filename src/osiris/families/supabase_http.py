@@ -20,6 +20,7 @@ from osiris.families.health import is_local
 from osiris.families.supabase import Rest, key_of, rest_address
 from osiris.families.supabase_errors import Answer, Asked, fail_answer, seconds_asked, worth_again
 from osiris.families.watch import Watch, fail_broken
+from osiris.fault import fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,8 +139,10 @@ class Session:
             content=body,
             extensions={"trace": self.lines.trace},
         )
+        fault("rest.send")
         with self.watch.waiting():
             response = http.send(request, stream=True)
+        fault("rest.sent")
         try:
             most = self.ctx.memory // _SHARE if config.http_method == "GET" else None
             return Answer(response.status_code, dict(response.headers), self._body(response, most))
