@@ -33,6 +33,7 @@ _REASONS = {
     "23505": "a row with the same key is there already",
     _CHECK: "its check does not hold",
     "23P01": "a row that excludes it is there already",
+    "42601": "it is no value of the column's type",
 }
 _RAISED = "P0001"
 """A function of a trigger refuses the row, in the words of who wrote it."""
@@ -64,7 +65,7 @@ SELECT (
 def refusal_of(error: psycopg.Error) -> Refused | None:
     """Return why a row was refused; None for an error that is not about a row."""
     state, told = error.sqlstate or "", error.diag
-    known = _BY_CLASS.get(state[:2])
+    known = _BY_CLASS.get(state[:2]) or _REASONS.get(state)
     if known is None:
         return None
     place = _PLACE.search(told.context or "")
