@@ -463,7 +463,8 @@ CODES: dict[str, Code] = {
     "DAT015": Code(
         "Value cannot be written",
         "step '{step}', column '{column}': {value} cannot be written: {reason}",
-        exit_code=1,
+        "change the value or the column, or leave such rows out; nothing was written",
+        1,
     ),
     "DAT016": Code("Rows of another schema", "rows are not as declared: {problem}", "tell the component's author", 1),
     "DAT017": Code("Stream read twice", "a stream of rows was read twice; rows flow once", exit_code=70),
