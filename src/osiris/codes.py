@@ -463,7 +463,8 @@ CODES: dict[str, Code] = {
     "DAT015": Code(
         "Value cannot be written",
         "step '{step}', column '{column}': {value} cannot be written: {reason}",
-        exit_code=1,
+        "change the value or the column, or leave such rows out; nothing was written",
+        1,
     ),
     "DAT016": Code("Rows of another schema", "rows are not as declared: {problem}", "tell the component's author", 1),
     "DAT017": Code("Stream read twice", "a stream of rows was read twice; rows flow once", exit_code=70),
@@ -771,6 +772,27 @@ CODES: dict[str, Code] = {
         "Kept back from steps",
         "no step may use {path}: {why}",
         "name another file; data lies well in data/ and output/",
+    ),
+    "DRV059": Code(
+        "Outside the project",
+        "{path} lies outside the project, and {key} in osiris.yaml does not list it",
+        "move it into the project, or {verb} this line in osiris.yaml:  {line}",
+    ),
+    "DRV060": Code(
+        "Suffix of another format",
+        "the name of {path} must end with {suffixes}: files that other programs run are not written",
+        "give it such a name",
+    ),
+    "DRV061": Code(
+        "File of another program", "no step may write {path}: {why}", "give it another name, or write below output/"
+    ),
+    "DRV062": Code(
+        "Not data",
+        "no step may use {path}: the operating system shows itself there",
+        "name a file with data; what lies below /proc, /sys and /dev is never used",
+    ),
+    "DRV063": Code(
+        "Changed while opened", "{path} became a link, or another file, while it was opened", "run it again", 1
     ),
     # --- DSC: discovery -------------------------------------------------------------------------------------------
     "DSC001": Code(
