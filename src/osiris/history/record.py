@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.project import Project
 
+REFUSED = "refused"
+"""The `kind` of a session whose run could not start: nothing continues it."""
+
 _ENDED = frozenset(("step_complete", "step_failed", "step_cancelled", "step_skipped"))
 
 
@@ -231,9 +234,14 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
 
 
 def resume_command(summary: Mapping[str, JsonValue]) -> str:
-    """Return the command that goes on with a run, given its run.json: with the selection it had, or it is refused."""
+    """Return the command that goes on with a run, given its run.json: with the selection it had, or it is refused.
+
+    One that could not start is started again.
+    """
     selected = summary.get("selected")
     only = f" --select {shlex.quote(','.join(selected))}" if selected else ""
+    if summary.get("kind") == REFUSED:
+        return shlex.join(["osiris", "run", str(summary.get("oml") or summary["fingerprint"])])
     return f"osiris run --resume {summary['session']}{only}"
 
 
