@@ -87,12 +87,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of an existing table: its type here, if it has one, as declared, and whether a row must give a value."""
+    """A column of an existing table: its type here, if it has one, as declared, and whether a row must give a value.
+
+    `computed`: no row can give one.
+    """
 
     name: str
     type: str | None
     declared: str
     required: bool = False
+    computed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +253,8 @@ def refuse_misfit(
         there = known.get(field.name.lower())
         if there is None:
             report(f"it has no column '{field.name}'", did_you_mean(field.name, [column.name for column in columns]))
+        elif there.computed:
+            report(f"its column '{there.name}' is computed by the database", "leave the column out of the rows")
         elif not holds(there, field.type):
             report(f"its column '{there.name}' is {there.declared or 'of no type'}, which cannot hold {field.type}")
     for column in columns:
@@ -256,6 +262,17 @@ def refuse_misfit(
             report(f"its column '{column.name}' needs a value, and the rows have no such column")
     if found:
         raise_all(found)
+
+
+def fail_view(ctx: StepContext, target: Target) -> NoReturn:
+    """Fail with DAT029 for what is no table."""
+    fail("DAT029", step=ctx.step, table=target.table, problem="it is a view", hint="write a table")
+
+
+def fail_row(ctx: StepContext, target: Target, problem: str) -> NoReturn:
+    """Fail with DAT032 for a row that a rule of the table refuses."""
+    hint = "mend or leave out such rows before; nothing was written"
+    fail("DAT032", step=ctx.step, table=target.table, problem=problem, hint=hint)
 
 
 def fail_no_key(ctx: StepContext, target: Target, key: Sequence[str]) -> NoReturn:

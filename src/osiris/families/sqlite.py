@@ -177,18 +177,30 @@ def declared(connection: sqlite3.Connection, table: str) -> list[Declared]:
     return [Declared(name, kind, bool(needed), *rest) for name, kind, needed, *rest in rows if rest[2] != 1]
 
 
+def numbered_column(connection: sqlite3.Connection, table: str) -> str | None:
+    """Return the column that is the number of a row, and that the database gives a value where it is NULL."""
+    columns = declared(connection, table)
+    kept = connection.execute("SELECT 1 FROM pragma_index_list(?) WHERE origin = 'pk'", (table,)).fetchone()
+    return None if kept else next((column.name for column in columns if is_rowid(column, columns)), None)
+
+
 def is_rowid(column: Declared, columns: list[Declared]) -> bool:
     """Tell whether a column of a table with rowids is that rowid."""
     return column.key == 1 and column.declared.upper() == "INTEGER" and max(c.key for c in columns) == 1
 
 
 def table_columns(connection: sqlite3.Connection, table: str) -> list[Column]:
-    """Return the columns of a table as a writer sees them, without those that are computed."""
+    """Return the columns of a table as a writer sees them."""
     columns = declared(connection, table)
     return [
-        Column(c.name, type_of(c.declared), c.declared, c.needed and c.default is None and not is_rowid(c, columns))
+        Column(
+            c.name,
+            type_of(c.declared),
+            c.declared,
+            c.needed and c.default is None and not c.generated and not is_rowid(c, columns),
+            c.generated,
+        )
         for c in columns
-        if not c.generated
     ]
 
 
