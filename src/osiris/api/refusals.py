@@ -22,10 +22,9 @@ from osiris.session import create_session, now_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from osiris.api.runs import Plan
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Manifest
     from osiris.runner.run import RunResult
     from osiris.session import Session
 
@@ -54,7 +53,7 @@ class _Subject:
 
 
 def record_refusal(
-    workspace: Workspace, target: object, plan: Plan | None, problems: Sequence[Diagnostic], progress: Progress
+    workspace: Workspace, target: object, plan: Manifest | None, problems: Sequence[Diagnostic], progress: Progress
 ) -> RunResult | None:
     """Record a run that could not start, and return how it ended.
 
@@ -76,12 +75,11 @@ def _is_refusal(problems: Sequence[Diagnostic]) -> bool:
     return exit_code(problems) in _EXIT_CODES or any(code in _WORKER or code.startswith(_ROOMS) for code in codes)
 
 
-def _subject_of_plan(workspace: Workspace, plan: Plan) -> _Subject:
+def _subject_of_plan(workspace: Workspace, manifest: Manifest) -> _Subject:
     from osiris.compiler.manifest import manifest_bytes
     from osiris.runner.origin import find_oml
 
-    manifest = plan.manifest
-    file = plan.pipeline.file if plan.pipeline else find_oml(workspace.project, manifest.name)
+    file = find_oml(workspace.project, manifest.name)
     steps = {step["id"]: step["mode"] for step in manifest.steps}
     uses = {step["id"]: str(step["connection"]) for step in manifest.steps if step["connection"]}
     return _Subject(manifest.name, file, steps, uses, manifest.fingerprint, manifest_bytes(manifest))

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.history.causes import clip
-from osiris.session import CONVERSATION, read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from osiris.history.reading import Reading
-    from osiris.history.record import RecordedRun
     from osiris.model import JsonValue
-    from osiris.project import Project
 
 _TEXT, _EXCERPT = 500, 160
 
@@ -51,17 +48,6 @@ def intent_of(reading: Reading) -> Intent:
     """Return what the pipeline of a run is for."""
     found = tuple(_written(reading))
     return Intent(found or (Source("inferred", "low", _inferred(reading)),))
-
-
-def conversation_of(project: Project, run: RecordedRun) -> Mapping[str, JsonValue] | None:
-    """Return the run.json of the newest conversation before a run that made its pipeline; None if there is none."""
-    for folder in sorted(project.logs.glob(f"*-{CONVERSATION}-????"), reverse=True):
-        talk = read_summary(folder)
-        if talk and talk.get("kind") == CONVERSATION and talk["started_at"] < run.summary["started_at"]:
-            same_plan = run.plan is not None and talk.get("fingerprint") == run.summary["fingerprint"]
-            if same_plan or (talk.get("file") and talk["file"] == run.summary.get("oml")):
-                return talk
-    return None
 
 
 def _written(reading: Reading) -> Iterator[Source]:

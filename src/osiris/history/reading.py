@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from osiris.history.causes import Link, Problem, broken_by, chain_of, first_cause, problems_of
 from osiris.history.changes import Change, changes_of
-from osiris.history.intent import conversation_of
 from osiris.history.ledger import Ledger, ledger_of
-from osiris.history.record import base_of, load_outline, load_run
+from osiris.history.record import base_of, conversation_of, load_outline, load_run
 from osiris.history.rejects import Group, groups_of
 from osiris.session import ENDS, read_summary
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from osiris.errors import Diagnostic
 from osiris.model import Manifest
 from osiris.session import (
+    CONVERSATION,
     STEP_FIGURES,
     find_session,
     iter_lines,
@@ -231,6 +232,17 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
             if each["status"] == "complete":
                 return found | {"success": each["session"]}
     return found
+
+
+def conversation_of(project: Project, run: RecordedRun) -> Mapping[str, JsonValue] | None:
+    """Return the run.json of the newest conversation before a run that made its pipeline; None if there is none."""
+    for folder in sorted(project.logs.glob(f"*-{CONVERSATION}-????"), reverse=True):
+        talk = read_summary(folder)
+        if talk and talk.get("kind") == CONVERSATION and talk["started_at"] < run.summary["started_at"]:
+            same_plan = run.plan is not None and talk.get("fingerprint") == run.summary["fingerprint"]
+            if same_plan or (talk.get("file") and talk["file"] == run.summary.get("oml")):
+                return talk
+    return None
 
 
 def resume_command(summary: Mapping[str, JsonValue]) -> str:
