@@ -82,11 +82,8 @@ def run_target(
             words = (workspace.project, plan.manifest, workspace.config, options, _noting(begun, told), worker)
             result = run(*words, plan.asked, plan.pipeline)
         except OsirisError as error:
-            refused = (
-                None
-                if begun
-                else record_refusal(workspace, target, plan and plan.manifest, error.diagnostics, progress)
-            )
+            manifest = plan.manifest if plan else None
+            refused = None if begun else record_refusal(workspace, target, manifest, error.diagnostics, progress)
             if refused is None:
                 raise
             result = refused
