@@ -357,6 +357,7 @@ def _job(attempt: _Attempt, session: Session) -> Job:
         kept=start.kept,
         pipeline=attempt.manifest.name,
         plan=attempt.manifest.fingerprint,
+        paths=config.paths(),
     )
     return replay.job(job, session.id, session.artifacts.relative_to(project.root).as_posix()) if replay else job
 
