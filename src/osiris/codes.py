@@ -864,6 +864,7 @@ CODES: dict[str, Code] = {
         "Session not removed", "session {session} could not be removed: {reason}", "check who owns its files", 1
     ),
     "AIO014": Code("No lineage of its own", "session {session} is a replay, which writes to no target", "name its run"),
+    "AIO021": Code("No lineage", "session {session} could not start: it read and wrote nothing", "name another run"),
     "AIO020": _warning("No browser", "no browser could be started to show {path}", "open the file yourself"),
     # --- CHT: conversations -----------------------------------------------------------------------------------
     "CHT001": Code("No such proposal", "the model's answer is none that was asked for: {problem}"),
