@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic
 from osiris.model import Manifest
-from osiris.session import find_session, iter_lines, iter_sessions, open_session, read_lines, read_summary
+from osiris.session import find_session, iter_lines, iter_sessions, open_session, order_of, read_lines, read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -197,7 +197,11 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
     """
     found: dict[str, JsonValue] = {"success": None, "previous": None}
     for each in iter_sessions(project):
-        mine = each.get("kind") == "run" and each.get("pipeline") == pipeline and str(each["session"]) < session
+        mine = (
+            each.get("kind") == "run"
+            and each.get("pipeline") == pipeline
+            and order_of(str(each["session"])) < order_of(session)
+        )
         if mine and each["status"] != "running":
             found["previous"] = found["previous"] or each["session"]
             if each["status"] == "complete":
@@ -224,7 +228,9 @@ def _since(start: datetime, moment: str) -> float:
 def _newest(project: Project, run: RecordedRun, wanted: Callable[[str], bool]) -> RecordedRun | None:
     runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
     same = (each for each in runs if each.get("pipeline") == run.pipeline)
-    before = (each for each in same if str(each["session"]) < run.id and wanted(str(each["status"])))
+    before = (
+        each for each in same if order_of(str(each["session"])) < order_of(run.id) and wanted(str(each["status"]))
+    )
     found = next(before, None)
     return load_run(project.logs / str(found["session"])) if found else None
 
@@ -233,7 +239,7 @@ def plan_of(folder: Path) -> Manifest | None:
     """Return the plan that a session ran; None if it is gone, or damaged."""
     try:
         data = json.loads((folder / "manifest.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return Manifest(data) if isinstance(data, dict) and isinstance(data.get("steps"), list) else None
 

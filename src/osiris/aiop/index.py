@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris.aiop.ledger import total
 from osiris.durable import append_line, make_folder, write_file
+from osiris.session import order_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,9 +71,9 @@ def load_catalogue(project: Project) -> list[Record]:
         found = (_record(path) for path in there.values())
         known = {str(record["session"]): record for record in found if record}
         make_folder(project.catalogue.parent, private=True)
-        content = b"".join(_line(known[name]) for name in sorted(known))
+        content = b"".join(_line(known[name]) for name in sorted(known, key=order_of))
         write_file(project.catalogue, content, private=True)
-    return [known[name] for name in sorted(known, reverse=True)]
+    return [known[name] for name in sorted(known, key=order_of, reverse=True)]
 
 
 def _line(record: Record) -> bytes:

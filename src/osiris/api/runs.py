@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from osiris.api.openlineage import telling
@@ -13,6 +13,8 @@ from osiris.api.plan import Tables, tables_of
 from osiris.api.rows import row_finder
 from osiris.api.workspace import Workspace, load_plan, plan_path, shown
 from osiris.errors import fail
+from osiris.hold import hold_project
+from osiris.session import damaged_sessions as _damaged_sessions
 from osiris.session import find_session, iter_records, open_record, open_session, read_lines
 from osiris.session import list_sessions as _list_sessions
 
@@ -60,19 +62,28 @@ def run_target(
     params: Mapping[str, str],
     strict: bool = False,
 ) -> tuple[RunResult, list[Diagnostic]]:
-    """Run what `plan_of` finds; returns how it went, and notes on the plan.
+    """Run what `plan_of` finds; returns how it went, and notes on the plan. `RunResult.acknowledge` is the caller's.
 
+    It waits for other runs of the project first, as long as `run.wait` says; fails with RUN004 if that is too short.
     One worker answers for the plan and then runs it, if that is to run here; it starts while the plan is being read.
     """
     from osiris.runner.run import run, start_worker
 
+    def busy(holder: str) -> None:
+        progress({"event": "project_busy", "holder": holder})
+
     here = workspace.config.get("run.target") == "local"
     with (
+        hold_project(
+            workspace.project, f"run of {target or 'a session'}", workspace.config.get("run.wait"), busy
+        ) as say,
         start_worker(workspace.root) if here else nullcontext() as worker,
         telling(workspace, progress) as (told, untold),
     ):
         plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
-        words = (workspace.project, plan.manifest, workspace.config, options, told, worker)
+        say(f"run of '{plan.manifest.name}'")
+        attended = replace(options, attended=True)
+        words = (workspace.project, plan.manifest, workspace.config, attended, told, worker)
         try:
             result = run(*words, plan.asked, plan.pipeline)
         finally:
@@ -233,6 +244,11 @@ def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
 def list_records(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all sessions, conversations too, the newest first."""
     return list(iter_records(workspace.project))
+
+
+def damaged_sessions(workspace: Workspace) -> list[Diagnostic]:
+    """Return a warning for each session that no list has, as its run.json is damaged."""
+    return _damaged_sessions(workspace.project)
 
 
 def show_record(workspace: Workspace, session: str) -> dict[str, JsonValue]:

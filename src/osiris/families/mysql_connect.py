@@ -21,6 +21,7 @@ from osiris.errors import OsirisError, fail
 from osiris.families.mysql_errors import fail_login
 from osiris.families.watch import Watch, fail_broken
 from osiris.secret import Secret
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -180,7 +181,7 @@ def _reached(target: Address, until: float, cancelled: Callable[[], bool]) -> so
             return _tuned(line)
         line.close()
         if number is None:
-            fail("CON015", where=target.where, seconds=f"{target.timeout:g}")
+            fail("CON015", where=target.where, seconds=duration_text(target.timeout))
         reason = os.strerror(number)
     return fail("CON011", where=target.where, reason=reason)
 

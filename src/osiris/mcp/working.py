@@ -100,6 +100,7 @@ def run(workspace: Workspace, arguments: Arguments, progress: Progress) -> Reply
     options = RunOptions(new_run=new_run, run_id=run_id)
     result, notes = api.run_target(workspace, arguments["fingerprint"], options, progress, params={})
     data = api.run_data(result, api.show_session(workspace, result.session_id))
+    result.acknowledge()
     return Reply(
         data,
         brief=_ran,
