@@ -119,11 +119,11 @@ def previous_plan(workspace: Workspace, manifest: Manifest) -> Manifest | None:
     """Return the pipeline's plan that was written last, None if there is none that can be trusted."""
     from osiris.compiler.manifest import holds, newest_manifest
 
-    path = newest_manifest(workspace.project, manifest.name)
-    if path and holds(path, manifest):
+    file = newest_manifest(workspace.project, manifest.name)
+    if file and holds(file.path, manifest):
         return manifest
     try:
-        return load_plan(workspace, path, allow_drift=True)[0] if path else None
+        return load_plan(workspace, file, allow_drift=True)[0] if file else None
     except OsirisError:
         return None
 

@@ -14,8 +14,8 @@ from osiris.connections import load_env
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.files import sweep
+from osiris.history.record import base_of
 from osiris.hold import hold_project, wait_for_worker
-from osiris.recorded import base_of
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import digests_of, resolve_secrets, scrubber_of
@@ -384,6 +384,7 @@ def _job(attempt: _Attempt, session: Session) -> Job:
         kept=start.kept,
         pipeline=attempt.manifest.name,
         plan=attempt.manifest.fingerprint,
+        paths=config.paths(),
     )
     return replay.job(job, session.id, session.artifacts.relative_to(project.root).as_posix()) if replay else job
 
