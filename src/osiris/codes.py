@@ -564,6 +564,9 @@ CODES: dict[str, Code] = {
     "RUN013": Code(
         "Out of memory", "step '{step}' needs more than the limit of {limit}", "raise run.memory in osiris.yaml", 1
     ),
+    "RUN045": Code(
+        "Out of memory", "'{job}' needs more than the limit of {limit}", "raise run.memory in osiris.yaml", 1
+    ),
     "RUN014": Code("Bad run id", "'{run_id}' is not a run id", "use letters, digits, '.', '_' and '-' (at most 128)"),
     "RUN015": _warning("Engine drift", "{engine} is {found} here; the plan was compiled with {pinned}"),
     "RUN016": Code("Run id is taken", "run id '{run_id}' was finished by another plan ({session})", "use another id"),
@@ -886,6 +889,7 @@ CODES: dict[str, Code] = {
         "Session not removed", "session {session} could not be removed: {reason}", "check who owns its files", 1
     ),
     "AIO014": Code("No lineage of its own", "session {session} is a replay, which writes to no target", "name its run"),
+    "AIO021": Code("No lineage", "session {session} could not start: it read and wrote nothing", "name another run"),
     "AIO020": _warning("No browser", "no browser could be started to show {path}", "open the file yourself"),
     # --- CHT: conversations -----------------------------------------------------------------------------------
     "CHT001": Code("No such proposal", "the model's answer is none that was asked for: {problem}"),

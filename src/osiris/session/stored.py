@@ -98,7 +98,7 @@ _NEEDED: dict[str, Check] = {
 }
 
 _KNOWN: dict[str, tuple[Check, JsonValue]] = {
-    "kind": (_one_of("run", "replay"), "run"),
+    "kind": (_one_of("run", "replay", "refused"), "run"),
     "fingerprint": (_text, ""),
     "run_key": (_text, ""),
     "run_started_at": (is_time, None),
