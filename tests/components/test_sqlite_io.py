@@ -458,7 +458,7 @@ client.execute("INSERT INTO t SELECT value FROM (WITH RECURSIVE n (value) AS "
     "(SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 100000) SELECT value FROM n)")
 os.kill(os.getpid(), 9)
 """
-    subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=False, timeout=300)
     assert place.path.with_name("store.db-journal").stat().st_size > 0
     assert read().to_pydict() == {"a": [1]}
 
@@ -469,7 +469,7 @@ def test_readers_see_the_old_or_the_new(place, write):
     done, seen = threading.Event(), Counter()
 
     def look():
-        client = sqlite3.connect(place.path, timeout=30)
+        client = sqlite3.connect(place.path, timeout=300)
         while not done.is_set():
             seen.update(client.execute("SELECT count(*) FROM t").fetchone())
         client.close()

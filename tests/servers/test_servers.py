@@ -14,6 +14,7 @@ import pytest
 
 PROGRAM = """
 import json, sys, time
+from tests.patience import SOON
 from tests.servers import start_mariadb, start_postgres
 with {start}() as server:
     print(json.dumps([server.port, str(server.folder)]), flush=True)
@@ -44,7 +45,7 @@ def test_they_end_with_the_tests_even_if_those_are_killed(start):
     with tests:
         port, folder = json.loads(tests.stdout.readline())
         tests.send_signal(signal.SIGKILL)
-    until = time.monotonic() + 15
+    until = time.monotonic() + SOON
     while Path(folder).exists() or _answers(port):
         assert time.monotonic() < until
         time.sleep(0.05)
