@@ -469,7 +469,7 @@ def test_readers_see_the_old_or_the_new(place, write):
     done, seen = threading.Event(), Counter()
 
     def look():
-        client = sqlite3.connect(place.path, timeout=300)
+        client = sqlite3.connect(place.path, timeout=30)
         while not done.is_set():
             seen.update(client.execute("SELECT count(*) FROM t").fetchone())
         client.close()

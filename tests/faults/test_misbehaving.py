@@ -83,7 +83,7 @@ def test_endless_recursion_is_a_failure(desk, misbehave):
 
 
 def test_sleeping_step_is_stopped_by_its_timeout(desk, misbehave):
-    config = load_config(desk.project, {"OSIRIS_RUN__STEP_TIMEOUT": "1s"})
+    config = load_config(desk.project, {"OSIRIS_RUN__STEP_TIMEOUT": "5s"})
     began = time.monotonic()
     result = misbehave("sleep", config=config)
     assert time.monotonic() - began < SOON
@@ -92,7 +92,7 @@ def test_sleeping_step_is_stopped_by_its_timeout(desk, misbehave):
 
 
 def test_step_that_ignores_its_timeout_is_ended(desk, misbehave):
-    config = load_config(desk.project, {"OSIRIS_RUN__STEP_TIMEOUT": "1s"})
+    config = load_config(desk.project, {"OSIRIS_RUN__STEP_TIMEOUT": "5s"})
     began = time.monotonic()
     result = misbehave("ignore_everything", config=config)
     assert time.monotonic() - began < SOON

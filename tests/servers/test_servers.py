@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.patience import SOON
 
 PROGRAM = """
 import json, sys, time
-from tests.patience import SOON
 from tests.servers import start_mariadb, start_postgres
 with {start}() as server:
     print(json.dumps([server.port, str(server.folder)]), flush=True)
