@@ -160,6 +160,16 @@ CODES: dict[str, Code] = {
         "write such columns into the files; or list 'columns', which says that no others are meant",
     ),
     "CMP040": _warning("Plan missing or out of date", "{file}: {problem}", "run 'osiris compile {file}'"),
+    "CMP047": Code(
+        "Another plan",
+        "{path} holds plan {found}, not {asked}",
+        "compile the OML again",
+        4,
+    ),
+    "CMP048": _note("Fingerprint completed", "{asked} is plan {found}"),
+    "CMP049": Code(
+        "Fingerprint incomplete", "'{asked}' has {count} of the 64 digits of a fingerprint", "give {needed}"
+    ),
     "CMP041": Code("Source that no plan reads", "no plan reads {what}"),
     "CMP042": Code("Unknown step of a plan", "plan {plan} has no step '{step}'"),
     # --- LCK: the pinned schemas of sources -----------------------------------------------------------------------
@@ -343,6 +353,20 @@ CODES: dict[str, Code] = {
         "everybody who logs in to {where} may change {databases}, as it was installed",
         "mariadb-secure-installation takes them away, where nobody needs them",
     ),
+    "CON065": Code(
+        "Schema of Supabase",
+        "{where}: schema '{schema}' is one in which Supabase keeps its own data, such as users, keys and files",
+        "to use it all the same, list it in the connection: schemas: [{schema}]",
+        3,
+    ),
+    "CON066": Code(
+        "Operators not trusted",
+        "{where}: column '{column}' of '{table}' has the type {schema}.{type}, whose operators are in the schema "
+        "'{schema}', where others than its owner may create functions",
+        "run REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC; or, if you trust everybody who may create there, list it in "
+        "the connection: trusted_schemas: [{schema}]",
+        3,
+    ),
     # --- SQL: what may run ----------------------------------------------------------------------------------------
     "SQL001": Code("SQL not understood", "{problem}"),
     "SQL002": Code("Several statements", "only one statement is allowed", "keep the first and remove the rest"),
@@ -401,6 +425,11 @@ CODES: dict[str, Code] = {
         "{what} is {found}, and becomes {type} here: its last digits would be rounded away",
         "CAST it, or what it stands beside, to the type that is meant",
     ),
+    "SQL032": Code(
+        "Function of the server's own",
+        "'{name}' is a function of the server's own, and the connection lists another of that name",
+        "remove it from 'functions' of the connection",
+    ),
     # --- DAT: types and data --------------------------------------------------------------------------------------
     "DAT001": Code(
         "Value does not fit its column",
@@ -434,7 +463,8 @@ CODES: dict[str, Code] = {
     "DAT015": Code(
         "Value cannot be written",
         "step '{step}', column '{column}': {value} cannot be written: {reason}",
-        exit_code=1,
+        "change the value or the column, or leave such rows out; nothing was written",
+        1,
     ),
     "DAT016": Code("Rows of another schema", "rows are not as declared: {problem}", "tell the component's author", 1),
     "DAT017": Code("Stream read twice", "a stream of rows was read twice; rows flow once", exit_code=70),
@@ -534,6 +564,9 @@ CODES: dict[str, Code] = {
     ),
     "RUN013": Code(
         "Out of memory", "step '{step}' needs more than the limit of {limit}", "raise run.memory in osiris.yaml", 1
+    ),
+    "RUN045": Code(
+        "Out of memory", "'{job}' needs more than the limit of {limit}", "raise run.memory in osiris.yaml", 1
     ),
     "RUN014": Code("Bad run id", "'{run_id}' is not a run id", "use letters, digits, '.', '_' and '-' (at most 128)"),
     "RUN015": _warning("Engine drift", "{engine} is {found} here; the plan was compiled with {pinned}"),
@@ -745,6 +778,27 @@ CODES: dict[str, Code] = {
         "Kept back from steps",
         "no step may use {path}: {why}",
         "name another file; data lies well in data/ and output/",
+    ),
+    "DRV059": Code(
+        "Outside the project",
+        "{path} lies outside the project, and {key} in osiris.yaml does not list it",
+        "move it into the project, or {verb} this line in osiris.yaml:  {line}",
+    ),
+    "DRV060": Code(
+        "Suffix of another format",
+        "the name of {path} must end with {suffixes}: files that other programs run are not written",
+        "give it such a name",
+    ),
+    "DRV061": Code(
+        "File of another program", "no step may write {path}: {why}", "give it another name, or write below output/"
+    ),
+    "DRV062": Code(
+        "Not data",
+        "no step may use {path}: the operating system shows itself there",
+        "name a file with data; what lies below /proc, /sys and /dev is never used",
+    ),
+    "DRV063": Code(
+        "Changed while opened", "{path} became a link, or another file, while it was opened", "run it again", 1
     ),
     # --- DSC: discovery -------------------------------------------------------------------------------------------
     "DSC001": Code(
