@@ -30,6 +30,7 @@ KINDS = {
                 *("supabase_kills", "remote_kills", "chat_kills"),
             ),
         ),
+        Kind("scale", "sizes", ("tests/trust/test_scale.py",)),
         Kind("memory", "computations larger than memory", _faults("memory")),
         Kind(
             "faults",

@@ -56,7 +56,7 @@ def test_each_bug_is_one_change_that_a_test_of_ours_is_to_find(bug):
     assert f"def {name.split('[')[0]}(" in (TREE / path).read_text(encoding="utf-8") if name else True
 
 
-@pytest.mark.long
+@pytest.mark.trust
 def test_each_bug_turns_its_test_red(bug, copy):
     path = copy / "src" / "osiris" / bug["file"]
     before = path.read_text(encoding="utf-8")
