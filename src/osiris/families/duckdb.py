@@ -28,7 +28,7 @@ from osiris.families.embedded import (
 )
 from osiris.families.filesystem import check_known
 from osiris.fault import fault
-from osiris.files import fail_os, sweep, sync_folder
+from osiris.files import fail_os, steady, sweep, sync_folder
 from osiris.model import Field
 from osiris.sql.duck_types import NotCarried, carry, quote_name
 from osiris.sql.engine import open_engine
@@ -89,7 +89,8 @@ def reading(ctx: StepContext, path: Path, schema: str = SCHEMA) -> Iterator[Duck
     """Give a connection that reads one snapshot of the database; names without a schema are looked up in `schema`."""
     check_file(path, label(ctx, path))
     key = os.path.realpath(path)
-    cursor = patiently(lambda: _borrow(key, path, ctx), ctx, path)
+    with steady(path, label(ctx, path)):
+        cursor = patiently(lambda: _borrow(key, path, ctx), ctx, path)
     try:
         with taking_turns(path), interruptible(cursor, ctx.cancelled):
             cursor.execute(f"USE {DATABASE}")
@@ -109,7 +110,8 @@ def writing(ctx: StepContext, path: Path) -> Iterator[DuckDBPyConnection]:
     with _lock:
         if not path.exists():
             _create(ctx, path)
-    engine = patiently(lambda: _attach(path, ctx, "READ_WRITE"), ctx, path)
+    with steady(path, label(ctx, path)):
+        engine = patiently(lambda: _attach(path, ctx, "READ_WRITE"), ctx, path)
     try:
         with taking_turns(path), interruptible(engine, ctx.cancelled):
             engine.execute(f"USE {DATABASE}")

@@ -22,7 +22,6 @@ from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, rai
 from osiris.families.fitting import uncarried
 from osiris.fault import fault
 from osiris.files import fail_os, relative, resolve_path
-from osiris.kept_back import refuse_kept_back
 from osiris.table import counted, spool
 
 if TYPE_CHECKING:
@@ -109,13 +108,15 @@ class Staged:
 
 
 def database_path(ctx: StepContext, *, writing: bool = False) -> Path:
-    """Return the database file of the step's connection; fails with DRV007 if it names none, or several, or DRV049."""
+    """Return the real path of the database file of the step's connection.
+
+    Fails with DRV007 if it names none, or several, with DRV049 or DRV059 to DRV062 where no step may use it.
+    """
     given = [str(ctx.connection[name]) for name in _NAMES if ctx.connection.get(name)]
     if len(given) != 1:
         fail("DRV007", path="the connection", problem=f"it needs exactly one of {', '.join(_NAMES)}")
     path = resolve_path(ctx.root, given[0], writing=writing)
-    refuse_kept_back(ctx.root, path, writing=writing, keys=ctx.keys)
-    return path
+    return ctx.paths.writable(ctx.root, path, "database") if writing else ctx.paths.readable(ctx.root, path)
 
 
 def label(ctx: StepContext, path: Path) -> str:

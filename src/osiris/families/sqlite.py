@@ -11,6 +11,7 @@ from osiris.errors import fail
 from osiris.families.embedded import LONGEST_WAIT, Column, check_file, label, patiently, taking_turns
 from osiris.families.sqlite_types import type_of
 from osiris.fault import fault
+from osiris.files import steady
 from osiris.sql.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Declared(NamedTuple):
 def reading(ctx: StepContext, path: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection that reads one snapshot of the database and can change nothing."""
     check_file(path, label(ctx, path))
-    connection = patiently(lambda: _open_reader(ctx, path), ctx, path)
+    with steady(path, label(ctx, path)):
+        connection = patiently(lambda: _open_reader(ctx, path), ctx, path)
     try:
         with taking_turns(path):
             yield connection
@@ -75,7 +77,8 @@ def reading(ctx: StepContext, path: Path) -> Iterator[sqlite3.Connection]:
 def writing(ctx: StepContext, path: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection in a transaction that nobody else can write beside; `commit` ends it, else it is undone."""
     with translated(ctx, path):
-        connection = patiently(lambda: _opened(path, "rwc", _WRITING), ctx, path)
+        with steady(path, label(ctx, path)):
+            connection = patiently(lambda: _opened(path, "rwc", _WRITING), ctx, path)
         try:
             with taking_turns(path):
                 yield connection
