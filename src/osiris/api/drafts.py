@@ -10,6 +10,7 @@ from osiris.api.pipelines import validate_text
 from osiris.api.workspace import shown
 from osiris.errors import fail, raise_all
 from osiris.files import is_outside, publish, resolve_path
+from osiris.project import PIPELINE_ENDINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.model import JsonValue
 
-_ENDINGS = (".yaml", ".yml")
+_ENDINGS = PIPELINE_ENDINGS
 
 
 @dataclass(frozen=True, slots=True)

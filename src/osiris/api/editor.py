@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic, diagnostic, fail
+from osiris.project import PIPELINE_ENDINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,7 @@ SCHEMA_FILE = ".vscode/osiris.schema.json"
 EXTENSION = "redhat.vscode-yaml"
 SETTINGS: dict[str, JsonValue] = {
     ".vscode/settings.json": {
-        "yaml.schemas": {f"./{SCHEMA_FILE}": ["pipelines/**/*.yaml", "pipelines/**/*.yml"]},
+        "yaml.schemas": {f"./{SCHEMA_FILE}": [f"pipelines/**/*{ending}" for ending in PIPELINE_ENDINGS]},
     },
     ".vscode/extensions.json": {"recommendations": [EXTENSION]},
 }

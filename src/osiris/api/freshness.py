@@ -47,7 +47,8 @@ def _load(workspace: Workspace) -> tuple[dict[str, Manifest], list[Diagnostic]]:
                 plans[name] = load_plan(workspace, path, allow_drift=True)[0]
         except OsirisError as error:
             problem = "; ".join(item.message for item in error.diagnostics)
-            notes.append(diagnostic("CMP040", file=shown(workspace, path or workspace.project.build), problem=problem))
+            file, hint = shown(workspace, path or workspace.project.build), f"compile pipeline '{name}' again"
+            notes.append(diagnostic("CMP040", file=file, problem=problem, hint=hint))
     return plans, notes
 
 
