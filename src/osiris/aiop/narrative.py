@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.aiop.causes import clip, event_ids
+from osiris.history.causes import event_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from osiris.aiop.facts import Facts
+    from osiris.history.reading import Reading
     from osiris.model import JsonValue
 
     Answer = dict[str, JsonValue]
 
-_EXCERPT = 160
 _STATES = {
     "written": "wrote {rows:,} rows to {target}",
     "kept": "had written {rows:,} rows to {target} before, and was skipped",
@@ -24,25 +23,9 @@ _STATES = {
 }
 
 
-def intent_of(facts: Facts) -> dict[str, JsonValue]:
-    """Return what the pipeline is for: as somebody wrote it down, else as its ends suggest."""
-    plan = facts.run.plan
-    written = plan.data["pipeline"].get("description") if plan else None
-    if written:
-        text = clip(str(written), 500)
-        provenance = {"source": "description", "trust": "high", "excerpt": clip(text, _EXCERPT)}
-        return {"text": text, "known": True, "provenance": [provenance]}
-    ends = {
-        mode: sorted({step.component for step in facts.run.steps if step.mode == mode}) for mode in ("read", "write")
-    }
-    text = f"Moves rows from {_listed(ends['read'])} to {_listed(ends['write'])}."
-    provenance = {"source": "inferred", "trust": "low", "excerpt": clip(text, _EXCERPT)}
-    return {"text": clip(text, 500), "known": False, "provenance": [provenance]}
-
-
-def sentences_of(facts: Facts, answer: Answer) -> Iterator[dict[str, JsonValue]]:
+def sentences_of(reading: Reading, answer: Answer) -> Iterator[dict[str, JsonValue]]:
     """Give the sentences: how it began, how it went, what was written, what is odd, what changed, what to do."""
-    yield _sentence(_beginning(answer), *event_ids(*facts.run.events[:1]), "run")
+    yield _sentence(_beginning(answer), *event_ids(*reading.run.events[:1]), "run")
     yield _sentence(answer["verdict"]["text"], *answer["verdict"]["evidence"])
     if answer["chain"]["total"] > 1:
         yield _sentence(_chain(answer), *answer["chain"]["evidence"])
@@ -99,7 +82,3 @@ def _changes(answer: Answer) -> dict[str, JsonValue]:
     shown = "; ".join(str(item["text"]) for item in changes["top"][:3])
     more = f"; and {changes['total'] - 3} more" if changes["total"] > 3 else ""
     return _sentence(f"Changed {since}: {shown}{more}.", *cited[:3])
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "nowhere"

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from osiris.api.openlineage import telling
 from osiris.api.packages import package_missing
 from osiris.api.pipelines import compile_file, refuse_warnings, save
 from osiris.api.plan import Tables, tables_of
+from osiris.api.refusals import record_refusal
 from osiris.api.rows import row_finder
-from osiris.api.workspace import Workspace, load_plan, plan_path, shown
-from osiris.errors import fail
-from osiris.session import find_session, iter_records, open_record, open_session, read_lines
+from osiris.api.workspace import Workspace, find_plan, load_plan, shown
+from osiris.errors import OsirisError, diagnostic, fail
+from osiris.history.record import REFUSED, caught_up, find_own_run, resume_command
+from osiris.hold import hold_project
+from osiris.session import CONVERSATION, find_session, iter_records, open_record, open_session, read_lines
+from osiris.session import damaged_sessions as _damaged_sessions
 from osiris.session import list_sessions as _list_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from osiris.compare import Difference
+    from osiris.compiler.manifest import PlanFile
     from osiris.errors import Diagnostic
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.runner.adapter import Link
     from osiris.runner.run import RunOptions, RunResult
 
-    Progress = Callable[[dict[str, JsonValue]], None]
+    Event = dict[str, JsonValue]
+    Progress = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +58,59 @@ class Plan:
 
 def run_target(
     workspace: Workspace,
-    target: str | None,
+    target: str | PlanFile | None,
     options: RunOptions,
     progress: Progress,
     *,
     params: Mapping[str, str],
     strict: bool = False,
 ) -> tuple[RunResult, list[Diagnostic]]:
-    """Run what `plan_of` finds; returns how it went, and notes on the plan.
+    """Run what `plan_of` finds; returns how it went, and notes on the plan. `RunResult.acknowledge` is the caller's.
 
+    It waits for other runs of the project first, as long as `run.wait` says; fails with RUN004 if that is too short.
     One worker answers for the plan and then runs it, if that is to run here; it starts while the plan is being read.
+    A run that could not start has a session too (`record_refusal`); what was asked wrongly is raised.
     """
     from osiris.runner.run import run, start_worker
 
+    def busy(holder: str) -> None:
+        progress({"event": "project_busy", "holder": holder})
+
     here = workspace.config.get("run.target") == "local"
+    what = f"run of '{target}'" if isinstance(target, str) else "run of a plan"
+    attended = replace(options, attended=True)
     with (
+        hold_project(workspace.project, what, workspace.config.get("run.wait"), busy) as say,
         start_worker(workspace.root) if here else nullcontext() as worker,
         telling(workspace, progress) as (told, untold),
     ):
-        plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
-        words = (workspace.project, plan.manifest, workspace.config, options, told, worker)
+        plan: Plan | None = None
+        begun: list[Event] = []
         try:
+            plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
+            say(f"run of '{plan.manifest.name}'")
+            words = (workspace.project, plan.manifest, workspace.config, attended, _noting(begun, told), worker)
             result = run(*words, plan.asked, plan.pipeline)
+        except OsirisError as error:
+            manifest = plan.manifest if plan else None
+            refused = None if begun else record_refusal(workspace, target, manifest, error.diagnostics, progress)
+            if refused is None:
+                raise
+            result = refused
         finally:
             unpacked = package_missing(workspace)
-    return result, [*plan.notes, *untold, *unpacked]
+    return result, [*(plan.notes if plan else ()), *untold, *unpacked]
+
+
+def _noting(begun: list[Event], progress: Progress) -> Progress:
+    """Return a progress that also notes the first event: from then on there is a session of the run."""
+
+    def noting(event: Event) -> None:
+        if not begun:
+            begun.append(event)
+        progress(event)
+
+    return noting
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +179,7 @@ def _placed(
 
 def plan_of(
     workspace: Workspace,
-    target: str | None,
+    target: str | PlanFile | None,
     options: RunOptions,
     *,
     params: Mapping[str, str],
@@ -156,19 +189,19 @@ def plan_of(
 ) -> Plan:
     """Return the verified plan of a target.
 
-    A target is a pipeline (it is compiled, and saved if `keep`), a manifest or a fingerprint. Without one it is the
-    plan of the session to resume, else the one that was compiled last.
+    A target is a pipeline (it is compiled, and saved if `keep`), a manifest, a fingerprint, or what `confirmed_plan`
+    gives. Without one it is the plan of the session to resume, else the one that was compiled last.
     """
-    path = _chosen_path(workspace, target, options.resume)
-    if path is None:
+    file = _chosen_plan(workspace, target, options.resume)
+    if file is None:
         compiled = compile_file(workspace, str(target), params=params, strict=strict, worker=worker)
         if keep:
             save(workspace, compiled)
         return Plan(compiled.manifest, compiled.diagnostics, compiled.sources.asked, compiled.pipeline)
     if params or workspace.profile not in (None, *workspace.config.profiles):
         fail("PRJ008", problem="--param and --profile are part of a plan", hint="run the OML with them")
-    manifest, drift = load_plan(workspace, path, allow_drift=options.allow_engine_drift)
-    notes = [*workspace.config.diagnostics, *drift]
+    manifest, drift = load_plan(workspace, file, allow_drift=options.allow_engine_drift)
+    notes = [*workspace.config.diagnostics, *_completed(target, file, manifest), *drift]
     if strict:
         from osiris.compiler.recheck import lint_plan
         from osiris.registry import load_registry
@@ -177,25 +210,37 @@ def plan_of(
     return Plan(manifest, tuple(notes))
 
 
-def _chosen_path(workspace: Workspace, target: str | None, resume: str | None) -> Path | None:
+def _completed(target: str | PlanFile | None, file: PlanFile, manifest: Manifest) -> list[Diagnostic]:
+    """Return a note with all digits where only the first ones were typed."""
+    typed = target if target == file.asked else manifest.fingerprint
+    return [diagnostic("CMP048", asked=typed, found=manifest.fingerprint)] if typed != manifest.fingerprint else []
+
+
+def _chosen_plan(workspace: Workspace, target: str | PlanFile | None, resume: str | None) -> PlanFile | None:
     from osiris.compiler.manifest import last_compiled
 
     if target is not None:
-        return plan_path(workspace, target)
+        return find_plan(workspace, target) if isinstance(target, str) else target
     if resume:
         return _session_plan(workspace, resume)
-    path = last_compiled(workspace.project)
-    if not path.exists():
-        fail("CMP027", what=f"{shown(workspace, path)}: the plan that was compiled last is gone")
-    return path
+    last = last_compiled(workspace.project)
+    if not last.path.exists():
+        fail("CMP027", what=f"{shown(workspace, last.path)}: the plan that was compiled last is gone")
+    return last
 
 
-def _session_plan(workspace: Workspace, session: str) -> Path:
-    name = str(show_session(workspace, session)["session"])
-    path = workspace.project.logs / name / "manifest.json"
+def _session_plan(workspace: Workspace, session: str) -> PlanFile:
+    from osiris.compiler.manifest import PlanFile
+
+    own = find_own_run(workspace.project) if session == "last" else None
+    run = dict(own.summary) if own else show_session(workspace, session)
+    if run["kind"] == REFUSED:
+        problem = f"run {run['session']} could not start, and did nothing"
+        fail("RUN006", problem=problem, hint=f"start it: {resume_command(run)}")
+    path = workspace.project.logs / str(run["session"]) / "manifest.json"
     if not path.exists():
-        fail("CMP027", what=f"in session {name}: its manifest.json is gone")
-    return path
+        fail("CMP027", what=f"in session {run['session']}: its manifest.json is gone")
+    return PlanFile(path, str(run["fingerprint"]))
 
 
 def diff(workspace: Workspace, old: str, new: str) -> list[Difference]:
@@ -221,28 +266,40 @@ def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Mani
     A session comes first: a run id may be spelled like the beginning of a fingerprint, as a date is.
     """
     run = find_session(workspace.project, what)
-    path = None if run else plan_path(workspace, what)
-    return load_plan(workspace, path)[0] if path else run or show_session(workspace, what)
+    file = None if run else find_plan(workspace, what)
+    return load_plan(workspace, file)[0] if file else run or show_session(workspace, what)
 
 
 def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all runs and replays, the newest first."""
-    return _list_sessions(workspace.project)
+    return [_caught_up(workspace, each) for each in _list_sessions(workspace.project)]
 
 
 def list_records(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all sessions, conversations too, the newest first."""
-    return list(iter_records(workspace.project))
+    return [_caught_up(workspace, each) for each in iter_records(workspace.project)]
+
+
+def damaged_sessions(workspace: Workspace) -> list[Diagnostic]:
+    """Return a warning for each session that no list has, as its run.json is damaged."""
+    return _damaged_sessions(workspace.project)
 
 
 def show_record(workspace: Workspace, session: str) -> dict[str, JsonValue]:
     """Return the run.json of a session as `show_session` does, or of a conversation; fails with RUN010."""
-    return open_record(workspace.project, session)
+    return _caught_up(workspace, open_record(workspace.project, session))
 
 
 def show_session(workspace: Workspace, session: str) -> dict[str, JsonValue]:
     """Return the run.json of a session: by id, run id, `last`, or `previous`; fails with RUN010 or CHT029."""
-    return open_session(workspace.project, session)
+    return _caught_up(workspace, open_session(workspace.project, session))
+
+
+def _caught_up(workspace: Workspace, summary: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a run.json; of a run that has not ended with how far its events say that it has come."""
+    if summary["status"] != "running" or summary.get("kind") == CONVERSATION:
+        return summary
+    return caught_up(summary, session_lines(workspace, str(summary["session"]), "events"))
 
 
 def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[str, JsonValue]]:
@@ -251,7 +308,5 @@ def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[st
 
 
 def _manifest_of(workspace: Workspace, what: str) -> Manifest:
-    path = None if find_session(workspace.project, what) else plan_path(workspace, what)
-    if path is None:
-        path = _session_plan(workspace, what)
-    return load_plan(workspace, path, allow_drift=True)[0]
+    file = None if find_session(workspace.project, what) else find_plan(workspace, what)
+    return load_plan(workspace, file or _session_plan(workspace, what), allow_drift=True)[0]

@@ -161,11 +161,13 @@ class LiveWorld:
 
         options = RunOptions(run_id=f"{self._conversation}-{number}")
         try:
-            result, notes = api.run_target(self._workspace, fingerprint, options, self._mouth.progress, params={})
+            plan = api.confirmed_plan(self._workspace, fingerprint)
+            result, notes = api.run_target(self._workspace, plan, options, self._mouth.progress, params={})
         except (*_MENDABLE, Unavailable) as error:
             found = [item.to_json() for item in error.diagnostics]
             return {**_NOT_RUN, "run_key": options.run_id, "diagnostics": found}
         data = api.run_data(result, api.show_session(self._workspace, result.session_id))
+        result.acknowledge()
         answer = api.package(self._workspace, result.session_id, {}).document["answer"]
         found = [item.to_json() for item in (*notes, *result.diagnostics)]
         return {**data, "ok": result.exit_code == 0, "diagnostics": found, "answer": answer}

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.runner.run import RunOptions, RunResult
 
+_COMPLETED = "CMP048"
+"""The note that says which plan a part of a fingerprint was taken for: it answers what was typed."""
+
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("target", metavar="[FILE|PLAN|FINGERPRINT]", required=False),
     click.option("--last-compile", is_flag=True, help="Run the plan that was compiled last."),
@@ -39,6 +42,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--resume", is_flag=False, flag_value="last", metavar="[SESSION]", help="Continue a session."),
     click.option("--digest", type=click.Choice(["written", "all"]), default="written", help="Digest every output."),
     click.option("--allow-engine-drift", is_flag=True, help="Run a plan with other engine versions than its own."),
+    click.option("--wait", metavar="TIME", help="How long to wait for another run of this project (run.wait; 10m)."),
     STRICT,
     click.option("--target", "where", metavar="NAME", help="Where to run: local, bwrap, e2b (run.target; local)."),
     *E2B_OPTIONS,
@@ -57,6 +61,7 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
         return _plan(workspace, api.rehearse(workspace, target, chosen, **words), chosen.select)
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
+    console().at_end, console().end_code = result.acknowledge, result.exit_code
     return _result(result, [*_told(notes), *result.diagnostics], api.show_session(workspace, result.session_id))
 
 
@@ -71,7 +76,8 @@ def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -
 
 def _told(notes: Sequence[Diagnostic]) -> list[Diagnostic]:
     """Leave notes out: whoever compiles or validates reads them, who runs a plan every night does not."""
-    return [note for note in notes if note.severity != "note" or console().verbose or console().wants_json]
+    loud = console().verbose or console().wants_json
+    return [note for note in notes if loud or note.severity != "note" or note.code == _COMPLETED]
 
 
 def _run_options(options: dict[str, Any]) -> RunOptions:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from osiris.cli.figures import count, figures
 from osiris.cli.render import diagnostic_lines
 from osiris.errors import Diagnostic
-from osiris.recorded import resume_command
+from osiris.history.record import REFUSED, resume_command
 from osiris.session import CONVERSATION
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Run = dict[str, JsonValue]
 
 SHOWN_DIGITS = 12
+_NAMED = 12
 _SESSION_ID = re.compile(r"\d{8}-\d{6}-\d{3}-.*-[0-9a-f]{4}")
 
 
@@ -108,22 +109,19 @@ def given_id(run: Run) -> str | None:
 def kind_of(run: Run) -> str:
     """Return how a session ended, and that it was a replay or a conversation if it was one."""
     kind = "replay " if run.get("replays") else "chat " if run["kind"] == CONVERSATION else ""
-    return f"{kind}{run['status']}"
-
-
-def error_code(run: Run) -> str | None:
-    """Return the code of the first error of a session."""
-    return next((d["code"] for d in run.get("diagnostics") or () if d["severity"] == "error"), None)
+    return "could not start" if run["kind"] == REFUSED else f"{kind}{run['status']}"
 
 
 def story_lines(run: Run, story: Story) -> list[str]:
     """Return, in sentences, why a session is as it is: how it began, what was left out, how it ended, what is next."""
-    return [_beginning(run, story), *_left_out(story), _end(run, story), *_prospect(run, story)]
+    return [_beginning(run, story), *_left_out(story), _end(run, story), *_blocked(story), *_prospect(run, story)]
 
 
 def _beginning(run: Run, story: Story) -> str:
     if run.get("replays"):
         return f"It is a replay of {run['replays']['session']}, and no run of its pipeline."
+    if run["kind"] == REFUSED:
+        return "The run could not start."
     under = f" under run id '{given_id(run)}'" if given_id(run) else ""
     if not run.get("continues"):
         return f"The run started anew{under}."
@@ -155,6 +153,17 @@ def _end(run: Run, story: Story) -> str:
     return f"{who} with {cause.code}: {place}{cause.message}.{hint}"
 
 
+def _blocked(story: Story) -> list[str]:
+    """Name the steps that the cause held up, and the last success."""
+    if story.cause is None:
+        return []
+    held = story.reading.blocked
+    more = f" and {len(held) - _NAMED:,} more" if len(held) > _NAMED else ""
+    said = [f"So {count(len(held), 'step')} did not finish: {', '.join(held[:_NAMED])}{more}."] if held else []
+    last = story.reading.last_success
+    return [*said, f"The last success was {last}." if last else "No earlier success of this pipeline is known."]
+
+
 def _prospect(run: Run, story: Story) -> list[str]:
     if run["status"] == "running" or run.get("replays"):
         return []
@@ -162,6 +171,8 @@ def _prospect(run: Run, story: Story) -> list[str]:
         return [f"Run id '{given_id(run)}' is finished: to give it again does nothing."] if given_id(run) else []
     if story.after:
         return [f"Run {story.after['session']} continued it and is {story.after['status']}."]
+    if run["kind"] == REFUSED:
+        return ["Nothing was begun; once the cause is fixed, the same command starts it."]
     kept = f"; what {', '.join(run['deliveries'])} wrote is kept" if run.get("deliveries") else ""
     return [f"With --resume the same plan goes on{kept}; a pipeline that was changed starts anew."]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.durable import remove_folder
 from osiris.errors import Diagnostic, fail, has_errors, raise_all
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.describe import make_scratch
 from osiris.runner.limits import limits_of
 from osiris.runner.protocol import Job, Secrets
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from osiris.config import Config
@@ -67,7 +69,7 @@ class Asking:
             fail("RUN001", status=died.status, during="discover", hint="run the same command again")
         finally:
             timer.cancel()
-            shutil.rmtree(job.scratch, ignore_errors=True)
+            remove_folder(Path(job.scratch))
         self._fail_late(late, limit)
         found = [Diagnostic.from_json(item) for event in [*told, end] for item in event.get("diagnostics", ())]
         if has_errors(found):
@@ -76,7 +78,7 @@ class Asking:
 
     def _fail_late(self, late: threading.Event, seconds: float) -> None:
         if late.is_set():
-            fail("DSC008", source=self.source.name or self.source.path, seconds=f"{seconds:g}")
+            fail("DSC008", source=self.source.name or self.source.path, seconds=duration_text(seconds))
 
     def _job(self, asked: dict[str, JsonValue]) -> Job:
         scratch = make_scratch(self.project.scratch)
@@ -88,4 +90,5 @@ class Asking:
             limits=limits_of(self.config.get("run.memory"), self.config.get("run.threads")),
             steps=[],
             discover=asked,
+            paths=self.config.paths(),
         )

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,8 +13,10 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
+from osiris.durable import make_folder, remove_folder
 from osiris.errors import fail
 from osiris.runner.pins import lock_digest, lock_file
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,11 +62,11 @@ def locked_wheels(cache: Path, found: Found, check: Callable[[], None]) -> Itera
     """
     lock, pins = lock_digest(), list(_pins(found))
     folder = cache / f"{lock}-{_minor(found)}-{found.machine}-{found.libc.replace(' ', '-')}"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, private=True)
     descriptor = os.open(cache, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        folder.mkdir(exist_ok=True)  # somebody may have removed it until now
+        make_folder(folder, private=True)  # somebody may have removed it until now
         if None in (wheels := _wheels(folder, pins)):
             _fetch(folder, pins, found, check)
             wheels = _wheels(folder, pins)
@@ -82,7 +83,7 @@ def locked_wheels(cache: Path, found: Found, check: Callable[[], None]) -> Itera
 def _sweep(cache: Path, lock: str) -> None:
     for other in cache.iterdir():
         if other.is_dir() and not other.is_symlink() and not other.name.startswith(lock):
-            shutil.rmtree(other)
+            remove_folder(other)
 
 
 def _fetch(folder: Path, pins: list[str], found: Found, check: Callable[[], None]) -> None:
@@ -104,7 +105,7 @@ def _fetch(folder: Path, pins: list[str], found: Found, check: Callable[[], None
                 pip.kill()
     check()  # an interrupt from a terminal ends pip too
     if said is None:
-        _refuse(found, f"it took longer than {_LONGEST:g} s")
+        _refuse(found, f"it took longer than {duration_text(_LONGEST)}")
     if pip.returncode:
         _refuse(found, (said.strip().splitlines() or ["pip did not say why"])[-1][:_LONGEST_LINE])
 

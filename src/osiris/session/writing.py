@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from osiris.durable import (
+    APPEND,
+    READ_AND_APPEND,
+    append,
+    guarded,
+    make_folder,
+    make_marker,
+    open_file,
+    remove,
+    write_file,
+)
 from osiris.errors import fail
 from osiris.secret import Scrubber
 from osiris.session.disk import (
     cut_torn_line,
     line,
     now_text,
-    open_append,
     open_locked,
-    own_errors,
     read_lines,
-    write_all,
-    write_durably,
 )
+from osiris.session.finding import next_number
+from osiris.session.stored import CONVERSATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,9 +60,6 @@ _ID_LENGTH = 200
 _STAMP = "%Y%m%d-%H%M%S-%f"
 _STAMP_LENGTH = len("20250131-235959-999")
 
-CONVERSATION = "chat"
-"""The `kind` of a conversation's run.json, and what its id says in place of a pipeline; `last` never means one."""
-
 
 @dataclass(slots=True)
 class Session:
@@ -67,12 +72,14 @@ class Session:
     _events: int = -1
     _metrics: int = -1
     _seq: int = 0
+    _is_told: bool = True
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if self._is_told:
+            self.close()
 
     @property
     def artifacts(self) -> Path:
@@ -92,13 +99,21 @@ class Session:
 
     def summary(self, data: Mapping[str, JsonValue]) -> None:
         """Replace run.json, durably and as a whole; fails with PRJ006 if it cannot be written."""
-        with own_errors(self.folder):
-            write_durably(self.folder / "run.json", line(self._clean(dict(data))))
+        write_file(self.folder / "run.json", line(self._clean(dict(data))), private=True)
 
     def keep_plan(self, content: bytes) -> None:
         """Write manifest.json, durably."""
-        with own_errors(self.folder):
-            write_durably(self.folder / "manifest.json", content)
+        write_file(self.folder / "manifest.json", content, private=True)
+
+    def acknowledge(self) -> None:
+        """Note that whoever asked for the run knows how it ended, and release it.
+
+        Until then the same command tells of it instead of running again. What cannot be removed changes nothing of how
+        the run ended, so nothing is said of it.
+        """
+        with suppress(OSError):
+            remove(self.marker)
+        self.close()
 
     def close(self) -> None:
         """Release the session; from now on it counts as lost unless run.json says how it ended."""
@@ -122,23 +137,19 @@ class Session:
 
     def _append(self, fd: int, told: dict[str, JsonValue]) -> dict[str, JsonValue]:
         clean: dict[str, JsonValue] = self._clean(told)
-        with own_errors(self.folder):
-            write_all(fd, line(clean))
+        with guarded(self.folder):
+            append(fd, line(clean))
         return clean
 
 
-def create_session(
-    project: Project, pipeline: str, scrubber: Scrubber | None = None, *, after: str | None = None
-) -> Session:
-    """Make the folder of a new session, locked by this process; its id sorts by time and holds the pipeline's name.
+def create_session(project: Project, pipeline: str, scrubber: Scrubber | None = None) -> Session:
+    """Make the folder of a new session, locked by this process; its id tells time, pipeline, and which one it is.
 
-    It sorts behind the session `after`, even if the clock was set back meanwhile. Fails with PRJ006 if the folder
-    cannot be made.
+    The last part of an id is a number that no session of the project had before: it orders them, whatever the clock
+    says. Fails with PRJ006 if the folder cannot be made.
     """
-    session = _new_session(project, pipeline, scrubber, max(datetime.now(UTC), _time_behind(after)))
-    with own_errors(session.folder):
-        project.open_sessions.mkdir(parents=True, exist_ok=True)
-        session.marker.touch()
+    session = _new_session(project, pipeline, scrubber)
+    make_marker(session.marker)
     return session
 
 
@@ -147,7 +158,7 @@ def begin_conversation(project: Project, scrubber: Scrubber) -> Session:
 
     It is never lost: whoever takes it up again goes on with it, so nothing marks it as open.
     """
-    return _new_session(project, CONVERSATION, scrubber, datetime.now(UTC))
+    return _new_session(project, CONVERSATION, scrubber)
 
 
 def continue_conversation(project: Project, session_id: str, scrubber: Scrubber) -> Session:
@@ -157,47 +168,44 @@ def continue_conversation(project: Project, session_id: str, scrubber: Scrubber)
     """
     folder = project.logs / session_id
     session = Session(session_id, folder, project.open_sessions / session_id, scrubber)
-    with own_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, private=True)
+    with guarded(folder):
         try:
-            session._events = open_locked(folder / "events.jsonl", flags=os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            session._events = open_locked(folder / "events.jsonl", READ_AND_APPEND)
         except BlockingIOError:
             fail("CHT023", conversation=session_id)
         for name in ("events.jsonl", "metrics.jsonl"):
             cut_torn_line(folder / name)
-        session._metrics = open_append(folder / "metrics.jsonl")
+        session._metrics = open_file(folder / "metrics.jsonl", APPEND)
         session._seq = max((each["seq"] for each in read_lines(folder / "events.jsonl")), default=0)
     return session
 
 
-def _new_session(project: Project, name: str, scrubber: Scrubber | None, started: datetime) -> Session:
-    stamp, plain = started.strftime(_STAMP)[:_STAMP_LENGTH], re.sub(r"[^A-Za-z0-9_-]", "_", name)[:_ID_LENGTH]
-    session_id = f"{stamp}-{plain}-{secrets.token_hex(2)}"
+def _new_session(project: Project, name: str, scrubber: Scrubber | None) -> Session:
+    stamp = datetime.now(UTC).strftime(_STAMP)[:_STAMP_LENGTH]
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:_ID_LENGTH]
+    session_id = f"{stamp}-{plain}-{next_number(project):05}"
     folder = project.logs / session_id
     session = Session(session_id, folder, project.open_sessions / session_id, scrubber or Scrubber(()))
-    with own_errors(folder):
-        folder.mkdir(parents=True)
+    make_folder(folder, private=True)
+    with guarded(folder):
         session._events = open_locked(folder / "events.jsonl")
-        session._metrics = open_append(folder / "metrics.jsonl")
+        session._metrics = open_file(folder / "metrics.jsonl", APPEND)
     return session
-
-
-def _time_behind(session_id: str | None) -> datetime:
-    """Return the first time that makes an id which sorts behind another; the earliest of all if there is none."""
-    with suppress(ValueError, OverflowError):
-        stamp = datetime.strptime((session_id or "")[:_STAMP_LENGTH], _STAMP).replace(tzinfo=UTC)
-        return stamp + timedelta(milliseconds=1)
-    return datetime.min.replace(tzinfo=UTC)
 
 
 def end_session(
     session: Session, event: str, summary: Mapping[str, JsonValue], **fields: JsonValue
 ) -> dict[str, JsonValue]:
-    """Write the session's last event and its summary, whose status must be that of the event; return the event."""
+    """Write the session's last event and its summary, whose status must be that of the event; return the event.
+
+    One that is complete stays open until `Session.acknowledge`.
+    """
     last = session.event(event, **fields)
     session.summary(summary)
-    session.marker.unlink(missing_ok=True)
-    session.close()
+    session._is_told = ENDS[event] != "complete"
+    if session._is_told:
+        session.acknowledge()
     return last
 
 

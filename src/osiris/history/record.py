@@ -15,14 +15,28 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic
 from osiris.model import Manifest
-from osiris.session import find_session, iter_lines, iter_sessions, open_session, read_lines, read_summary
+from osiris.session import (
+    CONVERSATION,
+    STEP_FIGURES,
+    find_session,
+    iter_lines,
+    iter_sessions,
+    open_session,
+    order_of,
+    read_lines,
+    read_summary,
+    totals,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from osiris.model import JsonValue
     from osiris.project import Project
+
+REFUSED = "refused"
+"""The `kind` of a session whose run could not start: nothing continues it."""
 
 _ENDED = frozenset(("step_complete", "step_failed", "step_cancelled", "step_skipped"))
 
@@ -124,6 +138,7 @@ def load_run(folder: Path, most: int | None = None) -> RecordedRun:
     plan = plan_of(folder)
     left_out: Counter[str] = Counter()
     events = tuple(_first(iter_lines(folder / "events.jsonl"), most, left_out))
+    summary = caught_up(summary, events)
     diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
     return RecordedRun(
         folder=folder,
@@ -135,6 +150,22 @@ def load_run(folder: Path, most: int | None = None) -> RecordedRun:
         diagnostics=diagnostics,
         left_out=left_out,
     )
+
+
+def caught_up(summary: Mapping[str, JsonValue], events: Iterable[Mapping[str, JsonValue]]) -> dict[str, JsonValue]:
+    """Return the run.json of a run with what its events say of its steps: it is not renewed for each while it runs."""
+    known = dict(summary)
+    if known["status"] != "running":
+        return known
+    steps = {name: dict(step) for name, step in known["steps"].items()}
+    for event in events:
+        name = event["event"]
+        if event.get("step") not in steps or not (name == "step_start" or name in _ENDED):
+            continue
+        step = steps[event["step"]]
+        step["status"] = "running" if name == "step_start" else name.removeprefix("step_")
+        step |= {key: event[key] for key in STEP_FIGURES if key in event and name == "step_complete"}
+    return {**known, "steps": steps, **totals(steps)}
 
 
 def _first(
@@ -180,14 +211,14 @@ def open_own_run(project: Project, name: str = "last") -> RecordedRun:
     return find_own_run(project, name) or load_run(project.logs / str(open_session(project, name)["session"]))
 
 
-def last_success(project: Project, run: RecordedRun) -> RecordedRun | None:
-    """Return the newest complete run of the same pipeline that started before this one; None if there is none."""
-    return _newest(project, run, lambda status: status == "complete")
-
-
 def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
     """Return the newest run of the same pipeline before this one, however it ended; None if there is none."""
-    return _newest(project, run, lambda status: status != "running")
+    runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
+    same = (each for each in runs if each.get("pipeline") == run.pipeline)
+    ended = (each for each in same if each["status"] != "running")
+    before = (each for each in ended if order_of(str(each["session"])) < order_of(run.id))
+    found = next(before, None)
+    return load_run(project.logs / str(found["session"])) if found else None
 
 
 def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValue]:
@@ -197,7 +228,11 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
     """
     found: dict[str, JsonValue] = {"success": None, "previous": None}
     for each in iter_sessions(project):
-        mine = each.get("kind") == "run" and each.get("pipeline") == pipeline and str(each["session"]) < session
+        mine = (
+            each.get("kind") == "run"
+            and each.get("pipeline") == pipeline
+            and order_of(str(each["session"])) < order_of(session)
+        )
         if mine and each["status"] != "running":
             found["previous"] = found["previous"] or each["session"]
             if each["status"] == "complete":
@@ -205,10 +240,26 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
     return found
 
 
+def conversation_of(project: Project, run: RecordedRun) -> Mapping[str, JsonValue] | None:
+    """Return the run.json of the newest conversation before a run that made its pipeline; None if there is none."""
+    for folder in sorted(project.logs.glob(f"*-{CONVERSATION}-????"), reverse=True):
+        talk = read_summary(folder)
+        if talk and talk.get("kind") == CONVERSATION and talk["started_at"] < run.summary["started_at"]:
+            same_plan = run.plan is not None and talk.get("fingerprint") == run.summary["fingerprint"]
+            if same_plan or (talk.get("file") and talk["file"] == run.summary.get("oml")):
+                return talk
+    return None
+
+
 def resume_command(summary: Mapping[str, JsonValue]) -> str:
-    """Return the command that goes on with a run, given its run.json: with the selection it had, or it is refused."""
+    """Return the command that goes on with a run, given its run.json: with the selection it had, or it is refused.
+
+    One that could not start is started again.
+    """
     selected = summary.get("selected")
     only = f" --select {shlex.quote(','.join(selected))}" if selected else ""
+    if summary.get("kind") == REFUSED:
+        return shlex.join(["osiris", "run", str(summary.get("oml") or summary["fingerprint"])])
     return f"osiris run --resume {summary['session']}{only}"
 
 
@@ -221,19 +272,11 @@ def _since(start: datetime, moment: str) -> float:
     return (datetime.fromisoformat(moment) - start).total_seconds()
 
 
-def _newest(project: Project, run: RecordedRun, wanted: Callable[[str], bool]) -> RecordedRun | None:
-    runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
-    same = (each for each in runs if each.get("pipeline") == run.pipeline)
-    before = (each for each in same if str(each["session"]) < run.id and wanted(str(each["status"])))
-    found = next(before, None)
-    return load_run(project.logs / str(found["session"])) if found else None
-
-
 def plan_of(folder: Path) -> Manifest | None:
     """Return the plan that a session ran; None if it is gone, or damaged."""
     try:
         data = json.loads((folder / "manifest.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return Manifest(data) if isinstance(data, dict) and isinstance(data.get("steps"), list) else None
 
