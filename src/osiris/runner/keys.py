@@ -293,9 +293,7 @@ def _finisher(runs: list[Summary], run_key: str, fingerprint: str | None = None)
     return next((run["session"] for run in done if fingerprint in (None, run["fingerprint"])), None)
 
 
-def _continue(
-    root: Path, manifest: Manifest, last: Summary, *, keep: bool, without: Collection[str] = ()
-) -> Start:
+def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool, without: Collection[str] = ()) -> Start:
     delivered = {step: told for step, told in last["deliveries"].items() if _is_there(root, told)}
     left_out = not_selected(manifest, last.get("selected"))
     needless = not_needed([step for step in manifest.steps if step["id"] not in left_out], delivered)
