@@ -94,7 +94,8 @@ def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterat
 def check_network(job: Job, reach: Reach, *, allowed: bool) -> None:
     """Fail with SBX003 if a job needs the network and may not have it."""
     if reach.network and not allowed:
-        fail("SBX003", connections=", ".join(sorted({s["connection"] for s in job.steps if s["connection"]})))
+        used = {*(step["connection"] for step in job.steps if step["connection"]), *job.uses}
+        fail("SBX003", connections=", ".join(sorted(used)) or job.discover["source"])
 
 
 def options(job: Job, reach: Reach) -> list[str]:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,13 @@ from osiris.project import Project
 from osiris.runner import bundle
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.bootstrap import Patience, begin, unpack
+from osiris.runner.boxed import Boxed
 from osiris.runner.fetch import Fetcher
 from osiris.runner.fetch_folder import fetch_folder
 from osiris.runner.install import install
-from osiris.runner.local import start_worker
 from osiris.runner.reach import Reach, reach_of
 from osiris.runner.relay import Relay
+from osiris.runner.strangers import worker_for
 from osiris.runner.transport import Cut, Gone
 from osiris.urls import family_of
 
@@ -90,9 +92,9 @@ class Remote:
         Fails with SBX010 to SBX015 and SBX024 to SBX027, with what the transport says, and raises WorkerDied.
         """
         if job.kind != "run":
-            with start_worker(self._root) as here:
-                self._bind(here)
-                return here.ask(job, secrets, listener, pulse)
+            here = Boxed(partial(worker_for, root=self._root, network=True))
+            self._bind(here)
+            return here.ask(job, secrets, listener, pulse)
         began = time.monotonic()
         reach = reach_of(job, secrets)
         bundle.refuse_outside(self._root, reach, self._transport.name)
