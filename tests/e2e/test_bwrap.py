@@ -12,7 +12,8 @@ from tests.parity.cases import READ, WRITE, Case, lay_out
 
 from osiris.errors import OsirisError
 from osiris.runner.bwrap import boxed_worker, options
-from osiris.runner.protocol import Job, Limits, Secrets
+from osiris.runner.limits import limits_of
+from osiris.runner.protocol import Job, Secrets
 from osiris.runner.reach import reach_of
 
 
@@ -34,7 +35,7 @@ def job(folder, *steps):
     for path in own:
         path.mkdir(parents=True, exist_ok=True)
     scratch, spools, artifacts = map(str, own)
-    return Job("run", str(folder), scratch, artifacts, Limits(1, 1), list(steps), spools=spools)
+    return Job("run", str(folder), scratch, artifacts, limits_of(1, 1), list(steps), spools=spools)
 
 
 ORDERS = step("orders", "filesystem.csv_extractor", "read", path="data/orders.csv")

@@ -37,9 +37,10 @@ RENEW: dict[str, JsonValue] = {"control": "lease", "seconds": LEASE}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the worker may use: bytes of memory for data, bytes of address space, open files, threads."""
+    """What the worker may use: bytes of memory for data, of all resident memory, of addresses; files, threads."""
 
     memory: int
+    resident: int
     address_space: int
     files: int = 4096
     threads: int = 0
