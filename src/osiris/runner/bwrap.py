@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from osiris.durable import remove
 from osiris.errors import fail
+from osiris.files import make_private
 from osiris.path_policy import PathPolicy
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.local import FIXED
@@ -248,10 +249,10 @@ def _own(job: Job) -> list[str]:
 def _make_folders(job: Job, reach: Reach) -> list[Path]:
     """Make what is to be bound, and return the new folders that the job does not own, outer ones first."""
     if job.lock:
-        Path(job.lock).touch()
+        Path(job.lock).touch(0o600)
     for text in (job.artifacts, job.scratch, job.spools):
         if text:
-            Path(text).mkdir(parents=True, exist_ok=True)
+            make_private(Path(text))
     made = [path for folder in reach.folders for path in (folder, *folder.parents) if not path.exists()]
     for folder in reach.folders:
         with suppress(OSError):  # the step says why it cannot be

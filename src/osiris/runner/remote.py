@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osiris.delivery import inspect_file, inspect_ledger
-from osiris.durable import make_folder
+from osiris.durable import PRIVATE_FILE, make_folder
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.files import relative
 from osiris.path_policy import PathPolicy
@@ -237,7 +237,7 @@ class Returning:
         files = [file for file in left if _is_below(file["path"])]
         began = time.monotonic()
         targets = {file["path"]: folder / file["path"] for file in files}
-        lost = self.fetcher.fetch(f"{self._place}/session/artifacts", files, targets)
+        lost = self.fetcher.fetch(f"{self._place}/session/artifacts", files, targets, PRIVATE_FILE)
         self.found += [item for found in lost.values() for item in found]
         self.ms += _ms(began)
 
