@@ -491,8 +491,8 @@ CODES: dict[str, Code] = {
     ),
     "DAT030": Code(
         "Check failed",
-        "step '{step}': check '{check}' found {found}: {rows}",
-        "nothing that reads this was written; mend the data, or the check",
+        "step '{step}': check '{check}' found {found}",
+        "fix the data (first rows: 'osiris logs show --rows'), or the check; nothing that reads this was written",
         6,
     ),
     "DAT031": Code(
