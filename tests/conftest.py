@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.chance import give_seed, take_tried
 from tests.forked import LONGEST, forking, is_read_at_start
 from tests.servers import start_azurite, start_google, start_mariadb, start_postgres, start_postgrest, start_s3
 
@@ -21,7 +22,18 @@ KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECOD
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write golden files anew instead of comparing")
+    parser.addoption("--seed", type=int, help="begin random tests with this seed")
     parser.addoption("--installed", action="store_true", help="start the console script itself for every command")
+
+
+def pytest_configure(config):
+    give_seed(config.getoption("--seed"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    if call.when == "call":
+        item.user_properties += take_tried()
 
 
 @pytest.fixture
@@ -120,7 +132,7 @@ def forked(request):
 def console_script():
     """The console script itself, in the form of `osiris`."""
 
-    def call(*args, cwd, env=None, stdin=None, timeout=60):
+    def call(*args, cwd, env=None, stdin=None, timeout=300):
         return subprocess.run(
             [OSIRIS, *map(str, args)],
             cwd=cwd,
@@ -142,7 +154,7 @@ def kept():
 def osiris(forked, console_script):
     """The command: `osiris('run', 'x.yaml', cwd=folder, env={...})` gives the finished process."""
 
-    def call(*args, cwd, env=None, stdin=None, timeout=60):
+    def call(*args, cwd, env=None, stdin=None, timeout=300):
         asked = {"cwd": cwd, "env": env, "stdin": stdin, "timeout": timeout}
         if forked is None or any(map(is_read_at_start, env or ())) or len(f"{args}{env}{stdin}") > LONGEST:
             return console_script(*args, **asked)

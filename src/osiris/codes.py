@@ -45,6 +45,11 @@ CODES: dict[str, Code] = {
     "PRJ012": Code("Interrupted", "interrupted by {signal}", exit_code=130),
     "PRJ013": Code("Warnings", "there are warnings ({count}), and --strict allows none"),
     "PRJ014": Code("File exists", "{path} exists already", "choose another place, or remove it"),
+    "PRJ018": _warning(
+        "Keys of an earlier version",
+        "{count} keys mean nothing here and are not used: {keys}",
+        "'osiris config explain' says what to do with each",
+    ),
     "PRJ015": _note("File kept", "{path} exists and stays as it is; {instead}"),
     # --- OML: the text of a pipeline ------------------------------------------------------------------------------
     "OML001": Code("Not YAML", "{problem}"),
@@ -69,7 +74,11 @@ CODES: dict[str, Code] = {
     "OML020": Code("Bad parameter declaration", "parameter '{name}': {problem}"),
     "OML021": Code("Bad parameter value", "parameter '{name}' must be {expected}, found {found}"),
     "OML022": Code("Parameter without a value", "parameter '{name}' has no value", "pass --param {name}=VALUE"),
-    "OML023": Code("Unknown profile", "profile '{name}' is declared neither here nor in osiris.yaml"),
+    "OML023": Code(
+        "Unknown profile",
+        "profile '{name}' is declared neither here nor in osiris.yaml",
+        "declare it under 'profiles' in the pipeline or in osiris.yaml, or name another one",
+    ),
     "OML024": Code("Unknown placeholder", "'{placeholder}' is not a placeholder of OML"),
     "OML025": Code("Sensitive parameter misplaced", "sensitive parameter '{name}' {problem}", "{instead}"),
     "OML026": Code("Unreadable file", "{path}: {reason}"),
@@ -253,7 +262,7 @@ CODES: dict[str, Code] = {
     ),
     "CON015": Code(
         "Server silent",
-        "{where} did not answer within {seconds} s",
+        "{where} did not answer within {seconds}",
         "check the network in between; connect_timeout and read_timeout of the connection are the limits",
         3,
     ),
@@ -286,7 +295,7 @@ CODES: dict[str, Code] = {
     ),
     "CON022": _warning(
         "Clocks differ",
-        "the clock of {where} is {seconds} s {direction} the one here",
+        "the clock of {where} is {seconds} {direction} the one here",
         "let both follow the same time server",
     ),
     "CON023": _note("Not tried", "{connection} was not tried: {reason}"),
@@ -482,8 +491,8 @@ CODES: dict[str, Code] = {
     ),
     "DAT030": Code(
         "Check failed",
-        "step '{step}': check '{check}' found {found}: {rows}",
-        "nothing that reads this was written; mend the data, or the check",
+        "step '{step}': check '{check}' found {found}",
+        "fix the data (first rows: 'osiris logs show --rows'), or the check; nothing that reads this was written",
         6,
     ),
     "DAT031": Code(
@@ -534,6 +543,12 @@ CODES: dict[str, Code] = {
         "partition by another column",
         1,
     ),
+    "DAT055": Code(
+        "Counted twice, with two results",
+        "{file} declares {declared} rows, and {counted} were read",
+        "nothing was written: run it again if the file was changed meanwhile; otherwise it is damaged",
+        1,
+    ),
     "DAT020": Code("Not a JSON row", "{problem}", exit_code=1),
     # --- RUN: running ---------------------------------------------------------------------------------------------
     "RUN001": Code(
@@ -541,7 +556,12 @@ CODES: dict[str, Code] = {
     ),
     "RUN002": Code("Timeout", "step '{step}' took longer than {timeout}", "raise timeout", 1),
     "RUN003": Code("Cancelled", "the run was cancelled by {signal}", "run the same command again: it continues", 1),
-    "RUN004": Code("Another run is busy", "{holder} is running in this project", "wait for it, or stop it", 1),
+    "RUN004": Code(
+        "Project is busy",
+        "{holder} is running in this project{waited}",
+        "run it again later, or wait longer (--wait, run.wait)",
+        75,
+    ),
     "RUN005": Code("Nothing compiled yet", "nothing was compiled in this project", "run 'osiris compile FILE' first"),
     "RUN006": Code("Nothing to resume", "{problem}", "run it anew"),
     "RUN007": Code("Worker not understood", "the worker broke the protocol: {problem}", exit_code=1),
@@ -582,6 +602,30 @@ CODES: dict[str, Code] = {
     "RUN021": Code("Replay differs", "the replay of run {session} differs: {what}", "{why}", 1),
     "RUN022": Code("Cannot be replayed", "run {session} cannot be replayed: {problem}"),
     "RUN023": _warning("Component changed", "component '{component}' is not the one that ran: {what}"),
+    "RUN030": Code(
+        "Session damaged",
+        "session {session} cannot be read: run.json: {problem}",
+        "restore logs/{session}/run.json, or remove the folder",
+    ),
+    "RUN031": _warning(
+        "Session damaged",
+        "session {session} is damaged (run.json: {problem}); targets are asked what it delivered",
+        "restore logs/{session}/run.json, or remove the folder when you know what the run wrote",
+    ),
+    "RUN032": _note(
+        "Finished before",
+        "run {session} had finished when its process was killed, before it could say so; nothing was done now",
+        "run the same command again to start a new run",
+    ),
+    "RUN033": _warning(
+        "Session damaged",
+        "session {session} is damaged and left out (run.json: {problem})",
+        "restore logs/{session}/run.json, or remove the folder",
+    ),
+    "RUN034": _note(
+        "Kept output of another state",
+        "the source of step '{source}' changed, so what run {session} kept of step '{step}' is not used: it runs again",
+    ),
     # --- SBX: where a run runs ------------------------------------------------------------------------------------
     "SBX001": Code(
         "No bubblewrap",
@@ -691,7 +735,7 @@ CODES: dict[str, Code] = {
     "DRV006": Code("Input/output error", "{path}: {reason}", exit_code=1),
     "DRV007": Code("Bad path", "{path}: {problem}"),
     "DRV010": Code("Not a database", "{path} cannot be read as a {kind} database: {reason}", exit_code=1),
-    "DRV011": Code("Database in use", "others use {path}; it was not free for {seconds} s", "try again later", 3),
+    "DRV011": Code("Database in use", "others use {path}; it was not free for {seconds}", "try again later", 3),
     "DRV012": Code("No such table", "there is no table '{table}' in {path}", exit_code=1),
     "DRV013": Code("Database refused", "{path}: {problem}", exit_code=1),
     "DRV014": Code(
@@ -812,7 +856,7 @@ CODES: dict[str, Code] = {
     ),
     "DSC004": _warning(
         "Not profiled in time",
-        "table '{table}' was not profiled: it took longer than {seconds} s",
+        "table '{table}' was not profiled: it took longer than {seconds}",
         "name some of its columns with --column",
     ),
     "DSC005": _warning("Not profiled", "'{table}' was not profiled: {reason}", "name its other columns with --column"),
@@ -828,7 +872,7 @@ CODES: dict[str, Code] = {
     ),
     "DSC008": Code(
         "Discovery took too long",
-        "{source} was not told of within {seconds} s",
+        "{source} was not told of within {seconds}",
         "ask for some of its tables with --table",
         3,
     ),

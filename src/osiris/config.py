@@ -107,6 +107,7 @@ def _one_of(*names: str) -> tuple[Callable[[object], object | None], str]:
 _YES_NO = "true or false"
 _SIZE = (parse_size, "a size like 2GB or 512MiB")
 _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
+_WAIT = (lambda value: 0.0 if value in (0, "0", "0s") else parse_duration(value), "a duration like 90s or 10m, or 0")
 _FOLDERS = (_folders, "a list of folders, absolute or relative to the project, without ~")
 _VARIABLE = (_variable, 'a variable, as "${NAME}"')
 _ADDRESS = (_web_address, "an address like https://host:5000, without a password")
@@ -129,6 +130,7 @@ KEYS: dict[str, Key] = {
     "run.parallel": Key(_count, "a number of steps, 0 for one per core", 0, "how many steps may run at once"),
     "run.spool_limit": Key(*_SIZE, "20GB", "disk space for outputs that several steps read"),
     "run.continue_within": Key(*_TIME, "6h", "how long a run that did not end well can be continued"),
+    "run.wait": Key(*_WAIT, "10m", "how long a run waits for another one of this project; 0 for not at all"),
     "run.step_timeout": Key(*_TIME, None, "the longest that any step may take"),
     "run.target": Key(*A_TARGET, "local", "where runs run"),
     "run.bwrap.network": Key(*_one_of("none", "allow"), "none", "whether a run in bubblewrap may use the network"),
@@ -255,6 +257,8 @@ class Config:
     profile: str | None = None
     profiles: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+    earlier: tuple[Diagnostic, ...] = ()
+    """The warnings that `diagnostics` says in one: each for a key of an earlier version."""
 
     def get(self, key: str) -> Any:  # noqa: ANN401  each key has its own type
         """Return the value that counts: bytes for sizes, seconds for durations, None for no limit."""
@@ -265,6 +269,10 @@ class Config:
         if key not in self.settings:
             fail("PRJ002", key=key, hint=did_you_mean(key, self.settings))
         return self.settings[key]
+
+    def explained(self) -> tuple[Diagnostic, ...]:
+        """Return all warnings, each key of an earlier version with its own."""
+        return (*self.earlier, *(item for item in self.diagnostics if item.code != "PRJ018"))
 
     def paths(self) -> dict[str, list[str]]:
         """Return the folders outside the project that steps may `read` and `write`."""
@@ -277,6 +285,17 @@ class Config:
         return {key.partition(".")[2]: value for key, value in given.items() if value is not None}
 
 
+def _in_one(found: list[Diagnostic]) -> tuple[tuple[Diagnostic, ...], tuple[Diagnostic, ...]]:
+    """Return diagnostics with one in place of several warnings of earlier keys, and these."""
+    earlier = tuple(item for item in found if item.code == "PRJ003")
+    if len(earlier) < _SEVERAL:
+        return tuple(found), ()
+    keys = ", ".join(str(item.message).split("'")[1] for item in earlier)
+    one = diagnostic("PRJ018", at=earlier[0].location, count=len(earlier), keys=keys)
+    return tuple(one if item is earlier[0] else item for item in found if item not in earlier[1:]), earlier
+
+
+_SEVERAL = 2
 _NOWHERE = Location()
 
 
@@ -324,7 +343,8 @@ def load_config(
         scan.setting(found)
     if has_errors(scan.found):
         raise_all(scan.found)
-    return Config(settings, chosen, tuple(in_profiles), tuple(sort_diagnostics(scan.found)))
+    warnings, earlier = _in_one(sort_diagnostics(scan.found))
+    return Config(settings, chosen, tuple(in_profiles), warnings, earlier)
 
 
 class _Scan:

@@ -54,7 +54,6 @@ _CODES = {
     errno.ELOOP: "DRV063",
     errno.ENOSPC: "DRV004",
     errno.EDQUOT: "DRV004",
-    errno.EFBIG: "DRV004",
 }
 _LOOKED_AT = 200
 """So many names of a folder are compared with one that is not there."""
@@ -242,7 +241,8 @@ def fail_os(error: OSError, path: Path | str, *, written: int = 0) -> NoReturn:
     reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno == errno.EISDIR:
         fail("DRV005", path=path, kind="a folder")
-    fail(_CODES.get(error.errno or 0, "DRV006"), path=path, reason=reason, bytes=written)
+    hint = "raise the limit of the size of files (ulimit -f)" if error.errno == errno.EFBIG else None
+    fail(_CODES.get(error.errno or 0, "DRV006"), path=path, reason=reason, bytes=written, hint=hint)
 
 
 _MUCH = 32 << 20
@@ -416,6 +416,23 @@ def sync_folder(folder: Path | str, start: int | None = None) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for its owner only whatever the umask; raises OSError."""
+    try:
+        folder.mkdir(0o700)
+    except FileNotFoundError:
+        make_private(folder.parent)
+        folder.mkdir(0o700, exist_ok=True)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+
+
+def private(path: Path | str, flags: int) -> int:
+    """Return the descriptor of a file that is for its owner only, whatever the umask; raises OSError."""
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def is_temporary(name: str) -> bool:

@@ -11,6 +11,7 @@ from contextlib import closing
 
 import duckdb
 import pytest
+from tests.chance import draw_seed, say_tried
 from tests.conftest import KEPT, OSIRIS
 
 ROWS = 3000
@@ -59,14 +60,14 @@ def converse(project, chance):
     process, killed = start(project, WORDS), 0
     while killed < 12:
         if chance.random() < 0.3:
-            _, said = process.communicate(timeout=120)
+            _, said = process.communicate(timeout=300)
             assert process.returncode == 0, said
             return killed
         kill_at_random(process, chance, 6.0)
         killed += process.returncode == -signal.SIGKILL
         name = begun(project)
         process = start(project, *(["--resume", name] if name else [WORDS]))
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     return killed
 
@@ -88,12 +89,12 @@ def check_record(project):
 
 @pytest.mark.parametrize("number", range(4))
 def test_whatever_is_killed_the_rows_are_there_once(project, number):
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
+    seed = draw_seed()
     killed = converse(project, random.Random(seed))
     print(f"{killed} kills")
     assert rows(project) == (ROWS, ROWS)
     check_record(project)
+    say_tried("conversations killed at random moments", 1)
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from tests.chance import FEW, MANY, draw_seed, say_tried
 
 HOST = Path(__file__).with_name("host.py")
 ROWS = 15_000
@@ -62,7 +63,7 @@ def finish(desk, plan, run_id):
     """Run to the end; returns how long it took, and the events."""
     began = time.monotonic()
     host = start(desk, plan, run_id)
-    output, error = host.communicate(timeout=60)
+    output, error = host.communicate(timeout=300)
     assert host.returncode == 0, (output.decode()[-2000:], error.decode())
     return time.monotonic() - began, [json.loads(line) for line in output.splitlines()]
 
@@ -75,7 +76,7 @@ def kill_after(host, seconds):
     for pid in [host.pid, *map(int, workers)]:
         with suppress(ProcessLookupError):  # a worker ends with its host
             os.kill(pid, signal.SIGKILL)
-    _, error = host.communicate(timeout=60)
+    _, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
 
 
@@ -99,8 +100,7 @@ def assert_whole(desk, runs):
 
 
 def kill_and_converge(desk, plan, number):
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
+    seed = draw_seed()
     chance = random.Random(seed)
     whole, _ = finish(desk, plan, "reference")
     assert_whole(desk, 1)
@@ -116,16 +116,17 @@ def kill_and_converge(desk, plan, number):
         assert_whole(desk, runs)
         continued += any(event.get("continues") for event in events)
         repeated += sum(event["event"] == "already_delivered" for event in events)
+    say_tried("kills while DuckDB and SQLite are written, each in append, replace and upsert", number)
     print(f"{continued} of {number} continued, {repeated} steps found delivered, one run takes {whole:.2f} s")
 
 
 def test_some_kills(desk, plan):
-    kill_and_converge(desk, plan, 5)
+    kill_and_converge(desk, plan, FEW)
 
 
 @pytest.mark.long
 def test_many_kills(desk, plan):
-    kill_and_converge(desk, plan, 100)
+    kill_and_converge(desk, plan, MANY)
 
 
 def test_what_was_delivered_and_not_noted_is_not_delivered_again(desk, plan):
@@ -147,7 +148,7 @@ def test_what_another_plan_delivered_under_the_same_run_id_is_refused(desk, plan
     data = json.loads(plan.read_text())
     plan.write_text(json.dumps({**data, "fingerprint": "0" * 64}))
     host = start(desk, plan, "nightly")
-    output, _ = host.communicate(timeout=60)
+    output, _ = host.communicate(timeout=300)
     assert host.returncode == 1
     assert "DRV014" in json.loads(output.splitlines()[-1])["codes"]
     assert_whole(desk, 1)

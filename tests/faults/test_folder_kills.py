@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.chance import FEW, MANY, draw_seed, say_tried
 from tests.components.test_published_folders import MANIFEST, Local, Stored, by_id, read
 from tests.faults import server_kills as kills
 
-FEW, MANY = 5, 50
 FOLDERS, ROWS = 60, 3000
 PATIENCE = 60
 
@@ -47,7 +47,7 @@ def plans(desk, make_step, place):
 
 def finish(desk, plan, run_id, root=None):
     host = kills.start(desk, plan, run_id, root)
-    output, error = host.communicate(timeout=90)
+    output, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
     return host.returncode, json.loads(output.splitlines()[-1])
 
@@ -96,7 +96,7 @@ def kill_once(host, reached):
     for pid in [host.pid, *(map(int, children.read_text().split()) if alive else [])]:
         if alive:
             os.kill(pid, signal.SIGKILL)
-    _, error = host.communicate(timeout=60)
+    _, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
     return alive
 
@@ -129,13 +129,13 @@ def test_a_kill_at_each_stage(desk, place, plans, stage):
 
 @pytest.mark.parametrize("number", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 def test_kills_at_any_time(desk, place, plans, number):
-    seed = random.randrange(2**32)
+    seed = draw_seed()
     chance = random.Random(seed)
     began = time.monotonic()
     assert finish(desk, plans["odd"], "reference")[0] == 0
     whole = time.monotonic() - began
     expected = {}
-    print(f"seed {seed}, a run takes {whole:.2f} s")
+    say_tried("kills while a folder of partitioned Parquet is published", number)
     for turn in range(number):
         name = ("even", "odd")[turn % 2]
         kills.kill_after(kills.start(desk, plans[name], f"turn-{turn}"), chance.uniform(0.2, whole), chance)
@@ -157,7 +157,7 @@ def test_two_projects_at_once(desk, place, plans):
         "odd": kills.start(desk, plans["odd"], "one"),
         "even": kills.start(desk, plans["even"], "two", other),
     }
-    ends = {name: (json.loads(host.communicate(timeout=90)[0].splitlines()[-1])) for name, host in hosts.items()}
+    ends = {name: (json.loads(host.communicate(timeout=300)[0].splitlines()[-1])) for name, host in hosts.items()}
     codes = {name: end["codes"] for name, end in ends.items()}
     assert all(told in ([], ["DRV046"]) for told in codes.values()), codes
     won = [name for name, told in codes.items() if not told]

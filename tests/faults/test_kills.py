@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.chance import FEW, MANY, draw_seed, say_tried
 
 from osiris.session import ENDS, STEP_ENDS
 
@@ -63,7 +64,7 @@ def kill_after(host, seconds, victims):
     for victim in [pid for name in victims for pid in found[name]]:
         if host.poll() is None:
             os.kill(victim, signal.SIGKILL)
-    error = host.communicate(timeout=60)[1]
+    error = host.communicate(timeout=300)[1]
     assert b"Traceback" not in error, error.decode()
 
 
@@ -71,7 +72,7 @@ def finish(desk, plan, run_id):
     """Run to the end; returns how long it took."""
     began = time.monotonic()
     host = start(desk, plan, run_id)
-    error = host.communicate(timeout=60)[1]
+    error = host.communicate(timeout=300)[1]
     assert host.returncode == 0, error.decode()
     return time.monotonic() - began
 
@@ -96,8 +97,7 @@ def assert_ended(folder):
 
 
 def kill_and_converge(desk, plan, victims, number):
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
+    seed = draw_seed()
     chance = random.Random(seed)
     whole = finish(desk, plan, "reference")
     expected = content(desk)
@@ -114,15 +114,16 @@ def kill_and_converge(desk, plan, victims, number):
         assert {step: told["rows"] for step, told in last["outputs"].items()} == {"first": ROWS, "second": ROWS}
     for folder in desk.project.logs.iterdir():
         assert_ended(folder)
+    say_tried(f"kills of {' and '.join(victims)} while files are written", number)
     print(f"{victims}: {continued} of {number} continued, one run takes {whole:.2f} s")
 
 
 @pytest.mark.parametrize("victims", [["host"], ["worker"], ["host", "worker"]], ids="+".join)
 def test_some_kills(desk, plan, victims):
-    kill_and_converge(desk, plan, victims, 5)
+    kill_and_converge(desk, plan, victims, FEW)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("victims", [["host"], ["worker"], ["host", "worker"]], ids="+".join)
 def test_many_kills(desk, plan, victims):
-    kill_and_converge(desk, plan, victims, 200)
+    kill_and_converge(desk, plan, victims, MANY)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pymysql
 import pytest
+from tests.chance import FEW, MANY
 from tests.faults import server_kills as kills
 from tests.servers import start_mariadb
 
@@ -65,17 +66,17 @@ def make_plan(desk, make_step, source):
 
 
 def test_some_kills(desk, make_plan, target):
-    kills.kill_and_converge(desk, make_plan(target), target, 5)
+    kills.kill_and_converge(desk, make_plan(target), target, FEW)
 
 
 def test_some_kills_while_rows_are_replaced(desk, make_plan, mariadb):
     target = Direct(mariadb)
-    kills.kill_and_converge(desk, make_plan(target), target, 5)
+    kills.kill_and_converge(desk, make_plan(target), target, FEW)
 
 
 @pytest.mark.long
 def test_many_kills(desk, make_plan, target):
-    kills.kill_and_converge(desk, make_plan(target), target, 50)
+    kills.kill_and_converge(desk, make_plan(target), target, MANY)
 
 
 def test_what_was_delivered_and_not_noted_is_not_delivered_again(desk, make_plan, target):
@@ -118,7 +119,7 @@ def test_a_server_that_dies_and_comes_back(desk, make_plan):
                 killer = threading.Thread(target=crash, args=(target, pid, seen))
                 killer.start()
                 host = kills.start(desk, plan, f"turn-{turn}")
-                output, _ = host.communicate(timeout=60)
+                output, _ = host.communicate(timeout=300)
                 killer.join()
                 assert seen, "no LOAD DATA was seen"
                 assert host.returncode == 3, output.decode()[-2000:]

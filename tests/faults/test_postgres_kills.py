@@ -8,6 +8,7 @@ import time
 
 import psycopg
 import pytest
+from tests.chance import FEW, MANY
 from tests.faults import server_kills as kills
 from tests.servers import start_postgres
 
@@ -42,12 +43,12 @@ def make_plan(desk, make_step, source):
 
 
 def test_some_kills(desk, make_plan, target):
-    kills.kill_and_converge(desk, make_plan(target), target, 5)
+    kills.kill_and_converge(desk, make_plan(target), target, FEW)
 
 
 @pytest.mark.long
 def test_many_kills(desk, make_plan, target):
-    kills.kill_and_converge(desk, make_plan(target), target, 50)
+    kills.kill_and_converge(desk, make_plan(target), target, MANY)
 
 
 def test_what_was_delivered_and_not_noted_is_not_delivered_again(desk, make_plan, target):
@@ -76,7 +77,7 @@ def test_a_server_that_dies_and_comes_back(desk, make_plan):
             killer = threading.Thread(target=crash, args=(target, seen))
             killer.start()
             host = kills.start(desk, plan, f"turn-{turn}")
-            output, _ = host.communicate(timeout=60)
+            output, _ = host.communicate(timeout=300)
             killer.join()
             assert seen, "no COPY was seen"
             assert host.returncode == 3, output.decode()[-2000:]

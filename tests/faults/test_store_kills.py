@@ -5,12 +5,12 @@ import random
 import time
 
 import pytest
+from tests.chance import FEW, MANY, draw_seed, say_tried
 from tests.faults import server_kills as kills
 from tests.faults.proxy import When, faulty
 
 from osiris.families.upload import PART
 
-FEW, MANY = 5, 50
 ROWS, WIDTH = 50_000, 1000
 BEFORE = b"id,text\n-1,what was there before\n"
 
@@ -42,7 +42,7 @@ def finish(desk, plan, run_id):
     """Run to the end; returns how long it took, and the exit code and the codes of what went wrong."""
     began = time.monotonic()
     host = kills.start(desk, plan, run_id)
-    output, error = host.communicate(timeout=90)
+    output, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
     return time.monotonic() - began, host.returncode, json.loads(output.splitlines()[-1]), output + error
 
@@ -54,9 +54,9 @@ def test_kills(desk, make_step, source, store, number):
     whole, code, _, _ = finish(desk, plan, "first")
     assert code == 0
     assert store.get(bucket, "out.csv") == content
-    seed = random.randrange(2**32)
+    seed = draw_seed()
     chance = random.Random(seed)
-    print(f"seed {seed}, a run takes {whole:.2f} s")
+    say_tried("kills while an object store is written", number)
     for turn in range(number):
         store.put(bucket, "out.csv", BEFORE)
         kills.kill_after(kills.start(desk, plan, f"turn-{turn}"), chance.uniform(0.2, whole), chance)

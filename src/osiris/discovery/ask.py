@@ -13,12 +13,13 @@ from osiris.runner.adapter import WorkerDied
 from osiris.runner.describe import make_scratch
 from osiris.runner.limits import limits_of
 from osiris.runner.protocol import Job, Secrets
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from osiris.config import Config
     from osiris.model import JsonValue
     from osiris.project import Project
-    from osiris.runner.adapter import Link
+    from osiris.runner.boxed import Worker
 
 LONGEST = 120.0
 """Seconds that a source has to tell what it is and what tables it has."""
@@ -42,7 +43,7 @@ class Asking:
 
     project: Project
     config: Config
-    link: Link
+    link: Worker
     source: Source
 
     def look(self, look: str, limit: float = LONGEST, **more: JsonValue) -> list[dict[str, JsonValue]]:
@@ -77,7 +78,7 @@ class Asking:
 
     def _fail_late(self, late: threading.Event, seconds: float) -> None:
         if late.is_set():
-            fail("DSC008", source=self.source.name or self.source.path, seconds=f"{seconds:g}")
+            fail("DSC008", source=self.source.name or self.source.path, seconds=duration_text(seconds))
 
     def _job(self, asked: dict[str, JsonValue]) -> Job:
         scratch = make_scratch(self.project.scratch)

@@ -23,8 +23,9 @@ from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import resolve_secrets
 from osiris.runner.limits import limits_of
-from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job
+from osiris.runner.targets import asked_worker
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -194,7 +195,7 @@ def _ask(
     late = threading.Event()
     try:
         with (
-            nullcontext(link) if link else start_worker(project.root) as worker,
+            nullcontext(link) if link else asked_worker(project, config) as worker,
             _cancelled_when_silent(limit, answers, worker, late),
         ):
             answers.append(worker.ask(job, secrets, answers.append))
@@ -206,7 +207,12 @@ def _ask(
     if late.is_set():
         answered = {answer.get("step") for answer in answers}
         step = next((step["id"] for step in job.steps if step["id"] not in answered), job.steps[-1]["id"])
-        fail("RUN002", step=step, timeout=f"{limit:g} s to {job.kind}", hint="raise run.step_timeout in osiris.yaml")
+        fail(
+            "RUN002",
+            step=step,
+            timeout=f"{duration_text(limit)} to {job.kind}",
+            hint="raise run.step_timeout in osiris.yaml",
+        )
     return answers
 
 
