@@ -71,9 +71,7 @@ class Driver:
         types, rows = _types(config, files, _columns(config, files[0]))
         rows = rows and min(rows, config.limit or rows)
         schema = tuple(Field(name, "utf8" if config.as_text else types[name]) for name in types)
-        usual = config.limit is None and not config.as_text
-        native = native_columns(files, types) if usual else None
-        return Described(schema, "fixed", rows, state_of(file.path for file in files), native)
+        return Described(schema, "fixed", rows, state_of(file.path for file in files), _native(config, files, types))
 
     def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
         """Read headers, and the sample in the planned types unless misfits are set aside; fails as `read` does."""
@@ -98,6 +96,10 @@ class Driver:
         """Return the same rows as a SELECT, for a schema of native columns; fails as `read` does."""
         files = _files(config, ctx)
         _check_planned(config, schema, files, ctx)
+        planned = {column.name: column.type for column in schema}
+        native = _native(config, files, {name: planned.get(name, "utf8") for name in files[0].names()})
+        if not planned.keys() <= set(native or ()):
+            fail("DAT013", file=config.path, problem="it is not of the kind that the engine reads by itself")
         return relation(select_rows(files, schema), local(file.path for file in files) or [], ctx)
 
 
@@ -115,6 +117,11 @@ def _files(config: Config, ctx: StepContext) -> list[CsvFile]:
         na_values=tuple(config.na_values),
     )
     return [CsvFile(path, label(ctx, path), dialect) for path in sources(ctx, config.path)]
+
+
+def _native(config: Config, files: Sequence[CsvFile], types: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return the columns that DuckDB reads by itself as we do, None if it cannot read the files."""
+    return None if config.limit is not None or config.as_text else native_columns(files, types)
 
 
 def _spellings(config: Config, files: Sequence[CsvFile], schema: Schema) -> dict[str, Spelling]:
