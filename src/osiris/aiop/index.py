@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from osiris.aiop.ledger import total
 from osiris.durable import append_line, make_folder, write_file
+from osiris.history.ledger import total
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from osiris.aiop.facts import Facts
+    from osiris.history.reading import Reading
     from osiris.model import JsonValue
     from osiris.project import Project
 
@@ -21,7 +21,7 @@ FOLDER = "aiop"
 RECORD = "index/run.json"
 
 
-def record_of(facts: Facts, answer: Record, size: int) -> Record:
+def record_of(reading: Reading, answer: Record, size: int) -> Record:
     """Return the record of a run in the index: what it was, how it ended, and the runs before it."""
     run, failure = answer["run"], answer["failure"]
     keys = ("session", "pipeline", "plan", "adapter", "started_at", "ended_at", "duration_ms", "run_key", "continues")
@@ -31,12 +31,12 @@ def record_of(facts: Facts, answer: Record, size: int) -> Record:
         "kind": answer["verdict"]["kind"],
         "step": failure["step"] if failure else None,
         "code": failure["code"] if failure else None,
-        "errors": len(facts.errors),
-        "rows_in": total(facts.ledger, "read", "taken"),
-        "rows_out": total(facts.ledger, "write", "given"),
-        "previous": facts.previous["session"] if facts.previous else None,
-        "base": facts.base_id,
-        "package": f"{facts.path}/{FOLDER}/{package_name(facts.run.id)}",
+        "errors": len(reading.errors),
+        "rows_in": total(reading.ledger, "read", "taken"),
+        "rows_out": total(reading.ledger, "write", "given"),
+        "previous": reading.previous["session"] if reading.previous else None,
+        "base": reading.base_id,
+        "package": f"{reading.path}/{FOLDER}/{package_name(reading.run.id)}",
         "bytes": size,
     }
 

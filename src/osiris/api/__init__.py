@@ -68,7 +68,8 @@ from osiris.api.scrubbing import project_scrubber
 from osiris.api.stale import known_drift
 from osiris.api.story import Story, story
 from osiris.api.workspace import Workspace, confirmed_plan
-from osiris.compare import Difference, RunDiff, Timing
+from osiris.compare import Difference
+from osiris.history.differences import RunDiff, Timing
 
 __all__ = [
     "Bundle",

@@ -11,15 +11,16 @@ from osiris.api.rows import row_finder
 from osiris.api.workspace import load_plan
 from osiris.durable import guarded, remove, remove_folder
 from osiris.errors import diagnostic, fail
-from osiris.recorded import RecordedRun, load_run, open_own_run
+from osiris.history.record import RecordedRun, load_run, open_own_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from osiris.api.workspace import Workspace
-    from osiris.compare import Difference, Reason
+    from osiris.compare import Difference
     from osiris.errors import Diagnostic
+    from osiris.history.replayed import Reason
     from osiris.model import JsonValue, Manifest
     from osiris.runner.run import RunResult
 
@@ -115,7 +116,7 @@ def _run_again(
 def _compare(
     workspace: Workspace, run: RecordedRun, result: RunResult, drift: list[Diagnostic], *, to_targets: bool
 ) -> Replayed:
-    from osiris.compare import reasons, replay_changes
+    from osiris.history.replayed import reasons, replay_changes
 
     again = load_run(workspace.project.logs / result.session_id)
     outputs = tuple(name for name in run.summary["outputs"] if name in again.summary["outputs"])

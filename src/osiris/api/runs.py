@@ -13,7 +13,8 @@ from osiris.api.plan import Tables, tables_of
 from osiris.api.rows import row_finder
 from osiris.api.workspace import Workspace, find_plan, load_plan, shown
 from osiris.errors import diagnostic, fail
-from osiris.session import find_session, iter_records, open_record, open_session, read_lines
+from osiris.history.record import caught_up
+from osiris.session import CONVERSATION, find_session, iter_records, open_record, open_session, read_lines
 from osiris.session import list_sessions as _list_sessions
 
 if TYPE_CHECKING:
@@ -236,22 +237,29 @@ def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Mani
 
 def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all runs and replays, the newest first."""
-    return _list_sessions(workspace.project)
+    return [_caught_up(workspace, each) for each in _list_sessions(workspace.project)]
 
 
 def list_records(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all sessions, conversations too, the newest first."""
-    return list(iter_records(workspace.project))
+    return [_caught_up(workspace, each) for each in iter_records(workspace.project)]
 
 
 def show_record(workspace: Workspace, session: str) -> dict[str, JsonValue]:
     """Return the run.json of a session as `show_session` does, or of a conversation; fails with RUN010."""
-    return open_record(workspace.project, session)
+    return _caught_up(workspace, open_record(workspace.project, session))
 
 
 def show_session(workspace: Workspace, session: str) -> dict[str, JsonValue]:
     """Return the run.json of a session: by id, run id, `last`, or `previous`; fails with RUN010 or CHT029."""
-    return open_session(workspace.project, session)
+    return _caught_up(workspace, open_session(workspace.project, session))
+
+
+def _caught_up(workspace: Workspace, summary: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a run.json; of a run that has not ended with how far its events say that it has come."""
+    if summary["status"] != "running" or summary.get("kind") == CONVERSATION:
+        return summary
+    return caught_up(summary, session_lines(workspace, str(summary["session"]), "events"))
 
 
 def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[str, JsonValue]]:

@@ -45,11 +45,13 @@ def _code(code: str) -> Answer:
 
 
 def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
-    story = api.story(workspace, run)
+    story = api.story(workspace, str(run["session"]))
+    run = dict(story.reading.run.summary)
     sentences = story_lines(run, story)
     head: Line = [("bold", str(run["session"])), ("", f"  {run['status']}")]
     text = [head, *sentences, *_why_lines(run, story.why), *written_lines(run)]
-    return Answer({"session": run, "story": sentences, "why": story.why}, text, next=next_commands(run, story))
+    data = {"session": run, "story": sentences, "why": story.why, "reading": story.to_json()}
+    return Answer(data, text, next=next_commands(run, story))
 
 
 def _why_lines(run: dict[str, JsonValue], why: Mapping[str, str]) -> list[Line]:

@@ -7,8 +7,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from osiris.compiler.checks import wanted_connection
-from osiris.compiler.context import sql_fields, with_config
+from osiris.compiler.context import sql_fields, wanted_connection, with_config
 from osiris.compiler.statements import verdict_of
 from osiris.connections import resolve_ref
 from osiris.registry import filled

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from osiris import api
 from osiris.errors import fail, has_errors
 from osiris.files import resolve_path
+from osiris.history.causes import cause_code
 from osiris.mcp.definitions import RUN
 from osiris.mcp.pages import Reply
 from osiris.mcp.reach import check_steps, inside
@@ -135,8 +136,8 @@ def runs_list(workspace: Workspace, arguments: Arguments) -> Reply:
 
 def _session(run: JsonValue) -> JsonValue:
     keys = ("session", "pipeline", "status", "started_at", "duration_ms", "rows_in", "rows_out")
-    code = next((item["code"] for item in run.get("diagnostics") or () if item["severity"] == "error"), None)
-    told = {key: run.get(key) for key in keys} | {"plan": str(run.get("fingerprint"))[:12], "error": code}
+    told = {key: run.get(key) for key in keys}
+    told |= {"plan": str(run.get("fingerprint"))[:12], "error": cause_code(run)}
     return {key: value for key, value in told.items() if value is not None}
 
 

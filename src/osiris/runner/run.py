@@ -13,8 +13,8 @@ from osiris.compiler.build import manifest_bytes
 from osiris.connections import load_connections, load_env
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
+from osiris.history.record import base_of
 from osiris.hold import hold_project, wait_for_worker
-from osiris.recorded import base_of
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import digests_of, require_own, resolve_secrets, scrubber_of
