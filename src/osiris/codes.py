@@ -259,7 +259,7 @@ CODES: dict[str, Code] = {
     ),
     "CON015": Code(
         "Server silent",
-        "{where} did not answer within {seconds} s",
+        "{where} did not answer within {seconds}",
         "check the network in between; connect_timeout and read_timeout of the connection are the limits",
         3,
     ),
@@ -292,7 +292,7 @@ CODES: dict[str, Code] = {
     ),
     "CON022": _warning(
         "Clocks differ",
-        "the clock of {where} is {seconds} s {direction} the one here",
+        "the clock of {where} is {seconds} {direction} the one here",
         "let both follow the same time server",
     ),
     "CON023": _note("Not tried", "{connection} was not tried: {reason}"),
@@ -469,7 +469,8 @@ CODES: dict[str, Code] = {
     "DAT015": Code(
         "Value cannot be written",
         "step '{step}', column '{column}': {value} cannot be written: {reason}",
-        exit_code=1,
+        "change the value or the column, or leave such rows out; nothing was written",
+        1,
     ),
     "DAT016": Code("Rows of another schema", "rows are not as declared: {problem}", "tell the component's author", 1),
     "DAT017": Code("Stream read twice", "a stream of rows was read twice; rows flow once", exit_code=70),
@@ -546,7 +547,12 @@ CODES: dict[str, Code] = {
     ),
     "RUN002": Code("Timeout", "step '{step}' took longer than {timeout}", "raise timeout", 1),
     "RUN003": Code("Cancelled", "the run was cancelled by {signal}", "run the same command again: it continues", 1),
-    "RUN004": Code("Another run is busy", "{holder} is running in this project", "wait for it, or stop it", 1),
+    "RUN004": Code(
+        "Project is busy",
+        "{holder} is running in this project{waited}",
+        "run it again later, or wait longer (--wait, run.wait)",
+        75,
+    ),
     "RUN005": Code("Nothing compiled yet", "nothing was compiled in this project", "run 'osiris compile FILE' first"),
     "RUN006": Code("Nothing to resume", "{problem}", "run it anew"),
     "RUN007": Code("Worker not understood", "the worker broke the protocol: {problem}", exit_code=1),
@@ -563,6 +569,9 @@ CODES: dict[str, Code] = {
     ),
     "RUN013": Code(
         "Out of memory", "step '{step}' needs more than the limit of {limit}", "raise run.memory in osiris.yaml", 1
+    ),
+    "RUN045": Code(
+        "Out of memory", "'{job}' needs more than the limit of {limit}", "raise run.memory in osiris.yaml", 1
     ),
     "RUN014": Code("Bad run id", "'{run_id}' is not a run id", "use letters, digits, '.', '_' and '-' (at most 128)"),
     "RUN015": _warning("Engine drift", "{engine} is {found} here; the plan was compiled with {pinned}"),
@@ -584,6 +593,26 @@ CODES: dict[str, Code] = {
     "RUN021": Code("Replay differs", "the replay of run {session} differs: {what}", "{why}", 1),
     "RUN022": Code("Cannot be replayed", "run {session} cannot be replayed: {problem}"),
     "RUN023": _warning("Component changed", "component '{component}' is not the one that ran: {what}"),
+    "RUN030": Code(
+        "Session damaged",
+        "session {session} cannot be read: run.json: {problem}",
+        "restore logs/{session}/run.json, or remove the folder",
+    ),
+    "RUN031": _warning(
+        "Session damaged",
+        "session {session} is damaged (run.json: {problem}); targets are asked what it delivered",
+        "restore logs/{session}/run.json, or remove the folder when you know what the run wrote",
+    ),
+    "RUN032": _note(
+        "Finished before",
+        "run {session} had finished when its process was killed, before it could say so; nothing was done now",
+        "run the same command again to start a new run",
+    ),
+    "RUN033": _warning(
+        "Session damaged",
+        "session {session} is damaged and left out (run.json: {problem})",
+        "restore logs/{session}/run.json, or remove the folder",
+    ),
     # --- SBX: where a run runs ------------------------------------------------------------------------------------
     "SBX001": Code(
         "No bubblewrap",
@@ -693,7 +722,7 @@ CODES: dict[str, Code] = {
     "DRV006": Code("Input/output error", "{path}: {reason}", exit_code=1),
     "DRV007": Code("Bad path", "{path}: {problem}"),
     "DRV010": Code("Not a database", "{path} cannot be read as a {kind} database: {reason}", exit_code=1),
-    "DRV011": Code("Database in use", "others use {path}; it was not free for {seconds} s", "try again later", 3),
+    "DRV011": Code("Database in use", "others use {path}; it was not free for {seconds}", "try again later", 3),
     "DRV012": Code("No such table", "there is no table '{table}' in {path}", exit_code=1),
     "DRV013": Code("Database refused", "{path}: {problem}", exit_code=1),
     "DRV014": Code(
@@ -775,6 +804,27 @@ CODES: dict[str, Code] = {
         "no step may use {path}: {why}",
         "name another file; data lies well in data/ and output/",
     ),
+    "DRV059": Code(
+        "Outside the project",
+        "{path} lies outside the project, and {key} in osiris.yaml does not list it",
+        "move it into the project, or {verb} this line in osiris.yaml:  {line}",
+    ),
+    "DRV060": Code(
+        "Suffix of another format",
+        "the name of {path} must end with {suffixes}: files that other programs run are not written",
+        "give it such a name",
+    ),
+    "DRV061": Code(
+        "File of another program", "no step may write {path}: {why}", "give it another name, or write below output/"
+    ),
+    "DRV062": Code(
+        "Not data",
+        "no step may use {path}: the operating system shows itself there",
+        "name a file with data; what lies below /proc, /sys and /dev is never used",
+    ),
+    "DRV063": Code(
+        "Changed while opened", "{path} became a link, or another file, while it was opened", "run it again", 1
+    ),
     # --- DSC: discovery -------------------------------------------------------------------------------------------
     "DSC001": Code(
         "Cannot be discovered",
@@ -793,7 +843,7 @@ CODES: dict[str, Code] = {
     ),
     "DSC004": _warning(
         "Not profiled in time",
-        "table '{table}' was not profiled: it took longer than {seconds} s",
+        "table '{table}' was not profiled: it took longer than {seconds}",
         "name some of its columns with --column",
     ),
     "DSC005": _warning("Not profiled", "'{table}' was not profiled: {reason}", "name its other columns with --column"),
@@ -809,7 +859,7 @@ CODES: dict[str, Code] = {
     ),
     "DSC008": Code(
         "Discovery took too long",
-        "{source} was not told of within {seconds} s",
+        "{source} was not told of within {seconds}",
         "ask for some of its tables with --table",
         3,
     ),
@@ -845,6 +895,7 @@ CODES: dict[str, Code] = {
         "Session not removed", "session {session} could not be removed: {reason}", "check who owns its files", 1
     ),
     "AIO014": Code("No lineage of its own", "session {session} is a replay, which writes to no target", "name its run"),
+    "AIO021": Code("No lineage", "session {session} could not start: it read and wrote nothing", "name another run"),
     "AIO020": _warning("No browser", "no browser could be started to show {path}", "open the file yourself"),
     # --- CHT: conversations -----------------------------------------------------------------------------------
     "CHT001": Code("No such proposal", "the model's answer is none that was asked for: {problem}"),

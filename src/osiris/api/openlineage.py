@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 from osiris.api.story import reading_of
 from osiris.durable import append
 from osiris.errors import OsirisError, diagnostic, fail
-from osiris.history.record import RecordedRun, open_own_run
+from osiris.history.record import REFUSED, RecordedRun, open_own_run
 from osiris.secret import Scrubber, Secret
 from osiris.session import ENDS
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -63,6 +64,8 @@ def lineage_events(workspace: Workspace, name: str = "last") -> list[Event]:
     from osiris.report.openlineage import events_of
 
     run = open_own_run(workspace.project, name)
+    if run.summary["kind"] == REFUSED:
+        fail("AIO021", session=run.id)
     if run.summary["kind"] != "run":
         fail("AIO014", session=run.id)
     return events_of(_told(workspace, reading_of(workspace, run.id)))
@@ -185,7 +188,7 @@ class _Sender:
         missing = self._handed - self._sent
         if not missing:
             return None
-        return missing, self._reason or f"it did not take them within {self._server.timeout:g} s"
+        return missing, self._reason or f"it did not take them within {duration_text(self._server.timeout)}"
 
     def _work(self) -> None:
         parts = urlsplit(self._server.url)
@@ -204,7 +207,7 @@ class _Sender:
             answer.read()
         except TimeoutError:
             line.close()
-            return f"no answer within {self._server.timeout:g} s"
+            return f"no answer within {duration_text(self._server.timeout)}"
         except (OSError, http.client.HTTPException, ValueError) as error:
             line.close()
             return getattr(error, "strerror", None) or type(error).__name__

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from osiris.api.openlineage import telling
 from osiris.api.packages import package_missing
 from osiris.api.pipelines import compile_file, refuse_warnings, save
 from osiris.api.plan import Tables, tables_of
+from osiris.api.refusals import record_refusal
 from osiris.api.rows import row_finder
 from osiris.api.workspace import Workspace, find_plan, load_plan, shown
-from osiris.errors import diagnostic, fail
-from osiris.history.record import caught_up
+from osiris.errors import OsirisError, diagnostic, fail
+from osiris.history.record import REFUSED, caught_up, find_own_run, resume_command
+from osiris.hold import hold_project
 from osiris.session import CONVERSATION, find_session, iter_records, open_record, open_session, read_lines
+from osiris.session import damaged_sessions as _damaged_sessions
 from osiris.session import list_sessions as _list_sessions
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
     from osiris.runner.adapter import Link
     from osiris.runner.run import RunOptions, RunResult
 
-    Progress = Callable[[dict[str, JsonValue]], None]
+    Event = dict[str, JsonValue]
+    Progress = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +65,52 @@ def run_target(
     params: Mapping[str, str],
     strict: bool = False,
 ) -> tuple[RunResult, list[Diagnostic]]:
-    """Run what `plan_of` finds; returns how it went, and notes on the plan.
+    """Run what `plan_of` finds; returns how it went, and notes on the plan. `RunResult.acknowledge` is the caller's.
 
+    It waits for other runs of the project first, as long as `run.wait` says; fails with RUN004 if that is too short.
     One worker answers for the plan and then runs it, if that is to run here; it starts while the plan is being read.
+    A run that could not start has a session too (`record_refusal`); what was asked wrongly is raised.
     """
     from osiris.runner.run import run, start_worker
 
+    def busy(holder: str) -> None:
+        progress({"event": "project_busy", "holder": holder})
+
     here = workspace.config.get("run.target") == "local"
+    what = f"run of '{target}'" if isinstance(target, str) else "run of a plan"
+    attended = replace(options, attended=True)
     with (
+        hold_project(workspace.project, what, workspace.config.get("run.wait"), busy) as say,
         start_worker(workspace.root) if here else nullcontext() as worker,
         telling(workspace, progress) as (told, untold),
     ):
-        plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
-        words = (workspace.project, plan.manifest, workspace.config, options, told, worker)
+        plan: Plan | None = None
+        begun: list[Event] = []
         try:
+            plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
+            say(f"run of '{plan.manifest.name}'")
+            words = (workspace.project, plan.manifest, workspace.config, attended, _noting(begun, told), worker)
             result = run(*words, plan.asked, plan.pipeline)
+        except OsirisError as error:
+            manifest = plan.manifest if plan else None
+            refused = None if begun else record_refusal(workspace, target, manifest, error.diagnostics, progress)
+            if refused is None:
+                raise
+            result = refused
         finally:
             unpacked = package_missing(workspace)
-    return result, [*plan.notes, *untold, *unpacked]
+    return result, [*(plan.notes if plan else ()), *untold, *unpacked]
+
+
+def _noting(begun: list[Event], progress: Progress) -> Progress:
+    """Return a progress that also notes the first event: from then on there is a session of the run."""
+
+    def noting(event: Event) -> None:
+        if not begun:
+            begun.append(event)
+        progress(event)
+
+    return noting
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +233,11 @@ def _chosen_plan(workspace: Workspace, target: str | PlanFile | None, resume: st
 def _session_plan(workspace: Workspace, session: str) -> PlanFile:
     from osiris.compiler.manifest import PlanFile
 
-    run = show_session(workspace, session)
+    own = find_own_run(workspace.project) if session == "last" else None
+    run = dict(own.summary) if own else show_session(workspace, session)
+    if run["kind"] == REFUSED:
+        problem = f"run {run['session']} could not start, and did nothing"
+        fail("RUN006", problem=problem, hint=f"start it: {resume_command(run)}")
     path = workspace.project.logs / str(run["session"]) / "manifest.json"
     if not path.exists():
         fail("CMP027", what=f"in session {run['session']}: its manifest.json is gone")
@@ -243,6 +279,11 @@ def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
 def list_records(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all sessions, conversations too, the newest first."""
     return [_caught_up(workspace, each) for each in iter_records(workspace.project)]
+
+
+def damaged_sessions(workspace: Workspace) -> list[Diagnostic]:
+    """Return a warning for each session that no list has, as its run.json is damaged."""
+    return _damaged_sessions(workspace.project)
 
 
 def show_record(workspace: Workspace, session: str) -> dict[str, JsonValue]:

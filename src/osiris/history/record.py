@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 from osiris.errors import Diagnostic
 from osiris.model import Manifest
 from osiris.session import (
+    CONVERSATION,
     STEP_FIGURES,
     find_session,
     iter_lines,
     iter_sessions,
     open_session,
+    order_of,
     read_lines,
     read_summary,
     totals,
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue
     from osiris.project import Project
+
+REFUSED = "refused"
+"""The `kind` of a session whose run could not start: nothing continues it."""
 
 _ENDED = frozenset(("step_complete", "step_failed", "step_cancelled", "step_skipped"))
 
@@ -210,7 +215,8 @@ def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
     """Return the newest run of the same pipeline before this one, however it ended; None if there is none."""
     runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
     same = (each for each in runs if each.get("pipeline") == run.pipeline)
-    before = (each for each in same if str(each["session"]) < run.id and each["status"] != "running")
+    ended = (each for each in same if each["status"] != "running")
+    before = (each for each in ended if order_of(str(each["session"])) < order_of(run.id))
     found = next(before, None)
     return load_run(project.logs / str(found["session"])) if found else None
 
@@ -222,7 +228,11 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
     """
     found: dict[str, JsonValue] = {"success": None, "previous": None}
     for each in iter_sessions(project):
-        mine = each.get("kind") == "run" and each.get("pipeline") == pipeline and str(each["session"]) < session
+        mine = (
+            each.get("kind") == "run"
+            and each.get("pipeline") == pipeline
+            and order_of(str(each["session"])) < order_of(session)
+        )
         if mine and each["status"] != "running":
             found["previous"] = found["previous"] or each["session"]
             if each["status"] == "complete":
@@ -230,10 +240,26 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
     return found
 
 
+def conversation_of(project: Project, run: RecordedRun) -> Mapping[str, JsonValue] | None:
+    """Return the run.json of the newest conversation before a run that made its pipeline; None if there is none."""
+    for folder in sorted(project.logs.glob(f"*-{CONVERSATION}-????"), reverse=True):
+        talk = read_summary(folder)
+        if talk and talk.get("kind") == CONVERSATION and talk["started_at"] < run.summary["started_at"]:
+            same_plan = run.plan is not None and talk.get("fingerprint") == run.summary["fingerprint"]
+            if same_plan or (talk.get("file") and talk["file"] == run.summary.get("oml")):
+                return talk
+    return None
+
+
 def resume_command(summary: Mapping[str, JsonValue]) -> str:
-    """Return the command that goes on with a run, given its run.json: with the selection it had, or it is refused."""
+    """Return the command that goes on with a run, given its run.json: with the selection it had, or it is refused.
+
+    One that could not start is started again.
+    """
     selected = summary.get("selected")
     only = f" --select {shlex.quote(','.join(selected))}" if selected else ""
+    if summary.get("kind") == REFUSED:
+        return shlex.join(["osiris", "run", str(summary.get("oml") or summary["fingerprint"])])
     return f"osiris run --resume {summary['session']}{only}"
 
 
@@ -250,7 +276,7 @@ def plan_of(folder: Path) -> Manifest | None:
     """Return the plan that a session ran; None if it is gone, or damaged."""
     try:
         data = json.loads((folder / "manifest.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return Manifest(data) if isinstance(data, dict) and isinstance(data.get("steps"), list) else None
 

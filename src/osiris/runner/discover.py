@@ -18,6 +18,7 @@ from osiris.families.health import hurried
 from osiris.families.personal import SECRET, hidden, kind_by_name, without_personal
 from osiris.runner.beside import beside
 from osiris.runner.steps import attempt
+from osiris.units import duration_text
 from osiris.urls import FAMILIES
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _of_family(family: str, ctx: StepContext) -> AbstractContextManager[Discover
 
 
 def _context(place: Place, asked: Asked, until: float | None) -> StepContext:
-    from osiris.runner.place import keys_of
+    from osiris.runner.place import policy_of
 
     scratch = Path(place.job.scratch) / "discover"
     ctx = StepContext(
@@ -116,7 +117,7 @@ def _context(place: Place, asked: Asked, until: float | None) -> StepContext:
         artifacts=scratch / "artifacts",
         scratch=scratch,
         connection=place.connections.get(asked.source, {}),
-        keys=keys_of(place),
+        paths=policy_of(place),
         threads=place.job.limits.threads,
         memory=place.job.limits.memory,
         cancelled=lambda: place.stopper.requested() or (until is not None and time.monotonic() > until),
@@ -226,7 +227,7 @@ def _tell_rows(place: Place, asked: Asked) -> None:
         except OsirisError as error:
             if place.stopper.requested():
                 raise
-            late = diagnostic("DSC004", table=name, seconds=f"{asked.seconds:g}")
+            late = diagnostic("DSC004", table=name, seconds=duration_text(asked.seconds))
             reason = diagnostic("DSC005", table=name, reason=error.diagnostics[0].message)
             _note(place, [late if time.monotonic() > until else reason])
         else:

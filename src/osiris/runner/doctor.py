@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from osiris.driver import StepContext
 from osiris.errors import Diagnostic, diagnostic, has_errors
 from osiris.runner.beside import beside
+from osiris.runner.place import policy_of
 from osiris.runner.steps import attempt
 from osiris.runner.stop import Stopped
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -74,7 +76,7 @@ def _examine(place: Place, names: Sequence[str]) -> bool:
         well = _tell(place, name, health, found) and well
     overdue.set()
     for name in sorted(waiting):
-        well = _tell(place, name, None, [diagnostic("CON015", where=name, seconds=f"{seconds:g}")]) and well
+        well = _tell(place, name, None, [diagnostic("CON015", where=name, seconds=duration_text(seconds))]) and well
     return well
 
 
@@ -86,6 +88,7 @@ def _context(place: Place, name: str, share: int, overdue: threading.Event) -> S
         artifacts=scratch / "artifacts",
         scratch=scratch,
         connection=place.connections[name],
+        paths=policy_of(place),
         threads=1,
         memory=place.job.limits.memory // share,
         cancelled=lambda: overdue.is_set() or place.stopper.requested(),
