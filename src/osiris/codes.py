@@ -540,6 +540,12 @@ CODES: dict[str, Code] = {
         "partition by another column",
         1,
     ),
+    "DAT055": Code(
+        "Counted twice, with two results",
+        "{file} declares {declared} rows, and {counted} were read",
+        "nothing was written: run it again if the file was changed meanwhile; otherwise it is damaged",
+        1,
+    ),
     "DAT020": Code("Not a JSON row", "{problem}", exit_code=1),
     # --- RUN: running ---------------------------------------------------------------------------------------------
     "RUN001": Code(

@@ -38,7 +38,6 @@ FORGED = {
     "order of a source": lambda plan: step_of(plan, "read").update(order="free"),
     "order of a result": lambda plan: step_of(plan, "transform").update(order="free"),
     "schema of a writer": lambda plan: step_of(plan, "write").update(schema=[]),
-    "not fused": lambda plan: step_of(plan, "transform").update(fused=[]),
     "params": lambda plan: plan["params"].update(dict.fromkeys(plan["params"], "2031-01-01")),
     "one parameter more": lambda plan: plan["params"].update(more=1),
 }

@@ -46,7 +46,7 @@ params:
 steps:
   - {id: orders, component: filesystem.csv_extractor, mode: read, needs: [], description: All, x-note: [1],
      config: {path: data/orders.csv, dtype: {id: int64}, connection: "@filesystem.drop"}}
-  - {id: plain, component: filesystem.csv_extractor, mode: read, needs: [], config: {path: data/plain.csv}}
+  - {id: plain, component: filesystem.parquet_extractor, mode: read, needs: [], config: {path: data/p.parquet}}
   - id: sums
     component: duckdb.processor
     mode: transform

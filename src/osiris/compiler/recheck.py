@@ -49,8 +49,8 @@ def recheck(data: Mapping[str, JsonValue], registry: Registry, root: Path, chang
     except OsirisError as error:
         errors = [item for item in error.diagnostics if item.severity == "error"]
         return [f"{_leaf(data, item.location.pointer or '')} ({item.code} {item.message})" for item in errors]
-    fused = {source for step in data["steps"] for source in step["fused"]}
-    remade = compile_pipeline(prepared, {step["id"]: _described(step, fused) for step in data["steps"]})
+    native = {source for step in data["steps"] for source in step["fused"]}
+    remade = compile_pipeline(prepared, {step["id"]: _described(step, native) for step in data["steps"]})
     return list(_differences(data, remade.data, changed))
 
 
@@ -152,11 +152,11 @@ def _ref(text: str) -> ConnectionRef | None:
     return ref if ref.alias else None
 
 
-def _described(step: Mapping[str, JsonValue], fused: Collection[str]) -> Described:
-    """Return what a step said of itself, and that an engine reads by itself what the plan has it read so."""
+def _described(step: Mapping[str, JsonValue], native: Collection[str]) -> Described:
+    """Return what a step said of itself; of a source that an engine is to read by itself, that it can."""
     schema = None if step["schema"] is None else schema_from_json(step["schema"])
-    native = tuple(column.name for column in schema or ()) if step["id"] in fused else None
-    return Described(schema, step["order"], native=native)
+    names = tuple(column.name for column in schema or ()) if step["id"] in native else None
+    return Described(schema, step["order"], native=names)
 
 
 def _differences(

@@ -140,14 +140,23 @@ class Probe:
             return self.rows
 
 
-def relation(text: str, files: Sequence[Path], ctx: StepContext, rows: int | None = None) -> Relation:
-    """Return a SELECT from files as a relation whose rows and bytes are counted as read; `rows` if they tell it."""
+def relation(text: str, files: Sequence[Path], rows: int, ctx: StepContext) -> Relation:
+    """Return a SELECT from files, which have so many rows, as a relation that counts rows and bytes as read."""
 
-    def on_read(rows: int, size: int) -> None:
+    def on_read(counted: Iterable[int], size: int) -> None:
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        for number in counted:
+            check_count(label(ctx, files[0]) + more, rows, number)
         ctx.count("rows_read", rows)
         ctx.count("bytes_read", size)
 
-    return Relation(text, tuple(files), on_read, rows)
+    return Relation(text, tuple(files), rows, on_read)
+
+
+def check_count(where: str, declared: int, counted: int) -> None:
+    """Fail with DAT055 if other rows were counted than a file declares."""
+    if declared != counted:
+        fail("DAT055", file=where, declared=f"{declared:,}", counted=f"{counted:,}")
 
 
 def publishing(

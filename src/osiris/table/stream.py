@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 class Relation:
     """The same rows for DuckDB to read by itself, inside of the statement that needs them.
 
-    `text` is a SELECT that reads nothing but `files`, and gives the rows of the stream or fails. After the statement
-    `on_read` is told how many rows and bytes of them it read. `rows` is how many the files have, where they tell it:
-    the engine leaves out what their statistics rule out, and does not count it.
+    `text` is a SELECT that reads nothing but `files`, and gives the rows of the stream or fails; `rows` is how many the
+    files have. After the statement `on_read` gets the numbers of rows that the engine counted in them, once or more
+    often, and how many bytes it read; it fails with DAT055 if a number is another.
     """
 
     text: str
     files: tuple[Path, ...]
-    on_read: Callable[[int, int], None]
-    rows: int | None = None
+    rows: int
+    on_read: Callable[[Iterable[int], int], None]
 
 
 @dataclass(frozen=True, slots=True)

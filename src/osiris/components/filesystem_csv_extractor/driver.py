@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from osiris.components.filesystem_csv_extractor.relation import native_columns, select_rows
 from osiris.errors import Location, fail
 from osiris.families.csv_source import CsvFile, Dialect
 from osiris.families.declared import declared_types
-from osiris.families.filesystem import check_known, label, relation, sources, state_of
+from osiris.families.filesystem import check_known, label, sources, state_of
 from osiris.families.guess import Guess
-from osiris.families.places import local
 from osiris.families.rejects import Reject, quarantine
 from osiris.families.spelling import Spelling
 from osiris.model import Described, Field
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.csv_source import BadRow, RowLines
     from osiris.model import Schema
-    from osiris.table import Relation, RowStream
+    from osiris.table import RowStream
 
 BATCHES_AHEAD = 2
 REPORTED_BAD_ROWS = 20
@@ -71,7 +69,7 @@ class Driver:
         types, rows = _types(config, files, _columns(config, files[0]))
         rows = rows and min(rows, config.limit or rows)
         schema = tuple(Field(name, "utf8" if config.as_text else types[name]) for name in types)
-        return Described(schema, "fixed", rows, state_of(file.path for file in files), _native(config, files, types))
+        return Described(schema, "fixed", rows, state_of(file.path for file in files))
 
     def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
         """Read headers, and the sample in the planned types unless misfits are set aside; fails as `read` does."""
@@ -92,16 +90,6 @@ class Driver:
         reading = _Reading(config, ctx, _spellings(config, files, schema))
         return ahead(stream(schema, reading.rows(files, config.limit), "fixed"), BATCHES_AHEAD)
 
-    def relation(self, config: Config, schema: Schema, ctx: StepContext) -> Relation:
-        """Return the same rows as a SELECT, for a schema of native columns; fails as `read` does."""
-        files = _files(config, ctx)
-        _check_planned(config, schema, files, ctx)
-        planned = {column.name: column.type for column in schema}
-        native = _native(config, files, {name: planned.get(name, "utf8") for name in files[0].names()})
-        if not planned.keys() <= set(native or ()):
-            fail("DAT013", file=config.path, problem="it is not of the kind that the engine reads by itself")
-        return relation(select_rows(files, schema), local(file.path for file in files) or [], ctx)
-
 
 def _files(config: Config, ctx: StepContext) -> list[CsvFile]:
     tolerant = config.on_bad_lines == "error" and ctx.on_reject == "quarantine"
@@ -117,11 +105,6 @@ def _files(config: Config, ctx: StepContext) -> list[CsvFile]:
         na_values=tuple(config.na_values),
     )
     return [CsvFile(path, label(ctx, path), dialect) for path in sources(ctx, config.path)]
-
-
-def _native(config: Config, files: Sequence[CsvFile], types: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Return the columns that DuckDB reads by itself as we do, None if it cannot read the files."""
-    return None if config.limit is not None or config.as_text else native_columns(files, types)
 
 
 def _spellings(config: Config, files: Sequence[CsvFile], schema: Schema) -> dict[str, Spelling]:
