@@ -185,7 +185,7 @@ def test_nothing_happens_when_an_accepted_attack_runs(attacks, queries, tmp_path
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout == ""

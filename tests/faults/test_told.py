@@ -47,7 +47,7 @@ def run_killed(folder, point):
         cwd=folder,
         env=kept() | {"OSIRIS_FAULT": point},
         capture_output=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr)
 
@@ -104,7 +104,7 @@ def in_shell(folder, words, way, **env):
         cwd=folder,
         env=kept() | env | {"CODE": str(code)},
         capture_output=True,
-        timeout=120,
+        timeout=300,
     )
     told = (done.stdout + done.stderr).decode()
     assert "Traceback" not in told, told
@@ -150,7 +150,7 @@ def test_a_signal_cancels_and_the_same_command_goes_on(osiris, folder, number):
         while "hang" not in ((folder / "log").read_text() if (folder / "log").exists() else ""):
             assert host.poll() is None
         host.send_signal(number)
-        told = host.communicate(timeout=60)[1].decode()
+        told = host.communicate(timeout=300)[1].decode()
     assert host.returncode == 128 + number, told
     assert "RUN003" in told
     assert number.name in told
@@ -165,7 +165,7 @@ def test_who_has_hangups_ignored_is_not_ended_by_one(folder):
     try:
         with subprocess.Popen([OSIRIS, "run", "orders.yaml"], cwd=folder, env=env, stderr=subprocess.PIPE) as host:
             host.send_signal(signal.SIGHUP)
-            told = host.communicate(timeout=60)[1].decode()
+            told = host.communicate(timeout=300)[1].decode()
     finally:
         signal.signal(signal.SIGHUP, ignored)
     assert host.returncode == 0, told
