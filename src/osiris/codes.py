@@ -179,6 +179,12 @@ CODES: dict[str, Code] = {
     "CMP049": Code(
         "Fingerprint incomplete", "'{asked}' has {count} of the 64 digits of a fingerprint", "give {needed}"
     ),
+    "CMP050": Code(
+        "Connection of a plan changed",
+        "connection {connection} of the plan is not that of osiris_connections.yaml: {what}",
+        "compile the OML again",
+        4,
+    ),
     "CMP041": Code("Source that no plan reads", "no plan reads {what}"),
     "CMP042": Code("Unknown step of a plan", "plan {plan} has no step '{step}'"),
     # --- LCK: the pinned schemas of sources -----------------------------------------------------------------------
