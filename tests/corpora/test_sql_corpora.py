@@ -78,7 +78,7 @@ def test_no_honest_query_is_refused(queries):
 
 def test_verdicts_have_their_form(attacks, queries):
     for entry, verdict in [*attacks, *queries]:
-        assert set(verdict) == {"ok", "code", "canonical"}, short(entry)
+        assert set(verdict) == {"ok", "code", "reason", "canonical"}, short(entry)
         if verdict["ok"]:
             assert verdict["code"] is None, short(entry)
             assert isinstance(verdict["canonical"], str), short(entry)
