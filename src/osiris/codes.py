@@ -45,6 +45,11 @@ CODES: dict[str, Code] = {
     "PRJ012": Code("Interrupted", "interrupted by {signal}", exit_code=130),
     "PRJ013": Code("Warnings", "there are warnings ({count}), and --strict allows none"),
     "PRJ014": Code("File exists", "{path} exists already", "choose another place, or remove it"),
+    "PRJ018": _warning(
+        "Keys of an earlier version",
+        "{count} keys mean nothing here and are not used: {keys}",
+        "'osiris config explain' says what to do with each",
+    ),
     "PRJ015": _note("File kept", "{path} exists and stays as it is; {instead}"),
     # --- OML: the text of a pipeline ------------------------------------------------------------------------------
     "OML001": Code("Not YAML", "{problem}"),
@@ -69,7 +74,11 @@ CODES: dict[str, Code] = {
     "OML020": Code("Bad parameter declaration", "parameter '{name}': {problem}"),
     "OML021": Code("Bad parameter value", "parameter '{name}' must be {expected}, found {found}"),
     "OML022": Code("Parameter without a value", "parameter '{name}' has no value", "pass --param {name}=VALUE"),
-    "OML023": Code("Unknown profile", "profile '{name}' is declared neither here nor in osiris.yaml"),
+    "OML023": Code(
+        "Unknown profile",
+        "profile '{name}' is declared neither here nor in osiris.yaml",
+        "declare it under 'profiles' in the pipeline or in osiris.yaml, or name another one",
+    ),
     "OML024": Code("Unknown placeholder", "'{placeholder}' is not a placeholder of OML"),
     "OML025": Code("Sensitive parameter misplaced", "sensitive parameter '{name}' {problem}", "{instead}"),
     "OML026": Code("Unreadable file", "{path}: {reason}"),
@@ -169,6 +178,12 @@ CODES: dict[str, Code] = {
     "CMP048": _note("Fingerprint completed", "{asked} is plan {found}"),
     "CMP049": Code(
         "Fingerprint incomplete", "'{asked}' has {count} of the 64 digits of a fingerprint", "give {needed}"
+    ),
+    "CMP050": Code(
+        "Connection of a plan changed",
+        "connection {connection} of the plan is not that of osiris_connections.yaml: {what}",
+        "compile the OML again",
+        4,
     ),
     "CMP041": Code("Source that no plan reads", "no plan reads {what}"),
     "CMP042": Code("Unknown step of a plan", "plan {plan} has no step '{step}'"),
@@ -482,8 +497,8 @@ CODES: dict[str, Code] = {
     ),
     "DAT030": Code(
         "Check failed",
-        "step '{step}': check '{check}' found {found}: {rows}",
-        "nothing that reads this was written; mend the data, or the check",
+        "step '{step}': check '{check}' found {found}",
+        "fix the data (first rows: 'osiris logs show --rows'), or the check; nothing that reads this was written",
         6,
     ),
     "DAT031": Code(
@@ -612,6 +627,10 @@ CODES: dict[str, Code] = {
         "Session damaged",
         "session {session} is damaged and left out (run.json: {problem})",
         "restore logs/{session}/run.json, or remove the folder",
+    ),
+    "RUN034": _note(
+        "Kept output of another state",
+        "the source of step '{source}' changed, so what run {session} kept of step '{step}' is not used: it runs again",
     ),
     # --- SBX: where a run runs ------------------------------------------------------------------------------------
     "SBX001": Code(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
 from osiris.compiler.build import manifest_bytes
-from osiris.connections import load_env
+from osiris.connections import load_connections, load_env
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.files import sweep
@@ -18,7 +18,7 @@ from osiris.history.record import base_of
 from osiris.hold import hold_project, wait_for_worker
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
-from osiris.runner.credentials import digests_of, resolve_secrets, scrubber_of
+from osiris.runner.credentials import digests_of, require_own, resolve_secrets, scrubber_of
 from osiris.runner.describe import Confirmed, confirm, describe, problems_of
 from osiris.runner.environment import environment_of
 from osiris.runner.interrupts import Interrupts
@@ -51,6 +51,9 @@ __all__ = ["RunOptions", "RunResult", "describe", "run", "start_worker"]
 _OUTPUT = "worker.log"
 _OUT_OF_REACH = 3
 """Exit code of what may work later: whether to try again is the step's own business."""
+
+
+_AGAIN = "run the same command again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +211,7 @@ def _environ(project: Project, options: RunOptions) -> Mapping[str, str]:
 
 def _secrets(project: Project, manifest: Manifest, options: RunOptions) -> Secrets:
     environ = _environ(project, options)
+    require_own(load_connections(project.connections_file), manifest.data["connections"])
     return resolve_secrets(
         project.root, manifest.data["connections"], manifest.data["sensitive"], load_registry(), environ
     )
@@ -230,7 +234,7 @@ def _run_session(
         recorder.tell_figures(worker.figures)
         _tidy(attempt.project, session, worker)
         let_go(attempt.project, session.id, ended_well=event == "run_complete" or attempt.options.replay is not None)
-        recorder.end(event, found)
+        recorder.end(event, [_for_this_command(item, attempt.options) for item in found])
         unfinished.pop_all()
     status = recorder.summary["status"]
     return RunResult(
@@ -305,6 +309,13 @@ def _placed(attempt: _Attempt, event: dict[str, JsonValue]) -> dict[str, JsonVal
         return event
     found = problems_of(attempt.project.root, attempt.pipeline, event)
     return {**event, "diagnostics": [item.to_json() for item in found]}
+
+
+def _for_this_command(item: Diagnostic, options: RunOptions) -> Diagnostic:
+    """Return a diagnostic whose hint holds for the command that was typed: with --new-run, it does not continue."""
+    if not options.new_run or item.hint is None:
+        return item
+    return replace(item, hint=item.hint.replace(_AGAIN, f"{_AGAIN} without --new-run"))
 
 
 def _stopped(reason: str | None, recorder: Recorder) -> list[Diagnostic]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 BATCHES_AHEAD = 2
 REPORTED_BAD_ROWS = 20
+
+_DECIMAL = re.compile(r"[-+]?[0-9]+\.([0-9]{1,37})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +178,23 @@ def _look(file: CsvFile, guesses: Mapping[str, Guess], rows: int | None) -> int:
     return seen
 
 
+def number_hint(column: str, value: str, wanted: str) -> str | None:
+    """Return what to do about a number with decimals in a column of integers; None of any other cell."""
+    number = _DECIMAL.fullmatch(value) if "int" in wanted else None
+    return (
+        f"the column has numbers with decimals: give '{column}' the dtype decimal(38, {len(number[1])})"
+        if number
+        else None
+    )
+
+
 def fail_misfit(file: CsvFile, row: int, column: str, value: str, wanted: str) -> None:
     """Fail with DAT001 for a cell: `row` counts the file's rows from 0."""
     line = file.line_of(row)
     shown = repr(value if len(value) <= 60 else value[:59] + "…")
     at = Location(file.label, line)
-    fail("DAT001", at=at, file=file.label, line=line, column=column, value=shown, type=wanted)
+    hint = number_hint(column, value, wanted)
+    fail("DAT001", at=at, hint=hint, file=file.label, line=line, column=column, value=shown, type=wanted)
 
 
 @dataclass(slots=True)
