@@ -107,7 +107,7 @@ class CsvFile:
         columns: Sequence[str],
         on_bytes: Callable[[int], None] = _ignore,
         on_bad_row: Callable[[BadRow], None] = _ignore,
-    ) -> Generator[pa.RecordBatch]:
+    ) -> Iterator[pa.RecordBatch]:
         """Give the rows as batches of strings, NULL where there is nothing, with just these columns in this order.
 
         `on_bytes` gets the number of bytes taken from the disk, `on_bad_row` each row that is skipped.

@@ -147,16 +147,15 @@ def _passing(source: RowStream, look: Callable[[pa.RecordBatch], None]) -> RowSt
 
 def ahead(source: RowStream, depth: int = 1) -> RowStream:
     """Return the same stream, read by a thread that is `depth` batches ahead, so that two steps overlap."""
-    return stream(source.schema, batches_ahead(source.batches(), depth), source.order)
 
+    def batches() -> Iterator[pa.RecordBatch]:
+        with closing(source.batches()) as rows, ThreadPoolExecutor(1, thread_name_prefix="ahead") as reader:
+            waiting = deque(reader.submit(next, rows, None) for _ in range(depth))
+            while (batch := waiting.popleft().result()) is not None:
+                waiting.append(reader.submit(next, rows, None))
+                yield batch
 
-def batches_ahead(source: Generator[pa.RecordBatch], depth: int = 1) -> Generator[pa.RecordBatch]:
-    """Give the same batches, made by a thread that is `depth` of them ahead; closes `source` at the end."""
-    with closing(source), ThreadPoolExecutor(1, thread_name_prefix="ahead") as reader:
-        waiting = deque(reader.submit(next, source, None) for _ in range(depth))
-        while (batch := waiting.popleft().result()) is not None:
-            waiting.append(reader.submit(next, source, None))
-            yield batch
+    return stream(source.schema, batches(), source.order)
 
 
 def spool(source: RowStream, path: Path) -> Callable[[], RowStream]:

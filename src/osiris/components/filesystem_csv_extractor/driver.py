@@ -19,7 +19,7 @@ from osiris.families.guess import Guess
 from osiris.families.rejects import Reject, quarantine
 from osiris.families.spelling import Spelling
 from osiris.model import Described, Field
-from osiris.table import ahead, batches_ahead, stream
+from osiris.table import ahead, stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -212,10 +212,7 @@ class _Reading:
         with quarantine(self.ctx) if self.ctx.on_reject == "quarantine" else nullcontext() as reject:
             for file in files:
                 row, lines = 0, file.lines()
-                parsed = file.batches(list(self.spellings), self._count_bytes, self._on_bad_row(file, reject))
-                # What sets rows aside does so in their order; else the next batch is parsed while one is cast.
-                sorts_out = reject is not None or self.config.on_bad_lines != "error"
-                for found in parsed if sorts_out else batches_ahead(parsed):
+                for found in file.batches(list(self.spellings), self._count_bytes, self._on_bad_row(file, reject)):
                     cells = found if left is None else found.slice(0, left)
                     batch = self._typed(file, row, cells, lines, reject)
                     self.ctx.count("rows_read", batch.num_rows)
