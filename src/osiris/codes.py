@@ -622,6 +622,10 @@ CODES: dict[str, Code] = {
         "session {session} is damaged and left out (run.json: {problem})",
         "restore logs/{session}/run.json, or remove the folder",
     ),
+    "RUN034": _note(
+        "Kept output of another state",
+        "the source of step '{source}' changed, so what run {session} kept of step '{step}' is not used: it runs again",
+    ),
     # --- SBX: where a run runs ------------------------------------------------------------------------------------
     "SBX001": Code(
         "No bubblewrap",
