@@ -21,7 +21,7 @@ from osiris.errors import fail
 from osiris.files import make_private
 from osiris.path_policy import PathPolicy
 from osiris.runner.adapter import Link, WorkerDied
-from osiris.runner.local import FIXED
+from osiris.runner.local import FIXED, start_worker
 from osiris.runner.reach import reach_of
 from osiris.runner.seccomp import filter_of
 from osiris.runner.strangers import loads_strangers
@@ -92,6 +92,20 @@ def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterat
         for folder in reversed(made):
             with suppress(OSError):
                 folder.rmdir()
+
+
+@contextmanager
+def worker_for(job: Job, secrets: Secrets, *, root: Path, network: bool) -> Iterator[Link]:
+    """Give a worker for what is asked outside of a run: in a sandbox if the job loads code of others, else a plain one.
+
+    Fails as `boxed_worker`; `network` is whether it may have that.
+    """
+    if not loads_strangers(job):
+        with start_worker(root) as link:
+            yield link
+        return
+    with boxed_worker(job, secrets, network=network) as link:
+        yield link
 
 
 def _refuse_strangers_in_project(job: Job, reach: Reach) -> None:
