@@ -179,6 +179,12 @@ CODES: dict[str, Code] = {
     "CMP049": Code(
         "Fingerprint incomplete", "'{asked}' has {count} of the 64 digits of a fingerprint", "give {needed}"
     ),
+    "CMP050": Code(
+        "Connection of a plan changed",
+        "connection {connection} of the plan is not that of osiris_connections.yaml: {what}",
+        "compile the OML again",
+        4,
+    ),
     "CMP041": Code("Source that no plan reads", "no plan reads {what}"),
     "CMP042": Code("Unknown step of a plan", "plan {plan} has no step '{step}'"),
     # --- LCK: the pinned schemas of sources -----------------------------------------------------------------------
@@ -491,8 +497,8 @@ CODES: dict[str, Code] = {
     ),
     "DAT030": Code(
         "Check failed",
-        "step '{step}': check '{check}' found {found}: {rows}",
-        "nothing that reads this was written; mend the data, or the check",
+        "step '{step}': check '{check}' found {found}",
+        "fix the data (first rows: 'osiris logs show --rows'), or the check; nothing that reads this was written",
         6,
     ),
     "DAT031": Code(
@@ -621,6 +627,10 @@ CODES: dict[str, Code] = {
         "Session damaged",
         "session {session} is damaged and left out (run.json: {problem})",
         "restore logs/{session}/run.json, or remove the folder",
+    ),
+    "RUN034": _note(
+        "Kept output of another state",
+        "the source of step '{source}' changed, so what run {session} kept of step '{step}' is not used: it runs again",
     ),
     # --- SBX: where a run runs ------------------------------------------------------------------------------------
     "SBX001": Code(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -139,7 +140,7 @@ def rehearse(
     They are asked if it would run here. Fails as a run would that lacks a secret, as `chosen` for what is selected, and
     with SBX003 as a run in bubblewrap would.
     """
-    from osiris.runner.credentials import resolve_secrets
+    from osiris.runner.credentials import require_own, resolve_secrets
     from osiris.runner.describe import confirm
     from osiris.runner.run import start_worker
     from osiris.runner.selection import chosen
@@ -148,6 +149,7 @@ def rehearse(
     plan = plan_of(workspace, target, options, params=params, strict=strict, keep=False)
     manifest, data = plan.manifest, plan.manifest.data
     selected = chosen(manifest, options.select)
+    require_own(workspace.connections(), data["connections"])
     secrets = resolve_secrets(
         workspace.root, data["connections"], data["sensitive"], workspace.registry, workspace.environ
     )
@@ -305,6 +307,14 @@ def _caught_up(workspace: Workspace, summary: dict[str, JsonValue]) -> dict[str,
 def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[str, JsonValue]]:
     """Return the `events` or `metrics` of a session, as far as they are there; a line that was cut off is left out."""
     return read_lines(workspace.project.logs / session / f"{kind}.jsonl")
+
+
+def checked_rows(workspace: Workspace, session: str) -> list[dict[str, JsonValue]]:
+    """Return the first rows that the broken checks of a session found, each with step and check; never for agents."""
+    from osiris.runner.protocol import CHECKED_ROWS
+
+    files = sorted((workspace.project.logs / session / "artifacts").glob(f"*/{CHECKED_ROWS}"))
+    return [{"step": file.parent.name, **json.loads(line)} for file in files for line in file.read_bytes().splitlines()]
 
 
 def _manifest_of(workspace: Workspace, what: str) -> Manifest:
