@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -161,6 +162,7 @@ def spool(source: RowStream, path: Path) -> Callable[[], RowStream]:
     """Write a stream to an Arrow file; returns a function that opens it as a new stream, as often as it is called."""
     import pyarrow as pa
 
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))  # for its owner only
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, arrow_schema(source.schema)) as writer:
         for batch in source.batches():
             writer.write_batch(batch)
