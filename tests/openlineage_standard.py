@@ -8,7 +8,19 @@ from enum import Enum
 
 import attr
 import openlineage.client.generated as generated
-from openlineage.client.generated.base import BaseFacet, RunEvent
+from openlineage.client.generated.base import BaseFacet, RunEvent, RunFacet
+
+
+@attr.define
+class HistoryFacet(RunFacet):
+    """The facet of our own, which the specification allows beside its own."""
+
+    failed: list[str]
+    blocked: list[str]
+    changes: list[str]
+    code: str | None = None
+    lastSuccess: str | None = None  # noqa: N815 - as the specification spells names
+
 
 MODULES = [importlib.import_module(f"{generated.__name__}.{m.name}") for m in pkgutil.iter_modules(generated.__path__)]
 FACETS = {
@@ -17,7 +29,9 @@ FACETS = {
     for found in vars(module).values()
     if isinstance(found, type) and issubclass(found, BaseFacet)
 }
+FACETS["urn:osiris:openlineage:history:1"] = HistoryFacet
 NAMES = {
+    "osiris_history": "HistoryFacet",
     "processing_engine": "ProcessingEngineRunFacet",
     "errorMessage": "ErrorMessageRunFacet",
     "parent": "ParentRunFacet",

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from osiris.durable import LOCKED, make_folder, open_file, remove
+from osiris.errors import OsirisError
+from osiris.fault import fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,12 +62,15 @@ class Cache:
             if file is not None and self._new:
                 file.executemany(_PUT, [(name, _sum(name, text), text) for name, text in self._new.items()])
                 file.execute(_TRIM, (MAX_ENTRIES,))
+                fault("cache.commit")
                 file.commit()
 
     @contextmanager
     def _tried(self) -> Iterator[sqlite3.Connection | None]:
         try:
             yield self._file
+        except OSError:
+            return
         except sqlite3.Error as error:
             self.broken = self.broken or _is_broken(error)
 
@@ -85,9 +93,10 @@ def open_cache(path: Path) -> Iterator[Cache]:
 def _open(path: Path, *, anew: bool = False) -> sqlite3.Connection | None:
     """Return the file, made anew once if it is broken; None if it cannot be used now."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, private=True)
+        os.close(open_file(path, LOCKED))
         file = sqlite3.connect(path, timeout=1.0)
-    except (OSError, sqlite3.Error):
+    except (OSError, OsirisError, sqlite3.Error):
         return None
     try:
         file.execute("PRAGMA synchronous = OFF")
@@ -109,7 +118,7 @@ def _is_broken(error: sqlite3.Error) -> bool:
 
 def _remove(path: Path) -> None:
     with suppress(OSError):
-        path.unlink(missing_ok=True)
+        remove(path)
 
 
 @cache

@@ -160,6 +160,16 @@ CODES: dict[str, Code] = {
         "write such columns into the files; or list 'columns', which says that no others are meant",
     ),
     "CMP040": _warning("Plan missing or out of date", "{file}: {problem}", "run 'osiris compile {file}'"),
+    "CMP047": Code(
+        "Another plan",
+        "{path} holds plan {found}, not {asked}",
+        "compile the OML again",
+        4,
+    ),
+    "CMP048": _note("Fingerprint completed", "{asked} is plan {found}"),
+    "CMP049": Code(
+        "Fingerprint incomplete", "'{asked}' has {count} of the 64 digits of a fingerprint", "give {needed}"
+    ),
     "CMP041": Code("Source that no plan reads", "no plan reads {what}"),
     "CMP042": Code("Unknown step of a plan", "plan {plan} has no step '{step}'"),
     # --- LCK: the pinned schemas of sources -----------------------------------------------------------------------
@@ -343,6 +353,20 @@ CODES: dict[str, Code] = {
         "everybody who logs in to {where} may change {databases}, as it was installed",
         "mariadb-secure-installation takes them away, where nobody needs them",
     ),
+    "CON065": Code(
+        "Schema of Supabase",
+        "{where}: schema '{schema}' is one in which Supabase keeps its own data, such as users, keys and files",
+        "to use it all the same, list it in the connection: schemas: [{schema}]",
+        3,
+    ),
+    "CON066": Code(
+        "Operators not trusted",
+        "{where}: column '{column}' of '{table}' has the type {schema}.{type}, whose operators are in the schema "
+        "'{schema}', where others than its owner may create functions",
+        "run REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC; or, if you trust everybody who may create there, list it in "
+        "the connection: trusted_schemas: [{schema}]",
+        3,
+    ),
     # --- SQL: what may run ----------------------------------------------------------------------------------------
     "SQL001": Code("SQL not understood", "{problem}"),
     "SQL002": Code("Several statements", "only one statement is allowed", "keep the first and remove the rest"),
@@ -400,6 +424,11 @@ CODES: dict[str, Code] = {
         "Digits would be rounded away",
         "{what} is {found}, and becomes {type} here: its last digits would be rounded away",
         "CAST it, or what it stands beside, to the type that is meant",
+    ),
+    "SQL032": Code(
+        "Function of the server's own",
+        "'{name}' is a function of the server's own, and the connection lists another of that name",
+        "remove it from 'functions' of the connection",
     ),
     # --- DAT: types and data --------------------------------------------------------------------------------------
     "DAT001": Code(

@@ -21,12 +21,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail, nearest
+from osiris.fault import fault
 from osiris.urls import printable as _printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Protocol
 
     from _typeshed import ReadableBuffer
+
+    class Refuse(Protocol):
+        """Raises what an error of the operating system means at a path, after so many bytes."""
+
+        def __call__(self, error: OSError, path: Path | str, *, written: int = 0) -> NoReturn:
+            """Raise it."""
+
 
 MAX_NAME_BYTES = 200
 """Longest name of a file or folder; leaves room for the name of its temporary within the 255 of a file system."""
@@ -188,9 +197,10 @@ _WRITE = 2
 class Output(io.RawIOBase):
     """A file that is being written: writes all it is given or fails, and counts the bytes in `written`."""
 
-    def __init__(self, descriptor: int, path: Path) -> None:
+    def __init__(self, descriptor: int, path: Path, refuse: Refuse) -> None:
         self._descriptor = descriptor
         self._path = path
+        self._refuse = refuse
         self._digest = hashlib.sha256()
         self._begun = 0
         self.written = 0
@@ -217,13 +227,14 @@ class Output(io.RawIOBase):
         rest = memoryview(data).cast("B")
         size = len(rest)
         try:
+            fault("file.write", lambda: os.write(self._descriptor, rest[: size // 2]))
             while rest:
                 count = os.write(self._descriptor, rest)
                 self._digest.update(rest[:count])
                 self.written += count
                 rest = rest[count:]
         except OSError as error:
-            fail_os(error, self._path, written=self.written)
+            self._refuse(error, self._path, written=self.written)
         if self.written - self._begun >= _MUCH:
             _begin_sync(self._descriptor, self._begun, self.written - self._begun)
             self._begun = self.written
@@ -255,21 +266,26 @@ def refuse_foreign(path: Path, is_ours: Callable[[bytes], bool]) -> None:
 
 
 @contextmanager
-def publish(target: Path) -> Iterator[Output]:
+def publish(target: Path, *, mode: int | None = None, refuse: Refuse = fail_os) -> Iterator[Output]:
     """Give a file to write, and put it in `target`'s place when the block ends well: all of it, or nothing.
 
     The temporary stands in the same folder, readable by its owner only, locked while its writer lives. It is synced
-    before it is renamed, and the folder after. An error removes it and leaves `target` as it was. `target` keeps its
-    permissions, and a new one gets those of any new file.
+    before it is renamed, and the folder after. An error removes it and leaves `target` as it was. `target` gets the
+    permissions `mode`; without one it keeps those that it has, and a new one gets those of any new file. `refuse` says
+    what an error of the operating system means.
     """
     if target.is_dir():
-        fail("DRV005", path=target, kind="a folder")
-    temporary, descriptor = _create(target)
+        refuse(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), target)
+    temporary, descriptor = _create(target, refuse)
     _unfinished.add(temporary)
     try:
-        output = Output(descriptor, target)
+        output = Output(descriptor, target, refuse)
         yield output
-        _place(descriptor, temporary, target, output.written)
+        try:
+            os.fchmod(descriptor, _mode(target) if mode is None else mode)
+            _place(descriptor, temporary, target)
+        except OSError as error:
+            refuse(error, target, written=output.written)
     finally:
         with suppress(OSError):
             temporary.unlink()  # it has another name by now, unless something failed
@@ -284,7 +300,7 @@ def abandon() -> None:
             path.unlink()
 
 
-def _create(target: Path) -> tuple[Path, int]:
+def _create(target: Path, refuse: Refuse) -> tuple[Path, int]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
         temporary = target.with_name(f".{target.name}.osiris-{os.urandom(4).hex()}.tmp")
@@ -293,23 +309,22 @@ def _create(target: Path) -> tuple[Path, int]:
         except FileExistsError:
             continue
         except FileNotFoundError as error:
-            fail_os(error, target.parent)
+            refuse(error, target.parent)
         except OSError as error:
-            fail_os(error, target)
+            refuse(error, target)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return temporary, descriptor
         os.close(descriptor)  # a sweep came between the two calls
 
 
-def _place(descriptor: int, temporary: Path, target: Path, written: int) -> None:
-    try:
-        os.fchmod(descriptor, _mode(target))
-        os.fsync(descriptor)
-        temporary.replace(target)
-        sync_folder(target.parent)
-    except OSError as error:
-        fail_os(error, target, written=written)
+def _place(descriptor: int, temporary: Path, target: Path) -> None:
+    fault("file.sync")
+    os.fsync(descriptor)
+    fault("file.rename")
+    temporary.replace(target)
+    fault("file.renamed")
+    sync_folder(target.parent)
 
 
 def _mode(target: Path) -> int:
@@ -325,6 +340,7 @@ def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable; raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        fault("folder.sync")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from osiris.durable import LOCKED, guarded, make_folder, open_file
 from osiris.errors import fail
 
 if TYPE_CHECKING:
@@ -27,10 +28,7 @@ _GONE_GRACE = 15.0
 @contextmanager
 def hold_project(project: Project, what: str) -> Iterator[None]:
     """Hold the project's lock as `what` (`run of 'orders'`); fails with RUN004, naming the holder, if it is held."""
-    try:
-        fd = _open(project.run_lock)
-    except OSError as error:
-        fail("PRJ006", path=project.run_lock, reason=error.strerror)
+    fd = _open(project.run_lock)
     try:
         if not _take(fd):
             fail("RUN004", holder=_holder(fd))
@@ -63,8 +61,9 @@ def wait_for_worker(project: Project, limit: float = _GONE_GRACE) -> None:
 
 
 def _open(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    make_folder(path.parent, private=True)
+    with guarded(path):
+        return open_file(path, LOCKED)
 
 
 def _take(fd: int) -> bool:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.document import load_text, read_document
 from osiris.drift import Change, schema_changes, spelled
+from osiris.durable import LOCKED, guarded, make_folder, open_file, write_file
 from osiris.errors import Diagnostic, InvalidInput, Location, diagnostic, fail, raise_all
-from osiris.files import publish
 from osiris.model import Described, Field, resolve_order
 
 if TYPE_CHECKING:
@@ -155,8 +155,7 @@ def save_lock(project: Project, pipeline: str, pins: Collection[Pin], *, refresh
             read = {pin.source.key for pin in pins}
             after = {key: pin for key, pin in _without(after, pipeline, read).items() if pin.pipelines}
         if after != before:
-            with publish(project.lock_file) as file:
-                file.write(lock_text(after).encode())
+            write_file(project.lock_file, lock_text(after).encode(), private=False)
 
 
 def _pinned(pin: Pin, before: Pin | None, pipeline: str) -> Pin:
@@ -176,8 +175,10 @@ def _without(lock: Lock, pipeline: str, read: set[str]) -> Lock:
 @contextmanager
 def _alone(project: Project) -> Iterator[None]:
     """Wait until no other command of this project is about to replace the lock."""
-    project.state.mkdir(parents=True, exist_ok=True)
-    fd = os.open(project.state / "osiris.lock.guard", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    make_folder(project.state, private=True)
+    guard = project.state / "osiris.lock.guard"
+    with guarded(guard):
+        fd = open_file(guard, LOCKED)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield

@@ -12,6 +12,8 @@ import importlib
 import importlib.metadata
 import json
 import sys
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -32,7 +34,7 @@ from osiris.model import ComponentSpec
 from osiris.units import DURATION_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
     from osiris.model import JsonValue
 
@@ -287,6 +289,20 @@ def build_config(config: type[Any], values: Mapping[str, JsonValue]) -> object:
     return config(**{field.name: values[field.name] for field in fields(config) if field.name in values})
 
 
+def filled(value: JsonValue, schema: JsonValue) -> JsonValue:
+    """Return a value with the defaults that its JSON Schema gives for missing properties, at any depth."""
+    if not isinstance(schema, Mapping):
+        return value
+    if isinstance(value, Mapping):
+        properties = schema.get("properties", {})
+        declared = {name: inner for name, inner in properties.items() if isinstance(inner, Mapping)}
+        defaults = {name: deepcopy(inner["default"]) for name, inner in declared.items() if "default" in inner}
+        return {key: filled(item, properties.get(key, {})) for key, item in {**defaults, **value}.items()}
+    if isinstance(value, (list, tuple)):
+        return [filled(item, schema.get("items", {})) for item in value]
+    return value
+
+
 def _entry_points(group: str) -> list[_Entry]:
     found = importlib.metadata.entry_points(group=group)
     return [_Entry(e.name, e.value.strip(), e.dist.name if e.dist else "an unknown distribution") for e in found]
@@ -381,7 +397,40 @@ def _schema_problems(entry: _Entry, document: JsonValue) -> tuple[Diagnostic, ..
         Draft202012Validator.check_schema(document["config"])
     except SchemaError as error:
         found.append(_problem(entry, f"config is not a JSON Schema: {error.message[:200]}", ["config", *error.path]))
+    if not found:
+        found += (_problem(entry, problem, at) for at, problem in _default_problems(document["config"], ("config",)))
+        found += (_problem(entry, problem, at) for at, problem in _filled_problems(document))
     return tuple(found)
+
+
+def _default_problems(schema: JsonValue, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield each default that its own schema refuses, or that asks for a key that may be absent."""
+    from jsonschema import Draft202012Validator
+
+    if not isinstance(schema, Mapping):
+        return
+    if "default" in schema and not Draft202012Validator(schema).is_valid(schema["default"]):
+        yield (*at, "default"), "the default does not fit its own schema"
+    properties, required = schema.get("properties", {}), schema.get("required", ())
+    for name, needed in schema.get("dependentRequired", {}).items():
+        absent = [key for key in needed if key not in required]
+        if absent and "default" in (properties.get(name) or {}):
+            yield (*at, "properties", name), f"a default is written into every config, and this one needs '{absent[0]}'"
+    for name, inner in properties.items():
+        yield from _default_problems(inner, (*at, "properties", name))
+    yield from _default_problems(schema.get("items"), (*at, "items"))
+
+
+def _filled_problems(document: Mapping[str, JsonValue]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield each example that is good as it stands, and no longer with the defaults written out, as in a plan."""
+    from jsonschema import Draft202012Validator
+
+    config = document["config"]
+    validator = Draft202012Validator({**config, "properties": {**_SHARED, **config["properties"]}})
+    for number, example in enumerate(document.get("examples") or ()):
+        written = {key: value for key, value in example["config"].items() if key != "connection"}
+        if validator.is_valid(written) and (error := next(validator.iter_errors(filled(written, config)), None)):
+            yield ("examples", number), f"with its defaults written out it is not valid: {error.message[:200]}"
 
 
 @cache

@@ -50,14 +50,14 @@ def look(chromium):
 @pytest.fixture
 def page_of(tmp_path):
     """Write the page of a session's folder beside it, as `osiris logs html` does."""
+    from osiris.history.reading import read_run
     from osiris.project import Project
-    from osiris.recorded import last_success, load_run
     from osiris.report.run_page import run_page
 
     def call(folder):
-        run = load_run(folder)
+        reading = read_run(Project(tmp_path), folder.name)
         path = folder / "report.html"
-        path.write_text(run_page(run, last_success(Project(tmp_path), run), "../index.html"), encoding="utf-8")
+        path.write_text(run_page(reading, reading.base, "../index.html"), encoding="utf-8")
         return path
 
     return call

@@ -364,10 +364,10 @@ def test_without_a_word_more_than_the_protocol_on_stdout(shop):
     process.stdin.write(b"\n".join([*lines[:3], *odd, *lines[3:]]) + b"\n")
     process.stdin.flush()
     found = {}
-    while found.keys() < set(range(1, 10)):
+    while not set(range(1, 10)) <= found.keys():
         answer = json.loads(process.stdout.readline())
         assert answer["jsonrpc"] == "2.0"
-        found[answer.get("id")] = answer
+        found[answer["id"]] = answer
     process.stdin.close()
     assert process.stdout.read() == b""
     assert process.wait(30) == 0
@@ -377,6 +377,45 @@ def test_without_a_word_more_than_the_protocol_on_stdout(shop):
     assert b"Traceback" not in process.stderr.read()
     for pipe in (process.stdout, process.stderr):
         pipe.close()
+
+
+NO_MESSAGES = [
+    # a line, the code of its answer, the id that the answer has
+    (b"garbage", -32700, None),
+    (b"\xff\xfe", -32700, None),
+    (b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"\xff"}}', -32700, None),
+    (b'{"jsonrpc":"2.0","id":7,"method":"x"', -32700, None),
+    (b'{"jsonrpc":"2.0","id":7,"method":"x","params":' + b"[" * 20_000 + b"]" * 20_000 + b"}", -32700, None),
+    (b"[" * 20_000, -32700, None),
+    (b'{"a":' * 20_000 + b"1" + b"}" * 20_000, -32700, None),
+    (b'{"jsonrpc":"2.0","id":99,"method":"\\ud800"}', -32700, None),
+    (b"{}", -32600, None),
+    (b"[]", -32600, None),
+    (b"5", -32600, None),
+    (b'[{"jsonrpc":"2.0","id":7,"method":"tools/list"}]', -32600, None),
+    (b'{"jsonrpc":"2.0","id":7}', -32600, 7),
+    (b'{"jsonrpc":"2.0","id":"seven","method":7}', -32600, "seven"),
+    (b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":[1]}', -32600, 7),
+    (b'{"jsonrpc":"1.0","id":7,"method":"tools/list"}', -32600, 7),
+]
+
+
+def test_each_line_that_is_no_message_gets_the_error_of_the_protocol(shop):
+    process = subprocess.Popen([OSIRIS, "mcp"], cwd=shop.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for line in ({"id": 1, "method": "initialize", "params": INITIALIZE}, {"method": "notifications/initialized"}):
+        process.stdin.write(json.dumps({"jsonrpc": "2.0", **line}).encode() + b"\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["id"] == 1
+    for line, code, number in NO_MESSAGES:
+        process.stdin.write(b"\n" + line + b"\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
+        assert (answer["error"]["code"], answer["id"]) == (code, number), line[:60]
+    process.stdin.write(b'{"jsonrpc":"2.0","id":2,"method":"tools/list"}\n')
+    process.stdin.close()
+    assert json.loads(process.stdout.readline())["id"] == 2
+    assert process.wait(60) == 0
+    process.stdout.close()
 
 
 INITIALIZE = {

@@ -288,3 +288,71 @@ def test_a_family_that_cannot_be_read_is_reported_when_it_is_used(text, words, s
         load_registry().family("ham")
     assert codes(caught.value.diagnostics) == ["REG001"]
     assert words in str(caught.value)
+
+
+def with_defaults(schema, *examples):
+    """A spec whose config has this schema, `path` beside; each example is a config."""
+    properties = {"path": {"description": "Where the ham is.", "type": "string"}, **schema.pop("properties", {})}
+    config = {"type": "object", "additionalProperties": False, "properties": properties, **schema}
+    shown = [{"title": f"Example {number}", "config": example} for number, example in enumerate(examples)]
+    return changed(config=config, **({"examples": shown} if shown else {}))
+
+
+def optional(default, kind="integer", **more):
+    return {"description": "Some more.", "type": kind, "default": default, **more}
+
+
+@pytest.mark.parametrize(
+    ("spec", "place"),
+    [
+        (with_defaults({"properties": {"many": optional("lots")}}), "config/properties/many/default"),
+        (with_defaults({"properties": {"many": optional(0, minimum=1)}}), "config/properties/many/default"),
+        (
+            with_defaults({"properties": {"page": optional({}, "object", properties={"many": optional(None)})}}),
+            "config/properties/page/properties/many/default",
+        ),
+        (
+            with_defaults({"properties": {"parts": optional([], "array", items=optional("x"))}}),
+            "config/properties/parts/items/default",
+        ),
+        (
+            with_defaults({"properties": {"many": optional(0)}, "dependentRequired": {"many": ["path"]}}),
+            "config/properties/many",
+        ),
+        (
+            with_defaults(
+                {"properties": {"many": optional(0)}, "oneOf": [{"required": ["path"]}, {"required": ["many"]}]},
+                {"path": "a"},
+            ),
+            "examples/0",
+        ),
+        (
+            with_defaults(
+                {
+                    "properties": {"how": optional("all", "string"), "key": optional("", "string")},
+                    "if": {"properties": {"how": {"const": "all"}}, "required": ["how"]},
+                    "then": {"properties": {"path": {"const": "b"}}},
+                },
+                {"path": "b"},
+                {"path": "a", "how": "one"},
+                {"path": "a"},
+            ),
+            "examples/2",
+        ),
+    ],
+)
+def test_a_default_that_the_spec_itself_would_refuse_is_reported(spec, place, site):
+    install(site, spec)
+    problems = load_registry().problems("ham.reader")
+    assert codes(problems) == ["REG001"]
+    assert problems[0].location.pointer == f"/{place}"
+
+
+def test_defaults_that_leave_every_config_valid_are_taken(site):
+    schema = {
+        "properties": {"many": optional(0), "m": optional({"many": 1}, "object", properties={"many": optional(3)})},
+        "required": ["path"],
+        "dependentRequired": {"many": ["path"]},
+    }
+    install(site, with_defaults(schema, {"path": "a"}, {"path": "b", "many": 3}))
+    assert load_registry().problems("ham.reader") == []

@@ -14,7 +14,6 @@ from osiris.session import (
     list_sessions,
     open_session,
     read_lines,
-    write_durably,
 )
 
 
@@ -129,7 +128,7 @@ session.summary({"session": session.id, **json.loads(sys.argv[2])})
 session.event("step_start", step="a")
 with (session.folder / "events.jsonl").open("a") as file:
     file.write(sys.argv[3])
-(session.folder / ".run.json.123").write_text("half")
+(session.folder / ".run.json.osiris-00000000.tmp").write_text("half")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 """Begins a session and is killed; what the kernel has is all that is left."""
@@ -185,11 +184,3 @@ def test_lost_session_knows_what_its_events_tell(project):
     assert found["steps"]["a"] == {"mode": "read", "status": "complete", **figures}
     assert (found["rows_in"], found["rows_out"]) == (3, 0)
     assert [item["code"] for item in found["diagnostics"]] == ["DAT001", "RUN008"]
-
-
-def test_durable_write_replaces_as_a_whole(tmp_path):
-    path = tmp_path / "x.json"
-    write_durably(path, b"old")
-    write_durably(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]

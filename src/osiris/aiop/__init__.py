@@ -1,12 +1,10 @@
 """The package of a run: what happened, why, and what to do, for a model or a person that knows nothing else of it."""
 
-from osiris.aiop.facts import Facts
 from osiris.aiop.index import load_catalogue, package_path
 from osiris.aiop.options import Options, options_of
 from osiris.aiop.package import Package, build_package, write_annex, write_package
 
 __all__ = [
-    "Facts",
     "Options",
     "Package",
     "build_package",

@@ -7,15 +7,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.aiop.causes import clip, event_ids, failure_of, kind_of_failure, links_of
 from osiris.aiop.commands import next_commands
-from osiris.aiop.deliveries import deliveries_of, retry_of
+from osiris.aiop.failure import failure_of, kind_of_failure
 from osiris.aiop.fill import size_of
-from osiris.aiop.findings import Finding, findings_of, sql_of
-from osiris.aiop.ledger import COLUMNS, Row, balanced, total
+from osiris.history.causes import clip, event_ids
+from osiris.history.deliveries import deliveries_of, retry_of
+from osiris.history.findings import Finding, findings_of, sql_of
+from osiris.history.ledger import COLUMNS, Row, balanced, total
 
 if TYPE_CHECKING:
-    from osiris.aiop.facts import Facts
+    from osiris.history.reading import Reading
     from osiris.model import JsonValue
 
 LIMIT = 5_000
@@ -50,45 +51,45 @@ _LEVELS = (
 )
 
 
-def answer_of(facts: Facts) -> dict[str, JsonValue]:
+def answer_of(reading: Reading) -> dict[str, JsonValue]:
     """Return the fullest answer that stays within `LIMIT`."""
     answer: dict[str, JsonValue] = {}
     for bounds in _LEVELS:
-        answer = _answer(facts, bounds)
+        answer = _answer(reading, bounds)
         if size_of(answer) <= LIMIT:
             break
     return answer
 
 
-def _answer(facts: Facts, bounds: Bounds) -> dict[str, JsonValue]:
-    found, deliveries = findings_of(facts), deliveries_of(facts)
-    failure = failure_of(facts, bounds.text)
-    retry = retry_of(facts, deliveries)
-    links = links_of(facts)
+def _answer(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
+    found, deliveries = findings_of(reading), deliveries_of(reading)
+    failure = failure_of(reading, bounds.text)
+    retry = retry_of(reading, deliveries)
+    links = reading.chain
     return {
-        "run": _run(facts),
-        "verdict": _verdict(facts, found, failure, bounds),
+        "run": _run(reading),
+        "verdict": _verdict(reading, found, failure, bounds),
         "failure": failure,
         "chain": {
             "links": [
                 {"step": link.step, "state": link.state, "because": link.because} for link in links[: bounds.links]
             ],
             "total": len(links),
-            "evidence": event_ids(*(facts.ends.get(link.step) for link in links[:1])) or ["run"],
+            "evidence": event_ids(*(reading.ends.get(link.step) for link in links[:1])) or ["run"],
         },
         "written": {
             "writers": [_short(each.to_json(), bounds) for each in deliveries[: bounds.writers]],
             "total": len(deliveries),
-            "rows": total(facts.ledger, "write", "given"),
+            "rows": total(reading.ledger, "write", "given"),
             "any_partial": False if all(each.whole for each in deliveries) else None,
             "evidence": ["run"],
         },
-        "rows": _rows(facts, bounds),
-        "row_errors": _row_errors(facts, bounds),
+        "rows": _rows(reading, bounds),
+        "row_errors": _row_errors(reading, bounds),
         "findings": [_short(each.to_json(), bounds) for each in found[: bounds.findings]],
-        "changes": _changes(facts, bounds),
+        "changes": _changes(reading, bounds),
         "retry": {**retry, "why": clip(str(retry["why"]), max(bounds.text, 100))},
-        "next": [command.to_json() for command in next_commands(facts)],
+        "next": [command.to_json() for command in next_commands(reading)],
     }
 
 
@@ -97,13 +98,13 @@ def _short(data: dict[str, JsonValue], bounds: Bounds) -> dict[str, JsonValue]:
     return {key: clip(item, bounds.text) if key in free and item else item for key, item in data.items()}
 
 
-def _run(facts: Facts) -> dict[str, JsonValue]:
-    summary = facts.run.summary
-    counts = Counter(step.status for step in facts.run.steps)
+def _run(reading: Reading) -> dict[str, JsonValue]:
+    summary = reading.run.summary
+    counts = Counter(step.status for step in reading.run.steps)
     return {
-        "session": facts.run.id,
-        "kind": "run" if facts.replays is None else "replay",
-        "pipeline": facts.run.pipeline,
+        "session": reading.run.id,
+        "kind": "run" if reading.replays is None else "replay",
+        "pipeline": reading.run.pipeline,
         "plan": str(summary["fingerprint"])[:12],
         "adapter": summary["adapter"],
         "started_at": summary["started_at"],
@@ -111,22 +112,22 @@ def _run(facts: Facts) -> dict[str, JsonValue]:
         "duration_ms": summary["duration_ms"],
         "run_key": summary["run_key"],
         "continues": summary.get("continues"),
-        "steps": {"total": len(facts.run.steps)} | {name: counts[name] for name in _STATUSES if counts[name]},
+        "steps": {"total": len(reading.run.steps)} | {name: counts[name] for name in _STATUSES if counts[name]},
     }
 
 
 def _verdict(
-    facts: Facts, found: list[Finding], failure: dict[str, JsonValue] | None, bounds: Bounds
+    reading: Reading, found: list[Finding], failure: dict[str, JsonValue] | None, bounds: Bounds
 ) -> dict[str, JsonValue]:
-    status = facts.run.status
+    status = reading.run.status
     grave = next((each.kind for each in found if each.kind not in _MILD), "ok")
-    kind = {"complete": grave, "running": "running"}.get(status) or kind_of_failure(facts)
-    text = clip(_sentence(facts, grave, found, failure), max(bounds.text, 100))
-    return {"status": status, "kind": kind, "text": text, "evidence": event_ids(facts.end) or ["run"]}
+    kind = {"complete": grave, "running": "running"}.get(status) or kind_of_failure(reading)
+    text = clip(_sentence(reading, grave, found, failure), max(bounds.text, 100))
+    return {"status": status, "kind": kind, "text": text, "evidence": event_ids(reading.end) or ["run"]}
 
 
-def _sentence(facts: Facts, grave: str, found: list[Finding], failure: dict[str, JsonValue] | None) -> str:
-    run, ledger = facts.run, facts.ledger
+def _sentence(reading: Reading, grave: str, found: list[Finding], failure: dict[str, JsonValue] | None) -> str:
+    run, ledger = reading.run, reading.ledger
     moved = f"{total(ledger, 'read', 'given'):,} rows read, {total(ledger, 'write', 'given'):,} written"
     if run.status == "running":
         return f"The run has not ended yet; {moved} so far."
@@ -140,10 +141,10 @@ def _sentence(facts: Facts, grave: str, found: list[Finding], failure: dict[str,
     return f"{step} {words[run.status]}: {failure['code']} {failure['cause']}"
 
 
-def _rows(facts: Facts, bounds: Bounds) -> dict[str, JsonValue]:
-    ledger = facts.ledger
+def _rows(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
+    ledger = reading.ledger
     chosen = sorted(ledger.values(), key=_weight)[: bounds.rows]
-    losses = [_loss(facts, row) for row in ledger.values() if row.lost]
+    losses = [_loss(reading, row) for row in ledger.values() if row.lost]
     losses.sort(key=lambda loss: (loss["how"] == "combined", -loss["rows"]))
     return {
         "in": total(ledger, "read", "taken"),
@@ -152,7 +153,7 @@ def _rows(facts: Facts, bounds: Bounds) -> dict[str, JsonValue]:
         "balanced": balanced(ledger),
         "steps": {
             "columns": COLUMNS,
-            "rows": [row.cells() for row in sorted(chosen, key=lambda row: facts.plan_order(row.step))],
+            "rows": [row.cells() for row in sorted(chosen, key=lambda row: reading.plan_order(row.step))],
         },
         "total": len(ledger),
         "lost": losses[: min(5, bounds.rows)],
@@ -169,17 +170,17 @@ def _weight(row: Row) -> tuple[bool, bool, int]:
     )
 
 
-def _loss(facts: Facts, row: Row) -> dict[str, JsonValue]:
+def _loss(reading: Reading, row: Row) -> dict[str, JsonValue]:
     if (row.rejected or 0) >= (row.filtered or 0):
         return {"step": row.step, "how": "rejected", "rows": row.rejected}
-    combines = row.given and _COMBINES.search(sql_of(facts.run.step(row.step)))
+    combines = row.given and _COMBINES.search(sql_of(reading.run.step(row.step)))
     return {"step": row.step, "how": "combined" if combines else "filtered", "rows": row.filtered}
 
 
-def _row_errors(facts: Facts, bounds: Bounds) -> dict[str, JsonValue] | None:
-    if not facts.groups:
+def _row_errors(reading: Reading, bounds: Bounds) -> dict[str, JsonValue] | None:
+    if not reading.groups:
         return None
-    largest = sorted(facts.groups, key=lambda group: -group.count)[: min(3, bounds.findings)]
+    largest = sorted(reading.groups, key=lambda group: -group.count)[: min(3, bounds.findings)]
     told = []
     for group in largest:
         words: dict[str, JsonValue] = {
@@ -192,30 +193,30 @@ def _row_errors(facts: Facts, bounds: Bounds) -> dict[str, JsonValue] | None:
         words |= {"reason": clip(group.reason, bounds.text), "count": group.count, "example": clip(example, 60)}
         told.append(words)
     return {
-        "total": sum(group.count for group in facts.groups),
-        "groups": len(facts.groups),
+        "total": sum(group.count for group in reading.groups),
+        "groups": len(reading.groups),
         "top": told,
         "evidence": [group.id for group in largest],
     }
 
 
-def _changes(facts: Facts, bounds: Bounds) -> dict[str, JsonValue]:
-    base, run = facts.base, facts.run
+def _changes(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
+    base, run = reading.base, reading.run
     keys = ("id", "area", "path", "text")
-    numbered = [change.to_json(number) for number, change in enumerate(facts.changes[: bounds.changes], 1)]
+    numbered = [change.to_json(number) for number, change in enumerate(reading.changes[: bounds.changes], 1)]
     top = [{key: clip(str(each[key]), bounds.text) for key in keys} for each in numbered]
     pairs: dict[str, JsonValue] = dict.fromkeys(("rows_in", "rows_out", "duration_ms"))
     if base is not None:
-        old, new = facts.base_ledger, facts.ledger
+        old, new = reading.base_ledger, reading.ledger
         pairs = {
             "rows_in": {"before": total(old, "read", "taken"), "now": total(new, "read", "taken")},
             "rows_out": {"before": total(old, "write", "given"), "now": total(new, "write", "given")},
             "duration_ms": {"before": base.summary["duration_ms"], "now": run.summary["duration_ms"]},
         }
     return {
-        "base": facts.base_id,
-        "total": len(facts.changes),
-        "areas": dict(Counter(change.area for change in facts.changes)),
+        "base": reading.base_id,
+        "total": len(reading.changes),
+        "areas": dict(Counter(change.area for change in reading.changes)),
         "top": top,
         **pairs,
         "evidence": ["run", "plan", *(["base"] if base else [])] if run.plan else ["run"],

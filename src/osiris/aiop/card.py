@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from osiris.aiop.causes import clip
+from osiris.history.causes import clip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from osiris.aiop.facts import Facts
+    from osiris.history.reading import Reading
     from osiris.model import JsonValue
 
     Answer = dict[str, JsonValue]
@@ -21,18 +21,18 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206
 _CELL = 120
 
 
-def card_of(facts: Facts, answer: Answer, intent: Answer) -> str:
+def card_of(reading: Reading, answer: Answer, intent: Answer) -> str:
     """Return the run card; nothing that stands in the data can act in it."""
     parts = [
         _head(answer, intent),
         _failure(answer),
         _written(answer),
         _rows(answer),
-        _row_errors(facts, answer),
+        _row_errors(reading, answer),
         _findings(answer),
         _changes(answer),
         _next(answer),
-        _files(facts),
+        _files(reading),
     ]
     return "\n\n".join("\n".join(lines) for lines in map(list, parts) if lines) + "\n"
 
@@ -93,7 +93,7 @@ def _rows(answer: Answer) -> Iterator[str]:
     yield from ([f"… and {more} steps more."] if more else [])
 
 
-def _row_errors(facts: Facts, answer: Answer) -> Iterator[str]:
+def _row_errors(reading: Reading, answer: Answer) -> Iterator[str]:
     found = answer["row_errors"]
     if found:
         yield f"## {found['total']:,} rows were set aside, in {found['groups']} groups"
@@ -103,7 +103,7 @@ def _row_errors(facts: Facts, answer: Answer) -> Iterator[str]:
             header, ((g["step"], g["column"], g["reason"], g["count"], g["example"]) for g in found["top"])
         )
         shown = {group["id"] for group in found["top"]}
-        rest = sorted((g for g in facts.groups if g.id not in shown), key=lambda group: -group.count)
+        rest = sorted((g for g in reading.groups if g.id not in shown), key=lambda group: -group.count)
         named = "; ".join(f"{g.column or g.step}: {clip(g.reason, 60)} ({g.count:,})" for g in rest[:5])
         yield from ([f"{len(rest)} more: {plain(named)}{'; …' if len(rest) > 5 else ''}."] if rest else [])
 
@@ -148,12 +148,12 @@ def _next(answer: Answer) -> Iterator[str]:
     yield from (f"- {code(command['command'])}: {command['why']}" for command in answer["next"])
 
 
-def _files(facts: Facts) -> Iterator[str]:
+def _files(reading: Reading) -> Iterator[str]:
     yield "## Files"
     yield ""
     names = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl")
-    links = [f"[{name}](../{name})" for name in names if (facts.run.folder / name).is_file()]
-    yield ", ".join([*links, f"[the package]({facts.run.id}_aiop.json)"])
+    links = [f"[{name}](../{name})" for name in names if (reading.run.folder / name).is_file()]
+    yield ", ".join([*links, f"[the package]({reading.run.id}_aiop.json)"])
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[JsonValue]]) -> Iterator[str]:

@@ -6,13 +6,13 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.aiop.classes import class_of, may_pass
-from osiris.aiop.deliveries import again, deliveries_of, given_params
+from osiris.history.classes import class_of, may_pass
+from osiris.history.deliveries import again, deliveries_of, given_params
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from osiris.aiop.facts import Facts
+    from osiris.history.reading import Reading
     from osiris.model import JsonValue
 
 _MOST = 5
@@ -33,53 +33,54 @@ class Command:
         return {"command": self.command, "why": self.why, "changes": self.changes}
 
 
-def next_commands(facts: Facts) -> list[Command]:
+def next_commands(reading: Reading) -> list[Command]:
     """Return what makes sense to do now, in this order."""
-    status = facts.run.status
+    status = reading.run.status
     if status == "running":
-        return [Command(f"osiris logs show {facts.run.id}", "see how far it is")]
-    found = _after_success(facts) if status == "complete" else _after_failure(facts)
+        return [Command(f"osiris logs show {reading.run.id}", "see how far it is")]
+    found = _after_success(reading) if status == "complete" else _after_failure(reading)
     return list(found)[:_MOST]
 
 
-def _after_success(facts: Facts) -> Iterator[Command]:
-    yield Command(f"osiris logs show {facts.run.id}", "rows, files and digests of this run")
-    if facts.base is not None:
-        yield Command(f"osiris verify {facts.base.id} {facts.run.id}", "whether it wrote the same as the last success")
+def _after_success(reading: Reading) -> Iterator[Command]:
+    yield Command(f"osiris logs show {reading.run.id}", "rows, files and digests of this run")
+    if reading.base is not None:
+        command = f"osiris verify {reading.base.id} {reading.run.id}"
+        yield Command(command, "whether it wrote the same as the last success")
 
 
-def _after_failure(facts: Facts) -> Iterator[Command]:
-    if facts.root is None:
-        yield Command(f"osiris logs show {facts.run.id}", "all that is on record")
+def _after_failure(reading: Reading) -> Iterator[Command]:
+    if reading.root is None:
+        yield Command(f"osiris logs show {reading.run.id}", "all that is on record")
         return
-    code = facts.root[1].code
+    code = reading.root.item.code
     kind = class_of(code)
-    yield from _looking(facts, kind)
+    yield from _looking(reading, kind)
     meaning = [Command(f"osiris explain {code}", "what the code means")]
-    running = list(_running(facts, code))
+    running = list(_running(reading, code))
     yield from (*running, *meaning) if kind in _AT_ONCE else (*meaning, *running)
-    yield Command(f"osiris logs show {facts.run.id} --events", "everything that happened, in order")
+    yield Command(f"osiris logs show {reading.run.id} --events", "everything that happened, in order")
 
 
-def _running(facts: Facts, code: str) -> Iterator[Command]:
+def _running(reading: Reading, code: str) -> Iterator[Command]:
     """Give the command that runs it again; nothing repeats a replay."""
-    if facts.replays is not None:
+    if reading.replays is not None:
         return
     useful = may_pass(code)
     why = "continue: what was delivered is skipped" if useful else "run it again, once the cause is mended"
     if class_of(code) == "resource":
         why = "continue, once there is room: what was delivered is skipped"
-    if command := again(facts, deliveries_of(facts), useful=useful):
+    if command := again(reading, deliveries_of(reading), useful=useful):
         yield Command(command, why, changes=True)
 
 
-def _looking(facts: Facts, kind: str) -> Iterator[Command]:
+def _looking(reading: Reading, kind: str) -> Iterator[Command]:
     """Give what shows, or mends, the cause."""
-    step = facts.broken[0] if facts.broken else None
+    step = reading.broken[0] if reading.broken else None
     connection = step.plan.get("connection") if step else None
-    file = facts.run.summary.get("oml")
+    file = reading.run.summary.get("oml")
     if connection and kind in ("connection", "auth", "config"):
         yield Command(f"osiris connections doctor {connection}", "why the connection does not work")
     if file and kind == "schema" and not (step and step.mode == "write"):
-        command = shlex.join(["osiris", "compile", file, "--refresh", *given_params(facts.run.plan)])
+        command = shlex.join(["osiris", "compile", file, "--refresh", *given_params(reading.run.plan)])
         yield Command(command, "plan again with what the sources are now", changes=True)

@@ -9,22 +9,22 @@ from osiris.compare import same_data
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from osiris.aiop.facts import Facts
+    from osiris.history.reading import Reading
+    from osiris.history.record import RecordedStep
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedStep
 
 COLUMNS = ["step", "rows_before", "rows_now", "ms_before", "ms_now"]
 
 
-def delta_of(facts: Facts) -> dict[str, JsonValue]:
+def delta_of(reading: Reading) -> dict[str, JsonValue]:
     """Return the delta without its lists."""
-    run, base, previous = facts.run, facts.base, facts.previous
+    run, base, previous = reading.run, reading.base, reading.previous
     told = None
-    if facts.base_id:
+    if reading.base_id:
         summary = base.summary if base else {}
         plan = str(summary.get("fingerprint", ""))[:12]
         started = summary.get("started_at", "")
-        told = {"session": facts.base_id, "started_at": started, "plan": plan, "available": base is not None}
+        told = {"session": reading.base_id, "started_at": started, "plan": plan, "available": base is not None}
     return {
         "base": told,
         "previous": {"session": previous["session"], "status": previous["status"]} if previous else None,
@@ -35,18 +35,18 @@ def delta_of(facts: Facts) -> dict[str, JsonValue]:
     }
 
 
-def step_rows(facts: Facts) -> list[JsonValue]:
+def step_rows(reading: Reading) -> list[JsonValue]:
     """Return rows and times of each step before and now, those that differ most first; none without a base."""
-    if facts.base is None:
+    if reading.base is None:
         return []
-    before, now = ({step.id: step for step in run.steps} for run in (facts.base, facts.run))
+    before, now = ({step.id: step for step in run.steps} for run in (reading.base, reading.run))
     names = dict.fromkeys((*now, *before))
-    rows = [_cells(facts, name, before.get(name), now.get(name)) for name in names]
+    rows = [_cells(reading, name, before.get(name), now.get(name)) for name in names]
     return sorted(rows, key=_difference)
 
 
-def _cells(facts: Facts, name: str, before: RecordedStep | None, now: RecordedStep | None) -> list[JsonValue]:
-    given = [ledger[name].given if name in ledger else None for ledger in (facts.base_ledger, facts.ledger)]
+def _cells(reading: Reading, name: str, before: RecordedStep | None, now: RecordedStep | None) -> list[JsonValue]:
+    given = [ledger[name].given if name in ledger else None for ledger in (reading.base_ledger, reading.ledger)]
     times = [step.summary.get("duration_ms") if step else None for step in (before, now)]
     return [name, *given, *times]
 
@@ -59,10 +59,10 @@ def _difference(cells: list[JsonValue]) -> tuple[bool, float]:
     return (True, -abs(now - before) / max(before, now, 1))
 
 
-def outputs_of(facts: Facts) -> list[JsonValue]:
+def outputs_of(reading: Reading) -> list[JsonValue]:
     """Return for each output whether it has the content that it had in the base."""
-    before = _digests(facts.base.steps) if facts.base else {}
-    now = _digests(facts.run.steps)
+    before = _digests(reading.base.steps) if reading.base else {}
+    now = _digests(reading.run.steps)
     return [{"step": name, "same": same_data(before[name], now[name])} for name in now if name in before]
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from osiris.aiop.causes import clip, links_of
-from osiris.aiop.classes import step_of
-from osiris.aiop.deliveries import deliveries_of
+from osiris.history.causes import Problem, clip
+from osiris.history.deliveries import deliveries_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from osiris.aiop.facts import Facts
-    from osiris.errors import Diagnostic
+    from osiris.history.reading import Reading
+    from osiris.history.record import RecordedStep
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedStep
 
     Item = dict[str, JsonValue]
 
@@ -42,52 +40,47 @@ _MESSAGE, _FIELD = 300, 200
 _CHUNK = 1 << 20
 
 
-def files_of(facts: Facts) -> list[Item]:
+def files_of(reading: Reading) -> list[Item]:
     """Return the files of the session that are there."""
     found = [
-        {"id": name, "path": f"{facts.path}/{file}", "what": what}
+        {"id": name, "path": f"{reading.path}/{file}", "what": what}
         for name, (file, what) in _FILES.items()
-        if (facts.run.folder / file).is_file()
+        if (reading.run.folder / file).is_file()
     ]
-    if facts.base is not None:
-        found.append({"id": "base", "path": f"logs/{facts.base.id}/run.json", "what": "summary of the last success"})
+    if reading.base is not None:
+        found.append({"id": "base", "path": f"logs/{reading.base.id}/run.json", "what": "summary of the last success"})
     return found
 
 
-def errors_of(facts: Facts) -> list[Item]:
+def errors_of(reading: Reading) -> list[Item]:
     """Return the diagnostics of the run; of those that say the same code of the same step the first, with a count."""
-    groups: dict[tuple[str, str | None], list[tuple[int, Diagnostic]]] = {}
-    for number, item in enumerate(facts.run.diagnostics, 1):
-        groups.setdefault((item.code, step_of(item)), []).append((number, item))
-    root = facts.root[0] if facts.root else None
-    firsts = [_chosen(group, root) for group in groups.values()]
-    return [_error(facts, number, item, count) for number, item, count in firsts]
+    groups: dict[tuple[str, str | None], list[Problem]] = {}
+    for problem in reading.problems:
+        groups.setdefault((problem.item.code, problem.step), []).append(problem)
+    firsts = ((reading.root if reading.root in group else group[0], len(group)) for group in groups.values())
+    return [_error(reading, first, count) for first, count in firsts if first]
 
 
-def _chosen(group: list[tuple[int, Diagnostic]], root: int | None) -> tuple[int, Diagnostic, int]:
-    number, item = next((pair for pair in group if pair[0] == root), group[0])
-    return number, item, len(group)
-
-
-def _error(facts: Facts, number: int, item: Diagnostic, count: int) -> Item:
+def _error(reading: Reading, problem: Problem, count: int) -> Item:
+    number, item, step = problem
     return {
         "id": f"err.{number}",
         "severity": item.severity,
         "count": count,
-        "step": step_of(item),
+        "step": step,
         "code": item.code,
-        "message": clip(facts.clean(item.message), _MESSAGE),
+        "message": clip(reading.clean(item.message), _MESSAGE),
         "place": str(item.location) or None,
-        "hint": clip(facts.clean(item.hint), _MESSAGE) if item.hint else None,
+        "hint": clip(reading.clean(item.hint), _MESSAGE) if item.hint else None,
     }
 
 
-def outputs_of(facts: Facts) -> list[Item]:
+def outputs_of(reading: Reading) -> list[Item]:
     """Return the deliveries on record."""
-    told = facts.run.summary.get("deliveries") or {}
+    told = reading.run.summary.get("deliveries") or {}
     return [
-        _output(step.id, step.output, str(told.get(step.id, {}).get("session", facts.run.id)))
-        for step in facts.run.steps
+        _output(step.id, step.output, str(told.get(step.id, {}).get("session", reading.run.id)))
+        for step in reading.run.steps
         if step.output is not None
     ]
 
@@ -109,13 +102,13 @@ def _output(step: str, output: Mapping[str, JsonValue], session: str) -> Item:
     }
 
 
-def steps_of(facts: Facts) -> list[Item]:
+def steps_of(reading: Reading) -> list[Item]:
     """Return every step with its rows."""
-    because = {link.step: link.because for link in links_of(facts)}
-    writing = {each.step.id: each.state for each in deliveries_of(facts)}
+    because = {link.step: link.because for link in reading.chain}
+    writing = {each.step.id: each.state for each in deliveries_of(reading)}
     return [
-        _step(facts, step) | _known(because=because.get(step.id), written=writing.get(step.id))
-        for step in facts.run.steps
+        _step(reading, step) | _known(because=because.get(step.id), written=writing.get(step.id))
+        for step in reading.run.steps
     ]
 
 
@@ -123,45 +116,45 @@ def _known(**fields: JsonValue) -> Item:
     return {key: value for key, value in fields.items() if value is not None}
 
 
-def _step(facts: Facts, step: RecordedStep) -> Item:
-    end = facts.ends.get(step.id, {})
+def _step(reading: Reading, step: RecordedStep) -> Item:
+    end = reading.ends.get(step.id, {})
     return {"id": f"step.{step.id}", "step": step.id, "mode": step.mode, "status": step.status} | _known(
         component=step.component or None,
         attempts=step.summary.get("attempts", end.get("attempts")),
         duration_ms=step.summary.get("duration_ms", end.get("duration_ms")),
         began_ms=None if step.began is None else round(step.began * 1000, 3),
         reason=step.reason,
-        **facts.ledger[step.id].numbers(),
+        **reading.ledger[step.id].numbers(),
     )
 
 
-def artifacts_of(facts: Facts) -> list[Item]:
+def artifacts_of(reading: Reading) -> list[Item]:
     """Return the files below artifacts/, by path."""
-    root = facts.run.folder / "artifacts"
+    root = reading.run.folder / "artifacts"
     paths = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else []
-    return [_artifact(facts, path, path.relative_to(root).as_posix()) for path in paths]
+    return [_artifact(reading, path, path.relative_to(root).as_posix()) for path in paths]
 
 
-def _artifact(facts: Facts, path: Path, name: str) -> Item:
+def _artifact(reading: Reading, path: Path, name: str) -> Item:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-    where = f"{facts.path}/artifacts/{name}"
+    where = f"{reading.path}/artifacts/{name}"
     return {"id": f"art.{name}", "path": where, "size": path.stat().st_size, "sha256": digest.hexdigest()[:16]}
 
 
-def timeline_of(facts: Facts, density: str) -> Iterator[Item]:
+def timeline_of(reading: Reading, density: str) -> Iterator[Item]:
     """Give the events, by seq: of `low` density the starts and ends, of `medium` all but signs of progress."""
-    for event in facts.run.events:
+    for event in reading.run.events:
         name = event["event"]
         if name in _SPARSE or name in _ENDS or "code" in event or _is_told(name, density):
-            yield _event(event, facts.clean)
+            yield _event(event, reading.clean)
 
 
-def left_of_timeline(facts: Facts, density: str) -> int:
+def left_of_timeline(reading: Reading, density: str) -> int:
     """Return how many events of the timeline are not in memory."""
-    return sum(count for name, count in facts.run.left_out.items() if _is_told(name, density))
+    return sum(count for name, count in reading.run.left_out.items() if _is_told(name, density))
 
 
 def _is_told(name: str, density: str) -> bool:
@@ -192,10 +185,10 @@ def event_weight(item: Item) -> int:
     return 1 if name in _ENDS or "code" in item.get("data", ()) else 2 if name in _SPARSE else 3
 
 
-def metrics_of(facts: Facts, most: int) -> list[Item]:
+def metrics_of(reading: Reading, most: int) -> list[Item]:
     """Return the metrics, the `most` heaviest: durations first, each metric of a step by its largest value."""
     largest: dict[tuple[str, str | None], tuple[float, str, int]] = {}
-    for line in facts.run.metrics:
+    for line in reading.run.metrics:
         key = (str(line["metric"]), (line.get("tags") or {}).get("step"))
         value, unit, count = largest.get(key, (line["value"], line["unit"], 0))
         largest[key] = (max(value, line["value"]), unit, count + 1)

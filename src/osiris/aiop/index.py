@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
-from osiris.aiop.ledger import total
+from osiris.durable import append_line, make_folder, write_file
+from osiris.history.ledger import total
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from osiris.aiop.facts import Facts
+    from osiris.history.reading import Reading
     from osiris.model import JsonValue
     from osiris.project import Project
 
@@ -21,7 +21,7 @@ FOLDER = "aiop"
 RECORD = "index/run.json"
 
 
-def record_of(facts: Facts, answer: Record, size: int) -> Record:
+def record_of(reading: Reading, answer: Record, size: int) -> Record:
     """Return the record of a run in the index: what it was, how it ended, and the runs before it."""
     run, failure = answer["run"], answer["failure"]
     keys = ("session", "pipeline", "plan", "adapter", "started_at", "ended_at", "duration_ms", "run_key", "continues")
@@ -31,12 +31,12 @@ def record_of(facts: Facts, answer: Record, size: int) -> Record:
         "kind": answer["verdict"]["kind"],
         "step": failure["step"] if failure else None,
         "code": failure["code"] if failure else None,
-        "errors": len(facts.errors),
-        "rows_in": total(facts.ledger, "read", "taken"),
-        "rows_out": total(facts.ledger, "write", "given"),
-        "previous": facts.previous["session"] if facts.previous else None,
-        "base": facts.base_id,
-        "package": f"{facts.path}/{FOLDER}/{package_name(facts.run.id)}",
+        "errors": len(reading.errors),
+        "rows_in": total(reading.ledger, "read", "taken"),
+        "rows_out": total(reading.ledger, "write", "given"),
+        "previous": reading.previous["session"] if reading.previous else None,
+        "base": reading.base_id,
+        "package": f"{reading.path}/{FOLDER}/{package_name(reading.run.id)}",
         "bytes": size,
     }
 
@@ -58,12 +58,8 @@ def card_name(session: str) -> str:
 
 def add_record(project: Project, record: Record) -> None:
     """Add a record to the catalogue, in one write: readers never see a part of it."""
-    project.catalogue.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(project.catalogue, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(fd, _line(record))
-    finally:
-        os.close(fd)
+    make_folder(project.catalogue.parent, private=True)
+    append_line(project.catalogue, _line(record))
 
 
 def load_catalogue(project: Project) -> list[Record]:
@@ -73,19 +69,10 @@ def load_catalogue(project: Project) -> list[Record]:
     if known.keys() != there.keys():
         found = (_record(path) for path in there.values())
         known = {str(record["session"]): record for record in found if record}
-        project.catalogue.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(project.catalogue, b"".join(_line(known[name]) for name in sorted(known)))
+        make_folder(project.catalogue.parent, private=True)
+        content = b"".join(_line(known[name]) for name in sorted(known))
+        write_file(project.catalogue, content, private=True)
     return [known[name] for name in sorted(known, reverse=True)]
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file as a whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _line(record: Record) -> bytes:

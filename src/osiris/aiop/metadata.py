@@ -10,8 +10,8 @@ from osiris.aiop.fill import size_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from osiris.aiop.facts import Facts
     from osiris.aiop.options import Options
+    from osiris.history.reading import Reading
     from osiris.model import JsonValue
 
 BYTES_PER_TOKEN = 2.5
@@ -38,9 +38,9 @@ _GLOSSARY = {
 }
 
 
-def metadata_of(facts: Facts, annex: Sequence[JsonValue]) -> dict[str, JsonValue]:
+def metadata_of(reading: Reading, annex: Sequence[JsonValue]) -> dict[str, JsonValue]:
     """Return the metadata without what may be cut; the sizes are filled in when they are known."""
-    version = facts.run.plan.data.get("osiris", "") if facts.run.plan else ""
+    version = reading.run.plan.data.get("osiris", "") if reading.run.plan else ""
     return {
         "primer": {"about": _ABOUT, "ids": _IDS, "glossary": {}},
         "config": {},
@@ -51,11 +51,11 @@ def metadata_of(facts: Facts, annex: Sequence[JsonValue]) -> dict[str, JsonValue
     }
 
 
-def tables_of(facts: Facts, options: Options) -> dict[str, Mapping[str, JsonValue]]:
+def tables_of(reading: Reading, options: Options) -> dict[str, Mapping[str, JsonValue]]:
     """Return the parts of the metadata that may be cut, by their place in the document."""
     return {
         "metadata.config": options.told,
-        "metadata.settings": facts.run.summary.get("settings") or {},
+        "metadata.settings": reading.run.summary.get("settings") or {},
         "metadata.primer.glossary": _GLOSSARY,
     }
 

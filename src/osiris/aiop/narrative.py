@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.aiop.causes import clip, event_ids
+from osiris.history.causes import clip, event_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from osiris.aiop.facts import Facts
+    from osiris.history.reading import Reading
     from osiris.model import JsonValue
 
     Answer = dict[str, JsonValue]
@@ -24,25 +24,25 @@ _STATES = {
 }
 
 
-def intent_of(facts: Facts) -> dict[str, JsonValue]:
+def intent_of(reading: Reading) -> dict[str, JsonValue]:
     """Return what the pipeline is for: as somebody wrote it down, else as its ends suggest."""
-    plan = facts.run.plan
+    plan = reading.run.plan
     written = plan.data["pipeline"].get("description") if plan else None
     if written:
         text = clip(str(written), 500)
         provenance = {"source": "description", "trust": "high", "excerpt": clip(text, _EXCERPT)}
         return {"text": text, "known": True, "provenance": [provenance]}
     ends = {
-        mode: sorted({step.component for step in facts.run.steps if step.mode == mode}) for mode in ("read", "write")
+        mode: sorted({step.component for step in reading.run.steps if step.mode == mode}) for mode in ("read", "write")
     }
     text = f"Moves rows from {_listed(ends['read'])} to {_listed(ends['write'])}."
     provenance = {"source": "inferred", "trust": "low", "excerpt": clip(text, _EXCERPT)}
     return {"text": clip(text, 500), "known": False, "provenance": [provenance]}
 
 
-def sentences_of(facts: Facts, answer: Answer) -> Iterator[dict[str, JsonValue]]:
+def sentences_of(reading: Reading, answer: Answer) -> Iterator[dict[str, JsonValue]]:
     """Give the sentences: how it began, how it went, what was written, what is odd, what changed, what to do."""
-    yield _sentence(_beginning(answer), *event_ids(*facts.run.events[:1]), "run")
+    yield _sentence(_beginning(answer), *event_ids(*reading.run.events[:1]), "run")
     yield _sentence(answer["verdict"]["text"], *answer["verdict"]["evidence"])
     if answer["chain"]["total"] > 1:
         yield _sentence(_chain(answer), *answer["chain"]["evidence"])

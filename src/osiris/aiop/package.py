@@ -11,17 +11,18 @@ from osiris.aiop import delta, evidence, narrative, semantic
 from osiris.aiop.answer import answer_of
 from osiris.aiop.card import card_of
 from osiris.aiop.fill import Filler, Section, compact, place, size_of
-from osiris.aiop.index import FOLDER, RECORD, add_record, card_name, package_name, record_of, replace_file
+from osiris.aiop.index import FOLDER, RECORD, add_record, card_name, package_name, record_of
 from osiris.aiop.metadata import metadata_of, sizes, tables_of
+from osiris.durable import make_folder, write_file
 from osiris.errors import Diagnostic, diagnostic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from osiris.aiop.facts import Facts
     from osiris.aiop.options import Options
     from osiris.aiop.semantic import FindSpec
+    from osiris.history.reading import Reading
     from osiris.model import JsonValue
     from osiris.project import Project
 
@@ -50,26 +51,26 @@ class Package:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def build_package(facts: Facts, options: Options, find_spec: FindSpec) -> Package:
+def build_package(reading: Reading, options: Options, find_spec: FindSpec) -> Package:
     """Return the package of a run; the same session and options give the same bytes."""
-    annex = _annex(facts, options) if options.annex else {}
-    document = _frame(facts, annex)
-    sections = _sections(facts, options, find_spec, document["answer"])
+    annex = _annex(reading, options) if options.annex else {}
+    document = _frame(reading, annex)
+    sections = _sections(reading, options, find_spec, document["answer"])
     cuts = _fit(document, sections, options.max_bytes)
     content = _sized(document, options.max_bytes, cuts)
     return Package(
-        session=facts.run.id,
+        session=reading.run.id,
         document=document,
         content=content,
-        card=card_of(facts, document["answer"], document["narrative"]["intent"]),
-        record=record_of(facts, document["answer"], len(content)),
+        card=card_of(reading, document["answer"], document["narrative"]["intent"]),
+        record=record_of(reading, document["answer"], len(content)),
         annex=annex,
-        diagnostics=tuple(_diagnostics(facts, options, cuts, len(content))),
+        diagnostics=tuple(_diagnostics(reading, options, cuts, len(content))),
     )
 
 
 def write_package(project: Project, package: Package, *, card: bool = True, catalogue: bool = True) -> None:
-    """Write a package beside its session, each file as a whole; raises OSError if that cannot be done."""
+    """Write a package beside its session, each file as a whole; fails with PRJ006 if that cannot be done."""
     folder = project.logs / package.session / FOLDER
     files = {f"annex/{name}": content for name, content in package.annex.items()}
     if card:
@@ -79,18 +80,18 @@ def write_package(project: Project, package: Package, *, card: bool = True, cata
     files[package_name(package.session)] = package.content
     for name, content in files.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, content)
+        make_folder(path.parent, private=True)
+        write_file(path, content, private=True)
     if catalogue:
         add_record(project, dict(package.record))
 
 
 def write_annex(folder: Path, package: Package) -> None:
-    """Write the files of the annex alone; raises OSError if that cannot be done."""
+    """Write the files of the annex alone; fails with PRJ006 if that cannot be done."""
     for name, content in package.annex.items():
         path = folder / FOLDER / "annex" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, content)
+        make_folder(path.parent, private=True)
+        write_file(path, content, private=True)
 
 
 def _links(session: str, *, card: bool) -> Document:
@@ -98,23 +99,23 @@ def _links(session: str, *, card: bool) -> Document:
     return found | ({"run_card": card_name(session)} if card else {})
 
 
-def _frame(facts: Facts, annex: Mapping[str, bytes]) -> Document:
+def _frame(reading: Reading, annex: Mapping[str, bytes]) -> Document:
     """Return the document with every list empty that may be cut."""
     told = [
-        {"path": f"{facts.path}/{FOLDER}/annex/{name}", "count": _lines_in(name, content), "bytes": len(content)}
+        {"path": f"{reading.path}/{FOLDER}/annex/{name}", "count": _lines_in(name, content), "bytes": len(content)}
         for name, content in annex.items()
     ]
     return {
         "@context": CONTEXT,
-        "@id": f"osiris://run/{facts.run.id}",
+        "@id": f"osiris://run/{reading.run.id}",
         "@type": "AIOperationPackage",
         "format": FORMAT,
-        "answer": answer_of(facts),
-        "narrative": {"intent": narrative.intent_of(facts), "sentences": []},
-        "delta": delta.delta_of(facts),
-        "evidence": {"files": evidence.files_of(facts), **{name: [] for name in _EVIDENCE}},
-        "semantic": {"pipeline": semantic.pipeline_of(facts), **{name: [] for name in _SEMANTIC}},
-        "metadata": metadata_of(facts, told),
+        "answer": answer_of(reading),
+        "narrative": {"intent": narrative.intent_of(reading), "sentences": []},
+        "delta": delta.delta_of(reading),
+        "evidence": {"files": evidence.files_of(reading), **{name: [] for name in _EVIDENCE}},
+        "semantic": {"pipeline": semantic.pipeline_of(reading), **{name: [] for name in _SEMANTIC}},
+        "metadata": metadata_of(reading, told),
     }
 
 
@@ -122,32 +123,32 @@ _EVIDENCE = ("errors", "row_errors", "outputs", "steps", "artifacts", "timeline"
 _SEMANTIC = ("nodes", "edges", "components", "lineage")
 
 
-def _sections(facts: Facts, options: Options, find_spec: FindSpec, answer: Document) -> list[Section]:
-    changes = [change.to_json(number) for number, change in enumerate(facts.changes, 1)]
+def _sections(reading: Reading, options: Options, find_spec: FindSpec, answer: Document) -> list[Section]:
+    changes = [change.to_json(number) for number, change in enumerate(reading.changes, 1)]
     return [
-        Section("narrative.sentences", list(narrative.sentences_of(facts, answer))),
+        Section("narrative.sentences", list(narrative.sentences_of(reading, answer))),
         Section("delta.changes", changes),
-        Section("delta.outputs", delta.outputs_of(facts)),
-        Section("delta.steps.rows", delta.step_rows(facts)),
-        Section("evidence.errors", evidence.errors_of(facts)),
-        Section("evidence.steps", evidence.steps_of(facts), _by_end),
-        Section("evidence.row_errors", [group.to_json() for group in facts.groups]),
-        Section("evidence.outputs", evidence.outputs_of(facts)),
-        Section("evidence.artifacts", evidence.artifacts_of(facts)),
+        Section("delta.outputs", delta.outputs_of(reading)),
+        Section("delta.steps.rows", delta.step_rows(reading)),
+        Section("evidence.errors", evidence.errors_of(reading)),
+        Section("evidence.steps", evidence.steps_of(reading), _by_end),
+        Section("evidence.row_errors", [group.to_json() for group in reading.groups]),
+        Section("evidence.outputs", evidence.outputs_of(reading)),
+        Section("evidence.artifacts", evidence.artifacts_of(reading)),
         Section(
             "evidence.timeline",
-            list(evidence.timeline_of(facts, options.density)),
+            list(evidence.timeline_of(reading, options.density)),
             evidence.event_weight,
-            beyond=evidence.left_of_timeline(facts, options.density),
+            beyond=evidence.left_of_timeline(reading, options.density),
         ),
-        Section("evidence.metrics", evidence.metrics_of(facts, options.metrics)),
-        Section("semantic.nodes", semantic.nodes_of(facts, detailed=options.detailed)),
-        Section("semantic.edges", semantic.edges_of(facts)),
-        Section("semantic.components", semantic.components_of(facts, find_spec)),
-        Section("semantic.lineage", semantic.lineage_of(facts)),
+        Section("evidence.metrics", evidence.metrics_of(reading, options.metrics)),
+        Section("semantic.nodes", semantic.nodes_of(reading, detailed=options.detailed)),
+        Section("semantic.edges", semantic.edges_of(reading)),
+        Section("semantic.components", semantic.components_of(reading, find_spec)),
+        Section("semantic.lineage", semantic.lineage_of(reading)),
         *(
             Section(name, [list(pair) for pair in table.items()], pairs=True)
-            for name, table in tables_of(facts, options).items()
+            for name, table in tables_of(reading, options).items()
         ),
     ]
 
@@ -203,12 +204,12 @@ def _pretty(data: Mapping[str, JsonValue]) -> bytes:
     return (json.dumps(data, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace")
 
 
-def _annex(facts: Facts, options: Options) -> dict[str, bytes]:
+def _annex(reading: Reading, options: Options) -> dict[str, bytes]:
     """Return every event, metric and diagnostic, one a line, as the session has them."""
     lists: dict[str, list[Mapping[str, JsonValue]]] = {
-        "timeline.ndjson": list(facts.run.events),
-        "metrics.ndjson": list(facts.run.metrics),
-        "errors.ndjson": [item.to_json() for item in facts.run.diagnostics],
+        "timeline.ndjson": list(reading.run.events),
+        "metrics.ndjson": list(reading.run.metrics),
+        "errors.ndjson": [item.to_json() for item in reading.run.diagnostics],
     }
     plain = {
         name: "".join(f"{compact(line)}\n" for line in lines).encode("utf-8", "backslashreplace")
@@ -221,12 +222,12 @@ def _lines_in(name: str, content: bytes) -> int:
     return (gzip.decompress(content) if name.endswith(".gz") else content).count(b"\n")
 
 
-def _diagnostics(facts: Facts, options: Options, cuts: list[JsonValue], size: int) -> list[Diagnostic]:
+def _diagnostics(reading: Reading, options: Options, cuts: list[JsonValue], size: int) -> list[Diagnostic]:
     found = []
     if cuts:
         count = sum(cut["left_out"] for cut in cuts)
         names = ", ".join(cut["section"] for cut in cuts)
-        found.append(diagnostic("AIO002", session=facts.run.id, count=count, limit=options.max_bytes, names=names))
+        found.append(diagnostic("AIO002", session=reading.run.id, count=count, limit=options.max_bytes, names=names))
     if size > options.max_bytes:
-        found.append(diagnostic("AIO004", session=facts.run.id, size=size, limit=options.max_bytes))
+        found.append(diagnostic("AIO004", session=reading.run.id, size=size, limit=options.max_bytes))
     return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.aiop.causes import clip
-from osiris.aiop.targets import target_of
+from osiris.history.causes import clip
+from osiris.history.targets import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from osiris.aiop.facts import Facts
+    from osiris.history.reading import Reading
     from osiris.model import ComponentSpec, JsonValue
 
     Item = dict[str, JsonValue]
@@ -20,22 +20,22 @@ MODES = ("summary", "detailed")
 _SQL = 400
 
 
-def pipeline_of(facts: Facts) -> Item:
+def pipeline_of(reading: Reading) -> Item:
     """Return what the plan says of the pipeline as a whole."""
-    data: Mapping[str, JsonValue] = facts.run.plan.data if facts.run.plan else {}
+    data: Mapping[str, JsonValue] = reading.run.plan.data if reading.run.plan else {}
     about = data.get("pipeline") or {}
     return {
-        "name": facts.run.pipeline,
+        "name": reading.run.pipeline,
         "description": about.get("description"),
         "oml_version": about.get("oml_version"),
-        "file": facts.run.summary.get("oml"),
+        "file": reading.run.summary.get("oml"),
         "params": {**(data.get("params") or {}), **dict.fromkeys(data.get("sensitive") or ())},
     }
 
 
-def nodes_of(facts: Facts, *, detailed: bool) -> list[Item]:
+def nodes_of(reading: Reading, *, detailed: bool) -> list[Item]:
     """Return the steps of the plan; `detailed` with their columns."""
-    return [_node(step.plan, detailed=detailed) for step in facts.run.steps if step.plan]
+    return [_node(step.plan, detailed=detailed) for step in reading.run.steps if step.plan]
 
 
 def _node(plan: Mapping[str, JsonValue], *, detailed: bool) -> Item:
@@ -53,18 +53,18 @@ def _node(plan: Mapping[str, JsonValue], *, detailed: bool) -> Item:
     return {"id": f"plan.{name}", "step": name, **words, **{key: value for key, value in more.items() if value}}
 
 
-def edges_of(facts: Facts) -> list[list[str]]:
+def edges_of(reading: Reading) -> list[list[str]]:
     """Return `[from, to, kind]` of each edge."""
     found = []
-    for step in facts.run.steps:
+    for step in reading.run.steps:
         found += [[source, step.id, "data"] for source in step.inputs]
         found += [[name, step.id, "order"] for name in step.needs if name not in step.inputs]
     return found
 
 
-def components_of(facts: Facts, find_spec: FindSpec) -> list[Item]:
+def components_of(reading: Reading, find_spec: FindSpec) -> list[Item]:
     """Return the components that are used; what the specification adds only if it is the one of the plan."""
-    used: dict[str, Mapping[str, JsonValue]] = {step.component: step.plan for step in facts.run.steps if step.plan}
+    used: dict[str, Mapping[str, JsonValue]] = {step.component: step.plan for step in reading.run.steps if step.plan}
     return [_component(name, used[name], find_spec(name)) for name in sorted(used)]
 
 
@@ -79,10 +79,10 @@ def _component(name: str, plan: Mapping[str, JsonValue], spec: ComponentSpec | N
     }
 
 
-def lineage_of(facts: Facts) -> list[list[str]]:
+def lineage_of(reading: Reading) -> list[list[str]]:
     """Return `[step, column, origin step, origin column]` of the columns of each transform."""
     found = []
-    for step in facts.run.steps:
+    for step in reading.run.steps:
         flow = step.plan.get("lineage") or {}
         for column, origins in (flow.get("columns") or {}).items():
             found += [[step.id, column, str(origin[0]), str(origin[1])] for origin in origins]

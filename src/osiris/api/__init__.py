@@ -67,8 +67,9 @@ from osiris.api.sandboxes import build_template, end_sandboxes, list_sandboxes
 from osiris.api.scrubbing import project_scrubber
 from osiris.api.stale import known_drift
 from osiris.api.story import Story, story
-from osiris.api.workspace import Workspace
-from osiris.compare import Difference, RunDiff, Timing
+from osiris.api.workspace import Workspace, confirmed_plan
+from osiris.compare import Difference
+from osiris.history.differences import RunDiff, Timing
 
 __all__ = [
     "Bundle",
@@ -103,6 +104,7 @@ __all__ = [
     "compile_file",
     "compile_text",
     "compiled_data",
+    "confirmed_plan",
     "demo_project",
     "diff",
     "diff_subjects",

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.durable import guarded, make_folder, move, remove
 from osiris.errors import OsirisError, fail
 from osiris.files import refuse_foreign
 from osiris.session import open_session
@@ -153,16 +154,18 @@ def _environment(run: Run) -> Run:
 
 def _publish(target: Path, session: str, sources: Mapping[str, _Source]) -> tuple[int, str]:
     """Put the archive in place as a whole; returns its size and its SHA-256."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent, private=False)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with zipfile.ZipFile(temporary, "w") as archive:
+        with guarded(target), zipfile.ZipFile(temporary, "w") as archive:
             for name in sorted(sources):
                 _add(archive, f"{session}/{name}", sources[name])
         told = _inspected(temporary)
-        temporary.replace(target)
+        with guarded(target):
+            move(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            remove(temporary)
     return told["bytes"], told["sha256"]
 
 

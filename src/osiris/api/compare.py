@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.recorded import RecordedRun, find_run
+from osiris.history.record import RecordedRun, find_run
 
 if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
-    from osiris.compare import Difference, RunDiff
+    from osiris.compare import Difference
+    from osiris.history.differences import RunDiff
 
 
 def diff_subjects(workspace: Workspace, old: str, new: str) -> list[Difference] | RunDiff:
@@ -18,7 +19,7 @@ def diff_subjects(workspace: Workspace, old: str, new: str) -> list[Difference] 
     Fails with CMP027 or RUN010 for a name that means nothing, and if the plan of a run is gone.
     """
     from osiris.api.runs import diff
-    from osiris.compare import diff_runs
+    from osiris.history.differences import diff_runs
 
     runs = [find_run(workspace.project, name) for name in (old, new)]
     if runs[0] is None or runs[1] is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from osiris.api.workspace import pipelines
 from osiris.connections import as_written, parse_ref, resolve_ref
 from osiris.document import escape
+from osiris.durable import remove_folder
 from osiris.errors import Diagnostic, OsirisError, diagnostic, has_errors
 from osiris.model import ConnectionRef
 
@@ -123,7 +123,7 @@ def _ask(workspace: Workspace, asked: Mapping[str, Examined], secrets: Secrets) 
     except WorkerDied as died:
         missed = [diagnostic("RUN001", status=died.status, during="doctor", hint="run the same command again")]
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_folder(scratch)
     for examined in waiting.values():
         examined.diagnostics += missed
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import validate_text
 from osiris.api.workspace import shown
+from osiris.durable import make_folder, write_file
 from osiris.errors import fail, raise_all
-from osiris.files import is_outside, publish, resolve_path
+from osiris.files import is_outside, resolve_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,9 +52,8 @@ def save_draft(workspace: Workspace, text: str, file: str, *, replaces: str | No
     if before is not None and before not in (digest, replaces):
         fail("MCP003", path=shown(workspace, path), digest=before)
     if before != digest:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with publish(path) as output:
-            output.write(content)
+        make_folder(path.parent, private=False)
+        write_file(path, content, private=False)
     state = "saved" if before is None else "unchanged" if before == digest else "replaced"
     return Saved(shown(workspace, path), digest, state, checked)
 

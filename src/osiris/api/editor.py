@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
-from osiris.errors import Diagnostic, diagnostic, fail
+from osiris.durable import create_file, make_folder, write_file
+from osiris.errors import Diagnostic, diagnostic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,10 +35,7 @@ def pipeline_schema() -> dict[str, JsonValue]:
 
 def save_pipeline_schema(path: Path) -> None:
     """Write the JSON Schema of pipelines to a file, whole or not at all; fails with a DRV code if it cannot."""
-    from osiris.files import publish
-
-    with publish(path) as file:
-        file.write(schema_text(pipeline_schema()).encode("ascii"))
+    write_file(path, schema_text(pipeline_schema()).encode("ascii"), private=False)
 
 
 def wire_editor(folder: Path) -> tuple[list[str], list[Diagnostic]]:
@@ -54,14 +53,10 @@ def wire_editor(folder: Path) -> tuple[list[str], list[Diagnostic]]:
 
 def _put(path: Path, text: str) -> bool:
     """Write a new file; False if there is something already."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="ascii") as file:
-            file.write(text)
-    except FileExistsError:
+    if os.path.lexists(path):
         return False
-    except OSError as error:
-        fail("PRJ006", path=path, reason=error.strerror or type(error).__name__)
+    make_folder(path.parent, private=False)
+    create_file(path, text.encode("ascii"))
     return True
 
 

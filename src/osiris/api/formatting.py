@@ -67,7 +67,7 @@ def format_files(workspace: Workspace, files: Sequence[str], *, write: bool) -> 
 
 def _formatted(workspace: Workspace, path: Path, *, write: bool) -> Formatted:
     from osiris.document import load_text
-    from osiris.files import publish
+    from osiris.durable import write_file
     from osiris.oml.layout import format_oml
 
     name = shown(workspace, path)
@@ -76,8 +76,7 @@ def _formatted(workspace: Workspace, path: Path, *, write: bool) -> Formatted:
         after = format_oml(before, name, workspace.registry)
         if write and before != after:
             _check_writable(path, name)
-            with publish(path.resolve()) as file:
-                file.write(after.encode())
+            write_file(path.resolve(), after.encode(), private=False)
     except OsirisError as error:
         return Formatted(name, diagnostics=error.diagnostics)
     return Formatted(name, before, after)

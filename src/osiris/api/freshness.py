@@ -40,14 +40,15 @@ def _load(workspace: Workspace) -> tuple[dict[str, Manifest], list[Diagnostic]]:
 
     plans: dict[str, Manifest] = {}
     notes: list[Diagnostic] = []
-    for name in sorted({path.parent.parent.name for path in find_manifests(workspace.project)}):
-        path = newest_manifest(workspace.project, name)
+    for name in sorted({file.path.parent.parent.name for file in find_manifests(workspace.project)}):
+        file = newest_manifest(workspace.project, name)
         try:
-            if path:
-                plans[name] = load_plan(workspace, path, allow_drift=True)[0]
+            if file:
+                plans[name] = load_plan(workspace, file, allow_drift=True)[0]
         except OsirisError as error:
             problem = "; ".join(item.message for item in error.diagnostics)
-            notes.append(diagnostic("CMP040", file=shown(workspace, path or workspace.project.build), problem=problem))
+            where = shown(workspace, file.path if file else workspace.project.build)
+            notes.append(diagnostic("CMP040", file=where, problem=problem))
     return plans, notes
 
 

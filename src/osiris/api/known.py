@@ -44,9 +44,9 @@ class KnownVerdicts(dict[Question, Verdict]):
             self._cache.put(self._key(question), verdict.to_json())
 
     def _key(self, question: Question) -> JsonValue:
-        text, dialect, relations, parameters = question
+        text, dialect, relations, parameters, functions = question
         named = None if relations is None else sorted(relations)
-        return [*self._code, text, dialect, named, sorted(parameters)]
+        return [*self._code, text, dialect, named, sorted(parameters), sorted(functions)]
 
 
 def recall_answers(cache: Cache, prepared: Prepared, sources: Mapping[str, Described]) -> dict[str, Described]:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.durable import create_file, make_folder
 from osiris.errors import fail
 from osiris.kept_back import MARKER
 
@@ -74,9 +75,5 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
 
 def _copy(source: Path, target: Path, words: Mapping[str, str]) -> None:
     content = source.read_bytes()
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            file.write(_filled(content.decode("utf-8"), words).encode("utf-8") if words else content)
-    except OSError as error:
-        fail("PRJ006", path=target, reason=error.strerror or type(error).__name__)
+    make_folder(target.parent, private=False)
+    create_file(target, _filled(content.decode("utf-8"), words).encode("utf-8") if words else content)

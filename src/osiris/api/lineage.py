@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import compile_file
-from osiris.api.workspace import load_plan, plan_path
+from osiris.api.workspace import find_plan, load_plan
 from osiris.compare import Column, label_of, read_lineage, source_name
 from osiris.errors import did_you_mean, fail
 
@@ -87,10 +87,10 @@ def trace(workspace: Workspace, what: str | None, target: str | None) -> Traced:
 def _plan(workspace: Workspace, target: str | None) -> Manifest:
     from osiris.compiler.manifest import last_compiled
 
-    path = plan_path(workspace, target) if target else last_compiled(workspace.project)
-    if path is None:
+    file = find_plan(workspace, target) if target else last_compiled(workspace.project)
+    if file is None:
         return compile_file(workspace, str(target), params={}).manifest
-    return load_plan(workspace, path, allow_drift=True)[0]
+    return load_plan(workspace, file, allow_drift=True)[0]
 
 
 def _asked(manifest: Manifest, lineage: Lineage, what: str) -> tuple[str, str | None]:

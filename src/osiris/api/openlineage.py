@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from osiris.api.story import reading_of
+from osiris.durable import append
 from osiris.errors import OsirisError, diagnostic, fail
-from osiris.recorded import RecordedRun, load_run, open_own_run
+from osiris.history.record import RecordedRun, open_own_run
 from osiris.secret import Scrubber, Secret
 from osiris.session import ENDS
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
+    from osiris.history.reading import Reading
     from osiris.model import JsonValue, Manifest
     from osiris.report.openlineage import Parent, Told
 
@@ -62,7 +65,7 @@ def lineage_events(workspace: Workspace, name: str = "last") -> list[Event]:
     run = open_own_run(workspace.project, name)
     if run.summary["kind"] != "run":
         fail("AIO014", session=run.id)
-    return events_of(_told(workspace, run, _plan_of(run)))
+    return events_of(_told(workspace, reading_of(workspace, run.id)))
 
 
 def tell_lost(workspace: Workspace, sessions: Iterable[Mapping[str, JsonValue]]) -> None:
@@ -121,8 +124,7 @@ class _Teller:
     def _events(self, *, ended: bool) -> list[Event]:
         from osiris.report.openlineage import end_event, start_event, step_events
 
-        run = load_run(self._workspace.project.logs / self._session)
-        told = _told(self._workspace, run, _plan_of(run))
+        told = _told(self._workspace, reading_of(self._workspace, self._session))
         end = end_event(told) if ended else None
         return [end, *step_events(told)] if end else [start_event(told)]
 
@@ -152,8 +154,8 @@ class _Teller:
         path = self._workspace.root / self._file
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as file:
-                file.write(b"".join(event_line(event) for event in events))
+            with path.open("ab", buffering=0) as file:
+                append(file.fileno(), b"".join(event_line(event) for event in events))
         except OSError as error:
             self._not_written = error.strerror or type(error).__name__
 
@@ -236,15 +238,16 @@ def _plan_of(run: RecordedRun) -> Manifest:
     return run.plan
 
 
-def _told(workspace: Workspace, run: RecordedRun, plan: Manifest) -> Told:
+def _told(workspace: Workspace, reading: Reading) -> Told:
     from osiris.report.openlineage import Told
 
+    plan = _plan_of(reading.run)
     namespace = workspace.config.get("openlineage.namespace")
     parent = None
     if workspace.config.get("openlineage.enabled"):
         namespace = workspace.environ.get("OPENLINEAGE_NAMESPACE") or namespace
         parent = _parent(workspace.environ.get("OPENLINEAGE_PARENT_ID", ""))
-    return Told(run, plan, workspace.root, namespace, _known_fields(workspace, plan), parent)
+    return Told(reading, plan, workspace.root, namespace, _known_fields(workspace, plan), parent)
 
 
 def _parent(text: str) -> Parent | None:

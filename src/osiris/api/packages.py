@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from osiris.connections import as_written
+from osiris.api.story import reading_of
 from osiris.errors import OsirisError, diagnostic, fail
-from osiris.model import ConnectionRef
-from osiris.recorded import base_of, load_outline, load_run
-from osiris.secret import Scrubber, Secret
 from osiris.session import CONVERSATION, open_session, read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from osiris.aiop import Facts, Options
+    from osiris.aiop import Options
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
+    from osiris.history.reading import Reading
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedRun
 
 _RECENT = 20
 """So many of the newest sessions are looked at for ones without a package."""
@@ -51,7 +47,7 @@ def package(
 
     name = str(open_session(workspace.project, session)["session"])
     options = options_of(workspace.config, overrides)
-    facts = _facts(workspace, name, options)
+    facts = _read(workspace, name, options)
     made = build_package(facts, options, workspace.registry.find)
     if strict and made.diagnostics:
         fail("AIO003", problem="; ".join(item.message for item in made.diagnostics))
@@ -87,7 +83,7 @@ def _package_quietly(workspace: Workspace, session: str) -> Iterator[Diagnostic]
 
     try:
         options = options_of(workspace.config, {})
-        made = build_package(_facts(workspace, session, options), options, workspace.registry.find)
+        made = build_package(_read(workspace, session, options), options, workspace.registry.find)
         card, index = (workspace.config.get(f"aiop.{key}") for key in ("run_card", "index.enabled"))
         write_package(workspace.project, made, card=card, catalogue=index)
     except (OSError, OsirisError, LookupError, TypeError, ValueError) as error:
@@ -107,48 +103,5 @@ def _without(logs: Path) -> Iterator[str]:
             yield folder.name
 
 
-def _facts(workspace: Workspace, session: str, options: Options) -> Facts:
-    from osiris.aiop import Facts
-
-    logs = workspace.project.logs
-    run = load_run(logs / session, options.most_told)
-    pinned = run.summary.get("base") or base_of(workspace.project, run.pipeline, run.id)
-    base = str(pinned["success"]) if pinned["success"] and options.compare else None
-    previous = read_summary(logs / str(pinned["previous"])) if pinned["previous"] else None
-    scrub, root = _scrubber(workspace, run).text, f"{workspace.root}/"
-
-    def clean(text: str) -> str:
-        return scrub(text.replace(root, ""))
-
-    return Facts(run, _outline(logs / base) if base else None, base, previous, clean)
-
-
-def _outline(folder: Path) -> RecordedRun | None:
-    """Return a run to compare with; None if it is gone or damaged, which is no reason to tell nothing of this one."""
-    with suppress(OSError, LookupError, TypeError, ValueError):
-        return load_outline(folder)
-    return None
-
-
-def _scrubber(workspace: Workspace, run: RecordedRun) -> Scrubber:
-    """Return a scrubber for all secrets of the project that are set, and the plan's; the session itself is clean."""
-    from osiris.runner.credentials import resolve_secrets
-
-    found: list[str] = []
-    plan = run.plan.data if run.plan else {}
-    for reference, fields in {**_declared(workspace), **(plan.get("connections") or {})}.items():
-        with suppress(OsirisError):
-            secrets = resolve_secrets(workspace.root, {reference: fields}, (), workspace.registry, workspace.environ)
-            found += [text for group in secrets.secret.values() for text in group.values()]
-    names = (f"OSIRIS_PARAM_{name.upper()}" for name in plan.get("sensitive") or ())
-    found += [workspace.environ[name] for name in names if name in workspace.environ]
-    return Scrubber([Secret(text) for text in found])
-
-
-def _declared(workspace: Workspace) -> dict[str, Mapping[str, JsonValue]]:
-    """Return the fields of all connections as they are written; none where the file cannot be read."""
-    with suppress(OsirisError):
-        declared = workspace.connections()
-        named = [ConnectionRef(family, alias) for family, aliases in declared.declared.items() for alias in aliases]
-        return {str(ref): as_written(declared, ref) for ref in named}
-    return {}
+def _read(workspace: Workspace, session: str, options: Options) -> Reading:
+    return reading_of(workspace, session, most_told=options.most_told, compare=options.compare)

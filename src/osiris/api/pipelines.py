@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.api.workspace import Workspace, find_file, pipelines, shown
+from osiris.api.workspace import Workspace, find_file, load_plan, pipelines, shown
 from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, raise_all, sort_diagnostics
 
 if TYPE_CHECKING:
@@ -229,15 +229,15 @@ def save(workspace: Workspace, compiled: Compiled, out: Path | None = None) -> s
 def changes_on_disk(workspace: Workspace, compiled: Compiled) -> list[Diagnostic]:
     """Return CMP026 if build/ does not have this plan, naming the first difference to the pipeline's newest one."""
     from osiris.compare import first_change
-    from osiris.compiler.manifest import holds, load_manifest, newest_manifest, plan_folder
+    from osiris.compiler.manifest import PlanFile, holds, newest_manifest, plan_folder
 
     own = plan_folder(workspace.project, compiled.manifest) / "manifest.json"
     if holds(own, compiled.manifest):
         return []
     if own.exists():
-        load_manifest(own, workspace.registry)
+        load_plan(workspace, PlanFile(own, compiled.manifest.fingerprint))
     saved = newest_manifest(workspace.project, compiled.manifest.name)
-    before = load_manifest(saved, workspace.registry, allow_drift=True)[0] if saved else None
+    before = load_plan(workspace, saved, allow_drift=True)[0] if saved else None
     change = first_change(before, compiled.manifest)
     return [diagnostic("CMP026", file=compiled.file, change=str(change))]
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from osiris.api.workspace import load_plan
 from osiris.compare import KINDS, label_of, read_lineage
 from osiris.delivery import MANIFEST
+from osiris.durable import write_file
 from osiris.errors import OsirisError, exit_code, raise_all, sort_diagnostics
 from osiris.families.supabase import has_database
-from osiris.files import publish, refuse_foreign, resolve_path
+from osiris.files import refuse_foreign, resolve_path
 from osiris.model import schema_from_json
 from osiris.report.plan import FlowView, PlanView, StepView, TargetView
 from osiris.urls import family_of
@@ -118,11 +119,11 @@ def previous_plan(workspace: Workspace, manifest: Manifest) -> Manifest | None:
     """Return the pipeline's plan that was written last, None if there is none that can be trusted."""
     from osiris.compiler.manifest import holds, newest_manifest
 
-    path = newest_manifest(workspace.project, manifest.name)
-    if path and holds(path, manifest):
+    file = newest_manifest(workspace.project, manifest.name)
+    if file and holds(file.path, manifest):
         return manifest
     try:
-        return load_plan(workspace, path, allow_drift=True)[0] if path else None
+        return load_plan(workspace, file, allow_drift=True)[0] if file else None
     except OsirisError:
         return None
 
@@ -133,8 +134,7 @@ def write_page(view: PlanView, path: Path) -> None:
     from osiris.report.template import is_page
 
     refuse_foreign(path, is_page)
-    with publish(path.absolute()) as file:
-        file.write(plan_page(view).encode("utf-8"))
+    write_file(path.absolute(), plan_page(view).encode("utf-8"), private=False)
 
 
 def data_flows(manifest: Manifest) -> Flows:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.api.packages import package_missing
 from osiris.api.rows import row_finder
+from osiris.api.workspace import load_plan
+from osiris.durable import guarded, remove, remove_folder
 from osiris.errors import diagnostic, fail
-from osiris.recorded import RecordedRun, load_run, open_own_run
+from osiris.history.record import RecordedRun, load_run, open_own_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from osiris.api.workspace import Workspace
-    from osiris.compare import Difference, Reason
+    from osiris.compare import Difference
     from osiris.errors import Diagnostic
+    from osiris.history.replayed import Reason
     from osiris.model import JsonValue, Manifest
     from osiris.runner.run import RunResult
 
@@ -87,13 +89,10 @@ def _obstacle(run: RecordedRun) -> str | None:
 
 
 def _plan_of(workspace: Workspace, run: RecordedRun) -> tuple[Manifest, list[Diagnostic]]:
-    from osiris.compiler.manifest import load_manifest
+    from osiris.compiler.manifest import PlanFile
 
-    path = run.folder / "manifest.json"
-    found = load_manifest(path, workspace.registry, allow_drift=True, allow_changes=True)
-    if found[0].fingerprint != run.summary["fingerprint"]:
-        fail("CMP022", path=str(path), leaf="fingerprint (run.json has another)")
-    return found
+    file = PlanFile(run.folder / "manifest.json", run.summary["fingerprint"])
+    return load_plan(workspace, file, allow_drift=True, allow_changes=True)
 
 
 def _run_again(
@@ -117,7 +116,7 @@ def _run_again(
 def _compare(
     workspace: Workspace, run: RecordedRun, result: RunResult, drift: list[Diagnostic], *, to_targets: bool
 ) -> Replayed:
-    from osiris.compare import reasons, replay_changes
+    from osiris.history.replayed import reasons, replay_changes
 
     again = load_run(workspace.project.logs / result.session_id)
     outputs = tuple(name for name in run.summary["outputs"] if name in again.summary["outputs"])
@@ -138,9 +137,10 @@ def _compare(
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        remove_folder(path)
     else:
-        path.unlink(missing_ok=True)
+        with guarded(path):
+            remove(path)
 
 
 def _remove_copies(workspace: Workspace, again: RecordedRun) -> None:

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 
 from osiris.aiop import package_path
 from osiris.api.packages import package
+from osiris.api.story import reading_of
+from osiris.durable import make_folder, write_file
 from osiris.errors import OsirisError, fail
-from osiris.files import fail_os, publish, refuse_foreign
-from osiris.recorded import last_success, load_run, run_before
+from osiris.files import refuse_foreign
+from osiris.history.record import load_run, run_before
 from osiris.session import CONVERSATION, find_record, iter_records, list_sessions, open_session, read_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.api.workspace import Workspace
+    from osiris.history.record import RecordedRun
     from osiris.model import JsonValue
     from osiris.project import Project
-    from osiris.recorded import RecordedRun
     from osiris.report.run_page import Repeat
 
 REPORT, INDEX = "report.html", "index.html"
@@ -44,9 +46,9 @@ def write_report(workspace: Workspace, session: str, file: Path) -> Reports:
     if talk := _find_talk(workspace, session):
         _write(file, _talk(workspace, talk, {}, None))
         return Reports(str(talk["session"]), file)
-    run = _find(workspace, session)
-    _write(file, _page(workspace, run, None))
-    return Reports(run.id, file)
+    name = _find(workspace, session)
+    _write(file, _page(workspace, name, None))
+    return Reports(name, file)
 
 
 def write_reports(workspace: Workspace, session: str, folder: Path | None = None, newest: int = 20) -> Reports:
@@ -65,14 +67,13 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
         _write(_made(base / str(talk["session"])) / REPORT, page)
         _write_index(workspace.project, base)
         return Reports(str(talk["session"]), base / str(talk["session"]) / REPORT, (), base / INDEX)
-    run = _find(workspace, session)
+    asked = _find(workspace, session)
     ended = [str(each["session"]) for each in summaries if each["status"] != "running"]
-    names = [name for name in ended[:newest] if name != run.id and not (base / name / REPORT).is_file()]
-    for name in (run.id, *names):
-        page = _page(workspace, run if name == run.id else load_run(workspace.project.logs / name), f"../{INDEX}")
-        _write(_made(base / name) / REPORT, page)
+    names = [name for name in ended[:newest] if name != asked and not (base / name / REPORT).is_file()]
+    for name in (asked, *names):
+        _write(_made(base / name) / REPORT, _page(workspace, name, f"../{INDEX}"))
     _write_index(workspace.project, base)
-    return Reports(run.id, base / run.id / REPORT, tuple(base / name / REPORT for name in names), base / INDEX)
+    return Reports(asked, base / asked / REPORT, tuple(base / name / REPORT for name in names), base / INDEX)
 
 
 def write_index(project: Project) -> None:
@@ -114,16 +115,17 @@ def _talk(workspace: Workspace, summary: dict[str, JsonValue], reports: dict[str
     return talk_page(summary, read_lines(folder / "events.jsonl"), drafts, reports, index)
 
 
-def _find(workspace: Workspace, session: str) -> RecordedRun:
-    return load_run(workspace.project.logs / str(open_session(workspace.project, session)["session"]))
+def _find(workspace: Workspace, session: str) -> str:
+    return str(open_session(workspace.project, session)["session"])
 
 
-def _page(workspace: Workspace, run: RecordedRun, index: str | None) -> str:
+def _page(workspace: Workspace, session: str, index: str | None) -> str:
     from osiris.report.run_page import run_page
 
-    origin = _origin(workspace, run)
-    earlier = origin or last_success(workspace.project, run) or run_before(workspace.project, run)
-    return run_page(run, earlier, index, answer=_answer(workspace, run), repeat=_repeat(workspace, run, origin))
+    reading = reading_of(workspace, session)
+    run, origin = reading.run, _origin(workspace, reading.run)
+    earlier = origin or reading.base or run_before(workspace.project, run)
+    return run_page(reading, earlier, index, answer=_answer(workspace, run), repeat=_repeat(workspace, run, origin))
 
 
 def _answer(workspace: Workspace, run: RecordedRun) -> dict[str, JsonValue] | None:
@@ -145,7 +147,7 @@ def _origin(workspace: Workspace, run: RecordedRun) -> RecordedRun | None:
 
 
 def _repeat(workspace: Workspace, run: RecordedRun, origin: RecordedRun | None) -> Repeat | None:
-    from osiris.compare import replay_changes
+    from osiris.history.replayed import replay_changes
     from osiris.report.run_page import Repeat
 
     told = run.summary.get("replays")
@@ -160,14 +162,10 @@ def _repeat(workspace: Workspace, run: RecordedRun, origin: RecordedRun | None) 
 
 def _made(folder: Path) -> Path:
     """Return a folder that is there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail_os(error, folder)
+    make_folder(folder, private=False)
     return folder
 
 
 def _write(path: Path, page: str) -> None:
     """Write a page, whole or not at all."""
-    with publish(path.absolute()) as file:
-        file.write(page.encode("utf-8"))
+    write_file(path.absolute(), page.encode("utf-8"), private=False)

@@ -11,7 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.durable import PRIVATE_FOLDER, move
 from osiris.errors import OsirisError, diagnostic, fail
+from osiris.fault import fault
 from osiris.hold import is_held
 from osiris.session import CONVERSATION, iter_records
 
@@ -168,9 +170,10 @@ def _remove(project: Project, name: str) -> Diagnostic | None:
     """Take a session out of sight at once, then remove it; returns what went wrong."""
     doomed = project.state / "removed"
     try:
-        doomed.mkdir(parents=True, exist_ok=True)
-        (project.logs / name).rename(doomed / name)
+        doomed.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+        move(project.logs / name, doomed / name)
         for each in doomed.iterdir():  # an earlier sweep may have been killed here
+            fault("session.remove")
             shutil.rmtree(each)
     except OSError as error:
         return diagnostic("AIO013", session=name, reason=error.strerror or type(error).__name__)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from osiris.durable import make_folder, remove, write_file
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
@@ -43,13 +45,14 @@ def _first(workspace: Workspace, left: str, right: str, reader: str) -> int | No
 
     file = workspace.project.scratch / f"rows-{os.getpid()}.yaml"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(_pipeline(left, right, reader)), encoding="utf-8")
+        make_folder(file.parent, private=True)
+        write_file(file, json.dumps(_pipeline(left, right, reader)).encode(), private=True)
         seen = preview(workspace, file, "first", params={}, limit=1, sample=0)
     except (OsirisError, OSError):
         return None
     finally:
-        file.unlink(missing_ok=True)
+        with suppress(OSError):
+            remove(file)
     ((row,),) = seen.tables[0].rows
     return int(row) if row is not None else None
 

@@ -11,16 +11,17 @@ from osiris.api.packages import package_missing
 from osiris.api.pipelines import compile_file, refuse_warnings, save
 from osiris.api.plan import Tables, tables_of
 from osiris.api.rows import row_finder
-from osiris.api.workspace import Workspace, load_plan, plan_path, shown
-from osiris.errors import fail
-from osiris.session import find_session, iter_records, open_record, open_session, read_lines
+from osiris.api.workspace import Workspace, find_plan, load_plan, shown
+from osiris.errors import diagnostic, fail
+from osiris.history.record import caught_up
+from osiris.session import CONVERSATION, find_session, iter_records, open_record, open_session, read_lines
 from osiris.session import list_sessions as _list_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from osiris.compare import Difference
+    from osiris.compiler.manifest import PlanFile
     from osiris.errors import Diagnostic
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.runner.adapter import Link
@@ -53,7 +54,7 @@ class Plan:
 
 def run_target(
     workspace: Workspace,
-    target: str | None,
+    target: str | PlanFile | None,
     options: RunOptions,
     progress: Progress,
     *,
@@ -146,7 +147,7 @@ def _placed(
 
 def plan_of(
     workspace: Workspace,
-    target: str | None,
+    target: str | PlanFile | None,
     options: RunOptions,
     *,
     params: Mapping[str, str],
@@ -156,19 +157,19 @@ def plan_of(
 ) -> Plan:
     """Return the verified plan of a target.
 
-    A target is a pipeline (it is compiled, and saved if `keep`), a manifest or a fingerprint. Without one it is the
-    plan of the session to resume, else the one that was compiled last.
+    A target is a pipeline (it is compiled, and saved if `keep`), a manifest, a fingerprint, or what `confirmed_plan`
+    gives. Without one it is the plan of the session to resume, else the one that was compiled last.
     """
-    path = _chosen_path(workspace, target, options.resume)
-    if path is None:
+    file = _chosen_plan(workspace, target, options.resume)
+    if file is None:
         compiled = compile_file(workspace, str(target), params=params, strict=strict, worker=worker)
         if keep:
             save(workspace, compiled)
         return Plan(compiled.manifest, compiled.diagnostics, compiled.sources.asked, compiled.pipeline)
     if params or workspace.profile not in (None, *workspace.config.profiles):
         fail("PRJ008", problem="--param and --profile are part of a plan", hint="run the OML with them")
-    manifest, drift = load_plan(workspace, path, allow_drift=options.allow_engine_drift)
-    notes = [*workspace.config.diagnostics, *drift]
+    manifest, drift = load_plan(workspace, file, allow_drift=options.allow_engine_drift)
+    notes = [*workspace.config.diagnostics, *_completed(target, file, manifest), *drift]
     if strict:
         from osiris.compiler.recheck import lint_plan
         from osiris.registry import load_registry
@@ -177,25 +178,33 @@ def plan_of(
     return Plan(manifest, tuple(notes))
 
 
-def _chosen_path(workspace: Workspace, target: str | None, resume: str | None) -> Path | None:
+def _completed(target: str | PlanFile | None, file: PlanFile, manifest: Manifest) -> list[Diagnostic]:
+    """Return a note with all digits where only the first ones were typed."""
+    typed = target if target == file.asked else manifest.fingerprint
+    return [diagnostic("CMP048", asked=typed, found=manifest.fingerprint)] if typed != manifest.fingerprint else []
+
+
+def _chosen_plan(workspace: Workspace, target: str | PlanFile | None, resume: str | None) -> PlanFile | None:
     from osiris.compiler.manifest import last_compiled
 
     if target is not None:
-        return plan_path(workspace, target)
+        return find_plan(workspace, target) if isinstance(target, str) else target
     if resume:
         return _session_plan(workspace, resume)
-    path = last_compiled(workspace.project)
-    if not path.exists():
-        fail("CMP027", what=f"{shown(workspace, path)}: the plan that was compiled last is gone")
-    return path
+    last = last_compiled(workspace.project)
+    if not last.path.exists():
+        fail("CMP027", what=f"{shown(workspace, last.path)}: the plan that was compiled last is gone")
+    return last
 
 
-def _session_plan(workspace: Workspace, session: str) -> Path:
-    name = str(show_session(workspace, session)["session"])
-    path = workspace.project.logs / name / "manifest.json"
+def _session_plan(workspace: Workspace, session: str) -> PlanFile:
+    from osiris.compiler.manifest import PlanFile
+
+    run = show_session(workspace, session)
+    path = workspace.project.logs / str(run["session"]) / "manifest.json"
     if not path.exists():
-        fail("CMP027", what=f"in session {name}: its manifest.json is gone")
-    return path
+        fail("CMP027", what=f"in session {run['session']}: its manifest.json is gone")
+    return PlanFile(path, str(run["fingerprint"]))
 
 
 def diff(workspace: Workspace, old: str, new: str) -> list[Difference]:
@@ -221,28 +230,35 @@ def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Mani
     A session comes first: a run id may be spelled like the beginning of a fingerprint, as a date is.
     """
     run = find_session(workspace.project, what)
-    path = None if run else plan_path(workspace, what)
-    return load_plan(workspace, path)[0] if path else run or show_session(workspace, what)
+    file = None if run else find_plan(workspace, what)
+    return load_plan(workspace, file)[0] if file else run or show_session(workspace, what)
 
 
 def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all runs and replays, the newest first."""
-    return _list_sessions(workspace.project)
+    return [_caught_up(workspace, each) for each in _list_sessions(workspace.project)]
 
 
 def list_records(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all sessions, conversations too, the newest first."""
-    return list(iter_records(workspace.project))
+    return [_caught_up(workspace, each) for each in iter_records(workspace.project)]
 
 
 def show_record(workspace: Workspace, session: str) -> dict[str, JsonValue]:
     """Return the run.json of a session as `show_session` does, or of a conversation; fails with RUN010."""
-    return open_record(workspace.project, session)
+    return _caught_up(workspace, open_record(workspace.project, session))
 
 
 def show_session(workspace: Workspace, session: str) -> dict[str, JsonValue]:
     """Return the run.json of a session: by id, run id, `last`, or `previous`; fails with RUN010 or CHT029."""
-    return open_session(workspace.project, session)
+    return _caught_up(workspace, open_session(workspace.project, session))
+
+
+def _caught_up(workspace: Workspace, summary: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a run.json; of a run that has not ended with how far its events say that it has come."""
+    if summary["status"] != "running" or summary.get("kind") == CONVERSATION:
+        return summary
+    return caught_up(summary, session_lines(workspace, str(summary["session"]), "events"))
 
 
 def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[str, JsonValue]]:
@@ -251,7 +267,5 @@ def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[st
 
 
 def _manifest_of(workspace: Workspace, what: str) -> Manifest:
-    path = None if find_session(workspace.project, what) else plan_path(workspace, what)
-    if path is None:
-        path = _session_plan(workspace, what)
-    return load_plan(workspace, path, allow_drift=True)[0]
+    file = None if find_session(workspace.project, what) else find_plan(workspace, what)
+    return load_plan(workspace, file or _session_plan(workspace, what), allow_drift=True)[0]

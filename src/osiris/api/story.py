@@ -1,16 +1,25 @@
-"""Why a session is as it is: why each step ran or did not, what failed, and the runs before and after it."""
+"""The reading of a session for people: why each step ran or did not, what failed, and the runs before and after it."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.api.runs import list_sessions, session_lines
-from osiris.errors import Diagnostic
-from osiris.recorded import load_run, plan_of
+from osiris.connections import as_written
+from osiris.errors import OsirisError
+from osiris.history.reading import Reading, read_run
+from osiris.history.record import plan_of
+from osiris.history.why import why_of_steps
+from osiris.model import ConnectionRef
+from osiris.secret import Scrubber, Secret
+from osiris.session import list_sessions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from osiris.api.workspace import Workspace
+    from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest
 
     Run = dict[str, JsonValue]
@@ -18,95 +27,85 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """`skipped` has the reason by step, `failed` the steps that did, `cause` the first error of the run.
-
-    `why` says of every step of the plan why it ran, or why it did not.
+    """A reading, why every step of the plan ran or did not, and the runs around it.
 
     `before` is the run that was continued and `after` the newest that continued this one, as far as they are there.
     """
 
-    skipped: dict[str, str]
+    reading: Reading
     why: dict[str, str]
-    failed: tuple[str, ...]
-    cause: Diagnostic | None
     before: Run | None
     after: Run | None
 
+    @property
+    def skipped(self) -> dict[str, str]:
+        """The reason of each step that was skipped."""
+        return {step.id: step.reason for step in self.reading.run.steps if step.reason}
 
-def story(workspace: Workspace, run: Run) -> Story:
-    """Return the story of a session, from its run.json, its events and the other sessions."""
-    events = session_lines(workspace, run["session"], "events")
-    found = (Diagnostic.from_json(item) for item in run["diagnostics"])
-    sessions = list_sessions(workspace)
-    skipped = {e["step"]: e["reason"] for e in events if e["event"] == "step_skipped"}
+    @property
+    def cause(self) -> Diagnostic | None:
+        """The error that all else follows from."""
+        return self.reading.root.item if self.reading.root else None
+
+    @property
+    def failed(self) -> list[str]:
+        """The steps that ended by the cause."""
+        return [step.id for step in self.reading.broken]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return what failed first, what that blocked, what changed, and the last success."""
+        reading = self.reading
+        return {
+            "cause": self.cause.to_json() if self.cause else None,
+            "failed": self.failed,
+            "blocked": reading.blocked,
+            "changes": [change.to_json(number) for number, change in enumerate(reading.changes, 1)],
+            "last_success": reading.last_success,
+        }
+
+
+def story(workspace: Workspace, session: str) -> Story:
+    """Return the story of a session."""
+    reading = reading_of(workspace, session)
+    continued, sessions = reading.run.summary.get("continues"), list_sessions(workspace.project)
     return Story(
-        skipped=skipped,
-        why=_why(workspace, run, skipped, _last_good(run, sessions)),
-        failed=tuple(step for step, told in run["steps"].items() if told["status"] == "failed"),
-        cause=next((item for item in found if item.severity == "error"), None),
-        before=next((s for s in sessions if s["session"] == run["continues"]), None),
-        after=next((s for s in sessions if s.get("continues") == run["session"]), None),
+        reading=reading,
+        why=why_of_steps(reading),
+        before=next((s for s in sessions if s["session"] == continued), None),
+        after=next((s for s in sessions if s.get("continues") == session), None),
     )
 
 
-def _last_good(run: Run, sessions: list[Run]) -> Run | None:
-    """Return the newest complete run of the same pipeline before this one."""
-    runs = (s for s in sessions if s["kind"] == "run" and s["pipeline"] == run["pipeline"])
-    good = (s for s in runs if s["status"] == "complete")
-    return next((s for s in good if s["session"] < run["session"]), None)
+def reading_of(workspace: Workspace, session: str, *, most_told: int | None = None, compare: bool = True) -> Reading:
+    """Return the reading of a session, which masks the secrets of the project; options are those of `read_run`."""
+    scrub = _scrubber(workspace, plan_of(workspace.project.logs / session)).text
+    root = f"{workspace.root}/"
+
+    def clean(text: str) -> str:
+        return scrub(text.replace(root, ""))
+
+    return read_run(workspace.project, session, clean, most_told=most_told, compare=compare)
 
 
-def _why(workspace: Workspace, run: Run, skipped: dict[str, str], last: Run | None) -> dict[str, str]:
-    plan, before = (plan_of(workspace.project.logs / each["session"]) if each else None for each in (run, last))
-    told = {step: f"skipped: {reason}" for step, reason in skipped.items()}
-    told |= _drifted(workspace, run)
-    told |= {step: "not reached" for step, state in run["steps"].items() if state["status"] == "not_run"}
-    ran = [step for step in run["steps"] if step not in told]
-    if last is None or before is None or plan is None:
-        reasons = dict.fromkeys(ran, "no complete run of this pipeline is known before this one")
-    else:
-        reasons = _changes(before, plan, _moved(last, run, plan))
-    return {step: told.get(step) or reasons[step] for step in run["steps"]}
+def _scrubber(workspace: Workspace, plan: Manifest | None) -> Scrubber:
+    """Return a scrubber for all secrets of the project that are set, and the plan's; the session itself is clean."""
+    from osiris.runner.credentials import resolve_secrets
+
+    found: list[str] = []
+    data = plan.data if plan else {}
+    for reference, fields in {**_declared(workspace), **(data.get("connections") or {})}.items():
+        with suppress(OsirisError):
+            secrets = resolve_secrets(workspace.root, {reference: fields}, (), workspace.registry, workspace.environ)
+            found += [text for group in secrets.secret.values() for text in group.values()]
+    names = (f"OSIRIS_PARAM_{name.upper()}" for name in data.get("sensitive") or ())
+    found += [workspace.environ[name] for name in names if name in workspace.environ]
+    return Scrubber([Secret(text) for text in found])
 
 
-def _drifted(workspace: Workspace, run: Run) -> dict[str, str]:
-    """Say of steps that failed because their source is not as planned what it no longer has, or has anew."""
-    from osiris.aiop.changes import changes_of
-
-    if not any(item["code"] == "DAT011" for item in run["diagnostics"]):
-        return {}
-    found: dict[str, list[str]] = {}
-    for change in changes_of(load_run(workspace.project.logs / run["session"]), None):
-        found.setdefault(str(change.step), []).append(change.text)
-    return {step: f"its source changed: {'; '.join(texts)}" for step, texts in found.items()}
-
-
-def _moved(before: Run, run: Run, plan: Manifest) -> dict[str, str]:
-    """Say of steps whose connection or source is not what it was in an earlier run."""
-    then, now = ({**(each.get("connections") or {}), **(each.get("sources") or {})} for each in (before, run))
-    changed = {name for name in then.keys() & now.keys() if then[name] != now[name]}
-    found = {step["id"]: "its source changed" for step in plan.steps if step["id"] in changed}
-    other = {
-        step["id"]: f"{step['connection']} has other fields" for step in plan.steps if step["connection"] in changed
-    }
-    return found | other
-
-
-def _changes(before: Manifest, plan: Manifest, moved: dict[str, str]) -> dict[str, str]:
-    """Say of each step of a plan what is new since an earlier one: in itself, or in the first that it waits for."""
-    from osiris.compare import diff
-
-    own = dict(moved)
-    for item in diff(before, plan):
-        root, _, rest = item.path.partition("/")
-        step, _, leaf = rest.partition("/")
-        if root == "steps" and step not in own:
-            own[step] = (
-                f"{leaf.partition('/')[0]} changed: {str(item).removeprefix(f'steps/{step}/')}" if leaf else "new"
-            )
-    changed = dict(own)
-    for data in plan.steps:
-        above = next((name for name in data["needs"] if name in changed), None)
-        if data["id"] not in changed and above:
-            changed[data["id"]] = f"an input changed: step '{above}'"
-    return {data["id"]: changed.get(data["id"], "nothing changed; sources are read anew") for data in plan.steps}
+def _declared(workspace: Workspace) -> dict[str, Mapping[str, JsonValue]]:
+    """Return the fields of all connections as they are written; none where the file cannot be read."""
+    with suppress(OsirisError):
+        declared = workspace.connections()
+        named = [ConnectionRef(family, alias) for family, aliases in declared.declared.items() for alias in aliases]
+        return {str(ref): as_written(declared, ref) for ref in named}
+    return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,17 @@ from osiris.session import close_lost
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from osiris.compiler.manifest import PlanFile
     from osiris.config import Config
     from osiris.connections import Connections
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest
     from osiris.project import Project
     from osiris.registry import Registry
+
+_HEX = frozenset("0123456789abcdef")
+_LEAST = 6
+"""So many hexadecimal digits, and no file of that name, are meant as a fingerprint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +101,12 @@ def pipelines(workspace: Workspace, *, strict: bool = True) -> list[Path]:
     return found
 
 
-def plan_path(workspace: Workspace, target: str) -> Path | None:
-    """Return the manifest that a target names; None if it names something else (a pipeline, a session)."""
-    from osiris.compiler.manifest import find_manifests
+def find_plan(workspace: Workspace, target: str) -> PlanFile | None:
+    """Return the plan that a target names; None if it names something else (a pipeline, a session).
+
+    Fails with CMP027 for a plan that is not there, and CMP049 for too few digits of a fingerprint.
+    """
+    from osiris.compiler.manifest import LENGTH, SHORT
 
     path = Path(target).absolute()
     looks_like_plan = path.suffix == ".json" or path.is_relative_to(workspace.project.build)
@@ -105,21 +114,68 @@ def plan_path(workspace: Workspace, target: str) -> Path | None:
         file = path / "manifest.json" if path.is_dir() else Path(target)
         if not (_kind(file) or _kind(workspace.root / file)):
             fail("CMP027", what=f"{target}: there is no such file")
-        return find_file(workspace, file)
-    if 6 <= len(target) <= 64 and set(target) <= set("0123456789abcdef"):
-        found = find_manifests(workspace.project, fingerprint=target)
-        if len(found) != 1:
-            problem = f"with fingerprint {target}" if not found else f"alone begins with {target}: {len(found)} do"
-            fail("CMP027", what=problem)
-        return found[0]
+        return _in_file(workspace, find_file(workspace, file))
+    if not _LEAST <= len(target) <= LENGTH or not _HEX.issuperset(target):
+        return None
+    if len(target) >= SHORT:
+        return _with_fingerprint(workspace, target)
+    if not (_kind(path) or _kind(workspace.root / target)):
+        fail("CMP049", asked=target, count=len(target), needed=f"its first {SHORT} digits at least")
     return None
 
 
-def load_plan(workspace: Workspace, path: Path, *, allow_drift: bool = False) -> tuple[Manifest, list[Diagnostic]]:
-    """Return the verified manifest of a file, and warnings; raises IntegrityError."""
+def _in_file(workspace: Workspace, path: Path) -> PlanFile:
+    """Return the plan of a file; in a folder of build/ that is named by a fingerprint, it must be that one."""
+    from osiris.compiler.manifest import PlanFile, find_manifests
+
+    folders = find_manifests(workspace.project, fingerprint=path.absolute().parent.name)
+    return next((file for file in folders if file.path.samefile(path)), PlanFile(path))
+
+
+def confirmed_plan(workspace: Workspace, fingerprint: str) -> PlanFile:
+    """Return the plan of a fingerprint that somebody agreed to, which takes all of its digits.
+
+    Fails with CMP049 for fewer, and CMP027 if there is no such plan.
+    """
+    from osiris.compiler.manifest import LENGTH
+
+    if len(fingerprint) != LENGTH or not _HEX.issuperset(fingerprint):
+        fail("CMP049", asked=fingerprint[:LENGTH], count=len(fingerprint), needed=f"all {LENGTH} digits")
+    return _with_fingerprint(workspace, fingerprint)
+
+
+def _with_fingerprint(workspace: Workspace, digits: str) -> PlanFile:
+    """Return the plan below build/ whose fingerprint begins so; the name of its folder alone makes it none."""
+    from osiris.compiler.manifest import PlanFile, find_manifests
+
+    files = find_manifests(workspace.project, fingerprint=digits)
+    if not files:
+        fail("CMP027", what=f"with fingerprint {digits}")
+    noted = {_noted(file.path): file.path for file in files} if len(files) > 1 else {}
+    fitting = {noted: path for noted, path in noted.items() if noted.startswith(digits)}
+    if len(fitting) > 1:
+        fail("CMP027", what=f"alone begins with {digits}: {', '.join(sorted(fitting))} do")
+    return PlanFile(next(iter(fitting.values()), files[0].path), digits)
+
+
+def _noted(path: Path) -> str:
+    """Return the fingerprint that stands in a manifest, which nobody has checked; nothing if none does."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return ""
+    return str(data.get("fingerprint")) if isinstance(data, dict) else ""
+
+
+def load_plan(
+    workspace: Workspace, plan: PlanFile, *, allow_drift: bool = False, allow_changes: bool = False
+) -> tuple[Manifest, list[Diagnostic]]:
+    """Return the verified plan of a file, and warnings; raises IntegrityError as `load_manifest`."""
     from osiris.compiler.manifest import load_manifest
 
-    return load_manifest(path, workspace.registry, allow_drift=allow_drift)
+    return load_manifest(
+        plan.path, workspace.registry, asked=plan.asked, allow_drift=allow_drift, allow_changes=allow_changes
+    )
 
 
 def shown(workspace: Workspace, path: Path) -> str:

@@ -161,7 +161,8 @@ class LiveWorld:
 
         options = RunOptions(run_id=f"{self._conversation}-{number}")
         try:
-            result, notes = api.run_target(self._workspace, fingerprint, options, self._mouth.progress, params={})
+            plan = api.confirmed_plan(self._workspace, fingerprint)
+            result, notes = api.run_target(self._workspace, plan, options, self._mouth.progress, params={})
         except (*_MENDABLE, Unavailable) as error:
             found = [item.to_json() for item in error.diagnostics]
             return {**_NOT_RUN, "run_key": options.run_id, "diagnostics": found}

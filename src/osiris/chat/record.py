@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from osiris.session import CONVERSATION, read_lines, write_durably
+from osiris.durable import make_folder, write_file
+from osiris.session import CONVERSATION, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,8 +129,8 @@ class Record:
             self._session.metric("discovery_recalled", float(data["recalled"] or 0), "count")
 
     def _artifact(self, name: str, text: str) -> None:
-        self._session.artifacts.mkdir(exist_ok=True)
-        write_durably(self._session.artifacts / name, self._session.scrubber.text(text).encode())
+        make_folder(self._session.artifacts, private=True)
+        write_file(self._session.artifacts / name, self._session.scrubber.text(text).encode(), private=True)
 
     def _measure(self, result: Mapping[str, JsonValue]) -> None:
         tags = {"model": str(result["model"])}

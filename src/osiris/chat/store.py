@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from osiris.durable import LOCKED, PRIVATE_FOLDER, move, open_file, remove
 from osiris.errors import diagnostic, fail, nearest
+from osiris.fault import fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -84,6 +86,7 @@ class Store:
         row = (conversation.id, conversation.started_at, _text(conversation.options))
         with _own_errors(self._path), self._file:
             self._file.execute("INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?)", (*row, _sum(b"", row)))
+            fault("chat.begin")
 
     def append(self, conversation: str, number: int, entry: Entry) -> None:
         """Keep one row, durably; `number` counts from 0 without a gap. Fails with CHT020."""
@@ -92,6 +95,7 @@ class Store:
             self._file.execute(
                 "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _sum(self._last(conversation, number), row))
             )
+            fault("chat.append")
 
     def conversations(self) -> list[Conversation]:
         """Return all conversations, the newest first."""
@@ -118,6 +122,7 @@ class Store:
             with self._file:
                 self._file.executemany("DELETE FROM entries WHERE conversation = ?", rows)
                 self._file.executemany("DELETE FROM conversations WHERE id = ?", rows)
+                fault("chat.forget")
             self._file.execute("VACUUM")
 
     def entries(self, conversation: str) -> list[Entry]:
@@ -143,8 +148,8 @@ def open_store(project: Project) -> Iterator[Store]:
     path = store_path(project)
     with ExitStack() as held:
         with _own_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            path.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+            lock = open_file(path.with_suffix(".lock"), LOCKED)
             held.callback(os.close, lock)
             file, notes = _opened(path, lock)
             held.enter_context(closing(file))
@@ -193,13 +198,14 @@ def _opened(path: Path, lock: int) -> tuple[sqlite3.Connection, list[Diagnostic]
 
 def _make(name: Path, rows: Iterable[tuple[str, tuple[object, ...]]] = ()) -> None:
     """Make a file that has these rows."""
-    name.unlink(missing_ok=True)
-    os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    remove(name)
+    os.close(open_file(name, LOCKED | os.O_EXCL))
     with closing(sqlite3.connect(name)) as file:
         _migrate(file, _shown(name))
         with file:
             for table, row in rows:
                 file.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+            fault("chat.make")
 
 
 def _make_first(path: Path) -> None:
@@ -209,8 +215,9 @@ def _make_first(path: Path) -> None:
     name = path.with_name(f"{path.name}.{os.getpid()}.new")
     _make(name)
     with suppress(FileExistsError):
+        fault("chat.link")
         os.link(name, path)
-    name.unlink()
+    remove(name)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -246,6 +253,7 @@ def _migrate(file: sqlite3.Connection, name: str) -> None:
         fail("CHT020", path=name, reason="a later version of Osiris wrote it")
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         # One transaction a version: a file is never between two of them.
+        fault("chat.migrate")
         file.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
 
 
@@ -301,12 +309,12 @@ def _mended(path: Path) -> list[Diagnostic]:
         _make(new, list(_salvaged(aside)))
     for side in _SIDES:
         with suppress(FileNotFoundError):
-            path.with_name(path.name + side).replace(aside.with_name(aside.name + side))
+            move(path.with_name(path.name + side), aside.with_name(aside.name + side))
     with closing(sqlite3.connect(new)) as file:
         kept, rows = (
             file.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("conversations", "entries")
         )
-    new.replace(path)
+    move(new, path)
     return [diagnostic("CHT022", path=_shown(path), aside=_shown(aside), kept=kept, rows=rows)]
 
 

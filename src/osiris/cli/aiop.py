@@ -13,7 +13,8 @@ from osiris.cli import legacy
 from osiris.cli.command import answers, console, opened
 from osiris.cli.figures import figures
 from osiris.cli.render import Answer
-from osiris.errors import fail, raise_all
+from osiris.durable import write_file
+from osiris.errors import raise_all
 from osiris.files import refuse_foreign
 from osiris.units import parse_size
 
@@ -88,10 +89,7 @@ def _is_package(begins: bytes) -> bool:
 def _written(made: Packaged, form: str, output: Path) -> Answer:
     content = made.card.encode() if form == "md" else made.content
     refuse_foreign(output, _is_card if form == "md" else _is_package)
-    try:
-        output.write_bytes(content)
-    except OSError as error:
-        fail("PRJ006", path=output, reason=error.strerror or str(error))
+    write_file(output.absolute(), content, private=False)
     data = {"session": made.session, "output": str(output), "bytes": len(content)}
     return Answer(data, [f"{output}  {len(content):,} bytes"], made.diagnostics)
 

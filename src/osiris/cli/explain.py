@@ -45,11 +45,13 @@ def _code(code: str) -> Answer:
 
 
 def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
-    story = api.story(workspace, run)
+    story = api.story(workspace, str(run["session"]))
+    run = dict(story.reading.run.summary)
     sentences = story_lines(run, story)
     head: Line = [("bold", str(run["session"])), ("", f"  {run['status']}")]
     text = [head, *sentences, *_why_lines(run, story.why), *written_lines(run)]
-    return Answer({"session": run, "story": sentences, "why": story.why}, text, next=next_commands(run, story))
+    data = {"session": run, "story": sentences, "why": story.why, "reading": story.to_json()}
+    return Answer(data, text, next=next_commands(run, story))
 
 
 def _why_lines(run: dict[str, JsonValue], why: Mapping[str, str]) -> list[Line]:
@@ -75,7 +77,7 @@ def plan_details(manifest: Manifest) -> list[Line]:
 def plan_head(manifest: Manifest) -> Line:
     """Return the line that names a plan."""
     description = manifest.data["pipeline"].get("description") or ""
-    return [("bold", f"plan {manifest.name} {manifest.short}"), ("", f"  {description}")]
+    return [("bold", f"plan {manifest.name} {manifest.fingerprint}"), ("", f"  {description}")]
 
 
 def _step(step: dict[str, JsonValue]) -> list[Line]:

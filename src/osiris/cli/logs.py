@@ -13,9 +13,10 @@ from osiris.cli.command import answers, noun, opened
 from osiris.cli.figures import figures
 from osiris.cli.progress import event_line
 from osiris.cli.render import Answer
-from osiris.cli.sessions import error_code, given_id, kind_of, session_lines
+from osiris.cli.sessions import given_id, kind_of, session_lines
 from osiris.cli.sweeping import bundle, sweep
 from osiris.errors import diagnostic
+from osiris.history.causes import cause_code
 
 if TYPE_CHECKING:
     from osiris.cli.render import Line
@@ -31,7 +32,7 @@ def list_sessions(limit: int) -> Answer:
     sessions = api.list_records(opened())
     shown = sessions[:limit]
     rows = [
-        (s["session"], given_id(s), kind_of(s), s.get("duration_ms"), s.get("rows_out"), error_code(s)) for s in shown
+        (s["session"], given_id(s), kind_of(s), s.get("duration_ms"), s.get("rows_out"), cause_code(s)) for s in shown
     ]
     header = ("session", "run id", "status", "ms", "rows out", "error")
     text: list[Line] = figures(rows, header) if rows else ["no sessions yet"]

@@ -12,7 +12,8 @@ import click
 from osiris.cli import legacy
 from osiris.cli.command import Done, Group, overview
 from osiris.cli.render import Answer, Console
-from osiris.errors import OsirisError, diagnostic
+from osiris.errors import OsirisError, diagnostic, fail
+from osiris.fault import FAULT, KINDS, arm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,6 +117,7 @@ def _terminate(_signal: int, _frame: object) -> None:
 
 def _answer(arguments: list[str], console: Console) -> Answer:
     try:
+        _take_faults()
         found = root.main(arguments, prog_name="osiris", standalone_mode=False, obj=console)
     except Done as done:
         return done.answer
@@ -130,6 +132,13 @@ def _answer(arguments: list[str], console: Console) -> Answer:
     except Exception as error:  # noqa: BLE001  the last resort of the whole program
         return _internal(error)
     return found if isinstance(found, Answer) else Answer(exit_code=int(found or 0))
+
+
+def _take_faults() -> None:
+    try:
+        arm(os.environ, "host")
+    except ValueError:
+        fail("PRJ008", problem=f"{FAULT} must be NAME:N:KIND", hint=f"kinds: {', '.join(KINDS)}")
 
 
 def _usage(error: click.ClickException) -> Answer:

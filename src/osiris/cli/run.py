@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.runner.run import RunOptions, RunResult
 
+_COMPLETED = "CMP048"
+"""The note that says which plan a part of a fingerprint was taken for: it answers what was typed."""
+
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("target", metavar="[FILE|PLAN|FINGERPRINT]", required=False),
     click.option("--last-compile", is_flag=True, help="Run the plan that was compiled last."),
@@ -71,7 +74,8 @@ def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -
 
 def _told(notes: Sequence[Diagnostic]) -> list[Diagnostic]:
     """Leave notes out: whoever compiles or validates reads them, who runs a plan every night does not."""
-    return [note for note in notes if note.severity != "note" or console().verbose or console().wants_json]
+    loud = console().verbose or console().wants_json
+    return [note for note in notes if loud or note.severity != "note" or note.code == _COMPLETED]
 
 
 def _run_options(options: dict[str, Any]) -> RunOptions:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from osiris.cli.figures import count, figures
 from osiris.cli.render import diagnostic_lines
 from osiris.errors import Diagnostic
-from osiris.recorded import resume_command
+from osiris.history.record import resume_command
 from osiris.session import CONVERSATION
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Run = dict[str, JsonValue]
 
 SHOWN_DIGITS = 12
+_NAMED = 12
 _SESSION_ID = re.compile(r"\d{8}-\d{6}-\d{3}-.*-[0-9a-f]{4}")
 
 
@@ -111,14 +112,9 @@ def kind_of(run: Run) -> str:
     return f"{kind}{run['status']}"
 
 
-def error_code(run: Run) -> str | None:
-    """Return the code of the first error of a session."""
-    return next((d["code"] for d in run.get("diagnostics") or () if d["severity"] == "error"), None)
-
-
 def story_lines(run: Run, story: Story) -> list[str]:
     """Return, in sentences, why a session is as it is: how it began, what was left out, how it ended, what is next."""
-    return [_beginning(run, story), *_left_out(story), _end(run, story), *_prospect(run, story)]
+    return [_beginning(run, story), *_left_out(story), _end(run, story), *_blocked(story), *_prospect(run, story)]
 
 
 def _beginning(run: Run, story: Story) -> str:
@@ -153,6 +149,17 @@ def _end(run: Run, story: Story) -> str:
     place = f"{cause.location}: " if str(cause.location) else ""
     hint = f" Hint: {cause.hint}." if cause.hint else ""
     return f"{who} with {cause.code}: {place}{cause.message}.{hint}"
+
+
+def _blocked(story: Story) -> list[str]:
+    """Name the steps that the cause held up, and the last success."""
+    if story.cause is None:
+        return []
+    held = story.reading.blocked
+    more = f" and {len(held) - _NAMED:,} more" if len(held) > _NAMED else ""
+    said = [f"So {count(len(held), 'step')} did not finish: {', '.join(held[:_NAMED])}{more}."] if held else []
+    last = story.reading.last_success
+    return [*said, f"The last success was {last}." if last else "No earlier success of this pipeline is known."]
 
 
 def _prospect(run: Run, story: Story) -> list[str]:

@@ -1,4 +1,4 @@
-"""What differs between two plans or two runs, the first cause first, and how columns flow through plans."""
+"""What differs between two plans, the first cause first, and how columns flow through plans."""
 
 from osiris.compare.diff import ABSENT, Difference, diff, first_change, is_derived
 from osiris.compare.impact import (
@@ -11,27 +11,18 @@ from osiris.compare.impact import (
     trace_impact,
 )
 from osiris.compare.lineage import KINDS, Arrow, Column, Lineage, label_of, read_lineage, source_name
-from osiris.compare.replayed import Reason, reasons, replay_changes
-from osiris.compare.runs import SECTIONS, RunDiff, Timing, diff_runs, digest_of, environment_changes, run_digest_changes
 from osiris.compare.verify import first_line, output_changes, same_data, verify
 
 __all__ = [
     "ABSENT",
     "KINDS",
-    "SECTIONS",
     "Arrow",
     "Column",
     "Difference",
     "Lineage",
     "PipelineImpact",
-    "Reason",
-    "RunDiff",
     "StepImpact",
-    "Timing",
     "diff",
-    "diff_runs",
-    "digest_of",
-    "environment_changes",
     "find_source",
     "first_change",
     "first_line",
@@ -42,9 +33,6 @@ __all__ = [
     "output_changes",
     "read_lineage",
     "read_plan",
-    "reasons",
-    "replay_changes",
-    "run_digest_changes",
     "same_data",
     "source_name",
     "trace_impact",

@@ -129,8 +129,13 @@ def trace_impact(plans: Sequence[Plan], source: str, column: str | None) -> tupl
 
 def _read(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) -> Read:
     from osiris.sql import check
+    from osiris.sql.dialects import DIALECTS
 
-    verdicts = [check(step["config"][key], dialect, relations=None) for key, dialect in step["sql"].items()]
+    listed = (connections.get(step["connection"]) or {}).get("functions") or ()
+    verdicts = [
+        check(step["config"][key], dialect, relations=None, functions=DIALECTS[dialect].homes_of(listed))
+        for key, dialect in step["sql"].items()
+    ]
     tables = sorted({table for verdict in verdicts for table in verdict.relations})
     queried = (label_of({**step, "config": {**step["config"], "table": table}}, connections) for table in tables)
     return Read(step["id"], tuple(queried) or (label_of(step, connections),), queried=bool(verdicts))

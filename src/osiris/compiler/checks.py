@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from osiris.compiler.context import wanted_connection
 from osiris.compiler.engines import installed_version
 from osiris.compiler.paths import check_own_output, check_paths
 from osiris.compiler.statements import check_input_names, check_sql
@@ -14,17 +15,15 @@ from osiris.compiler.values import unspellable
 from osiris.connections import resolve_ref, unknown_fields
 from osiris.document.edits import add, drop, put
 from osiris.errors import OsirisError, diagnostic, did_you_mean, nearest
-from osiris.model import ConnectionRef
 from osiris.oml.remedies import near_component, wrong_mode
 from osiris.secret import find_literal_secrets
-from osiris.urls import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from osiris.compiler.context import Context
     from osiris.errors import Diagnostic, Fix
-    from osiris.model import ComponentSpec, JsonValue, Step
+    from osiris.model import ComponentSpec, ConnectionRef, JsonValue, Step
 
 # Components that existing pipelines name and that are not offered, and what to do instead.
 NOT_OFFERED = {
@@ -153,14 +152,6 @@ def _a_connection(ctx: Context, step: Step, spec: ComponentSpec, ref: Connection
     pointer = f"{step.pointer}/config/connection"
     reference = f"@{spec.family}.{alias}"
     return add(pointer, reference) if step.connection is None else put(pointer, reference)
-
-
-def wanted_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None:
-    """Return the connection that a step names, or the default of the family where it must have one, as URLs must."""
-    if step.connection:
-        return step.connection
-    family = spec.family if spec.connection == "required" else family_of(step.config.get("path"))
-    return ConnectionRef(family) if family in (spec.family, *spec.families) else None
 
 
 def check_secrets(ctx: Context) -> Iterator[Diagnostic]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from osiris.model import ConnectionRef
+from osiris.urls import family_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
     from pathlib import Path
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
     from osiris.sql.verdict import Verdict
 
 
-Question: TypeAlias = tuple[str, str, frozenset[str] | None, frozenset[str]]
-"""What a verdict on a SQL text depends on: text, dialect, relations (None: any) and parameters."""
+Question: TypeAlias = tuple[str, str, frozenset[str] | None, frozenset[str], frozenset[str]]
+"""What a verdict depends on: text, dialect, relations (None: any), parameters and the user's functions."""
 
 Verdicts: TypeAlias = "MutableMapping[Question, Verdict]"
 """What is known of SQL texts. It only saves time: whoever fills it must be sure that `sql.check` would say the same."""
@@ -75,6 +78,14 @@ def sql_fields(spec: ComponentSpec) -> dict[str, str]:
     """Return the config keys of a component that hold SQL, and the dialect of each."""
     properties = spec.config.get("properties", {})
     return {name: schema["x-sql"] for name, schema in properties.items() if "x-sql" in schema}
+
+
+def wanted_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None:
+    """Return the connection that a step names, or the default of the family where it must have one, as URLs must."""
+    if step.connection:
+        return step.connection
+    family = spec.family if spec.connection == "required" else family_of(step.config.get("path"))
+    return ConnectionRef(family) if family in (spec.family, *spec.families) else None
 
 
 def with_config(step: Step, changes: Mapping[str, JsonValue]) -> Step:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.canonical import canonical_bytes
 from osiris.compiler.build import build, manifest_bytes, plan_steps
 from osiris.compiler.verify import load_manifest, verify_manifest
+from osiris.durable import make_folder, write_file
 from osiris.errors import fail
-from osiris.files import publish
+from osiris.files import sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from osiris.project import Project
 
 __all__ = [
+    "PlanFile",
     "build",
     "find_manifests",
     "holds",
@@ -32,6 +35,17 @@ __all__ = [
 ]
 
 FILE_NAME = "manifest.json"
+LENGTH = 64
+"""Digits of a fingerprint."""
+SHORT = 12
+"""Digits of a fingerprint that name a plan's folder."""
+
+
+class PlanFile(NamedTuple):
+    """The file of a plan, and the fingerprint that it must have: all digits, the first ones, or none (any plan)."""
+
+    path: Path
+    asked: str = ""
 
 
 def plan_folder(project: Project, manifest: Manifest) -> Path:
@@ -45,11 +59,14 @@ def save_manifest(project: Project, manifest: Manifest, out: Path | None = None)
     The file shows the old or the new state, never a part.
     """
     path = (out or plan_folder(project, manifest)) / FILE_NAME
-    _write(path, manifest_bytes(manifest))
+    make_folder(path.parent, private=False)
+    sweep(path.parent)
+    write_file(path, manifest_bytes(manifest), private=False)
     resolved, root = path.resolve(), project.root.resolve()
     shown = resolved.relative_to(root) if resolved.is_relative_to(root) else resolved
     note = {"pipeline": manifest.name, "fingerprint": manifest.fingerprint, "manifest": shown.as_posix()}
-    _write(project.last_compile, canonical_bytes(note))
+    make_folder(project.state, private=True)
+    write_file(project.last_compile, canonical_bytes(note), private=True)
     return path
 
 
@@ -61,31 +78,28 @@ def holds(path: Path, manifest: Manifest) -> bool:
         return False
 
 
-def last_compiled(project: Project) -> Path:
-    """Return the path of the manifest that was compiled last; fails with RUN005 if there is none."""
+def last_compiled(project: Project) -> PlanFile:
+    """Return the file and the fingerprint of the plan that was compiled last; fails with RUN005 if there is none."""
     try:
         note = json.loads(project.last_compile.read_bytes())
     except (OSError, ValueError):
         note = None
-    path = note.get("manifest") if isinstance(note, dict) else None
-    if not isinstance(path, str):
+    path, asked = (note.get(key) for key in ("manifest", "fingerprint")) if isinstance(note, dict) else (None, None)
+    if not (isinstance(path, str) and isinstance(asked, str) and re.fullmatch(f"[0-9a-f]{{{LENGTH}}}", asked)):
         fail("RUN005")
-    return project.root / path
+    return PlanFile(project.root / path, asked)
 
 
-def find_manifests(project: Project, *, pipeline: str = "*", fingerprint: str = "") -> list[Path]:
-    """Return the manifests below `build/` of a pipeline, or all, whose fingerprint begins so; sorted by path."""
-    short = fingerprint[:12]
-    return sorted(project.build.glob(f"{pipeline}/{short}*/{FILE_NAME}"))
+def find_manifests(project: Project, *, pipeline: str = "*", fingerprint: str = "") -> list[PlanFile]:
+    """Return the manifests below `build/` of a pipeline, or all, whose folder's name begins so; sorted by path.
+
+    Each must have the fingerprint that its folder's name is the beginning of.
+    """
+    found = project.build.glob(f"{pipeline}/{fingerprint[:SHORT]:?<{SHORT}}/{FILE_NAME}")
+    return [PlanFile(path, path.parent.name) for path in sorted(found)]
 
 
-def newest_manifest(project: Project, pipeline: str) -> Path | None:
+def newest_manifest(project: Project, pipeline: str) -> PlanFile | None:
     """Return the manifest of a pipeline that was written last below `build/`, None if it has none."""
-    times = {path: path.stat().st_mtime_ns for path in find_manifests(project, pipeline=pipeline)}
-    return max(times, key=lambda path: (times[path], path), default=None)
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with publish(path) as file:
-        file.write(data)
+    times = {file: file.path.stat().st_mtime_ns for file in find_manifests(project, pipeline=pipeline)}
+    return max(times, key=lambda file: (times[file], file), default=None)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from osiris.compiler.checks import wanted_connection
-from osiris.compiler.context import sql_fields, with_config
+from osiris.compiler.context import sql_fields, wanted_connection, with_config
 from osiris.compiler.statements import verdict_of
-from osiris.compiler.values import plain
 from osiris.connections import resolve_ref
+from osiris.registry import filled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from osiris.compiler.context import Context
-    from osiris.model import ComponentSpec, JsonValue, Step
+    from osiris.model import ComponentSpec, Step
 
 
 def name_connections(ctx: Context) -> Context:
@@ -71,20 +69,6 @@ def _looks_at_types(step: Step, spec: ComponentSpec) -> bool:
 def fill_defaults(ctx: Context) -> Context:
     """Every key that a component has a default for is written out, at any depth."""
     return ctx.with_steps([replace(step, config=filled(step.config, spec.config)) for step, spec in ctx.known()])
-
-
-def filled(value: JsonValue, schema: JsonValue) -> JsonValue:
-    """Return a value with the defaults that its JSON Schema gives for missing properties."""
-    if not isinstance(schema, Mapping):
-        return value
-    if isinstance(value, Mapping):
-        properties = schema.get("properties", {})
-        declared = {name: inner for name, inner in properties.items() if isinstance(inner, Mapping)}
-        defaults = {name: plain(inner["default"]) for name, inner in declared.items() if "default" in inner}
-        return {key: filled(item, properties.get(key, {})) for key, item in {**defaults, **value}.items()}
-    if isinstance(value, (list, tuple)):
-        return [filled(item, schema.get("items", {})) for item in value]
-    return value
 
 
 def sort_steps(ctx: Context) -> Context:

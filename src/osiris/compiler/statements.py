@@ -8,19 +8,21 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from osiris import sql
-from osiris.compiler.context import sql_fields
+from osiris.compiler.context import Prepared, sql_fields, wanted_connection
 from osiris.compiler.locate import locate, located
+from osiris.connections import as_written
 from osiris.document.edits import add
-from osiris.errors import diagnostic
+from osiris.errors import OsirisError, diagnostic
+from osiris.sql.dialects import DIALECTS
 from osiris.sql.names import RUN_PARAMETERS, relation_names
 from osiris.sql.text import offset_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from osiris.compiler.context import Context, Prepared, Question
+    from osiris.compiler.context import Context, Question
     from osiris.errors import Diagnostic, Fix
-    from osiris.model import ComponentSpec, Step
+    from osiris.model import ComponentSpec, JsonValue, Step
     from osiris.sql.determinism import Finding
 
 
@@ -109,9 +111,33 @@ def verdict_of(around: Context | Prepared, step: Step, spec: ComponentSpec, name
 def _question(around: Context | Prepared, step: Step, spec: ComponentSpec, name: str) -> Question:
     relations = frozenset(relation_names(step.inputs)) if step.mode == "transform" else None
     parameters = frozenset((*RUN_PARAMETERS, *(f"param_{each}" for each in around.pipeline.sensitive)))
-    return str(step.config[name]), sql_fields(spec)[name], relations, parameters
+    dialect = sql_fields(spec)[name]
+    return str(step.config[name]), dialect, relations, parameters, frozenset(_functions(around, step, spec, dialect))
+
+
+def _functions(around: Context | Prepared, step: Step, spec: ComponentSpec, dialect: str) -> Mapping[str, str]:
+    """Return the functions that the connection of a step allows in queries, with their schemas."""
+    listed = _fields(around, step, spec).get("functions")
+    return DIALECTS[dialect].homes_of(map(str, listed)) if isinstance(listed, list) and dialect in DIALECTS else {}
+
+
+def _fields(around: Context | Prepared, step: Step, spec: ComponentSpec) -> Mapping[str, JsonValue]:
+    """Return the fields of a step's connection as written; none if there is no such connection, which a check says."""
+    if isinstance(around, Prepared):
+        return around.connections.get(str(step.connection), {})
+    ref = wanted_connection(step, spec)
+    try:
+        return as_written(around.connections, ref) if ref else {}
+    except OsirisError:
+        return {}
 
 
 @lru_cache(maxsize=20_000)
-def _checked(text: str, dialect: str, relations: frozenset[str] | None, parameters: frozenset[str]) -> sql.Verdict:
-    return sql.check(text, dialect, relations=relations, parameters=parameters)
+def _checked(
+    text: str,
+    dialect: str,
+    relations: frozenset[str] | None,
+    parameters: frozenset[str],
+    functions: frozenset[str],
+) -> sql.Verdict:
+    return sql.check(text, dialect, relations=relations, parameters=parameters, functions=functions)

@@ -29,19 +29,24 @@ def verify_manifest(
     registry: Registry,
     *,
     path: str,
+    asked: str = "",
     engines: Mapping[str, str] | None = None,
     allow_drift: bool = False,
     allow_changes: bool = False,
 ) -> tuple[Manifest, list[Diagnostic]]:
     """Return the manifest that `data` is, and warnings; raises IntegrityError (CMP020 to CMP025) if it is not one.
 
-    `engines` are the versions found here by distribution; without it those that are installed. With `allow_drift`
-    another version of an engine is a warning (RUN015), with `allow_changes` another one of a component is (RUN023).
+    `asked` is the fingerprint that it must have, or its first digits: another plan is refused (CMP047), whatever its
+    file is called. `engines` are the versions found here by distribution; without it those that are installed. With
+    `allow_drift` another version of an engine is a warning (RUN015), with `allow_changes` another one of a component is
+    (RUN023).
     """
     parsed = _parse(data, path)
     _require_canonical(data, parsed, path)
     _refuse(path, [f"{where} {problem}" for where, problem in shape_problems(parsed)])
     _refuse(path, list(_order_problems(parsed)) or list(_leaf_problems(parsed)))
+    if not parsed["fingerprint"].startswith(asked):
+        fail("CMP047", path=path, found=parsed["fingerprint"], asked=asked)
     changed = list(_component_changes(parsed, registry, "RUN023" if allow_changes else "CMP023"))
     if has_errors(changed):
         raise_all(changed)
@@ -147,7 +152,7 @@ def _drift(data: Mapping[str, JsonValue], engines: Mapping[str, str] | None, cod
 
 
 def load_manifest(
-    path: Path, registry: Registry, *, allow_drift: bool = False, allow_changes: bool = False
+    path: Path, registry: Registry, *, asked: str = "", allow_drift: bool = False, allow_changes: bool = False
 ) -> tuple[Manifest, list[Diagnostic]]:
     """Return the verified manifest of a file, and warnings; raises as `verify_manifest`."""
     if path.suffix in (".yaml", ".yml"):
@@ -156,7 +161,14 @@ def load_manifest(
         data = path.read_bytes()
     except OSError as error:
         _unreadable(path, error)
-    return verify_manifest(data, registry, path=str(path), allow_drift=allow_drift, allow_changes=allow_changes)
+    return verify_manifest(
+        data,
+        registry,
+        path=str(path),
+        asked=asked,
+        allow_drift=allow_drift,
+        allow_changes=allow_changes,
+    )
 
 
 def _unreadable(path: Path, error: OSError) -> NoReturn:

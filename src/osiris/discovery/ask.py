@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.durable import remove_folder
 from osiris.errors import Diagnostic, fail, has_errors, raise_all
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.describe import make_scratch
@@ -67,7 +68,7 @@ class Asking:
             fail("RUN001", status=died.status, during="discover", hint="run the same command again")
         finally:
             timer.cancel()
-            shutil.rmtree(job.scratch, ignore_errors=True)
+            remove_folder(Path(job.scratch))
         self._fail_late(late, limit)
         found = [Diagnostic.from_json(item) for event in [*told, end] for item in event.get("diagnostics", ())]
         if has_errors(found):

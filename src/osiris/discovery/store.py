@@ -17,7 +17,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from osiris.cache import code_state
-from osiris.errors import diagnostic
+from osiris.durable import LOCKED, make_folder, move, open_file
+from osiris.errors import OsirisError, diagnostic
+from osiris.fault import fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,6 +84,7 @@ class Store:
             with file:
                 file.execute(_PUT, (name, *told, _sum(name, told)))
                 file.execute(_TRIM, (MAX_ENTRIES,))
+                fault("discovery.commit")
 
         self._try(write)
         return moment
@@ -94,10 +97,10 @@ class Store:
     @cached_property
     def _file(self) -> sqlite3.Connection | None:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            make_folder(self._path.parent, private=True)
+            os.close(open_file(self._path, LOCKED))
             file = sqlite3.connect(self._path, timeout=1.0)
-        except (OSError, sqlite3.Error):
+        except (OSError, OsirisError, sqlite3.Error):
             return None
         return file
 
@@ -119,7 +122,7 @@ class Store:
         self.close()
         aside = self._path.with_name(f"{self._path.name}.damaged")
         with suppress(OSError):
-            self._path.replace(aside)
+            move(self._path, aside)
             self.notes.append(diagnostic("DSC002", path=f"{aside.parent.parent.name}/{aside.parent.name}/{aside.name}"))
 
     def _name(self, key: JsonValue) -> bytes:

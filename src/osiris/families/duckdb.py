@@ -26,6 +26,7 @@ from osiris.families.embedded import (
     taking_turns,
 )
 from osiris.families.filesystem import check_known
+from osiris.fault import fault
 from osiris.files import fail_os, sweep, sync_folder
 from osiris.model import Field
 from osiris.sql.duck_types import NotCarried, carry, quote_name
@@ -174,6 +175,7 @@ def _create(ctx: StepContext, path: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX)  # a sweep removes what nobody holds
             file.write(made.read_bytes())
             file.flush()
+            fault("duckdb.create")
             os.fsync(file.fileno())
             with suppress(FileExistsError):
                 os.link(temporary, path)

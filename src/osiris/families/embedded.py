@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 from osiris.driver import Written
 from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
 from osiris.families.fitting import uncarried
+from osiris.fault import fault
 from osiris.files import fail_os, relative, resolve_path
 from osiris.kept_back import refuse_kept_back
 from osiris.table import counted, spool
@@ -310,6 +311,7 @@ def record_delivery(execute: Execute, ctx: StepContext, target: Target, rows: in
         fail("RUN003", signal="request")
     if not ctx.run_key:
         return
+    fault("ledger.record")
     execute(CREATE_LEDGER, ())
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     values = (ctx.run_key, ctx.step, ctx.plan, target.table, rows, digest_column(ctx), now)

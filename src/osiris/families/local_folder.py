@@ -15,6 +15,7 @@ from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST, MOST_MANIFEST
 from osiris.errors import fail
 from osiris.families.hive import is_value
+from osiris.fault import fault
 from osiris.files import fail_os, is_outside, is_temporary, open_source, publish, relative, sweep, sync_folder
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class LocalFolder:
         try:
             for path in paths:
                 with suppress(FileNotFoundError, NotADirectoryError):
+                    fault("folder.unlink")
                     path.unlink()
             folders |= {folder for folder in _partitions(self.path) if sweep(folder)}
             sweep(self.path)

@@ -12,18 +12,19 @@ import select
 import socket
 import ssl
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from osiris.errors import OsirisError, fail
 from osiris.families.mysql_errors import fail_login
-from osiris.families.watch import Watch, fail_broken
+from osiris.families.watch import SILENCE, Watch, fail_broken
 from osiris.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from osiris.driver import StepContext
     from osiris.model import JsonValue
@@ -36,6 +37,9 @@ Client = Any
 _TICK = 100
 _PATIENCE = 2.0
 """Seconds for a second connection beside the one in use."""
+_AT_WORK = """
+SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = %s AND COMMAND IN ('Query', 'Execute')
+    AND STATE NOT IN ('Writing to net', 'Reading from net', 'Sending to client', 'Receiving from client')"""
 _NOBODY = (errno.ECONNREFUSED, errno.ENOENT)
 _SCHEMES = ("mysql", "mariadb", "mysql+pymysql")
 _IN_URLS = frozenset(("sslmode", "sslrootcert", "sslcert", "sslkey", "charset", "connect_timeout", "read_timeout"))
@@ -69,7 +73,7 @@ def address(fields: Mapping[str, JsonValue], schema: str | None = None) -> Addre
     if not database or not parts.get("user"):
         fail("CON016", problem="it needs 'database' and 'user'")
     password = parts.get("password")
-    silence = float(parts.get("read_timeout") or 600)
+    silence = float(parts.get("read_timeout") or SILENCE)
     return Address(
         where=f"database '{database}' at {parts['host']}:{parts['port']}",
         host=str(parts["host"]),
@@ -136,7 +140,8 @@ def connect(target: Address, ctx: StepContext, *, sends_rows: bool = False) -> t
         **_encryption(target, line),
     )
     _log_in(connection, line, target, ctx, max(until - time.monotonic(), 0.1))
-    return connection, Watch(lambda _why: _cut(connection, target), ctx.cancelled, target.silence)
+    at_work = partial(_at_work, connection, target)
+    return connection, Watch(lambda _why: _cut(connection, target), ctx.cancelled, target.silence, at_work)
 
 
 def _bytes(password: Secret | None) -> bytes:
@@ -291,6 +296,24 @@ def _shut(connection: Client) -> None:
 
 def _kill(connection: Client, target: Address) -> None:
     """Stop what a connection runs, over another one."""
+    with _beside(target) as other:
+        other.query(f"KILL QUERY {connection.thread_id()}")
+
+
+def _at_work(connection: Client, target: Address) -> bool:
+    """Tell whether the server runs a statement for a connection, and is not waiting for us to take or send rows."""
+    import pymysql
+
+    lost = (pymysql.MySQLError, OsirisError, OSError, RuntimeError)
+    with suppress(*lost), _beside(target) as other, other.cursor() as cursor:
+        cursor.execute(_AT_WORK, (connection.thread_id(),))
+        return cursor.fetchone() is not None
+    return False
+
+
+@contextmanager
+def _beside(target: Address) -> Iterator[Client]:
+    """Give another connection to the same server, for one short statement."""
     import pymysql
 
     until = time.monotonic() + _PATIENCE
@@ -306,5 +329,7 @@ def _kill(connection: Client, target: Address) -> None:
         **_encryption(target, line),
     )
     other.connect(line)
-    other.query(f"KILL QUERY {connection.thread_id()}")
-    other.close()
+    try:
+        yield other
+    finally:
+        other.close()

@@ -31,6 +31,7 @@ from osiris.families.mysql_target import (
     uniques,
 )
 from osiris.families.rejects import divide, row_text, setting_aside, with_numbers
+from osiris.fault import fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -137,7 +138,9 @@ def _finish(session: Session, work: Work, waiting: Staged) -> Written:
         correct_delivery(session, work.ctx, waiting.rows - rejected, rejected)
     if work.ctx.cancelled():
         fail("RUN003", signal="request")
+    fault("mysql.commit")
     session.run("COMMIT")
+    fault("mysql.committed")
     return Written(waiting.rows - rejected, waiting.size, rejected=rejected)
 
 

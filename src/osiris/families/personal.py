@@ -83,21 +83,23 @@ _WEIGHTS = (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1)
 _BRAZILIAN = re.compile(r"([0-9]{3})\.([0-9]{3})\.([0-9]{3})-([0-9]{2})")
 
 _NAMES = {
-    "e-mail": "e_?mail|mail_address|mail",
-    "phone": "phone|telephone|tel|mobile|cell|fax|msisdn|whatsapp|telefon|telefono|handy",
+    "e-mail": "(e_?)?mail(_?addr(ess)?)?",
+    "phone": "(home|work|office|business|day|night|cell|mobile)?_?(phone|telephone|tel|mobile|cell|fax|msisdn|whatsapp"
+    "|telefon|telefono|handy)(_?(no|nr|num|number))?",
     "IP address": "ip|ip_?addr(ess)?|ipv[46]|remote_addr|mac_address",
     "card or account": "(credit_?|debit_?|payment_?)?card_?(number|no|num)|credit_?card|cc_?num(ber)?|pan|cvv|cvc|iban"
     "|(bank_?)?account_?(number|no)|bank_?account|sort_code|routing_number",
-    "birth": "birth_?(date|day|year|place)|date_of_birth|place_of_birth|dob|birthdate|birthday|born(_on)?"
+    "birth": "b_?date|birth_?(date|dt|day|year|place)|date_?of_?birth|place_?of_?birth|dob|born(_on)?"
     "|geburtsdatum|datum_narozeni|fecha_nacimiento",
     "identity number": "ssn|social_security(_number|_no)?|national_?(id|insurance)(_?number|_no)?|nino|nhs_?(no|number)"
     "|passport(_?(number|no|id))?|personal_?(id|number|no)|personnummer|rodne_cislo|birth_?number|pesel|dni|nif|cpf"
     "|bsn|codice_fiscale|(tax|fiscal)_?(id|number|payer_id)|id_?card(_?(number|no))?|driv(er|ing)s?_?licen[cs]e\\w*"
     "|licen[cs]e_?plate|id_number",
-    "name": "(first|last|middle|given|family|full|maiden|birth|person|contact|customer|client|employee|patient|owner"
-    "|holder|cardholder|recipient|sender|author|display|legal|nick)_?names?|fore_?name|sur_?name|user_?name|login"
+    "name": "([flm]|first|last|middle|given|family|full|maiden|birth|pers(on)?|contact|cust(omer)?|client|emp(loyee)?"
+    "|staff|patient|member|guest|passenger|student|teacher|driver|manager|mgr|rep|owner|holder|cardholder|recipient"
+    "|sender|author|display|legal|nick|fore|sur|usr|user)_?(names?|nm)|[fl]name|login"
     "|jmeno|prijmeni|vorname|nachname|nombre|apellidos?|prenom|cognome",
-    "address": "(street|home|postal|mailing|billing|shipping|delivery|residential|contact)?_?(address|addr)"
+    "address": "(street|home|postal|mail(ing)?|bill(ing)?|ship(ping)?|delivery|residential|contact)?_?(address|addr)"
     "(_?(line)?_?[0-9])?|street(_?(name|no|number))?|house_?(no|number)|post_?code|postal_?code|zip(_?code)?|ulice"
     "|adresa|strasse|psc|plz",
     "place": "lat(itude)?|lon(gitude)?|lng|gps\\w*|geo_?location|coordinates",
@@ -105,6 +107,20 @@ _NAMES = {
     "|sexual_orientation|political\\w*|blood_type",
 }
 _BY_NAME = tuple((kind, re.compile(f"(?:\\w*_)?(?:{words})(?:_[0-9]+)?")) for kind, words in _NAMES.items())
+_OF_SOMEBODY = re.compile(
+    "(?:\\w*_)?(?:cust(omer)?|client|contact|person|people|employee|staff|worker|colleague|manager|supervisor|agent|rep"
+    "|representative|salesperson|salesman|seller|buyer|owner|holder|member|user|subscriber|patient|doctor|physician"
+    "|nurse|student|pupil|teacher|professor|instructor|tutor|parent|mother|father|child|spouse|guest|visitor|passenger"
+    "|driver|tenant|landlord|guarantor|beneficiary|recipient|sender|author|editor|reviewer|approver|assignee|reporter"
+    "|requester|signatory|attendee|participant|applicant|candidate|winner|donor|witness|victim|player|coach|assigned_to"
+    "|(created|updated|modified|changed|approved|signed|entered|handled|owned|managed|requested|reported)_by"
+    "|kunde|kundin|mitarbeiter(in)?|ansprechpartner|zakaznik|klient(ka)?|zamestnanec|cliente|empleado|usuario"
+    "|dipendente|utente|employe|utilisateur|medewerker|klant)s?"
+)
+"""Columns named after people: they may hold names, numbers or classes of them, which only their values tell."""
+
+_IN_WORDS = frozenset("'.-\u2019")
+_MOST_WORDS = 5
 _OF_PEOPLE = ("e-mail", "phone", "birth", "identity number", "person")
 _ABOUT = re.compile(
     r"\w*_(id|ids|count|cnt|flag|verified|confirmed|valid|type|kind|status|state|enabled|opt_?in|at|index|size|len"
@@ -118,9 +134,29 @@ def kind_by_name(column: str) -> str | None:
     """Return which personal data, or secret, a column of that name holds; None if its name does not tell."""
     if is_secret_name(column):
         return SECRET
-    name = re.sub(r"[^a-z0-9]+", "_", re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", column).lower()).strip("_")
+    name = _snake_case(column)
     found = next((kind for kind, words in _BY_NAME if words.fullmatch(name)), None)
     return None if found != "identity number" and _ABOUT.fullmatch(name) else found
+
+
+def _snake_case(column: str) -> str:
+    apart = re.sub(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])", r"\1\3_\2", column)
+    return re.sub(r"[^a-z0-9]+", "_", apart.lower()).strip("_")
+
+
+def holds_names(column: str, values: Sequence[str]) -> bool:
+    """Tell whether a column that is called after people has mostly values that may be what they are called."""
+    named = _OF_SOMEBODY.fullmatch(_snake_case(column))
+    return bool(named) and sum(map(_may_be_name, values)) * 2 > len(values)
+
+
+def _may_be_name(text: str) -> bool:
+    """Tell whether a text is a few words, of which one begins with a capital, or is in a script that has none."""
+    words = text.replace(",", " ").split()
+    if not 0 < len(words) <= _MOST_WORDS or not all(word[0].isalpha() for word in words):
+        return False
+    letters = [char for word in words for char in word if char not in _IN_WORDS]
+    return all(map(str.isalpha, letters)) and (text != text.lower() or text == text.upper())
 
 
 def kinds_by_name(columns: Sequence[str]) -> dict[str, str | None]:

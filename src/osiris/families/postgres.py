@@ -17,7 +17,7 @@ from osiris.families.watch import fail_broken
 from osiris.model import Field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     import psycopg
 
@@ -40,6 +40,19 @@ SETTINGS = {
 }
 """What a session's values and their texts depend on."""
 
+_SEARCH_PATH = """pg_catalog.set_config('search_path', coalesce((
+    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.nspname), ', ' ORDER BY n.nspname <> %s, n.nspname)
+    FROM pg_catalog.pg_namespace n
+    WHERE n.nspname = ANY(%s) OR n.nspname NOT LIKE 'pg\\_%%'
+        AND (n.nspname = %s OR n.oid IN (SELECT extnamespace FROM pg_catalog.pg_extension))
+        AND NOT EXISTS (
+            SELECT FROM pg_catalog.aclexplode(n.nspacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+            WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner AND r.rolsuper IS NOT TRUE)), ''), true)"""
+"""Functions and operators are looked for only where nobody but the owner of the schema may create them.
+
+Anybody else could make one that fits a call better than the server's own, and it would run with the reader's rights.
+"""
+
 _RELATIONS = """
 SELECT c.oid, c.relname, c.relkind::text, c.relhassubclass, c.reltuples::float8,
     has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT')
@@ -53,6 +66,13 @@ SELECT t.oid::int8, pg_catalog.format_type(t.oid, NULL), t.typtype::text, t.typn
     CASE WHEN t.typcategory = 'A' AND t.typlen = -1 THEN t.typelem::int8 ELSE 0 END
 FROM pg_catalog.pg_type t
 WHERE t.oid = ANY(%s) OR t.oid IN (SELECT typelem FROM pg_catalog.pg_type WHERE oid = ANY(%s) AND typlen = -1)"""
+
+_SUPABASE_ROLE = "SELECT FROM pg_catalog.pg_roles WHERE rolname = 'supabase_admin'"
+OF_SUPABASE = frozenset((
+    "_analytics", "_realtime", "auth", "cron", "extensions", "graphql", "graphql_public", "net", "pgbouncer", "pgmq",
+    "pgsodium", "pgsodium_masks", "realtime", "storage", "supabase_functions", "supabase_migrations", "vault",
+))  # fmt: skip
+"""Schemas in which Supabase keeps its users, keys and files: nothing there is read or written by mistake."""
 
 _LOOKS_FOR_CLIENT, _LOOK_FOR_CLIENT = 140000, "5s"
 """Since this version a server can look whether its client is there, and stop a statement that nobody waits for."""
@@ -145,7 +165,7 @@ def reading(
     with _translated(here):
         connection = connect(target, ctx)
         try:
-            here.watch = watched(connection, ctx.cancelled, target.silence)
+            here.watch = watched(connection, target, ctx)
             with here.watch.running():
                 encoding = connection.info.parameter_status("server_encoding")
                 chosen = schema or target.schema
@@ -160,12 +180,13 @@ def _begin(session: Session, snapshot: str | None) -> None:
     session.run(_BEGIN)
     if snapshot:
         session.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-    settings = SETTINGS | {"search_path": quote_name(session.schema)}
+    settings = dict(SETTINGS)
     settings["statement_timeout"] = str(round(session.target.statement * 1000))
     if session.version >= _LOOKS_FOR_CLIENT:
         settings["client_connection_check_interval"] = _LOOK_FOR_CLIENT
     chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in settings)
-    session.rows(f"SELECT {chosen}", *settings.values())
+    names = [session.schema, list(session.target.trusted)]
+    session.rows(f"SELECT {chosen}, {_SEARCH_PATH}", *settings.values(), *names, session.schema)
 
 
 @contextmanager
@@ -187,12 +208,29 @@ def _translated(here: _Open) -> Iterator[None]:
 
 
 def relations(session: Session) -> dict[str, Relation]:
-    """Return the tables and views of the session's schema, by name; fails with DRV012 if there is no such schema."""
+    """Return the tables and views of the session's schema, by name; fails with DRV012 if there is no such schema.
+
+    Fails with CON065 if it is one of Supabase's own that the connection does not name.
+    """
+    expect_open(session, {session.schema})
     rows = session.rows(_RELATIONS, session.schema)
     if not rows:
         _expect_schema(session)
     found = (Relation(oid, name, kind, parent, _estimate(count), may) for oid, name, kind, parent, count, may in rows)
     return {relation.name: relation for relation in found}
+
+
+def closed_schemas(session: Session, schemas: Collection[str]) -> list[str]:
+    """Return those of some schemas that are Supabase's own and that the connection does not name."""
+    target = session.target
+    asked = sorted(OF_SUPABASE.intersection(schemas) - {target.schema, *target.schemas})
+    return asked if asked and session.rows(_SUPABASE_ROLE) else []
+
+
+def expect_open(session: Session, schemas: Collection[str]) -> None:
+    """Fail with CON065 for schemas that are Supabase's own and that the connection does not name."""
+    if closed := closed_schemas(session, schemas):
+        raise_all(diagnostic("CON065", where=session.target.where, schema=schema) for schema in closed)
 
 
 def _estimate(count: float) -> int | None:

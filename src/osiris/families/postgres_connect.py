@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from osiris.errors import fail
 from osiris.families.postgres_errors import fail_server
 from osiris.families.postgres_wire import fields_of
+from osiris.families.watch import SILENCE
 from osiris.secret import Secret
 
 if TYPE_CHECKING:
@@ -47,7 +48,11 @@ _DEFAULTS: dict[str, JsonValue] = {"host": "localhost", "port": 5432, "applicati
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a connection leads, and what the client library is told; `where` and `user` may be shown."""
+    """Where a connection leads, and what the client library is told; `where` and `user` may be shown.
+
+    Times are in seconds. `schemas`, `trusted` and `functions` are the fields `schemas`, `trusted_schemas` and
+    `functions` of the connection.
+    """
 
     where: str
     user: str
@@ -56,6 +61,9 @@ class Address:
     silence: float
     statement: float
     schema: str
+    schemas: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
 
 
 def address(fields: Mapping[str, JsonValue]) -> Address:
@@ -70,10 +78,18 @@ def address(fields: Mapping[str, JsonValue]) -> Address:
         user=str(parts["user"]),
         keywords={**parts, "dbname": str(database)},
         timeout=timeout,
-        silence=float(fields.get("read_timeout") or 600),
+        silence=float(fields.get("read_timeout") or SILENCE),
         statement=float(fields.get("statement_timeout") or 0),
         schema=str(fields.get("schema") or "public"),
+        schemas=_names(fields, "schemas"),
+        trusted=_names(fields, "trusted_schemas"),
+        functions=_names(fields, "functions"),
     )
+
+
+def _names(fields: Mapping[str, JsonValue], key: str) -> tuple[str, ...]:
+    found = fields.get(key)
+    return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
 
 
 def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.driver import SeenColumn, SeenKey, SeenTable
 from osiris.families.looking import carried_or_not, sampled
-from osiris.families.postgres import described, qualified, quote_name, reading, relation, relations, table_result
+from osiris.families.postgres import (
+    closed_schemas,
+    described,
+    qualified,
+    quote_name,
+    reading,
+    relation,
+    relations,
+    table_result,
+)
 from osiris.families.postgres_errors import fail_server
 from osiris.families.postgres_read import read_query
 
@@ -115,8 +124,10 @@ class _Postgres:
         return str(found)
 
     def schemas(self) -> Mapping[str, int | None]:
-        """Return the schemas, None for those that the role may not use."""
+        """Return the schemas, None for those that the role may not use; without those kept by Supabase."""
         found = dict(self._session.rows(_SCHEMAS))
+        for closed in closed_schemas(self._session, found):
+            del found[closed]
         own = self._session.schema
         return {**({own: found[own]} if own in found else {}), **found}
 

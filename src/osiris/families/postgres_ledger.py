@@ -13,6 +13,7 @@ from osiris.errors import fail
 from osiris.families.embedded import LEDGER, delivered, digest_column
 from osiris.families.postgres import quote_name, relations
 from osiris.families.postgres_write import begun
+from osiris.fault import fault
 
 if TYPE_CHECKING:
     from osiris.driver import StepContext, Written
@@ -33,6 +34,7 @@ def make_ledger(session: Session, ctx: StepContext) -> None:
     if not ctx.run_key or LEDGER in relations(session):
         return
     begun(session, lambda: session.run(f"CREATE TABLE IF NOT EXISTS {_ledger(session)} {_COLUMNS}"))
+    fault("postgres.make_ledger")
     session.run("COMMIT")
 
 
@@ -73,4 +75,6 @@ def finish_delivery(session: Session, ctx: StepContext, rows: int, rejected: int
             *(rows, digest_column(ctx, rejected), datetime.now(UTC).isoformat(timespec="milliseconds")),
             *(ctx.run_key, ctx.step),
         )
+    fault("postgres.commit")
     session.run("COMMIT")
+    fault("postgres.committed")

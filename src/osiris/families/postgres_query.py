@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from osiris.errors import raise_all
-from osiris.families.postgres import described
+from osiris.errors import diagnostic, raise_all
+from osiris.families.postgres import described, expect_open
 from osiris.families.postgres_errors import fail_server
 from osiris.secret import Secret
 from osiris.sql import check
@@ -16,10 +16,11 @@ from osiris.sql.align import align
 from osiris.sql.dialects import DIALECTS
 from osiris.sql.names import mentioned_parameters
 from osiris.sql.order import with_total_order
+from osiris.sql.relations import qualify
 from osiris.sql.text import place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from osiris.families.postgres import Result, Session
     from osiris.model import JsonValue, Order
@@ -32,6 +33,16 @@ LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND N
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT LIKE 'pg\\_%%' AND n.nspname <> 'information_schema'
     AND (%s::text[] IS NULL OR c.relname = ANY(%s::text[]))
 GROUP BY n.nspname, c.relname"""
+_FOREIGN_TYPES = """
+SELECT c.relname, a.attname, t.typname, tn.nspname
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_catalog.pg_type o ON o.oid = a.atttypid
+JOIN pg_catalog.pg_type t ON t.oid = CASE WHEN o.typtype = 'd' THEN o.typbasetype
+    WHEN o.typelem <> 0 AND o.typlen = -1 THEN o.typelem ELSE o.oid END
+JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
+WHERE n.nspname || '.' || c.relname = ANY(%s) AND t.typtype = 'b' AND tn.nspname <> 'pg_catalog'
+    AND tn.nspname <> ALL(pg_catalog.current_schemas(false)) ORDER BY c.relname, a.attnum"""
 _UNORDERED = frozenset((114, 142, 600, 601, 602, 603, 604, 628, 718, 4072))
 """Types that the server puts in no order: json, xml, geometry, jsonpath."""
 
@@ -53,15 +64,18 @@ def query_result(
     """
     known = _known(session, None)
     parameters = mentioned_parameters(query)
-    verdict = check(query, _DIALECT, relations=known.keys(), parameters=parameters)
+    functions = DIALECTS[_DIALECT].homes_of(session.target.functions)
+    verdict = check(query, _DIALECT, relations=known.keys(), parameters=parameters, functions=functions)
     if verdict.ok:
         names = sorted({name.rpartition(".")[2] for name in verdict.relations})
         columns: dict[str, list[str] | None] = {**dict.fromkeys(known), **_known(session, names)}
-        verdict = check(query, _DIALECT, relations=columns, parameters=parameters)
+        verdict = check(query, _DIALECT, relations=columns, parameters=parameters, functions=functions)
     if not verdict.ok:
         raise_all(verdict.diagnostics)
+    expect_open(session, {name.rpartition(".")[0] for name in verdict.relations})
+    _expect_operators(session, verdict.relations)
     values = {name: bindings[name] for name in verdict.parameters}
-    text = _filled(session, str(verdict.canonical), values)
+    text = _filled(session, str(verdict.canonical), values, functions)
     with _placed(session, text, query):
         result = described(session, text, unscaled_text=unscaled_text)
     if not verdict.ordered:
@@ -71,7 +85,7 @@ def query_result(
         return Query(result, "fixed")
     if not _can_be_ordered(result):
         return Query(result, "free")
-    return Query(described(session, _filled(session, total, values), unscaled_text=unscaled_text), "fixed")
+    return Query(described(session, _filled(session, total, values, functions), unscaled_text=unscaled_text), "fixed")
 
 
 @contextmanager
@@ -105,10 +119,28 @@ def _can_be_ordered(result: Result) -> bool:
     return not any(column.carried.cast or column.carried.oid in _UNORDERED for column in result.columns)
 
 
-def _filled(session: Session, text: str, values: Mapping[str, JsonValue | Secret]) -> str:
-    """Put values into a canonical text as literals of their type, in the client library's own spelling of them."""
+def _expect_operators(session: Session, names: Iterable[str]) -> None:
+    """Fail with CON066 for columns whose type brings operators that this session does not look for.
+
+    `=` of two values of citext would silently be that of texts, for instance.
+    """
+    named = [name if "." in name else f"{session.schema}.{name}" for name in names]
+    found = session.rows(_FOREIGN_TYPES, named)
+    if found:
+        told = ({"table": table, "column": name, "type": kind, "schema": home} for table, name, kind, home in found)
+        raise_all(diagnostic("CON066", where=session.target.where, **each) for each in told)
+
+
+def _filled(
+    session: Session, canonical: str, values: Mapping[str, JsonValue | Secret], functions: Mapping[str, str]
+) -> str:
+    """Return the text that is sent: names with their schemas, and values as literals of their type.
+
+    The spelling of values is the client library's own.
+    """
     from sqlglot.tokenizer_core import TokenType
 
+    text = qualify(canonical, DIALECTS[_DIALECT], session.schema, functions)
     if not values:
         return text
     parts, done = [], 0

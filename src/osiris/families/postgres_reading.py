@@ -39,7 +39,7 @@ class Reading:
     schema: str | None = None
     columns: Sequence[str] | None = None
     limit: int | None = None
-    offset: int = 0
+    offset: int | None = None
     unscaled: Literal["refuse", "text"] = "refuse"
     batch_size: int = 100_000
     connections: int = 2
@@ -81,8 +81,9 @@ def _source(session: Session, wanted: Reading, ctx: StepContext) -> _Source:
     if wanted.limit is None and not wanted.offset:
         return _Source(result, order, found.rows, _blocks(session, found, result))
     limit = "" if wanted.limit is None else f" LIMIT {wanted.limit}"
-    cut = f"{result.text}{limit} OFFSET {wanted.offset}"
-    rows = None if found.rows is None else max(0, found.rows - wanted.offset)
+    passed = wanted.offset or 0
+    cut = f"{result.text}{limit} OFFSET {passed}"
+    rows = None if found.rows is None else max(0, found.rows - passed)
     most = rows if rows is None or wanted.limit is None else min(rows, wanted.limit)
     return _Source(type(result)(result.columns, cut), order, most)
 

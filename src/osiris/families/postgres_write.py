@@ -80,7 +80,7 @@ def writing(ctx: StepContext, place: Place) -> Iterator[Session]:
 
     target = address(ctx.connection)
     connection = connect(target, ctx)
-    watch = watched(connection, ctx.cancelled, target.silence)
+    watch = watched(connection, target, ctx)
     session = Session(connection, target, watch, place.schema, checked=False)
     try:
         with watch.running():

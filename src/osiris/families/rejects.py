@@ -8,6 +8,7 @@ import os
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from osiris.fault import fault
 from osiris.files import fail_os
 
 if TYPE_CHECKING:
@@ -116,8 +117,10 @@ class Rejected:
         """
         try:
             if self._file is None:
+                fault("rejects.unlink")
                 self._path.unlink(missing_ok=True)
                 return
+            fault("rejects.sync")
             os.fsync(self._file.fileno())
         except OSError as error:
             fail_os(error, self._path)

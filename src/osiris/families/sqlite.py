@@ -10,6 +10,7 @@ from urllib.parse import quote
 from osiris.errors import fail
 from osiris.families.embedded import LONGEST_WAIT, Column, check_file, label, patiently, taking_turns
 from osiris.families.sqlite_types import type_of
+from osiris.fault import fault
 from osiris.sql.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ def writing(ctx: StepContext, path: Path) -> Iterator[sqlite3.Connection]:
 
 def commit(connection: sqlite3.Connection, ctx: StepContext, path: Path) -> None:
     """Make a transaction durable, once those who still read the old state let it; fails with DRV011."""
+    fault("sqlite.commit")
     patiently(lambda: _tried(connection, ("COMMIT",)), ctx, path)
+    fault("sqlite.committed")
 
 
 def _open_reader(ctx: StepContext, path: Path) -> sqlite3.Connection | None:

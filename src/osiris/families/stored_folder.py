@@ -13,6 +13,7 @@ from osiris.families.bucket import Bucket, open_bucket
 from osiris.families.local_folder import FoundManifest
 from osiris.families.stored import StoredFile, below
 from osiris.families.upload import Upload
+from osiris.fault import fault
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -99,6 +100,7 @@ class StoredFolder:
         if (found.version if found else None) != version:
             fail("DRV046", path=self.label(""))
         etag = self._put_manifest(content, version or "create")
+        fault("folder.manifest_put")
         if etag is None:
             # The client asks again where an answer is lost, and the condition then fails on what it has put itself.
             found = self.manifest()
@@ -113,6 +115,7 @@ class StoredFolder:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         url = self._at(MANIFEST)
+        fault("folder.put_manifest")
         with self.bucket.asked(str(url), url.key):
             try:
                 return obstore.put(self.bucket.store, url.key, content, mode=mode, use_multipart=False)["e_tag"]
@@ -134,6 +137,7 @@ class StoredFolder:
         import obstore
 
         if keys:
+            fault("folder.delete")
             obstore.delete(self.bucket.store, keys)
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from osiris.errors import fail
 from osiris.families.health import is_local
+from osiris.families.watch import SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,9 @@ _NAMES = {
 
 _SHARED = (
     "schema",
+    "schemas",
+    "functions",
+    "trusted_schemas",
     "sslmode",
     "sslrootcert",
     "connect_timeout",
@@ -57,7 +61,10 @@ SERVICE = "service_role"
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """A PostgREST server: `url` is where tables lie, `where` may be shown; `silence` and `timeout` are seconds."""
+    """A PostgREST server: `url` is where tables lie, `where` may be shown; `silence` and `timeout` are seconds.
+
+    `schemas` are those of Supabase's own that steps may use.
+    """
 
     url: str
     key: Secret
@@ -67,6 +74,7 @@ class Rest:
     schema: str
     timeout: float
     silence: float
+    schemas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +142,8 @@ def rest_address(fields: Fields) -> Rest:
         encrypted=encrypted,
         schema=str(fields.get("schema") or "public"),
         timeout=float(fields.get("connect_timeout") or 10),
-        silence=float(fields.get("read_timeout") or 120),
+        silence=float(fields.get("read_timeout") or SILENCE),
+        schemas=tuple(map(str, fields.get("schemas") or ())),
     )
 
 

@@ -17,9 +17,11 @@ from urllib.parse import quote
 
 from osiris.errors import fail
 from osiris.families.health import is_local
+from osiris.families.postgres import OF_SUPABASE
 from osiris.families.supabase import Rest, key_of, rest_address
 from osiris.families.supabase_errors import Answer, Asked, fail_answer, seconds_asked, worth_again
 from osiris.families.watch import Watch, fail_broken
+from osiris.fault import fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,8 +140,10 @@ class Session:
             content=body,
             extensions={"trace": self.lines.trace},
         )
+        fault("rest.send")
         with self.watch.waiting():
             response = http.send(request, stream=True)
+        fault("rest.sent")
         try:
             most = self.ctx.memory // _SHARE if config.http_method == "GET" else None
             return Answer(response.status_code, dict(response.headers), self._body(response, most))
@@ -205,6 +209,8 @@ def calling(ctx: StepContext, schema: str | None = None, retries: int = 3) -> It
     chosen = schema or rest.schema
     if not (chosen.isascii() and chosen.isprintable()):
         fail("DRV024", step=ctx.step, what=f"schema '{chosen}'", why="REST has no way to say such a name")
+    if chosen in OF_SUPABASE.difference((rest.schema, *rest.schemas)):
+        fail("CON065", where=rest.where, schema=chosen)
     key, lines = key_of(rest.key), Lines()
     watch = Watch(lambda _why: lines.cut(), ctx.cancelled, rest.silence)
     headers = {"apikey": rest.key.reveal(), "User-Agent": "osiris", "X-Client-Info": "osiris"}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from osiris.families.bucket import open_bucket
+from osiris.fault import fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +88,7 @@ class Upload(io.RawIOBase):
         import obstore
 
         where, key = self._bucket.store, self._url.key
+        fault("upload.put")
         return obstore.put(where, key, content, use_multipart=use_multipart, chunk_size=PART, max_concurrency=AT_ONCE)
 
     def _answer(self) -> Any:  # noqa: ANN401  a typed mapping
@@ -109,6 +111,7 @@ class Upload(io.RawIOBase):
     def finish(self) -> None:
         """Have the object appear; fails with what the store has against it, and then it does not."""
         last = bytes(self._part)
+        fault("upload.finish")
         if self._sending is None:
             self._digest.update(last)
             self._sending = self._sender.submit(self._put, last, use_multipart=False)
@@ -118,6 +121,7 @@ class Upload(io.RawIOBase):
         while not wait([self._sending], _POLL).done:  # so that a request to stop is noticed
             pass
         digest, etag = self._digest.hexdigest(), self._answer()["e_tag"]
+        fault("upload.finished")
         self.told = {"path": str(self._url), "size": self.written, "sha256": digest, "etag": etag}
 
     def end(self) -> None:

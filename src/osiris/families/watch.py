@@ -1,7 +1,8 @@
 """Watches a connection: ends it when its step is cancelled, or when the server is silent for too long.
 
 A client library waits for an answer as long as the connection lasts, and a connection through something that swallows
-packets lasts for hours.
+packets lasts for hours. But a server that sorts for ten minutes is silent too, and alive: so before a connection is
+ended for its silence, the server is asked over another one whether it is still at work on the statement.
 """
 
 from __future__ import annotations
@@ -19,15 +20,27 @@ if TYPE_CHECKING:
     Reason = Literal["cancelled", "silent"]
 
 _POLL = 0.1
+SILENCE = 60.0
+"""Seconds that a server may be silent while a step waits for it, where the connection does not say."""
 
 
 class Watch:
-    """Ends a connection that is waited for by calling `cut(why)`: `stopped` then tells why."""
+    """Ends a connection that is waited for by calling `cut(why)`: `stopped` then tells why.
 
-    def __init__(self, cut: Callable[[Reason], None], cancelled: Callable[[], bool], silence: float) -> None:
+    After `silence` seconds without an answer it asks `at_work()`, which must answer in a few seconds, and goes on
+    waiting as long as that is true.
+    """
+
+    def __init__(
+        self,
+        cut: Callable[[Reason], None],
+        cancelled: Callable[[], bool],
+        silence: float,
+        at_work: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.stopped: Reason | None = None
         self.silence = silence
-        self._cut, self._cancelled = cut, cancelled
+        self._cut, self._cancelled, self._at_work = cut, cancelled, at_work
         self._since: float | None = None
         self._done, self._unwanted = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -61,10 +74,20 @@ class Watch:
             if self._unwanted.is_set() or self._cancelled():
                 self.stopped = "cancelled"
             elif since is not None and time.monotonic() - since > self.silence:
-                self.stopped = "silent"
+                self._give_up(since)
             if self.stopped:
                 self._cut(self.stopped)
                 return
+
+    def _give_up(self, since: float) -> None:
+        """Stop waiting, unless the server works, or has answered while it was asked."""
+        works = self._at_work()
+        if self._since != since:
+            return
+        if works:
+            self._since = time.monotonic()
+        else:
+            self.stopped = "silent"
 
 
 def fail_broken(watch: Watch | None, where: str, reason: str) -> NoReturn:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 _BY_CODE: dict[str, str] = {
     "CMP001": "components_find",
-    "CMP027": "compile",
+    **dict.fromkeys(
+        ("CMP020", "CMP021", "CMP022", "CMP023", "CMP024", "CMP025", "CMP027", "CMP047", "CMP049"), "compile"
+    ),
     "RUN004": "runs_list",
     "RUN010": "runs_list",
     "MCP003": "oml_save",

@@ -87,7 +87,7 @@ def _tool(call: Call, out: BinaryIO) -> dict[str, JsonValue]:
         name, arguments = earlier.translated(str(call["name"]), call["arguments"])
         check_arguments(name, arguments)
         if name == RUN and not call["allow_run"]:
-            fail("MCP001", fingerprint=str(arguments["fingerprint"])[:12])
+            fail("MCP001", fingerprint=arguments["fingerprint"])
         workspace = _opened(arguments.get("profile") if name in _PROFILED else None)
         scrubber = api.project_scrubber(workspace)
         reply = _answered(workspace, name, arguments, lambda event: _progress(out, event))

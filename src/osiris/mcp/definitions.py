@@ -15,6 +15,7 @@ RUN = "run"
 
 _TEXT: JsonValue = {"type": "string"}
 _TEXTS: JsonValue = {"type": "array", "items": _TEXT}
+_FINGERPRINT: dict[str, JsonValue] = {"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64}
 _FLAG: JsonValue = {"type": "boolean"}
 _DETAIL: JsonValue = {"enum": ["brief", "full"]}
 _PAGES: dict[str, JsonValue] = {
@@ -135,7 +136,7 @@ _ALL = (
         "Run a plan",
         "Run a compiled plan: it writes to its targets. Ask the person first; the whole fingerprint confirms it.",
         {
-            "fingerprint": _described({"type": "string", "pattern": "^[0-9a-f]{64}$"}, "from compile, all 64 digits"),
+            "fingerprint": _described(_FINGERPRINT, "from compile, all 64 digits"),
             "new_run": _described(_FLAG, "start anew where the last run did not end well"),
             "run_id": _described(_TEXT, "a key of yours: one that has finished is skipped"),
             "detail": _DETAIL,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import anyio
 import mcp_types as types
 from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 
 from osiris.errors import diagnostic
@@ -17,6 +16,7 @@ from osiris.mcp.definitions import INSTRUCTIONS, offered
 from osiris.mcp.pages import written
 from osiris.mcp.prompts import PROMPTS
 from osiris.mcp.resources import TEMPLATES
+from osiris.mcp.wire import messages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def serve(root: Path, *, allow_run: bool) -> None:
 
 
 async def _serve(root: Path, allow_run: bool) -> None:
-    async with Callers(root) as callers, stdio_server() as (incoming, outgoing):
+    async with Callers(root) as callers, messages() as (incoming, outgoing):
         server = _server(_Answers(callers, allow_run=allow_run))
         await server.run(incoming, outgoing, server.create_initialization_options())
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from osiris import api
 from osiris.errors import fail, has_errors
 from osiris.files import resolve_path
+from osiris.history.causes import cause_code
 from osiris.mcp.definitions import RUN
 from osiris.mcp.pages import Reply
 from osiris.mcp.reach import check_steps, inside
@@ -98,7 +99,8 @@ def run(workspace: Workspace, arguments: Arguments, progress: Progress) -> Reply
     if new_run and run_id:
         fail("MCP005", problem="new_run and run_id exclude each other", hint="leave one out")
     options = RunOptions(new_run=new_run, run_id=run_id)
-    result, notes = api.run_target(workspace, arguments["fingerprint"], options, progress, params={})
+    plan = api.confirmed_plan(workspace, arguments["fingerprint"])
+    result, notes = api.run_target(workspace, plan, options, progress, params={})
     data = api.run_data(result, api.show_session(workspace, result.session_id))
     return Reply(
         data,
@@ -134,8 +136,8 @@ def runs_list(workspace: Workspace, arguments: Arguments) -> Reply:
 
 def _session(run: JsonValue) -> JsonValue:
     keys = ("session", "pipeline", "status", "started_at", "duration_ms", "rows_in", "rows_out")
-    code = next((item["code"] for item in run.get("diagnostics") or () if item["severity"] == "error"), None)
-    told = {key: run.get(key) for key in keys} | {"plan": str(run.get("fingerprint"))[:12], "error": code}
+    told = {key: run.get(key) for key in keys}
+    told |= {"plan": str(run.get("fingerprint"))[:12], "error": cause_code(run)}
     return {key: value for key, value in told.items() if value is not None}
 
 

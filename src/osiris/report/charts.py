@@ -7,13 +7,13 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
-from osiris.recorded import seconds_between
+from osiris.history.record import seconds_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedRun, RecordedStep
 
 MOST_SPANS = 240
 """So many spans are drawn at most: a longer run has longer ones, which the page says."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from osiris.compare import diff, same_data
+from osiris.compare import ABSENT, same_data
+from osiris.history.changes import changes_of
 from osiris.report.words import change_text, duration_text, number_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from osiris.history.changes import Change
+    from osiris.history.record import RecordedRun
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedRun
 
 MOST_CHANGES = 20
 """So many changes of a plan are shown; the rest is counted."""
+
+_SOURCES = ("source_schema", "source_data")
 
 _SLOWER, _NOTICED = 0.25, 0.1
 """A step took another time if it differs by that part, and by so many seconds: the rest is chance."""
@@ -87,21 +91,25 @@ class Comparison:
         ]
 
 
-def compare_runs(run: RecordedRun, earlier: RecordedRun, found: tuple[str, ...] = ()) -> Comparison:
-    """Return what is new in a run since an earlier one; `found` is what it found of its sources when it failed."""
-    changes = _plan_changes(run, earlier)
+def compare_runs(run: RecordedRun, earlier: RecordedRun) -> Comparison:
+    """Return what is new in a run since an earlier one."""
+    changes = changes_of(run, earlier)
+    known = run.plan is not None and earlier.plan is not None
+    plan = [change.text for change in changes if change.in_plan]
+    sources = [change for change in changes if change.area in _SOURCES and not change.in_plan]
+    connections = [change.path for change in changes if change.path.startswith("connections/") and not change.in_plan]
     return Comparison(
         run=earlier.id,
         status=earlier.status,
         started_at=str(earlier.summary["started_at"]),
         facts=tuple(_facts(run.summary, earlier.summary)),
-        plan=None if changes is None else tuple(changes[:MOST_CHANGES]),
-        plan_changes=len(changes or ()),
-        sources=_changed(run, earlier, "sources"),
-        connections=_changed(run, earlier, "connections"),
+        plan=tuple(plan[:MOST_CHANGES]) if known else None,
+        plan_changes=len(plan),
+        sources=tuple(str(change.step) for change in sources if not _is_met(change)),
+        connections=tuple(path.removeprefix("connections/") for path in connections),
         outputs=tuple(_outputs(run, earlier)),
         steps=tuple(_steps(run, earlier)),
-        found=found,
+        found=tuple(change.text for change in sources if _is_met(change)),
     )
 
 
@@ -110,16 +118,9 @@ def _listed(words: list[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _plan_changes(run: RecordedRun, earlier: RecordedRun) -> list[str] | None:
-    if run.plan is None or earlier.plan is None:
-        return None
-    same = run.summary["fingerprint"] == earlier.summary["fingerprint"]
-    return [] if same else [str(item) for item in diff(earlier.plan, run.plan)]
-
-
-def _changed(run: RecordedRun, earlier: RecordedRun, key: str) -> tuple[str, ...]:
-    now, before = (each.summary.get(key) or {} for each in (run, earlier))
-    return tuple(name for name in now if name in before and now[name] != before[name])
+def _is_met(change: Change) -> bool:
+    """Tell whether the run met a change of a source by failing, rather than by its state."""
+    return change.old is ABSENT
 
 
 def _facts(now: Mapping[str, JsonValue], before: Mapping[str, JsonValue]) -> Iterator[Fact]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from osiris.history.causes import cause_code
 from osiris.report.run import BADGES
 from osiris.report.template import own, policy, render
 
@@ -91,6 +92,6 @@ def _row(run: Mapping[str, JsonValue], number: int, reports: Mapping[str, str]) 
         rows_in=run["rows_in"],
         rows_out=run["rows_out"],
         badge=BADGES.get(str(run["adapter"]), str(run["adapter"]).capitalize()),
-        code=next((item["code"] for item in run["diagnostics"] if item["severity"] == "error"), None),
+        code=cause_code(run),
         href=reports.get(session),
     )

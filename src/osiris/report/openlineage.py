@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.errors import Diagnostic
+    from osiris.history.reading import Reading
+    from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue, Manifest
-    from osiris.recorded import RecordedRun, RecordedStep
 
 Event = dict[str, "JsonValue"]
 
@@ -40,6 +41,9 @@ _FACETS = {
 }
 """The facets that are used, each in the version of the specification that it follows."""
 
+_HISTORY = "urn:osiris:openlineage:history:1"
+_MOST_CHANGES = 20
+
 _ENDS = {"complete": "COMPLETE", "failed": "FAIL", "lost": "FAIL", "cancelled": "ABORT"}
 _KINDS = {"copy": "IDENTITY", "value": "TRANSFORMATION", "aggregate": "AGGREGATION"}
 
@@ -55,17 +59,22 @@ class Parent:
 
 @dataclass(frozen=True)
 class Told:
-    """A run to be told: what its session records, where its project is, and how its jobs are named.
+    """A run to be told: the reading of its session, where its project is, and how its jobs are named.
 
     `connections` has the fields of each as far as they are known; nothing of them but names of datasets is told.
     """
 
-    run: RecordedRun
+    reading: Reading
     plan: Manifest
     root: Path
     namespace: str
     connections: Mapping[str, Mapping[str, JsonValue]]
     parent: Parent | None = None
+
+    @property
+    def run(self) -> RecordedRun:
+        """What the session records."""
+        return self.reading.run
 
     @property
     def version(self) -> str:
@@ -102,8 +111,9 @@ def end_event(told: Told) -> Event | None:
     run = told.run
     if run.status not in _ENDS:
         return None
-    error = next((item for item in run.diagnostics if item.severity == "error"), None)
-    facets = _error(told, error) if run.status != "complete" else {}
+    root = told.reading.root
+    facets = _error(told, root.item if root else None) if run.status != "complete" else {}
+    facets |= {"osiris_history": _history(told)}
     steps = [step for step in run.steps if _counts(step)]
     return _event(told, _ENDS[run.status], run.summary["ended_at"], steps, facets, ended=True)
 
@@ -240,6 +250,19 @@ def _field(told: Told, origin: Column, kind: str | None) -> Iterator[JsonValue]:
 def _error(told: Told, error: Diagnostic | None) -> dict[str, JsonValue]:
     message = f"{error.code} {error.message}" if error else "the run did not end well"
     return {"errorMessage": _facet(told, "ErrorMessageRunFacet", {"message": message, "programmingLanguage": "Python"})}
+
+
+def _history(told: Told) -> JsonValue:
+    """Return the facet of our own that says what failed first, what that blocked, and what changed since when."""
+    reading = told.reading
+    body: dict[str, JsonValue] = {
+        "failed": [step.id for step in reading.broken],
+        "blocked": reading.blocked,
+        "changes": [change.text for change in reading.changes[:_MOST_CHANGES]],
+    }
+    body |= {"code": reading.root.item.code} if reading.root else {}
+    body |= {"lastSuccess": reading.last_success} if reading.last_success else {}
+    return {"_producer": _producer(told), "_schemaURL": _HISTORY, **body}
 
 
 def _facet(told: Told, name: str, body: Mapping[str, JsonValue]) -> Event:

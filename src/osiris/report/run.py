@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.compare import label_of
+from osiris.history.record import seconds_between
 from osiris.model import schema_from_json
-from osiris.recorded import seconds_between
 from osiris.report.charts import Series, read_series
 from osiris.report.compared import Comparison, compare_runs
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from osiris.errors import Diagnostic
+    from osiris.history.reading import Reading
+    from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue, Schema
-    from osiris.recorded import RecordedRun, RecordedStep
 
 BADGES = {"local": "Local", "bwrap": "Sandbox", "e2b": "E2B"}
 """How the places where runs happen are called."""
@@ -100,7 +101,9 @@ class RunReport:
     """A run as people see it. `seconds` is how long it took, None if nobody knows; `span` how long its steps are drawn.
 
     `whole` is `seconds` with the checks before the first step. `summary` is run.json. `failed` are the steps that
-    failed by themselves, `cause` the first error. `answer` is that of the run's package, None if there is none.
+    failed, `cause` the error that all else follows from, `broken` the steps that ended by it, and `blocked` those that
+    did not finish because of them. `last_success` is a session. `answer` is that of the run's package, None if there
+    is none.
     """
 
     summary: Mapping[str, JsonValue]
@@ -114,6 +117,9 @@ class RunReport:
     flows: tuple[tuple[str, str], ...]
     failed: tuple[StepReport, ...]
     cause: Diagnostic | None
+    broken: tuple[StepReport, ...]
+    blocked: tuple[str, ...]
+    last_success: str | None
     diagnostics: tuple[Diagnostic, ...]
     comparison: Comparison | None
     series: Series | None
@@ -151,14 +157,14 @@ class RunReport:
 
 
 def read_report(
-    run: RecordedRun, earlier: RecordedRun | None = None, answer: Mapping[str, JsonValue] | None = None
+    reading: Reading, earlier: RecordedRun | None = None, answer: Mapping[str, JsonValue] | None = None
 ) -> RunReport:
     """Return what there is to see of a run; `earlier` is the one that it is compared with, `answer` as for the page."""
+    run = reading.run
     seconds = _seconds(run)
     steps = tuple(_steps(run))
     whole = _whole(run)
     span = max([seconds or 0.0, whole or 0.0, *(step.ended or step.began or 0.0 for step in steps)])
-    errors = [item for item in run.diagnostics if item.severity == "error"]
     flows = run.edges
     return RunReport(
         summary=run.summary,
@@ -171,9 +177,12 @@ def read_report(
         waits=tuple((need, step.id) for step in steps for need in step.after),
         flows=flows,
         failed=tuple(step for step in steps if step.status == "failed"),
-        cause=errors[0] if errors else None,
+        cause=reading.root.item if reading.root else None,
+        broken=tuple(step for step in steps if step.id in {each.id for each in reading.broken}),
+        blocked=tuple(reading.blocked),
+        last_success=reading.last_success,
         diagnostics=run.diagnostics,
-        comparison=compare_runs(run, earlier, _found(answer)) if earlier else None,
+        comparison=compare_runs(run, earlier) if earlier else None,
         series=read_series(run, span),
         events=run.events,
         answer=answer,
@@ -192,12 +201,6 @@ def _whole(run: RecordedRun) -> float | None:
         return None
     signs = [str(metric["ts"]) for metric in run.metrics[-1:]] if run.status == "lost" else []
     return max(seconds_between(start, moment) for moment in (ended, *signs))
-
-
-def _found(answer: Mapping[str, JsonValue] | None) -> tuple[str, ...]:
-    """Return what a run that failed found of its sources, as its package says it."""
-    changes = answer["changes"]["top"] if answer and answer["failure"] else ()
-    return tuple(change["text"] for change in changes if change["area"] in ("source_schema", "source_data"))
 
 
 def _steps(run: RecordedRun) -> Iterator[StepReport]:

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from osiris.recorded import seconds_between
+from osiris.history.record import seconds_between
 from osiris.report.charts import thinned
 from osiris.report.columns import MOST_COLUMNS, column_flow
 from osiris.report.graph import BOX_HEIGHT, BOX_WIDTH, draw
@@ -20,8 +20,9 @@ from osiris.report.words import count_text, duration_text, number_text, short
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from osiris.history.reading import Reading
+    from osiris.history.record import RecordedRun
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedRun
     from osiris.report.charts import Series
     from osiris.report.graph import Drawing
 
@@ -110,7 +111,7 @@ class PackedFile(NamedTuple):
 
 
 def run_page(
-    run: RecordedRun,
+    reading: Reading,
     earlier: RecordedRun | None = None,
     index: str | None = None,
     *,
@@ -122,7 +123,8 @@ def run_page(
     `earlier` is the run that it is compared with, `index` the address of the page over all runs. `answer` is that of
     its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of.
     """
-    report = read_report(run, earlier, answer)
+    run = reading.run
+    report = read_report(reading, earlier, answer)
     flow = column_flow(run.plan) if run.plan else []
     charts = bool(report.series)
     style = own("page.css", "run.css", *([CHARTS_STYLE] if charts else []))
@@ -164,28 +166,12 @@ def _glance(run: RunReport) -> dict[str, object]:
         "most_problems": _PROBLEMS,
         "problems_title": "Worth knowing" if run.status in ("complete", "running") else "What went wrong",
         "others": [item for item in run.diagnostics if item not in told],
-        "blocked": {step.id: _blocked(run, step.id) for step in run.failed[:_PROBLEMS]},
     }
 
 
 def _verdict(run: RunReport) -> str:
     odd = run.answer is not None and run.answer["verdict"]["kind"] not in ("ok", *_MILD)
     return "Yes, but look at it" if odd and run.status == "complete" else VERDICTS.get(run.status, run.status)
-
-
-def _blocked(run: RunReport, failed: str) -> list[str]:
-    """Return the steps that did not finish because one failed: below it, or ended because of it."""
-    below = {failed}
-    for step in run.steps:
-        if not below.isdisjoint((*step.inputs, *step.after)):
-            below.add(step.id)
-    return [
-        step.id
-        for step in run.steps
-        if step.id != failed
-        and step.status in ("cancelled", "not_run", "skipped")
-        and (step.id in below or step.reason == failed)
-    ]
 
 
 def _drawn(run: RunReport) -> dict[str, object]:

@@ -28,6 +28,8 @@ TRAVELS = (
         "__init__",
         "codes",
         "errors",
+        "fault",
+        "durable",
         "model",
         "document",
         "units",

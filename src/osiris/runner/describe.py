@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 import threading
 from contextlib import contextmanager, nullcontext
@@ -17,6 +16,7 @@ from osiris.compiler.build import plan_steps
 from osiris.compiler.locate import located
 from osiris.compiler.paths import waited_for
 from osiris.connections import load_env
+from osiris.durable import guarded, make_folder, remove_folder
 from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
 from osiris.model import Described, schema_from_json
 from osiris.registry import load_registry
@@ -201,7 +201,7 @@ def _ask(
         if not late.is_set():
             raise_all([diagnostic("RUN001", status=died.status, during=job.kind)])
     finally:
-        shutil.rmtree(job.scratch, ignore_errors=True)
+        remove_folder(Path(job.scratch))
     if late.is_set():
         answered = {answer.get("step") for answer in answers}
         step = next((step["id"] for step in job.steps if step["id"] not in answered), job.steps[-1]["id"])
@@ -234,15 +234,16 @@ def _cancelled_when_silent(
 
 def make_scratch(parent: Path) -> Path:
     """Make a folder that bears our process id, and remove those of processes that are gone."""
-    parent.mkdir(parents=True, exist_ok=True)
+    make_folder(parent, private=True)
     for other in parent.glob("describe-*-*"):
         try:
             os.kill(int(other.name.split("-")[1]), 0)
         except ProcessLookupError:
-            shutil.rmtree(other, ignore_errors=True)
+            remove_folder(other)
         except PermissionError:
             continue
-    return Path(tempfile.mkdtemp(prefix=f"describe-{os.getpid()}-", dir=parent))
+    with guarded(parent):
+        return Path(tempfile.mkdtemp(prefix=f"describe-{os.getpid()}-", dir=parent))
 
 
 def problems_of(root: Path, pipeline: Pipeline, answer: dict[str, JsonValue]) -> list[Diagnostic]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from osiris.delivery import is_still_there
+from osiris.durable import guarded, move, remove, remove_folder
 from osiris.errors import Diagnostic, diagnostic
 from osiris.session import read_summary
 
@@ -37,20 +37,21 @@ def take_over(project: Project, kept: Mapping[str, JsonValue], last: str | None,
     if last is None:
         return
     wanted = {told["file"]["path"] for told in kept.values()}
-    for path in (project.spools / last).glob("*"):
-        if path.name not in wanted:
-            path.unlink()
-    if kept:
-        (project.spools / last).rename(project.spools / session)
-    else:
-        shutil.rmtree(project.spools / last, ignore_errors=True)
+    with guarded(project.spools / last):
+        for path in (project.spools / last).glob("*"):
+            if path.name not in wanted:
+                remove(path)
+        if kept:
+            move(project.spools / last, project.spools / session)
+            return
+    remove_folder(project.spools / last)
 
 
 def let_go(project: Project, session: str, *, ended_well: bool) -> None:
     """Remove the spools of a session that nobody will continue, or its folder if there is nothing in it."""
     folder = project.spools / session
     if ended_well or (folder.is_dir() and not any(folder.iterdir())):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
 
 
 def sweep_kept(project: Project, wanted: str | None, now: float, within: float) -> None:
@@ -60,7 +61,7 @@ def sweep_kept(project: Project, wanted: str | None, now: float, within: float) 
     """
     for folder in project.spools.glob("*"):
         if folder.name != wanted and not _may_be_continued(project.logs / folder.name, now, within):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
 
 
 def _may_be_continued(session: Path, now: float, within: float) -> bool:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from osiris.fault import FAULT, FAULT_LOG
 from osiris.runner.adapter import SILENCE, Link
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def start_worker(root: Path, *, python: str | None = None, silence: float = SILE
 
     It must be started from a thread that lives as long as it does: the system ends it with that thread.
     """
-    environment = {name: os.environ[name] for name in KEPT if name in os.environ} | FIXED
+    environment = {name: os.environ[name] for name in (*KEPT, FAULT, FAULT_LOG) if name in os.environ} | FIXED
     process = subprocess.Popen(
         [python or sys.executable, "-I", "-m", "osiris.runner.worker"],
         cwd=root,

@@ -9,6 +9,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from osiris.durable import APPEND, open_file, write_file
+from osiris.fault import fault
 from osiris.runner.protocol import encode
 from osiris.secret import Scrubber
 
@@ -22,8 +24,6 @@ EVENTS, RESULT = "events.jsonl", "result.json"
 """Files that are kept: every line, and the last one alone, which is there only once the job has ended."""
 
 _ENDS = ("step_complete", "step_failed", "step_cancelled", "job_end")
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-
 FREE = ("message", "hint", "file", "name", "fields")
 """What may say anything. All else is the plan, or a number: a password that is also the name of a step must not change
 what the host understands."""
@@ -39,7 +39,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._wseq = 0
         self._keep = keep
-        self._kept = os.open(keep / EVENTS, _APPEND, 0o600) if keep else -1
+        self._kept = open_file(keep / EVENTS, APPEND) if keep else -1
 
     def send(self, event: str, **fields: JsonValue) -> None:
         """Send one event."""
@@ -61,23 +61,15 @@ class Outbox:
     def _save(self, folder: Path, event: str, line: bytes) -> None:
         self._write(self._kept, line)
         if event in _ENDS:
+            fault("outbox.sync")
             os.fsync(self._kept)
         if event == "job_end":
-            write_whole(folder / RESULT, line)
+            write_file(folder / RESULT, line, private=True)
 
     def _write(self, fd: int, line: bytes) -> None:
         try:
+            fault("outbox.write", lambda: os.write(fd, line[: len(line) // 2]))
             while line:
                 line = line[os.write(fd, line) :]
         except BrokenPipeError:
             return
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole, and for good, or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

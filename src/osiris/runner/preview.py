@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from osiris.durable import remove_folder
 from osiris.errors import diagnostic, has_errors, raise_all, sort_diagnostics
 from osiris.model import Schema, schema_from_json
 from osiris.registry import load_registry
@@ -86,7 +86,7 @@ def preview(
     except WorkerDied as died:
         raise_all([diagnostic("RUN001", status=died.status, during="preview", hint="run the same command again")])
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_folder(scratch)
     found = [*listener.found, *problems_of(project.root, pipeline, end)]
     if has_errors(found):
         raise_all(found)

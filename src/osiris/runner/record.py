@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from osiris.errors import Diagnostic
+from osiris.history.causes import first_cause
 from osiris.session import ENDS, STEP_FIGURES, end_session, now_text, totals
 
 if TYPE_CHECKING:
@@ -88,10 +89,10 @@ class Recorder:
         self._session.summary(self.summary)
         self._event("run_start", **fields)
 
-    def note(self, item: Diagnostic) -> None:
-        """Record a diagnostic of the run."""
+    def note(self, item: Diagnostic, step: str | None = None) -> None:
+        """Record a diagnostic of the run, or of one of its steps."""
         self.diagnostics.append(item)
-        self.summary["diagnostics"].append(item.to_json())
+        self.summary["diagnostics"].append({**item.to_json(), **({"step": step} if step else {})})
 
     def tell(self, name: str, **fields: JsonValue) -> None:
         """Record an event of the host itself."""
@@ -112,8 +113,8 @@ class Recorder:
         duration = round((time.monotonic() - self._began) * 1000, 3)
         self.summary["status"] = ENDS[event]
         self._total(duration)
-        first = next((d for d in self.diagnostics if d.severity == "error"), None)
-        error = {"code": first.code, "message": first.message} if first else {}
+        first = first_cause(self.summary)
+        error = {"code": first[1].code, "message": first[1].message} if first else {}
         totals = {"rows_in": self.summary["rows_in"], "rows_out": self.summary["rows_out"]}
         self._session.metric("run_duration_ms", duration, "ms")
         last = end_session(self._session, event, self.summary, duration_ms=duration, **totals, **error, **fields)
@@ -173,7 +174,7 @@ class Recorder:
     def _step_failed(self, message: dict[str, Any]) -> None:
         found = [Diagnostic.from_json(d) for d in message.pop("diagnostics")]
         for item in found:
-            self.note(item)
+            self.note(item, message["step"])
         self._step_ended({**message, "code": found[0].code, "message": found[0].message})
 
     def _step_ended(self, message: dict[str, Any]) -> None:

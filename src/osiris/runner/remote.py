@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osiris.delivery import inspect_file, inspect_ledger
+from osiris.durable import make_folder
 from osiris.errors import diagnostic, fail
 from osiris.files import relative
 from osiris.project import Project
@@ -152,7 +153,7 @@ class Remote:
     def _send(self, job: Job, reach: Reach, place: str) -> bundle.Packed:
         """Pack and send what the job needs."""
         spools = {step: Path(job.spools) / f"{step}.arrow" for step in job.kept}
-        Path(job.scratch).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(job.scratch), private=True)
         with tempfile.TemporaryFile(dir=job.scratch) as file:
             packed = bundle.pack(file, self._root, reach, spools, self._limits[0])
             self._check_stopped()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 from osiris.compiler.build import manifest_bytes
 from osiris.connections import load_env
+from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
+from osiris.history.record import base_of
 from osiris.hold import hold_project, wait_for_worker
-from osiris.recorded import base_of
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import digests_of, resolve_secrets, scrubber_of
@@ -363,11 +363,11 @@ def _job(attempt: _Attempt, session: Session) -> Job:
 def _tidy(project: Project, session: Session, worker: Worker) -> None:
     """Keep what drivers printed, and remove what nobody needs: scratch, and artifact folders that stayed empty."""
     if worker.output:
-        session.artifacts.mkdir(exist_ok=True)
+        make_folder(session.artifacts, private=True)
         text = session.scrubber.text(worker.output.decode("utf-8", "backslashreplace"))
-        (session.artifacts / _OUTPUT).write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_file(session.artifacts / _OUTPUT, text.encode("utf-8", "backslashreplace"), private=True)
         worker.output.clear()
-    shutil.rmtree(project.scratch / session.id, ignore_errors=True)
+    remove_folder(project.scratch / session.id)
     if session.artifacts.is_dir():
         for folder in (*session.artifacts.iterdir(), session.artifacts):
             with suppress(OSError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from osiris.delivery import inspect_file
 from osiris.errors import fail
+from osiris.fault import fault
 from osiris.files import fail_os
 from osiris.model import schema_from_json
 from osiris.runner.groups import count_readers
@@ -55,6 +56,7 @@ class Spools:
         path = self._path(step)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            fault("spool.write")
             spool(self._limited(step, output), path)
             self._spools[step] = _Spool(output.schema, output.order, meter.rows)
         except OSError as error:
@@ -87,6 +89,7 @@ class Spools:
                 is_last = self._readers[step] == 0 and step in self._spools
             if is_last:
                 del self._spools[step], self._sizes[step]
+                fault("spool.remove")
                 self._path(step).unlink(missing_ok=True)
 
     def _path(self, step: str) -> Path:

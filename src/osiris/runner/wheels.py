@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
+from osiris.durable import make_folder, remove_folder
 from osiris.errors import fail
 from osiris.runner.pins import lock_digest, lock_file
 
@@ -61,11 +61,11 @@ def locked_wheels(cache: Path, found: Found, check: Callable[[], None]) -> Itera
     """
     lock, pins = lock_digest(), list(_pins(found))
     folder = cache / f"{lock}-{_minor(found)}-{found.machine}-{found.libc.replace(' ', '-')}"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, private=True)
     descriptor = os.open(cache, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        folder.mkdir(exist_ok=True)  # somebody may have removed it until now
+        make_folder(folder, private=True)  # somebody may have removed it until now
         if None in (wheels := _wheels(folder, pins)):
             _fetch(folder, pins, found, check)
             wheels = _wheels(folder, pins)
@@ -82,7 +82,7 @@ def locked_wheels(cache: Path, found: Found, check: Callable[[], None]) -> Itera
 def _sweep(cache: Path, lock: str) -> None:
     for other in cache.iterdir():
         if other.is_dir() and not other.is_symlink() and not other.name.startswith(lock):
-            shutil.rmtree(other)
+            remove_folder(other)
 
 
 def _fetch(folder: Path, pins: list[str], found: Found, check: Callable[[], None]) -> None:

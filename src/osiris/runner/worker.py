@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic, OsirisError, diagnostic, fail
+from osiris.fault import arm
 from osiris.files import abandon
 from osiris.runner import protocol
 from osiris.runner.boundary import caught
@@ -238,6 +239,7 @@ def _hold(path: str | None, stopper: Stopper) -> int | None:
 
 def main() -> None:
     """Take the pipes to the host away from drivers, and serve; an argument is the folder in which events are kept."""
+    arm(os.environ, "worker")
     keep = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     inbox, outbox = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -4,7 +4,7 @@ A session is alive while its `events.jsonl` is locked by the process that writes
 lost whatever its files claim. Lines are appended in single writes; the summary is replaced as a whole and made durable.
 """
 
-from osiris.session.disk import iter_lines, now_text, read_lines, read_summary, write_durably
+from osiris.session.disk import iter_lines, now_text, read_lines, read_summary
 from osiris.session.finding import (
     find_record,
     find_session,
@@ -51,5 +51,4 @@ __all__ = [
     "read_lines",
     "read_summary",
     "totals",
-    "write_durably",
 ]

@@ -6,11 +6,12 @@ import fcntl
 import json
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from osiris.errors import fail
+from osiris.durable import APPEND, open_file
+from osiris.fault import fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,26 +76,13 @@ def _is_told(found: object) -> bool:
 def cut_torn_line(path: Path) -> None:
     """Cut what a kill or a full disk left behind the last whole line."""
     with suppress(FileNotFoundError):
+        fault("journal.truncate")
         os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
-@contextmanager
-def own_errors(folder: Path) -> Iterator[None]:
-    """Turn an error of the file system into PRJ006."""
-    try:
-        yield
-    except OSError as error:
-        fail("PRJ006", path=folder, reason=error.strerror or str(error))
-
-
-def open_append(path: Path, flags: int = os.O_WRONLY | os.O_CREAT | os.O_APPEND) -> int:
-    """Return a descriptor of a file, to append to it."""
-    return os.open(path, flags | os.O_CLOEXEC, 0o644)
-
-
-def open_locked(path: Path, flags: int = os.O_WRONLY | os.O_CREAT | os.O_APPEND) -> int:
+def open_locked(path: Path, flags: int = APPEND) -> int:
     """Open and lock a file; raises BlockingIOError if another process has it locked."""
-    fd = open_append(path, flags)
+    fd = open_file(path, flags)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -106,29 +94,6 @@ def open_locked(path: Path, flags: int = os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 def line(value: JsonValue) -> bytes:
     """Return a value as a line of JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
-
-
-def write_all(fd: int, content: bytes) -> None:
-    """Write all of it: one write, unless the disk fills up, whose error only the next one tells."""
-    while content:
-        content = content[os.write(fd, content) :]
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file so that it is old or new after a crash, and new for good once this returns."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        write_all(fd, content)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def now_text(seconds: float | None = None) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from osiris.durable import remove, remove_folder
 from osiris.errors import Diagnostic, OsirisError, diagnostic
+from osiris.files import sweep
 from osiris.session.disk import cut_torn_line, open_locked, read_summary, whole_lines
 from osiris.session.writing import ENDS, STEP_ENDS, STEP_FIGURES, Session, totals
 
@@ -34,7 +35,8 @@ def _close_if_lost(project: Project, name: str) -> dict[str, JsonValue] | None:
     try:
         fd = open_locked(folder / "events.jsonl", flags=os.O_RDWR | os.O_APPEND)
     except FileNotFoundError:
-        marker.unlink(missing_ok=True)
+        with suppress(OSError):
+            remove(marker)
         return None
     except OSError:  # locked by a living process, or not ours
         return None
@@ -42,10 +44,9 @@ def _close_if_lost(project: Project, name: str) -> dict[str, JsonValue] | None:
     with session, suppress(OsirisError, OSError):
         summary = read_summary(folder)
         lost = _end_lost(session, summary) if summary and summary["status"] == "running" else None
-        shutil.rmtree(project.scratch / name, ignore_errors=True)
-        for torn in folder.glob(".run.json.*"):
-            torn.unlink()
-        marker.unlink(missing_ok=True)
+        remove_folder(project.scratch / name)
+        sweep(folder)
+        remove(marker)
         return lost
     return None
 

@@ -10,18 +10,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from osiris.durable import (
+    APPEND,
+    READ_AND_APPEND,
+    append,
+    guarded,
+    make_folder,
+    make_marker,
+    open_file,
+    remove,
+    write_file,
+)
 from osiris.errors import fail
 from osiris.secret import Scrubber
 from osiris.session.disk import (
     cut_torn_line,
     line,
     now_text,
-    open_append,
     open_locked,
-    own_errors,
     read_lines,
-    write_all,
-    write_durably,
 )
 
 if TYPE_CHECKING:
@@ -92,13 +99,11 @@ class Session:
 
     def summary(self, data: Mapping[str, JsonValue]) -> None:
         """Replace run.json, durably and as a whole; fails with PRJ006 if it cannot be written."""
-        with own_errors(self.folder):
-            write_durably(self.folder / "run.json", line(self._clean(dict(data))))
+        write_file(self.folder / "run.json", line(self._clean(dict(data))), private=True)
 
     def keep_plan(self, content: bytes) -> None:
         """Write manifest.json, durably."""
-        with own_errors(self.folder):
-            write_durably(self.folder / "manifest.json", content)
+        write_file(self.folder / "manifest.json", content, private=True)
 
     def close(self) -> None:
         """Release the session; from now on it counts as lost unless run.json says how it ended."""
@@ -122,8 +127,8 @@ class Session:
 
     def _append(self, fd: int, told: dict[str, JsonValue]) -> dict[str, JsonValue]:
         clean: dict[str, JsonValue] = self._clean(told)
-        with own_errors(self.folder):
-            write_all(fd, line(clean))
+        with guarded(self.folder):
+            append(fd, line(clean))
         return clean
 
 
@@ -136,9 +141,7 @@ def create_session(
     cannot be made.
     """
     session = _new_session(project, pipeline, scrubber, max(datetime.now(UTC), _time_behind(after)))
-    with own_errors(session.folder):
-        project.open_sessions.mkdir(parents=True, exist_ok=True)
-        session.marker.touch()
+    make_marker(session.marker)
     return session
 
 
@@ -157,15 +160,15 @@ def continue_conversation(project: Project, session_id: str, scrubber: Scrubber)
     """
     folder = project.logs / session_id
     session = Session(session_id, folder, project.open_sessions / session_id, scrubber)
-    with own_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, private=True)
+    with guarded(folder):
         try:
-            session._events = open_locked(folder / "events.jsonl", flags=os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            session._events = open_locked(folder / "events.jsonl", READ_AND_APPEND)
         except BlockingIOError:
             fail("CHT023", conversation=session_id)
         for name in ("events.jsonl", "metrics.jsonl"):
             cut_torn_line(folder / name)
-        session._metrics = open_append(folder / "metrics.jsonl")
+        session._metrics = open_file(folder / "metrics.jsonl", APPEND)
         session._seq = max((each["seq"] for each in read_lines(folder / "events.jsonl")), default=0)
     return session
 
@@ -175,10 +178,10 @@ def _new_session(project: Project, name: str, scrubber: Scrubber | None, started
     session_id = f"{stamp}-{plain}-{secrets.token_hex(2)}"
     folder = project.logs / session_id
     session = Session(session_id, folder, project.open_sessions / session_id, scrubber or Scrubber(()))
-    with own_errors(folder):
-        folder.mkdir(parents=True)
+    make_folder(folder, private=True)
+    with guarded(folder):
         session._events = open_locked(folder / "events.jsonl")
-        session._metrics = open_append(folder / "metrics.jsonl")
+        session._metrics = open_file(folder / "metrics.jsonl", APPEND)
     return session
 
 
@@ -196,7 +199,8 @@ def end_session(
     """Write the session's last event and its summary, whose status must be that of the event; return the event."""
     last = session.event(event, **fields)
     session.summary(summary)
-    session.marker.unlink(missing_ok=True)
+    with guarded(session.marker):
+        remove(session.marker)
     session.close()
     return last
 

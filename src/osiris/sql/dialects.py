@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlglot import Dialect as Grammar
     from sqlglot import exp
 
@@ -90,6 +92,14 @@ class Dialect:
         if quoted and self.traits & {"exact names", "exact quoted names"}:
             return f'"{call.name}"'
         return lower(call.name)
+
+    def homes_of(self, functions: Iterable[str]) -> dict[str, str]:
+        """Return the schema of each function of the user's, by the name that `call_of` gives a call of it.
+
+        `functions` are names with their schema, such as `extensions.unaccent`.
+        """
+        found = (name.rpartition(".") for name in functions)
+        return {name: schema for schema, _, name in found}
 
 
 @dataclass(frozen=True, slots=True)

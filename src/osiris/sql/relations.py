@@ -16,7 +16,7 @@ from sqlglot import exp
 from osiris.errors import diagnostic, did_you_mean, nearest
 from osiris.sql.dialects import any_case, lower
 from osiris.sql.text import place, respell
-from osiris.sql.tree import offset_of
+from osiris.sql.tree import offset_of, parse, write
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -42,13 +42,15 @@ Scope = Mapping[str, _Named]
 class _Reader:
     """Walks one tree; `names` maps folded names to their declared spelling, None when any plain name will do.
 
-    `repeating` adds to what is in sight in the parts of recursive CTEs that are repeated.
+    `tables` gathers the nodes that name relations, which the names of CTEs are not. `repeating` adds to what is in
+    sight in the parts of recursive CTEs that are repeated.
     """
 
     sql: str
     dialect: Dialect
     names: Mapping[str, str] | None
     problems: list[Diagnostic] = field(default_factory=list)
+    tables: list[exp.Table] = field(default_factory=list)
     repeating: dict[int, Scope] = field(default_factory=dict)
 
     def read(self, node: exp.Expr, scope: Scope) -> Reads:
@@ -103,6 +105,7 @@ class _Reader:
             )
             self.problems.append(found)
             return Counter()
+        self.tables.append(node)
         return Counter([self.names[folded] if self.names is not None else folded])
 
     def _is_nameless(self, node: exp.Table) -> bool:
@@ -165,6 +168,26 @@ def count_reads(
     names = None if relations is None else {name if exact else lower(name): name for name in relations}
     reader = _Reader(sql, dialect, names)
     return dict(reader.read(tree, {})), reader.problems
+
+
+def qualify(text: str, dialect: Dialect, schema: str, functions: Mapping[str, str]) -> str:
+    """Return a canonical statement in which relations and the user's functions are named with their schema.
+
+    So the statement means the same on the server whatever its search path is. `schema` is that of relations that are
+    named without one. `functions` maps functions, named as `Dialect.call_of` names them, to their schemas.
+    """
+    grammar = dialect.load_grammar()
+    (tree,) = parse(text, grammar)
+    reader = _Reader(text, dialect, None)
+    reader.read(tree, {})
+    for table in reader.tables:
+        if not table.args.get("db"):
+            table.set("db", exp.to_identifier(schema, quoted=True))
+    for call in list(tree.find_all(exp.Anonymous)):
+        home = functions.get(dialect.call_of(call))
+        if home is not None:
+            call.replace(exp.Dot(this=exp.to_identifier(home, quoted=True), expression=call.copy()))
+    return write(tree, grammar)
 
 
 def keeps_order(tree: exp.Expr, aggregates: frozenset[str]) -> bool:

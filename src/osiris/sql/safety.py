@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.errors import diagnostic, sort_diagnostics
 from osiris.sql.dialects import DIALECTS, load_allowed
@@ -33,12 +33,14 @@ def check(
     *,
     relations: Relations,
     parameters: Collection[str] = (),
+    functions: Collection[str] = (),
 ) -> Verdict:
     """Return the verdict on one SQL text.
 
     `relations` are the names that it may read (None: any plain name that no system table has), as a mapping with their
     columns (None where they are not known). On a server a name is the one in its catalogue, `orders` or `sales.orders`:
-    both, where both may be written. `parameters` are the names it may use as `$name`. Never raises for a bad text: the
+    both, where both may be written. `parameters` are the names it may use as `$name`. `functions` are scalar and
+    aggregate functions of the user's that it may call beside those of the dialect. Never raises for a bad text: the
     diagnostics say what is wrong with it (SQL001 to SQL008, and SQL009 where a column is not one of its relation),
     and SQL010 that nothing is known of the dialect.
     """
@@ -49,28 +51,40 @@ def check(
 
     try:
         with trees.deep_recursion():
-            return _check(sql, row, relations, parameters)
+            return _check(sql, row, _Given(relations, parameters, functions))
     except RecursionError:
         return _no([diagnostic("SQL008", limit="the allowed", unit="levels of nesting")])
+
+
+class _Given(NamedTuple):
+    """What a statement may use beside what its dialect has; see `check`."""
+
+    relations: Relations
+    parameters: Collection[str]
+    functions: Collection[str]
 
 
 def _no(problems: Iterable[Diagnostic]) -> Verdict:
     return Verdict(ok=False, diagnostics=tuple(sort_diagnostics(problems)))
 
 
-def _check(sql: str, row: Dialect, relations: Relations, parameters: Collection[str]) -> Verdict:
+def _check(sql: str, row: Dialect, given: _Given) -> Verdict:
     from sqlglot.errors import ParseError, UnsupportedError
 
     from osiris.sql import tree as trees
 
     grammar = row.load_grammar()
-    problems = _before_parsing(sql, grammar)
+    problems = _before_parsing(sql, grammar) or _ambiguous(row, given.functions)
     if problems:
         return _no(problems)
     try:
-        return _check_query(sql, grammar, row, relations, parameters)
+        return _check_query(sql, grammar, row, given)
     except (ParseError, UnsupportedError) as error:
         return _no([trees.problem_of(error, sql)])
+
+
+def _ambiguous(row: Dialect, functions: Collection[str]) -> list[Diagnostic]:
+    return [diagnostic("SQL032", name=name) for name in sorted(load_allowed(row).functions.intersection(functions))]
 
 
 def _before_parsing(sql: str, grammar: type[Grammar]) -> list[Diagnostic]:
@@ -79,9 +93,7 @@ def _before_parsing(sql: str, grammar: type[Grammar]) -> list[Diagnostic]:
     return list(preflight.check_text(sql)) or preflight.split(sql, grammar)[1]
 
 
-def _check_query(
-    sql: str, grammar: type[Grammar], row: Dialect, relations: Relations, parameters: Collection[str]
-) -> Verdict:
+def _check_query(sql: str, grammar: type[Grammar], row: Dialect, given: _Given) -> Verdict:
     """Check the tree as it was written, then the text made from it and the tree that this text reads as."""
     from osiris.sql import tree as trees
     from osiris.sql.causes import findings
@@ -91,7 +103,7 @@ def _check_query(
     problem = _not_one_query(statements, sql)
     if problem:
         return _no([problem])
-    verdict = _check_tree(statements[0], sql, row, relations, parameters)
+    verdict = _check_tree(statements[0], sql, row, given)
     if not verdict.ok:
         return verdict
     found = findings(statements[0], sql, row)
@@ -103,7 +115,7 @@ def _check_query(
     problems = _before_parsing(steady[0], grammar)
     if problems:
         return _no(problems)
-    verdict = _check_tree(steady[1], steady[0], row, relations, parameters)
+    verdict = _check_tree(steady[1], steady[0], row, given)
     return replace(verdict, findings=found, flow=flow_of(steady[1], row.name)) if verdict.ok else verdict
 
 
@@ -130,7 +142,7 @@ def _statement_word(statement: exp.Expr, sql: str) -> str:
     return statement.key.upper() if first == "WITH" or not first.isalpha() else first
 
 
-def _check_tree(tree: exp.Expr, sql: str, row: Dialect, relations: Relations, parameters: Collection[str]) -> Verdict:
+def _check_tree(tree: exp.Expr, sql: str, row: Dialect, given: _Given) -> Verdict:
     from osiris.sql import tree as trees
     from osiris.sql.columns import unknown_columns
     from osiris.sql.members import unknown_members
@@ -138,11 +150,11 @@ def _check_tree(tree: exp.Expr, sql: str, row: Dialect, relations: Relations, pa
     from osiris.sql.relations import count_reads, keeps_order
 
     allowed = load_allowed(row)
-    problems = list(trees.refused(tree, sql, row, allowed))
-    reads, bad_relations = count_reads(tree, sql, row, relations)
-    used, bad_parameters = trees.parameters(tree, sql, parameters)
+    problems = list(trees.refused(tree, sql, row, allowed, given.functions))
+    reads, bad_relations = count_reads(tree, sql, row, given.relations)
+    used, bad_parameters = trees.parameters(tree, sql, given.parameters)
     problems += bad_relations + bad_parameters
-    catalogue = relations if isinstance(relations, Mapping) else {}
+    catalogue = given.relations if isinstance(given.relations, Mapping) else {}
     if "members are calls" in row.traits:
         problems += unknown_members(tree, sql, row, catalogue)
     if catalogue and not problems:
@@ -155,5 +167,5 @@ def _check_tree(tree: exp.Expr, sql: str, row: Dialect, relations: Relations, pa
         relations=reads,
         parameters=used,
         ordered=is_ordered(tree),
-        keeps_order=keeps_order(tree, allowed.aggregates),
+        keeps_order=keeps_order(tree, allowed.aggregates.union(given.functions)),
     )

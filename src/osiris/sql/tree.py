@@ -161,11 +161,18 @@ def beginning_of(node: exp.Expr, sql: str) -> int | None:
     return sql.upper().rfind("SELECT", 0, start) if start and isinstance(node, exp.Select) else start
 
 
-def refused(tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed) -> Iterator[Diagnostic]:
-    """Yield a diagnostic for every node and every call that is not on the list of the dialect."""
+def refused(
+    tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed, functions: Collection[str] = ()
+) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for every node and every call that is not on the list of the dialect.
+
+    `functions` are those of the user's own that may be called too, but not in FROM.
+    """
+    callable_here = allowed.functions.union(functions)
     for node in tree.walk():
         if isinstance(node, exp.Anonymous):
-            yield from _refused_call(node, sql, dialect, allowed)
+            in_from = isinstance(node.parent, (exp.Table, exp.Lateral))
+            yield from _refused_call(node, sql, dialect, allowed.tables if in_from else callable_here)
         elif type(node).__name__ not in allowed.nodes or _is_other_source(node):
             yield _refused_node(node, sql)
         elif isinstance(node, exp.Column) and _is_system_name(node, dialect):
@@ -328,10 +335,8 @@ def _refused_node(node: exp.Expr, sql: str) -> Diagnostic:
     return diagnostic("SQL004", at=at, what=what, hint=hint)
 
 
-def _refused_call(node: exp.Anonymous, sql: str, dialect: Dialect, allowed: Allowed) -> Iterator[Diagnostic]:
+def _refused_call(node: exp.Anonymous, sql: str, dialect: Dialect, known: Collection[str]) -> Iterator[Diagnostic]:
     name = dialect.call_of(node)
-    in_from = isinstance(node.parent, (exp.Table, exp.Lateral))
-    known = allowed.tables if in_from else allowed.functions
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
         hint = f"did you mean '{near[0]}'?" if near else None

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from osiris.aiop import Facts, Options, build_package
-from osiris.recorded import load_run
+from osiris.aiop import Options, build_package
+from osiris.history.reading import Reading
+from osiris.history.record import load_run
 
 
 class Made:
@@ -70,7 +71,7 @@ class Made:
 
     def facts(self, clean=str):
         self.write()
-        return Facts(load_run(self.folder), None, None, None, clean)
+        return Reading(load_run(self.folder), None, None, None, clean)
 
     def package(self, clean=str, **options):
         return build_package(self.facts(clean), Options(**options), lambda _name: None)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from osiris.aiop import Facts, Options, build_package
-from osiris.recorded import load_run
+from osiris.aiop import Options, build_package
+from osiris.history.reading import Reading
+from osiris.history.record import load_run
 
 STEP = {"sql": {}, "connection": None, "order": "fixed", "lineage": None, "fused": [], "schema": None}
 
@@ -30,7 +31,7 @@ def pair(made, tmp_path):
         runs[1].plan.data["fingerprint"] = "a" * 64
         for step in runs[1].plan.steps:
             step["hash"] = "other"
-        return Facts(runs[1], runs[0], runs[0].id, None, str)
+        return Reading(runs[1], runs[0], runs[0].id, None, str)
 
     made.base, made.told = base, told
     return made

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.packages import check_package
 
-from osiris.aiop import Facts, Options, build_package
+from osiris.aiop import Options, build_package
 from osiris.errors import diagnostic
-from osiris.recorded import load_run
+from osiris.history.reading import Reading
+from osiris.history.record import load_run
 
 
 def test_a_worker_that_went_at_a_writer_leaves_it_unknown(made):
@@ -142,10 +143,10 @@ def test_a_session_with_little_in_it_is_told_as_it_is(made):
     made.write()
     for name in ("manifest.json", "events.jsonl", "metrics.jsonl"):
         (made.folder / name).unlink()
-    from osiris.aiop import Facts, Options, build_package
-    from osiris.recorded import load_run
+    from osiris.aiop import Options, build_package
+    from osiris.history.record import load_run
 
-    facts = Facts(load_run(made.folder), None, "gone", None, str)
+    facts = Reading(load_run(made.folder), None, "gone", None, str)
     document = check_package(made.root, build_package(facts, Options(), lambda _name: None).content)
     assert document["answer"]["verdict"]["status"] == "lost"
     assert document["delta"]["base"]["available"] is False
@@ -240,7 +241,7 @@ def test_of_many_events_only_those_are_read_that_a_package_has_room_for(made, de
     made.event("delivery", step="a", fields={"class": "exactly_once"})
     made.event("run_complete", duration_ms=1.0)
     whole, options = made.facts(), Options(max_bytes=12_000, density=density)
-    few = Facts(load_run(made.folder, options.most_told), None, None, None, str)
+    few = Reading(load_run(made.folder, options.most_told), None, None, None, str)
     assert len(few.run.events) + sum(few.run.left_out.values()) == len(whole.run.events) == 3003
     assert (len(few.run.events) < 500, few.run.events[-1]["event"]) == (True, "run_complete")
     assert build_package(few, options, _none).content == build_package(whole, options, _none).content

@@ -69,10 +69,10 @@ def test_a_plan_is_saved_noted_and_found_again(bench, steps, tmp_path):
         path == plan_folder(project, plan) / "manifest.json" == tmp_path / "build" / "p" / plan.short / "manifest.json"
     )
     assert path.read_bytes() == manifest_bytes(plan)
-    assert last_compiled(project) == path
+    assert last_compiled(project) == (path, plan.fingerprint)
     assert load_manifest(path, bench.registry) == (plan, [])
-    assert find_manifests(project, fingerprint=plan.fingerprint) == [path]
-    assert find_manifests(project, fingerprint=plan.short[:6], pipeline="p") == [path]
+    assert find_manifests(project, fingerprint=plan.fingerprint) == [(path, plan.short)]
+    assert find_manifests(project, fingerprint=plan.short[:6], pipeline="p") == [(path, plan.short)]
     assert find_manifests(project, pipeline="other") == []
     note = json.loads(project.last_compile.read_bytes())
     assert note == {"pipeline": "p", "fingerprint": plan.fingerprint, "manifest": f"build/p/{plan.short}/manifest.json"}
@@ -82,11 +82,14 @@ def test_a_plan_can_be_saved_elsewhere(bench, steps, tmp_path):
     project = Project(tmp_path / "project")
     path = save_manifest(project, bench.compile(steps.read()), tmp_path / "out")
     assert path == tmp_path / "out" / "manifest.json"
-    assert last_compiled(project) == path
+    assert last_compiled(project).path == path
     assert not project.build.exists()
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"manifest": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "[]", "{}", '{"manifest": 1}', '{"manifest": "m.json"}', '{"manifest": "m.json", "fingerprint": "ab"}'],
+)
 def test_without_a_last_compile_there_is_nothing_to_run(tmp_path, text):
     project = Project(tmp_path)
     if text is not None:

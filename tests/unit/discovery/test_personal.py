@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from osiris.families.personal import kind_by_name, kind_of, kinds_by_name, without_personal
+from osiris.families.personal import holds_names, kind_by_name, kind_of, kinds_by_name, without_personal
 
 CORPUS = [json.loads(line) for line in Path(__file__).with_name("personal.jsonl").read_text("utf-8").splitlines()]
 
@@ -48,7 +48,27 @@ def test_the_corpus_has_enough_of_both():
         ("password", "secret"),
         ("api_key", "secret"),
         ("access_token", "secret"),
+        ("LName", "name"),
+        ("FName", "name"),
+        ("lname", "name"),
+        ("CUST_LName", "name"),
+        ("custname", "name"),
+        ("EmpName", "name"),
+        ("userName", "name"),
+        ("last_nm", "name"),
+        ("PhoneNo", "phone"),
+        ("homephone", "phone"),
+        ("MobileNumber", "phone"),
+        ("EmailAddr", "e-mail"),
+        ("bdate", "birth"),
+        ("BillAddr1", "address"),
         ("email_verified", None),
+        ("filename", None),
+        ("ProductName", None),
+        ("company_name", None),
+        ("table_name", None),
+        ("telemetry", None),
+        ("cell_count", None),
         ("has_phone", None),
         ("address_id", None),
         ("email_count", None),
@@ -70,6 +90,29 @@ def test_columns_are_told_by_their_names(column, kind):
 def test_a_name_beside_a_phone_is_somebodys():
     assert kinds_by_name(["id", "name", "phone"])["name"] == "name"
     assert kinds_by_name(["id", "name", "price"])["name"] is None
+
+
+@pytest.mark.parametrize("column", ["customer", "Customer", "sales_rep", "created_by", "AssignedTo", "kunde", "owners"])
+@pytest.mark.parametrize(
+    "values", [["Ann Smith", "Bo Žák"], ["SMITH, ANN"], ["Ann"], ["O'Neil", "Mary-Jane van Dyk", "x"], ["李雷"]]
+)
+def test_columns_called_after_people_hold_their_names(column, values):
+    assert holds_names(column, values)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("customer", ["C-1001", "C-1002"]),
+        ("customer", ["retail", "wholesale"]),
+        ("user", ["42", "43"]),
+        ("region", ["North West", "South"]),
+        ("custom", ["Red", "Blue"]),
+        ("customer", []),
+    ],
+)
+def test_codes_classes_and_other_columns_hold_none(column, values):
+    assert not holds_names(column, values)
 
 
 def test_texts_keep_what_is_not_personal():

@@ -40,6 +40,12 @@ def test_few_values_are_listed_with_their_shares():
     assert "min" not in told
 
 
+def test_names_of_people_are_not_listed_though_they_repeat():
+    told = of("customer", ["Ann Smith", "Bo Jones"] * 50, mode="masked")
+    assert told["personal"] == "name"
+    assert "Ann" not in str(told)
+
+
 def test_codes_have_a_range_and_patterns():
     told = of("code", [f"AB-{n:04}" for n in range(ROWS)])
     assert (told["min"], told["max"], told["patterns"]) == ("AB-0000", "AB-0099", [{"pattern": "A-9", "share": 1.0}])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.browser.sessions import START, moment, shop, write_session
 
-from osiris.recorded import Point, RecordedRun, RecordedStep, load_run
+from osiris.history.record import Point, RecordedRun, RecordedStep, load_run
 from osiris.report.charts import MOST_SPANS, read_series, thinned
 
 

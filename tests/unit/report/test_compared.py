@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from tests.browser.sessions import START, plan, shop, step, write_session
 
-from osiris.recorded import load_run
+from osiris.history.record import load_run
 from osiris.report.compared import MOST_CHANGES, compare_runs
 
 

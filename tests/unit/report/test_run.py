@@ -5,7 +5,8 @@ import json
 import pytest
 from tests.browser.sessions import moment, plan, problem, shop, step, write_session
 
-from osiris.recorded import load_run
+from osiris.history.reading import Reading
+from osiris.history.record import load_run
 from osiris.report.run import read_report
 from osiris.report.run_page import MOST_PACKED, run_page
 
@@ -23,7 +24,7 @@ def session(tmp_path):
             for number, (at, name, fields) in enumerate(events, 1000):
                 line = {"ts": moment(at), "seq": number, "session": folder.name, "event": name, **fields}
                 file.write(json.dumps(line) + "\n")
-        return load_run(folder)
+        return Reading(load_run(folder), None, None, None, str)
 
     return call
 
@@ -116,7 +117,7 @@ def test_of_many_columns_the_first_are_shown_and_the_rest_is_counted(session):
 
 def test_a_file_that_is_too_large_stays_where_it_is(session):
     run = session(shop())
-    with (run.folder / "metrics.jsonl").open("wb") as file:
+    with (run.run.folder / "metrics.jsonl").open("wb") as file:
         file.truncate(MOST_PACKED + 1)
     html = run_page(run)
     assert "<code>metrics.jsonl</code>, 64 MB, is too large to be in a page" in html

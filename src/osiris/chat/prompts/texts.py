@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.durable import make_folder, write_file
 from osiris.errors import Location, diagnostic, did_you_mean, fail, has_errors, raise_all
 
 if TYPE_CHECKING:
@@ -74,12 +75,9 @@ def dump_prompts(folder: Path, *, force: bool) -> list[str]:
     if there and not force:
         fail("PRJ014", path=folder / there[0], hint="choose another folder with --dir, or write it anew with --force")
     texts = own_prompts().texts
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        fail("PRJ006", path=folder, reason=error.strerror)
+    make_folder(folder, private=False)
+    for name, text in texts.items():
+        write_file(folder / name, text.encode(), private=False)
     return list(texts)
 
 

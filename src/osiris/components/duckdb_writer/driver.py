@@ -41,6 +41,7 @@ from osiris.families.embedded import (
 from osiris.families.fitting import holds
 from osiris.families.keys import check_key_columns, refuse_equal_keys, refuse_repeated_keys
 from osiris.families.statements import create_table, insert_rows, on_conflict, repeated_key
+from osiris.fault import fault
 from osiris.sql.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -188,7 +189,9 @@ def _deliver(engine: DuckDBPyConnection, work: _Work, waiting: Staged) -> Writte
         engine.execute(f"DELETE FROM {table}")
     _insert(engine, work, waiting, list(types))
     record_delivery(engine.execute, work.ctx, work.target, waiting.rows)
+    fault("duckdb.commit")
     engine.execute("COMMIT")
+    fault("duckdb.committed")
     return Written(waiting.rows, waiting.size, ledger=work.target.database)
 
 

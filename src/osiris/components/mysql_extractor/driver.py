@@ -39,7 +39,7 @@ class Config:
     schema: str | None = None
     columns: Sequence[str] | None = None
     limit: int | None = None
-    offset: int = 0
+    offset: int | None = None
     batch_size: int = 100_000
     pool_size: int = 5
     pool_recycle: int = 3600
@@ -77,8 +77,9 @@ def _source(session: Session, config: Config, ctx: StepContext) -> tuple[Result,
     if config.limit is None and not config.offset:
         return result, found.rows
     most = _NO_LIMIT if config.limit is None else config.limit
-    rows = None if found.rows is None else min(most, max(0, found.rows - config.offset))
-    return replace(result, text=f"{result.text} LIMIT {most} OFFSET {config.offset}"), rows
+    passed = config.offset or 0
+    rows = None if found.rows is None else min(most, max(0, found.rows - passed))
+    return replace(result, text=f"{result.text} LIMIT {most} OFFSET {passed}"), rows
 
 
 def _rows(config: Config, schema: Schema, ctx: StepContext) -> Iterator[pa.RecordBatch]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from osiris.errors import fail
@@ -40,9 +40,9 @@ class Config:
     filter: Mapping[str, str] | None = None
     order: str | None = None
     limit: int | None = None
-    offset: int = 0
+    offset: int | None = None
     primary_key: Sequence[str] | str | None = None
-    dtype: Mapping[str, str] = field(default_factory=dict)
+    dtype: Mapping[str, str] | None = None
     unscaled: Literal["refuse", "text"] = "refuse"
     batch_size: int = 100_000
     connections: int = 2
@@ -101,7 +101,7 @@ def _as_postgres(config: Config, ctx: StepContext) -> postgres_reading.Reading:
     if config.query is not None:
         return replace(plain, query=config.query)
     if filters or order:
-        made = statement(str(config.table), columns, filters, order, config.limit, config.offset)
+        made = statement(str(config.table), columns, filters, order, config.limit, config.offset or 0)
         return replace(plain, query=made)
     return replace(plain, table=config.table, columns=columns, limit=config.limit, offset=config.offset)
 
@@ -113,12 +113,12 @@ def _wish(config: Config, ctx: StepContext) -> Wish:
     return Wish(
         table=str(config.table),
         columns=_columns(config),
-        dtype=config.dtype,
+        dtype=config.dtype or {},
         key=key,
         filters=conditions(config.filter),
         order=terms(config.order),
         limit=config.limit,
-        offset=config.offset,
+        offset=config.offset or 0,
         size=min(config.batch_size, PAGE),
         unscaled_text=config.unscaled == "text",
     )

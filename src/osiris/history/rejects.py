@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from osiris.history.record import RecordedRun
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedRun
 
 FILE = "rejected.csv"
 """What a step writes that sets rows aside; its columns are file, line, column, value, reason."""

@@ -6,16 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.aiop.causes import clip
-from osiris.aiop.ledger import total
+from osiris.history.causes import clip
+from osiris.history.ledger import total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from osiris.aiop.facts import Facts
-    from osiris.aiop.ledger import Row
+    from osiris.history.ledger import Row
+    from osiris.history.reading import Reading
+    from osiris.history.record import RecordedStep
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedStep
 
 _JOIN = re.compile(r"\bjoin\b", re.IGNORECASE)
 _OTHER = re.compile(r"\bunion\b|\bgroup\s+by\b", re.IGNORECASE)
@@ -42,19 +42,19 @@ class Finding:
         return {"kind": self.kind, "step": self.step, "text": self.text, "evidence": list(found)}
 
 
-def findings_of(facts: Facts) -> list[Finding]:
+def findings_of(reading: Reading) -> list[Finding]:
     """Return all findings, the gravest first."""
-    if facts.run.status == "running":
+    if reading.run.status == "running":
         return []
     return [
-        *_nothing_read(facts),
-        *_all_lost(facts, "all_rejected"),
-        *_all_lost(facts, "all_filtered"),
-        *_nothing_written(facts),
-        *_fan_outs(facts),
-        *_rejected(facts),
-        *_slower(facts),
-        *_warnings(facts),
+        *_nothing_read(reading),
+        *_all_lost(reading, "all_rejected"),
+        *_all_lost(reading, "all_filtered"),
+        *_nothing_written(reading),
+        *_fan_outs(reading),
+        *_rejected(reading),
+        *_slower(reading),
+        *_warnings(reading),
     ]
 
 
@@ -63,8 +63,8 @@ def sql_of(step: RecordedStep) -> str:
     return str((step.plan.get("config") or {}).get("query", ""))
 
 
-def _nothing_read(facts: Facts) -> Iterator[Finding]:
-    readers = [row for row in facts.ledger.values() if row.mode == "read" and row.given is not None]
+def _nothing_read(reading: Reading) -> Iterator[Finding]:
+    readers = [row for row in reading.ledger.values() if row.mode == "read" and row.given is not None]
     if readers and not any(row.given for row in readers) and not any(row.taken for row in readers):
         names = ", ".join(row.step for row in readers[:3])
         yield Finding(
@@ -72,8 +72,8 @@ def _nothing_read(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _all_lost(facts: Facts, kind: str) -> Iterator[Finding]:
-    for row in facts.ledger.values():
+def _all_lost(reading: Reading, kind: str) -> Iterator[Finding]:
+    for row in reading.ledger.values():
         if row.mode == "write" or not row.taken or row.given:
             continue
         if kind == "all_rejected" and row.rejected == row.taken:
@@ -82,56 +82,56 @@ def _all_lost(facts: Facts, kind: str) -> Iterator[Finding]:
             yield Finding(kind, f"Step {row.step} took {row.taken:,} rows and passed none on.", row.step)
 
 
-def _nothing_written(facts: Facts) -> Iterator[Finding]:
-    writers = [row for row in facts.ledger.values() if row.mode == "write" and row.given is not None]
-    if writers and facts.run.status == "complete" and not any(row.given for row in writers):
-        read = total(facts.ledger, "read", "given")
+def _nothing_written(reading: Reading) -> Iterator[Finding]:
+    writers = [row for row in reading.ledger.values() if row.mode == "write" and row.given is not None]
+    if writers and reading.run.status == "complete" and not any(row.given for row in writers):
+        read = total(reading.ledger, "read", "given")
         if read:
             yield Finding("nothing_written", f"{read:,} rows were read and none was written.", writers[0].step)
 
 
-def _fan_outs(facts: Facts) -> Iterator[Finding]:
-    for step in facts.run.steps:
-        row = facts.ledger[step.id]
-        if step.mode == "transform" and row.given and row.taken and (against := _fans_out(facts, step, row)):
+def _fan_outs(reading: Reading) -> Iterator[Finding]:
+    for step in reading.run.steps:
+        row = reading.ledger[step.id]
+        if step.mode == "transform" and row.given and row.taken and (against := _fans_out(reading, step, row)):
             yield Finding("fan_out", f"Step {step.id} made {row.given:,} rows of {row.taken:,}, {against}.", step.id)
 
 
-def _fans_out(facts: Facts, step: RecordedStep, row: Row) -> str:
+def _fans_out(reading: Reading, step: RecordedStep, row: Row) -> str:
     """Say what a step has too many rows for; empty if it has not."""
     given, taken = row.given or 0, row.taken or 0
     if given > taken:
         return "more than all of its inputs hold"
-    sizes = [facts.ledger[name].given or 0 for name in step.inputs if name in facts.ledger]
+    sizes = [reading.ledger[name].given or 0 for name in step.inputs if name in reading.ledger]
     sql = sql_of(step)
     if len(sizes) < 2 or not _JOIN.search(sql) or _OTHER.search(sql):
         return ""
     if given > max(sizes):
         return f"more than the largest of its inputs holds ({max(sizes):,})"
-    before = facts.base_ledger.get(step.id)
+    before = reading.base_ledger.get(step.id)
     if before and before.given and before.taken and given / taken >= _GROWN * before.given / before.taken:
         return f"and the last success {before.given:,} of {before.taken:,}"
     return ""
 
 
-def _rejected(facts: Facts) -> Iterator[Finding]:
-    for row in facts.ledger.values():
+def _rejected(reading: Reading) -> Iterator[Finding]:
+    for row in reading.ledger.values():
         if row.rejected and row.rejected != row.taken:
             text = f"Step {row.step} set {row.rejected:,} of {row.taken:,} rows aside."
-            groups = tuple(group.id for group in facts.groups if group.step == row.step)[:1]
+            groups = tuple(group.id for group in reading.groups if group.step == row.step)[:1]
             yield Finding("rows_rejected", text, row.step, (f"step.{row.step}", *groups))
 
 
-def _slower(facts: Facts) -> Iterator[Finding]:
-    now = facts.run.summary.get("duration_ms")
-    before = facts.base.summary.get("duration_ms") if facts.base else None
+def _slower(reading: Reading) -> Iterator[Finding]:
+    now = reading.run.summary.get("duration_ms")
+    before = reading.base.summary.get("duration_ms") if reading.base else None
     if now and before and now > _SLOWER * before and now > before + _NOTICED:
         text = f"The run took {now / 1000:.1f} s, and the last success {before / 1000:.1f} s."
         yield Finding("slower", text, None, ("run", "base"))
 
 
-def _warnings(facts: Facts) -> Iterator[Finding]:
-    for number, item in enumerate(facts.run.diagnostics, 1):
+def _warnings(reading: Reading) -> Iterator[Finding]:
+    for number, item in enumerate(reading.run.diagnostics, 1):
         if item.severity == "warning":
-            text = f"{item.code}: {clip(facts.clean(item.message), 160)}"
+            text = f"{item.code}: {clip(reading.clean(item.message), 160)}"
             yield Finding("warning", text, None, (f"err.{number}",))

@@ -6,16 +6,16 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.aiop.classes import class_of, kind_of, may_pass
-from osiris.aiop.targets import target_of
-from osiris.recorded import resume_command
+from osiris.history.classes import class_of, kind_of, may_pass
+from osiris.history.record import resume_command
+from osiris.history.targets import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from osiris.aiop.facts import Facts
+    from osiris.history.reading import Reading
+    from osiris.history.record import RecordedStep
     from osiris.model import JsonValue, Manifest
-    from osiris.recorded import RecordedStep
 
 _WHOLE = ("exactly_once", "atomic_replace")
 _FIRST = ("unknown", "nothing", "written", "kept")
@@ -68,87 +68,87 @@ class Delivery:
         }
 
 
-def deliveries_of(facts: Facts) -> list[Delivery]:
+def deliveries_of(reading: Reading) -> list[Delivery]:
     """Return what the write steps did: those first of which it is not known, then the rest in the order of the plan."""
-    found = [_delivery(facts, step) for step in facts.run.steps if step.mode == "write"]
+    found = [_delivery(reading, step) for step in reading.run.steps if step.mode == "write"]
     return sorted(found, key=lambda delivery: _FIRST.index(delivery.state))
 
 
-def _delivery(facts: Facts, step: RecordedStep) -> Delivery:
-    target, promise = _target(facts, step), _promise(facts, step)
+def _delivery(reading: Reading, step: RecordedStep) -> Delivery:
+    target, promise = _target(reading, step), _promise(reading, step)
     if step.output is not None:
         state = "written" if step.status == "complete" else "kept"
         return Delivery(step, state, True, step.output["rows"], target, promise)
     if step.status in ("not_run", "skipped"):
         return Delivery(step, "nothing", True, 0, target, promise)
     whole = promise in _WHOLE
-    if _went_silent(facts, step) or not (whole or _was_refused(facts, step)):
+    if _went_silent(reading, step) or not (whole or _was_refused(reading, step)):
         return Delivery(step, "unknown", whole, None, target, promise)
     return Delivery(step, "nothing", whole, 0 if whole else None, target, promise)
 
 
-def _promise(facts: Facts, step: RecordedStep) -> str | None:
+def _promise(reading: Reading, step: RecordedStep) -> str | None:
     """Return the class of delivery: a connection may give more than its component does in any case."""
-    told = (event for event in reversed(facts.run.events) if event["event"] == "delivery")
+    told = (event for event in reversed(reading.run.events) if event["event"] == "delivery")
     mine = next((event for event in told if event.get("step") == step.id), None)
     found: str | None = (mine or {}).get("fields", {}).get("class") or step.plan.get("delivery")
     return found
 
 
-def _was_refused(facts: Facts, step: RecordedStep) -> bool:
+def _was_refused(reading: Reading, step: RecordedStep) -> bool:
     """Tell whether a step failed by what is looked at before its first row is sent."""
-    return class_of(str(facts.ends.get(step.id, {}).get("code", ""))) in _BEFORE
+    return class_of(str(reading.ends.get(step.id, {}).get("code", ""))) in _BEFORE
 
 
-def _target(facts: Facts, step: RecordedStep) -> str | None:
+def _target(reading: Reading, step: RecordedStep) -> str | None:
     """Return where a step wrote: a replay writes elsewhere, or only digests its rows."""
-    if facts.replays is None or facts.replays.get("to_targets"):
+    if reading.replays is None or reading.replays.get("to_targets"):
         return target_of(step.plan)
     files = (step.output or {}).get("files") or ()
     return str(files[0]["path"]) if files else None
 
 
-def _went_silent(facts: Facts, step: RecordedStep) -> bool:
+def _went_silent(reading: Reading, step: RecordedStep) -> bool:
     """Tell whether nobody saw how a step ended: its worker was killed, or is still at it, or its server fell silent.
 
     A server that is gone may have taken the last word, which was to commit.
     """
-    end = facts.ends.get(step.id)
+    end = reading.ends.get(step.id)
     return end is None or "duration_ms" not in end or end.get("code") in _LAST_WORD
 
 
-def retry_of(facts: Facts, deliveries: list[Delivery]) -> dict[str, JsonValue]:
+def retry_of(reading: Reading, deliveries: list[Delivery]) -> dict[str, JsonValue]:
     """Return `answer.retry`."""
     evidence = ["run"]
-    if facts.run.status == "running":
+    if reading.run.status == "running":
         why = "The run has not ended; wait for it."
         return {"safe": None, "useful": False, "why": why, "command": None, "evidence": evidence}
     partial = [delivery.step.id for delivery in deliveries if not delivery.whole]
-    if facts.replays is not None:
-        why = f"It only repeats run {facts.replays['session']}, and nothing continues it."
+    if reading.replays is not None:
+        why = f"It only repeats run {reading.replays['session']}, and nothing continues it."
         safe = None if partial else True
         return {"safe": safe, "useful": False, "why": why, "command": None, "evidence": evidence}
-    if facts.run.status == "complete":
+    if reading.run.status == "complete":
         return {"safe": _repeatable(deliveries), "useful": False, **_of_complete(deliveries), "evidence": evidence}
-    useful = may_pass(facts.root[1].code) if facts.root else False
-    why = f"{_continuing(deliveries, partial)} {_prospect(facts, deliveries, useful=useful)}"
-    command = again(facts, deliveries, useful=useful)
+    useful = may_pass(reading.root.item.code) if reading.root else False
+    why = f"{_continuing(deliveries, partial)} {_prospect(reading, deliveries, useful=useful)}"
+    command = again(reading, deliveries, useful=useful)
     return {"safe": None if partial else True, "useful": useful, "why": why, "command": command, "evidence": evidence}
 
 
-def again(facts: Facts, deliveries: Iterable[Delivery], *, useful: bool) -> str | None:
+def again(reading: Reading, deliveries: Iterable[Delivery], *, useful: bool) -> str | None:
     """Return the command that runs the pipeline again: the same plan if that may do, else what may have been mended.
 
     Where rows were appended it is always the same plan, so that they are not appended once more. None if it is longer
     than anybody would type.
     """
-    summary = facts.run.summary
+    summary = reading.run.summary
     if useful or not summary.get("oml") or _appended(deliveries):
         command = resume_command(summary)
     else:
         selected = summary.get("selected")
         only = ["--select", ",".join(selected)] if selected else []
-        command = shlex.join(["osiris", "run", summary["oml"], *given_params(facts.run.plan), *only])
+        command = shlex.join(["osiris", "run", summary["oml"], *given_params(reading.run.plan), *only])
     return command if len(command) <= _LONGEST else None
 
 
@@ -193,12 +193,12 @@ def _continuing(deliveries: list[Delivery], partial: list[str]) -> str:
     return f"{'; '.join(parts)}."
 
 
-def _prospect(facts: Facts, deliveries: list[Delivery], *, useful: bool) -> str:
+def _prospect(reading: Reading, deliveries: list[Delivery], *, useful: bool) -> str:
     if not useful:
         twice = _appended(deliveries)
         anew = f" A changed pipeline starts anew, and appends the rows of {_named(twice)} once more." if twice else ""
         return f"It will end the same way until the cause is mended.{anew}"
-    kind = kind_of(facts.root[1].code) if facts.root else ""
+    kind = kind_of(reading.root.item.code) if reading.root else ""
     if kind in ("disk_full", "out_of_memory"):
         return "It may end well once there is room."
     return "It may end well without any change."

@@ -11,8 +11,8 @@ from osiris.compare.verify import digest_changes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedRun, RecordedStep
 
 SECTIONS = ("outcome", "plan", "environment", "schemas", "rows", "digests")
 """In the order in which causes come before what follows from them; what a run took is told, and differs always."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from osiris.compare.diff import ABSENT, Difference
-from osiris.compare.runs import digest_of, environment_changes, planned_steps
 from osiris.compare.verify import digest_changes, output_changes
+from osiris.history.differences import digest_of, environment_changes, planned_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from osiris.compare.verify import RowFinder
     from osiris.errors import Diagnostic
+    from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedRun, RecordedStep
 
 Kind = Literal["source", "target", "engine", "code", "environment", "unknown"]
 

@@ -15,10 +15,19 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic
 from osiris.model import Manifest
-from osiris.session import find_session, iter_lines, iter_sessions, open_session, read_lines, read_summary
+from osiris.session import (
+    STEP_FIGURES,
+    find_session,
+    iter_lines,
+    iter_sessions,
+    open_session,
+    read_lines,
+    read_summary,
+    totals,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from osiris.model import JsonValue
@@ -124,6 +133,7 @@ def load_run(folder: Path, most: int | None = None) -> RecordedRun:
     plan = plan_of(folder)
     left_out: Counter[str] = Counter()
     events = tuple(_first(iter_lines(folder / "events.jsonl"), most, left_out))
+    summary = caught_up(summary, events)
     diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
     return RecordedRun(
         folder=folder,
@@ -135,6 +145,22 @@ def load_run(folder: Path, most: int | None = None) -> RecordedRun:
         diagnostics=diagnostics,
         left_out=left_out,
     )
+
+
+def caught_up(summary: Mapping[str, JsonValue], events: Iterable[Mapping[str, JsonValue]]) -> dict[str, JsonValue]:
+    """Return the run.json of a run with what its events say of its steps: it is not renewed for each while it runs."""
+    known = dict(summary)
+    if known["status"] != "running":
+        return known
+    steps = {name: dict(step) for name, step in known["steps"].items()}
+    for event in events:
+        name = event["event"]
+        if event.get("step") not in steps or not (name == "step_start" or name in _ENDED):
+            continue
+        step = steps[event["step"]]
+        step["status"] = "running" if name == "step_start" else name.removeprefix("step_")
+        step |= {key: event[key] for key in STEP_FIGURES if key in event and name == "step_complete"}
+    return {**known, "steps": steps, **totals(steps)}
 
 
 def _first(
@@ -180,14 +206,13 @@ def open_own_run(project: Project, name: str = "last") -> RecordedRun:
     return find_own_run(project, name) or load_run(project.logs / str(open_session(project, name)["session"]))
 
 
-def last_success(project: Project, run: RecordedRun) -> RecordedRun | None:
-    """Return the newest complete run of the same pipeline that started before this one; None if there is none."""
-    return _newest(project, run, lambda status: status == "complete")
-
-
 def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
     """Return the newest run of the same pipeline before this one, however it ended; None if there is none."""
-    return _newest(project, run, lambda status: status != "running")
+    runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
+    same = (each for each in runs if each.get("pipeline") == run.pipeline)
+    before = (each for each in same if str(each["session"]) < run.id and each["status"] != "running")
+    found = next(before, None)
+    return load_run(project.logs / str(found["session"])) if found else None
 
 
 def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValue]:
@@ -219,14 +244,6 @@ def seconds_between(earlier: str, later: str) -> float:
 
 def _since(start: datetime, moment: str) -> float:
     return (datetime.fromisoformat(moment) - start).total_seconds()
-
-
-def _newest(project: Project, run: RecordedRun, wanted: Callable[[str], bool]) -> RecordedRun | None:
-    runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
-    same = (each for each in runs if each.get("pipeline") == run.pipeline)
-    before = (each for each in same if str(each["session"]) < run.id and wanted(str(each["status"])))
-    found = next(before, None)
-    return load_run(project.logs / str(found["session"])) if found else None
 
 
 def plan_of(folder: Path) -> Manifest | None:

@@ -7,15 +7,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.aiop.classes import class_of, subject_of
-from osiris.compare import ABSENT, Difference, diff, environment_changes, is_derived, same_data
-from osiris.compare.runs import digest_of
+from osiris.compare import ABSENT, Difference, diff, is_derived, same_data
+from osiris.history.classes import class_of, subject_of
+from osiris.history.differences import digest_of, environment_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from osiris.history.record import RecordedRun
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedRun
 
 AREAS = (
     "source_schema",
@@ -31,7 +31,7 @@ AREAS = (
 )
 """Kinds of changes, in the order in which they are told."""
 
-_DRIFT = "DAT011"
+DRIFT = "DAT011"
 _GONE = ("DRV001", "DRV012")
 """Codes of a file and of a table that is not there."""
 _TARGET = frozenset(("path", "table", "schema", "database", "write_mode", "primary_key", "bucket", "key"))
@@ -45,7 +45,7 @@ _SHOWN = 400
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that changed; `old` and `new` are ABSENT for nothing."""
+    """One thing that changed; `old` and `new` are ABSENT for nothing. `in_plan` is one between two plans."""
 
     area: str
     path: str
@@ -53,6 +53,7 @@ class Change:
     step: str | None = None
     old: JsonValue = ABSENT
     new: JsonValue = ABSENT
+    in_plan: bool = False
 
     def to_json(self, number: int) -> dict[str, JsonValue]:
         """Return it as it stands in delta.changes."""
@@ -78,12 +79,12 @@ def _follows(change: Change) -> bool:
 def _drift(run: RecordedRun) -> Iterator[Change]:
     """Give what a source no longer has as planned, as the run was told before its first row."""
     for event in run.events:
-        if event["event"] != "step_failed" or event.get("code") != _DRIFT:
+        if event["event"] != "step_failed" or event.get("code") != DRIFT:
             continue
         step = str(event["step"])
         for item in run.diagnostics:
             before = f"step '{step}': "
-            if item.code == _DRIFT and item.message.startswith(before):
+            if item.code == DRIFT and item.message.startswith(before):
                 problem = item.message.removeprefix(before)
                 column = subject_of(item).get("column")
                 leaf = f"/{column}" if column else ""
@@ -108,9 +109,9 @@ def _of_difference(item: Difference, modes: Mapping[str, str], edited: set[str])
     step, _, leaf = rest.partition("/")
     if root != "steps":
         area = "connection" if root == "connections" else _ROOTS.get(root, "pipeline")
-        return Change(area, item.path, str(item), None, item.old, item.new)
+        return Change(area, item.path, str(item), None, item.old, item.new, in_plan=True)
     area = _area(leaf, modes.get(step, ""), edited=step in edited)
-    return Change(area, item.path, str(item), step, item.old, item.new)
+    return Change(area, item.path, str(item), step, item.old, item.new, in_plan=True)
 
 
 def _area(leaf: str, mode: str, *, edited: bool) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from osiris.aiop.classes import class_of, kind_of, step_of, subject_of
 from osiris.codes import CODES
 from osiris.errors import Diagnostic, diagnostic
+from osiris.history.classes import class_of, kind_of, step_of, subject_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "decisions" / "0011-packages.md"
 CODE = re.compile(r"[A-Z]{3}\d{3}")

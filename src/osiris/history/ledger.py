@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue
-    from osiris.recorded import RecordedRun, RecordedStep
 
 COLUMNS = ["step", "mode", "status", "in", "out", "rejected", "filtered", "added"]
 

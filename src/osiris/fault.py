@@ -1,0 +1,90 @@
+"""Fault points: places beside each durable action at which a process can be made to fail, off unless requested.
+
+    OSIRIS_FAULT=[ROLE/]NAME:N:KIND    at the N-th time that a process of that role reaches NAME, it fails in that kind
+    OSIRIS_FAULT_LOG=FILE              each point that is reached is appended: `ROLE/NAME N`, and the kind if it fails
+
+Roles are `host` and `worker`; a sandbox has no such variable, so nothing fails there.
+
+Kinds: `kill` (SIGKILL), `raise` (an input/output error), `no-space` (the disk is full), `hang` (stops for ever),
+`torn` (half of what is being written, then SIGKILL; the same as `kill` where nothing is being written).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+    _Reach: TypeAlias = Callable[[str, Callable[[], object] | None], None]
+
+FAULT, FAULT_LOG = "OSIRIS_FAULT", "OSIRIS_FAULT_LOG"
+KINDS = ("kill", "raise", "hang", "no-space", "torn")
+
+_requested = False
+_reach_fault: _Reach
+
+
+def arm(environ: Mapping[str, str], role: str) -> None:
+    """Take the request of this process, which has that role, from an environment; without one no point does anything.
+
+    Raises ValueError for a request that is none.
+    """
+    global _requested, _reach_fault
+    wanted, log = environ.get(FAULT), environ.get(FAULT_LOG)
+    _requested = bool(wanted or log)
+    if _requested:
+        _reach_fault = _counter(role, *_parsed(wanted), log)
+
+
+def fault(name: str, torn: Callable[[], object] | None = None) -> None:
+    """Fail here if that was requested. `torn` writes a part of what is about to be written."""
+    if _requested:
+        _reach_fault(name, torn)
+
+
+def _parsed(wanted: str | None) -> tuple[str, int, str]:
+    if not wanted:
+        return "", 0, ""
+    name, number, kind = wanted.split(":")
+    if kind not in KINDS:
+        raise ValueError(kind)
+    return name, int(number), kind
+
+
+def _counter(role: str, wanted: str, number: int, kind: str, log: str | None) -> _Reach:
+    counts: dict[str, int] = {}
+    alone = threading.Lock()
+
+    def reach(name: str, torn: Callable[[], object] | None) -> None:
+        with alone:
+            counts[name] = count = counts.get(name, 0) + 1
+        fires = count == number and wanted in (name, f"{role}/{name}")
+        if log:
+            _note(log, f"{role}/{name} {count} {kind if fires else ''}".rstrip())
+        if fires:
+            _fail(kind, torn)
+
+    return reach
+
+
+def _note(log: str, text: str) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    os.write(descriptor, f"{text}\n".encode())
+    os.close(descriptor)
+
+
+def _fail(kind: str, torn: Callable[[], object] | None) -> None:
+    if kind in ("raise", "no-space"):
+        number = errno.EIO if kind == "raise" else errno.ENOSPC
+        raise OSError(number, os.strerror(number))
+    if kind == "hang":
+        threading.Event().wait()
+    if kind == "torn" and torn is not None:
+        torn()
+    os.kill(os.getpid(), signal.SIGKILL)

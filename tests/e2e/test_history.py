@@ -1,0 +1,175 @@
+"""One reading of a run: page, package, console, agents and lineage events say the same of every kind of session."""
+
+import html
+import json
+import re
+import signal
+
+import pytest
+from tests.e2e.sessions import Shop
+
+from osiris import api
+from osiris.mcp.working import run_explain, runs_list
+
+TWO = """
+oml_version: "0.1.0"
+name: two
+steps:
+  - {id: left, component: filesystem.csv_extractor, mode: read, config: {path: data/left.csv, dtype: {n: int64}}}
+  - {id: right, component: filesystem.csv_extractor, mode: read, needs: [], config: {path: data/right.csv}}
+  - id: both
+    component: duckdb.processor
+    mode: transform
+    needs: [left, right]
+    config: {query: "SELECT df_left.n FROM df_left JOIN df_right USING (n)"}
+  - {id: out, component: filesystem.csv_writer, mode: write, needs: [both], config: {path: output/two.csv}}
+  - {id: copy, component: filesystem.csv_writer, mode: write, needs: [right], config: {path: output/copy.csv}}
+"""
+BAD, GOOD = "n\n1\nmany\n", "n\n1\n2\n"
+
+
+class Told:
+    """What each reader of one session says: first cause, blocked steps, changes, last success."""
+
+    def __init__(self, project, session):
+        self.workspace = api.open_project(project, {})
+        self.session = session
+
+    def package(self):
+        document = dict(api.package(self.workspace, self.session, {}).document)
+        return self._of_answer(document["answer"], [each["text"] for each in document["delta"]["changes"]])
+
+    def agent(self):
+        reply = run_explain(self.workspace, {"session": self.session})
+        document = reply.data["package"]
+        return self._of_answer(document["answer"], [each["text"] for each in document["delta"]["changes"]])
+
+    def _of_answer(self, answer, changes):
+        failure = answer["failure"] or {"code": None, "steps": []}
+        links = answer["chain"]["links"]
+        blocked = [x["step"] for x in links if x["state"] != "failed" and x["step"] not in failure["steps"]]
+        return failure["code"], failure["steps"], blocked, changes, answer["changes"]["base"]
+
+    def console(self, shop):
+        data = shop.json("explain", self.session)["data"]
+        found = data["reading"]
+        code = found["cause"]["code"] if found["cause"] else None
+        text = " ".join(data["story"])
+        assert code is None or code in text
+        assert all(step in text for step in found["blocked"])
+        assert found["last_success"] is None or code is None or found["last_success"] in text
+        changes = [each["text"] for each in found["changes"]]
+        return code, found["failed"], found["blocked"], changes, found["last_success"]
+
+    def lineage(self):
+        events = api.lineage_events(self.workspace, self.session)
+        end = next(e for e in events if e["eventType"] != "START" and "parent" not in e["run"]["facets"])
+        found = end["run"]["facets"]["osiris_history"]
+        if "code" in found:
+            assert end["run"]["facets"]["errorMessage"]["message"].startswith(found["code"])
+        return found.get("code"), found["failed"], found["blocked"], found["changes"], found.get("lastSuccess")
+
+    def page(self, file):
+        """Return what the page shows of it: the code, the blocked steps, and the session that it names as success."""
+        api.write_report(self.workspace, self.session, file)
+        text = file.read_text()
+        code = re.search(r'class="answer toned".*?</div>', text, re.DOTALL)
+        shown = re.search(r"<code>([A-Z]{3}\d{3})</code>", code[0])
+        blocked = re.search(r'id="blocked">So .*? did not finish: ([^<]*)<', text)
+        named = html.unescape(text)
+        return shown and shown[1], blocked[1].split(", ") if blocked else [], named
+
+
+@pytest.fixture
+def shop(osiris, tmp_path):
+    made = Shop(osiris, tmp_path / "shop")
+    (made.folder / "pipelines" / "two.yaml").write_text(TWO)
+    (made.folder / "data" / "left.csv").write_text(GOOD)
+    (made.folder / "data" / "right.csv").write_text(GOOD)
+    return made
+
+
+def all_alike(shop, session, tmp_path, *, lineage=True):
+    told = Told(shop.folder, session)
+    package = told.package()
+    assert told.agent() == package
+    assert told.console(shop) == package
+    if lineage:
+        assert told.lineage() == package
+    code, broken, blocked, changes, last = package
+    on_page = told.page(tmp_path / "page.html")
+    if broken:
+        assert on_page[0] == code
+    assert on_page[1] == blocked[:12]
+    assert last is None or last in on_page[2]
+    (row,) = [each for each in runs_list(told.workspace, {}).data["sessions"] if each["session"] == session]
+    listed = next((d["code"] for d in row["diagnostics"] if d["severity"] == "error"), None)
+    assert code in (listed, code)
+    return code, broken, set(blocked), changes, last
+
+
+def last_of(shop):
+    return max(path.name for path in (shop.folder / "logs").iterdir() if path.is_dir())
+
+
+def test_a_failure_its_repetition_and_its_replay(shop, tmp_path):
+    first = shop.json("run", "pipelines/two.yaml")["data"]["session"]
+    assert all_alike(shop, first, tmp_path) == (None, [], set(), [], None)
+    (shop.folder / "data" / "left.csv").write_text(BAD)
+    shop("run", "--last-compile", code=1)
+    failed = last_of(shop)
+    code, broken, blocked, changes, last = all_alike(shop, failed, tmp_path)
+    assert (code, broken, last) == ("DAT001", ["left"], first)
+    assert blocked >= {"both", "out"}
+    assert len(changes) == 1
+    assert "source of step 'left' changed" in changes[0]
+    shop("run", "--last-compile", code=1)
+    resumed = last_of(shop)
+    assert shop.summary(resumed)["continues"] == failed
+    again = all_alike(shop, resumed, tmp_path)
+    assert (again[0], again[1], again[4]) == (code, broken, first)
+    shop("replay", first, code=1)
+    replayed = last_of(shop)
+    assert shop.summary(replayed)["kind"] == "replay"
+    assert all_alike(shop, replayed, tmp_path, lineage=False)[:2] == (code, broken)
+
+
+def test_who_is_killed_stopped_or_still_at_work(shop, tmp_path):
+    process, session = shop.begin()
+    told = Told(shop.folder, session)
+    assert told.package()[:3] == (None, [], [])
+    assert told.console(shop)[:3] == (None, [], [])
+    shown = shop.json("logs", "show", session)["data"]["session"]
+    assert shown["steps"]["orders"]["status"] in ("running", "complete")
+    assert shown["steps"]["crossed"]["status"] in ("running", "not_run")
+    assert "not_run" not in {shown["steps"]["orders"]["status"]}
+    text = shop("logs", "show", session).stdout + shop("explain", session).stdout
+    assert "not yet" in text
+    assert "not reached" not in text
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    code, broken, blocked, _, _ = all_alike(shop, session, tmp_path)
+    assert code == "RUN003"
+    assert broken
+    assert not set(broken) & blocked
+    lost = shop.lose()
+    shop("logs", "list")
+    shop.run()
+    code, broken, blocked, _, _ = all_alike(shop, lost, tmp_path)
+    assert code == "RUN008"
+    assert broken
+    steps = shop.summary(lost)["steps"]
+    assert blocked == {name for name, step in steps.items() if step["status"] == "not_run"}
+
+
+def test_every_error_names_its_step(shop):
+    """Whatever the code, the step that failed is named where the error is told."""
+    (shop.folder / "data" / "left.csv").write_text("n\n1\n")
+    shop("run", "pipelines/two.yaml")
+    (shop.folder / "data" / "left.csv").write_text("m,k\n1,2\n")
+    shop("run", "--last-compile", "--new-run", code=6)
+    workspace = api.open_project(shop.folder, {})
+    errors = api.package(workspace, last_of(shop), {}).document["evidence"]["errors"]
+    assert {error["step"] for error in errors if error["severity"] == "error"} == {"left"}
+    recorded = json.loads((shop.folder / "logs" / last_of(shop) / "run.json").read_text())["diagnostics"]
+    assert {item["step"] for item in recorded} == {"left"}
