@@ -22,7 +22,7 @@ MONGREL = ("csv", "csv", "csv", "json", "parquet", "sqlite", "duckdb", "postgres
 LARGE = 0.002
 
 
-@dataclass
+@dataclass(eq=False)
 class Case:
     """One pipeline and its truth."""
 
@@ -91,7 +91,8 @@ def _assemble(rng: random.Random, case: Case, target_kind: str) -> Case:
     fault = faults.choose(rng, case)
     if fault:
         table = fault.table
-        case.refusal, case.rejected, case.alone = fault.refusal, fault.rejected, True
+        case.refusal, case.rejected = fault.refusal, fault.rejected
+        case.alone = (fault.refusal or "").startswith("must")
         read |= fault.config
         words += f", {fault.words}"
     elif rng.random() < 0.3:

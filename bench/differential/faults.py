@@ -30,7 +30,7 @@ class Fault:
 
 def choose(rng: random.Random, case: Case) -> Fault | None:
     """Return a fault, mostly none."""
-    if rng.random() > 0.15:
+    if rng.random() > 0.12:
         return None
     makers: list[Callable[[random.Random, Case], Fault | None]] = [_failing_check, _cast]
     if case.source.cells is not None and case.source.table.size < 5000:

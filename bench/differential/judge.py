@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,19 +71,30 @@ class Bench:
 
 
 def judge(bench: Bench, cases: list[Case]) -> list[Verdict]:
-    """Run cases together, and those that are likely to be refused, or whose company was, one by one."""
+    """Run cases together; those that are blamed when that fails, or must be refused, run by themselves."""
     together = [case for case in cases if not case.alone]
-    verdicts = []
-    if together:
-        code, _ = bench.run(together, f"b{together[0].number}")
+    alone = [case for case in cases if case.alone]
+    verdicts: list[Verdict] = []
+    while together:
+        code, told = bench.run(together, f"b{together[0].number}")
         if code == 0:
             verdicts += [compare(bench, case) for case in together]
-            together = []
-    for case in [*together, *(case for case in cases if case.alone)]:
-        _forget(bench, case)
+            break
+        for case in together:
+            _forget(bench, case)
+        blamed = _blamed(together, told)
+        alone += blamed
+        together = [case for case in together if case not in blamed]
+    for case in alone:
         code, told = bench.run([case], case.name)
         verdicts.append(compare(bench, case) if code == 0 else _refused(case, told))
     return verdicts
+
+
+def _blamed(cases: list[Case], told: list[dict[str, Any]]) -> list[Case]:
+    """Return the cases of whose steps the errors speak; all of them, where they speak of none."""
+    words = json.dumps([one for one in told if one.get("severity") == "error"])
+    return [case for case in cases if re.search(rf"\b{case.name}_", words)] or cases
 
 
 def _forget(bench: Bench, case: Case) -> None:
@@ -164,7 +176,7 @@ def _set_aside(bench: Bench, case: Case) -> str:
     """Every row that is not written stands among the rejected ones."""
     if "on_reject" not in case.steps[0]["config"]:
         return ""
-    files = sorted(bench.project.glob(f"logs/*-{case.name}-*/artifacts/{case.name}_read/rejected.csv"))
+    files = sorted(bench.project.glob(f"logs/*/artifacts/{case.name}_read/rejected.csv"))
     csv.field_size_limit(1 << 30)
     found = 0
     if files:
