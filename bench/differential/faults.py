@@ -89,7 +89,8 @@ def _without(values: list[Any], rows: set[int]) -> list[Any]:
 def _cast(rng: random.Random, case: Case) -> Fault | None:
     """Cast one column; each value arrives exactly, or the step fails."""
     table = case.source.table
-    choices = [(column, kind) for column in table.columns for kind in CASTS.get(column.type, {})]
+    others = [column for column in table.columns if column.name != "id"]
+    choices = [(column, kind) for column in others for kind in CASTS.get(column.type, {})]
     if not choices:
         return None
     column, kind = rng.choice(choices)

@@ -118,7 +118,7 @@ def test_written_by_osiris(kind, ran, osiris, tmp_path_factory):
     name, command = OF_RUN[kind]
     text = next(ran.glob(name)).read_text()
     whole = strategies.texts(text) | strategies.binaries(text.encode())
-    strategy = whole | strategies.trees(json.loads(text)).map(json.dumps) if not name.endswith("jsonl") else whole
+    strategy = whole | strategies.trees(json.loads(text)).map(json.dumps) if name.endswith(".json") else whole
 
     @few
     @given(strategy)
