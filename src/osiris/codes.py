@@ -463,7 +463,8 @@ CODES: dict[str, Code] = {
     "DAT015": Code(
         "Value cannot be written",
         "step '{step}', column '{column}': {value} cannot be written: {reason}",
-        exit_code=1,
+        "change the value or the column, or leave such rows out; nothing was written",
+        1,
     ),
     "DAT016": Code("Rows of another schema", "rows are not as declared: {problem}", "tell the component's author", 1),
     "DAT017": Code("Stream read twice", "a stream of rows was read twice; rows flow once", exit_code=70),
@@ -557,6 +558,9 @@ CODES: dict[str, Code] = {
     ),
     "RUN013": Code(
         "Out of memory", "step '{step}' needs more than the limit of {limit}", "raise run.memory in osiris.yaml", 1
+    ),
+    "RUN045": Code(
+        "Out of memory", "'{job}' needs more than the limit of {limit}", "raise run.memory in osiris.yaml", 1
     ),
     "RUN014": Code("Bad run id", "'{run_id}' is not a run id", "use letters, digits, '.', '_' and '-' (at most 128)"),
     "RUN015": _warning("Engine drift", "{engine} is {found} here; the plan was compiled with {pinned}"),
@@ -769,6 +773,27 @@ CODES: dict[str, Code] = {
         "no step may use {path}: {why}",
         "name another file; data lies well in data/ and output/",
     ),
+    "DRV059": Code(
+        "Outside the project",
+        "{path} lies outside the project, and {key} in osiris.yaml does not list it",
+        "move it into the project, or {verb} this line in osiris.yaml:  {line}",
+    ),
+    "DRV060": Code(
+        "Suffix of another format",
+        "the name of {path} must end with {suffixes}: files that other programs run are not written",
+        "give it such a name",
+    ),
+    "DRV061": Code(
+        "File of another program", "no step may write {path}: {why}", "give it another name, or write below output/"
+    ),
+    "DRV062": Code(
+        "Not data",
+        "no step may use {path}: the operating system shows itself there",
+        "name a file with data; what lies below /proc, /sys and /dev is never used",
+    ),
+    "DRV063": Code(
+        "Changed while opened", "{path} became a link, or another file, while it was opened", "run it again", 1
+    ),
     # --- DSC: discovery -------------------------------------------------------------------------------------------
     "DSC001": Code(
         "Cannot be discovered",
@@ -839,6 +864,7 @@ CODES: dict[str, Code] = {
         "Session not removed", "session {session} could not be removed: {reason}", "check who owns its files", 1
     ),
     "AIO014": Code("No lineage of its own", "session {session} is a replay, which writes to no target", "name its run"),
+    "AIO021": Code("No lineage", "session {session} could not start: it read and wrote nothing", "name another run"),
     "AIO020": _warning("No browser", "no browser could be started to show {path}", "open the file yourself"),
     # --- CHT: conversations -----------------------------------------------------------------------------------
     "CHT001": Code("No such proposal", "the model's answer is none that was asked for: {problem}"),

@@ -7,6 +7,7 @@ whatever else stands in the file is an error, and what only the earlier implemen
 from __future__ import annotations
 
 import json
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,6 +61,15 @@ def _texts(value: object) -> list[object] | None:
     return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
 
 
+def _folders(value: object) -> tuple[str, ...] | None:
+    """Return a list of folders; a variable has them with ':' between, as PATH does."""
+    value = [text for text in value.split(os.pathsep) if text] if isinstance(value, str) else value
+    found = _texts(value)
+    if found is None or any(not str(text).strip() or str(text).startswith("~") for text in found):
+        return None
+    return tuple(map(str, found))
+
+
 def _flag(value: object) -> bool | None:
     known = {"true": True, "false": False}
     return value if isinstance(value, bool) else known.get(value) if isinstance(value, str) else None
@@ -97,6 +107,7 @@ def _one_of(*names: str) -> tuple[Callable[[object], object | None], str]:
 _YES_NO = "true or false"
 _SIZE = (parse_size, "a size like 2GB or 512MiB")
 _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
+_FOLDERS = (_folders, "a list of folders, absolute or relative to the project, without ~")
 _VARIABLE = (_variable, 'a variable, as "${NAME}"')
 _ADDRESS = (_web_address, "an address like https://host:5000, without a password")
 _SOME = (lambda value: _count(value) or None, "a number above 0")
@@ -128,6 +139,8 @@ KEYS: dict[str, Key] = {
     "run.e2b.cpu": Key(*_SOME, 2, "processors of a template that is built"),
     "run.e2b.memory": Key(*_SIZE, "4GiB", "memory of a template that is built"),
     "run.e2b.timeout": Key(*_TIME, "1h", "the longest that a sandbox of a run may live"),
+    "paths.read": Key(*_FOLDERS, None, "folders outside the project that steps may read"),
+    "paths.write": Key(*_FOLDERS, None, "folders outside the project that steps may write"),
     "openlineage.file": Key(_text, "a path", None, "file to which OpenLineage events of runs are added"),
     "openlineage.url": Key(*_ADDRESS, None, "server that gets OpenLineage events"),
     "openlineage.api_key": Key(*_VARIABLE, None, "variable with the key for openlineage.url"),
@@ -173,6 +186,7 @@ SECTIONS = (
     "run.bwrap",
     "run.remote",
     "run.e2b",
+    "paths",
     "openlineage",
     "chat",
     "aiop",
@@ -251,6 +265,10 @@ class Config:
         if key not in self.settings:
             fail("PRJ002", key=key, hint=did_you_mean(key, self.settings))
         return self.settings[key]
+
+    def paths(self) -> dict[str, list[str]]:
+        """Return the folders outside the project that steps may `read` and `write`."""
+        return {name: list(self.get(f"paths.{name}") or ()) for name in ("read", "write")}
 
     def step_defaults(self) -> dict[str, JsonValue]:
         """Return the shared step keys that the project sets for every step: as written, or as mappings."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from osiris.path_policy import PathPolicy
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
@@ -53,7 +55,7 @@ class StepContext:
     of failing the step.
     `run_key` is the same for all attempts at one run, and `plan` the fingerprint of what runs; both are empty outside
     of a run. `digest()` is that of the rows that a writer has taken so far.
-    `keys` are the files in which connections of the job have their keys.
+    `paths` says which files may be read and written; it is asked by whoever opens one.
     `masked(text)` is the text without the secrets of the run, for what a driver writes among the artifacts.
     `emit(event, fields)` writes an event of this step; `count(metric, value)` adds to one of its metrics
     (`rows_read`, `rows_rejected`, `bytes_read`, …). `cancelled()` tells whether to stop soon.
@@ -77,7 +79,7 @@ class StepContext:
     count: Callable[[str, int], None] = lambda _metric, _value: None
     cancelled: Callable[[], bool] = lambda: False
     family: str = ""
-    keys: Sequence[Path] = ()
+    paths: PathPolicy = PathPolicy()  # noqa: RUF009  frozen
 
 
 class Extractor(Protocol[ConfigT_contra]):

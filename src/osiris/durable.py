@@ -125,6 +125,16 @@ def move(path: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def lead(link: Path, target: Path) -> None:
+    """Let a symbolic link, which is relative, lead to a target, wherever it led before; fails with PRJ006."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    with guarded(link):
+        fault("link.replace")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(os.path.relpath(target, link.parent))
+        temporary.replace(link)
+
+
 def remove(path: Path) -> None:
     """Remove a file, if it is there; raises OSError."""
     fault("file.remove")

@@ -51,6 +51,7 @@ _CODES = {
     errno.EACCES: "DRV003",
     errno.EPERM: "DRV003",
     errno.EROFS: "DRV003",
+    errno.ELOOP: "DRV063",
     errno.ENOSPC: "DRV004",
     errno.EDQUOT: "DRV004",
     errno.EFBIG: "DRV004",
@@ -141,17 +142,74 @@ def expand(root: Path, pattern: str, *, base: str | None = None) -> list[Path]:
     return files
 
 
-def open_source(path: Path) -> io.FileIO:
-    """Open a regular file for reading, without buffering; fails with DRV001, DRV003, DRV005 or DRV006."""
+_WAY = os.O_CLOEXEC | os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
+
+
+def open_folder(real: Path) -> int:
+    """Return a descriptor of a folder on whose path is no link: each folder is opened in the one before.
+
+    It only stands for the folder: nothing can be read from it. Raises OSError, also where a link has come between.
+    """
+    folder = os.open(real.anchor, _WAY)
+    for name in real.parts[1:]:
+        try:
+            inner = os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=folder)
+        finally:
+            os.close(folder)
+        folder = inner
+    return folder
+
+
+def open_real(real: Path, flags: int) -> int:
+    """Open what is at a path on which is no link, as `PathPolicy` returns it; raises OSError as `open_folder`."""
+    folder = open_folder(real.parent)
+    try:
+        return os.open(real.name or ".", flags | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def steady(real: Path, shown: Path | str) -> Iterator[None]:
+    """Fail with DRV063 if what another program opens by its path, in the block, is not what was there before.
+
+    It is not opened itself: closing a file lets go of all locks that this process has on it.
+    """
+    before = _identity(real)
+    yield
+    if before not in (None, _identity(real)):
+        fail("DRV063", path=shown)
+
+
+def _identity(real: Path) -> tuple[int, int] | None:
+    """Return which file is at a path on which is no link; None if there is none."""
+    try:
+        folder = open_folder(real.parent)
+    except OSError:
+        return None
+    try:
+        seen = os.stat(real.name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return None
+    finally:
+        os.close(folder)
+    return None if stat.S_ISLNK(seen.st_mode) else (seen.st_dev, seen.st_ino)
+
+
+def open_source(real: Path) -> io.FileIO:
+    """Open a regular file for reading, without buffering; on its path is no link, as `PathPolicy` returns it.
+
+    Fails with DRV001, DRV003, DRV005, DRV006 or DRV063.
+    """
     try:
         # A pipe would wait here for its other end, so its kind is asked for only once it is open.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = open_real(real, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        fail_os(error, path)
+        fail_os(error, real)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        fail("DRV005", path=path, kind=_kind(mode))
+        fail("DRV005", path=real, kind=_kind(mode))
     return io.FileIO(descriptor, "r")
 
 
@@ -266,8 +324,10 @@ def refuse_foreign(path: Path, is_ours: Callable[[bytes], bool]) -> None:
 
 
 @contextmanager
-def publish(target: Path, *, mode: int | None = None, refuse: Refuse = fail_os) -> Iterator[Output]:
+def publish(target: Path, *, real: bool = False, mode: int | None = None, refuse: Refuse = fail_os) -> Iterator[Output]:
     """Give a file to write, and put it in `target`'s place when the block ends well: all of it, or nothing.
+
+    With `real` no link is followed to its folder, which one may have come between since `PathPolicy` was asked.
 
     The temporary stands in the same folder, readable by its owner only, locked while its writer lives. It is synced
     before it is renamed, and the folder after. An error removes it and leaves `target` as it was. `target` gets the
@@ -276,19 +336,33 @@ def publish(target: Path, *, mode: int | None = None, refuse: Refuse = fail_os) 
     """
     if target.is_dir():
         refuse(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), target)
-    temporary, descriptor = _create(target, refuse)
+    try:
+        folder = open_folder(target.parent if real else Path(os.path.realpath(target.parent)))
+    except OSError as error:
+        refuse(error, target.parent)
+    try:
+        with _temporary(folder, target, mode, refuse) as output:
+            yield output
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _temporary(folder: int, target: Path, mode: int | None, refuse: Refuse) -> Iterator[Output]:
+    name, descriptor = _create(folder, target, refuse)
+    temporary = target.with_name(name)
     _unfinished.add(temporary)
     try:
         output = Output(descriptor, target, refuse)
         yield output
         try:
-            os.fchmod(descriptor, _mode(target) if mode is None else mode)
-            _place(descriptor, temporary, target)
+            os.fchmod(descriptor, _mode(folder, target.name) if mode is None else mode)
+            _place(descriptor, folder, name, target.name)
         except OSError as error:
             refuse(error, target, written=output.written)
     finally:
         with suppress(OSError):
-            temporary.unlink()  # it has another name by now, unless something failed
+            os.unlink(name, dir_fd=folder)  # it has another name by now, unless something failed
         _unfinished.discard(temporary)
         os.close(descriptor)
 
@@ -300,45 +374,43 @@ def abandon() -> None:
             path.unlink()
 
 
-def _create(target: Path, refuse: Refuse) -> tuple[Path, int]:
+def _create(folder: int, target: Path, refuse: Refuse) -> tuple[str, int]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
-        temporary = target.with_name(f".{target.name}.osiris-{os.urandom(4).hex()}.tmp")
+        name = f".{target.name}.osiris-{os.urandom(4).hex()}.tmp"
         try:
-            descriptor = os.open(temporary, flags, 0o600)
+            descriptor = os.open(name, flags, 0o600, dir_fd=folder)
         except FileExistsError:
             continue
-        except FileNotFoundError as error:
-            refuse(error, target.parent)
         except OSError as error:
             refuse(error, target)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
-            return temporary, descriptor
+            return name, descriptor
         os.close(descriptor)  # a sweep came between the two calls
 
 
-def _place(descriptor: int, temporary: Path, target: Path) -> None:
+def _place(descriptor: int, folder: int, name: str, target: str) -> None:
     fault("file.sync")
     os.fsync(descriptor)
     fault("file.rename")
-    temporary.replace(target)
+    os.replace(name, target, src_dir_fd=folder, dst_dir_fd=folder)
     fault("file.renamed")
-    sync_folder(target.parent)
+    sync_folder(".", folder)
 
 
-def _mode(target: Path) -> int:
+def _mode(folder: int, name: str) -> int:
     with suppress(FileNotFoundError):
-        return stat.S_IMODE(target.stat().st_mode) & 0o777
+        return stat.S_IMODE(os.stat(name, dir_fd=folder).st_mode) & 0o777
     with _asking_for_mask:
         mask = os.umask(0o077)
         os.umask(mask)
     return 0o666 & ~mask
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable; raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_folder(folder: Path | str, start: int | None = None) -> None:
+    """Make the names in `folder` durable, a path from the folder `start` if that is open; raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=start)
     try:
         fault("folder.sync")
         os.fsync(descriptor)

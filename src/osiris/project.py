@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.kept_back import CONNECTIONS_FILE, ENV_FILE, LOCK_FILE, LOGS, MARKER, STATE
+from osiris.path_policy import CONNECTIONS_FILE, ENV_FILE, LOCK_FILE, LOGS, MARKER, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -248,8 +248,8 @@ def test_upsert_needs_a_table_with_that_key(write, run_sql):
 def test_what_a_constraint_refuses_leaves_the_old_rows(write, read, run_sql):
     run_sql("CREATE TABLE t (id BIGINT PRIMARY KEY CHECK (id < 10)); INSERT INTO t VALUES (1)")
     for rows in ([2, 1], [2, 11], [2, None]):
-        assert code_of(write, pa.table({"id": rows})) == ["DRV013"]
-    assert code_of(write, pa.table({"id": [5, 5]}), write_mode="replace") == ["DRV013"]
+        assert code_of(write, pa.table({"id": rows})) == ["DAT032"]
+    assert code_of(write, pa.table({"id": [5, 5]}), write_mode="replace") == ["DAT032"]
     assert read().to_pydict() == {"id": [1]}
 
 

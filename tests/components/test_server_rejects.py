@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 from dataclasses import replace
 
 import pyarrow as pa
@@ -135,9 +136,28 @@ def test_other_modes_set_rows_aside_too(place, mode):
     )
     told = place.write(rows, write_mode=mode, primary_key="id")
     assert (told.rows, told.rejected) == (3, 4)
-    assert sorted((line, values["id"]) for line, values, _ in place.rejected()) == [(3, 5), (4, 8), (5, 7), (6, None)]
-    kept = [] if mode == "replace" else [(4, "kept")]
-    assert place.sql("SELECT * FROM t ORDER BY id") == [(3, "new"), *kept, (7, "a"), (9, "c")]
+    seventh = {"replace": (5, 7), "upsert": (2, 7)}[mode]
+    told = sorted((line, values["id"]) for line, values, _ in place.rejected())
+    assert told == sorted([(3, 5), (4, 8), seventh, (6, None)], key=lambda each: each[0])
+    kept, last = {"replace": ([], "a"), "upsert": ([(4, "kept")], "again")}[mode]
+    assert place.sql("SELECT * FROM t ORDER BY id") == [(3, "new"), *kept, (7, last), (9, "c")]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_of_rows_with_one_key_the_last_that_fits_stays(place, seed):
+    chosen = random.Random(seed)
+    rows = [(chosen.randint(1, 6), chosen.choice(["a", "b", "c", "n 5", None])) for _ in range(chosen.randint(1, 30))]
+    place.sql(TABLE, "INSERT INTO t VALUES (1, 'old'), (99, 'kept')")
+    given = pa.table({"id": pa.array([key for key, _ in rows], pa.int64()), "name": [name for _, name in rows]})
+    told = place.write(given, size=chosen.choice([None, 1, 4]), write_mode="upsert", primary_key="id")
+    good = {key: line for line, (key, name) in enumerate(rows, 1) if name not in ("n 5", None)}
+    kept = {1: "old", 99: "kept"} | {key: rows[line - 1][1] for key, line in good.items()}
+    assert place.sql("SELECT * FROM t ORDER BY id") == sorted(kept.items())
+    assert (told.rows, told.rejected) == (len(good), len(rows) - len(good))
+    aside = sorted(line for line, *_ in place.rejected()) if told.rejected else []
+    assert aside == sorted(set(range(1, len(rows) + 1)) - set(good.values()))
+    later = [line for line, _, reason in place.rejected() if "later row has the same key" in reason] if aside else []
+    assert all(rows[line - 1][0] in good and line < good[rows[line - 1][0]] for line in later)
 
 
 def test_an_upsert_that_something_else_unique_refuses(place):

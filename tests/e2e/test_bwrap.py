@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from tests.parity.cases import READ, WRITE, Case, lay_out
 
 from osiris.errors import OsirisError
 from osiris.runner.bwrap import boxed_worker, options
-from osiris.runner.protocol import Job, Limits, Secrets
+from osiris.runner.limits import limits_of
+from osiris.runner.protocol import Job, Secrets
 from osiris.runner.reach import reach_of
 
 
@@ -33,7 +35,7 @@ def job(folder, *steps):
     for path in own:
         path.mkdir(parents=True, exist_ok=True)
     scratch, spools, artifacts = map(str, own)
-    return Job("run", str(folder), scratch, artifacts, Limits(1, 1), list(steps), spools=spools)
+    return Job("run", str(folder), scratch, artifacts, limits_of(1, 1), list(steps), spools=spools)
 
 
 ORDERS = step("orders", "filesystem.csv_extractor", "read", path="data/orders.csv")
@@ -94,8 +96,8 @@ def test_the_target_can_be_set_in_the_project(project, osiris):
     assert json.loads((session / "run.json").read_text())["adapter"] == "bwrap"
 
 
-def refused(folder, *steps, **fields):
-    asked, secrets = job(folder, *steps), Secrets(fields)
+def refused(folder, *steps, paths=None, **fields):
+    asked, secrets = replace(job(folder, *steps), paths=paths or {}), Secrets(fields)
     with pytest.raises(OsirisError) as caught, boxed_worker(asked, secrets) as link:
         link.ask(asked, secrets, print)
     return [item.code for item in caught.value.diagnostics]
@@ -120,4 +122,6 @@ def test_the_network_must_be_allowed(project):
 
 
 def test_the_root_of_all_is_no_place_for_outputs(project):
-    assert refused(Path(project), step("out", "filesystem.csv_writer", "write", path="/out.csv")) == ["SBX004"]
+    assert refused(
+        Path(project), step("out", "filesystem.csv_writer", "write", path="/out.csv"), paths={"write": ["/"]}
+    ) == ["SBX004"]

@@ -207,6 +207,7 @@ def test_a_file_outside_of_the_project_is_asked_for_though_it_was_named(project,
     path = words.rpartition(" ")[2]
     asked, confirmed = Person(words, yes=True), Person(words, "yes", yes=True)
     copy = proposal(ORDERS, name="orders", path=path)
+    (project / "osiris.yaml").write_text("paths: {write: [../out]}\n")
 
     assert not talk(project, asked, Script(interest(ORDERS), copy))
     assert f"This would write {path}, outside of the project. Go on?" in asked.heard

@@ -85,7 +85,7 @@ def test_a_continued_run_delivers_only_what_is_missing(project):
         ("second", "duckdb.writer", "write", "rows", "table: copy, create_if_missing: false"),
     )
     told = project("twice", *steps, code=1)
-    assert errors(told)[:1] == ["DRV013"]
+    assert errors(told)[:1] == ["DAT032"]
     with duckdb.connect(str(project.root / "data" / "store.duckdb")) as client:
         client.execute("DROP TABLE copy; CREATE TABLE copy (id BIGINT, name VARCHAR)")
     told = project("twice", *steps)

@@ -4,6 +4,7 @@ import html
 import json
 import re
 import signal
+import socket
 
 import pytest
 from tests.e2e.sessions import Shop
@@ -173,3 +174,90 @@ def test_every_error_names_its_step(shop):
     assert {error["step"] for error in errors if error["severity"] == "error"} == {"left"}
     recorded = json.loads((shop.folder / "logs" / last_of(shop) / "run.json").read_text())["diagnostics"]
     assert {item["step"] for item in recorded} == {"left"}
+
+
+SERVER = """
+oml_version: "0.1.0"
+name: far
+metadata: {intent: "Keep the shop's orders near.", owner: data team}
+description: Copies orders.
+steps:
+  - id: orders
+    component: postgres.extractor
+    mode: read
+    config: {connection: "@postgres.shop", query: "SELECT 1 AS n"}
+  - {id: out, component: filesystem.csv_writer, mode: write, config: {path: output/far.csv}}
+"""
+SHOP = """connections:
+  postgres:
+    shop: {host: 127.0.0.1, port: PORT, database: shop, user: u, password: "${PW}"}
+"""
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("connections", "password", "code"),
+    [(SHOP, "x", "CON011"), (SHOP, None, "CON005"), ("connections: {}\n", "x", "CON002")],
+    ids=["server down", "variable not set", "connection missing"],
+)
+def test_a_run_that_could_not_start_is_a_session(shop, tmp_path, unused_port, connections, password, code):
+    (shop.folder / "pipelines" / "far.yaml").write_text(SERVER)
+    (shop.folder / "osiris_connections.yaml").write_text(connections.replace("PORT", str(unused_port)))
+    env = {"PW": password} if password else {}
+    done = shop.call_any("run", "pipelines/far.yaml", "--json", env=env)
+    session = json.loads(done.stdout)["data"]["session"]
+    assert done.returncode in (2, 3)
+    assert shop.summary(session)["kind"] == "refused"
+    told = all_alike(shop, session, tmp_path, lineage=False)
+    assert told[:3] == (code, ["orders"], {"out"})
+    assert (shop.folder / "logs" / session / "aiop" / f"{session}_aiop.json").is_file()
+    assert (shop.folder / "logs" / session / "artifacts").is_dir()
+
+
+def test_a_refused_start_does_not_stand_between_a_run_and_its_continuation(shop, unused_port):
+    """Who starts again after it continues what was cut off before."""
+    shop("run", "pipelines/two.yaml")
+    (shop.folder / "data" / "left.csv").write_text(BAD)
+    shop("run", "--last-compile", code=1)
+    failed = last_of(shop)
+    text = TWO.replace("component: filesystem.csv_extractor", "component: postgres.extractor", 1)
+    before = "config: {path: data/left.csv, dtype: {n: int64}}"
+    text = text.replace(before, 'config: {connection: "@postgres.gone", table: t}')
+    (shop.folder / "pipelines" / "two.yaml").write_text(text)
+    refused = shop.call_any("run", "pipelines/two.yaml")
+    assert refused.returncode
+    assert shop.summary(last_of(shop))["kind"] == "refused"
+    shop("run", "--resume", code=1)
+    assert shop.summary(last_of(shop))["continues"] == failed
+
+
+def test_the_newest_package_is_where_every_link_leads(shop):
+    names = [shop.run() for _ in range(3)]
+    for name in names:
+        link = shop.folder / "logs" / name / "aiop" / "latest.json"
+        assert link.is_symlink()
+        assert json.loads(link.read_text())["@id"] == f"osiris://run/{names[-1]}"
+    lines = (shop.folder / "logs" / names[2] / "aiop" / "index" / "runs.jsonl").read_text().splitlines()
+    assert [json.loads(line)["session"] for line in lines] == [names[2], names[1]]
+    assert all((shop.folder / "logs" / name / "artifacts").is_dir() for name in names)
+    shop("logs", "gc", "--keep", "1")
+    kept = {path.name for path in (shop.folder / "logs").iterdir() if path.is_dir()}
+    assert names[2] in kept
+
+
+def test_a_package_says_what_the_pipeline_is_for(shop):
+    text = shop.example.read_text()
+    metadata = 'metadata: {intent: "Tell which customers pay.", owner: data team}\n'
+    shop.example.write_text(text.replace("steps:", f"{metadata}steps:", 1))
+    session = shop.run()
+    document = api.package(api.open_project(shop.folder, {}), session, {}).document
+    intent = document["narrative"]["intent"]
+    assert (intent["text"], intent["known"]) == ("Tell which customers pay.", True)
+    assert [each["source"] for each in intent["provenance"]] == ["metadata.intent", "description"]
+    assert document["semantic"]["metadata"] == {"intent": "Tell which customers pay.", "owner": "data team"}

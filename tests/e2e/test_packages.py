@@ -109,9 +109,8 @@ def test_a_package_is_made_again_with_the_same_bytes(shop):
     folder = shop.file(name).parent
     for path in (folder, *folder.rglob("*")):
         assert path.exists()
-    links = json.loads((folder / "latest.json").read_text())
-    assert all((folder / links[key]).is_file() for key in ("package", "run_card", "index"))
-    record = json.loads((folder / links["index"]).read_text())
+    assert (folder / "latest.json").read_bytes() == shop.file(first).read_bytes()
+    record = json.loads((folder / "index" / "run.json").read_text())
     assert (record["session"], record["previous"], record["base"]) == (name, None, None)
 
 

@@ -15,8 +15,9 @@ from osiris.canonical import fingerprint
 from osiris.config import load_config
 from osiris.model import Manifest
 from osiris.project import Project
+from osiris.runner.limits import limits_of
 from osiris.runner.local import start_worker
-from osiris.runner.protocol import Job, Limits, Secrets
+from osiris.runner.protocol import Job, Secrets
 from osiris.runner.run import RunOptions, run
 
 STRANGER = Path(__file__).parent / "stranger"
@@ -78,7 +79,7 @@ class Desk:
 
     def job(self, kind, steps, **fields):
         scratch = self.project.scratch / "job"
-        limits = Limits(memory=10**9, address_space=5 * 10**9, threads=2)
+        limits = limits_of(10**9, 2)
         return Job(kind, str(self.project.root), str(scratch), str(scratch / "artifacts"), limits, steps, **fields)
 
     def plan(self, steps, name="trial"):

@@ -129,7 +129,7 @@ def test_only_regular_files_are_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
     assert code_of(files.open_source, tmp_path / "pipe") == "DRV005"
-    assert code_of(files.open_source, tmp_path / "link") == "DRV005"
+    assert code_of(files.open_source, tmp_path / "link") == "DRV063"
     assert code_of(files.open_source, tmp_path) == "DRV005"
     assert code_of(files.open_source, Path("/dev/null")) == "DRV005"
     assert code_of(files.open_source, tmp_path / "missing") == "DRV001"

@@ -14,6 +14,7 @@ from osiris.history.causes import clip, event_ids
 from osiris.history.deliveries import deliveries_of, retry_of
 from osiris.history.findings import Finding, findings_of, sql_of
 from osiris.history.ledger import COLUMNS, Row, balanced, total
+from osiris.history.record import REFUSED
 
 if TYPE_CHECKING:
     from osiris.history.reading import Reading
@@ -103,7 +104,7 @@ def _run(reading: Reading) -> dict[str, JsonValue]:
     counts = Counter(step.status for step in reading.run.steps)
     return {
         "session": reading.run.id,
-        "kind": "run" if reading.replays is None else "replay",
+        "kind": run_kind(reading),
         "pipeline": reading.run.pipeline,
         "plan": str(summary["fingerprint"])[:12],
         "adapter": summary["adapter"],
@@ -114,6 +115,11 @@ def _run(reading: Reading) -> dict[str, JsonValue]:
         "continues": summary.get("continues"),
         "steps": {"total": len(reading.run.steps)} | {name: counts[name] for name in _STATUSES if counts[name]},
     }
+
+
+def run_kind(reading: Reading) -> str:
+    """Return what a session is: a run, a replay, or the start of a run that was refused."""
+    return "replay" if reading.replays is not None else str(reading.run.summary.get("kind") or "run")
 
 
 def _verdict(
@@ -136,6 +142,8 @@ def _sentence(reading: Reading, grave: str, found: list[Finding], failure: dict[
         return f"The run is complete: {moved}.{odd}"
     if failure is None:
         return f"The run ended as {run.status}."
+    if run.summary.get("kind") == REFUSED:
+        return f"The run could not start: {failure['code']} {failure['cause']}"
     step = f"Step {failure['step']}" if failure["step"] else "The run"
     words = {"failed": "failed", "cancelled": "was stopped", "lost": "was lost at work"}
     return f"{step} {words[run.status]}: {failure['code']} {failure['cause']}"

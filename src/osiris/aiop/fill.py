@@ -21,6 +21,7 @@ PRIORITY = (
     "evidence.row_errors",
     "evidence.outputs",
     "metadata.config",
+    "semantic.metadata",
     "metadata.settings",
     "metadata.primer.glossary",
     "semantic.nodes",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from osiris.durable import append_line, make_folder, write_file
+from osiris.durable import append_line, lead, make_folder, remove, write_file
 from osiris.history.ledger import total
+from osiris.session import iter_sessions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 FOLDER = "aiop"
 RECORD = "index/run.json"
+CATALOGUE = "index/runs.jsonl"
+LATEST, NEWEST = "latest.json", "latest_aiop.json"
+"""The link in each package's folder, and the one in .osiris/ that it leads to: so all of them lead to the newest."""
 
 
 def record_of(reading: Reading, answer: Record, size: int) -> Record:
@@ -73,6 +77,27 @@ def load_catalogue(project: Project) -> list[Record]:
         content = b"".join(_line(known[name]) for name in sorted(known))
         write_file(project.catalogue, content, private=True)
     return [known[name] for name in sorted(known, reverse=True)]
+
+
+def compared_records(project: Project, record: Record) -> bytes:
+    """Return the catalogue of the runs that a delta was made from: this one, its base and its predecessor.
+
+    A line each, as far as they have a record.
+    """
+    others = dict.fromkeys(str(record[key]) for key in ("base", "previous") if record[key])
+    paths = (project.logs / name / FOLDER / RECORD for name in others)
+    return b"".join(map(_line, [record, *(told for path in paths if path.is_file() and (told := _record(path)))]))
+
+
+def lead_to_newest(project: Project) -> None:
+    """Let the link in .osiris/ lead to the newest package that is there; without any there is no link."""
+    names = (str(each["session"]) for each in iter_sessions(project))
+    newest = next((name for name in names if package_path(project.logs / name).is_file()), None)
+    if newest is None:
+        remove(project.state / NEWEST)
+    else:
+        make_folder(project.state, private=True)
+        lead(project.state / NEWEST, package_path(project.logs / newest))
 
 
 def _line(record: Record) -> bytes:

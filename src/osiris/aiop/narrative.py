@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.history.causes import clip, event_ids
+from osiris.history.causes import event_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     Answer = dict[str, JsonValue]
 
-_EXCERPT = 160
 _STATES = {
     "written": "wrote {rows:,} rows to {target}",
     "kept": "had written {rows:,} rows to {target} before, and was skipped",
@@ -22,22 +21,6 @@ _STATES = {
     "unknown": "was cut off at work: {target} holds all of its rows or none, which is not known",
     "partial": "was cut off at work: {target} may hold a part of its rows",
 }
-
-
-def intent_of(reading: Reading) -> dict[str, JsonValue]:
-    """Return what the pipeline is for: as somebody wrote it down, else as its ends suggest."""
-    plan = reading.run.plan
-    written = plan.data["pipeline"].get("description") if plan else None
-    if written:
-        text = clip(str(written), 500)
-        provenance = {"source": "description", "trust": "high", "excerpt": clip(text, _EXCERPT)}
-        return {"text": text, "known": True, "provenance": [provenance]}
-    ends = {
-        mode: sorted({step.component for step in reading.run.steps if step.mode == mode}) for mode in ("read", "write")
-    }
-    text = f"Moves rows from {_listed(ends['read'])} to {_listed(ends['write'])}."
-    provenance = {"source": "inferred", "trust": "low", "excerpt": clip(text, _EXCERPT)}
-    return {"text": clip(text, 500), "known": False, "provenance": [provenance]}
 
 
 def sentences_of(reading: Reading, answer: Answer) -> Iterator[dict[str, JsonValue]]:
@@ -99,7 +82,3 @@ def _changes(answer: Answer) -> dict[str, JsonValue]:
     shown = "; ".join(str(item["text"]) for item in changes["top"][:3])
     more = f"; and {changes['total'] - 3} more" if changes["total"] > 3 else ""
     return _sentence(f"Changed {since}: {shown}{more}.", *cited[:3])
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "nowhere"

@@ -11,10 +11,23 @@ from osiris.aiop import delta, evidence, narrative, semantic
 from osiris.aiop.answer import answer_of
 from osiris.aiop.card import card_of
 from osiris.aiop.fill import Filler, Section, compact, place, size_of
-from osiris.aiop.index import FOLDER, RECORD, add_record, card_name, package_name, record_of
+from osiris.aiop.index import (
+    CATALOGUE,
+    FOLDER,
+    LATEST,
+    NEWEST,
+    RECORD,
+    add_record,
+    card_name,
+    compared_records,
+    lead_to_newest,
+    package_name,
+    record_of,
+)
 from osiris.aiop.metadata import metadata_of, sizes, tables_of
-from osiris.durable import make_folder, write_file
+from osiris.durable import lead, make_folder, write_file
 from osiris.errors import Diagnostic, diagnostic
+from osiris.history.intent import intent_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,12 +89,14 @@ def write_package(project: Project, package: Package, *, card: bool = True, cata
     if card:
         files[card_name(package.session)] = package.card.encode()
     files[RECORD] = _pretty(package.record)
-    files["latest.json"] = _pretty(_links(package.session, card=card))
+    files[CATALOGUE] = compared_records(project, dict(package.record))
     files[package_name(package.session)] = package.content
     for name, content in files.items():
         path = folder / name
         make_folder(path.parent, private=True)
         write_file(path, content, private=True)
+    lead(folder / LATEST, project.state / NEWEST)
+    lead_to_newest(project)
     if catalogue:
         add_record(project, dict(package.record))
 
@@ -92,11 +107,6 @@ def write_annex(folder: Path, package: Package) -> None:
         path = folder / FOLDER / "annex" / name
         make_folder(path.parent, private=True)
         write_file(path, content, private=True)
-
-
-def _links(session: str, *, card: bool) -> Document:
-    found = {"session": session, "package": package_name(session), "index": RECORD}
-    return found | ({"run_card": card_name(session)} if card else {})
 
 
 def _frame(reading: Reading, annex: Mapping[str, bytes]) -> Document:
@@ -111,10 +121,10 @@ def _frame(reading: Reading, annex: Mapping[str, bytes]) -> Document:
         "@type": "AIOperationPackage",
         "format": FORMAT,
         "answer": answer_of(reading),
-        "narrative": {"intent": narrative.intent_of(reading), "sentences": []},
+        "narrative": {"intent": intent_of(reading).to_json(), "sentences": []},
         "delta": delta.delta_of(reading),
         "evidence": {"files": evidence.files_of(reading), **{name: [] for name in _EVIDENCE}},
-        "semantic": {"pipeline": semantic.pipeline_of(reading), **{name: [] for name in _SEMANTIC}},
+        "semantic": {"pipeline": semantic.pipeline_of(reading), "metadata": {}, **{name: [] for name in _SEMANTIC}},
         "metadata": metadata_of(reading, told),
     }
 
@@ -148,9 +158,17 @@ def _sections(reading: Reading, options: Options, find_spec: FindSpec, answer: D
         Section("semantic.lineage", semantic.lineage_of(reading)),
         *(
             Section(name, [list(pair) for pair in table.items()], pairs=True)
-            for name, table in tables_of(reading, options).items()
+            for name, table in {
+                **tables_of(reading, options),
+                "semantic.metadata": semantic.metadata_of(reading),
+            }.items()
         ),
     ]
+
+
+def _tables(reading: Reading, options: Options) -> Mapping[str, Mapping[str, JsonValue]]:
+    """Return the objects that may be cut, by their place in the document."""
+    return {**tables_of(reading, options), "semantic.metadata": semantic.metadata_of(reading)}
 
 
 def _by_end(step: JsonValue) -> int:

@@ -33,6 +33,12 @@ def pipeline_of(reading: Reading) -> Item:
     }
 
 
+def metadata_of(reading: Reading) -> Mapping[str, JsonValue]:
+    """Return the metadata of the OML as it is written."""
+    about: Mapping[str, JsonValue] = reading.run.plan.data["pipeline"] if reading.run.plan else {}
+    return about.get("metadata") or {}
+
+
 def nodes_of(reading: Reading, *, detailed: bool) -> list[Item]:
     """Return the steps of the plan; `detailed` with their columns."""
     return [_node(step.plan, detailed=detailed) for step in reading.run.steps if step.plan]

@@ -115,6 +115,7 @@ def _ask(workspace: Workspace, asked: Mapping[str, Examined], secrets: Secrets) 
         limits=limits_of(workspace.config.get("run.memory"), workspace.config.get("run.threads")),
         steps=[],
         uses={name: list(examined.uses) for name, examined in asked.items()},
+        paths=workspace.config.paths(),
     )
     try:
         with start_worker(workspace.root) as link:

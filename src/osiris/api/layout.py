@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from osiris.durable import create_file, make_folder
 from osiris.errors import fail
-from osiris.kept_back import MARKER
+from osiris.path_policy import MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from osiris.api.story import reading_of
 from osiris.durable import append
 from osiris.errors import OsirisError, diagnostic, fail
-from osiris.history.record import RecordedRun, open_own_run
+from osiris.history.record import REFUSED, RecordedRun, open_own_run
 from osiris.secret import Scrubber, Secret
 from osiris.session import ENDS
 
@@ -63,6 +63,8 @@ def lineage_events(workspace: Workspace, name: str = "last") -> list[Event]:
     from osiris.report.openlineage import events_of
 
     run = open_own_run(workspace.project, name)
+    if run.summary["kind"] == REFUSED:
+        fail("AIO021", session=run.id)
     if run.summary["kind"] != "run":
         fail("AIO014", session=run.id)
     return events_of(_told(workspace, reading_of(workspace, run.id)))

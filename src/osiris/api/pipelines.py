@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.api.workspace import Workspace, find_file, load_plan, pipelines, shown
-from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, raise_all, sort_diagnostics
+from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, has_errors, raise_all, sort_diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -114,9 +114,11 @@ def _validated(
             namesakes=namesakes,
             verdicts=verdicts,
         )
+        found = _path_problems(workspace, prepared)
     except OsirisError as error:
         return Validated(name, error.diagnostics)
-    return Validated(name, tuple(sort_diagnostics([*notes, *more])), prepared)
+    diagnostics = tuple(sort_diagnostics([*notes, *more, *found]))
+    return Validated(name, diagnostics, None if has_errors(found) else prepared)
 
 
 def _profile_of(workspace: Workspace, document: Document) -> str | None:
@@ -184,7 +186,6 @@ def _compiled(
         checked = check(KnownVerdicts(cache))
         if checked.prepared is None:
             raise_all(checked.diagnostics)
-        _refuse_kept_back(workspace, checked)
         described, notes, sources = describe(workspace, checked.prepared, worker, cache, refresh=refresh)
         manifest = compile_pipeline(checked.prepared, described, plain=plain)
     lints = [*lint(checked.prepared, described), *left_in_folders(checked.prepared, described, workspace.root)]
@@ -196,15 +197,13 @@ def _compiled(
     )
 
 
-def _refuse_kept_back(workspace: Workspace, checked: Validated) -> None:
-    """Fail with DRV049 for steps that touch files of the project itself, before anything is read."""
+def _path_problems(workspace: Workspace, prepared: Prepared) -> list[Diagnostic]:
+    """Return what is wrong with the files that steps name, before anything is read."""
     from osiris.compiler.context import Context
-    from osiris.compiler.kept_back import check_kept_back
+    from osiris.compiler.path_rules import check_path_rules
 
-    if checked.prepared:
-        ctx = Context(checked.prepared.pipeline, workspace.registry, workspace.connections(), workspace.root)
-        if found := list(check_kept_back(ctx)):
-            raise_all([*checked.diagnostics, *found])
+    ctx = Context(prepared.pipeline, workspace.registry, workspace.connections(), workspace.root)
+    return list(check_path_rules(ctx, workspace.config.paths()))
 
 
 def refuse_warnings(diagnostics: Sequence[Diagnostic]) -> None:

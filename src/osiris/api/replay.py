@@ -148,6 +148,6 @@ def _remove_copies(workspace: Workspace, again: RecordedRun) -> None:
     for output in again.summary["outputs"].values():
         for file in output["files"]:
             _remove(workspace.root / file["path"])
-    for folder in (*(again.folder / "artifacts").glob("*/"), again.folder / "artifacts"):
+    for folder in (again.folder / "artifacts").glob("*/"):
         with suppress(OSError):
             folder.rmdir()

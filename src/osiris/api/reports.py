@@ -13,7 +13,7 @@ from osiris.api.story import reading_of
 from osiris.durable import make_folder, write_file
 from osiris.errors import OsirisError, fail
 from osiris.files import refuse_foreign
-from osiris.history.record import load_run, run_before
+from osiris.history.record import REFUSED, load_run, run_before
 from osiris.session import CONVERSATION, find_record, iter_records, list_sessions, open_session, read_lines
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def write_index(project: Project) -> None:
 
 
 def _runs(project: Project) -> list[dict[str, JsonValue]]:
-    return [each for each in list_sessions(project) if each.get("kind") == "run"]
+    return [each for each in list_sessions(project) if each.get("kind") in ("run", REFUSED)]
 
 
 def _write_index(project: Project, base: Path) -> None:

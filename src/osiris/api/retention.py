@@ -101,11 +101,12 @@ def sweep(workspace: Workspace, limits: Limits, *, dry_run: bool = False, now: f
 
 def _renew_indexes(project: Project) -> None:
     """Let the catalogue of packages, and the page over runs if there is one, name only what is still there."""
-    from osiris.aiop import load_catalogue
+    from osiris.aiop import lead_to_newest, load_catalogue
     from osiris.api.reports import write_index
 
     with suppress(OsirisError, OSError):
         load_catalogue(project)
+        lead_to_newest(project)
         write_index(project)
 
 

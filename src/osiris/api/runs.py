@@ -10,10 +10,11 @@ from osiris.api.openlineage import telling
 from osiris.api.packages import package_missing
 from osiris.api.pipelines import compile_file, refuse_warnings, save
 from osiris.api.plan import Tables, tables_of
+from osiris.api.refusals import record_refusal
 from osiris.api.rows import row_finder
 from osiris.api.workspace import Workspace, find_plan, load_plan, shown
-from osiris.errors import diagnostic, fail
-from osiris.history.record import caught_up
+from osiris.errors import OsirisError, diagnostic, fail
+from osiris.history.record import REFUSED, caught_up, find_own_run, resume_command
 from osiris.session import CONVERSATION, find_session, iter_records, open_record, open_session, read_lines
 from osiris.session import list_sessions as _list_sessions
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from osiris.runner.adapter import Link
     from osiris.runner.run import RunOptions, RunResult
 
-    Progress = Callable[[dict[str, JsonValue]], None]
+    Event = dict[str, JsonValue]
+    Progress = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def run_target(
     """Run what `plan_of` finds; returns how it went, and notes on the plan.
 
     One worker answers for the plan and then runs it, if that is to run here; it starts while the plan is being read.
+    A run that could not start has a session too (`record_refusal`); what was asked wrongly is raised.
     """
     from osiris.runner.run import run, start_worker
 
@@ -72,13 +75,32 @@ def run_target(
         start_worker(workspace.root) if here else nullcontext() as worker,
         telling(workspace, progress) as (told, untold),
     ):
-        plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
-        words = (workspace.project, plan.manifest, workspace.config, options, told, worker)
+        plan: Plan | None = None
+        begun: list[Event] = []
         try:
+            plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
+            words = (workspace.project, plan.manifest, workspace.config, options, _noting(begun, told), worker)
             result = run(*words, plan.asked, plan.pipeline)
+        except OsirisError as error:
+            manifest = plan.manifest if plan else None
+            refused = None if begun else record_refusal(workspace, target, manifest, error.diagnostics, progress)
+            if refused is None:
+                raise
+            result = refused
         finally:
             unpacked = package_missing(workspace)
-    return result, [*plan.notes, *untold, *unpacked]
+    return result, [*(plan.notes if plan else ()), *untold, *unpacked]
+
+
+def _noting(begun: list[Event], progress: Progress) -> Progress:
+    """Return a progress that also notes the first event: from then on there is a session of the run."""
+
+    def noting(event: Event) -> None:
+        if not begun:
+            begun.append(event)
+        progress(event)
+
+    return noting
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +222,11 @@ def _chosen_plan(workspace: Workspace, target: str | PlanFile | None, resume: st
 def _session_plan(workspace: Workspace, session: str) -> PlanFile:
     from osiris.compiler.manifest import PlanFile
 
-    run = show_session(workspace, session)
+    own = find_own_run(workspace.project) if session == "last" else None
+    run = dict(own.summary) if own else show_session(workspace, session)
+    if run["kind"] == REFUSED:
+        problem = f"run {run['session']} could not start, and did nothing"
+        fail("RUN006", problem=problem, hint=f"start it: {resume_command(run)}")
     path = workspace.project.logs / str(run["session"]) / "manifest.json"
     if not path.exists():
         fail("CMP027", what=f"in session {run['session']}: its manifest.json is gone")

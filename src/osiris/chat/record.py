@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from osiris.session import Session
 
 _TITLE = 120
+_DISCOVERY = ("names", "look")
+"""Entries that ask sources what they have; what they said is an artifact each."""
 _LLM = {"input_tokens": "tokens", "output_tokens": "tokens", "requests": "count", "cost": "USD"}
 
 
@@ -29,6 +31,7 @@ class Record:
 
     def __init__(self, session: Session, conversation: Conversation) -> None:
         self._session = session
+        make_folder(session.artifacts, private=True)
         events = read_lines(session.folder / "events.jsonl")
         self._told_before = sum("told" in event for event in events)
         self._last_entry = max((event["entry"] for event in events if "entry" in event), default=-1)
@@ -88,6 +91,9 @@ class Record:
             fields = {"purpose": asked[0], "sent": result["sent"], "value": result["value"]}
             self._session.event("llm_exchange", entry=number, model=result["model"], **fields)
             return
+        if entry.kind in _DISCOVERY:
+            found = {"asked": asked, "found": entry.result}
+            self._artifact(f"discovery-{number}.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         size = len(json.dumps(entry.result))
         self._session.event("tool_call", entry=number, tool=entry.kind, arguments=asked, result_bytes=size)
 
@@ -129,7 +135,6 @@ class Record:
             self._session.metric("discovery_recalled", float(data["recalled"] or 0), "count")
 
     def _artifact(self, name: str, text: str) -> None:
-        make_folder(self._session.artifacts, private=True)
         write_file(self._session.artifacts / name, self._session.scrubber.text(text).encode(), private=True)
 
     def _measure(self, result: Mapping[str, JsonValue]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from osiris.cli.figures import count, figures
 from osiris.cli.render import diagnostic_lines
 from osiris.errors import Diagnostic
-from osiris.history.record import resume_command
+from osiris.history.record import REFUSED, resume_command
 from osiris.session import CONVERSATION
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def given_id(run: Run) -> str | None:
 def kind_of(run: Run) -> str:
     """Return how a session ended, and that it was a replay or a conversation if it was one."""
     kind = "replay " if run.get("replays") else "chat " if run["kind"] == CONVERSATION else ""
-    return f"{kind}{run['status']}"
+    return "could not start" if run["kind"] == REFUSED else f"{kind}{run['status']}"
 
 
 def story_lines(run: Run, story: Story) -> list[str]:
@@ -120,6 +120,8 @@ def story_lines(run: Run, story: Story) -> list[str]:
 def _beginning(run: Run, story: Story) -> str:
     if run.get("replays"):
         return f"It is a replay of {run['replays']['session']}, and no run of its pipeline."
+    if run["kind"] == REFUSED:
+        return "The run could not start."
     under = f" under run id '{given_id(run)}'" if given_id(run) else ""
     if not run.get("continues"):
         return f"The run started anew{under}."
@@ -169,6 +171,8 @@ def _prospect(run: Run, story: Story) -> list[str]:
         return [f"Run id '{given_id(run)}' is finished: to give it again does nothing."] if given_id(run) else []
     if story.after:
         return [f"Run {story.after['session']} continued it and is {story.after['status']}."]
+    if run["kind"] == REFUSED:
+        return ["Nothing was begun; once the cause is fixed, the same command starts it."]
     kept = f"; what {', '.join(run['deliveries'])} wrote is kept" if run.get("deliveries") else ""
     return [f"With --resume the same plan goes on{kept}; a pipeline that was changed starts anew."]
 

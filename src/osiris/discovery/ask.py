@@ -89,4 +89,5 @@ class Asking:
             limits=limits_of(self.config.get("run.memory"), self.config.get("run.threads")),
             steps=[],
             discover=asked,
+            paths=self.config.paths(),
         )

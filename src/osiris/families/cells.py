@@ -36,6 +36,12 @@ def refuse_large(array: pa.Array, limit: int | None) -> None:
         raise Unfit(row, f"a value of {sizes[row]} bytes", f"max_cell_bytes is {limit}")
 
 
+def refuse_null(array: pa.Array) -> None:
+    """Raise Unfit for NULL in a column of a key."""
+    if array.null_count:
+        raise Unfit(pc.index(array.is_null(), True).as_py(), "NULL", "it stands in primary_key, and NULL names no row")
+
+
 class Page(Protocol):
     """A buffer of rows."""
 

@@ -19,6 +19,7 @@ from osiris.families.embedded import (
     Target,
     check_file,
     fail_no_table,
+    fail_row,
     label,
     patiently,
     refuse_columns,
@@ -27,7 +28,7 @@ from osiris.families.embedded import (
 )
 from osiris.families.filesystem import check_known
 from osiris.fault import fault
-from osiris.files import fail_os, sweep, sync_folder
+from osiris.files import fail_os, steady, sweep, sync_folder
 from osiris.model import Field
 from osiris.sql.duck_types import NotCarried, carry, quote_name
 from osiris.sql.engine import open_engine
@@ -58,6 +59,8 @@ _SHARE = 0.5
 _BUSY = "Resource In Use"
 _DAMAGED = frozenset({"Data Corruption", "Serialization", "Invalid Configuration", "Missing Extension"})
 
+_ABOUT_ROWS = ("Constraint", "Conversion")
+
 _lock = threading.Lock()
 _readers: dict[str, tuple[DuckDBPyConnection, int]] = {}
 
@@ -86,7 +89,8 @@ def reading(ctx: StepContext, path: Path, schema: str = SCHEMA) -> Iterator[Duck
     """Give a connection that reads one snapshot of the database; names without a schema are looked up in `schema`."""
     check_file(path, label(ctx, path))
     key = os.path.realpath(path)
-    cursor = patiently(lambda: _borrow(key, path, ctx), ctx, path)
+    with steady(path, label(ctx, path)):
+        cursor = patiently(lambda: _borrow(key, path, ctx), ctx, path)
     try:
         with taking_turns(path), interruptible(cursor, ctx.cancelled):
             cursor.execute(f"USE {DATABASE}")
@@ -106,7 +110,8 @@ def writing(ctx: StepContext, path: Path) -> Iterator[DuckDBPyConnection]:
     with _lock:
         if not path.exists():
             _create(ctx, path)
-    engine = patiently(lambda: _attach(path, ctx, "READ_WRITE"), ctx, path)
+    with steady(path, label(ctx, path)):
+        engine = patiently(lambda: _attach(path, ctx, "READ_WRITE"), ctx, path)
     try:
         with taking_turns(path), interruptible(engine, ctx.cancelled):
             engine.execute(f"USE {DATABASE}")
@@ -216,7 +221,7 @@ def described_columns(
     """
     kinds = _kinds(engine, schema, table)
     check_known({"columns": columns or ()}, list(kinds), where)
-    needed = {name for name, nullable, _ in _declared(engine, schema, table) if not nullable}
+    needed = {name for name, nullable, *_ in _declared(engine, schema, table) if not nullable}
     fields, problems = [], []
     for name in kinds if columns is None else columns:
         try:
@@ -232,8 +237,11 @@ def described_columns(
 def table_columns(engine: DuckDBPyConnection, schema: str, table: str) -> list[Column]:
     """Return the columns of a table as a writer sees them."""
     kinds = _kinds(engine, schema, table)
-    declared = {name: not nullable and default is None for name, nullable, default in _declared(engine, schema, table)}
-    return [Column(name, _carried(kind), str(kind), declared.get(name, False)) for name, kind in kinds.items()]
+    declared = {
+        name: (not nullable and default is None, computed)
+        for name, nullable, default, computed in _declared(engine, schema, table)
+    }
+    return [Column(name, _carried(kind), str(kind), *declared.get(name, ())) for name, kind in kinds.items()]
 
 
 def is_unique(engine: DuckDBPyConnection, schema: str, table: str, key: Sequence[str]) -> bool:
@@ -261,9 +269,9 @@ def _kinds(engine: DuckDBPyConnection, schema: str, table: str) -> dict[str, Duc
     return dict(zip(relation.columns, relation.types, strict=True))
 
 
-def _declared(engine: DuckDBPyConnection, schema: str, table: str) -> list[tuple[str, bool, str | None]]:
+def _declared(engine: DuckDBPyConnection, schema: str, table: str) -> list[tuple[str, bool, str | None, bool]]:
     return engine.execute(
-        f"""SELECT column_name, is_nullable, column_default FROM duckdb_columns()
+        f"""SELECT column_name, is_nullable, column_default, is_generated FROM duckdb_columns()
         WHERE {_IN_SCHEMA} AND table_name = ? ORDER BY column_index""",
         [DATABASE, schema, table],
     ).fetchall()
@@ -306,6 +314,18 @@ def refuse_types(ctx: StepContext, schema: Schema) -> None:
         if column_type(column.type) is None
     }
     refuse_columns(ctx, schema, reasons)
+
+
+@contextmanager
+def refusing(ctx: StepContext, target: Target) -> Iterator[None]:
+    """Say in our words that a row does not fit the table: fails with DAT032."""
+    try:
+        yield
+    except ENGINE_ERRORS as error:
+        told = details(error)
+        if told.get("exception_type") not in _ABOUT_ROWS:
+            raise
+        fail_row(ctx, target, " ".join(str(told.get("exception_message", "")).split()))
 
 
 @contextmanager

@@ -22,7 +22,6 @@ from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, rai
 from osiris.families.fitting import uncarried
 from osiris.fault import fault
 from osiris.files import fail_os, relative, resolve_path
-from osiris.kept_back import refuse_kept_back
 from osiris.table import counted, spool
 
 if TYPE_CHECKING:
@@ -87,12 +86,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of an existing table: its type here, if it has one, as declared, and whether a row must give a value."""
+    """A column of an existing table: its type here, if it has one, as declared, and whether a row must give a value.
+
+    `computed`: no row can give one.
+    """
 
     name: str
     type: str | None
     declared: str
     required: bool = False
+    computed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +108,15 @@ class Staged:
 
 
 def database_path(ctx: StepContext, *, writing: bool = False) -> Path:
-    """Return the database file of the step's connection; fails with DRV007 if it names none, or several, or DRV049."""
+    """Return the real path of the database file of the step's connection.
+
+    Fails with DRV007 if it names none, or several, with DRV049 or DRV059 to DRV062 where no step may use it.
+    """
     given = [str(ctx.connection[name]) for name in _NAMES if ctx.connection.get(name)]
     if len(given) != 1:
         fail("DRV007", path="the connection", problem=f"it needs exactly one of {', '.join(_NAMES)}")
     path = resolve_path(ctx.root, given[0], writing=writing)
-    refuse_kept_back(ctx.root, path, writing=writing, keys=ctx.keys)
-    return path
+    return ctx.paths.writable(ctx.root, path, "database") if writing else ctx.paths.readable(ctx.root, path)
 
 
 def label(ctx: StepContext, path: Path) -> str:
@@ -249,6 +254,8 @@ def refuse_misfit(
         there = known.get(field.name.lower())
         if there is None:
             report(f"it has no column '{field.name}'", did_you_mean(field.name, [column.name for column in columns]))
+        elif there.computed:
+            report(f"its column '{there.name}' is computed by the database", "leave the column out of the rows")
         elif not holds(there, field.type):
             report(f"its column '{there.name}' is {there.declared or 'of no type'}, which cannot hold {field.type}")
     for column in columns:
@@ -256,6 +263,17 @@ def refuse_misfit(
             report(f"its column '{column.name}' needs a value, and the rows have no such column")
     if found:
         raise_all(found)
+
+
+def fail_view(ctx: StepContext, target: Target) -> NoReturn:
+    """Fail with DAT029 for what is no table."""
+    fail("DAT029", step=ctx.step, table=target.table, problem="it is a view", hint="write a table")
+
+
+def fail_row(ctx: StepContext, target: Target, problem: str) -> NoReturn:
+    """Fail with DAT032 for a row that a rule of the table refuses."""
+    hint = "mend or leave out such rows before; nothing was written"
+    fail("DAT032", step=ctx.step, table=target.table, problem=problem, hint=hint)
 
 
 def fail_no_key(ctx: StepContext, target: Target, key: Sequence[str]) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +20,6 @@ from osiris.families.published import Folder, folder_of
 from osiris.families.stored import find
 from osiris.families.upload import Upload, uploading
 from osiris.files import check_source, expand, fail_os, publish, relative, resolve_path, sweep
-from osiris.kept_back import refuse_kept_back
 from osiris.table import Relation
 from osiris.urls import StoreUrl, local_path, store_url
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.files import Output
     from osiris.model import Schema
+    from osiris.path_policy import Format
 
 
 _PATH = Location(pointer="/config/path")
@@ -45,37 +46,37 @@ def _base(ctx: StepContext) -> str | None:
 def sources(ctx: StepContext, path: str) -> list[Place]:
     """Return the files that a step reads, sorted by name: `path` is a path, URL or pattern below the connection's base.
 
-    Fails with DRV001, DRV003, DRV005, DRV006, DRV007, DRV037 or DRV049, at the config's `path`, or CON039 to CON042.
+    Fails with DRV001, DRV003, DRV005, DRV006, DRV007, DRV037, DRV049, DRV059 or DRV062, at the config's `path`, or
+    CON039 to CON042.
     """
     try:
         url = store_url(path, ctx.family, ctx.connection)
         if url:
             return list(find(ctx, url))
         files = expand(ctx.root, local_path(path), base=_base(ctx))
+        real = [ctx.paths.readable(ctx.root, file) for file in files]
         for file in files:
-            refuse_kept_back(ctx.root, file, keys=ctx.keys)
             if (file / MANIFEST).is_file():
                 hint = "end the path with '/': it is a published folder, which filesystem.parquet_extractor reads"
                 fail("DRV005", path=label(ctx, file), kind="a folder", hint=hint)
             check_source(file, label(ctx, file))
     except OsirisError as error:
         raise_all(replace(problem, location=_PATH) for problem in error.diagnostics)
-    return list(files)
+    return list(real)
 
 
-def target(ctx: StepContext, path: str) -> Path | StoreUrl:
-    """Return the file or the object that a step writes; fails with DRV007 or DRV049."""
+def target(ctx: StepContext, path: str, kind: Format) -> Path | StoreUrl:
+    """Return the file of a format, or the object, that a step writes; fails with DRV007, DRV049 or DRV059 to DRV062."""
     url = store_url(path, ctx.family, ctx.connection or _NOT_KNOWN)
     if url and not url.name:
         fail("DRV007", path=path, problem="a file is needed, and this names a folder")
-    return url or _kept_to(ctx, resolve_path(ctx.root, local_path(path), base=_base(ctx), writing=True))
+    return url or _writable(ctx, resolve_path(ctx.root, local_path(path), base=_base(ctx), writing=True), kind)
 
 
-def _kept_to(ctx: StepContext, path: Path, *, writing: bool = True) -> Path:
-    """Return the path, which a step may touch; fails with DRV049. Its own artifacts, where a replay writes, it may."""
-    in_artifacts = path.is_relative_to(ctx.artifacts)
-    refuse_kept_back(ctx.root, path, writing=writing and not in_artifacts, keys=ctx.keys)
-    return path
+def _writable(ctx: StepContext, path: Path, kind: Format) -> Path:
+    """Return the real path of what a step may write; its own artifacts, where a replay writes, it may."""
+    real = Path(os.path.realpath(path))
+    return real if real.is_relative_to(os.path.realpath(ctx.artifacts)) else ctx.paths.writable(ctx.root, path, kind)
 
 
 def is_folder(path: str) -> bool:
@@ -84,11 +85,13 @@ def is_folder(path: str) -> bool:
 
 
 def folder_place(ctx: StepContext, path: str, *, writing: bool = True) -> Path | StoreUrl:
-    """Return where the folder lies that a step's path names; fails with DRV007 or DRV049, at the config's `path`."""
+    """Return where the folder lies that a step's path names; fails as `target` does, at the config's `path`."""
     try:
         url = store_url(path, ctx.family, ctx.connection or _NOT_KNOWN)
         place = url or resolve_path(ctx.root, local_path(path).rstrip("/"), base=_base(ctx), writing=True)
-        return place if isinstance(place, StoreUrl) else _kept_to(ctx, place, writing=writing)
+        if isinstance(place, StoreUrl):
+            return place
+        return _writable(ctx, place, "folder") if writing else ctx.paths.readable(ctx.root, place)
     except OsirisError as error:
         raise_all(replace(problem, location=_PATH) for problem in error.diagnostics)
 
@@ -159,7 +162,7 @@ def publishing(
         except OSError as error:
             fail_os(error, place.parent)
     sweep(place.parent)
-    return publish(place)
+    return publish(place, real=True)
 
 
 def published(ctx: StepContext, place: Path | StoreUrl, output: Output | Upload, rows: int) -> Written:

@@ -18,8 +18,7 @@ from osiris.families.looking import content_of
 from osiris.families.places import Place, local, mark_of
 from osiris.families.published import folder_of, open_published
 from osiris.families.stored import StoredFile, find, folders_in
-from osiris.files import check_source, expand, fail_os, is_text, relative, resolve_path
-from osiris.kept_back import refuse_kept_back
+from osiris.files import check_source, expand, fail_os, is_text, open_source, relative, resolve_path
 from osiris.urls import StoreUrl, local_path, store_url
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class SeenFile:
 def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
     """Return the files that a path, a folder or a pattern names, sorted by name.
 
-    Fails with DRV001, DRV003, DRV005, DRV006, DRV007 or DRV049.
+    Fails with DRV001, DRV003, DRV005, DRV006, DRV007, DRV049, DRV059 or DRV062.
     """
     url = store_url(pattern, ctx.family, ctx.connection)
     if published := _published(ctx, pattern, url):
@@ -94,7 +93,7 @@ def _published(ctx: StepContext, pattern: str, url: StoreUrl | None) -> SeenFile
     place = url or resolve_path(ctx.root, local_path(pattern), base=str(base) if base else None)
     if url.name if url else not Path(str(place)).is_dir():
         return None
-    folder = folder_of(ctx, place)
+    folder = folder_of(ctx, place if isinstance(place, StoreUrl) else ctx.paths.readable(ctx.root, place))
     if not folder.manifest():
         return None
     found = open_published(folder)
@@ -148,10 +147,10 @@ def _seen_or_not(ctx: StepContext, path: Path, shown: str) -> SeenFile:
 
 
 def _seen(ctx: StepContext, path: Path, shown: str) -> SeenFile:
-    refuse_kept_back(ctx.root, path, keys=ctx.keys)
-    check_source(path, shown)
+    real = ctx.paths.readable(ctx.root, path)
+    check_source(real, shown)
     try:
-        with path.open("rb") as file:
+        with open_source(real) as file:
             head = file.read(_HEAD)
     except OSError as error:
         fail_os(error, shown)
@@ -159,7 +158,7 @@ def _seen(ctx: StepContext, path: Path, shown: str) -> SeenFile:
     config = {"path": shown}
     if component == "filesystem.csv_extractor" and (delimiter := _delimiter(path, head)) != ",":
         config["delimiter"] = delimiter
-    return SeenFile(path, shown, component, config if component and component.startswith("filesystem") else {})
+    return SeenFile(real, shown, component, config if component and component.startswith("filesystem") else {})
 
 
 def _by_content(head: bytes) -> str | None:

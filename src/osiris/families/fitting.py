@@ -12,6 +12,9 @@ from osiris.types import Type, parse_type
 if TYPE_CHECKING:
     from osiris.errors import Diagnostic
 
+LEAVE_OUT = "leave the column out of the rows if that is meant"
+"""What to do where a table would make a value of NULL."""
+
 _INTEGER = re.compile(r"(u?)int(8|16|32|64)")
 _NUMBER_OR_TEXT = re.compile(r"u?int\d+|float\d+|decimal|utf8")
 _SPELLED = {"utf8", "bool", "date", "time", "timestamp"}

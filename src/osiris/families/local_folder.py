@@ -16,7 +16,17 @@ from osiris.delivery import MANIFEST, MOST_MANIFEST
 from osiris.errors import fail
 from osiris.families.hive import is_value
 from osiris.fault import fault
-from osiris.files import fail_os, is_outside, is_temporary, open_source, publish, relative, sweep, sync_folder
+from osiris.files import (
+    fail_os,
+    is_outside,
+    is_temporary,
+    open_real,
+    open_source,
+    publish,
+    relative,
+    sweep,
+    sync_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -36,7 +46,7 @@ class FoundManifest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LocalFolder:
-    """A folder at `path`, whether it is there or not; `root` is the project's."""
+    """A folder at `path`, on which is no link, whether it is there or not; `root` is the project's."""
 
     root: Path
     path: Path
@@ -84,7 +94,7 @@ class LocalFolder:
             fail("DRV007", path=self.label(name), problem="a link in the folder leads out of it")
         try:
             _make(target.parent)
-            with source.open("rb") as file, publish(target) as output:
+            with source.open("rb") as file, publish(target, real=True) as output:
                 shutil.copyfileobj(file, output, _PIECE)
         except OSError as error:
             fail_os(error, self.label(name))
@@ -94,7 +104,7 @@ class LocalFolder:
         """Wait until no other writer is in a block of this folder, and keep others out; fails with DRV003 to DRV006."""
         try:
             _make(self.path)
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = open_real(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             fail_os(error, self.label(""))
         try:
@@ -109,7 +119,7 @@ class LocalFolder:
         found = self.manifest()
         if (found.version if found else None) != version:
             fail("DRV046", path=self.label(""))
-        with publish(self.path / MANIFEST) as output:
+        with publish(self.path / MANIFEST, real=True) as output:
             output.write(content)
         return ""
 

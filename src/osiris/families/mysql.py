@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from osiris.model import Schema
 
 SETTINGS = {
-    "sql_mode": "'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
+    "sql_mode": (
+        "'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+    ),
     "time_zone": "'+00:00'",
     "sql_auto_is_null": "0",
     "sql_select_limit": "18446744073709551615",
     "group_concat_max_len": "67108864",
     "max_error_count": "1024",
+    "sql_notes": "1",
     "lock_wait_timeout": "60",
     "innodb_lock_wait_timeout": "60",
     "net_write_timeout": "3600",

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.families.cells import Unfit
+from osiris.families.fitting import LEAVE_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ _ADDRESSES = {"inet4": r"^(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}$", "inet
 
 def refuse_unfit(array: pa.Array, source: str, column: Column) -> None:
     """Raise Unfit for the first value that a column would change, as far as we know; `source` is the values' type."""
+    if column.fills and array.null_count:
+        _expect(array, array.is_valid(), f"the column would hold {column.fills} instead; {LEAVE_OUT}")
     for right, reason in _checks(source, column):
         _expect(array, right(array, column), reason)
 
@@ -67,7 +70,7 @@ def _expect(array: pa.Array, right: pa.Array, reason: str) -> None:
 
 def _shown(value: pa.Scalar) -> str:
     try:
-        return str(value.as_py())[:_SHOWN]
+        return str(value.as_py())[:_SHOWN] if value.is_valid else "NULL"
     except (ValueError, OverflowError):  # a day that Python does not have
         return "a value"
 
@@ -105,6 +108,11 @@ def _is_year(array: pa.Array, _: Column) -> pa.Array:
     return pc.or_(pc.equal(wide, 0), pc.and_(pc.greater_equal(wide, first), pc.less_equal(wide, last)))
 
 
+def _is_not_cut(length: Callable[[pa.Array], pa.Array], array: pa.Array, column: Column) -> pa.Array:
+    """Tell of texts whether they are kept whole: the server refuses those that are too long, and cuts off blanks."""
+    return pc.or_(pc.invert(pc.ends_with(array, " ")), pc.less_equal(length(array), column.length))
+
+
 def _is_address(array: pa.Array, column: Column) -> pa.Array:
     return pc.match_substring_regex(array, _ADDRESSES[column.kind])
 
@@ -117,8 +125,11 @@ def _is_member(array: pa.Array, column: Column) -> pa.Array:
     return pc.if_else(pc.is_valid(array), pc.is_valid(numbered(array, column)), None)
 
 
+_CUT = "the column is {0}, and blanks at the end are cut off"
 _KINDS: Mapping[str, tuple[Right, str]] = {
     "char": (lambda array, _: pc.invert(pc.ends_with(array, " ")), "a column of type CHAR keeps no blanks at the end"),
+    "varchar": (partial(_is_not_cut, pc.utf8_length), _CUT),
+    **dict.fromkeys(("tinytext", "text", "mediumtext"), (partial(_is_not_cut, pc.binary_length), _CUT)),
     **dict.fromkeys(("binary", "vector"), (_is_full, "the column has values of exactly {1} bytes")),
     **dict.fromkeys(("mediumint", "bit"), (_is_in_range, "the column is {0}")),
     **dict.fromkeys(("inet4", "inet6"), (_is_address, "it is no address as a column of type {0} has them")),

@@ -31,6 +31,7 @@ from osiris.families.mysql_target import (
     uniques,
 )
 from osiris.families.rejects import divide, row_text, setting_aside, with_numbers
+from osiris.families.turns import move_in_turns
 from osiris.fault import fault
 
 if TYPE_CHECKING:
@@ -159,13 +160,13 @@ def _claimed(session: Session, work: Work, target: Target, waiting: Staged) -> b
 def _stage(session: Session, work: Work, used: Used, waiting: Staged) -> None:
     """Take columns of the rows into a temporary table, which nobody else sees and which ends with the connection.
 
-    Where rows are set aside, each has its number, and those whose keys are not unique are set aside already.
+    Their keys are unique there, or where rows are set aside their numbers are.
     """
-    number, index = (f", CAST(0 AS SIGNED) AS {_NUMBER}", f", KEY ({_NUMBER})") if work.rejected else ("", "")
+    number = f", CAST(0 AS SIGNED) AS {_NUMBER}" if work.rejected else ""
     names = ", ".join(quote_name(column.name) for column, _ in used) + number
-    key = ", ".join(map(quote_name, work.key))
+    key = _NUMBER if work.rejected else ", ".join(map(quote_name, work.key))
     session.run(
-        f"CREATE TEMPORARY TABLE {_STAGING} (PRIMARY KEY ({key}){index}) ENGINE = InnoDB "
+        f"CREATE TEMPORARY TABLE {_STAGING} (PRIMARY KEY ({key})) ENGINE = InnoDB "
         f"SELECT {names} FROM {qualified(session, work.table)} LIMIT 0"
     )
     taken = [column.name for column, _ in used]
@@ -189,36 +190,38 @@ def _merge(session: Session, work: Work, count: int) -> None:
         _merge_part(session, work, "TRUE")
         return
 
-    def attempt(first: int, end: int) -> None:
+    def attempt(where: str) -> None:
         with trying(session):
-            _merge_part(session, work, f"s.{_NUMBER} >= {first} AND s.{_NUMBER} < {end}")
+            _merge_part(session, work, where)
 
     def refuse(row: int, refused: Refused) -> None:
         names = [field.name for field in work.schema]
         listed = ", ".join(map(quote_name, names))
         for values in session.rows(f"SELECT {listed} FROM {_STAGING} WHERE {_NUMBER} = {row}"):
             set_aside(session, work, row, row_text(dict(zip(names, values, strict=True))), refused)
+        session.run(f"DELETE FROM {_STAGING} WHERE {_NUMBER} = {row}")
 
-    divide(count, attempt, refuse)
+    def move(which: str) -> None:
+        parts = f"{which} AND s.{_NUMBER} >= {{}} AND s.{_NUMBER} < {{}}"
+        divide(count, lambda first, end: attempt(parts.format(first, end)), refuse)
+
+    move_in_turns(session, (_STAGING, _NUMBER), [*map(quote_name, work.key)], move, refuse)
 
 
 def _merge_part(session: Session, work: Work, where: str) -> None:
-    """Update the rows that are there and insert the others.
+    """Update the rows that are there and insert the others; the key is set too: an equal one may be spelled otherwise.
 
     One statement does both where the key is all that is unique: it would take a row that is equal in anything unique.
     """
     table, names = qualified(session, work.table), [quote_name(field.name) for field in work.schema]
-    rest = [quote_name(field.name) for field in work.schema if field.name not in work.key]
     keys = list(map(quote_name, work.key))
     insert = (
         f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(f's.{name}' for name in names)} FROM {_STAGING} s"
     )
     if len(uniques(session, work.table)) == 1:
-        changes = ", ".join(f"{name} = VALUES({name})" for name in rest or keys[:1])
+        changes = ", ".join(f"{name} = VALUES({name})" for name in names)
         session.run(f"{insert} WHERE {where} ON DUPLICATE KEY UPDATE {changes}")
         return
-    using = f"USING ({', '.join(keys)})"
-    if rest:
-        changes = ", ".join(f"t.{name} = s.{name}" for name in rest)
-        session.run(f"UPDATE {table} t JOIN {_STAGING} s {using} SET {changes} WHERE {where}")
+    using, changes = f"USING ({', '.join(keys)})", ", ".join(f"t.{name} = s.{name}" for name in names)
+    session.run(f"UPDATE {table} t JOIN {_STAGING} s {using} SET {changes} WHERE {where}")
     session.run(f"{insert} LEFT JOIN {table} t {using} WHERE {where} AND t.{keys[0]} IS NULL")

@@ -42,7 +42,7 @@ class Column:
     """A column of a table that is there, as the catalogue has it.
 
     `digits` are a decimal's, a BIT's or those of a fraction; `members` the values of an ENUM or of a SET, None for one
-    that is not known.
+    that is not known; `fills` is what the server puts in the place of NULL, empty if it takes or refuses it.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Column:
     needed: bool
     computed: bool
     members: Sequence[str | None] = ()
+    fills: str = ""
 
     @property
     def unsigned(self) -> bool:

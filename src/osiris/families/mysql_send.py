@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from osiris.errors import fail
-from osiris.families.cells import Unfit, refuse_large
+from osiris.families.cells import Unfit, refuse_large, refuse_null
 from osiris.families.mysql import qualified, quote_name
 from osiris.families.mysql_connect import numbered
 from osiris.families.mysql_encode import FORM, encode_rows, expression, sendable
@@ -129,8 +129,6 @@ def _sift(session: Session, work: Work, table: str, used: Used, take: Take, befo
             taken += take(session, table, used, [arrays])
 
     def refuse(row: int, refused: Refused) -> None:
-        if work.merged and refused.rule:  # the rows that wait to be merged have no other rule than their key
-            refused = Refused(", ".join(work.key), "an earlier row has the same key")
         set_aside(session, work, before + row, row_text(row_of(piece, row, names)), refused)
 
     divide(piece.num_rows, attempt, refuse)
@@ -215,6 +213,8 @@ def _arrays(work: Work, used: Used, piece: pa.RecordBatch) -> list[pa.Array]:
     for array, (column, source) in zip(piece.columns, used, strict=True):
         try:
             refuse_large(array, work.largest)
+            if work.rejected and column.name in work.merged:
+                refuse_null(array)
             found.append(sendable(array, source, column))
         except Unfit as unfit:
             raise Misfit(column.name, unfit.value, unfit.reason, unfit.row) from None

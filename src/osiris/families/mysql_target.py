@@ -25,7 +25,9 @@ _COLUMNS = """
 SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, COALESCE(NUMERIC_PRECISION, DATETIME_PRECISION, 0),
     COALESCE(NUMERIC_SCALE, 0), COALESCE(CHARACTER_MAXIMUM_LENGTH, 0),
     IS_NULLABLE = 'NO' AND COLUMN_DEFAULT IS NULL AND EXTRA NOT LIKE '%%auto_increment%%',
-    COALESCE(GENERATION_EXPRESSION, '') <> ''
+    COALESCE(GENERATION_EXPRESSION, '') <> '',
+    CASE WHEN EXTRA LIKE '%%auto_increment%%' THEN 'the next number'
+        WHEN IS_NULLABLE = 'NO' AND DATA_TYPE = 'timestamp' THEN 'the current time' ELSE '' END
 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION"""
 _UNIQUE = """
 SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL FROM information_schema.STATISTICS
@@ -41,8 +43,8 @@ def columns_of(session: Session, table: str) -> dict[str, Column]:
     """Return the columns of a table, by name."""
     rows = session.rows(_COLUMNS, session.target.database, table)
     found = (
-        Column(name, kind.lower(), declared, int(digits), int(scale), int(length), bool(needed), bool(computed))
-        for name, kind, declared, digits, scale, length, needed, computed in rows
+        Column(name, kind.lower(), declared, int(d), int(s), int(most), bool(needed), bool(computed), fills=fills)
+        for name, kind, declared, d, s, most, needed, computed, fills in rows
     )
     known = {column.name: column for column in found}
     listed = {n: replace(c, members=_members(session, table, c)) for n, c in known.items() if c.kind in LISTED}

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
     from osiris.families.postgres import Session
 
-STAGED_KEY = "osiris_key"
-"""The constraint that keeps the keys of staged rows apart."""
-
 _CONSTRAINTS, _CHECK = "23", "23514"
 _BY_CLASS = {
     "22": "the column has no such value",
@@ -36,6 +33,7 @@ _REASONS = {
     "23505": "a row with the same key is there already",
     _CHECK: "its check does not hold",
     "23P01": "a row that excludes it is there already",
+    "42601": "it is no value of the column's type",
 }
 _RAISED = "P0001"
 """A function of a trigger refuses the row, in the words of who wrote it."""
@@ -67,15 +65,13 @@ SELECT (
 def refusal_of(error: psycopg.Error) -> Refused | None:
     """Return why a row was refused; None for an error that is not about a row."""
     state, told = error.sqlstate or "", error.diag
-    known = _BY_CLASS.get(state[:2])
+    known = _BY_CLASS.get(state[:2]) or _REASONS.get(state)
     if known is None:
         return None
     place = _PLACE.search(told.context or "")
     column = told.column_name or (place and place[2]) or ""
     rule = told.constraint_name or ""
     reason = _REASONS.get(state, known)
-    if rule == STAGED_KEY:
-        rule, reason = "", "an earlier row has the same key"
     if state == _CHECK and not rule:
         reason = "no partition of the table takes it"
     if state == _RAISED:

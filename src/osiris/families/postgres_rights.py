@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from osiris.errors import fail
 from osiris.families.embedded import LEDGER
 from osiris.families.postgres import quote_name, relations
-from osiris.families.postgres_target import columns_of
+from osiris.families.postgres_target import columns_of, whole_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +58,8 @@ def expect_rights(session: Session, work: Work, table: Relation, *, temporary: b
     if work.mode == "replace":
         wanted[_TABLE_ONLY] = ()
     if work.mode == "upsert":
-        wanted |= {"UPDATE": [name for name in names if name not in work.key], "SELECT": names}
+        kept = () if whole_key(columns_of(session, table), work.key) else work.key
+        wanted |= {"UPDATE": [name for name in names if name not in kept], "SELECT": names}
     _expect_rights(session, work.place.shown, table, wanted)
     for column, schema, sequence in session.rows(_SEQUENCES, table.oid, names):
         what = f"use sequence '{schema}.{sequence}', which gives column '{column}' its values"

@@ -71,7 +71,7 @@ def send(session: Session, work: Work, table: str, found: Found, batches: Iterab
 def number_column(name: str) -> tuple[Column, Way]:
     """Return the column in which rows have their number."""
     kind = Kind(20, "bigint", "b", "int8")
-    return Column(name, kind.name, True, False, False, "", -1, kind), Way("int64", number(">i8"))
+    return Column(name, kind.name, True, False, False, False, "", -1, kind), Way("int64", number(">i8"))
 
 
 def set_aside(session: Session, work: Work, row: int, values: str, refused: Refused) -> None:

@@ -11,6 +11,7 @@ from osiris.errors import fail
 from osiris.families.embedded import LONGEST_WAIT, Column, check_file, label, patiently, taking_turns
 from osiris.families.sqlite_types import type_of
 from osiris.fault import fault
+from osiris.files import steady
 from osiris.sql.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Declared(NamedTuple):
 def reading(ctx: StepContext, path: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection that reads one snapshot of the database and can change nothing."""
     check_file(path, label(ctx, path))
-    connection = patiently(lambda: _open_reader(ctx, path), ctx, path)
+    with steady(path, label(ctx, path)):
+        connection = patiently(lambda: _open_reader(ctx, path), ctx, path)
     try:
         with taking_turns(path):
             yield connection
@@ -75,7 +77,8 @@ def reading(ctx: StepContext, path: Path) -> Iterator[sqlite3.Connection]:
 def writing(ctx: StepContext, path: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection in a transaction that nobody else can write beside; `commit` ends it, else it is undone."""
     with translated(ctx, path):
-        connection = patiently(lambda: _opened(path, "rwc", _WRITING), ctx, path)
+        with steady(path, label(ctx, path)):
+            connection = patiently(lambda: _opened(path, "rwc", _WRITING), ctx, path)
         try:
             with taking_turns(path):
                 yield connection
@@ -177,18 +180,30 @@ def declared(connection: sqlite3.Connection, table: str) -> list[Declared]:
     return [Declared(name, kind, bool(needed), *rest) for name, kind, needed, *rest in rows if rest[2] != 1]
 
 
+def numbered_column(connection: sqlite3.Connection, table: str) -> str | None:
+    """Return the column that is the number of a row, and that the database gives a value where it is NULL."""
+    columns = declared(connection, table)
+    kept = connection.execute("SELECT 1 FROM pragma_index_list(?) WHERE origin = 'pk'", (table,)).fetchone()
+    return None if kept else next((column.name for column in columns if is_rowid(column, columns)), None)
+
+
 def is_rowid(column: Declared, columns: list[Declared]) -> bool:
     """Tell whether a column of a table with rowids is that rowid."""
     return column.key == 1 and column.declared.upper() == "INTEGER" and max(c.key for c in columns) == 1
 
 
 def table_columns(connection: sqlite3.Connection, table: str) -> list[Column]:
-    """Return the columns of a table as a writer sees them, without those that are computed."""
+    """Return the columns of a table as a writer sees them."""
     columns = declared(connection, table)
     return [
-        Column(c.name, type_of(c.declared), c.declared, c.needed and c.default is None and not is_rowid(c, columns))
+        Column(
+            c.name,
+            type_of(c.declared),
+            c.declared,
+            c.needed and c.default is None and not c.generated and not is_rowid(c, columns),
+            c.generated,
+        )
         for c in columns
-        if not c.generated
     ]
 
 

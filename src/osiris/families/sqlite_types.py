@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from osiris.families.fitting import holds
+from osiris.families.fitting import LEAVE_OUT, holds
 from osiris.types import arrow_type, parse_type
 
 if TYPE_CHECKING:
@@ -179,8 +179,13 @@ _READ: dict[str, Callable[[Sequence[object], pa.DataType], pa.Array]] = {
 }
 
 
-def first_refused(array: pa.Array, kind: str) -> tuple[int, str, str] | None:
-    """Return the first value that SQLite would change, or that could not be read again: its row, it, and why."""
+def first_refused(array: pa.Array, kind: str, *, numbered: bool = False) -> tuple[int, str, str] | None:
+    """Return the first value that SQLite would change, or that could not be read again: its row, it, and why.
+
+    `numbered`: the column is the number of the row.
+    """
+    if numbered and array.null_count:
+        return _first(array, array.is_null(), f"the column would hold the next number instead; {LEAVE_OUT}")
     parsed = parse_type(kind)
     if parsed.kind in ("float32", "float64"):
         return _first(array, pc.is_nan(array), "SQLite makes NULL of NaN") or _first(
@@ -198,7 +203,7 @@ def _negative_zeros(array: pa.Array) -> pa.Array:
 
 def _first(array: pa.Array, wrong: pa.Array, why: str) -> tuple[int, str, str] | None:
     row = pc.index(wrong, pa.scalar(value=True)).as_py()
-    return (row, str(array[row]), why) if row >= 0 else None
+    return (row, str(array[row]) if array[row].is_valid else "NULL", why) if row >= 0 else None
 
 
 def stored_values(array: pa.Array, kind: str) -> list[object]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.history.classes import class_of, kind_of, may_pass
-from osiris.history.record import resume_command
+from osiris.history.record import REFUSED, resume_command
 from osiris.history.targets import target_of
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def again(reading: Reading, deliveries: Iterable[Delivery], *, useful: bool) -> 
     than anybody would type.
     """
     summary = reading.run.summary
-    if useful or not summary.get("oml") or _appended(deliveries):
+    if useful or not summary.get("oml") or _appended(deliveries) or summary.get("kind") == REFUSED:
         command = resume_command(summary)
     else:
         selected = summary.get("selected")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from osiris.history.causes import Link, Problem, broken_by, chain_of, first_cause, problems_of
 from osiris.history.changes import Change, changes_of
 from osiris.history.ledger import Ledger, ledger_of
-from osiris.history.record import base_of, load_outline, load_run
+from osiris.history.record import base_of, conversation_of, load_outline, load_run
 from osiris.history.rejects import Group, groups_of
 from osiris.session import ENDS, read_summary
 
@@ -34,6 +34,7 @@ class Reading:
 
     `base` is the last success (None if there is none or its session is gone, of which `base_id` still tells),
     `previous` run.json of the run before. `clean` masks the secrets of connections in a text.
+    `conversation` is the run.json of the one in which the pipeline was made.
     """
 
     run: RecordedRun
@@ -41,6 +42,7 @@ class Reading:
     base_id: str | None
     previous: Mapping[str, JsonValue] | None
     clean: Callable[[str], str]
+    conversation: Mapping[str, JsonValue] | None = None
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -147,7 +149,8 @@ def read_run(
     pinned = run.summary.get("base") or base_of(project, run.pipeline, run.id)
     base = str(pinned["success"]) if pinned["success"] and compare else None
     previous = read_summary(project.logs / str(pinned["previous"])) if pinned["previous"] else None
-    return Reading(run, _outline(project.logs / base) if base else None, base, previous, clean)
+    earlier = _outline(project.logs / base) if base else None
+    return Reading(run, earlier, base, previous, clean, conversation_of(project, run))
 
 
 def _outline(folder: Path) -> RecordedRun | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from osiris.errors import Diagnostic
 from osiris.model import Manifest
 from osiris.session import (
+    CONVERSATION,
     STEP_FIGURES,
     find_session,
     iter_lines,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue
     from osiris.project import Project
+
+REFUSED = "refused"
+"""The `kind` of a session whose run could not start: nothing continues it."""
 
 _ENDED = frozenset(("step_complete", "step_failed", "step_cancelled", "step_skipped"))
 
@@ -230,10 +234,26 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
     return found
 
 
+def conversation_of(project: Project, run: RecordedRun) -> Mapping[str, JsonValue] | None:
+    """Return the run.json of the newest conversation before a run that made its pipeline; None if there is none."""
+    for folder in sorted(project.logs.glob(f"*-{CONVERSATION}-????"), reverse=True):
+        talk = read_summary(folder)
+        if talk and talk.get("kind") == CONVERSATION and talk["started_at"] < run.summary["started_at"]:
+            same_plan = run.plan is not None and talk.get("fingerprint") == run.summary["fingerprint"]
+            if same_plan or (talk.get("file") and talk["file"] == run.summary.get("oml")):
+                return talk
+    return None
+
+
 def resume_command(summary: Mapping[str, JsonValue]) -> str:
-    """Return the command that goes on with a run, given its run.json: with the selection it had, or it is refused."""
+    """Return the command that goes on with a run, given its run.json: with the selection it had, or it is refused.
+
+    One that could not start is started again.
+    """
     selected = summary.get("selected")
     only = f" --select {shlex.quote(','.join(selected))}" if selected else ""
+    if summary.get("kind") == REFUSED:
+        return shlex.join(["osiris", "run", str(summary.get("oml") or summary["fingerprint"])])
     return f"osiris run --resume {summary['session']}{only}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.history.causes import cause_code
+from osiris.history.record import REFUSED
 from osiris.report.run import BADGES
 from osiris.report.template import own, policy, render
 
@@ -55,7 +56,7 @@ def index_page(
 
     `reports` are the addresses of their pages, by session.
     """
-    runs = [summary for summary in summaries if summary["kind"] == "run"]
+    runs = [summary for summary in summaries if summary["kind"] in ("run", REFUSED)]
     pipelines = sorted({str(run["pipeline"]) for run in runs})
     number = {name: index for index, name in enumerate(pipelines, 1)}
     statuses = [str(run["status"]) for run in runs]

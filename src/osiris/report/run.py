@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.compare import label_of
+from osiris.history.intent import intent_of
 from osiris.history.record import seconds_between
 from osiris.model import schema_from_json
 from osiris.report.charts import Series, read_series
@@ -161,7 +162,7 @@ def read_report(
 ) -> RunReport:
     """Return what there is to see of a run; `earlier` is the one that it is compared with, `answer` as for the page."""
     run = reading.run
-    seconds = _seconds(run)
+    seconds, intent = _seconds(run), intent_of(reading)
     steps = tuple(_steps(run))
     whole = _whole(run)
     span = max([seconds or 0.0, whole or 0.0, *(step.ended or step.began or 0.0 for step in steps)])
@@ -169,7 +170,7 @@ def read_report(
     return RunReport(
         summary=run.summary,
         badge=BADGES.get(str(run.summary["adapter"]), str(run.summary["adapter"]).capitalize()),
-        description=run.plan.data["pipeline"].get("description") if run.plan else None,
+        description=intent.text if intent.known else None,
         seconds=seconds,
         whole=whole,
         span=span,

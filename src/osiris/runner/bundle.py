@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 import osiris
 from osiris.errors import fail
 from osiris.files import fail_os, relative
-from osiris.kept_back import refuse_kept_back
+from osiris.path_policy import PathPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -35,7 +35,7 @@ TRAVELS = (
         "units",
         "urls",
         "drift",
-        "kept_back",
+        "path_policy",
         "types",
         "secret",
         "canonical",
@@ -57,12 +57,15 @@ class Packed:
 
 
 def refuse_outside(root: Path, reach: Reach, target: str) -> None:
-    """Fail with SBX010 for the first path that does not mean the same in a copy, or DRV049 for one kept from steps."""
+    """Fail with SBX010 for the first path that does not mean the same in a copy, or as `PathPolicy` does."""
     outside = [str(path) for path in (*reach.reads, *reach.targets) if not path.is_relative_to(root)]
     for path in (*reach.absolute, *outside):
         fail("SBX010", path=path, target=target)
+    policy = PathPolicy()
     for file in reach.reads:
-        refuse_kept_back(root, file)
+        policy.readable(root, file)
+    for file in reach.targets:
+        policy.writable(root, file, reach.formats.get(file))
 
 
 def pack(out: IO[bytes], root: Path, reach: Reach, spools: Mapping[str, Path], limit: int | None) -> Packed:

@@ -1,32 +1,62 @@
 """A worker in a bubblewrap sandbox: of this machine it sees what one job needs, and changes what that job writes.
 
-It has its own processes, host name and shared memory, no network unless that is allowed, and no environment. It is the
-worker of every other target, started by another program.
+It has its own users, processes, host name and shared memory, no network unless that is allowed, no environment, and no
+right of root, whoever starts it: no capability, none to be gained, and no system call by which it could leave. It is
+the worker of every other target, started by another program.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.durable import remove
 from osiris.errors import fail
+from osiris.path_policy import PathPolicy
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.local import FIXED
 from osiris.runner.reach import reach_of
+from osiris.runner.seccomp import filter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from osiris.runner.protocol import Job, Secrets
     from osiris.runner.reach import Reach
 
 PROGRAM = "bwrap"
-_APART = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent")
+_APART = (
+    *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+    *("--cap-drop", "ALL", "--new-session", "--die-with-parent"),
+)
+_READ_ONLY_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")
+"""What the system takes orders from, and lets the user write that it has for root, capabilities or not."""
+
+_HIDDEN_PROC = (
+    *(
+        "acpi",
+        "asound",
+        "driver",
+        "dynamic_debug",
+        "iomem",
+        "ioports",
+        "kallsyms",
+        "kcore",
+        "key-users",
+        "keys",
+        "kmsg",
+    ),
+    *("kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "mtrr", "pagetypeinfo", "sched_debug", "scsi"),
+    *("slabinfo", "timer_list", "timer_stats", "tty", "vmallocinfo"),
+)
+"""What the system tells of itself and of all processes."""
+
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _CONFIGURATION = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl", "ca-certificates", "localtime")
 _OF_NETWORK = ("resolv.conf", "hosts", "nsswitch.conf", "services", "gai.conf")
@@ -44,13 +74,18 @@ def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterat
     program = shutil.which(PROGRAM)
     if program is None:
         fail("SBX001")
-    reach = reach_of(job, secrets)
+    reach = reach_of(job, secrets).allowed(Path(job.root), PathPolicy.of(job.paths))
     check_network(job, reach, allowed=network)
     made = _make_folders(job, reach)
     try:
-        with _started([program, *options(job, reach), "--", *_worker()]) as link:
-            yield link
+        with _filter() as (words, passed):
+            command = [program, *options(job, reach), *words, "--", *_worker()]
+            with _started(command, passed) as link:
+                yield link
     finally:
+        for text in (job.artifacts, job.scratch, job.spools):
+            if text:
+                _remove_odd(Path(text))
         for folder in reversed(made):
             with suppress(OSError):
                 folder.rmdir()
@@ -69,6 +104,7 @@ def options(job: Job, reach: Reach) -> list[str]:
         *(() if reach.network else ("--unshare-net",)),
         *_environment(),
         *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108  the sandbox's own
+        *_closed_proc(),
         *_system(network=reach.network),
         *_changed(job, reach),
         *_read_only(_python(Path(job.root))),
@@ -79,9 +115,40 @@ def options(job: Job, reach: Reach) -> list[str]:
 
 
 @contextmanager
-def _started(command: list[str]) -> Iterator[Link]:
+def _filter() -> Iterator[tuple[Sequence[str], Sequence[int]]]:
+    """Give the options by which bubblewrap applies the filter of system calls, and the descriptors that they need.
+
+    On a machine whose calls are not known, at least no further user namespace can be made.
+    """
+    content = filter_of()
+    if content is None:
+        yield ("--disable-userns",), ()
+        return
+    descriptor = os.memfd_create("filter")
+    try:
+        os.write(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield ("--seccomp", str(descriptor)), (descriptor,)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_odd(folder: Path) -> None:
+    """Remove what is neither a file nor a folder from what the job owned: who looks there follows no link of it."""
+    for top, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(top, name)
+            mode = path.lstat().st_mode
+            if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                remove(path)
+
+
+@contextmanager
+def _started(command: list[str], passed: Sequence[int]) -> Iterator[Link]:
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process = subprocess.Popen(command, env={}, bufsize=0, start_new_session=True, **pipes)  # type: ignore[call-overload]
+    process = subprocess.Popen(  # type: ignore[call-overload]
+        command, env={}, bufsize=0, start_new_session=True, pass_fds=passed, **pipes
+    )
     with Link(process) as link:
         try:
             yield link
@@ -90,6 +157,15 @@ def _started(command: list[str]) -> Iterator[Link]:
             if told.startswith(f"{PROGRAM}: "):
                 fail("SBX002", reason=told.strip().splitlines()[-1].removeprefix(f"{PROGRAM}: "))
             raise
+
+
+def _closed_proc() -> Iterator[str]:
+    for path in (Path("/proc", name) for name in _READ_ONLY_PROC):
+        if path.exists():
+            yield from ("--ro-bind", str(path), str(path))
+    for path in (Path("/proc", name) for name in _HIDDEN_PROC):
+        if path.exists():
+            yield from ("--tmpfs", str(path)) if path.is_dir() else ("--ro-bind", os.devnull, str(path))
 
 
 def _worker() -> list[str]:

@@ -181,6 +181,7 @@ def _job(
         limits=limits_of(config.get("run.memory"), config.get("run.threads")),
         steps=steps,
         bindings={**_STAND_INS, **{f"param_{name}": "" for name in sensitive}},
+        paths=config.paths(),
     )
 
 

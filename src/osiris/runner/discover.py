@@ -107,7 +107,7 @@ def _of_family(family: str, ctx: StepContext) -> AbstractContextManager[Discover
 
 
 def _context(place: Place, asked: Asked, until: float | None) -> StepContext:
-    from osiris.runner.place import keys_of
+    from osiris.runner.place import policy_of
 
     scratch = Path(place.job.scratch) / "discover"
     ctx = StepContext(
@@ -116,7 +116,7 @@ def _context(place: Place, asked: Asked, until: float | None) -> StepContext:
         artifacts=scratch / "artifacts",
         scratch=scratch,
         connection=place.connections.get(asked.source, {}),
-        keys=keys_of(place),
+        paths=policy_of(place),
         threads=place.job.limits.threads,
         memory=place.job.limits.memory,
         cancelled=lambda: place.stopper.requested() or (until is not None and time.monotonic() > until),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from osiris.driver import StepContext
 from osiris.errors import Diagnostic, diagnostic, has_errors
 from osiris.runner.beside import beside
+from osiris.runner.place import policy_of
 from osiris.runner.steps import attempt
 from osiris.runner.stop import Stopped
 
@@ -86,6 +87,7 @@ def _context(place: Place, name: str, share: int, overdue: threading.Event) -> S
         artifacts=scratch / "artifacts",
         scratch=scratch,
         connection=place.connections[name],
+        paths=policy_of(place),
         threads=1,
         memory=place.job.limits.memory // share,
         cancelled=lambda: overdue.is_set() or place.stopper.requested(),

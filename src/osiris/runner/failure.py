@@ -22,11 +22,15 @@ def explain(place: Place, data: Mapping[str, JsonValue], error: BaseException) -
     if isinstance(error, OsirisError):
         return list(error.diagnostics)
     if isinstance(error, MemoryError):
-        limit = f"{place.job.limits.memory / 1e6:.0f} MB"
-        return [diagnostic("RUN013", step=data["id"], limit=limit)]
+        return out_of_memory(str(data["id"]), place.job.limits.memory)
     _keep_traceback(place, str(data["id"]), error)
     reason = f"{type(error).__name__}: {error}"[:_REASON_LENGTH]
     return [diagnostic("DRV000", component=data["component"], reason=reason, step=data["id"])]
+
+
+def out_of_memory(step: str, limit: int) -> list[Diagnostic]:
+    """Return what there is to say of a step that needs more than so many bytes of memory."""
+    return [diagnostic("RUN013", step=step, limit=f"{limit / 1e6:.0f} MB")]
 
 
 def _keep_traceback(place: Place, step: str, error: BaseException) -> None:

@@ -44,6 +44,8 @@ class Fetcher:
     def fetch(self, folder: str, files: Sequence[Told], targets: Mapping[str, Path]) -> dict[str, list[Diagnostic]]:
         """Fetch files of a folder and put each at its target; `files` tell path, size and SHA-256, as they were made.
 
+        On the paths of targets is no link.
+
         One that cannot be had does not keep the others from coming. Returns why, by path: SBX012 if it is more than
         may be fetched, SBX013 if it is not what was told, SBX015 if the connection breaks, or why it has no place here.
         """
@@ -100,7 +102,7 @@ class Fetcher:
         if source is None or entry.size != file["size"]:
             raise_all([_changed(file["path"])])
         _make_folder(target)
-        with publish(target) as output:
+        with publish(target, real=True) as output:
             while piece := source.read(_PIECE):
                 digest.update(piece)
                 output.write(piece)

@@ -13,6 +13,7 @@ from osiris.errors import OsirisError, fail, raise_all
 from osiris.families.local_folder import LocalFolder
 from osiris.families.published import look, publish
 from osiris.files import fail_os
+from osiris.path_policy import PathPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +48,7 @@ def _fetch(fetcher: Fetcher, there: str, told: Mapping[str, JsonValue], root: Pa
     if sha256_hex(content) != told["sha256"]:
         fail("SBX013", path=f"{path}{MANIFEST}", where="on the way back")
     manifest = parse_manifest(content, f"{path}{MANIFEST}")
-    folder = LocalFolder(root, root / path)
+    folder = LocalFolder(root, PathPolicy().writable(root, root / path, "folder"))
     before = look(folder)
     try:
         with tempfile.TemporaryDirectory(dir=scratch) as name:

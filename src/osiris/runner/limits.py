@@ -13,13 +13,19 @@ from osiris.runner.protocol import Limits
 
 _PR_SET_PDEATHSIG = 1
 
-_LIBRARIES = 3 << 29
-"""Address space beyond the memory for data: libraries, their reserves, and the stacks of their threads."""
+_LIBRARIES = 400 << 20
+"""Resident memory beyond that for data: the interpreter, libraries, and rows on their way."""
+
+_ADDRESSES = 8 << 30
+"""Address space beyond the memory for data: reserves of allocators, mapped files and stacks, most of it never used.
+
+It only bounds what asks for far too much at once; what is really in use is bounded by `run.memory`.
+"""
 
 
 def limits_of(memory: int, threads: int) -> Limits:
     """Return the limits for `memory` bytes of data and `threads` threads, 0 for one per core that we may use."""
-    return Limits(memory, memory + _LIBRARIES, threads=threads or len(os.sched_getaffinity(0)))
+    return Limits(memory, memory + _LIBRARIES, memory + _ADDRESSES, threads=threads or len(os.sched_getaffinity(0)))
 
 
 def limit_process(address_space: int, files: int) -> None:

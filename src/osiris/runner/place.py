@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.driver import StepContext
 from osiris.files import fail_os
-from osiris.kept_back import key_files
+from osiris.path_policy import PathPolicy, key_files
 from osiris.registry import build_config
 from osiris.secret import Secret
 from osiris.units import parse_duration
@@ -119,17 +119,17 @@ def _context(place: Place, data: Mapping[str, JsonValue], counts: Counter[str]) 
         count=count,
         cancelled=place.stopper.requested,
         family=(data["connection"] or "").removeprefix("@").partition(".")[0],
-        keys=keys_of(place),
+        paths=policy_of(place),
     )
 
 
-def keys_of(place: Place) -> list[Path]:
-    """Return the files in which connections of a job have keys."""
+def policy_of(place: Place) -> PathPolicy:
+    """Return which files the steps of a job may use."""
     found: list[Path] = []
     for ref, fields in place.connections.items():
         family = place.registry.family(ref.removeprefix("@").partition(".")[0])
         found += key_files(Path(place.job.root), fields, family.fields) if family else ()
-    return found
+    return PathPolicy.of(place.job.paths, tuple(found))
 
 
 def _make(folder: Path) -> None:

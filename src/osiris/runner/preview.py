@@ -133,4 +133,5 @@ def _job(project: Project, steps: list[dict[str, JsonValue]], look: Look, config
         show=list(look.shown),
         show_rows=look.limit,
         sample=look.sample,
+        paths=config.paths(),
     )

@@ -37,9 +37,10 @@ RENEW: dict[str, JsonValue] = {"control": "lease", "seconds": LEASE}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the worker may use: bytes of memory for data, bytes of address space, open files, threads."""
+    """What the worker may use: bytes of memory for data, of all resident memory, of addresses; files, threads."""
 
     memory: int
+    resident: int
     address_space: int
     files: int = 4096
     threads: int = 0
@@ -58,7 +59,7 @@ class Job:
     (0: all). A doctor looks at the connections in `uses`, which has the modes in which steps use each, for at most
     `timeout` seconds each. What the writers in `discard` take is digested and goes nowhere. `delivered_as` names the
     run in ledgers, where that is not `run.id`. What `discover` asks is told where it is answered
-    (`runner.discover.Asked`).
+    (`runner.discover.Asked`). `paths` lists what steps may `read` and `write` outside of the project.
     Of a job that was carried elsewhere, `carried` has the SHA-256 of each file that must have arrived, by its path
     relative to `root`, `engines` the versions that must be there, and `handover` is the folder for copies of databases
     in a file, which later steps may change.
@@ -92,6 +93,7 @@ class Job:
     carried: dict[str, str] = field(default_factory=dict)
     engines: dict[str, str] = field(default_factory=dict)
     handover: str = ""
+    paths: dict[str, list[str]] = field(default_factory=dict)
     protocol: int = VERSION
 
     def to_json(self) -> dict[str, JsonValue]:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError
 from osiris.families.bucket import host_of
 from osiris.files import expand, resolve_path
+from osiris.path_policy import DATABASE_FIELDS, format_of
 from osiris.urls import FAMILIES, stored_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from osiris.model import JsonValue
+    from osiris.path_policy import Format, PathPolicy
     from osiris.runner.protocol import Job, Secrets
 
     Fields = Mapping[str, JsonValue]
 
 FILES = "filesystem"
-DATABASES = ("sqlite", "duckdb")
+DATABASES = tuple(DATABASE_FIELDS)
 """Families whose connections are a file; its path stands in one of the fields `_PATH_FIELDS`."""
 
-_PATH_FIELDS = ("path", "database", "file")
+_PATH_FIELDS = DATABASE_FIELDS["sqlite"]
 _BESIDE = ("-wal", "-shm", "-journal", ".wal")
 """What the names of files end with that belong to a database."""
 
@@ -38,7 +40,7 @@ class Reach:
     `published` are folders of which all that counts is among `reads`. `folders` are those that writers make where they
     are missing. `hosts` are those of connections, as their fields name them; a connection of an unknown family may have
     others, so `network` tells whether any is needed.
-    `absolute` are the paths that do not start in the project's folder.
+    `absolute` are the paths that do not start in the project's folder. `formats` has that of each file that is written.
     """
 
     reads: tuple[Path, ...] = ()
@@ -49,11 +51,31 @@ class Reach:
     hosts: tuple[str, ...] = ()
     network: bool = False
     absolute: tuple[str, ...] = ()
+    formats: Mapping[Path, Format | None] = field(default_factory=dict)
 
     @property
     def targets(self) -> tuple[Path, ...]:
         """All that is written."""
         return tuple(sorted({*self.writes, *self.databases}))
+
+    def allowed(self, root: Path, policy: PathPolicy) -> Reach:
+        """Return the part that steps may use; of what is left out, the step says why it may not."""
+
+        def may_read(path: Path) -> bool:
+            return _is_allowed(lambda: policy.readable(root, path))
+
+        def may_write(path: Path) -> bool:
+            return _is_allowed(lambda: policy.writable(root, path, self.formats.get(path)))
+
+        kept = replace(
+            self,
+            reads=tuple(filter(may_read, self.reads)),
+            published=tuple(filter(may_read, self.published)),
+            writes=tuple(filter(may_write, self.writes)),
+            databases=tuple(filter(may_write, self.databases)),
+        )
+        folders = tuple(each for each in self.folders if any(path.is_relative_to(each) for path in kept.targets))
+        return replace(kept, folders=folders)
 
 
 def reach_of(job: Job, secrets: Secrets) -> Reach:
@@ -66,7 +88,9 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
     readers = [step for step in files if step["mode"] == "read"]
     writers = [step for step in files if step["mode"] == "write"]
     stores = [step for step in steps if _family(step) in DATABASES]
-    made = [path for step in writers for path in _named(job, secrets, step)]
+    formats = {
+        path: format_of(s["component"], s["config"]["path"]) for s in writers for path in _named(job, secrets, s)
+    }
     held = {path for step in stores for path in _database(job, secrets, step)}
     written = {path for step in stores if step["mode"] == "write" for path in _database(job, secrets, step)}
     found = [path for step in readers for path in _named(job, secrets, step)]
@@ -76,8 +100,9 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
     return Reach(
         reads=_sorted(path for path in (*found, *held, *beside) if path.is_file()),
         published=_sorted(path for step in readers if _in_folder(step) for path in _folder(job, secrets, step)),
-        writes=_sorted(made),
+        writes=_sorted(formats),
         databases=_sorted(written),
+        formats=formats | dict.fromkeys(written, "database"),
         folders=_sorted((*lazy, *(path.parent for path in written))),
         hosts=tuple(sorted({host for step in remote for host in _hosts(secrets, step)})),
         network=bool(remote),
@@ -85,6 +110,14 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
             sorted({text for step in (*files, *stores) for text in _written(secrets, step) if _roots(text)})
         ),
     )
+
+
+def _is_allowed(ask: Callable[[], Path]) -> bool:
+    try:
+        ask()
+    except OsirisError:
+        return False
+    return True
 
 
 def _written(secrets: Secrets, step: Fields) -> list[str]:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.delivery import inspect_file, inspect_ledger
 from osiris.durable import make_folder
-from osiris.errors import diagnostic, fail
+from osiris.errors import OsirisError, diagnostic, fail
 from osiris.files import relative
+from osiris.path_policy import PathPolicy
 from osiris.project import Project
 from osiris.runner import bundle
 from osiris.runner.adapter import Link, WorkerDied
@@ -32,7 +33,7 @@ from osiris.runner.transport import Cut, Gone
 from osiris.urls import family_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
@@ -207,6 +208,7 @@ class Returning:
         self.on_loss: Callable[[], None] = lambda: None
         self._root, self._place, self._scratch = root, place, Path(scratch)
         self._targets = {relative(root, path): path for path in reach.targets}
+        self._formats = reach.formats
         self._known = dict(carried)
 
     def telling(self, listener: Listener) -> Listener:
@@ -244,7 +246,8 @@ class Returning:
         planned = [file for file in files if file["path"].removesuffix("/") in self._targets]
         lost = {file["path"]: [_unplanned(file["path"])] for file in files if file not in planned}
         plain = [file for file in planned if not file["path"].endswith("/")]
-        lost |= self.fetcher.fetch(there, plain, {file["path"]: self._targets[file["path"]] for file in plain})
+        targets, refused = self._places(file["path"] for file in plain)
+        lost |= refused | self.fetcher.fetch(there, [file for file in plain if file["path"] in targets], targets)
         for folder in (file for file in planned if file not in plain):
             if found := fetch_folder(self.fetcher, there, folder, self._root, self._scratch):
                 lost[folder["path"]] = found
@@ -257,7 +260,10 @@ class Returning:
         name = event["ledger"]["path"]
         if name not in self._targets:
             return {name: [_unplanned(name)]}
-        target = self._targets[name]
+        targets, refused = self._places([name])
+        if refused:
+            return refused
+        target = targets[name]
         here = inspect_file(self._root, name).sha256 if target.exists() else None
         if here != self._known.get(name):
             return {name: [diagnostic("SBX014", path=name)]}
@@ -266,6 +272,17 @@ class Returning:
         self._known[name] = handed["sha256"]
         event["ledger"] = inspect_ledger(self._root, name)
         return {}
+
+    def _places(self, names: Iterable[str]) -> tuple[dict[str, Path], dict[str, list[Diagnostic]]]:
+        """Return the real paths of planned targets as they are now, and why those are refused that may not be used."""
+        places, refused = {}, {}
+        for name in names:
+            path = self._targets[name]
+            try:
+                places[name] = PathPolicy().writable(self._root, path, self._formats.get(path))
+            except OsirisError as error:
+                refused[name] = list(error.diagnostics)
+        return places, refused
 
     def _at_home(self, event: Event) -> Event:
         """Return an event in which paths of the copy are those of the project."""

@@ -191,6 +191,7 @@ def _run_session(
 ) -> RunResult:
     with ExitStack() as unfinished:
         unfinished.callback(worker.kill)
+        make_folder(session.artifacts, private=True)
         session.keep_plan(manifest_bytes(attempt.manifest))
         recorder = Recorder(session, _summary(attempt, session), progress)
         take_over(attempt.project, attempt.start.kept, attempt.start.continues, session.id)
@@ -356,6 +357,7 @@ def _job(attempt: _Attempt, session: Session) -> Job:
         kept=start.kept,
         pipeline=attempt.manifest.name,
         plan=attempt.manifest.fingerprint,
+        paths=config.paths(),
     )
     return replay.job(job, session.id, session.artifacts.relative_to(project.root).as_posix()) if replay else job
 
@@ -363,12 +365,11 @@ def _job(attempt: _Attempt, session: Session) -> Job:
 def _tidy(project: Project, session: Session, worker: Worker) -> None:
     """Keep what drivers printed, and remove what nobody needs: scratch, and artifact folders that stayed empty."""
     if worker.output:
-        make_folder(session.artifacts, private=True)
         text = session.scrubber.text(worker.output.decode("utf-8", "backslashreplace"))
         write_file(session.artifacts / _OUTPUT, text.encode("utf-8", "backslashreplace"), private=True)
         worker.output.clear()
     remove_folder(project.scratch / session.id)
     if session.artifacts.is_dir():
-        for folder in (*session.artifacts.iterdir(), session.artifacts):
+        for folder in session.artifacts.iterdir():
             with suppress(OSError):
                 folder.rmdir()

@@ -17,7 +17,7 @@ from osiris.runner.boundary import caught
 from osiris.runner.casts import cast_schema, cast_stream
 from osiris.runner.checks import FAILED, run_checks, spooled
 from osiris.runner.edges import Meter, watched
-from osiris.runner.failure import explain
+from osiris.runner.failure import explain, out_of_memory
 from osiris.runner.fused import fused_in, fused_rows
 from osiris.runner.groups import Group, plan_groups, waits_of
 from osiris.runner.ledger import balance
@@ -258,6 +258,11 @@ class Execution:
             if step in flow.active:
                 flow.place.stopper.stop(Request("timeout", step), GRACE)
 
+    def run_out_of_memory(self) -> None:
+        """Stop the group that began last; the others stop as it has failed."""
+        for flow in list(self._flows)[-1:]:
+            flow.place.stopper.stop(Request("memory", next(iter(flow.active), None)), GRACE)
+
     def give_up(self) -> None:
         """End all that is under way, from another thread: the process is about to end."""
         for flow in sorted(self._flows, key=lambda flow: flow.place.stopper.request is None):
@@ -297,10 +302,12 @@ class Execution:
         return {}
 
     def _end_as_asked(self, flow: Flow, request: Request | None) -> None:
-        step = request.step if request else None
-        overdue = flow.active.get(step or "") if request and request.reason == "timeout" else None
-        if step and overdue:
-            self._end_failed(flow, step, timed_out(overdue))
+        step, reason = (request.step, request.reason) if request else (None, None)
+        active = flow.active.get(step or "")
+        if step and active and reason == "timeout":
+            self._end_failed(flow, step, timed_out(active))
+        elif step and active and reason == "memory":
+            self._end_failed(flow, step, out_of_memory(step, flow.place.job.limits.memory))
         else:
             flow.end_cancelled(**({"because": step} if step else {}))
 

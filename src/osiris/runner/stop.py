@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Reason = Literal["cancelled", "gone", "timeout", "failed"]
+Reason = Literal["cancelled", "gone", "timeout", "failed", "memory"]
 
 HARD_EXIT = 75
 """Exit status of a worker that did not stop in time."""
@@ -36,7 +36,7 @@ class Stopped(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Why to stop; for a timeout, which step took too long, and after a failure, which step failed."""
+    """Why to stop; for a timeout or for want of memory, which step is to fail, and after a failure, which has."""
 
     reason: Reason
     step: str | None = None

@@ -55,11 +55,12 @@ def check_target(config: Config, project: Project, steps: Sequence[Mapping[str, 
     if target_of(config) != "bwrap":
         return
     from osiris.runner.bwrap import check_network
-    from osiris.runner.protocol import Job, Limits
+    from osiris.runner.limits import limits_of
+    from osiris.runner.protocol import Job
     from osiris.runner.reach import reach_of
 
     root = str(project.root)
-    job = Job("run", root, scratch="", artifacts="", limits=Limits(1, 1), steps=[dict(step) for step in steps])
+    job = Job("run", root, scratch="", artifacts="", limits=limits_of(1, 1), steps=[dict(step) for step in steps])
     check_network(job, reach_of(job, secrets), allowed=_may_use_network(config))
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from osiris.runner.steps import Execution
 
 _LOCK_WAIT = 15.0
+_MEMORY_POLL = 0.05
 
 _ENGINE_SHARE = 0.75
 """The part of a job's memory that the engine may use; the rest is for the batches on their way in and out."""
@@ -55,12 +56,13 @@ class Worker:
         self._scratch: Path | None = None
         self._execution: Execution | None = None
         self._leased_until: float | None = None
+        self._limits: protocol.Limits | None = None
 
     def serve(self) -> None:
         """Do what the host asks until it is gone."""
         signal.signal(signal.SIGTERM, lambda *_: self._terminated())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for target in (self._listen, self._live):
+        for target in (self._listen, self._live, self._watch_memory):
             threading.Thread(target=target, daemon=True).start()
         self._warm_up()
         while (line := self._lines.get()) is not None and (secrets := self._lines.get()) is not None:
@@ -84,7 +86,10 @@ class Worker:
         elif error:
             traceback.print_exception(error)
             found = [diagnostic("INT000", kind=type(error).__name__, reason=error)]
-        request = self._stopper.request
+        request, limits = self._stopper.request, self._limits
+        if request and request.reason == "memory" and request.step is None and limits:
+            found = [diagnostic("RUN045", job=line.get("job"), limit=f"{limits.memory / 1e6:.0f} MB")]
+        self._limits = None
         sys.stdout.flush()
         left = _left(line)
         self._clean_up()
@@ -107,6 +112,7 @@ class Worker:
         from osiris.sql.shared import SharedEngine
 
         limit_process(job.limits.address_space, job.limits.files)
+        self._limits = job.limits
         if job.carried or job.engines:
             from osiris.runner.arrival import check_arrived
 
@@ -166,6 +172,18 @@ class Worker:
                 self._tell_progress(name, step, step.rows - before[name], time.monotonic() - began)
                 if step.overdue and self._execution:
                     self._execution.time_out(name)
+
+    def _watch_memory(self) -> None:
+        """Stop the job when more memory is in use than it may: the system bounds only addresses, which are plenty."""
+        while True:
+            time.sleep(_MEMORY_POLL)
+            limits = self._limits
+            if limits is None or memory_in_use() <= limits.resident or self._stopper.requested():
+                continue
+            if self._execution:
+                self._execution.run_out_of_memory()
+            else:
+                self._stopper.stop(Request("memory"), protocol.GRACE)
 
     def _tell_progress(self, name: str, step: Active, new: int, seconds: float) -> None:
         if new and self._execution and self._execution.active.get(name) is step:

@@ -7,9 +7,10 @@ import pytest
 
 from osiris.errors import OsirisError
 from osiris.runner.adapter import Link, WorkerDied
-from osiris.runner.protocol import Job, Limits, Secrets
+from osiris.runner.limits import limits_of
+from osiris.runner.protocol import Job, Secrets
 
-JOB = Job("run", "/r", "/s", "/a", Limits(1, 1), [])
+JOB = Job("run", "/r", "/s", "/a", limits_of(1, 1), [])
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_silence(pretend):
 def test_job_larger_than_the_pipe_to_a_worker_that_does_not_read():
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], bufsize=0, **pipes)
-    large = Job("run", "/r", "/s", "/a", Limits(1, 1), [{"text": "x" * 1_000_000}])
+    large = Job("run", "/r", "/s", "/a", limits_of(1, 1), [{"text": "x" * 1_000_000}])
     with Link(process, 0.5) as link, pytest.raises(WorkerDied, match="no sign of life"):
         link.ask(large, Secrets(), lambda _event: None)
 

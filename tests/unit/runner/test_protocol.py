@@ -5,7 +5,7 @@ from osiris.runner.protocol import Job, Limits, Secrets, decode, encode
 
 def test_job_survives_the_line():
     job = Job(
-        "run", "/r", "/s", "/a", Limits(1, 2, 3, 4), [{"id": "ü"}], {"run.id": "x"}, {"w": "done"}, "all", 1.5, "/l"
+        "run", "/r", "/s", "/a", Limits(1, 2, 3, 4, 5), [{"id": "ü"}], {"run.id": "x"}, {"w": "done"}, "all", 1.5, "/l"
     )
     line = encode(job.to_json())
     assert line.isascii()

@@ -7,7 +7,8 @@ import obstore
 import pytest
 
 from osiris.families.bucket import host_of, open_bucket
-from osiris.runner.protocol import Job, Limits, Secrets
+from osiris.runner.limits import limits_of
+from osiris.runner.protocol import Job, Secrets
 from osiris.runner.reach import reach_of
 from osiris.secret import Secret
 from osiris.urls import store_url
@@ -23,7 +24,7 @@ def reached(root, fields, *steps):
     ]
     secrets = Secrets()
     secrets.plain.update(fields)
-    return reach_of(Job("run", str(root), "scratch", "artifacts", Limits(1, 1), told), secrets)
+    return reach_of(Job("run", str(root), "scratch", "artifacts", limits_of(1, 1), told), secrets)
 
 
 @pytest.mark.parametrize(

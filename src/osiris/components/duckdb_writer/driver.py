@@ -14,6 +14,7 @@ from osiris.families.duckdb import (
     qualified,
     reading,
     refuse_types,
+    refusing,
     relations,
     table_columns,
     target_of,
@@ -29,6 +30,7 @@ from osiris.families.embedded import (
     expect_all_taken,
     fail_no_key,
     fail_no_table,
+    fail_view,
     find_delivery,
     make_folder,
     record_delivery,
@@ -114,7 +116,8 @@ class Driver:
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
         """Take all rows, then deliver them in one transaction, unless an attempt before has done so.
 
-        Fails with DAT028 for a key that comes twice, DAT029 if the rows do not fit the table, DRV001 to DRV015.
+        Fails with DAT028 for a key that comes twice, DAT029 if the rows do not fit the table, DAT032 for a row that it
+        refuses, DRV001 to DRV015.
         """
         refuse_name(config.table)
         path = database_path(ctx, writing=True)
@@ -159,6 +162,8 @@ def _refuse(engine: DuckDBPyConnection, work: _Work) -> bool:
     known = relations(engine, config.schema)
     there = same_name(config.table, known)
     if there:
+        if known[there] is None:
+            fail_view(work.ctx, work.target)
         columns = table_columns(engine, config.schema, there)
         refuse_misfit(work.ctx, work.target, work.schema, columns, _holds)
         if config.write_mode == "upsert" and not is_unique(engine, config.schema, there, work.key):
@@ -206,7 +211,8 @@ def _insert(engine: DuckDBPyConnection, work: _Work, waiting: Staged, columns: l
     statement = insert_rows(table, columns, f"SELECT {', '.join(map(quote_name, columns))} FROM temp.{_ROWS}")
     if upsert:
         statement += on_conflict(columns, work.key, whole=collated)
-    (taken,) = engine.execute(statement).fetchone() or (0,)
+    with refusing(work.ctx, work.target):
+        (taken,) = engine.execute(statement).fetchone() or (0,)
     if collated or not upsert or set(columns) != set(work.key):  # else rows that are there count for nothing
         expect_all_taken(work.ctx, work.target, waiting.rows, taken)
 

@@ -33,13 +33,13 @@ class Driver:
 
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
         """Fail with CMP012 for columns without a spelling, with DRV007 for a path that cannot be written."""
-        written_packing(target(ctx, config.path), config.compression)
+        written_packing(target(ctx, config.path, "json"), config.compression)
         check_names(ctx, schema)
         refuse(ctx, {column.name: reason for column in schema if (reason := refusal(column.type))}, schema)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
         """Write all rows, and have them appear at once; fails with DAT015 for a value without spelling."""
-        path = target(ctx, config.path)
+        path = target(ctx, config.path, "json")
         written = 0
         packing = written_packing(path, config.compression)
         with publishing(ctx, path, create_dirs=config.create_dirs) as output, packed(output, packing) as sink:

@@ -64,7 +64,7 @@ class Driver:
             several = next((key for key in ("partition_by", "max_file_bytes") if getattr(config, key)), None)
             if several:
                 fail("DRV047", at=Location(pointer=f"/config/{several}"), key=several, path=config.path)
-            target(ctx, config.path)
+            target(ctx, config.path, "parquet")
         check_names(ctx, schema)
         refuse(ctx, {column.name: reason for column in schema if (reason := _reason(column.type))}, schema)
 
@@ -72,7 +72,7 @@ class Driver:
         """Write all rows, and have them appear at once."""
         if is_folder(config.path):
             return write_folder(config, rows, ctx, _file_writer(config))
-        path = target(ctx, config.path)
+        path = target(ctx, config.path, "parquet")
         with publishing(ctx, path, create_dirs=config.create_dirs) as output:
             schema = arrow_schema(rows.schema)
             groups = row_groups(rows.batches(), schema, config.row_group_rows, GROUP_BYTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,8 @@ from osiris.families.embedded import (
     expect_all_taken,
     fail_no_key,
     fail_no_table,
+    fail_row,
+    fail_view,
     find_delivery,
     label,
     make_folder,
@@ -33,6 +36,7 @@ from osiris.families.sqlite import (
     has_triggers,
     is_unique,
     key_collations,
+    numbered_column,
     reading,
     table_columns,
     tables,
@@ -44,7 +48,6 @@ from osiris.families.statements import create_table, insert_rows, on_conflict, r
 from osiris.sql.duck_types import quote_name
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -117,7 +120,7 @@ class Driver:
         """Take all rows, then deliver them in one transaction, unless an attempt before has done so.
 
         Fails with DAT015 for a value that SQLite would change, DAT028 for a key that comes twice, DAT029 if the rows do
-        not fit the table, DRV001 to DRV015.
+        not fit the table, DAT032 for a row that it refuses, DRV001 to DRV015.
         """
         refuse_name(config.table)
         path = database_path(ctx, writing=True)
@@ -161,6 +164,8 @@ def _refuse(connection: sqlite3.Connection, work: _Work) -> bool:
     config, known = work.config, tables(connection)
     there = same_name(config.table, known)
     if there:
+        if known[there].view:
+            fail_view(work.ctx, work.target)
         refuse_misfit(work.ctx, work.target, work.schema, table_columns(connection, there), holds_exactly)
         if config.write_mode == "upsert" and not is_unique(connection, there, work.key):
             fail_no_key(work.ctx, work.target, work.key)
@@ -245,10 +250,18 @@ def _count_given(connection: sqlite3.Connection, work: _Work, collations: list[d
 def _execute(connection: sqlite3.Connection, work: _Work, waiting: Staged, statement: str) -> None:
     """Execute a statement for each row; fails with DRV015 unless SQLite says of each that it was written."""
     taken = before = 0
+    numbered = numbered_column(connection, work.config.table)
     for batch in waiting.open().batches():
         if work.ctx.cancelled():
             fail("RUN003", signal="request")
-        taken += connection.executemany(statement, zip(*_values(batch, work, before), strict=True)).rowcount
+        values = zip(*_values(batch, work, before, numbered), strict=True)
+        earlier = connection.total_changes
+        try:
+            taken += connection.executemany(statement, values).rowcount
+        except sqlite3.IntegrityError as error:
+            done = connection.total_changes - earlier
+            place = "" if has_triggers(connection, work.config.table) else f"row {before + done + 1}: "
+            fail_row(work.ctx, work.target, f"{place}{error}")
         before += batch.num_rows
     expect_all_taken(work.ctx, work.target, waiting.rows, taken)
 
@@ -262,13 +275,15 @@ def _places(columns: Sequence[str]) -> str:
     return f"VALUES ({', '.join('?' * len(columns))})"
 
 
-def _values(batch: pa.RecordBatch, work: _Work, before: int) -> list[list[object]]:
+def _values(batch: pa.RecordBatch, work: _Work, before: int, numbered: str | None) -> list[list[object]]:
     """Return the columns of a batch as values for SQLite, `before` being how many rows came before it.
 
-    Fails with DAT015 for a value that SQLite would change.
+    `numbered` is the column of which SQLite makes the next number where it is NULL. Fails with DAT015 for a value that
+    SQLite would change.
     """
     for column, array in zip(work.schema, batch.columns, strict=True):
-        if refused := first_refused(array, column.type):
+        is_number = numbered is not None and column.name.lower() == numbered.lower()
+        if refused := first_refused(array, column.type, numbered=is_number):
             row, value, why = refused
             value = f"{value} in row {before + row + 1}"
             fail("DAT015", step=work.ctx.step, column=column.name, value=value, reason=why)

@@ -32,6 +32,12 @@ def hold_the_lock(_text):
     ctypes.PyDLL(None).sleep(600)
 
 
+def grow(_text):
+    kept = []
+    while True:
+        kept.append(b"x" * (16 << 20))
+
+
 def ignore_everything(_text):
     while True:
         try:
@@ -52,6 +58,7 @@ DEEDS = {
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "abort": lambda _: os.abort(),
     "allocate": lambda _: bytearray(1 << 40),
+    "grow": grow,
     "recurse": lambda text: DEEDS["recurse"](text),
     "sleep": lambda _: time.sleep(600),
     "hold_the_lock": hold_the_lock,
@@ -61,6 +68,8 @@ DEEDS = {
 
 class Driver:
     def describe(self, config, ctx):
+        if config.deed == "grow_when_described":
+            grow(config.text)
         return Described(SCHEMA)
 
     def read(self, config, schema, ctx):

@@ -1,4 +1,4 @@
-"""No step touches the files of the project itself; what links, patterns and variables lead to, the worker looks at."""
+"""Steps name only files that they may use; what links, patterns and variables lead to, the worker looks at again."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ from osiris.compiler.paths import KEY, named_paths
 from osiris.connections import as_written
 from osiris.errors import OsirisError
 from osiris.files import expand, resolve_path
-from osiris.kept_back import key_files, refuse_kept_back
+from osiris.path_policy import DATABASE_FIELDS, PathPolicy, format_of, key_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from osiris.compiler.context import Context
     from osiris.errors import Diagnostic
-    from osiris.model import Step
+    from osiris.model import JsonValue, Step
 
-_FILE_FIELDS = dict.fromkeys(("duckdb", "sqlite"), ("path", "database", "file"))
-"""Fields of connections that may tell where a database is, by family."""
+_REFERENCE = "${"
+"""What begins a part of a path that only a run knows."""
 
 
-def check_kept_back(ctx: Context) -> Iterator[Diagnostic]:
-    """No step reads or writes a file that holds secrets, or that decides what runs."""
-    keys = list(_keys(ctx))
+def check_path_rules(ctx: Context, lists: Mapping[str, JsonValue]) -> Iterator[Diagnostic]:
+    """Every step reads and writes only what the project lets it; `lists` are `paths.read` and `paths.write`."""
+    policy = PathPolicy.of(lists, tuple(_keys(ctx)))
     for step, path, pointer in [*_files(ctx), *_databases(ctx)]:
+        if _REFERENCE in str(path):
+            continue
         try:
-            for each in _matched(ctx, path) if keys else [path]:
-                refuse_kept_back(ctx.root, each, writing=step.mode == "write", keys=keys)
+            for each in _matched(ctx, path) if policy.keys else [path]:
+                if step.mode == "write":
+                    policy.writable(ctx.root, each, format_of(step.component, str(step.config.get(KEY))))
+                else:
+                    policy.readable(ctx.root, each)
         except OsirisError as error:
             yield from (replace(problem, location=ctx.at(pointer)) for problem in error.diagnostics)
 
@@ -39,7 +44,7 @@ def _matched(ctx: Context, path: Path) -> list[Path]:
     try:
         return expand(ctx.root, str(path))
     except OsirisError:
-        return []  # no file matches: the step says so where it is asked
+        return [path]  # no file matches: the step says so where it is asked
 
 
 def _files(ctx: Context) -> Iterator[tuple[Step, Path, str]]:
@@ -50,12 +55,12 @@ def _files(ctx: Context) -> Iterator[tuple[Step, Path, str]]:
 
 def _databases(ctx: Context) -> Iterator[tuple[Step, Path, str]]:
     for step, spec in ctx.known():
-        if not step.connection or spec.family not in _FILE_FIELDS:
+        if not step.connection or spec.family not in DATABASE_FIELDS:
             continue
         try:
             fields = as_written(ctx.connections, step.connection)
-            texts = [text for name in _FILE_FIELDS[spec.family] if isinstance(text := fields.get(name), str) and text]
-            paths = [resolve_path(ctx.root, text) for text in texts]
+            texts = [text for name in DATABASE_FIELDS[spec.family] if isinstance(text := fields.get(name), str)]
+            paths = [resolve_path(ctx.root, text) for text in texts if text]
         except OsirisError:
             continue  # another check tells it
         for path in paths:

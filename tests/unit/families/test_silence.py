@@ -1,0 +1,18 @@
+"""How long a server may be silent where its connection does not say."""
+
+from osiris.families import mysql_connect, postgres_connect, supabase
+from osiris.secret import Secret
+
+MINUTE = 60
+
+
+def test_a_minute_everywhere():
+    server = {"host": "localhost", "database": "d", "user": "u"}
+    rest = supabase.rest_address({"url": "https://x.supabase.co", "key": Secret("k")})
+    found = [mysql_connect.address(server).silence, postgres_connect.address(server).silence, rest.silence]
+    assert found == [MINUTE] * 3
+
+
+def test_a_connection_may_say_otherwise():
+    server = {"host": "localhost", "database": "d", "user": "u", "read_timeout": 5}
+    assert mysql_connect.address(server).silence == postgres_connect.address(server).silence == 5
