@@ -109,7 +109,9 @@ def _csv(rng: random.Random, table: Table, folder: Path) -> Source:
     form = csv_files.random_form(rng, cells)
     parts = rng.choice([1, 1, 1, 2, 3]) if table.size >= 3 else 1
     path = csv_files.write(rng, form, cells, folder, parts)
-    texts = {column.name: "utf8" for column in cells.columns[1:] if rng.random() < 0.2} if rng.random() < 0.3 else {}
+    texts = {}
+    if rng.random() < 0.3:
+        texts = {column.name: "utf8" for column in cells.columns if column.name != "id" and rng.random() < 0.2}
     if not table.size:
         texts["id"] = "int64"
     config = form.config() | ({"dtype": texts} if texts else {})
