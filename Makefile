@@ -4,7 +4,7 @@ TEST := $(BIN)/pytest -q
 # What Python has compiled is kept: the processes that tests start would each compile it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv servers browser sandbox demo check format docs test test-long bench lock clean
+.PHONY: venv servers browser sandbox demo check format docs test test-long trust trust-long bench lock clean
 
 venv: .venv/.complete
 
@@ -46,6 +46,12 @@ test: venv servers browser sandbox ## everything once, small N, seeds printed
 
 test-long: venv servers browser sandbox ## the large N, every command by the console script
 	$(TEST) --installed -m "not bench"
+
+trust: venv servers browser sandbox ## everything that is tried against Osiris, small N; writes RELIABILITY.md
+	$(BIN)/python -m bench.trust
+
+trust-long: venv servers browser sandbox ## the same with the N of the promises; hours
+	$(BIN)/python -m bench.trust --long
 
 bench: venv servers browser sandbox ## every figure; times are asserted only here, as ratios of medians in one run
 	$(TEST) -m bench

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.chance import give_seed, take_tried
 from tests.forked import LONGEST, forking, is_read_at_start
 from tests.servers import start_azurite, start_google, start_mariadb, start_postgres, start_postgrest, start_s3
 
@@ -21,7 +22,18 @@ KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECOD
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write golden files anew instead of comparing")
+    parser.addoption("--seed", type=int, help="begin random tests with this seed")
     parser.addoption("--installed", action="store_true", help="start the console script itself for every command")
+
+
+def pytest_configure(config):
+    give_seed(config.getoption("--seed"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    if call.when == "call":
+        item.user_properties += take_tried()
 
 
 @pytest.fixture

@@ -59,6 +59,8 @@ EXIT_CODES = {
     5: "the plan has changes (`compile --check --detailed-exitcode`)",
     6: "a source no longer keeps to what was planned",
     70: "a mistake of Osiris itself",
+    75: "the project is busy; the same command may work later (`--wait`, `run.wait`)",
+    129: "the terminal hung up",
     130: "interrupted",
     143: "terminated",
 }

@@ -253,7 +253,7 @@ CODES: dict[str, Code] = {
     ),
     "CON015": Code(
         "Server silent",
-        "{where} did not answer within {seconds} s",
+        "{where} did not answer within {seconds}",
         "check the network in between; connect_timeout and read_timeout of the connection are the limits",
         3,
     ),
@@ -286,7 +286,7 @@ CODES: dict[str, Code] = {
     ),
     "CON022": _warning(
         "Clocks differ",
-        "the clock of {where} is {seconds} s {direction} the one here",
+        "the clock of {where} is {seconds} {direction} the one here",
         "let both follow the same time server",
     ),
     "CON023": _note("Not tried", "{connection} was not tried: {reason}"),
@@ -541,7 +541,12 @@ CODES: dict[str, Code] = {
     ),
     "RUN002": Code("Timeout", "step '{step}' took longer than {timeout}", "raise timeout", 1),
     "RUN003": Code("Cancelled", "the run was cancelled by {signal}", "run the same command again: it continues", 1),
-    "RUN004": Code("Another run is busy", "{holder} is running in this project", "wait for it, or stop it", 1),
+    "RUN004": Code(
+        "Project is busy",
+        "{holder} is running in this project{waited}",
+        "run it again later, or wait longer (--wait, run.wait)",
+        75,
+    ),
     "RUN005": Code("Nothing compiled yet", "nothing was compiled in this project", "run 'osiris compile FILE' first"),
     "RUN006": Code("Nothing to resume", "{problem}", "run it anew"),
     "RUN007": Code("Worker not understood", "the worker broke the protocol: {problem}", exit_code=1),
@@ -582,6 +587,26 @@ CODES: dict[str, Code] = {
     "RUN021": Code("Replay differs", "the replay of run {session} differs: {what}", "{why}", 1),
     "RUN022": Code("Cannot be replayed", "run {session} cannot be replayed: {problem}"),
     "RUN023": _warning("Component changed", "component '{component}' is not the one that ran: {what}"),
+    "RUN030": Code(
+        "Session damaged",
+        "session {session} cannot be read: run.json: {problem}",
+        "restore logs/{session}/run.json, or remove the folder",
+    ),
+    "RUN031": _warning(
+        "Session damaged",
+        "session {session} is damaged (run.json: {problem}); targets are asked what it delivered",
+        "restore logs/{session}/run.json, or remove the folder when you know what the run wrote",
+    ),
+    "RUN032": _note(
+        "Finished before",
+        "run {session} had finished when its process was killed, before it could say so; nothing was done now",
+        "run the same command again to start a new run",
+    ),
+    "RUN033": _warning(
+        "Session damaged",
+        "session {session} is damaged and left out (run.json: {problem})",
+        "restore logs/{session}/run.json, or remove the folder",
+    ),
     # --- SBX: where a run runs ------------------------------------------------------------------------------------
     "SBX001": Code(
         "No bubblewrap",
@@ -691,7 +716,7 @@ CODES: dict[str, Code] = {
     "DRV006": Code("Input/output error", "{path}: {reason}", exit_code=1),
     "DRV007": Code("Bad path", "{path}: {problem}"),
     "DRV010": Code("Not a database", "{path} cannot be read as a {kind} database: {reason}", exit_code=1),
-    "DRV011": Code("Database in use", "others use {path}; it was not free for {seconds} s", "try again later", 3),
+    "DRV011": Code("Database in use", "others use {path}; it was not free for {seconds}", "try again later", 3),
     "DRV012": Code("No such table", "there is no table '{table}' in {path}", exit_code=1),
     "DRV013": Code("Database refused", "{path}: {problem}", exit_code=1),
     "DRV014": Code(
@@ -812,7 +837,7 @@ CODES: dict[str, Code] = {
     ),
     "DSC004": _warning(
         "Not profiled in time",
-        "table '{table}' was not profiled: it took longer than {seconds} s",
+        "table '{table}' was not profiled: it took longer than {seconds}",
         "name some of its columns with --column",
     ),
     "DSC005": _warning("Not profiled", "'{table}' was not profiled: {reason}", "name its other columns with --column"),
@@ -828,7 +853,7 @@ CODES: dict[str, Code] = {
     ),
     "DSC008": Code(
         "Discovery took too long",
-        "{source} was not told of within {seconds} s",
+        "{source} was not told of within {seconds}",
         "ask for some of its tables with --table",
         3,
     ),

@@ -107,6 +107,7 @@ def _one_of(*names: str) -> tuple[Callable[[object], object | None], str]:
 _YES_NO = "true or false"
 _SIZE = (parse_size, "a size like 2GB or 512MiB")
 _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
+_WAIT = (lambda value: 0.0 if value in (0, "0", "0s") else parse_duration(value), "a duration like 90s or 10m, or 0")
 _FOLDERS = (_folders, "a list of folders, absolute or relative to the project, without ~")
 _VARIABLE = (_variable, 'a variable, as "${NAME}"')
 _ADDRESS = (_web_address, "an address like https://host:5000, without a password")
@@ -129,6 +130,7 @@ KEYS: dict[str, Key] = {
     "run.parallel": Key(_count, "a number of steps, 0 for one per core", 0, "how many steps may run at once"),
     "run.spool_limit": Key(*_SIZE, "20GB", "disk space for outputs that several steps read"),
     "run.continue_within": Key(*_TIME, "6h", "how long a run that did not end well can be continued"),
+    "run.wait": Key(*_WAIT, "10m", "how long a run waits for another one of this project; 0 for not at all"),
     "run.step_timeout": Key(*_TIME, None, "the longest that any step may take"),
     "run.target": Key(*A_TARGET, "local", "where runs run"),
     "run.bwrap.network": Key(*_one_of("none", "allow"), "none", "whether a run in bubblewrap may use the network"),

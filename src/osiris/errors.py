@@ -31,7 +31,7 @@ The latter is `{"op": "text", "line", "column", "old", "value"}`: at that place,
 """
 
 # Several problems at once: the gravest decides the exit code (integrity, then missing, then invalid, then failed).
-EXIT_PRECEDENCE = (4, 3, 2, 6, 5, 1)
+EXIT_PRECEDENCE = (4, 3, 2, 6, 5, 75, 1)
 
 _NEAR = 8
 """So many near names are compared once more: of those that are equally near, the one that begins alike is meant."""
@@ -132,7 +132,14 @@ class Bug(OsirisError):
     """A mistake of ours."""
 
 
-_CLASSES: dict[int, type[OsirisError]] = {1: StepFailed, 2: InvalidInput, 3: Unavailable, 4: IntegrityError, 70: Bug}
+_CLASSES: dict[int, type[OsirisError]] = {
+    1: StepFailed,
+    2: InvalidInput,
+    3: Unavailable,
+    4: IntegrityError,
+    70: Bug,
+    75: Unavailable,
+}
 
 
 def diagnostic(

@@ -54,7 +54,6 @@ _CODES = {
     errno.ELOOP: "DRV063",
     errno.ENOSPC: "DRV004",
     errno.EDQUOT: "DRV004",
-    errno.EFBIG: "DRV004",
 }
 _LOOKED_AT = 200
 """So many names of a folder are compared with one that is not there."""
@@ -242,7 +241,8 @@ def fail_os(error: OSError, path: Path | str, *, written: int = 0) -> NoReturn:
     reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno == errno.EISDIR:
         fail("DRV005", path=path, kind="a folder")
-    fail(_CODES.get(error.errno or 0, "DRV006"), path=path, reason=reason, bytes=written)
+    hint = "raise the limit of the size of files (ulimit -f)" if error.errno == errno.EFBIG else None
+    fail(_CODES.get(error.errno or 0, "DRV006"), path=path, reason=reason, bytes=written, hint=hint)
 
 
 _MUCH = 32 << 20

@@ -9,34 +9,61 @@ import fcntl
 import json
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from osiris.durable import LOCKED, guarded, make_folder, open_file
 from osiris.errors import fail
+from osiris.fault import fault
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from osiris.project import Project
 
+_POLL = 0.1
 _GONE_GRACE = 15.0
 """Seconds in which the worker of a killed host must be gone; it ends itself long before."""
 
 
 @contextmanager
-def hold_project(project: Project, what: str) -> Iterator[None]:
-    """Hold the project's lock as `what` (`run of 'orders'`); fails with RUN004, naming the holder, if it is held."""
-    fd = _open(project.run_lock)
+def hold_project(
+    project: Project, what: str, wait: float = 0.0, told: Callable[[str], None] = lambda _holder: None
+) -> Iterator[Callable[[str], None]]:
+    """Hold the project's lock as `what` (`run of 'orders'`), and give a function that says it more exactly.
+
+    While another process holds it, wait for at most so many seconds, after telling once who that is; then fail with
+    RUN004, which names it.
+    """
+    fd, since = _open(project.run_lock), time.time()
+
+    def say(text: str) -> None:
+        content = json.dumps({"what": text, "pid": os.getpid(), "since": since}).encode()
+        with suppress(OSError):  # a full disk keeps nobody from running
+            fault("lock.say")
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, content, 0)
+
     try:
-        if not _take(fd):
-            fail("RUN004", holder=_holder(fd))
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps({"what": what, "pid": os.getpid(), "since": time.time()}).encode(), 0)
-        yield
+        _wait(fd, wait, told)
+        say(what)
+        yield say
     finally:
         os.close(fd)
+
+
+def _wait(fd: int, wait: float, told: Callable[[str], None]) -> None:
+    deadline, first = time.monotonic() + wait, True
+    while not _take(fd):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            fail("RUN004", holder=_holder(fd), waited=f" (waited {duration_text(wait)})" if wait else "")
+        if first:
+            told(_holder(fd))
+        first = False
+        time.sleep(min(_POLL, left))
 
 
 def is_held(path: Path) -> bool:
@@ -56,7 +83,9 @@ def wait_for_worker(project: Project, limit: float = _GONE_GRACE) -> None:
     deadline = time.monotonic() + limit
     while is_held(project.worker_lock):
         if time.monotonic() > deadline:
-            fail("RUN004", holder="the worker of an earlier run", hint=f"see who holds {project.worker_lock}")
+            waited = f" (waited {duration_text(limit)})"
+            hint = f"see who holds {project.worker_lock}"
+            fail("RUN004", holder="the worker of an earlier run", waited=waited, hint=hint)
         time.sleep(0.05)
 
 

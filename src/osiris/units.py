@@ -33,6 +33,21 @@ def parse_duration(value: object) -> float | None:
     return number * _SECONDS[unit] or None
 
 
+def duration_text(seconds: float) -> str:
+    """Return a duration for people, in the two largest units that it has: `250 ms`, `10 s`, `1 min 30 s`, `6 h`."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 60:
+        return f"{round(seconds, 1 if seconds < 9.95 else None):g} s"
+    whole, names = round(seconds), ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    first = next(index for index, (size, _) in enumerate(names) if whole >= size)
+    parts = []
+    for size, name in names[first : first + 2]:
+        count, whole = divmod(whole, size)
+        parts += [f"{count} {name}"] if count else []
+    return " ".join(parts)
+
+
 def _split(text: str) -> tuple[int, str]:
     unit = text.lstrip("0123456789")
     return int(text[: len(text) - len(unit)]), unit.strip()

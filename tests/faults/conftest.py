@@ -126,7 +126,7 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path, python):
-    (tmp_path / "osiris.yaml").write_text("")
+    (tmp_path / "osiris.yaml").write_text("run: {wait: 0}\n")
     return Desk(Project(tmp_path.resolve()), python)
 
 

@@ -11,6 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.chance import draw_seed, say_tried
+
 HOST = Path(__file__).with_name("host.py")
 ROWS = 30_000
 MODES = {"append": {}, "replace": {}, "upsert": {"primary_key": ["id"]}}
@@ -141,8 +143,7 @@ def assert_whole(desk, target, runs):
 
 
 def kill_and_converge(desk, plan, target, number):
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
+    seed = draw_seed()
     chance = random.Random(seed)
     whole, _ = finish(desk, plan, "reference")
     assert_whole(desk, target, 1)
@@ -156,6 +157,7 @@ def kill_and_converge(desk, plan, target, number):
         runs += 1
         assert_whole(desk, target, runs)
         repeated += sum(event["event"] == "already_delivered" for event in events)
+    say_tried(f"kills while {target.family} is written, in append, replace and upsert", number)
     print(f"{repeated} steps of {number} runs found delivered, one run takes {whole:.2f} s")
 
 

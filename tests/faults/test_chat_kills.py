@@ -11,6 +11,7 @@ from contextlib import closing
 
 import duckdb
 import pytest
+from tests.chance import draw_seed, say_tried
 from tests.conftest import KEPT, OSIRIS
 
 ROWS = 3000
@@ -88,12 +89,12 @@ def check_record(project):
 
 @pytest.mark.parametrize("number", range(4))
 def test_whatever_is_killed_the_rows_are_there_once(project, number):
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
+    seed = draw_seed()
     killed = converse(project, random.Random(seed))
     print(f"{killed} kills")
     assert rows(project) == (ROWS, ROWS)
     check_record(project)
+    say_tried("conversations killed at random moments", 1)
 
 
 @pytest.mark.long

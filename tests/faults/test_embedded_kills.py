@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from tests.chance import FEW, MANY, draw_seed, say_tried
 
 HOST = Path(__file__).with_name("host.py")
 ROWS = 15_000
@@ -99,8 +100,7 @@ def assert_whole(desk, runs):
 
 
 def kill_and_converge(desk, plan, number):
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
+    seed = draw_seed()
     chance = random.Random(seed)
     whole, _ = finish(desk, plan, "reference")
     assert_whole(desk, 1)
@@ -116,16 +116,17 @@ def kill_and_converge(desk, plan, number):
         assert_whole(desk, runs)
         continued += any(event.get("continues") for event in events)
         repeated += sum(event["event"] == "already_delivered" for event in events)
+    say_tried("kills while DuckDB and SQLite are written, each in append, replace and upsert", number)
     print(f"{continued} of {number} continued, {repeated} steps found delivered, one run takes {whole:.2f} s")
 
 
 def test_some_kills(desk, plan):
-    kill_and_converge(desk, plan, 5)
+    kill_and_converge(desk, plan, FEW)
 
 
 @pytest.mark.long
 def test_many_kills(desk, plan):
-    kill_and_converge(desk, plan, 100)
+    kill_and_converge(desk, plan, MANY)
 
 
 def test_what_was_delivered_and_not_noted_is_not_delivered_again(desk, plan):

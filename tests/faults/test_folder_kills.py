@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.chance import FEW, MANY, draw_seed, say_tried
 from tests.components.test_published_folders import MANIFEST, Local, Stored, by_id, read
 from tests.faults import server_kills as kills
 
-FEW, MANY = 5, 50
 FOLDERS, ROWS = 60, 3000
 PATIENCE = 60
 
@@ -129,13 +129,13 @@ def test_a_kill_at_each_stage(desk, place, plans, stage):
 
 @pytest.mark.parametrize("number", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 def test_kills_at_any_time(desk, place, plans, number):
-    seed = random.randrange(2**32)
+    seed = draw_seed()
     chance = random.Random(seed)
     began = time.monotonic()
     assert finish(desk, plans["odd"], "reference")[0] == 0
     whole = time.monotonic() - began
     expected = {}
-    print(f"seed {seed}, a run takes {whole:.2f} s")
+    say_tried("kills while a folder of partitioned Parquet is published", number)
     for turn in range(number):
         name = ("even", "odd")[turn % 2]
         kills.kill_after(kills.start(desk, plans[name], f"turn-{turn}"), chance.uniform(0.2, whole), chance)

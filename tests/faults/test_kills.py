@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.chance import FEW, MANY, draw_seed, say_tried
 
 from osiris.session import ENDS, STEP_ENDS
 
@@ -96,8 +97,7 @@ def assert_ended(folder):
 
 
 def kill_and_converge(desk, plan, victims, number):
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
+    seed = draw_seed()
     chance = random.Random(seed)
     whole = finish(desk, plan, "reference")
     expected = content(desk)
@@ -114,15 +114,16 @@ def kill_and_converge(desk, plan, victims, number):
         assert {step: told["rows"] for step, told in last["outputs"].items()} == {"first": ROWS, "second": ROWS}
     for folder in desk.project.logs.iterdir():
         assert_ended(folder)
+    say_tried(f"kills of {' and '.join(victims)} while files are written", number)
     print(f"{victims}: {continued} of {number} continued, one run takes {whole:.2f} s")
 
 
 @pytest.mark.parametrize("victims", [["host"], ["worker"], ["host", "worker"]], ids="+".join)
 def test_some_kills(desk, plan, victims):
-    kill_and_converge(desk, plan, victims, 5)
+    kill_and_converge(desk, plan, victims, FEW)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("victims", [["host"], ["worker"], ["host", "worker"]], ids="+".join)
 def test_many_kills(desk, plan, victims):
-    kill_and_converge(desk, plan, victims, 200)
+    kill_and_converge(desk, plan, victims, MANY)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pymysql
 import pytest
+from tests.chance import FEW, MANY
 from tests.faults import server_kills as kills
 from tests.servers import start_mariadb
 
@@ -65,17 +66,17 @@ def make_plan(desk, make_step, source):
 
 
 def test_some_kills(desk, make_plan, target):
-    kills.kill_and_converge(desk, make_plan(target), target, 5)
+    kills.kill_and_converge(desk, make_plan(target), target, FEW)
 
 
 def test_some_kills_while_rows_are_replaced(desk, make_plan, mariadb):
     target = Direct(mariadb)
-    kills.kill_and_converge(desk, make_plan(target), target, 5)
+    kills.kill_and_converge(desk, make_plan(target), target, FEW)
 
 
 @pytest.mark.long
 def test_many_kills(desk, make_plan, target):
-    kills.kill_and_converge(desk, make_plan(target), target, 50)
+    kills.kill_and_converge(desk, make_plan(target), target, MANY)
 
 
 def test_what_was_delivered_and_not_noted_is_not_delivered_again(desk, make_plan, target):

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import pytest
+from tests.chance import MANY, draw_seed, say_tried
 from tests.conftest import KEPT, OSIRIS
 from tests.parity import told
 from tests.parity.cases import AFTER_ORDERS, READ, Case, lay_out, sql, to, write
@@ -84,8 +85,7 @@ def sweep(sandboxes):
 
 
 def kill_and_converge(folder, service, times):
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
+    seed = draw_seed()
     chance, first = random.Random(seed), len(service.sandboxes)
     for turn in range(times):
         host = begin(folder, service)
@@ -96,6 +96,7 @@ def kill_and_converge(folder, service, times):
         service.faults.clear()
         check_truth(folder)
         sweep(service.sandboxes[first:])
+    say_tried("kills of host, worker, connection and service of a sandbox, files and SQLite written", times)
     for sandbox in service.sandboxes[first:]:
         sandbox.kill()
     last = begin(folder, service)
@@ -117,4 +118,4 @@ def test_some_kills(folder, e2b):
 
 @pytest.mark.long
 def test_many_kills(folder, e2b):
-    kill_and_converge(folder, e2b, 50)
+    kill_and_converge(folder, e2b, MANY)

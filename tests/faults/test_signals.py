@@ -156,7 +156,7 @@ def test_frozen_worker_ends_the_run(desk, slow_plan):
 def test_second_run_names_the_first(desk, start, slow_plan):
     first = start(slow_plan, until="step_start")
     last, exit_code, seconds = finish(start(slow_plan))
-    assert exit_code == 1
+    assert exit_code == 75
     assert seconds < 1.5
     (refused,) = last["diagnostics"]
     assert refused["code"] == "RUN004"

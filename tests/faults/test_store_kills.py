@@ -5,12 +5,12 @@ import random
 import time
 
 import pytest
+from tests.chance import FEW, MANY, draw_seed, say_tried
 from tests.faults import server_kills as kills
 from tests.faults.proxy import When, faulty
 
 from osiris.families.upload import PART
 
-FEW, MANY = 5, 50
 ROWS, WIDTH = 50_000, 1000
 BEFORE = b"id,text\n-1,what was there before\n"
 
@@ -54,9 +54,9 @@ def test_kills(desk, make_step, source, store, number):
     whole, code, _, _ = finish(desk, plan, "first")
     assert code == 0
     assert store.get(bucket, "out.csv") == content
-    seed = random.randrange(2**32)
+    seed = draw_seed()
     chance = random.Random(seed)
-    print(f"seed {seed}, a run takes {whole:.2f} s")
+    say_tried("kills while an object store is written", number)
     for turn in range(number):
         store.put(bucket, "out.csv", BEFORE)
         kills.kill_after(kills.start(desk, plan, f"turn-{turn}"), chance.uniform(0.2, whole), chance)

@@ -5,11 +5,11 @@ import random
 import time
 
 import pytest
+from tests.chance import FEW, MANY, draw_seed, say_tried
 from tests.faults import server_kills as kills
 from tests.faults.test_postgres_kills import Target
 from tests.servers import start_postgrest
 
-FEW, MANY = 5, 50
 SIZE = 1000
 """Rows of a request over REST: so one run has thirty of them."""
 
@@ -131,15 +131,14 @@ def kill_and_upsert(desk, plan, project, number, *, lossy):
         finish(desk, plan, f"turn-{turn}", project)
         assert_upserted(project)
         assert desk.left_over() == []
+    say_tried("kills of an upsert over REST", number)
     lost = sum(request.fault == "drop_answer" for request in project.requests)
     print(f"{partly} of {number} kills between two batches, {lost} answers lost")
     assert (bool(partly), bool(lost)) == (True, lossy)
 
 
 def seeded():
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
-    return random.Random(seed)
+    return random.Random(draw_seed())
 
 
 @pytest.mark.parametrize("lossy", [False, True], ids=["kept", "lossy"])
@@ -152,6 +151,7 @@ def test_kills_of_an_upsert_over_rest(desk, make_plan, project, number, lossy):
 def test_kills_of_an_append_over_rest(desk, make_plan, project, number):
     """At least once: none is lost, and none comes more often than it was begun."""
     chance, plan, twice = seeded(), make_plan("append"), 0
+    say_tried("kills of an append over REST, at least once", number)
     for turn in range(number):
         reset(project)
         kill_between(desk, plan, f"turn-{turn}", project, chance)

@@ -24,7 +24,13 @@ def project(tmp_path):
 
 def summary(session, **more):
     steps = {"a": {"mode": "read", "status": "running"}}
-    base = {"session": session.id, "kind": "run", "pipeline": "p", "status": "running", "started_at": "2026"}
+    base = {
+        "session": session.id,
+        "kind": "run",
+        "pipeline": "p",
+        "status": "running",
+        "started_at": "2026-01-01T00:00:00+00:00",
+    }
     return {**base, "steps": steps, "diagnostics": [], **more}
 
 
@@ -33,17 +39,28 @@ def test_ids_sort_by_time_and_name_the_pipeline(project):
     ids = [session.id for session in sessions]
     assert [i[:19] for i in ids] == sorted(i[:19] for i in ids)
     assert len(set(ids)) == 20
-    assert all(re.fullmatch(r"\d{8}-\d{6}-\d{3}-M_bel___orders-[0-9a-f]{4}", i) for i in ids)
+    assert all(re.fullmatch(r"\d{8}-\d{6}-\d{3}-M_bel___orders-\d{5}", i) for i in ids)
+    assert [int(i[-5:]) for i in ids] == list(range(1, 21))
     for session in sessions:
         session.close()
 
 
-def test_id_sorts_behind_the_session_it_continues_though_the_clock_was_set_back(project):
-    ahead = "29991231-235959-999-p-abcd"
-    for after in (ahead, "20010101-000000-000-p-ffff", "of another form", None):
-        with create_session(project, "p", after=after) as session:
-            assert session.id.startswith("30000101-000000-000-p-") == (after == ahead)
-            assert session.id > (after or "") or after == "of another form"
+def test_sessions_are_in_the_order_in_which_they_began_whatever_the_clock_said(project):
+    """Those of earlier versions have no number, and are older."""
+    names = [
+        "20251231-000000-000-p-ffff",
+        "20260101-000000-000-p-0000",
+        "20300101-000000-000-p-00001",
+        "20260102-000000-000-p-00002",
+        "20260101-000000-000-p-00003",
+    ]
+    for name in sorted(names):
+        (project.logs / name).mkdir(parents=True)
+        begun = {"session": name, "kind": "run", "pipeline": "p", "status": "complete", "steps": {}}
+        (project.logs / name / "run.json").write_text(json.dumps({**begun, "started_at": "2026-01-01T00:00:00Z"}))
+    assert [each["session"] for each in list_sessions(project)] == names[::-1]
+    with create_session(project, "p") as session:
+        assert session.id.endswith("-p-00004")
 
 
 def test_lines_are_whole_and_numbered(project):
@@ -66,7 +83,7 @@ def test_lines_are_whole_and_numbered(project):
 
 def test_torn_lines_are_left_out(project):
     """All lines are read together where they are whole; the others are told apart one by one."""
-    whole = [{"event": "a", "seq": 1}, {"event": "b", "seq": 2}, {"metric": "c"}]
+    whole = [{"event": "a", "seq": 1}, {"event": "b", "seq": 2}, {"metric": "c", "value": 1}]
     one, two, three = (json.dumps(line).encode() for line in whole)
     path = project.root / "events.jsonl"
     for torn, left in (
@@ -136,7 +153,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.parametrize("torn", ["", '{"ts": "20', '{"event": "x"}', "garbage\n"])
 def test_lost_session_gets_its_end(project, torn):
-    begun = {"pipeline": "p", "status": "running", "started_at": "2026", "diagnostics": []}
+    begun = {"pipeline": "p", "status": "running", "started_at": "2026-01-01T00:00:00+00:00", "diagnostics": []}
     begun["steps"] = {"a": {"mode": "read", "status": "running"}}
     died = subprocess.run([sys.executable, "-c", DIES, project.root, json.dumps(begun), torn])
     assert died.returncode == -9

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris.durable import append_line, lead, make_folder, remove, write_file
 from osiris.history.ledger import total
-from osiris.session import iter_sessions
+from osiris.session import iter_sessions, order_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,9 +74,9 @@ def load_catalogue(project: Project) -> list[Record]:
         found = (_record(path) for path in there.values())
         known = {str(record["session"]): record for record in found if record}
         make_folder(project.catalogue.parent, private=True)
-        content = b"".join(_line(known[name]) for name in sorted(known))
+        content = b"".join(_line(known[name]) for name in sorted(known, key=order_of))
         write_file(project.catalogue, content, private=True)
-    return [known[name] for name in sorted(known, reverse=True)]
+    return [known[name] for name in sorted(known, key=order_of, reverse=True)]
 
 
 def compared_records(project: Project, record: Record) -> bytes:

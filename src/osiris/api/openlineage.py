@@ -21,6 +21,7 @@ from osiris.errors import OsirisError, diagnostic, fail
 from osiris.history.record import REFUSED, RecordedRun, open_own_run
 from osiris.secret import Scrubber, Secret
 from osiris.session import ENDS
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -187,7 +188,7 @@ class _Sender:
         missing = self._handed - self._sent
         if not missing:
             return None
-        return missing, self._reason or f"it did not take them within {self._server.timeout:g} s"
+        return missing, self._reason or f"it did not take them within {duration_text(self._server.timeout)}"
 
     def _work(self) -> None:
         parts = urlsplit(self._server.url)
@@ -206,7 +207,7 @@ class _Sender:
             answer.read()
         except TimeoutError:
             line.close()
-            return f"no answer within {self._server.timeout:g} s"
+            return f"no answer within {duration_text(self._server.timeout)}"
         except (OSError, http.client.HTTPException, ValueError) as error:
             line.close()
             return getattr(error, "strerror", None) or type(error).__name__

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from osiris.api.story import reading_of
 from osiris.errors import OsirisError, diagnostic, fail
-from osiris.session import CONVERSATION, open_session, read_summary
+from osiris.session import CONVERSATION, open_session, read_summary, session_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from osiris.aiop import Options
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
     from osiris.history.reading import Reading
     from osiris.model import JsonValue
+    from osiris.project import Project
 
 _RECENT = 20
 """So many of the newest sessions are looked at for ones without a package."""
@@ -68,7 +68,7 @@ def list_packages(workspace: Workspace) -> list[dict[str, JsonValue]]:
 
 def package_missing(workspace: Workspace) -> list[Diagnostic]:
     """Package those of the newest sessions that have ended and have no package; returns what is to be said."""
-    return package_sessions(workspace, reversed(list(islice(_without(workspace.project.logs), _RECENT))))
+    return package_sessions(workspace, reversed(list(islice(_without(workspace.project), _RECENT))))
 
 
 def package_sessions(workspace: Workspace, sessions: Iterable[str]) -> list[Diagnostic]:
@@ -92,12 +92,11 @@ def _package_quietly(workspace: Workspace, session: str) -> Iterator[Diagnostic]
         yield from made.diagnostics
 
 
-def _without(logs: Path) -> Iterator[str]:
+def _without(project: Project) -> Iterator[str]:
     """Give the newest sessions that have ended and have no package; a conversation never has one."""
     from osiris.aiop import package_path
 
-    folders = sorted(logs.iterdir(), reverse=True)[:_RECENT] if logs.is_dir() else []
-    for folder in folders:
+    for folder in session_folders(project)[:_RECENT]:
         summary = None if package_path(folder).exists() else read_summary(folder)
         if summary and summary["status"] != "running" and summary.get("kind") != CONVERSATION:
             yield folder.name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from osiris.api.openlineage import telling
@@ -15,7 +15,9 @@ from osiris.api.rows import row_finder
 from osiris.api.workspace import Workspace, find_plan, load_plan, shown
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.history.record import REFUSED, caught_up, find_own_run, resume_command
+from osiris.hold import hold_project
 from osiris.session import CONVERSATION, find_session, iter_records, open_record, open_session, read_lines
+from osiris.session import damaged_sessions as _damaged_sessions
 from osiris.session import list_sessions as _list_sessions
 
 if TYPE_CHECKING:
@@ -63,15 +65,22 @@ def run_target(
     params: Mapping[str, str],
     strict: bool = False,
 ) -> tuple[RunResult, list[Diagnostic]]:
-    """Run what `plan_of` finds; returns how it went, and notes on the plan.
+    """Run what `plan_of` finds; returns how it went, and notes on the plan. `RunResult.acknowledge` is the caller's.
 
+    It waits for other runs of the project first, as long as `run.wait` says; fails with RUN004 if that is too short.
     One worker answers for the plan and then runs it, if that is to run here; it starts while the plan is being read.
     A run that could not start has a session too (`record_refusal`); what was asked wrongly is raised.
     """
     from osiris.runner.run import run, start_worker
 
+    def busy(holder: str) -> None:
+        progress({"event": "project_busy", "holder": holder})
+
     here = workspace.config.get("run.target") == "local"
+    what = f"run of '{target}'" if isinstance(target, str) else "run of a plan"
+    attended = replace(options, attended=True)
     with (
+        hold_project(workspace.project, what, workspace.config.get("run.wait"), busy) as say,
         start_worker(workspace.root) if here else nullcontext() as worker,
         telling(workspace, progress) as (told, untold),
     ):
@@ -79,7 +88,8 @@ def run_target(
         begun: list[Event] = []
         try:
             plan = plan_of(workspace, target, options, params=params, strict=strict, worker=worker)
-            words = (workspace.project, plan.manifest, workspace.config, options, _noting(begun, told), worker)
+            say(f"run of '{plan.manifest.name}'")
+            words = (workspace.project, plan.manifest, workspace.config, attended, _noting(begun, told), worker)
             result = run(*words, plan.asked, plan.pipeline)
         except OsirisError as error:
             manifest = plan.manifest if plan else None
@@ -268,6 +278,11 @@ def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
 def list_records(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return the run.json of all sessions, conversations too, the newest first."""
     return [_caught_up(workspace, each) for each in iter_records(workspace.project)]
+
+
+def damaged_sessions(workspace: Workspace) -> list[Diagnostic]:
+    """Return a warning for each session that no list has, as its run.json is damaged."""
+    return _damaged_sessions(workspace.project)
 
 
 def show_record(workspace: Workspace, session: str) -> dict[str, JsonValue]:

@@ -167,6 +167,7 @@ class LiveWorld:
             found = [item.to_json() for item in error.diagnostics]
             return {**_NOT_RUN, "run_key": options.run_id, "diagnostics": found}
         data = api.run_data(result, api.show_session(self._workspace, result.session_id))
+        result.acknowledge()
         answer = api.package(self._workspace, result.session_id, {}).document["answer"]
         found = [item.to_json() for item in (*notes, *result.diagnostics)]
         return {**data, "ok": result.exit_code == 0, "diagnostics": found, "answer": answer}

@@ -95,7 +95,9 @@ def _run_plan(workspace: Workspace, target: str | None, *, again: bool = False) 
     from osiris.runner.run import RunOptions
 
     with watch(console()) as progress:
-        return api.run_target(workspace, target, RunOptions(new_run=again), progress, params={})[0]
+        result, _ = api.run_target(workspace, target, RunOptions(new_run=again), progress, params={})
+    result.acknowledge()
+    return result
 
 
 def _verify(workspace: Workspace, sessions: list[str]) -> int:

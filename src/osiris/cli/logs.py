@@ -29,14 +29,15 @@ command = noun("logs", "Look at sessions: one folder below logs/ for each run an
 @answers("list", click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many."))
 def list_sessions(limit: int) -> Answer:
     """List sessions, runs and conversations, the newest first."""
-    sessions = api.list_records(opened())
+    workspace = opened()
+    sessions, damaged = api.list_records(workspace), api.damaged_sessions(workspace)
     shown = sessions[:limit]
     rows = [
         (s["session"], given_id(s), kind_of(s), s.get("duration_ms"), s.get("rows_out"), cause_code(s)) for s in shown
     ]
     header = ("session", "run id", "status", "ms", "rows out", "error")
     text: list[Line] = figures(rows, header) if rows else ["no sessions yet"]
-    return Answer({"sessions": shown, "total": len(sessions)}, text)
+    return Answer({"sessions": shown, "total": len(sessions)}, text, damaged)
 
 
 @answers(

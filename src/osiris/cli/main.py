@@ -98,21 +98,55 @@ root = Osiris(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code and never raises."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     console = Console(wants_json="--json" in options)
     signal.signal(signal.SIGTERM, _terminate)
-    return console.finish(_answer(arguments, console))
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup has it ignored
+        signal.signal(signal.SIGHUP, _terminate)
+    code = _finished(_answer(arguments, console), console)
+    if console.at_end:
+        console.at_end()
+        if argv is None:
+            os._exit(code)  # a kill between that and the end of the process would be one of a run that was told
+    return code
+
+
+def _finished(answer: Answer, console: Console) -> int:
+    """Print an answer, and return the exit code; a signal ends the printing, and changes nothing of what is done."""
+    try:
+        return console.finish(answer)
+    except Terminated as ended:
+        return console.end_code if console.at_end else 128 + ended.number
+    except KeyboardInterrupt:
+        return console.end_code if console.at_end else 130
+
+
+def _open_streams() -> None:
+    """Give a process that was started without standard streams some that lead nowhere: no file takes their place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, so that it ends a command as tidily as Ctrl-C does."""
+    """SIGTERM or SIGHUP, so that it ends a command as tidily as Ctrl-C does."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__()
 
 
-def _terminate(_signal: int, _frame: object) -> None:
-    raise Terminated
+def _terminate(number: int, _frame: object) -> None:
+    raise Terminated(number)
 
 
 def _answer(arguments: list[str], console: Console) -> Answer:
@@ -124,9 +158,10 @@ def _answer(arguments: list[str], console: Console) -> Answer:
     except OsirisError as error:
         return Answer(diagnostics=error.diagnostics)
     except click.Abort as abort:
-        terminated = isinstance(abort.__cause__, Terminated)
-        found = diagnostic("PRJ012", signal="SIGTERM" if terminated else "SIGINT")
-        return Answer(diagnostics=[found], exit_code=143 if terminated else None)
+        cause = abort.__cause__
+        number = cause.number if isinstance(cause, Terminated) else signal.SIGINT
+        found = diagnostic("PRJ012", signal=signal.Signals(number).name)
+        return Answer(diagnostics=[found], exit_code=128 + number)
     except click.ClickException as error:
         return _usage(error)
     except Exception as error:  # noqa: BLE001  the last resort of the whole program
@@ -160,12 +195,15 @@ def _internal(error: BaseException) -> Answer:
     import traceback
 
     text = "".join(traceback.format_exception(error))
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", prefix="osiris-error-", suffix=".txt", dir=_state_folder(), delete=False
-    ) as file:
-        file.write(text)
     reason = str(error) or "no message"
-    hint = f"this is a mistake of ours; please report it with {file.name}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", prefix="osiris-error-", suffix=".txt", dir=_state_folder(), delete=False
+        ) as file:
+            file.write(text)
+        hint = f"this is a mistake of ours; please report it with {file.name}"
+    except OSError:
+        hint = "this is a mistake of ours; please report it with what --verbose says"
     return Answer(diagnostics=[diagnostic("INT000", kind=type(error).__name__, reason=reason, hint=hint)])
 
 

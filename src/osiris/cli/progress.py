@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from osiris.cli.render import safe
 
@@ -54,6 +56,8 @@ def _waits_for(event: Event) -> str | None:
     """Return what a run waits for from here on, for some time without a step."""
     if event["event"] == "run_start" and event["adapter"] == "e2b":
         return "making the sandbox"
+    if event["event"] == "project_busy":
+        return f"waiting for {event['holder']}"
     return "installing packages" if event["event"] == "packages_missing" else None
 
 
@@ -84,8 +88,8 @@ def _moving(console: Console) -> Iterator[Callable[[Event], None]]:
     from rich.console import Console as Terminal
     from rich.live import Live
 
-    table = Steps()
-    with Live(console=Terminal(file=console.err, highlight=False), transient=True, auto_refresh=False) as live:
+    table, screen = Steps(), Terminal(file=cast("TextIO", _Screen(console.err)), highlight=False)
+    with Live(console=screen, transient=True, auto_refresh=False) as live:
 
         def listen(event: Event) -> None:
             if waits := _waits_for(event):
@@ -94,6 +98,32 @@ def _moving(console: Console) -> Iterator[Callable[[Event], None]]:
                 live.update(table.lines(), refresh=True)
 
         yield listen
+
+
+class _Screen(io.TextIOBase):
+    """A terminal that may go away: what cannot be shown is no reason for a run to fail."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Show a text, if that is possible."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Show it now."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Tell whether it is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the descriptor, of which the size is asked."""
+        return self._stream.fileno()
 
 
 class Steps:

@@ -10,13 +10,14 @@ import os
 import re
 import sys
 import unicodedata
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TextIO
 
 from osiris.errors import Diagnostic, diagnostic, exit_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import TypeAlias
 
@@ -62,36 +63,44 @@ def _escape(character: str) -> str:
 
 @dataclass(slots=True)
 class Console:
-    """Where output goes; `wants_json` keeps stdout for the envelope alone. `root` is where files of diagnostics lie."""
+    """Where output goes; `wants_json` keeps stdout for the envelope alone. `root` is where files of diagnostics lie.
+
+    `at_end` is the last thing to be done, once the answer of a run is printed, which has ended with `end_code`.
+    """
 
     wants_json: bool = False
     verbose: bool = False
     root: Path | None = None
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
+    at_end: Callable[[], None] | None = None
+    end_code: int = 0
+    _unsaid: str | None = None
 
     def talk(self, line: Line) -> None:
-        """Print a line for people to stderr."""
+        """Print a line for people to stderr; what cannot be printed is no reason to do anything else otherwise."""
         try:
             _print(self.err, line)
             self.err.flush()
-        except BrokenPipeError:
+        except OSError:
             _abandon(self.err)
 
     def result(self, line: Line) -> None:
         """Print a line of the result to stdout; under --json the envelope has the result, and nothing is printed."""
         if not self.wants_json:
-            _print(self.out, line)
+            with self._printing():
+                _print(self.out, line)
 
     def write(self, text: str) -> None:
         """Print the text of a file to stdout: to a program as it is, to people safe; nothing under --json."""
         if self.wants_json:
             return
-        if not self.out.isatty():
-            self.out.write(text)
-            return
-        for line in text.splitlines():
-            _print(self.out, line)
+        with self._printing():
+            if not self.out.isatty():
+                self.out.write(text)
+                return
+            for line in text.splitlines():
+                _print(self.out, line)
 
     def is_terminal(self) -> bool:
         """Tell whether people watch stderr, so that progress may move."""
@@ -102,20 +111,31 @@ class Console:
         return _is_coloured(self.err)
 
     def finish(self, answer: Answer) -> int:
-        """Print an answer and return its exit code; a reader who has gone away is no mistake of anybody."""
+        """Print an answer and return its exit code; a reader who has gone away is no mistake of anybody.
+
+        An answer that cannot be printed is an error, unless a run is done: what was delivered stays delivered, and to
+        run it again would be wrong.
+        """
         answer = replace(answer, diagnostics=_concealed(answer.diagnostics))
-        try:
+        with self._printing():
             self._print_answer(answer)
             self.out.flush()
+        if self._unsaid is None:
+            return self.end_code if self.at_end else answer.code
+        failure = diagnostic("PRJ006", path="standard output", reason=self._unsaid)
+        self.talk(str(failure))
+        return self.end_code if self.at_end else failure.exit_code
+
+    @contextmanager
+    def _printing(self) -> Iterator[None]:
+        """Keep why stdout cannot be written: from then on nothing is printed there."""
+        try:
+            yield
         except BrokenPipeError:
             _abandon(self.out)
         except OSError as error:
             _abandon(self.out)
-            reason = error.strerror or type(error).__name__
-            failure = diagnostic("PRJ006", path="standard output", reason=reason)
-            self.talk(str(failure))
-            return failure.exit_code
-        return answer.code
+            self._unsaid = error.strerror or type(error).__name__
 
     def _print_answer(self, answer: Answer) -> None:
         if self.wants_json:
@@ -221,6 +241,7 @@ def _paint(style: str, text: str, *, colour: bool) -> str:
 
 def _abandon(stream: TextIO) -> None:
     """Point a stream that cannot be written any more to nowhere, so that the interpreter's last flush is quiet."""
-    sink = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, stream.fileno())
-    os.close(sink)
+    with suppress(OSError, ValueError):
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, stream.fileno())
+        os.close(sink)

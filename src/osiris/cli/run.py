@@ -42,6 +42,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--resume", is_flag=False, flag_value="last", metavar="[SESSION]", help="Continue a session."),
     click.option("--digest", type=click.Choice(["written", "all"]), default="written", help="Digest every output."),
     click.option("--allow-engine-drift", is_flag=True, help="Run a plan with other engine versions than its own."),
+    click.option("--wait", metavar="TIME", help="How long to wait for another run of this project (run.wait; 10m)."),
     STRICT,
     click.option("--target", "where", metavar="NAME", help="Where to run: local, bwrap, e2b (run.target; local)."),
     *E2B_OPTIONS,
@@ -60,6 +61,7 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
         return _plan(workspace, api.rehearse(workspace, target, chosen, **words), chosen.select)
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
+    console().at_end, console().end_code = result.acknowledge, result.exit_code
     return _result(result, [*_told(notes), *result.diagnostics], api.show_session(workspace, result.session_id))
 
 

@@ -41,6 +41,7 @@ def target_settings(options: dict[str, Any]) -> dict[str, JsonValue]:
     os.environ.update(_variables(options))
     found = {
         "run.target": where,
+        "run.wait": _seconds(options["wait"]),
         "run.e2b.timeout": _seconds(options["e2b_timeout"]),
         "run.e2b.install_deps": options["e2b_install_deps"] or None,
     }

@@ -13,6 +13,7 @@ from osiris.runner.adapter import WorkerDied
 from osiris.runner.describe import make_scratch
 from osiris.runner.limits import limits_of
 from osiris.runner.protocol import Job, Secrets
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from osiris.config import Config
@@ -77,7 +78,7 @@ class Asking:
 
     def _fail_late(self, late: threading.Event, seconds: float) -> None:
         if late.is_set():
-            fail("DSC008", source=self.source.name or self.source.path, seconds=f"{seconds:g}")
+            fail("DSC008", source=self.source.name or self.source.path, seconds=duration_text(seconds))
 
     def _job(self, asked: dict[str, JsonValue]) -> Job:
         scratch = make_scratch(self.project.scratch)

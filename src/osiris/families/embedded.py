@@ -23,6 +23,7 @@ from osiris.families.fitting import uncarried
 from osiris.fault import fault
 from osiris.files import fail_os, relative, resolve_path
 from osiris.table import counted, spool
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -163,7 +164,7 @@ def patiently(attempt: Callable[[], T | None], ctx: StepContext, path: Path) -> 
         now = time.monotonic()
         others_since = now if _in_turn[os.path.realpath(path)] else others_since
         if now - others_since > LONGEST_WAIT or now - began > LONGEST_TURN or ctx.cancelled():
-            fail("DRV011", path=label(ctx, path), seconds=f"{now - began:.0f}")
+            fail("DRV011", path=label(ctx, path), seconds=duration_text(round(now - began)))
         time.sleep(_POLL)
     return found
 

@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
 from osiris.errors import diagnostic
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -126,7 +127,7 @@ def clock_problems(where: str, skew: float) -> Iterator[Diagnostic]:
     """Yield that the clocks differ, if they do."""
     if abs(skew) >= CLOCKS_DIFFER:
         direction = "ahead of" if skew > 0 else "behind"
-        yield diagnostic("CON022", where=where, seconds=f"{abs(skew):.0f}", direction=direction)
+        yield diagnostic("CON022", where=where, seconds=duration_text(round(abs(skew))), direction=direction)
 
 
 def milliseconds(since: float) -> float:

@@ -22,6 +22,7 @@ from osiris.errors import OsirisError, fail
 from osiris.families.mysql_errors import fail_login
 from osiris.families.watch import SILENCE, Watch, fail_broken
 from osiris.secret import Secret
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -185,7 +186,7 @@ def _reached(target: Address, until: float, cancelled: Callable[[], bool]) -> so
             return _tuned(line)
         line.close()
         if number is None:
-            fail("CON015", where=target.where, seconds=f"{target.timeout:g}")
+            fail("CON015", where=target.where, seconds=duration_text(target.timeout))
         reason = os.strerror(number)
     return fail("CON011", where=target.where, reason=reason)
 

@@ -98,7 +98,7 @@ def deliver(work: Work, waiting: Staged) -> Written:
                 if number not in _IN_USE:
                     raise
         work.ctx.emit("delivery_again", {"table": work.table, "attempt": attempt + 1})
-    return fail("DRV011", path=target.where, seconds=SETTINGS["innodb_lock_wait_timeout"])
+    return fail("DRV011", path=target.where, seconds=f"{SETTINGS['innodb_lock_wait_timeout']} s")
 
 
 def _deliver(session: Session, work: Work, target: Target, waiting: Staged) -> Written:
@@ -114,7 +114,7 @@ def _deliver(session: Session, work: Work, target: Target, waiting: Staged) -> W
     if not _claimed(session, work, target, waiting):
         session.run("ROLLBACK")
         earlier = find_delivery(session, work.ctx, target)
-        return earlier or fail("DRV011", path=target.database, seconds="0")
+        return earlier or fail("DRV011", path=target.database, seconds="0 s")
     session.rows(f"SELECT 1 FROM {qualified(session, work.table)} LIMIT 0")  # from now on nobody can change the table
     columns = refuse(session, work.ctx, target, work.schema, work.merged)
     if work.mode == "replace":

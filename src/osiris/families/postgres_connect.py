@@ -20,6 +20,7 @@ from osiris.families.postgres_errors import fail_server
 from osiris.families.postgres_wire import fields_of
 from osiris.families.watch import SILENCE
 from osiris.secret import Secret
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -124,7 +125,7 @@ def connect(target: Address, ctx: StepContext) -> psycopg.Connection[Any]:
     while attempt.status != pq.ConnStatus.BAD and state not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
         if not _ready(attempt, state, until, ctx.cancelled):
             attempt.finish()
-            fail("CON015", where=target.where, seconds=f"{target.timeout:g}")
+            fail("CON015", where=target.where, seconds=duration_text(target.timeout))
         refusal = _peeked(attempt) if state == pq.PollingStatus.READING else {}
         state = attempt.connect_poll()
     if state != pq.PollingStatus.OK:

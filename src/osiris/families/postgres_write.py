@@ -97,7 +97,7 @@ def writing(ctx: StepContext, place: Place) -> Iterator[Session]:
 def _fail(error: psycopg.Error, session: Session, ctx: StepContext, place: Place) -> NoReturn:
     state, target = error.sqlstate or "", session.target
     if state in _IN_USE:
-        fail("DRV011", path=target.where, seconds=SETTINGS["lock_timeout"].rstrip("s"))
+        fail("DRV011", path=target.where, seconds=SETTINGS["lock_timeout"].replace("s", " s"))
     if refused := refusal_of(error):
         session.run("ROLLBACK")
         fail("DAT032", step=ctx.step, table=place.shown, problem=explained(session, place.quoted, refused).problem)
@@ -152,7 +152,7 @@ def begun(session: Session, action: Callable[[], T]) -> T:
             if not made:
                 raise
             session.run("ROLLBACK")
-    return fail("DRV011", path=session.target.where, seconds="0")
+    return fail("DRV011", path=session.target.where, seconds="0 s")
 
 
 def target_of(session: Session, place: Place) -> Target:

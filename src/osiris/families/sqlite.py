@@ -13,6 +13,7 @@ from osiris.families.sqlite_types import type_of
 from osiris.fault import fault
 from osiris.files import steady
 from osiris.sql.duck_types import quote_name
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -157,7 +158,7 @@ def _fail_engine(error: sqlite3.Error, shown: str) -> NoReturn:
     if number in _DAMAGED:
         fail("DRV010", path=shown, kind="SQLite", reason="it is damaged, encrypted, or no database")
     if number in _IN_USE:
-        fail("DRV011", path=shown, seconds=f"{LONGEST_WAIT:g}")
+        fail("DRV011", path=shown, seconds=duration_text(LONGEST_WAIT))
     if number in _PLAIN_ERRORS:
         fail(_PLAIN_ERRORS[number], path=shown, reason=reason, bytes="some")
     fail("DRV013", path=shown, problem=reason if number else "it holds text that is not UTF-8")

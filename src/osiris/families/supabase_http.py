@@ -22,6 +22,7 @@ from osiris.families.supabase import Rest, key_of, rest_address
 from osiris.families.supabase_errors import Answer, Asked, fail_answer, seconds_asked, worth_again
 from osiris.families.watch import Watch, fail_broken
 from osiris.fault import fault
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,7 +180,7 @@ class Session:
         if self.watch.stopped:
             fail_broken(self.watch, where, "we ended it")
         if isinstance(error, httpx.TimeoutException):
-            fail("CON015", where=where, seconds=f"{self.rest.timeout:g}")
+            fail("CON015", where=where, seconds=duration_text(self.rest.timeout))
         cause = _system_error(error)
         if isinstance(cause, ssl.SSLError):
             fail("CON017", where=where, reason=cause.reason or "its certificate is not trusted", hint=_ENCRYPTION)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from osiris.errors import fail
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,5 +96,5 @@ def fail_broken(watch: Watch | None, where: str, reason: str) -> NoReturn:
     if watch and watch.stopped == "cancelled":
         fail("RUN003", signal="request")
     if watch and watch.stopped == "silent":
-        fail("CON015", where=where, seconds=f"{watch.silence:g}")
+        fail("CON015", where=where, seconds=duration_text(watch.silence))
     fail("CON014", where=where, reason=reason)

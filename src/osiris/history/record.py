@@ -22,6 +22,7 @@ from osiris.session import (
     iter_lines,
     iter_sessions,
     open_session,
+    order_of,
     read_lines,
     read_summary,
     totals,
@@ -214,7 +215,8 @@ def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
     """Return the newest run of the same pipeline before this one, however it ended; None if there is none."""
     runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
     same = (each for each in runs if each.get("pipeline") == run.pipeline)
-    before = (each for each in same if str(each["session"]) < run.id and each["status"] != "running")
+    ended = (each for each in same if each["status"] != "running")
+    before = (each for each in ended if order_of(str(each["session"])) < order_of(run.id))
     found = next(before, None)
     return load_run(project.logs / str(found["session"])) if found else None
 
@@ -226,7 +228,11 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
     """
     found: dict[str, JsonValue] = {"success": None, "previous": None}
     for each in iter_sessions(project):
-        mine = each.get("kind") == "run" and each.get("pipeline") == pipeline and str(each["session"]) < session
+        mine = (
+            each.get("kind") == "run"
+            and each.get("pipeline") == pipeline
+            and order_of(str(each["session"])) < order_of(session)
+        )
         if mine and each["status"] != "running":
             found["previous"] = found["previous"] or each["session"]
             if each["status"] == "complete":
@@ -270,7 +276,7 @@ def plan_of(folder: Path) -> Manifest | None:
     """Return the plan that a session ran; None if it is gone, or damaged."""
     try:
         data = json.loads((folder / "manifest.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return Manifest(data) if isinstance(data, dict) and isinstance(data.get("steps"), list) else None
 

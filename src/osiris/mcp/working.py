@@ -102,6 +102,7 @@ def run(workspace: Workspace, arguments: Arguments, progress: Progress) -> Reply
     plan = api.confirmed_plan(workspace, arguments["fingerprint"])
     result, notes = api.run_target(workspace, plan, options, progress, params={})
     data = api.run_data(result, api.show_session(workspace, result.session_id))
+    result.acknowledge()
     return Reply(
         data,
         brief=_ran,

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from osiris.errors import fail
 from osiris.runner import protocol
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,9 +198,9 @@ class Link:
     def _watch(self) -> None:
         now = time.monotonic()
         if self._kill_at is not None and now > self._kill_at:
-            self.kill(f"no answer to cancel within {protocol.GRACE:g} s")
+            self.kill(f"no answer to cancel within {duration_text(protocol.GRACE)}")
         if now - self._heard > self._silence:
-            self.kill(f"no sign of life for {self._silence:g} s")
+            self.kill(f"no sign of life for {duration_text(self._silence)}")
 
     def _keep_output(self) -> bool:
         """Take what drivers printed so far; returns False if there will be no more."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from osiris.errors import fail
 from osiris.runner import bundle
 from osiris.runner.transport import Cut, Gone, patiently
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -114,7 +115,7 @@ def run_there(transport: Transport, place: str, command: str, patience: Patience
     while (piece := patiently(lambda: next(pieces, None), patience.silence, patience.check)) is not None:
         told += piece
         if time.monotonic() > until:
-            raise Cut(f"no end within {_LONGEST:g} s")
+            raise Cut(f"no end within {duration_text(_LONGEST)}")
     return _last_line(told)
 
 

@@ -25,6 +25,7 @@ from osiris.runner.credentials import resolve_secrets
 from osiris.runner.limits import limits_of
 from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -206,7 +207,12 @@ def _ask(
     if late.is_set():
         answered = {answer.get("step") for answer in answers}
         step = next((step["id"] for step in job.steps if step["id"] not in answered), job.steps[-1]["id"])
-        fail("RUN002", step=step, timeout=f"{limit:g} s to {job.kind}", hint="raise run.step_timeout in osiris.yaml")
+        fail(
+            "RUN002",
+            step=step,
+            timeout=f"{duration_text(limit)} to {job.kind}",
+            hint="raise run.step_timeout in osiris.yaml",
+        )
     return answers
 
 

@@ -18,6 +18,7 @@ from osiris.families.health import hurried
 from osiris.families.personal import SECRET, hidden, kind_by_name, without_personal
 from osiris.runner.beside import beside
 from osiris.runner.steps import attempt
+from osiris.units import duration_text
 from osiris.urls import FAMILIES
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def _tell_rows(place: Place, asked: Asked) -> None:
         except OsirisError as error:
             if place.stopper.requested():
                 raise
-            late = diagnostic("DSC004", table=name, seconds=f"{asked.seconds:g}")
+            late = diagnostic("DSC004", table=name, seconds=duration_text(asked.seconds))
             reason = diagnostic("DSC005", table=name, reason=error.diagnostics[0].message)
             _note(place, [late if time.monotonic() > until else reason])
         else:

@@ -15,6 +15,7 @@ from osiris.runner.beside import beside
 from osiris.runner.place import policy_of
 from osiris.runner.steps import attempt
 from osiris.runner.stop import Stopped
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -75,7 +76,7 @@ def _examine(place: Place, names: Sequence[str]) -> bool:
         well = _tell(place, name, health, found) and well
     overdue.set()
     for name in sorted(waiting):
-        well = _tell(place, name, None, [diagnostic("CON015", where=name, seconds=f"{seconds:g}")]) and well
+        well = _tell(place, name, None, [diagnostic("CON015", where=name, seconds=duration_text(seconds))]) and well
     return well
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a run is under way: the first asks the worker to stop, the second ends it."""
+"""SIGINT, SIGTERM and SIGHUP while a run is under way: the first asks the worker to stop, the second ends it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from osiris.runner.boxed import Worker
 
-_CAUGHT = (signal.SIGINT, signal.SIGTERM)
+_CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
@@ -22,7 +22,8 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            self._before = {caught: signal.signal(caught, self._caught) for caught in _CAUGHT}
+            wanted = (each for each in _CAUGHT if signal.getsignal(each) is not signal.SIG_IGN)  # nohup
+            self._before = {caught: signal.signal(caught, self._caught) for caught in wanted}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -15,7 +15,8 @@ from osiris.project import Project
 from osiris.runner.groups import not_needed
 from osiris.runner.kept import find_kept
 from osiris.runner.selection import with_read
-from osiris.session import iter_sessions, open_session
+from osiris.session import is_unacknowledged, open_session, read_recovered, read_summary, session_folders
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 Summary = dict[str, "JsonValue"]
 
 _CHECK_FAILED = "DAT030"
+_BACKWARDS = 15 * 60.0
+"""Seconds by which a clock may be set back: a run that seems to begin so much later began just now."""
+
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -95,7 +99,7 @@ def _decide(project: Project, manifest: Manifest, wish: Wish, here: Surroundings
     if wish.new_run:
         return Start()
     every = _runs(project, manifest.name)
-    runs = [run for run in every if run.get("selected") == wish.selected]
+    runs = [run for run in every if run.get("selected") == wish.selected or "problem" in run]
     if wish.run_id is not None:
         if not _finisher(runs, wish.run_id, manifest.fingerprint):
             _refuse_taken(every, wish.run_id, manifest.fingerprint)
@@ -103,9 +107,41 @@ def _decide(project: Project, manifest: Manifest, wish: Wish, here: Surroundings
     if wish.resume is not None:
         return _resume(project.root, manifest, _resumable(project, manifest, runs, wish.resume), here)
     newest = _newest(runs, manifest.fingerprint)
-    if newest is None or _finisher(runs, newest["run_key"]):
-        return Start()
+    return _go_on(project, manifest, runs, newest, wish, here, now) if newest else Start()
+
+
+def _go_on(
+    project: Project,
+    manifest: Manifest,
+    runs: list[Summary],
+    newest: Summary,
+    wish: Wish,
+    here: Surroundings,
+    now: float,
+) -> Start:
+    """Return what the same command makes of the newest run: its end is told, or it goes on, or another one begins."""
+    if _is_untold(project, newest, wish, here.connections, now):
+        told = diagnostic("RUN032", session=newest["session"])
+        return Start(newest["run_key"], finished=newest["session"], notes=(*_damage(newest), told))
+    if _finisher(runs, newest["run_key"]):
+        return Start(notes=_damage(newest))
     return _continue_unasked(project.root, manifest, newest, wish, here, now)
+
+
+def _is_untold(project: Project, last: Summary, wish: Wish, connections: Callable[[], States], now: float) -> bool:
+    """Tell whether a run is complete and nobody was told, as its process was killed: the same command tells it."""
+    if last["status"] != "complete" or not is_unacknowledged(project, last["session"]):
+        return False
+    return -_BACKWARDS <= _age(last, now) < wish.continue_within and not _moved(last, connections())
+
+
+def _damage(last: Summary) -> tuple[Diagnostic, ...]:
+    """Say that a run's session is damaged, if it is."""
+    return (diagnostic("RUN031", session=last["session"], problem=last["problem"]),) if "problem" in last else ()
+
+
+def _age(last: Summary, now: float) -> float:
+    return now - datetime.fromisoformat(last["started_at"]).timestamp()
 
 
 def _continue_unasked(
@@ -123,14 +159,14 @@ def _continue_unasked(
 
 def _left_alone(last: Summary, wish: Wish, connections: States, now: float) -> Diagnostic | None:
     """Say why an unfinished run is not continued unasked; None if it is."""
-    age = now - datetime.fromisoformat(last["started_at"]).timestamp()
+    age = _age(last, now)
     hint = None
     if moved := _moved(last, connections):
         reason, hint = f"{moved} had other fields then", "set them as they were and pass --resume to continue it"
-    elif age < 0:
+    elif age < -_BACKWARDS:
         reason = "it started later than it is now by this clock"
     elif age >= wish.continue_within:
-        reason = f"it started more than {wish.continue_within / 3600:g} h ago"
+        reason = f"it started more than {duration_text(wish.continue_within)} ago"
     else:
         return None
     return _not_continued(last, reason, hint)
@@ -142,7 +178,9 @@ def _not_continued(last: Summary, reason: str, hint: str | None) -> Diagnostic:
 
 def _moved(last: Summary, connections: States) -> str:
     """Name the connections whose plain fields are not what they were in that run; empty if none are."""
-    before = last.get("connections") or {}
+    before = last["connections"]
+    if before is None:  # nobody knows
+        return ""
     names = sorted(ref for ref in {*before, *connections} if before.get(ref) != connections.get(ref))
     return f"connection {', '.join(names)}" if names else ""
 
@@ -209,12 +247,13 @@ def _refuse_taken(runs: list[Summary], run_id: str, fingerprint: str) -> None:
 
 def _resumable(project: Project, manifest: Manifest, runs: list[Summary], session: str) -> Summary:
     """Return the run to go on with: the newest, or the newest attempt at what the named session attempted."""
-    named = _newest(runs) if session == "last" else open_session(project, session)
+    same = (run for run in runs if run["session"] == session)
+    named = _newest(runs) if session == "last" else next(same, None) or open_session(project, session)
     if named is None:
         fail("RUN006", problem=f"pipeline '{manifest.name}' was never run here")
     if named["status"] == "complete":
         fail("RUN006", problem=f"run {named['session']} is complete")
-    if named["fingerprint"] != manifest.fingerprint:
+    if named["fingerprint"] not in ("", manifest.fingerprint):
         fail("RUN006", problem=f"run {named['session']} had another plan")
     if named not in runs:
         fail("RUN006", problem=f"run {named['session']} was one of other steps", hint="give the --select that it had")
@@ -224,12 +263,14 @@ def _resumable(project: Project, manifest: Manifest, runs: list[Summary], sessio
 
 
 def _newest(runs: list[Summary], fingerprint: str | None = None, run_key: str | None = None) -> Summary | None:
-    """Return the newest run of that plan and key, as far as given.
+    """Return the newest run of that plan and key, as far as given; one that another one continued never is.
 
-    Names of sessions sort by a clock that may be set back, so a run that another one continued is never the newest.
+    A damaged one whose plan is not known may be of this plan.
     """
     continued = {run.get("continues") for run in runs}
-    wanted = (run for run in runs if fingerprint in (None, run["fingerprint"]) and run_key in (None, run["run_key"]))
+    plans = (None,) if fingerprint is None else ("", fingerprint)
+    wanted = (run for run in runs if plans == (None,) or run["fingerprint"] in plans)
+    wanted = (run for run in wanted if run_key in (None, run["run_key"]))
     return next((run for run in wanted if run["session"] not in continued), None)
 
 
@@ -259,7 +300,7 @@ def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool) -> S
         kept=kept,
         skip={**left_out, **skip},
         sources=last.get("sources") or {},
-        notes=(note, *damaged),
+        notes=(*_damage(last), note, *damaged),
     )
 
 
@@ -291,7 +332,9 @@ def _is_there(root: Path, told: Mapping[str, JsonValue]) -> bool:
 
 
 def _runs(project: Project, pipeline: str) -> list[Summary]:
-    return [s for s in iter_sessions(project) if s.get("kind") == "run" and s["pipeline"] == pipeline]
+    """Return all runs of a pipeline, the newest first; of a damaged one what can still be told."""
+    found = (read_summary(folder) or read_recovered(folder) for folder in session_folders(project))
+    return [run for run in found if run and run.get("kind") == "run" and run["pipeline"] == pipeline]
 
 
 def whole_second(now: float) -> str:

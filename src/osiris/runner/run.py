@@ -13,6 +13,7 @@ from osiris.compiler.build import manifest_bytes
 from osiris.connections import load_env
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
+from osiris.files import sweep
 from osiris.history.record import base_of
 from osiris.hold import hold_project, wait_for_worker
 from osiris.registry import load_registry
@@ -31,7 +32,7 @@ from osiris.runner.record import Recorder
 from osiris.runner.retry import pause_before
 from osiris.runner.selection import chosen
 from osiris.runner.targets import open_worker, target_of
-from osiris.session import Session, close_lost, create_session, now_text
+from osiris.session import Session, acknowledge, close_lost, create_session, now_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +60,8 @@ class RunOptions:
     `digest` "all" digests the output of every step, not only what is written. At most one of `new_run`, `run_id` and
     `resume` (a session, or `last`) may be given. `select` names steps (`selection.matching`), which are run with all
     that they wait for; without it all are. `replay` is what is repeated, where this is no run of its own: it continues
-    nothing, and nothing continues it. Verifying the plan, drift included, is the caller's part.
+    nothing, and nothing continues it. Verifying the plan, drift included, is the caller's part. With `attended` the
+    caller holds the project meanwhile (`hold_project`), and calls `RunResult.acknowledge` afterwards.
     """
 
     new_run: bool = False
@@ -70,11 +72,16 @@ class RunOptions:
     select: str | None = None
     environ: Mapping[str, str] | None = None
     replay: Replay | None = None
+    attended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended. `steps` is that of run.json: per step its mode, status, rows, duration in ms, and digest."""
+    """How a run ended. `steps` is that of run.json: per step its mode, status, rows, duration in ms, and digest.
+
+    `acknowledge` is called when whoever asked for the run knows all this; a process that is killed before leaves a run
+    that is complete, and of which nobody knows: the same command then tells of it instead of running again.
+    """
 
     session_id: str
     status: str
@@ -82,6 +89,7 @@ class RunResult:
     run_key: str
     steps: Mapping[str, JsonValue] = field(default_factory=dict)
     diagnostics: tuple[Diagnostic, ...] = ()
+    acknowledge: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +150,15 @@ def run(
     plan was just made of, if it was: what goes wrong in a step then has its place in the file. Fails with RUN004 while
     the project is busy, as `decide` and `chosen` for what the options ask, and as the target for what it lacks.
     """
+    what = f"{'replay' if options.replay else 'run'} of '{manifest.name}'"
     with (
-        hold_project(project, f"{'replay' if options.replay else 'run'} of '{manifest.name}'"),
+        nullcontext() if options.attended else hold_project(project, what, config.get("run.wait")),
         Interrupts() as interrupts,
         nullcontext(link) if link else _worker(project, manifest, config, options) as worker,
     ):
         wait_for_worker(project)
         close_lost(project)
+        sweep_temporaries(project)
         now = time.time()
         within, selected = config.get("run.continue_within"), chosen(manifest, options.select)
         wish = Wish(options.new_run, options.run_id, options.resume, within, selected)
@@ -161,10 +171,27 @@ def run(
         start = replayed or decide(project, manifest, wish, here, now)
         sweep_kept(project, start.continues, now, wish.continue_within)
         if start.finished:
-            return RunResult(start.finished, "complete", 0, str(start.run_key), diagnostics=start.notes)
+            told = partial(acknowledge, project, start.finished)
+            return _attended(
+                RunResult(start.finished, "complete", 0, str(start.run_key), {}, start.notes, told), options
+            )
         attempt = _Attempt(project, manifest, config, options, start, resolved(), now, sources(), pipeline)
-        with create_session(project, manifest.name, scrubber_of(resolved()), after=start.continues) as session:
-            return _run_session(attempt, session, worker, interrupts, progress)
+        with create_session(project, manifest.name, scrubber_of(resolved())) as session:
+            return _attended(_run_session(attempt, session, worker, interrupts, progress), options)
+
+
+def _attended(result: RunResult, options: RunOptions) -> RunResult:
+    """Return a result, which is acknowledged at once if nobody else is going to."""
+    if not options.attended:
+        result.acknowledge()
+    return result
+
+
+def sweep_temporaries(project: Project) -> None:
+    """Remove the temporary files that killed processes left in the project's own folders."""
+    for folder in (project.root, project.state, project.catalogue.parent, *project.build.glob("*/*")):
+        with suppress(OSError):
+            sweep(folder)
 
 
 def _worker(
@@ -213,6 +240,7 @@ def _run_session(
         recorder.summary["run_key"],
         recorder.summary["steps"],
         tuple(recorder.diagnostics),
+        session.acknowledge,
     )
 
 

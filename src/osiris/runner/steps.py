@@ -29,6 +29,7 @@ from osiris.runner.samples import sampled, tell_rows
 from osiris.runner.spools import Spools
 from osiris.runner.stop import Request, Stopped
 from osiris.table import Digester, RowStream, digested
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -348,7 +349,7 @@ def _armed(place: Place, action: Callable[[], Any]) -> Any:  # noqa: ANN401  wha
 def timed_out(active: Active) -> list[Diagnostic]:
     """Return what is said of a step that took too long."""
     limit = active.ready.timeout if active.ready else None
-    return [diagnostic("RUN002", step=active.data["id"], timeout=f"{limit:g} s")]
+    return [diagnostic("RUN002", step=active.data["id"], timeout=duration_text(limit or 0.0))]
 
 
 def _own_schema(ready: Ready, inputs: Mapping[str, RowStream], planned: Schema) -> Schema:

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 from osiris.errors import OsirisError
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +52,7 @@ def patiently(action: Callable[[], T], seconds: float, check: Callable[[], None]
         except queue.Empty:
             check()
             if time.monotonic() >= until:
-                raise Cut(f"no answer within {seconds:g} s") from None
+                raise Cut(f"no answer within {duration_text(seconds)}") from None
     if not done:
         raise answer
     return answer  # type: ignore[no-any-return]

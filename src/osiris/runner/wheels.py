@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from osiris.durable import make_folder, remove_folder
 from osiris.errors import fail
 from osiris.runner.pins import lock_digest, lock_file
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,7 +105,7 @@ def _fetch(folder: Path, pins: list[str], found: Found, check: Callable[[], None
                 pip.kill()
     check()  # an interrupt from a terminal ends pip too
     if said is None:
-        _refuse(found, f"it took longer than {_LONGEST:g} s")
+        _refuse(found, f"it took longer than {duration_text(_LONGEST)}")
     if pip.returncode:
         _refuse(found, (said.strip().splitlines() or ["pip did not say why"])[-1][:_LONGEST_LINE])
 

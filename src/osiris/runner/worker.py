@@ -28,6 +28,7 @@ from osiris.runner.limits import end_with_parent, limit_process, memory_in_use, 
 from osiris.runner.outbox import Outbox
 from osiris.runner.protocol import Job, Secrets
 from osiris.runner.stop import Request, Stopped, Stopper
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from osiris.model import JsonValue
@@ -249,7 +250,7 @@ def _hold(path: str | None, stopper: Stopper) -> int | None:
         except BlockingIOError:
             stopper.check()
             if time.monotonic() > deadline:
-                fail("RUN004", holder="the worker of an earlier run")
+                fail("RUN004", holder="the worker of an earlier run", waited=f" (waited {duration_text(_LOCK_WAIT)})")
             time.sleep(0.05)
         else:
             return fd

@@ -4,8 +4,9 @@ A session is alive while its `events.jsonl` is locked by the process that writes
 lost whatever its files claim. Lines are appended in single writes; the summary is replaced as a whole and made durable.
 """
 
-from osiris.session.disk import iter_lines, now_text, read_lines, read_summary
+from osiris.session.disk import iter_lines, now_text, read_lines
 from osiris.session.finding import (
+    damaged_sessions,
     find_record,
     find_session,
     iter_records,
@@ -13,10 +14,13 @@ from osiris.session.finding import (
     list_sessions,
     open_record,
     open_session,
+    order_of,
+    session_folders,
 )
-from osiris.session.lost import close_lost
+from osiris.session.lost import acknowledge, close_lost, is_unacknowledged
+from osiris.session.recovered import read_recovered
+from osiris.session.stored import CONVERSATION, problem_of, read_summary
 from osiris.session.writing import (
-    CONVERSATION,
     ENDS,
     STEP_ENDS,
     STEP_FIGURES,
@@ -34,13 +38,16 @@ __all__ = [
     "STEP_ENDS",
     "STEP_FIGURES",
     "Session",
+    "acknowledge",
     "begin_conversation",
     "close_lost",
     "continue_conversation",
     "create_session",
+    "damaged_sessions",
     "end_session",
     "find_record",
     "find_session",
+    "is_unacknowledged",
     "iter_lines",
     "iter_records",
     "iter_sessions",
@@ -48,7 +55,11 @@ __all__ = [
     "now_text",
     "open_record",
     "open_session",
+    "order_of",
+    "problem_of",
     "read_lines",
+    "read_recovered",
     "read_summary",
+    "session_folders",
     "totals",
 ]

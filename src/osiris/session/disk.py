@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.durable import APPEND, open_file
 from osiris.fault import fault
+from osiris.session.stored import is_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 _CHUNK = 1 << 20
-
-
-def read_summary(folder: Path) -> dict[str, JsonValue] | None:
-    """Return run.json of a session's folder; None if it is missing or not readable."""
-    try:
-        found = json.loads((folder / "run.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and found.get("session") == folder.name else None
 
 
 def read_lines(path: Path) -> list[dict[str, JsonValue]]:
@@ -53,9 +45,9 @@ def whole_lines(content: bytes) -> list[dict[str, Any]]:
     All together are read three times as fast; one by one only if that fails.
     """
     lines = content.split(b"\n")[:-1]
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         together: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
-        if len(together) == len(lines) and all(map(_is_told, together)):
+        if len(together) == len(lines) and all(map(is_event, together)):
             return together
     parsed = (_parsed(line) for line in lines)
     return [line for line in parsed if line is not None]
@@ -64,13 +56,9 @@ def whole_lines(content: bytes) -> list[dict[str, Any]]:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return found if _is_told(found) else None
-
-
-def _is_told(found: object) -> bool:
-    return isinstance(found, dict) and not found.keys().isdisjoint(("event", "metric"))
+    return found if is_event(found) else None
 
 
 def cut_torn_line(path: Path) -> None:

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from osiris.errors import fail, nearest
-from osiris.session.disk import read_summary
-from osiris.session.writing import CONVERSATION
+from osiris.errors import Diagnostic, diagnostic, fail, nearest
+from osiris.session.stored import CONVERSATION, problem_of, read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from osiris.model import JsonValue
     from osiris.project import Project
 
 _RECENT = {"last": 0, "previous": 1}
 
+_NUMBER = re.compile(r"-(\d{5,})\Z", re.ASCII)
+"""How the id of a session ends; those of earlier versions have four hexadecimal digits there, and are older."""
+
+
+def order_of(session_id: str) -> tuple[int, str]:
+    """Return what orders sessions: the number in the id, and for those that have none, or the same, the id."""
+    found = _NUMBER.search(session_id)
+    return (int(found[1]) if found else 0, session_id)
+
+
+def next_number(project: Project) -> int:
+    """Return a number that is greater than that of any session that is there."""
+    folders = session_folders(project)
+    return order_of(folders[0].name)[0] + 1 if folders else 1
+
+
+def session_folders(project: Project) -> list[Path]:
+    """Return the folders of all sessions, the newest first, whatever is in them; none where they cannot be listed."""
+    try:
+        return sorted(project.logs.iterdir(), key=lambda folder: order_of(folder.name), reverse=True)
+    except OSError:
+        return []
+
 
 def open_session(project: Project, name: str = "last") -> dict[str, JsonValue]:
-    """Return the run.json of the run that `find_session` finds; fails with RUN010 if it finds none.
+    """Return the run.json of the run that `find_session` finds; fails with RUN010 if it finds none, RUN030 if damaged.
 
     Fails with CHT029 if the name means a conversation.
     """
@@ -48,9 +72,10 @@ def list_sessions(project: Project) -> list[dict[str, JsonValue]]:
 
 
 def open_record(project: Project, name: str = "last") -> dict[str, JsonValue]:
-    """Return the run.json of a run or a conversation; fails with RUN010 as `open_session` does."""
+    """Return the run.json of a run or a conversation; fails as `open_session` does."""
     found = find_session(project, name) if name in _RECENT else find_record(project, name)
     if found is None:
+        _fail_damaged(project, name)
         fail("RUN010", session=name, hint=_near_sessions(project, name))
     return found
 
@@ -69,8 +94,20 @@ def find_record(project: Project, name: str) -> dict[str, JsonValue] | None:
 
 def iter_records(project: Project) -> Iterator[dict[str, JsonValue]]:
     """Give the run.json of each session, conversations too, the newest first."""
-    folders = sorted(project.logs.iterdir(), reverse=True) if project.logs.is_dir() else []
-    return (found for folder in folders if (found := read_summary(folder)))
+    return (found for folder in session_folders(project) if (found := read_summary(folder)))
+
+
+def _fail_damaged(project: Project, name: str) -> None:
+    """Fail with RUN030 if a name is that of the only session that begins so, and that is damaged."""
+    begun = [folder for folder in session_folders(project) if name and folder.name.startswith(name)]
+    if len(begun) == 1 and (problem := problem_of(begun[0])):
+        fail("RUN030", session=begun[0].name, problem=problem)
+
+
+def damaged_sessions(project: Project) -> list[Diagnostic]:
+    """Return a warning for each session whose run.json is damaged, the newest first."""
+    found = ((folder.name, problem_of(folder)) for folder in session_folders(project))
+    return [diagnostic("RUN033", session=name, problem=problem) for name, problem in found if problem]
 
 
 def _no_talk(found: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from osiris.durable import (
@@ -30,6 +29,8 @@ from osiris.session.disk import (
     open_locked,
     read_lines,
 )
+from osiris.session.finding import next_number
+from osiris.session.stored import CONVERSATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,9 +60,6 @@ _ID_LENGTH = 200
 _STAMP = "%Y%m%d-%H%M%S-%f"
 _STAMP_LENGTH = len("20250131-235959-999")
 
-CONVERSATION = "chat"
-"""The `kind` of a conversation's run.json, and what its id says in place of a pipeline; `last` never means one."""
-
 
 @dataclass(slots=True)
 class Session:
@@ -74,12 +72,14 @@ class Session:
     _events: int = -1
     _metrics: int = -1
     _seq: int = 0
+    _is_told: bool = True
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if self._is_told:
+            self.close()
 
     @property
     def artifacts(self) -> Path:
@@ -104,6 +104,16 @@ class Session:
     def keep_plan(self, content: bytes) -> None:
         """Write manifest.json, durably."""
         write_file(self.folder / "manifest.json", content, private=True)
+
+    def acknowledge(self) -> None:
+        """Note that whoever asked for the run knows how it ended, and release it.
+
+        Until then the same command tells of it instead of running again. What cannot be removed changes nothing of how
+        the run ended, so nothing is said of it.
+        """
+        with suppress(OSError):
+            remove(self.marker)
+        self.close()
 
     def close(self) -> None:
         """Release the session; from now on it counts as lost unless run.json says how it ended."""
@@ -132,15 +142,13 @@ class Session:
         return clean
 
 
-def create_session(
-    project: Project, pipeline: str, scrubber: Scrubber | None = None, *, after: str | None = None
-) -> Session:
-    """Make the folder of a new session, locked by this process; its id sorts by time and holds the pipeline's name.
+def create_session(project: Project, pipeline: str, scrubber: Scrubber | None = None) -> Session:
+    """Make the folder of a new session, locked by this process; its id tells time, pipeline, and which one it is.
 
-    It sorts behind the session `after`, even if the clock was set back meanwhile. Fails with PRJ006 if the folder
-    cannot be made.
+    The last part of an id is a number that no session of the project had before: it orders them, whatever the clock
+    says. Fails with PRJ006 if the folder cannot be made.
     """
-    session = _new_session(project, pipeline, scrubber, max(datetime.now(UTC), _time_behind(after)))
+    session = _new_session(project, pipeline, scrubber)
     make_marker(session.marker)
     return session
 
@@ -150,7 +158,7 @@ def begin_conversation(project: Project, scrubber: Scrubber) -> Session:
 
     It is never lost: whoever takes it up again goes on with it, so nothing marks it as open.
     """
-    return _new_session(project, CONVERSATION, scrubber, datetime.now(UTC))
+    return _new_session(project, CONVERSATION, scrubber)
 
 
 def continue_conversation(project: Project, session_id: str, scrubber: Scrubber) -> Session:
@@ -173,9 +181,10 @@ def continue_conversation(project: Project, session_id: str, scrubber: Scrubber)
     return session
 
 
-def _new_session(project: Project, name: str, scrubber: Scrubber | None, started: datetime) -> Session:
-    stamp, plain = started.strftime(_STAMP)[:_STAMP_LENGTH], re.sub(r"[^A-Za-z0-9_-]", "_", name)[:_ID_LENGTH]
-    session_id = f"{stamp}-{plain}-{secrets.token_hex(2)}"
+def _new_session(project: Project, name: str, scrubber: Scrubber | None) -> Session:
+    stamp = datetime.now(UTC).strftime(_STAMP)[:_STAMP_LENGTH]
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:_ID_LENGTH]
+    session_id = f"{stamp}-{plain}-{next_number(project):05}"
     folder = project.logs / session_id
     session = Session(session_id, folder, project.open_sessions / session_id, scrubber or Scrubber(()))
     make_folder(folder, private=True)
@@ -185,23 +194,18 @@ def _new_session(project: Project, name: str, scrubber: Scrubber | None, started
     return session
 
 
-def _time_behind(session_id: str | None) -> datetime:
-    """Return the first time that makes an id which sorts behind another; the earliest of all if there is none."""
-    with suppress(ValueError, OverflowError):
-        stamp = datetime.strptime((session_id or "")[:_STAMP_LENGTH], _STAMP).replace(tzinfo=UTC)
-        return stamp + timedelta(milliseconds=1)
-    return datetime.min.replace(tzinfo=UTC)
-
-
 def end_session(
     session: Session, event: str, summary: Mapping[str, JsonValue], **fields: JsonValue
 ) -> dict[str, JsonValue]:
-    """Write the session's last event and its summary, whose status must be that of the event; return the event."""
+    """Write the session's last event and its summary, whose status must be that of the event; return the event.
+
+    One that is complete stays open until `Session.acknowledge`.
+    """
     last = session.event(event, **fields)
     session.summary(summary)
-    with guarded(session.marker):
-        remove(session.marker)
-    session.close()
+    session._is_told = ENDS[event] != "complete"
+    if session._is_told:
+        session.acknowledge()
     return last
 
 

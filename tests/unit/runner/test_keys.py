@@ -11,7 +11,7 @@ from osiris.errors import OsirisError
 from osiris.model import Manifest
 from osiris.project import Project
 from osiris.runner.keys import Surroundings, Wish, decide, whole_second
-from osiris.session import ENDS, create_session, end_session, now_text
+from osiris.session import ENDS, close_lost, create_session, end_session, now_text
 
 PAGE = Path(__file__).parents[3] / "docs/decisions/0004-order-run-key-continuing.md"
 NOW = time.time()
@@ -38,7 +38,7 @@ CLOSED = {
 def rows():
     lines = PAGE.read_text().partition("| last session |")[2].splitlines()[2:]
     table = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines[: lines.index("")]]
-    assert len(table) >= 31
+    assert len(table) >= 38
     return table
 
 
@@ -70,7 +70,7 @@ def refusal(project, wish, **options):
     return found
 
 
-def past_session(project, status="failed", hours=1.0, fingerprint="same", run_key=None, **more):
+def past_session(project, status="failed", hours=1.0, fingerprint="same", run_key=None, *, told=True, **more):
     session = create_session(project, "p")
     started = now_text(NOW - hours * 3600)
     summary = {
@@ -89,6 +89,9 @@ def past_session(project, status="failed", hours=1.0, fingerprint="same", run_ke
         "diagnostics": [],
     }
     end_session(session, EVENTS[status], summary | more)
+    session.close()
+    if told:
+        session.acknowledge()
     return session.id
 
 
@@ -118,8 +121,9 @@ def lay_out(project, last, started, plan):
     status, *more = last.split(", ")
     run_key = next((each.removeprefix("id ") for each in more if each.startswith("id ")), None)
     deliveries = {"x": delivered(project, "x.txt")} if "x delivered" in more else {}
-    assert set(more) <= {*CLOSED, f"id {run_key}", "x delivered"}
-    session = past_session(project, status, hours_ago(started), plan.partition(",")[0], run_key, deliveries=deliveries)
+    assert set(more) <= {*CLOSED, f"id {run_key}", "x delivered", "not told"}
+    known = {"told": "not told" not in more, "deliveries": deliveries}
+    session = past_session(project, status, hours_ago(started), plan.partition(",")[0], run_key, **known)
     for each in CLOSED.keys() & set(more):
         under_an_earlier_clock(project, past_session(project, "complete", run_key=session, **CLOSED[each](session)))
     return session, run_key or session
@@ -242,7 +246,7 @@ def test_source_that_is_not_read_again_may_change(project):
 def test_limit_can_be_chosen(project):
     past_session(project, "failed", 1)
     start = choose(project, Wish(continue_within=1800))
-    assert [(n.code, "more than 0.5 h" in n.message) for n in start.notes] == [("RUN012", True)]
+    assert [(n.code, "more than 30 min ago" in n.message) for n in start.notes] == [("RUN012", True)]
 
 
 def delivered(project, name):
@@ -316,3 +320,71 @@ def test_outputs_that_depend_on_a_sensitive_parameter_are_not_kept(project):
         plan = Manifest({**data, "sensitive": sensitive})
         start = decide(project, plan, Wish(), Surroundings(lambda: BEFORE, lambda: STATES), NOW)
         assert sorted(start.kept) == kept
+
+
+def test_a_run_under_a_clock_that_was_ahead_keeps_no_later_one_from_being_continued(project):
+    past_session(project, "complete", -24 * 365)
+    failed = past_session(project, "failed", 1)
+    assert choose(project, Wish()).continues == failed
+
+
+@pytest.mark.parametrize("minutes", [0.1, 1, 10])
+def test_a_clock_that_was_set_back_by_minutes_changes_nothing(project, minutes):
+    failed = past_session(project, "failed", -minutes / 60)
+    assert choose(project, Wish()).continues == failed
+
+
+HARM = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:100]),
+    "garbage": lambda path: path.write_bytes(b"\xff{"),
+    "deep": lambda path: path.write_bytes(b"[" * 100_000),
+    "gone": lambda path: path.unlink(),
+    "a list": lambda path: path.write_text("[]"),
+    "of another session": lambda path: path.write_text('{"session": "other"}'),
+}
+
+
+def begun(project, status, **more):
+    """A session as a run leaves it: its events tell which run it was."""
+    session = create_session(project, "p")
+    told = {"pipeline": "p", "run_key": "the-key", "run_started_at": whole_second(NOW), "fingerprint": "same"}
+    session.event("run_start", **told, **more)
+    past = {"session": session.id, "kind": "run", "status": status, "started_at": now_text(NOW), "steps": {}, **told}
+    end_session(session, EVENTS[status], past)
+    session.close()
+    return session
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_damaged_session_is_told_and_its_run_goes_on_under_its_key(project, harm):
+    """So each target is asked what was delivered: nothing is delivered twice."""
+    session = begun(project, "failed")
+    HARM[harm](session.folder / "run.json")
+    start = choose(project, Wish())
+    assert [note.code for note in start.notes] == ["RUN031", "RUN011"]
+    assert (start.continues, start.run_key, start.run_started_at) == (session.id, "the-key", whole_second(NOW))
+    assert (start.skip, start.deliveries) == ({}, {})
+    assert choose(project, Wish(resume=session.id)).run_key == "the-key"
+    assert choose(project, Wish(run_id="the-key")).continues == session.id
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_damaged_session_of_a_run_that_nobody_was_told_of_is_told_and_not_run_again(project, harm):
+    session = begun(project, "complete")
+    HARM[harm](session.folder / "run.json")
+    close_lost(project)
+    start = choose(project, Wish())
+    assert (start.finished, [note.code for note in start.notes]) == (session.id, ["RUN031", "RUN032"])
+    session.acknowledge()
+    start = choose(project, Wish())
+    assert (start.continues, start.finished, [note.code for note in start.notes]) == (None, None, ["RUN031"])
+
+
+def test_of_a_session_that_tells_nothing_the_name_is_the_key(project):
+    session = begun(project, "failed")
+    for name in ("run.json", "events.jsonl"):
+        (session.folder / name).write_bytes(b"garbage\n")
+    start = choose(project, Wish())
+    assert (start.continues, start.run_key) == (session.id, session.id)
+    assert [note.code for note in start.notes] == ["RUN031", "RUN011"]
