@@ -132,7 +132,7 @@ def forked(request):
 def console_script():
     """The console script itself, in the form of `osiris`."""
 
-    def call(*args, cwd, env=None, stdin=None, timeout=60):
+    def call(*args, cwd, env=None, stdin=None, timeout=300):
         return subprocess.run(
             [OSIRIS, *map(str, args)],
             cwd=cwd,
@@ -154,7 +154,7 @@ def kept():
 def osiris(forked, console_script):
     """The command: `osiris('run', 'x.yaml', cwd=folder, env={...})` gives the finished process."""
 
-    def call(*args, cwd, env=None, stdin=None, timeout=60):
+    def call(*args, cwd, env=None, stdin=None, timeout=300):
         asked = {"cwd": cwd, "env": env, "stdin": stdin, "timeout": timeout}
         if forked is None or any(map(is_read_at_start, env or ())) or len(f"{args}{env}{stdin}") > LONGEST:
             return console_script(*args, **asked)

@@ -47,7 +47,7 @@ def forking():
 
     with ours:
         yield fork
-    process.wait(60)
+    process.wait(timeout=300)
 
 
 def _run(server, args, place, stdin, timeout):

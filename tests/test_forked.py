@@ -43,7 +43,7 @@ def place(tmp_path):
     ],
 )
 def test_both_say_the_same(words, stdin, code, place, fork, console_script):
-    mine = fork(words, **place("mine"), stdin=stdin, timeout=60)
+    mine = fork(words, **place("mine"), stdin=stdin, timeout=300)
     theirs = console_script(*words, **place("theirs"), stdin=stdin)
     assert (mine.returncode, mine.stdout, mine.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
     assert mine.returncode == code
@@ -52,7 +52,7 @@ def test_both_say_the_same(words, stdin, code, place, fork, console_script):
 def test_nothing_is_left_of_the_call_before(place, fork):
     first, second = place("first"), place("second")
     first["env"] |= {"OSIRIS_RUN__MEMORY": "321MB"}
-    told = [fork(["config", "explain"], **each, stdin="", timeout=60).stdout for each in (first, second, first)]
+    told = [fork(["config", "explain"], **each, stdin="", timeout=300).stdout for each in (first, second, first)]
     assert ["321" in text for text in told] == [True, False, True]
 
 
@@ -61,5 +61,5 @@ def test_a_call_that_takes_too_long_is_ended(place, fork):
     (given["cwd"] / "pipelines" / "slow.yaml").write_text(slow(14))
     with pytest.raises(subprocess.TimeoutExpired):
         fork(["run", "pipelines/slow.yaml"], **given, stdin="", timeout=3)
-    listed = json.loads(fork(["logs", "list", "--json"], **given, stdin="", timeout=60).stdout)
+    listed = json.loads(fork(["logs", "list", "--json"], **given, stdin="", timeout=300).stdout)
     assert [each["pipeline"] for each in listed["data"]["sessions"]] in ([], ["slow"])

@@ -45,6 +45,11 @@ CODES: dict[str, Code] = {
     "PRJ012": Code("Interrupted", "interrupted by {signal}", exit_code=130),
     "PRJ013": Code("Warnings", "there are warnings ({count}), and --strict allows none"),
     "PRJ014": Code("File exists", "{path} exists already", "choose another place, or remove it"),
+    "PRJ018": _warning(
+        "Keys of an earlier version",
+        "{count} keys mean nothing here and are not used: {keys}",
+        "'osiris config explain' says what to do with each",
+    ),
     "PRJ015": _note("File kept", "{path} exists and stays as it is; {instead}"),
     # --- OML: the text of a pipeline ------------------------------------------------------------------------------
     "OML001": Code("Not YAML", "{problem}"),
@@ -69,7 +74,11 @@ CODES: dict[str, Code] = {
     "OML020": Code("Bad parameter declaration", "parameter '{name}': {problem}"),
     "OML021": Code("Bad parameter value", "parameter '{name}' must be {expected}, found {found}"),
     "OML022": Code("Parameter without a value", "parameter '{name}' has no value", "pass --param {name}=VALUE"),
-    "OML023": Code("Unknown profile", "profile '{name}' is declared neither here nor in osiris.yaml"),
+    "OML023": Code(
+        "Unknown profile",
+        "profile '{name}' is declared neither here nor in osiris.yaml",
+        "declare it under 'profiles' in the pipeline or in osiris.yaml, or name another one",
+    ),
     "OML024": Code("Unknown placeholder", "'{placeholder}' is not a placeholder of OML"),
     "OML025": Code("Sensitive parameter misplaced", "sensitive parameter '{name}' {problem}", "{instead}"),
     "OML026": Code("Unreadable file", "{path}: {reason}"),
@@ -482,8 +491,8 @@ CODES: dict[str, Code] = {
     ),
     "DAT030": Code(
         "Check failed",
-        "step '{step}': check '{check}' found {found}: {rows}",
-        "nothing that reads this was written; mend the data, or the check",
+        "step '{step}': check '{check}' found {found}",
+        "fix the data (first rows: 'osiris logs show --rows'), or the check; nothing that reads this was written",
         6,
     ),
     "DAT031": Code(
@@ -532,6 +541,12 @@ CODES: dict[str, Code] = {
         "No name for a folder",
         "a value of column '{column}' cannot name a folder: {problem}",
         "partition by another column",
+        1,
+    ),
+    "DAT055": Code(
+        "Counted twice, with two results",
+        "{file} declares {declared} rows, and {counted} were read",
+        "nothing was written: run it again if the file was changed meanwhile; otherwise it is damaged",
         1,
     ),
     "DAT020": Code("Not a JSON row", "{problem}", exit_code=1),
@@ -606,6 +621,10 @@ CODES: dict[str, Code] = {
         "Session damaged",
         "session {session} is damaged and left out (run.json: {problem})",
         "restore logs/{session}/run.json, or remove the folder",
+    ),
+    "RUN034": _note(
+        "Kept output of another state",
+        "the source of step '{source}' changed, so what run {session} kept of step '{step}' is not used: it runs again",
     ),
     # --- SBX: where a run runs ------------------------------------------------------------------------------------
     "SBX001": Code(

@@ -257,6 +257,8 @@ class Config:
     profile: str | None = None
     profiles: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+    earlier: tuple[Diagnostic, ...] = ()
+    """The warnings that `diagnostics` says in one: each for a key of an earlier version."""
 
     def get(self, key: str) -> Any:  # noqa: ANN401  each key has its own type
         """Return the value that counts: bytes for sizes, seconds for durations, None for no limit."""
@@ -267,6 +269,10 @@ class Config:
         if key not in self.settings:
             fail("PRJ002", key=key, hint=did_you_mean(key, self.settings))
         return self.settings[key]
+
+    def explained(self) -> tuple[Diagnostic, ...]:
+        """Return all warnings, each key of an earlier version with its own."""
+        return (*self.earlier, *(item for item in self.diagnostics if item.code != "PRJ018"))
 
     def paths(self) -> dict[str, list[str]]:
         """Return the folders outside the project that steps may `read` and `write`."""
@@ -279,6 +285,17 @@ class Config:
         return {key.partition(".")[2]: value for key, value in given.items() if value is not None}
 
 
+def _in_one(found: list[Diagnostic]) -> tuple[tuple[Diagnostic, ...], tuple[Diagnostic, ...]]:
+    """Return diagnostics with one in place of several warnings of earlier keys, and these."""
+    earlier = tuple(item for item in found if item.code == "PRJ003")
+    if len(earlier) < _SEVERAL:
+        return tuple(found), ()
+    keys = ", ".join(str(item.message).split("'")[1] for item in earlier)
+    one = diagnostic("PRJ018", at=earlier[0].location, count=len(earlier), keys=keys)
+    return tuple(one if item is earlier[0] else item for item in found if item not in earlier[1:]), earlier
+
+
+_SEVERAL = 2
 _NOWHERE = Location()
 
 
@@ -326,7 +343,8 @@ def load_config(
         scan.setting(found)
     if has_errors(scan.found):
         raise_all(scan.found)
-    return Config(settings, chosen, tuple(in_profiles), tuple(sort_diagnostics(scan.found)))
+    warnings, earlier = _in_one(sort_diagnostics(scan.found))
+    return Config(settings, chosen, tuple(in_profiles), warnings, earlier)
 
 
 class _Scan:

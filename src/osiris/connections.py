@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from osiris.document import Document, escape, load_text, read_document
 from osiris.document.edits import rename
-from osiris.errors import Diagnostic, InvalidInput, Location, diagnostic, did_you_mean, fail, nearest, raise_all
+from osiris.errors import Diagnostic, InvalidInput, Location, certain, diagnostic, did_you_mean, fail, raise_all
 from osiris.model import ConnectionRef
 from osiris.secret import Secret, find_literal_secrets, is_secret_name
 
@@ -96,11 +96,12 @@ def unknown_fields(connections: Connections, ref: ConnectionRef, family: FamilyS
     """Yield a diagnostic (CON008) for each field of a connection that its family does not have."""
     full = resolve_ref(connections, ref)
     schemas: Mapping[str, JsonValue] = family.fields.get("properties", {}) if family else {}
-    for name in as_written(connections, full) if schemas else ():
+    fields = as_written(connections, full)
+    for name in fields if schemas else ():
         if name not in schemas:
             pointer = f"/connections/{full.family}/{full.alias}/{escape(name)}"
-            at, near = connections.positions.get(pointer, Location(pointer=pointer)), nearest(name, schemas)
-            fix = rename(pointer, near) if near else ()
+            at, near = connections.positions.get(pointer, Location(pointer=pointer)), certain(name, schemas)
+            fix = rename(pointer, near) if near and near not in fields else ()
             named = {"field": name, "family": full.family, "alias": str(full.alias)}
             yield diagnostic("CON008", at=at, hint=did_you_mean(name, schemas), fix=fix, **named)
 

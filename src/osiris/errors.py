@@ -14,6 +14,7 @@ error reference is made from them, and rewording one never changes its code.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
@@ -35,6 +36,9 @@ EXIT_PRECEDENCE = (4, 3, 2, 6, 5, 75, 1)
 
 _NEAR = 8
 """So many near names are compared once more: of those that are equally near, the one that begins alike is meant."""
+_WORD = 4
+"""A word of so many letters is still known after a slip."""
+_WORDS = re.compile(r"[a-z]+|[^a-z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,37 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     if len(same) == 1:
         return same[0]
     return max(difflib.get_close_matches(name, names, n=_NEAR, cutoff=0.6), key=likeness, default=None)
+
+
+def certain(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that `name` surely is, for fixes; None where two could be meant, or where it is a guess.
+
+    It is the same but for its style of writing, or for one slip of the hand in one word of four letters or more.
+    """
+    names = dict.fromkeys(known)
+    same = [other for other in names if _squeezed(other) == _squeezed(name)]
+    slips = same or [other for other in names if _is_slip(name, other)]
+    return slips[0] if len(slips) == 1 else None
+
+
+def _is_slip(name: str, other: str) -> bool:
+    """Tell whether two names differ in one letter of one word: left out, typed besides, or swapped with the next."""
+    one, two = (_WORDS.findall(each) for each in (name.casefold(), other.casefold()))
+    different = [pair for pair in zip(one, two, strict=False) if pair[0] != pair[1]]
+    if len(one) != len(two) or len(different) != 1:
+        return False
+    before, after = different[0]
+    return before.isalpha() and after.isalpha() and max(len(before), len(after)) >= _WORD and _one_edit(before, after)
+
+
+def _one_edit(one: str, two: str) -> bool:
+    short, long = sorted((one, two), key=len)
+    alike = (one == two for one, two in zip(short, long, strict=False))
+    start = next((at for at, is_same in enumerate(alike) if not is_same), len(short))
+    short, long = short[start:], long[start:]
+    if len(short) < len(long):
+        return short == long[1:]
+    return short[1::-1] == long[:2] and short[2:] == long[2:]
 
 
 def _squeezed(name: str) -> str:

@@ -418,6 +418,23 @@ def sync_folder(folder: Path | str, start: int | None = None) -> None:
         os.close(descriptor)
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for its owner only whatever the umask; raises OSError."""
+    try:
+        folder.mkdir(0o700)
+    except FileNotFoundError:
+        make_private(folder.parent)
+        folder.mkdir(0o700, exist_ok=True)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+
+
+def private(path: Path | str, flags: int) -> int:
+    """Return the descriptor of a file that is for its owner only, whatever the umask; raises OSError."""
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
 def is_temporary(name: str) -> bool:
     """Tell whether a name is one that `publish` gives to what it has not finished."""
     return _TEMPORARY.fullmatch(name) is not None

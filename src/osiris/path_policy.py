@@ -115,10 +115,11 @@ class PathPolicy:
         """
         asked, real = _Asked(self, root, path, writing=True), Path(os.path.realpath(path))
         asked.check(real)
+        asked.check_name(real, kind)
         if kind not in ("folder", "database"):
             real = Path(os.path.realpath(path.parent)) / path.name
             asked.check(real)
-        asked.check_name(real, kind)
+            asked.check_name(real, kind)
         return real
 
 

@@ -13,6 +13,9 @@ from osiris.path_policy import CONNECTIONS_FILE, ENV_FILE, LOCK_FILE, LOGS, MARK
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PIPELINE_ENDINGS = (".yaml", ".yml", ".oml")
+"""How the names of files in pipelines/ end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Project:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from tests.patience import SOON
 
 from osiris.components.duckdb_processor.driver import Config, Driver
 from osiris.driver import StepContext
@@ -307,7 +308,7 @@ def test_cancelling_interrupts_the_engine(ctx):
     query = "SELECT count(*) AS n FROM range(1000000000) AS a(i), range(1000) AS b(j) WHERE i + j = 7"
     (found,) = problems(query, {}, ctx(cancelled=asked.is_set))
     assert found.code == "RUN003"
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < SOON
 
 
 def test_no_thread_is_left(ctx):

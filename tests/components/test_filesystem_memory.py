@@ -27,7 +27,7 @@ COPY = """
 def copy(folder, source, target, path, out):
     """Copy a file in a process of its own; returns rows and peak memory in MB."""
     command = [sys.executable, "-c", textwrap.dedent(COPY), source, target, path, out]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     rows, memory = map(int, done.stdout.split())
     return rows, memory

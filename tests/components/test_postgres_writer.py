@@ -9,6 +9,7 @@ import uuid
 
 import pyarrow as pa
 import pytest
+from tests.patience import SOON
 from tests.servers import start_postgres
 
 from osiris.components.postgres_writer.driver import Config, Driver
@@ -329,7 +330,7 @@ def test_write_modes(write, sql):
 
 def deleted(sql):
     """How many rows of the table were ever deleted; the server tells it a little later."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + SOON
     while not (found := sql("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 't'")[0][0]):
         if time.monotonic() > until:
             break
@@ -397,7 +398,7 @@ def test_who_waits_for_a_row_that_is_upserted_updates_the_new_one(write, sql, pl
 
     def digest():  # asked for when all rows are there, and the transaction is yet open
         thread.start()
-        until = time.monotonic() + 10
+        until = time.monotonic() + SOON
         while not sql(waiting)[0][0] and time.monotonic() < until:
             time.sleep(0.02)
         return {}
@@ -589,7 +590,7 @@ def test_a_source_that_fails_leaves_nothing(write, sql, place, mode):
     assert sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == [("_osiris_ledger",)]
     assert sql(LEDGER) == []
     ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'osiris' AND datname = current_database()"
-    deadline = time.monotonic() + 5  # the server ends a session when it notices that its client has left
+    deadline = time.monotonic() + SOON  # the server ends a session when it notices that its client has left
     while sql(ours) != [(0,)]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -740,7 +741,7 @@ def test_a_step_that_is_cancelled_ends_and_writes_nothing(write, sql, place, ser
         threading.Timer(0.5, stop.set).start()
         began = time.monotonic()
         found = code_of(write, rows, ctx=place(cancelled=stop.is_set), write_mode=mode, primary_key=["id"])
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < SOON
         other.rollback()
     assert found == ["RUN003"]
     assert sql("SELECT count(*) FROM t") == [(0,)]

@@ -54,7 +54,7 @@ def call(python, tmp_path):
     def run(*arguments, module="osiris.cli.main", code=0):
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
         command = [python, "-I", "-m", module, *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == code, done.stdout + done.stderr
         return json.loads(done.stdout)
 

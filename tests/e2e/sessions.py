@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from tests.conftest import KEPT, OSIRIS
+from tests.patience import SOON
 
 from osiris import api
 
@@ -75,7 +76,7 @@ class Shop:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         before = self._at_work()
         process = subprocess.Popen([OSIRIS, *words], cwd=self.folder, env=env, **quiet)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + SOON
         while not (found := self._at_work() - before):
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -11,6 +11,7 @@ import time
 import duckdb
 import pytest
 from tests.conftest import OSIRIS
+from tests.patience import SOON
 
 from osiris import api
 
@@ -213,12 +214,12 @@ def test_only_one_process_holds_a_conversation(talk):
     name = conversation(talk.folder).name
     command = [OSIRIS, "chat", "--resume", name]
     holder = subprocess.Popen(command, cwd=talk.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SOON
     while b"chat_resumed" not in (conversation(talk.folder) / "events.jsonl").read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert "CHT023" in talk("--resume", name, "csv", code=2).stderr
-    holder.communicate(timeout=30)
+    holder.communicate(timeout=300)
     talk("--resume", name, "csv")
 
 

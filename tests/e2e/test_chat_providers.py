@@ -8,6 +8,7 @@ import time
 import duckdb
 import pytest
 from tests.conftest import OSIRIS
+from tests.patience import SOON
 from tests.servers.models import Usage, failure, model_server, obedient, silent, value
 from tests.unit.chat.providers.asking import KEY, MODELS, PROVIDERS, SERVED
 from tests.unit.chat.talking import interest, make_project, proposal
@@ -104,9 +105,9 @@ def test_an_interrupt_ends_the_waiting_at_once(osiris, project):
             time.sleep(0.05)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=30)
+        said, errors = process.communicate(timeout=300)
         assert (process.returncode, "Traceback" in errors) == (130, False)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < SOON
         assert json.loads(said)["diagnostics"][0]["code"] == "PRJ012"
         done, told = chat(osiris, project, "--resume", "--yes")
     assert (done.returncode, told["data"]["state"]) == (0, "COMPLETE")

@@ -11,6 +11,7 @@ import time
 import pytest
 from tests.conftest import KEPT, OSIRIS
 from tests.e2e.test_chat_providers import configure
+from tests.patience import SOON
 from tests.servers.models import failure, model_server
 from tests.unit.chat.talking import make_project
 
@@ -54,7 +55,7 @@ def entries(folder):
 
 
 def until(is_so):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SOON
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -86,6 +86,11 @@ class Shop:
         assert (result.status, result.exit_code) == ("failed", 6)
         return [(d.code, d.location.line, d.message) for d in result.diagnostics if d.severity == "error"]
 
+    def rows(self):
+        """The rows that the broken checks of the last run found, as they are kept for people."""
+        session = max(path.name for path in (self.folder / "logs").iterdir() if path.is_dir())
+        return [each["row"] for each in api.checked_rows(self.workspace, session)]
+
     def told(self, event):
         return [each for each in self.events if each["event"] == event]
 
@@ -95,36 +100,51 @@ def shop(tmp_path):
     return Shop(tmp_path)
 
 
+ODD = {"id": 2, "status": "odd", "amount": "-3.25", "day": "2026-03-01"}
+EMPTY = {"id": 3, "status": None, "amount": "4.00", "day": "2026-01-03"}
 KINDS = {
-    "{row_count: {min: 5, max: 9}}": '1 row: {"rows": 4}',
-    "{row_count: {max: 3}}": '1 row: {"rows": 4}',
-    "{not_null: [status, id]}": '1 row: {"status": null, "id": 3, "amount": "4.00", "day": "2026-01-03"}',
-    "{unique: [id]}": '1 row: {"id": 2, "count(*)": 2}',
-    "{accepted_values: {column: status, values: [new, old]}}": (
-        '1 row: {"status": "odd", "id": 2, "amount": "-3.25", "day": "2026-03-01"}'
-    ),
-    "{range: {column: amount, min: 0, max: 3.5}}": (
-        '2 rows: {"amount": "-3.25", "id": 2, "status": "odd", "day": "2026-03-01"}; '
-        '{"amount": "4.00", "id": 3, "status": null, "day": "2026-01-03"}'
-    ),
-    '{range: {column: day, max: "2026-01-31"}}': (
-        '1 row: {"day": "2026-03-01", "id": 2, "status": "odd", "amount": "-3.25"}'
-    ),
+    "{row_count: {min: 5, max: 9}}": ("4 rows", [{"rows": 4}]),
+    "{row_count: {max: 3}}": ("4 rows", [{"rows": 4}]),
+    "{not_null: [status, id]}": ("1 row (columns status, id, amount, day)", [EMPTY]),
+    "{unique: [id]}": ("1 row (columns id, count(*))", [{"id": 2, "count(*)": 2}]),
+    "{accepted_values: {column: status, values: [new, old]}}": ("1 row (columns status, id, amount, day)", [ODD]),
+    "{range: {column: amount, min: 0, max: 3.5}}": ("2 rows (columns amount, id, status, day)", [ODD, EMPTY]),
+    '{range: {column: day, max: "2026-01-31"}}': ("1 row (columns day, id, status, amount)", [ODD]),
     '{name: pairs, sql: "SELECT a.id FROM output a JOIN output b ON a.id < b.id"}': (
-        '5 rows: {"id": 1}; {"id": 1}; {"id": 1}; {"id": 2}; {"id": 2}'
+        "5 rows (columns id)",
+        [{"id": 1}, {"id": 1}, {"id": 1}, {"id": 2}, {"id": 2}],
     ),
 }
+"""What each check finds: as it is told, which has no value of a row, and the rows, which stay in the session."""
 
 
 def test_broken_checks_are_all_told_and_nothing_is_written(shop):
     shop.write(orders=", ".join([GOOD, *KINDS]))
     found = shop.broken()
     assert {(code, line) for code, line, _ in found} == {("DAT030", 11)}
-    assert [message.partition(" found ")[2] for *_, message in found] == list(KINDS.values())
+    assert [message.partition(" found ")[2] for *_, message in found] == [told for told, _ in KINDS.values()]
     assert found[-1][2].startswith("step 'orders': check 'pairs' found ")
     assert found[3][2].startswith("step 'orders': check 'unique: [\"id\"]' found ")
     assert (len(shop.told("check_passed")), len(shop.told("check_failed"))) == (1, len(KINDS))
     assert not (shop.folder / "output").exists()
+
+
+def test_rows_are_shown_to_the_person_who_asks_and_to_nobody_else(shop, osiris):
+    """Page, package and answers to agents have columns and counts; rows are in the session, and shown with --rows."""
+    shop.write(orders=", ".join([GOOD, *KINDS]))
+    shop.broken()
+    shown = json.loads(osiris("logs", "show", "last", "--rows", "--json", cwd=shop.folder).stdout)["data"]
+    assert [row["row"] for row in shown["rows"]] == [row for _, rows in KINDS.values() for row in rows]
+    osiris("logs", "html", cwd=shop.folder)
+    osiris("logs", "aiop", cwd=shop.folder)
+    (session,) = (path for path in (shop.folder / "logs").iterdir() if path.is_dir())
+    told = [path for path in session.rglob("*") if path.is_file() and "artifacts" not in path.parts]
+    texts = "".join(path.read_text() for path in told)
+    assert len(told) > 6
+    assert "-3.25" not in texts
+    assert "2026-03-01" not in texts
+    quiet = osiris("logs", "show", "last", cwd=shop.folder)
+    assert "-3.25" not in quiet.stdout + quiet.stderr
 
 
 def test_checks_of_a_writer_stand_before_it_writes(shop):
@@ -135,7 +155,7 @@ def test_checks_of_a_writer_stand_before_it_writes(shop):
         (
             "DAT030",
             25,
-            'step \'report\': check \'not_null: ["status"]\' found 1 row: {"status": null, "amount": "4.00"}',
+            "step 'report': check 'not_null: [\"status\"]' found 1 row (columns status, amount)",
         )
     ]
     assert (shop.folder / "output" / "total.csv").read_text() == "as it was"
@@ -250,7 +270,8 @@ def test_parameters_are_values_and_secrets_stay_secret(shop):
     )
     ((code, line, message),) = shop.broken()
     assert (code, line) == ("DAT030", 18)
-    assert '{"found": "***", "run": "' in message
+    assert "correct-horse-battery" not in message
+    assert shop.rows()[0]["found"] == "***"
     assert "correct-horse-battery" not in json.dumps(shop.events)
 
 
@@ -266,8 +287,9 @@ def test_examples_hold_no_secret_not_even_a_part_of_one(shop, secret):
     )
     shop.key = secret
     found = shop.broken()
-    assert found[-1][2].endswith('1 row: {"id": 1, "k": "***", "password": "***", "pwd": "***"}')
-    told = json.dumps(shop.events, ensure_ascii=False) + str(found)
+    assert found[-1][2].endswith("1 row (columns id, k, password, pwd)")
+    assert shop.rows()[-1] == {"id": 1, "k": "***", "password": "***", "pwd": "***"}
+    told = json.dumps(shop.events, ensure_ascii=False) + str(found) + str(shop.rows())
     assert [part for part in (secret[:5], "hunter", "4711") if part in told] == []
 
 
@@ -325,7 +347,7 @@ def test_end_during_a_check_leaves_the_target_alone(shop, number, code):
             lambda: sum(log.read_text().count("check_passed") for log in shop.folder.glob("logs/*/events.jsonl")) == 3
         )
         process.send_signal(number)
-        assert process.wait(timeout=20) == code
+        assert process.wait(timeout=300) == code
     assert (target.read_text(), [path.name for path in target.parent.iterdir()]) == ("as it was", ["total.csv"])
 
 
@@ -352,7 +374,7 @@ def test_rows_that_are_only_copied_are_checked_by_their_types(shop):
     shop.write(text=COPY)
     ((code, line, message),) = shop.broken()
     assert (code, line) == ("DAT030", 9)
-    assert message.endswith('found 1 row: {"amount": "4.00", "id": 3, "status": null, "day": "2026-01-03"}')
+    assert message.endswith("found 1 row (columns amount, id, status, day)")
 
 
 def test_preview_leaves_checks_to_a_run(shop):

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from tests.patience import SOON
 
 ESCAPE = "\x1b[31mred\x07"
 TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
@@ -573,7 +574,7 @@ def test_two_thousand_tables(project, postgres):
     assert len(lines) < 110
     assert "… and 1,900 more tables; narrow with --table 'PATTERN'" in lines
     assert f"next: osiris discover {shop} --table t0001" in done.stderr
-    assert took < 20
+    assert took < SOON
     code, data, _ = project.discover(shop)
     assert (code, len(data["tables"]), data["detail"], data["recalled"]) == (0, 2000, "names", True)
     narrow = project.discover(shop, "-t", "t000*")[1]
@@ -698,7 +699,7 @@ def test_a_server_that_is_silent_is_given_up(project):
             began = time.monotonic()
             returned, _, envelope = project.discover(f"@{family}.asleep")
             assert (codes(envelope), returned) == (["CON015"], 3)
-            assert time.monotonic() - began < 15
+            assert time.monotonic() - began < SOON
 
 
 def test_a_locked_table_does_not_hold_for_long(project, postgres):
@@ -711,4 +712,4 @@ def test_a_locked_table_does_not_hold_for_long(project, postgres):
         began = time.monotonic()
         returned, _, envelope = project.discover(shop)
         assert (codes(envelope), returned) == (["DRV013"], 1)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < SOON

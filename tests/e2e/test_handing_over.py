@@ -111,7 +111,7 @@ def test_lost_and_stopped_runs_are_told(shop):
     assert shop.json("logs", "show", lost)["data"]["session"]["status"] == "lost"
     process, _ = shop.begin("--new-run")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 143
+    assert process.wait(timeout=300) == 143
     events = [json.loads(line) for line in (shop.folder / "lineage.jsonl").read_text().splitlines()]
     for event in events:
         check_event(event)

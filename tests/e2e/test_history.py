@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 import signal
 import socket
@@ -249,6 +250,22 @@ def test_the_newest_package_is_where_every_link_leads(shop):
     shop("logs", "gc", "--keep", "1")
     kept = {path.name for path in (shop.folder / "logs").iterdir() if path.is_dir()}
     assert names[2] in kept
+
+
+def test_a_touch_is_no_change_of_a_source(shop):
+    """A source has changed when its content has, whatever its time says; and then whatever its size says."""
+    left = shop.folder / "data" / "left.csv"
+    shop("run", "pipelines/two.yaml")
+    os.utime(left, (1_000_000_000, 1_000_000_000))
+    shop("run", "pipelines/two.yaml")
+    workspace = api.open_project(shop.folder, {})
+    assert api.package(workspace, last_of(shop), {}).document["delta"]["changes"] == []
+    assert "nothing changed" in shop("explain", "last").stdout
+    left.write_text(GOOD.replace("2", "1"))
+    os.utime(left, (1_000_000_000, 1_000_000_000))
+    shop("run", "pipelines/two.yaml")
+    changes = api.package(workspace, last_of(shop), {}).document["delta"]["changes"]
+    assert [change["path"] for change in changes] == ["sources/left"]
 
 
 def test_a_package_says_what_the_pipeline_is_for(shop):

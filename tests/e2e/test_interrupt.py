@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.patience import SOON
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -17,11 +18,11 @@ def test_interrupted_while_it_waits_for_input(tmp_path, sent, code):
         command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     status = Path(f"/proc/{process.pid}/wchan")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + SOON
     while "pipe" not in status.read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(sent)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == code
     assert "Traceback" not in err
     assert [d["code"] for d in json.loads(out)["diagnostics"]] == ["PRJ012"]

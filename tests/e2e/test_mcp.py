@@ -370,7 +370,7 @@ def test_without_a_word_more_than_the_protocol_on_stdout(shop):
         found[answer["id"]] = answer
     process.stdin.close()
     assert process.stdout.read() == b""
-    assert process.wait(30) == 0
+    assert process.wait(timeout=300) == 0
     assert all("error" in found[number] for number in (3, 4, 9))
     refused = [found[number]["result"] for number in (5, 6, 7, 8)]
     assert all(each["isError"] and len(each["content"][0]["text"]) < 12_000 for each in refused)
@@ -414,7 +414,7 @@ def test_each_line_that_is_no_message_gets_the_error_of_the_protocol(shop):
     process.stdin.write(b'{"jsonrpc":"2.0","id":2,"method":"tools/list"}\n')
     process.stdin.close()
     assert json.loads(process.stdout.readline())["id"] == 2
-    assert process.wait(60) == 0
+    assert process.wait(timeout=300) == 0
     process.stdout.close()
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import KEPT, OSIRIS
 from tests.e2e.agent import ask
 from tests.e2e.sessions import Shop, slow
+from tests.patience import SOON
 
 CANARY = "canary-Wq7-secret-value"
 IN_FILE = "canary-Zt4-secret-value"
@@ -113,14 +114,14 @@ class Raw:
         self.process.stdin.close()
         rest = self.process.stdout.read()
         self.process.stdout.close()
-        return rest, self.process.wait(60)
+        return rest, self.process.wait(timeout=300)
 
 
 @pytest.mark.parametrize("how", ["gone", signal.SIGTERM, signal.SIGKILL])
 def test_a_run_ends_in_order_when_its_client_or_server_is_gone(shop, endless, how):
     raw = Raw(shop, "--allow-run")
     raw.call(2, "run", fingerprint=endless)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SOON
     while not at_work(shop):
         assert time.monotonic() < deadline
         time.sleep(0.05)

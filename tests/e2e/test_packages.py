@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.sessions import new_project
 from tests.packages import check_package
+from tests.patience import SOON
 
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 
@@ -237,7 +238,7 @@ def endless(shop):
     shop.data("sold.csv", "item,n\n" + "".join(f"{n},{n}\n" for n in range(3_000)))
     shop.pipeline(READ % "", SQL % ("sold", ENDLESS), WRITE % "priced")
     host = shop.start("run", "pipelines/shop.yaml")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SOON
     while not any('"priced"' in path.read_text() for path in (shop.folder / "logs").glob("*/events.jsonl")):
         assert time.monotonic() < deadline
         assert host.poll() is None, host.stderr.read()
@@ -257,7 +258,7 @@ def test_a_run_that_is_still_going_is_told_as_far_as_it_is(shop, endless):
 
 def test_a_cancelled_run(shop, endless):
     endless.send_signal(signal.SIGINT)
-    endless.communicate(timeout=60)
+    endless.communicate(timeout=300)
     assert endless.returncode == 130
     answer = shop.answer()
     assert (answer["verdict"]["status"], answer["verdict"]["kind"]) == ("cancelled", "cancelled")
@@ -270,7 +271,7 @@ def test_a_cancelled_run(shop, endless):
 def test_a_killed_worker(shop, endless):
     children = Path(f"/proc/{endless.pid}/task/{endless.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
-    endless.communicate(timeout=60)
+    endless.communicate(timeout=300)
     answer = shop.answer()
     assert (answer["verdict"]["status"], answer["verdict"]["kind"]) == ("failed", "killed")
     assert (answer["failure"]["code"], answer["failure"]["class"]) == ("RUN001", "killed")
@@ -285,7 +286,7 @@ def test_a_lost_run_is_packaged_by_the_next_command(shop, endless):
     session = shop.session()
     endless.kill()
     endless.communicate()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SOON
     while not shop.file(session).exists() and time.monotonic() < deadline:
         shop.osiris("logs", "list")
         time.sleep(0.2)

@@ -211,7 +211,7 @@ def test_ctrl_c_ends_it(shop, started):
     process = started("preview", "shop.yaml", "--json", cwd=shop.folder)
     until(lambda: list((shop.folder / ".osiris" / "scratch").glob("*/spools")))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, [d["code"] for d in json.loads(out)["diagnostics"]]) == (130, ["PRJ012"]), err
     until(lambda: not list((shop.folder / ".osiris" / "scratch").glob("*")))
     assert list((shop.folder / ".osiris" / "scratch").glob("*")) == []

@@ -335,6 +335,22 @@ def test_verbose_prints_every_event_in_one_line(osiris, shop):
     assert [name for name in printed if name in names] == names
 
 
+def test_an_earlier_file_of_settings_gets_one_line(shop):
+    config = shop.folder / "osiris.yaml"
+    config.write_text(config.read_text() + "sessions: {}\nllm: {}\nvalidation: {}\n")
+    _, envelope = shop("validate")
+    assert codes(envelope).count("PRJ018") == 1
+    assert "PRJ003" not in codes(envelope)
+    _, envelope = shop("config", "explain")
+    assert codes(envelope) == ["PRJ003", "PRJ003", "PRJ003"]
+
+
+def test_files_of_every_ending_are_found(shop):
+    shop.folder.joinpath("pipelines", "other.oml").write_text('oml_version: "0.1.0"\nname: other\nsteps: []\n')
+    _, envelope = shop("validate")
+    assert "pipelines/other.oml" in {item["file"] for item in envelope["diagnostics"]}
+
+
 def test_strict_stops_at_a_warning(shop):
     config = shop.folder / "osiris.yaml"
     config.write_text(config.read_text() + "sessions: {}\n")

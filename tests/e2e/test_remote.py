@@ -104,7 +104,7 @@ def test_a_stream_that_freezes_is_left_for_another(desk, e2b):
     sandbox.faults.frozen = True
     time.sleep(7)
     sandbox.faults.frozen = False
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert (process.returncode, desk.summary()["status"]) == (0, "complete")
 
 
@@ -113,7 +113,7 @@ def test_a_service_that_freezes_for_good_ends_the_run(desk):
     process = desk.begin()
     (sandbox,) = desk.sandboxes
     sandbox.faults.frozen = True
-    process.communicate(timeout=150)
+    process.communicate(timeout=300)
     assert (process.returncode, desk.summary()["status"]) == (1, "failed")
     assert desk.summary()["diagnostics"][-1]["code"] == "RUN001"
     sandbox.faults.frozen = False
@@ -134,7 +134,7 @@ def test_ctrl_c_ends_the_sandbox_and_brings_back_what_there_is(desk):
     while '"first"' not in (text := (told.session_of(desk.folder) / "run.json").read_text()) or '"outputs":{}' in text:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert (process.returncode, desk.summary()["status"]) == (130, "cancelled")
     assert (desk.folder / "output" / "first.csv").exists()
     assert "wrong" in told.artifacts(desk.folder)["bad/rejected.csv"].decode()
@@ -166,7 +166,7 @@ def test_no_secret_is_where_others_could_look(desk, postgres):
     seen |= {
         str(path): path.read_bytes() for path in sandbox.tree.rglob("*") if path.is_file() and not path.is_symlink()
     }
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     seen |= {str(path): path.read_bytes() for path in (desk.folder / "logs").rglob("*") if path.is_file()}
     seen["said"] = said.encode()
@@ -248,7 +248,7 @@ def test_a_sandbox_that_its_host_left_is_ended(desk):
     desk.save(READ, ENDLESS, WRITE)
     process = desk.begin()
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     (sandbox,) = desk.sandboxes
     assert sandbox.alive
     ended = json.loads(desk("sandboxes", "gc", "--json").stdout)["data"]["ended"]

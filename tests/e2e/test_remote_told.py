@@ -111,7 +111,7 @@ def test_sandboxes_are_listed_with_their_run_and_project(desk):
     said = desk("sandboxes", "list").stdout.splitlines()
     (item,) = json.loads(desk("sandboxes", "list", "--json").stdout)["data"]["sandboxes"]
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert said[0].split() == ["SANDBOX", "STARTED", "PROJECT", "SESSION", "TEMPLATE"]
     assert (item["id"], item["folder"], item["session"]) == (sandbox.id, "project", desk.summary()["session"])
     assert said[1].split()[:1] == [sandbox.id]

@@ -31,7 +31,7 @@ def test_lines(osiris, tmp_path):
     assert done.stdout.isascii()
     verdicts = [json.loads(line) for line in done.stdout.splitlines()]
     assert [v["ok"] for v in verdicts] == [True, False, False, False, False]
-    assert all(set(v) == {"ok", "code", "canonical"} for v in verdicts)
+    assert all(set(v) == {"ok", "code", "reason", "canonical"} for v in verdicts)
     assert verdicts[0] == {"ok": True, "code": None, "canonical": "SELECT\n  'ü' AS x"}
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 WHO = {"AK": "access_key_id", "SK": "secret_access_key", "AZ": "account_key", "GC": "service_account_key"}
@@ -73,11 +75,13 @@ def test_up_and_down_again(shop, osiris):
 
 
 def test_the_plan_says_that_statements_do_not_read_from_stores(shop, osiris):
-    shop.store.put(shop.bucket, "a.csv", b"id,amount\n1,1.50\n")
+    table = pa.BufferOutputStream()
+    pq.write_table(pa.table({"amount": [1, 2]}), table)
+    shop.store.put(shop.bucket, "a.parquet", table.getvalue().to_pybytes())
     sql = ("t", "duckdb.processor", "transform", {"query": "SELECT sum(amount) AS s FROM df"}, ["r"])
-    path = shop.pipeline("sums", read(f"{shop.url}/a.csv"), sql, write("sums.csv", needs=("t",)))
+    path = shop.pipeline("sums", read(f"{shop.url}/a.parquet", kind="parquet"), sql, write("sums.csv", needs=("t",)))
     done = osiris("run", path, "--json", cwd=shop.root, env=shop.env)
-    assert (shop.root / "sums.csv").read_text() == "s\n1.50\n"
+    assert (shop.root / "sums.csv").read_text() == "s\n3\n"
     (note,) = [item for item in answer(done)["diagnostics"] if item["code"] == "CON043"]
     assert (note["severity"], "'r'" in note["message"]) == ("note", True)
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.patience import SOON
 from tests.servers import start_postgrest
 
 PIPELINE = """
@@ -137,7 +138,7 @@ def test_an_upsert_that_was_killed_is_finished_by_the_same_command(call, project
     running = subprocess.Popen(
         [command, "run", "pipelines/active.yaml"], cwd=call.root, env=env, start_new_session=True
     )
-    until = time.monotonic() + 50
+    until = time.monotonic() + SOON
     while len([r for r in project.requests if r.method == "POST" and r.committed]) < 3 and time.monotonic() < until:
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGKILL)

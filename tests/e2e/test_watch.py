@@ -42,7 +42,7 @@ class Watched:
 
     def end(self, number):
         self.process.send_signal(number)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=300)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_text_has_a_rule_between_answers(tmp_path, watch):
         assert next(line for line in lines if line.startswith("──")).count("─") > 20
         assert "2.50\n" in (next(lines), next(lines), next(lines), next(lines).strip(" "))
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=300)
     assert process.returncode == 0
 
 

@@ -107,7 +107,7 @@ def finish(desk, plan, run_id):
 
 
 def ended_well(host):
-    output, error = host.communicate(timeout=60)
+    output, error = host.communicate(timeout=300)
     assert host.returncode == 0, (output.decode()[-2000:], error.decode())
     assert SECRET.encode() not in output + error
     return [json.loads(line) for line in output.splitlines()]
@@ -121,7 +121,7 @@ def kill_after(host, seconds, chance):
     for pid in chance.choice([[host.pid, *workers], workers]):
         if host.poll() is None:
             os.kill(pid, signal.SIGKILL)
-    _, error = host.communicate(timeout=60)
+    _, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
 
 

@@ -60,14 +60,14 @@ def converse(project, chance):
     process, killed = start(project, WORDS), 0
     while killed < 12:
         if chance.random() < 0.3:
-            _, said = process.communicate(timeout=120)
+            _, said = process.communicate(timeout=300)
             assert process.returncode == 0, said
             return killed
         kill_at_random(process, chance, 6.0)
         killed += process.returncode == -signal.SIGKILL
         name = begun(project)
         process = start(project, *(["--resume", name] if name else [WORDS]))
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     return killed
 

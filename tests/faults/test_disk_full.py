@@ -65,7 +65,7 @@ def execute(desk, small):
             [desk.python, HOST, desk.project.root, path],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             preexec_fn=lower if small.limit else None,
         )
         assert host.stderr == ""

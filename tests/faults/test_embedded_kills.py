@@ -63,7 +63,7 @@ def finish(desk, plan, run_id):
     """Run to the end; returns how long it took, and the events."""
     began = time.monotonic()
     host = start(desk, plan, run_id)
-    output, error = host.communicate(timeout=60)
+    output, error = host.communicate(timeout=300)
     assert host.returncode == 0, (output.decode()[-2000:], error.decode())
     return time.monotonic() - began, [json.loads(line) for line in output.splitlines()]
 
@@ -76,7 +76,7 @@ def kill_after(host, seconds):
     for pid in [host.pid, *map(int, workers)]:
         with suppress(ProcessLookupError):  # a worker ends with its host
             os.kill(pid, signal.SIGKILL)
-    _, error = host.communicate(timeout=60)
+    _, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
 
 
@@ -148,7 +148,7 @@ def test_what_another_plan_delivered_under_the_same_run_id_is_refused(desk, plan
     data = json.loads(plan.read_text())
     plan.write_text(json.dumps({**data, "fingerprint": "0" * 64}))
     host = start(desk, plan, "nightly")
-    output, _ = host.communicate(timeout=60)
+    output, _ = host.communicate(timeout=300)
     assert host.returncode == 1
     assert "DRV014" in json.loads(output.splitlines()[-1])["codes"]
     assert_whole(desk, 1)

@@ -47,7 +47,7 @@ def plans(desk, make_step, place):
 
 def finish(desk, plan, run_id, root=None):
     host = kills.start(desk, plan, run_id, root)
-    output, error = host.communicate(timeout=90)
+    output, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
     return host.returncode, json.loads(output.splitlines()[-1])
 
@@ -96,7 +96,7 @@ def kill_once(host, reached):
     for pid in [host.pid, *(map(int, children.read_text().split()) if alive else [])]:
         if alive:
             os.kill(pid, signal.SIGKILL)
-    _, error = host.communicate(timeout=60)
+    _, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
     return alive
 
@@ -157,7 +157,7 @@ def test_two_projects_at_once(desk, place, plans):
         "odd": kills.start(desk, plans["odd"], "one"),
         "even": kills.start(desk, plans["even"], "two", other),
     }
-    ends = {name: (json.loads(host.communicate(timeout=90)[0].splitlines()[-1])) for name, host in hosts.items()}
+    ends = {name: (json.loads(host.communicate(timeout=300)[0].splitlines()[-1])) for name, host in hosts.items()}
     codes = {name: end["codes"] for name, end in ends.items()}
     assert all(told in ([], ["DRV046"]) for told in codes.values()), codes
     won = [name for name, told in codes.items() if not told]

@@ -64,7 +64,7 @@ def kill_after(host, seconds, victims):
     for victim in [pid for name in victims for pid in found[name]]:
         if host.poll() is None:
             os.kill(victim, signal.SIGKILL)
-    error = host.communicate(timeout=60)[1]
+    error = host.communicate(timeout=300)[1]
     assert b"Traceback" not in error, error.decode()
 
 
@@ -72,7 +72,7 @@ def finish(desk, plan, run_id):
     """Run to the end; returns how long it took."""
     began = time.monotonic()
     host = start(desk, plan, run_id)
-    error = host.communicate(timeout=60)[1]
+    error = host.communicate(timeout=300)[1]
     assert host.returncode == 0, error.decode()
     return time.monotonic() - began
 

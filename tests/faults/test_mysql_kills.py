@@ -119,7 +119,7 @@ def test_a_server_that_dies_and_comes_back(desk, make_plan):
                 killer = threading.Thread(target=crash, args=(target, pid, seen))
                 killer.start()
                 host = kills.start(desk, plan, f"turn-{turn}")
-                output, _ = host.communicate(timeout=60)
+                output, _ = host.communicate(timeout=300)
                 killer.join()
                 assert seen, "no LOAD DATA was seen"
                 assert host.returncode == 3, output.decode()[-2000:]

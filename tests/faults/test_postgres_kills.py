@@ -77,7 +77,7 @@ def test_a_server_that_dies_and_comes_back(desk, make_plan):
             killer = threading.Thread(target=crash, args=(target, seen))
             killer.start()
             host = kills.start(desk, plan, f"turn-{turn}")
-            output, _ = host.communicate(timeout=60)
+            output, _ = host.communicate(timeout=300)
             killer.join()
             assert seen, "no COPY was seen"
             assert host.returncode == 3, output.decode()[-2000:]

@@ -92,7 +92,7 @@ def kill_and_converge(folder, service, times):
         time.sleep(chance.uniform(2.0, 8.0))
         alive = [sandbox for sandbox in service.sandboxes[first:] if sandbox.alive]
         strike(("host", "worker", "connection", "service")[turn % 4], host, service, alive[-1] if alive else None)
-        host.communicate(timeout=90)
+        host.communicate(timeout=300)
         service.faults.clear()
         check_truth(folder)
         sweep(service.sandboxes[first:])
@@ -100,7 +100,7 @@ def kill_and_converge(folder, service, times):
     for sandbox in service.sandboxes[first:]:
         sandbox.kill()
     last = begin(folder, service)
-    said, err = last.communicate(timeout=90)
+    said, err = last.communicate(timeout=300)
     assert last.returncode == 0, said + err
     check_truth(folder)
     files = told.outputs(folder)

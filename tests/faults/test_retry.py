@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from tests.patience import SOON
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_a_pause_can_be_interrupted(desk, flaky):
             os.kill(os.getpid(), signal.SIGINT)
 
     result = flaky(1, QUICK | {"backoff": "5m"}, progress=interrupt)
-    assert time.monotonic() - began[0] < 3
+    assert time.monotonic() - began[0] < SOON
     assert (result.status, result.exit_code) == ("cancelled", 130)
     assert [e["step"] for e in told(desk, result, "step_cancelled")] == ["a", "w"]
 

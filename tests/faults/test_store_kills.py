@@ -42,7 +42,7 @@ def finish(desk, plan, run_id):
     """Run to the end; returns how long it took, and the exit code and the codes of what went wrong."""
     began = time.monotonic()
     host = kills.start(desk, plan, run_id)
-    output, error = host.communicate(timeout=90)
+    output, error = host.communicate(timeout=300)
     assert b"Traceback" not in error, error.decode()
     return time.monotonic() - began, host.returncode, json.loads(output.splitlines()[-1]), output + error
 

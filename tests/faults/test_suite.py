@@ -19,7 +19,7 @@ def told(python, tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
     (folder / "test_strange.py").write_text(TESTS)
     command = [python, "-I", "-m", "pytest", "-v", "-rs", "-p", "no:cacheprovider", "test_strange.py"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120).stdout
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300).stdout
 
 
 @pytest.mark.parametrize("name", ["test_numbers", "test_passing", "test_writer"])

@@ -21,7 +21,7 @@ ROWS = pa.table({"id": pa.array(range(COUNT), pa.int32()), "name": ["a name that
 UPSERT = {"write_mode": "upsert", "primary_key": "id"}
 SECONDS = 1.0
 """How long the service may be silent; a step ends not much later."""
-SLACK = 6.0
+SLACK = 60.0
 CODES = {"silent": "CON015", "dead": "CON014"}
 
 

@@ -47,7 +47,7 @@ def run_killed(folder, point):
         cwd=folder,
         env=kept() | {"OSIRIS_FAULT": point},
         capture_output=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr)
 
@@ -104,7 +104,7 @@ def in_shell(folder, words, way, **env):
         cwd=folder,
         env=kept() | env | {"CODE": str(code)},
         capture_output=True,
-        timeout=120,
+        timeout=300,
     )
     told = (done.stdout + done.stderr).decode()
     assert "Traceback" not in told, told
@@ -150,7 +150,7 @@ def test_a_signal_cancels_and_the_same_command_goes_on(osiris, folder, number):
         while "hang" not in ((folder / "log").read_text() if (folder / "log").exists() else ""):
             assert host.poll() is None
         host.send_signal(number)
-        told = host.communicate(timeout=60)[1].decode()
+        told = host.communicate(timeout=300)[1].decode()
     assert host.returncode == 128 + number, told
     assert "RUN003" in told
     assert number.name in told
@@ -165,8 +165,32 @@ def test_who_has_hangups_ignored_is_not_ended_by_one(folder):
     try:
         with subprocess.Popen([OSIRIS, "run", "orders.yaml"], cwd=folder, env=env, stderr=subprocess.PIPE) as host:
             host.send_signal(signal.SIGHUP)
-            told = host.communicate(timeout=60)[1].decode()
+            told = host.communicate(timeout=300)[1].decode()
     finally:
         signal.signal(signal.SIGHUP, ignored)
     assert host.returncode == 0, told
     assert rows(folder) == ROWS
+
+
+def test_temporaries_of_killed_processes_are_swept(osiris, folder):
+    """Whatever is killed while it writes leaves a temporary; the next run removes it."""
+    for point in ("host/file.rename:1:kill", "host/file.rename:2:kill", "host/file.write:1:torn"):
+        run_killed(folder, point)
+    left = [path for path in folder.rglob("*.tmp") if "osiris-" in path.name]
+    assert left != []
+    assert osiris("run", "orders.yaml", cwd=folder).returncode == 0
+    assert [path for path in folder.rglob("*.tmp") if "osiris-" in path.name] == []
+    assert rows(folder) == ROWS
+
+
+def test_a_limit_of_the_size_of_files_is_no_full_disk(folder):
+    """A file of the run grows beyond what this shell allows: the error says so, and names the limit."""
+    (folder / "data" / "a.csv").write_text("id,name\n" + "".join(f"{n},{'x' * 90}\n" for n in range(3000)))
+    plain = PIPELINE.replace("sqlite.writer", "filesystem.csv_writer").partition("    config: {connection")[0]
+    (folder / "orders.yaml").write_text(plain + "    config: {path: output/b.csv}\n")
+    script = f'ulimit -f 200; exec "{OSIRIS}" run orders.yaml --json'
+    done = subprocess.run(["bash", "-c", script], cwd=folder, env=kept(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1, done.stdout + done.stderr
+    errors = [item for item in json.loads(done.stdout)["diagnostics"] if item["severity"] == "error"]
+    assert [(item["code"], "ulimit -f" in item["hint"]) for item in errors] == [("DRV006", True)]
+    assert "no space" not in done.stdout

@@ -12,7 +12,8 @@ from tests.golden.mutation.mutant import OPERATORS
 from tests.golden.mutation.same import SAME
 from tests.golden.mutation.score import false_alarms, score, share, table
 
-CAUGHT, LOCATED, MENDED = 0.99, 0.98, 0.80
+CAUGHT, LOCATED, MENDED = 0.99, 0.98, 0.60
+"""Only what is certain has a fix, so that many a mistake is left to people."""
 
 
 @pytest.fixture(scope="module", params=["some of each", pytest.param("all", marks=pytest.mark.long)])

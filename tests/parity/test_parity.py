@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import KEPT, OSIRIS
 from tests.parity import told
 from tests.parity.cases import BY_CUSTOMER, CASES, FOREVER, READ, WRITE, Case, leave_a_stranger, read, sql, write
+from tests.patience import wait_until
 
 ASPECTS = (told.events, told.metrics, told.artifacts, told.outputs, told.package)
 
@@ -40,16 +41,26 @@ def test_a_folder_of_others_is_refused_everywhere(run_everywhere):
         assert sorted(path.name for path in (folder / "output/by_customer").rglob("*")) == ["mine.csv"]
 
 
+def signs_of_life(folder):
+    """Return how often the worker of the only run has said how much memory it uses, which it does once a second."""
+    return sum(path.read_text().count('"memory_bytes"') for path in folder.glob("logs/*/metrics.jsonl"))
+
+
 def interrupted(*words, cwd, env):
-    """Run a command, and press Ctrl-C once its last step has begun."""
+    """Run a command, and press Ctrl-C when its last step has been at work for some seconds.
+
+    By then it has read all its rows, so all targets have counted the same.
+    """
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     process = subprocess.Popen([OSIRIS, *words], cwd=cwd, env=kept | env, stderr=subprocess.PIPE, text=True)
     said = ""
     while " step_start out" not in (line := process.stderr.readline()):
         assert line
         said += line
+    before = signs_of_life(cwd)
+    wait_until(lambda: signs_of_life(cwd) >= before + 4)
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=60)
+    _, rest = process.communicate(timeout=300)
     return subprocess.CompletedProcess(words, process.returncode, "", said + line + rest)
 
 

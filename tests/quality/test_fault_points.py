@@ -31,7 +31,7 @@ NOTHING_LOST = {
     ("files.py", "unlink"): "temporaries that were not renamed; a sweep removes what stays",
     ("runner/failure.py", "write_text"): "the traceback of what we did not expect; nothing rests on it",
     ("runner/worker.py", "rmtree"): "scratch of a job that has ended",
-    ("sql/tree.py", "replace"): "a node of a tree in memory",
+    **dict.fromkeys((("sql/relations.py", "replace"), ("sql/tree.py", "replace")), "a node of a tree in memory"),
 }
 """Files and actions in them that lose nothing wherever they end, each with the reason."""
 

@@ -8,7 +8,8 @@ import time
 import httpx
 import pytest
 from e2b import CommandExitException, NotFoundException, Sandbox, SandboxException, TimeoutException
-from tests.servers.watching import TEN_LINES, command_lines, inside, until
+from tests.patience import SOON, wait_until
+from tests.servers.watching import TEN_LINES, command_lines, inside
 
 
 def test_a_command_has_both_streams_and_its_code(any_service):
@@ -76,15 +77,15 @@ def test_the_time_of_a_call_is_the_commands_time(service, sandbox):
     started = time.monotonic()
     with pytest.raises(TimeoutException):
         sandbox.commands.run("exec sleep 77", timeout=1)
-    assert time.monotonic() - started < 5
-    until(lambda: "sleep 77" not in command_lines(service, sandbox))
+    assert time.monotonic() - started < SOON
+    wait_until(lambda: "sleep 77" not in command_lines(service, sandbox))
 
 
 def test_the_time_of_a_call_ends_the_command_though_nobody_listens(service, sandbox):
     handle = sandbox.commands.run("exec sleep 78", background=True, timeout=1)
     handle.disconnect()
-    until(lambda: "sleep 78" in command_lines(service, sandbox))
-    until(lambda: "sleep 78" not in command_lines(service, sandbox))
+    wait_until(lambda: "sleep 78" in command_lines(service, sandbox))
+    wait_until(lambda: "sleep 78" not in command_lines(service, sandbox))
 
 
 def test_a_client_that_goes_away_ends_nothing_and_misses_what_is_said_meanwhile(service, sandbox):
@@ -94,7 +95,7 @@ def test_a_client_that_goes_away_ends_nothing_and_misses_what_is_said_meanwhile(
     assert next(iter(handle))[0] == "first\n"
     handle.disconnect()
     sandbox.files.write("a", "")
-    until(inside(service, sandbox).path("/home/user/said-a").exists)
+    wait_until(inside(service, sandbox).path("/home/user/said-a").exists)
     again = sandbox.commands.connect(handle.pid, timeout=0)
     sandbox.files.write("b", "")
     assert again.wait().stdout == "after b\n"
@@ -105,7 +106,7 @@ def test_an_exit_can_be_asked_for_a_while(start_service):
     sandbox = Sandbox.create()
     handle = sandbox.commands.run("echo lost; exit 4", background=True, timeout=30)
     handle.disconnect()
-    until(lambda: not command_lines(service, sandbox))
+    wait_until(lambda: not command_lines(service, sandbox))
     with pytest.raises(CommandExitException) as ended:
         sandbox.commands.connect(handle.pid).wait()
     assert (ended.value.exit_code, ended.value.stdout) == (4, "")
@@ -117,7 +118,7 @@ def test_an_exit_can_be_asked_for_a_while(start_service):
 def test_a_killed_command_says_so(any_service):
     sandbox = Sandbox.create()
     handle = sandbox.commands.run("sleep 79 & wait", background=True, timeout=30)
-    until(lambda: "sleep 79" in command_lines(any_service, sandbox))
+    wait_until(lambda: "sleep 79" in command_lines(any_service, sandbox))
     assert handle.kill()
     with pytest.raises(CommandExitException) as killed:
         handle.wait()
@@ -138,7 +139,7 @@ def test_commands_are_listed_with_their_environment(service, sandbox):
     assert (found.pid, found.cmd, found.args) == (handle.pid, "/bin/bash", ["-l", "-c", "sleep 80"])
     assert found.envs == {"TOKEN": "seen by all"}
     handle.kill()
-    until(lambda: sandbox.commands.list() == [])
+    wait_until(lambda: sandbox.commands.list() == [])
 
 
 def test_a_silent_command_is_kept_alive(service, sandbox):

@@ -13,8 +13,9 @@ import httpx
 import pytest
 from e2b import NotEnoughSpaceException, RateLimitException, Sandbox, TimeoutException
 from e2b.exceptions import SandboxNotRunningException, SandboxUnreachableException, ServiceBusyException
+from tests.patience import SOON, wait_until
 from tests.servers.e2b import AWKWARD, e2b_service
-from tests.servers.watching import TEN_LINES, command_lines, inside, is_gone, until
+from tests.servers.watching import TEN_LINES, command_lines, inside, is_gone
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,9 +59,9 @@ def test_a_way_that_is_full_holds_the_command_back(service, sandbox):
     handle = sandbox.commands.run(script, background=True, timeout=30, retain_output=False)
     inside(service, sandbox).faults.frozen = True
     count = inside(service, sandbox).path("/home/user/count")
-    until(count.exists)
+    wait_until(count.exists)
     seen = []
-    until(lambda: seen.append(count.read_text()) or (len(seen) > 50 and len(set(seen[-50:])) == 1))
+    wait_until(lambda: seen.append(count.read_text()) or (len(seen) > 50 and len(set(seen[-50:])) == 1))
     assert int(seen[-1]) < 900
     inside(service, sandbox).faults.frozen = False
     assert sum(len(out) for out, _err, _pty in handle) == 32768000
@@ -95,7 +96,7 @@ def test_uploads_are_slow(service, sandbox):
     service.faults.upload_rate = 2_000_000
     started = time.monotonic()
     sandbox.files.write("x", io.BytesIO(bytes(1_000_000)))
-    assert 0.4 < time.monotonic() - started < 20
+    assert 0.4 < time.monotonic() - started < SOON
 
 
 @pytest.mark.parametrize("octets", [False, True])
@@ -109,7 +110,7 @@ def test_a_full_disk_keeps_what_fitted(service, sandbox, octets):
 def test_a_sandbox_dies_under_a_command(any_service):
     sandbox = Sandbox.create()
     handle = sandbox.commands.run("sleep 86", background=True, timeout=30)
-    until(lambda: "sleep 86" in command_lines(any_service, sandbox))
+    wait_until(lambda: "sleep 86" in command_lines(any_service, sandbox))
     pids = any_service.sandboxes[0].pids()
     any_service.sandboxes[0].kill()
     with pytest.raises(SandboxNotRunningException):
@@ -174,5 +175,5 @@ def test_nothing_is_left_behind(kind, end):
         if end == "killed":
             owner.send_signal(signal.SIGKILL)
         assert owner.wait(20) == (-signal.SIGKILL if end == "killed" else 0)
-    until(lambda: all(map(is_gone, pids)))
-    until(lambda: not os.path.exists(folder))
+    wait_until(lambda: all(map(is_gone, pids)))
+    wait_until(lambda: not os.path.exists(folder))

@@ -11,10 +11,10 @@ from xml.etree import ElementTree as ET
 import obstore
 import pytest
 from obstore.exceptions import AlreadyExistsError, GenericError, NotModifiedError, PreconditionError
+from tests.patience import wait_until
 from tests.servers.gcs import start_gcs
 from tests.servers.gcs.asking import asked, code, names
 from tests.servers.gcs.crc32c import combined, crc32c
-from tests.servers.watching import until
 
 MEBI = 1 << 20
 
@@ -59,7 +59,7 @@ def test_a_replaced_object_has_another_generation_and_its_reader_the_old_bytes(g
         lake.get("x", options={"version": first["version"]})
     assert bytes(lake.get("x", options={"version": second["version"]}).bytes()) == b"new"
     assert not any(any(bytes(piece)) for piece in reading)
-    until(lambda: len(list(gcs.folder.iterdir())) == 1)
+    wait_until(lambda: len(list(gcs.folder.iterdir())) == 1)
 
 
 @pytest.mark.parametrize("name", ["a b+c%20d.csv", "ž/ů/🐎", "q?x=1&y#z", "a'b\"<&>;", "x" * 1024, "a=1/b=2/~.-_"])
@@ -217,7 +217,7 @@ def test_a_large_object_streams_in_parts(gcs, lake):
 def give_up(gcs, lake):
     with obstore.open_writer(lake, "big", buffer_size=5 * MEBI) as writer:
         writer.write(bytes(6 * MEBI))
-        until(lambda: gcs.unfinished("lake") == ["big"])
+        wait_until(lambda: gcs.unfinished("lake") == ["big"])
         raise ZeroDivisionError
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import obstore
 import pytest
 from obstore.store import GCSStore
+from tests.patience import wait_until
 from tests.servers.gcs import start_gcs
 from tests.servers.gcs.asking import asked, code
-from tests.servers.watching import until
 
 ROOT = Path(__file__).parents[2]
 MEBI = 1 << 20
@@ -86,5 +86,5 @@ def test_nothing_is_left_behind(elsewhere, end):
     else:
         process.stdin.write("\n")
         process.stdin.flush()
-    assert process.wait(20) == (-signal.SIGKILL if end == "killed" else 0)
-    until(lambda: not os.path.exists(folder))
+    assert process.wait(timeout=300) == (-signal.SIGKILL if end == "killed" else 0)
+    wait_until(lambda: not os.path.exists(folder))

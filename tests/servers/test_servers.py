@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.patience import SOON
 
 PROGRAM = """
 import json, sys, time
@@ -44,7 +45,7 @@ def test_they_end_with_the_tests_even_if_those_are_killed(start):
     with tests:
         port, folder = json.loads(tests.stdout.readline())
         tests.send_signal(signal.SIGKILL)
-    until = time.monotonic() + 15
+    until = time.monotonic() + SOON
     while Path(folder).exists() or _answers(port):
         assert time.monotonic() < until
         time.sleep(0.05)

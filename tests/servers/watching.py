@@ -1,7 +1,6 @@
 """How a test looks at what runs in a local E2B's sandboxes."""
 
 import contextlib
-import time
 from pathlib import Path
 
 TEN_LINES = "for i in $(seq 10); do echo line $i; sleep 0.05; done"
@@ -10,13 +9,6 @@ TEN_LINES = "for i in $(seq 10); do echo line $i; sleep 0.05; done"
 def inside(service, sandbox):
     """The service's side of a sandbox that the SDK gave."""
     return service.sandbox(sandbox.sandbox_id)
-
-
-def until(true, seconds=20):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.01)
 
 
 def is_gone(pid):

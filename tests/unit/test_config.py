@@ -192,7 +192,9 @@ def test_variables_that_are_not_settings_are_left_alone(project):
 
 def test_blocks_of_the_earlier_implementation_are_named_once_and_not_used(project):
     config = load_config(project("".join(f"{key}: {{a: {{b: 1}}}}\n" for key in EARLIER_KEYS)), {})
-    assert [(d.code, d.severity, d.location.line) for d in config.diagnostics] == [
+    assert [(d.code, d.severity, d.location.line) for d in config.diagnostics] == [("PRJ018", "warning", 1)]
+    assert all(key in config.diagnostics[0].message for key in EARLIER_KEYS)
+    assert [(d.code, d.severity, d.location.line) for d in config.earlier] == [
         ("PRJ003", "warning", line) for line in range(1, len(EARLIER_KEYS) + 1)
     ]
     assert all(config.explain(key)[0].origin == "default" for key in KEYS)

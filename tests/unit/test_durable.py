@@ -97,7 +97,7 @@ for _ in range(3):
 
 def act(request, log=None):
     env = {"OSIRIS_FAULT": request, **({"OSIRIS_FAULT_LOG": str(log)} if log else {})}
-    done = subprocess.run([sys.executable, "-c", ACT], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", ACT], env=env, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout.split()
 
 

@@ -213,7 +213,7 @@ def test_where_nothing_can_be_published(tmp_path):
 def run_child(folder, body):
     """Run Python with `folder` as its directory; returns the finished process."""
     code = "from pathlib import Path\nfrom osiris import files\n" + textwrap.dedent(body)
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("limit", [0, 1, 4096, 1 << 20])

@@ -7,6 +7,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from tests.patience import SOON
 
 from osiris.errors import Bug, InvalidInput, StepFailed, fail
 from osiris.model import Field
@@ -274,7 +275,7 @@ def test_ahead_is_so_many_batches_ahead(depth):
     reading = ahead(stream(SCHEMA, source(), "fixed"), depth).batches()
     for taken in range(1, 10):
         next(reading)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + SOON
         while len(made) < taken + depth and time.monotonic() < deadline:
             time.sleep(0.001)
         assert len(made) == taken + depth

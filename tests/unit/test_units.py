@@ -1,6 +1,6 @@
 import pytest
 
-from osiris.units import parse_duration, parse_size
+from osiris.units import duration_text, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,24 @@ def test_durations(written, seconds):
 )
 def test_what_is_no_duration(written):
     assert parse_duration(written) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 ms"),
+        (0.25, "250 ms"),
+        (1, "1 s"),
+        (2.5, "2.5 s"),
+        (9.99853, "10 s"),
+        (15.0, "15 s"),
+        (59.6, "60 s"),
+        (90, "1 min 30 s"),
+        (600, "10 min"),
+        (21600, "6 h"),
+        (3661, "1 h 1 min"),
+        (86400 * 2, "2 d"),
+    ],
+)
+def test_durations_are_told_as_people_say_them(seconds, text):
+    assert duration_text(seconds) == text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from osiris.aiop.failure import failure_of, kind_of_failure
 from osiris.aiop.fill import size_of
 from osiris.history.causes import clip, event_ids
 from osiris.history.deliveries import deliveries_of, retry_of
-from osiris.history.findings import Finding, findings_of, sql_of
+from osiris.history.findings import Finding, findings_of
 from osiris.history.ledger import COLUMNS, Row, balanced, total
 from osiris.history.record import REFUSED
 
@@ -24,7 +23,6 @@ LIMIT = 5_000
 """Bytes of the answer: under 2,000 tokens even at 2.5 bytes for each."""
 
 _STATUSES = ("complete", "failed", "cancelled", "skipped", "not_run", "running")
-_COMBINES = re.compile(r"\bgroup\s+by\b|\bdistinct\b|\b(?:count|sum|avg|min|max)\s*\(", re.IGNORECASE)
 _MILD = ("slower", "warning")
 
 
@@ -152,7 +150,7 @@ def _sentence(reading: Reading, grave: str, found: list[Finding], failure: dict[
 def _rows(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
     ledger = reading.ledger
     chosen = sorted(ledger.values(), key=_weight)[: bounds.rows]
-    losses = [_loss(reading, row) for row in ledger.values() if row.lost]
+    losses = [_loss(row) for row in ledger.values() if row.lost]
     losses.sort(key=lambda loss: (loss["how"] == "combined", -loss["rows"]))
     return {
         "in": total(ledger, "read", "taken"),
@@ -178,11 +176,10 @@ def _weight(row: Row) -> tuple[bool, bool, int]:
     )
 
 
-def _loss(reading: Reading, row: Row) -> dict[str, JsonValue]:
-    if (row.rejected or 0) >= (row.filtered or 0):
-        return {"step": row.step, "how": "rejected", "rows": row.rejected}
-    combines = row.given and _COMBINES.search(sql_of(reading.run.step(row.step)))
-    return {"step": row.step, "how": "combined" if combines else "filtered", "rows": row.filtered}
+def _loss(row: Row) -> dict[str, JsonValue]:
+    counts = {"rejected": row.rejected or 0, "filtered": row.filtered or 0, "combined": row.combined or 0}
+    how = max(counts, key=lambda name: counts[name])
+    return {"step": row.step, "how": how, "rows": counts[how]}
 
 
 def _row_errors(reading: Reading, bounds: Bounds) -> dict[str, JsonValue] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from osiris.codes import CODES
 from osiris.connections import environment_names
-from osiris.errors import OsirisError, fail, nearest
+from osiris.errors import Diagnostic, OsirisError, fail, nearest
 from osiris.registry import load_registry
 from osiris.secret import sounds_secret
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from osiris.api.workspace import Workspace
-    from osiris.errors import Diagnostic
     from osiris.model import JsonValue
 
 
@@ -158,7 +157,10 @@ def check_sql_lines(
     dialect: str | None = None,
     relations: Mapping[str, Collection[str] | None] | None = None,
 ) -> Iterator[dict[str, JsonValue]]:
-    """Give one verdict (ok, code, canonical) per line of JSON `{"dialect", "sql"}`, in order; none of them raises."""
+    """Give one verdict per line of JSON `{"dialect", "sql"}`, in order; none of them raises.
+
+    A verdict is ok, code, reason (what is wrong, and what to do) and canonical.
+    """
     return (_check_line(line, dialect, relations) for line in lines if line.strip())
 
 
@@ -169,10 +171,20 @@ def _check_line(
         item = json.loads(line)
         verdict = check_sql(str(item["sql"]), str(item.get("dialect", dialect)), relations)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {"ok": False, "code": "SQL001", "canonical": None}
+        return _refused("SQL001", 'a line must be JSON: {"dialect": …, "sql": …}')
     except OsirisError as error:
-        return {"ok": False, "code": error.diagnostics[0].code, "canonical": None}
-    return {key: verdict[key] for key in ("ok", "code", "canonical")}
+        return _refused(error.diagnostics[0].code, _reason(error.diagnostics[0]))
+    errors = [Diagnostic.from_json(item) for item in verdict["diagnostics"] if item["severity"] == "error"]
+    reason = None if verdict["ok"] else _reason(errors[0])
+    return {"ok": verdict["ok"], "code": verdict["code"], "reason": reason, "canonical": verdict["canonical"]}
+
+
+def _refused(code: str, reason: str) -> dict[str, JsonValue]:
+    return {"ok": False, "code": code, "reason": reason, "canonical": None}
+
+
+def _reason(problem: Diagnostic) -> str:
+    return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
 
 def one_line(value: JsonValue) -> str:

@@ -101,11 +101,11 @@ def discover(
     from osiris.discovery.discover import Wanted
     from osiris.discovery.discover import discover as look
     from osiris.discovery.store import now, open_store
-    from osiris.runner.local import start_worker
+    from osiris.runner.targets import asked_worker
 
     source, reference = _source(workspace, target)
     wanted = Wanted(tuple(tables), tuple(columns), profile, samples, refresh)
-    with open_store(workspace.project) as store, start_worker(workspace.root) as link:
+    with open_store(workspace.project) as store, asked_worker(workspace.project, workspace.config) as link:
         found = look(Asking(workspace.project, workspace.config, link, source), store, wanted)
         discovery = Discovery(target, reference or _declared(workspace, found), found, now())
         _feed(workspace, store, discovery)

@@ -96,8 +96,8 @@ def _ask(workspace: Workspace, asked: Mapping[str, Examined], secrets: Secrets) 
     from osiris.runner.adapter import WorkerDied
     from osiris.runner.describe import make_scratch
     from osiris.runner.limits import limits_of
-    from osiris.runner.local import start_worker
     from osiris.runner.protocol import Job
+    from osiris.runner.targets import asked_worker
 
     waiting = dict(asked)
 
@@ -118,7 +118,7 @@ def _ask(workspace: Workspace, asked: Mapping[str, Examined], secrets: Secrets) 
         paths=workspace.config.paths(),
     )
     try:
-        with start_worker(workspace.root) as link:
+        with asked_worker(workspace.project, workspace.config) as link:
             end = link.ask(job, secrets, take)
         missed = [Diagnostic.from_json(item) for item in end["diagnostics"]]
     except WorkerDied as died:

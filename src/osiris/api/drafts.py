@@ -11,6 +11,7 @@ from osiris.api.workspace import shown
 from osiris.durable import make_folder, write_file
 from osiris.errors import fail, raise_all
 from osiris.files import is_outside, resolve_path
+from osiris.project import PIPELINE_ENDINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.model import JsonValue
 
-_ENDINGS = (".yaml", ".yml")
+_ENDINGS = PIPELINE_ENDINGS
 
 
 @dataclass(frozen=True, slots=True)

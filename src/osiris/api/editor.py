@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from osiris.durable import create_file, make_folder, write_file
 from osiris.errors import Diagnostic, diagnostic
+from osiris.project import PIPELINE_ENDINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,7 @@ SCHEMA_FILE = ".vscode/osiris.schema.json"
 EXTENSION = "redhat.vscode-yaml"
 SETTINGS: dict[str, JsonValue] = {
     ".vscode/settings.json": {
-        "yaml.schemas": {f"./{SCHEMA_FILE}": ["pipelines/**/*.yaml", "pipelines/**/*.yml"]},
+        "yaml.schemas": {f"./{SCHEMA_FILE}": [f"pipelines/**/*{ending}" for ending in PIPELINE_ENDINGS]},
     },
     ".vscode/extensions.json": {"recommendations": [EXTENSION]},
 }

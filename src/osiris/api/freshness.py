@@ -48,7 +48,8 @@ def _load(workspace: Workspace) -> tuple[dict[str, Manifest], list[Diagnostic]]:
         except OsirisError as error:
             problem = "; ".join(item.message for item in error.diagnostics)
             where = shown(workspace, file.path if file else workspace.project.build)
-            notes.append(diagnostic("CMP040", file=where, problem=problem))
+            hint = f"compile pipeline '{name}' again"
+            notes.append(diagnostic("CMP040", file=where, problem=problem, hint=hint))
     return plans, notes
 
 

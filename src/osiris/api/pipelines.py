@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from osiris.document import Document
     from osiris.errors import Diagnostic
     from osiris.model import Described, Manifest, Pipeline
-    from osiris.runner.adapter import Link
+    from osiris.runner.boxed import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def compile_file(
     strict: bool = False,
     refresh: bool = False,
     plain: bool = False,
-    worker: Link | None = None,
+    worker: Worker | None = None,
 ) -> Compiled:
     """Return the plan of a file without saving anything; with `refresh` sources are asked whose schema is pinned too.
 
@@ -173,7 +173,7 @@ def _compiled(
     strict: bool = False,
     refresh: bool = False,
     plain: bool = False,
-    worker: Link | None = None,
+    worker: Worker | None = None,
 ) -> Compiled:
     from osiris.api.known import KnownVerdicts
     from osiris.api.sources import describe

@@ -53,9 +53,9 @@ def preview(
     """
     from osiris.runner.preview import Look
     from osiris.runner.preview import preview as look_at
-    from osiris.runner.run import start_worker
+    from osiris.runner.targets import asked_worker
 
-    with start_worker(workspace.root) as worker:
+    with asked_worker(workspace.project, workspace.config) as worker:
         compiled = compile_file(workspace, file, params=params, plain=True, worker=worker)
         chosen = _chosen(compiled.manifest, selection)
         look = Look(_shown(compiled.manifest, chosen), limit, sample)

@@ -44,10 +44,10 @@ def write_report(workspace: Workspace, session: str, file: Path) -> Reports:
 
     refuse_foreign(file, is_page)
     if talk := _find_talk(workspace, session):
-        _write(file, _talk(workspace, talk, {}, None))
+        _write(workspace.project, file, _talk(workspace, talk, {}, None))
         return Reports(str(talk["session"]), file)
     name = _find(workspace, session)
-    _write(file, _page(workspace, name, None))
+    _write(workspace.project, file, _page(workspace, name, None))
     return Reports(name, file)
 
 
@@ -64,14 +64,14 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
     summaries = _runs(workspace.project)
     if talk := _find_talk(workspace, session):
         page = _talk(workspace, talk, _reports(base, summaries, "../"), f"../{INDEX}")
-        _write(_made(base / str(talk["session"])) / REPORT, page)
+        _write(workspace.project, base / str(talk["session"]) / REPORT, page)
         _write_index(workspace.project, base)
         return Reports(str(talk["session"]), base / str(talk["session"]) / REPORT, (), base / INDEX)
     asked = _find(workspace, session)
     ended = [str(each["session"]) for each in summaries if each["status"] != "running"]
     names = [name for name in ended[:newest] if name != asked and not (base / name / REPORT).is_file()]
     for name in (asked, *names):
-        _write(_made(base / name) / REPORT, _page(workspace, name, f"../{INDEX}"))
+        _write(workspace.project, base / name / REPORT, _page(workspace, name, f"../{INDEX}"))
     _write_index(workspace.project, base)
     return Reports(asked, base / asked / REPORT, tuple(base / name / REPORT for name in names), base / INDEX)
 
@@ -91,7 +91,7 @@ def _write_index(project: Project, base: Path) -> None:
 
     runs = _runs(project)
     talks = [each for each in iter_records(project) if each.get("kind") == CONVERSATION]
-    _write(base / INDEX, index_page(runs, _reports(base, [*runs, *talks]), talks))
+    _write(project, base / INDEX, index_page(runs, _reports(base, [*runs, *talks]), talks))
 
 
 def _reports(base: Path, runs: list[dict[str, JsonValue]], before: str = "") -> dict[str, str]:
@@ -160,12 +160,8 @@ def _repeat(workspace: Workspace, run: RecordedRun, origin: RecordedRun | None) 
     return Repeat(told["session"], bool(told.get("to_targets")), same, first)
 
 
-def _made(folder: Path) -> Path:
-    """Return a folder that is there."""
-    make_folder(folder, private=False)
-    return folder
-
-
-def _write(path: Path, page: str) -> None:
-    """Write a page, whole or not at all."""
-    write_file(path.absolute(), page.encode("utf-8"), private=False)
+def _write(project: Project, path: Path, page: str) -> None:
+    """Write a page, whole or not at all; among the sessions it is for its owner only, as all that lies there."""
+    private = path.absolute().is_relative_to(project.logs)
+    make_folder(path.absolute().parent, private=private)
+    write_file(path.absolute(), page.encode("utf-8"), private=private)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -305,6 +306,14 @@ def _caught_up(workspace: Workspace, summary: dict[str, JsonValue]) -> dict[str,
 def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[str, JsonValue]]:
     """Return the `events` or `metrics` of a session, as far as they are there; a line that was cut off is left out."""
     return read_lines(workspace.project.logs / session / f"{kind}.jsonl")
+
+
+def checked_rows(workspace: Workspace, session: str) -> list[dict[str, JsonValue]]:
+    """Return the first rows that the broken checks of a session found, each with step and check; never for agents."""
+    from osiris.runner.protocol import CHECKED_ROWS
+
+    files = sorted((workspace.project.logs / session / "artifacts").glob(f"*/{CHECKED_ROWS}"))
+    return [{"step": file.parent.name, **json.loads(line)} for file in files for line in file.read_bytes().splitlines()]
 
 
 def _manifest_of(workspace: Workspace, what: str) -> Manifest:

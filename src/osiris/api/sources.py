@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from osiris.drift import Change
     from osiris.lock import Pin, Source
     from osiris.model import Described
-    from osiris.runner.adapter import Link
+    from osiris.runner.boxed import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Sources:
 
 
 def describe(
-    workspace: Workspace, prepared: Prepared, worker: Link | None, cache: Cache, *, refresh: bool
+    workspace: Workspace, prepared: Prepared, worker: Worker | None, cache: Cache, *, refresh: bool
 ) -> tuple[dict[str, Described], list[Diagnostic], Sources]:
     """Return what every step says of itself, notes, and the sources; only those that nobody has looked at are asked.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from osiris.config import load_config
 from osiris.connections import load_connections, load_env
 from osiris.errors import fail, nearest
-from osiris.project import find_project
+from osiris.project import PIPELINE_ENDINGS, find_project
 from osiris.registry import load_registry
 from osiris.session import close_lost
 
@@ -95,7 +95,7 @@ def _kind(path: Path) -> str | None:
 def pipelines(workspace: Workspace, *, strict: bool = True) -> list[Path]:
     """Return the files of pipelines/, sorted; fails with PRJ009 if `strict` and there are none."""
     folder = workspace.project.pipelines
-    found = sorted(path for path in folder.glob("**/*") if path.suffix in (".yaml", ".yml") and path.is_file())
+    found = sorted(path for path in folder.glob("**/*") if path.suffix in PIPELINE_ENDINGS and path.is_file())
     if strict and not found:
         fail("PRJ009", path=f"{folder.name}/*.yaml", hint="name a file")
     return found

@@ -231,6 +231,7 @@ SET_PARAM = "Set a parameter; may be repeated, and of one name the last counts."
 PARAM = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", callback=parameters, help=SET_PARAM)
 PROFILE = click.option("-p", "--profile", metavar="NAME", help="Profile of pipeline and project.")
 STRICT = click.option("--strict", is_flag=True, help="Warnings count as errors.")
+ROWS = click.option("--rows", is_flag=True, help="Print the first rows that each failed check found.")
 FILE = click.argument("file", metavar="FILE")
 SET_SELECT = "Only some steps: STEP+ is STEP and all that come after it, +STEP all that come before; several by comma."
 SELECT = click.option("--select", metavar="STEP+", help=SET_SELECT)

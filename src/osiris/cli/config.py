@@ -17,7 +17,9 @@ def explain(key: str | None, profile: str | None) -> Answer:
     workspace = opened(profile)
     found = api.explain_config(workspace, key)
     rows = [(name, s["written"], s["origin"]) for name, settings in found.items() for s in settings]
-    return Answer({"settings": found}, table(rows, ("key", "value", "from")), workspace.config.diagnostics)
+    config = workspace.config
+    said = [*config.earlier, *(item for item in config.diagnostics if item.code != "PRJ018")]
+    return Answer({"settings": found}, table(rows, ("key", "value", "from")), said)
 
 
 command.add_command(explain)

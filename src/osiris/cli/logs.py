@@ -9,11 +9,11 @@ import click
 
 from osiris import api
 from osiris.cli.aiop import command as aiop
-from osiris.cli.command import answers, noun, opened
+from osiris.cli.command import ROWS, answers, noun, opened
 from osiris.cli.figures import figures
 from osiris.cli.progress import event_line
 from osiris.cli.render import Answer
-from osiris.cli.sessions import given_id, kind_of, session_lines
+from osiris.cli.sessions import given_id, kind_of, row_lines, session_lines
 from osiris.cli.sweeping import bundle, sweep
 from osiris.errors import diagnostic
 from osiris.history.causes import cause_code
@@ -45,8 +45,9 @@ def list_sessions(limit: int) -> Answer:
     click.argument("session", default="last"),
     click.option("--events", is_flag=True, help="Print every event."),
     click.option("--metrics", is_flag=True, help="Print every metric."),
+    ROWS,
 )
-def show(session: str, events: bool, metrics: bool) -> Answer:
+def show(session: str, events: bool, metrics: bool, rows: bool) -> Answer:
     """Show a session, the newest if none is named: its id or the beginning of it, its run id, 'last' or 'previous'."""
     workspace = opened()
     run = api.show_record(workspace, session)
@@ -58,6 +59,9 @@ def show(session: str, events: bool, metrics: bool) -> Answer:
     if metrics:
         data["metrics"] = api.session_lines(workspace, run["session"], "metrics")
         text += [f"{m['metric']} {m['value']} {m['unit']} {m.get('tags') or ''}" for m in data["metrics"]]
+    if rows:
+        data["rows"] = api.checked_rows(workspace, run["session"])
+        text += row_lines(data["rows"])
     return Answer(data, text)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TextIO
 
 from osiris.errors import Diagnostic, diagnostic, exit_code
+from osiris.project import PIPELINE_ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -185,7 +186,7 @@ def diagnostic_lines(diagnostics: Sequence[Diagnostic], root: Path | None = None
 def _excerpt(item: Diagnostic, root: Path | None) -> list[Line]:
     """Return the line that a diagnostic points to, unless it might show a secret."""
     at = item.location
-    if root is None or at.file is None or at.line is None or not at.file.endswith((".yaml", ".yml")):
+    if root is None or at.file is None or at.line is None or not at.file.endswith(PIPELINE_ENDINGS):
         return []
     try:
         lines = (root / at.file).read_text(encoding="utf-8").split("\n")

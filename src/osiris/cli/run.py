@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from osiris import api
-from osiris.cli.command import PARAM, PROFILE, SELECT, STRICT, again, answers, console, opened
+from osiris.cli.command import PARAM, PROFILE, ROWS, SELECT, STRICT, again, answers, console, opened
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer
-from osiris.cli.sessions import step_lines, written_lines
+from osiris.cli.sessions import row_lines, step_lines, written_lines
 from osiris.cli.target import E2B_OPTIONS, refuse_idle, target_settings
 from osiris.errors import has_errors, sort_diagnostics
 
@@ -44,6 +45,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--allow-engine-drift", is_flag=True, help="Run a plan with other engine versions than its own."),
     click.option("--wait", metavar="TIME", help="How long to wait for another run of this project (run.wait; 10m)."),
     STRICT,
+    ROWS,
     click.option("--target", "where", metavar="NAME", help="Where to run: local, bwrap, e2b (run.target; local)."),
     *E2B_OPTIONS,
 )
@@ -62,7 +64,8 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
     console().at_end, console().end_code = result.acknowledge, result.exit_code
-    return _result(result, [*_told(notes), *result.diagnostics], api.show_session(workspace, result.session_id))
+    answer = _result(result, [*_told(notes), *result.diagnostics], api.show_session(workspace, result.session_id))
+    return with_rows(workspace, result.session_id, answer) if options["rows"] else answer
 
 
 def _one_target(target: str | None, *, last_compile: bool, resume: str | None) -> str | None:
@@ -113,6 +116,12 @@ def _plan(workspace: Workspace, found: Rehearsal, select: str | None) -> Answer:
     data = {**api.plan_data(manifest), "plan": view.to_json(), "dry_run": True, "selected": selected}
     told = sort_diagnostics(_told(found.diagnostics))
     return Answer({**data, "asked": found.asked}, text, told, [] if has_errors(told) else [follow_up])
+
+
+def with_rows(workspace: Workspace, session: str, answer: Answer) -> Answer:
+    """Return an answer that also has the rows that broken checks found."""
+    rows = api.checked_rows(workspace, session)
+    return replace(answer, data={**answer.data, "rows": rows}, text=[*answer.text, *row_lines(rows)])
 
 
 def _result(result: RunResult, notes: list[Diagnostic], run: dict[str, JsonValue]) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,13 @@ def _written(step: str, output: Run) -> Iterator[tuple[object, ...]]:
     first, *others = [file["path"] for file in output["files"]] or [(output.get("ledger") or {}).get("path", "")]
     yield step, first, output["rows"], output["digest"]["value"][:SHOWN_DIGITS]
     yield from (("", path, None, "") for path in others)
+
+
+def row_lines(rows: list[Run]) -> list[str]:
+    """Return the lines that show the rows that broken checks found, as JSON."""
+    return [
+        f"{row['step']}: {row['check']}: {json.dumps(row['row'], ensure_ascii=False, default=str)}" for row in rows
+    ] or ["no check found rows"]
 
 
 def given_id(run: Run) -> str | None:

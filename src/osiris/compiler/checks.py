@@ -14,8 +14,9 @@ from osiris.compiler.tables import check_tables
 from osiris.compiler.values import unspellable
 from osiris.connections import resolve_ref, unknown_fields
 from osiris.document.edits import add, drop, put
-from osiris.errors import OsirisError, diagnostic, did_you_mean, nearest
-from osiris.oml.remedies import near_component, wrong_mode
+from osiris.errors import OsirisError, certain, diagnostic, did_you_mean
+from osiris.oml.remedies import meant_component
+from osiris.oml.validate import wrong_mode
 from osiris.secret import find_literal_secrets
 
 if TYPE_CHECKING:
@@ -54,11 +55,10 @@ def check_component(ctx: Context) -> Iterator[Diagnostic]:
             reason, instead = NOT_OFFERED[step.component]
             yield diagnostic("CMP002", at=at, name=step.component, reason=reason, instead=instead)
         else:
-            near = near_component(
-                step.component, ctx.registry.names(), step.connection.family if step.connection else None
-            )
+            family = step.connection.family if step.connection else None
+            sure, near = meant_component(step.component, ctx.registry.names(), family)
             hint = f"did you mean '{near}'?" if near else did_you_mean(step.component, ctx.registry.names())
-            fix = put(f"{step.pointer}/component", near) if near else ()
+            fix = put(f"{step.pointer}/component", sure) if sure else ()
             yield diagnostic("CMP001", at=at, name=step.component, hint=hint, fix=fix)
 
 
@@ -66,7 +66,7 @@ def check_mode(ctx: Context) -> Iterator[Diagnostic]:
     """Every step uses its component in a mode that it offers."""
     for step, spec in ctx.known():
         if step.mode not in spec.modes:
-            yield wrong_mode(step, spec, ctx.registry, ctx.at(f"{step.pointer}/mode"))
+            yield wrong_mode(step, spec, ctx.at(f"{step.pointer}/mode"))
 
 
 def check_inputs(ctx: Context) -> Iterator[Diagnostic]:
@@ -89,15 +89,10 @@ def check_inputs(ctx: Context) -> Iterator[Diagnostic]:
 
 
 def _an_input(ctx: Context, step: Step) -> Fix:
-    """Return the fix that gives a step the one before it with an output: of these, the one that nobody reads."""
-    steps = ctx.pipeline.steps
-    read = {source for each in steps for source in each.inputs.values()}
-    giving = {each.id for each, spec in ctx.known() if spec.output}
-    before = [each.id for each in steps[: steps.index(step)] if each.id in giving and step.id not in each.needs]
-    unread = [name for name in before if name not in read]
-    wanted = unread if len(unread) == 1 else before[-1:]
+    """Return the fix that gives a step its input, where only one step has an output that it could be."""
+    wanted = [each.id for each, spec in ctx.known() if spec.output and each.id != step.id]
     pointer = f"{step.pointer}/needs"
-    if not wanted or f"{step.pointer}/inputs" in ctx.pipeline.positions:
+    if len(wanted) != 1 or f"{step.pointer}/inputs" in ctx.pipeline.positions:
         return ()
     return put(pointer, wanted) if pointer in ctx.pipeline.positions else add(pointer, wanted)
 
@@ -119,8 +114,8 @@ def check_connection(ctx: Context) -> Iterator[Diagnostic]:
         if ref is None:
             continue
         if spec.connection == "none":
-            problem, fix = f"is not taken by {spec.name}; remove it", drop(f"{step.pointer}/config/connection")
-            yield diagnostic("OML028", at=at, fix=fix, key="connection", problem=problem)
+            problem = f"is not taken by {spec.name}; remove it"
+            yield diagnostic("OML028", at=at, key="connection", problem=problem)
         elif ref.family not in (spec.family, *spec.families):
             fix = _a_connection(ctx, step, spec, ref)
             yield diagnostic("CMP008", at=at, fix=fix, step=step.id, family=spec.family, found=str(ref))
@@ -141,17 +136,14 @@ def _unresolved(ctx: Context, step: Step, spec: ComponentSpec, ref: ConnectionRe
 
 
 def _a_connection(ctx: Context, step: Step, spec: ComponentSpec, ref: ConnectionRef) -> Fix:
-    """Return the fix that names a declared connection of the component's family: the alias meant, or the only one."""
-    declared = list(ctx.connections.declared.get(spec.family, ()))
-    # Of `@alias`, which names a family, the alias alone is right.
-    meant = [ref.alias or ref.family] if ref.family != spec.family else [ref.alias]
-    near = next((found for name in meant if name and (found := nearest(name, declared))), None)
-    alias = near or (declared[0] if len(declared) == 1 else None)
-    if alias is None:
+    """Return the fix that gives a reference the family it lacks or misspells; which connection it is stays as it is."""
+    families = (spec.family, *spec.families)
+    alias = ref.alias or ref.family
+    declared = [family for family in families if alias in ctx.connections.declared.get(family, ())]
+    is_open = ref.alias is None or certain(ref.family, families) == declared[0] if len(declared) == 1 else False
+    if step.connection is None or not is_open or ref.family in ctx.connections.declared:
         return ()
-    pointer = f"{step.pointer}/config/connection"
-    reference = f"@{spec.family}.{alias}"
-    return add(pointer, reference) if step.connection is None else put(pointer, reference)
+    return put(f"{step.pointer}/config/connection", f"@{declared[0]}.{alias}")
 
 
 def check_secrets(ctx: Context) -> Iterator[Diagnostic]:

@@ -38,7 +38,7 @@ def check_paths(ctx: Context) -> Iterator[Diagnostic]:
             continue
         if isinstance(path, Path) and is_outside(ctx.root, path):
             yield diagnostic("CMP013", at=at, step=step.id, path=step.config[KEY])
-        if isinstance(path, StoreUrl) and step.id in queried:
+        if isinstance(path, StoreUrl) and step.id in queried and _may_be_fused(ctx, step):
             yield diagnostic("CON043", at=at, step=step.id, path=path)
         if step.mode == "write":
             first = _same_target(_written(step, path), writers)
@@ -46,6 +46,11 @@ def check_paths(ctx: Context) -> Iterator[Diagnostic]:
             if first:
                 yield diagnostic("CMP009", at=at, first=first, step=step.id, target=target)
             writers.setdefault(_written(step, path), step.id)
+
+
+def _may_be_fused(ctx: Context, step: Step) -> bool:
+    spec = ctx.registry.find(step.component)
+    return spec is not None and "relation" in spec.capabilities
 
 
 def check_own_output(ctx: Context) -> Iterator[Diagnostic]:

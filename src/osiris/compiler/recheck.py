@@ -151,6 +151,7 @@ def _derived(data: Mapping[str, JsonValue], ctx: Context) -> Iterator[str]:
     """Give the places where a step departs from what follows from its SQL and its inputs."""
     steps = {step["id"]: step for step in data["steps"]}
     names = {name: [column["name"] for column in step["schema"] or ()] for name, step in steps.items()}
+    related = {step.id for step, spec in ctx.known() if "relation" in spec.capabilities}
     for step, spec in ctx.known():
         found = None
         for name in sql_fields(spec) if step.mode == "transform" else ():
@@ -160,5 +161,5 @@ def _derived(data: Mapping[str, JsonValue], ctx: Context) -> Iterator[str]:
             yield f"steps/{step.id}/lineage"
         fused = steps[step.id]["fused"]
         sources = {source for source in step.inputs.values() if steps[source]["mode"] == "read" and found}
-        if fused != sorted(sources.intersection(fused)):
+        if fused != sorted(related & sources.intersection(fused)):
             yield f"steps/{step.id}/fused"

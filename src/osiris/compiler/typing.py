@@ -128,6 +128,8 @@ def fuse(typed: Typed) -> Typed:
 
 def _is_native(typed: Typed, step: Step) -> bool:
     described = typed.described[step.id]
+    if "relation" not in typed.prepared.specs[step.component].capabilities:
+        return False
     columns = {column.name for column in described.schema or ()}
     return columns.issubset(described.native or ()) and not any(key in step.config for key in UNFUSED_KEYS)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from osiris.config import Config
     from osiris.model import JsonValue
     from osiris.project import Project
-    from osiris.runner.adapter import Link
+    from osiris.runner.boxed import Worker
 
 LONGEST = 120.0
 """Seconds that a source has to tell what it is and what tables it has."""
@@ -43,7 +43,7 @@ class Asking:
 
     project: Project
     config: Config
-    link: Link
+    link: Worker
     source: Source
 
     def look(self, look: str, limit: float = LONGEST, **more: JsonValue) -> list[dict[str, JsonValue]]:

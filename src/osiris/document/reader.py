@@ -25,6 +25,7 @@ MAX_PROBLEMS = 100
 REFERENCE = "@"
 _PRIVATE = range(0xE000, 0xF900)
 _DASH = "- "
+_TEXT = "tag:yaml.org,2002:str"
 
 # One letter of YAML 1.1's booleans; as a key every reader takes it for a name.
 _WORDLIKE = frozenset("yYnN")
@@ -271,8 +272,9 @@ class Reader:
             self._end("OML009", event, what="the file", limit=f"{MAX_NODES:,} nodes")
         if event.anchor and type(event).__name__ != "AliasEvent":
             self.report("OML008", event.start_mark, at=self._next(), fix=self._bare(event), feature="an anchor (&)")
-        if getattr(event, "tag", None):
-            self.report("OML008", event.start_mark, at=self._next(), fix=self._bare(event), feature="a tag (!)")
+        if tag := getattr(event, "tag", None):
+            fix = self._bare(event) if tag == _TEXT else ()  # any other may stand for another value than is written
+            self.report("OML008", event.start_mark, at=self._next(), fix=fix, feature="a tag (!)")
 
     def _bare(self, event: Event) -> Fix:
         """Return the fix that leaves of a scalar nothing but its text; none for what else has an anchor or a tag."""

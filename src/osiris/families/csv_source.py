@@ -20,7 +20,7 @@ from pyarrow import csv as arrow_csv
 
 from osiris.errors import Location, fail
 from osiris.families.filesystem import Probe
-from osiris.families.text_stream import PieceStream, decoded, line_lists, unpacked, without_comments
+from osiris.families.text_stream import PieceStream, decoded, line_lists, unpacked, without_comments, without_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -160,7 +160,9 @@ class CsvFile:
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             )
-            with closing(PieceStream(_with_end_row(chain([rest], pieces), end))) as source:
+            # The parser takes one byte order mark away, be it data: so it gets one.
+            whole = chain([codecs.BOM_UTF8 + rest], pieces)
+            with closing(PieceStream(_with_end_row(whole, end))) as source:
                 reader = arrow_csv.open_csv(
                     source,
                     arrow_csv.ReadOptions(column_names=list(names), block_size=block, use_threads=False),
@@ -197,11 +199,10 @@ class CsvFile:
             return max((line for line, _row in rows), default=1)
 
     def _texts(self, on_bytes: Callable[[int], None] = _ignore) -> Generator[str]:
-        encoding = codecs.lookup(self.dialect.encoding).name.removesuffix("-sig")
-        texts = decoded(unpacked(self.path, self.label, self.dialect.compression, on_bytes), encoding, self.label)
+        pieces = unpacked(self.path, self.label, self.dialect.compression, on_bytes)
+        texts = decoded(pieces, self.dialect.encoding, self.label)
         if self.dialect.comment:
-            texts = without_comments(texts, self.dialect.comment)
-        yield next(texts, "").removeprefix("\ufeff")
+            texts = without_comments(texts, self.dialect.comment, self.dialect.delimiter, self.dialect.skip_rows)
         yield from texts
 
     def _pieces(self, on_bytes: Callable[[int], None] = _ignore) -> Generator[bytes]:
@@ -210,9 +211,7 @@ class CsvFile:
         if not plain:
             yield from (text.encode() for text in self._texts(on_bytes))
             return
-        pieces = unpacked(self.path, self.label, self.dialect.compression, on_bytes)
-        yield next(pieces, b"").removeprefix(codecs.BOM_UTF8)
-        yield from pieces
+        yield from without_mark(unpacked(self.path, self.label, self.dialect.compression, on_bytes))
 
     def _head(self, pieces: Iterator[bytes]) -> tuple[tuple[str, ...], bytes]:
         """Read up to the first row of data; return the column names and the bytes that were read beyond them."""

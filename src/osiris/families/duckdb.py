@@ -28,7 +28,7 @@ from osiris.families.embedded import (
 )
 from osiris.families.filesystem import check_known
 from osiris.fault import fault
-from osiris.files import fail_os, steady, sweep, sync_folder
+from osiris.files import fail_os, make_private, steady, sweep, sync_folder
 from osiris.model import Field
 from osiris.sql.duck_types import NotCarried, carry, quote_name
 from osiris.sql.engine import open_engine
@@ -168,7 +168,7 @@ def _number(told: dict[str, JsonValue]) -> int:
 
 def _create(ctx: StepContext, path: Path) -> None:
     """Make an empty database appear whole: one that a kill left half made could never be opened again."""
-    ctx.scratch.mkdir(parents=True, exist_ok=True)
+    make_private(ctx.scratch)
     made = ctx.scratch / "new.duckdb"
     made.unlink(missing_ok=True)
     engine = _attach(made, ctx, "READ_WRITE")

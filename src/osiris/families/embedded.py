@@ -21,7 +21,7 @@ from osiris.driver import Written
 from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
 from osiris.families.fitting import uncarried
 from osiris.fault import fault
-from osiris.files import fail_os, relative, resolve_path
+from osiris.files import fail_os, make_private, relative, resolve_path
 from osiris.table import counted, spool
 from osiris.units import duration_text
 
@@ -185,7 +185,7 @@ def taking_turns(path: Path) -> Iterator[None]:
 @contextmanager
 def staged(rows: RowStream, ctx: StepContext) -> Iterator[Staged]:
     """Take all rows into a file, and remove it afterwards; fails with DRV004 or DRV006 where it cannot be written."""
-    ctx.scratch.mkdir(parents=True, exist_ok=True)
+    make_private(ctx.scratch)
     path = ctx.scratch / "rows.arrow"
     try:
         yield _take(rows, path)

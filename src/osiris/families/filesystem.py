@@ -15,7 +15,7 @@ from osiris.document import join
 from osiris.driver import Written
 from osiris.errors import Location, OsirisError, diagnostic, did_you_mean, fail, raise_all
 from osiris.families.fitting import uncarried
-from osiris.families.places import Place, mark_of, size_of
+from osiris.families.places import Place, mark_of, opened, size_of
 from osiris.families.published import Folder, folder_of
 from osiris.families.stored import find
 from osiris.families.upload import Upload, uploading
@@ -106,15 +106,29 @@ def label(ctx: StepContext, place: Place | StoreUrl) -> str:
     return relative(ctx.root, place) if isinstance(place, Path) else str(place)
 
 
+_READ_WHOLE = 16 << 20
+"""Bytes of a source that are read for its state: a touch is no change. Of a larger one sizes and times are compared."""
+
+
 def state_of(files: Iterable[Place]) -> str | None:
-    """Return a text that stays equal while names, sizes and times of files do; None if one cannot be looked at."""
+    """Return a text that stays equal while names and contents of files do; None if one cannot be looked at.
+
+    Files that are too large together, or lie in a store, are told by sizes and times.
+    """
     digest = hashlib.sha256()
     try:
-        for place in files:
-            digest.update(mark_of(place).encode())
-    except OSError:
+        places = list(files)
+        small = all(isinstance(place, Path) for place in places) and sum(map(size_of, places)) <= _READ_WHOLE
+        for place in places:
+            digest.update((_content_of(place) if small else mark_of(place)).encode())
+    except (OSError, OsirisError):
         return None
     return digest.hexdigest()
+
+
+def _content_of(place: Place) -> str:
+    with opened(place) as file:
+        return f"{place}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0"
 
 
 @dataclass(slots=True)
@@ -140,14 +154,23 @@ class Probe:
             return self.rows
 
 
-def relation(text: str, files: Sequence[Path], ctx: StepContext, rows: int | None = None) -> Relation:
-    """Return a SELECT from files as a relation whose rows and bytes are counted as read; `rows` if they tell it."""
+def relation(text: str, files: Sequence[Path], rows: int, ctx: StepContext) -> Relation:
+    """Return a SELECT from files, which have so many rows, as a relation that counts rows and bytes as read."""
 
-    def on_read(rows: int, size: int) -> None:
+    def on_read(counted: Iterable[int], size: int) -> None:
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        for number in counted:
+            check_count(label(ctx, files[0]) + more, rows, number)
         ctx.count("rows_read", rows)
         ctx.count("bytes_read", size)
 
-    return Relation(text, tuple(files), on_read, rows)
+    return Relation(text, tuple(files), rows, on_read)
+
+
+def check_count(where: str, declared: int, counted: int) -> None:
+    """Fail with DAT055 if other rows were counted than a file declares."""
+    if declared != counted:
+        fail("DAT055", file=where, declared=f"{declared:,}", counted=f"{counted:,}")
 
 
 def publishing(

@@ -26,7 +26,7 @@ _LOOKED_AT = 1000
 def examine(ctx: StepContext, uses: Collection[str], _seconds: float) -> Health:
     """Look at a folder; fails with DRV001, DRV003, DRV005 or DRV006 where it cannot be used, as `PathPolicy` does.
 
-    One that is not there yet is well where it is written to and can be made: writers make it.
+    One that is not there yet is well where it can be made, unless it is only read from: writers make it.
     """
     base = ctx.connection.get("base_dir")
     path = resolve_path(ctx.root, str(base)) if base else ctx.root
@@ -34,7 +34,7 @@ def examine(ctx: StepContext, uses: Collection[str], _seconds: float) -> Health:
     if "write" in uses:
         ctx.paths.writable(ctx.root, path, None)
     shown = relative(ctx.root, path)
-    if not path.exists() and "write" in uses:
+    if not path.exists() and set(uses) != {"read"}:
         return missing(path, {"folder": shown})
     began = time.monotonic()
     try:

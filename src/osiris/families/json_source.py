@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from contextlib import closing
 from dataclasses import dataclass
@@ -80,10 +79,7 @@ class JsonFile:
         return spaces, ""
 
     def _texts(self, on_bytes: Callable[[int], None]) -> Generator[str]:
-        encoding = codecs.lookup(self.encoding).name.removesuffix("-sig")
-        texts = decoded(unpacked(self.path, self.label, self.compression, on_bytes), encoding, self.label)
-        yield next(texts, "").removeprefix("\ufeff")
-        yield from texts
+        yield from decoded(unpacked(self.path, self.label, self.compression, on_bytes), self.encoding, self.label)
 
     def _lines(self, texts: Iterable[str], on_bad_row: Callable[[BadRow], None] | None) -> Iterator[Rows]:
         line = 0

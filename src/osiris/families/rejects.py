@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from osiris.fault import fault
-from osiris.files import fail_os
+from osiris.files import fail_os, private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -103,7 +103,8 @@ class Rejected:
         try:
             if self._file is None:
                 # By lines, so that an error appears here and not when the file is closed.
-                self._file = self._path.open("w", encoding="utf-8", errors="backslashreplace", newline="", buffering=1)
+                descriptor = private(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+                self._file = os.fdopen(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", newline="")
                 csv.writer(self._file, lineterminator="\n").writerow(Reject._fields)
             csv.writer(self._file, lineterminator="\n").writerow(masked)
         except OSError as error:

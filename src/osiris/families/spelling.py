@@ -7,6 +7,7 @@ cell is matched against a pattern before it is cast.
 
 from __future__ import annotations
 
+import decimal
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -66,8 +67,8 @@ MAX_ROWS = 1 << 16
 _ONE_WORD_DIGITS = 18
 MAX_BYTES = 128 << 20
 
-# With no more digits than these, every decimal text survives the way to the float and back.
-_SAFE_DIGITS = {"float64": 15, "float32": 6}
+# With no more digits than these, every decimal text of a normal float survives the way there and back.
+_SAFE_DIGITS = {pa.float64(): 15, pa.float32(): 6}
 
 
 def kind_of(type_name: str) -> str | None:
@@ -95,9 +96,9 @@ class Spelling:
             values = _cast(cells, str(kind), self.type)
         except pa.ArrowInvalid:
             return None
-        if kind == "double" and not _keeps_digits(cells, values, self.type):
-            return None
-        return values if first_without_spelling(values) is None else None
+        if kind in ("integer", "unsigned", "decimal"):  # which the pattern has shown to be plain digits
+            return values
+        return values if first_changed(cells, values) is None else None
 
     def misfits(self, cells: pa.Array) -> Iterator[int]:
         """Give the index of each cell that `read` refuses."""
@@ -175,22 +176,50 @@ def _cast(cells: pa.Array, kind: str, type_name: str) -> pa.Array:
     return moments.cast(pa.timestamp(target.unit)).cast(target)
 
 
-def _keeps_digits(cells: pa.Array, values: pa.Array, type_name: str) -> bool:
-    """Tell whether each text is the number that its float stands for, not merely the nearest one."""
+def first_changed(texts: pa.Array, values: pa.Array) -> int | None:
+    """Return the index of the first text whose value, as Arrow casts it, does not mean exactly what the text says.
+
+    A text is a float if the shortest digits that give the float back are its own. An integer is decimal; the year of a
+    date or timestamp is one of 1 to 9999.
+    """
+    if pa.types.is_floating(values.type):
+        return _first_other_float(texts, values)
+    if pa.types.is_integer(values.type):
+        return _first(pc.match_substring(texts, "x", ignore_case=True))
+    if pa.types.is_decimal(values.type):
+        return _first_other_decimal(texts, values)
+    return first_without_spelling(values)
+
+
+def _first_other_decimal(texts: pa.Array, values: pa.Array) -> int | None:
+    """Arrow takes some texts with a large exponent for 0."""
+    for index in pc.indices_nonzero(pc.match_substring(texts, "e", ignore_case=True)).to_pylist():
+        if decimal.Decimal(texts[index].as_py()) != values[index].as_py():
+            return int(index)
+    return None
+
+
+def _first_other_float(texts: pa.Array, values: pa.Array) -> int | None:
     unsafe = pc.or_(
-        pc.greater(pc.binary_length(cells), _SAFE_DIGITS[type_name]),
-        pc.or_(pc.is_inf(values), pc.equal(values, pa.scalar(0, values.type))),
+        pc.greater(pc.binary_length(texts), _SAFE_DIGITS[values.type]),
+        pc.or_(pc.is_inf(values), pc.less(pc.abs(values), np.finfo(values.type.to_pandas_dtype()).smallest_normal)),
     )
-    if not pc.any(unsafe).as_py():
-        return True
-    texts, floats = cells.filter(unsafe), values.filter(unsafe)
-    same = pc.equal(_digits(texts), _digits(floats.cast(pa.string())))
-    return pc.all(same).as_py() is not False
+    places = pc.indices_nonzero(unsafe)
+    if not len(places):
+        return None
+    found = _first(pc.not_equal(_digits(texts.take(places)), _digits(values.take(places).cast(pa.string()))))
+    return None if found is None else int(places[found].as_py())
 
 
 def _digits(numbers: pa.Array) -> pa.Array:
-    bare = pc.replace_substring_regex(numbers, r"\A-?[0.]*|[eE].*\z|\.", "")
+    """Return the digits of numbers from the first to the last that counts, and one word each for infinity and NaN."""
+    bare = pc.replace_substring_regex(pc.ascii_lower(numbers), r"\A[-+]?[0.]*|e.*\z|\.|inity\z", "")
     return pc.utf8_rtrim(bare, "0")
+
+
+def _first(where: pa.Array) -> int | None:
+    found = pc.index(where, pa.scalar(value=True)).as_py()
+    return None if found < 0 else int(found)
 
 
 _DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, counted from 1970-01-01
@@ -209,8 +238,7 @@ def first_without_spelling(values: pa.Array) -> int | None:
     found = pc.min_max(numbers).as_py()
     if found["min"] is None or (low <= found["min"] and found["max"] <= high):
         return None
-    outside = pc.or_(pc.less(numbers, low), pc.greater(numbers, high))
-    return int(pc.index(outside, pa.scalar(value=True)).as_py())
+    return _first(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)))
 
 
 _NEAR = 1 << 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import threading
 from contextlib import contextmanager
 from itertools import chain
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
     from osiris.families.places import Place
+
+_TAKES_MARK = ("utf-16", "utf-32")
+"""Encodings whose decoders take the byte order mark away themselves: what follows it is data."""
+_QUOTED = re.compile(r'[^"]*(?:""[^"]*)*"(?!")')
+"""The rest of a quoted text, up to its last quote."""
 
 
 def unpacked(path: Place, label: str, compression: str, on_bytes: Callable[[int], None]) -> Generator[bytes]:
@@ -45,19 +51,34 @@ def _translated(label: str) -> Iterator[None]:
 
 
 def decoded(pieces: Iterable[bytes], encoding: str, label: str) -> Iterator[str]:
-    """Give the text of `pieces`; fails with DAT003, naming the first byte that is not of the encoding."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    fed = 0
+    """Give the text of `pieces`, without the byte order mark before it.
+
+    Fails with DAT003, naming the first byte that is not of the encoding.
+    """
+    codec = codecs.lookup(encoding).name.removesuffix("-sig")
+    decoder = codecs.getincrementaldecoder(codec)()
+    fed, at_start = 0, codec not in _TAKES_MARK
     for piece in chain(pieces, [b""]):
         try:
-            yield decoder.decode(piece, not piece)
+            text = decoder.decode(piece, not piece)
         except UnicodeDecodeError as error:
             # The decoder had kept the beginning of a character from the piece before.
             offset = fed + len(piece) - len(error.object) + error.start
-            fail("DAT003", at=Location(label), file=label, offset=offset, encoding=encoding)
+            fail("DAT003", at=Location(label), file=label, offset=offset, encoding=codec)
         except UnicodeError:  # UTF-16 without a byte order mark
-            fail("DAT003", at=Location(label), file=label, offset=fed, encoding=encoding)
+            fail("DAT003", at=Location(label), file=label, offset=fed, encoding=codec)
+        yield text.removeprefix("\ufeff") if at_start else text
+        at_start = at_start and not text
         fed += len(piece)
+
+
+def without_mark(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the bytes of UTF-8 text without the byte order mark that they may begin with, and with any that follows."""
+    source, begin = iter(pieces), b""
+    while codecs.BOM_UTF8.startswith(begin) and begin != codecs.BOM_UTF8 and (piece := next(source, b"")):
+        begin += piece
+    yield begin.removeprefix(codecs.BOM_UTF8)
+    yield from source
 
 
 def line_lists(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -72,26 +93,37 @@ def line_lists(texts: Iterable[str]) -> Iterator[list[str]]:
     yield io.StringIO("".join(rest), newline="").readlines()
 
 
-def without_comments(texts: Iterable[str], mark: str) -> Iterator[str]:
-    """Give the text without what follows `mark` outside of quotes; every line stays, if only as an empty one."""
-    quoted = False
+def without_comments(texts: Iterable[str], mark: str, delimiter: str, skip: int) -> Iterator[str]:
+    """Give the text without what follows `mark` outside of quotes; every line stays, if only as an empty one.
+
+    As for the parser, a quote opens only where a cell begins. The first `skip` lines are none of the table, and stay.
+    """
+    quoted, outside = False, re.compile(f"[^{re.escape(mark + delimiter)}]*")
     for lines in line_lists(texts):
-        kept = []
-        for line in lines:
-            text, quoted = _uncommented(line, mark, quoted=quoted)
+        kept, skip = lines[:skip], skip - min(skip, len(lines))
+        for line in lines[len(kept) :]:
+            text, quoted = _uncommented(line, mark, outside, quoted=quoted)
             kept.append(text)
         yield "".join(kept)
 
 
-def _uncommented(line: str, mark: str, *, quoted: bool) -> tuple[str, bool]:
-    if mark not in line:
-        return line, quoted ^ (line.count('"') % 2 == 1)
-    for position, char in enumerate(line):
-        if char == '"':
-            quoted = not quoted
-        elif char == mark and not quoted:
-            return line[:position] + line[len(line.rstrip("\r\n")) :], False
-    return line, quoted
+def _uncommented(line: str, mark: str, outside: re.Pattern[str], *, quoted: bool) -> tuple[str, bool]:
+    """Return a line without its comment, and whether it ends within quotes; `quoted` tells whether it begins so."""
+    if not quoted and mark not in line and '"' not in line:
+        return line, False
+    at, end = 0, len(line)
+    while True:
+        if quoted or line.startswith('"', at):
+            closed = _QUOTED.match(line, at if quoted else at + 1)
+            if closed is None:
+                return line, True
+            at, quoted = closed.end(), False
+        at = outside.match(line, at).end()  # type: ignore[union-attr]  # it matches nothing, too
+        if at == end:
+            return line, False
+        if line.startswith(mark, at):
+            return line[:at] + line[len(line.rstrip("\r\n")) :], False
+        at += 1
 
 
 class PieceStream(io.RawIOBase):

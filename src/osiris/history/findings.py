@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.history.causes import clip
-from osiris.history.ledger import total
+from osiris.history.ledger import sql_of, total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,10 @@ _OTHER = re.compile(r"\bunion\b|\bgroup\s+by\b", re.IGNORECASE)
 """What may give many rows for other reasons, or few."""
 
 _GROWN = 2.0
+_SHRUNK = 0.5
+"""A step has shrunk if it gives at most that part of the rows that it gave in the last success."""
+_FEWEST = 20
+"""Rows fewer than before, below which nobody minds."""
 _SLOWER = 1.5
 _NOTICED = 1000.0
 """Milliseconds below which nobody minds a slower run."""
@@ -53,14 +57,11 @@ def findings_of(reading: Reading) -> list[Finding]:
         *_nothing_written(reading),
         *_fan_outs(reading),
         *_rejected(reading),
+        *_empty_outputs(reading),
+        *_shrunk(reading),
         *_slower(reading),
         *_warnings(reading),
     ]
-
-
-def sql_of(step: RecordedStep) -> str:
-    """Return the SQL of a step, empty if it has none."""
-    return str((step.plan.get("config") or {}).get("query", ""))
 
 
 def _nothing_read(reading: Reading) -> Iterator[Finding]:
@@ -112,6 +113,39 @@ def _fans_out(reading: Reading, step: RecordedStep, row: Row) -> str:
     if before and before.given and before.taken and given / taken >= _GROWN * before.given / before.taken:
         return f"and the last success {before.given:,} of {before.taken:,}"
     return ""
+
+
+def _empty_outputs(reading: Reading) -> Iterator[Finding]:
+    """Give the writers that wrote no row where the last success wrote some."""
+    for row in reading.ledger.values():
+        before = reading.base_ledger.get(row.step)
+        if row.mode == "write" and row.given == 0 and before and before.given:
+            text = f"Step {row.step} wrote no row, and the last success {before.given:,}."
+            yield Finding("empty_output", text, row.step, (f"step.{row.step}", "base"))
+
+
+def _shrunk(reading: Reading) -> Iterator[Finding]:
+    """Give the readers that gave far fewer rows than in the last success, and the transforms that lost far more."""
+    for row in reading.ledger.values():
+        before = reading.base_ledger.get(row.step)
+        if before and row.mode != "write" and _has_shrunk(row, before):
+            now, then = _of(row), _of(before)
+            yield Finding("shrunk", f"Step {row.step} gave {now}, and the last success {then}.", row.step)
+
+
+def _of(row: Row) -> str:
+    return f"{row.given:,} rows" + (f" of {row.taken:,}" if row.mode == "transform" else "")
+
+
+def _has_shrunk(row: Row, before: Row) -> bool:
+    """Tell whether a step gave far fewer rows; of a transform, for as many as it took."""
+    if row.given is None or not before.given or before.given - row.given < _FEWEST:
+        return False
+    if row.mode == "read":
+        return row.given <= _SHRUNK * before.given
+    if not row.taken or not before.taken:
+        return False
+    return row.given / row.taken <= _SHRUNK * before.given / before.taken
 
 
 def _rejected(reading: Reading) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
-"""The rows of a run, step by step: in + added = out + rejected + filtered."""
+"""The rows of a run, step by step: in + added = out + rejected + filtered + combined."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,14 @@ if TYPE_CHECKING:
     from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue
 
-COLUMNS = ["step", "mode", "status", "in", "out", "rejected", "filtered", "added"]
+COLUMNS = ["step", "mode", "status", "in", "out", "rejected", "filtered", "combined", "added"]
+
+_WINDOW = re.compile(r"\w+\s*\([^()]*\)\s*over\b", re.IGNORECASE)
+_COMBINES = re.compile(
+    r"\bgroup\s+by\b|\bdistinct\b|\bunion\b(?!\s+all\b)|\bintersect\b|\bexcept\b"
+    r"|\b(?:count|sum|avg|min|max|median|mode|first|last|list|any_value|\w*_agg|arg_m\w+|quantile\w*|std\w*|var\w*)\s*\(",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +32,17 @@ class Row:
     taken: int | None = None
     given: int | None = None
     rejected: int | None = None
+    combines: bool = False
 
     @property
     def filtered(self) -> int | None:
-        """Rows that were taken and neither given nor rejected."""
-        return None if self._over is None else max(0, self._over)
+        """Rows that were taken and neither given nor rejected, of a step that makes no row of several."""
+        return None if self._over is None else 0 if self._is_combined else max(0, self._over)
+
+    @property
+    def combined(self) -> int | None:
+        """Rows that went into others, as GROUP BY has it."""
+        return None if self._over is None else max(0, self._over) if self._is_combined else 0
 
     @property
     def added(self) -> int | None:
@@ -37,8 +51,12 @@ class Row:
 
     @property
     def lost(self) -> int:
-        """Rows that were rejected or filtered; 0 if that is not known."""
-        return (self.rejected or 0) + (self.filtered or 0)
+        """Rows that were rejected, filtered or combined; 0 if that is not known."""
+        return (self.rejected or 0) + (self.filtered or 0) + (self.combined or 0)
+
+    @property
+    def _is_combined(self) -> bool:
+        return self.combines and bool(self.given)
 
     @property
     def _over(self) -> int | None:
@@ -47,12 +65,12 @@ class Row:
         return self.taken - self.given - (self.rejected or 0)
 
     def numbers(self) -> dict[str, JsonValue]:
-        """Return in, out, rejected, filtered and added."""
+        """Return in, out, rejected, filtered, combined and added."""
         return dict(zip(COLUMNS[3:], self.cells()[3:], strict=True))
 
     def cells(self) -> list[JsonValue]:
         """Return what stands in a table with `COLUMNS`."""
-        numbers = (self.taken, self.given, self.rejected, self.filtered, self.added)
+        numbers = (self.taken, self.given, self.rejected, self.filtered, self.combined, self.added)
         return [self.step, self.mode, self.status, *numbers]
 
 
@@ -68,7 +86,18 @@ def _row(step: RecordedStep) -> Row:
     told: Mapping[str, JsonValue] = step.summary
     if "rows_in" not in told:
         return Row(step.id, step.mode, step.status)
-    return Row(step.id, step.mode, step.status, told["rows_in"], told["rows_out"], told.get("rows_rejected", 0))
+    counts = told["rows_in"], told["rows_out"], told.get("rows_rejected", 0)
+    return Row(step.id, step.mode, step.status, *counts, combines=combines_rows(sql_of(step)))
+
+
+def sql_of(step: RecordedStep) -> str:
+    """Return the SQL of a step, empty if it has none."""
+    return str((step.plan.get("config") or {}).get("query", ""))
+
+
+def combines_rows(sql: str) -> bool:
+    """Tell whether a statement makes one row of several: by GROUP BY, DISTINCT, an aggregate, a set operation."""
+    return bool(_COMBINES.search(_WINDOW.sub("", sql)))
 
 
 def total(ledger: Ledger, mode: str | None, key: str) -> int:

@@ -94,7 +94,7 @@ def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
             group = groups[key] = Group(step, key[0], clean(key[1]), key[2])
         group.count += 1
         if len(group.examples) < EXAMPLES:
-            value = conceal(clean(row["value"][:_LOOKED_AT]))[:SHOWN]
+            value = conceal(clean(row["value"][:_LOOKED_AT]))[:SHOWN] if row["column"] else ""  # never a whole row
             group.examples.append({"file": row["file"], "line": _number(row["line"]), "value": value})
     return list(groups.values())
 

@@ -127,9 +127,8 @@ class Configs:
             key = old if old in spec.config["properties"] else keys.get(old, old)
             at = join(pointer, old)
             if key != old and key in config:
-                self._say(
-                    "OML028", at, fix=drop(at), key=old, problem=f"is the earlier name of '{key}', and both are given"
-                )
+                fix = drop(at) if config[key] == value else ()
+                self._say("OML028", at, fix=fix, key=old, problem=f"is the earlier name of '{key}', and both are given")
                 continue
             if key != old:
                 self._say("OML031", at, old=old, new=key)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from osiris.document import Document, join
 from osiris.document.edits import drop, put
-from osiris.errors import Diagnostic, diagnostic, did_you_mean, nearest
+from osiris.errors import Diagnostic, certain, diagnostic, did_you_mean
 from osiris.oml.remedies import SpareIds
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _REFERENCE = re.compile(r"@([A-Za-z0-9_-]+)|\$\{([A-Za-z0-9_-]+)\.df\}")
 _INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _SHOWN = 8
 _HINTS = 20
 """So many unknown ids get a near name; to compare thousands with thousands would take minutes."""
@@ -46,7 +47,7 @@ class Links:
     def link(self, steps: Sequence[Step], texts: Sequence[Mapping[str, JsonValue]]) -> list[Step]:
         """Return the steps with explicit needs and inputs; `texts` has them as written."""
         self._gives = {step.id: self._output(step) for step in steps}
-        self._duplicates(steps)
+        self._duplicates(steps, texts)
         linked: list[Step] = []
         for step, text in zip(steps, texts, strict=True):
             linked.append(self._linked(step, text, linked[-1] if linked else None))
@@ -95,8 +96,8 @@ class Links:
             if not _INPUT_NAME.fullmatch(name):
                 self._say("OML014", pointer, what="input", value=name[:60], pattern=_INPUT_NAME.pattern)
             elif match is None:
-                near = nearest(text[:60], self._ids) if self._hints else None
-                fix = put(pointer, f"@{near}") if near else ()
+                named = [word for word in _NAME.findall(text[:200]) if word in self._ids]
+                fix = put(pointer, f"@{named[0]}") if len(named) == 1 else ()
                 self._say("OML018", pointer, fix=fix, name=name, found=f"'{text[:60]}'")
             elif self._exists(step, match[1] or match[2], pointer, text):
                 inputs[name] = match[1] or match[2]
@@ -104,14 +105,13 @@ class Links:
 
     def _exists(self, step: Step, needed: str, pointer: str, text: str) -> bool:
         """Tell whether a step that is named in a text at a pointer is there, and another one; report it if not."""
-        away = drop(pointer) if text == needed else ()
         if needed == step.id:
-            self._say("OML016", pointer, fix=away, step=step.id)
+            self._say("OML016", pointer, fix=drop(pointer) if text == needed else (), step=step.id)
         elif needed not in self._ids:
             others = [name for name in self._ids if name != step.id] if self._hints else []
-            hint, near = did_you_mean(needed[:60], others), nearest(needed[:60], others)
+            hint, sure = did_you_mean(needed[:60], others), certain(needed[:60], others)
             self._hints = max(0, self._hints - 1)
-            fix = put(pointer, text.replace(needed, near)) if near else away
+            fix = put(pointer, text.replace(needed, sure)) if sure else ()
             self._say("OML015", pointer, hint=hint, fix=fix, step=step.id, needed=needed[:60])
         else:
             return True
@@ -125,7 +125,7 @@ class Links:
         spec = self._specs.get(step.component)
         return step.mode != "read" if spec is None else spec.inputs[1] != 0
 
-    def _duplicates(self, steps: Iterable[Step]) -> None:
+    def _duplicates(self, steps: Sequence[Step], texts: Iterable[Mapping[str, JsonValue]]) -> None:
         first: dict[str, Step] = {}
         spare = SpareIds(self._document.data.get("steps"))
         for step in steps:
@@ -133,7 +133,7 @@ class Links:
             if earlier is not step:
                 line = self._document.where(f"{earlier.pointer}/id").line
                 pointer = f"{step.pointer}/id"
-                fix = put(pointer, spare.get(step.id))
+                fix = () if step.id in _used(texts) else put(pointer, spare.get(step.id))
                 self._say("OML013", pointer, fix=fix, id=step.id, first=line)
 
     def _cycles(self, steps: Sequence[Step]) -> None:
@@ -145,15 +145,8 @@ class Links:
             if circle := _follow(step.id, needs, left, visited):
                 shown = circle if len(circle) <= _SHOWN else [*circle[:_SHOWN], f"… ({len(circle)} steps)"]
                 first, second, *_ = [*circle, circle[0]]
-                at, fix = self._need(named[first], second), self._cut(circle, named)
-                self._say("OML017", at, fix=fix, cycle=" → ".join([*shown, first]))
-
-    def _cut(self, circle: list[str], named: Mapping[str, Step]) -> Fix:
-        """Return what opens a circle: the one need of a step that stands behind, if there is but one."""
-        places = {name: place for place, name in enumerate(named)}
-        pairs = zip(circle, [*circle[1:], circle[0]], strict=True)
-        back = [self._need(named[one], other) for one, other in pairs if places[other] > places[one]]
-        return drop(back[0]) if len(back) == 1 and "/needs/" in back[0] else ()
+                at = self._need(named[first], second)
+                self._say("OML017", at, cycle=" → ".join([*shown, first]))
 
     def _need(self, step: Step, needed: str) -> str:
         """Return the pointer of the entry of needs or inputs by which a step needs another."""
@@ -166,6 +159,11 @@ class Links:
 
     def _say(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
         self.found.append(diagnostic(code, at=self._document.where(pointer), hint=hint, fix=fix, **params))
+
+
+def _used(texts: Iterable[Mapping[str, JsonValue]]) -> set[str]:
+    """Return the ids that steps name as those they need or read: which of two it is, nobody can tell."""
+    return {word for step in texts for key in ("needs", "inputs") for word in _NAME.findall(str(step.get(key, "")))}
 
 
 def _in_circles(needs: Mapping[str, list[str]]) -> set[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.document import Document, join, kind_of
 from osiris.document.edits import put, rename
-from osiris.errors import Diagnostic, Fix, Location, diagnostic, did_you_mean, nearest
+from osiris.errors import Diagnostic, Fix, Location, certain, diagnostic, did_you_mean, nearest
 from osiris.model import JsonValue
 from osiris.secret import is_secret_name
 
@@ -145,9 +145,9 @@ class _Scan:
         """Report the names that are not declared; without a `pointer` they stand on the command line."""
         for name in names:
             if name not in declared:
-                hint, near = did_you_mean(name, declared) or "declare it under params", nearest(name, declared)
+                hint, near = did_you_mean(name, declared) or "declare it under params", certain(name, declared)
                 at = Location() if pointer is None else self._document.where_key(join(pointer, name))
-                fix = rename(join(pointer, name), near) if pointer is not None and near else ()
+                fix = rename(join(pointer, name), near) if pointer is not None and near and near not in names else ()
                 self.found.append(diagnostic("OML019", at=at, hint=hint, fix=fix, name=name[:60]))
 
     def leaked(self, param: Param, given: Mapping[str, str], chosen: Mapping[str, JsonValue]) -> None:
@@ -233,9 +233,9 @@ def _respelled(block: Mapping[str, JsonValue], pointer: str, key: str) -> Fix:
     """Return what mends a misspelt key of a declaration, or a misspelt type."""
     if key in ("type", "items"):
         kind = str(block[key])
-        near = _OTHER_NAMES.get(kind) or nearest(kind, _TYPES)
+        near = _OTHER_NAMES.get(kind) or certain(kind, _TYPES)
         return put(pointer, near) if near else ()
-    near = nearest(key, _KEYS) if key and key not in _KEYS else None
+    near = certain(key, _KEYS) if key and key not in _KEYS else None
     return rename(pointer, near) if near and near not in block else ()
 
 

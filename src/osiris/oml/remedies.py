@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from osiris.document import join
 from osiris.document.edits import add, drop, put, rename
-from osiris.errors import Diagnostic, diagnostic, nearest
-from osiris.registry import RESERVED
+from osiris.errors import certain, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from osiris.errors import Fix, Location
-    from osiris.model import ComponentSpec, JsonValue, Step
-    from osiris.registry import Registry
+    from osiris.errors import Fix
+    from osiris.model import JsonValue
 
 Names = dict[str, tuple[str, ...]]
+Like = Callable[[str, Iterable[str]], str | None]
+"""Returns the one of several names that another is like."""
 
 OTHER_NAMES: Names = {
     "oml_version": ("version", "oml", "api_version"),
@@ -35,8 +36,23 @@ OTHER_NAMES: Names = {
 }
 """What other tools call the keys of a file and of a step."""
 
-_MEANINGLESS = ("outputs",)
-"""Keys that are near to another one, and mean nothing of the kind."""
+_PROSE = ("author", "comment", "comments", "contact", "notes", "owner", "team", "todo")
+"""Keys that tell people something, and do nothing anywhere: only they become those of an extension."""
+
+_KINDS = {
+    "reader": "extractor",
+    "read": "extractor",
+    "extract": "extractor",
+    "source": "extractor",
+    "sink": "writer",
+    "write": "writer",
+    "target": "writer",
+    "destination": "writer",
+    "transform": "processor",
+    "transformer": "processor",
+    "transformation": "processor",
+}
+"""What other tools call kinds of components; what may be read in two ways, as a loader, is not here."""
 
 _EXTENSIBLE = re.compile(r"(/steps/[0-9]+)?")
 _PAIR = re.compile(r"([a-z_]+)(?::|\s+)(\S.*)")
@@ -46,29 +62,38 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,15})")
 _WORDS = {"true": True, "false": False}
 
 
-def meant_key(key: str, known: Iterable[str], aliases: Mapping[str, str]) -> str | None:
-    """Return the known key that an unknown one is another name or a misspelling of."""
+def meant_key(key: str, known: Iterable[str], aliases: Mapping[str, str], like: Like) -> str | None:
+    """Return the known key that an unknown one is another name of, or like."""
     names = list(known)
     other = aliases.get(key)
-    return other if other in names else nearest(key, names)
+    return other if other in names else like(key, names)
 
 
 def for_unknown_key(pointer: str, key: str, meant: str | None, present: Mapping[str, JsonValue]) -> Fix:
-    """Return what mends an unknown key: the name that was meant, that of an extension, or nothing in its place."""
+    """Return what mends an unknown key: the name that it surely is, or that of an extension if it is prose.
+
+    What is left out or put aside might be what the step should do: a key that nobody knows stays.
+    """
     at = join(pointer, key)
-    if key in _MEANINGLESS:
-        meant = None
+    if meant is not None and meant in present:
+        return drop(at) if present[meant] == present[key] else ()
     if meant is not None:
-        return drop(at) if meant in present else rename(at, meant)
-    return rename(at, f"x-{join('', key)[1:]}") if _EXTENSIBLE.fullmatch(pointer) else drop(at)
+        return rename(at, meant)
+    return rename(at, f"x-{key}") if key in _PROSE and _EXTENSIBLE.fullmatch(pointer) else ()
 
 
-def for_misplaced_key(pointer: str, key: str, step: Mapping[str, JsonValue]) -> Fix:
-    """Return what moves a key of a step into its config, where there is one that does not have it yet."""
-    config = step.get("config")
-    if not isinstance(config, dict) or key in config:
+def for_misplaced_key(pointer: str, key: str, keys: Iterable[str], step: Mapping[str, JsonValue]) -> Fix:
+    """Return what moves a key of a step into its config, where that does not have it yet, by any name.
+
+    Where there is no config yet, it comes with all the `keys` that belong there.
+    """
+    config, at = step.get("config", {}), f"{pointer}/config"
+    if not isinstance(config, dict) or key in config or any(other in step for other in OTHER_NAMES["config"]):
         return ()
-    return (*add(join(f"{pointer}/config", key), step[key]), *drop(join(pointer, key)))
+    if "config" in step:
+        return (*drop(join(pointer, key)), *add(join(at, key), step[key]))
+    moved = {each: step[each] for each in keys}
+    return (*(change for each in moved for change in drop(join(pointer, each))), *add(at, moved))
 
 
 def for_missing_key(pointer: str, key: str, present: Mapping[str, JsonValue], meant: Mapping[str, str | None]) -> Fix:
@@ -109,22 +134,40 @@ def _plain(name: str) -> str:
 
 
 def for_limit(pointer: str, value: JsonValue, rule: str, limit: JsonValue) -> Fix:
-    """Return the value nearest to what a limit allows, or an amount of time as it is written here."""
+    """Return the value nearest to what a limit allows, or an amount of time as it is written here.
+
+    How many rows are read, and from where, is not ours to say.
+    """
     if rule == "anyOf" and isinstance(value, str) and (amount := _DURATION.fullmatch(value.lower())):
         return put(pointer, amount[1] + amount[2])
-    return put(pointer, limit) if rule in ("minimum", "maximum") else ()
+    is_shared = pointer.split("/")[4:5] in (["retry"], ["timeout"])
+    return put(pointer, limit) if rule in ("minimum", "maximum") and is_shared else ()
 
 
-def near_component(name: str, names: Iterable[str], family: str | None = None) -> str | None:
-    """Return the component that a name is meant to be: the one of that kind, if there is one only, else the nearest.
+def meant_component(name: str, names: Iterable[str], family: str | None = None) -> tuple[str | None, str | None]:
+    """Return the component that a name surely is, and the one that it may be meant to be, each None if there is none.
 
-    `family` is that of the step's connection.
+    Neither reads where the name says to write, nor the other way round. `family` is that of the step's connection.
     """
     known = list(names)
-    if f"{family}.{name.lower()}" in known:
-        return f"{family}.{name.lower()}"
-    kind = [each for each in known if each.partition(".")[2] == name.lower()]
-    return kind[0] if len(kind) == 1 else nearest(name, known)
+    named = _of_kind(name.lower())
+    if f"{family}.{named}" in known:
+        named = f"{family}.{named}"
+    kind = [each for each in known if each.partition(".")[2] == named]
+    sure = kind[0] if len(kind) == 1 else certain(named, known)
+    direction = direction_of(sure or named)
+    return sure, sure or nearest(named, [each for each in known if direction in (None, direction_of(each))])
+
+
+def _of_kind(name: str) -> str:
+    """Return a component's name with the kind as it is called here."""
+    return re.sub(r"[a-z]+$", lambda word: _KINDS.get(word[0], word[0]), name)
+
+
+def direction_of(name: str) -> str | None:
+    """Return the kind of a component that the last word of its name tells: extractor, writer, processor, or None."""
+    word = re.split(r"[^a-z]", _of_kind(name.lower()))[-1]
+    return certain(word, ("extractor", "writer", "processor"))
 
 
 def file_name(file: str) -> str:
@@ -145,37 +188,7 @@ class SpareIds:
 
     def get(self, wish: str) -> str:
         """Return an id; `wish` itself if it is free."""
-        if len(self._lost) == 1:
+        if len(self._lost) == 1 and not nearest(self._lost[0], self._taken):
             return self._lost[0]
         wishes = chain([wish], (f"{wish}_{number}" for number in range(2, len(self._taken) + 3)))
         return next(name for name in wishes if name not in self._taken)
-
-
-def wrong_mode(step: Step, spec: ComponentSpec, registry: Registry, at: Location) -> Diagnostic:
-    """Return what is to be said of a mode that a step's component does not have.
-
-    Mended by the component's mode, or by the component of that mode where the step goes with that one only.
-    """
-    other = _counterpart(spec, step.mode, registry)
-    if other is not None and _fits(step, other) and not _fits(step, spec):
-        fix = put(f"{step.pointer}/component", other.name)
-    else:
-        fix = put(f"{step.pointer}/mode", spec.modes[0]) if len(spec.modes) == 1 else ()
-    return diagnostic("CMP003", at=at, fix=fix, component=spec.name, mode=step.mode, modes=", ".join(spec.modes))
-
-
-def _counterpart(spec: ComponentSpec, mode: str, registry: Registry) -> ComponentSpec | None:
-    """Return the component of a family that does in another mode what this one does, as a writer is to its reader."""
-    stem = spec.name.rpartition("_")[0] or f"{spec.family}."
-    found = [each for each in registry.all() if each.name.startswith(stem) and each.family == spec.family]
-    return next((each for each in found if mode in each.modes and each.name != spec.name), None)
-
-
-def _fits(step: Step, spec: ComponentSpec) -> bool:
-    """Tell whether a step has options that a component knows, and input if that takes any."""
-    known = {*spec.config["properties"], *spec.hints.get("synonyms", {}), *RESERVED}
-    return (
-        step.config.keys() <= known
-        and (not step.needs or spec.inputs[1] != 0)
-        and bool(step.needs or not spec.inputs[0])
-    )

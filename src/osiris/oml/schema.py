@@ -6,11 +6,11 @@ import json
 import re
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from osiris.document import Document, join, kind_of
-from osiris.document.edits import drop, put
-from osiris.errors import Diagnostic, diagnostic, did_you_mean, nearest
+from osiris.document.edits import put
+from osiris.errors import Diagnostic, certain, diagnostic, did_you_mean, nearest
 from osiris.oml.remedies import (
     for_limit,
     for_misplaced_key,
@@ -23,12 +23,13 @@ from osiris.registry import RESERVED
 from osiris.secret import is_secret_name, literal_secret_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from jsonschema import Draft202012Validator
 
     from osiris.errors import Fix
     from osiris.model import JsonValue
+    from osiris.oml.remedies import Like
     from osiris.registry import FamilySpec
 
 Broken: TypeAlias = Any
@@ -94,13 +95,12 @@ def schema_problems(
     aliases: Mapping[str, Sequence[str]] | None = None,
     family: FamilySpec | None = None,
     also: Iterable[str] = (),
-    supply: Callable[[str, str], Fix] = lambda _pointer, _key: (),
+    advice: Advice | None = None,
 ) -> Iterator[Diagnostic]:
     """Yield everything in which a value departs from a schema; `pointer` is where it stands in the document.
 
     For hints, `aliases` has other names for keys, `family` the fields of a connection, and `also` keys that were taken
-    out of the value before; `supply` gives the fix of a missing key by pointer and key. A text that is only known when
-    the run starts is not measured.
+    out of the value before; `advice` knows the steps. A text that is only known when the run starts is not measured.
     """
     done: set[tuple[str, str]] = set()
     for error in validator.iter_errors(value):
@@ -109,7 +109,7 @@ def schema_problems(
             where = join(where, part)
         if rule in _OF_KEYS:
             if (where, rule) not in done:
-                yield from _keys(error, document, where, _Names(aliases or {}, family, tuple(also), supply))
+                yield from _keys(error, document, where, _Names(aliases or {}, family, tuple(also), advice))
             done.add((where, rule))
         elif not _is_open(error.instance, rule):
             found = _explain(error, document, where)
@@ -137,19 +137,46 @@ def _explain(error: Broken, document: Document, pointer: str) -> Diagnostic:
     return _RULES.get(str(error.validator), _other)(error, document, pointer)
 
 
+class Advice(Protocol):
+    """What the components tell of the keys of steps."""
+
+    def supplied(self, pointer: str, key: str) -> Fix:
+        """Return what gives a mapping a key that it lacks, if there is a value that the key must or may have."""
+
+    def inside(self, pointer: str) -> Container[str]:
+        """Return the keys that the config of the step at a pointer takes, by all their names."""
+
+
 class _Names(NamedTuple):
     """What is known of keys besides the schema."""
 
     aliases: Mapping[str, Sequence[str]]
     family: FamilySpec | None
     also: tuple[str, ...]
-    supply: Callable[[str, str], Fix]
+    advice: Advice | None
 
     def meant(self, key: str, known: Mapping[str, JsonValue]) -> str | None:
-        """Return the key that an unknown one was meant to be; None if nobody knows, or it is a connection's."""
+        """Return the key that an unknown one may be meant to be; None if nobody knows, or it is a connection's."""
+        return self._of(key, known, nearest)
+
+    def certain(self, key: str, known: Mapping[str, JsonValue]) -> str | None:
+        """Return the key that an unknown one surely is."""
+        return self._of(key, known, certain)
+
+    def _of(self, key: str, known: Mapping[str, JsonValue], like: Like) -> str | None:
         others = {alias: name for name, names in self.aliases.items() for alias in names}
         is_foreign = self.is_field(key) and others.get(key) not in known
-        return None if is_foreign else meant_key(key, [*known, *self.also], others)
+        return None if is_foreign else meant_key(key, [*known, *self.also], others, like)
+
+    def supplied(self, pointer: str, key: str) -> Fix:
+        """Return what gives a mapping a key that it lacks, if somebody knows."""
+        return self.advice.supplied(pointer, key) if self.advice else ()
+
+    def belongs_inside(self, pointer: str, key: str) -> bool:
+        """Tell whether a key belongs into the config of the step at a pointer, if there is a step."""
+        if _STEP.fullmatch(pointer) is None:
+            return False
+        return key in RESERVED or (self.advice is not None and key in self.advice.inside(pointer))
 
     def is_field(self, key: str) -> bool:
         """Tell whether a connection of the component has a field of that name."""
@@ -164,24 +191,25 @@ def _keys(error: Broken, document: Document, pointer: str, names: _Names) -> Ite
     where, present = _called(pointer, document), error.instance
     known: Mapping[str, JsonValue] = error.schema.get("properties", {})
     allowed = [re.compile(pattern) for pattern in error.schema.get("patternProperties", ())]
-    unknown = (key for key in present if key not in known and not any(pattern.search(key) for pattern in allowed))
+    unknown = [key for key in present if key not in known and not any(pattern.search(key) for pattern in allowed)]
     if error.validator == "required":
-        meant = {key: names.meant(key, known) for key in islice(unknown, MAX_MEANT)}
+        meant = {key: names.certain(key, known) for key in islice(unknown, MAX_MEANT)}
         for key in error.validator_value:
             if key not in present:
-                fix = for_missing_key(pointer, key, present, meant) or names.supply(pointer, key)
+                fix = for_missing_key(pointer, key, present, meant) or names.supplied(pointer, key)
                 yield diagnostic("OML003", at=document.where(pointer), fix=fix, key=key, where=where)
         return
+    misplaced = [key for key in unknown if names.belongs_inside(pointer, key)]
     for key in unknown:
         at, near, hint, fix = document.where_key(join(pointer, key)), names.meant(key, known), None, ()
         if near is None and names.is_field(key) and names.family is not None:
             hint = _CONNECTION.format(names.family.name)
-        elif key in RESERVED and _STEP.fullmatch(pointer):
+        elif key in misplaced:
             hint = f"it belongs into the step's config: config: {{{key}: …}}"
-            fix = for_misplaced_key(pointer, key, present)
+            fix = for_misplaced_key(pointer, key, misplaced, present)
         else:
             hint = f"did you mean '{near}'?" if near else did_you_mean(key, known)
-            fix = for_unknown_key(pointer, key, near, present)
+            fix = for_unknown_key(pointer, key, names.certain(key, known), present)
         yield diagnostic("OML002", at=at, hint=hint, fix=fix, key=key[:60], where=where)
 
 
@@ -190,9 +218,8 @@ def _lonely_keys(error: Broken, document: Document, pointer: str) -> Iterator[Di
         missing = [f"'{other}'" for other in others if other not in error.instance]
         if key in error.instance and missing:
             hint = _IN_QUERY.get(key) if "query" in error.instance else None
-            at, fix = join(pointer, key), drop(join(pointer, key)) if hint else ()
-            problem = f"goes with {' and '.join(missing)}"
-            yield diagnostic("OML028", at=document.where_key(at), hint=hint, fix=fix, key=key, problem=problem)
+            at, problem = document.where_key(join(pointer, key)), f"goes with {' and '.join(missing)}"
+            yield diagnostic("OML028", at=at, hint=hint, key=key, problem=problem)
 
 
 def _wrong_type(error: Broken, document: Document, pointer: str) -> Diagnostic:
@@ -207,7 +234,7 @@ def _wrong_type(error: Broken, document: Document, pointer: str) -> Diagnostic:
 def _not_one_of(error: Broken, document: Document, pointer: str) -> Diagnostic:
     allowed = [str(value) if isinstance(value, str) else json.dumps(value) for value in error.validator_value]
     text = str(error.instance)[:60] if isinstance(error.instance, str) else None
-    hint, near = (did_you_mean(text, allowed), nearest(text, allowed)) if text is not None else (None, None)
+    hint, near = (did_you_mean(text, allowed), certain(text, allowed)) if text is not None else (None, None)
     fix = put(pointer, error.validator_value[allowed.index(near)]) if near else ()
     shown = shown_value(key_of(pointer), error.instance)
     return diagnostic("OML005", at=document.where(pointer), hint=hint, fix=fix, value=shown, allowed=", ".join(allowed))

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from osiris.document import Document, join
 from osiris.document.edits import add, drop, put, rename
-from osiris.errors import Diagnostic, diagnostic, has_errors, raise_all, sort_diagnostics
+from osiris.errors import Diagnostic, certain, diagnostic, has_errors, raise_all, sort_diagnostics
 from osiris.model import Pipeline, Step
 from osiris.oml.config import CONNECTION, Configs
 from osiris.oml.order import Links
 from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
-from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name, near_component, wrong_mode
+from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name, meant_component
 from osiris.oml.schema import schema_problems, schema_validator
 from osiris.secret import find_literal_secrets
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from jsonschema import Draft202012Validator
 
-    from osiris.errors import Fix
+    from osiris.errors import Fix, Location
     from osiris.model import ComponentSpec, JsonValue
     from osiris.registry import Registry
 
@@ -74,7 +74,7 @@ def validate(
     """
     data, found = _today(document)
     sharpen = _Sharpener(document, data, registry)
-    told = schema_problems(_validator(), data, document, "", OTHER_NAMES, supply=sharpen.supplied)
+    told = schema_problems(_validator(), data, document, "", OTHER_NAMES, advice=sharpen)
     found += [sharpen.sharpened(each) for each in islice(told, MAX_PROBLEMS)]
     chosen = profile or env.get("OSIRIS_PROFILE") or None
     values, problems = resolve_params(document, given=params, env=env, profile=chosen)
@@ -91,7 +91,7 @@ def validate(
     links = Links(document, specs, _ids(data))
     linked = links.link(steps, list(texts.values()))
     if has_errors([*found, *problems, *links.found]):
-        found += _wrong_modes(document, linked, specs, registry)
+        found += _wrong_modes(document, linked, specs)
     pipeline = None if has_errors(found) else _pipeline(document, linked, values, substitution)
     found = sort_diagnostics([*found, *problems, *links.found])
     if pipeline is None or has_errors(found):
@@ -107,7 +107,8 @@ def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
         del data[key]
         at = document.where_key(join("", key))
         fix = _renamed(key, document.data)
-        found.append(diagnostic("OML004", at=at, fix=fix, key=key, version=OML_VERSION, instead=_FORBIDDEN[key]))
+        version = _said_version(document.data)
+        found.append(diagnostic("OML004", at=at, fix=fix, key=key, version=version, instead=_FORBIDDEN[key]))
     steps = data.get("steps")
     if not isinstance(steps, list):
         return data, found
@@ -117,8 +118,10 @@ def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
         if old:
             data["steps"][index] = {_EARLIER_KEYS.get(key, key): value for key, value in step.items()}
         for key in old:
-            at, new = document.where_key(f"/steps/{index}/{key}"), _EARLIER_KEYS[key]
-            fix = rename(f"/steps/{index}/{key}", new) if new not in step else drop(f"/steps/{index}/{key}")
+            at_key, new = f"/steps/{index}/{key}", _EARLIER_KEYS[key]
+            at = document.where_key(at_key)
+            is_said = new in step and step[new] == step[key]
+            fix = () if new in step and not is_said else drop(at_key) if is_said else rename(at_key, new)
             found.append(diagnostic("OML029", at=at, fix=fix, old=key, new=new))
     for index, step in enumerate(data["steps"]):
         old_name = step.get("component") if isinstance(step, dict) else None
@@ -127,6 +130,12 @@ def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
             at = document.where(f"/steps/{index}/component")
             found.append(diagnostic("OML031", at=at, old=old_name, new=named["component"]))
     return data, found
+
+
+def _said_version(data: Mapping[str, JsonValue]) -> str:
+    """Return the version of the language that a file says it has, or else the newest."""
+    said = data.get("oml_version")
+    return said if said in (OLDEST, OML_VERSION) else OML_VERSION
 
 
 def _of_today(step: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -144,9 +153,14 @@ def _validator() -> Draft202012Validator:
 
 
 def _renamed(key: str, data: Mapping[str, JsonValue]) -> Fix:
-    """Return what mends a forbidden key: its name of today, where that is not taken, or nothing in its place."""
+    """Return what mends a forbidden key: its name of today, where that is not taken, or nothing in its place.
+
+    A key that says what a pipeline reads or writes is never taken away.
+    """
     new = _TODAY.get(key)
-    if new is None or new in data:
+    if new is None or (new in data and key == "tasks"):
+        return drop(join("", key)) if not data[key] else ()
+    if new in data:
         return drop(join("", key))
     return (*rename(join("", key), new), *(put("/oml_version", OLDEST) if key == "version" else ()))
 
@@ -178,8 +192,8 @@ class _Sharpener:
             return self._mode(found, pointer)
         if key == "component" and found.code == "OML014":
             name, config = str(self._document.value(pointer)), self._document.value(f"{pointer[:-10]}/config")
-            near = near_component(name, self._registry.names(), _family(config))
-            return replace(found, hint=near and f"did you mean '{near}'?", fix=put(pointer, near) if near else ())
+            sure, near = meant_component(name, self._registry.names(), _family(config))
+            return replace(found, hint=near and f"did you mean '{near}'?", fix=put(pointer, sure) if sure else ())
         if key == "name" and found.code == "OML014" and not found.fix:
             return replace(found, fix=put(pointer, file_name(self._document.file)))
         if key in _DEFAULTED and found.code == "OML006" and not found.fix:
@@ -189,8 +203,16 @@ class _Sharpener:
 
     def _mode(self, found: Diagnostic, pointer: str) -> Diagnostic:
         old, value = self._document.value(pointer), self._default(pointer.rpartition("/")[0], "mode")
-        hint = f"write {_EARLIER_MODES[old]}" if isinstance(old, str) and old in _EARLIER_MODES else found.hint
-        return replace(found, hint=hint, fix=put(pointer, value) if value else found.fix)
+        earlier = _EARLIER_MODES.get(old) if isinstance(old, str) else None
+        meant = value if old is None else earlier or certain(str(old), ALL_MODES)
+        hint = f"write {earlier}" if earlier else found.hint
+        return replace(found, hint=hint, fix=put(pointer, meant) if meant and meant == value else ())
+
+    def inside(self, pointer: str) -> set[str]:
+        """Return the keys that the config of the step at a pointer takes, by all their names."""
+        spec = self._spec(self._data.get("steps", [])[int(pointer.rpartition("/")[2])])
+        own = {*spec.config["properties"], *spec.hints.get("synonyms", {})} if spec is not None else set()
+        return {CONNECTION, *own}
 
     def supplied(self, pointer: str, key: str) -> Fix:
         """Return what gives a mapping a key that it lacks, if there is a value that the key must or may have."""
@@ -210,9 +232,16 @@ class _Sharpener:
         step = self._document.value(pointer)
         if key == "id":
             return self._spare.get(f"step_{int(pointer.rpartition('/')[2]) + 1}")
-        component = step.get("component") if isinstance(step, dict) else None
-        spec = self._registry.find(component) if isinstance(component, str) else None
+        spec = self._spec(step)
         return spec.modes[0] if spec is not None and len(spec.modes) == 1 else None
+
+    def _spec(self, step: JsonValue) -> ComponentSpec | None:
+        """Return the component that a step names, or that its name surely stands for."""
+        component = step.get("component") if isinstance(step, dict) else None
+        if not isinstance(component, str):
+            return None
+        sure, _ = meant_component(component, self._registry.names(), _family(step.get("config")))
+        return self._registry.find(component) or (self._registry.find(sure) if sure else None)
 
     def _version(self) -> str:
         """Return the oldest version that has what the steps use."""
@@ -243,14 +272,17 @@ def _ids(data: Mapping[str, JsonValue]) -> list[str]:
     return [name for name in found if isinstance(name, str)]
 
 
-def _wrong_modes(
-    document: Document, steps: Iterable[Step], specs: Mapping[str, ComponentSpec], registry: Registry
-) -> list[Diagnostic]:
+def _wrong_modes(document: Document, steps: Iterable[Step], specs: Mapping[str, ComponentSpec]) -> list[Diagnostic]:
     """Return what the compiler, which is not reached, would say of the modes of steps."""
     known = [(step, specs[step.component]) for step in steps if step.component in specs]
     said = [(step, spec) for step, spec in known if document.value(f"{step.pointer}/mode") in ALL_MODES]
     wrong = [(step, spec) for step, spec in said if step.mode not in spec.modes]
-    return [wrong_mode(step, spec, registry, document.where(f"{step.pointer}/mode")) for step, spec in wrong]
+    return [wrong_mode(step, spec, document.where(f"{step.pointer}/mode")) for step, spec in wrong]
+
+
+def wrong_mode(step: Step, spec: ComponentSpec, at: Location) -> Diagnostic:
+    """Return what is to be said of a mode that a step's component does not have; which of the two is meant, is open."""
+    return diagnostic("CMP003", at=at, component=spec.name, mode=step.mode, modes=", ".join(spec.modes))
 
 
 def _family(config: JsonValue) -> str | None:

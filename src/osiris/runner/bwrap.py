@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from osiris.durable import remove
 from osiris.errors import fail
+from osiris.files import make_private
 from osiris.path_policy import PathPolicy
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.local import FIXED
@@ -94,7 +95,8 @@ def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterat
 def check_network(job: Job, reach: Reach, *, allowed: bool) -> None:
     """Fail with SBX003 if a job needs the network and may not have it."""
     if reach.network and not allowed:
-        fail("SBX003", connections=", ".join(sorted({s["connection"] for s in job.steps if s["connection"]})))
+        used = {*(step["connection"] for step in job.steps if step["connection"]), *job.uses}
+        fail("SBX003", connections=", ".join(sorted(used)) or job.discover["source"])
 
 
 def options(job: Job, reach: Reach) -> list[str]:
@@ -247,10 +249,10 @@ def _own(job: Job) -> list[str]:
 def _make_folders(job: Job, reach: Reach) -> list[Path]:
     """Make what is to be bound, and return the new folders that the job does not own, outer ones first."""
     if job.lock:
-        Path(job.lock).touch()
+        Path(job.lock).touch(0o600)
     for text in (job.artifacts, job.scratch, job.spools):
         if text:
-            Path(text).mkdir(parents=True, exist_ok=True)
+            make_private(Path(text))
     made = [path for folder in reach.folders for path in (folder, *folder.parents) if not path.exists()]
     for folder in reach.folders:
         with suppress(OSError):  # the step says why it cannot be

@@ -1,13 +1,17 @@
-"""The reserved config key `cast`: columns converted to the types that the step names, or the step fails."""
+"""The reserved config key `cast`: columns converted to the types that the step names, or the step fails.
+
+A value must survive the way there and back. A text need not, as `007` is the integer 7: it must say exactly what its
+value means, see `osiris.families.spelling.first_changed`.
+"""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from osiris.document import join
 from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
+from osiris.families.json_text import BadJson, parse
 from osiris.table import RowStream, stream
 from osiris.types import arrow_schema, arrow_type, is_type_name, type_name, unknown_type
 
@@ -81,34 +85,38 @@ def cast_stream(source: RowStream, casts: Mapping[str, str], step: str) -> RowSt
     def batches() -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
+        row = 1
         for batch in source.batches():
             columns = [
-                _cast(batch.column(i), arrow.field(i), step) if column.name in casts else batch.column(i)
+                _cast(batch.column(i), arrow.field(i), step, row) if column.name in casts else batch.column(i)
                 for i, column in enumerate(target)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=arrow)
+            row += batch.num_rows
 
     return stream(target, batches(), source.order)
 
 
-def _cast(column: pa.Array, field: pa.Field, step: str) -> pa.Array:
-    import pyarrow as pa
-
-    if _is_text(column.type) and isinstance(field.type, pa.JsonType):
-        _check_documents(column, field, step)
-    named = type_name(field.type)
-    try:
-        result, back = _there_and_back(column, field.type)
-    except pa.ArrowException as error:
-        _fail(step, field.name, named, column, _first_line(error))
-    if (lost := _first_loss(column, back)) is not None:
-        _fail(step, field.name, named, column, f"{lost} would change")
+def _cast(column: pa.Array, field: pa.Field, step: str, row: int) -> pa.Array:
+    """Return a column in the type of a field; fails with DAT014, where `row` is the number of its first row."""
+    result, lost = _tried(column, field.type)
+    if lost is not None:
+        index, problem = lost
+        named, hint = type_name(field.type), _instead(field.name, type_name(column.type))
+        reason = f"row {row + index:,}: {problem}"
+        fail("DAT014", step=step, column=field.name, type=named, reason=reason, hint=hint)
     return result
 
 
-def _fail(step: str, name: str, kind: str, column: pa.Array, reason: str) -> NoReturn:
-    hint = _instead(name, type_name(column.type))
-    fail("DAT014", step=step, column=name, type=kind, reason=reason, hint=hint)
+def _tried(column: pa.Array, target: pa.DataType) -> tuple[pa.Array | None, tuple[int, str] | None]:
+    """Return a column as another type; with it the index of the first value that is not exactly the same, and why."""
+    import pyarrow as pa
+
+    try:
+        result, back = _there_and_back(column, target)
+    except pa.ArrowException as error:
+        return None, (_first_refused(column, target), _first_line(error))
+    return result, _first_misread(column, result) if _is_text(column.type) else _first_loss(column, back)
 
 
 def _instead(column: str, source: str) -> str:
@@ -124,13 +132,47 @@ def _there_and_back(column: pa.Array, target: pa.DataType) -> tuple[pa.Array, pa
     return result, column if _is_text(column.type) else pc.cast(result, column.type, safe=True)
 
 
-def _check_documents(column: pa.Array, field: pa.Field, step: str) -> None:
-    """Fail with DAT014 for a text that is no JSON: to Arrow every text is some."""
-    for text in column.drop_null().to_pylist():
+def _first_refused(column: pa.Array, target: pa.DataType) -> int:
+    """Return the index of the first value for which Arrow has no form in a type."""
+    import pyarrow as pa
+
+    from osiris.families.spelling import misfits
+
+    def is_possible(low: int, high: int) -> bool:
         try:
-            json.loads(text)
-        except ValueError:
-            fail("DAT014", step=step, column=field.name, type="json", reason=f"{text[:_SHOWN]!r} is no JSON")
+            _there_and_back(column.slice(low, high - low), target)
+        except pa.ArrowException:
+            return False
+        return True
+
+    return next(misfits(is_possible, 0, len(column)), 0)
+
+
+def _first_misread(texts: pa.Array, values: pa.Array) -> tuple[int, str] | None:
+    """Return the index of the first text that does not say what its value means, and why."""
+    import pyarrow as pa
+
+    from osiris.families.spelling import first_changed
+
+    if isinstance(values.type, pa.JsonType):
+        return _first_no_document(texts)
+    index = first_changed(texts, values)
+    return None if index is None else (index, _would_change(texts[index]))
+
+
+def _first_no_document(texts: pa.Array) -> tuple[int, str] | None:
+    """To Arrow every text is JSON."""
+    for index, text in enumerate(texts.to_pylist()):
+        try:
+            parse("null" if text is None else text)
+        except BadJson as error:
+            return index, f"{text[:_SHOWN]!r} is no JSON: {error.problem}"
+    return None
+
+
+def _would_change(value: pa.Scalar) -> str:
+    shown = repr(value.as_py())
+    return f"{shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + '…'} would change"
 
 
 def _widened(column: pa.Array, target: pa.DataType) -> pa.Array:
@@ -150,8 +192,11 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _first_loss(before: pa.Array, after: pa.Array) -> str | None:
-    """Return the first value that did not survive there and back; NaN is not lost, though it equals nothing."""
+def _first_loss(before: pa.Array, after: pa.Array) -> tuple[int, str] | None:
+    """Return the index of the first value that did not survive there and back, and what is said of it.
+
+    NaN is not lost, though it equals nothing.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -163,7 +208,7 @@ def _first_loss(before: pa.Array, after: pa.Array) -> str | None:
     if pa.types.is_floating(before.type):
         lost = pc.and_not(lost, pc.and_(pc.is_nan(before), pc.is_nan(after)))
     found = pc.index(lost, pa.scalar(value=True)).as_py()
-    return None if found < 0 else repr(before[found].as_py())
+    return None if found < 0 else (found, _would_change(before[found]))
 
 
 def _first_line(error: Exception) -> str:

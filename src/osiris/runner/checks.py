@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.errors import Diagnostic, Location, OsirisError, StepFailed, diagnostic, did_you_mean, raise_all
 from osiris.model import Field
+from osiris.runner.protocol import CHECKED_ROWS
 from osiris.runner.samples import json_values
 from osiris.secret import find_literal_secrets
 from osiris.secret.scrubber import MASK
@@ -30,8 +31,9 @@ FAILED = "DAT030"
 OUTPUT = "output"
 """The relation that a check reads."""
 
-SHOWN_ROWS = 5
-_SHOWN_CHARACTERS = 160
+KEPT_ROWS = 5
+_KEPT_CHARACTERS = 2_000
+_SHOWN_COLUMNS = 8
 _SHOWN_NAME = 80
 
 
@@ -50,6 +52,7 @@ class Check:
     columns: Mapping[str, str]
     compared: str | None
     values: Mapping[str, JsonValue]
+    counts: bool = False
 
 
 def spooled(place: Place) -> set[str]:
@@ -82,20 +85,25 @@ def run_checks(place: Place, ready: Ready, rows: Callable[[], RowStream]) -> int
     What goes wrong in a check itself is raised at its place.
     """
     problems: list[Diagnostic] = []
+    kept: list[str] = []
     checks = list(_checks(ready.checks))
     for check in checks:
         place.stopper.check()
-        problems += _run(place, ready, check, rows())
+        problems += _run(place, ready, check, rows(), kept)
+    if kept:
+        (ready.context.artifacts / CHECKED_ROWS).write_bytes("".join(kept).encode("utf-8", "backslashreplace"))
     if problems:
         raise StepFailed(problems)
     return len(checks)
 
 
-def _run(place: Place, ready: Ready, check: Check, rows: RowStream) -> list[Diagnostic]:
+def _run(place: Place, ready: Ready, check: Check, rows: RowStream, kept: list[str]) -> list[Diagnostic]:
+    """Run a check; the first rows that it finds, as lines of JSON, go to `kept`."""
     began = time.monotonic()
     step, at = ready.data["id"], Location(pointer=check.pointer)
     try:
-        found, first = _Query(place, ready, check, rows.schema).offending(rows)
+        query = _Query(place, ready, check, rows.schema)
+        found, first = query.offending(rows)
     except OsirisError as error:
         return _inside(check, error)
     event = "check_failed" if found else "check_passed"
@@ -103,12 +111,20 @@ def _run(place: Place, ready: Ready, check: Check, rows: RowStream) -> list[Diag
     place.outbox.send(event, step=step, check=check.name, found=found, duration_ms=duration)
     if not found:
         return []
-    told = "; ".join(first) + ("; …" if found > len(first) else "")
-    return [
-        diagnostic(
-            FAILED, at=at, step=step, check=check.name, found=f"{found:,} row{'s' if found > 1 else ''}", rows=told
-        )
-    ]
+    kept += [_line(check.name, row) for row in first]
+    number = first[0]["rows"] if check.counts else found
+    what = f"{number:,} row{'' if number == 1 else 's'}"
+    columns = "" if check.counts else f" (columns {_named(query.columns)})"
+    return [diagnostic(FAILED, at=at, step=step, check=check.name, found=f"{what}{columns}")]
+
+
+def _named(columns: list[str]) -> str:
+    more = len(columns) - _SHOWN_COLUMNS
+    return ", ".join(columns[:_SHOWN_COLUMNS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _line(check: str, row: Mapping[str, JsonValue]) -> str:
+    return json.dumps({"check": check, "row": row}, ensure_ascii=False) + "\n"
 
 
 class _Query:
@@ -123,24 +139,32 @@ class _Query:
         self._context = replace(ready.context, sources={OUTPUT: OUTPUT})
         self._schema = self._driver.describe(self._config, {OUTPUT: schema}, self._context).schema
 
-    def offending(self, rows: RowStream) -> tuple[int, list[str]]:
-        """Return how many rows the check returns, and the first of them as JSON."""
-        found, first = 0, list[str]()
+    @property
+    def columns(self) -> list[str]:
+        """The columns of what the check returns, first those that it names."""
+        names = [column.name for column in self._schema]
+        return list(dict.fromkeys((*(name for name in self._named if name in names), *names)))
+
+    def offending(self, rows: RowStream) -> tuple[int, list[dict[str, JsonValue]]]:
+        """Return how many rows the check returns, and the first of them."""
+        found = 0
+        first: list[dict[str, JsonValue]] = []
         for batch in self._driver.transform(self._config, {OUTPUT: rows}, self._schema, self._context).batches():
-            part = batch.slice(0, SHOWN_ROWS - len(first))
+            part = batch.slice(0, KEPT_ROWS - len(first))
             lines = zip(*map(json_values, part.columns), strict=True)
             first += [self._told(dict(zip(part.schema.names, line, strict=True))) for line in lines]
             found += batch.num_rows
         return found, first
 
-    def _told(self, row: dict[str, JsonValue]) -> str:
-        """Return a row as JSON, first the columns that the check names, and without secrets.
+    def _told(self, row: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        """Return a row, first the columns that the check names, without secrets and with long texts cut.
 
-        They are taken out before the text is cut: of a part of one nobody could tell later what it is.
+        They are taken out before a text is cut: of a part of one nobody could tell later what it is.
         """
         named = {name: row[name] for name in self._named if name in row}
         shown = {name: MASK if find_literal_secrets({name: value}) else value for name, value in (named | row).items()}
-        return _cut(json.dumps(self._clean(shown), ensure_ascii=False), _SHOWN_CHARACTERS)
+        clean = self._clean(shown)
+        return {name: _cut(v, _KEPT_CHARACTERS) if isinstance(v, str) else v for name, v in clean.items()}
 
 
 def _cut(text: str, most: int) -> str:
@@ -203,7 +227,7 @@ def _checks(written: JsonValue) -> Iterator[Check]:
         told = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
         name = item.get("name") or _cut(f"{kind}: {' '.join(told.split())}", _SHOWN_NAME)
         inside = f"{pointer}/{kind}"
-        yield Check(name, _STATEMENTS[kind](given), pointer, inside, *_mentioned(given, inside))
+        yield Check(name, _STATEMENTS[kind](given), pointer, inside, *_mentioned(given, inside), kind == "row_count")
 
 
 def _mentioned(given: JsonValue, at: str) -> tuple[dict[str, str], str | None, dict[str, JsonValue]]:

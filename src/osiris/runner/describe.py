@@ -23,8 +23,8 @@ from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
 from osiris.runner.credentials import resolve_secrets
 from osiris.runner.limits import limits_of
-from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job
+from osiris.runner.targets import asked_worker
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _ask(
     late = threading.Event()
     try:
         with (
-            nullcontext(link) if link else start_worker(project.root) as worker,
+            nullcontext(link) if link else asked_worker(project, config) as worker,
             _cancelled_when_silent(limit, answers, worker, late),
         ):
             answers.append(worker.ask(job, secrets, answers.append))

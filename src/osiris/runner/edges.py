@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from osiris.table import RowStream, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
 
@@ -54,8 +54,8 @@ def _told(relation: Relation | None, meter: Meter) -> Relation | None:
     if relation is None:
         return None
 
-    def on_read(rows: int, size: int) -> None:
-        meter.rows, meter.ended = rows, True
-        relation.on_read(rows, size)
+    def on_read(counted: Iterable[int], size: int) -> None:
+        relation.on_read(counted, size)
+        meter.rows, meter.ended = relation.rows, True
 
     return replace(relation, on_read=on_read)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic, OsirisError, diagnostic
+from osiris.files import make_private, private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +39,8 @@ def _keep_traceback(place: Place, step: str, error: BaseException) -> None:
     text = place.outbox.scrubber.text("".join(traceback.format_exception(error)))
     folder = Path(place.job.artifacts) / step
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "traceback.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+        make_private(folder)
+        with os.fdopen(private(folder / "traceback.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
     except OSError:
         return

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError, diagnostic, fail, raise_all
-from osiris.files import fail_os, publish, sweep
+from osiris.files import fail_os, make_private, publish, sweep
 from osiris.runner.transport import Cut, Gone, output_of, patiently
 
 if TYPE_CHECKING:
@@ -41,10 +41,12 @@ class Fetcher:
         self.bytes = 0
         self._transport, self._place, self._limit = transport, place, limit
 
-    def fetch(self, folder: str, files: Sequence[Told], targets: Mapping[str, Path]) -> dict[str, list[Diagnostic]]:
+    def fetch(
+        self, folder: str, files: Sequence[Told], targets: Mapping[str, Path], mode: int | None = None
+    ) -> dict[str, list[Diagnostic]]:
         """Fetch files of a folder and put each at its target; `files` tell path, size and SHA-256, as they were made.
 
-        On the paths of targets is no link.
+        On the paths of targets is no link. With a `mode` they get these permissions.
 
         One that cannot be had does not keep the others from coming. Returns why, by path: SBX012 if it is more than
         may be fetched, SBX013 if it is not what was told, SBX015 if the connection breaks, or why it has no place here.
@@ -54,7 +56,7 @@ class Fetcher:
             if not wanted:
                 break
             try:
-                self._fetch(folder, wanted, targets, lost)
+                self._fetch(folder, wanted, targets, lost, mode)
             except (Cut, Gone, tarfile.TarError, EOFError) as error:
                 if attempt == _ATTEMPTS or isinstance(error, Gone):
                     return lost | {p: [diagnostic("SBX015", what=p, done="fetched", reason=error)] for p in wanted}
@@ -78,7 +80,12 @@ class Fetcher:
         return wanted, lost
 
     def _fetch(
-        self, folder: str, wanted: dict[str, Told], targets: Mapping[str, Path], lost: dict[str, list[Diagnostic]]
+        self,
+        folder: str,
+        wanted: dict[str, Told],
+        targets: Mapping[str, Path],
+        lost: dict[str, list[Diagnostic]],
+        mode: int | None,
     ) -> None:
         """Fetch all in one archive; takes those out of `wanted` that are in their place, or `lost` for good."""
         archive = f"{self._place}/{_ARCHIVE}"
@@ -91,18 +98,20 @@ class Fetcher:
                 path = entry.name.removeprefix("./")
                 if path in wanted and entry.isreg():
                     try:
-                        self._place_file(tar, entry, wanted[path], targets[path])
+                        self._place_file(tar, entry, wanted[path], targets[path], mode)
                     except OsirisError as error:
                         lost[path] = list(error.diagnostics)
                     del wanted[path]
 
-    def _place_file(self, tar: tarfile.TarFile, entry: tarfile.TarInfo, file: Told, target: Path) -> None:
+    def _place_file(
+        self, tar: tarfile.TarFile, entry: tarfile.TarInfo, file: Told, target: Path, mode: int | None
+    ) -> None:
         """Write a file beside its target and put it in its place, if it is what was told."""
         source, digest = tar.extractfile(entry), hashlib.sha256()
         if source is None or entry.size != file["size"]:
             raise_all([_changed(file["path"])])
-        _make_folder(target)
-        with publish(target, real=True) as output:
+        _make_folder(target, private=mode is not None)
+        with publish(target, real=True, mode=mode) as output:
             while piece := source.read(_PIECE):
                 digest.update(piece)
                 output.write(piece)
@@ -143,9 +152,11 @@ def _changed(path: str) -> Diagnostic:
     return diagnostic("SBX013", path=path, where="on the way back")
 
 
-def _make_folder(target: Path) -> None:
+def _make_folder(target: Path, *, private: bool) -> None:
     """Make the folder of a file, as its writer has done at the other end, and clear what dead writers left in it."""
     try:
+        if private:
+            make_private(target.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fail_os(error, target.parent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -188,10 +188,23 @@ def _moved(last: Summary, connections: States) -> str:
 def _unmixed(root: Path, manifest: Manifest, last: Summary, here: Surroundings) -> tuple[Start, str]:
     """Continue a run without kept outputs of sources that changed; also name those of which something was delivered."""
     start = _continue(root, manifest, last, keep=True)
+    if stale := _stale(start, manifest, here.sources()) if start.kept else {}:
+        told = [diagnostic("RUN034", step=s, source=source, session=last["session"]) for s, source in stale.items()]
+        start = _continue(root, manifest, last, keep=True, without=stale)
+        start = replace(start, notes=(*start.notes, *told))
     if not _changed(start, manifest, here.sources()):
         return start, ""
     start = _continue(root, manifest, last, keep=False)
     return start, _changed(start, manifest, here.sources())
+
+
+def _stale(start: Start, manifest: Manifest, sources: States) -> dict[str, str]:
+    """Return the steps whose output was kept, and is of a source that is not what it was, each with such a source."""
+    states = start.sources
+    changed = {step for step, state in sources.items() if step in states and states[step] != state}
+    made_of = {step: [each["id"] for each in with_read(manifest, [step])] for step in start.kept}
+    found = {step: next((each for each in above if each in changed), None) for step, above in made_of.items()}
+    return {step: source for step, source in found.items() if source is not None}
 
 
 def _changed(start: Start, manifest: Manifest, sources: States) -> str:
@@ -280,11 +293,11 @@ def _finisher(runs: list[Summary], run_key: str, fingerprint: str | None = None)
     return next((run["session"] for run in done if fingerprint in (None, run["fingerprint"])), None)
 
 
-def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool) -> Start:
+def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool, without: Collection[str] = ()) -> Start:
     delivered = {step: told for step, told in last["deliveries"].items() if _is_there(root, told)}
     left_out = not_selected(manifest, last.get("selected"))
     needless = not_needed([step for step in manifest.steps if step["id"] not in left_out], delivered)
-    unusable = {*delivered, *needless, *_refused(manifest, last), *_secretive(manifest)}
+    unusable = {*delivered, *needless, *_refused(manifest, last), *_secretive(manifest), *without}
     kept, damaged = find_kept(Project(root), last, unusable) if keep else ({}, [])
     skip = {step: f"delivered by {told['session']}" for step, told in delivered.items()}
     skip |= {step: f"its output was kept by {told['session']}" for step, told in kept.items()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from osiris.project import PIPELINE_ENDINGS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,7 +17,7 @@ _NAME = re.compile(rb"""^name:[ \t]*["']?([^"'#\r\n]*?)["']?[ \t]*(?:#.*)?\r?$""
 
 def find_oml(project: Project, pipeline: str) -> str | None:
     """Return the file below pipelines/ that declares a pipeline, relative to the project; None if not just one does."""
-    files = (path for path in project.pipelines.glob("**/*") if path.suffix in (".yaml", ".yml") and path.is_file())
+    files = (path for path in project.pipelines.glob("**/*") if path.suffix in PIPELINE_ENDINGS and path.is_file())
     found = [path.relative_to(project.root).as_posix() for path in files if _declares(path, pipeline)]
     return found[0] if len(found) == 1 else None
 

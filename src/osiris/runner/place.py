@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osiris.driver import StepContext
-from osiris.files import fail_os
+from osiris.files import fail_os, make_private
 from osiris.path_policy import PathPolicy, key_files
 from osiris.registry import build_config
 from osiris.secret import Secret
@@ -134,7 +134,7 @@ def policy_of(place: Place) -> PathPolicy:
 
 def _make(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         fail_os(error, folder)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest, Pipeline
     from osiris.project import Project
-    from osiris.runner.adapter import Link
+    from osiris.runner.boxed import Worker
 
     Event = dict[str, JsonValue]
 
@@ -69,7 +69,7 @@ def preview(
     look: Look,
     config: Config,
     environ: Mapping[str, str],
-    link: Link,
+    link: Worker,
 ) -> Seen:
     """Run what the shown steps are made of, but no writer, and return what they give.
 

@@ -35,6 +35,13 @@ LEASE = 60.0
 RENEW: dict[str, JsonValue] = {"control": "lease", "seconds": LEASE}
 
 
+CHECKED_ROWS = "checks.jsonl"
+"""Among the artifacts of a step: the first rows that each broken check found, for the person who looks for the fault.
+
+What is told of a check has columns and counts only, as agents read it too.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the worker may use: bytes of memory for data, of all resident memory, of addresses; files, threads."""

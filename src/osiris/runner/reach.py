@@ -96,6 +96,7 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
     found = [path for step in readers for path in _named(job, secrets, step)]
     beside = [path.with_name(path.name + end) for path in held for end in _BESIDE]
     lazy = [p.parent for step in writers if step["config"].get("create_dirs", True) for p in _named(job, secrets, step)]
+    asked = [ref for ref in (*job.uses, str(job.discover.get("source", ""))) if _is_remote(ref)]
     remote = [step for step in steps if step["connection"] and _family(step) not in (FILES, *DATABASES)]
     return Reach(
         reads=_sorted(path for path in (*found, *held, *beside) if path.is_file()),
@@ -105,11 +106,16 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
         formats=formats | dict.fromkeys(written, "database"),
         folders=_sorted((*lazy, *(path.parent for path in written))),
         hosts=tuple(sorted({host for step in remote for host in _hosts(secrets, step)})),
-        network=bool(remote),
+        network=bool(remote or asked),
         absolute=tuple(
             sorted({text for step in (*files, *stores) for text in _written(secrets, step) if _roots(text)})
         ),
     )
+
+
+def _is_remote(reference: str) -> bool:
+    family = reference.removeprefix("@").partition(".")[0]
+    return family not in ("", FILES, *DATABASES)
 
 
 def _is_allowed(ask: Callable[[], Path]) -> bool:

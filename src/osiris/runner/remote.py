@@ -11,11 +11,12 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osiris.delivery import inspect_file, inspect_ledger
-from osiris.durable import make_folder
+from osiris.durable import PRIVATE_FILE, make_folder
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.files import relative
 from osiris.path_policy import PathPolicy
@@ -23,12 +24,13 @@ from osiris.project import Project
 from osiris.runner import bundle
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.bootstrap import Patience, begin, unpack
+from osiris.runner.boxed import Boxed
 from osiris.runner.fetch import Fetcher
 from osiris.runner.fetch_folder import fetch_folder
 from osiris.runner.install import install
-from osiris.runner.local import start_worker
 from osiris.runner.reach import Reach, reach_of
 from osiris.runner.relay import Relay
+from osiris.runner.strangers import worker_for
 from osiris.runner.transport import Cut, Gone
 from osiris.urls import family_of
 
@@ -90,9 +92,9 @@ class Remote:
         Fails with SBX010 to SBX015 and SBX024 to SBX027, with what the transport says, and raises WorkerDied.
         """
         if job.kind != "run":
-            with start_worker(self._root) as here:
-                self._bind(here)
-                return here.ask(job, secrets, listener, pulse)
+            here = Boxed(partial(worker_for, root=self._root, network=True))
+            self._bind(here)
+            return here.ask(job, secrets, listener, pulse)
         began = time.monotonic()
         reach = reach_of(job, secrets)
         bundle.refuse_outside(self._root, reach, self._transport.name)
@@ -235,7 +237,7 @@ class Returning:
         files = [file for file in left if _is_below(file["path"])]
         began = time.monotonic()
         targets = {file["path"]: folder / file["path"] for file in files}
-        lost = self.fetcher.fetch(f"{self._place}/session/artifacts", files, targets)
+        lost = self.fetcher.fetch(f"{self._place}/session/artifacts", files, targets, PRIVATE_FILE)
         self.found += [item for found in lost.values() for item in found]
         self.ms += _ms(began)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
@@ -51,6 +51,9 @@ __all__ = ["RunOptions", "RunResult", "describe", "run", "start_worker"]
 _OUTPUT = "worker.log"
 _OUT_OF_REACH = 3
 """Exit code of what may work later: whether to try again is the step's own business."""
+
+
+_AGAIN = "run the same command again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,7 @@ def _run_session(
         recorder.tell_figures(worker.figures)
         _tidy(attempt.project, session, worker)
         let_go(attempt.project, session.id, ended_well=event == "run_complete" or attempt.options.replay is not None)
-        recorder.end(event, found)
+        recorder.end(event, [_for_this_command(item, attempt.options) for item in found])
         unfinished.pop_all()
     status = recorder.summary["status"]
     return RunResult(
@@ -305,6 +308,13 @@ def _placed(attempt: _Attempt, event: dict[str, JsonValue]) -> dict[str, JsonVal
         return event
     found = problems_of(attempt.project.root, attempt.pipeline, event)
     return {**event, "diagnostics": [item.to_json() for item in found]}
+
+
+def _for_this_command(item: Diagnostic, options: RunOptions) -> Diagnostic:
+    """Return a diagnostic whose hint holds for the command that was typed: with --new-run, it does not continue."""
+    if not options.new_run or item.hint is None:
+        return item
+    return replace(item, hint=item.hint.replace(_AGAIN, f"{_AGAIN} without --new-run"))
 
 
 def _stopped(reason: str | None, recorder: Recorder) -> list[Diagnostic]:

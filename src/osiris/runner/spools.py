@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from osiris.delivery import inspect_file
 from osiris.errors import fail
 from osiris.fault import fault
-from osiris.files import fail_os
+from osiris.files import fail_os, make_private
 from osiris.model import schema_from_json
 from osiris.runner.groups import count_readers
 from osiris.table import reopen, spool, stream
@@ -55,7 +55,7 @@ class Spools:
         """Write the output of a step, which `meter` counts; fails with RUN018 or as files do when there is no space."""
         path = self._path(step)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(path.parent)
             fault("spool.write")
             spool(self._limited(step, output), path)
             self._spools[step] = _Spool(output.schema, output.order, meter.rows)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from osiris.runner.boxed import Boxed
 from osiris.runner.local import start_worker
+from osiris.runner.strangers import worker_for
 from osiris.target_names import BROUGHT
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ def open_worker(
 
     (brought,) = entry_points(group=BROUGHT, name=target)
     return Remote(brought.load()(project.root, environ), project.root, engines=dict(engines), **limits)
+
+
+def asked_worker(project: Project, config: Config) -> AbstractContextManager[Worker]:
+    """Return the worker that answers what is asked outside of a run; code of others it loads only where runs may."""
+    target = target_of(config)
+    if target == "local":
+        return start_worker(project.root)
+    network = target != "bwrap" or _may_use_network(config)
+    return nullcontext(Boxed(partial(worker_for, root=project.root, network=network)))
 
 
 def check_target(config: Config, project: Project, steps: Sequence[Mapping[str, JsonValue]], secrets: Secrets) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic, OsirisError, diagnostic, fail
 from osiris.fault import arm
-from osiris.files import abandon
+from osiris.files import abandon, make_private, private
 from osiris.runner import protocol
 from osiris.runner.boundary import caught
 from osiris.runner.limits import end_with_parent, limit_process, memory_in_use, peak_memory
@@ -119,7 +119,7 @@ class Worker:
 
             check_arrived(job)
         self._scratch = Path(job.scratch)
-        self._scratch.mkdir(parents=True, exist_ok=True)
+        make_private(self._scratch)
         os.chdir(job.root)
         place = make_place(job, Secrets.from_json(secrets), load_registry(), self._outbox, self._stopper)
         memory = int(job.limits.memory * _ENGINE_SHARE)
@@ -242,7 +242,7 @@ def _hold(path: str | None, stopper: Stopper) -> int | None:
     """Hold the lock that tells the next run that this one's worker is still at work."""
     if path is None:
         return None
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = private(path, os.O_RDWR | os.O_CREAT)
     deadline = time.monotonic() + _LOCK_WAIT
     while True:
         try:

@@ -75,6 +75,6 @@ def open_engine(
 def _spilling(scratch: Path | None) -> dict[str, str]:
     if scratch is None:
         return {"temp_directory": ""}
-    scratch.mkdir(parents=True, exist_ok=True)
+    scratch.mkdir(0o700, parents=True, exist_ok=True)
     limit = f"{shutil.disk_usage(scratch).free // 2}B"
     return {"temp_directory": str(scratch), "max_temp_directory_size": limit}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
-from osiris.errors import diagnostic, did_you_mean, nearest
+from osiris.errors import certain, diagnostic, did_you_mean, nearest
 from osiris.sql import tree as trees
 from osiris.sql.dialects import DIALECTS
 from osiris.sql.duck_types import PLAIN
@@ -145,7 +145,7 @@ def _qualified(column: exp.Column, sight: Sight) -> _Fault | None:
     if alias.lower() not in sources:
         members = any(each.name.lower() == alias.lower() for columns in sources.values() for each in columns)
         problem = f"there is no table '{alias}' here"
-        return None if members else _Fault(column, problem, did_you_mean(alias, sources), nearest(alias, sources))
+        return None if members else _Fault(column, problem, did_you_mean(alias, sources), certain(alias, sources))
     columns = sources[alias.lower()]
     if not columns or any(each.name.lower() == column.name.lower() for each in columns):
         return _Fault(column.this)
@@ -162,15 +162,11 @@ def _no_column(name: exp.Expr, source: str | None, columns: Iterable[Named]) -> 
     problem = f"there is no column '{name.name}'" + (f" in '{source}'" if source else "")
     listed = ", ".join(" ".join(filter(None, each)) for each in sorted(types.items()))
     hint = _meant(name.name, types) or (f"columns: {listed}"[:_LENGTH] if listed else None)
-    return _Fault(name, problem, hint, _near(name.name, types))
-
-
-def _near(name: str, types: Mapping[str, str | None]) -> str | None:
-    return nearest(name, [each for each in types if each != name])
+    return _Fault(name, problem, hint, certain(name.name, [each for each in types if each != name.name]))
 
 
 def _meant(name: str, types: Mapping[str, str | None]) -> str | None:
-    near = _near(name, types)
+    near = nearest(name, [each for each in types if each != name])
     return f"did you mean '{near}'" + (f" ({types[near]})?" if types[near] else "?") if near else None
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.errors import diagnostic, did_you_mean, nearest
+from osiris.errors import certain, diagnostic, did_you_mean
 from osiris.sql.dialects import any_case, lower
 from osiris.sql.text import place, respell
 from osiris.sql.tree import offset_of, parse, write
@@ -60,7 +60,7 @@ class _Reader:
         if id(node) in self.repeating:
             scope = {**scope, **self.repeating[id(node)]}
         ctes = node.args.get("with_")
-        if ctes:
+        if isinstance(ctes, exp.With):  # of some nodes it is a flag
             scope, added = self._with(ctes, scope)
         if isinstance(node, exp.Table) and node.this and not isinstance(node.this, (exp.Anonymous, exp.JSONTable)):
             total += self._table(node, scope)
@@ -99,7 +99,7 @@ class _Reader:
             return Counter()
         if self._problem(node, folded, scope):
             known, offset = (*scope, *(self.names or {}).values()), offset_of(node)
-            fix = respell(self.sql, offset, nearest(shown, known))
+            fix = respell(self.sql, offset, certain(shown, known))
             found = diagnostic(
                 "SQL006", at=place(self.sql, offset), fix=fix, name=shown, hint=did_you_mean(shown, known)
             )

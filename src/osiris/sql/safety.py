@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     Relations = Collection[str] | Mapping[str, Collection[str] | None] | None
 
 
+_NOT_FORESEEN = (AttributeError, LookupError, TypeError, ValueError)
+"""What a tree raises that the parser builds otherwise than anybody foresaw: such a text is refused."""
+
+
 def check(
     sql: str,
     dialect: str,
@@ -54,6 +58,8 @@ def check(
             return _check(sql, row, _Given(relations, parameters, functions))
     except RecursionError:
         return _no([diagnostic("SQL008", limit="the allowed", unit="levels of nesting")])
+    except _NOT_FORESEEN:
+        return _no([diagnostic("SQL001", problem="it has a form that is not known here", hint="write it more plainly")])
 
 
 class _Given(NamedTuple):
@@ -120,18 +126,13 @@ def _check_query(sql: str, grammar: type[Grammar], row: Dialect, given: _Given) 
 
 
 def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:
-    from osiris.document.edits import retype
     from osiris.sql import tree as trees
     from osiris.sql.text import place
 
     if not statements:
         return diagnostic("SQL003", what="an empty text")
     if len(statements) > 1:
-        offset = trees.offset_of(statements[1])
-        end = sql.rfind(";", 0, offset)
-        first = place(sql, end)
-        fix = retype(first.line or 1, first.column or 1, sql[end:], "") if offset and end > 0 else ()
-        return diagnostic("SQL002", at=place(sql, offset), fix=fix)
+        return diagnostic("SQL002", at=place(sql, trees.offset_of(statements[1])))
     if not isinstance(statements[0], trees.QUERIES):
         return diagnostic("SQL003", at=place(sql, 0), what=_statement_word(statements[0], sql))
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -28,15 +29,15 @@ if TYPE_CHECKING:
 class Relation:
     """The same rows for DuckDB to read by itself, inside of the statement that needs them.
 
-    `text` is a SELECT that reads nothing but `files`, and gives the rows of the stream or fails. After the statement
-    `on_read` is told how many rows and bytes of them it read. `rows` is how many the files have, where they tell it:
-    the engine leaves out what their statistics rule out, and does not count it.
+    `text` is a SELECT that reads nothing but `files`, and gives the rows of the stream or fails; `rows` is how many the
+    files have. After the statement `on_read` gets the numbers of rows that the engine counted in them, once or more
+    often, and how many bytes it read; it fails with DAT055 if a number is another.
     """
 
     text: str
     files: tuple[Path, ...]
-    on_read: Callable[[int, int], None]
-    rows: int | None = None
+    rows: int
+    on_read: Callable[[Iterable[int], int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ def spool(source: RowStream, path: Path) -> Callable[[], RowStream]:
     """Write a stream to an Arrow file; returns a function that opens it as a new stream, as often as it is called."""
     import pyarrow as pa
 
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))  # for its owner only
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, arrow_schema(source.schema)) as writer:
         for batch in source.batches():
             writer.write_batch(batch)

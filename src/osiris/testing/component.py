@@ -24,6 +24,7 @@ METHODS = {
     "confirm": {"confirm": 3},
     "discover": {"discover": 1},
     "doctor": {"doctor": 1},
+    "relation": {"relation": 3},
 }
 """What a driver has for each mode and capability, and with how many arguments it is called."""
 

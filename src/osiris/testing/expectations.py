@@ -29,6 +29,7 @@ LONGEST = 10.0
 """Seconds that a step may take to end once it was asked to."""
 
 _OPEN_FILES = Path("/proc/self/fd")
+_PATIENCE, _POLL = 30.0, 0.05
 
 UNKNOWN = "no_such_column"
 
@@ -144,13 +145,22 @@ def take_one(rows: RowStream) -> None:
 
 @contextmanager
 def open_files() -> Iterator[list[str]]:
-    """Give a list that holds, after the block, the files that were opened in it and still are."""
+    """Give a list that holds, after the block, the files that were opened in it and stay open.
+
+    A library may close a file in a thread of its own, a moment later.
+    """
     left: list[str] = []
     before = _open_now()
     yield left
-    left += sorted(
-        path for path in (_open_now() - before).elements() if path.startswith("/") and not path.startswith("/dev/")
-    )
+    until = time.monotonic() + _PATIENCE
+    while (still := _newly_open(before)) and time.monotonic() < until:
+        time.sleep(_POLL)
+    left += still
+
+
+def _newly_open(before: Counter[str]) -> list[str]:
+    found = (_open_now() - before).elements()
+    return sorted(path for path in found if path.startswith("/") and not path.startswith("/dev/"))
 
 
 def _open_now() -> Counter[str]:

@@ -133,8 +133,8 @@ def test_what_a_ledger_shows(made, steps, kind):
         made.step(name, mode, rows=rows)
     answer = check_package(made.root, made.package().content)["answer"]
     assert answer["verdict"]["kind"] == kind
-    for _, _, _, taken, given_, rejected, filtered, added in answer["rows"]["steps"]["rows"]:
-        assert taken + added == given_ + rejected + filtered
+    for _, _, _, taken, given_, rejected, filtered, combined, added in answer["rows"]["steps"]["rows"]:
+        assert taken + added == given_ + rejected + filtered + combined
 
 
 def test_a_session_with_little_in_it_is_told_as_it_is(made):

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from tests.patience import SOON
 
 from osiris.compiler.passes import PASSES, filled, topological
 from osiris.model import ConnectionRef, Step
@@ -79,7 +80,7 @@ def test_ten_thousand_steps_in_a_chain_are_ordered_in_a_moment():
     needs = {f"s{i:05}": [f"s{i - 1:05}"] if i else [] for i in range(10_000)}
     started = time.perf_counter()
     assert topological(dict(reversed(needs.items()))) == list(needs)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < SOON
 
 
 def test_a_circle_is_left_out():

@@ -5,6 +5,7 @@ import socket
 import time
 
 import pytest
+from tests.patience import SOON
 
 from osiris.config import load_config
 from osiris.discovery.ask import Asking, Source
@@ -33,7 +34,7 @@ def test_a_source_that_does_not_answer_is_given_up(project):
         with pytest.raises(OsirisError) as caught:
             asking(project, link, "@postgres.asleep", **fields).look("state", 1.0)
     assert [item.code for item in caught.value.diagnostics] == ["DSC008"]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < SOON
 
 
 def test_rows_that_take_too_long_are_left_out(project, postgres):
@@ -47,6 +48,6 @@ def test_rows_that_take_too_long_are_left_out(project, postgres):
         shop = asking(project, link, "@postgres.shop", **postgres.fields(database))
         began = time.monotonic()
         told = shop.look("rows", 60.0, tables=["slow", "fast"], profile=True, seconds=2.0)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < SOON
     assert [item["code"] for event in told for item in event.get("diagnostics", ())] == ["DSC004"]
     assert [event["table"] for event in told if event.get("table")] == ["fast"]

@@ -48,6 +48,6 @@ def test_a_cast_that_cannot_be_is_told_what_to_write(told, written, code, hint):
 def test_a_key_beside_the_config_is_moved_into_it(told):
     found = told(FILE.format(step=", cast: {amount: utf8}", config=""))
     assert found["fix"] == [
-        {"op": "add", "path": "/steps/1/config/cast", "value": {"amount": "utf8"}},
         {"op": "remove", "path": "/steps/1/cast"},
+        {"op": "add", "path": "/steps/1/config/cast", "value": {"amount": "utf8"}},
     ]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from tests.parity.cases import READ, WRITE, Case, lay_out, read, source, sql, to, write
 from tests.parity.elsewhere import Exec
+from tests.patience import SOON
 
 from osiris import api
 from osiris.runner import bundle
@@ -172,7 +173,7 @@ def test_a_host_that_is_not_heard_of_ends_the_worker(tmp_path):
     try:
         link._process.stdin.write(encode(RENEW | {"seconds": 1.5}))
         began = time.monotonic()
-        link._process.wait(15)
+        link._process.wait(timeout=300)
         assert time.monotonic() - began > 1
     finally:
         link.close()
@@ -279,7 +280,7 @@ def test_a_place_that_falls_silent_before_its_first_words_is_given_up(desk, word
     result = desk.run(READ, WRITE, silence=2.0)
     assert [item.code for item in result.diagnostics] == ["SBX015"]
     assert "no answer within 2 s" in result.diagnostics[0].message
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < SOON
     assert desk.transport.closed == 1
 
 
@@ -294,7 +295,7 @@ def test_ctrl_c_is_heard_while_a_place_says_nothing(desk, word):
     threading.Thread(target=interrupt, daemon=True).start()
     began = time.monotonic()
     assert desk.run(READ, WRITE, silence=40.0).status == "cancelled"
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < SOON
     assert desk.transport.closed == 1
 
 

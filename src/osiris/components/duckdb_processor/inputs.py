@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from osiris.table import RowStream
 
 _SHOWN = 5
+_OTHERWISE = ("LIMIT", "TOP_N", "JOIN", "PRODUCT", "CTE")
+"""Parts of the names of operators that may have enough before their inputs end, or begin them again."""
 
 
 class InputStream:
@@ -83,7 +85,10 @@ def _view(engine: DuckDBPyConnection, source: RowStream, names: Collection[str])
 
 
 def tell_reads(engine: DuckDBPyConnection, inputs: Mapping[str, RowStream]) -> None:
-    """Tell the inputs that the engine read by itself how many rows and bytes those were, after the statement."""
+    """Tell the inputs that the engine read by itself how many rows and bytes it counted, after the statement.
+
+    Fails with DAT055 if those are other rows than the files have.
+    """
     relations = [source.relation for source in inputs.values() if source.relation]
     if not relations:
         return
@@ -92,9 +97,20 @@ def tell_reads(engine: DuckDBPyConnection, inputs: Mapping[str, RowStream]) -> N
     for relation in relations:
         names = _names_shown(relation.files)
         read = [node for node in scans if node.get("extra_info", {}).get("Filename(s)") == names]
+        counted = {node["rows_scanned"] for node in read if _reads_all(node, scans)}
+        counted = counted or set(engine.execute(f"SELECT count(*) FROM ({relation.text})").fetchone() or ())
         # The most, not the sum: the engine may read files twice, or another input may have the same ones.
-        rows = max((node["rows_scanned"] for node in read), default=0) if relation.rows is None else relation.rows
-        relation.on_read(rows, max((node["bytes_scanned"] for node in read), default=0))
+        relation.on_read(counted, max((node["bytes_scanned"] for node in read), default=0))
+
+
+def _reads_all(scan: JsonValue, operators: Collection[JsonValue]) -> bool:
+    """Tell whether a scan gives every row of its files: nothing is filtered there, and it is read once, to its end.
+
+    The rows of one that does not are counted by asking, which reads what the files say of themselves.
+    """
+    if {"Filters", "Dynamic Filters"} & scan["extra_info"].keys():
+        return False
+    return not any(word in node["name"] for node in operators for word in _OTHERWISE)
 
 
 def _names_shown(files: Sequence[Path]) -> str:

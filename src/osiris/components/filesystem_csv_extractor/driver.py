@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -10,13 +11,11 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from osiris.components.filesystem_csv_extractor.relation import native_columns, select_rows
 from osiris.errors import Location, fail
 from osiris.families.csv_source import CsvFile, Dialect
 from osiris.families.declared import declared_types
-from osiris.families.filesystem import check_known, label, relation, sources, state_of
+from osiris.families.filesystem import check_known, label, sources, state_of
 from osiris.families.guess import Guess
-from osiris.families.places import local
 from osiris.families.rejects import Reject, quarantine
 from osiris.families.spelling import Spelling
 from osiris.model import Described, Field
@@ -28,10 +27,12 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.csv_source import BadRow, RowLines
     from osiris.model import Schema
-    from osiris.table import Relation, RowStream
+    from osiris.table import RowStream
 
 BATCHES_AHEAD = 2
 REPORTED_BAD_ROWS = 20
+
+_DECIMAL = re.compile(r"[-+]?[0-9]+\.([0-9]{1,37})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,7 @@ class Driver:
         types, rows = _types(config, files, _columns(config, files[0]))
         rows = rows and min(rows, config.limit or rows)
         schema = tuple(Field(name, "utf8" if config.as_text else types[name]) for name in types)
-        usual = config.limit is None and not config.as_text
-        native = native_columns(files, types) if usual else None
-        return Described(schema, "fixed", rows, state_of(file.path for file in files), native)
+        return Described(schema, "fixed", rows, state_of(file.path for file in files))
 
     def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
         """Read headers, and the sample in the planned types unless misfits are set aside; fails as `read` does."""
@@ -93,12 +92,6 @@ class Driver:
         _check_planned(config, schema, files, ctx)
         reading = _Reading(config, ctx, _spellings(config, files, schema))
         return ahead(stream(schema, reading.rows(files, config.limit), "fixed"), BATCHES_AHEAD)
-
-    def relation(self, config: Config, schema: Schema, ctx: StepContext) -> Relation:
-        """Return the same rows as a SELECT, for a schema of native columns; fails as `read` does."""
-        files = _files(config, ctx)
-        _check_planned(config, schema, files, ctx)
-        return relation(select_rows(files, schema), local(file.path for file in files) or [], ctx)
 
 
 def _files(config: Config, ctx: StepContext) -> list[CsvFile]:
@@ -185,12 +178,23 @@ def _look(file: CsvFile, guesses: Mapping[str, Guess], rows: int | None) -> int:
     return seen
 
 
+def number_hint(column: str, value: str, wanted: str) -> str | None:
+    """Return what to do about a number with decimals in a column of integers; None of any other cell."""
+    number = _DECIMAL.fullmatch(value) if "int" in wanted else None
+    return (
+        f"the column has numbers with decimals: give '{column}' the dtype decimal(38, {len(number[1])})"
+        if number
+        else None
+    )
+
+
 def fail_misfit(file: CsvFile, row: int, column: str, value: str, wanted: str) -> None:
     """Fail with DAT001 for a cell: `row` counts the file's rows from 0."""
     line = file.line_of(row)
     shown = repr(value if len(value) <= 60 else value[:59] + "…")
     at = Location(file.label, line)
-    fail("DAT001", at=at, file=file.label, line=line, column=column, value=shown, type=wanted)
+    hint = number_hint(column, value, wanted)
+    fail("DAT001", at=at, hint=hint, file=file.label, line=line, column=column, value=shown, type=wanted)
 
 
 @dataclass(slots=True)

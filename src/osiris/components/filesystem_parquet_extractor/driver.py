@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from osiris.components.filesystem_parquet_extractor.folder import Folder, folder_rows, open_folder
 from osiris.errors import fail
-from osiris.families.filesystem import check_known, is_folder, label, relation, sources, state_of
+from osiris.families.filesystem import check_count, check_known, is_folder, label, relation, sources, state_of
 from osiris.families.places import local, opened
 from osiris.files import fail_os
 from osiris.model import Described
@@ -93,7 +93,7 @@ class Driver:
         files = _planned_files(config, schema, ctx)
         rows = sum(_footer(path, ctx)[1] for path in files)
         paths = local(files) or []
-        return relation(select(names_of(schema), "read_parquet", paths, _OPTIONS), paths, ctx, rows)
+        return relation(select(names_of(schema), "read_parquet", paths, _OPTIONS), paths, rows, ctx)
 
 
 def _chosen(config: Config, schema: Schema, name: str) -> Schema:
@@ -128,6 +128,7 @@ def _footer(path: Place, ctx: StepContext) -> tuple[Schema, int]:
     name = label(ctx, path)
     with _translated(name), opened(path) as raw, parquet.ParquetFile(raw) as file:
         arrow, rows = file.schema_arrow, file.metadata.num_rows
+        check_count(name, rows, sum(file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)))
     repeated = [column for column, count in Counter(arrow.names).items() if count > 1]
     if repeated:
         fail("DAT004", file=name, problem=f"the column name {repeated[0]!r} appears twice")
@@ -168,8 +169,11 @@ def _batches(path: Place, names: list[str], ctx: StepContext) -> Iterator[pa.Rec
         source = pa.PythonFile(_CountedFile(raw, ctx), mode="r")
         # Buffering ahead keeps every column chunk that was read; memory would grow with the file.
         with parquet.ParquetFile(source, pre_buffer=False) as file:
+            counted = 0
             for batch in file.iter_batches(BATCH_ROWS, columns=names, use_threads=ctx.threads > 1):
+                counted += batch.num_rows
                 yield batch.select(names)
+            check_count(label(ctx, path), file.metadata.num_rows, counted)
 
 
 class _CountedFile:

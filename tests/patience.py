@@ -1,0 +1,16 @@
+"""How long tests wait: nothing here is a figure, those are measured by `make bench` only."""
+
+from __future__ import annotations
+
+import time
+
+SOON = 60.0
+"""Seconds within which a moment's work ends on any machine; what takes longer has hung."""
+
+
+def wait_until(true, seconds=SOON):
+    """Wait until something is true; fails when it has not come true in time."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.01)

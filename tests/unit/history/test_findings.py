@@ -1,0 +1,71 @@
+"""What looks wrong in a complete run, against the last success: thresholds, and which word is said of lost rows."""
+
+import pytest
+from tests.unit.aiop.conftest import Made
+
+from osiris.history.findings import findings_of
+from osiris.history.ledger import combines_rows
+from osiris.history.reading import Reading
+from osiris.history.record import load_run
+
+
+@pytest.fixture
+def kinds(tmp_path):
+    """Return the kinds of findings of a run of one reader, one join and one writer, given rows before and now."""
+
+    def call(before, now, query="SELECT a.* FROM a JOIN b USING (id)"):
+        runs = []
+        for number, (read, joined, written) in enumerate((before, now)):
+            made = Made(tmp_path / f"{len(list(tmp_path.iterdir()))}-{number}")
+            made.step("a", "read", rows=(read, read))
+            made.step("joined", "transform", rows=(read, joined), reads=["a"], config={"query": query})
+            made.step("out", "write", rows=(written, written), reads=["joined"])
+            made.write()
+            runs.append(load_run(made.folder))
+        return {each.kind for each in findings_of(Reading(runs[1], runs[0], runs[0].id, None, str))}
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ((10_000, 10_000, 10_000), (4_000, 4_000, 4_000), {"shrunk"}),
+        ((10_000, 10_000, 10_000), (5_000, 5_000, 5_000), {"shrunk"}),
+        ((10_000, 10_000, 10_000), (5_001, 5_001, 5_001), set()),
+        ((30, 30, 30), (11, 11, 11), set()),
+        ((40, 40, 40), (20, 20, 20), {"shrunk"}),
+        ((10_000, 9_900, 9_900), (10_000, 4_000, 4_000), {"shrunk"}),
+        ((10_000, 9_900, 9_900), (10_000, 5_100, 5_100), set()),
+        ((100, 100, 100), (100, 0, 0), {"all_filtered", "nothing_written", "empty_output", "shrunk"}),
+        ((100, 0, 0), (100, 0, 0), {"all_filtered", "nothing_written"}),
+        ((100, 100, 100), (200, 200, 200), set()),
+    ],
+)
+def test_shrinkage_has_thresholds(kinds, before, now, expected):
+    assert kinds(before, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "combines"),
+    [
+        ("SELECT c, count(*) FROM t GROUP BY c", True),
+        ("SELECT DISTINCT c FROM t", True),
+        ("SELECT max(c) FROM t", True),
+        ("SELECT a FROM t UNION SELECT a FROM u", True),
+        ("SELECT a FROM t UNION ALL SELECT a FROM u WHERE a > 1", False),
+        ("SELECT * FROM t WHERE c > 1", False),
+        ("SELECT *, row_number() OVER (PARTITION BY c) AS n FROM t WHERE c > 1", False),
+        ("SELECT *, max(c) OVER () AS m FROM t WHERE c > 1", False),
+    ],
+)
+def test_filtered_is_not_said_of_what_combines(sql, combines, tmp_path):
+    assert combines_rows(sql) is combines
+    made = Made(tmp_path)
+    made.step("t", "read", rows=(10, 10))
+    made.step("q", "transform", rows=(10, 4), reads=["t"], config={"query": sql})
+    rows = made.package().document["answer"]["rows"]
+    (loss,) = rows["lost"]
+    assert (loss["how"], loss["rows"]) == ("combined" if combines else "filtered", 6)
+    cells = dict(zip(rows["steps"]["columns"], rows["steps"]["rows"][1], strict=True))
+    assert (cells["filtered"], cells["combined"]) == ((0, 6) if combines else (6, 0))
