@@ -652,6 +652,11 @@ CODES: dict[str, Code] = {
     "SBX004": Code(
         "Nothing to hide behind", "a step writes into {path}, which holds all of this machine", "write into a folder"
     ),
+    "SBX030": Code(
+        "Folder of the project in the sandbox",
+        "a step writes into {path}, which holds the project, and code of others would write there too",
+        "write into a folder of its own, such as output/",
+    ),
     "SBX010": Code(
         "Path stays here",
         "{path} is not a relative path inside the project, and a run on {target} takes only a copy of that",
