@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 50_000
 """Beyond it the oldest entries go."""
 
-_BROKEN = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_FAILURES = (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError)
+"""What reading a damaged file ends in: its sizes may be any number, and the names in a message no text."""
+
+_WELL = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
+"""Errors that say where the file is, or that others use it: it may be good at another time."""
 _TABLE = "CREATE TABLE IF NOT EXISTS found (key BLOB PRIMARY KEY, sum BLOB NOT NULL, answer BLOB NOT NULL)"
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _PUT = "INSERT OR REPLACE INTO found VALUES (?, ?, ?)"
@@ -71,7 +75,7 @@ class Cache:
             yield self._file
         except OSError:
             return
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             self.broken = self.broken or _is_broken(error)
 
 
@@ -102,7 +106,7 @@ def _open(path: Path, *, anew: bool = False) -> sqlite3.Connection | None:
         file.execute("PRAGMA synchronous = OFF")
         file.execute(_TABLE)
         file.execute("SELECT key, sum, answer FROM found LIMIT 1").fetchone()
-    except sqlite3.Error as error:
+    except _FAILURES as error:
         file.close()
         if anew or not _is_broken(error):
             return None
@@ -111,9 +115,9 @@ def _open(path: Path, *, anew: bool = False) -> sqlite3.Connection | None:
     return file
 
 
-def _is_broken(error: sqlite3.Error) -> bool:
+def _is_broken(error: Exception) -> bool:
     """Tell whether an error says what the file is, rather than that it is busy, or that there is no space."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _WELL
 
 
 def _remove(path: Path) -> None:

@@ -81,6 +81,13 @@ def poison(project, change):
     file.close()
 
 
+def test_answers_of_another_form_are_none(project):
+    poison(project, lambda answer: answer.clear())
+    assert compiled(project) == project.plan
+    poison(project, lambda answer: answer.update(schema=5, flow=5))
+    assert compiled(project) == project.plan
+
+
 def test_poisoned_verdict_runs_nothing(project):
     (project.folder / "secret.txt").write_text("content\n")
 

@@ -1,4 +1,5 @@
 import os
+import random
 import sqlite3
 import time
 
@@ -89,6 +90,22 @@ def test_file_that_is_broken_inside_is_made_anew(path):
     keep(path, [(KEY, ANSWER)])
     keep(path, [(KEY, ANSWER)])
     assert recall(path, KEY) == ANSWER
+
+
+def test_flipped_byte_costs_answers_at_most(path):
+    answers = [(["key", number], {"answer": [number] * 9}) for number in range(30)]
+    keep(path, answers)
+    good, chance = path.read_bytes(), random.Random(5)
+    first = [position for position, byte in enumerate(good[:4096]) if byte]
+    for position in [*first, *chance.sample(range(4096, len(good)), 100)]:
+        content = bytearray(good)
+        content[position] ^= chance.choice((0x01, 0x80, 0xFF))
+        path.write_bytes(content)
+        with open_cache(path) as found:
+            assert all(found.get(key) in (answer, None) for key, answer in answers), position
+            found.put("more", 1)
+        keep(path, answers)
+        assert recall(path, ["key", 0]) == answers[0][1], position
 
 
 def test_folder_in_the_place_of_the_file_is_left_alone(path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from osiris.cache import code_state
 from osiris.compiler.build import plan_steps
@@ -12,11 +12,13 @@ from osiris.model import Described
 from osiris.sql import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from osiris.cache import Cache
     from osiris.compiler.context import Prepared
     from osiris.model import ComponentSpec, JsonValue
+
+T = TypeVar("T")
 
 _OURS = "osiris.components."
 """Only of components of our own is it known when their code is another one."""
@@ -34,7 +36,9 @@ class KnownVerdicts(dict[Question, Verdict]):
         answer = self._cache.get(self._key(question))
         if answer is None:
             raise KeyError(question)
-        verdict = Verdict.from_json(answer)
+        verdict = _read(Verdict.from_json, answer)
+        if verdict is None:
+            raise KeyError(question)
         super().__setitem__(question, verdict)
         return verdict
 
@@ -54,9 +58,18 @@ def recall_answers(cache: Cache, prepared: Prepared, sources: Mapping[str, Descr
     known = dict(sources)
     for step, key in _keys(prepared, known):
         answer = cache.get(key)
-        if answer is not None:
-            known[step] = Described.from_json(answer)
+        described = None if answer is None else _read(Described.from_json, answer)
+        if described is not None:
+            known[step] = described
     return known
+
+
+def _read(form: Callable[[JsonValue], T], answer: JsonValue) -> T | None:
+    """Return an answer in its form; None if it has another one, whoever wrote it."""
+    try:
+        return form(answer)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def keep_answers(

@@ -174,7 +174,12 @@ def load_plan(
     from osiris.compiler.manifest import load_manifest
 
     return load_manifest(
-        plan.path, workspace.registry, asked=plan.asked, allow_drift=allow_drift, allow_changes=allow_changes
+        plan.path,
+        workspace.registry,
+        root=workspace.root,
+        asked=plan.asked,
+        allow_drift=allow_drift,
+        allow_changes=allow_changes,
     )
 
 

@@ -1,49 +1,66 @@
-"""The compiler's checks once more, on the plan itself: correct hashes prove that it is whole, not who made it."""
+"""A plan made again from its own content: correct hashes prove that it is whole, not that a compiler made it.
+
+What a person would have written is read back from the plan, goes through the whole compiler, and must come out as the
+plan that it was. So every check of a pipeline is one of a plan too, and every leaf is what the compiler makes of the
+rest. Three things no pipeline says, and they are taken as they stand: fields of connections, which a run compares with
+the project's own, versions of engines, which are compared with those installed, and the columns of steps, which a run
+finds out again before it writes a row.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osiris.compiler.checks import CHECKS
+from osiris.canonical import canonical_bytes
+from osiris.compiler.compile import compile_pipeline, prepare
 from osiris.compiler.context import Context, sql_fields
-from osiris.compiler.lineage import lineage_json, lineage_of
-from osiris.compiler.statements import findings_of, verdict_of
+from osiris.compiler.statements import findings_of
 from osiris.connections import Connections, parse_ref
+from osiris.document import Document, Places
 from osiris.errors import Location, OsirisError
-from osiris.model import Pipeline, Step, schema_from_json
+from osiris.model import Described, schema_from_json
+from osiris.oml.validate import validate
 from osiris.sql.determinism import diagnostics
 from osiris.sql.names import relation_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
+    from osiris.compiler.context import Prepared
     from osiris.errors import Diagnostic
     from osiris.model import ConnectionRef, JsonValue
     from osiris.registry import Registry
 
+_APART = ("osiris", "steps", "leaves", "hash", "fingerprint")
+"""Keys that are compared by other means: hashes follow from all others, and another version of ours may be allowed."""
 
-def recheck(data: Mapping[str, JsonValue], registry: Registry) -> list[str]:
-    """Return the places of a whole manifest that the compiler would not accept now, each with the reason."""
-    connections, problems = _connections(data)
-    fits = {name: _fits(name, registry) for name in {step["component"] for step in data["steps"]}}
-    for step in data["steps"]:
-        problems += [f"steps/{step['id']}/{problem}" for problem in fits[step["component"]](step)]
-    if problems:
-        return problems
-    ctx = Context(_pipeline(data), registry, connections, Path())
-    found = [item for check in CHECKS for item in check(ctx) if item.severity == "error"]
-    problems = [f"{_leaf(data, item.location.pointer or '')} ({item.code} {item.message})" for item in found]
-    return problems or [*_respelled(ctx), *_derived(data, ctx)]
+
+def recheck(data: Mapping[str, JsonValue], registry: Registry, root: Path, changed: Collection[str] = ()) -> list[str]:
+    """Return the places of a whole manifest that the compiler does not make of it now, each with the reason.
+
+    `root` is the project's folder. `changed` are components that are allowed to be others than the plan's: what they
+    make of a step may differ, and is refused only if the compiler would refuse it.
+    """
+    try:
+        prepared = _prepared(data, registry, root)
+    except OsirisError as error:
+        errors = [item for item in error.diagnostics if item.severity == "error"]
+        return [f"{_leaf(data, item.location.pointer or '')} ({item.code} {item.message})" for item in errors]
+    native = {source for step in data["steps"] for source in step["fused"]}
+    remade = compile_pipeline(prepared, {step["id"]: _described(step, native) for step in data["steps"]})
+    return list(_differences(data, remade.data, changed))
 
 
 def lint_plan(data: Mapping[str, JsonValue], registry: Registry) -> list[Diagnostic]:
-    """Return a warning for all in a whole manifest that may give another result in another run over equal data.
+    """Return a warning for all in a verified manifest that may give another result in another run over equal data.
 
     Their places are the steps: a plan has no file with lines.
     """
-    ctx = Context(_pipeline(data), registry, _connections(data)[0], Path())
+    prepared = _prepared(data, registry, Path())
+    ctx = Context(prepared.pipeline, registry, Connections(_declared(data)), Path())
     steps = {step["id"]: step for step in data["steps"]}
     found: list[Diagnostic] = []
     for step, spec in ctx.known():
@@ -56,80 +73,109 @@ def lint_plan(data: Mapping[str, JsonValue], registry: Registry) -> list[Diagnos
     return found
 
 
-def _connections(data: Mapping[str, JsonValue]) -> tuple[Connections, list[str]]:
+def _prepared(data: Mapping[str, JsonValue], registry: Registry, root: Path) -> Prepared:
+    """Return what a pipeline of the plan's content is before its steps are described; raises its problems."""
+    document = Document(_document(data, registry), Places("plan"), Places("plan"), "plan")
+    pipeline, _ = validate(document, registry, params={}, env={}, profile=None, defaults={})
+    prepared, _ = prepare(pipeline, registry, Connections(_declared(data)), root)
+    return replace(prepared, engines=_pinned(prepared.engines, data["engines"]))
+
+
+def _pinned(needed: Mapping[str, str], planned: Mapping[str, str]) -> dict[str, str]:
+    """Return the engines that the compiler pins, each in the version of the plan."""
+    return {name: planned.get(name, "") for name in needed}
+
+
+def _document(data: Mapping[str, JsonValue], registry: Registry) -> dict[str, JsonValue]:
+    """Return the pipeline as a person would write it, with everything explicit."""
+    own = data["pipeline"]
+    gives = {step["id"]: registry.get(step["component"]).output for step in data["steps"]}
+    told = {key: own[key] for key in ("description", "metadata") if key in own}
+    return {
+        **own.get("extensions", {}),
+        **told,
+        "oml_version": own["oml_version"],
+        "name": own["name"],
+        "params": {
+            **{name: _param(value) for name, value in data["params"].items()},
+            **{name: {"sensitive": True} for name in data["sensitive"]},
+        },
+        "steps": [_step(step, gives) for step in data["steps"]],
+    }
+
+
+def _param(value: JsonValue) -> JsonValue:
+    """Return the declaration of a parameter that has a value."""
+    if isinstance(value, list):
+        return {"type": "list", "default": [_number(item) for item in value]}
+    return {"default": _number(value)}
+
+
+def _number(value: JsonValue) -> JsonValue:
+    """Return a value, also of one that stands in an object because JSON cannot carry it."""
+    text = value.get("number") if isinstance(value, dict) and len(value) == 1 else None
+    with suppress(ValueError):
+        return float(text) if isinstance(text, str) else value
+    return value
+
+
+def _step(step: Mapping[str, JsonValue], gives: Mapping[str, bool]) -> dict[str, JsonValue]:
+    connection = {"connection": step["connection"]} if step["connection"] is not None else {}
+    told = {"description": step["description"]} if "description" in step else {}
+    # Names that are those of the steps themselves are what 'needs' alone gives, whatever these look like.
+    implied = {name: name for name in step["needs"] if gives.get(name)}
+    inputs = {} if step["inputs"] == implied else {"inputs": {n: f"@{source}" for n, source in step["inputs"].items()}}
+    return {
+        **step.get("extensions", {}),
+        **told,
+        **inputs,
+        **{key: step[key] for key in ("id", "component", "mode", "needs")},
+        "config": {**step["config"], **connection},
+    }
+
+
+def _declared(data: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
+    """Return the plan's connections as a file declares them, by family and alias."""
     declared: dict[str, dict[str, JsonValue]] = {}
-    problems = []
     for text, fields in data["connections"].items():
         ref = _ref(text)
-        if ref is None:
-            problems.append(f"connections/{text}")
-        else:
+        if ref:
             declared.setdefault(ref.family, {})[str(ref.alias)] = fields
-    used = {step["connection"] for step in data["steps"]} - {None}
-    problems += [
-        f"steps/{step['id']}/connection"
-        for step in data["steps"]
-        if step["connection"] not in {None, *data["connections"]}
-    ]
-    problems += [f"connections/{text} (used by no step)" for text in sorted(data["connections"].keys() - used)]
-    return Connections(declared), problems
+    return declared
 
 
-def _ref(text: str | None) -> ConnectionRef | None:
+def _ref(text: str) -> ConnectionRef | None:
     try:
-        ref = parse_ref(text) if text else None
+        ref = parse_ref(text)
     except OsirisError:
         return None
-    return ref if ref and ref.alias and str(ref) == text else None
+    return ref if ref.alias else None
 
 
-def _fits(component: str, registry: Registry) -> Callable[[Mapping[str, JsonValue]], Iterator[str]]:
-    """Return what says where a step departs from what its component's specification makes of it."""
-    from jsonschema import Draft202012Validator
-
-    spec = registry.get(component)
-    fields = sql_fields(spec)
-    validator = Draft202012Validator(registry.config_schema(spec))
-
-    def problems(step: Mapping[str, JsonValue]) -> Iterator[str]:
-        if step["sql"] != {name: dialect for name, dialect in fields.items() if name in step["config"]}:
-            yield "sql"
-        if step["delivery"] != (spec.delivery if step["mode"] == "write" else None):
-            yield "delivery"
-        for error in validator.iter_errors(step["config"]):
-            if not (isinstance(error.instance, str) and "${" in error.instance):
-                yield "/".join(("config", *map(str, error.absolute_path))) + " (does not fit its schema)"
-
-    return problems
+def _described(step: Mapping[str, JsonValue], native: Collection[str]) -> Described:
+    """Return what a step said of itself; of a source that an engine is to read by itself, that it can."""
+    schema = None if step["schema"] is None else schema_from_json(step["schema"])
+    names = tuple(column.name for column in schema or ()) if step["id"] in native else None
+    return Described(schema, step["order"], native=names)
 
 
-def _pipeline(data: Mapping[str, JsonValue]) -> Pipeline:
-    own = data["pipeline"]
-    steps = tuple(
-        Step(
-            id=step["id"],
-            component=step["component"],
-            mode=step["mode"],
-            config=step["config"],
-            needs=tuple(step["needs"]),
-            inputs=step["inputs"],
-            description=step.get("description"),
-            extensions=step.get("extensions", {}),
-            connection=_ref(step["connection"]),
-            pointer=f"/steps/{index}",
-        )
-        for index, step in enumerate(data["steps"])
-    )
-    return Pipeline(
-        name=own["name"],
-        steps=steps,
-        oml_version=own["oml_version"],
-        description=own.get("description"),
-        metadata=own.get("metadata", {}),
-        params=data["params"],
-        sensitive=tuple(data["sensitive"]),
-        extensions=own.get("extensions", {}),
-    )
+def _differences(
+    data: Mapping[str, JsonValue], remade: Mapping[str, JsonValue], changed: Collection[str]
+) -> Iterator[str]:
+    yield from _others("", data, remade)
+    for step, again in zip(data["steps"], remade["steps"], strict=True):
+        if step["component"] not in changed:
+            yield from _others(f"steps/{step['id']}/", step, again)
+
+
+def _others(prefix: str, value: Mapping[str, JsonValue], again: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Yield the paths at which two mappings differ; lists are compared as one."""
+    for key in sorted({*value, *again}.difference(() if "/config/" in prefix else _APART)):
+        one, other = value.get(key), again.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _others(f"{prefix}{key}/", one, other)
+        elif key not in value or key not in again or canonical_bytes(one) != canonical_bytes(other):
+            yield f"{prefix}{key} (the compiler makes another value of the rest)"
 
 
 def _leaf(data: Mapping[str, JsonValue], pointer: str) -> str:
@@ -137,29 +183,6 @@ def _leaf(data: Mapping[str, JsonValue], pointer: str) -> str:
     parts = pointer.split("/")[1:]
     if len(parts) > 1 and parts[0] == "steps":
         parts[1] = data["steps"][int(parts[1])]["id"]
-    return "/".join(parts)
-
-
-def _respelled(ctx: Context) -> Iterator[str]:
-    for step, spec in ctx.known():
-        for name in sql_fields(spec):
-            if name in step.config and verdict_of(ctx, step, spec, name).canonical != step.config[name]:
-                yield f"steps/{step.id}/config/{name} (not the text that the SQL check gives back)"
-
-
-def _derived(data: Mapping[str, JsonValue], ctx: Context) -> Iterator[str]:
-    """Give the places where a step departs from what follows from its SQL and its inputs."""
-    steps = {step["id"]: step for step in data["steps"]}
-    names = {name: [column["name"] for column in step["schema"] or ()] for name, step in steps.items()}
-    related = {step.id for step, spec in ctx.known() if "relation" in spec.capabilities}
-    for step, spec in ctx.known():
-        found = None
-        for name in sql_fields(spec) if step.mode == "transform" else ():
-            verdict = verdict_of(ctx, step, spec, name)
-            found = lineage_json(lineage_of(verdict, step.inputs, names, names[step.id]), step.inputs)
-        if steps[step.id]["lineage"] != found:
-            yield f"steps/{step.id}/lineage"
-        fused = steps[step.id]["fused"]
-        sources = {source for source in step.inputs.values() if steps[source]["mode"] == "read" and found}
-        if fused != sorted(related & sources.intersection(fused)):
-            yield f"steps/{step.id}/fused"
+    elif parts[0] != "params":
+        parts.insert(0, "pipeline")
+    return "/".join(parts).replace("/config/connection", "/connection")

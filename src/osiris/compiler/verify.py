@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from osiris.canonical import canonical_bytes, fingerprint
@@ -17,7 +18,6 @@ from osiris.model import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
@@ -29,6 +29,7 @@ def verify_manifest(
     registry: Registry,
     *,
     path: str,
+    root: Path | None = None,
     asked: str = "",
     engines: Mapping[str, str] | None = None,
     allow_drift: bool = False,
@@ -37,9 +38,9 @@ def verify_manifest(
     """Return the manifest that `data` is, and warnings; raises IntegrityError (CMP020 to CMP025) if it is not one.
 
     `asked` is the fingerprint that it must have, or its first digits: another plan is refused (CMP047), whatever its
-    file is called. `engines` are the versions found here by distribution; without it those that are installed. With
-    `allow_drift` another version of an engine is a warning (RUN015), with `allow_changes` another one of a component is
-    (RUN023).
+    file is called. `root` is the project's folder. `engines` are the versions found here by distribution; without it
+    those that are installed. With `allow_drift` another version of an engine is a warning (RUN015), with
+    `allow_changes` another one of a component is (RUN023).
     """
     parsed = _parse(data, path)
     _require_canonical(data, parsed, path)
@@ -47,13 +48,14 @@ def verify_manifest(
     _refuse(path, list(_order_problems(parsed)) or list(_leaf_problems(parsed)))
     if not parsed["fingerprint"].startswith(asked):
         fail("CMP047", path=path, found=parsed["fingerprint"], asked=asked)
-    changed = list(_component_changes(parsed, registry, "RUN023" if allow_changes else "CMP023"))
+    others = dict(_component_changes(parsed, registry, "RUN023" if allow_changes else "CMP023"))
+    changed = list(others.values())
     if has_errors(changed):
         raise_all(changed)
     drift = list(_drift(parsed, engines, "RUN015" if allow_drift else "CMP024"))
     if drift and not allow_drift:
         raise_all(drift)
-    _refuse(path, recheck(parsed, registry))
+    _refuse(path, recheck(parsed, registry, root or Path(), others))
     return Manifest(parsed), [*changed, *drift]
 
 
@@ -131,16 +133,21 @@ def _leaf_problems(data: Mapping[str, JsonValue]) -> Iterator[str]:
         yield "fingerprint"
 
 
-def _component_changes(data: Mapping[str, JsonValue], registry: Registry, code: str) -> Iterator[Diagnostic]:
+def _component_changes(
+    data: Mapping[str, JsonValue], registry: Registry, code: str
+) -> Iterator[tuple[str, Diagnostic]]:
+    """Yield each component that is not the planned one, and what is to be said of it."""
     planned = {(step["component"], step["version"], step["spec"]) for step in data["steps"]}
     for component, version, digest in sorted(planned):
         spec = registry.find(component)
         if spec is None:
-            yield diagnostic("CMP023", component=component, what="it is not installed")
+            yield component, diagnostic("CMP023", component=component, what="it is not installed")
         elif spec.version != version:
-            yield diagnostic(code, component=component, what=f"version {spec.version}, planned {version}")
+            what = f"version {spec.version}, planned {version}"
+            yield component, diagnostic(code, component=component, what=what)
         elif spec.digest != digest:
-            yield diagnostic(code, component=component, what=f"version {version}, but another specification")
+            what = f"version {version}, but another specification"
+            yield component, diagnostic(code, component=component, what=what)
 
 
 def _drift(data: Mapping[str, JsonValue], engines: Mapping[str, str] | None, code: str) -> Iterator[Diagnostic]:
@@ -152,7 +159,13 @@ def _drift(data: Mapping[str, JsonValue], engines: Mapping[str, str] | None, cod
 
 
 def load_manifest(
-    path: Path, registry: Registry, *, asked: str = "", allow_drift: bool = False, allow_changes: bool = False
+    path: Path,
+    registry: Registry,
+    *,
+    root: Path | None = None,
+    asked: str = "",
+    allow_drift: bool = False,
+    allow_changes: bool = False,
 ) -> tuple[Manifest, list[Diagnostic]]:
     """Return the verified manifest of a file, and warnings; raises as `verify_manifest`."""
     if path.suffix in (".yaml", ".yml"):
@@ -165,6 +178,7 @@ def load_manifest(
         data,
         registry,
         path=str(path),
+        root=root,
         asked=asked,
         allow_drift=allow_drift,
         allow_changes=allow_changes,

@@ -8,7 +8,6 @@ that it was not done.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
@@ -26,6 +25,7 @@ from osiris.families.postgres_held import way
 from osiris.families.postgres_types import BYTE, NUMERIC
 from osiris.families.spelling import spell
 from osiris.families.supabase_cells import array_of
+from osiris.families.supabase_compare import same_rows
 from osiris.families.supabase_errors import RowsRefused
 from osiris.families.supabase_filter import quoted
 from osiris.families.supabase_http import TooLarge, calling
@@ -121,8 +121,8 @@ def _way(column: Column, kind: str) -> Way | None:
 
 
 def _may_round(how: Way) -> bool:
-    """Tell whether a column may keep fewer digits than values have, which REST does not tell beforehand."""
-    return how.type.removeprefix("list<").startswith(("decimal(", "time"))
+    """Tell whether a column may keep something else than it is given, which REST does not tell beforehand."""
+    return how.text or how.type.removeprefix("list<").startswith(("decimal(", "time"))
 
 
 def _misfits(work: Work, there: Mapping[str, Column]) -> Iterator[Diagnostic]:
@@ -253,15 +253,16 @@ class _Sender:
         return built
 
     def _compare(self, piece: pa.RecordBatch, rows: Sequence[Mapping[str, object]]) -> None:
-        """Fail with DRV026 where the table rounds values: REST does not tell beforehand how many digits it keeps."""
+        """Fail with DRV026 where the table rounds or rewrites values: REST does not tell beforehand what it keeps."""
         sent = [piece.column(field.name) for field in self._rounded]
         try:
             back = [array_of(field.type, [row.get(field.name) for row in rows]) for field in self._rounded]
         except Unfit:
             back = []
-        if not back or _counted(sent) != _counted(back):
+        kinds = [self._target.columns[field.name].kind for field in self._rounded]
+        if not back or not same_rows(sent, back, kinds):
             names = ", ".join(field.name for field in self._rounded)
-            self._fail_lost(f"it rounds values of {names}; give its columns more digits")
+            self._fail_lost(f"it rounds or rewrites values of {names}; give its columns more digits, or make them text")
 
     def _fail_refused(self, refused: RowsRefused, piece: pa.RecordBatch) -> NoReturn:
         work = self._work
@@ -276,17 +277,7 @@ class _Sender:
 
 def _echoed(field: Field) -> str:
     """Return how a column is asked for, so that all of its digits come back."""
-    return quoted(field.name) + ("" if field.type.startswith(("list<", "time")) else "::text")
-
-
-def _counted(columns: Sequence[pa.Array]) -> Counter[tuple[str, ...]]:
-    """Return how often rows come, in whatever order."""
-    return Counter(zip(*(map(repr, _comparable(column).to_pylist()) for column in columns), strict=True))
-
-
-def _comparable(column: pa.Array) -> pa.Array:
-    """Return moments as their number: Python has no form for all of them."""
-    return column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+    return quoted(field.name) + ("" if field.type.startswith(("list<", "time", "utf8")) else "::text")
 
 
 def _spelled(column: pa.Array) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, sha256_hex
-from osiris.connections import Connections, parse_ref, resolve
+from osiris.connections import Connections, as_written, parse_ref, resolve
 from osiris.document import load_text
 from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, raise_all
 from osiris.files import is_outside, resolve_path
@@ -21,6 +21,29 @@ if TYPE_CHECKING:
 
 _LARGEST = 1 << 16
 """Characters of a secret in a file; more than that is a wrong file."""
+
+
+def require_own(connections: Connections, written: Mapping[str, Mapping[str, JsonValue]]) -> None:
+    """Fail with CMP050 where a connection of a plan (fields as written, by `@family.alias`) is not the project's own.
+
+    A secret is sent only where the project itself says: whoever wrote the plan may say something else.
+    """
+    found = [
+        diagnostic("CMP050", connection=text, what=what)
+        for text, fields in written.items()
+        for what in _foreign(connections, parse_ref(text), fields)
+    ]
+    if found:
+        raise_all(found)
+
+
+def _foreign(connections: Connections, ref: ConnectionRef, fields: Mapping[str, JsonValue]) -> list[str]:
+    """Return in what a connection differs from the project's own of that name."""
+    if str(ref.alias) not in connections.declared.get(ref.family, {}):
+        return ["it is not declared there"]
+    own = as_written(connections, ref)
+    same = {name for name in own.keys() & fields.keys() if canonical_bytes(own[name]) == canonical_bytes(fields[name])}
+    return [f"'{name}'" for name in sorted((own.keys() | fields.keys()) - same)]
 
 
 def resolve_secrets(

@@ -10,7 +10,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
 from osiris.compiler.build import manifest_bytes
-from osiris.connections import load_env
+from osiris.connections import load_connections, load_env
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.files import sweep
@@ -18,7 +18,7 @@ from osiris.history.record import base_of
 from osiris.hold import hold_project, wait_for_worker
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
-from osiris.runner.credentials import digests_of, resolve_secrets, scrubber_of
+from osiris.runner.credentials import digests_of, require_own, resolve_secrets, scrubber_of
 from osiris.runner.describe import Confirmed, confirm, describe, problems_of
 from osiris.runner.environment import environment_of
 from osiris.runner.interrupts import Interrupts
@@ -211,6 +211,7 @@ def _environ(project: Project, options: RunOptions) -> Mapping[str, str]:
 
 def _secrets(project: Project, manifest: Manifest, options: RunOptions) -> Secrets:
     environ = _environ(project, options)
+    require_own(load_connections(project.connections_file), manifest.data["connections"])
     return resolve_secrets(
         project.root, manifest.data["connections"], manifest.data["sensitive"], load_registry(), environ
     )

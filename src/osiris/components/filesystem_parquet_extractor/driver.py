@@ -25,6 +25,7 @@ from osiris.types import schema_of
 if TYPE_CHECKING:
     import io
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from osiris.driver import StepContext
     from osiris.families.places import Place
@@ -67,10 +68,7 @@ class Driver:
                 problem = f"its columns are not those of {label(ctx, files[0])}"
                 fail("DAT004", file=label(ctx, path), problem=problem)
         schema = _chosen(config, first, label(ctx, files[0]))
-        paths = local(files)
-        readable = config.limit is None and paths and all(map(is_nameable, paths))
-        native = tuple(column.name for column in schema if _is_native(column.type)) if readable else None
-        return Described(schema, "fixed", min(rows, config.limit or rows), state, native)
+        return Described(schema, "fixed", min(rows, config.limit or rows), state, _native(config, schema, local(files)))
 
     def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str | None:
         """Read the footers, or the manifest; fails with DAT011 if their columns are not as planned."""
@@ -93,6 +91,8 @@ class Driver:
         files = _planned_files(config, schema, ctx)
         rows = sum(_footer(path, ctx)[1] for path in files)
         paths = local(files) or []
+        if is_folder(config.path) or len(_native(config, schema, paths) or ()) < len(schema):
+            fail("DAT013", file=config.path, problem="it is not of the kind that the engine reads by itself")
         return relation(select(names_of(schema), "read_parquet", paths, _OPTIONS), paths, rows, ctx)
 
 
@@ -101,6 +101,13 @@ def _chosen(config: Config, schema: Schema, name: str) -> Schema:
     check_known({"columns": config.columns or ()}, [column.name for column in schema], name)
     by_name = {column.name: column for column in schema}
     return tuple(by_name[name] for name in (by_name if config.columns is None else config.columns))
+
+
+def _native(config: Config, schema: Schema, paths: Sequence[Path] | None) -> tuple[str, ...] | None:
+    """Return the columns that DuckDB reads by itself as we do, None if it cannot read the files."""
+    if config.limit is not None or not paths or not all(map(is_nameable, paths)):
+        return None
+    return tuple(column.name for column in schema if _is_native(column.type))
 
 
 def _is_native(kind: str) -> bool:
