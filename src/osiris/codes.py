@@ -652,6 +652,11 @@ CODES: dict[str, Code] = {
     "SBX004": Code(
         "Nothing to hide behind", "a step writes into {path}, which holds all of this machine", "write into a folder"
     ),
+    "SBX030": Code(
+        "Folder of the project in the sandbox",
+        "a step writes into {path}, which holds the project, and code of others would write there too",
+        "write into a folder of its own, such as output/",
+    ),
     "SBX010": Code(
         "Path stays here",
         "{path} is not a relative path inside the project, and a run on {target} takes only a copy of that",
@@ -682,7 +687,7 @@ CODES: dict[str, Code] = {
         "build the template anew, or allow it with --allow-engine-drift",
         4,
     ),
-    "SBX020": Code("E2B not installed", "runs on E2B need the package 'e2b'", "install it: pip install 'osiris[e2b]'"),
+    "SBX020": Code("E2B not installed", "runs on E2B need the package 'e2b'", "install it: {command}"),
     "SBX021": Code("No key for E2B", "E2B_API_KEY is not set", "export E2B_API_KEY, or write it into .env", 3),
     "SBX022": Code("E2B refused", "E2B could not {what}: {reason}", None, 3),
     "SBX023": Code(
@@ -964,7 +969,7 @@ CODES: dict[str, Code] = {
     "LLM002": Code(
         "Models not installed",
         "provider '{provider}' needs the package 'pydantic-ai-slim'",
-        "install it: pip install 'osiris[chat]', or use --provider rules",
+        "install it: {command}; or use --provider rules",
     ),
     "LLM003": Code(
         "Key missing",
@@ -1058,9 +1063,7 @@ CODES: dict[str, Code] = {
     "MCP003": Code("File differs", "{path} exists and is another text", "to replace it, pass replaces: {digest}"),
     "MCP004": Code("No such tool", "there is no {what} '{name}'"),
     "MCP005": Code("Bad argument", "{problem}"),
-    "MCP006": Code(
-        "MCP not installed", "'osiris mcp' needs the package 'mcp'", "install it: pip install 'osiris[mcp]'"
-    ),
+    "MCP006": Code("MCP not installed", "'osiris mcp' needs the package 'mcp'", "install it: {command}"),
     # --- INT: ourselves -------------------------------------------------------------------------------------------
     "INT000": Code("Internal error", "unexpected {kind}: {reason}", "this is a mistake of ours; please report it", 70),
 }

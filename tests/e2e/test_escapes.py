@@ -137,6 +137,16 @@ def test_no_way_leads_out(answers):
     assert [name for name, answer in answers.items() if answer == "ESCAPED"] == []
 
 
+def test_it_gets_no_folder_that_holds_the_project(desk, answers):
+    text = (desk.root / "pipelines" / "probe.yaml").read_text().replace("output/answers.csv", "answers.csv")
+    (desk.root / "pipelines" / "near.yaml").write_text(text.replace("name: probe", "name: near"))
+    done = desk("run", "pipelines/near.yaml", "--json")
+    assert [item["code"] for item in json.loads(done.stdout)["diagnostics"] if item["severity"] == "error"] == [
+        "SBX030"
+    ]
+    assert not (desk.root / "answers.csv").exists()
+
+
 def test_links_that_it_leaves_are_gone(desk, answers):
     assert [path for path in (desk.root / "logs").rglob("*") if path.is_symlink() and path.name == "link.txt"] == []
     assert not (desk.root / "output" / "link.txt").exists()

@@ -79,12 +79,14 @@ class Target:
 
 def write_plan(desk, make_step, source, target):
     """Write a plan with one table per write mode, none of which is there yet; returns its path."""
-    (desk.project.root / "rows.csv").symlink_to(source)
+    (desk.project.root / "rows.csv").hardlink_to(source)
     steps = [make_step("rows", "filesystem.csv_extractor", path="rows.csv")]
     for mode, config in MODES.items():
         step = make_step(mode, f"{target.family}.writer", "write", ["rows"], table=mode, write_mode=mode, **config)
         steps.append({**step, "connection": f"@{target.family}.target"})
     data = {**desk.plan(steps).data, "connections": {f"@{target.family}.target": target.fields}}
+    declared = {"connections": {target.family: {"target": target.fields}}}
+    (desk.project.root / "osiris_connections.yaml").write_text(json.dumps(declared))
     path = desk.project.root / "plan.json"
     path.write_text(json.dumps(data))
     return path

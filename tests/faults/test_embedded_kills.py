@@ -36,7 +36,7 @@ def source(tmp_path_factory):
 @pytest.fixture
 def plan(desk, make_step, source):
     """One table per write mode in a database of each family; none of them is there yet."""
-    (desk.project.root / "rows.csv").symlink_to(source)
+    (desk.project.root / "rows.csv").hardlink_to(source)
     steps = [make_step("rows", "filesystem.csv_extractor", path="rows.csv")]
     for family in FAMILIES:
         for mode, config in MODES.items():
@@ -45,6 +45,8 @@ def plan(desk, make_step, source):
             steps.append({**step, "connection": f"@{family}.target"})
     connections = {f"@{family}.target": {"path": f"output/{family}.db"} for family in FAMILIES}
     data = {**desk.plan(steps).data, "connections": connections}
+    declared = {"connections": {family: {"target": connections[f"@{family}.target"]} for family in FAMILIES}}
+    (desk.project.root / "osiris_connections.yaml").write_text(json.dumps(declared))
     path = desk.project.root / "plan.json"
     path.write_text(json.dumps(data))
     return path

@@ -31,7 +31,7 @@ def source(tmp_path_factory):
 @pytest.fixture
 def plan(desk, make_step, source):
     """CSV to two Parquet files, so that some kills find one of them delivered."""
-    (desk.project.root / "rows.csv").symlink_to(source)
+    (desk.project.root / "rows.csv").hardlink_to(source)
     plan = desk.plan(
         [
             make_step("rows", "filesystem.csv_extractor", path="rows.csv"),

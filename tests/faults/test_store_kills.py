@@ -28,7 +28,7 @@ def source(tmp_path_factory):
 
 def write_plan(desk, make_step, source, server, bucket, **fields):
     """A plan that copies the rows into a bucket; its connection may lead there by another way."""
-    (desk.project.root / "rows.csv").symlink_to(source)
+    (desk.project.root / "rows.csv").hardlink_to(source)
     read = make_step("rows", "filesystem.csv_extractor", path="rows.csv", dtype={"text": "utf8"})
     write = make_step("out", "filesystem.csv_writer", "write", ["rows"], path=f"{server.scheme}://{bucket}/out.csv")
     write = {**write, "connection": f"@{server.family}.target"}

@@ -48,7 +48,7 @@ def make_plan(desk, make_step, source, project):
     """`make_plan(mode)`: the rows over REST into the table of that name."""
 
     def make(mode):
-        (desk.project.root / "rows.csv").symlink_to(source)
+        (desk.project.root / "rows.csv").hardlink_to(source)
         types = {"id": "int32", "name": "utf8", "amount": "decimal(12,2)"}
         read = make_step("rows", "filesystem.csv_extractor", path="rows.csv", dtype=types)
         config = {"table": mode, "write_mode": mode, "batch_size": SIZE, **kills.MODES[mode]}

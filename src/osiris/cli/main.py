@@ -75,9 +75,9 @@ class Osiris(Group):
 def show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     """Answer with the version."""
     if value and not ctx.resilient_parsing:
-        from importlib.metadata import version
+        from osiris.distribution import own_version
 
-        found = version("osiris")
+        found = own_version()
         raise Done(Answer({"version": found}, [f"osiris {found}"]))
 
 

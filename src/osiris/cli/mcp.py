@@ -12,6 +12,7 @@ import click
 from osiris.cli import legacy
 from osiris.cli.command import PROJECT, answers, console
 from osiris.cli.render import Answer
+from osiris.distribution import install_command
 from osiris.errors import fail, raise_all
 from osiris.project import find_project
 
@@ -31,7 +32,7 @@ def command(words: tuple[str, ...], allow_run: bool) -> Answer:
     if console().wants_json:
         raise click.UsageError("stdout carries the protocol; it goes without --json")
     if find_spec("mcp") is None:
-        fail("MCP006")
+        fail("MCP006", command=install_command("mcp"))
     from osiris.mcp.server import serve
 
     start = Path() if click.get_current_context().meta.get(PROJECT) else None

@@ -11,6 +11,7 @@ from osiris.compiler.engines import installed_version
 from osiris.compiler.lineage import lineage_json
 from osiris.compiler.tree import root_hash, root_leaves, step_leaves
 from osiris.compiler.values import plain, spelled
+from osiris.distribution import DISTRIBUTION
 from osiris.model import Manifest
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def build(typed: Typed) -> Manifest:
     prepared, pipeline = typed.prepared, typed.prepared.pipeline
     data: dict[str, JsonValue] = {
         "manifest_version": MANIFEST_VERSION,
-        "osiris": installed_version("osiris"),
+        "osiris": installed_version(DISTRIBUTION),
         "engines": plain(prepared.engines),
         "pipeline": _pipeline(pipeline),
         "params": {name: spelled(value) for name, value in pipeline.params.items()},

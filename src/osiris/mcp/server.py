@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import anyio
@@ -10,6 +9,7 @@ import mcp_types as types
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
+from osiris.distribution import own_version
 from osiris.errors import diagnostic
 from osiris.mcp.asking import Callers, Gone
 from osiris.mcp.definitions import INSTRUCTIONS, offered
@@ -49,7 +49,7 @@ async def _serve(root: Path, allow_run: bool) -> None:
 def _server(answers: _Answers) -> Server[Any]:
     return Server(
         "osiris",
-        version=version("osiris"),
+        version=own_version(),
         title="Osiris",
         instructions=INSTRUCTIONS,
         on_list_tools=answers.tools,

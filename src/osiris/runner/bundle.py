@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import osiris
+from osiris.distribution import DISTRIBUTION
 from osiris.errors import fail
 from osiris.files import fail_os, relative
 from osiris.path_policy import PathPolicy
@@ -90,8 +91,8 @@ def code_files() -> Iterator[tuple[str, Path]]:
     package = Path(osiris.__file__).parent
     for name in TRAVELS:
         yield from ((f"osiris/{path.relative_to(package).as_posix()}", path) for path in _files(package / name))
-    distribution = importlib.metadata.distribution("osiris")
-    folder = f"osiris-{distribution.version}.dist-info"
+    distribution = importlib.metadata.distribution(DISTRIBUTION)
+    folder = f"{DISTRIBUTION.replace('-', '_')}-{distribution.version}.dist-info"
     for file in distribution.files or ():
         if file.name in _METADATA and file.parent.name == folder:
             yield f"{folder}/{file.name}", Path(str(file.locate()))

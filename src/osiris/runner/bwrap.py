@@ -21,9 +21,10 @@ from osiris.errors import fail
 from osiris.files import make_private
 from osiris.path_policy import PathPolicy
 from osiris.runner.adapter import Link, WorkerDied
-from osiris.runner.local import FIXED
+from osiris.runner.local import FIXED, start_worker
 from osiris.runner.reach import reach_of
 from osiris.runner.seccomp import filter_of
+from osiris.runner.strangers import loads_strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -77,6 +78,7 @@ def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterat
         fail("SBX001")
     reach = reach_of(job, secrets).allowed(Path(job.root), PathPolicy.of(job.paths))
     check_network(job, reach, allowed=network)
+    _refuse_strangers_in_project(job, reach)
     made = _make_folders(job, reach)
     try:
         with _filter() as (words, passed):
@@ -90,6 +92,27 @@ def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterat
         for folder in reversed(made):
             with suppress(OSError):
                 folder.rmdir()
+
+
+@contextmanager
+def worker_for(job: Job, secrets: Secrets, *, root: Path, network: bool) -> Iterator[Link]:
+    """Give a worker for what is asked outside of a run: in a sandbox if the job loads code of others, else a plain one.
+
+    Fails as `boxed_worker`; `network` is whether it may have that.
+    """
+    if not loads_strangers(job):
+        with start_worker(root) as link:
+            yield link
+        return
+    with boxed_worker(job, secrets, network=network) as link:
+        yield link
+
+
+def _refuse_strangers_in_project(job: Job, reach: Reach) -> None:
+    """Fail with SBX030 where code of others would get the folder of the project for writing, or one that holds it."""
+    around = [target.parent for target in reach.targets if Path(job.root).is_relative_to(target.parent)]
+    if around and loads_strangers(job):
+        fail("SBX030", path=around[0])
 
 
 def check_network(job: Job, reach: Reach, *, allowed: bool) -> None:

@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from osiris.distribution import install_command
 from osiris.errors import fail
 from osiris.runner.pins import lock_file, template_name
 from osiris.runner.transport import Cut, Gone
@@ -52,7 +53,7 @@ def sdk() -> ModuleType:
     try:
         import e2b
     except ImportError:
-        fail("SBX020")
+        fail("SBX020", command=install_command("e2b"))
     return e2b
 
 
@@ -80,7 +81,7 @@ def typed_options(config: Config) -> str:
 def open_transport(config: Config, root: Path, environ: Mapping[str, str]) -> E2B:
     """Return the transport of a run; fails with SBX020 or SBX021."""
     if importlib.util.find_spec("e2b") is None:
-        fail("SBX020")
+        fail("SBX020", command=install_command("e2b"))
     threading.Thread(target=sdk, daemon=True).start()  # it takes a while to be there, and until then there is work
     install = bool(config.get("run.e2b.install_deps"))
     chosen = config.get("run.e2b.template")

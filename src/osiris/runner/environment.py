@@ -6,6 +6,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from osiris.compiler.engines import installed_version
+from osiris.distribution import DISTRIBUTION
 
 if TYPE_CHECKING:
     from osiris.model import JsonValue, Manifest
@@ -17,7 +18,7 @@ def environment_of(manifest: Manifest) -> dict[str, JsonValue]:
     An engine that is not installed is None. Nothing names the machine, its user or its folders.
     """
     return {
-        "osiris": installed_version("osiris"),
+        "osiris": installed_version(DISTRIBUTION),
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),

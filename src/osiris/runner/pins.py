@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
+
+from osiris.distribution import own_version
 
 
 def lock_file() -> Path:
@@ -19,4 +20,4 @@ def lock_digest() -> str:
 
 def template_name(cpu: int, memory: int) -> str:
     """Return the name of the template of this version and lock, for so many processors and bytes of memory."""
-    return f"osiris-{version('osiris').replace('.', '-')}-{lock_digest()}-{cpu}x{memory // 2**20}"
+    return f"osiris-{own_version().replace('.', '-')}-{lock_digest()}-{cpu}x{memory // 2**20}"

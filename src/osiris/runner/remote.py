@@ -25,12 +25,12 @@ from osiris.runner import bundle
 from osiris.runner.adapter import Link, WorkerDied
 from osiris.runner.bootstrap import Patience, begin, unpack
 from osiris.runner.boxed import Boxed
+from osiris.runner.bwrap import worker_for
 from osiris.runner.fetch import Fetcher
 from osiris.runner.fetch_folder import fetch_folder
 from osiris.runner.install import install
 from osiris.runner.reach import Reach, reach_of
 from osiris.runner.relay import Relay
-from osiris.runner.strangers import worker_for
 from osiris.runner.transport import Cut, Gone
 from osiris.urls import family_of
 

@@ -1,38 +1,16 @@
-"""What is asked before a run, or instead of one, where runs go into a sandbox: code of others is loaded in one only."""
+"""Code of others: whether a job would load any. Where runs go into a sandbox, it is loaded in one only."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from osiris.registry import COMPONENTS, FAMILIES
-from osiris.runner.local import start_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from osiris.runner.adapter import Link
-    from osiris.runner.protocol import Job, Secrets
+    from osiris.runner.protocol import Job
 
 _OURS = "osiris."
-
-
-@contextmanager
-def worker_for(job: Job, secrets: Secrets, *, root: Path, network: bool) -> Iterator[Link]:
-    """Give a worker for one job: in a sandbox of this machine if the job loads code of others.
-
-    Fails as `boxed_worker`; `network` is whether it may have that.
-    """
-    if not loads_strangers(job):
-        with start_worker(root) as link:
-            yield link
-        return
-    from osiris.runner.bwrap import boxed_worker
-
-    with boxed_worker(job, secrets, network=network) as link:
-        yield link
 
 
 def loads_strangers(job: Job) -> bool:

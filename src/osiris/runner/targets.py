@@ -8,8 +8,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from osiris.runner.boxed import Boxed
+from osiris.runner.bwrap import worker_for
 from osiris.runner.local import start_worker
-from osiris.runner.strangers import worker_for
 from osiris.target_names import BROUGHT
 
 if TYPE_CHECKING:

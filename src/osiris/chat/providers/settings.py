@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from osiris.config import PROVIDERS
+from osiris.distribution import install_command
 from osiris.errors import did_you_mean, fail
 from osiris.secret import Secret
 
@@ -62,7 +63,7 @@ def read_settings(workspace: Workspace, provider: str | None, model: str | None)
     config = workspace.config
     name = provider_name(config, provider)
     if not (_is_installed("pydantic_ai") and _is_installed(_NEEDED[name])):
-        fail("LLM002", provider=name)
+        fail("LLM002", provider=name, command=install_command("chat"))
     is_configured = name == _SAME.get(config.get("chat.provider"), config.get("chat.provider"))
     first = model or (config.get("chat.model") if is_configured else None)
     if not first:

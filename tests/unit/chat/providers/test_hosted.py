@@ -153,7 +153,7 @@ def test_a_library_that_is_not_installed_is_told_with_its_remedy(provider, packa
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InvalidInput, match="LLM002") as caught:
         open_model(workspace, Options())
-    assert "pip install 'osiris[chat]'" in caught.value.diagnostics[0].hint
+    assert "pip install 'pydantic-ai-slim[" in caught.value.diagnostics[0].hint
 
 
 def test_the_rules_need_no_library_of_models(tmp_path):

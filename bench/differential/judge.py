@@ -1,0 +1,188 @@
+"""Runs cases by the installed command, and says of each whether its target has what it must have."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import targets
+from .sources import quoted
+from .tables import Table
+from .targets import plain
+
+if TYPE_CHECKING:
+    from .cases import Case
+    from .servers import Servers
+
+OSIRIS = str(Path(sys.executable).parent / "osiris")
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
+PATIENCE = 1800
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`equal`, `refused` (as it may or must be), `unexpected` (a refusal of clean input), or `different`."""
+
+    case: Case
+    kind: str
+    code: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A project in which cases run, and the servers that they use."""
+
+    project: Path
+    servers: Servers
+
+    def run(self, cases: list[Case], label: str) -> tuple[int, list[dict[str, Any]]]:
+        """Run the cases as one pipeline; gives the exit code and what was said."""
+        steps = [step for case in cases for step in case.steps]
+        connections: dict[str, Any] = {
+            dialect: {"server": self.servers.connection(dialect)} for dialect in self.servers.running
+        }
+        for case in cases:
+            for family, aliases in case.connections.items():
+                connections.setdefault(family, {}).update(aliases)
+        pipeline = {"oml_version": "0.2.0", "name": label, "steps": steps}
+        self.project.joinpath("osiris.yaml").touch()
+        self.project.joinpath("osiris_connections.yaml").write_text(json.dumps({"connections": connections}))
+        self.project.joinpath(f"{label}.yaml").write_text(json.dumps(pipeline, ensure_ascii=False), encoding="utf-8")
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ} | self.servers.environment()
+        command = [OSIRIS, "run", f"{label}.yaml", "--new-run", "--json"]
+        done = subprocess.run(
+            command, cwd=self.project, env=environment, capture_output=True, text=True, timeout=PATIENCE
+        )
+        try:
+            told = json.loads(done.stdout)["diagnostics"]
+        except (json.JSONDecodeError, KeyError):
+            told = [{"code": "none", "severity": "error", "message": (done.stdout + done.stderr)[-400:]}]
+        return done.returncode, told
+
+
+def judge(bench: Bench, cases: list[Case]) -> list[Verdict]:
+    """Run cases together; those that are blamed when that fails, or must be refused, run by themselves."""
+    together = [case for case in cases if not case.alone]
+    alone = [case for case in cases if case.alone]
+    verdicts: list[Verdict] = []
+    while together:
+        code, told = bench.run(together, f"b{together[0].number}")
+        if code == 0:
+            verdicts += [compare(bench, case) for case in together]
+            break
+        for case in together:
+            _forget(bench, case)
+        blamed = _blamed(together, told)
+        alone += blamed
+        together = [case for case in together if case not in blamed]
+    for case in alone:
+        code, told = bench.run([case], case.name)
+        verdicts.append(compare(bench, case) if code == 0 else _refused(case, told))
+    return verdicts
+
+
+def _blamed(cases: list[Case], told: list[dict[str, Any]]) -> list[Case]:
+    """Return the cases of whose steps the errors speak; all of them, where they speak of none."""
+    words = json.dumps([one for one in told if one.get("severity") == "error"])
+    return [case for case in cases if re.search(rf"\b{case.name}_", words)] or cases
+
+
+def _forget(bench: Bench, case: Case) -> None:
+    """Remove what an earlier attempt has left at the target."""
+    for left in bench.project.glob(f"{case.name}/out.*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    if case.target.kind in bench.servers.running:
+        bench.servers.query(
+            case.target.kind, f"DROP TABLE IF EXISTS {quoted(case.target.kind, case.target.config['table'])}"
+        )
+
+
+def _refused(case: Case, told: list[dict[str, Any]]) -> Verdict:
+    errors = [one for one in told if one.get("severity") == "error"] or told
+    code, words = (errors[0]["code"], errors[0]["message"]) if errors else ("none", "")
+    expected = case.refusal is not None and code not in ("none", "INT000")
+    return Verdict(case, "refused" if expected else "unexpected", code, words)
+
+
+def compare(bench: Bench, case: Case) -> Verdict:
+    """Compare what a case has written with what it had to write."""
+    if case.refusal and case.refusal.startswith("must"):
+        return Verdict(case, "different", words=f"it ended well, but {case.refusal}")
+    try:
+        names, rows = targets.read(case.target, case.expected, bench.project, bench.servers)
+    except Exception as error:  # noqa: BLE001 - whatever keeps others from reading it is a finding
+        return Verdict(case, "different", words=f"it cannot be read back: {type(error).__name__}: {error}"[:400])
+    problem = _difference(case, names, rows) or _characters(bench, case) or _set_aside(bench, case)
+    return Verdict(case, "different" if problem else "equal", words=problem)
+
+
+def _difference(case: Case, names: list[str], rows: list[tuple[Any, ...]]) -> str:
+    expected = case.expected
+    if names != [column.name for column in expected.columns]:
+        return f"columns {names} instead of {[column.name for column in expected.columns]}"
+    wanted = [
+        tuple(plain(item, column.type) for item, column in zip(row, expected.columns, strict=True))
+        for row in expected.rows()
+    ]
+    if len(rows) != len(wanted):
+        return f"{len(rows):,} rows instead of {len(wanted):,}"
+    if not case.ordered or case.target.kind not in targets.SUFFIXES:
+        return _bag_difference(Counter(map(_shown, rows)), Counter(map(_shown, wanted)))
+    for number, (got, want) in enumerate(zip(rows, wanted, strict=True)):
+        if _shown(got) != _shown(want):
+            return f"row {number}: {_shown(got)[:300]} instead of {_shown(want)[:300]}"
+    return ""
+
+
+def _shown(row: tuple[Any, ...]) -> str:
+    """Return a row as a text in which only equal values are equal; MariaDB and SQL have one zero."""
+    return repr(tuple(0.0 if isinstance(item, float) and item == 0 else item for item in row))
+
+
+def _bag_difference(got: Counter[str], wanted: Counter[str]) -> str:
+    missing, more = wanted - got, got - wanted
+    if not missing and not more:
+        return ""
+    shown = [next(iter(bag), "nothing")[:300] for bag in (more, missing)]
+    return f"{missing.total():,} rows differ: {shown[0]} instead of {shown[1]}"
+
+
+def _characters(bench: Bench, case: Case) -> str:
+    """Text copied to text keeps its characters."""
+    cells = case.source.cells
+    config = case.steps[0]["config"]
+    looked_at = len(case.steps) > 2 or any(key in config for key in ("checks", "cast", "dtype"))
+    if cells is None or case.target.kind != "csv" or looked_at:
+        return ""
+    text = targets.unpacked(bench.project / case.target.config["path"])
+    _, *rows = targets.cells(text, case.target.config.get("delimiter", ","))
+    for number, (got, want) in enumerate(zip(rows, cells.rows(), strict=True)):
+        if tuple(got) != want:
+            return f"row {number}: characters {str(got)[:300]} instead of {str(want)[:300]}"
+    return ""
+
+
+def _set_aside(bench: Bench, case: Case) -> str:
+    """Every row that is not written stands among the rejected ones."""
+    if "on_reject" not in case.steps[0]["config"]:
+        return ""
+    files = sorted(bench.project.glob(f"logs/*/artifacts/{case.name}_read/rejected.csv"))
+    csv.field_size_limit(1 << 30)
+    found = 0
+    if files:
+        with files[-1].open(newline="", encoding="utf-8") as file:
+            found = sum(1 for _ in csv.reader(file)) - 1
+    return "" if found == case.rejected else f"{found} rows set aside instead of {case.rejected}"
+
+
+__all__ = ["Bench", "Table", "Verdict", "judge"]
