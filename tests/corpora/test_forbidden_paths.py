@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.chance import say_tried
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "forbidden_paths.jsonl").read_text().splitlines()]
 OWN = ("logs", "build", ".osiris", "osiris.lock")
@@ -82,6 +83,7 @@ class Layout:
 
 @of_kind("refused")
 def test_what_is_forbidden_is_refused_and_changes_nothing(osiris, tmp_path, case):
+    say_tried("forbidden ways to write and read files", 1)
     layout = Layout(tmp_path, case)
     before = {name: layout.seen(name) for name in layout.case["unchanged"] if "\0" not in name}
     there = layout.files()
@@ -99,6 +101,7 @@ def test_what_is_forbidden_is_refused_and_changes_nothing(osiris, tmp_path, case
 
 @of_kind("allowed")
 def test_what_is_not_forbidden_is_done(osiris, tmp_path, case):
+    say_tried("allowed ways to write and read files", 1)
     layout = Layout(tmp_path, case)
     done = osiris("run", "pipelines/probe.yaml", *layout.case["run"], cwd=layout.root)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,7 +1,5 @@
 """Random pipelines over every source and target, against truth that is computed without Osiris."""
 
-import random
-
 import pytest
 from bench.differential.__main__ import run, summarize
 from bench.differential.cases import Case
@@ -11,6 +9,7 @@ from bench.differential.sources import Source
 from bench.differential.spelling import guess
 from bench.differential.tables import Column, Table
 from bench.differential.targets import Target
+from tests.chance import draw_seed, say_tried
 
 
 def verdicts(postgres, mariadb, seed, count):
@@ -23,6 +22,7 @@ def verdicts(postgres, mariadb, seed, count):
 
 def test_nothing_changes_silently(postgres, mariadb):
     summary = verdicts(postgres, mariadb, 1, 40)
+    say_tried("random pipelines whose rows were compared with a truth of our own", 40)
     assert summary["failures"] == []
     assert summary["verdicts"]["equal"] >= 25
 
@@ -69,8 +69,7 @@ def test_types_are_guessed_as_documented(cells, kind):
 
 @pytest.mark.long
 def test_nothing_changes_silently_in_many_cases(postgres, mariadb):
-    seed = random.randrange(10**6)
-    print("seed", seed)
-    summary = verdicts(postgres, mariadb, seed, 20_000)
+    summary = verdicts(postgres, mariadb, draw_seed() % 10**6, 20_000)
+    say_tried("random pipelines whose rows were compared with a truth of our own", 20_000)
     assert "different" not in summary["verdicts"]
     assert summary["verdicts"].get("unexpected", 0) <= 20, "refusals of clean input are rare"

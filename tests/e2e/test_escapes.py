@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tests.chance import say_tried
 
 HOSTILE = Path(__file__).parents[1] / "fixtures" / "hostile" / "hostile"
 NOBODY = 65534
@@ -133,6 +134,7 @@ def answers(desk):
 
 def test_no_way_leads_out(answers):
     print("\n".join(f"{name}: {answer}" for name, answer in answers.items()))
+    say_tried("ways out of the sandbox", len(answers))
     assert len(answers) > LEAST
     assert [name for name, answer in answers.items() if answer == "ESCAPED"] == []
 

@@ -17,6 +17,7 @@ import duckdb
 import psycopg
 import pymysql
 import pytest
+from tests.chance import draw_seed, say_tried
 from tests.conftest import OSIRIS, kept
 
 from osiris.fault import KINDS
@@ -133,12 +134,12 @@ def try_one(make_lab, folder, name, number, kind):
 
 def loop(make_lab, tmp_path, number=None):
     """Try all points in all kinds, or so many by chance."""
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}")
+    seed = draw_seed()
     points = reached(make_lab(tmp_path / "whole"), tmp_path)
     every = [(name, n, kind) for name, count in sorted(points.items()) for n in range(1, count + 1) for kind in KINDS]
     chosen = random.Random(seed).sample(every, number) if number else every
     codes = [try_one(make_lab, tmp_path / str(turn), *each) for turn, each in enumerate(chosen)]
+    say_tried("faults at fault points (kill, error, hang, no space, torn write), then the same command", len(chosen))
     print(f"{len(chosen)} of {len(every)} faults at {len(points)} points; {codes.count(0)} were survived at once")
 
 

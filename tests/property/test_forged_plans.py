@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.chance import say_tried
 
 from osiris.compiler.compile import compile_pipeline, prepare
 from osiris.compiler.manifest import manifest_bytes, verify_manifest
@@ -292,7 +293,7 @@ def named(problems, words):
 
 @pytest.mark.parametrize("each", [False, pytest.param(True, marks=pytest.mark.long)], ids=["one", "each"])
 def test_every_forged_leaf_is_refused_by_name_or_reviewed(plans, each):
-    tried, used, passed, unnamed = 0, set(), {}, []
+    tried, forgeries_tried, used, passed, unnamed = 0, 0, set(), {}, []
     for plan in plans:
         for path in leaves(plan):
             name = shown(plan, path)
@@ -301,6 +302,7 @@ def test_every_forged_leaf_is_refused_by_name_or_reviewed(plans, each):
             tried += 1
             forged = list(forgeries(plan, path))
             for one in forged if each else forged[tried % len(forged) :][:1]:
+                forgeries_tried += 1
                 problems = accepted(resigned(one))
                 assert all(problem.startswith("4 ") for problem in problems), problems
                 reviewed = [pattern for pattern in HARMLESS if re.fullmatch(pattern, name)]
@@ -309,6 +311,8 @@ def test_every_forged_leaf_is_refused_by_name_or_reviewed(plans, each):
                     passed.setdefault(name, reviewed)
                 elif not named(problems, f"{name} {text_at(plan, path)} {text_at(one, path)}"):
                     unnamed.append((name, problems[:3]))
+    say_tried("forged and signed plans, refused by the name of the leaf or reviewed as harmless", forgeries_tried)
+    say_tried("leaves of plans that were forged", tried)
     print(f"{tried} leaves forged, {len(passed)} accepted and reviewed")
     assert [name for name, reviewed in passed.items() if not reviewed] == []
     assert unnamed == []
