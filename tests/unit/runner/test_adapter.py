@@ -79,7 +79,7 @@ def test_death(pretend, code, status):
 
 
 def test_silence(pretend):
-    with pytest.raises(WorkerDied, match=r"no sign of life for 0\.5 s"):
+    with pytest.raises(WorkerDied, match=r"no sign of life for 500 ms"):
         pretend("time.sleep(60)", silence=0.5)
 
 

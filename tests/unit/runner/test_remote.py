@@ -110,6 +110,7 @@ def test_a_result_counts_though_its_line_was_lost(desk):
 
 
 def test_paths_that_mean_nothing_there_are_refused(desk):
+    desk.workspace = api.open_project(desk.folder, {"OSIRIS_PATHS__READ": str(desk.folder.parent)})
     for path in (str(desk.folder / "data" / "orders.csv"), "../orders.csv"):
         (desk.folder.parent / "orders.csv").write_text("id\n1\n")
         assert desk.codes(read(path=path), WRITE) == ("failed", ["SBX010"])

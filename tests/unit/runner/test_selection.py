@@ -128,7 +128,7 @@ def test_steps_that_are_not_selected_are_skipped(project):
     rest = dict.fromkeys(["c", "x", "alone"], "not selected")
     assert decide(project, PLAN, Wish(selected=SOME), now=NOW, here=NOWHERE).skip == rest
     (project.root / "w.txt").write_text("rows")
-    told = {"session": "earlier", "files": [inspect_file(project.root, "w.txt").to_json()]}
+    told = {"session": "earlier", "rows": 1, "files": [inspect_file(project.root, "w.txt").to_json()]}
     past_session(project, selected=SOME, deliveries={"w": told})
     start = decide(project, PLAN, Wish(selected=SOME), now=NOW, here=NOWHERE)
     assert sorted(start.skip) == ["a", "alone", "b", "c", "w", "x"]
