@@ -25,12 +25,15 @@ def refused(project, env=None, **more):
 def test_an_empty_file_leaves_the_defaults(text, project):
     config = load_config(project(text), {})
     assert {key: config.get(key) for key in KEYS} == {
+        "paths.read": None,
+        "paths.write": None,
         "run.memory": 2 * 10**9,
         "run.threads": 0,
         "run.parallel": 0,
         "run.spool_limit": 20 * 10**9,
         "run.continue_within": 6 * 3600.0,
         "run.step_timeout": None,
+        "run.wait": 600.0,
         "run.target": "local",
         "run.bwrap.network": "none",
         "run.remote.upload_limit": 10**9,
@@ -115,6 +118,8 @@ def test_a_limit_can_be_taken_back(project):
 
 
 WRITTEN = {
+    "paths.read": "/data",
+    "paths.write": "/data",
     "run.step_timeout": "7m",
     "run.e2b.template": "mine",
     "openlineage.file": "lineage.jsonl",
@@ -161,7 +166,7 @@ def test_all_problems_are_told_at_once_with_their_lines(project):
         ("PRJ004", 3, "'run.threads' must be a number of threads, 0 for one per core, found -1", None),
         ("PRJ002", 4, "unknown key 'rnu'", "did you mean 'run'?"),
         ("PRJ004", 7, "'run.memory' must be a size like 2GB or 512MiB, found 'much'", None),
-        ("PRJ002", 8, "unknown key 'llm'", "known: aiop, chat, defaults, openlineage, profiles, run"),
+        ("PRJ002", 8, "unknown key 'llm'", "known: aiop, chat, defaults, openlineage, paths, profiles, run"),
         ("PRJ004", 9, "'profiles.b' must be a mapping, found 3", None),
         ("PRJ004", 10, "'defaults' must be a mapping, found 5", None),
         ("PRJ002", 11, "unknown key 'run.threads'", "did you mean 'run.threads'?"),

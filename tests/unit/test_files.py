@@ -217,7 +217,7 @@ def run_child(folder, body):
 
 
 @pytest.mark.parametrize("limit", [0, 1, 4096, 1 << 20])
-def test_no_space_names_the_path_and_leaves_nothing(tmp_path, limit):
+def test_a_limit_of_file_size_names_the_path_and_leaves_nothing(tmp_path, limit):
     (tmp_path / "out.bin").write_bytes(b"")
     done = run_child(
         tmp_path,
@@ -233,7 +233,7 @@ def test_no_space_names_the_path_and_leaves_nothing(tmp_path, limit):
             print(error)
         """,
     )
-    assert done.stdout.strip() == f"DRV004 no space left while writing out.bin ({limit} bytes written)"
+    assert done.stdout.strip() == "DRV006 out.bin: File too large"
     assert [path.name for path in tmp_path.iterdir()] == ["out.bin"]
 
 
