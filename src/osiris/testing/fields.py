@@ -86,8 +86,6 @@ def _default_problems(
         yield f"'{name}' is not required in the spec and has no default in Config"
     elif optional and _plain(_default(field)) != schema.get("default"):
         yield f"'{name}' has the default {schema.get('default')!r} in the spec and {_default(field)!r} in Config"
-    if "default" in schema and not _valid(schema["default"], schema):
-        yield f"the default of '{name}' does not fit its own schema"
 
 
 def _type_problems(name: str, schema: Mapping[str, JsonValue], annotation: object, *, optional: bool) -> Iterator[str]:

@@ -114,7 +114,6 @@ PROPERTY = "config/properties/"
     [
         (changed(PROPERTY + "bone", {"description": "b"}), "'bone' is in the spec and not in Config"),
         (changed(PROPERTY + "slices/default", 3), "'slices' has the default 3 in the spec and 2 in Config"),
-        (changed(PROPERTY + "slices/type", "string"), "the default of 'slices' does not fit its own schema"),
         (changed(PROPERTY + "weight/type", "string"), "'weight' is null or string in the spec"),
         (changed(PROPERTY + "header/anyOf", [{"type": "boolean"}]), "'header' is boolean in the spec and"),
         (changed(PROPERTY + "cut/enum", ["thin", "wide"]), "'cut' has other choices"),
