@@ -104,9 +104,11 @@ def all_alike(shop, session, tmp_path, *, lineage=True):
         assert on_page[0] == code
     assert on_page[1] == blocked[:12]
     assert last is None or last in on_page[2]
-    (row,) = [each for each in runs_list(told.workspace, {}).data["sessions"] if each["session"] == session]
-    listed = next((d["code"] for d in row["diagnostics"] if d["severity"] == "error"), None)
-    assert code in (listed, code)
+    listed = runs_list(told.workspace, {})
+    (row,) = [listed.item(each) for each in listed.data["sessions"] if each["session"] == session]
+    assert row.get("error") == code
+    (line,) = [each for each in shop("logs", "list").stdout.splitlines() if session in each]
+    assert re.findall(r"\b[A-Z]{3}\d{3}\b", line) == ([code] if code else [])
     return code, broken, set(blocked), changes, last
 
 
@@ -116,6 +118,7 @@ def last_of(shop):
 
 def test_a_failure_its_repetition_and_its_replay(shop, tmp_path):
     first = shop.json("run", "pipelines/two.yaml")["data"]["session"]
+    assert "run id" not in shop("explain", first).stdout + shop("logs", "show", first).stdout
     assert all_alike(shop, first, tmp_path) == (None, [], set(), [], None)
     (shop.folder / "data" / "left.csv").write_text(BAD)
     shop("run", "--last-compile", code=1)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 from osiris.cli.figures import count, figures
 from osiris.cli.render import diagnostic_lines
 from osiris.errors import Diagnostic
 from osiris.history.record import REFUSED, resume_command
-from osiris.session import CONVERSATION
+from osiris.session import CONVERSATION, is_session_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 SHOWN_DIGITS = 12
 _NAMED = 12
-_SESSION_ID = re.compile(r"\d{8}-\d{6}-\d{3}-.*-[0-9a-f]{4}")
 
 
 def talk_lines(talk: Run) -> list[Line]:
@@ -111,7 +109,7 @@ def row_lines(rows: list[Run]) -> list[str]:
 def given_id(run: Run) -> str | None:
     """Return the run id that was given with --run-id; None if the key is the id of the session that began the run."""
     key = run.get("run_key")
-    return key if key and not _SESSION_ID.fullmatch(key) else None
+    return key if key and not is_session_id(key) else None
 
 
 def kind_of(run: Run) -> str:
