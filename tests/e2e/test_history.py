@@ -139,6 +139,33 @@ def test_a_failure_its_repetition_and_its_replay(shop, tmp_path):
     assert all_alike(shop, replayed, tmp_path, lineage=False)[:2] == (code, broken)
 
 
+READER = """
+oml_version: "0.1.0"
+name: reader
+steps:
+  - {id: again, component: filesystem.csv_extractor, mode: read, config: {path: output/two.csv}}
+  - {id: out, component: filesystem.csv_writer, mode: write, config: {path: output/of_two.csv}}
+"""
+
+
+def test_what_other_pipelines_make_from_targets_that_were_not_renewed_is_named(shop, tmp_path):
+    shop("run", "pipelines/two.yaml")
+    (shop.folder / "pipelines" / "reader.yaml").write_text(READER)
+    shop("run", "pipelines/reader.yaml")
+    assert shop.json("explain", "previous")["data"]["reading"]["stale"] == []
+    (shop.folder / "data" / "left.csv").write_text(BAD)
+    shop("run", "pipelines/two.yaml", "--new-run", code=1)
+    failed = last_of(shop)
+    shown = shop.json("explain", failed)["data"]
+    assert shown["reading"]["stale"] == [{"pipeline": "reader", "step": "out", "target": "output/of_two.csv"}]
+    assert "output/of_two.csv (reader)" in shop("explain", failed).stdout
+    package = shop.folder / "logs" / failed / "aiop" / f"{failed}_aiop.json"
+    (finding,) = [x for x in json.loads(package.read_text())["answer"]["findings"] if x["kind"] == "stale"]
+    assert "output/of_two.csv (reader)" in finding["text"]
+    api.write_report(api.open_project(shop.folder, {}), failed, tmp_path / "page.html")
+    assert "output/of_two.csv (reader)" in (tmp_path / "page.html").read_text()
+
+
 def test_who_is_killed_stopped_or_still_at_work(shop, tmp_path):
     process, session = shop.begin()
     told = Told(shop.folder, session)

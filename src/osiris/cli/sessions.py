@@ -9,6 +9,7 @@ from osiris.cli.figures import count, figures
 from osiris.cli.render import diagnostic_lines
 from osiris.errors import Diagnostic
 from osiris.history.record import REFUSED, resume_command
+from osiris.history.stale import stale_text
 from osiris.session import CONVERSATION, is_session_id
 
 if TYPE_CHECKING:
@@ -120,7 +121,14 @@ def kind_of(run: Run) -> str:
 
 def story_lines(run: Run, story: Story) -> list[str]:
     """Return, in sentences, why a session is as it is: how it began, what was left out, how it ended, what is next."""
-    return [_beginning(run, story), *_left_out(story), _end(run, story), *_blocked(story), *_prospect(run, story)]
+    return [
+        _beginning(run, story),
+        *_left_out(story),
+        _end(run, story),
+        *_blocked(story),
+        *_stale(story),
+        *_prospect(run, story),
+    ]
 
 
 def _beginning(run: Run, story: Story) -> str:
@@ -168,6 +176,10 @@ def _blocked(story: Story) -> list[str]:
     said = [f"So {count(len(held), 'step')} did not finish: {', '.join(held[:_NAMED])}{more}."] if held else []
     last = story.reading.last_success
     return [*said, f"The last success was {last}." if last else "No earlier success of this pipeline is known."]
+
+
+def _stale(story: Story) -> list[str]:
+    return [stale_text(story.reading.stale)] if story.reading.stale else []
 
 
 def _prospect(run: Run, story: Story) -> list[str]:
