@@ -23,14 +23,15 @@ ASKED = (
     {"id": 2, "method": "tools/call", "params": {"name": "connections_list", "arguments": {}}},
 )
 SPOKEN = b"".join(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n" for message in ASKED)
-COMMANDS = (
-    ("compile", "kept.yaml"),
-    ("run", "kept.yaml"),
-    ("run", "broken.yaml"),
-    ("run", "broken.yaml", "--new-run", "--json"),
-    ("logs", "html"),
-    ("logs", "aiop"),
-)
+COMMANDS = {
+    ("compile", "kept.yaml"): 0,
+    ("run", "kept.yaml"): 0,
+    ("run", "broken.yaml"): 1,
+    ("run", "broken.yaml", "--new-run", "--json"): 1,
+    ("logs", "html"): 0,
+    ("logs", "aiop"): 0,
+}
+"""Each with its exit status where nothing leaks."""
 
 
 @pytest.fixture(params=LEAKS, ids=lambda path: path.stem)
@@ -39,12 +40,12 @@ def leak(request):
 
 
 def found_with(folder, script):
-    """Return where a canary is found after all commands."""
+    """Return how all commands ended, and where a canary is found after them."""
     project = lay_out(folder, script)
     (project.folder / "osiris.yaml").write_text(PACKAGES)
     seen = [project.watch(*words) for words in COMMANDS]
     seen.append(project.watch("mcp", say=SPOKEN, answers=2))
-    return project.canaries.hits(*(each.parts() for each in seen), project.files())
+    return [each.code for each in seen], project.canaries.hits(*(each.parts() for each in seen), project.files())
 
 
 def test_each_leak_is_one_change(leak):
@@ -55,7 +56,7 @@ def test_each_leak_is_one_change(leak):
 
 @pytest.mark.trust
 def test_without_a_leak_nothing_is_found(copy, tmp_path):
-    assert found_with(tmp_path, copy / ".venv/bin/osiris") == []
+    assert found_with(tmp_path, copy / ".venv/bin/osiris") == ([*COMMANDS.values(), 0], [])
 
 
 @pytest.mark.trust
@@ -64,7 +65,7 @@ def test_each_leak_is_found(leak, copy, tmp_path):
     before = path.read_text(encoding="utf-8")
     path.write_text(before.replace(leak["find"], leak["replace"]), encoding="utf-8")
     try:
-        hits = found_with(tmp_path, copy / ".venv/bin/osiris")
+        _, hits = found_with(tmp_path, copy / ".venv/bin/osiris")
     finally:
         path.write_text(before, encoding="utf-8")
     say_tried("leaks planted in a copy of the code, each found by the search for canaries", 1)
