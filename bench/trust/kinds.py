@@ -50,7 +50,12 @@ KINDS = {
         Kind(
             "secrets",
             "tests of secrets in everything that is written",
-            ("tests/property/test_secret_scrub.py", "tests/browser/test_no_secret.py"),
+            (
+                "tests/trust/test_planted_leaks.py",
+                "tests/e2e/test_canaries.py",
+                "tests/property/test_secret_scrub.py",
+                "tests/browser/test_no_secret.py",
+            ),
         ),
         Kind("fuzz", "tests of damaged and random inputs", ("tests/trust/fuzz", *_faults("stored"))),
         Kind("points", "tests of every fault point", _faults("fault_loop")),
