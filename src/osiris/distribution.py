@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from importlib.metadata import PackageNotFoundError, requires, version
 
-DISTRIBUTION = "osiris"
+DISTRIBUTION = "osiris-data"
 """The name of the distribution; module and command are called osiris whatever it is."""
+
+FOREIGN = "osiris"
+"""A distribution of somebody else, which a package gets that requires what the command is called."""
 
 
 def own_version() -> str:
@@ -23,3 +27,12 @@ def install_command(extra: str) -> str:
     marks = (f"extra == '{extra}'", f'extra == "{extra}"')
     found = [line.partition(";")[0].strip() for line in lines if line.endswith(marks)]
     return f"pip install {shlex.join(found or [extra])}"
+
+
+def requires_foreign(distribution: str) -> bool:
+    """Tell whether an installed distribution requires the one that has the name of our command, and is not ours."""
+    try:
+        lines = requires(distribution) or []
+    except PackageNotFoundError:
+        lines = []
+    return any(re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() == FOREIGN for line in lines)

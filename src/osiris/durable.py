@@ -7,6 +7,7 @@ umask. What people keep (plans, the lock, pages) has the permissions of any file
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
 from contextlib import contextmanager, suppress
@@ -129,10 +130,28 @@ def lead(link: Path, target: Path) -> None:
     """Let a symbolic link, which is relative, lead to a target, wherever it led before; fails with PRJ006."""
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     with guarded(link):
+        _sweep_links(link)
         fault("link.replace")
-        temporary.unlink(missing_ok=True)
         temporary.symlink_to(os.path.relpath(target, link.parent))
         temporary.replace(link)
+
+
+def _sweep_links(link: Path) -> None:
+    """Remove what processes that are gone, or this one, have left behind on their way to a link."""
+    for left in link.parent.glob(f".{glob.escape(link.name)}.*"):
+        number = left.name.rpartition(".")[2]
+        if number.isdecimal() and (int(number) == os.getpid() or not _is_alive(int(number))):
+            left.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def remove(path: Path) -> None:

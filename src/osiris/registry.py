@@ -171,7 +171,7 @@ class FamilySpec:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One line of an entry-point group; two of the same name from different distributions exclude each other."""
+    """One line of an entry-point group; two of the same name exclude each other, unless they name the same module."""
 
     name: str
     target: str
@@ -225,6 +225,10 @@ class Registry:
         """Return what is wrong with the spec of one component, or of all; reads and checks them in full."""
         names = self.names() if name is None else [name] if name in self._entries else []
         return sort_diagnostics(problem for each in names for problem in self._check(each))
+
+    def owner(self, name: str) -> str:
+        """Return the distribution that registers a component; raises KeyError if it is not registered."""
+        return self._entries[name].owner
 
     def config_schema(self, spec: ComponentSpec) -> dict[str, JsonValue]:
         """Return the JSON Schema of a step's config: the component's own keys and the shared ones of this version.
@@ -312,7 +316,7 @@ def _by_name(entries: Iterable[_Entry]) -> dict[str, _Entry]:
     table: dict[str, _Entry] = {}
     for entry in sorted(entries, key=lambda e: (e.name, e.owner, e.target)):
         first = table.setdefault(entry.name, entry)
-        if (first.owner, first.target) != (entry.owner, entry.target):
+        if first.target != entry.target:
             table[entry.name] = _Entry(first.name, first.target, first.owner, rival=entry.owner)
     return table
 

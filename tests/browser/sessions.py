@@ -2,10 +2,12 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 from osiris.model import Manifest
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+DIGEST = "f" * 64
 MODES = {"extractor": "read", "processor": "transform", "writer": "write"}
 
 
@@ -32,7 +34,9 @@ def step(name, component, *, columns=(), inputs=(), config=None, lineage=None, *
         "order": "free",
         "lineage": lineage,
         "fused": [],
-        "hash": name,
+        "spec": DIGEST,
+        "leaves": {**dict.fromkeys(("about", "component", "config", "inputs", "schema"), DIGEST), "sql": None},
+        "hash": sha256(name.encode()).hexdigest(),
         **more,
     }
 
@@ -46,7 +50,8 @@ def plan(*steps, name="shop", fingerprint="a" * 64, description=None):
             "engines": {"duckdb": "2.0.1"},
             "params": {},
             "sensitive": [],
-            "pipeline": {"name": name, "description": description, "oml_version": "0.1.0"},
+            "pipeline": {"name": name, "oml_version": "0.1.0", **({"description": description} if description else {})},
+            "leaves": dict.fromkeys(("params", "compiler", "engines", "connections", "pipeline"), DIGEST),
             "fingerprint": fingerprint,
             "connections": {},
             "steps": list(steps),

@@ -88,6 +88,20 @@ def test_each_event_has_the_session_of_its_conversation(talk):
     assert [event["run"] for event in told if event["event"] == "run_result"] == summary(home)["runs"]
 
 
+def test_what_sources_answered_is_an_artifact_each(talk):
+    talk(TO_CSV, "--yes")
+    (home,) = conversations(talk.folder)
+    asked = {event["entry"]: event for event in events(home, "tool_call") if event["tool"] in ("names", "look")}
+    kept = {path.name: json.loads(path.read_text()) for path in (home / "artifacts").glob("discovery-*.json")}
+    assert kept.keys() == {f"discovery-{number}.json" for number in asked}
+    for number, event in asked.items():
+        found = kept[f"discovery-{number}.json"]
+        assert found["asked"] == event["arguments"]
+        assert len(json.dumps(found["found"])) == event["result_bytes"]
+    looks = [kept[f"discovery-{number}.json"] for number, event in asked.items() if event["tool"] == "look"]
+    assert any("places.csv" in text and '"name"' in text for text in map(json.dumps, looks))
+
+
 def test_the_newest_that_waits_is_taken_up(talk):
     talk(NO_TARGET, code=1)
     talk(TO_CSV, "--yes")

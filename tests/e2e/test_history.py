@@ -104,9 +104,11 @@ def all_alike(shop, session, tmp_path, *, lineage=True):
         assert on_page[0] == code
     assert on_page[1] == blocked[:12]
     assert last is None or last in on_page[2]
-    (row,) = [each for each in runs_list(told.workspace, {}).data["sessions"] if each["session"] == session]
-    listed = next((d["code"] for d in row["diagnostics"] if d["severity"] == "error"), None)
-    assert code in (listed, code)
+    listed = runs_list(told.workspace, {})
+    (row,) = [listed.item(each) for each in listed.data["sessions"] if each["session"] == session]
+    assert row.get("error") == code
+    (line,) = [each for each in shop("logs", "list").stdout.splitlines() if session in each]
+    assert re.findall(r"\b[A-Z]{3}\d{3}\b", line) == ([code] if code else [])
     return code, broken, set(blocked), changes, last
 
 
@@ -116,6 +118,7 @@ def last_of(shop):
 
 def test_a_failure_its_repetition_and_its_replay(shop, tmp_path):
     first = shop.json("run", "pipelines/two.yaml")["data"]["session"]
+    assert "run id" not in shop("explain", first).stdout + shop("logs", "show", first).stdout
     assert all_alike(shop, first, tmp_path) == (None, [], set(), [], None)
     (shop.folder / "data" / "left.csv").write_text(BAD)
     shop("run", "--last-compile", code=1)
@@ -134,6 +137,33 @@ def test_a_failure_its_repetition_and_its_replay(shop, tmp_path):
     replayed = last_of(shop)
     assert shop.summary(replayed)["kind"] == "replay"
     assert all_alike(shop, replayed, tmp_path, lineage=False)[:2] == (code, broken)
+
+
+READER = """
+oml_version: "0.1.0"
+name: reader
+steps:
+  - {id: again, component: filesystem.csv_extractor, mode: read, config: {path: output/two.csv}}
+  - {id: out, component: filesystem.csv_writer, mode: write, config: {path: output/of_two.csv}}
+"""
+
+
+def test_what_other_pipelines_make_from_targets_that_were_not_renewed_is_named(shop, tmp_path):
+    shop("run", "pipelines/two.yaml")
+    (shop.folder / "pipelines" / "reader.yaml").write_text(READER)
+    shop("run", "pipelines/reader.yaml")
+    assert shop.json("explain", "previous")["data"]["reading"]["stale"] == []
+    (shop.folder / "data" / "left.csv").write_text(BAD)
+    shop("run", "pipelines/two.yaml", "--new-run", code=1)
+    failed = last_of(shop)
+    shown = shop.json("explain", failed)["data"]
+    assert shown["reading"]["stale"] == [{"pipeline": "reader", "step": "out", "target": "output/of_two.csv"}]
+    assert "output/of_two.csv (reader)" in shop("explain", failed).stdout
+    package = shop.folder / "logs" / failed / "aiop" / f"{failed}_aiop.json"
+    (finding,) = [x for x in json.loads(package.read_text())["answer"]["findings"] if x["kind"] == "stale"]
+    assert "output/of_two.csv (reader)" in finding["text"]
+    api.write_report(api.open_project(shop.folder, {}), failed, tmp_path / "page.html")
+    assert "output/of_two.csv (reader)" in (tmp_path / "page.html").read_text()
 
 
 def test_who_is_killed_stopped_or_still_at_work(shop, tmp_path):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from osiris.durable import append_line, create_file, make_folder, make_marker, refuse, write_file
+from osiris.durable import append_line, create_file, lead, make_folder, make_marker, refuse, write_file
 from osiris.errors import OsirisError
 from osiris.fault import KINDS, arm, fault
 
@@ -80,6 +80,20 @@ def test_each_cause_has_its_remedy(number, remedy):
         refuse(OSError(number, os.strerror(number)), "x")
     assert os.strerror(number) in str(error.value)
     assert remedy in error.value.diagnostics[0].hint
+
+
+def test_what_a_killed_process_left_on_its_way_to_a_link_is_swept(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    target = tmp_path / "a.json"
+    target.touch()
+    for owner in (ended.pid, os.getpid(), os.getppid()):
+        (tmp_path / f".newest.{owner}").symlink_to("gone.json")
+    (tmp_path / ".newest.json").touch()
+    lead(tmp_path / "newest", target)
+    assert (tmp_path / "newest").resolve() == target.resolve()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a.json", "newest", ".newest.json", f".newest.{os.getppid()}"}
 
 
 ACT = """

@@ -3,10 +3,12 @@
 import importlib
 import sys
 from copy import deepcopy
+from importlib.metadata import distribution, entry_points
 
 import pytest
 import yaml
 
+from osiris.api.catalogue import validate_components
 from osiris.canonical import fingerprint
 from osiris.errors import InvalidInput
 from osiris.model import ComponentSpec
@@ -219,6 +221,34 @@ def test_two_distributions_cannot_share_a_name(site):
     problem = registry.problems("ham.reader")[0]
     assert problem.code == "REG003"
     assert "eggs_package and ham_package" in problem.message
+
+
+def test_what_an_earlier_name_of_the_distribution_left_behind_is_not_found_twice(site):
+    theirs = next(file for file in distribution("osiris-data").files if file.name == "entry_points.txt")
+    write(site, "osiris-0.1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: osiris\nVersion: 0.1.0\n")
+    write(site, "osiris-0.1.0.dist-info/entry_points.txt", theirs.read_text())
+    assert len(list(entry_points(group="osiris.components", name="filesystem.csv_writer"))) == 2
+    registry = load_registry()
+    assert registry.problems() == []
+    assert registry.family("filesystem").name == "filesystem"
+    assert registry.get("filesystem.csv_writer").module == "osiris.components.filesystem_csv_writer"
+
+
+@pytest.mark.parametrize(
+    ("requires", "told"),
+    [
+        *((text, True) for text in ("osiris", "Osiris>=0.1", "osiris ; python_version > '3'", "osiris[chat]==1")),
+        *((text, False) for text in ("osiris-data", "osiris_data>=0.1", "osiris.x", "pyarrow")),
+    ],
+)
+def test_a_package_that_requires_another_authors_osiris_is_told(site, requires, told):
+    install(site)
+    path = site / "ham_package-1.0.dist-info" / "METADATA"
+    path.write_text(f"{path.read_text()}Requires-Dist: {requires}\n", encoding="utf-8")
+    names, problems = validate_components("ham.reader")
+    assert (names, codes(problems)) == (["ham.reader"], ["REG001"] * told)
+    assert all("osiris-data" in problem.message for problem in problems)
+    assert load_registry().find("ham.reader") is not None
 
 
 def test_a_config_has_the_components_keys_and_the_shared_ones_of_this_version(site):

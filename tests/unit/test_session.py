@@ -11,6 +11,7 @@ from osiris.session import (
     close_lost,
     create_session,
     end_session,
+    is_session_id,
     list_sessions,
     open_session,
     read_lines,
@@ -41,6 +42,9 @@ def test_ids_sort_by_time_and_name_the_pipeline(project):
     assert len(set(ids)) == 20
     assert all(re.fullmatch(r"\d{8}-\d{6}-\d{3}-M_bel___orders-\d{5}", i) for i in ids)
     assert [int(i[-5:]) for i in ids] == list(range(1, 21))
+    assert all(is_session_id(i) for i in ids)
+    assert is_session_id("20251231-000000-000-p-ffff")
+    assert not is_session_id("nightly-00001")
     for session in sessions:
         session.close()
 

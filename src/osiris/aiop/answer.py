@@ -23,7 +23,7 @@ LIMIT = 5_000
 """Bytes of the answer: under 2,000 tokens even at 2.5 bytes for each."""
 
 _STATUSES = ("complete", "failed", "cancelled", "skipped", "not_run", "running")
-_MILD = ("slower", "warning")
+_MILD = ("stale", "slower", "warning")
 
 
 @dataclass(frozen=True, slots=True)

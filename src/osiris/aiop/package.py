@@ -166,11 +166,6 @@ def _sections(reading: Reading, options: Options, find_spec: FindSpec, answer: D
     ]
 
 
-def _tables(reading: Reading, options: Options) -> Mapping[str, Mapping[str, JsonValue]]:
-    """Return the objects that may be cut, by their place in the document."""
-    return {**tables_of(reading, options), "semantic.metadata": semantic.metadata_of(reading)}
-
-
 def _by_end(step: JsonValue) -> int:
     return 1 if step["status"] == "complete" else 0
 

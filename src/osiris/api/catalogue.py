@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from osiris.codes import CODES
 from osiris.connections import environment_names
-from osiris.errors import Diagnostic, OsirisError, fail, nearest
+from osiris.distribution import DISTRIBUTION, FOREIGN, requires_foreign
+from osiris.errors import Diagnostic, OsirisError, diagnostic, fail, nearest
 from osiris.registry import load_registry
 from osiris.secret import sounds_secret
 
@@ -126,11 +127,14 @@ def shared_config(name: str) -> dict[str, dict[str, JsonValue]]:
 
 
 def validate_components(name: str | None = None) -> tuple[list[str], list[Diagnostic]]:
-    """Return the names of the components that were checked, and all problems of their specs."""
+    """Return the names of the components that were checked, and all problems of their specs and packages."""
     registry = load_registry()
     if name is not None:
         registry.get(name)
-    return [name] if name else registry.names(), registry.problems(name)
+    names = [name] if name else registry.names()
+    foreign = [each for each in names if requires_foreign(registry.owner(each))]
+    problem = f"its package requires '{FOREIGN}', which is another author's; ours is '{DISTRIBUTION}'"
+    return names, registry.problems(name) + [diagnostic("REG001", name=each, problem=problem) for each in foreign]
 
 
 def check_sql(

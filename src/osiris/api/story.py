@@ -53,7 +53,7 @@ class Story:
         return [step.id for step in self.reading.broken]
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return what failed first, what that blocked, what changed, and the last success."""
+        """Return what failed first, what that blocked, what changed, the last success, and what is stale."""
         reading = self.reading
         return {
             "cause": self.cause.to_json() if self.cause else None,
@@ -61,6 +61,7 @@ class Story:
             "blocked": reading.blocked,
             "changes": [change.to_json(number) for number, change in enumerate(reading.changes, 1)],
             "last_success": reading.last_success,
+            "stale": [each.to_json() for each in reading.stale],
         }
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 from osiris.cli.figures import count, figures
 from osiris.cli.render import diagnostic_lines
 from osiris.errors import Diagnostic
 from osiris.history.record import REFUSED, resume_command
-from osiris.session import CONVERSATION
+from osiris.history.stale import stale_text
+from osiris.session import CONVERSATION, is_session_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SHOWN_DIGITS = 12
 _NAMED = 12
-_SESSION_ID = re.compile(r"\d{8}-\d{6}-\d{3}-.*-[0-9a-f]{4}")
 
 
 def talk_lines(talk: Run) -> list[Line]:
@@ -111,7 +110,7 @@ def row_lines(rows: list[Run]) -> list[str]:
 def given_id(run: Run) -> str | None:
     """Return the run id that was given with --run-id; None if the key is the id of the session that began the run."""
     key = run.get("run_key")
-    return key if key and not _SESSION_ID.fullmatch(key) else None
+    return key if key and not is_session_id(key) else None
 
 
 def kind_of(run: Run) -> str:
@@ -122,7 +121,14 @@ def kind_of(run: Run) -> str:
 
 def story_lines(run: Run, story: Story) -> list[str]:
     """Return, in sentences, why a session is as it is: how it began, what was left out, how it ended, what is next."""
-    return [_beginning(run, story), *_left_out(story), _end(run, story), *_blocked(story), *_prospect(run, story)]
+    return [
+        _beginning(run, story),
+        *_left_out(story),
+        _end(run, story),
+        *_blocked(story),
+        *_stale(story),
+        *_prospect(run, story),
+    ]
 
 
 def _beginning(run: Run, story: Story) -> str:
@@ -170,6 +176,10 @@ def _blocked(story: Story) -> list[str]:
     said = [f"So {count(len(held), 'step')} did not finish: {', '.join(held[:_NAMED])}{more}."] if held else []
     last = story.reading.last_success
     return [*said, f"The last success was {last}." if last else "No earlier success of this pipeline is known."]
+
+
+def _stale(story: Story) -> list[str]:
+    return [stale_text(story.reading.stale)] if story.reading.stale else []
 
 
 def _prospect(run: Run, story: Story) -> list[str]:

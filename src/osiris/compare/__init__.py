@@ -3,6 +3,7 @@
 from osiris.compare.diff import ABSENT, Difference, diff, first_change, is_derived
 from osiris.compare.impact import (
     PipelineImpact,
+    Plan,
     StepImpact,
     find_source,
     known_sources,
@@ -21,6 +22,7 @@ __all__ = [
     "Difference",
     "Lineage",
     "PipelineImpact",
+    "Plan",
     "StepImpact",
     "diff",
     "find_source",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from osiris.model import JsonValue
+from osiris.model import JsonValue, Manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Shape = Callable[[JsonValue, str], Iterator[tuple[str, str]]]
 """Takes a value and its path, gives (path, problem) for everything that is not as it must be."""
@@ -132,3 +137,15 @@ _manifest = _record(
 def shape_problems(data: JsonValue) -> list[tuple[str, str]]:
     """Return (path, problem) for every key that is missing or unknown and every value of another type."""
     return list(_manifest(data, ""))
+
+
+def read_shaped(path: Path) -> Manifest | None:
+    """Return the manifest that a file holds, to tell of it and not to run it; None if it is gone or has another shape.
+
+    Whether it is what its fingerprint says is not looked at.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+        return None if shape_problems(data) else Manifest(data)
+    except (OSError, ValueError, RecursionError):
+        return None

@@ -13,6 +13,7 @@ from osiris.compiler.passes import topological
 from osiris.compiler.recheck import recheck
 from osiris.compiler.shape import shape_problems
 from osiris.compiler.tree import ROOT_KEYS, STEP_LEAVES, root_hash, root_leaves, step_leaves
+from osiris.distribution import DISTRIBUTION
 from osiris.errors import diagnostic, fail, has_errors, raise_all
 from osiris.model import Manifest
 
@@ -152,8 +153,9 @@ def _component_changes(
 
 def _drift(data: Mapping[str, JsonValue], engines: Mapping[str, str] | None, code: str) -> Iterator[Diagnostic]:
     pinned = {"osiris": data["osiris"], **data["engines"]}
+    known = {"osiris": installed_version(DISTRIBUTION), **(engines or {})}
     for engine, version in sorted(pinned.items()):
-        here = (engines or {}).get(engine) or installed_version(engine)
+        here = known.get(engine) or installed_version(engine)
         if here != version:
             yield diagnostic(code, engine=engine, found=here or "not installed", pinned=version)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from osiris.history.causes import clip
 from osiris.history.ledger import sql_of, total
+from osiris.history.stale import not_renewed, stale_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,7 @@ def findings_of(reading: Reading) -> list[Finding]:
         *_rejected(reading),
         *_empty_outputs(reading),
         *_shrunk(reading),
+        *_stale(reading),
         *_slower(reading),
         *_warnings(reading),
     ]
@@ -154,6 +156,13 @@ def _rejected(reading: Reading) -> Iterator[Finding]:
             text = f"Step {row.step} set {row.rejected:,} of {row.taken:,} rows aside."
             groups = tuple(group.id for group in reading.groups if group.step == row.step)[:1]
             yield Finding("rows_rejected", text, row.step, (f"step.{row.step}", *groups))
+
+
+def _stale(reading: Reading) -> Iterator[Finding]:
+    """Give the targets of other pipelines that are made from what was not renewed."""
+    if reading.stale:
+        step = not_renewed(reading.run)[0]
+        yield Finding("stale", reading.clean(stale_text(reading.stale)), step, ("run", f"step.{step}"))
 
 
 def _slower(reading: Reading) -> Iterator[Finding]:

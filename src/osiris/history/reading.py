@@ -15,6 +15,7 @@ from osiris.history.changes import Change, changes_of
 from osiris.history.ledger import Ledger, ledger_of
 from osiris.history.record import base_of, conversation_of, load_outline, load_run
 from osiris.history.rejects import Group, groups_of
+from osiris.history.stale import Stale, newest_manifests, not_renewed, stale_of
 from osiris.session import ENDS, read_summary
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.history.record import RecordedRun, RecordedStep
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Manifest
     from osiris.project import Project
 
     Event = Mapping[str, JsonValue]
@@ -34,7 +35,8 @@ class Reading:
 
     `base` is the last success (None if there is none or its session is gone, of which `base_id` still tells),
     `previous` run.json of the run before. `clean` masks the secrets of connections in a text.
-    `conversation` is the run.json of the one in which the pipeline was made.
+    `conversation` is the run.json of the one in which the pipeline was made. `manifests` gives the newest plan of each
+    pipeline of the project, which alone is not of the session.
     """
 
     run: RecordedRun
@@ -43,6 +45,7 @@ class Reading:
     previous: Mapping[str, JsonValue] | None
     clean: Callable[[str], str]
     conversation: Mapping[str, JsonValue] | None = None
+    manifests: Callable[[], list[Manifest]] = list
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -107,6 +110,11 @@ class Reading:
         broken = {step.id for step in self.broken}
         return [link.step for link in self.chain if link.state != "failed" and link.step not in broken]
 
+    @cached_property
+    def stale(self) -> list[Stale]:
+        """What other pipelines make from targets that the run did not renew."""
+        return stale_of(self.run, self.manifests()) if not_renewed(self.run) else []
+
     @property
     def last_success(self) -> str | None:
         """The session of the last success before this run; None if there is none."""
@@ -150,7 +158,8 @@ def read_run(
     base = str(pinned["success"]) if pinned["success"] and compare else None
     previous = read_summary(project.logs / str(pinned["previous"])) if pinned["previous"] else None
     earlier = _outline(project.logs / base) if base else None
-    return Reading(run, earlier, base, previous, clean, conversation_of(project, run))
+    talk = conversation_of(project, run)
+    return Reading(run, earlier, base, previous, clean, talk, lambda: newest_manifests(project))
 
 
 def _outline(folder: Path) -> RecordedRun | None:

@@ -6,15 +6,14 @@ going reads as far as it has come.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from osiris.compiler.shape import read_shaped
 from osiris.errors import Diagnostic
-from osiris.model import Manifest
 from osiris.session import (
     CONVERSATION,
     STEP_FIGURES,
@@ -25,6 +24,7 @@ from osiris.session import (
     order_of,
     read_lines,
     read_summary,
+    session_folders,
     totals,
 )
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from osiris.model import JsonValue
+    from osiris.model import JsonValue, Manifest
     from osiris.project import Project
 
 REFUSED = "refused"
@@ -242,9 +242,10 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
 
 def conversation_of(project: Project, run: RecordedRun) -> Mapping[str, JsonValue] | None:
     """Return the run.json of the newest conversation before a run that made its pipeline; None if there is none."""
-    for folder in sorted(project.logs.glob(f"*-{CONVERSATION}-????"), reverse=True):
-        talk = read_summary(folder)
-        if talk and talk.get("kind") == CONVERSATION and talk["started_at"] < run.summary["started_at"]:
+    for folder in session_folders(project):
+        is_earlier = f"-{CONVERSATION}-" in folder.name and order_of(folder.name) < order_of(run.id)
+        talk = read_summary(folder) if is_earlier else None
+        if talk and talk.get("kind") == CONVERSATION:
             same_plan = run.plan is not None and talk.get("fingerprint") == run.summary["fingerprint"]
             if same_plan or (talk.get("file") and talk["file"] == run.summary.get("oml")):
                 return talk
@@ -274,11 +275,7 @@ def _since(start: datetime, moment: str) -> float:
 
 def plan_of(folder: Path) -> Manifest | None:
     """Return the plan that a session ran; None if it is gone, or damaged."""
-    try:
-        data = json.loads((folder / "manifest.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return Manifest(data) if isinstance(data, dict) and isinstance(data.get("steps"), list) else None
+    return read_shaped(folder / "manifest.json")
 
 
 def _steps(

@@ -41,7 +41,7 @@ _PROBLEMS = 20
 _SHOWN_LETTERS = 300
 _LEAST_WIDTH = 0.4
 _NOTICED = 0.05
-_MILD = ("slower", "warning")
+_MILD = ("stale", "slower", "warning")
 _TICKS = 5
 _NICE = (1, 2, 5, 10, 15, 30, 60)
 

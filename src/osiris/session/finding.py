@@ -22,6 +22,14 @@ _NUMBER = re.compile(r"-(\d{5,})\Z", re.ASCII)
 """How the id of a session ends; those of earlier versions have four hexadecimal digits there, and are older."""
 
 
+_ID = re.compile(r"\d{8}-\d{6}-\d{3}-.*-(?:\d{5,}|[0-9a-f]{4})", re.ASCII | re.DOTALL)
+
+
+def is_session_id(text: str) -> bool:
+    """Tell whether a text is written like the id of a session, of this version or an earlier one."""
+    return _ID.fullmatch(text) is not None
+
+
 def order_of(session_id: str) -> tuple[int, str]:
     """Return what orders sessions: the number in the id, and for those that have none, or the same, the id."""
     found = _NUMBER.search(session_id)

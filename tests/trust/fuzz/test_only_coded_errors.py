@@ -97,6 +97,7 @@ OF_RUN = {
     "manifest": ("build/copy/*/manifest.json", ["run", "--last-compile", "--dry-run"]),
     "summary": ("logs/*/run.json", ["logs", "show", "last"]),
     "summary in a list": ("logs/*/run.json", ["logs", "list"]),
+    "plan of a session": ("logs/*/manifest.json", ["explain", "last"]),
     "events": ("logs/*/events.jsonl", ["logs", "show", "last"]),
     "last compile": (".osiris/last_compile.json", ["run", "--last-compile", "--dry-run"]),
 }

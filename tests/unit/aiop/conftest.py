@@ -1,12 +1,39 @@
 """Sessions that are made up, line by line."""
 
 import json
+from hashlib import sha256
 
 import pytest
 
 from osiris.aiop import Options, build_package
 from osiris.history.reading import Reading
 from osiris.history.record import load_run
+
+DIGEST = "f" * 64
+STEP = {
+    "version": "1",
+    "spec": DIGEST,
+    "config": {},
+    "sql": {},
+    "connection": None,
+    "delivery": None,
+    "schema": None,
+    "order": "free",
+    "lineage": None,
+    "fused": [],
+    "leaves": {**dict.fromkeys(("about", "component", "config", "inputs", "schema"), DIGEST), "sql": None},
+}
+MANIFEST = {
+    "manifest_version": 1,
+    "osiris": "1",
+    "engines": {},
+    "pipeline": {"name": "made", "oml_version": "0.1.0"},
+    "params": {},
+    "sensitive": [],
+    "connections": {},
+    "leaves": dict.fromkeys(("params", "compiler", "engines", "connections", "pipeline"), DIGEST),
+    "fingerprint": DIGEST,
+}
 
 
 class Made:
@@ -22,9 +49,9 @@ class Made:
     def step(self, name, mode, status="complete", rows=None, *, reads=(), **plan):
         told = dict(zip(("rows_in", "rows_out", "rows_rejected"), (*rows, 0)[:3], strict=True)) if rows else {}
         self.steps[name] = {"mode": mode, "status": status, **told}
-        known = {"id": name, "mode": mode, "component": f"made.{mode}", "version": "1", "spec": "s", "hash": name}
         inputs = {source: source for source in reads}
-        self.plan.append({**known, "needs": list(reads), "inputs": inputs, "config": {}, "delivery": None, **plan})
+        step = {**STEP, "id": name, "mode": mode, "component": f"made.{mode}", "needs": list(reads), "inputs": inputs}
+        self.plan.append({**step, "hash": sha256(name.encode()).hexdigest(), **plan})
 
     def event(self, name, **fields):
         at = f"2026-01-01T00:00:{len(self.events) % 60:02}.000000+00:00"
@@ -56,14 +83,7 @@ class Made:
             "diagnostics": self.diagnostics,
             **self.more,
         }
-        manifest = {
-            "fingerprint": "f" * 64,
-            "osiris": "1",
-            "engines": {},
-            "params": {},
-            "pipeline": {"name": "made"},
-            "steps": self.plan,
-        }
+        manifest = {**MANIFEST, "steps": self.plan}
         (self.folder / "run.json").write_text(json.dumps(summary))
         (self.folder / "manifest.json").write_text(json.dumps(manifest))
         (self.folder / "events.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in self.events))

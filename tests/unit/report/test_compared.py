@@ -34,7 +34,7 @@ def digest(value, **columns):
 
 
 def output(value, rows=5, **columns):
-    return {"rows": rows, "digest": digest(value, **columns)}
+    return {"rows": rows, "digest": digest(value, **columns), "files": []}
 
 
 def test_nothing_new(pair):
