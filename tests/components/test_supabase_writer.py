@@ -114,9 +114,9 @@ class Sent:
         return table_of(self.wire("extractor", table=name).read())
 
 
-def test_every_value_arrives_or_is_refused(writer, wire):
+def test_every_value_arrives_or_is_refused(writer, wire, table):
     tried = samples()
-    found = outcomes(tried, Sent(writer("sent"), wire))
+    found = outcomes(tried, Sent(writer(table()), wire))
     assert [(s.type, s.what, o.changed) for s, o in zip(tried, found, strict=True) if o.changed] == []
     carried = {s.type for s, o in zip(tried, found, strict=True) if o.type}
     for kind in (

@@ -125,6 +125,21 @@ def test_what_cannot_be_done_over_rest_is_said_before_the_first_row(call, projec
     assert "OML005" in call("validate", "pipelines/active.yaml")[2]
 
 
+def test_what_the_run_would_refuse_is_said_by_compile(call, project):
+    file = call.root / "pipelines" / "active.yaml"
+    file.write_text(PIPELINE.replace("mode: upsert", "mode: replace"))
+    code, _, said = call("compile", "pipelines/active.yaml")
+    assert (code, "DRV024" in said) == (2, True)
+    file.write_text(PIPELINE.replace("table: copies", "table: not_made_yet"))
+    code, envelope, said = call("compile", "pipelines/active.yaml")
+    assert (code, "DRV012" in said) == (1, True)
+    (hint,) = [d["hint"] for d in envelope["diagnostics"] if d["code"] == "DRV012"]
+    project.run(hint[hint.index("CREATE TABLE") :])
+    assert call("compile", "pipelines/active.yaml")[0] == 0
+    assert call("run", "pipelines/active.yaml")[0] == 0
+    assert project.rows("SELECT count(*), min(id), max(id) FROM not_made_yet") == [(900, 2, 1800)]
+
+
 def test_a_plan_says_the_least_that_is_promised(call):
     _, envelope, _ = call("compile", "pipelines/active.yaml")
     manifest = json.loads((call.root / envelope["data"]["manifest"]).read_text())

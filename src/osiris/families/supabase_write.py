@@ -15,15 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.driver import Written
-from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, raise_all
 from osiris.families.cells import Unfit, refuse_large
 from osiris.families.embedded import staged
 from osiris.families.json_spell import Unwritable, first_unwritable, objects, refusal
 from osiris.families.keys import refuse_repeated_keys
 from osiris.families.postgres_checks import without_zero
-from osiris.families.postgres_held import way
+from osiris.families.postgres_held import column_type, way
 from osiris.families.postgres_types import BYTE, NUMERIC
 from osiris.families.spelling import spell
+from osiris.families.statements import create_table
 from osiris.families.supabase_cells import array_of
 from osiris.families.supabase_compare import same_rows
 from osiris.families.supabase_errors import RowsRefused
@@ -31,6 +32,7 @@ from osiris.families.supabase_filter import quoted
 from osiris.families.supabase_http import TooLarge, calling
 from osiris.families.supabase_refused import refusal_of
 from osiris.families.supabase_schema import catalogue, columns_of, fail_untold
+from osiris.sql.duck_types import quote_name
 from osiris.table import stream
 
 if TYPE_CHECKING:
@@ -93,7 +95,8 @@ def expect_target(work: Work) -> Target:
     with calling(work.ctx, work.schema_name, work.retries) as session:
         known = catalogue(session)
         if known is not None and work.table not in known.tables:
-            hint = did_you_mean(work.table, known.tables) or _ADDRESS
+            near = did_you_mean(work.table, known.tables)
+            hint = "; ".join([*([near] if near else []), f"{_ADDRESS}: {_making(work)}"])
             fail("DRV012", table=work.table, path=session.rest.where, hint=hint)
         columns = columns_of(session, known, work.table)
         if columns is None:
@@ -104,6 +107,22 @@ def expect_target(work: Work) -> Target:
         raise_all(found)
     ways = (_way(there[field.name], field.type) for field in work.schema)
     return Target(there, [how for how in ways if how])
+
+
+def refuse_missing(work: Work) -> None:
+    """Fail with DRV012 if the server tells that there is no such table; one that does not answer tells nothing."""
+    try:
+        expect_target(replace(work, retries=0))
+    except OsirisError as error:
+        if any(found.code == "DRV012" for found in error.diagnostics):
+            raise
+
+
+def _making(work: Work) -> str:
+    """Return the statement that makes the table, as it can be pasted."""
+    schema = work.schema_name or str(work.ctx.connection.get("schema") or "public")
+    types = {column.name: str(column_type(column.type)) for column in work.schema}
+    return create_table(f"{quote_name(schema)}.{quote_name(work.table)}", types, work.key)
 
 
 def _way(column: Column, kind: str) -> Way | None:

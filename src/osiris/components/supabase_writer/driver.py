@@ -12,7 +12,7 @@ from osiris.families.fitting import uncarried
 from osiris.families.keys import check_key_columns
 from osiris.families.postgres_held import refusals
 from osiris.families.supabase import wire_fields
-from osiris.families.supabase_write import Work, deliver, expect_target, list_refusals
+from osiris.families.supabase_write import Work, deliver, expect_target, list_refusals, refuse_missing
 from osiris.families.writing import Writing
 
 if TYPE_CHECKING:
@@ -39,12 +39,13 @@ class Driver:
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
         """Fail with CMP012 for columns that cannot be written, DAT005 for a key not there, DRV024 for what REST lacks.
 
-        A plan is made without the connection; what depends on it is looked at by `confirm`.
+        Over REST, also with DRV012 for a table that the server tells is not there: none can be made on this way.
+        All else that depends on the connection is looked at by `confirm`.
         """
         _refuse(ctx, schema, refusals({column.name: column.type for column in schema}))
         check_key_columns(ctx, schema, config.key)
         if ctx.connection and _wire(ctx) is None:
-            _work(config, schema, ctx)
+            refuse_missing(_work(config, schema, ctx))
 
     def confirm(self, config: Config, schema: Schema, ctx: StepContext) -> str:
         """Fail unless the table takes such rows or may be made; tells whether it is `there` or `absent`.
