@@ -19,13 +19,15 @@ Fault = Literal["silent", "dead"]
 class When:
     """What a fault waits for: so many bytes to the server or from it, or texts that are sent there, in this order.
 
-    With `passed` the bytes that bring it about still reach the server, and only the answer is lost.
+    With `passed` the bytes that bring it about still reach the server, and only the answer is lost. Until then what
+    comes is passed on in pieces of so many bytes, if there is a `piece`.
     """
 
     sent: int | None = None
     received: int | None = None
     texts: tuple[bytes, ...] = ()
     passed: bool = False
+    piece: int | None = None
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Proxy:
                 client, _ = listener.accept()
                 there = socket.create_connection(("127.0.0.1", server))
                 self.ends += [client, there]
+                for end in (client, there):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for pair in ((client, there, "sent"), (there, client, "received")):
                     threading.Thread(target=self._forward, args=pair, daemon=True).start()
 
@@ -64,7 +68,9 @@ class Proxy:
                         self._strike()
                 if self.happened.is_set():
                     return
-                target.sendall(content)
+                size = self.when.piece or len(content)
+                for at in range(0, len(content), size):
+                    target.sendall(content[at : at + size])
             target.shutdown(socket.SHUT_WR)
 
     def _comes_about(self, content: bytes, way: str) -> bool:

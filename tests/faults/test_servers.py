@@ -142,6 +142,14 @@ def test_while_committing(desk, fault, passed, mode):
     assert desk.sql("SELECT COUNT(*) FROM t") == [(COUNT,)]
 
 
+def test_a_line_that_gives_one_byte_at_a_time(desk):
+    few, patient = ROWS.slice(0, 300), {"connect_timeout": SLACK, "read_timeout": SLACK}
+    with faulty(desk.server.port, "silent", When(piece=1)) as proxy:
+        assert desk.write(rows=few, port=proxy.port, **patient) == 300
+        assert desk.read(port=proxy.port, **patient) == 300
+    assert desk.sql("SELECT COUNT(*), SUM(id) FROM t") == [(300, sum(range(300)))]
+
+
 def test_a_server_that_lets_nobody_in(desk):
     desk.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT)")
     reader = {"user": desk.server.reader, "password": desk.server.reader_password}

@@ -3,10 +3,7 @@
 A copy has an environment of its own, so that the worker processes run it too: they take nothing from variables.
 """
 
-import shutil
 import subprocess
-import sys
-import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -16,7 +13,6 @@ from tests.chance import say_tried
 TREE = Path(__file__).parents[2]
 SEEDS = sorted(Path(__file__).with_name("seeds").glob("*.toml"))
 KEYS = {"title", "file", "find", "replace", "test"}
-COPIED = ("src", "tests", "bench", "docs", "tools", "pyproject.toml", "requirements.lock", "README.md", "CHANGELOG.md")
 FAILED = 1
 """Exit status of pytest when tests ran and some failed; a test that cannot be found or read ends otherwise."""
 
@@ -24,27 +20,6 @@ FAILED = 1
 @pytest.fixture(params=SEEDS, ids=lambda path: path.stem)
 def bug(request):
     return tomllib.loads(request.param.read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    """A copy of the code and its tests, and an environment that has this copy and the same packages."""
-    folder = tmp_path_factory.mktemp("copy")
-    for name in COPIED:
-        source = TREE / name
-        if source.is_dir():
-            measured = ("data",) if name == "bench" else ()  # elsewhere folders of that name belong to the code
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "seeds", *measured))
-        else:
-            shutil.copy(source, folder / name)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
-    packages = next((folder / ".venv").glob("lib/python*/site-packages"))
-    # Paths of a .pth file are not searched for further ones, so the tree that is installed here stays out.
-    (packages / "copy.pth").write_text(f"{folder / 'src'}\n{sysconfig.get_paths()['purelib']}\n")
-    script = folder / ".venv" / "bin" / "osiris"
-    script.write_text(f"#!{folder}/.venv/bin/python\nimport sys\nfrom osiris.cli.main import main\nsys.exit(main())\n")
-    script.chmod(0o755)
-    return folder
 
 
 def test_each_bug_is_one_change_that_a_test_of_ours_is_to_find(bug):
