@@ -71,15 +71,17 @@ _TEXTS = ("csv", "json")
 
 _OF_TOOLS = re.compile(
     r"""
-    [\w.-]*(requirements|constraints)[\w.-]*\.txt | (cmakelists|conanfile|runtime|entry_points)\.txt
-    | [\w.-]+\.config\.json
-    | (package|package-lock|npm-shrinkwrap|composer|bower|lerna|rush|nx|turbo|workspace|project|angular|nest-cli
+    .*/(requirements|constraints)/[^/]+\.txt | .*/[\w.-]*(requirements|constraints)[\w.-]*\.txt
+    | .*/(cmakelists|cmakecache|conanfile|runtime|entry_points|top_level|meson_options|packages|apt)\.txt
+    | .*/[\w.-]+\.config\.json | .*/jupyter\w*_config\.json
+    | .*/(package|package-lock|npm-shrinkwrap|composer|bower|lerna|rush|nx|turbo|workspace|project|angular|nest-cli
       |tsconfig|jsconfig|tslint|jslint|jshint|eslint|prettier|biome|babel|deno|bun|pyrightconfig|jest|vitest|cypress
       |nodemon|renovate|lint-staged|typedoc|api-extractor|electron-builder|manifest|app|eas|vercel|now|netlify|firebase
       |serverless|amplify|cdk|samconfig|docker-compose|daemon|devcontainer|mcp|settings|launch|tasks|extensions
-      |keybindings|appsettings|launchsettings|local|global|host|function|dataform|dbt_project)(\.[\w-]+)*\.json
+      |keybindings|appsettings|launchsettings|local|global|host|function|dataform|dbt_project|kernel|wrangler|elm
+      |vcpkg|vcpkg-configuration|cmakepresets|cmakeuserpresets|compile_commands)(\.[\w-]+)*\.json
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 """Names under which other programs look for what to do: package managers, builders, editors, servers."""
 
@@ -159,7 +161,7 @@ class _Asked:
         plain = plain if kind in _TEXTS else name
         if kind and not plain.endswith(SUFFIXES[kind]):
             fail("DRV060", path=self._shown(), suffixes=_spoken(kind))
-        if _OF_TOOLS.fullmatch(name):
+        if _OF_TOOLS.fullmatch(real.as_posix()):
             fail("DRV061", path=self._shown(), why="other programs read a file of that name")
         if name.endswith(".json") and real.parent == home:
             fail("DRV061", path=self._shown(), why="other programs look for JSON in the folder of the project itself")

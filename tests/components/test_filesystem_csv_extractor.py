@@ -95,11 +95,15 @@ def test_any_line_end(project, end, last):
     assert project.read() == {"a": [1, 2], "b": [f"x{end}y", "z"]}
 
 
-def test_a_header_and_no_rows(project):
-    for content in ("a,b\n", "a,b"):
-        project.put("in.csv", content)
-        assert project.types() == {"a": "utf8", "b": "utf8"}
-        assert project.read() == {"a": [], "b": []}
+@pytest.mark.parametrize("names", ["a", "a,b"])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r"])
+@pytest.mark.parametrize("start", ["", "\ufeff"], ids=["plain", "marked"])
+def test_a_header_and_no_rows(project, names, end, start):
+    project.put("in.csv", start + names + end)
+    columns = names.split(",")
+    assert project.types() == dict.fromkeys(columns, "utf8")
+    for options in ({}, {"skip_blank_lines": False}, {"skip_blank_lines": True}, {"dtype": {"a": "int64"}}):
+        assert project.read(**options) == {name: [] for name in columns}
 
 
 def test_a_blank_line_is_a_null_row_only_in_a_file_of_one_column(project):

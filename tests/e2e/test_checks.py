@@ -3,11 +3,14 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from osiris import api
@@ -407,3 +410,43 @@ def test_no_range_has_nan_in_it(shop, limit):
     shop.write(text=FLOATS.replace("LIMIT", limit))
     ((code, _, message),) = shop.broken()
     assert (code, "found 1 row" in message) == ("DAT030", True)
+
+
+NOTHING = {
+    "a table": "{id: r, component: sqlite.extractor, mode: read, config: {connection: '@sqlite.a', table: t CHECKS}}",
+    "a CSV file": "{id: r, component: filesystem.csv_extractor, mode: read, config: {path: none.csv CHECKS}}",
+    "a Parquet file": "{id: r, component: filesystem.parquet_extractor, mode: read, config: {path: no.parquet CHECKS}}",
+    "a query": """{id: orders, component: filesystem.csv_extractor, mode: read, config: {path: orders.csv}}
+  - {id: r, component: duckdb.processor, mode: transform, needs: [orders],
+     config: {query: "SELECT id FROM orders WHERE id > 99" CHECKS}}""",
+}
+COUNTED = """
+oml_version: "0.2.0"
+name: counted
+steps:
+  - SOURCE
+  - {id: s, component: duckdb.processor, mode: transform, needs: [r], config: {query: SELECT count(*) AS n FROM r}}
+  - {id: w, component: filesystem.csv_writer, mode: write, needs: [s], config: {path: output/s.csv}}
+"""
+TWICE = """\
+  - {id: copy, component: filesystem.parquet_writer, mode: write, needs: [r], config: {path: output/copy.parquet}}
+"""
+
+
+@pytest.mark.parametrize("twice", ["", TWICE], ids=["once", "twice"])
+@pytest.mark.parametrize("checks", ["", ", checks: [{range: {column: id, min: 0}}]"], ids=["plain", "checked"])
+@pytest.mark.parametrize("source", NOTHING)
+def test_no_rows_are_kept_and_read_as_well_as_many(shop, source, checks, twice):
+    with sqlite3.connect(shop.folder / "a.sqlite") as database:
+        database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    (shop.folder / "osiris_connections.yaml").write_text("connections: {sqlite: {a: {path: a.sqlite}}}")
+    (shop.folder / "none.csv").write_text("id\n")
+    pq.write_table(pa.table({"id": pa.array([], pa.int64())}), shop.folder / "no.parquet")
+    typed = ", dtype: {id: int64}" + checks if source == "a CSV file" else checks
+    (shop.folder / "shop.yaml").write_text(COUNTED.replace("SOURCE", NOTHING[source].replace(" CHECKS", typed)) + twice)
+    result = shop.run()
+    assert [str(each) for each in result.diagnostics if each.severity == "error"] == []
+    assert result.status == "complete"
+    assert (shop.folder / "output" / "s.csv").read_text() == "n\n0\n"
+    assert not twice or pq.read_table(shop.folder / "output" / "copy.parquet").num_rows == 0
+    assert list((shop.folder / ".osiris" / "spools").glob("*")) == []

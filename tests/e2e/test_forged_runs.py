@@ -58,6 +58,52 @@ def test_a_forged_plan_writes_the_same_or_nothing(honest, kind):
     assert not output.exists() if done.returncode else output.read_bytes() == right
 
 
+PATHS = (
+    "../../x.csv",
+    "../x.csv",
+    "OUTSIDE/x.csv",
+    ".git/config",
+    "build/x.csv",
+    "pipelines/x.csv",
+    "way/x.csv",
+    "x.csv",
+)
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)], ids=["run", "dry run"])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_forged_path_is_refused_before_a_row_is_read(honest, tmp_path, path, words):
+    shop, plan, output, _ = honest
+    for name, target in (("way", tmp_path), ("x.csv", tmp_path / "x.csv")):  # the last leads to what is not there
+        (shop.folder / name).unlink(missing_ok=True)
+        (shop.folder / name).symlink_to(target)
+    forged = json.loads(json.dumps(plan))
+    step_of(forged, "write")["config"]["path"] = path.replace("OUTSIDE", str(tmp_path))
+    (shop.folder / "forged.json").write_bytes(signed(forged))
+    output.unlink(missing_ok=True)
+    before, began = files_around(shop.folder), events_of(shop.folder)
+    done = shop._osiris("run", "forged.json", *words, "--json", cwd=shop.folder)
+    (found,) = [item for item in json.loads(done.stdout)["diagnostics"] if item["severity"] == "error"]
+    print(path, done.returncode, found)
+    assert done.returncode != 0
+    assert found["code"] in ("CMP022", "DRV049", "DRV059", "DRV060")
+    assert files_around(shop.folder) == before
+    assert not any(tmp_path.iterdir())
+    assert events_of(shop.folder) == began
+
+
+def events_of(folder):
+    """Return how many steps have begun in all runs of a project."""
+    return sum(path.read_text().count('"step_start"') for path in folder.glob("logs/*/events.jsonl"))
+
+
+def files_around(folder):
+    """Return all that lies in a project and beside it, but for what a run keeps of its own."""
+    own = [folder / name for name in ("logs", ".osiris", "osiris.lock")]
+    around = (path for path in folder.parent.parent.rglob("*") if not any(path.is_relative_to(each) for each in own))
+    return {path for path in around if path.is_relative_to(folder.parent) or path.parent == folder.parent.parent}
+
+
 LIMITED = """
 oml_version: "0.1.0"
 name: limited

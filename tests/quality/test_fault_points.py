@@ -29,7 +29,6 @@ NOTHING_LOST = {
     ("families/postgres_deliver.py", "run"): "transactions that only read",
     ("families/published.py", "rename"): "files that are put together in scratch",
     ("files.py", "unlink"): "temporaries that were not renamed; a sweep removes what stays",
-    ("runner/failure.py", "write_text"): "the traceback of what we did not expect; nothing rests on it",
     ("runner/worker.py", "rmtree"): "scratch of a job that has ended",
     **dict.fromkeys((("sql/relations.py", "replace"), ("sql/tree.py", "replace")), "a node of a tree in memory"),
 }

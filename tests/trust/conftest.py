@@ -19,7 +19,8 @@ def copy(tmp_path_factory):
     for name in COPIED:
         source = TREE / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "data", "seeds"))
+            measured = ("data",) if name == "bench" else ()  # elsewhere folders of that name belong to the code
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "seeds", *measured))
         else:
             shutil.copy(source, folder / name)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)

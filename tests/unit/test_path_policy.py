@@ -59,7 +59,7 @@ def test_others_of_such_names_are_written(tmp_path, path):
 
 
 GOOD = {
-    "csv": ["a.csv", "a.tsv", "a.txt", "a.CSV", "a.csv.gz", "a.txt.zst"],
+    "csv": ["a.csv", "a.tsv", "a.txt", "a.CSV", "a.csv.gz", "a.txt.zst", "robots.txt", "my packages.txt"],
     "json": ["d/a.json", "a.jsonl", "a.ndjson.gz", "d/packages.json", "d/my.data.json", "a.json.gz"],
     "parquet": ["a.parquet", "d/package.parquet"],
     "database": ["a.duckdb", "a.db", "a.sqlite", "a.sqlite3"],
@@ -72,8 +72,15 @@ BAD = {
     "database": ["a.so", "a.csv", "a.db.gz", "a"],
 }
 TOOLS = {
-    "json": ["a.json", "A.JSON", "d/package.json", "d/Package-Lock.json", "d/composer.json", "d/tsconfig.build.json"],
-    "csv": ["requirements.txt", "d/dev-requirements.txt", "d/CMakeLists.txt", "x.dist-info/entry_points.txt"],
+    "json": [
+        *("a.json", "A.JSON", "d/package.json", "d/Package-Lock.json", "d/composer.json"),
+        *("d/tsconfig.build.json", "d/vcpkg.json", "d/CMakePresets.json", "k/kernel.json"),
+    ],
+    "csv": [
+        *("requirements.txt", "Requirements.TXT", "d/dev-requirements.txt", "requirements_3.12.txt"),
+        *("requirements/dev.txt", "Constraints.txt", "d/CMakeLists.txt", "cmakelists.txt", "CMakeCache.txt"),
+        *("meson_options.txt", "conanfile.txt", "packages.txt", "x.dist-info/entry_points.txt", "a\nb/constraints.txt"),
+    ],
     "folder": ["."],
 }
 

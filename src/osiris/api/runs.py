@@ -140,16 +140,16 @@ def rehearse(
     They are asked if it would run here. Fails as a run would that lacks a secret, as `chosen` for what is selected, and
     with SBX003 as a run in bubblewrap would.
     """
-    from osiris.runner.credentials import require_own, resolve_secrets
+    from osiris.runner.credentials import resolve_secrets
     from osiris.runner.describe import confirm
-    from osiris.runner.run import start_worker
+    from osiris.runner.run import require_allowed, start_worker
     from osiris.runner.selection import chosen
     from osiris.runner.targets import check_target
 
     plan = plan_of(workspace, target, options, params=params, strict=strict, keep=False)
     manifest, data = plan.manifest, plan.manifest.data
     selected = chosen(manifest, options.select)
-    require_own(workspace.connections(), data["connections"])
+    require_allowed(workspace.project, manifest, workspace.config)
     secrets = resolve_secrets(
         workspace.root, data["connections"], data["sensitive"], workspace.registry, workspace.environ
     )

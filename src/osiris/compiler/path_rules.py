@@ -6,18 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from osiris.compiler.context import Context
 from osiris.compiler.paths import KEY, named_paths
-from osiris.connections import as_written
-from osiris.errors import OsirisError
+from osiris.connections import as_written, parse_ref
+from osiris.errors import Location, OsirisError, raise_all
 from osiris.files import expand, resolve_path
+from osiris.model import Pipeline, Step
 from osiris.path_policy import DATABASE_FIELDS, PathPolicy, format_of, key_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from osiris.compiler.context import Context
+    from osiris.connections import Connections
     from osiris.errors import Diagnostic
-    from osiris.model import JsonValue, Step
+    from osiris.model import JsonValue, Manifest
+    from osiris.registry import Registry
 
 _REFERENCE = "${"
 """What begins a part of a path that only a run knows."""
@@ -37,6 +40,26 @@ def check_path_rules(ctx: Context, lists: Mapping[str, JsonValue]) -> Iterator[D
                     policy.readable(ctx.root, each)
         except OsirisError as error:
             yield from (replace(problem, location=ctx.at(pointer)) for problem in error.diagnostics)
+
+
+def require_allowed_paths(
+    manifest: Manifest, registry: Registry, connections: Connections, root: Path, lists: Mapping[str, JsonValue]
+) -> None:
+    """Fail as `check_path_rules` finds, if a step of a plan names what the project does not let it use.
+
+    A plan may have been compiled elsewhere, under other lists, or by nobody: so a run asks before anything is read.
+    """
+    steps = [_step(step, f"/steps/{number}") for number, step in enumerate(manifest.steps)]
+    places = {step.pointer: Location(f"step {step.id}", pointer=step.pointer) for step in steps}
+    pipeline = Pipeline(manifest.name, tuple(steps), positions=places)
+    found = list(check_path_rules(Context(pipeline, registry, connections, root), lists))
+    if found:
+        raise_all(found)
+
+
+def _step(step: Mapping[str, JsonValue], pointer: str) -> Step:
+    connection = parse_ref(step["connection"]) if step["connection"] else None
+    return Step(step["id"], step["component"], step["mode"], step["config"], connection=connection, pointer=pointer)
 
 
 def _matched(ctx: Context, path: Path) -> list[Path]:

@@ -160,9 +160,7 @@ class CsvFile:
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             )
-            # The parser takes one byte order mark away, be it data: so it gets one.
-            whole = chain([codecs.BOM_UTF8 + rest], pieces)
-            with closing(PieceStream(_with_end_row(whole, end))) as source:
+            with closing(PieceStream(_with_end_row(chain([rest], pieces), end))) as source:
                 reader = arrow_csv.open_csv(
                     source,
                     arrow_csv.ReadOptions(column_names=list(names), block_size=block, use_threads=False),
@@ -346,6 +344,8 @@ def _after(count: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordB
 
 
 def _with_end_row(pieces: Iterator[bytes], row: str) -> Iterator[bytes]:
+    # The parser takes one byte order mark away, be it data: so it gets one, after which a line begins as well.
+    yield codecs.BOM_UTF8
     last = b"\n"
     for piece in pieces:
         if piece:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from osiris.durable import write_file
 from osiris.errors import Diagnostic, Location, OsirisError, StepFailed, diagnostic, did_you_mean, raise_all
 from osiris.model import Field
 from osiris.runner.protocol import CHECKED_ROWS
@@ -91,7 +92,8 @@ def run_checks(place: Place, ready: Ready, rows: Callable[[], RowStream]) -> int
         place.stopper.check()
         problems += _run(place, ready, check, rows(), kept)
     if kept:
-        (ready.context.artifacts / CHECKED_ROWS).write_bytes("".join(kept).encode("utf-8", "backslashreplace"))
+        text = "".join(kept).encode("utf-8", "backslashreplace")
+        write_file(ready.context.artifacts / CHECKED_ROWS, text, private=True)
     if problems:
         raise StepFailed(problems)
     return len(checks)

@@ -10,6 +10,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
 from osiris.compiler.build import manifest_bytes
+from osiris.compiler.path_rules import require_allowed_paths
 from osiris.connections import load_connections, load_env
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
@@ -166,7 +167,7 @@ def run(
         within, selected = config.get("run.continue_within"), chosen(manifest, options.select)
         wish = Wish(options.new_run, options.run_id, options.resume, within, selected)
         needed = options.replay.needed(manifest) if options.replay else manifest
-        resolved = cache(partial(_secrets, project, needed, options))
+        resolved = cache(partial(_secrets, project, needed, config, options))
         sources = cache(lambda: confirm(project, needed, config, resolved(), worker, fresh or {}))
         interrupts.bind(worker)
         here = Surroundings(lambda: digests_of(resolved()), lambda: sources().states)
@@ -209,12 +210,22 @@ def _environ(project: Project, options: RunOptions) -> Mapping[str, str]:
     return load_env(project.env_file, os.environ) if options.environ is None else options.environ
 
 
-def _secrets(project: Project, manifest: Manifest, options: RunOptions) -> Secrets:
-    environ = _environ(project, options)
-    require_own(load_connections(project.connections_file), manifest.data["connections"])
+def _secrets(project: Project, manifest: Manifest, config: Config, options: RunOptions) -> Secrets:
+    require_allowed(project, manifest, config)
     return resolve_secrets(
-        project.root, manifest.data["connections"], manifest.data["sensitive"], load_registry(), environ
+        project.root,
+        manifest.data["connections"],
+        manifest.data["sensitive"],
+        load_registry(),
+        _environ(project, options),
     )
+
+
+def require_allowed(project: Project, manifest: Manifest, config: Config) -> None:
+    """Fail if a plan uses connections that are not the project's own (CMP050), or files as the rules of paths say."""
+    own = load_connections(project.connections_file)
+    require_own(own, manifest.data["connections"])
+    require_allowed_paths(manifest, load_registry(), own, project.root, config.paths())
 
 
 def _run_session(

@@ -58,6 +58,7 @@ class Spools:
             make_private(path.parent)
             fault("spool.write")
             spool(self._limited(step, output), path)
+            self._measure(step)
             self._spools[step] = _Spool(output.schema, output.order, meter.rows)
         except OSError as error:
             if meter.failure:

@@ -53,7 +53,7 @@ _TOPS = {"top": False, "first": False, "best": False, "bottom": True, "worst": T
 
 def read(text: str, names: Lexicon, known: Places) -> Said:
     """Return what a message says."""
-    words, notes = corrected(tokens(text), names)
+    words, notes = corrected(_codes_quoted(tokens(text), names), names)
     cursor = Cursor(_spread(words, names), names)
     cursor.said.notes.extend(notes)
     while not cursor.done:
@@ -62,6 +62,19 @@ def read(text: str, names: Lexicon, known: Places) -> Said:
         elif not _rule(cursor, known):
             _unread(cursor)
     return cursor.said
+
+
+def _codes_quoted(words: list[Token], names: Lexicon) -> list[Token]:
+    """Return tokens in which a code that is a value as it stands, such as `US`, is a text and no word."""
+    values = {each.value for found in names.values.values() for each in found}
+
+    def is_code(token: Token) -> bool:
+        return token.kind == "word" and len(token.raw) <= _LONGEST_CODE and token.raw.isupper() and token.raw in values
+
+    return [replace(token, kind="string", text=token.raw) if is_code(token) else token for token in words]
+
+
+_LONGEST_CODE = 3
 
 
 def _spread(words: list[Token], names: Lexicon) -> list[Token]:

@@ -42,6 +42,30 @@ NOTED = (
 TRIPS = (table("trips", {"started_at": TIME, "ended_at": TIME, "start_place": TEXT, "Duration (min)": INT}),)
 
 
+CODES = ("US", "AT", "IT", "IN", "DE")
+SOLD = (
+    Relation(
+        "@sqlite.app/sales",
+        "sales",
+        "@sqlite.app",
+        "sales",
+        {"connection": "@sqlite.app"},
+        (
+            Column("id", INT, nullable=False),
+            Column(
+                "country",
+                TEXT,
+                nullable=False,
+                profile={"null_share": 0.0, "values": [{"value": each} for each in CODES]},
+            ),
+            Column("amount", MONEY, nullable=False),
+        ),
+        ("id",),
+        (),
+    ),
+)
+
+
 def understand(relations, *said):
     choices = Choices(relations, (Writer("filesystem.csv_writer", "csv", ()),))
     first, *rest = said
@@ -173,3 +197,9 @@ def test_the_answer_and_an_only_date_settle_what_a_time_is_of():
 )
 def test_a_date_is_called_by_what_happened_then_and_a_unit_by_its_column(request_, order):
     assert f"""WHERE "Duration (min)" > 45 ORDER BY {order}, id""" in sql(TRIPS, request_)
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("words", ["sales from {}", "total amount of sales in {}", "sales of country {}", "{} sales"])
+def test_a_short_value_is_no_filler(code, words):
+    assert f"country = '{code}'" in sql(SOLD, words.format(code))
