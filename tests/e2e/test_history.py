@@ -249,6 +249,8 @@ def test_a_run_that_could_not_start_is_a_session(shop, tmp_path, unused_port, co
     assert told[:3] == (code, ["orders"], {"out"})
     assert (shop.folder / "logs" / session / "aiop" / f"{session}_aiop.json").is_file()
     assert (shop.folder / "logs" / session / "artifacts").is_dir()
+    events = shop.call_any("lineage", session, "--format", "openlineage")
+    assert (events.returncode, "AIO021" in events.stderr) == (2, True)
 
 
 def test_a_refused_start_does_not_stand_between_a_run_and_its_continuation(shop, unused_port):

@@ -77,7 +77,9 @@ def test_the_plan_of_a_session_is_the_one_that_it_ran(shop, swapped):
 
 def test_the_first_twelve_digits_are_enough_where_one_plan_has_them(shop):
     digits = shop.json("compile", "pipelines/example.yaml")["data"]["fingerprint"]
-    assert digits in shop("run", digits[:12], "--dry-run").stderr
+    said = shop("run", digits[:12], "--dry-run").stderr
+    assert digits in said
+    assert "CMP048" in said
     assert digits in shop("run", digits[:63], "--dry-run").stderr
     for few in (digits[:11], digits[:6]):
         envelope = shop.json("run", few, code=2)
