@@ -141,7 +141,7 @@ def _sweep_links(link: Path) -> None:
     for left in link.parent.glob(f".{glob.escape(link.name)}.*"):
         number = left.name.rpartition(".")[2]
         if number.isdecimal() and (int(number) == os.getpid() or not _is_alive(int(number))):
-            left.unlink(missing_ok=True)
+            remove(left)
 
 
 def _is_alive(process: int) -> bool:
