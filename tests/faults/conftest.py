@@ -15,10 +15,12 @@ from osiris.canonical import fingerprint
 from osiris.config import load_config
 from osiris.model import Manifest
 from osiris.project import Project
+from osiris.registry import load_registry
 from osiris.runner.limits import limits_of
 from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job, Secrets
 from osiris.runner.run import RunOptions, run
+from osiris.secret import is_secret_name
 
 STRANGER = Path(__file__).parent / "stranger"
 ENTRY_POINTS = """[osiris.components]
@@ -102,6 +104,26 @@ class Desk:
             "fingerprint": fingerprint(steps),
         }
         return Manifest(data)
+
+    def write_plan(self, steps, connections, name="plan"):
+        """Write a plan with the connections that its steps use, which the project declares too; returns its path.
+
+        Secrets are in the project's .env, as they are in any.
+        """
+        declared, secrets, written = {}, {}, {}
+        for reference, fields in connections.items():
+            family, alias = reference.removeprefix("@").split(".")
+            known = load_registry().family(family).fields["properties"]
+            secret = {field for field in fields if known[field].get("x-secret") or is_secret_name(field)}
+            secrets |= {f"{alias}_{field}".upper(): fields[field] for field in secret}
+            written[reference] = fields | {field: f"${{{alias}_{field}}}".upper() for field in secret}
+            declared.setdefault(family, {})[alias] = written[reference]
+        (self.project.root / "osiris_connections.yaml").write_text(json.dumps({"connections": declared}))
+        lines = [f"{variable}='{value}'\n" for variable, value in secrets.items()]
+        (self.project.root / ".env").write_text("".join(lines))
+        path = self.project.root / f"{name}.json"
+        path.write_text(json.dumps({**self.plan(steps).data, "connections": written}))
+        return path
 
     def run(self, plan, progress=lambda _event: None, silence=30.0, config=None, **options):
         with self.worker(silence=silence) as link:

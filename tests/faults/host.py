@@ -18,7 +18,7 @@ def main(root, plan, run_id=None):
             project,
             Manifest(json.loads(Path(plan).read_bytes())),
             load_config(project, {}),
-            RunOptions(environ={}, run_id=run_id),
+            RunOptions(run_id=run_id),
             lambda event: print(json.dumps(event), flush=True),
         )
     except OsirisError as error:

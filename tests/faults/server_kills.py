@@ -84,12 +84,7 @@ def write_plan(desk, make_step, source, target):
     for mode, config in MODES.items():
         step = make_step(mode, f"{target.family}.writer", "write", ["rows"], table=mode, write_mode=mode, **config)
         steps.append({**step, "connection": f"@{target.family}.target"})
-    data = {**desk.plan(steps).data, "connections": {f"@{target.family}.target": target.fields}}
-    declared = {"connections": {target.family: {"target": target.fields}}}
-    (desk.project.root / "osiris_connections.yaml").write_text(json.dumps(declared))
-    path = desk.project.root / "plan.json"
-    path.write_text(json.dumps(data))
-    return path
+    return desk.write_plan(steps, {f"@{target.family}.target": target.fields})
 
 
 def start(desk, plan, run_id, root=None):

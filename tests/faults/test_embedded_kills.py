@@ -44,12 +44,7 @@ def plan(desk, make_step, source):
             step = make_step(name, f"{family}.writer", "write", ["rows"], table=mode, write_mode=mode, **config)
             steps.append({**step, "connection": f"@{family}.target"})
     connections = {f"@{family}.target": {"path": f"output/{family}.db"} for family in FAMILIES}
-    data = {**desk.plan(steps).data, "connections": connections}
-    declared = {"connections": {family: {"target": connections[f"@{family}.target"]} for family in FAMILIES}}
-    (desk.project.root / "osiris_connections.yaml").write_text(json.dumps(declared))
-    path = desk.project.root / "plan.json"
-    path.write_text(json.dumps(data))
-    return path
+    return desk.write_plan(steps, connections)
 
 
 def start(desk, plan, run_id):

@@ -35,9 +35,7 @@ def write_plan(desk, make_step, place, name, first):
     if isinstance(place, Stored):
         out = {**out, "connection": f"@{place.store.family}.lake"}
         connections = {f"@{place.store.family}.lake": place.store.fields(place.bucket)}
-    path = desk.project.root / f"{name}.json"
-    path.write_text(json.dumps({**desk.plan([step, out]).data, "connections": connections}))
-    return path
+    return desk.write_plan([step, out], connections, name)
 
 
 @pytest.fixture
@@ -153,6 +151,8 @@ def test_two_projects_at_once(desk, place, plans):
     if isinstance(place, Local):
         shutil.rmtree(other / "lake")
         (other / "lake").symlink_to(desk.project.root / "lake")
+        lake = json.dumps([str(desk.project.root / "lake")])
+        (other / "osiris.yaml").write_text(f"run: {{wait: 0}}\npaths: {{read: {lake}, write: {lake}}}\n")
     hosts = {
         "odd": kills.start(desk, plans["odd"], "one"),
         "even": kills.start(desk, plans["even"], "two", other),

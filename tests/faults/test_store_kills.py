@@ -33,9 +33,7 @@ def write_plan(desk, make_step, source, server, bucket, **fields):
     write = make_step("out", "filesystem.csv_writer", "write", ["rows"], path=f"{server.scheme}://{bucket}/out.csv")
     write = {**write, "connection": f"@{server.family}.target"}
     connections = {f"@{server.family}.target": {**server.fields(bucket, **fields), "read_timeout": 4}}
-    path = desk.project.root / "plan.json"
-    path.write_text(json.dumps({**desk.plan([read, write]).data, "connections": connections}))
-    return path
+    return desk.write_plan([read, write], connections)
 
 
 def finish(desk, plan, run_id):

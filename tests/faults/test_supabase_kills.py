@@ -54,10 +54,7 @@ def make_plan(desk, make_step, source, project):
         config = {"table": mode, "write_mode": mode, "batch_size": SIZE, **kills.MODES[mode]}
         write = {**make_step("out", "supabase.writer", "write", ["rows"], **config), "connection": "@supabase.target"}
         fields = {"url": project.url, "key": project.service_key}
-        plan = {**desk.plan([read, write]).data, "connections": {"@supabase.target": fields}}
-        path = desk.project.root / "plan.json"
-        path.write_text(json.dumps(plan))
-        return path
+        return desk.write_plan([read, write], {"@supabase.target": fields})
 
     return make
 
