@@ -119,7 +119,8 @@ class Desk:
             written[reference] = fields | {field: f"${{{alias}_{field}}}".upper() for field in secret}
             declared.setdefault(family, {})[alias] = written[reference]
         (self.project.root / "osiris_connections.yaml").write_text(json.dumps({"connections": declared}))
-        lines = [f"{variable}='{value}'\n" for variable, value in secrets.items()]
+        escaped = str.maketrans({"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n"})
+        lines = [f'{variable}="{value.translate(escaped)}"\n' for variable, value in secrets.items()]
         (self.project.root / ".env").write_text("".join(lines))
         path = self.project.root / f"{name}.json"
         path.write_text(json.dumps({**self.plan(steps).data, "connections": written}))
