@@ -93,8 +93,9 @@ def test_a_forged_path_is_refused_before_a_row_is_read(honest, tmp_path, path, w
 
 
 def events_of(folder):
-    """Return how many steps have begun in all runs of a project."""
-    return sum(path.read_text().count('"step_start"') for path in folder.glob("logs/*/events.jsonl"))
+    """Return how many steps that read have begun in all runs of a project."""
+    events = (json.loads(line) for path in folder.glob("logs/*/events.jsonl") for line in path.read_text().splitlines())
+    return sum(event["event"] == "step_start" and event["mode"] == "read" for event in events)
 
 
 def files_around(folder):

@@ -135,8 +135,8 @@ def test_the_plan_as_a_diagram_and_a_page(shop):
     page = (shop.folder / "plan.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert "output/report.csv" in page
-    refused = shop("compile", "pipelines/sales.yaml", "--html", "nowhere/plan.html", code=1)
-    assert "DRV001" in refused.stderr
+    refused = shop("compile", "pipelines/sales.yaml", "--html", "nowhere/plan.html", code=2)
+    assert "PRJ006" in refused.stderr
 
 
 def test_lineage_of_every_target(shop):

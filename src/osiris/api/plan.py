@@ -129,7 +129,7 @@ def previous_plan(workspace: Workspace, manifest: Manifest) -> Manifest | None:
 
 
 def write_page(view: PlanView, path: Path) -> None:
-    """Write the HTML page of a plan, whole or not at all; fails with DRV001, DRV003 to DRV005, or PRJ014."""
+    """Write the HTML page of a plan, whole or not at all; fails with PRJ006 or PRJ014."""
     from osiris.report.page import plan_page
     from osiris.report.template import is_page
 
