@@ -79,7 +79,7 @@ def test_everything_that_can_be_wrong_with_connections(doctor, postgres, mariadb
             "locked": ({"path": "locked.db"}, "DRV011"),
         },
         "duckdb": {"text": ({"path": "plain.txt"}, "DRV010"), "folder": ({"path": "pipelines"}, "DRV005")},
-        "filesystem": {"gone": ({"base_dir": "gone"}, "DRV001"), "file": ({"base_dir": "plain.txt"}, "DRV005")},
+        "filesystem": {"file": ({"base_dir": "plain.txt"}, "DRV005")},
     }
     connections = {family: {a: fields for a, (fields, _) in rows.items()} for family, rows in expected.items()}
     dsn = f"postgresql://reader:{WRONG}@127.0.0.1:{postgres.port}/osiris"

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _OF_NAMES = ("DAT005",)
 """Codes whose place is that of a key rather than of its value, where the name is one."""
 
-_STAND_INS = {"run.id": "", "run.started_at": "1970-01-01T00:00:00Z"}
+_STAND_INS = {"run.id": "run", "run.started_at": "1970-01-01T00:00:00Z"}
 """Values of `${run.…}` while there is no run: only their types matter."""
 
 _NEW_TABLE = "new_table"
