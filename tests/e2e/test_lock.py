@@ -70,8 +70,8 @@ def test_what_is_not_pinned_is_asked_and_added(project):
     text = (project.folder / "pipelines/p.yaml").read_text()
     (project.folder / "more.csv").write_text("id,name\n1,Ada\n")
     (project.folder / "people.csv").unlink()
-    (project.folder / "pipelines/p.yaml").write_text(text.replace("orders.csv", "../orders.csv"))
-    (project.folder.parent / "orders.csv").write_text("id,person\n1,1\n")
+    (project.folder / "pipelines/p.yaml").write_text(text.replace("orders.csv", "further.csv"))
+    (project.folder / "further.csv").write_text("id,person\n1,1\n")
     code, envelope = project("compile", "pipelines/p.yaml")
     assert (code, origins(envelope)) == (0, {"orders": "source", "people": "lock"})
     assert (project.folder / "osiris.lock").read_text().count("- component") == 3

@@ -527,14 +527,14 @@ def test_an_appended_delivery_is_not_to_be_repeated(served):
     assert (writer["state"], writer["delivery"], writer["recorded"]) == ("written", "exactly_once", True)
 
 
-def test_a_full_disk_and_a_place_without_the_machine(shop):
+def test_a_limit_of_file_size_and_a_place_without_the_machine(shop):
     shop.data("sold.csv", "item,n\n" + "".join(f"{n},{n}\n" for n in range(3_000)))
     shop.pipeline(READ % "", SQL % ("sold", "SELECT a.n, b.item FROM sold a, sold b WHERE a.n < 300"), WRITE % "priced")
     limited = f"ulimit -f 1000; exec {shlex.quote(OSIRIS)} run pipelines/shop.yaml"
     done = subprocess.run(["bash", "-c", limited], cwd=shop.folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1, done.stderr
     answer = shop.answer()
-    assert (answer["verdict"]["kind"], answer["failure"]["step"]) == ("disk_full", "out")
+    assert (answer["verdict"]["kind"], answer["failure"]["step"]) == ("resource", "out")
     assert answer["failure"]["subject"]["path"] == "output/out.csv"
     assert (answer["retry"]["safe"], answer["retry"]["useful"]) == (True, True)
     assert str(shop.folder).encode() not in shop.file().read_bytes()
