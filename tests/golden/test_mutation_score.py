@@ -12,7 +12,7 @@ from tests.golden.mutation.mutant import OPERATORS
 from tests.golden.mutation.same import SAME
 from tests.golden.mutation.score import false_alarms, score, share, table
 
-CAUGHT, LOCATED, MENDED = 0.99, 0.98, 0.60
+CAUGHT, LOCATED, MENDED = 0.99, 0.98, 0.72
 """Only what is certain has a fix, so that many a mistake is left to people."""
 
 
