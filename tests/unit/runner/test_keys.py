@@ -14,7 +14,6 @@ from osiris.runner.keys import Surroundings, Wish, decide, whole_second
 from osiris.session import ENDS, close_lost, create_session, end_session, now_text
 
 PAGE = Path(__file__).parents[3] / "docs/decisions/0004-order-run-key-continuing.md"
-NOW = time.time()
 EVENTS = {status: event for event, status in ENDS.items()}
 STEPS = [
     {"id": "a", "mode": "read", "needs": [], "inputs": {}},
@@ -52,6 +51,13 @@ def manifest(fingerprint="same"):
         "sensitive": [],
     }
     return Manifest(data)
+
+
+@pytest.fixture(autouse=True)
+def _now():
+    """The time at which a test begins: a file is read long before its tests run."""
+    global NOW
+    NOW = time.time()
 
 
 @pytest.fixture
