@@ -854,6 +854,12 @@ CODES: dict[str, Code] = {
     "DRV063": Code(
         "Changed while opened", "{path} became a link, or another file, while it was opened", "run it again", 1
     ),
+    "DRV064": Code(
+        "Transaction ended for another one",
+        "{path} ended the transaction because of another one: {reason}; nothing was written",
+        "run the same command again: it continues; 'retry' of the step has it run again by itself",
+        3,
+    ),
     # --- DSC: discovery -------------------------------------------------------------------------------------------
     "DSC001": Code(
         "Cannot be discovered",

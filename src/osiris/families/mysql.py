@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from osiris.families.watch import Watch
     from osiris.model import Schema
 
+    Name = tuple[str, str]
+    """The database and the name of a table or view."""
+
 SETTINGS = {
     "sql_mode": (
         "'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
@@ -106,11 +109,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The columns of a SELECT, and the SELECT; `fixed` tells whether its rows come in a fixed order."""
+    """The columns of a SELECT, and the SELECT; `fixed` tells whether its rows come in a fixed order.
+
+    `relations` are the tables and views that it names.
+    """
 
     columns: tuple[Column, ...]
     text: str
     fixed: bool = False
+    relations: tuple[Name, ...] = ()
 
     @property
     def schema(self) -> Schema:
@@ -119,18 +126,38 @@ class Result:
 
 
 @contextmanager
-def reading(ctx: StepContext, schema: str | None = None, *, query: bool = False) -> Iterator[Session]:
+def reading(
+    ctx: StepContext, schema: str | None = None, *, query: bool = False, locked: Sequence[Name] = ()
+) -> Iterator[Session]:
     """Give a session that reads one state of the database, and closes afterwards.
 
-    `query` tells that the user's own text runs in it.
+    `query` tells that the user's own text runs in it. Nobody can alter the tables and views in `locked`, nor put others
+    in their place, from before that state until the session ends.
     What goes wrong inside comes out in our words: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
     """
     target = address(ctx.connection, schema)
     with opened(ctx, target, query=query) as session:
         session.run(f"SET SESSION {chosen(SETTINGS | _limit(session))}")
         session.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        session.run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        session.run("START TRANSACTION READ ONLY")
+        for name in locked:
+            _lock(session, name)
         yield session
+
+
+def _lock(session: Session, name: Name) -> None:
+    """Keep a table as it is until the transaction ends, by reading nothing of it.
+
+    Only afterwards a state is taken, by the first statement that reads a row. In one that is older, the table that
+    another one has taken the place of would be empty, and a column that was made anew would have no values.
+    """
+    import pymysql
+
+    try:
+        session.run(f"SELECT 1 FROM {'.'.join(map(quote_name, name))} LIMIT 0")
+    except pymysql.MySQLError as error:
+        if numbered(error)[0] not in (NO_TABLE, *NOT_GRANTED):  # these are told by who looks for it
+            raise
 
 
 def chosen(settings: Mapping[str, str]) -> str:
@@ -210,7 +237,7 @@ def table_result(session: Session, found: Relation, columns: Sequence[str] | Non
         text += f" FORCE INDEX (PRIMARY) ORDER BY {', '.join(map(quote_name, key))}"
     needed = {name: bool(needed) for name, (_, needed) in told.items()}
     result = described(session, text, kinds, needed)
-    return Result(result.columns, result.text, bool(key))
+    return Result(result.columns, result.text, bool(key), (place,))
 
 
 def _read(name: str, kind: str) -> str:

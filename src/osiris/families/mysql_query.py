@@ -17,7 +17,7 @@ from osiris.sql.order import with_total_order
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from osiris.families.mysql import Result, Session
+    from osiris.families.mysql import Name, Result, Session
     from osiris.model import JsonValue
 
 _DIALECT = "mysql"
@@ -35,40 +35,44 @@ def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue 
     for equal (a and A, under most collations) may change places. Fails with SQL001 to SQL009, and with DAT006 for
     columns that are not carried.
     """
-    known = _tables(session)
+    homes = _homes(session)
     parameters = mentioned_parameters(query)
-    verdict = check(query, _DIALECT, relations=known.keys(), parameters=parameters)
+    verdict = check(query, _DIALECT, relations=homes.keys(), parameters=parameters)
     if verdict.ok:
-        columns = {**known, **_columns(session, sorted({name.rpartition(".")[2] for name in verdict.relations}))}
+        names = sorted({name.rpartition(".")[2] for name in verdict.relations})
+        columns = {**dict.fromkeys(homes), **_columns(session, names)}
         verdict = check(query, _DIALECT, relations=columns, parameters=parameters)
     if not verdict.ok:
         raise_all(verdict.diagnostics)
     text = str(verdict.canonical)
     values = {name: bindings[name] for name in verdict.parameters}
-    result = described(session, _filled(session, text, values))
+    relations = tuple(homes[name] for name in verdict.relations)
+    result = replace(described(session, _filled(session, text, values)), relations=relations)
     if not verdict.ordered or not all(column.carried.ordered for column in result.columns):
         return result
     total = with_total_order(text, [column.name for column in result.schema], _DIALECT)
-    return replace(described(session, _filled(session, total, values)), fixed=True)
+    return replace(described(session, _filled(session, total, values)), fixed=True, relations=relations)
 
 
-def _tables(session: Session) -> dict[str, list[str] | None]:
-    """Return all tables and views by name, those of the session's database also without it; no columns yet."""
-    found: dict[str, list[str] | None] = {}
+def _homes(session: Session) -> dict[str, Name]:
+    """Return all tables and views by name, those of the session's database also without it."""
+    found: dict[str, Name] = {}
     for schema, name in session.rows(_TABLES, _OWN):
-        found[f"{schema}.{name}"] = None
-        if schema == session.target.database:
-            found[name] = None
+        found |= dict.fromkeys(_spellings(session, schema, name), (schema, name))
     return found
 
 
 def _columns(session: Session, names: list[str]) -> dict[str, list[str]]:
-    """Return the columns of tables and views of these names, as `_tables` has them."""
+    """Return the columns of tables and views of these names, as `_homes` has them."""
     found: dict[str, list[str]] = {}
     for schema, name, column in session.rows(_COLUMNS, _OWN, names) if names else ():
-        for known in (f"{schema}.{name}", name) if schema == session.target.database else (f"{schema}.{name}",):
+        for known in _spellings(session, schema, name):
             found.setdefault(known, []).append(column)
     return found
+
+
+def _spellings(session: Session, schema: str, name: str) -> tuple[str, ...]:
+    return (f"{schema}.{name}", name) if schema == session.target.database else (f"{schema}.{name}",)
 
 
 def _filled(session: Session, text: str, values: Mapping[str, JsonValue | Secret]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from osiris.families.watch import Watch
     from osiris.model import Schema
 
+    Name = tuple[str, str]
+    """The schema and the name of a relation."""
+
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_BEGIN_EACH = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
+_PATIENCE = "SET LOCAL lock_timeout = '60s'"
 SETTINGS = {
     "timezone": "UTC",
     "datestyle": "ISO, YMD",
@@ -74,19 +79,26 @@ OF_SUPABASE = frozenset((
 ))  # fmt: skip
 """Schemas in which Supabase keeps its users, keys and files: nothing there is read or written by mistake."""
 
+_NO_SUCH_LOCK = ("42", "3F")
+"""Classes of errors: a relation that is not there, not of a kind that is locked, or not this role's to lock."""
+
 _LOOKS_FOR_CLIENT, _LOOK_FOR_CLIENT = 140000, "5s"
 """Since this version a server can look whether its client is there, and stop a statement that nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A transaction that can only read, and sees one state of the database; `snapshot` is its name for others."""
+    """A transaction that can only read.
+
+    It sees one state of the database or, without `one_state`, each statement that of its own begin.
+    """
 
     connection: psycopg.Connection[Any]
     target: Address
     watch: Watch
     schema: str
     checked: bool
+    one_state: bool = True
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of a statement of ours."""
@@ -153,11 +165,17 @@ class _Open:
 
 @contextmanager
 def reading(
-    ctx: StepContext, schema: str | None = None, snapshot: str | None = None, *, query: bool = False
+    ctx: StepContext,
+    schema: str | None = None,
+    snapshot: str | None = None,
+    *,
+    query: bool = False,
+    locked: Sequence[Name] = (),
 ) -> Iterator[Session]:
     """Give a session that reads one state of the database, that of `snapshot` if given, and closes afterwards.
 
-    `query` tells that the user's own text runs in it.
+    `query` tells that the user's own text runs in it. Nobody can alter the relations in `locked`, nor put others in
+    their place, from before that state until the session ends.
     What goes wrong inside comes out in our words: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
     """
     target = address(ctx.connection)
@@ -170,14 +188,17 @@ def reading(
                 encoding = connection.info.parameter_status("server_encoding")
                 chosen = schema or target.schema
                 session = Session(connection, target, here.watch, chosen, encoding == "SQL_ASCII")
-                _begin(session, snapshot)
+                session = _begin(session, snapshot, locked)
                 yield session
         finally:
             connection.close()
 
 
-def _begin(session: Session, snapshot: str | None) -> None:
-    session.run(_BEGIN)
+def _begin(session: Session, snapshot: str | None, locked: Sequence[Name]) -> Session:
+    if locked:
+        session = _lock(session, locked)
+    else:
+        session.run(_BEGIN)
     if snapshot:
         session.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
     settings = dict(SETTINGS)
@@ -187,6 +208,32 @@ def _begin(session: Session, snapshot: str | None) -> None:
     chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in settings)
     names = [session.schema, list(session.target.trusted)]
     session.rows(f"SELECT {chosen}, {_SEARCH_PATH}", *settings.values(), *names, session.schema)
+    return session
+
+
+def _lock(session: Session, names: Sequence[Name]) -> Session:
+    """Begin a transaction that has locked relations before it sees any state; returns its session.
+
+    A state that is older than the lock is not that of the table: who waits for a TRUNCATE, or for an ALTER that writes
+    the table anew, would find it empty afterwards. LOCK is the only statement that takes no state, and it refuses
+    materialized views, and who may read single columns only. There each statement sees a state of its own, and one that
+    touches nothing has locked what they name: for the one that reads, that is as good.
+    """
+    import psycopg
+
+    named = [".".join(map(quote_name, name)) for name in names]
+    each = [f"EXPLAIN SELECT FROM {name}" for name in named]
+    for texts in ([_BEGIN, _PATIENCE, f"LOCK TABLE {', '.join(named)} IN ACCESS SHARE MODE"], [_BEGIN_EACH, *each]):
+        try:
+            session.run("; ".join(texts))
+        except psycopg.Error as error:
+            if (error.sqlstate or "")[:2] not in _NO_SUCH_LOCK:
+                raise
+            session.run("ROLLBACK")
+        else:
+            return replace(session, one_state=texts[0] == _BEGIN)
+    session.run(_BEGIN)  # what is not there, or may not be read, is told by who looks for it
+    return session
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from osiris.sql.text import place
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from osiris.families.postgres import Result, Session
+    from osiris.families.postgres import Name, Result, Session
     from osiris.model import JsonValue, Order
 
 _DIALECT = "postgres"
@@ -49,10 +49,11 @@ _UNORDERED = frozenset((114, 142, 600, 601, 602, 603, 604, 628, 718, 4072))
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What runs: the columns and the text that gives them, and whether their order is fixed."""
+    """What runs: the columns and the text that gives them, whether their order is fixed, and what it reads."""
 
     result: Result
     order: Order
+    relations: tuple[Name, ...]
 
 
 def query_result(
@@ -62,13 +63,14 @@ def query_result(
 
     Fails with SQL001 to SQL009, and with DAT006 for columns that are not carried.
     """
-    known = _known(session, None)
+    homes = _homes(session)
+    known = dict.fromkeys(homes)
     parameters = mentioned_parameters(query)
     functions = DIALECTS[_DIALECT].homes_of(session.target.functions)
-    verdict = check(query, _DIALECT, relations=known.keys(), parameters=parameters, functions=functions)
+    verdict = check(query, _DIALECT, relations=homes.keys(), parameters=parameters, functions=functions)
     if verdict.ok:
         names = sorted({name.rpartition(".")[2] for name in verdict.relations})
-        columns: dict[str, list[str] | None] = {**dict.fromkeys(known), **_known(session, names)}
+        columns: dict[str, list[str] | None] = {**known, **_columns(session, names)}
         verdict = check(query, _DIALECT, relations=columns, parameters=parameters, functions=functions)
     if not verdict.ok:
         raise_all(verdict.diagnostics)
@@ -78,14 +80,16 @@ def query_result(
     text = _filled(session, str(verdict.canonical), values, functions)
     with _placed(session, text, query):
         result = described(session, text, unscaled_text=unscaled_text)
+    relations = tuple(homes[name] for name in verdict.relations)
     if not verdict.ordered:
-        return Query(result, "free")
+        return Query(result, "free", relations)
     total = with_total_order(str(verdict.canonical), [column.name for column in result.schema], _DIALECT)
     if total == verdict.canonical:
-        return Query(result, "fixed")
+        return Query(result, "fixed", relations)
     if not _can_be_ordered(result):
-        return Query(result, "free")
-    return Query(described(session, _filled(session, total, values, functions), unscaled_text=unscaled_text), "fixed")
+        return Query(result, "free", relations)
+    result = described(session, _filled(session, total, values, functions), unscaled_text=unscaled_text)
+    return Query(result, "fixed", relations)
 
 
 @contextmanager
@@ -104,14 +108,24 @@ def _placed(session: Session, text: str, query: str) -> Iterator[None]:
         fail_server(error.sqlstate or "", message, target.where, target.user, query=True, at=at)
 
 
-def _known(session: Session, names: list[str] | None) -> dict[str, list[str] | None]:
-    """Return the columns of tables and views by name, those of the session's schema also without it."""
+def _homes(session: Session) -> dict[str, Name]:
+    """Return all tables and views by name, those of the session's schema also without it."""
+    found: dict[str, Name] = {}
+    for schema, name, _ in session.rows(_COLUMNS, None, None):
+        found |= dict.fromkeys(_spellings(session, schema, name), (schema, name))
+    return found
+
+
+def _columns(session: Session, names: list[str]) -> dict[str, list[str] | None]:
+    """Return the columns of tables and views of these names, as `_homes` has them."""
     found: dict[str, list[str] | None] = {}
     for schema, name, columns in session.rows(_COLUMNS, names, names):
-        found[f"{schema}.{name}"] = columns or []
-        if schema == session.schema:
-            found[name] = columns or []
+        found |= dict.fromkeys(_spellings(session, schema, name), columns or [])
     return found
+
+
+def _spellings(session: Session, schema: str, name: str) -> tuple[str, ...]:
+    return (f"{schema}.{name}", name) if schema == session.schema else (f"{schema}.{name}",)
 
 
 def _can_be_ordered(result: Result) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.decoding import Batch, SetAside
-    from osiris.families.postgres import Relation, Result, Session
+    from osiris.families.postgres import Name, Relation, Result, Session
     from osiris.model import Order, Schema
     from osiris.table import RowStream
 
@@ -48,10 +48,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What is read: its columns and SELECT, the order and about the number of its rows, and its blocks."""
+    """What is read: its columns and SELECT, the order of its rows, whose they are, about how many, and its blocks."""
 
     result: Result
     order: Order
+    relations: tuple[Name, ...]
     rows: int | None = None
     blocks: Blocks | None = None
 
@@ -66,31 +67,32 @@ def describe(wanted: Reading, ctx: StepContext) -> Described:
 def read(wanted: Reading, schema: Schema, ctx: StepContext) -> RowStream:
     """Return the rows; reading them fails with DAT011 if the columns are no longer as planned."""
     with reading(ctx, wanted.schema, query=wanted.query is not None) as session:
-        order = _source(session, wanted, ctx).order
-    return stream(schema, _rows(wanted, schema, ctx), order)
+        source = _source(session, wanted, ctx)
+    return stream(schema, _rows(wanted, schema, source.relations, ctx), source.order)
 
 
 def _source(session: Session, wanted: Reading, ctx: StepContext) -> _Source:
     as_text = wanted.unscaled == "text"
     if wanted.query is not None:
         query = query_result(session, wanted.query, ctx.bindings, unscaled_text=as_text)
-        return _Source(query.result, query.order)
+        return _Source(query.result, query.order, query.relations)
     found = relation(session, str(wanted.table))
     result = table_result(session, found, wanted.columns, unscaled_text=as_text)
     order: Order = "fixed" if found.plain else "free"
+    relations = ((session.schema, found.name),)
     if wanted.limit is None and not wanted.offset:
-        return _Source(result, order, found.rows, _blocks(session, found, result))
+        return _Source(result, order, relations, found.rows, _blocks(session, found, result))
     limit = "" if wanted.limit is None else f" LIMIT {wanted.limit}"
     passed = wanted.offset or 0
     cut = f"{result.text}{limit} OFFSET {passed}"
     rows = None if found.rows is None else max(0, found.rows - passed)
     most = rows if rows is None or wanted.limit is None else min(rows, wanted.limit)
-    return _Source(type(result)(result.columns, cut), order, most)
+    return _Source(type(result)(result.columns, cut), order, relations, most)
 
 
 def _blocks(session: Session, found: Relation, result: Result) -> Blocks | None:
     """Return the blocks of a table that can be read in ranges."""
-    if not found.plain or session.version < _RANGES_SINCE:
+    if not found.plain or not session.one_state or session.version < _RANGES_SINCE:
         return None
     ((size, block),) = session.rows(
         "SELECT pg_catalog.pg_relation_size(%s), pg_catalog.current_setting('block_size')::int8", found.oid
@@ -98,9 +100,9 @@ def _blocks(session: Session, found: Relation, result: Result) -> Blocks | None:
     return Blocks(result.text, size // block, block)
 
 
-def _rows(wanted: Reading, schema: Schema, ctx: StepContext) -> Iterator[pa.RecordBatch]:
+def _rows(wanted: Reading, schema: Schema, relations: Sequence[Name], ctx: StepContext) -> Iterator[pa.RecordBatch]:
     """Connect when the first row is asked for; close after the last, or when nobody asks any more."""
-    with reading(ctx, wanted.schema, query=wanted.query is not None) as session:
+    with reading(ctx, wanted.schema, query=wanted.query is not None, locked=relations) as session:
         source = _source(session, wanted, ctx)
         expect_schema(ctx, schema, source.result.schema)
         with (

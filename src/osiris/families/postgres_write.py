@@ -36,7 +36,10 @@ _OWN = {
 }
 """What keeps a transaction open while we are there, and not longer: who comes after waits for `lock_timeout` only."""
 
-_IN_USE = ("40001", "40P01", "55P03")
+_IN_USE = "55P03"
+_UNDONE = ("40001", "40P01")
+"""The server has ended the transaction for the sake of another one: a serialization failure, or a deadlock."""
+
 _MADE_MEANWHILE = ("42P07", "42710", "23505")
 _CATALOGUE = "pg_catalog"
 _ATTEMPTS = 5
@@ -96,7 +99,9 @@ def writing(ctx: StepContext, place: Place) -> Iterator[Session]:
 
 def _fail(error: psycopg.Error, session: Session, ctx: StepContext, place: Place) -> NoReturn:
     state, target = error.sqlstate or "", session.target
-    if state in _IN_USE:
+    if state in _UNDONE:
+        fail("DRV064", path=target.where, reason=error.diag.message_primary or "")
+    if state == _IN_USE:
         fail("DRV011", path=target.where, seconds=SETTINGS["lock_timeout"].replace("s", " s"))
     if refused := refusal_of(error):
         session.run("ROLLBACK")

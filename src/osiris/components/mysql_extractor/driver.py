@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.decoding import SetAside
-    from osiris.families.mysql import Result, Session
+    from osiris.families.mysql import Name, Result, Session
     from osiris.model import Schema
     from osiris.table import RowStream
 
@@ -65,7 +65,7 @@ class Driver:
         """Return the rows; reading them fails with DAT011 if the columns are no longer as planned."""
         with reading(ctx, config.schema, query=config.query is not None) as session:
             result, _ = _source(session, config, ctx)
-        return stream(schema, _rows(config, schema, ctx), "fixed" if result.fixed else "free")
+        return stream(schema, _rows(config, schema, result.relations, ctx), "fixed" if result.fixed else "free")
 
 
 def _source(session: Session, config: Config, ctx: StepContext) -> tuple[Result, int | None]:
@@ -82,9 +82,9 @@ def _source(session: Session, config: Config, ctx: StepContext) -> tuple[Result,
     return replace(result, text=f"{result.text} LIMIT {most} OFFSET {passed}"), rows
 
 
-def _rows(config: Config, schema: Schema, ctx: StepContext) -> Iterator[pa.RecordBatch]:
+def _rows(config: Config, schema: Schema, relations: Sequence[Name], ctx: StepContext) -> Iterator[pa.RecordBatch]:
     """Connect when the first row is asked for; close after the last, or when nobody asks any more."""
-    with reading(ctx, config.schema, query=config.query is not None) as session:
+    with reading(ctx, config.schema, query=config.query is not None, locked=relations) as session:
         result, _ = _source(session, config, ctx)
         expect_schema(ctx, schema, result.schema)
         with (
