@@ -184,3 +184,25 @@ def test_a_pattern_matches_what_is_written_only_part_by_part(shop, pattern, read
     (shop.folder / "pipelines" / "grasping.yaml").write_text(text)
     (shop.folder / "got.csv").write_text("a\n1\n")
     assert ("CMP017" in shop("validate", "pipelines/grasping.yaml", code=2 if reads else 0).stderr) == reads
+
+
+@pytest.mark.parametrize("place", [".vscode", "/nowhere"])
+def test_a_sandbox_that_may_write_into_the_project_keeps_the_rules(shop, place):
+    """For a file in the project's own folder that is bound whole: the rules are those of each step that opens one."""
+    (shop.folder / "osiris_connections.yaml").write_text(ELSEWHERE)
+    before = {path.name for path in shop.folder.iterdir()}
+    config = "{connection: '@filesystem.there', path: x.csv}"
+    text = WRITING.format(component="filesystem.csv_writer", config=config)
+    more = "  - {id: here, component: filesystem.csv_writer, mode: write, needs: [got], config: {path: got.csv}}\n"
+    (shop.folder / "pipelines" / "grasping.yaml").write_text(text + more)
+    told = shop.call_any("run", "pipelines/grasping.yaml", "--target", "bwrap", env={"PLACE": place})
+    assert told.returncode != 0
+    assert "DRV059" in told.stderr if place == "/nowhere" else "DRV049" in told.stderr
+    assert {path.name for path in shop.folder.iterdir()} - before <= {
+        "got.csv",
+        "logs",
+        "build",
+        ".osiris",
+        "osiris.lock",
+    }
+    assert not (shop.folder / place / "x.csv").exists()
