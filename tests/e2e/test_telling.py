@@ -75,7 +75,9 @@ def test_explain_says_why_a_run_is_as_it_is(shop):
     lines = failed.stdout.splitlines()
     assert lines[1] == "The run started anew."
     assert lines[2].startswith("Step numbers failed with SQL011: ")
-    assert lines[3] == (
+    assert lines[3] == "So 2 steps did not finish: late, copy."
+    assert lines[4] == "No earlier success of this pipeline is known."
+    assert lines[5] == (
         "With --resume the same plan goes on; what report wrote is kept; a pipeline that was changed starts anew."
     )
     assert failed.stderr.splitlines()[0] == f"next: osiris run --resume {first}"
@@ -159,7 +161,7 @@ def test_explain_plan_lists_each_step(shop):
     lines = shop("explain", manifest.parent.name).stdout.splitlines()
     assert lines == shop("explain", str(manifest)).stdout.splitlines()
     orders, revenue, report = (lines.index(line) for line in lines if line.endswith((", read", "transform", "write")))
-    assert lines[orders : orders + 2] == ["orders  filesystem.csv_extractor 1.1.0, read", "  path: data/orders.csv"]
+    assert lines[orders : orders + 2] == ["orders  filesystem.csv_extractor 1.2.0, read", "  path: data/orders.csv"]
     part = lines[revenue:report]
     assert part[1:5] == [
         "  needs: orders",
