@@ -9,9 +9,10 @@ with a syntax of their own (`CAST(x AS t)`, `EXTRACT(y FROM d)`) are known. The 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
-from sqlglot import Token, TokenType, exp
+from sqlglot import Token, TokenError, TokenType, exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.generator import Generator
 from sqlglot.generators.duckdb import DuckDBGenerator
@@ -29,6 +30,10 @@ _JSON_KEYS = frozenset({TokenType.STRING, TokenType.NUMBER})
 _NO_CONDITION = frozenset({"CROSS", "ARRAY"})
 _RUN_ON = re.compile(r"([0-9][0-9._]*[eE][0-9_]+)([+-])(.+)")
 _NO_BREAK = re.compile(r"[^\r\n]")
+_INTERVAL = re.compile(
+    r"\s*(-?[0-9]+)\s*((?:year|month|week|day|hour|minute|second|millisecond|microsecond)s?)\s*", re.IGNORECASE
+)
+_WHOLE = re.compile(r"\s*[-+]?[0-9]+\s*")
 _UNWRAPPED = (exp.Alias, exp.Paren, exp.Select, exp.Anonymous)
 
 
@@ -98,6 +103,9 @@ def tokens_of(sql: str, tokenize: Callable[[str], list[Token]]) -> list[Token]:
         spaced += sql[token.start : token.end + 1]
         end = token.end + 1
     again = tokens if spaced == sql[:end] else tokenize(spaced + sql[end:])
+    for number, word in pairwise(again):
+        if number.token_type == TokenType.NUMBER and word.start == number.end + 1 and word.text[:1].isidentifier():
+            raise Joined(f"'{word.text}' is joined to a number")
     return [part for token in again for part in apart(token)]
 
 
@@ -124,6 +132,10 @@ def plus_sql(generator: Generator, node: Plus) -> str:
     return f"+ {generator.sql(node, 'this')}"
 
 
+class Joined(TokenError):
+    """A number and what follows it without a space: engines take them apart in different ways."""
+
+
 class Careful(BaseParser):
     """What every grammar here has: where the parser is content with what the server is not, the text is refused."""
 
@@ -145,6 +157,35 @@ class Careful(BaseParser):
         if isinstance(negated, exp.Not):
             negated.meta["inside"] = True
         return negated
+
+    def _parse_type(self, parse_interval: bool = True, fallback_to_identifier: bool = False) -> exp.Expr | None:
+        """Read `DATE '2024-01-31'::TIMESTAMP` from the left: the date is there before it is cast."""
+        index = self._index
+        if self._match_set(self.TYPE_TOKENS - {TokenType.INTERVAL}, advance=False):
+            kind = self._try_parse(lambda: self._parse_types(check_func=True, allow_identifiers=False))
+            if isinstance(kind, exp.DataType) and self._match_set(self.STRING_PARSERS, advance=False):
+                return self._parse_column_ops(self.expression(exp.Cast(this=self._parse_primary(), to=kind)))
+            self._retreat(index)
+        return super()._parse_type(parse_interval, fallback_to_identifier)
+
+    def parse(self, raw_tokens: list[Token], sql: str) -> list[exp.Expr | None]:
+        """Take away the parentheses that the parser puts around comparisons: each engine has an order of its own."""
+        trees = super().parse(raw_tokens, sql)
+        for paren in [each for tree in trees if tree for each in tree.find_all(exp.Paren)]:
+            inner = paren.this
+            if paren.meta.get("written"):
+                continue
+            if isinstance(inner, exp.Predicate):
+                paren.replace(inner)
+            elif isinstance(inner, exp.Not) and (inner.meta.get("inside") or isinstance(inner.this, exp.Is)):
+                self.raise_error("a comparison of a comparison")
+        return trees
+
+    def _parse_paren(self) -> exp.Expr | None:
+        paren = super()._parse_paren()
+        if isinstance(paren, exp.Paren):
+            paren.meta["written"] = True
+        return paren
 
     def _parse_cte(self) -> exp.CTE | exp.FunctionSpecification | None:
         cte = super()._parse_cte()
@@ -184,9 +225,14 @@ class DuckDBText(DuckDB):
             **{k: v for k, v in DuckDBParser.FUNCTION_PARSERS.items() if k in _SYNTAX},
             "EXISTS": parse_exists,
         }
-        UNARY_PARSERS: ClassVar = {**DuckDBParser.UNARY_PARSERS, TokenType.PLUS: parse_plus}
+        UNARY_PARSERS: ClassVar = {
+            **DuckDBParser.UNARY_PARSERS,
+            TokenType.PLUS: parse_plus,
+            TokenType.TILDE: lambda self: self.expression(exp.BitwiseNot(this=self._parse_term())),
+        }
         NO_PAREN_FUNCTION_PARSERS: ClassVar = {
-            k: v for k, v in DuckDBParser.NO_PAREN_FUNCTION_PARSERS.items() if k in _PREFIX
+            **{k: v for k, v in DuckDBParser.NO_PAREN_FUNCTION_PARSERS.items() if k in _PREFIX},
+            "@": lambda self: self.expression(exp.Abs(this=self._parse_term())),
         }
         NO_PAREN_FUNCTIONS: ClassVar = {
             k: v for k, v in DuckDBParser.NO_PAREN_FUNCTIONS.items() if k != TokenType.CURRENT_DATETIME
@@ -202,15 +248,34 @@ class DuckDBText(DuckDB):
                 return self.expression(exp.In(this=this, field=self._parse_column()))
             return super()._parse_in(this, alias=alias)
 
+        def _parse_interval(
+            self, require_interval: bool = True, parse_function_unit: bool = True
+        ) -> exp.Add | exp.Interval | None:
+            """Refuse `INTERVAL 1 DAY + 1`, which would add an interval."""
+            interval = super()._parse_interval(require_interval, parse_function_unit)
+            if isinstance(interval, exp.Add):
+                self.raise_error("a number behind an interval")
+            return interval
+
+        def _interval(self, number: str, unit: str) -> exp.Interval:
+            return self.expression(exp.Interval(this=exp.Literal.string(number), unit=exp.var(unit.upper())))
+
         def _parse_type(self, parse_interval: bool = True, fallback_to_identifier: bool = False) -> exp.Expr | None:
-            """Read `DATE '2024-01-31'::TIMESTAMP` from the left: the date is there before it is cast."""
-            index = self._index
-            if self._match_set(self.TYPE_TOKENS - {TokenType.INTERVAL}, advance=False):
-                kind = self._try_parse(lambda: self._parse_types(check_func=True, allow_identifiers=False))
-                if isinstance(kind, exp.DataType) and self._match(TokenType.STRING, advance=False):
-                    return self._parse_column_ops(self.expression(exp.Cast(this=self._parse_primary(), to=kind)))
-                self._retreat(index)
+            if parse_interval and self._match_pair(TokenType.INTERVAL, TokenType.STRING):
+                return self._parse_column_ops(self._parse_interval_text())
             return super()._parse_type(parse_interval, fallback_to_identifier)
+
+        def _parse_interval_text(self) -> exp.Expr:
+            """Read `INTERVAL '1 day 02:03:04'` as the cast of a text that it is, and `INTERVAL '1 day'` as one unit."""
+            text = self._prev.text
+            one = _INTERVAL.fullmatch(text)
+            if self._match_texts(self.dialect.VALID_INTERVAL_UNITS):
+                if not _WHOLE.fullmatch(text):
+                    self.raise_error("a unit behind an interval that has its own")
+                return self._interval(text, self._prev.text)
+            if one:
+                return self._interval(one[1], one[2])
+            return self.expression(exp.Cast(this=exp.Literal.string(text), to=exp.DType.INTERVAL.into_expr()))
 
         def _parse_lambda(self, alias: bool = False) -> exp.Expr | None:
             """Read `f(x->'key')` as a path into JSON: a lambda that gives the same text for all has no use."""

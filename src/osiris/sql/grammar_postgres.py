@@ -14,6 +14,7 @@ from sqlglot.parsers.postgres import PostgresParser
 
 from osiris.sql.grammar import (
     Careful,
+    Joined,
     Plus,
     arrow,
     infix,
@@ -34,6 +35,7 @@ _ESCAPE = re.compile(r"\\\\|\\([0-9A-Fa-f]{4})|\\\+([0-9A-Fa-f]{6})")
 _BAD_ESCAPE = re.compile(
     r"(?<!\\)(?:\\\\)*\\(?!\\|[0-9A-Fa-f]{4}|\+(?:0[0-9A-Fa-f]|10)[0-9A-Fa-f]{4})|\\[dD][89A-Fa-f]"
 )
+_BITS = (TokenType.BIT_STRING, TokenType.HEX_STRING)
 _FIELDS = frozenset({"YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND"})
 
 
@@ -51,7 +53,11 @@ class PostgresText(Postgres):
 
     def tokenize(self, sql: str, dialect: DialectType = None) -> list[Token]:
         """Return the tokens of a text, every number for itself."""
-        return tokens_of(sql, lambda text: list(Postgres.tokenize(self, text, dialect)))
+        tokens = tokens_of(sql, lambda text: list(Postgres.tokenize(self, text, dialect)))
+        for token in tokens:
+            if token.token_type in _BITS and sql[token.start : token.start + 1] == "0":
+                raise Joined(f"'{sql[token.start : token.end + 1]}' is a number to some servers only")
+        return tokens
 
     class Parser(Careful, PostgresParser):
         """Knows no function but those with a syntax of their own, and drops no word."""

@@ -17,6 +17,7 @@ from sqlglot.errors import TokenError
 
 from osiris.document.edits import retype
 from osiris.errors import diagnostic
+from osiris.sql.grammar import Joined
 from osiris.sql.text import place
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def split(sql: str, grammar: type[Grammar]) -> tuple[list[Token], list[Diagnosti
     """Return the tokens of a text, and what is wrong with them; no tokens if it cannot be split at all."""
     try:
         tokens = list(grammar().tokenize(sql))
+    except Joined as error:
+        return [], [diagnostic("SQL001", problem=str(error))]
     except TokenError:
         return [], [diagnostic("SQL001", problem="a string, a quoted name or a comment does not end")]
     return tokens, list(_check_tokens(sql, tokens))
