@@ -94,6 +94,21 @@ def test_signal_cancels_and_the_same_command_continues(desk, start, slow_plan, n
     assert (last["status"], last["codes"], exit_code) == ("complete", ["RUN011"], 0)
 
 
+def test_a_signal_while_sources_are_asked_cancels_too(desk, start, make_step):
+    source = desk.project.root / "a.json"
+    source.write_text('{"columns": [["id", "int64"]]}')
+    reader = make_step("a", "shifting", path="a.json")
+    plan = desk.plan([reader, make_step("w", "file_writer", "write", ["a"], path="output/x.txt")])
+    source.unlink()
+    os.mkfifo(source)
+    host = start(plan)
+    with source.open("w") as told:  # opened once the worker reads it
+        told.write('{"columns": [["id", "int64"]], "pause": 600}')
+    host.send_signal(signal.SIGINT)
+    last, exit_code, _ = finish(host)
+    assert (last["status"], exit_code) == ("cancelled", 130)
+
+
 def test_stubborn_worker_is_killed_in_time(desk, start, stubborn_plan):
     host = start(stubborn_plan, until="step_start")
     time.sleep(0.5)

@@ -95,18 +95,18 @@ def confirm(
     """Ask the sources of a plan whether they still are as planned, but for those in `fresh`, which have just said so.
 
     Targets are asked whether they take their rows. A step that depends on the run, which is yet to begin, is not asked.
-    Raises only what is wrong with the worker.
+    Raises only what is wrong with the worker. One that was told to stop leaves some without an answer.
     """
     reads = [s for s in manifest.steps if s["mode"] == "read" and s["id"] not in fresh and not _awaits_run(s)]
     targets = targets_to_ask(manifest)
     told = _confirmed(project, manifest, config, secrets, link, [*reads, *targets])
     problems = {name: [Diagnostic.from_json(d) for d in answer["diagnostics"]] for name, answer in told.items()}
-    states = {step["id"]: told[step["id"]]["state"] for step in reads}
+    states = {step["id"]: told[step["id"]]["state"] for step in reads if step["id"] in told}
     states |= {name: answer.state for name, answer in fresh.items()}
     return Confirmed(
         {name: sha256_hex(state.encode()) for name, state in states.items() if state},
         {name: found for name, found in problems.items() if found},
-        {step["id"]: told[step["id"]] for step in targets},
+        {step["id"]: told[step["id"]] for step in targets if step["id"] in told},
     )
 
 
