@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from osiris.secret import conceal
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -20,8 +18,7 @@ FILE = "rejected.csv"
 """What a step writes that sets rows aside; its columns are file, line, column, value, reason."""
 
 EXAMPLES = 3
-SHOWN = 60
-"""Characters of a value that are shown."""
+"""So many of a group are told by their line, and by what they look like."""
 
 _GROUPS = 200
 _SHAPE = 24
@@ -94,7 +91,7 @@ def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
             group = groups[key] = Group(step, key[0], clean(key[1]), key[2])
         group.count += 1
         if len(group.examples) < EXAMPLES:
-            value = conceal(clean(row["value"][:_LOOKED_AT]))[:SHOWN] if row["column"] else ""  # never a whole row
+            value = _shape(row["value"]) if row["column"] else ""  # never a whole row, and never the value itself
             group.examples.append({"file": row["file"], "line": _number(row["line"]), "value": value})
     return list(groups.values())
 
