@@ -15,8 +15,9 @@ from osiris.api.scrubbing import project_scrubber
 from osiris.api.workspace import find_file, shown
 from osiris.durable import make_folder
 from osiris.errors import OsirisError, exit_code
+from osiris.history.base import base_of
 from osiris.history.classes import step_of
-from osiris.history.record import REFUSED, base_of
+from osiris.history.record import REFUSED
 from osiris.session import create_session, now_text
 
 if TYPE_CHECKING:

@@ -221,25 +221,6 @@ def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
     return load_run(project.logs / str(found["session"])) if found else None
 
 
-def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValue]:
-    """Return what a run is compared with: the newest complete run of its pipeline before it, and the newest of all.
-
-    Both by session, None if there is none; a run pins them in its run.json (`base`) when it starts.
-    """
-    found: dict[str, JsonValue] = {"success": None, "previous": None}
-    for each in iter_sessions(project):
-        mine = (
-            each.get("kind") == "run"
-            and each.get("pipeline") == pipeline
-            and order_of(str(each["session"])) < order_of(session)
-        )
-        if mine and each["status"] != "running":
-            found["previous"] = found["previous"] or each["session"]
-            if each["status"] == "complete":
-                return found | {"success": each["session"]}
-    return found
-
-
 def conversation_of(project: Project, run: RecordedRun) -> Mapping[str, JsonValue] | None:
     """Return the run.json of the newest conversation before a run that made its pipeline; None if there is none."""
     for folder in session_folders(project):

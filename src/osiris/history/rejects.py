@@ -71,11 +71,16 @@ class Group:
         }
 
 
+def first_group(run: RecordedRun, step: str) -> str | None:
+    """Return the evidence id of the first group of a step; None if no row of it is there."""
+    return f"rows.{step}.1" if any(_rows(_file(run, step))) else None
+
+
 def groups_of(run: RecordedRun, clean: Callable[[str], str]) -> list[Group]:
     """Return the groups of all steps, in the order of the plan and by falling count; `clean` masks secrets."""
     found = []
     for step in run.steps:
-        alike = _grouped(step.id, run.folder / "artifacts" / step.id / FILE, clean)
+        alike = _grouped(step.id, _file(run, step.id), clean)
         for number, group in enumerate(sorted(alike, key=lambda g: (-g.count, g.column, g.reason, g.shape or "")), 1):
             group.number = number
             found.append(group)
@@ -97,6 +102,10 @@ def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
             value = conceal(clean(row["value"][:_LOOKED_AT]))[:SHOWN] if row["column"] else ""  # never a whole row
             group.examples.append({"file": row["file"], "line": _number(row["line"]), "value": value})
     return list(groups.values())
+
+
+def _file(run: RecordedRun, step: str) -> Path:
+    return run.folder / "artifacts" / step / FILE
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

@@ -15,7 +15,7 @@ from osiris.connections import load_connections, load_env
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.files import sweep
-from osiris.history.record import base_of
+from osiris.history.base import base_of
 from osiris.hold import hold_project, wait_for_worker
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
