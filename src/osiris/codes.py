@@ -727,6 +727,11 @@ CODES: dict[str, Code] = {
         "raise --e2b-timeout, or run.e2b.timeout in osiris.yaml, and run it again",
         1,
     ),
+    "SBX031": _warning(
+        "Installed for this run only",
+        "E2B could not keep the sandbox with its packages for later runs: {reason}",
+        "the next run installs them again; 'osiris sandboxes build' makes a template that has them",
+    ),
     # --- DRV: raised by drivers -----------------------------------------------------------------------------------
     "DRV000": Code(
         "Driver failed",
