@@ -194,7 +194,7 @@ def _row_errors(reading: Reading, bounds: Bounds) -> dict[str, JsonValue] | None
             "code": group.code,
             "column": group.column or None,
         }
-        example = str(group.examples[0]["value"]) if group.examples else ""
+        example = str(group.examples[0]["value"]) if group.column and group.examples else group.said
         words |= {"reason": clip(group.reason, bounds.text), "count": group.count, "example": clip(example, 60)}
         told.append(words)
     return {

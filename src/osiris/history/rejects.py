@@ -27,7 +27,8 @@ _GROUPS = 200
 _SHAPE = 24
 _LOOKED_AT = 200
 _OTHERS = ("", "others", None)
-_VARYING = re.compile(r"'[^']*'|\d+")
+_QUOTED = re.compile(r"'[^']*'")
+_VARYING = re.compile(rf"{_QUOTED.pattern}|\d+")
 _DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
 _REASONS = (("not ", "DAT001"), ("no column", "DAT011"), ("… fields", "DAT002"))
 """What the reasons of our extractors begin with, and the code of the same fault where it fails a step."""
@@ -35,7 +36,7 @@ _REASONS = (("not ", "DAT001"), ("no column", "DAT011"), ("… fields", "DAT002"
 
 @dataclass(slots=True)
 class Group:
-    """Rows of one step that are alike."""
+    """Rows of one step that are alike; `said` is the reason of the first of them, without what may stand in the row."""
 
     step: str
     column: str
@@ -43,6 +44,7 @@ class Group:
     shape: str | None
     number: int = 0
     count: int = 0
+    said: str = ""
     examples: list[dict[str, JsonValue]] = field(default_factory=list)
 
     @property
@@ -96,11 +98,13 @@ def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
             key = _OTHERS
         group = groups.get(key)
         if group is None:
-            group = groups[key] = Group(step, key[0], clean(key[1]), key[2])
+            said = _QUOTED.sub("…", row["reason"]) if key != _OTHERS and row["column"] == "" else key[1]
+            group = groups[key] = Group(step, key[0], clean(key[1]), key[2], said=conceal(clean(said[:_LOOKED_AT])))
         group.count += 1
         if len(group.examples) < EXAMPLES:
             value = conceal(clean(row["value"][:_LOOKED_AT]))[:SHOWN] if row["column"] else ""  # never a whole row
-            group.examples.append({"file": row["file"], "line": _number(row["line"]), "value": value})
+            place = {"file": row["file"], "line": _number(row["line"]), "row": _number(row.get("row", ""))}
+            group.examples.append({**place, "value": value})
     return list(groups.values())
 
 

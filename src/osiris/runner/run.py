@@ -180,7 +180,7 @@ def run(
                 RunResult(start.finished, "complete", 0, str(start.run_key), {}, start.notes, told), options
             )
         attempt = _Attempt(project, manifest, config, options, start, resolved(), now, sources(), pipeline)
-        with create_session(project, manifest.name, scrubber_of(resolved())) as session:
+        with create_session(project, manifest.name, scrubber_of(resolved()), now) as session:
             return _attended(_run_session(attempt, session, worker, interrupts, progress), options)
 
 
