@@ -90,10 +90,10 @@ def test_explain_says_why_a_run_is_as_it_is(shop):
     assert "orders, revenue (all that read it are delivered)" in lines[2]
     assert lines[3].startswith("It is complete: 3 steps run, ")
     before = shop("explain", first)
-    assert before.stdout.splitlines()[3] == f"Run {second} continued it and is complete."
+    assert before.stdout.splitlines()[5] == f"Run {second} continued it and is complete."
     assert before.stderr.splitlines() == [f"next: osiris explain {second}"]
     assert shop("logs", "show", second).stdout != shop("explain", second).stdout
-    assert shop("logs", "show", first).stdout.splitlines()[-1] == before.stdout.splitlines()[3]
+    assert shop("logs", "show", first).stdout.splitlines()[-1] == before.stdout.splitlines()[5]
 
 
 def test_explain_says_whose_source_changed(shop):
