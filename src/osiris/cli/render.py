@@ -69,7 +69,8 @@ def _escape(character: str) -> str:
 class Console:
     """Where output goes; `wants_json` keeps stdout for the envelope alone. `root` is where files of diagnostics lie.
 
-    `scrubber` is made for data that is printed; it knows the secrets of the project. `at_end` is the last thing to be done, once the answer of a run is printed, which has ended with `end_code`.
+    `scrubber` makes one for data that is printed, which knows the secrets of the project. `at_end` is the last thing to
+    be done, once the answer of a run is printed, which has ended with `end_code`.
     """
 
     wants_json: bool = False

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from osiris.compiler.shape import read_shaped
-from osiris.errors import Diagnostic
+from osiris.errors import Diagnostic, fail
 from osiris.secret import masked_problems
 from osiris.session import (
     CONVERSATION,
@@ -128,6 +128,15 @@ class RecordedRun:
         return {step.id: step for step in self.steps}[name]
 
 
+def require_plan(run: RecordedRun) -> Manifest:
+    """Return the plan that a run ran; fails with CMP027, and says why there is none."""
+    if run.plan is None:
+        state = "damaged" if (run.folder / "manifest.json").exists() else "gone"
+        why = "it could not start" if run.summary["kind"] == REFUSED else f"its manifest.json is {state}"
+        fail("CMP027", what=f"in session {run.id}: {why}", hint="name another run")
+    return run.plan
+
+
 def load_run(folder: Path, most: int | None = None) -> RecordedRun:
     """Return the run that a session's folder records; FileNotFoundError if it has no readable run.json.
 
@@ -226,25 +235,6 @@ def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
     before = (each for each in ended if order_of(str(each["session"])) < order_of(run.id))
     found = next(before, None)
     return load_run(project.logs / str(found["session"])) if found else None
-
-
-def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValue]:
-    """Return what a run is compared with: the newest complete run of its pipeline before it, and the newest of all.
-
-    Both by session, None if there is none; a run pins them in its run.json (`base`) when it starts.
-    """
-    found: dict[str, JsonValue] = {"success": None, "previous": None}
-    for each in iter_sessions(project):
-        mine = (
-            each.get("kind") == "run"
-            and each.get("pipeline") == pipeline
-            and order_of(str(each["session"])) < order_of(session)
-        )
-        if mine and each["status"] != "running":
-            found["previous"] = found["previous"] or each["session"]
-            if each["status"] == "complete":
-                return found | {"success": each["session"]}
-    return found
 
 
 def conversation_of(project: Project, run: RecordedRun) -> Mapping[str, JsonValue] | None:
