@@ -116,7 +116,7 @@ def _answered(workspace: Workspace, name: str, arguments: dict[str, JsonValue], 
 
 
 def _clean(reply: Reply, workspace: Workspace, *, allow_run: bool) -> Reply:
-    """Return a reply whose diagnostics repeat no secret and no value of data, and that says which tool mends what is wrong."""
+    """Return a reply whose diagnostics repeat no secret and no value of data, and that says which tool mends it."""
     found = [_located(concealed(unvalued(item)), f"{workspace.root}/") for item in reply.diagnostics]
     follow_up = reply.next if reply.ok else next_tools(found) or reply.next
     data = masked_problems(dict(reply.data))

@@ -39,7 +39,7 @@ _PIECES = re.compile(
     (?P<kept> <(?:text|value|number)\b[^<>]*>
       | \b(?:column|table|relation|file|constraint|schema|database|user|role|type|check|field|step|function|index
         |for[ ]key) [ ] (?:'[^'\n]*' | "[^"\n]*")
-      | \b(?:row|line|byte|column|position|error|warning|status|SQLSTATE) [ ]+ \d[\w,]*
+      | \b(?:has|row|line|byte|column|position|error|warning|status|SQLSTATE) [ ]+ \d[\w,]*
       | \b\d[\d,]* [ ] (?:rows?|lines?|bytes|characters|digits|fields|columns|values)\b
       | \b[A-Za-z]\w* \( \d[\d,\ ]* \) )
     | =\( (?P<tuple> .*? ) \) (?=[ ]already | [ ]is[ ] | [ ]conflicts | \.? \)? $)
