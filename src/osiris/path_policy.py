@@ -17,6 +17,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from fnmatch import translate
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -69,20 +70,42 @@ _PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 _TEXTS = ("csv", "json")
 """Formats that may be packed; which of these a writer can, it says itself."""
 
-_OF_TOOLS = re.compile(
-    r"""
-    .*/(requirements|constraints)/[^/]+\.txt | .*/[\w.-]*(requirements|constraints)[\w.-]*\.txt
-    | .*/(cmakelists|cmakecache|conanfile|runtime|entry_points|top_level|meson_options|packages|apt)\.txt
-    | .*/[\w.-]+\.config\.json | .*/jupyter\w*_config\.json
-    | .*/(package|package-lock|npm-shrinkwrap|composer|bower|lerna|rush|nx|turbo|workspace|project|angular|nest-cli
-      |tsconfig|jsconfig|tslint|jslint|jshint|eslint|prettier|biome|babel|deno|bun|pyrightconfig|jest|vitest|cypress
-      |nodemon|renovate|lint-staged|typedoc|api-extractor|electron-builder|manifest|app|eas|vercel|now|netlify|firebase
-      |serverless|amplify|cdk|samconfig|docker-compose|daemon|devcontainer|mcp|settings|launch|tasks|extensions
-      |keybindings|appsettings|launchsettings|local|global|host|function|dataform|dbt_project|kernel|wrangler|elm
-      |vcpkg|vcpkg-configuration|cmakepresets|cmakeuserpresets|compile_commands)(\.[\w-]+)*\.json
-    """,
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
-)
+_STEMS = """
+package package-lock npm-shrinkwrap packages.lock composer auth bower lerna rush nx turbo workspace project angular
+angular-cli nest-cli tsconfig jsconfig tslint jslint jshint eslint stylelint prettier biome rome dprint oxlintrc knip
+cspell babel esbuild deno jsr bun import_map importmap pyrightconfig jest vitest cypress karma mocha nodemon ecosystem
+pm2 renovate lint-staged lefthook typedoc jsdoc api-extractor electron-builder manifest app eas vercel lighthouserc
+now netlify railway nixpacks zeabur firebase serverless amplify cdk samconfig template zappa_settings docker-compose
+compose docker-bake dockerrun daemon devcontainer cloudbuild buildspec appspec imagedefinitions azure-pipelines
+azuredeploy bicepconfig bitrise codemagic taskfile skaffold kustomization pulumi packer terraform mcp mcp_config
+mcp_settings cline_mcp_settings claude_desktop_config gemini-extension opencode crush plugin marketplace hooks
+langgraph smithery server settings launch tasks extensions keybindings c_cpp_properties cppproperties cmakesettings
+omnisharp appsettings launchsettings local global host function proxies bundleconfig compilerconfig libman nswag
+dotnet-tools dub infection phpbench pint haxelib elm elm-package cookiecutter cruft jupyter kernel page_config
+policies dataform dbt_project prefect wrangler vcpkg vcpkg-configuration cmakepresets cmakeuserpresets
+compile_commands config configuration credentials secrets
+"""
+"""Names before `.json`, also with more between: `tsconfig.json`, `tsconfig.build.json`."""
+
+_PATTERNS = """
+*.config.json *.conf.json *_config.json *.tf.json *.tfvars.json *.hcl.json *.pkr.json *.pkrvars.json
+*.nomad.json *.template.json *.deps.json *.runtimeconfig.json *.code-workspace.json */group_vars/*.json
+*/host_vars/*.json *requirements*.txt *constraints*.txt */requirements/*.txt */constraints/*.txt
+cmakelists.txt cmakecache.txt ctestcustom.txt conanfile.txt meson_options.txt meson.options.txt runtime.txt
+entry_points.txt top_level.txt dependency_links.txt installed-files.txt sources.txt modules.txt packages.txt apt.txt
+spec-file.txt crontab*.txt cmdline.txt config.txt robots.txt security.txt ads.txt app-ads.txt llms.txt llms-full.txt
+ir.model.access.csv ir.rule.csv
+"""
+"""Others, of which those with `/` are about folders too."""
+
+
+def _of_tools() -> re.Pattern[str]:
+    names = [f"{stem}{rest}.json" for stem in _STEMS.split() for rest in ("", ".*")] + _PATTERNS.split()
+    globs = (name if "/" in name else f"*/{name}" for name in names)
+    return re.compile("|".join(map(translate, globs)), re.IGNORECASE)
+
+
+_OF_TOOLS = _of_tools()
 """Names under which other programs look for what to do: package managers, builders, editors, servers."""
 
 _SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
@@ -154,7 +177,7 @@ class _Asked:
             self._fail_outside(real)
         if any(part.startswith(".") for part in real.relative_to(base).parts):
             fail("DRV049", path=self._shown(), why=_HIDDEN)
-        if why := self._linked(real, home):
+        if why := self._linked(real, home, base):
             fail("DRV049", path=self._shown(), why=why)
 
     def check_name(self, real: Path, kind: Format | None) -> None:
@@ -202,7 +225,7 @@ class _Asked:
         verb = "change" if self.policy.read or self.policy.write else "add"
         fail("DRV059", path=self._shown(), key=f"paths.{key}", verb=verb, line=f"paths: {{{line}}}")
 
-    def _linked(self, real: Path, home: Path) -> str | None:
+    def _linked(self, real: Path, home: Path, base: Path) -> str | None:
         """Return why a file may not be used that has another name too: one that is kept from steps."""
         try:
             seen = real.stat()
@@ -211,30 +234,35 @@ class _Asked:
         if seen.st_nlink < 2 or _is_folder(real):
             return None
         kept = [home / name for name in _KEPT] + ([home / name for name in _READ_ONLY] if self.writing else [])
-        hidden = [each for each in home.iterdir() if each.name.startswith(".")]
-        names = (other for top in (*kept, *hidden, *self.policy.keys) for other in _all_below(top))
-        same = any((other.st_dev, other.st_ino) == (seen.st_dev, seen.st_ino) for other in names)
+        same = any(_has_name(seen, top, any_name=True) for top in (*kept, *self.policy.keys))
+        same = same or any(_has_name(seen, top, any_name=False) for top in {home, base})
         return "it is another name of a file that is kept from steps" if same else None
 
     def _shown(self) -> Path:
         return self.path.relative_to(self.root) if self.path.is_relative_to(self.root) else self.path
 
 
-def _all_below(top: Path) -> Iterator[os.stat_result]:
-    """Yield what there is of a file, or of all files below a folder."""
+def _has_name(seen: os.stat_result, top: Path, *, any_name: bool) -> bool:
+    """Tell whether a file has a name below a folder, or is it: any, or else a hidden one or one in a hidden folder.
+
+    A name of the same file is on the same file system.
+    """
     try:
-        if not _is_folder(top):
-            yield top.stat()
-            return
+        place = top.stat()
+        if not top.is_dir():
+            return os.path.samestat(place, seen)
         with os.scandir(top) as found:
-            entries = list(found)
+            entries = list(found) if place.st_dev == seen.st_dev else []
     except OSError:
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _all_below(Path(entry))
-        else:
-            yield entry.stat(follow_symlinks=False)
+        return False
+    return any(_is_name(seen, entry, any_name=any_name) for entry in entries)
+
+
+def _is_name(seen: os.stat_result, entry: os.DirEntry[str], *, any_name: bool) -> bool:
+    counts = any_name or entry.name.startswith(".")
+    if entry.is_dir(follow_symlinks=False) or (counts and not any_name and entry.is_symlink()):
+        return _has_name(seen, Path(entry), any_name=counts)
+    return counts and entry.inode() == seen.st_ino and os.path.samestat(entry.stat(follow_symlinks=False), seen)
 
 
 def _is_system(path: Path) -> bool:
