@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail, nearest
 from osiris.fault import fault
+from osiris.path_policy import real_path
 from osiris.urls import printable as _printable
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _name_problem(name: str, *, writing: bool) -> str | None:
 
 def is_outside(root: Path, path: Path) -> bool:
     """Tell whether `path`, links followed, leads out of `root`."""
-    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+    return not real_path(path).is_relative_to(real_path(root))
 
 
 def relative(root: Path, path: Path) -> str:
@@ -132,7 +133,7 @@ def expand(root: Path, pattern: str, *, base: str | None = None) -> list[Path]:
     Hidden files are named only by a pattern that begins with a dot. Fails with DRV001 if there is no such file.
     """
     path = resolve_path(root, pattern, base=base)
-    if path.exists() or not glob.has_magic(pattern):
+    if not glob.has_magic(pattern) or os.path.lexists(path):
         return [path]
     start = root / (base or "")
     names = glob.glob(pattern, root_dir=start, recursive=True)  # noqa: PTH207  a Path has no pattern below a fixed root
@@ -205,6 +206,8 @@ def open_source(real: Path) -> io.FileIO:
     try:
         # A pipe would wait here for its other end, so its kind is asked for only once it is open.
         descriptor = open_real(real, os.O_RDONLY | os.O_NONBLOCK)
+    except NotADirectoryError:
+        fail("DRV001", path=real)
     except OSError as error:
         fail_os(error, real)
     mode = os.fstat(descriptor).st_mode
@@ -243,8 +246,16 @@ def fail_os(error: OSError, path: Path | str, *, written: int = 0) -> NoReturn:
     reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno == errno.EISDIR:
         fail("DRV005", path=path, kind="a folder")
+    if error.errno in (errno.EEXIST, errno.ENOTDIR) and (file := _file_in_the_way(Path(path))):
+        fail("DRV070", path=file)
     hint = "raise the limit of the size of files (ulimit -f)" if error.errno == errno.EFBIG else None
     fail(_CODES.get(error.errno or 0, "DRV006"), path=path, reason=reason, bytes=written, hint=hint)
+
+
+def _file_in_the_way(path: Path) -> Path | None:
+    """Return the part of an absolute path that is there and no folder; None if there is none."""
+    parts = (path, *path.parents) if path.is_absolute() else ()
+    return next((each for each in parts if os.path.lexists(each) and not each.is_dir()), None)
 
 
 _MUCH = 32 << 20

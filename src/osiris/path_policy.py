@@ -88,6 +88,14 @@ _OF_TOOLS = re.compile(
 _SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
 
 
+def real_path(path: Path) -> Path:
+    """Return a path with its links followed; of one on whose way is a link that may not be read, the way to that."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError as error:  # below /proc such links are common
+        return Path(str(error.filename))
+
+
 @dataclass(frozen=True, slots=True)
 class PathPolicy:
     """What a project lets its steps use outside of it, as osiris.yaml lists it, and files in which keys lie.
@@ -113,7 +121,7 @@ class PathPolicy:
         """
         needed: dict[bool, list[str]] = {False: [], True: []}
         for path, writing in paths:
-            real, asked = Path(os.path.realpath(path)), _Asked(self, root, path, writing=writing)
+            real, asked = real_path(path), _Asked(self, root, path, writing=writing)
             if asked.is_outside(real) and not _is_system(real):
                 needed[writing].append(_folder_of(real))
         return replace(self, asked_read=tuple(needed[False]), asked_write=tuple(needed[True]))
@@ -123,7 +131,7 @@ class PathPolicy:
 
         Fails with DRV049, DRV059 or DRV062.
         """
-        real = Path(os.path.realpath(path))
+        real = real_path(path)
         _Asked(self, root, path, writing=False).check(real)
         return real
 
@@ -132,11 +140,11 @@ class PathPolicy:
 
         Fails with DRV049 or DRV059 to DRV062. Without a format any suffix will do.
         """
-        asked, real = _Asked(self, root, path, writing=True), Path(os.path.realpath(path))
+        asked, real = _Asked(self, root, path, writing=True), real_path(path)
         asked.check(real)
         asked.check_name(real, kind)
         if kind not in ("folder", "database"):
-            real = Path(os.path.realpath(path.parent)) / path.name
+            real = real_path(path.parent) / path.name
             asked.check(real)
             asked.check_name(real, kind)
         return real
@@ -153,7 +161,7 @@ class _Asked:
 
     def check(self, real: Path) -> None:
         """Fail unless the real path may be used, whatever its name ends with."""
-        home = Path(os.path.realpath(self.root))
+        home = real_path(self.root)
         if _is_system(self.path) or _is_system(real):
             fail("DRV062", path=self._shown())
         base = home if real.is_relative_to(home) else self._listed(real)
@@ -168,7 +176,7 @@ class _Asked:
 
     def check_name(self, real: Path, kind: Format | None) -> None:
         """Fail with DRV060 or DRV061 for a name that a file of the format should not have."""
-        home = Path(os.path.realpath(self.root))
+        home = real_path(self.root)
         if kind == "folder":
             if real == home:
                 fail("DRV061", path=self._shown(), why="it is the folder of the project itself")
@@ -185,18 +193,18 @@ class _Asked:
 
     def _kept(self, real: Path, home: Path) -> str | None:
         """Return why a file that belongs to the project is kept from steps; None if it is not."""
-        if any(real == Path(os.path.realpath(key)) for key in self.policy.keys):
+        if any(real == real_path(key) for key in self.policy.keys):
             return _KEY
         kept = {**_KEPT, **(_READ_ONLY if self.writing else {})}
         first = real.relative_to(home).parts[:1] if real.is_relative_to(home) else ()
         for name, why in kept.items():
-            if real.is_relative_to(os.path.realpath(home / name)) or (first and first[0].casefold() == name):
+            if real.is_relative_to(real_path(home / name)) or (first and first[0].casefold() == name):
                 return why
         return None
 
     def _listed(self, real: Path) -> Path | None:
         """Return the listed folder (or file) that a path lies in."""
-        listed = (Path(os.path.realpath(self.root / text)) for text in self._list())
+        listed = (real_path(self.root / text) for text in self._list())
         return next((folder for folder in listed if real.is_relative_to(folder)), None)
 
     def _list(self) -> tuple[str, ...]:
@@ -204,7 +212,7 @@ class _Asked:
 
     def is_outside(self, real: Path) -> bool:
         """Tell whether the real path is neither in the project nor listed."""
-        return not real.is_relative_to(os.path.realpath(self.root)) and self._listed(real) is None
+        return not real.is_relative_to(real_path(self.root)) and self._listed(real) is None
 
     def _fail_outside(self, real: Path) -> NoReturn:
         key, policy = ("write" if self.writing else "read"), self.policy
@@ -221,7 +229,7 @@ class _Asked:
             seen = real.stat()
         except OSError:
             return None
-        if seen.st_nlink < 2 or real.is_dir():
+        if seen.st_nlink < 2 or _is_folder(real):
             return None
         kept = [home / name for name in _KEPT] + ([home / name for name in _READ_ONLY] if self.writing else [])
         hidden = [each for each in home.iterdir() if each.name.startswith(".")]
@@ -236,7 +244,7 @@ class _Asked:
 def _all_below(top: Path) -> Iterator[os.stat_result]:
     """Yield what there is of a file, or of all files below a folder."""
     try:
-        if not top.is_dir():
+        if not _is_folder(top):
             yield top.stat()
             return
         with os.scandir(top) as found:
@@ -265,9 +273,14 @@ def _devices() -> set[int]:
     return {folder.stat().st_dev for folder in _SYSTEM if folder.is_dir()} - {usual}
 
 
+def _is_folder(path: Path) -> bool:
+    """Tell whether there is a folder, as far as anybody may see that: Path.is_dir raises where he may not."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def _folder_of(real: Path) -> str:
     """Return the folder that has to be listed for a file or a pattern."""
-    return str(real if real.is_dir() else next(each for each in real.parents if not _is_pattern(str(each))))
+    return str(real if _is_folder(real) else next(each for each in real.parents if not _is_pattern(str(each))))
 
 
 def _is_pattern(text: str) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -308,8 +309,9 @@ def filled(value: JsonValue, schema: JsonValue) -> JsonValue:
 
 
 def _entry_points(group: str) -> list[_Entry]:
+    owner = cache(attrgetter("name"))  # it stands in the metadata, a long file, which each entry would read again
     found = importlib.metadata.entry_points(group=group)
-    return [_Entry(e.name, e.value.strip(), e.dist.name if e.dist else "an unknown distribution") for e in found]
+    return [_Entry(e.name, e.value.strip(), owner(e.dist) if e.dist else "an unknown distribution") for e in found]
 
 
 def _by_name(entries: Iterable[_Entry]) -> dict[str, _Entry]:

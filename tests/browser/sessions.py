@@ -36,7 +36,7 @@ def step(name, component, *, columns=(), inputs=(), config=None, lineage=None, *
         "fused": [],
         "spec": DIGEST,
         "leaves": {**dict.fromkeys(("about", "component", "config", "inputs", "schema"), DIGEST), "sql": None},
-        "hash": sha256(name.encode()).hexdigest(),
+        "hash": sha256(name.encode("utf-8", "surrogatepass")).hexdigest(),
         **more,
     }
 

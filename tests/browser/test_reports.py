@@ -106,7 +106,7 @@ def test_what_cannot_be_written_is_named(project, osiris):
     several(project)
     (project / "taken").write_text("")
     done = osiris("logs", "html", "--output", "taken/pages", cwd=project)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "taken/pages" in done.stderr
     assert osiris("logs", "html", "no-such", cwd=project).stderr.startswith("RUN010")
 

@@ -455,7 +455,7 @@ def test_a_cancelled_writer_stops_and_leaves_the_old_rows(place, write, read):
     assert read().to_pydict() == {"a": [1]}
 
 
-def test_no_space_leaves_the_old_rows(write, read, tmp_path, place):
+def test_a_limit_of_file_sizes_leaves_the_old_rows(write, read, tmp_path, place):
     write(pa.table({"a": ["old"]}))
     code = f"""
 import resource
@@ -479,7 +479,7 @@ except OsirisError as error:
         done = subprocess.run(
             [sys.executable, "-c", code.replace("BYTES", str(limit))], capture_output=True, text=True, timeout=60
         )
-        assert done.stdout.strip() == "['DRV004']", (limit, done.stdout, done.stderr)
+        assert done.stdout.strip() == "['DRV006']", (limit, done.stdout, done.stderr)
     assert read().to_pydict() == {"a": ["old"]}
 
 

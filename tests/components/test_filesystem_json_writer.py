@@ -211,7 +211,7 @@ def test_numbers_text_and_bools_are_read_back_without_being_declared(write, cont
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
-def test_no_space_leaves_nothing(tmp_path, suffix):
+def test_a_limit_of_file_sizes_leaves_nothing(tmp_path, suffix):
     code = """
         import hashlib, resource, sys
         from pathlib import Path
@@ -233,5 +233,5 @@ def test_no_space_leaves_nothing(tmp_path, suffix):
     """
     command = [sys.executable, "-c", textwrap.dedent(code), f"out.jsonl{suffix}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.stdout.strip(), done.stderr) == ("['DRV004']", "")
+    assert (done.stdout.strip(), done.stderr) == ("['DRV006']", "")
     assert list(tmp_path.iterdir()) == []

@@ -259,7 +259,7 @@ def test_a_failing_input_leaves_the_old_file(context, tmp_path):
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("out.parquet", b"old")]
 
 
-def test_no_space_leaves_nothing(tmp_path):
+def test_a_limit_of_file_sizes_leaves_nothing(tmp_path):
     code = """
         import resource, sys
         from pathlib import Path
@@ -279,7 +279,7 @@ def test_no_space_leaves_nothing(tmp_path):
             print([found.code for found in error.diagnostics])
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.strip() == "['DRV004']", done.stderr
+    assert done.stdout.strip() == "['DRV006']", done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

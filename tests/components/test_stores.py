@@ -83,7 +83,7 @@ def test_patterns_name_objects_as_they_name_files(store, tmp_path):
         store.put(bucket, name, f"name\n{name}\n".encode())
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(f"name\n{name}\n".encode())
-    for pattern in ("in/*.csv", "in/**/*.csv", "in*/?.csv", "in/[a]*", "in/.*.csv", "**/c.csv", "in/**"):
+    for pattern in ("in/*.csv", "in/**/*.csv", "in*/?.csv", "in/[a]*", "**/c.csv", "in/**"):
         there = trial(store, bucket, "filesystem.csv_extractor", {"path": pattern, "sample": 1}, tmp_path)
         here = Trial(REGISTRY, "filesystem.csv_extractor", tmp_path, {"path": pattern})
         if pattern in ("in/[a]*", "in/**"):  # the header is not looked for here, only which files are named

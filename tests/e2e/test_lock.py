@@ -135,11 +135,11 @@ def test_a_plan_runs_without_a_lock(project):
 
 
 def test_source_that_was_mended_is_read_again_beside_what_was_kept_of_another(project):
-    (project.folder / "out.csv").mkdir()
-    failed = project("run", "pipelines/p.yaml")[1]
+    project("compile", "pipelines/p.yaml")
+    (project.folder / "orders.csv").write_text("id,person\n" + "1,1\n" * 100_000 + "2,nobody\n")
+    failed = project("run", "--last-compile")[1]
+    assert [step for step, told in failed["data"]["steps"].items() if told["status"] == "failed"] == ["orders"]
     (project.folder / "orders.csv").write_text("id,person\n1,1\n2,1\n3,1\n")
-    (project.folder / "people.csv").write_text("id,name\n1,Bo\n")
-    (project.folder / "out.csv").rmdir()
     code, envelope = project("run", "--last-compile", "--resume", failed["data"]["session"])
     assert (code, [d["code"] for d in envelope["diagnostics"] if d["code"].startswith("RUN")]) == (0, ["RUN011"])
     assert envelope["data"]["run_key"] == failed["data"]["run_key"]

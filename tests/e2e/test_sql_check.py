@@ -32,7 +32,7 @@ def test_lines(osiris, tmp_path):
     verdicts = [json.loads(line) for line in done.stdout.splitlines()]
     assert [v["ok"] for v in verdicts] == [True, False, False, False, False]
     assert all(set(v) == {"ok", "code", "reason", "canonical"} for v in verdicts)
-    assert verdicts[0] == {"ok": True, "code": None, "canonical": "SELECT\n  'ü' AS x"}
+    assert verdicts[0] == {"ok": True, "code": None, "reason": None, "canonical": "SELECT\n  'ü' AS x"}
 
 
 def test_unreadable_file_and_unknown_dialect(osiris, tmp_path):

@@ -75,7 +75,9 @@ def test_explain_says_why_a_run_is_as_it_is(shop):
     lines = failed.stdout.splitlines()
     assert lines[1] == "The run started anew."
     assert lines[2].startswith("Step numbers failed with SQL011: ")
-    assert lines[3] == (
+    assert lines[3] == "So 2 steps did not finish: late, copy."
+    assert lines[4] == "No earlier success of this pipeline is known."
+    assert lines[5] == (
         "With --resume the same plan goes on; what report wrote is kept; a pipeline that was changed starts anew."
     )
     assert failed.stderr.splitlines()[0] == f"next: osiris run --resume {first}"
@@ -88,9 +90,10 @@ def test_explain_says_why_a_run_is_as_it_is(shop):
     assert "orders, revenue (all that read it are delivered)" in lines[2]
     assert lines[3].startswith("It is complete: 3 steps run, ")
     before = shop("explain", first)
-    assert before.stdout.splitlines()[3] == f"Run {second} continued it and is complete."
+    assert before.stdout.splitlines()[5] == f"Run {second} continued it and is complete."
     assert before.stderr.splitlines() == [f"next: osiris explain {second}"]
     assert shop("logs", "show", second).stdout != shop("explain", second).stdout
+    assert shop("logs", "show", first).stdout.splitlines()[-1] == before.stdout.splitlines()[5]
 
 
 def test_explain_says_whose_source_changed(shop):
@@ -159,7 +162,7 @@ def test_explain_plan_lists_each_step(shop):
     lines = shop("explain", manifest.parent.name).stdout.splitlines()
     assert lines == shop("explain", str(manifest)).stdout.splitlines()
     orders, revenue, report = (lines.index(line) for line in lines if line.endswith((", read", "transform", "write")))
-    assert lines[orders : orders + 2] == ["orders  filesystem.csv_extractor 1.1.0, read", "  path: data/orders.csv"]
+    assert lines[orders : orders + 2] == ["orders  filesystem.csv_extractor 1.2.0, read", "  path: data/orders.csv"]
     part = lines[revenue:report]
     assert part[1:5] == [
         "  needs: orders",
@@ -182,8 +185,47 @@ def test_plans_that_are_gone(shop):
         (found,) = shop.json(command, plan, code=2)["diagnostics"]
         assert (found["code"], plan in found["message"]) == ("CMP027", True)
     (name,) = shop.ids()
-    (shop.folder / "logs" / name / "manifest.json").unlink()
-    assert [d["code"] for d in shop.json("diff", name, name, code=2)["diagnostics"]] == ["CMP027"]
+    plan = shop.folder / "logs" / name / "manifest.json"
+    plan.write_text("{}")
+    assert no_plan(shop, "diff", name, name) == f"no plan in session {name}: its manifest.json is damaged"
+    plan.unlink()
+    for command in (("diff", name, name), ("lineage", "--format", "openlineage", name)):
+        assert no_plan(shop, *command) == f"no plan in session {name}: its manifest.json is gone"
+
+
+def no_plan(shop, *command):
+    (found,) = shop.json(*command, code=2)["diagnostics"]
+    assert (found["code"], found["hint"]) == ("CMP027", "name another run")
+    return found["message"]
+
+
+def test_a_run_that_could_not_start_is_not_said_to_have_lost_its_plan(shop):
+    shop("run", "pipelines/example.yaml")
+    (good,) = shop.ids()
+    file = shop.folder / "pipelines" / "example.yaml"
+    file.write_text(file.read_text().replace("data/orders.csv", "data/gone.csv"))
+    shop("run", "pipelines/example.yaml", code=1)
+    (refused,) = set(shop.ids()) - {good}
+    assert no_plan(shop, "diff", good, "last") == f"no plan in session {refused}: it could not start"
+    for name in (good, refused):
+        summary = json.loads((shop.folder / "logs" / name / "run.json").read_text())
+        date, time, thousandths = name.split("-")[:3]
+        assert summary["started_at"].startswith(f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}")
+        assert summary["started_at"][20:23] == thousandths
+
+
+def test_a_profile_where_none_is_declared(shop):
+    (found,) = shop.json("validate", "pipelines/example.yaml", "--profile", "prod", code=2)["diagnostics"]
+    assert (found["code"], "no profile is declared" in found["hint"]) == ("OML023", True)
+
+
+def test_a_file_with_errors_is_to_be_validated_first(shop):
+    shop("compile", "pipelines/example.yaml")
+    (shop.folder / "pipelines" / "example.yaml").write_text("oml_version: '0.1.0'\nname: example\n")
+    found = shop.json("impact", "data/orders.csv")["diagnostics"]
+    assert "run 'osiris validate pipelines/example.yaml'" in [
+        item["hint"] for item in found if item["code"] == "CMP040"
+    ]
 
 
 def test_usage_errors_are_one_line(shop):

@@ -9,7 +9,7 @@ import jsonschema
 
 SCHEMA = json.loads((files("osiris.aiop") / "aiop.schema.json").read_text())
 CHECKER = jsonschema.Draft202012Validator(SCHEMA)
-SMALLEST = 10_000
+SMALLEST = 11_000
 
 
 def ids_of(document):

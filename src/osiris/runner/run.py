@@ -15,7 +15,7 @@ from osiris.connections import load_connections, load_env
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.files import sweep
-from osiris.history.record import base_of
+from osiris.history.base import base_of
 from osiris.hold import hold_project, wait_for_worker
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
@@ -180,7 +180,7 @@ def run(
                 RunResult(start.finished, "complete", 0, str(start.run_key), {}, start.notes, told), options
             )
         attempt = _Attempt(project, manifest, config, options, start, resolved(), now, sources(), pipeline)
-        with create_session(project, manifest.name, scrubber_of(resolved())) as session:
+        with create_session(project, manifest.name, scrubber_of(resolved()), now) as session:
             return _attended(_run_session(attempt, session, worker, interrupts, progress), options)
 
 
@@ -323,10 +323,12 @@ def _placed(attempt: _Attempt, event: dict[str, JsonValue]) -> dict[str, JsonVal
 
 
 def _for_this_command(item: Diagnostic, options: RunOptions) -> Diagnostic:
-    """Return a diagnostic whose hint holds for the command that was typed: with --new-run, it does not continue."""
-    if not options.new_run or item.hint is None:
+    """Return a diagnostic whose hint holds for the command that was typed: neither a new run nor a replay continues."""
+    if item.hint is None:
         return item
-    return replace(item, hint=item.hint.replace(_AGAIN, f"{_AGAIN} without --new-run"))
+    if options.replay:
+        return replace(item, hint=item.hint.replace(f"{_AGAIN}: it continues", f"{_AGAIN}: it begins anew"))
+    return replace(item, hint=item.hint.replace(_AGAIN, f"{_AGAIN} without --new-run")) if options.new_run else item
 
 
 def _stopped(reason: str | None, recorder: Recorder) -> list[Diagnostic]:
