@@ -11,6 +11,7 @@ The search does without our scrubber: a canary is found by any 12 characters of 
 from __future__ import annotations
 
 import base64
+import codecs
 import html
 import io
 import json
@@ -176,6 +177,34 @@ def files(*folders, but=()):
                 yield str(path.relative_to(folder)), path.read_bytes()
 
 
+TRACED = (
+    "-f",
+    "-y",
+    "-qq",
+    "-s",
+    "100000000",
+    "-e",
+    "trace=write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,dup2",
+)
+"""With which strace tells all that processes write, whole, with the name of what they write to."""
+_WRITE = re.compile(rb"\d+ +(?:p?write|send)\w*\(\d+<(.*?)>, ")
+_STRING = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+_STDIN = re.compile(rb"\d+ +dup2\(\d+<(pipe:\[\d+\])>, 0<")
+
+
+def written(trace):
+    """Yield (where, bytes) of all that a trace says was written, also what is gone again by now."""
+    for line in trace.splitlines():
+        if found := _WRITE.match(line):
+            texts = b"".join(_STRING.findall(line, found.end()))
+            yield found[1].decode(), codecs.escape_decode(texts)[0]
+
+
+def stdins(trace):
+    """Return the pipes that became the standard input of a process."""
+    return {found[1].decode() for found in map(_STDIN.match, trace.splitlines()) if found}
+
+
 @dataclass
 class Seen:
     """What was seen of a command: how it ended, what it printed, and the processes that it started."""
@@ -220,7 +249,7 @@ def watch(command, *, cwd, env, say=b"", answers=0, ends=None):
 
 def _look(process, found, done, ends):
     while not done.wait(0.02):
-        for pid in _below(process.pid):
+        for pid in below(process.pid):
             found |= _told_of(pid)
         if ends is not None and ends(process):
             ends = None
@@ -245,9 +274,9 @@ def _parent(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
 
 
-def _below(pid):
+def below(pid):
     try:
         texts = [(task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
     except OSError:
         return []
-    return [each for text in texts for child in text.split() for each in (int(child), *_below(child))]
+    return [each for text in texts for child in text.split() for each in (int(child), *below(child))]

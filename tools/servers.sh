@@ -1,5 +1,6 @@
 #!/bin/sh
-# Sees to it that PostgreSQL's and MariaDB's servers are there for the tests, which start them themselves.
+# Sees to it that PostgreSQL's and MariaDB's servers are there for the tests, which start them themselves, and what
+# sets a process's clock and what sees its system calls.
 set -eu
 
 has() { # has PROGRAM FOLDER…: is it on the path, or where Debian puts it?
@@ -15,10 +16,12 @@ has() { # has PROGRAM FOLDER…: is it on the path, or where Debian puts it?
 missing=
 has initdb /usr/lib/postgresql/*/bin || missing="$missing postgresql"
 has mariadbd /usr/sbin || missing="$missing mariadb-server"
+has faketime /usr/bin || missing="$missing faketime"
+has strace /usr/bin || missing="$missing strace"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "The tests start real database servers: as root, install the packages$missing" >&2
+    echo "The tests use real servers and tools: as root, install the packages$missing" >&2
     exit 1
 fi
 

@@ -632,6 +632,16 @@ CODES: dict[str, Code] = {
         "Kept output of another state",
         "the source of step '{source}' changed, so what run {session} kept of step '{step}' is not used: it runs again",
     ),
+    "RUN056": _warning(
+        "Rows of an unfinished run stay",
+        "run {session} ended as {status} and had added rows already: {steps}; this run adds its own beside them",
+        "if they are the same rows, remove the earlier ones; write_mode upsert or replace adds none twice",
+    ),
+    "RUN057": _note(
+        "Kept output may be of an earlier state",
+        "the output of step '{step}' that run {session} kept is used; source '{source}' cannot tell whether it changed",
+        "run without --resume to read it again",
+    ),
     # --- SBX: where a run runs ------------------------------------------------------------------------------------
     "SBX001": Code(
         "No bubblewrap",
@@ -726,6 +736,11 @@ CODES: dict[str, Code] = {
         "the sandbox reached its end of life (--e2b-timeout {life})",
         "raise --e2b-timeout, or run.e2b.timeout in osiris.yaml, and run it again",
         1,
+    ),
+    "SBX031": _warning(
+        "Installed for this run only",
+        "E2B could not keep the sandbox with its packages for later runs: {reason}",
+        "the next run installs them again; 'osiris sandboxes build' makes a template that has them",
     ),
     # --- DRV: raised by drivers -----------------------------------------------------------------------------------
     "DRV000": Code(

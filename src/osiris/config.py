@@ -137,7 +137,7 @@ KEYS: dict[str, Key] = {
     "run.remote.upload_limit": Key(*_SIZE, "1GB", "the most bytes of files that a run sends to a remote target"),
     "run.remote.fetch_limit": Key(*_SIZE, "1GB", "the most bytes that a run fetches from a remote target"),
     "run.e2b.template": Key(_text, "a name", None, "template of sandboxes; by default that of this version"),
-    "run.e2b.install_deps": Key(_flag, _YES_NO, "false", "install what the template lacks, for each run anew"),
+    "run.e2b.install_deps": Key(_flag, _YES_NO, "false", "install what the template lacks, once for all runs"),
     "run.e2b.cpu": Key(*_SOME, 2, "processors of a template that is built"),
     "run.e2b.memory": Key(*_SIZE, "4GiB", "memory of a template that is built"),
     "run.e2b.timeout": Key(*_TIME, "1h", "the longest that a sandbox of a run may live"),

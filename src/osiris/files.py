@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail, nearest
 from osiris.fault import fault
+from osiris.path_policy import real_path
 from osiris.urls import printable as _printable
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _name_problem(name: str, *, writing: bool) -> str | None:
 
 def is_outside(root: Path, path: Path) -> bool:
     """Tell whether `path`, links followed, leads out of `root`."""
-    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+    return not real_path(path).is_relative_to(real_path(root))
 
 
 def relative(root: Path, path: Path) -> str:
@@ -130,7 +131,7 @@ def expand(root: Path, pattern: str, *, base: str | None = None) -> list[Path]:
     Hidden files are named only by a pattern that begins with a dot. Fails with DRV001 if there is no such file.
     """
     path = resolve_path(root, pattern, base=base)
-    if path.exists() or not glob.has_magic(pattern):
+    if not glob.has_magic(pattern) or os.path.lexists(path):
         return [path]
     start = root / (base or "")
     names = glob.glob(pattern, root_dir=start, recursive=True)  # noqa: PTH207  a Path has no pattern below a fixed root

@@ -88,6 +88,14 @@ _OF_TOOLS = re.compile(
 _SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
 
 
+def real_path(path: Path) -> Path:
+    """Return a path with its links followed; of one on whose way is a link that may not be read, the way to that."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError as error:  # below /proc such links are common
+        return Path(str(error.filename))
+
+
 @dataclass(frozen=True, slots=True)
 class PathPolicy:
     """What a project lets its steps use outside of it, as osiris.yaml lists it, and files in which keys lie."""
@@ -106,7 +114,7 @@ class PathPolicy:
 
         Fails with DRV049, DRV059 or DRV062.
         """
-        real = Path(os.path.realpath(path))
+        real = real_path(path)
         _Asked(self, root, path, writing=False).check(real)
         return real
 
@@ -115,11 +123,11 @@ class PathPolicy:
 
         Fails with DRV049 or DRV059 to DRV062. Without a format any suffix will do.
         """
-        asked, real = _Asked(self, root, path, writing=True), Path(os.path.realpath(path))
+        asked, real = _Asked(self, root, path, writing=True), real_path(path)
         asked.check(real)
         asked.check_name(real, kind)
         if kind not in ("folder", "database"):
-            real = Path(os.path.realpath(path.parent)) / path.name
+            real = real_path(path.parent) / path.name
             asked.check(real)
             asked.check_name(real, kind)
         return real
@@ -136,7 +144,7 @@ class _Asked:
 
     def check(self, real: Path) -> None:
         """Fail unless the real path may be used, whatever its name ends with."""
-        home = Path(os.path.realpath(self.root))
+        home = real_path(self.root)
         if _is_system(self.path) or _is_system(real):
             fail("DRV062", path=self._shown())
         base = home if real.is_relative_to(home) else self._listed(real)
@@ -151,7 +159,7 @@ class _Asked:
 
     def check_name(self, real: Path, kind: Format | None) -> None:
         """Fail with DRV060 or DRV061 for a name that a file of the format should not have."""
-        home = Path(os.path.realpath(self.root))
+        home = real_path(self.root)
         if kind == "folder":
             if real == home:
                 fail("DRV061", path=self._shown(), why="it is the folder of the project itself")
@@ -168,18 +176,18 @@ class _Asked:
 
     def _kept(self, real: Path, home: Path) -> str | None:
         """Return why a file that belongs to the project is kept from steps; None if it is not."""
-        if any(real == Path(os.path.realpath(key)) for key in self.policy.keys):
+        if any(real == real_path(key) for key in self.policy.keys):
             return _KEY
         kept = {**_KEPT, **(_READ_ONLY if self.writing else {})}
         first = real.relative_to(home).parts[:1] if real.is_relative_to(home) else ()
         for name, why in kept.items():
-            if real.is_relative_to(os.path.realpath(home / name)) or (first and first[0].casefold() == name):
+            if real.is_relative_to(real_path(home / name)) or (first and first[0].casefold() == name):
                 return why
         return None
 
     def _listed(self, real: Path) -> Path | None:
         """Return the listed folder (or file) that a path lies in."""
-        listed = (Path(os.path.realpath(self.root / text)) for text in self._list())
+        listed = (real_path(self.root / text) for text in self._list())
         return next((folder for folder in listed if real.is_relative_to(folder)), None)
 
     def _list(self) -> tuple[str, ...]:
@@ -187,7 +195,7 @@ class _Asked:
 
     def _fail_outside(self, real: Path) -> NoReturn:
         key = "write" if self.writing else "read"
-        folder = real if real.is_dir() else next(each for each in real.parents if not _is_pattern(str(each)))
+        folder = real if _is_folder(real) else next(each for each in real.parents if not _is_pattern(str(each)))
         lists = {"read": [*self.policy.read], "write": [*self.policy.write]}
         lists[key].append(str(folder))
         line = ", ".join(f"{name}: {json.dumps(paths, ensure_ascii=False)}" for name, paths in lists.items() if paths)
@@ -200,7 +208,7 @@ class _Asked:
             seen = real.stat()
         except OSError:
             return None
-        if seen.st_nlink < 2 or real.is_dir():
+        if seen.st_nlink < 2 or _is_folder(real):
             return None
         kept = [home / name for name in _KEPT] + ([home / name for name in _READ_ONLY] if self.writing else [])
         hidden = [each for each in home.iterdir() if each.name.startswith(".")]
@@ -215,7 +223,7 @@ class _Asked:
 def _all_below(top: Path) -> Iterator[os.stat_result]:
     """Yield what there is of a file, or of all files below a folder."""
     try:
-        if not top.is_dir():
+        if not _is_folder(top):
             yield top.stat()
             return
         with os.scandir(top) as found:
@@ -242,6 +250,11 @@ def _is_system(path: Path) -> bool:
 def _devices() -> set[int]:
     usual = Path("/").stat().st_dev
     return {folder.stat().st_dev for folder in _SYSTEM if folder.is_dir()} - {usual}
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell whether there is a folder, as far as anybody may see that: Path.is_dir raises where he may not."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def _is_pattern(text: str) -> bool:

@@ -4,15 +4,18 @@ import base64
 import gzip
 import io
 import json
+import os
+import re
 import signal
 import zipfile
+from pathlib import Path
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from tests.canary import Canaries, unpacked
+from tests.canary import TRACED, Canaries, below, stdins, unpacked, watch, written
 from tests.chance import say_tried
 from tests.conftest import OSIRIS
 from tests.trust.canary_project import ADDRESSES, FAMILIES, canary, lay_out, secret_fields
@@ -61,6 +64,43 @@ def test_no_secret_is_left_however_a_run_ends(postgres, tmp_path):
     workers = [each for each in seen.values() if any(b"runner.worker" in command for command, _ in each.processes)]
     assert len(workers) == len(seen)
     searched(project, *seen.values(), *(project.watch(*words) for words in LOOKING[1:4]))
+
+
+def test_nothing_that_is_written_has_a_secret_even_if_it_is_gone_again(postgres, tmp_path):
+    """All bytes of all processes but those that the host tells its worker: files that were removed, pipes, lines."""
+    project = lay_out(tmp_path, OSIRIS, {**postgres.fields(reader=True), "database": postgres.new_database()})
+    for number, name in enumerate(("kept.yaml", "broken.yaml", "postgres_wrong.yaml")):
+        trace = tmp_path / f"trace{number}"
+        command = ["strace", *TRACED, "-o", trace, OSIRIS, "run", name]
+        done = watch(command, cwd=project.folder, env=project.environment)
+        assert done.code == number + (number > 1), done.err
+        content = trace.read_bytes()
+        found = {hit.where for hit in project.canaries.hits(written(content))}
+        assert found, "the worker was told no secret"
+        assert found <= stdins(content)
+        gone = {where for where, _ in written(content) if where.startswith("/") and not Path(where).exists()}
+        assert gone, "nothing was written that is gone again"
+
+
+def test_no_core_of_a_process_that_crashes_has_a_secret(tmp_path):
+    """Neither the worker nor the command leaves one, whatever whoever started it allows."""
+    project, limits = lay_out(tmp_path, OSIRIS), []
+
+    def crash(process):
+        begun = any(b"step_start" in path.read_bytes() for path in project.folder.glob("logs/*-slow-*/events.jsonl"))
+        for pid in (*below(process.pid), process.pid) if begun else ():
+            limits.append(
+                re.search("Max core file size +([0-9]+|unlimited)", Path(f"/proc/{pid}/limits").read_text())[1]
+            )
+            os.kill(pid, signal.SIGABRT)
+        return begun
+
+    allowed = ["sh", "-c", 'ulimit -c unlimited && exec "$@"', "sh"]
+    done = watch([*allowed, OSIRIS, "run", "slow.yaml"], cwd=project.folder, env=project.environment, ends=crash)
+    assert (done.code, set(limits)) == (-signal.SIGABRT, {"0"})
+    assert len(limits) > 1
+    assert [path.name for path in project.folder.glob("core*")] == []
+    searched(project, done)
 
 
 def test_a_malformed_address_or_an_unknown_field_repeats_no_secret(tmp_path):

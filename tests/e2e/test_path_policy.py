@@ -138,3 +138,71 @@ def test_discovery_of_a_folder_tells_its_other_files(shop):
     said = shop("discover", "data", "--samples", "raw")
     assert "orders.csv" in said.stdout
     assert VALUE not in said.stdout + said.stderr
+
+
+ELSEWHERE = """
+connections:
+  filesystem: {there: {base_dir: "${PLACE}"}}
+  sqlite: {there: {path: "${PLACE}/x.db"}}
+"""
+PLACES = {"/proc/nothing": "DRV062", "/nowhere": "DRV059"}
+"""Places where nothing is, of which the rules say more than that."""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_may_not_be_read_is_not_said_to_be_missing(shop, place):
+    (shop.folder / "osiris_connections.yaml").write_text(ELSEWHERE)
+    (shop.folder / "data" / "way").symlink_to(place)
+    hint = "is never used" if (code := PLACES[place]) == "DRV062" else "paths: {read: ["
+    asked = [f"{{path: '{place}/{name}'}}" for name in ("x.csv", "**/x.csv")]
+    asked += [f"{{path: '{path}'}}" for path in ("data/way", "data/way/*.csv")]
+    asked += [f"{{connection: '@filesystem.there', path: '{path}'}}" for path in ("x.csv", "*.csv")]
+    steps = [("filesystem.csv_extractor", config) for config in asked]
+    for component, config in [*steps, ("sqlite.extractor", "{connection: '@sqlite.there', table: t}")]:
+        (shop.folder / "pipelines" / "grasping.yaml").write_text(READING.format(component=component, config=config))
+        told = shop("compile", "pipelines/grasping.yaml", code=2, env={"PLACE": place}).stderr
+        assert (code in told, hint in told, "does not exist" in told) == (True, True, False), (config, told)
+    for target in ("@filesystem.there", f"{place}/x.csv"):
+        told = shop("discover", target, code=2, env={"PLACE": place}).stderr
+        assert (code in told, hint in told, "does not exist" in told) == (True, True, False), (target, told)
+
+
+def test_a_link_that_may_not_be_followed_is_refused_as_what_it_is(shop):
+    (shop.folder / "data" / "way").symlink_to("/proc/1/root")
+    for path in ("/proc/1/root/x.csv", "data/way/x.csv"):
+        config = f"{{path: {path}}}"
+        (shop.folder / "pipelines" / "grasping.yaml").write_text(
+            READING.format(component="filesystem.csv_extractor", config=config)
+        )
+        told = shop("validate", "pipelines/grasping.yaml", code=2).stderr
+        assert "DRV062" in told or "DRV059" in told  # the second where root may follow it, to the root of all
+
+
+@pytest.mark.parametrize(("pattern", "reads"), [("output/*.csv", True), ("*.csv", False), ("**/got.csv", True)])
+def test_a_pattern_matches_what_is_written_only_part_by_part(shop, pattern, reads):
+    text = READING.format(component="filesystem.csv_extractor", config=f"{{path: '{pattern}'}}")
+    (shop.folder / "pipelines" / "grasping.yaml").write_text(text)
+    (shop.folder / "got.csv").write_text("a\n1\n")
+    assert ("CMP017" in shop("validate", "pipelines/grasping.yaml", code=2 if reads else 0).stderr) == reads
+
+
+@pytest.mark.parametrize("place", [".vscode", "/nowhere"])
+def test_a_sandbox_that_may_write_into_the_project_keeps_the_rules(shop, place):
+    """For a file in the project's own folder that is bound whole: the rules are those of each step that opens one."""
+    (shop.folder / "osiris_connections.yaml").write_text(ELSEWHERE)
+    before = {path.name for path in shop.folder.iterdir()}
+    config = "{connection: '@filesystem.there', path: x.csv}"
+    text = WRITING.format(component="filesystem.csv_writer", config=config)
+    more = "  - {id: here, component: filesystem.csv_writer, mode: write, needs: [got], config: {path: got.csv}}\n"
+    (shop.folder / "pipelines" / "grasping.yaml").write_text(text + more)
+    told = shop.call_any("run", "pipelines/grasping.yaml", "--target", "bwrap", env={"PLACE": place})
+    assert told.returncode != 0
+    assert "DRV059" in told.stderr if place == "/nowhere" else "DRV049" in told.stderr
+    assert {path.name for path in shop.folder.iterdir()} - before <= {
+        "got.csv",
+        "logs",
+        "build",
+        ".osiris",
+        "osiris.lock",
+    }
+    assert not (shop.folder / place / "x.csv").exists()

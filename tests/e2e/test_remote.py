@@ -33,7 +33,7 @@ class Desk:
         (self.folder / "case.yaml").write_text(Case(steps).text("case"))
 
     def __call__(self, *words, **env):
-        return self._osiris(*words, cwd=self.folder, env=self.env | env, timeout=120)
+        return self._osiris(*words, cwd=self.folder, env=self.env | env, timeout=600)
 
     def run(self, *words, **env):
         done = self("run", "case.yaml", "--e2b", "--json", *words, **env)

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import time
+import uuid
 
 import pytest
 from tests.e2e.test_remote import Desk
@@ -79,6 +80,7 @@ class Bare(Desk):
 
 @pytest.fixture
 def desk(osiris, tmp_path, bare):
+    bare.templates.forget_snapshots()
     made = Bare(osiris, tmp_path / "project", bare)
     made.save(READ, WRITE)
     return made
@@ -156,6 +158,34 @@ def test_a_wheel_that_was_changed_here_is_never_sent(desk, fetched):
 def test_wheels_are_within_the_limit_of_what_is_sent(desk, fetched):
     shutil.copytree(fetched, desk.wheels)
     assert desk.install("cut-off", OSIRIS_RUN__REMOTE__UPLOAD_LIMIT="1MB", **CUT_OFF)[::2] == (2, ["SBX027"])
+
+
+def test_what_was_installed_is_reused_until_the_template_is_built_anew(desk, fetched, bare):
+    shutil.copytree(fetched, desk.wheels)
+    assert desk.install("cut-off", **CUT_OFF)[::2] == (0, [])
+    (kept,) = bare.templates.snapshots(None, None)
+    left = sorted(path.name for path in (kept.base.folder / "home/user/osiris").iterdir())
+    assert left == ["packages", "sandbox.lock"]  # nothing of the project was there yet
+    (folder,) = desk.wheels.iterdir()
+    shutil.rmtree(folder)  # installing again would now fail
+    assert desk.install("cut-off", **CUT_OFF)[::2] == (0, [])
+    events, metrics, _ = desk.told()
+    assert (events, "install_ms" in metrics) == ([], False)
+    asked = desk.sandboxes[-1].asked
+    assert (asked["templateID"], asked["allow_internet_access"]) == ("a-team/" + kept.names[-1] + ":default", False)
+    assert told.outputs(desk.folder)["output/out.csv"] == told.outputs(desk.folder)["data/orders.csv"]
+    bare.templates.find("cut-off").build_id = str(uuid.uuid4())
+    assert desk.install("cut-off", **CUT_OFF)[::2] == (3, ["SBX025"])
+
+
+def test_a_service_that_keeps_nothing_is_said_and_the_run_goes_on(desk, fetched, bare):
+    shutil.copytree(fetched, desk.wheels)
+    bare.faults.answer(400, method="POST", path="/snapshots$", message="snapshots are not enabled for the team")
+    code, _, found = desk.install("cut-off", **CUT_OFF)
+    assert (code, found) == (0, ["SBX031"])
+    assert "could not keep the sandbox with its packages for later runs" in desk.said()
+    assert "snapshots are not enabled for the team" in desk.said()
+    assert bare.templates.snapshots(None, None) == []
 
 
 @pytest.mark.long

@@ -184,8 +184,42 @@ def test_plans_that_are_gone(shop):
         (found,) = shop.json(command, plan, code=2)["diagnostics"]
         assert (found["code"], plan in found["message"]) == ("CMP027", True)
     (name,) = shop.ids()
-    (shop.folder / "logs" / name / "manifest.json").unlink()
-    assert [d["code"] for d in shop.json("diff", name, name, code=2)["diagnostics"]] == ["CMP027"]
+    plan = shop.folder / "logs" / name / "manifest.json"
+    plan.write_text("{}")
+    assert no_plan(shop, "diff", name, name) == f"no plan in session {name}: its manifest.json is damaged"
+    plan.unlink()
+    for command in (("diff", name, name), ("lineage", "--format", "openlineage", name)):
+        assert no_plan(shop, *command) == f"no plan in session {name}: its manifest.json is gone"
+
+
+def no_plan(shop, *command):
+    (found,) = shop.json(*command, code=2)["diagnostics"]
+    assert (found["code"], found["hint"]) == ("CMP027", "name another run")
+    return found["message"]
+
+
+def test_a_run_that_could_not_start_is_not_said_to_have_lost_its_plan(shop):
+    shop("run", "pipelines/example.yaml")
+    (good,) = shop.ids()
+    file = shop.folder / "pipelines" / "example.yaml"
+    file.write_text(file.read_text().replace("data/orders.csv", "data/gone.csv"))
+    shop("run", "pipelines/example.yaml", code=1)
+    (refused,) = set(shop.ids()) - {good}
+    assert no_plan(shop, "diff", good, "last") == f"no plan in session {refused}: it could not start"
+
+
+def test_a_profile_where_none_is_declared(shop):
+    (found,) = shop.json("validate", "pipelines/example.yaml", "--profile", "prod", code=2)["diagnostics"]
+    assert (found["code"], "no profile is declared" in found["hint"]) == ("OML023", True)
+
+
+def test_a_file_with_errors_is_to_be_validated_first(shop):
+    shop("compile", "pipelines/example.yaml")
+    (shop.folder / "pipelines" / "example.yaml").write_text("oml_version: '0.1.0'\nname: example\n")
+    found = shop.json("impact", "data/orders.csv")["diagnostics"]
+    assert "run 'osiris validate pipelines/example.yaml'" in [
+        item["hint"] for item in found if item["code"] == "CMP040"
+    ]
 
 
 def test_usage_errors_are_one_line(shop):

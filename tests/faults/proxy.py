@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -20,7 +21,7 @@ class When:
     """What a fault waits for: so many bytes to the server or from it, or texts that are sent there, in this order.
 
     With `passed` the bytes that bring it about still reach the server, and only the answer is lost. Until then what
-    comes is passed on in pieces of so many bytes, if there is a `piece`.
+    comes is passed on in pieces of so many bytes, if there is a `piece`, with so many seconds of `pause` behind each.
     """
 
     sent: int | None = None
@@ -28,6 +29,7 @@ class When:
     texts: tuple[bytes, ...] = ()
     passed: bool = False
     piece: int | None = None
+    pause: float = 0.0
 
 
 @dataclass
@@ -71,6 +73,7 @@ class Proxy:
                 size = self.when.piece or len(content)
                 for at in range(0, len(content), size):
                     target.sendall(content[at : at + size])
+                    time.sleep(self.when.pause)
             target.shutdown(socket.SHUT_WR)
 
     def _comes_about(self, content: bytes, way: str) -> bool:

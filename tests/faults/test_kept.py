@@ -32,8 +32,7 @@ def skipped(desk, result):
     return {e["step"]: e["reason"] for e in desk.events(result) if e["event"] == "step_skipped"}
 
 
-@pytest.mark.parametrize("options", [{}, {"resume": "last"}], ids=["unasked", "asked"])
-def test_an_output_that_was_kept_is_read_again(desk, plan, options):
+def test_an_output_that_was_kept_is_read_again(desk, plan):
     first = desk.run(plan)
     assert first.status == "failed"
     assert spools(desk) == [f"{first.session_id}/b.arrow"]
@@ -42,8 +41,8 @@ def test_an_output_that_was_kept_is_read_again(desk, plan, options):
         "a": (first.session_id, 3000),
         "b": (first.session_id, 3000),
     }
-    second = desk.run(plan, **options)
-    assert (second.status, [d.code for d in second.diagnostics]) == ("complete", ["RUN011"])
+    second = desk.run(plan, resume="last")
+    assert (second.status, [d.code for d in second.diagnostics]) == ("complete", ["RUN011", "RUN057"])
     assert skipped(desk, second) == {
         "v": f"delivered by {first.session_id}",
         "x": f"delivered by {first.session_id}",
@@ -55,6 +54,14 @@ def test_an_output_that_was_kept_is_read_again(desk, plan, options):
     assert list(desk.project.spools.iterdir()) == []
 
 
+def test_of_a_source_that_cannot_tell_whether_it_changed_nothing_is_kept_unasked(desk, plan):
+    desk.run(plan)
+    second = desk.run(plan)
+    assert (second.status, [d.code for d in second.diagnostics]) == ("complete", ["RUN011"])
+    assert set(skipped(desk, second)) == {"v", "x"}
+    assert len((desk.project.root / "w.txt").read_text().splitlines()) == 5000
+
+
 @pytest.mark.parametrize("harm", ["change", "cut", "remove"])
 def test_an_output_that_is_damaged_is_made_again(desk, plan, harm):
     first = desk.run(plan)
@@ -64,7 +71,7 @@ def test_an_output_that_is_damaged_is_made_again(desk, plan, harm):
     path.write_bytes(content if harm == "change" else content[:-8])
     if harm == "remove":
         path.unlink()
-    second = desk.run(plan)
+    second = desk.run(plan, resume="last")
     assert second.status == "complete"
     notes = [(d.code, d.message) for d in second.diagnostics[1:]]
     damaged = f"what run {first.session_id} kept of step 'b' is damaged, so the step runs again"
@@ -75,7 +82,7 @@ def test_an_output_that_is_damaged_is_made_again(desk, plan, harm):
 
 def test_what_was_kept_survives_several_continuations(desk, plan):
     plan.data["steps"][4]["config"]["failures"] = 3
-    runs = [desk.run(plan) for _ in range(4)]
+    runs = [desk.run(plan), *(desk.run(plan, resume="last") for _ in range(3))]
     assert [run.status for run in runs] == ["failed"] * 3 + ["complete"]
     assert {run.run_key for run in runs} == {runs[0].session_id}
     assert [skipped(desk, run)["b"] for run in runs[1:]] == [f"its output was kept by {runs[0].session_id}"] * 3
@@ -121,6 +128,6 @@ def test_a_run_that_was_killed_has_kept_what_it_had(desk, plan, make_step):
     with pytest.raises(KeyboardInterrupt):
         desk.run(plan, kill)
     (lost,) = (path.name for path in desk.project.logs.iterdir())
-    second = desk.run(plan)
+    second = desk.run(plan, resume="last")
     assert skipped(desk, second)["b"] == f"its output was kept by {lost}"
     assert json.loads((desk.project.logs / lost / "run.json").read_text())["status"] == "lost"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.errors import fail
-from osiris.history.record import RecordedRun, find_run
+from osiris.history.record import find_run, require_plan
 
 if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
@@ -24,11 +23,6 @@ def diff_subjects(workspace: Workspace, old: str, new: str) -> list[Difference] 
     runs = [find_run(workspace.project, name) for name in (old, new)]
     if runs[0] is None or runs[1] is None:
         return diff(workspace, old, new)
-    for run in runs:
-        _require_plan(run)
+    for run in (runs[0], runs[1]):
+        require_plan(run)
     return diff_runs(runs[0], runs[1])
-
-
-def _require_plan(run: RecordedRun | None) -> None:
-    if run and run.plan is None:
-        fail("CMP027", what=f"in session {run.id}: its manifest.json is gone, or is damaged")

@@ -160,7 +160,8 @@ def _below_root(workspace: Workspace, text: str) -> str:
 
 
 def _is_there(path: Path) -> bool:
-    return path.exists() or any(glob.iglob(str(path), recursive=True))  # noqa: PTH207  a Path takes no absolute pattern
+    matched = glob.iglob(str(path), recursive=True)  # noqa: PTH207  a Path takes no absolute pattern
+    return os.path.lexists(path) or any(matched)
 
 
 def _declared(workspace: Workspace, found: Discovered) -> str | None:

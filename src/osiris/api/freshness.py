@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest
 
+_BROKEN = "it has errors, so no plan can be compared with it"
 _OF_THE_MACHINE = ("compiler", "engines")
 
 
@@ -29,8 +30,11 @@ def newest_plans(workspace: Workspace) -> tuple[list[Manifest], list[Diagnostic]
     No source is asked: whether its schema is as it was is not looked at.
     """
     plans, notes = _load(workspace)
-    files = [(path, _problem(workspace, path, plans)) for path in pipelines(workspace, strict=False)]
-    notes += [diagnostic("CMP040", file=shown(workspace, path), problem=told) for path, told in files if told]
+    for path in pipelines(workspace, strict=False):
+        file = shown(workspace, path)
+        if told := _problem(workspace, path, plans):
+            hint = f"run 'osiris validate {file}'" if told == _BROKEN else None
+            notes.append(diagnostic("CMP040", file=file, problem=told, hint=hint))
     return list(plans.values()), notes
 
 
@@ -57,7 +61,7 @@ def _problem(workspace: Workspace, path: Path, plans: Mapping[str, Manifest]) ->
     """Say what keeps the plan of a file from being that of its text; None if nothing does."""
     checked = validate_file(workspace, path, params={})
     if checked.prepared is None:
-        return "it has errors, so no plan can be compared with it"
+        return _BROKEN
     plan = plans.get(checked.prepared.pipeline.name)
     if plan is None:
         return f"pipeline '{checked.name}' has no plan, so nothing is known of it"

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from osiris.api.story import reading_of
 from osiris.durable import append
 from osiris.errors import OsirisError, diagnostic, fail
-from osiris.history.record import REFUSED, RecordedRun, open_own_run
+from osiris.history.record import REFUSED, open_own_run, require_plan
 from osiris.secret import Scrubber, Secret
 from osiris.session import ENDS
 from osiris.units import duration_text
@@ -235,16 +235,10 @@ def _server(workspace: Workspace) -> Server | None:
     return Server(url, environ.get("OPENLINEAGE_API_KEY"), timeout) if url else None
 
 
-def _plan_of(run: RecordedRun) -> Manifest:
-    if run.plan is None:
-        fail("CMP027", what=f"in session {run.id}: its manifest.json is gone, or is damaged")
-    return run.plan
-
-
 def _told(workspace: Workspace, reading: Reading) -> Told:
     from osiris.report.openlineage import Told
 
-    plan = _plan_of(reading.run)
+    plan = require_plan(reading.run)
     namespace = workspace.config.get("openlineage.namespace")
     parent = None
     if workspace.config.get("openlineage.enabled"):

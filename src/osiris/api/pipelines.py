@@ -129,7 +129,9 @@ def _profile_of(workspace: Workspace, document: Document) -> str | None:
     chosen = workspace.config.profile
     declared = document.data.get("profiles")
     if chosen and not declared and chosen not in workspace.config.profiles:
-        fail("OML023", name=chosen, hint=did_you_mean(chosen, workspace.config.profiles))
+        none = "no profile is declared: declare it under 'profiles' in the pipeline or in osiris.yaml, or name none"
+        known = workspace.config.profiles
+        fail("OML023", name=chosen, hint=did_you_mean(chosen, known) if known else none)
     own = isinstance(declared, dict) and chosen in declared
     return chosen if own or chosen not in workspace.config.profiles else None
 

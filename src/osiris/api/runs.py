@@ -241,7 +241,7 @@ def _session_plan(workspace: Workspace, session: str) -> PlanFile:
         fail("RUN006", problem=problem, hint=f"start it: {resume_command(run)}")
     path = workspace.project.logs / str(run["session"]) / "manifest.json"
     if not path.exists():
-        fail("CMP027", what=f"in session {run['session']}: its manifest.json is gone")
+        fail("CMP027", what=f"in session {run['session']}: its manifest.json is gone", hint="run the pipeline anew")
     return PlanFile(path, str(run["fingerprint"]))
 
 

@@ -154,7 +154,8 @@ def _with_fingerprint(workspace: Workspace, digits: str) -> PlanFile:
     noted = {_noted(file.path): file.path for file in files} if len(files) > 1 else {}
     fitting = {noted: path for noted, path in noted.items() if noted.startswith(digits)}
     if len(fitting) > 1:
-        fail("CMP027", what=f"alone begins with {digits}: {', '.join(sorted(fitting))} do")
+        what = f"alone begins with {digits}: {', '.join(sorted(fitting))} do"
+        fail("CMP027", what=what, hint="give more of its digits")
     return PlanFile(next(iter(fitting.values()), files[0].path), digits)
 
 

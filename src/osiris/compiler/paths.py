@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from osiris.connections import as_written
 from osiris.errors import OsirisError, diagnostic
 from osiris.files import is_outside, resolve_path
+from osiris.path_policy import real_path
 from osiris.urls import FAMILIES, StoreUrl, local_path, store_url
 
 if TYPE_CHECKING:
@@ -90,8 +91,17 @@ def _writers_of(pattern: str, written: Mapping[str, str]) -> list[str]:
     return [
         writer
         for path, writer in written.items()
-        if path == pattern or (marked and fnmatchcase(path, pattern)) or _lies_in(path, pattern)
+        if path == pattern or (marked and _matches(path.split("/"), pattern.split("/"))) or _lies_in(path, pattern)
     ]
+
+
+def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Tell whether a pattern matches a path, both by their parts: `**` stands for any number of them."""
+    if not pattern or not path:
+        return not path and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _matches(path, pattern[1:]) or _matches(path[1:], pattern)
+    return fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
 
 
 def waited_for(step: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
@@ -135,4 +145,4 @@ def _fields(ctx: Context, step: Step) -> Mapping[str, JsonValue] | None:
 
 def _real(path: Path, *, folder: bool) -> Path:
     """Return the path without symbolic links; but a file may be one: it is replaced, not followed."""
-    return Path(os.path.realpath(path)) if folder else Path(os.path.realpath(path.parent)) / path.name
+    return real_path(path) if folder else real_path(path.parent) / path.name

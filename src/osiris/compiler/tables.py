@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,6 +14,7 @@ from osiris.compiler.statements import verdict_of
 from osiris.connections import as_written, resolve_ref
 from osiris.errors import OsirisError, diagnostic
 from osiris.model import ConnectionRef
+from osiris.path_policy import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,5 +124,5 @@ def _database(ctx: Context, connection: ConnectionRef) -> tuple[str, str]:
     fields = {name: value for name, value in as_written(ctx.connections, connection).items() if name != "description"}
     (name, value), *more = fields.items() or [("", None)]
     if name in _FILES and isinstance(value, str) and not more:
-        return connection.family, value if "${" in value else os.path.realpath(ctx.root / value)
+        return connection.family, value if "${" in value else str(real_path(ctx.root / value))
     return connection.family, canonical_bytes(fields).decode()

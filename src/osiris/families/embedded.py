@@ -7,6 +7,8 @@ nothing.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import threading
@@ -15,19 +17,20 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 from osiris.driver import Written
 from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
 from osiris.families.fitting import uncarried
+from osiris.families.places import READ_WHOLE, content_of
 from osiris.fault import fault
-from osiris.files import fail_os, make_private, relative, resolve_path
+from osiris.files import fail_os, make_private, open_real, relative, resolve_path
 from osiris.table import counted, spool
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from osiris.driver import StepContext
     from osiris.errors import Diagnostic
@@ -57,6 +60,10 @@ LONGEST_TURN = 3600.0
 _POLL = 0.1
 _REJECTED = "rejected"
 _NAMES = ("path", "database", "file")
+_looking = threading.Lock()
+_looked_into: dict[tuple[int, int], io.FileIO] = {}
+"""Databases that were read for their state, by device and inode."""
+
 _in_turn: Counter[str] = Counter()
 _counting = threading.Lock()
 
@@ -125,17 +132,37 @@ def label(ctx: StepContext, path: Path) -> str:
     return relative(ctx.root, path)
 
 
-def state_of(*paths: Path) -> str:
-    """Return a text that stays equal as long as the files, as far as they are there and hold anything, do."""
-    found = []
-    for path in paths:
-        try:
-            stat = path.stat()
-        except OSError:
-            continue
-        if stat.st_size:
-            found.append(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}")
-    return ";".join(found)
+def state_of(*paths: Path) -> str | None:
+    """Return a text that stays equal as long as the files, as far as they are there and hold anything, do.
+
+    None if one cannot be looked at. As with files of other kinds it is the content that counts, unless that is large.
+    """
+    digest = hashlib.sha256()
+    try:
+        sizes = {path: path.stat().st_size for path in paths if os.path.lexists(path)}
+        small = sum(sizes.values()) <= READ_WHOLE
+        for path in (path for path, size in sizes.items() if size):
+            told = _content_of(path) if small else f"{sizes[path]}:{path.stat().st_mtime_ns}"
+            digest.update(f"{path.name}\0{told}\0".encode())
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _content_of(path: Path) -> str:
+    """Return the digest of a database's bytes.
+
+    What was opened stays open: when any descriptor of a file is closed, the system drops all locks that this process
+    holds on it, which are those of the databases' own libraries.
+    """
+    real = Path(os.path.realpath(path))
+    seen = real.stat()
+    with _looking:
+        file = _looked_into.get((seen.st_dev, seen.st_ino))
+        if file is None:
+            file = _looked_into[seen.st_dev, seen.st_ino] = io.FileIO(open_real(real, os.O_RDONLY))
+        file.seek(0)
+        return content_of(file)
 
 
 def fail_no_table(ctx: StepContext, path: Path, table: str, known: Collection[str]) -> NoReturn:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,11 +13,12 @@ from osiris.document import join
 from osiris.driver import Written
 from osiris.errors import Location, OsirisError, diagnostic, did_you_mean, fail, raise_all
 from osiris.families.fitting import uncarried
-from osiris.families.places import Place, mark_of, opened, size_of
+from osiris.families.places import Place, size_of
 from osiris.families.published import Folder, folder_of
 from osiris.families.stored import find
 from osiris.families.upload import Upload, uploading
 from osiris.files import check_source, expand, fail_os, publish, relative, resolve_path, sweep
+from osiris.path_policy import real_path
 from osiris.table import Relation
 from osiris.urls import StoreUrl, local_path, store_url
 
@@ -53,7 +52,7 @@ def sources(ctx: StepContext, path: str) -> list[Place]:
         url = store_url(path, ctx.family, ctx.connection)
         if url:
             return list(find(ctx, url))
-        files = expand(ctx.root, local_path(path), base=_base(ctx))
+        files = matching(ctx, local_path(path))
         real = [ctx.paths.readable(ctx.root, file) for file in files]
         for file in files:
             if (file / MANIFEST).is_file():
@@ -63,6 +62,15 @@ def sources(ctx: StepContext, path: str) -> list[Place]:
     except OsirisError as error:
         raise_all(replace(problem, location=_PATH) for problem in error.diagnostics)
     return list(real)
+
+
+def matching(ctx: StepContext, pattern: str) -> list[Path]:
+    """Return the files that a path or pattern names, as `expand`; what may not be read is not said to be missing."""
+    try:
+        return expand(ctx.root, pattern, base=_base(ctx))
+    except OsirisError:
+        ctx.paths.readable(ctx.root, resolve_path(ctx.root, pattern, base=_base(ctx)))
+        raise
 
 
 def target(ctx: StepContext, path: str, kind: Format) -> Path | StoreUrl:
@@ -75,8 +83,8 @@ def target(ctx: StepContext, path: str, kind: Format) -> Path | StoreUrl:
 
 def _writable(ctx: StepContext, path: Path, kind: Format) -> Path:
     """Return the real path of what a step may write; its own artifacts, where a replay writes, it may."""
-    real = Path(os.path.realpath(path))
-    return real if real.is_relative_to(os.path.realpath(ctx.artifacts)) else ctx.paths.writable(ctx.root, path, kind)
+    real = real_path(path)
+    return real if real.is_relative_to(real_path(ctx.artifacts)) else ctx.paths.writable(ctx.root, path, kind)
 
 
 def is_folder(path: str) -> bool:
@@ -104,31 +112,6 @@ def folder(ctx: StepContext, path: str, *, writing: bool = True) -> Folder:
 def label(ctx: StepContext, place: Place | StoreUrl) -> str:
     """Return a file's name for messages: relative to the project where it is below it, else whole."""
     return relative(ctx.root, place) if isinstance(place, Path) else str(place)
-
-
-_READ_WHOLE = 16 << 20
-"""Bytes of a source that are read for its state: a touch is no change. Of a larger one sizes and times are compared."""
-
-
-def state_of(files: Iterable[Place]) -> str | None:
-    """Return a text that stays equal while names and contents of files do; None if one cannot be looked at.
-
-    Files that are too large together, or lie in a store, are told by sizes and times.
-    """
-    digest = hashlib.sha256()
-    try:
-        places = list(files)
-        small = all(isinstance(place, Path) for place in places) and sum(map(size_of, places)) <= _READ_WHOLE
-        for place in places:
-            digest.update((_content_of(place) if small else mark_of(place)).encode())
-    except (OSError, OsirisError):
-        return None
-    return digest.hexdigest()
-
-
-def _content_of(place: Place) -> str:
-    with opened(place) as file:
-        return f"{place}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0"
 
 
 @dataclass(slots=True)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST
 from osiris.errors import OsirisError, fail
+from osiris.families.filesystem import matching
 from osiris.families.looking import content_of
 from osiris.families.places import Place, local, mark_of
 from osiris.families.published import folder_of, open_published
 from osiris.families.stored import StoredFile, find, folders_in
-from osiris.files import check_source, expand, fail_os, is_text, open_source, relative, resolve_path
+from osiris.files import check_source, fail_os, is_text, open_source, relative, resolve_path
 from osiris.urls import StoreUrl, local_path, store_url
 
 if TYPE_CHECKING:
@@ -77,9 +78,7 @@ def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
     pattern = local_path(pattern)
     base = ctx.connection.get("base_dir")
     folder = resolve_path(ctx.root, pattern, base=str(base) if base else None)
-    paths = expand(
-        ctx.root, f"{pattern.rstrip('/')}/*" if folder.is_dir() else pattern, base=str(base) if base else None
-    )
+    paths = matching(ctx, f"{pattern.rstrip('/')}/*" if os.path.isdir(folder) else pattern)  # noqa: PTH112  Path.is_dir raises where one may not look
     start = resolve_path(ctx.root, str(base)) if base else ctx.root
     see = _seen if len(paths) == 1 else _seen_or_not
     seen = partial(see, ctx)
@@ -91,7 +90,7 @@ def _published(ctx: StepContext, pattern: str, url: StoreUrl | None) -> SeenFile
     """Return the published folder that a path or URL names, None if it names none; fails with DAT045 or DAT046."""
     base = ctx.connection.get("base_dir")
     place = url or resolve_path(ctx.root, local_path(pattern), base=str(base) if base else None)
-    if url.name if url else not Path(str(place)).is_dir():
+    if url.name if url else not os.path.isdir(str(place)):  # noqa: PTH112  as above
         return None
     folder = folder_of(ctx, place if isinstance(place, StoreUrl) else ctx.paths.readable(ctx.root, place))
     if not folder.manifest():

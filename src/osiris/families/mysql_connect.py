@@ -12,7 +12,7 @@ import select
 import socket
 import ssl
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -153,9 +153,10 @@ def _bytes(password: Secret | None) -> bytes:
 def _log_in(connection: Client, line: socket.socket, target: Address, ctx: StepContext, seconds: float) -> None:
     import pymysql
 
-    watch = Watch(lambda _why: _shut(connection), ctx.cancelled, seconds)
+    same = line.dup()  # while encryption is agreed, the library's own socket has no connection that could be ended
+    watch = Watch(lambda _why: _end(same), ctx.cancelled, seconds)
     try:
-        with watch.running(), watch.waiting():
+        with closing(same), watch.running(), watch.waiting():
             connection.connect(line)
     except pymysql.MySQLError as error:
         cause = getattr(error, "original_exception", None)
@@ -292,7 +293,12 @@ def _shut(connection: Client) -> None:
     line = connection._sock
     if line is not None:
         with suppress(OSError), socket.socket(fileno=os.dup(line.fileno())) as same:
-            same.shutdown(socket.SHUT_RDWR)
+            _end(same)
+
+
+def _end(line: socket.socket) -> None:
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def _kill(connection: Client, target: Address) -> None:
@@ -319,6 +325,7 @@ def _beside(target: Address) -> Iterator[Client]:
 
     until = time.monotonic() + _PATIENCE
     line = _reached(target, until, lambda: False)
+    line.settimeout(_PATIENCE)  # for the encryption, of which the library's own limits know nothing
     other: Client = pymysql.connect(
         host=target.host,
         user=target.user,

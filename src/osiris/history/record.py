@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from osiris.compiler.shape import read_shaped
-from osiris.errors import Diagnostic
+from osiris.errors import Diagnostic, fail
 from osiris.session import (
     CONVERSATION,
     STEP_FIGURES,
@@ -125,6 +125,15 @@ class RecordedRun:
     def step(self, name: str) -> RecordedStep:
         """Return the step of that id; KeyError if there is none."""
         return {step.id: step for step in self.steps}[name]
+
+
+def require_plan(run: RecordedRun) -> Manifest:
+    """Return the plan that a run ran; fails with CMP027, and says why there is none."""
+    if run.plan is None:
+        state = "damaged" if (run.folder / "manifest.json").exists() else "gone"
+        why = "it could not start" if run.summary["kind"] == REFUSED else f"its manifest.json is {state}"
+        fail("CMP027", what=f"in session {run.id}: {why}", hint="name another run")
+    return run.plan
 
 
 def load_run(folder: Path, most: int | None = None) -> RecordedRun:

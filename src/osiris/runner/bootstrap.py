@@ -25,7 +25,7 @@ PYTHON = 'for python in /opt/osiris/bin/python python3; do command -v "$python" 
 """Chooses the Python of templates that were built for us, or the one that is there."""
 
 PACKAGES = "packages"
-"""Folder of what is installed for one run."""
+"""Folder of what is installed."""
 
 _FOLDERS = (bundle.CODE, bundle.PROJECT, bundle.SPOOLS, "session/artifacts", "scratch", "handover")
 _ATTEMPTS = 3
@@ -48,7 +48,7 @@ found = dict(
     system=platform.system(), machine=platform.machine(), libc=" ".join(platform.libc_ver()),
     pip=importlib.util.find_spec("pip") is not None)
 print("{_MARK}", json.dumps(found), flush=True)
-missing or osiris.runner.worker.main()
+missing or len(sys.argv) < 2 or osiris.runner.worker.main()
 """
 _ANSWER = re.compile(rb"(?s)(.*)" + _MARK.encode() + rb" (.*?)\n")
 
@@ -103,6 +103,11 @@ def unpack(transport: Transport, place: str, archive: BinaryIO, folders: Sequenc
         fail("SBX015", what="the worker's code", done="unpacked", reason=said or "it said nothing")
 
 
+def empty(transport: Transport, place: str, patience: Patience) -> None:
+    """Remove all that `unpack` laid out in a place; raises Cut or Gone."""
+    run_there(transport, place, f"rm -rf {' '.join({folder.partition('/')[0]: None for folder in _FOLDERS})}", patience)
+
+
 def run_there(transport: Transport, place: str, command: str, patience: Patience) -> str:
     """Run a command in a place, and return the last line that it says; raises Cut or Gone.
 
@@ -124,10 +129,19 @@ def begin(transport: Transport, place: str, patience: Patience) -> tuple[Found, 
 
     One that would miss something has ended. Fails with SBX015 if there is no Python, raises Cut or Gone.
     """
+    return _python(transport, place, f"{shlex.quote(place)}/session", patience)
+
+
+def look(transport: Transport, place: str, patience: Patience) -> Found:
+    """Return what a worker would find there, and start none; fails as `begin`."""
+    return _python(transport, place, "", patience)[0]
+
+
+def _python(transport: Transport, place: str, session: str, patience: Patience) -> tuple[Found, Begun]:
     command = (
         f"cd {shlex.quote(place)} && {PYTHON} >/dev/null || {{ echo no Python; exit; }}"
         f'; exec env -i TZ=UTC LC_ALL=C.UTF-8 HOME="$HOME" PATH="$PATH" "$python" -I -c {shlex.quote(_WORKER)}'
-        f" {bundle.CODE} {PACKAGES} {shlex.quote(place)}/session 2>session/worker.log"
+        f" {bundle.CODE} {PACKAGES} {session} 2>session/worker.log"
     )
     running = patiently(lambda: transport.start(command), patience.silence, patience.check)
     return patiently(lambda: _first_words(running), patience.silence, patience.check)

@@ -76,14 +76,24 @@ def pack(out: IO[bytes], root: Path, reach: Reach, spools: Mapping[str, Path], l
         fail("SBX011", size=f"{size:,}", limit=f"{limit:,}")
     carried = {}
     with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as archive:
-        for name, path in code_files():
-            _add(archive, f"{CODE}/{name}", path)
+        _add_code(archive)
         for path in reach.reads:
             name = relative(root, path)
             carried[name] = _add(archive, f"{PROJECT}/{name}", path)
         for name, path in spools.items():
             _add(archive, f"{SPOOLS}/{name}.arrow", path)
     return Packed(out.tell(), carried)
+
+
+def pack_code(out: IO[bytes]) -> None:
+    """Write an archive of the code alone."""
+    with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as archive:
+        _add_code(archive)
+
+
+def _add_code(archive: tarfile.TarFile) -> None:
+    for name, path in code_files():
+        _add(archive, f"{CODE}/{name}", path)
 
 
 def code_files() -> Iterator[tuple[str, Path]]:

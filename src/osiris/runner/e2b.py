@@ -12,10 +12,10 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from osiris.distribution import install_command
+from osiris.distribution import install_command, own_version
 from osiris.errors import fail
-from osiris.runner.pins import lock_file, template_name
-from osiris.runner.transport import Cut, Gone
+from osiris.runner.pins import lock_digest, lock_file, template_name
+from osiris.runner.transport import KEEPING, Cut, Gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +37,7 @@ BARE = "base"
 _ALL = "0.0.0.0/0"
 _REQUEST = 30.0
 _NOT_FOUND = 404
+_NOT_OURS = (403, _NOT_FOUND)
 _EARLY = 1.0
 """Seconds by which the clock of a sandbox may be ahead of ours."""
 
@@ -108,28 +109,62 @@ class E2B:
         self.again, self.longest = "", f"{life}s"
         self._options, self._template, self._life = options, template, life
         self._sandbox: Any = None
+        self._name = ""
         self._until = math.inf
 
     def open(self, hosts: Sequence[str] | None) -> str:
-        """Make the sandbox, from which no other hosts can be reached; fails with SBX022 or SBX023."""
-        client = sdk()
+        """Make the sandbox, from which no other hosts can be reached; fails with SBX022 or SBX023.
+
+        One that installs reaches everything: where it installs from is set in its template.
+        """
         self._until = time.monotonic() + (self._life or math.inf)
+        if self.installs and self._open_kept(hosts):
+            self.installs = False
+            return PLACE
         try:
             with _translated():
-                self._sandbox = client.Sandbox.create(
-                    template=self._template,
-                    timeout=self._left(),
-                    metadata=self.mark,
-                    lifecycle={"on_timeout": "kill"},
-                    **self._network(hosts),
-                    **self._options,
-                )
+                self._create(self._template, hosts, installs=self.installs)
                 self._sandbox.files.make_dir(PLACE)
         except (Cut, Gone) as error:
             if getattr(error.__cause__, "status_code", None) == _NOT_FOUND:
                 fail("SBX023", name=self._template, again=self.again)
             _refuse("make a sandbox", error)
         return PLACE
+
+    def _create(self, template: str, hosts: Sequence[str] | None, *, installs: bool) -> None:
+        self._sandbox = sdk().Sandbox.create(
+            template=template,
+            timeout=self._left(),
+            metadata=self.mark,
+            lifecycle={"on_timeout": "kill"},
+            **_network(None if installs else hosts),
+            **self._options,
+        )
+
+    def keep(self) -> None:
+        """Keep the sandbox as it is, in a snapshot, from which the next runs with its template and our lock begin."""
+        with _translated():
+            self._sandbox.create_snapshot(self._kept_name(), **{**self._options, "request_timeout": KEEPING})
+
+    def _open_kept(self, hosts: Sequence[str] | None) -> bool:
+        """Make the sandbox from what was kept; returns whether there is such a thing."""
+        with suppress(Cut, Gone), _translated():
+            kept = sdk().Sandbox.list_snapshots(name=self._kept_name(), limit=1, **self._options).next_items()
+            for snapshot in kept:
+                self._create(snapshot.snapshot_id, hosts, installs=False)
+                return True
+        return False
+
+    def _kept_name(self) -> str:
+        """Return the name of the snapshot for our lock on the template as it is now; raises as the client does.
+
+        Builds of E2B's own templates are not told: of them the name counts.
+        """
+        if not self._name:
+            build = _build_of(self._template, self._options)
+            made = hashlib.sha256(f"{self._template}\0{build}".encode()).hexdigest()[:12]
+            self._name = f"osiris-{own_version().replace('.', '-')}-{lock_digest()}-on-{made}"
+        return self._name
 
     def check_life(self) -> None:
         """Fail with SBX029 if the sandbox may not live any longer."""
@@ -169,17 +204,28 @@ class E2B:
     def _left(self) -> int:
         return max(1, math.ceil(min(LIFE, self._until - time.monotonic())))
 
-    def _network(self, hosts: Sequence[str] | None) -> dict[str, Any]:
-        """Return the rules: names count for the web, addresses for all else.
 
-        A sandbox that installs reaches everything: where it installs from is set in its template.
-        """
-        if hosts is None or self.installs:
-            return {"allow_internet_access": True}
-        if not hosts:
-            return {"allow_internet_access": False}
-        known = [address for host in hosts for address in _addresses(host)]
-        return {"network": {"allow_out": [*dict.fromkeys([*hosts, *known])], "deny_out": [_ALL]}}
+def _build_of(template: str, options: Mapping[str, Any]) -> str:
+    """Return the id of a template's newest build, or nothing if that is not told; raises as the client does."""
+    client = sdk()
+    name, _, tag = template.partition(":")
+    try:
+        tags = {found.tag: found.build_id for found in client.Template.get_tags(name, **options)}
+    except client.SandboxException as error:
+        if getattr(error, "status_code", None) not in _NOT_OURS:
+            raise
+        return ""
+    return str(tags.get(tag or "default", ""))
+
+
+def _network(hosts: Sequence[str] | None) -> dict[str, Any]:
+    """Return the rules for reaching some hosts, or any: names count for the web, addresses for all else."""
+    if hosts is None:
+        return {"allow_internet_access": True}
+    if not hosts:
+        return {"allow_internet_access": False}
+    known = [address for host in hosts for address in _addresses(host)]
+    return {"network": {"allow_out": [*dict.fromkeys([*hosts, *known])], "deny_out": [_ALL]}}
 
 
 class Program:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from osiris.errors import fail
-from osiris.runner.bootstrap import PACKAGES, PYTHON, begin, put, run_there
+from osiris.runner.bootstrap import PACKAGES, PYTHON, look, put, run_there
 from osiris.runner.pins import lock_file
 from osiris.runner.wheels import check_fits, locked_wheels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from osiris.runner.bootstrap import Begun, Found, Patience
+    from osiris.runner.bootstrap import Found, Patience
     from osiris.runner.transport import Transport
 
 _LOCK, _WHEELS = "sandbox.lock", "wheels"
@@ -43,8 +43,8 @@ class Installed:
 
 def install(
     transport: Transport, place: str, found: Found, cache: Path, limit: int | None, patience: Patience
-) -> tuple[Installed, Begun]:
-    """Install the locked packages in a place, of which no more than `limit` bytes are sent, and start the worker.
+) -> Installed:
+    """Install the locked packages in a place, of which no more than `limit` bytes are sent.
 
     What was sent is kept in `cache`. Fails with SBX025 if it cannot be done, SBX026 if none fit the Python there,
     SBX027 if they are too large, SBX015 if the connection breaks.
@@ -55,9 +55,8 @@ def install(
     with lock_file().open("rb") as lock:
         put(transport, f"{place}/{_LOCK}", lock, patience)
     run_there(transport, place, _FROM_REGISTRY, patience)
-    now, worker = begin(transport, place, patience)
-    if not now.missing:
-        return Installed("registry"), worker
+    if not look(transport, place, patience).missing:
+        return Installed("registry")
     with locked_wheels(cache, found, patience.check) as wheels, tempfile.TemporaryFile(dir=cache) as file:
         size = sum(path.stat().st_size for path in wheels)
         if limit is not None and size > limit:
@@ -67,7 +66,6 @@ def install(
                 archive.add(path, path.name)
         put(transport, f"{place}/{_WHEELS}.tar", file, patience)
     said = run_there(transport, place, _FROM_WHEELS, patience)
-    now, worker = begin(transport, place, patience)
-    if now.missing:
-        fail("SBX025", missing=now.missing, reason=said or "pip did not say why")
-    return Installed("sent", len(wheels), size), worker
+    if missing := look(transport, place, patience).missing:
+        fail("SBX025", missing=missing, reason=said or "pip did not say why")
+    return Installed("sent", len(wheels), size)

@@ -96,9 +96,16 @@ def decide(project: Project, manifest: Manifest, wish: Wish, here: Surroundings,
 
 
 def _decide(project: Project, manifest: Manifest, wish: Wish, here: Surroundings, now: float) -> Start:
-    if wish.new_run:
-        return Start()
     every = _runs(project, manifest.name)
+    start = Start() if wish.new_run else _chosen(project, manifest, every, wish, here, now)
+    if start.continues or start.finished:
+        return start
+    return replace(start, notes=(*start.notes, *_rows_that_stay(manifest, _newest(every))))
+
+
+def _chosen(
+    project: Project, manifest: Manifest, every: list[Summary], wish: Wish, here: Surroundings, now: float
+) -> Start:
     runs = [run for run in every if run.get("selected") == wish.selected or "problem" in run]
     if wish.run_id is not None:
         if not _finisher(runs, wish.run_id, manifest.fingerprint):
@@ -121,6 +128,8 @@ def _go_on(
 ) -> Start:
     """Return what the same command makes of the newest run: its end is told, or it goes on, or another one begins."""
     if _is_untold(project, newest, wish, here.connections, now):
+        if changed := _differing(newest["sources"], manifest, here.sources()):
+            return Start(notes=(*_damage(newest), _begun_anew(newest, changed)))
         told = diagnostic("RUN032", session=newest["session"])
         return Start(newest["run_key"], finished=newest["session"], notes=(*_damage(newest), told))
     if _finisher(runs, newest["run_key"]):
@@ -133,6 +142,17 @@ def _is_untold(project: Project, last: Summary, wish: Wish, connections: Callabl
     if last["status"] != "complete" or not is_unacknowledged(project, last["session"]):
         return False
     return -_BACKWARDS <= _age(last, now) < wish.continue_within and not _moved(last, connections())
+
+
+def _rows_that_stay(manifest: Manifest, last: Summary | None) -> tuple[Diagnostic, ...]:
+    """Warn of rows that an unfinished run has added to tables to which a new run adds its own."""
+    if last is None or last["status"] == "complete":
+        return ()
+    plan = {step["id"]: step["config"] for step in manifest.steps if step["mode"] == "write"}
+    adding = {step for step, config in plan.items() if config.get("write_mode", "append") == "append"}
+    added = {step: told["rows"] for step, told in last["deliveries"].items() if step in adding and not told["files"]}
+    steps = ", ".join(f"step '{step}' {rows} rows" for step, rows in added.items() if rows)
+    return (diagnostic("RUN056", session=last["session"], status=last["status"], steps=steps),) if steps else ()
 
 
 def _damage(last: Summary) -> tuple[Diagnostic, ...]:
@@ -151,10 +171,11 @@ def _continue_unasked(
     if note := _left_alone(newest, wish, here.connections(), now):
         return Start(notes=(note,))
     start, changed = _unmixed(root, manifest, newest, here)
-    if changed:
-        reason, hint = f"the {changed} changed since", "nothing to do: the new run reads it as it is now"
-        return Start(notes=(_not_continued(newest, reason, hint),))
-    return start
+    return Start(notes=(_begun_anew(newest, changed),)) if changed else start
+
+
+def _begun_anew(last: Summary, changed: str) -> Diagnostic:
+    return _not_continued(last, f"the {changed} changed since", "nothing to do: the new run reads it as it is now")
 
 
 def _left_alone(last: Summary, wish: Wish, connections: States, now: float) -> Diagnostic | None:
@@ -185,12 +206,21 @@ def _moved(last: Summary, connections: States) -> str:
     return f"connection {', '.join(names)}" if names else ""
 
 
-def _unmixed(root: Path, manifest: Manifest, last: Summary, here: Surroundings) -> tuple[Start, str]:
-    """Continue a run without kept outputs of sources that changed; also name those of which something was delivered."""
+def _unmixed(
+    root: Path, manifest: Manifest, last: Summary, here: Surroundings, *, resumed: bool = False
+) -> tuple[Start, str]:
+    """Continue a run without kept outputs of sources that changed; also name those of which something was delivered.
+
+    What was kept of a source that cannot tell whether it changed is used only if the run is `resumed` by name.
+    """
     start = _continue(root, manifest, last, keep=True)
-    if stale := _stale(start, manifest, here.sources()) if start.kept else {}:
+    if start.kept:
+        stale, unknown = _stale(start, manifest, here.sources())
         told = [diagnostic("RUN034", step=s, source=source, session=last["session"]) for s, source in stale.items()]
-        start = _continue(root, manifest, last, keep=True, without=stale)
+        used = {step: source for step, source in unknown.items() if resumed}
+        told += [diagnostic("RUN057", step=s, source=source, session=last["session"]) for s, source in used.items()]
+        without = [*stale, *(step for step in unknown if step not in used)]
+        start = _continue(root, manifest, last, keep=True, without=without)
         start = replace(start, notes=(*start.notes, *told))
     if not _changed(start, manifest, here.sources()):
         return start, ""
@@ -198,13 +228,18 @@ def _unmixed(root: Path, manifest: Manifest, last: Summary, here: Surroundings) 
     return start, _changed(start, manifest, here.sources())
 
 
-def _stale(start: Start, manifest: Manifest, sources: States) -> dict[str, str]:
-    """Return the steps whose output was kept, and is of a source that is not what it was, each with such a source."""
-    states = start.sources
-    changed = {step for step, state in sources.items() if step in states and states[step] != state}
-    made_of = {step: [each["id"] for each in with_read(manifest, [step])] for step in start.kept}
-    found = {step: next((each for each in above if each in changed), None) for step, above in made_of.items()}
-    return {step: source for step, source in found.items() if source is not None}
+def _stale(start: Start, manifest: Manifest, sources: States) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the steps whose kept output is of a source that changed, and of one that may have; each with it."""
+    stale, unknown = {}, {}
+    for step in start.kept:
+        read = [each["id"] for each in with_read(manifest, [step]) if each["mode"] == "read"]
+        known = {source for source in read if source in start.sources and source in sources}
+        changed = [source for source in read if source in known and start.sources[source] != sources[source]]
+        if changed:
+            stale[step] = changed[0]
+        elif unsure := [source for source in read if source not in known]:
+            unknown[step] = unsure[0]
+    return stale, unknown
 
 
 def _changed(start: Start, manifest: Manifest, sources: States) -> str:
@@ -216,22 +251,29 @@ def _changed(start: Start, manifest: Manifest, sources: States) -> str:
     for step in reversed(manifest.steps):
         if step["id"] in above:
             above.update(step["inputs"].values())
-    read = [step["id"] for step in manifest.steps if step["mode"] == "read" and step["id"] not in start.skip]
-    asked = [step for step in read if step in above and step in sources and step in start.sources]
-    names = [f"'{step}'" for step in asked if start.sources[step] != sources[step]]
+    before = {step: state for step, state in start.sources.items() if step in above and step not in start.skip}
+    return _differing(before, manifest, sources)
+
+
+def _differing(before: States, manifest: Manifest, sources: States) -> str:
+    """Name the sources whose states are known and differ; empty if there are none."""
+    read = [step["id"] for step in manifest.steps if step["mode"] == "read"]
+    names = [f"'{step}'" for step in read if step in before and step in sources and before[step] != sources[step]]
     return f"source of step {', '.join(names)}" if names else ""
 
 
-def _continue_as_asked(root: Path, manifest: Manifest, last: Summary, here: Surroundings) -> tuple[Start, str]:
+def _continue_as_asked(
+    root: Path, manifest: Manifest, last: Summary, here: Surroundings, *, resumed: bool = False
+) -> tuple[Start, str]:
     """Continue a run because somebody asked for it, and as `_unmixed`; fails with RUN006 for another environment."""
     if moved := _moved(last, here.connections()):
         problem = f"{moved} had other fields in run {last['session']}"
         fail("RUN006", problem=problem, hint="set them as they were, or run it anew")
-    return _unmixed(root, manifest, last, here)
+    return _unmixed(root, manifest, last, here, resumed=resumed)
 
 
 def _resume(root: Path, manifest: Manifest, last: Summary, here: Surroundings) -> Start:
-    start, changed = _continue_as_asked(root, manifest, last, here)
+    start, changed = _continue_as_asked(root, manifest, last, here, resumed=True)
     if changed:
         fail("RUN006", problem=f"the {changed} changed since run {last['session']}, which delivered some of it")
     return start

@@ -28,9 +28,13 @@ def limits_of(memory: int, threads: int) -> Limits:
     return Limits(memory, memory + _LIBRARIES, memory + _ADDRESSES, threads=threads or len(os.sched_getaffinity(0)))
 
 
-def limit_process(address_space: int, files: int) -> None:
-    """Bound address space (bytes) and open files of this process, and switch core dumps off."""
+def dump_nothing() -> None:
+    """Switch core dumps of this process off: its memory has secrets."""
     _lower(resource.RLIMIT_CORE, 0)
+
+
+def limit_process(address_space: int, files: int) -> None:
+    """Bound address space (bytes) and open files of this process."""
     _lower(resource.RLIMIT_AS, address_space)
     _lower(resource.RLIMIT_NOFILE, files)
 

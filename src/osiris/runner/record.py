@@ -53,6 +53,7 @@ class Recorder:
             "step_cancelled": self._step_ended,
             "step_skipped": self._step_ended,
             "driver_event": self._driver_event,
+            "diagnostic": self._diagnostic,
         }
 
     @property
@@ -190,6 +191,10 @@ class Recorder:
         self._event(
             f"driver.{name}" if name.startswith(_OURS) else name, step=message["step"], fields=message["fields"]
         )
+
+    def _diagnostic(self, message: dict[str, Any]) -> None:
+        self.note(Diagnostic.from_json({key: value for key, value in message.items() if key != "event"}))
+        self._plain(message)
 
     def _plain(self, message: dict[str, Any]) -> None:
         self._event(message["event"], **{key: value for key, value in message.items() if key != "event"})

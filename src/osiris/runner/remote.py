@@ -23,7 +23,7 @@ from osiris.path_policy import PathPolicy
 from osiris.project import Project
 from osiris.runner import bundle
 from osiris.runner.adapter import Link, WorkerDied
-from osiris.runner.bootstrap import Patience, begin, unpack
+from osiris.runner.bootstrap import Patience, begin, empty, look, unpack
 from osiris.runner.boxed import Boxed
 from osiris.runner.bwrap import worker_for
 from osiris.runner.fetch import Fetcher
@@ -31,7 +31,7 @@ from osiris.runner.fetch_folder import fetch_folder
 from osiris.runner.install import install
 from osiris.runner.reach import Reach, reach_of
 from osiris.runner.relay import Relay
-from osiris.runner.transport import Cut, Gone
+from osiris.runner.transport import KEEPING, Cut, Gone, Keeping, patiently, renewing
 from osiris.urls import family_of
 
 if TYPE_CHECKING:
@@ -133,8 +133,11 @@ class Remote:
         began = time.monotonic()
         self._stack.callback(self._transport.close)
         place = self._transport.open(reach.hosts if bool(reach.hosts) == reach.network else None)
-        sent = self._send(job, reach, place)
-        running, limit = self._start(place, listener), self._limits[1]
+        with renewing(self._transport):
+            if self._transport.installs:
+                self._prepare(job, place, listener)
+            sent = self._send(job, reach, place)
+            running, limit = self._start(place), self._limits[1]
         returning = Returning(self._transport, self._root, place, reach, sent.carried, limit, job.scratch)
         with Link(Relay(self._transport, running, f"{place}/session"), self._silence) as link:
             self._bind(link)
@@ -165,25 +168,45 @@ class Remote:
         self._check_stopped()
         return packed
 
-    def _start(self, place: str, listener: Listener) -> Begun:
-        """Start the worker, after installing what it misses if that is wished; fails with SBX024 if it is not."""
-        found, worker = begin(self._transport, place, self._patience)
-        if found.missing and not self._transport.installs:
-            fail("SBX024", missing=found.missing)
+    def _prepare(self, job: Job, place: str, listener: Listener) -> None:
+        """Install what the worker would miss, before anything of the project is there, and have that kept."""
+        make_folder(Path(job.scratch), private=True)
+        with tempfile.TemporaryFile(dir=job.scratch) as file:
+            bundle.pack_code(file)
+            unpack(self._transport, place, file, (), self._patience)
+        found = look(self._transport, place, self._patience)
         if found.missing:
-            worker = self._install(place, found, listener)
+            self._install(place, found, listener)
+            empty(self._transport, place, self._patience)
+            self._keep(listener)
         self._check_stopped()
-        return worker
 
-    def _install(self, place: str, found: Found, listener: Listener) -> Begun:
-        """Install what the worker misses, tell of it, and start the worker."""
+    def _install(self, place: str, found: Found, listener: Listener) -> None:
+        """Install what the worker misses, and tell of it."""
         began = time.monotonic()
         listener({"event": "packages_missing", "missing": found.missing})
-        cache, limit = Project(self._root).wheels, self._limits[0]
-        done, worker = install(self._transport, place, found, cache, limit, self._patience)
+        done = install(self._transport, place, found, Project(self._root).wheels, self._limits[0], self._patience)
         self.figures |= {"install_ms": _ms(began), "wheels_bytes": done.bytes}
         told = {"python": found.python, "duration_ms": self.figures["install_ms"], **asdict(done)}
         listener({"event": "packages_installed", **told})
+
+    def _keep(self, listener: Listener) -> None:
+        """Have the place kept for later runs, where that is possible; what stands in the way is told."""
+        self._check_stopped()
+        transport = self._transport
+        if not isinstance(transport, Keeping):
+            return
+        try:
+            patiently(transport.keep, KEEPING, self._check_stopped)
+        except (Cut, Gone) as error:
+            listener({"event": "diagnostic", **diagnostic("SBX031", reason=str(error)).to_json()})
+
+    def _start(self, place: str) -> Begun:
+        """Start the worker; fails with SBX024 if it misses something."""
+        found, worker = begin(self._transport, place, self._patience)
+        if found.missing:
+            fail("SBX024", missing=found.missing)
+        self._check_stopped()
         return worker
 
 

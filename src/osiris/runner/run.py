@@ -323,10 +323,12 @@ def _placed(attempt: _Attempt, event: dict[str, JsonValue]) -> dict[str, JsonVal
 
 
 def _for_this_command(item: Diagnostic, options: RunOptions) -> Diagnostic:
-    """Return a diagnostic whose hint holds for the command that was typed: with --new-run, it does not continue."""
-    if not options.new_run or item.hint is None:
+    """Return a diagnostic whose hint holds for the command that was typed: neither a new run nor a replay continues."""
+    if item.hint is None:
         return item
-    return replace(item, hint=item.hint.replace(_AGAIN, f"{_AGAIN} without --new-run"))
+    if options.replay:
+        return replace(item, hint=item.hint.replace(f"{_AGAIN}: it continues", f"{_AGAIN}: it begins anew"))
+    return replace(item, hint=item.hint.replace(_AGAIN, f"{_AGAIN} without --new-run")) if options.new_run else item
 
 
 def _stopped(reason: str | None, recorder: Recorder) -> list[Diagnostic]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, runtime_checkable
 
 from osiris.errors import OsirisError
 from osiris.units import duration_text
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
+
+KEEPING = 300.0
+"""Seconds after which a place that is to be kept is no longer waited for."""
 
 _LOOK = 1.0
 """Seconds between two looks at whether somebody asked to stop."""
@@ -58,6 +62,24 @@ def patiently(action: Callable[[], T], seconds: float, check: Callable[[], None]
     return answer  # type: ignore[no-any-return]
 
 
+@contextmanager
+def renewing(transport: Transport, every: float = 15.0) -> Iterator[None]:
+    """Renew the other end each so many seconds, as nobody else does it before the worker runs."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(every):
+            with suppress(Cut, Gone):
+                transport.renew()
+
+    thread = threading.Thread(target=renew, name="renew", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
 def output_of(transport: Transport, command: str, seconds: float) -> bytes:
     """Return what a command says at the other end; raises Cut, also if it takes longer, or Gone."""
     return patiently(lambda: b"".join(transport.start(command).stream()), seconds)
@@ -93,7 +115,7 @@ class Transport(Protocol):
     """The target's name, as in `run.target`."""
 
     installs: bool
-    """Whether packages that are missing there are to be installed."""
+    """Whether packages that are missing there are to be installed; `open` may find that they are there."""
 
     def open(self, hosts: Sequence[str] | None) -> str:
         """Make the place and return the absolute path of an empty folder in it; fails with what stands in the way.
@@ -120,4 +142,13 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """End the place and all that runs there; never raises."""
+        ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A transport that can keep a place as it is, so that `open` makes the places of later runs from it."""
+
+    def keep(self) -> None:
+        """Keep the place as it is now, with the packages that were installed there; raises Cut or Gone."""
         ...

@@ -24,7 +24,7 @@ from osiris.fault import arm
 from osiris.files import abandon, make_private, private
 from osiris.runner import protocol
 from osiris.runner.boundary import caught
-from osiris.runner.limits import end_with_parent, limit_process, memory_in_use, peak_memory
+from osiris.runner.limits import dump_nothing, end_with_parent, limit_process, memory_in_use, peak_memory
 from osiris.runner.outbox import Outbox
 from osiris.runner.protocol import Job, Secrets
 from osiris.runner.stop import Request, Stopped, Stopper
@@ -265,6 +265,7 @@ def main() -> None:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     end_with_parent()
+    dump_nothing()
     Worker(inbox, outbox, keep).serve()
     sys.stdout.flush()
     os._exit(0)

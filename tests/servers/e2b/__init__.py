@@ -12,8 +12,8 @@ A sandbox is real processes in a tree of its own: in bubblewrap's namespaces whe
 folders, the running Python and `binds` visible read-only; else plain processes whose home is in the tree. Nothing is
 left behind, however the tests end.
 
-What it does not do: accounts (all is done by one user), watching folders, terminals, volumes, snapshots, forks, egress
-rules beyond on and off, limits of CPU, memory and disk. Pausing is stopping the processes.
+What it does not do: accounts (all is done by one user), watching folders, terminals, volumes, forks, egress rules
+beyond on and off, limits of CPU, memory and disk. Pausing is stopping the processes; a snapshot has the files alone.
 """
 
 from .faults import AWKWARD, Faults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
@@ -9,7 +10,7 @@ from urllib.parse import parse_qsl, unquote
 from starlette.responses import JSONResponse, Response
 
 from .sandbox import ENVD_VERSION, Sandbox
-from .templates import alias_answer, request_answer, status_answer
+from .templates import alias_answer, request_answer, snapshot_answer, status_answer, tags_answer
 from .wire import Refused, failure
 
 if TYPE_CHECKING:
@@ -159,6 +160,28 @@ async def alias(service: Service, _request: Request, name: str) -> Response:
     return JSONResponse(alias_answer(template)) if template else failure(404, f"alias '{name}' not found")
 
 
+async def tags(service: Service, _request: Request, name: str) -> Response:
+    template = service.templates.find(unquote(name))
+    return JSONResponse(tags_answer(template)) if template else failure(404, f"template '{name}' not found")
+
+
+async def snapshot(service: Service, request: Request, sandbox: Sandbox) -> Response:
+    asked = await request.json()
+    if asked.get("memory") is False:
+        return failure(400, "filesystem-only snapshots are not enabled for the team")
+    name = asked.get("name")
+    made = await asyncio.to_thread(service.templates.snapshot, name, sandbox.id, sandbox.tree)
+    return JSONResponse(snapshot_answer(made), 201)
+
+
+async def snapshots(service: Service, request: Request) -> Response:
+    query = request.query_params
+    found = service.templates.snapshots(query.get("name"), query.get("sandboxID"))
+    start, limit = int(query.get("nextToken", 0)), int(query.get("limit", 100))
+    more = {"x-next-token": str(start + limit)} if start + limit < len(found) else {}
+    return JSONResponse([snapshot_answer(one) for one in found[start : start + limit]], headers=more)
+
+
 _ONE = r"/sandboxes/([^/]+)"
 CALLS: tuple[tuple[str, re.Pattern[str], Call], ...] = tuple(
     (method, re.compile(pattern), call)
@@ -171,6 +194,8 @@ CALLS: tuple[tuple[str, re.Pattern[str], Call], ...] = tuple(
         ("POST", r"/v2/templates/([^/]+)/builds/([^/]+)", build),
         ("GET", r"/templates/([^/]+)/builds/([^/]+)/status", status),
         ("GET", r"/templates/aliases/(.+)", alias),
+        ("GET", r"/templates/([^/]+)/tags", tags),
+        ("GET", r"/snapshots", snapshots),
     )
 )
 SANDBOX_CALLS: tuple[tuple[str, re.Pattern[str], Call], ...] = tuple(
@@ -180,6 +205,7 @@ SANDBOX_CALLS: tuple[tuple[str, re.Pattern[str], Call], ...] = tuple(
         ("DELETE", _ONE, kill),
         ("POST", rf"{_ONE}/timeout", set_timeout),
         ("POST", rf"{_ONE}/pause", pause),
+        ("POST", rf"{_ONE}/snapshots", snapshot),
         ("POST", rf"/v2{_ONE}/connect", connect),
     )
 )

@@ -6,6 +6,7 @@ recorded only, since no registry of packages is in reach.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import shutil
 import tarfile
@@ -18,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+TEAM = "a-team"
+"""The team that the key belongs to; names of snapshots tell it."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,9 @@ class Template:
     """What the build was asked: fromImage, steps with type, args and filesHash, startCmd…"""
     error: str | None = None
     log: list[dict[str, str]] = field(default_factory=list)
+    snapshot_of: str | None = None
+    """The sandbox that it is a snapshot of."""
+    built_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def status(self) -> str:
@@ -101,6 +108,30 @@ class Templates:
         ]
         template.error = error or ("files of a COPY step were not uploaded" if missing else None)
 
+    def snapshot(self, name: str | None, sandbox: str, tree: Path) -> Template:
+        """Keep the files of a sandbox as a template: a new build of the one with that name, if there is one."""
+        folder = self.folder / f"snapshot-{uuid.uuid4().hex}"
+        shutil.copytree(tree, folder, symlinks=True, copy_function=os.link)  # nothing there is changed in place
+        number = uuid.uuid4().hex[:20]
+        older = self.find(f"{TEAM}/{name}") if name else None
+        alias = f"{TEAM}/{name}" if name else number
+        names = (alias, f"{alias}:default", *((name,) if name else ()))
+        made = Template(names, {}, Base(folder), id=older.id if older else number, build={}, snapshot_of=sandbox)
+        self.all.append(made)
+        return made
+
+    def snapshots(self, name: str | None, sandbox: str | None) -> list[Template]:
+        """The newest build of each snapshot, the newest first; `name`: with or without team and tag, or an id."""
+        newest = reversed({one.id: one for one in self.all if one.snapshot_of}.values())
+        named = [one for one in newest if name is None or name.removesuffix(":default") in (*one.names, one.id)]
+        return [one for one in named if sandbox in (None, one.snapshot_of)]
+
+    def forget_snapshots(self) -> None:
+        """Remove all snapshots."""
+        for one in self.snapshots(None, None):
+            shutil.rmtree(one.base.folder)
+        self.all = [one for one in self.all if not one.snapshot_of]
+
     def file(self, digest: str) -> Path:
         """Where the archive of a COPY step is."""
         if not digest.isalnum():
@@ -151,3 +182,14 @@ def status_answer(template: Template, offset: int) -> dict[str, Any]:
     told = {"templateID": template.id, "buildID": template.build_id, "status": template.status, "logs": []}
     told["logEntries"] = template.log[offset : offset + 100]
     return told | ({"reason": {"message": template.error}} if template.error else {})
+
+
+def snapshot_answer(template: Template) -> dict[str, Any]:
+    name = next(name for name in template.names if name.endswith(":default"))
+    return {"snapshotID": name, "names": [name] if "/" in name else []}
+
+
+def tags_answer(template: Template) -> list[dict[str, Any]]:
+    tagged = [one.partition(":")[2] for one in template.names if ":" in one] or ["default"]
+    told = {"buildID": template.build_id, "createdAt": template.built_at.isoformat()}
+    return [{"tag": tag, **told} for tag in tagged]

@@ -16,10 +16,10 @@ from osiris.session import ENDS, close_lost, create_session, end_session, now_te
 PAGE = Path(__file__).parents[3] / "docs/decisions/0004-order-run-key-continuing.md"
 EVENTS = {status: event for event, status in ENDS.items()}
 STEPS = [
-    {"id": "a", "mode": "read", "needs": [], "inputs": {}},
-    {"id": "b", "mode": "transform", "needs": ["a"], "inputs": {"df": "a"}},
-    {"id": "w", "mode": "write", "needs": ["b"], "inputs": {"df": "b"}},
-    {"id": "x", "mode": "write", "needs": ["a"], "inputs": {"df": "a"}},
+    {"id": "a", "mode": "read", "needs": [], "inputs": {}, "config": {}},
+    {"id": "b", "mode": "transform", "needs": ["a"], "inputs": {"df": "a"}, "config": {}},
+    {"id": "w", "mode": "write", "needs": ["b"], "inputs": {"df": "b"}, "config": {"write_mode": "append"}},
+    {"id": "x", "mode": "write", "needs": ["a"], "inputs": {"df": "a"}, "config": {"path": "x.txt"}},
 ]
 
 
@@ -127,7 +127,8 @@ def lay_out(project, last, started, plan):
     status, *more = last.split(", ")
     run_key = next((each.removeprefix("id ") for each in more if each.startswith("id ")), None)
     deliveries = {"x": delivered(project, "x.txt")} if "x delivered" in more else {}
-    assert set(more) <= {*CLOSED, f"id {run_key}", "x delivered", "not told"}
+    deliveries |= {"w": {"rows": 3, "files": [], "session": "earlier"}} if "w added rows" in more else {}
+    assert set(more) <= {*CLOSED, f"id {run_key}", "x delivered", "w added rows", "not told"}
     known = {"told": "not told" not in more, "deliveries": deliveries}
     session = past_session(project, status, hours_ago(started), plan.partition(",")[0], run_key, **known)
     for each in CLOSED.keys() & set(more):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osiris.chat.rules.answers import Ask, Cannot
+from osiris.chat.rules.graph import is_unique
 from osiris.chat.rules.key_names import names_behind
 from osiris.chat.rules.lexicon import is_date, is_number
 from osiris.chat.rules.query import Aggregate, Group, Mention, Product
@@ -167,9 +168,9 @@ def _check_label(label: Ref, scope: Scope) -> None:
     """Ask where two rows of a table have the same name: they would become one group."""
     relation, column = label.relation, label.column
     distinct, rows = column.profile.get("distinct"), relation.rows
-    if distinct is None or rows is None or distinct == rows or len(relation.primary_key) != 1:
-        return
-    if column.name in relation.primary_key:
+    first = (relation.columns or ())[:1]  # of a table that declares no key, as a file, its first column may be it
+    key = relation.primary_key or tuple(each.name for each in first if is_unique(relation, each))
+    if distinct is None or rows is None or distinct == rows or len(key) != 1 or column.name in key:
         return
     text = f"Several {relation.name} have the same {column.name}. Are they one group?"
     if (
@@ -183,7 +184,7 @@ def _check_label(label: Ref, scope: Scope) -> None:
     ):
         raise Ask(
             f"word {stem(relation.name)}",
-            f"Say by which columns of {relation.name}, such as {relation.primary_key[0]}.",
+            f"Say by which columns of {relation.name}, such as {key[0]}.",
         )
 
 

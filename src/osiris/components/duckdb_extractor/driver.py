@@ -79,7 +79,7 @@ class Driver:
         return stream(schema, _rows(config, schema, ctx), order)
 
 
-def _state(path: Path) -> str:
+def _state(path: Path) -> str | None:
     return state_of(path, path.with_name(f"{path.name}.wal"))
 
 

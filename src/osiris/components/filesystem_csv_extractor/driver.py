@@ -14,8 +14,9 @@ import pyarrow as pa
 from osiris.errors import Location, fail
 from osiris.families.csv_source import CsvFile, Dialect
 from osiris.families.declared import declared_types
-from osiris.families.filesystem import check_known, label, sources, state_of
+from osiris.families.filesystem import check_known, label, sources
 from osiris.families.guess import Guess
+from osiris.families.places import state_of
 from osiris.families.rejects import Reject, quarantine
 from osiris.families.spelling import Spelling
 from osiris.model import Described, Field

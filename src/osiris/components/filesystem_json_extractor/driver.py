@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from osiris.errors import Location, fail
 from osiris.families.declared import declared_types
-from osiris.families.filesystem import Probe, check_known, label, sources, state_of
+from osiris.families.filesystem import Probe, check_known, label, sources
 from osiris.families.json_columns import JsonColumn, JsonGuess
 from osiris.families.json_source import BadRow, JsonFile, Rows
 from osiris.families.json_text import BadJson, compact
+from osiris.families.places import state_of
 from osiris.families.rejects import Reject, quarantine
 from osiris.model import Described, Field
 from osiris.table import ahead, stream

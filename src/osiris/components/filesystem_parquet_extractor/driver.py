@@ -14,8 +14,8 @@ from pyarrow import parquet
 
 from osiris.components.filesystem_parquet_extractor.folder import Folder, folder_rows, open_folder
 from osiris.errors import fail
-from osiris.families.filesystem import check_count, check_known, is_folder, label, relation, sources, state_of
-from osiris.families.places import local, opened
+from osiris.families.filesystem import check_count, check_known, is_folder, label, relation, sources
+from osiris.families.places import local, opened, state_of
 from osiris.files import fail_os
 from osiris.model import Described
 from osiris.sql.scan import duck_type, is_nameable, names_of, select

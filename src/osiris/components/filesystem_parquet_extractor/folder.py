@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from osiris.delivery import MANIFEST
 from osiris.errors import OsirisError, fail
-from osiris.families.filesystem import folder, label, state_of
+from osiris.families.filesystem import folder, label
+from osiris.families.places import state_of
 from osiris.families.published import open_published, schema_of_files
 from osiris.types import arrow_schema
 

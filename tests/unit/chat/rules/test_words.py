@@ -173,3 +173,30 @@ def test_averages_of_floats_do_not_depend_on_their_order():
     choices = Choices((gusts,), (Writer("filesystem.csv_writer", "csv", ()),))
     value = Rules().complete(Request("synthesis", messages_of("average wind per place to csv"), choices)).value
     assert "favg(wind)" in value["sql"]
+
+
+@pytest.mark.parametrize(
+    ("names", "key", "asks"), [(3, (), False), (2, (), True), (2, ("id",), True), (2, ("id", "name"), False)]
+)
+def test_a_name_that_several_have_is_asked_about_also_where_a_file_declares_no_key(names, key, asks):
+    distinct = {"id": 3, "name": names, "amount": 3}
+    types = {"id": "int64", "name": "utf8", "amount": "int64"}
+    columns = tuple(Column(name, kind, profile={"distinct": distinct[name]}) for name, kind in types.items())
+    people = Relation("data/people.csv", "people", "data/*", "data/people.csv", {}, columns, primary_key=key, rows=3)
+    choices = Choices((people,), (Writer("filesystem.csv_writer", "csv", ()),))
+    asked = Request("synthesis", messages_of("total amount per person from data/people.csv to csv"), choices)
+    found = read("synthesis", Rules().complete(asked).value, choices)
+    assert isinstance(found, Question if asks else Proposal), found
+    if asks:
+        assert found.text == "Several people have the same name. Are they one group?"
+
+
+@pytest.mark.parametrize("column", ["cost per unit", "net sum", "nett", "nmae", "order by"])
+def test_a_column_that_is_named_as_it_is_is_neither_split_nor_corrected(column):
+    columns = tuple(Column(name, kind) for name, kind in (("region", "utf8"), (column, "int64"), ("net", "int64")))
+    sales = Relation("data/sales.csv", "sales", "data/*", "data/sales.csv", {}, columns)
+    choices = Choices((sales,), (Writer("filesystem.csv_writer", "csv", ()),))
+    words = messages_of(f"sum of {column} per region from data/sales.csv to csv")
+    found = read("synthesis", Rules().complete(Request("synthesis", words, choices)).value, choices)
+    assert isinstance(found, Proposal), found
+    assert f"sum({column})" in found.sql.replace('"', "")
