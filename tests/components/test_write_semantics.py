@@ -6,7 +6,7 @@ client. What cannot arrive as it is must be refused, with the place and with wha
 
 Six cells were corrected afterwards: of the rows of an upsert with one key the contract left open which one stays when
 the others are set aside, and the author took the first. The rule is now written down (docs/decisions, 0008: the last
-that the table takes), and the cells `last_of_key_stays`, `three_of_key`, `collation_twins` and `citext_twins` follow it.
+that the table takes); the cells `last_of_key_stays`, `three_of_key`, `collation_twins` and `citext_twins` follow it.
 """
 
 import csv
