@@ -155,7 +155,7 @@ def rejected(place):
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return sorted(int(row["line"]) for row in csv.DictReader(file))
+        return sorted(int(row["row"]) for row in csv.DictReader(file))
 
 
 def plain(value):

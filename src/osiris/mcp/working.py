@@ -101,7 +101,7 @@ def run(workspace: Workspace, arguments: Arguments, progress: Progress) -> Reply
     options = RunOptions(new_run=new_run, run_id=run_id)
     plan = api.confirmed_plan(workspace, arguments["fingerprint"])
     result, notes = api.run_target(workspace, plan, options, progress, params={})
-    data = api.run_data(result, api.show_session(workspace, result.session_id))
+    data = api.run_data(workspace, result)
     result.acknowledge()
     return Reply(
         data,
@@ -119,7 +119,8 @@ def _ran(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
         name: {"rows": output["rows"], "files": [file["path"] for file in output["files"]]}
         for name, output in data["outputs"].items()
     }
-    return {**{key: data[key] for key in ("session", "status", "run_key")}, "written": written, "steps": steps}
+    told = {key: data[key] for key in ("session", "status", "run_key", "findings")}
+    return {**told, "written": written, "steps": steps}
 
 
 def runs_list(workspace: Workspace, arguments: Arguments) -> Reply:

@@ -17,7 +17,7 @@ from osiris.families.declared import declared_types
 from osiris.families.filesystem import check_known, label, sources
 from osiris.families.guess import Guess
 from osiris.families.places import state_of
-from osiris.families.rejects import Reject, quarantine
+from osiris.families.rejects import Reject, pass_on, quarantine
 from osiris.families.spelling import Spelling
 from osiris.model import Described, Field
 from osiris.table import ahead, stream
@@ -211,17 +211,21 @@ class _Reading:
         """Give the rows of files, one after the other, at most `limit`."""
         left = limit
         with quarantine(self.ctx) if self.ctx.on_reject == "quarantine" else nullcontext() as reject:
+            waiting: list[Reject] = []
+            aside = waiting.append if reject else None
             for file in files:
                 row, lines = 0, file.lines()
-                for found in file.batches(list(self.spellings), self._count_bytes, self._on_bad_row(file, reject)):
+                for found in file.batches(list(self.spellings), self._count_bytes, self._on_bad_row(file, aside)):
                     cells = found if left is None else found.slice(0, left)
-                    batch = self._typed(file, row, cells, lines, reject)
+                    batch = self._typed(file, row, cells, lines, aside)
+                    pass_on(waiting, reject)
                     self.ctx.count("rows_read", batch.num_rows)
                     yield batch
                     row += cells.num_rows
                     left = None if left is None else left - cells.num_rows
                     if left == 0:
                         return
+                pass_on(waiting, reject)
 
     def _typed(
         self, file: CsvFile, row: int, cells: pa.RecordBatch, lines: RowLines, reject: Callable[[Reject], None] | None

@@ -16,7 +16,7 @@ from osiris.families.json_columns import JsonColumn, JsonGuess
 from osiris.families.json_source import BadRow, JsonFile, Rows
 from osiris.families.json_text import BadJson, compact
 from osiris.families.places import state_of
-from osiris.families.rejects import Reject, quarantine
+from osiris.families.rejects import Reject, pass_on, quarantine
 from osiris.model import Described, Field
 from osiris.table import ahead, stream
 
@@ -199,15 +199,19 @@ class _Reading:
         """Give the rows of files, one after the other, at most `limit`."""
         left = limit
         with quarantine(self._ctx) if self._ctx.on_reject == "quarantine" else nullcontext() as reject:
+            waiting: list[Reject] = []
+            aside = waiting.append if reject else None
             for file in files:
-                for found in file.rows(self._count_bytes, self._on_bad_row(file, reject)):
+                for found in file.rows(self._count_bytes, self._on_bad_row(file, aside)):
                     rows = Rows(found.rows[:left], found.lines[:left])
-                    batch = self._typed(file, rows, reject)
+                    batch = self._typed(file, rows, aside)
+                    pass_on(waiting, reject)
                     self._ctx.count("rows_read", batch.num_rows)
                     yield batch
                     left = None if left is None else left - len(rows.rows)
                     if left == 0:
                         return
+                pass_on(waiting, reject)
 
     def _typed(self, file: JsonFile, rows: Rows, reject: Callable[[Reject], None] | None) -> pa.RecordBatch:
         wrong = self._unplanned(file, rows, strict=reject is None)
