@@ -47,8 +47,7 @@ CODES: dict[str, Code] = {
     "PRJ014": Code("File exists", "{path} exists already", "choose another place, or remove it"),
     "PRJ018": _warning(
         "Keys of an earlier version",
-        "{count} keys mean nothing here and are not used: {keys}",
-        "'osiris config explain' says what to do with each",
+        "{count} keys mean nothing here and are not used ('osiris config explain' tells of each): {keys}",
     ),
     "PRJ015": _note("File kept", "{path} exists and stays as it is; {instead}"),
     # --- OML: the text of a pipeline ------------------------------------------------------------------------------
@@ -869,6 +868,11 @@ CODES: dict[str, Code] = {
         "{path} ended the transaction because of another one: {reason}; nothing was written",
         "run the same command again: it continues; 'retry' of the step has it run again by itself",
         3,
+    ),
+    "DRV070": Code(
+        "File where a folder is needed",
+        "{path} is a file, and a folder is needed there",
+        "move it away, or write to another folder",
     ),
     # --- DSC: discovery -------------------------------------------------------------------------------------------
     "DSC001": Code(

@@ -17,6 +17,7 @@ from osiris.cli.sessions import ODD, given_id, kind_of, row_lines, session_lines
 from osiris.cli.sweeping import bundle, sweep
 from osiris.errors import diagnostic
 from osiris.history.causes import cause_code
+from osiris.secret import masked_problems
 from osiris.session import CONVERSATION
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def list_sessions(limit: int) -> Answer:
     """List sessions, runs and conversations, the newest first."""
     workspace = opened()
     sessions, damaged = api.list_records(workspace), api.damaged_sessions(workspace)
-    shown = sessions[:limit]
+    shown = masked_problems(sessions[:limit])
     marks = api.marks_of(workspace, shown)
     rows: list[tuple[JsonValue, ...]] = [
         (s["session"], given_id(s), kind_of(s), s.get("duration_ms"), s.get("rows_out"), cause_code(s)) for s in shown
@@ -56,13 +57,15 @@ def show(session: str, events: bool, metrics: bool, rows: bool) -> Answer:
     """Show a session, the newest if none is named: its id or the beginning of it, its run id, 'last' or 'previous'."""
     workspace = opened()
     run = api.show_record(workspace, session)
+    run = run if rows else masked_problems(run)
     data: dict[str, JsonValue] = {"session": run}
     remarks = None if run["kind"] == CONVERSATION else api.remarks_on(workspace, str(run["session"]))
     if remarks:
         data |= {"findings": remarks.findings, "targets": remarks.targets}
     text = session_lines(run, remarks) if remarks else talk_lines(run)
     if events:
-        data["events"] = api.session_lines(workspace, run["session"], "events")
+        told = api.session_lines(workspace, run["session"], "events")
+        data["events"] = told if rows else masked_problems(told)
         text += [event_line(event) for event in data["events"]]
     if metrics:
         data["metrics"] = api.session_lines(workspace, run["session"], "metrics")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.compiler.build import MANIFEST_VERSION
-from osiris.compiler.engines import installed_version
+from osiris.compiler.engines import installed_version, pinned_engines
 from osiris.compiler.passes import topological
 from osiris.compiler.recheck import recheck
 from osiris.compiler.shape import shape_problems
@@ -53,6 +53,9 @@ def verify_manifest(
     changed = list(others.values())
     if has_errors(changed):
         raise_all(changed)
+    if not others:
+        specs = (registry.get(step["component"]) for step in parsed["steps"])
+        _refuse(path, [f"engines/{name}" for name in sorted(parsed["engines"].keys() - pinned_engines(specs))])
     drift = list(_drift(parsed, engines, "RUN015" if allow_drift else "CMP024"))
     if drift and not allow_drift:
         raise_all(drift)

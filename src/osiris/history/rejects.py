@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from osiris.secret import conceal
+from osiris.secret.values import masked_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,8 +21,7 @@ FILE = "rejected.csv"
 """What a step writes that sets rows aside; its columns are file, line, column, value, reason."""
 
 EXAMPLES = 3
-SHOWN = 60
-"""Characters of a value that are shown."""
+"""So many of a group are told by their line, and by what they look like."""
 
 _GROUPS = 200
 _SHAPE = 24
@@ -99,13 +99,18 @@ def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
         group = groups.get(key)
         if group is None:
             said = _QUOTED.sub("…", row["reason"]) if key != _OTHERS and row["column"] == "" else key[1]
-            group = groups[key] = Group(step, key[0], clean(key[1]), key[2], said=conceal(clean(said[:_LOOKED_AT])))
+            group = groups[key] = Group(step, key[0], _told(key[1], clean), key[2], said=_told(said, clean))
         group.count += 1
         if len(group.examples) < EXAMPLES:
-            value = conceal(clean(row["value"][:_LOOKED_AT]))[:SHOWN] if row["column"] else ""  # never a whole row
+            value = _shape(row["value"]) if row["column"] else ""  # never a whole row, and never the value itself
             place = {"file": row["file"], "line": _number(row["line"]), "row": _number(row.get("row", ""))}
             group.examples.append({**place, "value": value})
     return list(groups.values())
+
+
+def _told(reason: str, clean: Callable[[str], str]) -> str:
+    """Return a reason without what a server quotes of the row."""
+    return masked_text(conceal(clean(reason[:_LOOKED_AT])))
 
 
 def _file(run: RecordedRun, step: str) -> Path:

@@ -183,8 +183,8 @@ def test_the_card_shows_rows_set_aside_once_and_without_holes(made):
     part = card[card.index("## 7 rows were set aside") : card.index("## Worth a look")]
     assert [line for line in part.splitlines() if line.startswith("| in put")] == [
         "| in put |  | 3 fields where the header has 2 | 3 |  |",
-        "| in put | n | not int64 | 3 | 1.5 |",
-        "| in put | v | not date | 1 | x |",
+        "| in put | n | not int64 | 3 | 9.9 |",
+        "| in put | v | not date | 1 | a |",
     ]
     assert "[rejected.csv of in put](../artifacts/in%20put/rejected.csv)" in part
     top = package.document["answer"]["row_errors"]["top"]
