@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import translate
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, cast
 from osiris.errors import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Literal, NoReturn
 
     from osiris.model import JsonValue
@@ -121,16 +121,33 @@ def real_path(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class PathPolicy:
-    """What a project lets its steps use outside of it, as osiris.yaml lists it, and files in which keys lie."""
+    """What a project lets its steps use outside of it, as osiris.yaml lists it, and files in which keys lie.
+
+    `asked_read` and `asked_write` are folders that other steps need in these lists, so that one line has them all.
+    """
 
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     keys: tuple[Path, ...] = ()
+    asked_read: tuple[str, ...] = ()
+    asked_write: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, lists: Mapping[str, JsonValue], keys: tuple[Path, ...] = ()) -> PathPolicy:
         """Return the policy with the lists `read` and `write`, as far as they are given."""
         return cls(tuple(lists.get("read") or ()), tuple(lists.get("write") or ()), keys)
+
+    def asked(self, root: Path, paths: Iterable[tuple[Path, bool]]) -> PathPolicy:
+        """Return the same policy that knows which folders all paths need in the lists, each with whether it is written.
+
+        Nothing needs to exist.
+        """
+        needed: dict[bool, list[str]] = {False: [], True: []}
+        for path, writing in paths:
+            real, asked = real_path(path), _Asked(self, root, path, writing=writing)
+            if asked.is_outside(real) and not _is_system(real):
+                needed[writing].append(_folder_of(real))
+        return replace(self, asked_read=tuple(needed[False]), asked_write=tuple(needed[True]))
 
     def readable(self, root: Path, path: Path) -> Path:
         """Return the real path of what a step of the project at `root` reads; nothing needs to exist.
@@ -216,12 +233,16 @@ class _Asked:
     def _list(self) -> tuple[str, ...]:
         return self.policy.write if self.writing else self.policy.read
 
+    def is_outside(self, real: Path) -> bool:
+        """Tell whether the real path is neither in the project nor listed."""
+        return not real.is_relative_to(real_path(self.root)) and self._listed(real) is None
+
     def _fail_outside(self, real: Path) -> NoReturn:
-        key = "write" if self.writing else "read"
-        folder = real if _is_folder(real) else next(each for each in real.parents if not _is_pattern(str(each)))
-        lists = {"read": [*self.policy.read], "write": [*self.policy.write]}
-        lists[key].append(str(folder))
-        line = ", ".join(f"{name}: {json.dumps(paths, ensure_ascii=False)}" for name, paths in lists.items() if paths)
+        key, policy = ("write" if self.writing else "read"), self.policy
+        lists = {"read": [*policy.read, *policy.asked_read], "write": [*policy.write, *policy.asked_write]}
+        lists[key].append(_folder_of(real))
+        once = {name: [*dict.fromkeys(paths)] for name, paths in lists.items() if paths}
+        line = ", ".join(f"{name}: {json.dumps(paths, ensure_ascii=False)}" for name, paths in once.items())
         verb = "change" if self.policy.read or self.policy.write else "add"
         fail("DRV059", path=self._shown(), key=f"paths.{key}", verb=verb, line=f"paths: {{{line}}}")
 
@@ -283,6 +304,11 @@ def _devices() -> set[int]:
 def _is_folder(path: Path) -> bool:
     """Tell whether there is a folder, as far as anybody may see that: Path.is_dir raises where he may not."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def _folder_of(real: Path) -> str:
+    """Return the folder that has to be listed for a file or a pattern."""
+    return str(real if _is_folder(real) else next(each for each in real.parents if not _is_pattern(str(each))))
 
 
 def _is_pattern(text: str) -> bool:

@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from osiris.errors import OsirisError
 from osiris.files import open_source, publish
@@ -144,6 +145,29 @@ def test_outside_of_the_project_only_what_is_listed_is_used(tmp_path):
     assert reading(root, "../other/.ssh/x.csv", read=(str(tmp_path),)) == "DRV049"
     assert reading(root, ".env", read=(str(tmp_path),)) == "DRV049"
     assert reading(root, "../otherwise/x.csv", read=(str(other),)) == "DRV059"
+
+
+@pytest.mark.parametrize("listed", [{}, {"read": ["/srv/in"]}])
+def test_one_line_has_what_all_paths_need(tmp_path, listed):
+    root, one, two = (tmp_path / name for name in ("root", "one", "two"))
+    for folder in (root, one, two):
+        folder.mkdir()
+    paths = [(one / "a.csv", False), (two / "*.csv", False), (two / "b.csv", True), (root / "x.csv", True)]
+    policy = PathPolicy.of(listed).asked(root, paths)
+    lines = set()
+    for path, writing_it in paths[:3]:
+        with pytest.raises(OsirisError) as caught:
+            policy.writable(root, path, "csv") if writing_it else policy.readable(root, path)
+        (found,) = caught.value.diagnostics
+        verb, _, line = found.hint.partition(" this line in osiris.yaml:  ")
+        assert verb.endswith("change" if listed else "add")
+        lines.add(line)
+    (line,) = lines
+    wanted = {"read": [*listed.get("read", []), str(one), str(two)], "write": [str(two)]}
+    assert yaml.safe_load(line) == {"paths": wanted}
+    allowed = PathPolicy.of(wanted)
+    assert [allowed.readable(root, path) for path, is_written in paths[:2] if not is_written]
+    assert allowed.writable(root, two / "b.csv", "csv")
 
 
 def test_the_refusal_shows_the_line_for_the_project(tmp_path):
