@@ -58,7 +58,11 @@ KINDS = {
             ),
         ),
         Kind("fuzz", "tests of damaged and random inputs", ("tests/trust/fuzz", *_faults("stored"))),
-        Kind("points", "tests of every fault point", _faults("fault_loop")),
+        Kind(
+            "points",
+            "faults at the fault points of files, folders, object stores, databases, REST, discovery and conversations",
+            _faults("fault_loop"),
+        ),
         Kind(
             "kills",
             "tests of kills",

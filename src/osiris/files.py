@@ -88,6 +88,8 @@ def resolve_path(root: Path, text: str, *, base: str | None = None, writing: boo
 def _problem(text: str, *, writing: bool) -> str | None:
     if not text:
         return "the path is empty"
+    if text.startswith("~"):
+        return "a path never begins with ~: write the folder out (or ./~ for that character)"
     if _URL.match(text):
         return "this is a URL, and a local path is needed"
     if writing and text.endswith("/"):
@@ -204,6 +206,8 @@ def open_source(real: Path) -> io.FileIO:
     try:
         # A pipe would wait here for its other end, so its kind is asked for only once it is open.
         descriptor = open_real(real, os.O_RDONLY | os.O_NONBLOCK)
+    except NotADirectoryError:
+        fail("DRV001", path=real)
     except OSError as error:
         fail_os(error, real)
     mode = os.fstat(descriptor).st_mode
@@ -242,8 +246,16 @@ def fail_os(error: OSError, path: Path | str, *, written: int = 0) -> NoReturn:
     reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno == errno.EISDIR:
         fail("DRV005", path=path, kind="a folder")
+    if error.errno in (errno.EEXIST, errno.ENOTDIR) and (file := _file_in_the_way(Path(path))):
+        fail("DRV070", path=file)
     hint = "raise the limit of the size of files (ulimit -f)" if error.errno == errno.EFBIG else None
     fail(_CODES.get(error.errno or 0, "DRV006"), path=path, reason=reason, bytes=written, hint=hint)
+
+
+def _file_in_the_way(path: Path) -> Path | None:
+    """Return the part of an absolute path that is there and no folder; None if there is none."""
+    parts = (path, *path.parents) if path.is_absolute() else ()
+    return next((each for each in parts if os.path.lexists(each) and not each.is_dir()), None)
 
 
 _MUCH = 32 << 20

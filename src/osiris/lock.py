@@ -245,7 +245,10 @@ def _read(path: Path) -> Document:
                 fail("LCK002", at=Location(path.name, number))
         return read_document(text, path.name)
     except InvalidInput as error:
-        raise_all(diagnostic("LCK001", at=d.location, problem=d.message) for d in error.diagnostics)
+        raise_all(
+            diagnostic("LCK001", at=d.location, problem=d.message.removeprefix(f"{path.name}: "))
+            for d in error.diagnostics
+        )
 
 
 def _entries(document: Document) -> list[JsonValue]:

@@ -197,6 +197,8 @@ def test_a_value_behind_the_sample_must_fit(project):
     found = project.refused(sample=2)
     assert (found.code, str(found.location)) == ("DAT001", "in.json:4")
     assert found.message == "column 'a': \"x\" is not int64"
+    assert "osiris compile FILE --refresh" in found.hint
+    assert "--refresh" not in project.refused(dtype={"a": "int64"}).hint
     assert project.types(sample="all") == {"a": "json"}
 
 
@@ -386,11 +388,11 @@ def test_rows_that_do_not_fit_are_set_aside(project):
     project.put("in.json", "\n".join(lines))
     assert project.read(schema=(Field("a", "int64"),), on_reject="quarantine") == {"a": [1, 5]}
     assert (project.root / "rejected.csv").read_text() == (
-        "file,line,column,value,reason\n"
-        "in.json,3,,oops,expecting value\n"
-        'in.json,2,a,"""x""",not int64\n'
-        "in.json,4,b,3,no column of the plan\n"
-        'in.json,5,a,"{""c"":1}",not int64\n'
+        "file,line,column,value,reason,row\n"
+        'in.json,2,a,"""x""",not int64,\n'
+        "in.json,3,,oops,expecting value,\n"
+        "in.json,4,b,3,no column of the plan,\n"
+        'in.json,5,a,"{""c"":1}",not int64,\n'
     )
     assert {name: project.counts[name] for name in ("rows_read", "rows_rejected")} == {
         "rows_read": 6,

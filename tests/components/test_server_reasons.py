@@ -110,7 +110,7 @@ def test_the_column_and_the_rule_are_named(request, tmp_path, kind, statements, 
     assert place.write(rows, **config).rejected == 1
     with (place.root / "rejected.csv").open(newline="") as file:
         (told,) = csv.DictReader(file)
-    assert told["line"] == "2"
+    assert (told["file"], told["line"], told["row"]) == ("", "", "2")
     assert told["column"] in (column, column.replace("|", ", "), "id, name")
     assert reason in told["reason"]
     assert " at row " not in told["reason"]

@@ -58,7 +58,7 @@ def test_over_the_wire_rows_that_a_table_refuses_are_set_aside(step, project, mo
     written = trial.write(rows_of(ROWS))
     assert (written.rows, written.rejected) == (2, 3)
     found = rejected(trial)
-    assert sorted((row["line"], json.loads(row["value"])["id"]) for row in found) == [("2", 2), ("3", 3), ("4", 4)]
+    assert sorted((row["row"], json.loads(row["value"])["id"]) for row in found) == [("2", 2), ("3", 3), ("4", 4)]
     assert all(row["reason"] for row in found)
     assert project.rows("SELECT id, name FROM t ORDER BY 1") == [(1, "a"), (5, "e")]
     assert ("rows_quarantined", {"file": "rejected.csv", "rows": 3}) in trial.told
@@ -93,10 +93,9 @@ def test_what_cannot_be_read_is_set_aside_whichever_way_it_comes(step, project, 
     given = table_of(trial.read()).to_pylist()
     expected = [] if order else [1]
     assert [row["id"] for row in given] == expected
-    lines = {(row["line"], row["column"], row["file"]) for row in rejected(trial)}
-    source = "the query" if order and way == "wire" else "t"
+    lines = {(row["row"], row["column"], row["file"], row["line"]) for row in rejected(trial)}
     aside = [("1", "at"), ("2", "name")] if order else [("2", "at"), ("3", "name"), ("4", "at")]
-    assert lines == {(*each, source) for each in aside}
+    assert lines == {(*each, "", "") for each in aside}
     assert (trial.counts["rows_read"], trial.counts["rows_rejected"]) == (len(given) + len(aside), len(aside))
     assert not any(event == "source_moved" for event, _ in trial.told)
 

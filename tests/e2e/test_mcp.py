@@ -394,6 +394,11 @@ NO_MESSAGES = [
     (b"5", -32600, None),
     (b'[{"jsonrpc":"2.0","id":7,"method":"tools/list"}]', -32600, None),
     (b'{"jsonrpc":"2.0","id":7}', -32600, 7),
+    *(
+        (b'{"jsonrpc":"2.0","id":%b,"method":"tools/list"}' % number, -32600, None)
+        for number in (b"null", b"1.5", b"1.0", b"true", b"[7]", b'{"a":7}', b"1e400")
+    ),
+    (b'{"jsonrpc":"2.0","id":null,"method":"notifications/initialized"}', -32600, None),
     (b'{"jsonrpc":"2.0","id":"seven","method":7}', -32600, "seven"),
     (b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":[1]}', -32600, 7),
     (b'{"jsonrpc":"1.0","id":7,"method":"tools/list"}', -32600, 7),

@@ -335,14 +335,33 @@ def test_verbose_prints_every_event_in_one_line(osiris, shop):
     assert [name for name in printed if name in names] == names
 
 
-def test_an_earlier_file_of_settings_gets_one_line(shop):
+def test_an_earlier_file_of_settings_gets_one_line(osiris, shop):
     config = shop.folder / "osiris.yaml"
     config.write_text(config.read_text() + "sessions: {}\nllm: {}\nvalidation: {}\n")
     _, envelope = shop("validate")
     assert codes(envelope).count("PRJ018") == 1
     assert "PRJ003" not in codes(envelope)
+    printed = osiris("validate", cwd=shop.folder).stderr.splitlines()
+    assert [line.split()[1] for line in printed if "sessions" in line or "osiris.yaml" in line] == ["PRJ018"]
+    assert printed[1][0].isalpha()
     _, envelope = shop("config", "explain")
     assert codes(envelope) == ["PRJ003", "PRJ003", "PRJ003"]
+
+
+def test_a_file_in_place_of_a_folder_is_told_with_a_remedy(osiris, shop):
+    (shop.folder / "output").write_text("")
+    code, envelope = shop("run", "pipelines/example.yaml")
+    (problem,) = [item for item in envelope["diagnostics"] if item["severity"] == "error"]
+    assert (code, problem["code"], bool(problem["hint"])) == (2, "DRV070", True)
+    assert f"{shop.folder}/output is a file" in problem["message"]
+
+
+def test_a_folder_in_place_of_a_file_is_named_once(osiris, shop):
+    lock = shop.folder / "osiris.lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    _, envelope = shop("compile", "pipelines/example.yaml")
+    assert [item["message"] for item in envelope["diagnostics"]] == ["osiris.lock: Is a directory"]
 
 
 def test_files_of_every_ending_are_found(shop):

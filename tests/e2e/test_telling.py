@@ -90,9 +90,10 @@ def test_explain_says_why_a_run_is_as_it_is(shop):
     assert "orders, revenue (all that read it are delivered)" in lines[2]
     assert lines[3].startswith("It is complete: 3 steps run, ")
     before = shop("explain", first)
-    assert before.stdout.splitlines()[3] == f"Run {second} continued it and is complete."
+    assert before.stdout.splitlines()[5] == f"Run {second} continued it and is complete."
     assert before.stderr.splitlines() == [f"next: osiris explain {second}"]
     assert shop("logs", "show", second).stdout != shop("explain", second).stdout
+    assert shop("logs", "show", first).stdout.splitlines()[-1] == before.stdout.splitlines()[5]
 
 
 def test_explain_says_whose_source_changed(shop):
@@ -206,6 +207,11 @@ def test_a_run_that_could_not_start_is_not_said_to_have_lost_its_plan(shop):
     shop("run", "pipelines/example.yaml", code=1)
     (refused,) = set(shop.ids()) - {good}
     assert no_plan(shop, "diff", good, "last") == f"no plan in session {refused}: it could not start"
+    for name in (good, refused):
+        summary = json.loads((shop.folder / "logs" / name / "run.json").read_text())
+        date, time, thousandths = name.split("-")[:3]
+        assert summary["started_at"].startswith(f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}")
+        assert summary["started_at"][20:23] == thousandths
 
 
 def test_a_profile_where_none_is_declared(shop):

@@ -102,3 +102,68 @@ def test_a_deadlock_that_the_server_resolves_against_the_step(desk, mode):
     desk.write(mode, ROWS, **PATIENT)
     assert desk.told.count("already_delivered") == 1
     assert desk.sql("SELECT COUNT(*) FROM t") == [(3,)]
+
+
+LOCKED = {
+    "postgres": "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+    "mariadb": WAITS["mariadb"],
+}
+
+
+@pytest.mark.parametrize("mode", ["replace", "upsert"])
+def test_rows_that_others_change_while_the_step_waits_for_them(desk, mode):
+    """What the step sees of the table is older than these changes; under some settings the server refuses that."""
+    desk.sql("INSERT INTO t VALUES (1, 'old'), (9, 'other')")
+    with ThreadPoolExecutor(1) as pool, session(desk) as other:
+        other("UPDATE t SET name = 'changed' WHERE id = 1")
+        writing = pool.submit(desk.write, mode, ROWS, **PATIENT)
+        holds(desk)(LOCKED[desk.kind])
+        other("INSERT INTO t VALUES (8, 'new')")
+        other("COMMIT")
+        found = writing.result(SOON)
+    assert found == ROWS.num_rows, desk.found
+    others = [] if mode == "replace" else [(8, "new"), (9, "other")]
+    assert sorted(desk.sql("SELECT id, name FROM t")) == [(1, "one"), (2, "two"), (3, "three"), *others]
+
+
+@pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
+@pytest.mark.parametrize("desk", ["postgres"], indirect=True)
+def test_a_serialization_failure_of_postgres(desk, mode):
+    """Under the isolation that steps ask for it comes from a function of the table, or a server of its kind."""
+    desk.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'could not serialize access' USING ERRCODE = '40001'; END $$",
+        "CREATE TRIGGER refuse BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    assert desk.write(mode, ROWS, **PATIENT) == "DRV064"
+    assert "could not serialize access" in desk.found.message
+    desk.sql("DROP TRIGGER refuse ON t")
+    assert desk.write(mode, ROWS, **PATIENT) == ROWS.num_rows
+    assert sorted(desk.sql("SELECT id, name FROM t")) == [(1, "one"), (2, "two"), (3, "three")]
+
+
+@pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
+@pytest.mark.parametrize("desk", ["mariadb"], indirect=True)
+def test_a_serialization_failure_of_mariadb(desk, mode):
+    """It refuses to change a row that others have changed since the transaction first looked."""
+    desk.sql(
+        "INSERT INTO others VALUES (0)",
+        "CREATE TABLE looked_at (id INT)",
+        "CREATE TRIGGER look AFTER INSERT ON t FOR EACH ROW IF NEW.id = 1 THEN "
+        f"SELECT COUNT(*) INTO @seen FROM looked_at; DO GET_LOCK('gate', {SOON}); DO RELEASE_LOCK('gate'); END IF",
+        "CREATE TRIGGER change_it BEFORE INSERT ON t FOR EACH ROW "
+        "IF NEW.id = 2 THEN UPDATE others SET id = 1000 WHERE id = 0; END IF",
+    )
+    with closing(desk.server.connect(desk.database)) as gate, gate.cursor() as keeper, ThreadPoolExecutor(1) as pool:
+        keeper.execute(GATE["mariadb"][0])
+        writing = pool.submit(desk.write, mode, ROWS, **PATIENT)
+        holds(desk)(AT_GATE["mariadb"])
+        with session(desk) as other:
+            other("DELETE FROM others")
+            other("INSERT INTO others VALUES (0)")
+            other("COMMIT")
+        keeper.execute(GATE["mariadb"][1])
+        assert writing.result(SOON) == ROWS.num_rows, desk.found
+    assert desk.told.count("delivery_again") == 1
+    assert desk.sql("SELECT id FROM others") == [(1000,)]
+    assert sorted(desk.sql("SELECT id, name FROM t")) == [(1, "one"), (2, "two"), (3, "three")]

@@ -207,7 +207,7 @@ def test_where_nothing_can_be_published(tmp_path):
     assert code_of(publish, tmp_path) == "DRV005"
     assert code_of(publish, tmp_path / "missing" / "a") == "DRV001"
     (tmp_path / "file").touch()
-    assert code_of(publish, tmp_path / "file" / "a") == "DRV001"
+    assert code_of(publish, tmp_path / "file" / "a") == "DRV070"
 
 
 def run_child(folder, body):

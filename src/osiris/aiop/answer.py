@@ -11,11 +11,12 @@ from osiris.aiop.failure import failure_of, kind_of_failure
 from osiris.aiop.fill import size_of
 from osiris.history.causes import clip, event_ids
 from osiris.history.deliveries import deliveries_of, retry_of
-from osiris.history.findings import Finding, findings_of
-from osiris.history.ledger import COLUMNS, Row, balanced, total
+from osiris.history.findings import findings_of
+from osiris.history.ledger import COLUMNS, Row, balanced, moved_text, total
 from osiris.history.record import REFUSED
 
 if TYPE_CHECKING:
+    from osiris.history.gone import Finding
     from osiris.history.reading import Reading
     from osiris.model import JsonValue
 
@@ -23,7 +24,6 @@ LIMIT = 5_000
 """Bytes of the answer: under 2,000 tokens even at 2.5 bytes for each."""
 
 _STATUSES = ("complete", "failed", "cancelled", "skipped", "not_run", "running")
-_MILD = ("stale", "slower", "warning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _verdict(
     reading: Reading, found: list[Finding], failure: dict[str, JsonValue] | None, bounds: Bounds
 ) -> dict[str, JsonValue]:
     status = reading.run.status
-    grave = next((each.kind for each in found if each.kind not in _MILD), "ok")
+    grave = next((each.kind for each in found if each.is_grave), "ok")
     kind = {"complete": grave, "running": "running"}.get(status) or kind_of_failure(reading)
     text = clip(_sentence(reading, grave, found, failure), max(bounds.text, 100))
     return {"status": status, "kind": kind, "text": text, "evidence": event_ids(reading.end) or ["run"]}
@@ -132,7 +132,7 @@ def _verdict(
 
 def _sentence(reading: Reading, grave: str, found: list[Finding], failure: dict[str, JsonValue] | None) -> str:
     run, ledger = reading.run, reading.ledger
-    moved = f"{total(ledger, 'read', 'given'):,} rows read, {total(ledger, 'write', 'given'):,} written"
+    moved = moved_text(ledger)
     if run.status == "running":
         return f"The run has not ended yet; {moved} so far."
     if run.status == "complete":
@@ -194,7 +194,7 @@ def _row_errors(reading: Reading, bounds: Bounds) -> dict[str, JsonValue] | None
             "code": group.code,
             "column": group.column or None,
         }
-        example = str(group.examples[0]["value"]) if group.examples else ""
+        example = str(group.examples[0]["value"]) if group.column and group.examples else group.said
         words |= {"reason": clip(group.reason, bounds.text), "count": group.count, "example": clip(example, 60)}
         told.append(words)
     return {

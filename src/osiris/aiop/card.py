@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from osiris.history.causes import clip
+from osiris.history.rejects import FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from osiris.history.reading import Reading
+    from osiris.history.rejects import Group
     from osiris.model import JsonValue
 
     Answer = dict[str, JsonValue]
@@ -19,6 +22,8 @@ _MARKS = {"complete": "✅", "failed": "❌", "cancelled": "⏹", "lost": "❌",
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>()#+!|~&]|(?<![^\W_])_|_(?![^\W_]))")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 _CELL = 120
+_GROUPS = 3
+"""Groups of rows set aside that have a line of their own."""
 
 
 def card_of(reading: Reading, answer: Answer, intent: Answer) -> str:
@@ -28,7 +33,7 @@ def card_of(reading: Reading, answer: Answer, intent: Answer) -> str:
         _failure(answer),
         _written(answer),
         _rows(answer),
-        _row_errors(reading, answer),
+        _row_errors(reading),
         _findings(answer),
         _changes(answer),
         _next(answer),
@@ -93,19 +98,40 @@ def _rows(answer: Answer) -> Iterator[str]:
     yield from ([f"… and {more} steps more."] if more else [])
 
 
-def _row_errors(reading: Reading, answer: Answer) -> Iterator[str]:
-    found = answer["row_errors"]
+def _row_errors(reading: Reading) -> Iterator[str]:
+    found = _alike(reading.groups)
     if found:
-        yield f"## {found['total']:,} rows were set aside, in {found['groups']} groups"
+        total = sum(rows for _, rows in found)
+        yield f"## {total:,} {'row was' if total == 1 else 'rows were'} set aside"
         yield ""
         header = ("step", "column", "reason", "rows", "for example")
-        yield from table(
-            header, ((g["step"], g["column"], g["reason"], g["count"], g["example"]) for g in found["top"])
-        )
-        shown = {group["id"] for group in found["top"]}
-        rest = sorted((g for g in reading.groups if g.id not in shown), key=lambda group: -group.count)
-        named = "; ".join(f"{g.column or g.step}: {clip(g.reason, 60)} ({g.count:,})" for g in rest[:5])
+        yield from table(header, ((g.step, g.column, _reason(g), rows, _example(g)) for g, rows in found[:_GROUPS]))
+        rest = found[_GROUPS:]
+        named = "; ".join(f"{g.column or g.step}: {clip(_reason(g), 60)} ({rows:,})" for g, rows in rest[:5])
         yield from ([f"{len(rest)} more: {plain(named)}{'; …' if len(rest) > 5 else ''}."] if rest else [])
+        yield ""
+        steps = dict.fromkeys(group.step for group, _ in found)
+        links = (f"[rejected.csv of {plain(step)}](../artifacts/{quote(step)}/{FILE})" for step in steps)
+        yield f"All of them: {', '.join(links)}."
+
+
+def _alike(groups: Iterable[Group]) -> list[tuple[Group, int]]:
+    """Return groups that differ only in what their values look like as one, with its rows; the largest first."""
+    found: dict[tuple[str, str, str], tuple[Group, int]] = {}
+    for group in groups:
+        key = (group.step, group.column, group.reason)
+        first, rows = found.get(key, (group, 0))
+        found[key] = (first, rows + group.count)
+    return sorted(found.values(), key=lambda each: -each[1])
+
+
+def _reason(group: Group) -> str:
+    """Return why rows were set aside; of whole rows as it was said of the first, so that no number is left out."""
+    return group.reason if group.column or not group.said else group.said
+
+
+def _example(group: Group) -> str:
+    return str(group.examples[0]["value"]) if group.examples else ""
 
 
 def _findings(answer: Answer) -> Iterator[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.compare import same_data
+from osiris.compare import same_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from osiris.history.reading import Reading
     from osiris.history.record import RecordedStep
@@ -61,10 +61,10 @@ def _difference(cells: list[JsonValue]) -> tuple[bool, float]:
 
 def outputs_of(reading: Reading) -> list[JsonValue]:
     """Return for each output whether it has the content that it had in the base."""
-    before = _digests(reading.base.steps) if reading.base else {}
-    now = _digests(reading.run.steps)
-    return [{"step": name, "same": same_data(before[name], now[name])} for name in now if name in before]
+    before = _outputs(reading.base.steps) if reading.base else {}
+    now = _outputs(reading.run.steps)
+    return [{"step": name, "same": same_output(before[name], now[name])} for name in now if name in before]
 
 
-def _digests(steps: Iterable[RecordedStep]) -> dict[str, JsonValue]:
-    return {step.id: step.output.get("digest") for step in steps if step.output is not None}
+def _outputs(steps: Iterable[RecordedStep]) -> dict[str, Mapping[str, JsonValue]]:
+    return {step.id: step.output for step in steps if step.output is not None}

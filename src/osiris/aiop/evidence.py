@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from osiris.compare import was_refused
 from osiris.history.causes import Problem, clip
 from osiris.history.deliveries import deliveries_of
 
@@ -86,7 +87,8 @@ def outputs_of(reading: Reading) -> list[Item]:
 
 
 def _output(step: str, output: Mapping[str, JsonValue], session: str) -> Item:
-    digest, ledger = output.get("digest"), output.get("ledger")
+    digest = None if was_refused(output) else output.get("digest")
+    ledger = output.get("ledger")
     files = [
         {"path": file["path"], "size": file.get("size"), "sha256": str(file.get("sha256", ""))[:16] or None}
         for file in output.get("files") or ()

@@ -30,7 +30,7 @@ _GLOSSARY = {
     "step": "One component at work: it reads, transforms or writes.",
     "rejected": "Set aside with a reason, not lost: see row_errors.",
     "filtered": "Taken and not passed on, as the step's own SQL says.",
-    "combined": "Taken and made part of another row, as GROUP BY and DISTINCT do.",
+    "combined": "Taken and made part of another row, as GROUP BY, DISTINCT and joins do, or left out by such a step.",
     "added": "Given beyond what was taken, by a join for instance.",
     "run key": "Under which a delivery is recorded; a run that is continued keeps it and delivers nothing twice.",
     "exactly_once": "Rows and the record of their delivery in one transaction.",

@@ -68,7 +68,7 @@ from osiris.api.runs import (
 from osiris.api.sandboxes import build_template, end_sandboxes, list_sandboxes
 from osiris.api.scrubbing import project_scrubber
 from osiris.api.stale import known_drift
-from osiris.api.story import Story, story
+from osiris.api.story import Remarks, Story, marks_of, remarks_on, story
 from osiris.api.workspace import Workspace, confirmed_plan
 from osiris.compare import Difference
 from osiris.history.differences import RunDiff, Timing
@@ -86,6 +86,7 @@ __all__ = [
     "Plan",
     "Preview",
     "Rehearsal",
+    "Remarks",
     "Replayed",
     "Reports",
     "RunDiff",
@@ -133,6 +134,7 @@ __all__ = [
     "list_sandboxes",
     "list_sessions",
     "look_at_tables",
+    "marks_of",
     "new_component",
     "one_line",
     "open_project",
@@ -146,6 +148,7 @@ __all__ = [
     "project_scrubber",
     "read_draft",
     "rehearse",
+    "remarks_on",
     "replay",
     "run_data",
     "run_target",

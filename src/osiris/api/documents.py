@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from osiris.api.runs import show_session
+from osiris.api.story import remarks_on
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from osiris.api.pipelines import Compiled, Validated
+    from osiris.api.workspace import Workspace
     from osiris.model import JsonValue, Manifest
     from osiris.report.plan import PlanView
     from osiris.runner.run import RunResult
@@ -42,12 +46,15 @@ def compiled_data(compiled: Compiled, view: PlanView) -> Document:
     return {**plan_data(compiled.manifest), "plan": view.to_json(), "sources": told}
 
 
-def run_data(result: RunResult, run: Mapping[str, JsonValue]) -> Document:
-    """Return how a run ended; `run` is its run.json."""
+def run_data(workspace: Workspace, result: RunResult) -> Document:
+    """Return how a run ended, what it wrote and where, and what looks wrong in it though nothing failed."""
+    remarks = remarks_on(workspace, result.session_id)
     return {
         "session": result.session_id,
         "status": result.status,
         "run_key": result.run_key,
         "steps": dict(result.steps),
-        "outputs": run["outputs"],
+        "outputs": show_session(workspace, result.session_id)["outputs"],
+        "targets": remarks.targets,
+        "findings": remarks.findings,
     }

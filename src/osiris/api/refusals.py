@@ -7,6 +7,7 @@ nothing, so that a run that was cut off before is still the one that goes on.
 from __future__ import annotations
 
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,8 +16,9 @@ from osiris.api.scrubbing import project_scrubber
 from osiris.api.workspace import find_file, shown
 from osiris.durable import make_folder
 from osiris.errors import OsirisError, exit_code
+from osiris.history.base import base_of
 from osiris.history.classes import step_of
-from osiris.history.record import REFUSED, base_of
+from osiris.history.record import REFUSED
 from osiris.session import create_session, now_text
 
 if TYPE_CHECKING:
@@ -64,8 +66,9 @@ def record_refusal(
     subject = _subject_of_plan(workspace, plan) if plan else _subject_of_file(workspace, target)
     if subject is None or not _is_refusal(problems):
         return None
-    with create_session(workspace.project, subject.name, project_scrubber(workspace)) as session:
-        summary = _record(workspace, session, subject, problems, progress)
+    now = time.time()
+    with create_session(workspace.project, subject.name, project_scrubber(workspace), now) as session:
+        summary = _record(session, _summary(workspace, session, subject, now), subject, problems, progress)
     code = exit_code(problems) or 1
     return RunResult(session.id, "failed", code, session.id, summary["steps"], tuple(problems))
 
@@ -99,8 +102,8 @@ def _subject_of_file(workspace: Workspace, target: object) -> _Subject | None:
 
 
 def _record(
-    workspace: Workspace,
     session: Session,
+    summary: dict[str, JsonValue],
     subject: _Subject,
     problems: Sequence[Diagnostic],
     progress: Progress,
@@ -108,7 +111,7 @@ def _record(
     from osiris.runner.record import Recorder
 
     make_folder(session.artifacts, private=True)
-    recorder = Recorder(session, _summary(workspace, session, subject), progress)
+    recorder = Recorder(session, summary, progress)
     if subject.plan:
         session.keep_plan(subject.plan)
     keys = ("pipeline", "run_key", "run_started_at", "fingerprint", "adapter")
@@ -143,8 +146,8 @@ def _step(item: Diagnostic, subject: _Subject) -> str | None:
     return next((step for step, connection in subject.uses.items() if connection in item.message), None)
 
 
-def _summary(workspace: Workspace, session: Session, subject: _Subject) -> dict[str, JsonValue]:
-    started = now_text()
+def _summary(workspace: Workspace, session: Session, subject: _Subject, now: float) -> dict[str, JsonValue]:
+    started = now_text(now)
     return {
         "session": session.id,
         "kind": REFUSED,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from osiris.api.packages import package_missing
 from osiris.api.rows import row_finder
 from osiris.api.workspace import load_plan
+from osiris.compare.verify import INCOMPARABLE
 from osiris.durable import guarded, remove, remove_folder
-from osiris.errors import diagnostic, fail
+from osiris.errors import diagnostic, exit_code, fail
 from osiris.history.record import RecordedRun, load_run, open_own_run
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ _UNAVAILABLE = 3
 class Replayed:
     """A replay: the session of the run and its own, and whether the same came out (None: that could not be told).
 
-    `compared` are the outputs that were. `exit_code` is 0 for the same, 1 for something else, else that of the replay.
+    `compared` are the outputs that were. `exit_code` is 0 for the same, 1 for something else, 2 where that cannot be
+    told although the replay came to its end (`differences` says why), else that of the replay.
     """
 
     run: str
@@ -128,9 +130,13 @@ def _compare(
         if not to_targets:
             _remove_copies(workspace, again)
         return Replayed(run.id, again.id, True, outputs, (), (), tuple(drift), 0)
+    unlike = [item for item in found if item.code != INCOMPARABLE]
+    if not unlike:
+        reported = tuple(item.to_diagnostic() for item in found)
+        return Replayed(run.id, again.id, None, outputs, tuple(found), (), (*told, *reported), exit_code(reported))
     why = reasons(run, again, [item for item in drift if item.code == "RUN023"])
     words = "; ".join(reason.text for reason in why)
-    verdict = diagnostic("RUN021", session=run.id, what=str(found[0]), why=words)
+    verdict = diagnostic("RUN021", session=run.id, what=str(unlike[0]), why=words)
     details = (item.to_diagnostic() for item in found if item.where)
     return Replayed(run.id, again.id, False, outputs, tuple(found), tuple(why), (*told, *details, verdict), 1)
 

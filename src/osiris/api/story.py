@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 from osiris.connections import as_written
 from osiris.errors import OsirisError
-from osiris.history.reading import Reading, read_run
+from osiris.history.deliveries import written_to
+from osiris.history.findings import findings_of
+from osiris.history.reading import Reading, read_outline, read_run
 from osiris.history.record import plan_of
+from osiris.history.stale import newest_manifests
 from osiris.history.why import why_of_steps
 from osiris.model import ConnectionRef
 from osiris.secret import Scrubber, Secret
-from osiris.session import list_sessions
+from osiris.session import iter_sessions, list_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
@@ -36,6 +39,16 @@ class Story:
     why: dict[str, str]
     before: Run | None
     after: Run | None
+
+    @property
+    def findings(self) -> list[dict[str, JsonValue]]:
+        """What looks wrong though nothing failed, as `Remarks.findings`."""
+        return [each.to_json() for each in findings_of(self.reading)]
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """Where each step wrote."""
+        return _targets(self.reading)
 
     @property
     def skipped(self) -> dict[str, str]:
@@ -62,7 +75,45 @@ class Story:
             "changes": [change.to_json(number) for number, change in enumerate(reading.changes, 1)],
             "last_success": reading.last_success,
             "stale": [each.to_json() for each in reading.stale],
+            "findings": self.findings,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What is told of a run besides its run.json.
+
+    `findings` is what looks wrong though nothing failed (as in `answer.findings`), `targets` where each step wrote, and
+    `after` the newest run that continued it.
+    """
+
+    findings: list[dict[str, JsonValue]]
+    targets: dict[str, str]
+    after: Run | None
+
+
+def remarks_on(workspace: Workspace, session: str) -> Remarks:
+    """Return the remarks on a run; the events of its session are not read."""
+    clean = _cleaner(workspace, session)
+    reading = read_outline(workspace.project, session, clean, lambda: newest_manifests(workspace.project))
+    after = None if reading.run.status == "complete" else _after(iter_sessions(workspace.project), session)
+    return Remarks([each.to_json() for each in findings_of(reading)], _targets(reading), after)
+
+
+def marks_of(workspace: Workspace, sessions: Iterable[Mapping[str, JsonValue]]) -> dict[str, str]:
+    """Return what looks wrong in complete runs, by session: the kind of the gravest finding of those that have any."""
+    complete = (str(each["session"]) for each in sessions if each["status"] == "complete" and each["kind"] == "run")
+    found = {name: findings_of(read_outline(workspace.project, name)) for name in complete}
+    return {name: each[0].kind for name, each in found.items() if each and each[0].is_grave}
+
+
+def _targets(reading: Reading) -> dict[str, str]:
+    steps = (step for step in reading.run.steps if step.mode == "write")
+    return {step.id: target for step in steps if (target := written_to(reading, step))}
+
+
+def _after(sessions: Iterable[Run], session: str) -> Run | None:
+    return next((each for each in sessions if each.get("continues") == session), None)
 
 
 def story(workspace: Workspace, session: str) -> Story:
@@ -73,19 +124,21 @@ def story(workspace: Workspace, session: str) -> Story:
         reading=reading,
         why=why_of_steps(reading),
         before=next((s for s in sessions if s["session"] == continued), None),
-        after=next((s for s in sessions if s.get("continues") == session), None),
+        after=_after(sessions, session),
     )
 
 
 def reading_of(workspace: Workspace, session: str, *, most_told: int | None = None, compare: bool = True) -> Reading:
     """Return the reading of a session, which masks the secrets of the project; options are those of `read_run`."""
+    clean = _cleaner(workspace, session)
+    return read_run(workspace.project, session, clean, most_told=most_told, compare=compare)
+
+
+def _cleaner(workspace: Workspace, session: str) -> Callable[[str], str]:
+    """Return what masks the secrets of the project in a text, and makes its paths relative."""
     scrub = _scrubber(workspace, plan_of(workspace.project.logs / session)).text
     root = f"{workspace.root}/"
-
-    def clean(text: str) -> str:
-        return scrub(text.replace(root, ""))
-
-    return read_run(workspace.project, session, clean, most_told=most_told, compare=compare)
+    return lambda text: scrub(text.replace(root, ""))
 
 
 def _scrubber(workspace: Workspace, plan: Manifest | None) -> Scrubber:

@@ -166,7 +166,7 @@ class LiveWorld:
         except (*_MENDABLE, Unavailable) as error:
             found = [item.to_json() for item in error.diagnostics]
             return {**_NOT_RUN, "run_key": options.run_id, "diagnostics": found}
-        data = api.run_data(result, api.show_session(self._workspace, result.session_id))
+        data = api.run_data(self._workspace, result)
         result.acknowledge()
         answer = api.package(self._workspace, result.session_id, {}).document["answer"]
         found = [item.to_json() for item in (*notes, *result.diagnostics)]

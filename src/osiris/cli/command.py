@@ -180,11 +180,12 @@ def console() -> Console:
 
 def opened(profile: str | None = None, settings: Mapping[str, JsonValue] | None = None) -> Workspace:
     """Open the project that -C, OSIRIS_HOME or the working directory names; `settings` are those that were typed."""
-    from osiris.api import open_project
+    from osiris.api import open_project, project_scrubber
 
     start = Path() if click.get_current_context().meta.get(PROJECT) else None
     workspace = open_project(start, os.environ, profile, settings)
     console().root = workspace.project.root
+    console().scrubber = lambda: project_scrubber(workspace)
     return workspace
 
 
@@ -231,7 +232,7 @@ SET_PARAM = "Set a parameter; may be repeated, and of one name the last counts."
 PARAM = click.option("--param", "params", multiple=True, metavar="NAME=VALUE", callback=parameters, help=SET_PARAM)
 PROFILE = click.option("-p", "--profile", metavar="NAME", help="Profile of pipeline and project.")
 STRICT = click.option("--strict", is_flag=True, help="Warnings count as errors.")
-ROWS = click.option("--rows", is_flag=True, help="Print the first rows that each failed check found.")
+ROWS = click.option("--rows", is_flag=True, help="Print the first rows that failed checks found.")
 FILE = click.argument("file", metavar="FILE")
 SET_SELECT = "Only some steps: STEP+ is STEP and all that come after it, +STEP all that come before; several by comma."
 SELECT = click.option("--select", metavar="STEP+", help=SET_SELECT)

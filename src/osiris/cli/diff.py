@@ -10,6 +10,7 @@ from osiris import api
 from osiris.cli.command import answers, opened
 from osiris.cli.figures import figures
 from osiris.cli.render import Answer
+from osiris.compare.verify import INCOMPARABLE
 
 if TYPE_CHECKING:
     from osiris.api import Difference, RunDiff, Timing
@@ -27,7 +28,7 @@ _TITLES = {
 
 @answers("diff", click.argument("old", metavar="A"), click.argument("new", metavar="B"))
 def command(old: str, new: str) -> Answer:
-    """Name what differs between two runs, or two plans (files, fingerprints); ends with 1 if anything does.
+    """Name what differs between two runs, or two plans (files, fingerprints); 1 if anything does, 2 if not comparable.
 
     Of runs it is how they ended, their plans, versions, limits, connections and sources, schemas, rows and data; the
     times that they took are told beside.
@@ -53,7 +54,13 @@ def _runs(found: RunDiff) -> Answer:
     text: list[Line] = [] if differences else ["the runs are the same"]
     for name, items in found.sections.items():
         text += [[("bold", _TITLES[name])], *(f"  {item}" for item in items)] if items else []
-    return Answer(data, [*text, *_times(found.times)], exit_code=1 if differences else 0)
+    return Answer(data, [*text, *_times(found.times)], exit_code=_exit_code(differences))
+
+
+def _exit_code(differences: list[Difference]) -> int:
+    """Return 1 if anything is known to differ, else 2 if something cannot be compared."""
+    codes = {item.code for item in differences}
+    return 0 if not codes else 2 if codes == {INCOMPARABLE} else 1
 
 
 def _times(times: tuple[Timing, ...]) -> list[Line]:

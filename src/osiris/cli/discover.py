@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from osiris import api
-from osiris.cli.command import answers, opened
+from osiris.cli.command import answers, console, opened
 from osiris.cli.figures import count
 from osiris.cli.render import Answer
 from osiris.errors import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from osiris.api import Discovery
     from osiris.cli.render import Line
@@ -60,8 +60,20 @@ def command(
     if columns and not (profile or samples != "none"):
         fail("PRJ008", problem="--column says what to profile", hint="add --profile or --samples")
     found = api.discover(opened(), target, tables, columns=columns, profile=profile, samples=samples, refresh=refresh)
-    data = found.to_json()
+    data = _scrubbed(found.to_json(), console().clean)
     return Answer(data, list(_lines(data)), found.diagnostics, list(_next(found, data, tables, profile=profile)))
+
+
+def _scrubbed(data: dict[str, JsonValue], clean: Callable[[JsonValue], JsonValue]) -> dict[str, JsonValue]:
+    """Return what was found with `clean` done to what is data: rows, figures of them, and what people wrote."""
+
+    def told(item: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        return {**item, **{key: clean(item[key]) for key in ("profile", "comment", "default") if item.get(key)}}
+
+    tables = [
+        {**told(table), "columns": table["columns"] and [*map(told, table["columns"])]} for table in data["tables"]
+    ]
+    return {**data, "tables": tables}
 
 
 def _lines(data: Mapping[str, JsonValue]) -> Iterator[Line]:

@@ -10,7 +10,7 @@ from osiris import api
 from osiris.cli.command import answers, opened
 from osiris.cli.figures import figures
 from osiris.cli.render import Answer
-from osiris.cli.sessions import next_commands, story_lines, written_lines
+from osiris.cli.sessions import finding_lines, next_commands, story_lines, written_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,8 @@ def _session(workspace: Workspace, run: dict[str, JsonValue]) -> Answer:
     run = dict(story.reading.run.summary)
     sentences = story_lines(run, story)
     head: Line = [("bold", str(run["session"])), ("", f"  {run['status']}")]
-    text = [head, *sentences, *_why_lines(run, story.why), *written_lines(run)]
+    odd = finding_lines(story.findings)
+    text = [head, *sentences, *odd, *_why_lines(run, story.why), *written_lines(run, story.targets)]
     data = {"session": run, "story": sentences, "why": story.why, "reading": story.to_json()}
     return Answer(data, text, next=next_commands(run, story))
 

@@ -13,10 +13,12 @@ from osiris.cli.command import ROWS, answers, noun, opened
 from osiris.cli.figures import figures
 from osiris.cli.progress import event_line
 from osiris.cli.render import Answer
-from osiris.cli.sessions import given_id, kind_of, row_lines, session_lines
+from osiris.cli.sessions import ODD, given_id, kind_of, row_lines, session_lines, talk_lines
 from osiris.cli.sweeping import bundle, sweep
 from osiris.errors import diagnostic
 from osiris.history.causes import cause_code
+from osiris.secret import masked_problems
+from osiris.session import CONVERSATION
 
 if TYPE_CHECKING:
     from osiris.cli.render import Line
@@ -31,13 +33,17 @@ def list_sessions(limit: int) -> Answer:
     """List sessions, runs and conversations, the newest first."""
     workspace = opened()
     sessions, damaged = api.list_records(workspace), api.damaged_sessions(workspace)
-    shown = sessions[:limit]
-    rows = [
+    shown = masked_problems(sessions[:limit])
+    marks = api.marks_of(workspace, shown)
+    rows: list[tuple[JsonValue, ...]] = [
         (s["session"], given_id(s), kind_of(s), s.get("duration_ms"), s.get("rows_out"), cause_code(s)) for s in shown
     ]
-    header = ("session", "run id", "status", "ms", "rows out", "error")
+    header: tuple[str, ...] = ("session", "run id", "status", "ms", "rows out", "error")
+    if marks:
+        rows = [(*row, marks.get(str(row[0]))) for row in rows]
+        header = (*header, ODD)
     text: list[Line] = figures(rows, header) if rows else ["no sessions yet"]
-    return Answer({"sessions": shown, "total": len(sessions)}, text, damaged)
+    return Answer({"sessions": shown, "total": len(sessions), "findings": marks}, text, damaged)
 
 
 @answers(
@@ -51,10 +57,15 @@ def show(session: str, events: bool, metrics: bool, rows: bool) -> Answer:
     """Show a session, the newest if none is named: its id or the beginning of it, its run id, 'last' or 'previous'."""
     workspace = opened()
     run = api.show_record(workspace, session)
+    run = run if rows else masked_problems(run)
     data: dict[str, JsonValue] = {"session": run}
-    text = session_lines(run)
+    remarks = None if run["kind"] == CONVERSATION else api.remarks_on(workspace, str(run["session"]))
+    if remarks:
+        data |= {"findings": remarks.findings, "targets": remarks.targets}
+    text = session_lines(run, remarks) if remarks else talk_lines(run)
     if events:
-        data["events"] = api.session_lines(workspace, run["session"], "events")
+        told = api.session_lines(workspace, run["session"], "events")
+        data["events"] = told if rows else masked_problems(told)
         text += [event_line(event) for event in data["events"]]
     if metrics:
         data["metrics"] = api.session_lines(workspace, run["session"], "metrics")

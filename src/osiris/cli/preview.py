@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from osiris import api
 from osiris.api.preview import LIMIT, SAMPLE
-from osiris.cli.command import FILE, PARAM, PROFILE, SELECT, answers, brief, opened
+from osiris.cli.command import FILE, PARAM, PROFILE, SELECT, answers, brief, console, opened
 from osiris.cli.figures import count
 from osiris.cli.render import Answer, safe, table
 from osiris.cli.watch import WATCH, keep_showing
@@ -60,6 +61,7 @@ def command(file: str, step: str | None, **options: Any) -> Answer:  # noqa: ANN
 
 
 def _answer(seen: Preview) -> Answer:
+    seen = replace(seen, tables=[replace(each, rows=console().clean(each.rows)) for each in seen.tables])
     diagnostics, more = brief(seen.diagnostics, seen.file)
     text = [line for each in seen.tables for line in (*_table_lines(each), "")]
     return Answer(_data(seen), [*text, *_left_out_lines(seen), *more], diagnostics)

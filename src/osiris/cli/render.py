@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from osiris.model import JsonValue
+    from osiris.secret import Scrubber
 
     # A line to print: plain text, or parts of (style, text). A line break inside is printed as an escape.
     Line: TypeAlias = str | Sequence[tuple[str, str]]
 
 STYLES = {"error": "31;1", "warning": "33", "note": "36", "dim": "2", "bold": "1", "ok": "32", "": ""}
 UNSAFE_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
+_ONE_LINE = ("PRJ018",)
+"""Warnings that come with every command."""
 SHOWN = 50
 """So many diagnostics are printed for people; the JSON envelope has them all."""
 
@@ -66,7 +69,8 @@ def _escape(character: str) -> str:
 class Console:
     """Where output goes; `wants_json` keeps stdout for the envelope alone. `root` is where files of diagnostics lie.
 
-    `at_end` is the last thing to be done, once the answer of a run is printed, which has ended with `end_code`.
+    `scrubber` makes one for data that is printed, which knows the secrets of the project. `at_end` is the last thing to
+    be done, once the answer of a run is printed, which has ended with `end_code`.
     """
 
     wants_json: bool = False
@@ -74,6 +78,7 @@ class Console:
     root: Path | None = None
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
+    scrubber: Callable[[], Scrubber] | None = None
     at_end: Callable[[], None] | None = None
     end_code: int = 0
     _unsaid: str | None = None
@@ -117,7 +122,7 @@ class Console:
         An answer that cannot be printed is an error, unless a run is done: what was delivered stays delivered, and to
         run it again would be wrong.
         """
-        answer = replace(answer, diagnostics=_concealed(answer.diagnostics))
+        answer = replace(answer, diagnostics=self._concealed(answer.diagnostics))
         with self._printing():
             self._print_answer(answer)
             self.out.flush()
@@ -126,6 +131,20 @@ class Console:
         failure = diagnostic("PRJ006", path="standard output", reason=self._unsaid)
         self.talk(str(failure))
         return self.end_code if self.at_end else failure.exit_code
+
+    def clean(self, data: JsonValue) -> JsonValue:
+        """Return data of a source as it may be printed: without the secrets of the project that was opened."""
+        return self.scrubber().json(data) if self.scrubber else data
+
+    def _concealed(self, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+        from osiris.secret import concealed
+        from osiris.secret.values import QUOTING
+
+        def cleaned(item: Diagnostic) -> Diagnostic:
+            message, hint = self.clean([item.message, item.hint])
+            return replace(item, message=message, hint=hint)
+
+        return [concealed(cleaned(item) if item.code in QUOTING else item) for item in diagnostics]
 
     @contextmanager
     def _printing(self) -> Iterator[None]:
@@ -150,12 +169,6 @@ class Console:
             self.talk([("dim", "next: "), ("", command)])
 
 
-def _concealed(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
-    from osiris.secret import concealed
-
-    return [concealed(item) for item in diagnostics]
-
-
 def envelope(answer: Answer) -> str:
     """Return the one JSON document of `--json`, in ASCII."""
     document = {
@@ -173,7 +186,7 @@ def diagnostic_lines(diagnostics: Sequence[Diagnostic], root: Path | None = None
     for item in diagnostics[:SHOWN]:
         place = str(item.location)
         lines.append([("bold", f"{place}: " if place else ""), (item.severity, item.code), ("", f" {item.message}")])
-        if item.severity == "note":
+        if item.severity == "note" or item.code in _ONE_LINE:
             continue
         lines += _excerpt(item, root)
         if item.hint:

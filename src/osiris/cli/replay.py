@@ -27,8 +27,8 @@ _TO_TARGETS = "Let writers write where the plan says; else files go to the sessi
 def command(run: str, to_targets: bool) -> Answer:
     """Run again what a session ran, the last run if none is named: same plan, same values; no target is touched.
 
-    Ends with 0 if the same comes out, and with 1 if not: then it names step and column, and what has changed: a
-    source, an engine, the code, or what is around.
+    Ends with 0 if the same comes out, with 2 if that cannot be told, and with 1 if not: then it names step and column,
+    and what has changed: a source, an engine, the code, or what is around.
     """
     workspace = opened()
     with watch(console()) as progress:
@@ -38,11 +38,15 @@ def command(run: str, to_targets: bool) -> Answer:
 
 
 def _lines(found: Replayed) -> list[Line]:
+    head: Line
+    if found.same is None and found.differences:
+        head = [("warning", "not comparable"), ("", f" with run {found.run}")]
+        return [head, *(f"  {item}" for item in found.differences)]
     if found.same is None:
         return [f"not compared: the replay {found.session} did not come to its end"]
     if found.same:
         told = f" as run {found.run}: {count(len(found.compared), 'output')} compared by digest"
         return [[("ok", "same"), ("", told)]]
-    head: Line = [("error", "differs"), ("", f" from run {found.run}")]
+    head = [("error", "differs"), ("", f" from run {found.run}")]
     because = [f"  because {reason.text} ({reason.kind})" for reason in found.reasons]
     return [head, *(f"  {item}" for item in found.differences), *because]

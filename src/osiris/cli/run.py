@@ -11,7 +11,7 @@ from osiris import api
 from osiris.cli.command import PARAM, PROFILE, ROWS, SELECT, STRICT, again, answers, console, opened
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer
-from osiris.cli.sessions import row_lines, step_lines, written_lines
+from osiris.cli.sessions import finding_lines, row_lines, step_lines, written_lines
 from osiris.cli.target import E2B_OPTIONS, refuse_idle, target_settings
 from osiris.errors import has_errors, sort_diagnostics
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from osiris.api import Rehearsal, Workspace
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
-    from osiris.model import JsonValue
     from osiris.runner.run import RunOptions, RunResult
 
 _COMPLETED = "CMP048"
@@ -64,7 +63,7 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
     console().at_end, console().end_code = result.acknowledge, result.exit_code
-    answer = _result(result, [*_told(notes), *result.diagnostics], api.show_session(workspace, result.session_id))
+    answer = _result(workspace, result, [*_told(notes), *result.diagnostics])
     return with_rows(workspace, result.session_id, answer) if options["rows"] else answer
 
 
@@ -124,11 +123,13 @@ def with_rows(workspace: Workspace, session: str, answer: Answer) -> Answer:
     return replace(answer, data={**answer.data, "rows": rows}, text=[*answer.text, *row_lines(rows)])
 
 
-def _result(result: RunResult, notes: list[Diagnostic], run: dict[str, JsonValue]) -> Answer:
+def _result(workspace: Workspace, result: RunResult, notes: list[Diagnostic]) -> Answer:
     style = "ok" if result.exit_code == 0 else "error"
-    text: list[Line] = [*step_lines(dict(result.steps)), *written_lines(run)]
+    data = api.run_data(workspace, result)
+    text: list[Line] = [*step_lines(data["steps"]), *written_lines(data, data["targets"])]
+    text += finding_lines(data["findings"])
     text.append([(style, result.status), ("", f"  session {result.session_id}")])
     follow_up = [f"osiris logs show {result.session_id}"]
     if result.exit_code:
         follow_up.append(f"osiris explain {result.session_id}")
-    return Answer(api.run_data(result, run), text, sort_diagnostics(notes), follow_up, result.exit_code)
+    return Answer(data, text, sort_diagnostics(notes), follow_up, result.exit_code)

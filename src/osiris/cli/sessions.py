@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.cli.figures import count, figures
 from osiris.cli.render import diagnostic_lines
+from osiris.compare import was_refused
 from osiris.errors import Diagnostic
+from osiris.history.gone import MILD
+from osiris.history.ledger import moved_text
 from osiris.history.record import REFUSED, resume_command
 from osiris.history.stale import stale_text
 from osiris.session import CONVERSATION, is_session_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from osiris.api import Story
+    from osiris.api import Remarks, Story
     from osiris.cli.render import Line
     from osiris.model import JsonValue
 
     Run = dict[str, JsonValue]
 
 SHOWN_DIGITS = 12
+ODD = "worth a look"
 _NAMED = 12
 
 
@@ -39,10 +44,8 @@ def talk_lines(talk: Run) -> list[Line]:
     ]
 
 
-def session_lines(run: Run) -> list[Line]:
-    """Return the lines that show one session: how it ended, each step, what was written, and what was wrong."""
-    if run["kind"] == CONVERSATION:
-        return talk_lines(run)
+def session_lines(run: Run, remarks: Remarks) -> list[Line]:
+    """Return the lines that show one run: how it ended, each step, what was written, and what was wrong."""
     key = f"run id {given_id(run)}" if given_id(run) else f"run key {run.get('run_key')}"
     why = f", continues {run['continues']}" if run.get("continues") else ""
     if run.get("replays"):
@@ -53,9 +56,26 @@ def session_lines(run: Run) -> list[Line]:
         *([f"  only steps {', '.join(run['selected'])} (--select)"] if run.get("selected") else []),
         f"  started {run.get('started_at')}, ended {run.get('ended_at') or 'not yet'}",
         *step_lines(run.get("steps") or {}),
-        *written_lines(run),
-        *diagnostic_lines([Diagnostic.from_json(d) for d in run.get("diagnostics") or ()]),
+        *written_lines(run, remarks.targets),
+        *finding_lines(remarks.findings),
+        *diagnostic_lines(_still_true(run, remarks.after)),
+        *_continued(remarks.after),
     ]
+
+
+def finding_lines(findings: Iterable[Mapping[str, JsonValue]]) -> list[Line]:
+    """Return the lines of what looks wrong in a run though nothing failed; what makes no verdict is for the report."""
+    return [[("warning", ODD), ("", f": {each['text']}")] for each in findings if each["kind"] not in MILD]
+
+
+def _still_true(run: Run, after: Run | None) -> list[Diagnostic]:
+    """Return the diagnostics of a run; of one that was continued without what there was to do."""
+    found = [Diagnostic.from_json(each) for each in run.get("diagnostics") or ()]
+    return [replace(each, hint=None) for each in found] if after else found
+
+
+def _continued(after: Run | None) -> list[str]:
+    return [f"Run {after['session']} continued it and is {after['status']}."] if after else []
 
 
 def step_lines(steps: Run) -> list[Line]:
@@ -67,10 +87,15 @@ def step_lines(steps: Run) -> list[Line]:
     return figures(rows, ("step", *keys)) if rows else []
 
 
-def written_lines(run: Run) -> list[Line]:
-    """Return the table of what was written, with rows and the beginning of the digest, new tables, and rejects."""
-    rows = [row for step, output in (run.get("outputs") or {}).items() for row in _written(step, output)]
-    table = figures(rows, ("written by", "file", "rows", "digest")) if rows else []
+def written_lines(run: Run, targets: Mapping[str, str]) -> list[Line]:
+    """Return the table of what was written where, with rows and the beginning of the digest, new tables, and rejects.
+
+    Files are named as they are on record, of other targets what `targets` has. Where the target refused rows the digest
+    is of others than those that were written, and not shown.
+    """
+    outputs = (run.get("outputs") or {}).items()
+    rows = [row for step, output in outputs for row in _written(step, output, targets.get(step, ""))]
+    table = figures(rows, ("written by", "target", "rows", "digest")) if rows else []
     aside = {name: step["quarantined"] for name, step in (run.get("steps") or {}).items() if "quarantined" in step}
     new = {name: step["new_table"] for name, step in (run.get("steps") or {}).items() if _has_made(step)}
     return [
@@ -94,9 +119,10 @@ def _aside(session: str, step: str, told: Run) -> str:
     return f"set aside by {step}: {count(told['rows'], 'row')}, logs/{session}/artifacts/{step}/{told['file']}"
 
 
-def _written(step: str, output: Run) -> Iterator[tuple[object, ...]]:
-    first, *others = [file["path"] for file in output["files"]] or [(output.get("ledger") or {}).get("path", "")]
-    yield step, first, output["rows"], output["digest"]["value"][:SHOWN_DIGITS]
+def _written(step: str, output: Run, target: str) -> Iterator[tuple[object, ...]]:
+    first, *others = [file["path"] for file in output["files"]] or [target]
+    digest = "" if was_refused(output) else output["digest"]["value"][:SHOWN_DIGITS]
+    yield step, first, output["rows"], digest
     yield from (("", path, None, "") for path in others)
 
 
@@ -154,7 +180,7 @@ def _left_out(story: Story) -> list[str]:
 def _end(run: Run, story: Story) -> str:
     done = sum(step["status"] == "complete" for step in run["steps"].values())
     if run["status"] == "complete":
-        rows = f"{count(run['rows_in'], 'row')} read, {count(run['rows_out'], 'row')} written"
+        rows = moved_text(story.reading.ledger)
         return f"It is complete: {count(done, 'step')} run, {rows}, in {run['duration_ms']:,.0f} ms."
     if run["status"] == "running":
         return f"It is still running: {done} of {count(len(run['steps']), 'step')} complete."
@@ -163,7 +189,7 @@ def _end(run: Run, story: Story) -> str:
     if cause is None:
         return f"{who}."
     place = f"{cause.location}: " if str(cause.location) else ""
-    hint = f" Hint: {cause.hint}." if cause.hint else ""
+    hint = f" Hint: {cause.hint}." if cause.hint and not story.after else ""
     return f"{who} with {cause.code}: {place}{cause.message}.{hint}"
 
 
@@ -188,7 +214,7 @@ def _prospect(run: Run, story: Story) -> list[str]:
     if run["status"] == "complete":
         return [f"Run id '{given_id(run)}' is finished: to give it again does nothing."] if given_id(run) else []
     if story.after:
-        return [f"Run {story.after['session']} continued it and is {story.after['status']}."]
+        return _continued(story.after)
     if run["kind"] == REFUSED:
         return ["Nothing was begun; once the cause is fixed, the same command starts it."]
     kept = f"; what {', '.join(run['deliveries'])} wrote is kept" if run.get("deliveries") else ""

@@ -12,7 +12,15 @@ from osiris.compare.impact import (
     trace_impact,
 )
 from osiris.compare.lineage import KINDS, Arrow, Column, Lineage, label_of, read_lineage, source_name
-from osiris.compare.verify import first_line, output_changes, same_data, verify
+from osiris.compare.verify import (
+    first_line,
+    output_changes,
+    same_data,
+    same_output,
+    verify,
+    was_refused,
+    written_changes,
+)
 
 __all__ = [
     "ABSENT",
@@ -36,7 +44,10 @@ __all__ = [
     "read_lineage",
     "read_plan",
     "same_data",
+    "same_output",
     "source_name",
     "trace_impact",
     "verify",
+    "was_refused",
+    "written_changes",
 ]

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     _Files = list[_File]
 
 
+INCOMPARABLE = "DAT009"
+"""Code of what cannot be compared."""
+
 _TEXT = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 """How the names of files end in which a line is a row; packed by gzip they are read as well."""
 _PACKED = ".gz"
@@ -61,10 +64,7 @@ def output_changes(
     root: Path, step: str, old: Mapping[str, Any], new: Mapping[str, Any], rows: RowFinder | None = None
 ) -> list[Difference]:
     """Return what differs between what two runs wrote in a step; `old` and `new` are its outputs in `run.json`."""
-    found = digest_changes(step, old["digest"], new["digest"])
-    if not found and (_refused(old) or _refused(new)):
-        text = f"step '{step}': the target refused rows, and digests are of those that it was given"
-        return [_incomparable(f"{step}/rows", old["rows"], new["rows"], text)]
+    found = written_changes(step, old, new)
     if found and found[0].code == "DAT010":
         ordered = old["digest"]["kind"] == "ordered"
         files = (old["files"], new["files"])
@@ -73,8 +73,22 @@ def output_changes(
     return found
 
 
-def _refused(output: Mapping[str, Any]) -> bool:
-    return bool(output.get("rows", output["digest"]["rows"]) != output["digest"]["rows"])
+def written_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+    """Return what differs between the digests of two outputs of a step, or that they cannot be compared.
+
+    A digest is of the rows that a target was given: if it refused some, equal digests say nothing of what it took.
+    """
+    found = digest_changes(step, old["digest"], new["digest"])
+    if found or not (was_refused(old) or was_refused(new)):
+        return found
+    text = f"step '{step}': the target refused rows, and digests are of those that it was given"
+    return [_incomparable(f"{step}/rows", old["rows"], new["rows"], text)]
+
+
+def was_refused(output: Mapping[str, Any]) -> bool:
+    """Tell whether a target refused rows of an output, so that its digest is of others than those that it took."""
+    given = (output.get("digest") or {}).get("rows")
+    return given is not None and output.get("rows", given) != given
 
 
 def digest_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
@@ -106,6 +120,12 @@ def same_data(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> b
     return bool(old["value"] == new["value"])
 
 
+def same_output(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool | None:
+    """Tell whether two outputs are the same data; None where that cannot be told."""
+    same = same_data(old.get("digest"), new.get("digest"))
+    return None if same and (was_refused(old) or was_refused(new)) else same
+
+
 def _column(step: str, name: str, left: Mapping[str, str], right: Mapping[str, str]) -> Difference:
     if name in left and name in right:
         text = f"step '{step}': column '{name}' differs"
@@ -115,7 +135,7 @@ def _column(step: str, name: str, left: Mapping[str, str], right: Mapping[str, s
 
 
 def _incomparable(path: str, old: JsonValue, new: JsonValue, text: str) -> Difference:
-    return Difference(path.partition("/")[0], path, old, new, text, "DAT009")
+    return Difference(path.partition("/")[0], path, old, new, text, INCOMPARABLE)
 
 
 def first_line(root: Path, old: _Files, new: _Files, rows: RowFinder | None = None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from osiris.compiler.build import build
 from osiris.compiler.checks import CHECKS
 from osiris.compiler.context import Context, Prepared
-from osiris.compiler.engines import installed_version
+from osiris.compiler.engines import installed_version, pinned_engines
 from osiris.compiler.passes import PASSES
 from osiris.compiler.statements import find_unsteady
 from osiris.compiler.typing import PLAIN_PASSES, TYPED_PASSES, Typed
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from osiris.model import Described, Manifest, Pipeline, Step
     from osiris.registry import Registry
     from osiris.sql.determinism import Finding
-
-ALWAYS_PINNED = ("pyarrow",)
 
 
 def prepare(
@@ -87,8 +85,7 @@ def _discreet(found: list[Diagnostic]) -> list[Diagnostic]:
 
 def _prepared(ctx: Context, unsteady: Mapping[str, tuple[Finding, ...]]) -> Prepared:
     specs = {spec.name: spec for _, spec in ctx.known()}
-    pinned = {*ALWAYS_PINNED, *(name for spec in specs.values() for name in spec.requirements)}
-    engines = {name: installed_version(name) or "" for name in sorted(pinned)}
+    engines = {name: installed_version(name) or "" for name in sorted(pinned_engines(specs.values()))}
     used = {str(step.connection): step.connection for step in ctx.pipeline.steps if step.connection}
     fields = {text: as_written(ctx.connections, ref) for text, ref in sorted(used.items())}
     return Prepared(ctx.pipeline, specs, fields, engines, unsteady, ctx.verdicts)

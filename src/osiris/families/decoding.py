@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from osiris.errors import fail
 from osiris.families.cells import Unfit, refuse_large
-from osiris.families.rejects import Misfit, Refused, Reject, divide
+from osiris.families.rejects import Misfit, Refused, Reject, divide, of_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sieve:
-    """What becomes of rows: a value may have `largest` bytes, and what cannot be carried goes to `aside`, or fails.
+    """What becomes of rows: a value may have `largest` bytes, and what cannot be carried goes to `aside`, or fails."""
 
-    `source` is what the rows are called then.
-    """
-
-    source: str = "the query"
     aside: SetAside = None
     largest: int | None = None
 
@@ -99,7 +95,7 @@ def account(batches: Iterable[Batch], sieve: Sieve) -> Iterator[Batch]:
 
 def _set_aside(sieve: Sieve, number: int, misfit: Misfit) -> None:
     if sieve.aside:
-        sieve.aside(Reject(sieve.source, number, misfit.column, misfit.value, misfit.why))
+        sieve.aside(of_row(number, misfit.column, misfit.value, misfit.why))
 
 
 def _number(before: int, misfit: Misfit) -> int:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _STAGING = "_osiris_rows"
 _NUMBER = "_osiris_row"
 _TWICE = 1062
-_IN_USE = (1205, 1213)
+_IN_USE = (1020, 1205, 1213)
 _ATTEMPTS = 4
 
 

@@ -15,7 +15,7 @@ from osiris.families.mysql import qualified, quote_name
 from osiris.families.mysql_connect import numbered
 from osiris.families.mysql_encode import FORM, encode_rows, expression, sendable
 from osiris.families.mysql_refused import ROW, explained, refusal, warned
-from osiris.families.rejects import MAX_ROW, Misfit, Refused, Reject, Rejected, divide, row_of, row_text
+from osiris.families.rejects import MAX_ROW, Misfit, Refused, Rejected, divide, of_row, row_of, row_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -95,7 +95,7 @@ def set_aside(session: Session, work: Work, row: int, values: str, refused: Refu
     """Take a row, by its number from 0, among those that the table refuses; `values` is its text."""
     if work.rejected:
         known = explained(session, work.table, refused)
-        work.rejected.take(Reject(work.table, row + 1, known.column, values, known.told), MAX_ROW)
+        work.rejected.take(of_row(row + 1, known.column, values, known.told), MAX_ROW)
 
 
 @contextmanager

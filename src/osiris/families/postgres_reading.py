@@ -117,7 +117,7 @@ def _rows(wanted: Reading, schema: Schema, relations: Sequence[Name], ctx: StepC
 
 
 def _sieve(wanted: Reading, aside: SetAside) -> Sieve:
-    return Sieve(wanted.table or "the query", aside, wanted.max_cell_bytes)
+    return Sieve(aside, wanted.max_cell_bytes)
 
 
 def _batches(

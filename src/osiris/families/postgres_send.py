@@ -18,7 +18,7 @@ from osiris.families.postgres_refused import explained
 from osiris.families.postgres_target import Column
 from osiris.families.postgres_types import Kind
 from osiris.families.postgres_write import trying
-from osiris.families.rejects import MAX_ROW, Misfit, Refused, Reject, Rejected, divide, row_of, row_text
+from osiris.families.rejects import MAX_ROW, Misfit, Refused, Rejected, divide, of_row, row_of, row_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,7 +78,7 @@ def set_aside(session: Session, work: Work, row: int, values: str, refused: Refu
     """Take a row, by its number from 0, among those that the table refuses; `values` is its text."""
     if work.rejected:
         known = explained(session, work.place.quoted, refused)
-        work.rejected.take(Reject(work.place.shown, row + 1, known.column, values, known.told), MAX_ROW)
+        work.rejected.take(of_row(row + 1, known.column, values, known.told), MAX_ROW)
 
 
 def expect_taken(work: Work, given: int, taken: int) -> None:

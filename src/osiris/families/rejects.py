@@ -29,14 +29,21 @@ MAX_ROW = 100_000
 class Reject(NamedTuple):
     """Why a row was set aside: its file and line, the column and its value, empty where the whole row is meant.
 
-    Of a row on its way to a table, `file` is the table, `line` the number of the row, and `value` all of it as JSON.
+    A row that is of no file has its number instead, from 1: among those that a step reads, or that it is given to
+    write. Of one on its way to a table `value` is all of it as JSON.
     """
 
     file: str
-    line: int
+    line: int | None
     column: str
     value: str
     reason: str
+    row: int | None = None
+
+
+def of_row(row: int, column: str, value: str, reason: str) -> Reject:
+    """Return why a row that is of no file was set aside; `row` counts from 1."""
+    return Reject("", None, column, value, reason, row)
 
 
 class Refused(Exception):
@@ -161,6 +168,14 @@ def quarantine(ctx: StepContext) -> Iterator[Callable[[Reject], None]]:
         rejected.keep()
     finally:
         rejected.close()
+
+
+def pass_on(waiting: list[Reject], reject: Callable[[Reject], None] | None) -> None:
+    """Pass the rejects of a batch on in the order of their lines, and forget them: they are not found in that order."""
+    if reject:
+        for each in sorted(waiting, key=lambda each: each.line or 0):
+            reject(each)
+    waiting.clear()
 
 
 def with_numbers(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:

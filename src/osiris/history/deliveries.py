@@ -75,7 +75,7 @@ def deliveries_of(reading: Reading) -> list[Delivery]:
 
 
 def _delivery(reading: Reading, step: RecordedStep) -> Delivery:
-    target, promise = _target(reading, step), _promise(reading, step)
+    target, promise = written_to(reading, step), _promise(reading, step)
     if step.output is not None:
         state = "written" if step.status == "complete" else "kept"
         return Delivery(step, state, True, step.output["rows"], target, promise)
@@ -100,8 +100,8 @@ def _was_refused(reading: Reading, step: RecordedStep) -> bool:
     return class_of(str(reading.ends.get(step.id, {}).get("code", ""))) in _BEFORE
 
 
-def _target(reading: Reading, step: RecordedStep) -> str | None:
-    """Return where a step wrote: a replay writes elsewhere, or only digests its rows."""
+def written_to(reading: Reading, step: RecordedStep) -> str | None:
+    """Return where a step wrote: a replay writes elsewhere, or only digests its rows; None if that is not known."""
     if reading.replays is None or reading.replays.get("to_targets"):
         return target_of(step.plan)
     files = (step.output or {}).get("files") or ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from osiris.compare.diff import ABSENT, Difference, diff
-from osiris.compare.verify import digest_changes
+from osiris.compare.verify import INCOMPARABLE, digest_changes, written_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,9 +88,17 @@ def run_digest_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
     """
     other = {step.id: step for step in b.steps}
     for step in (step for step in planned_steps(a) if step.id in other):
-        old, new = digest_of(step), digest_of(other[step.id])
-        if old and new:
-            yield from (item for item in digest_changes(step.id, old, new) if not item.path.endswith("/rows"))
+        found = _data_changes(step, other[step.id])
+        yield from (item for item in found if item.code == INCOMPARABLE or not item.path.endswith("/rows"))
+
+
+def _data_changes(old: RecordedStep, new: RecordedStep) -> list[Difference]:
+    before, after = digest_of(old), digest_of(new)
+    if not before or not after:
+        return []
+    if old.output and new.output:
+        return written_changes(old.id, old.output, new.output)
+    return digest_changes(old.id, before, after)
 
 
 def digest_of(step: RecordedStep) -> Mapping[str, Any] | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.history.causes import clip
+from osiris.history.gone import Finding, gone_since
 from osiris.history.ledger import sql_of, total
+from osiris.history.rejects import first_group
 from osiris.history.stale import not_renewed, stale_text
 
 if TYPE_CHECKING:
@@ -16,35 +17,15 @@ if TYPE_CHECKING:
     from osiris.history.ledger import Row
     from osiris.history.reading import Reading
     from osiris.history.record import RecordedStep
-    from osiris.model import JsonValue
 
 _JOIN = re.compile(r"\bjoin\b", re.IGNORECASE)
 _OTHER = re.compile(r"\bunion\b|\bgroup\s+by\b", re.IGNORECASE)
 """What may give many rows for other reasons, or few."""
 
 _GROWN = 2.0
-_SHRUNK = 0.5
-"""A step has shrunk if it gives at most that part of the rows that it gave in the last success."""
-_FEWEST = 20
-"""Rows fewer than before, below which nobody minds."""
 _SLOWER = 1.5
 _NOTICED = 1000.0
 """Milliseconds below which nobody minds a slower run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One observation, of a step or (None) of the whole run."""
-
-    kind: str
-    text: str
-    step: str | None = None
-    evidence: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return it as it stands in answer.findings."""
-        found = self.evidence or ((f"step.{self.step}",) if self.step else ("run",))
-        return {"kind": self.kind, "step": self.step, "text": self.text, "evidence": list(found)}
 
 
 def findings_of(reading: Reading) -> list[Finding]:
@@ -58,8 +39,7 @@ def findings_of(reading: Reading) -> list[Finding]:
         *_nothing_written(reading),
         *_fan_outs(reading),
         *_rejected(reading),
-        *_empty_outputs(reading),
-        *_shrunk(reading),
+        *gone_since(reading.base_ledger, reading.ledger),
         *_stale(reading),
         *_slower(reading),
         *_warnings(reading),
@@ -88,7 +68,7 @@ def _all_lost(reading: Reading, kind: str) -> Iterator[Finding]:
 def _nothing_written(reading: Reading) -> Iterator[Finding]:
     writers = [row for row in reading.ledger.values() if row.mode == "write" and row.given is not None]
     if writers and reading.run.status == "complete" and not any(row.given for row in writers):
-        read = total(reading.ledger, "read", "given")
+        read = total(reading.ledger, "read", "taken")
         if read:
             yield Finding("nothing_written", f"{read:,} rows were read and none was written.", writers[0].step)
 
@@ -117,45 +97,12 @@ def _fans_out(reading: Reading, step: RecordedStep, row: Row) -> str:
     return ""
 
 
-def _empty_outputs(reading: Reading) -> Iterator[Finding]:
-    """Give the writers that wrote no row where the last success wrote some."""
-    for row in reading.ledger.values():
-        before = reading.base_ledger.get(row.step)
-        if row.mode == "write" and row.given == 0 and before and before.given:
-            text = f"Step {row.step} wrote no row, and the last success {before.given:,}."
-            yield Finding("empty_output", text, row.step, (f"step.{row.step}", "base"))
-
-
-def _shrunk(reading: Reading) -> Iterator[Finding]:
-    """Give the readers that gave far fewer rows than in the last success, and the transforms that lost far more."""
-    for row in reading.ledger.values():
-        before = reading.base_ledger.get(row.step)
-        if before and row.mode != "write" and _has_shrunk(row, before):
-            now, then = _of(row), _of(before)
-            yield Finding("shrunk", f"Step {row.step} gave {now}, and the last success {then}.", row.step)
-
-
-def _of(row: Row) -> str:
-    return f"{row.given:,} rows" + (f" of {row.taken:,}" if row.mode == "transform" else "")
-
-
-def _has_shrunk(row: Row, before: Row) -> bool:
-    """Tell whether a step gave far fewer rows; of a transform, for as many as it took."""
-    if row.given is None or not before.given or before.given - row.given < _FEWEST:
-        return False
-    if row.mode == "read":
-        return row.given <= _SHRUNK * before.given
-    if not row.taken or not before.taken:
-        return False
-    return row.given / row.taken <= _SHRUNK * before.given / before.taken
-
-
 def _rejected(reading: Reading) -> Iterator[Finding]:
     for row in reading.ledger.values():
         if row.rejected and row.rejected != row.taken:
             text = f"Step {row.step} set {row.rejected:,} of {row.taken:,} rows aside."
-            groups = tuple(group.id for group in reading.groups if group.step == row.step)[:1]
-            yield Finding("rows_rejected", text, row.step, (f"step.{row.step}", *groups))
+            group = first_group(reading.run, row.step)
+            yield Finding("rows_rejected", text, row.step, (f"step.{row.step}", *([group] if group else [])))
 
 
 def _stale(reading: Reading) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ COLUMNS = ["step", "mode", "status", "in", "out", "rejected", "filtered", "combi
 
 _WINDOW = re.compile(r"\w+\s*\([^()]*\)\s*over\b", re.IGNORECASE)
 _COMBINES = re.compile(
-    r"\bgroup\s+by\b|\bdistinct\b|\bunion\b(?!\s+all\b)|\bintersect\b|\bexcept\b"
+    r"\bjoin\b|\bgroup\s+by\b|\bdistinct\b|\bunion\b(?!\s+all\b)|\bintersect\b|\bexcept\b"
     r"|\b(?:count|sum|avg|min|max|median|mode|first|last|list|any_value|\w*_agg|arg_m\w+|quantile\w*|std\w*|var\w*)\s*\(",
     re.IGNORECASE,
 )
@@ -41,7 +41,7 @@ class Row:
 
     @property
     def combined(self) -> int | None:
-        """Rows that went into others, as GROUP BY has it."""
+        """Rows that went into others, as GROUP BY and joins have it, or that such a step left out."""
         return None if self._over is None else max(0, self._over) if self._is_combined else 0
 
     @property
@@ -77,17 +77,25 @@ class Row:
 Ledger = dict[str, Row]
 
 
+def counts_of(summary: Mapping[str, JsonValue]) -> Ledger:
+    """Return the rows of each step as a run.json has them, which does not tell which steps combine rows."""
+    return {name: _row(name, step) for name, step in summary["steps"].items()}
+
+
 def ledger_of(run: RecordedRun) -> Ledger:
     """Return the rows of each step, in the order of the plan."""
-    return {step.id: _row(step) for step in run.steps}
+    return {step.id: _row(step.id, step.summary, combines=_combines(step)) for step in run.steps}
 
 
-def _row(step: RecordedStep) -> Row:
-    told: Mapping[str, JsonValue] = step.summary
-    if "rows_in" not in told:
-        return Row(step.id, step.mode, step.status)
+def _row(name: str, told: Mapping[str, JsonValue], *, combines: bool = False) -> Row:
+    if not {"rows_in", "rows_out"} <= told.keys():
+        return Row(name, told["mode"], told["status"])
     counts = told["rows_in"], told["rows_out"], told.get("rows_rejected", 0)
-    return Row(step.id, step.mode, step.status, *counts, combines=combines_rows(sql_of(step)))
+    return Row(name, told["mode"], told["status"], *counts, combines=combines)
+
+
+def _combines(step: RecordedStep) -> bool:
+    return len(step.inputs) > 1 or combines_rows(sql_of(step))
 
 
 def sql_of(step: RecordedStep) -> str:
@@ -96,13 +104,23 @@ def sql_of(step: RecordedStep) -> str:
 
 
 def combines_rows(sql: str) -> bool:
-    """Tell whether a statement makes one row of several: by GROUP BY, DISTINCT, an aggregate, a set operation."""
+    """Tell whether a statement makes one row of several: by GROUP BY, DISTINCT, an aggregate, a set operation, a join.
+
+    How many rows it left out cannot be told from how many it took and gave.
+    """
     return bool(_COMBINES.search(_WINDOW.sub("", sql)))
 
 
 def total(ledger: Ledger, mode: str | None, key: str) -> int:
     """Return the sum of `taken`, `given` or `rejected` over the steps of a mode, or over all."""
     return sum(getattr(row, key) or 0 for row in ledger.values() if mode in (None, row.mode))
+
+
+def moved_text(ledger: Ledger) -> str:
+    """Return how many rows a run read from its sources, set aside and wrote."""
+    aside = total(ledger, None, "rejected")
+    told = f", {aside:,} set aside" if aside else ""
+    return f"{total(ledger, 'read', 'taken'):,} rows read{told}, {total(ledger, 'write', 'given'):,} written"
 
 
 def balanced(ledger: Ledger) -> bool:

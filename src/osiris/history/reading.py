@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from osiris.history.base import base_of
 from osiris.history.causes import Link, Problem, broken_by, chain_of, first_cause, problems_of
 from osiris.history.changes import Change, changes_of
 from osiris.history.ledger import Ledger, ledger_of
-from osiris.history.record import base_of, conversation_of, load_outline, load_run
+from osiris.history.record import conversation_of, load_outline, load_run
 from osiris.history.rejects import Group, groups_of
 from osiris.history.stale import Stale, newest_manifests, not_renewed, stale_of
 from osiris.session import ENDS, read_summary
@@ -160,6 +161,16 @@ def read_run(
     earlier = _outline(project.logs / base) if base else None
     talk = conversation_of(project, run)
     return Reading(run, earlier, base, previous, clean, talk, lambda: newest_manifests(project))
+
+
+def read_outline(
+    project: Project, session: str, clean: Callable[[str], str] = str, manifests: Callable[[], list[Manifest]] = list
+) -> Reading:
+    """Return the reading of a session without its events, which is quick; fails as `read_run`."""
+    run = load_outline(project.logs / session)
+    base = (run.summary.get("base") or base_of(project, run.pipeline, run.id))["success"]
+    earlier = _outline(project.logs / str(base)) if base else None
+    return Reading(run, earlier, str(base) if base else None, None, clean, manifests=manifests)
 
 
 def _outline(folder: Path) -> RecordedRun | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from osiris.compiler.shape import read_shaped
 from osiris.errors import Diagnostic, fail
+from osiris.secret import masked_problems
 from osiris.session import (
     CONVERSATION,
     STEP_FIGURES,
@@ -139,15 +140,16 @@ def require_plan(run: RecordedRun) -> Manifest:
 def load_run(folder: Path, most: int | None = None) -> RecordedRun:
     """Return the run that a session's folder records; FileNotFoundError if it has no readable run.json.
 
-    Of the events that components told, it has only the first `most` of each name.
+    Of the events that components told, it has only the first `most` of each name. What failed is told without values of
+    data (`osiris.secret.values`): who reads of a run later, or is an agent, sees columns and counts.
     """
     summary = read_summary(folder)
     if summary is None:
         raise FileNotFoundError(folder / "run.json")
     plan = plan_of(folder)
     left_out: Counter[str] = Counter()
-    events = tuple(_first(iter_lines(folder / "events.jsonl"), most, left_out))
-    summary = caught_up(summary, events)
+    events = tuple(map(_told, _first(iter_lines(folder / "events.jsonl"), most, left_out)))
+    summary = caught_up(masked_problems(summary), events)
     diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
     return RecordedRun(
         folder=folder,
@@ -191,12 +193,17 @@ def _first(
             left_out[name] += 1
 
 
+def _told(event: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Return an event without values of data in its message."""
+    return masked_problems(event) if "code" in event and "message" in event else event
+
+
 def load_outline(folder: Path) -> RecordedRun:
     """Return a run without its events and metrics: enough to compare with, and quick; FileNotFoundError as above."""
     summary = read_summary(folder)
     if summary is None:
         raise FileNotFoundError(folder / "run.json")
-    plan = plan_of(folder)
+    plan, summary = plan_of(folder), masked_problems(summary)
     diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
     return RecordedRun(folder, summary, plan, (), (), tuple(_steps(summary, plan, (), diagnostics)), diagnostics)
 
@@ -228,25 +235,6 @@ def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
     before = (each for each in ended if order_of(str(each["session"])) < order_of(run.id))
     found = next(before, None)
     return load_run(project.logs / str(found["session"])) if found else None
-
-
-def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValue]:
-    """Return what a run is compared with: the newest complete run of its pipeline before it, and the newest of all.
-
-    Both by session, None if there is none; a run pins them in its run.json (`base`) when it starts.
-    """
-    found: dict[str, JsonValue] = {"success": None, "previous": None}
-    for each in iter_sessions(project):
-        mine = (
-            each.get("kind") == "run"
-            and each.get("pipeline") == pipeline
-            and order_of(str(each["session"])) < order_of(session)
-        )
-        if mine and each["status"] != "running":
-            found["previous"] = found["previous"] or each["session"]
-            if each["status"] == "complete":
-                return found | {"success": each["session"]}
-    return found
 
 
 def conversation_of(project: Project, run: RecordedRun) -> Mapping[str, JsonValue] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from osiris.secret import conceal
+from osiris.secret.values import masked_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,14 +21,14 @@ FILE = "rejected.csv"
 """What a step writes that sets rows aside; its columns are file, line, column, value, reason."""
 
 EXAMPLES = 3
-SHOWN = 60
-"""Characters of a value that are shown."""
+"""So many of a group are told by their line, and by what they look like."""
 
 _GROUPS = 200
 _SHAPE = 24
 _LOOKED_AT = 200
 _OTHERS = ("", "others", None)
-_VARYING = re.compile(r"'[^']*'|\d+")
+_QUOTED = re.compile(r"'[^']*'")
+_VARYING = re.compile(rf"{_QUOTED.pattern}|\d+")
 _DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
 _REASONS = (("not ", "DAT001"), ("no column", "DAT011"), ("… fields", "DAT002"))
 """What the reasons of our extractors begin with, and the code of the same fault where it fails a step."""
@@ -35,7 +36,7 @@ _REASONS = (("not ", "DAT001"), ("no column", "DAT011"), ("… fields", "DAT002"
 
 @dataclass(slots=True)
 class Group:
-    """Rows of one step that are alike."""
+    """Rows of one step that are alike; `said` is the reason of the first of them, without what may stand in the row."""
 
     step: str
     column: str
@@ -43,6 +44,7 @@ class Group:
     shape: str | None
     number: int = 0
     count: int = 0
+    said: str = ""
     examples: list[dict[str, JsonValue]] = field(default_factory=list)
 
     @property
@@ -71,11 +73,16 @@ class Group:
         }
 
 
+def first_group(run: RecordedRun, step: str) -> str | None:
+    """Return the evidence id of the first group of a step; None if no row of it is there."""
+    return f"rows.{step}.1" if any(_rows(_file(run, step))) else None
+
+
 def groups_of(run: RecordedRun, clean: Callable[[str], str]) -> list[Group]:
     """Return the groups of all steps, in the order of the plan and by falling count; `clean` masks secrets."""
     found = []
     for step in run.steps:
-        alike = _grouped(step.id, run.folder / "artifacts" / step.id / FILE, clean)
+        alike = _grouped(step.id, _file(run, step.id), clean)
         for number, group in enumerate(sorted(alike, key=lambda g: (-g.count, g.column, g.reason, g.shape or "")), 1):
             group.number = number
             found.append(group)
@@ -91,12 +98,23 @@ def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
             key = _OTHERS
         group = groups.get(key)
         if group is None:
-            group = groups[key] = Group(step, key[0], clean(key[1]), key[2])
+            said = _QUOTED.sub("…", row["reason"]) if key != _OTHERS and row["column"] == "" else key[1]
+            group = groups[key] = Group(step, key[0], _told(key[1], clean), key[2], said=_told(said, clean))
         group.count += 1
         if len(group.examples) < EXAMPLES:
-            value = conceal(clean(row["value"][:_LOOKED_AT]))[:SHOWN] if row["column"] else ""  # never a whole row
-            group.examples.append({"file": row["file"], "line": _number(row["line"]), "value": value})
+            value = _shape(row["value"]) if row["column"] else ""  # never a whole row, and never the value itself
+            place = {"file": row["file"], "line": _number(row["line"]), "row": _number(row.get("row", ""))}
+            group.examples.append({**place, "value": value})
     return list(groups.values())
+
+
+def _told(reason: str, clean: Callable[[str], str]) -> str:
+    """Return a reason without what a server quotes of the row."""
+    return masked_text(conceal(clean(reason[:_LOOKED_AT])))
+
+
+def _file(run: RecordedRun, step: str) -> Path:
+    return run.folder / "artifacts" / step / FILE
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

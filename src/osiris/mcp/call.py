@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, BinaryIO
 from osiris import api
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.mcp import earlier, looking, resources, working
-from osiris.mcp.advice import next_tools
+from osiris.mcp.advice import for_agents, next_tools
 from osiris.mcp.arguments import check_arguments
 from osiris.mcp.definitions import RUN
 from osiris.mcp.pages import Reply, laid_out, shortened, written
-from osiris.secret import concealed
+from osiris.secret import concealed, masked_problems, unvalued
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +94,7 @@ def _tool(call: Call, out: BinaryIO) -> dict[str, JsonValue]:
         document = laid_out(_clean(reply, workspace, allow_run=bool(call["allow_run"])), arguments)
     except OsirisError as error:
         here = f"{Path.cwd()}/"
-        found = [_located(concealed(item), here) for item in error.diagnostics]
+        found = [_located(concealed(unvalued(item)), here) for item in error.diagnostics]
         reply = Reply({}, diagnostics=found, next=next_tools(found), ok=False)
         document = laid_out(reply, {key: value for key, value in arguments.items() if key == "detail"})
     scrubbed = scrubber.json(document) if scrubber else document
@@ -116,15 +116,19 @@ def _answered(workspace: Workspace, name: str, arguments: dict[str, JsonValue], 
 
 
 def _clean(reply: Reply, workspace: Workspace, *, allow_run: bool) -> Reply:
-    """Return a reply whose diagnostics repeat no secret, and that says which tool mends what is wrong."""
-    found = [_located(concealed(item), f"{workspace.root}/") for item in reply.diagnostics]
+    """Return a reply whose diagnostics repeat no secret and no value of data, and that says which tool mends it."""
+    found = [_located(concealed(unvalued(item)), f"{workspace.root}/") for item in reply.diagnostics]
     follow_up = reply.next if reply.ok else next_tools(found) or reply.next
-    return replace(reply, diagnostics=found, next=[step for step in follow_up if allow_run or step[0] != RUN])
+    data = masked_problems(dict(reply.data))
+    return replace(
+        reply, data=data, diagnostics=found, next=[step for step in follow_up if allow_run or step[0] != RUN]
+    )
 
 
 def _located(item: Diagnostic, root: str) -> Diagnostic:
-    """Return a diagnostic that tells of files of the project without where on this machine that lies."""
-    return replace(item, message=item.message.replace(root, ""), hint=item.hint and item.hint.replace(root, ""))
+    """Return a diagnostic that tells of files of the project without where on this machine that lies, and of tools."""
+    hint = for_agents(item.hint and item.hint.replace(root, ""))
+    return replace(item, message=item.message.replace(root, ""), hint=hint)
 
 
 def _framed(document: JsonValue) -> str:
@@ -142,7 +146,7 @@ def _resource(call: Call) -> dict[str, JsonValue]:
             return {"ok": True, "listed": scrubber.json(resources.listed(workspace))}
         mime, found = resources.read(workspace, str(call["uri"]))
     except OsirisError as error:
-        told = [concealed(item).to_json() for item in error.diagnostics]
+        told = [concealed(unvalued(item)).to_json() for item in error.diagnostics]
         return {"ok": False, "diagnostics": scrubber.json(told) if scrubber else told}
     clean = scrubber.json(found)
     text = _framed_text(str(clean)) if mime == resources.TEXT else written(clean)

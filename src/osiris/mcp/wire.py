@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import mcp_types as types
@@ -28,12 +29,38 @@ async def messages() -> AsyncIterator[tuple[ObjectReceiveStream[Any], ObjectSend
     send, receive = anyio.create_memory_object_stream[Any](0)
     with _stdin() as lines:
         async with (
-            stdio_server(stdin=anyio.wrap_file(lines)) as (incoming, outgoing),
+            stdio_server(stdin=cast("Any", _Lines(lines))) as (incoming, outgoing),
             anyio.create_task_group() as both,
         ):
             both.start_soon(_pass_on, incoming, outgoing, send)
             yield receive, outgoing
             both.cancel_scope.cancel()
+
+
+class _Lines:
+    """The lines of a file, those with an id that no request may have (null, 1.5) as ones that are no messages.
+
+    The library would take them for notifications, which get no answer.
+    """
+
+    def __init__(self, file: io.TextIOWrapper) -> None:
+        self._file = anyio.wrap_file(file)
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        async for line in self._file:
+            yield _NO_MESSAGE if _has_bad_id(line) else line
+
+
+_NO_MESSAGE = '{"jsonrpc": "2.0"}'
+
+
+def _has_bad_id(line: str) -> bool:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    is_call = isinstance(message, dict) and "method" in message and "id" in message
+    return is_call and (isinstance(message["id"], bool) or not isinstance(message["id"], (int, str)))
 
 
 async def _pass_on(incoming: Any, outgoing: Any, server: ObjectSendStream[Any]) -> None:  # noqa: ANN401  the SDK's own

@@ -101,7 +101,7 @@ def run(workspace: Workspace, arguments: Arguments, progress: Progress) -> Reply
     options = RunOptions(new_run=new_run, run_id=run_id)
     plan = api.confirmed_plan(workspace, arguments["fingerprint"])
     result, notes = api.run_target(workspace, plan, options, progress, params={})
-    data = api.run_data(result, api.show_session(workspace, result.session_id))
+    data = api.run_data(workspace, result)
     result.acknowledge()
     return Reply(
         data,
@@ -119,7 +119,12 @@ def _ran(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
         name: {"rows": output["rows"], "files": [file["path"] for file in output["files"]]}
         for name, output in data["outputs"].items()
     }
-    return {**{key: data[key] for key in ("session", "status", "run_key")}, "written": written, "steps": steps}
+    told = {key: data[key] for key in ("session", "status", "run_key", "findings")}
+    return {**told, "written": written, "steps": steps}
+
+
+_MARKED = 20
+"""Of so many of the newest sessions it is said what looks wrong in them: each is read for it."""
 
 
 def runs_list(workspace: Workspace, arguments: Arguments) -> Reply:
@@ -128,7 +133,7 @@ def runs_list(workspace: Workspace, arguments: Arguments) -> Reply:
     wanted = {key: arguments[key] for key in ("pipeline", "status") if key in arguments}
     fitting = [each for each in sessions if all(each.get(key) == value for key, value in wanted.items())]
     return Reply(
-        {"sessions": fitting, "total": len(fitting)},
+        {"sessions": fitting, "total": len(fitting), "findings": api.marks_of(workspace, fitting[:_MARKED])},
         "sessions",
         item=_session,
         next=[("run_explain", {"session": fitting[0]["session"]})] if fitting else [],

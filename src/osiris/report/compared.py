@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from osiris.compare import ABSENT, same_data
+from osiris.compare import ABSENT, same_output
 from osiris.history.changes import changes_of
 from osiris.report.words import change_text, duration_text, number_text
 
@@ -159,7 +159,7 @@ def _outputs(run: RecordedRun, earlier: RecordedRun) -> Iterator[Output]:
 
 def _output(step: str, then: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> Output:
     old, new = then.get("digest") or {}, now.get("digest") or {}
-    same = same_data(old, new)
+    same = same_output(then, now)
     if same is None:
         return Output(step, None, "the digests cannot be compared")
     if same:

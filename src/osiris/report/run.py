@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from osiris.compare import label_of
+from osiris.compare import label_of, was_refused
 from osiris.history.intent import intent_of
 from osiris.history.record import seconds_between
 from osiris.model import schema_from_json
@@ -90,6 +90,11 @@ class StepReport:
     settings: tuple[tuple[str, str], ...]
     reads: tuple[Input, ...]
     columns: Schema
+
+    @property
+    def refused(self) -> bool:
+        """Tell whether its target refused rows, so that the digest is of others than those that it took."""
+        return self.output is not None and was_refused(self.output)
 
     @property
     def rows(self) -> int | None:

@@ -15,7 +15,7 @@ from osiris.connections import load_connections, load_env
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.files import sweep
-from osiris.history.record import base_of
+from osiris.history.base import base_of
 from osiris.hold import hold_project, wait_for_worker
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
@@ -180,7 +180,7 @@ def run(
                 RunResult(start.finished, "complete", 0, str(start.run_key), {}, start.notes, told), options
             )
         attempt = _Attempt(project, manifest, config, options, start, resolved(), now, sources(), pipeline)
-        with create_session(project, manifest.name, scrubber_of(resolved())) as session:
+        with create_session(project, manifest.name, scrubber_of(resolved()), now) as session:
             return _attended(_run_session(attempt, session, worker, interrupts, progress), options)
 
 

@@ -6,6 +6,7 @@ from osiris.secret.literals import conceal, find_literal_secrets, is_secret_name
 from osiris.secret.scrubber import Scrubber
 from osiris.secret.told import concealed
 from osiris.secret.value import Secret
+from osiris.secret.values import masked_problems, unvalued
 
 __all__ = [
     "Scrubber",
@@ -15,5 +16,7 @@ __all__ = [
     "find_literal_secrets",
     "is_secret_name",
     "literal_secret_kind",
+    "masked_problems",
     "sounds_secret",
+    "unvalued",
 ]

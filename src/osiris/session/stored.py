@@ -107,6 +107,7 @@ _KNOWN: dict[str, tuple[Check, JsonValue]] = {
     "ended_at": (_or_none(is_time), None),
     "duration_ms": (_or_none(_number), None),
     "adapter": (_text, ""),
+    "base": (_or_none(_with(success=_or_none(_text), previous=_or_none(_text))), None),
     "connections": (_by_name(_text), {}),
     "sources": (_by_name(_text), {}),
     "rows_in": (_count, 0),

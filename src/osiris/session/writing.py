@@ -6,7 +6,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from osiris.durable import (
@@ -142,13 +142,16 @@ class Session:
         return clean
 
 
-def create_session(project: Project, pipeline: str, scrubber: Scrubber | None = None) -> Session:
+def create_session(
+    project: Project, pipeline: str, scrubber: Scrubber | None = None, started: float | None = None
+) -> Session:
     """Make the folder of a new session, locked by this process; its id tells time, pipeline, and which one it is.
 
-    The last part of an id is a number that no session of the project had before: it orders them, whatever the clock
-    says. Fails with PRJ006 if the folder cannot be made.
+    `started` is when the run began, in seconds since 1970: now, if it is not given. The last part of an id is a number
+    that no session of the project had before: it orders them, whatever the clock says. Fails with PRJ006 if the folder
+    cannot be made.
     """
-    session = _new_session(project, pipeline, scrubber)
+    session = _new_session(project, pipeline, scrubber, started)
     make_marker(session.marker)
     return session
 
@@ -181,8 +184,8 @@ def continue_conversation(project: Project, session_id: str, scrubber: Scrubber)
     return session
 
 
-def _new_session(project: Project, name: str, scrubber: Scrubber | None) -> Session:
-    stamp = datetime.now(UTC).strftime(_STAMP)[:_STAMP_LENGTH]
+def _new_session(project: Project, name: str, scrubber: Scrubber | None, started: float | None = None) -> Session:
+    stamp = datetime.fromisoformat(now_text(started)).strftime(_STAMP)[:_STAMP_LENGTH]
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:_ID_LENGTH]
     session_id = f"{stamp}-{plain}-{next_number(project):05}"
     folder = project.logs / session_id

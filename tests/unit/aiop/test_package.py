@@ -170,6 +170,27 @@ HOSTILE = (
 )
 
 
+def test_the_card_shows_rows_set_aside_once_and_without_holes(made):
+    made.step("in put", "read", rows=(9, 2, 7))
+    folder = made.folder / "artifacts" / "in put"
+    folder.mkdir(parents=True)
+    fields = "".join(f"x.csv,{n},,a,{n} fields where the header has 2,\n" for n in (3, 4, 5))
+    values = "x.csv,6,n,abc,not int64,\nx.csv,7,n,de-f,not int64,\nx.csv,8,n,1.5,not int64,\n"
+    rest = "x.csv,9,v,x,not date,\n"
+    (folder / "rejected.csv").write_text(f"file,line,column,value,reason,row\n{fields}{values}{rest}")
+    package = made.package()
+    card = package.card
+    part = card[card.index("## 7 rows were set aside") : card.index("## Worth a look")]
+    assert [line for line in part.splitlines() if line.startswith("| in put")] == [
+        "| in put |  | 3 fields where the header has 2 | 3 |  |",
+        "| in put | n | not int64 | 3 | 9.9 |",
+        "| in put | v | not date | 1 | a |",
+    ]
+    assert "[rejected.csv of in put](../artifacts/in%20put/rejected.csv)" in part
+    top = package.document["answer"]["row_errors"]["top"]
+    assert "3 fields where the header has 2" in [each["example"] for each in top]
+
+
 def test_hostile_texts_stay_texts(made):
     made.status = "failed"
     made.step("a", "read", "failed", config={"path": HOSTILE})

@@ -10,6 +10,11 @@ from osiris.history.record import load_run
 
 
 @pytest.fixture
+def made(tmp_path):
+    return Made(tmp_path)
+
+
+@pytest.fixture
 def kinds(tmp_path):
     """Return the kinds of findings of a run of one reader, one join and one writer, given rows before and now."""
 
@@ -54,6 +59,7 @@ def test_shrinkage_has_thresholds(kinds, before, now, expected):
         ("SELECT max(c) FROM t", True),
         ("SELECT a FROM t UNION SELECT a FROM u", True),
         ("SELECT a FROM t UNION ALL SELECT a FROM u WHERE a > 1", False),
+        ("SELECT a.* FROM t AS a JOIN t AS b USING (id)", True),
         ("SELECT * FROM t WHERE c > 1", False),
         ("SELECT *, row_number() OVER (PARTITION BY c) AS n FROM t WHERE c > 1", False),
         ("SELECT *, max(c) OVER () AS m FROM t WHERE c > 1", False),
@@ -69,3 +75,42 @@ def test_filtered_is_not_said_of_what_combines(sql, combines, tmp_path):
     assert (loss["how"], loss["rows"]) == ("combined" if combines else "filtered", 6)
     cells = dict(zip(rows["steps"]["columns"], rows["steps"]["rows"][1], strict=True))
     assert (cells["filtered"], cells["combined"]) == ((0, 6) if combines else (6, 0))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "given", "sql"),
+    [
+        ((10_000, 80), 8_000, "SELECT sales.* FROM sales JOIN customers USING (customer)"),
+        ((3, 3), 5, "SELECT * FROM sales LEFT JOIN customers USING (customer)"),
+        ((10, 3), 7, "SELECT * FROM sales WHERE customer IN (SELECT customer FROM customers)"),
+        ((10, 3), 8, "SELECT * FROM sales UNION ALL SELECT * FROM customers WHERE customer > 1"),
+        ((10, 3), 9, "SELECT * FROM sales, customers WHERE sales.customer = customers.customer"),
+    ],
+)
+def test_nothing_is_filtered_where_a_row_may_be_made_of_several_inputs(made, sizes, given, sql):
+    for name, size in zip(("sales", "customers"), sizes, strict=True):
+        made.step(name, "read", rows=(size, size))
+    made.step("both", "transform", rows=(sum(sizes), given), reads=["sales", "customers"], config={"query": sql})
+    made.step("out", "write", rows=(given, given), reads=["both"])
+    package = made.package()
+    rows = package.document["answer"]["rows"]
+    cells = dict(zip(rows["steps"]["columns"], rows["steps"]["rows"][2], strict=True))
+    assert cells["filtered"] == 0
+    assert cells["in"] + cells["added"] == cells["out"] + cells["rejected"] + cells["filtered"] + cells["combined"]
+    assert [loss["how"] for loss in rows["lost"]] == ["combined"]
+
+
+@pytest.mark.parametrize(
+    ("rejects", "moved"),
+    [
+        ((("in", 3), ("out", 0)), "8 rows read, 3 set aside, 5 written"),
+        ((("in", 0), ("out", 3)), "8 rows read, 3 set aside, 5 written"),
+        ((("in", 0), ("out", 0)), "8 rows read, 8 written"),
+    ],
+)
+def test_rows_read_are_those_of_the_source(made, rejects, moved):
+    left = 8
+    for (name, aside), mode in zip(rejects, ("read", "write"), strict=True):
+        made.step(name, mode, rows=(left, left - aside, aside), reads=["in"] * (mode == "write"))
+        left -= aside
+    assert made.package().document["answer"]["verdict"]["text"].startswith(f"The run is complete: {moved}.")

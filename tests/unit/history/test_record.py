@@ -5,7 +5,8 @@ import json
 import pytest
 from tests.unit.aiop.conftest import MANIFEST, STEP
 
-from osiris.history.record import base_of, conversation_of, load_run, plan_of, run_before
+from osiris.history.base import base_of
+from osiris.history.record import conversation_of, load_run, plan_of, run_before
 from osiris.project import Project
 
 AHEAD, BEHIND = "20300101-000000-000", "20260101-000000-000"
@@ -42,6 +43,43 @@ def test_a_run_is_compared_with_the_one_before_it_though_the_clock_was_set_back(
     found = run_before(sessions.project, load_run(sessions.project.logs / run))
     assert found is not None
     assert found.id == failed
+
+
+def counted(rows):
+    """Return the steps of a run that reads and writes so many rows."""
+    told = {"status": "complete", "rows_in": rows, "rows_out": rows, "rows_rejected": 0}
+    return {"a": {"mode": "read", **told}, "b": {"mode": "write", **told}}
+
+
+@pytest.mark.parametrize(
+    ("nights", "bases"),
+    [
+        ([1000, 1000, 1000], [None, 0, 1]),
+        ([1000, 400, 1000, 1000], [None, 0, 0, 2]),
+        ([1000, 0, 0, 1000, 0], [None, 0, 0, 0, 3]),
+        ([1000, 400, 400, 400, 400, 400], [None, 0, 0, 0, 3, 4]),
+        ([1000, 0, 0, 0, 0], [None, 0, 0, 0, 3]),
+        ([0, 0, 1000, 0, 0], [None, 0, 1, 2, 2]),
+        ([3, 0, 3], [None, 0, 0]),
+        ([1000, 600, 350, 100], [None, 0, 1, 2]),
+    ],
+)
+def test_a_run_that_lost_rows_is_nothing_to_compare_with(sessions, nights, bases):
+    ids = []
+    for number, rows in enumerate(nights, 1):
+        base = base_of(sessions.project, "p", f"{BEHIND}-p-{number:05}")
+        ids.append(sessions(BEHIND, "p", number, steps=counted(rows), base=base))
+        expected = bases[number - 1]
+        assert base["success"] == (None if expected is None else ids[expected])
+        assert base["previous"] == (ids[-2] if number > 1 else None)
+
+
+def test_a_run_that_lacks_figures_is_a_success_as_any(sessions):
+    first = sessions(BEHIND, "p", 1, steps=counted(1000))
+    half = {"mode": "read", "status": "complete", "rows_in": 0}
+    for number, steps in enumerate(({}, {"a": half}, {"b": {"mode": "write", "status": "complete"}}), 2):
+        odd = sessions(BEHIND, "p", number, steps=steps, base={"success": first, "previous": first})
+        assert base_of(sessions.project, "p", f"{BEHIND}-p-{number + 1:05}")["success"] == odd
 
 
 def test_the_conversation_of_a_run_is_one_that_began_before_it(sessions):

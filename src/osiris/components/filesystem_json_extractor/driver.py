@@ -12,11 +12,12 @@ import pyarrow as pa
 from osiris.errors import Location, fail
 from osiris.families.declared import declared_types
 from osiris.families.filesystem import Probe, check_known, label, sources
+from osiris.families.guess import PINNED, REFRESH
 from osiris.families.json_columns import JsonColumn, JsonGuess
 from osiris.families.json_source import BadRow, JsonFile, Rows
 from osiris.families.json_text import BadJson, compact
 from osiris.families.places import state_of
-from osiris.families.rejects import Reject, quarantine
+from osiris.families.rejects import Reject, pass_on, quarantine
 from osiris.model import Described, Field
 from osiris.table import ahead, stream
 
@@ -143,7 +144,7 @@ class _Looking:
         values = [row.get(name) for row in rows.rows]
         misfit = guess.look(values)
         if misfit is not None:
-            _fail_misfit(file, rows.lines[misfit], name, values[misfit], "a date or timestamp")
+            _fail_misfit(file, rows.lines[misfit], name, values[misfit], "a date or timestamp", declared=True)
 
     def names(self, where: str) -> list[str]:
         """Return the columns; fails with DAT004 if there are none or one has a bad name, DAT005 if one is unknown."""
@@ -179,8 +180,9 @@ def _text(value: Any) -> str:  # noqa: ANN401  any JSON value
         return f"a value ({bad.problem})"
 
 
-def _fail_misfit(file: JsonFile, line: int, column: str, value: Any, wanted: str) -> None:  # noqa: ANN401
+def _fail_misfit(file: JsonFile, line: int, column: str, value: Any, wanted: str, *, declared: bool) -> None:  # noqa: ANN401
     hint = f"give '{column}' a dtype that holds it; json holds anything"
+    hint = hint if declared else f"{PINNED}: {REFRESH}, or {hint}"
     fail("DAT001", at=Location(file.label, line), hint=hint, column=column, value=_shown(value), type=wanted)
 
 
@@ -199,15 +201,19 @@ class _Reading:
         """Give the rows of files, one after the other, at most `limit`."""
         left = limit
         with quarantine(self._ctx) if self._ctx.on_reject == "quarantine" else nullcontext() as reject:
+            waiting: list[Reject] = []
+            aside = waiting.append if reject else None
             for file in files:
-                for found in file.rows(self._count_bytes, self._on_bad_row(file, reject)):
+                for found in file.rows(self._count_bytes, self._on_bad_row(file, aside)):
                     rows = Rows(found.rows[:left], found.lines[:left])
-                    batch = self._typed(file, rows, reject)
+                    batch = self._typed(file, rows, aside)
+                    pass_on(waiting, reject)
                     self._ctx.count("rows_read", batch.num_rows)
                     yield batch
                     left = None if left is None else left - len(rows.rows)
                     if left == 0:
                         return
+                pass_on(waiting, reject)
 
     def _typed(self, file: JsonFile, rows: Rows, reject: Callable[[Reject], None] | None) -> pa.RecordBatch:
         wrong = self._unplanned(file, rows, strict=reject is None)
@@ -218,7 +224,9 @@ class _Reading:
             if array is None:
                 for index in column.misfits(values):
                     if reject is None:
-                        _fail_misfit(file, rows.lines[index], column.name, values[index], column.type)
+                        declared = column.name in {*self._config.dtype, *self._config.parse_dates}
+                        line, value = rows.lines[index], values[index]
+                        _fail_misfit(file, line, column.name, value, column.type, declared=declared)
                     why = (column.name, _text(values[index]), f"not {column.type}")
                     wrong.setdefault(index, Reject(file.label, rows.lines[index], *why))
             arrays.append(array)

@@ -99,4 +99,4 @@ def _rows(config: Config, schema: Schema, relations: Sequence[Name], ctx: StepCo
 
 
 def _sieve(config: Config, aside: SetAside) -> Sieve:
-    return Sieve(config.table or "the query", aside, config.max_cell_bytes)
+    return Sieve(aside, config.max_cell_bytes)

@@ -137,7 +137,7 @@ def _rows(config: Config, source: Source, ctx: StepContext) -> Iterator[pa.Recor
     with (
         calling(ctx, config.schema, config.retries) as session,
         quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as aside,
-        closing(read_pages(session, source, Sieve(str(config.table), aside, config.max_cell_bytes))) as pages,
+        closing(read_pages(session, source, Sieve(aside, config.max_cell_bytes))) as pages,
     ):
         for page in pages:
             ctx.count("rows_read", page.rows.num_rows)

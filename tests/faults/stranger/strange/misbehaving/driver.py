@@ -1,9 +1,11 @@
 """Misbehaves."""
 
 import ctypes
+import mmap
 import os
 import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass
 
@@ -38,6 +40,20 @@ def grow(_text):
         kept.append(b"x" * (16 << 20))
 
 
+def spread(_text):
+    """Have a hundred threads at once, each with the stack that the system gives one, and 4 GiB of mappings."""
+    threading.stack_size(8 << 20)
+    everybody, mappings = threading.Barrier(101), []
+    for _ in range(100):
+        threading.Thread(target=everybody.wait, args=(60,)).start()
+        mappings.append(mmap.mmap(-1, 41 << 20))
+    everybody.wait(60)
+    for each in mappings:
+        each[0] = 1
+        each.close()
+    threading.stack_size(0)
+
+
 def ignore_everything(_text):
     while True:
         try:
@@ -59,6 +75,7 @@ DEEDS = {
     "abort": lambda _: os.abort(),
     "allocate": lambda _: bytearray(1 << 40),
     "grow": grow,
+    "spread": spread,
     "recurse": lambda text: DEEDS["recurse"](text),
     "sleep": lambda _: time.sleep(600),
     "hold_the_lock": hold_the_lock,
