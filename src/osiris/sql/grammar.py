@@ -105,7 +105,7 @@ def tokens_of(sql: str, tokenize: Callable[[str], list[Token]]) -> list[Token]:
     again = tokens if spaced == sql[:end] else tokenize(spaced + sql[end:])
     for number, word in pairwise(again):
         if number.token_type == TokenType.NUMBER and word.start == number.end + 1 and word.text[:1].isidentifier():
-            raise Joined(f"'{word.text}' is joined to a number")
+            raise Joined(f"'{word.text}' is joined to a number", word.start)
     return [part for token in again for part in apart(token)]
 
 
@@ -133,7 +133,14 @@ def plus_sql(generator: Generator, node: Plus) -> str:
 
 
 class Joined(TokenError):
-    """A number and what follows it without a space: engines take them apart in different ways."""
+    """A number and what follows it without a space: engines take them apart in different ways.
+
+    `start` is where in the text, in characters.
+    """
+
+    def __init__(self, problem: str, start: int) -> None:
+        super().__init__(problem)
+        self.start = start
 
 
 class Careful(BaseParser):
@@ -169,16 +176,19 @@ class Careful(BaseParser):
         return super()._parse_type(parse_interval, fallback_to_identifier)
 
     def parse(self, raw_tokens: list[Token], sql: str) -> list[exp.Expr | None]:
-        """Take away the parentheses that the parser puts around comparisons: each engine has an order of its own."""
+        """Take away the parentheses that the parser puts around comparisons: each engine has an order of its own.
+
+        `a NOT IN (1) = b` gets some, where NOT is written before `a`.
+        """
         trees = super().parse(raw_tokens, sql)
         for paren in [each for tree in trees if tree for each in tree.find_all(exp.Paren)]:
-            inner = paren.this
-            if paren.meta.get("written"):
-                continue
-            if isinstance(inner, exp.Predicate):
-                paren.replace(inner)
-            elif isinstance(inner, exp.Not) and (inner.meta.get("inside") or isinstance(inner.this, exp.Is)):
-                self.raise_error("a comparison of a comparison")
+            if isinstance(paren.this, exp.Predicate) and not paren.meta.get("written"):
+                paren.replace(paren.this)
+        for negated in [each for tree in trees if tree for each in tree.find_all(exp.Not)]:
+            around = negated.parent
+            inside = negated.meta.get("inside") and isinstance(around, (exp.Predicate, exp.Binary))
+            if inside and not isinstance(around, exp.Connector):
+                negated.replace(exp.Paren(this=negated.copy()))
         return trees
 
     def _parse_paren(self) -> exp.Expr | None:
@@ -269,10 +279,10 @@ class DuckDBText(DuckDB):
             """Read `INTERVAL '1 day 02:03:04'` as the cast of a text that it is, and `INTERVAL '1 day'` as one unit."""
             text = self._prev.text
             one = _INTERVAL.fullmatch(text)
-            if self._match_texts(self.dialect.VALID_INTERVAL_UNITS):
-                if not _WHOLE.fullmatch(text):
-                    self.raise_error("a unit behind an interval that has its own")
+            if _WHOLE.fullmatch(text) and self._match(TokenType.VAR):
                 return self._interval(text, self._prev.text)
+            if self._match_texts(self.dialect.VALID_INTERVAL_UNITS):
+                self.raise_error("a unit behind an interval that has its own")
             if one:
                 return self._interval(one[1], one[2])
             return self.expression(exp.Cast(this=exp.Literal.string(text), to=exp.DType.INTERVAL.into_expr()))

@@ -56,7 +56,7 @@ class PostgresText(Postgres):
         tokens = tokens_of(sql, lambda text: list(Postgres.tokenize(self, text, dialect)))
         for token in tokens:
             if token.token_type in _BITS and sql[token.start : token.start + 1] == "0":
-                raise Joined(f"'{sql[token.start : token.end + 1]}' is a number to some servers only")
+                raise Joined(f"'{sql[token.start : token.end + 1]}' is a number to some servers only", token.start)
         return tokens
 
     class Parser(Careful, PostgresParser):

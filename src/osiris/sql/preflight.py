@@ -105,7 +105,7 @@ def split(sql: str, grammar: type[Grammar]) -> tuple[list[Token], list[Diagnosti
     try:
         tokens = list(grammar().tokenize(sql))
     except Joined as error:
-        return [], [diagnostic("SQL001", problem=str(error))]
+        return [], [diagnostic("SQL001", at=place(sql, error.start), problem=str(error))]
     except TokenError:
         return [], [diagnostic("SQL001", problem="a string, a quoted name or a comment does not end")]
     return tokens, list(_check_tokens(sql, tokens))
