@@ -138,7 +138,7 @@ CODES: dict[str, Code] = {
     "CMP020": Code("Manifest unreadable", "{path} is not a manifest: {reason}", "compile the OML again", 4),
     "CMP021": Code(
         "Manifest not canonical",
-        "{path} is not in its canonical form; first difference at byte {offset}",
+        "{path} was changed after it was compiled: only its layout differs, first at byte {offset}",
         "compile the OML again",
         4,
     ),
@@ -448,7 +448,8 @@ CODES: dict[str, Code] = {
     "DAT001": Code(
         "Value does not fit its column",
         "column '{column}': {value} is not {type}",
-        "if it stands for NULL, list it in na_values; if the column is text, give it dtype utf8",
+        "if it stands for NULL, list it in na_values; if the column is text, give it dtype utf8; if its type was taken "
+        "from other rows, run 'osiris compile FILE --refresh'",
         1,
     ),
     "DAT002": Code("Row of another width", "{found} fields where the header has {expected}", exit_code=1),
@@ -491,7 +492,8 @@ CODES: dict[str, Code] = {
     "DAT029": Code(
         "Target does not fit",
         "step '{step}': table '{table}' does not fit: {problem}",
-        "change the table, or cast or select other columns",
+        "change the table, or cast or select other columns; if a source has other columns or types than before, run "
+        "'osiris compile FILE --refresh'",
         6,
     ),
     "DAT030": Code(
@@ -575,6 +577,11 @@ CODES: dict[str, Code] = {
     ),
     "RUN009": _note("Already done", "run id '{run_id}' is already finished ({session}); nothing was done"),
     "RUN010": Code("No such session", "no session '{session}'"),
+    "RUN050": Code(
+        "Nothing to explain",
+        "'{what}' is no code, no plan and no session",
+        "explain takes a code (OML002), a plan (a file or fingerprint) or a session ('osiris logs list')",
+    ),
     "RUN011": _note("Continuing", "continuing run {session}, which ended as {status}", "pass --new-run to start over"),
     "RUN012": _note(
         "Not continued",
@@ -749,7 +756,9 @@ CODES: dict[str, Code] = {
         1,
     ),
     "DRV001": Code("File not found", "{path} does not exist", exit_code=1),
-    "DRV003": Code("No permission", "{path}: {reason}", exit_code=1),
+    "DRV003": Code(
+        "No permission", "{path}: {reason}", "give the user who runs osiris access to it: ls -ld shows its owner", 1
+    ),
     "DRV004": Code(
         "No space",
         "no space left while writing {path} ({bytes} bytes written)",

@@ -200,9 +200,9 @@ SECTIONS = (
 _BLOCKS = tuple(name for name in SECTIONS if "." not in name)
 
 NOT_YET = {
-    "defaults.cast": "write cast in the config of the step",
+    "defaults.cast": "write 'cast' in the config of the step",
     "defaults.on_reject": "remove it",
-    "defaults.checks": "write checks in the config of the step",
+    "defaults.checks": "write 'checks' in the config of the step",
     "defaults.max_cell_bytes": "set max_cell_bytes in the config of the step, where its component has it",
     "defaults.deterministic": "set run.threads to 1",
 }
@@ -299,6 +299,17 @@ _SEVERAL = 2
 _NOWHERE = Location()
 
 
+_OPTIONS = {
+    "run.target": "--target",
+    "run.wait": "--wait",
+    "run.e2b.cpu": "--e2b-cpu",
+    "run.e2b.memory": "--e2b-mem",
+    "run.e2b.template": "--e2b-template",
+    "run.e2b.timeout": "--e2b-timeout",
+}
+"""The options that set a key."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """A key as it was found: what was written, who says so, the place, and how the key is spelled there."""
@@ -333,7 +344,7 @@ def load_config(
     in_file = list(scan.mapping(data, "", name))
     in_profiles = {each: list(scan.profile(each, block)) for each, block in scan.profiles(declared)}
     layers = [
-        [_Found(key, value, "command line") for key, value in (options or {}).items()],
+        [_Found(key, value, "command line", spelling=_OPTIONS.get(key)) for key, value in (options or {}).items()],
         list(scan.variables(env)),
         in_profiles.get(chosen or "", []),
         in_file,

@@ -12,12 +12,22 @@ from typing import TYPE_CHECKING
 
 from osiris.document import Document, escape, load_text, read_document
 from osiris.document.edits import rename
-from osiris.errors import Diagnostic, InvalidInput, Location, certain, diagnostic, did_you_mean, fail, raise_all
+from osiris.errors import (
+    Diagnostic,
+    InvalidInput,
+    Location,
+    certain,
+    diagnostic,
+    did_you_mean,
+    fail,
+    nearest,
+    raise_all,
+)
 from osiris.model import ConnectionRef
 from osiris.secret import Secret, find_literal_secrets, is_secret_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from osiris.model import JsonValue
@@ -73,15 +83,15 @@ def resolve_ref(connections: Connections, ref: ConnectionRef) -> ConnectionRef:
     """
     family = connections.declared.get(ref.family)
     if not family:
-        fail("CON002", family=ref.family, hint=_hint(ref.family, connections.declared))
+        fail("CON002", family=ref.family, hint=_family_hint(ref, connections))
     if ref.alias is not None:
         if ref.alias not in family:
-            fail("CON003", family=ref.family, alias=ref.alias, hint=_hint(ref.alias, family))
+            fail("CON003", family=ref.family, alias=ref.alias, hint=_alias_hint(ref.family, ref.alias, family))
         return ref
     marked = next((alias for alias, fields in family.items() if fields.get(DEFAULT) is True), None)
     alias = marked or (DEFAULT if DEFAULT in family else None)
     if alias is None:
-        fail("CON004", family=ref.family, aliases=", ".join(sorted(family)))
+        fail("CON004", family=ref.family, aliases=", ".join(f"@{ref.family}.{each}" for each in sorted(family)))
     return ConnectionRef(ref.family, alias)
 
 
@@ -326,8 +336,30 @@ def _respoken(error: InvalidInput) -> list[Diagnostic]:
     return [diagnostic("CON001", at=d.location, problem=d.message, hint=d.hint) for d in error.diagnostics]
 
 
-def _hint(name: str, known: Mapping[str, object]) -> str:
-    return did_you_mean(name, known) or "declare it in osiris_connections.yaml"
+_DECLARE = "declare it in osiris_connections.yaml"
+_FEW = 12
+"""So many names are listed where none is near."""
+
+
+def _family_hint(ref: ConnectionRef, connections: Connections) -> str:
+    """Return a hint at a family that is not declared, with a reference to write."""
+    declared = {family: aliases for family, aliases in connections.declared.items() if aliases}
+    near = nearest(ref.family, declared)
+    if near is None:
+        known = [f"@{family}.{alias}" for family, aliases in declared.items() for alias in aliases]
+        return f"{_DECLARE}; declared: {', '.join(sorted(known))}" if 0 < len(known) <= _FEW else _DECLARE
+    if ref.alias is None or ref.alias in declared[near]:
+        return f"did you mean '{ConnectionRef(near, ref.alias)}'?"
+    return _alias_hint(near, ref.alias, declared[near])
+
+
+def _alias_hint(family: str, alias: str, known: Iterable[str]) -> str:
+    """Return a hint at a connection that a family does not have, with a reference to write."""
+    near = nearest(alias, known)
+    if near is not None:
+        return f"did you mean '@{family}.{near}'?"
+    names = [f"@{family}.{each}" for each in sorted(known)]
+    return f"{_DECLARE}; declared: {', '.join(names)}" if 0 < len(names) <= _FEW else _DECLARE
 
 
 def _texts(value: JsonValue) -> Iterator[str]:

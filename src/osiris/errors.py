@@ -195,8 +195,8 @@ def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
     return sorted(dict.fromkeys(diagnostics), key=place)
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like `name`, for hints; None if nothing is near."""
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is most like `name`, for hints; None if nothing is as near as `cutoff`, of 1."""
 
     def likeness(other: str) -> tuple[float, bool]:
         return difflib.SequenceMatcher(None, other, name).ratio(), other[:1] == name[:1]
@@ -205,7 +205,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     same = [other for other in names if _squeezed(other) == _squeezed(name)]
     if len(same) == 1:
         return same[0]
-    return max(difflib.get_close_matches(name, names, n=_NEAR, cutoff=0.6), key=likeness, default=None)
+    return max(difflib.get_close_matches(name, names, n=_NEAR, cutoff=cutoff), key=likeness, default=None)
 
 
 def certain(name: str, known: Iterable[str]) -> str | None:

@@ -88,6 +88,8 @@ def resolve_path(root: Path, text: str, *, base: str | None = None, writing: boo
 def _problem(text: str, *, writing: bool) -> str | None:
     if not text:
         return "the path is empty"
+    if text.startswith("~"):
+        return "a path never begins with ~: write the folder out (or ./~ for that character)"
     if _URL.match(text):
         return "this is a URL, and a local path is needed"
     if writing and text.endswith("/"):

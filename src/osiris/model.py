@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,6 +45,16 @@ class Field:
 
 
 Schema = tuple[Field, ...]
+
+_APART = re.compile(r"[^,;|\t]+[,;|\t].*[^,;|\t]", re.DOTALL)
+
+
+def undivided(column: str) -> str | None:
+    """Return a hint at the only column of a table if its name looks like a header that was not divided."""
+    if not _APART.fullmatch(column):
+        return None
+    shown = column if len(column) <= 60 else f"{column[:59]}…"
+    return f"its only column is called {shown!r}: set delimiter where that is read"
 
 
 def schema_from_json(data: list[dict[str, JsonValue]]) -> Schema:

@@ -16,14 +16,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import translate
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from osiris.errors import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Literal, NoReturn
 
     from osiris.model import JsonValue
@@ -69,20 +70,42 @@ _PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 _TEXTS = ("csv", "json")
 """Formats that may be packed; which of these a writer can, it says itself."""
 
-_OF_TOOLS = re.compile(
-    r"""
-    .*/(requirements|constraints)/[^/]+\.txt | .*/[\w.-]*(requirements|constraints)[\w.-]*\.txt
-    | .*/(cmakelists|cmakecache|conanfile|runtime|entry_points|top_level|meson_options|packages|apt)\.txt
-    | .*/[\w.-]+\.config\.json | .*/jupyter\w*_config\.json
-    | .*/(package|package-lock|npm-shrinkwrap|composer|bower|lerna|rush|nx|turbo|workspace|project|angular|nest-cli
-      |tsconfig|jsconfig|tslint|jslint|jshint|eslint|prettier|biome|babel|deno|bun|pyrightconfig|jest|vitest|cypress
-      |nodemon|renovate|lint-staged|typedoc|api-extractor|electron-builder|manifest|app|eas|vercel|now|netlify|firebase
-      |serverless|amplify|cdk|samconfig|docker-compose|daemon|devcontainer|mcp|settings|launch|tasks|extensions
-      |keybindings|appsettings|launchsettings|local|global|host|function|dataform|dbt_project|kernel|wrangler|elm
-      |vcpkg|vcpkg-configuration|cmakepresets|cmakeuserpresets|compile_commands)(\.[\w-]+)*\.json
-    """,
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
-)
+_STEMS = """
+package package-lock npm-shrinkwrap packages.lock composer auth bower lerna rush nx turbo workspace project angular
+angular-cli nest-cli tsconfig jsconfig tslint jslint jshint eslint stylelint prettier biome rome dprint oxlintrc knip
+cspell babel esbuild deno jsr bun import_map importmap pyrightconfig jest vitest cypress karma mocha nodemon ecosystem
+pm2 renovate lint-staged lefthook typedoc jsdoc api-extractor electron-builder manifest app eas vercel lighthouserc
+now netlify railway nixpacks zeabur firebase serverless amplify cdk samconfig template zappa_settings docker-compose
+compose docker-bake dockerrun daemon devcontainer cloudbuild buildspec appspec imagedefinitions azure-pipelines
+azuredeploy bicepconfig bitrise codemagic taskfile skaffold kustomization pulumi packer terraform mcp mcp_config
+mcp_settings cline_mcp_settings claude_desktop_config gemini-extension opencode crush plugin marketplace hooks
+langgraph smithery server settings launch tasks extensions keybindings c_cpp_properties cppproperties cmakesettings
+omnisharp appsettings launchsettings local global host function proxies bundleconfig compilerconfig libman nswag
+dotnet-tools dub infection phpbench pint haxelib elm elm-package cookiecutter cruft jupyter kernel page_config
+policies dataform dbt_project prefect wrangler vcpkg vcpkg-configuration cmakepresets cmakeuserpresets
+compile_commands config configuration credentials secrets
+"""
+"""Names before `.json`, also with more between: `tsconfig.json`, `tsconfig.build.json`."""
+
+_PATTERNS = """
+*.config.json *.conf.json *_config.json *.tf.json *.tfvars.json *.hcl.json *.pkr.json *.pkrvars.json
+*.nomad.json *.template.json *.deps.json *.runtimeconfig.json *.code-workspace.json */group_vars/*.json
+*/host_vars/*.json *requirements*.txt *constraints*.txt */requirements/*.txt */constraints/*.txt
+cmakelists.txt cmakecache.txt ctestcustom.txt conanfile.txt meson_options.txt meson.options.txt runtime.txt
+entry_points.txt top_level.txt dependency_links.txt installed-files.txt sources.txt modules.txt packages.txt apt.txt
+spec-file.txt crontab*.txt cmdline.txt config.txt robots.txt security.txt ads.txt app-ads.txt llms.txt llms-full.txt
+ir.model.access.csv ir.rule.csv
+"""
+"""Others, of which those with `/` are about folders too."""
+
+
+def _of_tools() -> re.Pattern[str]:
+    names = [f"{stem}{rest}.json" for stem in _STEMS.split() for rest in ("", ".*")] + _PATTERNS.split()
+    globs = (name if "/" in name else f"*/{name}" for name in names)
+    return re.compile("|".join(map(translate, globs)), re.IGNORECASE)
+
+
+_OF_TOOLS = _of_tools()
 """Names under which other programs look for what to do: package managers, builders, editors, servers."""
 
 _SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
@@ -98,16 +121,33 @@ def real_path(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class PathPolicy:
-    """What a project lets its steps use outside of it, as osiris.yaml lists it, and files in which keys lie."""
+    """What a project lets its steps use outside of it, as osiris.yaml lists it, and files in which keys lie.
+
+    `asked_read` and `asked_write` are folders that other steps need in these lists, so that one line has them all.
+    """
 
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     keys: tuple[Path, ...] = ()
+    asked_read: tuple[str, ...] = ()
+    asked_write: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, lists: Mapping[str, JsonValue], keys: tuple[Path, ...] = ()) -> PathPolicy:
         """Return the policy with the lists `read` and `write`, as far as they are given."""
         return cls(tuple(lists.get("read") or ()), tuple(lists.get("write") or ()), keys)
+
+    def asked(self, root: Path, paths: Iterable[tuple[Path, bool]]) -> PathPolicy:
+        """Return the same policy that knows which folders all paths need in the lists, each with whether it is written.
+
+        Nothing needs to exist.
+        """
+        needed: dict[bool, list[str]] = {False: [], True: []}
+        for path, writing in paths:
+            real, asked = real_path(path), _Asked(self, root, path, writing=writing)
+            if asked.is_outside(real) and not _is_system(real):
+                needed[writing].append(_folder_of(real))
+        return replace(self, asked_read=tuple(needed[False]), asked_write=tuple(needed[True]))
 
     def readable(self, root: Path, path: Path) -> Path:
         """Return the real path of what a step of the project at `root` reads; nothing needs to exist.
@@ -154,7 +194,7 @@ class _Asked:
             self._fail_outside(real)
         if any(part.startswith(".") for part in real.relative_to(base).parts):
             fail("DRV049", path=self._shown(), why=_HIDDEN)
-        if why := self._linked(real, home):
+        if why := self._linked(real, home, base):
             fail("DRV049", path=self._shown(), why=why)
 
     def check_name(self, real: Path, kind: Format | None) -> None:
@@ -193,16 +233,20 @@ class _Asked:
     def _list(self) -> tuple[str, ...]:
         return self.policy.write if self.writing else self.policy.read
 
+    def is_outside(self, real: Path) -> bool:
+        """Tell whether the real path is neither in the project nor listed."""
+        return not real.is_relative_to(real_path(self.root)) and self._listed(real) is None
+
     def _fail_outside(self, real: Path) -> NoReturn:
-        key = "write" if self.writing else "read"
-        folder = real if _is_folder(real) else next(each for each in real.parents if not _is_pattern(str(each)))
-        lists = {"read": [*self.policy.read], "write": [*self.policy.write]}
-        lists[key].append(str(folder))
-        line = ", ".join(f"{name}: {json.dumps(paths, ensure_ascii=False)}" for name, paths in lists.items() if paths)
+        key, policy = ("write" if self.writing else "read"), self.policy
+        lists = {"read": [*policy.read, *policy.asked_read], "write": [*policy.write, *policy.asked_write]}
+        lists[key].append(_folder_of(real))
+        once = {name: [*dict.fromkeys(paths)] for name, paths in lists.items() if paths}
+        line = ", ".join(f"{name}: {json.dumps(paths, ensure_ascii=False)}" for name, paths in once.items())
         verb = "change" if self.policy.read or self.policy.write else "add"
         fail("DRV059", path=self._shown(), key=f"paths.{key}", verb=verb, line=f"paths: {{{line}}}")
 
-    def _linked(self, real: Path, home: Path) -> str | None:
+    def _linked(self, real: Path, home: Path, base: Path) -> str | None:
         """Return why a file may not be used that has another name too: one that is kept from steps."""
         try:
             seen = real.stat()
@@ -211,30 +255,35 @@ class _Asked:
         if seen.st_nlink < 2 or _is_folder(real):
             return None
         kept = [home / name for name in _KEPT] + ([home / name for name in _READ_ONLY] if self.writing else [])
-        hidden = [each for each in home.iterdir() if each.name.startswith(".")]
-        names = (other for top in (*kept, *hidden, *self.policy.keys) for other in _all_below(top))
-        same = any((other.st_dev, other.st_ino) == (seen.st_dev, seen.st_ino) for other in names)
+        same = any(_has_name(seen, top, any_name=True) for top in (*kept, *self.policy.keys))
+        same = same or any(_has_name(seen, top, any_name=False) for top in {home, base})
         return "it is another name of a file that is kept from steps" if same else None
 
     def _shown(self) -> Path:
         return self.path.relative_to(self.root) if self.path.is_relative_to(self.root) else self.path
 
 
-def _all_below(top: Path) -> Iterator[os.stat_result]:
-    """Yield what there is of a file, or of all files below a folder."""
+def _has_name(seen: os.stat_result, top: Path, *, any_name: bool) -> bool:
+    """Tell whether a file has a name below a folder, or is it: any, or else a hidden one or one in a hidden folder.
+
+    A name of the same file is on the same file system.
+    """
     try:
-        if not _is_folder(top):
-            yield top.stat()
-            return
+        place = top.stat()
+        if not top.is_dir():
+            return os.path.samestat(place, seen)
         with os.scandir(top) as found:
-            entries = list(found)
+            entries = list(found) if place.st_dev == seen.st_dev else []
     except OSError:
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _all_below(Path(entry))
-        else:
-            yield entry.stat(follow_symlinks=False)
+        return False
+    return any(_is_name(seen, entry, any_name=any_name) for entry in entries)
+
+
+def _is_name(seen: os.stat_result, entry: os.DirEntry[str], *, any_name: bool) -> bool:
+    counts = any_name or entry.name.startswith(".")
+    if entry.is_dir(follow_symlinks=False) or (counts and not any_name and entry.is_symlink()):
+        return _has_name(seen, Path(entry), any_name=counts)
+    return counts and entry.inode() == seen.st_ino and os.path.samestat(entry.stat(follow_symlinks=False), seen)
 
 
 def _is_system(path: Path) -> bool:
@@ -255,6 +304,11 @@ def _devices() -> set[int]:
 def _is_folder(path: Path) -> bool:
     """Tell whether there is a folder, as far as anybody may see that: Path.is_dir raises where he may not."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def _folder_of(real: Path) -> str:
+    """Return the folder that has to be listed for a file or a pattern."""
+    return str(real if _is_folder(real) else next(each for each in real.parents if not _is_pattern(str(each))))
 
 
 def _is_pattern(text: str) -> bool:

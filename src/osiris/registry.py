@@ -20,13 +20,13 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osiris.component_names import hint_at
 from osiris.document import escape, load_text, read_document
 from osiris.errors import (
     Diagnostic,
     InvalidInput,
     Location,
     diagnostic,
-    did_you_mean,
     fail,
     raise_all,
     sort_diagnostics,
@@ -216,7 +216,7 @@ class Registry:
     def get(self, name: str) -> ComponentSpec:
         """Return the spec of a component; fails with CMP001 if there is none, REG001 or REG003 if it is broken."""
         if name not in self._entries:
-            fail("CMP001", name=name, hint=did_you_mean(name, self._entries))
+            fail("CMP001", name=name, hint=hint_at(name, self.names()))
         component = self._component(name)
         if component.spec is None:
             raise_all(component.problems)

@@ -4,7 +4,9 @@ import bz2
 import csv
 import gzip
 import io
+import json
 import lzma
+import re
 import zipfile
 from collections import Counter
 from dataclasses import replace
@@ -270,6 +272,43 @@ def test_types_are_taken_from_the_first_rows_unless_all_are_asked_for(project):
     found = project.refused(sample=500)
     assert (str(found.location), found.message) == ("in.csv:502", "column 'a': 'x' is not int64")
     assert "na_values" in found.hint
+
+
+PAIRS = [
+    ("2.55", "2.555", "decimal(38,3)"),
+    ("7", "129.90", "decimal(38,2)"),
+    ("7", "12345678901234567890", "decimal(38,0)"),
+    ("7", "1.5e3", "float64"),
+    ("7.5", "1.5e3", "float64"),
+    ("2024-01-31", "2024-01-31T10:00:00", "timestamp[us]"),
+    ("2024-01-31T10:00:00", "2024-01-31", "timestamp[us]"),
+    ("10:00:00", "10:00:00.1234560", "time[ns]"),
+    ("7", "x", None),
+    ("7", "N/A", None),
+    ("7", "007", None),
+    ("7.5", "12,5", None),
+    ("true", "maybe", None),
+    ("2024-01-31", "31.1.2024", None),
+    ("10:00:00", "ten", None),
+]
+
+
+@pytest.mark.parametrize(("first", "later", "wider"), PAIRS)
+def test_the_hint_at_a_misfit_has_the_type_that_holds_both_values(project, first, later, wider):
+    project.put("in.csv", f'a b\n"{first}"\n"{later}"\n')
+    hint = project.refused(sample=1).hint
+    assert "osiris compile FILE --refresh" in hint
+    dtype = json.loads(re.search(r"dtype: (\{.*?\})", hint)[1])
+    assert dtype == {"a b": wider or "utf8"}
+    assert list(project.read(sample=1, dtype=dtype)) == ["a b"]
+    is_number = first.replace(".", "").isdigit() and any(map(str.isdigit, later))
+    assert ("na_values" in hint) == (wider is None and not is_number)
+
+
+def test_of_a_declared_type_no_second_look_is_advised(project):
+    project.put("in.csv", "a\n2.55\n2.555\n")
+    assert project.refused(dtype={"a": "decimal(38,2)"}).hint == 'set dtype: {"a": "decimal(38,3)"}'
+    assert "--refresh" not in project.refused(dtype={"a": "bool"}).hint
 
 
 def test_a_misfit_is_found_behind_line_ends_in_quotes(project):

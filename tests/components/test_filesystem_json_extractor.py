@@ -197,6 +197,8 @@ def test_a_value_behind_the_sample_must_fit(project):
     found = project.refused(sample=2)
     assert (found.code, str(found.location)) == ("DAT001", "in.json:4")
     assert found.message == "column 'a': \"x\" is not int64"
+    assert "osiris compile FILE --refresh" in found.hint
+    assert "--refresh" not in project.refused(dtype={"a": "int64"}).hint
     assert project.types(sample="all") == {"a": "json"}
 
 

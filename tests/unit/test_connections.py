@@ -105,10 +105,13 @@ def test_a_reference_finds_its_alias(connections):
 @pytest.mark.parametrize(
     ("ref", "code", "hint"),
     [
-        (ConnectionRef("mysq"), "CON002", "did you mean 'mysql'?"),
+        (ConnectionRef("mysq"), "CON002", "did you mean '@mysql'?"),
+        (ConnectionRef("mysq", "copy"), "CON002", "did you mean '@mysql.copy'?"),
+        (ConnectionRef("mysq", "mian"), "CON002", "did you mean '@mysql.main'?"),
         (ConnectionRef("empty"), "CON002", None),
-        (ConnectionRef("mysql", "mian"), "CON003", "did you mean 'main'?"),
-        (ConnectionRef("s3"), "CON004", "name one of: a, b"),
+        (ConnectionRef("mysql", "mian"), "CON003", "did you mean '@mysql.main'?"),
+        (ConnectionRef("s3", "x"), "CON003", "declare it in osiris_connections.yaml; declared: @s3.a, @s3.b"),
+        (ConnectionRef("s3"), "CON004", "name one of: @s3.a, @s3.b"),
     ],
 )
 def test_a_reference_that_finds_nothing(connections, ref, code, hint):

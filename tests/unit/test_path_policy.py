@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from osiris.errors import OsirisError
 from osiris.files import open_source, publish
@@ -59,8 +60,18 @@ def test_others_of_such_names_are_written(tmp_path, path):
 
 
 GOOD = {
-    "csv": ["a.csv", "a.tsv", "a.txt", "a.CSV", "a.csv.gz", "a.txt.zst", "robots.txt", "my packages.txt"],
-    "json": ["d/a.json", "a.jsonl", "a.ndjson.gz", "d/packages.json", "d/my.data.json", "a.json.gz"],
+    "csv": ["a.csv", "a.tsv", "a.txt", "a.CSV", "a.csv.gz", "a.txt.zst", "robot.txt", "my packages.txt", "access.csv"],
+    "json": [
+        "d/a.json",
+        "a.jsonl",
+        "a.ndjson.gz",
+        "d/packages.json",
+        "d/my.data.json",
+        "d/tf.json",
+        "d/turbos.json",
+        "d/agents.json",
+        "a.json.gz",
+    ],
     "parquet": ["a.parquet", "d/package.parquet"],
     "database": ["a.duckdb", "a.db", "a.sqlite", "a.sqlite3"],
     "folder": ["a", "a.d", "output/orders"],
@@ -75,10 +86,20 @@ TOOLS = {
     "json": [
         *("a.json", "A.JSON", "d/package.json", "d/Package-Lock.json", "d/composer.json"),
         *("d/tsconfig.build.json", "d/vcpkg.json", "d/CMakePresets.json", "k/kernel.json"),
+        *("d/main.tf.json", "d/x.auto.tfvars.json", "d/terraform.tfvars.json", "d/a.pkr.json", "d/a.pkrvars.json"),
+        *("d/docker-bake.json", "d/docker-bake.override.json", "d/Dockerrun.aws.json", "d/docker-compose.json"),
+        *("d/claude_desktop_config.json", "d/cline_mcp_settings.json", "d/mcp.json", "d/MCP.JSON"),
+        *("d/cloudbuild.json", "d/buildspec.json", "d/appspec.json", "d/azure-pipelines.json", "d/taskfile.json"),
+        *("d/import_map.json", "d/deno.json", "d/turbo.json", "d/nx.json", "d/project.json", "d/lerna.json"),
+        *("d/renovate.json", "d/vercel.json", "d/firebase.json", "d/angular.json", "d/launch.json", "d/tasks.json"),
+        *("d/devcontainer.json", "d/bower.json", "d/appsettings.Production.json", "d/global.json", "d/manifest.json"),
+        *("d/tauri.conf.json", "d/jest.config.json", "d/app.runtimeconfig.json", "d/app.deps.json", "d/Pulumi.json"),
+        *("d/group_vars/all.json", "d/host_vars/db.json", "d/cookiecutter.json", "d/job.nomad.json", "d/x.hcl.json"),
     ],
     "csv": [
         *("requirements.txt", "Requirements.TXT", "d/dev-requirements.txt", "requirements_3.12.txt"),
         *("requirements/dev.txt", "Constraints.txt", "d/CMakeLists.txt", "cmakelists.txt", "CMakeCache.txt"),
+        *("robots.txt", "crontab.txt", "crontab-prod.TXT", "llms.txt", "security/ir.model.access.csv", "modules.txt"),
         *("meson_options.txt", "conanfile.txt", "packages.txt", "x.dist-info/entry_points.txt", "a\nb/constraints.txt"),
     ],
     "folder": ["."],
@@ -126,6 +147,29 @@ def test_outside_of_the_project_only_what_is_listed_is_used(tmp_path):
     assert reading(root, "../otherwise/x.csv", read=(str(other),)) == "DRV059"
 
 
+@pytest.mark.parametrize("listed", [{}, {"read": ["/srv/in"]}])
+def test_one_line_has_what_all_paths_need(tmp_path, listed):
+    root, one, two = (tmp_path / name for name in ("root", "one", "two"))
+    for folder in (root, one, two):
+        folder.mkdir()
+    paths = [(one / "a.csv", False), (two / "*.csv", False), (two / "b.csv", True), (root / "x.csv", True)]
+    policy = PathPolicy.of(listed).asked(root, paths)
+    lines = set()
+    for path, writing_it in paths[:3]:
+        with pytest.raises(OsirisError) as caught:
+            policy.writable(root, path, "csv") if writing_it else policy.readable(root, path)
+        (found,) = caught.value.diagnostics
+        verb, _, line = found.hint.partition(" this line in osiris.yaml:  ")
+        assert verb.endswith("change" if listed else "add")
+        lines.add(line)
+    (line,) = lines
+    wanted = {"read": [*listed.get("read", []), str(one), str(two)], "write": [str(two)]}
+    assert yaml.safe_load(line) == {"paths": wanted}
+    allowed = PathPolicy.of(wanted)
+    assert [allowed.readable(root, path) for path, is_written in paths[:2] if not is_written]
+    assert allowed.writable(root, two / "b.csv", "csv")
+
+
 def test_the_refusal_shows_the_line_for_the_project(tmp_path):
     root, other = tmp_path / "root", tmp_path / "other"
     other.mkdir()
@@ -159,7 +203,19 @@ def test_links_are_followed_on_both_sides(tmp_path):
     assert writing(root, "x.db", "database") == "DRV060"
 
 
-@pytest.mark.parametrize("kept", [".env", ".git/deep/config", ".netrc", "osiris.yaml"])
+KEPT_FILES = [
+    ".env",
+    ".git/deep/config",
+    ".netrc",
+    "osiris.yaml",
+    "sub/.env",
+    "a/b/c/.ssh/id",
+    "a/.x/b/c.txt",
+    "data/.a",
+]
+
+
+@pytest.mark.parametrize("kept", KEPT_FILES)
 def test_another_name_of_a_file_that_is_kept_is_found(tmp_path, kept):
     path = tmp_path / kept
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,6 +225,20 @@ def test_another_name_of_a_file_that_is_kept_is_found(tmp_path, kept):
     (tmp_path / "y.csv").write_text("a\n")
     (tmp_path / "z.csv").hardlink_to(tmp_path / "y.csv")
     assert reading(tmp_path, "z.csv") is writing(tmp_path, "z.csv", "csv") is None
+
+
+def test_another_name_of_a_hidden_file_is_found_outside_of_the_project_too(tmp_path):
+    root, lake = tmp_path / "project", tmp_path / "lake"
+    root.mkdir()
+    (lake / "deep").mkdir(parents=True)
+    (lake / "deep" / ".env").write_text("A=1\n")
+    (lake / "x.csv").hardlink_to(lake / "deep" / ".env")
+    (lake / "loop").symlink_to(lake)
+    (lake / ".loop").symlink_to(lake)
+    policy = PathPolicy(read=(str(lake),))
+    with pytest.raises(OsirisError) as caught:
+        policy.readable(root, lake / "x.csv")
+    assert caught.value.diagnostics[0].code == "DRV049"
 
 
 def test_another_name_of_a_pipeline_is_read_and_not_written(tmp_path):

@@ -17,7 +17,18 @@ from osiris.api.workspace import Workspace, find_plan, load_plan, shown
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.history.record import REFUSED, caught_up, find_own_run, resume_command
 from osiris.hold import hold_project
-from osiris.session import CONVERSATION, find_session, iter_records, open_record, open_session, read_lines
+from osiris.project import PIPELINE_ENDINGS
+from osiris.session import (
+    CONVERSATION,
+    RECENT,
+    find_session,
+    is_session_id,
+    iter_records,
+    open_record,
+    open_session,
+    read_lines,
+    session_folders,
+)
 from osiris.session import damaged_sessions as _damaged_sessions
 from osiris.session import list_sessions as _list_sessions
 
@@ -263,13 +274,18 @@ def verify(workspace: Workspace, first: str, second: str) -> Verdict:
 
 
 def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Manifest:
-    """Return the run.json of a session, or a plan; fails with CMP027 or RUN010.
+    """Return the run.json of a session, or a plan; fails with CMP027, CMP049, RUN010 or RUN050.
 
     A session comes first: a run id may be spelled like the beginning of a fingerprint, as a date is.
     """
-    run = find_session(workspace.project, what)
-    file = None if run else find_plan(workspace, what)
-    return load_plan(workspace, file)[0] if file else run or show_session(workspace, what)
+    run, names = find_session(workspace.project, what), [folder.name for folder in session_folders(workspace.project)]
+    if run or what in RECENT or is_session_id(what) or any(name.startswith(what) for name in names):
+        return run or show_session(workspace, what)
+    file = find_plan(workspace, what)
+    if file is None:
+        is_pipeline = what.endswith(PIPELINE_ENDINGS)
+        fail("RUN050", what=what, hint=f"explain its plan: run 'osiris compile {what}' first" if is_pipeline else None)
+    return load_plan(workspace, file)[0]
 
 
 def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _HEX = frozenset("0123456789abcdef")
 _LEAST = 6
-"""So many hexadecimal digits, and no file of that name, are meant as a fingerprint."""
+"""So many letters that are hexadecimal digits, and no file of that name, are meant as a fingerprint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def find_plan(workspace: Workspace, target: str) -> PlanFile | None:
 
     Fails with CMP027 for a plan that is not there, and CMP049 for too few digits of a fingerprint.
     """
-    from osiris.compiler.manifest import LENGTH, SHORT
+    from osiris.compiler.manifest import SHORT
 
     path = Path(target).absolute()
     looks_like_plan = path.suffix == ".json" or path.is_relative_to(workspace.project.build)
@@ -115,13 +115,21 @@ def find_plan(workspace: Workspace, target: str) -> PlanFile | None:
         if not (_kind(file) or _kind(workspace.root / file)):
             fail("CMP027", what=f"{target}: there is no such file")
         return _in_file(workspace, find_file(workspace, file))
-    if not _LEAST <= len(target) <= LENGTH or not _HEX.issuperset(target):
+    if not _may_be_fingerprint(target):
         return None
     if len(target) >= SHORT:
         return _with_fingerprint(workspace, target)
     if not (_kind(path) or _kind(workspace.root / target)):
         fail("CMP049", asked=target, count=len(target), needed=f"its first {SHORT} digits at least")
     return None
+
+
+def _may_be_fingerprint(target: str) -> bool:
+    """Tell whether a text is written like a fingerprint, or the beginning of one; a short word is none."""
+    from osiris.compiler.manifest import LENGTH
+
+    is_word = len(target) < _LEAST and target.isalpha()
+    return 0 < len(target) <= LENGTH and _HEX.issuperset(target) and not is_word
 
 
 def _in_file(workspace: Workspace, path: Path) -> PlanFile:

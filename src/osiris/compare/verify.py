@@ -87,8 +87,8 @@ def written_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -
 
 def was_refused(output: Mapping[str, Any]) -> bool:
     """Tell whether a target refused rows of an output, so that its digest is of others than those that it took."""
-    digest = output.get("digest")
-    return bool(digest and output.get("rows", digest["rows"]) != digest["rows"])
+    given = (output.get("digest") or {}).get("rows")
+    return given is not None and output.get("rows", given) != given
 
 
 def digest_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:

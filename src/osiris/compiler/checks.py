@@ -12,10 +12,10 @@ from osiris.compiler.paths import check_own_output, check_paths
 from osiris.compiler.statements import check_input_names, check_sql
 from osiris.compiler.tables import check_tables
 from osiris.compiler.values import unspellable
+from osiris.component_names import meant_component
 from osiris.connections import resolve_ref, unknown_fields
 from osiris.document.edits import add, drop, put
-from osiris.errors import OsirisError, certain, diagnostic, did_you_mean
-from osiris.oml.remedies import meant_component
+from osiris.errors import OsirisError, certain, diagnostic
 from osiris.oml.validate import wrong_mode
 from osiris.secret import find_literal_secrets
 
@@ -56,8 +56,7 @@ def check_component(ctx: Context) -> Iterator[Diagnostic]:
             yield diagnostic("CMP002", at=at, name=step.component, reason=reason, instead=instead)
         else:
             family = step.connection.family if step.connection else None
-            sure, near = meant_component(step.component, ctx.registry.names(), family)
-            hint = f"did you mean '{near}'?" if near else did_you_mean(step.component, ctx.registry.names())
+            sure, hint = meant_component(step.component, ctx.registry.names(), family)
             fix = put(f"{step.pointer}/component", sure) if sure else ()
             yield diagnostic("CMP001", at=at, name=step.component, hint=hint, fix=fix)
 

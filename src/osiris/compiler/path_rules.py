@@ -28,10 +28,15 @@ _REFERENCE = "${"
 
 def check_path_rules(ctx: Context, lists: Mapping[str, JsonValue]) -> Iterator[Diagnostic]:
     """Every step reads and writes only what the project lets it; `lists` are `paths.read` and `paths.write`."""
+    named: list[tuple[Step, Path, str]] = []
+    for step, found, pointer in (*_files(ctx), *_databases(ctx)):
+        if isinstance(found, OsirisError):
+            yield from (replace(problem, location=ctx.at(pointer)) for problem in found.diagnostics)
+        elif _REFERENCE not in str(found):
+            named.append((step, found, pointer))
     policy = PathPolicy.of(lists, tuple(_keys(ctx)))
-    for step, path, pointer in [*_files(ctx), *_databases(ctx)]:
-        if _REFERENCE in str(path):
-            continue
+    policy = policy.asked(ctx.root, [(path, step.mode == "write") for step, path, _ in named])
+    for step, path, pointer in named:
         try:
             for each in _matched(ctx, path) if policy.keys else [path]:
                 if step.mode == "write":
@@ -76,18 +81,24 @@ def _files(ctx: Context) -> Iterator[tuple[Step, Path, str]]:
             yield step, path, f"{step.pointer}/config/{KEY}"
 
 
-def _databases(ctx: Context) -> Iterator[tuple[Step, Path, str]]:
+def _databases(ctx: Context) -> Iterator[tuple[Step, Path | OsirisError, str]]:
     for step, spec in ctx.known():
         if not step.connection or spec.family not in DATABASE_FIELDS:
             continue
         try:
             fields = as_written(ctx.connections, step.connection)
-            texts = [text for name in DATABASE_FIELDS[spec.family] if isinstance(text := fields.get(name), str)]
-            paths = [resolve_path(ctx.root, text) for text in texts if text]
         except OsirisError:
             continue  # another check tells it
-        for path in paths:
-            yield step, path, f"{step.pointer}/config/connection"
+        texts = [text for name in DATABASE_FIELDS[spec.family] if isinstance(text := fields.get(name), str)]
+        for text in filter(None, texts):
+            yield step, _path(ctx, text), f"{step.pointer}/config/connection"
+
+
+def _path(ctx: Context, text: str) -> Path | OsirisError:
+    try:
+        return resolve_path(ctx.root, text)
+    except OsirisError as error:
+        return error
 
 
 def _keys(ctx: Context) -> Iterator[Path]:

@@ -58,14 +58,23 @@ def check_own_output(ctx: Context) -> Iterator[Diagnostic]:
     """No step reads what the same run writes, unless it waits for that: a repeated run would read other rows."""
     paths = [(step, _written(step, path)) for step, path in named_paths(ctx) if not isinstance(path, OsirisError)]
     written = {path: step.id for step, path in paths if step.mode == "write"}
-    needs = {step.id: step.needs for step in ctx.pipeline.steps}
+    needs = {step.id: (*step.needs, *step.inputs.values()) for step in ctx.pipeline.steps}
     for step, pattern in paths:
         if step.mode != "read":
             continue
         for writer in _writers_of(pattern, written):
             if writer not in waited_for(step.id, needs):
-                at = ctx.at(f"{step.pointer}/config/{KEY}")
-                yield diagnostic("CMP017", at=at, step=step.id, writer=writer, path=step.config[KEY])
+                at, hint = ctx.at(f"{step.pointer}/config/{KEY}"), _apart(step, writer, needs)
+                yield diagnostic("CMP017", at=at, hint=hint, step=step.id, writer=writer, path=step.config[KEY])
+
+
+def _apart(reader: Step, writer: str, needs: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the hint where the usual one does not do: the writer waits for the reader, or that for others too."""
+    if reader.id in waited_for(writer, needs):
+        return f"write another file: '{writer}' waits for '{reader.id}', which cannot wait for it too"
+    if not reader.needs:
+        return None
+    return f"write another file, or let '{reader.id}' wait: needs: [{', '.join((*reader.needs, writer))}]"
 
 
 def _written(step: Step, path: Path | StoreUrl) -> str:

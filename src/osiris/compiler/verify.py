@@ -44,9 +44,10 @@ def verify_manifest(
     `allow_changes` another one of a component is (RUN023).
     """
     parsed = _parse(data, path)
-    _require_canonical(data, parsed, path)
+    canonical = _canonical(parsed, path)
     _refuse(path, [f"{where} {problem}" for where, problem in shape_problems(parsed)])
     _refuse(path, list(_order_problems(parsed)) or list(_leaf_problems(parsed)))
+    _require_same(data, canonical, path)
     if not parsed["fingerprint"].startswith(asked):
         fail("CMP047", path=path, found=parsed["fingerprint"], asked=asked)
     others = dict(_component_changes(parsed, registry, "RUN023" if allow_changes else "CMP023"))
@@ -91,11 +92,14 @@ def _is_earlier(data: bytes) -> bool:
     return all(any(line.startswith(key) for line in lines) for key in (b"pipeline:", b"steps:", b"meta:"))
 
 
-def _require_canonical(data: bytes, parsed: JsonValue, path: str) -> None:
+def _canonical(parsed: JsonValue, path: str) -> bytes:
     try:
-        canonical = canonical_bytes(parsed)
+        return canonical_bytes(parsed)
     except (ValueError, RecursionError):
         fail("CMP020", path=path, reason="it holds a value that canonical JSON cannot carry")
+
+
+def _require_same(data: bytes, canonical: bytes, path: str) -> None:
     if data != canonical:
         pairs = enumerate(zip(data, canonical, strict=False))
         offset = next((i for i, (found, right) in pairs if found != right), min(len(data), len(canonical)))

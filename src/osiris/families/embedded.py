@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 from osiris.driver import Written
 from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
-from osiris.families.fitting import uncarried
+from osiris.families.fitting import column_hint, uncarried
 from osiris.families.places import READ_WHOLE, content_of
 from osiris.fault import fault
 from osiris.files import fail_os, make_private, open_real, relative, resolve_path
@@ -281,7 +281,7 @@ def refuse_misfit(
     for field in schema:
         there = known.get(field.name.lower())
         if there is None:
-            report(f"it has no column '{field.name}'", did_you_mean(field.name, [column.name for column in columns]))
+            report(f"it has no column '{field.name}'", column_hint(field.name, [column.name for column in columns]))
         elif there.computed:
             report(f"its column '{there.name}' is computed by the database", "leave the column out of the rows")
         elif not holds(there, field.type):

@@ -18,6 +18,7 @@ from osiris.families.published import Folder, folder_of
 from osiris.families.stored import find
 from osiris.families.upload import Upload, uploading
 from osiris.files import check_source, expand, fail_os, publish, relative, resolve_path, sweep
+from osiris.model import undivided
 from osiris.path_policy import real_path
 from osiris.table import Relation
 from osiris.urls import StoreUrl, local_path, store_url
@@ -191,8 +192,10 @@ def check_known(config: Mapping[str, Iterable[str]], known: Sequence[str], where
         if name not in known
     ]
     if unknown:
+        alone = undivided(known[0]) if len(known) == 1 else None
+        hints = {name: alone or did_you_mean(name, known) for _, name in unknown}
         raise_all(
-            diagnostic("DAT005", at=Location(pointer=at), column=name, where=where, hint=did_you_mean(name, known))
+            diagnostic("DAT005", at=Location(pointer=at), column=name, where=where, hint=hints[name])
             for at, name in unknown
         )
 

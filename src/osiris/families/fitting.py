@@ -6,14 +6,19 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from osiris.errors import diagnostic
+from osiris.errors import diagnostic, did_you_mean
 from osiris.types import Type, parse_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from osiris.errors import Diagnostic
 
 LEAVE_OUT = "leave the column out of the rows if that is meant"
 """What to do where a table would make a value of NULL."""
+
+REFRESH = "(if a source has changed: osiris compile FILE --refresh)"
+"""What to do where rows do not fit a table since the source of the rows has other columns than those in the lock."""
 
 _INTEGER = re.compile(r"(u?)int(8|16|32|64)")
 _NUMBER_OR_TEXT = re.compile(r"u?int\d+|float\d+|decimal|utf8")
@@ -52,7 +57,13 @@ def cast_hint(column: str, wide: str | None, narrow: str) -> str | None:
         return None
     # In a YAML mapping on one line, a comma would end the value.
     written = f'"{wide}"' if "," in wide else wide
-    return f"change the table, or give the config of the step that reads 'cast: {{{column}: {written}}}'"
+    return f"change the table, or give the config of the step that reads 'cast: {{{column}: {written}}}' {REFRESH}"
+
+
+def column_hint(name: str, known: Iterable[str]) -> str | None:
+    """Return the hint at a column that a table does not have; None where there is nothing to name."""
+    hint = did_you_mean(name, known)
+    return hint and f"{hint} {REFRESH}"
 
 
 def uncarried(step: str, column: str, kind: str, reason: str) -> Diagnostic:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -23,6 +24,11 @@ _GUESSED = {
     "instant": "timestamp[us,UTC]",
 }
 _MOMENTS = ("date", "timestamp", "instant")
+_NUMBER = re.compile(r"-?[0-9]+(?:\.([0-9]{1,37}))?")
+_WIDER = {"date": ("timestamp[us]", "timestamp[us,UTC]"), "timestamp": ("timestamp[us]",), "time": ("time[ns]",)}
+PINNED = "its type is the one that the file allowed when it was looked at"
+REFRESH = "run 'osiris compile FILE --refresh' (sample: all if the value is rare)"
+"""What looks at a text file's types again."""
 FEW = 256
 
 
@@ -123,3 +129,15 @@ def _microseconds(cells: pa.Array) -> pa.Array:
 def _longest_fraction(cells: pa.Array) -> int:
     fractions = pc.replace_substring_regex(cells, r"\A[^.]*\.?(\d*).*\z", r"\1")
     return pc.max(pc.binary_length(fractions)).as_py() or 0
+
+
+def wider_type(value: str, wanted: str) -> str | None:
+    """Return the type that holds the values of a type and a further cell; None if only text does."""
+    name = wanted.partition("(")[0].partition("[")[0]
+    number, candidates = _NUMBER.fullmatch(value), _WIDER.get(name, ())
+    if name.startswith(("int", "uint", "decimal")):
+        before = wanted.rpartition(",")[2].rstrip(")") if name == "decimal" else "0"
+        scale = max(int(before), len((number and number[1]) or ""))
+        candidates = (f"decimal({MAX_DIGITS},{scale})",) if number else ("float64",)
+    readable = (each for each in candidates if Spelling(each, declared=name in _WIDER).read(pa.array([value])))
+    return next(readable, None)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.errors import diagnostic, fail, raise_all
 from osiris.families.embedded import LEDGER, delivered, digest_column, fail_no_key
-from osiris.families.fitting import cast_hint
+from osiris.families.fitting import cast_hint, column_hint
 from osiris.families.mysql import qualified, quote_name, relation, relations
 from osiris.families.mysql_held import LISTED, Column, column_type, fits, listed_values, wide_type
 
@@ -129,7 +129,7 @@ def _misfits(ctx: StepContext, target: Target, schema: Schema, columns: dict[str
     for field in schema:
         column = columns.get(field.name)
         if column is None:
-            report(f"it has no column '{field.name}'", did_you_mean(field.name, columns))
+            report(f"it has no column '{field.name}'", column_hint(field.name, columns))
         elif column.computed:
             report(f"its column '{column.name}' is computed by the server", "leave the column out of the rows")
         elif not fits(column, field.type):

@@ -107,6 +107,16 @@ _NAMES = {
     "|sexual_orientation|political\\w*|blood_type",
 }
 _BY_NAME = tuple((kind, re.compile(f"(?:\\w*_)?(?:{words})(?:_[0-9]+)?")) for kind, words in _NAMES.items())
+_PASSWORD = "pw|pwd|pass|passwd|password|passphrase|passcode|passwort|kennwort|heslo|contrasena|senha"  # noqa: S105  words, and none
+_OF_SECRETS = re.compile(
+    f"(?:\\w*_)?(?:pw|passwort|kennwort|heslo|contrasena|mot_de_passe|senha|(?:{_PASSWORD}|secret|token|api_?key)_?"
+    "(hash|hashed|md5|sha_?[0-9]*|bcrypt|argon2i?d?|scrypt|digest|salt|crypt|enc|encrypted|old|new|prev|previous|plain"
+    "|value|hint|[0-9]+)|(?:hash|hashed|md5|sha_?[0-9]*|bcrypt|encrypted|crypted)_?"
+    f"(?:{_PASSWORD}|secret|token|api_?key)|security_answer|recovery_codes?|backup_codes?|(?:otp|totp)_?(?:seed)?)"
+)
+"""What columns are called that hold passwords and tokens, or what was made of them."""
+_OF_HASHES = re.compile("(?:\\w*_)?(?:hash|hashed|md5|sha_?(?:1|224|256|384|512)|bcrypt|digest|salt|pin|pin_?code)")
+
 _OF_SOMEBODY = re.compile(
     "(?:\\w*_)?(?:cust(omer)?|client|contact|person|people|employee|staff|worker|colleague|manager|supervisor|agent|rep"
     "|representative|salesperson|salesman|seller|buyer|owner|holder|member|user|subscriber|patient|doctor|physician"
@@ -135,6 +145,10 @@ def kind_by_name(column: str) -> str | None:
     if is_secret_name(column):
         return SECRET
     name = _snake_case(column)
+    if _OF_SECRETS.fullmatch(name):
+        return SECRET
+    if _OF_HASHES.fullmatch(name):
+        return "hash"
     found = next((kind for kind, words in _BY_NAME if words.fullmatch(name)), None)
     return None if found != "identity number" and _ABOUT.fullmatch(name) else found
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
-from osiris.families.fitting import cast_hint
+from osiris.families.fitting import cast_hint, column_hint
 from osiris.families.postgres import relations
 from osiris.families.postgres_held import cast_for, way
 from osiris.families.postgres_types import Kind
@@ -223,7 +223,7 @@ def _misfits(ctx: StepContext, place: Place, schema: Schema, columns: Sequence[C
     for field in schema:
         column = known.get(field.name)
         if column is None:
-            report(f"it has no column '{field.name}'", did_you_mean(field.name, known))
+            report(f"it has no column '{field.name}'", column_hint(field.name, known))
         elif column.generated:
             report(f"its column '{column.name}' is computed by the server", "leave the column out of the rows")
         elif way(column.kind, column.modifier, field.type) is None:

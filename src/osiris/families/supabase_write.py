@@ -18,6 +18,7 @@ from osiris.driver import Written
 from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, raise_all
 from osiris.families.cells import Unfit, refuse_large
 from osiris.families.embedded import staged
+from osiris.families.fitting import column_hint
 from osiris.families.json_spell import Unwritable, first_unwritable, objects, refusal
 from osiris.families.keys import refuse_repeated_keys
 from osiris.families.postgres_checks import without_zero
@@ -152,7 +153,7 @@ def _misfits(work: Work, there: Mapping[str, Column]) -> Iterator[Diagnostic]:
 
     for field in work.schema:
         if field.name not in there:
-            yield misfit(f"it has no column '{field.name}'", did_you_mean(field.name, there))
+            yield misfit(f"it has no column '{field.name}'", column_hint(field.name, there))
         elif _way(there[field.name], field.type) is None:
             declared = there[field.name].kind.name
             yield misfit(f"its column '{field.name}' is {declared}, which cannot hold {field.type}")

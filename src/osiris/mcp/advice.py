@@ -33,6 +33,19 @@ _BY_PREFIX: dict[str, str] = {
     "REG": "components_find",
 }
 _MOST = 2
+_TOOLS = {
+    "'osiris logs list'": "runs_list",
+    "'osiris components list'": "components_find",
+    "'osiris connections list'": "connections_list",
+}
+"""Commands that hints name, and the tools that answer the same."""
+
+
+def for_agents(hint: str | None) -> str | None:
+    """Return a hint that names tools where it names commands."""
+    for command, tool in _TOOLS.items():
+        hint = hint and hint.replace(command, tool)
+    return hint
 
 
 def next_tools(found: Iterable[Diagnostic]) -> list[tuple[str, dict[str, JsonValue]]]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from osiris import api
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.mcp import earlier, looking, resources, working
-from osiris.mcp.advice import next_tools
+from osiris.mcp.advice import for_agents, next_tools
 from osiris.mcp.arguments import check_arguments
 from osiris.mcp.definitions import RUN
 from osiris.mcp.pages import Reply, laid_out, shortened, written
@@ -126,8 +126,9 @@ def _clean(reply: Reply, workspace: Workspace, *, allow_run: bool) -> Reply:
 
 
 def _located(item: Diagnostic, root: str) -> Diagnostic:
-    """Return a diagnostic that tells of files of the project without where on this machine that lies."""
-    return replace(item, message=item.message.replace(root, ""), hint=item.hint and item.hint.replace(root, ""))
+    """Return a diagnostic that tells of files of the project without where on this machine that lies, and of tools."""
+    hint = for_agents(item.hint and item.hint.replace(root, ""))
+    return replace(item, message=item.message.replace(root, ""), hint=hint)
 
 
 def _framed(document: JsonValue) -> str:

@@ -157,7 +157,11 @@ _ALL = (
         "run_explain",
         "Explain a run",
         "What happened in a run, why, what was written, what changed, what to do next. full: the whole package.",
-        {"session": _described(_TEXT, "id or run id; the newest if absent"), "detail": _DETAIL, "cursor": _TEXT},
+        {
+            "session": _described(_TEXT, "id or run id, last or previous; the newest if absent"),
+            "detail": _DETAIL,
+            "cursor": _TEXT,
+        },
     ),
 )
 TOOLS: dict[str, Tool] = {tool.name: tool for tool in _ALL}

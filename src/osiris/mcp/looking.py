@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osiris import api
+from osiris.component_names import matching
 from osiris.errors import fail
 from osiris.mcp.pages import Reply
 from osiris.mcp.reach import source_inside
@@ -97,9 +98,12 @@ def _column(column: JsonValue) -> JsonValue:
 def components_find(_workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris components list`, of those that all words of the query are found in."""
     found, problems = api.list_components(arguments.get("mode"))
-    words = str(arguments.get("query") or "").casefold().split()
-    text = ("name", "title", "description", "family")
-    fitting = [c for c in found if all(word in " ".join(str(c[key]) for key in text).casefold() for word in words)]
+    query, text = str(arguments.get("query") or "").casefold(), ("name", "title", "description", "family")
+    told = [(each, " ".join(str(each[key]) for key in text).casefold()) for each in found]
+    by_text = [each["name"] for each, whole in told if all(word in whole for word in query.split())]
+    named = [*by_text, *matching(query, [each["name"] for each in found])]
+    named = named or matching(query, [each["name"] for each in found], loosely=True)
+    fitting = [each for each in found if each["name"] in named]
     keys = ("name", "title", "modes", "connection", "delivery")
     return Reply(
         {"components": fitting},

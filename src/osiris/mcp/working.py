@@ -123,13 +123,17 @@ def _ran(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     return {**told, "written": written, "steps": steps}
 
 
+_MARKED = 20
+"""Of so many of the newest sessions it is said what looks wrong in them: each is read for it."""
+
+
 def runs_list(workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris logs list`, of one pipeline or status if asked."""
     sessions = api.list_sessions(workspace)
     wanted = {key: arguments[key] for key in ("pipeline", "status") if key in arguments}
     fitting = [each for each in sessions if all(each.get(key) == value for key, value in wanted.items())]
     return Reply(
-        {"sessions": fitting, "total": len(fitting)},
+        {"sessions": fitting, "total": len(fitting), "findings": api.marks_of(workspace, fitting[:_MARKED])},
         "sessions",
         item=_session,
         next=[("run_explain", {"session": fitting[0]["session"]})] if fitting else [],

@@ -84,7 +84,8 @@ class Configs:
         at = f"{pointer}/{CONNECTION}"
         text = self.substitution.value(config.pop(CONNECTION), at)
         if not isinstance(text, str):
-            self._say("OML006", at, key=CONNECTION, expected="text", found=kind_of(text))
+            hint = 'declare it in osiris_connections.yaml, and name it here: connection: "@family.alias"'
+            self._say("OML006", at, hint=hint, key=CONNECTION, expected="text", found=kind_of(text))
             return None
         try:
             return parse_ref(text)
@@ -218,9 +219,9 @@ class Configs:
                 if isinstance(bounds, dict) and _is_empty(bounds.get("min"), bounds.get("max")):
                     self._say("OML028", f"{join(pointer, number)}/{kind}/max", key="max", problem="is less than 'min'")
 
-    def _say(self, code: str, pointer: str, *, fix: Fix = (), **params: object) -> None:
+    def _say(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
         at = self._document.where_key(pointer)
-        self.substitution.problems.append(diagnostic(code, at=at, hint=None, fix=fix, **params))
+        self.substitution.problems.append(diagnostic(code, at=at, hint=hint, fix=fix, **params))
 
 
 def _is_empty(least: JsonValue, most: JsonValue) -> bool:

@@ -148,7 +148,7 @@ class Substitution:
                 good = f"${{{SCOPE}{param}}}"
                 written, value = match[0].rstrip(), self.document.value(pointer)
                 fix = put(pointer, value.replace(written, good)) if isinstance(value, str) else ()
-                self._say("OML024", pointer, match.start(), placeholder=written, hint=f"write {good}", fix=fix)
+                self._say("OML024", pointer, match.start(), placeholder=written, hint=f"write '{good}'", fix=fix)
                 return True
         return False
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from osiris.document import join
 from osiris.document.edits import add, drop, put, rename
-from osiris.errors import certain, nearest
+from osiris.errors import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,21 +38,6 @@ OTHER_NAMES: Names = {
 
 _PROSE = ("author", "comment", "comments", "contact", "notes", "owner", "team", "todo")
 """Keys that tell people something, and do nothing anywhere: only they become those of an extension."""
-
-_KINDS = {
-    "reader": "extractor",
-    "read": "extractor",
-    "extract": "extractor",
-    "source": "extractor",
-    "sink": "writer",
-    "write": "writer",
-    "target": "writer",
-    "destination": "writer",
-    "transform": "processor",
-    "transformer": "processor",
-    "transformation": "processor",
-}
-"""What other tools call kinds of components; what may be read in two ways, as a loader, is not here."""
 
 _EXTENSIBLE = re.compile(r"(/steps/[0-9]+)?")
 _PAIR = re.compile(r"([a-z_]+)(?::|\s+)(\S.*)")
@@ -142,32 +127,6 @@ def for_limit(pointer: str, value: JsonValue, rule: str, limit: JsonValue) -> Fi
         return put(pointer, amount[1] + amount[2])
     is_shared = pointer.split("/")[4:5] in (["retry"], ["timeout"])
     return put(pointer, limit) if rule in ("minimum", "maximum") and is_shared else ()
-
-
-def meant_component(name: str, names: Iterable[str], family: str | None = None) -> tuple[str | None, str | None]:
-    """Return the component that a name surely is, and the one that it may be meant to be, each None if there is none.
-
-    Neither reads where the name says to write, nor the other way round. `family` is that of the step's connection.
-    """
-    known = list(names)
-    named = _of_kind(name.lower())
-    if f"{family}.{named}" in known:
-        named = f"{family}.{named}"
-    kind = [each for each in known if each.partition(".")[2] == named]
-    sure = kind[0] if len(kind) == 1 else certain(named, known)
-    direction = direction_of(sure or named)
-    return sure, sure or nearest(named, [each for each in known if direction in (None, direction_of(each))])
-
-
-def _of_kind(name: str) -> str:
-    """Return a component's name with the kind as it is called here."""
-    return re.sub(r"[a-z]+$", lambda word: _KINDS.get(word[0], word[0]), name)
-
-
-def direction_of(name: str) -> str | None:
-    """Return the kind of a component that the last word of its name tells: extractor, writer, processor, or None."""
-    word = re.split(r"[^a-z]", _of_kind(name.lower()))[-1]
-    return certain(word, ("extractor", "writer", "processor"))
 
 
 def file_name(file: str) -> str:

@@ -208,7 +208,7 @@ def _keys(error: Broken, document: Document, pointer: str, names: _Names) -> Ite
             hint = f"it belongs into the step's config: config: {{{key}: …}}"
             fix = for_misplaced_key(pointer, key, misplaced, present)
         else:
-            hint = f"did you mean '{near}'?" if near else did_you_mean(key, known)
+            hint = f"did you mean '{near}'?" if near else did_you_mean(key, [*known, *names.also])
             fix = for_unknown_key(pointer, key, names.certain(key, known), present)
         yield diagnostic("OML002", at=at, hint=hint, fix=fix, key=key[:60], where=where)
 
@@ -246,7 +246,7 @@ def _bad_text(error: Broken, document: Document, pointer: str) -> Diagnostic:
         shown = shown_value(key, error.instance).strip('"')
         spelled = re.sub(r"[^A-Za-z0-9_-]+", "-", error.instance).strip("-")[:64]
         named = key == "component" or not spelled or literal_secret_kind(key, error.instance)
-        hint = None if named else f"write {spelled}"
+        hint = None if named else f"write '{spelled}'"
         fix = put(pointer, spelled) if hint else ()
         return diagnostic("OML014", at=at, hint=hint, fix=fix, what=key, value=shown, pattern=error.validator_value)
     return _other(error, document, pointer)

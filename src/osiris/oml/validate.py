@@ -9,6 +9,7 @@ from importlib import resources
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from osiris.component_names import meant_component
 from osiris.document import Document, join
 from osiris.document.edits import add, drop, put, rename
 from osiris.errors import Diagnostic, certain, diagnostic, has_errors, raise_all, sort_diagnostics
@@ -17,7 +18,7 @@ from osiris.oml.config import CONNECTION, Configs
 from osiris.oml.order import Links
 from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
-from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name, meant_component
+from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name
 from osiris.oml.schema import schema_problems, schema_validator
 from osiris.secret import find_literal_secrets
 
@@ -37,10 +38,10 @@ MAX_PROBLEMS = 1000
 """So many problems of one kind are reported; nobody reads more, and a hostile file may have a million."""
 
 _FORBIDDEN = {
-    "version": "write oml_version",
+    "version": "write 'oml_version'",
     "connectors": "declare connections in osiris_connections.yaml",
-    "tasks": "write steps",
-    "outputs": "write with a step of mode write",
+    "tasks": "write 'steps'",
+    "outputs": "add a step with mode: write",
 }
 ALL_MODES = ("read", "transform", "write")
 _TODAY = {"version": "oml_version", "tasks": "steps"}
@@ -93,10 +94,24 @@ def validate(
     if has_errors([*found, *problems, *links.found]):
         found += _wrong_modes(document, linked, specs)
     pipeline = None if has_errors(found) else _pipeline(document, linked, values, substitution)
-    found = sort_diagnostics([*found, *problems, *links.found])
+    found = _mended_once(sort_diagnostics([*found, *problems, *links.found]))
     if pipeline is None or has_errors(found):
         raise_all(item for item in found if item.severity != "note")
     return pipeline, found
+
+
+def _mended_once(found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return the diagnostics in their order; of those that have the same fix, the first one keeps it.
+
+    So all fixes can be applied one after the other.
+    """
+    fixes: list[Fix] = []
+    told: list[Diagnostic] = []
+    for each in found:
+        is_known = each.fix in fixes
+        told.append(replace(each, fix=()) if is_known else each)
+        fixes += [each.fix] if each.fix and not is_known else []
+    return told
 
 
 def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
@@ -192,8 +207,8 @@ class _Sharpener:
             return self._mode(found, pointer)
         if key == "component" and found.code == "OML014":
             name, config = str(self._document.value(pointer)), self._document.value(f"{pointer[:-10]}/config")
-            sure, near = meant_component(name, self._registry.names(), _family(config))
-            return replace(found, hint=near and f"did you mean '{near}'?", fix=put(pointer, sure) if sure else ())
+            sure, hint = meant_component(name, self._registry.names(), _family(config))
+            return replace(found, hint=hint, fix=put(pointer, sure) if sure else ())
         if key == "name" and found.code == "OML014" and not found.fix:
             return replace(found, fix=put(pointer, file_name(self._document.file)))
         if key in _DEFAULTED and found.code == "OML006" and not found.fix:
@@ -205,7 +220,7 @@ class _Sharpener:
         old, value = self._document.value(pointer), self._default(pointer.rpartition("/")[0], "mode")
         earlier = _EARLIER_MODES.get(old) if isinstance(old, str) else None
         meant = value if old is None else earlier or certain(str(old), ALL_MODES)
-        hint = f"write {earlier}" if earlier else found.hint
+        hint = f"write 'mode: {earlier}'" if earlier else found.hint
         return replace(found, hint=hint, fix=put(pointer, meant) if meant and meant == value else ())
 
     def inside(self, pointer: str) -> set[str]:
@@ -229,7 +244,7 @@ class _Sharpener:
         if key == "name":
             old = self._data.get("name")
             return str(old) if isinstance(old, (int, float)) else file_name(self._document.file)
-        step = self._document.value(pointer)
+        step = self._data["steps"][int(pointer.rpartition("/")[2])]
         if key == "id":
             return self._spare.get(f"step_{int(pointer.rpartition('/')[2]) + 1}")
         spec = self._spec(step)

@@ -36,6 +36,7 @@ TRAVELS = (
         "units",
         "urls",
         "drift",
+        "component_names",
         "path_policy",
         "types",
         "secret",

@@ -64,13 +64,41 @@ def _is_possible(source: str, target: str) -> bool:
     """Tell whether Arrow has a way from one type to the other and back, whatever the values are."""
     import pyarrow as pa
 
-    if {source, target} == {"uuid", "utf8"}:  # Arrow would take the bytes of one for the text of the other
+    if any(map(_has_no_form, *_leaves(arrow_type(source), arrow_type(target)))):
         return False
     try:
         _there_and_back(pa.nulls(0, arrow_type(source)), arrow_type(target))
     except pa.ArrowNotImplementedError:
         return False
     return True
+
+
+def _leaves(source: pa.DataType, target: pa.DataType) -> tuple[list[pa.DataType], list[pa.DataType]]:
+    """Return the types inside lists and structs, those of one beside those of the other, as far as they are alike."""
+    if not source.num_fields or source.id != target.id or _names(source) != _names(target):
+        return [source], [target]
+    pairs = [_leaves(source.field(n).type, target.field(n).type) for n in range(source.num_fields)]
+    return [kind for pair in pairs for kind in pair[0]], [kind for pair in pairs for kind in pair[1]]
+
+
+def _names(kind: pa.DataType) -> list[str]:
+    """Return the names of what is inside a type; in lists it has none that counts."""
+    import pyarrow as pa
+
+    return [field.name for field in kind.fields] if pa.types.is_struct(kind) else [""]
+
+
+def _has_no_form(source: pa.DataType, target: pa.DataType) -> bool:
+    """Tell of types that Arrow converts, though the result means something else."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(source) and pa.types.is_struct(target):  # fields of one that the other has not would be lost
+        return True
+    if isinstance(target, pa.JsonType):
+        kinds = (_is_text, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
+        return not (source == target or any(test(source) for test in kinds))
+    pair = (source, target)  # Arrow would take the bytes of one for the text of the other
+    return any(isinstance(kind, pa.UuidType) for kind in pair) and any(map(_is_text, pair))
 
 
 def _at(column: str) -> Location:
@@ -116,7 +144,7 @@ def _tried(column: pa.Array, target: pa.DataType) -> tuple[pa.Array | None, tupl
         result, back = _there_and_back(column, target)
     except pa.ArrowException as error:
         return None, (_first_refused(column, target), _first_line(error))
-    return result, _first_misread(column, result) if _is_text(column.type) else _first_loss(column, back)
+    return result, _first_lost(column, result, back)
 
 
 def _instead(column: str, source: str) -> str:
@@ -146,6 +174,27 @@ def _first_refused(column: pa.Array, target: pa.DataType) -> int:
         return True
 
     return next(misfits(is_possible, 0, len(column)), 0)
+
+
+def _first_lost(before: pa.Array, result: pa.Array, back: pa.Array) -> tuple[int, str] | None:
+    """Return the index of the first value that a cast changed, and what is said of it.
+
+    A text says what its value means, also inside of lists; all else comes back as it was, and JSON is a document.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if _is_text(before.type):
+        return _first_misread(before, result)
+    if isinstance(result.type, pa.JsonType) and pa.types.is_floating(before.type):  # NaN is no JSON
+        return _first_no_document(result.storage)
+    if not before.type.num_fields or before.type.id != result.type.id:
+        return _first_loss(before, back)
+    if pa.types.is_struct(before.type):
+        fields = zip(*(each.flatten() for each in (before, result, back)), strict=True)
+        return min(filter(None, (_first_lost(*each) for each in fields)), default=None)
+    lost = _first_lost(before.flatten(), result.flatten(), back.flatten())
+    return lost and (pc.list_parent_indices(before)[lost[0]].as_py(), lost[1])
 
 
 def _first_misread(texts: pa.Array, values: pa.Array) -> tuple[int, str] | None:

@@ -6,6 +6,7 @@ lost whatever its files claim. Lines are appended in single writes; the summary 
 
 from osiris.session.disk import iter_lines, now_text, read_lines
 from osiris.session.finding import (
+    RECENT,
     damaged_sessions,
     find_record,
     find_session,
@@ -36,6 +37,7 @@ from osiris.session.writing import (
 __all__ = [
     "CONVERSATION",
     "ENDS",
+    "RECENT",
     "STEP_ENDS",
     "STEP_FIGURES",
     "Session",

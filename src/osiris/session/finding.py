@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.project import Project
 
-_RECENT = {"last": 0, "previous": 1}
+RECENT = {"last": 0, "previous": 1}
+"""Names of runs by how many newer ones there are."""
 
 _NUMBER = re.compile(r"-(\d{5,})\Z", re.ASCII)
 """How the id of a session ends; those of earlier versions have four hexadecimal digits there, and are older."""
@@ -63,8 +64,8 @@ def find_session(project: Project, name: str) -> dict[str, JsonValue] | None:
 
     A name is `last`, `previous`, a session's id, a run key (its newest session counts), or what one id begins with.
     """
-    if name in _RECENT:
-        return next(islice(iter_sessions(project), _RECENT[name], None), None)
+    if name in RECENT:
+        return next(islice(iter_sessions(project), RECENT[name], None), None)
     found = find_record(project, name)
     return None if found is None or found.get("kind") == CONVERSATION else found
 
@@ -81,7 +82,7 @@ def list_sessions(project: Project) -> list[dict[str, JsonValue]]:
 
 def open_record(project: Project, name: str = "last") -> dict[str, JsonValue]:
     """Return the run.json of a run or a conversation; fails as `open_session` does."""
-    found = find_session(project, name) if name in _RECENT else find_record(project, name)
+    found = find_session(project, name) if name in RECENT else find_record(project, name)
     if found is None:
         _fail_damaged(project, name)
         fail("RUN010", session=name, hint=_near_sessions(project, name))
@@ -125,7 +126,12 @@ def _no_talk(found: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _near_sessions(project: Project, name: str) -> str:
+    if name in RECENT:
+        only = "only one run" if next(iter_sessions(project), None) else "no run"
+        return f"there is {only} here yet"
     names = [session["session"] for session in iter_records(project)]
+    if not names:
+        return "there is no run here yet"
     begun = sum(each.startswith(name) for each in names)
     if begun > 1:
         return f"{begun} sessions begin so: see 'osiris logs list'"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlglot import exp
 
 from osiris.errors import certain, diagnostic, did_you_mean, nearest
+from osiris.model import undivided
 from osiris.sql import tree as trees
 from osiris.sql.dialects import DIALECTS
 from osiris.sql.duck_types import PLAIN
@@ -52,7 +53,15 @@ def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int
         offset = trees.beginning_of(fault.node, text) if fault.node else error_offset(error, text, shift)
         fix = respell(text, offset, fault.near)
     problem = fault.problem or runtime_problem(error, text, "SQL009").message
-    return diagnostic("SQL009", at=place(text, offset), problem=problem, hint=fault.hint, fix=fix)
+    hint = _undivided(inputs) or fault.hint
+    return diagnostic("SQL009", at=place(text, offset), problem=problem, hint=hint, fix=fix)
+
+
+def _undivided(inputs: Mapping[str, Schema]) -> str | None:
+    """Return a hint at an input that looks as if its file had been read with the wrong delimiter."""
+    alone = ((name, schema[0].name) for name, schema in inputs.items() if len(schema) == 1)
+    hints = (f"'{name}': {hint}" for name, column in alone if (hint := undivided(column)))
+    return next(hints, None)
 
 
 def output_place(text: str, index: int, inputs: Mapping[str, Schema]) -> Location:

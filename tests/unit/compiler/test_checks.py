@@ -167,6 +167,8 @@ def test_one_file_under_two_names_is_one_file(bench, steps):
 def test_a_step_does_not_read_what_the_same_run_writes(bench, steps, path):
     problem = only(refused(bench, steps.read(config={"path": path}), steps.write("load")))
     assert (problem.code, problem.location.pointer) == ("CMP017", "/steps/0/config/path")
+    assert problem.hint.startswith("write another file: 'save' waits for")
+    assert "needs" not in problem.hint
 
 
 def test_a_step_may_read_what_it_waits_for(bench, steps):

@@ -91,7 +91,7 @@ def test_the_first_byte_that_is_not_canonical_is_named(bench, plan):
     data = manifest_bytes(plan)
     (found,) = refused(bench, data.replace(b'"engines"', b' "engines"'))
     offset = data.index(b'"engines"')
-    assert found.message.endswith(f"byte {offset}")
+    assert found.message.endswith(f"only its layout differs, first at byte {offset}")
 
 
 LEAVES = [
@@ -119,6 +119,8 @@ def test_what_was_changed_is_named_by_its_leaf(bench, plan, leaf, change):
     found = refused(bench, canonical_bytes(data))
     assert {d.code for d in found} == {"CMP022"}
     assert leaf in found[0].message or any(d.message.endswith(leaf) for d in found)
+    for layout in (json.dumps(data, indent=2).encode(), canonical_bytes(data) + b"\n"):
+        assert [d.message for d in refused(bench, layout)] == [d.message for d in found]
 
 
 def test_keys_that_are_missing_or_unknown_are_refused_even_with_right_hashes(bench, plan):

@@ -173,8 +173,8 @@ steps:
         (steps(reader(config="path: x, sep: x")), "did you mean 'delimiter'?"),
         (steps(reader(), writer(more="  nedes: []\n")), "did you mean 'needs'?"),
         (steps(reader("orders"), writer(more="  needs: [order]\n")), "did you mean 'orders'?"),
-        (steps(reader().replace("mode: read", "mode: extract")), "write read"),
-        (steps(reader(), head='oml_version: "0.1.0"\nname: My Pipe\n'), "write My-Pipe"),
+        (steps(reader().replace("mode: read", "mode: extract")), "write 'mode: read'"),
+        (steps(reader(), head='oml_version: "0.1.0"\nname: My Pipe\n'), "write 'My-Pipe'"),
     ],
 )
 def test_hints_name_what_was_meant(text, hint):

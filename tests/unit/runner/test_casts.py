@@ -34,6 +34,20 @@ def cast(values, source, target):
         ([2**63 - 1], "int64", "decimal(76,50)", [decimal.Decimal(2**63 - 1)]),
         ([], "int64", "utf8", []),
         (['{"a": 1}', None, "[]"], "utf8", "json", ['{"a": 1}', None, "[]"]),
+        ([["1.5", None], None, [], ["2"]], "list<utf8>", "list<float64>", [[1.5, None], None, [], [2.0]]),
+        ([[["1"]], [[], ["2"]]], "list<list<utf8>>", "list<list<int64>>", [[[1]], [[], [2]]]),
+        ([[1.5, float("nan")]], "list<float64>", "list<float32>", [[1.5, pytest.approx(float("nan"), nan_ok=True)]]),
+        (
+            [{"a": "1", "b": 2}],
+            'struct<"a":utf8,"b":int64>',
+            'struct<"a":int64,"b":int8>',
+            [{"a": 1, "b": 2}],
+        ),
+        ([[{"a": "1"}]], 'list<struct<"a":utf8>>', 'list<struct<"a":int64>>', [[{"a": 1}]]),
+        ([["[1]", None]], "list<utf8>", "list<json>", [["[1]", None]]),
+        ([1, None], "int64", "json", ["1", None]),
+        ([True, None], "bool", "json", ["true", None]),
+        ([decimal.Decimal("1.50")], "decimal(5,2)", "json", ["1.50"]),
     ],
 )
 def test_exact_casts(values, source, target, expected):
@@ -55,6 +69,14 @@ def test_exact_casts(values, source, target, expected):
         ([0.1, float("nan")], "float64", "float32"),
         (["1.50", "12345678901234567890123456789012345678901"], "json", "float64"),
         (['{"a": 1}', "x y"], "utf8", "json"),
+        ([float("nan")], "float64", "json"),
+        ([["1.5"], ["1e400"]], "list<utf8>", "list<float64>"),
+        ([["x"]], "list<utf8>", "list<int64>"),
+        ([[1], None, [2**53 + 1]], "list<int64>", "list<float64>"),
+        ([[[0.1]]], "list<list<float64>>", "list<list<float32>>"),
+        ([{"a": "0.1", "b": 300}], 'struct<"a":utf8,"b":int64>', 'struct<"a":utf8,"b":int8>'),
+        ([{"a": "1e400"}], 'struct<"a":utf8>', 'struct<"a":float64>'),
+        ([["{"]], "list<utf8>", "list<json>"),
     ],
 )
 def test_casts_that_would_change_a_value_fail(values, source, target):
@@ -72,7 +94,12 @@ def test_all_problems_of_a_cast_are_told():
 
 
 @pytest.mark.parametrize(
-    ("source", "target"), [("list<int64>", "utf8"), ("utf8", "list<int64>"), ("date", "bool"), ("uuid", "utf8")]
+    ("source", "target"),
+    [
+        *(("list<int64>", "utf8"), ("utf8", "list<int64>"), ("date", "bool"), ("uuid", "utf8")),
+        *((kind, "json") for kind in ("binary", "list<utf8>", "date", "time[us]", "timestamp[us]", "uuid")),
+        *(("list<utf8>", "list<uuid>"), ("list<date>", "list<json>"), ('struct<"a":utf8>', 'struct<"b":utf8>')),
+    ],
 )
 def test_types_that_have_no_form_in_each_other_are_told_before_there_is_a_row(source, target):
     with pytest.raises(OsirisError) as caught:

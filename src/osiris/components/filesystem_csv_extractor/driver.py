@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from osiris.errors import Location, fail
 from osiris.families.csv_source import CsvFile, Dialect
 from osiris.families.declared import declared_types
 from osiris.families.filesystem import check_known, label, sources
-from osiris.families.guess import Guess
+from osiris.families.guess import PINNED, REFRESH, Guess, wider_type
 from osiris.families.places import state_of
 from osiris.families.rejects import Reject, pass_on, quarantine
 from osiris.families.spelling import Spelling
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 BATCHES_AHEAD = 2
 REPORTED_BAD_ROWS = 20
 
-_DECIMAL = re.compile(r"[-+]?[0-9]+\.([0-9]{1,37})")
+_NUMBERS = ("int", "uint", "decimal", "float")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,29 +172,31 @@ def _look(file: CsvFile, guesses: Mapping[str, Guess], rows: int | None) -> int:
         for name, guess in guesses.items():
             misfit = guess.look(looked_at.column(name))
             if misfit is not None:
-                fail_misfit(file, seen + misfit, name, looked_at.column(name)[misfit].as_py(), "a date or timestamp")
+                value, wanted = looked_at.column(name)[misfit].as_py(), "a date or timestamp"
+                fail_misfit(file, seen + misfit, name, value, wanted, declared=True)
         seen += looked_at.num_rows
         if seen == rows:
             return file.estimated_rows()
     return seen
 
 
-def number_hint(column: str, value: str, wanted: str) -> str | None:
-    """Return what to do about a number with decimals in a column of integers; None of any other cell."""
-    number = _DECIMAL.fullmatch(value) if "int" in wanted else None
-    return (
-        f"the column has numbers with decimals: give '{column}' the dtype decimal(38, {len(number[1])})"
-        if number
-        else None
-    )
+def _misfit_hint(column: str, value: str, wanted: str, *, declared: bool) -> str:
+    """Return what to do about a cell that is not of the type of its column, which was declared, or else found."""
+    wider = wider_type(value, wanted)
+    shown = f"dtype: {{{json.dumps(column, ensure_ascii=False)}: {json.dumps(wider or 'utf8')}}}"
+    if wider:
+        return f"set {shown}" if declared else f"{PINNED}: {REFRESH}, or set {shown}"
+    is_number = wanted.startswith(_NUMBERS) and any(each.isdigit() for each in value)
+    null = "" if is_number else "if it stands for NULL, list it in na_values; "
+    return f"{null}if the column is text, set {shown}" + ("" if declared else f", or {REFRESH}")
 
 
-def fail_misfit(file: CsvFile, row: int, column: str, value: str, wanted: str) -> None:
-    """Fail with DAT001 for a cell: `row` counts the file's rows from 0."""
+def fail_misfit(file: CsvFile, row: int, column: str, value: str, wanted: str, *, declared: bool) -> None:
+    """Fail with DAT001 for a cell: `row` counts the file's rows from 0; `declared` tells whether its type was."""
     line = file.line_of(row)
     shown = repr(value if len(value) <= 60 else value[:59] + "…")
     at = Location(file.label, line)
-    hint = number_hint(column, value, wanted)
+    hint = _misfit_hint(column, value, wanted, declared=declared)
     fail("DAT001", at=at, hint=hint, file=file.label, line=line, column=column, value=shown, type=wanted)
 
 
@@ -239,7 +241,8 @@ class _Reading:
             for index in spelling.misfits(texts) if values is None else ():
                 value = texts[index].as_py()
                 if reject is None:
-                    fail_misfit(file, row + index, name, value, spelling.type)
+                    declared = name in self.config.dtype or name in _dates(self.config)
+                    fail_misfit(file, row + index, name, value, spelling.type, declared=declared)
                 wrong.setdefault(index, (name, value, f"not {spelling.type}"))
             arrays.append(texts if self.config.as_text else values)
         if not wrong or reject is None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from osiris.errors import Location, fail
 from osiris.families.declared import declared_types
 from osiris.families.filesystem import Probe, check_known, label, sources
+from osiris.families.guess import PINNED, REFRESH
 from osiris.families.json_columns import JsonColumn, JsonGuess
 from osiris.families.json_source import BadRow, JsonFile, Rows
 from osiris.families.json_text import BadJson, compact
@@ -143,7 +144,7 @@ class _Looking:
         values = [row.get(name) for row in rows.rows]
         misfit = guess.look(values)
         if misfit is not None:
-            _fail_misfit(file, rows.lines[misfit], name, values[misfit], "a date or timestamp")
+            _fail_misfit(file, rows.lines[misfit], name, values[misfit], "a date or timestamp", declared=True)
 
     def names(self, where: str) -> list[str]:
         """Return the columns; fails with DAT004 if there are none or one has a bad name, DAT005 if one is unknown."""
@@ -179,8 +180,9 @@ def _text(value: Any) -> str:  # noqa: ANN401  any JSON value
         return f"a value ({bad.problem})"
 
 
-def _fail_misfit(file: JsonFile, line: int, column: str, value: Any, wanted: str) -> None:  # noqa: ANN401
+def _fail_misfit(file: JsonFile, line: int, column: str, value: Any, wanted: str, *, declared: bool) -> None:  # noqa: ANN401
     hint = f"give '{column}' a dtype that holds it; json holds anything"
+    hint = hint if declared else f"{PINNED}: {REFRESH}, or {hint}"
     fail("DAT001", at=Location(file.label, line), hint=hint, column=column, value=_shown(value), type=wanted)
 
 
@@ -222,7 +224,9 @@ class _Reading:
             if array is None:
                 for index in column.misfits(values):
                     if reject is None:
-                        _fail_misfit(file, rows.lines[index], column.name, values[index], column.type)
+                        declared = column.name in {*self._config.dtype, *self._config.parse_dates}
+                        line, value = rows.lines[index], values[index]
+                        _fail_misfit(file, line, column.name, value, column.type, declared=declared)
                     why = (column.name, _text(values[index]), f"not {column.type}")
                     wrong.setdefault(index, Reject(file.label, rows.lines[index], *why))
             arrays.append(array)

@@ -1,0 +1,24 @@
+"""What agents are told names what they have: tools, and no commands."""
+
+from osiris import api
+from osiris.mcp.advice import for_agents
+from osiris.mcp.looking import components_find
+
+
+def test_hints_name_tools_where_they_name_commands():
+    assert for_agents("see 'osiris logs list'") == "see runs_list"
+    assert for_agents("see 'osiris components list'") == "see components_find"
+    assert for_agents("declare it") == "declare it"
+    assert for_agents(None) is None
+
+
+def found(tmp_path, query):
+    (tmp_path / "osiris.yaml").touch()
+    reply = components_find(api.open_project(tmp_path, {}), {"query": query})
+    return [each["name"] for each in reply.data["components"]]
+
+
+def test_components_are_found_by_the_words_of_other_tools(tmp_path):
+    assert "filesystem.csv_extractor" in found(tmp_path, "csv reader")
+    assert found(tmp_path, "mariadb sink") == ["mysql.writer"]
+    assert found(tmp_path, "excel reader") == []
