@@ -38,6 +38,8 @@ class Case:
     """Whether a refusal is likely, so that it does not run together with others."""
     refusal: str | None = None
     """Why it may be refused, or must be ("must: …"); None: a refusal is a finding."""
+    codes: tuple[str, ...] = ()
+    """The codes with which it is refused; any other is a finding."""
     rejected: int = 0
     """How many rows are set aside."""
     connections: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -91,7 +93,7 @@ def _assemble(rng: random.Random, case: Case, target_kind: str) -> Case:
     fault = faults.choose(rng, case)
     if fault:
         table = fault.table
-        case.refusal, case.rejected = fault.refusal, fault.rejected
+        case.refusal, case.codes, case.rejected = fault.refusal, fault.codes, fault.rejected
         case.alone = (fault.refusal or "").startswith("must")
         read |= fault.config
         words += f", {fault.words}"

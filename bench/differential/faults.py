@@ -25,6 +25,8 @@ class Fault:
     config: dict[str, Any]
     refusal: str | None = None
     rejected: int = 0
+    codes: tuple[str, ...] = ()
+    """With which of these codes it is refused."""
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -42,7 +44,7 @@ def _failing_check(rng: random.Random, case: Case) -> Fault:
     table = case.source.table
     check = rng.choice([{"row_count": {"min": table.size + 1}}, {"range": {"column": "id", "min": 2}}])
     must = "must: a check fails" if "row_count" in check or table.size else None
-    return Fault("a check that fails", table, {"checks": [check]}, must)
+    return Fault("a check that fails", table, {"checks": [check]}, must, codes=("DAT030",))
 
 
 def _misfits(rng: random.Random, case: Case) -> Fault | None:
@@ -59,7 +61,7 @@ def _misfits(rng: random.Random, case: Case) -> Fault | None:
     }  # a column that nobody uses is not checked
     declared = Table([_typed(one, column.name) for one in case.source.table.columns])
     if rng.random() < 0.5:
-        return Fault("misfits fail", declared, looked_at, "must: cells do not fit" if bad else None)
+        return Fault("misfits fail", declared, looked_at, "must: cells do not fit" if bad else None, codes=("DAT001",))
     # What the sample shows decides the types of the other columns: those are left as they are.
     kept = Table([replace(one, values=_without(one.values, bad)) for one in declared.columns])
     return Fault("misfits set aside", kept, looked_at | {"on_reject": "quarantine"}, None, len(bad))
@@ -102,7 +104,7 @@ def _cast(rng: random.Random, case: Case) -> Fault | None:
         values = column.values
     cast = Table([Column(one.name, kind, values) if one is column else one for one in table.columns])
     config = {"cast": {column.name: kind}, "columns": [one.name for one in table.columns]}
-    return Fault(f"cast {column.type} to {kind}", cast, config, refusal)
+    return Fault(f"cast {column.type} to {kind}", cast, config, refusal, codes=("DAT014",))
 
 
 INEXACT = object()

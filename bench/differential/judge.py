@@ -30,7 +30,7 @@ PATIENCE = 1800
 
 @dataclass(frozen=True)
 class Verdict:
-    """`equal`, `refused` (as it may or must be), `unexpected` (a refusal of clean input), or `different`."""
+    """`equal`, `refused` (with a code of its fault), `unexpected` (any other refusal), or `different`."""
 
     case: Case
     kind: str
@@ -87,7 +87,7 @@ def judge(bench: Bench, cases: list[Case]) -> list[Verdict]:
         together = [case for case in together if case not in blamed]
     for case in alone:
         code, told = bench.run([case], case.name)
-        verdicts.append(compare(bench, case) if code == 0 else _refused(case, told))
+        verdicts.append(compare(bench, case) if code == 0 else refused(case, told))
     return verdicts
 
 
@@ -107,10 +107,11 @@ def _forget(bench: Bench, case: Case) -> None:
         )
 
 
-def _refused(case: Case, told: list[dict[str, Any]]) -> Verdict:
+def refused(case: Case, told: list[dict[str, Any]]) -> Verdict:
+    """Judge what was said of a case that was refused: with a code of its fault, or else with any."""
     errors = [one for one in told if one.get("severity") == "error"] or told
     code, words = (errors[0]["code"], errors[0]["message"]) if errors else ("none", "")
-    expected = case.refusal is not None and code not in ("none", "INT000")
+    expected = case.refusal is not None and code in case.codes
     return Verdict(case, "refused" if expected else "unexpected", code, words)
 
 
@@ -185,4 +186,4 @@ def _set_aside(bench: Bench, case: Case) -> str:
     return "" if found == case.rejected else f"{found} rows set aside instead of {case.rejected}"
 
 
-__all__ = ["Bench", "Table", "Verdict", "judge"]
+__all__ = ["Bench", "Table", "Verdict", "judge", "refused"]

@@ -3,7 +3,7 @@
 import pytest
 from bench.differential.__main__ import run, summarize
 from bench.differential.cases import Case
-from bench.differential.judge import Bench, compare
+from bench.differential.judge import Bench, compare, refused
 from bench.differential.servers import Servers
 from bench.differential.sources import Source
 from bench.differential.spelling import guess
@@ -45,6 +45,20 @@ def test_what_differs_is_told(text, kind, tmp_path):
     case = Case(0, 0, Source("", {}, table), target, [{"config": {}}], table, ordered=True, words="")
     tmp_path.joinpath("out.csv").write_text(text)
     assert compare(Bench(tmp_path, Servers()), case).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("DAT014", "refused"), ("DAT001", "unexpected"), ("DRV000", "unexpected"), ("INT000", "unexpected")],
+)
+def test_only_the_code_of_a_fault_is_its_refusal(code, kind):
+    table = Table([Column("id", "int64", [1])])
+    case = Case(
+        0, 0, Source("", {}, table), Target("csv", "", {}), [], table, True, "", refusal="may", codes=("DAT014",)
+    )
+    assert refused(case, [{"code": code, "severity": "error", "message": ""}]).kind == kind
+    case.refusal = None
+    assert refused(case, [{"code": code, "severity": "error", "message": ""}]).kind == "unexpected"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ server rounds, cuts off or takes for something else must not get there.
 
 from __future__ import annotations
 
+import re
+import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,7 +34,7 @@ _MEDIUM = 24
 _SHOWN = 60
 _LISTED = 200
 """Characters of a declaration that are shown."""
-_ADDRESSES = {"inet4": r"^(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}$", "inet6": ":"}
+_FAMILIES = {"inet4": socket.AF_INET, "inet6": socket.AF_INET6}
 
 
 def refuse_unfit(array: pa.Array, source: str, column: Column) -> None:
@@ -117,7 +119,22 @@ def _is_not_cut(length: Callable[[pa.Array], pa.Array], array: pa.Array, column:
 
 
 def _is_address(array: pa.Array, column: Column) -> pa.Array:
-    return pc.match_substring_regex(array, _ADDRESSES[column.kind])
+    """Tell of addresses whether they are spelled as the server gives them back."""
+
+    family = _FAMILIES[column.kind]
+    own = [None if text is None else _spelled(family, text) == text for text in array.to_pylist()]
+    return pa.array(own, pa.bool_())
+
+
+def _spelled(family: socket.AddressFamily, text: str) -> str | None:
+    """Return an address as MariaDB spells it, None if it is none; unlike others it leaves out a single zero too."""
+    try:
+        spelled = socket.inet_ntop(family, socket.inet_pton(family, text))
+    except (OSError, ValueError):  # the latter for a text with NUL in it
+        return None
+    if family == socket.AF_INET or "::" in spelled:
+        return spelled
+    return re.sub(r"(?:^|:)0(?:$|:)", "::", spelled, count=1)
 
 
 def _is_full(array: pa.Array, column: Column) -> pa.Array:
@@ -135,7 +152,7 @@ _KINDS: Mapping[str, tuple[Right, str]] = {
     **dict.fromkeys(("tinytext", "text", "mediumtext"), (partial(_is_not_cut, pc.binary_length), _CUT)),
     **dict.fromkeys(("binary", "vector"), (_is_full, "the column has values of exactly {1} bytes")),
     **dict.fromkeys(("mediumint", "bit"), (_is_in_range, "the column is {0}")),
-    **dict.fromkeys(("inet4", "inet6"), (_is_address, "it is no address as a column of type {0} has them")),
+    **dict.fromkeys(("inet4", "inet6"), (_is_address, "it is no address as the server spells those of type {0}")),
     **dict.fromkeys(("enum", "set"), (_is_member, "the column is {0}, and has just these values")),
     "year": (_is_year, "a column of type YEAR has 0 and 1901 to 2155"),
 }
