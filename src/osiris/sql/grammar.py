@@ -33,7 +33,7 @@ _NO_BREAK = re.compile(r"[^\r\n]")
 _INTERVAL = re.compile(
     r"\s*(-?[0-9]+)\s*((?:year|month|week|day|hour|minute|second|millisecond|microsecond)s?)\s*", re.IGNORECASE
 )
-_WHOLE = re.compile(r"\s*[-+]?[0-9]+\s*")
+_NUMBER = re.compile(r"\s*[-+]?[0-9]+(\.[0-9]+)?\s*")
 _UNWRAPPED = (exp.Alias, exp.Paren, exp.Select, exp.Anonymous)
 
 
@@ -182,8 +182,12 @@ class Careful(BaseParser):
         """
         trees = super().parse(raw_tokens, sql)
         for paren in [each for tree in trees if tree for each in tree.find_all(exp.Paren)]:
-            if isinstance(paren.this, exp.Predicate) and not paren.meta.get("written"):
+            if paren.meta.get("written"):
+                continue
+            if isinstance(paren.this, exp.Predicate):
                 paren.replace(paren.this)
+            elif isinstance(paren.this, exp.Not) and isinstance(paren.parent, (exp.Between, exp.In, exp.Like)):
+                self.raise_error("a comparison of a comparison")
         for negated in [each for tree in trees if tree for each in tree.find_all(exp.Not)]:
             around = negated.parent
             inside = negated.meta.get("inside") and isinstance(around, (exp.Predicate, exp.Binary))
@@ -279,7 +283,7 @@ class DuckDBText(DuckDB):
             """Read `INTERVAL '1 day 02:03:04'` as the cast of a text that it is, and `INTERVAL '1 day'` as one unit."""
             text = self._prev.text
             one = _INTERVAL.fullmatch(text)
-            if _WHOLE.fullmatch(text) and self._match(TokenType.VAR):
+            if _NUMBER.fullmatch(text) and self._match(TokenType.VAR):
                 return self._interval(text, self._prev.text)
             if self._match_texts(self.dialect.VALID_INTERVAL_UNITS):
                 self.raise_error("a unit behind an interval that has its own")
