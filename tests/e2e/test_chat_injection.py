@@ -30,7 +30,10 @@ from osiris.chat.effects import ACCEPT, Waiting
 
 KEY = "sk-test-1234567890abcdef"
 HIDDEN = ("Cc", "Cf", "Zl", "Zp")
-WORDS = tuple(dict.fromkeys(attack.words for attack in ATTACKS))
+WORDS = [
+    pytest.param(words, marks=() if number < 2 else pytest.mark.long)
+    for number, words in enumerate(dict.fromkeys(attack.words for attack in ATTACKS))
+]
 
 
 class Denier(Person):

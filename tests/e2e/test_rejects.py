@@ -68,8 +68,8 @@ def test_a_run_sets_rows_aside_and_adds_up(shop):
     }
     with (session / "artifacts" / "events" / "rejected.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == [
-            ["data/events.jsonl.gz", "3", "", "oops", "expecting value"],
-            ["data/events.jsonl.gz", "2", "id", '"one"', "not int64"],
+            ["data/events.jsonl.gz", "2", "id", '"one"', "not int64", ""],
+            ["data/events.jsonl.gz", "3", "", "oops", "expecting value", ""],
         ]
     with (session / "artifacts" / "prices" / "rejected.csv").open(newline="") as file:
         assert sorted(row[1] for row in csv.reader(file)) == ["3", "5", "line"]

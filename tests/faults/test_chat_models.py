@@ -122,8 +122,15 @@ def expected(tmp_path_factory):
     return made(root)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("at", ["intent", "synthesis", "regenerate"])
+SHORT = {("intent", "openai"), ("synthesis", "anthropic"), ("regenerate", "gemini")}
+PLACES = [
+    pytest.param(at, provider, marks=() if (at, provider) in SHORT else pytest.mark.long)
+    for at in ("intent", "synthesis", "regenerate")
+    for provider in PROVIDERS
+]
+
+
+@pytest.mark.parametrize(("at", "provider"), PLACES)
 def test_a_conversation_goes_on_after_its_service_failed(at, provider, project, expected):
     """Whatever fails, one after another, is told by its code, and the conversation is taken up where it was."""
     before = {"intent": [], "synthesis": [INTEREST], "regenerate": [INTEREST, MISSPELT]}[at]
