@@ -18,6 +18,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from fnmatch import translate
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -75,14 +76,13 @@ package package-lock npm-shrinkwrap packages.lock composer auth bower lerna rush
 angular-cli nest-cli tsconfig jsconfig tslint jslint jshint eslint stylelint prettier biome rome dprint oxlintrc knip
 cspell babel esbuild deno jsr bun import_map importmap pyrightconfig jest vitest cypress karma mocha nodemon ecosystem
 pm2 renovate lint-staged lefthook typedoc jsdoc api-extractor electron-builder manifest app eas vercel lighthouserc
-now netlify railway nixpacks zeabur firebase serverless amplify cdk samconfig template zappa_settings docker-compose
-compose docker-bake dockerrun daemon devcontainer cloudbuild buildspec appspec imagedefinitions azure-pipelines
-azuredeploy bicepconfig bitrise codemagic taskfile skaffold kustomization pulumi packer terraform mcp mcp_config
-mcp_settings cline_mcp_settings claude_desktop_config gemini-extension opencode crush plugin marketplace hooks
-langgraph smithery server settings launch tasks extensions keybindings c_cpp_properties cppproperties cmakesettings
-omnisharp appsettings launchsettings local global host function proxies bundleconfig compilerconfig libman nswag
-dotnet-tools dub infection phpbench pint haxelib elm elm-package cookiecutter cruft jupyter kernel page_config
-policies dataform dbt_project prefect wrangler vcpkg vcpkg-configuration cmakepresets cmakeuserpresets
+netlify railway nixpacks zeabur firebase serverless amplify cdk samconfig zappa_settings docker-compose compose
+docker-bake dockerrun daemon devcontainer cloudbuild buildspec appspec imagedefinitions azure-pipelines azuredeploy
+bicepconfig bitrise codemagic taskfile skaffold kustomization pulumi packer terraform mcp mcp_config mcp_settings
+cline_mcp_settings claude_desktop_config gemini-extension opencode crush langgraph smithery c_cpp_properties
+cppproperties cmakesettings omnisharp appsettings launchsettings global host function proxies bundleconfig
+compilerconfig libman nswag dotnet-tools dub infection phpbench pint haxelib elm elm-package cookiecutter cruft
+jupyter kernel page_config dataform dbt_project prefect wrangler vcpkg vcpkg-configuration cmakepresets cmakeuserpresets
 compile_commands config configuration credentials secrets
 """
 """Names before `.json`, also with more between: `tsconfig.json`, `tsconfig.build.json`."""
@@ -99,14 +99,13 @@ ir.model.access.csv ir.rule.csv
 """Others, of which those with `/` are about folders too."""
 
 
+@cache
 def _of_tools() -> re.Pattern[str]:
+    """Return the names under which other programs look for what to do: package managers, builders, servers."""
     names = [f"{stem}{rest}.json" for stem in _STEMS.split() for rest in ("", ".*")] + _PATTERNS.split()
     globs = (name if "/" in name else f"*/{name}" for name in names)
     return re.compile("|".join(map(translate, globs)), re.IGNORECASE)
 
-
-_OF_TOOLS = _of_tools()
-"""Names under which other programs look for what to do: package managers, builders, editors, servers."""
 
 _SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
 
@@ -209,7 +208,7 @@ class _Asked:
         plain = plain if kind in _TEXTS else name
         if kind and not plain.endswith(SUFFIXES[kind]):
             fail("DRV060", path=self._shown(), suffixes=_spoken(kind))
-        if _OF_TOOLS.fullmatch(real.as_posix()):
+        if _of_tools().fullmatch(real.as_posix()):
             fail("DRV061", path=self._shown(), why="other programs read a file of that name")
         if name.endswith(".json") and real.parent == home:
             fail("DRV061", path=self._shown(), why="other programs look for JSON in the folder of the project itself")

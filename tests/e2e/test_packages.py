@@ -225,7 +225,8 @@ def test_four_thousand_bad_rows_become_a_few_groups(shop):
     assert (answer["row_errors"]["total"], answer["row_errors"]["groups"]) == (4_001, 3)
     groups = [(g["code"], g["column"], g["shape"], g["count"]) for g in package["evidence"]["row_errors"]]
     assert groups == [("DAT001", "n", "a", 3000), ("DAT001", "n", "a9", 1000), ("DAT002", None, None, 1)]
-    assert package["evidence"]["row_errors"][0]["examples"][0] == {"file": "data/sold.csv", "line": 4, "value": "many"}
+    example = package["evidence"]["row_errors"][0]["examples"][0]
+    assert example == {"file": "data/sold.csv", "line": 4, "row": 0, "value": "a"}
     assert package["metadata"]["size"]["bytes"] < 20_000
 
 
