@@ -317,7 +317,7 @@ def test_explain_codes_plans_and_sessions(shop):
 
 
 def test_logs(shop):
-    assert shop("logs", "list")[1]["data"] == {"sessions": [], "total": 0}
+    assert shop("logs", "list")[1]["data"] == {"sessions": [], "total": 0, "findings": {}}
     _, run = shop("run", "pipelines/example.yaml")
     _, listed = shop("logs", "list", "--limit", "5")
     assert [s["session"] for s in listed["data"]["sessions"]] == [run["data"]["session"]]
