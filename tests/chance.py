@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-FEW, MANY = 5, 200
+FEW, MANY = 3, 200
 """How often a process is killed at a random moment: in every run of the tests, and in the long ones."""
 
 _given: list[int] = []

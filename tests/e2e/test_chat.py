@@ -75,6 +75,7 @@ def test_one_sentence_and_one_yes_end_in_a_run_whose_numbers_are_right(talk):
     )
 
 
+@pytest.mark.long
 def test_each_state_and_each_turn_is_on_record(talk, osiris):
     talk(SENTENCE, "--yes")
     told = events(talk.folder)
@@ -136,6 +137,7 @@ def test_words_change_the_plan_before_it_is_accepted(talk):
     assert not (talk.folder / "output" / "places.csv").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("word", "files"), [("no", 0), ("quit", 0), ("save", 1)])
 def test_a_plan_may_be_turned_down_or_only_saved(talk, word, files):
     talk(stdin=f"airports to csv\n{word}\n")
@@ -144,6 +146,7 @@ def test_a_plan_may_be_turned_down_or_only_saved(talk, word, files):
     assert not [path for path in (talk.folder / "logs").iterdir() if "-chat-" not in path.name]
 
 
+@pytest.mark.long
 def test_a_draft_may_be_edited(talk):
     editor = talk.folder / "editor.sh"
     editor.write_text('#!/bin/sh\nsed -i "s|output/airports.csv|output/ports.csv|" "$1"\n')
@@ -154,6 +157,7 @@ def test_a_draft_may_be_edited(talk):
     assert not (talk.folder / "output" / "airports.csv").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("editor", ["/no/such/editor", ""])
 def test_without_an_editor_the_draft_stays_and_the_conversation_goes_on(talk, editor):
     done = talk(stdin="airports to csv\nedit\nyes\n", env={"EDITOR": editor, "VISUAL": ""})
@@ -161,6 +165,7 @@ def test_without_an_editor_the_draft_stays_and_the_conversation_goes_on(talk, ed
     assert (talk.folder / "output" / "airports.csv").exists()
 
 
+@pytest.mark.long
 def test_a_replay_gives_the_same_oml_byte_for_byte_without_its_sources(talk):
     talk(stdin=f"{SENTENCE}\nonly carrier AA\nsave\n")
     saved = max((talk.folder / "output").glob("*.yaml")).read_text()
@@ -171,12 +176,14 @@ def test_a_replay_gives_the_same_oml_byte_for_byte_without_its_sources(talk):
     assert sorted(str(path) for path in talk.folder.rglob("*")) == before
 
 
+@pytest.mark.long
 def test_a_conversation_without_a_pipeline_cannot_be_replayed(talk):
     talk(stdin="quit\n")
     refused = talk("--replay", conversation(talk.folder).name, code=2)
     assert "CHT025" in refused.stderr
 
 
+@pytest.mark.long
 def test_a_record_of_something_else_is_refused(talk):
     talk(stdin="airports to csv\nno\n")
     path = talk.folder / ".osiris" / "conversations.sqlite"
@@ -195,6 +202,7 @@ def test_a_record_of_something_else_is_refused(talk):
     assert "CHT024" in refused.stderr
 
 
+@pytest.mark.long
 def test_programs_get_one_document(talk):
     waiting = json.loads(talk("top 5 destinations by number of flights", "--json", code=1).stdout)
     assert waiting["data"]["question"]["choices"]
@@ -225,6 +233,7 @@ def test_only_one_process_holds_a_conversation(talk):
     talk("--resume", name, "csv")
 
 
+@pytest.mark.long
 def test_a_conversation_is_no_run(talk, osiris):
     talk(stdin="quit\n")
     name = conversation(talk.folder).name
@@ -235,6 +244,7 @@ def test_a_conversation_is_no_run(talk, osiris):
     assert osiris("logs", "show", "last", cwd=talk.folder).returncode == 2
 
 
+@pytest.mark.long
 def test_a_damaged_store_is_set_aside_and_named(talk):
     talk(stdin="airports to csv\nno\n")
     path = talk.folder / ".osiris" / "conversations.sqlite"
@@ -254,6 +264,7 @@ def test_a_failed_run_comes_back_and_can_be_mended_in_words(talk):
     assert (talk.folder / "output" / "places.csv").exists(), done.stderr
 
 
+@pytest.mark.long
 def test_a_run_that_failed_and_was_not_mended_ends_with_one(talk):
     (talk.folder / "output").mkdir()
     (talk.folder / "output" / "sub").write_text("in the way")
@@ -261,6 +272,7 @@ def test_a_run_that_failed_and_was_not_mended_ends_with_one(talk):
     assert "CHT028" in done.stderr
 
 
+@pytest.mark.long
 def test_no_secret_of_a_connection_or_of_a_message_is_on_record(talk):
     canary = "cAnArY-7f3e91d2-secret"
     fields = 'host: 127.0.0.1, port: 1, database: d, user: u, password: "${SHOP_PASSWORD}"'
@@ -271,6 +283,7 @@ def test_no_secret_of_a_connection_or_of_a_message_is_on_record(talk):
             assert canary.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.long
 def test_pipelines_are_saved_where_the_project_or_the_command_says(talk):
     (talk.folder / "osiris.yaml").write_text("chat: {output: pipelines}\n")
     talk(stdin="airports to csv\nsave\n")
@@ -280,6 +293,7 @@ def test_pipelines_are_saved_where_the_project_or_the_command_says(talk):
     assert "CHT031" in talk("--out", "logs", stdin="airlines to csv\nsave\n", code=2).stderr
 
 
+@pytest.mark.long
 def test_a_refusal_ends_as_one_with_what_can_be_done_instead(talk):
     refused = talk("draw a chart of flights per month", "--yes", code=1)
     assert "CHT034" in refused.stderr
@@ -294,12 +308,14 @@ def test_a_refusal_ends_as_one_with_what_can_be_done_instead(talk):
     assert "Run plan" in talk("--resume", name, "flights per month to csv").stderr
 
 
+@pytest.mark.long
 def test_the_last_conversation_is_replayed(talk):
     talk("airlines to csv")
     talk("number of planes per manufacturer to csv")
     assert "planes_by_manufacturer" in talk("--replay", "last").stdout
 
 
+@pytest.mark.long
 def test_a_session_that_goes_takes_its_conversation_along(talk, osiris):
     for words in ("airlines to csv", "number of planes per manufacturer to csv"):
         talk(words)

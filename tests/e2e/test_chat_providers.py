@@ -51,6 +51,7 @@ def test_a_pipeline_by_a_model_runs_and_the_key_is_nowhere(provider, osiris, pro
     assert all(received.key == KEY for received in server.received)
 
 
+@pytest.mark.long
 def test_a_key_that_a_service_tells_is_in_no_record(osiris, project):
     with model_server(failure(401, message=f"Incorrect key {KEY}, that is {KEY[::-1]}")) as server:
         configure(project, server, "openai")
@@ -60,6 +61,7 @@ def test_a_key_that_a_service_tells_is_in_no_record(osiris, project):
     assert files_with(project, KEY) == files_with(project, KEY[::-1]) == []
 
 
+@pytest.mark.long
 def test_a_budget_holds_when_a_conversation_is_taken_up_again(osiris, project):
     answers = [value(interest(CUSTOMERS), usage=Usage(4000, 0)), value(proposal(CUSTOMERS), usage=Usage(4000, 0))]
     with model_server(answers) as server:
@@ -84,6 +86,7 @@ def test_a_model_that_obeys_a_comment_gets_nothing_done(osiris, project):
     assert not (project / "output").exists() or not [*(project / "output").iterdir()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("configured", "words", "seen"),
     [("masked", (), True), ("none", ("--samples", "masked"), True), ("masked", ("--samples", "none"), False)],
@@ -113,6 +116,7 @@ def test_an_interrupt_ends_the_waiting_at_once(osiris, project):
     assert (done.returncode, told["data"]["state"]) == (0, "COMPLETE")
 
 
+@pytest.mark.long
 def test_without_a_key_nothing_is_asked(osiris, project):
     with model_server([]) as server:
         configure(project, server, "anthropic")
@@ -122,6 +126,7 @@ def test_without_a_key_nothing_is_asked(osiris, project):
     assert "MODEL_KEY" in told["diagnostics"][0]["message"]
 
 
+@pytest.mark.long
 def test_prompts_are_dumped_and_used(osiris, project):
     done = osiris("prompts", "dump", "--json", cwd=project)
     assert done.returncode == 0, done.stderr
@@ -137,6 +142,7 @@ def test_prompts_are_dumped_and_used(osiris, project):
     assert (done.returncode, told["diagnostics"][0]["code"], told["diagnostics"][0]["line"]) == (2, "LLM030", 1)
 
 
+@pytest.mark.long
 def test_the_context_document_is_the_same_everywhere(osiris, project, tmp_path):
     done = osiris("prompts", "context", "--json", cwd=project)
     found = json.loads(done.stdout)["data"]
@@ -144,6 +150,7 @@ def test_the_context_document_is_the_same_everywhere(osiris, project, tmp_path):
     assert f"fingerprint {found['fingerprint']}" in osiris("prompts", "context", cwd=project).stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "new"),
     [

@@ -61,6 +61,7 @@ def until(is_so):
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_conversation_that_is_killed_is_a_session(talk, osiris):
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     process = subprocess.Popen(
@@ -80,6 +81,7 @@ def test_a_conversation_that_is_killed_is_a_session(talk, osiris):
     assert (summary(home)["status"], summary(home)["ended_at"] is None) == ("complete", False)
 
 
+@pytest.mark.long
 def test_each_event_has_the_session_of_its_conversation(talk):
     talk(TO_CSV, "--yes")
     (home,) = conversations(talk.folder)
@@ -88,6 +90,7 @@ def test_each_event_has_the_session_of_its_conversation(talk):
     assert [event["run"] for event in told if event["event"] == "run_result"] == summary(home)["runs"]
 
 
+@pytest.mark.long
 def test_what_sources_answered_is_an_artifact_each(talk):
     talk(TO_CSV, "--yes")
     (home,) = conversations(talk.folder)
@@ -123,6 +126,7 @@ def test_a_conversation_that_was_ended_hears_nothing_and_says_so(talk):
     assert "Run plan" in talk("--resume", complete.name, "to output/other.csv instead").stderr
 
 
+@pytest.mark.long
 def test_where_pipelines_go_is_checked_before_anything_is_asked(talk):
     (talk.folder / "elsewhere").mkdir()
     (talk.folder / "output").mkdir()
@@ -132,6 +136,7 @@ def test_where_pipelines_go_is_checked_before_anything_is_asked(talk):
     assert not (talk.folder / "logs").exists()
 
 
+@pytest.mark.long
 def test_options_that_are_given_later_count_from_then_on(talk):
     talk(TO_CSV)
     (home,) = conversations(talk.folder)
@@ -145,6 +150,7 @@ def test_options_that_are_given_later_count_from_then_on(talk):
         assert "belong to the beginning" in talk("--resume", home.name, option, code=2).stderr
 
 
+@pytest.mark.long
 def test_a_model_goes_with_its_provider(osiris, tmp_path):
     project = make_project(tmp_path / "project")
     with model_server(failure(401)) as server:
@@ -156,11 +162,13 @@ def test_a_model_goes_with_its_provider(osiris, tmp_path):
     assert [event["options"]["model"] for event in events(home, "chat_resumed")] == ["gpt-x", None]
 
 
+@pytest.mark.long
 def test_words_that_are_not_utf8_are_heard_as_far_as_they_are(talk):
     talk("places to csv \udcff")
     assert entries(talk.folder)[0] == ("hear", json.dumps("places to csv ?"))
 
 
+@pytest.mark.long
 def test_a_draft_that_was_saved_in_another_encoding_stays_as_it_was(talk):
     editor = talk.folder / "editor.sh"
     editor.write_text("#!/bin/sh\nprintf '\\377\\n' >> \"$1\"\n")
@@ -170,11 +178,13 @@ def test_a_draft_that_was_saved_in_another_encoding_stays_as_it_was(talk):
     assert (talk.folder / "output" / "places.csv").exists()
 
 
+@pytest.mark.long
 def test_more_words_than_are_heard_are_refused_and_not_kept(talk):
     assert "CHT032" in talk("a" * 20_001, code=2).stderr
     assert entries(talk.folder) == []
 
 
+@pytest.mark.long
 def test_a_secret_that_somebody_says_is_told_once_and_kept_nowhere(talk):
     secret = "hunter22x"
     url = f"postgres://me:{secret}@db.example.com/shop"
@@ -185,6 +195,7 @@ def test_a_secret_that_somebody_says_is_told_once_and_kept_nowhere(talk):
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.long
 def test_a_request_that_failed_is_on_record(osiris, tmp_path):
     project = make_project(tmp_path / "project")
     with model_server(failure(401)) as server:

@@ -36,7 +36,9 @@ COMMANDS = (
 )
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=oct)
+@pytest.mark.parametrize(
+    "umask", [0o000, *(pytest.param(each, marks=pytest.mark.long) for each in (0o022, 0o077))], ids=oct
+)
 def test_run_data_is_for_its_owner_only(tmp_path, umask):
     folder = new_project(tmp_path / "shop")
     (folder / "data" / "in.csv").write_text("a,b\n1,x\nzz,y\n")

@@ -8,6 +8,8 @@ from bench.runqa.faults import FAULTS
 from bench.runqa.questions import QUESTIONS
 from bench.runqa.score import BUDGETS, bring_all_about, grade_all, misses, percentage, table
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory, postgres, mariadb):
