@@ -252,4 +252,4 @@ def test_a_folder_whose_way_is_broken_is_no_other_folder(place, lake, tmp_path):
 
 def test_a_folder_that_has_no_place_here_is_told(lake, tmp_path):
     (tmp_path / "file").touch()
-    assert lake(tmp_path / "file") == ["DRV001"]
+    assert lake(tmp_path / "file") == ["DRV070"]

@@ -18,7 +18,8 @@ EVENTS = {status: event for event, status in ENDS.items()}
 
 
 def step(name, *reads, needs=(), mode="transform"):
-    return {"id": name, "mode": mode, "needs": [*reads, *needs], "inputs": {f"df_{source}": source for source in reads}}
+    inputs = {f"df_{source}": source for source in reads}
+    return {"id": name, "mode": mode, "needs": [*reads, *needs], "inputs": inputs, "config": {}}
 
 
 STEPS = [
