@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.chance import give_seed, take_tried
 from tests.forked import LONGEST, forking, is_read_at_start
 from tests.servers import start_azurite, start_google, start_mariadb, start_postgres, start_postgrest, start_s3
 
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 OSIRIS = str(Path(sys.executable).parent / "osiris")
 # A shell that starts us in the background leaves SIGINT ignored, and our children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -48,14 +48,14 @@ def look(chromium):
 
 
 @pytest.fixture
-def page_of(tmp_path):
+def page_of():
     """Write the page of a session's folder beside it, as `osiris logs html` does."""
     from osiris.history.reading import read_run
     from osiris.project import Project
     from osiris.report.run_page import run_page
 
     def call(folder):
-        reading = read_run(Project(tmp_path), folder.name)
+        reading = read_run(Project(folder.parents[1]), folder.name)
         path = folder / "report.html"
         path.write_text(run_page(reading, reading.base, "../index.html"), encoding="utf-8")
         return path

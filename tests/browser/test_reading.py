@@ -93,7 +93,7 @@ def test_a_failed_step_opens_by_itself_with_all_there_is_to_say(ran, project):
         said = page.inner_text(place)
         for words in (
             cause["code"],
-            cause["message"],
+            cause["message"].replace("'many'", "<text of 4 characters>"),
             "data/orders.csv:8",
             cause["hint"],
             f"osiris explain {cause['code']}",
