@@ -30,7 +30,7 @@ NOTHING_LOST = {
     ("families/published.py", "rename"): "files that are put together in scratch",
     ("files.py", "unlink"): "temporaries that were not renamed; a sweep removes what stays",
     ("runner/worker.py", "rmtree"): "scratch of a job that has ended",
-    **dict.fromkeys((("sql/relations.py", "replace"), ("sql/tree.py", "replace")), "a node of a tree in memory"),
+    **{(f"sql/{name}.py", "replace"): "a node of a tree in memory" for name in ("grammar", "relations", "tree")},
 }
 """Files and actions in them that lose nothing wherever they end, each with the reason."""
 

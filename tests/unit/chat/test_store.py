@@ -183,14 +183,14 @@ def test_an_empty_file_is_damaged_and_not_new(project):
 
 
 APPENDS = """
-import sqlite3, sys
+import itertools, sqlite3, sys
 from pathlib import Path
 from osiris.chat.store import Conversation, Entry, Store
 path = Path(sys.argv[1])
 store = Store(sqlite3.connect(path, timeout=10), path, [])
 store.begin(Conversation("20260100-c", "2026-01-01T00:00:00Z", {}))
 print("ready", flush=True)
-for number in range(1_000_000):
+for number in itertools.count():
     store.append("20260100-c", number, Entry("hear", "0", "2026-01-01T00:00:00Z", number))
 """
 """Appends without a lock, as whoever opened the file before there was one."""
