@@ -12,8 +12,9 @@ from tests.golden.mutation.mutant import OPERATORS
 from tests.golden.mutation.same import SAME
 from tests.golden.mutation.score import false_alarms, score, share, table
 
-CAUGHT, LOCATED, MENDED = 0.99, 0.98, 0.72
-"""Only what is certain has a fix, so that many a mistake is left to people."""
+CAUGHT, LOCATED = 0.99, 0.98
+MENDED = {"all": 0.72, "some of each": 0.61}
+"""Only what is certain has a fix, so that many a mistake is left to people; rare kinds weigh more in "some of each"."""
 
 
 @pytest.fixture(scope="module", params=["some of each", pytest.param("all", marks=pytest.mark.long)])
@@ -54,10 +55,10 @@ def test_mistakes_are_caught_where_they_are(scores):
     assert share(total, "located") >= LOCATED
 
 
-def test_the_first_fix_that_is_suggested_mends_most(scores):
+def test_the_first_fix_that_is_suggested_mends_most(scores, whole):
     total = all_of(scores)
     print("\n".join(table(scores)))
-    assert share(total, "mended", of="mendable") >= MENDED
+    assert share(total, "mended", of="mendable") >= MENDED["all" if whole else "some of each"]
 
 
 def test_no_kind_of_mistake_goes_by(scores):
