@@ -87,24 +87,33 @@ compile_commands config configuration credentials secrets
 """
 """Names before `.json`, also with more between: `tsconfig.json`, `tsconfig.build.json`."""
 
+_NAMES = """
+cmakelists.txt cmakecache.txt ctestcustom.txt conanfile.txt meson_options.txt meson.options.txt runtime.txt
+entry_points.txt top_level.txt dependency_links.txt installed-files.txt sources.txt modules.txt packages.txt apt.txt
+spec-file.txt cmdline.txt config.txt
+ir.model.access.csv ir.rule.csv
+"""
+
 _PATTERNS = """
 *.config.json *.conf.json *_config.json *.tf.json *.tfvars.json *.hcl.json *.pkr.json *.pkrvars.json
 *.nomad.json *.template.json *.deps.json *.runtimeconfig.json *.code-workspace.json */group_vars/*.json
-*/host_vars/*.json *requirements*.txt *constraints*.txt */requirements/*.txt */constraints/*.txt
-cmakelists.txt cmakecache.txt ctestcustom.txt conanfile.txt meson_options.txt meson.options.txt runtime.txt
-entry_points.txt top_level.txt dependency_links.txt installed-files.txt sources.txt modules.txt packages.txt apt.txt
-spec-file.txt crontab*.txt cmdline.txt config.txt robots.txt security.txt ads.txt app-ads.txt llms.txt llms-full.txt
-ir.model.access.csv ir.rule.csv
+*/host_vars/*.json *requirements*.txt *constraints*.txt */requirements/*.txt */constraints/*.txt crontab*.txt
 """
 """Others, of which those with `/` are about folders too."""
 
 
 @cache
-def _of_tools() -> re.Pattern[str]:
-    """Return the names under which other programs look for what to do: package managers, builders, servers."""
-    names = [f"{stem}{rest}.json" for stem in _STEMS.split() for rest in ("", ".*")] + _PATTERNS.split()
-    globs = (name if "/" in name else f"*/{name}" for name in names)
-    return re.compile("|".join(map(translate, globs)), re.IGNORECASE)
+def _pattern() -> re.Pattern[str]:
+    globs = (name if "/" in name else f"*/{name}" for name in _PATTERNS.split())
+    return re.compile("|".join(map(translate, globs)))
+
+
+def _of_tools(real: Path) -> bool:
+    """Tell whether other programs look for what to do under a name: package managers, builders, servers."""
+    name = real.name.casefold()
+    words = name.removesuffix(".json").split(".") if name.endswith(".json") else []
+    begun = {".".join(words[:count]) for count in range(1, len(words) + 1)}
+    return bool(name in _NAMES.split() or begun & {*_STEMS.split()} or _pattern().fullmatch(real.as_posix().casefold()))
 
 
 _SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
@@ -208,7 +217,7 @@ class _Asked:
         plain = plain if kind in _TEXTS else name
         if kind and not plain.endswith(SUFFIXES[kind]):
             fail("DRV060", path=self._shown(), suffixes=_spoken(kind))
-        if _of_tools().fullmatch(real.as_posix()):
+        if _of_tools(real):
             fail("DRV061", path=self._shown(), why="other programs read a file of that name")
         if name.endswith(".json") and real.parent == home:
             fail("DRV061", path=self._shown(), why="other programs look for JSON in the folder of the project itself")

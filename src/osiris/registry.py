@@ -286,7 +286,8 @@ class Registry:
 
 def load_registry() -> Registry:
     """Return the registry of everything installed; reads the lists of entry points and nothing else."""
-    return Registry(_entry_points(COMPONENTS), _entry_points(FAMILIES))
+    found = importlib.metadata.entry_points()
+    return Registry(*(_entries(found.select(group=group)) for group in (COMPONENTS, FAMILIES)))
 
 
 def build_config(config: type[Any], values: Mapping[str, JsonValue]) -> object:
@@ -308,10 +309,9 @@ def filled(value: JsonValue, schema: JsonValue) -> JsonValue:
     return value
 
 
-def _entry_points(group: str) -> list[_Entry]:
+def _entries(found: Iterable[importlib.metadata.EntryPoint]) -> Iterator[_Entry]:
     owner = cache(attrgetter("name"))  # it stands in the metadata, a long file, which each entry would read again
-    found = importlib.metadata.entry_points(group=group)
-    return [_Entry(e.name, e.value.strip(), owner(e.dist) if e.dist else "an unknown distribution") for e in found]
+    return (_Entry(e.name, e.value.strip(), owner(e.dist) if e.dist else "an unknown distribution") for e in found)
 
 
 def _by_name(entries: Iterable[_Entry]) -> dict[str, _Entry]:

@@ -208,7 +208,7 @@ def test_folders_are_made_only_if_asked_for(write, context):
     assert code_of(write, table, path="x/y/z.csv", create_dirs=False) == ["DRV001"]
     assert write(table, path="x/y/z.csv") == b"a\n1\n"
     (context.root / "file").touch()
-    assert code_of(write, table, path="file/z.csv") == ["DRV006"]
+    assert code_of(write, table, path="file/z.csv") == ["DRV070"]
 
 
 def test_the_connections_folder(context, tmp_path):

@@ -15,6 +15,7 @@ from tests.servers import start_postgres
 from osiris.components.postgres_writer.driver import Config, Driver
 from osiris.driver import StepContext
 from osiris.errors import OsirisError, Unavailable
+from osiris.families.fitting import REFRESH
 from osiris.model import Field
 from osiris.secret import Secret
 from osiris.table import stream
@@ -242,7 +243,7 @@ def test_all_that_does_not_fit_is_told(write, sql):
     sql("CREATE TABLE t (name text, amount integer, needed integer NOT NULL, made integer NOT NULL DEFAULT 1)")
     found = problems(write, pa.table({"nam": ["x"], "amount": ["1"]}))
     assert [item.code for item in found] == ["DAT029"] * 3
-    assert "did you mean 'name'?" in [item.hint for item in found]
+    assert f"did you mean 'name'? {REFRESH}" in [item.hint for item in found]
     assert any("needed" in item.message for item in found)
     sql("CREATE VIEW v AS SELECT * FROM t")
     assert code_of(write, pa.table({"name": ["x"]}), "v") == ["DAT029"]

@@ -9,10 +9,12 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
+from osiris.codes import CODES
 from osiris.components.mysql_writer import driver as mysql_writer
 from osiris.components.postgres_writer import driver as postgres_writer
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
+from osiris.families.fitting import REFRESH
 from osiris.secret import Secret
 from osiris.table import stream
 from osiris.types import arrow_type, schema_of
@@ -237,14 +239,14 @@ def test_a_type_that_does_not_fit_comes_with_the_cast_that_does(request, server,
     written = f'"{cast}"' if "," in cast else cast
     assert (found.code, found.hint) == (
         "DAT029",
-        f"change the table, or give the config of the step that reads 'cast: {{v: {written}}}'",
+        f"change the table, or give the config of the step that reads 'cast: {{v: {written}}}' {REFRESH}",
     )
 
 
 def test_no_cast_is_offered_where_none_helps(postgres_place):
     postgres_place.table("bytea")
     found = refused(postgres_place.write, "int64", [1])
-    assert (found.code, found.hint) == ("DAT029", "change the table, or cast or select other columns")
+    assert (found.code, found.hint) == ("DAT029", CODES["DAT029"].hint)
 
 
 def test_what_was_set_aside_tells_the_column(postgres_place):

@@ -101,7 +101,7 @@ TOOLS = {
     "csv": [
         *("requirements.txt", "Requirements.TXT", "d/dev-requirements.txt", "requirements_3.12.txt"),
         *("requirements/dev.txt", "Constraints.txt", "d/CMakeLists.txt", "cmakelists.txt", "CMakeCache.txt"),
-        *("robots.txt", "crontab.txt", "crontab-prod.TXT", "llms.txt", "security/ir.model.access.csv", "modules.txt"),
+        *("crontab.txt", "crontab-prod.TXT", "security/ir.model.access.csv", "modules.txt"),
         *("meson_options.txt", "conanfile.txt", "packages.txt", "x.dist-info/entry_points.txt", "a\nb/constraints.txt"),
     ],
     "folder": ["."],

@@ -38,6 +38,7 @@ from osiris.session import Session, acknowledge, close_lost, create_session, now
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
+    from signal import Signals
 
     from osiris.config import Config
     from osiris.model import Described, JsonValue, Manifest, Pipeline
@@ -238,7 +239,9 @@ def _run_session(
         recorder = Recorder(session, _summary(attempt, session), progress)
         take_over(attempt.project, attempt.start.kept, attempt.start.continues, session.id)
         _begin(attempt, recorder)
-        if attempt.drifted and not interrupts.signal:
+        if interrupts.signal:
+            event, found = _cancelled(interrupts.signal)
+        elif attempt.drifted:
             event, found = _refuse(attempt, recorder)
         else:
             event, found = _ask(_job(attempt, session), attempt, worker, recorder, interrupts)
@@ -309,9 +312,11 @@ def _ask(
             return "run_complete", []
         stopped = _stopped(end["stopped"], recorder)
         found = [Diagnostic.from_json(item) for item in end["diagnostics"]] or stopped
-    if interrupts.signal:
-        return "run_cancelled", [diagnostic("RUN003", signal=interrupts.signal.name)]
-    return "run_failed", found
+    return _cancelled(interrupts.signal) if interrupts.signal else ("run_failed", found)
+
+
+def _cancelled(by: Signals) -> tuple[str, list[Diagnostic]]:
+    return "run_cancelled", [diagnostic("RUN003", signal=by.name)]
 
 
 def _placed(attempt: _Attempt, event: dict[str, JsonValue]) -> dict[str, JsonValue]:

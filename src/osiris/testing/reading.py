@@ -76,8 +76,9 @@ def _accounts_for_every_row(attempt: Attempt) -> Iterator[str]:
 
 def _lets_go_of_its_source(attempt: Attempt) -> Iterator[str]:
     attempt.fill()
+    schema = attempt.trial.describe().schema
     with open_files() as left:
-        take_one(attempt.trial.read())
+        take_one(attempt.trial.read(schema))
     yield from (f"{path} is still open after the rows were let go of" for path in left)
     yield from (f"{name} is left in its scratch folder" for name in attempt.trial.leftovers())
 

@@ -22,7 +22,7 @@ _COLUMN = re.compile(r"[Cc]olumn '(c\d+)'")
 class Outcome(NamedTuple):
     """What became of a column at a target: the type that holds it there, or the code and text of a refusal.
 
-    `early`: refused when the pipeline was compiled. `note` says which equal value stands there; `wrong`, which must
+    `early`: refused before a row was read. `note` says which equal value stands there; `wrong`, which must
     never be, shows values that are not equal.
     """
 
@@ -151,7 +151,9 @@ class Trip:
 
     def _refusals(self, told: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Outcome, Lane]]:
         """Yield what is refused, with why: a target and a column, or nothing if none is named, and the lane."""
-        early = "session" not in (told["data"] or {})
+        data = told["data"] or {}
+        ran = data["steps"].values() if "session" in data else ()
+        early = all(step["status"] in ("failed", "not_run") for step in ran)
         for each in told["diagnostics"]:
             if each["severity"] == "error":
                 lane, match = self.lanes[int(each["pointer"].split("/")[2]) // 2], _COLUMN.search(each["message"])
