@@ -123,17 +123,14 @@ HASHES = re.compile(r"(steps/[^/]+/)?(leaves(/.*)?|hash)|fingerprint|osiris|mani
 OTHER_PLAN = "the compiler makes this very plan of a pipeline that says so; it has a fingerprint of its own"
 HARMLESS = {
     r"pipeline/name": OTHER_PLAN,
-    r"pipeline/oml_version": OTHER_PLAN,
     r"pipeline/(description|metadata|extensions)(/.*)?": "prose, which is shown and never followed",
     r"steps/[^/]+/(description|extensions)(/.*)?": "prose, which is shown and never followed",
     r"steps/[^/]+/config/.*": OTHER_PLAN,
     r"steps/[^/]+": OTHER_PLAN + "; it lacks the last step",
     r"steps/[^/]+/needs(/.*)?": OTHER_PLAN + "; it waits for one step more, or less",
-    r"steps/[^/]+/inputs(/df)?": OTHER_PLAN + "; of a writer the name of its input means nothing",
     r"params(/.*)?": "values that were put into the config before; nothing that runs reads them",
     r"sensitive": OTHER_PLAN + "; only variables called OSIRIS_PARAM_… are read for it",
     r"steps/[^/]+/schema(/.*)?": "compared with the source or the statement before a row is written",
-    r"steps/[^/]+/order": "decides only in which form the output is digested",
     r"steps/[^/]+/id": OTHER_PLAN + "; only of a step that nothing waits for",
     r"steps/[^/]+/fused(/.*)?": "less is computed together, and the same comes out",
 }

@@ -183,6 +183,8 @@ def _leaf(data: Mapping[str, JsonValue], pointer: str) -> str:
     parts = pointer.split("/")[1:]
     if len(parts) > 1 and parts[0] == "steps":
         parts[1] = data["steps"][int(parts[1])]["id"]
+    elif parts[0] == "params" and parts[1:2] and parts[1] in data["sensitive"]:
+        parts[:2] = "sensitive", str(data["sensitive"].index(parts[1]))
     elif parts[0] != "params":
         parts.insert(0, "pipeline")
     return "/".join(parts).replace("/config/connection", "/connection")
