@@ -55,5 +55,5 @@ def test_each_bug_turns_its_test_red(bug, copy):
         path.write_text(before, encoding="utf-8")
     say_tried("bugs put into a copy of the code, each found by a test", 1)
     assert done.returncode == FAILED, f"{bug['title']}: not found\n{done.stdout[-2000:]}"
-    found = done.stdout
-    assert "\nERROR " not in found, f"{bug['title']}: the test could not run\n{found[-2000:]}"
+    found = done.stdout  # a test that fails may also leave what its fixtures do not like
+    assert "\nFAILED " in found, f"{bug['title']}: the test could not run\n{found[-2000:]}"
