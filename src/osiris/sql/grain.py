@@ -270,7 +270,7 @@ def _pairs(join: exp.Join, item: Item, before: tuple[Item, ...]) -> list[tuple[e
         if item.rows.columns is None or any(each.rows.columns is None for each in before):
             return []
         names = [name for name in item.rows.columns if name and any(each.rows.has(name.lower()) for each in before)]
-    pairs = []
+    pairs: list[tuple[exp.Expr, exp.Expr]] = []
     for name in names:
         left = [each for each in before if each.rows.columns is None or each.rows.has(name.lower())]
         if len(left) == 1:

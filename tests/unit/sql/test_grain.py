@@ -97,7 +97,7 @@ def check_claims(rounds):
 
 
 def test_claimed_columns_are_unique():
-    check_claims(5)
+    check_claims(12)
 
 
 @pytest.mark.long
