@@ -1006,17 +1006,27 @@ CODES: dict[str, Code] = {
     ),
     "CHT053": Code("Nobody to ask", "the guide asks questions, which --json has no place for"),
     "CHT055": Code("No such answer", "{problem}", "continue with another answer: osiris new --resume"),
+    "CHT065": Code(
+        "No model",
+        "free text needs a model, and none is configured",
+        "run 'osiris new' to be guided; or set up a model: chat.provider (openai, anthropic, gemini, compatible)",
+    ),
+    "CHT066": Code(
+        "Conversation of an earlier version",
+        "conversation {conversation} was held without a model, by rules that no longer exist",
+        "'osiris chat --replay {conversation}' prints its pipeline; run 'osiris new' for a new one",
+    ),
     # --- LLM: models ----------------------------------------------------------------------------------------------
     "LLM001": Code("No such provider", "'{name}' is no provider"),
     "LLM002": Code(
         "Models not installed",
         "provider '{provider}' needs the package 'pydantic-ai-slim'",
-        "install it: {command}; or use --provider rules",
+        "install it: {command}; or run 'osiris new', which needs no model",
     ),
     "LLM003": Code(
         "Key missing",
         "provider '{provider}' needs a key, and {variable} is not set",
-        "put it into .env, or name its variable as chat.api_key; --provider rules needs none",
+        "put it into .env, or name its variable as chat.api_key; 'osiris new' needs none",
         3,
     ),
     "LLM004": Code("No model named", "no model of provider '{provider}' is named", "pass --model, or set chat.model"),

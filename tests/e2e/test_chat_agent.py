@@ -545,7 +545,7 @@ steps:
 
 @pytest.mark.long
 def test_a_run_leaves_conversations_without_a_package_alone(project):
-    begin(open_project(project, {}), Options(provider="rules"), Person())
+    begin(open_project(project, {"OPENAI_API_KEY": "k"}), Options(provider="openai"), Person())
     person = Person("orders as csv", yes=True)
 
     talk(project, person, Script(interest(ORDERS), COPY))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.api import project_scrubber
 from osiris.chat.agent import Agent
 from osiris.chat.effects import Waiting
-from osiris.chat.journal import Journaled
+from osiris.chat.journal import Journaled, asked_digest
 from osiris.chat.live import LiveWorld
 from osiris.chat.port import Usage
 from osiris.chat.providers import open_model
@@ -17,6 +17,7 @@ from osiris.chat.providers.settings import provider_name
 from osiris.chat.record import Record
 from osiris.chat.speech import is_quit
 from osiris.chat.store import Conversation, open_store
+from osiris.config import RULES
 from osiris.errors import Diagnostic, OsirisError, fail
 from osiris.files import is_outside, resolve_path
 from osiris.session import begin_conversation, continue_conversation, now_text, read_summary
@@ -84,13 +85,15 @@ def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mout
     """Take up a conversation, without a name the newest that waits, and go on with it.
 
     Options that are given count from now on, but for `fast` and `pro_mode`: they are part of what was said. Fails with
-    CHT021, CHT023, CHT024, with CHT030 if the person has ended it, and as `begin` does.
+    CHT021, CHT023, CHT024, with CHT030 if the person has ended it, CHT066 if rules held it, and as `begin` does.
     """
     with open_store(workspace.project) as store:
         conversation = store.find(name) if name else _newest_waiting(workspace, store)
         entries = store.entries(conversation.id)
         if entries and entries[-1].kind == "hear" and is_quit(entries[-1].result):
             fail("CHT030", conversation=conversation.id)
+        if _is_of_rules(entries):
+            fail("CHT066", conversation=conversation.id)
         chosen = _chosen(workspace, Options(**conversation.options), options)
         _check_place(workspace, chosen)
         model = open_model(workspace, chosen, _spent(entries))
@@ -151,17 +154,38 @@ class Replayed:
 def replay(workspace: Workspace, name: str) -> Replayed:
     """Return the last OML of a conversation, made again from what was recorded; nothing is asked, done or written.
 
-    It is the same byte for byte: what was checked then has the SHA-256 of its text on record. Fails with CHT021, with
-    CHT024 if another text comes out, and with CHT025 if the conversation never came so far.
+    It is the same byte for byte: what was checked then has the SHA-256 of its text on record. What rules of earlier
+    versions proposed is read from the record. Fails with CHT021, with CHT024 if another text comes out, and with CHT025
+    if the conversation never came so far.
     """
     with open_store(workspace.project) as store:
         conversation = store.find(name)
+        entries = store.entries(conversation.id)
+        if _is_of_rules(entries):
+            return Replayed(conversation.id, _recorded_oml(entries, conversation.id), tuple(store.notes))
         witness = _Witness()
         with suppress(Waiting):
             Agent(Journaled(None, store, witness, conversation.id), fast=conversation.options["fast"]).talk()
         if witness.oml is None:
             fail("CHT025", conversation=conversation.id)
         return Replayed(conversation.id, witness.oml, tuple(store.notes))
+
+
+def _is_of_rules(entries: Iterable[Entry]) -> bool:
+    """Tell whether the rules of earlier versions answered in a conversation: nothing can do so again."""
+    return any(entry.kind == "ask" and entry.result["model"] == RULES for entry in entries)
+
+
+def _recorded_oml(entries: Iterable[Entry], conversation: str) -> str:
+    """Return the last OML that was checked, as it is on record; fails with CHT024 or CHT025 as `replay` does."""
+    checks = [(number, entry) for number, entry in enumerate(entries, 1) if entry.kind == "check"]
+    if not checks:
+        fail("CHT025", conversation=conversation)
+    number, last = checks[-1]
+    oml = str(last.result["oml"])
+    if last.asked != asked_digest("check", [oml]):
+        fail("CHT024", number=number, recorded="check", asked="check")
+    return oml
 
 
 class _Witness:

@@ -32,6 +32,11 @@ MOST_CHARACTERS = 20_000
 """The longest that is heard at once."""
 
 
+def asked_digest(kind: str, asked: JsonValue) -> str:
+    """Return the SHA-256 of what was asked of the world, as rows have it."""
+    return sha256_hex(canonical_bytes([kind, asked]))
+
+
 class Keeper(Protocol):
     """Who makes a record of what happens, as `record.Record` does."""
 
@@ -135,7 +140,7 @@ class Journaled:
 
     def result(self, kind: str, asked: JsonValue, act: Callable[[World], JsonValue]) -> JsonValue:
         """Return what is on record, or what the world gives, once that is."""
-        number, digest = self._next, sha256_hex(canonical_bytes([kind, asked]))
+        number, digest = self._next, asked_digest(kind, asked)
         if self.is_live:
             if self._world is None:
                 raise Waiting

@@ -1,4 +1,4 @@
-"""The port to whoever proposes: a model behind a library, or the rules that need none.
+"""The port to the model, behind a library.
 
 One call, one typed answer. What is asked of it stands in `Request` as data; a provider that needs a text makes it of
 that. What comes back is a JSON value of the shape that `Request.schema` gives, not yet believed: `proposal.read` does.
@@ -65,7 +65,7 @@ class Answer:
 
 
 class Model(Protocol):
-    """Whoever proposes. `name` tells it in records, as `rules` or `anthropic:claude-sonnet-5`."""
+    """Whoever proposes. `name` tells it in records, as `anthropic:claude-sonnet-5-5`."""
 
     @property
     def name(self) -> str:

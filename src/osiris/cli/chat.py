@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 MESSAGE = click.argument("message", required=False)
 PROVIDER = click.option(
-    "-p", "--provider", metavar="NAME", help="Who proposes: rules (no key, no network), or a model."
+    "-p", "--provider", metavar="NAME", help="Service of the model: openai, anthropic, gemini or compatible."
 )
-MODEL = click.option("--model", metavar="NAME", help="Which model of that provider.")
+MODEL = click.option(
+    "--model", metavar="NAME", help="Model, as the provider names it; each but compatible has a default."
+)
 FAST = click.option("--fast", is_flag=True, help="Assume what may be assumed, and say so.")
 RESUME = click.option("--resume", is_flag=False, flag_value="", metavar="[ID]", help="Take up a conversation again.")
 REPLAY = click.option("--replay", metavar="ID", help="Make the OML of a conversation again, from its record alone.")

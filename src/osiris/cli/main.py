@@ -42,7 +42,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sql": ("osiris.cli.sql", "Check SQL as steps do."),
     "new": ("osiris.cli.new", "Build a pipeline from choices, without a model."),
     "chat": ("osiris.cli.chat", "Say in words what should go where, and get a pipeline."),
-    "eval": ("osiris.cli.eval", "Measure how well words become pipelines."),
     "prompts": ("osiris.cli.prompts", "Look at what is said to models, and change it."),
     "sandboxes": ("osiris.cli.sandboxes", "Look at sandboxes of E2B, end them, build their template."),
     "mcp": ("osiris.cli.mcp", "Serve agents over the Model Context Protocol."),

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from osiris.families.personal import SECRET, hidden, holds_names, kind_of, kinds_by_name
+from osiris.families.personal import SECRET, are_names, hidden, holds_names, kind_of, kinds_by_name
 from osiris.types import arrow_schema, parse_type
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _personal(engine: DuckDBPyConnection, column: Column, named: str | None) -> 
     if named or (column.kind not in ("utf8", "decimal") and not column.kind.startswith(("int", "uint"))):
         return named
     texts = [text for (text,) in _ask(engine, column, "DISTINCT c::VARCHAR", f"LIMIT {_LOOKED_AT}")]
-    if column.kind == "utf8" and holds_names(column.field.name, texts):
+    if column.kind == "utf8" and texts and (holds_names(column.field.name, texts) or are_names(texts)):
         return "name"
     found = [kind for text in texts if (kind := kind_of(text, column.field.name))]
     share = _TEXT_SHARE if column.kind == "utf8" else _NUMBER_SHARE

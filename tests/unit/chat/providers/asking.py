@@ -21,7 +21,7 @@ ORDERS = {"tables": ["@sqlite.shop/orders"], "question": None, "cannot": None}
 
 def project(root, server=None, provider="openai", **settings):
     """Make and open a project whose model is that of a local server."""
-    chat = {"provider": provider, "model": MODELS[provider], "api_key": "${MODEL_KEY}", "timeout": "5s"}
+    chat = {"provider": provider, "model": MODELS.get(provider), "api_key": "${MODEL_KEY}", "timeout": "5s"}
     if server:
         chat["base_url"] = server.url(SERVED[provider])
     kept = {name: each for name, each in {**chat, **settings}.items() if each is not None}
