@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prompt_toolkit.application import Application
+    from prompt_toolkit.formatted_text import StyleAndTextTuples
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
     from osiris.chat.guide.live import Command, Options
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 12
 _REFRESH = 0.2
-_CURSOR = "❯"
+_CURSOR = ">"
 
 
 class Arrows(Plain):
@@ -86,13 +87,13 @@ class _Picker:
         free = self.ask.typed and not problem_of(self.ask, text) and all(each.label != text for each in found)
         return [*found, Option("", text, "as typed")] if free else found
 
-    def _fragments(self) -> list[tuple[str, str]]:
+    def _fragments(self) -> StyleAndTextTuples:
         size = shutil.get_terminal_size()
         width, height = size.columns - 1, max(min(HEIGHT, size.lines - 5), 3)
         found = self.shown()
         self.at = max(min(self.at, len(found) - 1), 0)
         first = max(min(self.at - height // 2, len(found) - height), 0)
-        lines = [("bold", f"? {self.ask.text} "), ("", f"{safe(self.typed)}▏\n")]
+        lines: StyleAndTextTuples = [("bold", f"? {self.ask.text} "), ("", f"{safe(self.typed)}▏\n")]
         for number, each in enumerate(found[first : first + height], first):
             lines += [*self._line(number, each, width), ("", "\n")]
         if len(found) > height:
@@ -123,12 +124,12 @@ class _Picker:
     def _enter(self, event: KeyPressEvent) -> None:
         found = self.shown()
         if self.marked:
-            event.app.exit(Answer(tuple(self.marked)))
+            event.app.exit(result=Answer(tuple(self.marked)))
         elif self.ask.default is not None and not self.typed:
-            event.app.exit(Answer(self.ask.default))
+            event.app.exit(result=Answer(self.ask.default))
         elif found:
             key = found[self.at].key
-            event.app.exit(Answer((key,)) if key else Answer(text=self.typed.strip()))
+            event.app.exit(result=Answer((key,)) if key else Answer(text=self.typed.strip()))
         elif self.ask.about == READ and " " in self.typed.strip():
             self.note = SENTENCE
         elif self.ask.typed:
@@ -155,11 +156,11 @@ class _Picker:
         for names, by in ((("up",), -1), (("down",), 1), (("pageup",), -HEIGHT), (("pagedown",), HEIGHT)):
             keys.add(*names)(lambda _event, by=by: moves(by))
         keys.add("enter")(self._enter)
-        keys.add("escape", eager=True)(lambda event: event.app.exit("back"))
+        keys.add("escape", eager=True)(lambda event: event.app.exit(result="back"))
         keys.add("tab")(lambda _event: self._mark() if self.ask.several else None)
-        keys.add("c-l")(lambda event: event.app.exit("look"))
+        keys.add("c-l")(lambda event: event.app.exit(result="look"))
         keys.add("c-c")(lambda event: event.app.exit(exception=KeyboardInterrupt))
-        keys.add("c-d")(lambda event: event.app.exit("quit"))
+        keys.add("c-d")(lambda event: event.app.exit(result="quit"))
 
         @keys.add("backspace")
         def _erase(_event: KeyPressEvent) -> None:

@@ -183,18 +183,19 @@ def read(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], No
     if not words.strip():
         if ask.default is None:
             tell("This question cannot be skipped.")
-            return None
-        return Answer(ask.default)
-    if _needs_sign(ask):
-        return _typed(ask, known, words, tell)
+        return None if ask.default is None else Answer(ask.default)
+    return _typed(ask, known, words, tell) if _needs_sign(ask) else _named(ask, known, words, tell)
+
+
+def _named(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], None]) -> Answer | Command | None:
     found = meant(words.strip(), known, several=ask.several, shown=safe)
+    command = f":{words.strip().casefold()}"
     if found.options:
         return Answer(tuple(each.key for each in found.options))
     if ask.typed:
         return _free(ask, words, tell)
-    plain = words.strip().casefold()
-    if plain in ("back", "look", "quit"):
-        return _COMMANDS[f":{plain}"]
+    if command in _COMMANDS:
+        return _COMMANDS[command]
     _tell_unknown(ask, known, words, found.may, tell)
     return None
 

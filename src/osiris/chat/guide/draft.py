@@ -21,14 +21,6 @@ STEP = "result"
 _STAGE = {"joins": 0, "compute": 0, "filters": 0, "group": 1, "pick": 1, "columns": 2, "sort": 3, "limit": 4}
 """When a step does which of its parts: what comes earlier than a part that is there needs another step."""
 
-_AT = {
-    "input": {"filters": (), "group": (), "measures": (), "pick": None, "columns": (), "sort": (), "limit": None},
-    "columns": {"columns": (), "sort": (), "limit": None},
-    "sort": {"sort": (), "limit": None},
-}
-"""What a step is without, so that the columns of a point in it are those that it gives."""
-
-
 @dataclass(slots=True)
 class Draft:
     """The request so far, and what is known of what it reads; `tables` are those of `Look`, by id of relation."""
@@ -79,7 +71,11 @@ class Draft:
 
     def fields(self, step: Step, point: str) -> dict[str, str | None]:
         """Return the columns that there are at a point of a step, with their types."""
-        cut = replace(step, **_AT[point])
+        cut = replace(step, columns=(), sort=(), limit=None)
+        if point == "input":
+            cut = replace(cut, filters=(), group=(), measures=(), pick=None)
+        elif point == "sort":
+            cut = replace(cut, columns=step.columns)
         is_whole = cut == Step(cut.name, input=cut.input)
         name = str(cut.input) if is_whole else cut.name
         return self._fields(self.request if is_whole else self.with_step(cut), name)

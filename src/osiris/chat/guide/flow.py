@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from osiris.chat.guide import joins, parts, sources
 from osiris.chat.guide.draft import Draft, default_name, plain
 from osiris.chat.guide.parts import columns_of
-from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Check, Option, Tell
+from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Check, Option
 from osiris.chat.guide.summary import summary
 from osiris.chat.request import Output
 
@@ -41,6 +41,9 @@ _MODES = {
     "replace": ("replace", "all rows that are there go"),
     "upsert": ("upsert", "rows with the same key are updated, others are added"),
 }
+
+
+_CONFIRM = (Option("no", "no, choose another target"), Option("yes", "yes"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,7 @@ def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
     if key not in ("run", "save"):
         return key
     for sentence in check["confirm"]:
-        options = (Option("no", "no, choose another target"), Option("yes", "yes"))
-        asked = Ask("confirm", f"{sentence} Is that meant?", options)
+        asked = Ask("confirm", f"{sentence} Is that meant?", _CONFIRM)
         if Answer.of((yield asked)).keys[0] == "no":
             return "target"
     return Agreed(check, cast("Literal['run', 'save']", key))
@@ -134,7 +136,7 @@ def _renamed(request: Request, before: str, name: str) -> Request:
 
 
 def _target(draft: Draft, name: str) -> Flow[Output]:
-    writers = [each for each in draft.choices.writers]
+    writers = draft.choices.writers
     files = {each.component: each for each in writers if each.makes_files}
     options = [
         Option(f"file|{each.component}|", _file_words(each), f"output/{name}.{each.ending}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris.chat.guide.draft import free
 from osiris.chat.guide.parts import columns_of, kind_of
-from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Look, Measure, Option, Tell
+from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Measure, Option, Tell
 from osiris.chat.guide.sources import looked_at
 from osiris.chat.request import Join, Match, Step
 
@@ -110,17 +110,12 @@ def _candidates(
 
 def _declared(draft: Draft, relation: Relation, left: dict[str, str | None]) -> list[Pairs]:
     """Return the keys that foreign keys declare, from either side."""
-    read = [draft.relation(each.relation) for each in draft.request.sources]
-    found = []
-    for here in read:
-        if here.connection != relation.connection:
-            continue
-        for key in here.foreign_keys:
-            if key.table == relation.table:
-                found.append(tuple(map(Match, key.columns, key.to)))
-        for key in relation.foreign_keys:
-            if key.table == here.table:
-                found.append(tuple(map(Match, key.to, key.columns)))
+    found: list[Pairs] = []
+    for source in draft.request.sources:
+        here = draft.relation(source.relation)
+        if here.connection == relation.connection:
+            found += [tuple(map(Match, k.columns, k.to)) for k in here.foreign_keys if k.table == relation.table]
+            found += [tuple(map(Match, k.to, k.columns)) for k in relation.foreign_keys if k.table == here.table]
     return [pairs for pairs in found if all(pair.left in left for pair in pairs)]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from osiris.chat.guide.desk import Desk
     from osiris.chat.guide.questions import Option
     from osiris.model import JsonValue
+    from osiris.runner.boxed import Worker
 
 _NOT_DISCOVERED = "DSC001"
 """Code of a connection that has no tables to look at: it may still be written to."""
@@ -51,7 +52,7 @@ class Listing:
         for name in connections:
             self._ask(name)
 
-    def _ask(self, target: str, worker: object = None) -> None:
+    def _ask(self, target: str, worker: Worker | None = None) -> None:
         try:
             told = api.discover(self._workspace, target, worker=worker).to_json()
             self._found[target] = _options(target, told)

@@ -11,7 +11,6 @@ from osiris.chat.found import one_line
 from osiris.chat.guide.desk import Desk
 from osiris.chat.guide.listing import Listing
 from osiris.chat.guide.questions import RELATIONS, Answer
-from osiris.chat.guide.sources import option_of
 from osiris.chat.live import DRAFT, LiveWorld, writers_of
 from osiris.chat.request import Output
 from osiris.errors import OsirisError
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from osiris.chat.live import Mouth
     from osiris.chat.request import Request
     from osiris.model import JsonValue
+    from osiris.runner.boxed import Worker
 
     T = TypeVar("T")
 
@@ -108,8 +108,8 @@ class GuideWorld(LiveWorld):
     def look_at(self, look: Look) -> JsonValue:
         """Return a table with its columns, keys and frequent values, or why it cannot be read."""
 
-        def ask(worker: object) -> JsonValue:
-            found = api.discover(self._project, look.source, [look.table], profile=True, worker=worker)  # type: ignore[arg-type]
+        def ask(worker: Worker) -> JsonValue:
+            found = api.discover(self._project, look.source, [look.table], profile=True, worker=worker)
             return next(each for each in found.to_json()["tables"] if each["name"] == look.table)
 
         try:
@@ -154,8 +154,8 @@ class GuideWorld(LiveWorld):
         text = as_text(replace(request, outputs=()), choices)
         path = self._project.root / DRAFT
 
-        def look(worker: object) -> Preview:
-            return api.preview_text(self._project, text, path, limit=ROWS, sample=sample, worker=worker)  # type: ignore[arg-type]
+        def look(worker: Worker) -> Preview:
+            return api.preview_text(self._project, text, path, limit=ROWS, sample=sample, worker=worker)
 
         return self._screen.wait(self._desk.do(look))
 

@@ -107,7 +107,7 @@ def filters(draft: Draft) -> Flow[None]:
     """Ask for a condition on rows."""
     step = draft.step_for("filters")
     fields = draft.fields(step, "input")
-    column = (yield from _one(draft, "filter", "Keep rows by which column?", columns_of(draft, fields))).keys[0]
+    column = (yield from _one("filter", "Keep rows by which column?", columns_of(draft, fields))).keys[0]
     found = None
     while found is None:
         found = yield from _condition(draft, column, fields)
@@ -135,7 +135,7 @@ def _by_operator(draft: Draft, column: str, operator: str, fields: dict[str, str
         return Filter(column, cast("Operator", operator))
     if operator == "other":
         alike = tuple(o for o in columns_of(draft, fields, _family(fields[column])) if o.key != column)
-        answer = yield from _one(draft, "other", f"{column} equals which column?", alike)
+        answer = yield from _one("other", f"{column} equals which column?", alike)
         return Filter(column, "=", other=answer.keys[0])
     if operator == "not in":
         values = _values(draft, column)
@@ -233,10 +233,10 @@ def compute(draft: Draft) -> Flow[None]:
     families = {_family(type_) for type_ in fields.values()}
     fitting = {name: row for name, row in _FUNCTIONS.items() if not row[1] or row[1] in families}
     options = tuple(Option(name, label) for name, (label, _, _) in fitting.items())
-    function = cast("Function", (yield from _one(draft, "function", "Compute what?", options)).keys[0])
+    function = cast("Function", (yield from _one("function", "Compute what?", options)).keys[0])
     label, family, more = fitting[function]
     columns = columns_of(draft, fields, family)
-    column = (yield from _one(draft, "of", f"{label[:1].upper()}{label[1:]}: of which column?", columns)).keys[0]
+    column = (yield from _one("of", f"{label[:1].upper()}{label[1:]}: of which column?", columns)).keys[0]
     other = yield from _operand(draft, function, column, more, fields)
     suggested = free(plain([column, function, *filter(None, other.keys)]), fields)
     named = yield Ask("column name", "Its name?", (Option(suggested, suggested),), typed="name", default=(suggested,))
@@ -273,8 +273,8 @@ def pick(draft: Draft) -> Flow[None]:
     text = "First rows of each …?"
     per = Answer.of((yield Ask("per", text, columns_of(draft, fields), several=True))).keys
     orders = tuple(_orders(fields))
-    key = (yield from _one(draft, "first", "Which rows are the first?", orders)).keys[0]
-    rows = yield from _count(draft, "How many of each?", "1", "1")
+    key = (yield from _one("first", "Which rows are the first?", orders)).keys[0]
+    rows = yield from _count("How many of each?", "1", "1")
     draft.put(replace(step, pick=Pick(per, (_sort(key),), int(rows))))
 
 
@@ -291,7 +291,7 @@ def sort(draft: Draft) -> Flow[None]:
     step = draft.step_for("sort")
     options = tuple(_orders(draft.fields(step, "sort")))
     keys = Answer.of((yield Ask("sort", "Sort by what?", options, several=True))).keys
-    rows = yield from _count(draft, "How many rows?", "all", "all rows")
+    rows = yield from _count("How many rows?", "all", "all rows")
     limit = None if rows == "all" else int(rows)
     draft.put(replace(step, sort=tuple(_sort(key) for key in keys), limit=limit))
 
@@ -308,12 +308,12 @@ def _sort(key: str) -> Sort:
     return Sort(key[1:], descending=key.startswith("-"))
 
 
-def _count(draft: Draft, text: str, key: str, label: str) -> Flow[str]:
+def _count(text: str, key: str, label: str) -> Flow[str]:
     option = Option(key, label)
     asked = Ask("count", text, (option,), typed="whole number", default=(key,))
     answer = Answer.of((yield asked))
     return answer.text or answer.keys[0]
 
 
-def _one(draft: Draft, about: str, text: str, options: Iterable[Option]) -> Flow[Answer]:
+def _one(about: str, text: str, options: Iterable[Option]) -> Flow[Answer]:
     return Answer.of((yield Ask(about, text, tuple(options))))

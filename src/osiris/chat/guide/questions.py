@@ -37,8 +37,8 @@ class Ask:
 
     With `several` any number of options may be chosen; `typed` is what may be typed instead of choosing; `default` are
     the keys that skipping gives, None if it cannot be skipped. `source` is RELATIONS if the options are the tables and
-    files that are found meanwhile, or `tables:@family.alias`, those of one connection. `head` are lines above the question,
-    and `endings` those of paths that may be typed.
+    files that are found meanwhile, or `tables:@family.alias`, those of one connection. `head` are lines above it, and
+    `endings` those of paths that may be typed.
     """
 
     about: str
