@@ -21,6 +21,7 @@ STEP = "result"
 _STAGE = {"joins": 0, "compute": 0, "filters": 0, "group": 1, "pick": 1, "columns": 2, "sort": 3, "limit": 4}
 """When a step does which of its parts: what comes earlier than a part that is there needs another step."""
 
+
 @dataclass(slots=True)
 class Draft:
     """The request so far, and what is known of what it reads; `tables` are those of `Look`, by id of relation."""
