@@ -997,6 +997,7 @@ CODES: dict[str, Code] = {
     ),
     "CHT034": Code("Cannot be done", "nothing was made of these words: {reason}", "say something else", 1),
     "CHT040": Code("No such request", "the set has no request '{name}'"),
+    "CHT041": Code("Request that cannot be carried out", "the request does not fit: {problem}"),
     "CHT050": Code("No evaluation set", "{path} has no set of requests", "name a folder with cases.jsonl and worlds/"),
     "CHT065": Code(
         "No model",

@@ -2,8 +2,9 @@
 
 Expressions are flat: a computed column names columns, never another expression. Steps and outputs refer to sources and
 to earlier steps by name. All names of columns are those of the input at that point: after `joins` those of both sides
-(of two columns with one name, the joined one is `STEP.COLUMN`), after `compute` the new ones as well, after `group` the
-groups and measures alone.
+(of two columns with one name, the joined one is `STEP.COLUMN`, and `STEP_2.COLUMN` of what is joined a second time),
+after `compute` the new ones as well, after `group` the groups and measures alone. A column `STEP.COLUMN` that comes out
+without another name is `STEP_COLUMN`; the keys of what is joined come out only if they are chosen.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class Typed:
 class Source:
     """A relation that is read, by its id among the choices; of its columns all, or these.
 
-    The options are those of its extractor, where they differ from the defaults.
+    The options are those of its extractor, where they differ from the defaults. Steps name it by `name`, by default
+    the name that the relation has among the choices.
     """
 
     relation: str
@@ -85,6 +87,7 @@ class Source:
     encoding: str | None = None
     dtype: tuple[Typed, ...] = ()
     on_reject: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +109,29 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A new column: a function of one or two columns, or of a column and a value (a text, typed by the column)."""
+    """A new column: a function of one or two columns, or of a column and a value (a text, typed by the column).
+
+    Parts of a date are numbers (month 1 to 12, weekday 1, Monday, to 7); a `Group` cuts dates instead. `join text` has
+    the separator as value, `replace` the text to find, and `new` is what stands there then; `convert` has a type, or
+    `date %d.%m.%Y` for the format of a text. `days between` counts from the column to the other one, or to a day.
+    Division by zero gives no value.
+    """
 
     name: str
     function: Function
     column: str | None = None
     other: str | None = None
     value: str | None = None
+    new: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A condition on rows. The right side is values (texts, typed by the column), another column, or a parameter.
 
-    Conditions with the same `either` number are joined by OR; all others by AND.
+    Conditions with the same `either` number are joined by OR; all others by AND. An empty value is not equal to any
+    other, so `!=` and `not in` keep it. `is empty` is no value, or a text without characters. A day that is compared
+    with a timestamp means the whole day.
     """
 
     column: str
@@ -226,7 +238,8 @@ class Step:
 class Output:
     """Where the rows of a source or step go: a path, or a table of a connection.
 
-    `mode` is None for files, which are always written anew; `key` names a row for upsert.
+    `mode` is None for files, which are always written anew; `key` names a row for upsert. A file without a path goes
+    to `output/`, named as the pipeline. `name` is the id of the step that writes, by default `save`.
     """
 
     input: str
@@ -237,6 +250,7 @@ class Output:
     mode: Mode | None = None
     key: tuple[str, ...] = ()
     partition_by: tuple[str, ...] = ()
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
