@@ -1009,6 +1009,7 @@ CODES: dict[str, Code] = {
         "conversation {conversation} was held without a model, by rules that no longer exist",
         "'osiris chat --replay {conversation}' prints its pipeline; run 'osiris new' for a new one",
     ),
+    "CHT067": Code("Not confirmed", "{question} --yes does not answer this", "name it: --mode replace"),
     # --- LLM: models ----------------------------------------------------------------------------------------------
     "LLM001": Code("No such provider", "'{name}' is no provider"),
     "LLM002": Code(

@@ -6,7 +6,9 @@ conversation. All results but those of `ask` are JSON values; nothing here knows
 `names`  {"connections": ["@sqlite.shop"…], "writers": [{"component", "ending", "modes": […], "connections": […]}…],
           "sources": [{"target": "@sqlite.shop" | "data/*", "connection": reference | null, "recalled": bool,
                        "tables": [TABLE…]}…],
-          "silent": {target: DIAGNOSTIC}}
+          "silent": {target: DIAGNOSTIC}, "today": ISO 8601, "conventions": text | null,
+          "components": [of these sources and writers, as `osiris prompts context` has them…],
+          "earlier": [{"name", "description", "reads": [label…], "writes": [label…]}…]}
 `look`   {"tables": {relation id: TABLE}, "recalled": number of profiles that were known, "silent": {…}}
 `check`  {"ok": bool, "oml": text, "diagnostics": [DIAGNOSTIC…]}, and if it is good also "name", "fingerprint", "short",
          "steps", "plan", "sources", as `osiris compile --json` has them, and "deciding": {id of a step that reads:
@@ -42,8 +44,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from osiris.chat.port import Answer, Request
-    from osiris.chat.proposal import Question
+    from osiris.chat.intent import Question
+    from osiris.chat.port import Answer, ModelRequest
     from osiris.model import JsonValue
 
 ACCEPT = "accept"
@@ -75,7 +77,7 @@ class World(Protocol):
         """
         ...
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: ModelRequest) -> Answer:
         """Return what the model answers; fails with LLM… if none can be had."""
         ...
 

@@ -105,7 +105,9 @@ def read_interest(value: JsonValue, choices: Choices) -> Interest | Question | R
     known = [each.id for each in choices.relations]
     unknown = ((number, name) for number, name in enumerate(tables) if name not in known)
     if found := list(islice(unknown, _MOST_PROBLEMS)):
-        raise_all([_problem(f"/tables/{number}", "is not among the choices", _near(name, known)) for number, name in found])
+        raise_all(
+            [_problem(f"/tables/{number}", "is not among the choices", _near(name, known)) for number, name in found]
+        )
     return Interest(tuple(dict.fromkeys(tables)))
 
 

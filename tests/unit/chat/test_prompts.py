@@ -9,7 +9,7 @@ from tests.unit.chat.providers.asking import ORDERS, opened, project, request
 from tests.unit.chat.worlds import CHOICES
 
 from osiris.chat.conversation import Options
-from osiris.chat.port import Message, Request
+from osiris.chat.port import Message, ModelRequest
 from osiris.chat.prompts import FOLDER, compose, context_document, dump_prompts, own_prompts, read_prompts
 from osiris.chat.prompts.texts import PLACES
 from osiris.chat.providers import open_model
@@ -21,7 +21,7 @@ OWN = own_prompts()
 
 def said(*messages, purpose="synthesis", provider="openai", **more):
     told = tuple(Message(role, text) for role, text in messages or [("person", "orders to csv")])
-    return compose(Request(purpose, told, CHOICES, **more), provider, OWN, 4000)
+    return compose(ModelRequest(purpose, told, CHOICES, **more), provider, OWN, 4000)
 
 
 def conversation(spoken):

@@ -11,7 +11,7 @@ from osiris.chat.prompts.texts import INTENT, INTENT_EXAMPLE, SQL, SQL_EXAMPLE, 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from osiris.chat.port import Message, Purpose, Request
+    from osiris.chat.port import Message, ModelRequest, Purpose
     from osiris.chat.prompts.texts import Prompts
     from osiris.model import JsonValue
 
@@ -52,12 +52,12 @@ class Spoken:
         return [{"role": "system", "text": self.system}, {"role": "user", "text": self.user}]
 
 
-def compose(request: Request, provider: str, prompts: Prompts, context_tokens: int) -> Spoken:
+def compose(request: ModelRequest, provider: str, prompts: Prompts, context_tokens: int) -> Spoken:
     """Return what is said to a model of that provider; what discovery found takes about `context_tokens` of it."""
     system, example = _SYSTEM[request.purpose]
     words = "\n".join(each.text for each in request.messages if each.role == "person")
     values = {
-        "task": _TASK[request.purpose],
+        "task": _task(request),
         "conversation": _conversation(request.messages),
         "context": render_context(request.choices, words, context_tokens),
         "draft": _draft(request.draft),
@@ -68,6 +68,14 @@ def compose(request: Request, provider: str, prompts: Prompts, context_tokens: i
         prompts.filled(system, {"fast": _FAST if request.fast else "", "example": shown}),
         prompts.filled(USER, values),
     )
+
+
+def _task(request: ModelRequest) -> str:
+    """Return what is to be done, what day it is, and how the project does things: words of the person."""
+    today = [f"Today is {request.choices.today}."] if request.choices.today else []
+    own = request.choices.conventions
+    conventions = [f"How this project does things: {named(own, _WORDS)}"] if own else []
+    return " ".join([_TASK[request.purpose], *today, *conventions])
 
 
 def _conversation(messages: Sequence[Message]) -> str:
