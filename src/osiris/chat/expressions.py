@@ -394,9 +394,9 @@ def _joined_text(given: Computed, column: Column, scope: Scope) -> str:
 
 
 def _replaced(given: Computed, column: Column, _: Scope) -> str:
-    if not given.value or given.new is None:
-        raise Misfit("value", "'replace' takes the text to find in 'value' and the new one in 'new'")
-    return f"replace({_need(column, 'text').sql}, {text_literal(given.value)}, {text_literal(given.new)})"
+    if not given.value:
+        raise Misfit("value", "'replace' takes the text to find in 'value', and the new one in 'new'")
+    return f"replace({_need(column, 'text').sql}, {text_literal(given.value)}, {text_literal(given.new or '')})"
 
 
 def _if_empty(given: Computed, column: Column, scope: Scope) -> str:

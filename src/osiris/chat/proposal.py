@@ -141,7 +141,7 @@ def schema(purpose: Purpose, choices: Choices) -> dict[str, JsonValue]:
 
 def read(purpose: Purpose, value: JsonValue, choices: Choices) -> Interest | Proposal | Question | Refusal:
     """Return what an answer says; fails with CHT001 for each of the first problems in it, with its pointer."""
-    said = _said(value) if isinstance(value, dict) else None
+    said = said_in(value) if isinstance(value, dict) else None
     if said:
         return said
     _refuse(_misshapen(value, schema(purpose, choices)))
@@ -177,7 +177,7 @@ def _or_null(inner: Given) -> dict[str, JsonValue]:
     return {"type": "null"} if inner == {"type": "null"} else {"anyOf": [inner, {"type": "null"}]}
 
 
-def _said(value: Given) -> Question | Refusal | None:
+def said_in(value: Given) -> Question | Refusal | None:
     """Return the question or the refusal of an answer; None if it has none that can be read."""
     asked, cannot = value.get("question"), value.get("cannot")
     if isinstance(cannot, str) and cannot.strip():

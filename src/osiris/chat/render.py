@@ -158,6 +158,8 @@ class _Pipeline:
         self._each("/sources", self.request.sources, self._source)
         if not self.request.sources:
             self._wrong("/sources", "is empty", "name what is read")
+        if self.problems:
+            return
         self._each("/steps", self.request.steps, self._step)
         self._each("/outputs", self.request.outputs, self._output)
         if not self.request.outputs:
