@@ -55,8 +55,7 @@ MOST_LOOKED_AT = 20
 
 
 _OURS = (ACCEPT, GROUNDING, REPLACE)
-"""Keys of questions that nobody but the agent puts: of the first `--yes` is the answer, of the last `--mode replace`, and
-replies to the others name nothing."""
+"""Keys of questions that only the agent puts: `--yes` answers the first, `--mode replace` the last."""
 
 LARGEST_DRAFT = 50_000
 """Characters of the largest answer that is shown again."""

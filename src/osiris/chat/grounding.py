@@ -188,7 +188,7 @@ def _replaced(request: Request, choices: Choices, plan: Mapping[str, JsonValue],
     found = []
     for output in request.outputs:
         path = path_of(output, request, choices)
-        if path in lost:
+        if path is not None and path in lost:
             found.append(_over(path, said))
         elif path is None and f"{output.connection}.{output.table}" in lost:
             found.append(_all_rows(output))

@@ -80,7 +80,7 @@ def interest_schema(choices: Choices) -> dict[str, JsonValue]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def read_reply(value: JsonValue) -> Question | Refusal | None:
+def said_in(value: JsonValue) -> Question | Refusal | None:
     """Return the question or the refusal of an answer; None if it has none that can be read."""
     if not isinstance(value, dict):
         return None
@@ -97,7 +97,7 @@ def read_reply(value: JsonValue) -> Question | Refusal | None:
 
 def read_interest(value: JsonValue, choices: Choices) -> Interest | Question | Refusal:
     """Return what an answer to `intent` says; fails with CHT001 for each of the first problems, with its pointer."""
-    if reply := read_reply(value):
+    if reply := said_in(value):
         return reply
     tables = value.get("tables") if isinstance(value, dict) else None
     if not isinstance(tables, list):

@@ -1,7 +1,7 @@
 """The port to the model, behind a library.
 
-One call, one typed answer. What is asked of it stands in `ModelRequest` as data; a provider that needs a text makes it of
-that. What comes back is a JSON value, not yet believed: `intent.read_interest` and `request_json.read_request` do.
+One call, one typed answer. What is asked of it stands in `ModelRequest` as data; a provider that needs a text makes it
+of that. What comes back is a JSON value, not yet believed: `intent.read_interest` and `request_json.read_request` do.
 """
 
 from __future__ import annotations

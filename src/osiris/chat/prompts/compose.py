@@ -27,8 +27,8 @@ _WITH_EXAMPLE = frozenset(("compatible",))
 
 _TASK: dict[Purpose, str] = {
     "intent": "Name what must be read.",
-    "synthesis": "Propose the pipeline.",
-    "regenerate": "Your proposal has the problems below. Propose it again without them.",
+    "synthesis": "Make the request.",
+    "regenerate": "Your request has the problems below. Make it again without them.",
 }
 _FAST = (
     'Ask nothing that can be assumed: assume what is likeliest, and say so in "assumptions" where there are any. '
@@ -86,7 +86,7 @@ def _conversation(messages: Sequence[Message]) -> str:
 
 
 def _draft(draft: Mapping[str, JsonValue] | None) -> str:
-    return "" if draft is None else f"\nThe proposal before:\n{framed(plain_json(draft))}\n"
+    return "" if draft is None else f"\nThe request before:\n{framed(plain_json(draft))}\n"
 
 
 def _problems(problems: Sequence[Mapping[str, JsonValue]]) -> str:
