@@ -1018,6 +1018,11 @@ CODES: dict[str, Code] = {
         "'osiris chat --replay {conversation}' prints its pipeline; run 'osiris new' for a new one",
     ),
     "CHT067": Code("Not confirmed", "{question} --yes does not answer this", "name it: --mode replace"),
+    "CHT068": Code(
+        "Conversation of the guide",
+        "conversation {conversation} was held with the guide",
+        "osiris new --resume {conversation}",
+    ),
     # --- LLM: models ----------------------------------------------------------------------------------------------
     "LLM001": Code("No such provider", "'{name}' is no provider"),
     "LLM002": Code(

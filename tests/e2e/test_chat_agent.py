@@ -226,6 +226,29 @@ def test_a_file_outside_of_the_project_is_asked_for_though_it_was_named(project,
     assert len(rows(tmp_path / "out" / "orders.csv")) == 4
 
 
+TO_TABLE = {"component": "duckdb.writer", "connection": "@duckdb.warehouse", "table": "sales"}
+
+
+@pytest.mark.parametrize("target", [TO_TABLE | {"mode": "replace"}, {"path": "data/sales.csv"}], ids=["table", "file"])
+def test_what_is_replaced_is_confirmed_though_it_was_named(project, target):
+    with duckdb.connect(project / "warehouse.duckdb") as file:
+        file.execute("CREATE TABLE sales AS SELECT 7 AS kept")
+    (project / "data" / "sales.csv").write_text("kept\n7\n")
+    words = "replace the table sales in @duckdb.warehouse by the orders"
+    words = words if "table" in target else "orders to data/sales.csv"
+    answers = [interest(ORDERS), proposal(ORDERS, name="sales", **target)]
+    asked, refused, confirmed = Person(words, yes=True), Person(words, "no", "quit"), Person(words, "yes", yes=True)
+
+    assert not talk(project, asked, Script(*answers))
+    assert asked.all("assistant_response")[-1]["about"] == "replace"
+    talk(project, refused, Script(*answers))
+    assert (project / "data" / "sales.csv").read_text() == "kept\n7\n"
+    assert not (project / "output").exists()
+    talk(project, confirmed, Script(*answers))
+
+    assert confirmed.states[-1] == "COMPLETE"
+
+
 @pytest.mark.long
 def test_a_run_that_failed_may_be_tried_again(project):
     person = Person("orders to output/orders.csv", "yes", "again", "quit")
@@ -251,15 +274,29 @@ def test_a_run_that_failed_may_be_tried_again(project):
 @pytest.mark.long
 def test_words_change_a_plan_and_what_has_run(project):
     person = Person("orders as csv", "with the customers, by country", "yes", "only the sums of Sweden", "yes", "quit")
-    sweden = {**WHOLE, "sql": TOTALS.replace("GROUP", "WHERE c.country = 'SE'\nGROUP")}
+    only = TOTALS.replace("GROUP", "WHERE c.country = 'SE'\nGROUP")
+    sweden = proposal(ORDERS, CUSTOMERS, sql=only, name="totals_of_sweden")
     model = Script(interest(ORDERS), COPY, INTEREST, WHOLE, INTEREST, sweden)
 
     talk(project, person, model)
 
     assert model.asked[3].draft == COPY
     assert [each.text for each in model.asked[3].messages] == ["orders as csv", "with the customers, by country"]
-    assert rows(project / "output" / "totals.csv") == [["country", "total"], ["SE", "25"]]
-    assert pipelines(project) == ["totals.yaml"]
+    assert model.asked[5].draft == {**WHOLE, "name": "orders"}
+    assert rows(project / "output" / "orders.csv") == [["country", "total"], ["SE", "25"]]
+    assert pipelines(project) == ["orders.yaml"]
+
+
+@pytest.mark.long
+def test_a_name_changes_only_if_the_person_names_another(project):
+    person = Person("orders as csv", "call it sales", "and back", "quit")
+    model = Script(
+        *[each for name in ("orders", "sales", "o2") for each in (interest(ORDERS), proposal(ORDERS, name=name))]
+    )
+
+    talk(project, person, model)
+
+    assert [each["check"]["name"] for each in person.all("plan")] == ["orders", "sales", "sales"]
 
 
 @pytest.mark.long

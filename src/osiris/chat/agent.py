@@ -20,7 +20,7 @@ from osiris.chat.intent import Interest, Question, Refusal, read_interest
 from osiris.chat.port import Message, ModelRequest
 from osiris.chat.render import render_request
 from osiris.chat.request import Request
-from osiris.chat.request_json import read_request, to_json
+from osiris.chat.request_json import read_request
 from osiris.chat.said import GROUNDING, REPLACE, Said
 from osiris.errors import InvalidInput
 
@@ -238,7 +238,7 @@ class Agent:
             return None
         if isinstance(said, Request):
             said = self._with_its_name(said)
-            draft.value, draft.request = to_json(said), said
+            draft.value, draft.request = {**answer.value, "name": said.name}, said
         return said
 
     def _with_its_name(self, request: Request) -> Request:

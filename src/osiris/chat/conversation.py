@@ -85,13 +85,16 @@ def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mout
     """Take up a conversation, without a name the newest that waits, and go on with it.
 
     Options that are given count from now on, but for `fast` and `pro_mode`: they are part of what was said. Fails with
-    CHT021, CHT023, CHT024, with CHT030 if the person has ended it, CHT066 if rules held it, and as `begin` does.
+    CHT021, CHT023, CHT024, with CHT030 if the person has ended it, CHT066 or CHT068 if no model held it, and as `begin`
+    does.
     """
     with open_store(workspace.project) as store:
         conversation = store.find(name) if name else _newest_waiting(workspace, store)
         entries = store.entries(conversation.id)
         if entries and entries[-1].kind == "hear" and is_quit(entries[-1].result):
             fail("CHT030", conversation=conversation.id)
+        if _is_of_guide(conversation):
+            fail("CHT068", conversation=conversation.id)
         if _is_of_rules(entries):
             fail("CHT066", conversation=conversation.id)
         chosen = _chosen(workspace, Options(**conversation.options), options)
@@ -110,6 +113,8 @@ def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mout
 def _newest_waiting(workspace: Workspace, store: Store) -> Conversation:
     """Return the newest conversation that neither ended nor is complete; fails with CHT021."""
     for each in store.conversations():
+        if _is_of_guide(each):
+            continue
         summary = read_summary(workspace.project.logs / each.id)
         if summary is None or summary["status"] == "waiting":
             return each
@@ -154,14 +159,14 @@ class Replayed:
 def replay(workspace: Workspace, name: str) -> Replayed:
     """Return the last OML of a conversation, made again from what was recorded; nothing is asked, done or written.
 
-    It is the same byte for byte: what was checked then has the SHA-256 of its text on record. What rules of earlier
-    versions proposed is read from the record. Fails with CHT021, with CHT024 if another text comes out, and with CHT025
-    if the conversation never came so far.
+    It is the same byte for byte: what was checked then has the SHA-256 of its text on record. What the guide, or rules
+    of earlier versions, made is read from the record. Fails with CHT021, with CHT024 if another text comes out, with
+    CHT025 if the conversation never came so far.
     """
     with open_store(workspace.project) as store:
         conversation = store.find(name)
         entries = store.entries(conversation.id)
-        if _is_of_rules(entries):
+        if _is_of_guide(conversation) or _is_of_rules(entries):
             return Replayed(conversation.id, _recorded_oml(entries, conversation.id), tuple(store.notes))
         witness = _Witness()
         with suppress(Waiting):
@@ -169,6 +174,12 @@ def replay(workspace: Workspace, name: str) -> Replayed:
         if witness.oml is None:
             fail("CHT025", conversation=conversation.id)
         return Replayed(conversation.id, witness.oml, tuple(store.notes))
+
+
+def _is_of_guide(conversation: Conversation) -> bool:
+    from osiris.chat.guide.conversation import GUIDE
+
+    return conversation.options.get("provider") == GUIDE
 
 
 def _is_of_rules(entries: Iterable[Entry]) -> bool:

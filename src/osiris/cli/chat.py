@@ -18,6 +18,7 @@ from osiris.errors import diagnostic
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from osiris.api import Workspace
     from osiris.chat.conversation import Outcome
     from osiris.model import JsonValue
 
@@ -62,6 +63,7 @@ def command(
     if replay is not None:
         return _replayed(replay)
     from osiris.chat import conversation
+    from osiris.chat.providers.settings import provider_name
     from osiris.cli.talk import Terminal
 
     if resume and message is None and not _ID.match(resume):
@@ -70,14 +72,29 @@ def command(
     if resume is not None and (options.fast or options.pro_mode):
         raise click.UsageError("--fast and --pro-mode belong to the beginning of a conversation")
     typed = sys.stdin.isatty() and console().is_terminal()
+    workspace = opened()
+    if typed and resume is None and provider_name(workspace.config, options.provider) is None:
+        return _guided(workspace)
     reads = not console().wants_json and (typed or message is None)
     mouth = Terminal(console(), [message] if message is not None else [], accepts=yes, reads=reads, mode=mode)
-    workspace = opened()
     if resume is None:
         outcome = conversation.begin(workspace, options, mouth)
     else:
         outcome = conversation.resume(workspace, resume or None, options, mouth)
     return _answer(outcome, accepts=yes)
+
+
+def _guided(workspace: Workspace) -> Answer:
+    """Start the guide: nobody could read free text."""
+    from osiris.chat.guide import conversation
+    from osiris.cli.arrows import Arrows
+    from osiris.cli.asking import Mouth
+    from osiris.cli.new import answer_of
+
+    told = diagnostic("CHT065")
+    console().talk([("warning", f"{told.message}; "), ("", "this is the guide, as 'osiris new' starts it")])
+    mouth = Mouth(console(), [], accepts=False, reads=False)
+    return answer_of(conversation.begin(workspace, mouth, Arrows(console()), workspace.project.pipelines.name))
 
 
 def _replayed(name: str) -> Answer:

@@ -86,7 +86,14 @@ def _conversation(messages: Sequence[Message]) -> str:
 
 
 def _draft(draft: Mapping[str, JsonValue] | None) -> str:
-    return "" if draft is None else f"\nThe request before:\n{framed(plain_json(draft))}\n"
+    return "" if draft is None else f"\nThe request before:\n{framed(plain_json(_bare(draft)))}\n"
+
+
+def _bare(value: JsonValue) -> JsonValue:
+    """Return a value without what says nothing in it: an empty text or list, or null."""
+    if isinstance(value, dict):
+        return {key: _bare(inner) for key, inner in value.items() if inner not in ("", [], None)}
+    return [_bare(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _problems(problems: Sequence[Mapping[str, JsonValue]]) -> str:
