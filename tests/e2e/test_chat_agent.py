@@ -232,7 +232,7 @@ TO_TABLE = {"component": "duckdb.writer", "connection": "@duckdb.warehouse", "ta
 @pytest.mark.parametrize("target", [TO_TABLE | {"mode": "replace"}, {"path": "data/sales.csv"}], ids=["table", "file"])
 def test_what_is_replaced_is_confirmed_though_it_was_named(project, target):
     with duckdb.connect(project / "warehouse.duckdb") as file:
-        file.execute("CREATE TABLE sales AS SELECT 7 AS kept")
+        file.execute("CREATE TABLE sales (id BIGINT, customer_id BIGINT, total BIGINT, placed_on VARCHAR)")
     (project / "data" / "sales.csv").write_text("kept\n7\n")
     words = "replace the table sales in @duckdb.warehouse by the orders"
     words = words if "table" in target else "orders to data/sales.csv"
@@ -285,6 +285,23 @@ def test_words_change_a_plan_and_what_has_run(project):
     assert model.asked[5].draft == {**WHOLE, "name": "orders"}
     assert rows(project / "output" / "orders.csv") == [["country", "total"], ["SE", "25"]]
     assert pipelines(project) == ["orders.yaml"]
+
+
+def test_an_edit_shows_what_differs_and_nothing_else(project):
+    person = Person("orders as csv", "only those of 2024-02", "as parquet instead", "quit")
+    filters = [{"column": "placed_on", "operator": "starts with", "values": ["2024-02"]}]
+    only = {**COPY, "steps": [{"name": "kept", "input": "orders", "filters": filters}]}
+    only["outputs"] = [{"input": "kept", "component": "filesystem.csv_writer"}]
+    parquet = {**only, "outputs": [{"input": "kept", "component": "filesystem.parquet_writer"}]}
+
+    talk(project, person, Script(*[each for made in (COPY, only, parquet) for each in (interest(ORDERS), made)]))
+
+    first, second, third = (each["changes"] for each in person.all("plan"))
+    assert first == []
+    assert any("2024-02" in line for line in second if line.startswith("+"))
+    assert not any("output/" in line for line in second)
+    assert any("orders.parquet" in line for line in third if line.startswith("+"))
+    assert not any("2024-02" in line for line in third)
 
 
 @pytest.mark.long

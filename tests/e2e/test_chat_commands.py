@@ -16,7 +16,8 @@ ANSWERS = {words: proposal("@sqlite.shop/orders", name="sales", **TARGET) for wo
 def project(tmp_path):
     root = make_project(tmp_path / "project")
     with duckdb.connect(str(root / "warehouse.duckdb")) as file:
-        file.execute("CREATE TABLE sales AS SELECT 7 AS kept")
+        file.execute("CREATE TABLE sales (id BIGINT, customer_id BIGINT, total BIGINT, placed_on VARCHAR)")
+        file.execute("INSERT INTO sales VALUES (7, NULL, NULL, NULL)")
     return root
 
 
@@ -32,7 +33,7 @@ def test_data_is_replaced_only_if_that_is_confirmed_or_named(words, project, osi
         refused = osiris("chat", words, "--yes", cwd=project, env=env)
         assert (refused.returncode, "CHT067" in refused.stderr) == (2, True)
         assert "--mode replace" in refused.stderr
-        assert rows(project) == [(7,)]
+        assert [row[0] for row in rows(project)] == [7]
         done = osiris("chat", "--resume", "--yes", "--mode", "replace", cwd=project, env=env)
     assert done.returncode == 0, done.stderr
     assert [row[0] for row in rows(project)] == [1, 2, 3]

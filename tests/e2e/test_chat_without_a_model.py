@@ -26,13 +26,13 @@ def digest(kind, asked):
     return sha256_hex(canonical_bytes([kind, asked]))
 
 
-def record(project, oml=OML):
+def record(project, oml=OML, answer=ANSWER):
     """Put a conversation on record as earlier versions held it with their rules."""
     checked = {"ok": True, "oml": OML, "diagnostics": []}
     rows = [
         ("hear", digest("hear", [None]), "places to csv"),
         ("names", digest("names", ["places to csv"]), {"sources": [], "writers": [], "silent": {}}),
-        ("ask", digest("ask", ["synthesis", []]), ANSWER),
+        ("ask", digest("ask", ["synthesis", []]), answer),
         ("check", digest("check", [oml]), checked),
     ]
     begun = (ID, "2026-01-01T12:00:00+00:00", json.dumps(OPTIONS))
@@ -87,6 +87,14 @@ def test_a_recorded_text_that_is_not_the_one_that_was_checked_is_refused(project
     record(project, oml=f"{OML}# other\n")
     done = osiris("chat", "--replay", ID, cwd=project)
     assert (done.returncode, "CHT024" in done.stderr) == (2, True)
+
+
+def test_what_a_model_proposed_to_an_earlier_version_is_printed_from_the_record(project, osiris):
+    osiris("chat", "--replay", ID, cwd=project)
+    record(project, answer={**ANSWER, "model": "openai:gpt-5.1", "value": {"name": "places", "target": {}}})
+    done = osiris("chat", "--replay", ID, cwd=project)
+    assert (done.returncode, done.stdout) == (0, OML)
+    assert "CHT066" in osiris("chat", "--resume", ID, cwd=project).stderr
 
 
 @pytest.mark.parametrize("words", [("--resume", ID), ("--resume",)])

@@ -88,6 +88,7 @@ class Agent:
     _confirmed: set[str]
     _refused: set[str]
     _draft: _Draft
+    _shown: list[str]
     _questions: int
     _is_new: bool
 
@@ -180,7 +181,11 @@ class Agent:
         request, checked = None if draft.is_edited else draft.request, draft.checked
         tables = list(dict.fromkeys(source.relation for source in request.sources)) if request else []
         assumed = list(request.assumptions) if request else []
-        self._world.tell("plan", number=self._drafts, check=checked, tables=tables, assumptions=assumed)
+        lines = speech.read_back(checked)
+        changes = speech.changes(self._shown, lines) if self._shown else []
+        self._shown = lines
+        more = {"tables": tables, "assumptions": assumed, "changes": changes}
+        self._world.tell("plan", number=self._drafts, check=checked, **more)
         if outside := speech.outside(checked["diagnostics"]):
             self._say(outside)
         words = self._hear(Question(ACCEPT, speech.accept(checked["short"]), speech.ACCEPTING))
@@ -315,6 +320,7 @@ class Agent:
         self._confirmed = set()
         self._refused = set()
         self._draft = _Draft()
+        self._shown = []
         self._questions = 0
         self._is_new = True
 

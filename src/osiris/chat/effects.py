@@ -32,7 +32,8 @@ Kinds of `tell`, each with its fields:
     llm_response_complete   purpose, model, input_tokens, output_tokens, requests, cost
     oml_synthesis_complete  number (of the draft, from 1), oml
     validation              number, ok, diagnostics
-    plan                    number, check (as above), tables (ids), assumptions (texts): shown before it is accepted
+    plan                    number, check (as above), tables (ids), assumptions (texts), changes (lines of the read-back
+                            that differ from those of the plan before): shown before it is accepted
     saved                   as `save` returns it
     run_result              as `run` returns it
 """

@@ -148,9 +148,10 @@ def _plan(data: Data) -> list[Line]:
     check = data["check"]
     head: Line = [("ok", "plan "), ("bold", f"{check['name']} {check['short']}")]
     assumed: list[Line] = [[("warning", "assumed "), ("", text)] for text in data["assumptions"]]
+    changed: list[Line] = [[("dim", "changed "), ("", safe(line))] for line in data.get("changes") or ()]
     reads = [f"reads {', '.join(data['tables'])}"] if data["tables"] else []
     found = [Diagnostic.from_json(item) for item in check["diagnostics"] if item["severity"] == "warning"]
-    return [head, *reads, *assumed, *plan_lines(view_of(check["plan"])), *diagnostic_lines(found)]
+    return [head, *reads, *assumed, *plan_lines(view_of(check["plan"])), *changed, *diagnostic_lines(found)]
 
 
 def _saved(data: Data) -> list[Line]:

@@ -55,6 +55,12 @@ def proposal(*relations, sql=None, name="out", assumptions=(), reads=None, **tar
     }
 
 
+def typed(step, *relations, name="out", assumptions=(), **target):
+    """Return a request with one step that is no SQL."""
+    made = proposal(*relations, name=name, assumptions=assumptions, **target)
+    return {**made, "steps": [step], "outputs": [{**made["outputs"][0], "input": step["name"]}]}
+
+
 def sql_name(relation):
     """Return the name in SQL of a relation whose name is a plain one."""
     return relation.rpartition("/")[2].partition(".")[0]
