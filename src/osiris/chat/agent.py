@@ -247,8 +247,8 @@ class Agent:
         return said
 
     def _with_its_name(self, request: Request) -> Request:
-        """Return a request that keeps the name of the draft before it, unless the person has named another."""
-        before = self._draft.request
+        """Return a request that keeps the name of the plan that was shown before, unless the person named another."""
+        before = self._draft.request if self._shown else None
         is_kept = before is not None and not Said.in_text(self._messages[-1].text).has_exactly(request.name)
         return replace(request, name=before.name) if before and is_kept else request
 
