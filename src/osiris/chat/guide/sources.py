@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.guide.questions import Answer, Look, Option, Tell
@@ -43,4 +42,3 @@ def first(draft: Draft, asked: Ask) -> Flow[None]:
     while relation is None:
         relation = yield from looked_at(draft, asked)
     draft.read(relation.id)
-    draft.request = replace(draft.request, name="")
