@@ -84,10 +84,11 @@ class Terminal:
         return self.until(then)
 
     def end(self):
+        """Return the exit code of the command, which has nothing more to ask."""
+        end = time.monotonic() + SOON
         with contextlib.suppress(pexpect.EOF):
-            end = time.monotonic() + SOON
             while time.monotonic() < end:
-                self._stream.feed(self.process.read_nonblocking(65536, 1))
+                self._read()
         self.process.close()
         return self.process.exitstatus
 
@@ -152,6 +153,21 @@ def test_nothing_is_written_before_a_yes_and_answers_are_kept(osiris, demo):
     assert files(demo) == {"osiris.yaml"}
     piped(osiris, demo, ANSWERS[-1], code=0, args=["--resume"])
     assert has_right_numbers(demo)
+
+
+def test_a_conversation_is_replayed_and_continued_by_its_own_command(osiris, demo):
+    piped(osiris, demo, *ANSWERS[:-1], "Save it, do not run it", code=0)
+    (session,) = (path.name for path in (demo / "logs").iterdir())
+    oml = osiris("chat", "--replay", session, cwd=demo).stdout
+    assert oml == (demo / "pipelines/flights_by_carrier_time_hour_month.yaml").read_text()
+    piped(osiris, demo, *ANSWERS[:2], code=1)
+    refused = osiris("chat", "--resume", max(path.name for path in (demo / "logs").iterdir()), cwd=demo)
+    assert (refused.returncode, "CHT052" in refused.stderr) == (2, True)
+
+
+def test_the_guide_has_nobody_to_ask_with_json(osiris, folder):
+    done = osiris("new", "--json", cwd=folder)
+    assert (done.returncode, "CHT053" in done.stdout) == (2, True)
 
 
 def test_an_answer_that_is_none_is_refused_and_no_line_answers_another_question(osiris, demo):
