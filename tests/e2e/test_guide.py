@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import time
 from collections import defaultdict
@@ -300,6 +301,34 @@ def test_three_thousand_tables(folder):
     terminal.choose("yes", then="complete")
     assert terminal.end() == 0
     assert (folder / "output/table_2718.csv").read_text() == "id,name\n1,e\n"
+
+
+@pytest.mark.long
+def test_a_server_that_does_not_answer_holds_nothing_up(folder):
+    (folder / "a.csv").write_text("id\n1\n")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        fields = f"host: 127.0.0.1, port: {silent.getsockname()[1]}, database: d, user: u, password: '${{PASSWORD}}'"
+        (folder / "osiris_connections.yaml").write_text(f"connections:\n  postgres:\n    slow: {{{fields}}}\n")
+        (folder / ".env").write_text("PASSWORD=x1\n")
+        terminal = Terminal(folder).until("listing @postgres.slow")
+        terminal.choose("a.csv", then="What next?").choose("write", then="Where").choose("csv", then="run it?")
+        terminal.choose("yes", then="complete")
+        assert terminal.end() == 0
+    assert (folder / "output/a.csv").read_text() == "id\n1\n"
+
+
+@pytest.mark.long
+def test_rows_go_into_a_table_that_is_chosen_from_those_that_are_there(osiris, folder):
+    with contextlib.closing(sqlite3.connect(folder / "a.sqlite")) as file, file:
+        file.execute("CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT)")
+        file.execute("INSERT INTO source VALUES (1, 'x'), (2, 'y')")
+        file.execute("CREATE TABLE target (id INTEGER PRIMARY KEY, name TEXT)")
+        file.execute("INSERT INTO target VALUES (2, 'old'), (3, 'z')")
+    (folder / "osiris_connections.yaml").write_text("connections:\n  sqlite:\n    a: {path: a.sqlite}\n")
+    answers = ["@sqlite.a/source", "Write the result", "table of @sqlite.a", "target", "upsert", "id"]
+    piped(osiris, folder, *answers, "Yes, save it and run it", code=0)
+    with contextlib.closing(sqlite3.connect(folder / "a.sqlite")) as file:
+        assert file.execute("SELECT * FROM target ORDER BY id").fetchall() == [(1, "x"), (2, "y"), (3, "z")]
 
 
 @pytest.mark.long

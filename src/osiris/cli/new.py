@@ -30,6 +30,11 @@ def command(plain: bool, resume: str | None, out: str) -> Answer:
     Nothing is written before you accept the plan. Answers are kept as you give them: --resume continues where a
     conversation was interrupted. Without a terminal, lines of standard input are the answers.
     """
+    return guided(resume, out, plain=plain)
+
+
+def guided(resume: str | None, out: str, *, plain: bool = False) -> Answer:
+    """Have the guide ask: from the start, or where the conversation `resume` was interrupted ("": the newest)."""
     if console().wants_json:
         fail("CHT053", hint="leave out --json")
     from osiris.chat import conversation
