@@ -86,7 +86,7 @@ def command(
 
 def _guided(workspace: Workspace) -> Answer:
     """Start the guide: nobody could read free text."""
-    from osiris.chat.guide import conversation
+    from osiris.chat import conversation
     from osiris.cli.arrows import Arrows
     from osiris.cli.asking import Mouth
     from osiris.cli.new import answer_of
@@ -94,7 +94,7 @@ def _guided(workspace: Workspace) -> Answer:
     told = diagnostic("CHT065")
     console().talk([("warning", f"{told.message}; "), ("", "this is the guide, as 'osiris new' starts it")])
     mouth = Mouth(console(), [], accepts=False, reads=False)
-    return answer_of(conversation.begin(workspace, mouth, Arrows(console()), workspace.project.pipelines.name))
+    return answer_of(conversation.begin_guided(workspace, mouth, Arrows(console()), workspace.project.pipelines.name))
 
 
 def _replayed(name: str) -> Answer:

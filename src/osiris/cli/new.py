@@ -13,7 +13,7 @@ from osiris.cli.render import Answer
 from osiris.errors import diagnostic, fail
 
 if TYPE_CHECKING:
-    from osiris.chat.guide.conversation import Outcome
+    from osiris.chat.conversation import Outcome
     from osiris.cli.asking import Plain
 
 PLAIN = click.option("--plain", is_flag=True, help="Ask with numbered questions; answers are lines of standard input.")
@@ -30,17 +30,22 @@ def command(plain: bool, resume: str | None, out: str) -> Answer:
     Nothing is written before you accept the plan. Answers are kept as you give them: --resume continues where a
     conversation was interrupted. Without a terminal, lines of standard input are the answers.
     """
+    return guided(resume, out, plain=plain)
+
+
+def guided(resume: str | None, out: str, *, plain: bool = False) -> Answer:
+    """Have the guide ask: from the start, or where the conversation `resume` was interrupted ("": the newest)."""
     if console().wants_json:
         fail("CHT053", hint="leave out --json")
-    from osiris.chat.guide import conversation
+    from osiris.chat import conversation
     from osiris.cli.asking import Mouth
 
     screen, mouth = _screen(plain=plain), Mouth(console(), [], accepts=False, reads=False)
     workspace = opened()
     if resume is None:
-        outcome = conversation.begin(workspace, mouth, screen, out)
+        outcome = conversation.begin_guided(workspace, mouth, screen, out)
     else:
-        outcome = conversation.resume(workspace, resume or None, mouth, screen)
+        outcome = conversation.resume_guided(workspace, resume or None, mouth, screen)
     return answer_of(outcome)
 
 
