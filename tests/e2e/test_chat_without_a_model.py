@@ -4,7 +4,10 @@ import json
 import sqlite3
 from contextlib import closing
 
+import pexpect
 import pytest
+from tests.conftest import OSIRIS, kept
+from tests.patience import SOON
 
 from osiris.canonical import canonical_bytes, sha256_hex
 from osiris.chat.store import _sum
@@ -101,3 +104,17 @@ def test_what_a_model_proposed_to_an_earlier_version_is_printed_from_the_record(
 def test_a_conversation_of_the_rules_is_not_continued(words, earlier, osiris):
     done = osiris("chat", *words, cwd=earlier)
     assert (done.returncode, "CHT066" in done.stderr, f"--replay {ID}" in done.stderr) == (2, True, True)
+
+
+@pytest.mark.parametrize("words", [[], ["places to csv"]])
+def test_in_a_terminal_the_guide_starts_and_says_why(words, project):
+    (project / "data").mkdir()
+    (project / "data" / "places.csv").write_text("id,name\n1,Oslo\n")
+    environment = {**kept(), "TERM": "xterm-256color"}
+    process = pexpect.spawn(OSIRIS, ["chat", *words], cwd=str(project), env=environment, timeout=SOON)
+    process.expect("free text needs a model")
+    process.expect("places.csv")
+    process.sendintr()
+    process.expect(pexpect.EOF)
+    process.close()
+    assert not (project / "pipelines").exists()
