@@ -177,7 +177,9 @@ class LiveWorld:
     def _plan(self, compiled: Compiled) -> dict[str, JsonValue]:
         before = api.previous_plan(self._workspace, compiled.manifest)
         tables = api.look_at_tables(self._workspace, compiled)
-        view = api.plan_view(self._workspace.root, compiled.manifest, compiled.described, before, *tables)
+        outputs = api.outputs_of(self._workspace, compiled)
+        root, manifest = self._workspace.root, compiled.manifest
+        view = api.plan_view(root, manifest, compiled.described, before, *tables, outputs=outputs)
         return {**api.compiled_data(compiled, view), "deciding": _deciding(compiled.manifest)}
 
     def _free_place(self, text: str, name: str, replaces: Sequence[str]) -> tuple[str, str | None]:
