@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from contextlib import contextmanager
 
 SOON = 60.0
 """Seconds within which a moment's work ends on any machine; what takes longer has hung."""
@@ -14,3 +16,13 @@ def wait_until(true, seconds=SOON):
     while not true():
         assert time.monotonic() < end, "it did not come true"
         time.sleep(0.01)
+
+
+@contextmanager
+def started(command, **options):
+    """Start a process, as subprocess.Popen does; what the block leaves running is killed: no test waits forever."""
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -123,7 +123,7 @@ def _int_to_double(item: int) -> Any:
 
 
 def _to_decimal(item: Any) -> Any:
-    number = Decimal(item)
+    number = Decimal(item) + 0  # the type has one zero, without a sign
     exact = number == number.quantize(Decimal("0.01")) and abs(number) < 10**16
     return number if exact else INEXACT
 

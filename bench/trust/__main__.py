@@ -1,14 +1,12 @@
-"""The trust programme: everything that is tried against Osiris, counted in one run and written to RELIABILITY.md.
+"""The trust programme: everything that is tried against Osiris, counted and written to RELIABILITY.md.
 
-`make trust` (small N), `make trust-long` (the N of the promises), or one kind of trial:
+`make trust` (small N), `make trust-long` (the N of the promises), or one kind of trial, whose rows alone are written:
 `.venv/bin/python -m bench.trust [--long] [--only KIND] [--seed N]`. Ends with 1 if anything failed.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import random
 import subprocess
 import sys
@@ -31,13 +29,17 @@ PAGE = Path("RELIABILITY.md")
 HEAD = """\
 # Reliability
 
-What was tried, how often, and what failed. This page is written by the run that measured it: `make {target}`,
-{date}, {minutes:.0f} minutes on {cores} cores, Python {python}. A row without failures met its bar. Random trials
-begin with the seed of their row, and `--seed` repeats them.
-
-| kind | what was tried | N | failed | seconds | seed | repeat with |
-|-|-|-:|-:|-:|-:|-|
+What was tried, how often, and what failed. Each row is written by the run that measured it, with its date and the
+revision of the code. A kind without failures met its bar. Random trials begin with the seed of their row, and the
+command in the last column repeats them.
 """
+TABLE = """
+## {title}
+
+| kind | what was tried | N | failed | seconds | date | revision | seed | repeat with |
+|-|-|-:|-:|-:|-|-|-:|-|
+"""
+TITLES = {False: "Small N: `make trust`", True: "The N of the promises: `make trust-long`"}
 
 
 @dataclass
@@ -55,17 +57,18 @@ def main() -> int:
     """Try everything, write the page, and say whether anything failed."""
     parser = argparse.ArgumentParser(prog="python -m bench.trust", description=__doc__)
     parser.add_argument("--long", action="store_true", help="the N of the promises; hours")
-    parser.add_argument("--only", choices=KINDS, action="append", help="this kind only, and no page; repeatable")
+    parser.add_argument("--only", choices=KINDS, action="append", help="this kind only; repeatable")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="where random trials begin")
     options = parser.parse_args()
-    began = time.monotonic()
-    outcomes = []
+    failed = False
     for name in options.only or KINDS:
-        outcomes.append(tried(KINDS[name], options.seed, long=options.long))
-        print("".join(rows(outcomes[-1], long=options.long)), end="", flush=True)
-    if not options.only:
-        PAGE.write_text(page(outcomes, time.monotonic() - began, long=options.long), encoding="utf-8")
-    return int(any(outcome.failures for outcome in outcomes))
+        outcome = tried(KINDS[name], options.seed, long=options.long)
+        written = list(rows(outcome, long=options.long))
+        print("".join(written), end="", flush=True)
+        text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+        PAGE.write_text(page(text, name, written, long=options.long), encoding="utf-8")
+        failed = failed or bool(outcome.failures)
+    return int(failed)
 
 
 def tried(kind: Kind, seed: int, *, long: bool) -> Outcome:
@@ -109,25 +112,34 @@ def count(outcome: Outcome, report: ET.Element) -> None:
 
 def rows(outcome: Outcome, *, long: bool) -> Iterator[str]:
     """Give the rows of the page for one kind; failures have rows of their own, each with what repeats it."""
-    again = f"python -m bench.trust{' --long' if long else ''} --only {outcome.kind.name} --seed {outcome.seed}"
+    name, seed, today = outcome.kind.name, outcome.seed, str(datetime.now(UTC).date())
+    again = f"python -m bench.trust{' --long' if long else ''} --only {name} --seed {seed}"
+    failed, seconds, code = str(len(outcome.failures)), f"{outcome.seconds:.0f}", revision()
     for title, number in outcome.counts.items() or {outcome.kind.title: 0}.items():
-        failed, seconds = len(outcome.failures), f"{outcome.seconds:.0f}"
-        cells = (outcome.kind.name, title, f"{number:,}", str(failed), seconds, str(outcome.seed), f"`{again}`")
+        cells = (name, title, f"{number:,}", failed, seconds, today, code, str(seed), f"`{again}`")
         yield f"| {' | '.join(cells)} |\n"
     for failure in outcome.failures:
-        yield f"| {outcome.kind.name} | **failed** | | | | | `pytest --seed {outcome.seed} '{failure}'` |\n"
+        yield f"| {name} | **failed** | | | | {today} | {code} | {seed} | `pytest --seed {seed} '{failure}'` |\n"
 
 
-def page(outcomes: Sequence[Outcome], seconds: float, *, long: bool) -> str:
-    """Return the whole page."""
-    head = HEAD.format(
-        target="trust-long" if long else "trust",
-        date=datetime.now(UTC).date(),
-        minutes=seconds / 60,
-        cores=os.cpu_count(),
-        python=platform.python_version(),
-    )
-    return head + "".join(row for outcome in outcomes for row in rows(outcome, long=long))
+def revision() -> str:
+    """Return the short name of the commit that is checked out."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def page(text: str, kind: str, written: Sequence[str], *, long: bool) -> str:
+    """Return the page with the rows of one kind, of one size, in the place of those it had."""
+    made = HEAD
+    for size, title in TITLES.items():
+        _, _, section = text.partition(f"## {title}\n")
+        before = [line for line in section.partition("\n## ")[0].splitlines(keepends=True) if line.startswith("| ")]
+        by_kind = {name: [line for line in before if line.startswith(f"| {name} |")] for name in KINDS}
+        if size is long:
+            by_kind[kind] = list(written)
+        lines = [line for each in by_kind.values() for line in each]
+        made += TABLE.format(title=title) + "".join(lines) if lines else ""
+    return made
 
 
 if __name__ == "__main__":

@@ -999,6 +999,14 @@ CODES: dict[str, Code] = {
     "CHT040": Code("No such request", "the set has no request '{name}'"),
     "CHT041": Code("Request that cannot be carried out", "the request does not fit: {problem}"),
     "CHT050": Code("No evaluation set", "{path} has no set of requests", "name a folder with cases.jsonl and worlds/"),
+    "CHT051": Code("Waiting for an answer", "the guide waits: {question}", "answer it: osiris new --resume", 1),
+    "CHT052": Code(
+        "Not led by the guide",
+        "conversation {conversation} was not led by the guide",
+        "continue it with 'osiris chat --resume {conversation}'",
+    ),
+    "CHT053": Code("Nobody to ask", "the guide asks questions, which --json has no place for"),
+    "CHT055": Code("No such answer", "{problem}", "continue with another answer: osiris new --resume"),
     "CHT065": Code(
         "No model",
         "free text needs a model, and none is configured",

@@ -11,6 +11,7 @@ from collections import Counter
 import duckdb
 import pyarrow as pa
 import pytest
+from tests.patience import started
 
 from osiris.components.duckdb_extractor.driver import Config, Driver
 from osiris.components.duckdb_writer.driver import Config as WriterConfig
@@ -414,7 +415,7 @@ def test_damaged_files(read, write, place):
 def test_a_database_that_others_use(place, write, monkeypatch):
     write(pa.table({"a": [1]}))
     hold = f"import duckdb, sys; c = duckdb.connect({str(place.path)!r}); print('held', flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with started([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
         asked = []
         ctx = place(cancelled=lambda: len(asked) == 3 or asked.append(1))

@@ -1,6 +1,7 @@
 """Reading CSV files: every option, and everything that can be wrong with a file, by its line."""
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
@@ -105,7 +106,22 @@ def test_a_header_and_no_rows(project, names, end, start):
     columns = names.split(",")
     assert project.types() == dict.fromkeys(columns, "utf8")
     for options in ({}, {"skip_blank_lines": False}, {"skip_blank_lines": True}, {"dtype": {"a": "int64"}}):
-        assert project.read(**options) == {name: [] for name in columns}
+        for more in ({}, {"comment": "#"}):
+            assert project.read(**options, **more) == {name: [] for name in columns}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+@pytest.mark.parametrize("text", ["a,b\r", "# c\ra,b\r1,x\r", "a,b\r1,x"])
+def test_a_first_piece_that_holds_nothing_is_not_the_end(project, text, encoding):
+    project.put("in.csv", text.encode(encoding))
+    found = project.read(comment="#", encoding=encoding)
+    assert found == ({"a": [1], "b": ["x"]} if "1" in text else {"a": [], "b": []})
+
+
+def test_a_mark_that_comes_alone_is_not_the_end(project):
+    first, rest = (gzip.compress(part) for part in (codecs.BOM_UTF8, b"a,b\n1,x\n"))
+    project.put("in.csv.gz", first + rest)
+    assert project.read(path="in.csv.gz") == {"a": [1], "b": ["x"]}
 
 
 def test_a_blank_line_is_a_null_row_only_in_a_file_of_one_column(project):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.patience import started
 
 from osiris import api
 from osiris.errors import OsirisError
@@ -345,7 +346,7 @@ def test_end_during_a_check_leaves_the_target_alone(shop, number, code):
     command = [str(Path(sys.executable).parent / "osiris"), "run", "shop.yaml"]
     environ = {"PATH": os.environ["PATH"], "OSIRIS_PARAM_KEY": shop.key}
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=shop.folder, env=environ, **pipes) as process:
+    with started(command, cwd=shop.folder, env=environ, **pipes) as process:
         until(
             lambda: sum(log.read_text().count("check_passed") for log in shop.folder.glob("logs/*/events.jsonl")) == 3
         )

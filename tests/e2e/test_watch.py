@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.patience import started
 
 PIPELINE = """
 oml_version: "0.1.0"
@@ -106,7 +107,7 @@ def test_compile_follows_the_file_and_writes_nothing(watch, tmp_path):
 
 def test_text_has_a_rule_between_answers(tmp_path, watch):
     command = [str(Path(sys.executable).parent / "osiris"), "preview", "shop.yaml", "--watch"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    with started(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "total  1 row\n"
         (tmp_path / "shop.yaml").write_text(PIPELINE.replace("sum(", "max("))
         lines = iter(process.stdout.readline, "")

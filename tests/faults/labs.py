@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow.parquet as pq
 from tests.conftest import OSIRIS, kept
+from tests.patience import started
 
 from osiris.delivery import MANIFEST
 
@@ -91,7 +92,7 @@ class Lab:
             | ({"OSIRIS_FAULT": fault} if fault else {})
             | {"OSIRIS_FAULT_LOG": str(log or os.devnull)}
         )
-        with subprocess.Popen(
+        with started(
             [OSIRIS, *command],
             cwd=self.folder,
             env=env,

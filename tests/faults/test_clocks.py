@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.patience import SOON
+from tests.patience import SOON, started
 
 from osiris.config import load_config
 from osiris.errors import OsirisError
@@ -58,7 +58,7 @@ def plan(desk, make_step):
 def run_host(desk, path, clock, seconds):
     """Run as the command would, and set the clock once a step has begun; returns the codes of what it tells."""
     command = [desk.python, HOST, desk.project.root, path]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(clock)) as host:
+    with started(command, stdout=subprocess.PIPE, text=True, env=environment(clock)) as host:
         while "step_start" not in (line := host.stdout.readline()):
             assert line, "it ended before a step began"
         put(clock, seconds)

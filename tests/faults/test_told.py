@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from tests.conftest import OSIRIS, kept
+from tests.patience import started
 
 PIPELINE = """\
 oml_version: "0.1.0"
@@ -144,7 +145,7 @@ def test_no_command_ends_in_a_traceback(folder, words):
 def test_a_signal_cancels_and_the_same_command_goes_on(osiris, folder, number):
     """A run that hangs where it delivers is cancelled; the worker, which hangs, is ended with it."""
     env = kept() | {"OSIRIS_FAULT": "worker/sqlite.commit:1:hang", "OSIRIS_FAULT_LOG": str(folder / "log")}
-    with subprocess.Popen(
+    with started(
         [OSIRIS, "run", "orders.yaml"], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as host:
         while "hang" not in ((folder / "log").read_text() if (folder / "log").exists() else ""):
@@ -163,7 +164,7 @@ def test_who_has_hangups_ignored_is_not_ended_by_one(folder):
     env = kept()
     ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with subprocess.Popen([OSIRIS, "run", "orders.yaml"], cwd=folder, env=env, stderr=subprocess.PIPE) as host:
+        with started([OSIRIS, "run", "orders.yaml"], cwd=folder, env=env, stderr=subprocess.PIPE) as host:
             host.send_signal(signal.SIGHUP)
             told = host.communicate(timeout=300)[1].decode()
     finally:

@@ -97,17 +97,10 @@ def words(query):
     return [part for each in scalars(query) for part in WORD.findall(PLACEHOLDER.sub(r" @ \1 ", each))]
 
 
-def is_respelled(before, after):
-    """Whether a query is the other one but for names put right letter by letter, each in its place, and commas."""
-    one, two = words(before), words(after)
-    one = [each for each, last in zip(one, ["", *one], strict=False) if (each, last) != (",", ",")]
-    return len(one) == len(two) and all(map(alike, one, two))
-
-
-def is_same(name, before, after, *, broken):
-    """Whether an option says the same in two texts; `broken` tells that a transform's query could not be run at all."""
-    if name == "query" and broken:
-        return is_respelled(before, after)
+def is_same(name, before, after):
+    """Whether an option says the same in two texts."""
+    if name == "query":
+        return words(before) == words(after)
     if name == "connection":
         one, two = reference(str(before)), reference(str(after))
         return one[-1] == two[-1] and (len(one) == 1 or alike(one[0], two[0]))
@@ -119,36 +112,28 @@ def is_same(name, before, after, *, broken):
     return one == two or (name == "write_mode" and alike(one[0], two[0])) or one == two[:1] == []
 
 
-def changes(before, after, broken=()):
-    """Yield what a valid text does otherwise than the text it was made of said.
-
-    `broken` has the pointers of what is wrong in one of the two: a query that is not among them may not change at all.
-    """
+def changes(before, after):
+    """Yield what a valid text does otherwise than the text it was made of said."""
     old, new = before.get("steps", before.get("tasks")), after["steps"]
     old = [{"id": key, **value} for key, value in old.items()] if isinstance(old, dict) else old
     if len(old) != len(new):
         return
-    for number, (was, step) in enumerate(zip(old, new, strict=True)):
+    for was, step in zip(old, new, strict=True):
         if not isinstance(was, dict):
             continue
         (now,) = directions(step["component"])
-        words = [str(was.get(key)) for key in ("component", "type", "uses", "kind", "mode") if was.get(key)]
-        told = {each for text in words for each in directions(text)}
+        kinds = [str(was.get(key)) for key in ("component", "type", "uses", "kind", "mode") if was.get(key)]
+        told = {each for text in kinds for each in directions(text)}
         if told - {now}:
-            yield f"{step['id']}: {words} became {step['component']}"
+            yield f"{step['id']}: {kinds} became {step['component']}"
         said, does = options(was), options({key: value for key, value in step.items() if not key.startswith("x-")})
         for name in {*said, *does} - {key for key in does if key not in step.get("config", {}) and key not in said}:
             if said.get(name) in (None, "") and does.get(name) in (None, ""):
                 continue
             if name not in said or name not in does:
                 yield f"{step['id']}: {name} was {said.get(name)!r} and is {does.get(name)!r}"
-            elif not is_same(name, said[name], does[name], broken=now == "transform" and is_broken(number, broken)):
+            elif not is_same(name, said[name], does[name]):
                 yield f"{step['id']}: {name} was {said[name]!r} and is {does[name]!r}"
-
-
-def is_broken(number, pointers):
-    names = "|".join(("query", *OTHER_NAMES["query"]))
-    return any(re.fullmatch(rf"/(steps|tasks)/{number}/(.*/)?({names})", each) for each in pointers)
 
 
 def raw(text):
@@ -164,7 +149,6 @@ class Bench:
         self.folder = folder
         (folder / "osiris.yaml").touch()
         self.connect(connections)
-        self.broken = set()
         self.workspace = open_project(folder, {})
 
     def connect(self, connections):
@@ -174,9 +158,7 @@ class Bench:
         return validate_text(self.workspace, text, self.folder / "pipeline.yaml", params={}).diagnostics
 
     def _mendable(self, text):
-        told = self.check(text)
-        self.broken |= {each.location.pointer or "" for each in told if has_errors([each])}
-        return [each for each in told if each.fix and each.location.file == "pipeline.yaml"]
+        return [each for each in self.check(text) if each.fix and each.location.file == "pipeline.yaml"]
 
     def mended(self, text):
         """Yield every valid text that fixes make of one: each alone, and all of them until nothing changes."""
@@ -202,8 +184,7 @@ class Bench:
         return self.against(text, said) if said else []
 
     def against(self, text, said):
-        self.broken = set()
-        return [change for made in self.mended(text) for change in changes(said, raw(made), self.broken)]
+        return [change for made in self.mended(text) for change in changes(said, raw(made))]
 
 
 def put_in(text, found):

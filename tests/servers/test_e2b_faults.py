@@ -13,7 +13,7 @@ import httpx
 import pytest
 from e2b import NotEnoughSpaceException, RateLimitException, Sandbox, TimeoutException
 from e2b.exceptions import SandboxNotRunningException, SandboxUnreachableException, ServiceBusyException
-from tests.patience import SOON, wait_until
+from tests.patience import SOON, started, wait_until
 from tests.servers.e2b import AWKWARD, e2b_service
 from tests.servers.watching import TEN_LINES, command_lines, inside, is_gone
 
@@ -170,7 +170,7 @@ with e2b_service(isolated=sys.argv[1] == "apart") as service:
 @pytest.mark.parametrize("kind", ["apart", "plain"])
 def test_nothing_is_left_behind(kind, end):
     command = [sys.executable, "-c", OWNER, kind, end]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
+    with started(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
         folder, *pids = owner.stdout.readline().split()
         if end == "killed":
             owner.send_signal(signal.SIGKILL)

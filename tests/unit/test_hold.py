@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.patience import started
 
 from osiris.errors import OsirisError
 from osiris.hold import hold_project, is_held, wait_for_worker
@@ -30,10 +31,9 @@ with hold_project(Project(Path(sys.argv[1])), "run of 'orders'"):
 def holder(project):
     """Another process that holds the project."""
     command = [sys.executable, "-c", HOLDS, project.root]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
         yield process
-        process.kill()
 
 
 def test_holder_is_named(project, holder):

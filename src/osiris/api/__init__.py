@@ -43,7 +43,7 @@ from osiris.api.pipelines import (
     validate_text,
 )
 from osiris.api.plan import look_at_tables, plan_view, previous_plan, write_page
-from osiris.api.preview import Preview, preview
+from osiris.api.preview import Preview, preview, preview_text
 from osiris.api.replay import Replayed, replay
 from osiris.api.reports import Reports, write_report, write_reports
 from osiris.api.retention import Limits, Swept, sweep
@@ -144,6 +144,7 @@ __all__ = [
     "plan_of",
     "plan_view",
     "preview",
+    "preview_text",
     "previous_plan",
     "project_scrubber",
     "read_draft",

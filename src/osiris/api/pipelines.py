@@ -159,13 +159,21 @@ def compile_file(
     return _compiled(workspace, check, strict=strict, refresh=refresh, plain=plain, worker=worker)
 
 
-def compile_text(workspace: Workspace, text: str, path: Path, *, params: Mapping[str, str]) -> Compiled:
+def compile_text(
+    workspace: Workspace,
+    text: str,
+    path: Path,
+    *,
+    params: Mapping[str, str],
+    plain: bool = False,
+    worker: Worker | None = None,
+) -> Compiled:
     """Return the plan of a text as the file that it would be at `path`, as `compile_file` does; nothing is saved."""
 
     def check(verdicts: Verdicts) -> Validated:
         return validate_text(workspace, text, path, params=params, verdicts=verdicts)
 
-    return _compiled(workspace, check)
+    return _compiled(workspace, check, plain=plain, worker=worker)
 
 
 def _compiled(

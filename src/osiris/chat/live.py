@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from osiris.chat.port import Answer, Model, Request
     from osiris.chat.proposal import Question
     from osiris.model import ComponentSpec, JsonValue, Manifest
+    from osiris.runner.boxed import Worker
 
 DRAFT = "output/draft.yaml"
 """As which file a text is checked that is none yet."""
@@ -100,16 +101,16 @@ class LiveWorld:
 
     def names(self, words: str) -> JsonValue:
         """Return the tables of all declared connections and the data files of the project, and what can be written."""
-        connections = _references(self._workspace)
+        connections = references(self._workspace)
         sources, silent = [], {}
-        for target in [*connections, *_folders(self._workspace), *_paths(words, self._workspace.root)]:
+        for target in [*connections, *data_folders(self._workspace), *_paths(words, self._workspace.root)]:
             try:
                 sources.append(_source(api.discover(self._workspace, target).to_json()))
             except OsirisError as error:
                 found = error.diagnostics[0]
                 if found.code != _NOT_DISCOVERED:
                     silent[target] = found.to_json()
-        writers = list(_writers(self._workspace.registry.all(), connections))
+        writers = writers_of(self._workspace)
         return {"connections": connections, "writers": writers, "sources": sources, "silent": silent}
 
     def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
@@ -132,10 +133,11 @@ class LiveWorld:
             recalled += sum(bool(each["profile"] and each["profile"]["recalled"]) for each in named)
         return {"tables": tables, "recalled": recalled, "silent": silent}
 
-    def check(self, text: str) -> JsonValue:
+    def check(self, text: str, worker: Worker | None = None) -> JsonValue:
         """Compile a text without saving anything."""
+        path = self._workspace.root / DRAFT
         try:
-            compiled = api.compile_text(self._workspace, text, self._workspace.root / DRAFT, params={})
+            compiled = api.compile_text(self._workspace, text, path, params={}, worker=worker)
             data = self._plan(compiled)
         except _MENDABLE as error:
             return {"ok": False, "oml": text, "diagnostics": [item.to_json() for item in error.diagnostics]}
@@ -203,12 +205,13 @@ def _deciding(manifest: Manifest) -> dict[str, JsonValue]:
 _NOT_RUN: JsonValue = {"session": None, "status": "failed", "steps": {}, "outputs": {}, "ok": False, "answer": None}
 
 
-def _references(workspace: Workspace) -> list[str]:
+def references(workspace: Workspace) -> list[str]:
+    """Return the declared connections."""
     declared = workspace.connections().declared
     return [f"@{family}.{alias}" for family, aliases in sorted(declared.items()) for alias in sorted(aliases)]
 
 
-def _folders(workspace: Workspace) -> list[str]:
+def data_folders(workspace: Workspace) -> list[str]:
     """Return a pattern for each folder of the project that has data files; what Osiris itself writes is none."""
     own = {workspace.project.logs, workspace.project.build, workspace.project.output}
     found = sorted(islice(_with_data(workspace.root, own), _MOST_FOLDERS))
@@ -226,6 +229,11 @@ def _with_data(root: Path, without: set[Path]) -> Iterator[str]:
         waiting += [each for each in inside if _is_looked_into(each) and each not in without]
         if any(_is_data(each.name) for each in inside):
             yield folder.relative_to(root).as_posix()
+
+
+def data_files(root: Path, folder: str) -> list[str]:
+    """Return the data files that a pattern of `data_folders` has, by their names alone."""
+    return sorted(each.relative_to(root).as_posix() for each in root.glob(folder) if _is_data(each.name))
 
 
 def _is_looked_into(path: Path) -> bool:
@@ -259,6 +267,11 @@ def _source(data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         "recalled": data["recalled"],
         "tables": data["tables"],
     }
+
+
+def writers_of(workspace: Workspace) -> list[dict[str, JsonValue]]:
+    """Return what can be written, as `names` has it."""
+    return list(_writers(workspace.registry.all(), references(workspace)))
 
 
 def _writers(specs: Iterable[ComponentSpec], connections: Sequence[str]) -> Iterator[dict[str, JsonValue]]:

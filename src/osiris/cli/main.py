@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connections": ("osiris.cli.connections", "Look at the declared connections."),
     "discover": ("osiris.cli.discover", "Show the tables of a connection, or files, and what is in them."),
     "sql": ("osiris.cli.sql", "Check SQL as steps do."),
+    "new": ("osiris.cli.new", "Build a pipeline from choices, without a model."),
     "chat": ("osiris.cli.chat", "Say in words what should go where, and get a pipeline."),
     "prompts": ("osiris.cli.prompts", "Look at what is said to models, and change it."),
     "sandboxes": ("osiris.cli.sandboxes", "Look at sandboxes of E2B, end them, build their template."),

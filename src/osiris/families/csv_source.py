@@ -215,9 +215,9 @@ class CsvFile:
         """Read up to the first row of data; return the column names and the bytes that were read beyond them."""
         buffer = b""
         while True:
-            piece = next(pieces, b"")
-            buffer += piece
-            found = self._split_head(buffer, complete=not piece)
+            piece = next(pieces, None)  # a piece may be empty: what holds nothing but a comment, or a mark
+            buffer += piece or b""
+            found = self._split_head(buffer, complete=piece is None)
             if found:
                 names, position = found
                 self._check_names(names)

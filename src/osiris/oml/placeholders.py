@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from osiris.document import Document, join
 from osiris.document.edits import put
-from osiris.errors import Diagnostic, certain, diagnostic, did_you_mean
+from osiris.errors import Diagnostic, diagnostic, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,8 +131,7 @@ class Substitution:
             return True
         if name.startswith(SCOPE):
             hint = did_you_mean(param, self.params.declared) or "declare it under params"
-            fix = self._respelled(name, certain(param, self.params.declared), pointer)
-            self._say("OML019", pointer, offset, name=param[:60], hint=hint, fix=fix)
+            self._say("OML019", pointer, offset, name=param[:60], hint=hint)
         else:
             hint = "use ${params.NAME}, ${run.id} or ${run.started_at}; environment variables belong into connections"
             last = name.rpartition(".")[2].strip()

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.errors import certain, diagnostic, did_you_mean
+from osiris.errors import diagnostic, did_you_mean
 from osiris.sql.members import Members, queries_around, sources_of
-from osiris.sql.text import place, respell
+from osiris.sql.text import place
 from osiris.sql.tree import offset_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def unknown_columns(tree: exp.Expr, sql: str, dialect: Dialect, catalogue: Catal
         if names is None or _word(node.this, dialect) in _folded(names, dialect):
             continue
         problem = f"'{node.table}' has no column '{node.name}' here" if node.table else _no_column(node)
-        hint, fix = did_you_mean(node.name, names), respell(sql, offset_of(node.this), certain(node.name, names))
-        yield diagnostic("SQL009", at=place(sql, offset_of(node)), problem=problem, hint=hint, fix=fix)
+        hint = did_you_mean(node.name, names)
+        yield diagnostic("SQL009", at=place(sql, offset_of(node)), problem=problem, hint=hint)
 
 
 def _is_other(node: exp.Column) -> bool:

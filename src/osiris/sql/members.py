@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.errors import certain, diagnostic, did_you_mean
-from osiris.sql.text import place, respell
+from osiris.errors import diagnostic, did_you_mean
+from osiris.sql.text import place
 from osiris.sql.tree import QUERIES, offset_of
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def unknown_members(tree: exp.Expr, sql: str, dialect: Dialect, catalogue: Catal
             columns = members.columns(source) if source is not None else frozenset()
             if columns is not None and dialect.fold(node.this) not in columns:
                 problem = f"'{node.table}' has no column '{node.name}' here"
-                hint, near = did_you_mean(node.name, columns), certain(node.name, columns)
-                fix = respell(sql, offset_of(node.this), near)
-                yield diagnostic("SQL009", at=at, problem=problem, hint=hint, fix=fix)
+                yield diagnostic("SQL009", at=at, problem=problem, hint=did_you_mean(node.name, columns))
 
 
 def _keeps_row(node: exp.Expr, dialect: Dialect) -> bool:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
-from osiris.errors import certain, diagnostic, did_you_mean, nearest
+from osiris.errors import diagnostic, did_you_mean, nearest
 from osiris.model import undivided
 from osiris.sql import tree as trees
 from osiris.sql.dialects import DIALECTS
 from osiris.sql.duck_types import PLAIN
 from osiris.sql.problems import details, error_offset, runtime_problem
 from osiris.sql.sight import Sight, sources_of
-from osiris.sql.text import place, respell
+from osiris.sql.text import place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -40,7 +40,6 @@ class _Fault(NamedTuple):
     node: exp.Expr | None
     problem: str | None = None
     hint: str | None = None
-    near: str | None = None
 
 
 def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int) -> Diagnostic:
@@ -51,10 +50,9 @@ def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int
         if fault is None:
             return runtime_problem(error, text, "SQL009", shift)
         offset = trees.beginning_of(fault.node, text) if fault.node else error_offset(error, text, shift)
-        fix = respell(text, offset, fault.near)
     problem = fault.problem or runtime_problem(error, text, "SQL009").message
     hint = _undivided(inputs) or fault.hint
-    return diagnostic("SQL009", at=place(text, offset), problem=problem, hint=hint, fix=fix)
+    return diagnostic("SQL009", at=place(text, offset), problem=problem, hint=hint)
 
 
 def _undivided(inputs: Mapping[str, Schema]) -> str | None:
@@ -154,7 +152,7 @@ def _qualified(column: exp.Column, sight: Sight) -> _Fault | None:
     if alias.lower() not in sources:
         members = any(each.name.lower() == alias.lower() for columns in sources.values() for each in columns)
         problem = f"there is no table '{alias}' here"
-        return None if members else _Fault(column, problem, did_you_mean(alias, sources), certain(alias, sources))
+        return None if members else _Fault(column, problem, did_you_mean(alias, sources))
     columns = sources[alias.lower()]
     if not columns or any(each.name.lower() == column.name.lower() for each in columns):
         return _Fault(column.this)
@@ -171,7 +169,7 @@ def _no_column(name: exp.Expr, source: str | None, columns: Iterable[Named]) -> 
     problem = f"there is no column '{name.name}'" + (f" in '{source}'" if source else "")
     listed = ", ".join(" ".join(filter(None, each)) for each in sorted(types.items()))
     hint = _meant(name.name, types) or (f"columns: {listed}"[:_LENGTH] if listed else None)
-    return _Fault(name, problem, hint, certain(name.name, [each for each in types if each != name.name]))
+    return _Fault(name, problem, hint)
 
 
 def _meant(name: str, types: Mapping[str, str | None]) -> str | None:

@@ -15,7 +15,6 @@ from sqlglot import Dialect as Grammar
 from sqlglot import TokenType
 from sqlglot.errors import TokenError
 
-from osiris.document.edits import retype
 from osiris.errors import diagnostic
 from osiris.sql.grammar import Joined
 from osiris.sql.text import place
@@ -127,8 +126,8 @@ def _doubled_comma(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     for kind, token in kinds:
         if kind == token.token_type == TokenType.COMMA:
             at = place(sql, token.start)
-            fix, problem = retype(at.line or 1, at.column or 1, ",", ""), "nothing stands between two commas"
-            yield diagnostic("SQL001", at=at, fix=fix, problem=problem, hint="remove one of them")
+            problem = "nothing stands between two commas"
+            yield diagnostic("SQL001", at=at, problem=problem, hint="remove one of them")
             return
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.errors import certain, diagnostic, did_you_mean
+from osiris.errors import diagnostic, did_you_mean
 from osiris.sql.dialects import any_case, lower
-from osiris.sql.text import place, respell
+from osiris.sql.text import place
 from osiris.sql.tree import offset_of, parse, write
 
 if TYPE_CHECKING:
@@ -99,10 +99,7 @@ class _Reader:
             return Counter()
         if self._problem(node, folded, scope):
             known, offset = (*scope, *(self.names or {}).values()), offset_of(node)
-            fix = respell(self.sql, offset, certain(shown, known))
-            found = diagnostic(
-                "SQL006", at=place(self.sql, offset), fix=fix, name=shown, hint=did_you_mean(shown, known)
-            )
+            found = diagnostic("SQL006", at=place(self.sql, offset), name=shown, hint=did_you_mean(shown, known))
             self.problems.append(found)
             return Counter()
         self.tables.append(node)

@@ -13,10 +13,10 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, TokenError, UnsupportedError
 
-from osiris.errors import certain, diagnostic, did_you_mean
+from osiris.errors import diagnostic, did_you_mean
 from osiris.sql.dialects import any_case, load_allowed
 from osiris.sql.preflight import MAX_BYTES
-from osiris.sql.text import place, respell
+from osiris.sql.text import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -340,8 +340,7 @@ def _refused_call(node: exp.Anonymous, sql: str, dialect: Dialect, known: Collec
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
         hint = f"did you mean '{near[0]}'?" if near else None
-        fix = respell(sql, offset_of(node), certain(name, known))
-        yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=name, hint=hint, fix=fix)
+        yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=name, hint=hint)
 
 
 def _is_other_source(node: exp.Expr) -> bool:

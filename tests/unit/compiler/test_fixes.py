@@ -42,9 +42,6 @@ def check(tmp_path):
 
 
 MISTAKES = [
-    ("FROM load", "FROM laod", "SQL006", 15),
-    ("SELECT a", "SELECT uper(a)", "SQL005", 14),
-    ("SELECT a", "SELECT a,, b", "SQL001", 14),
     ("@duckdb.lake", "@lake", "CMP008", 7),
     ("duckdb.extractor", "duckdb.reader", "CMP001", 5),
     ("filesystem.csv_writer", "filesystem.csv_writr", "CMP001", 17),
@@ -67,6 +64,9 @@ UNSURE = [
     ("mode: transform", "mode: write", "CMP003"),
     ("mode: read", "mode: write", "CMP003"),
     ("SELECT a", "SELECT a, nobody(a)", "SQL005"),
+    ("SELECT a", "SELECT uper(a)", "SQL005"),
+    ("SELECT a", "SELECT a,, b", "SQL001"),
+    ("FROM load", "FROM laod", "SQL006"),
 ]
 
 

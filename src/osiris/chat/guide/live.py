@@ -1,0 +1,195 @@
+"""The world of the guide: the person, sources, figures and plans, as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from osiris import api
+from osiris.api.preview import SAMPLE
+from osiris.chat.found import one_line
+from osiris.chat.guide.desk import Desk
+from osiris.chat.guide.listing import Listing
+from osiris.chat.guide.questions import RELATIONS, Answer
+from osiris.chat.live import DRAFT, LiveWorld, writers_of
+from osiris.chat.request import Output
+from osiris.errors import OsirisError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
+    from typing import TypeVar
+
+    from osiris.api import Preview, Workspace
+    from osiris.chat.choices import Choices
+    from osiris.chat.guide.questions import Ask, Look, Option
+    from osiris.chat.live import Mouth
+    from osiris.chat.request import Request
+    from osiris.model import JsonValue
+    from osiris.runner.boxed import Worker
+
+    T = TypeVar("T")
+
+ROWS = 5
+MEASURED = 100_000
+"""Rows of each source that figures are made of."""
+
+_OUTSIDE = "CMP013"
+"""Code of a step that uses a file outside of the project."""
+
+_REASON = 400
+_KEPT = "output/looked_at.parquet"
+
+
+Command = Literal["back", "look", "quit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may be chosen now: options that are found meanwhile, and who has not answered yet."""
+
+    found: Callable[[], Sequence[Option]]
+    waiting: Callable[[], Sequence[str]]
+    silent: Callable[[], Mapping[str, str]]
+
+
+class Screen(Protocol):
+    """The person's side of the guide, beside that of a conversation."""
+
+    def choose(self, ask: Ask, options: Options) -> Answer | Command:
+        """Return what the person chooses, types or wants instead; raises `effects.Waiting` if there is nobody."""
+        ...
+
+    def tell(self, text: str) -> None:
+        """Show a line or some."""
+        ...
+
+    def rows(self, seen: Preview) -> None:
+        """Show rows."""
+        ...
+
+    def wait(self, future: Future[T]) -> T:
+        """Return the result of something that may take a while, and can be given up."""
+        ...
+
+
+class GuideWorld(LiveWorld):
+    """The world of a conversation, and what only the guide asks of it; to be closed."""
+
+    def __init__(self, workspace: Workspace, mouth: Mouth, screen: Screen, conversation: str, out: str) -> None:
+        super().__init__(workspace, None, mouth, conversation, out=out)  # type: ignore[arg-type]
+        self._project = workspace
+        self._screen = screen
+        self._desk = Desk(workspace)
+        self._listing: Listing | None = None
+
+    def close(self) -> None:
+        """Leave the worker."""
+        self._desk.close()
+
+    def writers(self) -> JsonValue:
+        """Return what can be written."""
+        return writers_of(self._project)
+
+    def choose(self, ask: Ask, request: Request, choices: Choices) -> str:
+        """Return what the person answers, as it is recorded; rows are shown as often as they are wanted."""
+        while True:
+            answer = self._screen.choose(ask, self._options(ask))
+            if isinstance(answer, Answer):
+                return answer.recorded()
+            if answer != "look":
+                return answer
+            self._show_rows(request, choices)
+
+    def say(self, text: str) -> None:
+        """Show a line or some."""
+        self._screen.tell(text)
+
+    def look_at(self, look: Look) -> JsonValue:
+        """Return a table with its columns, keys and frequent values, or why it cannot be read."""
+
+        def ask(worker: Worker) -> JsonValue:
+            found = api.discover(self._project, look.source, [look.table], profile=True, worker=worker)
+            return next(each for each in found.to_json()["tables"] if each["name"] == look.table)
+
+        try:
+            return {"table": self._screen.wait(self._desk.do(ask))}
+        except (OsirisError, StopIteration) as error:
+            found = error.diagnostics[0].message if isinstance(error, OsirisError) else "it is not there any more"
+            return {"reason": one_line(found, _REASON)}
+
+    def measure(self, request: Request, choices: Choices) -> JsonValue:
+        """Return the only row of the last step; None if it cannot be had."""
+        try:
+            seen = self._seen(request, choices, MEASURED)
+        except OsirisError:
+            return None
+        return None if seen.cut or not seen.tables[0].rows else list(seen.tables[0].rows[0])
+
+    def plan(self, text: str, request: Request) -> JsonValue:
+        """Return what compiling says, and what is to be confirmed by itself."""
+        checked = self._screen.wait(self._desk.do(lambda worker: self.check(text, worker)))
+        return {**checked, "confirm": [*_outside(checked["diagnostics"]), *self._overwritten(request)]}
+
+    def _overwritten(self, request: Request) -> list[str]:
+        found = []
+        for each in request.outputs:
+            if each.path and (self._project.root / each.path).exists():
+                found.append(f"{each.path} is there already and will be overwritten.")
+            if each.mode == "replace":
+                found.append(f"All rows that table {each.table} of {each.connection} has now will be deleted.")
+        return found
+
+    def _show_rows(self, request: Request, choices: Choices) -> None:
+        if not request.sources:
+            self._screen.tell("Nothing is read yet: choose a table or file first.")
+            return
+        try:
+            self._screen.rows(self._seen(request, choices, SAMPLE))
+        except OsirisError as error:
+            self._screen.tell(str(error.diagnostics[0]))
+
+    def _seen(self, request: Request, choices: Choices, sample: int) -> Preview:
+        """Return the first rows of what a request has so far."""
+        text = as_text(replace(request, outputs=()), choices)
+        path = self._project.root / DRAFT
+
+        def look(worker: Worker) -> Preview:
+            return api.preview_text(self._project, text, path, limit=ROWS, sample=sample, worker=worker)
+
+        return self._screen.wait(self._desk.do(look))
+
+    def _options(self, ask: Ask) -> Options:
+        if ask.source is None:
+            return Options(lambda: ask.options, tuple, dict)
+        if self._listing is None:
+            self._listing = Listing(self._project, self._desk)
+        listing = self._listing
+        if ask.source == RELATIONS:
+            return Options(listing.options, listing.waiting, lambda: listing.silent)
+        reference = ask.source.partition(":")[2]
+        return Options(
+            lambda: _tables(listing.options(reference)),
+            lambda: [each for each in listing.waiting() if each == reference],
+            lambda: {name: why for name, why in listing.silent.items() if name == reference},
+        )
+
+
+def as_text(request: Request, choices: Choices) -> str:
+    """Return the OML of a request; one without an output gets one that nobody writes."""
+    from osiris.chat.render import render_request
+
+    if not request.outputs:
+        relations = {each.id: each.name for each in choices.relations}
+        last = request.steps[-1].name if request.steps else relations[request.sources[0].relation]
+        output = Output(last, "filesystem.parquet_writer", path=_KEPT)
+        request = replace(request, name=request.name or "looked_at", outputs=(output,))
+    return render_request(request, choices)
+
+
+def _outside(diagnostics: Sequence[Mapping[str, JsonValue]]) -> list[str]:
+    return [one_line(each["message"], _REASON) for each in diagnostics if each["code"] == _OUTSIDE]
+
+
+def _tables(options: Sequence[Option]) -> list[Option]:
+    return [replace(each, key=each.label.partition("/")[2], label=each.label.partition("/")[2]) for each in options]

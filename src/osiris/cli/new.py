@@ -1,0 +1,70 @@
+"""`osiris new`: a pipeline from choices, without a model."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from osiris.cli.command import answers, console, opened
+from osiris.cli.render import Answer
+from osiris.errors import diagnostic, fail
+
+if TYPE_CHECKING:
+    from osiris.chat.guide.conversation import Outcome
+    from osiris.cli.asking import Plain
+
+PLAIN = click.option("--plain", is_flag=True, help="Ask with numbered questions; answers are lines of standard input.")
+RESUME = click.option(
+    "--resume", is_flag=False, flag_value="", metavar="[ID]", help="Continue a conversation, by default the newest."
+)
+OUT = click.option("--out", metavar="DIR", default="pipelines", help="Save the pipeline there (pipelines/).")
+
+
+@answers("new", PLAIN, RESUME, OUT)
+def command(plain: bool, resume: str | None, out: str) -> Answer:
+    """Build a pipeline from choices: what to read, keep, join, compute, group, and where it goes; no model is needed.
+
+    Nothing is written before you accept the plan. Answers are kept as you give them: --resume continues where a
+    conversation was interrupted. Without a terminal, lines of standard input are the answers.
+    """
+    if console().wants_json:
+        fail("CHT053", hint="leave out --json")
+    from osiris.chat.guide import conversation
+    from osiris.cli.asking import Mouth
+
+    screen, mouth = _screen(plain=plain), Mouth(console(), [], accepts=False, reads=False)
+    workspace = opened()
+    if resume is None:
+        outcome = conversation.begin(workspace, mouth, screen, out)
+    else:
+        outcome = conversation.resume(workspace, resume or None, mouth, screen)
+    return answer_of(outcome)
+
+
+def _screen(*, plain: bool) -> Plain:
+    if not plain and sys.stdin.isatty() and console().is_terminal():
+        from osiris.cli.arrows import Arrows
+
+        return Arrows(console())
+    from osiris.cli.asking import Plain
+
+    return Plain(console())
+
+
+def answer_of(outcome: Outcome) -> Answer:
+    """Return how a conversation with the guide ended."""
+    summary = outcome.summary
+    found = [*outcome.notes]
+    if summary["status"] == "waiting":
+        resume = shlex.join(["osiris", "new", "--resume", str(summary["session"])])
+        found.append(diagnostic("CHT051", question=summary["said"] or "the first question", hint=resume))
+    if summary["last_run"] not in (None, "complete", "succeeded"):
+        found.append(diagnostic("CHT028", session=summary["runs"][-1]))
+    keys = ("session", "status", "state", "question", "pipeline", "fingerprint", "file", "runs")
+    following = [f"osiris logs show {summary['runs'][-1]}"] if summary["runs"] else []
+    if summary.get("file") and not summary["runs"]:
+        following = [shlex.join(["osiris", "run", str(summary["file"])])]
+    return Answer({key: summary.get(key) for key in keys}, (), found, following)
