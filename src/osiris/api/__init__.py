@@ -44,6 +44,7 @@ from osiris.api.pipelines import (
 )
 from osiris.api.plan import look_at_tables, plan_view, previous_plan, write_page
 from osiris.api.preview import Preview, preview, preview_text
+from osiris.api.read_back import outputs_of, seen_keys
 from osiris.api.replay import Replayed, replay
 from osiris.api.reports import Reports, write_report, write_reports
 from osiris.api.retention import Limits, Swept, sweep
@@ -138,6 +139,7 @@ __all__ = [
     "new_component",
     "one_line",
     "open_project",
+    "outputs_of",
     "package",
     "pipeline_schema",
     "plan_data",
@@ -157,6 +159,7 @@ __all__ = [
     "save_draft",
     "save_pipeline_schema",
     "schema_text",
+    "seen_keys",
     "session_lines",
     "shared_config",
     "show_component",

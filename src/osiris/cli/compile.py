@@ -28,10 +28,13 @@ OUT = click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help
 FORMAT = click.option(
     "--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="Show the plan so."
 )
+EXPLAIN = click.option(
+    "--explain", is_flag=True, help="Read each output back: what names a row, filters, joins, measures, target."
+)
 HTML = click.option("--html", type=click.Path(path_type=Path), metavar="PATH", help="Write a page that shows the plan.")
 
 
-@answers("compile", FILE, PARAM, PROFILE, CHECK, DETAILED, REFRESH, STRICT, OUT, FORMAT, HTML, WATCH)
+@answers("compile", FILE, PARAM, PROFILE, CHECK, DETAILED, REFRESH, STRICT, OUT, FORMAT, HTML, EXPLAIN, WATCH)
 def command(
     file: str,
     profile: str | None,
@@ -52,12 +55,15 @@ def command(
     if watch and (check or html or out):
         raise click.UsageError("--watch writes nothing; it goes without --check, --html and --out")
 
+    explained = words.pop("explain") or html
+
     def answer() -> Answer:
         workspace = opened(profile)
         compiled = api.compile_file(workspace, file, **words)
         before = api.previous_plan(workspace, compiled.manifest)
         tables = api.look_at_tables(workspace, compiled)
-        view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables)
+        outputs = api.outputs_of(workspace, compiled) if explained else None
+        view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
         if html:
             api.write_page(view, html)
         if watch:

@@ -12,6 +12,7 @@ from osiris.compare.impact import (
     trace_impact,
 )
 from osiris.compare.lineage import KINDS, Arrow, Column, Lineage, label_of, read_lineage, source_name
+from osiris.compare.read_back import OutputText, StepText, grain_text, lines_of, read_back
 from osiris.compare.verify import (
     first_line,
     output_changes,
@@ -29,18 +30,23 @@ __all__ = [
     "Column",
     "Difference",
     "Lineage",
+    "OutputText",
     "PipelineImpact",
     "Plan",
     "StepImpact",
+    "StepText",
     "diff",
     "find_source",
     "first_change",
     "first_line",
+    "grain_text",
     "is_derived",
     "known_sources",
     "label_of",
+    "lines_of",
     "lock_plan",
     "output_changes",
+    "read_back",
     "read_lineage",
     "read_plan",
     "same_data",
