@@ -35,15 +35,15 @@ def run_step(step, known):
     for each in step.compute:
         rows = [{**row, each.name: compute(each, row)} for row in rows]
     rows = [row for row in rows if keeps(step.filters, row)]
-    result_names = None
+    result_names, named = None, flat
     if step.group or step.measures or step.pivot:
-        rows, hidden = grouped(step, rows), set()
+        rows, hidden, named = grouped(step, rows), set(), str
     elif step.pick:
         rows = picked(step.pick, rows)
     if step.columns:
-        result_names = [(each.column, each.name or flat(each.column)) for each in step.columns]
+        result_names = [(each.column, each.name or named(each.column)) for each in step.columns]
     elif rows:
-        result_names = [(name, flat(name)) for name in rows[0] if name not in hidden]
+        result_names = [(name, named(name)) for name in rows[0] if name not in hidden]
     pairs = [(row, {new: row[old] for old, new in result_names}) for row in rows] if result_names else []
     for sort in reversed(step.sort):
         pairs = sorted_by(

@@ -297,7 +297,7 @@ def measures(draw, scope, result):
 
 
 @st.composite
-def endings(draw, result):
+def endings(draw, result, named):
     """Draw which columns come out, how rows are sorted, and how many there are."""
     columns = ()
     if draw(st.booleans()):
@@ -305,11 +305,11 @@ def endings(draw, result):
         taken = set()
         for number, name in enumerate(chosen):
             new = draw(st.sampled_from([None, f"c{number}", chosen[number - 1]]))
-            if (new or truth.flat(name)).lower() in taken:
+            if (new or named(name)).lower() in taken:
                 new = f"c{number}"
-            taken.add((new or truth.flat(name)).lower())
+            taken.add((new or named(name)).lower())
             columns += (Chosen(name, new),)
-    results = [each.name or truth.flat(each.column) for each in columns] or sorted(result)
+    results = [each.name or named(each.column) for each in columns] or sorted(result)
     keys = draw(st.lists(st.sampled_from(results), max_size=2, unique=True))
     sort = tuple(Sort(name, draw(st.booleans())) for name in keys)
     return columns, sort, draw(st.sampled_from([None, None, 2])) if sort else None
@@ -338,7 +338,7 @@ def steps(draw, name, inputs):
         order = (Sort(pick_column(draw, scope), draw(st.booleans())),)
         made["pick"] = Pick(tuple(per), order, draw(st.integers(1, 2)))
     if shape != "pivot":
-        made["columns"], made["sort"], made["limit"] = draw(endings(result))
+        made["columns"], made["sort"], made["limit"] = draw(endings(result, truth.flat if result is scope else str))
     return Step(name, reads, **made)
 
 
@@ -371,9 +371,20 @@ def rows_of(rows):
     return sorted((sorted((name, repr(plain(value))) for name, value in row.items()) for row in rows), key=repr)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(request_=requests())
 def test_the_rows_are_those_that_the_request_means(engine, request_):
+    check_rows(engine, request_)
+
+
+@pytest.mark.long
+@settings(max_examples=1_500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(request_=requests())
+def test_the_rows_of_many_more(engine, request_):
+    check_rows(engine, request_)
+
+
+def check_rows(engine, request_):
     queries = rendered(request_)
     expected = truth.run(request_, TABLES)
     for step in request_.steps:
