@@ -1005,9 +1005,7 @@ CODES: dict[str, Code] = {
     "CHT050": Code("No evaluation set", "{path} has no set of requests", "name a folder with cases.jsonl and worlds/"),
     "CHT051": Code("Waiting for an answer", "the guide waits: {question}", "answer it: osiris new --resume", 1),
     "CHT052": Code(
-        "Not led by the guide",
-        "conversation {conversation} was not led by the guide",
-        "continue it with 'osiris chat --resume {conversation}'",
+        "Another kind of conversation", "conversation {conversation} is not continued with this command", "{command}"
     ),
     "CHT053": Code("Nobody to ask", "the guide asks questions, which --json has no place for"),
     "CHT055": Code("No such answer", "{problem}", "continue with another answer: osiris new --resume"),

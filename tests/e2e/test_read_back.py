@@ -48,6 +48,7 @@ steps:
     config: {connection: "@sqlite.shop", table: paid, write_mode: upsert, primary_key: [id]}
 """
 CUSTOMERS = [(1, "Ana"), (2, "Ana"), (3, "Bo")]
+
 ORDERS = [(1, 1, "paid", 10), (2, 2, "paid", 20), (3, 3, "open", 5), (4, 9, "paid", 7)]
 
 
@@ -110,3 +111,53 @@ def test_keys_may_be_given(shop):
     compiled = api.compile_file(workspace, shop / "revenue.yaml", params={})
     report, _ = api.outputs_of(workspace, compiled, {"customers": [("id",)]})
     assert not report.steps[0].joins[0].endswith("multiply")
+
+
+def compiled(folder):
+    workspace = api.open_project(folder, {})
+    return workspace, api.compile_file(workspace, folder / "revenue.yaml", params={})
+
+
+def test_measured_against_plain_python(shop):
+    found = api.read_back(*compiled(shop), 120.0)
+    paid = [order for order in ORDERS if order[2] == "paid"]
+    names = dict(CUSTOMERS)
+    matched = [order for order in paid if order[1] in names]
+    groups = {names.get(order[1]) for order in paid}
+    people = {order[1] for order in matched}
+    assert found.rows == {
+        "orders": (len(ORDERS), len(ORDERS)),
+        "customers": (len(CUSTOMERS), len(CUSTOMERS)),
+        "paid": (len(ORDERS) + len(CUSTOMERS), len(paid)),
+        "revenue": (len(paid), len(groups)),
+    }
+    assert found.remarks == (
+        (
+            f"orders with customers: {len(matched)} of {len(paid)} rows match, "
+            f"{len(paid) - len(matched)} of them kept without a match, no row multiplied"
+        ),
+        (
+            f"{len(groups - {None})} different customers.name for {len(people)} different customers.id: "
+            "rows of different customers become one"
+        ),
+    )
+    assert (found.cut, found.missing) == ((), ())
+    totals = {name: sum(order[3] for order in paid if names.get(order[1]) == name) for name in groups}
+    assert {name: int(total) for name, total in found.outputs["report"].rows} == totals
+    assert not (shop / "output").exists()
+    with sqlite3.connect(shop / "shop.sqlite") as base:
+        assert base.execute("SELECT count(*) FROM sqlite_master WHERE name = 'paid'").fetchone() == (0,)
+    base.close()
+
+
+def test_what_is_not_there_in_time_is_said_to_be_missing(shop):
+    found = api.read_back(*compiled(shop), 0.2)
+    assert found.missing == ("orders", "customers", "paid", "revenue")
+    assert list(found.lines()) == ["not measured: orders, customers, paid, revenue"]
+
+
+def test_measured_on_a_terminal(osiris, shop):
+    done = osiris("compile", "revenue.yaml", "--measure", cwd=shop)
+    assert done.returncode == 0, done.stderr
+    assert "one row per customers.name" in done.stdout
+    assert "orders: 4 rows in, 4 rows out" in done.stdout or "not measured" in done.stdout

@@ -44,7 +44,7 @@ from osiris.api.pipelines import (
 )
 from osiris.api.plan import look_at_tables, plan_view, previous_plan, write_page
 from osiris.api.preview import Preview, preview, preview_text
-from osiris.api.read_back import outputs_of, seen_keys
+from osiris.api.read_back import Measured, outputs_of, read_back, seen_keys
 from osiris.api.replay import Replayed, replay
 from osiris.api.reports import Reports, write_report, write_reports
 from osiris.api.retention import Limits, Swept, sweep
@@ -83,6 +83,7 @@ __all__ = [
     "Formatted",
     "Impact",
     "Limits",
+    "Measured",
     "Packaged",
     "Plan",
     "Preview",
@@ -149,6 +150,7 @@ __all__ = [
     "preview_text",
     "previous_plan",
     "project_scrubber",
+    "read_back",
     "read_draft",
     "rehearse",
     "remarks_on",

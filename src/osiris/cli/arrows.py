@@ -159,7 +159,8 @@ class _Picker:
         keys.add("escape", eager=True)(lambda event: event.app.exit(result="back"))
         keys.add("tab")(lambda _event: self._mark() if self.ask.several else None)
         keys.add("c-l")(lambda event: event.app.exit(result="look"))
-        keys.add("c-c")(lambda event: event.app.exit(exception=KeyboardInterrupt))
+        for name in ("c-c", "<sigint>"):
+            keys.add(name)(lambda event: event.app.exit(exception=KeyboardInterrupt))
         keys.add("c-d")(lambda event: event.app.exit(result="quit"))
 
         @keys.add("backspace")

@@ -14,7 +14,7 @@ from osiris.cli.render import Answer
 from osiris.errors import diagnostic, fail
 
 if TYPE_CHECKING:
-    from osiris.chat.guide.conversation import Outcome
+    from osiris.chat.conversation import Outcome
     from osiris.cli.asking import Plain
 
 PLAIN = click.option("--plain", is_flag=True, help="Ask with numbered questions; answers are lines of standard input.")
@@ -46,17 +46,22 @@ def command(
         return build(opened(), flags, Wanted(outside=outside, yes=yes, out=out))
     if yes or outside:
         raise click.UsageError("--yes and --outside go with flags that say what the pipeline does")
+    return guided(resume, out, plain=plain)
+
+
+def guided(resume: str | None, out: str, *, plain: bool = False) -> Answer:
+    """Have the guide ask: from the start, or where the conversation `resume` was interrupted ("": the newest)."""
     if console().wants_json:
         fail("CHT053", hint="leave out --json")
-    from osiris.chat.guide import conversation
+    from osiris.chat import conversation
     from osiris.cli.asking import Mouth
 
     screen, mouth = _screen(plain=plain), Mouth(console(), [], accepts=False, reads=False)
     workspace = opened()
     if resume is None:
-        outcome = conversation.begin(workspace, mouth, screen, out)
+        outcome = conversation.begin_guided(workspace, mouth, screen, out)
     else:
-        outcome = conversation.resume(workspace, resume or None, mouth, screen)
+        outcome = conversation.resume_guided(workspace, resume or None, mouth, screen)
     return answer_of(outcome)
 
 

@@ -12,7 +12,7 @@ from osiris.compare.impact import (
     trace_impact,
 )
 from osiris.compare.lineage import KINDS, Arrow, Column, Lineage, label_of, read_lineage, source_name
-from osiris.compare.read_back import OutputText, StepText, grain_text, lines_of, read_back
+from osiris.compare.read_back import OutputText, StepText, grain_text, lines_of, probes, read_back
 from osiris.compare.verify import (
     first_line,
     output_changes,
@@ -46,6 +46,7 @@ __all__ = [
     "lines_of",
     "lock_plan",
     "output_changes",
+    "probes",
     "read_back",
     "read_lineage",
     "read_plan",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris.compare.lineage import label_of, read_lineage
 from osiris.sql.names import relation_names
+from osiris.sql.probes import probes_of
 from osiris.sql.read_back import QueryText, best_key, in_order, read_query
 from osiris.sql.sources import Rows
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from osiris.model import JsonValue, Manifest
+    from osiris.sql.probes import Probe
 
     Step = Mapping[str, JsonValue]
     Keys = Mapping[str, Sequence[Sequence[str]]]
@@ -69,10 +71,7 @@ def read_back(manifest: Manifest, keys: Keys) -> tuple[OutputText, ...]:
 
     `keys` are the primary keys of sources, by the steps that read them: columns that hold no NULL.
     """
-    rows: dict[str, Rows] = {}
-    texts: dict[str, StepText] = {}
-    for step in manifest.steps:
-        rows[step["id"]], texts[step["id"]] = _read_step(step, rows, keys.get(step["id"], ()))
+    rows, texts = _read_steps(manifest, keys)
     lineage = read_lineage(manifest)
     read = {source for step in manifest.steps for source in step["inputs"].values()}
     ends = [step for step in manifest.steps if step["mode"] == "write"]
@@ -86,6 +85,30 @@ def read_back(manifest: Manifest, keys: Keys) -> tuple[OutputText, ...]:
         steps = tuple(texts[name] for name in above if texts[name] != StepText(name))
         found.append(_output(end, labels[end["id"]], rows[end["id"]], sources, steps))
     return tuple(found)
+
+
+def probes(manifest: Manifest, keys: Keys) -> dict[str, list[Probe]]:
+    """Return, by step, queries over its inputs that count what it does with rows."""
+    rows, _ = _read_steps(manifest, keys)
+    found: dict[str, list[Probe]] = {}
+    for step in manifest.steps:
+        for key, dialect in step["sql"].items() if step["mode"] == "transform" else ():
+            if dialect == "duckdb" and key in step["config"]:
+                relations = _relations(step["inputs"], rows)
+                found.setdefault(step["id"], []).extend(probes_of(str(step["config"][key]), relations))
+    return found
+
+
+def _read_steps(manifest: Manifest, keys: Keys) -> tuple[dict[str, Rows], dict[str, StepText]]:
+    rows: dict[str, Rows] = {}
+    texts: dict[str, StepText] = {}
+    for step in manifest.steps:
+        rows[step["id"]], texts[step["id"]] = _read_step(step, rows, keys.get(step["id"], ()))
+    return rows, texts
+
+
+def _relations(inputs: Mapping[str, str], known: Mapping[str, Rows]) -> dict[str, Rows]:
+    return {name: known[inputs[own[0]]] for name, own in relation_names(inputs).items()}
 
 
 def _output(step: Step, label: str, rows: Rows, sources: Mapping[str, str], steps: tuple[StepText, ...]) -> OutputText:
@@ -119,9 +142,8 @@ def _read_step(step: Step, known: Mapping[str, Rows], keys: Sequence[Sequence[st
         return known[next(iter(inputs.values()))] if len(inputs) == 1 else Rows(), StepText(name)
     texts = [(str(step["config"][key]), dialect) for key, dialect in step["sql"].items() if key in step["config"]]
     if len(texts) == 1:
-        relations = {each: known[inputs[own[0]]] for each, own in relation_names(inputs).items()}
         names = [column["name"] for column in step["schema"] or ()]
-        found = read_query(*texts[0][:1], relations, texts[0][1], names)
+        found = read_query(*texts[0][:1], _relations(inputs, known), texts[0][1], names)
         return _of_schema(step, found.rows.keys, found.rows), _step_text(name, found)
     if step["mode"] == "transform":
         return _of_schema(step, frozenset(), Rows()), StepText(name, notes=(_NO_SQL,))

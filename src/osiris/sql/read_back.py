@@ -60,7 +60,7 @@ def read_query(
         _name_outputs(tree, names)
         grains = Grains(relations, DIALECTS[dialect])
         found = QueryText(grains.of(tree))
-        for query in _inner_first(tree):
+        for query in inner_first(tree):
             if isinstance(query, exp.Select):
                 _read_select(query, grains, found)
         _read_outermost(tree, grains, found)
@@ -75,20 +75,20 @@ def _name_outputs(tree: exp.Expr, names: Sequence[str]) -> None:
             each.replace(exp.alias_(each.copy(), name, quoted=True))
 
 
-def _inner_first(tree: exp.Expr) -> Iterator[exp.Expr]:
+def inner_first(tree: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the queries that rows go through, those of WITH and FROM before those that read them."""
     with_ = tree.args.get("with_")
     for cte in with_.expressions if isinstance(with_, exp.With) else ():
-        yield from _inner_first(cte.this)
+        yield from inner_first(cte.this)
     if isinstance(tree, (exp.Subquery, exp.Lateral)) and isinstance(tree.this, QUERIES):
-        yield from _inner_first(tree.this)
+        yield from inner_first(tree.this)
     elif isinstance(tree, exp.SetOperation):
-        yield from _inner_first(tree.left)
-        yield from _inner_first(tree.right)
+        yield from inner_first(tree.left)
+        yield from inner_first(tree.right)
     elif isinstance(tree, exp.Select):
         first = tree.args.get("from_")
         for source in [*([first.this] if first else []), *(join.this for join in tree.args.get("joins") or ())]:
-            yield from _inner_first(source)
+            yield from inner_first(source)
         yield tree
 
 
@@ -189,10 +189,11 @@ def _namesakes(select: exp.Select, facts: Facts) -> Iterator[str]:
 
 def _may_name(column: str, rows: Rows) -> bool:
     """Tell whether a column looks like the name of a thing: a text that is called so."""
-    return rows.types.get(column.lower()) in ("utf8", None) and column.lower().endswith(_NAMES)
+    return rows.types.get(column.lower()) in ("utf8", None) and column.lower().endswith(NAMES)
 
 
-_NAMES = ("name", "title", "label", "email")
+NAMES = ("name", "title", "label")
+"""What columns are called, or end with, that people know things by; several things may share one."""
 
 
 def _read_outermost(tree: exp.Expr, grains: Grains, found: QueryText) -> None:

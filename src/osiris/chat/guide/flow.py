@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, cast
 
 from osiris.chat.guide import joins, parts, sources
-from osiris.chat.guide.draft import Draft, default_name, plain
+from osiris.chat.guide.draft import UNNAMED, Draft, default_name, plain
 from osiris.chat.guide.parts import columns_of
 from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Check, Option
 from osiris.chat.guide.summary import summary
@@ -78,7 +78,7 @@ def _menu(draft: Draft) -> Flow[str]:
 
 def _written(draft: Draft) -> Flow[Agreed | None]:
     """Ask where the rows go, show the plan and ask for a yes; None if something is to be changed."""
-    name = draft.request.name or default_name(draft)
+    name = default_name(draft) if draft.request.name == UNNAMED else draft.request.name
     while True:
         if not draft.request.outputs:
             output = yield from _target(draft, name)

@@ -70,6 +70,6 @@ def _options(target: str, told: Mapping[str, JsonValue]) -> tuple[Option, ...]:
     source = {"connection": connection, "target": target, "tables": told["tables"]}
     choices = read_names({"sources": [source], "writers": [], "silent": {}})
     return tuple(
-        option_of(each.id, target, each.table, "" if each.rows is None else f"about {each.rows:,} rows")
+        option_of(each.id, connection or target, each.table, "" if each.rows is None else f"about {each.rows:,} rows")
         for each in choices.relations
     )

@@ -183,7 +183,7 @@ def as_text(request: Request, choices: Choices) -> str:
         relations = {each.id: each.name for each in choices.relations}
         last = request.steps[-1].name if request.steps else relations[request.sources[0].relation]
         output = Output(last, "filesystem.parquet_writer", path=_KEPT)
-        request = replace(request, name=request.name or "looked_at", outputs=(output,))
+        request = replace(request, outputs=(output,))
     return render_request(request, choices)
 
 
