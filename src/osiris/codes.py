@@ -998,6 +998,10 @@ CODES: dict[str, Code] = {
     "CHT034": Code("Cannot be done", "nothing was made of these words: {reason}", "say something else", 1),
     "CHT040": Code("No such request", "the set has no request '{name}'"),
     "CHT041": Code("Request that cannot be carried out", "the request does not fit: {problem}"),
+    "CHT042": Code("Flag that cannot be carried out", "{flag}: {problem}"),
+    "CHT043": Code("Plan not accepted", "nothing was written or run: the plan was not accepted", "add --yes", 1),
+    "CHT044": Code("To be named by itself", "{problem}; --yes does not accept that"),
+    "CHT045": Code("Other pipeline there", "{file} is another pipeline", "give this one another name: --name NAME"),
     "CHT050": Code("No evaluation set", "{path} has no set of requests", "name a folder with cases.jsonl and worlds/"),
     "CHT051": Code("Waiting for an answer", "the guide waits: {question}", "answer it: osiris new --resume", 1),
     "CHT052": Code(

@@ -108,7 +108,7 @@ class LiveWorld:
         sources, silent = [], {}
         for target in [*connections, *data_folders(self._workspace), *_paths(words, self._workspace.root)]:
             try:
-                sources.append(_source(api.discover(self._workspace, target).to_json()))
+                sources.append(source_of(api.discover(self._workspace, target).to_json()))
             except OsirisError as error:
                 found = error.diagnostics[0]
                 if found.code != _NOT_DISCOVERED:
@@ -277,7 +277,8 @@ def _is_there(root: Path, token: str) -> bool:
         return False
 
 
-def _source(data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+def source_of(data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a source as `names` tells it, from what discovery does."""
     source = data["source"]
     target = source["connection"] or source["target"]
     return {

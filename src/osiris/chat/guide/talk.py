@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from osiris.chat.effects import Waiting
+from osiris.chat.effects import ACCEPT, Waiting
 from osiris.chat.guide.draft import EMPTY, Draft
 from osiris.chat.guide.live import as_text
 from osiris.chat.guide.machine import Machine
@@ -35,6 +35,8 @@ class Guide:
         self._world = world
         self._state = "INIT"
         self._drafts = 0
+        self._plan: dict[str, JsonValue] = {}
+        self._is_shown = False
 
     def talk(self) -> None:
         """Talk until the person agrees to a plan, or ends it; raises `Waiting` if there is nobody."""
@@ -58,6 +60,8 @@ class Guide:
     def _heard(self, ask: Ask) -> str:
         machine = self._machine
         self._journal.tell("assistant_response", text=ask.text, about=ask.about, choices=[o.label for o in ask.options])
+        if ask.about == ACCEPT and self._world and self._journal.is_live and not self._is_shown:
+            self._world.tell("plan", **self._plan)
         words: str = self._result(
             "hear", [ask.about], lambda live: live.choose(ask, machine.draft.request, machine.draft.choices)
         )
@@ -96,7 +100,9 @@ class Guide:
         self._journal.tell("validation", ok=checked["ok"], **told)
         if checked["ok"]:
             self._go("COMPILE")
-            self._journal.tell("plan", number=self._drafts, check=checked, tables=[], assumptions=[])
+            self._plan = {"number": self._drafts, "check": checked, "tables": [], "assumptions": []}
+            self._is_shown = self._journal.is_live
+            self._journal.tell("plan", **self._plan)
             return checked
         problems = [each["message"] for each in checked["diagnostics"] if each["severity"] == "error"]
         self._say("\n".join(["This does not work yet:", *(f"  {each}" for each in problems)]))
