@@ -120,6 +120,7 @@ class Plain:
 
     def choose(self, ask: Ask, options: Options) -> Answer | Command:
         """Return what the next lines of input say; raises `Waiting` if there are none."""
+        options.start()
         self._wait_for_sources(options)
         known = list(options.found())
         for name, why in options.silent().items():
