@@ -251,7 +251,7 @@ def test_what_is_replaced_is_confirmed_though_it_was_named(project, target):
 
 @pytest.mark.long
 def test_a_run_that_failed_may_be_tried_again(project):
-    person = Person("orders to output/orders.csv", "yes", "again", "quit")
+    person = Person("orders to output/orders.csv", "yes", "yes", "again", "quit")
     (project / "output").mkdir()
     blocked = project / "output" / "orders.csv"
     blocked.mkdir()
@@ -397,8 +397,10 @@ def test_what_was_refused_is_not_named_by_saying_no_again(project):
 @pytest.mark.long
 def test_a_column_that_was_confirmed_confirms_no_other(project):
     person = Person("total of the orders by country as csv", "yes", "more", yes=True)
-    one = {**WHOLE, "sql": TOTALS.replace("c.country", "c.country, c.name"), "name": "a"}
-    other = {**WHOLE, "sql": TOTALS.replace("c.country", "c.country, c.born"), "name": "b"}
+    one, other = (
+        proposal(ORDERS, CUSTOMERS, sql=TOTALS.replace("c.country", f"c.country, c.{column}"), name=name)
+        for name, column in (("a", "name"), ("b", "born"))
+    )
     with sqlite3.connect(project / "data" / "shop.sqlite") as file:
         file.execute("ALTER TABLE customers ADD COLUMN born TEXT")
 
@@ -409,7 +411,7 @@ def test_a_column_that_was_confirmed_confirms_no_other(project):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("about", ["accept", "grounding"])
+@pytest.mark.parametrize("about", ["accept", "grounding", "replace"])
 def test_a_question_of_the_model_is_never_taken_for_one_of_ours(about, project):
     """`--yes` answers what is asked about a plan, and nothing else."""
     person = Person("orders as csv", yes=True)
@@ -445,7 +447,7 @@ def test_keys_lead_from_what_is_named_to_a_column_that_is(project):
 @pytest.mark.long
 def test_a_column_that_nobody_named_does_not_come_out_by_yes_alone(project):
     person = Person("total of the orders by country as csv", yes=True)
-    names_too = {**WHOLE, "sql": TOTALS.replace("c.country", "c.country, c.name")}
+    names_too = proposal(ORDERS, CUSTOMERS, sql=TOTALS.replace("c.country", "c.country, c.name"), name="totals")
 
     talk(project, person, Script(INTEREST, names_too))
 
