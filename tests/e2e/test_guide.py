@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
+import socket
 import sqlite3
 import time
 from collections import defaultdict
@@ -84,10 +86,11 @@ class Terminal:
         return self.until(then)
 
     def end(self):
+        """Return the exit code of the command, which has nothing more to ask."""
+        end = time.monotonic() + SOON
         with contextlib.suppress(pexpect.EOF):
-            end = time.monotonic() + SOON
             while time.monotonic() < end:
-                self._stream.feed(self.process.read_nonblocking(65536, 1))
+                self._read()
         self.process.close()
         return self.process.exitstatus
 
@@ -129,7 +132,23 @@ def piped(osiris, folder, *lines, code, args=()):
 
 
 def test_lines_of_a_pipe_become_a_pipeline_with_the_right_numbers(osiris, demo):
-    piped(osiris, demo, *ANSWERS, code=0)
+    shown = piped(osiris, demo, *ANSWERS, code=0).stderr
+    assert has_right_numbers(demo)
+    assert "one row per flights.carrier and time_hour_month" in shown
+    assert "result: 27,004 rows in, 27 rows out" in shown
+    command = next(line for line in shown.splitlines() if "as a command: " in line).partition("as a command: ")[2]
+    assert command == (
+        "osiris new --from data/flights.parquet --group carrier --group 'month(time_hour) as time_hour_month' "
+        f"--avg dep_delay --count --to {WRITTEN}"
+    )
+
+
+@pytest.mark.long
+def test_the_command_that_is_shown_does_the_same(osiris, demo):
+    shown = piped(osiris, demo, *ANSWERS[:-1], code=1).stderr
+    command = next(line for line in shown.splitlines() if "as a command: " in line).partition("as a command: ")[2]
+    done = osiris(*shlex.split(command)[1:], "--yes", cwd=demo)
+    assert done.returncode == 0, done.stderr
     assert has_right_numbers(demo)
     assert (demo / "pipelines/flights_by_carrier_time_hour_month.yaml").exists()
 
@@ -152,6 +171,21 @@ def test_nothing_is_written_before_a_yes_and_answers_are_kept(osiris, demo):
     assert files(demo) == {"osiris.yaml"}
     piped(osiris, demo, ANSWERS[-1], code=0, args=["--resume"])
     assert has_right_numbers(demo)
+
+
+def test_a_conversation_is_replayed_and_continued_by_its_own_command(osiris, demo):
+    piped(osiris, demo, *ANSWERS[:-1], "Save it, do not run it", code=0)
+    (session,) = (path.name for path in (demo / "logs").iterdir())
+    oml = osiris("chat", "--replay", session, cwd=demo).stdout
+    assert oml == (demo / "pipelines/flights_by_carrier_time_hour_month.yaml").read_text()
+    piped(osiris, demo, *ANSWERS[:2], code=1)
+    refused = osiris("chat", "--resume", max(path.name for path in (demo / "logs").iterdir()), cwd=demo)
+    assert (refused.returncode, "CHT052" in refused.stderr) == (2, True)
+
+
+def test_the_guide_has_nobody_to_ask_with_json(osiris, folder):
+    done = osiris("new", "--json", cwd=folder)
+    assert (done.returncode, "CHT053" in done.stdout) == (2, True)
 
 
 def test_an_answer_that_is_none_is_refused_and_no_line_answers_another_question(osiris, demo):
@@ -284,6 +318,34 @@ def test_three_thousand_tables(folder):
     terminal.choose("yes", then="complete")
     assert terminal.end() == 0
     assert (folder / "output/table_2718.csv").read_text() == "id,name\n1,e\n"
+
+
+@pytest.mark.long
+def test_a_server_that_does_not_answer_holds_nothing_up(folder):
+    (folder / "a.csv").write_text("id\n1\n")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        fields = f"host: 127.0.0.1, port: {silent.getsockname()[1]}, database: d, user: u, password: '${{PASSWORD}}'"
+        (folder / "osiris_connections.yaml").write_text(f"connections:\n  postgres:\n    slow: {{{fields}}}\n")
+        (folder / ".env").write_text("PASSWORD=x1\n")
+        terminal = Terminal(folder).until("listing @postgres.slow")
+        terminal.choose("a.csv", then="What next?").choose("write", then="Where").choose("csv", then="run it?")
+        terminal.choose("yes", then="complete")
+        assert terminal.end() == 0
+    assert (folder / "output/a.csv").read_text() == "id\n1\n"
+
+
+@pytest.mark.long
+def test_rows_go_into_a_table_that_is_chosen_from_those_that_are_there(osiris, folder):
+    with contextlib.closing(sqlite3.connect(folder / "a.sqlite")) as file, file:
+        file.execute("CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT)")
+        file.execute("INSERT INTO source VALUES (1, 'x'), (2, 'y')")
+        file.execute("CREATE TABLE target (id INTEGER PRIMARY KEY, name TEXT)")
+        file.execute("INSERT INTO target VALUES (2, 'old'), (3, 'z')")
+    (folder / "osiris_connections.yaml").write_text("connections:\n  sqlite:\n    a: {path: a.sqlite}\n")
+    answers = ["@sqlite.a/source", "Write the result", "table of @sqlite.a", "target", "upsert", "id"]
+    piped(osiris, folder, *answers, "Yes, save it and run it", code=0)
+    with contextlib.closing(sqlite3.connect(folder / "a.sqlite")) as file:
+        assert file.execute("SELECT * FROM target ORDER BY id").fetchall() == [(1, "x"), (2, "y"), (3, "z")]
 
 
 @pytest.mark.long

@@ -28,8 +28,7 @@ def bound(text: str, inputs: tuple[tuple[str, Schema], ...]) -> Schema:
     owners = relation_names({name: name for name in schemas})
     known = {label: schemas[names[0]] for label, names in owners.items() if len(names) == 1}
     try:
-        columns = {label: [field.name for field in schema] for label, schema in known.items()}
-        verdict = check(text, "duckdb", relations=columns)
+        verdict = check(text, "duckdb", relations=list(known))
         if verdict.canonical is None:
             raise_all([item for item in verdict.diagnostics if item.severity == "error"])
         return _bind(verdict.canonical, {name: known[name] for name in verdict.relations})

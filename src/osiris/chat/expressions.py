@@ -88,7 +88,7 @@ def each(field: str, items: Iterable[T], make: Callable[[T], R]) -> list[R]:
         try:
             made.append(make(item))
         except Misfit as misfit:
-            wrong.append(Misfit(f"{field}/{number}/{misfit.field}", misfit.problem, misfit.hint))
+            wrong.append(Misfit(f"{field}/{number}/{misfit.field}".rstrip("/"), misfit.problem, misfit.hint))
     if wrong:
         raise Misfits(wrong)
     return made

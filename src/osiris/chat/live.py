@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from osiris import api
+from osiris.chat.earlier import earlier_pipelines
 from osiris.chat.problems import without_values
-from osiris.chat.proposal import MODES
+from osiris.chat.prompts import component_document
+from osiris.chat.request import MODES
 from osiris.compare.lineage import read_lineage
 from osiris.errors import InvalidInput, OsirisError, StepFailed, Unavailable
 from osiris.files import is_text
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.api import Compiled, Workspace
-    from osiris.chat.port import Answer, Model, Request
-    from osiris.chat.proposal import Question
+    from osiris.chat.intent import Question
+    from osiris.chat.port import Answer, Model, ModelRequest
     from osiris.model import ComponentSpec, JsonValue, Manifest
     from osiris.runner.boxed import Worker
 
@@ -93,7 +96,7 @@ class LiveWorld:
         """Show something."""
         self._mouth.show(kind, data)
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: ModelRequest) -> Answer:
         """Return what the model answers; what is wrong quotes values of rows only if it may see rows as they are."""
         if self._samples != "raw":
             request = replace(request, problems=tuple(map(without_values, request.problems)))
@@ -105,13 +108,27 @@ class LiveWorld:
         sources, silent = [], {}
         for target in [*connections, *data_folders(self._workspace), *_paths(words, self._workspace.root)]:
             try:
-                sources.append(_source(api.discover(self._workspace, target).to_json()))
+                sources.append(source_of(api.discover(self._workspace, target).to_json()))
             except OsirisError as error:
                 found = error.diagnostics[0]
                 if found.code != _NOT_DISCOVERED:
                     silent[target] = found.to_json()
         writers = writers_of(self._workspace)
-        return {"connections": connections, "writers": writers, "sources": sources, "silent": silent}
+        return {
+            "connections": connections,
+            "writers": writers,
+            "sources": sources,
+            "silent": silent,
+            "today": date.today().isoformat(),  # noqa: DTZ011  the day of the person's own clock is meant
+            "conventions": self._workspace.config.get("chat.conventions"),
+            "components": self._components(sources, writers),
+            "earlier": list(earlier_pipelines(self._workspace)),
+        }
+
+    def _components(self, sources: Iterable[JsonValue], writers: Iterable[JsonValue]) -> list[JsonValue]:
+        steps = (table["step"] for source in sources for table in source["tables"])
+        used = {step["component"] for step in steps if step} | {writer["component"] for writer in writers}
+        return [component_document(spec) for spec in self._workspace.registry.all() if spec.name in used]
 
     def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
         """Return what relations are like, source by source."""
@@ -177,7 +194,9 @@ class LiveWorld:
     def _plan(self, compiled: Compiled) -> dict[str, JsonValue]:
         before = api.previous_plan(self._workspace, compiled.manifest)
         tables = api.look_at_tables(self._workspace, compiled)
-        view = api.plan_view(self._workspace.root, compiled.manifest, compiled.described, before, *tables)
+        outputs = api.outputs_of(self._workspace, compiled)
+        root, manifest = self._workspace.root, compiled.manifest
+        view = api.plan_view(root, manifest, compiled.described, before, *tables, outputs=outputs)
         return {**api.compiled_data(compiled, view), "deciding": _deciding(compiled.manifest)}
 
     def _free_place(self, text: str, name: str, replaces: Sequence[str]) -> tuple[str, str | None]:
@@ -258,7 +277,8 @@ def _is_there(root: Path, token: str) -> bool:
         return False
 
 
-def _source(data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+def source_of(data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a source as `names` tells it, from what discovery does."""
     source = data["source"]
     target = source["connection"] or source["target"]
     return {

@@ -77,7 +77,7 @@ def statement(step: Step, given: Given) -> str:
         return _written(step)
     if step.pick and (step.group or step.measures or step.pivot):
         raise Misfit("pick", "does not go with groups and measures", "make it a step of its own")
-    scope, keys, source = _joined(step, given)
+    scope, keys, source = joined(step, given)
     if step.compute:
         scope = _with_computed(step.compute, scope, source, given)
     shown = {name: column for name, column in scope.items() if name not in keys}
@@ -113,7 +113,7 @@ def _top(step: Step, scope: Scope, shown: Scope, source: list[str], given: Given
     return _ended(_Select(source, columns, where, qualify=qualify), step, chosen, scope)
 
 
-def _joined(step: Step, given: Given) -> tuple[Scope, set[str], list[str]]:
+def joined(step: Step, given: Given) -> tuple[Scope, set[str], list[str]]:
     """Return the columns of all that a step reads, the keys of what is joined, and FROM with its joins."""
     name, schema = _input(step.input, given)
     results = [column.name for column in schema]

@@ -68,6 +68,7 @@ class _Picker:
             key_bindings=self._keys(),
             erase_when_done=True,
             output=output,
+            after_render=lambda _app: self.options.start(),
             refresh_interval=_REFRESH if self.ask.source else None,
         )
         return app.run()
@@ -159,7 +160,8 @@ class _Picker:
         keys.add("escape", eager=True)(lambda event: event.app.exit(result="back"))
         keys.add("tab")(lambda _event: self._mark() if self.ask.several else None)
         keys.add("c-l")(lambda event: event.app.exit(result="look"))
-        keys.add("c-c")(lambda event: event.app.exit(exception=KeyboardInterrupt))
+        for name in ("c-c", "<sigint>"):
+            keys.add(name)(lambda event: event.app.exit(exception=KeyboardInterrupt))
         keys.add("c-d")(lambda event: event.app.exit(result="quit"))
 
         @keys.add("backspace")

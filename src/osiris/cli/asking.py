@@ -6,26 +6,27 @@ import datetime as dt
 import shutil
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.effects import Waiting
 from osiris.chat.guide.flow import READ
 from osiris.chat.guide.match import meant
 from osiris.chat.guide.questions import Answer
-from osiris.cli.render import safe
+from osiris.cli.render import diagnostic_lines, safe
 from osiris.cli.talk import Terminal, clean
-from osiris.errors import fail
+from osiris.errors import Diagnostic, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from typing import TypeVar
 
-    from osiris.api import Preview
     from osiris.chat.guide.live import Command, Options
     from osiris.chat.guide.questions import Ask, Option
-    from osiris.cli.render import Console
+    from osiris.cli.render import Console, Line
     from osiris.model import JsonValue
+    from osiris.runner.preview import Table
 
     T = TypeVar("T")
 
@@ -70,24 +71,27 @@ def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: max(width - 1, 1)]}…"
 
 
-def rows_lines(seen: Preview) -> list[str]:
-    """Return rows as `osiris preview` shows them."""
-    from osiris.cli.preview import left_out_lines, table_lines
-
-    lines = [line for each in seen.tables for line in table_lines(each)]
-    return [
-        *(line if isinstance(line, str) else "".join(text for _, text in line) for line in lines),
-        *left_out_lines(seen),
-    ]
-
-
 class Mouth(Terminal):
     """What a conversation shows beside its questions: plans, what was saved, how a run ended."""
 
     def show(self, kind: str, data: Mapping[str, JsonValue]) -> None:
-        """Show what is told, but for what the questions show themselves."""
-        if kind not in ("assistant_response", "user_message", "discovery_done"):
+        """Show what is told, but for what the questions show themselves; of a plan what it does, not how."""
+        if kind == "plan":
+            for line in _plan(data["check"], data["command"]):
+                self._console.talk(line)
+        elif kind not in ("assistant_response", "user_message", "discovery_done"):
             super().show(kind, data)
+
+
+def _plan(check: Mapping[str, JsonValue], command: str | None) -> Iterator[Line]:
+    yield [("ok", "plan "), ("bold", f"{check['name']} {check['short']}")]
+    for output in check["plan"]["read_back"] or ():
+        yield from (f"  {line}" for line in output["lines"])
+    yield from (f"  {line}" for line in check["measured"])
+    found = [Diagnostic.from_json(item) for item in check["diagnostics"] if item["severity"] == "warning"]
+    yield from diagnostic_lines(found)
+    if command:
+        yield [("dim", "  as a command: "), ("", command)]
 
 
 class Plain:
@@ -101,9 +105,14 @@ class Plain:
         for line in text.splitlines():
             self._console.talk(line)
 
-    def rows(self, seen: Preview) -> None:
-        """Show rows."""
-        self.tell("\n".join(rows_lines(seen)))
+    def rows(self, tables: Iterable[Table]) -> None:
+        """Show the first rows of steps, as `osiris preview` does."""
+        from osiris.cli.preview import table_lines
+
+        for each in tables:
+            shown = replace(each, rows=self._console.clean(each.rows))
+            for line in table_lines(shown):
+                self._console.talk(line)
 
     def wait(self, future: Future[T]) -> T:
         """Return the result of something that may take a while."""
@@ -111,6 +120,7 @@ class Plain:
 
     def choose(self, ask: Ask, options: Options) -> Answer | Command:
         """Return what the next lines of input say; raises `Waiting` if there are none."""
+        options.start()
         self._wait_for_sources(options)
         known = list(options.found())
         for name, why in options.silent().items():

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from osiris.cli.command import answers, console, opened
+from osiris.cli.flagged import OPTIONS, Wanted, build, flags_of
 from osiris.cli.render import Answer
 from osiris.errors import diagnostic, fail
 
 if TYPE_CHECKING:
-    from osiris.chat.guide.conversation import Outcome
+    from osiris.chat.conversation import Outcome
     from osiris.cli.asking import Plain
 
 PLAIN = click.option("--plain", is_flag=True, help="Ask with numbered questions; answers are lines of standard input.")
@@ -23,24 +24,44 @@ RESUME = click.option(
 OUT = click.option("--out", metavar="DIR", default="pipelines", help="Save the pipeline there (pipelines/).")
 
 
-@answers("new", PLAIN, RESUME, OUT)
-def command(plain: bool, resume: str | None, out: str) -> Answer:
+@answers("new", PLAIN, RESUME, OUT, *OPTIONS)
+def command(
+    plain: bool,
+    resume: str | None,
+    out: str,
+    yes: bool,
+    outside: bool,
+    **words: Any,  # noqa: ANN401 - one per option
+) -> Answer:
     """Build a pipeline from choices: what to read, keep, join, compute, group, and where it goes; no model is needed.
 
     Nothing is written before you accept the plan. Answers are kept as you give them: --resume continues where a
-    conversation was interrupted. Without a terminal, lines of standard input are the answers.
+    conversation was interrupted. Without a terminal, lines of standard input are the answers. With --from and --to the
+    flags are the choices, and nothing is asked but whether the plan is accepted.
     """
+    flags = flags_of(words)
+    if flags:
+        if plain or resume is not None:
+            raise click.UsageError("--plain and --resume go without flags that say what the pipeline does")
+        return build(opened(), flags, Wanted(outside=outside, yes=yes, out=out))
+    if yes or outside:
+        raise click.UsageError("--yes and --outside go with flags that say what the pipeline does")
+    return guided(resume, out, plain=plain)
+
+
+def guided(resume: str | None, out: str, *, plain: bool = False) -> Answer:
+    """Have the guide ask: from the start, or where the conversation `resume` was interrupted ("": the newest)."""
     if console().wants_json:
         fail("CHT053", hint="leave out --json")
-    from osiris.chat.guide import conversation
+    from osiris.chat import conversation
     from osiris.cli.asking import Mouth
 
     screen, mouth = _screen(plain=plain), Mouth(console(), [], accepts=False, reads=False)
     workspace = opened()
     if resume is None:
-        outcome = conversation.begin(workspace, mouth, screen, out)
+        outcome = conversation.begin_guided(workspace, mouth, screen, out)
     else:
-        outcome = conversation.resume(workspace, resume or None, mouth, screen)
+        outcome = conversation.resume_guided(workspace, resume or None, mouth, screen)
     return answer_of(outcome)
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from osiris.chat.choices import Choices, Column, Relation
     from osiris.model import JsonValue
 
-EMPTY = Request(name="", sources=(), steps=(), outputs=())
+UNNAMED = "unnamed"
+EMPTY = Request(name=UNNAMED, sources=(), steps=(), outputs=())
 STEP = "result"
 
 _STAGE = {"joins": 0, "compute": 0, "filters": 0, "group": 1, "pick": 1, "columns": 2, "sort": 3, "limit": 4}

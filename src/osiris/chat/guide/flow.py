@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, cast
 
 from osiris.chat.guide import joins, parts, sources
-from osiris.chat.guide.draft import Draft, default_name, plain
+from osiris.chat.guide.draft import UNNAMED, Draft, default_name, plain
 from osiris.chat.guide.parts import columns_of
-from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Check, Option
+from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Check, Option, Tell
 from osiris.chat.guide.summary import summary
 from osiris.chat.request import Output
 
@@ -78,7 +78,7 @@ def _menu(draft: Draft) -> Flow[str]:
 
 def _written(draft: Draft) -> Flow[Agreed | None]:
     """Ask where the rows go, show the plan and ask for a yes; None if something is to be changed."""
-    name = draft.request.name or default_name(draft)
+    name = default_name(draft) if draft.request.name == UNNAMED else draft.request.name
     while True:
         if not draft.request.outputs:
             output = yield from _target(draft, name)
@@ -103,12 +103,14 @@ def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
     options = (
         Option("run", "Yes, save it and run it"),
         Option("save", "Save it, do not run it"),
+        Option("oml", "Show the OML"),
         Option("change", "Change something"),
         Option("name", "Another name"),
         Option("target", "Another target"),
     )
     asked = Ask("accept", f"Plan {check['short']}: save and run it?", options)
-    key = Answer.of((yield asked)).keys[0]
+    while (key := Answer.of((yield asked)).keys[0]) == "oml":
+        yield Tell(check["oml"])
     if key == "change":
         draft.request = replace(draft.request, outputs=())
         return None

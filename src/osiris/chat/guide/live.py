@@ -16,7 +16,7 @@ from osiris.chat.request import Output
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Future
     from typing import TypeVar
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from osiris.chat.request import Request
     from osiris.model import JsonValue
     from osiris.runner.boxed import Worker
+    from osiris.runner.preview import Table
 
     T = TypeVar("T")
 
@@ -46,11 +47,12 @@ Command = Literal["back", "look", "quit"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may be chosen now: options that are found meanwhile, and who has not answered yet."""
+    """What may be chosen now: options that are found from `start` on, and who has not answered yet, or cannot."""
 
     found: Callable[[], Sequence[Option]]
     waiting: Callable[[], Sequence[str]]
     silent: Callable[[], Mapping[str, str]]
+    start: Callable[[], None] = lambda: None
 
 
 class Screen(Protocol):
@@ -64,8 +66,8 @@ class Screen(Protocol):
         """Show a line or some."""
         ...
 
-    def rows(self, seen: Preview) -> None:
-        """Show rows."""
+    def rows(self, tables: Iterable[Table]) -> None:
+        """Show the first rows of steps."""
         ...
 
     def wait(self, future: Future[T]) -> T:
@@ -127,9 +129,22 @@ class GuideWorld(LiveWorld):
         return None if seen.cut or not seen.tables[0].rows else list(seen.tables[0].rows[0])
 
     def plan(self, text: str, request: Request) -> JsonValue:
-        """Return what compiling says, and what is to be confirmed by itself."""
+        """Return what compiling says, what the plan does with rows, and what is to be confirmed by itself."""
         checked = self._screen.wait(self._desk.do(lambda worker: self.check(text, worker)))
-        return {**checked, "confirm": [*_outside(checked["diagnostics"]), *self._overwritten(request)]}
+        measured = self._measured(text) if checked["ok"] else []
+        confirm = [*_outside(checked["diagnostics"]), *self._overwritten(request)]
+        return {**checked, "measured": measured, "confirm": confirm}
+
+    def _measured(self, text: str) -> list[str]:
+        """Return what is measured of a plan, within a time, and show its first rows, which are not on record."""
+        path = self._project.root / DRAFT
+        try:
+            compiled = api.compile_text(self._project, text, path, params={})
+            found = api.read_back(self._project, compiled)
+        except OsirisError as error:
+            return [f"not measured: {error.diagnostics[0].message}"]
+        self._screen.rows(found.outputs.values())
+        return list(found.lines())
 
     def _overwritten(self, request: Request) -> list[str]:
         found = []
@@ -145,9 +160,13 @@ class GuideWorld(LiveWorld):
             self._screen.tell("Nothing is read yet: choose a table or file first.")
             return
         try:
-            self._screen.rows(self._seen(request, choices, SAMPLE))
+            seen = self._seen(request, choices, SAMPLE)
         except OsirisError as error:
             self._screen.tell(str(error.diagnostics[0]))
+            return
+        self._screen.rows(seen.tables)
+        if seen.cut:
+            self._screen.tell(f"on the first {SAMPLE:,} rows of {', '.join(seen.cut)}")
 
     def _seen(self, request: Request, choices: Choices, sample: int) -> Preview:
         """Return the first rows of what a request has so far."""
@@ -166,12 +185,13 @@ class GuideWorld(LiveWorld):
             self._listing = Listing(self._project, self._desk)
         listing = self._listing
         if ask.source == RELATIONS:
-            return Options(listing.options, listing.waiting, lambda: listing.silent)
+            return Options(listing.options, listing.waiting, lambda: listing.silent, listing.start)
         reference = ask.source.partition(":")[2]
         return Options(
             lambda: _tables(listing.options(reference)),
             lambda: [each for each in listing.waiting() if each == reference],
             lambda: {name: why for name, why in listing.silent.items() if name == reference},
+            listing.start,
         )
 
 
@@ -183,7 +203,7 @@ def as_text(request: Request, choices: Choices) -> str:
         relations = {each.id: each.name for each in choices.relations}
         last = request.steps[-1].name if request.steps else relations[request.sources[0].relation]
         output = Output(last, "filesystem.parquet_writer", path=_KEPT)
-        request = replace(request, name=request.name or "looked_at", outputs=(output,))
+        request = replace(request, outputs=(output,))
     return render_request(request, choices)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Machine:
-    """The flow of a new draft. `effect` is what it waits for, `agreed` its end.
+    """The flow of a new draft. `effect` is what it waits for, `agreed` its end, `given` what it was given so far.
 
     To go back the flow is begun anew and given again all but what came last: it is a function of that.
     """
@@ -29,20 +29,20 @@ class Machine:
 
     def __init__(self, begin: Callable[[], Draft]) -> None:
         self._begin = begin
-        self._given: list[tuple[Effect, JsonValue]] = []
+        self.given: list[tuple[Effect, JsonValue]] = []
         self._restart()
 
     def give(self, value: JsonValue) -> None:
         """Give the flow what it waits for."""
-        self._given.append((self.effect, value))
+        self.given.append((self.effect, value))
         self._send(value)
 
     def back(self, kind: type[Effect] = Ask) -> bool:
         """Go back to the last question that was answered, or to another kind of effect; tell whether there was one."""
-        places = [n for n, (effect, _) in enumerate(self._given) if isinstance(effect, kind)]
+        places = [n for n, (effect, _) in enumerate(self.given) if isinstance(effect, kind)]
         if not places:
             return False
-        self._given = self._given[: places[-1]]
+        self.given = self.given[: places[-1]]
         self._restart()
         return True
 
@@ -51,7 +51,7 @@ class Machine:
         self.draft = self._begin()
         self._flow = pipeline(self.draft)
         self.effect = next(self._flow)
-        for _, value in self._given:
+        for _, value in self.given:
             self._send(value)
 
     def _send(self, value: JsonValue) -> None:

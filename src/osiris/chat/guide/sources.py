@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from osiris.chat.found import one_line
 from osiris.chat.guide.questions import Answer, Look, Option, Tell
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from osiris.chat.choices import Relation
     from osiris.chat.guide.draft import Draft
     from osiris.chat.guide.questions import Ask, Flow
+    from osiris.model import JsonValue
+
+_SHOWN = 200
 
 
 def option_of(relation: str, source: str, table: str, note: str = "") -> Option:
@@ -34,7 +39,17 @@ def looked_at(draft: Draft, asked: Ask) -> Flow[Relation | None]:
         draft.tables = {name: told for name, told in draft.tables.items() if name != relation}
         yield Tell(f"{relation} has no columns that can be read.")
         return None
+    yield Tell(_columns(known, draft.tables[relation][1]))
     return known
+
+
+def _columns(relation: Relation, table: Mapping[str, JsonValue]) -> str:
+    """Return what a relation has, in a line or two."""
+    columns = relation.columns or ()
+    hidden = len(table["columns"]) - len(table["closed"]) - len(columns)
+    names = one_line(", ".join(f"{each.name} {each.type or ''}".rstrip() for each in columns), _SHOWN)
+    more = f"\n  not offered, as their names cannot be shown: {hidden:,}" if hidden > 0 else ""
+    return f"  columns ({len(columns):,}): {names}{more}"
 
 
 def first(draft: Draft, asked: Ask) -> Flow[None]:
@@ -43,4 +58,3 @@ def first(draft: Draft, asked: Ask) -> Flow[None]:
     while relation is None:
         relation = yield from looked_at(draft, asked)
     draft.read(relation.id)
-    draft.request = replace(draft.request, name="")

@@ -106,7 +106,9 @@ class Person:
         if isinstance(effect, Measure):
             return self.figures
         if isinstance(effect, Tell):
-            return self.told.append(effect.text)
+            if not effect.text.startswith(("  columns (", "  comparing")):
+                self.told.append(effect.text)
+            return None
         assert isinstance(effect, Check)
         return {"ok": True, "short": "abc", "confirm": self.confirm, "oml": "", "fingerprint": "abc"}
 
@@ -227,6 +229,17 @@ def test_back_forgets_the_last_answer_alone():
 
 def test_the_first_question_has_none_before_it():
     assert not Person().machine.back()
+
+
+def test_what_a_table_has_is_shown_and_what_cannot_be_shown_is_counted():
+    TABLES["odd.csv"] = table("odd.csv", {"id": "int64", "a\nb": "utf8"})
+    try:
+        person = Person().say("odd.csv")
+        person._question()
+    finally:
+        del TABLES["odd.csv"]
+    told = [effect.text for effect, _ in person.machine.given if isinstance(effect, Tell)]
+    assert told == ["  columns (1): id int64\n  not offered, as their names cannot be shown: 1"]
 
 
 def test_what_cannot_be_read_is_said_and_asked_again():

@@ -1,36 +1,22 @@
-"""Conversations with the guide: begun, continued, replayed. The journal has each answer before it is acted upon."""
+"""A conversation with the guide: each answer is in the journal before the flow gets it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.api import project_scrubber
-from osiris.chat.effects import Waiting
+from osiris.chat.effects import ACCEPT, Waiting
 from osiris.chat.guide.draft import EMPTY, Draft
-from osiris.chat.guide.live import GuideWorld, as_text
+from osiris.chat.guide.live import as_text
 from osiris.chat.guide.machine import Machine
 from osiris.chat.guide.questions import Answer, Ask, Check, Look, Measure, Tell
-from osiris.chat.journal import Journaled
-from osiris.chat.record import Record
-from osiris.chat.store import Conversation, open_store
-from osiris.errors import OsirisError, fail
-from osiris.session import begin_conversation, continue_conversation, now_text, read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from osiris.api import Workspace
-    from osiris.chat.guide.live import Screen
-    from osiris.chat.live import Mouth
-    from osiris.chat.store import Store
-    from osiris.errors import Diagnostic
+    from osiris.chat.guide.live import GuideWorld
+    from osiris.chat.journal import Journaled
     from osiris.model import JsonValue
-    from osiris.session import Session
-
-GUIDE = "guide"
-"""Provider in the options of a conversation that the guide leads."""
 
 BACK = "back"
 QUIT = "quit"
@@ -39,88 +25,23 @@ _CHANGED = "A source has changed meanwhile, so the plan is another one; nothing 
 """What is said when the plan that was agreed to cannot be made any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Where a conversation with the guide stands: its run.json, the last question, and notes on its record."""
-
-    summary: dict[str, JsonValue]
-    notes: tuple[Diagnostic, ...] = ()
-
-
-def begin(workspace: Workspace, mouth: Mouth, screen: Screen, out: str) -> Outcome:
-    """Ask until there is a plan that is agreed to, and save or run it; `out` is the folder of pipelines."""
-    with open_store(workspace.project) as store:
-        session = begin_conversation(workspace.project, project_scrubber(workspace))
-        conversation = Conversation(session.id, now_text(), {"provider": GUIDE, "out": out})
-        store.begin(conversation)
-        return _held(workspace, store, session, conversation, (mouth, screen))
-
-
-def resume(workspace: Workspace, name: str | None, mouth: Mouth, screen: Screen) -> Outcome:
-    """Go on with a conversation, without a name the newest that waits; fails with CHT021, CHT023, CHT024, CHT030."""
-    with open_store(workspace.project) as store:
-        conversation = store.find(name) if name else _newest_waiting(workspace, store)
-        if conversation.options.get("provider") != GUIDE:
-            fail("CHT052", conversation=conversation.id)
-        entries = store.entries(conversation.id)
-        if entries and entries[-1].kind == "hear" and entries[-1].result == QUIT:
-            fail("CHT030", conversation=conversation.id)
-        session = continue_conversation(workspace.project, conversation.id, project_scrubber(workspace))
-        mouth.show("chat_resumed", {"conversation": conversation.id})
-        return _held(workspace, store, session, conversation, (mouth, screen))
-
-
-def _newest_waiting(workspace: Workspace, store: Store) -> Conversation:
-    """Return the newest conversation of the guide that neither ended nor is complete; fails with CHT021."""
-    for each in store.conversations():
-        summary = read_summary(workspace.project.logs / each.id)
-        waits = summary is None or summary["status"] == "waiting"
-        if waits and each.options.get("provider") == GUIDE:
-            return each
-    return fail("CHT021", wanted="of the guide that waits", hint="start a new one with 'osiris new'")
-
-
-def _held(
-    workspace: Workspace, store: Store, session: Session, conversation: Conversation, person: tuple[Mouth, Screen]
-) -> Outcome:
-    """Talk, and leave a record of how far it came, however it ends."""
-    has_quit = False
-    record = Record(session, conversation)
-    record.save()
-    world = GuideWorld(workspace, *person, session.id, str(conversation.options["out"]))
-    with session:
-        try:
-            Guide(Journaled(world, store, record, session.id), world).talk()
-            has_quit = True
-        except Waiting:
-            pass
-        except KeyboardInterrupt:
-            record.event("chat_interrupted")
-            raise
-        except OsirisError as error:
-            record.event("chat_error", diagnostics=[each.to_json() for each in error.diagnostics])
-            raise
-        finally:
-            world.close()
-            record.save(ended_at=now_text(), has_quit=has_quit)
-            record.event("chat_end", status=record.summary["status"], state=record.summary["state"])
-    return Outcome(record.summary, tuple(store.notes))
-
-
 class Guide:
     """One conversation: gives the flow what it asks for, from the journal first. Without a world it is a replay."""
+
+    _machine: Machine
 
     def __init__(self, journal: Journaled, world: GuideWorld | None) -> None:
         self._journal = journal
         self._world = world
         self._state = "INIT"
         self._drafts = 0
-        writers = self._result("writers", [], lambda live: live.writers())
-        self._machine = Machine(lambda: Draft(EMPTY, writers, {}))
+        self._plan: dict[str, JsonValue] = {}
+        self._is_shown = False
 
     def talk(self) -> None:
         """Talk until the person agrees to a plan, or ends it; raises `Waiting` if there is nobody."""
-        machine = self._machine
+        writers = self._result("writers", [], lambda live: live.writers())
+        machine = self._machine = Machine(lambda: Draft(EMPTY, writers, {}))
         while machine.agreed is None:
             effect = machine.effect
             if isinstance(effect, Ask):
@@ -139,6 +60,8 @@ class Guide:
     def _heard(self, ask: Ask) -> str:
         machine = self._machine
         self._journal.tell("assistant_response", text=ask.text, about=ask.about, choices=[o.label for o in ask.options])
+        if ask.about == ACCEPT and self._world and self._journal.is_live and not self._is_shown:
+            self._world.tell("plan", **self._plan)
         words: str = self._result(
             "hear", [ask.about], lambda live: live.choose(ask, machine.draft.request, machine.draft.choices)
         )
@@ -166,6 +89,8 @@ class Guide:
         return found
 
     def _checked(self, check: Check) -> JsonValue:
+        from osiris.chat.flags import command_line
+
         draft = self._machine.draft
         self._go("OML_SYNTHESIS")
         text = as_text(check.request, draft.choices)
@@ -173,14 +98,17 @@ class Guide:
         self._journal.tell("oml_synthesis_complete", number=self._drafts, oml=text)
         self._go("VALIDATE_OML")
         checked = self._result("check", [text], lambda live: live.plan(text, check.request))
-        told = {"number": self._drafts, "diagnostics": checked["diagnostics"]}
-        self._journal.tell("validation", ok=checked["ok"], **told)
+        problems = checked["diagnostics"]
+        self._journal.tell("validation", number=self._drafts, ok=checked["ok"], diagnostics=problems)
         if checked["ok"]:
             self._go("COMPILE")
-            self._journal.tell("plan", number=self._drafts, check=checked, tables=[], assumptions=[])
+            told = {"check": checked, "command": command_line(check.request, draft.choices)}
+            self._plan = {"number": self._drafts, **told, "tables": [], "assumptions": []}
+            self._is_shown = self._journal.is_live
+            self._journal.tell("plan", **self._plan)
             return checked
-        problems = [each["message"] for each in checked["diagnostics"] if each["severity"] == "error"]
-        self._say("\n".join(["This does not work yet:", *(f"  {each}" for each in problems)]))
+        errors = [f"  {each['message']}" for each in problems if each["severity"] == "error"]
+        self._say("\n".join(["This does not work yet:", *errors]))
         return checked
 
     def _finish(self) -> None:
