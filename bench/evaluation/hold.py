@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.evaluation.cases import Case
 
     from osiris.chat.conversation import Options
-    from osiris.chat.proposal import Question
+    from osiris.chat.intent import Question
     from osiris.model import JsonValue
 
 

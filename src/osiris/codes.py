@@ -1016,9 +1016,10 @@ CODES: dict[str, Code] = {
     ),
     "CHT066": Code(
         "Conversation of an earlier version",
-        "conversation {conversation} was held without a model, by rules that no longer exist",
+        "conversation {conversation} was held by an earlier version, whose answers are no longer read",
         "'osiris chat --replay {conversation}' prints its pipeline; run 'osiris new' for a new one",
     ),
+    "CHT067": Code("Not confirmed", "{question} --yes does not answer this", "name it: --mode replace"),
     # --- LLM: models ----------------------------------------------------------------------------------------------
     "LLM001": Code("No such provider", "'{name}' is no provider"),
     "LLM002": Code(

@@ -180,6 +180,7 @@ KEYS: dict[str, Key] = {
     "chat.max_tokens_per_conversation": Key(*_SOME, 500_000, "tokens after which a conversation asks no model"),
     "chat.max_cost": Key(_dollars, "US dollars like 1.50", None, "price after which a conversation asks no model"),
     "chat.context_tokens": Key(*_SOME, 16_000, "about so many tokens of a request tell what discovery found"),
+    "chat.conventions": Key(_text, "a text", None, "how this project does things, in words for a model"),
     "chat.samples": Key(*_one_of("none", "masked", "raw"), "none", "rows of tables that a model may see"),
     "chat.output": Key(_text, "a folder below output/ or pipelines/", "output", "where pipelines are saved"),
     "chat.answers": Key(

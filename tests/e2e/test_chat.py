@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import OSIRIS
 from tests.patience import SOON
 from tests.unit.chat.scripted import environment, serving
-from tests.unit.chat.talking import proposal, question, refusal
+from tests.unit.chat.talking import proposal, question, refusal, typed
 
 from osiris import api
 
@@ -28,13 +28,17 @@ STATES = [
     "COMPLETE",
 ]
 SENTENCE = "flights per carrier and month with the average delay, to parquet"
-MONTHLY = """SELECT carrier, month, count(*) AS flights, avg(dep_delay) AS dep_delay, avg(arr_delay) AS arr_delay
-FROM flights{}
-GROUP BY carrier, month
-ORDER BY carrier, month"""
 FLIGHTS, AIRPORTS = "data/flights.parquet", "data/airports.csv"
 AIRLINES, PLANES = "data/airlines.csv", "data/planes.csv"
 PARQUET = "filesystem.parquet_writer"
+AVERAGES = [{"name": f"{each}_delay", "function": "average", "column": f"{each}_delay"} for each in ("dep", "arr")]
+MONTHLY = {
+    "name": "monthly",
+    "input": "flights",
+    "group": [{"column": "carrier"}, {"column": "month"}],
+    "measures": [{"name": "flights", "function": "count"}, *AVERAGES],
+}
+OF_AA = [{"column": "carrier", "operator": "=", "values": ["AA"]}]
 TOP = """SELECT dest, count(*) AS flights
 FROM flights
 GROUP BY dest
@@ -44,10 +48,8 @@ NO_TARGET = "top 5 destinations by number of flights"
 TOP_TO_CSV = proposal(FLIGHTS, sql=TOP, name="flights_by_dest")
 NOT_DONE = refusal("I can copy, filter, join and group what tables hold, and nothing else.")
 ANSWERS = {
-    SENTENCE: proposal(FLIGHTS, sql=MONTHLY.format(""), name="monthly", component=PARQUET),
-    "only carrier AA": proposal(
-        FLIGHTS, sql=MONTHLY.format("\nWHERE carrier = 'AA'"), name="monthly", component=PARQUET
-    ),
+    SENTENCE: typed(MONTHLY, FLIGHTS, name="by_month", component=PARQUET),
+    "only carrier AA": typed({**MONTHLY, "filters": OF_AA}, FLIGHTS, name="by_month", component=PARQUET),
     NO_TARGET: question("Where do the rows go?", "csv", "parquet", about="target"),
     "to csv": TOP_TO_CSV,
     "csv": TOP_TO_CSV,

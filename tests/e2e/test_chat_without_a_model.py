@@ -4,7 +4,10 @@ import json
 import sqlite3
 from contextlib import closing
 
+import pexpect
 import pytest
+from tests.conftest import OSIRIS, kept
+from tests.patience import SOON
 
 from osiris.canonical import canonical_bytes, sha256_hex
 from osiris.chat.store import _sum
@@ -26,13 +29,13 @@ def digest(kind, asked):
     return sha256_hex(canonical_bytes([kind, asked]))
 
 
-def record(project, oml=OML):
+def record(project, oml=OML, answer=ANSWER):
     """Put a conversation on record as earlier versions held it with their rules."""
     checked = {"ok": True, "oml": OML, "diagnostics": []}
     rows = [
         ("hear", digest("hear", [None]), "places to csv"),
         ("names", digest("names", ["places to csv"]), {"sources": [], "writers": [], "silent": {}}),
-        ("ask", digest("ask", ["synthesis", []]), ANSWER),
+        ("ask", digest("ask", ["synthesis", []]), answer),
         ("check", digest("check", [oml]), checked),
     ]
     begun = (ID, "2026-01-01T12:00:00+00:00", json.dumps(OPTIONS))
@@ -89,7 +92,29 @@ def test_a_recorded_text_that_is_not_the_one_that_was_checked_is_refused(project
     assert (done.returncode, "CHT024" in done.stderr) == (2, True)
 
 
+def test_what_a_model_proposed_to_an_earlier_version_is_printed_from_the_record(project, osiris):
+    osiris("chat", "--replay", ID, cwd=project)
+    record(project, answer={**ANSWER, "model": "openai:gpt-5.1", "value": {"name": "places", "target": {}}})
+    done = osiris("chat", "--replay", ID, cwd=project)
+    assert (done.returncode, done.stdout) == (0, OML)
+    assert "CHT066" in osiris("chat", "--resume", ID, cwd=project).stderr
+
+
 @pytest.mark.parametrize("words", [("--resume", ID), ("--resume",)])
 def test_a_conversation_of_the_rules_is_not_continued(words, earlier, osiris):
     done = osiris("chat", *words, cwd=earlier)
     assert (done.returncode, "CHT066" in done.stderr, f"--replay {ID}" in done.stderr) == (2, True, True)
+
+
+@pytest.mark.parametrize("words", [[], ["places to csv"]])
+def test_in_a_terminal_the_guide_starts_and_says_why(words, project):
+    (project / "data").mkdir()
+    (project / "data" / "places.csv").write_text("id,name\n1,Oslo\n")
+    environment = {**kept(), "TERM": "xterm-256color"}
+    process = pexpect.spawn(OSIRIS, ["chat", *words], cwd=str(project), env=environment, timeout=SOON)
+    process.expect("free text needs a model")
+    process.expect("places.csv")
+    process.sendintr()
+    process.expect(pexpect.EOF)
+    process.close()
+    assert not (project / "pipelines").exists()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -131,7 +132,23 @@ def piped(osiris, folder, *lines, code, args=()):
 
 
 def test_lines_of_a_pipe_become_a_pipeline_with_the_right_numbers(osiris, demo):
-    piped(osiris, demo, *ANSWERS, code=0)
+    shown = piped(osiris, demo, *ANSWERS, code=0).stderr
+    assert has_right_numbers(demo)
+    assert "one row per flights.carrier and time_hour_month" in shown
+    assert "result: 27,004 rows in, 27 rows out" in shown
+    command = next(line for line in shown.splitlines() if "as a command: " in line).partition("as a command: ")[2]
+    assert command == (
+        "osiris new --from data/flights.parquet --group carrier --group 'month(time_hour) as time_hour_month' "
+        f"--avg dep_delay --count --to {WRITTEN}"
+    )
+
+
+@pytest.mark.long
+def test_the_command_that_is_shown_does_the_same(osiris, demo):
+    shown = piped(osiris, demo, *ANSWERS[:-1], code=1).stderr
+    command = next(line for line in shown.splitlines() if "as a command: " in line).partition("as a command: ")[2]
+    done = osiris(*shlex.split(command)[1:], "--yes", cwd=demo)
+    assert done.returncode == 0, done.stderr
     assert has_right_numbers(demo)
     assert (demo / "pipelines/flights_by_carrier_time_hour_month.yaml").exists()
 

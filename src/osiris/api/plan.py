@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from osiris.api.pipelines import Compiled
     from osiris.api.workspace import Workspace
-    from osiris.compare import OutputText
+    from osiris.compare.read_back import OutputText
     from osiris.model import Described, JsonValue, Manifest
 
     Flows = dict[tuple[str, str], dict[str, str]]

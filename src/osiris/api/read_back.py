@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from osiris.api.pipelines import Compiled
     from osiris.api.workspace import Workspace
-    from osiris.compare import OutputText
+    from osiris.compare.read_back import OutputText
     from osiris.model import JsonValue, Manifest
     from osiris.runner.boxed import Worker
     from osiris.runner.preview import Measured as Figures
@@ -71,7 +71,7 @@ def outputs_of(workspace: Workspace, compiled: Compiled, keys: Keys | None = Non
     `keys` are the primary keys of sources by the steps that read them, where the caller knows them; else those that
     discovery has seen are taken.
     """
-    from osiris.compare import read_back
+    from osiris.compare.read_back import read_back
 
     return read_back(compiled.plain(), seen_keys(workspace, compiled) if keys is None else keys)
 
@@ -120,7 +120,7 @@ class _Asked:
 
 
 def _with_probes(plan: Manifest, keys: Keys) -> _Asked:
-    from osiris.compare import probes
+    from osiris.compare.read_back import probes
     from osiris.model import Manifest
 
     steps = {step["id"]: step for step in plan.steps}

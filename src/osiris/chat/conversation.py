@@ -92,13 +92,14 @@ def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mout
     """Take up a conversation, without a name the newest that waits, and go on with it.
 
     Options that are given count from now on, but for `fast` and `pro_mode`: they are part of what was said. Fails with
-    CHT021, CHT023, CHT024, with CHT030 if the person has ended it, CHT066 if rules held it, and as `begin` does.
+    CHT021, CHT023, CHT024, with CHT030 if the person has ended it, CHT052 if the guide held it, CHT066 if an earlier
+    version did, and as `begin` does.
     """
     with open_store(workspace.project) as store:
         conversation = store.find(name) if name else _newest_waiting(workspace, store)
         entries = store.entries(conversation.id)
         _check_open(conversation, entries, is_guided=False)
-        if _is_of_rules(entries):
+        if _is_earlier(entries):
             fail("CHT066", conversation=conversation.id)
         chosen = _chosen(workspace, Options(**conversation.options), options)
         _check_place(workspace, chosen)
@@ -208,14 +209,14 @@ class Replayed:
 def replay(workspace: Workspace, name: str) -> Replayed:
     """Return the last OML of a conversation, made again from what was recorded; nothing is asked, done or written.
 
-    It is the same byte for byte: what was checked then has the SHA-256 of its text on record. What rules of earlier
-    versions proposed is read from the record. Fails with CHT021, with CHT024 if another text comes out, and with CHT025
-    if the conversation never came so far.
+    It is the same byte for byte: what was checked then has the SHA-256 of its text on record. What an earlier
+    version made is read from the record. Fails with CHT021, with CHT024 if another text comes out, with
+    CHT025 if the conversation never came so far.
     """
     with open_store(workspace.project) as store:
         conversation = store.find(name)
         entries = store.entries(conversation.id)
-        if _is_of_rules(entries):
+        if _is_earlier(entries):
             return Replayed(conversation.id, _recorded_oml(entries, conversation.id), tuple(store.notes))
         witness = _Witness()
         with suppress(Waiting):
@@ -225,9 +226,10 @@ def replay(workspace: Workspace, name: str) -> Replayed:
         return Replayed(conversation.id, witness.oml, tuple(store.notes))
 
 
-def _is_of_rules(entries: Iterable[Entry]) -> bool:
-    """Tell whether the rules of earlier versions answered in a conversation: nothing can do so again."""
-    return any(entry.kind == "ask" and entry.result["model"] == RULES for entry in entries)
+def _is_earlier(entries: Iterable[Entry]) -> bool:
+    """Tell whether answers in a conversation are those of earlier versions: of their rules, or proposals of a model."""
+    answers = [(entry.result["model"], entry.result["value"]) for entry in entries if entry.kind == "ask"]
+    return any(model == RULES or (isinstance(value, dict) and "target" in value) for model, value in answers)
 
 
 def _recorded_oml(entries: Iterable[Entry], conversation: str) -> str:

@@ -50,7 +50,15 @@ def read_names(told: Told) -> Choices:
         Writer(each["component"], each["ending"], tuple(each["modes"]), tuple(each["connections"]))
         for each in told["writers"]
     )
-    return Choices(tuple(found.values()), writers, dict(told["silent"]))
+    return Choices(
+        tuple(found.values()),
+        writers,
+        dict(told["silent"]),
+        told.get("today"),
+        told.get("conventions"),
+        tuple(told.get("components", ())),
+        tuple(told.get("earlier", ())),
+    )
 
 
 def with_looked(choices: Choices, told: Told) -> Choices:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from osiris.chat.effects import World
-    from osiris.chat.port import Request
-    from osiris.chat.proposal import Question
+    from osiris.chat.intent import Question
+    from osiris.chat.port import ModelRequest
     from osiris.chat.store import Store
     from osiris.model import JsonValue
 
@@ -88,7 +88,7 @@ class Journaled:
         asked = [[list(each) for each in relations], list(without_rows)]
         return self.result("look", asked, lambda world: world.look(relations, without_rows))
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: ModelRequest) -> Answer:
         """Return what the model answers."""
         # What else a request has is made of results that are recorded; how a version lays it out is no difference.
         asked = [request.purpose, [asdict(message) for message in request.messages]]

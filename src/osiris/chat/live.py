@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from osiris import api
+from osiris.chat.earlier import earlier_pipelines
 from osiris.chat.problems import without_values
-from osiris.chat.proposal import MODES
+from osiris.chat.prompts import component_document
+from osiris.chat.request import MODES
 from osiris.compare.lineage import read_lineage
 from osiris.errors import InvalidInput, OsirisError, StepFailed, Unavailable
 from osiris.files import is_text
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.api import Compiled, Workspace
-    from osiris.chat.port import Answer, Model, Request
-    from osiris.chat.proposal import Question
+    from osiris.chat.intent import Question
+    from osiris.chat.port import Answer, Model, ModelRequest
     from osiris.model import ComponentSpec, JsonValue, Manifest
     from osiris.runner.boxed import Worker
 
@@ -93,7 +96,7 @@ class LiveWorld:
         """Show something."""
         self._mouth.show(kind, data)
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: ModelRequest) -> Answer:
         """Return what the model answers; what is wrong quotes values of rows only if it may see rows as they are."""
         if self._samples != "raw":
             request = replace(request, problems=tuple(map(without_values, request.problems)))
@@ -111,7 +114,21 @@ class LiveWorld:
                 if found.code != _NOT_DISCOVERED:
                     silent[target] = found.to_json()
         writers = writers_of(self._workspace)
-        return {"connections": connections, "writers": writers, "sources": sources, "silent": silent}
+        return {
+            "connections": connections,
+            "writers": writers,
+            "sources": sources,
+            "silent": silent,
+            "today": date.today().isoformat(),  # noqa: DTZ011  the day of the person's own clock is meant
+            "conventions": self._workspace.config.get("chat.conventions"),
+            "components": self._components(sources, writers),
+            "earlier": list(earlier_pipelines(self._workspace)),
+        }
+
+    def _components(self, sources: Iterable[JsonValue], writers: Iterable[JsonValue]) -> list[JsonValue]:
+        steps = (table["step"] for source in sources for table in source["tables"])
+        used = {step["component"] for step in steps if step} | {writer["component"] for writer in writers}
+        return [component_document(spec) for spec in self._workspace.registry.all() if spec.name in used]
 
     def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
         """Return what relations are like, source by source."""

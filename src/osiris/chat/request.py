@@ -64,6 +64,7 @@ Measured = Literal[
 ]
 
 Mode = Literal["append", "replace", "upsert"]
+MODES: tuple[Mode, ...] = ("append", "replace", "upsert")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from osiris.chat.found import one_line
-from osiris.chat.proposal import LONGEST_SAID, Question, Refusal, said_in
+from osiris.chat.intent import LONGEST_SAID, Question, Refusal, said_in
 from osiris.chat.render import problems_of, source_name
 from osiris.chat.request import Request
 from osiris.document import escape

@@ -68,6 +68,7 @@ class _Picker:
             key_bindings=self._keys(),
             erase_when_done=True,
             output=output,
+            after_render=lambda _app: self.options.start(),
             refresh_interval=_REFRESH if self.ask.source else None,
         )
         return app.run()

@@ -77,19 +77,21 @@ class Mouth(Terminal):
     def show(self, kind: str, data: Mapping[str, JsonValue]) -> None:
         """Show what is told, but for what the questions show themselves; of a plan what it does, not how."""
         if kind == "plan":
-            for line in _plan(data["check"]):
+            for line in _plan(data["check"], data["command"]):
                 self._console.talk(line)
         elif kind not in ("assistant_response", "user_message", "discovery_done"):
             super().show(kind, data)
 
 
-def _plan(check: Mapping[str, JsonValue]) -> Iterator[Line]:
+def _plan(check: Mapping[str, JsonValue], command: str | None) -> Iterator[Line]:
     yield [("ok", "plan "), ("bold", f"{check['name']} {check['short']}")]
     for output in check["plan"]["read_back"] or ():
         yield from (f"  {line}" for line in output["lines"])
     yield from (f"  {line}" for line in check["measured"])
     found = [Diagnostic.from_json(item) for item in check["diagnostics"] if item["severity"] == "warning"]
     yield from diagnostic_lines(found)
+    if command:
+        yield [("dim", "  as a command: "), ("", command)]
 
 
 class Plain:
@@ -118,6 +120,7 @@ class Plain:
 
     def choose(self, ask: Ask, options: Options) -> Answer | Command:
         """Return what the next lines of input say; raises `Waiting` if there are none."""
+        options.start()
         self._wait_for_sources(options)
         known = list(options.found())
         for name, why in options.silent().items():

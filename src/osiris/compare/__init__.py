@@ -1,4 +1,7 @@
-"""What differs between two plans, the first cause first, and how columns flow through plans."""
+"""What differs between two plans, the first cause first, and how columns flow through plans.
+
+`compare.read_back` is imported where it is used: it needs the engine, and most commands do not.
+"""
 
 from osiris.compare.diff import ABSENT, Difference, diff, first_change, is_derived
 from osiris.compare.impact import (
@@ -12,7 +15,6 @@ from osiris.compare.impact import (
     trace_impact,
 )
 from osiris.compare.lineage import KINDS, Arrow, Column, Lineage, label_of, read_lineage, source_name
-from osiris.compare.read_back import OutputText, StepText, grain_text, lines_of, probes, read_back
 from osiris.compare.verify import (
     first_line,
     output_changes,
@@ -30,24 +32,18 @@ __all__ = [
     "Column",
     "Difference",
     "Lineage",
-    "OutputText",
     "PipelineImpact",
     "Plan",
     "StepImpact",
-    "StepText",
     "diff",
     "find_source",
     "first_change",
     "first_line",
-    "grain_text",
     "is_derived",
     "known_sources",
     "label_of",
-    "lines_of",
     "lock_plan",
     "output_changes",
-    "probes",
-    "read_back",
     "read_lineage",
     "read_plan",
     "same_data",

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SECRET = "secret"  # noqa: S105  the word for one, not one
 """The kind of what never comes out, however it is asked for."""
 
+FREE_TEXT = "free text"
+"""The kind of what people write to each other: its values may tell of a graver one."""
+
 _EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@(?:[\w-]+\.)+[A-Za-z]{2,}")
 _PHONES = re.compile(
     r"(?:\+|00)[1-9][0-9]{0,2}[ .()/-]*(?:[0-9][ .()/-]{0,2}){6,12}[0-9]"
@@ -106,7 +109,7 @@ _NAMES = {
     "place": "lat(itude)?|lon(gitude)?|lng|gps\\w*|geo_?location|coordinates",
     "person": "gender|sex|religion|ethnicity|race|marital_status|nationality|diagnosis|salary|wage|income|disability"
     "|sexual_orientation|political\\w*|blood_type",
-    "free text": "notes?|comments?|remarks?|memos?|messages?|feedback|complaints?|free_?text|anamnesis|observations?"
+    FREE_TEXT: "notes?|comments?|remarks?|memos?|messages?|feedback|complaints?|free_?text|anamnesis|observations?"
     "|poznamk[ay]|bemerkung(en)?|anmerkung(en)?|notiz(en)?|kommentar(e)?|nota|notas|commentaires?|remarques?",
 }
 _BY_NAME = tuple((kind, re.compile(f"(?:\\w*_)?(?:{words})(?:_[0-9]+)?")) for kind, words in _NAMES.items())

@@ -22,14 +22,13 @@ _OF_WORKERS = "RUN"
 
 
 class Desk:
-    """Does what it is given in order, each time with the worker; it starts while the first question is read."""
+    """Does what it is given in order, each time with the worker, which the first of that starts."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._open = ExitStack()
         self._worker: Worker | None = None
         self._pool = ThreadPoolExecutor(1)
-        self._pool.submit(self._ready)
 
     def do(self, act: Callable[[Worker], T]) -> Future[T]:
         """Have something done with the worker."""

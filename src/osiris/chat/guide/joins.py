@@ -52,6 +52,8 @@ def join(draft: Draft) -> Flow[None]:
     right = {each.name: each.type for each in relation.columns or ()}
     candidates = _candidates(draft, relation, left, right)
     figures: dict[Pairs, Figures | None] = {}
+    if candidates:
+        yield Tell("  comparing values of keys …")
     for pairs in candidates[:MEASURED]:
         figures[pairs] = yield from _measured(draft, step, relation, pairs)
     offered = [pairs for pairs in figures if _is_key(figures[pairs])]

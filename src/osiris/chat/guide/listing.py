@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from osiris import api
@@ -36,9 +37,16 @@ class Listing:
             for folder in folders
         }
         self._waiting = [*connections]
-        for folder in folders:
-            desk.do(lambda worker, folder=folder: self._ask(folder, worker))  # type: ignore[misc]
-        threading.Thread(target=self._ask_all, args=(connections,), daemon=True).start()
+        self._desk: Desk | None = desk
+
+    def start(self) -> None:
+        """Begin to ask, once the first question is on the screen: what starts then would hold that up."""
+        desk, self._desk = self._desk, None
+        if desk is None:
+            return
+        for folder in list(self._found):
+            desk.do(partial(self._ask, folder))
+        threading.Thread(target=self._ask_all, args=([*self._waiting],), daemon=True).start()
 
     def options(self, source: str = "") -> tuple[Option, ...]:
         """Return what is found by now, of one source or of all."""

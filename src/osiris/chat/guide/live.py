@@ -47,11 +47,12 @@ Command = Literal["back", "look", "quit"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may be chosen now: options that are found meanwhile, and who has not answered yet."""
+    """What may be chosen now: options that are found from `start` on, and who has not answered yet, or cannot."""
 
     found: Callable[[], Sequence[Option]]
     waiting: Callable[[], Sequence[str]]
     silent: Callable[[], Mapping[str, str]]
+    start: Callable[[], None] = lambda: None
 
 
 class Screen(Protocol):
@@ -184,12 +185,13 @@ class GuideWorld(LiveWorld):
             self._listing = Listing(self._project, self._desk)
         listing = self._listing
         if ask.source == RELATIONS:
-            return Options(listing.options, listing.waiting, lambda: listing.silent)
+            return Options(listing.options, listing.waiting, lambda: listing.silent, listing.start)
         reference = ask.source.partition(":")[2]
         return Options(
             lambda: _tables(listing.options(reference)),
             lambda: [each for each in listing.waiting() if each == reference],
             lambda: {name: why for name, why in listing.silent.items() if name == reference},
+            listing.start,
         )
 
 

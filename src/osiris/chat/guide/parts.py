@@ -189,7 +189,7 @@ def group(draft: Draft) -> Flow[None]:
     groups = tuple(_group(key) for key in chosen if key != "all")
     text = "Measure what of each group?" if groups else "Measure what?"
     options = (Option("count|", "number of rows"), *_measures(draft, fields))
-    keys = Answer.of((yield Ask("measure", text, options, several=True))).keys
+    keys = sorted(Answer.of((yield Ask("measure", text, options, several=True))).keys, key=lambda key: key != "count|")
     taken = [each.name or each.column for each in groups]
     measures: list[Measure] = []
     for key in keys:

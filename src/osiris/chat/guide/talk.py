@@ -89,6 +89,8 @@ class Guide:
         return found
 
     def _checked(self, check: Check) -> JsonValue:
+        from osiris.chat.flags import command_line
+
         draft = self._machine.draft
         self._go("OML_SYNTHESIS")
         text = as_text(check.request, draft.choices)
@@ -96,16 +98,17 @@ class Guide:
         self._journal.tell("oml_synthesis_complete", number=self._drafts, oml=text)
         self._go("VALIDATE_OML")
         checked = self._result("check", [text], lambda live: live.plan(text, check.request))
-        told = {"number": self._drafts, "diagnostics": checked["diagnostics"]}
-        self._journal.tell("validation", ok=checked["ok"], **told)
+        problems = checked["diagnostics"]
+        self._journal.tell("validation", number=self._drafts, ok=checked["ok"], diagnostics=problems)
         if checked["ok"]:
             self._go("COMPILE")
-            self._plan = {"number": self._drafts, "check": checked, "tables": [], "assumptions": []}
+            told = {"check": checked, "command": command_line(check.request, draft.choices)}
+            self._plan = {"number": self._drafts, **told, "tables": [], "assumptions": []}
             self._is_shown = self._journal.is_live
             self._journal.tell("plan", **self._plan)
             return checked
-        problems = [each["message"] for each in checked["diagnostics"] if each["severity"] == "error"]
-        self._say("\n".join(["This does not work yet:", *(f"  {each}" for each in problems)]))
+        errors = [f"  {each['message']}" for each in problems if each["severity"] == "error"]
+        self._say("\n".join(["This does not work yet:", *errors]))
         return checked
 
     def _finish(self) -> None:

@@ -106,7 +106,7 @@ class Person:
         if isinstance(effect, Measure):
             return self.figures
         if isinstance(effect, Tell):
-            if "  columns (" not in effect.text:
+            if not effect.text.startswith(("  columns (", "  comparing")):
                 self.told.append(effect.text)
             return None
         assert isinstance(effect, Check)

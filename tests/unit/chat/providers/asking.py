@@ -6,7 +6,7 @@ from tests.unit.chat.worlds import FILES, SHOP, names
 from osiris.api import open_project
 from osiris.chat.conversation import Options
 from osiris.chat.found import read_names
-from osiris.chat.port import Message, Request
+from osiris.chat.port import Message, ModelRequest
 from osiris.chat.providers import open_model
 
 KEY = "sk-test-1234567890abcdef"
@@ -30,7 +30,7 @@ def project(root, server=None, provider="openai", **settings):
 
 
 def request(words="orders to csv", purpose="intent", **more):
-    return Request(purpose, (Message("person", words),), CHOICES, **more)
+    return ModelRequest(purpose, (Message("person", words),), CHOICES, **more)
 
 
 def opened(root, server, provider="openai", **settings):

@@ -11,9 +11,10 @@ from tests.unit.chat.providers.asking import KEY, MODELS, ORDERS, PROVIDERS, ope
 
 from osiris.api import project_scrubber
 from osiris.chat.conversation import Options
+from osiris.chat.intent import Refusal, interest_schema, read_interest
 from osiris.chat.port import Usage as Used
-from osiris.chat.proposal import Refusal, read, schema
 from osiris.chat.providers import open_model
+from osiris.chat.request_json import request_schema
 from osiris.errors import InvalidInput, StepFailed, Unavailable
 
 every = pytest.mark.parametrize("provider", PROVIDERS)
@@ -33,7 +34,8 @@ def test_a_question_is_one_request_and_one_typed_answer(provider, purpose, tmp_p
     assert (answer.usage.cost is None) == (provider == "compatible")
     (seen,) = server.asked
     assert (seen.how, seen.streamed) == ("native", False)
-    assert sorted(seen.schema["properties"]) == sorted(schema(purpose, asked.choices)["properties"])
+    wanted = interest_schema if purpose == "intent" else request_schema
+    assert sorted(seen.schema["properties"]) == sorted(wanted(asked.choices)["properties"])
     assert [message.role for message in seen.messages] == ["system", "user"]
     assert [message.text for message in seen.messages] == [message["text"] for message in answer.sent]
 
@@ -72,7 +74,7 @@ def test_a_model_that_declines_says_so_in_words(provider, tmp_path):
     if provider == "compatible":
         assert said == "That is not for me."
     else:
-        assert isinstance(read("intent", said, asked.choices), Refusal)
+        assert isinstance(read_interest(said, asked.choices), Refusal)
 
 
 @every
@@ -82,7 +84,7 @@ def test_words_where_json_belongs_are_left_to_the_one_who_asked(provider, tmp_pa
         said = opened(tmp_path, server, provider).complete(asked).value
     assert said == "Sure! Use the orders."
     with pytest.raises(InvalidInput) as caught:
-        read("intent", said, asked.choices)
+        read_interest(said, asked.choices)
     assert caught.value.diagnostics[0].code == "CHT001"
 
 
