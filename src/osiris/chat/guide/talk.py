@@ -89,7 +89,7 @@ class Guide:
         return found
 
     def _checked(self, check: Check) -> JsonValue:
-        from osiris.chat.flags import command_line
+        from osiris.chat.command_line import command_line
 
         draft = self._machine.draft
         self._go("OML_SYNTHESIS")
