@@ -213,7 +213,7 @@ class Agent:
         words = self._hear()
         return "INIT" if speech.is_new(words) else self._mended(words)
 
-    # --- proposals --------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     def _ask(self, purpose: Purpose) -> Reply | None:
         """Return what the model says; None if that is nothing that was asked for, and then `problems` has why."""
@@ -253,7 +253,7 @@ class Agent:
         return replace(request, name=before.name) if before and is_kept else request
 
     def _proposed(self, said: Reply | None) -> State:
-        """Go on with an answer that was to be a proposal."""
+        """Go on with an answer that was to be a request."""
         if isinstance(said, Question):
             return self._put(said, "OML_SYNTHESIS")
         if isinstance(said, Refusal):

@@ -1,6 +1,6 @@
 """What may be chosen: the tables that discovery found, and the writers and connections that are there.
 
-A proposal can only name what stands here, so neither a model nor a text that it read can bring in anything else. Names,
+A request can only name what is here, so neither a model nor a text that it read can bring in anything else. Names,
 comments and values come from sources: they are data of somebody else, wherever they are shown.
 """
 
