@@ -15,6 +15,7 @@ from tests.property import request_truth as truth
 from tests.unit.chat.worlds import names, source, table
 
 from osiris.chat.found import read_names
+from osiris.chat.parse_request import parse_request
 from osiris.chat.render import fields_of, render_request
 from osiris.chat.request import (
     Chosen,
@@ -287,9 +288,9 @@ def measures(draw, scope, result):
         result[name] = kind
     counted = [each.name for each in made if each.function in ("count", "sum")]
     if counted and draw(st.booleans()):
-        made.insert(draw(st.integers(0, len(made))), Measure("share", "share of total", of=counted[0]))
-        result["share"] = "float"
-    numbers = [each.name for each in made if result[each.name] in NUMBERS and each.name != "share"]
+        made.insert(draw(st.integers(0, len(made))), Measure("share of it", "share of total", of=counted[0]))
+        result["share of it"] = "float"
+    numbers = [each.name for each in made if result[each.name] in NUMBERS and each.name != "share of it"]
     if len(numbers) > 1 and draw(st.booleans()):
         made.append(Measure("ratio", "ratio", of=numbers[0], over=numbers[1]))
         result["ratio"] = "float"
@@ -382,6 +383,29 @@ def test_the_rows_are_those_that_the_request_means(engine, request_):
 @given(request_=requests())
 def test_the_rows_of_many_more(engine, request_):
     check_rows(engine, request_)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(request_=requests())
+def test_what_was_rendered_comes_back_as_parts(request_):
+    check_back(request_)
+
+
+@pytest.mark.long
+@settings(max_examples=1_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(request_=requests())
+def test_many_more_come_back(request_):
+    check_back(request_)
+
+
+def check_back(request_):
+    """The same up to numbers of `either`, and to names that no longer show: what it renders to is the same text."""
+    text = render_request(request_, CHOICES)
+    again = parse_request(text, CHOICES)
+
+    assert again is not None
+    assert all(step.sql is None for step in again.steps)
+    assert render_request(again, CHOICES) == text
 
 
 def check_rows(engine, request_):

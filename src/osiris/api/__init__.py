@@ -43,7 +43,7 @@ from osiris.api.pipelines import (
     validate_text,
 )
 from osiris.api.plan import look_at_tables, plan_view, previous_plan, write_page
-from osiris.api.preview import Preview, preview, preview_text
+from osiris.api.preview import Preview, masked_preview, preview, preview_text
 from osiris.api.read_back import Measured, outputs_of, read_back, seen_keys
 from osiris.api.replay import Replayed, replay
 from osiris.api.reports import Reports, write_report, write_reports
@@ -137,6 +137,7 @@ __all__ = [
     "list_sessions",
     "look_at_tables",
     "marks_of",
+    "masked_preview",
     "new_component",
     "one_line",
     "open_project",

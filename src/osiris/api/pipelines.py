@@ -176,6 +176,7 @@ def compile_text(
     path: Path,
     *,
     params: Mapping[str, str],
+    refresh: bool = False,
     plain: bool = False,
     worker: Worker | None = None,
 ) -> Compiled:
@@ -184,7 +185,7 @@ def compile_text(
     def check(verdicts: Verdicts) -> Validated:
         return validate_text(workspace, text, path, params=params, verdicts=verdicts)
 
-    return _compiled(workspace, check, plain=plain, worker=worker)
+    return _compiled(workspace, check, refresh=refresh, plain=plain, worker=worker)
 
 
 def _compiled(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import compile_file, compile_text
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LIMIT = 20
 SAMPLE = 10_000
+MASKED_ROWS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,32 @@ def preview_text(
     """Return the same of a text as the file that it would be at `path`; this worker reads."""
     compiled = compile_text(workspace, text, path, params={}, plain=True, worker=worker)
     return _seen(workspace, compiled, selection, (limit, sample), worker)
+
+
+def masked_preview(
+    workspace: Workspace, text: str, path: Path, selection: str | None = None, *, params: Mapping[str, str]
+) -> Preview:
+    """Return the same of a text, with a few rows in which personal data is masked."""
+    from osiris.compare import Column, read_lineage
+    from osiris.families.masking import masked_rows
+    from osiris.families.personal import kinds_by_name
+    from osiris.runner.targets import asked_worker
+
+    with asked_worker(workspace.project, workspace.config) as worker:
+        compiled = compile_text(workspace, text, path, params=params, plain=True, worker=worker)
+        seen = _seen(workspace, compiled, selection, (LIMIT, SAMPLE), worker)
+    lineage = read_lineage(compiled.manifest)
+    kinds = {step: kinds_by_name(columns) for step, columns in lineage.columns.items()}
+    tables = []
+    for table in seen.tables:
+        made_of = {
+            column.name: kind
+            for column in table.schema
+            for origin in lineage.origins(Column(table.step, column.name))
+            if (kind := kinds[origin.step][origin.name])
+        }
+        tables.append(replace(table, rows=masked_rows(table.schema, table.rows, made_of)[:MASKED_ROWS]))
+    return replace(seen, tables=tables)
 
 
 def _seen(
