@@ -1008,6 +1008,9 @@ CODES: dict[str, Code] = {
         "Another kind of conversation", "conversation {conversation} is not continued with this command", "{command}"
     ),
     "CHT053": Code("Nobody to ask", "the guide asks questions, which --json has no place for"),
+    "CHT056": Code(
+        "No choices for this pipeline", "{file} has something for which there is no choice", "edit the file"
+    ),
     "CHT055": Code("No such answer", "{problem}", "continue with another answer: osiris new --resume"),
     "CHT065": Code(
         "No model",

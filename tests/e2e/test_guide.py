@@ -183,6 +183,26 @@ def test_a_conversation_is_replayed_and_continued_by_its_own_command(osiris, dem
     assert (refused.returncode, "CHT052" in refused.stderr) == (2, True)
 
 
+def test_an_edit_keeps_everything_else(osiris, demo):
+    piped(osiris, demo, *ANSWERS[:-1], "Save it, do not run it", code=0)
+    (file,) = (demo / "pipelines").iterdir()
+    before = file.read_text()
+    answers = ["Sort, first N rows", "rows (largest first)", "3", "Write the result", "Yes, save it and run it"]
+    piped(osiris, demo, *answers, code=0, args=["--edit", str(file)])
+    assert [path.name for path in (demo / "pipelines").iterdir()] == [file.name]
+    changed = set(file.read_text().splitlines()) ^ set(before.splitlines())
+    assert {line.split()[0] for line in changed} <= {"ORDER", "LIMIT", "GROUP", "rows"}
+    most = sorted((rows for rows, _ in truth(demo).values()), reverse=True)[:3]
+    assert sorted((rows for rows, _ in written(demo).values()), reverse=True) == most
+
+
+def test_a_pipeline_that_choices_cannot_express_is_not_edited(osiris, folder):
+    (folder / "pipelines").mkdir()
+    (folder / "pipelines/x.yaml").write_text("name: x\n")
+    done = piped(osiris, folder, code=2, args=["--edit", "pipelines/x.yaml"])
+    assert "CHT056" in done.stderr
+
+
 def test_the_guide_has_nobody_to_ask_with_json(osiris, folder):
     done = osiris("new", "--json", cwd=folder)
     assert (done.returncode, "CHT053" in done.stdout) == (2, True)

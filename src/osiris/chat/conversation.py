@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
+from os.path import relpath
 from typing import TYPE_CHECKING
 
 from osiris.api import project_scrubber
@@ -24,6 +25,7 @@ from osiris.session import begin_conversation, continue_conversation, now_text, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from osiris.api import Workspace
     from osiris.chat.guide.live import Screen
@@ -115,15 +117,18 @@ def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mout
         return _held(store, session, record, agent.talk)
 
 
-def begin_guided(workspace: Workspace, mouth: Mouth, screen: Screen, out: str) -> Outcome:
-    """Have the guide ask until a plan is agreed to, or there is nobody to answer; fails as `begin` does."""
-    options = Options(provider=GUIDE, out=out)
+def begin_guided(workspace: Workspace, mouth: Mouth, screen: Screen, out: str, edits: Path | None = None) -> Outcome:
+    """Have the guide ask until a plan is agreed to, or there is nobody to answer; fails as `begin` does.
+
+    A pipeline that it `edits` is the start, and takes its own place; fails with CHT056 if choices cannot express it.
+    """
+    options = Options(provider=GUIDE, out=relpath(edits.parent, workspace.root) if edits else out)
     _check_place(workspace, options)
     with open_store(workspace.project) as store:
         session = begin_conversation(workspace.project, project_scrubber(workspace))
         conversation = Conversation(session.id, now_text(), asdict(options))
         store.begin(conversation)
-        return _guided(workspace, store, session, conversation, (mouth, screen))
+        return _guided(workspace, store, session, conversation, (mouth, screen), edits)
 
 
 def resume_guided(workspace: Workspace, name: str | None, mouth: Mouth, screen: Screen) -> Outcome:
@@ -137,14 +142,19 @@ def resume_guided(workspace: Workspace, name: str | None, mouth: Mouth, screen: 
 
 
 def _guided(
-    workspace: Workspace, store: Store, session: Session, conversation: Conversation, person: tuple[Mouth, Screen]
+    workspace: Workspace,
+    store: Store,
+    session: Session,
+    conversation: Conversation,
+    person: tuple[Mouth, Screen],
+    edits: Path | None = None,
 ) -> Outcome:
     from osiris.chat.guide.live import GuideWorld
     from osiris.chat.guide.talk import Guide
 
     record = Record(session, conversation)
     record.save()
-    with closing(GuideWorld(workspace, *person, session.id, str(conversation.options["out"]))) as world:
+    with closing(GuideWorld(workspace, person, session.id, str(conversation.options["out"]), edits)) as world:
         guide = Guide(Journaled(world, store, record, session.id), world)
         return _held(store, session, record, guide.talk)
 

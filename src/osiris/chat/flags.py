@@ -1,4 +1,4 @@
-"""A request as flags of `osiris new`, both ways.
+"""A request from flags of `osiris new`; `command_line` is the way back.
 
     --from TABLE                      what is read: a path, or @FAMILY.ALIAS/TABLE
     --join 'TABLE on A = B and …'     rows that match; --left-join keeps those without a match
@@ -47,7 +47,7 @@ from osiris.chat.request import (
     Unit,
 )
 from osiris.chat.statement import Given, joined
-from osiris.errors import OsirisError, did_you_mean, fail
+from osiris.errors import did_you_mean, fail
 from osiris.model import Field
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ SEVERAL = (
 SINGLE = ("latest", "first", "top", "limit", "encoding", "on-reject", "to", "mode", "name")
 """Flags that stand once."""
 
-_MEASURES: dict[str, Measured] = {
+MEASURES: dict[str, Measured] = {
     "count-of": "count",
     "count-distinct": "count distinct",
     "sum": "sum",
@@ -92,10 +92,8 @@ _FLAGS = {
 }
 """By the part of a request, the flag that it comes from."""
 
-_SIGNS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
-_WRITTEN_SIGNS = {function: sign for sign, function in _SIGNS.items()}
+SIGNS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 _QUOTED = r'"(?:[^"]|"")*"'
-_PLAIN = re.compile(r"[\w.]+")
 _WORDS = "not in|in|between|contains|starts with|ends with|is not empty|is empty"
 _CONDITION = re.compile(rf"({_QUOTED}|.+?)(?:\s*(!=|<=|>=|=|<|>)\s*|\s+({_WORDS})(?:\s+|$))(.*)", re.DOTALL)
 _CALL = re.compile(r"([a-z-]+)\((.*)\)", re.DOTALL)
@@ -129,33 +127,6 @@ def request_of(flags: Flags, choices: Choices) -> Asked:
     return Asked(request, tuple(reader.told))
 
 
-def command_line(request: Request, choices: Choices) -> str | None:
-    """Return the command that asks for the same; None if flags cannot say it."""
-    try:
-        flags = dict(_written(request, choices))
-    except Wrong:
-        return None
-    if _request(flags, choices) != request:
-        return None
-    words = [
-        word
-        for name in (*SEVERAL, "count", *SINGLE)
-        for value in flags.get(name, ())
-        for word in ((f"--{name}",) if name == "count" else (f"--{name}", value))
-    ]
-    return shlex.join(["osiris", "new", *words])
-
-
-def _request(flags: Flags, choices: Choices) -> Request | None:
-    try:
-        return request_of(flags, choices).request
-    except OsirisError:
-        return None
-
-
-# --- reading -------------------------------------------------------------------------------------------------------
-
-
 @dataclass(slots=True)
 class _Reader:
     """Reads flags, and keeps what is to be told of it; of every name the word that meant it."""
@@ -185,7 +156,7 @@ class _Reader:
         steps = (step,) if step != Step(STEP, relations[0].name) else ()
         sources = tuple(self.source(relation, is_first=not number) for number, relation in enumerate(relations))
         output = self.output(STEP if steps else relations[0].name)
-        return Request(self.single("name") or _name_of(output), sources, steps, (output,))
+        return Request(self.single("name") or name_of(output), sources, steps, (output,))
 
     def read(self, flag: str, text: str, make: Callable[[str], T]) -> T:
         """Return what is made of the text of a flag; fails with CHT042 if nothing can be."""
@@ -288,10 +259,10 @@ class _Reader:
         call = _CALL.fullmatch(made)
         if call and call[1].replace("-", " ") in get_args(Function):
             return self.called(name, cast("Function", call[1].replace("-", " ")), _parts(call[2]), scope)
-        for sign in _SIGNS:
+        for sign in SIGNS:
             one, found, other = _split(made, f" {sign} ")
             if found:
-                function = cast("Function", _SIGNS[sign])
+                function = cast("Function", SIGNS[sign])
                 column = self.name(_bare(one), scope)
                 if _NUMBER.fullmatch(other):
                     return Computed(name, function, column, value=other)
@@ -340,7 +311,7 @@ class _Reader:
 
     def measures(self, scope: Sequence[str]) -> tuple[Measure, ...]:
         made = [Measure("rows", "count")] if self.flags.get("count") else []
-        for flag, function in _MEASURES.items():
+        for flag, function in MEASURES.items():
 
             def measure(text: str, function: Measured = function) -> Measure:
                 what, name = _named(text)
@@ -461,7 +432,7 @@ def _file_writer(path: str, writers: Sequence[Writer]) -> Writer:
     return found
 
 
-def _name_of(output: Output) -> str:
+def name_of(output: Output) -> str:
     """Return a name for a pipeline: that of its target."""
     last = (output.path or output.table or "").rstrip("/").rpartition("/")[2]
     words = re.sub(r"[^a-z0-9]+", "_", (last.partition(".")[0] if output.path else last).lower()).strip("_")[:60]
@@ -510,125 +481,3 @@ def _parts(text: str) -> list[str]:
 def _listed(names: Iterable[str]) -> str:
     found = list(names)
     return ", ".join(found[:20]) + (", …" if len(found) > 20 else "")
-
-
-# --- writing -------------------------------------------------------------------------------------------------------
-
-
-def _written(request: Request, choices: Choices) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the flags of a request; whether they say all of it is seen by reading them."""
-    if len(request.outputs) != 1 or len(request.steps) > 1 or request.parameters:
-        raise Wrong("has more than flags say")
-    step = request.steps[0] if request.steps else Step(STEP)
-    output = request.outputs[0]
-    ids = {relation.name: relation.id for relation in choices.relations}
-    for kind, flag in (("drop", "join"), ("keep", "left-join")):
-        yield flag, tuple(_join_text(each, ids) for each in step.joins if each.unmatched == kind)
-    yield "from", (request.sources[0].relation,)
-    yield "compute", tuple(map(_computed_text, step.compute))
-    yield "where", tuple(map(_filter_text, step.filters))
-    yield "group", tuple(_group_text(each) for each in step.group)
-    yield from _measure_flags(step.measures)
-    yield from _pick_flag(step.pick)
-    chosen = ", ".join(
-        _quoted(each.column) + (f" as {_quoted(each.name)}" if each.name else "") for each in step.columns
-    )
-    yield "columns", (chosen,) if chosen else ()
-    yield "sort", tuple(_quoted(each.column) + (" desc" if each.descending else "") for each in step.sort)
-    yield "limit", (str(step.limit),) if step.limit is not None else ()
-    source = request.sources[0]
-    yield "dtype", tuple(f"{_quoted(each.column)} = {each.type}" for each in source.dtype)
-    yield "encoding", (source.encoding,) if source.encoding else ()
-    yield "on-reject", (source.on_reject,) if source.on_reject else ()
-    yield "to", (output.path or f"{output.connection}/{output.table}",)
-    yield "mode", (output.mode,) if output.mode else ()
-    yield "key", (", ".join(map(_quoted, output.key)),) if output.key else ()
-    yield "partition-by", (", ".join(map(_quoted, output.partition_by)),) if output.partition_by else ()
-    yield "name", (request.name,) if request.name != _name_of(output) else ()
-
-
-def _quoted(name: str | None) -> str:
-    return name if name and _PLAIN.fullmatch(name) else '"' + (name or "").replace('"', '""') + '"'
-
-
-def _value(text: str | None) -> str:
-    """Return a value that reads as itself among others."""
-    return (
-        text
-        if text and re.fullmatch(r"[\w.%+:/-]+", text) and not text.startswith("col:")
-        else _quoted_text(text or "")
-    )
-
-
-def _quoted_text(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
-
-
-def _join_text(join: Join, ids: Mapping[str, str]) -> str:
-    keys = " and ".join(f"{_quoted(each.left)} = {_quoted(each.right)}" for each in join.on)
-    return f"{ids.get(join.input, join.input)} on {keys}"
-
-
-def _computed_text(given: Computed) -> str:
-    name = _quoted(given.name)
-    if given.function in _WRITTEN_SIGNS:
-        other = given.value if given.value is not None else _quoted(given.other)
-        return f"{name} = {_quoted(given.column)} {_WRITTEN_SIGNS[given.function]} {other}"
-    parts = [
-        *([_quoted(given.column)] if given.column else ()),
-        *([f"col:{_quoted(given.other)}"] if given.other else ()),
-    ]
-    parts += [_value(value) for value in (given.value, given.new) if value is not None]
-    return f"{name} = {given.function.replace(' ', '-')}({', '.join(parts)})"
-
-
-def _filter_text(given: Filter) -> str:
-    start = f"{_quoted(given.column)} {given.operator}"
-    if given.parameter or given.either is not None:
-        raise Wrong("has more than flags say")
-    if given.other is not None:
-        return f"{start} col:{_quoted(given.other)}"
-    joined_by = " and " if given.operator == "between" else ", "
-    return f"{start} {joined_by.join(map(_value, given.values))}".rstrip()
-
-
-def _group_text(given: Group) -> str:
-    what = f"{given.unit}({_quoted(given.column)})" if given.unit else _quoted(given.column)
-    return f"{what} as {_quoted(given.name)}" if given.name else what
-
-
-def _measure_flags(measures: Sequence[Measure]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for flag, function in _MEASURES.items():
-        found = [each for each in measures if each.function == function and each.column]
-        names = (measure_name(function, each.column) for each in found)
-        yield (
-            flag,
-            tuple(_with_name(_quoted(each.column), each.name, name) for each, name in zip(found, names, strict=True)),
-        )
-    yield "count", ("",) if any(each.function == "count" and not each.column for each in measures) else ()
-    shares = [each for each in measures if each.function == "share of total"]
-    yield "share", tuple(_with_name(_quoted(each.of), each.name, f"share_{each.of}") for each in shares)
-    ratios = [each for each in measures if each.function == "ratio"]
-    yield (
-        "ratio",
-        tuple(
-            _with_name(f"{_quoted(each.of)} / {_quoted(each.over)}", each.name, f"{each.of}_per_{each.over}")
-            for each in ratios
-        ),
-    )
-
-
-def _with_name(text: str, name: str, default: str) -> str:
-    return text if name == default else f"{text} as {_quoted(name)}"
-
-
-def _pick_flag(pick: Pick | None) -> Iterator[tuple[str, tuple[str, ...]]]:
-    if pick is None:
-        return
-    text = f"{_quoted(pick.order[0].column)} per {', '.join(map(_quoted, pick.per))}"
-    if not pick.order[0].descending:
-        yield "first", (text,)
-    elif pick.rows == 1:
-        yield "latest", (text,)
-    else:
-        yield "top", (f"{pick.rows} {text}",)

@@ -21,13 +21,15 @@ PLAIN = click.option("--plain", is_flag=True, help="Ask with numbered questions;
 RESUME = click.option(
     "--resume", is_flag=False, flag_value="", metavar="[ID]", help="Continue a conversation, by default the newest."
 )
+EDIT = click.option("--edit", metavar="FILE", help="Change this pipeline, which stays where it is.")
 OUT = click.option("--out", metavar="DIR", default="pipelines", help="Save the pipeline there (pipelines/).")
 
 
-@answers("new", PLAIN, RESUME, OUT, *OPTIONS)
+@answers("new", PLAIN, RESUME, EDIT, OUT, *OPTIONS)
 def command(
     plain: bool,
     resume: str | None,
+    edit: str | None,
     out: str,
     yes: bool,
     outside: bool,
@@ -41,25 +43,29 @@ def command(
     """
     flags = flags_of(words)
     if flags:
-        if plain or resume is not None:
-            raise click.UsageError("--plain and --resume go without flags that say what the pipeline does")
+        if plain or resume is not None or edit:
+            raise click.UsageError("--plain, --resume and --edit go without flags that say what the pipeline does")
         return build(opened(), flags, Wanted(outside=outside, yes=yes, out=out))
     if yes or outside:
         raise click.UsageError("--yes and --outside go with flags that say what the pipeline does")
-    return guided(resume, out, plain=plain)
+    return guided(resume, edit, out, plain=plain)
 
 
-def guided(resume: str | None, out: str, *, plain: bool = False) -> Answer:
+def guided(resume: str | None, edit: str | None, out: str, *, plain: bool = False) -> Answer:
     """Have the guide ask: from the start, or where the conversation `resume` was interrupted ("": the newest)."""
+    if edit and resume is not None:
+        raise click.UsageError("--edit starts a conversation; --resume continues one")
     if console().wants_json:
         fail("CHT053", hint="leave out --json")
+    from osiris.api.workspace import find_file
     from osiris.chat import conversation
     from osiris.cli.asking import Mouth
 
     screen, mouth = _screen(plain=plain), Mouth(console(), [], accepts=False, reads=False)
     workspace = opened()
     if resume is None:
-        outcome = conversation.begin_guided(workspace, mouth, screen, out)
+        edits = find_file(workspace, edit).resolve() if edit else None
+        outcome = conversation.begin_guided(workspace, mouth, screen, out, edits)
     else:
         outcome = conversation.resume_guided(workspace, resume or None, mouth, screen)
     return answer_of(outcome)

@@ -5,7 +5,8 @@ import shlex
 import pytest
 from tests.unit.chat.worlds import in_shop, names, source, table
 
-from osiris.chat.flags import SEVERAL, SINGLE, command_line, request_of
+from osiris.chat.command_line import command_line
+from osiris.chat.flags import SEVERAL, SINGLE, request_of
 from osiris.chat.found import read_names
 from osiris.chat.request import (
     Chosen,

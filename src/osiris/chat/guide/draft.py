@@ -46,8 +46,8 @@ class Draft:
 
     def last(self) -> str:
         """Return the name of what is written: of the last step, or of the only source."""
-        steps, sources = self.request.steps, self.request.sources
-        return steps[-1].name if steps else self.relation(sources[0].relation).name
+        steps, source = self.request.steps, self.request.sources[0]
+        return steps[-1].name if steps else source.name or self.relation(source.relation).name
 
     def read(self, relation: str) -> None:
         """Read one more relation, unless it is read."""

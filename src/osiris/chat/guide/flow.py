@@ -83,6 +83,8 @@ def _written(draft: Draft) -> Flow[Agreed | None]:
         if not draft.request.outputs:
             output = yield from _target(draft, name)
             draft.request = replace(draft.request, name=name, outputs=(output,))
+        outputs = (replace(draft.request.outputs[0], input=draft.last()),)
+        draft.request = replace(draft.request, outputs=outputs)
         agreed = yield from _accepted(draft)
         if agreed is None:
             return None
@@ -112,7 +114,6 @@ def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
     while (key := Answer.of((yield asked)).keys[0]) == "oml":
         yield Tell(check["oml"])
     if key == "change":
-        draft.request = replace(draft.request, outputs=())
         return None
     if key not in ("run", "save"):
         return key

@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from osiris import api
 from osiris.api.preview import SAMPLE
-from osiris.chat.found import one_line
+from osiris.chat.found import one_line, read_names
 from osiris.chat.guide.desk import Desk
+from osiris.chat.guide.draft import EMPTY, Draft
 from osiris.chat.guide.listing import Listing
-from osiris.chat.guide.questions import RELATIONS, Answer
+from osiris.chat.guide.questions import RELATIONS, Answer, Look
 from osiris.chat.live import DRAFT, LiveWorld, writers_of
 from osiris.chat.request import Output
-from osiris.errors import OsirisError
+from osiris.errors import OsirisError, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Future
+    from pathlib import Path
     from typing import TypeVar
 
     from osiris.api import Preview, Workspace
     from osiris.chat.choices import Choices
-    from osiris.chat.guide.questions import Ask, Look, Option
+    from osiris.chat.guide.questions import Ask, Option
     from osiris.chat.live import Mouth
     from osiris.chat.request import Request
     from osiris.model import JsonValue
@@ -78,10 +80,14 @@ class Screen(Protocol):
 class GuideWorld(LiveWorld):
     """The world of a conversation, and what only the guide asks of it; to be closed."""
 
-    def __init__(self, workspace: Workspace, mouth: Mouth, screen: Screen, conversation: str, out: str) -> None:
+    def __init__(
+        self, workspace: Workspace, person: tuple[Mouth, Screen], conversation: str, out: str, edits: Path | None = None
+    ) -> None:
+        mouth, screen = person
         super().__init__(workspace, None, mouth, conversation, out=out)  # type: ignore[arg-type]
         self._project = workspace
         self._screen = screen
+        self._edits = edits
         self._desk = Desk(workspace)
         self._listing: Listing | None = None
 
@@ -92,6 +98,25 @@ class GuideWorld(LiveWorld):
     def writers(self) -> JsonValue:
         """Return what can be written."""
         return writers_of(self._project)
+
+    def start(self) -> JsonValue:
+        """Return the pipeline that is edited, its name and the tables that it reads; None for a new pipeline.
+
+        Fails with CHT056 if it has something for which there is no choice.
+        """
+        from osiris.chat.parse_request import parse_request
+
+        if self._edits is None:
+            return None
+        text = self._edits.read_text(encoding="utf-8")
+        known = (each for each in read_names(self.names("")).relations if each.table in text)
+        found = {each.id: (each.source, self.look_at(Look(each.id, each.source, each.table))) for each in known}
+        tables = {name: (source, told["table"]) for name, (source, told) in found.items() if "table" in told}
+        request = parse_request(text, Draft(EMPTY, self.writers(), tables).choices)
+        if request is None or len(request.outputs) != 1:
+            fail("CHT056", file=self._edits.name)
+        used = {each.relation: tables[each.relation] for each in request.sources}
+        return {"oml": text, "name": self._edits.stem, "tables": used}
 
     def choose(self, ask: Ask, request: Request, choices: Choices) -> str:
         """Return what the person answers, as it is recorded; rows are shown as often as they are wanted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from osiris.canonical import sha256_hex
 from osiris.chat.effects import ACCEPT, Waiting
 from osiris.chat.guide.draft import EMPTY, Draft
 from osiris.chat.guide.live import as_text
@@ -29,6 +30,7 @@ class Guide:
     """One conversation: gives the flow what it asks for, from the journal first. Without a world it is a replay."""
 
     _machine: Machine
+    _start: JsonValue
 
     def __init__(self, journal: Journaled, world: GuideWorld | None) -> None:
         self._journal = journal
@@ -41,7 +43,8 @@ class Guide:
     def talk(self) -> None:
         """Talk until the person agrees to a plan, or ends it; raises `Waiting` if there is nobody."""
         writers = self._result("writers", [], lambda live: live.writers())
-        machine = self._machine = Machine(lambda: Draft(EMPTY, writers, {}))
+        self._start = self._result("start", [], lambda live: live.start())
+        machine = self._machine = Machine(lambda: _draft(writers, self._start))
         while machine.agreed is None:
             effect = machine.effect
             if isinstance(effect, Ask):
@@ -89,7 +92,7 @@ class Guide:
         return found
 
     def _checked(self, check: Check) -> JsonValue:
-        from osiris.chat.flags import command_line
+        from osiris.chat.command_line import command_line
 
         draft = self._machine.draft
         self._go("OML_SYNTHESIS")
@@ -116,7 +119,9 @@ class Guide:
         agreed, draft = self._machine.agreed, self._machine.draft
         if agreed is None:
             return
-        saved = self._journal.save(str(agreed.check["oml"]), draft.request.name, ())
+        start = self._start or {"name": draft.request.name, "oml": ""}
+        before = sha256_hex(start["oml"].encode())
+        saved = self._journal.save(str(agreed.check["oml"]), start["name"], [before])
         self._journal.tell("saved", **saved)
         if saved["fingerprint"] != agreed.check["fingerprint"]:
             self._say(_CHANGED)
@@ -145,6 +150,15 @@ class Guide:
         if state != self._state:
             self._journal.tell("state_transition", from_state=self._state, to_state=state)
             self._state = state
+
+
+def _draft(writers: JsonValue, start: JsonValue) -> Draft:
+    """Return what a conversation begins with: nothing, or a pipeline that is edited."""
+    from osiris.chat.parse_request import parse_request
+
+    draft = Draft(EMPTY, writers, {name: (told[0], told[1]) for name, told in start["tables"].items()} if start else {})
+    draft.request = (parse_request(start["oml"], draft.choices) if start else None) or EMPTY
+    return draft
 
 
 def _spoken(ask: Ask, words: str) -> str:
