@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from osiris.chat import speech
 from osiris.chat.effects import ACCEPT
 from osiris.chat.found import read_names, with_looked
-from osiris.chat.grounding import MODE, exposed, not_named, question_for, unnamed
+from osiris.chat.grounding import MODE, exposed, not_named, question_for, settings, unnamed
 from osiris.chat.intent import Interest, Question, Refusal, read_interest
 from osiris.chat.port import Message, ModelRequest
 from osiris.chat.render import render_request
@@ -180,7 +180,7 @@ class Agent:
         draft = self._draft
         request, checked = None if draft.is_edited else draft.request, draft.checked
         tables = list(dict.fromkeys(source.relation for source in request.sources)) if request else []
-        assumed = list(request.assumptions) if request else []
+        assumed = [*request.assumptions, *settings(request, self._choices)] if request else []
         lines = speech.read_back(checked)
         changes = speech.changes(self._shown, lines) if self._shown else []
         self._shown = lines

@@ -142,6 +142,18 @@ def _used(
     return dict.fromkeys(column for name in names for column in out.get(name, ()))
 
 
+def settings(request: Request, choices: Choices) -> list[str]:
+    """Return what a request sets beside the person's words: options of readers, and paths that nobody named."""
+    found = []
+    for source in request.sources:
+        types = {f"the type of {plain_name(each.column)}": each.type for each in source.dtype}
+        options = {"encoding": source.encoding, "on_reject": source.on_reject, **types}
+        name = plain_name(source.relation)
+        found += [f"{name} is read with {key} {plain_name(value)}" for key, value in options.items() if value]
+    paths = (path_of(output, request, choices) for output in request.outputs if output.path is None)
+    return found + [f"the file is {plain_name(path)}" for path in paths if path]
+
+
 def _reading(relation: Relation) -> Unnamed:
     if _is_abroad(relation):
         return _outside("read", relation.table)

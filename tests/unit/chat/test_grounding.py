@@ -5,7 +5,7 @@ from tests.unit.chat.talking import proposal
 from tests.unit.chat.worlds import FILES, SHOP, in_shop, names, source, table
 
 from osiris.chat.found import plain_name, read_names
-from osiris.chat.grounding import MODE, exposed, question_for, unnamed
+from osiris.chat.grounding import MODE, exposed, question_for, settings, unnamed
 from osiris.chat.port import Message
 from osiris.chat.request_json import read_request
 from osiris.chat.said import GROUNDING, stem
@@ -436,3 +436,16 @@ def test_a_file_of_another_pipeline_is_asked_for_though_the_name_is_the_same():
     assert shown("orders csv", ORDERS, action="replaces", previous="a" * 64, new_flows=new) == [
         "write over output/out.csv"
     ]
+
+
+def test_what_is_set_beside_the_words_is_listed():
+    made = proposal("data/airlines.csv", name="lines")
+    (source,) = made["sources"]
+    source |= {"encoding": "cp1250", "dtype": [{"column": "carrier", "type": "utf8"}]}
+    assert settings(read_request(made, CHOICES), CHOICES) == [
+        "data/airlines.csv is read with encoding cp1250",
+        "data/airlines.csv is read with the type of carrier utf8",
+        "the file is output/lines.csv",
+    ]
+    named = proposal("data/airlines.csv", path="output/x.csv")
+    assert settings(read_request(named, CHOICES), CHOICES) == []
