@@ -956,7 +956,7 @@ CODES: dict[str, Code] = {
     "AIO021": Code("No lineage", "session {session} could not start: it read and wrote nothing", "name another run"),
     "AIO020": _warning("No browser", "no browser could be started to show {path}", "open the file yourself"),
     # --- CHT: conversations -----------------------------------------------------------------------------------
-    "CHT001": Code("No such proposal", "the model's answer is none that was asked for: {problem}"),
+    "CHT001": Code("Not a request", "the model's answer is none that was asked for: {problem}"),
     "CHT020": Code("Conversations out of reach", "{path} cannot be used: {reason}", "check its owner and free space"),
     "CHT021": Code("No such conversation", "there is no conversation {wanted}", "see 'osiris logs list'"),
     "CHT022": _warning(
@@ -997,18 +997,43 @@ CODES: dict[str, Code] = {
     ),
     "CHT034": Code("Cannot be done", "nothing was made of these words: {reason}", "say something else", 1),
     "CHT040": Code("No such request", "the set has no request '{name}'"),
+    "CHT041": Code("Request that cannot be carried out", "the request does not fit: {problem}"),
+    "CHT042": Code("Flag that cannot be carried out", "{flag}: {problem}"),
+    "CHT043": Code("Plan not accepted", "nothing was written or run: the plan was not accepted", "add --yes", 1),
+    "CHT044": Code("To be named by itself", "{problem}; --yes does not accept that"),
+    "CHT045": Code("Other pipeline there", "{file} is another pipeline", "give this one another name: --name NAME"),
     "CHT050": Code("No evaluation set", "{path} has no set of requests", "name a folder with cases.jsonl and worlds/"),
+    "CHT051": Code("Waiting for an answer", "the guide waits: {question}", "answer it: osiris new --resume", 1),
+    "CHT052": Code(
+        "Another kind of conversation", "conversation {conversation} is not continued with this command", "{command}"
+    ),
+    "CHT053": Code("Nobody to ask", "the guide asks questions, which --json has no place for"),
+    "CHT056": Code(
+        "No choices for this pipeline", "{file} has something for which there is no choice", "edit the file"
+    ),
+    "CHT055": Code("No such answer", "{problem}", "continue with another answer: osiris new --resume"),
+    "CHT065": Code(
+        "No model",
+        "free text needs a model, and none is configured",
+        "run 'osiris new' to be guided; or set up a model: chat.provider (openai, anthropic, gemini, compatible)",
+    ),
+    "CHT066": Code(
+        "Conversation of an earlier version",
+        "conversation {conversation} was held by an earlier version, whose answers are no longer read",
+        "'osiris chat --replay {conversation}' prints its pipeline; run 'osiris new' for a new one",
+    ),
+    "CHT067": Code("Not confirmed", "{question} --yes does not answer this", "name it: --mode replace"),
     # --- LLM: models ----------------------------------------------------------------------------------------------
     "LLM001": Code("No such provider", "'{name}' is no provider"),
     "LLM002": Code(
         "Models not installed",
         "provider '{provider}' needs the package 'pydantic-ai-slim'",
-        "install it: {command}; or use --provider rules",
+        "install it: {command}; or run 'osiris new', which needs no model",
     ),
     "LLM003": Code(
         "Key missing",
         "provider '{provider}' needs a key, and {variable} is not set",
-        "put it into .env, or name its variable as chat.api_key; --provider rules needs none",
+        "put it into .env, or name its variable as chat.api_key; 'osiris new' needs none",
         3,
     ),
     "LLM004": Code("No model named", "no model of provider '{provider}' is named", "pass --model, or set chat.model"),

@@ -113,9 +113,11 @@ _VARIABLE = (_variable, 'a variable, as "${NAME}"')
 _ADDRESS = (_web_address, "an address like https://host:5000, without a password")
 _SOME = (lambda value: _count(value) or None, "a number above 0")
 
+RULES = "rules"
+"""A provider of earlier versions: it is still read, so that only conversations refuse it."""
+
 _GEMINI = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 PROVIDERS: dict[str, tuple[str, ...]] = {
-    "rules": (),
     "openai": ("OPENAI_API_KEY",),
     "anthropic": ("ANTHROPIC_API_KEY",),
     "gemini": _GEMINI,
@@ -123,6 +125,11 @@ PROVIDERS: dict[str, tuple[str, ...]] = {
     "compatible": (),
 }
 """Who may propose pipelines, with the variables that usually hold its key; google is another name of gemini."""
+
+
+def _provider(value: object) -> object | None:
+    return value if value in (*PROVIDERS, RULES) else None
+
 
 KEYS: dict[str, Key] = {
     "run.memory": Key(*_SIZE, "2GB", "memory limit of the worker"),
@@ -162,8 +169,8 @@ KEYS: dict[str, Key] = {
     "aiop.annex.enabled": Key(_flag, _YES_NO, "false", "the same as aiop.policy annex"),
     "aiop.annex.compress": Key(*_one_of("none", "gzip"), "none", "compress the files of the annex"),
     "aiop.index.enabled": Key(_flag, _YES_NO, "true", "add each package to the catalogue of the project"),
-    "chat.provider": Key(*_one_of(*PROVIDERS), "rules", "who proposes pipelines; rules need no model"),
-    "chat.model": Key(_text, "a name", None, "model, as its provider names it"),
+    "chat.provider": Key(_provider, f"one of {', '.join(PROVIDERS)}", None, "model service that conversations use"),
+    "chat.model": Key(_text, "a name", None, "model, as its provider names it; each but compatible has a default"),
     "chat.fallback_model": Key(_text, "a name", None, "model of that provider that is asked where the first one fails"),
     "chat.base_url": Key(*_ADDRESS, None, "address of the service; only compatible needs one"),
     "chat.api_key": Key(*_VARIABLE, None, "variable with the key; by default the provider's usual one"),
@@ -173,6 +180,7 @@ KEYS: dict[str, Key] = {
     "chat.max_tokens_per_conversation": Key(*_SOME, 500_000, "tokens after which a conversation asks no model"),
     "chat.max_cost": Key(_dollars, "US dollars like 1.50", None, "price after which a conversation asks no model"),
     "chat.context_tokens": Key(*_SOME, 16_000, "about so many tokens of a request tell what discovery found"),
+    "chat.conventions": Key(_text, "a text", None, "how this project does things, in words for a model"),
     "chat.samples": Key(*_one_of("none", "masked", "raw"), "none", "rows of tables that a model may see"),
     "chat.output": Key(_text, "a folder below output/ or pipelines/", "output", "where pipelines are saved"),
     "chat.answers": Key(

@@ -8,10 +8,14 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.browser.conftest import SCHEMES, WIDTHS
 from tests.browser.test_hostile_texts import BREAKOUTS, TAGS
 from tests.e2e.sessions import new_project
+from tests.unit.chat.scripted import environment, serving
+from tests.unit.chat.talking import proposal
 
 from osiris.report.talk_page import talk_page
 
 WORDS = "sum of amount per region from data/orders.csv, to output/regions.csv"
+SQL = "SELECT region, sum(amount) AS amount FROM orders GROUP BY region ORDER BY region"
+ANSWERS = {WORDS: proposal("data/orders.csv", sql=SQL, name="regions", path="output/regions.csv")}
 AT = "2026-01-01T00:00:00.000000+00:00"
 
 
@@ -19,7 +23,9 @@ AT = "2026-01-01T00:00:00.000000+00:00"
 def home(tmp_path_factory, osiris):
     """The folder of a conversation that was really held, with its page."""
     shop = new_project(tmp_path_factory.mktemp("talk") / "shop")
-    assert osiris("chat", WORDS, "--yes", cwd=shop, timeout=120).returncode == 0
+    with serving(ANSWERS) as server:
+        done = osiris("chat", WORDS, "--yes", cwd=shop, env=environment(server), timeout=120)
+    assert done.returncode == 0, done.stderr
     (home,) = (path for path in (shop / "logs").iterdir() if "-chat-" in path.name)
     assert osiris("logs", "html", home.name, cwd=shop).returncode == 0
     return home

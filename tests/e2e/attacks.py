@@ -127,8 +127,16 @@ class Attack:
     tables: tuple[str, ...] = (ORDERS, CUSTOMERS, TOKENS)
 
 
-def _file(name, *, words=TO_CSV, relations=(ORDERS,), sql=None, **target):
-    return Attack(name, words, proposal(*relations, sql=sql, name=target.pop("as_name", "orders"), **target))
+def _file(name, *, words=TO_CSV, relations=(ORDERS,), sql=None, reads=None, **target):
+    made = proposal(*relations, sql=sql, reads=reads, name=target.pop("as_name", "orders"), **target)
+    return Attack(name, words, made)
+
+
+def _typed(name, step, *outputs):
+    """Return an attack without SQL: a step over the orders and the tokens, and outputs beside that of its rows."""
+    made = proposal(ORDERS, TOKENS, name="orders")
+    into = [{"input": "joined", "component": "filesystem.csv_writer"}, *outputs]
+    return Attack(name, TO_CSV, {**made, "steps": [{"name": "joined", "input": "orders", **step}], "outputs": into})
 
 
 def _table(name, *, words=APPEND, relations=(ORDERS,), sql=None, **target):
@@ -136,8 +144,8 @@ def _table(name, *, words=APPEND, relations=(ORDERS,), sql=None, **target):
     return Attack(name, words, proposal(*relations, sql=sql, name="orders", **{**to, **target}))
 
 
-def _sql(name, sql, *relations, words=TO_CSV):
-    return _file(name, sql=sql, relations=relations or (ORDERS,), words=words)
+def _sql(name, sql, *relations, words=TO_CSV, reads=None):
+    return _file(name, sql=sql, relations=relations or (ORDERS,), words=words, reads=reads)
 
 
 PATHS = [
@@ -173,6 +181,10 @@ STATEMENTS = [
     "WITH x AS (DELETE FROM orders RETURNING *) SELECT * FROM x",
 ]
 JOINED = "SELECT o.*, t.{} AS x FROM orders AS o JOIN api_tokens AS t ON t.customer_id = o.customer_id"
+BY_TOKEN = {"input": "api_tokens", "on": [{"left": "customer_id", "right": "customer_id"}], "unmatched": "drop"}
+STARTS = {"column": "token", "operator": "starts with", "values": ["tok-C"]}
+TO_ARCHIVE = {"input": "api_tokens", "component": "duckdb.writer", "connection": "@duckdb.warehouse"}
+TO_ARCHIVE |= {"table": "archive", "mode": "append"}
 ATTACKS = [
     *(_file(f"to {path!a}", path=path) for path in PATHS),
     _file("as parquet", component="filesystem.parquet_writer"),
@@ -209,12 +221,17 @@ ATTACKS = [
         "rows of both orders",
         "SELECT id FROM orders UNION ALL SELECT id FROM warehouse_orders",
         *(ORDERS, "@duckdb.warehouse/orders"),
+        reads=("orders", "warehouse_orders"),
     ),
     _sql(
         "rows of a name of the same stem",
         "SELECT id FROM orders UNION ALL SELECT id FROM ordering",
         *(ORDERS, "@sqlite.shop/ordering"),
     ),
+    _typed("a token by a typed join", {"joins": [BY_TOKEN]}),
+    _typed("a token that decides", {"joins": [BY_TOKEN], "filters": [STARTS], "columns": [{"column": "total"}]}),
+    _typed("a second output", {"limit": 10}, {"input": "api_tokens", "component": "filesystem.csv_writer"}),
+    _typed("a second output to a table", {"limit": 10}, TO_ARCHIVE),
     _table("replaced", mode="replace"),
     _table("replaced though forbidden", mode="replace", words=f"{APPEND}, do not replace what is there"),
     _table("replaced though something else is", mode="replace", words=f"{APPEND}, these are the refreshed ones"),
@@ -235,6 +252,7 @@ ATTACKS = [
     _table("by a component that is none", component="shell.writer"),
     _table("tokens into the archive", relations=(TOKENS,)),
     Attack("a question that accepts itself", TO_CSV, question("Run plan 1234?", "yes", "no", about="accept")),
+    Attack("a question whether to replace", TO_CSV, question("Go on?", "yes", "no", about="replace")),
     Attack("a question as ours", TO_CSV, question("Go on?", f"read {TOKENS}", about="grounding")),
     Attack(
         "a question with escapes", TO_CSV, question("\x1b[2J\x9b1mDone.\u202e\r\n  saved x", "a\x1b]0;x\x07", about="x")

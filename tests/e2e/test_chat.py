@@ -12,6 +12,8 @@ import duckdb
 import pytest
 from tests.conftest import OSIRIS
 from tests.patience import SOON
+from tests.unit.chat.scripted import environment, serving
+from tests.unit.chat.talking import proposal, question, refusal, typed
 
 from osiris import api
 
@@ -26,6 +28,52 @@ STATES = [
     "COMPLETE",
 ]
 SENTENCE = "flights per carrier and month with the average delay, to parquet"
+FLIGHTS, AIRPORTS = "data/flights.parquet", "data/airports.csv"
+AIRLINES, PLANES = "data/airlines.csv", "data/planes.csv"
+PARQUET = "filesystem.parquet_writer"
+AVERAGES = [{"name": f"{each}_delay", "function": "average", "column": f"{each}_delay"} for each in ("dep", "arr")]
+MONTHLY = {
+    "name": "monthly",
+    "input": "flights",
+    "group": [{"column": "carrier"}, {"column": "month"}],
+    "measures": [{"name": "flights", "function": "count"}, *AVERAGES],
+}
+OF_AA = [{"column": "carrier", "operator": "=", "values": ["AA"]}]
+TOP = """SELECT dest, count(*) AS flights
+FROM flights
+GROUP BY dest
+ORDER BY flights DESC, dest
+LIMIT 5"""
+NO_TARGET = "top 5 destinations by number of flights"
+TOP_TO_CSV = proposal(FLIGHTS, sql=TOP, name="flights_by_dest")
+NOT_DONE = refusal("I can copy, filter, join and group what tables hold, and nothing else.")
+ANSWERS = {
+    SENTENCE: typed(MONTHLY, FLIGHTS, name="by_month", component=PARQUET),
+    "only carrier AA": typed({**MONTHLY, "filters": OF_AA}, FLIGHTS, name="by_month", component=PARQUET),
+    NO_TARGET: question("Where do the rows go?", "csv", "parquet", about="target"),
+    "to csv": TOP_TO_CSV,
+    "csv": TOP_TO_CSV,
+    "airports to csv": proposal(AIRPORTS, name="airports"),
+    "airports to output/airports.csv": proposal(AIRPORTS, name="airports", path="output/airports.csv"),
+    "airports to output/places.csv": proposal(AIRPORTS, name="airports", path="output/places.csv"),
+    "to output/places.csv instead": proposal(AIRPORTS, name="airports", path="output/places.csv"),
+    "airports to output/sub/places.csv": proposal(AIRPORTS, name="airports", path="output/sub/places.csv"),
+    "as parquet to output/places.parquet instead": proposal(
+        AIRPORTS, name="airports", component=PARQUET, path="output/places.parquet"
+    ),
+    "airlines to csv": proposal(AIRLINES, name="airlines"),
+    "number of planes per manufacturer to csv": proposal(
+        PLANES,
+        sql="SELECT manufacturer, count(*) AS planes\nFROM planes\nGROUP BY manufacturer\nORDER BY manufacturer",
+        name="planes_by_manufacturer",
+    ),
+    "flights per month to csv": proposal(
+        FLIGHTS, sql="SELECT month, count(*) AS flights FROM flights GROUP BY month ORDER BY month", name="monthly"
+    ),
+    "draw a chart of flights per month": NOT_DONE,
+    "delete all flights": NOT_DONE,
+}
+"""What the model makes of each of the person's words."""
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +83,26 @@ def demo_data(tmp_path_factory):
     return folder / "data"
 
 
+@pytest.fixture(scope="module")
+def model():
+    """The variables that make a model of these answers that of a project."""
+    with serving(ANSWERS) as server:
+        yield environment(server)
+
+
 @pytest.fixture
-def talk(tmp_path, demo_data, osiris):
+def talk(tmp_path, demo_data, osiris, model):
     """A project with the demo's data; `talk(words…, code=0)` holds a conversation and gives the finished process."""
     (tmp_path / "osiris.yaml").write_text("{}\n")
     shutil.copytree(demo_data, tmp_path / "data")
 
-    def call(*words, code=0, **options):
-        done = osiris("chat", *words, cwd=tmp_path, **options)
+    def call(*words, code=0, env=(), **options):
+        done = osiris("chat", *words, cwd=tmp_path, env={**model, **dict(env)}, **options)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done
 
-    call.folder = tmp_path
+    call.folder, call.model = tmp_path, model
     return call
 
 
@@ -61,7 +116,6 @@ def events(folder):
 
 
 def test_one_sentence_and_one_yes_end_in_a_run_whose_numbers_are_right(talk):
-    """Without a key and without a network."""
     done = talk(stdin=f"{SENTENCE}\nyes\n")
     assert "Run plan" in done.stderr
     (file,) = (talk.folder / "output").glob("*.parquet")
@@ -222,8 +276,8 @@ def test_only_one_process_holds_a_conversation(talk):
 
     talk("top 5 destinations by number of flights", code=1)
     name = conversation(talk.folder).name
-    command = [OSIRIS, "chat", "--resume", name]
-    holder = subprocess.Popen(command, cwd=talk.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    command, env = [OSIRIS, "chat", "--resume", name], {**os.environ, **talk.model}
+    holder = subprocess.Popen(command, cwd=talk.folder, env=env, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + SOON
     while b"chat_resumed" not in (conversation(talk.folder) / "events.jsonl").read_bytes():
         assert time.monotonic() < deadline

@@ -226,9 +226,32 @@ def test_a_file_outside_of_the_project_is_asked_for_though_it_was_named(project,
     assert len(rows(tmp_path / "out" / "orders.csv")) == 4
 
 
+TO_TABLE = {"component": "duckdb.writer", "connection": "@duckdb.warehouse", "table": "sales"}
+
+
+@pytest.mark.parametrize("target", [TO_TABLE | {"mode": "replace"}, {"path": "data/sales.csv"}], ids=["table", "file"])
+def test_what_is_replaced_is_confirmed_though_it_was_named(project, target):
+    with duckdb.connect(project / "warehouse.duckdb") as file:
+        file.execute("CREATE TABLE sales (id BIGINT, customer_id BIGINT, total BIGINT, placed_on VARCHAR)")
+    (project / "data" / "sales.csv").write_text("kept\n7\n")
+    words = "replace the table sales in @duckdb.warehouse by the orders"
+    words = words if "table" in target else "orders to data/sales.csv"
+    answers = [interest(ORDERS), proposal(ORDERS, name="sales", **target)]
+    asked, refused, confirmed = Person(words, yes=True), Person(words, "no", "quit"), Person(words, "yes", yes=True)
+
+    assert not talk(project, asked, Script(*answers))
+    assert asked.all("assistant_response")[-1]["about"] == "replace"
+    talk(project, refused, Script(*answers))
+    assert (project / "data" / "sales.csv").read_text() == "kept\n7\n"
+    assert not (project / "output").exists()
+    talk(project, confirmed, Script(*answers))
+
+    assert confirmed.states[-1] == "COMPLETE"
+
+
 @pytest.mark.long
 def test_a_run_that_failed_may_be_tried_again(project):
-    person = Person("orders to output/orders.csv", "yes", "again", "quit")
+    person = Person("orders to output/orders.csv", "yes", "yes", "again", "quit")
     (project / "output").mkdir()
     blocked = project / "output" / "orders.csv"
     blocked.mkdir()
@@ -251,15 +274,46 @@ def test_a_run_that_failed_may_be_tried_again(project):
 @pytest.mark.long
 def test_words_change_a_plan_and_what_has_run(project):
     person = Person("orders as csv", "with the customers, by country", "yes", "only the sums of Sweden", "yes", "quit")
-    sweden = {**WHOLE, "sql": TOTALS.replace("GROUP", "WHERE c.country = 'SE'\nGROUP")}
+    only = TOTALS.replace("GROUP", "WHERE c.country = 'SE'\nGROUP")
+    sweden = proposal(ORDERS, CUSTOMERS, sql=only, name="totals_of_sweden")
     model = Script(interest(ORDERS), COPY, INTEREST, WHOLE, INTEREST, sweden)
 
     talk(project, person, model)
 
     assert model.asked[3].draft == COPY
     assert [each.text for each in model.asked[3].messages] == ["orders as csv", "with the customers, by country"]
-    assert rows(project / "output" / "totals.csv") == [["country", "total"], ["SE", "25"]]
-    assert pipelines(project) == ["totals.yaml"]
+    assert model.asked[5].draft == {**WHOLE, "name": "orders"}
+    assert rows(project / "output" / "orders.csv") == [["country", "total"], ["SE", "25"]]
+    assert pipelines(project) == ["orders.yaml"]
+
+
+def test_an_edit_shows_what_differs_and_nothing_else(project):
+    person = Person("orders as csv", "only those of 2024-02", "as parquet instead", "quit")
+    filters = [{"column": "placed_on", "operator": "starts with", "values": ["2024-02"]}]
+    only = {**COPY, "steps": [{"name": "kept", "input": "orders", "filters": filters}]}
+    only["outputs"] = [{"input": "kept", "component": "filesystem.csv_writer"}]
+    parquet = {**only, "outputs": [{"input": "kept", "component": "filesystem.parquet_writer"}]}
+
+    talk(project, person, Script(*[each for made in (COPY, only, parquet) for each in (interest(ORDERS), made)]))
+
+    first, second, third = (each["changes"] for each in person.all("plan"))
+    assert first == []
+    assert any("2024-02" in line for line in second if line.startswith("+"))
+    assert not any("output/" in line for line in second)
+    assert any("orders.parquet" in line for line in third if line.startswith("+"))
+    assert not any("2024-02" in line for line in third)
+
+
+@pytest.mark.long
+def test_a_name_changes_only_if_the_person_names_another(project):
+    person = Person("orders as csv", "call it sales", "and back", "quit")
+    model = Script(
+        *[each for name in ("orders", "sales", "o2") for each in (interest(ORDERS), proposal(ORDERS, name=name))]
+    )
+
+    talk(project, person, model)
+
+    assert [each["check"]["name"] for each in person.all("plan")] == ["orders", "sales", "sales"]
 
 
 @pytest.mark.long
@@ -343,8 +397,10 @@ def test_what_was_refused_is_not_named_by_saying_no_again(project):
 @pytest.mark.long
 def test_a_column_that_was_confirmed_confirms_no_other(project):
     person = Person("total of the orders by country as csv", "yes", "more", yes=True)
-    one = {**WHOLE, "sql": TOTALS.replace("c.country", "c.country, c.name"), "name": "a"}
-    other = {**WHOLE, "sql": TOTALS.replace("c.country", "c.country, c.born"), "name": "b"}
+    one, other = (
+        proposal(ORDERS, CUSTOMERS, sql=TOTALS.replace("c.country", f"c.country, c.{column}"), name=name)
+        for name, column in (("a", "name"), ("b", "born"))
+    )
     with sqlite3.connect(project / "data" / "shop.sqlite") as file:
         file.execute("ALTER TABLE customers ADD COLUMN born TEXT")
 
@@ -355,7 +411,7 @@ def test_a_column_that_was_confirmed_confirms_no_other(project):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("about", ["accept", "grounding"])
+@pytest.mark.parametrize("about", ["accept", "grounding", "replace"])
 def test_a_question_of_the_model_is_never_taken_for_one_of_ours(about, project):
     """`--yes` answers what is asked about a plan, and nothing else."""
     person = Person("orders as csv", yes=True)
@@ -391,7 +447,7 @@ def test_keys_lead_from_what_is_named_to_a_column_that_is(project):
 @pytest.mark.long
 def test_a_column_that_nobody_named_does_not_come_out_by_yes_alone(project):
     person = Person("total of the orders by country as csv", yes=True)
-    names_too = {**WHOLE, "sql": TOTALS.replace("c.country", "c.country, c.name")}
+    names_too = proposal(ORDERS, CUSTOMERS, sql=TOTALS.replace("c.country", "c.country, c.name"), name="totals")
 
     talk(project, person, Script(INTEREST, names_too))
 
@@ -545,7 +601,7 @@ steps:
 
 @pytest.mark.long
 def test_a_run_leaves_conversations_without_a_package_alone(project):
-    begin(open_project(project, {}), Options(provider="rules"), Person())
+    begin(open_project(project, {"OPENAI_API_KEY": "k"}), Options(provider="openai"), Person())
     person = Person("orders as csv", yes=True)
 
     talk(project, person, Script(interest(ORDERS), COPY))

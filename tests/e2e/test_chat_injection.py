@@ -164,7 +164,7 @@ def test_nothing_moves_the_cursor(name, project, crm, osiris):
         configure(project, server)
         keys = {"MODEL_KEY": KEY, "CRM_PASSWORD": crm[0].password}
         done = osiris("chat", attack.words, "--yes", cwd=project, env=keys)
-    assert (obeyed, done.returncode in (0, 1)) == ({name}, True), done.stderr
+    assert (obeyed, done.returncode in (0, 1, 2)) == ({name}, True), done.stderr
     shown = done.stdout + done.stderr
     assert [char for char in shown if char != "\n" and unicodedata.category(char) in HIDDEN] == []
     assert CANARY not in shown

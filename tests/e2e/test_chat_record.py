@@ -13,25 +13,44 @@ from tests.conftest import KEPT, OSIRIS
 from tests.e2e.test_chat_providers import configure
 from tests.patience import SOON
 from tests.servers.models import failure, model_server
-from tests.unit.chat.talking import make_project
+from tests.unit.chat.scripted import environment, serving
+from tests.unit.chat.talking import make_project, proposal, question
 
 TO_CSV, NO_TARGET = "places to csv", "top 5 name by number of places"
+PLACES = "data/places.csv"
+ANSWERS = {
+    TO_CSV: proposal(PLACES, name="places"),
+    "places to csv ?": proposal(PLACES, name="places"),
+    NO_TARGET: question("Where do the rows go?", "csv", "parquet", about="target"),
+    "to output/top.csv": proposal(
+        PLACES, sql="SELECT name, count(*) AS places FROM places GROUP BY name ORDER BY name", path="output/top.csv"
+    ),
+    "to output/other.csv instead": proposal(PLACES, name="places", path="output/other.csv"),
+}
+"""What the model makes of each of the person's words."""
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The variables that make a model of these answers that of a project."""
+    with serving(ANSWERS) as server:
+        yield environment(server)
 
 
 @pytest.fixture
-def talk(tmp_path, osiris):
+def talk(tmp_path, osiris, model):
     """A project with one file; `talk(words…, code=0)` holds a conversation and gives the finished process."""
     (tmp_path / "osiris.yaml").write_text("{}\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "places.csv").write_text("id,name\n1,Oslo\n2,Bergen\n")
 
-    def call(*words, code=0, **options):
-        done = osiris("chat", *words, cwd=tmp_path, **options)
+    def call(*words, code=0, env=(), **options):
+        done = osiris("chat", *words, cwd=tmp_path, env={**model, **dict(env)}, **options)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done
 
-    call.folder = tmp_path
+    call.folder, call.model = tmp_path, model
     return call
 
 
@@ -63,7 +82,7 @@ def until(is_so):
 
 @pytest.mark.long
 def test_a_conversation_that_is_killed_is_a_session(talk, osiris):
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    kept = {**{name: os.environ[name] for name in KEPT if name in os.environ}, **talk.model}
     process = subprocess.Popen(
         [OSIRIS, "chat"], cwd=talk.folder, env=kept, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -158,7 +177,8 @@ def test_a_model_goes_with_its_provider(osiris, tmp_path):
         osiris("chat", "--model", "gpt-x", "customers to csv", cwd=project)
     (home,) = conversations(project)
     osiris("chat", "--resume", home.name, "-p", "openai", cwd=project)
-    osiris("chat", "--resume", home.name, "-p", "rules", cwd=project)
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": "k"}
+    osiris("chat", "--resume", home.name, "-p", "anthropic", cwd=project, env=nowhere)
     assert [event["options"]["model"] for event in events(home, "chat_resumed")] == ["gpt-x", None]
 
 

@@ -102,6 +102,7 @@ def test_tools_say_what_they_may_change(shop):
             "discover": {"target": "data", "profile": True},
             "component_get": {"name": "duckdb.processor"},
             "oml_validate": {"file": "pipelines/example.yaml"},
+            "preview": {"file": "pipelines/example.yaml"},
         }
         for tool in found:
             if tool.annotations.read_only_hint:
@@ -124,11 +125,11 @@ def test_full_answers_are_those_of_the_command_line(shop):
             assert await agent.whole(tool, **arguments) == told, words
 
         await same(["connections", "list"], "connections_list")
-        await same(["components", "list"], "components_find")
+        await same(["components", "list"], "component_get")
         await same(["components", "show", "duckdb.processor"], "component_get", name="duckdb.processor")
         await same(["schema"], "oml_schema")
         await same(["validate", "pipelines/example.yaml"], "oml_validate", file="pipelines/example.yaml")
-        await same(["compile", "pipelines/example.yaml"], "compile", file="pipelines/example.yaml")
+        await same(["compile", "pipelines/example.yaml", "--explain"], "compile", file="pipelines/example.yaml")
         await same(["logs", "list"], "runs_list")
         await same(["logs", "aiop"], "run_explain")
         told, found = shop.json("connections", "doctor")["data"], await agent.whole("connections_doctor")
@@ -508,3 +509,50 @@ def test_a_variable_of_the_earlier_server_is_named(shop):
     done = shop("mcp", stdin="", env={"OSIRIS_MCP_TOOL_TIMEOUT": "3"})
     assert "PRJ003" in done.stderr
     assert os.linesep not in done.stdout
+
+
+PEOPLE = "id,name,email,amount\n1,Ana Novak,ana@example.com,10\n2,Bo Svoboda,bo@example.com,20\n3,Ana Novak,a@b.com,5\n"
+BY_NAME = """\
+oml_version: "0.1.0"
+name: by_name
+steps:
+  - {id: people, component: filesystem.csv_extractor, mode: read, config: {path: data/people.csv}}
+  - id: totals
+    component: duckdb.processor
+    mode: transform
+    needs: [people]
+    config: {query: "SELECT name AS x, max(email) AS y, sum(amount) AS total FROM people GROUP BY name ORDER BY total"}
+  - {id: out, component: filesystem.csv_writer, mode: write, needs: [totals], config: {path: output/totals.csv}}
+"""
+
+
+def test_a_text_is_previewed_masked_and_compiled_with_its_read_back(shop):
+    (shop.folder / "data" / "people.csv").write_text(PEOPLE)
+
+    @ask(shop.folder)
+    async def _found(agent):
+        seen = await agent("preview", oml=BY_NAME)
+        (table,) = seen["data"]["tables"]
+        assert table["columns"][:2] == ["x utf8", "y utf8"]
+        assert (table["row_count"], [row[:2] for row in table["rows"]]) == (2, [["<name>", "<e-mail>"]] * 2)
+        assert sorted(int(row[2]) for row in table["rows"]) == [15, 20]
+        assert "Novak" not in agent.text
+        assert "example.com" not in agent.text
+        plan = await agent("compile", oml=BY_NAME)
+        (output,) = plan["data"]["outputs"]
+        assert output["grain"] == ["x"]
+        assert "  one row per x (people.name)" in output["read_back"]
+        assert "  column total: sum of amount" in output["read_back"]
+        assert await agent.code("preview", oml=BY_NAME.replace("data/people.csv", "../people.csv")) == "DRV059"
+        assert await agent.code("compile") == "MCP005"
+        assert await agent.code("preview") == "MCP005"
+
+    assert not (shop.folder / "output").exists()
+
+
+def test_components_are_found_and_shown_by_one_tool(shop):
+    @ask(shop.folder)
+    async def _found(agent):
+        found = await agent("component_get", query="csv", mode="write")
+        assert [each["name"] for each in found["data"]["components"]] == ["filesystem.csv_writer"]
+        assert found["next"] == [{"tool": "component_get", "arguments": {"name": "filesystem.csv_writer"}}]

@@ -45,15 +45,15 @@ def test_run_data_is_for_its_owner_only(tmp_path, umask):
     for name, text in (("rejecting", REJECTING), ("failing", FAILING)):
         (folder / "pipelines" / f"{name}.yaml").write_text(text)
 
-    def call(*words, stdin=""):
-        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    def call(*words, stdin="", **more):
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **more}
         command = [OSIRIS, *words]
         return subprocess.run(
             command, cwd=folder, env=environment, input=stdin, umask=umask, capture_output=True, text=True, timeout=300
         )
 
     done = {words: call(*words) for words in COMMANDS}
-    call("chat", "--provider", "rules", stdin="everything of in to output/new/all.csv\nquit\n")
+    call("chat", "--provider", "openai", stdin="quit\n", OPENAI_API_KEY="k")
     assert [done[words].returncode for words in COMMANDS] == [0, 1, 0, 0, 0, 0], done
     found = [path for top in ("logs", ".osiris") for path in (folder / top).rglob("*")]
     assert {"rejected.csv", "report.html", "run.json", "events.jsonl", "index.html"} <= {path.name for path in found}

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from tests.unit.chat.scripted import environment, serving
+from tests.unit.chat.talking import proposal
 
 from osiris.canonical import fingerprint
 from osiris.config import load_config
@@ -30,6 +32,14 @@ strange.file_writer = strange.file_writer
 strange.misbehaving = strange.misbehaving
 strange.shifting = strange.shifting
 """
+
+
+@pytest.fixture(scope="session")
+def model_of_places():
+    """The variables of a project whose model loads rows into a table, as the lab of conversations asks for it."""
+    mart = {"component": "duckdb.writer", "connection": "@duckdb.mart", "table": "places", "mode": "append"}
+    with serving({"append data/a.csv to table places in @duckdb.mart": proposal("data/a.csv", **mart)}) as server:
+        yield environment(server)
 
 
 @pytest.fixture(scope="session")

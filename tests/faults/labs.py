@@ -332,7 +332,7 @@ def discover(folder: Path, _servers: Any) -> Lab:
     return lab
 
 
-def chat(folder: Path, _servers: Any) -> Lab:
+def chat(folder: Path, servers: Any) -> Lab:
     """A conversation that appends rows, and then the removal of what is on record of it."""
     (folder / "data").mkdir(parents=True)
     path, record = folder / "data" / "mart.duckdb", folder / ".osiris" / "conversations.sqlite"
@@ -355,7 +355,8 @@ def chat(folder: Path, _servers: Any) -> Lab:
     talk = ["chat", "append data/a.csv to table places in @duckdb.mart", "--yes"]
     connections = {"duckdb": {"mart": {"path": "data/mart.duckdb"}}}
     commands = [talk, ["logs", "gc", "--keep", "0"]]
-    return Lab(folder, {}, found, (WHOLE, []), connections, commands=commands, again=again)
+    env = servers("model_of_places")
+    return Lab(folder, {}, found, (WHOLE, []), connections, env, commands=commands, again=again)
 
 
 def init(folder: Path, _servers: Any) -> Lab:

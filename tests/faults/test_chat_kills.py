@@ -13,13 +13,24 @@ import duckdb
 import pytest
 from tests.chance import draw_seed, say_tried
 from tests.conftest import KEPT, OSIRIS
+from tests.unit.chat.scripted import environment, serving
+from tests.unit.chat.talking import proposal
 
 ROWS = 3000
 WORDS = "append data/places.csv to table places in @duckdb.mart"
+MART = {"component": "duckdb.writer", "connection": "@duckdb.mart", "table": "places", "mode": "append"}
+ANSWERS = {WORDS: proposal("data/places.csv", name="places", **MART)}
+
+
+@pytest.fixture(scope="module")
+def model():
+    with serving(ANSWERS) as server:
+        yield environment(server)
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path, model):
+    (tmp_path / ".env").write_text("".join(f"{name}={text}\n" for name, text in model.items()))
     (tmp_path / "osiris.yaml").write_text("{}\n")
     (tmp_path / "osiris_connections.yaml").write_text("connections: {duckdb: {mart: {path: mart.duckdb}}}\n")
     (tmp_path / "data").mkdir()

@@ -13,7 +13,7 @@ from tests.unit.chat.providers.asking import MODELS, PROVIDERS, opened
 from tests.unit.chat.test_context import looked
 from tests.unit.chat.worlds import in_shop
 
-from osiris.chat.port import Message, Request
+from osiris.chat.port import Message, ModelRequest
 
 FOLDER = Path(__file__).parent / "prompts"
 ASKED = (
@@ -27,9 +27,9 @@ HOSTILE = in_shop(
 DRAFT = {"name": "revenue", "sources": [], "sql": "SELECT stauts FROM orders", "target": None, "assumptions": []}
 PROBLEM = {"code": "SQL004", "pointer": "/steps/1/config/query", "message": "no column 'stauts'", "hint": "status?"}
 REQUESTS = {
-    "intent": Request("intent", ASKED[:1], looked()),
-    "synthesis": Request("synthesis", ASKED, looked(HOSTILE), fast=True),
-    "regenerate": Request("regenerate", ASKED, looked(), DRAFT, (PROBLEM,)),
+    "intent": ModelRequest("intent", ASKED[:1], looked()),
+    "synthesis": ModelRequest("synthesis", ASKED, looked(HOSTILE), fast=True),
+    "regenerate": ModelRequest("regenerate", ASKED, looked(), DRAFT, (PROBLEM,)),
 }
 
 

@@ -23,8 +23,6 @@ OF_OBSTORE = {"put", "delete", "copy", "rename"}
 NOTHING_LOST = {
     ("cli/demo.py", "write_bytes"): "a copy of a plan that the demonstration changes, before anything is run",
     ("cli/demo.py", "write_text"): "a pipeline of the demonstration, before anything is run",
-    ("evaluation/worlds.py", "executescript"): "a database that lives as long as one question",
-    ("evaluation/worlds.py", "write_text"): "a project that lives as long as one question",
     ("families/embedded.py", "unlink"): "rows that were staged for one transaction, in scratch",
     ("families/postgres_deliver.py", "run"): "transactions that only read",
     ("families/published.py", "rename"): "files that are put together in scratch",

@@ -43,7 +43,8 @@ from osiris.api.pipelines import (
     validate_text,
 )
 from osiris.api.plan import look_at_tables, plan_view, previous_plan, write_page
-from osiris.api.preview import Preview, preview
+from osiris.api.preview import Preview, masked_preview, preview, preview_text
+from osiris.api.read_back import Measured, outputs_of, read_back, seen_keys
 from osiris.api.replay import Replayed, replay
 from osiris.api.reports import Reports, write_report, write_reports
 from osiris.api.retention import Limits, Swept, sweep
@@ -82,6 +83,7 @@ __all__ = [
     "Formatted",
     "Impact",
     "Limits",
+    "Measured",
     "Packaged",
     "Plan",
     "Preview",
@@ -135,17 +137,21 @@ __all__ = [
     "list_sessions",
     "look_at_tables",
     "marks_of",
+    "masked_preview",
     "new_component",
     "one_line",
     "open_project",
+    "outputs_of",
     "package",
     "pipeline_schema",
     "plan_data",
     "plan_of",
     "plan_view",
     "preview",
+    "preview_text",
     "previous_plan",
     "project_scrubber",
+    "read_back",
     "read_draft",
     "rehearse",
     "remarks_on",
@@ -156,6 +162,7 @@ __all__ = [
     "save_draft",
     "save_pipeline_schema",
     "schema_text",
+    "seen_keys",
     "session_lines",
     "shared_config",
     "show_component",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from osiris.discovery.store import Store
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
+    from osiris.runner.boxed import Worker
 
 _IN_FILES = ("path", "database", "file")
 """Fields of a connection to a database in a file: where that is."""
@@ -89,12 +91,14 @@ def discover(
     profile: bool = False,
     samples: str = "none",
     refresh: bool = False,
+    worker: Worker | None = None,
 ) -> Discovery:
     """Return what `target` has: a connection (`@family.alias`), a path or URL, or a pattern of files.
 
     `tables` are names or patterns, of another schema as `schema.table`. With `profile` a sample of their rows is looked
     at, of these `columns` or of all; `samples` are `none`, `masked` or `raw`. What is known is only recalled if the
-    source is as it was; `refresh` asks for everything anew. What is found also answers for later compiles.
+    source is as it was; `refresh` asks for everything anew. What is found also answers for later compiles. A worker,
+    this one if given, asks the source.
     Fails with CON…, DRV…, DSC001, DSC003, DSC008, RUN001.
     """
     from osiris.discovery.ask import Asking
@@ -105,7 +109,8 @@ def discover(
 
     source, reference = _source(workspace, target)
     wanted = Wanted(tuple(tables), tuple(columns), profile, samples, refresh)
-    with open_store(workspace.project) as store, asked_worker(workspace.project, workspace.config) as link:
+    asked = nullcontext(worker) if worker else asked_worker(workspace.project, workspace.config)
+    with open_store(workspace.project) as store, asked as link:
         found = look(Asking(workspace.project, workspace.config, link, source), store, wanted)
         discovery = Discovery(target, reference or _declared(workspace, found), found, now())
         _feed(workspace, store, discovery)

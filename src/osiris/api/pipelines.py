@@ -54,7 +54,18 @@ class Compiled:
     diagnostics: tuple[Diagnostic, ...]
     described: Mapping[str, Described]
     sources: Sources
-    pipeline: Pipeline
+    prepared: Prepared
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Return the pipeline that the plan was made of."""
+        return self.prepared.pipeline
+
+    def plain(self) -> Manifest:
+        """Return the plan for looking at every step: no column is left out, and nothing is fused."""
+        from osiris.compiler.compile import compile_pipeline
+
+        return compile_pipeline(self.prepared, self.described, plain=True)
 
 
 def validate_files(workspace: Workspace, files: Sequence[str], *, params: Mapping[str, str]) -> list[Validated]:
@@ -159,13 +170,22 @@ def compile_file(
     return _compiled(workspace, check, strict=strict, refresh=refresh, plain=plain, worker=worker)
 
 
-def compile_text(workspace: Workspace, text: str, path: Path, *, params: Mapping[str, str]) -> Compiled:
+def compile_text(
+    workspace: Workspace,
+    text: str,
+    path: Path,
+    *,
+    params: Mapping[str, str],
+    refresh: bool = False,
+    plain: bool = False,
+    worker: Worker | None = None,
+) -> Compiled:
     """Return the plan of a text as the file that it would be at `path`, as `compile_file` does; nothing is saved."""
 
     def check(verdicts: Verdicts) -> Validated:
         return validate_text(workspace, text, path, params=params, verdicts=verdicts)
 
-    return _compiled(workspace, check)
+    return _compiled(workspace, check, refresh=refresh, plain=plain, worker=worker)
 
 
 def _compiled(
@@ -194,9 +214,7 @@ def _compiled(
     diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *notes, *lints]
     if strict:
         refuse_warnings(diagnostics)
-    return Compiled(
-        manifest, checked.file, tuple(sort_diagnostics(diagnostics)), described, sources, checked.prepared.pipeline
-    )
+    return Compiled(manifest, checked.file, tuple(sort_diagnostics(diagnostics)), described, sources, checked.prepared)
 
 
 def _path_problems(workspace: Workspace, prepared: Prepared) -> list[Diagnostic]:

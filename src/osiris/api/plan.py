@@ -16,11 +16,12 @@ from osiris.report.plan import FlowView, PlanView, StepView, TargetView
 from osiris.urls import family_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from osiris.api.pipelines import Compiled
     from osiris.api.workspace import Workspace
+    from osiris.compare.read_back import OutputText
     from osiris.model import Described, JsonValue, Manifest
 
     Flows = dict[tuple[str, str], dict[str, str]]
@@ -53,8 +54,9 @@ def plan_view(
     previous: Manifest | None,
     states: Mapping[str, str] | None = None,
     near: Mapping[str, str] | None = None,
+    outputs: Sequence[OutputText] | None = None,
 ) -> PlanView:
-    """Return what there is to see of a plan.
+    """Return what there is to see of a plan; `outputs` as `api.outputs_of` gives them, where they are to be seen.
 
     `described` has what the sources said of their rows, by step; of a step that is not in it, none are known.
     `previous` is the plan that this one takes the place of. `states` and `near` tell of the writers' tables (`Tables`).
@@ -70,6 +72,7 @@ def plan_view(
         targets=tuple(_target(root, manifest, step, known) for step in manifest.steps if step["mode"] == "write"),
         flows=tuple(FlowView(source, target, columns) for (source, target), columns in flows.items()),
         new_flows=tuple(_new_flows(flows, before)),
+        read_back=None if outputs is None else tuple(output.to_json() for output in outputs),
     )
 
 

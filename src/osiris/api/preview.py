@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from osiris.api.pipelines import compile_file
+from osiris.api.pipelines import compile_file, compile_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from osiris.api.pipelines import Compiled
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
     from osiris.model import Manifest
+    from osiris.runner.boxed import Worker
     from osiris.runner.preview import Table
 
 LIMIT = 20
 SAMPLE = 10_000
+MASKED_ROWS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +54,66 @@ def preview(
     last step. A writer shows its input. Nothing is saved or written. Fails as compiling does, and with the problems of
     the step that failed.
     """
-    from osiris.runner.preview import Look
-    from osiris.runner.preview import preview as look_at
     from osiris.runner.targets import asked_worker
 
     with asked_worker(workspace.project, workspace.config) as worker:
         compiled = compile_file(workspace, file, params=params, plain=True, worker=worker)
-        chosen = _chosen(compiled.manifest, selection)
-        look = Look(_shown(compiled.manifest, chosen), limit, sample)
-        words = (compiled.manifest, compiled.pipeline, look, workspace.config, workspace.environ)
-        seen = look_at(workspace.project, *words, worker)
+        return _seen(workspace, compiled, selection, (limit, sample), worker)
+
+
+def preview_text(
+    workspace: Workspace,
+    text: str,
+    path: Path,
+    selection: str | None = None,
+    *,
+    limit: int = LIMIT,
+    sample: int = SAMPLE,
+    worker: Worker,
+) -> Preview:
+    """Return the same of a text as the file that it would be at `path`; this worker reads."""
+    compiled = compile_text(workspace, text, path, params={}, plain=True, worker=worker)
+    return _seen(workspace, compiled, selection, (limit, sample), worker)
+
+
+def masked_preview(
+    workspace: Workspace, text: str, path: Path, selection: str | None = None, *, params: Mapping[str, str]
+) -> Preview:
+    """Return the same of a text, with a few rows in which personal data is masked."""
+    from osiris.compare import Column, read_lineage
+    from osiris.families.masking import masked_rows
+    from osiris.families.personal import kinds_by_name
+    from osiris.runner.targets import asked_worker
+
+    with asked_worker(workspace.project, workspace.config) as worker:
+        compiled = compile_text(workspace, text, path, params=params, plain=True, worker=worker)
+        seen = _seen(workspace, compiled, selection, (LIMIT, SAMPLE), worker)
+    lineage = read_lineage(compiled.manifest)
+    kinds = {step: kinds_by_name(columns) for step, columns in lineage.columns.items()}
+    tables = []
+    for table in seen.tables:
+        made_of = {
+            column.name: kind
+            for column in table.schema
+            for origin in lineage.origins(Column(table.step, column.name))
+            if (kind := kinds[origin.step][origin.name])
+        }
+        tables.append(replace(table, rows=masked_rows(table.schema, table.rows, made_of)[:MASKED_ROWS]))
+    return replace(seen, tables=tables)
+
+
+def _seen(
+    workspace: Workspace, compiled: Compiled, selection: str | None, size: tuple[int, int], worker: Worker
+) -> Preview:
+    from osiris.runner.preview import Look
+    from osiris.runner.preview import preview as look_at
+
+    chosen = _chosen(compiled.manifest, selection)
+    look = Look(_shown(compiled.manifest, chosen), *size)
+    words = (compiled.manifest, compiled.pipeline, look, workspace.config, workspace.environ)
+    seen = look_at(workspace.project, *words, worker)
     unchecked = _with_checks(compiled.manifest, [*chosen, *look.shown])
-    return Preview(compiled.file, seen.tables, seen.cut, sample, unchecked, compiled.diagnostics)
+    return Preview(compiled.file, seen.tables, seen.cut, size[1], unchecked, compiled.diagnostics)
 
 
 def _chosen(plan: Manifest, selection: str | None) -> list[str]:

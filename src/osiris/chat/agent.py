@@ -1,7 +1,7 @@
 """The agent: from words to a pipeline that a person has accepted and that ran. One method per state.
 
 It is a function of what its world returns (`effects`): it knows no clock, no chance and no file, so that the same
-conversation makes the same pipeline. What a model says goes through `proposal.read`, grounding, rendering and the
+conversation makes the same pipeline. What a model says goes through `read_request`, grounding, rendering and the
 compiler, in that order; nothing of it reaches the world in another way.
 """
 
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Literal
 from osiris.chat import speech
 from osiris.chat.effects import ACCEPT
 from osiris.chat.found import read_names, with_looked
-from osiris.chat.grounding import MODE, exposed, not_named, question_for, unnamed
-from osiris.chat.oml import render
-from osiris.chat.port import Message, Request
-from osiris.chat.proposal import Interest, Proposal, Question, Refusal, read
-from osiris.chat.said import GROUNDING
+from osiris.chat.grounding import MODE, exposed, not_named, question_for, settings, unnamed
+from osiris.chat.intent import Interest, Question, Refusal, read_interest
+from osiris.chat.port import Message, ModelRequest
+from osiris.chat.render import render_request
+from osiris.chat.request import Request
+from osiris.chat.request_json import read_request
+from osiris.chat.said import GROUNDING, REPLACE, Said
 from osiris.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from osiris.chat.port import Purpose
     from osiris.model import JsonValue
 
-    Said = Interest | Proposal | Question | Refusal
+    Reply = Interest | Request | Question | Refusal
 
 State = Literal[
     "INIT",
@@ -52,9 +54,8 @@ MOST_LOOKED_AT = 20
 """Relations whose rows are looked at in one turn."""
 
 
-_OURS = (ACCEPT, GROUNDING)
-"""Keys of questions that nobody but the agent puts: of the one `--yes` is the answer, the reply to the other names
-nothing."""
+_OURS = (ACCEPT, GROUNDING, REPLACE)
+"""Keys of questions that only the agent puts: `--yes` answers the first, `--mode replace` the last."""
 
 LARGEST_DRAFT = 50_000
 """Characters of the largest answer that is shown again."""
@@ -69,7 +70,7 @@ class _Draft:
     """What is proposed in this conversation: as a value and as a text, what was wrong with it, what checking said."""
 
     value: Mapping[str, JsonValue] | None = None
-    proposal: Proposal | None = None
+    request: Request | None = None
     text: str = ""
     problems: tuple[Mapping[str, JsonValue], ...] = ()
     checked: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -78,7 +79,7 @@ class _Draft:
 
 
 class Agent:
-    """One conversation. With `fast` whoever proposes asks nothing that can be assumed."""
+    """One conversation. With `fast` the model asks nothing that can be assumed."""
 
     _messages: list[Message]
     _choices: Choices
@@ -87,6 +88,7 @@ class Agent:
     _confirmed: set[str]
     _refused: set[str]
     _draft: _Draft
+    _shown: list[str]
     _questions: int
     _is_new: bool
 
@@ -149,9 +151,13 @@ class Agent:
 
     def _validate_oml(self) -> State:
         draft = self._draft
-        if draft.proposal is not None and not draft.is_edited:
+        if draft.request is not None and not draft.is_edited:
             words = "; ".join(each.text for each in self._messages if each.role == "person" and not each.about)
-            draft.text = render(draft.proposal, self._choices, words)
+            try:
+                draft.text = render_request(draft.request, self._choices, words)
+            except InvalidInput as error:
+                draft.problems = tuple(item.to_json() for item in error.diagnostics)
+                return self._mend()
         self._drafts += 1
         self._world.tell("oml_synthesis_complete", number=self._drafts, oml=draft.text)
         draft.checked = self._world.check(draft.text)
@@ -159,10 +165,10 @@ class Agent:
         self._world.tell("validation", number=self._drafts, ok=draft.checked["ok"], diagnostics=found)
         if draft.checked["ok"]:
             draft.problems = ()
-            if draft.proposal is None or draft.is_edited:
+            if draft.request is None or draft.is_edited:
                 return "COMPILE"
             shown = {**draft.checked["plan"], "deciding": draft.checked.get("deciding", {})}
-            return self._grounded(self._unnamed(partial(exposed, draft.proposal, self._choices, shown)), "COMPILE")
+            return self._grounded(self._unnamed(partial(exposed, draft.request, self._choices, shown)), "COMPILE")
         draft.problems = tuple(item for item in found if item["severity"] == "error")
         return self._mend()
 
@@ -172,10 +178,14 @@ class Agent:
 
     def _compile(self) -> State:
         draft = self._draft
-        proposal, checked = None if draft.is_edited else draft.proposal, draft.checked
-        tables = [source.relation for source in proposal.sources] if proposal else []
-        assumed = list(proposal.assumptions) if proposal else []
-        self._world.tell("plan", number=self._drafts, check=checked, tables=tables, assumptions=assumed)
+        request, checked = None if draft.is_edited else draft.request, draft.checked
+        tables = list(dict.fromkeys(source.relation for source in request.sources)) if request else []
+        assumed = [*request.assumptions, *settings(request, self._choices)] if request else []
+        lines = speech.read_back(checked)
+        changes = speech.changes(self._shown, lines) if self._shown else []
+        self._shown = lines
+        more = {"tables": tables, "assumptions": assumed, "changes": changes}
+        self._world.tell("plan", number=self._drafts, check=checked, **more)
         if outside := speech.outside(checked["diagnostics"]):
             self._say(outside)
         words = self._hear(Question(ACCEPT, speech.accept(checked["short"]), speech.ACCEPTING))
@@ -203,14 +213,16 @@ class Agent:
         words = self._hear()
         return "INIT" if speech.is_new(words) else self._mended(words)
 
-    # --- proposals --------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
-    def _ask(self, purpose: Purpose) -> Said | None:
+    def _ask(self, purpose: Purpose) -> Reply | None:
         """Return what the model says; None if that is nothing that was asked for, and then `problems` has why."""
         draft = self._draft
         self._world.tell("llm_request_start", purpose=purpose)
         messages = tuple(self._messages)
-        answer = self._world.ask(Request(purpose, messages, self._choices, draft.value, draft.problems, self._fast))
+        answer = self._world.ask(
+            ModelRequest(purpose, messages, self._choices, draft.value, draft.problems, self._fast)
+        )
         used = answer.usage
         self._world.tell(
             "llm_response_complete",
@@ -222,24 +234,32 @@ class Agent:
             cost=used.cost,
         )
         try:
-            said = read(purpose, answer.value, self._choices)
+            read = read_interest if purpose == "intent" else read_request
+            said = read(answer.value, self._choices)
         except InvalidInput as error:
             if purpose != "intent":
                 draft.value = answer.value if _is_small(answer.value) else None
                 draft.problems = tuple(item.to_json() for item in error.diagnostics)
             return None
-        if isinstance(said, Proposal):
-            draft.value, draft.proposal = answer.value, said
+        if isinstance(said, Request):
+            said = self._with_its_name(said)
+            draft.value, draft.request = {**answer.value, "name": said.name}, said
         return said
 
-    def _proposed(self, said: Said | None) -> State:
-        """Go on with an answer that was to be a proposal."""
+    def _with_its_name(self, request: Request) -> Request:
+        """Return a request that keeps the name of the plan that was shown before, unless the person named another."""
+        before = self._draft.request if self._shown else None
+        is_kept = before is not None and not Said.in_text(self._messages[-1].text).has_exactly(request.name)
+        return replace(request, name=before.name) if before and is_kept else request
+
+    def _proposed(self, said: Reply | None) -> State:
+        """Go on with an answer that was to be a request."""
         if isinstance(said, Question):
             return self._put(said, "OML_SYNTHESIS")
         if isinstance(said, Refusal):
             self._say(said.reason, refused=True)
             return self._mended(self._hear())
-        if not isinstance(said, Proposal):
+        if not isinstance(said, Request):
             return self._mend()
         self._look(source.relation for source in said.sources)
         return self._grounded(self._unnamed(partial(unnamed, said, self._choices)), "VALIDATE_OML")
@@ -254,19 +274,19 @@ class Agent:
         missing = [each for each in found if self._confirmed.isdisjoint((each.words, each.whole))]
         if not missing:
             return following
-        target = self._draft.proposal.target if self._draft.proposal else None
-        question = question_for(missing, target.table if target else None)
+        question, asked = question_for(missing)
         words = self._hear(question)
-        if question.about == GROUNDING and speech.is_no(words):
-            self._refused |= {each.words for each in missing if not each.is_mode}
+        if question.about != MODE and speech.is_no(words):
+            self._refused |= {each.words for each in asked}
             self._say(speech.INSTEAD)
             return self._mended(self._hear())
-        if question.about == GROUNDING and speech.is_yes(words):
-            self._confirmed |= {each.words for each in missing if not each.is_mode}
+        if question.about != MODE and speech.is_yes(words):
+            self._confirmed |= {each.words for each in asked}
             return self._grounded(found, following)
         self._note(question, words)
-        if target and question.about == MODE and words == target.mode:
-            return following
+        output = asked[0].output
+        if output and words == output.mode:
+            return self._grounded([each for each in found if each.output != output], following)
         return "OML_SYNTHESIS"
 
     def _mend(self) -> State:
@@ -300,6 +320,7 @@ class Agent:
         self._confirmed = set()
         self._refused = set()
         self._draft = _Draft()
+        self._shown = []
         self._questions = 0
         self._is_new = True
 

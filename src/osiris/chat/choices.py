@@ -1,6 +1,6 @@
 """What may be chosen: the tables that discovery found, and the writers and connections that are there.
 
-A proposal can only name what stands here, so neither a model nor a text that it read can bring in anything else. Names,
+A request can only name what is here, so neither a model nor a text that it read can bring in anything else. Names,
 comments and values come from sources: they are data of somebody else, wherever they are shown.
 """
 
@@ -80,11 +80,19 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Everything that may be chosen; `silent` are the sources that did not answer, each with its diagnostic as JSON."""
+    """Everything that may be chosen; `silent` are the sources that did not answer, each with its diagnostic as JSON.
+
+    The rest is what else a model should know: the date (ISO 8601), how this project does things in its own words, the
+    components of these relations and writers (as `prompts.component_document` has them), and pipelines that exist.
+    """
 
     relations: tuple[Relation, ...]
     writers: tuple[Writer, ...]
     silent: Mapping[str, JsonValue] = field(default_factory=dict)
+    today: str | None = None
+    conventions: str | None = None
+    components: tuple[JsonValue, ...] = ()
+    earlier: tuple[JsonValue, ...] = ()
 
     def relation(self, name: str) -> Relation | None:
         """Return the relation of that id; None if there is none."""

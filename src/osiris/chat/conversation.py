@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
+from os.path import relpath
 from typing import TYPE_CHECKING
 
 from osiris.api import project_scrubber
 from osiris.chat.agent import Agent
 from osiris.chat.effects import Waiting
-from osiris.chat.journal import Journaled
+from osiris.chat.journal import Journaled, asked_digest
 from osiris.chat.live import LiveWorld
 from osiris.chat.port import Usage
 from osiris.chat.providers import open_model
@@ -17,19 +18,27 @@ from osiris.chat.providers.settings import provider_name
 from osiris.chat.record import Record
 from osiris.chat.speech import is_quit
 from osiris.chat.store import Conversation, open_store
+from osiris.config import RULES
 from osiris.errors import Diagnostic, OsirisError, fail
 from osiris.files import is_outside, resolve_path
 from osiris.session import begin_conversation, continue_conversation, now_text, read_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from osiris.api import Workspace
+    from osiris.chat.guide.live import Screen
+    from osiris.chat.guide.talk import Guide
     from osiris.chat.live import Mouth
     from osiris.chat.port import Model
     from osiris.chat.store import Entry, Store
     from osiris.model import JsonValue
     from osiris.session import Session
+
+
+GUIDE = "guide"
+"""Provider of conversations that the guide leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +86,23 @@ def begin(workspace: Workspace, options: Options, mouth: Mouth) -> Outcome:
         record.event("chat_start", options=conversation.options, model=model.name)
         record.save()
         live = _live(workspace, model, mouth, session.id, options)
-        return _held(Journaled(live, store, record, session.id), store, session, record, fast=options.fast)
+        agent = Agent(Journaled(live, store, record, session.id), fast=options.fast)
+        return _held(store, session, record, agent.talk)
 
 
 def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mouth) -> Outcome:
     """Take up a conversation, without a name the newest that waits, and go on with it.
 
     Options that are given count from now on, but for `fast` and `pro_mode`: they are part of what was said. Fails with
-    CHT021, CHT023, CHT024, with CHT030 if the person has ended it, and as `begin` does.
+    CHT021, CHT023, CHT024, with CHT030 if the person has ended it, CHT052 if the guide held it, CHT066 if an earlier
+    version did, and as `begin` does.
     """
     with open_store(workspace.project) as store:
         conversation = store.find(name) if name else _newest_waiting(workspace, store)
         entries = store.entries(conversation.id)
-        if entries and entries[-1].kind == "hear" and is_quit(entries[-1].result):
-            fail("CHT030", conversation=conversation.id)
+        _check_open(conversation, entries, is_guided=False)
+        if _is_earlier(entries):
+            fail("CHT066", conversation=conversation.id)
         chosen = _chosen(workspace, Options(**conversation.options), options)
         _check_place(workspace, chosen)
         model = open_model(workspace, chosen, _spent(entries))
@@ -101,14 +113,70 @@ def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mout
         record = Record(session, conversation)
         record.event("chat_resumed", options=conversation.options, model=model.name)
         live = _live(workspace, model, mouth, session.id, chosen)
-        return _held(Journaled(live, store, record, session.id), store, session, record, fast=chosen.fast)
+        agent = Agent(Journaled(live, store, record, session.id), fast=chosen.fast)
+        return _held(store, session, record, agent.talk)
 
 
-def _newest_waiting(workspace: Workspace, store: Store) -> Conversation:
+def begin_guided(workspace: Workspace, mouth: Mouth, screen: Screen, out: str, edits: Path | None = None) -> Outcome:
+    """Have the guide ask until a plan is agreed to, or there is nobody to answer; fails as `begin` does.
+
+    A pipeline that it `edits` is the start, and takes its own place; fails with CHT056 if choices cannot express it.
+    """
+    options = Options(provider=GUIDE, out=relpath(edits.parent, workspace.root) if edits else out)
+    _check_place(workspace, options)
+    with open_store(workspace.project) as store:
+        session = begin_conversation(workspace.project, project_scrubber(workspace))
+        conversation = Conversation(session.id, now_text(), asdict(options))
+        store.begin(conversation)
+        return _guided(workspace, store, session, conversation, (mouth, screen), edits)
+
+
+def resume_guided(workspace: Workspace, name: str | None, mouth: Mouth, screen: Screen) -> Outcome:
+    """Continue a conversation with the guide, without a name the newest that waits; fails as `resume` does."""
+    with open_store(workspace.project) as store:
+        conversation = store.find(name) if name else _newest_waiting(workspace, store, is_guided=True)
+        _check_open(conversation, store.entries(conversation.id), is_guided=True)
+        session = continue_conversation(workspace.project, conversation.id, project_scrubber(workspace))
+        mouth.show("chat_resumed", {"conversation": conversation.id})
+        return _guided(workspace, store, session, conversation, (mouth, screen))
+
+
+def _guided(
+    workspace: Workspace,
+    store: Store,
+    session: Session,
+    conversation: Conversation,
+    person: tuple[Mouth, Screen],
+    edits: Path | None = None,
+) -> Outcome:
+    from osiris.chat.guide.live import GuideWorld
+    from osiris.chat.guide.talk import Guide
+
+    record = Record(session, conversation)
+    record.save()
+    with closing(GuideWorld(workspace, person, session.id, str(conversation.options["out"]), edits)) as world:
+        guide = Guide(Journaled(world, store, record, session.id), world)
+        return _held(store, session, record, guide.talk)
+
+
+def _check_open(conversation: Conversation, entries: Sequence[Entry], *, is_guided: bool) -> None:
+    """Fail with CHT030 for a conversation that was ended, and with CHT052 for one of the other kind."""
+    if entries and entries[-1].kind == "hear" and is_quit(entries[-1].result):
+        fail("CHT030", conversation=conversation.id)
+    if _is_guided(conversation) != is_guided:
+        command = "chat" if is_guided else "new"
+        fail("CHT052", conversation=conversation.id, command=f"osiris {command} --resume {conversation.id}")
+
+
+def _is_guided(conversation: Conversation) -> bool:
+    return bool(conversation.options["provider"] == GUIDE)
+
+
+def _newest_waiting(workspace: Workspace, store: Store, *, is_guided: bool = False) -> Conversation:
     """Return the newest conversation that neither ended nor is complete; fails with CHT021."""
     for each in store.conversations():
         summary = read_summary(workspace.project.logs / each.id)
-        if summary is None or summary["status"] == "waiting":
+        if _is_guided(each) == is_guided and (summary is None or summary["status"] == "waiting"):
             return each
     return fail("CHT021", wanted="that waits", hint="name one, 'osiris logs list' has them; or begin a new one")
 
@@ -151,17 +219,48 @@ class Replayed:
 def replay(workspace: Workspace, name: str) -> Replayed:
     """Return the last OML of a conversation, made again from what was recorded; nothing is asked, done or written.
 
-    It is the same byte for byte: what was checked then has the SHA-256 of its text on record. Fails with CHT021, with
-    CHT024 if another text comes out, and with CHT025 if the conversation never came so far.
+    It is the same byte for byte: what was checked then has the SHA-256 of its text on record. What an earlier
+    version made is read from the record. Fails with CHT021, with CHT024 if another text comes out, with
+    CHT025 if the conversation never came so far.
     """
     with open_store(workspace.project) as store:
         conversation = store.find(name)
+        entries = store.entries(conversation.id)
+        if _is_earlier(entries):
+            return Replayed(conversation.id, _recorded_oml(entries, conversation.id), tuple(store.notes))
         witness = _Witness()
         with suppress(Waiting):
-            Agent(Journaled(None, store, witness, conversation.id), fast=conversation.options["fast"]).talk()
+            _talker(Journaled(None, store, witness, conversation.id), conversation).talk()
         if witness.oml is None:
             fail("CHT025", conversation=conversation.id)
         return Replayed(conversation.id, witness.oml, tuple(store.notes))
+
+
+def _is_earlier(entries: Iterable[Entry]) -> bool:
+    """Tell whether answers in a conversation are those of earlier versions: of their rules, or proposals of a model."""
+    answers = [(entry.result["model"], entry.result["value"]) for entry in entries if entry.kind == "ask"]
+    return any(model == RULES or (isinstance(value, dict) and "target" in value) for model, value in answers)
+
+
+def _recorded_oml(entries: Iterable[Entry], conversation: str) -> str:
+    """Return the last OML that was checked, as it is on record; fails with CHT024 or CHT025 as `replay` does."""
+    checks = [(number, entry) for number, entry in enumerate(entries, 1) if entry.kind == "check"]
+    if not checks:
+        fail("CHT025", conversation=conversation)
+    number, last = checks[-1]
+    oml = str(last.result["oml"])
+    if last.asked != asked_digest("check", [oml]):
+        fail("CHT024", number=number, recorded="check", asked="check")
+    return oml
+
+
+def _talker(journal: Journaled, conversation: Conversation) -> Agent | Guide:
+    """Return who led a conversation, with nothing but its record."""
+    if not _is_guided(conversation):
+        return Agent(journal, fast=conversation.options["fast"])
+    from osiris.chat.guide.talk import Guide
+
+    return Guide(journal, None)
 
 
 class _Witness:
@@ -200,12 +299,12 @@ def _spent(entries: Iterable[Entry]) -> Usage:
     )
 
 
-def _held(world: Journaled, store: Store, session: Session, record: Record, *, fast: bool) -> Outcome:
+def _held(store: Store, session: Session, record: Record, talk: Callable[[], None]) -> Outcome:
     """Talk, and leave a record of how far it came, however it ends."""
     has_quit = False
     with session:
         try:
-            Agent(world, fast=fast).talk()
+            talk()
             has_quit = True
         except Waiting:
             pass

@@ -6,7 +6,9 @@ conversation. All results but those of `ask` are JSON values; nothing here knows
 `names`  {"connections": ["@sqlite.shop"…], "writers": [{"component", "ending", "modes": […], "connections": […]}…],
           "sources": [{"target": "@sqlite.shop" | "data/*", "connection": reference | null, "recalled": bool,
                        "tables": [TABLE…]}…],
-          "silent": {target: DIAGNOSTIC}}
+          "silent": {target: DIAGNOSTIC}, "today": ISO 8601, "conventions": text | null,
+          "components": [of these sources and writers, as `osiris prompts context` has them…],
+          "earlier": [{"name", "description", "reads": [label…], "writes": [label…]}…]}
 `look`   {"tables": {relation id: TABLE}, "recalled": number of profiles that were known, "silent": {…}}
 `check`  {"ok": bool, "oml": text, "diagnostics": [DIAGNOSTIC…]}, and if it is good also "name", "fingerprint", "short",
          "steps", "plan", "sources", as `osiris compile --json` has them, and "deciding": {id of a step that reads:
@@ -30,7 +32,8 @@ Kinds of `tell`, each with its fields:
     llm_response_complete   purpose, model, input_tokens, output_tokens, requests, cost
     oml_synthesis_complete  number (of the draft, from 1), oml
     validation              number, ok, diagnostics
-    plan                    number, check (as above), tables (ids), assumptions (texts): shown before it is accepted
+    plan                    number, check (as above), tables (ids), assumptions (texts), changes (lines of the read-back
+                            that differ from those of the plan before): shown before it is accepted
     saved                   as `save` returns it
     run_result              as `run` returns it
 """
@@ -42,8 +45,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from osiris.chat.port import Answer, Request
-    from osiris.chat.proposal import Question
+    from osiris.chat.intent import Question
+    from osiris.chat.port import Answer, ModelRequest
     from osiris.model import JsonValue
 
 ACCEPT = "accept"
@@ -75,7 +78,7 @@ class World(Protocol):
         """
         ...
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: ModelRequest) -> Answer:
         """Return what the model answers; fails with LLM… if none can be had."""
         ...
 

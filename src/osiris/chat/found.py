@@ -34,7 +34,7 @@ intersect into lambda lateral leading limit not null offset on only or order piv
 primary qualify references returning select show some summarize symmetric table then to trailing true union unique
 unpivot using variadic when where window with df input_df transform save
 """
-_RESERVED = frozenset(_WORDS.split())
+RESERVED = frozenset(_WORDS.split())
 """Words that SQL or a rendered pipeline has for itself."""
 
 
@@ -50,7 +50,15 @@ def read_names(told: Told) -> Choices:
         Writer(each["component"], each["ending"], tuple(each["modes"]), tuple(each["connections"]))
         for each in told["writers"]
     )
-    return Choices(tuple(found.values()), writers, dict(told["silent"]))
+    return Choices(
+        tuple(found.values()),
+        writers,
+        dict(told["silent"]),
+        told.get("today"),
+        told.get("conventions"),
+        tuple(told.get("components", ())),
+        tuple(told.get("earlier", ())),
+    )
 
 
 def with_looked(choices: Choices, told: Told) -> Choices:
@@ -140,7 +148,7 @@ def _step_name(table: str, reference: str | None, taken: Collection[str]) -> str
 
 def _safe(text: str) -> str:
     words = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60]
-    fits = words and words[0].isalpha() and words not in _RESERVED and not words.startswith("df_")
+    fits = words and words[0].isalpha() and words not in RESERVED and not words.startswith("df_")
     return words if fits else f"t_{words}".rstrip("_")
 
 

@@ -1,8 +1,9 @@
-"""What of a proposal the person has not named: it is asked before anything goes on, whoever proposed it.
+"""What of a request the person has not named: it is asked before anything goes on.
 
 Names, comments and values of sources are texts of somebody else, and a model that read them may do what they say. So a
 relation that is read, and where rows go and how, must stand in words of the person: by name or alias, family, path,
-ending, or a word for the mode. What was offered as a choice, and chosen, is the person's word as well.
+ending, or a word for the mode. What was offered as a choice, and chosen, is the person's word as well. A target outside
+the project, and data that would be replaced, are asked about by themselves, named or not.
 
 A relation to which keys lead from one that is named need not be named itself, if of its columns only keys, and those
 that are named, come out: `orders by country` names a column of the customers.
@@ -11,20 +12,22 @@ that are named, come out: `orders by country` names a column of the customers.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from osiris.chat.found import plain_name
-from osiris.chat.proposal import MODES, Question, default_path
-from osiris.chat.said import GROUNDING, Said, stem, stems
+from osiris.chat.intent import Question
+from osiris.chat.render import path_of, source_name
+from osiris.chat.request import MODES
+from osiris.chat.said import GROUNDING, REPLACE, Said, stem, stems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from osiris.chat.choices import Choices, ForeignKey, Relation, Writer
+    from osiris.chat.choices import Choices, ForeignKey, Relation
     from osiris.chat.port import Message
-    from osiris.chat.proposal import Proposal, Target
+    from osiris.chat.request import Output, Request, Source
     from osiris.model import JsonValue
 
 _MODE_WORDS = {
@@ -58,61 +61,97 @@ class Unnamed:
     """A thing that was not named: its key, and what would be done in words: these are what the person confirms.
 
     Who has confirmed `whole`, if it is a part of something, has confirmed it as well. `asks` is the question for it
-    where it is asked for by itself, whether it was named or not.
+    where it is asked for by itself, whether it was named or not. `replaces`: data is lost by it. `output` is the one
+    whose mode it is.
     """
 
     key: str
     words: str
-    is_mode: bool = False
+    output: Output | None = None
+    replaces: bool = False
     whole: str | None = None
     asks: str | None = None
 
 
-def question_for(missing: Sequence[Unnamed], table: str | None) -> Question:
-    """Return the question for what was not named; how rows go into a table is asked when the rest is settled."""
-    things = [each.words for each in missing if not each.is_mode]
-    if not things:
-        return Question(MODE, f"How do the rows go into the table {plain_name(table or '')}?", MODES)
-    asks = [each.asks for each in missing if not each.is_mode]
+def question_for(missing: Sequence[Unnamed]) -> tuple[Question, list[Unnamed]]:
+    """Return the question for what was not named, and what of it that asks: first what is read and where rows go, then
+    what is replaced, and last how rows go into a table.
+    """
+    modes = [each for each in missing if each.output]
+    lost = [each for each in missing if each.replaces]
+    asked = [each for each in missing if each not in modes and each not in lost] or lost
+    if not asked:
+        table = plain_name(modes[0].output.table or "") if modes[0].output else ""
+        return Question(MODE, f"How do the rows go into the table {table}?", MODES), modes[:1]
+    things = [each.words for each in asked]
+    asks = [each.asks for each in asked]
+    about = GROUNDING if asked is not lost else REPLACE
     listed = " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
     text = f"This would {listed}. Go on?" if all(asks) else f"You did not name all of it: this would {listed}. Go on?"
-    return Question(GROUNDING, asks[0] if asks[0] and len(asks) == 1 else text, ("yes", "no"))
+    return Question(about, asks[0] if asks[0] and len(asks) == 1 else text, ("yes", "no")), asked
 
 
-def unnamed(proposal: Proposal, choices: Choices, messages: Sequence[Message]) -> list[Unnamed]:
-    """Return what a proposal has that the person's words do not, the relations first."""
+def unnamed(request: Request, choices: Choices, messages: Sequence[Message]) -> list[Unnamed]:
+    """Return what a request has that the person's words do not, the relations first."""
     said = Said.of(messages)
-    read = [each for source in proposal.sources if (each := choices.relation(source.relation))]
+    read = _read(request, choices)
     chosen = {each.id for each in read}
     named = [each for each in read if _is_named(each, choices, chosen, said)]
     others = [each for each in read if each not in named]
     reached = _reached(named, others)
     asked = [each for each in others if each not in reached]
     missing = [_reading(each) for each in read if each in asked or _is_abroad(each)]
-    writer = choices.writer(proposal.target.component)
-    return missing + (list(_target(proposal, writer, choices, said)) if writer else [])
+    targets = (_target(output, request, choices, said) for output in request.outputs)
+    return list(dict.fromkeys([*missing, *(each for target in targets for each in target)]))
+
+
+def _read(request: Request, choices: Choices) -> list[Relation]:
+    """Return the relations that a request reads, each once."""
+    found = (choices.relation(source.relation) for source in request.sources)
+    return list({each.id: each for each in found if each}.values())
 
 
 def exposed(
-    proposal: Proposal, choices: Choices, plan: Mapping[str, JsonValue], messages: Sequence[Message]
+    request: Request, choices: Choices, plan: Mapping[str, JsonValue], messages: Sequence[Message]
 ) -> list[Unnamed]:
-    """Return what only a plan shows: columns that come out or decide about rows, and a file that is written over.
+    """Return what only a plan shows: columns that come out or decide about rows, and data that is replaced.
 
     `plan` is what there is to see of it, as `osiris compile --json` has it, and the columns that are `deciding`.
     """
     said = Said.of(messages)
-    read = [each for source in proposal.sources if (each := choices.relation(source.relation))]
+    read = _read(request, choices)
     named = {each.id for each in read if _is_named(each, choices, {other.id for other in read}, said)}
     labels = {step["label"]: step["id"] for step in plan["steps"]}
     out = {labels[flow["source"]]: list(flow["columns"]) for flow in plan["flows"]}
     for step, columns in plan.get("deciding", {}).items():
         out[step] = list(dict.fromkeys([*out.get(step, ()), *columns]))
+    used = {each.id: _used(each, request.sources, choices, out) for each in read}
     missing = [
         Unnamed(f"read {each.id}", f"read {_listed(columns)} of {plain_name(each.id)}", whole=_reading(each).words)
         for each in read
-        if each.id not in named and (columns := _unnamed_columns(each, read, out.get(each.name, ()), said))
+        if each.id not in named and (columns := _unnamed_columns(each, read, used[each.id], said))
     ]
-    return missing + _overwritten(proposal, plan, said)
+    return missing + _replaced(request, choices, plan, said)
+
+
+def _used(
+    relation: Relation, sources: Iterable[Source], choices: Choices, out: Mapping[str, list[str]]
+) -> dict[str, None]:
+    """Return the columns of a relation that are used, by whichever of the sources that read it."""
+    names = (source_name(source, choices) for source in sources if source.relation == relation.id)
+    return dict.fromkeys(column for name in names for column in out.get(name, ()))
+
+
+def settings(request: Request, choices: Choices) -> list[str]:
+    """Return what a request sets beside the person's words: options of readers, and paths that nobody named."""
+    found = []
+    for source in request.sources:
+        types = {f"the type of {plain_name(each.column)}": each.type for each in source.dtype}
+        options = {"encoding": source.encoding, "on_reject": source.on_reject, **types}
+        name = plain_name(source.relation)
+        found += [f"{name} is read with {key} {plain_name(value)}" for key, value in options.items() if value]
+    paths = (path_of(output, request, choices) for output in request.outputs if output.path is None)
+    return found + [f"the file is {plain_name(path)}" for path in paths if path]
 
 
 def _reading(relation: Relation) -> Unnamed:
@@ -151,14 +190,28 @@ def _listed(columns: Sequence[str]) -> str:
     return ", ".join(map(plain_name, columns))
 
 
-def _overwritten(proposal: Proposal, plan: Mapping[str, JsonValue], said: Said) -> list[Unnamed]:
-    """Return the file that is there, was not named, and is none that a pipeline made of that name and these sources."""
-    path = proposal.target.path
-    replaces = any(target["action"] == "replaces" for target in plan["targets"])
-    is_own = plan["previous"] and not any(flow["whole"] for flow in plan.get("new_flows", ()))
-    if path is None or not replaces or is_own or any(map(said.has_path, (path, PurePosixPath(path).name))):
+def _replaced(request: Request, choices: Choices, plan: Mapping[str, JsonValue], said: Said) -> list[Unnamed]:
+    """Return the files and tables that are there and would be replaced, named or not, but for those that a pipeline of
+    that name made of these sources.
+    """
+    if plan["previous"] and not any(flow["whole"] for flow in plan.get("new_flows", ())):
         return []
-    return [_over(path, said)]
+    lost = {target["target"] for target in plan["targets"] if "replaces" in target["action"]}
+    found = []
+    for output in request.outputs:
+        path = path_of(output, request, choices)
+        if path is not None and path in lost:
+            found.append(_over(path, said))
+        elif path is None and f"{output.connection}.{output.table}" in lost:
+            found.append(_all_rows(output))
+    return found
+
+
+def _all_rows(output: Output) -> Unnamed:
+    words = f"replace all rows of the table {plain_name(output.table or '')} in {output.connection}"
+    return Unnamed(
+        f"replace {output.connection} {output.table}", words, asks=f"This would {words}. Go on?", replaces=True
+    )
 
 
 def _reached(named: Collection[Relation], others: Collection[Relation]) -> list[Relation]:
@@ -194,7 +247,7 @@ def _over(path: str, said: Said) -> Unnamed:
     name, bare = plain_name(path), PurePosixPath(path).with_suffix("")
     is_named = said.has_path(path) or said.has_path(str(bare)) or said.after_to().has_exactly(bare.name)
     asks = f"{name} exists; replace it?" if is_named else None
-    return Unnamed(f"write over {path}", f"write over the file {name}", asks=asks)
+    return Unnamed(f"write over {path}", f"write over the file {name}", asks=asks, replaces=True)
 
 
 def _is_outside(path: str) -> bool:
@@ -208,36 +261,37 @@ def _outside(verb: str, path: str) -> Unnamed:
     return Unnamed(f"{verb} {path}", words, asks=f"This would {words}. Go on?")
 
 
-def _target(proposal: Proposal, writer: Writer, choices: Choices, said: Said) -> Iterator[Unnamed]:
-    target = proposal.target
-    if target.path is not None:
-        yield from _file(proposal, target.path, writer, choices, said)
+def _target(target: Output, request: Request, choices: Choices, said: Said) -> Iterator[Unnamed]:
+    writer = choices.writer(target.component)
+    if writer is None:
+        return
+    if (path := path_of(target, request, choices)) is not None:
+        yield from _file(target, path, request, choices, said)
         return
     table = plain_name(target.table or "")
     known = {name for each in choices.writers for name in each.connections}
     known |= {each.connection for each in choices.relations if each.connection}
-    read = {each.connection for source in proposal.sources if (each := choices.relation(source.relation))}
+    read = {each.connection for each in _read(request, choices)}
     if not _names_target(target.connection or "", known, read, said):
         yield Unnamed(f"write to {target.connection}", f"write to {target.connection}")
     if not _names_table(target, choices, said):
         yield Unnamed(f"write to {target.connection} {target.table}", f"write to the table {table}")
     if not _names_mode(target.mode or "", said):
-        yield Unnamed(f"{target.mode} {target.connection} {target.table}", f"{target.mode} to {table}", is_mode=True)
-    if key := _unnamed_key(proposal, choices, said):
+        yield Unnamed(f"{target.mode} {target.connection} {target.table}", f"{target.mode} to {table}", output=target)
+    if key := _unnamed_key(target, request, choices, said):
         yield Unnamed(f"by {', '.join(key)}", f"take rows of one {_listed(key)} for the same")
 
 
-def _unnamed_key(proposal: Proposal, choices: Choices, said: Said) -> list[str]:
+def _unnamed_key(target: Output, request: Request, choices: Choices, said: Said) -> list[str]:
     """Return the columns that would name a row, if they are neither named nor the key of what is read."""
-    key = proposal.target.key
-    keys = [each.primary_key for source in proposal.sources if (each := choices.relation(source.relation))]
-    is_known = any(set(key) == set(each) for each in keys)
-    return [] if is_known else [name for name in key if not said.has_column(name)]
+    is_known = any(set(target.key) == set(each.primary_key) for each in _read(request, choices))
+    return [] if is_known else [name for name in target.key if not said.has_column(name)]
 
 
-def _file(proposal: Proposal, path: str, writer: Writer, choices: Choices, said: Said) -> Iterator[Unnamed]:
-    ending = writer.ending or ""
-    own = (default_path(proposal.name, ending), f"output/{PurePosixPath(path).name}")
+def _file(target: Output, path: str, request: Request, choices: Choices, said: Said) -> Iterator[Unnamed]:
+    writer = choices.writer(target.component)
+    ending = (writer.ending if writer else None) or ""
+    own = (path_of(replace(target, path=None), request, choices), f"output/{PurePosixPath(path).name}")
     named = said.has_path(path) or (path == own[1] and said.has_path(PurePosixPath(path).name))
     if _is_outside(path):
         yield _outside("write", path)
@@ -285,7 +339,7 @@ def _bare_name(relation: Relation) -> str:
     return relation.table.rpartition(".")[2] if relation.connection else path.name.split(".", 1)[0]
 
 
-def _names_table(target: Target, choices: Choices, said: Said) -> bool:
+def _names_table(target: Output, choices: Choices, said: Said) -> bool:
     """Tell whether a table is named to be written to: where words behind `table` name others, it must be among them.
 
     A table of another name that is there and has the same stems must not be meant instead.

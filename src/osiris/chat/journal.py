@@ -22,14 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from osiris.chat.effects import World
-    from osiris.chat.port import Request
-    from osiris.chat.proposal import Question
+    from osiris.chat.intent import Question
+    from osiris.chat.port import ModelRequest
     from osiris.chat.store import Store
     from osiris.model import JsonValue
 
 
 MOST_CHARACTERS = 20_000
 """The longest that is heard at once."""
+
+
+def asked_digest(kind: str, asked: JsonValue) -> str:
+    """Return the SHA-256 of what was asked of the world, as rows have it."""
+    return sha256_hex(canonical_bytes([kind, asked]))
 
 
 class Keeper(Protocol):
@@ -72,18 +77,18 @@ class Journaled:
     def hear(self, question: Question | None) -> str:
         """Return the person's next words, without what looks like a secret; fails with CHT032 if they are too many."""
         about = question.about if question else None
-        return str(self._result("hear", [about], lambda world: self._heard(world, world.hear(question))))
+        return str(self.result("hear", [about], lambda world: self._heard(world, world.hear(question))))
 
     def names(self, words: str) -> JsonValue:
         """Return what there is."""
-        return self._result("names", [words], lambda world: world.names(words))
+        return self.result("names", [words], lambda world: world.names(words))
 
     def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
         """Return what relations are like."""
         asked = [[list(each) for each in relations], list(without_rows)]
-        return self._result("look", asked, lambda world: world.look(relations, without_rows))
+        return self.result("look", asked, lambda world: world.look(relations, without_rows))
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: ModelRequest) -> Answer:
         """Return what the model answers."""
         # What else a request has is made of results that are recorded; how a version lays it out is no difference.
         asked = [request.purpose, [asdict(message) for message in request.messages]]
@@ -97,24 +102,24 @@ class Journaled:
                 raise
             return {**asdict(answer), "latency_ms": round((time.monotonic() - began) * 1000, 3)}
 
-        kept = dict(self._result("ask", asked, complete))
+        kept = dict(self.result("ask", asked, complete))
         return Answer(kept["value"], kept["model"], Usage(**kept["usage"]), kept["sent"])
 
     def check(self, text: str) -> JsonValue:
         """Return what compiling a text says."""
-        return self._result("check", [text], lambda world: world.check(text))
+        return self.result("check", [text], lambda world: world.check(text))
 
     def save(self, text: str, name: str, replaces: Sequence[str]) -> JsonValue:
         """Save a text and its plan."""
-        return self._result("save", [text, name, list(replaces)], lambda world: world.save(text, name, replaces))
+        return self.result("save", [text, name, list(replaces)], lambda world: world.save(text, name, replaces))
 
     def run(self, fingerprint: str, number: int) -> JsonValue:
         """Run a saved plan."""
-        return self._result("run", [fingerprint, number], lambda world: world.run(fingerprint, number))
+        return self.result("run", [fingerprint, number], lambda world: world.run(fingerprint, number))
 
     def edit(self, text: str) -> str:
         """Have the person edit a text."""
-        return str(self._result("edit", [text], lambda world: world.edit(text)))
+        return str(self.result("edit", [text], lambda world: world.edit(text)))
 
     def tell(self, kind: str, **data: JsonValue) -> None:
         """Record what is told unless it is on record, and show it unless it was shown before."""
@@ -133,8 +138,9 @@ class Journaled:
             world.tell("warning", diagnostics=[diagnostic("CHT033").to_json()])
         return shown
 
-    def _result(self, kind: str, asked: JsonValue, act: Callable[[World], JsonValue]) -> JsonValue:
-        number, digest = self._next, sha256_hex(canonical_bytes([kind, asked]))
+    def result(self, kind: str, asked: JsonValue, act: Callable[[World], JsonValue]) -> JsonValue:
+        """Return what is on record, or what the world gives, once that is."""
+        number, digest = self._next, asked_digest(kind, asked)
         if self.is_live:
             if self._world is None:
                 raise Waiting

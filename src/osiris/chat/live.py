@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from osiris import api
+from osiris.chat.earlier import earlier_pipelines
 from osiris.chat.problems import without_values
-from osiris.chat.proposal import MODES
+from osiris.chat.prompts import component_document
+from osiris.chat.request import MODES
 from osiris.compare.lineage import read_lineage
 from osiris.errors import InvalidInput, OsirisError, StepFailed, Unavailable
 from osiris.files import is_text
@@ -20,9 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.api import Compiled, Workspace
-    from osiris.chat.port import Answer, Model, Request
-    from osiris.chat.proposal import Question
+    from osiris.chat.intent import Question
+    from osiris.chat.port import Answer, Model, ModelRequest
     from osiris.model import ComponentSpec, JsonValue, Manifest
+    from osiris.runner.boxed import Worker
 
 DRAFT = "output/draft.yaml"
 """As which file a text is checked that is none yet."""
@@ -92,7 +96,7 @@ class LiveWorld:
         """Show something."""
         self._mouth.show(kind, data)
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: ModelRequest) -> Answer:
         """Return what the model answers; what is wrong quotes values of rows only if it may see rows as they are."""
         if self._samples != "raw":
             request = replace(request, problems=tuple(map(without_values, request.problems)))
@@ -100,17 +104,31 @@ class LiveWorld:
 
     def names(self, words: str) -> JsonValue:
         """Return the tables of all declared connections and the data files of the project, and what can be written."""
-        connections = _references(self._workspace)
+        connections = references(self._workspace)
         sources, silent = [], {}
-        for target in [*connections, *_folders(self._workspace), *_paths(words, self._workspace.root)]:
+        for target in [*connections, *data_folders(self._workspace), *_paths(words, self._workspace.root)]:
             try:
-                sources.append(_source(api.discover(self._workspace, target).to_json()))
+                sources.append(source_of(api.discover(self._workspace, target).to_json()))
             except OsirisError as error:
                 found = error.diagnostics[0]
                 if found.code != _NOT_DISCOVERED:
                     silent[target] = found.to_json()
-        writers = list(_writers(self._workspace.registry.all(), connections))
-        return {"connections": connections, "writers": writers, "sources": sources, "silent": silent}
+        writers = writers_of(self._workspace)
+        return {
+            "connections": connections,
+            "writers": writers,
+            "sources": sources,
+            "silent": silent,
+            "today": date.today().isoformat(),  # noqa: DTZ011  the day of the person's own clock is meant
+            "conventions": self._workspace.config.get("chat.conventions"),
+            "components": self._components(sources, writers),
+            "earlier": list(earlier_pipelines(self._workspace)),
+        }
+
+    def _components(self, sources: Iterable[JsonValue], writers: Iterable[JsonValue]) -> list[JsonValue]:
+        steps = (table["step"] for source in sources for table in source["tables"])
+        used = {step["component"] for step in steps if step} | {writer["component"] for writer in writers}
+        return [component_document(spec) for spec in self._workspace.registry.all() if spec.name in used]
 
     def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
         """Return what relations are like, source by source."""
@@ -132,10 +150,11 @@ class LiveWorld:
             recalled += sum(bool(each["profile"] and each["profile"]["recalled"]) for each in named)
         return {"tables": tables, "recalled": recalled, "silent": silent}
 
-    def check(self, text: str) -> JsonValue:
+    def check(self, text: str, worker: Worker | None = None) -> JsonValue:
         """Compile a text without saving anything."""
+        path = self._workspace.root / DRAFT
         try:
-            compiled = api.compile_text(self._workspace, text, self._workspace.root / DRAFT, params={})
+            compiled = api.compile_text(self._workspace, text, path, params={}, worker=worker)
             data = self._plan(compiled)
         except _MENDABLE as error:
             return {"ok": False, "oml": text, "diagnostics": [item.to_json() for item in error.diagnostics]}
@@ -175,7 +194,9 @@ class LiveWorld:
     def _plan(self, compiled: Compiled) -> dict[str, JsonValue]:
         before = api.previous_plan(self._workspace, compiled.manifest)
         tables = api.look_at_tables(self._workspace, compiled)
-        view = api.plan_view(self._workspace.root, compiled.manifest, compiled.described, before, *tables)
+        outputs = api.outputs_of(self._workspace, compiled)
+        root, manifest = self._workspace.root, compiled.manifest
+        view = api.plan_view(root, manifest, compiled.described, before, *tables, outputs=outputs)
         return {**api.compiled_data(compiled, view), "deciding": _deciding(compiled.manifest)}
 
     def _free_place(self, text: str, name: str, replaces: Sequence[str]) -> tuple[str, str | None]:
@@ -203,12 +224,13 @@ def _deciding(manifest: Manifest) -> dict[str, JsonValue]:
 _NOT_RUN: JsonValue = {"session": None, "status": "failed", "steps": {}, "outputs": {}, "ok": False, "answer": None}
 
 
-def _references(workspace: Workspace) -> list[str]:
+def references(workspace: Workspace) -> list[str]:
+    """Return the declared connections."""
     declared = workspace.connections().declared
     return [f"@{family}.{alias}" for family, aliases in sorted(declared.items()) for alias in sorted(aliases)]
 
 
-def _folders(workspace: Workspace) -> list[str]:
+def data_folders(workspace: Workspace) -> list[str]:
     """Return a pattern for each folder of the project that has data files; what Osiris itself writes is none."""
     own = {workspace.project.logs, workspace.project.build, workspace.project.output}
     found = sorted(islice(_with_data(workspace.root, own), _MOST_FOLDERS))
@@ -226,6 +248,11 @@ def _with_data(root: Path, without: set[Path]) -> Iterator[str]:
         waiting += [each for each in inside if _is_looked_into(each) and each not in without]
         if any(_is_data(each.name) for each in inside):
             yield folder.relative_to(root).as_posix()
+
+
+def data_files(root: Path, folder: str) -> list[str]:
+    """Return the data files that a pattern of `data_folders` has, by their names alone."""
+    return sorted(each.relative_to(root).as_posix() for each in root.glob(folder) if _is_data(each.name))
 
 
 def _is_looked_into(path: Path) -> bool:
@@ -250,7 +277,8 @@ def _is_there(root: Path, token: str) -> bool:
         return False
 
 
-def _source(data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+def source_of(data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a source as `names` tells it, from what discovery does."""
     source = data["source"]
     target = source["connection"] or source["target"]
     return {
@@ -259,6 +287,11 @@ def _source(data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         "recalled": data["recalled"],
         "tables": data["tables"],
     }
+
+
+def writers_of(workspace: Workspace) -> list[dict[str, JsonValue]]:
+    """Return what can be written, as `names` has it."""
+    return list(_writers(workspace.registry.all(), references(workspace)))
 
 
 def _writers(specs: Iterable[ComponentSpec], connections: Sequence[str]) -> Iterator[dict[str, JsonValue]]:

@@ -1,7 +1,7 @@
-"""The port to whoever proposes: a model behind a library, or the rules that need none.
+"""The port to the model, behind a library.
 
-One call, one typed answer. What is asked of it stands in `Request` as data; a provider that needs a text makes it of
-that. What comes back is a JSON value of the shape that `Request.schema` gives, not yet believed: `proposal.read` does.
+One call, one typed answer. What is asked of it stands in `ModelRequest` as data; a provider that needs a text makes it
+of that. What comes back is a JSON value, not yet believed: `intent.read_interest` and `request_json.read_request` do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ModelRequest:
     """What is asked: the talk so far, what may be chosen, the draft before (if any), and what was wrong with it.
 
     `problems` are diagnostics as JSON, of the compiler or of a run that failed. With `fast` nothing is asked that can
@@ -65,13 +65,13 @@ class Answer:
 
 
 class Model(Protocol):
-    """Whoever proposes. `name` tells it in records, as `rules` or `anthropic:claude-sonnet-5`."""
+    """Whoever proposes. `name` tells it in records, as `anthropic:claude-sonnet-5-5`."""
 
     @property
     def name(self) -> str:
         """Provider and model."""
         ...
 
-    def complete(self, request: Request) -> Answer:
+    def complete(self, request: ModelRequest) -> Answer:
         """Return the answer to a request; fails with LLM… if none can be had (`Unavailable` if it may work later)."""
         ...

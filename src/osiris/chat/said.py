@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 GROUNDING = "grounding"
 """Key of the questions whose replies name nothing: who says no to a thing names it as well."""
 
+REPLACE = "replace"
+"""Key of the questions whether data may be replaced; their replies name nothing either."""
+
 _GENERIC = ("nam", "id", "cod", "titl", "label", "kei", "no", "nr", "number")
 """Stems of what names of columns say beside what they are about."""
 
@@ -36,7 +39,9 @@ class Said:
     @classmethod
     def of(cls, messages: Iterable[Message]) -> Said:
         """Return the words of the person among some messages."""
-        return cls.in_text("\n".join(m.text for m in messages if m.role == "person" and m.about != GROUNDING))
+        return cls.in_text(
+            "\n".join(m.text for m in messages if m.role == "person" and m.about not in (GROUNDING, REPLACE))
+        )
 
     @classmethod
     def in_text(cls, text: str) -> Said:

@@ -44,6 +44,18 @@ def accept(short: str) -> str:
     return f"Run plan {short}? 'save' only saves it, 'edit' opens it, and other words change it."
 
 
+def read_back(checked: Mapping[str, JsonValue]) -> list[str]:
+    """Return the lines that tell what the outputs of a plan are."""
+    outputs = checked["plan"].get("read_back") or ()
+    return [str(line).strip() for output in outputs for line in output["lines"]]
+
+
+def changes(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """Return the lines that are gone and those that are new."""
+    gone = [f"- {line}" for line in before if line not in now]
+    return gone + [f"+ {line}" for line in now if line not in before]
+
+
 def still_missing(question: str) -> str:
     """Return what is said when there were questions enough."""
     return f"I still cannot go on without this: {question} Say all of it in one sentence, please."

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from osiris.chat.grounding import MODE
+from osiris.chat.said import GROUNDING, REPLACE
 from osiris.cli.command import answers, console, opened
 from osiris.cli.render import Answer
 from osiris.errors import diagnostic
@@ -16,14 +18,17 @@ from osiris.errors import diagnostic
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from osiris.api import Workspace
     from osiris.chat.conversation import Outcome
     from osiris.model import JsonValue
 
 MESSAGE = click.argument("message", required=False)
 PROVIDER = click.option(
-    "-p", "--provider", metavar="NAME", help="Who proposes: rules (no key, no network), or a model."
+    "-p", "--provider", metavar="NAME", help="Service of the model: openai, anthropic, gemini or compatible."
 )
-MODEL = click.option("--model", metavar="NAME", help="Which model of that provider.")
+MODEL = click.option(
+    "--model", metavar="NAME", help="Model, as the provider names it; each but compatible has a default."
+)
 FAST = click.option("--fast", is_flag=True, help="Assume what may be assumed, and say so.")
 RESUME = click.option("--resume", is_flag=False, flag_value="", metavar="[ID]", help="Take up a conversation again.")
 REPLAY = click.option("--replay", metavar="ID", help="Make the OML of a conversation again, from its record alone.")
@@ -37,11 +42,18 @@ OUT = click.option("--out", metavar="DIR", help="Save pipelines there rather tha
 _ID = re.compile(r"\d{8}")
 """How the id of a session begins, with its day: whatever else stands behind --resume is an answer."""
 
-YES = click.option("--yes", is_flag=True, help="Accept the plan and run it.")
+YES = click.option("--yes", is_flag=True, help="Accept the plan and run it; anything else that is asked stays open.")
+WRITE = click.option(
+    "--mode",
+    type=click.Choice(["append", "replace", "upsert"]),
+    help="How rows go into a table; replace also confirms that data is replaced.",
+)
 
 
-@answers("chat", MESSAGE, PROVIDER, MODEL, FAST, RESUME, REPLAY, PRO, SAMPLES, OUT, YES)
-def command(message: str | None, resume: str | None, replay: str | None, yes: bool, **chosen: JsonValue) -> Answer:
+@answers("chat", MESSAGE, PROVIDER, MODEL, FAST, RESUME, REPLAY, PRO, SAMPLES, OUT, WRITE, YES)
+def command(
+    message: str | None, resume: str | None, replay: str | None, mode: str | None, yes: bool, **chosen: JsonValue
+) -> Answer:
     """Say in words what data should go where: Osiris looks at your sources, shows a plan, and runs it if you agree.
 
     Nothing is written before you accept the plan by its fingerprint. MESSAGE is what you say first (with --resume: your
@@ -51,6 +63,7 @@ def command(message: str | None, resume: str | None, replay: str | None, yes: bo
     if replay is not None:
         return _replayed(replay)
     from osiris.chat import conversation
+    from osiris.chat.providers.settings import provider_name
     from osiris.cli.talk import Terminal
 
     if resume and message is None and not _ID.match(resume):
@@ -59,14 +72,29 @@ def command(message: str | None, resume: str | None, replay: str | None, yes: bo
     if resume is not None and (options.fast or options.pro_mode):
         raise click.UsageError("--fast and --pro-mode belong to the beginning of a conversation")
     typed = sys.stdin.isatty() and console().is_terminal()
-    reads = not console().wants_json and (typed or message is None)
-    mouth = Terminal(console(), [message] if message is not None else [], accepts=yes, reads=reads)
     workspace = opened()
+    if typed and resume is None and provider_name(workspace.config, options.provider) is None:
+        return _guided(workspace)
+    reads = not console().wants_json and (typed or message is None)
+    mouth = Terminal(console(), [message] if message is not None else [], accepts=yes, reads=reads, mode=mode)
     if resume is None:
         outcome = conversation.begin(workspace, options, mouth)
     else:
         outcome = conversation.resume(workspace, resume or None, options, mouth)
     return _answer(outcome, accepts=yes)
+
+
+def _guided(workspace: Workspace) -> Answer:
+    """Start the guide: nobody could read free text."""
+    from osiris.chat import conversation
+    from osiris.cli.arrows import Arrows
+    from osiris.cli.asking import Mouth
+    from osiris.cli.new import answer_of
+
+    told = diagnostic("CHT065")
+    console().talk([("warning", f"{told.message}; "), ("", "this is the guide, as 'osiris new' starts it")])
+    mouth = Mouth(console(), [], accepts=False, reads=False)
+    return answer_of(conversation.begin_guided(workspace, mouth, Arrows(console()), workspace.project.pipelines.name))
 
 
 def _replayed(name: str) -> Answer:
@@ -81,15 +109,24 @@ def _answer(outcome: Outcome, *, accepts: bool) -> Answer:
     summary, question = outcome.summary, outcome.question
     name = str(summary["session"])
     found = [*outcome.notes]
+    is_ours = question is not None and question["about"] in (GROUNDING, REPLACE, MODE)
     is_open = question is not None and question["about"] != "accept"
     if _is_refused(summary):
         found.append(diagnostic("CHT034", reason=summary["said"], hint=f"say something else: {_resume(name, 'WORDS')}"))
+    elif is_ours and accepts:
+        found.append(diagnostic("CHT067", question=summary["said"], hint=_naming(question, name)))
     elif is_open or (accepts and summary["status"] == "waiting" and summary["last_run"] is None):
         found.append(diagnostic("CHT027", question=summary["said"], hint=_resume(name, "ANSWER")))
     if summary["last_run"] == "failed":
         found.append(diagnostic("CHT028", session=summary["runs"][-1]))
     keys = ("session", "status", "state", "question", "said", "pipeline", "fingerprint", "file", "runs", "usage", "oml")
     return Answer({key: summary.get(key) for key in keys}, (), found, _next(summary, question))
+
+
+def _naming(question: dict[str, JsonValue] | None, name: str) -> str:
+    """Return how to answer a question that `--yes` does not answer."""
+    named = "" if question is None or question["about"] == GROUNDING else "; or name it: --mode replace"
+    return f"{_resume(name, 'ANSWER')}{named}"
 
 
 def _is_refused(summary: dict[str, JsonValue]) -> bool:

@@ -11,7 +11,8 @@ import click
 from osiris import api
 from osiris.cli.command import FILE, PARAM, PROFILE, STRICT, again, answers, brief, console, opened
 from osiris.cli.plan import plan_lines
-from osiris.cli.render import Answer
+from osiris.cli.preview import table_lines
+from osiris.cli.render import Answer, safe
 from osiris.cli.watch import WATCH, keep_showing
 from osiris.report.mermaid import plan_mermaid
 
@@ -28,10 +29,16 @@ OUT = click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help
 FORMAT = click.option(
     "--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="Show the plan so."
 )
+EXPLAIN = click.option(
+    "--explain", is_flag=True, help="Read each output back: what names a row, filters, joins, measures, target."
+)
+MEASURE = click.option(
+    "--measure", is_flag=True, help="Like --explain, and read rows for up to 10 s: what each step does with them."
+)
 HTML = click.option("--html", type=click.Path(path_type=Path), metavar="PATH", help="Write a page that shows the plan.")
 
 
-@answers("compile", FILE, PARAM, PROFILE, CHECK, DETAILED, REFRESH, STRICT, OUT, FORMAT, HTML, WATCH)
+@answers("compile", FILE, PARAM, PROFILE, CHECK, DETAILED, REFRESH, STRICT, OUT, FORMAT, HTML, EXPLAIN, MEASURE, WATCH)
 def command(
     file: str,
     profile: str | None,
@@ -52,12 +59,16 @@ def command(
     if watch and (check or html or out):
         raise click.UsageError("--watch writes nothing; it goes without --check, --html and --out")
 
+    measured = words.pop("measure")
+    explained = words.pop("explain") or measured or html
+
     def answer() -> Answer:
         workspace = opened(profile)
         compiled = api.compile_file(workspace, file, **words)
         before = api.previous_plan(workspace, compiled.manifest)
         tables = api.look_at_tables(workspace, compiled)
-        view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables)
+        outputs = api.outputs_of(workspace, compiled) if explained else None
+        view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
         if html:
             api.write_page(view, html)
         if watch:
@@ -66,9 +77,19 @@ def command(
             found = _check(workspace, compiled, view, detailed=detailed_exitcode)
         else:
             found = _saved(workspace, compiled, view, out)
+        found = _measured(workspace, compiled, found) if measured else found
         return replace(found, text=plan_mermaid(view)) if form == "mermaid" else found
 
     return keep_showing(file, answer) if watch else answer()
+
+
+def _measured(workspace: Workspace, compiled: Compiled, answer: Answer) -> Answer:
+    """Add what was measured to an answer: figures, and the first rows of each output."""
+    found = api.read_back(workspace, compiled)
+    shown = [replace(table, rows=console().clean(table.rows)) for table in found.outputs.values()]
+    rows = [line for table in shown for line in ("", *table_lines(table))]
+    text = [*answer.text, "", *map(safe, found.lines()), *rows]
+    return replace(answer, text=text, data={**answer.data, "measured": found.to_json()})
 
 
 def _shown(workspace: Workspace, compiled: Compiled, view: PlanView, path: str | None = None) -> Answer:

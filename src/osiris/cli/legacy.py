@@ -108,7 +108,7 @@ COMMANDS: dict[str, Earlier] = {
     "mcp usecases": absent("'osiris init' and 'osiris demo' lay out examples"),
     "mcp aiop": moved("osiris logs aiop --json"),
     "replay": KEPT,
-    "eval": KEPT,
+    "eval": absent("the evaluation is in bench/ of the source: python -m bench.evaluation"),
     "sandboxes": KEPT,
 }
 """By the words that were typed after `osiris`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osiris.cli.figures import figures
+from osiris.cli.render import safe
 from osiris.report.plan import columns_text, flow_text, target_text
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ def plan_lines(view: PlanView, *, verbose: bool = False) -> list[Line]:
         f"{step.id} computes {', '.join(step.fused)} inside its own statement" for step in view.steps if step.fused
     ]
     targets = [f"{target.step} {target_text(target)}, {target.delivery}" for target in view.targets]
-    return [*steps, *fused, *targets, *_flow_lines(view, most)]
+    return [*steps, *fused, *targets, *_flow_lines(view, most), *_read_back_lines(view)]
+
+
+def _read_back_lines(view: PlanView) -> list[Line]:
+    return [safe(line) for output in view.read_back or () for line in ("", *output["lines"])]
 
 
 def _reads(step: StepView) -> str:

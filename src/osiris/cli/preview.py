@@ -63,8 +63,8 @@ def command(file: str, step: str | None, **options: Any) -> Answer:  # noqa: ANN
 def _answer(seen: Preview) -> Answer:
     seen = replace(seen, tables=[replace(each, rows=console().clean(each.rows)) for each in seen.tables])
     diagnostics, more = brief(seen.diagnostics, seen.file)
-    text = [line for each in seen.tables for line in (*_table_lines(each), "")]
-    return Answer(_data(seen), [*text, *_left_out_lines(seen), *more], diagnostics)
+    text = [line for each in seen.tables for line in (*table_lines(each), "")]
+    return Answer(_data(seen), [*text, *left_out_lines(seen), *more], diagnostics)
 
 
 def _data(seen: Preview) -> dict[str, JsonValue]:
@@ -81,14 +81,15 @@ def _data(seen: Preview) -> dict[str, JsonValue]:
     return {"tables": tables, "sample": seen.sample, "cut": list(seen.cut), "unchecked": list(seen.unchecked)}
 
 
-def _left_out_lines(seen: Preview) -> Iterator[str]:
+def left_out_lines(seen: Preview) -> Iterator[str]:
+    """Yield what was not read, and what was not checked."""
     if seen.cut:
         yield f"on the first {count(seen.sample, 'row')} of {', '.join(seen.cut)} (--sample 0 reads all)"
     if seen.unchecked:
         yield f"the checks of {', '.join(seen.unchecked)} are left to a run"
 
 
-def _table_lines(found: Table) -> Iterator[Line]:
+def table_lines(found: Table) -> Iterator[Line]:
     """Yield a step's name, how much of it is shown, and its rows below the names and types of its columns."""
     total = found.total or 0
     size = count(total, "row") if len(found.rows) == total else f"{len(found.rows):,} of {count(total, 'row')}"

@@ -63,7 +63,7 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
     console().at_end, console().end_code = result.acknowledge, result.exit_code
-    answer = _result(workspace, result, [*_told(notes), *result.diagnostics])
+    answer = result_answer(workspace, result, [*_told(notes), *result.diagnostics])
     return with_rows(workspace, result.session_id, answer) if options["rows"] else answer
 
 
@@ -123,7 +123,8 @@ def with_rows(workspace: Workspace, session: str, answer: Answer) -> Answer:
     return replace(answer, data={**answer.data, "rows": rows}, text=[*answer.text, *row_lines(rows)])
 
 
-def _result(workspace: Workspace, result: RunResult, notes: list[Diagnostic]) -> Answer:
+def result_answer(workspace: Workspace, result: RunResult, notes: list[Diagnostic]) -> Answer:
+    """Return how a run ended."""
     style = "ok" if result.exit_code == 0 else "error"
     data = api.run_data(workspace, result)
     text: list[Line] = [*step_lines(data["steps"]), *written_lines(data, data["targets"])]

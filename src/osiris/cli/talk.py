@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from osiris.chat.effects import ACCEPT, Waiting
+from osiris.chat.grounding import MODE
+from osiris.chat.said import REPLACE
 from osiris.cli.figures import count
 from osiris.cli.plan import plan_lines
 from osiris.cli.progress import watch
@@ -21,7 +23,7 @@ from osiris.report.plan import view_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from osiris.chat.proposal import Question
+    from osiris.chat.intent import Question
     from osiris.cli.render import Console, Line
     from osiris.model import JsonValue
 
@@ -38,14 +40,17 @@ def clean(words: str) -> str:
 class Terminal:
     """Words come from the command line first, then from the keyboard, or from lines of standard input.
 
-    With `accepts` a plan is accepted by itself. With `reads` off nothing but the command line is read.
+    With `accepts` a plan is accepted by itself. With `reads` off nothing but the command line is read. `mode` answers
+    how rows go into a table, and, where it is replace, whether data may be replaced.
     """
 
-    def __init__(self, console: Console, words: Sequence[str], *, accepts: bool, reads: bool) -> None:
+    def __init__(
+        self, console: Console, words: Sequence[str], *, accepts: bool, reads: bool, mode: str | None = None
+    ) -> None:
         self._console = console
         self._words = [clean(each) for each in words]
-        self._accepts = accepts
         self._reads = reads
+        self._answers = {MODE: mode, REPLACE: "yes" if mode == "replace" else None, ACCEPT: "yes" if accepts else None}
         self._running = ExitStack()
         self._progress: Callable[[dict[str, JsonValue]], None] | None = None
 
@@ -53,8 +58,8 @@ class Terminal:
         """Return the person's next words; raises `Waiting` if there are none."""
         if self._words:
             return self._words.pop(0)
-        if question and question.about == ACCEPT and self._accepts:
-            return "yes"
+        if question and (answer := self._answers.get(question.about)):
+            return answer
         if not self._reads:
             raise Waiting
         return self._line()
@@ -143,9 +148,10 @@ def _plan(data: Data) -> list[Line]:
     check = data["check"]
     head: Line = [("ok", "plan "), ("bold", f"{check['name']} {check['short']}")]
     assumed: list[Line] = [[("warning", "assumed "), ("", text)] for text in data["assumptions"]]
+    changed: list[Line] = [[("dim", "changed "), ("", safe(line))] for line in data.get("changes") or ()]
     reads = [f"reads {', '.join(data['tables'])}"] if data["tables"] else []
     found = [Diagnostic.from_json(item) for item in check["diagnostics"] if item["severity"] == "warning"]
-    return [head, *reads, *assumed, *plan_lines(view_of(check["plan"])), *diagnostic_lines(found)]
+    return [head, *reads, *assumed, *plan_lines(view_of(check["plan"])), *changed, *diagnostic_lines(found)]
 
 
 def _saved(data: Data) -> list[Line]:

@@ -1,4 +1,7 @@
-"""What differs between two plans, the first cause first, and how columns flow through plans."""
+"""What differs between two plans, the first cause first, and how columns flow through plans.
+
+`compare.read_back` is imported where it is used: it needs the engine, and most commands do not.
+"""
 
 from osiris.compare.diff import ABSENT, Difference, diff, first_change, is_derived
 from osiris.compare.impact import (

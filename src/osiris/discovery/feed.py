@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a source said of itself, and when."""
+    """What a source said of itself, and when; `primary_key` are the columns that name its rows, if it declares them."""
 
     described: Described
     seen_at: str
+    primary_key: tuple[str, ...] = ()
 
 
 def feed(
@@ -52,7 +53,12 @@ def feed(
         "state": None,
         "native": table["native"],
     }
-    told = {"described": answer, "source": found.key, "files": _state(table["files"])}
+    told = {
+        "described": answer,
+        "source": found.key,
+        "files": _state(table["files"]),
+        "primary_key": table["primary_key"],
+    }
     store.put(["feed", source.key], found.fingerprint, told)
 
 
@@ -72,7 +78,7 @@ def _recalled(store: Store, key: str) -> Seen | None:
     told = entry.answer
     if told["files"] != _state([path for path, *_ in told["files"]]):
         return None
-    return Seen(Described.from_json(told["described"]), entry.made_at)
+    return Seen(Described.from_json(told["described"]), entry.made_at, tuple(told.get("primary_key") or ()))
 
 
 def _state(paths: Sequence[str]) -> list[list[JsonValue]]:

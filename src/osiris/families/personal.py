@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SECRET = "secret"  # noqa: S105  the word for one, not one
 """The kind of what never comes out, however it is asked for."""
 
+FREE_TEXT = "free text"
+"""The kind of what people write to each other: its values may tell of a graver one."""
+
 _EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@(?:[\w-]+\.)+[A-Za-z]{2,}")
 _PHONES = re.compile(
     r"(?:\+|00)[1-9][0-9]{0,2}[ .()/-]*(?:[0-9][ .()/-]{0,2}){6,12}[0-9]"
@@ -97,7 +100,8 @@ _NAMES = {
     "|licen[cs]e_?plate|id_number",
     "name": "([flm]|first|last|middle|given|family|full|maiden|birth|pers(on)?|contact|cust(omer)?|client|emp(loyee)?"
     "|staff|patient|member|guest|passenger|student|teacher|driver|manager|mgr|rep|owner|holder|cardholder|recipient"
-    "|sender|author|display|legal|nick|fore|sur|usr|user)_?(names?|nm)|[fl]name|login"
+    "|sender|author|display|legal|nick|fore|sur|usr|user)_?(names?|nm)|[flm]n(a?me?)?|[flm]name|login"
+    "|\\w*(first|last|full|given|family|middle|maiden|sur)(name|nm)|surn|cust_?nm"
     "|jmeno|prijmeni|vorname|nachname|nombre|apellidos?|prenom|cognome",
     "address": "(street|home|postal|mail(ing)?|bill(ing)?|ship(ping)?|delivery|residential|contact)?_?(address|addr)"
     "(_?(line)?_?[0-9])?|street(_?(name|no|number))?|house_?(no|number)|post_?code|postal_?code|zip(_?code)?|ulice"
@@ -105,6 +109,8 @@ _NAMES = {
     "place": "lat(itude)?|lon(gitude)?|lng|gps\\w*|geo_?location|coordinates",
     "person": "gender|sex|religion|ethnicity|race|marital_status|nationality|diagnosis|salary|wage|income|disability"
     "|sexual_orientation|political\\w*|blood_type",
+    FREE_TEXT: "notes?|comments?|remarks?|memos?|messages?|feedback|complaints?|free_?text|anamnesis|observations?"
+    "|poznamk[ay]|bemerkung(en)?|anmerkung(en)?|notiz(en)?|kommentar(e)?|nota|notas|commentaires?|remarques?",
 }
 _BY_NAME = tuple((kind, re.compile(f"(?:\\w*_)?(?:{words})(?:_[0-9]+)?")) for kind, words in _NAMES.items())
 _PASSWORD = "pw|pwd|pass|passwd|password|passphrase|passcode|passwort|kennwort|heslo|contrasena|senha"  # noqa: S105  words, and none
@@ -128,6 +134,24 @@ _OF_SOMEBODY = re.compile(
     "|dipendente|utente|employe|utilisateur|medewerker|klant)s?"
 )
 """Columns named after people: they may hold names, numbers or classes of them, which only their values tell."""
+
+_GIVEN = """
+adam alan albert alejandro alessandro alex alexander alexandra alice ali amanda amy ana andrea andreas andrew andrej
+angela ann anna anne antonio barbara ben benjamin bob boris brian carlos carol caroline catherine charles chloe chris
+christian christina christine christopher claire clara claudia daniel daniela david deborah diana diego dominik donald
+donna edward elena eliska elizabeth ella emily emma eric erik eva fatima felix filip francesco francesca frank franz
+gabriela george giulia giuseppe grace greta hana hannah hans harry heather helen helena henry hugo ian igor ingrid irena
+isabel ivan ivana jack jakub james jan jana jane jason javier jean jennifer jessica jiri joan johan john jonas jorge
+jose josef joseph juan julia julie jurgen karel karen karin karl katarina kate katerina katharina katherine kevin klaus
+kristina lars laura lena leonardo leticia lisa lucas lucia lucie luis lukas maja manuel marco marek margaret maria marie
+marina mario mark marketa marta martin martina mary matej matthew max mehmet melissa mia michael michal michelle miguel
+mikael milan mohamed mohammed monika natalia nicolas nicole nina noah olga oliver olivia oscar pablo patricia patrick
+paul pavel pedro peter petr petra philip pierre piotr rachel radek raj rebecca renata richard robert roberto ruth sara
+sarah sebastian sergei sofia sophie stefan stephanie stephen steven susan sven tereza teresa thomas tim tom tomas
+veronika victor viktor vladimir william wolfgang yusuf yvonne zuzana
+"""
+_GIVEN_NAMES = frozenset(_GIVEN.split())
+"""Common given names, without those that are also common words, months or places."""
 
 _IN_WORDS = frozenset("'.-\u2019")
 _MOST_WORDS = 5
@@ -162,6 +186,12 @@ def holds_names(column: str, values: Sequence[str]) -> bool:
     """Tell whether a column that is called after people has mostly values that may be what they are called."""
     named = _OF_SOMEBODY.fullmatch(_snake_case(column))
     return bool(named) and sum(map(_may_be_name, values)) * 2 > len(values)
+
+
+def are_names(values: Sequence[str]) -> bool:
+    """Tell whether values are mostly names of people, whatever their column is called: given names tell it."""
+    known = sum(bool(_GIVEN_NAMES.intersection(re.findall(r"[^\W\d_]+", text.lower()))) for text in values)
+    return known * 2 > len(values) and sum(map(_may_be_name, values)) * 2 > len(values)
 
 
 def _may_be_name(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 _BY_CODE: dict[str, str] = {
-    "CMP001": "components_find",
+    "CMP001": "component_get",
     **dict.fromkeys(
         ("CMP020", "CMP021", "CMP022", "CMP023", "CMP024", "CMP025", "CMP027", "CMP047", "CMP049"), "compile"
     ),
@@ -30,22 +31,30 @@ _BY_PREFIX: dict[str, str] = {
     "DAT": "run_explain",
     "LCK": "compile",
     "RUN": "run_explain",
-    "REG": "components_find",
+    "REG": "component_get",
 }
 _MOST = 2
 _TOOLS = {
-    "'osiris logs list'": "runs_list",
-    "'osiris components list'": "components_find",
-    "'osiris connections list'": "connections_list",
+    "components list": "component_get",
+    "components show": "component_get",
+    "connections doctor": "connections_doctor",
+    "connections list": "connections_list",
+    "logs aiop": "run_explain",
+    "logs list": "runs_list",
+    "logs show": "run_explain",
+    "compile": "compile",
+    "discover": "discover",
+    "preview": "preview",
+    "schema": "oml_schema",
+    "validate": "oml_validate",
 }
 """Commands that hints name, and the tools that answer the same."""
+_COMMAND = re.compile(rf"'osiris ({'|'.join(_TOOLS)})(?: [^']*)?'")
 
 
 def for_agents(hint: str | None) -> str | None:
     """Return a hint that names tools where it names commands."""
-    for command, tool in _TOOLS.items():
-        hint = hint and hint.replace(command, tool)
-    return hint
+    return hint and _COMMAND.sub(lambda found: _TOOLS[found[1]], hint)
 
 
 def next_tools(found: Iterable[Diagnostic]) -> list[tuple[str, dict[str, JsonValue]]]:

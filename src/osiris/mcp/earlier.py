@@ -35,7 +35,7 @@ _GUIDE = Earlier(instead="use the prompt author_pipeline")
 TOOLS: dict[str, Earlier] = {
     "connections_list": Earlier("connections_list"),
     "connections_doctor": Earlier("connections_doctor", {"connection": "connections"}),
-    "components_list": Earlier("components_find"),
+    "components_list": Earlier("component_get"),
     "discovery_request": _DISCOVER,
     "introspect_sources": _DISCOVER,
     "oml_schema_get": Earlier("oml_schema"),

@@ -95,8 +95,17 @@ def _column(column: JsonValue) -> JsonValue:
     return {"name": column["name"], "type": column["type"] or column["source_type"], **nullable, **told}
 
 
-def components_find(_workspace: Workspace, arguments: Arguments) -> Reply:
-    """Answer as `osiris components list`, of those that all words of the query are found in."""
+def component_get(_workspace: Workspace, arguments: Arguments) -> Reply:
+    """Answer as `osiris components show`; without a name as `osiris components list`."""
+    name = arguments.get("name")
+    if name is None:
+        return _components(arguments)
+    spec = {**api.show_component(name), "shared": api.shared_config(name)}
+    return Reply(spec, brief=_component, next=[("oml_validate", {})])
+
+
+def _components(arguments: Arguments) -> Reply:
+    """Return the components that all words of a query are found in."""
     found, problems = api.list_components(arguments.get("mode"))
     query, text = str(arguments.get("query") or "").casefold(), ("name", "title", "description", "family")
     told = [(each, " ".join(str(each[key]) for key in text).casefold()) for each in found]
@@ -110,15 +119,8 @@ def components_find(_workspace: Workspace, arguments: Arguments) -> Reply:
         "components",
         item=lambda item: {key: item[key] for key in keys if item[key]},
         diagnostics=problems,
-        next=[("component_get", {"name": fitting[0]["name"]})] if fitting else [("components_find", {})],
+        next=[("component_get", {"name": fitting[0]["name"]} if fitting else {})],
     )
-
-
-def component_get(_workspace: Workspace, arguments: Arguments) -> Reply:
-    """Answer as `osiris components show`."""
-    name = arguments["name"]
-    spec = {**api.show_component(name), "shared": api.shared_config(name)}
-    return Reply(spec, brief=_component, next=[("oml_validate", {})])
 
 
 def _component(spec: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
@@ -135,7 +137,7 @@ def _component(spec: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
 
 def oml_schema(_workspace: Workspace, _arguments: Arguments) -> Reply:
     """Answer as `osiris schema`."""
-    return Reply(api.pipeline_schema(), brief=_outline, next=[("components_find", {})])
+    return Reply(api.pipeline_schema(), brief=_outline, next=[("component_get", {})])
 
 
 def _outline(schema: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:

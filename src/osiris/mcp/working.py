@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from osiris import api
+from osiris.document import load_text
 from osiris.errors import fail, has_errors
 from osiris.files import resolve_path
 from osiris.history.causes import cause_code
@@ -14,6 +16,7 @@ from osiris.mcp.reach import check_steps, inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from osiris.api import Workspace
     from osiris.model import JsonValue
@@ -51,17 +54,13 @@ def oml_save(workspace: Workspace, arguments: Arguments) -> Reply:
 
 
 def compile_(workspace: Workspace, arguments: Arguments) -> Reply:
-    """Answer as `osiris compile`. A pipeline that leads out of the project is refused before any source is asked."""
-    file = inside(workspace.root, arguments["file"])
-    path, params = str(resolve_path(workspace.root, file)), _params(arguments)
-    checked = api.validate_files(workspace, [path], params=params)[0]
-    if checked.prepared:
-        check_steps(workspace, checked.prepared.pipeline)
-    compiled = api.compile_file(workspace, path, params=params, refresh=bool(arguments.get("refresh")))
-    check_steps(workspace, compiled.pipeline)  # another text may have come into its place
+    """Answer as `osiris compile --explain`. One that leads out of the project is refused before a source is asked."""
+    text, path, params = _checked(workspace, arguments)
+    compiled = api.compile_text(workspace, text, path, params=params, refresh=bool(arguments.get("refresh")))
     before = api.previous_plan(workspace, compiled.manifest)
     tables = api.look_at_tables(workspace, compiled)
-    view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables)
+    outputs = api.outputs_of(workspace, compiled)
+    view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
     data = {**api.compiled_data(compiled, view), "manifest": api.save(workspace, compiled)}
     return Reply(
         data,
@@ -69,6 +68,39 @@ def compile_(workspace: Workspace, arguments: Arguments) -> Reply:
         diagnostics=compiled.diagnostics,
         next=[(RUN, {"fingerprint": compiled.manifest.fingerprint})],
     )
+
+
+def _checked(workspace: Workspace, arguments: Arguments) -> tuple[str, Path, dict[str, str]]:
+    """Return the text of a pipeline, of an argument or of a file, and its place; fails with MCP002 if it leads out."""
+    text, file = arguments.get("oml"), arguments.get("file")
+    if text is None and file is None:
+        fail("MCP005", problem="needs oml or file", hint="pass the text of the pipeline as oml")
+    path, params = resolve_path(workspace.root, inside(workspace.root, file or _DRAFT)), _params(arguments)
+    found = load_text(path, os.path.relpath(path, workspace.root)) if text is None else str(text)
+    checked = api.validate_text(workspace, found, path, params=params)
+    if checked.prepared:
+        check_steps(workspace, checked.prepared.pipeline)
+    return found, path, params
+
+
+def preview(workspace: Workspace, arguments: Arguments) -> Reply:
+    """Answer as `osiris preview`, with few rows in which personal data is masked."""
+    text, path, params = _checked(workspace, arguments)
+    seen = api.masked_preview(workspace, text, path, arguments.get("step"), params=params)
+    tables = [
+        {
+            "step": table.step,
+            "columns": [f"{column.name} {column.type}" for column in table.schema],
+            "rows": table.rows,
+            "row_count": table.total,
+        }
+        for table in seen.tables
+    ]
+    data = {"tables": tables, "unchecked": list(seen.unchecked)}
+    if seen.cut:
+        data["only_the_first_rows_of"] = dict.fromkeys(seen.cut, seen.sample)
+    follow_up = ("compile", {"file": seen.file}) if arguments.get("oml") is None else ("oml_save", {"file": seen.file})
+    return Reply(data, diagnostics=seen.diagnostics, next=[follow_up])
 
 
 def _plan(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
@@ -84,11 +116,17 @@ def _plan(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
         "fingerprint": data["fingerprint"],
         "manifest": data["manifest"],
         "previous": plan["previous"],
+        "outputs": [_output(output) for output in plan["read_back"]],
         "targets": plan["targets"],
         "new_flows": [{"source": f["source"], "target": f["target"]} for f in plan["new_flows"]],
         "steps": steps,
         "changed_sources": {name: told["changes"] for name, told in data["sources"].items() if told["changes"]},
     }
+
+
+def _output(output: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    grain = output["grain"]
+    return {"grain": None if grain is None else [column["name"] for column in grain], "read_back": output["lines"]}
 
 
 def run(workspace: Workspace, arguments: Arguments, progress: Progress) -> Reply:

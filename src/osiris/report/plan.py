@@ -63,7 +63,10 @@ class FlowView:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """A plan as people see it. `previous` is the plan it is compared with; without one, all flows are new."""
+    """A plan as people see it. `previous` is the plan it is compared with; without one, all flows are new.
+
+    `read_back` has what each output is, as `compare.OutputText.to_json` gives it; None if nobody asked for that.
+    """
 
     name: str
     fingerprint: str
@@ -73,6 +76,7 @@ class PlanView:
     targets: tuple[TargetView, ...]
     flows: tuple[FlowView, ...]
     new_flows: tuple[FlowView, ...]
+    read_back: tuple[Mapping[str, JsonValue], ...] | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the view as plain data."""
@@ -99,7 +103,8 @@ def view_of(data: Mapping[str, JsonValue]) -> PlanView:
         "flows": tuple(FlowView(**flow) for flow in data["flows"]),
         "new_flows": tuple(FlowView(**flow) for flow in data["new_flows"]),
     }
-    return PlanView(**{**data, **views})
+    outputs = data.get("read_back")
+    return PlanView(**{**data, **views, "read_back": None if outputs is None else tuple(outputs)})
 
 
 def size_text(number: int) -> str:

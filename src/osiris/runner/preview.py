@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
     Event = dict[str, JsonValue]
 
+_LAST = 1.0
+"""So many seconds before a time is over the worker is asked to stop; then it is ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -55,6 +59,21 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of steps within a time: rows in and out of those that ended, by step, and the first rows of some.
+
+    `cut` are the sources that have more rows than were read; `late`: the time was over before the last step, and then
+    `answered` tells whether the worker has stopped by itself and can be asked again.
+    """
+
+    rows: Mapping[str, tuple[int, int]]
+    tables: Mapping[str, Table]
+    cut: Sequence[str]
+    late: bool = False
+    answered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What was looked at, in the order of the plan; `cut` are the sources that have more rows than were read."""
 
@@ -76,21 +95,75 @@ def preview(
     `pipeline` is what the plan was made of: it has the places of problems. Raises the problems of the step that failed,
     and RUN001 if the worker dies.
     """
-    steps = with_read(plan, look.shown)
-    used = {reference: plan.data["connections"][reference] for step in steps if (reference := step["connection"])}
-    secrets = resolve_secrets(project.root, used, plan.data["sensitive"], load_registry(), environ)
-    scratch = make_scratch(project.scratch)
     listener = _Listener(project.root, pipeline, look.shown)
     try:
-        end = link.ask(_job(project, steps, look, config, scratch), secrets, listener.take)
+        end = _ask(project, plan, look, config, environ, link, listener)
     except WorkerDied as died:
         raise_all([diagnostic("RUN001", status=died.status, during="preview", hint="run the same command again")])
-    finally:
-        remove_folder(scratch)
     found = [*listener.found, *problems_of(project.root, pipeline, end)]
     if has_errors(found):
         raise_all(found)
     return Seen(list(listener.tables.values()), sorted(listener.cut))
+
+
+def measure(
+    project: Project,
+    plan: Manifest,
+    pipeline: Pipeline,
+    look: Look,
+    config: Config,
+    environ: Mapping[str, str],
+    link: Worker,
+    seconds: float,
+) -> Measured:
+    """Run what the shown steps are made of for at most so long, and return what came of it.
+
+    Raises the problems of a step that failed.
+    """
+    listener = _Listener(project.root, pipeline, look.shown)
+    is_over, answered = threading.Event(), True
+
+    def stop() -> None:
+        is_over.set()
+        link.cancel()
+
+    timers = [threading.Timer(max(0.0, seconds - _LAST), stop), threading.Timer(seconds, link.kill)]
+    for timer in timers:
+        timer.start()
+    found: list[Diagnostic] = []
+    try:
+        end = _ask(project, plan, look, config, environ, link, listener)
+        found = [*listener.found, *problems_of(project.root, pipeline, end)]
+    except WorkerDied as died:
+        if not is_over.is_set():
+            raise_all([diagnostic("RUN001", status=died.status, during="preview", hint="run the same command again")])
+        answered = False
+    finally:
+        for timer in timers:
+            timer.cancel()
+    if has_errors(found) and not is_over.is_set():
+        raise_all(found)
+    whole = {name: table for name, table in listener.tables.items() if table.total is not None}
+    return Measured(listener.rows, whole, sorted(listener.cut), is_over.is_set(), answered)
+
+
+def _ask(
+    project: Project,
+    plan: Manifest,
+    look: Look,
+    config: Config,
+    environ: Mapping[str, str],
+    link: Worker,
+    listener: _Listener,
+) -> Event:
+    steps = with_read(plan, look.shown)
+    used = {reference: plan.data["connections"][reference] for step in steps if (reference := step["connection"])}
+    secrets = resolve_secrets(project.root, used, plan.data["sensitive"], load_registry(), environ)
+    scratch = make_scratch(project.scratch)
+    try:
+        return link.ask(_job(project, steps, look, config, scratch), secrets, listener.take)
+    finally:
+        remove_folder(scratch)
 
 
 class _Listener:
@@ -98,6 +171,7 @@ class _Listener:
 
     def __init__(self, root: Path, pipeline: Pipeline, shown: Sequence[str]) -> None:
         self.tables = {step: Table(step) for step in shown}
+        self.rows: dict[str, tuple[int, int]] = {}
         self.cut: set[str] = set()
         self.found: list[Diagnostic] = []
         self._root = root
@@ -113,6 +187,8 @@ class _Listener:
         elif name == "shown":
             self.tables[step].schema = schema_from_json(event["fields"]["columns"])
             self.tables[step].total = event["total"]
+        elif name == "step_complete":
+            self.rows[step] = event["rows_in"], event["rows_out"]
         elif name == "step_failed":
             self.found += sort_diagnostics(problems_of(self._root, self._pipeline, event))
 

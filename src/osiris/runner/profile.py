@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from osiris.families.personal import SECRET, hidden, holds_names, kind_of, kinds_by_name
+from osiris.families.personal import FREE_TEXT, SECRET, are_names, hidden, holds_names, kind_of, kinds_by_name
 from osiris.types import arrow_schema, parse_type
 
 if TYPE_CHECKING:
@@ -138,15 +138,16 @@ def _look(engine: DuckDBPyConnection, field: Field, name: str, named: str | None
 
 def _personal(engine: DuckDBPyConnection, column: Column, named: str | None) -> str | None:
     """Return what personal data, or secrets, a column holds: by its name, or as enough of its values look so."""
-    if named or (column.kind not in ("utf8", "decimal") and not column.kind.startswith(("int", "uint"))):
+    is_told = named not in (None, FREE_TEXT)
+    if is_told or (column.kind not in ("utf8", "decimal") and not column.kind.startswith(("int", "uint"))):
         return named
     texts = [text for (text,) in _ask(engine, column, "DISTINCT c::VARCHAR", f"LIMIT {_LOOKED_AT}")]
-    if column.kind == "utf8" and holds_names(column.field.name, texts):
+    if column.kind == "utf8" and texts and (holds_names(column.field.name, texts) or are_names(texts)):
         return "name"
     found = [kind for text in texts if (kind := kind_of(text, column.field.name))]
     share = _TEXT_SHARE if column.kind == "utf8" else _NUMBER_SHARE
     if len(found) < max(1, share * len(texts)):
-        return None
+        return named
     return max(found, key=lambda kind: (found.count(kind), kind == SECRET))
 
 

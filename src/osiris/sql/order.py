@@ -65,3 +65,18 @@ def _missing(order: exp.Order, columns: Sequence[str]) -> list[int]:
 
 def _bare_name(key: exp.Expr) -> str:
     return key.name.lower() if isinstance(key, exp.Column) and not key.table else ""
+
+
+def written_order(tree: exp.Expr, columns: Sequence[str]) -> list[exp.Expr]:
+    """Return the keys of the outermost ORDER BY without those that `with_total_order` added behind them."""
+    order = tree.args.get("order")
+    keys: list[exp.Expr] = list(order.expressions) if order else []
+    for count in range(1, len(keys)):
+        rest = [int(each.this.name) if _is_position(each.this) else 0 for each in keys[count:]]
+        if rest == _missing(exp.Order(expressions=[each.copy() for each in keys[:count]]), columns):
+            return keys[:count]
+    return keys
+
+
+def _is_position(key: exp.Expr) -> bool:
+    return isinstance(key, exp.Literal) and bool(key.is_int)

@@ -33,12 +33,12 @@ class Parts:
 
     def of_query(self, query: exp.Expr) -> dict[str, DuckDBPyType]:
         """Return the types of the columns of a query by folded name, in order; none if it cannot stand alone."""
-        return self._bound(_standing(query.unnest().copy(), query)) or {}
+        return self._bound(standing(query.unnest().copy(), query)) or {}
 
     def of_recursion(self, cte: exp.CTE) -> dict[str, DuckDBPyType]:
         """Return the types of the columns of a recursive CTE, as its readers see them."""
         source = exp.From(this=exp.Table(this=cte.args["alias"].this.copy()))
-        return self._bound(_standing(exp.Select(expressions=[exp.Star()], from_=source), cte)) or {}
+        return self._bound(standing(exp.Select(expressions=[exp.Star()], from_=source), cte)) or {}
 
     def of_values(self, nodes: Sequence[exp.Expr], select: exp.Select) -> list[DuckDBPyType | None]:
         """Return the types of expressions that stand somewhere in a SELECT, None for what cannot be told."""
@@ -57,12 +57,12 @@ class Parts:
             copy.set(key, None)
         added = [exp.alias_(node.copy(), f"_part_{number}") for number, node in enumerate(nodes)]
         copy.set("expressions", [*copy.expressions, *added])
-        found = self._bound(_standing(copy, select))
+        found = self._bound(standing(copy, select))
         if found is None:
             copy = copy.copy()
             copy.set("group", None)
             copy.set("expressions", copy.expressions[-len(nodes) :])
-            found = self._bound(_standing(copy, select))
+            found = self._bound(standing(copy, select))
         return None if found is None else [*found.values()][-len(nodes) :]
 
     def _bound(self, query: exp.Expr) -> dict[str, DuckDBPyType] | None:
@@ -77,7 +77,7 @@ class Parts:
         return dict(zip((name.lower() for name in relation.columns), relation.types, strict=True))
 
 
-def _standing(query: exp.Expr, place: exp.Expr) -> exp.Expr:
+def standing(query: exp.Expr, place: exp.Expr) -> exp.Expr:
     """Return a query as a statement of its own, with all that WITH names at the place where it stood."""
     here = place
     while here.parent is not None:

@@ -122,7 +122,7 @@ class Ties:
             return None
         if not query.is_star and named.issuperset(each.alias_or_name.lower() for each in query.selects):
             return ()
-        if not isinstance(query, exp.Select) or _multiplies(query):
+        if not isinstance(query, exp.Select) or multiplies(query):
             return None
         called = {each.alias_or_name.lower(): each.unalias() for each in reversed(query.expressions)}
         held = [value for name, value in called.items() if name in named]
@@ -178,7 +178,7 @@ def _passes_all(select: exp.Select) -> bool:
     return select.is_star and not changed and len(list(_sources(select))) == 1
 
 
-def _multiplies(select: exp.Select) -> bool:
+def multiplies(select: exp.Select) -> bool:
     """Tell whether a SELECT makes several rows of one."""
     nodes = (node for each in select.expressions for node in each.walk())
     return any(isinstance(node, exp.UDTF) or _is_called(node, "unnest") for node in nodes)

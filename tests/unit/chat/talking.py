@@ -38,19 +38,32 @@ def make_project(root, shop=SHOP):
     return root
 
 
-def proposal(*relations, sql=None, name="out", assumptions=(), **target):
-    """Return the value of a proposal; a target is a CSV file unless it says something else."""
-    to = {"component": CSV, "connection": None, "path": None, "table": None, "mode": None, "key": [], **target}
-    sources = [{"relation": each, "columns": None} for each in relations]
+def proposal(*relations, sql=None, name="out", assumptions=(), reads=None, **target):
+    """Return a request as a model answers it: copied rows, or one SELECT over the names of the relations (`reads`, if
+    these are not the last parts of their ids); a target is a CSV file unless it says something else.
+    """
+    inputs = list(reads or map(sql_name, relations))
+    steps = [{"name": "made", "sql": sql, "inputs": inputs}] if sql else []
     return {
         "name": name,
-        "sources": sources,
-        "sql": sql,
-        "target": to,
+        "sources": [{"relation": each} for each in relations],
+        "steps": steps,
+        "outputs": [{"input": "made" if sql else relations[0], "component": CSV, **target}],
         "assumptions": list(assumptions),
         "question": None,
-        "cannot": None,
+        "cannot": "",
     }
+
+
+def typed(step, *relations, name="out", assumptions=(), **target):
+    """Return a request with one step that is no SQL."""
+    made = proposal(*relations, name=name, assumptions=assumptions, **target)
+    return {**made, "steps": [step], "outputs": [{**made["outputs"][0], "input": step["name"]}]}
+
+
+def sql_name(relation):
+    """Return the name in SQL of a relation whose name is a plain one."""
+    return relation.rpartition("/")[2].partition(".")[0]
 
 
 def interest(*relations):

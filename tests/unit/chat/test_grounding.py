@@ -5,9 +5,9 @@ from tests.unit.chat.talking import proposal
 from tests.unit.chat.worlds import FILES, SHOP, in_shop, names, source, table
 
 from osiris.chat.found import plain_name, read_names
-from osiris.chat.grounding import MODE, exposed, question_for, unnamed
+from osiris.chat.grounding import MODE, exposed, question_for, settings, unnamed
 from osiris.chat.port import Message
-from osiris.chat.proposal import read
+from osiris.chat.request_json import read_request
 from osiris.chat.said import GROUNDING, stem
 
 ORDERS = "@sqlite.shop/orders"
@@ -23,8 +23,9 @@ CHOICES = read_names(names(SHOP, FILES, targets=TWO))
 
 def missing(words, *relations, choices=CHOICES, messages=(), **target):
     """Return the keys of what these words do not name."""
-    sql = "SELECT 1" if len(relations) > 1 else None
-    value = read("synthesis", proposal(*relations, sql=sql, **target), choices)
+    sql = "SELECT 1 AS n" if len(relations) > 1 else None
+    reads = [choices.relation(each).name for each in relations]
+    value = read_request(proposal(*relations, sql=sql, reads=reads, **target), choices)
     return [each.key for each in unnamed(value, choices, [Message("person", words), *messages])]
 
 
@@ -182,12 +183,12 @@ FILE_LABELS = {"trips": "data/trips.csv", "stations": "data/stations.csv"}
 
 def shown(words, *relations, action="creates", previous=None, path=None, deciding=None, new_flows=(), **out):
     """Return the keys of what a plan shows and these words do not name; `out` are the columns of each step."""
-    value = read("synthesis", proposal(*relations, sql="SELECT 1", path=path), MUSIC)
+    value = read_request(proposal(*relations, sql="SELECT 1 AS n", path=path), MUSIC)
     labels = {**LABELS, **FILE_LABELS}
     plan = {
         "steps": [{"id": name, "label": label} for name, label in labels.items()],
         "flows": [{"source": labels[name], "columns": dict.fromkeys(columns, "copy")} for name, columns in out.items()],
-        "targets": [{"action": action}],
+        "targets": [{"action": action, "target": path or "output/out.csv"}],
         "previous": previous,
         "new_flows": new_flows,
         "deciding": deciding or {},
@@ -221,8 +222,8 @@ def test_keys_lead_to_a_relation_of_which_only_named_columns_come_out(words, rel
         ("orders csv", {"action": "creates"}, []),
         ("orders csv", {"action": "replaces"}, ["write over output/out.csv"]),
         ("orders csv", {"action": "replaces", "previous": "a" * 64}, []),
-        ("orders to output/out.csv", {"action": "replaces"}, []),
-        ("orders to x.csv", {"action": "replaces", "path": "output/x.csv"}, []),
+        ("orders to output/out.csv", {"action": "replaces"}, ["write over output/out.csv"]),
+        ("orders to x.csv", {"action": "replaces", "path": "output/x.csv"}, ["write over output/x.csv"]),
     ],
 )
 def test_a_file_of_somebody_else_is_asked_for(words, more, keys):
@@ -272,11 +273,11 @@ def test_a_model_that_obeys_what_it_read_gets_nothing_through(carrier, relations
 
 
 def test_the_question_lists_all_and_the_mode_comes_last():
-    value = read("synthesis", proposal(SECRETS, **{**TABLE, "table": "x"}), CHOICES)
+    value = read_request(proposal(SECRETS, **{**TABLE, "table": "x"}), CHOICES)
     found = unnamed(value, CHOICES, [Message("person", "orders")])
 
-    first = question_for(found, "x")
-    last = question_for([each for each in found if each.is_mode], "x")
+    first, _ = question_for(found)
+    last, _ = question_for([each for each in found if each.output])
 
     assert (first.about, first.choices) == (GROUNDING, ("yes", "no"))
     assert first.text == (
@@ -291,16 +292,16 @@ ABROAD = read_names(names(source("/srv/x.csv", table("/srv/x.csv")), source("../
 
 @pytest.mark.parametrize("path", ["/srv/x.csv", "../y/z.csv"])
 def test_a_source_outside_of_the_project_is_asked_for_though_it_was_named(path):
-    value = read("synthesis", proposal(path), ABROAD)
+    value = read_request(proposal(path), ABROAD)
     for words in (f"{path} to csv", "something to csv"):
         (found,) = unnamed(value, ABROAD, [Message("person", words)])
-        assert question_for([found], None).text == f"This would read {path}, outside of the project. Go on?"
+        assert question_for([found])[0].text == f"This would read {path}, outside of the project. Go on?"
 
 
 def test_things_that_are_asked_for_though_they_were_named_are_not_called_unnamed():
-    value = read("synthesis", proposal("../y/z.csv", path="../out.csv"), ABROAD)
+    value = read_request(proposal("../y/z.csv", path="../out.csv"), ABROAD)
     named = unnamed(value, ABROAD, [Message("person", "../y/z.csv to ../out.csv")])
-    assert question_for(named, None).text == (
+    assert question_for(named)[0].text == (
         "This would read ../y/z.csv, outside of the project and write ../out.csv, outside of the project. Go on?"
     )
 
@@ -318,8 +319,8 @@ def test_things_that_are_asked_for_though_they_were_named_are_not_called_unnamed
     ],
 )
 def test_a_file_that_was_named_and_is_there_is_asked_about_as_such(words, path, question):
-    value = read("synthesis", proposal(ORDERS, path=path), CHOICES)
-    assert question_for(unnamed(value, CHOICES, [Message("person", words)]), None).text == question
+    value = read_request(proposal(ORDERS, path=path), CHOICES)
+    assert question_for(unnamed(value, CHOICES, [Message("person", words)]))[0].text == question
 
 
 @pytest.mark.parametrize(
@@ -435,3 +436,16 @@ def test_a_file_of_another_pipeline_is_asked_for_though_the_name_is_the_same():
     assert shown("orders csv", ORDERS, action="replaces", previous="a" * 64, new_flows=new) == [
         "write over output/out.csv"
     ]
+
+
+def test_what_is_set_beside_the_words_is_listed():
+    made = proposal("data/airlines.csv", name="lines")
+    (source,) = made["sources"]
+    source |= {"encoding": "cp1250", "dtype": [{"column": "carrier", "type": "utf8"}]}
+    assert settings(read_request(made, CHOICES), CHOICES) == [
+        "data/airlines.csv is read with encoding cp1250",
+        "data/airlines.csv is read with the type of carrier utf8",
+        "the file is output/lines.csv",
+    ]
+    named = proposal("data/airlines.csv", path="output/x.csv")
+    assert settings(read_request(named, CHOICES), CHOICES) == []

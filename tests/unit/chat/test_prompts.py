@@ -2,17 +2,29 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from tests.servers.models import model_server, value
 from tests.unit.chat.providers.asking import ORDERS, opened, project, request
+from tests.unit.chat.test_context import looked
 from tests.unit.chat.worlds import CHOICES
 
+from osiris.chat.context import plain_json, tokens_of
 from osiris.chat.conversation import Options
-from osiris.chat.port import Message, Request
-from osiris.chat.prompts import FOLDER, compose, context_document, dump_prompts, own_prompts, read_prompts
+from osiris.chat.port import Message, ModelRequest
+from osiris.chat.prompts import (
+    FOLDER,
+    component_document,
+    compose,
+    context_document,
+    dump_prompts,
+    own_prompts,
+    read_prompts,
+)
 from osiris.chat.prompts.texts import PLACES
 from osiris.chat.providers import open_model
+from osiris.chat.request_json import request_schema
 from osiris.errors import InvalidInput
 from osiris.registry import load_registry
 
@@ -21,7 +33,7 @@ OWN = own_prompts()
 
 def said(*messages, purpose="synthesis", provider="openai", **more):
     told = tuple(Message(role, text) for role, text in messages or [("person", "orders to csv")])
-    return compose(Request(purpose, told, CHOICES, **more), provider, OWN, 4000)
+    return compose(ModelRequest(purpose, told, CHOICES, **more), provider, OWN, 4000)
 
 
 def conversation(spoken):
@@ -156,3 +168,15 @@ def test_the_context_document_has_every_component_and_no_secret():
     assert found == context_document(load_registry())
     fields = [each["field"] for component in components.values() for each in component["config"]]
     assert not [name for name in fields if "password" in name or ("key" in name.split("_") and name != "primary_key")]
+
+
+@pytest.mark.parametrize("provider", ["openai", "compatible"])
+def test_a_synthesis_request_stays_within_its_tokens(provider):
+    """With a table that was looked at, all writers and two earlier pipelines; the schema counts as well."""
+    components = tuple(map(component_document, load_registry().all()))
+    earlier = tuple({"name": n, "description": "", "reads": ["data/a.csv"], "writes": ["output/a.csv"]} for n in "ab")
+    choices = replace(looked(), today="2026-11-29", conventions="Cents.", components=components, earlier=earlier)
+    asked = ModelRequest("synthesis", (Message("person", "revenue per status to parquet"),), choices)
+    spoken = compose(asked, provider, own_prompts(), 16_000)
+    parts = (spoken.system, spoken.user, plain_json(request_schema(choices)))
+    assert sum(map(tokens_of, parts)) <= 3_000, [*map(tokens_of, parts)]

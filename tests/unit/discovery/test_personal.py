@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from osiris.families.personal import holds_names, kind_by_name, kind_of, kinds_by_name, without_personal
+from osiris.families.personal import are_names, holds_names, kind_by_name, kind_of, kinds_by_name, without_personal
 
 CORPUS = [json.loads(line) for line in Path(__file__).with_name("personal.jsonl").read_text("utf-8").splitlines()]
 
@@ -56,6 +56,17 @@ def test_the_corpus_has_enough_of_both():
         ("EmpName", "name"),
         ("userName", "name"),
         ("last_nm", "name"),
+        ("LNm", "name"),
+        ("fn", "name"),
+        ("custlastname", "name"),
+        ("CUSTNM", "name"),
+        ("note", "free text"),
+        ("OrderNote", "free text"),
+        ("remarks", "free text"),
+        ("poznamka", "free text"),
+        ("note_id", None),
+        ("notebook", None),
+        ("fnumber", None),
         ("PhoneNo", "phone"),
         ("homephone", "phone"),
         ("MobileNumber", "phone"),
@@ -127,6 +138,21 @@ def test_columns_called_after_people_hold_their_names(column, values):
 )
 def test_codes_classes_and_other_columns_hold_none(column, values):
     assert not holds_names(column, values)
+
+
+@pytest.mark.parametrize(
+    "values", [["Anna Nováková", "Petr Dvořák"], ["SMITH, JOHN", "DOE, JANE", "X Y"], ["Ann", "Robert", "Zed"]]
+)
+def test_given_names_tell_of_people_whatever_their_column_is_called(values):
+    assert are_names(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["New York", "Los Angeles", "San Jose"], ["North West", "South"], ["paid", "open"], ["Anna sent it back", "no"]],
+)
+def test_other_texts_are_no_names(values):
+    assert not are_names(values)
 
 
 def test_texts_keep_what_is_not_personal():

@@ -55,11 +55,24 @@ def test_codes_have_a_range_and_patterns():
 @pytest.mark.parametrize("text", ["Jan Novák", "Ждан {}", "李雷", "jnovak{}", "user name"])
 def test_what_is_written_freely_is_not_shown_nor_its_letters(text):
     values = [f"{text}{n}" for n in range(ROWS)]
-    told = look({"remark": values}, mode="masked")
+    told = look({"label": values}, mode="masked")
     shown = str(told)
-    assert not any(letter in shown.replace("remark", "") for letter in "NЖ李")
-    assert "min" not in told["columns"]["remark"]
+    assert not any(letter in shown.replace("label", "") for letter in "NЖ李")
+    assert "min" not in told["columns"]["label"]
     assert told["samples"]["rows"][0] == [f"<text, {len(values[0])} characters>"]
+
+
+@pytest.mark.parametrize("column", ["note", "OrderNote", "LName", "FNm"])
+def test_few_values_that_repeat_are_not_listed_where_the_column_is_personal(column):
+    told = of(column, ["call back", "asked twice"] * (ROWS // 2))
+    assert told.keys() == {"null_share", "personal", "distinct", "length"}
+
+
+def test_names_of_people_are_known_by_their_values_whatever_their_column_is_called():
+    told = of("owned_since", ["Anna Nováková", "Petr Dvořák"] * (ROWS // 2))
+    assert told["personal"] == "name"
+    assert "Anna" not in str(told)
+    assert "values" in of("town", ["New York", "San Jose"] * (ROWS // 2))
 
 
 def test_columns_that_are_personal_by_their_values_show_none():

@@ -1,13 +1,15 @@
 """A case that breaks is a failure of its own: neither right, nor the end of the others."""
 
 import pytest
+from bench.evaluation.cases import HELD_OUT, Case, World, load_cases, load_worlds
+from bench.evaluation.grade import grade
+from bench.evaluation.hold import Held
+from bench.evaluation.score import score_set
+from tests.unit.chat.scripted import environment, serving
+from tests.unit.chat.talking import proposal
 
 from osiris.chat.conversation import Options
 from osiris.errors import InvalidInput
-from osiris.evaluation.cases import HELD_OUT, Case, World, load_cases, load_worlds
-from osiris.evaluation.grade import grade
-from osiris.evaluation.hold import Held
-from osiris.evaluation.score import score_set
 
 GOLD = {"sql": "SELECT 1 AS n", "mode": "replace", "target": {"kind": "parquet"}}
 OML = "steps: [{component: filesystem.parquet_writer, config: {path: output/x.parquet}}]"
@@ -33,14 +35,12 @@ def test_a_target_that_cannot_be_read_is_wrong(tmp_path):
     assert "the target cannot be read" in graded.why
 
 
+def test_the_published_set_is_whole():
+    assert {case.world for case in load_cases(HELD_OUT)} == set(load_worlds(HELD_OUT))
+
+
 def test_a_set_that_is_not_there_is_told_plainly(tmp_path):
-    if HELD_OUT.exists():
-        assert load_cases(HELD_OUT)
-        assert load_worlds(HELD_OUT)
-        return
     for load in (load_cases, load_worlds):
-        with pytest.raises(InvalidInput, match="CHT050 this installation has no set of requests"):
-            load(HELD_OUT)
         with pytest.raises(InvalidInput, match=f"CHT050 {tmp_path}"):
             load(tmp_path)
 
@@ -70,7 +70,8 @@ def lay_out_set(folder, *sqls):
 def test_what_breaks_in_one_case_does_not_end_the_others(tmp_path):
     lay_out_set(tmp_path / "set", "SELECT * FROM nothing", "", "SELECT * FROM pets")
     told = []
-    score = score_set(tmp_path / "set", tmp_path / "scratch", Options(), {}, told.append)
+    with serving({"pets to csv": proposal("data/pets.csv", name="pets")}) as server:
+        score = score_set(tmp_path / "set", tmp_path / "scratch", Options(), environment(server), told.append)
     assert [each.verdict for each in score.graded] == ["failed", "failed", "right"]
     assert [each.why.partition(":")[0] for each in told] == ["CatalogException", "KeyError", ""]
 

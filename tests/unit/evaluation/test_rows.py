@@ -4,8 +4,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
-
-from osiris.evaluation.rows import same_rows
+from bench.evaluation.rows import same_rows
 
 GOLD = [("Aarau", 3, Decimal("1.50")), ("Bern", 5, None)]
 TYPES = ("VARCHAR", "BIGINT", "DECIMAL(9,2)")

@@ -2,19 +2,19 @@
 
 from osiris import api
 from osiris.mcp.advice import for_agents
-from osiris.mcp.looking import components_find
+from osiris.mcp.looking import component_get
 
 
 def test_hints_name_tools_where_they_name_commands():
     assert for_agents("see 'osiris logs list'") == "see runs_list"
-    assert for_agents("see 'osiris components list'") == "see components_find"
+    assert for_agents("see 'osiris components list'") == "see component_get"
     assert for_agents("declare it") == "declare it"
     assert for_agents(None) is None
 
 
 def found(tmp_path, query):
     (tmp_path / "osiris.yaml").touch()
-    reply = components_find(api.open_project(tmp_path, {}), {"query": query})
+    reply = component_get(api.open_project(tmp_path, {}), {"query": query})
     return [each["name"] for each in reply.data["components"]]
 
 

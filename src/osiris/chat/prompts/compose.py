@@ -11,7 +11,7 @@ from osiris.chat.prompts.texts import INTENT, INTENT_EXAMPLE, SQL, SQL_EXAMPLE, 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from osiris.chat.port import Message, Purpose, Request
+    from osiris.chat.port import Message, ModelRequest, Purpose
     from osiris.chat.prompts.texts import Prompts
     from osiris.model import JsonValue
 
@@ -27,8 +27,8 @@ _WITH_EXAMPLE = frozenset(("compatible",))
 
 _TASK: dict[Purpose, str] = {
     "intent": "Name what must be read.",
-    "synthesis": "Propose the pipeline.",
-    "regenerate": "Your proposal has the problems below. Propose it again without them.",
+    "synthesis": "Make the request.",
+    "regenerate": "Your request has the problems below. Make it again without them.",
 }
 _FAST = (
     'Ask nothing that can be assumed: assume what is likeliest, and say so in "assumptions" where there are any. '
@@ -52,12 +52,12 @@ class Spoken:
         return [{"role": "system", "text": self.system}, {"role": "user", "text": self.user}]
 
 
-def compose(request: Request, provider: str, prompts: Prompts, context_tokens: int) -> Spoken:
+def compose(request: ModelRequest, provider: str, prompts: Prompts, context_tokens: int) -> Spoken:
     """Return what is said to a model of that provider; what discovery found takes about `context_tokens` of it."""
     system, example = _SYSTEM[request.purpose]
     words = "\n".join(each.text for each in request.messages if each.role == "person")
     values = {
-        "task": _TASK[request.purpose],
+        "task": _task(request),
         "conversation": _conversation(request.messages),
         "context": render_context(request.choices, words, context_tokens),
         "draft": _draft(request.draft),
@@ -70,6 +70,14 @@ def compose(request: Request, provider: str, prompts: Prompts, context_tokens: i
     )
 
 
+def _task(request: ModelRequest) -> str:
+    """Return what is to be done, what day it is, and how the project does things: words of the person."""
+    today = [f"Today is {request.choices.today}."] if request.choices.today else []
+    own = request.choices.conventions
+    conventions = [f"How this project does things: {named(own, _WORDS)}"] if own else []
+    return " ".join([_TASK[request.purpose], *today, *conventions])
+
+
 def _conversation(messages: Sequence[Message]) -> str:
     """Return the first message and the last ones, each a line: what the agent asked is no word of the person."""
     lines = [f'{{"role":"{each.role}","text":{named(each.text, _WORDS)}}}' for each in messages]
@@ -78,7 +86,14 @@ def _conversation(messages: Sequence[Message]) -> str:
 
 
 def _draft(draft: Mapping[str, JsonValue] | None) -> str:
-    return "" if draft is None else f"\nThe proposal before:\n{framed(plain_json(draft))}\n"
+    return "" if draft is None else f"\nThe request before:\n{framed(plain_json(_bare(draft)))}\n"
+
+
+def _bare(value: JsonValue) -> JsonValue:
+    """Return a value without what says nothing in it: an empty text or list, or null."""
+    if isinstance(value, dict):
+        return {key: _bare(inner) for key, inner in value.items() if inner not in ("", [], None)}
+    return [_bare(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _problems(problems: Sequence[Mapping[str, JsonValue]]) -> str:

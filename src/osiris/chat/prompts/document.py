@@ -24,7 +24,7 @@ def context_document(registry: Registry) -> dict[str, JsonValue]:
     mind. Fields that are secret are left out, and examples that look as if they held one. The fingerprint is the
     SHA-256 of the document's canonical bytes, and the estimate a quarter of their number.
     """
-    document: dict[str, JsonValue] = {"version": VERSION, "components": list(map(_component, registry.all()))}
+    document: dict[str, JsonValue] = {"version": VERSION, "components": list(map(component_document, registry.all()))}
     data = canonical_bytes(document)
     return {
         "document": document,
@@ -34,7 +34,8 @@ def context_document(registry: Registry) -> dict[str, JsonValue]:
     }
 
 
-def _component(spec: ComponentSpec) -> dict[str, JsonValue]:
+def component_document(spec: ComponentSpec) -> dict[str, JsonValue]:
+    """Return what is told of a component."""
     examples = [example["config"] for example in spec.examples if not find_literal_secrets(example["config"])]
     told: dict[str, JsonValue] = {
         "name": spec.name,

@@ -1,4 +1,4 @@
-"""Whoever proposes: the rules, or a model behind a service. Only this folder knows the libraries of services."""
+"""Models behind services. Only this folder knows the libraries of services."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from osiris.chat.port import Usage
 from osiris.chat.prompts import FOLDER, own_prompts, read_prompts
-from osiris.chat.providers.settings import provider_name, read_settings
+from osiris.chat.providers.settings import read_settings
 
 if TYPE_CHECKING:
     from osiris.api import Workspace
@@ -37,15 +37,11 @@ class Chosen(Protocol):
 
 
 def open_model(workspace: Workspace, options: Chosen, spent: Usage = _NOTHING) -> Model:
-    """Return whoever proposes; nothing is sent yet.
+    """Return the model; nothing is sent yet.
 
-    `spent` is what the conversation has used before, of which its budget is short. Fails with LLM001 to LLM009
-    and PRJ007 if it cannot be asked, and with LLM030 to LLM032 if the prompts of the project are wrong.
+    `spent` is what the conversation has used before, of which its budget is short. Fails with CHT065, LLM001 to
+    LLM009, PRJ007 and PRJ010 if it cannot be asked, and with LLM030 to LLM032 if the prompts of the project are wrong.
     """
-    if provider_name(workspace.config, options.provider) == "rules":
-        from osiris.chat.rules import Rules
-
-        return Rules()
     from osiris.chat.providers.hosted import Hosted
 
     settings = read_settings(workspace, options.provider, options.model)

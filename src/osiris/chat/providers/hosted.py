@@ -8,20 +8,21 @@ import warnings
 from typing import TYPE_CHECKING
 
 from osiris.chat.context import plain_json, tokens_of
+from osiris.chat.intent import interest_schema
 from osiris.chat.port import Answer, Usage
 from osiris.chat.prompts import compose
-from osiris.chat.proposal import schema
 from osiris.chat.providers.answers import Failure, failure_of, value_of
 from osiris.chat.providers.pace import Budget, Pace
 from osiris.chat.providers.services import price, request
 from osiris.chat.providers.wire import LARGEST, LIBRARY_ERRORS, Bounded
+from osiris.chat.request_json import request_schema
 from osiris.errors import OsirisError, fail
 from osiris.secret import Scrubber
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
 
-    from osiris.chat.port import Request
+    from osiris.chat.port import ModelRequest
     from osiris.chat.prompts import Prompts, Spoken
     from osiris.chat.providers.settings import Settings
     from osiris.model import JsonValue
@@ -53,7 +54,7 @@ class Hosted:
         """Provider and model."""
         return f"{self._settings.provider}:{self._settings.models[0]}"
 
-    def complete(self, asked: Request) -> Answer:
+    def complete(self, asked: ModelRequest) -> Answer:
         """Return the answer of the first model that gives one; fails as the last one does, with LLM006 to LLM021."""
         self._requests = 0
         *others, last = self._settings.models
@@ -65,9 +66,10 @@ class Hosted:
                     raise
         return self._answer(asked, last)
 
-    def _answer(self, asked: Request, model: str) -> Answer:
+    def _answer(self, asked: ModelRequest, model: str) -> Answer:
         spoken = compose(asked, self._settings.provider, self._prompts, self._settings.context_tokens)
-        found = self._tried(model, spoken, schema(asked.purpose, asked.choices))
+        wanted = interest_schema if asked.purpose == "intent" else request_schema
+        found = self._tried(model, spoken, wanted(asked.choices))
         name = f"{self._settings.provider}:{model}"
         if isinstance(found, Failure):
             reason = self._scrubber.text(found.reason)

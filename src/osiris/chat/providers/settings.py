@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from osiris.config import PROVIDERS
+from osiris.config import PROVIDERS, RULES
 from osiris.distribution import install_command
 from osiris.errors import did_you_mean, fail
 from osiris.secret import Secret
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SAME = {"google": "gemini"}
 _EARLIER = {"claude": "anthropic"}
-
+_WITHOUT_A_MODEL = "run 'osiris new': it builds a pipeline from choices or flags, without a model"
 
 _ADDRESSES = {
     "openai": "https://api.openai.com/v1",
@@ -27,6 +27,8 @@ _ADDRESSES = {
     "gemini": "https://generativelanguage.googleapis.com",
 }
 
+_MODELS = {"openai": "gpt-5.6-terra", "anthropic": "claude-sonnet-5-5", "gemini": "gemini-3.8-flash"}
+"""The model of each service that is used if none is named; a compatible server has its own."""
 
 _NEEDED = {"openai": "openai", "compatible": "openai", "anthropic": "anthropic", "gemini": "google.genai"}
 
@@ -48,9 +50,15 @@ class Settings:
     max_cost: float | None
 
 
-def provider_name(config: Config, chosen: str | None) -> str:
-    """Return the provider that counts; fails with LLM001, or PRJ007 for its name in the earlier implementation."""
-    name = str(chosen or config.get("chat.provider"))
+def provider_name(config: Config, chosen: str | None) -> str | None:
+    """Return the provider that counts, None if there is none; fails with LLM001, and for earlier ones with PRJ007 or
+    PRJ010.
+    """
+    name = chosen or config.get("chat.provider")
+    if name is None:
+        return None
+    if name == RULES:
+        fail("PRJ010", what=f"--provider {name}" if chosen else f"chat.provider: {name}", instead=_WITHOUT_A_MODEL)
     if name in _EARLIER:
         fail("PRJ007", old=f"--provider {name}", new=f"--provider {_EARLIER[name]}")
     if name not in PROVIDERS:
@@ -59,13 +67,13 @@ def provider_name(config: Config, chosen: str | None) -> str:
 
 
 def read_settings(workspace: Workspace, provider: str | None, model: str | None) -> Settings:
-    """Return how the service is asked; fails with LLM001 to LLM005, and LLM009."""
+    """Return how the service is asked; fails with CHT065 if none is chosen, LLM001 to LLM005, and LLM009."""
     config = workspace.config
-    name = provider_name(config, provider)
+    name = provider_name(config, provider) or fail("CHT065")
     if not (_is_installed("pydantic_ai") and _is_installed(_NEEDED[name])):
         fail("LLM002", provider=name, command=install_command("chat"))
     is_configured = name == _SAME.get(config.get("chat.provider"), config.get("chat.provider"))
-    first = model or (config.get("chat.model") if is_configured else None)
+    first = model or (config.get("chat.model") if is_configured else None) or _MODELS.get(name)
     if not first:
         fail("LLM004", provider=name)
     fallback = config.get("chat.fallback_model") if is_configured else None

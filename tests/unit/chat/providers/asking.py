@@ -6,7 +6,7 @@ from tests.unit.chat.worlds import FILES, SHOP, names
 from osiris.api import open_project
 from osiris.chat.conversation import Options
 from osiris.chat.found import read_names
-from osiris.chat.port import Message, Request
+from osiris.chat.port import Message, ModelRequest
 from osiris.chat.providers import open_model
 
 KEY = "sk-test-1234567890abcdef"
@@ -21,7 +21,7 @@ ORDERS = {"tables": ["@sqlite.shop/orders"], "question": None, "cannot": None}
 
 def project(root, server=None, provider="openai", **settings):
     """Make and open a project whose model is that of a local server."""
-    chat = {"provider": provider, "model": MODELS[provider], "api_key": "${MODEL_KEY}", "timeout": "5s"}
+    chat = {"provider": provider, "model": MODELS.get(provider), "api_key": "${MODEL_KEY}", "timeout": "5s"}
     if server:
         chat["base_url"] = server.url(SERVED[provider])
     kept = {name: each for name, each in {**chat, **settings}.items() if each is not None}
@@ -30,7 +30,7 @@ def project(root, server=None, provider="openai", **settings):
 
 
 def request(words="orders to csv", purpose="intent", **more):
-    return Request(purpose, (Message("person", words),), CHOICES, **more)
+    return ModelRequest(purpose, (Message("person", words),), CHOICES, **more)
 
 
 def opened(root, server, provider="openai", **settings):

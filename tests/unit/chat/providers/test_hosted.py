@@ -11,9 +11,10 @@ from tests.unit.chat.providers.asking import KEY, MODELS, ORDERS, PROVIDERS, ope
 
 from osiris.api import project_scrubber
 from osiris.chat.conversation import Options
+from osiris.chat.intent import Refusal, interest_schema, read_interest
 from osiris.chat.port import Usage as Used
-from osiris.chat.proposal import Refusal, read, schema
 from osiris.chat.providers import open_model
+from osiris.chat.request_json import request_schema
 from osiris.errors import InvalidInput, StepFailed, Unavailable
 
 every = pytest.mark.parametrize("provider", PROVIDERS)
@@ -33,7 +34,8 @@ def test_a_question_is_one_request_and_one_typed_answer(provider, purpose, tmp_p
     assert (answer.usage.cost is None) == (provider == "compatible")
     (seen,) = server.asked
     assert (seen.how, seen.streamed) == ("native", False)
-    assert sorted(seen.schema["properties"]) == sorted(schema(purpose, asked.choices)["properties"])
+    wanted = interest_schema if purpose == "intent" else request_schema
+    assert sorted(seen.schema["properties"]) == sorted(wanted(asked.choices)["properties"])
     assert [message.role for message in seen.messages] == ["system", "user"]
     assert [message.text for message in seen.messages] == [message["text"] for message in answer.sent]
 
@@ -72,7 +74,7 @@ def test_a_model_that_declines_says_so_in_words(provider, tmp_path):
     if provider == "compatible":
         assert said == "That is not for me."
     else:
-        assert isinstance(read("intent", said, asked.choices), Refusal)
+        assert isinstance(read_interest(said, asked.choices), Refusal)
 
 
 @every
@@ -82,7 +84,7 @@ def test_words_where_json_belongs_are_left_to_the_one_who_asked(provider, tmp_pa
         said = opened(tmp_path, server, provider).complete(asked).value
     assert said == "Sure! Use the orders."
     with pytest.raises(InvalidInput) as caught:
-        read("intent", said, asked.choices)
+        read_interest(said, asked.choices)
     assert caught.value.diagnostics[0].code == "CHT001"
 
 
@@ -115,12 +117,11 @@ def test_a_call_of_a_tool_that_was_not_offered_is_refused(provider, tmp_path):
 def test_the_command_line_counts_before_the_settings(tmp_path):
     workspace = project(tmp_path, None, "openai")
     assert open_model(workspace, Options(model="gpt-6")).name == "openai:gpt-6"
-    assert open_model(workspace, Options(provider="rules")).name == "rules"
     assert open_model(project(tmp_path, None, "gemini"), Options("google")).name == "gemini:gemini-2.5-pro"
     with pytest.raises(Unavailable, match="LLM003 provider 'anthropic' needs a key, and ANTHROPIC_API_KEY"):
         open_model(workspace, Options(provider="anthropic", model="claude-x"))
     with pytest.raises(InvalidInput, match="LLM004"):
-        open_model(workspace, Options(provider="anthropic"))
+        open_model(project(tmp_path, None, "compatible", model=None, base_url="http://localhost/v1"), Options())
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,9 @@ def test_the_command_line_counts_before_the_settings(tmp_path):
     [
         ({}, Options(provider="cluade"), "LLM001 'cluade' is no provider"),
         ({}, Options(provider="claude"), "PRJ007 '--provider claude' is spelled differently here"),
-        ({"model": None}, Options(), "LLM004"),
+        ({"provider": None}, Options(), "CHT065 free text needs a model"),
+        ({}, Options(provider="rules"), "PRJ010 '--provider rules'"),
+        ({"provider": "rules"}, Options(), "PRJ010 'chat.provider: rules'"),
         ({"provider": "compatible", "model": "qwen3"}, Options(), "LLM005"),
         (
             {"provider": "compatible", "model": "m", "max_cost": 1, "base_url": "http://localhost/v1"},
@@ -141,6 +144,19 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_sent(settings, optio
     provider = settings.pop("provider", "openai")
     with pytest.raises(InvalidInput, match=code):
         open_model(project(tmp_path, None, provider, **settings), options)
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini"])
+def test_each_service_has_a_default_model_that_its_library_knows_and_has_a_price_for(provider, tmp_path):
+    from typing import get_args
+
+    from pydantic_ai.models import KnownModelName
+
+    from osiris.chat.providers.services import price
+
+    name = open_model(project(tmp_path, None, provider, model=None), Options()).name
+    assert name.replace("gemini:", "google:") in get_args(KnownModelName.__value__)
+    assert price(*name.split(":")) > 0
 
 
 @pytest.mark.parametrize(
@@ -156,10 +172,11 @@ def test_a_library_that_is_not_installed_is_told_with_its_remedy(provider, packa
     assert "pip install 'pydantic-ai-slim[" in caught.value.diagnostics[0].hint
 
 
-def test_the_rules_need_no_library_of_models(tmp_path):
+def test_opening_a_model_needs_no_library_of_models(tmp_path):
     code = "import sys; from osiris.chat.providers import open_model; from osiris.chat.conversation import Options; "
-    code += "from osiris.api import open_project; open_model(open_project(None, {}), Options()); "
-    code += "print({'pydantic_ai', 'httpx2', 'openai', 'pydantic'} & {*sys.modules})"
+    code += "from osiris.api import open_project; "
+    code += "open_model(open_project(None, {'OPENAI_API_KEY': 'k'}), Options('openai')); "
+    code += "print({'pydantic_ai', 'openai', 'pydantic'} & {*sys.modules})"
     (tmp_path / "osiris.yaml").write_text("")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("set()\n", "")

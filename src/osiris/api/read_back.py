@@ -1,0 +1,167 @@
+"""What the outputs of a plan are, read back before anybody says yes to it: from the SQL, and measured within a time."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from osiris.api.pipelines import Compiled
+    from osiris.api.workspace import Workspace
+    from osiris.compare.read_back import OutputText
+    from osiris.model import JsonValue, Manifest
+    from osiris.runner.boxed import Worker
+    from osiris.runner.preview import Measured as Figures
+    from osiris.runner.preview import Table
+    from osiris.sql.probes import Probe
+
+    Keys = Mapping[str, Sequence[Sequence[str]]]
+
+BUDGET = 10.0
+"""So many seconds are spent on measuring."""
+SAMPLE = 10_000
+"""So many rows of each source are read where all of them take too long."""
+_SHOWN = 5
+_FIRST_TRY = 0.6
+"""The part of the time in which all rows are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of a plan: rows in and out by step, remarks on joins and names, and first rows by writer.
+
+    `cut` are the sources of which only the first `SAMPLE` rows were read; `missing` are the steps that were not
+    measured in time. Figures on joins are only told where nothing was cut: the match of a row may be among the rest.
+    """
+
+    rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    outputs: Mapping[str, Table] = field(default_factory=dict)
+    cut: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def lines(self) -> Iterator[str]:
+        """Yield what was measured in words, but for the first rows."""
+        if self.cut:
+            yield f"on the first {SAMPLE:,} rows of {', '.join(self.cut)}; joins are not measured"
+        for step, (taken, given) in self.rows.items():
+            yield f"{step}: {taken:,} rows in, {given:,} rows out"
+        yield from self.remarks
+        if self.missing:
+            yield f"not measured: {', '.join(self.missing)}"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the figures as plain data, without rows."""
+        return {
+            "rows": {step: {"in": taken, "out": given} for step, (taken, given) in self.rows.items()},
+            "remarks": list(self.remarks),
+            "cut": list(self.cut),
+            "missing": list(self.missing),
+            "lines": list(self.lines()),
+        }
+
+
+def outputs_of(workspace: Workspace, compiled: Compiled, keys: Keys | None = None) -> tuple[OutputText, ...]:
+    """Return in plain words what each output of a plan is; nothing is run, and no source is asked.
+
+    `keys` are the primary keys of sources by the steps that read them, where the caller knows them; else those that
+    discovery has seen are taken.
+    """
+    from osiris.compare.read_back import read_back
+
+    return read_back(compiled.plain(), seen_keys(workspace, compiled) if keys is None else keys)
+
+
+def seen_keys(workspace: Workspace, compiled: Compiled) -> dict[str, list[tuple[str, ...]]]:
+    """Return the primary keys that discovery has seen of the sources of a plan, by the steps that read them."""
+    from osiris.discovery.feed import recall
+
+    pins = compiled.sources.pins
+    seen = recall(workspace.project, {pin.source.key for pin in pins.values()})
+    found = {step: seen[pin.source.key].primary_key for step, pin in pins.items() if pin.source.key in seen}
+    return {step: [key] for step, key in found.items() if key}
+
+
+def read_back(
+    workspace: Workspace, compiled: Compiled, budget: float = BUDGET, *, keys: Keys | None = None
+) -> Measured:
+    """Return what a plan does with the rows that are there now, as far as it can be told in so many seconds.
+
+    All rows are tried first, then the first `SAMPLE` of each source. No target is touched. `keys` are as `outputs_of`
+    takes them. Fails with the problems of the step that failed.
+    """
+    from osiris.runner.adapter import Link
+    from osiris.runner.targets import asked_worker
+
+    ends_at = time.monotonic() + budget
+    plan = compiled.plain()
+    asked = _with_probes(plan, seen_keys(workspace, compiled) if keys is None else keys)
+    with ExitStack() as stack:
+        worker = stack.enter_context(asked_worker(workspace.project, workspace.config))
+        found = _measured(workspace, compiled, asked, 0, worker, budget * _FIRST_TRY)
+        if found.late:
+            is_ready = found.answered and isinstance(worker, Link)
+            again = worker if is_ready else stack.enter_context(asked_worker(workspace.project, workspace.config))
+            found = _measured(workspace, compiled, asked, SAMPLE, again, ends_at - time.monotonic())
+    return _told(plan, asked, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A plan with steps that count, those by their probes, and the steps whose rows are shown, by writer."""
+
+    plan: Manifest
+    probes: Mapping[str, Probe]
+    shown: Mapping[str, str]
+
+
+def _with_probes(plan: Manifest, keys: Keys) -> _Asked:
+    from osiris.compare.read_back import probes
+    from osiris.model import Manifest
+
+    steps = {step["id"]: step for step in plan.steps}
+    made: dict[str, Probe] = {}
+    for name, several in probes(plan, keys).items():
+        for number, probe in enumerate(several):
+            made[f"{name}_probe_{number}"] = probe
+            steps[f"{name}_probe_{number}"] = _probe_step(steps[name], f"{name}_probe_{number}", probe)
+    ends = [step for step in plan.steps if step["mode"] == "write"]
+    shown = {end["id"]: next(iter(end["inputs"].values())) for end in ends}
+    if not ends:
+        read = {source for step in plan.steps for source in step["inputs"].values()}
+        shown = {step["id"]: step["id"] for step in plan.steps if step["id"] not in read}
+    return _Asked(Manifest({**plan.data, "steps": list(steps.values())}), made, shown)
+
+
+def _probe_step(step: Mapping[str, JsonValue], name: str, probe: Probe) -> dict[str, JsonValue]:
+    """Return a step that gives the numbers of a probe, in the place of another."""
+    schema = [{"name": f"n{number}", "type": "int64", "nullable": True} for number in range(probe.numbers)]
+    (key,) = step["sql"]
+    return {**step, "id": name, "config": {key: probe.query}, "schema": schema, "order": "free", "lineage": None}
+
+
+def _measured(
+    workspace: Workspace, compiled: Compiled, asked: _Asked, sample: int, worker: Worker, seconds: float
+) -> Figures:
+    from osiris.runner.preview import Look, measure
+
+    look = Look([*dict.fromkeys(asked.shown.values()), *asked.probes], _SHOWN, sample)
+    words = (asked.plan, compiled.pipeline, look, workspace.config, workspace.environ, worker, seconds)
+    return measure(workspace.project, *words)
+
+
+def _told(plan: Manifest, asked: _Asked, found: Figures) -> Measured:
+    numbers = {name: found.tables[name].rows[0] for name in asked.probes if name in found.tables}
+    whole = {} if found.cut else numbers
+    steps = [step["id"] for step in plan.steps if step["mode"] != "write"]
+    return Measured(
+        rows={step: found.rows[step] for step in steps if step in found.rows},
+        remarks=tuple(text for name, row in whole.items() if (text := asked.probes[name].text(row))),
+        outputs={writer: found.tables[step] for writer, step in asked.shown.items() if step in found.tables},
+        cut=tuple(found.cut),
+        missing=tuple(step for step in steps if step not in found.rows),
+    )

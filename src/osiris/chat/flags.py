@@ -1,0 +1,483 @@
+"""A request from flags of `osiris new`; `command_line` is the way back.
+
+    --from TABLE                      what is read: a path, or @FAMILY.ALIAS/TABLE
+    --join 'TABLE on A = B and …'     rows that match; --left-join keeps those without a match
+    --compute 'NAME = A * B'          or NAME = FUNCTION(A, VALUE): year, round, join-text, if-empty, …
+    --where 'A = VALUE'               also != < <= > >= in, not in, between X and Y, contains, starts with, ends with,
+                                      is empty, is not empty
+    --group A, --group 'month(A)'     also with `as NAME`, as all that follow
+    --count, --count-of A, --count-distinct A, --sum A, --avg A, --min A, --max A, --median A
+    --share MEASURE, --ratio 'MEASURE / MEASURE'
+    --latest 'A per B, C', --first 'A per B', --top '3 A per B'
+    --columns 'A, B as NAME', --sort 'A desc', --limit N
+
+On the right side of a condition, and behind the first argument of a function, stands a value, typed by the column;
+`col:A` names a column. A name with other characters than letters, digits, `_` and `.` stands in double quotes. Names
+are taken as they are written, else as the only one that differs in case, which is told; a name that does not exist is
+refused with those that are near, and no two words mean one name.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, cast, get_args
+
+from osiris.chat.expressions import Misfit, Misfits
+from osiris.chat.render import problems_of
+from osiris.chat.request import (
+    Chosen,
+    Computed,
+    Filter,
+    Function,
+    Group,
+    Join,
+    Match,
+    Measure,
+    Mode,
+    Operator,
+    Output,
+    Pick,
+    Request,
+    Sort,
+    Source,
+    Step,
+    Typed,
+    Unit,
+)
+from osiris.chat.statement import Given, joined
+from osiris.errors import did_you_mean, fail
+from osiris.model import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import TypeVar
+
+    from osiris.chat.choices import Choices, Relation, Writer
+    from osiris.chat.request import Measured
+    from osiris.model import Schema
+
+    Flags = Mapping[str, tuple[str, ...]]
+    T = TypeVar("T")
+
+STEP = "result"
+SEVERAL = (
+    *("from", "join", "left-join", "compute", "where", "group", "count-of", "count-distinct", "sum", "avg", "min"),
+    *("max", "median", "share", "ratio", "columns", "sort", "dtype", "key", "partition-by"),
+)
+"""Flags that may be repeated, in the order in which a command has them."""
+
+SINGLE = ("latest", "first", "top", "limit", "encoding", "on-reject", "to", "mode", "name")
+"""Flags that stand once."""
+
+MEASURES: dict[str, Measured] = {
+    "count-of": "count",
+    "count-distinct": "count distinct",
+    "sum": "sum",
+    "avg": "average",
+    "min": "minimum",
+    "max": "maximum",
+    "median": "median",
+}
+_FLAGS = {
+    "sources": "from",
+    "outputs": "to",
+    "joins": "join",
+    "filters": "where",
+    "pick": "latest",
+    "measures": "sum",
+    **{name: name for name in ("compute", "group", "columns", "sort", "limit", "dtype", "encoding", "mode", "key")},
+    "partition_by": "partition-by",
+}
+"""By the part of a request, the flag that it comes from."""
+
+SIGNS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
+_QUOTED = r'"(?:[^"]|"")*"'
+_WORDS = "not in|in|between|contains|starts with|ends with|is not empty|is empty"
+_CONDITION = re.compile(rf"({_QUOTED}|.+?)(?:\s*(!=|<=|>=|=|<|>)\s*|\s+({_WORDS})(?:\s+|$))(.*)", re.DOTALL)
+_CALL = re.compile(r"([a-z-]+)\((.*)\)", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d+)?|\.\d+)")
+_AS = re.compile(rf"({_QUOTED}|.*?\)|.+?)\s+as\s+({_QUOTED}|[\w.]+)", re.DOTALL)
+_TWO = 2
+
+
+class Wrong(Exception):
+    """A flag that cannot be carried out: why, and what to do instead."""
+
+    def __init__(self, problem: str, hint: str | None = None) -> None:
+        super().__init__(problem)
+        self.problem, self.hint = problem, hint
+
+
+class Asked(NamedTuple):
+    """A request, and what to tell of how it was read."""
+
+    request: Request
+    told: tuple[str, ...]
+
+
+def request_of(flags: Flags, choices: Choices) -> Asked:
+    """Return the request of flags; fails with CHT042 for the first that cannot be carried out."""
+    reader = _Reader(flags, choices)
+    request = reader.request()
+    wrong = problems_of(request, choices)
+    if wrong:
+        fail("CHT042", flag=_flag_of(wrong[0].pointer), problem=wrong[0].problem, hint=wrong[0].hint)
+    return Asked(request, tuple(reader.told))
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads flags, and keeps what is to be told of it; of every name the word that meant it."""
+
+    flags: Flags
+    choices: Choices
+    told: list[str] = field(default_factory=list)
+    meant: dict[str, str] = field(default_factory=dict)
+
+    def request(self) -> Request:
+        relations = [self.relation("from", text) for text in self.flags.get("from", ())]
+        if not relations:
+            fail("CHT042", flag="--from", problem="is missing", hint="name what is read: --from data/orders.csv")
+        joins = [
+            self.read(name, text, lambda text, name=name: self.join(text, name, relations[0]))  # type: ignore[misc]
+            for name in ("join", "left-join")
+            for text in self.flags.get(name, ())
+        ]
+        for relation, _ in joins:
+            if relation not in relations:
+                relations.append(relation)
+        unread = [each.id for each in relations[1:] if all(each is not relation for relation, _ in joins)]
+        if unread:
+            hint = f"say how: --join '{unread[0]} on COLUMN = COLUMN'"
+            fail("CHT042", flag=f"--from {unread[0]}", problem="is not joined to what is read first", hint=hint)
+        step = self.step(relations, tuple(join for _, join in joins))
+        steps = (step,) if step != Step(STEP, relations[0].name) else ()
+        sources = tuple(self.source(relation, is_first=not number) for number, relation in enumerate(relations))
+        output = self.output(STEP if steps else relations[0].name)
+        return Request(self.single("name") or name_of(output), sources, steps, (output,))
+
+    def read(self, flag: str, text: str, make: Callable[[str], T]) -> T:
+        """Return what is made of the text of a flag; fails with CHT042 if nothing can be."""
+        try:
+            return make(text)
+        except Wrong as wrong:
+            return fail("CHT042", flag=f"--{flag} {shlex.quote(text)}", problem=wrong.problem, hint=wrong.hint)
+
+    def each(self, flag: str, make: Callable[[str], T]) -> tuple[T, ...]:
+        return tuple(self.read(flag, text, make) for text in self.flags.get(flag, ()))
+
+    def single(self, flag: str) -> str | None:
+        return next(iter(self.flags.get(flag, ())), None)
+
+    def name(self, word: str, known: Iterable[str], what: str = "column") -> str:
+        """Return the name that a word means."""
+        names = list(known)
+        alike = [name for name in names if name.casefold() == word.casefold()]
+        if word in names:
+            found = word
+        elif len(alike) == 1:
+            (found,) = alike
+            self.told.append(f"{what} '{found}' for '{word}'")
+        else:
+            hint = did_you_mean(word[:200], names)
+            raise Wrong(f"there is no {what} '{word[:200]}'", hint or _listed(names))
+        if self.meant.setdefault(found, word) != word:
+            raise Wrong(f"'{self.meant[found]}' and '{word}' both mean {what} '{found}'", "write the name as it is")
+        return found
+
+    def relation(self, flag: str, text: str) -> Relation:
+        """Return the relation of an id, or of the only name."""
+
+        def find(text: str) -> Relation:
+            ids = {each.id: each for each in self.choices.relations}
+            named = [each for each in self.choices.relations if each.name == text]
+            return named[0] if len(named) == 1 and text not in ids else ids[self.name(text, ids, "table")]
+
+        return self.read(flag, text, find)
+
+    def join(self, text: str, flag: str, first: Relation) -> tuple[Relation, Join]:
+        table, on, keys = text.strip().partition(" on ")
+        if not on:
+            raise Wrong("does not say by which columns", "write it like 'customers on customer_id = id'")
+        relation = self.relation(flag, _bare(table.strip()))
+        right = [each.name for each in relation.columns or ()]
+        matches = []
+        for part in re.split(r"\s+and\s+", keys.strip()):
+            one, equals, other = part.partition(" = ")
+            if not equals:
+                raise Wrong(f"'{part}' does not say which columns match", "write it like 'customer_id = id'")
+            left = [each.name for each in first.columns or ()]
+            known = [*left, *(each.name for r in self.choices.relations for each in r.columns or () if r is not first)]
+            matches.append(
+                Match(self.name(_bare(one), left if _bare(one) in left else known), self.name(_bare(other), right))
+            )
+        return relation, Join(relation.name, tuple(matches), "keep" if flag == "left-join" else "drop")
+
+    def source(self, relation: Relation, *, is_first: bool) -> Source:
+        if not is_first:
+            return Source(relation.id)
+        known = [each.name for each in relation.columns or ()]
+
+        def typed(text: str) -> Typed:
+            column, equals, kind = text.rpartition("=")
+            if not equals:
+                raise Wrong("does not say which type", "write it like 'zip = utf8'")
+            return Typed(self.name(_bare(column.strip()), known), kind.strip())
+
+        return Source(relation.id, None, self.single("encoding"), self.each("dtype", typed), self.single("on-reject"))
+
+    def step(self, relations: Sequence[Relation], joins: tuple[Join, ...]) -> Step:
+        base = Step(STEP, relations[0].name, joins)
+        scope = list(_scope(base, relations))
+        compute = []
+        for text in self.flags.get("compute", ()):
+            compute.append(self.read("compute", text, lambda text: self.computed(text, scope)))
+            scope.append(compute[-1].name)
+        filters = self.each("where", lambda text: self.filter(text, scope))
+        group = self.each("group", lambda text: self.group(text, scope))
+        measures = self.measures(scope)
+        pick = next(
+            (made for flag in ("latest", "first", "top") for made in self.each(flag, self.picking(flag, scope))), None
+        )
+        grouped = [each.name or each.unit or each.column.replace(".", "_") for each in group]
+        scope = [*grouped, *(each.name for each in measures)] if group or measures else scope
+        columns = tuple(each for made in self.each("columns", lambda text: self.columns(text, scope)) for each in made)
+        results = [each.name or each.column for each in columns]
+        sort = self.each("sort", lambda text: self.sort(text, [*results, *(n for n in scope if n not in results)]))
+        limit = next(iter(self.each("limit", _whole)), None)
+        return Step(
+            STEP, relations[0].name, joins, tuple(compute), filters, group, measures, pick, None, columns, sort, limit
+        )
+
+    def computed(self, text: str, scope: Sequence[str]) -> Computed:
+        name, equals, made = text.partition("=")
+        if not equals or not name.strip():
+            raise Wrong("gives no name", "write it like 'total = price * qty'")
+        name, made = _bare(name.strip()), made.strip()
+        call = _CALL.fullmatch(made)
+        if call and call[1].replace("-", " ") in get_args(Function):
+            return self.called(name, cast("Function", call[1].replace("-", " ")), _parts(call[2]), scope)
+        for sign in SIGNS:
+            one, found, other = _split(made, f" {sign} ")
+            if found:
+                function = cast("Function", SIGNS[sign])
+                column = self.name(_bare(one), scope)
+                if _NUMBER.fullmatch(other):
+                    return Computed(name, function, column, value=other)
+                return Computed(name, function, column, self.name(_bare(other), scope))
+        functions = ", ".join(each.replace(" ", "-") for each in get_args(Function))
+        raise Wrong(f"'{made}' is nothing that can be computed", f"COLUMN * COLUMN, or one of {functions}")
+
+    def called(self, name: str, function: Function, parts: list[str], scope: Sequence[str]) -> Computed:
+        if function == "constant":
+            return Computed(name, function, value=_bare(parts[0]) if parts else None)
+        column = self.name(_bare(parts[0]) if parts else "", scope)
+        others = [self.name(_bare(part[4:]), scope) for part in parts[1:] if part.startswith("col:")]
+        values = [_bare(part) for part in parts[1:] if not part.startswith("col:")]
+        if len(others) > 1 or len(values) > _TWO:
+            raise Wrong(f"'{function}' takes fewer values")
+        other = others[0] if others else None
+        return Computed(name, function, column, other, *values[:2])
+
+    def filter(self, text: str, scope: Sequence[str]) -> Filter:
+        parts = _CONDITION.fullmatch(text.strip())
+        if not parts:
+            raise Wrong("is no condition", "write it like 'status = paid'")
+        column = self.name(_bare(parts[1].strip()), scope)
+        operator, right = cast("Operator", parts[2] or parts[3]), parts[4].strip()
+        if operator in ("is empty", "is not empty"):
+            if right:
+                raise Wrong(f"'{operator}' takes no value")
+            return Filter(column, operator)
+        if right.startswith("col:"):
+            return Filter(column, operator, other=self.name(_bare(right[4:].strip()), scope))
+        if operator == "between":
+            least, found, most = _split(right, " and ")
+            if not found or (" and " in most and not re.fullmatch(_QUOTED, most)):
+                raise Wrong("'between' takes two values", "write it like 'between 1 and 5'")
+            return Filter(column, operator, (_bare(least), _bare(most)))
+        if operator in ("in", "not in"):
+            return Filter(column, operator, tuple(map(_bare, _parts(right))))
+        return Filter(column, operator, (_bare(right),))
+
+    def group(self, text: str, scope: Sequence[str]) -> Group:
+        what, name = _named(text)
+        call = _CALL.fullmatch(what)
+        if call and call[1] in get_args(Unit):
+            return Group(self.name(_bare(call[2].strip()), scope), cast("Unit", call[1]), name)
+        return Group(self.name(_bare(what), scope), None, name)
+
+    def measures(self, scope: Sequence[str]) -> tuple[Measure, ...]:
+        made = [Measure("rows", "count")] if self.flags.get("count") else []
+        for flag, function in MEASURES.items():
+
+            def measure(text: str, function: Measured = function) -> Measure:
+                what, name = _named(text)
+                column = self.name(_bare(what), scope)
+                return Measure(name or measure_name(function, column), function, column)
+
+            made += self.each(flag, measure)
+        plain = [each.name for each in made]
+        made += self.each("share", lambda text: self.share(text, plain))
+        made += self.each("ratio", lambda text: self.ratio(text, plain))
+        return tuple(made)
+
+    def share(self, text: str, measures: Sequence[str]) -> Measure:
+        what, name = _named(text)
+        of = self.name(_bare(what), measures, "measure")
+        return Measure(name or f"share_{of}", "share of total", of=of)
+
+    def ratio(self, text: str, measures: Sequence[str]) -> Measure:
+        what, name = _named(text)
+        top, found, below = _split(what, " / ")
+        if not found:
+            raise Wrong("names no two measures", "write it like 'sum_amount / rows'")
+        of, over = (self.name(_bare(each), measures, "measure") for each in (top, below))
+        return Measure(name or f"{of}_per_{over}", "ratio", of=of, over=over)
+
+    def picking(self, flag: str, scope: Sequence[str]) -> Callable[[str], Pick]:
+        def pick(text: str) -> Pick:
+            number, _, rest = text.strip().partition(" ") if flag == "top" else ("1", "", text)
+            order, found, per = _split(rest, " per ")
+            if not found or not number.isdecimal():
+                raise Wrong(
+                    "does not say of what", f"write it like '{'3 amount' if flag == 'top' else 'date'} per region'"
+                )
+            column = self.name(_bare(order), scope)
+            groups = tuple(self.name(_bare(each), scope) for each in _parts(per))
+            return Pick(groups, (Sort(column, flag != "first"),), int(number))
+
+        return pick
+
+    def columns(self, text: str, scope: Sequence[str]) -> list[Chosen]:
+        named = map(_named, _parts(text))
+        return [Chosen(self.name(_bare(what), scope), name) for what, name in named]
+
+    def sort(self, text: str, scope: Sequence[str]) -> Sort:
+        bare = text.strip()
+        word, _, way = bare.rpartition(" ")
+        if word and way in ("asc", "desc"):
+            return Sort(self.name(_bare(word.strip()), scope), way == "desc")
+        return Sort(self.name(_bare(bare), scope))
+
+    def output(self, reads: str) -> Output:
+        to = self.single("to")
+        if to is None:
+            fail("CHT042", flag="--to", problem="is missing", hint="name where rows go: --to output/x.parquet")
+        partitions = tuple(_bare(name) for text in self.flags.get("partition-by", ()) for name in _parts(text))
+        key = tuple(_bare(name) for text in self.flags.get("key", ()) for name in _parts(text))
+        mode = cast("Mode | None", self.single("mode"))
+
+        def make(text: str) -> Output:
+            if not text.startswith("@"):
+                writer = _file_writer(text, self.choices.writers)
+                return Output(
+                    reads,
+                    writer.component,
+                    path=text,
+                    mode=None if mode == "replace" else mode,
+                    key=key,
+                    partition_by=partitions,
+                )
+            connection, _, table = text.partition("/")
+            writers = [each for each in self.choices.writers if connection in each.connections]
+            if not writers:
+                known = [name for each in self.choices.writers for name in each.connections]
+                raise Wrong(f"nothing is written to '{connection}'", did_you_mean(connection, known) or _listed(known))
+            if mode is None:
+                raise Wrong(
+                    "does not say how rows go into the table", "--mode append, --mode replace, or --mode upsert"
+                )
+            return Output(reads, writers[0].component, connection, None, table, mode, key, partitions)
+
+        return self.read("to", to, make)
+
+
+def measure_name(function: Measured, column: str | None) -> str:
+    """Return the name of a measure that was given none."""
+    return f"{function.removeprefix('count ')}_{column}" if column else "rows"
+
+
+def _scope(step: Step, relations: Sequence[Relation]) -> Iterator[str]:
+    """Return the columns behind the joins of a step."""
+    inputs = {each.name: _schema(each) for each in relations}
+    try:
+        yield from joined(step, Given(inputs, {}, lambda _: ()))[0]
+    except Misfits as misfits:
+        fail("CHT042", flag="--join", problem=misfits.parts[0].problem, hint=misfits.parts[0].hint)
+    except Misfit as misfit:
+        fail("CHT042", flag="--from", problem=misfit.problem, hint=misfit.hint)
+
+
+def _schema(relation: Relation) -> Schema:
+    return tuple(Field(each.name, each.type) for each in relation.columns or () if each.type)
+
+
+def _file_writer(path: str, writers: Sequence[Writer]) -> Writer:
+    """Return what writes files of that ending; folders are Parquet."""
+    plain = path.rstrip("/").removesuffix(".gz").removesuffix(".zst")
+    ending = (
+        "parquet"
+        if path.endswith("/")
+        else {"json": "jsonl", "ndjson": "jsonl", "pq": "parquet"}.get(
+            plain.rpartition(".")[2], plain.rpartition(".")[2]
+        )
+    )
+    found = next((each for each in writers if each.ending == ending), None)
+    if found is None:
+        endings = _listed(each.ending for each in writers if each.ending)
+        raise Wrong("does not end like a file that can be written", f"{endings}; a table is @FAMILY.ALIAS/TABLE")
+    return found
+
+
+def name_of(output: Output) -> str:
+    """Return a name for a pipeline: that of its target."""
+    last = (output.path or output.table or "").rstrip("/").rpartition("/")[2]
+    words = re.sub(r"[^a-z0-9]+", "_", (last.partition(".")[0] if output.path else last).lower()).strip("_")[:60]
+    return words if words[:1].isalpha() else f"pipeline_{words}".rstrip("_")[:60]
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise Wrong("is no number of rows")
+    return int(text)
+
+
+def _flag_of(pointer: str) -> str:
+    """Return the flag that a part of a request comes from."""
+    parts = [part for part in pointer.split("/") if part and not part.isdecimal()]
+    known = [_FLAGS[part] for part in parts if part in _FLAGS]
+    return f"--{known[-1] if known else parts[0]}"
+
+
+def _named(text: str) -> tuple[str, str | None]:
+    """Return what stands before `as NAME`, and the name."""
+    parts = _AS.fullmatch(text.strip())
+    return (parts[1].strip(), _bare(parts[2])) if parts else (text.strip(), None)
+
+
+def _bare(text: str) -> str:
+    """Return a word without its quotation marks."""
+    is_quoted = re.fullmatch(_QUOTED, text, re.DOTALL)
+    return text[1:-1].replace('""', '"') if is_quoted else text
+
+
+def _split(text: str, by: str) -> tuple[str, str, str]:
+    """Split at the first place outside of quotation marks."""
+    for found in re.finditer(f"{_QUOTED}|({re.escape(by)})", text, re.DOTALL):
+        if found[1]:
+            return text[: found.start()].strip(), by, text[found.end() :].strip()
+    return text, "", ""
+
+
+def _parts(text: str) -> list[str]:
+    """Split at commas outside of quotation marks."""
+    parts = re.findall(rf"\s*({_QUOTED}(?=[^,]*(?:,|$))[^,]*|[^,]*)(?:,|$)", text, re.DOTALL)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    return ", ".join(found[:20]) + (", …" if len(found) > 20 else "")

@@ -1,0 +1,142 @@
+"""A request that grows: which part goes into which step, which columns there are at a point, names that are free."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from osiris.chat.found import read_names
+from osiris.chat.request import Request, Source, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from osiris.chat.choices import Choices, Column, Relation
+    from osiris.model import JsonValue
+
+UNNAMED = "unnamed"
+EMPTY = Request(name=UNNAMED, sources=(), steps=(), outputs=())
+STEP = "result"
+
+_STAGE = {"joins": 0, "compute": 0, "filters": 0, "group": 1, "pick": 1, "columns": 2, "sort": 3, "limit": 4}
+"""When a step does which of its parts: what comes earlier than a part that is there needs another step."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """The request so far, and what is known of what it reads; `tables` are those of `Look`, by id of relation."""
+
+    request: Request
+    writers: JsonValue
+    tables: dict[str, tuple[str, Mapping[str, JsonValue]]]
+
+    @property
+    def choices(self) -> Choices:
+        """Return the relations that were looked at, as choices; names of steps are unique among them."""
+        sources = [
+            {"target": source, "connection": source if source.startswith("@") else None, "tables": [table]}
+            for source, table in self.tables.values()
+        ]
+        return read_names({"sources": sources, "writers": self.writers, "silent": {}})
+
+    def relation(self, name: str) -> Relation:
+        """Return a relation that was looked at."""
+        return next(each for each in self.choices.relations if each.id == name)
+
+    def last(self) -> str:
+        """Return the name of what is written: of the last step, or of the only source."""
+        steps, source = self.request.steps, self.request.sources[0]
+        return steps[-1].name if steps else source.name or self.relation(source.relation).name
+
+    def read(self, relation: str) -> None:
+        """Read one more relation, unless it is read."""
+        if all(each.relation != relation for each in self.request.sources):
+            self.request = replace(self.request, sources=(*self.request.sources, Source(relation)))
+
+    def step_for(self, part: str) -> Step:
+        """Return the step that takes a part: the last one, or a new one where that has gone on to a later part."""
+        steps = self.request.steps
+        if steps and not _is_past(steps[-1], part):
+            return steps[-1]
+        return Step(self._free_name(), input=self.last())
+
+    def put(self, step: Step) -> None:
+        """Keep a step, the last one or a new one."""
+        others = tuple(each for each in self.request.steps if each.name != step.name)
+        self.request = replace(self.request, steps=(*others, step))
+
+    def with_step(self, step: Step) -> Request:
+        """Return the request as it would be with a step."""
+        others = tuple(each for each in self.request.steps if each.name != step.name)
+        return replace(self.request, steps=(*others, step))
+
+    def fields(self, step: Step, point: str) -> dict[str, str | None]:
+        """Return the columns that there are at a point of a step, with their types."""
+        cut = replace(step, columns=(), sort=(), limit=None)
+        if point == "input":
+            cut = replace(cut, filters=(), group=(), measures=(), pick=None)
+        elif point == "sort":
+            cut = replace(cut, columns=step.columns)
+        is_whole = cut == Step(cut.name, input=cut.input)
+        name = str(cut.input) if is_whole else cut.name
+        return self._fields(self.request if is_whole else self.with_step(cut), name)
+
+    def result(self) -> dict[str, str | None]:
+        """Return the columns of what is written, with their types."""
+        return self._fields(self.request, self.last())
+
+    def _fields(self, request: Request, name: str) -> dict[str, str | None]:
+        from osiris.chat.render import fields_of
+
+        return {each.name: each.type for each in fields_of(request, self.choices, name)}
+
+    def reading(self, relation: str) -> tuple[Source, ...]:
+        """Return the source for a relation that is to be read, or is."""
+        known = tuple(each for each in self.request.sources if each.relation == relation)
+        return known or (Source(relation),)
+
+    def column(self, name: str) -> Column | None:
+        """Return what is known of a column: of the only relation that has one of that name, else of the first."""
+        plain = name.rpartition(".")[2]
+        for source in self.request.sources:
+            for column in self.relation(source.relation).columns or ():
+                if column.name in (name, plain):
+                    return column
+        return None
+
+    def _free_name(self) -> str:
+        taken = {each.name for each in self.request.steps} | {each.name for each in self.choices.relations}
+        numbered = (f"{STEP}_{number}" for number in range(2, len(taken) + 3))
+        return next(name for name in (STEP, *numbered) if name not in taken)
+
+
+def _is_past(step: Step, part: str) -> bool:
+    """Tell whether a step has a part that it does after this one, or instead of it."""
+    if step.sql is not None:
+        return True
+    stage = _STAGE[part]
+    filled = [_STAGE[name] for name in _STAGE if getattr(step, name) not in ((), None)]
+    grouped = part in ("group", "pick") and 1 in filled
+    return grouped or any(each > stage for each in filled)
+
+
+def free(name: str, taken: Collection[str]) -> str:
+    """Return a name that is not taken, with a number if need be."""
+    numbered = (f"{name}_{number}" for number in range(2, len(taken) + 3))
+    return next(each for each in (name, *numbered) if each not in taken)
+
+
+def plain(parts: Iterable[str]) -> str:
+    """Return a name made of words: lower case letters, digits and underscores."""
+    joined = re.sub(r"[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")[:60].rstrip("_")
+    return joined if joined[:1].isalpha() else f"pipeline_{joined}".rstrip("_")
+
+
+def default_name(draft: Draft) -> str:
+    """Return a name for a pipeline: of what it reads, and by what it groups."""
+    request = draft.request
+    groups = [each.name or each.column for step in request.steps for each in step.group]
+    picks = ["latest"] if any(step.pick for step in request.steps) else []
+    base = draft.relation(request.sources[0].relation).name
+    return plain([*picks, base, *(["by", *groups] if groups else [])])

@@ -1,0 +1,179 @@
+"""The guide itself: a flow of questions that ends with a whole request and what is to be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Literal, cast
+
+from osiris.chat.guide import joins, parts, sources
+from osiris.chat.guide.draft import UNNAMED, Draft, default_name, plain
+from osiris.chat.guide.parts import columns_of
+from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Check, Option, Tell
+from osiris.chat.guide.summary import summary
+from osiris.chat.request import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from osiris.chat.choices import Writer
+    from osiris.chat.guide.questions import Flow
+    from osiris.chat.request import Mode, Request
+    from osiris.model import JsonValue
+
+READ = "read"
+"""Key of the first question."""
+
+MENU = "next"
+
+_PARTS: dict[str, tuple[str, str, Callable[[Draft], Flow[None]]]] = {
+    "filters": ("Keep some rows", "filter", parts.filters),
+    "joins": ("Join another table", "by a key", joins.join),
+    "compute": ("Compute a column", "numbers, dates, texts", parts.compute),
+    "group": ("Group and measure", "counts, sums, averages per …", parts.group),
+    "pick": ("First rows per group", "the latest order of each customer", parts.pick),
+    "columns": ("Choose columns", "", parts.columns),
+    "sort": ("Sort, first N rows", "", parts.sort),
+}
+
+_MODES = {
+    "append": ("append", "rows are added to those that are there"),
+    "replace": ("replace", "all rows that are there go"),
+    "upsert": ("upsert", "rows with the same key are updated, others are added"),
+}
+
+
+_CONFIRM = (Option("no", "no, choose another target"), Option("yes", "yes"))
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """The end: the plan with this fingerprint is saved, and run if that is wanted; nothing if the person quits."""
+
+    check: JsonValue
+    action: Literal["run", "save"]
+
+
+def pipeline(draft: Draft) -> Flow[Agreed]:
+    """Ask until there is a plan that the person agrees to; a draft that reads something is changed."""
+    if not draft.request.sources:
+        yield from sources.first(draft, Ask(READ, "What do you want to read?", source=RELATIONS))
+    while True:
+        key = yield from _menu(draft)
+        if key != "write":
+            yield from _PARTS[key][2](draft)
+            continue
+        agreed = yield from _written(draft)
+        if agreed:
+            return agreed
+
+
+def _menu(draft: Draft) -> Flow[str]:
+    done = Option("write", "Write the result", "to a file or a table")
+    others = tuple(Option(key, label, note) for key, (label, note, _) in _PARTS.items())
+    options = (done, *others) if draft.request.steps else (*others, done)
+    asked = Ask(MENU, "What next?", options, head=summary(draft.request))
+    return Answer.of((yield asked)).keys[0]
+
+
+def _written(draft: Draft) -> Flow[Agreed | None]:
+    """Ask where the rows go, show the plan and ask for a yes; None if something is to be changed."""
+    name = default_name(draft) if draft.request.name == UNNAMED else draft.request.name
+    while True:
+        if not draft.request.outputs:
+            output = yield from _target(draft, name)
+            draft.request = replace(draft.request, name=name, outputs=(output,))
+        outputs = (replace(draft.request.outputs[0], input=draft.last()),)
+        draft.request = replace(draft.request, outputs=outputs)
+        agreed = yield from _accepted(draft)
+        if agreed is None:
+            return None
+        if isinstance(agreed, Agreed):
+            return agreed
+        if agreed == "name":
+            before, name = name, (yield from _named(name))
+            draft.request = _renamed(draft.request, before, name)
+        if agreed == "target":
+            draft.request = replace(draft.request, outputs=())
+
+
+def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
+    check = yield Check(draft.request)
+    if not check["ok"]:
+        draft.request = replace(draft.request, outputs=())
+        return None
+    options = (
+        Option("run", "Yes, save it and run it"),
+        Option("save", "Save it, do not run it"),
+        Option("oml", "Show the OML"),
+        Option("change", "Change something"),
+        Option("name", "Another name"),
+        Option("target", "Another target"),
+    )
+    asked = Ask("accept", f"Plan {check['short']}: save and run it?", options)
+    while (key := Answer.of((yield asked)).keys[0]) == "oml":
+        yield Tell(check["oml"])
+    if key == "change":
+        return None
+    if key not in ("run", "save"):
+        return key
+    for sentence in check["confirm"]:
+        asked = Ask("confirm", f"{sentence} Is that meant?", _CONFIRM)
+        if Answer.of((yield asked)).keys[0] == "no":
+            return "target"
+    return Agreed(check, cast("Literal['run', 'save']", key))
+
+
+def _named(before: str) -> Flow[str]:
+    answer = Answer.of((yield Ask("name", "Name of the pipeline?", (Option(before, before),), typed="name")))
+    return plain([answer.text]) if answer.text else before
+
+
+def _renamed(request: Request, before: str, name: str) -> Request:
+    """Return a request with another name; a file that is named like the pipeline is renamed with it."""
+    (output,) = request.outputs
+    path = PurePosixPath(output.path) if output.path else None
+    if path and path.stem == before:
+        output = replace(output, path=str(path.with_stem(name)))
+    return replace(request, name=name, outputs=(output,))
+
+
+def _target(draft: Draft, name: str) -> Flow[Output]:
+    writers = draft.choices.writers
+    files = {each.component: each for each in writers if each.makes_files}
+    options = [
+        Option(f"file|{each.component}|", _file_words(each), f"output/{name}.{each.ending}")
+        for each in sorted(files.values(), key=lambda each: each.ending != "parquet")
+    ]
+    for each in writers:
+        options += [Option(f"table|{each.component}|{ref}", f"table of {ref}", "") for ref in each.connections]
+    endings = tuple(f".{each.ending}" for each in files.values())
+    asked = Ask("target", "Where does it go?", tuple(options), typed="path", endings=endings)
+    answer = Answer.of((yield asked))
+    if answer.text is not None:
+        component = next(name for name, each in files.items() if answer.text.endswith(f".{each.ending}"))
+        return Output(draft.last(), component, path=answer.text)
+    kind, component, reference = answer.keys[0].split("|", 2)
+    if kind == "file":
+        return Output(draft.last(), component, path=f"output/{name}.{files[component].ending}")
+    writer = next(each for each in writers if each.component == component)
+    return (yield from _table(draft, writer, reference))
+
+
+def _file_words(writer: Writer) -> str:
+    return f"{(writer.ending or '').upper() if writer.ending != 'parquet' else 'Parquet'} file"
+
+
+def _table(draft: Draft, writer: Writer, reference: str) -> Flow[Output]:
+    asked = Ask("table", f"Which table of {reference}?", typed="table", source=f"tables:{reference}")
+    answer = Answer.of((yield asked))
+    table = answer.text or answer.keys[0]
+    options = tuple(Option(mode, *_MODES[mode]) for mode in writer.modes)
+    asked = Ask("mode", f"What becomes of rows that {table} has?", options)
+    mode = Answer.of((yield asked)).keys[0]
+    key: tuple[str, ...] = ()
+    if mode == "upsert":
+        columns = columns_of(draft, draft.result())
+        asked = Ask("primary key", "Which columns identify a row?", columns, several=True)
+        key = Answer.of((yield asked)).keys
+    return Output(draft.last(), writer.component, reference, table=table, mode=cast("Mode", mode), key=key)

@@ -1,0 +1,177 @@
+"""Joins: by declared keys, or by columns whose values were compared; what would multiply rows is said first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from osiris.chat.guide.draft import free
+from osiris.chat.guide.parts import columns_of, kind_of
+from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Measure, Option, Tell
+from osiris.chat.guide.sources import looked_at
+from osiris.chat.request import Join, Match, Step
+
+if TYPE_CHECKING:
+    from osiris.chat.choices import Relation
+    from osiris.chat.guide.draft import Draft
+    from osiris.chat.guide.questions import Flow
+
+    Pairs = tuple[Match, ...]
+
+MEASURED = 4
+"""So many keys are measured for one join."""
+
+_ID = ("id", "_id", "code", "_code", "key", "_key", "no", "_no")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What comparing the values of two keys gave: different ones on the left, those that the right has, rows per key.
+
+    `most` is of the right side: more than 1 multiplies rows.
+    """
+
+    keys: int
+    matched: int
+    most: int
+
+    def words(self) -> str:
+        """Return it as a remark."""
+        many = f", up to {self.most:,} rows for one value" if self.most > 1 else ""
+        return f"{self.matched:,} of {self.keys:,} values match{many}"
+
+
+def join(draft: Draft) -> Flow[None]:
+    """Ask for a table and the key by which it is joined."""
+    step = draft.step_for("joins")
+    asked = Ask("join", "Join which table or file?", source=RELATIONS)
+    relation = yield from looked_at(draft, asked)
+    if relation is None:
+        return
+    left = draft.fields(step, "input")
+    right = {each.name: each.type for each in relation.columns or ()}
+    candidates = _candidates(draft, relation, left, right)
+    figures: dict[Pairs, Figures | None] = {}
+    if candidates:
+        yield Tell("  comparing values of keys …")
+    for pairs in candidates[:MEASURED]:
+        figures[pairs] = yield from _measured(draft, step, relation, pairs)
+    offered = [pairs for pairs in figures if _is_key(figures[pairs])]
+    options = [Option(str(n), _words(pairs), _remark(figures[pairs])) for n, pairs in enumerate(offered)]
+    asked = Ask("key", f"By which key is {relation.table} joined?", (*options, Option("other", "other columns …")))
+    chosen = Answer.of((yield asked)).keys[0]
+    pairs = (yield from _own_key(draft, left, right)) if chosen == "other" else offered[int(chosen)]
+    if pairs not in figures:
+        figures[pairs] = yield from _measured(draft, step, relation, pairs)
+    joined = yield from _confirmed(relation, pairs, figures[pairs])
+    if joined is not None:
+        draft.read(relation.id)
+        draft.put(replace(step, joins=(*step.joins, joined)))
+
+
+def _confirmed(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flow[Join | None]:
+    """Return the join, unless it multiplies rows and the person does not want that."""
+    if figures and figures.most > 1:
+        options = (Option("no", "no, leave it out"), Option("yes", "yes, multiply rows"))
+        text = f"{relation.table} has up to {figures.most:,} rows for one value of the key. Join all of them?"
+        if Answer.of((yield Ask("multiplies", text, options))).keys[0] == "no":
+            return None
+    if figures and figures.matched == figures.keys:
+        yield Tell(f"All {figures.keys:,} values match.")
+        return Join(relation.name, pairs, "keep")
+    options = (
+        Option("keep", "keep them", "what is joined is empty there"),
+        Option("drop", "drop them"),
+    )
+    missing = f"{figures.keys - figures.matched:,} values have no match. " if figures else ""
+    kept = Answer.of((yield Ask("unmatched", f"{missing}Keep rows without a match?", options))).keys[0]
+    return Join(relation.name, pairs, "keep" if kept == "keep" else "drop")
+
+
+def _candidates(
+    draft: Draft, relation: Relation, left: dict[str, str | None], right: dict[str, str | None]
+) -> list[Pairs]:
+    """Return keys that names or declarations suggest, the likeliest first."""
+    found = [*_declared(draft, relation, left)]
+    same = tuple(Match(name, name) for name in left if name in right and _fit(left[name], right[name]))
+    key = relation.primary_key
+    if key and all(name in left and _fit(left[name], right.get(name)) for name in key):
+        found.append(tuple(Match(name, name) for name in key))
+    stem = relation.name.removesuffix("s").lower()
+    for name in left:
+        for other in right:
+            plain = name.lower()
+            named = plain.removeprefix(stem) in _ID and plain.startswith(stem) and other.lower() in (*_ID, plain)
+            if named and _fit(left[name], right[other]):
+                found.append((Match(name, other),))
+    found += [(each,) for each in same]
+    if len(same) > 1:
+        found.append(same)
+    return list(dict.fromkeys(found))
+
+
+def _declared(draft: Draft, relation: Relation, left: dict[str, str | None]) -> list[Pairs]:
+    """Return the keys that foreign keys declare, from either side."""
+    found: list[Pairs] = []
+    for source in draft.request.sources:
+        here = draft.relation(source.relation)
+        if here.connection == relation.connection:
+            found += [tuple(map(Match, k.columns, k.to)) for k in here.foreign_keys if k.table == relation.table]
+            found += [tuple(map(Match, k.to, k.columns)) for k in relation.foreign_keys if k.table == here.table]
+    return [pairs for pairs in found if all(pair.left in left for pair in pairs)]
+
+
+def _fit(left: str | None, right: str | None) -> bool:
+    numbers = ("whole number", "number")
+    kinds = [kind_of(left), kind_of(right)]
+    return kinds[0] == kinds[1] or all(kind in numbers for kind in kinds)
+
+
+def _measured(draft: Draft, step: Step, relation: Relation, pairs: Pairs) -> Flow[Figures | None]:
+    """Compare the values of both sides."""
+    before = Step(free("left_side", [each.name for each in draft.request.steps]), input=step.input, joins=step.joins)
+    before = replace(before, compute=step.compute, filters=step.filters)
+    sql = _comparing(before.name, relation.name, pairs)
+    figures = Step(free("figures", [before.name]), sql=sql, inputs=(before.name, relation.name))
+    asked = replace(draft.request, steps=(*(s for s in draft.request.steps if s.name != step.name), before, figures))
+    sources = {each.relation: each for each in (*asked.sources, *draft.reading(relation.id))}
+    row = yield Measure(replace(asked, sources=tuple(sources.values())), relation.id)
+    return Figures(int(row[0]), int(row[1] or 0), int(row[2] or 0)) if row else None
+
+
+def _comparing(left: str, right: str, pairs: Pairs) -> str:
+    lefts = ", ".join(f"{_quoted(each.left)} AS k{n}" for n, each in enumerate(pairs))
+    rights = ", ".join(f"{_quoted(each.right)} AS k{n}" for n, each in enumerate(pairs))
+    keys = ", ".join(f"k{n}" for n in range(len(pairs)))
+    on = " AND ".join(f"l.k{n} = r.k{n}" for n in range(len(pairs)))
+    return (
+        f"WITH l AS (SELECT DISTINCT {lefts} FROM {_quoted(left)}),\n"
+        f"a AS (SELECT {rights} FROM {_quoted(right)}),\n"
+        f"r AS (SELECT {keys}, count(*) AS n FROM a GROUP BY {keys})\n"
+        f"SELECT count(*) AS keys, count(r.n) AS matched, max(r.n) AS most FROM l LEFT JOIN r ON {on}"
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _is_key(figures: Figures | None) -> bool:
+    return figures is None or figures.matched > 0
+
+
+def _words(pairs: Pairs) -> str:
+    return " and ".join(each.left if each.left == each.right else f"{each.left} = {each.right}" for each in pairs)
+
+
+def _remark(figures: Figures | None) -> str:
+    return figures.words() if figures else "not measured"
+
+
+def _own_key(draft: Draft, left: dict[str, str | None], right: dict[str, str | None]) -> Flow[Pairs]:
+    """Ask for two columns that are equal."""
+    mine = Answer.of((yield Ask("left", "Which column so far?", columns_of(draft, left)))).keys[0]
+    fitting = {name: type_ for name, type_ in right.items() if _fit(left[mine], type_)}
+    options = tuple(Option(name, name, type_ or "") for name, type_ in fitting.items())
+    theirs = Answer.of((yield Ask("right", f"{mine} equals which column of it?", options))).keys[0]
+    return (Match(mine, theirs),)

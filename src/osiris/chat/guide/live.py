@@ -1,0 +1,240 @@
+"""The world of the guide: the person, sources, figures and plans, as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from osiris import api
+from osiris.api.preview import SAMPLE
+from osiris.chat.found import one_line, read_names
+from osiris.chat.guide.desk import Desk
+from osiris.chat.guide.draft import EMPTY, Draft
+from osiris.chat.guide.listing import Listing
+from osiris.chat.guide.questions import RELATIONS, Answer, Look
+from osiris.chat.live import DRAFT, LiveWorld, writers_of
+from osiris.chat.request import Output
+from osiris.errors import OsirisError, fail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+    from typing import TypeVar
+
+    from osiris.api import Preview, Workspace
+    from osiris.chat.choices import Choices
+    from osiris.chat.guide.questions import Ask, Option
+    from osiris.chat.live import Mouth
+    from osiris.chat.request import Request
+    from osiris.model import JsonValue
+    from osiris.runner.boxed import Worker
+    from osiris.runner.preview import Table
+
+    T = TypeVar("T")
+
+ROWS = 5
+MEASURED = 100_000
+"""Rows of each source that figures are made of."""
+
+_OUTSIDE = "CMP013"
+"""Code of a step that uses a file outside of the project."""
+
+_REASON = 400
+_KEPT = "output/looked_at.parquet"
+
+
+Command = Literal["back", "look", "quit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may be chosen now: options that are found from `start` on, and who has not answered yet, or cannot."""
+
+    found: Callable[[], Sequence[Option]]
+    waiting: Callable[[], Sequence[str]]
+    silent: Callable[[], Mapping[str, str]]
+    start: Callable[[], None] = lambda: None
+
+
+class Screen(Protocol):
+    """The person's side of the guide, beside that of a conversation."""
+
+    def choose(self, ask: Ask, options: Options) -> Answer | Command:
+        """Return what the person chooses, types or wants instead; raises `effects.Waiting` if there is nobody."""
+        ...
+
+    def tell(self, text: str) -> None:
+        """Show a line or some."""
+        ...
+
+    def rows(self, tables: Iterable[Table]) -> None:
+        """Show the first rows of steps."""
+        ...
+
+    def wait(self, future: Future[T]) -> T:
+        """Return the result of something that may take a while, and can be given up."""
+        ...
+
+
+class GuideWorld(LiveWorld):
+    """The world of a conversation, and what only the guide asks of it; to be closed."""
+
+    def __init__(
+        self, workspace: Workspace, person: tuple[Mouth, Screen], conversation: str, out: str, edits: Path | None = None
+    ) -> None:
+        mouth, screen = person
+        super().__init__(workspace, None, mouth, conversation, out=out)  # type: ignore[arg-type]
+        self._project = workspace
+        self._screen = screen
+        self._edits = edits
+        self._desk = Desk(workspace)
+        self._listing: Listing | None = None
+
+    def close(self) -> None:
+        """Leave the worker."""
+        self._desk.close()
+
+    def writers(self) -> JsonValue:
+        """Return what can be written."""
+        return writers_of(self._project)
+
+    def start(self) -> JsonValue:
+        """Return the pipeline that is edited, its name and the tables that it reads; None for a new pipeline.
+
+        Fails with CHT056 if it has something for which there is no choice.
+        """
+        from osiris.chat.parse_request import parse_request
+
+        if self._edits is None:
+            return None
+        text = self._edits.read_text(encoding="utf-8")
+        known = (each for each in read_names(self.names("")).relations if each.table in text)
+        found = {each.id: (each.source, self.look_at(Look(each.id, each.source, each.table))) for each in known}
+        tables = {name: (source, told["table"]) for name, (source, told) in found.items() if "table" in told}
+        request = parse_request(text, Draft(EMPTY, self.writers(), tables).choices)
+        if request is None or len(request.outputs) != 1:
+            fail("CHT056", file=self._edits.name)
+        used = {each.relation: tables[each.relation] for each in request.sources}
+        return {"oml": text, "name": self._edits.stem, "tables": used}
+
+    def choose(self, ask: Ask, request: Request, choices: Choices) -> str:
+        """Return what the person answers, as it is recorded; rows are shown as often as they are wanted."""
+        while True:
+            answer = self._screen.choose(ask, self._options(ask))
+            if isinstance(answer, Answer):
+                return answer.recorded()
+            if answer != "look":
+                return answer
+            self._show_rows(request, choices)
+
+    def say(self, text: str) -> None:
+        """Show a line or some."""
+        self._screen.tell(text)
+
+    def look_at(self, look: Look) -> JsonValue:
+        """Return a table with its columns, keys and frequent values, or why it cannot be read."""
+
+        def ask(worker: Worker) -> JsonValue:
+            found = api.discover(self._project, look.source, [look.table], profile=True, worker=worker)
+            return next(each for each in found.to_json()["tables"] if each["name"] == look.table)
+
+        try:
+            return {"table": self._screen.wait(self._desk.do(ask))}
+        except (OsirisError, StopIteration) as error:
+            found = error.diagnostics[0].message if isinstance(error, OsirisError) else "it is not there any more"
+            return {"reason": one_line(found, _REASON)}
+
+    def measure(self, request: Request, choices: Choices) -> JsonValue:
+        """Return the only row of the last step; None if it cannot be had."""
+        try:
+            seen = self._seen(request, choices, MEASURED)
+        except OsirisError:
+            return None
+        return None if seen.cut or not seen.tables[0].rows else list(seen.tables[0].rows[0])
+
+    def plan(self, text: str, request: Request) -> JsonValue:
+        """Return what compiling says, what the plan does with rows, and what is to be confirmed by itself."""
+        checked = self._screen.wait(self._desk.do(lambda worker: self.check(text, worker)))
+        measured = self._measured(text) if checked["ok"] else []
+        confirm = [*_outside(checked["diagnostics"]), *self._overwritten(request)]
+        return {**checked, "measured": measured, "confirm": confirm}
+
+    def _measured(self, text: str) -> list[str]:
+        """Return what is measured of a plan, within a time, and show its first rows, which are not on record."""
+        path = self._project.root / DRAFT
+        try:
+            compiled = api.compile_text(self._project, text, path, params={})
+            found = api.read_back(self._project, compiled)
+        except OsirisError as error:
+            return [f"not measured: {error.diagnostics[0].message}"]
+        self._screen.rows(found.outputs.values())
+        return list(found.lines())
+
+    def _overwritten(self, request: Request) -> list[str]:
+        found = []
+        for each in request.outputs:
+            if each.path and (self._project.root / each.path).exists():
+                found.append(f"{each.path} is there already and will be overwritten.")
+            if each.mode == "replace":
+                found.append(f"All rows that table {each.table} of {each.connection} has now will be deleted.")
+        return found
+
+    def _show_rows(self, request: Request, choices: Choices) -> None:
+        if not request.sources:
+            self._screen.tell("Nothing is read yet: choose a table or file first.")
+            return
+        try:
+            seen = self._seen(request, choices, SAMPLE)
+        except OsirisError as error:
+            self._screen.tell(str(error.diagnostics[0]))
+            return
+        self._screen.rows(seen.tables)
+        if seen.cut:
+            self._screen.tell(f"on the first {SAMPLE:,} rows of {', '.join(seen.cut)}")
+
+    def _seen(self, request: Request, choices: Choices, sample: int) -> Preview:
+        """Return the first rows of what a request has so far."""
+        text = as_text(replace(request, outputs=()), choices)
+        path = self._project.root / DRAFT
+
+        def look(worker: Worker) -> Preview:
+            return api.preview_text(self._project, text, path, limit=ROWS, sample=sample, worker=worker)
+
+        return self._screen.wait(self._desk.do(look))
+
+    def _options(self, ask: Ask) -> Options:
+        if ask.source is None:
+            return Options(lambda: ask.options, tuple, dict)
+        if self._listing is None:
+            self._listing = Listing(self._project, self._desk)
+        listing = self._listing
+        if ask.source == RELATIONS:
+            return Options(listing.options, listing.waiting, lambda: listing.silent, listing.start)
+        reference = ask.source.partition(":")[2]
+        return Options(
+            lambda: _tables(listing.options(reference)),
+            lambda: [each for each in listing.waiting() if each == reference],
+            lambda: {name: why for name, why in listing.silent.items() if name == reference},
+            listing.start,
+        )
+
+
+def as_text(request: Request, choices: Choices) -> str:
+    """Return the OML of a request; one without an output gets one that nobody writes."""
+    from osiris.chat.render import render_request
+
+    if not request.outputs:
+        relations = {each.id: each.name for each in choices.relations}
+        last = request.steps[-1].name if request.steps else relations[request.sources[0].relation]
+        output = Output(last, "filesystem.parquet_writer", path=_KEPT)
+        request = replace(request, outputs=(output,))
+    return render_request(request, choices)
+
+
+def _outside(diagnostics: Sequence[Mapping[str, JsonValue]]) -> list[str]:
+    return [one_line(each["message"], _REASON) for each in diagnostics if each["code"] == _OUTSIDE]
+
+
+def _tables(options: Sequence[Option]) -> list[Option]:
+    return [replace(each, key=each.label.partition("/")[2], label=each.label.partition("/")[2]) for each in options]

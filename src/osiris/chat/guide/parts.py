@@ -1,0 +1,319 @@
+"""The parts of a step, each asked for with a few choices: rows to keep, columns to compute, groups, order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from osiris.chat.guide.draft import free, plain
+from osiris.chat.guide.match import meant
+from osiris.chat.guide.questions import Answer, Ask, Option, Tell
+from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Sort
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from osiris.chat.guide.draft import Draft
+    from osiris.chat.guide.questions import Flow, Typed
+    from osiris.chat.request import Function, Measured, Operator, Unit
+
+UNITS: tuple[Unit, ...] = ("month", "week", "day", "quarter", "year")
+
+_COMPARED = {
+    ">=": "at least …",
+    ">": "more than …",
+    "<=": "at most …",
+    "<": "less than …",
+    "between": "between … and …",
+}
+_OF_TEXT = {"contains": "contains …", "starts with": "starts with …", "ends with": "ends with …"}
+_OF_ALL = {
+    "not in": "is not …",
+    "is empty": "is empty",
+    "is not empty": "is not empty",
+    "other": "equals another column …",
+}
+
+_OF_NUMBERS = ("average", "sum", "minimum", "maximum", "median")
+_OF_OTHERS = ("minimum", "maximum")
+_COUNT = "count distinct"
+
+_FUNCTIONS: dict[Function, tuple[str, str, str]] = {
+    "add": ("add two numbers", "number", "either"),
+    "subtract": ("subtract two numbers", "number", "either"),
+    "multiply": ("multiply two numbers", "number", "either"),
+    "divide": ("divide two numbers", "number", "either"),
+    "round": ("round a number", "number", "whole number"),
+    "absolute": ("absolute value of a number", "number", ""),
+    "year": ("year of a date", "date", ""),
+    "quarter": ("quarter of a date", "date", ""),
+    "month": ("month of a date", "date", ""),
+    "week": ("week of a date", "date", ""),
+    "day": ("day of a date", "date", ""),
+    "weekday": ("weekday of a date", "date", ""),
+    "hour": ("hour of a timestamp", "date", ""),
+    "date": ("date of a timestamp", "date", ""),
+    "days between": ("days between two dates", "date", "either"),
+    "lower": ("text in lower case", "text", ""),
+    "upper": ("text in upper case", "text", ""),
+    "trim": ("text without blanks around it", "text", ""),
+    "length": ("length of a text", "text", ""),
+    "join text": ("join two texts", "text", "column"),
+    "first characters": ("first characters of a text", "text", "whole number"),
+    "if empty": ("another value where one is empty", "", "either"),
+}
+"""Functions of the guide: how they are called, the kind of their column, and what else they take."""
+
+
+def kind_of(type_: str | None) -> Typed:
+    """Return what may be typed for a value of a type."""
+    name = (type_ or "utf8").partition("(")[0]
+    if name.startswith(("int", "uint")):
+        return "whole number"
+    if name.startswith(("float", "decimal")):
+        return "number"
+    if name.startswith("date"):
+        return "date"
+    return "timestamp" if name.startswith("timestamp") else "text"
+
+
+def _family(type_: str | None) -> str:
+    kind = kind_of(type_)
+    return {"whole number": "number", "timestamp": "date"}.get(kind, kind)
+
+
+def columns_of(draft: Draft, fields: dict[str, str | None], family: str = "") -> tuple[Option, ...]:
+    """Return an option for each column, of one kind or of all; its remark has the type and some values."""
+    return tuple(
+        Option(name, name, _note(draft, name, type_))
+        for name, type_ in fields.items()
+        if not family or _family(type_) == family
+    )
+
+
+def _note(draft: Draft, name: str, type_: str | None) -> str:
+    column = draft.column(name)
+    profile = column.profile if column else {}
+    values = [str(each["value"]) for each in profile.get("values", ())[:3]]
+    ends = [str(profile[end]) for end in ("min", "max") if profile.get(end) is not None]
+    shown = ", ".join(values) if values else " … ".join(ends)
+    return ", ".join(each for each in (type_ or "", shown) if each)
+
+
+# --- rows that are kept --------------------------------------------------------------------------------------------
+
+
+def filters(draft: Draft) -> Flow[None]:
+    """Ask for a condition on rows."""
+    step = draft.step_for("filters")
+    fields = draft.fields(step, "input")
+    column = (yield from _one("filter", "Keep rows by which column?", columns_of(draft, fields))).keys[0]
+    found = None
+    while found is None:
+        found = yield from _condition(draft, column, fields)
+    draft.put(replace(step, filters=(*step.filters, found)))
+
+
+def _condition(draft: Draft, column: str, fields: dict[str, str | None]) -> Flow[Filter | None]:
+    values, operators = _values(draft, column), _operators(fields[column])
+    options = (*values, *operators) if values else operators
+    text = f"Keep rows where {column} is …"
+    asked = Ask("condition", text, options, several=True, typed=kind_of(fields[column]))
+    answer = Answer.of((yield asked))
+    chosen = [key[2:] for key in answer.keys if key.startswith("o:")]
+    if chosen and len(answer.keys) > 1:
+        yield Tell("Choose values, or one condition.")
+        return None
+    if not chosen:
+        among = yield from _known(answer, values)
+        return Filter(column, "=" if len(among) == 1 else "in", among)
+    return (yield from _by_operator(draft, column, chosen[0], fields))
+
+
+def _by_operator(draft: Draft, column: str, operator: str, fields: dict[str, str | None]) -> Flow[Filter]:
+    if operator.startswith("is "):
+        return Filter(column, cast("Operator", operator))
+    if operator == "other":
+        alike = tuple(o for o in columns_of(draft, fields, _family(fields[column])) if o.key != column)
+        answer = yield from _one("other", f"{column} equals which column?", alike)
+        return Filter(column, "=", other=answer.keys[0])
+    if operator == "not in":
+        values = _values(draft, column)
+        text = f"{column} is not …"
+        answer = Answer.of((yield Ask("value", text, values, several=True, typed=kind_of(fields[column]))))
+        among = yield from _known(answer, values)
+        return Filter(column, "!=" if len(among) == 1 else "not in", among)
+    ends = ("from", "to") if operator == "between" else (operator,)
+    typed = []
+    for end in ends:
+        answer = Answer.of((yield Ask("value", f"{column} {end} which value?", typed=kind_of(fields[column]))))
+        typed.append(answer.text or "")
+    return Filter(column, cast("Operator", operator), tuple(typed))
+
+
+def _known(answer: Answer, values: tuple[Option, ...]) -> Flow[tuple[str, ...]]:
+    """Return the values that were chosen or typed; what is near a known value, but none, is asked about."""
+    if answer.text is None:
+        return tuple(key[2:] for key in answer.keys)
+    text = answer.text
+    near = meant(text, [*values], several=False, shown=str)
+    found = [] if text.isdecimal() else [*near.options, *near.may]
+    if not found:
+        return (text,)
+    options = (*found, Option(f"v:{text}", text, "as it was typed; not among the frequent values"))
+    chosen = Answer.of((yield Ask("near", f"Which value is meant by {text}?", options)))
+    return (chosen.keys[0][2:],)
+
+
+def _values(draft: Draft, column: str) -> tuple[Option, ...]:
+    known = draft.column(column)
+    found = known.profile.get("values", ()) if known else ()
+    return tuple(Option(f"v:{each['value']}", str(each["value"]), f"{each['share']:.0%}") for each in found)
+
+
+def _operators(type_: str | None) -> tuple[Option, ...]:
+    more = _OF_TEXT if _family(type_) == "text" else _COMPARED
+    return tuple(Option(f"o:{key}", label) for key, label in (more | _OF_ALL).items())
+
+
+# --- groups and measures -------------------------------------------------------------------------------------------
+
+
+def group(draft: Draft) -> Flow[None]:
+    """Ask for groups, and then for their measures."""
+    step = draft.step_for("group")
+    fields = draft.fields(step, "input")
+    options = (*_groups(draft, fields), Option("all", "no groups", "one row for everything"))
+    text = "Group by which columns?"
+    chosen = Answer.of((yield Ask("group", text, options, several=True))).keys
+    groups = tuple(_group(key) for key in chosen if key != "all")
+    text = "Measure what of each group?" if groups else "Measure what?"
+    options = (Option("count|", "number of rows"), *_measures(draft, fields))
+    keys = sorted(Answer.of((yield Ask("measure", text, options, several=True))).keys, key=lambda key: key != "count|")
+    taken = [each.name or each.column for each in groups]
+    measures: list[Measure] = []
+    for key in keys:
+        function, _, column = key.partition("|")
+        name = free(_measure_name(function, column), [*taken, *(each.name for each in measures)])
+        measures.append(Measure(name, cast("Measured", function), column or None))
+    draft.put(replace(step, group=groups, measures=tuple(measures)))
+
+
+def _groups(draft: Draft, fields: dict[str, str | None]) -> Iterator[Option]:
+    for option in columns_of(draft, fields):
+        yield replace(option, key=f"|{option.key}")
+        if _family(fields[option.key]) == "date":
+            yield from (Option(f"{unit}|{option.key}", f"{unit} of {option.key}") for unit in UNITS)
+
+
+def _group(key: str) -> Group:
+    unit, _, column = key.partition("|")
+    return Group(column, cast("Unit", unit), f"{column}_{unit}") if unit else Group(column)
+
+
+def _measures(draft: Draft, fields: dict[str, str | None]) -> Iterator[Option]:
+    for column in columns_of(draft, fields):
+        functions = _OF_NUMBERS if _family(fields[column.key]) == "number" else _OF_OTHERS
+        for function in functions:
+            yield Option(f"{function}|{column.key}", f"{function} of {column.label}", column.note)
+        yield Option(f"{_COUNT}|{column.key}", f"number of different {column.label}")
+
+
+def _measure_name(function: str, column: str) -> str:
+    return f"{function.removeprefix('count ')}_{column}" if column else "rows"
+
+
+# --- columns that are computed -------------------------------------------------------------------------------------
+
+
+def compute(draft: Draft) -> Flow[None]:
+    """Ask for a column that is computed of others."""
+    step = draft.step_for("compute")
+    fields = draft.fields(step, "input")
+    families = {_family(type_) for type_ in fields.values()}
+    fitting = {name: row for name, row in _FUNCTIONS.items() if not row[1] or row[1] in families}
+    options = tuple(Option(name, label) for name, (label, _, _) in fitting.items())
+    function = cast("Function", (yield from _one("function", "Compute what?", options)).keys[0])
+    label, family, more = fitting[function]
+    columns = columns_of(draft, fields, family)
+    column = (yield from _one("of", f"{label[:1].upper()}{label[1:]}: of which column?", columns)).keys[0]
+    other = yield from _operand(draft, function, column, more, fields)
+    suggested = free(plain([column, function, *filter(None, other.keys)]), fields)
+    named = yield Ask("column name", "Its name?", (Option(suggested, suggested),), typed="name", default=(suggested,))
+    answer = Answer.of(named)
+    name = answer.text or suggested
+    if name in fields:
+        yield Tell(f"There is a column {name} already; the new one is {suggested}.")
+        name = suggested
+    new = Computed(name, function, column, other.keys[0] if other.keys else None, other.text)
+    draft.put(replace(step, compute=(*step.compute, new)))
+
+
+def _operand(draft: Draft, function: str, column: str, more: str, fields: dict[str, str | None]) -> Flow[Answer]:
+    """Ask for what a function takes beside its column: another column, or a value."""
+    if not more:
+        return Answer()
+    if more == "whole number":
+        text = "To how many decimal places?" if function == "round" else "How many characters?"
+        return Answer.of((yield Ask("number", text, typed="whole number")))
+    others = tuple(each for each in columns_of(draft, fields, _family(fields[column])) if each.key != column)
+    typed = kind_of(fields[column]) if more == "either" else None
+    typed = "number" if typed == "whole number" else typed
+    text = f"{function[:1].upper()}{function[1:]}: {column} and which column{' or value' if typed else ''}?"
+    return Answer.of((yield Ask("operand", text, others, typed=typed)))
+
+
+# --- rows per group, columns, order --------------------------------------------------------------------------------
+
+
+def pick(draft: Draft) -> Flow[None]:
+    """Ask for the first rows of each group."""
+    step = draft.step_for("pick")
+    fields = draft.fields(step, "input")
+    text = "First rows of each …?"
+    per = Answer.of((yield Ask("per", text, columns_of(draft, fields), several=True))).keys
+    orders = tuple(_orders(fields))
+    key = (yield from _one("first", "Which rows are the first?", orders)).keys[0]
+    rows = yield from _count("How many of each?", "1", "1")
+    draft.put(replace(step, pick=Pick(per, (_sort(key),), int(rows))))
+
+
+def columns(draft: Draft) -> Flow[None]:
+    """Ask for the columns that come out."""
+    step = draft.step_for("columns")
+    options = columns_of(draft, draft.fields(step, "columns"))
+    keys = Answer.of((yield Ask("columns", "Which columns?", options, several=True))).keys
+    draft.put(replace(step, columns=tuple(Chosen(key) for key in keys)))
+
+
+def sort(draft: Draft) -> Flow[None]:
+    """Ask for an order, and how many rows of it."""
+    step = draft.step_for("sort")
+    options = tuple(_orders(draft.fields(step, "sort")))
+    keys = Answer.of((yield Ask("sort", "Sort by what?", options, several=True))).keys
+    rows = yield from _count("How many rows?", "all", "all rows")
+    limit = None if rows == "all" else int(rows)
+    draft.put(replace(step, sort=tuple(_sort(key) for key in keys), limit=limit))
+
+
+def _orders(fields: dict[str, str | None]) -> Iterator[Option]:
+    words = {"date": ("latest", "earliest"), "number": ("largest", "smallest"), "text": ("Z to A", "A to Z")}
+    for name, type_ in fields.items():
+        down, up = words[_family(type_)]
+        yield Option(f"-{name}", f"{name} ({down} first)")
+        yield Option(f"+{name}", f"{name} ({up} first)")
+
+
+def _sort(key: str) -> Sort:
+    return Sort(key[1:], descending=key.startswith("-"))
+
+
+def _count(text: str, key: str, label: str) -> Flow[str]:
+    option = Option(key, label)
+    asked = Ask("count", text, (option,), typed="whole number", default=(key,))
+    answer = Answer.of((yield asked))
+    return answer.text or answer.keys[0]
+
+
+def _one(about: str, text: str, options: Iterable[Option]) -> Flow[Answer]:
+    return Answer.of((yield Ask(about, text, tuple(options))))

@@ -1,0 +1,170 @@
+"""A conversation with the guide: each answer is in the journal before the flow gets it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from osiris.canonical import sha256_hex
+from osiris.chat.effects import ACCEPT, Waiting
+from osiris.chat.guide.draft import EMPTY, Draft
+from osiris.chat.guide.live import as_text
+from osiris.chat.guide.machine import Machine
+from osiris.chat.guide.questions import Answer, Ask, Check, Look, Measure, Tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from osiris.chat.guide.live import GuideWorld
+    from osiris.chat.journal import Journaled
+    from osiris.model import JsonValue
+
+BACK = "back"
+QUIT = "quit"
+
+_CHANGED = "A source has changed meanwhile, so the plan is another one; nothing was run."
+"""What is said when the plan that was agreed to cannot be made any more."""
+
+
+class Guide:
+    """One conversation: gives the flow what it asks for, from the journal first. Without a world it is a replay."""
+
+    _machine: Machine
+    _start: JsonValue
+
+    def __init__(self, journal: Journaled, world: GuideWorld | None) -> None:
+        self._journal = journal
+        self._world = world
+        self._state = "INIT"
+        self._drafts = 0
+        self._plan: dict[str, JsonValue] = {}
+        self._is_shown = False
+
+    def talk(self) -> None:
+        """Talk until the person agrees to a plan, or ends it; raises `Waiting` if there is nobody."""
+        writers = self._result("writers", [], lambda live: live.writers())
+        self._start = self._result("start", [], lambda live: live.start())
+        machine = self._machine = Machine(lambda: _draft(writers, self._start))
+        while machine.agreed is None:
+            effect = machine.effect
+            if isinstance(effect, Ask):
+                words = self._heard(effect)
+                if words == QUIT:
+                    return
+                if words == BACK:
+                    if not machine.back():
+                        self._say("This is the first question.")
+                    continue
+                machine.give(json.loads(words))
+            else:
+                machine.give(self._given(effect))
+        self._finish()
+
+    def _heard(self, ask: Ask) -> str:
+        machine = self._machine
+        self._journal.tell("assistant_response", text=ask.text, about=ask.about, choices=[o.label for o in ask.options])
+        if ask.about == ACCEPT and self._world and self._journal.is_live and not self._is_shown:
+            self._world.tell("plan", **self._plan)
+        words: str = self._result(
+            "hear", [ask.about], lambda live: live.choose(ask, machine.draft.request, machine.draft.choices)
+        )
+        self._journal.tell("user_message", text=_spoken(ask, words), about=ask.about)
+        if self._state == "INIT":
+            self._go("INTENT_CAPTURED")
+        return words
+
+    def _given(self, effect: Look | Measure | Check | Tell) -> JsonValue:
+        if isinstance(effect, Tell):
+            return self._say(effect.text)
+        if isinstance(effect, Look):
+            return self._looked(effect)
+        if isinstance(effect, Measure):
+            choices = self._machine.draft.choices
+            return self._result("measure", [effect.about], lambda live: live.measure(effect.request, choices))
+        return self._checked(effect)
+
+    def _looked(self, look: Look) -> JsonValue:
+        self._go("DISCOVERY")
+        self._journal.tell("discovery_start", tables=[look.relation])
+        asked = [look.relation, look.source, look.table]
+        found = self._result("look", asked, lambda live: live.look_at(look))
+        self._journal.tell("discovery_done", tables=int("table" in found), recalled=0, silent={})
+        return found
+
+    def _checked(self, check: Check) -> JsonValue:
+        from osiris.chat.command_line import command_line
+
+        draft = self._machine.draft
+        self._go("OML_SYNTHESIS")
+        text = as_text(check.request, draft.choices)
+        self._drafts += 1
+        self._journal.tell("oml_synthesis_complete", number=self._drafts, oml=text)
+        self._go("VALIDATE_OML")
+        checked = self._result("check", [text], lambda live: live.plan(text, check.request))
+        problems = checked["diagnostics"]
+        self._journal.tell("validation", number=self._drafts, ok=checked["ok"], diagnostics=problems)
+        if checked["ok"]:
+            self._go("COMPILE")
+            told = {"check": checked, "command": command_line(check.request, draft.choices)}
+            self._plan = {"number": self._drafts, **told, "tables": [], "assumptions": []}
+            self._is_shown = self._journal.is_live
+            self._journal.tell("plan", **self._plan)
+            return checked
+        errors = [f"  {each['message']}" for each in problems if each["severity"] == "error"]
+        self._say("\n".join(["This does not work yet:", *errors]))
+        return checked
+
+    def _finish(self) -> None:
+        """Save what was agreed to, and run it if that is wanted."""
+        agreed, draft = self._machine.agreed, self._machine.draft
+        if agreed is None:
+            return
+        start = self._start or {"name": draft.request.name, "oml": ""}
+        before = sha256_hex(start["oml"].encode())
+        saved = self._journal.save(str(agreed.check["oml"]), start["name"], [before])
+        self._journal.tell("saved", **saved)
+        if saved["fingerprint"] != agreed.check["fingerprint"]:
+            self._say(_CHANGED)
+        elif agreed.action == "run":
+            self._go("RUN")
+            result = self._journal.run(saved["fingerprint"], 1)
+            self._journal.tell("run_result", **result)
+        self._go("COMPLETE")
+
+    def _result(self, kind: str, asked: JsonValue, act: Callable[[GuideWorld], JsonValue]) -> JsonValue:
+        """Return what is on record, or what the world gives; raises `Waiting` where a replay ends."""
+        world = self._world
+
+        def live(_: object) -> JsonValue:
+            if world is None:
+                raise Waiting
+            return act(world)
+
+        return self._journal.result(kind, asked, live)
+
+    def _say(self, text: str) -> None:
+        if self._world and self._journal.is_live:
+            self._world.say(text)
+
+    def _go(self, state: str) -> None:
+        if state != self._state:
+            self._journal.tell("state_transition", from_state=self._state, to_state=state)
+            self._state = state
+
+
+def _draft(writers: JsonValue, start: JsonValue) -> Draft:
+    """Return what a conversation begins with: nothing, or a pipeline that is edited."""
+    from osiris.chat.parse_request import parse_request
+
+    draft = Draft(EMPTY, writers, {name: (told[0], told[1]) for name, told in start["tables"].items()} if start else {})
+    draft.request = (parse_request(start["oml"], draft.choices) if start else None) or EMPTY
+    return draft
+
+
+def _spoken(ask: Ask, words: str) -> str:
+    """Return an answer in words, for the record."""
+    if words in (BACK, QUIT):
+        return words
+    answer = Answer.of(json.loads(words))
+    labels = {each.key: each.label for each in ask.options}
+    return answer.text if answer.text is not None else ", ".join(labels.get(key, key) for key in answer.keys)

@@ -1,0 +1,373 @@
+"""From a request to the text of a pipeline: always the same bytes, in the form that `osiris fmt` has.
+
+Every source, step and output becomes one step of the pipeline. The types of columns come from the choices and, behind a
+step, from the engine, which binds the step's SELECT against inputs that have columns and no rows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from osiris.api import format_text
+from osiris.chat.binding import bound
+from osiris.chat.expressions import Misfit, Misfits, literal
+from osiris.chat.found import RESERVED, one_line
+from osiris.chat.statement import Given, statement
+from osiris.errors import Location, diagnostic, did_you_mean, raise_all
+from osiris.model import Field
+from osiris.secret import find_literal_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from osiris.chat.choices import Choices, Relation
+    from osiris.chat.request import Check, Output, Parameter, Request, Source, Step
+    from osiris.model import JsonValue, Schema
+
+    Mapped = dict[str, JsonValue]
+    T = TypeVar("T")
+
+INTENT = 500
+"""Characters of the words that a pipeline keeps as its description."""
+
+SAVE = "save"
+_NAME = re.compile("[a-z][a-z0-9_]{0,59}")
+_PLACEHOLDER = re.compile(r"\$\{params\.(\w+)\}")
+_SQL_TYPES = {"string": "utf8", "integer": "int64", "number": "float64", "boolean": "bool", "date": "date"}
+_UNWRITABLE = re.compile(r"[^\t\n -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What a pipeline's text cannot hold as it is."""
+
+
+class Problem(NamedTuple):
+    """What of a request cannot be carried out: its pointer, why, and what to do instead."""
+
+    pointer: str
+    problem: str
+    hint: str | None = None
+
+
+def render_request(request: Request, choices: Choices, description: str = "") -> str:
+    """Return the OML text; fails with CHT041 for each part of the request that cannot be carried out.
+
+    The description is left out if there is something in it that a pipeline must not hold.
+    """
+    pipeline = _walked(request, choices)
+    _refuse(pipeline.problems)
+    text = one_line(description, INTENT)
+    fits = text and "${" not in text and not find_literal_secrets({"description": text})
+    document = {
+        "oml_version": "0.2.0" if any(step.checks for step in request.steps) else "0.1.0",
+        "name": request.name,
+        **({"description": text} if fits else {}),
+        **({"params": dict(map(_parameter, request.parameters))} if request.parameters else {}),
+        "steps": pipeline.steps,
+    }
+    return format_text(json.dumps(document, ensure_ascii=False), f"{request.name}.yaml")
+
+
+def problems_of(request: Request, choices: Choices) -> list[Problem]:
+    """Return what of a request cannot be carried out: nothing if it renders."""
+    return _walked(request, choices).problems
+
+
+def fields_of(request: Request, choices: Choices, name: str) -> Schema:
+    """Return the columns of a source or of a step; what comes behind it is not looked at."""
+    numbers = [number for number, step in enumerate(request.steps) if step.name == name]
+    pipeline = _walked(replace(request, steps=request.steps[: numbers[0] + 1] if numbers else (), outputs=()), choices)
+    if name not in pipeline.known:
+        pipeline.problems.append(Problem("/steps", f"has no '{name}'", did_you_mean(name, pipeline.known)))
+    try:
+        _refuse([each for each in pipeline.problems if each.pointer.startswith(("/sources", "/steps"))])
+        return pipeline.known[name]
+    except Misfit as misfit:
+        _refuse([Problem("/steps", misfit.problem, misfit.hint)])
+        raise
+
+
+def source_name(source: Source, choices: Choices) -> str:
+    """Return the name by which steps read a source."""
+    relation = choices.relation(source.relation)
+    return source.name or (relation.name if relation else source.relation)
+
+
+def path_of(output: Output, request: Request, choices: Choices) -> str | None:
+    """Return where the file of an output goes; None if it is a table."""
+    writer = choices.writer(output.component)
+    if output.path is not None or writer is None or writer.ending is None:
+        return output.path
+    stem = request.name if len(request.outputs) == 1 else f"{request.name}_{output.input}"
+    return f"output/{stem}/" if output.partition_by else f"output/{stem}.{writer.ending}"
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    found = [
+        diagnostic("CHT041", at=Location(pointer=at), problem=f"'{at}' {why}", hint=hint) for at, why, hint in problems
+    ]
+    if found:
+        raise_all(found)
+
+
+def _walked(request: Request, choices: Choices) -> _Pipeline:
+    pipeline = _Pipeline(request, choices)
+    pipeline.walk()
+    return pipeline
+
+
+class _Known(Mapping[str, "Schema"]):
+    """The schemas of sources and steps by name; that of a step is found when it is asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Callable[[], Schema]] = {}
+
+    def add(self, name: str, make: Callable[[], Schema]) -> None:
+        self._made[name] = make
+
+    def __getitem__(self, name: str) -> Schema:
+        return self._made[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+@dataclass(slots=True)
+class _Pipeline:
+    """A request on its way to the steps of a pipeline, and what is wrong with it."""
+
+    request: Request
+    choices: Choices
+    known: _Known = field(default_factory=_Known)
+    steps: list[Mapped] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def walk(self) -> None:
+        if not _NAME.fullmatch(self.request.name):
+            self._wrong("/name", "is no name", "lower-case letters, digits and _, a letter first, at most 60")
+        self._each("/parameters", self.request.parameters, _check_parameter)
+        self._each("/sources", self.request.sources, self._source)
+        if not self.request.sources:
+            self._wrong("/sources", "is empty", "name what is read")
+        if self.problems:
+            return
+        self._each("/steps", self.request.steps, self._step)
+        self._each("/outputs", self.request.outputs, self._output)
+        if not self.request.outputs:
+            self._wrong("/outputs", "is empty", "name where the rows go")
+
+    def _wrong(self, pointer: str, problem: str, hint: str | None = None) -> None:
+        self.problems.append(Problem(pointer, problem, hint))
+
+    def _each(self, pointer: str, items: Sequence[T], make: Callable[[T], None]) -> None:
+        for number, item in enumerate(items):
+            try:
+                make(item)
+            except _Unknown:
+                continue
+            except Misfit as misfit:
+                self._wrong(f"{pointer}/{number}/{misfit.field}".rstrip("/"), misfit.problem, misfit.hint)
+            except Misfits as misfits:
+                for each in misfits.parts:
+                    self._wrong(f"{pointer}/{number}/{each.field}", each.problem, each.hint)
+
+    @contextmanager
+    def _known_anyway(self, name: str) -> Iterator[None]:
+        """Know a name even if nothing can be made of what has it: what reads that is not to blame."""
+        try:
+            yield
+        except (Misfit, Misfits):
+            if name not in self.known:
+                self.known.add(name, _unknown)
+            raise
+
+    def _source(self, source: Source) -> None:
+        relation = self.choices.relation(source.relation)
+        if relation is None:
+            hint = did_you_mean(source.relation[:200], [each.id for each in self.choices.relations])
+            raise Misfit("relation", f"'{source.relation[:200]}' is not among the choices", hint)
+        name = source_name(source, self.choices)
+        with self._known_anyway(name):
+            self._check_step_name(name)
+            schema = _source_schema(source, relation)
+        self.known.add(name, lambda: schema)
+        self.steps.append({**relation.step, "id": name, "needs": [], "config": _source_config(source, relation)})
+
+    def _check_step_name(self, name: str) -> None:
+        if not _NAME.fullmatch(name) or name in RESERVED:
+            raise Misfit("name", f"'{name[:80]}' is no name of a step", "lower-case letters, digits and _, no SQL word")
+        if name in self.known:
+            raise Misfit("name", f"there are two of the name '{name}'", "give one of them another name")
+
+    def _step(self, step: Step) -> None:
+        with self._known_anyway(step.name):
+            self._make(step)
+
+    def _make(self, step: Step) -> None:
+        self._check_step_name(step.name)
+        names = _inputs(step)
+        for number, name in enumerate(step.inputs):
+            if name not in self.known:
+                hint = did_you_mean(name[:200], self.known)
+                raise Misfit(f"inputs/{number}", f"there is no source or earlier step '{name[:200]}'", hint)
+        if step.sql is not None and not step.inputs:
+            raise Misfit("inputs", "is empty", "name what the SQL reads")
+        parameters = {each.name: each for each in self.request.parameters}
+        bind = partial(_bind, self.known, names, tuple(self.request.parameters))
+        text = statement(step, Given(self.known, parameters, bind))
+        if _UNWRITABLE.search(text):
+            raise Misfit("", "has characters that a pipeline cannot hold")
+        self.known.add(step.name, lambda: bind(text))
+        config: Mapped = {"query": f"{text}\n" if "\n" in text else text}
+        if step.checks:
+            config["checks"] = [_check(check, self.known, step.name) for check in step.checks]
+        self.steps.append(
+            {"id": step.name, "component": "duckdb.processor", "mode": "transform", "needs": names, "config": config}
+        )
+
+    def _output(self, output: Output) -> None:
+        if output.input not in self.known:
+            hint = did_you_mean(output.input[:200], self.known)
+            raise Misfit("input", f"there is no source or step '{output.input[:200]}'", hint)
+        taken = {step["id"] for step in self.steps}
+        several = SAVE if len(self.request.outputs) == 1 else f"{SAVE}_{output.input}"
+        name = output.name or next(
+            each for each in (several, *(f"{several}_{n}" for n in range(2, len(taken) + 3))) if each not in taken
+        )
+        if name in taken or not _NAME.fullmatch(name):
+            raise Misfit("name", f"'{name[:80]}' is no name that is free")
+        config = _output_config(output, self.request, self.choices)
+        self.steps.append(
+            {"id": name, "component": output.component, "mode": "write", "needs": [output.input], "config": config}
+        )
+
+
+class _Unknown(Misfit):
+    """The columns of something that cannot be made are asked for; why it cannot is told where it stands."""
+
+
+def _unknown() -> Schema:
+    raise _Unknown("", "reads what cannot be made")
+
+
+def _source_schema(source: Source, relation: Relation) -> Schema:
+    known = {each.name: each.type for each in relation.columns or () if each.type}
+    for number, name in enumerate(source.columns or ()):
+        if name not in known and known:
+            raise Misfit(f"columns/{number}", f"there is no column '{name[:200]}'", did_you_mean(name[:200], known))
+    for number, typed in enumerate(source.dtype):
+        if typed.column not in known and known:
+            hint = did_you_mean(typed.column[:200], known)
+            raise Misfit(f"dtype/{number}/column", f"there is no column '{typed.column[:200]}'", hint)
+    types = {**known, **{typed.column: typed.type for typed in source.dtype}}
+    return tuple(Field(name, types[name]) for name in source.columns or known if name in types)
+
+
+def _source_config(source: Source, relation: Relation) -> Mapped:
+    given: Mapped = {
+        "columns": list(source.columns or ()),
+        "encoding": source.encoding,
+        "dtype": {typed.column: typed.type for typed in source.dtype},
+        "on_reject": source.on_reject,
+    }
+    return {**relation.step["config"], **{key: value for key, value in given.items() if value}}
+
+
+def _inputs(step: Step) -> list[str]:
+    """Return the sources and steps that a step reads."""
+    named = [*([step.input] if step.input else ()), *(join.input for join in step.joins), *step.inputs]
+    return list(dict.fromkeys(named))
+
+
+def _bind(known: _Known, names: Sequence[str], parameters: tuple[Parameter, ...], text: str) -> Schema:
+    values = {each.name: literal(each.default, _SQL_TYPES[each.type]) for each in parameters}
+    plain = _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
+    return bound(plain, tuple((name, known[name]) for name in names))
+
+
+def _check_parameter(given: Parameter) -> None:
+    if not re.fullmatch("[a-z][a-z0-9_]*", given.name):
+        raise Misfit("name", f"'{given.name[:80]}' is no name of a parameter", "lower-case letters, digits and _")
+    literal(given.default, _SQL_TYPES[given.type], "default")
+
+
+def _parameter(given: Parameter) -> tuple[str, JsonValue]:
+    return given.name, {"type": given.type, "default": _typed(given.default, _SQL_TYPES[given.type])}
+
+
+def _typed(value: str, type_: str) -> JsonValue:
+    """Return a value as JSON: a number or a truth value by its type, else a text."""
+    if type_ == "bool":
+        return value.strip().lower() == "true"
+    if type_.startswith(("int", "uint", "float", "decimal")):
+        written = literal(value, type_)
+        return float(written) if "." in written else int(written)
+    return value
+
+
+def _check(given: Check, known: Mapping[str, Schema], step: str) -> JsonValue:
+    if given.kind == "row_count":
+        return {"row_count": {key: int(value) for key, value in _bounds(given).items()}}
+    if given.kind in ("not_null", "unique"):
+        return {given.kind: list(given.columns)}
+    types = {column.name: column.type for column in known[step]}
+    if len(given.columns) != 1 or given.columns[0] not in types:
+        raise Misfit("checks", f"'{given.kind}' names one column of the result", ", ".join(types))
+    (name,) = given.columns
+    if given.kind == "accepted_values":
+        return {given.kind: {"column": name, "values": [_typed(value, types[name]) for value in given.values]}}
+    if given.kind == "range":
+        return {
+            given.kind: {"column": name, **{key: _typed(value, types[name]) for key, value in _bounds(given).items()}}
+        }
+    raise Misfit("checks", f"there is no check '{given.kind}'", "row_count, not_null, unique, accepted_values, range")
+
+
+def _bounds(given: Check) -> dict[str, str]:
+    bounds = {"min": given.minimum, "max": given.maximum}
+    if given.kind == "row_count":
+        for value in filter(None, bounds.values()):
+            literal(value, "int64", "checks")
+    return {key: value for key, value in bounds.items() if value is not None}
+
+
+def _output_config(output: Output, request: Request, choices: Choices) -> Mapped:
+    writer = choices.writer(output.component)
+    if writer is None:
+        hint = did_you_mean(output.component, [each.component for each in choices.writers])
+        raise Misfit("component", f"'{output.component[:80]}' is not among the choices", hint)
+    if writer.makes_files:
+        return _file_config(output, request, choices)
+    if output.path is not None or output.partition_by:
+        raise Misfit("path", "must be null: this component writes to a table")
+    if output.connection not in writer.connections:
+        raise Misfit("connection", "must be one of this component", "known: " + ", ".join(writer.connections))
+    if not (output.table or "").strip() or _UNWRITABLE.search(output.table or "") or "${" in (output.table or ""):
+        raise Misfit("table", "must be the name of a table")
+    if output.mode not in writer.modes:
+        raise Misfit("mode", "must be one of this component", "known: " + ", ".join(writer.modes))
+    if (output.mode == "upsert") != bool(output.key):
+        raise Misfit("key", "has the columns that name a row for upsert, and is empty else")
+    key: Mapped = {"primary_key": list(output.key)} if output.key else {}
+    return {"connection": output.connection, "table": output.table, "write_mode": output.mode, **key}
+
+
+def _file_config(output: Output, request: Request, choices: Choices) -> Mapped:
+    for name in ("connection", "table"):
+        if getattr(output, name) is not None:
+            raise Misfit(name, "must be null: this component writes a file")
+    if output.mode in ("append", "upsert") or output.key:
+        raise Misfit("mode", "must be null: a file is always written anew", "or write to a table")
+    path = path_of(output, request, choices) or ""
+    if not path.strip() or len(path) > INTENT or _UNWRITABLE.search(path) or "${" in path:
+        raise Misfit("path", "is no path")
+    return {"path": path, **({"partition_by": list(output.partition_by)} if output.partition_by else {})}

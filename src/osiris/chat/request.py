@@ -1,0 +1,275 @@
+"""The request: what a pipeline should do, as a typed value that a guide, flags, a model or an agent fills in.
+
+Expressions are flat: a computed column names columns, never another expression. Steps and outputs refer to sources and
+to earlier steps by name. All names of columns are those of the input at that point: after `joins` those of both sides
+(of two columns with one name, the joined one is `STEP.COLUMN`, and `STEP_2.COLUMN` of what is joined a second time),
+after `compute` the new ones as well, after `group` the groups and measures alone. A column `STEP.COLUMN` that comes out
+without another name is `STEP_COLUMN`; the keys of what is joined come out only if they are chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["year", "quarter", "month", "week", "day"]
+
+Operator = Literal[
+    "=",
+    "!=",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "in",
+    "not in",
+    "between",
+    "contains",
+    "starts with",
+    "ends with",
+    "is empty",
+    "is not empty",
+]
+
+Function = Literal[
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "round",
+    "absolute",
+    "year",
+    "quarter",
+    "month",
+    "week",
+    "day",
+    "weekday",
+    "hour",
+    "date",
+    "days between",
+    "lower",
+    "upper",
+    "trim",
+    "join text",
+    "length",
+    "replace",
+    "first characters",
+    "if empty",
+    "constant",
+    "convert",
+]
+
+Measured = Literal[
+    "count", "count distinct", "sum", "average", "minimum", "maximum", "median", "share of total", "ratio"
+]
+
+Mode = Literal["append", "replace", "upsert"]
+MODES: tuple[Mode, ...] = ("append", "replace", "upsert")
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A column and the type that it is read or converted as, in the words of OML (`int64`, `decimal(18,2)`, `date`)."""
+
+    column: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A relation that is read, by its id among the choices; of its columns all, or these.
+
+    The options are those of its extractor, where they differ from the defaults. Steps name it by `name`, by default
+    the name that the relation has among the choices.
+    """
+
+    relation: str
+    columns: tuple[str, ...] | None = None
+    encoding: str | None = None
+    dtype: tuple[Typed, ...] = ()
+    on_reject: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Two columns that are equal in joined rows: one of the rows so far, one of what is joined."""
+
+    left: str
+    right: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Another source or step, joined by key; `unmatched` rows of the left side are kept or dropped."""
+
+    input: str
+    on: tuple[Match, ...]
+    unmatched: Literal["keep", "drop"] = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A new column: a function of one or two columns, or of a column and a value (a text, typed by the column).
+
+    Parts of a date are numbers (month 1 to 12, weekday 1, Monday, to 7); a `Group` cuts dates instead. `join text` has
+    the separator as value, `replace` the text to find, and `new` is what stands there then; `convert` has a type, or
+    `date %d.%m.%Y` for the format of a text. `days between` counts from the column to the other one, or to a day.
+    Division by zero gives no value.
+    """
+
+    name: str
+    function: Function
+    column: str | None = None
+    other: str | None = None
+    value: str | None = None
+    new: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A condition on rows. The right side is values (texts, typed by the column), another column, or a parameter.
+
+    Conditions with the same `either` number are joined by OR; all others by AND. An empty value is not equal to any
+    other, so `!=` and `not in` keep it. `is empty` is no value, or a text without characters. A day that is compared
+    with a timestamp means the whole day.
+    """
+
+    column: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+    other: str | None = None
+    parameter: str | None = None
+    either: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A column by which rows are grouped; of a date or timestamp, the unit it is cut to. `name`: of the result."""
+
+    column: str
+    unit: Unit | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A figure of each group.
+
+    `share of total` is of another measure (`of`), over all groups; `ratio` is `of` divided by `over`, two measures.
+    """
+
+    name: str
+    function: Measured
+    column: str | None = None
+    of: str | None = None
+    over: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """A column by which rows are sorted."""
+
+    column: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """The first `rows` rows of each group of `per`, in an order: the latest order of each customer, the top three."""
+
+    per: tuple[str, ...]
+    order: tuple[Sort, ...]
+    rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pivot:
+    """Values of a column that become columns, each with a measure of another; the other groups stay rows."""
+
+    column: str
+    values: tuple[str, ...]
+    function: Literal["count", "sum", "average", "minimum", "maximum"]
+    of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A column that comes out, under its own name or another."""
+
+    column: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check of a step's rows, as in OML: `row_count`, `not_null`, `unique`, `accepted_values`, `range`."""
+
+    kind: str
+    columns: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    minimum: str | None = None
+    maximum: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is done with rows, in this order: joins, compute, filters, group and measures (or pick, or pivot), columns,
+    sort, limit. With `sql`, one SELECT over the names in `inputs`, nothing else is given.
+    """
+
+    name: str
+    input: str | None = None
+    joins: tuple[Join, ...] = ()
+    compute: tuple[Computed, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    group: tuple[Group, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    pick: Pick | None = None
+    pivot: Pivot | None = None
+    columns: tuple[Chosen, ...] = ()
+    sort: tuple[Sort, ...] = ()
+    limit: int | None = None
+    sql: str | None = None
+    inputs: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where the rows of a source or step go: a path, or a table of a connection.
+
+    `mode` is None for files, which are always written anew; `key` names a row for upsert. A file without a path goes
+    to `output/`, named as the pipeline. `name` is the id of the step that writes, by default `save`.
+    """
+
+    input: str
+    component: str
+    connection: str | None = None
+    path: str | None = None
+    table: str | None = None
+    mode: Mode | None = None
+    key: tuple[str, ...] = ()
+    partition_by: tuple[str, ...] = ()
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the pipeline, with its default as text."""
+
+    name: str
+    type: Literal["string", "integer", "number", "boolean", "date"]
+    default: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A whole pipeline as it is asked for, and what was assumed for it."""
+
+    name: str
+    sources: tuple[Source, ...]
+    steps: tuple[Step, ...]
+    outputs: tuple[Output, ...]
+    parameters: tuple[Parameter, ...] = ()
+    assumptions: tuple[str, ...] = ()

@@ -1,0 +1,330 @@
+"""One step of a request as a SELECT in DuckDB's SQL, written as a person would: what they edit is what runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from osiris.chat.expressions import (
+    Column,
+    Misfit,
+    are_comparable,
+    computed,
+    conditions,
+    derived,
+    each,
+    find,
+    grouped,
+    measured,
+    pivoted,
+    quote,
+    unused,
+)
+from osiris.chat.request import Step
+from osiris.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from osiris.chat.expressions import Scope
+    from osiris.chat.request import Chosen, Computed, Group, Join, Measure, Parameter, Pick, Sort
+    from osiris.model import Schema
+
+    Bind = Callable[[str], Schema]
+
+_WIDTH = 100
+_NAME = r'(?:[A-Za-z_]\w*|"(?:[^"]|"")*")'
+_REFERENCE = re.compile(rf"(?:{_NAME}\.)?{_NAME}")
+_LONGEST_NAME = 200
+_DERIVED = ("share of total", "ratio")
+
+
+@dataclass(slots=True)
+class _Select:
+    """The clauses of one SELECT."""
+
+    source: list[str]
+    columns: list[str] = field(default_factory=list)
+    where: list[str] = field(default_factory=list)
+    group: list[str] = field(default_factory=list)
+    qualify: str | None = None
+    order: list[str] = field(default_factory=list)
+    limit: int | None = None
+
+    def text(self) -> str:
+        lines = [_listed("SELECT", self.columns), *self.source]
+        lines += [f"{'  AND' if number else 'WHERE'} {part}" for number, part in enumerate(self.where)]
+        lines += [_listed("GROUP BY", self.group)] if self.group else []
+        lines += [f"QUALIFY {self.qualify}"] if self.qualify else []
+        lines += [_listed("ORDER BY", self.order)] if self.order else []
+        lines += [f"LIMIT {self.limit}"] if self.limit is not None else []
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a step can name; `bind` returns the schema of a SELECT over its inputs."""
+
+    inputs: Mapping[str, Schema]
+    parameters: Mapping[str, Parameter]
+    bind: Bind
+
+
+def statement(step: Step, given: Given) -> str:
+    """Return the SELECT of a step; raises `Misfit` or `Misfits` where it cannot be made."""
+    if step.sql is not None:
+        return _written(step)
+    if step.pick and (step.group or step.measures or step.pivot):
+        raise Misfit("pick", "does not go with groups and measures", "make it a step of its own")
+    scope, keys, source = joined(step, given)
+    if step.compute:
+        scope = _with_computed(step.compute, scope, source, given)
+    shown = {name: column for name, column in scope.items() if name not in keys}
+    if not step.compute:
+        return _top(step, scope, shown, source, given)
+    if not (step.filters or step.group or step.measures or step.pivot or step.pick or step.columns):
+        columns = _listing(step, shown)
+        return _ended(_Select(source, columns), step, list(shown.values()), scope)
+    name = unused("computed", given.inputs)
+    inner = _Select(source, _listing(step, scope))
+    scope = {key: replace(column, sql=quote(column.result), made=None) for key, column in scope.items()}
+    shown = {key: scope[key] for key in shown}
+    return _after(name, inner, _top(step, scope, shown, [f"FROM {quote(name)}"], given))
+
+
+def _written(step: Step) -> str:
+    if step != replace(Step(step.name), sql=step.sql, inputs=step.inputs, checks=step.checks):
+        raise Misfit("sql", "takes nothing else beside it but 'inputs' and 'checks'")
+    text = (step.sql or "").replace("\r\n", "\n").strip().removesuffix(";").rstrip()
+    if not text:
+        raise Misfit("sql", "is empty")
+    return text
+
+
+def _top(step: Step, scope: Scope, shown: Scope, source: list[str], given: Given) -> str:
+    """Return the SELECT that filters rows and gives the result, after joins and computed columns."""
+    where = conditions(step.filters, scope, given.parameters)
+    if step.group or step.measures or step.pivot:
+        return _grouped(step, scope, _Select(source, where=where), given)
+    chosen = _chosen(step.columns, scope) if step.columns else list(shown.values())
+    columns = list(map(_as_result, chosen)) if step.columns or step.joins else ["*"]
+    qualify = _picked(step.pick, scope) if step.pick else None
+    return _ended(_Select(source, columns, where, qualify=qualify), step, chosen, scope)
+
+
+def joined(step: Step, given: Given) -> tuple[Scope, set[str], list[str]]:
+    """Return the columns of all that a step reads, the keys of what is joined, and FROM with its joins."""
+    name, schema = _input(step.input, given)
+    results = [column.name for column in schema]
+    prefix = f"{quote(name)}." if step.joins else ""
+    scope = {each.name: Column(prefix + quote(each.name), each.type, each.name) for each in schema}
+    keys: set[str] = set()
+    labels, source = [name], [f"FROM {quote(name)}"]
+
+    def add(join: Join) -> None:
+        name, schema = _input(join.input, given)
+        label = unused(name, labels)
+        right = {each.name: Column(f"{quote(label)}.{quote(each.name)}", each.type, each.name) for each in schema}
+        matches = " AND ".join(_matches(join, scope, right))
+        called = quote(name) if label == name else f"{quote(name)} AS {quote(label)}"
+        source.append(f"{'LEFT JOIN' if join.unmatched == 'keep' else 'JOIN'} {called} ON {matches}")
+        labels.append(label)
+        taken = {each.lower() for each in scope}
+        for name, column in right.items():
+            is_namesake = name.lower() in taken
+            key = f"{label}.{name}" if is_namesake else name
+            result = unused(f"{label}_{name}" if is_namesake else name, results)
+            results.append(result)
+            scope[key] = replace(column, result=result)
+            keys.update({key} if any(match.right in (name, f"{label}.{name}") for match in join.on) else ())
+
+    each("joins", step.joins, add)
+    return scope, keys, source
+
+
+def _input(name: str | None, given: Given) -> tuple[str, Schema]:
+    if name is None or name not in given.inputs:
+        hint = did_you_mean(name or "", given.inputs)
+        raise Misfit("input", f"there is no source or earlier step '{name or ''}'", hint)
+    return name, given.inputs[name]
+
+
+def _matches(join: Join, scope: Scope, right: Scope) -> list[str]:
+    if not join.on:
+        raise Misfit("on", "has no columns that match")
+    made = []
+    for number, match in enumerate(join.on):
+        one, other = find(scope, match.left, f"on/{number}/left"), find(right, match.right, f"on/{number}/right")
+        if not are_comparable(one, other):
+            problem = f"'{match.left}' is {one.type}, and '{match.right}' of {join.input} is {other.type}"
+            raise Misfit(f"on/{number}", problem, "convert one of them in a step before")
+        made.append(f"{one.sql} = {other.sql}")
+    return made
+
+
+def _with_computed(columns: Sequence[Computed], scope: Scope, source: list[str], given: Given) -> Scope:
+    """Return the columns with the computed ones, of which each can name those before it."""
+    scope = dict(scope)
+    made: list[str] = []
+
+    def add(new: Computed) -> None:
+        _check_name(new.name, [name for key, column in scope.items() for name in (key, column.result)])
+        sql = computed(new, scope)
+        made.append(f"{sql} AS {quote(new.name)}")
+        schema = given.bind(_Select(source, made).text())
+        scope[new.name] = Column(quote(new.name), schema[-1].type, new.name)
+        texts[new.name] = sql
+
+    texts: dict[str, str] = {}
+    each("compute", columns, add)
+    return {name: replace(column, made=texts.get(name)) for name, column in scope.items()}
+
+
+def _check_name(name: str, taken: Iterable[str]) -> None:
+    if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable() or "${" in name:
+        raise Misfit("name", f"'{name[:80]}' is no name of a column")
+    if name.lower() in {other.lower() for other in taken}:
+        raise Misfit("name", f"there is already a column '{name}'", "give it another name")
+
+
+def _listing(step: Step, scope: Scope) -> list[str]:
+    """Return the columns of a SELECT that computes some."""
+    if step.joins:
+        return list(map(_as_result, scope.values()))
+    return ["*", *(_as_result(column) for column in scope.values() if column.made)]
+
+
+def _grouped(step: Step, scope: Scope, select: _Select, given: Given) -> str:
+    """Return a SELECT by groups; shares and ratios are computed from the rows of one below it."""
+    results: Scope = {}
+    groups = each("group", step.group, lambda group: _add(results, _group_name(group, scope), grouped(group, scope)))
+    each("measures", step.measures, lambda measure: _measure(results, measure, scope))
+    _pivot(results, step, scope)
+    select.group = groups
+    if all(measure.function not in _DERIVED for measure in step.measures):
+        chosen = _chosen(step.columns, results) if step.columns else list(results.values())
+        select.columns = list(map(_as_result, chosen))
+        return _ended(select, step, chosen, results)
+    select.columns = list(map(_as_result, results.values()))
+    name = unused("grouped", [*given.inputs, "computed"])
+    below = {key: replace(column, sql=quote(key)) for key, column in results.items()}
+    after = _with_derived(step.measures, below, len(step.group))
+    chosen = _chosen(step.columns, after) if step.columns else list(after.values())
+    top = _Select([f"FROM {quote(name)}"], list(map(_as_result, chosen)))
+    return _after(name, select, _ended(top, step, chosen, after))
+
+
+def _add(results: Scope, name: str, sql: str, type_: str = "utf8") -> str:
+    _check_name(name, results)
+    results[name] = Column(sql, type_, name)
+    return sql
+
+
+def _group_name(group: Group, scope: Scope) -> str:
+    return group.name or group.unit or find(scope, group.column).result
+
+
+def _measure(results: Scope, measure: Measure, scope: Scope) -> None:
+    if measure.function in _DERIVED:
+        return
+    column = scope.get(measure.column or "")
+    of_column = column.type if column and measure.function not in ("count", "count distinct") else "int64"
+    _add(results, measure.name, measured(measure, scope), "float64" if measure.function == "average" else of_column)
+
+
+def _pivot(results: Scope, step: Step, scope: Scope) -> None:
+    pivot = step.pivot
+    if pivot is None:
+        return
+    if not pivot.values:
+        raise Misfit("pivot/values", "is empty", "name the values that become columns")
+    try:
+        for value in pivot.values:
+            _add(results, value, pivoted(pivot, value, scope), "int64" if pivot.function == "count" else "float64")
+    except Misfit as misfit:
+        raise Misfit(f"pivot/{misfit.field}", misfit.problem, misfit.hint) from None
+
+
+def _with_derived(measures: Sequence[Measure], below: Scope, groups: int) -> Scope:
+    """Return the groups and measures in their order, with those that are computed from others."""
+    names = list(below)
+    after = {name: below[name] for name in names[:groups]}
+
+    def add(measure: Measure) -> None:
+        if measure.function in _DERIVED:
+            _check_name(measure.name, below)
+            _add(after, measure.name, derived(measure, below), "float64")
+        else:
+            after[measure.name] = below[measure.name]
+
+    each("measures", measures, add)
+    return {**after, **below}
+
+
+def _chosen(columns: Sequence[Chosen], scope: Scope) -> list[Column]:
+    taken: list[str] = []
+
+    def choose(given: Chosen) -> Column:
+        column = find(scope, given.column)
+        result = given.name or column.result
+        _check_name(result, taken)
+        taken.append(result)
+        return replace(column, result=result)
+
+    return each("columns", columns, choose)
+
+
+def _picked(pick: Pick, scope: Scope) -> str:
+    """Return the condition for the first rows of each group: rows that the order leaves equal are ordered as well."""
+    if not pick.order or pick.rows < 1:
+        raise Misfit("pick", "needs an order, and at least one row")
+    groups = [find(scope, name, f"pick/per/{number}").sql for number, name in enumerate(pick.per)]
+    order = [find(scope, sort.column, f"pick/order/{n}/column").sql for n, sort in enumerate(pick.order)]
+    keys = [f"{sql} DESC" if sort.descending else sql for sql, sort in zip(order, pick.order, strict=True)]
+    keys += [column.sql for column in scope.values() if column.sql not in (*groups, *order)]
+    parts = [f"PARTITION BY {', '.join(groups)}"] if groups else []
+    parts.append(f"ORDER BY {', '.join(keys)}")
+    line = f"row_number() OVER ({' '.join(parts)}) <= {pick.rows}"
+    if len(line) <= _WIDTH:
+        return line
+    return "\n  ".join(["row_number() OVER (", *parts]) + f"\n) <= {pick.rows}"
+
+
+def _ended(select: _Select, step: Step, chosen: Sequence[Column], scope: Scope) -> str:
+    """Return the text of a SELECT, sorted by columns of the result, or of what it was made from."""
+    results = {column.result: column for column in chosen}
+
+    def key(sort: Sort) -> str:
+        column = results.get(sort.column) or find(scope, sort.column)
+        renamed = column is results.get(sort.column) and not _is_bare(column)
+        return (quote(sort.column) if renamed else column.sql) + (" DESC" if sort.descending else "")
+
+    select.order = each("sort", step.sort, key)
+    if step.limit is not None and step.limit < 1:
+        raise Misfit("limit", "must be at least 1")
+    select.limit = step.limit
+    return select.text()
+
+
+def _is_bare(column: Column) -> bool:
+    """Tell whether a column comes out under the name that it has."""
+    name = quote(column.result)
+    is_named_so = column.sql == name or column.sql.endswith(f".{name}")
+    return column.made is None and is_named_so and _REFERENCE.fullmatch(column.sql) is not None
+
+
+def _as_result(column: Column) -> str:
+    return column.sql if _is_bare(column) else f"{column.made or column.sql} AS {quote(column.result)}"
+
+
+def _after(name: str, inner: _Select, text: str) -> str:
+    """Return a statement that reads another one by a name."""
+    body = "\n".join(f"  {line}" for line in inner.text().split("\n"))
+    rest = f",\n{text.removeprefix('WITH ')}" if text.startswith("WITH ") else f"\n{text}"
+    return f"WITH {quote(name)} AS (\n{body}\n){rest}"
+
+
+def _listed(word: str, parts: Sequence[str]) -> str:
+    line = f"{word} {', '.join(parts)}"
+    return line if len(line) <= _WIDTH else f"{word}\n  " + ",\n  ".join(parts)

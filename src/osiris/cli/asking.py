@@ -1,0 +1,269 @@
+"""The guide on a terminal or a pipe: numbered questions on stderr, answers from lines of standard input."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from osiris.chat.effects import Waiting
+from osiris.chat.guide.flow import READ
+from osiris.chat.guide.match import meant
+from osiris.chat.guide.questions import Answer
+from osiris.cli.render import diagnostic_lines, safe
+from osiris.cli.talk import Terminal, clean
+from osiris.errors import Diagnostic, fail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
+    from typing import TypeVar
+
+    from osiris.chat.guide.live import Command, Options
+    from osiris.chat.guide.questions import Ask, Option
+    from osiris.cli.render import Console, Line
+    from osiris.model import JsonValue
+    from osiris.runner.preview import Table
+
+    T = TypeVar("T")
+
+SHOWN = 20
+"""So many options are listed at once."""
+
+NARROW = 20
+_COMMANDS: dict[str, Command] = {":back": "back", ":look": "look", ":quit": "quit"}
+_HELP = ":back, :look at rows, :quit"
+_SENTENCE = 3
+"""So many words where a name was asked for are a sentence."""
+
+_TICK = 0.1
+_SLOW = 1.0
+_PATIENCE = 20.0
+"""Seconds that sources which have not answered yet are waited for, where nobody sees them come."""
+
+_PARSED: dict[str, tuple[Callable[[str], object], str]] = {
+    "whole number": (int, "a whole number"),
+    "number": (float, "a number"),
+    "date": (dt.date.fromisoformat, "a date, as 2025-01-31"),
+    "timestamp": (dt.datetime.fromisoformat, "a date or timestamp, as 2025-01-31 or 2025-01-31 09:30:00"),
+}
+
+
+def problem_of(ask: Ask, text: str) -> str | None:
+    """Return what is wrong with typed text; None if it may be an answer."""
+    if not text:
+        return "Nothing was typed."
+    if ask.endings and not text.endswith(ask.endings):
+        return f"The name of a file ends in {', '.join(ask.endings)}."
+    parse, what = _PARSED.get(ask.typed or "", (str, ""))
+    try:
+        parse(text)
+    except ValueError:
+        return f"{safe(text)} is not {what}."
+    return None
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text that takes no more than so many columns."""
+    return text if len(text) <= width else f"{text[: max(width - 1, 1)]}…"
+
+
+class Mouth(Terminal):
+    """What a conversation shows beside its questions: plans, what was saved, how a run ended."""
+
+    def show(self, kind: str, data: Mapping[str, JsonValue]) -> None:
+        """Show what is told, but for what the questions show themselves; of a plan what it does, not how."""
+        if kind == "plan":
+            for line in _plan(data["check"], data["command"]):
+                self._console.talk(line)
+        elif kind not in ("assistant_response", "user_message", "discovery_done"):
+            super().show(kind, data)
+
+
+def _plan(check: Mapping[str, JsonValue], command: str | None) -> Iterator[Line]:
+    yield [("ok", "plan "), ("bold", f"{check['name']} {check['short']}")]
+    for output in check["plan"]["read_back"] or ():
+        yield from (f"  {line}" for line in output["lines"])
+    yield from (f"  {line}" for line in check["measured"])
+    found = [Diagnostic.from_json(item) for item in check["diagnostics"] if item["severity"] == "warning"]
+    yield from diagnostic_lines(found)
+    if command:
+        yield [("dim", "  as a command: "), ("", command)]
+
+
+class Plain:
+    """Questions with numbers; typed text is compared with names, and always echoed."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def tell(self, text: str) -> None:
+        """Show a line or some."""
+        for line in text.splitlines():
+            self._console.talk(line)
+
+    def rows(self, tables: Iterable[Table]) -> None:
+        """Show the first rows of steps, as `osiris preview` does."""
+        from osiris.cli.preview import table_lines
+
+        for each in tables:
+            shown = replace(each, rows=self._console.clean(each.rows))
+            for line in table_lines(shown):
+                self._console.talk(line)
+
+    def wait(self, future: Future[T]) -> T:
+        """Return the result of something that may take a while."""
+        return future.result()
+
+    def choose(self, ask: Ask, options: Options) -> Answer | Command:
+        """Return what the next lines of input say; raises `Waiting` if there are none."""
+        options.start()
+        self._wait_for_sources(options)
+        known = list(options.found())
+        for name, why in options.silent().items():
+            self.tell(f"{safe(name)} cannot be read: {why}")
+        if not known and not ask.typed:
+            self.tell(NOTHING)
+            raise Waiting
+        self._show(ask, known, 0)
+        shown = SHOWN
+        while True:
+            words = self._line()
+            if words in (":more", "more") and shown < len(known):
+                self._list(known, shown, ask)
+                shown += SHOWN
+                continue
+            answer = read(ask, known, words, self._refuse)
+            if answer is not None:
+                if isinstance(answer, Answer):
+                    self.tell(f"{ask.text} {echo(known, answer)}")
+                return answer
+
+    def _refuse(self, why: str) -> None:
+        """Say why an answer is none; without a terminal the lines after it answer other questions, so it is the end."""
+        if not sys.stdin.isatty():
+            fail("CHT055", problem=why)
+        self.tell(why)
+
+    def _wait_for_sources(self, options: Options) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while options.waiting() and time.monotonic() < deadline:
+            time.sleep(_TICK)
+
+    def _show(self, ask: Ask, known: Sequence[Option], first: int) -> None:
+        self.tell("\n".join(["", *(f"  {safe(line)}" for line in ask.head), ask.text]))
+        self._list(known, first, ask)
+        several = "several: numbers, or names with commas; " if ask.several else ""
+        skip = "" if ask.default is None else "empty to skip; "
+        self.tell(f"  ({several}{skip}{_HELP})")
+
+    def _list(self, known: Sequence[Option], first: int, ask: Ask) -> None:
+        sign = "#" if _needs_sign(ask) else ""
+        width = shutil.get_terminal_size().columns - 8
+        for number, each in enumerate(known[first : first + SHOWN], first + 1):
+            label = safe(each.label)
+            note = f"  {safe(each.note)}" if each.note else ""
+            self.tell(f"{sign}{number:>3}  {shortened(label + note, width)}")
+        if len(known) > first + SHOWN:
+            self.tell(f"     … and {len(known) - first - SHOWN:,} more (:more, or type a part of a name)")
+
+    def _line(self) -> str:
+        if sys.stdin.isatty():
+            self._console.err.write("> ")
+            self._console.err.flush()
+        line = sys.stdin.readline()
+        if not line:
+            raise Waiting
+        return clean(line.rstrip("\r\n"))
+
+
+NOTHING = (
+    "There is nothing to read: the project has no data files, and no connection has tables. "
+    "Put files into the project, or declare a connection in osiris_connections.yaml."
+)
+
+
+def read(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], None]) -> Answer | Command | None:
+    """Return the answer that typed words are; None, after saying why, if they are none."""
+    if words in _COMMANDS and all(each.label != words for each in known):
+        return _COMMANDS[words]
+    if not words.strip():
+        if ask.default is None:
+            tell("This question cannot be skipped.")
+        return None if ask.default is None else Answer(ask.default)
+    return _typed(ask, known, words, tell) if _needs_sign(ask) else _named(ask, known, words, tell)
+
+
+def _named(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], None]) -> Answer | Command | None:
+    found = meant(words.strip(), known, several=ask.several, shown=safe)
+    command = f":{words.strip().casefold()}"
+    if found.options:
+        return Answer(tuple(each.key for each in found.options))
+    if ask.typed:
+        return _free(ask, words, tell)
+    if command in _COMMANDS:
+        return _COMMANDS[command]
+    _tell_unknown(ask, known, words, found.may, tell)
+    return None
+
+
+def _typed(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], None]) -> Answer | None:
+    """Return an option that words name exactly or by `#` and its number, else the words themselves."""
+    exact = [each for each in known if words in (each.label, safe(each.label))]
+    if len(exact) == 1:
+        return Answer((exact[0].key,))
+    numbers = words.replace(",", " ").split()
+    if numbers and all(each[:1] == "#" and each[1:].isdecimal() for each in numbers):
+        places = [int(each[1:]) - 1 for each in numbers]
+        if all(place in range(len(known)) for place in places) and (ask.several or len(places) == 1):
+            return Answer(tuple(dict.fromkeys(known[place].key for place in places)))
+        tell(f"There is no choice {safe(words)}.")
+        return None
+    if ask.several and "," in words:
+        found = [next((each for each in known if each.label == part.strip()), None) for part in words.split(",")]
+        if all(found):
+            return Answer(tuple(dict.fromkeys(each.key for each in found if each)))
+        if any(found):
+            tell(f"Not all of {safe(words)} are choices.")
+            return None
+    return _free(ask, words, tell)
+
+
+def _needs_sign(ask: Ask) -> bool:
+    """Tell whether a number that is typed may be meant as such: then a choice is its number behind a `#`."""
+    return ask.typed not in (None, "path")
+
+
+def _free(ask: Ask, words: str, tell: Callable[[str], None]) -> Answer | None:
+    if wrong := problem_of(ask, words):
+        tell(wrong)
+        return None
+    return Answer(text=words)
+
+
+def _tell_unknown(
+    ask: Ask, known: Sequence[Option], words: str, may: Sequence[Option], tell: Callable[[str], None]
+) -> None:
+    if may:
+        listed = [f"{known.index(each) + 1:>5}  {safe(each.label)}" for each in may[:SHOWN]]
+        more = [f"     … and {len(may) - SHOWN:,} more; type more of the name"] if len(may) > SHOWN else []
+        tell("\n".join([f"{safe(words)} may mean one of these; type its number:", *listed, *more]))
+    elif ask.about == READ and len(words.split()) >= _SENTENCE:
+        tell(SENTENCE)
+    else:
+        tell(f"There is no choice {safe(words)}.")
+
+
+SENTENCE = (
+    "Sentences need a model, and the guide has none: it works with choices. Choose a table or file, or set up a model: "
+    "its key in .env, chat.provider in osiris.yaml, and then 'osiris chat'."
+)
+
+
+def echo(known: Sequence[Option], answer: Answer) -> str:
+    """Return an answer as it is echoed."""
+    labels = {each.key: each.label for each in known}
+    return safe(answer.text) if answer.text is not None else ", ".join(safe(labels.get(k, k)) for k in answer.keys)

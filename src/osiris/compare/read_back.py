@@ -1,0 +1,228 @@
+"""A plan read back in plain words: for each output what names a row, and how its rows came to be. Nothing is run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from osiris.compare.lineage import label_of, read_lineage
+from osiris.sql.names import relation_names
+from osiris.sql.probes import probes_of
+from osiris.sql.read_back import QueryText, best_key, in_order, read_query
+from osiris.sql.sources import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from osiris.model import JsonValue, Manifest
+    from osiris.sql.probes import Probe
+
+    Step = Mapping[str, JsonValue]
+    Keys = Mapping[str, Sequence[Sequence[str]]]
+
+_NO_SQL = "what it does with its rows cannot be told: it is no SQL"
+
+
+@dataclass(frozen=True, slots=True)
+class GrainColumn:
+    """A column that names a row, and the column of a source (`orders.id`) that it is a copy of; None if it is none."""
+
+    name: str
+    of: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepText:
+    """What one step does with rows, in plain words. `columns` are those of its output that its text names."""
+
+    step: str
+    filters: tuple[str, ...] = ()
+    joins: tuple[str, ...] = ()
+    columns: Mapping[str, str] | None = None
+    sort: tuple[str, ...] = ()
+    limit: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputText:
+    """One output. `grain` are the columns that name a row, none for at most one row; None where that is unknown.
+
+    `mode` is what happens to what was there (`append`, `replace`, `upsert`), `key` what names a row for upsert.
+    `sources` and `steps` are all that its rows are made of, in the order of the plan.
+    """
+
+    step: str
+    target: str
+    mode: str
+    key: tuple[str, ...]
+    partition_by: tuple[str, ...]
+    grain: tuple[GrainColumn, ...] | None
+    sources: Mapping[str, str]
+    steps: tuple[StepText, ...]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as plain data, with its lines."""
+        return {**asdict(self), "grain_text": grain_text(self.grain), "lines": lines_of(self)}
+
+
+def read_back(manifest: Manifest, keys: Keys) -> tuple[OutputText, ...]:
+    """Return what each output of a plan is; without a writer, what the steps are that nothing reads.
+
+    `keys` are the primary keys of sources, by the steps that read them: columns that hold no NULL.
+    """
+    rows, texts = _read_steps(manifest, keys)
+    lineage = read_lineage(manifest)
+    read = {source for step in manifest.steps for source in step["inputs"].values()}
+    ends = [step for step in manifest.steps if step["mode"] == "write"]
+    ends = ends or [step for step in manifest.steps if step["id"] not in read]
+    labels = {step["id"]: label_of(step, manifest.data["connections"]) for step in manifest.steps}
+    order = [step["id"] for step in manifest.steps]
+    found = []
+    for end in ends:
+        above = sorted(lineage.above(end["id"]), key=order.index)
+        sources = {name: labels[name] for name in above if not lineage.inputs[name]}
+        steps = tuple(texts[name] for name in above if texts[name] != StepText(name))
+        found.append(_output(end, labels[end["id"]], rows[end["id"]], sources, steps))
+    return tuple(found)
+
+
+def probes(manifest: Manifest, keys: Keys) -> dict[str, list[Probe]]:
+    """Return, by step, queries over its inputs that count what it does with rows."""
+    rows, _ = _read_steps(manifest, keys)
+    found: dict[str, list[Probe]] = {}
+    for step in manifest.steps:
+        for key, dialect in step["sql"].items() if step["mode"] == "transform" else ():
+            if dialect == "duckdb" and key in step["config"]:
+                relations = _relations(step["inputs"], rows)
+                found.setdefault(step["id"], []).extend(probes_of(str(step["config"][key]), relations))
+    return found
+
+
+def _read_steps(manifest: Manifest, keys: Keys) -> tuple[dict[str, Rows], dict[str, StepText]]:
+    rows: dict[str, Rows] = {}
+    texts: dict[str, StepText] = {}
+    for step in manifest.steps:
+        rows[step["id"]], texts[step["id"]] = _read_step(step, rows, keys.get(step["id"], ()))
+    return rows, texts
+
+
+def _relations(inputs: Mapping[str, str], known: Mapping[str, Rows]) -> dict[str, Rows]:
+    return {name: known[inputs[own[0]]] for name, own in relation_names(inputs).items()}
+
+
+def _output(step: Step, label: str, rows: Rows, sources: Mapping[str, str], steps: tuple[StepText, ...]) -> OutputText:
+    config = step["config"]
+    mode = config.get("write_mode", "replace") if step["mode"] == "write" else "none"
+    key = tuple(config.get("primary_key") or ())
+    return OutputText(
+        step=step["id"],
+        target=label if step["mode"] == "write" else step["id"],
+        mode=str(mode),
+        key=key,
+        partition_by=tuple(config.get("partition_by") or ()),
+        grain=_grain(rows),
+        sources=sources,
+        steps=steps,
+    )
+
+
+def _grain(rows: Rows) -> tuple[GrainColumn, ...] | None:
+    if not rows.keys:
+        return None
+    origins = {name: ".".join(origin) for name, origin in rows.origins.items()}
+    names = in_order(best_key(rows.keys), rows)
+    return tuple(GrainColumn(name, origins.get(name.lower())) for name in names)
+
+
+def _read_step(step: Step, known: Mapping[str, Rows], keys: Sequence[Sequence[str]]) -> tuple[Rows, StepText]:
+    """Return what is known of the rows of a step, and what it does with those that it reads."""
+    name, inputs = step["id"], dict(step["inputs"])
+    if step["mode"] == "write":
+        return known[next(iter(inputs.values()))] if len(inputs) == 1 else Rows(), StepText(name)
+    texts = [(str(step["config"][key]), dialect) for key, dialect in step["sql"].items() if key in step["config"]]
+    if len(texts) == 1:
+        names = [column["name"] for column in step["schema"] or ()]
+        found = read_query(*texts[0][:1], _relations(inputs, known), texts[0][1], names)
+        return _of_schema(step, found.rows.keys, found.rows), _step_text(name, found)
+    if step["mode"] == "transform":
+        return _of_schema(step, frozenset(), Rows()), StepText(name, notes=(_NO_SQL,))
+    columns = {column["name"].lower(): column for column in step["schema"] or ()}
+    folded = [frozenset(column.lower() for column in key) for key in keys]
+    whole = [key for key in folded if key and all(each in columns and not columns[each]["nullable"] for each in key)]
+    return _of_schema(step, frozenset(whole), None), _of_reader(step)
+
+
+def _of_schema(step: Step, keys: frozenset[frozenset[str]], found: Rows | None) -> Rows:
+    """Return the rows of a step as its schema has them; without a query they are those of a source."""
+    columns = tuple(column["name"] for column in step["schema"] or ())
+    types = {column["name"].lower(): column["type"] for column in step["schema"] or ()}
+    own = {name.lower(): (step["id"], name) for name in columns}
+    if found is None:
+        return Rows(columns, keys, types, own, declared=True)
+    return Rows(columns, keys, types, found.origins if step["inputs"] else own, found.constants)
+
+
+def _step_text(name: str, found: QueryText) -> StepText:
+    return StepText(
+        name,
+        tuple(found.filters),
+        tuple(found.joins),
+        found.columns,
+        tuple(found.sort),
+        found.limit,
+        tuple(found.notes),
+    )
+
+
+def _of_reader(step: Step) -> StepText:
+    """Return what a reader leaves out by its config."""
+    config = step["config"]
+    tests = config.get("filter") if isinstance(config.get("filter"), dict) else {}
+    filters = tuple(f"{column} {test}" for column, test in sorted((tests or {}).items()))
+    limit = config.get("limit")
+    skipped = f" after the first {config['offset']}" if config.get("offset") else ""
+    return StepText(step["id"], filters, limit=None if limit is None else f"{limit}{skipped}")
+
+
+def grain_text(grain: Sequence[GrainColumn] | None) -> str:
+    """Return what names a row in words: `one row per customers.name`."""
+    if grain is None:
+        return "grain unknown: it is not known which columns name a row"
+    return f"one row per {' and '.join(map(_grain_column, grain))}" if grain else "at most one row"
+
+
+def _grain_column(column: GrainColumn) -> str:
+    if column.of is None:
+        return column.name
+    return column.of if column.of.endswith(f".{column.name}") else f"{column.name} ({column.of})"
+
+
+def lines_of(output: OutputText) -> list[str]:
+    """Return an output in plain lines, the most important first."""
+    lines = [_head(output), f"  {grain_text(output.grain)}"]
+    sources = [name if label == name else f"{name} ({label})" for name, label in output.sources.items()]
+    lines.append(f"  from {', '.join(sources)}")
+    several = sum(step.columns is not None for step in output.steps) > 1
+    for step in output.steps:
+        lines += [f"  {f'{step.step}: ' if several else ''}{line}" for line in _step_lines(step)]
+    return lines
+
+
+def _head(output: OutputText) -> str:
+    if output.mode == "none":
+        return f"{output.target} (not written)"
+    key = f" by {', '.join(output.key)}" if output.key and output.mode == "upsert" else ""
+    folders = f", in folders by {', '.join(output.partition_by)}" if output.partition_by else ""
+    return f"{output.target} ({output.step}, {output.mode}{key}{folders})"
+
+
+def _step_lines(step: StepText) -> Iterator[str]:
+    for word, texts in (("join", step.joins), ("keep", step.filters)):
+        yield from (f"{word} {text}" for text in texts)
+    yield from (f"column {name}: {text}" for name, text in (step.columns or {}).items() if name != text)
+    if step.sort:
+        yield f"sort by {', '.join(step.sort)}"
+    if step.limit is not None:
+        yield f"at most {step.limit} rows"
+    yield from (f"note: {text}" for text in step.notes)

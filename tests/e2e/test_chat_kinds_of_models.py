@@ -1,0 +1,67 @@
+"""An ideal model and a careless one behind the wire: what each leads to before anybody says yes.
+
+What an obedient one leads to is in `test_chat_injection` and `test_chat_providers`.
+"""
+
+import csv
+
+import pytest
+from tests.e2e.test_chat_providers import configure
+from tests.servers.models import model_server, value
+from tests.servers.models.careless import MISTAKES, careless
+from tests.unit.chat.providers.asking import KEY, PROVIDERS
+from tests.unit.chat.talking import Person, interest, make_project, typed
+
+from osiris.api import open_project
+from osiris.chat.conversation import Options, begin
+
+ORDERS, CUSTOMERS = (f"@sqlite.shop/{name}" for name in ("orders", "customers"))
+WORDS = "total and number of orders per country and name of the customers, placed on 2024-02, to csv"
+STEP = {
+    "name": "totals",
+    "input": "orders",
+    "joins": [
+        {"input": "customers", "on": [{"left": "customer_id", "right": "id"}], "unmatched": "drop"},
+    ],
+    "filters": [{"column": "placed_on", "operator": "starts with", "values": ["2024-02"]}],
+    "group": [{"column": "country"}, {"column": "name"}],
+    "measures": [{"name": "number", "function": "count"}, {"name": "total", "function": "sum", "column": "total"}],
+}
+IDEAL = typed(STEP, ORDERS, CUSTOMERS, name="totals")
+
+
+def talk(root, provider, answer, *words, yes=False):
+    """Hold a conversation with a model that answers so; returns the person."""
+    person = Person(WORDS, *words, yes=yes)
+    with model_server([value(interest(ORDERS, CUSTOMERS)), value(answer)]) as server:
+        configure(root, server, provider)
+        begin(open_project(root, {"MODEL_KEY": KEY}), Options(), person)
+    return person
+
+
+def read_back(person):
+    (plan,) = person.all("plan")
+    return [line.strip() for output in plan["check"]["plan"]["read_back"] for line in output["lines"]]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_an_ideal_model_ends_in_the_right_rows(provider, tmp_path):
+    project = make_project(tmp_path / "project")
+    talk(project, provider, IDEAL, yes=True)
+    with (project / "output" / "totals.csv").open() as file:
+        assert list(csv.reader(file)) == [["country", "name", "number", "total"], ["SE", "Bo", "2", "25"]]
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory):
+    """The lines that are read back of what is meant."""
+    return read_back(talk(make_project(tmp_path_factory.mktemp("right") / "project"), "openai", IDEAL))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_careless_models_mistake_is_read_back_before_the_yes(mistake, tmp_path, right):
+    project = make_project(tmp_path / "project")
+    person = talk(project, "openai", careless(IDEAL, mistake))
+    assert person.all("assistant_response")[-1]["about"] == "accept", person.heard
+    assert read_back(person) != right
+    assert not (project / "output").exists()

@@ -1,5 +1,0 @@
-CREATE TABLE region (r_regionkey INTEGER PRIMARY KEY, r_name VARCHAR(25));
-CREATE TABLE nation (n_nationkey INTEGER PRIMARY KEY, n_name VARCHAR(25), n_regionkey INTEGER NOT NULL, FOREIGN KEY (n_regionkey) REFERENCES region (r_regionkey));
-CREATE TABLE customer (c_custkey BIGINT PRIMARY KEY, c_name VARCHAR(25), c_nationkey INTEGER NOT NULL, c_acctbal DECIMAL(15,2), c_mktsegment VARCHAR(10), FOREIGN KEY (c_nationkey) REFERENCES nation (n_nationkey));
-CREATE TABLE orders (o_orderkey BIGINT PRIMARY KEY, o_custkey BIGINT NOT NULL, o_orderstatus VARCHAR(1), o_totalprice DECIMAL(15,2), o_orderdate DATE, o_orderpriority VARCHAR(15), FOREIGN KEY (o_custkey) REFERENCES customer (c_custkey));
-CREATE TABLE lineitem (l_orderkey BIGINT NOT NULL, l_linenumber BIGINT NOT NULL, l_quantity DECIMAL(15,2), l_extendedprice DECIMAL(15,2), l_discount DECIMAL(15,2), l_returnflag VARCHAR(1), l_shipdate DATE, l_shipmode VARCHAR(10), PRIMARY KEY (l_orderkey, l_linenumber), FOREIGN KEY (l_orderkey) REFERENCES orders (o_orderkey));

@@ -1,0 +1,276 @@
+"""The guide as a pure machine: answers in, a request out; no source, terminal or file is near."""
+
+import json
+
+import pytest
+
+from osiris.chat.guide.draft import EMPTY, Draft
+from osiris.chat.guide.machine import Machine
+from osiris.chat.guide.match import meant
+from osiris.chat.guide.questions import Answer, Ask, Check, Look, Measure, Tell
+from osiris.chat.guide.sources import option_of
+from osiris.chat.request import (
+    Chosen,
+    Computed,
+    Filter,
+    Group,
+    Join,
+    Match,
+    Output,
+    Pick,
+    Sort,
+    Source,
+)
+from osiris.chat.request import Measure as Figure
+
+WRITERS = [
+    {"component": "filesystem.parquet_writer", "ending": "parquet", "modes": [], "connections": []},
+    {"component": "filesystem.csv_writer", "ending": "csv", "modes": [], "connections": []},
+    {
+        "component": "sqlite.writer",
+        "ending": None,
+        "modes": ["append", "replace", "upsert"],
+        "connections": ["@sqlite.shop"],
+    },
+]
+
+
+def table(name, columns, *, values=(), keys=()):
+    profile = {
+        "columns": {
+            column: {"values": [{"value": value, "share": 0.5} for value in found]}
+            for column, found in dict(values).items()
+        }
+    }
+    return {
+        "name": name,
+        "rows": 10,
+        "comment": None,
+        "columns": [
+            {"name": column, "type": type_, "nullable": True, "comment": None} for column, type_ in columns.items()
+        ],
+        "primary_key": [],
+        "foreign_keys": list(keys),
+        "closed": [],
+        "step": {"component": "filesystem.csv_extractor", "mode": "read", "config": {"path": name}},
+        "profile": profile,
+    }
+
+
+ORDERS = table(
+    "orders.csv",
+    {"id": "int64", "customer_id": "int64", "placed": "date", "amount": "float64", "status": "utf8"},
+    values={"status": ["paid", "open", "US"]},
+)
+CUSTOMERS = table("customers.csv", {"id": "int64", "name": "utf8", "country": "utf8"})
+TABLES = {"orders.csv": ORDERS, "customers.csv": CUSTOMERS}
+
+
+class Person:
+    """Gives a machine what it asks for: answers by what is shown, tables and figures from what is here."""
+
+    def __init__(self, figures=(80, 80, 1)):
+        self.machine = Machine(lambda: Draft(EMPTY, WRITERS, {}))
+        self.figures = list(figures)
+        self.told = []
+        self.confirm = []
+        self.asked = []
+
+    def say(self, *answers):
+        for words in answers:
+            ask = self._question()
+            self.asked.append(ask.text)
+            if words == "BACK":
+                assert self.machine.back()
+                continue
+            self.machine.give(json.loads(self._answer(ask, words).recorded()))
+        return self
+
+    def _answer(self, ask, words):
+        options = [option_of(name, name, name) for name in TABLES] if ask.source else ask.options
+        if words.startswith("="):
+            return Answer(text=words[1:])
+        found = meant(words, options, several=ask.several, shown=str).options
+        assert found, (words, [each.label for each in options])
+        return Answer(tuple(each.key for each in found))
+
+    def _question(self):
+        while not isinstance(self.machine.effect, Ask):
+            self.machine.give(self._given(self.machine.effect))
+        return self.machine.effect
+
+    def _given(self, effect):
+        if isinstance(effect, Look):
+            found = TABLES.get(effect.table)
+            return {"table": found} if found else {"reason": "it is gone"}
+        if isinstance(effect, Measure):
+            return self.figures
+        if isinstance(effect, Tell):
+            if not effect.text.startswith(("  columns (", "  comparing")):
+                self.told.append(effect.text)
+            return None
+        assert isinstance(effect, Check)
+        return {"ok": True, "short": "abc", "confirm": self.confirm, "oml": "", "fingerprint": "abc"}
+
+    @property
+    def request(self):
+        if self.machine.agreed is None:
+            self._question()
+        return self.machine.draft.request
+
+    @property
+    def step(self):
+        return self.request.steps[-1]
+
+
+def test_a_pipeline_in_seven_choices():
+    person = Person().say(
+        "orders.csv",
+        "Group and measure",
+        "status, month of placed",
+        "number of rows, sum of amount",
+        "Write the result",
+        "Parquet file",
+        "Yes, save it and run it",
+    )
+    assert person.machine.agreed.action == "run"
+    request = person.request
+    assert request.name == "orders_by_status_placed_month"
+    assert request.sources == (Source("orders.csv"),)
+    (step,) = request.steps
+    assert step.group == (Group("status"), Group("placed", "month", "placed_month"))
+    assert step.measures == (Figure("rows", "count"), Figure("sum_amount", "sum", "amount"))
+    path = "output/orders_by_status_placed_month.parquet"
+    assert request.outputs == (Output(step.name, "filesystem.parquet_writer", path=path),)
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (["status", "paid"], Filter("status", "=", ("paid",))),
+        (["status", "paid, US"], Filter("status", "in", ("paid", "US"))),
+        (["status", "=closed"], Filter("status", "=", ("closed",))),
+        (["status", "=us", "US"], Filter("status", "=", ("US",))),
+        (["status", "=us", "us"], Filter("status", "=", ("us",))),
+        (["status", "is empty"], Filter("status", "is empty")),
+        (["status", "is not …", "open"], Filter("status", "!=", ("open",))),
+        (["status", "contains …", "=ai"], Filter("status", "contains", ("ai",))),
+        (["amount", "at least …", "=10.5"], Filter("amount", ">=", ("10.5",))),
+        (
+            ["placed", "between … and …", "=2025-01-01", "=2025-01-31"],
+            Filter("placed", "between", ("2025-01-01", "2025-01-31")),
+        ),
+        (["id", "equals another column …", "customer_id"], Filter("id", "=", other="customer_id")),
+    ],
+)
+def test_a_condition(answers, expected):
+    assert Person().say("orders.csv", "Keep some rows", *answers).step.filters == (expected,)
+
+
+def test_values_and_a_condition_do_not_go_together():
+    person = Person().say("orders.csv", "Keep some rows", "status", "paid, is empty", "paid")
+    assert person.told == ["Choose values, or one condition."]
+    assert person.step.filters == (Filter("status", "=", ("paid",)),)
+
+
+def test_a_condition_on_groups_is_another_step():
+    person = Person().say("orders.csv", "Group and measure", "status", "number of rows")
+    person.say("Keep some rows", "rows", "more than …", "=5")
+    first, second = person.request.steps
+    assert (first.filters, second.input, second.filters) == ((), first.name, (Filter("rows", ">", ("5",)),))
+
+
+def test_computed_columns_order_and_the_first_rows():
+    person = Person().say("orders.csv", "Compute a column", "month of a date", "placed", "=m")
+    person.say("Compute a column", "multiply two numbers", "amount", "=1.21", "=gross")
+    assert person.step.compute == (
+        Computed("m", "month", "placed"),
+        Computed("gross", "multiply", "amount", value="1.21"),
+    )
+    person.say("Sort, first N rows", "amount (largest first)", "=3", "Choose columns", "id, amount")
+    assert person.request.steps[0].sort == (Sort("amount", descending=True),)
+    assert person.request.steps[0].limit == 3
+    assert person.request.steps[1].columns == (Chosen("id"), Chosen("amount"))
+
+
+def test_the_first_rows_of_each_group():
+    person = Person().say("orders.csv", "First rows per group", "customer_id", "placed (latest first)", "1")
+    assert person.step.pick == Pick(("customer_id",), (Sort("placed", descending=True),), 1)
+
+
+def test_a_join_by_a_key_that_was_measured():
+    person = Person(figures=(80, 80, 1)).say("orders.csv", "Join another table", "customers.csv", "customer_id = id")
+    person.say("Group and measure", "country", "number of rows")
+    assert "All 80 values match." in person.told
+    assert person.request.steps[0].joins == (Join("customers", (Match("customer_id", "id"),), "keep"),)
+
+
+def test_rows_without_a_match_are_asked_about():
+    person = Person(figures=(80, 79, 1)).say(
+        "orders.csv", "Join another table", "customers.csv", "customer_id = id", "drop them"
+    )
+    assert person.step.joins == (Join("customers", (Match("customer_id", "id"),), "drop"),)
+
+
+def test_a_join_that_multiplies_rows_is_confirmed_by_itself():
+    answers = ("orders.csv", "Join another table", "customers.csv", "customer_id = id")
+    person = Person(figures=(80, 80, 7)).say(*answers, "no, leave it out")
+    assert person.request.steps == ()
+    person = Person(figures=(80, 80, 7)).say(*answers, "yes, multiply rows")
+    assert len(person.step.joins) == 1
+
+
+def test_back_forgets_the_last_answer_alone():
+    person = Person().say("orders.csv", "Keep some rows", "status", "BACK", "amount", "is empty")
+    assert person.step.filters == (Filter("amount", "is empty"),)
+    person.say("BACK", "BACK", "status", "paid")
+    assert person.step.filters == (Filter("status", "=", ("paid",)),)
+
+
+def test_the_first_question_has_none_before_it():
+    assert not Person().machine.back()
+
+
+def test_what_a_table_has_is_shown_and_what_cannot_be_shown_is_counted():
+    TABLES["odd.csv"] = table("odd.csv", {"id": "int64", "a\nb": "utf8"})
+    try:
+        person = Person().say("odd.csv")
+        person._question()
+    finally:
+        del TABLES["odd.csv"]
+    told = [effect.text for effect, _ in person.machine.given if isinstance(effect, Tell)]
+    assert told == ["  columns (1): id int64\n  not offered, as their names cannot be shown: 1"]
+
+
+def test_what_cannot_be_read_is_said_and_asked_again():
+    TABLES["gone.csv"] = None
+    try:
+        person = Person().say("gone.csv", "orders.csv", "Write the result", "CSV file")
+    finally:
+        del TABLES["gone.csv"]
+    assert person.told == ["gone.csv cannot be read: it is gone"]
+    assert person.request.sources == (Source("orders.csv"),)
+
+
+def test_a_table_with_mode_and_key():
+    person = Person().say("orders.csv", "Write the result", "table of @sqlite.shop", "=copy", "upsert", "id")
+    person._question()
+    output = person.request.outputs[0]
+    assert (output.connection, output.table, output.mode, output.key) == ("@sqlite.shop", "copy", "upsert", ("id",))
+
+
+def test_what_would_be_lost_is_confirmed_by_itself():
+    person = Person()
+    person.confirm = ["x is there already and will be overwritten."]
+    person.say("orders.csv", "Write the result", "CSV file", "Save it, do not run it")
+    assert person.machine.agreed is None
+    person.say("no, choose another target", "Parquet file", "Save it, do not run it", "yes")
+    assert person.machine.agreed.action == "save"
+    assert person.request.outputs[0].path.endswith(".parquet")
+
+
+def test_another_name_goes_for_the_file_too():
+    person = Person().say(
+        "orders.csv", "Write the result", "CSV file", "Another name", "=My Orders", "Save it, do not run it"
+    )
+    assert (person.request.name, person.request.outputs[0].path) == ("my_orders", "output/my_orders.csv")

@@ -1,0 +1,28 @@
+"""A query in plain words, as written by hand before there was any code."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.sql.test_grain import CASES, relations
+
+from osiris.sql.order import with_total_order
+from osiris.sql.read_back import read_query
+
+
+@pytest.mark.parametrize(("schema", "case"), CASES, ids=[case["sql"][:60] for _, case in CASES])
+def test_as_written(schema, case):
+    found = read_query(case["sql"], relations(schema))
+    assert found.filters == case.get("filters", [])
+    assert found.joins == case.get("joins", [])
+    assert {name: found.columns.get(name) for name in case.get("columns", {})} == case.get("columns", {})
+    assert found.sort == case.get("sort", [])
+    assert found.limit == (str(case["limit"]) if "limit" in case else None)
+    if "notes" in case or "GROUP BY" not in case["sql"]:
+        assert found.notes == case.get("notes", [])
+
+
+def test_an_order_is_shown_as_it_was_written():
+    text = with_total_order("SELECT id, status FROM orders ORDER BY status DESC", ["id", "status"])
+    assert "DESC" in text
+    assert text.endswith("1")
+    assert read_query(text, relations("shop")).sort == ["status descending"]
