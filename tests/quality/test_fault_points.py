@@ -28,7 +28,10 @@ NOTHING_LOST = {
     ("families/published.py", "rename"): "files that are put together in scratch",
     ("files.py", "unlink"): "temporaries that were not renamed; a sweep removes what stays",
     ("runner/worker.py", "rmtree"): "scratch of a job that has ended",
-    **{(f"sql/{name}.py", "replace"): "a node of a tree in memory" for name in ("grammar", "relations", "tree")},
+    **{
+        (f"sql/{name}.py", "replace"): "a node of a tree in memory"
+        for name in ("grammar", "read_back", "relations", "sources", "tree")
+    },
 }
 """Files and actions in them that lose nothing wherever they end, each with the reason."""
 
