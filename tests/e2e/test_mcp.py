@@ -550,6 +550,37 @@ def test_a_text_is_previewed_masked_and_compiled_with_its_read_back(shop):
     assert not (shop.folder / "output").exists()
 
 
+STAFF = "salary,phone,birth_number\n41731.5,420602111222,8001011238\n52962.25,420602333444,7552011239\n"
+PERSONAL = "SELECT salary AS s, phone AS p, birth_number AS b, salary + 0 AS plus, max(phone) OVER () AS m FROM people"
+
+
+def of_staff(*queries):
+    """A pipeline of one step per query, each of which reads the one before it."""
+    text, before = BY_NAME[: BY_NAME.index("  - id: totals")].replace("people.csv", "staff.csv"), "people"
+    for number, query in enumerate(queries):
+        text += f"  - {{id: q{number}, component: duckdb.processor, mode: transform, needs: [{before}], "
+        text += f'config: {{query: "{query}"}}}}\n'
+        before = f"q{number}"
+    out = "component: filesystem.csv_writer, mode: write, config: {path: output/totals.csv}"
+    return f"{text}  - {{id: out, needs: [{before}], {out}}}\n"
+
+
+def test_numbers_that_tell_of_people_are_masked_under_any_name_and_counts_are_not(shop):
+    (shop.folder / "data" / "staff.csv").write_text(STAFF)
+
+    @ask(shop.folder)
+    async def _found(agent):
+        for queries in ([PERSONAL], [PERSONAL, "SELECT s AS v, p AS w, b, plus, m FROM q0"]):
+            (table,) = (await agent("preview", oml=of_staff(*queries)))["data"]["tables"]
+            assert all(value.startswith("<") for row in table["rows"] for value in row)
+            assert len(table["rows"]) == 2
+        counted = "SELECT count(phone) AS n, count(DISTINCT salary) AS d, max(salary) AS top FROM people"
+        (table,) = (await agent("preview", oml=of_staff(counted, "SELECT n AS c, d, top AS t FROM q0")))["data"]["tables"]
+        assert [row[:2] for row in table["rows"]] == [[2, 2]]
+        assert table["rows"][0][2].startswith("<")
+        assert not any(value in agent.text for value in STAFF.replace("\n", ",").split(",")[3:] if value)
+
+
 def test_components_are_found_and_shown_by_one_tool(shop):
     @ask(shop.folder)
     async def _found(agent):

@@ -174,8 +174,7 @@ def _option(told: Mapping[str, JsonValue]) -> str:
 def _earlier(told: Mapping[str, JsonValue]) -> _Piece:
     """Return what a pipeline of the project reads and writes: an example of how things are done there."""
     reads, writes = (", ".join(named(each) for each in told[key]) for key in ("reads", "writes"))
-    described = f" {quoted(told['description'], _VALUE)}" if told["description"] else ""
-    return _Piece(_Rank.EARLIER, f"pipeline {named(told['name'])}{described}: {reads} -> {writes}")
+    return _Piece(_Rank.EARLIER, f"pipeline {named(told['name'])}: {reads} -> {writes}")
 
 
 def _is_looked_at(relation: Relation) -> bool:

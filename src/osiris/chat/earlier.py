@@ -23,9 +23,13 @@ _TEXT = 120
 
 
 def earlier_pipelines(workspace: Workspace) -> Iterator[dict[str, JsonValue]]:
-    """Yield what the newest pipelines of the project read and write; a file that is none is passed over."""
+    """Yield what the newest pipelines of the project read and write; a file that is none is passed over.
+
+    Their descriptions may be a person's sentences, which are nobody else's business. Folders below are not searched:
+    `output` has data, of any depth.
+    """
     folders = (workspace.project.pipelines, workspace.project.output)
-    found = [path for folder in folders for path in folder.glob("**/*") if path.suffix in PIPELINE_ENDINGS]
+    found = [path for folder in folders for path in folder.glob("*") if path.suffix in PIPELINE_ENDINGS]
     read = (_pipeline(path) for path in sorted(found, key=_changed, reverse=True))
     yield from islice(filter(None, read), MOST)
 
@@ -45,7 +49,6 @@ def _pipeline(path: Path) -> dict[str, JsonValue] | None:
         steps = {mode: [step for step in data["steps"] if step["mode"] == mode] for mode in ("read", "write")}
         return {
             "name": one_line(data["name"], _TEXT),
-            "description": one_line(data.get("description") or "", _TEXT),
             "reads": [_label(step["config"]) for step in steps["read"]],
             "writes": [_label(step["config"]) for step in steps["write"]],
         }

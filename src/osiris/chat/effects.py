@@ -8,7 +8,7 @@ conversation. All results but those of `ask` are JSON values; nothing here knows
                        "tables": [TABLE…]}…],
           "silent": {target: DIAGNOSTIC}, "today": ISO 8601, "conventions": text | null,
           "components": [of these sources and writers, as `osiris prompts context` has them…],
-          "earlier": [{"name", "description", "reads": [label…], "writes": [label…]}…]}
+          "earlier": [{"name", "reads": [label…], "writes": [label…]}…]}
 `look`   {"tables": {relation id: TABLE}, "recalled": number of profiles that were known, "silent": {…}}
 `check`  {"ok": bool, "oml": text, "diagnostics": [DIAGNOSTIC…]}, and if it is good also "name", "fingerprint", "short",
          "steps", "plan", "sources", as `osiris compile --json` has them, and "deciding": {id of a step that reads:

@@ -1,4 +1,4 @@
-"""The guide on a terminal: arrow keys, a list that narrows as one types, several choices with the space bar."""
+"""The guide on a terminal: arrow keys, a list that narrows as one types, several choices with Tab."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ class _Picker:
 
     def _enter(self, event: KeyPressEvent) -> None:
         found = self.shown()
-        if self.marked:
+        if self.marked and self.typed.strip():
+            self._enter_with_marks(event, found)
+        elif self.marked:
             event.app.exit(result=Answer(tuple(self.marked)))
         elif self.ask.default is not None and not self.typed:
             event.app.exit(result=Answer(self.ask.default))
@@ -135,6 +137,14 @@ class _Picker:
             self.note = SENTENCE
         elif self.ask.typed:
             self.note = problem_of(self.ask, self.typed.strip()) or ""
+
+    def _enter_with_marks(self, event: KeyPressEvent, found: Sequence[Option]) -> None:
+        """Answer with what is marked and the choice that was typed; typed text that is none cannot go with them."""
+        key = found[self.at].key if found else ""
+        if key:
+            event.app.exit(result=Answer(tuple(dict.fromkeys([*self.marked, key]))))
+        else:
+            self.note = f"{safe(self.typed.strip())} is none of the choices, and goes with no others"
 
     def _mark(self) -> None:
         found = self.shown()

@@ -33,14 +33,12 @@ if TYPE_CHECKING:
 SHOWN = 20
 """So many options are listed at once."""
 
-NARROW = 20
 _COMMANDS: dict[str, Command] = {":back": "back", ":look": "look", ":quit": "quit"}
 _HELP = ":back, :look at rows, :quit"
 _SENTENCE = 3
 """So many words where a name was asked for are a sentence."""
 
 _TICK = 0.1
-_SLOW = 1.0
 _PATIENCE = 20.0
 """Seconds that sources which have not answered yet are waited for, where nobody sees them come."""
 

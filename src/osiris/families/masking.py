@@ -27,22 +27,15 @@ def masked_rows(
 ) -> list[list[JsonValue]]:
     """Return rows with personal data masked: by the names of columns, by what they are made of, and by values.
 
-    `made_of` has the columns that are made of personal data, with its kind.
+    `made_of` has the columns whose values may tell personal data that they are made of, with its kind.
     """
     named = kinds_by_name([column.name for column in schema])
     columns = []
     for place, column in enumerate(schema):
         values = [row[place] for row in rows]
-        kind = None if column.type == "bool" else named[column.name]
-        if kind is None and _may_repeat(column.type):
-            kind = made_of.get(column.name)
+        kind = None if column.type == "bool" else named[column.name] or made_of.get(column.name)
         columns.append(_masked(column.name, values, kind))
     return [list(row) for row in zip(*columns, strict=True)]
-
-
-def _may_repeat(kind: str) -> bool:
-    """Tell whether values of a type may repeat those that they are made of; a count of addresses is no address."""
-    return not kind.startswith(("int", "uint", "float", "decimal", "bool"))
 
 
 def _masked(column: str, values: Sequence[JsonValue], kind: str | None) -> list[JsonValue]:

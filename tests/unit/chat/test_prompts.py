@@ -174,7 +174,7 @@ def test_the_context_document_has_every_component_and_no_secret():
 def test_a_synthesis_request_stays_within_its_tokens(provider):
     """With a table that was looked at, all writers and two earlier pipelines; the schema counts as well."""
     components = tuple(map(component_document, load_registry().all()))
-    earlier = tuple({"name": n, "description": "", "reads": ["data/a.csv"], "writes": ["output/a.csv"]} for n in "ab")
+    earlier = tuple({"name": n, "reads": ["data/a.csv"], "writes": ["output/a.csv"]} for n in "ab")
     choices = replace(looked(), today="2026-11-29", conventions="Cents.", components=components, earlier=earlier)
     asked = ModelRequest("synthesis", (Message("person", "revenue per status to parquet"),), choices)
     spoken = compose(asked, provider, own_prompts(), 16_000)
