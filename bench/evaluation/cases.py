@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from osiris.errors import fail
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -60,7 +58,7 @@ class Case:
 
 
 def load_worlds(folder: Path) -> dict[str, World]:
-    """Return the worlds of a set; fails with CHT050 if there are none."""
+    """Return the worlds of a set; raises `LookupError` if there are none."""
     found = {path.parent.name: _world(path) for path in sorted(folder.glob("worlds/*/world.json"))}
     if not found:
         _fail_none(folder)
@@ -68,7 +66,7 @@ def load_worlds(folder: Path) -> dict[str, World]:
 
 
 def load_cases(folder: Path) -> list[Case]:
-    """Return the cases of a set in order; fails with CHT050 if there are none."""
+    """Return the cases of a set in order; raises `LookupError` if there are none."""
     try:
         return list(_cases(folder / "cases.jsonl"))
     except (OSError, ValueError, KeyError):
@@ -76,7 +74,7 @@ def load_cases(folder: Path) -> list[Case]:
 
 
 def _fail_none(folder: Path) -> NoReturn:
-    fail("CHT050", path=folder)
+    raise LookupError(f"{folder} has no set of requests: cases.jsonl and worlds/")
 
 
 def _world(path: Path) -> World:

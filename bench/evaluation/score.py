@@ -11,7 +11,7 @@ from bench.evaluation.grade import Graded, grade
 from bench.evaluation.hold import Held, hold
 from bench.evaluation.worlds import lay_out
 
-from osiris.errors import OsirisError, did_you_mean, fail
+from osiris.errors import OsirisError
 from osiris.runner.boundary import caught
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ def score_set(
 ) -> Score:
     """Hold and grade the cases of a set, or `only` those; each in a project of its own below `scratch`.
 
-    Fails with CHT050 if the set is none, CHT040 if it lacks one of `only`, and LLM… if whoever proposes cannot be had.
+    Raises `LookupError` if the set is none or lacks one of `only`; fails with LLM… if whoever proposes cannot be had.
     """
     worlds, cases = load_worlds(folder), load_cases(folder)
     known = [case.id for case in cases]
     for name in only:
         if name not in known:
-            fail("CHT040", name=name, hint=did_you_mean(name, known))
+            raise LookupError(f"the set has no request {name!r}, but {', '.join(known)}")
     graded = []
     for case in cases:
         if not only or case.id in only:

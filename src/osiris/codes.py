@@ -956,7 +956,7 @@ CODES: dict[str, Code] = {
     "AIO021": Code("No lineage", "session {session} could not start: it read and wrote nothing", "name another run"),
     "AIO020": _warning("No browser", "no browser could be started to show {path}", "open the file yourself"),
     # --- CHT: conversations -----------------------------------------------------------------------------------
-    "CHT001": Code("Not a request", "the model's answer is none that was asked for: {problem}"),
+    "CHT001": Code("Answer of another form", "the model's answer does not have the form that was asked for: {problem}"),
     "CHT020": Code("Conversations out of reach", "{path} cannot be used: {reason}", "check its owner and free space"),
     "CHT021": Code("No such conversation", "there is no conversation {wanted}", "see 'osiris logs list'"),
     "CHT022": _warning(
@@ -996,16 +996,18 @@ CODES: dict[str, Code] = {
         "declare it in osiris_connections.yaml as ${{NAME}}, and name the connection",
     ),
     "CHT034": Code("Cannot be done", "nothing was made of these words: {reason}", "say something else", 1),
-    "CHT040": Code("No such request", "the set has no request '{name}'"),
+    "CHT040": Code("Retired: no such request", "is not told any more"),
     "CHT041": Code("Request that cannot be carried out", "the request does not fit: {problem}"),
     "CHT042": Code("Flag that cannot be carried out", "{flag}: {problem}"),
     "CHT043": Code("Plan not accepted", "nothing was written or run: the plan was not accepted", "add --yes", 1),
-    "CHT044": Code("To be named by itself", "{problem}; --yes does not accept that"),
+    "CHT044": Code("Not accepted by --yes", "{problem}; --yes alone does not accept this"),
     "CHT045": Code("Other pipeline there", "{file} is another pipeline", "give this one another name: --name NAME"),
-    "CHT050": Code("No evaluation set", "{path} has no set of requests", "name a folder with cases.jsonl and worlds/"),
+    "CHT050": Code("Retired: no evaluation set", "is not told any more"),
     "CHT051": Code("Waiting for an answer", "the guide waits: {question}", "answer it: osiris new --resume", 1),
     "CHT052": Code(
-        "Another kind of conversation", "conversation {conversation} is not continued with this command", "{command}"
+        "Conversation of another command",
+        "conversation {conversation} was begun with another command",
+        "continue it there: {command}",
     ),
     "CHT053": Code("Nobody to ask", "the guide asks questions, which --json has no place for"),
     "CHT056": Code(
@@ -1015,14 +1017,14 @@ CODES: dict[str, Code] = {
     "CHT065": Code(
         "No model",
         "free text needs a model, and none is configured",
-        "run 'osiris new' to be guided; or set up a model: chat.provider (openai, anthropic, gemini, compatible)",
+        "run 'osiris new', which asks with choices; or set chat.provider to openai, anthropic, gemini or compatible",
     ),
     "CHT066": Code(
         "Conversation of an earlier version",
         "conversation {conversation} was held by an earlier version, whose answers are no longer read",
         "'osiris chat --replay {conversation}' prints its pipeline; run 'osiris new' for a new one",
     ),
-    "CHT067": Code("Not confirmed", "{question} --yes does not answer this", "name it: --mode replace"),
+    "CHT067": Code("Not confirmed", "{question} --yes does not answer this"),
     # --- LLM: models ----------------------------------------------------------------------------------------------
     "LLM001": Code("No such provider", "'{name}' is no provider"),
     "LLM002": Code(

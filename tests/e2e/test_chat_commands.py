@@ -26,6 +26,14 @@ def rows(project):
         return file.sql("SELECT * FROM sales ORDER BY ALL").fetchall()
 
 
+def test_where_a_mode_is_asked_for_all_that_may_be_named_are_told(project, osiris):
+    unnamed = proposal("@sqlite.shop/orders", name="sales", **{**TARGET, "mode": "append"})
+    with model_server(scripted({UNNAMED: unnamed})) as server:
+        refused = osiris("chat", UNNAMED, "--yes", cwd=project, env=environment(server))
+    assert (refused.returncode, "CHT067" in refused.stderr) == (2, True)
+    assert "--mode append, replace or upsert" in refused.stderr
+
+
 @pytest.mark.parametrize("words", [WORDS, UNNAMED])
 def test_data_is_replaced_only_if_that_is_confirmed_or_named(words, project, osiris):
     with model_server(scripted(ANSWERS)) as server:
@@ -51,7 +59,11 @@ def test_a_model_is_told_the_day_the_components_the_conventions_and_earlier_pipe
     (project / "osiris.yaml").write_text("chat: {conventions: Amounts are in cents.}\n")
     (project / "pipelines").mkdir()
     steps = "{id: a, component: filesystem.csv_extractor, mode: read, config: {path: data/a.csv}}"
-    (project / "pipelines" / "daily.yaml").write_text(f"oml_version: '0.1.0'\nname: daily\nsteps: [{steps}]\n")
+    (project / "pipelines" / "daily.yaml").write_text(
+        f"oml_version: '0.1.0'\nname: daily\ndescription: for Eva\nsteps: [{steps}]\n"
+    )
+    (project / "output" / "days").mkdir(parents=True)
+    (project / "output" / "days" / "copy.yaml").write_text(daily)
     (project / "pipelines" / "broken.yaml").write_text("[")
     with model_server(scripted(ANSWERS)) as server:
         osiris("chat", WORDS, cwd=project, env=environment(server))
@@ -66,3 +78,5 @@ def test_a_model_is_told_the_day_the_components_the_conventions_and_earlier_pipe
     ):
         assert told in synthesis.text, told
     assert "supabase" not in synthesis.text
+    assert "for Eva" not in "".join(each.text for each in server.asked)
+    assert synthesis.text.count('pipeline "daily"') == 1

@@ -53,12 +53,12 @@ def demo(folder, demo_data):
 class Terminal:
     """The command in a terminal, and a person who sees the screen and types."""
 
-    def __init__(self, folder, *args, columns=100, lines=40):
+    def __init__(self, folder, *args, command="new", columns=100, lines=40):
         self.screen = pyte.HistoryScreen(columns, lines, history=2000)
         self._stream = pyte.ByteStream(self.screen)
         environment = {**kept(), "TERM": "xterm-256color"}
         self.process = pexpect.spawn(
-            OSIRIS, ["new", *args], cwd=str(folder), env=environment, dimensions=(lines, columns), timeout=SOON
+            OSIRIS, [command, *args], cwd=str(folder), env=environment, dimensions=(lines, columns), timeout=SOON
         )
 
     def until(self, text):
@@ -387,3 +387,41 @@ def test_a_source_that_disappears(folder):
     terminal.choose("b.csv", then="What next?")
     terminal.process.send("\x04")
     assert terminal.end() == 0
+
+
+@pytest.mark.parametrize(("column", "condition", "bad", "good"), [("id", "at least …", "1_000", "2")])
+def test_a_value_that_cannot_be_compared_is_refused_where_it_is_typed(osiris, folder, column, condition, bad, good):
+    (folder / "a.csv").write_text("id,name\n1,x\n2,y\n")
+    answers = ["a.csv", "Keep some rows", column, condition]
+    done = piped(osiris, folder, *answers, bad, code=2)
+    assert "CHT055" in done.stderr
+    after = [good, "Write the result", "output/${x}.csv", "Write the result", "CSV file", "Yes, save it and run it"]
+    done = piped(osiris, folder, *after, code=0, args=["--resume"])
+    assert "This does not work yet" in done.stderr
+    assert (folder / "output/a.csv").read_text() == "id,name\n2,y\n"
+
+
+def test_what_is_typed_goes_with_what_is_marked(demo):
+    terminal = Terminal(demo).until("What do you want to read?")
+    terminal.choose("flights", then="What next?").choose("group", then="Group by")
+    terminal.process.send("carrier")
+    terminal.until("carrier▏").process.send("\t")
+    terminal.until("marked: carrier").process.send("nowhere")
+    terminal.until("nowhere▏").process.send("\r")
+    terminal.until("is none of the choices").process.send("\x7f" * len("nowhere"))
+    terminal.until("Group by which columns? ▏").choose("month of time_hour", then="Measure what")
+    assert "Groupbywhichcolumns?carrier,monthoftime_hour" in terminal.shown()
+
+
+@pytest.mark.parametrize("words", [["flights per carrier"], ["--yes"], ["--mode", "append"]])
+def test_words_for_a_model_are_not_dropped_where_there_is_none(demo, words):
+    terminal = Terminal(demo, *words, command="chat").until("CHT065")
+    assert terminal.end() == 2
+
+
+def test_the_guide_that_chat_starts_saves_where_it_is_told(demo):
+    terminal = Terminal(demo, "--out", "pipelines/mine", command="chat").until("What do you want to read?")
+    terminal.choose("flights", then="What next?").choose("write", then="Where does it go?")
+    terminal.choose("parquet", then="save and run it?").choose("save it, do not", then="saved")
+    terminal.end()
+    assert "pipelines/mine/flights.yaml" in files(demo)

@@ -575,7 +575,9 @@ def test_numbers_that_tell_of_people_are_masked_under_any_name_and_counts_are_no
             assert all(value.startswith("<") for row in table["rows"] for value in row)
             assert len(table["rows"]) == 2
         counted = "SELECT count(phone) AS n, count(DISTINCT salary) AS d, max(salary) AS top FROM people"
-        (table,) = (await agent("preview", oml=of_staff(counted, "SELECT n AS c, d, top AS t FROM q0")))["data"]["tables"]
+        (table,) = (await agent("preview", oml=of_staff(counted, "SELECT n AS c, d, top AS t FROM q0")))["data"][
+            "tables"
+        ]
         assert [row[:2] for row in table["rows"]] == [[2, 2]]
         assert table["rows"][0][2].startswith("<")
         assert not any(value in agent.text for value in STAFF.replace("\n", ",").split(",")[3:] if value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import shutil
 import sys
 import time
@@ -10,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.effects import Waiting
+from osiris.chat.expressions import Misfit, literal
 from osiris.chat.guide.flow import READ
 from osiris.chat.guide.match import meant
 from osiris.chat.guide.questions import Answer
@@ -42,12 +42,18 @@ _TICK = 0.1
 _PATIENCE = 20.0
 """Seconds that sources which have not answered yet are waited for, where nobody sees them come."""
 
-_PARSED: dict[str, tuple[Callable[[str], object], str]] = {
-    "whole number": (int, "a whole number"),
-    "number": (float, "a number"),
-    "date": (dt.date.fromisoformat, "a date, as 2025-01-31"),
-    "timestamp": (dt.datetime.fromisoformat, "a date or timestamp, as 2025-01-31 or 2025-01-31 09:30:00"),
+_MOMENT = "a date or timestamp, as 2025-01-31 or 2025-01-31 09:30:00"
+_TYPES: dict[str, tuple[str, str]] = {
+    "whole number": ("int64", "a whole number, as 1234"),
+    "number": ("float64", "a number, as 1234.5"),
+    "date": ("date", "a date, as 2025-01-31"),
+    "timestamp": ("timestamp[us]", _MOMENT),
+    "timestamp with zone": ("timestamp[us,UTC]", _MOMENT),
+    "time": ("time[us]", "a time, as 09:30:00"),
+    "truth": ("bool", "true or false"),
+    "uuid": ("uuid", "a UUID"),
 }
+"""Types that typed values must fit, and how they are called."""
 
 
 def problem_of(ask: Ask, text: str) -> str | None:
@@ -56,10 +62,12 @@ def problem_of(ask: Ask, text: str) -> str | None:
         return "Nothing was typed."
     if ask.endings and not text.endswith(ask.endings):
         return f"The name of a file ends in {', '.join(ask.endings)}."
-    parse, what = _PARSED.get(ask.typed or "", (str, ""))
+    type_, what = _TYPES.get(ask.typed or "", ("utf8", "a text"))
     try:
-        parse(text)
-    except ValueError:
+        literal(text, type_)
+        if ask.typed == "whole number":
+            int(text)
+    except (Misfit, ValueError):
         return f"{safe(text)} is not {what}."
     return None
 

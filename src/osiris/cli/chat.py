@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -42,6 +43,9 @@ OUT = click.option("--out", metavar="DIR", help="Save pipelines there rather tha
 _ID = re.compile(r"\d{8}")
 """How the id of a session begins, with its day: whatever else stands behind --resume is an answer."""
 
+_MODES = {REPLACE: "--mode replace", MODE: "--mode append, replace or upsert"}
+"""Options that answer a question, by its key."""
+
 YES = click.option("--yes", is_flag=True, help="Accept the plan and run it; anything else that is asked stays open.")
 WRITE = click.option(
     "--mode",
@@ -73,8 +77,11 @@ def command(
         raise click.UsageError("--fast and --pro-mode belong to the beginning of a conversation")
     typed = sys.stdin.isatty() and console().is_terminal()
     workspace = opened()
-    if typed and resume is None and provider_name(workspace.config, options.provider) is None:
-        return _guided(workspace)
+    asks_a_model = (
+        message is not None or mode is not None or yes or replace(options, out=None) != conversation.Options()
+    )
+    if typed and resume is None and not asks_a_model and provider_name(workspace.config, None) is None:
+        return _guided(workspace, options.out)
     reads = not console().wants_json and (typed or message is None)
     mouth = Terminal(console(), [message] if message is not None else [], accepts=yes, reads=reads, mode=mode)
     if resume is None:
@@ -84,7 +91,7 @@ def command(
     return _answer(outcome, accepts=yes)
 
 
-def _guided(workspace: Workspace) -> Answer:
+def _guided(workspace: Workspace, out: str | None) -> Answer:
     """Start the guide: nobody could read free text."""
     from osiris.chat import conversation
     from osiris.cli.arrows import Arrows
@@ -94,7 +101,8 @@ def _guided(workspace: Workspace) -> Answer:
     told = diagnostic("CHT065")
     console().talk([("warning", f"{told.message}; "), ("", "this is the guide, as 'osiris new' starts it")])
     mouth = Mouth(console(), [], accepts=False, reads=False)
-    return answer_of(conversation.begin_guided(workspace, mouth, Arrows(console()), workspace.project.pipelines.name))
+    place = out or workspace.project.pipelines.name
+    return answer_of(conversation.begin_guided(workspace, mouth, Arrows(console()), place))
 
 
 def _replayed(name: str) -> Answer:
@@ -125,8 +133,8 @@ def _answer(outcome: Outcome, *, accepts: bool) -> Answer:
 
 def _naming(question: dict[str, JsonValue] | None, name: str) -> str:
     """Return how to answer a question that `--yes` does not answer."""
-    named = "" if question is None or question["about"] == GROUNDING else "; or name it: --mode replace"
-    return f"{_resume(name, 'ANSWER')}{named}"
+    named = _MODES.get(question["about"]) if question else None
+    return f"{_resume(name, 'ANSWER')}{f'; or name it: {named}' if named else ''}"
 
 
 def _is_refused(summary: dict[str, JsonValue]) -> bool:

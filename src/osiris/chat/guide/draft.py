@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.found import read_names
-from osiris.chat.request import Request, Source, Step
+from osiris.chat.request import Output, Request, Source, Step
+from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 UNNAMED = "unnamed"
 EMPTY = Request(name=UNNAMED, sources=(), steps=(), outputs=())
 STEP = "result"
+_KEPT = "output/looked_at.parquet"
 
 _STAGE = {"joins": 0, "compute": 0, "filters": 0, "group": 1, "pick": 1, "columns": 2, "sort": 3, "limit": 4}
 """When a step does which of its parts: what comes earlier than a part that is there needs another step."""
@@ -91,6 +93,14 @@ class Draft:
 
         return {each.name: each.type for each in fields_of(request, self.choices, name)}
 
+    def problem(self) -> str | None:
+        """Return why the request cannot be carried out; None if it can."""
+        try:
+            as_text(self.request, self.choices)
+        except OsirisError as error:
+            return error.diagnostics[0].message
+        return None
+
     def reading(self, relation: str) -> tuple[Source, ...]:
         """Return the source for a relation that is to be read, or is."""
         known = tuple(each for each in self.request.sources if each.relation == relation)
@@ -109,6 +119,18 @@ class Draft:
         taken = {each.name for each in self.request.steps} | {each.name for each in self.choices.relations}
         numbered = (f"{STEP}_{number}" for number in range(2, len(taken) + 3))
         return next(name for name in (STEP, *numbered) if name not in taken)
+
+
+def as_text(request: Request, choices: Choices) -> str:
+    """Return the OML of a request; one without an output gets one that nobody writes."""
+    from osiris.chat.render import render_request
+
+    if not request.outputs:
+        relations = {each.id: each.name for each in choices.relations}
+        last = request.steps[-1].name if request.steps else relations[request.sources[0].relation]
+        output = Output(last, "filesystem.parquet_writer", path=_KEPT)
+        request = replace(request, outputs=(output,))
+    return render_request(request, choices)
 
 
 def _is_past(step: Step, part: str) -> bool:

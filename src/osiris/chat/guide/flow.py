@@ -61,7 +61,11 @@ def pipeline(draft: Draft) -> Flow[Agreed]:
     while True:
         key = yield from _menu(draft)
         if key != "write":
+            before = draft.request
             yield from _PARTS[key][2](draft)
+            if problem := draft.problem():
+                draft.request = before
+                yield Tell(f"This does not work, and is left out: {problem}")
             continue
         agreed = yield from _written(draft)
         if agreed:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.guide.draft import free
-from osiris.chat.guide.parts import columns_of, kind_of
+from osiris.chat.guide.parts import columns_of, typed_as
 from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Measure, Option, Tell
 from osiris.chat.guide.sources import looked_at
 from osiris.chat.request import Join, Match, Step
@@ -123,7 +123,7 @@ def _declared(draft: Draft, relation: Relation, left: dict[str, str | None]) -> 
 
 def _fit(left: str | None, right: str | None) -> bool:
     numbers = ("whole number", "number")
-    kinds = [kind_of(left), kind_of(right)]
+    kinds = [typed_as(left), typed_as(right)]
     return kinds[0] == kinds[1] or all(kind in numbers for kind in kinds)
 
 

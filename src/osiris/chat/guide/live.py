@@ -9,11 +9,10 @@ from osiris import api
 from osiris.api.preview import SAMPLE
 from osiris.chat.found import one_line, read_names
 from osiris.chat.guide.desk import Desk
-from osiris.chat.guide.draft import EMPTY, Draft
+from osiris.chat.guide.draft import EMPTY, Draft, as_text
 from osiris.chat.guide.listing import Listing
 from osiris.chat.guide.questions import RELATIONS, Answer, Look
 from osiris.chat.live import DRAFT, LiveWorld, writers_of
-from osiris.chat.request import Output
 from osiris.errors import OsirisError, fail
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ _OUTSIDE = "CMP013"
 """Code of a step that uses a file outside of the project."""
 
 _REASON = 400
-_KEPT = "output/looked_at.parquet"
 
 
 Command = Literal["back", "look", "quit"]
@@ -218,18 +216,6 @@ class GuideWorld(LiveWorld):
             lambda: {name: why for name, why in listing.silent.items() if name == reference},
             listing.start,
         )
-
-
-def as_text(request: Request, choices: Choices) -> str:
-    """Return the OML of a request; one without an output gets one that nobody writes."""
-    from osiris.chat.render import render_request
-
-    if not request.outputs:
-        relations = {each.id: each.name for each in choices.relations}
-        last = request.steps[-1].name if request.steps else relations[request.sources[0].relation]
-        output = Output(last, "filesystem.parquet_writer", path=_KEPT)
-        request = replace(request, outputs=(output,))
-    return render_request(request, choices)
 
 
 def _outside(diagnostics: Sequence[Mapping[str, JsonValue]]) -> list[str]:

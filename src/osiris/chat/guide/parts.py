@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from osiris.chat.expressions import kind_of
 from osiris.chat.guide.draft import free, plain
 from osiris.chat.guide.match import meant
 from osiris.chat.guide.questions import Answer, Ask, Option, Tell
@@ -13,6 +14,7 @@ from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from osiris.chat.expressions import Kind
     from osiris.chat.guide.draft import Draft
     from osiris.chat.guide.questions import Flow, Typed
     from osiris.chat.request import Function, Measured, Operator, Unit
@@ -27,67 +29,81 @@ _COMPARED = {
     "between": "between … and …",
 }
 _OF_TEXT = {"contains": "contains …", "starts with": "starts with …", "ends with": "ends with …"}
-_OF_ALL = {
-    "not in": "is not …",
-    "is empty": "is empty",
-    "is not empty": "is not empty",
-    "other": "equals another column …",
-}
+_EMPTINESS = {"is empty": "is empty", "is not empty": "is not empty"}
+_OF_ALL = {"not in": "is not …", **_EMPTINESS, "other": "equals another column …"}
 
 _OF_NUMBERS = ("average", "sum", "minimum", "maximum", "median")
 _OF_OTHERS = ("minimum", "maximum")
 _COUNT = "count distinct"
 
-_FUNCTIONS: dict[Function, tuple[str, str, str]] = {
-    "add": ("add two numbers", "number", "either"),
-    "subtract": ("subtract two numbers", "number", "either"),
-    "multiply": ("multiply two numbers", "number", "either"),
-    "divide": ("divide two numbers", "number", "either"),
-    "round": ("round a number", "number", "whole number"),
-    "absolute": ("absolute value of a number", "number", ""),
-    "year": ("year of a date", "date", ""),
-    "quarter": ("quarter of a date", "date", ""),
-    "month": ("month of a date", "date", ""),
-    "week": ("week of a date", "date", ""),
-    "day": ("day of a date", "date", ""),
-    "weekday": ("weekday of a date", "date", ""),
-    "hour": ("hour of a timestamp", "date", ""),
-    "date": ("date of a timestamp", "date", ""),
-    "days between": ("days between two dates", "date", "either"),
-    "lower": ("text in lower case", "text", ""),
-    "upper": ("text in upper case", "text", ""),
-    "trim": ("text without blanks around it", "text", ""),
-    "length": ("length of a text", "text", ""),
-    "join text": ("join two texts", "text", "column"),
-    "first characters": ("first characters of a text", "text", "whole number"),
-    "if empty": ("another value where one is empty", "", "either"),
+_NUMBER: tuple[Kind, ...] = ("number",)
+_MOMENT: tuple[Kind, ...] = ("date", "timestamp")
+_TEXT: tuple[Kind, ...] = ("text",)
+_VALUES: tuple[Kind, ...] = ("number", "text", "date", "timestamp", "time", "bool", "uuid")
+"""Kinds of which a value can be written."""
+
+_FUNCTIONS: dict[Function, tuple[str, tuple[Kind, ...], str]] = {
+    "add": ("add two numbers", _NUMBER, "either"),
+    "subtract": ("subtract two numbers", _NUMBER, "either"),
+    "multiply": ("multiply two numbers", _NUMBER, "either"),
+    "divide": ("divide two numbers", _NUMBER, "either"),
+    "round": ("round a number", _NUMBER, "whole number"),
+    "absolute": ("absolute value of a number", _NUMBER, ""),
+    "year": ("year of a date", _MOMENT, ""),
+    "quarter": ("quarter of a date", _MOMENT, ""),
+    "month": ("month of a date", _MOMENT, ""),
+    "week": ("week of a date", _MOMENT, ""),
+    "day": ("day of a date", _MOMENT, ""),
+    "weekday": ("weekday of a date", _MOMENT, ""),
+    "hour": ("hour of a timestamp", ("timestamp", "time"), ""),
+    "date": ("date of a timestamp", _MOMENT, ""),
+    "days between": ("days between two dates", _MOMENT, "either"),
+    "lower": ("text in lower case", _TEXT, ""),
+    "upper": ("text in upper case", _TEXT, ""),
+    "trim": ("text without blanks around it", _TEXT, ""),
+    "length": ("length of a text", _TEXT, ""),
+    "join text": ("join two texts", _TEXT, "column"),
+    "first characters": ("first characters of a text", _TEXT, "whole number"),
+    "if empty": ("another value where one is empty", _VALUES, "either"),
 }
-"""Functions of the guide: how they are called, the kind of their column, and what else they take."""
+"""Functions of the guide: how they are called, the kinds of their column, and what else they take."""
+
+_TYPED: dict[Kind, Typed] = {
+    "number": "number",
+    "date": "date",
+    "timestamp": "timestamp",
+    "time": "time",
+    "bool": "truth",
+    "uuid": "uuid",
+}
 
 
-def kind_of(type_: str | None) -> Typed:
+def typed_as(type_: str | None) -> Typed:
     """Return what may be typed for a value of a type."""
-    name = (type_ or "utf8").partition("(")[0]
+    name = type_ or "utf8"
     if name.startswith(("int", "uint")):
         return "whole number"
-    if name.startswith(("float", "decimal")):
-        return "number"
-    if name.startswith("date"):
-        return "date"
-    return "timestamp" if name.startswith("timestamp") else "text"
+    if name.startswith("timestamp") and "," in name:
+        return "timestamp with zone"
+    return _TYPED.get(_kind(type_), "text")
 
 
-def _family(type_: str | None) -> str:
-    kind = kind_of(type_)
-    return {"whole number": "number", "timestamp": "date"}.get(kind, kind)
+def _kind(type_: str | None) -> Kind:
+    return kind_of(type_ or "utf8")
 
 
-def columns_of(draft: Draft, fields: dict[str, str | None], family: str = "") -> tuple[Option, ...]:
-    """Return an option for each column, of one kind or of all; its remark has the type and some values."""
+def _alike(type_: str | None) -> tuple[Kind, ...]:
+    """Return the kinds that are compared with a type."""
+    kind = _kind(type_)
+    return _MOMENT if kind in _MOMENT else (kind,)
+
+
+def columns_of(draft: Draft, fields: dict[str, str | None], kinds: tuple[Kind, ...] = ()) -> tuple[Option, ...]:
+    """Return an option for each column, of some kinds or of all; its remark has the type and some values."""
     return tuple(
         Option(name, name, _note(draft, name, type_))
         for name, type_ in fields.items()
-        if not family or _family(type_) == family
+        if not kinds or _kind(type_) in kinds
     )
 
 
@@ -118,7 +134,8 @@ def _condition(draft: Draft, column: str, fields: dict[str, str | None]) -> Flow
     values, operators = _values(draft, column), _operators(fields[column])
     options = (*values, *operators) if values else operators
     text = f"Keep rows where {column} is …"
-    asked = Ask("condition", text, options, several=True, typed=kind_of(fields[column]))
+    typed = typed_as(fields[column]) if _kind(fields[column]) in _VALUES else None
+    asked = Ask("condition", text, options, several=True, typed=typed)
     answer = Answer.of((yield asked))
     chosen = [key[2:] for key in answer.keys if key.startswith("o:")]
     if chosen and len(answer.keys) > 1:
@@ -130,23 +147,26 @@ def _condition(draft: Draft, column: str, fields: dict[str, str | None]) -> Flow
     return (yield from _by_operator(draft, column, chosen[0], fields))
 
 
-def _by_operator(draft: Draft, column: str, operator: str, fields: dict[str, str | None]) -> Flow[Filter]:
+def _by_operator(draft: Draft, column: str, operator: str, fields: dict[str, str | None]) -> Flow[Filter | None]:
     if operator.startswith("is "):
         return Filter(column, cast("Operator", operator))
     if operator == "other":
-        alike = tuple(o for o in columns_of(draft, fields, _family(fields[column])) if o.key != column)
+        alike = tuple(o for o in columns_of(draft, fields, _alike(fields[column])) if o.key != column)
+        if not alike:
+            yield Tell(f"No other column can be compared with {column}.")
+            return None
         answer = yield from _one("other", f"{column} equals which column?", alike)
         return Filter(column, "=", other=answer.keys[0])
     if operator == "not in":
         values = _values(draft, column)
         text = f"{column} is not …"
-        answer = Answer.of((yield Ask("value", text, values, several=True, typed=kind_of(fields[column]))))
+        answer = Answer.of((yield Ask("value", text, values, several=True, typed=typed_as(fields[column]))))
         among = yield from _known(answer, values)
         return Filter(column, "!=" if len(among) == 1 else "not in", among)
     ends = ("from", "to") if operator == "between" else (operator,)
     typed = []
     for end in ends:
-        answer = Answer.of((yield Ask("value", f"{column} {end} which value?", typed=kind_of(fields[column]))))
+        answer = Answer.of((yield Ask("value", f"{column} {end} which value?", typed=typed_as(fields[column]))))
         typed.append(answer.text or "")
     return Filter(column, cast("Operator", operator), tuple(typed))
 
@@ -172,8 +192,10 @@ def _values(draft: Draft, column: str) -> tuple[Option, ...]:
 
 
 def _operators(type_: str | None) -> tuple[Option, ...]:
-    more = _OF_TEXT if _family(type_) == "text" else _COMPARED
-    return tuple(Option(f"o:{key}", label) for key, label in (more | _OF_ALL).items())
+    kind = _kind(type_)
+    more = _OF_TEXT if kind == "text" else {} if kind == "bool" else _COMPARED
+    offered = more | _OF_ALL if kind in _VALUES else _EMPTINESS
+    return tuple(Option(f"o:{key}", label) for key, label in offered.items())
 
 
 # --- groups and measures -------------------------------------------------------------------------------------------
@@ -202,7 +224,7 @@ def group(draft: Draft) -> Flow[None]:
 def _groups(draft: Draft, fields: dict[str, str | None]) -> Iterator[Option]:
     for option in columns_of(draft, fields):
         yield replace(option, key=f"|{option.key}")
-        if _family(fields[option.key]) == "date":
+        if _kind(fields[option.key]) in _MOMENT:
             yield from (Option(f"{unit}|{option.key}", f"{unit} of {option.key}") for unit in UNITS)
 
 
@@ -213,7 +235,7 @@ def _group(key: str) -> Group:
 
 def _measures(draft: Draft, fields: dict[str, str | None]) -> Iterator[Option]:
     for column in columns_of(draft, fields):
-        functions = _OF_NUMBERS if _family(fields[column.key]) == "number" else _OF_OTHERS
+        functions = _OF_NUMBERS if _kind(fields[column.key]) == "number" else _OF_OTHERS
         for function in functions:
             yield Option(f"{function}|{column.key}", f"{function} of {column.label}", column.note)
         yield Option(f"{_COUNT}|{column.key}", f"number of different {column.label}")
@@ -230,12 +252,12 @@ def compute(draft: Draft) -> Flow[None]:
     """Ask for a column that is computed of others."""
     step = draft.step_for("compute")
     fields = draft.fields(step, "input")
-    families = {_family(type_) for type_ in fields.values()}
-    fitting = {name: row for name, row in _FUNCTIONS.items() if not row[1] or row[1] in families}
+    there = {_kind(type_) for type_ in fields.values()}
+    fitting = {name: row for name, row in _FUNCTIONS.items() if there.intersection(row[1])}
     options = tuple(Option(name, label) for name, (label, _, _) in fitting.items())
     function = cast("Function", (yield from _one("function", "Compute what?", options)).keys[0])
-    label, family, more = fitting[function]
-    columns = columns_of(draft, fields, family)
+    label, kinds, more = fitting[function]
+    columns = columns_of(draft, fields, kinds)
     column = (yield from _one("of", f"{label[:1].upper()}{label[1:]}: of which column?", columns)).keys[0]
     other = yield from _operand(draft, function, column, more, fields)
     suggested = free(plain([column, function, *filter(None, other.keys)]), fields)
@@ -256,9 +278,10 @@ def _operand(draft: Draft, function: str, column: str, more: str, fields: dict[s
     if more == "whole number":
         text = "To how many decimal places?" if function == "round" else "How many characters?"
         return Answer.of((yield Ask("number", text, typed="whole number")))
-    others = tuple(each for each in columns_of(draft, fields, _family(fields[column])) if each.key != column)
-    typed = kind_of(fields[column]) if more == "either" else None
-    typed = "number" if typed == "whole number" else typed
+    alike = _alike(fields[column]) if function == "days between" else (_kind(fields[column]),)
+    others = tuple(each for each in columns_of(draft, fields, alike) if each.key != column)
+    typed = typed_as(fields[column]) if more == "either" else None
+    typed = "date" if function == "days between" else "number" if typed == "whole number" else typed
     text = f"{function[:1].upper()}{function[1:]}: {column} and which column{' or value' if typed else ''}?"
     return Answer.of((yield Ask("operand", text, others, typed=typed)))
 
@@ -297,9 +320,10 @@ def sort(draft: Draft) -> Flow[None]:
 
 
 def _orders(fields: dict[str, str | None]) -> Iterator[Option]:
-    words = {"date": ("latest", "earliest"), "number": ("largest", "smallest"), "text": ("Z to A", "A to Z")}
+    moments, texts = ("latest", "earliest"), ("Z to A", "A to Z")
+    words = {"date": moments, "timestamp": moments, "time": moments, "number": ("largest", "smallest")}
     for name, type_ in fields.items():
-        down, up = words[_family(type_)]
+        down, up = words.get(_kind(type_), texts)
         yield Option(f"-{name}", f"{name} ({down} first)")
         yield Option(f"+{name}", f"{name} ({up} first)")
 

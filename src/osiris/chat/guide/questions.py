@@ -15,7 +15,20 @@ if TYPE_CHECKING:
     from osiris.chat.request import Request
     from osiris.model import JsonValue
 
-Typed = Literal["text", "name", "whole number", "number", "date", "timestamp", "path", "table"]
+Typed = Literal[
+    "text",
+    "name",
+    "whole number",
+    "number",
+    "date",
+    "timestamp",
+    "timestamp with zone",
+    "time",
+    "truth",
+    "uuid",
+    "path",
+    "table",
+]
 """What may be typed where no choice fits."""
 
 RELATIONS = "relations"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
 from osiris.chat.effects import ACCEPT, Waiting
-from osiris.chat.guide.draft import EMPTY, Draft
-from osiris.chat.guide.live import as_text
+from osiris.chat.guide.draft import EMPTY, Draft, as_text
 from osiris.chat.guide.machine import Machine
 from osiris.chat.guide.questions import Answer, Ask, Check, Look, Measure, Tell
+from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,10 @@ class Guide:
 
         draft = self._machine.draft
         self._go("OML_SYNTHESIS")
-        text = as_text(check.request, draft.choices)
+        try:
+            text = as_text(check.request, draft.choices)
+        except OsirisError as error:
+            return self._unfit([each.to_json() for each in error.diagnostics])
         self._drafts += 1
         self._journal.tell("oml_synthesis_complete", number=self._drafts, oml=text)
         self._go("VALIDATE_OML")
@@ -110,9 +113,13 @@ class Guide:
             self._is_shown = self._journal.is_live
             self._journal.tell("plan", **self._plan)
             return checked
+        return self._unfit(problems, checked)
+
+    def _unfit(self, problems: JsonValue, checked: JsonValue = None) -> JsonValue:
+        """Say why there is no plan; gives what compiling said, if it came to that."""
         errors = [f"  {each['message']}" for each in problems if each["severity"] == "error"]
         self._say("\n".join(["This does not work yet:", *errors]))
-        return checked
+        return checked or {"ok": False, "diagnostics": problems}
 
     def _finish(self) -> None:
         """Save what was agreed to, and run it if that is wanted."""

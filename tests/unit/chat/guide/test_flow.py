@@ -274,3 +274,65 @@ def test_another_name_goes_for_the_file_too():
         "orders.csv", "Write the result", "CSV file", "Another name", "=My Orders", "Save it, do not run it"
     )
     assert (person.request.name, person.request.outputs[0].path) == ("my_orders", "output/my_orders.csv")
+
+
+TYPES = {"day": "date", "at": "timestamp[us]", "ok": "bool", "open": "time[us]", "key": "uuid", "name": "utf8"}
+ODD = table("odd.csv", {**TYPES, "all": "json"})
+
+
+def labels(person):
+    return {each.label for each in person._question().options}
+
+
+@pytest.fixture
+def odd():
+    TABLES["odd.csv"] = ODD
+    yield Person().say("odd.csv")
+    del TABLES["odd.csv"]
+
+
+@pytest.mark.parametrize(
+    ("function", "columns"),
+    [
+        ("hour of a timestamp", {"at", "open"}),
+        ("year of a date", {"day", "at"}),
+        ("text in lower case", {"name"}),
+        ("another value where one is empty", {"day", "at", "ok", "open", "key", "name"}),
+    ],
+)
+def test_a_function_is_offered_for_columns_that_it_takes(function, columns, odd):
+    odd.say("Compute a column", function)
+    assert labels(odd) == columns
+
+
+@pytest.mark.parametrize(
+    ("column", "typed", "offered", "missing"),
+    [
+        ("ok", "truth", "is not …", "contains …"),
+        ("open", "time", "at least …", "contains …"),
+        ("key", "uuid", "is not …", "contains …"),
+        ("name", "text", "contains …", "at least …"),
+        ("all", None, "is empty", "is not …"),
+    ],
+)
+def test_a_condition_is_offered_for_columns_that_it_takes(column, typed, offered, missing, odd):
+    odd.say("Keep some rows", column)
+    assert odd._question().typed == typed
+    assert offered in labels(odd)
+    assert missing not in labels(odd)
+
+
+def test_days_are_counted_to_a_day(odd):
+    odd.say("Compute a column", "days between two dates", "at")
+    assert (odd._question().typed, labels(odd)) == ("date", {"day"})
+
+
+def test_what_cannot_be_carried_out_is_left_out_and_the_conversation_goes_on():
+    person = Person().say("orders.csv", "Keep some rows", "amount", "more than …", "=1")
+    person.say("Compute a column", "first characters of a text", "status", "=0", "=start")
+    assert person.request.steps[0].compute == ()
+    assert [text.partition(":")[0] for text in person.told] == ["This does not work, and is left out"]
+    person.say(
+        "Group and measure", "status", "number of rows", "Write the result", "CSV file", "Save it, do not run it"
+    )
+    assert person.machine.agreed.action == "save"
