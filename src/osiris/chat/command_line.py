@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from osiris.chat.request import Computed, Filter, Group, Join, Measure, Pick, Request
 
 _WRITTEN_SIGNS = {function: sign for sign, function in SIGNS.items()}
-_PLAIN = re.compile(r"[\w.]+")
+_PLAIN = re.compile(r"[^\W\d][\w.]*")
 
 
 def command_line(request: Request, choices: Choices) -> str | None:

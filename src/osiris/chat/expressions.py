@@ -248,13 +248,17 @@ def condition(given: Filter, scope: Scope, parameters: Mapping[str, Parameter]) 
         other = find(scope, given.other, "other")
         if not are_comparable(column, other):
             raise Misfit("other", f"is {other.type}, which is not compared with {column.type}", "convert one of them")
-        return _compared(column, given.operator, [other.sql])
+        one, other = (_by_day(each) if column.kind != other.kind else each for each in (column, other))
+        return _compared(one, given.operator, [other.sql])
     if given.operator in _TEXTUAL and column.kind != "text":
         raise Misfit("operator", f"'{given.operator}' needs a text, and '{given.column}' is {column.type}")
     if given.parameter is not None:
         return _with_parameter(given, column, parameters)
-    if column.kind == "timestamp" and all(is_date(value.strip()) for value in given.values):
-        column = Column(f"CAST({column.sql} AS DATE)", "date", column.result)
+    days = [is_date(value.strip()) for value in given.values] if column.kind == "timestamp" else []
+    if any(days) and not all(days):
+        raise Misfit("values", "some are whole days, and some have a time", "give all of them a time, or none")
+    if any(days):
+        column = _by_day(column)
     return _compared(column, given.operator, [literal(value, column.type, "values") for value in given.values])
 
 
@@ -282,9 +286,13 @@ def _with_parameter(given: Filter, column: Column, parameters: Mapping[str, Para
         raise Misfit("parameter", f"there is no parameter '{given.parameter}'", hint)
     if column.kind not in _OF_PARAMETERS[known.type]:
         raise Misfit("parameter", f"is a {known.type}, and '{given.column}' is {column.type}")
-    if column.kind == "timestamp":
-        column = Column(f"CAST({column.sql} AS DATE)", "date", column.result)
-    return _compared(column, given.operator, [f"${{params.{known.name}}}"])
+    return _compared(_by_day(column), given.operator, [f"${{params.{known.name}}}"])
+
+
+def _by_day(column: Column) -> Column:
+    """Return the day of a timestamp; any other column as it is."""
+    is_moment = column.kind == "timestamp"
+    return Column(f"CAST({column.sql} AS DATE)", "date", column.result) if is_moment else column
 
 
 def are_comparable(one: Column, other: Column) -> bool:

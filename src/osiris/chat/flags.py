@@ -99,6 +99,9 @@ _CONDITION = re.compile(rf"({_QUOTED}|.+?)(?:\s*(!=|<=|>=|=|<|>)\s*|\s+({_WORDS}
 _CALL = re.compile(r"([a-z-]+)\((.*)\)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d+)?|\.\d+)")
 _AS = re.compile(rf"({_QUOTED}|.*?\)|.+?)\s+as\s+({_QUOTED}|[\w.]+)", re.DOTALL)
+_NO_VALUE = ("=", "<", ">", "(", "'")
+"""How no value begins, unless it stands in double quotes."""
+
 _TWO = 2
 
 
@@ -153,6 +156,9 @@ class _Reader:
             hint = f"say how: --join '{unread[0]} on COLUMN = COLUMN'"
             fail("CHT042", flag=f"--from {unread[0]}", problem="is not joined to what is read first", hint=hint)
         step = self.step(relations, tuple(join for _, join in joins))
+        given = [f"--{flag}" for flag in ("encoding", "dtype", "on-reject") if self.flags.get(flag)]
+        if given and joins:
+            self.told.append(f"{', '.join(given)} for '{relations[0].id}' alone")
         steps = (step,) if step != Step(STEP, relations[0].name) else ()
         sources = tuple(self.source(relation, is_first=not number) for number, relation in enumerate(relations))
         output = self.output(STEP if steps else relations[0].name)
@@ -208,12 +214,16 @@ class _Reader:
             one, equals, other = part.partition(" = ")
             if not equals:
                 raise Wrong(f"'{part}' does not say which columns match", "write it like 'customer_id = id'")
-            left = [each.name for each in first.columns or ()]
-            known = [*left, *(each.name for r in self.choices.relations for each in r.columns or () if r is not first)]
-            matches.append(
-                Match(self.name(_bare(one), left if _bare(one) in left else known), self.name(_bare(other), right))
-            )
+            matches.append(Match(self.left(_bare(one), first, relation), self.name(_bare(other), right)))
         return relation, Join(relation.name, tuple(matches), "keep" if flag == "left-join" else "drop")
+
+    def left(self, word: str, first: Relation, joined: Relation) -> str:
+        """Return the column of what is there before a join: of the first table, if that has it."""
+        own = [each.name for each in first.columns or ()]
+        others = (each for each in self.choices.relations if each is not first and each is not joined)
+        names = dict.fromkeys([*own, *(each.name for relation in others for each in relation.columns or ())])
+        is_own = word in own or (word not in names and word.casefold() in map(str.casefold, own))
+        return self.name(word, own if is_own else names)
 
     def source(self, relation: Relation, *, is_first: bool) -> Source:
         if not is_first:
@@ -238,9 +248,7 @@ class _Reader:
         filters = self.each("where", lambda text: self.filter(text, scope))
         group = self.each("group", lambda text: self.group(text, scope))
         measures = self.measures(scope)
-        pick = next(
-            (made for flag in ("latest", "first", "top") for made in self.each(flag, self.picking(flag, scope))), None
-        )
+        pick = self.pick(scope)
         grouped = [each.name or each.unit or each.column.replace(".", "_") for each in group]
         scope = [*grouped, *(each.name for each in measures)] if group or measures else scope
         columns = tuple(each for made in self.each("columns", lambda text: self.columns(text, scope)) for each in made)
@@ -263,10 +271,12 @@ class _Reader:
             one, found, other = _split(made, f" {sign} ")
             if found:
                 function = cast("Function", SIGNS[sign])
+                _refuse_both(one, scope)
+                _refuse_both(other, scope)
                 column = self.name(_bare(one), scope)
                 if _NUMBER.fullmatch(other):
                     return Computed(name, function, column, value=other)
-                return Computed(name, function, column, self.name(_bare(other), scope))
+                return Computed(name, function, column, self.name(_bare(other.removeprefix("col:")), scope))
         functions = ", ".join(each.replace(" ", "-") for each in get_args(Function))
         raise Wrong(f"'{made}' is nothing that can be computed", f"COLUMN * COLUMN, or one of {functions}")
 
@@ -297,10 +307,10 @@ class _Reader:
             least, found, most = _split(right, " and ")
             if not found or (" and " in most and not re.fullmatch(_QUOTED, most)):
                 raise Wrong("'between' takes two values", "write it like 'between 1 and 5'")
-            return Filter(column, operator, (_bare(least), _bare(most)))
+            return Filter(column, operator, (_side(least), _side(most)))
         if operator in ("in", "not in"):
-            return Filter(column, operator, tuple(map(_bare, _parts(right))))
-        return Filter(column, operator, (_bare(right),))
+            return Filter(column, operator, tuple(map(_side, _parts(right))))
+        return Filter(column, operator, (_side(right),))
 
     def group(self, text: str, scope: Sequence[str]) -> Group:
         what, name = _named(text)
@@ -336,6 +346,14 @@ class _Reader:
             raise Wrong("names no two measures", "write it like 'sum_amount / rows'")
         of, over = (self.name(_bare(each), measures, "measure") for each in (top, below))
         return Measure(name or f"{of}_per_{over}", "ratio", of=of, over=over)
+
+    def pick(self, scope: Sequence[str]) -> Pick | None:
+        given = [flag for flag in ("latest", "first", "top") if self.flags.get(flag)]
+        if len(given) > 1:
+            hint = "make the other a pipeline of its own"
+            fail("CHT042", flag=f"--{given[0]} and --{given[1]}", problem="go not together", hint=hint)
+        made = [pick for flag in given for pick in self.each(flag, self.picking(flag, scope))]
+        return made[0] if made else None
 
     def picking(self, flag: str, scope: Sequence[str]) -> Callable[[str], Pick]:
         def pick(text: str) -> Pick:
@@ -445,6 +463,12 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _refuse_both(text: str, scope: Sequence[str]) -> None:
+    """Refuse a number that is the name of a column too."""
+    if _NUMBER.fullmatch(text) and text in scope:
+        raise Wrong(f"'{text}' is a number and a column", f'"{text}" is the column, +{text} the number')
+
+
 def _flag_of(pointer: str) -> str:
     """Return the flag that a part of a request comes from."""
     parts = [part for part in pointer.split("/") if part and not part.isdecimal()]
@@ -456,6 +480,19 @@ def _named(text: str) -> tuple[str, str | None]:
     """Return what stands before `as NAME`, and the name."""
     parts = _AS.fullmatch(text.strip())
     return (parts[1].strip(), _bare(parts[2])) if parts else (text.strip(), None)
+
+
+def _side(text: str) -> str:
+    """Return the value that stands on the right side of a condition; what looks like SQL rather than one is refused."""
+    if re.fullmatch(_QUOTED, text, re.DOTALL):
+        return _bare(text)
+    if not text:
+        raise Wrong("has no value", "for no value there is 'is empty', for an empty text \"\"")
+    if text.startswith("col:"):
+        raise Wrong(f"'{text}' is a column among values", "a column stands alone")
+    if text.startswith(_NO_VALUE):
+        raise Wrong(f"{text} is no plain value", "write it without SQL around it; in double quotes, if it is meant")
+    return text
 
 
 def _bare(text: str) -> str:

@@ -343,8 +343,9 @@ _CONDITIONS: dict[type[exp.Expr], Callable[[exp.Expr, Names], Filter]] = {
 
 def _compared(operator: Operator, left: exp.Expr, right: exp.Expr, names: Names) -> Filter:
     column = _left(left, names)
-    if isinstance(right, exp.Column):
-        return Filter(column, operator, other=_named(right, names))
+    other = right.this if isinstance(right, exp.Cast) else right
+    if isinstance(other, exp.Column):
+        return Filter(column, operator, other=_named(other, names))
     value = _value(right)
     if value.startswith(PARAMETER):
         return Filter(column, operator, parameter=value.removeprefix(PARAMETER))

@@ -33,11 +33,13 @@ CHOICES = read_names(
             "data/*",
             table("data/orders.csv", *ORDERS, "AT utf8", "code utf8"),
             table("data/odd.csv", "AT utf8", "at utf8"),
+            table("data/years.csv", "2023 int64", "2024 int64", "kg int64"),
         ),
         source("@sqlite.shop", in_shop("customers", "id int64", "name utf8", "status utf8")),
         targets=("@duckdb.warehouse",),
     )
 )
+SINGLE_QUOTED = "status = 'paid'"
 HOME = {"from": ("data/orders.csv",), "to": ("output/x.parquet",)}
 PARQUET = Output("result", "filesystem.parquet_writer", path="output/x.parquet")
 
@@ -208,6 +210,17 @@ def test_a_name_that_differs_in_case_is_told():
         ({"compute": "total = amount ** 2"}, "--compute 'total = amount ** 2'", "COLUMN * COLUMN"),
         ({"share": "amount"}, "--share amount", None),
         ({"name": "No name"}, "--name", "lower-case"),
+        ({"where": "status == paid"}, "--where 'status == paid'", "double quotes, if it is meant"),
+        ({"where": "status <> paid"}, "--where 'status <> paid'", "double quotes, if it is meant"),
+        ({"where": "status = 'paid'"}, f"--where {shlex.quote(SINGLE_QUOTED)}", "double quotes, if it is meant"),
+        ({"where": "status in (paid, open)"}, "--where 'status in (paid, open)'", "double quotes, if it is meant"),
+        ({"where": "status in paid, col:code"}, "--where 'status in paid, col:code'", "stands alone"),
+        ({"where": "d between 2024-01-01 and col:d"}, "--where 'd between 2024-01-01 and col:d'", "stands alone"),
+        ({"where": "Region ="}, "--where 'Region ='", "is empty"),
+        ({"from": "data/years.csv", "compute": "growth = 2024 - 2023"}, "--compute 'growth = 2024 - 2023'", '"2024"'),
+        ({"from": "data/years.csv", "compute": "x = kg * 2023"}, "--compute 'x = kg * 2023'", "+2023"),
+        ({"latest": "d per status", "top": "3 qty per status"}, "--latest and --top", "pipeline of its own"),
+        ({"first": "d per status", "latest": "d per status"}, "--latest and --first", None),
     ],
 )
 def test_what_does_not_fit_names_the_flag_and_what_would(flags, flag, hint):
@@ -217,6 +230,38 @@ def test_what_does_not_fit_names_the_flag_and_what_would(flags, flag, hint):
     assert found.code == "CHT042"
     assert found.message.startswith(f"{flag}:")
     assert hint is None or hint in found.hint
+
+
+def test_what_looks_like_sql_is_a_value_in_double_quotes():
+    asked = read(where=('status = "= paid"', "code = \"'x'\"", 'status in "(a", b', 'Region = ""'))
+
+    sides = [each.values for each in asked.request.steps[0].filters]
+    assert sides == [("= paid",), ("'x'",), ("(a", "b"), ("",)]
+    assert read(**flags_of(command_line(asked.request, CHOICES))).request == asked.request
+
+
+@pytest.mark.parametrize("made", ['"2024" - "2023"', '"2024" - col:2023', '"2024" - col:"2023"'])
+def test_a_column_that_is_called_like_a_number_stands_in_quotes(made):
+    asked = read(**{"from": "data/years.csv", "compute": (f"growth = {made}", "more = kg * +2023", "half = kg / 2")})
+
+    growth, more, half = asked.request.steps[0].compute
+    assert growth == Computed("growth", "subtract", "2024", "2023")
+    assert (more.value, half.value) == ("+2023", "2")
+    assert read(**flags_of(command_line(asked.request, CHOICES))).request == asked.request
+
+
+def test_a_key_in_another_case_is_that_of_the_first_table():
+    asked = read(join="@sqlite.shop/customers on CUSTOMER_ID = ID")
+
+    assert asked.request.steps[0].joins == (Join("customers", (Match("customer_id", "id"),), "drop"),)
+    joined = read(join="@sqlite.shop/customers on ID = ID")
+    assert joined.request.steps[0].joins == (Join("customers", (Match("id", "id"),), "drop"),)
+
+
+def test_what_is_said_of_the_first_table_alone_is_told():
+    asked = read(join="@sqlite.shop/customers on customer_id = id", encoding="latin-1", on_reject="quarantine")
+
+    assert asked.told == ("--encoding, --on-reject for 'data/orders.csv' alone",)
 
 
 def test_what_flags_cannot_say_has_no_command():

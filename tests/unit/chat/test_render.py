@@ -6,6 +6,7 @@ import yaml
 from tests.unit.chat.worlds import in_shop, names, source
 
 from osiris.chat.found import read_names
+from osiris.chat.parse_request import parse_request
 from osiris.chat.render import fields_of, problems_of, render_request
 from osiris.chat.request import (
     Check,
@@ -121,6 +122,24 @@ def test_a_day_of_a_timestamp_is_the_whole_day_and_empty_values_differ_from_othe
 
     assert "CAST(ts AS DATE) = DATE '2025-01-31'" in sql(step)
     assert "(status NOT IN ('a', 'b') OR status IS NULL)" in sql(step)
+
+
+@pytest.mark.parametrize(("one", "other"), [("ts", "d"), ("d", "ts")])
+def test_a_day_of_another_column_is_the_whole_day_too(one, other):
+    step = Step("t", "orders", filters=(Filter(one, "=", other=other),))
+
+    written = {"ts": "CAST(ts AS DATE)", "d": "d"}
+    assert f"WHERE {written[one]} = {written[other]}" in sql(step)
+    assert parse_request(render_request(request(step), CHOICES), CHOICES).steps == (step,)
+
+
+@pytest.mark.parametrize("operator", ["between", "in", "not in"])
+def test_days_are_not_mixed_with_moments(operator):
+    step = Step("t", "orders", filters=(Filter("ts", operator, ("2025-01-01 06:00", "2025-01-31")),))
+
+    with pytest.raises(InvalidInput) as caught:
+        sql(step)
+    assert "whole days" in caught.value.diagnostics[0].message
 
 
 def test_texts_never_become_syntax_or_placeholders():

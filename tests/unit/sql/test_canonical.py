@@ -70,6 +70,34 @@ def test_nothing_is_translated():
 
 
 ENGINE = duckdb.connect()
+RESERVED = "SELECT DISTINCT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
+WORDS = [word for (word,) in ENGINE.sql(RESERVED).fetchall()]
+PLACES = (
+    "SELECT b, t.{0} AS c FROM t ORDER BY {0}, b DESC",
+    "SELECT b, {0} AS c FROM t ORDER BY t.{0} DESC NULLS LAST, b DESC",
+    "SELECT list(b ORDER BY {0} DESC, b DESC) AS c FROM t",
+    "SELECT max(b) AS c FROM t GROUP BY {0} ORDER BY {0}",
+    "SELECT b, sum(b) OVER (PARTITION BY {0} ORDER BY {0}, b) AS c FROM t ORDER BY 1",
+    "WITH {0} AS (SELECT DISTINCT {0} FROM t) SELECT {0}.{0} AS {0} FROM {0} WHERE {0} + 1 > 0 ORDER BY 1",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_words_of_the_engine_in_quotes_are_names(place):
+    for word in [*WORDS, "All", "ALL"]:
+        engine = ENGINE.cursor()
+        engine.execute(f'CREATE TEMP TABLE t AS SELECT * FROM (VALUES (1, 5), (2, 4), (1, 3)) AS v("{word}", b)')
+        sql = place.format(f'"{word}"')
+        assert engine.sql(canonical(sql, ["t"])).fetchall() == engine.sql(sql).fetchall(), word
+        engine.execute("DROP TABLE t")
+
+
+def test_all_columns_are_meant_by_the_bare_word_alone():
+    assert canonical("SELECT id FROM orders ORDER BY all DESC").endswith("ORDER BY\n  ALL DESC")
+    assert canonical("SELECT id FROM orders ORDER BY 'all'").endswith("ORDER BY\n  'all'")
+    assert canonical("SELECT id FROM orders ORDER BY orders.all").endswith('ORDER BY\n  orders."all"')
+
+
 NAMES = st.sampled_from(
     ["id", "amount", "customer_id", "o.id", '"weird ""name"', "1", "'it''s'", "NULL", "true", "1.50"]
 )
