@@ -59,9 +59,8 @@ def test_a_model_is_told_the_day_the_components_the_conventions_and_earlier_pipe
     (project / "osiris.yaml").write_text("chat: {conventions: Amounts are in cents.}\n")
     (project / "pipelines").mkdir()
     steps = "{id: a, component: filesystem.csv_extractor, mode: read, config: {path: data/a.csv}}"
-    (project / "pipelines" / "daily.yaml").write_text(
-        f"oml_version: '0.1.0'\nname: daily\ndescription: for Eva\nsteps: [{steps}]\n"
-    )
+    daily = f"oml_version: '0.1.0'\nname: daily\ndescription: for Eva\nsteps: [{steps}]\n"
+    (project / "pipelines" / "daily.yaml").write_text(daily)
     (project / "output" / "days").mkdir(parents=True)
     (project / "output" / "days" / "copy.yaml").write_text(daily)
     (project / "pipelines" / "broken.yaml").write_text("[")
