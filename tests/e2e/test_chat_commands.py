@@ -31,7 +31,7 @@ def test_where_a_mode_is_asked_for_all_that_may_be_named_are_told(project, osiri
     with model_server(scripted({UNNAMED: unnamed})) as server:
         refused = osiris("chat", UNNAMED, "--yes", cwd=project, env=environment(server))
     assert (refused.returncode, "CHT067" in refused.stderr) == (2, True)
-    assert "--mode append, replace or upsert" in refused.stderr
+    assert "--mode append, --mode replace or --mode upsert" in refused.stderr
 
 
 @pytest.mark.parametrize("words", [WORDS, UNNAMED])

@@ -43,7 +43,7 @@ OUT = click.option("--out", metavar="DIR", help="Save pipelines there rather tha
 _ID = re.compile(r"\d{8}")
 """How the id of a session begins, with its day: whatever else stands behind --resume is an answer."""
 
-_MODES = {REPLACE: "--mode replace", MODE: "--mode append, replace or upsert"}
+_MODES = {REPLACE: "--mode replace", MODE: "--mode append, --mode replace or --mode upsert"}
 """Options that answer a question, by its key."""
 
 YES = click.option("--yes", is_flag=True, help="Accept the plan and run it; anything else that is asked stays open.")
