@@ -72,6 +72,20 @@ def test_words_become_a_run_with_the_right_numbers(project):
     assert (project / saved["manifest"]).exists()
 
 
+def test_a_join_that_multiplies_rows_is_confirmed_by_itself(project):
+    sql = """SELECT c.country, count(c.name) AS customers
+    FROM customers AS c
+    JOIN orders AS o ON o.customer_id = c.id
+    GROUP BY c.country"""
+    words = "customers per country, counted by name, of customers with orders, as csv"
+    person = Person(words, "yes", "yes", "quit")
+
+    assert talk(project, person, Script(INTEREST, proposal(ORDERS, CUSTOMERS, sql=sql, name="totals")))
+
+    assert "This would join several rows of orders to one of customers: 1 row more. Go on?" in person.heard
+    assert sorted(rows(project / "output" / "totals.csv")) == [["GB", "1"], ["SE", "2"], ["country", "customers"]]
+
+
 @pytest.mark.long
 def test_the_model_sees_names_first_and_then_what_matters(project):
     model = Script(INTEREST, WHOLE)

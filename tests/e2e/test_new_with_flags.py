@@ -5,7 +5,10 @@ import sqlite3
 from collections import defaultdict
 from decimal import Decimal
 
+import pexpect
 import pytest
+from tests.conftest import OSIRIS, kept
+from tests.patience import SOON
 
 ROWS = [
     ("1", "US", "Anna", "2024-01-31", "10.50"),
@@ -117,3 +120,70 @@ def test_a_name_in_another_case_is_told(osiris, folder):
 
     assert done.returncode == 0, done.stderr
     assert "taken: column 'Country' for 'country'" in done.stderr
+
+
+@pytest.fixture
+def twice(folder):
+    """Customers of which one is there twice, so that the orders of a country are counted twice."""
+    (folder / "data/countries.csv").write_text("code,label\nUS,States\nUS,America\nAT,Austria\n")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["--join", "--left-join"])
+def test_a_join_that_multiplies_rows_is_named(osiris, twice, kind):
+    line = ("new", "--from", "data/orders.csv", kind, "data/countries.csv on Country = code", "--sum", "amount")
+    before = files(twice)
+    done = osiris(*line, "--to", "output/x.csv", "--yes", cwd=twice)
+
+    assert done.returncode == 2
+    assert "CHT044" in done.stderr
+    assert "2 rows more" in done.stderr
+    assert "--multiplies" in done.stderr
+    assert files(twice) == before
+    assert osiris(*line, "--to", "output/x.csv", "--yes", "--multiplies", cwd=twice).returncode == 0
+
+
+def test_a_join_that_multiplies_no_row_needs_no_name(osiris, twice):
+    line = ("new", "--from", "data/orders.csv", "--join", "data/countries.csv on Country = code", "--where")
+    done = osiris(*line, "Country = AT", "--count", "--to", "output/x.csv", "--yes", cwd=twice)
+
+    assert done.returncode == 0, done.stderr
+    assert written(twice) == [{"rows": "1"}]
+
+
+def typing(folder, *words):
+    """Start the command on a terminal."""
+    return pexpect.spawn(OSIRIS, ["new", *words], cwd=str(folder), env=kept(), timeout=SOON, dimensions=(60, 160))
+
+
+def ended(process):
+    process.expect(pexpect.EOF)
+    process.close()
+    return process.before.decode(), process.exitstatus
+
+
+LINE = ("--from", "data/orders.csv", "--where", "Country = US", "--to", "output/x.csv")
+
+
+def test_on_a_terminal_what_the_plan_does_is_read_back_and_measured_before_the_yes(folder):
+    process = typing(folder, *LINE)
+    process.expect_exact("keep ")
+    process.expect_exact("result: 4 rows in, 2 rows out")
+    process.expect_exact("save and run it?")
+    process.sendline("no")
+    text, code = ended(process)
+
+    assert ("CHT043" in text, code) == (True, 1)
+    assert not (folder / "output").exists()
+
+
+def test_a_plan_that_changed_before_the_yes_is_not_run(folder):
+    process = typing(folder, *LINE)
+    process.expect_exact("save and run it?")
+    with (folder / "data/orders.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([(*HEAD, "more"), *((*row, "x") for row in ROWS)])
+    process.sendline("yes")
+    text, code = ended(process)
+
+    assert ("CHT046" in text, code) == (True, 1)
+    assert not (folder / "output").exists()

@@ -44,7 +44,7 @@ from osiris.api.pipelines import (
 )
 from osiris.api.plan import look_at_tables, plan_view, previous_plan, write_page
 from osiris.api.preview import Preview, masked_preview, preview, preview_text
-from osiris.api.read_back import Measured, outputs_of, read_back, seen_keys
+from osiris.api.read_back import Measured, multiplied, outputs_of, read_back, seen_keys
 from osiris.api.replay import Replayed, replay
 from osiris.api.reports import Reports, write_report, write_reports
 from osiris.api.retention import Limits, Swept, sweep
@@ -138,6 +138,7 @@ __all__ = [
     "look_at_tables",
     "marks_of",
     "masked_preview",
+    "multiplied",
     "new_component",
     "one_line",
     "open_project",

@@ -7,6 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from osiris.errors import OsirisError
+from osiris.sql.probes import JoinProbe
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -31,11 +34,28 @@ _FIRST_TRY = 0.6
 
 
 @dataclass(frozen=True, slots=True)
+class Multiplied:
+    """A join by which several rows match one: how many rows more that gives; None where it was not measured."""
+
+    left: str
+    right: str
+    more: int | None
+
+    def words(self) -> str:
+        """Return what it would do."""
+        if self.more is None:
+            return f"join {self.right} to {self.left}, where several rows may match one: that was not measured"
+        rows = "1 row" if self.more == 1 else f"{self.more:,} rows"
+        return f"join several rows of {self.right} to one of {self.left}: {rows} more"
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What was measured of a plan: rows in and out by step, remarks on joins and names, and first rows by writer.
 
     `cut` are the sources of which only the first `SAMPLE` rows were read; `missing` are the steps that were not
     measured in time. Figures on joins are only told where nothing was cut: the match of a row may be among the rest.
+    `multiplied` are joins by which several rows match one, or may where no key says otherwise.
     """
 
     rows: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -43,6 +63,7 @@ class Measured:
     outputs: Mapping[str, Table] = field(default_factory=dict)
     cut: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    multiplied: tuple[Multiplied, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """Yield what was measured in words, but for the first rows."""
@@ -110,6 +131,18 @@ def read_back(
     return _told(plan, asked, found)
 
 
+def multiplied(workspace: Workspace, compiled: Compiled) -> tuple[Multiplied, ...]:
+    """Return the joins of a plan by which several rows match one, or may; measured only where no key tells."""
+    asked = _with_probes(compiled.plain(), seen_keys(workspace, compiled))
+    unmeasured = tuple(_multiplied(asked, {}))
+    if not unmeasured:
+        return ()
+    try:
+        return read_back(workspace, compiled).multiplied
+    except OsirisError:
+        return unmeasured
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """A plan with steps that count, those by their probes, and the steps whose rows are shown, by writer."""
@@ -154,6 +187,14 @@ def _measured(
     return measure(workspace.project, *words)
 
 
+def _multiplied(asked: _Asked, numbers: Mapping[str, Sequence[int]]) -> Iterator[Multiplied]:
+    for name, probe in asked.probes.items():
+        if isinstance(probe, JoinProbe) and not probe.narrow:
+            more = probe.more(numbers[name]) if name in numbers else None
+            if more is None or more > 0:
+                yield Multiplied(probe.left, probe.right, more)
+
+
 def _told(plan: Manifest, asked: _Asked, found: Figures) -> Measured:
     numbers = {name: found.tables[name].rows[0] for name in asked.probes if name in found.tables}
     whole = {} if found.cut else numbers
@@ -164,4 +205,5 @@ def _told(plan: Manifest, asked: _Asked, found: Figures) -> Measured:
         outputs={writer: found.tables[step] for writer, step in asked.shown.items() if step in found.tables},
         cut=tuple(found.cut),
         missing=tuple(step for step in steps if step not in found.rows),
+        multiplied=tuple(_multiplied(asked, whole)),
     )

@@ -167,7 +167,8 @@ class Agent:
             draft.problems = ()
             if draft.request is None or draft.is_edited:
                 return "COMPILE"
-            shown = {**draft.checked["plan"], "deciding": draft.checked.get("deciding", {})}
+            more = {"deciding": draft.checked.get("deciding", {}), "multiplies": draft.checked.get("multiplies", ())}
+            shown = {**draft.checked["plan"], **more}
             return self._grounded(self._unnamed(partial(exposed, draft.request, self._choices, shown)), "COMPILE")
         draft.problems = tuple(item for item in found if item["severity"] == "error")
         return self._mend()

@@ -12,7 +12,8 @@ conversation. All results but those of `ask` are JSON values; nothing here knows
 `look`   {"tables": {relation id: TABLE}, "recalled": number of profiles that were known, "silent": {…}}
 `check`  {"ok": bool, "oml": text, "diagnostics": [DIAGNOSTIC…]}, and if it is good also "name", "fingerprint", "short",
          "steps", "plan", "sources", as `osiris compile --json` has them, and "deciding": {id of a step that reads:
-         [its columns that decide which rows are written…]}
+         [its columns that decide which rows are written…]}, "multiplies": [what joins by which several rows match one
+         would do, or may…]}
 `save`   {"file": "output/x.yaml", "digest": SHA-256, "state": "saved" | "unchanged" | "replaced", "fingerprint",
           "manifest": path, "diagnostics": […]}
 `run`    {"session", "status", "run_key", "steps", "outputs", "ok": bool, "diagnostics": […], "answer": the package's}

@@ -114,9 +114,10 @@ def _read(request: Request, choices: Choices) -> list[Relation]:
 def exposed(
     request: Request, choices: Choices, plan: Mapping[str, JsonValue], messages: Sequence[Message]
 ) -> list[Unnamed]:
-    """Return what only a plan shows: columns that come out or decide about rows, and data that is replaced.
+    """Return what only a plan shows: columns that come out or decide about rows, rows that multiply, data replaced.
 
-    `plan` is what there is to see of it, as `osiris compile --json` has it, and the columns that are `deciding`.
+    `plan` is what there is to see of it, as `osiris compile --json` has it, with what `check` says is `deciding` and
+    `multiplies`.
     """
     said = Said.of(messages)
     read = _read(request, choices)
@@ -131,7 +132,8 @@ def exposed(
         for each in read
         if each.id not in named and (columns := _unnamed_columns(each, read, used[each.id], said))
     ]
-    return missing + _replaced(request, choices, plan, said)
+    grown = [Unnamed(words, words, asks=f"This would {words}. Go on?") for words in plan.get("multiplies", ())]
+    return missing + grown + _replaced(request, choices, plan, said)
 
 
 def _used(

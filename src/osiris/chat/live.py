@@ -150,15 +150,23 @@ class LiveWorld:
             recalled += sum(bool(each["profile"] and each["profile"]["recalled"]) for each in named)
         return {"tables": tables, "recalled": recalled, "silent": silent}
 
-    def check(self, text: str, worker: Worker | None = None) -> JsonValue:
-        """Compile a text without saving anything."""
+    def check(self, text: str) -> JsonValue:
+        """Compile a text without saving anything, and measure joins of which no key says that one row matches."""
+        checked, compiled = self.compiled(text)
+        if compiled is None:
+            return checked
+        return {**checked, "multiplies": [each.words() for each in api.multiplied(self._workspace, compiled)]}
+
+    def compiled(self, text: str, worker: Worker | None = None) -> tuple[JsonValue, Compiled | None]:
+        """Compile a text, and nothing else; returns what is told of it, and the plan if it is good."""
         path = self._workspace.root / DRAFT
         try:
             compiled = api.compile_text(self._workspace, text, path, params={}, worker=worker)
             data = self._plan(compiled)
         except _MENDABLE as error:
-            return {"ok": False, "oml": text, "diagnostics": [item.to_json() for item in error.diagnostics]}
-        return {"ok": True, "oml": text, "diagnostics": [item.to_json() for item in compiled.diagnostics], **data}
+            return {"ok": False, "oml": text, "diagnostics": [item.to_json() for item in error.diagnostics]}, None
+        found = [item.to_json() for item in compiled.diagnostics]
+        return {"ok": True, "oml": text, "diagnostics": found, **data}, compiled
 
     def save(self, text: str, name: str, replaces: Sequence[str]) -> JsonValue:
         """Save a text and its plan."""

@@ -10,9 +10,8 @@ import click
 
 from osiris import api
 from osiris.cli.command import FILE, PARAM, PROFILE, STRICT, again, answers, brief, console, opened
-from osiris.cli.plan import plan_lines
-from osiris.cli.preview import table_lines
-from osiris.cli.render import Answer, safe
+from osiris.cli.plan import measured_lines, plan_lines
+from osiris.cli.render import Answer
 from osiris.cli.watch import WATCH, keep_showing
 from osiris.report.mermaid import plan_mermaid
 
@@ -86,9 +85,7 @@ def command(
 def _measured(workspace: Workspace, compiled: Compiled, answer: Answer) -> Answer:
     """Add what was measured to an answer: figures, and the first rows of each output."""
     found = api.read_back(workspace, compiled)
-    shown = [replace(table, rows=console().clean(table.rows)) for table in found.outputs.values()]
-    rows = [line for table in shown for line in ("", *table_lines(table))]
-    text = [*answer.text, "", *map(safe, found.lines()), *rows]
+    text = [*answer.text, "", *measured_lines(found)]
     return replace(answer, text=text, data={**answer.data, "measured": found.to_json()})
 
 

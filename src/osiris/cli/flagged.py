@@ -11,15 +11,15 @@ import click
 
 from osiris import api
 from osiris.cli.command import console
-from osiris.cli.plan import plan_lines
+from osiris.cli.plan import measured_lines, plan_lines
 from osiris.cli.progress import watch
 from osiris.cli.render import Answer, safe
-from osiris.errors import diagnostic, fail
+from osiris.errors import OsirisError, diagnostic, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from osiris.api import Compiled, Workspace
+    from osiris.api import Compiled, Measured, Workspace
     from osiris.chat.request import Request
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
@@ -42,7 +42,7 @@ _REPEATED = {
     "min": ("A", "Least value."),
     "max": ("A", "Greatest value."),
     "median": ("A", "Median."),
-    "share": ("MEASURE", "Share of a measure in its total, as 'share sum_amount'."),
+    "share": ("MEASURE", "Share of a measure in its total: --sum amount --share sum_amount."),
     "ratio": ("'MEASURE / MEASURE'", "Ratio of two measures."),
     "columns": ("'A, B as NAME'", "Columns of the result, in this order."),
     "sort": ("'A desc'", "Sort by a column."),
@@ -73,15 +73,17 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--count", _name("count"), is_flag=True, help="Number of rows."),
     *(click.option(f"--{k}", _name(k), metavar=m, help=h) for k, (m, h) in _ONCE.items()),
     click.option("--outside", is_flag=True, help="Allow a target outside of the project."),
+    click.option("--multiplies", is_flag=True, help="Allow joins by which several rows match one."),
     click.option("--yes", is_flag=True, help="Accept the plan: save the pipeline and run it."),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is wanted beside the request: a target outside of the project, no question, a folder for the pipeline."""
+    """What is wanted beside the request: targets outside, joins that multiply rows, no question, and a folder."""
 
     outside: bool
+    multiplies: bool
     yes: bool
     out: str
 
@@ -112,7 +114,11 @@ def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], wanted: Wa
     compiled = api.compile_text(workspace, text, workspace.root / file, params={})
     _refuse_other(workspace, file, text)
     shown = _shown(workspace, compiled, text)
-    risks = _risks(workspace, asked.request, compiled, flags, wanted)
+    measured = _measured(workspace, compiled) if _is_asked(wanted) else None
+    shown += ["", *measured_lines(measured)] if measured else []
+    grown = () if wanted.multiplies else measured.multiplied if measured else api.multiplied(workspace, compiled)
+    risks = [(f"it would {safe(each.words())}", "--multiplies") for each in grown]
+    risks += _risks(workspace, asked.request, compiled, flags, wanted)
     data: dict[str, JsonValue] = {"name": asked.request.name, "oml": text, "fingerprint": compiled.manifest.fingerprint}
     answer = _accepted(shown, risks, wanted)
     notes = [each for each in compiled.diagnostics if each.severity != "note" or console().verbose]
@@ -126,9 +132,19 @@ def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], wanted: Wa
 def _shown(workspace: Workspace, compiled: Compiled, text: str) -> list[Line]:
     before = api.previous_plan(workspace, compiled.manifest)
     tables = api.look_at_tables(workspace, compiled)
-    view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables)
+    outputs = api.outputs_of(workspace, compiled)
+    view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
     lines = [f"  {safe(line)}".rstrip() for line in text.splitlines()]
     return [*lines, "", *plan_lines(view, verbose=console().verbose)]
+
+
+def _measured(workspace: Workspace, compiled: Compiled) -> Measured | None:
+    """Return what the plan does with the rows that are there now; None, and why is told, if that cannot be had."""
+    try:
+        return api.read_back(workspace, compiled)
+    except OsirisError as error:
+        console().talk(f"not measured: {safe(error.diagnostics[0].message)}")
+        return None
 
 
 def _refuse_other(workspace: Workspace, file: str, text: str) -> None:
@@ -155,9 +171,14 @@ def _risks(
     return found
 
 
+def _is_asked(wanted: Wanted) -> bool:
+    """Tell whether somebody is there to be asked."""
+    return not wanted.yes and not console().wants_json and sys.stdin.isatty() and console().is_terminal()
+
+
 def _accepted(shown: Sequence[Line], risks: Sequence[tuple[str, str]], wanted: Wanted) -> str | None:
     """Return `yes`, `save` or `no`; None if there is nobody to ask. Fails with CHT044 for what must be named."""
-    typed = not wanted.yes and not console().wants_json and sys.stdin.isatty() and console().is_terminal()
+    typed = _is_asked(wanted)
     if risks and not typed:
         fail("CHT044", problem=risks[0][0], hint=f"name it: {risks[0][1]}")
     if wanted.yes or not typed:
@@ -195,7 +216,9 @@ def _done(
 
     saved = api.save_draft(workspace, text, file)
     compiled = api.compile_file(workspace, workspace.root / saved.file, params={})
-    data = {**data, "file": saved.file, "fingerprint": compiled.manifest.fingerprint}
+    if compiled.manifest.fingerprint != data["fingerprint"]:
+        fail("CHT046", file=saved.file)
+    data = {**data, "file": saved.file}
     api.save(workspace, compiled)
     if not runs:
         return Answer(data, [f"{saved.state} {saved.file}"], notes, [f"osiris run {saved.file}"])

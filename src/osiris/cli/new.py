@@ -33,6 +33,7 @@ def command(
     out: str,
     yes: bool,
     outside: bool,
+    multiplies: bool,
     **words: Any,  # noqa: ANN401 - one per option
 ) -> Answer:
     """Build a pipeline from choices: what to read, keep, join, compute, group, and where it goes; no model is needed.
@@ -45,9 +46,9 @@ def command(
     if flags:
         if plain or resume is not None or edit:
             raise click.UsageError("--plain, --resume and --edit go without flags that say what the pipeline does")
-        return build(opened(), flags, Wanted(outside=outside, yes=yes, out=out))
-    if yes or outside:
-        raise click.UsageError("--yes and --outside go with flags that say what the pipeline does")
+        return build(opened(), flags, Wanted(outside=outside, multiplies=multiplies, yes=yes, out=out))
+    if yes or outside or multiplies:
+        raise click.UsageError("--yes, --outside and --multiplies go with flags that say what the pipeline does")
     return guided(resume, edit, out, plain=plain)
 
 

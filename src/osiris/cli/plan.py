@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from osiris.cli.command import console
 from osiris.cli.figures import figures
+from osiris.cli.preview import table_lines
 from osiris.cli.render import safe
 from osiris.report.plan import columns_text, flow_text, target_text
 
 if TYPE_CHECKING:
+    from osiris.api import Measured
     from osiris.cli.render import Line
     from osiris.report.plan import PlanView, StepView
 
@@ -34,6 +38,12 @@ def plan_lines(view: PlanView, *, verbose: bool = False) -> list[Line]:
     ]
     targets = [f"{target.step} {target_text(target)}, {target.delivery}" for target in view.targets]
     return [*steps, *fused, *targets, *_flow_lines(view, most), *_read_back_lines(view)]
+
+
+def measured_lines(found: Measured) -> list[Line]:
+    """Return what was measured of a plan: figures, and the first rows of each output."""
+    shown = [replace(each, rows=console().clean(each.rows)) for each in found.outputs.values()]
+    return [*map(safe, found.lines()), *(line for each in shown for line in ("", *table_lines(each)))]
 
 
 def _read_back_lines(view: PlanView) -> list[Line]:

@@ -29,22 +29,29 @@ _LATER = ("group", "having", "qualify", "windows", "order", "limit", "offset", "
 class JoinProbe:
     """A join and its query, which gives three numbers: rows before it, those of them with a match, and rows after it.
 
-    `side` is that whose unmatched rows are kept (`LEFT`, `RIGHT`, `FULL`), nothing where they are dropped.
+    `side` is that whose unmatched rows are kept (`LEFT`, `RIGHT`, `FULL`), nothing where they are dropped. `narrow`: a
+    row has at most one match, as the keys say.
     """
 
     left: str
     right: str
     side: str
     query: str
+    narrow: bool = False
     numbers: int = 3
+
+    def more(self, numbers: Sequence[int]) -> int:
+        """Return how many rows there are more because several match one."""
+        before, matched, after = numbers
+        return after - (before if self.side in ("LEFT", "FULL") else matched)
 
     def text(self, numbers: Sequence[int]) -> str:
         """Return what the numbers say."""
-        before, matched, after = numbers
-        unmatched, made = before - matched, after
+        before, matched, _ = numbers
+        unmatched = before - matched
         kept = self.side in ("LEFT", "FULL")
         lost = f"{unmatched:,} of them {'kept without a match' if kept else 'dropped'}, " if unmatched else ""
-        more = made - (before if kept else matched)
+        more = self.more(numbers)
         grown = f"{more:,} rows more by several matches" if more > 0 else "no row multiplied"
         return f"{self.left} with {self.right}: {matched:,} of {before:,} rows match, {lost}{grown}"
 
@@ -115,7 +122,9 @@ def _join_probes(select: exp.Select, facts: Facts) -> Iterator[Probe]:
         side = str(node.args.get("side") or "").upper()
         if side in ("RIGHT", "FULL"):  # rows that only the right side has would be counted as made by matches
             continue
-        yield JoinProbe(joined.before[0].label, joined.item.label, side, _numbers(counted, select, facts))
+        yield JoinProbe(
+            joined.before[0].label, joined.item.label, side, _numbers(counted, select, facts), joined.narrow
+        )
 
 
 def _conditions(select: exp.Select, facts: Facts, before: Sequence[Item]) -> list[exp.Expr]:

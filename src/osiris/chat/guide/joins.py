@@ -71,9 +71,11 @@ def join(draft: Draft) -> Flow[None]:
 
 def _confirmed(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flow[Join | None]:
     """Return the join, unless it multiplies rows and the person does not want that."""
-    if figures and figures.most > 1:
+    has_key = bool(relation.primary_key) and set(relation.primary_key) <= {each.right for each in pairs}
+    if figures.most > 1 if figures else not has_key:
         options = (Option("no", "no, leave it out"), Option("yes", "yes, multiply rows"))
-        text = f"{relation.table} has up to {figures.most:,} rows for one value of the key. Join all of them?"
+        many = f"up to {figures.most:,} rows" if figures else "perhaps several rows, which was not measured,"
+        text = f"{relation.table} has {many} for one value of the key. Join all of them?"
         if Answer.of((yield Ask("multiplies", text, options))).keys[0] == "no":
             return None
     if figures and figures.matched == figures.keys:

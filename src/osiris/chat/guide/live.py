@@ -153,7 +153,7 @@ class GuideWorld(LiveWorld):
 
     def plan(self, text: str, request: Request) -> JsonValue:
         """Return what compiling says, what the plan does with rows, and what is to be confirmed by itself."""
-        checked = self._screen.wait(self._desk.do(lambda worker: self.check(text, worker)))
+        checked = self._screen.wait(self._desk.do(lambda worker: self.compiled(text, worker)[0]))
         measured = self._measured(text) if checked["ok"] else []
         confirm = [*_outside(checked["diagnostics"]), *self._overwritten(request)]
         return {**checked, "measured": measured, "confirm": confirm}

@@ -227,6 +227,23 @@ def test_back_forgets_the_last_answer_alone():
     assert person.step.filters == (Filter("status", "=", ("paid",)),)
 
 
+def test_a_join_that_was_not_measured_is_confirmed_unless_a_key_is_declared():
+    words = ("orders.csv", "Join another table", "customers.csv", "customer_id = id")
+    person = Person()
+    person.figures = None
+    person.say(*words, "no, leave it out", "Join another table", *words[2:], "yes, multiply rows", "keep them")
+    assert person.asked[4].startswith("customers.csv has perhaps several rows, which was not measured")
+    assert len(person.step.joins) == 1
+    TABLES["customers.csv"] = {**CUSTOMERS, "primary_key": ["id"]}
+    try:
+        declared = Person()
+        declared.figures = None
+        declared.say(*words, "keep them")
+    finally:
+        TABLES["customers.csv"] = CUSTOMERS
+    assert len(declared.step.joins) == 1
+
+
 def test_the_first_question_has_none_before_it():
     assert not Person().machine.back()
 
