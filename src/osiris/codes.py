@@ -1002,17 +1002,13 @@ CODES: dict[str, Code] = {
     "CHT043": Code("Plan not accepted", "nothing was written or run: the plan was not accepted", "add --yes", 1),
     "CHT044": Code("Not accepted by --yes", "{problem}; --yes alone does not accept this"),
     "CHT045": Code("Other pipeline there", "{file} is another pipeline", "give this one another name: --name NAME"),
-<<<<<<< HEAD
-    "CHT050": Code("Retired: no evaluation set", "is not told any more"),
-=======
     "CHT046": Code(
         "Plan changed since it was accepted",
         "{file} is saved, but its plan is not the one that was accepted; nothing was run",
         "look at it: osiris compile {file}",
         1,
     ),
-    "CHT050": Code("No evaluation set", "{path} has no set of requests", "name a folder with cases.jsonl and worlds/"),
->>>>>>> next
+    "CHT050": Code("Retired: no evaluation set", "is not told any more"),
     "CHT051": Code("Waiting for an answer", "the guide waits: {question}", "answer it: osiris new --resume", 1),
     "CHT052": Code(
         "Conversation of another command",
