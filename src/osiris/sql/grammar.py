@@ -165,6 +165,15 @@ class Careful(BaseParser):
             negated.meta["inside"] = True
         return negated
 
+    def _parse_ordered(self, parse_method: Callable[[], exp.Expr | None] | None = None) -> exp.Ordered | None:
+        """Sort by all columns where the bare word stands: `"all"` and `t.all` are columns of that name."""
+        term = parse_method() if parse_method else self._parse_disjunction()
+        ordered = super()._parse_ordered(lambda: term)
+        is_bare = isinstance(term, exp.Column) and len(term.parts) == 1 and not term.this.args.get("quoted")
+        if ordered and isinstance(ordered.this, exp.Var) and not is_bare:
+            ordered.set("this", term)
+        return ordered
+
     def _parse_type(self, parse_interval: bool = True, fallback_to_identifier: bool = False) -> exp.Expr | None:
         """Read `DATE '2024-01-31'::TIMESTAMP` from the left: the date is there before it is cast."""
         index = self._index
