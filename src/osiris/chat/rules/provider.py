@@ -13,7 +13,6 @@ from osiris.chat.rules.goals import places
 from osiris.chat.rules.graph import graph
 from osiris.chat.rules.key_names import with_key_names
 from osiris.chat.rules.lexicon import lexicon, table_words
-from osiris.chat.rules.mending import mended
 from osiris.chat.rules.query import Test
 from osiris.chat.rules.scope import Scope
 from osiris.chat.rules.spelling import GRAMMAR
@@ -89,7 +88,8 @@ def _said(request: Request) -> Said:
 
 def _proposal(request: Request) -> JsonValue:
     if request.purpose == "regenerate":
-        return mended(request)
+        told = next((str(each.get("message")) for each in request.problems), "it did not pass")
+        raise Cannot(f"what I made of these words did not pass ({told}); please say it in other words")
     choices = request.choices
     said = _said(request)
     _refuse(said)
