@@ -10,12 +10,12 @@ SOON = 60.0
 """Seconds within which a moment's work ends on any machine; what takes longer has hung."""
 
 
-def wait_until(true, seconds=SOON):
-    """Wait until something is true; fails when it has not come true in time."""
+def wait_until(true, seconds=SOON, pause=0.01):
+    """Wait until something is true, looking again after each pause; fails when it has not come true in time."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 @contextmanager

@@ -30,8 +30,8 @@ HEAD = """\
 # Reliability
 
 What was tried, how often, and what failed. Each row is written by the run that measured it, with its date and the
-revision of the code. A kind without failures met its bar. Random trials begin with the seed of their row, and the
-command in the last column repeats them.
+revision of the code. A kind without failures met its bar; a kind without a row was not tried at that size. Random
+trials begin with the seed of their row, and the command in the last column repeats them.
 """
 TABLE = """
 ## {title}

@@ -21,7 +21,7 @@ def _faults(*names: str) -> tuple[str, ...]:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("bugs", "bugs put into a copy of the code", ("tests/trust/test_seeded_bugs.py",)),
+        Kind("bugs", "tests that a bug is one change of the code", ("tests/trust/test_seeded_bugs.py",)),
         Kind(
             "data",
             "tests of values from source to target",
@@ -44,7 +44,7 @@ KINDS = {
         Kind("sandbox", "tests of ways out of the sandbox", ("tests/e2e/test_escapes.py",)),
         Kind(
             "paths",
-            "ways to write and read files",
+            "tests of ways to write and read files",
             ("tests/corpora/test_forbidden_paths.py", "tests/unit/test_path_policy.py", "tests/e2e/test_modes.py"),
         ),
         Kind(
@@ -60,7 +60,7 @@ KINDS = {
         Kind("fuzz", "tests of damaged and random inputs", ("tests/trust/fuzz", *_faults("stored"))),
         Kind(
             "points",
-            "faults at the fault points of files, folders, object stores, databases, REST, discovery and conversations",
+            "tests of fault points of files, folders, object stores, databases, REST, discovery and conversations",
             _faults("fault_loop"),
         ),
         Kind(

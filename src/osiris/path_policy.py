@@ -90,16 +90,16 @@ compile_commands config configuration credentials secrets
 _NAMES = """
 cmakelists.txt cmakecache.txt ctestcustom.txt conanfile.txt meson_options.txt meson.options.txt runtime.txt
 entry_points.txt top_level.txt dependency_links.txt installed-files.txt sources.txt modules.txt packages.txt apt.txt
-spec-file.txt cmdline.txt config.txt
-ir.model.access.csv ir.rule.csv
+spec-file.txt cmdline.txt config.txt ir.model.access.csv ir.rule.csv
 """
+"""Whole names, in small letters."""
 
 _PATTERNS = """
 *.config.json *.conf.json *_config.json *.tf.json *.tfvars.json *.hcl.json *.pkr.json *.pkrvars.json
 *.nomad.json *.template.json *.deps.json *.runtimeconfig.json *.code-workspace.json */group_vars/*.json
 */host_vars/*.json *requirements*.txt *constraints*.txt */requirements/*.txt */constraints/*.txt crontab*.txt
 """
-"""Others, of which those with `/` are about folders too."""
+"""Names with `*`; those with `/` say the folder too."""
 
 
 @cache

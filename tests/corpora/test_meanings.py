@@ -7,6 +7,7 @@ it is regenerated as `0.5`, which DuckDB gives one digit more in its type.
 
 import itertools
 import random
+import re
 from collections import Counter
 
 import duckdb
@@ -84,6 +85,20 @@ def operators(dialect):
         yield f"{sign}5 {one} {two}"
 
 
+def names(dialect):
+    """Give each keyword as the quoted name of a column, where rows are chosen, grouped, numbered and sorted by it."""
+    with duckdb.connect() as connection:
+        words = {word for (word,) in connection.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()}
+    quote = "`" if dialect == "mysql" else '"'
+    for word in sorted({*words, "ALL", "rowid"}):
+        name = f"{quote}{word}{quote}"
+        rows = f"(SELECT 2 AS {name}, 1 AS b UNION ALL SELECT 1 AS {name}, 3 AS b) AS t"
+        yield f"(SELECT b FROM {rows} ORDER BY {name} LIMIT 1)"
+        yield f"(SELECT max(b) FROM {rows} WHERE t.{name} > 0 GROUP BY t.{name} ORDER BY t.{name} LIMIT 1)"
+        numbered = f"SELECT b, row_number() OVER (PARTITION BY b > 0 ORDER BY {name}) AS n FROM {rows}"
+        yield f"(SELECT sum(b * n) FROM ({numbered}) AS u)"
+
+
 @pytest.fixture(params=["duckdb", "postgres", "mysql"])
 def engine(request):
     """Give the name of a dialect, and what its engine answers to an expression; None if it refuses it."""
@@ -143,6 +158,14 @@ def test_literals_mean_what_was_written(engine):
 def test_operators_mean_what_was_written(engine):
     every = list(operators(engine[0]))
     wrong = tried(engine, random.Random(draw_seed()).sample(every, 1_000))
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("some", [200, pytest.param(None, marks=pytest.mark.long)])
+def test_a_quoted_keyword_is_a_name(engine, some):
+    every = list(names(engine[0]))
+    known = [text for text in every if re.search(r"[`\"]all[`\"]", text, re.IGNORECASE)]
+    wrong = tried(engine, every if some is None else [*known, *random.Random(draw_seed()).sample(every, some)])
     assert not wrong, "\n".join(wrong)
 
 

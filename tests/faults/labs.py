@@ -57,8 +57,8 @@ class Lab:
     commands: list[list[str]] = field(default_factory=lambda: [["run", "load.yaml"]])
     before: list[tuple[list[str], str]] = field(default_factory=list)
     """Commands that make what is there before, each with the fault that ends it."""
-    again: Callable[[list[str]], list[str]] = list
-    """What is run in the place of a command that failed."""
+    again: Callable[[list[str], str], list[str]] = lambda command, _: command
+    """What is run in the place of a command that failed, and has said so."""
 
     def __post_init__(self) -> None:
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ class Lab:
         while self.commands:
             code, told = self.call(self.commands[0], fault, log)
             if code:
-                self.commands[0] = self.again(self.commands[0])
+                self.commands[0] = self.again(self.commands[0], told)
                 return code, told
             del self.commands[0]
         return 0, ""
@@ -344,9 +344,11 @@ def chat(folder: Path, servers: Any) -> Lab:
         with closing(sqlite3.connect(record)) as file:
             return [name for (name,) in file.execute("SELECT id FROM conversations")]
 
-    def again(command: list[str]) -> list[str]:
-        begun = conversations()
-        return ["chat", "--resume", begun[0], "--yes"] if command[0] == "chat" and begun else command
+    def again(command: list[str], told: str) -> list[str]:
+        if command[0] != "chat" or not conversations():
+            return command
+        words = ["again"] if f"next: osiris chat --resume {conversations()[0]} again" in told else []
+        return ["chat", "--resume", conversations()[0], *words, "--yes"]
 
     def found() -> Any:
         with closing(duckdb.connect(path)) as database:
@@ -362,7 +364,7 @@ def chat(folder: Path, servers: Any) -> Lab:
 def init(folder: Path, _servers: Any) -> Lab:
     """A new project: what was left half made is in the way, and said to be; in an empty folder it is whole."""
 
-    def again(command: list[str]) -> list[str]:
+    def again(command: list[str], _: str) -> list[str]:
         there = any((folder / command[1]).glob("*"))
         code, told = lab.call(command)
         assert (code, "PRJ" in told) == ((2, True) if there else (0, False)), told

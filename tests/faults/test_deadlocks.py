@@ -66,8 +66,11 @@ def session(desk):
 
 
 def holds(desk):
-    """Look at a table of the server until something is there."""
-    return lambda text: wait_until(lambda: desk.sql(text)[0][0])
+    """Look at a table of the server until something is there.
+
+    InnoDB keeps what INNODB_TRX shows for as long as somebody reads it more often than every 0.1 s.
+    """
+    return lambda text: wait_until(lambda: desk.sql(text)[0][0], pause=0.2)
 
 
 @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])

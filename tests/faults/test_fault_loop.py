@@ -16,10 +16,6 @@ from osiris.fault import KINDS
 
 FEW = 1
 """So many faults in each lab are tried every day."""
-IN_LONG_TESTS = {
-    "chat": "taken up after a fault while it looked at data, a conversation ends with 1: known, not mended"
-}
-"""Labs of which every day only the points are counted, each with the reason."""
 NOT_HERE = {"outbox.sync": "only in a sandbox, which takes no variable; test_remote_kills.py kills its worker anywhere"}
 """Points that no command on this machine reaches, each with what is tried instead."""
 TRIED = "faults at fault points (kill, error, hang, no space, torn write), then the same command"
@@ -75,8 +71,7 @@ def loop(make_lab, tmp_path, number=None):
 
 
 def test_some_faults(make_lab, tmp_path, whole, request):
-    lab = request.node.callspec.id
-    whole[lab] = loop(make_lab, tmp_path, 0 if lab in IN_LONG_TESTS else FEW)
+    whole[request.node.callspec.id] = loop(make_lab, tmp_path, FEW)
 
 
 def test_the_labs_reach_every_point(whole):

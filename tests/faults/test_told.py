@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 from tests.conftest import OSIRIS, kept
@@ -141,13 +142,22 @@ def test_no_command_ends_in_a_traceback(folder, words):
         assert in_shell(folder, words, way)[0] in (0, 1, 2), way
 
 
+@contextmanager
+def hangups(handler):
+    """Let the processes that are started meanwhile begin with this for SIGHUP, whatever the tests were started with."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_cancels_and_the_same_command_goes_on(osiris, folder, number):
     """A run that hangs where it delivers is cancelled; the worker, which hangs, is ended with it."""
     env = kept() | {"OSIRIS_FAULT": "worker/sqlite.commit:1:hang", "OSIRIS_FAULT_LOG": str(folder / "log")}
-    with started(
-        [OSIRIS, "run", "orders.yaml"], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as host:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with hangups(signal.SIG_DFL), started([OSIRIS, "run", "orders.yaml"], cwd=folder, env=env, **pipes) as host:
         while "hang" not in ((folder / "log").read_text() if (folder / "log").exists() else ""):
             assert host.poll() is None
         host.send_signal(number)
@@ -161,14 +171,10 @@ def test_a_signal_cancels_and_the_same_command_goes_on(osiris, folder, number):
 
 
 def test_who_has_hangups_ignored_is_not_ended_by_one(folder):
-    env = kept()
-    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with started([OSIRIS, "run", "orders.yaml"], cwd=folder, env=env, stderr=subprocess.PIPE) as host:
-            host.send_signal(signal.SIGHUP)
-            told = host.communicate(timeout=300)[1].decode()
-    finally:
-        signal.signal(signal.SIGHUP, ignored)
+    pipes = {"stderr": subprocess.PIPE}
+    with hangups(signal.SIG_IGN), started([OSIRIS, "run", "orders.yaml"], cwd=folder, env=kept(), **pipes) as host:
+        host.send_signal(signal.SIGHUP)
+        told = host.communicate(timeout=300)[1].decode()
     assert host.returncode == 0, told
     assert rows(folder) == ROWS
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 GUARD = Path(__file__).parent / "guard.py"
-PATIENCE = 30.0
+PATIENCE = 300.0
 ATTEMPTS = 3
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from osiris.api import Compiled, Workspace
     from osiris.chat.intent import Question
     from osiris.chat.port import Answer, Model, ModelRequest
+    from osiris.errors import Diagnostic
     from osiris.model import ComponentSpec, JsonValue, Manifest
     from osiris.runner.boxed import Worker
 
@@ -34,6 +35,7 @@ DRAFT = "output/draft.yaml"
 _DATA = re.compile(r"\w\.(csv|tsv|json|jsonl|ndjson|parquet|pq)(\.gz|\.zst)?$", re.IGNORECASE)
 _MOST_FOLDERS = 50
 _NOT_DISCOVERED = "DSC001"
+_OF_WORKER = ("RUN001", "RUN007")
 """Code of a connection that has no tables to look at: it may still be written to."""
 
 _MENDABLE = (InvalidInput, StepFailed)
@@ -110,7 +112,7 @@ class LiveWorld:
             try:
                 sources.append(source_of(api.discover(self._workspace, target).to_json()))
             except OsirisError as error:
-                found = error.diagnostics[0]
+                found = _of_source(error)
                 if found.code != _NOT_DISCOVERED:
                     silent[target] = found.to_json()
         writers = writers_of(self._workspace)
@@ -143,7 +145,7 @@ class LiveWorld:
             try:
                 found = api.discover(self._workspace, target, list(ids), profile=True, samples=samples).to_json()
             except OsirisError as error:
-                silent[target] = error.diagnostics[0].to_json()
+                silent[target] = _of_source(error).to_json()
                 continue
             named = [each for each in found["tables"] if each["name"] in ids]
             tables |= {ids[each["name"]]: each for each in named}
@@ -226,6 +228,14 @@ def _deciding(manifest: Manifest) -> dict[str, JsonValue]:
     for writer in (step["id"] for step in manifest.steps if step["mode"] == "write"):
         for column in lineage.row_origins(writer):
             found.setdefault(column.step, []).append(column.name)
+    return found
+
+
+def _of_source(error: OsirisError) -> Diagnostic:
+    """Return what is wrong with a source; raises the error if the worker died, which says nothing of the source."""
+    found = error.diagnostics[0]
+    if found.code in _OF_WORKER:
+        raise error
     return found
 
 

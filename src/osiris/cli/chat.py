@@ -149,7 +149,7 @@ def _next(summary: dict[str, JsonValue], question: dict[str, JsonValue] | None) 
     if question and question["about"] == "accept":
         return [_resume(name, "yes"), _resume(name)]
     if summary["status"] == "waiting":
-        return [_resume(name)]
+        return [_resume(name, "again" if summary["last_run"] == "failed" else None)]
     return [f"osiris logs show {summary['runs'][-1]}"] if summary["runs"] else []
 
 

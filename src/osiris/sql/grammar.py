@@ -165,6 +165,15 @@ class Careful(BaseParser):
             negated.meta["inside"] = True
         return negated
 
+    def _parse_ordered(self, parse_method: Callable[[], exp.Expr | None] | None = None) -> exp.Ordered | None:
+        """Sort by all columns where the bare word stands: `"all"` and `t.all` are columns of that name."""
+        term = parse_method() if parse_method else self._parse_disjunction()
+        ordered = super()._parse_ordered(lambda: term)
+        is_bare = isinstance(term, exp.Column) and len(term.parts) == 1 and not term.this.args.get("quoted")
+        if ordered and isinstance(ordered.this, exp.Var) and not is_bare:
+            ordered.set("this", term)
+        return ordered
+
     def _parse_type(self, parse_interval: bool = True, fallback_to_identifier: bool = False) -> exp.Expr | None:
         """Read `DATE '2024-01-31'::TIMESTAMP` from the left: the date is there before it is cast."""
         index = self._index
@@ -216,12 +225,6 @@ class Careful(BaseParser):
         return table
 
 
-def _is_word(node: exp.Expr | None) -> bool:
-    """Tell whether something stands by itself, without quotes."""
-    bare = node.this if isinstance(node, exp.Column) and not node.table else node
-    return isinstance(bare, exp.Var) or (isinstance(bare, exp.Identifier) and not bare.quoted)
-
-
 class DuckDBText(DuckDB):
     """DuckDB as it is written."""
 
@@ -261,14 +264,6 @@ class DuckDBText(DuckDB):
             TokenType.ARROW: arrow(exp.JSONExtract),
             TokenType.DARROW: arrow(exp.JSONExtractScalar),
         }
-
-        def _parse_ordered(self, parse_method: Callable[[], exp.Expr | None] | None = None) -> exp.Ordered | None:
-            """Take ALL for all columns only where it is that word: `"all"`, `t.all` and `'all'` are what they are."""
-            this = parse_method() if parse_method else self._parse_disjunction()
-            ordered = super()._parse_ordered(lambda: this)
-            if ordered is not None and isinstance(ordered.this, exp.Var) and not _is_word(this):
-                ordered.set("this", this)
-            return ordered
 
         def _parse_in(self, this: exp.Expr | None, alias: bool = False) -> exp.In:
             """Read `x IN [1, NULL]` as it is: a list finds no NULL, where `(1, NULL)` gives one."""
