@@ -9,52 +9,26 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
+from osiris.chat.sql_text import quote, text_literal
 from osiris.errors import did_you_mean
 from osiris.sql.duck_types import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from osiris.chat.request import Computed, Filter, Group, Measure, Parameter, Pivot
+    from osiris.chat.request import Computed, Filter, Function, Group, Measure, Measured, Operator, Parameter, Pivot
 
     T = TypeVar("T")
     R = TypeVar("R")
 
 Kind = Literal["number", "text", "date", "timestamp", "time", "bool", "uuid", "other"]
 
-_WORDS = """
-all alter analyse analyze and anti any array as asc asof asymmetric at authorization between binary both by case cast
-check collate collation column concurrently constraint create cross cube current_catalog current_role current_schema
-current_user default deferrable desc describe distinct do else end except false fetch for force foreign freeze from full
-glob grant group having ilike in initially inner insert intersect interval into is isnull join lambda lateral leading
-left like limit lock map natural not notnull null offset on only or order outer overlaps pivot pivot_longer pivot_wider
-placing positional primary qualify references returning revoke right rollback rollup select semi session_user show
-similar some summarize symmetric table tablesample then to trailing true union unique unpack unpivot using variadic
-verbose when where window with
-"""
-_QUOTED = frozenset(_WORDS.split())
-"""Words that SQL does not take as a name without quotes."""
-
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d+)?|\.\d+)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 _TRUTH = {"true": "true", "false": "false"}
 _MOST_DIGITS = 38
 _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
-_COMPARED = {"=", "<", "<=", ">", ">="}
-_TEXTUAL = {"contains": "contains", "starts with": "starts_with", "ends with": "ends_with"}
-_SIGNS = {"add": "+", "subtract": "-", "multiply": "*"}
-_DATE_PARTS = {
-    "year": "year",
-    "quarter": "quarter",
-    "month": "month",
-    "week": "week",
-    "day": "day",
-    "weekday": "isodow",
-}
-_PLAIN_TEXT = {"lower": "lower", "upper": "upper", "trim": "trim", "length": "length"}
-_AGGREGATES = {"sum": "sum", "average": "avg", "minimum": "min", "maximum": "max", "median": "median"}
 _OF_PARAMETERS: dict[str, tuple[Kind, ...]] = {
     "string": ("text",),
     "integer": ("number",),
@@ -62,7 +36,7 @@ _OF_PARAMETERS: dict[str, tuple[Kind, ...]] = {
     "boolean": ("bool",),
     "date": ("date", "timestamp"),
 }
-_CASTS = {ours: duck.upper() for duck, ours in PLAIN.items() if ours not in ("binary", "uuid")}
+CASTS = {ours: duck.upper() for duck, ours in PLAIN.items() if ours not in ("binary", "uuid")}
 
 
 class Misfit(Exception):
@@ -126,23 +100,6 @@ def kind_of(type_: str) -> Kind:
         return "timestamp" if type_.startswith("timestamp") else "time"
     simple: dict[str, Kind] = {"date": "date", "bool": "bool", "uuid": "uuid"}
     return simple.get(type_, "other")
-
-
-def quote(name: str) -> str:
-    """Return a name as SQL takes it, in quotation marks only where it must have them."""
-    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name.lower() not in _QUOTED
-    return name if plain else '"' + name.replace('"', '""') + '"'
-
-
-def text_literal(text: str) -> str:
-    """Return a text as SQL on one line; what would be a placeholder of OML is split."""
-    parts = re.split(r"([\x00-\x1f\x7f\u0085\u2028\u2029])|(?<=\$)(?=\{)|(?<=\{)(?=\{)", text)
-    written = [
-        f"chr({ord(part)})" if _CONTROL.fullmatch(part) else "'" + part.replace("'", "''") + "'"
-        for part in parts
-        if part
-    ]
-    return " || ".join(written) or "''"
 
 
 def find(scope: Scope, name: str | None, field: str = "column") -> Column:
@@ -225,6 +182,104 @@ _EXAMPLES = {
 }
 
 
+CONDITIONS: dict[Operator, str] = {
+    "=": "{operand} = {side}",
+    "!=": "{operand} IS DISTINCT FROM {side}",
+    "<": "{operand} < {side}",
+    "<=": "{operand} <= {side}",
+    ">": "{operand} > {side}",
+    ">=": "{operand} >= {side}",
+    "in": "{operand} IN ({sides})",
+    "not in": "({operand} NOT IN ({sides}) OR {operand} IS NULL)",
+    "between": "{operand} BETWEEN {both}",
+    "contains": "contains({operand}, {side})",
+    "starts with": "starts_with({operand}, {side})",
+    "ends with": "ends_with({operand}, {side})",
+    "is empty": "{operand} IS NULL",
+    "is not empty": "{operand} IS NOT NULL",
+}
+EMPTINESS: dict[Operator, str] = {
+    "is empty": "coalesce({operand}, '') = ''",
+    "is not empty": "coalesce({operand}, '') <> ''",
+}
+"""Of texts."""
+
+_TEXTUAL = ("contains", "starts with", "ends with")
+_NUMBERS: tuple[Kind, ...] = ("number",)
+_MOMENTS: tuple[Kind, ...] = ("date", "timestamp")
+_TEXTS: tuple[Kind, ...] = ("text",)
+
+
+class Form(NamedTuple):
+    """One way in which a function is written: the kinds of its column, of none at all any, and the template."""
+
+    function: Function
+    kinds: tuple[Kind, ...]
+    sql: str
+
+
+FORMS = (
+    Form("add", _NUMBERS, "{column} + {other}"),
+    Form("add", _NUMBERS, "{column} + {typed}"),
+    Form("add", ("date",), "{column} + {whole}"),
+    Form("subtract", _NUMBERS, "{column} - {other}"),
+    Form("subtract", _NUMBERS, "{column} - {typed}"),
+    Form("subtract", ("date",), "{column} - {whole}"),
+    Form("multiply", _NUMBERS, "{column} * {other}"),
+    Form("multiply", _NUMBERS, "{column} * {typed}"),
+    Form("divide", _NUMBERS, "{column} / nullif({other}, 0)"),
+    Form("divide", _NUMBERS, "{column} / {divisor}"),
+    Form("round", _NUMBERS, "round({column}, {whole})"),
+    Form("absolute", _NUMBERS, "abs({column})"),
+    Form("year", _MOMENTS, "year({column})"),
+    Form("quarter", _MOMENTS, "quarter({column})"),
+    Form("month", _MOMENTS, "month({column})"),
+    Form("week", _MOMENTS, "week({column})"),
+    Form("day", _MOMENTS, "day({column})"),
+    Form("weekday", _MOMENTS, "isodow({column})"),
+    Form("hour", ("timestamp", "time"), "hour({column})"),
+    Form("date", _MOMENTS, "CAST({column} AS DATE)"),
+    Form("days between", _MOMENTS, "date_diff('day', CAST({column} AS DATE), CAST({other} AS DATE))"),
+    Form("days between", _MOMENTS, "date_diff('day', CAST({column} AS DATE), {day})"),
+    Form("lower", _TEXTS, "lower({column})"),
+    Form("upper", _TEXTS, "upper({column})"),
+    Form("trim", _TEXTS, "trim({column})"),
+    Form("length", _TEXTS, "length({column})"),
+    Form("join text", (), "concat_ws({text}, {column}, {other})"),
+    Form("join text", (), "concat({column}, {text})"),
+    Form("replace", _TEXTS, "replace({column}, {found}, {new})"),
+    Form("first characters", _TEXTS, "left({column}, {count})"),
+    Form("if empty", _TEXTS, "coalesce(nullif({column}, ''), {other})"),
+    Form("if empty", _TEXTS, "coalesce(nullif({column}, ''), {typed})"),
+    Form("if empty", (), "coalesce({column}, {other})"),
+    Form("if empty", (), "coalesce({column}, {typed})"),
+    Form("convert", _TEXTS, "CAST(strptime({column}, {format}) AS DATE)"),
+    Form("convert", (), "CAST({column} AS {type})"),
+    Form("constant", (), "{typed}"),
+)
+DEFAULTS: dict[Function, str] = {"round": "0", "join text": "", "constant": ""}
+"""The value of a function that is given none."""
+
+AGGREGATES: dict[Measured, str] = {
+    "count": "count({column})",
+    "count distinct": "count(DISTINCT {column})",
+    "sum": "sum({column})",
+    "average": "avg({column})",
+    "minimum": "min({column})",
+    "maximum": "max({column})",
+    "median": "median({column})",
+}
+ORDERED: dict[Measured, str] = {"sum": "sum({column} ORDER BY {column})", "average": "avg({column} ORDER BY {column})"}
+"""Floats are added up in an order, so that two runs give the same."""
+
+ROWS = "count(*)"
+RATIO = "{column} / nullif({other}, 0)"
+SHARE = "{column} / nullif({measure} OVER (), 0)"
+FILTERED = "{measure} FILTER (WHERE {operand} = {side})"
+CUT = "CAST(date_trunc({unit}, {column}) AS DATE)"
+CUT_TEXT = "CAST(date_trunc({unit}, CAST({column} AS TIMESTAMP)) AS DATE)"
+
+
 def conditions(filters: Sequence[Filter], scope: Scope, parameters: Mapping[str, Parameter]) -> list[str]:
     """Return what is joined by AND; the conditions of one `either` are one."""
     made = each("filters", filters, lambda given: condition(given, scope, parameters))
@@ -242,8 +297,8 @@ def condition(given: Filter, scope: Scope, parameters: Mapping[str, Parameter]) 
     """
     column = find(scope, given.column)
     _count_sides(given)
-    if given.operator in ("is empty", "is not empty"):
-        return _emptiness(column, is_empty=given.operator == "is empty")
+    if given.operator in EMPTINESS:
+        return _compared(column, given.operator, [])
     if given.other is not None:
         other = find(scope, given.other, "other")
         if not are_comparable(column, other):
@@ -264,7 +319,7 @@ def condition(given: Filter, scope: Scope, parameters: Mapping[str, Parameter]) 
 
 def _count_sides(given: Filter) -> None:
     sides = [bool(given.values), given.other is not None, given.parameter is not None]
-    wanted = 0 if given.operator in ("is empty", "is not empty") else 1
+    wanted = 0 if given.operator in EMPTINESS else 1
     if sum(sides) != wanted:
         raise Misfit(
             "values", f"'{given.operator}' takes {'nothing' if wanted == 0 else 'values, a column or a parameter'}"
@@ -302,42 +357,47 @@ def are_comparable(one: Column, other: Column) -> bool:
     return alike and (one.kind != "other" or one.type == other.type)
 
 
-def _emptiness(column: Column, *, is_empty: bool) -> str:
-    if column.kind == "text":
-        return f"coalesce({column.sql}, '') {'=' if is_empty else '<>'} ''"
-    return f"{column.sql} IS {'' if is_empty else 'NOT '}NULL"
-
-
-def _compared(column: Column, operator: str, sides: list[str]) -> str:
-    sql = column.sql
-    if column.kind == "other" and column.type != "json":
+def _compared(column: Column, operator: Operator, sides: list[str]) -> str:
+    if sides and column.kind == "other" and column.type != "json":
         raise Misfit("operator", f"values of the type {column.type} are not compared")
-    if operator in _COMPARED:
-        return f"{sql} {operator} {sides[0]}"
-    if operator == "!=":
-        return f"{sql} IS DISTINCT FROM {sides[0]}"
-    if operator == "in":
-        return f"{sql} IN ({', '.join(sides)})"
-    if operator == "not in":
-        return f"({sql} NOT IN ({', '.join(sides)}) OR {sql} IS NULL)"
-    if operator == "between":
-        return f"{sql} BETWEEN {sides[0]} AND {sides[1]}"
-    return f"{_TEXTUAL[operator]}({sql}, {sides[0]})"
+    template = EMPTINESS.get(operator) if column.kind == "text" else None
+    places = {"side": "".join(sides[:1]), "sides": ", ".join(sides), "both": " AND ".join(sides)}
+    return (template or CONDITIONS[operator]).format(operand=column.sql, **places)
 
 
 def computed(given: Computed, scope: Scope) -> str:
     """Return the expression of a computed column."""
-    function = given.function
-    if function == "constant":
-        return literal(given.value or "", find(scope, given.column).type if given.column else "utf8")
-    column = find(scope, given.column)
-    if function in _SIGNS or function == "divide":
-        return _arithmetic(given, column, scope)
-    if function in _FUNCTIONS:
-        return _FUNCTIONS[function](given, column, scope)
-    if function in _PLAIN_TEXT:
-        return f"{_PLAIN_TEXT[function]}({_need(column, 'text').sql})"
-    return f"{_DATE_PARTS[function]}({_moment(column)})"
+    is_constant = given.function == "constant" and given.column is None
+    column = Column("", "utf8", "") if is_constant else find(scope, given.column)
+    value = given.value if given.value is not None else DEFAULTS.get(given.function)
+    form = _form(given, column, value)
+    filled = {name: make(given.function, value or "", column) for name, make in _VALUES.items() if _has(form, name)}
+    if given.other is not None:
+        filled["other"] = _other(given, column, scope).sql
+    return form.sql.format(column=column.sql, new=text_literal(given.new or ""), **filled)
+
+
+def _has(form: Form, *names: str) -> bool:
+    return any(f"{{{name}}}" in form.sql for name in names)
+
+
+def _form(given: Computed, column: Column, value: str | None) -> Form:
+    """Return how a function of a column and what else is given is written."""
+    forms = [form for form in FORMS if form.function == given.function]
+    takes = [
+        *(["a second column"] if any(_has(form, "other") for form in forms) else []),
+        *(["a value"] if any(_has(form, *_VALUES) for form in forms) else []),
+    ]
+    is_format = given.function == "convert" and (value or "").startswith("date ")
+    forms = [form for form in forms if _has(form, "other") == (given.other is not None)]
+    forms = [form for form in forms if _has(form, *_VALUES) == (value is not None)]
+    forms = [form for form in forms if _has(form, "format") == is_format]
+    if not forms:
+        raise Misfit("value", f"'{given.function}' takes {' or '.join(takes) or 'nothing else'}")
+    fitting = [form for form in forms if not form.kinds or column.kind in form.kinds]
+    if not fitting:
+        _need(column, *forms[0].kinds)
+    return fitting[0]
 
 
 def _need(column: Column, *kinds: Kind, field: str = "column") -> Column:
@@ -348,96 +408,54 @@ def _need(column: Column, *kinds: Kind, field: str = "column") -> Column:
     return column
 
 
-def _moment(column: Column) -> str:
-    return _need(column, "date", "timestamp").sql
-
-
-def _arithmetic(given: Computed, column: Column, scope: Scope) -> str:
-    days = column.kind == "date" and given.function in ("add", "subtract") and given.other is None
-    if days and re.fullmatch(r"\d+", given.value or ""):
-        return f"{column.sql} {_SIGNS[given.function]} {int(given.value or '')}"
-    _need(column, "number")
-    side = _second(given, column, scope)
-    if given.function != "divide":
-        return f"{column.sql} {_SIGNS[given.function]} {side}"
-    if given.other is None and Decimal(side) == 0:
-        raise Misfit("value", "a number is not divided by zero")
-    return f"{column.sql} / {side}" if given.other is None else f"{column.sql} / nullif({side}, 0)"
-
-
-def _second(given: Computed, column: Column, scope: Scope) -> str:
-    """Return the other column, or the value, of which there must be one."""
-    if (given.other is None) == (given.value is None):
-        raise Misfit("value", f"'{given.function}' takes a second column or a value")
-    if given.other is None:
-        return literal(given.value or "", column.type)
+def _other(given: Computed, column: Column, scope: Scope) -> Column:
     other = find(scope, given.other, "other")
-    if not are_comparable(column, other):
+    if given.function != "join text" and not are_comparable(column, other):
         raise Misfit("other", f"'{given.other}' is {other.type}, and '{given.column}' is {column.type}")
-    return other.sql
+    return other
 
 
-def _whole(given: Computed, least: int, default: str | None = None) -> str:
-    value = given.value if given.value is not None else default
-    if value is None or not re.fullmatch(r"-?\d{1,4}", value) or int(value) < least:
-        raise Misfit("value", f"'{given.function}' takes a whole number from {least}")
+def _whole(function: Function, value: str, least: int) -> str:
+    if not re.fullmatch(r"-?\d{1,6}", value) or int(value) < least:
+        raise Misfit("value", f"'{function}' takes a whole number from {least}")
     return str(int(value))
 
 
-def _rounded(given: Computed, column: Column, _: Scope) -> str:
-    return f"round({_need(column, 'number').sql}, {_whole(given, 0, '0')})"
+def _divisor(_: Function, value: str, column: Column) -> str:
+    written = literal(value, column.type)
+    if Decimal(written) == 0:
+        raise Misfit("value", "a number is not divided by zero")
+    return written
 
 
-def _day_difference(given: Computed, column: Column, scope: Scope) -> str:
-    start = f"CAST({_moment(column)} AS DATE)"
-    if given.other is None:
-        return f"date_diff('day', {start}, {literal(given.value or '', 'date')})"
-    return f"date_diff('day', {start}, CAST({_moment(find(scope, given.other, 'other'))} AS DATE))"
-
-
-def _joined_text(given: Computed, column: Column, scope: Scope) -> str:
-    if given.other is None:
-        return f"concat({column.sql}, {text_literal(given.value or '')})"
-    return f"concat_ws({text_literal(given.value or '')}, {column.sql}, {find(scope, given.other, 'other').sql})"
-
-
-def _replaced(given: Computed, column: Column, _: Scope) -> str:
-    if not given.value:
+def _found(_: Function, value: str, __: Column) -> str:
+    if not value:
         raise Misfit("value", "'replace' takes the text to find in 'value', and the new one in 'new'")
-    return f"replace({_need(column, 'text').sql}, {text_literal(given.value)}, {text_literal(given.new or '')})"
+    return text_literal(value)
 
 
-def _if_empty(given: Computed, column: Column, scope: Scope) -> str:
-    held = f"nullif({column.sql}, '')" if column.kind == "text" else column.sql
-    return f"coalesce({held}, {_second(given, column, scope)})"
-
-
-def _converted(given: Computed, column: Column, _: Scope) -> str:
-    """Return a cast to a type; `date %d.%m.%Y` reads a text by that format."""
-    wanted, _space, spelled = (given.value or "").partition(" ")
-    if wanted == "date" and spelled:
-        return f"CAST(strptime({_need(column, 'text').sql}, {text_literal(spelled)}) AS DATE)"
-    exact = _DECIMAL.fullmatch(wanted)
+def _type(_: Function, value: str, __: Column) -> str:
+    exact = _DECIMAL.fullmatch(value)
     fits = exact and int(exact[2]) <= int(exact[1]) <= _MOST_DIGITS
-    target = f"DECIMAL({exact[1]}, {exact[2]})" if exact and fits else _CASTS.get(given.value or "")
+    target = f"DECIMAL({exact[1]}, {exact[2]})" if exact and fits else CASTS.get(value)
     if target is None:
         hint = "bool, int64, float64, decimal(18,2), utf8, date, 'date %d.%m.%Y', timestamp[us]"
-        raise Misfit("value", f"'{given.value}' is no type", hint)
-    return f"CAST({column.sql} AS {target})"
+        raise Misfit("value", f"'{value}' is no type", hint)
+    return target
 
 
-_FUNCTIONS = {
-    "round": _rounded,
-    "absolute": lambda _, column, __: f"abs({_need(column, 'number').sql})",
-    "hour": lambda _, column, __: f"hour({_need(column, 'timestamp', 'time').sql})",
-    "date": lambda _, column, __: f"CAST({_moment(column)} AS DATE)",
-    "days between": _day_difference,
-    "join text": _joined_text,
-    "replace": _replaced,
-    "first characters": lambda given, column, _: f"left({_need(column, 'text').sql}, {_whole(given, 1)})",
-    "if empty": _if_empty,
-    "convert": _converted,
+_VALUES: dict[str, Callable[[Function, str, Column], str]] = {
+    "typed": lambda _, value, column: literal(value, column.type),
+    "divisor": _divisor,
+    "whole": lambda function, value, _: _whole(function, value, 0),
+    "count": lambda function, value, _: _whole(function, value, 1),
+    "day": lambda _, value, __: literal(value, "date"),
+    "text": lambda _, value, __: text_literal(value),
+    "found": _found,
+    "format": lambda _, value, __: text_literal(value.removeprefix("date ")),
+    "type": _type,
 }
+"""The value of a function, by its place in a template."""
 
 
 def grouped(given: Group, scope: Scope) -> str:
@@ -445,25 +463,22 @@ def grouped(given: Group, scope: Scope) -> str:
     column = find(scope, given.column)
     if given.unit is None:
         return column.sql
-    if column.kind == "text":
-        return f"CAST(date_trunc('{given.unit}', CAST({column.sql} AS TIMESTAMP)) AS DATE)"
-    return f"CAST(date_trunc('{given.unit}', {_moment(column)}) AS DATE)"
+    template = CUT_TEXT if column.kind == "text" else CUT
+    return template.format(unit=text_literal(given.unit), column=_need(column, *_MOMENTS, "text").sql)
 
 
-def aggregate(function: str, column: Column | None) -> str:
-    """Return an aggregate; floats are added up in an order, so that two runs give the same."""
-    if function in ("count", "count distinct"):
-        if column is None and function == "count distinct":
-            raise Misfit("column", "is missing")
-        return f"count({'' if function == 'count' else 'DISTINCT '}{column.sql})" if column else "count(*)"
+def aggregate(function: Measured, column: Column | None) -> str:
+    """Return an aggregate."""
+    if column is None and function == "count":
+        return ROWS
     if column is None:
         raise Misfit("column", "is missing")
     if function in ("sum", "average"):
         _need(column, "number")
     if function == "median":
         _need(column, "number", "date", "timestamp")
-    order = f" ORDER BY {column.sql}" if column.type.startswith("float") and function in ("sum", "average") else ""
-    return f"{_AGGREGATES[function]}({column.sql}{order})"
+    template = ORDERED.get(function) if column.type.startswith("float") else None
+    return (template or AGGREGATES[function]).format(column=column.sql)
 
 
 def measured(given: Measure, scope: Scope) -> str:
@@ -476,15 +491,15 @@ def derived(given: Measure, measures: Scope) -> str:
     top = _need(find(measures, given.of, "of"), "number", field="of")
     if given.function == "ratio":
         below = _need(find(measures, given.over, "over"), "number", field="over")
-        return f"{top.sql} / nullif({below.sql}, 0)"
-    return f"{top.sql} / nullif({aggregate('sum', top)} OVER (), 0)"
+        return RATIO.format(column=top.sql, other=below.sql)
+    return SHARE.format(column=top.sql, measure=aggregate("sum", top))
 
 
 def pivoted(given: Pivot, value: str, scope: Scope) -> str:
     """Return the measure of one value of a pivot."""
     column = find(scope, given.column)
     measure = aggregate(given.function, None if given.of is None else find(scope, given.of, "of"))
-    return f"{measure} FILTER (WHERE {column.sql} = {literal(value, column.type, 'values')})"
+    return FILTERED.format(measure=measure, operand=column.sql, side=literal(value, column.type, "values"))
 
 
 def unused(wanted: str, taken: Iterable[str]) -> str:

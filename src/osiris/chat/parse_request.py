@@ -8,7 +8,6 @@ say, `docs/reference/requests.md` lists; a comment is part of that.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,9 +16,10 @@ import yaml
 from osiris.api import format_text
 from osiris.chat.binding import bound
 from osiris.chat.expressions import Misfit, Misfits, unused
-from osiris.chat.read_statement import PARAMETER, Outside, read_step
+from osiris.chat.read_statement import Outside, read_step
 from osiris.chat.render import SAVE, fields_of, path_of, problems_of, render_request, source_name
 from osiris.chat.request import Check, Output, Parameter, Request, Source, Step, Typed
+from osiris.chat.sql_text import tokens
 from osiris.chat.statement import Given, statement
 from osiris.errors import OsirisError
 
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
     Mapped = dict[str, Any]
-
-_TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$\{[^}]*\}|\w+|\s+|.", re.DOTALL)
-_PLACEHOLDER = re.compile(r"\$\{params\.(\w+)\}")
-_SPELLED = "select from join left on as and or where group by order qualify limit with over partition"
-_WORDS = frozenset(_SPELLED.split())
-"""Words that mean the same in capitals."""
 
 _SOURCE_KEYS = {"columns", "encoding", "dtype", "on_reject"}
 
@@ -68,14 +62,9 @@ def _plain(document: Mapped) -> Mapped:
     for step in document["steps"]:
         config = dict(step["config"])
         if "query" in config:
-            config["query"] = _tokens(config["query"])
+            config["query"] = tokens(config["query"])
         steps.append({**step, "config": config})
     return {**document, "oml_version": None, "steps": steps}
-
-
-def _tokens(sql: str) -> list[str]:
-    tokens = (each for each in _TOKEN.findall(sql) if not each.isspace())
-    return [each.lower() if each.lower() in _WORDS else each for each in tokens]
 
 
 def _request(document: Mapped, choices: Choices) -> Request:
@@ -145,26 +134,19 @@ def _step(given: Mapped, request: Request, choices: Choices) -> Step:
     """Return the step of a statement: as parts, or as SQL where it has parts that a step does not say."""
     query, name = given["config"]["query"], given["id"]
     checks = tuple(_check(each) for each in given["config"].get("checks", ()))
-    for step in _candidates(query, name, request, choices):
+    known = _given(request, choices)
+    for step in _candidates(query, name, known):
         whole = replace(request, steps=(*request.steps, step), outputs=())
-        wrong = [each for each in problems_of(whole, choices) if each.pointer.startswith("/steps")]
-        if not wrong and _tokens(_written(step, request, choices)) == _tokens(query):
+        is_wrong = any(each.pointer.startswith("/steps") for each in problems_of(whole, choices))
+        if not is_wrong and tokens(statement(step, known)) == tokens(query):
             return replace(step, checks=checks)
     return Step(name, sql=query.strip(), inputs=tuple(given["needs"]), checks=checks)
 
 
-def _candidates(query: str, name: str, request: Request, choices: Choices) -> Iterator[Step]:
-    from sqlglot.errors import SqlglotError
-
-    from osiris.sql import tree as trees
-    from osiris.sql.dialects import DIALECTS
-
-    marked = _PLACEHOLDER.sub(lambda found: f"'{PARAMETER}{found[1]}'", query)
+def _candidates(query: str, name: str, given: Given) -> Iterator[Step]:
     try:
-        trees_ = trees.parse(marked, DIALECTS["duckdb"].load_grammar())
-        if len(trees_) == 1:
-            yield from read_step(trees_[0], name, _given(request, choices))
-    except (Outside, Misfit, Misfits, SqlglotError, LookupError, TypeError, ValueError, AttributeError):
+        yield from read_step(query, name, given)
+    except (Outside, Misfit, Misfits, LookupError, TypeError, ValueError):
         return
 
 
@@ -174,13 +156,6 @@ def _given(request: Request, choices: Choices) -> Given:
     return Given(
         inputs, {each.name: each for each in request.parameters}, lambda text: bound(text, tuple(inputs.items()))
     )
-
-
-def _written(step: Step, request: Request, choices: Choices) -> str:
-    try:
-        return statement(step, _given(request, choices))
-    except (Misfit, Misfits):
-        return ""
 
 
 def _check(given: Mapped) -> Check:

@@ -18,10 +18,10 @@ from osiris.chat.expressions import (
     grouped,
     measured,
     pivoted,
-    quote,
     unused,
 )
 from osiris.chat.request import Step
+from osiris.chat.sql_text import quote
 from osiris.errors import did_you_mean
 
 if TYPE_CHECKING:
