@@ -16,11 +16,11 @@ from osiris.chat import speech
 from osiris.chat.effects import ACCEPT
 from osiris.chat.found import read_names, with_looked
 from osiris.chat.grounding import MODE, exposed, not_named, question_for, settings, unnamed
-from osiris.chat.intent import Interest, Question, Refusal, read_interest
+from osiris.chat.intent import Interest, Question, Refusal
 from osiris.chat.port import Message, ModelRequest
 from osiris.chat.render import render_request
 from osiris.chat.request import Request
-from osiris.chat.request_json import read_request
+from osiris.chat.request_json import read_interest, read_request
 from osiris.chat.said import GROUNDING, REPLACE, Said
 from osiris.errors import InvalidInput
 
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from osiris.chat.choices import Choices
-    from osiris.chat.effects import World
     from osiris.chat.grounding import Unnamed
+    from osiris.chat.journal import Journaled
+    from osiris.chat.live import LiveWorld
     from osiris.chat.port import Purpose
     from osiris.model import JsonValue
 
@@ -92,7 +93,7 @@ class Agent:
     _questions: int
     _is_new: bool
 
-    def __init__(self, world: World, *, fast: bool = False) -> None:
+    def __init__(self, world: Journaled[LiveWorld], *, fast: bool = False) -> None:
         self._world = world
         self._fast = fast
         self._drafts = 0
@@ -190,11 +191,11 @@ class Agent:
         if outside := speech.outside(checked["diagnostics"]):
             self._say(outside)
         words = self._hear(Question(ACCEPT, speech.accept(checked["short"]), speech.ACCEPTING))
-        if speech.is_yes(words):
+        if speech.meaning(words) == "yes":
             return self._saved("RUN")
-        if speech.is_save(words):
+        if speech.meaning(words) == "save":
             return self._saved("COMPLETE")
-        if speech.is_no(words):
+        if speech.meaning(words) == "no":
             self._say(speech.NOTHING_DONE)
             words = self._hear()
         return self._mended(words)
@@ -208,11 +209,11 @@ class Agent:
         self._draft.problems = tuple(item for item in result["diagnostics"] if item["severity"] == "error")
         self._say(speech.run_failed(result))
         words = self._hear()
-        return "RUN" if speech.is_again(words) else self._mended(words)
+        return "RUN" if speech.meaning(words) == "again" else self._mended(words)
 
     def _complete(self) -> State:
         words = self._hear()
-        return "INIT" if speech.is_new(words) else self._mended(words)
+        return "INIT" if speech.meaning(words) == "new" else self._mended(words)
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -277,11 +278,11 @@ class Agent:
             return following
         question, asked = question_for(missing)
         words = self._hear(question)
-        if question.about != MODE and speech.is_no(words):
+        if question.about != MODE and speech.meaning(words) == "no":
             self._refused |= {each.words for each in asked}
             self._say(speech.INSTEAD)
             return self._mended(self._hear())
-        if question.about != MODE and speech.is_yes(words):
+        if question.about != MODE and speech.meaning(words) == "yes":
             self._confirmed |= {each.words for each in asked}
             return self._grounded(found, following)
         self._note(question, words)
@@ -299,10 +300,10 @@ class Agent:
 
     def _mended(self, words: str) -> State:
         """Go on with words about the draft: to edit it, to begin anew, or to change it."""
-        if speech.is_new(words):
+        if speech.meaning(words) == "new":
             return "INIT"
         draft = self._draft
-        if speech.is_edit(words) and draft.text:
+        if speech.meaning(words) == "edit" and draft.text:
             self._draft = replace(draft, text=self._world.edit(draft.text), is_edited=True, regenerated=True)
             return "VALIDATE_OML"
         if draft.is_edited:
@@ -334,7 +335,7 @@ class Agent:
         while not words:
             words = speech.chosen(self._world.hear(question).strip(), choices)
         self._world.tell("user_message", text=words, about=about)
-        if speech.is_quit(words):
+        if speech.meaning(words) == "quit":
             raise _Quit
         return words
 
@@ -401,7 +402,7 @@ class Agent:
             return following
         self._say(speech.PLAN_CHANGED)
         words = self._hear()
-        return "VALIDATE_OML" if speech.is_again(words) else self._mended(words)
+        return "VALIDATE_OML" if speech.meaning(words) == "again" else self._mended(words)
 
 
 def _is_small(value: JsonValue) -> bool:

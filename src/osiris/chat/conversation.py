@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from osiris.api import project_scrubber
 from osiris.chat.agent import Agent
 from osiris.chat.effects import Waiting
-from osiris.chat.journal import Journaled, asked_digest
+from osiris.chat.journal import Journaled, W, asked_digest
 from osiris.chat.live import LiveWorld
 from osiris.chat.port import Usage
 from osiris.chat.providers import open_model
 from osiris.chat.providers.settings import provider_name
 from osiris.chat.record import Record
-from osiris.chat.speech import is_quit
+from osiris.chat.speech import meaning
 from osiris.chat.store import Conversation, open_store
 from osiris.config import RULES
 from osiris.errors import Diagnostic, OsirisError, fail
@@ -24,11 +24,11 @@ from osiris.files import is_outside, resolve_path
 from osiris.session import begin_conversation, continue_conversation, now_text, read_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from osiris.api import Workspace
-    from osiris.chat.guide.live import Screen
+    from osiris.chat.guide.live import GuideWorld, Screen
     from osiris.chat.guide.talk import Guide
     from osiris.chat.live import Mouth
     from osiris.chat.port import Model
@@ -79,15 +79,7 @@ def begin(workspace: Workspace, options: Options, mouth: Mouth) -> Outcome:
     _check_place(workspace, options)
     model = open_model(workspace, options)
     with open_store(workspace.project) as store:
-        session = begin_conversation(workspace.project, project_scrubber(workspace))
-        conversation = Conversation(session.id, now_text(), asdict(options))
-        store.begin(conversation)
-        record = Record(session, conversation)
-        record.event("chat_start", options=conversation.options, model=model.name)
-        record.save()
-        live = _live(workspace, model, mouth, session.id, options)
-        agent = Agent(Journaled(live, store, record, session.id), fast=options.fast)
-        return _held(store, session, record, agent.talk)
+        return _proposed(workspace, _begun(workspace, store, options), options, model, mouth)
 
 
 def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mouth) -> Outcome:
@@ -98,23 +90,16 @@ def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mout
     version did, and as `begin` does.
     """
     with open_store(workspace.project) as store:
-        conversation = store.find(name) if name else _newest_waiting(workspace, store)
+        conversation = _waiting(workspace, store, name, is_guided=False)
         entries = store.entries(conversation.id)
-        _check_open(conversation, entries, is_guided=False)
         if _is_earlier(entries):
             fail("CHT066", conversation=conversation.id)
         chosen = _chosen(workspace, Options(**conversation.options), options)
         _check_place(workspace, chosen)
         model = open_model(workspace, chosen, _spent(entries))
-        session = continue_conversation(workspace.project, conversation.id, project_scrubber(workspace))
-        conversation = replace(conversation, options=asdict(chosen))
-        store.begin(conversation)
-        mouth.show("chat_resumed", {"conversation": conversation.id})
-        record = Record(session, conversation)
-        record.event("chat_resumed", options=conversation.options, model=model.name)
-        live = _live(workspace, model, mouth, session.id, chosen)
-        agent = Agent(Journaled(live, store, record, session.id), fast=chosen.fast)
-        return _held(store, session, record, agent.talk)
+        held = _continued(workspace, store, replace(conversation, options=asdict(chosen)), mouth)
+        store.begin(held.conversation)
+        return _proposed(workspace, held, chosen, model, mouth)
 
 
 def begin_guided(workspace: Workspace, mouth: Mouth, screen: Screen, out: str, edits: Path | None = None) -> Outcome:
@@ -125,54 +110,86 @@ def begin_guided(workspace: Workspace, mouth: Mouth, screen: Screen, out: str, e
     options = Options(provider=GUIDE, out=relpath(edits.parent, workspace.root) if edits else out)
     _check_place(workspace, options)
     with open_store(workspace.project) as store:
-        session = begin_conversation(workspace.project, project_scrubber(workspace))
-        conversation = Conversation(session.id, now_text(), asdict(options))
-        store.begin(conversation)
-        return _guided(workspace, store, session, conversation, (mouth, screen), edits)
+        return _guided(workspace, _begun(workspace, store, options), (mouth, screen), edits)
 
 
 def resume_guided(workspace: Workspace, name: str | None, mouth: Mouth, screen: Screen) -> Outcome:
     """Continue a conversation with the guide, without a name the newest that waits; fails as `resume` does."""
     with open_store(workspace.project) as store:
-        conversation = store.find(name) if name else _newest_waiting(workspace, store, is_guided=True)
-        _check_open(conversation, store.entries(conversation.id), is_guided=True)
-        session = continue_conversation(workspace.project, conversation.id, project_scrubber(workspace))
-        mouth.show("chat_resumed", {"conversation": conversation.id})
-        return _guided(workspace, store, session, conversation, (mouth, screen))
+        conversation = _waiting(workspace, store, name, is_guided=True)
+        return _guided(workspace, _continued(workspace, store, conversation, mouth), (mouth, screen))
 
 
-def _guided(
-    workspace: Workspace,
-    store: Store,
-    session: Session,
-    conversation: Conversation,
-    person: tuple[Mouth, Screen],
-    edits: Path | None = None,
-) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A conversation while it is held, with its record."""
+
+    store: Store
+    session: Session
+    conversation: Conversation
+    record: Record
+    started: str
+    """Event of its record that says how it started."""
+
+    def journal(self, world: W) -> Journaled[W]:
+        """Return a world with this record."""
+        return Journaled((world, self.record), self.store, self.session.id)
+
+
+def _begun(workspace: Workspace, store: Store, options: Options) -> _Held:
+    session = begin_conversation(workspace.project, project_scrubber(workspace))
+    conversation = Conversation(session.id, now_text(), asdict(options))
+    store.begin(conversation)
+    record = Record(session, conversation)
+    record.save()
+    return _Held(store, session, conversation, record, "chat_start")
+
+
+def _continued(workspace: Workspace, store: Store, conversation: Conversation, mouth: Mouth) -> _Held:
+    session = continue_conversation(workspace.project, conversation.id, project_scrubber(workspace))
+    mouth.show("chat_resumed", {"conversation": conversation.id})
+    return _Held(store, session, conversation, Record(session, conversation), "chat_resumed")
+
+
+def _proposed(workspace: Workspace, held: _Held, options: Options, model: Model, mouth: Mouth) -> Outcome:
+    """Hold a conversation in which a model proposes."""
+    held.record.event(held.started, options=held.conversation.options, model=model.name)
+    samples = options.samples or workspace.config.get("chat.samples")
+    out = _out(workspace, options)
+    world = LiveWorld(workspace, model, mouth, held.session.id, samples=samples, out=out)
+    return _talked(held, Agent(held.journal(world), fast=options.fast))
+
+
+def _guided(workspace: Workspace, held: _Held, person: tuple[Mouth, Screen], edits: Path | None = None) -> Outcome:
+    """Hold a conversation in which the guide asks."""
     from osiris.chat.guide.live import GuideWorld
     from osiris.chat.guide.talk import Guide
 
-    record = Record(session, conversation)
-    record.save()
-    with closing(GuideWorld(workspace, person, session.id, str(conversation.options["out"]), edits)) as world:
-        guide = Guide(Journaled(world, store, record, session.id), world)
-        return _held(store, session, record, guide.talk)
+    out = str(held.conversation.options["out"])
+    with closing(GuideWorld(workspace, person, held.session.id, out, edits)) as world:
+        return _talked(held, Guide(held.journal(world)))
 
 
-def _check_open(conversation: Conversation, entries: Sequence[Entry], *, is_guided: bool) -> None:
-    """Fail with CHT030 for a conversation that was ended, and with CHT052 for one of the other kind."""
-    if entries and entries[-1].kind == "hear" and is_quit(entries[-1].result):
+def _waiting(workspace: Workspace, store: Store, name: str | None, *, is_guided: bool) -> Conversation:
+    """Return a conversation that may go on, without a name the newest that waits.
+
+    Fails with CHT021, with CHT030 for one that was ended, and with CHT052 for one of the other kind.
+    """
+    conversation = store.find(name) if name else _newest_waiting(workspace, store, is_guided=is_guided)
+    entries = store.entries(conversation.id)
+    if entries and entries[-1].kind == "hear" and meaning(entries[-1].result) == "quit":
         fail("CHT030", conversation=conversation.id)
     if _is_guided(conversation) != is_guided:
         command = "chat" if is_guided else "new"
         fail("CHT052", conversation=conversation.id, command=f"osiris {command} --resume {conversation.id}")
+    return conversation
 
 
 def _is_guided(conversation: Conversation) -> bool:
     return bool(conversation.options["provider"] == GUIDE)
 
 
-def _newest_waiting(workspace: Workspace, store: Store, *, is_guided: bool = False) -> Conversation:
+def _newest_waiting(workspace: Workspace, store: Store, *, is_guided: bool) -> Conversation:
     """Return the newest conversation that neither ended nor is complete; fails with CHT021."""
     for each in store.conversations():
         summary = read_summary(workspace.project.logs / each.id)
@@ -228,12 +245,10 @@ def replay(workspace: Workspace, name: str) -> Replayed:
         entries = store.entries(conversation.id)
         if _is_earlier(entries):
             return Replayed(conversation.id, _recorded_oml(entries, conversation.id), tuple(store.notes))
-        witness = _Witness()
-        with suppress(Waiting):
-            _talker(Journaled(None, store, witness, conversation.id), conversation).talk()
-        if witness.oml is None:
+        oml = _replayed_oml(store, conversation)
+        if oml is None:
             fail("CHT025", conversation=conversation.id)
-        return Replayed(conversation.id, witness.oml, tuple(store.notes))
+        return Replayed(conversation.id, oml, tuple(store.notes))
 
 
 def _is_earlier(entries: Iterable[Entry]) -> bool:
@@ -254,38 +269,18 @@ def _recorded_oml(entries: Iterable[Entry], conversation: str) -> str:
     return oml
 
 
-def _talker(journal: Journaled, conversation: Conversation) -> Agent | Guide:
-    """Return who led a conversation, with nothing but its record."""
-    if not _is_guided(conversation):
-        return Agent(journal, fast=conversation.options["fast"])
+def _replayed_oml(store: Store, conversation: Conversation) -> str | None:
+    """Return the last OML that who led a conversation tells with nothing but its record."""
     from osiris.chat.guide.talk import Guide
 
-    return Guide(journal, None)
-
-
-class _Witness:
-    """What a replay leaves behind: nothing but the last OML that was told."""
-
-    def __init__(self) -> None:
-        self.oml: str | None = None
-
-    def clean(self, value: JsonValue) -> JsonValue:
-        return value
-
-    def event(self, name: str, **fields: JsonValue) -> None:
-        """Write nothing: it is on record."""
-
-    def tell(self, kind: str, data: Mapping[str, JsonValue]) -> None:
-        if kind == "oml_synthesis_complete":
-            self.oml = str(data["oml"])
-
-    def entry(self, number: int, entry: Entry, asked: JsonValue) -> None:
-        """Write nothing: it is on record."""
-
-
-def _live(workspace: Workspace, model: Model, mouth: Mouth, conversation: str, options: Options) -> LiveWorld:
-    samples = options.samples or workspace.config.get("chat.samples")
-    return LiveWorld(workspace, model, mouth, conversation, samples=samples, out=_out(workspace, options))
+    proposed: Journaled[LiveWorld] = Journaled(None, store, conversation.id)
+    guided: Journaled[GuideWorld] = Journaled(None, store, conversation.id)
+    with suppress(Waiting):
+        if _is_guided(conversation):
+            Guide(guided).talk()
+        else:
+            Agent(proposed, fast=conversation.options["fast"]).talk()
+    return guided.oml or proposed.oml
 
 
 def _spent(entries: Iterable[Entry]) -> Usage:
@@ -299,12 +294,12 @@ def _spent(entries: Iterable[Entry]) -> Usage:
     )
 
 
-def _held(store: Store, session: Session, record: Record, talk: Callable[[], None]) -> Outcome:
+def _talked(held: _Held, talker: Agent | Guide) -> Outcome:
     """Talk, and leave a record of how far it came, however it ends."""
-    has_quit = False
-    with session:
+    record, has_quit = held.record, False
+    with held.session:
         try:
-            talk()
+            talker.talk()
             has_quit = True
         except Waiting:
             pass
@@ -318,4 +313,4 @@ def _held(store: Store, session: Session, record: Record, talk: Callable[[], Non
         finally:
             record.save(ended_at=now_text(), has_quit=has_quit)
             record.event("chat_end", status=record.summary["status"], state=record.summary["state"])
-    return Outcome(record.summary, tuple(store.notes))
+    return Outcome(record.summary, tuple(held.store.notes))

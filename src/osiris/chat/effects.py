@@ -41,67 +41,9 @@ Kinds of `tell`, each with its fields:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from osiris.chat.intent import Question
-    from osiris.chat.port import Answer, ModelRequest
-    from osiris.model import JsonValue
-
 ACCEPT = "accept"
 """Key of the question that accepts a plan: the only one that `--yes` answers."""
 
 
 class Waiting(Exception):
     """There is nobody to answer: the command ends, and the conversation waits with its question."""
-
-
-class World(Protocol):
-    """What the agent can do. Nothing else is ever done for a conversation."""
-
-    def hear(self, question: Question | None) -> str:
-        """Return the person's next words, asked for with a question or not; raises `Waiting` if there are none.
-
-        The question was told before (`assistant_response`). A number, or a choice, comes back as it was typed.
-        """
-        ...
-
-    def names(self, words: str) -> JsonValue:
-        """Return what there is: of all declared connections, the data files of the project, paths in these words."""
-        ...
-
-    def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
-        """Return columns, keys and profiles of relations: each (id, target of its source, name of its table).
-
-        Of those whose id is in `without_rows` no samples are taken, whatever the person allowed of the others.
-        """
-        ...
-
-    def ask(self, request: ModelRequest) -> Answer:
-        """Return what the model answers; fails with LLM… if none can be had."""
-        ...
-
-    def check(self, text: str) -> JsonValue:
-        """Return what compiling a text says; nothing is saved."""
-        ...
-
-    def save(self, text: str, name: str, replaces: Sequence[str]) -> JsonValue:
-        """Write a text to the folder of drafts, whole, and its plan; returns where.
-
-        The file is named `name`, or so with a number if another text lies there, unless its digest is in `replaces`.
-        """
-        ...
-
-    def run(self, fingerprint: str, number: int) -> JsonValue:
-        """Run a saved plan; the `number`th run of the conversation happens once, however often it is asked for."""
-        ...
-
-    def edit(self, text: str) -> str:
-        """Have the person edit a text; returns it as it is then."""
-        ...
-
-    def tell(self, kind: str, **data: JsonValue) -> None:
-        """Show and record something; a world that returns what was recorded tells nothing of it again."""
-        ...

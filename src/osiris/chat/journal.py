@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from osiris.canonical import canonical_bytes, sha256_hex
 from osiris.chat.effects import Waiting
+from osiris.chat.live import LiveWorld
 from osiris.chat.port import Answer, Usage
 from osiris.chat.store import Entry
 from osiris.errors import OsirisError, diagnostic, fail
@@ -19,14 +20,15 @@ from osiris.secret import conceal
 from osiris.session import now_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from osiris.chat.effects import World
     from osiris.chat.intent import Question
     from osiris.chat.port import ModelRequest
+    from osiris.chat.record import Record
     from osiris.chat.store import Store
     from osiris.model import JsonValue
 
+W = TypeVar("W", bound=LiveWorld)
 
 MOST_CHARACTERS = 20_000
 """The longest that is heard at once."""
@@ -37,68 +39,56 @@ def asked_digest(kind: str, asked: JsonValue) -> str:
     return sha256_hex(canonical_bytes([kind, asked]))
 
 
-class Keeper(Protocol):
-    """Who makes a record of what happens, as `record.Record` does."""
+class Journaled(Generic[W]):
+    """The world of one conversation, and its record; without them it is a replay, which waits where the record ends.
 
-    def clean(self, value: JsonValue) -> JsonValue:
-        """Return a value without secrets."""
-        ...
+    `oml` is the last that was told.
+    """
 
-    def event(self, name: str, **fields: JsonValue) -> None:
-        """Keep what happened besides."""
-        ...
+    oml: str | None = None
 
-    def tell(self, kind: str, data: Mapping[str, JsonValue]) -> None:
-        """Keep what the agent tells."""
-        ...
-
-    def entry(self, number: int, entry: Entry, asked: JsonValue) -> None:
-        """Keep what was asked of the world, and what came of it."""
-        ...
-
-
-class Journaled:
-    """The world of one conversation. `world` is None for a replay, which waits where the record ends."""
-
-    def __init__(self, world: World | None, store: Store, record: Keeper, conversation: str) -> None:
-        self._world = world
+    def __init__(self, live: tuple[W, Record] | None, store: Store, conversation: str) -> None:
+        self._live = live
         self._store = store
-        self._record = record
         self._conversation = conversation
         self._kept = store.entries(conversation)
         self._next = 0
         self._has_warned = False
 
     @property
-    def is_live(self) -> bool:
-        """Tell whether everything that was recorded has been returned."""
+    def world(self) -> W | None:
+        """Return the world, once everything that was recorded has been returned; else None."""
+        return self._live[0] if self._live and self._is_at_end else None
+
+    @property
+    def _is_at_end(self) -> bool:
         return self._next >= len(self._kept)
 
     def hear(self, question: Question | None) -> str:
         """Return the person's next words, without what looks like a secret; fails with CHT032 if they are too many."""
         about = question.about if question else None
-        return str(self.result("hear", [about], lambda world: self._heard(world, world.hear(question))))
+        return str(self.result("hear", [about], lambda world, record: self._heard(world, record, world.hear(question))))
 
     def names(self, words: str) -> JsonValue:
         """Return what there is."""
-        return self.result("names", [words], lambda world: world.names(words))
+        return self.result("names", [words], lambda world, _: world.names(words))
 
     def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
         """Return what relations are like."""
         asked = [[list(each) for each in relations], list(without_rows)]
-        return self.result("look", asked, lambda world: world.look(relations, without_rows))
+        return self.result("look", asked, lambda world, _: world.look(relations, without_rows))
 
     def ask(self, request: ModelRequest) -> Answer:
         """Return what the model answers."""
         # What else a request has is made of results that are recorded; how a version lays it out is no difference.
         asked = [request.purpose, [asdict(message) for message in request.messages]]
 
-        def complete(world: World) -> JsonValue:
+        def complete(world: W, record: Record) -> JsonValue:
             began = time.monotonic()
             try:
                 answer = world.ask(request)
             except OsirisError as error:
-                self._record.event("llm_failed", purpose=request.purpose, code=error.diagnostics[0].code)
+                record.event("llm_failed", purpose=request.purpose, code=error.diagnostics[0].code)
                 raise
             return {**asdict(answer), "latency_ms": round((time.monotonic() - began) * 1000, 3)}
 
@@ -107,45 +97,49 @@ class Journaled:
 
     def check(self, text: str) -> JsonValue:
         """Return what compiling a text says."""
-        return self.result("check", [text], lambda world: world.check(text))
+        return self.result("check", [text], lambda world, _: world.check(text))
 
     def save(self, text: str, name: str, replaces: Sequence[str]) -> JsonValue:
         """Save a text and its plan."""
-        return self.result("save", [text, name, list(replaces)], lambda world: world.save(text, name, replaces))
+        return self.result("save", [text, name, list(replaces)], lambda world, _: world.save(text, name, replaces))
 
     def run(self, fingerprint: str, number: int) -> JsonValue:
         """Run a saved plan."""
-        return self.result("run", [fingerprint, number], lambda world: world.run(fingerprint, number))
+        return self.result("run", [fingerprint, number], lambda world, _: world.run(fingerprint, number))
 
     def edit(self, text: str) -> str:
         """Have the person edit a text."""
-        return str(self.result("edit", [text], lambda world: world.edit(text)))
+        return str(self.result("edit", [text], lambda world, _: world.edit(text)))
 
     def tell(self, kind: str, **data: JsonValue) -> None:
         """Record what is told unless it is on record, and show it unless it was shown before."""
-        self._record.tell(kind, data)
-        if self.is_live and self._world:
-            self._world.tell(kind, **data)
+        if kind == "oml_synthesis_complete":
+            self.oml = str(data["oml"])
+        if self._live:
+            self._live[1].tell(kind, data)
+        if self.world:
+            self.world.tell(kind, **data)
 
-    def _heard(self, world: World, words: str) -> str:
+    def _heard(self, world: W, record: Record, words: str) -> str:
         if len(words) > MOST_CHARACTERS:
             fail("CHT032", count=len(words), most=MOST_CHARACTERS)
         # What is known as a secret goes first, so that the words around it stay.
-        known: str = self._record.clean(words)
+        known: str = record.clean(words)
         shown = conceal(known)
         if shown != known and not self._has_warned:
             self._has_warned = True
             world.tell("warning", diagnostics=[diagnostic("CHT033").to_json()])
         return shown
 
-    def result(self, kind: str, asked: JsonValue, act: Callable[[World], JsonValue]) -> JsonValue:
+    def result(self, kind: str, asked: JsonValue, act: Callable[[W, Record], JsonValue]) -> JsonValue:
         """Return what is on record, or what the world gives, once that is."""
         number, digest = self._next, asked_digest(kind, asked)
-        if self.is_live:
-            if self._world is None:
+        if self._is_at_end:
+            if self._live is None:
                 raise Waiting
+            world, record = self._live
             # A secret that somebody typed, or that a server told, ends here.
-            result = self._record.clean(act(self._world))
+            result = record.clean(act(world, record))
             entry = Entry(kind, digest, now_text(), result)
             self._store.append(self._conversation, number, entry)
             self._kept.append(entry)
@@ -153,5 +147,6 @@ class Journaled:
         if (entry.kind, entry.asked) != (kind, digest):
             fail("CHT024", number=number + 1, recorded=entry.kind, asked=kind)
         self._next += 1
-        self._record.entry(number, entry, asked)
+        if self._live:
+            self._live[1].entry(number, entry, asked)
         return entry.result

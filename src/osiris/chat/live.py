@@ -133,7 +133,10 @@ class LiveWorld:
         return [component_document(spec) for spec in self._workspace.registry.all() if spec.name in used]
 
     def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
-        """Return what relations are like, source by source."""
+        """Return columns, keys and profiles of relations: each (id, target of its source, name of its table).
+
+        Of those whose id is in `without_rows` no samples are taken, whatever the person allowed of the others.
+        """
         tables: dict[str, JsonValue] = {}
         silent: dict[str, JsonValue] = {}
         recalled = 0
@@ -171,7 +174,10 @@ class LiveWorld:
         return {"ok": True, "oml": text, "diagnostics": found, **data}, compiled
 
     def save(self, text: str, name: str, replaces: Sequence[str]) -> JsonValue:
-        """Save a text and its plan."""
+        """Write a text to the folder of drafts, whole, and its plan; returns where.
+
+        The file is named `name`, or so with a number if another text lies there, unless its digest is in `replaces`.
+        """
         file, before = self._free_place(text, name, replaces)
         saved = api.save_draft(self._workspace, text, file, replaces=before)
         compiled = api.compile_file(self._workspace, self._workspace.root / saved.file, params={})
@@ -185,7 +191,10 @@ class LiveWorld:
         }
 
     def run(self, fingerprint: str, number: int) -> JsonValue:
-        """Run a saved plan, under a run id of this conversation: what has finished is not run again."""
+        """Run a saved plan, under a run id of this conversation: what has finished is not run again.
+
+        The `number`th run of the conversation happens once, however often it is asked for.
+        """
         from osiris.runner.run import RunOptions
 
         options = RunOptions(run_id=f"{self._conversation}-{number}")

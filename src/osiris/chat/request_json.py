@@ -1,4 +1,4 @@
-"""A request as JSON: its closed schema, and what is read from an answer or from an agent's call.
+"""A request, or the relations that matter, as JSON: the closed schema, and what is read from an answer.
 
 The schema keeps to what the strict modes of services share: every property is required and nothing else allowed; only
 type, enum, anyOf, items and properties; no recursion. Services take few unions, so a text or a list that says nothing
@@ -14,10 +14,10 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import islice
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from osiris.chat.found import one_line
-from osiris.chat.intent import LONGEST_SAID, Question, Refusal, said_in
+from osiris.chat.intent import LONGEST_SAID, Interest, Question, Refusal, said_in
 from osiris.chat.render import problems_of, source_name
 from osiris.chat.request import Request
 from osiris.document import escape
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LONGEST_TEXT = 20_000
 """Characters of any text in a request."""
+
+T = TypeVar("T")
 
 _MOST_ITEMS = 1_000
 _MOST_ASSUMED = 10
@@ -52,30 +54,59 @@ _NULL: JsonValue = {"type": "null"}
 
 def request_schema(choices: Choices) -> dict[str, JsonValue]:
     """Return the JSON Schema of a request, or of a question or a reason why there is none; choices are enumerations."""
-    relations = [each.id for each in choices.relations]
+    return _schema(Request, choices)
+
+
+def interest_schema(choices: Choices) -> dict[str, JsonValue]:
+    """Return the JSON Schema of the relations that matter, or of a question or a reason why there are none."""
+    return _schema(Interest, choices)
+
+
+def _schema(kind: type, choices: Choices) -> dict[str, JsonValue]:
+    ids = [each.id for each in choices.relations]
+    relations = ids if len(ids) <= _ENUMERATED else ()
     closed: _Closed = {
-        ("Source", "relation"): relations if len(relations) <= _ENUMERATED else (),
+        ("Source", "relation"): relations,
+        ("Interest", "tables"): relations,
         ("Output", "component"): [writer.component for writer in choices.writers],
         ("Output", "connection"): sorted({name for writer in choices.writers for name in writer.connections}),
     }
-    question = _object({"about": _TEXT, "text": _TEXT, "choices": {"type": "array", "items": _TEXT}})
-    schema = _of_class(Request, closed)
-    schema["properties"] |= {"question": {"anyOf": [question, _NULL]}, "cannot": _TEXT}
-    return _object(schema["properties"])
+    question = {"anyOf": [_of_class(Question, closed), _NULL]}
+    return _object({**_of_class(kind, closed)["properties"], "question": question, "cannot": _TEXT})
 
 
 def read_request(value: JsonValue, choices: Choices) -> Request | Question | Refusal:
     """Return what an answer says; fails with CHT001 for each of the first problems in it, with its pointer."""
-    said = said_in(value) if isinstance(value, dict) else None
+    said = said_in(value)
     if said:
         return said
-    reader = _Reader([])
     plain = {k: v for k, v in value.items() if k not in ("question", "cannot")} if isinstance(value, dict) else value
-    request = reader.object(Request, plain, "")
-    _refuse(reader.problems)
-    request = _settled(request, choices)
+    request = _settled(_read(Request, plain), choices)
     _refuse(_problem(at, why, hint) for at, why, hint in problems_of(request, choices))
     return request
+
+
+def read_interest(value: JsonValue, choices: Choices) -> Interest | Question | Refusal:
+    """Return the relations that matter as `read_request` does; what else there is in the answer is not read."""
+    said = said_in(value)
+    if said:
+        return said
+    plain = {"tables": value.get("tables")} if isinstance(value, dict) else value
+    tables = tuple(dict.fromkeys(_read(Interest, plain).tables))
+    known = [each.id for each in choices.relations]
+    unknown = ((number, name) for number, name in enumerate(tables) if name not in known)
+    _refuse(
+        _problem(f"/tables/{n}", "is not among the choices", did_you_mean(name[:100], known)) for n, name in unknown
+    )
+    return Interest(tables)
+
+
+def _read(kind: type[T], value: JsonValue) -> T:
+    reader = _Reader([])
+    read = reader.object(kind, value, "")
+    _refuse(reader.problems)
+    made: T = read
+    return made
 
 
 def to_json(request: Request) -> dict[str, JsonValue]:
@@ -100,7 +131,7 @@ def _of_class(kind: type, closed: _Closed) -> dict[str, Any]:
 def _of_hint(hint: _Hint, closed: _Closed, names: Sequence[str] | None = None) -> JsonValue:
     inner, is_optional = _optional(hint)
     if _origin(inner) is tuple:
-        return {"type": "array", "items": _of_hint(get_args(inner)[0], closed)}
+        return {"type": "array", "items": _of_hint(get_args(inner)[0], closed, names)}
     if inner is str and names is None:
         return _TEXT
     made: JsonValue

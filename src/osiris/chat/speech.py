@@ -30,13 +30,19 @@ _OUTSIDE = "CMP013"
 _TOLD = 5
 _LINE = 400
 
-_YES = ("y", "yes", "ok", "okay", "sure", "run", "go", "accept", "approve", "approved", "execute", "yep", "yeah")
-_YES_PLEASE = ("run it", "go ahead", "go on", "looks good", "do it", "yes please", "yes run", "yes run it")
-_NO = ("n", "no", "nope", "reject", "cancel", "stop")
-_QUIT = ("quit", "exit", "bye", ":q")
-_SAVE = ("save", "save only", "save it", "only save", "just save")
-_AGAIN = ("again", "retry", "try again", "run again", "run it again", "once more")
-_NEW = ("new", "start over", "new pipeline")
+_SHORT = {
+    "yes": (
+        *("y", "yes", "ok", "okay", "sure", "run", "go", "accept", "approve", "approved", "execute", "yep", "yeah"),
+        *("run it", "go ahead", "go on", "looks good", "do it", "yes please", "yes run", "yes run it"),
+    ),
+    "no": ("n", "no", "nope", "reject", "cancel", "stop"),
+    "quit": ("quit", "exit", "bye", ":q"),
+    "save": ("save", "save only", "save it", "only save", "just save"),
+    "edit": ("edit",),
+    "again": ("again", "retry", "try again", "run again", "run it again", "once more"),
+    "new": ("new", "start over", "new pipeline"),
+}
+"""Words that are understood without a model, and say nothing else, by what they mean."""
 
 
 def accept(short: str) -> str:
@@ -116,39 +122,9 @@ def chosen(words: str, choices: Sequence[str]) -> str:
     return next((choice for choice in choices if choice.casefold() == _bare(words)), words)
 
 
-def is_yes(words: str) -> bool:
-    """Tell whether the words agree."""
-    return _bare(words) in (*_YES, *_YES_PLEASE)
-
-
-def is_no(words: str) -> bool:
-    """Tell whether the words reject, and say nothing else."""
-    return _bare(words) in _NO
-
-
-def is_quit(words: str) -> bool:
-    """Tell whether the person ends the conversation."""
-    return _bare(words) in _QUIT
-
-
-def is_save(words: str) -> bool:
-    """Tell whether the pipeline is to be saved and not run."""
-    return _bare(words) in _SAVE
-
-
-def is_edit(words: str) -> bool:
-    """Tell whether the person wants to edit the draft."""
-    return _bare(words) == "edit"
-
-
-def is_again(words: str) -> bool:
-    """Tell whether the same is to be tried once more."""
-    return _bare(words) in _AGAIN
-
-
-def is_new(words: str) -> bool:
-    """Tell whether the person wants to begin with another pipeline."""
-    return _bare(words) in _NEW
+def meaning(words: str) -> str | None:
+    """Return what short words mean: yes, no, quit, save (and do not run), edit, again, new; None for all others."""
+    return next((each for each, spelled in _SHORT.items() if _bare(words) in spelled), None)
 
 
 def has_path(words: str) -> bool:

@@ -6,15 +6,13 @@ import json
 from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
-from osiris.chat.effects import ACCEPT, Waiting
+from osiris.chat.effects import ACCEPT
 from osiris.chat.guide.draft import EMPTY, Draft, as_text
 from osiris.chat.guide.machine import Machine
 from osiris.chat.guide.questions import Answer, Ask, Check, Look, Measure, Tell
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from osiris.chat.guide.live import GuideWorld
     from osiris.chat.journal import Journaled
     from osiris.model import JsonValue
@@ -27,14 +25,13 @@ _CHANGED = "A source has changed meanwhile, so the plan is another one; nothing 
 
 
 class Guide:
-    """One conversation: gives the flow what it asks for, from the journal first. Without a world it is a replay."""
+    """One conversation: gives the flow what it asks for, from the journal first."""
 
     _machine: Machine
     _start: JsonValue
 
-    def __init__(self, journal: Journaled, world: GuideWorld | None) -> None:
+    def __init__(self, journal: Journaled[GuideWorld]) -> None:
         self._journal = journal
-        self._world = world
         self._state = "INIT"
         self._drafts = 0
         self._plan: dict[str, JsonValue] = {}
@@ -42,8 +39,8 @@ class Guide:
 
     def talk(self) -> None:
         """Talk until the person agrees to a plan, or ends it; raises `Waiting` if there is nobody."""
-        writers = self._result("writers", [], lambda live: live.writers())
-        self._start = self._result("start", [], lambda live: live.start())
+        writers = self._journal.result("writers", [], lambda live, _: live.writers())
+        self._start = self._journal.result("start", [], lambda live, _: live.start())
         machine = self._machine = Machine(lambda: _draft(writers, self._start))
         while machine.agreed is None:
             effect = machine.effect
@@ -63,10 +60,10 @@ class Guide:
     def _heard(self, ask: Ask) -> str:
         machine = self._machine
         self._journal.tell("assistant_response", text=ask.text, about=ask.about, choices=[o.label for o in ask.options])
-        if ask.about == ACCEPT and self._world and self._journal.is_live and not self._is_shown:
-            self._world.tell("plan", **self._plan)
-        words: str = self._result(
-            "hear", [ask.about], lambda live: live.choose(ask, machine.draft.request, machine.draft.choices)
+        if ask.about == ACCEPT and self._journal.world and not self._is_shown:
+            self._journal.world.tell("plan", **self._plan)
+        words: str = self._journal.result(
+            "hear", [ask.about], lambda live, _: live.choose(ask, machine.draft.request, machine.draft.choices)
         )
         self._journal.tell("user_message", text=_spoken(ask, words), about=ask.about)
         if self._state == "INIT":
@@ -80,14 +77,16 @@ class Guide:
             return self._looked(effect)
         if isinstance(effect, Measure):
             choices = self._machine.draft.choices
-            return self._result("measure", [effect.about], lambda live: live.measure(effect.request, choices))
+            return self._journal.result(
+                "measure", [effect.about], lambda live, _: live.measure(effect.request, choices)
+            )
         return self._checked(effect)
 
     def _looked(self, look: Look) -> JsonValue:
         self._go("DISCOVERY")
         self._journal.tell("discovery_start", tables=[look.relation])
         asked = [look.relation, look.source, look.table]
-        found = self._result("look", asked, lambda live: live.look_at(look))
+        found = self._journal.result("look", asked, lambda live, _: live.look_at(look))
         self._journal.tell("discovery_done", tables=int("table" in found), recalled=0, silent={})
         return found
 
@@ -103,14 +102,14 @@ class Guide:
         self._drafts += 1
         self._journal.tell("oml_synthesis_complete", number=self._drafts, oml=text)
         self._go("VALIDATE_OML")
-        checked = self._result("check", [text], lambda live: live.plan(text, check.request))
+        checked = self._journal.result("check", [text], lambda live, _: live.plan(text, check.request))
         problems = checked["diagnostics"]
         self._journal.tell("validation", number=self._drafts, ok=checked["ok"], diagnostics=problems)
         if checked["ok"]:
             self._go("COMPILE")
             told = {"check": checked, "command": command_line(check.request, draft.choices)}
             self._plan = {"number": self._drafts, **told, "tables": [], "assumptions": []}
-            self._is_shown = self._journal.is_live
+            self._is_shown = self._journal.world is not None
             self._journal.tell("plan", **self._plan)
             return checked
         return self._unfit(problems, checked)
@@ -138,20 +137,9 @@ class Guide:
             self._journal.tell("run_result", **result)
         self._go("COMPLETE")
 
-    def _result(self, kind: str, asked: JsonValue, act: Callable[[GuideWorld], JsonValue]) -> JsonValue:
-        """Return what is on record, or what the world gives; raises `Waiting` where a replay ends."""
-        world = self._world
-
-        def live(_: object) -> JsonValue:
-            if world is None:
-                raise Waiting
-            return act(world)
-
-        return self._journal.result(kind, asked, live)
-
     def _say(self, text: str) -> None:
-        if self._world and self._journal.is_live:
-            self._world.say(text)
+        if self._journal.world:
+            self._journal.world.say(text)
 
     def _go(self, state: str) -> None:
         if state != self._state:

@@ -8,14 +8,13 @@ import warnings
 from typing import TYPE_CHECKING
 
 from osiris.chat.context import plain_json, tokens_of
-from osiris.chat.intent import interest_schema
 from osiris.chat.port import Answer, Usage
 from osiris.chat.prompts import compose
 from osiris.chat.providers.answers import Failure, failure_of, value_of
 from osiris.chat.providers.pace import Budget, Pace
 from osiris.chat.providers.services import price, request
 from osiris.chat.providers.wire import LARGEST, LIBRARY_ERRORS, Bounded
-from osiris.chat.request_json import request_schema
+from osiris.chat.request_json import interest_schema, request_schema
 from osiris.errors import OsirisError, fail
 from osiris.secret import Scrubber
 
