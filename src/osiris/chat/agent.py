@@ -8,7 +8,7 @@ compiler, in that order; nothing of it reaches the world in another way.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -225,16 +225,7 @@ class Agent:
         answer = self._world.ask(
             ModelRequest(purpose, messages, self._choices, draft.value, draft.problems, self._fast)
         )
-        used = answer.usage
-        self._world.tell(
-            "llm_response_complete",
-            purpose=purpose,
-            model=answer.model,
-            input_tokens=used.input_tokens,
-            output_tokens=used.output_tokens,
-            requests=used.requests,
-            cost=used.cost,
-        )
+        self._world.tell("llm_response_complete", purpose=purpose, model=answer.model, **asdict(answer.usage))
         try:
             read = read_interest if purpose == "intent" else read_request
             said = read(answer.value, self._choices)

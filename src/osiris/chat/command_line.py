@@ -6,12 +6,13 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from osiris.chat.flags import MEASURES, SEVERAL, SIGNS, SINGLE, STEP, Wrong, measure_name, name_of, request_of
+from osiris.chat.expressions import measure_name
+from osiris.chat.flags import MEASURES, SIGNS, STEP, Wrong, name_of, request_of
 from osiris.chat.request import Step
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from osiris.chat.choices import Choices
     from osiris.chat.flags import Flags
@@ -31,8 +32,8 @@ def command_line(request: Request, choices: Choices) -> str | None:
         return None
     words = [
         word
-        for name in (*SEVERAL, "count", *SINGLE)
-        for value in flags.get(name, ())
+        for name, values in flags.items()
+        for value in values
         for word in ((f"--{name}",) if name == "count" else (f"--{name}", value))
     ]
     return shlex.join(["osiris", "new", *words])
@@ -52,46 +53,43 @@ def _written(request: Request, choices: Choices) -> Iterator[tuple[str, tuple[st
     step = request.steps[0] if request.steps else Step(STEP)
     output = request.outputs[0]
     ids = {relation.name: relation.id for relation in choices.relations}
+    yield "from", (request.sources[0].relation,)
     for kind, flag in (("drop", "join"), ("keep", "left-join")):
         yield flag, tuple(_join_text(each, ids) for each in step.joins if each.unmatched == kind)
-    yield "from", (request.sources[0].relation,)
     yield "compute", tuple(map(_computed_text, step.compute))
     yield "where", tuple(map(_filter_text, step.filters))
     yield "group", tuple(_group_text(each) for each in step.group)
     yield from _measure_flags(step.measures)
-    yield from _pick_flag(step.pick)
-    chosen = ", ".join(
-        _quoted(each.column) + (f" as {_quoted(each.name)}" if each.name else "") for each in step.columns
-    )
-    yield "columns", (chosen,) if chosen else ()
+    chosen = (_quoted(each.column) + (f" as {_quoted(each.name)}" if each.name else "") for each in step.columns)
+    yield "columns", _listed(chosen)
     yield "sort", tuple(_quoted(each.column) + (" desc" if each.descending else "") for each in step.sort)
-    yield "limit", (str(step.limit),) if step.limit is not None else ()
     source = request.sources[0]
     yield "dtype", tuple(f"{_quoted(each.column)} = {each.type}" for each in source.dtype)
+    yield "key", _listed(map(_quoted, output.key))
+    yield "partition-by", _listed(map(_quoted, output.partition_by))
+    yield "count", ("",) if any(each.function == "count" and not each.column for each in step.measures) else ()
+    yield from _pick_flag(step.pick)
+    yield "limit", (str(step.limit),) if step.limit is not None else ()
     yield "encoding", (source.encoding,) if source.encoding else ()
     yield "on-reject", (source.on_reject,) if source.on_reject else ()
     yield "to", (output.path or f"{output.connection}/{output.table}",)
     yield "mode", (output.mode,) if output.mode else ()
-    yield "key", (", ".join(map(_quoted, output.key)),) if output.key else ()
-    yield "partition-by", (", ".join(map(_quoted, output.partition_by)),) if output.partition_by else ()
     yield "name", (request.name,) if request.name != name_of(output) else ()
+
+
+def _listed(parts: Iterable[str]) -> tuple[str, ...]:
+    text = ", ".join(parts)
+    return (text,) if text else ()
 
 
 def _quoted(name: str | None) -> str:
     return name if name and _PLAIN.fullmatch(name) else '"' + (name or "").replace('"', '""') + '"'
 
 
-def _value(text: str | None) -> str:
+def _value(text: str) -> str:
     """Return a value that reads as itself among others."""
-    return (
-        text
-        if text and re.fullmatch(r"[\w.%+:/-]+", text) and not text.startswith("col:")
-        else _quoted_text(text or "")
-    )
-
-
-def _quoted_text(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
+    is_plain = re.fullmatch(r"[\w.%+:/-]+", text) and not text.startswith("col:")
+    return text if is_plain else '"' + text.replace('"', '""') + '"'
 
 
 def _join_text(join: Join, ids: Mapping[str, str]) -> str:
@@ -129,23 +127,14 @@ def _group_text(given: Group) -> str:
 
 def _measure_flags(measures: Sequence[Measure]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for flag, function in MEASURES.items():
-        found = [each for each in measures if each.function == function and each.column]
-        names = (measure_name(function, each.column) for each in found)
-        yield (
-            flag,
-            tuple(_with_name(_quoted(each.column), each.name, name) for each, name in zip(found, names, strict=True)),
-        )
-    yield "count", ("",) if any(each.function == "count" and not each.column for each in measures) else ()
-    shares = [each for each in measures if each.function == "share of total"]
+        found = (each for each in measures if each.function == function and each.column)
+        names = ((each, measure_name(function, each.column)) for each in found)
+        yield flag, tuple(_with_name(_quoted(each.column), each.name, name) for each, name in names)
+    shares = (each for each in measures if each.function == "share of total")
     yield "share", tuple(_with_name(_quoted(each.of), each.name, f"share_{each.of}") for each in shares)
-    ratios = [each for each in measures if each.function == "ratio"]
-    yield (
-        "ratio",
-        tuple(
-            _with_name(f"{_quoted(each.of)} / {_quoted(each.over)}", each.name, f"{each.of}_per_{each.over}")
-            for each in ratios
-        ),
-    )
+    ratios = (each for each in measures if each.function == "ratio")
+    texts = ((f"{_quoted(each.of)} / {_quoted(each.over)}", each) for each in ratios)
+    yield "ratio", tuple(_with_name(text, each.name, f"{each.of}_per_{each.over}") for text, each in texts)
 
 
 def _with_name(text: str, name: str, default: str) -> str:

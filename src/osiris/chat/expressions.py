@@ -210,6 +210,9 @@ _MOMENTS: tuple[Kind, ...] = ("date", "timestamp")
 _TEXTS: tuple[Kind, ...] = ("text",)
 
 
+RATIO = "{column} / nullif({other}, 0)"
+
+
 class Form(NamedTuple):
     """One way in which a function is written: the kinds of its column, of none at all any, and the template."""
 
@@ -218,33 +221,24 @@ class Form(NamedTuple):
     sql: str
 
 
+SIGNS: dict[Function, str] = {"add": "+", "subtract": "-", "multiply": "*"}
+_PARTS: tuple[Function, ...] = ("year", "quarter", "month", "week", "day")
+_OF_TEXT: tuple[Function, ...] = ("lower", "upper", "trim", "length")
 FORMS = (
-    Form("add", _NUMBERS, "{column} + {other}"),
-    Form("add", _NUMBERS, "{column} + {typed}"),
-    Form("add", ("date",), "{column} + {whole}"),
-    Form("subtract", _NUMBERS, "{column} - {other}"),
-    Form("subtract", _NUMBERS, "{column} - {typed}"),
-    Form("subtract", ("date",), "{column} - {whole}"),
-    Form("multiply", _NUMBERS, "{column} * {other}"),
-    Form("multiply", _NUMBERS, "{column} * {typed}"),
-    Form("divide", _NUMBERS, "{column} / nullif({other}, 0)"),
+    *(Form(name, _NUMBERS, f"{{column}} {sign} {{other}}") for name, sign in SIGNS.items()),
+    *(Form(name, _NUMBERS, f"{{column}} {sign} {{typed}}") for name, sign in SIGNS.items()),
+    *(Form(name, ("date",), f"{{column}} {SIGNS[name]} {{whole}}") for name in ("add", "subtract")),
+    *(Form(name, _MOMENTS, f"{name}({{column}})") for name in _PARTS),
+    *(Form(name, _TEXTS, f"{name}({{column}})") for name in _OF_TEXT),
+    Form("divide", _NUMBERS, RATIO),
     Form("divide", _NUMBERS, "{column} / {divisor}"),
     Form("round", _NUMBERS, "round({column}, {whole})"),
     Form("absolute", _NUMBERS, "abs({column})"),
-    Form("year", _MOMENTS, "year({column})"),
-    Form("quarter", _MOMENTS, "quarter({column})"),
-    Form("month", _MOMENTS, "month({column})"),
-    Form("week", _MOMENTS, "week({column})"),
-    Form("day", _MOMENTS, "day({column})"),
     Form("weekday", _MOMENTS, "isodow({column})"),
     Form("hour", ("timestamp", "time"), "hour({column})"),
     Form("date", _MOMENTS, "CAST({column} AS DATE)"),
     Form("days between", _MOMENTS, "date_diff('day', CAST({column} AS DATE), CAST({other} AS DATE))"),
     Form("days between", _MOMENTS, "date_diff('day', CAST({column} AS DATE), {day})"),
-    Form("lower", _TEXTS, "lower({column})"),
-    Form("upper", _TEXTS, "upper({column})"),
-    Form("trim", _TEXTS, "trim({column})"),
-    Form("length", _TEXTS, "length({column})"),
     Form("join text", (), "concat_ws({text}, {column}, {other})"),
     Form("join text", (), "concat({column}, {text})"),
     Form("replace", _TEXTS, "replace({column}, {found}, {new})"),
@@ -273,7 +267,6 @@ ORDERED: dict[Measured, str] = {"sum": "sum({column} ORDER BY {column})", "avera
 """Floats are added up in an order, so that two runs give the same."""
 
 ROWS = "count(*)"
-RATIO = "{column} / nullif({other}, 0)"
 SHARE = "{column} / nullif({measure} OVER (), 0)"
 FILTERED = "{measure} FILTER (WHERE {operand} = {side})"
 CUT = "CAST(date_trunc({unit}, {column}) AS DATE)"
@@ -493,6 +486,11 @@ def derived(given: Measure, measures: Scope) -> str:
         below = _need(find(measures, given.over, "over"), "number", field="over")
         return RATIO.format(column=top.sql, other=below.sql)
     return SHARE.format(column=top.sql, measure=aggregate("sum", top))
+
+
+def measure_name(function: Measured, column: str | None) -> str:
+    """Return the name of a measure that was given none."""
+    return f"{function.removeprefix('count ')}_{column}" if column else "rows"
 
 
 def pivoted(given: Pivot, value: str, scope: Scope) -> str:

@@ -22,9 +22,10 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
-from osiris.chat.expressions import Misfit, Misfits
+from osiris.chat.expressions import Misfit, Misfits, measure_name
 from osiris.chat.render import problems_of
 from osiris.chat.request import (
     Chosen,
@@ -62,15 +63,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 STEP = "result"
-SEVERAL = (
-    *("from", "join", "left-join", "compute", "where", "group", "count-of", "count-distinct", "sum", "avg", "min"),
-    *("max", "median", "share", "ratio", "columns", "sort", "dtype", "key", "partition-by"),
-)
-"""Flags that may be repeated, in the order in which a command has them."""
-
-SINGLE = ("latest", "first", "top", "limit", "encoding", "on-reject", "to", "mode", "name")
-"""Flags that stand once."""
-
 MEASURES: dict[str, Measured] = {
     "count-of": "count",
     "count-distinct": "count distinct",
@@ -413,14 +405,9 @@ class _Reader:
         return self.read("to", to, make)
 
 
-def measure_name(function: Measured, column: str | None) -> str:
-    """Return the name of a measure that was given none."""
-    return f"{function.removeprefix('count ')}_{column}" if column else "rows"
-
-
 def _scope(step: Step, relations: Sequence[Relation]) -> Iterator[str]:
     """Return the columns behind the joins of a step."""
-    inputs = {each.name: _schema(each) for each in relations}
+    inputs = {each.name: partial(_schema, each) for each in relations}
     try:
         yield from joined(step, Given(inputs, {}, lambda _: ()))[0]
     except Misfits as misfits:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from osiris.api import format_text
-from osiris.chat.binding import bound
 from osiris.chat.expressions import Misfit, Misfits, unused
 from osiris.chat.read_statement import Outside, read_step
-from osiris.chat.render import SAVE, fields_of, path_of, problems_of, render_request, source_name
+from osiris.chat.render import SAVE, given_to_next, path_of, problems_of, render_request
 from osiris.chat.request import Check, Output, Parameter, Request, Source, Step, Typed
 from osiris.chat.sql_text import tokens
 from osiris.chat.statement import Given, statement
@@ -134,7 +133,7 @@ def _step(given: Mapped, request: Request, choices: Choices) -> Step:
     """Return the step of a statement: as parts, or as SQL where it has parts that a step does not say."""
     query, name = given["config"]["query"], given["id"]
     checks = tuple(_check(each) for each in given["config"].get("checks", ()))
-    known = _given(request, choices)
+    known = given_to_next(request, choices)
     for step in _candidates(query, name, known):
         whole = replace(request, steps=(*request.steps, step), outputs=())
         is_wrong = any(each.pointer.startswith("/steps") for each in problems_of(whole, choices))
@@ -148,14 +147,6 @@ def _candidates(query: str, name: str, given: Given) -> Iterator[Step]:
         yield from read_step(query, name, given)
     except (Outside, Misfit, Misfits, LookupError, TypeError, ValueError):
         return
-
-
-def _given(request: Request, choices: Choices) -> Given:
-    names = [*(source_name(each, choices) for each in request.sources), *(step.name for step in request.steps)]
-    inputs = {name: fields_of(request, choices, name) for name in names}
-    return Given(
-        inputs, {each.name: each for each in request.parameters}, lambda text: bound(text, tuple(inputs.items()))
-    )
 
 
 def _check(given: Mapped) -> Check:

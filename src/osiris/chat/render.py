@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from osiris.api import format_text
 from osiris.chat.binding import bound
-from osiris.chat.expressions import Misfit, Misfits, literal
+from osiris.chat.expressions import Misfit, Misfits, literal, unused
 from osiris.chat.found import RESERVED, one_line
 from osiris.chat.statement import Given, statement
 from osiris.errors import Location, diagnostic, did_you_mean, raise_all
@@ -84,10 +82,16 @@ def fields_of(request: Request, choices: Choices, name: str) -> Schema:
         pipeline.problems.append(Problem("/steps", f"has no '{name}'", did_you_mean(name, pipeline.known)))
     try:
         _refuse([each for each in pipeline.problems if each.pointer.startswith(("/sources", "/steps"))])
-        return pipeline.known[name]
+        return pipeline.known[name]()
     except Misfit as misfit:
         _refuse([Problem("/steps", misfit.problem, misfit.hint)])
         raise
+
+
+def given_to_next(request: Request, choices: Choices) -> Given:
+    """Return what a step can name that comes after those of a request."""
+    pipeline = _walked(replace(request, outputs=()), choices)
+    return pipeline.given([*pipeline.known])
 
 
 def source_name(source: Source, choices: Choices) -> str:
@@ -119,35 +123,13 @@ def _walked(request: Request, choices: Choices) -> _Pipeline:
     return pipeline
 
 
-class _Known(Mapping[str, "Schema"]):
-    """The schemas of sources and steps by name; that of a step is found when it is asked for."""
-
-    def __init__(self) -> None:
-        self._made: dict[str, Callable[[], Schema]] = {}
-
-    def add(self, name: str, make: Callable[[], Schema]) -> None:
-        self._made[name] = make
-
-    def __getitem__(self, name: str) -> Schema:
-        return self._made[name]()
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._made
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._made)
-
-    def __len__(self) -> int:
-        return len(self._made)
-
-
 @dataclass(slots=True)
 class _Pipeline:
     """A request on its way to the steps of a pipeline, and what is wrong with it."""
 
     request: Request
     choices: Choices
-    known: _Known = field(default_factory=_Known)
+    known: dict[str, Callable[[], Schema]] = field(default_factory=dict)
     steps: list[Mapped] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -187,7 +169,7 @@ class _Pipeline:
             yield
         except (Misfit, Misfits):
             if name not in self.known:
-                self.known.add(name, _unknown)
+                self.known[name] = _unknown
             raise
 
     def _source(self, source: Source) -> None:
@@ -199,7 +181,7 @@ class _Pipeline:
         with self._known_anyway(name):
             self._check_step_name(name)
             schema = _source_schema(source, relation)
-        self.known.add(name, lambda: schema)
+        self.known[name] = lambda: schema
         self.steps.append({**relation.step, "id": name, "needs": [], "config": _source_config(source, relation)})
 
     def _check_step_name(self, name: str) -> None:
@@ -221,18 +203,27 @@ class _Pipeline:
                 raise Misfit(f"inputs/{number}", f"there is no source or earlier step '{name[:200]}'", hint)
         if step.sql is not None and not step.inputs:
             raise Misfit("inputs", "is empty", "name what the SQL reads")
-        parameters = {each.name: each for each in self.request.parameters}
-        bind = partial(_bind, self.known, names, tuple(self.request.parameters))
-        text = statement(step, Given(self.known, parameters, bind))
+        given = self.given(names)
+        text = statement(step, given)
         if _UNWRITABLE.search(text):
             raise Misfit("", "has characters that a pipeline cannot hold")
-        self.known.add(step.name, lambda: bind(text))
+        self.known[step.name] = lambda: given.bind(text)
         config: Mapped = {"query": f"{text}\n" if "\n" in text else text}
         if step.checks:
-            config["checks"] = [_check(check, self.known, step.name) for check in step.checks]
+            config["checks"] = [_check(check, given.bind(text)) for check in step.checks]
         self.steps.append(
             {"id": step.name, "component": "duckdb.processor", "mode": "transform", "needs": names, "config": config}
         )
+
+    def given(self, names: Sequence[str]) -> Given:
+        """Return what a step can name that reads some of what there is."""
+        values = {each.name: literal(each.default, _SQL_TYPES[each.type]) for each in self.request.parameters}
+
+        def bind(text: str) -> Schema:
+            plain = _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
+            return bound(plain, tuple((name, self.known[name]()) for name in names))
+
+        return Given(self.known, {each.name: each for each in self.request.parameters}, bind)
 
     def _output(self, output: Output) -> None:
         if output.input not in self.known:
@@ -240,9 +231,7 @@ class _Pipeline:
             raise Misfit("input", f"there is no source or step '{output.input[:200]}'", hint)
         taken = {step["id"] for step in self.steps}
         several = SAVE if len(self.request.outputs) == 1 else f"{SAVE}_{output.input}"
-        name = output.name or next(
-            each for each in (several, *(f"{several}_{n}" for n in range(2, len(taken) + 3))) if each not in taken
-        )
+        name = output.name or unused(several, taken)
         if name in taken or not _NAME.fullmatch(name):
             raise Misfit("name", f"'{name[:80]}' is no name that is free")
         config = _output_config(output, self.request, self.choices)
@@ -288,12 +277,6 @@ def _inputs(step: Step) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def _bind(known: _Known, names: Sequence[str], parameters: tuple[Parameter, ...], text: str) -> Schema:
-    values = {each.name: literal(each.default, _SQL_TYPES[each.type]) for each in parameters}
-    plain = _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
-    return bound(plain, tuple((name, known[name]) for name in names))
-
-
 def _check_parameter(given: Parameter) -> None:
     if not re.fullmatch("[a-z][a-z0-9_]*", given.name):
         raise Misfit("name", f"'{given.name[:80]}' is no name of a parameter", "lower-case letters, digits and _")
@@ -314,12 +297,12 @@ def _typed(value: str, type_: str) -> JsonValue:
     return value
 
 
-def _check(given: Check, known: Mapping[str, Schema], step: str) -> JsonValue:
+def _check(given: Check, known: Schema) -> JsonValue:
     if given.kind == "row_count":
         return {"row_count": {key: int(value) for key, value in _bounds(given).items()}}
     if given.kind in ("not_null", "unique"):
         return {given.kind: list(given.columns)}
-    types = {column.name: column.type for column in known[step]}
+    types = {column.name: column.type for column in known}
     if len(given.columns) != 1 or given.columns[0] not in types:
         raise Misfit("checks", f"'{given.kind}' names one column of the result", ", ".join(types))
     (name,) = given.columns

@@ -64,9 +64,9 @@ class _Select:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a step can name; `bind` returns the schema of a SELECT over its inputs."""
+    """What a step can name, with the schema of each; `bind` returns that of a SELECT over them."""
 
-    inputs: Mapping[str, Schema]
+    inputs: Mapping[str, Callable[[], Schema]]
     parameters: Mapping[str, Parameter]
     bind: Bind
 
@@ -147,7 +147,7 @@ def _input(name: str | None, given: Given) -> tuple[str, Schema]:
     if name is None or name not in given.inputs:
         hint = did_you_mean(name or "", given.inputs)
         raise Misfit("input", f"there is no source or earlier step '{name or ''}'", hint)
-    return name, given.inputs[name]
+    return name, given.inputs[name]()
 
 
 def _matches(join: Join, scope: Scope, right: Scope) -> list[str]:

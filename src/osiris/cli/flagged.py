@@ -61,6 +61,7 @@ _ONCE = {
     "mode": ("append|replace|upsert", "How rows go there; replace also for a file that exists."),
     "name": ("NAME", "Name of the pipeline, by default that of its target."),
 }
+FLAGS = (*_REPEATED, "count", *_ONCE)
 _ASKED = "save and run it? (yes, save, no)"
 
 
@@ -91,7 +92,7 @@ class Wanted:
 def flags_of(words: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Return the flags that were given, as `osiris.chat.flags` takes them."""
     found: dict[str, tuple[str, ...]] = {}
-    for flag in (*_REPEATED, "count", *_ONCE):
+    for flag in FLAGS:
         value = words[_name(flag)]
         if value:
             found[flag] = value if isinstance(value, tuple) else ("",) if value is True else (value,)

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.chat.worlds import in_shop, names, source, table
 
 from osiris.chat.command_line import command_line
-from osiris.chat.flags import SEVERAL, SINGLE, request_of
+from osiris.chat.flags import request_of
 from osiris.chat.found import read_names
 from osiris.chat.request import (
     Chosen,
@@ -24,6 +24,7 @@ from osiris.chat.request import (
     Step,
     Typed,
 )
+from osiris.cli.flagged import FLAGS
 from osiris.errors import InvalidInput
 
 ORDERS = ("id int64", "customer_id int64", "amount decimal(10,2)", "qty int64", "status utf8", "d date", "Region utf8")
@@ -61,7 +62,7 @@ def flags_of(line):
     while words:
         name = words.pop(0).removeprefix("--")
         found.setdefault(name, []).append("" if name == "count" else words.pop(0))
-    assert found.keys() <= {*SEVERAL, *SINGLE, "count"}
+    assert found.keys() <= {*FLAGS}
     return {name: tuple(values) for name, values in found.items()}
 
 

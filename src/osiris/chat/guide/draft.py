@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from osiris.chat.expressions import unused
 from osiris.chat.found import read_names
 from osiris.chat.request import Output, Request, Source, Step
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from osiris.chat.choices import Choices, Column, Relation
     from osiris.model import JsonValue
@@ -61,12 +62,12 @@ class Draft:
         steps = self.request.steps
         if steps and not _is_past(steps[-1], part):
             return steps[-1]
-        return Step(self._free_name(), input=self.last())
+        taken = [*(each.name for each in self.request.steps), *(each.name for each in self.choices.relations)]
+        return Step(unused(STEP, taken), input=self.last())
 
     def put(self, step: Step) -> None:
         """Keep a step, the last one or a new one."""
-        others = tuple(each for each in self.request.steps if each.name != step.name)
-        self.request = replace(self.request, steps=(*others, step))
+        self.request = self.with_step(step)
 
     def with_step(self, step: Step) -> Request:
         """Return the request as it would be with a step."""
@@ -115,11 +116,6 @@ class Draft:
                     return column
         return None
 
-    def _free_name(self) -> str:
-        taken = {each.name for each in self.request.steps} | {each.name for each in self.choices.relations}
-        numbered = (f"{STEP}_{number}" for number in range(2, len(taken) + 3))
-        return next(name for name in (STEP, *numbered) if name not in taken)
-
 
 def as_text(request: Request, choices: Choices) -> str:
     """Return the OML of a request; one without an output gets one that nobody writes."""
@@ -141,12 +137,6 @@ def _is_past(step: Step, part: str) -> bool:
     filled = [_STAGE[name] for name in _STAGE if getattr(step, name) not in ((), None)]
     grouped = part in ("group", "pick") and 1 in filled
     return grouped or any(each > stage for each in filled)
-
-
-def free(name: str, taken: Collection[str]) -> str:
-    """Return a name that is not taken, with a number if need be."""
-    numbered = (f"{name}_{number}" for number in range(2, len(taken) + 3))
-    return next(each for each in (name, *numbered) if each not in taken)
 
 
 def plain(parts: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from osiris.chat.guide.draft import free
+from osiris.chat.expressions import unused
 from osiris.chat.guide.parts import columns_of, typed_as
 from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Measure, Option, Tell
 from osiris.chat.guide.sources import looked_at
@@ -131,10 +131,10 @@ def _fit(left: str | None, right: str | None) -> bool:
 
 def _measured(draft: Draft, step: Step, relation: Relation, pairs: Pairs) -> Flow[Figures | None]:
     """Compare the values of both sides."""
-    before = Step(free("left_side", [each.name for each in draft.request.steps]), input=step.input, joins=step.joins)
+    before = Step(unused("left_side", [each.name for each in draft.request.steps]), input=step.input, joins=step.joins)
     before = replace(before, compute=step.compute, filters=step.filters)
     sql = _comparing(before.name, relation.name, pairs)
-    figures = Step(free("figures", [before.name]), sql=sql, inputs=(before.name, relation.name))
+    figures = Step(unused("figures", [before.name]), sql=sql, inputs=(before.name, relation.name))
     asked = replace(draft.request, steps=(*(s for s in draft.request.steps if s.name != step.name), before, figures))
     sources = {each.relation: each for each in (*asked.sources, *draft.reading(relation.id))}
     row = yield Measure(replace(asked, sources=tuple(sources.values())), relation.id)

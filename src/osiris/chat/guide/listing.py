@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from osiris import api
 from osiris.chat.found import one_line, read_names
 from osiris.chat.guide.sources import option_of
-from osiris.chat.live import data_files, data_folders, references
+from osiris.chat.live import data_files, data_folders, references, source_of
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
@@ -74,10 +74,8 @@ class Listing:
 
 
 def _options(target: str, told: Mapping[str, JsonValue]) -> tuple[Option, ...]:
-    connection = told["source"]["connection"]
-    source = {"connection": connection, "target": target, "tables": told["tables"]}
-    choices = read_names({"sources": [source], "writers": [], "silent": {}})
+    choices = read_names({"sources": [{**source_of(told), "target": target}], "writers": [], "silent": {}})
     return tuple(
-        option_of(each.id, connection or target, each.table, "" if each.rows is None else f"about {each.rows:,} rows")
+        option_of(each.id, each.source, each.table, "" if each.rows is None else f"about {each.rows:,} rows")
         for each in choices.relations
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeVar
 
-    from osiris.api import Preview, Workspace
+    from osiris.api import Compiled, Preview, Workspace
     from osiris.chat.choices import Choices
     from osiris.chat.guide.questions import Ask, Option
     from osiris.chat.live import Mouth
@@ -153,16 +153,14 @@ class GuideWorld(LiveWorld):
 
     def plan(self, text: str, request: Request) -> JsonValue:
         """Return what compiling says, what the plan does with rows, and what is to be confirmed by itself."""
-        checked = self._screen.wait(self._desk.do(lambda worker: self.compiled(text, worker)[0]))
-        measured = self._measured(text) if checked["ok"] else []
+        checked, compiled = self._screen.wait(self._desk.do(lambda worker: self.compiled(text, worker)))
+        measured = self._measured(compiled) if compiled else []
         confirm = [*_outside(checked["diagnostics"]), *self._overwritten(request)]
         return {**checked, "measured": measured, "confirm": confirm}
 
-    def _measured(self, text: str) -> list[str]:
+    def _measured(self, compiled: Compiled) -> list[str]:
         """Return what is measured of a plan, within a time, and show its first rows, which are not on record."""
-        path = self._project.root / DRAFT
         try:
-            compiled = api.compile_text(self._project, text, path, params={})
             found = api.read_back(self._project, compiled)
         except OsirisError as error:
             return [f"not measured: {error.diagnostics[0].message}"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from osiris.chat.expressions import kind_of
-from osiris.chat.guide.draft import free, plain
+from osiris.chat.expressions import kind_of, measure_name, unused
+from osiris.chat.guide.draft import plain
 from osiris.chat.guide.match import meant
 from osiris.chat.guide.questions import Answer, Ask, Option, Tell
 from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Sort
@@ -216,8 +216,9 @@ def group(draft: Draft) -> Flow[None]:
     measures: list[Measure] = []
     for key in keys:
         function, _, column = key.partition("|")
-        name = free(_measure_name(function, column), [*taken, *(each.name for each in measures)])
-        measures.append(Measure(name, cast("Measured", function), column or None))
+        measured = cast("Measured", function)
+        name = unused(measure_name(measured, column), [*taken, *(each.name for each in measures)])
+        measures.append(Measure(name, measured, column or None))
     draft.put(replace(step, group=groups, measures=tuple(measures)))
 
 
@@ -241,10 +242,6 @@ def _measures(draft: Draft, fields: dict[str, str | None]) -> Iterator[Option]:
         yield Option(f"{_COUNT}|{column.key}", f"number of different {column.label}")
 
 
-def _measure_name(function: str, column: str) -> str:
-    return f"{function.removeprefix('count ')}_{column}" if column else "rows"
-
-
 # --- columns that are computed -------------------------------------------------------------------------------------
 
 
@@ -260,7 +257,7 @@ def compute(draft: Draft) -> Flow[None]:
     columns = columns_of(draft, fields, kinds)
     column = (yield from _one("of", f"{label[:1].upper()}{label[1:]}: of which column?", columns)).keys[0]
     other = yield from _operand(draft, function, column, more, fields)
-    suggested = free(plain([column, function, *filter(None, other.keys)]), fields)
+    suggested = unused(plain([column, function, *filter(None, other.keys)]), fields)
     named = yield Ask("column name", "Its name?", (Option(suggested, suggested),), typed="name", default=(suggested,))
     answer = Answer.of(named)
     name = answer.text or suggested

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from osiris.chat.port import Usage
 from osiris.chat.prompts import FOLDER, own_prompts, read_prompts
@@ -10,33 +10,15 @@ from osiris.chat.providers.settings import read_settings
 
 if TYPE_CHECKING:
     from osiris.api import Workspace
+    from osiris.chat.conversation import Options
     from osiris.chat.port import Model
 
-__all__ = ["Chosen", "open_model"]
+__all__ = ["open_model"]
 
 _NOTHING = Usage()
 
 
-class Chosen(Protocol):
-    """What the command line may choose; `provider` and `model` are None for what is configured."""
-
-    @property
-    def provider(self) -> str | None:
-        """Name of the provider."""
-        ...
-
-    @property
-    def model(self) -> str | None:
-        """Name of the model, as the provider has it."""
-        ...
-
-    @property
-    def pro_mode(self) -> bool:
-        """Whether the prompts are those of the project."""
-        ...
-
-
-def open_model(workspace: Workspace, options: Chosen, spent: Usage = _NOTHING) -> Model:
+def open_model(workspace: Workspace, options: Options, spent: Usage = _NOTHING) -> Model:
     """Return the model; nothing is sent yet.
 
     `spent` is what the conversation has used before, of which its budget is short. Fails with CHT065, LLM001 to
