@@ -18,7 +18,7 @@ from osiris.sql.duck_types import PLAIN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from osiris.chat.request import Computed, Filter, Function, Group, Measure, Measured, Operator, Parameter, Pivot
+    from osiris.chat.request import Aggregate, Computed, Filter, Function, Group, Measure, Operator, Parameter, Pivot
 
     T = TypeVar("T")
     R = TypeVar("R")
@@ -254,7 +254,7 @@ FORMS = (
 DEFAULTS: dict[Function, str] = {"round": "0", "join text": "", "constant": ""}
 """The value of a function that is given none."""
 
-AGGREGATES: dict[Measured, str] = {
+AGGREGATES: dict[Aggregate, str] = {
     "count": "count({column})",
     "count distinct": "count(DISTINCT {column})",
     "sum": "sum({column})",
@@ -263,7 +263,7 @@ AGGREGATES: dict[Measured, str] = {
     "maximum": "max({column})",
     "median": "median({column})",
 }
-ORDERED: dict[Measured, str] = {"sum": "sum({column} ORDER BY {column})", "average": "avg({column} ORDER BY {column})"}
+ORDERED: dict[Aggregate, str] = {"sum": "sum({column} ORDER BY {column})", "average": "avg({column} ORDER BY {column})"}
 """Floats are added up in an order, so that two runs give the same."""
 
 ROWS = "count(*)"
@@ -460,7 +460,7 @@ def grouped(given: Group, scope: Scope) -> str:
     return template.format(unit=text_literal(given.unit), column=_need(column, *_MOMENTS, "text").sql)
 
 
-def aggregate(function: Measured, column: Column | None) -> str:
+def aggregate(function: Aggregate, column: Column | None) -> str:
     """Return an aggregate."""
     if column is None and function == "count":
         return ROWS
@@ -488,7 +488,7 @@ def derived(given: Measure, measures: Scope) -> str:
     return SHARE.format(column=top.sql, measure=aggregate("sum", top))
 
 
-def measure_name(function: Measured, column: str | None) -> str:
+def measure_name(function: Aggregate, column: str | None) -> str:
     """Return the name of a measure that was given none."""
     return f"{function.removeprefix('count ')}_{column}" if column else "rows"
 

@@ -56,14 +56,14 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from osiris.chat.choices import Choices, Relation, Writer
-    from osiris.chat.request import Measured
+    from osiris.chat.request import Aggregate
     from osiris.model import Schema
 
     Flags = Mapping[str, tuple[str, ...]]
     T = TypeVar("T")
 
 STEP = "result"
-MEASURES: dict[str, Measured] = {
+MEASURES: dict[str, Aggregate] = {
     "count-of": "count",
     "count-distinct": "count distinct",
     "sum": "sum",
@@ -315,7 +315,7 @@ class _Reader:
         made = [Measure("rows", "count")] if self.flags.get("count") else []
         for flag, function in MEASURES.items():
 
-            def measure(text: str, function: Measured = function) -> Measure:
+            def measure(text: str, function: Aggregate = function) -> Measure:
                 what, name = _named(text)
                 column = self.name(_bare(what), scope)
                 return Measure(name or measure_name(function, column), function, column)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from osiris.chat.expressions import Form
-    from osiris.chat.request import Measured
+    from osiris.chat.request import Aggregate
 
 
 Names = dict[str, str]
@@ -286,7 +286,7 @@ def _group(key: str, name: str | None, names: Names) -> Group:
     return Group(names[cut["column"]], cast("Unit", unit), None if name in (None, unit) else name)
 
 
-def _aggregate(text: str, names: Names) -> tuple[Measured, str | None]:
+def _aggregate(text: str, names: Names) -> tuple[Aggregate, str | None]:
     if text == spaced(ROWS):
         return "count", None
     for function, template in (*AGGREGATES.items(), *ORDERED.items()):

@@ -59,7 +59,7 @@ Function = Literal[
     "convert",
 ]
 
-Measured = Literal[
+Aggregate = Literal[
     "count", "count distinct", "sum", "average", "minimum", "maximum", "median", "share of total", "ratio"
 ]
 
@@ -160,7 +160,7 @@ class Measure:
     """
 
     name: str
-    function: Measured
+    function: Aggregate
     column: str | None = None
     of: str | None = None
     over: str | None = None

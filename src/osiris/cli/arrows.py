@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.formatted_text import StyleAndTextTuples
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-    from osiris.chat.guide.live import Command, Options
+    from osiris.chat.guide.live import Command, Offered
     from osiris.chat.guide.questions import Ask
 
     Result = Answer | Command
@@ -32,7 +32,7 @@ _CURSOR = ">"
 class Arrows(Plain):
     """Questions with arrow keys; what was chosen stays on the screen as one line."""
 
-    def choose(self, ask: Ask, options: Options) -> Answer | Command:
+    def choose(self, ask: Ask, options: Offered) -> Answer | Command:
         """Return what the person chooses."""
         for line in ask.head:
             self._console.talk([("dim", f"  {line}")])
@@ -46,7 +46,7 @@ class Arrows(Plain):
 class _Picker:
     """One question on the screen."""
 
-    def __init__(self, ask: Ask, options: Options) -> None:
+    def __init__(self, ask: Ask, options: Offered) -> None:
         self.ask, self.options = ask, options
         self.typed, self.note = "", ""
         self.at = 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import TypeVar
 
-    from osiris.chat.guide.live import Command, Options
+    from osiris.chat.guide.live import Command, Offered
     from osiris.chat.guide.questions import Ask, Option
     from osiris.cli.render import Console, Line
     from osiris.model import JsonValue
@@ -77,7 +77,7 @@ def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: max(width - 1, 1)]}…"
 
 
-class Mouth(Terminal):
+class GuideTerminal(Terminal):
     """What a conversation shows beside its questions: plans, what was saved, how a run ended."""
 
     def show(self, kind: str, data: Mapping[str, JsonValue]) -> None:
@@ -124,7 +124,7 @@ class Plain:
         """Return the result of something that may take a while."""
         return future.result()
 
-    def choose(self, ask: Ask, options: Options) -> Answer | Command:
+    def choose(self, ask: Ask, options: Offered) -> Answer | Command:
         """Return what the next lines of input say; raises `Waiting` if there are none."""
         options.start()
         self._wait_for_sources(options)
@@ -154,7 +154,7 @@ class Plain:
             fail("CHT055", problem=why)
         self.tell(why)
 
-    def _wait_for_sources(self, options: Options) -> None:
+    def _wait_for_sources(self, options: Offered) -> None:
         deadline = time.monotonic() + _PATIENCE
         while options.waiting() and time.monotonic() < deadline:
             time.sleep(_TICK)

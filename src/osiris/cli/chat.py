@@ -95,12 +95,12 @@ def _guided(workspace: Workspace, out: str | None) -> Answer:
     """Start the guide: nobody could read free text."""
     from osiris.chat import conversation
     from osiris.cli.arrows import Arrows
-    from osiris.cli.asking import Mouth
+    from osiris.cli.asking import GuideTerminal
     from osiris.cli.new import answer_of
 
     told = diagnostic("CHT065")
     console().talk([("warning", f"{told.message}; "), ("", "this is the guide, as 'osiris new' starts it")])
-    mouth = Mouth(console(), [], accepts=False, reads=False)
+    mouth = GuideTerminal(console(), [], accepts=False, reads=False)
     place = out or workspace.project.pipelines.name
     return answer_of(conversation.begin_guided(workspace, mouth, Arrows(console()), place))
 

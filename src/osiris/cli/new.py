@@ -60,9 +60,9 @@ def guided(resume: str | None, edit: str | None, out: str, *, plain: bool = Fals
         fail("CHT053", hint="leave out --json")
     from osiris.api.workspace import find_file
     from osiris.chat import conversation
-    from osiris.cli.asking import Mouth
+    from osiris.cli.asking import GuideTerminal
 
-    screen, mouth = _screen(plain=plain), Mouth(console(), [], accepts=False, reads=False)
+    screen, mouth = _screen(plain=plain), GuideTerminal(console(), [], accepts=False, reads=False)
     workspace = opened()
     if resume is None:
         edits = find_file(workspace, edit).resolve() if edit else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from osiris.chat.guide import joins, parts, sources
 from osiris.chat.guide.draft import UNNAMED, Draft, default_name, plain
 from osiris.chat.guide.parts import columns_of
-from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Check, Option, Tell
+from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Option, Propose, Tell
 from osiris.chat.guide.summary import summary
 from osiris.chat.request import Output
 
@@ -102,7 +102,7 @@ def _written(draft: Draft) -> Flow[Agreed | None]:
 
 
 def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
-    check = yield Check(draft.request)
+    check = yield Propose(draft.request)
     if not check["ok"]:
         draft.request = replace(draft.request, outputs=())
         return None

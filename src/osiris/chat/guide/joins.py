@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris.chat.expressions import unused
 from osiris.chat.guide.parts import columns_of, typed_as
-from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Measure, Option, Tell
+from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Compare, Option, Tell
 from osiris.chat.guide.sources import looked_at
 from osiris.chat.request import Join, Match, Step
 
@@ -137,7 +137,7 @@ def _measured(draft: Draft, step: Step, relation: Relation, pairs: Pairs) -> Flo
     figures = Step(unused("figures", [before.name]), sql=sql, inputs=(before.name, relation.name))
     asked = replace(draft.request, steps=(*(s for s in draft.request.steps if s.name != step.name), before, figures))
     sources = {each.relation: each for each in (*asked.sources, *draft.reading(relation.id))}
-    row = yield Measure(replace(asked, sources=tuple(sources.values())), relation.id)
+    row = yield Compare(replace(asked, sources=tuple(sources.values())), relation.id)
     return Figures(int(row[0]), int(row[1] or 0), int(row[2] or 0)) if row else None
 
 

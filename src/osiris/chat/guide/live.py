@@ -46,7 +46,7 @@ Command = Literal["back", "look", "quit"]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Offered:
     """What may be chosen now: options that are found from `start` on, and who has not answered yet, or cannot."""
 
     found: Callable[[], Sequence[Option]]
@@ -58,7 +58,7 @@ class Options:
 class Screen(Protocol):
     """The person's side of the guide, beside that of a conversation."""
 
-    def choose(self, ask: Ask, options: Options) -> Answer | Command:
+    def choose(self, ask: Ask, options: Offered) -> Answer | Command:
         """Return what the person chooses, types or wants instead; raises `effects.Waiting` if there is nobody."""
         ...
 
@@ -199,16 +199,16 @@ class GuideWorld(LiveWorld):
 
         return self._screen.wait(self._desk.do(look))
 
-    def _options(self, ask: Ask) -> Options:
+    def _options(self, ask: Ask) -> Offered:
         if ask.source is None:
-            return Options(lambda: ask.options, tuple, dict)
+            return Offered(lambda: ask.options, tuple, dict)
         if self._listing is None:
             self._listing = Listing(self._project, self._desk)
         listing = self._listing
         if ask.source == RELATIONS:
-            return Options(listing.options, listing.waiting, lambda: listing.silent, listing.start)
+            return Offered(listing.options, listing.waiting, lambda: listing.silent, listing.start)
         reference = ask.source.partition(":")[2]
-        return Options(
+        return Offered(
             lambda: _tables(listing.options(reference)),
             lambda: [each for each in listing.waiting() if each == reference],
             lambda: {name: why for name, why in listing.silent.items() if name == reference},

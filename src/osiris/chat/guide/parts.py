@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from osiris.chat.expressions import Kind
     from osiris.chat.guide.draft import Draft
     from osiris.chat.guide.questions import Flow, Typed
-    from osiris.chat.request import Function, Measured, Operator, Unit
+    from osiris.chat.request import Aggregate, Function, Operator, Unit
 
 UNITS: tuple[Unit, ...] = ("month", "week", "day", "quarter", "year")
 
@@ -216,7 +216,7 @@ def group(draft: Draft) -> Flow[None]:
     measures: list[Measure] = []
     for key in keys:
         function, _, column = key.partition("|")
-        measured = cast("Measured", function)
+        measured = cast("Aggregate", function)
         name = unused(measure_name(measured, column), [*taken, *(each.name for each in measures)])
         measures.append(Measure(name, measured, column or None))
     draft.put(replace(step, group=groups, measures=tuple(measures)))

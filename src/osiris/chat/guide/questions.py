@@ -92,7 +92,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Compare:
     """Figures: the only row of the last step of a request, as a list; gives None if it cannot be had."""
 
     request: Request
@@ -100,7 +100,7 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Propose:
     """The plan of a whole request, which is shown; gives what `check` of `effects` does, and `confirm`.
 
     `confirm` has a sentence for each thing that is to be confirmed by itself.
@@ -116,7 +116,7 @@ class Tell:
     text: str
 
 
-Effect: TypeAlias = Ask | Look | Measure | Check | Tell
+Effect: TypeAlias = Ask | Look | Compare | Propose | Tell
 """What a flow can ask for."""
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from osiris.canonical import sha256_hex
 from osiris.chat.effects import ACCEPT
 from osiris.chat.guide.draft import EMPTY, Draft, as_text
 from osiris.chat.guide.machine import Machine
-from osiris.chat.guide.questions import Answer, Ask, Check, Look, Measure, Tell
+from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Tell
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ class Guide:
             self._go("INTENT_CAPTURED")
         return words
 
-    def _given(self, effect: Look | Measure | Check | Tell) -> JsonValue:
+    def _given(self, effect: Look | Compare | Propose | Tell) -> JsonValue:
         if isinstance(effect, Tell):
             return self._say(effect.text)
         if isinstance(effect, Look):
             return self._looked(effect)
-        if isinstance(effect, Measure):
+        if isinstance(effect, Compare):
             choices = self._machine.draft.choices
             return self._journal.result(
                 "measure", [effect.about], lambda live, _: live.measure(effect.request, choices)
@@ -90,7 +90,7 @@ class Guide:
         self._journal.tell("discovery_done", tables=int("table" in found), recalled=0, silent={})
         return found
 
-    def _checked(self, check: Check) -> JsonValue:
+    def _checked(self, check: Propose) -> JsonValue:
         from osiris.chat.command_line import command_line
 
         draft = self._machine.draft

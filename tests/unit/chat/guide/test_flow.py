@@ -7,7 +7,7 @@ import pytest
 from osiris.chat.guide.draft import EMPTY, Draft
 from osiris.chat.guide.machine import Machine
 from osiris.chat.guide.match import meant
-from osiris.chat.guide.questions import Answer, Ask, Check, Look, Measure, Tell
+from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Tell
 from osiris.chat.guide.sources import option_of
 from osiris.chat.request import (
     Chosen,
@@ -16,12 +16,12 @@ from osiris.chat.request import (
     Group,
     Join,
     Match,
+    Measure,
     Output,
     Pick,
     Sort,
     Source,
 )
-from osiris.chat.request import Measure as Figure
 
 WRITERS = [
     {"component": "filesystem.parquet_writer", "ending": "parquet", "modes": [], "connections": []},
@@ -103,13 +103,13 @@ class Person:
         if isinstance(effect, Look):
             found = TABLES.get(effect.table)
             return {"table": found} if found else {"reason": "it is gone"}
-        if isinstance(effect, Measure):
+        if isinstance(effect, Compare):
             return self.figures
         if isinstance(effect, Tell):
             if not effect.text.startswith(("  columns (", "  comparing")):
                 self.told.append(effect.text)
             return None
-        assert isinstance(effect, Check)
+        assert isinstance(effect, Propose)
         return {"ok": True, "short": "abc", "confirm": self.confirm, "oml": "", "fingerprint": "abc"}
 
     @property
@@ -139,7 +139,7 @@ def test_a_pipeline_in_seven_choices():
     assert request.sources == (Source("orders.csv"),)
     (step,) = request.steps
     assert step.group == (Group("status"), Group("placed", "month", "placed_month"))
-    assert step.measures == (Figure("rows", "count"), Figure("sum_amount", "sum", "amount"))
+    assert step.measures == (Measure("rows", "count"), Measure("sum_amount", "sum", "amount"))
     path = "output/orders_by_status_placed_month.parquet"
     assert request.outputs == (Output(step.name, "filesystem.parquet_writer", path=path),)
 
