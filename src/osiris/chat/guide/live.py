@@ -102,10 +102,10 @@ class GuideWorld(LiveWorld):
 
         Fails with CHT056 if it has something for which there is no choice.
         """
-        from osiris.chat.parse_request import parse_request
-
         if self._edits is None:
             return None
+        from osiris.chat.parse_request import parse_request
+
         text = self._edits.read_text(encoding="utf-8")
         known = (each for each in read_names(self.names("")).relations if each.table in text)
         found = {each.id: (each.source, self.look_at(Look(each.id, each.source, each.table))) for each in known}
