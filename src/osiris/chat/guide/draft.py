@@ -21,7 +21,17 @@ EMPTY = Request(name=UNNAMED, sources=(), steps=(), outputs=())
 STEP = "result"
 _KEPT = "output/looked_at.parquet"
 
-_STAGE = {"joins": 0, "compute": 0, "filters": 0, "group": 1, "pick": 1, "columns": 2, "sort": 3, "limit": 4}
+_STAGE = {
+    "joins": 0,
+    "compute": 0,
+    "filters": 0,
+    "group": 1,
+    "pick": 1,
+    "pivot": 1,
+    "columns": 2,
+    "sort": 3,
+    "limit": 4,
+}
 """When a step does which of its parts: what comes earlier than a part that is there needs another step."""
 
 
@@ -77,7 +87,7 @@ class Draft:
         """Return the columns that there are at a point of a step, with their types."""
         cut = replace(step, columns=(), sort=(), limit=None)
         if point == "input":
-            cut = replace(cut, filters=(), group=(), measures=(), pick=None)
+            cut = replace(cut, filters=(), group=(), measures=(), pick=None, pivot=None)
         elif point == "sort":
             cut = replace(cut, columns=step.columns)
         is_whole = cut == Step(cut.name, input=cut.input)

@@ -31,6 +31,8 @@ _PARTS: dict[str, tuple[str, str, Callable[[Draft], Flow[None]]]] = {
     "joins": ("Join another table", "by a key", joins.join),
     "compute": ("Compute a column", "numbers, dates, texts", parts.compute),
     "group": ("Group and measure", "counts, sums, averages per …", parts.group),
+    "pivot": ("Columns from values", "one column per status", parts.pivot),
+    "distinct": ("Each different row once", "repeated rows are left out", parts.distinct),
     "pick": ("First rows per group", "the latest order of each customer", parts.pick),
     "columns": ("Choose columns", "", parts.columns),
     "sort": ("Sort, first N rows", "", parts.sort),
@@ -152,7 +154,7 @@ def _target(draft: Draft, name: str) -> Flow[Output]:
     for each in writers:
         options += [Option(f"table|{each.component}|{ref}", f"table of {ref}", "") for ref in each.connections]
     endings = tuple(f".{each.ending}" for each in files.values())
-    asked = Ask("target", "Where does it go?", tuple(options), typed="path", endings=endings)
+    asked = Ask("target", "Where does it go? You may type a path.", tuple(options), typed="path", endings=endings)
     answer = Answer.of((yield asked))
     if answer.text is not None:
         component = next(name for name, each in files.items() if answer.text.endswith(f".{each.ending}"))

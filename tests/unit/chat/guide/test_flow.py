@@ -18,6 +18,7 @@ from osiris.chat.request import (
     Match,
     Output,
     Pick,
+    Pivot,
     Sort,
     Source,
 )
@@ -171,6 +172,60 @@ def test_values_and_a_condition_do_not_go_together():
     person = Person().say("orders.csv", "Keep some rows", "status", "paid, is empty", "paid")
     assert person.told == ["Choose values, or one condition."]
     assert person.step.filters == (Filter("status", "=", ("paid",)),)
+
+
+def test_a_share_comes_with_what_it_is_a_share_of():
+    person = Person().say("orders.csv", "Group and measure", "status", "share of the number of rows, sum of amount")
+    assert [(each.name, each.function, each.column, each.of) for each in person.step.measures] == [
+        ("rows", "count", None, None),
+        ("share_rows", "share of total", None, "rows"),
+        ("sum_amount", "sum", "amount", None),
+    ]
+    person = Person().say("orders.csv", "Group and measure", "status", "share of the sum of amount, sum of amount")
+    assert [(each.name, each.of) for each in person.step.measures] == [
+        ("sum_amount", None),
+        ("share_sum_amount", "sum_amount"),
+    ]
+
+
+def test_values_become_columns():
+    person = Person().say("orders.csv", "Columns from values", "status", "paid, open", "month of placed", "sum of amount")
+    assert person.step.group == (Group("placed", "month", "placed_month"),)
+    assert person.step.pivot == Pivot("status", ("paid", "open"), "sum", "amount")
+    assert [*person.machine.draft.result()] == ["placed_month", "paid", "open"]
+
+
+def test_each_different_row_once():
+    person = Person().say("customers.csv", "Each different row once", "Sort, first N rows", "id (smallest first)", "all rows")
+    assert person.step.group == (Group("id"), Group("name"), Group("country"))
+    assert [*person.machine.draft.result()] == ["id", "name", "country"]
+
+
+@pytest.mark.parametrize(
+    ("values", "offered"),
+    [
+        (["06.08.2022", "31.12.1939"], ["day.month.year"]),
+        (["06/08/2022"], ["day/month/year", "month/day/year"]),
+        (["06/30/2022", "05/01/2022"], ["month/day/year"]),
+    ],
+)
+def test_a_text_is_read_as_a_date_in_a_way_that_fits_its_values(values, offered, monkeypatch):
+    monkeypatch.setitem(TABLES, "orders.csv", table("orders.csv", {"born": "utf8"}, values={"born": values}))
+    person = Person().say("orders.csv", "Compute a column", "read a text as a date", "born")
+    assert labels(person) == set(offered)
+    person.say(offered[0], "=day", "Keep some rows", "day", "less than …", "=1940-01-01")
+    assert person.step.compute[0].function == "convert"
+    assert person.machine.draft.result()["day"] == "date"
+    assert person.step.filters == (Filter("day", "<", ("1940-01-01",)),)
+
+
+def test_a_part_of_a_text_is_replaced_and_the_text_read_as_a_number():
+    person = Person().say("customers.csv", "Compute a column", "replace a part of a text", "name", "=,", "=.", "=a")
+    person.say("Compute a column", "read a text as a number", "a", "any decimal places", "=b")
+    assert person.step.compute == (
+        Computed("a", "replace", "name", value=",", new="."),
+        Computed("b", "convert", "a", value="float64"),
+    )
 
 
 def test_a_condition_on_groups_is_another_step():
