@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.chat.guide.flow import READ
 from osiris.chat.guide.match import narrowed
 from osiris.chat.guide.questions import Answer, Option
-from osiris.cli.asking import SENTENCE, Plain, echo, problem_of, shortened
+from osiris.cli.asking import SENTENCE, Plain, echo, problem_of, shortened, typed_as
 from osiris.cli.render import safe
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ class _Picker:
         silent = [f"{safe(name)} cannot be read: {safe(why)}" for name, why in self.options.silent().items()]
         nothing = ["no choice has this"]
         keys = "Tab marks several, Enter goes on" if self.ask.several else "Enter chooses"
-        hint = f"{keys}, Esc back, Ctrl-L look, Ctrl-C quit"
+        typed = f", {typed_as(self.ask)}" if self.ask.typed else ""
+        hint = f"{keys}{typed}, Esc back, Ctrl-L look, Ctrl-C quit"
         labels = {each.key: safe(each.label) for each in self.options.found()}
         marked = [f"marked: {', '.join(labels[key] for key in self.marked)}"] if self.marked else []
         lines = [*marked, *([self.note] if self.note else []), *waiting, *silent]
@@ -154,6 +155,7 @@ class _Picker:
         elif key:
             self.marked.append(key)
         self.typed = ""
+        self.at = next((n for n, each in enumerate(self.shown()) if each.key == key), 0)
 
     def _keys(self) -> KeyBindings:
         from prompt_toolkit.key_binding import KeyBindings

@@ -154,7 +154,7 @@ def _target(draft: Draft, name: str) -> Flow[Output]:
     for each in writers:
         options += [Option(f"table|{each.component}|{ref}", f"table of {ref}", "") for ref in each.connections]
     endings = tuple(f".{each.ending}" for each in files.values())
-    asked = Ask("target", "Where does it go? You may type a path.", tuple(options), typed="path", endings=endings)
+    asked = Ask("target", "Where does it go?", tuple(options), typed="path", endings=endings)
     answer = Answer.of((yield asked))
     if answer.text is not None:
         component = next(name for name, each in files.items() if answer.text.endswith(f".{each.ending}"))

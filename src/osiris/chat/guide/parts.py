@@ -31,7 +31,8 @@ _COMPARED = {
 }
 _OF_TEXT = {"contains": "contains …", "starts with": "starts with …", "ends with": "ends with …"}
 _EMPTINESS = {"is empty": "is empty", "is not empty": "is not empty"}
-_OF_ALL = {"not in": "is not …", **_EMPTINESS, "other": "equals another column …"}
+_OF_ALL = {"not in": "is not …", **_EMPTINESS, "other =": "equals another column …"}
+_OF_COLUMNS = {"other >": "more than another column …", "other <": "less than another column …"}
 
 _OF_NUMBERS = ("average", "sum", "minimum", "maximum", "median")
 _OF_OTHERS = ("minimum", "maximum")
@@ -183,13 +184,14 @@ def _is_dates(draft: Draft, column: str) -> bool:
 def _by_operator(draft: Draft, column: str, operator: str, fields: dict[str, str | None]) -> Flow[Filter | None]:
     if operator.startswith("is "):
         return Filter(column, cast("Operator", operator))
-    if operator == "other":
+    kind, _, comparison = operator.partition(" ")
+    if kind == "other":
         alike = tuple(o for o in columns_of(draft, fields, _alike(fields[column])) if o.key != column)
         if not alike:
             yield Tell(f"No other column can be compared with {column}.")
             return None
-        answer = yield from _one("other", f"{column} equals which column?", alike)
-        return Filter(column, "=", other=answer.keys[0])
+        answer = yield from _one("other", f"{column} {comparison} which column?", alike)
+        return Filter(column, cast("Operator", comparison), other=answer.keys[0])
     if operator == "not in":
         values = _values(draft, column)
         text = f"{column} is not …"
@@ -226,7 +228,7 @@ def _values(draft: Draft, column: str) -> tuple[Option, ...]:
 
 def _operators(type_: str | None) -> tuple[Option, ...]:
     kind = _kind(type_)
-    more = _OF_TEXT if kind == "text" else {} if kind == "bool" else _COMPARED
+    more = _OF_TEXT if kind == "text" else {} if kind == "bool" else _COMPARED | _OF_COLUMNS
     offered = more | _OF_ALL if kind in _VALUES else _EMPTINESS
     return tuple(Option(f"o:{key}", label) for key, label in offered.items())
 
@@ -419,7 +421,7 @@ def pick(draft: Draft) -> Flow[None]:
     per = Answer.of((yield Ask("per", text, columns_of(draft, fields), several=True))).keys
     orders = tuple(_orders(fields))
     key = (yield from _one("first", "Which rows are the first?", orders)).keys[0]
-    rows = yield from _count("How many of each? You may type a number.", "1", "1")
+    rows = yield from _count("How many of each?", "1", "1")
     draft.put(replace(step, pick=Pick(per, (_sort(key),), int(rows))))
 
 
@@ -436,7 +438,7 @@ def sort(draft: Draft) -> Flow[None]:
     step = draft.step_for("sort")
     options = tuple(_orders(draft.fields(step, "sort")))
     keys = Answer.of((yield Ask("sort", "Sort by what?", options, several=True))).keys
-    rows = yield from _count("How many rows? You may type a number.", "all", "all rows")
+    rows = yield from _count("How many rows?", "all", "all rows")
     limit = None if rows == "all" else int(rows)
     draft.put(replace(step, sort=tuple(_sort(key) for key in keys), limit=limit))
 

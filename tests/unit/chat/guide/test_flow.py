@@ -188,6 +188,26 @@ def test_a_share_comes_with_what_it_is_a_share_of():
     ]
 
 
+def test_a_join_by_a_computed_column_is_another_step():
+    person = Person().say("orders.csv", "Compute a column", "text in upper case", "status", "=id_2")
+    person.say("Join another table", "customers.csv", "id")
+    first, second = person.request.steps
+    assert (len(first.compute), first.joins, second.input, len(second.joins)) == (1, (), first.name, 1)
+
+
+def test_columns_are_compared_with_each_other():
+    person = Person().say("orders.csv", "Keep some rows", "id", "more than another column …", "customer_id")
+    assert person.step.filters == (Filter("id", ">", other="customer_id"),)
+
+
+@pytest.mark.parametrize("spelled", ["CustomerID", "customer_id", "Customer Id"])
+def test_keys_are_found_in_another_spelling(spelled, monkeypatch):
+    monkeypatch.setitem(TABLES, "customers.csv", table("customers.csv", {spelled: "int64", "name": "utf8"}))
+    person = Person().say("orders.csv", "Join another table", "customers.csv")
+    assert "By which key" in person._question().text
+    assert f"customer_id{'' if spelled == 'customer_id' else f' = {spelled}'}" in labels(person)
+
+
 def test_values_become_columns():
     person = Person().say("orders.csv", "Columns from values", "status", "paid, open", "month of placed", "sum of amount")
     assert person.step.group == (Group("placed", "month", "placed_month"),)
@@ -269,9 +289,9 @@ def test_rows_without_a_match_are_asked_about():
 
 def test_a_join_that_multiplies_rows_is_confirmed_by_itself():
     answers = ("orders.csv", "Join another table", "customers.csv", "customer_id = id")
-    person = Person(figures=(80, 80, 7)).say(*answers, "no, leave it out")
+    person = Person(figures=(80, 80, 7)).say(*answers, "no, do not join customers.csv")
     assert person.request.steps == ()
-    person = Person(figures=(80, 80, 7)).say(*answers, "yes, multiply rows")
+    person = Person(figures=(80, 80, 7)).say(*answers, "yes, rows may become more")
     assert len(person.step.joins) == 1
 
 
@@ -286,7 +306,7 @@ def test_a_join_that_was_not_measured_is_confirmed_unless_a_key_is_declared():
     words = ("orders.csv", "Join another table", "customers.csv", "customer_id = id")
     person = Person()
     person.figures = None
-    person.say(*words, "no, leave it out", "Join another table", *words[2:], "yes, multiply rows", "keep them")
+    person.say(*words, "no, do not join customers.csv", "Join another table", *words[2:], "yes, rows may become more", "keep them")
     assert person.asked[4].startswith("customers.csv has perhaps several rows, which was not measured")
     assert len(person.step.joins) == 1
     TABLES["customers.csv"] = {**CUSTOMERS, "primary_key": ["id"]}
