@@ -86,7 +86,8 @@ class _Picker:
             narrowed(text, known), key=lambda each: (each.label != text, not each.label.casefold().startswith(low))
         )
         free = self.ask.typed and not problem_of(self.ask, text) and all(each.label != text for each in found)
-        return [*found, Option("", text, "as typed")] if free else found
+        typed = [Option("", text, "as typed")] if free else []
+        return [*typed, *found] if self.ask.typed == "name" else [*found, *typed]
 
     def _fragments(self) -> StyleAndTextTuples:
         size = shutil.get_terminal_size()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from osiris import api
@@ -86,6 +87,8 @@ class GuideWorld(LiveWorld):
         self._project = workspace
         self._screen = screen
         self._edits = edits
+        # A draft lies where it will be saved, so that a name which another file there has is refused before the yes.
+        self._draft = edits or workspace.root / out / PurePath(DRAFT).name
         self._desk = Desk(workspace)
         self._listing: Listing | None = None
 
@@ -160,9 +163,8 @@ class GuideWorld(LiveWorld):
 
     def _measured(self, text: str) -> list[str]:
         """Return what is measured of a plan, within a time, and show its first rows, which are not on record."""
-        path = self._project.root / DRAFT
         try:
-            compiled = api.compile_text(self._project, text, path, params={})
+            compiled = api.compile_text(self._project, text, self._draft, params={})
             found = api.read_back(self._project, compiled)
         except OsirisError as error:
             return [f"not measured: {error.diagnostics[0].message}"]

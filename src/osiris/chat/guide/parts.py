@@ -302,13 +302,13 @@ def pivot(draft: Draft) -> Flow[None]:
     """Ask for a column whose values become columns, and what they have."""
     step = draft.step_for("group")
     fields = draft.fields(step, "input")
-    known = tuple(each for each in columns_of(draft, fields) if _values(draft, each.key))
-    if not known:
-        yield Tell("No column is known to have few values.")
-        return
-    column = (yield from _one("pivot", "The values of which column become columns?", known)).keys[0]
-    values = _values(draft, column)
-    chosen = Answer.of((yield Ask("pivot values", "Which values?", values, several=True))).keys
+    text = "The values of which column become columns?"
+    column = (yield from _one("pivot", text, columns_of(draft, fields, _VALUES))).keys[0]
+    text = "Which values? Typed ones have commas between them."
+    asked = Ask("pivot values", text, _values(draft, column), several=True, typed="text")
+    answer = Answer.of((yield asked))
+    typed = [each.strip() for each in (answer.text or "").split(",")]
+    values = tuple(key[2:] for key in answer.keys) or tuple(filter(None, typed))
     rows = tuple(each for each in _groups(draft, fields) if each.key != f"|{column}")
     groups = Answer.of((yield Ask("pivot rows", "One row for each …?", rows, several=True))).keys
     numbers = columns_of(draft, fields, _NUMBER)
@@ -317,7 +317,7 @@ def pivot(draft: Draft) -> Flow[None]:
         yield from _one("pivot of", "What is in the columns?", [Option("count|", "number of rows"), *figures])
     ).keys[0]
     function, _, of = cell.partition("|")
-    made = Pivot(column, tuple(key[2:] for key in chosen), cast("PivotFunction", function), of or None)
+    made = Pivot(column, values, cast("PivotFunction", function), of or None)
     draft.put(replace(step, group=tuple(map(_group, groups)), pivot=made))
 
 

@@ -111,7 +111,7 @@ class Person:
                 self.told.append(effect.text)
             return None
         assert isinstance(effect, Check)
-        return {"ok": True, "short": "abc", "confirm": self.confirm, "oml": "", "fingerprint": "abc"}
+        return {"ok": True, "diagnostics": [], "short": "abc", "confirm": self.confirm, "oml": "", "fingerprint": "abc"}
 
     @property
     def request(self):
@@ -209,14 +209,16 @@ def test_keys_are_found_in_another_spelling(spelled, monkeypatch):
 
 
 def test_values_become_columns():
-    person = Person().say("orders.csv", "Columns from values", "status", "paid, open", "month of placed", "sum of amount")
+    person = Person().say("orders.csv", "Columns from values", "status", "paid, open")
+    person.say("month of placed", "sum of amount")
     assert person.step.group == (Group("placed", "month", "placed_month"),)
     assert person.step.pivot == Pivot("status", ("paid", "open"), "sum", "amount")
     assert [*person.machine.draft.result()] == ["placed_month", "paid", "open"]
 
 
 def test_each_different_row_once():
-    person = Person().say("customers.csv", "Each different row once", "Sort, first N rows", "id (smallest first)", "all rows")
+    person = Person().say("customers.csv", "Each different row once")
+    person.say("Sort, first N rows", "id (smallest first)", "all rows")
     assert person.step.group == (Group("id"), Group("name"), Group("country"))
     assert [*person.machine.draft.result()] == ["id", "name", "country"]
 
@@ -306,7 +308,8 @@ def test_a_join_that_was_not_measured_is_confirmed_unless_a_key_is_declared():
     words = ("orders.csv", "Join another table", "customers.csv", "customer_id = id")
     person = Person()
     person.figures = None
-    person.say(*words, "no, do not join customers.csv", "Join another table", *words[2:], "yes, rows may become more", "keep them")
+    person.say(*words, "no, do not join customers.csv")
+    person.say("Join another table", *words[2:], "yes, rows may become more", "keep them")
     assert person.asked[4].startswith("customers.csv has perhaps several rows, which was not measured")
     assert len(person.step.joins) == 1
     TABLES["customers.csv"] = {**CUSTOMERS, "primary_key": ["id"]}
