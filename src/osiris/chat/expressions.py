@@ -490,7 +490,7 @@ def derived(given: Measure, measures: Scope) -> str:
 
 def measure_name(function: Aggregate, column: str | None) -> str:
     """Return the name of a measure that was given none."""
-    return f"{function.removeprefix('count ')}_{column}" if column else "rows"
+    return f"{function.removeprefix('count ').removesuffix(' of total')}_{column}" if column else "rows"
 
 
 def pivoted(given: Pivot, value: str, scope: Scope) -> str:
