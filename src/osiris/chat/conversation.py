@@ -12,7 +12,7 @@ from osiris.chat.agent import Agent
 from osiris.chat.effects import Waiting
 from osiris.chat.journal import Journaled, W, asked_digest
 from osiris.chat.live import LiveWorld
-from osiris.chat.port import Usage
+from osiris.chat.port import Options, Usage
 from osiris.chat.providers import open_model
 from osiris.chat.providers.settings import provider_name
 from osiris.chat.record import Record
@@ -39,22 +39,6 @@ if TYPE_CHECKING:
 
 GUIDE = "guide"
 """Provider of conversations that the guide leads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a conversation is held: who proposes, what may be assumed, and what of rows may be shown to it.
-
-    `provider`, `model` and `samples` (none, masked or raw) are None for what is configured; `out` is where pipelines
-    are saved, None for output/.
-    """
-
-    provider: str | None = None
-    model: str | None = None
-    fast: bool = False
-    pro_mode: bool = False
-    samples: str | None = None
-    out: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

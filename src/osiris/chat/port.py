@@ -20,6 +20,22 @@ Purpose = Literal["intent", "synthesis", "regenerate"]
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """How a conversation is held: who proposes, what may be assumed, and what of rows may be shown to it.
+
+    `provider`, `model` and `samples` (none, masked or raw) are None for what is configured; `out` is where pipelines
+    are saved, None for output/.
+    """
+
+    provider: str | None = None
+    model: str | None = None
+    fast: bool = False
+    pro_mode: bool = False
+    samples: str | None = None
+    out: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """Something that was said, by the person or by the agent; `about` is the key of the question that was asked."""
 

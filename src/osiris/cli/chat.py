@@ -67,19 +67,18 @@ def command(
     if replay is not None:
         return _replayed(replay)
     from osiris.chat import conversation
+    from osiris.chat.port import Options
     from osiris.chat.providers.settings import provider_name
     from osiris.cli.talk import Terminal
 
     if resume and message is None and not _ID.match(resume):
         message, resume = resume, ""
-    options = conversation.Options(**chosen)
+    options = Options(**chosen)
     if resume is not None and (options.fast or options.pro_mode):
         raise click.UsageError("--fast and --pro-mode belong to the beginning of a conversation")
     typed = sys.stdin.isatty() and console().is_terminal()
     workspace = opened()
-    asks_a_model = (
-        message is not None or mode is not None or yes or replace(options, out=None) != conversation.Options()
-    )
+    asks_a_model = message is not None or mode is not None or yes or replace(options, out=None) != Options()
     if typed and resume is None and not asks_a_model and provider_name(workspace.config, None) is None:
         return _guided(workspace, options.out)
     reads = not console().wants_json and (typed or message is None)

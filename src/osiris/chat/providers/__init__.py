@@ -10,8 +10,7 @@ from osiris.chat.providers.settings import read_settings
 
 if TYPE_CHECKING:
     from osiris.api import Workspace
-    from osiris.chat.conversation import Options
-    from osiris.chat.port import Model
+    from osiris.chat.port import Model, Options
 
 __all__ = ["open_model"]
 
