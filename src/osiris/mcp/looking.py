@@ -139,7 +139,7 @@ def _component(spec: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
 def oml_schema(workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris schema`; of requests, with what one may say here."""
     if arguments.get("of") == "request":
-        return Reply(request_document(workspace), next=[("compile", {})])
+        return Reply(request_document(workspace), uncut=("schema",), next=[("compile", {})])
     return Reply(api.pipeline_schema(), brief=_outline, next=[("component_get", {})])
 
 

@@ -49,12 +49,12 @@ EXAMPLE: JsonValue = {
 def request_document(workspace: Workspace) -> dict[str, JsonValue]:
     """Return the schema of a request, what its parts mean, and an example."""
     choices = read_names({"sources": [], "writers": writers_of(workspace), "silent": {}})
-    return {"schema": call_schema(choices), "meaning": {"names": _RELATIONS, **_MEANING}, "example": EXAMPLE}
+    return {"schema": call_schema(choices), "meaning": _MEANING, "example": EXAMPLE}
 
 
 def _meaning() -> dict[str, str]:
     """Return what the classes of a request say of themselves."""
-    told = {"Request": words.__doc__ or ""}
+    told = {"names": f"{words.__doc__} {_RELATIONS}"}
     told |= {name: each.__doc__ for name, each in vars(words).items() if is_dataclass(each) and each.__doc__}
     return {name: " ".join(cleandoc(text).split()) for name, text in told.items()}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from osiris import api
 from osiris.document import load_text
 from osiris.errors import OsirisError, fail, has_errors
+from osiris.families.personal import hidden
 from osiris.files import resolve_path
 from osiris.history.causes import cause_code
 from osiris.mcp.definitions import RUN
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     Progress = Callable[[dict[str, JsonValue]], None]
 
 _DRAFT = "output/draft.yaml"
+_HIDDEN = f"{hidden(api.NOT_FOLLOWED)}: columns of a source that its own query computes, or that have no names there"
 
 
 def oml_validate(workspace: Workspace, arguments: Arguments) -> Reply:
@@ -127,6 +129,8 @@ def preview(workspace: Workspace, arguments: Arguments) -> Reply:
         for table in seen.tables
     ]
     data = {"tables": tables, "unchecked": list(seen.unchecked)}
+    if any(hidden(api.NOT_FOLLOWED) in row for table in seen.tables for row in table.rows):
+        data["hidden"] = _HIDDEN
     if seen.cut:
         data["only_the_first_rows_of"] = dict.fromkeys(seen.cut, seen.sample)
     follow_up = ("compile", {"file": seen.file} if said is None else {})
