@@ -188,7 +188,7 @@ def _of_reader(step: Step) -> StepText:
 def grain_text(grain: Sequence[GrainColumn] | None) -> str:
     """Return what names a row in words: `one row per customers.name`."""
     if grain is None:
-        return "grain unknown: it is not known which columns name a row"
+        return "no key is known: rows may repeat"
     return f"one row per {' and '.join(map(_grain_column, grain))}" if grain else "at most one row"
 
 

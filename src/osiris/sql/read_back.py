@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class QueryText:
     """A query in plain words. `keys` are all that are known, in folded names; `grain` is the shortest of them.
 
-    `columns` are outputs that the text names, with what each is.
+    `columns` are outputs that the text names, and what is computed below them, with what each is.
     """
 
     rows: Rows = field(default_factory=Rows)
@@ -98,6 +98,9 @@ def _read_select(select: exp.Select, grains: Grains, found: QueryText) -> None:
     for joined in facts.joins:
         found.joins.append(_join_text(joined, phrases))
         found.filters += _join_filters(joined, phrases)
+    for each in select.expressions:
+        if isinstance(each, exp.Alias) and not isinstance(each.this, exp.Column):
+            found.columns[each.alias] = phrases.say(each)
     for key in ("where", "having", "qualify"):
         for condition in conjuncts(select.args.get(key)):
             found.filters.append(phrases.say(condition))
@@ -207,7 +210,9 @@ def _read_outermost(tree: exp.Expr, grains: Grains, found: QueryText) -> None:
     if query is tree or isinstance(tree, exp.Subquery):
         for each in query.expressions:
             if not isinstance(each.unalias(), exp.Star) and not isinstance(each.this, exp.Star):
-                found.columns[each.alias_or_name or phrases.say(each)] = phrases.say(each)
+                name = each.alias_or_name or phrases.say(each)
+                is_passed_on = isinstance(each.unalias(), exp.Column) and each.unalias().name == name
+                found.columns[name] = found.columns.get(name if is_passed_on else "", phrases.say(each))
     order = written_order(tree, [name or "" for name in found.rows.columns or ()])
     if order:
         found.sort = [_sorted_by(each, query, phrases) for each in order]
