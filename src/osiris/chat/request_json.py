@@ -1,20 +1,19 @@
-"""A request, or the relations that matter, as JSON: the closed schema, and what is read from an answer.
+"""A request, or the relations that matter, as JSON: the closed schema, and what is read from an answer or a call.
 
-The schema keeps to what the strict modes of services share: every property is required and nothing else allowed; only
-type, enum, anyOf, items and properties; no recursion. Services take few unions, so a text or a list that says nothing
-is empty rather than null, and only numbers, enumerations and objects can be null. In an answer, what is null or left
-out says nothing as well.
+The schema of an answer keeps to what the strict modes of services share: every property is required and nothing else
+allowed; only type, enum, anyOf, items and properties; no recursion. Services take few unions, so a text or a list that
+says nothing is empty rather than null, and only numbers, enumerations and objects can be null. What is null or left out
+says nothing as well, in an answer and in a call; the schema of a call is without all that.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import islice
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from osiris.chat.found import one_line
 from osiris.chat.intent import LONGEST_SAID, Interest, Question, Refusal, said_in
@@ -24,7 +23,7 @@ from osiris.document import escape
 from osiris.errors import Location, diagnostic, did_you_mean, raise_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from osiris.chat.choices import Choices
     from osiris.errors import Diagnostic
@@ -44,8 +43,15 @@ _ENUMERATED = 250
 _Hint = Any
 """The type of a field."""
 
-_Closed = Mapping[tuple[str, str], Sequence[str]]
-"""By class and field, the texts that are possible; of none at all any text is."""
+
+class _Form(NamedTuple):
+    """How a schema is written. `closed` has the texts that are possible, by class and field; of none at all any text
+    is. `strict`: all is required, and may be null.
+    """
+
+    closed: Mapping[tuple[str, str], Sequence[str]]
+    strict: bool
+
 
 _SIMPLE: dict[_Hint, str] = {int: "integer", bool: "boolean"}
 _TEXT: JsonValue = {"type": "string"}
@@ -54,25 +60,34 @@ _NULL: JsonValue = {"type": "null"}
 
 def request_schema(choices: Choices) -> dict[str, JsonValue]:
     """Return the JSON Schema of a request, or of a question or a reason why there is none; choices are enumerations."""
-    return _schema(Request, choices)
+    return _answer_schema(Request, choices)
 
 
 def interest_schema(choices: Choices) -> dict[str, JsonValue]:
     """Return the JSON Schema of the relations that matter, or of a question or a reason why there are none."""
-    return _schema(Interest, choices)
+    return _answer_schema(Interest, choices)
 
 
-def _schema(kind: type, choices: Choices) -> dict[str, JsonValue]:
+def _answer_schema(kind: type, choices: Choices) -> dict[str, JsonValue]:
+    form = _Form(_closed(choices), strict=True)
+    question = {"anyOf": [_of_class(Question, form), _NULL]}
+    return _object({**_of_class(kind, form)["properties"], "question": question, "cannot": _TEXT})
+
+
+def call_schema(choices: Choices) -> dict[str, JsonValue]:
+    """Return the JSON Schema of a request alone, in which all that says nothing may be left out."""
+    return _of_class(Request, _Form(_closed(choices), strict=False))
+
+
+def _closed(choices: Choices) -> dict[tuple[str, str], Sequence[str]]:
     ids = [each.id for each in choices.relations]
     relations = ids if len(ids) <= _ENUMERATED else ()
-    closed: _Closed = {
+    return {
         ("Source", "relation"): relations,
         ("Interest", "tables"): relations,
         ("Output", "component"): [writer.component for writer in choices.writers],
         ("Output", "connection"): sorted({name for writer in choices.writers for name in writer.connections}),
     }
-    question = {"anyOf": [_of_class(Question, closed), _NULL]}
-    return _object({**_of_class(kind, closed)["properties"], "question": question, "cannot": _TEXT})
 
 
 def read_request(value: JsonValue, choices: Choices) -> Request | Question | Refusal:
@@ -81,9 +96,7 @@ def read_request(value: JsonValue, choices: Choices) -> Request | Question | Ref
     if said:
         return said
     plain = {k: v for k, v in value.items() if k not in ("question", "cannot")} if isinstance(value, dict) else value
-    request = _settled(_read(Request, plain), choices)
-    _refuse(_problem(at, why, hint) for at, why, hint in problems_of(request, choices))
-    return request
+    return chosen(shaped(plain), choices)
 
 
 def read_interest(value: JsonValue, choices: Choices) -> Interest | Question | Refusal:
@@ -94,19 +107,31 @@ def read_interest(value: JsonValue, choices: Choices) -> Interest | Question | R
     plain = {"tables": value.get("tables")} if isinstance(value, dict) else value
     tables = tuple(dict.fromkeys(_read(Interest, plain).tables))
     known = [each.id for each in choices.relations]
-    unknown = ((number, name) for number, name in enumerate(tables) if name not in known)
     _refuse(
-        _problem(f"/tables/{n}", "is not among the choices", did_you_mean(name[:100], known)) for n, name in unknown
+        _problem(f"/tables/{number}", "is not among the choices", did_you_mean(name[:100], known))
+        for number, name in enumerate(tables)
+        if name not in known
     )
     return Interest(tables)
 
 
+def shaped(value: JsonValue) -> Request:
+    """Return a request of that shape, whatever it names; fails as `read_request`."""
+    return _read(Request, value)
+
+
 def _read(kind: type[T], value: JsonValue) -> T:
     reader = _Reader([])
-    read = reader.object(kind, value, "")
+    made: T = reader.object(kind, value, "")
     _refuse(reader.problems)
-    made: T = read
     return made
+
+
+def chosen(request: Request, choices: Choices) -> Request:
+    """Return a request that can be carried out with these choices; fails as `read_request`."""
+    request = _settled(request, choices)
+    _refuse(_problem(at, why, hint) for at, why, hint in problems_of(request, choices))
+    return request
 
 
 def to_json(request: Request) -> dict[str, JsonValue]:
@@ -114,24 +139,26 @@ def to_json(request: Request) -> dict[str, JsonValue]:
     return {**_json(request), "question": None, "cannot": ""}
 
 
-def _object(properties: Mapping[str, JsonValue]) -> dict[str, Any]:
+def _object(properties: Mapping[str, JsonValue], required: Sequence[str] | None = None) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": dict(properties),
-        "required": list(properties),
+        "required": list(properties if required is None else required),
         "additionalProperties": False,
     }
 
 
-def _of_class(kind: type, closed: _Closed) -> dict[str, Any]:
+def _of_class(kind: Any, form: _Form) -> dict[str, Any]:  # noqa: ANN401 (any class of a request)
     hints = _hints(kind)
-    return _object({name: _of_hint(hint, closed, closed.get((kind.__name__, name))) for name, hint in hints.items()})
+    made = {name: _of_hint(hint, form, form.closed.get((kind.__name__, name))) for name, hint in hints.items()}
+    needed = [each.name for each in fields(kind) if each.default is dataclasses.MISSING]
+    return _object(made, None if form.strict else needed)
 
 
-def _of_hint(hint: _Hint, closed: _Closed, names: Sequence[str] | None = None) -> JsonValue:
+def _of_hint(hint: _Hint, form: _Form, names: Sequence[str] | None = None) -> JsonValue:
     inner, is_optional = _optional(hint)
     if _origin(inner) is tuple:
-        return {"type": "array", "items": _of_hint(get_args(inner)[0], closed, names)}
+        return {"type": "array", "items": _of_hint(get_args(inner)[0], form, names)}
     if inner is str and names is None:
         return _TEXT
     made: JsonValue
@@ -140,8 +167,8 @@ def _of_hint(hint: _Hint, closed: _Closed, names: Sequence[str] | None = None) -
     elif _origin(inner) is Literal:
         made = {"type": "string", "enum": list(get_args(inner))}
     else:
-        made = {"type": _SIMPLE[inner]} if inner in _SIMPLE else _of_class(inner, closed)
-    return {"anyOf": [made, _NULL]} if is_optional else made
+        made = {"type": _SIMPLE[inner]} if inner in _SIMPLE else _of_class(inner, form)
+    return {"anyOf": [made, _NULL]} if is_optional and form.strict else made
 
 
 @cache
