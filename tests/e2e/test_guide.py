@@ -301,6 +301,26 @@ def test_back_and_rows_at_a_terminal(demo):
     assert files(demo) == {"osiris.yaml"}
 
 
+def test_a_name_that_another_pipeline_has_is_asked_for_before_the_yes(osiris, folder):
+    (folder / "a.csv").write_text("id\n1\n")
+    answers = ["a.csv", "Write the result", "CSV file"]
+    piped(osiris, folder, *answers, "Save it, do not run it", code=0)
+    answers[-1] = "output/again.csv"
+    shown = piped(osiris, folder, *answers, "b", "Yes, save it and run it", code=0).stderr
+    assert "pipeline 'a' is also the name of pipelines/a.yaml" in shown
+    assert {path.name for path in (folder / "pipelines").iterdir()} == {"a.yaml", "b.yaml"}
+    assert (folder / "output" / "again.csv").read_text() == "id\n1\n"
+
+
+def test_a_text_becomes_a_date_that_is_compared_and_values_become_columns(osiris, folder):
+    (folder / "a.csv").write_text("born,kind\n06.08.2022,x\n31.12.1939,y\n01.02.1939,x\n")
+    answers = ["a.csv", "Compute a column", "read a text as a date", "born", "day.month.year", "day"]
+    answers += ["Keep some rows", "day", "less than …", "1940-01-01", "Columns from values", "kind", "x, y"]
+    answers += ["year of day", "number of rows", "Write the result", "output/x.csv", "Yes, save it and run it"]
+    piped(osiris, folder, *answers, code=0)
+    assert (folder / "output" / "x.csv").read_text() == "day_year,x,y\n1939-01-01,1,1\n"
+
+
 NAMES = ['say "hi"', "a b", "€uro", "ünï", "select", "x" * 150, "with,comma", "2", ":back"]
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError
-from osiris.sql.probes import JoinProbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -188,6 +187,8 @@ def _measured(
 
 
 def _multiplied(asked: _Asked, numbers: Mapping[str, Sequence[int]]) -> Iterator[Multiplied]:
+    from osiris.sql.probes import JoinProbe
+
     for name, probe in asked.probes.items():
         if isinstance(probe, JoinProbe) and not probe.narrow:
             more = probe.more(numbers[name]) if name in numbers else None

@@ -85,6 +85,7 @@ class LiveWorld:
         self._conversation = conversation
         self._samples = samples
         self._out = out or workspace.project.output.name
+        self._draft = workspace.root / DRAFT
 
     def hear(self, question: Question | None) -> str:
         """Return the person's next words."""
@@ -161,9 +162,8 @@ class LiveWorld:
 
     def compiled(self, text: str, worker: Worker | None = None) -> tuple[JsonValue, Compiled | None]:
         """Compile a text, and nothing else; returns what is told of it, and the plan if it is good."""
-        path = self._workspace.root / DRAFT
         try:
-            compiled = api.compile_text(self._workspace, text, path, params={}, worker=worker)
+            compiled = api.compile_text(self._workspace, text, self._draft, params={}, worker=worker)
             data = self._plan(compiled)
         except _MENDABLE as error:
             return {"ok": False, "oml": text, "diagnostics": [item.to_json() for item in error.diagnostics]}, None

@@ -63,6 +63,8 @@ Measured = Literal[
     "count", "count distinct", "sum", "average", "minimum", "maximum", "median", "share of total", "ratio"
 ]
 
+PivotFunction = Literal["count", "sum", "average", "minimum", "maximum"]
+
 Mode = Literal["append", "replace", "upsert"]
 MODES: tuple[Mode, ...] = ("append", "replace", "upsert")
 
@@ -189,7 +191,7 @@ class Pivot:
 
     column: str
     values: tuple[str, ...]
-    function: Literal["count", "sum", "average", "minimum", "maximum"]
+    function: PivotFunction
     of: str | None = None
 
 

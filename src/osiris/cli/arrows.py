@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.chat.guide.flow import READ
 from osiris.chat.guide.match import narrowed
 from osiris.chat.guide.questions import Answer, Option
-from osiris.cli.asking import SENTENCE, Plain, echo, problem_of, shortened
+from osiris.cli.asking import SENTENCE, Plain, echo, problem_of, shortened, typed_as
 from osiris.cli.render import safe
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ class _Picker:
             narrowed(text, known), key=lambda each: (each.label != text, not each.label.casefold().startswith(low))
         )
         free = self.ask.typed and not problem_of(self.ask, text) and all(each.label != text for each in found)
-        return [*found, Option("", text, "as typed")] if free else found
+        typed = [Option("", text, "as typed")] if free else []
+        return [*typed, *found] if self.ask.typed == "name" else [*found, *typed]
 
     def _fragments(self) -> StyleAndTextTuples:
         size = shutil.get_terminal_size()
@@ -116,7 +117,8 @@ class _Picker:
         silent = [f"{safe(name)} cannot be read: {safe(why)}" for name, why in self.options.silent().items()]
         nothing = ["no choice has this"]
         keys = "Tab marks several, Enter goes on" if self.ask.several else "Enter chooses"
-        hint = f"{keys}, Esc back, Ctrl-L look, Ctrl-C quit"
+        typed = f", {typed_as(self.ask)}" if self.ask.typed else ""
+        hint = f"{keys}{typed}, Esc back, Ctrl-L look, Ctrl-C quit"
         labels = {each.key: safe(each.label) for each in self.options.found()}
         marked = [f"marked: {', '.join(labels[key] for key in self.marked)}"] if self.marked else []
         lines = [*marked, *([self.note] if self.note else []), *waiting, *silent]
@@ -154,6 +156,7 @@ class _Picker:
         elif key:
             self.marked.append(key)
         self.typed = ""
+        self.at = next((n for n, each in enumerate(self.shown()) if each.key == key), 0)
 
     def _keys(self) -> KeyBindings:
         from prompt_toolkit.key_binding import KeyBindings

@@ -56,6 +56,12 @@ _TYPES: dict[str, tuple[str, str]] = {
 """Types that typed values must fit, and how they are called."""
 
 
+def typed_as(ask: Ask) -> str:
+    """Return what may be typed as the answer to a question, in words."""
+    what = _TYPES[ask.typed][1] if ask.typed in _TYPES else f"a {ask.typed}"
+    return f"or type {what}" if ask.options or ask.source else f"type {what}"
+
+
 def problem_of(ask: Ask, text: str) -> str | None:
     """Return what is wrong with typed text; None if it may be an answer."""
     if not text:
@@ -164,7 +170,8 @@ class Plain:
         self._list(known, first, ask)
         several = "several: numbers, or names with commas; " if ask.several else ""
         skip = "" if ask.default is None else "empty to skip; "
-        self.tell(f"  ({several}{skip}{_HELP})")
+        typed = f"{typed_as(ask)}; " if ask.typed else ""
+        self.tell(f"  ({several}{typed}{skip}{_HELP})")
 
     def _list(self, known: Sequence[Option], first: int, ask: Ask) -> None:
         sign = "#" if _needs_sign(ask) else ""

@@ -35,13 +35,12 @@ class GrainColumn:
 class StepText:
     """What one step does with rows, in plain words. `columns` are those of its output that its text names.
 
-    `computed` are columns that it computes on the way, and `groups` what it has one row for.
+    `groups` are what it has one row for.
     """
 
     step: str
     filters: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
-    computed: Mapping[str, str] | None = None
     groups: tuple[str, ...] = ()
     columns: Mapping[str, str] | None = None
     sort: tuple[str, ...] = ()
@@ -173,7 +172,6 @@ def _step_text(name: str, found: QueryText) -> StepText:
         name,
         tuple(found.filters),
         tuple(found.joins),
-        found.computed,
         tuple(found.groups),
         found.columns,
         tuple(found.sort),
@@ -195,7 +193,7 @@ def _of_reader(step: Step) -> StepText:
 def grain_text(grain: Sequence[GrainColumn] | None) -> str:
     """Return what names a row in words: `one row per customers.name`."""
     if grain is None:
-        return "grain unknown: it is not known which columns name a row"
+        return "no key is known: rows may repeat"
     return f"one row per {' and '.join(map(_grain_column, grain))}" if grain else "at most one row"
 
 
@@ -228,7 +226,6 @@ def _head(output: OutputText) -> str:
 def _step_lines(step: StepText, groups: Sequence[str]) -> Iterator[str]:
     """Yield what a step does; of the last one the grain of the output says what a row is."""
     yield from (f"join {text}" for text in step.joins)
-    yield from (f"compute {name}: {text}" for name, text in (step.computed or {}).items())
     yield from (f"keep {text}" for text in step.filters)
     yield from (f"one row per {text}" for text in groups)
     yield from (f"column {name}: {text}" for name, text in (step.columns or {}).items() if name != text)

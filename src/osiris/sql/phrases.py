@@ -58,6 +58,8 @@ _GATHERED = {
     "rank": "rank",
     "dense_rank": "rank without gaps",
 }
+_ORDERLESS = frozenset({"sum", "avg", "mean", "min", "max", "median"})
+"""Figures in which an order only makes the rounding the same each time."""
 _UNITS = frozenset({"year", "quarter", "month", "week", "day", "weekday", "hour", "minute", "dayofweek"})
 _LONGEST = 400
 
@@ -217,6 +219,8 @@ def _call(phrases: Phrases, node: exp.Expr) -> str | None:
     if name in _GATHERED:
         distinct = bool(parts) and isinstance(parts[0], exp.Distinct)
         parts = [*parts[0].expressions, *parts[1:]] if distinct else parts
+        if name in _ORDERLESS and parts and isinstance(parts[0], exp.Order):
+            parts = [parts[0].this, *parts[1:]]
         return " ".join(filter(None, (_GATHERED[name], "different" if distinct else "", phrases.listed(parts))))
     if name in ("date_trunc", "datetrunc") and len(parts) == 2 and isinstance(parts[0], exp.Literal):
         return f"{parts[0].name.lower()} of {phrases.say(parts[1])}"
@@ -239,6 +243,10 @@ def _extract(phrases: Phrases, node: exp.Expr) -> str | None:
 
 def _neg(phrases: Phrases, node: exp.Expr) -> str | None:
     return f"-{phrases.say(node.this)}"
+
+
+def _order(phrases: Phrases, node: exp.Expr) -> str | None:
+    return f"{phrases.say(node.this)} in the order of {', '.join(ordered(phrases, node))}" if node.this else None
 
 
 def ordered(phrases: Phrases, order: exp.Expr) -> list[str]:
@@ -266,5 +274,6 @@ _PHRASES: tuple[tuple[type[exp.Expr], Callable[[Phrases, exp.Expr], str | None]]
     (exp.Anonymous, _call),
     (exp.Extract, _extract),
     (exp.Neg, _neg),
+    (exp.Order, _order),
     (exp.Subquery, _subquery),
 )

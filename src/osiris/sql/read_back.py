@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 class QueryText:
     """A query in plain words. `keys` are all that are known, in folded names; `grain` is the shortest of them.
 
-    `columns` are outputs that the text names, with what each is; `computed` the same of the queries in WITH and FROM,
-    and `groups` what each query has one row for.
+    `columns` are outputs that the text names, and what is computed below them, with what each is; `groups` what each
+    query has one row for.
     """
 
     rows: Rows = field(default_factory=Rows)
     filters: list[str] = field(default_factory=list)
     joins: list[str] = field(default_factory=list)
-    computed: dict[str, str] = field(default_factory=dict)
     groups: list[str] = field(default_factory=list)
     columns: dict[str, str] = field(default_factory=dict)
     sort: list[str] = field(default_factory=list)
@@ -66,8 +65,6 @@ def read_query(
         for query in inner_first(tree):
             if isinstance(query, exp.Select):
                 _read_select(query, grains, found)
-                if query is not tree:
-                    found.computed |= _computed(query, Phrases(grains.facts_of(query).scope, grains))
         _read_outermost(tree, grains, found)
     return found
 
@@ -103,6 +100,9 @@ def _read_select(select: exp.Select, grains: Grains, found: QueryText) -> None:
     for joined in facts.joins:
         found.joins.append(_join_text(joined, phrases))
         found.filters += _join_filters(joined, phrases)
+    for each in select.expressions:
+        if isinstance(each, exp.Alias) and not isinstance(each.this, exp.Column):
+            found.columns[each.alias] = phrases.say(each)
     for key in ("where", "having", "qualify"):
         for condition in conjuncts(select.args.get(key)):
             found.filters.append(phrases.say(condition))
@@ -116,12 +116,6 @@ def _one_row_per(select: exp.Select, facts: Facts) -> list[exp.Expr]:
     """Return the values of which each comes out once: those of GROUP BY, and without one those of DISTINCT."""
     values = group_values(select, facts.scope)
     return values or ([each.unalias() for each in select.expressions] if select.args.get("distinct") else [])
-
-
-def _computed(select: exp.Select, phrases: Phrases) -> dict[str, str]:
-    """Return the columns that a query computes under a name."""
-    named = [each for each in select.expressions if isinstance(each, exp.Alias)]
-    return {each.alias: phrases.say(each) for each in named if not isinstance(each.this, exp.Column)}
 
 
 def _join_text(joined: Joined, phrases: Phrases) -> str:
@@ -226,7 +220,9 @@ def _read_outermost(tree: exp.Expr, grains: Grains, found: QueryText) -> None:
     if query is tree or isinstance(tree, exp.Subquery):
         for each in query.expressions:
             if not isinstance(each.unalias(), exp.Star) and not isinstance(each.this, exp.Star):
-                found.columns[each.alias_or_name or phrases.say(each)] = phrases.say(each)
+                name = each.alias_or_name or phrases.say(each)
+                is_passed_on = isinstance(each.unalias(), exp.Column) and each.unalias().name == name
+                found.columns[name] = found.columns.get(name if is_passed_on else "", phrases.say(each))
     order = written_order(tree, [name or "" for name in found.rows.columns or ()])
     if order:
         found.sort = [_sorted_by(each, query, phrases) for each in order]

@@ -21,7 +21,15 @@ EMPTY = Request(name=UNNAMED, sources=(), steps=(), outputs=())
 STEP = "result"
 _KEPT = "output/looked_at.parquet"
 
-_STAGE = {"joins": 0, "compute": 0, "filters": 0, "group": 1, "pick": 1, "columns": 2, "sort": 3, "limit": 4}
+_STAGE = {
+    "joins": 0,
+    "compute": 1,
+    "filters": 1,
+    **dict.fromkeys(("group", "pick", "pivot"), 2),
+    "columns": 3,
+    "sort": 4,
+    "limit": 5,
+}
 """When a step does which of its parts: what comes earlier than a part that is there needs another step."""
 
 
@@ -77,7 +85,7 @@ class Draft:
         """Return the columns that there are at a point of a step, with their types."""
         cut = replace(step, columns=(), sort=(), limit=None)
         if point == "input":
-            cut = replace(cut, filters=(), group=(), measures=(), pick=None)
+            cut = replace(cut, filters=(), group=(), measures=(), pick=None, pivot=None)
         elif point == "sort":
             cut = replace(cut, columns=step.columns)
         is_whole = cut == Step(cut.name, input=cut.input)
@@ -139,7 +147,7 @@ def _is_past(step: Step, part: str) -> bool:
         return True
     stage = _STAGE[part]
     filled = [_STAGE[name] for name in _STAGE if getattr(step, name) not in ((), None)]
-    grouped = part in ("group", "pick") and 1 in filled
+    grouped = stage == _STAGE["group"] and stage in filled
     return grouped or any(each > stage for each in filled)
 
 

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, cast
 
 from osiris.chat.guide import joins, parts, sources
-from osiris.chat.guide.draft import UNNAMED, Draft, default_name, plain
+from osiris.chat.guide.draft import UNNAMED, Draft, default_name, free, plain
 from osiris.chat.guide.parts import columns_of
 from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Check, Option, Tell
 from osiris.chat.guide.summary import summary
@@ -31,6 +31,8 @@ _PARTS: dict[str, tuple[str, str, Callable[[Draft], Flow[None]]]] = {
     "joins": ("Join another table", "by a key", joins.join),
     "compute": ("Compute a column", "numbers, dates, texts", parts.compute),
     "group": ("Group and measure", "counts, sums, averages per …", parts.group),
+    "pivot": ("Columns from values", "one column per status", parts.pivot),
+    "distinct": ("Each different row once", "repeated rows are left out", parts.distinct),
     "pick": ("First rows per group", "the latest order of each customer", parts.pick),
     "columns": ("Choose columns", "", parts.columns),
     "sort": ("Sort, first N rows", "", parts.sort),
@@ -42,6 +44,8 @@ _MODES = {
     "upsert": ("upsert", "rows with the same key are updated, others are added"),
 }
 
+
+_NAME_TAKEN = "CMP007"
 
 _CONFIRM = (Option("no", "no, choose another target"), Option("yes", "yes"))
 
@@ -103,6 +107,8 @@ def _written(draft: Draft) -> Flow[Agreed | None]:
 
 def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
     check = yield Check(draft.request)
+    if any(each["code"] == _NAME_TAKEN for each in check["diagnostics"]):
+        return "name"
     if not check["ok"]:
         draft.request = replace(draft.request, outputs=())
         return None
@@ -129,8 +135,10 @@ def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
 
 
 def _named(before: str) -> Flow[str]:
-    answer = Answer.of((yield Ask("name", "Name of the pipeline?", (Option(before, before),), typed="name")))
-    return plain([answer.text]) if answer.text else before
+    suggested = free(before, [before])
+    option = Option(suggested, suggested)
+    answer = Answer.of((yield Ask("name", "Name of the pipeline?", (option,), typed="name")))
+    return plain([answer.text]) if answer.text else suggested
 
 
 def _renamed(request: Request, before: str, name: str) -> Request:

@@ -73,9 +73,9 @@ def _confirmed(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flo
     """Return the join, unless it multiplies rows and the person does not want that."""
     has_key = bool(relation.primary_key) and set(relation.primary_key) <= {each.right for each in pairs}
     if figures.most > 1 if figures else not has_key:
-        options = (Option("no", "no, leave it out"), Option("yes", "yes, multiply rows"))
+        options = (Option("no", f"no, do not join {relation.table}"), Option("yes", "yes, rows may become more"))
         many = f"up to {figures.most:,} rows" if figures else "perhaps several rows, which was not measured,"
-        text = f"{relation.table} has {many} for one value of the key. Join all of them?"
+        text = f"{relation.table} has {many} for one value of the key. Join it all the same?"
         if Answer.of((yield Ask("multiplies", text, options))).keys[0] == "no":
             return None
     if figures and figures.matched == figures.keys:
@@ -85,7 +85,7 @@ def _confirmed(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flo
         Option("keep", "keep them", "what is joined is empty there"),
         Option("drop", "drop them"),
     )
-    missing = f"{figures.keys - figures.matched:,} values have no match. " if figures else ""
+    missing = f"{figures.keys - figures.matched:,} of {figures.keys:,} values have no match. " if figures else ""
     kept = Answer.of((yield Ask("unmatched", f"{missing}Keep rows without a match?", options))).keys[0]
     return Join(relation.name, pairs, "keep" if kept == "keep" else "drop")
 
@@ -95,7 +95,12 @@ def _candidates(
 ) -> list[Pairs]:
     """Return keys that names or declarations suggest, the likeliest first."""
     found = [*_declared(draft, relation, left)]
-    same = tuple(Match(name, name) for name in left if name in right and _fit(left[name], right[name]))
+    spelled = {_plain(name): name for name in reversed(right)}
+    same = tuple(
+        Match(name, other)
+        for name in left
+        if (other := name if name in right else spelled.get(_plain(name), "")) and _fit(left[name], right[other])
+    )
     key = relation.primary_key
     if key and all(name in left and _fit(left[name], right.get(name)) for name in key):
         found.append(tuple(Match(name, name) for name in key))
@@ -110,6 +115,11 @@ def _candidates(
     if len(same) > 1:
         found.append(same)
     return list(dict.fromkeys(found))
+
+
+def _plain(name: str) -> str:
+    """Return a name without what names of one thing differ in: `ShipID`, `ship_id`."""
+    return "".join(each for each in name.casefold() if each.isalnum())
 
 
 def _declared(draft: Draft, relation: Relation, left: dict[str, str | None]) -> list[Pairs]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from osiris import api
@@ -86,6 +87,8 @@ class GuideWorld(LiveWorld):
         self._project = workspace
         self._screen = screen
         self._edits = edits
+        # A draft lies where it will be saved, so that a name which another file there has is refused before the yes.
+        self._draft = edits or workspace.root / out / PurePath(DRAFT).name
         self._desk = Desk(workspace)
         self._listing: Listing | None = None
 
@@ -102,10 +105,10 @@ class GuideWorld(LiveWorld):
 
         Fails with CHT056 if it has something for which there is no choice.
         """
-        from osiris.chat.parse_request import parse_request
-
         if self._edits is None:
             return None
+        from osiris.chat.parse_request import parse_request
+
         text = self._edits.read_text(encoding="utf-8")
         known = (each for each in read_names(self.names("")).relations if each.table in text)
         found = {each.id: (each.source, self.look_at(Look(each.id, each.source, each.table))) for each in known}
@@ -160,9 +163,8 @@ class GuideWorld(LiveWorld):
 
     def _measured(self, text: str) -> list[str]:
         """Return what is measured of a plan, within a time, and show its first rows, which are not on record."""
-        path = self._project.root / DRAFT
         try:
-            compiled = api.compile_text(self._project, text, path, params={})
+            compiled = api.compile_text(self._project, text, self._draft, params={})
             found = api.read_back(self._project, compiled)
         except OsirisError as error:
             return [f"not measured: {error.diagnostics[0].message}"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from osiris.chat.expressions import kind_of
 from osiris.chat.guide.draft import free, plain
 from osiris.chat.guide.match import meant
 from osiris.chat.guide.questions import Answer, Ask, Option, Tell
-from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Sort
+from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Pivot, Sort
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from osiris.chat.expressions import Kind
     from osiris.chat.guide.draft import Draft
     from osiris.chat.guide.questions import Flow, Typed
-    from osiris.chat.request import Function, Measured, Operator, Unit
+    from osiris.chat.request import Function, Measured, Operator, PivotFunction, Unit
 
 UNITS: tuple[Unit, ...] = ("month", "week", "day", "quarter", "year")
 
@@ -30,11 +31,12 @@ _COMPARED = {
 }
 _OF_TEXT = {"contains": "contains …", "starts with": "starts with …", "ends with": "ends with …"}
 _EMPTINESS = {"is empty": "is empty", "is not empty": "is not empty"}
-_OF_ALL = {"not in": "is not …", **_EMPTINESS, "other": "equals another column …"}
+_OF_ALL = {"not in": "is not …", **_EMPTINESS, "other =": "equals another column …"}
+_OF_COLUMNS = {"other >": "more than another column …", "other <": "less than another column …"}
 
 _OF_NUMBERS = ("average", "sum", "minimum", "maximum", "median")
 _OF_OTHERS = ("minimum", "maximum")
-_COUNT = "count distinct"
+_COUNT, _SHARE = "count distinct", "share of total"
 
 _NUMBER: tuple[Kind, ...] = ("number",)
 _MOMENT: tuple[Kind, ...] = ("date", "timestamp")
@@ -42,7 +44,8 @@ _TEXT: tuple[Kind, ...] = ("text",)
 _VALUES: tuple[Kind, ...] = ("number", "text", "date", "timestamp", "time", "bool", "uuid")
 """Kinds of which a value can be written."""
 
-_FUNCTIONS: dict[Function, tuple[str, tuple[Kind, ...], str]] = {
+_AS_DATE, _AS_NUMBER = "text as a date", "text as a number"
+_FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     "add": ("add two numbers", _NUMBER, "either"),
     "subtract": ("subtract two numbers", _NUMBER, "either"),
     "multiply": ("multiply two numbers", _NUMBER, "either"),
@@ -62,11 +65,33 @@ _FUNCTIONS: dict[Function, tuple[str, tuple[Kind, ...], str]] = {
     "upper": ("text in upper case", _TEXT, ""),
     "trim": ("text without blanks around it", _TEXT, ""),
     "length": ("length of a text", _TEXT, ""),
+    _AS_DATE: ("read a text as a date", _TEXT, "date"),
+    _AS_NUMBER: ("read a text as a number", _TEXT, "type"),
+    "replace": ("replace a part of a text", _TEXT, "part"),
     "join text": ("join two texts", _TEXT, "column"),
     "first characters": ("first characters of a text", _TEXT, "whole number"),
     "if empty": ("another value where one is empty", _VALUES, "either"),
 }
 """Functions of the guide: how they are called, the kinds of their column, and what else they take."""
+
+_SECOND = {
+    "subtract": "Subtract which column{value} from {column}?",
+    "divide": "Divide {column} by which column{value}?",
+    "days between": "Days from {column} to which column{value}?",
+}
+"""How the second column is asked for, where it matters which is which."""
+
+_FORMATS = {
+    "%Y-%m-%d": "year-month-day",
+    "%Y/%m/%d": "year/month/day",
+    "%Y%m%d": "yearmonthday",
+    "%d.%m.%Y": "day.month.year",
+    "%d. %m. %Y": "day. month. year",
+    "%d/%m/%Y": "day/month/year",
+    "%m/%d/%Y": "month/day/year",
+    "%d-%m-%Y": "day-month-year",
+}
+_NUMBERS = {"int64": "whole numbers", "decimal(18,2)": "two decimal places", "float64": "any decimal places"}
 
 _TYPED: dict[Kind, Typed] = {
     "number": "number",
@@ -135,7 +160,10 @@ def _condition(draft: Draft, column: str, fields: dict[str, str | None]) -> Flow
     options = (*values, *operators) if values else operators
     text = f"Keep rows where {column} is …"
     typed = typed_as(fields[column]) if _kind(fields[column]) in _VALUES else None
-    asked = Ask("condition", text, options, several=True, typed=typed)
+    head = (
+        (f"{column} is a text. Compute a date of it first, to compare it as one.",) if _is_dates(draft, column) else ()
+    )
+    asked = Ask("condition", text, options, several=True, typed=typed, head=head)
     answer = Answer.of((yield asked))
     chosen = [key[2:] for key in answer.keys if key.startswith("o:")]
     if chosen and len(answer.keys) > 1:
@@ -147,16 +175,23 @@ def _condition(draft: Draft, column: str, fields: dict[str, str | None]) -> Flow
     return (yield from _by_operator(draft, column, chosen[0], fields))
 
 
+def _is_dates(draft: Draft, column: str) -> bool:
+    """Tell whether all values of a column that are known are texts that spell dates."""
+    known = _known_texts(draft, column)
+    return bool(known) and any(all(_is_spelled(text, each) for text in known) for each in _FORMATS)
+
+
 def _by_operator(draft: Draft, column: str, operator: str, fields: dict[str, str | None]) -> Flow[Filter | None]:
     if operator.startswith("is "):
         return Filter(column, cast("Operator", operator))
-    if operator == "other":
+    kind, _, comparison = operator.partition(" ")
+    if kind == "other":
         alike = tuple(o for o in columns_of(draft, fields, _alike(fields[column])) if o.key != column)
         if not alike:
             yield Tell(f"No other column can be compared with {column}.")
             return None
-        answer = yield from _one("other", f"{column} equals which column?", alike)
-        return Filter(column, "=", other=answer.keys[0])
+        answer = yield from _one("other", f"{column} {comparison} which column?", alike)
+        return Filter(column, cast("Operator", comparison), other=answer.keys[0])
     if operator == "not in":
         values = _values(draft, column)
         text = f"{column} is not …"
@@ -193,7 +228,7 @@ def _values(draft: Draft, column: str) -> tuple[Option, ...]:
 
 def _operators(type_: str | None) -> tuple[Option, ...]:
     kind = _kind(type_)
-    more = _OF_TEXT if kind == "text" else {} if kind == "bool" else _COMPARED
+    more = _OF_TEXT if kind == "text" else {} if kind == "bool" else _COMPARED | _OF_COLUMNS
     offered = more | _OF_ALL if kind in _VALUES else _EMPTINESS
     return tuple(Option(f"o:{key}", label) for key, label in offered.items())
 
@@ -210,15 +245,31 @@ def group(draft: Draft) -> Flow[None]:
     chosen = Answer.of((yield Ask("group", text, options, several=True))).keys
     groups = tuple(_group(key) for key in chosen if key != "all")
     text = "Measure what of each group?" if groups else "Measure what?"
-    options = (Option("count|", "number of rows"), *_measures(draft, fields))
-    keys = sorted(Answer.of((yield Ask("measure", text, options, several=True))).keys, key=lambda key: key != "count|")
-    taken = [each.name or each.column for each in groups]
-    measures: list[Measure] = []
-    for key in keys:
-        function, _, column = key.partition("|")
-        name = free(_measure_name(function, column), [*taken, *(each.name for each in measures)])
-        measures.append(Measure(name, cast("Measured", function), column or None))
+    rows = (Option("count|", "number of rows"), Option(f"{_SHARE}|", "share of the number of rows", "from 0 to 1"))
+    options = (*rows, *_measures(draft, fields)) if groups else (rows[0], *_measures(draft, fields, shares=False))
+    keys = Answer.of((yield Ask("measure", text, options, several=True))).keys
+    measures = _chosen_measures(keys, [each.name or each.column for each in groups])
     draft.put(replace(step, group=groups, measures=tuple(measures)))
+
+
+def _chosen_measures(keys: Iterable[str], taken: list[str]) -> list[Measure]:
+    """Return measures, the number of rows first; a share comes with what it is a share of."""
+    measures: list[Measure] = []
+
+    def add(function: str, column: str | None, of: str | None = None) -> str:
+        known = (each.name for each in measures if (each.function, each.column, each.of) == (function, column, of))
+        if (name := next(known, None)) is None:
+            name = free(_measure_name(function, column or of), [*taken, *(each.name for each in measures)])
+            measures.append(Measure(name, cast("Measured", function), column, of))
+        return name
+
+    for key in sorted(keys, key=lambda key: key != "count|"):
+        function, _, column = key.partition("|")
+        if function == _SHARE:
+            add(_SHARE, None, add("sum" if column else "count", column or None))
+        else:
+            add(function, column or None)
+    return measures
 
 
 def _groups(draft: Draft, fields: dict[str, str | None]) -> Iterator[Option]:
@@ -233,16 +284,48 @@ def _group(key: str) -> Group:
     return Group(column, cast("Unit", unit), f"{column}_{unit}") if unit else Group(column)
 
 
-def _measures(draft: Draft, fields: dict[str, str | None]) -> Iterator[Option]:
+def _measures(draft: Draft, fields: dict[str, str | None], *, shares: bool = True) -> Iterator[Option]:
     for column in columns_of(draft, fields):
-        functions = _OF_NUMBERS if _kind(fields[column.key]) == "number" else _OF_OTHERS
-        for function in functions:
+        is_number = _kind(fields[column.key]) == "number"
+        for function in _OF_NUMBERS if is_number else _OF_OTHERS:
             yield Option(f"{function}|{column.key}", f"{function} of {column.label}", column.note)
+        if is_number and shares:
+            yield Option(f"{_SHARE}|{column.key}", f"share of the sum of {column.label}", "from 0 to 1")
         yield Option(f"{_COUNT}|{column.key}", f"number of different {column.label}")
 
 
-def _measure_name(function: str, column: str) -> str:
-    return f"{function.removeprefix('count ')}_{column}" if column else "rows"
+def _measure_name(function: str, column: str | None) -> str:
+    return f"{function.removeprefix('count ').removesuffix(' of total')}_{column}" if column else "rows"
+
+
+def pivot(draft: Draft) -> Flow[None]:
+    """Ask for a column whose values become columns, and what they have."""
+    step = draft.step_for("group")
+    fields = draft.fields(step, "input")
+    text = "The values of which column become columns?"
+    column = (yield from _one("pivot", text, columns_of(draft, fields, _VALUES))).keys[0]
+    text = "Which values? Typed ones have commas between them."
+    asked = Ask("pivot values", text, _values(draft, column), several=True, typed="text")
+    answer = Answer.of((yield asked))
+    typed = [each.strip() for each in (answer.text or "").split(",")]
+    values = tuple(key[2:] for key in answer.keys) or tuple(filter(None, typed))
+    rows = tuple(each for each in _groups(draft, fields) if each.key != f"|{column}")
+    groups = Answer.of((yield Ask("pivot rows", "One row for each …?", rows, several=True))).keys
+    numbers = columns_of(draft, fields, _NUMBER)
+    figures = [Option(f"{name}|{each.key}", f"{name} of {each.label}") for each in numbers for name in _OF_NUMBERS[:4]]
+    cell = (
+        yield from _one("pivot of", "What is in the columns?", [Option("count|", "number of rows"), *figures])
+    ).keys[0]
+    function, _, of = cell.partition("|")
+    made = Pivot(column, values, cast("PivotFunction", function), of or None)
+    draft.put(replace(step, group=tuple(map(_group, groups)), pivot=made))
+
+
+def distinct(draft: Draft) -> Flow[None]:
+    """Keep each different row once; nothing is asked."""
+    step = draft.step_for("group")
+    draft.put(replace(step, group=tuple(map(Group, draft.fields(step, "input")))))
+    yield Tell("Rows that are the same in all columns are kept once.")
 
 
 # --- columns that are computed -------------------------------------------------------------------------------------
@@ -255,35 +338,76 @@ def compute(draft: Draft) -> Flow[None]:
     there = {_kind(type_) for type_ in fields.values()}
     fitting = {name: row for name, row in _FUNCTIONS.items() if there.intersection(row[1])}
     options = tuple(Option(name, label) for name, (label, _, _) in fitting.items())
-    function = cast("Function", (yield from _one("function", "Compute what?", options)).keys[0])
-    label, kinds, more = fitting[function]
+    function = (yield from _one("function", "Compute what?", options)).keys[0]
+    label, kinds, _ = fitting[function]
     columns = columns_of(draft, fields, kinds)
     column = (yield from _one("of", f"{label[:1].upper()}{label[1:]}: of which column?", columns)).keys[0]
-    other = yield from _operand(draft, function, column, more, fields)
-    suggested = free(plain([column, function, *filter(None, other.keys)]), fields)
+    new = yield from _computed(draft, function, column, fields)
+    suggested = free(plain([column, function.removeprefix("text "), new.other or ""]), fields)
     named = yield Ask("column name", "Its name?", (Option(suggested, suggested),), typed="name", default=(suggested,))
-    answer = Answer.of(named)
-    name = answer.text or suggested
+    name = Answer.of(named).text or suggested
     if name in fields:
         yield Tell(f"There is a column {name} already; the new one is {suggested}.")
         name = suggested
-    new = Computed(name, function, column, other.keys[0] if other.keys else None, other.text)
-    draft.put(replace(step, compute=(*step.compute, new)))
+    draft.put(replace(step, compute=(*step.compute, replace(new, name=name))))
 
 
-def _operand(draft: Draft, function: str, column: str, more: str, fields: dict[str, str | None]) -> Flow[Answer]:
-    """Ask for what a function takes beside its column: another column, or a value."""
+def _computed(draft: Draft, function: str, column: str, fields: dict[str, str | None]) -> Flow[Computed]:
+    """Ask for what a function takes beside its column, and return the column that it makes, without a name."""
+    more = _FUNCTIONS[function][2]
+    if more == "date":
+        return Computed("", "convert", column, value=(yield from _date_format(draft, column)))
+    if more == "type":
+        options = (Option(type_, label) for type_, label in _NUMBERS.items())
+        return Computed("", "convert", column, value=(yield from _one("type", "As what?", options)).keys[0])
+    new = Computed("", cast("Function", function), column)
     if not more:
-        return Answer()
+        return new
+    if more == "part":
+        part = Answer.of((yield Ask("part", "Replace which text?", typed="text"))).text
+        by = Answer.of((yield Ask("by", "By which text?", (Option("", "nothing"),), typed="text", default=("",))))
+        return replace(new, value=part, new=by.text or "")
     if more == "whole number":
         text = "To how many decimal places?" if function == "round" else "How many characters?"
-        return Answer.of((yield Ask("number", text, typed="whole number")))
+        return replace(new, value=Answer.of((yield Ask("number", text, typed="whole number"))).text)
     alike = _alike(fields[column]) if function == "days between" else (_kind(fields[column]),)
     others = tuple(each for each in columns_of(draft, fields, alike) if each.key != column)
     typed = typed_as(fields[column]) if more == "either" else None
     typed = "date" if function == "days between" else "number" if typed == "whole number" else typed
-    text = f"{function[:1].upper()}{function[1:]}: {column} and which column{' or value' if typed else ''}?"
-    return Answer.of((yield Ask("operand", text, others, typed=typed)))
+    text = _SECOND.get(function, f"{function[:1].upper()}{function[1:]}: {{column}} and which column{{value}}?")
+    text = text.format(column=column, value=" or value" if typed else "")
+    answer = Answer.of((yield Ask("operand", text, others, typed=typed)))
+    return replace(new, other=answer.keys[0] if answer.keys else None, value=answer.text)
+
+
+def _date_format(draft: Draft, column: str) -> Flow[str]:
+    """Ask how a column spells dates: of the usual ways, those that fit all of its values that are known."""
+    known = _known_texts(draft, column)
+    options = [
+        Option(f"date {each}", label, f"{known[0]} is {datetime.strptime(known[0], each).date()}" if known else "")  # noqa: DTZ007  a day
+        for each, label in _FORMATS.items()
+        if all(_is_spelled(text, each) for text in known)
+    ]
+    if not options:
+        yield Tell(
+            f"No usual way to spell dates fits the values of {column}; the rows that do not fit will fail the run."
+        )
+        options = [Option(f"date {each}", label) for each, label in _FORMATS.items()]
+    return (yield from _one("format", f"How does {column} spell dates?", options)).keys[0]
+
+
+def _known_texts(draft: Draft, column: str) -> list[str]:
+    known = draft.column(column)
+    profile = known.profile if known else {}
+    values = [str(each["value"]) for each in profile.get("values", ())]
+    return [text for text in (*values, *(str(profile.get(end) or "") for end in ("min", "max"))) if text.strip()]
+
+
+def _is_spelled(text: str, format_: str) -> bool:
+    try:
+        return bool(datetime.strptime(text, format_))  # noqa: DTZ007  a day
+    except ValueError:
+        return False
 
 
 # --- rows per group, columns, order --------------------------------------------------------------------------------

@@ -161,10 +161,12 @@ class Guide:
 
 def _draft(writers: JsonValue, start: JsonValue) -> Draft:
     """Return what a conversation begins with: nothing, or a pipeline that is edited."""
+    if not start:
+        return Draft(EMPTY, writers, {})
     from osiris.chat.parse_request import parse_request
 
-    draft = Draft(EMPTY, writers, {name: (told[0], told[1]) for name, told in start["tables"].items()} if start else {})
-    draft.request = (parse_request(start["oml"], draft.choices) if start else None) or EMPTY
+    draft = Draft(EMPTY, writers, {name: (told[0], told[1]) for name, told in start["tables"].items()})
+    draft.request = parse_request(start["oml"], draft.choices) or EMPTY
     return draft
 
 

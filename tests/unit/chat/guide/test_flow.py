@@ -18,6 +18,7 @@ from osiris.chat.request import (
     Match,
     Output,
     Pick,
+    Pivot,
     Sort,
     Source,
 )
@@ -110,7 +111,7 @@ class Person:
                 self.told.append(effect.text)
             return None
         assert isinstance(effect, Check)
-        return {"ok": True, "short": "abc", "confirm": self.confirm, "oml": "", "fingerprint": "abc"}
+        return {"ok": True, "diagnostics": [], "short": "abc", "confirm": self.confirm, "oml": "", "fingerprint": "abc"}
 
     @property
     def request(self):
@@ -173,6 +174,82 @@ def test_values_and_a_condition_do_not_go_together():
     assert person.step.filters == (Filter("status", "=", ("paid",)),)
 
 
+def test_a_share_comes_with_what_it_is_a_share_of():
+    person = Person().say("orders.csv", "Group and measure", "status", "share of the number of rows, sum of amount")
+    assert [(each.name, each.function, each.column, each.of) for each in person.step.measures] == [
+        ("rows", "count", None, None),
+        ("share_rows", "share of total", None, "rows"),
+        ("sum_amount", "sum", "amount", None),
+    ]
+    person = Person().say("orders.csv", "Group and measure", "status", "share of the sum of amount, sum of amount")
+    assert [(each.name, each.of) for each in person.step.measures] == [
+        ("sum_amount", None),
+        ("share_sum_amount", "sum_amount"),
+    ]
+
+
+def test_a_join_by_a_computed_column_is_another_step():
+    person = Person().say("orders.csv", "Compute a column", "text in upper case", "status", "=id_2")
+    person.say("Join another table", "customers.csv", "id")
+    first, second = person.request.steps
+    assert (len(first.compute), first.joins, second.input, len(second.joins)) == (1, (), first.name, 1)
+
+
+def test_columns_are_compared_with_each_other():
+    person = Person().say("orders.csv", "Keep some rows", "id", "more than another column …", "customer_id")
+    assert person.step.filters == (Filter("id", ">", other="customer_id"),)
+
+
+@pytest.mark.parametrize("spelled", ["CustomerID", "customer_id", "Customer Id"])
+def test_keys_are_found_in_another_spelling(spelled, monkeypatch):
+    monkeypatch.setitem(TABLES, "customers.csv", table("customers.csv", {spelled: "int64", "name": "utf8"}))
+    person = Person().say("orders.csv", "Join another table", "customers.csv")
+    assert "By which key" in person._question().text
+    assert f"customer_id{'' if spelled == 'customer_id' else f' = {spelled}'}" in labels(person)
+
+
+def test_values_become_columns():
+    person = Person().say("orders.csv", "Columns from values", "status", "paid, open")
+    person.say("month of placed", "sum of amount")
+    assert person.step.group == (Group("placed", "month", "placed_month"),)
+    assert person.step.pivot == Pivot("status", ("paid", "open"), "sum", "amount")
+    assert [*person.machine.draft.result()] == ["placed_month", "paid", "open"]
+
+
+def test_each_different_row_once():
+    person = Person().say("customers.csv", "Each different row once")
+    person.say("Sort, first N rows", "id (smallest first)", "all rows")
+    assert person.step.group == (Group("id"), Group("name"), Group("country"))
+    assert [*person.machine.draft.result()] == ["id", "name", "country"]
+
+
+@pytest.mark.parametrize(
+    ("values", "offered"),
+    [
+        (["06.08.2022", "31.12.1939"], ["day.month.year"]),
+        (["06/08/2022"], ["day/month/year", "month/day/year"]),
+        (["06/30/2022", "05/01/2022"], ["month/day/year"]),
+    ],
+)
+def test_a_text_is_read_as_a_date_in_a_way_that_fits_its_values(values, offered, monkeypatch):
+    monkeypatch.setitem(TABLES, "orders.csv", table("orders.csv", {"born": "utf8"}, values={"born": values}))
+    person = Person().say("orders.csv", "Compute a column", "read a text as a date", "born")
+    assert labels(person) == set(offered)
+    person.say(offered[0], "=day", "Keep some rows", "day", "less than …", "=1940-01-01")
+    assert person.step.compute[0].function == "convert"
+    assert person.machine.draft.result()["day"] == "date"
+    assert person.step.filters == (Filter("day", "<", ("1940-01-01",)),)
+
+
+def test_a_part_of_a_text_is_replaced_and_the_text_read_as_a_number():
+    person = Person().say("customers.csv", "Compute a column", "replace a part of a text", "name", "=,", "=.", "=a")
+    person.say("Compute a column", "read a text as a number", "a", "any decimal places", "=b")
+    assert person.step.compute == (
+        Computed("a", "replace", "name", value=",", new="."),
+        Computed("b", "convert", "a", value="float64"),
+    )
+
+
 def test_a_condition_on_groups_is_another_step():
     person = Person().say("orders.csv", "Group and measure", "status", "number of rows")
     person.say("Keep some rows", "rows", "more than …", "=5")
@@ -214,9 +291,9 @@ def test_rows_without_a_match_are_asked_about():
 
 def test_a_join_that_multiplies_rows_is_confirmed_by_itself():
     answers = ("orders.csv", "Join another table", "customers.csv", "customer_id = id")
-    person = Person(figures=(80, 80, 7)).say(*answers, "no, leave it out")
+    person = Person(figures=(80, 80, 7)).say(*answers, "no, do not join customers.csv")
     assert person.request.steps == ()
-    person = Person(figures=(80, 80, 7)).say(*answers, "yes, multiply rows")
+    person = Person(figures=(80, 80, 7)).say(*answers, "yes, rows may become more")
     assert len(person.step.joins) == 1
 
 
@@ -231,7 +308,8 @@ def test_a_join_that_was_not_measured_is_confirmed_unless_a_key_is_declared():
     words = ("orders.csv", "Join another table", "customers.csv", "customer_id = id")
     person = Person()
     person.figures = None
-    person.say(*words, "no, leave it out", "Join another table", *words[2:], "yes, multiply rows", "keep them")
+    person.say(*words, "no, do not join customers.csv")
+    person.say("Join another table", *words[2:], "yes, rows may become more", "keep them")
     assert person.asked[4].startswith("customers.csv has perhaps several rows, which was not measured")
     assert len(person.step.joins) == 1
     TABLES["customers.csv"] = {**CUSTOMERS, "primary_key": ["id"]}
