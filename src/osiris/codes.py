@@ -956,7 +956,7 @@ CODES: dict[str, Code] = {
     "AIO021": Code("No lineage", "session {session} could not start: it read and wrote nothing", "name another run"),
     "AIO020": _warning("No browser", "no browser could be started to show {path}", "open the file yourself"),
     # --- CHT: conversations -----------------------------------------------------------------------------------
-    "CHT001": Code("Answer of another form", "the model's answer does not have the form that was asked for: {problem}"),
+    "CHT001": Code("Request of another form", "the request, or the answer of a model, does not fit: {problem}"),
     "CHT020": Code("Conversations out of reach", "{path} cannot be used: {reason}", "check its owner and free space"),
     "CHT021": Code("No such conversation", "there is no conversation {wanted}", "see 'osiris logs list'"),
     "CHT022": _warning(

@@ -28,6 +28,7 @@ from osiris.api.formatting import Formatted, format_files, format_text, unformat
 from osiris.api.impact import Impact, find_impact
 from osiris.api.layout import demo_project, init_project, new_component
 from osiris.api.lineage import Traced, TracedStep, trace
+from osiris.api.masked_preview import NOT_FOLLOWED, masked_preview
 from osiris.api.opening import open_project
 from osiris.api.openlineage import event_line, lineage_events
 from osiris.api.packages import Packaged, list_packages, package
@@ -43,7 +44,7 @@ from osiris.api.pipelines import (
     validate_text,
 )
 from osiris.api.plan import look_at_tables, plan_view, previous_plan, write_page
-from osiris.api.preview import Preview, masked_preview, preview, preview_text
+from osiris.api.preview import Preview, preview, preview_text
 from osiris.api.read_back import Measured, multiplied, outputs_of, read_back, seen_keys
 from osiris.api.replay import Replayed, replay
 from osiris.api.reports import Reports, write_report, write_reports
@@ -75,6 +76,7 @@ from osiris.compare import Difference
 from osiris.history.differences import RunDiff, Timing
 
 __all__ = [
+    "NOT_FOLLOWED",
     "Bundle",
     "Compiled",
     "Difference",

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import compile_file, compile_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from osiris.api.pipelines import Compiled
     from osiris.api.workspace import Workspace
-    from osiris.compare import Lineage
     from osiris.errors import Diagnostic
-    from osiris.model import JsonValue, Manifest
+    from osiris.model import Manifest
     from osiris.runner.boxed import Worker
     from osiris.runner.preview import Table
 
 LIMIT = 20
 SAMPLE = 10_000
-MASKED_ROWS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ def preview(
 
     with asked_worker(workspace.project, workspace.config) as worker:
         compiled = compile_file(workspace, file, params=params, plain=True, worker=worker)
-        return _seen(workspace, compiled, selection, (limit, sample), worker)
+        return rows_of(workspace, compiled, selection, (limit, sample), worker)
 
 
 def preview_text(
@@ -74,64 +72,13 @@ def preview_text(
 ) -> Preview:
     """Return the same of a text as the file that it would be at `path`; this worker reads."""
     compiled = compile_text(workspace, text, path, params={}, plain=True, worker=worker)
-    return _seen(workspace, compiled, selection, (limit, sample), worker)
+    return rows_of(workspace, compiled, selection, (limit, sample), worker)
 
 
-def masked_preview(
-    workspace: Workspace, text: str, path: Path, selection: str | None = None, *, params: Mapping[str, str]
-) -> Preview:
-    """Return the same of a text, with a few rows in which personal data is masked."""
-    from osiris.compare import Column
-    from osiris.families.masking import masked_rows
-    from osiris.families.personal import kinds_by_name
-    from osiris.runner.targets import asked_worker
-
-    with asked_worker(workspace.project, workspace.config) as worker:
-        compiled = compile_text(workspace, text, path, params=params, plain=True, worker=worker)
-        seen = _seen(workspace, compiled, selection, (LIMIT, SAMPLE), worker)
-    lineage = _without_counts(compiled.manifest)
-    kinds = {step: kinds_by_name(columns) for step, columns in lineage.columns.items()}
-    tables = []
-    for table in seen.tables:
-        made_of = {
-            column.name: kind
-            for column in table.schema
-            for origin in lineage.origins(Column(table.step, column.name))
-            if (kind := kinds[origin.step][origin.name])
-        }
-        tables.append(replace(table, rows=masked_rows(table.schema, table.rows, made_of)[:MASKED_ROWS]))
-    return replace(seen, tables=tables)
-
-
-def _without_counts(plan: Manifest) -> Lineage:
-    """Return how columns flow, but not into counts: how many addresses there are tells none of them."""
-    from osiris.compare import Column, read_lineage
-
-    lineage = read_lineage(plan)
-    counts = {Column(step["id"], name) for step in plan.steps if step["mode"] == "transform" for name in _counts(step)}
-    return replace(lineage, arrows={column: made for column, made in lineage.arrows.items() if column not in counts})
-
-
-def _counts(step: Mapping[str, JsonValue]) -> Iterator[str]:
-    """Yield the columns of a step that its query gives as counts."""
-    from sqlglot import exp
-
-    from osiris.sql.dialects import DIALECTS
-    from osiris.sql.tree import deep_recursion, parse
-
-    names = [column["name"] for column in step["schema"] or ()]
-    for key, dialect in step["sql"].items() if len(step["sql"]) == 1 else ():
-        with deep_recursion():
-            tree = parse(str(step["config"][key]), DIALECTS[dialect].load_grammar())[0]
-        values = tree.expressions if isinstance(tree, exp.Select) else []
-        if len(values) == len(names):
-            made = ((name, value.unalias()) for name, value in zip(names, values, strict=True))
-            yield from (name for name, call in made if isinstance(call, exp.Anonymous) and call.name.lower() == "count")
-
-
-def _seen(
+def rows_of(
     workspace: Workspace, compiled: Compiled, selection: str | None, size: tuple[int, int], worker: Worker
 ) -> Preview:
+    """Return the same of a plan; `size` is the limit of rows and that of the sample."""
     from osiris.runner.preview import Look
     from osiris.runner.preview import preview as look_at
 

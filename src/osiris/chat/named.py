@@ -10,6 +10,7 @@ from osiris.chat.live import source_of, writers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from osiris.api import Workspace
     from osiris.chat.choices import Choices
@@ -23,15 +24,19 @@ def choices_for(workspace: Workspace, tables: Iterable[str]) -> Choices:
     """
     wanted: dict[str, list[str]] = {}
     for text in tables:
-        source, _, table = text.partition("/")
-        if text.startswith("@"):
-            wanted.setdefault(source, []).append(table)
-        elif "/" in text or (workspace.root / text).exists():
-            folder = text.rpartition("/")[0]
-            is_there = any(char in text for char in "*?[") or (workspace.root / text).exists()
-            wanted.setdefault(text if is_there else f"{folder}/*" if folder else "*", []).append(text)
+        if source := target_of(workspace.root, text):
+            wanted.setdefault(source, []).append(text.partition("/")[2] if text.startswith("@") else text)
     sources = [source_of(_discovered(workspace, source, names)) for source, names in wanted.items()]
     return read_names({"sources": sources, "writers": writers_of(workspace), "silent": {}})
+
+
+def target_of(root: Path, text: str) -> str | None:
+    """Return what is looked at for a path or `@FAMILY.ALIAS/TABLE`: of a path that is not there, what is beside it."""
+    if text.startswith("@"):
+        return text.partition("/")[0]
+    if any(char in text for char in "*?[") or (root / text).exists():
+        return text
+    return f"{text.rpartition('/')[0]}/*" if "/" in text else None
 
 
 def _discovered(workspace: Workspace, source: str, names: list[str]) -> JsonValue:

@@ -1,20 +1,19 @@
 """A request as JSON: its closed schema, and what is read from an answer or from an agent's call.
 
-The schema keeps to what the strict modes of services share: every property is required and nothing else allowed; only
-type, enum, anyOf, items and properties; no recursion. Services take few unions, so a text or a list that says nothing
-is empty rather than null, and only numbers, enumerations and objects can be null. In an answer, what is null or left
-out says nothing as well.
+The schema of an answer keeps to what the strict modes of services share: every property is required and nothing else
+allowed; only type, enum, anyOf, items and properties; no recursion. Services take few unions, so a text or a list that
+says nothing is empty rather than null, and only numbers, enumerations and objects can be null. What is null or left out
+says nothing as well, in an answer and in a call; the schema of a call is without all that.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import islice
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from osiris.chat.found import one_line
 from osiris.chat.intent import LONGEST_SAID, Question, Refusal, said_in
@@ -24,7 +23,7 @@ from osiris.document import escape
 from osiris.errors import Location, diagnostic, did_you_mean, raise_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from osiris.chat.choices import Choices
     from osiris.errors import Diagnostic
@@ -42,8 +41,15 @@ _ENUMERATED = 250
 _Hint = Any
 """The type of a field."""
 
-_Closed = Mapping[tuple[str, str], Sequence[str]]
-"""By class and field, the texts that are possible; of none at all any text is."""
+
+class _Form(NamedTuple):
+    """How a schema is written. `closed` has the texts that are possible, by class and field; of none at all any text
+    is. `strict`: all is required, and may be null.
+    """
+
+    closed: Mapping[tuple[str, str], Sequence[str]]
+    strict: bool
+
 
 _SIMPLE: dict[_Hint, str] = {int: "integer", bool: "boolean"}
 _TEXT: JsonValue = {"type": "string"}
@@ -52,16 +58,24 @@ _NULL: JsonValue = {"type": "null"}
 
 def request_schema(choices: Choices) -> dict[str, JsonValue]:
     """Return the JSON Schema of a request, or of a question or a reason why there is none; choices are enumerations."""
+    question = _object({"about": _TEXT, "text": _TEXT, "choices": {"type": "array", "items": _TEXT}})
+    schema = _of_class(Request, _Form(_closed(choices), strict=True))
+    schema["properties"] |= {"question": {"anyOf": [question, _NULL]}, "cannot": _TEXT}
+    return _object(schema["properties"])
+
+
+def call_schema(choices: Choices) -> dict[str, JsonValue]:
+    """Return the JSON Schema of a request alone, in which all that says nothing may be left out."""
+    return _of_class(Request, _Form(_closed(choices), strict=False))
+
+
+def _closed(choices: Choices) -> dict[tuple[str, str], Sequence[str]]:
     relations = [each.id for each in choices.relations]
-    closed: _Closed = {
+    return {
         ("Source", "relation"): relations if len(relations) <= _ENUMERATED else (),
         ("Output", "component"): [writer.component for writer in choices.writers],
         ("Output", "connection"): sorted({name for writer in choices.writers for name in writer.connections}),
     }
-    question = _object({"about": _TEXT, "text": _TEXT, "choices": {"type": "array", "items": _TEXT}})
-    schema = _of_class(Request, closed)
-    schema["properties"] |= {"question": {"anyOf": [question, _NULL]}, "cannot": _TEXT}
-    return _object(schema["properties"])
 
 
 def read_request(value: JsonValue, choices: Choices) -> Request | Question | Refusal:
@@ -69,10 +83,20 @@ def read_request(value: JsonValue, choices: Choices) -> Request | Question | Ref
     said = said_in(value) if isinstance(value, dict) else None
     if said:
         return said
-    reader = _Reader([])
     plain = {k: v for k, v in value.items() if k not in ("question", "cannot")} if isinstance(value, dict) else value
-    request = reader.object(Request, plain, "")
+    return chosen(shaped(plain), choices)
+
+
+def shaped(value: JsonValue) -> Request:
+    """Return a request of that shape, whatever it names; fails as `read_request`."""
+    reader = _Reader([])
+    request: Request = reader.object(Request, value, "")
     _refuse(reader.problems)
+    return request
+
+
+def chosen(request: Request, choices: Choices) -> Request:
+    """Return a request that can be carried out with these choices; fails as `read_request`."""
     request = _settled(request, choices)
     _refuse(_problem(at, why, hint) for at, why, hint in problems_of(request, choices))
     return request
@@ -83,24 +107,26 @@ def to_json(request: Request) -> dict[str, JsonValue]:
     return {**_json(request), "question": None, "cannot": ""}
 
 
-def _object(properties: Mapping[str, JsonValue]) -> dict[str, Any]:
+def _object(properties: Mapping[str, JsonValue], required: Sequence[str] | None = None) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": dict(properties),
-        "required": list(properties),
+        "required": list(properties if required is None else required),
         "additionalProperties": False,
     }
 
 
-def _of_class(kind: type, closed: _Closed) -> dict[str, Any]:
+def _of_class(kind: Any, form: _Form) -> dict[str, Any]:  # noqa: ANN401 (any class of a request)
     hints = _hints(kind)
-    return _object({name: _of_hint(hint, closed, closed.get((kind.__name__, name))) for name, hint in hints.items()})
+    made = {name: _of_hint(hint, form, form.closed.get((kind.__name__, name))) for name, hint in hints.items()}
+    needed = [each.name for each in fields(kind) if each.default is dataclasses.MISSING]
+    return _object(made, None if form.strict else needed)
 
 
-def _of_hint(hint: _Hint, closed: _Closed, names: Sequence[str] | None = None) -> JsonValue:
+def _of_hint(hint: _Hint, form: _Form, names: Sequence[str] | None = None) -> JsonValue:
     inner, is_optional = _optional(hint)
     if _origin(inner) is tuple:
-        return {"type": "array", "items": _of_hint(get_args(inner)[0], closed)}
+        return {"type": "array", "items": _of_hint(get_args(inner)[0], form)}
     if inner is str and names is None:
         return _TEXT
     made: JsonValue
@@ -109,8 +135,8 @@ def _of_hint(hint: _Hint, closed: _Closed, names: Sequence[str] | None = None) -
     elif _origin(inner) is Literal:
         made = {"type": "string", "enum": list(get_args(inner))}
     else:
-        made = {"type": _SIMPLE[inner]} if inner in _SIMPLE else _of_class(inner, closed)
-    return {"anyOf": [made, _NULL]} if is_optional else made
+        made = {"type": _SIMPLE[inner]} if inner in _SIMPLE else _of_class(inner, form)
+    return {"anyOf": [made, _NULL]} if is_optional and form.strict else made
 
 
 @cache

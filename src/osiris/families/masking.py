@@ -23,26 +23,30 @@ _CUT = 60
 
 
 def masked_rows(
-    schema: Schema, rows: Sequence[Sequence[JsonValue]], made_of: Mapping[str, str]
+    schema: Schema,
+    rows: Sequence[Sequence[JsonValue]],
+    made_of: Mapping[str, str | None],
+    called: Mapping[str, Sequence[str]],
 ) -> list[list[JsonValue]]:
     """Return rows with personal data masked: by the names of columns, by what they are made of, and by values.
 
-    `made_of` has the columns whose values may tell personal data that they are made of, with its kind.
+    `made_of` has the kind of the personal data that the values of a column may tell, if any, and `called` what those
+    are called that it is made of.
     """
     named = kinds_by_name([column.name for column in schema])
     columns = []
     for place, column in enumerate(schema):
         values = [row[place] for row in rows]
-        kind = None if column.type == "bool" else named[column.name] or made_of.get(column.name)
-        columns.append(_masked(column.name, values, kind))
+        kind = None if column.type == "bool" else named[column.name] or made_of[column.name]
+        columns.append(_masked((column.name, *called[column.name]), values, kind))
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _masked(column: str, values: Sequence[JsonValue], kind: str | None) -> list[JsonValue]:
+def _masked(names: Sequence[str], values: Sequence[JsonValue], kind: str | None) -> list[JsonValue]:
     texts = [value for value in values if isinstance(value, str)]
-    if kind is None and texts and (holds_names(column, texts) or are_names(texts)):
+    if kind is None and texts and (are_names(texts) or any(holds_names(name, texts) for name in names)):
         kind = "name"
-    return [value if value is None else hidden(kind) if kind else _shown(value, column) for value in values]
+    return [value if value is None else hidden(kind) if kind else _shown(value, names[0]) for value in values]
 
 
 def _shown(value: JsonValue, column: str) -> JsonValue:

@@ -23,6 +23,7 @@ _BY_CODE: dict[str, str] = {
 }
 _BY_PREFIX: dict[str, str] = {
     "OML": "oml_schema",
+    "CHT": "oml_schema",
     "CMP": "oml_validate",
     "SQL": "discover",
     "CON": "connections_list",
@@ -60,5 +61,9 @@ def for_agents(hint: str | None) -> str | None:
 def next_tools(found: Iterable[Diagnostic]) -> list[tuple[str, dict[str, JsonValue]]]:
     """Return the tools that help with these problems, the first problem's first."""
     codes = [item.code for item in found if item.severity == "error"]
-    named = (_BY_CODE.get(code) or _BY_PREFIX.get(code[:3]) for code in codes)
-    return [(name, {}) for name in list(dict.fromkeys(name for name in named if name))[:_MOST]]
+    named: dict[str, str] = {}
+    for code in codes:
+        if name := _BY_CODE.get(code) or _BY_PREFIX.get(code[:3]):
+            named.setdefault(name, code)
+    told = ((name, {"of": "request"} if code.startswith("CHT") else {}) for name, code in named.items())
+    return list(told)[:_MOST]

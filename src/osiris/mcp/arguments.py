@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 LONGEST = 1_000_000
 """Characters of the longest text that is taken: far above any pipeline that a model writes."""
 
-_TYPES = {"string": "a text", "integer": "a whole number", "boolean": "true or false", "array": "a list"}
+_TYPES = {
+    "string": "a text",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
 
 
 def check_arguments(name: str, arguments: dict[str, JsonValue]) -> None:

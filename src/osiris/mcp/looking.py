@@ -9,6 +9,7 @@ from osiris.component_names import matching
 from osiris.errors import fail
 from osiris.mcp.pages import Reply
 from osiris.mcp.reach import source_inside
+from osiris.mcp.requests import request_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,8 +136,10 @@ def _component(spec: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     return {**{key: spec[key] for key in kept}, "config": config}
 
 
-def oml_schema(_workspace: Workspace, _arguments: Arguments) -> Reply:
-    """Answer as `osiris schema`."""
+def oml_schema(workspace: Workspace, arguments: Arguments) -> Reply:
+    """Answer as `osiris schema`; of requests, with what one may say here."""
+    if arguments.get("of") == "request":
+        return Reply(request_document(workspace), uncut=("schema",), next=[("compile", {})])
     return Reply(api.pipeline_schema(), brief=_outline, next=[("component_get", {})])
 
 

@@ -26,6 +26,10 @@ BUDGET = TOKENS * BYTES_PER_TOKEN - 600
 """Bytes for the document itself; the rest is for the marks around it."""
 
 _DEFAULT_LIMIT = 50
+_LEFT_OUT = "too large for one answer; ask for less, or with detail: full"
+_REST = 3
+"""Beside texts that come whole, at least this part of an answer is left for all else."""
+
 _LEVELS = ((600, 60), (300, 40), (160, 20), (100, 10), (60, 5), (40, 3), (24, 1))
 _UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
 
@@ -34,14 +38,15 @@ _UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
 class Reply:
     """What a tool has to say: `data` is that of `--json`, and `brief` says the same shortly.
 
-    `items` names the list in it that is paged through, each of its items made brief by `item`. `next` are tools to
-    call then, with their arguments.
+    `items` names the list in it that is paged through, each of its items made brief by `item`. `uncut` names texts that
+    come whole or not at all. `next` are tools to call then, with their arguments.
     """
 
     data: Mapping[str, JsonValue]
     items: str | None = None
     item: Callable[[JsonValue], JsonValue] = lambda value: value
     brief: Callable[[Mapping[str, JsonValue]], Mapping[str, JsonValue]] = lambda data: data
+    uncut: Sequence[str] = ()
     diagnostics: Sequence[Diagnostic] = ()
     next: Sequence[tuple[str, Mapping[str, JsonValue]]] = field(default=())
     ok: bool = True
@@ -62,11 +67,20 @@ def laid_out(reply: Reply, arguments: Mapping[str, JsonValue]) -> dict[str, Json
     elif full:
         data, following = _slice(dict(reply.data), start, room)
     else:
-        data, following = shortened(dict(reply.brief(reply.data)), room), None
+        data, following = _brief(reply, room), None
     document["data"] = data
     if following is not None:
         document["next_cursor"] = str(following)
     return document
+
+
+def _brief(reply: Reply, room: int) -> JsonValue:
+    data = dict(reply.brief(reply.data))
+    whole = {key: data.pop(key) for key in reply.uncut if key in data}
+    if size_of(whole) > room - room // _REST:
+        whole = dict.fromkeys(whole, _LEFT_OUT)
+    rest = shortened(data, room - size_of(whole))
+    return {**whole, **rest}
 
 
 def _start(cursor: JsonValue) -> int:
@@ -135,7 +149,7 @@ def shortened(value: JsonValue, room: int) -> JsonValue:
         found = _cut(value, text, items)
         if size_of(found) <= room:
             return found
-    return {"left_out": "too large for one answer; ask for less, or with detail: full"}
+    return {"left_out": _LEFT_OUT}
 
 
 def _cut(value: JsonValue, text: int, items: int) -> JsonValue:

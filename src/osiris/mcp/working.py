@@ -7,33 +7,32 @@ from typing import TYPE_CHECKING
 
 from osiris import api
 from osiris.document import load_text
-from osiris.errors import fail, has_errors
+from osiris.errors import OsirisError, fail, has_errors
+from osiris.families.personal import hidden
 from osiris.files import resolve_path
 from osiris.history.causes import cause_code
 from osiris.mcp.definitions import RUN
 from osiris.mcp.pages import Reply
 from osiris.mcp.reach import check_steps, inside
+from osiris.mcp.requests import oml_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from osiris.api import Workspace
+    from osiris.api import Compiled, Workspace
     from osiris.model import JsonValue
 
     Arguments = Mapping[str, JsonValue]
     Progress = Callable[[dict[str, JsonValue]], None]
 
 _DRAFT = "output/draft.yaml"
+_HIDDEN = f"{hidden(api.NOT_FOLLOWED)}: columns of a source that its own query computes, or that have no names there"
 
 
 def oml_validate(workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris validate`, of a file or of a text."""
-    text, file = arguments.get("oml"), arguments.get("file")
-    if text is None and file is None:
-        fail("MCP005", problem="needs oml or file", hint="pass the text of the pipeline as oml")
-    params = _params(arguments)
-    path = resolve_path(workspace.root, inside(workspace.root, file or _DRAFT))
+    text, path, params = arguments.get("oml"), _path(workspace, arguments, "oml"), _params(arguments)
     if text is None:
         checked = api.validate_files(workspace, [str(path)], params=params)[0]
     else:
@@ -49,34 +48,66 @@ def oml_validate(workspace: Workspace, arguments: Arguments) -> Reply:
 
 def oml_save(workspace: Workspace, arguments: Arguments) -> Reply:
     """Save a pipeline that is valid, and say where and with which digest."""
-    saved = api.save_draft(workspace, arguments["oml"], arguments["file"], replaces=arguments.get("replaces"))
+    text = _said(workspace, arguments)
+    if text is None:
+        fail("MCP005", problem="needs oml or request", hint="pass the text of the pipeline as oml")
+    saved = api.save_draft(workspace, text, arguments["file"], replaces=arguments.get("replaces"))
     return Reply(saved.to_json(), diagnostics=saved.checked.diagnostics, next=[("compile", {"file": saved.file})])
 
 
 def compile_(workspace: Workspace, arguments: Arguments) -> Reply:
-    """Answer as `osiris compile --explain`. One that leads out of the project is refused before a source is asked."""
-    text, path, params = _checked(workspace, arguments)
+    """Answer as `osiris compile --explain`, and with the OML of a request, also if that cannot be compiled.
+
+    One that leads out of the project is refused before a source is asked. The plan of a text is not written.
+    """
+    text = _said(workspace, arguments)
+    made = {"oml": text} if "request" in arguments else {}
+    try:
+        return _compiled(workspace, arguments, text, made)
+    except OsirisError as error:
+        if not made:
+            raise
+        return Reply(made, uncut=tuple(made), diagnostics=error.diagnostics, ok=False)
+
+
+def _compiled(workspace: Workspace, arguments: Arguments, said: str | None, made: Mapping[str, JsonValue]) -> Reply:
+    text, path, params = _checked(workspace, arguments, said)
     compiled = api.compile_text(workspace, text, path, params=params, refresh=bool(arguments.get("refresh")))
     before = api.previous_plan(workspace, compiled.manifest)
     tables = api.look_at_tables(workspace, compiled)
     outputs = api.outputs_of(workspace, compiled)
     view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
-    data = {**api.compiled_data(compiled, view), "manifest": api.save(workspace, compiled)}
-    return Reply(
-        data,
-        brief=_plan,
-        diagnostics=compiled.diagnostics,
-        next=[(RUN, {"fingerprint": compiled.manifest.fingerprint})],
-    )
+    data = {**made, **api.compiled_data(compiled, view)}
+    if grown := api.multiplied(workspace, compiled):
+        data["multiplies"] = [each.words() for each in grown]
+    if said is None:
+        data["manifest"] = api.save(workspace, compiled)
+    follow_up = (RUN, {"fingerprint": compiled.manifest.fingerprint}) if said is None else _saving(arguments, compiled)
+    return Reply(data, brief=_plan, uncut=tuple(made), diagnostics=compiled.diagnostics, next=[follow_up])
 
 
-def _checked(workspace: Workspace, arguments: Arguments) -> tuple[str, Path, dict[str, str]]:
-    """Return the text of a pipeline, of an argument or of a file, and its place; fails with MCP002 if it leads out."""
-    text, file = arguments.get("oml"), arguments.get("file")
-    if text is None and file is None:
-        fail("MCP005", problem="needs oml or file", hint="pass the text of the pipeline as oml")
-    path, params = resolve_path(workspace.root, inside(workspace.root, file or _DRAFT)), _params(arguments)
-    found = load_text(path, os.path.relpath(path, workspace.root)) if text is None else str(text)
+def _saving(arguments: Arguments, compiled: Compiled) -> tuple[str, dict[str, JsonValue]]:
+    return "oml_save", {"file": arguments.get("file") or f"pipelines/{compiled.manifest.name}.yaml"}
+
+
+def _said(workspace: Workspace, arguments: Arguments) -> str | None:
+    """Return the text that an argument is or becomes; None if only a file is named."""
+    if "oml" in arguments and "request" in arguments:
+        fail("MCP005", problem="oml and request exclude each other", hint="leave one out")
+    return oml_of(workspace, arguments["request"]) if "request" in arguments else arguments.get("oml")
+
+
+def _path(workspace: Workspace, arguments: Arguments, *texts: str) -> Path:
+    """Return the place of a pipeline: of its file, or of the draft that a text would be."""
+    if arguments.keys().isdisjoint((*texts, "file")):
+        fail("MCP005", problem=f"needs {', '.join(texts)} or file", hint="pass the text of the pipeline as oml")
+    return resolve_path(workspace.root, inside(workspace.root, arguments.get("file") or _DRAFT))
+
+
+def _checked(workspace: Workspace, arguments: Arguments, said: str | None) -> tuple[str, Path, dict[str, str]]:
+    """Return a text, if none is said then that of the file, and its place; fails with MCP002 if it leads out."""
+    path, params = _path(workspace, arguments, "oml", "request"), _params(arguments)
+    found = load_text(path, os.path.relpath(path, workspace.root)) if said is None else said
     checked = api.validate_text(workspace, found, path, params=params)
     if checked.prepared:
         check_steps(workspace, checked.prepared.pipeline)
@@ -85,7 +116,8 @@ def _checked(workspace: Workspace, arguments: Arguments) -> tuple[str, Path, dic
 
 def preview(workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris preview`, with few rows in which personal data is masked."""
-    text, path, params = _checked(workspace, arguments)
+    said = _said(workspace, arguments)
+    text, path, params = _checked(workspace, arguments, said)
     seen = api.masked_preview(workspace, text, path, arguments.get("step"), params=params)
     tables = [
         {
@@ -97,30 +129,31 @@ def preview(workspace: Workspace, arguments: Arguments) -> Reply:
         for table in seen.tables
     ]
     data = {"tables": tables, "unchecked": list(seen.unchecked)}
+    if any(hidden(api.NOT_FOLLOWED) in row for table in seen.tables for row in table.rows):
+        data["hidden"] = _HIDDEN
     if seen.cut:
         data["only_the_first_rows_of"] = dict.fromkeys(seen.cut, seen.sample)
-    follow_up = ("compile", {"file": seen.file}) if arguments.get("oml") is None else ("oml_save", {"file": seen.file})
+    follow_up = ("compile", {"file": seen.file} if said is None else {})
     return Reply(data, diagnostics=seen.diagnostics, next=[follow_up])
 
 
 def _plan(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     plan = data["plan"]
-    kept = ("id", "component", "mode", "inputs", "label", "rows")
+    told = ("id", "component", "mode", "inputs", "label", "rows")
     steps = [
-        {key: step[key] for key in kept if step[key]}
+        {key: step[key] for key in told if step[key]}
         | {"columns": [f"{column['name']} {column['type']}" for column in step["columns"] or ()]}
         for step in plan["steps"]
     ]
+    kept = {key: data[key] for key in ("oml", "name", "fingerprint", "manifest", "multiplies") if key in data}
     return {
-        "name": data["name"],
-        "fingerprint": data["fingerprint"],
-        "manifest": data["manifest"],
+        **kept,
         "previous": plan["previous"],
         "outputs": [_output(output) for output in plan["read_back"]],
         "targets": plan["targets"],
         "new_flows": [{"source": f["source"], "target": f["target"]} for f in plan["new_flows"]],
         "steps": steps,
-        "changed_sources": {name: told["changes"] for name, told in data["sources"].items() if told["changes"]},
+        "changed_sources": {name: each["changes"] for name, each in data["sources"].items() if each["changes"]},
     }
 
 

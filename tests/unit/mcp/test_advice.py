@@ -1,7 +1,8 @@
 """What agents are told names what they have: tools, and no commands."""
 
 from osiris import api
-from osiris.mcp.advice import for_agents
+from osiris.errors import diagnostic
+from osiris.mcp.advice import for_agents, next_tools
 from osiris.mcp.looking import component_get
 
 
@@ -22,3 +23,8 @@ def test_components_are_found_by_the_words_of_other_tools(tmp_path):
     assert "filesystem.csv_extractor" in found(tmp_path, "csv reader")
     assert found(tmp_path, "mariadb sink") == ["mysql.writer"]
     assert found(tmp_path, "excel reader") == []
+
+
+def test_a_wrong_request_leads_to_the_schema_of_requests():
+    found = [diagnostic("CHT041", problem="x"), diagnostic("SQL007", what="x"), diagnostic("CHT001", problem="x")]
+    assert next_tools(found) == [("oml_schema", {"of": "request"}), ("discover", {})]
