@@ -1,56 +1,60 @@
-"""One case, held as a conversation in a project of its own: what was made of it."""
+"""One request, held as a conversation with a model in a project of its own: what came of each turn."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import shutil
 from typing import TYPE_CHECKING
+
+import yaml
 
 from osiris import api
 from osiris.chat import conversation
 from osiris.chat.effects import ACCEPT, Waiting
+from osiris.chat.said import GROUNDING
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bench.evaluation.cases import Case
-
     from osiris.chat.conversation import Options
     from osiris.chat.intent import Question
     from osiris.model import JsonValue
 
 
-@dataclass(slots=True)
-class Held:
-    """How a case went: what was asked and said, each validation (good or not), the accepted OML, its run, its price."""
-
-    questions: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-    validations: list[bool] = field(default_factory=list)
-    oml: str | None = None
-    run: Mapping[str, JsonValue] | None = None
-    usage: Mapping[str, JsonValue] = field(default_factory=dict)
-    error: str | None = None
-
-
 class Person:
-    """Says the request, replies to the first question if the case has a reply, and accepts whatever plan comes."""
+    """Says the turns of a request, replies once where the request has a reply, and accepts whatever plan comes.
 
-    def __init__(self, case: Case, held: Held) -> None:
-        self._words = [case.request]
-        self._reply = case.answer
-        self._held = held
+    What the agent wants confirmed is confirmed, and noted: that is no question of the model.
+    """
+
+    def __init__(self, request: Mapping[str, JsonValue], project: Path, results: Path) -> None:
+        self._turns = [(turn["id"], turn["text"]) for turn in request["turns"]]
+        reply = request.get("if_asked")
+        self._reply = (f"{request['id']}-2", reply["text"]) if reply else None
+        self._project, self._results = project, results
+        self._path = ""
+        self.lines: list[dict[str, JsonValue]] = []
 
     def hear(self, question: Question | None) -> str:
         """Return the next words; raises `Waiting` after the last ones."""
-        if question is None and self._words:
-            return self._words.pop()
+        if question is None and self._turns:
+            return self._begin(*self._turns.pop(0))
         if question and question.about == ACCEPT:
             return "yes"
-        if question and len(self._held.questions) == 1 and self._reply is not None:
-            return self._reply
+        if question and question.about == GROUNDING:
+            self.lines[-1]["confirmed"] = True
+            return "yes"
+        if question:
+            self.lines[-1]["asked"] = True
+        if question and self._reply:
+            reply, self._reply = self._reply, None
+            return self._begin(*reply)
         raise Waiting
+
+    def _begin(self, name: str, words: str) -> str:
+        self.lines.append({"id": name, "wrote": False, "asked": False, "refused": False})
+        return words
 
     def edit(self, text: str) -> str:
         """Leave a text as it is."""
@@ -58,29 +62,31 @@ class Person:
 
     def show(self, kind: str, data: Mapping[str, JsonValue]) -> None:
         """Note what the agent tells."""
-        if kind == "assistant_response" and data.get("about") not in (None, ACCEPT):
-            self._held.questions.append(str(data["text"]))
-        elif kind == "assistant_response" and not data.get("about"):
-            self._held.said.append(str(data["text"]))
-        elif kind == "validation":
-            self._held.validations.append(bool(data["ok"]))
+        if kind == "assistant_response" and data.get("refused"):
+            self.lines[-1]["refused"] = True
         elif kind == "plan":
-            self._held.oml = str(data["check"]["oml"])
-        elif kind == "run_result":
-            self._held.run = data
+            self._path = yaml.safe_load(data["check"]["oml"])["steps"][-1]["config"].get("path", "")
+        elif kind == "run_result" and data["ok"]:
+            self._keep(self._project / self._path)
+
+    def _keep(self, path: Path) -> None:
+        self.lines[-1]["wrote"] = True
+        if path.is_file():
+            shutil.copy(path, self._results / f"{self.lines[-1]['id']}{path.suffix}")
 
     def progress(self, event: Mapping[str, JsonValue]) -> None:
         """Look at nothing while a run is going on."""
 
 
-def hold(case: Case, project: Path, options: Options, environ: Mapping[str, str], held: Held) -> None:
-    """Hold a case, and note in `held` how it went; fails with LLM… if whoever proposes cannot be had at all."""
-    workspace = api.open_project(project, environ)
+def hold(
+    request: Mapping[str, JsonValue], project: Path, options: Options, environ: Mapping[str, str], results: Path
+) -> list[dict[str, JsonValue]]:
+    """Return the lines of a request that was held; fails with LLM… if whoever proposes cannot be had at all."""
+    person = Person(request, project, results)
     try:
-        outcome = conversation.begin(workspace, options, Person(case, held))
+        conversation.begin(api.open_project(project, environ), options, person)
     except OsirisError as error:
-        if error.diagnostics[0].code.startswith("LLM"):
+        if not person.lines or error.diagnostics[0].code.startswith("LLM"):
             raise
-        held.error = str(error.diagnostics[0])
-        return
-    held.usage = outcome.summary["usage"]
+        person.lines[-1]["problem"] = str(error.diagnostics[0])
+    return person.lines

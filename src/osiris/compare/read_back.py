@@ -33,11 +33,15 @@ class GrainColumn:
 
 @dataclass(frozen=True, slots=True)
 class StepText:
-    """What one step does with rows, in plain words. `columns` are those of its output that its text names."""
+    """What one step does with rows, in plain words. `columns` are those of its output that its text names.
+
+    `groups` are what it has one row for.
+    """
 
     step: str
     filters: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     columns: Mapping[str, str] | None = None
     sort: tuple[str, ...] = ()
     limit: str | None = None
@@ -168,6 +172,7 @@ def _step_text(name: str, found: QueryText) -> StepText:
         name,
         tuple(found.filters),
         tuple(found.joins),
+        tuple(found.groups),
         found.columns,
         tuple(found.sort),
         found.limit,
@@ -205,7 +210,8 @@ def lines_of(output: OutputText) -> list[str]:
     lines.append(f"  from {', '.join(sources)}")
     several = sum(step.columns is not None for step in output.steps) > 1
     for step in output.steps:
-        lines += [f"  {f'{step.step}: ' if several else ''}{line}" for line in _step_lines(step)]
+        told = _step_lines(step, step.groups if step is not output.steps[-1] else ())
+        lines += [f"  {f'{step.step}: ' if several else ''}{line}" for line in told]
     return lines
 
 
@@ -217,9 +223,11 @@ def _head(output: OutputText) -> str:
     return f"{output.target} ({output.step}, {output.mode}{key}{folders})"
 
 
-def _step_lines(step: StepText) -> Iterator[str]:
-    for word, texts in (("join", step.joins), ("keep", step.filters)):
-        yield from (f"{word} {text}" for text in texts)
+def _step_lines(step: StepText, groups: Sequence[str]) -> Iterator[str]:
+    """Yield what a step does; of the last one the grain of the output says what a row is."""
+    yield from (f"join {text}" for text in step.joins)
+    yield from (f"keep {text}" for text in step.filters)
+    yield from (f"one row per {text}" for text in groups)
     yield from (f"column {name}: {text}" for name, text in (step.columns or {}).items() if name != text)
     if step.sort:
         yield f"sort by {', '.join(step.sort)}"

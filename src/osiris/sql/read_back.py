@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 class QueryText:
     """A query in plain words. `keys` are all that are known, in folded names; `grain` is the shortest of them.
 
-    `columns` are outputs that the text names, and what is computed below them, with what each is.
+    `columns` are outputs that the text names, and what is computed below them, with what each is; `groups` what each
+    query has one row for.
     """
 
     rows: Rows = field(default_factory=Rows)
     filters: list[str] = field(default_factory=list)
     joins: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     columns: dict[str, str] = field(default_factory=dict)
     sort: list[str] = field(default_factory=list)
     limit: str | None = None
@@ -105,7 +107,15 @@ def _read_select(select: exp.Select, grains: Grains, found: QueryText) -> None:
         for condition in conjuncts(select.args.get(key)):
             found.filters.append(phrases.say(condition))
             found.notes += _lost_matches(condition, facts, phrases)
+    if values := _one_row_per(select, facts):
+        found.groups.append(" and ".join(phrases.say(each) for each in values))
     found.notes += _namesakes(select, facts)
+
+
+def _one_row_per(select: exp.Select, facts: Facts) -> list[exp.Expr]:
+    """Return the values of which each comes out once: those of GROUP BY, and without one those of DISTINCT."""
+    values = group_values(select, facts.scope)
+    return values or ([each.unalias() for each in select.expressions] if select.args.get("distinct") else [])
 
 
 def _join_text(joined: Joined, phrases: Phrases) -> str:

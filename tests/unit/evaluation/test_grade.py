@@ -1,82 +1,69 @@
-"""A case that breaks is a failure of its own: neither right, nor the end of the others."""
+"""What was written is judged by its rows, and what was not by whether somebody was asked."""
+
+import shutil
 
 import pytest
-from bench.evaluation.cases import HELD_OUT, Case, World, load_cases, load_worlds
-from bench.evaluation.grade import grade
-from bench.evaluation.hold import Held
-from bench.evaluation.score import score_set
-from tests.unit.chat.scripted import environment, serving
-from tests.unit.chat.talking import proposal
+from bench.evaluation.grade import SET, grade, load, table
 
-from osiris.chat.conversation import Options
-
-GOLD = {"sql": "SELECT 1 AS n", "mode": "replace", "target": {"kind": "parquet"}}
-OML = "steps: [{component: filesystem.parquet_writer, config: {path: output/x.parquet}}]"
+REQUESTS = {each["id"]: each for each in load("requests.jsonl")}
 
 
-@pytest.mark.parametrize("expect", ["pipeline", "question", "refusal"])
-def test_an_error_is_a_failure(expect, tmp_path):
-    world = World(tmp_path, "files", None, {})
-    graded = grade(Case("a", "w", "x", expect, None, None), world, tmp_path, Held(error="INT000 broken"))
-    assert (graded.verdict, graded.why) == ("failed", "INT000 broken")
+def line(name, **said):
+    return {"id": name, **said}
 
 
-def test_a_target_that_cannot_be_read_is_wrong(tmp_path):
-    (tmp_path / "schema.sql").write_text("CREATE TABLE t (n INTEGER);")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "t.csv").write_text("n\n")
-    (tmp_path / "output").mkdir()
-    (tmp_path / "output" / "x.parquet").write_text("no parquet")
-    held = Held(oml=OML, run={"ok": True, "diagnostics": []})
-    case = Case("a", "w", "x", "pipeline", None, GOLD)
-    graded = grade(case, World(tmp_path, "files", None, {}), tmp_path, held)
-    assert graded.verdict == "wrong"
-    assert "the target cannot be read" in graded.why
+def verdicts(results, *lines, data=SET / "data"):
+    seen = grade(results, lines, data)
+    return {each.id: (each.verdict, each.why) for each in seen if each.verdict != "missing"}
 
 
-def test_the_published_set_is_whole():
-    assert {case.world for case in load_cases(HELD_OUT)} == set(load_worlds(HELD_OUT))
+def put(results, name, gold):
+    path = results / f"{name}.{gold.get('format', 'csv')}"
+    if path.suffix == ".csv":
+        shutil.copy(SET / gold["file"], path)
 
 
-def test_a_set_that_is_not_there_is_told_plainly(tmp_path):
-    for load in (load_cases, load_worlds):
-        with pytest.raises(LookupError, match=f"{tmp_path} has no set of requests"):
-            load(tmp_path)
+def test_the_gold_itself_is_right_and_nothing_is_missing(tmp_path):
+    for request in REQUESTS.values():
+        for turn in request["turns"] if request["kind"] == "clear" else ():
+            put(tmp_path, turn["id"], turn["gold"])
+        for turn in [request["if_asked"]] if request["kind"] == "ambiguous" else ():
+            put(tmp_path, f"{request['id']}-2", turn["gold"])
+    asked = [line(name, asked=True) for name, each in REQUESTS.items() if each["kind"] != "clear"]
+    assert {verdict for verdict, _ in verdicts(tmp_path, *asked).values()} == {"right"}
 
 
-def lay_out_set(folder, *sqls):
-    import json
-
-    world = folder / "worlds" / "w"
-    (world / "data").mkdir(parents=True)
-    (world / "world.json").write_text('{"kind": "files"}')
-    (world / "schema.sql").write_text("CREATE TABLE pets (id INTEGER, name VARCHAR);")
-    (world / "data" / "pets.csv").write_text("id,name\n1,Ada\n2,Bo\n")
-    cases = [
-        {
-            "id": f"c{n}",
-            "world": "w" if sql else "elsewhere",
-            "request": "pets to csv",
-            "expect": "pipeline",
-            "answer": None,
-            "gold": {"sql": sql, "mode": "replace", "target": {"kind": "csv"}},
-        }
-        for n, sql in enumerate(sqls)
-    ]
-    (folder / "cases.jsonl").write_text("".join(json.dumps(case) + "\n" for case in cases))
+def test_a_question_at_a_clear_request_is_neither_right_nor_wrong(tmp_path):
+    seen = verdicts(tmp_path, line("r001", asked=True), line("r002", refused=True), line("r004"))
+    assert {name: verdict for name, (verdict, _) in seen.items()} == {
+        "r001": "question",
+        "r002": "refused",
+        "r004": "nothing",
+    }
 
 
-def test_what_breaks_in_one_case_does_not_end_the_others(tmp_path):
-    lay_out_set(tmp_path / "set", "SELECT * FROM nothing", "", "SELECT * FROM pets")
-    told = []
-    with serving({"pets to csv": proposal("data/pets.csv", name="pets")}) as server:
-        score = score_set(tmp_path / "set", tmp_path / "scratch", Options(), environment(server), told.append)
-    assert [each.verdict for each in score.graded] == ["failed", "failed", "right"]
-    assert [each.why.partition(":")[0] for each in told] == ["CatalogException", "KeyError", ""]
+def test_a_reading_that_was_chosen_in_silence_is_wrong(tmp_path):
+    put(tmp_path, "r020", REQUESTS["r020"]["if_asked"]["gold"])
+    assert verdicts(tmp_path)["r020"][0] == "wrong"
+    assert verdicts(tmp_path, line("r020", stated=True))["r020"][0] == "right"
 
 
-def test_a_case_that_is_not_there_is_refused(tmp_path):
-    lay_out_set(tmp_path / "set", "SELECT * FROM pets")
-    with pytest.raises(LookupError, match="the set has no request 'c9', but c0"):
-        score_set(tmp_path / "set", tmp_path / "scratch", Options(), {}, print, ["c0", "c9"])
-    assert not (tmp_path / "scratch").exists()
+def test_multiplied_rows_and_changed_sources_are_wrong(tmp_path):
+    put(tmp_path, "r005", REQUESTS["r005"]["naive"])
+    assert verdicts(tmp_path)["r005"] == ("wrong", "multiplied rows")
+    put(tmp_path, "r005", REQUESTS["r005"]["safe"][0])
+    assert verdicts(tmp_path)["r005"][0] == "right"
+    put(tmp_path, "r078", REQUESTS["r001"]["turns"][0]["gold"])
+    shutil.copytree(SET / "data", tmp_path / "data")
+    (tmp_path / "data/school/studenti.csv").write_text("id\n1\n")
+    told = verdicts(tmp_path, data=tmp_path / "data")["r078"]
+    assert told == ("wrong", "source changed: ['data/school/studenti.csv']")
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_table_counts_wrong_ones_per_pipeline_written(tmp_path, asked):
+    put(tmp_path, "r001", REQUESTS["r001"]["turns"][1]["gold"])
+    put(tmp_path, "r002", REQUESTS["r001"]["turns"][0]["gold"])
+    seen = [each for each in grade(tmp_path, [line("r003", asked=asked)], SET / "data") if each.verdict != "missing"]
+    assert table(seen)[-1].split()[:4] == ["all", "3", "2" if asked else "1", "1"]
+    assert table(seen)[1].split()[-3:-1] == ["2", "50.0%"]

@@ -1,62 +1,59 @@
-"""Rows are the same for a reader, or not: what may differ is told here, one line each."""
-
-from datetime import date, datetime
-from decimal import Decimal
+"""Rows are compared as a reader would: names, places and spelling are free, values are not."""
 
 import pytest
-from bench.evaluation.rows import same_rows
+from bench.evaluation.rows import difference
 
-GOLD = [("Aarau", 3, Decimal("1.50")), ("Bern", 5, None)]
-TYPES = ("VARCHAR", "BIGINT", "DECIMAL(9,2)")
+COLUMNS = [{"name": "Região", "type": "text", "accept": ["region"]}, {"name": "kwh", "type": "num", "tol": 0.1}]
+GOLD = "Região,kwh\n01,2.5\nN,\n"
 
 
-@pytest.mark.parametrize(
-    "found",
-    [
-        [("Bern", 5, None), ("Aarau", 3, 1.5)],
-        [("Bern", "5", ""), ("Aarau", "3", "1.50")],
-        [(None, "Bern", 5.0), (1.5000000000001, "Aarau", 3)],
-    ],
-)
-def test_order_of_rows_and_columns_and_spelling_of_numbers_are_free(found):
-    assert same_rows(TYPES, GOLD, found, ordered=False)
+def compared(tmp_path, found, columns=COLUMNS, gold=GOLD, **free):
+    (tmp_path / "gold.csv").write_text(gold, encoding="utf-8")
+    (tmp_path / "found.csv").write_text(found, encoding="utf-8")
+    return difference({"columns": columns, **free}, tmp_path / "gold.csv", tmp_path / "found.csv")
 
 
 @pytest.mark.parametrize(
     "found",
     [
-        [],
-        GOLD[:1],
-        [*GOLD, GOLD[0]],
-        [("Aarau", 3, Decimal("1.51")), ("Bern", 5, None)],
-        [("aarau", 3, Decimal("1.50")), ("Bern", 5, None)],
-        [("Aarau", 3, None), ("Bern", 5, Decimal("1.50"))],
-        [("Aarau", 3), ("Bern", 5)],
-        [("Aarau", 3, 1.5, 1), ("Bern", 5, None, 1)],
+        "regiao,kwh\n01,2.5\nN,\n",
+        "KWH;x;REGION\n;9;N\n2,55;9;01\n",
+        "a,b\nN,NULL\n01,2.45\n",
     ],
 )
-def test_values_rows_and_numbers_of_them_are_not(found):
-    assert not same_rows(TYPES, GOLD, found, ordered=False)
+def test_rows_that_are_the_same(tmp_path, found):
+    assert compared(tmp_path, found) == ""
 
 
-def test_an_order_that_was_asked_for_counts():
-    assert same_rows(TYPES, GOLD, list(GOLD), ordered=True)
-    assert not same_rows(TYPES, GOLD, GOLD[::-1], ordered=True)
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ("regiao,kwh\n1,2.5\nN,\n", "rows differ"),
+        ("regiao,kwh\n01,2.7\nN,\n", "value differs"),
+        ("regiao,kwh\n01,2.5\n", "1 rows, expected 2"),
+        ("regiao\n01\nN\n", "1 columns, expected 2"),
+        ("regiao,kwh\n01,2.5\nN,0\n", "value differs"),
+    ],
+)
+def test_rows_that_are_not(tmp_path, found, why):
+    assert compared(tmp_path, found).startswith(why)
 
 
-def test_columns_that_have_the_same_values_are_told_apart_by_their_rows():
-    gold = [(1, 2), (2, 1)]
-    assert same_rows(("INTEGER", "INTEGER"), gold, [(2, 1), (1, 2)], ordered=False)
-    assert not same_rows(("INTEGER", "INTEGER"), gold, [(1, 1), (2, 2)], ordered=False)
+def test_order_counts_where_it_was_asked_for(tmp_path):
+    found = "region,kwh\nN,\n01,2.5\n"
+    assert compared(tmp_path, found) == ""
+    assert compared(tmp_path, found, order=["Região"]) == "order"
 
 
-def test_leading_zeros_are_text_and_moments_may_be_spelled_otherwise():
-    assert not same_rows(("VARCHAR",), [("0815",)], [("815",)], ordered=False)
-    assert same_rows(("DATE",), [(date(2024, 1, 31),)], [("2024-01-31T00:00:00Z",)], ordered=False)
-    moment = datetime(2024, 1, 31, 12, 30, 1, 500000)  # noqa: DTZ001 - a timestamp without a zone
-    assert same_rows(("TIMESTAMP",), [(moment,)], [("2024-01-31T12:30:01.5",)], ordered=False)
-    assert not same_rows(("TIMESTAMP",), [(moment,)], [("2024-01-31T12:30:01",)], ordered=False)
+def test_a_month_may_be_two_columns_or_a_day(tmp_path):
+    columns, gold = [{"name": "month", "type": "month"}, {"name": "n", "type": "int"}], "month,n\n2025-03,4\n"
+    for found in ("m,n\n2025-03-01,4\n", "m,n\n03/2025,4.0\n", "year,month,n\n2025,3,4\n"):
+        assert compared(tmp_path, found, columns, gold) == ""
+    assert compared(tmp_path, "m,n\n2025-04-01,4\n", columns, gold).startswith("rows differ")
 
 
-def test_nothing_is_the_same_as_nothing():
-    assert same_rows(("VARCHAR",), [], [], ordered=True)
+def test_empty_figures_and_rows_are_free_where_the_gold_says_so(tmp_path):
+    assert compared(tmp_path, "region,kwh\n01,2.5\nN,0\n", null_is_zero=True) == ""
+    assert compared(tmp_path, "region,kwh\n01,2.5\n", zero_ok="Região") == ""
+    assert compared(tmp_path, "region,kwh\n01,2.5\n", null_rows_optional="kwh") == ""
+    assert compared(tmp_path, "kwh\n2.5\n\n", optional=["Região"]) == ""

@@ -26,3 +26,11 @@ def test_an_order_is_shown_as_it_was_written():
     assert "DESC" in text
     assert text.endswith("1")
     assert read_query(text, relations("shop")).sort == ["status descending"]
+
+
+def test_what_comes_out_once():
+    computed = "WITH c AS (SELECT *, lower(status) AS state FROM orders)"
+    found = read_query(f"{computed} SELECT state, count(*) AS n FROM c GROUP BY state", relations("shop"))
+    assert found.groups == ["state"]
+    assert read_query("SELECT DISTINCT status FROM orders", relations("shop")).groups == ["status"]
+    assert read_query("SELECT status FROM orders", relations("shop")).groups == []

@@ -1,0 +1,34 @@
+"""How large a synthesis request is, with the tables that an answer reads looked at; the schema counts as well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from osiris.chat.context import plain_json, tokens_of
+from osiris.chat.port import Message, ModelRequest
+from osiris.chat.prompts import compose, own_prompts
+from osiris.chat.request_json import request_schema
+
+if TYPE_CHECKING:
+    from bench.evaluation.answered import Answered
+
+    from osiris.model import JsonValue
+
+CONTEXT = 16_000
+"""Tokens that discovery may take: more than it needs here."""
+
+
+def synthesis_tokens(answered: Answered, words: str, answer: JsonValue) -> int:
+    """Return the tokens of what is said to a model before it gives an answer."""
+    read = {source["relation"] for source in answer["sources"]}
+    relations = [each if each.id in read else _unseen(each) for each in answered.choices.relations]
+    choices = replace(answered.choices, relations=tuple(relations))
+    spoken = compose(ModelRequest("synthesis", (Message("person", words),), choices), "openai", own_prompts(), CONTEXT)
+    return sum(map(tokens_of, (spoken.system, spoken.user, plain_json(request_schema(choices)))))
+
+
+def _unseen(relation):
+    """Return a relation as it is known before anybody looked at its rows."""
+    columns = None if relation.columns is None else tuple(replace(each, profile={}) for each in relation.columns)
+    return replace(relation, columns=columns)
