@@ -62,40 +62,40 @@ def main() -> int:
     options = parser.parse_args()
     failed = False
     for name in options.only or KINDS:
-        outcome = tried(KINDS[name], options.seed, long=options.long)
-        written = list(rows(outcome, long=options.long))
+        outcome = Outcome(KINDS[name], options.seed)
+        for path in outcome.kind.tests:
+            try_file(path, outcome, long=options.long)
+            written = list(rows(outcome, long=options.long))
+            text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+            PAGE.write_text(page(text, name, written, long=options.long), encoding="utf-8")
         print("".join(written), end="", flush=True)
-        text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-        PAGE.write_text(page(text, name, written, long=options.long), encoding="utf-8")
         failed = failed or bool(outcome.failures)
     return int(failed)
 
 
-def tried(kind: Kind, seed: int, *, long: bool) -> Outcome:
-    """Run the tests of a kind in a process of their own; each test may say by a property how often it tried what."""
-    outcome, began = Outcome(kind, seed), time.monotonic()
+def try_file(path: str, outcome: Outcome, *, long: bool) -> None:
+    """Run tests in a process of their own, and count them; each test may say by a property how often it tried what."""
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="osiris-trust-") as folder:
         report = Path(folder) / "report.xml"
         options = [
             f"--junitxml={report}",
             "-o",
             "junit_logging=no",
-            f"--seed={seed}",
+            f"--seed={outcome.seed}",
             "-q",
-            *selection(kind, long=long),
+            "-m",
+            "not bench" if long else "not long and not bench",
+            path,
         ]
         ended = subprocess.run([sys.executable, "-m", "pytest", *options], check=False, stdout=subprocess.PIPE)
         if not report.exists():
-            outcome.failures.append(f"pytest ended with {ended.returncode}: {' '.join(kind.tests)}")
+            outcome.failures.append(f"pytest ended with {ended.returncode}: {path}")
         else:
             count(outcome, ET.parse(report).getroot())
-    outcome.seconds = time.monotonic() - began
-    return outcome
-
-
-def selection(kind: Kind, *, long: bool) -> Sequence[str]:
-    """Return which tests are of a kind, as pytest takes them."""
-    return ["-m", "not bench" if long else "not long and not bench", *kind.tests]
+    if not outcome.counts:
+        outcome.failures.append(f"nothing was tried: {path}")
+    outcome.seconds += time.monotonic() - began
 
 
 def count(outcome: Outcome, report: ET.Element) -> None:
@@ -106,8 +106,6 @@ def count(outcome: Outcome, report: ET.Element) -> None:
             outcome.counts[name] = outcome.counts.get(name, 0) + number
         if case.find("failure") is not None or case.find("error") is not None:
             outcome.failures.append(f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}")
-    if not outcome.counts:
-        outcome.failures.append("nothing was tried")
 
 
 def rows(outcome: Outcome, *, long: bool) -> Iterator[str]:
