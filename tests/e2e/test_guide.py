@@ -321,6 +321,19 @@ def test_a_text_becomes_a_date_that_is_compared_and_values_become_columns(osiris
     assert (folder / "output" / "x.csv").read_text() == "day_year,x,y\n1939-01-01,1,1\n"
 
 
+def test_numbers_and_dates_that_are_spelled_in_two_ways_and_minutes(osiris, folder):
+    lines = ["n;cost;day;begun;ended", "1;1.234,50;31.12.1939;2025-01-01 10:00:59;2025-01-01 11:01:00"]
+    (folder / "a.csv").write_text("\n".join([*lines, "2;7,05;2025-12-17;2025-01-02 00:00:00;2025-01-01 23:59:00"]))
+    answers = ["a.csv", "Compute a column", "read a text as a number", "cost"]
+    answers += ["two decimal places, as 1.234,50", "euro", "Compute a column", "read a text as a date", "day"]
+    answers += ["year-month-day or day.month.year", "on", "Compute a column", "minutes between two times", "begun"]
+    answers += ["ended", "took", "Choose columns", "n, euro, on, took", "Sort, first N rows", "n (smallest first)", ""]
+    piped(osiris, folder, *answers, "Write the result", "output/x.csv", "Yes, save it and run it", code=0)
+    assert (
+        folder / "output" / "x.csv"
+    ).read_text() == "n,euro,on,took\n1,1234.50,1939-12-31,60\n2,7.05,2025-12-17,-1\n"
+
+
 NAMES = ['say "hi"', "a b", "€uro", "ünï", "select", "x" * 150, "with,comma", "2", ":back"]
 
 

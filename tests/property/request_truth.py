@@ -117,8 +117,10 @@ def plain(given, value, other):
     if name == "days between":
         end = other if given.other else dt.date.fromisoformat(given.value)
         return ((end.date() if isinstance(end, dt.datetime) else end) - day).days
+    if name == "minutes between":
+        return int((other - value) / dt.timedelta(minutes=1))
     if name == "convert":
-        return dt.date.fromisoformat(value) if given.value == "date" else str(value)
+        return dt.date.fromisoformat(value) if given.value.startswith("date") else str(value)
     return {
         "round": lambda: Decimal(value).quantize(Decimal(1).scaleb(-int(given.value or 0)), ROUND_HALF_UP),
         "absolute": lambda: abs(value),

@@ -193,6 +193,9 @@ def computed(draw, scope, name):
     )
 
 
+AS_DATES = ("date", "date %Y-%m-%d", "date %d.%m.%Y or %Y-%m-%d")
+
+
 @st.composite
 def of_dates(draw, scope, name):
     moments = [column for column, kind in scope.items() if kind in ("date", "timestamp")]
@@ -200,6 +203,7 @@ def of_dates(draw, scope, name):
     if not moments:
         return Computed(name, "constant", value=""), "text"
     moment, other = draw(st.sampled_from(moments)), draw(st.sampled_from(moments))
+    both = [scope[moment], scope[other]]
     part = draw(st.sampled_from(["year", "quarter", "month", "week", "day", "weekday"]))
     options = [
         (Computed(name, part, moment), "int"),
@@ -207,8 +211,9 @@ def of_dates(draw, scope, name):
         (Computed(name, "days between", moment, other), "int"),
         (Computed(name, "days between", moment, value="2024-03-01"), "int"),
         *((Computed(name, "add", moment, value="30"), "date") for _ in range(scope[moment] == "date")),
+        *((Computed(name, "minutes between", moment, other), "int") for _ in range(both.count("timestamp") == 2)),
         *((Computed(name, "hour", moment), "int") for _ in range(scope[moment] == "timestamp")),
-        *((Computed(name, "convert", days[0], value="date"), "date") for _ in range(bool(days))),
+        *((Computed(name, "convert", days[0], value=value), "date") for value in AS_DATES for _ in range(bool(days))),
     ]
     return draw(st.sampled_from(options))
 
@@ -298,22 +303,23 @@ def measures(draw, scope, result):
 
 
 @st.composite
-def endings(draw, result, named):
-    """Draw which columns come out, how rows are sorted, and how many there are."""
+def endings(draw, result, named, step):
+    """Draw which columns come out, how rows are sorted, and how many there are; then no two rows are left equal."""
     columns = ()
     if draw(st.booleans()):
         chosen = draw(st.lists(st.sampled_from(sorted(result)), min_size=1, max_size=4, unique=True))
         taken = set()
         for number, name in enumerate(chosen):
-            new = draw(st.sampled_from([None, f"c{number}", chosen[number - 1]]))
+            new = draw(st.sampled_from([None, f"{step}_c{number}", chosen[number - 1]]))
             if (new or named(name)).lower() in taken:
-                new = f"c{number}"
+                new = f"{step}_c{number}"
             taken.add((new or named(name)).lower())
             columns += (Chosen(name, new),)
     results = [each.name or named(each.column) for each in columns] or sorted(result)
     keys = draw(st.lists(st.sampled_from(results), max_size=2, unique=True))
-    sort = tuple(Sort(name, draw(st.booleans())) for name in keys)
-    return columns, sort, draw(st.sampled_from([None, None, 2])) if sort else None
+    limit = draw(st.sampled_from([None, None, 2])) if keys else None
+    keys += [name for name in results if limit and name not in keys]
+    return columns, tuple(Sort(name, draw(st.booleans())) for name in keys), limit
 
 
 @st.composite
@@ -339,7 +345,8 @@ def steps(draw, name, inputs):
         order = (Sort(pick_column(draw, scope), draw(st.booleans())),)
         made["pick"] = Pick(tuple(per), order, draw(st.integers(1, 2)))
     if shape != "pivot":
-        made["columns"], made["sort"], made["limit"] = draw(endings(result, truth.flat if result is scope else str))
+        named = truth.flat if result is scope else str
+        made["columns"], made["sort"], made["limit"] = draw(endings(result, named, name))
     return Step(name, reads, **made)
 
 

@@ -219,8 +219,11 @@ class Form(NamedTuple):
     function: Function
     kinds: tuple[Kind, ...]
     sql: str
+    ending: str = ""
+    """With what the value ends that asks for this form of `convert`."""
 
 
+COMMA, OR = " 1.234,5", " or "
 SIGNS: dict[Function, str] = {"add": "+", "subtract": "-", "multiply": "*"}
 _PARTS: tuple[Function, ...] = ("year", "quarter", "month", "week", "day")
 _OF_TEXT: tuple[Function, ...] = ("lower", "upper", "trim", "length")
@@ -247,7 +250,10 @@ FORMS = (
     Form("if empty", _TEXTS, "coalesce(nullif({column}, ''), {typed})"),
     Form("if empty", (), "coalesce({column}, {other})"),
     Form("if empty", (), "coalesce({column}, {typed})"),
+    Form("minutes between", ("timestamp",), "date_sub('minute', {column}, {other})"),
     Form("convert", _TEXTS, "CAST(strptime({column}, {format}) AS DATE)"),
+    Form("convert", _TEXTS, "CAST(strptime({column}, [{formats}]) AS DATE)"),
+    Form("convert", _TEXTS, "CAST(replace(replace({column}, '.', ''), ',', '.') AS {type})", COMMA),
     Form("convert", (), "CAST({column} AS {type})"),
     Form("constant", (), "{typed}"),
 )
@@ -381,16 +387,23 @@ def _form(given: Computed, column: Column, value: str | None) -> Form:
         *(["a second column"] if any(_has(form, "other") for form in forms) else []),
         *(["a value"] if any(_has(form, *_VALUES) for form in forms) else []),
     ]
-    is_format = given.function == "convert" and (value or "").startswith("date ")
+    place = given.function == "convert" and _convert_place(value or "")
+    ending = COMMA if place == "type" and (value or "").endswith(COMMA) else ""
     forms = [form for form in forms if _has(form, "other") == (given.other is not None)]
     forms = [form for form in forms if _has(form, *_VALUES) == (value is not None)]
-    forms = [form for form in forms if _has(form, "format") == is_format]
+    forms = [form for form in forms if not place or (_has(form, place) and form.ending == ending)]
     if not forms:
         raise Misfit("value", f"'{given.function}' takes {' or '.join(takes) or 'nothing else'}")
     fitting = [form for form in forms if not form.kinds or column.kind in form.kinds]
     if not fitting:
         _need(column, *forms[0].kinds)
     return fitting[0]
+
+
+def _convert_place(value: str) -> str:
+    if not value.startswith("date "):
+        return "type"
+    return "formats" if OR in value else "format"
 
 
 def _need(column: Column, *kinds: Kind, field: str = "column") -> Column:
@@ -428,11 +441,14 @@ def _found(_: Function, value: str, __: Column) -> str:
 
 
 def _type(_: Function, value: str, __: Column) -> str:
+    value = value.removesuffix(COMMA)
     exact = _DECIMAL.fullmatch(value)
     fits = exact and int(exact[2]) <= int(exact[1]) <= _MOST_DIGITS
     target = f"DECIMAL({exact[1]}, {exact[2]})" if exact and fits else CASTS.get(value)
     if target is None:
-        hint = "bool, int64, float64, decimal(18,2), utf8, date, 'date %d.%m.%Y', timestamp[us]"
+        hint = (
+            f"bool, int64, float64, decimal(18,2), 'decimal(18,2){COMMA}', utf8, date, 'date %d.%m.%Y', timestamp[us]"
+        )
         raise Misfit("value", f"'{value}' is no type", hint)
     return target
 
@@ -446,6 +462,7 @@ _VALUES: dict[str, Callable[[Function, str, Column], str]] = {
     "text": lambda _, value, __: text_literal(value),
     "found": _found,
     "format": lambda _, value, __: text_literal(value.removeprefix("date ")),
+    "formats": lambda _, value, __: ", ".join(map(text_literal, value.removeprefix("date ").split(OR))),
     "type": _type,
 }
 """The value of a function, by its place in a template."""

@@ -20,6 +20,7 @@ from osiris.chat.expressions import (
     EMPTINESS,
     FILTERED,
     FORMS,
+    OR,
     ORDERED,
     RATIO,
     ROWS,
@@ -200,9 +201,11 @@ def _of_form(form: Form, places: dict[str, str], names: Names) -> Computed:
         value = value_of(places[place])
         if place == "type":
             exact = places[place].lower().replace(" ", "")
-            value = exact if exact.startswith("decimal") else _TYPES[places[place]]
+            value = (exact if exact.startswith("decimal") else _TYPES[places[place]]) + form.ending
         if place == "format":
             value = f"date {value}"
+        if place == "formats":
+            value = f"date {OR.join(literals(places[place]))}"
     return Computed(
         "", form.function, column, other, None if value == DEFAULTS.get(form.function) else value, new or None
     )

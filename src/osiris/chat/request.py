@@ -47,6 +47,7 @@ Function = Literal[
     "hour",
     "date",
     "days between",
+    "minutes between",
     "lower",
     "upper",
     "trim",
@@ -115,9 +116,10 @@ class Computed:
     """A new column: a function of one or two columns, or of a column and a value (a text, typed by the column).
 
     Parts of a date are numbers (month 1 to 12, weekday 1, Monday, to 7); a `Group` cuts dates instead. `join text` has
-    the separator as value, `replace` the text to find, and `new` is what stands there then; `convert` has a type, or
-    `date %d.%m.%Y` for the format of a text. `days between` counts from the column to the other one, or to a day.
-    Division by zero gives no value.
+    the separator as value, `replace` the text to find, and `new` is what stands there then; `convert` has a type,
+    `date %d.%m.%Y` for the format of a text (`date %d.%m.%Y or %Y-%m-%d` for several), or `decimal(18,2) 1.234,5` for
+    numbers that are spelled so. `days between` counts from the column to the other one, or to a day; `minutes between`
+    counts whole minutes. Division by zero gives no value.
     """
 
     name: str

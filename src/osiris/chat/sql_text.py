@@ -44,6 +44,7 @@ _PARTS = {
     "operand": _OPERAND,
     "side": rf"(?:{_LITERAL}|\$\{{[^}}]*\}}|{_OPERAND})",
     "sides": rf"{_LITERAL}(?: , {_LITERAL})*",
+    "formats": rf"{_TEXT}(?: , {_TEXT})+",
     "both": rf"{_LITERAL} AND {_LITERAL}",
     "type": r"[A-Z]\w*(?: [A-Z]+)*(?: \( \d+ , \d+ \))?",
     "measure": ".+",

@@ -148,6 +148,9 @@ class _Picker:
         else:
             self.note = f"{safe(self.typed.strip())} is none of the choices, and goes with no others"
 
+    def _clear(self) -> None:
+        self.typed, self.at = "", 0
+
     def _mark(self) -> None:
         found = self.shown()
         key = found[self.at].key if found else ""  # typed text cannot be marked
@@ -170,7 +173,7 @@ class _Picker:
         for names, by in ((("up",), -1), (("down",), 1), (("pageup",), -HEIGHT), (("pagedown",), HEIGHT)):
             keys.add(*names)(lambda _event, by=by: moves(by))
         keys.add("enter")(self._enter)
-        keys.add("escape", eager=True)(lambda event: event.app.exit(result="back"))
+        keys.add("escape", eager=True)(lambda event: self._clear() if self.typed else event.app.exit(result="back"))
         keys.add("tab")(lambda _event: self._mark() if self.ask.several else None)
         keys.add("c-l")(lambda event: event.app.exit(result="look"))
         for name in ("c-c", "<sigint>"):

@@ -157,6 +157,7 @@ def default_name(draft: Draft) -> str:
     """Return a name for a pipeline: of what it reads, and by what it groups."""
     request = draft.request
     groups = [each.name or each.column for step in request.steps for each in step.group]
-    picks = ["latest"] if any(step.pick for step in request.steps) else []
+    orders = [step.pick.order[0] for step in request.steps if step.pick]
+    picks = ["latest" if orders[-1].descending else "first"] if orders else []
     base = draft.relation(request.sources[0].relation).name
     return plain([*picks, base, *(["by", *groups] if groups else [])])

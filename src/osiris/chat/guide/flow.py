@@ -80,8 +80,7 @@ def pipeline(draft: Draft) -> Flow[Agreed]:
 def _menu(draft: Draft) -> Flow[str]:
     done = Option("write", "Write the result", "to a file or a table")
     others = tuple(Option(key, label, note) for key, (label, note, _) in _PARTS.items())
-    options = (done, *others) if draft.request.steps else (*others, done)
-    asked = Ask(MENU, "What next?", options, head=summary(draft.request))
+    asked = Ask(MENU, "What next?", (done, *others), head=summary(draft.request))
     return Answer.of((yield asked)).keys[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from osiris.chat.expressions import unused
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MEASURED = 4
 """So many keys are measured for one join."""
+
+_ALIKE = 0.6
+"""From this share of equal letters on, names are similar."""
 
 _ID = ("id", "_id", "code", "_code", "key", "_key", "no", "_no")
 
@@ -114,7 +118,15 @@ def _candidates(
     found += [(each,) for each in same]
     if len(same) > 1:
         found.append(same)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found or _by_likeness(left, right)))
+
+
+def _by_likeness(left: dict[str, str | None], right: dict[str, str | None]) -> list[Pairs]:
+    """Return keys of columns with similar names, the most similar first: `vehid` and `VehicleID`."""
+    pairs = [(name, other) for name in left for other in right if _fit(left[name], right[other])]
+    alike = {pair: SequenceMatcher(None, _plain(pair[0]), _plain(pair[1])).ratio() for pair in pairs}
+    likely = sorted((pair for pair in pairs if alike[pair] >= _ALIKE), key=lambda pair: -alike[pair])
+    return [(Match(*pair),) for pair in likely]
 
 
 def _plain(name: str) -> str:

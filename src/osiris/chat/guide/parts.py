@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from osiris.chat.expressions import kind_of, measure_name, unused
+from osiris.chat.expressions import OR, kind_of, measure_name, unused
 from osiris.chat.guide.draft import plain
 from osiris.chat.guide.match import meant
 from osiris.chat.guide.questions import Answer, Ask, Option, Tell
@@ -44,7 +44,7 @@ _TEXT: tuple[Kind, ...] = ("text",)
 _VALUES: tuple[Kind, ...] = ("number", "text", "date", "timestamp", "time", "bool", "uuid")
 """Kinds of which a value can be written."""
 
-_AS_DATE, _AS_NUMBER = "text as a date", "text as a number"
+_AS_DATE, _AS_MOMENT, _AS_NUMBER = "text as a date", "text as a time", "text as a number"
 _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     "add": ("add two numbers", _NUMBER, "either"),
     "subtract": ("subtract two numbers", _NUMBER, "either"),
@@ -61,12 +61,14 @@ _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     "hour": ("hour of a timestamp", ("timestamp", "time"), ""),
     "date": ("date of a timestamp", _MOMENT, ""),
     "days between": ("days between two dates", _MOMENT, "either"),
+    "minutes between": ("minutes between two times", ("timestamp",), "column"),
     "lower": ("text in lower case", _TEXT, ""),
     "upper": ("text in upper case", _TEXT, ""),
     "trim": ("text without blanks around it", _TEXT, ""),
     "length": ("length of a text", _TEXT, ""),
-    _AS_DATE: ("read a text as a date", _TEXT, "date"),
-    _AS_NUMBER: ("read a text as a number", _TEXT, "type"),
+    _AS_DATE: ("read a text as a date", _TEXT, ""),
+    _AS_MOMENT: ("read a text as a date and time", _TEXT, ""),
+    _AS_NUMBER: ("read a text as a number", _TEXT, ""),
     "replace": ("replace a part of a text", _TEXT, "part"),
     "join text": ("join two texts", _TEXT, "column"),
     "first characters": ("first characters of a text", _TEXT, "whole number"),
@@ -78,8 +80,11 @@ _SECOND = {
     "subtract": "Subtract which column{value} from {column}?",
     "divide": "Divide {column} by which column{value}?",
     "days between": "Days from {column} to which column{value}?",
+    "minutes between": "Minutes from {column} to which column{value}?",
 }
 """How the second column is asked for, where it matters which is which."""
+
+_BETWEEN = (Option(" ", "a blank"), Option("", "nothing"))
 
 _FORMATS = {
     "%Y-%m-%d": "year-month-day",
@@ -91,7 +96,12 @@ _FORMATS = {
     "%m/%d/%Y": "month/day/year",
     "%d-%m-%Y": "day-month-year",
 }
-_NUMBERS = {"int64": "whole numbers", "decimal(18,2)": "two decimal places", "float64": "any decimal places"}
+_NUMBERS = {
+    "int64": "whole numbers, as 1234",
+    "decimal(18,2)": "two decimal places, as 1234.50",
+    "decimal(18,2) 1.234,5": "two decimal places, as 1.234,50",
+    "float64": "any decimal places, as 1234.5678",
+}
 
 _TYPED: dict[Kind, Typed] = {
     "number": "number",
@@ -152,18 +162,18 @@ def filters(draft: Draft) -> Flow[None]:
     found = None
     while found is None:
         found = yield from _condition(draft, column, fields)
+    step = draft.step_for("filters")
     draft.put(replace(step, filters=(*step.filters, found)))
 
 
 def _condition(draft: Draft, column: str, fields: dict[str, str | None]) -> Flow[Filter | None]:
     values, operators = _values(draft, column), _operators(fields[column])
     options = (*values, *operators) if values else operators
+    if _is_dates(draft, column):
+        options = (*options, Option(f"o:{_AS_DATE}", "compared as a date …", "a column with the date is computed"))
     text = f"Keep rows where {column} is …"
     typed = typed_as(fields[column]) if _kind(fields[column]) in _VALUES else None
-    head = (
-        (f"{column} is a text. Compute a date of it first, to compare it as one.",) if _is_dates(draft, column) else ()
-    )
-    asked = Ask("condition", text, options, several=True, typed=typed, head=head)
+    asked = Ask("condition", text, options, several=True, typed=typed)
     answer = Answer.of((yield asked))
     chosen = [key[2:] for key in answer.keys if key.startswith("o:")]
     if chosen and len(answer.keys) > 1:
@@ -172,13 +182,24 @@ def _condition(draft: Draft, column: str, fields: dict[str, str | None]) -> Flow
     if not chosen:
         among = yield from _known(answer, values)
         return Filter(column, "=" if len(among) == 1 else "in", among)
+    if chosen[0] == _AS_DATE:
+        return (yield from _condition_on_date(draft, column))
     return (yield from _by_operator(draft, column, chosen[0], fields))
+
+
+def _condition_on_date(draft: Draft, column: str) -> Flow[Filter | None]:
+    """Compute the date that a text spells, and ask for a condition on it."""
+    step = draft.step_for("compute")
+    new = Computed(unused(plain([column, "date"]), draft.fields(step, "input")), "convert", column)
+    new = replace(new, value=(yield from _date_format(draft, column)))
+    draft.put(replace(step, compute=(*step.compute, new)))
+    return (yield from _condition(draft, new.name, draft.fields(draft.step_for("filters"), "input")))
 
 
 def _is_dates(draft: Draft, column: str) -> bool:
     """Tell whether all values of a column that are known are texts that spell dates."""
     known = _known_texts(draft, column)
-    return bool(known) and any(all(_is_spelled(text, each) for text in known) for each in _FORMATS)
+    return bool(known) and all(any(_is_spelled(text, each) for each in _FORMATS) for text in known)
 
 
 def _by_operator(draft: Draft, column: str, operator: str, fields: dict[str, str | None]) -> Flow[Filter | None]:
@@ -300,8 +321,10 @@ def pivot(draft: Draft) -> Flow[None]:
     fields = draft.fields(step, "input")
     text = "The values of which column become columns?"
     column = (yield from _one("pivot", text, columns_of(draft, fields, _VALUES))).keys[0]
-    text = "Which values? Typed ones have commas between them."
-    asked = Ask("pivot values", text, _values(draft, column), several=True, typed="text")
+    known = _values(draft, column)
+    text = f"Which values? {'Enter takes all. ' if known else ''}Typed ones have commas between them."
+    default = tuple(each.key for each in known) or None
+    asked = Ask("pivot values", text, known, several=True, typed="text", default=default)
     answer = Answer.of((yield asked))
     typed = [each.strip() for each in (answer.text or "").split(",")]
     values = tuple(key[2:] for key in answer.keys) or tuple(filter(None, typed))
@@ -351,11 +374,8 @@ def compute(draft: Draft) -> Flow[None]:
 def _computed(draft: Draft, function: str, column: str, fields: dict[str, str | None]) -> Flow[Computed]:
     """Ask for what a function takes beside its column, and return the column that it makes, without a name."""
     more = _FUNCTIONS[function][2]
-    if more == "date":
-        return Computed("", "convert", column, value=(yield from _date_format(draft, column)))
-    if more == "type":
-        options = (Option(type_, label) for type_, label in _NUMBERS.items())
-        return Computed("", "convert", column, value=(yield from _one("type", "As what?", options)).keys[0])
+    if function in _CONVERTED:
+        return Computed("", "convert", column, value=(yield from _CONVERTED[function](draft, column)))
     new = Computed("", cast("Function", function), column)
     if not more:
         return new
@@ -373,23 +393,40 @@ def _computed(draft: Draft, function: str, column: str, fields: dict[str, str | 
     text = _SECOND.get(function, f"{function[:1].upper()}{function[1:]}: {{column}} and which column{{value}}?")
     text = text.format(column=column, value=" or value" if typed else "")
     answer = Answer.of((yield Ask("operand", text, others, typed=typed)))
-    return replace(new, other=answer.keys[0] if answer.keys else None, value=answer.text)
+    new = replace(new, other=answer.keys[0] if answer.keys else None, value=answer.text)
+    if function == "join text":
+        between = Answer.of((yield Ask("between", "What stands between them?", _BETWEEN, typed="text")))
+        new = replace(new, value=between.keys[0] if between.keys else between.text)
+    return new
 
 
 def _date_format(draft: Draft, column: str) -> Flow[str]:
-    """Ask how a column spells dates: of the usual ways, those that fit all of its values that are known."""
+    """Ask how a column spells dates: in the usual ways that fit all of its known values, by themselves or together."""
     known = _known_texts(draft, column)
-    options = [
-        Option(f"date {each}", label, f"{known[0]} is {datetime.strptime(known[0], each).date()}" if known else "")  # noqa: DTZ007  a day
-        for each, label in _FORMATS.items()
-        if all(_is_spelled(text, each) for text in known)
-    ]
-    if not options:
-        yield Tell(
-            f"No usual way to spell dates fits the values of {column}; the rows that do not fit will fail the run."
-        )
-        options = [Option(f"date {each}", label) for each, label in _FORMATS.items()]
+    fitting = [each for each in _FORMATS if known and all(_is_spelled(text, each) for text in known)]
+    some = [each for each in _FORMATS if any(_is_spelled(text, each) for text in known)]
+    if not fitting and not some:
+        yield Tell(f"No usual way to spell dates fits the values of {column}: rows that do not fit will fail the run.")
+    spelled = fitting or ([OR.join(some)] if len(some) > 1 and _is_dates(draft, column) else list(_FORMATS))
+    options = [Option(f"date {each}", OR.join(_FORMATS[one] for one in each.split(OR))) for each in spelled]
+    if fitting:
+        days = [datetime.strptime(known[0], each).date() for each in fitting]  # noqa: DTZ007  a day
+        options = [replace(each, note=f"{known[0]} is {day}") for each, day in zip(options, days, strict=True)]
     return (yield from _one("format", f"How does {column} spell dates?", options)).keys[0]
+
+
+def _moment_type(_: Draft, __: str) -> Flow[str]:
+    yield from ()
+    return "timestamp[us]"
+
+
+def _number_type(_: Draft, column: str) -> Flow[str]:
+    options = (Option(type_, label) for type_, label in _NUMBERS.items())
+    return (yield from _one("type", f"How does {column} spell numbers?", options)).keys[0]
+
+
+_CONVERTED = {_AS_DATE: _date_format, _AS_MOMENT: _moment_type, _AS_NUMBER: _number_type}
+"""How the value of `convert` is asked for."""
 
 
 def _known_texts(draft: Draft, column: str) -> list[str]:
@@ -416,9 +453,9 @@ def pick(draft: Draft) -> Flow[None]:
     text = "First rows of each …?"
     per = Answer.of((yield Ask("per", text, columns_of(draft, fields), several=True))).keys
     orders = tuple(_orders(fields))
-    key = (yield from _one("first", "Which rows are the first?", orders)).keys[0]
+    keys = Answer.of((yield Ask("first", "Which rows are the first?", orders, several=True))).keys
     rows = yield from _count("How many of each?", "1", "1")
-    draft.put(replace(step, pick=Pick(per, (_sort(key),), int(rows))))
+    draft.put(replace(step, pick=Pick(per, tuple(map(_sort, keys)), int(rows))))
 
 
 def columns(draft: Draft) -> Flow[None]:
@@ -444,8 +481,8 @@ def _orders(fields: dict[str, str | None]) -> Iterator[Option]:
     words = {"date": moments, "timestamp": moments, "time": moments, "number": ("largest", "smallest")}
     for name, type_ in fields.items():
         down, up = words.get(_kind(type_), texts)
-        yield Option(f"-{name}", f"{name} ({down} first)")
-        yield Option(f"+{name}", f"{name} ({up} first)")
+        ways = [Option(f"-{name}", f"{name} ({down} first)"), Option(f"+{name}", f"{name} ({up} first)")]
+        yield from reversed(ways) if (down, up) == texts else ways
 
 
 def _sort(key: str) -> Sort:

@@ -200,7 +200,7 @@ def test_columns_are_compared_with_each_other():
     assert person.step.filters == (Filter("id", ">", other="customer_id"),)
 
 
-@pytest.mark.parametrize("spelled", ["CustomerID", "customer_id", "Customer Id"])
+@pytest.mark.parametrize("spelled", ["CustomerID", "customer_id", "Customer Id", "cust_id"])
 def test_keys_are_found_in_another_spelling(spelled, monkeypatch):
     monkeypatch.setitem(TABLES, "customers.csv", table("customers.csv", {spelled: "int64", "name": "utf8"}))
     person = Person().say("orders.csv", "Join another table", "customers.csv")
@@ -229,6 +229,7 @@ def test_each_different_row_once():
         (["06.08.2022", "31.12.1939"], ["day.month.year"]),
         (["06/08/2022"], ["day/month/year", "month/day/year"]),
         (["06/30/2022", "05/01/2022"], ["month/day/year"]),
+        (["31.12.1939", "2025-12-17"], ["year-month-day or day.month.year"]),
     ],
 )
 def test_a_text_is_read_as_a_date_in_a_way_that_fits_its_values(values, offered, monkeypatch):
@@ -241,9 +242,18 @@ def test_a_text_is_read_as_a_date_in_a_way_that_fits_its_values(values, offered,
     assert person.step.filters == (Filter("day", "<", ("1940-01-01",)),)
 
 
+def test_a_text_that_spells_dates_is_compared_as_one(monkeypatch):
+    born = table("orders.csv", {"born": "utf8"}, values={"born": ["31.12.1939", "2025-12-17"]})
+    monkeypatch.setitem(TABLES, "orders.csv", born)
+    person = Person().say("orders.csv", "Keep some rows", "born", "compared as a date …")
+    person.say("year-month-day or day.month.year", "less than …", "=1940-01-01")
+    assert person.step.compute == (Computed("born_date", "convert", "born", value="date %Y-%m-%d or %d.%m.%Y"),)
+    assert person.step.filters == (Filter("born_date", "<", ("1940-01-01",)),)
+
+
 def test_a_part_of_a_text_is_replaced_and_the_text_read_as_a_number():
     person = Person().say("customers.csv", "Compute a column", "replace a part of a text", "name", "=,", "=.", "=a")
-    person.say("Compute a column", "read a text as a number", "a", "any decimal places", "=b")
+    person.say("Compute a column", "read a text as a number", "a", "any decimal places, as 1234.5678", "=b")
     assert person.step.compute == (
         Computed("a", "replace", "name", value=",", new="."),
         Computed("b", "convert", "a", value="float64"),
@@ -268,6 +278,18 @@ def test_computed_columns_order_and_the_first_rows():
     assert person.request.steps[0].sort == (Sort("amount", descending=True),)
     assert person.request.steps[0].limit == 3
     assert person.request.steps[1].columns == (Chosen("id"), Chosen("amount"))
+
+
+@pytest.mark.parametrize(("between", "value"), [("a blank", " "), ("nothing", ""), ("=, ", ", ")])
+def test_two_texts_are_joined_with_something_between_them(between, value):
+    person = Person().say("customers.csv", "Compute a column", "join two texts", "name", "country", between, "=both")
+    assert person.step.compute == (Computed("both", "join text", "name", "country", value),)
+
+
+def test_the_first_rows_of_each_group_in_an_order_of_several_columns():
+    keys = "placed (latest first), amount (largest first)"
+    person = Person().say("orders.csv", "First rows per group", "status", keys, "=2")
+    assert person.step.pick == Pick(("status",), (Sort("placed", descending=True), Sort("amount", descending=True)), 2)
 
 
 def test_the_first_rows_of_each_group():
