@@ -124,7 +124,10 @@ class Link:
                     listener(message)
 
     def cancel(self) -> None:
-        """Tell the worker to stop; it is killed if it has not done so after the grace. Safe in a signal handler."""
+        """Tell the worker to stop; it is killed if it has not done so after the grace.
+
+        It may be called from another thread and from a signal handler.
+        """
         self._pending += protocol.encode(protocol.CANCEL)
         self._kill_at = time.monotonic() + protocol.GRACE
 
@@ -164,10 +167,13 @@ class Link:
         return self._receive() if self._out in ready else []
 
     def _flush(self) -> None:
-        """Send what is waiting, as far as the pipe takes it; a worker that is gone shows at its other pipes."""
+        """Send what is waiting, as far as the pipe takes it; a worker that is gone shows at its other pipes.
+
+        A copy is written: meanwhile a signal handler or another thread may add to what is waiting.
+        """
         try:
             while self._pending:
-                del self._pending[: os.write(self._in, self._pending)]
+                del self._pending[: os.write(self._in, bytes(self._pending[:_CHUNK]))]
         except (BlockingIOError, BrokenPipeError):
             return
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -40,6 +41,21 @@ sys.stdin.read()"""
     with Link(process) as link:
         link.ask(JOB, Secrets(), seen.append, signs.append)
     assert (seen, signs) == ([{"event": "a"}], [{"event": "heartbeat", "memory_bytes": 7}])
+
+
+def test_a_job_is_cancelled_from_another_thread_while_it_is_sent():
+    """A writer that hands out its buffer cannot be added to at that moment; some of so many meet it."""
+    count = 20_000
+    code = f"""import sys
+cancelled = sum("cancel" in sys.stdin.readline() for _ in range({count} + 2))
+print('{{"wseq":1,"event":"job_end","cancelled":%d}}' % cancelled, flush=True)"""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", code], bufsize=0, **pipes)
+    with Link(process) as link, ThreadPoolExecutor(1) as pool:
+        end = pool.submit(link.ask, JOB, Secrets(), lambda _: None)
+        for _ in range(count):
+            link.cancel()
+        assert end.result()["cancelled"] == count
 
 
 def test_lines_may_come_in_pieces(pretend):
