@@ -33,9 +33,13 @@ them are written
     -> step 'w': table 't' refuses rows: value <text of 4 characters> is out of range for type integer; \
 4 rows before them are written
 SQL011 Could not convert string 'O'Brien' to INT32 when casting from source column email
-    -> Could not convert string <text of 7 characters> to INT32 when casting from source column email
+    -> Could not convert string <text of 7 characters> to INT32 when casting from source column …
 SQL011 Type VARCHAR with value john smith can't be cast to the destination type INT32
     -> Type VARCHAR with value <value> can't be cast to the destination type INT32
+SQL011 Xiuying Wu
+    -> … …
+SQL011 missing ): (Xiuying
+    -> missing ): (…
 SQL011 Could not convert string 'cut off
     -> Could not convert string <text of 7 characters>
 """

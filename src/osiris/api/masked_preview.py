@@ -87,6 +87,6 @@ def _counts(step: Mapping[str, JsonValue]) -> Iterator[str]:
         with deep_recursion():
             tree = parse(str(step["config"][key]), DIALECTS[dialect].load_grammar())[0]
         values = tree.expressions if isinstance(tree, exp.Select) else []
-        if len(values) == len(names):
+        if len(values) == len(names) and not any(each.is_star or each.find(exp.Columns) for each in values):
             made = ((name, value.unalias()) for name, value in zip(names, values, strict=True))
             yield from (name for name, call in made if isinstance(call, exp.Anonymous) and call.name.lower() == "count")

@@ -224,6 +224,9 @@ class Form(NamedTuple):
 
 
 COMMA, OR = " 1.234,5", " or "
+DIGITS = 18
+"""So many digits has a number of rows at most."""
+
 SIGNS: dict[Function, str] = {"add": "+", "subtract": "-", "multiply": "*"}
 _PARTS: tuple[Function, ...] = ("year", "quarter", "month", "week", "day")
 _OF_TEXT: tuple[Function, ...] = ("lower", "upper", "trim", "length")
@@ -253,7 +256,14 @@ FORMS = (
     Form("minutes between", ("timestamp",), "date_sub('minute', {column}, {other})"),
     Form("convert", _TEXTS, "CAST(strptime({column}, {format}) AS DATE)"),
     Form("convert", _TEXTS, "CAST(strptime({column}, [{formats}]) AS DATE)"),
-    Form("convert", _TEXTS, "CAST(replace(replace({column}, '.', ''), ',', '.') AS {type})", COMMA),
+    Form(
+        "convert",
+        _TEXTS,
+        # A text that is spelled otherwise gets a sign that no number has, so that the run fails instead of taking it.
+        "CAST(CASE WHEN regexp_full_match({column}, '[+-]?([0-9]+|[0-9][0-9]?[0-9]?([.][0-9][0-9][0-9])+)(,[0-9]+)?')"
+        " THEN replace(replace({column}, '.', ''), ',', '.') ELSE {column} || '?' END AS {type})",
+        COMMA,
+    ),
     Form("convert", (), "CAST({column} AS {type})"),
     Form("constant", (), "{typed}"),
 )
@@ -373,6 +383,8 @@ def computed(given: Computed, scope: Scope) -> str:
     filled = {name: make(given.function, value or "", column) for name, make in _VALUES.items() if _has(form, name)}
     if given.other is not None:
         filled["other"] = _other(given, column, scope).sql
+    if given.new and not _has(form, "new"):
+        raise Misfit("new", f"'{given.function}' takes no new text")
     return form.sql.format(column=column.sql, new=text_literal(given.new or ""), **filled)
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
-from osiris.chat.expressions import Misfit, Misfits, measure_name
+from osiris.chat.expressions import DIGITS, Misfit, Misfits, measure_name
 from osiris.chat.render import problems_of
 from osiris.chat.request import (
     Chosen,
@@ -274,11 +274,14 @@ class _Reader:
 
     def called(self, name: str, function: Function, parts: list[str], scope: Sequence[str]) -> Computed:
         if function == "constant":
+            if len(parts) > 1:
+                raise Wrong("'constant' takes one value", "put it in quotes")
             return Computed(name, function, value=_bare(parts[0]) if parts else None)
         column = self.name(_bare(parts[0]) if parts else "", scope)
         others = [self.name(_bare(part[4:]), scope) for part in parts[1:] if part.startswith("col:")]
         values = [_bare(part) for part in parts[1:] if not part.startswith("col:")]
-        if len(others) > 1 or len(values) > _TWO:
+        most = _TWO if function == "replace" else 1
+        if len(others) > 1 or len(values) > most:
             raise Wrong(f"'{function}' takes fewer values")
         other = others[0] if others else None
         return Computed(name, function, column, other, *values[:2])
@@ -351,7 +354,7 @@ class _Reader:
         def pick(text: str) -> Pick:
             number, _, rest = text.strip().partition(" ") if flag == "top" else ("1", "", text)
             order, found, per = _split(rest, " per ")
-            if not found or not number.isdecimal():
+            if not found or not number.isdecimal() or len(number) > DIGITS:
                 raise Wrong(
                     "does not say of what", f"write it like '{'3 amount' if flag == 'top' else 'date'} per region'"
                 )
@@ -445,7 +448,7 @@ def name_of(output: Output) -> str:
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > DIGITS or int(text) < 1:
         raise Wrong("is no number of rows")
     return int(text)
 

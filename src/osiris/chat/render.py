@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from osiris.api import format_text
 from osiris.chat.binding import bound
-from osiris.chat.expressions import Misfit, Misfits, literal, unused
+from osiris.chat.expressions import DIGITS, Misfit, Misfits, literal, unused
 from osiris.chat.found import RESERVED, one_line
 from osiris.chat.statement import Given, statement
 from osiris.errors import Location, diagnostic, did_you_mean, raise_all
@@ -299,7 +299,10 @@ def _typed(value: str, type_: str) -> JsonValue:
 
 def _check(given: Check, known: Schema) -> JsonValue:
     if given.kind == "row_count":
-        return {"row_count": {key: int(value) for key, value in _bounds(given).items()}}
+        bounds = _bounds(given)
+        if not all(value.isdecimal() and len(value) <= DIGITS for value in bounds.values()):
+            raise Misfit("minimum", "is no number of rows")
+        return {"row_count": {key: int(value) for key, value in bounds.items()}}
     if given.kind in ("not_null", "unique"):
         return {given.kind: list(given.columns)}
     types = {column.name: column.type for column in known}

@@ -15,8 +15,8 @@ current_user default deferrable desc describe distinct do else end except false 
 glob grant group having ilike in initially inner insert intersect interval into is isnull join lambda lateral leading
 left like limit lock map natural not notnull null offset on only or order outer overlaps pivot pivot_longer pivot_wider
 placing positional primary qualify references returning revoke right rollback rollup select semi session_user show
-similar some summarize symmetric table tablesample then to trailing true union unique unpack unpivot using variadic
-verbose when where window with
+similar some summarize symmetric table tablesample then to trailing true union unique unpack unpivot using values
+variadic verbose when where window with partitioned_by regexp rlike uncache xor
 """
 _RESERVED = frozenset(_WORDS.split())
 """Words that SQL does not take as a name without quotes."""
@@ -25,7 +25,7 @@ _CONTROL = r"[\x00-\x1f\x7f\u0085\u2028\u2029]"
 _TOKEN = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$\{[^}]*\}|\{\w+\}"""
     r"""|(?P<clause>(?i:group|order|partition)\s+(?i:by)\b|(?i:over)(?=\s*\())"""
-    r"""|(?P<blank>\s+)|\d+\.\d+|\w+|<=|>=|<>|\|\||.""",
+    r"""|(?P<blank>\s+)|\d+\.\d+|\w+|--|/\*|<=|>=|<>|\|\||.""",
     re.DOTALL,
 )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.expressions import (
+    DIGITS,
     Column,
     Misfit,
     are_comparable,
@@ -134,6 +135,10 @@ def joined(step: Step, given: Given) -> tuple[Scope, set[str], list[str]]:
         for name, column in right.items():
             is_namesake = name.lower() in taken
             key = f"{label}.{name}" if is_namesake else name
+            if key in scope:
+                raise Misfit(
+                    "input", f"'{name}' of it would be '{key}', as another column is called", "rename that one"
+                )
             result = unused(f"{label}_{name}" if is_namesake else name, results)
             results.append(result)
             scope[key] = replace(column, result=result)
@@ -277,7 +282,7 @@ def _chosen(columns: Sequence[Chosen], scope: Scope) -> list[Column]:
 
 def _picked(pick: Pick, scope: Scope) -> str:
     """Return the condition for the first rows of each group: rows that the order leaves equal are ordered as well."""
-    if not pick.order or pick.rows < 1:
+    if not pick.order or not 1 <= pick.rows < 10**DIGITS:
         raise Misfit("pick", "needs an order, and at least one row")
     groups = [find(scope, name, f"pick/per/{number}").sql for number, name in enumerate(pick.per)]
     order = [find(scope, sort.column, f"pick/order/{n}/column").sql for n, sort in enumerate(pick.order)]
@@ -297,12 +302,15 @@ def _ended(select: _Select, step: Step, chosen: Sequence[Column], scope: Scope) 
 
     def key(sort: Sort) -> str:
         column = results.get(sort.column) or find(scope, sort.column)
+        other = next((name for name in results if name.lower() == sort.column.lower() and name != sort.column), None)
+        if other is not None and column is not results.get(sort.column):
+            raise Misfit("column", f"'{sort.column}' is also the result '{other}'", "give that result another name")
         renamed = column is results.get(sort.column) and not _is_bare(column)
         return (quote(sort.column) if renamed else column.sql) + (" DESC" if sort.descending else "")
 
     select.order = each("sort", step.sort, key)
-    if step.limit is not None and step.limit < 1:
-        raise Misfit("limit", "must be at least 1")
+    if step.limit is not None and not 1 <= step.limit < 10**DIGITS:
+        raise Misfit("limit", "must be at least 1, and less than 10^18")
     select.limit = step.limit
     return select.text()
 

@@ -31,6 +31,21 @@ QUOTING = {code: names.split() for code, names in _VALUES.items()} | {
 }
 """By code: the parameters of its message that are, or quote, values of data. Other programs wrote some of them."""
 
+_ENGINE_WORDS = """
+a according addition an and any are argument array as at be because been bigint binary bit blob boolean by bytes
+called can can't cannot cast casting char character column constant conversion convert converted could data date
+datetime day decimal destination digits division does double empty entry error escape exceeded exceeds expected
+expression failed field fit float float4 float8 following for format from function has have hour hugeint in incorrect
+input int int128 int16 int32 int64 int8 integer interval into invalid is it its json key larger length limit list long
+maximum memory minute missing month more multiplication must name negative no not null number numeric of on one only
+or out overflow parameter parse parsed parsing pattern positive precision query range regex regexp result row rows
+scale second set signed size smaller smallint source specifier string struct subquery subtraction syntax table text
+than that the time timestamp tinyint to too truncated type uint16 uint32 uint64 uint8 unexpected unsigned unterminated
+used using uuid value values varchar warning was when which with without would xml year zero
+"""
+_OF_ENGINES = frozenset(_ENGINE_WORDS.split())
+"""Words of which the messages of engines are made; a query can put any others into one (`error(name)`)."""
+
 _SHAPES = {("DAT028", "problem"): "has NULL in it|stands in [0-9]+ rows[^=]*"}
 """What else tells where a value ends, of which nothing but a blank parts it."""
 
@@ -74,7 +89,8 @@ def masked_message(code: str, message: str) -> str:
     found = _pattern(template, code).fullmatch(message)
     if found is None:
         return masked_text(message)
-    known = {name: masked_text(text) for name, text in found.groupdict().items() if name in QUOTING[code]}
+    masked = _masked_words if code == "SQL011" else masked_text
+    known = {name: masked(text) for name, text in found.groupdict().items() if name in QUOTING[code]}
     for name in _VALUES.get(code, "").split()[:1]:
         known[name] = _key(found[name]) if code == "DAT028" else _value(found[name])
     return template.format(**(found.groupdict() | known))
@@ -83,6 +99,13 @@ def masked_message(code: str, message: str) -> str:
 def masked_text(text: str) -> str:
     """Return a text with kind and length instead of what is quoted in it, and of its numbers."""
     return _PIECES.sub(_masked, text)
+
+
+def _masked_words(text: str) -> str:
+    """Return a text of an engine with its own words alone: a query chooses the others, and may make them of values."""
+    return _WORDS.sub(
+        lambda word: word[0] if word["engine"] is None or word[0].lower() in _OF_ENGINES else "…", masked_text(text)
+    )
 
 
 def masked_problems(value: JsonValue) -> JsonValue:
@@ -94,6 +117,9 @@ def masked_problems(value: JsonValue) -> JsonValue:
     inner = {key: masked_problems(item) for key, item in value.items()}
     is_problem = isinstance(inner.get("code"), str) and isinstance(inner.get("message"), str)
     return _without_values(inner) if is_problem else inner
+
+
+_WORDS = re.compile(r"<[^<>]*>|(?P<engine>[^\W\d_][\w'-]*)")
 
 
 def _masked(piece: re.Match[str]) -> str:

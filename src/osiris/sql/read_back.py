@@ -65,6 +65,7 @@ def read_query(
         for query in inner_first(tree):
             if isinstance(query, exp.Select):
                 _read_select(query, grains, found)
+        _read_computed(tree, grains, found)
         _read_outermost(tree, grains, found)
     return found
 
@@ -100,9 +101,6 @@ def _read_select(select: exp.Select, grains: Grains, found: QueryText) -> None:
     for joined in facts.joins:
         found.joins.append(_join_text(joined, phrases))
         found.filters += _join_filters(joined, phrases)
-    for each in select.expressions:
-        if isinstance(each, exp.Alias) and not isinstance(each.this, exp.Column):
-            found.columns[each.alias] = phrases.say(each)
     for key in ("where", "having", "qualify"):
         for condition in conjuncts(select.args.get(key)):
             found.filters.append(phrases.say(condition))
@@ -116,6 +114,34 @@ def _one_row_per(select: exp.Select, facts: Facts) -> list[exp.Expr]:
     """Return the values of which each comes out once: those of GROUP BY, and without one those of DISTINCT."""
     values = group_values(select, facts.scope)
     return values or ([each.unalias() for each in select.expressions] if select.args.get("distinct") else [])
+
+
+def _read_computed(tree: exp.Expr, grains: Grains, found: QueryText) -> None:
+    """Read what is computed below the outermost query, as far as each reads one other alone: there names are the same.
+
+    A name that is computed twice is left out.
+    """
+    with_ = tree.args.get("with_")
+    known = {each.alias: each.this for each in with_.expressions} if isinstance(with_, exp.With) else {}
+    twice: set[str] = set()
+    query = _only_source(tree, known)
+    while query is not None:
+        phrases = Phrases(grains.facts_of(query).scope, grains)
+        for each in query.expressions:
+            if isinstance(each, exp.Alias) and not isinstance(each.this, exp.Column):
+                twice |= {each.alias} & found.columns.keys()
+                found.columns[each.alias] = phrases.say(each)
+        query = _only_source(query, known)
+    found.columns = {name: text for name, text in found.columns.items() if name not in twice}
+
+
+def _only_source(query: exp.Expr, known: dict[str, exp.Expr]) -> exp.Select | None:
+    """Return the query that a query reads, if it reads nothing else; one of `known` is taken from there."""
+    first = query.args.get("from_") if isinstance(query, exp.Select) and not query.args.get("joins") else None
+    source = first.this if first else None
+    inner = known.pop(source.name, None) if isinstance(source, exp.Table) and not source.args.get("db") else source
+    inner = inner.this if isinstance(inner, exp.Subquery) else inner
+    return inner if isinstance(inner, exp.Select) else None
 
 
 def _join_text(joined: Joined, phrases: Phrases) -> str:

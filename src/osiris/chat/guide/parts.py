@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
@@ -96,11 +97,13 @@ _FORMATS = {
     "%m/%d/%Y": "month/day/year",
     "%d-%m-%Y": "day-month-year",
 }
+_SWAPPED = ("%d/%m/%Y", "%m/%d/%Y")
+_MOMENT_TEXT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?")
 _NUMBERS = {
-    "int64": "whole numbers, as 1234",
-    "decimal(18,2)": "two decimal places, as 1234.50",
-    "decimal(18,2) 1.234,5": "two decimal places, as 1.234,50",
-    "float64": "any decimal places, as 1234.5678",
+    "int64": ("whole numbers, as 1234", r"[+-]?\d+"),
+    "decimal(18,2)": ("two decimal places, as 1234.50", r"[+-]?\d+(\.\d{1,2})?"),
+    "decimal(18,2) 1.234,5": ("two decimal places, as 1.234,50", r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d{1,2})?"),
+    "float64": ("any decimal places, as 1234.5678", r"[+-]?\d+(\.\d+)?"),
 }
 
 _TYPED: dict[Kind, Typed] = {
@@ -190,8 +193,10 @@ def _condition(draft: Draft, column: str, fields: dict[str, str | None]) -> Flow
 def _condition_on_date(draft: Draft, column: str) -> Flow[Filter | None]:
     """Compute the date that a text spells, and ask for a condition on it."""
     step = draft.step_for("compute")
-    new = Computed(unused(plain([column, "date"]), draft.fields(step, "input")), "convert", column)
-    new = replace(new, value=(yield from _date_format(draft, column)))
+    spelled = yield from _date_format(draft, column)
+    if spelled is None:
+        return None
+    new = Computed(unused(plain([column, "date"]), draft.fields(step, "input")), "convert", column, value=spelled)
     draft.put(replace(step, compute=(*step.compute, new)))
     return (yield from _condition(draft, new.name, draft.fields(draft.step_for("filters"), "input")))
 
@@ -322,9 +327,8 @@ def pivot(draft: Draft) -> Flow[None]:
     text = "The values of which column become columns?"
     column = (yield from _one("pivot", text, columns_of(draft, fields, _VALUES))).keys[0]
     known = _values(draft, column)
-    text = f"Which values? {'Enter takes all. ' if known else ''}Typed ones have commas between them."
-    default = tuple(each.key for each in known) or None
-    asked = Ask("pivot values", text, known, several=True, typed="text", default=default)
+    text = f"Which values? {'These are the most frequent. ' if known else ''}Typed ones have commas between them."
+    asked = Ask("pivot values", text, known, several=True, typed="text")
     answer = Answer.of((yield asked))
     typed = [each.strip() for each in (answer.text or "").split(",")]
     values = tuple(key[2:] for key in answer.keys) or tuple(filter(None, typed))
@@ -362,6 +366,8 @@ def compute(draft: Draft) -> Flow[None]:
     columns = columns_of(draft, fields, kinds)
     column = (yield from _one("of", f"{label[:1].upper()}{label[1:]}: of which column?", columns)).keys[0]
     new = yield from _computed(draft, function, column, fields)
+    if new is None:
+        return
     suggested = unused(plain([column, function.removeprefix("text "), new.other or ""]), fields)
     named = yield Ask("column name", "Its name?", (Option(suggested, suggested),), typed="name", default=(suggested,))
     name = Answer.of(named).text or suggested
@@ -371,11 +377,12 @@ def compute(draft: Draft) -> Flow[None]:
     draft.put(replace(step, compute=(*step.compute, replace(new, name=name))))
 
 
-def _computed(draft: Draft, function: str, column: str, fields: dict[str, str | None]) -> Flow[Computed]:
-    """Ask for what a function takes beside its column, and return the column that it makes, without a name."""
+def _computed(draft: Draft, function: str, column: str, fields: dict[str, str | None]) -> Flow[Computed | None]:
+    """Ask for what a function takes beside its column; returns the column that it makes, without a name, if any."""
     more = _FUNCTIONS[function][2]
     if function in _CONVERTED:
-        return Computed("", "convert", column, value=(yield from _CONVERTED[function](draft, column)))
+        spelled = yield from _CONVERTED[function](draft, column)
+        return Computed("", "convert", column, value=spelled) if spelled else None
     new = Computed("", cast("Function", function), column)
     if not more:
         return new
@@ -400,28 +407,42 @@ def _computed(draft: Draft, function: str, column: str, fields: dict[str, str | 
     return new
 
 
-def _date_format(draft: Draft, column: str) -> Flow[str]:
+def _date_format(draft: Draft, column: str) -> Flow[str | None]:
     """Ask how a column spells dates: in the usual ways that fit all of its known values, by themselves or together."""
     known = _known_texts(draft, column)
-    fitting = [each for each in _FORMATS if known and all(_is_spelled(text, each) for text in known)]
-    some = [each for each in _FORMATS if any(_is_spelled(text, each) for text in known)]
-    if not fitting and not some:
-        yield Tell(f"No usual way to spell dates fits the values of {column}: rows that do not fit will fail the run.")
-    spelled = fitting or ([OR.join(some)] if len(some) > 1 and _is_dates(draft, column) else list(_FORMATS))
+    fitting = [each for each in _FORMATS if all(_is_spelled(text, each) for text in known)]
+    spelled = fitting or _together(known)
+    if not spelled:
+        yield Tell(f"No usual way to spell dates fits the values of {column}.")
+        return None
     options = [Option(f"date {each}", OR.join(_FORMATS[one] for one in each.split(OR))) for each in spelled]
-    if fitting:
+    if fitting and known:
         days = [datetime.strptime(known[0], each).date() for each in fitting]  # noqa: DTZ007  a day
         options = [replace(each, note=f"{known[0]} is {day}") for each, day in zip(options, days, strict=True)]
     return (yield from _one("format", f"How does {column} spell dates?", options)).keys[0]
 
 
-def _moment_type(_: Draft, __: str) -> Flow[str]:
-    yield from ()
-    return "timestamp[us]"
+def _together(known: list[str]) -> list[str]:
+    """Return the formats that spell all values if any of them may; day and month keep their places in all of them."""
+    some = [each for each in _FORMATS if any(_is_spelled(text, each) for text in known)]
+    ways = [[each for each in some if each != swapped] for swapped in _SWAPPED] if {*_SWAPPED} <= {*some} else [some]
+    return [OR.join(way) for way in ways if all(any(_is_spelled(text, each) for each in way) for text in known)]
 
 
-def _number_type(_: Draft, column: str) -> Flow[str]:
-    options = (Option(type_, label) for type_, label in _NUMBERS.items())
+def _moment_type(draft: Draft, column: str) -> Flow[str | None]:
+    if all(_MOMENT_TEXT.fullmatch(text) for text in _known_texts(draft, column)):
+        return "timestamp[us]"
+    yield Tell(f"Values of {column} are not spelled like 2025-01-31 09:30:00.")
+    return None
+
+
+def _number_type(draft: Draft, column: str) -> Flow[str | None]:
+    known = _known_texts(draft, column)
+    fitting = (name for name, (_, spelled) in _NUMBERS.items() if all(re.fullmatch(spelled, text) for text in known))
+    options = [Option(name, _NUMBERS[name][0]) for name in fitting]
+    if not options:
+        yield Tell(f"No usual way to spell numbers fits the values of {column}.")
+        return None
     return (yield from _one("type", f"How does {column} spell numbers?", options)).keys[0]
 
 
