@@ -196,6 +196,15 @@ def test_an_edit_keeps_everything_else(osiris, demo):
     assert sorted((rows for rows, _ in written(demo).values()), reverse=True) == most
 
 
+def test_an_edit_that_is_interrupted_is_resumed_as_an_edit(osiris, folder):
+    (folder / "a.csv").write_text("id\n1\n2\n")
+    piped(osiris, folder, "a.csv", "Write the result", "CSV file", "Save it, do not run it", code=0)
+    piped(osiris, folder, "Keep some rows", "id", "more than …", code=1, args=["--edit", "pipelines/a.yaml"])
+    piped(osiris, folder, "1", "Write the result", "Yes, save it and run it", code=0, args=["--resume"])
+    assert [path.name for path in (folder / "pipelines").iterdir()] == ["a.yaml"]
+    assert (folder / "output" / "a.csv").read_text() == "id\n2\n"
+
+
 def test_a_pipeline_that_choices_cannot_express_is_not_edited(osiris, folder):
     (folder / "pipelines").mkdir()
     (folder / "pipelines/x.yaml").write_text("name: x\n")
@@ -332,6 +341,12 @@ def test_numbers_and_dates_that_are_spelled_in_two_ways_and_minutes(osiris, fold
     assert (
         folder / "output" / "x.csv"
     ).read_text() == "n,euro,on,took\n1,1234.50,1939-12-31,60\n2,7.05,2025-12-17,-1\n"
+
+
+@pytest.mark.parametrize("value", ["'x'", "= x", "!= x"])
+def test_a_value_as_sql_has_it_is_refused(osiris, folder, value):
+    (folder / "a.csv").write_text("kind\nx\n")
+    assert "type the value alone" in piped(osiris, folder, "a.csv", "Keep some rows", "kind", value, code=2).stderr
 
 
 NAMES = ['say "hi"', "a b", "€uro", "ünï", "select", "x" * 150, "with,comma", "2", ":back"]

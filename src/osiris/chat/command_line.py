@@ -88,7 +88,7 @@ def _quoted(name: str | None) -> str:
 
 def _value(text: str) -> str:
     """Return a value that reads as itself among others."""
-    is_plain = re.fullmatch(r"[\w.%+:/-]+", text) and not text.startswith("col:")
+    is_plain = re.fullmatch(r"[\w.%+:/-]+", text) and not text.startswith("col:") and text.lower() != "null"
     return text if is_plain else '"' + text.replace('"', '""') + '"'
 
 

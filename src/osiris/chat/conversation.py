@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from os.path import relpath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from osiris.api import project_scrubber
@@ -91,10 +92,13 @@ def begin_guided(workspace: Workspace, mouth: Mouth, screen: Screen, out: str, e
 
     A pipeline that it `edits` is the start, and takes its own place; fails with CHT056 if choices cannot express it.
     """
-    options = Options(provider=GUIDE, out=relpath(edits.parent, workspace.root) if edits else out)
+    options = Options(provider=GUIDE, out=out)
+    if edits:
+        path = relpath(edits, workspace.root)
+        options = replace(options, out=str(PurePath(path).parent), edits=path)
     _check_place(workspace, options)
     with open_store(workspace.project) as store:
-        return _guided(workspace, _begun(workspace, store, options), (mouth, screen), edits)
+        return _guided(workspace, _begun(workspace, store, options), (mouth, screen))
 
 
 def resume_guided(workspace: Workspace, name: str | None, mouth: Mouth, screen: Screen) -> Outcome:
@@ -144,12 +148,13 @@ def _proposed(workspace: Workspace, held: _Held, options: Options, model: Model,
     return _talked(held, Agent(held.journal(world), fast=options.fast))
 
 
-def _guided(workspace: Workspace, held: _Held, person: tuple[Mouth, Screen], edits: Path | None = None) -> Outcome:
+def _guided(workspace: Workspace, held: _Held, person: tuple[Mouth, Screen]) -> Outcome:
     """Hold a conversation in which the guide asks."""
     from osiris.chat.guide.live import GuideWorld
     from osiris.chat.guide.talk import Guide
 
-    out = str(held.conversation.options["out"])
+    out, path = str(held.conversation.options["out"]), held.conversation.options.get("edits")
+    edits = workspace.root / str(path) if path else None
     with closing(GuideWorld(workspace, person, held.session.id, out, edits)) as world:
         return _talked(held, Guide(held.journal(world)))
 

@@ -94,6 +94,9 @@ _AS = re.compile(rf"({_QUOTED}|.*?\)|.+?)\s+as\s+({_QUOTED}|[\w.]+)", re.DOTALL)
 _NO_VALUE = ("=", "<", ">", "(", "'")
 """How no value begins, unless it stands in double quotes."""
 
+_MORE = re.compile(r"\s(?:and|or)\s+(\S+?)\s*(?:[=<>!]|\s(?:in|is|like|between|contains)\s)", re.IGNORECASE)
+"""How another condition begins."""
+
 _TWO = 2
 
 
@@ -305,6 +308,10 @@ class _Reader:
             return Filter(column, operator, (_side(least), _side(most)))
         if operator in ("in", "not in"):
             return Filter(column, operator, tuple(map(_side, _parts(right))))
+        more = _MORE.search(right) if not re.fullmatch(_QUOTED, right, re.DOTALL) else None
+        if more and more[1] in scope:
+            hint = "give each its own --where; in double quotes, if it is meant"
+            raise Wrong(f"'{right}' has another condition in it", hint)
         return Filter(column, operator, (_side(right),))
 
     def group(self, text: str, scope: Sequence[str]) -> Group:
@@ -480,6 +487,8 @@ def _side(text: str) -> str:
         raise Wrong("has no value", "for no value there is 'is empty', for an empty text \"\"")
     if text.startswith("col:"):
         raise Wrong(f"'{text}' is a column among values", "a column stands alone")
+    if text.lower() == "null":
+        raise Wrong("NULL is no value", "write 'is empty' or 'is not empty'")
     if text.startswith(_NO_VALUE):
         raise Wrong(f"{text} is no plain value", "write it without SQL around it; in double quotes, if it is meant")
     return text

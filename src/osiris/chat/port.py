@@ -24,7 +24,7 @@ class Options:
     """How a conversation is held: who proposes, what may be assumed, and what of rows may be shown to it.
 
     `provider`, `model` and `samples` (none, masked or raw) are None for what is configured; `out` is where pipelines
-    are saved, None for output/.
+    are saved, None for output/, and `edits` the pipeline that the guide changes, both from the project's folder.
     """
 
     provider: str | None = None
@@ -33,6 +33,7 @@ class Options:
     pro_mode: bool = False
     samples: str | None = None
     out: str | None = None
+    edits: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

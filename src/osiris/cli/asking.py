@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -42,6 +43,9 @@ _TICK = 0.1
 _PATIENCE = 20.0
 """Seconds that sources which have not answered yet are waited for, where nobody sees them come."""
 
+_SQL = re.compile(r"'.*'|[=<>!].*", re.DOTALL)
+"""Values as SQL would have them: nobody means the quotes."""
+
 _MOMENT = "a date or timestamp, as 2025-01-31 or 2025-01-31 09:30:00"
 _TYPES: dict[str, tuple[str, str]] = {
     "whole number": ("int64", "a whole number, as 1234"),
@@ -68,6 +72,8 @@ def problem_of(ask: Ask, text: str) -> str | None:
         return "Nothing was typed."
     if ask.endings and not text.endswith(ask.endings):
         return f"The name of a file ends in {', '.join(ask.endings)}."
+    if ask.about in ("condition", "value") and _SQL.fullmatch(text):
+        return f"{safe(text)} has quotes or a sign: type the value alone."
     type_, what = _TYPES.get(ask.typed or "", ("utf8", "a text"))
     try:
         literal(text, type_)

@@ -209,6 +209,47 @@ def test_raw_sql_is_kept_and_its_columns_are_known():
     ]
 
 
+SPELLED = [
+    ("decimal(10,2) 1.234,5", {"1.234,50": "1234.50", "7,05": "7.05", "-12": "-12.00", None: None}),
+    ("date %d.%m.%Y or %Y-%m-%d", {"31.12.1939": "1939-12-31", "2025-01-05": "2025-01-05", None: None}),
+]
+
+
+@pytest.mark.parametrize(("value", "rows"), SPELLED)
+def test_a_text_is_converted_as_it_is_spelled_and_comes_back(value, rows):
+    made = request(Step("t", "orders", compute=(Computed("x", "convert", "status", value=value),)))
+    with duckdb.connect() as engine:
+        engine.execute("CREATE TABLE orders (status VARCHAR)")
+        engine.executemany("INSERT INTO orders VALUES (?)", [(text,) for text in rows])
+        query = sql(made.steps[0]).replace("SELECT *,", "SELECT status,")
+        assert {text: None if x is None else str(x) for text, x in engine.execute(query).fetchall()} == rows
+    assert parse_request(render_request(made, CHOICES), CHOICES).steps == made.steps
+
+
+@pytest.mark.parametrize("text", ["7.5", "1234.56", "1,234.5", "1.23,5", "x", ""])
+def test_a_number_that_is_spelled_otherwise_fails_the_run(text):
+    query = sql(Step("t", "orders", compute=(Computed("x", "convert", "status", value=SPELLED[0][0]),)))
+    with duckdb.connect() as engine:
+        engine.execute("CREATE TABLE orders AS SELECT ? AS status", [text])
+        with pytest.raises(duckdb.ConversionException):
+            engine.execute(query).fetchall()
+
+
+def test_a_column_called_as_a_joined_one_would_be_is_refused():
+    choices = read_names(
+        names(source("@sqlite.shop", in_shop("a", "id int64", "b.id int64"), in_shop("b", "id int64", "v utf8")))
+    )
+    step = Step("t", "a", joins=(Join("b", (Match("id", "id"),)),))
+    asked = Request(
+        "p",
+        tuple(Source(f"@sqlite.shop/{each}") for each in "ab"),
+        (step,),
+        (Output("t", "filesystem.parquet_writer"),),
+    )
+    (problem,) = problems_of(asked, choices)
+    assert "b.id" in problem.problem
+
+
 @pytest.mark.parametrize(
     ("step", "pointer", "hint"),
     [
@@ -224,6 +265,13 @@ def test_raw_sql_is_kept_and_its_columns_are_known():
         (Step("t", "orders", pick=Pick(("status",), ())), "/steps/0/pick", None),
         (Step("t", "orders", pivot=Pivot("status", (), "count")), "/steps/0/pivot/values", "name the values"),
         (Step("t", "orders", sort=(Sort("x"),)), "/steps/0/sort/0/column", None),
+        (Step("t", "orders", limit=10**30), "/steps/0/limit", None),
+        (Step("t", "orders", compute=(Computed("x", "upper", "status", new="y"),)), "/steps/0/compute/0/new", None),
+        (
+            Step("t", "orders", columns=(Chosen("qty", "Amount"), Chosen("id")), sort=(Sort("amount"),)),
+            "/steps/0/sort/0/column",
+            "another name",
+        ),
         (Step("orders", "orders"), "/steps/0/name", "another name"),
         (Step("select", "orders"), "/steps/0/name", "SQL word"),
     ],

@@ -302,7 +302,8 @@ def _groups(draft: Draft, fields: dict[str, str | None]) -> Iterator[Option]:
     for option in columns_of(draft, fields):
         yield replace(option, key=f"|{option.key}")
         if _kind(fields[option.key]) in _MOMENT:
-            yield from (Option(f"{unit}|{option.key}", f"{unit} of {option.key}") for unit in UNITS)
+            zone = "in UTC" if "," in (fields[option.key] or "") else ""
+            yield from (Option(f"{unit}|{option.key}", f"{unit} of {option.key}", zone) for unit in UNITS)
 
 
 def _group(key: str) -> Group:

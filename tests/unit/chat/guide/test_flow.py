@@ -230,6 +230,8 @@ def test_each_different_row_once():
         (["06/08/2022"], ["day/month/year", "month/day/year"]),
         (["06/30/2022", "05/01/2022"], ["month/day/year"]),
         (["31.12.1939", "2025-12-17"], ["year-month-day or day.month.year"]),
+        (["05/14/2025", "05/03/2025", "2025-01-05"], ["year-month-day or month/day/year"]),
+        (["05/04/2025", "2025-01-05"], ["year-month-day or day/month/year", "year-month-day or month/day/year"]),
     ],
 )
 def test_a_text_is_read_as_a_date_in_a_way_that_fits_its_values(values, offered, monkeypatch):
@@ -240,6 +242,22 @@ def test_a_text_is_read_as_a_date_in_a_way_that_fits_its_values(values, offered,
     assert person.step.compute[0].function == "convert"
     assert person.machine.draft.result()["day"] == "date"
     assert person.step.filters == (Filter("day", "<", ("1940-01-01",)),)
+
+
+@pytest.mark.parametrize(
+    ("function", "values"),
+    [
+        ("read a text as a date", ["01-02-24"]),
+        ("read a text as a date", ["05/14/2025", "14/05/2025"]),
+        ("read a text as a date and time", ["01-02-24 10:00"]),
+        ("read a text as a number", ["1.234,50", "7.5"]),
+    ],
+)
+def test_a_text_that_fits_no_spelling_is_not_read(function, values, monkeypatch):
+    monkeypatch.setitem(TABLES, "orders.csv", table("orders.csv", {"born": "utf8"}, values={"born": values}))
+    person = Person().say("orders.csv", "Compute a column", function, "born")
+    assert person._question().text == "What next?"
+    assert "born" in person.told[-1]
 
 
 def test_a_text_that_spells_dates_is_compared_as_one(monkeypatch):
