@@ -72,7 +72,13 @@ def _maybe(value: Check, **keys: Check) -> Check:
 
 
 _FILE = _with(path=_text, size=_count, sha256=_text)
-_DIAGNOSTIC = _maybe(_with(code=_text, message=_text), severity=_one_of("error", "warning", "note"))
+_DIAGNOSTIC = _maybe(
+    _with(code=_text, message=_text),
+    severity=_one_of("error", "warning", "note"),
+    **dict.fromkeys(("file", "pointer", "hint", "step"), _or_none(_text)),
+    **dict.fromkeys(("line", "column"), _or_none(_count)),
+    fix=_list_of(_with(op=_text, path=_text)),
+)
 _DIGEST = _maybe(_with(), kind=_text, algorithm=_text, rows=_count, columns=_by_name(_text))
 _STEP = _maybe(
     _with(mode=_one_of(*_MODES), status=_text),
@@ -108,6 +114,7 @@ _KNOWN: dict[str, tuple[Check, JsonValue]] = {
     "duration_ms": (_or_none(_number), None),
     "adapter": (_text, ""),
     "base": (_or_none(_with(success=_or_none(_text), previous=_or_none(_text))), None),
+    "engines": (_by_name(_text), {}),
     "connections": (_by_name(_text), {}),
     "sources": (_by_name(_text), {}),
     "rows_in": (_count, 0),
@@ -118,6 +125,17 @@ _KNOWN: dict[str, tuple[Check, JsonValue]] = {
     "diagnostics": (_list_of(_DIAGNOSTIC), []),
 }
 """Keys of a run's run.json that may be missing, each with what it is then."""
+
+_OPTIONAL: dict[str, Check] = {
+    "environment": _maybe(
+        _with(), **dict.fromkeys(("osiris", "python", "system", "machine"), _text), engines=_by_name(_text)
+    ),
+    "settings": _by_name(_with(origin=_text)),
+    "limits": _by_name(_number),
+    "oml": _or_none(_text),
+    "replays": _with(session=_text, run_id=_text),
+}
+"""Keys that readers do without where they are missing."""
 
 
 def read_summary(folder: Path) -> dict[str, JsonValue] | None:
@@ -162,7 +180,7 @@ def _whole(found: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 def _wrong(found: Mapping[str, JsonValue]) -> Any:  # noqa: ANN401 - a generator of texts
     yield from (f"'{key}' is missing" for key in _NEEDED if key not in found)
-    checks = {**_NEEDED, **{key: check for key, (check, _) in _KNOWN.items()}}
+    checks = {**_NEEDED, **_OPTIONAL, **{key: check for key, (check, _) in _KNOWN.items()}}
     bad = (key for key, check in checks.items() if key in found and not check(found[key]))
     yield from (f"'{key}' is not what it must be" for key in bad)
 
