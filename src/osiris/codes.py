@@ -996,7 +996,6 @@ CODES: dict[str, Code] = {
         "declare it in osiris_connections.yaml as ${{NAME}}, and name the connection",
     ),
     "CHT034": Code("Cannot be done", "nothing was made of these words: {reason}", "say something else", 1),
-    "CHT040": Code("Retired: no such request", "is not told any more"),
     "CHT041": Code("Request that cannot be carried out", "the request does not fit: {problem}"),
     "CHT042": Code("Flag that cannot be carried out", "{flag}: {problem}"),
     "CHT043": Code("Plan not accepted", "nothing was written or run: the plan was not accepted", "add --yes", 1),
@@ -1008,7 +1007,6 @@ CODES: dict[str, Code] = {
         "look at it: osiris compile {file}",
         1,
     ),
-    "CHT050": Code("Retired: no evaluation set", "is not told any more"),
     "CHT051": Code("Waiting for an answer", "the guide waits: {question}", "answer it: osiris new --resume", 1),
     "CHT052": Code(
         "Conversation of another command",

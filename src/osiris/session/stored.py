@@ -133,7 +133,7 @@ _OPTIONAL: dict[str, Check] = {
     "settings": _by_name(_with(origin=_text)),
     "limits": _by_name(_number),
     "oml": _or_none(_text),
-    "replays": _with(session=_text, run_id=_text),
+    "replays": _maybe(_with(), session=_text, run_id=_text),
 }
 """Keys that readers do without where they are missing."""
 
