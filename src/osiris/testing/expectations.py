@@ -29,7 +29,7 @@ LONGEST = 10.0
 """Seconds that a step may take to end once it was asked to."""
 
 _OPEN_FILES = Path("/proc/self/fd")
-_PATIENCE, _POLL = 30.0, 0.05
+_PATIENCE, _POLL, _STEADY = 30.0, 0.05, 3
 
 UNKNOWN = "no_such_column"
 
@@ -150,12 +150,22 @@ def open_files() -> Iterator[list[str]]:
     A library may close a file in a thread of its own, a moment later.
     """
     left: list[str] = []
-    before = _open_now()
+    before = _settled()
     yield left
     until = time.monotonic() + _PATIENCE
     while (still := _newly_open(before)) and time.monotonic() < until:
         time.sleep(_POLL)
     left += still
+
+
+def _settled() -> Counter[str]:
+    """Return how often each file is open, once that has been the same for some moments."""
+    found, same, until = _open_now(), 0, time.monotonic() + _PATIENCE
+    while same < _STEADY and time.monotonic() < until:
+        time.sleep(_POLL)
+        again = _open_now()
+        found, same = again, same + 1 if again == found else 0
+    return found
 
 
 def _newly_open(before: Counter[str]) -> list[str]:
