@@ -1013,9 +1013,11 @@ CODES: dict[str, Code] = {
         "conversation {conversation} was begun with another command",
         "continue it there: {command}",
     ),
-    "CHT053": Code("Nobody to ask", "the guide asks questions, which --json has no place for"),
+    "CHT053": Code("Nobody to ask", "the guide is interactive: it cannot be used with --json"),
     "CHT056": Code(
-        "No choices for this pipeline", "{file} has something for which there is no choice", "edit the file"
+        "No choices for this pipeline",
+        "the guide cannot express everything that {file} has, for example a comment",
+        "edit the file",
     ),
     "CHT055": Code("No such answer", "{problem}", "continue with another answer: osiris new --resume"),
     "CHT065": Code(

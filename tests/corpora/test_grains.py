@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import duckdb
+from tests.known_rows import relation_rows
 
 from osiris import sql
-from osiris.sql.grain import relation_rows
 from osiris.sql.read_back import read_query
 
 HERE = Path(__file__).parent

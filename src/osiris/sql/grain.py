@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from osiris.sql.arrival import Names, aggregates
-from osiris.sql.dialects import DIALECTS, load_allowed
+from osiris.sql.dialects import load_allowed
 from osiris.sql.sources import Item, Key, Rows, Scope, conjuncts, is_told_by, reference, same_type, smallest
 from osiris.sql.ties import multiplies
 
@@ -175,22 +175,6 @@ class Output:
     type: str | None = None
     origin: tuple[str, str] | None = None
     constant: str | None = None
-
-
-def grain_of(tree: exp.Expr, relations: Mapping[str, Rows], dialect: str = "duckdb") -> Grains:
-    """Return the finder of keys, asked for the tree already; `relations` are by folded name."""
-    grains = Grains(relations, DIALECTS[dialect])
-    grains.of(tree)
-    return grains
-
-
-def relation_rows(name: str, columns: Mapping[str, str], keys: Iterable[Iterable[str]] = ()) -> Rows:
-    """Return what is known of a relation with columns of these types and these keys, which hold no NULL."""
-    folded = {column.lower(): kind for column, kind in columns.items()}
-    found = frozenset(frozenset(column.lower() for column in key) for key in keys)
-    whole = frozenset(key for key in found if key <= folded.keys())
-    origins = {column.lower(): (name, column) for column in columns}
-    return Rows(tuple(columns), whole, folded, origins, declared=True)
 
 
 def _labels(sources: list[exp.Expr]) -> dict[int, str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import duckdb
 import pytest
 import yaml
+from tests.known_rows import relation_rows
 
 from osiris.sql.dialects import DIALECTS
-from osiris.sql.grain import grain_of, relation_rows
+from osiris.sql.grain import Grains
 from osiris.sql.tree import deep_recursion, parse
 
 WRITTEN = yaml.safe_load((Path(__file__).parent / "data" / "read_back.yaml").read_text(encoding="utf-8"))
@@ -29,7 +30,7 @@ def relations(schema):
 def keys_of(schema, text):
     with deep_recursion():
         tree = parse(text, DIALECTS["duckdb"].load_grammar())[0]
-        return grain_of(tree, relations(schema)).of(tree).keys
+        return Grains(relations(schema), DIALECTS["duckdb"]).of(tree).keys
 
 
 @pytest.mark.parametrize(("schema", "case"), CASES, ids=[case["sql"][:60] for _, case in CASES])

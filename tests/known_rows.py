@@ -1,0 +1,11 @@
+"""Relations as tests know them: columns with their types, and keys that hold no NULL."""
+
+from osiris.sql.sources import Rows
+
+
+def relation_rows(name, columns, keys=()):
+    """Return what is known of a relation; `columns` are types by name."""
+    folded = {column.lower(): kind for column, kind in columns.items()}
+    whole = frozenset(frozenset(column.lower() for column in key) for key in keys)
+    origins = {column.lower(): (name, column) for column in columns}
+    return Rows(tuple(columns), whole, folded, origins, declared=True)
