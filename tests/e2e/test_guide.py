@@ -248,6 +248,22 @@ def test_a_file_that_is_overwritten_is_confirmed_by_itself(osiris, folder):
     assert (folder / "output/a.csv").read_text() == "id,name\n1,x\n"
 
 
+def test_the_command_that_is_shown_confirms_what_the_person_is_asked_to(osiris, folder):
+    (folder / "a.csv").write_text("id,n\n1,x\n2,y\n")
+    (folder / "b.csv").write_text("id,m\n1,p\n1,q\n2,r\n")
+    (folder / "output").mkdir()
+    (folder / "output/x.csv").write_text("mine\n")
+    answers = ["a.csv", "Join another table", "b.csv", "id", "yes, rows may become more"]
+    answers += ["Write the result", "output/x.csv"]
+    shown = piped(osiris, folder, *answers, code=1).stderr
+    command = next(line for line in shown.splitlines() if "as a command: " in line).partition("as a command: ")[2]
+    assert {"--multiplies", "--mode"} <= {*command.split()}
+    done = osiris(*shlex.split(command)[1:], "--yes", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    rows = sorted((folder / "output/x.csv").read_text().splitlines()[1:])
+    assert rows == ["1,x,p", "1,x,q", "2,y,r"]
+
+
 @pytest.mark.long
 def test_a_terminal_of_40_columns(demo):
     terminal = Terminal(demo, columns=40).until("What do you want to read?")

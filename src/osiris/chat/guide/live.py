@@ -155,20 +155,29 @@ class GuideWorld(LiveWorld):
         return None if seen.cut or not seen.tables[0].rows else list(seen.tables[0].rows[0])
 
     def plan(self, text: str, request: Request) -> JsonValue:
-        """Return what compiling says, what the plan does with rows, and what is to be confirmed by itself."""
-        checked, compiled = self._screen.wait(self._desk.do(lambda worker: self.compiled(text, worker)))
-        measured = self._measured(compiled) if compiled else []
-        confirm = [*_outside(checked["diagnostics"]), *self._overwritten(request)]
-        return {**checked, "measured": measured, "confirm": confirm}
+        """Return what compiling says, what the plan does with rows, and what is to be confirmed by itself.
 
-    def _measured(self, compiled: Compiled) -> list[str]:
-        """Return what is measured of a plan, within a time, and show its first rows, which are not on record."""
+        `flags` are those of `osiris new` that confirm the same.
+        """
+        checked, compiled = self._screen.wait(self._desk.do(lambda worker: self.compiled(text, worker)))
+        measured, multiplies = self._measured(compiled) if compiled else ([], False)
+        outside, overwritten = _outside(checked["diagnostics"]), self._overwritten(request)
+        has_file = any(each.path and (self._project.root / each.path).exists() for each in request.outputs)
+        named = {"--outside": outside, "--mode replace": has_file, "--multiplies": multiplies}
+        flags = [flag for flag, is_needed in named.items() if is_needed]
+        return {**checked, "measured": measured, "confirm": [*outside, *overwritten], "flags": flags}
+
+    def _measured(self, compiled: Compiled) -> tuple[list[str], bool]:
+        """Return what is measured of a plan, within a time, and whether a join multiplies rows, or may.
+
+        Its first rows are shown; they are not on record.
+        """
         try:
             found = api.read_back(self._project, compiled)
         except OsirisError as error:
-            return [f"not measured: {error.diagnostics[0].message}"]
+            return [f"not measured: {error.diagnostics[0].message}"], False
         self._screen.rows(found.outputs.values())
-        return list(found.lines())
+        return list(found.lines()), bool(found.multiplied)
 
     def _overwritten(self, request: Request) -> list[str]:
         found = []

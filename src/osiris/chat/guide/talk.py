@@ -107,7 +107,8 @@ class Guide:
         self._journal.tell("validation", number=self._drafts, ok=checked["ok"], diagnostics=problems)
         if checked["ok"]:
             self._go("COMPILE")
-            told = {"check": checked, "command": command_line(check.request, draft.choices)}
+            command = command_line(check.request, draft.choices)
+            told = {"check": checked, "command": command and " ".join([command, *checked["flags"]])}
             self._plan = {"number": self._drafts, **told, "tables": [], "assumptions": []}
             self._is_shown = self._journal.world is not None
             self._journal.tell("plan", **self._plan)
