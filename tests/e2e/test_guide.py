@@ -287,6 +287,7 @@ def test_what_is_interrupted_is_resumed_where_it_was(demo, how):
     else:
         os.kill(terminal.process.pid, how)
     assert terminal.end() != 0
+    assert ("osirisnew--resume" in "".join(terminal.shown().split())) == (how != signal.SIGKILL)
     assert files(demo) == {"osiris.yaml"}
     terminal = Terminal(demo, "--resume").until("Measure what")
     terminal.choose("number of rows", "average of dep_delay", then="What next?")

@@ -64,11 +64,15 @@ def guided(resume: str | None, edit: str | None, out: str, *, plain: bool = Fals
 
     screen, mouth = _screen(plain=plain), GuideTerminal(console(), [], accepts=False, reads=False)
     workspace = opened()
-    if resume is None:
-        edits = find_file(workspace, edit).resolve() if edit else None
-        outcome = conversation.begin_guided(workspace, mouth, screen, out, edits)
-    else:
-        outcome = conversation.resume_guided(workspace, resume or None, mouth, screen)
+    try:
+        if resume is None:
+            edits = find_file(workspace, edit).resolve() if edit else None
+            outcome = conversation.begin_guided(workspace, mouth, screen, out, edits)
+        else:
+            outcome = conversation.resume_guided(workspace, resume or None, mouth, screen)
+    except KeyboardInterrupt:
+        console().talk("Your answers are kept. Continue: osiris new --resume")
+        raise
     return answer_of(outcome)
 
 
