@@ -42,7 +42,7 @@ docs: venv ## write the generated reference pages
 	$(BIN)/python tools/docs.py server-types.md
 
 test: venv servers browser sandbox ## everything once, small N, seeds printed
-	$(TEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not long and not bench and not trust"
+	$(TEST) -n 2 --dist loadfile --no-loadscope-reorder --sample -m "not long and not bench and not trust"
 
 test-long: venv servers browser sandbox ## the large N, every command by the console script
 	$(TEST) --installed -m "not bench"

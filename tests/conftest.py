@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,9 @@ OSIRIS = str(Path(sys.executable).parent / "osiris")
 # A shell that starts us in the background leaves SIGINT ignored, and our children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+QUICK = ("docs", "property", "quality", "unit")
+"""Folders in which a case costs so little that each is always tried."""
+
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
 
 
@@ -27,10 +32,28 @@ def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write golden files anew instead of comparing")
     parser.addoption("--seed", type=int, help="begin random tests with this seed")
     parser.addoption("--installed", action="store_true", help="start the console script itself for every command")
+    parser.addoption("--sample", action="store_true", help="try only some cases of tests that have many")
 
 
 def pytest_configure(config):
     give_seed(config.getoption("--seed"))
+
+
+def pytest_collection_modifyitems(config, items):
+    """With `--sample`, keep three cases of each test and a tenth of all it has: the same in every run."""
+    if not config.getoption("--sample"):
+        return
+    cases = defaultdict(list)
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] not in QUICK:
+            cases[item.nodeid.partition("[")[0]].append(item)
+    left = {
+        item
+        for name, each in cases.items()
+        for item in random.Random(name).sample(each, len(each) - min(len(each), 3 + len(each) // 10))
+    }
+    config.hook.pytest_deselected(items=[item for item in items if item in left])
+    items[:] = [item for item in items if item not in left]
 
 
 @pytest.hookimpl(tryfirst=True)

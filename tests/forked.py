@@ -7,6 +7,9 @@ What the console script would find is there: its arguments, its environment, its
 nothing of the calls before. Only what Python reads as it starts cannot be given anew, so whoever sets that
 (`is_read_at_start`) needs the script itself.
 
+The first worker that a command starts is a child of it that was forked with it: a process of its own that waits for
+what `subprocess.Popen` is told. Further workers, and every other program, are started.
+
 As a program, with a socket as its argument: it forks for each message on it, and ends with who started it.
 """
 
@@ -16,6 +19,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -24,7 +28,8 @@ import sys
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 
-OFTEN_NEEDED = ("osiris.compiler.compile", "osiris.runner.run", "pyarrow.compute", "sqlglot.dialects.duckdb")
+OFTEN_NEEDED = ("idna", "jsonschema", "pyarrow.compute", "pyarrow.csv", "pyarrow.parquet", "sqlglot.dialects.duckdb")
+WORKER = ["-I", "-m", "osiris.runner.worker"]
 LONGEST = 60_000
 """Bytes that fit into a pipe that nobody reads yet, and into one message."""
 
@@ -76,10 +81,13 @@ def _run(server, args, place, stdin, timeout):
 
 
 def _serve(server):
-    from osiris.cli.main import COMMANDS, main
+    import osiris
+    from osiris.cli.main import main
 
-    for module in (*OFTEN_NEEDED, *(module for module, _ in COMMANDS.values())):
-        importlib.import_module(module)
+    ours = (module.name for module in pkgutil.walk_packages(osiris.__path__, "osiris."))
+    for module in (*OFTEN_NEEDED, *ours):
+        if not module.startswith("osiris.mcp.") and not module.endswith("__main__"):
+            importlib.import_module(module)
     gc.freeze()
     while True:
         message, handles, _, _ = socket.recv_fds(server, 1 << 18, 4)
@@ -121,11 +129,65 @@ def _become(asked, handles, main):
         os.dup2(handle, number)
     for handle in handles:
         os.close(handle)
+    _keep_a_worker()
+    _take_place(asked)
+    sys.argv = ["osiris", *asked["args"]]
+    sys.exit(main())
+
+
+def _take_place(asked):
     os.environ.clear()
     os.environ.update(asked["env"])
     os.chdir(asked["cwd"])
-    sys.argv = ["osiris", *asked["args"]]
-    sys.exit(main())
+
+
+def _keep_a_worker():
+    """Fork a process that becomes a worker when one is started."""
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        _wait_to_work(theirs)
+    theirs.close()
+    kept = [(pid, ours)]
+
+    class Popen(subprocess.Popen):
+        def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest):
+            if list(args) != [sys.executable, *WORKER] or not kept:
+                super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest)
+                return
+            self.pid, link = kept.pop()
+            _, _, _, stdin, _, _, stdout, _, stderr, *_ = rest
+            with link:
+                socket.send_fds(link, [json.dumps({"cwd": str(cwd), "env": env}).encode()], [stdin, stdout, stderr])
+            self._child_created = True
+            for handle in (stdin, stdout, stderr):
+                os.close(handle)
+
+    subprocess.Popen = Popen
+
+
+def _wait_to_work(link):
+    """Be a worker, or nothing if none is needed."""
+    from osiris.runner.worker import main
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
+    os.close(nothing)
+    message, handles, _, _ = socket.recv_fds(link, LONGEST, 3)
+    if not message:
+        os._exit(0)
+    link.close()
+    os.setsid()
+    for number, handle in enumerate(handles):
+        os.dup2(handle, number)
+        os.close(handle)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _take_place(json.loads(message))
+    sys.argv = ["worker"]
+    main()
 
 
 if __name__ == "__main__":

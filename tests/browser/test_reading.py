@@ -108,6 +108,7 @@ def test_a_failed_step_opens_by_itself_with_all_there_is_to_say(ran, project):
     assert "2 steps did not finish: large, report" in page.inner_text("#problems")
 
 
+@pytest.mark.long
 def test_what_changed_since_the_run_before(ran, project):
     first, _ = ran()
     run, page = ran()

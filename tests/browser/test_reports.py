@@ -151,6 +151,7 @@ def test_a_run_of_some_seconds_keeps_its_memory(project, osiris):
     assert all(each["unit"] == "bytes" and 1_000_000 < each["value"] <= peak for each in memory)
 
 
+@pytest.mark.long
 def test_the_largest_run_has_a_page_of_bounded_size(project, osiris, look):
     folder = long_run(project)
     osiris("logs", "html", cwd=project)

@@ -43,6 +43,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_csv_to_parquet_and_back(folder):
     peaks = {}
     for name, rows in (("small", 500_000), ("large", 2_500_000)):
@@ -109,6 +110,7 @@ def publish(folder, rows, folders):
     return memory, len(list((folder / "lake").rglob("part-*")))
 
 
+@pytest.mark.long
 def test_many_folders_in_no_order(tmp_path):
     few, one = publish(tmp_path / "few", 1_250_000, 50)  # so many that runs are full, as with more
     many, all_of_them = publish(tmp_path / "many", 2_500_000, 5000)

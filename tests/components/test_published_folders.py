@@ -262,6 +262,7 @@ def test_values_that_cannot_name_a_folder(local):
     assert local.all() == {}
 
 
+@pytest.mark.long
 def test_more_folders_than_a_manifest_may_name(local):
     table = pa.table({"p": pa.array(range(10_001)), "id": pa.array(range(10_001))})
     found, text = codes(lambda: write(local, table, ["p"]))
@@ -294,6 +295,7 @@ def test_files_of_others_stay_beside_ours(place):
     assert {name for name in place.all() if "part-" not in name} == {"_SUCCESS", MANIFEST, "year=2020/notes.txt"}
 
 
+@pytest.mark.long
 def test_what_a_killed_writer_left_is_removed_by_the_next(place):
     left = f"year=2019/carrier=x/part-00000-{'0' * 32}.osiris.parquet"
     place.put(left, b"half")
@@ -314,6 +316,7 @@ def test_a_folder_published_below_another_stays(place, inner):
     assert by_id(read(place, path=f"lake/{inner}")).equals(flights(7))
 
 
+@pytest.mark.long
 def test_parts_that_somebody_keeps_below_a_folder_stay(place):
     write(place)
     content = {name: content for name, content in place.all().items() if name != MANIFEST}
@@ -575,6 +578,7 @@ def test_who_reads_while_another_publishes_is_told(local):
         list(batches)
 
 
+@pytest.mark.long
 def test_a_folder_is_whole_however_often_it_is_published_meanwhile(local):
     write(local)
     folder, over, ends = LocalFolder(local.root, local.root / "lake"), threading.Event(), []

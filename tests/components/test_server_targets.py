@@ -231,6 +231,7 @@ def run(place, osiris):
     return call
 
 
+@pytest.mark.long
 def test_a_run_whose_target_has_changed_does_not_begin(place, run):
     """Not even the other writer, whose target is well."""
     assert run() == (0, [])
@@ -252,6 +253,7 @@ def say(place, run, osiris):
     return call
 
 
+@pytest.mark.long
 def test_a_table_that_is_new_is_told_with_the_one_that_may_be_meant(place, run, say):
     place.sql("CREATE TABLE orders (id BIGINT)")
     path = place.root / "load.yaml"

@@ -14,6 +14,8 @@ from tools.docs import REFERENCE, rendered
 from osiris.registry import load_registry
 from osiris.testing.trial import Trial
 
+pytestmark = pytest.mark.long
+
 REGISTRY = load_registry()
 PAGE = REFERENCE / "server-types.md"
 FAMILIES = [source.family for source in SOURCES]

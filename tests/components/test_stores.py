@@ -93,6 +93,7 @@ def test_patterns_name_objects_as_they_name_files(store, tmp_path):
     assert found == ["DRV001"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_large_objects_go_up_in_parts_and_come_down_in_ranges(store, kind, tmp_path, monkeypatch):
     bucket = store.new_bucket()
@@ -146,6 +147,7 @@ def test_a_reader_jumps_as_a_file_does(store, tmp_path):
             assert there.tell() == here.tell()
 
 
+@pytest.mark.long
 def test_a_writer_that_fails_leaves_what_was_there(store, tmp_path):
     bucket = store.new_bucket()
     store.put(bucket, "x.csv", b"before")

@@ -93,6 +93,7 @@ steps:
 """
 
 
+@pytest.mark.long
 def test_a_run_goes_to_its_target(call, tmp_path):
     (tmp_path / "names.csv").write_text("name\nAda\n", encoding="utf-8")
     (tmp_path / "copy.yaml").write_text(COPY, encoding="utf-8")

@@ -34,6 +34,7 @@ def test_where_a_mode_is_asked_for_all_that_may_be_named_are_told(project, osiri
     assert "--mode append, --mode replace or --mode upsert" in refused.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [WORDS, UNNAMED])
 def test_data_is_replaced_only_if_that_is_confirmed_or_named(words, project, osiris):
     with model_server(scripted(ANSWERS)) as server:

@@ -156,6 +156,7 @@ def test_nothing_comes_of_an_order(words, project, crm):
     assert_nothing_comes_of(attacks, CARRIERS, project, crm)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["a question with escapes", "a refusal with escapes", "a name that looks alike"])
 def test_nothing_moves_the_cursor(name, project, crm, osiris):
     attack = next(each for each in ATTACKS if each.name == name)

@@ -353,6 +353,7 @@ def test_a_changed_postgres_schema_is_seen(project, postgres):
     assert project.discover(shop)[1]["recalled"]
 
 
+@pytest.mark.long
 def test_other_sources_see_changes_too(project, mariadb):
     database = mariadb.new_database()
     mariadb.run("CREATE TABLE t (a int)", database=database)
@@ -451,6 +452,7 @@ def make_people(project, postgres, mariadb):
     return [*shops, *(((f"data/p.{kind}"),) for kind in ("parquet", "jsonl", "duckdb", "db"))]
 
 
+@pytest.mark.long
 def test_profiles_are_the_same_everywhere_and_tell_nothing_of_people(project, postgres, mariadb):
     profiles = []
     for target in make_people(project, postgres, mariadb):
@@ -558,6 +560,7 @@ def test_profiles_of_servers_are_recalled_with_their_age(project, postgres):
 # --- Many tables, and all that can be wrong ---------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_two_thousand_tables(project, postgres):
     database = postgres.new_database()
     postgres.run(

@@ -83,6 +83,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.long
 def test_nothing_hostile_reaches_the_terminal(hostile):
     for arguments in COMMANDS:
         code, seen = in_a_terminal(hostile, *arguments)

@@ -109,6 +109,7 @@ PARTS = [
 ]
 
 
+@pytest.mark.long
 def test_a_wrong_request_is_told_with_codes_and_pointers_and_names_no_command(shop):
     written_flights(shop.folder)
     before = tree(shop.folder)
@@ -146,6 +147,7 @@ def test_a_wrong_request_is_told_with_codes_and_pointers_and_names_no_command(sh
     assert tree(shop.folder) == before
 
 
+@pytest.mark.long
 def test_the_text_that_a_request_became_is_never_cut(shop):
     written_flights(shop.folder)
     steps = [{"name": f"step_{n}", "inputs": ["flights"], "sql": long_query(n)} for n in range(2)]

@@ -311,6 +311,7 @@ def many(shop, count, sql="SELECT * FROM %s"):
     shop.pipeline(*steps, WRITE % f"s{count - 3}")
 
 
+@pytest.mark.long
 def test_three_hundred_steps(shop):
     many(shop, 300, "SELECT item, n + 1 AS n FROM %s")
     shop.osiris("run", "pipelines/shop.yaml")

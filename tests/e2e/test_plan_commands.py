@@ -58,6 +58,7 @@ def shop(osiris, postgres, mariadb, tmp_path):
     return shop
 
 
+@pytest.mark.long
 def test_an_untouched_plan_is_accepted_by_every_command(shop):
     plan, file = shop.plan["fingerprint"], "pipelines/everything.yaml"
     ran = [

@@ -97,6 +97,7 @@ def test_lines_in_any_pieces_and_cut_streams_tell_the_same(desk, e2b):
     assert [e["event"] for e in events].count("step_complete") == 3
 
 
+@pytest.mark.long
 def test_a_stream_that_freezes_is_left_for_another(desk, e2b):
     desk.save(READ, sql("SELECT count(*) AS n FROM orders a, orders b, orders c, orders d"), WRITE)
     process = desk.begin()
@@ -108,6 +109,7 @@ def test_a_stream_that_freezes_is_left_for_another(desk, e2b):
     assert (process.returncode, desk.summary()["status"]) == (0, "complete")
 
 
+@pytest.mark.long
 def test_a_service_that_freezes_for_good_ends_the_run(desk):
     desk.save(READ, ENDLESS, WRITE)
     process = desk.begin()

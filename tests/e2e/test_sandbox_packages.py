@@ -92,6 +92,7 @@ def fetched(tmp_path_factory):
     return tmp_path_factory.mktemp("fetched")
 
 
+@pytest.mark.long
 def test_wheels_are_sent_where_no_registry_is_reached(desk, fetched):
     assert desk.install("cut-off")[::2] == (0, [])
     (event,), metrics, figures = desk.told()
@@ -160,6 +161,7 @@ def test_wheels_are_within_the_limit_of_what_is_sent(desk, fetched):
     assert desk.install("cut-off", OSIRIS_RUN__REMOTE__UPLOAD_LIMIT="1MB", **CUT_OFF)[::2] == (2, ["SBX027"])
 
 
+@pytest.mark.long
 def test_what_was_installed_is_reused_until_the_template_is_built_anew(desk, fetched, bare):
     shutil.copytree(fetched, desk.wheels)
     assert desk.install("cut-off", **CUT_OFF)[::2] == (0, [])
@@ -178,6 +180,7 @@ def test_what_was_installed_is_reused_until_the_template_is_built_anew(desk, fet
     assert desk.install("cut-off", **CUT_OFF)[::2] == (3, ["SBX025"])
 
 
+@pytest.mark.long
 def test_a_service_that_keeps_nothing_is_said_and_the_run_goes_on(desk, fetched, bare):
     shutil.copytree(fetched, desk.wheels)
     bare.faults.answer(400, method="POST", path="/snapshots$", message="snapshots are not enabled for the team")

@@ -145,6 +145,7 @@ def test_a_conversation_goes_on_after_its_service_failed(at, provider, project, 
     assert made(project) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_what_passes_is_waited_for(provider, project, expected):
     first, second = PASSES
@@ -163,6 +164,7 @@ def test_what_is_wrong_once_is_made_again_once(provider, project, expected):
     assert made(project)["customers.csv"] == expected["customers.csv"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_what_stays_wrong_goes_to_the_person(provider, project, expected):
     """Nothing is saved of it, and it can be said again."""

@@ -78,6 +78,7 @@ def whole(desk, session_id):
     return [event["event"] for event in events][-1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", JUMPS.values(), ids=JUMPS)
 def test_a_clock_that_is_set_under_a_run(desk, plan, clock, tmp_path, seconds):
     """The host's clock jumps, and the worker's does not: they need not agree. The next run comes behind."""

@@ -144,6 +144,7 @@ def test_kills_at_any_time(desk, place, plans, number):
         assert expected.setdefault(name, place.all()) == place.all()
 
 
+@pytest.mark.long
 def test_two_projects_at_once(desk, place, plans):
     assert finish(desk, plans["even"], "first")[0] == 0
     other = desk.project.root.with_name(f"{desk.project.root.name}-other")

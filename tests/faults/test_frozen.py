@@ -26,6 +26,7 @@ def family_of(host):
     return [host.pid, *map(int, children)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("family", "mode"), DELIVERED)
 def test_a_frozen_run_that_goes_on_after_another_one_delivered(request, desk, make_step, family, mode):
     """Both are the run of one night, in projects that know nothing of each other."""

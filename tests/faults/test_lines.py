@@ -115,6 +115,7 @@ PAUSES = {
 """Seconds behind each piece of 64 KB; all of them are 24 MB."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["read", "write"])
 def test_a_line_that_is_slow_and_never_silent(postgres, mariadb, tmp_path, way):
     """`read_timeout` is for a silence, however long the whole takes."""

@@ -130,6 +130,7 @@ def check(compute, what, rows, memory, limit):
     assert told == pytest.approx(resident, rel=0.05)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", QUERIES)
 def test_what_is_larger_than_memory_spills(compute, what):
     check(compute, what, 2_000_000, "200MB", 200 * MB + OVERHEAD)

@@ -69,6 +69,7 @@ def test_some_kills(desk, make_plan, target):
     kills.kill_and_converge(desk, make_plan(target), target, FEW)
 
 
+@pytest.mark.long
 def test_some_kills_while_rows_are_replaced(desk, make_plan, mariadb):
     target = Direct(mariadb)
     kills.kill_and_converge(desk, make_plan(target), target, FEW)

@@ -124,10 +124,11 @@ def group(root, names, osiris):
     ]
 
 
-@pytest.fixture(scope="module")
-def wrong(tmp_path_factory, osiris):
+@pytest.fixture(scope="module", params=[4, pytest.param(1, marks=pytest.mark.long)])
+def wrong(request, tmp_path_factory, osiris):
+    """What is wrong with every file, or with one of so many."""
     root, groups = tmp_path_factory.mktemp("legacy"), defaultdict(list)
-    for number, name in enumerate(CASES):
+    for number, name in enumerate(CASES[:: request.param]):
         asked = header(HERE / "legacy" / f"{name}.yaml")
         plain = not (asked["connections"] or options_of(asked))
         groups[number % 4 if plain else name].append(name)

@@ -12,6 +12,8 @@ from tests.golden.mutation.mutant import OPERATORS
 from tests.golden.mutation.same import SAME
 from tests.golden.mutation.score import false_alarms, score, share, table
 
+pytestmark = pytest.mark.long
+
 CAUGHT, LOCATED = 0.99, 0.98
 MENDED = {"all": 0.72, "some of each": 0.60}
 """Only what is certain has a fix, so that many a mistake is left to people; rare kinds weigh more in "some of each"."""

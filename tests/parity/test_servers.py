@@ -26,6 +26,7 @@ def case(family):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["postgres", "mysql"])
 def test_servers(run_everywhere, osiris, family, request):
     server = request.getfixturevalue({"postgres": "postgres", "mysql": "mariadb"}[family])

@@ -49,7 +49,7 @@ def run_step(step, known):
         pairs = sorted_by(
             pairs, lambda pair, sort=sort: pair[1].get(sort.column, pair[0].get(sort.column)), sort.descending
         )
-    return [result for _, result in pairs]
+    return [result for _, result in pairs][: step.limit]
 
 
 def flat(name):

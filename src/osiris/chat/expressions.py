@@ -505,11 +505,18 @@ def aggregate(function: Aggregate, column: Column | None) -> str:
 
 def measured(given: Measure, scope: Scope) -> str:
     """Return a measure that is computed from rows."""
+    for field, value in (("of", given.of), ("over", given.over)):
+        if value is not None:
+            raise Misfit(field, f"'{given.function}' is of a column, not of another measure", "name the column")
     return aggregate(given.function, None if given.column is None else find(scope, given.column))
 
 
 def derived(given: Measure, measures: Scope) -> str:
     """Return a share or a ratio, from the measures of the groups."""
+    if given.column is not None:
+        raise Misfit("column", f"'{given.function}' is of other measures, not of a column", "name the measure in 'of'")
+    if given.over is not None and given.function != "ratio":
+        raise Misfit("over", f"'{given.function}' is of one measure")
     top = _need(find(measures, given.of, "of"), "number", field="of")
     if given.function == "ratio":
         below = _need(find(measures, given.over, "over"), "number", field="over")

@@ -267,6 +267,14 @@ def test_a_column_called_as_a_joined_one_would_be_is_refused():
         (Step("t", "orders", sort=(Sort("x"),)), "/steps/0/sort/0/column", None),
         (Step("t", "orders", limit=10**30), "/steps/0/limit", None),
         (Step("t", "orders", compute=(Computed("x", "upper", "status", new="y"),)), "/steps/0/compute/0/new", None),
+        (Step("t", "orders", compute=(Computed("x", "upper", "status", value="y"),)), "/steps/0/compute/0/value", None),
+        (Step("t", "orders", compute=(Computed("x", "upper", "status", "id"),)), "/steps/0/compute/0/value", None),
+        (Step("t", "orders", measures=(Measure("x", "sum", "qty", of="y"),)), "/steps/0/measures/0/of", "column"),
+        (
+            Step("t", "orders", measures=(Measure("n", "count"), Measure("x", "share of total", "qty", of="n"))),
+            "/steps/0/measures/1/column",
+            "'of'",
+        ),
         (
             Step("t", "orders", columns=(Chosen("qty", "Amount"), Chosen("id")), sort=(Sort("amount"),)),
             "/steps/0/sort/0/column",

@@ -196,6 +196,7 @@ for number in itertools.count():
 """Appends without a lock, as whoever opened the file before there was one."""
 
 
+@pytest.mark.long
 def test_a_file_to_which_another_process_appends_is_sound(project):
     fill(project)
     with python(APPENDS, store_path(project)) as process:

@@ -121,6 +121,7 @@ def test_parameters_are_named_and_known():
     assert codes("SELECT $1") == codes("SELECT ?") == codes("SELECT $other") == ["SQL004"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "sql",
     [
