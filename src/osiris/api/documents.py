@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osiris.api.runs import show_session
-from osiris.api.story import remarks_on
+from osiris.api.stories import remarks_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

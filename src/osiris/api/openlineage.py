@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from osiris.api.story import reading_of
+from osiris.api.stories import reading_of
 from osiris.durable import append
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.history.record import REFUSED, open_own_run, require_plan

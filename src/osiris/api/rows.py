@@ -41,7 +41,7 @@ def row_finder(workspace: Workspace) -> Callable[[str, str], int | None]:
 
 
 def _first(workspace: Workspace, left: str, right: str, reader: str) -> int | None:
-    from osiris.api.preview import preview
+    from osiris.api.previews import preview
 
     file = workspace.project.scratch / f"rows-{os.getpid()}.yaml"
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from osiris import api
-from osiris.api.preview import LIMIT, SAMPLE
+from osiris.api.previews import LIMIT, SAMPLE
 from osiris.cli.command import FILE, PARAM, PROFILE, SELECT, answers, brief, console, opened
 from osiris.cli.figures import count
 from osiris.cli.render import Answer, safe, table

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from osiris import api
-from osiris.api.preview import SAMPLE
+from osiris.api.previews import SAMPLE
 from osiris.chat.found import one_line, read_names
 from osiris.chat.guide.desk import Desk
 from osiris.chat.guide.draft import EMPTY, Draft, as_text

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.api.pipelines import compile_text
-from osiris.api.preview import LIMIT, SAMPLE, rows_of
+from osiris.api.previews import LIMIT, SAMPLE, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from osiris.api.preview import Preview
+    from osiris.api.previews import Preview
     from osiris.api.workspace import Workspace
     from osiris.compare import Lineage
     from osiris.model import JsonValue, Manifest
