@@ -39,13 +39,18 @@ def pytest_configure(config):
     give_seed(config.getoption("--seed"))
 
 
+def is_quick(test):
+    """Tell whether an item, or the request of a fixture, is of a test in `QUICK`."""
+    return test.path.relative_to(Path(__file__).parent).parts[0] in QUICK
+
+
 def pytest_collection_modifyitems(config, items):
     """With `--sample`, keep three cases of each test and a tenth of all it has: the same in every run."""
     if not config.getoption("--sample"):
         return
     cases = defaultdict(list)
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] not in QUICK:
+        if not (is_quick(item) or item.get_closest_marker("each")):
             cases[item.nodeid.partition("[")[0]].append(item)
     left = {
         item
@@ -152,6 +157,13 @@ def forked(request):
     else:
         with forking() as fork:
             yield fork
+
+
+@pytest.fixture(autouse=True)
+def _quick_workers(request):
+    """Have workers forked too, where tests are about more than one module."""
+    if not is_quick(request):
+        request.getfixturevalue("forked")
 
 
 @pytest.fixture(scope="session")

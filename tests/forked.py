@@ -1,4 +1,4 @@
-"""The command in processes of their own that need not start Python: each is forked from one that has imported it.
+"""Commands and workers in processes of their own that need not start Python: each is forked from one that has started.
 
     with forking() as fork:
         done = fork(("run", "x.yaml"), cwd=folder, env={…}, stdin=None, timeout=60)   # as subprocess.run gives it
@@ -7,10 +7,10 @@ What the console script would find is there: its arguments, its environment, its
 nothing of the calls before. Only what Python reads as it starts cannot be given anew, so whoever sets that
 (`is_read_at_start`) needs the script itself.
 
-The first worker that a command starts is a child of it that was forked with it: a process of its own that waits for
-what `subprocess.Popen` is told. Further workers, and every other program, are started.
+Inside of `forking`, and in the commands that it forks, `subprocess.Popen` has workers forked too; every other program
+is started. Such a worker is no child: it ends, as any worker does, when nobody holds the other end of its input.
 
-As a program, with a socket as its argument: it forks for each message on it, and ends with who started it.
+As a program, with a listening socket as its argument: it forks for each connection, and ends with its input.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryFile
 
 OFTEN_NEEDED = ("idna", "jsonschema", "pyarrow.compute", "pyarrow.csv", "pyarrow.parquet", "sqlglot.dialects.duckdb")
-WORKER = ["-I", "-m", "osiris.runner.worker"]
+WORKER = [sys.executable, "-I", "-m", "osiris.runner.worker"]
 LONGEST = 60_000
 """Bytes that fit into a pipe that nobody reads yet, and into one message."""
 
@@ -42,37 +42,91 @@ def is_read_at_start(name):
 @contextmanager
 def forking():
     """Give a function that runs the command; see above."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-I", __file__, str(theirs.fileno())]
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    theirs.close()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind("")  # the system chooses a name
+        listening.listen()
+        command = [sys.executable, "-I", __file__, str(listening.fileno())]
+        files = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+        process = subprocess.Popen(command, pass_fds=[listening.fileno()], **files)
+        address = listening.getsockname()
 
     def fork(args, *, cwd, env, stdin, timeout):
-        return _run(ours, args, {"cwd": str(cwd), "env": env}, stdin, timeout)
+        return _run(address, args, {"cwd": str(cwd), "env": env}, stdin, timeout)
 
-    with ours:
+    real = subprocess.Popen
+    subprocess.Popen = type("Popen", (_Popen,), {"address": address})
+    try:
         yield fork
-    process.wait(timeout=300)
+    finally:
+        subprocess.Popen = real
+        process.stdin.close()
+        process.wait(timeout=300)
 
 
-def _run(server, args, place, stdin, timeout):
-    message = json.dumps({"args": args, **place}).encode()
-    reading, writing = os.pipe()
+class _Popen(subprocess.Popen):
+    """Has workers forked by the server at `address`."""
+
+    address = None
+    _told = None
+
+    def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest):
+        if args != WORKER:
+            super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest)
+            return
+        _, _, _, stdin, _, _, stdout, _, stderr, *_ = rest
+        self._told = _fork(self.address, {"args": None, "cwd": str(cwd), "env": env}, [stdin, stdout, stderr])
+        self.pid = int(self._told.read(12))
+        self._child_created = True
+        for handle in (stdin, stdout, stderr):
+            os.close(handle)
+
+    def _try_wait(self, wait_flags):
+        if self._told is None:
+            return super()._try_wait(wait_flags)
+        if not select.select([self._told], [], [], 0 if wait_flags else None)[0]:
+            return 0, 0
+        with self._told:
+            return self.pid, int(self._told.read(12))
+
+    def _internal_poll(self, *args, **options):
+        if self._told is None:
+            return super()._internal_poll(*args, **options)
+        if self.returncode is None and self._waitpid_lock.acquire(blocking=False):
+            try:
+                if self.returncode is None and (found := self._try_wait(os.WNOHANG))[0]:
+                    self._handle_exitstatus(found[1])
+            finally:
+                self._waitpid_lock.release()
+        return self.returncode
+
+
+def _fork(address, asked, handles):
+    """Have a process forked; return a file that first has its number, then its wait status, in 12 bytes each."""
     status, told = os.pipe()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+            server.connect(address)
+            socket.send_fds(server, [json.dumps(asked).encode()], [*handles, told])
+    finally:
+        os.close(told)
+    return open(status, "rb", 0)
+
+
+def _run(address, args, place, stdin, timeout):
+    reading, writing = os.pipe()
     with TemporaryFile() as out, TemporaryFile() as err:
         try:
             os.write(writing, stdin.encode())
             os.close(writing)
-            socket.send_fds(server, [message], [reading, out.fileno(), err.fileno(), told])
+            answers = _fork(address, {"args": args, **place}, [reading, out.fileno(), err.fileno()])
         finally:
             os.close(reading)
-            os.close(told)
-        with open(status, "rb", 0) as answers:
+        with answers:
             pid = int(answers.read(12))
             if not select.select([answers], [], [], timeout)[0]:
                 os.kill(pid, signal.SIGKILL)
                 raise subprocess.TimeoutExpired(args, timeout)
-            code = int(answers.read(12))
+            code = os.waitstatus_to_exitcode(int(answers.read(12)))
         texts = []
         for file in (out, err):
             file.seek(0)
@@ -80,22 +134,22 @@ def _run(server, args, place, stdin, timeout):
     return subprocess.CompletedProcess(args, code, *texts)
 
 
-def _serve(server):
+def _serve(listening):
     import osiris
-    from osiris.cli.main import main
 
     ours = (module.name for module in pkgutil.walk_packages(osiris.__path__, "osiris."))
     for module in (*OFTEN_NEEDED, *ours):
         if not module.startswith("osiris.mcp.") and not module.endswith("__main__"):
             importlib.import_module(module)
     gc.freeze()
-    while True:
-        message, handles, _, _ = socket.recv_fds(server, 1 << 18, 4)
-        if not message:
-            return
+    address = listening.getsockname()
+    while sys.stdin not in select.select([listening, sys.stdin], [], [])[0]:
+        connection, _ = listening.accept()
+        with connection:
+            message, handles, _, _ = socket.recv_fds(connection, 1 << 18, 4)
         if os.fork() == 0:
-            server.close()
-            _watch(handles, lambda: _become(json.loads(message), handles, main))  # noqa: B023  it is called at once
+            listening.close()
+            _watch(handles, lambda: _become(json.loads(message), handles, address))  # noqa: B023  called at once
         for handle in handles:
             os.close(handle)
         while _reaped():
@@ -110,7 +164,7 @@ def _reaped():
 
 
 def _watch(handles, become):
-    """Fork the command, and tell its number, and how it ended."""
+    """Fork the process, and tell its number, and how it ended."""
     told = handles[3]
     pid = os.fork()
     if pid == 0:
@@ -119,75 +173,29 @@ def _watch(handles, become):
     for handle in handles[:3]:
         os.close(handle)
     _, status = os.waitpid(pid, 0)
-    os.write(told, b"%12d" % os.waitstatus_to_exitcode(status))
+    os.write(told, b"%12d" % status)
     os._exit(0)
 
 
-def _become(asked, handles, main):
-    """Be the command: leaves by SystemExit, as the script does."""
+def _become(asked, handles, address):
+    """Be a worker, or the command that has these arguments: leaves by SystemExit, as the script does."""
+    from osiris.cli.main import main
+    from osiris.runner import worker
+
     for number, handle in enumerate(handles[:3]):
         os.dup2(handle, number)
     for handle in handles:
         os.close(handle)
-    _keep_a_worker()
-    _take_place(asked)
-    sys.argv = ["osiris", *asked["args"]]
-    sys.exit(main())
-
-
-def _take_place(asked):
     os.environ.clear()
     os.environ.update(asked["env"])
     os.chdir(asked["cwd"])
-
-
-def _keep_a_worker():
-    """Fork a process that becomes a worker when one is started."""
-    ours, theirs = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        ours.close()
-        _wait_to_work(theirs)
-    theirs.close()
-    kept = [(pid, ours)]
-
-    class Popen(subprocess.Popen):
-        def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest):
-            if list(args) != [sys.executable, *WORKER] or not kept:
-                super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest)
-                return
-            self.pid, link = kept.pop()
-            _, _, _, stdin, _, _, stdout, _, stderr, *_ = rest
-            with link:
-                socket.send_fds(link, [json.dumps({"cwd": str(cwd), "env": env}).encode()], [stdin, stdout, stderr])
-            self._child_created = True
-            for handle in (stdin, stdout, stderr):
-                os.close(handle)
-
-    subprocess.Popen = Popen
-
-
-def _wait_to_work(link):
-    """Be a worker, or nothing if none is needed."""
-    from osiris.runner.worker import main
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for number in range(3):
-        os.dup2(nothing, number)
-    os.close(nothing)
-    message, handles, _, _ = socket.recv_fds(link, LONGEST, 3)
-    if not message:
-        os._exit(0)
-    link.close()
-    os.setsid()
-    for number, handle in enumerate(handles):
-        os.dup2(handle, number)
-        os.close(handle)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    _take_place(json.loads(message))
-    sys.argv = ["worker"]
-    main()
+    if asked["args"] is None:
+        os.setsid()
+        sys.argv = ["worker"]
+        worker.main()
+    subprocess.Popen = type("Popen", (_Popen,), {"address": address})
+    sys.argv = ["osiris", *asked["args"]]
+    sys.exit(main())
 
 
 if __name__ == "__main__":

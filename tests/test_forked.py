@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from tests.e2e.sessions import new_project, slow
-from tests.forked import forking
+from tests.forked import WORKER, forking
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +63,25 @@ def test_a_call_that_takes_too_long_is_ended(place, fork):
         fork(["run", "pipelines/slow.yaml"], **given, stdin="", timeout=3)
     listed = json.loads(fork(["logs", "list", "--json"], **given, stdin="", timeout=300).stdout)
     assert [each["pipeline"] for each in listed["data"]["sessions"]] in ([], ["slow"])
+
+
+def test_a_worker_that_is_forked_is_told_and_tells_as_one_that_is_started(tmp_path):
+    given = {"cwd": tmp_path, "env": {"PATH": "/usr/bin:/bin"}, "start_new_session": True}
+    given |= dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+
+    def go(popen):
+        with popen(WORKER, **given) as asked:
+            asked.stdin.write(b"no json\n{}\n")
+            asked.stdin.close()
+            told, said = asked.stdout.read(), asked.stderr.read()
+        with popen(WORKER, **given) as killed:
+            assert killed.poll() is None
+            killed.kill()
+            killed.wait(60)
+        return told, said, asked.returncode, killed.returncode, killed.poll()
+
+    real = subprocess.Popen
+    with forking():
+        assert subprocess.Popen is not real
+        mine = go(subprocess.Popen)
+    assert mine == go(real)

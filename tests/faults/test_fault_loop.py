@@ -70,6 +70,7 @@ def loop(make_lab, tmp_path, number=None):
     return found
 
 
+@pytest.mark.each
 def test_some_faults(make_lab, tmp_path, whole, request):
     whole[request.node.callspec.id] = loop(make_lab, tmp_path, FEW)
 
