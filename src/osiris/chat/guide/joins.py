@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from osiris.chat.expressions import unused
-from osiris.chat.guide.parts import columns_of, typed_as
+from osiris.chat.guide.parts import columns_of, known_texts, typed_as
 from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Compare, Option, Tell
 from osiris.chat.guide.sources import looked_at
 from osiris.chat.request import Join, Match, Step
@@ -24,6 +24,9 @@ MEASURED = 4
 
 _ALIKE = 0.6
 """From this share of equal letters on, names are similar."""
+
+_MOST = 0.5
+"""Columns that only have similar names, or one known value in common, need a greater share of matches than this."""
 
 _ID = ("id", "_id", "code", "_code", "key", "_key", "no", "_no")
 
@@ -54,13 +57,15 @@ def join(draft: Draft) -> Flow[None]:
         return
     left = draft.fields(step, "input")
     right = {each.name: each.type for each in relation.columns or ()}
-    candidates = _candidates(draft, relation, left, right)
+    named = _candidates(draft, relation, left, right)
+    candidates = named or [*_by_likeness(left, right), *_by_values(draft, relation, left, right)]
     figures: dict[Pairs, Figures | None] = {}
     if candidates:
         yield Tell("  comparing values of keys …")
-    for pairs in candidates[:MEASURED]:
+    for pairs in list(dict.fromkeys(candidates))[:MEASURED]:
         figures[pairs] = yield from _measured(draft, step, relation, pairs)
-    offered = [pairs for pairs in figures if _is_key(figures[pairs])]
+    least = 0 if named else _MOST
+    offered = [pairs for pairs, each in figures.items() if each is None or each.matched > each.keys * least]
     options = [Option(str(n), _words(pairs), _remark(figures[pairs])) for n, pairs in enumerate(offered)]
     asked = Ask("key", f"By which key is {relation.table} joined?", (*options, Option("other", "other columns …")))
     chosen = Answer.of((yield asked)).keys[0]
@@ -118,7 +123,7 @@ def _candidates(
     found += [(each,) for each in same]
     if len(same) > 1:
         found.append(same)
-    return list(dict.fromkeys(found or _by_likeness(left, right)))
+    return list(dict.fromkeys(found))
 
 
 def _by_likeness(left: dict[str, str | None], right: dict[str, str | None]) -> list[Pairs]:
@@ -127,6 +132,15 @@ def _by_likeness(left: dict[str, str | None], right: dict[str, str | None]) -> l
     alike = {pair: SequenceMatcher(None, _plain(pair[0]), _plain(pair[1])).ratio() for pair in pairs}
     likely = sorted((pair for pair in pairs if alike[pair] >= _ALIKE), key=lambda pair: -alike[pair])
     return [(Match(*pair),) for pair in likely]
+
+
+def _by_values(
+    draft: Draft, relation: Relation, left: dict[str, str | None], right: dict[str, str | None]
+) -> list[Pairs]:
+    """Return keys of text columns that have a known value in common."""
+    there = {each.name: {*known_texts(each)} for each in relation.columns or () if typed_as(each.type) == "text"}
+    here = {name: {*known_texts(draft.column(name))} for name in left if typed_as(left[name]) == "text"}
+    return [(Match(name, other),) for name in here for other in there if other in right and here[name] & there[other]]
 
 
 def _plain(name: str) -> str:
@@ -178,10 +192,6 @@ def _comparing(left: str, right: str, pairs: Pairs) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _is_key(figures: Figures | None) -> bool:
-    return figures is None or figures.matched > 0
 
 
 def _words(pairs: Pairs) -> str:

@@ -16,6 +16,7 @@ from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from osiris.chat.choices import Column
     from osiris.chat.expressions import Kind
     from osiris.chat.guide.draft import Draft
     from osiris.chat.guide.questions import Flow, Typed
@@ -35,7 +36,7 @@ _EMPTINESS = {"is empty": "is empty", "is not empty": "is not empty"}
 _OF_ALL = {"not in": "is not …", **_EMPTINESS, "other =": "equals another column …"}
 _OF_COLUMNS = {"other >": "more than another column …", "other <": "less than another column …"}
 
-_OF_NUMBERS = ("average", "sum", "minimum", "maximum", "median")
+_OF_NUMBERS = ("sum", "average", "minimum", "maximum", "median")
 _OF_OTHERS = ("minimum", "maximum")
 _COUNT, _SHARE = "count distinct", "share of total"
 
@@ -97,6 +98,7 @@ _FORMATS = {
     "%m/%d/%Y": "month/day/year",
     "%d-%m-%Y": "day-month-year",
 }
+_ISO = "%Y-%m-%d"
 _SWAPPED = ("%d/%m/%Y", "%m/%d/%Y")
 _MOMENT_TEXT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?")
 _NUMBERS = {
@@ -203,7 +205,7 @@ def _condition_on_date(draft: Draft, column: str) -> Flow[Filter | None]:
 
 def _is_dates(draft: Draft, column: str) -> bool:
     """Tell whether all values of a column that are known are texts that spell dates."""
-    known = _known_texts(draft, column)
+    known = known_texts(draft.column(column))
     return bool(known) and all(any(_is_spelled(text, each) for each in _FORMATS) for text in known)
 
 
@@ -312,13 +314,15 @@ def _group(key: str) -> Group:
 
 
 def _measures(draft: Draft, fields: dict[str, str | None], *, shares: bool = True) -> Iterator[Option]:
-    for column in columns_of(draft, fields):
-        is_number = _kind(fields[column.key]) == "number"
-        for function in _OF_NUMBERS if is_number else _OF_OTHERS:
+    columns = columns_of(draft, fields)
+    numbers = [each for each in columns if _kind(fields[each.key]) == "number"]
+    for function in _OF_NUMBERS:
+        for column in columns if function in _OF_OTHERS else numbers:
             yield Option(f"{function}|{column.key}", f"{function} of {column.label}", column.note)
-        if is_number and shares:
-            yield Option(f"{_SHARE}|{column.key}", f"share of the sum of {column.label}", "from 0 to 1")
+    for column in columns:
         yield Option(f"{_COUNT}|{column.key}", f"number of different {column.label}")
+    for column in numbers if shares else ():
+        yield Option(f"{_SHARE}|{column.key}", f"share of the sum of {column.label}", "from 0 to 1")
 
 
 def pivot(draft: Draft) -> Flow[None]:
@@ -409,18 +413,29 @@ def _computed(draft: Draft, function: str, column: str, fields: dict[str, str | 
 
 
 def _date_format(draft: Draft, column: str) -> Flow[str | None]:
-    """Ask how a column spells dates: in the usual ways that fit all of its known values, by themselves or together."""
-    known = _known_texts(draft, column)
+    """Ask how a column spells dates: in the usual ways that fit all of its known values, by themselves or together.
+
+    Few values are known, so each way is also offered together with the standard's.
+    """
+    known = known_texts(draft.column(column))
     fitting = [each for each in _FORMATS if all(_is_spelled(text, each) for text in known)]
     spelled = fitting or _together(known)
     if not spelled:
         yield Tell(f"No usual way to spell dates fits the values of {column}.")
         return None
-    options = [Option(f"date {each}", OR.join(_FORMATS[one] for one in each.split(OR))) for each in spelled]
-    if fitting and known:
-        days = [datetime.strptime(known[0], each).date() for each in fitting]  # noqa: DTZ007  a day
-        options = [replace(each, note=f"{known[0]} is {day}") for each, day in zip(options, days, strict=True)]
+    mixed = [OR.join((_ISO, each)) for each in fitting if each != _ISO]
+    options = [
+        Option(f"date {each}", OR.join(_FORMATS[one] for one in each.split(OR)), _first_day(known, each))
+        for each in (*spelled, *mixed)
+    ]
     return (yield from _one("format", f"How does {column} spell dates?", options)).keys[0]
+
+
+def _first_day(known: list[str], format_: str) -> str:
+    """Return what the first of these texts means."""
+    if OR in format_ or not known:
+        return ""
+    return f"{known[0]} is {datetime.strptime(known[0], format_).date()}"  # noqa: DTZ007  a day
 
 
 def _together(known: list[str]) -> list[str]:
@@ -431,14 +446,14 @@ def _together(known: list[str]) -> list[str]:
 
 
 def _moment_type(draft: Draft, column: str) -> Flow[str | None]:
-    if all(_MOMENT_TEXT.fullmatch(text) for text in _known_texts(draft, column)):
+    if all(_MOMENT_TEXT.fullmatch(text) for text in known_texts(draft.column(column))):
         return "timestamp[us]"
     yield Tell(f"Values of {column} are not spelled like 2025-01-31 09:30:00.")
     return None
 
 
 def _number_type(draft: Draft, column: str) -> Flow[str | None]:
-    known = _known_texts(draft, column)
+    known = known_texts(draft.column(column))
     fitting = (name for name, (_, spelled) in _NUMBERS.items() if all(re.fullmatch(spelled, text) for text in known))
     options = [Option(name, _NUMBERS[name][0]) for name in fitting]
     if not options:
@@ -451,8 +466,8 @@ _CONVERTED = {_AS_DATE: _date_format, _AS_MOMENT: _moment_type, _AS_NUMBER: _num
 """How the value of `convert` is asked for."""
 
 
-def _known_texts(draft: Draft, column: str) -> list[str]:
-    known = draft.column(column)
+def known_texts(known: Column | None) -> list[str]:
+    """Return the values of a column that are known: frequent ones, the least and the greatest."""
     profile = known.profile if known else {}
     values = [str(each["value"]) for each in profile.get("values", ())]
     return [text for text in (*values, *(str(profile.get(end) or "") for end in ("min", "max"))) if text.strip()]
@@ -474,7 +489,7 @@ def pick(draft: Draft) -> Flow[None]:
     fields = draft.fields(step, "input")
     text = "First rows of each …?"
     per = Answer.of((yield Ask("per", text, columns_of(draft, fields), several=True))).keys
-    orders = tuple(_orders(fields))
+    orders = tuple(_orders(draft, fields))
     keys = Answer.of((yield Ask("first", "Which rows are the first?", orders, several=True))).keys
     rows = yield from _count("How many of each?", "1", "1")
     draft.put(replace(step, pick=Pick(per, tuple(map(_sort, keys)), int(rows))))
@@ -491,18 +506,20 @@ def columns(draft: Draft) -> Flow[None]:
 def sort(draft: Draft) -> Flow[None]:
     """Ask for an order, and how many rows of it."""
     step = draft.step_for("sort")
-    options = tuple(_orders(draft.fields(step, "sort")))
+    options = tuple(_orders(draft, draft.fields(step, "sort")))
     keys = Answer.of((yield Ask("sort", "Sort by what?", options, several=True))).keys
     rows = yield from _count("How many rows?", "all", "all rows")
     limit = None if rows == "all" else int(rows)
     draft.put(replace(step, sort=tuple(_sort(key) for key in keys), limit=limit))
 
 
-def _orders(fields: dict[str, str | None]) -> Iterator[Option]:
+def _orders(draft: Draft, fields: dict[str, str | None]) -> Iterator[Option]:
     moments, texts = ("latest", "earliest"), ("Z to A", "A to Z")
     words = {"date": moments, "timestamp": moments, "time": moments, "number": ("largest", "smallest")}
     for name, type_ in fields.items():
-        down, up = words.get(_kind(type_), texts)
+        known = known_texts(draft.column(name))
+        is_moment = bool(known) and all(_MOMENT_TEXT.fullmatch(text) for text in known)
+        down, up = moments if is_moment else words.get(_kind(type_), texts)
         ways = [Option(f"-{name}", f"{name} ({down} first)"), Option(f"+{name}", f"{name} ({up} first)")]
         yield from reversed(ways) if (down, up) == texts else ways
 

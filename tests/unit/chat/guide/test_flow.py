@@ -208,6 +208,46 @@ def test_keys_are_found_in_another_spelling(spelled, monkeypatch):
     assert f"customer_id{'' if spelled == 'customer_id' else f' = {spelled}'}" in labels(person)
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "figures", "offered"),
+    [
+        ("client_no", (), (80, 41, 1), ["client_no = client", "other columns …"]),
+        ("client_no", (), (80, 40, 1), ["other columns …"]),
+        ("buyer", ["C-1", "C-2"], (80, 80, 1), ["buyer = client", "other columns …"]),
+        ("buyer", ["C-1", "C-2"], (80, 10, 1), ["other columns …"]),
+        ("buyer", ["D-1"], (80, 80, 1), ["other columns …"]),
+    ],
+)
+def test_keys_that_are_only_likely_need_matches(column, values, figures, offered, monkeypatch):
+    there = table("clients.csv", {"client": "utf8"}, values={"client": ["C-2", "C-3"]})
+    here = table("sales.csv", {column: "utf8"}, values={column: values})
+    monkeypatch.setitem(TABLES, "clients.csv", there)
+    monkeypatch.setitem(TABLES, "sales.csv", here)
+
+    person = Person(figures).say("sales.csv", "Join another table", "clients.csv")
+
+    assert [each.label for each in person._question().options] == offered
+
+
+def test_texts_that_spell_times_are_sorted_as_times(monkeypatch):
+    seen = table("scans.csv", {"at": "utf8", "by": "utf8"}, values={"at": ["2025-03-01T10:00:00"], "by": ["ann"]})
+    monkeypatch.setitem(TABLES, "scans.csv", seen)
+
+    person = Person().say("scans.csv", "Sort, first N rows")
+
+    assert labels(person) == {"at (latest first)", "at (earliest first)", "by (A to Z first)", "by (Z to A first)"}
+
+
+def test_measures_of_one_kind_stand_together():
+    person = Person().say("orders.csv", "Group and measure", "no groups")
+
+    of = [each.key.split("|") for each in person._question().options]
+    numbers, every = ["id", "customer_id", "amount"], ["id", "customer_id", "placed", "amount", "status"]
+    expected = {"count": [""], "sum": numbers, "average": numbers, "minimum": every, "maximum": every}
+    expected |= {"median": numbers, "count distinct": every}
+    assert of == [[function, column] for function, columns in expected.items() for column in columns]
+
+
 def test_values_become_columns():
     person = Person().say("orders.csv", "Columns from values", "status", "paid, open")
     person.say("month of placed", "sum of amount")
@@ -226,9 +266,18 @@ def test_each_different_row_once():
 @pytest.mark.parametrize(
     ("values", "offered"),
     [
-        (["06.08.2022", "31.12.1939"], ["day.month.year"]),
-        (["06/08/2022"], ["day/month/year", "month/day/year"]),
-        (["06/30/2022", "05/01/2022"], ["month/day/year"]),
+        (["06.08.2022", "31.12.1939"], ["day.month.year", "year-month-day or day.month.year"]),
+        (
+            ["06/08/2022"],
+            [
+                "day/month/year",
+                "month/day/year",
+                "year-month-day or day/month/year",
+                "year-month-day or month/day/year",
+            ],
+        ),
+        (["06/30/2022", "05/01/2022"], ["month/day/year", "year-month-day or month/day/year"]),
+        (["2022-06-30"], ["year-month-day"]),
         (["31.12.1939", "2025-12-17"], ["year-month-day or day.month.year"]),
         (["05/14/2025", "05/03/2025", "2025-01-05"], ["year-month-day or month/day/year"]),
         (["05/04/2025", "2025-01-05"], ["year-month-day or day/month/year", "year-month-day or month/day/year"]),
