@@ -46,7 +46,8 @@ class Figure:
 class Bench:
     """Where one group is measured: its own empty folder, the large data, the number of counted runs.
 
-    `rows` are the only ones to measure of a group that can do with some of them, `size` the rows of data that it uses.
+    `rows` are the only ones to measure of a group that can do with some of them, `size` the rows of data that it uses,
+    `before` the command of an earlier version.
     """
 
     folder: Path
@@ -54,3 +55,4 @@ class Bench:
     runs: int
     rows: tuple[str, ...] = ()
     size: int | None = None
+    before: str | None = None

@@ -9,6 +9,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bench.before import before
 from bench.digest import costs
 from bench.figure import Bench, Figure
 from bench.measure import Others, alternate, median_cpu, median_seconds, peak_megabytes, repeated, run
@@ -158,6 +159,7 @@ GROUPS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "servers": servers,
     "stores": stores,
     "sandboxes": sandboxes,
+    "before": before,
 }
 
 
@@ -218,7 +220,7 @@ def measure(group: str, bench: Bench) -> Iterator[tuple[Figure, float]]:
 
     Makes the large data first if the group reads it and it is not there.
     """
-    if group in ("aggregate", "copy", "digests", "servers", "stores", "sandboxes"):
+    if group in ("aggregate", "copy", "digests", "servers", "stores", "sandboxes", "before"):
         generate(bench.data)
     others = Others()
     for figure in GROUPS[group](bench):

@@ -323,6 +323,8 @@ def _measures(draft: Draft, fields: dict[str, str | None], *, shares: bool = Tru
         yield Option(f"{_COUNT}|{column.key}", f"number of different {column.label}")
     for column in numbers if shares else ():
         yield Option(f"{_SHARE}|{column.key}", f"share of the sum of {column.label}", "from 0 to 1")
+    for column in columns:
+        yield Option(f"count|{column.key}", f"number of rows with {column.label}")
 
 
 def pivot(draft: Draft) -> Flow[None]:

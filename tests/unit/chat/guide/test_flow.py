@@ -243,9 +243,9 @@ def test_measures_of_one_kind_stand_together():
 
     of = [each.key.split("|") for each in person._question().options]
     numbers, every = ["id", "customer_id", "amount"], ["id", "customer_id", "placed", "amount", "status"]
-    expected = {"count": [""], "sum": numbers, "average": numbers, "minimum": every, "maximum": every}
-    expected |= {"median": numbers, "count distinct": every}
-    assert of == [[function, column] for function, columns in expected.items() for column in columns]
+    expected = {"sum": numbers, "average": numbers, "minimum": every, "maximum": every}
+    expected |= {"median": numbers, "count distinct": every, "count": every}
+    assert of == [["count", ""]] + [[function, column] for function, columns in expected.items() for column in columns]
 
 
 def test_values_become_columns():
