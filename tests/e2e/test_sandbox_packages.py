@@ -92,7 +92,6 @@ def fetched(tmp_path_factory):
     return tmp_path_factory.mktemp("fetched")
 
 
-@pytest.mark.long
 def test_wheels_are_sent_where_no_registry_is_reached(desk, fetched):
     assert desk.install("cut-off")[::2] == (0, [])
     (event,), metrics, figures = desk.told()
