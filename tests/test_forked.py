@@ -71,13 +71,16 @@ def test_a_worker_that_is_forked_is_told_and_tells_as_one_that_is_started(tmp_pa
 
     def go(popen):
         with popen(WORKER, **given) as asked:
-            asked.stdin.write(b"no json\n{}\n")
+            asked.stdin.write(b'{"job": "none", "protocol": 0}\n{}\n')
             asked.stdin.close()
-            told, said = asked.stdout.read(), asked.stderr.read()
+            lines = [json.loads(line) for line in asked.stdout]
+            told = [each["diagnostics"] for each in lines if "diagnostics" in each]
+            said = asked.stderr.read()
         with popen(WORKER, **given) as killed:
             assert killed.poll() is None
             killed.kill()
             killed.wait(60)
+        assert told
         return told, said, asked.returncode, killed.returncode, killed.poll()
 
     real = subprocess.Popen
