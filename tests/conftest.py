@@ -45,17 +45,17 @@ def is_quick(test):
 
 
 def pytest_collection_modifyitems(config, items):
-    """With `--sample`, keep three cases of each test and a tenth of all it has: the same in every run."""
+    """With `--sample`, keep two cases of each test and a tenth of all it has: the same in every run."""
     if not config.getoption("--sample"):
         return
     cases = defaultdict(list)
     for item in items:
-        if not (is_quick(item) or item.get_closest_marker("each")):
+        if not is_quick(item):
             cases[item.nodeid.partition("[")[0]].append(item)
     left = {
         item
         for name, each in cases.items()
-        for item in random.Random(name).sample(each, len(each) - min(len(each), 3 + len(each) // 10))
+        for item in random.Random(name).sample(each, len(each) - min(len(each), 2 + len(each) // 10))
     }
     config.hook.pytest_deselected(items=[item for item in items if item in left])
     items[:] = [item for item in items if item not in left]

@@ -287,6 +287,7 @@ def mutator(here, seed):
     return Mutator(here.dialect, seed, here.functions, str(here.folder))
 
 
+@pytest.mark.long
 def test_a_statement_that_is_accepted_changes_nothing(here, catalogue):
     look(here, catalogue, list(mutator(here, 7).statements(COUNT[here.dialect])))
 
@@ -306,6 +307,7 @@ def test_no_function_of_a_server_that_is_accepted_changes_anything(here, catalog
     look(here, catalogue, list(Mutator(here.dialect, 1, passing, str(here.folder)).calls()))
 
 
+@pytest.mark.long
 def test_a_change_would_be_seen(here):
     """The test is worth something: each of these is noticed."""
     texts = {

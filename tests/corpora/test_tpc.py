@@ -20,6 +20,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+pytestmark = pytest.mark.long
+
 HERE = Path(__file__).parent
 TABLES = HERE.parent / "fixtures"
 OSIRIS = str(Path(sys.executable).parent / "osiris")

@@ -243,6 +243,7 @@ def test_a_file_outside_of_the_project_is_asked_for_though_it_was_named(project,
 TO_TABLE = {"component": "duckdb.writer", "connection": "@duckdb.warehouse", "table": "sales"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", [TO_TABLE | {"mode": "replace"}, {"path": "data/sales.csv"}], ids=["table", "file"])
 def test_what_is_replaced_is_confirmed_though_it_was_named(project, target):
     with duckdb.connect(project / "warehouse.duckdb") as file:

@@ -124,6 +124,7 @@ def test_what_sources_answered_is_an_artifact_each(talk):
     assert any("places.csv" in text and '"name"' in text for text in map(json.dumps, looks))
 
 
+@pytest.mark.long
 def test_the_newest_that_waits_is_taken_up(talk):
     talk(NO_TARGET, code=1)
     talk(TO_CSV, "--yes")
@@ -136,6 +137,7 @@ def test_the_newest_that_waits_is_taken_up(talk):
     assert "CHT021 there is no conversation that waits" in refused.stderr
 
 
+@pytest.mark.long
 def test_a_conversation_that_was_ended_hears_nothing_and_says_so(talk):
     talk(stdin=f"{TO_CSV}\nquit\n")
     (home,) = conversations(talk.folder)

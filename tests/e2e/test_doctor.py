@@ -254,6 +254,7 @@ def strangers(tmp_path):
     return str(tmp_path / "venv" / "bin" / "python")
 
 
+@pytest.mark.long
 def test_doctors_of_strangers_keep_nobody_from_an_answer(doctor, strangers):
     """One that hangs is left behind, one that breaks is told of, and one that ends the worker is an answer, too."""
 

@@ -73,6 +73,7 @@ def test_a_read_only_file_stays(osiris, project):
     assert [path.name for path in loose.parent.iterdir()] == ["loose.yml"]
 
 
+@pytest.mark.long
 def test_what_would_become_too_large_stays(osiris, project):
     wide = project / "pipelines" / "wide.yaml"
     text = f"x-a: {'[' * 28}{','.join(['1'] * 300_000)}{']' * 28}\n"

@@ -115,6 +115,7 @@ def test_tools_say_what_they_may_change(shop):
     assert {tool.name for tool in tools if tool.annotations.destructive_hint} == {"oml_save", "run"}
 
 
+@pytest.mark.long
 def test_full_answers_are_those_of_the_command_line(shop):
     shop.run()
 

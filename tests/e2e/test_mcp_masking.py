@@ -7,6 +7,8 @@ import pytest
 from tests.e2e.agent import ask
 from tests.e2e.sessions import Shop
 
+pytestmark = pytest.mark.long
+
 PEOPLE = [
     (1, 41731.5, 420602111222, "8001011238", "Nguyenová Thuy", "AT"),
     (2, 52962.25, 420602333444, "7552011239", "Wójcik Żaneta", "US"),

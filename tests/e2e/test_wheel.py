@@ -36,6 +36,7 @@ def installed(request, wheel, tmp_path):
     return python.parent / "osiris"
 
 
+@pytest.mark.long
 def test_wheel_runs_the_demo_outside_the_checkout(installed, tmp_path):
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     command = [installed, "demo", "flights", "--json"]

@@ -81,6 +81,7 @@ def test_what_a_source_raises(desk, plan, tell, code, as_code, begun):
     assert result.steps["b"]["status"] == "failed"
 
 
+@pytest.mark.long
 def test_each_source_has_its_own_time_to_answer(desk, make_step, tell):
     """Together they take longer than one may, and each of them much less, also on a slow machine."""
     names = [f"s{number}" for number in range(10)]

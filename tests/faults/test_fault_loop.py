@@ -70,11 +70,11 @@ def loop(make_lab, tmp_path, number=None):
     return found
 
 
-@pytest.mark.each
 def test_some_faults(make_lab, tmp_path, whole, request):
     whole[request.node.callspec.id] = loop(make_lab, tmp_path, FEW)
 
 
+@pytest.mark.long
 def test_the_labs_reach_every_point(whole):
     """A new point needs a lab that reaches it."""
     if len(whole) < len(LABS):

@@ -108,6 +108,7 @@ def server_process(folder):
     raise LookupError(folder)
 
 
+@pytest.mark.long
 def test_a_server_that_dies_and_comes_back(desk, make_plan):
     with start_mariadb("innodb-flush-log-at-trx-commit=1") as server:
         target = Target(server)

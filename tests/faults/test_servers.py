@@ -215,6 +215,7 @@ LARGE = ROWS.set_column(1, "name", pa.array(["x" * 1000] * COUNT))
 """More than MariaDB needs to undo on a full disk: on one that is smaller it ends itself."""
 
 
+@pytest.mark.long
 @MOUNTS
 @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
 def test_a_mariadb_whose_disk_is_full(tmp_path, mode):

@@ -64,6 +64,7 @@ def test_kills(desk, make_step, source, store, number):
         assert (code, store.get(bucket, "out.csv") == content) == (0, True), f"seed {seed}, turn {turn}: {told}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["dead", "silent"])
 def test_a_line_that_ends_while_parts_go_up(desk, make_step, source, store, fault):
     bucket = store.new_bucket()

@@ -232,6 +232,7 @@ FILTERS = ["v IS NULL", "v IS NOT NULL", "v = (SELECT max(v) FROM src)", "v IN (
 SHAPES = [ALL, "SELECT v FROM src ORDER BY v, k", "SELECT v, count(*) AS n FROM src GROUP BY v ORDER BY v"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", VALUES)
 def test_types_of_parquet(name):
     table = pa.table({"k": range(len(VALUES[name])), "v": VALUES[name]})
@@ -307,6 +308,7 @@ def test_parquet_that_was_replaced(case, columns):
         agree(*both_ways(planned, changed, paths={"src": "*.parquet"}, columns=columns))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["int32", "utf8", "decimal"])
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())

@@ -55,6 +55,7 @@ secrets = st.text(st.characters(codec="utf-8"), min_size=8, max_size=60).filter(
 around = st.text(max_size=20)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @settings(deadline=None)
 @given(secret=secrets, before=around, after=around)

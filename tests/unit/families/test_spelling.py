@@ -35,6 +35,7 @@ def test_integers_close_together_and_far_apart(kind):
         assert spell(array).to_pylist() == [None if value is None else str(value) for value in values]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["decimal(4,2)", "decimal(18,0)", "decimal(18,18)", "decimal(15,2)", "decimal(20,2)"])
 @pytest.mark.parametrize("first", [-1_500, 0, 4_095, 7_000])
 @pytest.mark.parametrize("step", [1, 977])

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def test_bounded(items, rest, full, limit):
     assert len(answer["diagnostics"]) + answer.get("more_diagnostics", 0) == 20
 
 
+@pytest.mark.long
 @given(VALUES)
 @settings(max_examples=30, deadline=None)
 def test_a_full_answer_comes_in_pages(value):

@@ -74,6 +74,7 @@ def test_outputs_are_here_before_a_step_is_told_complete(desk):
     assert not list(desk.folder.glob("output/.*"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("piece", [1, 7, 1 << 15])
 def test_lines_come_in_any_pieces_and_broken_streams_are_repaired(desk, piece):
     desk.transport.faults.piece = piece

@@ -203,6 +203,7 @@ def put(value, path, new):
     return copied
 
 
+@pytest.mark.long
 @every
 def test_an_answer_with_anything_wrong_in_it_is_an_answer_or_a_code(provider, tmp_path):
     wire = WIRES[SERVED[provider]]
