@@ -41,10 +41,10 @@ docs: venv ## write the generated reference pages
 	$(BIN)/python tools/docs.py types.md
 	$(BIN)/python tools/docs.py server-types.md
 
-test: venv servers browser sandbox ## every test once, small N, some cases of tests with many, seeds printed
+test: venv servers browser sandbox ## the quicker tests, small N, some cases of tests with many, seeds printed
 	$(TEST) -n 2 --dist loadfile --no-loadscope-reorder --sample -m "not long and not bench and not trust"
 
-test-long: venv servers browser sandbox ## the large N, every case, every command by the console script
+test-long: venv servers browser sandbox ## every test and case, the large N, every command by the console script
 	$(TEST) --installed -m "not bench"
 
 trust: venv servers browser sandbox ## everything that is tried against Osiris, small N; writes RELIABILITY.md

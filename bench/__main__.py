@@ -39,7 +39,6 @@ def main() -> int:
         "--row", action="append", default=[], help="of the servers, measure this row only; may be repeated"
     )
     parser.add_argument("--rows", type=int, help="how many rows the servers get (default all, 6,001,215): to try")
-    parser.add_argument("--before", metavar="COMMAND", help="the osiris of an earlier version, to compare with")
     parser.add_argument("--data", type=Path, default=Path("bench/data"), help="where the generated data is kept")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores; others: how many of them were busy with something else", HEAD, sep="\n", flush=True)
@@ -49,10 +48,9 @@ def main() -> int:
 
 def _rows(group: str, options: argparse.Namespace) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="osiris-bench-") as folder:
-        bench = Bench(Path(folder), options.data, options.runs, tuple(options.row), options.rows, options.before)
-        earlier = f" --before {options.before}" if group == "before" else ""
+        bench = Bench(Path(folder), options.data, options.runs, tuple(options.row), options.rows)
         for figure, others in measure(group, bench):
-            again = f"python -m bench --only {group}{figure.again}{earlier} --runs {options.runs}"
+            again = f"python -m bench --only {group}{figure.again} --runs {options.runs}"
             print(f"| {figure} | {others:4.2f} cores | {figure.detail:40} | `{again}` |", flush=True)
             yield figure
 

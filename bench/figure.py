@@ -46,8 +46,7 @@ class Figure:
 class Bench:
     """Where one group is measured: its own empty folder, the large data, the number of counted runs.
 
-    `rows` are the only ones to measure of a group that can do with some of them, `size` the rows of data that it uses,
-    `before` the command of an earlier version.
+    `rows` are the only ones to measure of a group that can do with some of them, `size` the rows of data that it uses.
     """
 
     folder: Path
@@ -55,4 +54,3 @@ class Bench:
     runs: int
     rows: tuple[str, ...] = ()
     size: int | None = None
-    before: str | None = None

@@ -9,7 +9,6 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bench.before import before
 from bench.digest import costs
 from bench.figure import Bench, Figure
 from bench.measure import Others, alternate, median_cpu, median_seconds, peak_megabytes, repeated, run
@@ -159,7 +158,6 @@ GROUPS: dict[str, Callable[[Bench], Iterable[Figure]]] = {
     "servers": servers,
     "stores": stores,
     "sandboxes": sandboxes,
-    "before": before,
 }
 
 
@@ -220,7 +218,7 @@ def measure(group: str, bench: Bench) -> Iterator[tuple[Figure, float]]:
 
     Makes the large data first if the group reads it and it is not there.
     """
-    if group in ("aggregate", "copy", "digests", "servers", "stores", "sandboxes", "before"):
+    if group in ("aggregate", "copy", "digests", "servers", "stores", "sandboxes"):
         generate(bench.data)
     others = Others()
     for figure in GROUPS[group](bench):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from itertools import pairwise
@@ -49,6 +50,9 @@ def generate(data: Path) -> None:
 def lay_out(root: Path, pipelines: dict[str, list[dict]], files: dict[str, Path | str]) -> None:
     """Make a project with these pipelines and files; a file is its text, or another one that it stands for."""
     subprocess.run([OSIRIS, "init", str(root)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    outside = {root.resolve().parent, *(each.resolve().parent for each in files.values() if isinstance(each, Path))}
+    with (root / "osiris.yaml").open("a", encoding="utf-8") as config:
+        config.write(f"\npaths: {{read: {json.dumps(sorted(map(str, outside)))}}}\n")
     for name, steps in pipelines.items():
         save(root, name, steps)
     for name, content in files.items():
