@@ -111,6 +111,8 @@ INEXACT = object()
 
 
 def _to_double(item: Any) -> Any:
+    if str(item).casefold().lstrip("+-") in ("inf", "infinity", "nan"):
+        return float(item)
     try:
         number = double(str(item))
     except (ValueError, ArithmeticError):

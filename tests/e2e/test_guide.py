@@ -264,6 +264,20 @@ def test_the_command_that_is_shown_confirms_what_the_person_is_asked_to(osiris, 
     assert rows == ["1,x,p", "1,x,q", "2,y,r"]
 
 
+def test_flags_are_typed_in_a_terminal(demo):
+    terminal = Terminal(demo).until("What do you want to read?").choose("flights", then="What next?")
+    terminal.choose("--group carrier, month(time_hour) as time_hour_month --count --avg dep_delay", then="group by")
+    terminal.choose(f"--to {WRITTEN}", then="run it?").choose("yes", then="complete")
+    assert terminal.end() == 0
+    assert has_right_numbers(demo)
+
+
+def test_a_line_of_flags_is_an_answer_in_a_pipe(osiris, demo):
+    line = f"--group carrier, month(time_hour) as time_hour_month --count --avg dep_delay --to {WRITTEN}"
+    piped(osiris, demo, "data/flights.parquet", line, "Yes, save it and run it", code=0)
+    assert has_right_numbers(demo)
+
+
 @pytest.mark.long
 def test_a_terminal_of_40_columns(demo):
     terminal = Terminal(demo, columns=40).until("What do you want to read?")

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Literal
 from osiris.chat import speech
 from osiris.chat.effects import ACCEPT
 from osiris.chat.found import read_names, with_looked
-from osiris.chat.grounding import MODE, exposed, not_named, question_for, settings, unnamed
+from osiris.chat.grounding import exposed, not_named, question_for, settings, unnamed
 from osiris.chat.intent import Interest, Question, Refusal
 from osiris.chat.port import Message, ModelRequest
 from osiris.chat.render import render_request
 from osiris.chat.request import Request
 from osiris.chat.request_json import read_interest, read_request
-from osiris.chat.said import GROUNDING, REPLACE, Said
+from osiris.chat.said import GROUNDING, MODE, REPLACE, Said
 from osiris.errors import InvalidInput
 
 if TYPE_CHECKING:

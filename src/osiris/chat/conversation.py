@@ -9,12 +9,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from osiris.api import project_scrubber
-from osiris.chat.agent import Agent
 from osiris.chat.effects import Waiting
 from osiris.chat.journal import Journaled, W, asked_digest
 from osiris.chat.live import LiveWorld
 from osiris.chat.port import Options, Usage
-from osiris.chat.providers import open_model
 from osiris.chat.providers.settings import provider_name
 from osiris.chat.record import Record
 from osiris.chat.speech import meaning
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.api import Workspace
+    from osiris.chat.agent import Agent
     from osiris.chat.guide.live import GuideWorld, Screen
     from osiris.chat.guide.talk import Guide
     from osiris.chat.live import Mouth
@@ -61,6 +60,8 @@ def begin(workspace: Workspace, options: Options, mouth: Mouth) -> Outcome:
 
     Fails with CHT031 if pipelines cannot be saved where the options say, and with CHT032 for too many words.
     """
+    from osiris.chat.providers import open_model
+
     _check_place(workspace, options)
     model = open_model(workspace, options)
     with open_store(workspace.project) as store:
@@ -74,6 +75,8 @@ def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mout
     CHT021, CHT023, CHT024, with CHT030 if the person has ended it, CHT052 if the guide held it, CHT066 if an earlier
     version did, and as `begin` does.
     """
+    from osiris.chat.providers import open_model
+
     with open_store(workspace.project) as store:
         conversation = _waiting(workspace, store, name, is_guided=False)
         entries = store.entries(conversation.id)
@@ -141,6 +144,8 @@ def _continued(workspace: Workspace, store: Store, conversation: Conversation, m
 
 def _proposed(workspace: Workspace, held: _Held, options: Options, model: Model, mouth: Mouth) -> Outcome:
     """Hold a conversation in which a model proposes."""
+    from osiris.chat.agent import Agent
+
     held.record.event(held.started, options=held.conversation.options, model=model.name)
     samples = options.samples or workspace.config.get("chat.samples")
     out = _out(workspace, options)
@@ -260,6 +265,7 @@ def _recorded_oml(entries: Iterable[Entry], conversation: str) -> str:
 
 def _replayed_oml(store: Store, conversation: Conversation) -> str | None:
     """Return the last OML that who led a conversation tells with nothing but its record."""
+    from osiris.chat.agent import Agent
     from osiris.chat.guide.talk import Guide
 
     proposed: Journaled[LiveWorld] = Journaled(None, store, conversation.id)

@@ -10,6 +10,7 @@
     --share MEASURE, --ratio 'MEASURE / MEASURE'
     --latest 'A per B, C', --first 'A per B', --top '3 A per B'
     --columns 'A, B as NAME', --sort 'A desc', --limit N
+                                      commas list columns of groups, measures and orders too
 
 On the right side of a condition, and behind the first argument of a function, stands a value, typed by the column;
 `col:A` names a column. A name with other characters than letters, digits, `_` and `.` stands in double quotes. Names
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
@@ -119,10 +120,29 @@ def request_of(flags: Flags, choices: Choices) -> Asked:
     """Return the request of flags; fails with CHT042 for the first that cannot be carried out."""
     reader = _Reader(flags, choices)
     request = reader.request()
+    refuse_misfits(request, choices)
+    return Asked(request, tuple(reader.told))
+
+
+def add_flags(step: Step, scope: Sequence[str], flags: Flags, choices: Choices) -> tuple[Step, tuple[str, ...]]:
+    """Return a step with what flags add to it, and what to tell of how they were read; fails as `request_of` does.
+
+    `scope` are the columns that the first of them can name.
+    """
+    reader = _Reader(flags, choices)
+    return reader.step(step, scope), tuple(reader.told)
+
+
+def output_of(reads: str, flags: Flags, choices: Choices) -> Output:
+    """Return where the rows of a step go; fails as `request_of` does."""
+    return _Reader(flags, choices).output(reads)
+
+
+def refuse_misfits(request: Request, choices: Choices) -> None:
+    """Fail with CHT042, by the flag that it comes from, for the first part of a request that cannot be carried out."""
     wrong = problems_of(request, choices)
     if wrong:
         fail("CHT042", flag=_flag_of(wrong[0].pointer), problem=wrong[0].problem, hint=wrong[0].hint)
-    return Asked(request, tuple(reader.told))
 
 
 @dataclass(slots=True)
@@ -150,7 +170,8 @@ class _Reader:
         if unread:
             hint = f"say how: --join '{unread[0]} on COLUMN = COLUMN'"
             fail("CHT042", flag=f"--from {unread[0]}", problem="is not joined to what is read first", hint=hint)
-        step = self.step(relations, tuple(join for _, join in joins))
+        base = Step(STEP, relations[0].name, tuple(join for _, join in joins))
+        step = self.step(base, list(_scope(base, relations)))
         given = [f"--{flag}" for flag in ("encoding", "dtype", "on-reject") if self.flags.get(flag)]
         if given and joins:
             self.told.append(f"{', '.join(given)} for '{relations[0].id}' alone")
@@ -168,6 +189,14 @@ class _Reader:
 
     def each(self, flag: str, make: Callable[[str], T]) -> tuple[T, ...]:
         return tuple(self.read(flag, text, make) for text in self.flags.get(flag, ()))
+
+    def listed(self, flag: str, make: Callable[[str], T]) -> tuple[T, ...]:
+        """Return what is made of each part of a flag's texts, which have commas between them."""
+        return tuple(
+            made
+            for text in self.flags.get(flag, ())
+            for made in self.read(flag, text, lambda text: [make(part) for part in _parts(text)])
+        )
 
     def single(self, flag: str) -> str | None:
         return next(iter(self.flags.get(flag, ())), None)
@@ -233,25 +262,33 @@ class _Reader:
 
         return Source(relation.id, None, self.single("encoding"), self.each("dtype", typed), self.single("on-reject"))
 
-    def step(self, relations: Sequence[Relation], joins: tuple[Join, ...]) -> Step:
-        base = Step(STEP, relations[0].name, joins)
-        scope = list(_scope(base, relations))
-        compute = []
+    def step(self, base: Step, scope: Sequence[str]) -> Step:
+        """Return a step with what flags add to it; `scope` are the columns that the first of them can name."""
+        scope, compute = [*scope], []
         for text in self.flags.get("compute", ()):
             compute.append(self.read("compute", text, lambda text: self.computed(text, scope)))
             scope.append(compute[-1].name)
         filters = self.each("where", lambda text: self.filter(text, scope))
-        group = self.each("group", lambda text: self.group(text, scope))
-        measures = self.measures(scope)
-        pick = self.pick(scope)
-        grouped = [each.name or each.unit or each.column.replace(".", "_") for each in group]
-        scope = [*grouped, *(each.name for each in measures)] if group or measures else scope
-        columns = tuple(each for made in self.each("columns", lambda text: self.columns(text, scope)) for each in made)
+        group = (*base.group, *self.listed("group", lambda text: self.group(text, scope)))
+        measures = (*base.measures, *self.measures(scope, base.measures))
+        pick = self.pick(scope) or base.pick
+        if len(group) > len(base.group) or len(measures) > len(base.measures):
+            grouped = [each.name or each.unit or each.column.replace(".", "_") for each in group]
+            scope = [*grouped, *(each.name for each in measures)]
+        columns = self.listed("columns", lambda text: self.chosen(text, scope)) or base.columns
         results = [each.name or each.column for each in columns]
-        sort = self.each("sort", lambda text: self.sort(text, [*results, *(n for n in scope if n not in results)]))
-        limit = next(iter(self.each("limit", _whole)), None)
-        return Step(
-            STEP, relations[0].name, joins, tuple(compute), filters, group, measures, pick, None, columns, sort, limit
+        sort = self.listed("sort", lambda text: self.sort(text, [*results, *(n for n in scope if n not in results)]))
+        limit = next(iter(self.each("limit", _whole)), base.limit)
+        return replace(
+            base,
+            compute=(*base.compute, *compute),
+            filters=(*base.filters, *filters),
+            group=group,
+            measures=measures,
+            pick=pick,
+            columns=columns,
+            sort=(*base.sort, *sort),
+            limit=limit,
         )
 
     def computed(self, text: str, scope: Sequence[str]) -> Computed:
@@ -321,7 +358,7 @@ class _Reader:
             return Group(self.name(_bare(call[2].strip()), scope), cast("Unit", call[1]), name)
         return Group(self.name(_bare(what), scope), None, name)
 
-    def measures(self, scope: Sequence[str]) -> tuple[Measure, ...]:
+    def measures(self, scope: Sequence[str], known: Sequence[Measure]) -> tuple[Measure, ...]:
         made = [Measure("rows", "count")] if self.flags.get("count") else []
         for flag, function in MEASURES.items():
 
@@ -330,10 +367,10 @@ class _Reader:
                 column = self.name(_bare(what), scope)
                 return Measure(name or measure_name(function, column), function, column)
 
-            made += self.each(flag, measure)
-        plain = [each.name for each in made]
-        made += self.each("share", lambda text: self.share(text, plain))
-        made += self.each("ratio", lambda text: self.ratio(text, plain))
+            made += self.listed(flag, measure)
+        plain = [each.name for each in (*known, *made)]
+        made += self.listed("share", lambda text: self.share(text, plain))
+        made += self.listed("ratio", lambda text: self.ratio(text, plain))
         return tuple(made)
 
     def share(self, text: str, measures: Sequence[str]) -> Measure:
@@ -371,9 +408,9 @@ class _Reader:
 
         return pick
 
-    def columns(self, text: str, scope: Sequence[str]) -> list[Chosen]:
-        named = map(_named, _parts(text))
-        return [Chosen(self.name(_bare(what), scope), name) for what, name in named]
+    def chosen(self, text: str, scope: Sequence[str]) -> Chosen:
+        what, name = _named(text)
+        return Chosen(self.name(_bare(what), scope), name)
 
     def sort(self, text: str, scope: Sequence[str]) -> Sort:
         bare = text.strip()

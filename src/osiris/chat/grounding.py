@@ -20,7 +20,7 @@ from osiris.chat.found import plain_name
 from osiris.chat.intent import Question
 from osiris.chat.render import path_of, source_name
 from osiris.chat.request import MODES
-from osiris.chat.said import GROUNDING, REPLACE, Said, stem, stems
+from osiris.chat.said import GROUNDING, MODE, REPLACE, Said, stem, stems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -50,10 +50,6 @@ _SEVERAL = "both all two three each compare comparing together union combine com
 
 _HOME = ("public", "main", "dbo")
 """Schemas that need not be named."""
-
-
-MODE = "mode"
-"""Key of the question for how rows go into a table; the reply is a word of the person as any other."""
 
 
 @dataclass(frozen=True, slots=True)

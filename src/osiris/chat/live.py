@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from osiris import api
 from osiris.chat.earlier import earlier_pipelines
 from osiris.chat.problems import without_values
-from osiris.chat.prompts import component_document
 from osiris.chat.request import MODES
-from osiris.compare.lineage import read_lineage
 from osiris.errors import InvalidInput, OsirisError, StepFailed, Unavailable
 from osiris.files import is_text
 
@@ -131,6 +129,8 @@ class LiveWorld:
     def _components(self, sources: Iterable[JsonValue], writers: Iterable[JsonValue]) -> list[JsonValue]:
         steps = (table["step"] for source in sources for table in source["tables"])
         used = {step["component"] for step in steps if step} | {writer["component"] for writer in writers}
+        from osiris.chat.prompts import component_document
+
         return [component_document(spec) for spec in self._workspace.registry.all() if spec.name in used]
 
     def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
@@ -232,6 +232,8 @@ class LiveWorld:
 
 def _deciding(manifest: Manifest) -> dict[str, JsonValue]:
     """Return the columns of each source that decide which rows are written."""
+    from osiris.compare.lineage import read_lineage
+
     lineage = read_lineage(manifest)
     found: dict[str, JsonValue] = {}
     for writer in (step["id"] for step in manifest.steps if step["mode"] == "write"):

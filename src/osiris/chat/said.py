@@ -17,6 +17,9 @@ GROUNDING = "grounding"
 REPLACE = "replace"
 """Key of the questions whether data may be replaced; their replies name nothing either."""
 
+MODE = "mode"
+"""Key of the question for how rows go into a table; the reply is a word of the person as any other."""
+
 _GENERIC = ("nam", "id", "cod", "titl", "label", "kei", "no", "nr", "number")
 """Stems of what names of columns say beside what they are about."""
 

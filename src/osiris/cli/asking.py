@@ -62,6 +62,8 @@ _TYPES: dict[str, tuple[str, str]] = {
 
 def typed_as(ask: Ask) -> str:
     """Return what may be typed as the answer to a question, in words."""
+    if ask.typed == "flags":
+        return "or type flags, as shown"
     what = _TYPES[ask.typed][1] if ask.typed in _TYPES else f"a {ask.typed}"
     return f"or type {what}" if ask.options or ask.source else f"type {what}"
 
@@ -72,6 +74,8 @@ def problem_of(ask: Ask, text: str) -> str | None:
         return "Nothing was typed."
     if ask.endings and not text.endswith(ask.endings):
         return f"The name of a file ends in {', '.join(ask.endings)}."
+    if ask.typed == "flags" and not text.startswith("--"):
+        return f"There is no choice {safe(text)}."
     if ask.about in ("condition", "value") and _SQL.fullmatch(text):
         return f"{safe(text)} has quotes or a sign: type the value alone."
     type_, what = _TYPES.get(ask.typed or "", ("utf8", "a text"))
@@ -163,7 +167,7 @@ class Plain:
     def _refuse(self, why: str) -> None:
         """Say why an answer is none; without a terminal the lines after it answer other questions, so it is the end."""
         if not sys.stdin.isatty():
-            fail("CHT055", problem=why)
+            fail("CHT055", problem=" ".join(why.split()))
         self.tell(why)
 
     def _wait_for_sources(self, options: Offered) -> None:
@@ -253,7 +257,7 @@ def _typed(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], 
 
 def _needs_sign(ask: Ask) -> bool:
     """Tell whether a number that is typed may be meant as such: then a choice is its number behind a `#`."""
-    return ask.typed not in (None, "path")
+    return ask.typed not in (None, "path", "flags")
 
 
 def _free(ask: Ask, words: str, tell: Callable[[str], None]) -> Answer | None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from osiris.chat.grounding import MODE
-from osiris.chat.said import GROUNDING, REPLACE
+from osiris.chat.said import GROUNDING, MODE, REPLACE
 from osiris.cli.command import answers, console, opened
 from osiris.cli.render import Answer
 from osiris.errors import diagnostic

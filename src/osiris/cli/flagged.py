@@ -34,7 +34,7 @@ _REPEATED = {
     "left-join": ("'TABLE on A = B'", "Join a table; rows without a match are kept."),
     "compute": ("'NAME = A * B'", "Add a column: two columns, a column and a value, or FUNCTION(A, VALUE)."),
     "where": ("'A = VALUE'", "Keep rows; also !=, <, in, between, contains, is empty. col:B names a column."),
-    "group": ("A|'month(A)'", "One row for each value, or for each year, quarter, month, week or day."),
+    "group": ("'A, month(B)'", "One row for each value, or for each year, quarter, month, week or day."),
     "count-of": ("A", "Number of values that are not empty."),
     "count-distinct": ("A", "Number of different values."),
     "sum": ("A", "Sum; 'A as NAME' gives it a name, here as everywhere."),

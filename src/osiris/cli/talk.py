@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from osiris.chat.effects import ACCEPT, Waiting
-from osiris.chat.grounding import MODE
-from osiris.chat.said import REPLACE
+from osiris.chat.said import MODE, REPLACE
 from osiris.cli.figures import count
 from osiris.cli.plan import plan_lines
 from osiris.cli.progress import watch
 from osiris.cli.render import diagnostic_lines, safe
-from osiris.cli.sessions import finding_lines, step_lines, written_lines
 from osiris.errors import Diagnostic, diagnostic
 from osiris.report.plan import view_of
 
@@ -163,6 +161,8 @@ def _run(data: Data) -> list[Line]:
     told = data["diagnostics"] if data["ok"] else ()
     found = [Diagnostic.from_json(item) for item in told if item["severity"] != "note"]
     head: Line = [(style, str(data["status"])), ("", f"  session {data['session']}")]
+    from osiris.cli.sessions import finding_lines, step_lines, written_lines
+
     written = written_lines(dict(data), data.get("targets") or {})
     odd = finding_lines(data.get("findings") or ())
     return [*step_lines(dict(data["steps"])), *written, *odd, head, *diagnostic_lines(found)]

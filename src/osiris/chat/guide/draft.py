@@ -12,7 +12,7 @@ from osiris.chat.request import Output, Request, Source, Step
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from osiris.chat.choices import Choices, Column, Relation
     from osiris.model import JsonValue
@@ -36,10 +36,13 @@ _STAGE = {
 
 @dataclass(slots=True)
 class Draft:
-    """The request so far, and what is known of what it reads; `tables` are those of `Look`, by id of relation."""
+    """The request so far, and what is known of what it reads; `tables` are those of `Look`, by id of relation.
+
+    `find_writers` gives what can be written, as `names` of `effects` has it: only when something is read already.
+    """
 
     request: Request
-    writers: JsonValue
+    find_writers: Callable[[], JsonValue]
     tables: dict[str, tuple[str, Mapping[str, JsonValue]]]
 
     @property
@@ -49,7 +52,7 @@ class Draft:
             {"target": source, "connection": source if source.startswith("@") else None, "tables": [table]}
             for source, table in self.tables.values()
         ]
-        return read_names({"sources": sources, "writers": self.writers, "silent": {}})
+        return read_names({"sources": sources, "writers": self.find_writers(), "silent": {}})
 
     def relation(self, name: str) -> Relation:
         """Return a relation that was looked at."""
@@ -129,12 +132,16 @@ def as_text(request: Request, choices: Choices) -> str:
     """Return the OML of a request; one without an output gets one that nobody writes."""
     from osiris.chat.render import render_request
 
-    if not request.outputs:
-        relations = {each.id: each.name for each in choices.relations}
-        last = request.steps[-1].name if request.steps else relations[request.sources[0].relation]
-        output = Output(last, "filesystem.parquet_writer", path=_KEPT)
-        request = replace(request, outputs=(output,))
-    return render_request(request, choices)
+    return render_request(with_output(request, choices), choices)
+
+
+def with_output(request: Request, choices: Choices) -> Request:
+    """Return the request, with an output that nobody writes if it has none."""
+    if request.outputs:
+        return request
+    relations = {each.id: each.name for each in choices.relations}
+    last = request.steps[-1].name if request.steps else relations[request.sources[0].relation]
+    return replace(request, outputs=(Output(last, "filesystem.parquet_writer", path=_KEPT),))
 
 
 def _is_past(step: Step, part: str) -> bool:

@@ -28,15 +28,15 @@ READ = "read"
 MENU = "next"
 
 _PARTS: dict[str, tuple[str, str, Callable[[Draft], Flow[None]]]] = {
-    "filters": ("Keep some rows", "filter", parts.filters),
+    "filters": ("Keep some rows", "or --where status = paid", parts.filters),
     "joins": ("Join another table", "by a key", joins.join),
-    "compute": ("Compute a column", "numbers, dates, texts", parts.compute),
-    "group": ("Group and measure", "counts, sums, averages per …", parts.group),
+    "compute": ("Compute a column", "or --compute total = price * qty", parts.compute),
+    "group": ("Group and measure", "or --group region --sum total as sales --count", parts.group),
     "pivot": ("Columns from values", "one column per status", parts.pivot),
     "distinct": ("Each different row once", "repeated rows are left out", parts.distinct),
-    "pick": ("First rows per group", "the latest order of each customer", parts.pick),
-    "columns": ("Choose columns", "", parts.columns),
-    "sort": ("Sort, first N rows", "", parts.sort),
+    "pick": ("First rows per group", "or --latest day per customer", parts.pick),
+    "columns": ("Choose columns", "or --columns region, sales as total", parts.columns),
+    "sort": ("Sort, first N rows", "or --sort sales desc --limit 10", parts.sort),
 }
 
 _MODES = {
@@ -64,24 +64,29 @@ def pipeline(draft: Draft) -> Flow[Agreed]:
     if not draft.request.sources:
         yield from sources.first(draft, Ask(READ, "What do you want to read?", source=RELATIONS))
     while True:
-        key = yield from _menu(draft)
-        if key != "write":
-            before = draft.request
-            yield from _PARTS[key][2](draft)
-            if problem := draft.problem():
-                draft.request = before
-                yield Tell(f"This does not work, and is left out: {problem}")
+        answer = yield from _menu(draft)
+        before, is_done = draft.request, answer.keys == ("write",)
+        if answer.text is not None:
+            from osiris.chat.guide.typed import typed
+
+            is_done = yield from typed(draft, answer.text)
+        elif not is_done:
+            yield from _PARTS[answer.keys[0]][2](draft)
+        if problem := draft.problem():
+            draft.request = before
+            yield Tell(f"This does not work, and is left out: {problem}")
+        if problem or not is_done:
             continue
         agreed = yield from _written(draft)
         if agreed:
             return agreed
 
 
-def _menu(draft: Draft) -> Flow[str]:
-    done = Option("write", "Write the result", "to a file or a table")
+def _menu(draft: Draft) -> Flow[Answer]:
+    done = Option("write", "Write the result", "to a file or a table; or --to output/sales.parquet")
     others = tuple(Option(key, label, note) for key, (label, note, _) in _PARTS.items())
-    asked = Ask(MENU, "What next?", (done, *others), head=summary(draft.request))
-    return Answer.of((yield asked)).keys[0]
+    asked = Ask(MENU, "What next?", (done, *others), typed="flags", head=summary(draft.request))
+    return Answer.of((yield asked))
 
 
 def _written(draft: Draft) -> Flow[Agreed | None]:

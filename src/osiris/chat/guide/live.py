@@ -113,13 +113,13 @@ class GuideWorld(LiveWorld):
         known = (each for each in read_names(self.names("")).relations if each.table in text)
         found = {each.id: (each.source, self.look_at(Look(each.id, each.source, each.table))) for each in known}
         tables = {name: (source, told["table"]) for name, (source, told) in found.items() if "table" in told}
-        request = parse_request(text, Draft(EMPTY, self.writers(), tables).choices)
+        request = parse_request(text, Draft(EMPTY, self.writers, tables).choices)
         if request is None or len(request.outputs) != 1:
             fail("CHT056", file=self._edits.name)
         used = {each.relation: tables[each.relation] for each in request.sources}
         return {"oml": text, "name": self._edits.stem, "tables": used}
 
-    def choose(self, ask: Ask, request: Request, choices: Choices) -> str:
+    def choose(self, ask: Ask, draft: Draft) -> str:
         """Return what the person answers, as it is recorded; rows are shown as often as they are wanted."""
         while True:
             answer = self._screen.choose(ask, self._options(ask))
@@ -127,7 +127,7 @@ class GuideWorld(LiveWorld):
                 return answer.recorded()
             if answer != "look":
                 return answer
-            self._show_rows(request, choices)
+            self._show_rows(draft)
 
     def say(self, text: str) -> None:
         """Show a line or some."""
@@ -188,12 +188,12 @@ class GuideWorld(LiveWorld):
                 found.append(f"All rows that table {each.table} of {each.connection} has now will be deleted.")
         return found
 
-    def _show_rows(self, request: Request, choices: Choices) -> None:
-        if not request.sources:
+    def _show_rows(self, draft: Draft) -> None:
+        if not draft.request.sources:
             self._screen.tell("Nothing is read yet: choose a table or file first.")
             return
         try:
-            seen = self._seen(request, choices, SAMPLE)
+            seen = self._seen(draft.request, draft.choices, SAMPLE)
         except OsirisError as error:
             self._screen.tell(str(error.diagnostics[0]))
             return

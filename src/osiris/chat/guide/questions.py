@@ -28,6 +28,7 @@ Typed = Literal[
     "uuid",
     "path",
     "table",
+    "flags",
 ]
 """What may be typed where no choice fits."""
 

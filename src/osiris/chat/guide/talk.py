@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
@@ -13,6 +14,8 @@ from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Tel
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from osiris.chat.guide.live import GuideWorld
     from osiris.chat.journal import Journaled
     from osiris.model import JsonValue
@@ -39,7 +42,7 @@ class Guide:
 
     def talk(self) -> None:
         """Talk until the person agrees to a plan, or ends it; raises `Waiting` if there is nobody."""
-        writers = self._journal.result("writers", [], lambda live, _: live.writers())
+        writers = cache(lambda: self._journal.result("writers", [], lambda live, _: live.writers()))
         self._start = self._journal.result("start", [], lambda live, _: live.start())
         machine = self._machine = Machine(lambda: _draft(writers, self._start))
         while machine.agreed is None:
@@ -62,9 +65,7 @@ class Guide:
         self._journal.tell("assistant_response", text=ask.text, about=ask.about, choices=[o.label for o in ask.options])
         if ask.about == ACCEPT and self._journal.world and not self._is_shown:
             self._journal.world.tell("plan", **self._plan)
-        words: str = self._journal.result(
-            "hear", [ask.about], lambda live, _: live.choose(ask, machine.draft.request, machine.draft.choices)
-        )
+        words: str = self._journal.result("hear", [ask.about], lambda live, _: live.choose(ask, machine.draft))
         self._journal.tell("user_message", text=_spoken(ask, words), about=ask.about)
         if self._state == "INIT":
             self._go("INTENT_CAPTURED")
@@ -148,7 +149,7 @@ class Guide:
             self._state = state
 
 
-def _draft(writers: JsonValue, start: JsonValue) -> Draft:
+def _draft(writers: Callable[[], JsonValue], start: JsonValue) -> Draft:
     """Return what a conversation begins with: nothing, or a pipeline that is edited."""
     if not start:
         return Draft(EMPTY, writers, {})

@@ -71,7 +71,7 @@ class Person:
     """Gives a machine what it asks for: answers by what is shown, tables and figures from what is here."""
 
     def __init__(self, figures=(80, 80, 1)):
-        self.machine = Machine(lambda: Draft(EMPTY, WRITERS, {}))
+        self.machine = Machine(lambda: Draft(EMPTY, lambda: WRITERS, {}))
         self.figures = list(figures)
         self.told = []
         self.confirm = []
@@ -520,3 +520,67 @@ def test_what_cannot_be_carried_out_is_left_out_and_the_conversation_goes_on():
         "Group and measure", "status", "number of rows", "Write the result", "CSV file", "Save it, do not run it"
     )
     assert person.machine.agreed.action == "save"
+
+
+FLAGS = {
+    "--where status = paid": ("Keep some rows", "status", "paid"),
+    "--where status in paid, open": ("Keep some rows", "status", "paid, open"),
+    "--where 'amount >= 10'": ("Keep some rows", "amount", "at least …", "=10"),
+    "--group status, month(placed) as placed_month --count --sum amount": (
+        "Group and measure",
+        "status, month of placed",
+        "number of rows, sum of amount",
+    ),
+    "--latest placed per customer_id": ("First rows per group", "customer_id", "placed (latest first)", "1"),
+    "--columns id, status": ("Choose columns", "id, status"),
+    "--sort amount desc --limit 3": ("Sort, first N rows", "amount (largest first)", "=3"),
+    "--compute double = amount * 2": ("Compute a column", "multiply two numbers", "amount", "=2", "=double"),
+}
+
+
+@pytest.mark.parametrize("line", FLAGS)
+def test_flags_that_are_typed_are_the_choices(line):
+    assert Person().say("orders.csv", f"={line}").request == Person().say("orders.csv", *FLAGS[line]).request
+
+
+def test_one_line_has_all_parts_and_the_target():
+    line = "--where status = paid --group customer_id --sum amount --sort sum_amount desc --limit 3 --to output/x.csv"
+    person = Person().say("orders.csv", f"={line}", "Yes, save it and run it")
+    assert person.machine.agreed.action == "run"
+    assert (person.request.name, person.request.outputs[0].path) == ("x", "output/x.csv")
+    assert person.step.limit == 3
+
+
+def test_flags_go_on_where_a_line_before_them_ended():
+    lines = (
+        "--group status",
+        "--sum amount as total",
+        "--ratio total / total as one",
+        "--sort total",
+        "--where one = 1",
+    )
+    first, second = Person().say("orders.csv", *(f"={line}" for line in lines)).request.steps
+    assert [each.name for each in first.measures] == ["total", "one"]
+    assert (first.sort, second.filters) == ((Sort("total"),), (Filter("one", "=", ("1",)),))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("--where stat = paid", "there is no column 'stat'"),
+        ("--join customers.csv on customer_id = id", "is no flag that is taken here"),
+        ("--wher status = paid", "is no flag that is taken here"),
+        ("--where status", "is no condition"),
+        ("--limit many", "is no number of rows"),
+        ("--group status --sum name", "there is no column 'name'"),
+        ("--where amount = cheap", "--where: 'cheap' is no value"),
+        ("--mode append", "says nothing without --to"),
+        ("--to output/x.exe", "does not end like a file"),
+        ("--to @sqlite.shop/orders", "does not say how rows go"),
+    ],
+)
+def test_a_line_that_cannot_be_carried_out_is_told_and_nothing_of_it_kept(line, told):
+    person = Person().say("orders.csv", "=--where id > 1")
+    before = person.request
+    assert person.say(f"=--sort id {line}").request == before
+    assert told in person.told[-1]
