@@ -638,6 +638,12 @@ CODES: dict[str, Code] = {
         "Kept output of another state",
         "the source of step '{source}' changed, so what run {session} kept of step '{step}' is not used: it runs again",
     ),
+    "RUN035": Code(
+        "Unfinished run of another version",
+        "run {session} of this pipeline ended as {status}, and other versions made its plan: {what}",
+        "'osiris explain {session}' shows what it delivered; --new-run begins anew",
+        4,
+    ),
     "RUN056": _warning(
         "Rows of an unfinished run stay",
         "run {session} ended as {status} and had added rows already: {steps}; this run adds its own beside them",

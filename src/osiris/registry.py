@@ -383,13 +383,43 @@ def _shape_problem(name: str, document: JsonValue) -> str | None:
     return None
 
 
-def _spec(module: str, document: dict[str, JsonValue]) -> ComponentSpec:
-    from osiris.canonical import fingerprint
+_WORDS = ("title", "description", "examples")
+_NAMED_SCHEMAS = ("properties", "patternProperties", "$defs", "dependentSchemas")
+_SCHEMAS = (
+    *("items", "prefixItems", "contains", "additionalProperties", "propertyNames", "unevaluatedProperties"),
+    *("anyOf", "oneOf", "allOf", "not", "if", "then", "else"),
+)
+"""Keywords of JSON Schema whose values are schemas: by name, or one or a list."""
 
+
+def _spec(module: str, document: dict[str, JsonValue]) -> ComponentSpec:
     own = {key: value for key, value in document.items() if key not in ("inputs", *_LISTS)}
     lists = {key: tuple(document.get(key) or ()) for key in _LISTS}
     inputs = (document["inputs"].get("min", 0), document["inputs"].get("max"))
-    return ComponentSpec(**{**own, **lists}, inputs=inputs, digest=fingerprint(document), module=module)
+    return ComponentSpec(**{**own, **lists}, inputs=inputs, digest=digest_of_spec(document), module=module)
+
+
+def digest_of_spec(document: Mapping[str, JsonValue]) -> str:
+    """Return the SHA-256, in hex, of what a spec says to programs: another wording must not make another plan."""
+    from osiris.canonical import fingerprint
+
+    meaning = {key: value for key, value in document.items() if key not in (*_WORDS, "hints")}
+    return fingerprint({**meaning, "config": _without_texts(document["config"])})
+
+
+def _without_texts(schema: JsonValue) -> JsonValue:
+    """Return a JSON Schema without what it says to people."""
+    if isinstance(schema, (list, tuple)):
+        return [_without_texts(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    plain = {key: value for key, value in schema.items() if key not in _WORDS}
+    named = {
+        key: {name: _without_texts(inner) for name, inner in plain[key].items()}
+        for key in _NAMED_SCHEMAS
+        if isinstance(plain.get(key), Mapping)
+    }
+    return {**plain, **{key: _without_texts(plain[key]) for key in _SCHEMAS if key in plain}, **named}
 
 
 def _schema_problems(entry: _Entry, document: JsonValue) -> tuple[Diagnostic, ...]:

@@ -12,7 +12,7 @@ from osiris.api.catalogue import validate_components
 from osiris.canonical import fingerprint
 from osiris.errors import InvalidInput
 from osiris.model import ComponentSpec
-from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, FamilySpec, build_config, load_registry
+from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, FamilySpec, build_config, digest_of_spec, load_registry
 
 READER = {
     "name": "ham.reader",
@@ -76,6 +76,11 @@ def changed(**changes):
     return {**deepcopy(READER), **changes}
 
 
+MEANING = {key: value for key, value in READER.items() if key not in ("title", "description", "hints")} | {
+    "config": {**READER["config"], "properties": {"path": {"type": "string"}}}
+}
+
+
 def codes(problems):
     return [problem.code for problem in problems]
 
@@ -92,7 +97,7 @@ def test_a_stranger_is_found_and_described_without_importing_anything_of_it(site
         family="ham",
         modes=("read",),
         config=READER["config"],
-        digest=fingerprint(READER),
+        digest=fingerprint(MEANING),
         module="ham_package.reader",
         inputs=(0, 0),
         output=True,
@@ -106,13 +111,73 @@ def test_a_stranger_is_found_and_described_without_importing_anything_of_it(site
     assert "ham_package" not in sys.modules
 
 
-def test_the_digest_covers_the_whole_document_and_not_its_layout(site):
-    install(site)
-    first = load_registry().get("ham.reader").digest
-    install(site, dict(reversed(READER.items())))
-    assert load_registry().get("ham.reader").digest == first
-    install(site, changed(hints={"guidance": "Take thick slices."}))
-    assert load_registry().get("ham.reader").digest != first
+def digest_of(site, spec):
+    install(site, spec)
+    return load_registry().get("ham.reader").digest
+
+
+WORDED = changed(
+    examples=[{"title": "Thin", "config": {"path": "ham"}}],
+    config={
+        "type": "object",
+        "required": ["path"],
+        "additionalProperties": False,
+        "properties": {
+            "path": {"title": "Path", "description": "Where the ham is.", "type": "string", "examples": ["ham"]},
+            "title": {"type": "string", "default": "Ham", "description": "What stands above it."},
+            "description": {"type": "object", "default": {"title": "x"}},
+            "cuts": {"type": "array", "items": {"anyOf": [{"type": "string", "title": "Cut"}, {"type": "integer"}]}},
+        },
+    },
+)
+TEXTS = [
+    ("title",),
+    ("description",),
+    ("hints",),
+    ("examples",),
+    ("config", "properties", "path", "title"),
+    ("config", "properties", "path", "description"),
+    ("config", "properties", "path", "examples"),
+    ("config", "properties", "title", "description"),
+    ("config", "properties", "cuts", "items", "anyOf", 0, "title"),
+]
+
+
+def inner(document, path):
+    for key in path:
+        document = document[key]
+    return document
+
+
+def leaves(value, path=()):
+    """Yield the path of every value that has nothing below it, and of every map and list."""
+    if path:
+        yield path
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from leaves(value[key], (*path, key))
+
+
+def replaced(path):
+    spec = deepcopy(WORDED)
+    before = inner(spec, path)
+    others = {str: f"{before}!", bool: not before, int: 7, dict: {"other": "words"}, list: ["other"]}
+    inner(spec, path[:-1])[path[-1]] = others[type(before)]
+    return spec
+
+
+def test_the_digest_covers_what_a_spec_means_and_not_its_texts():
+    first = digest_of_spec(WORDED)
+    assert digest_of_spec(dict(reversed(WORDED.items()))) == first
+    for path in leaves(WORDED):
+        is_text = any(path[: len(text)] == text for text in TEXTS)
+        assert (digest_of_spec(replaced(path)) == first) is is_text, path
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=str)
+def test_another_wording_of_an_installed_spec_has_the_same_digest(site, path):
+    first = digest_of(site, WORDED)
+    spec = replaced(path) if path != ("examples",) else {**WORDED, "examples": []}
+    assert digest_of(site, spec) == first
 
 
 def test_an_unknown_component_is_named_with_its_neighbour(site):

@@ -15,7 +15,15 @@ from osiris.project import Project
 from osiris.runner.groups import not_needed
 from osiris.runner.kept import find_kept
 from osiris.runner.selection import with_read
-from osiris.session import is_unacknowledged, open_session, read_recovered, read_summary, session_folders
+from osiris.session import (
+    is_unacknowledged,
+    open_session,
+    read_recovered,
+    read_summary,
+    read_versions,
+    session_folders,
+    versions_of,
+)
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -26,6 +34,9 @@ if TYPE_CHECKING:
 Summary = dict[str, "JsonValue"]
 
 _CHECK_FAILED = "DAT030"
+_OTHER_VERSION = "RUN035"
+"""Code of a run that another version's unfinished run has stopped."""
+
 _BACKWARDS = 15 * 60.0
 """Seconds by which a clock may be set back: a run that seems to begin so much later began just now."""
 
@@ -87,7 +98,7 @@ def decide(project: Project, manifest: Manifest, wish: Wish, here: Surroundings,
 
     Only runs of the same steps count, so that what one selection did is never taken for what another one is to do.
     Fails with RUN014 for a bad run id, RUN016 for one that another plan has finished, RUN010 for an
-    unknown session, RUN006 for one that cannot be continued.
+    unknown session, RUN006 for one that cannot be continued, RUN035 for one that another version planned.
     """
     if wish.run_id is not None and not _RUN_ID.fullmatch(wish.run_id):
         fail("RUN014", run_id=wish.run_id)
@@ -107,6 +118,8 @@ def _chosen(
     project: Project, manifest: Manifest, every: list[Summary], wish: Wish, here: Surroundings, now: float
 ) -> Start:
     runs = [run for run in every if run.get("selected") == wish.selected or "problem" in run]
+    if wish.resume is None and (last := _newest(runs, run_key=wish.run_id)):
+        _refuse_other_version(project, manifest, last, wish, here, now)
     if wish.run_id is not None:
         if not _finisher(runs, wish.run_id, manifest.fingerprint):
             _refuse_taken(every, wish.run_id, manifest.fingerprint)
@@ -115,6 +128,22 @@ def _chosen(
         return _resume(project.root, manifest, _resumable(project, manifest, runs, wish.resume), here)
     newest = _newest(runs, manifest.fingerprint)
     return _go_on(project, manifest, runs, newest, wish, here, now) if newest else Start()
+
+
+def _refuse_other_version(
+    project: Project, manifest: Manifest, last: Summary, wish: Wish, here: Surroundings, now: float
+) -> None:
+    """Fail with RUN035 if a run would go on, were it not for another version that made its plan.
+
+    To begin anew in silence would deliver again what it delivered.
+    """
+    is_told = last["status"] == "complete" and not _is_untold(project, last, wish, here.connections, now)
+    if is_told or last["fingerprint"] in ("", manifest.fingerprint):
+        return
+    before, now_there = read_versions(project.logs / last["session"]), versions_of(manifest.data)
+    changed = sorted(name for name in before if now_there.get(name, before[name]) != before[name])
+    if changed and (wish.run_id or not _left_alone(last, wish, here.connections(), now)):
+        fail(_OTHER_VERSION, session=last["session"], status=last["status"], what=", ".join(changed))
 
 
 def _go_on(
@@ -387,9 +416,13 @@ def _is_there(root: Path, told: Mapping[str, JsonValue]) -> bool:
 
 
 def _runs(project: Project, pipeline: str) -> list[Summary]:
-    """Return all runs of a pipeline, the newest first; of a damaged one what can still be told."""
+    """Return all runs of a pipeline, the newest first; of a damaged one what can still be told.
+
+    Those that were stopped for the sake of an earlier one are left out: it has still to be dealt with.
+    """
     found = (read_summary(folder) or read_recovered(folder) for folder in session_folders(project))
-    return [run for run in found if run and run.get("kind") == "run" and run["pipeline"] == pipeline]
+    mine = (run for run in found if run and run.get("kind") == "run" and run["pipeline"] == pipeline)
+    return [run for run in mine if all(each["code"] != _OTHER_VERSION for each in run.get("diagnostics") or ())]
 
 
 def whole_second(now: float) -> str:

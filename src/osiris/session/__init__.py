@@ -20,7 +20,7 @@ from osiris.session.finding import (
     session_folders,
 )
 from osiris.session.lost import acknowledge, close_lost, is_unacknowledged
-from osiris.session.recovered import read_recovered
+from osiris.session.recovered import read_recovered, read_versions, versions_of
 from osiris.session.stored import CONVERSATION, problem_of, read_summary
 from osiris.session.writing import (
     ENDS,
@@ -64,6 +64,8 @@ __all__ = [
     "read_lines",
     "read_recovered",
     "read_summary",
+    "read_versions",
     "session_folders",
     "totals",
+    "versions_of",
 ]

@@ -11,6 +11,7 @@ from osiris.session.stored import is_time, problem_of
 from osiris.session.writing import ENDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from osiris.model import JsonValue
@@ -61,5 +62,19 @@ def _plan(folder: Path) -> dict[str, JsonValue]:
     try:
         found = json.loads((folder / "manifest.json").read_bytes())
         return {"pipeline": found["pipeline"]["name"], "fingerprint": found["fingerprint"]}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}
+
+
+def versions_of(plan: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return what made a plan, by its name: Osiris, engines with their versions, components with their specs."""
+    components = {step["component"]: [step["version"], step["spec"]] for step in plan["steps"]}
+    return {"osiris": plan["osiris"], **plan["engines"], **components}
+
+
+def read_versions(folder: Path) -> dict[str, JsonValue]:
+    """Return what made the plan of a session, as `versions_of` does; empty if that cannot be read."""
+    try:
+        return versions_of(json.loads((folder / "manifest.json").read_bytes()))
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}

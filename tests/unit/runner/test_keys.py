@@ -16,10 +16,37 @@ from osiris.session import ENDS, close_lost, create_session, end_session, now_te
 PAGE = Path(__file__).parents[3] / "docs/decisions/0004-order-run-key-continuing.md"
 EVENTS = {status: event for event, status in ENDS.items()}
 STEPS = [
-    {"id": "a", "mode": "read", "needs": [], "inputs": {}, "config": {}},
-    {"id": "b", "mode": "transform", "needs": ["a"], "inputs": {"df": "a"}, "config": {}},
-    {"id": "w", "mode": "write", "needs": ["b"], "inputs": {"df": "b"}, "config": {"write_mode": "append"}},
-    {"id": "x", "mode": "write", "needs": ["a"], "inputs": {"df": "a"}, "config": {"path": "x.txt"}},
+    {"id": "a", "component": "c", "version": "1", "spec": "s", "mode": "read", "needs": [], "inputs": {}, "config": {}},
+    {
+        "id": "b",
+        "component": "c",
+        "version": "1",
+        "spec": "s",
+        "mode": "transform",
+        "needs": ["a"],
+        "inputs": {"df": "a"},
+        "config": {},
+    },
+    {
+        "id": "w",
+        "component": "c",
+        "version": "1",
+        "spec": "s",
+        "mode": "write",
+        "needs": ["b"],
+        "inputs": {"df": "b"},
+        "config": {"write_mode": "append"},
+    },
+    {
+        "id": "x",
+        "component": "c",
+        "version": "1",
+        "spec": "s",
+        "mode": "write",
+        "needs": ["a"],
+        "inputs": {"df": "a"},
+        "config": {"path": "x.txt"},
+    },
 ]
 
 
@@ -46,6 +73,7 @@ def manifest(fingerprint="same"):
         "pipeline": {"name": "p"},
         "fingerprint": fingerprint,
         "steps": STEPS,
+        "osiris": "2" if fingerprint == "same" else "1",
         "engines": {},
         "connections": {},
         "sensitive": [],
@@ -130,7 +158,10 @@ def lay_out(project, last, started, plan):
     deliveries |= {"w": {"rows": 3, "files": [], "session": "earlier"}} if "w added rows" in more else {}
     assert set(more) <= {*CLOSED, f"id {run_key}", "x delivered", "w added rows", "not told"}
     known = {"told": "not told" not in more, "deliveries": deliveries}
-    session = past_session(project, status, hours_ago(started), plan.partition(",")[0], run_key, **known)
+    made = plan.partition(",")[0]
+    session = past_session(project, status, hours_ago(started), made, run_key, **known)
+    if made == "other version":
+        (project.logs / session / "manifest.json").write_text(json.dumps(manifest(made).data | {"steps": []}))
     for each in CLOSED.keys() & set(more):
         under_an_earlier_clock(project, past_session(project, "complete", run_key=session, **CLOSED[each](session)))
     return session, run_key or session

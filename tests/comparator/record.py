@@ -1,0 +1,172 @@
+"""What every command answers on a project, without texts and without what differs from run to run.
+
+Two versions whose records are equal behave alike: codes, exit codes, fingerprints, digests, rows, files and their
+content are compared, words are not.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from hashlib import sha256
+
+COMMANDS = """
+--version
+validate
+validate pipelines/paid.yaml
+validate pipelines/broken.yaml
+fmt --check
+schema
+compile pipelines/copied.yaml
+compile pipelines/paid.yaml
+compile pipelines/paid.yaml --param status=open
+compile pipelines/paid.yaml --explain
+compile pipelines/broken.yaml
+preview pipelines/paid.yaml
+preview pipelines/paid.yaml sums
+lineage pipelines/paid.yaml
+impact data/orders.csv
+impact data/orders.csv#amount
+diff @1 @2
+diff @2 @3
+verify @2 @2
+verify @2 @3
+replay @2
+explain DAT001
+explain @1
+explain @4
+explain @7
+explain @8
+logs list
+logs show @1
+logs show @3
+logs show @4
+logs show @6
+logs show @8
+logs aiop @3
+logs aiop @4
+logs aiop @7
+logs gc --keep 1 --dry-run
+components list
+components show filesystem.csv_writer
+components show duckdb.processor
+components validate
+connections list
+connections doctor
+discover @sqlite.shop
+discover data/*
+discover data/orders.csv --profile
+discover @sqlite.shop --table people --profile --samples masked
+sql check --dialect duckdb query.sql
+sql check --dialect duckdb delete.sql
+prompts context
+config explain run.memory
+chat --replay @6
+chat --replay @5
+run pipelines/paid.yaml
+run pipelines/paid.yaml
+run pipelines/paid.yaml --new-run
+run pipelines/copied.yaml
+run pipelines/copied.yaml
+run pipelines/refused.yaml
+run pipelines/broken.yaml
+run --last-compile
+run --resume
+run {fingerprint}
+new --from data/orders.csv --where "status = paid" --group name --sum amount --to output/sums.parquet
+new --from data/orders.csv --where "status = paid" --group name --sum amount --to output/sums.parquet --yes
+new --resume @5
+logs list
+logs show
+logs gc --keep 1
+""".strip().splitlines()
+"""`@N` is the N-th session of the project."""
+
+TEXTS = {"message", "hint", "title", "description", "text", "reason", "what", "problem", "help", "words", "guidance"}
+TEXTS |= {"lines", "sentence", "summary", "narrative", "why", "note", "notes", "remedy", "cause", "label", "choices"}
+CHANGING = re.compile(r"(^|_)(ms|seconds|duration|inode|pid|rss|cpu|at|ts|time|age|mtime|bytes|tokens)$|^bytes_")
+_SESSION = re.compile(r"\b\d{8}-\d{6}-\d{3}-([a-z0-9_]+?)-(\d{5})(?!\d)")
+_TIME = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
+_CODE = re.compile(r"\b[A-Z]{3}\d{3}\b")
+MARK = "…"
+
+
+def masked(value, root, key=""):
+    """Return a JSON value without texts, times and sessions' times."""
+    if key == "sources" and isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+        return dict.fromkeys(value, MARK)  # states of files: when they were written, and where they lie on this disk
+    if isinstance(value, dict):
+        found = {plain(k, root): masked(v, root, k) for k, v in value.items()}
+        if found.get("area") == "source_data":
+            found |= {"old": MARK, "new": MARK}
+        return found | {"fingerprint": MARK} if "looked_at" in found else found  # of files as they lie on this disk
+    if key in TEXTS or key in ("python", "machine", "system"):
+        return value if value is None else MARK
+    if isinstance(value, list):
+        found = [masked(each, root) for each in value if not _is_sampled(each)]
+        has_metrics = bool(found) and all(isinstance(each, dict) and "metric" in each for each in found)
+        return sorted(found, key=lambda each: json.dumps(each, sort_keys=True)) if has_metrics else found
+    if isinstance(value, float) or (CHANGING.search(key) and value is not None):
+        return MARK
+    return plain(value, root) if isinstance(value, str) else value
+
+
+def _is_sampled(value):
+    """Tell whether a value is a metric that is taken now and then, or that no two runs have alike."""
+    return isinstance(value, dict) and str(value.get("metric")).endswith("memory_bytes")
+
+
+def plain(text, root):
+    """Return a text without times and places of this run."""
+    text = text.replace(str(root), "<project>")
+    return _TIME.sub("<time>", _SESSION.sub(r"<\1-\2>", text))
+
+
+def answered(done, root):
+    """Return what a command has answered: its exit code, its JSON, and the codes of all that it says otherwise."""
+    try:
+        said = masked(json.loads(done.stdout), root)
+    except ValueError:
+        said = sorted(set(_CODE.findall(done.stdout)))
+    return {"exit": done.returncode, "said": said, "codes": sorted(set(_CODE.findall(done.stderr)))}
+
+
+def files(root):
+    """Return the content of each file of a project, as far as two runs must agree on it."""
+    found = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink())
+    return {plain(str(path.relative_to(root)), root): _content(path, root) for path in found if _counts(path, root)}
+
+
+def _counts(path, root):
+    parts = path.relative_to(root).parts
+    return parts[:2] != (".osiris", "cache") and path.suffix not in (".lock", ".guard", ".html", ".md")
+
+
+def _content(path, root):
+    if path.suffix in (".json", ".jsonl"):
+        lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+        return masked([json.loads(line) for line in lines], root)
+    if path.suffix in (".db", ".sqlite"):
+        return _rows(path, root)
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _rows(path, root):
+    """Return the rows of a SQLite file; its texts may be JSON."""
+    with sqlite3.connect(path) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found = {name: [list(row) for row in database.execute(f'SELECT * FROM "{name}"')] for name in sorted(tables)}
+    database.close()
+    return {name: [[_cell(cell, root) for cell in row] for row in rows] for name, rows in found.items()}
+
+
+def _cell(cell, root):
+    if isinstance(cell, bytes):
+        return MARK
+    if not isinstance(cell, str):
+        return cell
+    try:
+        return masked(json.loads(cell), root)
+    except ValueError:
+        return plain(cell, root)

@@ -1,0 +1,93 @@
+"""Two projects with a past: every command answers on them as it did, and goes on with what it finds there.
+
+`kept` is from this version's plans, `earlier` from before its digests of specs, so that its plans are refused. Both
+were made by `make.py`, once. Their plans name the versions of engines in uv.lock: with another one they are refused,
+and both have to be made again.
+"""
+
+import json
+import re
+import shlex
+import tarfile
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tests.comparator.record import COMMANDS, answered, files
+
+HERE = Path(__file__).parent
+LARGE = 20_000_000
+"""Answers with more characters are recorded as a digest."""
+
+
+def unpacked(name, folder):
+    with tarfile.open(HERE / f"projects/{name}.tar.gz") as archive:
+        archive.extractall(folder, filter="tar")
+    return folder / "project"
+
+
+def named(words, root):
+    """Return the words of a command, with the sessions and the plan that it names."""
+    sessions = sorted(each.name for each in (root / "logs").iterdir())
+    (plan, *_) = sorted((root / "build/paid").glob("*/manifest.json"))
+    fingerprint = json.loads(plan.read_text())["fingerprint"]
+    found = [re.sub(r"^@(\d)$", lambda m: sessions[int(m[1]) - 1], word) for word in shlex.split(words)]
+    return [fingerprint if word == "{fingerprint}" else word for word in found]
+
+
+def recorded(osiris, root):
+    """Return what all commands answer, one after the other, and the files that they leave."""
+    before, answers = files(root), []
+    for words in COMMANDS:
+        answer = answered(osiris("--json", *named(words, root), cwd=root), root)
+        said = json.dumps(answer["said"], sort_keys=True, ensure_ascii=False)
+        if len(said) > LARGE:
+            answer["said"] = sha256(said.encode()).hexdigest()
+        answers.append({"command": words, **answer})
+    after = files(root)
+    changed = {name: content for name, content in after.items() if before.get(name) != content}
+    return {"answers": answers, "files": changed, "gone": sorted({*before} - {*after})}
+
+
+@pytest.mark.parametrize("name", ["kept", "earlier"])
+def test_every_command_answers_as_it_did(name, osiris, tmp_path, update_golden):
+    found = json.loads(json.dumps(recorded(osiris, unpacked(name, tmp_path))))
+    place = HERE / f"projects/{name}.json"
+    if update_golden:
+        place.write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    expected = json.loads(place.read_text(encoding="utf-8"))
+    assert list(differences(expected, found)) == []
+
+
+def differences(before, now, at=""):
+    """Yield each place where two records differ, with both values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            yield from differences(before.get(key), now.get(key), f"{at}/{key}")
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for number, (one, other) in enumerate(zip(before, now, strict=True)):
+            yield from differences(one, other, f"{at}/{number}")
+    elif before != now:
+        yield f"{at}: {str(before)[:200]} -> {str(now)[:200]}"
+
+
+def rows(root):
+    return len(files(root)["data/shop.db"]["kept"])
+
+
+def test_an_unfinished_run_of_another_version_stops_the_same_command_until_a_new_run(osiris, tmp_path):
+    root = unpacked("earlier", tmp_path)
+    assert rows(root) == 8
+    for _ in range(3):
+        done = osiris("run", "pipelines/copied.yaml", cwd=root)
+        assert (done.returncode, "RUN035" in done.stderr, rows(root)) == (4, True, 8)
+    assert osiris("run", "pipelines/copied.yaml", "--new-run", cwd=root).returncode == 0
+    assert osiris("run", "pipelines/copied.yaml", cwd=root).returncode == 0
+    assert rows(root) == 16
+
+
+def test_plans_of_another_version_are_refused(osiris, tmp_path):
+    root = unpacked("earlier", tmp_path)
+    for words in ("run --last-compile", "run {fingerprint}", "run --resume @7"):
+        done = osiris(*named(words, root), cwd=root)
+        assert (done.returncode, "CMP023" in done.stderr) == (4, True), done.stderr
