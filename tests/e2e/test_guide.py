@@ -504,3 +504,30 @@ def test_the_guide_that_chat_starts_saves_where_it_is_told(demo):
     terminal.choose("parquet", then="save and run it?").choose("save it, do not", then="saved")
     terminal.end()
     assert "pipelines/mine/flights.yaml" in files(demo)
+
+
+def test_keys_are_found_by_their_values_where_names_say_nothing(osiris, folder):
+    teams = [f"T{n:03}" for n in range(40)]
+    (folder / "games.csv").write_text("game,local\n" + "".join(f"{n},{team}\n" for n, team in enumerate(teams)))
+    (folder / "clubs.csv").write_text("cod,seats\n" + "".join(f"{team},{n * 100}\n" for n, team in enumerate(teams)))
+    answers = [
+        "games.csv",
+        "Join another table",
+        "clubs.csv",
+        "local = cod",
+        "--to output/x.csv",
+        "Save it, do not run it",
+    ]
+    done = piped(osiris, folder, *answers, code=0)
+    assert "40 of 40 values match" in done.stderr
+    assert "All 40 values match." in done.stderr
+
+
+def test_mixed_dates_are_read_without_a_question(osiris, folder):
+    days = ["2025-01-31", "28.02.2025", "15.03.2025"] * 10
+    (folder / "a.csv").write_text("id,day\n" + "".join(f"{n},{day}\n" for n, day in enumerate(days)))
+    answers = ["a.csv", "read a text as a date", "day", "first characters of a text or date", "day_date", "7"]
+    answers += ["--group day_date_first_characters as month --count", "--to output/x.csv", "Yes, save it and run it"]
+    piped(osiris, folder, *answers, code=0)
+    rows = sorted((folder / "output/x.csv").read_text().splitlines()[1:])
+    assert rows == ["2025-01,10", "2025-02,10", "2025-03,10"]

@@ -103,7 +103,7 @@ def kind_of(type_: str) -> Kind:
 
 
 def find(scope: Scope, name: str | None, field: str = "column") -> Column:
-    """Return a column of that very name; one of several inputs can also be named `STEP.COLUMN`."""
+    """Return a column of that very name; one of several inputs can also be named `STEP.COLUMN`, or as it comes out."""
     if name is None:
         raise Misfit(field, "is missing")
     if name in scope:
@@ -111,6 +111,9 @@ def find(scope: Scope, name: str | None, field: str = "column") -> Column:
     step, _, bare = name.partition(".")
     if bare in scope and scope[bare].sql == f"{quote(step)}.{quote(bare)}":
         return scope[bare]
+    results = [column for column in scope.values() if column.result == name]
+    if len(results) == 1:
+        return results[0]
     raise Misfit(field, f"there is no column '{name[:200]}'", did_you_mean(name[:200], scope))
 
 
@@ -249,6 +252,7 @@ FORMS = (
     Form("join text", (), "concat({column}, {text})"),
     Form("replace", _TEXTS, "replace({column}, {found}, {new})"),
     Form("first characters", _TEXTS, "left({column}, {count})"),
+    Form("first characters", _MOMENTS, "left(CAST({column} AS VARCHAR), {count})"),
     Form("if empty", _TEXTS, "coalesce(nullif({column}, ''), {other})"),
     Form("if empty", _TEXTS, "coalesce(nullif({column}, ''), {typed})"),
     Form("if empty", (), "coalesce({column}, {other})"),

@@ -70,8 +70,10 @@ def pipeline(draft: Draft) -> Flow[Agreed]:
             from osiris.chat.guide.typed import typed
 
             is_done = yield from typed(draft, answer.text)
-        elif not is_done:
+        elif answer.keys[0] in _PARTS:
             yield from _PARTS[answer.keys[0]][2](draft)
+        elif not is_done:
+            yield from parts.computed_by(answer.keys[0], draft)
         if problem := draft.problem():
             draft.request = before
             yield Tell(f"This does not work, and is left out: {problem}")
@@ -85,7 +87,8 @@ def pipeline(draft: Draft) -> Flow[Agreed]:
 def _menu(draft: Draft) -> Flow[Answer]:
     done = Option("write", "Write the result", "to a file or a table; or --to output/sales.parquet")
     others = tuple(Option(key, label, note) for key, (label, note, _) in _PARTS.items())
-    asked = Ask(MENU, "What next?", (done, *others), typed="flags", head=summary(draft.request))
+    options = (done, *others, *parts.functions(draft))
+    asked = Ask(MENU, "What next?", options, typed="flags", head=summary(draft.request))
     return Answer.of((yield asked))
 
 

@@ -13,9 +13,12 @@ from osiris.chat.guide.sources import looked_at
 from osiris.chat.request import Join, Match, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from osiris.chat.choices import Relation
     from osiris.chat.guide.draft import Draft
     from osiris.chat.guide.questions import Flow
+    from osiris.model import JsonValue
 
     Pairs = tuple[Match, ...]
 
@@ -27,6 +30,9 @@ _ALIKE = 0.6
 
 _MOST = 0.5
 """Columns that only have similar names, or one known value in common, need a greater share of matches than this."""
+
+_TRIED = 24
+"""So many pairs of columns are compared at once, where names say nothing."""
 
 _ID = ("id", "_id", "code", "_code", "key", "_key", "no", "_no")
 
@@ -66,6 +72,10 @@ def join(draft: Draft) -> Flow[None]:
         figures[pairs] = yield from _measured(draft, step, relation, pairs)
     least = 0 if named else _MOST
     offered = [pairs for pairs, each in figures.items() if each is None or each.matched > each.keys * least]
+    if not offered:
+        for pairs in (yield from _by_all_values(draft, step, relation, left, right)):
+            figures[pairs] = yield from _measured(draft, step, relation, pairs)
+            offered.append(pairs)
     options = [Option(str(n), _words(pairs), _remark(figures[pairs])) for n, pairs in enumerate(offered)]
     asked = Ask("key", f"By which key is {relation.table} joined?", (*options, Option("other", "other columns …")))
     chosen = Answer.of((yield asked)).keys[0]
@@ -143,6 +153,30 @@ def _by_values(
     return [(Match(name, other),) for name in here for other in there if other in right and here[name] & there[other]]
 
 
+def _by_all_values(
+    draft: Draft, step: Step, relation: Relation, left: dict[str, str | None], right: dict[str, str | None]
+) -> Flow[list[Pairs]]:
+    """Return keys of which most values are in both columns, the likeliest first: names say nothing here."""
+    keys = [name for name in left if typed_as(left[name]) in ("text", "whole number", "uuid")]
+    pairs = [(name, other) for name in keys for other in right if _fit(left[name], right[other])][:_TRIED]
+
+    def compared(before: str) -> str:
+        counts = []
+        for n, (name, other) in enumerate((_quoted(one), _quoted(two)) for one, two in pairs):
+            mine = f"SELECT DISTINCT {name} AS k FROM {before} WHERE {name} IS NOT NULL"
+            theirs = f"SELECT {other} FROM {_quoted(relation.name)}"
+            counts.append(f"(SELECT count(*) FROM ({mine})) AS all{n}")
+            counts.append(f"(SELECT count(*) FROM ({mine}) WHERE k IN ({theirs})) AS both{n}")
+        return f"SELECT {', '.join(counts)}"
+
+    row = (yield from _compared(draft, step, relation, compared)) if pairs else None
+    if not row or len(row) != 2 * len(pairs):
+        return []
+    shares = {pair: matched / keys for pair, keys, matched in zip(pairs, row[::2], row[1::2], strict=True) if keys > 1}
+    likely = sorted((pair for pair in shares if shares[pair] > _MOST), key=lambda pair: -shares[pair])
+    return [(Match(*pair),) for pair in likely[:MEASURED]]
+
+
 def _plain(name: str) -> str:
     """Return a name without what names of one thing differ in: `ShipID`, `ship_id`."""
     return "".join(each for each in name.casefold() if each.isalnum())
@@ -167,14 +201,19 @@ def _fit(left: str | None, right: str | None) -> bool:
 
 def _measured(draft: Draft, step: Step, relation: Relation, pairs: Pairs) -> Flow[Figures | None]:
     """Compare the values of both sides."""
+    row = yield from _compared(draft, step, relation, lambda before: _comparing(before, relation.name, pairs))
+    return Figures(int(row[0]), int(row[1] or 0), int(row[2] or 0)) if row else None
+
+
+def _compared(draft: Draft, step: Step, relation: Relation, sql: Callable[[str], str]) -> Flow[JsonValue]:
+    """Return the row of a SELECT over the name of what there is before a join, and what is joined; None without one."""
     before = Step(unused("left_side", [each.name for each in draft.request.steps]), input=step.input, joins=step.joins)
     before = replace(before, compute=step.compute, filters=step.filters)
-    sql = _comparing(before.name, relation.name, pairs)
-    figures = Step(unused("figures", [before.name]), sql=sql, inputs=(before.name, relation.name))
+    inputs = (before.name, relation.name)
+    figures = Step(unused("figures", [before.name]), sql=sql(before.name), inputs=inputs)
     asked = replace(draft.request, steps=(*(s for s in draft.request.steps if s.name != step.name), before, figures))
     sources = {each.relation: each for each in (*asked.sources, *draft.reading(relation.id))}
-    row = yield Compare(replace(asked, sources=tuple(sources.values())), relation.id)
-    return Figures(int(row[0]), int(row[1] or 0), int(row[2] or 0)) if row else None
+    return (yield Compare(replace(asked, sources=tuple(sources.values())), relation.id))
 
 
 def _comparing(left: str, right: str, pairs: Pairs) -> str:

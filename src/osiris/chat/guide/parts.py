@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, cast
 from osiris.chat.expressions import OR, kind_of, measure_name, unused
 from osiris.chat.guide.draft import plain
 from osiris.chat.guide.match import meant
-from osiris.chat.guide.questions import Answer, Ask, Option, Tell
-from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Pivot, Sort
+from osiris.chat.guide.questions import Answer, Ask, Compare, Option, Tell
+from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Pivot, Sort, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from osiris.chat.choices import Column
     from osiris.chat.expressions import Kind
     from osiris.chat.guide.draft import Draft
     from osiris.chat.guide.questions import Flow, Typed
-    from osiris.chat.request import Aggregate, Function, Operator, PivotFunction, Unit
+    from osiris.chat.request import Aggregate, Function, Operator, PivotFunction, Request, Unit
 
 UNITS: tuple[Unit, ...] = ("month", "week", "day", "quarter", "year")
 
@@ -73,7 +73,7 @@ _FUNCTIONS: dict[str, tuple[str, tuple[Kind, ...], str]] = {
     _AS_NUMBER: ("read a text as a number", _TEXT, ""),
     "replace": ("replace a part of a text", _TEXT, "part"),
     "join text": ("join two texts", _TEXT, "column"),
-    "first characters": ("first characters of a text", _TEXT, "whole number"),
+    "first characters": ("first characters of a text or date", (*_TEXT, *_MOMENT), "whole number"),
     "if empty": ("another value where one is empty", _VALUES, "either"),
 }
 """Functions of the guide: how they are called, the kinds of their column, and what else they take."""
@@ -361,27 +361,44 @@ def distinct(draft: Draft) -> Flow[None]:
 # --- columns that are computed -------------------------------------------------------------------------------------
 
 
+def functions(draft: Draft) -> tuple[Option, ...]:
+    """Return an option for each function that some column can be given to."""
+    there = {_kind(type_) for type_ in draft.fields(draft.step_for("compute"), "input").values()}
+    return tuple(Option(name, label) for name, (label, kinds, _) in _FUNCTIONS.items() if there.intersection(kinds))
+
+
 def compute(draft: Draft) -> Flow[None]:
     """Ask for a column that is computed of others."""
+    yield from computed_by((yield from _one("function", "Compute what?", functions(draft))).keys[0], draft)
+
+
+def computed_by(function: str, draft: Draft) -> Flow[None]:
+    """Ask for what a function makes; texts may be read as dates or numbers in several columns at once."""
+    label, kinds, _ = _FUNCTIONS[function]
+    columns = columns_of(draft, draft.fields(draft.step_for("compute"), "input"), kinds)
+    text = f"{label[:1].upper()}{label[1:]}: of which column?"
+    for column in Answer.of((yield Ask("of", text, columns, several=function in _CONVERTED))).keys:
+        yield from _compute_of(draft, function, column)
+
+
+def _compute_of(draft: Draft, function: str, column: str) -> Flow[None]:
+    """Add the column that a function makes; a number is rounded in its place, other columns stay as they are."""
     step = draft.step_for("compute")
     fields = draft.fields(step, "input")
-    there = {_kind(type_) for type_ in fields.values()}
-    fitting = {name: row for name, row in _FUNCTIONS.items() if there.intersection(row[1])}
-    options = tuple(Option(name, label) for name, (label, _, _) in fitting.items())
-    function = (yield from _one("function", "Compute what?", options)).keys[0]
-    label, kinds, _ = fitting[function]
-    columns = columns_of(draft, fields, kinds)
-    column = (yield from _one("of", f"{label[:1].upper()}{label[1:]}: of which column?", columns)).keys[0]
     new = yield from _computed(draft, function, column, fields)
     if new is None:
         return
-    suggested = unused(plain([column, function.removeprefix("text "), new.other or ""]), fields)
-    named = yield Ask("column name", "Its name?", (Option(suggested, suggested),), typed="name", default=(suggested,))
-    name = Answer.of(named).text or suggested
-    if name in fields:
-        yield Tell(f"There is a column {name} already; the new one is {suggested}.")
-        name = suggested
-    draft.put(replace(step, compute=(*step.compute, replace(new, name=name))))
+    name = unused(plain([column, function.removeprefix("text as a "), new.other or ""]), fields)
+    made = replace(step, compute=(*step.compute, replace(new, name=name)))
+    if function == "round":
+        draft.put(replace(made, columns=tuple(_in_place(each, column, name) for each in fields)))
+        return
+    draft.put(made)
+    yield Tell(f"The new column is {name}.")
+
+
+def _in_place(column: str, rounded: str, by: str) -> Chosen:
+    return Chosen(by, column) if column == rounded else Chosen(column)
 
 
 def _computed(draft: Draft, function: str, column: str, fields: dict[str, str | None]) -> Flow[Computed | None]:
@@ -415,9 +432,10 @@ def _computed(draft: Draft, function: str, column: str, fields: dict[str, str | 
 
 
 def _date_format(draft: Draft, column: str) -> Flow[str | None]:
-    """Ask how a column spells dates: in the usual ways that fit all of its known values, by themselves or together.
+    """Return how a column spells dates: in the usual ways that fit all of its known values, by themselves or together.
 
-    Few values are known, so each way is also offered together with the standard's.
+    Few values are known, so each way is also tried together with the standard's. Asked for unless one way alone fits
+    all values.
     """
     known = known_texts(draft.column(column))
     fitting = [each for each in _FORMATS if all(_is_spelled(text, each) for text in known)]
@@ -425,12 +443,34 @@ def _date_format(draft: Draft, column: str) -> Flow[str | None]:
     if not spelled:
         yield Tell(f"No usual way to spell dates fits the values of {column}.")
         return None
-    mixed = [OR.join((_ISO, each)) for each in fitting if each != _ISO]
-    options = [
-        Option(f"date {each}", OR.join(_FORMATS[one] for one in each.split(OR)), _first_day(known, each))
-        for each in (*spelled, *mixed)
-    ]
+    ways = [*spelled, *(OR.join((_ISO, each)) for each in fitting if each != _ISO)]
+    values, *fit = (yield Compare(_spelled_so(draft, column, ways), column)) or [0]
+    counts = dict(zip(ways, map(int, fit), strict=True)) if len(fit) == len(ways) else {}
+    whole = [each for each in ways if counts.get(each) == values]
+    plain_ways = [each for each in whole if OR not in each] or whole
+    if len(plain_ways) == 1:
+        yield Tell(f"{column} spells all dates as {_way(plain_ways[0])}.")
+        return f"date {plain_ways[0]}"
+    offered = sorted(plain_ways or ways, key=lambda each: -counts.get(each, 0))
+    options = []
+    for each in offered:
+        fits = f"{counts[each]:,} of {values:,} values" if counts else ""
+        options.append(Option(f"date {each}", _way(each), ", ".join(filter(None, (fits, _first_day(known, each))))))
     return (yield from _one("format", f"How does {column} spell dates?", options)).keys[0]
+
+
+def _way(format_: str) -> str:
+    return OR.join(_FORMATS[each] for each in format_.split(OR))
+
+
+def _spelled_so(draft: Draft, column: str, ways: Sequence[str]) -> Request:
+    """Return a request for one row: how many values a column has, and how many of them each way to spell dates fits."""
+    before = replace(draft.step_for("compute"), name=unused("all_rows", [each.name for each in draft.request.steps]))
+    name = '"' + column.replace('"', '""') + '"'
+    tried = (", ".join(f"'{each}'" for each in way.split(OR)) for way in ways)
+    counts = ", ".join(f"count(try_strptime({name}, [{each}]))" for each in tried)
+    figures = Step("figures", sql=f"SELECT count({name}), {counts} FROM {before.name}", inputs=(before.name,))
+    return replace(draft.request, steps=(*draft.request.steps, before, figures))
 
 
 def _first_day(known: list[str], format_: str) -> str:

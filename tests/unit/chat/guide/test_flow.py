@@ -189,7 +189,7 @@ def test_a_share_comes_with_what_it_is_a_share_of():
 
 
 def test_a_join_by_a_computed_column_is_another_step():
-    person = Person().say("orders.csv", "Compute a column", "text in upper case", "status", "=id_2")
+    person = Person().say("orders.csv", "Compute a column", "text in upper case", "status")
     person.say("Join another table", "customers.csv", "id")
     first, second = person.request.steps
     assert (len(first.compute), first.joins, second.input, len(second.joins)) == (1, (), first.name, 1)
@@ -285,12 +285,12 @@ def test_each_different_row_once():
 )
 def test_a_text_is_read_as_a_date_in_a_way_that_fits_its_values(values, offered, monkeypatch):
     monkeypatch.setitem(TABLES, "orders.csv", table("orders.csv", {"born": "utf8"}, values={"born": values}))
-    person = Person().say("orders.csv", "Compute a column", "read a text as a date", "born")
+    person = Person(figures=()).say("orders.csv", "Compute a column", "read a text as a date", "born")
     assert labels(person) == set(offered)
-    person.say(offered[0], "=day", "Keep some rows", "day", "less than …", "=1940-01-01")
+    person.say(offered[0], "Keep some rows", "born_date", "less than …", "=1940-01-01")
     assert person.step.compute[0].function == "convert"
-    assert person.machine.draft.result()["day"] == "date"
-    assert person.step.filters == (Filter("day", "<", ("1940-01-01",)),)
+    assert person.machine.draft.result()["born_date"] == "date"
+    assert person.step.filters == (Filter("born_date", "<", ("1940-01-01",)),)
 
 
 @pytest.mark.parametrize(
@@ -312,18 +312,18 @@ def test_a_text_that_fits_no_spelling_is_not_read(function, values, monkeypatch)
 def test_a_text_that_spells_dates_is_compared_as_one(monkeypatch):
     born = table("orders.csv", {"born": "utf8"}, values={"born": ["31.12.1939", "2025-12-17"]})
     monkeypatch.setitem(TABLES, "orders.csv", born)
-    person = Person().say("orders.csv", "Keep some rows", "born", "compared as a date …")
+    person = Person(figures=()).say("orders.csv", "Keep some rows", "born", "compared as a date …")
     person.say("year-month-day or day.month.year", "less than …", "=1940-01-01")
     assert person.step.compute == (Computed("born_date", "convert", "born", value="date %Y-%m-%d or %d.%m.%Y"),)
     assert person.step.filters == (Filter("born_date", "<", ("1940-01-01",)),)
 
 
 def test_a_part_of_a_text_is_replaced_and_the_text_read_as_a_number():
-    person = Person().say("customers.csv", "Compute a column", "replace a part of a text", "name", "=,", "=.", "=a")
-    person.say("Compute a column", "read a text as a number", "a", "any decimal places, as 1234.5678", "=b")
+    person = Person().say("customers.csv", "Compute a column", "replace a part of a text", "name", "=,", "=.")
+    person.say("read a text as a number", "name_replace", "any decimal places, as 1234.5678")
     assert person.step.compute == (
-        Computed("a", "replace", "name", value=",", new="."),
-        Computed("b", "convert", "a", value="float64"),
+        Computed("name_replace", "replace", "name", value=",", new="."),
+        Computed("name_replace_number", "convert", "name_replace", value="float64"),
     )
 
 
@@ -335,11 +335,11 @@ def test_a_condition_on_groups_is_another_step():
 
 
 def test_computed_columns_order_and_the_first_rows():
-    person = Person().say("orders.csv", "Compute a column", "month of a date", "placed", "=m")
-    person.say("Compute a column", "multiply two numbers", "amount", "=1.21", "=gross")
+    person = Person().say("orders.csv", "Compute a column", "month of a date", "placed")
+    person.say("multiply two numbers", "amount", "=1.21")
     assert person.step.compute == (
-        Computed("m", "month", "placed"),
-        Computed("gross", "multiply", "amount", value="1.21"),
+        Computed("placed_month", "month", "placed"),
+        Computed("amount_multiply", "multiply", "amount", value="1.21"),
     )
     person.say("Sort, first N rows", "amount (largest first)", "=3", "Choose columns", "id, amount")
     assert person.request.steps[0].sort == (Sort("amount", descending=True),)
@@ -349,8 +349,8 @@ def test_computed_columns_order_and_the_first_rows():
 
 @pytest.mark.parametrize(("between", "value"), [("a blank", " "), ("nothing", ""), ("=, ", ", ")])
 def test_two_texts_are_joined_with_something_between_them(between, value):
-    person = Person().say("customers.csv", "Compute a column", "join two texts", "name", "country", between, "=both")
-    assert person.step.compute == (Computed("both", "join text", "name", "country", value),)
+    person = Person().say("customers.csv", "Compute a column", "join two texts", "name", "country", between)
+    assert person.step.compute == (Computed("name_join_text_country", "join text", "name", "country", value),)
 
 
 def test_the_first_rows_of_each_group_in_an_order_of_several_columns():
@@ -513,9 +513,9 @@ def test_days_are_counted_to_a_day(odd):
 
 def test_what_cannot_be_carried_out_is_left_out_and_the_conversation_goes_on():
     person = Person().say("orders.csv", "Keep some rows", "amount", "more than …", "=1")
-    person.say("Compute a column", "first characters of a text", "status", "=0", "=start")
+    person.say("Compute a column", "first characters of a text or date", "status", "=0")
     assert person.request.steps[0].compute == ()
-    assert [text.partition(":")[0] for text in person.told] == ["This does not work, and is left out"]
+    assert person.told[-1].startswith("This does not work, and is left out: ")
     person.say(
         "Group and measure", "status", "number of rows", "Write the result", "CSV file", "Save it, do not run it"
     )
@@ -534,7 +534,13 @@ FLAGS = {
     "--latest placed per customer_id": ("First rows per group", "customer_id", "placed (latest first)", "1"),
     "--columns id, status": ("Choose columns", "id, status"),
     "--sort amount desc --limit 3": ("Sort, first N rows", "amount (largest first)", "=3"),
-    "--compute double = amount * 2": ("Compute a column", "multiply two numbers", "amount", "=2", "=double"),
+    "--compute amount_multiply = amount * 2": ("multiply two numbers", "amount", "=2"),
+    "--compute placed_first_characters = first-characters(placed, 7)": (
+        "Compute a column",
+        "first characters of a text or date",
+        "placed",
+        "=7",
+    ),
 }
 
 
@@ -584,3 +590,45 @@ def test_a_line_that_cannot_be_carried_out_is_told_and_nothing_of_it_kept(line, 
     before = person.request
     assert person.say(f"=--sort id {line}").request == before
     assert told in person.told[-1]
+
+
+def test_a_number_is_rounded_in_its_place():
+    person = Person().say("orders.csv", "Group and measure", "status", "average of amount, number of rows")
+    person.say("round a number", "average_amount", "=2")
+    assert list(person.machine.draft.result()) == ["status", "rows", "average_amount"]
+    assert person.step.compute == (Computed("average_amount_round", "round", "average_amount", value="2"),)
+
+
+def test_a_column_of_two_tables_is_computed_with_by_the_name_that_is_shown(monkeypatch):
+    monkeypatch.setitem(TABLES, "customers.csv", table("customers.csv", {"id": "int64", "amount": "float64"}))
+    person = Person().say("orders.csv", "Join another table", "customers.csv", "customer_id = id")
+    person.say("subtract two numbers", "amount", "customers_amount")
+    person.say("Write the result", "CSV file", "Save it, do not run it")
+    assert person.machine.agreed.action == "save"
+    assert person.told == ["All 80 values match.", "The new column is amount_subtract_customers_amount."]
+
+
+@pytest.mark.parametrize(
+    ("figures", "told", "asked"),
+    [
+        ((460, 460, 460), "born spells all dates as day.month.year.", None),
+        ((460, 314, 460), "born spells all dates as year-month-day or day.month.year.", None),
+        ((460, 314, 459), None, ["year-month-day or day.month.year", "day.month.year"]),
+        ((), None, ["day.month.year", "year-month-day or day.month.year"]),
+    ],
+)
+def test_the_way_in_which_all_dates_are_spelled_is_not_asked_for(monkeypatch, figures, told, asked):
+    born = table("orders.csv", {"born": "utf8"}, values={"born": ["31.12.1939", "01.02.1940"]})
+    monkeypatch.setitem(TABLES, "orders.csv", born)
+    person = Person(figures=figures).say("orders.csv", "read a text as a date", "born")
+    question = person._question()
+    assert [each.label for each in question.options] == asked or question.text == "What next?"
+    assert told is None or told in person.told
+
+
+def test_several_texts_are_read_as_dates_at_once(monkeypatch):
+    texts = {"born": ["31.12.1939"], "died": ["01.02.2001"]}
+    monkeypatch.setitem(TABLES, "orders.csv", table("orders.csv", dict.fromkeys(texts, "utf8"), values=texts))
+    person = Person(figures=(9, 9, 9)).say("orders.csv", "read a text as a date", "born, died")
+    person.say("days between two dates", "born_date", "died_date")
+    assert [each.name for each in person.step.compute] == ["born_date", "died_date", "born_date_days_between_died_date"]
