@@ -549,6 +549,17 @@ def quarantined(project, path="in.csv", **config):
     return rows.column("a").to_pylist(), [row[:-1] for row in rejects]
 
 
+@pytest.mark.parametrize(
+    "text", ["a\rb", "\r", "a\nb", "\r\n", "a,b", 'a"b', '"', "'", "\t", "é\x85\u2028z", "=1+1", "#x"]
+)
+def test_whatever_is_set_aside_is_one_row_of_the_file(project, text):
+    cell = text.replace('"', '""')
+    project.put("in.csv", f'a\n1\n"{cell}"\n2\n"{cell}{cell}"\n')
+    values, rejects = quarantined(project, dtype={"a": "int64"})
+    assert values == [1, 2]
+    assert [value for _, _, _, value, _ in rejects] == [text, text + text]
+
+
 def test_rows_that_do_not_fit_are_set_aside(project):
     project.put("in.csv", 'a,b\n1,x\n"2\n",y\n3\nx,z\n4,u,5\n,w\n')
     values, rejects = quarantined(project, dtype={"a": "int64", "b": "utf8"})

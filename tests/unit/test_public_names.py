@@ -44,7 +44,9 @@ def names_of(module):
     listed = getattr(loaded, "__all__", None)
     own = [name for name, value in vars(loaded).items() if getattr(value, "__module__", None) == module]
     return {
-        name: shape(getattr(loaded, name)) for name in sorted(listed or own or dir(loaded)) if not name.startswith("_")
+        name: shape(getattr(loaded, name))
+        for name in sorted(listed or own or loaded._HOMES)
+        if not name.startswith("_")
     }
 
 

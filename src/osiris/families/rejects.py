@@ -113,7 +113,9 @@ class Rejected:
                 descriptor = private(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
                 self._file = os.fdopen(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", newline="")
                 csv.writer(self._file, lineterminator="\n").writerow(Reject._fields)
-            csv.writer(self._file, lineterminator="\n").writerow(masked)
+            # Before Python 3.13 a carriage return alone is not put in quotes, and reads as the end of a row.
+            quoting = csv.QUOTE_ALL if any("\r" in str(cell) for cell in masked) else csv.QUOTE_MINIMAL
+            csv.writer(self._file, lineterminator="\n", quoting=quoting).writerow(masked)
         except OSError as error:
             fail_os(error, self._path)
         self.rows += 1
