@@ -354,20 +354,20 @@ def test_a_name_that_another_pipeline_has_is_asked_for_before_the_yes(osiris, fo
 
 def test_a_text_becomes_a_date_that_is_compared_and_values_become_columns(osiris, folder):
     (folder / "a.csv").write_text("born,kind\n06.08.2022,x\n31.12.1939,y\n01.02.1939,x\n")
-    answers = ["a.csv", "Compute a column", "read a text as a date", "born", "day.month.year", "day"]
-    answers += ["Keep some rows", "day", "less than …", "1940-01-01", "Columns from values", "kind", "x, y"]
-    answers += ["year of day", "number of rows", "Write the result", "output/x.csv", "Yes, save it and run it"]
+    answers = ["a.csv", "Compute a column", "read a text as a date", "born"]
+    answers += ["Keep some rows", "born_date", "less than …", "1940-01-01", "Columns from values", "kind", "x, y"]
+    answers += ["year of born_date", "number of rows", "Write the result", "output/x.csv", "Yes, save it and run it"]
     piped(osiris, folder, *answers, code=0)
-    assert (folder / "output" / "x.csv").read_text() == "day_year,x,y\n1939-01-01,1,1\n"
+    assert (folder / "output" / "x.csv").read_text() == "born_date_year,x,y\n1939-01-01,1,1\n"
 
 
 def test_numbers_and_dates_that_are_spelled_in_two_ways_and_minutes(osiris, folder):
     lines = ["n;cost;day;begun;ended", "1;1.234,50;31.12.1939;2025-01-01 10:00:59;2025-01-01 11:01:00"]
     (folder / "a.csv").write_text("\n".join([*lines, "2;7,05;2025-12-17;2025-01-02 00:00:00;2025-01-01 23:59:00"]))
     answers = ["a.csv", "Compute a column", "read a text as a number", "cost"]
-    answers += ["two decimal places, as 1.234,50", "euro", "Compute a column", "read a text as a date", "day"]
-    answers += ["year-month-day or day.month.year", "on", "Compute a column", "minutes between two times", "begun"]
-    answers += ["ended", "took", "Choose columns", "n, euro, on, took", "Sort, first N rows", "n (smallest first)", ""]
+    answers += ["two decimal places, as 1.234,50", "read a text as a date", "day"]
+    answers += ["minutes between two times", "begun", "ended"]
+    answers += ["--columns n, cost_number as euro, day_date as on, begun_minutes_between_ended as took --sort n"]
     piped(osiris, folder, *answers, "Write the result", "output/x.csv", "Yes, save it and run it", code=0)
     assert (
         folder / "output" / "x.csv"
