@@ -531,3 +531,20 @@ def test_mixed_dates_are_read_without_a_question(osiris, folder):
     piped(osiris, folder, *answers, code=0)
     rows = sorted((folder / "output/x.csv").read_text().splitlines()[1:])
     assert rows == ["2025-01,10", "2025-02,10", "2025-03,10"]
+
+
+def test_a_line_of_flags_that_is_refused_ends_a_pipe_and_nothing_is_written(osiris, folder):
+    (folder / "a.csv").write_text("name,status\nAda,paid\nBob,open\n")
+    lines = ["--where staus = paid", "--group name --count --to output/x.csv", "Yes, save it and run it"]
+    done = piped(osiris, folder, "a.csv", *lines, code=2)
+    assert "CHT055" in done.stderr
+    assert not (folder / "output").exists()
+    lines = ["--where status = paid", *lines[1:]]
+    piped(osiris, folder, *lines, code=0, args=["--resume"])
+    assert (folder / "output/x.csv").read_text() == "name,rows\nAda,1\n"
+
+
+@pytest.mark.parametrize("words", ["group", "round"])
+def test_a_part_of_a_name_is_asked_about_at_the_menu(osiris, folder, words):
+    (folder / "a.csv").write_text("id,name\n1,Ada\n")
+    assert "may mean one of these" in piped(osiris, folder, "a.csv", words, code=2).stderr

@@ -39,7 +39,7 @@ def _parameter(parameter):
 
 
 def names_of(module):
-    """Return the public names of a module that are its own: those of `__all__`, or defined in it, or that it gives when asked."""
+    """Return the public names of a module that are its own: those of `__all__`, or defined in it, or lazy."""
     loaded = importlib.import_module(module)
     listed = getattr(loaded, "__all__", None)
     own = [name for name, value in vars(loaded).items() if getattr(value, "__module__", None) == module]

@@ -287,7 +287,7 @@ class _Reader:
             measures=measures,
             pick=pick,
             columns=columns,
-            sort=(*base.sort, *sort),
+            sort=sort or base.sort,
             limit=limit,
         )
 
@@ -426,6 +426,8 @@ class _Reader:
         partitions = tuple(_bare(name) for text in self.flags.get("partition-by", ()) for name in _parts(text))
         key = tuple(_bare(name) for text in self.flags.get("key", ()) for name in _parts(text))
         mode = cast("Mode | None", self.single("mode"))
+        if mode and mode not in get_args(Mode):
+            fail("CHT042", flag=f"--mode {mode}", problem="is no mode", hint=_listed(get_args(Mode)))
 
         def make(text: str) -> Output:
             if not text.startswith("@"):

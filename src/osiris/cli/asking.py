@@ -158,13 +158,13 @@ class Plain:
                 self._list(known, shown, ask)
                 shown += SHOWN
                 continue
-            answer = read(ask, known, words, self._refuse)
+            answer = read(ask, known, words, self.refuse)
             if answer is not None:
                 if isinstance(answer, Answer):
                     self.tell(f"{ask.text} {echo(known, answer)}")
                 return answer
 
-    def _refuse(self, why: str) -> None:
+    def refuse(self, why: str) -> None:
         """Say why an answer is none; without a terminal the lines after it answer other questions, so it is the end."""
         if not sys.stdin.isatty():
             fail("CHT055", problem=" ".join(why.split()))
@@ -225,8 +225,8 @@ def _named(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], 
     command = f":{words.strip().casefold()}"
     if found.options:
         return Answer(tuple(each.key for each in found.options))
-    if ask.typed:
-        return _free(ask, words, tell)
+    if ask.typed and (ask.typed != "flags" or words.lstrip().startswith("--")):
+        return _free(ask, words.strip() if ask.typed == "flags" else words, tell)
     if command in _COMMANDS:
         return _COMMANDS[command]
     _tell_unknown(ask, known, words, found.may, tell)

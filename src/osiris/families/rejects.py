@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from osiris.fault import fault
@@ -95,6 +96,11 @@ def divide(count: int, attempt: Callable[[int, int], None], refuse: Callable[[in
                 waiting += [(middle, end), (first, middle)]
 
 
+_PLAIN = partial(csv.writer, lineterminator="\n")
+_QUOTED = partial(csv.writer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+"""Before Python 3.13 a carriage return alone is not put in quotes by itself, and reads as the end of a row."""
+
+
 class Rejected:
     """The file of rejects among a step's artifacts; it is made with the first of them, and holds `rows`."""
 
@@ -112,10 +118,9 @@ class Rejected:
                 # By lines, so that an error appears here and not when the file is closed.
                 descriptor = private(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
                 self._file = os.fdopen(descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", newline="")
-                csv.writer(self._file, lineterminator="\n").writerow(Reject._fields)
-            # Before Python 3.13 a carriage return alone is not put in quotes, and reads as the end of a row.
-            quoting = csv.QUOTE_ALL if any("\r" in str(cell) for cell in masked) else csv.QUOTE_MINIMAL
-            csv.writer(self._file, lineterminator="\n", quoting=quoting).writerow(masked)
+                _PLAIN(self._file).writerow(Reject._fields)
+            write = _QUOTED if any("\r" in str(cell) for cell in masked) else _PLAIN
+            write(self._file).writerow(masked)
         except OSError as error:
             fail_os(error, self._path)
         self.rows += 1

@@ -207,10 +207,11 @@ def _measured(draft: Draft, step: Step, relation: Relation, pairs: Pairs) -> Flo
 
 def _compared(draft: Draft, step: Step, relation: Relation, sql: Callable[[str], str]) -> Flow[JsonValue]:
     """Return the row of a SELECT over the name of what there is before a join, and what is joined; None without one."""
-    before = Step(unused("left_side", [each.name for each in draft.request.steps]), input=step.input, joins=step.joins)
+    taken = [*(each.name for each in draft.request.steps), *(each.name for each in draft.choices.relations)]
+    before = Step(unused("left_side", [*taken, relation.name]), input=step.input, joins=step.joins)
     before = replace(before, compute=step.compute, filters=step.filters)
     inputs = (before.name, relation.name)
-    figures = Step(unused("figures", [before.name]), sql=sql(before.name), inputs=inputs)
+    figures = Step(unused("figures", [*taken, before.name, relation.name]), sql=sql(before.name), inputs=inputs)
     asked = replace(draft.request, steps=(*(s for s in draft.request.steps if s.name != step.name), before, figures))
     sources = {each.relation: each for each in (*asked.sources, *draft.reading(relation.id))}
     return (yield Compare(replace(asked, sources=tuple(sources.values())), relation.id))

@@ -67,6 +67,10 @@ class Screen(Protocol):
         """Show a line or some."""
         ...
 
+    def refuse(self, why: str) -> None:
+        """Say why an answer is none; fails with CHT055 if nobody is there to give another one."""
+        ...
+
     def rows(self, tables: Iterable[Table]) -> None:
         """Show the first rows of steps."""
         ...
@@ -124,7 +128,11 @@ class GuideWorld(LiveWorld):
         while True:
             answer = self._screen.choose(ask, self._options(ask))
             if isinstance(answer, Answer):
-                return answer.recorded()
+                wrong = _wrong_line(draft, answer.text) if ask.typed == "flags" and answer.text else None
+                if wrong is None:
+                    return answer.recorded()
+                self._screen.refuse(wrong)
+                continue
             if answer != "look":
                 return answer
             self._show_rows(draft)
@@ -226,6 +234,12 @@ class GuideWorld(LiveWorld):
             lambda: {name: why for name, why in listing.silent.items() if name == reference},
             listing.start,
         )
+
+
+def _wrong_line(draft: Draft, line: str) -> str | None:
+    from osiris.chat.guide.typed import problem_of_line
+
+    return problem_of_line(draft, line)
 
 
 def _outside(diagnostics: Sequence[Mapping[str, JsonValue]]) -> list[str]:

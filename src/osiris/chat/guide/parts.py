@@ -465,11 +465,17 @@ def _way(format_: str) -> str:
 
 def _spelled_so(draft: Draft, column: str, ways: Sequence[str]) -> Request:
     """Return a request for one row: how many values a column has, and how many of them each way to spell dates fits."""
-    before = replace(draft.step_for("compute"), name=unused("all_rows", [each.name for each in draft.request.steps]))
+    taken = [*(each.name for each in draft.request.steps), *(each.name for each in draft.choices.relations)]
+    before = replace(draft.step_for("compute"), name=unused("all_rows", taken))
     name = '"' + column.replace('"', '""') + '"'
     tried = (", ".join(f"'{each}'" for each in way.split(OR)) for way in ways)
-    counts = ", ".join(f"count(try_strptime({name}, [{each}]))" for each in tried)
-    figures = Step("figures", sql=f"SELECT count({name}), {counts} FROM {before.name}", inputs=(before.name,))
+    # DuckDB takes 25 for the year 25, which nobody has spelled so.
+    counts = ", ".join(
+        f"count(*) FILTER (WHERE year(try_strptime({name}, [{each}])) >= 1000) AS n{n}" for n, each in enumerate(tried)
+    )
+    figures = Step(
+        unused("figures", taken), sql=f"SELECT count({name}), {counts} FROM {before.name}", inputs=(before.name,)
+    )
     return replace(draft.request, steps=(*draft.request.steps, before, figures))
 
 

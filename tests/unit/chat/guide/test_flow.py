@@ -581,6 +581,15 @@ def test_flags_go_on_where_a_line_before_them_ended():
         ("--group status --sum name", "there is no column 'name'"),
         ("--where amount = cheap", "--where: 'cheap' is no value"),
         ("--mode append", "says nothing without --to"),
+        ("--Where status = paid", "--Where: is no flag"),
+        ("--where status in paid,--count", "--count: is not understood"),
+        ("--count amount", "takes no value"),
+        ("--group customer_id --sum", "--sum: has no value"),
+        ("--limit 3 --limit 5", "--limit: is there twice"),
+        ("--to output/x.csv --to output/y.csv", "--to: is there twice"),
+        ('--where status = "a', "is not understood"),
+        ("--where 'status = O'Brien", "has quotes that do not fit"),
+        ("--to @sqlite.shop/orders --mode nonsense", "is no mode"),
         ("--to output/x.exe", "does not end like a file"),
         ("--to @sqlite.shop/orders", "does not say how rows go"),
     ],
@@ -632,3 +641,26 @@ def test_several_texts_are_read_as_dates_at_once(monkeypatch):
     person = Person(figures=(9, 9, 9)).say("orders.csv", "read a text as a date", "born, died")
     person.say("days between two dates", "born_date", "died_date")
     assert [each.name for each in person.step.compute] == ["born_date", "died_date", "born_date_days_between_died_date"]
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ('--where status = "x --count "', ("x --count ",)),
+        ("--where=status = paid", ("paid",)),
+        ("--where status = O'Brien", ("O'Brien",)),
+        ("""--where 'status = O'"'"'Brien'""", ("O'Brien",)),
+        ("--where status = a--b", None),
+    ],
+)
+def test_a_value_of_a_line_is_what_was_meant(line, values):
+    person = Person().say("orders.csv", f"={line}")
+    found = [each.values for step in person.request.steps for each in step.filters]
+    assert found == ([values] if values else [])
+
+
+def test_a_measure_after_different_rows_is_a_step_of_its_own():
+    person = Person().say("orders.csv", "Each different row once", "=--count")
+    assert [len(each.group) for each in person.request.steps] == [5, 0]
+    person.say("=--sort rows", "=--sort rows desc")
+    assert person.step.sort == (Sort("rows", descending=True),)
