@@ -640,8 +640,8 @@ CODES: dict[str, Code] = {
     ),
     "RUN035": Code(
         "Unfinished run of another version",
-        "run {session} of this pipeline ended as {status}, and other versions made its plan: {what}",
-        "'osiris explain {session}' shows what it delivered; --new-run begins anew",
+        "run {session} of this pipeline ended as {status}; its plan was compiled with other versions of {what}",
+        "'osiris explain {session}' shows what it delivered; --new-run starts a new run",
         4,
     ),
     "RUN056": _warning(

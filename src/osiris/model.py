@@ -64,7 +64,7 @@ def schema_from_json(data: list[dict[str, JsonValue]]) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class ComponentSpec:
-    """What a component says of itself in its spec.yaml; `digest` is the SHA-256 of the spec's canonical form.
+    """What a component says of itself in its spec.yaml; `digest` is that of `registry.digest_of_spec`.
 
     `families` are those whose connections it takes beside its own.
     """

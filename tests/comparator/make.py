@@ -2,8 +2,8 @@
 
     python -m tests.comparator.make OSIRIS FOLDER
 
-`OSIRIS` is the command of the version that the folder is from. What it leaves is checked in below `tests/fixtures`, and
-never made again: a later version has to read what an earlier one wrote.
+`OSIRIS` is the command of the version that the folder is from. What it leaves is kept in `projects`: a later version
+has to read what an earlier one wrote.
 """
 
 from __future__ import annotations

@@ -100,6 +100,17 @@ def masked(value, root, key=""):
         found = {plain(k, root): masked(v, root, k) for k, v in value.items()}
         if found.get("area") == "source_data":
             found |= {"old": MARK, "new": MARK}
+        if found.get("unit") == "ms":
+            found |= {"value": MARK}
+        if key.endswith("duration_ms"):
+            found = dict.fromkeys(found, MARK)
+        if isinstance(found.get("columns"), list) and isinstance(found.get("rows"), list):
+            changing = [
+                n
+                for n, name in enumerate(found["columns"])
+                if CHANGING.search(str(name)) or str(name).startswith("ms_")
+            ]
+            found["rows"] = [[MARK if n in changing else each for n, each in enumerate(row)] for row in found["rows"]]
         return found | {"fingerprint": MARK} if "looked_at" in found else found  # of files as they lie on this disk
     if key in TEXTS or key in ("python", "machine", "system"):
         return value if value is None else MARK
@@ -107,7 +118,7 @@ def masked(value, root, key=""):
         found = [masked(each, root) for each in value if not _is_sampled(each)]
         has_metrics = bool(found) and all(isinstance(each, dict) and "metric" in each for each in found)
         return sorted(found, key=lambda each: json.dumps(each, sort_keys=True)) if has_metrics else found
-    if isinstance(value, float) or (CHANGING.search(key) and value is not None):
+    if CHANGING.search(key) and value is not None:
         return MARK
     return plain(value, root) if isinstance(value, str) else value
 
@@ -166,7 +177,4 @@ def _cell(cell, root):
         return MARK
     if not isinstance(cell, str):
         return cell
-    try:
-        return masked(json.loads(cell), root)
-    except ValueError:
-        return plain(cell, root)
+    return masked(json.loads(cell), root) if cell[:1] in ("{", "[") else plain(cell, root)

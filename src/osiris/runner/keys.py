@@ -18,11 +18,10 @@ from osiris.runner.selection import with_read
 from osiris.session import (
     is_unacknowledged,
     open_session,
+    read_plan,
     read_recovered,
     read_summary,
-    read_versions,
     session_folders,
-    versions_of,
 )
 from osiris.units import duration_text
 
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 Summary = dict[str, "JsonValue"]
 
 _CHECK_FAILED = "DAT030"
-_OTHER_VERSION = "RUN035"
-"""Code of a run that another version's unfinished run has stopped."""
-
 _BACKWARDS = 15 * 60.0
 """Seconds by which a clock may be set back: a run that seems to begin so much later began just now."""
 
@@ -118,32 +114,65 @@ def _chosen(
     project: Project, manifest: Manifest, every: list[Summary], wish: Wish, here: Surroundings, now: float
 ) -> Start:
     runs = [run for run in every if run.get("selected") == wish.selected or "problem" in run]
-    if wish.resume is None and (last := _newest(runs, run_key=wish.run_id)):
-        _refuse_other_version(project, manifest, last, wish, here, now)
     if wish.run_id is not None:
         if not _finisher(runs, wish.run_id, manifest.fingerprint):
             _refuse_taken(every, wish.run_id, manifest.fingerprint)
+            _refuse_other_version(project, manifest, runs, wish, here, now)
         return _with_id(project.root, manifest, runs, wish.run_id, here)
     if wish.resume is not None:
         return _resume(project.root, manifest, _resumable(project, manifest, runs, wish.resume), here)
+    _refuse_other_version(project, manifest, runs, wish, here, now)
     newest = _newest(runs, manifest.fingerprint)
     return _go_on(project, manifest, runs, newest, wish, here, now) if newest else Start()
 
 
 def _refuse_other_version(
-    project: Project, manifest: Manifest, last: Summary, wish: Wish, here: Surroundings, now: float
+    project: Project, manifest: Manifest, runs: list[Summary], wish: Wish, here: Surroundings, now: float
 ) -> None:
-    """Fail with RUN035 if a run would go on, were it not for another version that made its plan.
+    """Fail with RUN035 if a run would go on, were it not for another version that made its plan of the same file.
 
     To begin anew in silence would deliver again what it delivered.
     """
-    is_told = last["status"] == "complete" and not _is_untold(project, last, wish, here.connections, now)
-    if is_told or last["fingerprint"] in ("", manifest.fingerprint):
-        return
-    before, now_there = read_versions(project.logs / last["session"]), versions_of(manifest.data)
-    changed = sorted(name for name in before if now_there.get(name, before[name]) != before[name])
-    if changed and (wish.run_id or not _left_alone(last, wish, here.connections(), now)):
-        fail(_OTHER_VERSION, session=last["session"], status=last["status"], what=", ".join(changed))
+    continued = {run.get("continues") for run in runs}
+    for run in runs:
+        if wish.run_id not in (None, run["run_key"]) or run["session"] in continued:
+            continue
+        if run["fingerprint"] == manifest.fingerprint or not (wish.run_id or _is_recent(run, wish, now)):
+            return
+        plan = read_plan(project.logs / run["session"])
+        changed = _other_versions(plan, manifest.data) if plan else []
+        if changed and run["status"] == "complete" and not _is_untold(project, run, wish, here.connections, now):
+            return
+        is_open = _finisher(runs, run["run_key"]) in (None, run["session"])
+        if changed and is_open and not _moved(run, here.connections()):
+            hint = "use another id" if wish.run_id else None
+            fail("RUN035", session=run["session"], status=run["status"], what=", ".join(changed), hint=hint)
+
+
+def _other_versions(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> list[str]:
+    """Name what has another version in one of two plans of the same file; empty if they are not of the same."""
+    if _asked(before, now) != _asked(now, before):
+        return []
+    made, makes = _versions(before), _versions(now)
+    return sorted(name for name in made if makes.get(name, made[name]) != made[name])
+
+
+def _asked(plan: Mapping[str, JsonValue], other: Mapping[str, JsonValue]) -> JsonValue:
+    """Return what the file of a plan said, without keys that only one of two versions fills with a default."""
+    theirs = {step["id"]: step["config"] for step in other["steps"]}
+    steps = [
+        {
+            **{key: step[key] for key in ("id", "component", "mode", "inputs")},
+            "config": {key: value for key, value in step["config"].items() if key in theirs.get(step["id"], ())},
+        }
+        for step in plan["steps"]
+    ]
+    return [plan["pipeline"]["name"], plan["connections"], steps]
+
+
+def _versions(plan: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    components = {step["component"]: [step["version"], step["spec"]] for step in plan["steps"]}
+    return {"osiris": plan["osiris"], **plan["engines"], **components}
 
 
 def _go_on(
@@ -170,7 +199,12 @@ def _is_untold(project: Project, last: Summary, wish: Wish, connections: Callabl
     """Tell whether a run is complete and nobody was told, as its process was killed: the same command tells it."""
     if last["status"] != "complete" or not is_unacknowledged(project, last["session"]):
         return False
-    return -_BACKWARDS <= _age(last, now) < wish.continue_within and not _moved(last, connections())
+    return _is_recent(last, wish, now) and not _moved(last, connections())
+
+
+def _is_recent(last: Summary, wish: Wish, now: float) -> bool:
+    """Tell whether a run began within the time in which one is continued unasked."""
+    return -_BACKWARDS <= _age(last, now) < wish.continue_within
 
 
 def _rows_that_stay(manifest: Manifest, last: Summary | None) -> tuple[Diagnostic, ...]:
@@ -416,13 +450,9 @@ def _is_there(root: Path, told: Mapping[str, JsonValue]) -> bool:
 
 
 def _runs(project: Project, pipeline: str) -> list[Summary]:
-    """Return all runs of a pipeline, the newest first; of a damaged one what can still be told.
-
-    Those that were stopped for the sake of an earlier one are left out: it has still to be dealt with.
-    """
+    """Return all runs of a pipeline, the newest first; of a damaged one what can still be told."""
     found = (read_summary(folder) or read_recovered(folder) for folder in session_folders(project))
-    mine = (run for run in found if run and run.get("kind") == "run" and run["pipeline"] == pipeline)
-    return [run for run in mine if all(each["code"] != _OTHER_VERSION for each in run.get("diagnostics") or ())]
+    return [run for run in found if run and run.get("kind") == "run" and run["pipeline"] == pipeline]
 
 
 def whole_second(now: float) -> str:

@@ -20,7 +20,7 @@ from osiris.session.finding import (
     session_folders,
 )
 from osiris.session.lost import acknowledge, close_lost, is_unacknowledged
-from osiris.session.recovered import read_recovered, read_versions, versions_of
+from osiris.session.recovered import read_plan, read_recovered
 from osiris.session.stored import CONVERSATION, problem_of, read_summary
 from osiris.session.writing import (
     ENDS,
@@ -62,10 +62,9 @@ __all__ = [
     "order_of",
     "problem_of",
     "read_lines",
+    "read_plan",
     "read_recovered",
     "read_summary",
-    "read_versions",
     "session_folders",
     "totals",
-    "versions_of",
 ]

@@ -11,7 +11,6 @@ from osiris.session.stored import is_time, problem_of
 from osiris.session.writing import ENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from osiris.model import JsonValue
@@ -60,21 +59,16 @@ def read_recovered(folder: Path) -> dict[str, JsonValue] | None:
 def _plan(folder: Path) -> dict[str, JsonValue]:
     """Return name of the pipeline and fingerprint that the plan of a session has, as far as it can be read."""
     try:
-        found = json.loads((folder / "manifest.json").read_bytes())
+        found = read_plan(folder) or {}
         return {"pipeline": found["pipeline"]["name"], "fingerprint": found["fingerprint"]}
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (LookupError, TypeError):
         return {}
 
 
-def versions_of(plan: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return what made a plan, by its name: Osiris, engines with their versions, components with their specs."""
-    components = {step["component"]: [step["version"], step["spec"]] for step in plan["steps"]}
-    return {"osiris": plan["osiris"], **plan["engines"], **components}
-
-
-def read_versions(folder: Path) -> dict[str, JsonValue]:
-    """Return what made the plan of a session, as `versions_of` does; empty if that cannot be read."""
+def read_plan(folder: Path) -> dict[str, JsonValue] | None:
+    """Return the plan of a session as JSON; None if it cannot be read."""
     try:
-        return versions_of(json.loads((folder / "manifest.json").read_bytes()))
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return {}
+        found = json.loads((folder / "manifest.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -16,7 +16,16 @@ from osiris.session import ENDS, close_lost, create_session, end_session, now_te
 PAGE = Path(__file__).parents[3] / "docs/decisions/0004-order-run-key-continuing.md"
 EVENTS = {status: event for event, status in ENDS.items()}
 STEPS = [
-    {"id": "a", "component": "c", "version": "1", "spec": "s", "mode": "read", "needs": [], "inputs": {}, "config": {}},
+    {
+        "id": "a",
+        "component": "c",
+        "version": "1",
+        "spec": "s",
+        "mode": "read",
+        "needs": [],
+        "inputs": {},
+        "config": {"path": "a.csv"},
+    },
     {
         "id": "b",
         "component": "c",
@@ -161,7 +170,7 @@ def lay_out(project, last, started, plan):
     made = plan.partition(",")[0]
     session = past_session(project, status, hours_ago(started), made, run_key, **known)
     if made == "other version":
-        (project.logs / session / "manifest.json").write_text(json.dumps(manifest(made).data | {"steps": []}))
+        (project.logs / session / "manifest.json").write_text(json.dumps(manifest(made).data))
     for each in CLOSED.keys() & set(more):
         under_an_earlier_clock(project, past_session(project, "complete", run_key=session, **CLOSED[each](session)))
     return session, run_key or session
@@ -189,6 +198,39 @@ def test_row_of_the_table(project, row):
     if what == "continues":
         assert start.run_key == run_key
         assert start.run_started_at == whole_second(NOW - hours_ago(started) * 3600)
+
+
+def of_other_version(project, session, **more):
+    plan = manifest("other version").data | more
+    (project.logs / session / "manifest.json").write_text(json.dumps(plan))
+    return session
+
+
+def test_a_run_of_another_version_is_found_behind_those_of_other_plans(project):
+    of_other_version(project, past_session(project, "failed", 3, "before"))
+    other = [{**STEPS[0], "config": {"path": "other.csv"}}, *STEPS[1:]]
+    of_other_version(project, past_session(project, "complete", 2, "another"), steps=other)
+    past_session(project, "complete", 1, "a third")
+    assert refusal(project, Wish()).code == "RUN035"
+
+
+def test_a_run_of_another_version_and_of_another_file_stops_nothing(project):
+    other = [{**STEPS[0], "config": {"path": "other.csv"}}, *STEPS[1:]]
+    of_other_version(project, past_session(project, "failed", 1, "before"), steps=other)
+    assert choose(project, Wish()).continues is None
+
+
+def test_a_run_of_another_version_is_over_when_this_one_has_run(project):
+    of_other_version(project, past_session(project, "failed", 3, "before"))
+    past_session(project, "complete", 2)
+    assert choose(project, Wish()).continues is None
+
+
+def test_an_id_that_this_plan_has_finished_is_finished(project):
+    of_other_version(project, past_session(project, "failed", 3, "before", "night-1"))
+    assert refusal(project, Wish(run_id="night-1")).hint == "use another id"
+    past_session(project, "complete", 2, run_key="night-1")
+    assert choose(project, Wish(run_id="night-1")).finished
 
 
 def test_only_the_last_of_the_same_plan_counts(project):

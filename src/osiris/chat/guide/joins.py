@@ -172,8 +172,9 @@ def _by_all_values(
     row = (yield from _compared(draft, step, relation, compared)) if pairs else None
     if not row or len(row) != 2 * len(pairs):
         return []
-    shares = {pair: matched / keys for pair, keys, matched in zip(pairs, row[::2], row[1::2], strict=True) if keys > 1}
-    likely = sorted((pair for pair in shares if shares[pair] > _MOST), key=lambda pair: -shares[pair])
+    found = {pair: (keys, both) for pair, keys, both in zip(pairs, row[::2], row[1::2], strict=True)}
+    # Few values, as hours or amounts, are in many columns by chance: where most match, many come first.
+    likely = sorted((pair for pair, (keys, both) in found.items() if both > keys * _MOST), key=lambda p: -found[p][1])
     return [(Match(*pair),) for pair in likely[:MEASURED]]
 
 
