@@ -157,12 +157,12 @@ def _saved(data: Data) -> list[Line]:
 
 
 def _run(data: Data) -> list[Line]:
+    from osiris.cli.sessions import finding_lines, step_lines, written_lines
+
     style = "ok" if data["ok"] else "error"
     told = data["diagnostics"] if data["ok"] else ()
     found = [Diagnostic.from_json(item) for item in told if item["severity"] != "note"]
     head: Line = [(style, str(data["status"])), ("", f"  session {data['session']}")]
-    from osiris.cli.sessions import finding_lines, step_lines, written_lines
-
     written = written_lines(dict(data), data.get("targets") or {})
     odd = finding_lines(data.get("findings") or ())
     return [*step_lines(dict(data["steps"])), *written, *odd, head, *diagnostic_lines(found)]

@@ -131,7 +131,7 @@ def _refuse_other_version(
 ) -> None:
     """Fail with RUN035 if a run would go on, were it not for another version that made its plan of the same file.
 
-    To begin anew in silence would deliver again what it delivered.
+    A new run would deliver the same rows again.
     """
     continued = {run.get("continues") for run in runs}
     for run in runs:
@@ -150,10 +150,13 @@ def _refuse_other_version(
 
 
 def _other_versions(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> list[str]:
-    """Name what has another version in one of two plans of the same file; empty if they are not of the same."""
-    if _asked(before, now) != _asked(now, before):
+    """Name what has different versions in two plans of one file; empty if the files differ, or a plan is damaged."""
+    try:
+        is_same, made, makes = _asked(before, now) == _asked(now, before), _versions(before), _versions(now)
+    except (LookupError, TypeError, AttributeError):
         return []
-    made, makes = _versions(before), _versions(now)
+    if not is_same:
+        return []
     return sorted(name for name in made if makes.get(name, made[name]) != made[name])
 
 

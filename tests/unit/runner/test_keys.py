@@ -15,47 +15,19 @@ from osiris.session import ENDS, close_lost, create_session, end_session, now_te
 
 PAGE = Path(__file__).parents[3] / "docs/decisions/0004-order-run-key-continuing.md"
 EVENTS = {status: event for event, status in ENDS.items()}
+
+
+def planned(name, mode, reads=(), **config):
+    inputs = dict.fromkeys(("df",), *reads) if reads else {}
+    made_by = {"component": "c", "version": "1", "spec": "s"}
+    return {"id": name, **made_by, "mode": mode, "needs": [*reads], "inputs": inputs, "config": config}
+
+
 STEPS = [
-    {
-        "id": "a",
-        "component": "c",
-        "version": "1",
-        "spec": "s",
-        "mode": "read",
-        "needs": [],
-        "inputs": {},
-        "config": {"path": "a.csv"},
-    },
-    {
-        "id": "b",
-        "component": "c",
-        "version": "1",
-        "spec": "s",
-        "mode": "transform",
-        "needs": ["a"],
-        "inputs": {"df": "a"},
-        "config": {},
-    },
-    {
-        "id": "w",
-        "component": "c",
-        "version": "1",
-        "spec": "s",
-        "mode": "write",
-        "needs": ["b"],
-        "inputs": {"df": "b"},
-        "config": {"write_mode": "append"},
-    },
-    {
-        "id": "x",
-        "component": "c",
-        "version": "1",
-        "spec": "s",
-        "mode": "write",
-        "needs": ["a"],
-        "inputs": {"df": "a"},
-        "config": {"path": "x.txt"},
-    },
+    planned("a", "read", path="a.csv"),
+    planned("b", "transform", ["a"]),
+    planned("w", "write", ["b"], write_mode="append"),
+    planned("x", "write", ["a"], path="x.txt"),
 ]
 
 
@@ -223,6 +195,12 @@ def test_a_run_of_another_version_and_of_another_file_stops_nothing(project):
 def test_a_run_of_another_version_is_over_when_this_one_has_run(project):
     of_other_version(project, past_session(project, "failed", 3, "before"))
     past_session(project, "complete", 2)
+    assert choose(project, Wish()).continues is None
+
+
+@pytest.mark.parametrize("damaged", ["{}", "[]", '{"steps": [{}]}', '{"steps": 1, "pipeline": []}', "{"])
+def test_a_damaged_plan_of_an_earlier_run_stops_nothing(project, damaged):
+    (project.logs / past_session(project, "failed", 1, "before") / "manifest.json").write_text(damaged)
     assert choose(project, Wish()).continues is None
 
 

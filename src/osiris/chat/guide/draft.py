@@ -136,7 +136,7 @@ def as_text(request: Request, choices: Choices) -> str:
 
 
 def with_output(request: Request, choices: Choices) -> Request:
-    """Return the request, with an output that nobody writes if it has none."""
+    """Return the request; one without an output gets one that is never written."""
     if request.outputs:
         return request
     relations = {each.id: each.name for each in choices.relations}

@@ -67,9 +67,9 @@ def pipeline(draft: Draft) -> Flow[Agreed]:
         answer = yield from _menu(draft)
         before, is_done = draft.request, answer.keys == ("write",)
         if answer.text is not None:
-            from osiris.chat.guide.typed import typed
+            from osiris.chat.guide.flag_line import add_line
 
-            is_done = yield from typed(draft, answer.text)
+            is_done = yield from add_line(draft, answer.text)
         elif answer.keys[0] in _PARTS:
             yield from _PARTS[answer.keys[0]][2](draft)
         elif not is_done:

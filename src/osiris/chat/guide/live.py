@@ -68,7 +68,7 @@ class Screen(Protocol):
         ...
 
     def refuse(self, why: str) -> None:
-        """Say why an answer is none; fails with CHT055 if nobody is there to give another one."""
+        """Say why an answer is refused; fails with CHT055 if nobody can give another one."""
         ...
 
     def rows(self, tables: Iterable[Table]) -> None:
@@ -237,7 +237,7 @@ class GuideWorld(LiveWorld):
 
 
 def _wrong_line(draft: Draft, line: str) -> str | None:
-    from osiris.chat.guide.typed import problem_of_line
+    from osiris.chat.guide.flag_line import problem_of_line
 
     return problem_of_line(draft, line)
 

@@ -469,7 +469,7 @@ def _spelled_so(draft: Draft, column: str, ways: Sequence[str]) -> Request:
     before = replace(draft.step_for("compute"), name=unused("all_rows", taken))
     name = '"' + column.replace('"', '""') + '"'
     tried = (", ".join(f"'{each}'" for each in way.split(OR)) for way in ways)
-    # DuckDB takes 25 for the year 25, which nobody has spelled so.
+    # DuckDB reads two digits, as in 07.03.25, as the year 25: such a value does not fit.
     counts = ", ".join(
         f"count(*) FILTER (WHERE year(try_strptime({name}, [{each}])) >= 1000) AS n{n}" for n, each in enumerate(tried)
     )

@@ -44,12 +44,12 @@ _PIECE = re.compile(r'"(?:[^"]|"")*"|(?<!\S)--([A-Za-z][\w-]*)(?:=|(?=\s)|$)|--[
 """A text in double quotes, a flag, or what stands where neither can."""
 
 
-def typed(draft: Draft, line: str) -> Flow[bool]:
+def add_line(draft: Draft, line: str) -> Flow[bool]:
     """Add to a draft what a line of flags says; tell whether that says where the rows go."""
     before = draft.request
     try:
         draft.request, told, is_whole = _added(draft, line)
-    except OsirisError as error:  # only what a source has become since the line was typed
+    except OsirisError as error:  # the screen refuses such lines; one on record may be of an earlier version
         draft.request, told, is_whole = before, [_words(error)], False
     for each in told:
         yield Tell(each)
