@@ -133,7 +133,7 @@ def e2b():
     """A local E2B whose sandboxes have the packages of this environment, and none of our code."""
     from tests.servers.e2b import Base, e2b_service
 
-    from osiris.runner.pins import template_name
+    from osiris.runner.remote.lockfile import template_name
 
     ready = Base(commands=(f"ln -s {sys.prefix} /opt/osiris",))
     with e2b_service(bases={"base": ready, template_name(2, 4 * 2**30): ready}, binds=[Path(sys.prefix)]) as service:
@@ -143,7 +143,7 @@ def e2b():
 @pytest.fixture(scope="module")
 def one_engine(tmp_path_factory):
     """One engine for the statements of a whole file, as a worker has one for all steps of a job."""
-    from osiris.sql.shared import SharedEngine
+    from osiris.sql.binding.shared import SharedEngine
 
     with SharedEngine(tmp_path_factory.mktemp("engine"), memory=1 << 30, threads=2):
         yield

@@ -180,7 +180,7 @@ def _watch(handles, become):
 def _become(asked, handles, address):
     """Be a worker, or the command that has these arguments: leaves by SystemExit, as the script does."""
     from osiris.cli.main import main
-    from osiris.runner import worker
+    from osiris.runner.worker import main as worker
 
     for number, handle in enumerate(handles[:3]):
         os.dup2(handle, number)

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LOCK = ROOT / "src" / "osiris" / "runner" / "sandbox.lock"
+LOCK = ROOT / "src" / "osiris" / "runner" / "remote" / "sandbox.lock"
 WORKER = (
     *("duckdb", "httpx", "jsonschema", "numpy", "postgrest", "psycopg[binary]", "pyarrow", "pymysql", "pyyaml"),
     *("obstore", "rfc8785", "sqlglot"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench.evaluation.grade import SET
 
 from osiris import api
-from osiris.chat.found import read_names, with_looked
+from osiris.chat.catalog_import import read_names, with_looked
 from osiris.chat.intent import Question, Refusal
 from osiris.chat.live import LiveWorld
 from osiris.chat.render import path_of, render_request

@@ -9,8 +9,8 @@ import yaml
 
 from osiris import api
 from osiris.chat import conversation
-from osiris.chat.effects import ACCEPT, Waiting
-from osiris.chat.said import GROUNDING
+from osiris.chat.environment import ACCEPT, Waiting
+from osiris.chat.mention_matching import GROUNDING
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:

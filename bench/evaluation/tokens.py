@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.context import plain_json, tokens_of
-from osiris.chat.port import Message, ModelRequest
 from osiris.chat.prompts import compose, own_prompts
+from osiris.chat.provider_api import Message, ModelRequest
 from osiris.chat.request_json import request_schema
 
 if TYPE_CHECKING:

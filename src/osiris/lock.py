@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.document import load_text, read_document
-from osiris.drift import Change, schema_changes, spelled
 from osiris.durable import LOCKED, guarded, make_folder, open_file, write_file
 from osiris.errors import Diagnostic, InvalidInput, Location, diagnostic, fail, raise_all
 from osiris.model import Described, Field, resolve_order
+from osiris.schema_diff import Change, schema_changes, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

@@ -1,9 +1,10 @@
 """Which components exist: found by entry point, described by their spec.yaml, loaded only when they run.
 
 A component is registered in the group `osiris.components`: its name, and the dotted name of the folder that holds
-`spec.yaml` and `driver.py`. A family is registered in `osiris.families`: its name, and a dotted name `parent.family`
-for the file `family.yaml` in the folder of `parent`. Looking for them imports no code of theirs, and a spec is read
-when it is first asked for. What is wrong with one component is kept as diagnostics and never stands in another's way.
+`spec.yaml` and `driver.py`. A family is registered in `osiris.families`: its name, and the dotted name of
+a package with a file `family.yaml`, or of a module `parent.family`, which has that file in the folder of `parent`.
+Looking for them imports no code of theirs, and a spec is read when it is first asked for. What is wrong with one
+component is kept as diagnostics and never stands in another's way.
 """
 
 from __future__ import annotations
@@ -337,7 +338,9 @@ def _read_component(entry: _Entry) -> _Component:
 
 def _read_family(entry: _Entry) -> FamilySpec:
     parent, _, last = entry.target.rpartition(".")
-    document, problem = _read_yaml(entry, _package_folder(parent), f"{last}.yaml")
+    own = _package_folder(entry.target)
+    folder, name = (own, "family.yaml") if own else (_package_folder(parent), f"{last}.yaml")
+    document, problem = _read_yaml(entry, folder, name)
     if not problem and not (isinstance(document, dict) and isinstance(document.get("fields"), dict)):
         problem = "it must be a mapping with name, title and fields"
     if not problem and document.get("name") != entry.name:

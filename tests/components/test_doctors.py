@@ -15,8 +15,12 @@ from tests.servers import start_postgres
 
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
-from osiris.families import duckdb_doctor, filesystem_doctor, mysql_doctor, postgres_doctor, sqlite_doctor
-from osiris.families.health import Health, clock_problems, is_local
+from osiris.families.doctor_report import Health, clock_problems, is_local
+from osiris.families.duckdb import doctor as duckdb_doctor
+from osiris.families.files import doctor as filesystem_doctor
+from osiris.families.mysql import doctor as mysql_doctor
+from osiris.families.postgres import doctor as postgres_doctor
+from osiris.families.sqlite import doctor as sqlite_doctor
 from osiris.secret import Secret
 
 NUMBERS = count()

@@ -15,8 +15,8 @@ import pytest
 from osiris.components.filesystem_json_extractor.driver import Config, Driver
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
-from osiris.families import json_source
-from osiris.families.packing import PIECE
+from osiris.families.files import json_source
+from osiris.families.files.compression import PIECE
 from osiris.model import Field
 
 

@@ -8,8 +8,8 @@ import pytest
 from obstore.exceptions import AlreadyExistsError
 from tests.components.test_stores import codes, rows, trial
 
-from osiris.families import stored, upload
-from osiris.families.bucket import open_bucket
+from osiris.families.stores import objects, upload
+from osiris.families.stores.bucket import open_bucket
 from osiris.secret import Secret
 from osiris.testing.trial import rows_of, table_of
 from osiris.urls import store_url
@@ -142,7 +142,7 @@ def test_an_upload_that_never_succeeds_leaves_what_was_there(gcs, service, bucke
 
 def test_a_range_that_is_cut_off_is_asked_for_again(gcs, service, bucket, tmp_path):
     service.put(bucket, "x.bin", bytes(range(256)) * 2000)
-    (file,) = stored.find(trial(gcs, bucket, READ, {}, tmp_path).context(), store_url(f"gs://{bucket}/x.bin"))
+    (file,) = objects.find(trial(gcs, bucket, READ, {}, tmp_path).context(), store_url(f"gs://{bucket}/x.bin"))
     service.faults.cut_download(1000, path="x.bin")
     assert file.open().read() == bytes(range(256)) * 2000
 

@@ -15,7 +15,7 @@ from tests.servers import start_postgres
 from osiris.components.postgres_writer.driver import Config, Driver
 from osiris.driver import StepContext
 from osiris.errors import OsirisError, Unavailable
-from osiris.families.fitting import REFRESH
+from osiris.families.type_compat import REFRESH
 from osiris.model import Field
 from osiris.secret import Secret
 from osiris.table import stream

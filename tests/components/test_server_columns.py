@@ -14,7 +14,7 @@ from osiris.components.mysql_writer import driver as mysql_writer
 from osiris.components.postgres_writer import driver as postgres_writer
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
-from osiris.families.fitting import REFRESH
+from osiris.families.type_compat import REFRESH
 from osiris.secret import Secret
 from osiris.table import stream
 from osiris.types import arrow_type, schema_of

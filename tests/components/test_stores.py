@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from osiris.errors import OsirisError
-from osiris.families import stored, upload
-from osiris.families.store_answer import answer_to
+from osiris.families.stores import objects, upload
+from osiris.families.stores.store_errors import answer_to
 from osiris.registry import load_registry
 from osiris.secret import Secret
 from osiris.testing.trial import Trial, rows_of, table_of
@@ -114,10 +114,10 @@ def test_large_objects_go_up_in_parts_and_come_down_in_ranges(store, kind, tmp_p
 
 
 def test_an_object_that_changes_while_it_is_read_is_refused(store, tmp_path):
-    bucket, size = store.new_bucket(), stored.LEAST * 4
+    bucket, size = store.new_bucket(), objects.LEAST * 4
     store.put(bucket, "x.csv", b"a" * size)
     url = store_url(f"{store.scheme}://{bucket}/x.csv")
-    (file,) = stored.find(trial(store, bucket, "filesystem.csv_extractor", {}, tmp_path).context(), url)
+    (file,) = objects.find(trial(store, bucket, "filesystem.csv_extractor", {}, tmp_path).context(), url)
     with file.open() as reader:
         assert reader.read(10) == b"a" * 10
         store.put(bucket, "x.csv", b"b" * size)
@@ -131,7 +131,7 @@ def test_a_reader_jumps_as_a_file_does(store, tmp_path):
     bucket = store.new_bucket()
     store.put(bucket, "x.bin", content)
     url = store_url(f"{store.scheme}://{bucket}/x.*")
-    (file,) = stored.find(trial(store, bucket, "filesystem.csv_extractor", {}, tmp_path).context(), url)
+    (file,) = objects.find(trial(store, bucket, "filesystem.csv_extractor", {}, tmp_path).context(), url)
     here = io.BytesIO(content)
     with file.open() as there:
         for offset, whence, size in (

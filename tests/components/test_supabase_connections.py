@@ -11,8 +11,8 @@ from tests.servers import start_postgrest
 from osiris.components.supabase_extractor.driver import Config, _as_postgres
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
-from osiris.families import supabase_doctor
-from osiris.families.supabase import key_of, rest_address, shares_connections, wire_fields
+from osiris.families.supabase import doctor as supabase_doctor
+from osiris.families.supabase.connect import key_of, rest_address, shares_connections, wire_fields
 from osiris.registry import load_registry
 from osiris.secret import Secret
 from osiris.testing.trial import Trial, rows_of, table_of

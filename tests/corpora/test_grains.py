@@ -9,7 +9,7 @@ import duckdb
 from tests.known_rows import relation_rows
 
 from osiris import sql
-from osiris.sql.read_back import read_query
+from osiris.sql.explanation.read_back import read_query
 
 HERE = Path(__file__).parent
 TYPES = {"BIGINT": "int64", "INTEGER": "int32", "VARCHAR": "utf8", "DATE": "date", "DOUBLE": "float64"}

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from tests.corpora.servers import HERE, check, lines, place
 
-from osiris.sql.dialects import DIALECTS, load_allowed
+from osiris.sql.safety.dialects import DIALECTS, load_allowed
 
 SERVERS = ("postgres", "mysql")
 # Of these a check may accept some: a limit ends them, the new text is harmless, or a read-only transaction stops them.

@@ -11,10 +11,10 @@ import pytest
 from tests.parity.cases import READ, WRITE, Case, lay_out
 
 from osiris.errors import OsirisError
-from osiris.runner.bwrap import boxed_worker, options
 from osiris.runner.limits import limits_of
 from osiris.runner.protocol import Job, Secrets
-from osiris.runner.reach import reach_of
+from osiris.runner.remote.bwrap import boxed_worker, options
+from osiris.runner.remote.sandbox_scope import reach_of
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.unit.chat.talking import Person
 
 from osiris.api import open_project
 from osiris.chat.conversation import Options, begin
-from osiris.chat.effects import ACCEPT, Waiting
+from osiris.chat.environment import ACCEPT, Waiting
 
 KEY = "sk-test-1234567890abcdef"
 HIDDEN = ("Cc", "Cf", "Zl", "Zp")

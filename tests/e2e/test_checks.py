@@ -16,7 +16,7 @@ from tests.patience import started
 
 from osiris import api
 from osiris.errors import OsirisError
-from osiris.runner.run import RunOptions
+from osiris.runner.host.run import RunOptions
 
 PIPELINE = """
 oml_version: "0.2.0"

@@ -8,7 +8,7 @@ from osiris.config import load_config
 from osiris.errors import OsirisError
 from osiris.model import Manifest
 from osiris.project import Project
-from osiris.runner.run import RunOptions, run
+from osiris.runner.host.run import RunOptions, run
 
 
 def main(root, plan, run_id=None):

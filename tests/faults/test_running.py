@@ -237,7 +237,8 @@ def test_query_is_interrupted(desk, make_step):
 
 
 def test_host_needs_no_engine(desk):
-    code = "import sys, osiris.runner.run, osiris.api; print(sorted({'pyarrow', 'duckdb', 'numpy'} & set(sys.modules)))"
+    seen = "sorted({'pyarrow', 'duckdb', 'numpy'} & set(sys.modules))"
+    code = f"import sys, osiris.runner.host.run, osiris.api; print({seen})"
     assert subprocess.run([desk.python, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.patience import SOON
 
 from osiris.errors import OsirisError
-from osiris.runner.run import RunOptions, run
+from osiris.runner.host.run import RunOptions, run
 from osiris.session import ENDS
 
 HOST = Path(__file__).with_name("host.py")

@@ -15,7 +15,7 @@ from osiris.components.filesystem_csv_extractor.driver import Driver as Reader
 from osiris.components.filesystem_csv_writer.driver import Config as WriterConfig
 from osiris.components.filesystem_csv_writer.driver import Driver as Writer
 from osiris.driver import StepContext
-from osiris.families.spelling import DECLARED_PATTERNS, PATTERNS, Spelling, spell
+from osiris.families.text_format import DECLARED_PATTERNS, PATTERNS, Spelling, spell
 from osiris.table import stream
 from osiris.types import arrow_type, schema_of
 

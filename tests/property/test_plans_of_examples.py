@@ -8,7 +8,7 @@ from tests.property.test_forged_plans import REGISTRY, signed
 
 from osiris.compiler.compile import compile_pipeline, prepare
 from osiris.compiler.manifest import manifest_bytes, verify_manifest
-from osiris.compiler.recheck import lint_plan
+from osiris.compiler.revalidate import lint_plan
 from osiris.connections import Connections
 from osiris.model import Described, Field
 from osiris.oml.parse import parse

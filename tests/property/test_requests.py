@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.property import request_truth as truth
 from tests.unit.chat.worlds import names, source, table
 
-from osiris.chat.found import read_names
+from osiris.chat.catalog_import import read_names
 from osiris.chat.parse_request import parse_request
 from osiris.chat.render import fields_of, render_request
 from osiris.chat.request import (
@@ -34,7 +34,7 @@ from osiris.chat.request import (
     Step,
 )
 from osiris.sql import check
-from osiris.sql.determinism import diagnostics
+from osiris.sql.nondeterminism.determinism import diagnostics
 from osiris.types import arrow_type
 
 D, T = dt.date, dt.datetime

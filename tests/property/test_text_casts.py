@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osiris.errors import OsirisError
-from osiris.families.spelling import Spelling
+from osiris.families.text_format import Spelling
 from osiris.model import Field
-from osiris.runner.casts import cast_stream
+from osiris.runner.worker.casts import cast_stream
 from osiris.table import stream
 from osiris.types import arrow_type
 

@@ -23,14 +23,17 @@ OF_OBSTORE = {"put", "delete", "copy", "rename"}
 NOTHING_LOST = {
     ("cli/demo.py", "write_bytes"): "a copy of a plan that the demonstration changes, before anything is run",
     ("cli/demo.py", "write_text"): "a pipeline of the demonstration, before anything is run",
-    ("families/embedded.py", "unlink"): "rows that were staged for one transaction, in scratch",
-    ("families/postgres_deliver.py", "run"): "transactions that only read",
-    ("families/published.py", "rename"): "files that are put together in scratch",
+    ("families/sql/staging.py", "unlink"): "rows that were staged for one transaction, in scratch",
+    ("families/postgres/delivery.py", "run"): "transactions that only read",
+    ("families/files/folder_snapshot.py", "rename"): "files that are put together in scratch",
     ("files.py", "unlink"): "temporaries that were not renamed; a sweep removes what stays",
-    ("runner/worker.py", "rmtree"): "scratch of a job that has ended",
+    ("runner/worker/main.py", "rmtree"): "scratch of a job that has ended",
     **{
         (f"sql/{name}.py", "replace"): "a node of a tree in memory"
-        for name in ("grammar", "read_back", "relations", "sources", "tree")
+        for name in (
+            *("explanation/read_back", "nondeterminism/sources"),
+            *("safety/grammar", "safety/relations", "safety/tree"),
+        )
     },
 }
 """Files and actions in them that lose nothing wherever they end, each with the reason."""

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from osiris.codes import CODES
 from osiris.distribution import DISTRIBUTION, install_command, own_version
-from osiris.runner.bundle import code_files
+from osiris.runner.remote.bundle import code_files
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

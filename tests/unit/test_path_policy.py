@@ -9,8 +9,8 @@ from osiris.files import open_source, publish
 from osiris.path_policy import PathPolicy, format_of, key_files
 from osiris.project import Project
 from osiris.registry import load_registry
-from osiris.runner.bundle import refuse_outside
-from osiris.runner.reach import Reach
+from osiris.runner.remote.bundle import refuse_outside
+from osiris.runner.remote.sandbox_scope import Reach
 
 
 def refused(ask, *arguments):

@@ -8,7 +8,7 @@ from importlib.metadata import distribution, entry_points
 import pytest
 import yaml
 
-from osiris.api.catalogue import validate_components
+from osiris.api.inspect import validate_components
 from osiris.canonical import fingerprint
 from osiris.errors import InvalidInput
 from osiris.model import ComponentSpec

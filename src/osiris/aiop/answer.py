@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from osiris.aiop.commands import next_commands
 from osiris.aiop.failure import failure_of, kind_of_failure
-from osiris.aiop.fill import size_of
+from osiris.aiop.size_budget import size_of
 from osiris.history.causes import clip, event_ids
 from osiris.history.deliveries import deliveries_of, retry_of
 from osiris.history.findings import findings_of

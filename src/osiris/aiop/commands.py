@@ -6,8 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.history.classes import class_of, may_pass
 from osiris.history.deliveries import again, deliveries_of, given_params
+from osiris.history.failure_classes import class_of, may_pass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

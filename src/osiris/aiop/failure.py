@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.history.causes import clip, event_ids
-from osiris.history.classes import class_of, kind_of, subject_of
+from osiris.history.failure_classes import class_of, kind_of, subject_of
 
 if TYPE_CHECKING:
     from osiris.errors import Diagnostic

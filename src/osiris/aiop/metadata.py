@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from osiris.aiop.fill import size_of
+from osiris.aiop.size_budget import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

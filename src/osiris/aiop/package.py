@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from osiris.aiop import delta, evidence, narrative, semantic
 from osiris.aiop.answer import answer_of
 from osiris.aiop.card import card_of
-from osiris.aiop.fill import Filler, Section, compact, place, size_of
 from osiris.aiop.index import (
     CATALOGUE,
     FOLDER,
@@ -25,6 +24,7 @@ from osiris.aiop.index import (
     record_of,
 )
 from osiris.aiop.metadata import metadata_of, sizes, tables_of
+from osiris.aiop.size_budget import Filler, Section, compact, place, size_of
 from osiris.durable import lead, make_folder, write_file
 from osiris.errors import Diagnostic, diagnostic
 from osiris.history.intent import intent_of

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from osiris.api.bundles import Bundle, bundle
-    from osiris.api.catalogue import (
+    from osiris.api.compare import diff_subjects
+    from osiris.api.discoveries import Discovery, discover
+    from osiris.api.doctor import Examined, examine_connections
+    from osiris.api.documents import compiled_data, plan_data, run_data, validated_data
+    from osiris.api.drafts import Saved, read_draft, save_draft
+    from osiris.api.drift_warnings import known_drift
+    from osiris.api.editor import pipeline_schema, save_pipeline_schema, schema_text, wire_editor
+    from osiris.api.formatting import Formatted, format_files, format_text, unformatted
+    from osiris.api.impact import Impact, find_impact
+    from osiris.api.inspect import (
         check_sql,
         check_sql_lines,
         explain_code,
@@ -27,14 +36,6 @@ if TYPE_CHECKING:
         show_component,
         validate_components,
     )
-    from osiris.api.compare import diff_subjects
-    from osiris.api.discoveries import Discovery, discover
-    from osiris.api.doctor import Examined, examine_connections
-    from osiris.api.documents import compiled_data, plan_data, run_data, validated_data
-    from osiris.api.drafts import Saved, read_draft, save_draft
-    from osiris.api.editor import pipeline_schema, save_pipeline_schema, schema_text, wire_editor
-    from osiris.api.formatting import Formatted, format_files, format_text, unformatted
-    from osiris.api.impact import Impact, find_impact
     from osiris.api.layout import demo_project, init_project, new_component
     from osiris.api.lineage import Traced, TracedStep, trace
     from osiris.api.masked_previews import NOT_FOLLOWED, masked_preview
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from osiris.api.replays import Replayed, replay
     from osiris.api.reports import Reports, write_report, write_reports
     from osiris.api.retention import Limits, Swept, sweep
+    from osiris.api.run_explanations import Remarks, Story, marks_of, remarks_on, story
     from osiris.api.runs import (
         Plan,
         Rehearsal,
@@ -78,16 +80,14 @@ if TYPE_CHECKING:
     )
     from osiris.api.sandboxes import build_template, end_sandboxes, list_sandboxes
     from osiris.api.scrubbing import project_scrubber
-    from osiris.api.stale import known_drift
-    from osiris.api.stories import Remarks, Story, marks_of, remarks_on, story
     from osiris.api.workspace import Workspace, confirmed_plan
     from osiris.compare import Difference
     from osiris.history.differences import RunDiff, Timing
 
 _TABLE = """
 osiris.api.bundles: Bundle bundle
-osiris.api.catalogue: check_sql check_sql_lines explain_code explain_config is_code list_components list_connections
-osiris.api.catalogue: one_line shared_config show_component validate_components
+osiris.api.inspect: check_sql check_sql_lines explain_code explain_config is_code list_components list_connections
+osiris.api.inspect: one_line shared_config show_component validate_components
 osiris.api.compare: diff_subjects
 osiris.api.discoveries: Discovery discover
 osiris.api.doctor: Examined examine_connections
@@ -114,8 +114,8 @@ osiris.api.runs: Plan Rehearsal Verdict checked_rows damaged_sessions diff find_
 osiris.api.runs: plan_of rehearse run_target session_lines show_record show_session verify
 osiris.api.sandboxes: build_template end_sandboxes list_sandboxes
 osiris.api.scrubbing: project_scrubber
-osiris.api.stale: known_drift
-osiris.api.stories: Remarks Story marks_of remarks_on story
+osiris.api.drift_warnings: known_drift
+osiris.api.run_explanations: Remarks Story marks_of remarks_on story
 osiris.api.workspace: Workspace confirmed_plan
 osiris.compare: Difference
 osiris.history.differences: RunDiff Timing

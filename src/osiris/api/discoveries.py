@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from osiris.discovery.store import Store
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
-    from osiris.runner.boxed import Worker
+    from osiris.runner.per_job_worker import Worker
 
 _IN_FILES = ("path", "database", "file")
 """Fields of a connection to a database in a file: where that is."""
@@ -105,7 +105,7 @@ def discover(
     from osiris.discovery.discover import Wanted
     from osiris.discovery.discover import discover as look
     from osiris.discovery.store import now, open_store
-    from osiris.runner.targets import asked_worker
+    from osiris.runner.host.adapters import asked_worker
 
     source, reference = _source(workspace, target)
     wanted = Wanted(tuple(tables), tuple(columns), profile, samples, refresh)

@@ -94,10 +94,10 @@ def _resolved(workspace: Workspace, declared: Connections, found: Mapping[str, E
 
 def _ask(workspace: Workspace, asked: Mapping[str, Examined], secrets: Secrets) -> None:
     from osiris.runner.adapter import WorkerDied
-    from osiris.runner.describe import make_scratch
+    from osiris.runner.host.adapters import asked_worker
+    from osiris.runner.host.describe import make_scratch
     from osiris.runner.limits import limits_of
     from osiris.runner.protocol import Job
-    from osiris.runner.targets import asked_worker
 
     waiting = dict(asked)
 

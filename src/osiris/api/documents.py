@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from osiris.api.run_explanations import remarks_on
 from osiris.api.runs import show_session
-from osiris.api.stories import remarks_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.model import JsonValue, Manifest
     from osiris.report.plan import PlanView
-    from osiris.runner.run import RunResult
+    from osiris.runner.host.run import RunResult
 
     Document = dict[str, JsonValue]
 

@@ -32,8 +32,8 @@ def masked_preview(
     """
     from osiris.compare import Column
     from osiris.families.masking import masked_rows
-    from osiris.families.personal import kinds_by_name
-    from osiris.runner.targets import asked_worker
+    from osiris.families.pii import kinds_by_name
+    from osiris.runner.host.adapters import asked_worker
 
     with asked_worker(workspace.project, workspace.config) as worker:
         compiled = compile_text(workspace, text, path, params=params, plain=True, worker=worker)
@@ -79,8 +79,8 @@ def _counts(step: Mapping[str, JsonValue]) -> Iterator[str]:
     """Yield the columns of a step that its query gives as counts."""
     from sqlglot import exp
 
-    from osiris.sql.dialects import DIALECTS
-    from osiris.sql.tree import deep_recursion, parse
+    from osiris.sql.safety.dialects import DIALECTS
+    from osiris.sql.safety.tree import deep_recursion, parse
 
     names = [column["name"] for column in step["schema"] or ()]
     for key, dialect in step["sql"].items() if len(step["sql"]) == 1 else ():

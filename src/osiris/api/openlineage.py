@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from osiris.api.stories import reading_of
+from osiris.api.run_explanations import reading_of
 from osiris.durable import append
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.history.record import REFUSED, open_own_run, require_plan
@@ -278,7 +278,7 @@ def _of_supabase(
     plain: Mapping[str, JsonValue], secret: Mapping[str, str]
 ) -> tuple[dict[str, JsonValue], dict[str, str]]:
     """Return plain and secret fields of a connection as the postgres family has them; none if it goes over REST."""
-    from osiris.families.supabase import wire_fields
+    from osiris.families.supabase.connect import wire_fields
 
     fields = wire_fields({**plain, **{name: Secret(text) for name, text in secret.items()}}) or {}
     hidden = {name: value.reveal() for name, value in fields.items() if isinstance(value, Secret)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from osiris.api.stories import reading_of
+from osiris.api.run_explanations import reading_of
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.session import CONVERSATION, open_session, read_summary, session_folders
 

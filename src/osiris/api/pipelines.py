@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from osiris.api.sources import Sources
+    from osiris.api.schema_resolution import Sources
     from osiris.compiler.context import Prepared, Verdicts
     from osiris.document import Document
     from osiris.errors import Diagnostic
     from osiris.model import Described, Manifest, Pipeline
-    from osiris.runner.boxed import Worker
+    from osiris.runner.per_job_worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +197,8 @@ def _compiled(
     plain: bool = False,
     worker: Worker | None = None,
 ) -> Compiled:
-    from osiris.api.known import KnownVerdicts
-    from osiris.api.sources import describe
+    from osiris.api.compile_cache import KnownVerdicts
+    from osiris.api.schema_resolution import describe
     from osiris.cache import open_cache
     from osiris.compiler.compile import compile_pipeline, lint
     from osiris.compiler.folders import left_in_folders
@@ -238,7 +238,7 @@ def save(workspace: Workspace, compiled: Compiled, out: Path | None = None) -> s
 
     Returns the file of the plan as shown.
     """
-    from osiris.api.sources import pin
+    from osiris.api.schema_resolution import pin
     from osiris.compiler.manifest import save_manifest
 
     pin(workspace, compiled.manifest.name, compiled.sources)

@@ -9,7 +9,7 @@ from osiris.compare import KINDS, label_of, read_lineage
 from osiris.delivery import MANIFEST
 from osiris.durable import write_file
 from osiris.errors import OsirisError, exit_code, raise_all, sort_diagnostics
-from osiris.families.supabase import has_database
+from osiris.families.supabase.connect import has_database
 from osiris.files import refuse_foreign, resolve_path
 from osiris.model import schema_from_json
 from osiris.report.plan import FlowView, PlanView, StepView, TargetView
@@ -83,7 +83,7 @@ def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
     not there has no tables; one that is has them looked at by a worker. Fails with the problems of tables that do not
     take their rows, but for those that others use at this moment.
     """
-    from osiris.runner.describe import look_at_targets, problems_of, targets_to_ask
+    from osiris.runner.host.describe import look_at_targets, problems_of, targets_to_ask
 
     manifest = compiled.manifest
     files = {step["id"]: _database(workspace.root, manifest, step) for step in targets_to_ask(manifest)}

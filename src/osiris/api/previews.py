@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
     from osiris.model import Manifest
-    from osiris.runner.boxed import Worker
-    from osiris.runner.preview import Table
+    from osiris.runner.host.preview import Table
+    from osiris.runner.per_job_worker import Worker
 
 LIMIT = 20
 SAMPLE = 10_000
@@ -53,7 +53,7 @@ def preview(
     last step. A writer shows its input. Nothing is saved or written. Fails as compiling does, and with the problems of
     the step that failed.
     """
-    from osiris.runner.targets import asked_worker
+    from osiris.runner.host.adapters import asked_worker
 
     with asked_worker(workspace.project, workspace.config) as worker:
         compiled = compile_file(workspace, file, params=params, plain=True, worker=worker)
@@ -79,8 +79,8 @@ def rows_of(
     workspace: Workspace, compiled: Compiled, selection: str | None, size: tuple[int, int], worker: Worker
 ) -> Preview:
     """Return the same of a plan; `size` is the limit of rows and that of the sample."""
-    from osiris.runner.preview import Look
-    from osiris.runner.preview import preview as look_at
+    from osiris.runner.host.preview import Look
+    from osiris.runner.host.preview import preview as look_at
 
     chosen = _chosen(compiled.manifest, selection)
     look = Look(_shown(compiled.manifest, chosen), *size)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.compare.read_back import OutputText
     from osiris.model import JsonValue, Manifest
-    from osiris.runner.boxed import Worker
-    from osiris.runner.preview import Measured as Figures
-    from osiris.runner.preview import Table
-    from osiris.sql.probes import Probe
+    from osiris.runner.host.preview import Measured as Figures
+    from osiris.runner.host.preview import Table
+    from osiris.runner.per_job_worker import Worker
+    from osiris.sql.explanation.probes import Probe
 
     Keys = Mapping[str, Sequence[Sequence[str]]]
 
@@ -115,7 +115,7 @@ def read_back(
     takes them. Fails with the problems of the step that failed.
     """
     from osiris.runner.adapter import Link
-    from osiris.runner.targets import asked_worker
+    from osiris.runner.host.adapters import asked_worker
 
     ends_at = time.monotonic() + budget
     plan = compiled.plain()
@@ -179,7 +179,7 @@ def _probe_step(step: Mapping[str, JsonValue], name: str, probe: Probe) -> dict[
 def _measured(
     workspace: Workspace, compiled: Compiled, asked: _Asked, sample: int, worker: Worker, seconds: float
 ) -> Figures:
-    from osiris.runner.preview import Look, measure
+    from osiris.runner.host.preview import Look, measure
 
     look = Look([*dict.fromkeys(asked.shown.values()), *asked.probes], _SHOWN, sample)
     words = (asked.plan, compiled.pipeline, look, workspace.config, workspace.environ, worker, seconds)
@@ -187,7 +187,7 @@ def _measured(
 
 
 def _multiplied(asked: _Asked, numbers: Mapping[str, Sequence[int]]) -> Iterator[Multiplied]:
-    from osiris.sql.probes import JoinProbe
+    from osiris.sql.explanation.probes import JoinProbe
 
     for name, probe in asked.probes.items():
         if isinstance(probe, JoinProbe) and not probe.narrow:

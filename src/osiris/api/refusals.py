@@ -17,7 +17,7 @@ from osiris.api.workspace import find_file, shown
 from osiris.durable import make_folder
 from osiris.errors import OsirisError, exit_code
 from osiris.history.base import base_of
-from osiris.history.classes import step_of
+from osiris.history.failure_classes import step_of
 from osiris.history.record import REFUSED
 from osiris.session import create_session, now_text
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest
-    from osiris.runner.run import RunResult
+    from osiris.runner.host.run import RunResult
     from osiris.session import Session
 
     Progress = Callable[[dict[str, JsonValue]], None]
@@ -61,7 +61,7 @@ def record_refusal(
 
     None, and nothing is recorded, for what was asked wrongly, and where not even the pipeline's name is known.
     """
-    from osiris.runner.run import RunResult
+    from osiris.runner.host.run import RunResult
 
     subject = _subject_of_plan(workspace, plan) if plan else _subject_of_file(workspace, target)
     if subject is None or not _is_refusal(problems):
@@ -80,7 +80,7 @@ def _is_refusal(problems: Sequence[Diagnostic]) -> bool:
 
 def _subject_of_plan(workspace: Workspace, manifest: Manifest) -> _Subject:
     from osiris.compiler.manifest import manifest_bytes
-    from osiris.runner.origin import find_oml
+    from osiris.runner.host.find_oml import find_oml
 
     file = find_oml(workspace.project, manifest.name)
     steps = {step["id"]: step["mode"] for step in manifest.steps}
@@ -108,7 +108,7 @@ def _record(
     problems: Sequence[Diagnostic],
     progress: Progress,
 ) -> dict[str, JsonValue]:
-    from osiris.runner.record import Recorder
+    from osiris.runner.host.recorder import Recorder
 
     make_folder(session.artifacts, private=True)
     recorder = Recorder(session, summary, progress)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.api.packages import package_missing
-from osiris.api.rows import row_finder
+from osiris.api.row_diff import row_finder
 from osiris.api.workspace import load_plan
 from osiris.compare.verify import INCOMPARABLE
 from osiris.durable import guarded, remove, remove_folder
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.history.replayed import Reason
     from osiris.model import JsonValue, Manifest
-    from osiris.runner.run import RunResult
+    from osiris.runner.host.run import RunResult
 
     Progress = Callable[[dict[str, JsonValue]], None]
 
@@ -60,7 +60,7 @@ class Replayed:
 
 
 def replay(workspace: Workspace, name: str, progress: Progress, *, to_targets: bool = False) -> Replayed:
-    """Run again what a session ran, and compare; targets are only written `to_targets` (`osiris.runner.replay`).
+    """Run again what a session ran, and compare; targets are only written `to_targets` (`osiris.runner.host.replay`).
 
     Fails with RUN010 for an unknown session, RUN022 for one that cannot be replayed, and with CMP020 to CMP023 where
     its plan is not what it was. Engines and components of other versions are used, and named as reasons.
@@ -100,9 +100,9 @@ def _plan_of(workspace: Workspace, run: RecordedRun) -> tuple[Manifest, list[Dia
 def _run_again(
     workspace: Workspace, run: RecordedRun, manifest: Manifest, progress: Progress, *, to_targets: bool
 ) -> RunResult:
-    from osiris.runner.replay import Replay
-    from osiris.runner.run import RunOptions
-    from osiris.runner.run import run as start
+    from osiris.runner.host.replay import Replay
+    from osiris.runner.host.run import RunOptions
+    from osiris.runner.host.run import run as start
 
     summary = run.summary
     inner = any(step.mode != "write" and "digest" in step.summary for step in run.steps)

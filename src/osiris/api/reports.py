@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from osiris.aiop import package_path
 from osiris.api.packages import package
-from osiris.api.stories import reading_of
+from osiris.api.run_explanations import reading_of
 from osiris.durable import make_folder, write_file
 from osiris.errors import OsirisError, fail
 from osiris.files import refuse_foreign

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from osiris.durable import PRIVATE_FOLDER, move
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.fault import fault
-from osiris.hold import is_held
+from osiris.project_lock import is_held
 from osiris.session import CONVERSATION, iter_records
 
 if TYPE_CHECKING:

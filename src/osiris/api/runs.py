@@ -12,12 +12,12 @@ from osiris.api.packages import package_missing
 from osiris.api.pipelines import compile_file, refuse_warnings, save
 from osiris.api.plan import Tables, tables_of
 from osiris.api.refusals import record_refusal
-from osiris.api.rows import row_finder
+from osiris.api.row_diff import row_finder
 from osiris.api.workspace import Workspace, find_plan, load_plan, shown
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.history.record import REFUSED, caught_up, find_own_run, resume_command
-from osiris.hold import hold_project
 from osiris.project import PIPELINE_ENDINGS
+from osiris.project_lock import hold_project
 from osiris.session import (
     CONVERSATION,
     RECENT,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.runner.adapter import Link
-    from osiris.runner.run import RunOptions, RunResult
+    from osiris.runner.host.run import RunOptions, RunResult
 
     Event = dict[str, JsonValue]
     Progress = Callable[[Event], None]
@@ -83,7 +83,7 @@ def run_target(
     One worker answers for the plan and then runs it, if that is to run here; it starts while the plan is being read.
     A run that could not start has a session too (`record_refusal`); what was asked wrongly is raised.
     """
-    from osiris.runner.run import run, start_worker
+    from osiris.runner.host.run import run, start_worker
 
     def busy(holder: str) -> None:
         progress({"event": "project_busy", "holder": holder})
@@ -152,10 +152,10 @@ def rehearse(
     with SBX003 as a run in bubblewrap would.
     """
     from osiris.runner.credentials import resolve_secrets
-    from osiris.runner.describe import confirm
-    from osiris.runner.run import require_allowed, start_worker
+    from osiris.runner.host.adapters import check_target
+    from osiris.runner.host.describe import confirm
+    from osiris.runner.host.run import require_allowed, start_worker
     from osiris.runner.selection import chosen
-    from osiris.runner.targets import check_target
 
     plan = plan_of(workspace, target, options, params=params, strict=strict, keep=False)
     manifest, data = plan.manifest, plan.manifest.data
@@ -183,7 +183,7 @@ def _placed(
     workspace: Workspace, pipeline: Pipeline | None, step: str, problems: Sequence[Diagnostic]
 ) -> Sequence[Diagnostic]:
     """Return the problems of a step with their places in the file that the plan was made of, if it just was."""
-    from osiris.runner.describe import problems_of
+    from osiris.runner.host.describe import problems_of
 
     if pipeline is None:
         return problems
@@ -216,7 +216,7 @@ def plan_of(
     manifest, drift = load_plan(workspace, file, allow_drift=options.allow_engine_drift)
     notes = [*workspace.config.diagnostics, *_completed(target, file, manifest), *drift]
     if strict:
-        from osiris.compiler.recheck import lint_plan
+        from osiris.compiler.revalidate import lint_plan
         from osiris.registry import load_registry
 
         refuse_warnings([*notes, *lint_plan(manifest.data, load_registry())])

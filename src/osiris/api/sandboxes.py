@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.hold import hold_project
+from osiris.project_lock import hold_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ def list_sandboxes(workspace: Workspace) -> list[dict[str, str]]:
     `folder` is the name of the project's folder; both are empty where a sandbox does not tell.
     Fails with SBX020, SBX021 or SBX022.
     """
-    from osiris.runner.e2b import list_sandboxes as found
+    from osiris.runner.remote.e2b import list_sandboxes as found
 
     return found(workspace.environ)
 
@@ -28,8 +28,8 @@ def end_sandboxes(workspace: Workspace, *, dry_run: bool = False) -> list[str]:
 
     Fails as `list_sandboxes`, and with RUN004 while a run goes on here.
     """
-    from osiris.runner.e2b import kill_sandbox
-    from osiris.runner.e2b import list_sandboxes as listed
+    from osiris.runner.remote.e2b import kill_sandbox
+    from osiris.runner.remote.e2b import list_sandboxes as listed
 
     with hold_project(workspace.project, "sandboxes gc"):
         found = [sandbox["id"] for sandbox in listed(workspace.environ, workspace.root)]
@@ -41,6 +41,6 @@ def build_template(workspace: Workspace, tell: Callable[[str], None]) -> str:
 
     Fails with SBX020, SBX021 or SBX022.
     """
-    from osiris.runner.e2b import build_template as build
+    from osiris.runner.remote.e2b import build_template as build
 
     return build(workspace.config, workspace.environ, tell)

@@ -1,6 +1,6 @@
 """The agent: from words to a pipeline that a person has accepted and that ran. One method per state.
 
-It is a function of what its world returns (`effects`): it knows no clock, no chance and no file, so that the same
+It is a function of what its world returns (`environment`): it knows no clock, no chance and no file, so that the same
 conversation makes the same pipeline. What a model says goes through `read_request`, grounding, rendering and the
 compiler, in that order; nothing of it reaches the world in another way.
 """
@@ -12,16 +12,16 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from osiris.chat import speech
-from osiris.chat.effects import ACCEPT
-from osiris.chat.found import read_names, with_looked
+from osiris.chat import replies
+from osiris.chat.catalog_import import read_names, with_looked
+from osiris.chat.environment import ACCEPT
 from osiris.chat.grounding import exposed, not_named, question_for, settings, unnamed
 from osiris.chat.intent import Interest, Question, Refusal
-from osiris.chat.port import Message, ModelRequest
+from osiris.chat.mention_matching import GROUNDING, MODE, REPLACE, Said
+from osiris.chat.provider_api import Message, ModelRequest
 from osiris.chat.render import render_request
 from osiris.chat.request import Request
 from osiris.chat.request_json import read_interest, read_request
-from osiris.chat.said import GROUNDING, MODE, REPLACE, Said
 from osiris.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from osiris.chat.grounding import Unnamed
     from osiris.chat.journal import Journaled
     from osiris.chat.live import LiveWorld
-    from osiris.chat.port import Purpose
+    from osiris.chat.provider_api import Purpose
     from osiris.model import JsonValue
 
     Reply = Interest | Request | Question | Refusal
@@ -128,7 +128,7 @@ class Agent:
         self._tell_found(len(self._choices.relations), recalled, told["silent"])
         if self._choices.relations:
             return "DISCOVERY"
-        self._say(speech.NOTHING_TO_READ)
+        self._say(replies.NOTHING_TO_READ)
         self._take(self._hear())
         return "INTENT_CAPTURED"
 
@@ -183,20 +183,20 @@ class Agent:
         request, checked = None if draft.is_edited else draft.request, draft.checked
         tables = list(dict.fromkeys(source.relation for source in request.sources)) if request else []
         assumed = [*request.assumptions, *settings(request, self._choices)] if request else []
-        lines = speech.read_back(checked)
-        changes = speech.changes(self._shown, lines) if self._shown else []
+        lines = replies.read_back(checked)
+        changes = replies.changes(self._shown, lines) if self._shown else []
         self._shown = lines
         more = {"tables": tables, "assumptions": assumed, "changes": changes}
         self._world.tell("plan", number=self._drafts, check=checked, **more)
-        if outside := speech.outside(checked["diagnostics"]):
+        if outside := replies.outside(checked["diagnostics"]):
             self._say(outside)
-        words = self._hear(Question(ACCEPT, speech.accept(checked["short"]), speech.ACCEPTING))
-        if speech.meaning(words) == "yes":
+        words = self._hear(Question(ACCEPT, replies.accept(checked["short"]), replies.ACCEPTING))
+        if replies.meaning(words) == "yes":
             return self._saved("RUN")
-        if speech.meaning(words) == "save":
+        if replies.meaning(words) == "save":
             return self._saved("COMPLETE")
-        if speech.meaning(words) == "no":
-            self._say(speech.NOTHING_DONE)
+        if replies.meaning(words) == "no":
+            self._say(replies.NOTHING_DONE)
             words = self._hear()
         return self._mended(words)
 
@@ -207,13 +207,13 @@ class Agent:
         if result["ok"]:
             return "COMPLETE"
         self._draft.problems = tuple(item for item in result["diagnostics"] if item["severity"] == "error")
-        self._say(speech.run_failed(result))
+        self._say(replies.run_failed(result))
         words = self._hear()
-        return "RUN" if speech.meaning(words) == "again" else self._mended(words)
+        return "RUN" if replies.meaning(words) == "again" else self._mended(words)
 
     def _complete(self) -> State:
         words = self._hear()
-        return "INIT" if speech.meaning(words) == "new" else self._mended(words)
+        return "INIT" if replies.meaning(words) == "new" else self._mended(words)
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -269,11 +269,11 @@ class Agent:
             return following
         question, asked = question_for(missing)
         words = self._hear(question)
-        if question.about != MODE and speech.meaning(words) == "no":
+        if question.about != MODE and replies.meaning(words) == "no":
             self._refused |= {each.words for each in asked}
-            self._say(speech.INSTEAD)
+            self._say(replies.INSTEAD)
             return self._mended(self._hear())
-        if question.about != MODE and speech.meaning(words) == "yes":
+        if question.about != MODE and replies.meaning(words) == "yes":
             self._confirmed |= {each.words for each in asked}
             return self._grounded(found, following)
         self._note(question, words)
@@ -286,20 +286,20 @@ class Agent:
         """Go on with what is wrong: once with the model, then with the person."""
         if not self._draft.regenerated:
             return "REGENERATE_ONCE"
-        self._say(speech.errors_left(self._draft.problems))
+        self._say(replies.errors_left(self._draft.problems))
         return self._mended(self._hear())
 
     def _mended(self, words: str) -> State:
         """Go on with words about the draft: to edit it, to begin anew, or to change it."""
-        if speech.meaning(words) == "new":
+        if replies.meaning(words) == "new":
             return "INIT"
         draft = self._draft
-        if speech.meaning(words) == "edit" and draft.text:
+        if replies.meaning(words) == "edit" and draft.text:
             self._draft = replace(draft, text=self._world.edit(draft.text), is_edited=True, regenerated=True)
             return "VALIDATE_OML"
         if draft.is_edited:
             draft.is_edited = False
-            self._say(speech.EDITS_END)
+            self._say(replies.EDITS_END)
         self._take(words)
         return "OML_SYNTHESIS"
 
@@ -324,9 +324,9 @@ class Agent:
         choices, about = (question.choices, question.about) if question else ((), None)
         words = ""
         while not words:
-            words = speech.chosen(self._world.hear(question).strip(), choices)
+            words = replies.chosen(self._world.hear(question).strip(), choices)
         self._world.tell("user_message", text=words, about=about)
-        if speech.meaning(words) == "quit":
+        if replies.meaning(words) == "quit":
             raise _Quit
         return words
 
@@ -348,7 +348,7 @@ class Agent:
             self._questions += 1
             self._note(question, self._hear(question))
             return following
-        self._say(speech.still_missing(question.text))
+        self._say(replies.still_missing(question.text))
         self._take(self._hear())
         return following
 
@@ -377,11 +377,11 @@ class Agent:
         new = {name: found for name, found in silent.items() if name not in self._silent}
         self._silent |= new.keys()
         if new:
-            self._say(speech.silent(new, self._spoken()))
+            self._say(replies.silent(new, self._spoken()))
 
     def _discovering(self) -> State:
         """Return the state that finds what the newest words are about; they may name a file that nobody looked for."""
-        return "INTENT_CAPTURED" if speech.has_path(self._messages[-1].text) else "DISCOVERY"
+        return "INTENT_CAPTURED" if replies.has_path(self._messages[-1].text) else "DISCOVERY"
 
     def _saved(self, following: State) -> State:
         """Save the pipeline that was accepted, and go on if its plan is still the one that was."""
@@ -391,9 +391,9 @@ class Agent:
         self._world.tell("saved", **saved)
         if saved["fingerprint"] == draft.checked["fingerprint"]:
             return following
-        self._say(speech.PLAN_CHANGED)
+        self._say(replies.PLAN_CHANGED)
         words = self._hear()
-        return "VALIDATE_OML" if speech.meaning(words) == "again" else self._mended(words)
+        return "VALIDATE_OML" if replies.meaning(words) == "again" else self._mended(words)
 
 
 def _is_small(value: JsonValue) -> bool:

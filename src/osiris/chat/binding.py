@@ -22,7 +22,7 @@ _MEMORY = 256 << 20
 def bound(text: str, inputs: tuple[tuple[str, Schema], ...]) -> Schema:
     """Return the schema of a SELECT over steps with these schemas; raises `Misfit` if it has none."""
     from osiris.sql import check
-    from osiris.sql.names import relation_names
+    from osiris.sql.safety.names import relation_names
 
     schemas = dict(inputs)
     owners = relation_names({name: name for name in schemas})
@@ -40,9 +40,9 @@ def bound(text: str, inputs: tuple[tuple[str, Schema], ...]) -> Schema:
 def _bind(canonical: str, inputs: Mapping[str, Schema]) -> Schema:
     import pyarrow as pa
 
-    from osiris.sql.bind import check_input, schema_of_relation
-    from osiris.sql.misfits import misfit
-    from osiris.sql.problems import ENGINE_ERRORS
+    from osiris.sql.binding.bind import check_input, schema_of_relation
+    from osiris.sql.binding.bind_errors import misfit
+    from osiris.sql.binding.problems import ENGINE_ERRORS
     from osiris.types import arrow_schema
 
     cursor = _engine().cursor()
@@ -60,6 +60,6 @@ def _bind(canonical: str, inputs: Mapping[str, Schema]) -> Schema:
 @cache
 def _engine() -> DuckDBPyConnection:
     """Return an engine that is kept: to open one takes longer than to bind a hundred statements."""
-    from osiris.sql.engine import open_engine
+    from osiris.sql.binding.engine import open_engine
 
     return open_engine(None, memory=_MEMORY, threads=1)

@@ -16,8 +16,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
-from osiris.chat.found import COMMENT, LONGEST_NAME, one_line
-from osiris.chat.said import stem
+from osiris.chat.catalog_import import COMMENT, LONGEST_NAME, one_line
+from osiris.chat.mention_matching import stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -9,13 +9,13 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from osiris.api import project_scrubber
-from osiris.chat.effects import Waiting
+from osiris.chat.environment import Waiting
 from osiris.chat.journal import Journaled, W, asked_digest
 from osiris.chat.live import LiveWorld
-from osiris.chat.port import Options, Usage
+from osiris.chat.provider_api import Options, Usage
 from osiris.chat.providers.settings import provider_name
 from osiris.chat.record import Record
-from osiris.chat.speech import meaning
+from osiris.chat.replies import meaning
 from osiris.chat.store import Conversation, open_store
 from osiris.config import RULES
 from osiris.errors import Diagnostic, OsirisError, fail
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from osiris.chat.guide.live import GuideWorld, Screen
     from osiris.chat.guide.talk import Guide
     from osiris.chat.live import Mouth
-    from osiris.chat.port import Model
+    from osiris.chat.provider_api import Model
     from osiris.chat.store import Entry, Store
     from osiris.model import JsonValue
     from osiris.session import Session

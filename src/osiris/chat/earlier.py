@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from osiris.chat.found import one_line
+from osiris.chat.catalog_import import one_line
 from osiris.document import load_text, read_document
 from osiris.errors import OsirisError
 from osiris.project import PIPELINE_ENDINGS

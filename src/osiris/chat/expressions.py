@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from osiris.chat.sql_text import quote, text_literal
 from osiris.errors import did_you_mean
-from osiris.sql.duck_types import PLAIN
+from osiris.sql.binding.duck_types import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -16,17 +16,17 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from osiris.chat.found import plain_name
+from osiris.chat.catalog_import import plain_name
 from osiris.chat.intent import Question
+from osiris.chat.mention_matching import GROUNDING, MODE, REPLACE, Said, stem, stems
 from osiris.chat.render import path_of, source_name
 from osiris.chat.request import MODES
-from osiris.chat.said import GROUNDING, MODE, REPLACE, Said, stem, stems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from osiris.chat.choices import Choices, ForeignKey, Relation
-    from osiris.chat.port import Message
+    from osiris.chat.provider_api import Message
     from osiris.chat.request import Output, Request, Source
     from osiris.model import JsonValue
 

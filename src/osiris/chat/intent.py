@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.chat.found import one_line
+from osiris.chat.catalog_import import one_line
 
 if TYPE_CHECKING:
     from osiris.model import JsonValue

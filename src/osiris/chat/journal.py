@@ -11,9 +11,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from osiris.canonical import canonical_bytes, sha256_hex
-from osiris.chat.effects import Waiting
+from osiris.chat.environment import Waiting
 from osiris.chat.live import LiveWorld
-from osiris.chat.port import Answer, Usage
+from osiris.chat.provider_api import Answer, Usage
 from osiris.chat.store import Entry
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.secret import conceal
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from osiris.chat.intent import Question
-    from osiris.chat.port import ModelRequest
+    from osiris.chat.provider_api import ModelRequest
     from osiris.chat.record import Record
     from osiris.chat.store import Store
     from osiris.model import JsonValue

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from osiris.api import Compiled, Workspace
     from osiris.chat.intent import Question
-    from osiris.chat.port import Answer, Model, ModelRequest
+    from osiris.chat.provider_api import Answer, Model, ModelRequest
     from osiris.errors import Diagnostic
     from osiris.model import ComponentSpec, JsonValue, Manifest
-    from osiris.runner.boxed import Worker
+    from osiris.runner.per_job_worker import Worker
 
 DRAFT = "output/draft.yaml"
 """As which file a text is checked that is none yet."""
@@ -52,7 +52,7 @@ class Mouth(Protocol):
         ...
 
     def show(self, kind: str, data: Mapping[str, JsonValue]) -> None:
-        """Show and record what the agent tells; kinds as in `effects`."""
+        """Show and record what the agent tells; kinds as in `environment`."""
         ...
 
     def progress(self, event: Mapping[str, JsonValue]) -> None:
@@ -195,7 +195,7 @@ class LiveWorld:
 
         The `number`th run of the conversation happens once, however often it is asked for.
         """
-        from osiris.runner.run import RunOptions
+        from osiris.runner.host.run import RunOptions
 
         options = RunOptions(run_id=f"{self._conversation}-{number}")
         try:

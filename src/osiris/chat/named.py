@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osiris import api
-from osiris.chat.found import read_names
+from osiris.chat.catalog_import import read_names
 from osiris.chat.live import source_of, writers_of
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from osiris.api import format_text
 from osiris.chat.binding import bound
+from osiris.chat.catalog_import import RESERVED, one_line
 from osiris.chat.expressions import DIGITS, Misfit, Misfits, literal, unused
-from osiris.chat.found import RESERVED, one_line
 from osiris.chat.statement import Given, statement
 from osiris.errors import Location, diagnostic, did_you_mean, raise_all
 from osiris.model import Field

@@ -15,7 +15,7 @@ from itertools import islice
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
-from osiris.chat.found import one_line
+from osiris.chat.catalog_import import one_line
 from osiris.chat.intent import LONGEST_SAID, Interest, Question, Refusal, said_in
 from osiris.chat.render import problems_of, source_name
 from osiris.chat.request import Request

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from osiris.chat.effects import Waiting
+from osiris.chat.environment import Waiting
 from osiris.chat.expressions import Misfit, literal
 from osiris.chat.guide.flow import READ
 from osiris.chat.guide.match import meant
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from osiris.chat.guide.questions import Ask, Option
     from osiris.cli.render import Console, Line
     from osiris.model import JsonValue
-    from osiris.runner.preview import Table
+    from osiris.runner.host.preview import Table
 
     T = TypeVar("T")
 

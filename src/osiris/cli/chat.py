@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from osiris.chat.said import GROUNDING, MODE, REPLACE
+from osiris.chat.mention_matching import GROUNDING, MODE, REPLACE
 from osiris.cli.command import answers, console, opened
 from osiris.cli.render import Answer
 from osiris.errors import diagnostic
@@ -66,7 +66,7 @@ def command(
     if replay is not None:
         return _replayed(replay)
     from osiris.chat import conversation
-    from osiris.chat.port import Options
+    from osiris.chat.provider_api import Options
     from osiris.chat.providers.settings import provider_name
     from osiris.cli.talk import Terminal
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from osiris.api import Workspace
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
-    from osiris.runner.run import RunResult
+    from osiris.runner.host.run import RunResult
 
 PIPELINE = "pipelines/delays.yaml"
 MISSPELT = "broken/misspelt_column.yaml"
@@ -92,7 +92,7 @@ def _run(workspace: Workspace, *, again: bool = False) -> str:
 
 
 def _run_plan(workspace: Workspace, target: str | None, *, again: bool = False) -> RunResult:
-    from osiris.runner.run import RunOptions
+    from osiris.runner.host.run import RunOptions
 
     with watch(console()) as progress:
         result, _ = api.run_target(workspace, target, RunOptions(new_run=again), progress, params={})

@@ -194,7 +194,7 @@ def _accepted(shown: Sequence[Line], risks: Sequence[tuple[str, str]], wanted: W
 
 def _heard(question: str, answers: Sequence[str]) -> str:
     """Return one of some answers, spelled out; without any it is no."""
-    from osiris.chat.effects import Waiting
+    from osiris.chat.environment import Waiting
     from osiris.cli.talk import Terminal
 
     terminal = Terminal(console(), [], accepts=False, reads=True)
@@ -213,7 +213,7 @@ def _done(
 ) -> Answer:
     """Save a pipeline and its plan, and run it if that is wanted."""
     from osiris.cli.run import result_answer
-    from osiris.runner.run import RunOptions
+    from osiris.runner.host.run import RunOptions
 
     saved = api.save_draft(workspace, text, file)
     compiled = api.compile_file(workspace, workspace.root / saved.file, params={})

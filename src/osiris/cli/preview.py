@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from osiris.api import Preview
     from osiris.cli.render import Line
     from osiris.model import JsonValue
-    from osiris.runner.preview import Table
+    from osiris.runner.host.preview import Table
 
 WIDEST = 40
 """So many characters of a value are shown on a terminal."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from osiris.api import Rehearsal, Workspace
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
-    from osiris.runner.run import RunOptions, RunResult
+    from osiris.runner.host.run import RunOptions, RunResult
 
 _COMPLETED = "CMP048"
 """The note that says which plan a part of a fingerprint was taken for: it answers what was typed."""
@@ -83,7 +83,7 @@ def _told(notes: Sequence[Diagnostic]) -> list[Diagnostic]:
 
 
 def _run_options(options: dict[str, Any]) -> RunOptions:
-    from osiris.runner.run import RunOptions
+    from osiris.runner.host.run import RunOptions
 
     exclusive = [name for name in ("new_run", "run_id", "resume") if options[name]]
     if len(exclusive) > 1:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from osiris.chat.effects import ACCEPT, Waiting
-from osiris.chat.said import MODE, REPLACE
+from osiris.chat.environment import ACCEPT, Waiting
+from osiris.chat.mention_matching import MODE, REPLACE
 from osiris.cli.figures import count
 from osiris.cli.plan import plan_lines
 from osiris.cli.progress import watch

@@ -129,7 +129,7 @@ def trace_impact(plans: Sequence[Plan], source: str, column: str | None) -> tupl
 
 def _read(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) -> Read:
     from osiris.sql import check
-    from osiris.sql.dialects import DIALECTS
+    from osiris.sql.safety.dialects import DIALECTS
 
     listed = (connections.get(step["connection"]) or {}).get("functions") or ()
     verdicts = [

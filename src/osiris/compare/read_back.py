@@ -6,16 +6,16 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from osiris.compare.lineage import label_of, read_lineage
-from osiris.sql.names import relation_names
-from osiris.sql.probes import probes_of
-from osiris.sql.read_back import QueryText, best_key, in_order, read_query
-from osiris.sql.sources import Rows
+from osiris.sql.explanation.probes import probes_of
+from osiris.sql.explanation.read_back import QueryText, best_key, in_order, read_query
+from osiris.sql.nondeterminism.sources import Rows
+from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from osiris.model import JsonValue, Manifest
-    from osiris.sql.probes import Probe
+    from osiris.sql.explanation.probes import Probe
 
     Step = Mapping[str, JsonValue]
     Keys = Mapping[str, Sequence[Sequence[str]]]

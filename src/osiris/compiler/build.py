@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.compiler.context import sql_fields
 from osiris.compiler.engines import installed_version
+from osiris.compiler.fingerprint_tree import root_hash, root_leaves, step_leaves
 from osiris.compiler.lineage import lineage_json
-from osiris.compiler.tree import root_hash, root_leaves, step_leaves
 from osiris.compiler.values import plain, spelled
 from osiris.distribution import DISTRIBUTION
 from osiris.model import Manifest

@@ -13,8 +13,8 @@ from osiris.compiler.statements import find_unsteady
 from osiris.compiler.typing import PLAIN_PASSES, TYPED_PASSES, Typed
 from osiris.connections import as_written
 from osiris.errors import has_errors, raise_all, sort_diagnostics
-from osiris.sql.determinism import diagnostics
-from osiris.sql.names import relation_names
+from osiris.sql.nondeterminism.determinism import diagnostics
+from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import Described, Manifest, Pipeline, Step
     from osiris.registry import Registry
-    from osiris.sql.determinism import Finding
+    from osiris.sql.nondeterminism.determinism import Finding
 
 
 def prepare(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from osiris.errors import Location
     from osiris.model import ComponentSpec, JsonValue, Pipeline, Step
     from osiris.registry import Registry
-    from osiris.sql.determinism import Finding
+    from osiris.sql.nondeterminism.determinism import Finding
     from osiris.sql.verdict import Verdict
 
 

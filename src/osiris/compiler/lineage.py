@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.sql.lineage import Lineage, trace
-from osiris.sql.names import relation_names
+from osiris.sql.lineage.lineage import Lineage, trace
+from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

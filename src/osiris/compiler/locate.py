@@ -9,7 +9,7 @@ from osiris.document.edits import put
 from osiris.errors import Location, OsirisError
 from osiris.oml.parse import Document, load_document, parse
 from osiris.sql.align import align
-from osiris.sql.text import offset_at
+from osiris.sql.safety.text import offset_at
 
 if TYPE_CHECKING:
     from pathlib import Path

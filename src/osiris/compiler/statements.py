@@ -13,9 +13,9 @@ from osiris.compiler.locate import locate, located
 from osiris.connections import as_written
 from osiris.document.edits import add
 from osiris.errors import OsirisError, diagnostic
-from osiris.sql.dialects import DIALECTS
-from osiris.sql.names import RUN_PARAMETERS, relation_names
-from osiris.sql.text import offset_at
+from osiris.sql.safety.dialects import DIALECTS
+from osiris.sql.safety.names import RUN_PARAMETERS, relation_names
+from osiris.sql.safety.text import offset_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from osiris.compiler.context import Context, Question
     from osiris.errors import Diagnostic, Fix
     from osiris.model import ComponentSpec, JsonValue, Step
-    from osiris.sql.determinism import Finding
+    from osiris.sql.nondeterminism.determinism import Finding
 
 
 def check_input_names(ctx: Context) -> Iterator[Diagnostic]:

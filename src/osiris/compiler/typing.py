@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from osiris.compiler.context import sql_fields, with_config
 from osiris.compiler.lineage import lineage_of
 from osiris.compiler.statements import verdict_of
-from osiris.sql.lineage import used
-from osiris.sql.names import relation_names
-from osiris.sql.order import with_total_order
+from osiris.sql.lineage.lineage import used
+from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from osiris.compiler.context import Prepared
     from osiris.model import Described, JsonValue, Step
-    from osiris.sql.lineage import Lineage
+    from osiris.sql.lineage.lineage import Lineage
     from osiris.sql.verdict import Verdict
 
 UNFUSED_KEYS = ("cast", "timeout", "retry", "checks", "on_reject")

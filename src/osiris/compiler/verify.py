@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NoReturn
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.compiler.build import MANIFEST_VERSION
 from osiris.compiler.engines import installed_version, pinned_engines
+from osiris.compiler.fingerprint_tree import ROOT_KEYS, STEP_LEAVES, root_hash, root_leaves, step_leaves
+from osiris.compiler.manifest_schema import shape_problems
 from osiris.compiler.passes import topological
-from osiris.compiler.recheck import recheck
-from osiris.compiler.shape import shape_problems
-from osiris.compiler.tree import ROOT_KEYS, STEP_LEAVES, root_hash, root_leaves, step_leaves
+from osiris.compiler.revalidate import recheck
 from osiris.distribution import DISTRIBUTION
 from osiris.errors import diagnostic, fail, has_errors, raise_all
 from osiris.model import Manifest

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from osiris.durable import remove_folder
 from osiris.errors import Diagnostic, fail, has_errors, raise_all
 from osiris.runner.adapter import WorkerDied
-from osiris.runner.describe import make_scratch
+from osiris.runner.host.describe import make_scratch
 from osiris.runner.limits import limits_of
 from osiris.runner.protocol import Job, Secrets
 from osiris.units import duration_text
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from osiris.config import Config
     from osiris.model import JsonValue
     from osiris.project import Project
-    from osiris.runner.boxed import Worker
+    from osiris.runner.per_job_worker import Worker
 
 LONGEST = 120.0
 """Seconds that a source has to tell what it is and what tables it has."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from osiris.families.personal import (
+from osiris.families.pii import (
     are_names,
     hidden,
     holds_names,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.errors import Diagnostic
-from osiris.history.classes import step_of
+from osiris.history.failure_classes import step_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

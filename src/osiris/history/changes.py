@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.compare import ABSENT, Difference, diff, is_derived, same_data
-from osiris.history.classes import class_of, subject_of
 from osiris.history.differences import digest_of, environment_changes
+from osiris.history.failure_classes import class_of, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

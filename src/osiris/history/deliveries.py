@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.history.classes import class_of, kind_of, may_pass
+from osiris.history.failure_classes import class_of, kind_of, may_pass
 from osiris.history.record import REFUSED, resume_command
 from osiris.history.targets import target_of
 

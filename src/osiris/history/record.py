@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from osiris.compiler.shape import read_shaped
+from osiris.compiler.manifest_schema import read_shaped
 from osiris.errors import Diagnostic, fail
 from osiris.secret import masked_problems
 from osiris.session import (

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from osiris import api
 from osiris.errors import OsirisError, diagnostic, fail
-from osiris.mcp import earlier, looking, resources, working
+from osiris.mcp import legacy_tools, read_tools, resources, write_tools
 from osiris.mcp.advice import for_agents, next_tools
 from osiris.mcp.arguments import check_arguments
 from osiris.mcp.definitions import RUN
@@ -84,7 +84,7 @@ def _tool(call: Call, out: BinaryIO) -> dict[str, JsonValue]:
     scrubber: Scrubber | None = None
     arguments: dict[str, JsonValue] = {}
     try:
-        name, arguments = earlier.translated(str(call["name"]), call["arguments"])
+        name, arguments = legacy_tools.translated(str(call["name"]), call["arguments"])
         check_arguments(name, arguments)
         if name == RUN and not call["allow_run"]:
             fail("MCP001", fingerprint=arguments["fingerprint"])
@@ -105,12 +105,14 @@ def _opened(profile: JsonValue) -> Workspace:
     return api.open_project(Path(), os.environ, str(profile) if profile else None)
 
 
-def _answered(workspace: Workspace, name: str, arguments: dict[str, JsonValue], progress: working.Progress) -> Reply:
+def _answered(
+    workspace: Workspace, name: str, arguments: dict[str, JsonValue], progress: write_tools.Progress
+) -> Reply:
     if name == RUN:
-        return working.run(workspace, arguments, progress)
+        return write_tools.run(workspace, arguments, progress)
     if name == "compile":
-        return working.compile_(workspace, arguments)
-    room = looking if hasattr(looking, name) else working
+        return write_tools.compile_(workspace, arguments)
+    room = read_tools if hasattr(read_tools, name) else write_tools
     found: Reply = getattr(room, name)(workspace, arguments)
     return found
 

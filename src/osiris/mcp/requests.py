@@ -8,13 +8,13 @@ from inspect import cleandoc
 from typing import TYPE_CHECKING
 
 from osiris.chat import request as words
-from osiris.chat.found import read_names
+from osiris.chat.catalog_import import read_names
 from osiris.chat.live import writers_of
 from osiris.chat.named import choices_for, target_of
 from osiris.chat.render import render_request
 from osiris.chat.request_json import call_schema, chosen, shaped
 from osiris.errors import Location, OsirisError, raise_all
-from osiris.mcp.reach import inside, source_inside
+from osiris.mcp.path_policy import inside, source_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

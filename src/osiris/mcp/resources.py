@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris import api
 from osiris.errors import fail
-from osiris.mcp import earlier
+from osiris.mcp import legacy_tools
 
 if TYPE_CHECKING:
     from osiris.api import Workspace
@@ -36,7 +36,7 @@ def listed(workspace: Workspace) -> list[dict[str, JsonValue]]:
 
 def read(workspace: Workspace, uri: str) -> tuple[str, JsonValue]:
     """Return the kind of what stands at an address, and what it is: data, or text; fails with MCP004."""
-    address = earlier.resource(uri)
+    address = legacy_tools.resource(uri)
     found = _found(workspace, address.removeprefix("osiris://").split("/"))
     if found is None:
         fail("MCP004", what="resource", name=uri[:200], hint=f"known: {SCHEMA}, {', '.join(TEMPLATES)}")

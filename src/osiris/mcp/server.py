@@ -11,12 +11,12 @@ from mcp.shared.exceptions import MCPError
 
 from osiris.distribution import own_version
 from osiris.errors import diagnostic
-from osiris.mcp.asking import Callers, Gone
 from osiris.mcp.definitions import INSTRUCTIONS, offered
 from osiris.mcp.pages import written
 from osiris.mcp.prompts import PROMPTS
 from osiris.mcp.resources import TEMPLATES
 from osiris.mcp.wire import messages
+from osiris.mcp.worker_pool import Callers, Gone
 
 if TYPE_CHECKING:
     from pathlib import Path

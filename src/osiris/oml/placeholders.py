@@ -69,9 +69,9 @@ class Substitution:
         """
         if self._is_half_written(text, pointer) or "${" not in text:
             return text
-        from osiris.sql.dialects import DIALECTS
-        from osiris.sql.literals import placeholders, substitute
-        from osiris.sql.preflight import MAX_BYTES
+        from osiris.sql.safety.dialects import DIALECTS
+        from osiris.sql.safety.literals import placeholders, substitute
+        from osiris.sql.safety.preflight import MAX_BYTES
 
         if dialect not in DIALECTS or len(text) > MAX_BYTES:
             return text

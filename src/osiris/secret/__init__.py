@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from osiris.secret.literals import conceal, find_literal_secrets, is_secret_name, literal_secret_kind, sounds_secret
+from osiris.secret.redact_diagnostic import concealed
 from osiris.secret.scrubber import Scrubber
-from osiris.secret.told import concealed
 from osiris.secret.value import Secret
 from osiris.secret.values import masked_problems, unvalued
 

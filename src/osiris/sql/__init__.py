@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from osiris.sql.safety import check
+from osiris.sql.check_text import check
 from osiris.sql.verdict import Verdict
 
 __all__ = ["Verdict", "check"]

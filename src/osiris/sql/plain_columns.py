@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.sql.dialects import DIALECTS
-from osiris.sql.tree import deep_recursion, parse
+from osiris.sql.safety.dialects import DIALECTS
+from osiris.sql.safety.tree import deep_recursion, parse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from osiris.sql.dialects import DIALECTS, load_allowed
-from osiris.sql.tree import deep_recursion, parse
+from osiris.sql.safety.dialects import DIALECTS, load_allowed
+from osiris.sql.safety.tree import deep_recursion, parse
 
 _PLAIN = frozenset(("kind", "expressions", "from_", "order", "operation_modifiers"))
 """Parts of a SELECT that neither leave rows out nor multiply them."""

@@ -9,8 +9,8 @@ from osiris.errors import Diagnostic
 
 if TYPE_CHECKING:
     from osiris.model import JsonValue
-    from osiris.sql.determinism import Finding
-    from osiris.sql.flow import Flow
+    from osiris.sql.lineage.flow import Flow
+    from osiris.sql.nondeterminism.determinism import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Verdict:
     @classmethod
     def from_json(cls, data: dict[str, JsonValue]) -> Verdict:
         """Return the verdict that `to_json` wrote."""
-        from osiris.sql.determinism import Finding
-        from osiris.sql.flow import Flow
+        from osiris.sql.lineage.flow import Flow
+        from osiris.sql.nondeterminism.determinism import Finding
 
         return cls(
             data["ok"],

@@ -182,7 +182,7 @@ def _back(array: pa.Array, kind: str) -> pa.Array | None:
     """Return values in the type from which they were made; None if they are none of its values."""
     import pyarrow as pa
 
-    from osiris.families.spelling import Spelling, kind_of
+    from osiris.families.text_format import Spelling, kind_of
 
     target = arrow_type(kind)
     if not pa.types.is_string(array.type):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError
-from osiris.runner.casts import cast_stream
+from osiris.runner.worker.casts import cast_stream
 from osiris.testing.carrying import Unreadable
 from osiris.testing.trial import fresh_folder, rows_of, table_of
 

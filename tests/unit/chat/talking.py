@@ -4,9 +4,9 @@ import sqlite3
 
 from osiris.api import open_project
 from osiris.chat.agent import Agent
-from osiris.chat.effects import ACCEPT, Waiting
+from osiris.chat.environment import ACCEPT, Waiting
 from osiris.chat.live import LiveWorld
-from osiris.chat.port import Answer, Usage
+from osiris.chat.provider_api import Answer, Usage
 
 CONNECTIONS = """
 connections:

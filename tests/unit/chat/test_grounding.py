@@ -4,11 +4,11 @@ import pytest
 from tests.unit.chat.talking import proposal
 from tests.unit.chat.worlds import FILES, SHOP, in_shop, names, source, table
 
-from osiris.chat.found import plain_name, read_names
+from osiris.chat.catalog_import import plain_name, read_names
 from osiris.chat.grounding import MODE, exposed, question_for, settings, unnamed
-from osiris.chat.port import Message
+from osiris.chat.mention_matching import GROUNDING, stem
+from osiris.chat.provider_api import Message
 from osiris.chat.request_json import read_request
-from osiris.chat.said import GROUNDING, stem
 
 ORDERS = "@sqlite.shop/orders"
 CUSTOMERS = "@sqlite.shop/customers"

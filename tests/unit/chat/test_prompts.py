@@ -12,7 +12,6 @@ from tests.unit.chat.worlds import CHOICES
 
 from osiris.chat.context import plain_json, tokens_of
 from osiris.chat.conversation import Options
-from osiris.chat.port import Message, ModelRequest
 from osiris.chat.prompts import (
     FOLDER,
     component_document,
@@ -23,6 +22,7 @@ from osiris.chat.prompts import (
     read_prompts,
 )
 from osiris.chat.prompts.texts import PLACES
+from osiris.chat.provider_api import Message, ModelRequest
 from osiris.chat.providers import open_model
 from osiris.chat.request_json import request_schema
 from osiris.errors import InvalidInput

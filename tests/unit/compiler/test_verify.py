@@ -7,8 +7,8 @@ import pytest
 
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.compiler.build import manifest_bytes
-from osiris.compiler.shape import shape_problems
-from osiris.compiler.tree import root_hash, root_leaves, step_leaves
+from osiris.compiler.fingerprint_tree import root_hash, root_leaves, step_leaves
+from osiris.compiler.manifest_schema import shape_problems
 from osiris.compiler.verify import load_manifest, verify_manifest
 from osiris.errors import IntegrityError
 from osiris.model import ConnectionRef, Described

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from osiris.families.personal import are_names, holds_names, kind_by_name, kind_of, kinds_by_name, without_personal
+from osiris.families.pii import are_names, holds_names, kind_by_name, kind_of, kinds_by_name, without_personal
 
 CORPUS = [json.loads(line) for line in Path(__file__).with_name("personal.jsonl").read_text("utf-8").splitlines()]
 

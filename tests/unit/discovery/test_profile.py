@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from osiris.driver import Sampled
-from osiris.runner.profile import profile_of
+from osiris.runner.worker.profile import profile_of
 from osiris.table import stream
 from osiris.types import schema_of
 

@@ -1,6 +1,8 @@
 """How long a server may be silent where its connection does not say."""
 
-from osiris.families import mysql_connect, postgres_connect, supabase
+from osiris.families.mysql import connect as mysql_connect
+from osiris.families.postgres import connect as postgres_connect
+from osiris.families.supabase.connect import rest_address
 from osiris.secret import Secret
 
 MINUTE = 60
@@ -8,7 +10,7 @@ MINUTE = 60
 
 def test_a_minute_everywhere():
     server = {"host": "localhost", "database": "d", "user": "u"}
-    rest = supabase.rest_address({"url": "https://x.supabase.co", "key": Secret("k")})
+    rest = rest_address({"url": "https://x.supabase.co", "key": Secret("k")})
     found = [mysql_connect.address(server).silence, postgres_connect.address(server).silence, rest.silence]
     assert found == [MINUTE] * 3
 

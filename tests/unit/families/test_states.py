@@ -8,7 +8,8 @@ import sys
 import duckdb
 import pytest
 
-from osiris.families import embedded, places
+from osiris.families.files import source_file
+from osiris.families.sql import database_file
 
 LOCKED = """
 import sqlite3, sys
@@ -36,9 +37,9 @@ def in_duckdb(path):
 
 
 SOURCES = {
-    "file": (csv, lambda path: places.state_of([path])),
-    "sqlite": (in_sqlite, lambda path: embedded.state_of(path, path.with_name("source-wal"))),
-    "duckdb": (in_duckdb, lambda path: embedded.state_of(path, path.with_name("source.wal"))),
+    "file": (csv, lambda path: source_file.state_of([path])),
+    "sqlite": (in_sqlite, lambda path: database_file.state_of(path, path.with_name("source-wal"))),
+    "duckdb": (in_duckdb, lambda path: database_file.state_of(path, path.with_name("source.wal"))),
 }
 
 
@@ -59,11 +60,11 @@ def test_a_touch_is_no_change_and_another_byte_is_one(kind, tmp_path):
     assert state(path) != before
 
 
-@pytest.mark.parametrize("of", [lambda path: places.state_of([path]), embedded.state_of])
+@pytest.mark.parametrize("of", [lambda path: source_file.state_of([path]), database_file.state_of])
 def test_of_a_very_large_source_size_and_time_count(of, tmp_path):
     path = tmp_path / "source"
     with path.open("wb") as file:
-        file.truncate(places.READ_WHOLE + 1)
+        file.truncate(source_file.READ_WHOLE + 1)
     before = of(path)
     assert of(path) == before
     os.utime(path, ns=(10**18, 10**18))
@@ -76,7 +77,7 @@ def test_looking_into_a_database_drops_none_of_our_locks(tmp_path):
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
     for _ in range(2):
-        assert embedded.state_of(path)
+        assert database_file.state_of(path)
     done = subprocess.run([sys.executable, "-c", LOCKED, path], capture_output=True, text=True, check=True)
     connection.close()
     assert done.stdout == "database is locked\n"
@@ -85,8 +86,8 @@ def test_looking_into_a_database_drops_none_of_our_locks(tmp_path):
 def test_what_is_not_there_or_empty_does_not_count(tmp_path):
     path, beside = tmp_path / "source", tmp_path / "source-wal"
     in_sqlite(path)
-    before = embedded.state_of(path, beside)
+    before = database_file.state_of(path, beside)
     beside.touch()
-    assert embedded.state_of(path, beside) == before
+    assert database_file.state_of(path, beside) == before
     beside.write_bytes(b"more")
-    assert embedded.state_of(path, beside) != before
+    assert database_file.state_of(path, beside) != before

@@ -11,11 +11,11 @@ from tests.parity.elsewhere import Exec
 from osiris import api
 from osiris.delivery import MANIFEST, DeliveredFile, FolderManifest
 from osiris.model import Field
-from osiris.runner.fetch import Fetcher
-from osiris.runner.fetch_folder import fetch_folder
-from osiris.runner.reach import Reach
-from osiris.runner.remote import Remote, Returning
-from osiris.runner.run import RunOptions, run
+from osiris.runner.host.run import RunOptions, run
+from osiris.runner.remote.fetch import Fetcher
+from osiris.runner.remote.fetch_folder import fetch_folder
+from osiris.runner.remote.run_remote import Remote, Returning
+from osiris.runner.remote.sandbox_scope import Reach
 from osiris.runner.transport import Cut
 
 BAD = ', dtype: {id: int64, price: "decimal(9,2)"}, on_reject: quarantine'

@@ -8,7 +8,7 @@ from osiris.delivery import inspect_file
 from osiris.errors import OsirisError
 from osiris.model import Manifest
 from osiris.project import Project
-from osiris.runner.keys import Surroundings, Wish, decide, whole_second
+from osiris.runner.host.continuation import Surroundings, Wish, decide, whole_second
 from osiris.runner.selection import chosen, matching, with_read
 from osiris.session import ENDS, create_session, end_session, now_text
 

@@ -7,7 +7,7 @@ import pytest
 from osiris.errors import OsirisError
 from osiris.model import Field
 from osiris.sql import check
-from osiris.sql.bind import bind
+from osiris.sql.binding.bind import bind
 
 ORDERS = (
     Field("id", "int64"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from osiris.sql.safety import check
+from osiris.sql.check_text import check
 
 KNOWN = {"orders": ["id", "amount", "status"], "customers": ["id", "name"], "other": None}
 

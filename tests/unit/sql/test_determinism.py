@@ -11,12 +11,12 @@ import pytest
 
 from osiris.model import Field
 from osiris.sql import check
-from osiris.sql.causes import findings
-from osiris.sql.determinism import Finding, diagnostics
-from osiris.sql.dialects import DIALECTS
-from osiris.sql.engine import open_engine
-from osiris.sql.order import with_total_order
-from osiris.sql.tree import parse
+from osiris.sql.binding.engine import open_engine
+from osiris.sql.nondeterminism.determinism import Finding, diagnostics
+from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.nondeterminism.rules import findings
+from osiris.sql.safety.dialects import DIALECTS
+from osiris.sql.safety.tree import parse
 
 ROWS, SHUFFLES = 3000, 20
 SCHEMA = (

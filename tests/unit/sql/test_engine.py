@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from osiris.sql.engine import open_engine
+from osiris.sql.binding.engine import open_engine
 
 
 @pytest.fixture(params=["engine", "cursor"])

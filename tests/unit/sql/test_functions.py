@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from osiris.sql import check
-from osiris.sql.dialects import DIALECTS, load_allowed
+from osiris.sql.safety.dialects import DIALECTS, load_allowed
 
 ALLOWED = load_allowed(DIALECTS["duckdb"])
 SYNTAX = {"array", "cast", "coalesce", "columns", "grouping", "grouping_id", "if", "row", "try", "position", "unnest"}

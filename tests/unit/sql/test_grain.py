@@ -10,9 +10,9 @@ import pytest
 import yaml
 from tests.known_rows import relation_rows
 
-from osiris.sql.dialects import DIALECTS
-from osiris.sql.grain import Grains
-from osiris.sql.tree import deep_recursion, parse
+from osiris.sql.nondeterminism.grain import Grains
+from osiris.sql.safety.dialects import DIALECTS
+from osiris.sql.safety.tree import deep_recursion, parse
 
 WRITTEN = yaml.safe_load((Path(__file__).parent / "data" / "read_back.yaml").read_text(encoding="utf-8"))
 SCHEMAS = WRITTEN["schemas"]

@@ -14,12 +14,12 @@ import duckdb
 import pytest
 from sqlglot import exp
 
-from osiris.sql.dialects import DIALECTS
-from osiris.sql.flow import Flow
-from osiris.sql.lineage import trace, used
-from osiris.sql.safety import check
-from osiris.sql.scopes import flow_of
-from osiris.sql.tree import deep_recursion, parse
+from osiris.sql.check_text import check
+from osiris.sql.lineage.flow import Flow
+from osiris.sql.lineage.lineage import trace, used
+from osiris.sql.lineage.scopes import flow_of
+from osiris.sql.safety.dialects import DIALECTS
+from osiris.sql.safety.tree import deep_recursion, parse
 
 CASES = Path(__file__).parent / "data" / "lineage.sql"
 CORPORA = Path(__file__).parents[2] / "corpora"
@@ -311,6 +311,6 @@ def test_a_large_text_is_traced_within_half_a_second(name):
 
 def test_a_walk_reads_no_schema_and_a_trace_no_grammar():
     """The flow is kept: what follows from it must not need the parser, which takes long to load."""
-    program = "import sys, osiris.sql.lineage; print('sqlglot' in sys.modules)"
+    program = "import sys, osiris.sql.lineage.lineage; print('sqlglot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osiris.sql import check
-from osiris.sql.literals import literal, placeholders, substitute
+from osiris.sql.safety.literals import literal, placeholders, substitute
 
 
 def put(sql, value):

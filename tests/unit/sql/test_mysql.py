@@ -7,8 +7,8 @@ import datetime as dt
 import pytest
 
 from osiris.sql import check
-from osiris.sql.literals import literal, placeholders, substitute
-from osiris.sql.order import with_total_order
+from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.safety.literals import literal, placeholders, substitute
 
 
 def verdict(sql, relations=None, parameters=()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from osiris.sql.names import mentioned_parameters, parameter_types, relation_names
+from osiris.sql.safety.names import mentioned_parameters, parameter_types, relation_names
 
 
 def test_a_single_input_has_all_its_names():

@@ -8,8 +8,8 @@ import pytest
 
 from osiris.errors import OsirisError
 from osiris.sql import check
-from osiris.sql.engine import open_engine
-from osiris.sql.native import assert_native
+from osiris.sql.binding.engine import open_engine
+from osiris.sql.safety.duckdb_crosscheck import assert_native
 
 QUERIES = (Path(__file__).parent / "data" / "queries.sql").read_text(encoding="utf-8").splitlines()
 RELATIONS = ("orders", "customers", "prices", "staff", "docs")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from osiris.sql.dialects import DIALECTS
 from osiris.sql.plain_columns import COUNT, plain_columns
+from osiris.sql.safety.dialects import DIALECTS
 
 QUERIES = [
     ("SELECT salary AS s, p.phone, (id) FROM staff.people AS p WHERE id IN (SELECT 1)", ["salary", "phone", "id"]),

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.sql.test_grain import CASES, SCHEMAS, fill, relations
 
 from osiris import sql
-from osiris.sql.probes import NameProbe, probes_of
+from osiris.sql.explanation.probes import NameProbe, probes_of
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from osiris.api import Workspace
-    from osiris.runner.boxed import Worker
+    from osiris.runner.per_job_worker import Worker
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Desk:
 
     def _ready(self) -> Worker:
         if self._worker is None:
-            from osiris.runner.targets import asked_worker
+            from osiris.runner.host.adapters import asked_worker
 
             self._worker = self._open.enter_context(asked_worker(self._workspace.project, self._workspace.config))
         return self._worker

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from osiris.chat.catalog_import import read_names
 from osiris.chat.expressions import unused
-from osiris.chat.found import read_names
 from osiris.chat.request import Output, Request, Source, Step
 from osiris.errors import OsirisError
 
@@ -38,7 +38,7 @@ _STAGE = {
 class Draft:
     """The request so far, and what is known of what it reads; `tables` are those of `Look`, by id of relation.
 
-    `find_writers` gives what can be written, as `names` of `effects` has it: only when something is read already.
+    `find_writers` gives what can be written, as `names` of `environment` has it: only when something is read already.
     """
 
     request: Request

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from osiris import api
-from osiris.chat.found import one_line, read_names
+from osiris.chat.catalog_import import one_line, read_names
 from osiris.chat.guide.sources import option_of
 from osiris.chat.live import data_files, data_folders, references, source_of
 from osiris.errors import OsirisError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from osiris.chat.guide.desk import Desk
     from osiris.chat.guide.questions import Option
     from osiris.model import JsonValue
-    from osiris.runner.boxed import Worker
+    from osiris.runner.per_job_worker import Worker
 
 _NOT_DISCOVERED = "DSC001"
 """Code of a connection that has no tables to look at: it may still be written to."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from osiris import api
 from osiris.api.previews import SAMPLE
-from osiris.chat.found import one_line, read_names
+from osiris.chat.catalog_import import one_line, read_names
 from osiris.chat.guide.desk import Desk
 from osiris.chat.guide.draft import EMPTY, Draft, as_text
 from osiris.chat.guide.listing import Listing
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from osiris.chat.live import Mouth
     from osiris.chat.request import Request
     from osiris.model import JsonValue
-    from osiris.runner.boxed import Worker
-    from osiris.runner.preview import Table
+    from osiris.runner.host.preview import Table
+    from osiris.runner.per_job_worker import Worker
 
     T = TypeVar("T")
 

@@ -85,7 +85,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Columns, keys and frequent values of a relation; gives its TABLE (see `effects`), or a diagnostic as JSON."""
+    """Columns, keys and frequent values of a relation; gives its TABLE (see `environment`), or a diagnostic as JSON."""
 
     relation: str
     source: str
@@ -102,7 +102,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """The plan of a whole request, which is shown; gives what `check` of `effects` does, and `confirm`.
+    """The plan of a whole request, which is shown; gives what `check` of `environment` does, and `confirm`.
 
     `confirm` has a sentence for each thing that is to be confirmed by itself.
     """

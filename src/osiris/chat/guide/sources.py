@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from osiris.chat.found import one_line
+from osiris.chat.catalog_import import one_line
 from osiris.chat.guide.questions import Answer, Look, Option, Tell
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
-from osiris.chat.effects import ACCEPT
+from osiris.chat.environment import ACCEPT
 from osiris.chat.guide.draft import EMPTY, Draft, as_text
 from osiris.chat.guide.machine import Machine
 from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Tell

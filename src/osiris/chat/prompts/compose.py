@@ -11,8 +11,8 @@ from osiris.chat.prompts.texts import INTENT, INTENT_EXAMPLE, SQL, SQL_EXAMPLE, 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from osiris.chat.port import Message, ModelRequest, Purpose
     from osiris.chat.prompts.texts import Prompts
+    from osiris.chat.provider_api import Message, ModelRequest, Purpose
     from osiris.model import JsonValue
 
 _SYSTEM: dict[Purpose, tuple[str, str]] = {

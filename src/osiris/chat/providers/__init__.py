@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.chat.port import Usage
 from osiris.chat.prompts import FOLDER, own_prompts, read_prompts
+from osiris.chat.provider_api import Usage
 from osiris.chat.providers.settings import read_settings
 
 if TYPE_CHECKING:
     from osiris.api import Workspace
-    from osiris.chat.port import Model, Options
+    from osiris.chat.provider_api import Model, Options
 
 __all__ = ["open_model"]
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from osiris.chat.found import one_line
+from osiris.chat.catalog_import import one_line
 from osiris.chat.intent import LONGEST_SAID
 from osiris.chat.providers.services import ANSWER_TOOL
 from osiris.errors import fail

@@ -8,8 +8,8 @@ import warnings
 from typing import TYPE_CHECKING
 
 from osiris.chat.context import plain_json, tokens_of
-from osiris.chat.port import Answer, Usage
 from osiris.chat.prompts import compose
+from osiris.chat.provider_api import Answer, Usage
 from osiris.chat.providers.answers import Failure, failure_of, value_of
 from osiris.chat.providers.pace import Budget, Pace
 from osiris.chat.providers.services import price, request
@@ -21,8 +21,8 @@ from osiris.secret import Scrubber
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
 
-    from osiris.chat.port import ModelRequest
     from osiris.chat.prompts import Prompts, Spoken
+    from osiris.chat.provider_api import ModelRequest
     from osiris.chat.providers.settings import Settings
     from osiris.model import JsonValue
 

@@ -11,7 +11,7 @@ from osiris.errors import fail
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from osiris.chat.port import Usage
+    from osiris.chat.provider_api import Usage
 
 _MINUTE = 60.0
 

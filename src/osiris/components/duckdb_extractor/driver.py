@@ -6,17 +6,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.errors import raise_all
-from osiris.families.duckdb import described_columns, qualified, reading, relations, table_columns, translated
-from osiris.families.embedded import database_path, expect_schema, fail_no_table, label, same_name, state_of
+from osiris.families.duckdb.session import described_columns, qualified, reading, relations, table_columns, translated
+from osiris.families.source_columns import expect_schema
+from osiris.families.sql.database_file import database_path, fail_no_table, label, state_of
+from osiris.families.sql.target_table import same_name
 from osiris.model import Described, Field
 from osiris.secret import Secret
 from osiris.sql import check
-from osiris.sql.bind import carried, explain, schema_of_relation
-from osiris.sql.duck_types import quote_name
-from osiris.sql.names import mentioned_parameters
-from osiris.sql.narrowing import narrowings
-from osiris.sql.native import assert_native
-from osiris.sql.order import with_total_order
+from osiris.sql.binding.bind import carried, explain, schema_of_relation
+from osiris.sql.binding.duck_types import quote_name
+from osiris.sql.binding.precision_loss import narrowings
+from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.safety.duckdb_crosscheck import assert_native
+from osiris.sql.safety.names import mentioned_parameters
 from osiris.table import stream
 from osiris.types import arrow_schema
 

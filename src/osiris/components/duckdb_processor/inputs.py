@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.sql.bind import explain, schema_of_relation
-from osiris.sql.duck_types import quote_name
+from osiris.sql.binding.bind import explain, schema_of_relation
+from osiris.sql.binding.duck_types import quote_name
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from osiris.driver import Written
-from osiris.families.duckdb import (
+from osiris.families.duckdb.session import (
     SCHEMA,
     column_type,
     has_collation,
@@ -21,30 +21,26 @@ from osiris.families.duckdb import (
     translated,
     writing,
 )
-from osiris.families.embedded import (
+from osiris.families.sql.database_file import database_path, fail_no_table, make_folder
+from osiris.families.sql.dml import create_table, insert_rows, on_conflict, repeated_key
+from osiris.families.sql.key_columns import check_key_columns, refuse_equal_keys, refuse_repeated_keys
+from osiris.families.sql.ledger import LEDGER, find_delivery, record_delivery
+from osiris.families.sql.staging import staged
+from osiris.families.sql.target_table import (
     ABSENT,
-    LEDGER,
     THERE,
     Column,
-    database_path,
     expect_all_taken,
     fail_no_key,
-    fail_no_table,
     fail_view,
-    find_delivery,
-    make_folder,
-    record_delivery,
     refuse_misfit,
     refuse_name,
     same_name,
-    staged,
     tell_new_table,
 )
-from osiris.families.fitting import holds
-from osiris.families.keys import check_key_columns, refuse_equal_keys, refuse_repeated_keys
-from osiris.families.statements import create_table, insert_rows, on_conflict, repeated_key
+from osiris.families.type_compat import holds
 from osiris.fault import fault
-from osiris.sql.duck_types import quote_name
+from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +49,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from osiris.driver import StepContext
-    from osiris.families.embedded import Staged, Target
+    from osiris.families.sql.staging import Staged
+    from osiris.families.sql.target_table import Target
     from osiris.model import Schema
     from osiris.table import RowStream
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from osiris.errors import Location, fail
-from osiris.families.csv_source import CsvFile, Dialect
-from osiris.families.declared import declared_types
-from osiris.families.filesystem import check_known, label, sources
-from osiris.families.guess import PINNED, REFRESH, Guess, wider_type
-from osiris.families.places import state_of
-from osiris.families.rejects import Reject, pass_on, quarantine
-from osiris.families.spelling import Spelling
+from osiris.families.files.csv_source import CsvFile, Dialect
+from osiris.families.files.dtype import declared_types
+from osiris.families.files.paths import label, sources
+from osiris.families.files.source_file import state_of
+from osiris.families.files.type_inference import PINNED, REFRESH, Guess, wider_type
+from osiris.families.quarantine import Reject, pass_on, quarantine
+from osiris.families.source_columns import check_known
+from osiris.families.text_format import Spelling
 from osiris.model import Described, Field
 from osiris.table import ahead, stream
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
-    from osiris.families.csv_source import BadRow, RowLines
+    from osiris.families.files.csv_source import BadRow, RowLines
     from osiris.model import Schema
     from osiris.table import RowStream
 

@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 
 from osiris.components.filesystem_csv_writer.rows import Form, formulas
 from osiris.errors import fail
-from osiris.families.behind import Behind
-from osiris.families.filesystem import check_names, published, publishing, refuse, target
-from osiris.families.packing import packed, written_packing
-from osiris.families.spelling import characters, first_without_spelling, kind_of, pieces
+from osiris.families.background import Behind
+from osiris.families.files.compression import packed, written_packing
+from osiris.families.files.paths import check_names, published, publishing, refuse, target
+from osiris.families.text_format import characters, first_without_spelling, kind_of, pieces
 
 if TYPE_CHECKING:
     from osiris.driver import StepContext, Written
-    from osiris.families.packing import Sink
+    from osiris.families.files.compression import Sink
     from osiris.model import Schema
     from osiris.table import RowStream
 

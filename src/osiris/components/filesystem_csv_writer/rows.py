@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from osiris.families.spelling import bounds, characters, spell
+from osiris.families.text_format import bounds, characters, spell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from osiris.errors import Location, fail
-from osiris.families.declared import declared_types
-from osiris.families.filesystem import Probe, check_known, label, sources
-from osiris.families.guess import PINNED, REFRESH
-from osiris.families.json_columns import JsonColumn, JsonGuess
-from osiris.families.json_source import BadRow, JsonFile, Rows
+from osiris.families.files.dtype import declared_types
+from osiris.families.files.json_columns import JsonColumn, JsonGuess
+from osiris.families.files.json_source import BadRow, JsonFile, Rows
+from osiris.families.files.paths import Probe, label, sources
+from osiris.families.files.source_file import state_of
+from osiris.families.files.type_inference import PINNED, REFRESH
 from osiris.families.json_text import BadJson, compact
-from osiris.families.places import state_of
-from osiris.families.rejects import Reject, pass_on, quarantine
+from osiris.families.quarantine import Reject, pass_on, quarantine
+from osiris.families.source_columns import check_known
 from osiris.model import Described, Field
 from osiris.table import ahead, stream
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from osiris.errors import fail
-from osiris.families.filesystem import check_names, published, publishing, refuse, target
-from osiris.families.json_spell import Unwritable, first_unwritable, objects, refusal
-from osiris.families.packing import packed, written_packing
-from osiris.families.spelling import characters, pieces
+from osiris.families.files.compression import packed, written_packing
+from osiris.families.files.paths import check_names, published, publishing, refuse, target
+from osiris.families.json_values import Unwritable, first_unwritable, objects, refusal
+from osiris.families.text_format import characters, pieces
 
 if TYPE_CHECKING:
     import pyarrow as pa

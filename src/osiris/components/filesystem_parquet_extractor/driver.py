@@ -14,11 +14,12 @@ from pyarrow import parquet
 
 from osiris.components.filesystem_parquet_extractor.folder import Folder, folder_rows, open_folder
 from osiris.errors import fail
-from osiris.families.filesystem import check_count, check_known, is_folder, label, relation, sources
-from osiris.families.places import local, opened, state_of
+from osiris.families.files.paths import check_count, is_folder, label, relation, sources
+from osiris.families.files.source_file import local, opened, state_of
+from osiris.families.source_columns import check_known
 from osiris.files import fail_os
 from osiris.model import Described
-from osiris.sql.scan import duck_type, is_nameable, names_of, select
+from osiris.sql.binding.scan import duck_type, is_nameable, names_of, select
 from osiris.table import ahead, stream
 from osiris.types import schema_of
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.driver import StepContext
-    from osiris.families.places import Place
+    from osiris.families.files.source_file import Place
     from osiris.model import Schema
     from osiris.table import Relation, RowStream
 

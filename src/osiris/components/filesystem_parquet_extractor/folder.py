@@ -9,16 +9,16 @@ import pyarrow as pa
 
 from osiris.delivery import MANIFEST
 from osiris.errors import OsirisError, fail
-from osiris.families.filesystem import folder, label
-from osiris.families.places import state_of
-from osiris.families.published import open_published, schema_of_files
+from osiris.families.files.folder_snapshot import open_published, schema_of_files
+from osiris.families.files.paths import folder, label
+from osiris.families.files.source_file import state_of
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from osiris.driver import StepContext
-    from osiris.families.places import Place
+    from osiris.families.files.source_file import Place
     from osiris.model import Schema
 
 

@@ -1,6 +1,6 @@
 """Writes Parquet: the same bytes for the same rows however they arrive, all of it or nothing.
 
-A path that ends with `/` is a folder, which is published: see `osiris.families.published`.
+A path that ends with `/` is a folder, which is published: see `osiris.families.files.folder_snapshot`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pyarrow import parquet
 
 from osiris.components.filesystem_parquet_writer.folder import check_folder, write_folder
 from osiris.errors import Location, fail
-from osiris.families.behind import Behind
-from osiris.families.filesystem import check_names, is_folder, published, publishing, refuse, target
+from osiris.families.background import Behind
+from osiris.families.files.paths import check_names, is_folder, published, publishing, refuse, target
 from osiris.types import arrow_schema
 from osiris.units import parse_size
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from osiris.components.filesystem_parquet_writer.folder import FileWriter
     from osiris.driver import StepContext, Written
-    from osiris.families.published import StagedFile
-    from osiris.families.upload import Upload
+    from osiris.families.files.folder_snapshot import StagedFile
+    from osiris.families.stores.upload import Upload
     from osiris.files import Output
     from osiris.model import Schema
     from osiris.table import RowStream

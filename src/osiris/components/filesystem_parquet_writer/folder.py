@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from osiris.delivery import FolderManifest
 from osiris.driver import Written
 from osiris.errors import fail
-from osiris.families.filesystem import check_known, folder, folder_place, refuse
-from osiris.families.hive import KINDS, PLAIN_NAME
-from osiris.families.local_folder import LocalFolder
-from osiris.families.partitioned import by_folder
-from osiris.families.published import Staging, look, publish, schema_of_files
+from osiris.families.files.folder_snapshot import Staging, look, publish, schema_of_files
+from osiris.families.files.hive import KINDS, PLAIN_NAME
+from osiris.families.files.local_folder import LocalFolder
+from osiris.families.files.partition_sort import by_folder
+from osiris.families.files.paths import folder, folder_place, refuse
+from osiris.families.source_columns import check_known
 from osiris.table import counted
 from osiris.types import arrow_schema
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.published import StagedFile
+    from osiris.families.files.folder_snapshot import StagedFile
     from osiris.model import Schema
     from osiris.table import RowStream
 

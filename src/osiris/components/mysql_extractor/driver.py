@@ -6,12 +6,12 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from osiris.families.decoding import Sieve
-from osiris.families.embedded import expect_schema
-from osiris.families.mysql import reading, relation, table_result
-from osiris.families.mysql_query import query_result
-from osiris.families.mysql_read import read_query
-from osiris.families.rejects import quarantine
+from osiris.families.mysql.query import query_result
+from osiris.families.mysql.reader import read_query
+from osiris.families.mysql.session import reading, relation, table_result
+from osiris.families.quarantine import quarantine
+from osiris.families.source_columns import expect_schema
+from osiris.families.sql.batch_decode import Sieve
 from osiris.model import Described
 from osiris.table import stream
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.decoding import SetAside
-    from osiris.families.mysql import Name, Result, Session
+    from osiris.families.mysql.session import Name, Result, Session
+    from osiris.families.sql.batch_decode import SetAside
     from osiris.model import Schema
     from osiris.table import RowStream
 

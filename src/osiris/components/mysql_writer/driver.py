@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from osiris.errors import OsirisError
-from osiris.families.embedded import refuse_columns, staged
-from osiris.families.keys import check_key_columns, refuse_repeated_keys
-from osiris.families.mysql_deliver import confirm, deliver, look
-from osiris.families.mysql_held import refusals
-from osiris.families.mysql_send import Work
-from osiris.families.writing import Writing
+from osiris.families.mysql.column_mapping import refusals
+from osiris.families.mysql.delivery import confirm, deliver, look
+from osiris.families.mysql.load_data import Work
+from osiris.families.sql.key_columns import check_key_columns, refuse_repeated_keys
+from osiris.families.sql.staging import staged
+from osiris.families.sql.target_table import refuse_columns
+from osiris.families.sql.writer_config import Writing
 
 if TYPE_CHECKING:
     from osiris.driver import StepContext, Written

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.families.embedded import expect_schema
-from osiris.families.postgres_reading import Reading, describe, read
+from osiris.families.postgres.extractor import Reading, describe, read
+from osiris.families.source_columns import expect_schema
 
 if TYPE_CHECKING:
     from osiris.driver import StepContext

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.families.postgres_writing import check, confirm, write
-from osiris.families.writing import Writing
+from osiris.families.postgres.writer import check, confirm, write
+from osiris.families.sql.writer_config import Writing
 
 if TYPE_CHECKING:
     from osiris.driver import StepContext, Written

@@ -9,12 +9,13 @@ import pyarrow as pa
 
 from osiris.document import join
 from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all
-from osiris.families.embedded import database_path, expect_schema, fail_no_table, label, same_name, state_of
-from osiris.families.filesystem import check_known
-from osiris.families.sqlite import declared, is_rowid, order_of, reading, tables, translated
-from osiris.families.sqlite_types import is_readable, read_values, type_of
+from osiris.families.source_columns import check_known, expect_schema
+from osiris.families.sql.database_file import database_path, fail_no_table, label, state_of
+from osiris.families.sql.target_table import same_name
+from osiris.families.sqlite.session import declared, is_rowid, order_of, reading, tables, translated
+from osiris.families.sqlite.types import is_readable, read_values, type_of
 from osiris.model import Described, Field
-from osiris.sql.duck_types import quote_name
+from osiris.sql.binding.duck_types import quote_name
 from osiris.table import stream
 from osiris.types import arrow_schema, is_type_name, unknown_type
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.driver import StepContext
-    from osiris.families.sqlite import Declared, Table
+    from osiris.families.sqlite.session import Declared, Table
     from osiris.model import Order, Schema
     from osiris.table import RowStream
 

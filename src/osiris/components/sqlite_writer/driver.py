@@ -8,30 +8,26 @@ from typing import TYPE_CHECKING, Literal
 
 from osiris.driver import Written
 from osiris.errors import fail
-from osiris.families.embedded import (
+from osiris.families.sql.database_file import database_path, fail_no_table, label, make_folder
+from osiris.families.sql.dml import create_table, insert_rows, on_conflict, repeated_key
+from osiris.families.sql.key_columns import check_key_columns, refuse_equal_keys, refuse_repeated_keys
+from osiris.families.sql.ledger import LEDGER, find_delivery, record_delivery
+from osiris.families.sql.staging import staged
+from osiris.families.sql.target_table import (
     ABSENT,
-    LEDGER,
     THERE,
     Target,
-    database_path,
     expect_all_taken,
     fail_no_key,
-    fail_no_table,
     fail_row,
     fail_view,
-    find_delivery,
-    label,
-    make_folder,
-    record_delivery,
     refuse_columns,
     refuse_misfit,
     refuse_name,
     same_name,
-    staged,
     tell_new_table,
 )
-from osiris.families.keys import check_key_columns, refuse_equal_keys, refuse_repeated_keys
-from osiris.families.sqlite import (
+from osiris.families.sqlite.session import (
     commit,
     has_triggers,
     is_unique,
@@ -43,9 +39,8 @@ from osiris.families.sqlite import (
     translated,
     writing,
 )
-from osiris.families.sqlite_types import column_type, first_refused, holds_exactly, stored_values
-from osiris.families.statements import create_table, insert_rows, on_conflict, repeated_key
-from osiris.sql.duck_types import quote_name
+from osiris.families.sqlite.types import column_type, first_refused, holds_exactly, stored_values
+from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +49,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.embedded import Staged
+    from osiris.families.sql.staging import Staged
     from osiris.model import Schema
     from osiris.table import RowStream
 

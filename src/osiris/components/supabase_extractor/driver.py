@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from osiris.errors import fail
-from osiris.families import postgres_reading
-from osiris.families.decoding import Sieve
-from osiris.families.embedded import expect_schema
-from osiris.families.rejects import quarantine
-from osiris.families.supabase import shares_connections, wire_fields
-from osiris.families.supabase_filter import conditions, statement, terms
-from osiris.families.supabase_http import calling
-from osiris.families.supabase_read import PAGE, Wish, count_of, read_pages, source_of
+from osiris.families.postgres import extractor
+from osiris.families.quarantine import quarantine
+from osiris.families.source_columns import expect_schema
+from osiris.families.sql.batch_decode import Sieve
+from osiris.families.supabase.connect import shares_connections, wire_fields
+from osiris.families.supabase.filters import conditions, statement, terms
+from osiris.families.supabase.http import calling
+from osiris.families.supabase.reader import PAGE, Wish, count_of, read_pages, source_of
 from osiris.model import Described
 from osiris.table import stream
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.supabase_read import Source
+    from osiris.families.supabase.reader import Source
     from osiris.model import Schema
     from osiris.table import RowStream
 
@@ -57,7 +57,7 @@ class Driver:
         """Return the columns; fails as the postgres extractor does, over REST as `source_of` does and with DRV024."""
         wire = _wire(ctx)
         if wire:
-            return postgres_reading.describe(_as_postgres(config, ctx), wire)
+            return extractor.describe(_as_postgres(config, ctx), wire)
         with calling(ctx, config.schema, config.retries) as session:
             source = source_of(session, _wish(config, ctx))
             count = count_of(session, source, "planned")
@@ -73,7 +73,7 @@ class Driver:
         """Return the rows; reading them fails with DAT011 if the columns are no longer as planned."""
         wire = _wire(ctx)
         if wire:
-            return postgres_reading.read(_as_postgres(config, ctx), schema, wire)
+            return extractor.read(_as_postgres(config, ctx), schema, wire)
         with calling(ctx, config.schema, config.retries) as session:
             source = source_of(session, _wish(config, ctx))
         expect_schema(ctx, schema, source.schema)
@@ -85,13 +85,13 @@ def _wire(ctx: StepContext) -> StepContext | None:
     return None if fields is None else replace(ctx, connection=fields)
 
 
-def _as_postgres(config: Config, ctx: StepContext) -> postgres_reading.Reading:
+def _as_postgres(config: Config, ctx: StepContext) -> extractor.Reading:
     """Return the same wish as that of a step that reads PostgreSQL; filters and orders make a query of it."""
     if config.dtype:
         why = "the connection has a database address, and a database tells the types of its columns"
         fail("DRV024", step=ctx.step, what="dtype", why=why, hint="remove it, or cast columns")
     columns, filters, order = _columns(config), conditions(config.filter), terms(config.order)
-    plain = postgres_reading.Reading(
+    plain = extractor.Reading(
         schema=config.schema,
         unscaled=config.unscaled,
         batch_size=config.batch_size,

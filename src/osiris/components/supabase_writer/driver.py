@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from osiris.errors import fail, raise_all
-from osiris.families import postgres_writing
-from osiris.families.embedded import THERE
-from osiris.families.fitting import uncarried
-from osiris.families.keys import check_key_columns
-from osiris.families.postgres_held import refusals
-from osiris.families.supabase import wire_fields
-from osiris.families.supabase_write import Work, deliver, expect_target, list_refusals, refuse_missing
-from osiris.families.writing import Writing
+from osiris.families.postgres import writer as postgres_writing
+from osiris.families.postgres.column_mapping import refusals
+from osiris.families.sql.key_columns import check_key_columns
+from osiris.families.sql.target_table import THERE
+from osiris.families.sql.writer_config import Writing
+from osiris.families.supabase.connect import wire_fields
+from osiris.families.supabase.writer import Work, deliver, expect_target, list_refusals, refuse_missing
+from osiris.families.type_compat import uncarried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

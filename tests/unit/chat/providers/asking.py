@@ -4,9 +4,9 @@ import yaml
 from tests.unit.chat.worlds import FILES, SHOP, names
 
 from osiris.api import open_project
+from osiris.chat.catalog_import import read_names
 from osiris.chat.conversation import Options
-from osiris.chat.found import read_names
-from osiris.chat.port import Message, ModelRequest
+from osiris.chat.provider_api import Message, ModelRequest
 from osiris.chat.providers import open_model
 
 KEY = "sk-test-1234567890abcdef"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.chat.port import Usage
+from osiris.chat.provider_api import Usage
 from osiris.chat.providers.pace import Budget, Pace
 from osiris.errors import InvalidInput
 

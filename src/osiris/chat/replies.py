@@ -1,0 +1,136 @@
+"""What the agent says, and the short words that it understands by itself."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from osiris.chat.catalog_import import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from osiris.model import JsonValue
+
+    Found = Sequence[Mapping[str, JsonValue]]
+
+NOTHING_TO_READ = (
+    "There is nothing to read here: no connection answers, and the project has no data files. "
+    "Declare a connection in osiris_connections.yaml or name a file."
+)
+NOTHING_DONE = "Nothing was saved or run. Say what to change, or quit."
+PLAN_CHANGED = "A source has changed meanwhile, so the plan is another one; it was not run. Say 'again' to see it."
+EDITS_END = "What you edited is not kept: whoever proposes begins with the draft before it."
+INSTEAD = "Say what to use instead."
+ACCEPTING = ("yes", "save", "edit", "no")
+
+_OUTSIDE = "CMP013"
+"""Code of a step that uses a file outside of the project."""
+
+_TOLD = 5
+_LINE = 400
+
+_SHORT = {
+    "yes": (
+        *("y", "yes", "ok", "okay", "sure", "run", "go", "accept", "approve", "approved", "execute", "yep", "yeah"),
+        *("run it", "go ahead", "go on", "looks good", "do it", "yes please", "yes run", "yes run it"),
+    ),
+    "no": ("n", "no", "nope", "reject", "cancel", "stop"),
+    "quit": ("quit", "exit", "bye", ":q"),
+    "save": ("save", "save only", "save it", "only save", "just save"),
+    "edit": ("edit",),
+    "again": ("again", "retry", "try again", "run again", "run it again", "once more"),
+    "new": ("new", "start over", "new pipeline"),
+}
+"""Words that are understood without a model, and say nothing else, by what they mean."""
+
+
+def accept(short: str) -> str:
+    """Return the question for a plan, named by the beginning of its fingerprint."""
+    return f"Run plan {short}? 'save' only saves it, 'edit' opens it, and other words change it."
+
+
+def read_back(checked: Mapping[str, JsonValue]) -> list[str]:
+    """Return the lines that tell what the outputs of a plan are."""
+    outputs = checked["plan"].get("read_back") or ()
+    return [str(line).strip() for output in outputs for line in output["lines"]]
+
+
+def changes(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """Return the lines that are gone and those that are new."""
+    gone = [f"- {line}" for line in before if line not in now]
+    return gone + [f"+ {line}" for line in now if line not in before]
+
+
+def still_missing(question: str) -> str:
+    """Return what is said when there were questions enough."""
+    return f"I still cannot go on without this: {question} Say all of it in one sentence, please."
+
+
+def silent(sources: Mapping[str, Mapping[str, JsonValue]], words: str = "") -> str:
+    """Return which sources cannot be read, and why; those that the words do not name have one line together."""
+    named = {name: found for name, found in sources.items() if _is_named(name, words)}
+    others = [name for name in sources if name not in named]
+    if len(others) == 1:
+        named |= {others[0]: sources[others[0]]}
+    lines = [f"{one_line(name, 200)} cannot be read and is left out: {_told(found)}" for name, found in named.items()]
+    if others[1:]:
+        codes = ", ".join(sorted({str(sources[name]["code"]) for name in others}))
+        listed = one_line(", ".join(others), _LINE)
+        lines.append(f"{len(others)} sources that you did not name cannot be read and are left out ({codes}): {listed}")
+    return "\n".join(lines)
+
+
+def _is_named(source: str, words: str) -> bool:
+    """Tell whether words have a source: its reference, its alias or its path."""
+    alias = source.partition(".")[2] if source.startswith("@") else source
+    said = words.casefold()
+    return source.casefold() in said or re.search(rf"(?<!\w){re.escape(alias.casefold())}(?!\w)", said) is not None
+
+
+def outside(problems: Found) -> str:
+    """Return which files of a plan are outside of the project; empty if none is."""
+    return "\n".join(one_line(item["message"], _LINE) for item in problems if item["code"] == _OUTSIDE)
+
+
+def errors_left(problems: Found) -> str:
+    """Return what is still wrong with a draft."""
+    return f"{_listed('This does not work yet:', problems)}\nSay it in other words, or 'edit' the draft."
+
+
+def run_failed(result: Mapping[str, JsonValue]) -> str:
+    """Return how a run failed, and what can be done."""
+    errors = [item for item in result["diagnostics"] if item["severity"] == "error"]
+    return f"{_listed('The run ' + result['status'] + ':', errors)}\nSay how to mend it, 'again', or 'edit'."
+
+
+def _listed(head: str, problems: Found) -> str:
+    more = len(problems) - _TOLD
+    lines = [f"  {_told(item)}" for item in problems[:_TOLD]] + ([f"  … and {more} more"] if more > 0 else [])
+    return "\n".join([head, *lines])
+
+
+def _told(item: Mapping[str, JsonValue]) -> str:
+    hint = f" ({one_line(item['hint'], _LINE)})" if item["hint"] else ""
+    return f"{item['code']} {one_line(item['message'], _LINE)}{hint}"
+
+
+def chosen(words: str, choices: Sequence[str]) -> str:
+    """Return the choice that is meant, by its number or in whatever case; else the words."""
+    if words.isdecimal() and 1 <= int(words) <= len(choices):
+        return choices[int(words) - 1]
+    return next((choice for choice in choices if choice.casefold() == _bare(words)), words)
+
+
+def meaning(words: str) -> str | None:
+    """Return what short words mean: yes, no, quit, save (and do not run), edit, again, new; None for all others."""
+    return next((each for each, spelled in _SHORT.items() if _bare(words) in spelled), None)
+
+
+def has_path(words: str) -> bool:
+    """Tell whether the words may name a file."""
+    return re.search(r"[\w*]/[\w*]|\w\.(csv|tsv|json|jsonl|ndjson|parquet)\b", words, re.IGNORECASE) is not None
+
+
+def _bare(words: str) -> str:
+    return " ".join(re.sub(r"[.,!]", " ", words).casefold().split())

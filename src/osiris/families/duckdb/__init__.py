@@ -1,0 +1,1 @@
+"""The duckdb family: DuckDB."""

@@ -1,0 +1,363 @@
+"""One CSV file as Arrow batches of strings, with rows found again by their line.
+
+Arrow's streaming parser gets the text in UTF-8 and the column names, and gives every column as text. What it cannot
+parse is explained by reading the file once more, row by row, up to the row that is wrong.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections import Counter
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from osiris.errors import Location, fail
+from osiris.families.files.paths import Probe
+from osiris.families.files.text_stream import PieceStream, decoded, line_lists, unpacked, without_comments, without_mark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+
+    from osiris.families.files.source_file import Place
+
+BLOCKS = (2 << 20, 32 << 20, 256 << 20)
+"""Sizes of a parser's block in bytes: a row must fit into one, and the next size is tried only where one does not."""
+MAX_CELL_BYTES = 64 << 20
+
+# Follows the last row in every column, so that a quote left open is noticed: it would swallow this row.
+_END = "\x00\x04\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the rows of a file are written; the names and meanings are those of the component's config."""
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    header: bool | int = True
+    skip_rows: int = 0
+    skip_blank_lines: bool | None = None
+    comment: str | None = None
+    compression: str = "infer"
+    on_bad_lines: str = "error"
+    na_values: tuple[str, ...] = ()
+
+    @property
+    def rows_before_data(self) -> int:
+        """Return the number of rows up to the header and with it."""
+        if isinstance(self.header, bool):
+            return int(self.header)
+        return self.header + 1
+
+    def skips_blank_lines(self, width: int) -> bool:
+        """Tell whether a blank line is nothing, or else a row of NULLs, in a file of that many columns."""
+        if self.comment:
+            return True
+        return width > 1 if self.skip_blank_lines is None else self.skip_blank_lines
+
+
+class BadRow(NamedTuple):
+    """A row of another width: how many fields it has, how many it should have, and its text."""
+
+    found: int
+    expected: int
+    text: str
+
+
+class RowLines:
+    """Finds the lines of rows that are asked for in their order, in one pass over the file."""
+
+    def __init__(self, rows: Iterator[tuple[int, list[str]]]) -> None:
+        self._rows = rows
+        self._passed = 0
+
+    def line_of(self, row: int) -> int:
+        """Return the line, from 1, on which a row begins: they count from 0, and none before the last one asked for."""
+        line = next(islice(self._rows, row - self._passed, None), (0, [""]))[0]
+        self._passed = row + 1
+        return line
+
+
+def _ignore(_count: object) -> None:
+    """Count nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CsvFile:
+    """One file and how it is written; `label` names it in messages."""
+
+    path: Place
+    label: str
+    dialect: Dialect
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the columns; fails with DAT004 if they are missing, empty or repeated."""
+        with closing(self._pieces()) as pieces:
+            return self._head(pieces)[0]
+
+    def batches(
+        self,
+        columns: Sequence[str],
+        on_bytes: Callable[[int], None] = _ignore,
+        on_bad_row: Callable[[BadRow], None] = _ignore,
+    ) -> Iterator[pa.RecordBatch]:
+        """Give the rows as batches of strings, NULL where there is nothing, with just these columns in this order.
+
+        `on_bytes` gets the number of bytes taken from the disk, `on_bad_row` each row that is skipped.
+        """
+        done = told = 0
+        for block in BLOCKS:
+            again = block != BLOCKS[0]
+            bad = _Unheard(told, on_bad_row)
+            parsed = self._parse(block, columns, _ignore if again else on_bytes, bad.hear)
+            try:
+                for batch in _after(done, parsed):
+                    done += batch.num_rows
+                    yield batch
+            except pa.ArrowInvalid:
+                told = bad.told
+                self._explain(done, block)
+            else:
+                return
+        self._too_large(self.line_of(done))
+
+    def estimated_rows(self) -> int:
+        """Return about how many rows the file has, going by the lines of its first piece."""
+        probe = Probe(self.path)
+        with closing(unpacked(self.path, self.label, self.dialect.compression, probe.on_bytes)) as pieces:
+            probe.rows = next(pieces, b"").count(b"\n")
+        return probe.estimate()
+
+    def line_of(self, row: int) -> int:
+        """Return the line, from 1, on which data row number `row`, from 0, begins."""
+        return self.lines().line_of(row)
+
+    def lines(self, *, of_bad_rows: bool = False) -> RowLines:
+        """Return what finds the lines of the rows, or of those that are skipped."""
+        return RowLines(self._rows(of_bad_rows=of_bad_rows))
+
+    def _parse(
+        self,
+        block: int,
+        columns: Sequence[str],
+        on_bytes: Callable[[int], None],
+        on_bad_row: Callable[[BadRow], None],
+    ) -> Iterator[pa.RecordBatch]:
+        with closing(self._pieces(on_bytes)) as pieces:
+            names, rest = self._head(pieces)
+            end = self.dialect.delimiter.join([_END] * len(names))
+            convert = arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, pa.string()),
+                include_columns=list(columns),
+                null_values=["", *self.dialect.na_values],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            )
+            with closing(PieceStream(_with_end_row(chain([rest], pieces), end))) as source:
+                reader = arrow_csv.open_csv(
+                    source,
+                    arrow_csv.ReadOptions(column_names=list(names), block_size=block, use_threads=False),
+                    self._parse_options(len(names), on_bad_row),
+                    convert,
+                )
+                yield from self._without_end_row(reader)
+
+    def _parse_options(self, width: int, on_bad_row: Callable[[BadRow], None]) -> arrow_csv.ParseOptions:
+        def skip(row: arrow_csv.InvalidRow) -> str:
+            on_bad_row(BadRow(row.actual_columns, row.expected_columns, row.text))
+            return "skip"
+
+        return arrow_csv.ParseOptions(
+            delimiter=self.dialect.delimiter,
+            newlines_in_values=True,
+            ignore_empty_lines=self.dialect.skips_blank_lines(width),
+            invalid_row_handler=None if self.dialect.on_bad_lines == "error" else skip,
+        )
+
+    def _without_end_row(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        last = None
+        for batch in batches:
+            if last:
+                yield last
+            last = batch if batch.num_rows else last
+        if not last or any(column[-1].as_py() != _END for column in last.columns):
+            fail("DAT013", file=self.label, problem=f"the quote opened in line {self._last_line()} is never closed")
+        if last.num_rows > 1:
+            yield last.slice(0, last.num_rows - 1)
+
+    def _last_line(self) -> int:
+        with closing(self._rows()) as rows:
+            return max((line for line, _row in rows), default=1)
+
+    def _texts(self, on_bytes: Callable[[int], None] = _ignore) -> Generator[str]:
+        pieces = unpacked(self.path, self.label, self.dialect.compression, on_bytes)
+        texts = decoded(pieces, self.dialect.encoding, self.label)
+        if self.dialect.comment:
+            texts = without_comments(texts, self.dialect.comment, self.dialect.delimiter, self.dialect.skip_rows)
+        yield from texts
+
+    def _pieces(self, on_bytes: Callable[[int], None] = _ignore) -> Generator[bytes]:
+        """Give the whole text in UTF-8, without byte order mark and comments; lines stay where they were."""
+        plain = codecs.lookup(self.dialect.encoding).name in ("utf-8", "utf-8-sig") and not self.dialect.comment
+        if not plain:
+            yield from (text.encode() for text in self._texts(on_bytes))
+            return
+        yield from without_mark(unpacked(self.path, self.label, self.dialect.compression, on_bytes))
+
+    def _head(self, pieces: Iterator[bytes]) -> tuple[tuple[str, ...], bytes]:
+        """Read up to the first row of data; return the column names and the bytes that were read beyond them."""
+        buffer = b""
+        while True:
+            piece = next(pieces, None)  # a piece may be empty: what holds nothing but a comment, or a mark
+            buffer += piece or b""
+            found = self._split_head(buffer, complete=piece is None)
+            if found:
+                names, position = found
+                self._check_names(names)
+                return tuple(names), buffer[position:]
+
+    def _split_head(self, buffer: bytes, *, complete: bool) -> tuple[list[str], int] | None:
+        # A cut or wrong character is kept as it is: it is the parser's to refuse, unless it stands in the header.
+        text = buffer.decode(errors="surrogateescape")
+        position = 0
+
+        def lines() -> Iterator[str]:
+            nonlocal position
+            for line in io.StringIO(text, newline=""):
+                position += len(line)
+                yield line
+
+        source = lines()
+        skipped = sum(1 for _line in islice(source, self.dialect.skip_rows))
+        start = position if skipped == self.dialect.skip_rows else len(text)
+        rows = filter(None, self._reader(source))
+        row = next(islice(rows, max(self.dialect.rows_before_data - 1, 0), None), None)
+        if not complete and (row is None or position == len(text)):
+            return None
+        if row is None:
+            fail("DAT004", file=self.label, problem="it has no header" if text else "it is empty")
+        end = start if self.dialect.header is False else position
+        names = [str(number) for number in range(len(row))] if self.dialect.header is False else row
+        return names, len(text[:end].encode(errors="surrogateescape"))
+
+    def _check_names(self, names: list[str]) -> None:
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if "" in names:
+            fail("DAT004", file=self.label, problem=f"column {names.index('') + 1} has no name")
+        if repeated:
+            fail("DAT004", file=self.label, problem=f"the column name {repeated[0]!r} appears twice")
+        for name in names:
+            if any("\udc80" <= char <= "\udcff" for char in name):
+                for _text in self._texts():
+                    pass
+
+    def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        return csv.reader(lines, delimiter=self.dialect.delimiter)
+
+    def _rows(self, *, of_bad_rows: bool = False) -> Generator[tuple[int, list[str]]]:
+        """Give each row of data, as the parser counts them, or each that it skips, with the line where it begins."""
+        counts = self._is_skipped if of_bad_rows else self._counts
+        width = len(self.names())
+        with closing(self._texts()) as texts, _field_limit():
+            lines = chain.from_iterable(line_lists(texts))
+            line = 1 + sum(1 for _line in islice(lines, self.dialect.skip_rows))
+            to_skip = self.dialect.rows_before_data
+            for row, next_line in self._numbered(lines, line):
+                if row and to_skip:
+                    to_skip -= 1
+                elif not to_skip and counts(row, width):
+                    yield line, row
+                line = next_line
+
+    def _numbered(self, lines: Iterator[str], first: int) -> Iterator[tuple[list[str], int]]:
+        reader = csv.reader(lines, delimiter=self.dialect.delimiter)
+        try:
+            for row in reader:
+                yield row, first + reader.line_num
+        except csv.Error:
+            self._too_large(first + reader.line_num - 1)
+
+    def _counts(self, row: list[str], width: int) -> bool:
+        if not row:
+            return not self.dialect.skips_blank_lines(width)
+        return len(row) == width or self.dialect.on_bad_lines == "error"
+
+    def _is_skipped(self, row: list[str], width: int) -> bool:
+        return bool(row) and len(row) != width
+
+    def _too_large(self, line: int) -> NoReturn:
+        fail(
+            "DAT007",
+            at=Location(self.label, line),
+            hint="is a quote left open there?",
+            file=self.label,
+            line=line,
+            limit=MAX_CELL_BYTES,
+        )
+
+    def _explain(self, done: int, block: int) -> None:
+        """Fail with what is wrong in the block after `done` rows; return if a row is just larger than the block."""
+        width = len(self.names())
+        seen = 0
+        for line, row in islice(self._rows(), done, None):
+            if row and len(row) != width:
+                at = Location(self.label, line)
+                fail("DAT002", at=at, file=self.label, line=line, found=len(row), expected=width)
+            size = sum(map(len, row))
+            if size * 8 > block:  # characters have up to four bytes, and a block may be filled by half
+                return
+            seen += size
+            if seen > block * 2:
+                break
+        fail("DAT013", file=self.label, problem=f"it cannot be read as CSV near line {self.line_of(done)}")
+
+
+class _Unheard:
+    """Tells of the bad rows of a file that is parsed again: the first `before` were told already."""
+
+    def __init__(self, before: int, tell: Callable[[BadRow], None]) -> None:
+        self._seen = 0
+        self._tell = tell
+        self.told = before
+
+    def hear(self, row: BadRow) -> None:
+        """Tell of a row, if it is new."""
+        self._seen += 1
+        if self._seen > self.told:
+            self.told = self._seen
+            self._tell(row)
+
+
+def _after(count: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        rest = batch.slice(min(count, batch.num_rows))
+        count -= batch.num_rows - rest.num_rows
+        if rest.num_rows:
+            yield rest
+
+
+def _with_end_row(pieces: Iterator[bytes], row: str) -> Iterator[bytes]:
+    # The parser takes one byte order mark away, be it data: so it gets one, after which a line begins as well.
+    yield codecs.BOM_UTF8
+    last = b"\n"
+    for piece in pieces:
+        if piece:
+            last = piece[-1:]
+            yield piece
+    yield (b"" if last in b"\r\n" else b"\n") + row.encode() + b"\n"
+
+
+@contextmanager
+def _field_limit() -> Iterator[None]:
+    before = csv.field_size_limit(MAX_CELL_BYTES)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,62 @@
+"""The doctor of the filesystem family: whether the folder is there, and what may be done in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from osiris.errors import fail
+from osiris.families.doctor_report import Health, may, milliseconds, missing
+from osiris.files import fail_os, relative, resolve_path
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from osiris.driver import StepContext
+
+_LOOKED_AT = 1000
+"""So many names of a folder are counted."""
+
+
+def examine(ctx: StepContext, uses: Collection[str], _seconds: float) -> Health:
+    """Look at a folder; fails with DRV001, DRV003, DRV005 or DRV006 where it cannot be used, as `PathPolicy` does.
+
+    One that is not there yet is well where it can be made, unless it is only read from: writers make it.
+    """
+    base = ctx.connection.get("base_dir")
+    path = resolve_path(ctx.root, str(base)) if base else ctx.root
+    ctx.paths.readable(ctx.root, path)
+    if "write" in uses:
+        ctx.paths.writable(ctx.root, path, None)
+    shown = relative(ctx.root, path)
+    if not path.exists() and set(uses) != {"read"}:
+        return missing(path, {"folder": shown})
+    began = time.monotonic()
+    try:
+        entries = sum(1 for _ in islice(path.iterdir(), _LOOKED_AT))
+        free = shutil.disk_usage(path).free
+    except FileNotFoundError:
+        fail("DRV001", path=shown, hint="make the folder, or correct base_dir of the connection")
+    except NotADirectoryError:
+        fail("DRV005", path=shown, kind="no folder", hint="name a folder in base_dir of the connection")
+    except OSError as error:
+        fail_os(error, shown)
+    writable = may(path, os.W_OK | os.X_OK)
+    return Health(
+        grade="writer" if writable else "reader",
+        reasons=["the folder may be written"] if writable else [],
+        facts={
+            "folder": shown,
+            "exists": True,
+            "entries": entries if entries < _LOOKED_AT else f"{_LOOKED_AT} or more",
+            "readable": may(path, os.R_OK | os.X_OK),
+            "writable": writable,
+            "free_bytes": free,
+            "encoding": sys.getfilesystemencoding(),
+            "query_ms": milliseconds(began),
+        },
+    )

@@ -1,0 +1,1 @@
+"""The mysql family: MySQL and MariaDB."""

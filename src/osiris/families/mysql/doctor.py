@@ -1,0 +1,244 @@
+"""The doctor of the mysql family: what the server is, and what the user who logs in may do there."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from osiris.errors import OsirisError, diagnostic
+from osiris.families.doctor_report import (
+    NOT_GRANTED,
+    Clock,
+    Health,
+    Line,
+    clock_problems,
+    graded,
+    hurried,
+    lacking,
+    milliseconds,
+    named,
+)
+from osiris.families.mysql.connect import address
+from osiris.families.mysql.session import every_table, reading
+from osiris.families.sql.ledger import LEDGER
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from osiris.driver import StepContext
+    from osiris.errors import Diagnostic
+    from osiris.families.mysql.session import Session
+    from osiris.model import JsonValue
+
+_SERVER = """
+SELECT VERSION(), CURRENT_USER(), @@GLOBAL.time_zone, @@system_time_zone, @@GLOBAL.read_only, @@GLOBAL.local_infile,
+    (SELECT DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s),
+    (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s)"""
+_NOW = "SELECT UNIX_TIMESTAMP(SYSDATE(6))"
+_CIPHER = "SHOW SESSION STATUS LIKE 'Ssl_cipher'"
+
+_NAME = r"`(?:[^`]|``)*`"
+_RIGHTS = re.compile(
+    rf"GRANT (.+?) ON (?:(FUNCTION|PROCEDURE|PACKAGE|PACKAGE BODY) )?(\*\.\*|{_NAME}\.(?:\*|{_NAME})) TO "
+)
+_ROLES = re.compile(rf"GRANT ({_NAME}(?:@{_NAME})?(?:, ?{_NAME}(?:@{_NAME})?)*) TO ")
+_COLUMNS = re.compile(rf" ?\((?:{_NAME}|[^)`])*\)")
+
+_ALL = "ALL PRIVILEGES"
+_HARMLESS = frozenset(
+    (
+        *("USAGE", "SELECT", "SHOW VIEW", "SHOW DATABASES", "SHOW CREATE ROUTINE", "LOCK TABLES", "EXECUTE"),
+        *("CREATE TEMPORARY TABLES", "REFERENCES"),
+    )
+)
+_WRITES = frozenset(
+    (
+        *("INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "TRIGGER", "EVENT", "CREATE VIEW"),
+        *("CREATE ROUTINE", "ALTER ROUTINE", "DELETE HISTORY", _ALL),
+    )
+)
+_EVERYWHERE, _OWN = "*.*", "`mysql`."
+"""All databases, and the one in which the server keeps its users."""
+_OPEN = frozenset(("`test`.*", "`test\\_%`.*"))
+"""Databases for trying things out, which MariaDB is installed with: everybody may change them."""
+
+
+class _Grant(NamedTuple):
+    """Rights to all (`*.*`), a database, or a table; whether they may be handed on, and whether everybody has them."""
+
+    rights: tuple[str, ...]
+    place: str
+    handed_on: bool
+    public: bool
+
+
+class _Server(NamedTuple):
+    version: str
+    user: str
+    time_zone: str
+    system_time_zone: str
+    read_only: int
+    local_infile: int
+    encoding: str
+    tables: int
+
+
+def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
+    """Look at a MySQL or MariaDB server; fails with CON011 to CON017 where it cannot be used."""
+    import pymysql  # noqa: F401  so that its loading is not taken for connecting
+
+    try:
+        return _examined(ctx, seconds)
+    except OsirisError as error:
+        if error.diagnostics[0].code != NOT_GRANTED:
+            raise
+        target = address(ctx.connection)
+        return Health(None, scripts=_scripts(target.database), user=target.user, found=error.diagnostics)
+
+
+def _examined(ctx: StepContext, seconds: float) -> Health:
+    began = time.monotonic()
+    with reading(hurried(ctx, seconds)) as session:
+        connected = milliseconds(began)
+        clock, asked = Clock(), time.monotonic()
+        skew = clock.skew(float(session.rows(_NOW)[0][0]))
+        times = {"connect_ms": connected, "query_ms": milliseconds(asked)}
+        database = session.target.database
+        server = _Server(*session.rows(_SERVER, database, database)[0])
+        told = _grants(session)
+        grants = [grant for grant in told if not _is_open(grant, database)]
+        grade, reasons = graded(list(dict.fromkeys(_powers(grants))), list(_writes(grants)))
+        line = _line(session)
+        lacks = (
+            [] if grade != "reader" or _reads(grants, database) else [f"it may read nothing of database '{database}'"]
+        )
+        found = [*line.problems(), *clock_problems(line.where, skew), *_open_problems(line.where, told)]
+        return Health(
+            grade=grade,
+            reasons=reasons,
+            facts={**_facts(session, server, line), **times, "clock_skew_seconds": skew},
+            scripts=_scripts(database),
+            user=server.user,
+            found=[*found, *lacking(ctx.step, server.user, lacks)],
+        )
+
+
+def _line(session: Session) -> Line:
+    target = session.target
+    encrypted = any(cipher for _, cipher in session.rows(_CIPHER))
+    verified = encrypted and target.encryption.get("sslmode") in ("verify-ca", "verify-full")
+    return Line(target.where, target.host, encrypted, verified)
+
+
+def _facts(session: Session, server: _Server, line: Line) -> dict[str, JsonValue]:
+    zone = server.time_zone if server.time_zone != "SYSTEM" else f"SYSTEM ({server.system_time_zone})"
+    return {
+        "server": f"{'MariaDB' if session.mariadb else 'MySQL'} {server.version}",
+        "user": server.user,
+        "database": session.target.database,
+        "readable_tables": server.tables,
+        "encrypted": line.encrypted,
+        "verified": line.verified,
+        "encoding": server.encoding,
+        "time_zone": zone,
+        "read_only_server": bool(server.read_only),
+        "local_infile": bool(server.local_infile),
+    }
+
+
+def _grants(session: Session) -> list[_Grant]:
+    """Return what the user may do, by itself and by the roles that it may take on."""
+    told = [text for (text,) in session.rows("SHOW GRANTS")]
+    roles = [match[1] for text in told if (match := _ROLES.match(text))]
+    for role in roles:
+        told += _grants_with(session, role)
+    return list(dict.fromkeys(_understood(told)))
+
+
+def _grants_with(session: Session, role: str) -> list[str]:
+    """Return what the user may do in a role; MariaDB tells that only to who has taken it on."""
+    if session.mariadb:
+        session.run(f"SET ROLE {role}")
+        return [text for (text,) in session.rows("SHOW GRANTS")]
+    return [text for (text,) in session.rows(f"SHOW GRANTS FOR CURRENT_USER() USING {role}")]
+
+
+def _understood(told: Iterable[str]) -> Iterator[_Grant]:
+    for text in told:
+        if (match := _RIGHTS.match(text)) and not match[2]:
+            rights = tuple(sorted(right.strip() for right in _COLUMNS.sub("", match[1]).split(",")))
+            public = text.startswith("PUBLIC", match.end())
+            yield _Grant(rights, match[3], text.endswith("WITH GRANT OPTION"), public)
+
+
+def _is_open(grant: _Grant, database: str) -> bool:
+    """Tell whether a grant says nothing of the user: everybody has it, and not to the database that is used."""
+    return grant.public and grant.place in _OPEN and database != "test" and not database.startswith("test_")
+
+
+def _open_problems(where: str, grants: Iterable[_Grant]) -> Iterator[Diagnostic]:
+    places = [grant.place for grant in grants if grant.public and grant.place in _OPEN]
+    if places:
+        yield diagnostic("CON029", where=where, databases=" and ".join(places))
+
+
+def _powers(grants: Iterable[_Grant]) -> Iterator[str]:
+    """Yield what reaches beyond the tables of some databases."""
+    for grant in grants:
+        if grant.place == _EVERYWHERE:
+            special = [right for right in grant.rights if right not in _HARMLESS | _WRITES or right == _ALL]
+            yield from named("it has", special, len(special))
+            if _WRITES.intersection(grant.rights):
+                yield "it may change every database, that of the server's users too"
+        elif grant.place.startswith(_OWN) and _WRITES.intersection(grant.rights):
+            yield "it may change the database of the server's users"
+        if grant.handed_on:
+            yield f"it may hand on its rights to {grant.place}"
+
+
+def _writes(grants: Iterable[_Grant]) -> Iterator[str]:
+    for grant in grants:
+        rights = [right for right in grant.rights if right in _WRITES]
+        yield from (f"{reason} on {grant.place}" for reason in named("it has", rights, len(rights)))
+
+
+def _reads(grants: Iterable[_Grant], database: str) -> bool:
+    """Tell whether anything of a database may be read."""
+    return any({"SELECT", _ALL}.intersection(grant.rights) and _is_in(grant.place, database) for grant in grants)
+
+
+def _is_in(place: str, database: str) -> bool:
+    """Tell whether a place of a grant is in a database, in whose name % and _ stand for others."""
+    if place == _EVERYWHERE:
+        return True
+    named = place[1 : place.index("`.")].replace("``", "`")
+    like = re.sub(r"\\(.)|(%)|(_)|(.)", _as_pattern, named)
+    return re.fullmatch(like, database, re.IGNORECASE | re.DOTALL) is not None
+
+
+def _as_pattern(match: re.Match[str]) -> str:
+    return ".*" if match[2] else "." if match[3] else re.escape(match[1] or match[4])
+
+
+def _scripts(database: str) -> dict[str, list[str]]:
+    return {"reader": list(_reader(database)), "writer": list(_writer(database))}
+
+
+def _login(user: str) -> Iterator[str]:
+    yield "-- name the machine that runs Osiris in place of %"
+    yield f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '<a new password>';"
+
+
+def _reader(database: str) -> Iterator[str]:
+    user = "'osiris_reader'@'%'"
+    yield from _login(user)
+    yield f"GRANT SELECT, SHOW VIEW ON {every_table(database)} TO {user};"
+
+
+def _writer(database: str) -> Iterator[str]:
+    user, where = "'osiris_writer'@'%'", every_table(database)
+    yield from _login(user)
+    yield f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON {where} TO {user};"
+    yield f"-- CREATE makes {LEDGER}, and tables that are missing; once they are there it may be revoked"
+    yield f"GRANT CREATE ON {where} TO {user};"

@@ -1,0 +1,356 @@
+"""What all components of the mysql family share: sessions that can only read, and what a database says it has."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.families.mysql.connect import address, connect, fail_lost, numbered
+from osiris.families.mysql.errors import NO_TABLE, NOT_GRANTED, fail_server
+from osiris.families.mysql.result_packets import Broken, Refusal
+from osiris.families.mysql.types import Carried, NotCarried, carry, type_name
+from osiris.families.source_columns import check_known
+from osiris.model import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from osiris.driver import StepContext
+    from osiris.families.mysql.connect import Address, Client
+    from osiris.families.mysql.types import Told
+    from osiris.families.sql.watchdog import Watch
+    from osiris.model import Schema
+
+    Name = tuple[str, str]
+    """The database and the name of a table or view."""
+
+SETTINGS = {
+    "sql_mode": (
+        "'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+    ),
+    "time_zone": "'+00:00'",
+    "sql_auto_is_null": "0",
+    "sql_select_limit": "18446744073709551615",
+    "group_concat_max_len": "67108864",
+    "max_error_count": "1024",
+    "sql_notes": "1",
+    "lock_wait_timeout": "60",
+    "innodb_lock_wait_timeout": "60",
+    "net_write_timeout": "3600",
+    "net_read_timeout": "3600",
+}
+"""What values, their texts and the patience of a session depend on."""
+
+_LOST = frozenset((1260, 1264, 1265, 1292, 1301, 1366, 1406, 1411, 1441, 1916, 1918, 1977, 3751))
+"""Warnings that mean that a value was cut off, changed, or made NULL."""
+_LOST_CONNECTION = frozenset((0, 2006, 2013, 2014, 2055))
+_PREPARE, _CLOSE = 0x16, 0x19
+_PREPARED = Struct("<IHH")
+_TABLES = """
+SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s
+ORDER BY TABLE_NAME"""
+_COLUMNS = """
+SELECT COLUMN_NAME, DATA_TYPE, IS_NULLABLE = 'NO', EXTRA LIKE '%%INVISIBLE%%' FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION"""
+_CHECKS = (
+    "SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = %s AND TABLE_NAME = %s"
+)
+_KEY = """
+SELECT COLUMN_NAME, SUB_PART IS NULL FROM information_schema.STATISTICS
+WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX"""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A connection in use, and the database it is about; what `reading` gives sees one state of it."""
+
+    connection: Client
+    target: Address
+    watch: Watch
+
+    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement of ours."""
+        with self.watch.waiting(), self.connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return list(cursor.fetchall())
+
+    def run(self, statement: str) -> int:
+        """Run a statement of ours that gives no rows; returns how many warnings it gave."""
+        with self.watch.waiting():
+            self.connection.query(statement)
+        return int(self.connection._result.warning_count)
+
+    @property
+    def mariadb(self) -> bool:
+        """Whether the server is MariaDB."""
+        return "mariadb" in self.connection.server_version.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or view: its kind and engine, and about how many rows."""
+
+    name: str
+    kind: str
+    engine: str | None
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of what is read: what later steps see of it, and how its values come."""
+
+    field: Field
+    carried: Carried
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The columns of a SELECT, and the SELECT; `fixed` tells whether its rows come in a fixed order.
+
+    `relations` are the tables and views that it names.
+    """
+
+    columns: tuple[Column, ...]
+    text: str
+    fixed: bool = False
+    relations: tuple[Name, ...] = ()
+
+    @property
+    def schema(self) -> Schema:
+        """The columns as a schema."""
+        return tuple(column.field for column in self.columns)
+
+
+@contextmanager
+def reading(
+    ctx: StepContext, schema: str | None = None, *, query: bool = False, locked: Sequence[Name] = ()
+) -> Iterator[Session]:
+    """Give a session that reads one state of the database, and closes afterwards.
+
+    `query` tells that the user's own text runs in it. Nobody can alter the tables and views in `locked`, nor put others
+    in their place, from before that state until the session ends.
+    What goes wrong inside comes out in our words: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
+    """
+    target = address(ctx.connection, schema)
+    with opened(ctx, target, query=query) as session:
+        session.run(f"SET SESSION {chosen(SETTINGS | _limit(session))}")
+        session.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        session.run("START TRANSACTION READ ONLY")
+        for name in locked:
+            _lock(session, name)
+        yield session
+
+
+def _lock(session: Session, name: Name) -> None:
+    """Keep a table as it is until the transaction ends, by reading nothing of it.
+
+    Only afterwards a state is taken, by the first statement that reads a row. In one that is older, the table that
+    another one has taken the place of would be empty, and a column that was made anew would have no values.
+    """
+    import pymysql
+
+    try:
+        session.run(f"SELECT 1 FROM {'.'.join(map(quote_name, name))} LIMIT 0")
+    except pymysql.MySQLError as error:
+        if numbered(error)[0] not in (NO_TABLE, *NOT_GRANTED):  # these are told by who looks for it
+            raise
+
+
+def chosen(settings: Mapping[str, str]) -> str:
+    """Return settings as SET takes them."""
+    return ", ".join(f"{name} = {value}" for name, value in settings.items())
+
+
+def _limit(session: Session) -> dict[str, str]:
+    """Return the setting with which the server ends what runs too long."""
+    seconds = session.target.statement
+    if not seconds:
+        return {}
+    return {"max_statement_time": f"{seconds:g}"} if session.mariadb else {"max_execution_time": f"{seconds * 1e3:.0f}"}
+
+
+@contextmanager
+def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows: bool = False) -> Iterator[Session]:
+    """Give a session that is watched, and closes afterwards; says in our words what goes wrong in it."""
+    import pymysql
+
+    connection, watch = connect(target, ctx, sends_rows=sends_rows)
+    try:
+        with watch.running():
+            yield Session(connection, target, watch)
+    except (pymysql.MySQLError, Refusal) as error:
+        number, message = (error.number, error.message) if isinstance(error, Refusal) else numbered(error)
+        if watch.stopped or number in _LOST_CONNECTION:
+            fail_lost(watch, target, "the server ended it")
+        fail_server(number, message, target.where, target.user, query=query)
+    except Broken as error:
+        fail_lost(watch, target, str(error))
+    finally:
+        connection._force_close()
+
+
+def relations(session: Session) -> dict[str, Relation]:
+    """Return the tables and views of the session's database that the user may see, by name."""
+    rows = session.rows(_TABLES, session.target.database)
+    return {name: Relation(name, kind, engine, rows) for name, kind, engine, rows in rows}
+
+
+def relation(session: Session, name: str) -> Relation:
+    """Return a table or view; fails with DRV012 or DRV020."""
+    import pymysql
+
+    known = relations(session)
+    if name not in known:
+        try:
+            prepared(session, f"SELECT 1 FROM {qualified(session, name)}")  # it may be there, and not be shown
+        except pymysql.MySQLError as error:
+            number = numbered(error)[0]
+            if number in NOT_GRANTED:
+                fail_grant(session, ["SELECT"], qualified(session, name), f"table '{name}'")
+            if number != NO_TABLE:
+                raise
+        fail("DRV012", table=name, path=session.target.where, hint=did_you_mean(name, known))
+    return known[name]
+
+
+def table_result(session: Session, found: Relation, columns: Sequence[str] | None) -> Result:
+    """Return the columns of a table, all or those asked for, in that order; fails with DAT005 or DAT006.
+
+    A table with a primary key is read in its order, which is that in which InnoDB keeps it.
+    """
+    place = (session.target.database, found.name)
+    told = {name: (kind, needed) for name, kind, needed, _ in session.rows(_COLUMNS, *place)}
+    if not told:  # who has another right to a table is told that it is there, and no columns
+        fail_grant(session, ["SELECT"], qualified(session, found.name), f"table '{found.name}'")
+    shown = [name for name, *_, hidden in session.rows(_COLUMNS, *place) if not hidden]
+    check_known({"columns": columns or ()}, list(told), f"table '{found.name}' of {session.target.where}")
+    kinds = {name: kind for name, (kind, _) in told.items()} | _json_columns(session, place, list(told))
+    names = list(shown if columns is None else columns)
+    listed = ", ".join(_read(name, kinds[name]) for name in names)
+    key = _key(session, found)
+    text = f"SELECT {listed} FROM {qualified(session, found.name)}"
+    if key:
+        text += f" FORCE INDEX (PRIMARY) ORDER BY {', '.join(map(quote_name, key))}"
+    needed = {name: bool(needed) for name, (_, needed) in told.items()}
+    result = described(session, text, kinds, needed)
+    return Result(result.columns, result.text, bool(key), (place,))
+
+
+def _read(name: str, kind: str) -> str:
+    """Return how a column is read: the server sends six digits of a FLOAT, and all of the DOUBLE that is its equal."""
+    quoted = quote_name(name)
+    return f"{quoted} * 1e0 AS {quoted}" if kind == "float" else quoted
+
+
+def _json_columns(session: Session, place: tuple[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Return which columns are JSON by a check, as MariaDB keeps them."""
+    if not session.mariadb:
+        return {}
+    checks = {clause for (clause,) in session.rows(_CHECKS, *place)}
+    return {name: "json" for name in names if f"json_valid({quote_name(name)})" in checks}
+
+
+def _key(session: Session, found: Relation) -> list[str]:
+    """Return the primary key of a table that InnoDB keeps in its order."""
+    if found.engine != "InnoDB":
+        return []
+    key = session.rows(_KEY, session.target.database, found.name)
+    return [name for name, _ in key] if all(whole for _, whole in key) else []
+
+
+def described(
+    session: Session, text: str, kinds: Mapping[str, str] | None = None, needed: Mapping[str, bool] | None = None
+) -> Result:
+    """Return the columns of a SELECT as the server describes them, without running it.
+
+    `kinds` are types that the catalogue tells, `needed` the columns that hold no NULL. Fails with DAT006 for columns
+    that are not carried, all at once, and with SQL009 where two have one name.
+    """
+    columns = columns_of(prepared(session, text), kinds or {}, needed or {})
+    seen = set[str]()
+    for column in columns:
+        name = column.field.name
+        if name in seen:
+            fail("SQL009", problem=f"two columns are called '{name}'", hint="give one of them another name with AS")
+        seen.add(name)
+    return Result(columns, text)
+
+
+def columns_of(found: Sequence[Told], kinds: Mapping[str, str], needed: Mapping[str, bool]) -> tuple[Column, ...]:
+    """Return the columns that the server tells of; fails with DAT006 for those that are not carried, all at once."""
+    columns, problems = [], []
+    for told in found:
+        try:
+            carried = carry(told, kinds.get(told.name))
+        except NotCarried as refused:
+            instead = refused.instead.replace("{name}", told.name)
+            problems.append(
+                diagnostic("DAT006", hint=instead, column=told.name, type=type_name(told), reason=refused.reason)
+            )
+            continue
+        columns.append(Column(Field(told.name, carried.type, not needed.get(told.name)), carried))
+    if problems:
+        raise_all(problems)
+    return tuple(columns)
+
+
+def prepared(session: Session, text: str) -> list[Told]:
+    """Return what the server tells of the columns of a SELECT; it prepares it, and runs nothing."""
+    from pymysql.connections import FieldDescriptorPacket
+
+    connection = session.connection
+    with session.watch.waiting():
+        connection._execute_command(_PREPARE, text)
+        number, count, parameters = _PREPARED.unpack(connection._read_packet().get_all_data()[1:9])
+        for _ in range(parameters + bool(parameters)):
+            connection._read_packet()
+        columns = [connection._read_packet(FieldDescriptorPacket) for _ in range(count)]
+        if columns:
+            connection._read_packet()
+        connection._execute_command(_CLOSE, number.to_bytes(4, "little"))
+    return columns
+
+
+def expect_nothing_lost(session: Session, count: int) -> None:
+    """Fail with DAT033 if one of the warnings of the last statement means that values were cut off or changed."""
+    if not count:
+        return
+    told = session.rows("SHOW WARNINGS")
+    lost = next(((number, text) for _, number, text in told if number in _LOST), None)
+    if lost is None and count > len(told):
+        lost = (0, f"{count - len(told)} more warnings than the server keeps")
+    if lost:
+        fail("DAT033", where=session.target.where, problem=f"{lost[1]} (warning {lost[0]})")
+
+
+def fail_grant(session: Session, rights: Sequence[str], place: str, shown: str) -> NoReturn:
+    """Fail with DRV020, and the statement that gives the rights; `place` is where, as GRANT takes it."""
+    ((account,),) = session.rows("SELECT CURRENT_USER()")
+    to = "@".join(map(quote_name, account.rpartition("@")[::2]))
+    listed = ", ".join(rights)
+    fail(
+        "DRV020",
+        where=session.target.where,
+        user=session.target.user,
+        reason=f"it has no right to {listed} on {shown}",
+        hint=f"run GRANT {listed} ON {place} TO {to}",
+    )
+
+
+def every_table(database: str) -> str:
+    """Return all tables of a database as GRANT takes them: there % and _ in its name stand for others."""
+    return quote_name(database.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")) + ".*"
+
+
+def qualified(session: Session, name: str) -> str:
+    """Return a table's full name, quoted."""
+    return f"{quote_name(session.target.database)}.{quote_name(name)}"
+
+
+def quote_name(name: str) -> str:
+    """Return a name as SQL reads it literally."""
+    return "`" + name.replace("`", "``") + "`"

@@ -1,0 +1,209 @@
+"""Connecting to PostgreSQL: from the fields of a connection to one that is open, or to the reason why not.
+
+The client library opens it, driven from here step by step: so it ends in time, stops when the step is cancelled, and
+the server's refusal is seen with its SQLSTATE, which the library throws away. Nothing comes from the environment or
+from files of the user's home.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from osiris.errors import fail
+from osiris.families.postgres.copy_out import fields_of
+from osiris.families.postgres.errors import fail_server
+from osiris.families.sql.watchdog import SILENCE
+from osiris.secret import Secret
+from osiris.units import duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import psycopg
+    from psycopg.pq.abc import PGconn
+
+    from osiris.driver import StepContext
+    from osiris.model import JsonValue
+
+_TICK = 100
+_PROBE = 2.0
+_SENT = ("host", "port", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "application_name")
+_IN_STRINGS = frozenset((*_SENT, "dbname", "connect_timeout", "options", "channel_binding", "sslnegotiation"))
+_FIXED = {
+    "client_encoding": "UTF8",
+    "gssencmode": "disable",
+    "passfile": os.devnull,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+_DEFAULTS: dict[str, JsonValue] = {"host": "localhost", "port": 5432, "application_name": "osiris", "sslmode": "prefer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a connection leads, and what the client library is told; `where` and `user` may be shown.
+
+    Times are in seconds. `schemas`, `trusted` and `functions` are the fields `schemas`, `trusted_schemas` and
+    `functions` of the connection.
+    """
+
+    where: str
+    user: str
+    keywords: Mapping[str, JsonValue | Secret]
+    timeout: float
+    silence: float
+    statement: float
+    schema: str
+    schemas: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+
+
+def address(fields: Mapping[str, JsonValue]) -> Address:
+    """Return where the fields of a connection lead; fails with CON016 where they do not say it."""
+    parts = _DEFAULTS | _parsed(fields) | {name: fields[name] for name in _SENT if fields.get(name) is not None}
+    database = fields.get("database") or parts.get("dbname")
+    if not database or not parts.get("user"):
+        fail("CON016", problem="it needs 'database' and 'user'")
+    timeout = float(fields.get("connect_timeout") or parts.pop("connect_timeout", None) or 10)
+    return Address(
+        where=f"database '{database}' at {parts['host']}:{parts['port']}",
+        user=str(parts["user"]),
+        keywords={**parts, "dbname": str(database)},
+        timeout=timeout,
+        silence=float(fields.get("read_timeout") or SILENCE),
+        statement=float(fields.get("statement_timeout") or 0),
+        schema=str(fields.get("schema") or "public"),
+        schemas=_names(fields, "schemas"),
+        trusted=_names(fields, "trusted_schemas"),
+        functions=_names(fields, "functions"),
+    )
+
+
+def _names(fields: Mapping[str, JsonValue], key: str) -> tuple[str, ...]:
+    found = fields.get(key)
+    return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
+
+
+def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:
+    """Return the parts of a connection string, the password as a secret again; its words are never repeated."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    given = [fields[name] for name in ("dsn", "url") if fields.get(name) is not None]
+    if len(given) > 1:
+        fail("CON016", problem="it has 'dsn' and 'url'; give one of them")
+    if not given:
+        return {}
+    try:
+        parts: dict[str, Any] = conninfo_to_dict(given[0].reveal())
+    except psycopg.Error:
+        parts = {"": None}
+    if unknown := set(parts) - _IN_STRINGS:
+        names = ", ".join(sorted(unknown - {""}))
+        fail("CON016", problem=f"its connection string {f'has {names}' if names else 'is none that PostgreSQL knows'}")
+    return {name: Secret(value) if name == "password" else value for name, value in parts.items()}
+
+
+def connect(target: Address, ctx: StepContext) -> psycopg.Connection[Any]:
+    """Return an open connection that commits by itself; fails with CON011 to CON015, or RUN003 if cancelled."""
+    import psycopg
+    from psycopg import pq
+
+    attempt = _start(target)
+    refusal: dict[str, str] | None = {}
+    until = time.monotonic() + target.timeout
+    state: int = pq.PollingStatus.WRITING
+    while attempt.status != pq.ConnStatus.BAD and state not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+        if not _ready(attempt, state, until, ctx.cancelled):
+            attempt.finish()
+            fail("CON015", where=target.where, seconds=duration_text(target.timeout))
+        refusal = _peeked(attempt) if state == pq.PollingStatus.READING else {}
+        state = attempt.connect_poll()
+    if state != pq.PollingStatus.OK:
+        _fail_connect(target, attempt, refusal)
+    connection: psycopg.Connection[Any] = psycopg.Connection(attempt)
+    connection.autocommit = True
+    return connection
+
+
+def _start(target: Address) -> PGconn:
+    from psycopg import pq
+    from psycopg.conninfo import make_conninfo
+
+    revealed: dict[str, Any] = {name: v.reveal() if isinstance(v, Secret) else v for name, v in target.keywords.items()}
+    told: dict[str, Any] = _FIXED | revealed
+    return pq.PGconn.connect_start(make_conninfo(**told).encode())
+
+
+def _ready(attempt: PGconn, state: int, until: float, cancelled: Callable[[], bool]) -> bool:
+    """Wait until the socket is ready for the next step; False once the time is over."""
+    from psycopg import pq
+
+    poll = select.poll()
+    poll.register(attempt.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)
+    while not poll.poll(_TICK):
+        if cancelled():
+            attempt.finish()
+            fail("RUN003", signal="request")
+        if time.monotonic() > until:
+            return False
+    return True
+
+
+def _peeked(attempt: PGconn) -> dict[str, str] | None:
+    """Return the fields of a refusal that waits to be read, as far as it is not encrypted; None at the line's end."""
+    with closing(socket.socket(fileno=os.dup(attempt.socket))) as line:
+        try:
+            content = line.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return {}
+        except OSError:
+            return None
+    if not content:
+        return None
+    while len(content) >= 5:
+        size = 1 + int.from_bytes(content[1:5], "big")
+        if content[:1] == b"E":
+            return fields_of(content[5:size])
+        content = content[max(size, 5) :]
+    return {}
+
+
+def _fail_connect(target: Address, attempt: PGconn, refusal: Mapping[str, str] | None) -> NoReturn:
+    told = attempt.error_message.decode("utf-8", "replace").strip().partition("\n")[0]
+    encrypted = attempt.ssl_in_use
+    attempt.finish()
+    if refusal is None and not _unreachable(target):
+        fail("CON014", where=target.where, reason="the server closed it before it let anybody in")
+    if refusal and "C" in refusal:
+        fail_server(refusal["C"], refusal.get("M", ""), target.where, target.user)
+    if reason := _unreachable(target):
+        fail("CON011", where=target.where, reason=reason)
+    if encrypted or target.keywords.get("sslmode") in (None, "disable", "allow", "prefer"):
+        fail("CON012", where=target.where, user=target.user, reason=told)
+    fail("CON017", where=target.where, reason=told)
+
+
+def _unreachable(target: Address) -> str | None:
+    """Return why the server's port cannot be reached; None if it can."""
+    host, port = str(target.keywords["host"]), int(str(target.keywords["port"]))
+    if host.startswith("/"):
+        return None if os.path.exists(f"{host}/.s.PGSQL.{port}") else "there is no such socket"  # noqa: PTH110
+    try:
+        socket.create_connection((host, port), _PROBE).close()
+    except socket.gaierror:
+        return "there is no host of that name"
+    except TimeoutError:
+        return "it does not answer"
+    except OSError as error:
+        return os.strerror(error.errno) if error.errno else str(error)
+    return None

@@ -1,0 +1,100 @@
+"""Why a table of PostgreSQL refuses a row: in our words, with the column, and the server's own in brackets."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from osiris.families.quarantine import Refused
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from osiris.families.postgres.session import Session
+
+_CONSTRAINTS, _CHECK = "23", "23514"
+_BY_CLASS = {
+    "22": "the column has no such value",
+    _CONSTRAINTS: "a constraint does not hold",
+    "44": "the check of a view does not hold",
+    "P0": "a trigger or rule of the table refuses the row",
+}
+"""Classes of errors that a row causes."""
+_REASONS = {
+    "22001": "the value is too long",
+    "22003": "the number is out of range",
+    "22007": "it is no date or time as the column has them",
+    "22008": "the date or time is out of range",
+    "22021": "it has a character that the database cannot hold",
+    "22P02": "it is no value of the column's type",
+    "22P05": "it has a character that the database cannot hold",
+    "23502": "it must not be NULL",
+    "23503": "a foreign key leads nowhere",
+    "23505": "a row with the same key is there already",
+    _CHECK: "its check does not hold",
+    "23P01": "a row that excludes it is there already",
+    "42601": "it is no value of the column's type",
+}
+_RAISED = "P0001"
+"""A function of a trigger refuses the row, in the words of who wrote it."""
+_NAME_KEYS = ("23503", "23505", "23P01")
+"""Errors whose details name the key, and not the whole row."""
+_PLACE = re.compile(r"^COPY .*?, line (\d+)(?:, column ([^:\n]+))?", re.MULTILINE)
+"""In the words that say where the server was: there is no other way to learn it, and it is only shown."""
+_RULE = """
+WITH target AS (SELECT %s::pg_catalog.regclass AS oid), known AS (
+    SELECT oid FROM target UNION ALL
+    SELECT inhrelid FROM pg_catalog.pg_inherits JOIN target ON inhparent = target.oid
+), rule AS (
+    SELECT 1 AS place, conrelid AS relation, conkey AS columns, contypid AS domain,
+        CASE contype WHEN 'c' THEN pg_catalog.pg_get_constraintdef(oid) END AS text
+    FROM pg_catalog.pg_constraint WHERE conname = %s AND (conrelid IN (SELECT oid FROM known) OR contypid IN (
+        SELECT atttypid FROM pg_catalog.pg_attribute JOIN target ON attrelid = target.oid))
+  UNION ALL
+    SELECT 2, indrelid, indkey::int2[], 0, NULL FROM pg_catalog.pg_index
+    JOIN pg_catalog.pg_class c ON c.oid = indexrelid WHERE c.relname = %s AND indrelid IN (SELECT oid FROM known)
+)
+SELECT (
+    SELECT pg_catalog.string_agg(attname, ', ' ORDER BY attnum) FROM pg_catalog.pg_attribute
+    WHERE attrelid = CASE relation WHEN 0 THEN (SELECT oid FROM target) ELSE relation END
+        AND (attnum = ANY(columns) OR atttypid = NULLIF(domain, 0))
+), text FROM rule ORDER BY place LIMIT 1"""
+"""The columns that a constraint or a unique index looks at, and the text of a check."""
+
+
+def refusal_of(error: psycopg.Error) -> Refused | None:
+    """Return why a row was refused; None for an error that is not about a row."""
+    state, told = error.sqlstate or "", error.diag
+    known = _BY_CLASS.get(state[:2]) or _REASONS.get(state)
+    if known is None:
+        return None
+    place = _PLACE.search(told.context or "")
+    column = told.column_name or (place and place[2]) or ""
+    rule = told.constraint_name or ""
+    reason = _REASONS.get(state, known)
+    if state == _CHECK and not rule:
+        reason = "no partition of the table takes it"
+    if state == _RAISED:
+        reason = told.message_primary or reason
+    elif state[:2] != _CONSTRAINTS:
+        reason += f" ({told.message_primary})"
+    elif told.message_detail and (state in _NAME_KEYS or not (rule or column)):
+        reason += f" ({told.message_detail})"
+    return Refused(column, reason, rule, int(place[1]) - 1 if place else None)
+
+
+def reason_of(state: str) -> str:
+    """Return why rows are refused with a SQLSTATE, in our words."""
+    return _REASONS.get(state) or _BY_CLASS.get(state[:2], "the table does not take it")
+
+
+def explained(session: Session, table: str, refused: Refused) -> Refused:
+    """Return a refusal with what the catalogue knows of the rule that is broken: its columns, and what it checks.
+
+    `table` is the name of the table in SQL.
+    """
+    found = session.rows(_RULE, table, refused.rule, refused.rule) if refused.rule else []
+    for columns, text in found:
+        reason = f"{refused.reason}: {text}" if text else refused.reason
+        return Refused(refused.column or columns or "", reason, refused.rule, refused.row)
+    return refused

@@ -1,0 +1,231 @@
+"""How PostgreSQL is discovered: what its catalogue tells, and the columns as a step that reads them has them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from osiris.driver import SeenColumn, SeenKey, SeenTable
+from osiris.families.discovery_base import carried_or_not, sampled
+from osiris.families.postgres.errors import fail_server
+from osiris.families.postgres.reader import read_query
+from osiris.families.postgres.session import (
+    closed_schemas,
+    described,
+    qualified,
+    quote_name,
+    reading,
+    relation,
+    relations,
+    table_result,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from osiris.driver import Discoverer, Sampled, StepContext
+    from osiris.families.postgres.session import Relation, Session
+    from osiris.model import JsonValue
+
+_OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+_KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
+_SERVER = "SELECT pg_catalog.split_part(pg_catalog.version(), ' ', 1) || ' ' || current_setting('server_version')"
+_SCHEMAS = f"""
+SELECT n.nspname::text,
+    CASE WHEN has_schema_privilege(n.oid, 'USAGE') THEN pg_catalog.count(c.oid) END FROM pg_catalog.pg_namespace n
+LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+WHERE {_OURS} GROUP BY n.oid, n.nspname ORDER BY n.nspname"""
+_FINGERPRINT = f"""
+WITH seen AS (
+    SELECT c.oid, c.xmin::text AS state FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS})
+SELECT pg_catalog.md5(pg_catalog.string_agg(line, E'\\n' ORDER BY line)) FROM (
+    SELECT 'table ' || oid || ' ' || state FROM seen
+    UNION ALL SELECT 'schema ' || n.oid || ' ' || n.xmin FROM pg_catalog.pg_namespace n WHERE {_OURS}
+    UNION ALL SELECT 'column ' || a.attrelid || ' ' || a.attnum || ' ' || a.xmin
+        FROM pg_catalog.pg_attribute a JOIN seen ON seen.oid = a.attrelid WHERE a.attnum > 0
+    UNION ALL SELECT 'default ' || d.oid || ' ' || d.xmin
+        FROM pg_catalog.pg_attrdef d JOIN seen ON seen.oid = d.adrelid
+    UNION ALL SELECT 'key ' || k.oid || ' ' || k.xmin
+        FROM pg_catalog.pg_constraint k JOIN seen ON seen.oid = k.conrelid
+    UNION ALL SELECT 'comment ' || t.objoid || ' ' || t.objsubid || ' ' || t.xmin
+        FROM pg_catalog.pg_description t JOIN seen ON seen.oid = t.objoid
+    UNION ALL SELECT 'type ' || t.oid || ' ' || t.xmin FROM pg_catalog.pg_type t
+        JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE {_OURS} AND t.typtype IN ('d', 'e')
+    UNION ALL SELECT 'role ' || r.rolname || ' ' || r.rolsuper FROM pg_catalog.pg_roles r
+        WHERE pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')) AS told(line)"""
+_ABOUT = """
+SELECT c.relname::text, c.relpages::int8 * pg_catalog.current_setting('block_size')::int8,
+    pg_catalog.obj_description(c.oid, 'pg_class')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
+_COLUMNS = """
+SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
+    CASE WHEN a.attidentity <> '' THEN 'identity'
+        WHEN a.attgenerated <> '' THEN 'generated: ' || pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+        ELSE pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+    pg_catalog.col_description(a.attrelid, a.attnum), has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+FROM pg_catalog.pg_attribute a
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
+_NAMES = """
+    ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.{key}) WITH ORDINALITY AS place(number, position)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = k.{table} AND a.attnum = place.number ORDER BY place.position)"""
+_KEYS = f"""
+SELECT k.contype::text, {_NAMES.format(key="conkey", table="conrelid")}, n.nspname::text, c.relname::text,
+    {_NAMES.format(key="confkey", table="confrelid")}
+FROM pg_catalog.pg_constraint k LEFT JOIN pg_catalog.pg_class c ON c.oid = k.confrelid
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE k.conrelid = %s AND k.contype IN ('p', 'u', 'f') ORDER BY k.conname"""
+
+_MANY = 2
+"""Of a table with so many samples in it random blocks are looked at."""
+
+_SPARE = 1.5
+"""So many times more rows than are wanted are taken from random blocks before the rest is cut off: they are not equally
+full, and the rest are the last blocks."""
+
+_SMALL = 1 << 20
+"""Rows of a smaller table are counted where no estimate is kept."""
+
+_PATIENCE = "SELECT pg_catalog.set_config('lock_timeout', '5s', true)"
+
+
+@contextmanager
+def discovering(ctx: StepContext) -> Iterator[Discoverer]:
+    """Open the database of a connection; fails with CON011 to CON017."""
+    with reading(ctx) as session:
+        session.rows(_PATIENCE)
+        yield _Postgres(session, f"{ctx.step.removeprefix('@').partition('.')[0]}.extractor")
+
+
+class _Postgres:
+    """One database, in one state of it."""
+
+    def __init__(self, session: Session, component: str) -> None:
+        told = session.target.keywords
+        self.label = session.target.where
+        self.identity: Mapping[str, JsonValue] = {
+            "host": str(told["host"]),
+            "port": str(told["port"]),
+            "database": str(told["dbname"]),
+            "user": session.target.user,
+            "schema": session.schema,
+        }
+        ((self.product,),) = session.rows(_SERVER)
+        self._session, self._component = session, component
+        self._known: dict[str, dict[str, Relation]] = {}
+
+    def fingerprint(self) -> str:
+        """Return a digest of the catalogue's row versions, and of the roles that decide what may be read."""
+        ((found,),) = self._session.rows(_FINGERPRINT)
+        return str(found)
+
+    def schemas(self) -> Mapping[str, int | None]:
+        """Return the schemas, None for those that the role may not use; without those kept by Supabase."""
+        found = dict(self._session.rows(_SCHEMAS))
+        for closed in closed_schemas(self._session, found):
+            del found[closed]
+        own = self._session.schema
+        return {**({own: found[own]} if own in found else {}), **found}
+
+    def tables(self, schema: str) -> Sequence[SeenTable]:
+        """Return the tables and views of a schema; fails with DRV012 if there is none of that name."""
+        here = replace(self._session, schema=schema)
+        known = self._known[schema] = relations(here)
+        about = {name: (size, comment) for name, size, comment in self._session.rows(_ABOUT, schema)}
+        return [self._seen(schema, found, *about[name]) for name, found in known.items()]
+
+    def _seen(self, schema: str, found: Relation, size: int, comment: str | None) -> SeenTable:
+        own = schema == self._session.schema
+        return SeenTable(
+            name=found.name if own else f"{schema}.{found.name}",
+            component=self._component,
+            config={"table": found.name, **({} if own else {"schema": schema})},
+            kind=_KINDS[found.kind],
+            rows=found.rows if found.kind != "v" else None,
+            bytes=size or None,
+            comment=comment,
+            readable=found.readable,
+            order="fixed" if found.plain else "free",
+        )
+
+    def detailed(self, table: SeenTable) -> SeenTable:
+        """Return a table with its columns, those that the role may read, and its keys; fails with DRV013 or DRV020."""
+        with self._apart():
+            return self._detailed(table)
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Let what the server refuses in the block not end the transaction."""
+        import psycopg
+
+        self._session.run("SAVEPOINT seen")
+        try:
+            yield
+        except psycopg.Error as error:
+            self._session.run("ROLLBACK TO SAVEPOINT seen")
+            target = self._session.target
+            fail_server(error.sqlstate or "", error.diag.message_primary or "", target.where, target.user)
+
+    def _detailed(self, table: SeenTable) -> SeenTable:
+        here, found = self._place(table)
+        rows = self._session.rows(_COLUMNS, found.oid)
+        closed = tuple(name for name, *_, readable in rows if not readable)
+        told = {name: told for name, *told, readable in rows if readable}
+        fields = carried_or_not(list(told), lambda names: table_result(here, found, names).schema)
+        columns = tuple(
+            SeenColumn(name, kind, *fields[name].typed(nullable), default, comment, fields[name].problem)
+            for name, (kind, nullable, default, comment) in told.items()
+        )
+        config = {**table.config, "columns": list(told)} if closed else table.config
+        keys = self._keys(found)
+        estimate = table.rows if table.rows is not None or not found.plain else self._estimated(here, found)
+        return replace(table, columns=columns, closed=closed, config=config, rows=estimate, **keys)
+
+    def _place(self, table: SeenTable) -> tuple[Session, Relation]:
+        schema = str(table.config.get("schema", self._session.schema))
+        here = replace(self._session, schema=schema)
+        if schema not in self._known:
+            self._known[schema] = relations(here)
+        found = self._known[schema][str(table.config["table"])]
+        return here, found if found.readable else relation(here, found.name)
+
+    def _estimated(self, here: Session, found: Relation) -> int:
+        """Return how many rows a table has that was never analysed: counted if it is small, else as its size says."""
+        ((size,),) = self._session.rows("SELECT pg_catalog.pg_relation_size(%s)", found.oid)
+        if size <= _SMALL:
+            ((rows,),) = self._session.rows(f"SELECT count(*) FROM {qualified(here, found)}")
+            return int(rows)
+        ((told,),) = self._session.rows(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {qualified(here, found)}")
+        return int(told[0]["Plan"]["Plan Rows"])
+
+    def _keys(self, found: Relation) -> dict[str, Any]:
+        rows = self._session.rows(_KEYS, found.oid)
+        own = self._session.schema
+        return {
+            "primary_key": next((tuple(names) for kind, names, *_ in rows if kind == "p"), ()),
+            "unique": tuple(tuple(names) for kind, names, *_ in rows if kind == "u"),
+            "foreign_keys": tuple(
+                SeenKey(tuple(names), table if schema == own else f"{schema}.{table}", tuple(to))
+                for kind, names, schema, table, to in rows
+                if kind == "f"
+            ),
+        }
+
+    def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
+        """Return rows of random blocks of a large table, the first rows of others."""
+        here, found = self._place(table)
+        scattered = (table.rows or 0) > _MANY * most and found.kind in ("r", "p", "m")
+        share = 100 * most / table.rows if scattered and table.rows else 100
+        most = int(_SPARE * most) if scattered else most
+        where = f" TABLESAMPLE SYSTEM ({share:.4f}) REPEATABLE (0)" if scattered else ""
+        names = ", ".join(map(quote_name, columns))
+        text = f"SELECT {names} FROM {qualified(here, found)}{where} LIMIT {most + 1}"
+        needed = {name: not nullable for name, _, nullable, *_ in self._session.rows(_COLUMNS, found.oid)}
+        result = described(here, text, needed)
+        rows = (batch.rows for batch in read_query(here, result.text, result.columns))
+        sample = sampled(result.schema, rows, most, "rows of random blocks" if scattered else "the first rows")
+        return replace(sample, whole=sample.whole and not scattered)

@@ -1,0 +1,231 @@
+"""The doctor of the postgres family: what the server is, and what the role that logs in may do there."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from osiris.errors import OsirisError
+from osiris.families.doctor_report import (
+    NOT_GRANTED,
+    Clock,
+    Health,
+    Line,
+    clock_problems,
+    graded,
+    hurried,
+    lacking,
+    milliseconds,
+    named,
+)
+from osiris.families.postgres.connect import address
+from osiris.families.postgres.session import quote_name, reading, relations
+from osiris.families.sql.ledger import LEDGER
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from osiris.driver import StepContext
+    from osiris.families.postgres.session import Session
+    from osiris.model import JsonValue
+
+_SERVER = """
+SELECT pg_catalog.split_part(pg_catalog.version(), ' ', 1), pg_catalog.current_setting('server_version'),
+    pg_catalog.current_setting('server_encoding'),
+    (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'TimeZone'),
+    pg_catalog.current_setting('default_transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery(),
+    session_user::text, pg_catalog.current_database()::text"""
+_NOW = "SELECT extract(epoch FROM pg_catalog.clock_timestamp())::float8"
+_ROLES = """
+SELECT rolname::text, rolname = session_user, rolsuper, rolreplication, rolbypassrls, rolcreaterole, rolcreatedb
+FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(session_user, oid, 'MEMBER') ORDER BY 1"""
+_POWERS = (
+    "is a superuser",
+    "may replicate the whole server",
+    "passes by row security",
+    "may make roles",
+    "may make databases",
+)
+"""What the columns of `_ROLES` mean, from the third on."""
+
+_STRONG = frozenset(
+    (
+        *("pg_read_server_files", "pg_write_server_files", "pg_execute_server_program", "pg_signal_backend"),
+        *("pg_create_subscription", "rds_superuser", "rds_replication", "cloudsqlsuperuser", "alloydbsuperuser"),
+        *("azure_pg_admin", "neon_superuser", "supabase_admin", "service_role"),
+    )
+)
+"""Roles whose members reach beyond the tables of a database, PostgreSQL's own and those of who hosts it."""
+
+_MINE = "WITH mine AS (SELECT oid FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(session_user, oid, 'MEMBER'))"
+_OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+_WRITABLE = f"""{_MINE}
+SELECT pg_catalog.count(*) OVER (), n.nspname || '.' || c.relname
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
+    AND EXISTS (SELECT FROM mine WHERE pg_catalog.has_schema_privilege(mine.oid, n.oid, 'USAGE'))
+    AND EXISTS (
+        SELECT FROM mine WHERE pg_catalog.has_table_privilege(mine.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+        OR pg_catalog.has_any_column_privilege(mine.oid, c.oid, 'INSERT, UPDATE'))
+ORDER BY 2 LIMIT 3"""
+_SCHEMAS = f"""{_MINE}
+SELECT n.nspname::text FROM pg_catalog.pg_namespace n
+WHERE {_OURS} AND EXISTS (SELECT FROM mine WHERE pg_catalog.has_schema_privilege(mine.oid, n.oid, 'CREATE'))
+ORDER BY 1"""
+_DATABASE = f"""{_MINE}
+SELECT FROM mine WHERE pg_catalog.has_database_privilege(mine.oid, pg_catalog.current_database(), 'CREATE') LIMIT 1"""
+_ENTERED = "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s AND has_schema_privilege(oid, 'USAGE')"
+_OPEN_TO_ALL = (
+    "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s AND has_schema_privilege('public', oid, 'CREATE')"
+)
+
+
+class _Server(NamedTuple):
+    product: str
+    version: str
+    encoding: str
+    time_zone: str
+    reads_by_default: bool
+    replica: bool
+    user: str
+    database: str
+
+
+def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
+    """Look at a PostgreSQL server; fails with CON011 to CON017 or DRV012 where it cannot be used."""
+    import psycopg  # noqa: F401  so that its loading is not taken for connecting
+
+    try:
+        return _examined(ctx, seconds)
+    except OsirisError as error:
+        if error.diagnostics[0].code != NOT_GRANTED:
+            raise
+        target = address(ctx.connection)
+        names = str(target.keywords["dbname"]), quote_name(target.schema)
+        scripts = {"reader": list(_reader(*names)), "writer": list(_writer(*names))}
+        return Health(None, scripts=scripts, user=target.user, found=error.diagnostics)
+
+
+def _examined(ctx: StepContext, seconds: float) -> Health:
+    began = time.monotonic()
+    with reading(hurried(ctx, seconds)) as session:
+        connected = milliseconds(began)
+        clock, asked = Clock(), time.monotonic()
+        skew = clock.skew(session.rows(_NOW)[0][0])
+        times = {"connect_ms": connected, "query_ms": milliseconds(asked)}
+        server = _Server(*session.rows(_SERVER)[0])
+        powers = _powers(session)
+        grade, reasons = graded(powers, [] if powers else _writes(session))
+        line, facts = _line(session), _facts(session, server)
+        lacks = list(_lacks(session, facts)) if grade == "reader" else []
+        names, closed = (server.database, quote_name(session.schema)), list(_closed(session))
+        return Health(
+            grade=grade,
+            reasons=reasons,
+            facts={
+                **facts,
+                "encrypted": line.encrypted,
+                "verified": line.verified,
+                **times,
+                "clock_skew_seconds": skew,
+            },
+            scripts={"reader": [*_reader(*names), *closed], "writer": [*_writer(*names), *closed]},
+            user=server.user,
+            found=[*line.problems(), *clock_problems(line.where, skew), *lacking(ctx.step, server.user, lacks)],
+        )
+
+
+def _line(session: Session) -> Line:
+    told = session.target.keywords
+    encrypted = bool(session.connection.pgconn.ssl_in_use)
+    authority = told.get("sslrootcert")
+    strict = ("verify-ca", "verify-full", *(["require"] if authority else []))  # as the client library has it
+    checked = told.get("sslmode") in strict or authority == "system"
+    return Line(session.target.where, str(told["host"]), encrypted, encrypted and checked)
+
+
+def _facts(session: Session, server: _Server) -> dict[str, JsonValue]:
+    tables = relations(session).values()
+    readable = sum(table.readable for table in tables) if session.rows(_ENTERED, session.schema) else 0
+    return {
+        "server": f"{server.product} {server.version}",
+        "user": server.user,
+        "database": server.database,
+        "schema": session.schema,
+        "tables": len(tables),
+        "readable_tables": readable,
+        "encoding": server.encoding,
+        "time_zone": server.time_zone,
+        "read_only_by_default": server.reads_by_default,
+        "replica": server.replica,
+    }
+
+
+def _lacks(session: Session, facts: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Yield which rights are missing, if nothing may be read."""
+    if not session.rows(_ENTERED, session.schema):
+        yield f"it may not use schema '{session.schema}'"
+    elif facts["tables"] and not facts["readable_tables"]:
+        yield f"it may read none of the tables of schema '{session.schema}', of which there are {facts['tables']}"
+
+
+def _powers(session: Session) -> list[str]:
+    """Return what the role could do beyond tables, itself or as another role that it may become."""
+    roles = session.rows(_ROLES)
+    if any(own and superuser for _, own, superuser, *_ in roles):
+        return ["it is a superuser"]
+    found = [power for name, own, *flags in roles for power in _powers_of(name, flags, own=own)]
+    return list(dict.fromkeys(found))
+
+
+def _powers_of(name: str, flags: Sequence[bool], *, own: bool) -> Iterator[str]:
+    who = "it" if own else f"it may become '{name}', which"
+    yield from (f"{who} {power}" for power, given in zip(_POWERS, flags, strict=True) if given)
+    if name in _STRONG:
+        yield f"it is {name}" if own else f"it is a member of {name}"
+
+
+def _writes(session: Session) -> list[str]:
+    rows: list[tuple[Any, ...]] = session.rows(_WRITABLE)
+    schemas = [name for (name,) in session.rows(_SCHEMAS)]
+    return [
+        *named("it may change rows of", [name for _, name in rows], rows[0][0] if rows else 0),
+        *named("it may make tables in schema", schemas, len(schemas)),
+        *(["it may make schemas"] if session.rows(_DATABASE) else []),
+    ]
+
+
+def _login(role: str, database: str) -> Iterator[str]:
+    yield "-- the next two lines are for a role that is not there yet; psql asks for its password"
+    yield f"CREATE ROLE {role} LOGIN;"
+    yield f"\\password {role}"
+    yield f"GRANT CONNECT ON DATABASE {quote_name(database)} TO {role};"
+
+
+def _reader(database: str, schema: str) -> Iterator[str]:
+    """Yield a script for psql, to be run by the owner of the tables."""
+    role = "osiris_reader"
+    yield from _login(role, database)
+    yield f"ALTER ROLE {role} SET default_transaction_read_only = on;"
+    yield f"GRANT USAGE ON SCHEMA {schema} TO {role};"
+    yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};"
+    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role};"
+
+
+def _writer(database: str, schema: str) -> Iterator[str]:
+    role, rights = "osiris_writer", "SELECT, INSERT, UPDATE, DELETE"
+    yield from _login(role, database)
+    yield f"GRANT TEMPORARY ON DATABASE {quote_name(database)} TO {role};"
+    yield f"-- CREATE makes {LEDGER}, and tables that are missing; once they are there it may be revoked"
+    yield f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"
+    yield f"GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role};"
+    yield f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role};"
+    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT {rights} ON TABLES TO {role};"
+    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE ON SEQUENCES TO {role};"
+
+
+def _closed(session: Session) -> Iterator[str]:
+    """Yield what takes from everybody what a reader must not have, where everybody has it."""
+    if session.rows(_OPEN_TO_ALL, session.schema):
+        yield "-- everybody may make tables there, as in PostgreSQL before 15"
+        yield f"REVOKE CREATE ON SCHEMA {quote_name(session.schema)} FROM PUBLIC;"

@@ -1,0 +1,148 @@
+"""PostgreSQL's types as ours: which is carried as which, how its values are decoded, and what is refused, with why.
+
+Types that have no like here, but one text that says all of a value and reads back as it, are carried as that text; the
+server writes it, under settings that fix its form (`postgres.SETTINGS`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from osiris.types import MAX_DECIMAL_DIGITS
+
+if TYPE_CHECKING:
+    from osiris.families.postgres.decode import Decode
+
+NUMERIC = 1700
+BYTE = 18
+"""The type "char": a byte, which none of our texts is, and which is shown as nothing where it is zero."""
+
+_SIMPLE = {
+    16: "bool",
+    17: "binary",
+    19: "utf8",
+    20: "int64",
+    21: "int16",
+    23: "int32",
+    25: "utf8",
+    26: "uint32",
+    28: "uint32",
+    114: "json",
+    700: "float32",
+    701: "float64",
+    1042: "utf8",
+    1043: "utf8",
+    1082: "date",
+    1083: "time[us]",
+    1114: "timestamp[us]",
+    1184: "timestamp[us,UTC]",
+    2950: "uuid",
+    3802: "json",
+}
+TEXTS = frozenset(
+    (
+        *(142, 600, 601, 602, 603, 604, 628, 650, 718, 774, 829, 869),  # xml, geometry, cidr, circle, macaddr, inet
+        *(1186, 1266, 1560, 1562, 3220, 3614, 3615, 4072),  # interval, timetz, bit, varbit, pg_lsn, tsvector, jsonpath
+    )
+)
+"""Types whose text says all of a value."""
+
+_WIDTHS = {16: 1, 20: 8, 21: 2, 23: 4, 26: 4, 28: 4, 700: 4, 701: 8, 1082: 4, 1083: 8, 1114: 8, 1184: 8, 2950: 16}
+_VIEWS = {"int16": "i2", "int32": "i4", "int64": "i8", "uint32": "u4", "float32": "f4", "float64": "f8"}
+_AS_TEXT = 'as text, if that will do: CAST("{name}" AS TEXT) in a query'
+_SCALED = "NUMERIC(18, 2)"
+_INSTEAD = {
+    790: ("its text depends on the server's settings", f'CAST("{{name}}" AS {_SCALED}) in a query'),
+    2249: ("it is a row of its own", 'as JSON, if that will do: to_jsonb("{name}") in a query'),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type as the catalogue has it: what it is called, its `typtype` and `typname`, and of an array its item's."""
+
+    oid: int
+    name: str
+    sort: str
+    plain: str
+    item: Kind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """How a column is carried: its type here, and the type that the server casts it to before, if any."""
+
+    oid: int
+    type: str
+    cast: str | None = None
+    item: Carried | None = None
+
+
+class NotCarried(Exception):
+    """A type that has no exact form here, with the reason, and what to do instead."""
+
+    def __init__(self, reason: str, instead: str = _AS_TEXT) -> None:
+        super().__init__(reason)
+        self.reason, self.instead = reason, instead
+
+
+def carry(kind: Kind, modifier: int, *, unscaled_text: bool = False) -> Carried:
+    """Return how a type is carried; `unscaled_text`: numbers of any scale as text. Raises NotCarried."""
+    if kind.item is not None:
+        if kind.item.sort == "d":
+            raise NotCarried("its items are no plain values")
+        try:
+            item = carry(kind.item, modifier, unscaled_text=unscaled_text)
+        except NotCarried as refused:
+            raise NotCarried(refused.reason, refused.instead.replace(_SCALED, f"{_SCALED}[]")) from None
+        return Carried(kind.oid, f"list<{item.type}>", item.cast and f"{item.cast}[]", item)
+    if kind.oid in _SIMPLE:
+        return Carried(kind.oid, _SIMPLE[kind.oid])
+    if kind.oid == NUMERIC:
+        return _numeric(modifier, as_text=unscaled_text)
+    if kind.oid in (BYTE, *TEXTS) or kind.sort in ("e", "r", "m"):
+        return Carried(25, "utf8", "text")
+    if kind.plain == "citext":
+        return Carried(25, "utf8")
+    if kind.sort in ("c", "p"):
+        raise NotCarried(*_INSTEAD[2249])
+    raise NotCarried(*_INSTEAD.get(kind.oid, ("there is no exact form for it here",)))
+
+
+def _numeric(modifier: int, *, as_text: bool) -> Carried:
+    if modifier < 4:
+        if as_text:
+            return Carried(25, "utf8", "text")
+        instead = (
+            f'CAST("{{name}}" AS {_SCALED}) in a query says how many digits there are; '
+            "or set unscaled: text, and give the column a cast"
+        )
+        raise NotCarried("nothing says how many digits it has", instead)
+    digits, scale = ((modifier - 4) >> 16) & 0xFFFF, (((modifier - 4) & 0x7FF) ^ 1024) - 1024
+    whole = max(digits - scale, 0) if scale >= 0 else digits - scale
+    if whole + max(scale, 0) > MAX_DECIMAL_DIGITS:
+        raise NotCarried(f"decimals here have at most {MAX_DECIMAL_DIGITS} digits")
+    return Carried(NUMERIC, f"decimal({max(whole + max(scale, 0), 1)},{max(scale, 0)})")
+
+
+def decoder(carried: Carried, *, checked: bool = False) -> Decode:
+    """Return what decodes the values; `checked`: texts may be no UTF-8, as the server's encoding does not say."""
+    from osiris.families.postgres import decode as cells
+    from osiris.families.sql.columnar import bytes_of
+
+    name, oid = carried.type, carried.oid
+    if carried.item:
+        width = None if carried.item.cast else _WIDTHS.get(carried.item.oid)
+        return cells.lists(decoder(carried.item, checked=checked), carried.item.type, width)
+    if name in _VIEWS:
+        return cells.number(_VIEWS[name], name)
+    if oid == NUMERIC:
+        return cells.decimals(name)
+    if name in ("timestamp[us]", "timestamp[us,UTC]"):
+        return cells.moments(name)
+    own = {16: cells.truth, 1082: cells.dates, 1083: cells.times, 2950: cells.uuids}
+    if oid in own:
+        return own[oid]
+    make = cells.checked_text if checked and name != "binary" else bytes_of
+    return make(name, 1 if oid == 3802 else 0)

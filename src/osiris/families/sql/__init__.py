@@ -1,0 +1,1 @@
+"""What all SQL databases share: ledger, staging, types, decoding, and the end of what takes too long."""

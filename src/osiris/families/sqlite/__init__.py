@@ -1,0 +1,1 @@
+"""The sqlite family: SQLite."""

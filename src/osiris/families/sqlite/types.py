@@ -1,0 +1,221 @@
+"""SQLite's declared types in ours, and values both ways.
+
+SQLite stores any value in any column, so a declared type is a promise that nobody keeps: each value that is read is
+checked against it. Where SQLite has no such type, values are stored as text under a name of our own that ends in
+`_TEXT`, which SQLite leaves alone and which tells the type when the table is read again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from osiris.families.type_compat import LEAVE_OUT, holds
+from osiris.types import arrow_type, parse_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from osiris.families.sql.target_table import Column
+    from osiris.types import Type
+
+EXACT_DIGITS = 15
+"""The most digits of a decimal that survive as a double, which is what SQLite makes of one in a NUMERIC column."""
+
+_DECLARED = re.compile(r"\s*(\w+(?:\s+\w+)*)\s*(?:\(\s*([0-9]+)\s*(?:,\s*([0-9]+)\s*)?\))?\s*")
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_YEAR = "^[0-9]{4}-[0-9]{2}-[0-9]{2}($| [0-9]{2}:)"
+_UNITS = {"0": "s", "3": "ms", "6": "us", "9": "ns"}
+_DIGITS = {unit: digits for digits, unit in _UNITS.items()}
+
+_NAMED = {
+    **dict.fromkeys(("BOOLEAN", "BOOL"), "bool"),
+    **dict.fromkeys(("DATE", "DATE_TEXT"), "date"),
+    **dict.fromkeys(("DATETIME", "TIMESTAMP"), "timestamp[us]"),
+    **dict.fromkeys(("UUID", "UUID_TEXT"), "uuid"),
+    **dict.fromkeys(("JSON", "JSON_TEXT"), "json"),
+    "TIME": "time[us]",
+}
+_MOMENTS = {"TIME_TEXT": "time[{}]", "TIMESTAMP_TEXT": "timestamp[{}]", "TIMESTAMPTZ_TEXT": "timestamp[{},UTC]"}
+_DECIMALS = ("DECIMAL", "NUMERIC", "DECIMAL_TEXT")
+_AFFINITIES = (
+    (("INT",), "int64"),
+    (("CHAR", "CLOB", "TEXT"), "utf8"),
+    (("BLOB",), "binary"),
+    (("REAL", "FLOA", "DOUB"), "float64"),
+)
+"""Words within a declared type, in the order in which SQLite looks for them."""
+
+_STORED = {
+    **dict.fromkeys(("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"), "INTEGER"),
+    **dict.fromkeys(("float32", "float64"), "REAL"),
+    "bool": "BOOLEAN",
+    "utf8": "TEXT",
+    "binary": "BLOB",
+    "date": "DATE_TEXT",
+    "uuid": "UUID_TEXT",
+    "json": "JSON_TEXT",
+}
+_FOUND: dict[str, frozenset[type]] = {
+    "bool": frozenset({int}),
+    "float64": frozenset({float, int}),
+    "decimal": frozenset({int, float, str}),
+    "utf8": frozenset({str}),
+    "binary": frozenset({bytes}),
+    **dict.fromkeys(("date", "time", "timestamp", "uuid", "json"), frozenset({str})),
+    **dict.fromkeys((f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), frozenset({int})),
+}
+"""Which values of SQLite may stand for a type."""
+
+
+def type_of(declared: str) -> str | None:
+    """Return the type that a column is declared with; None if its declaration tells none."""
+    match = _DECLARED.fullmatch(declared.upper())
+    if not match:
+        return None
+    name, first, second = match.groups()
+    if name in _DECIMALS:
+        return f"decimal({int(first)},{int(second or 0)})" if first and 0 < int(first) <= 76 else None
+    if name in _MOMENTS:
+        return _MOMENTS[name].format(_UNITS.get(first or "6", "us"))
+    return _NAMED.get(name) or next((kind for words, kind in _AFFINITIES if any(w in name for w in words)), None)
+
+
+def column_type(kind: str) -> str | None:
+    """Return the declared type under which every value of a type is stored as it is; None if there is none."""
+    parsed = parse_type(kind)
+    if parsed.kind == "decimal":
+        return f"DECIMAL_TEXT({', '.join(map(str, parsed.parameters))})"
+    if parsed.kind in ("time", "timestamp"):
+        unit, *zone = parsed.parameters
+        name = "TIMESTAMPTZ" if zone else parsed.kind.upper()
+        return f"{name}_TEXT({_DIGITS[str(unit)]})" if zone in ([], ["UTC"]) else None
+    return _STORED.get(parsed.kind)
+
+
+def is_readable(kind: str) -> bool:
+    """Tell whether a column can be read as that type."""
+    return parse_type(kind).kind in _FOUND
+
+
+def holds_exactly(column: Column, kind: str) -> bool:
+    """Tell whether a column keeps each value of a type: SQLite makes numbers of text that looks like one."""
+    if column.type is None or not holds(column.type, kind):
+        return False
+    parsed = parse_type(kind)
+    if "TEXT" in column.declared.upper() or parsed.kind not in ("decimal", "json"):
+        return True
+    return parsed.kind == "decimal" and int(parsed.parameters[0]) <= EXACT_DIGITS
+
+
+def read_values(values: Sequence[object], kind: str) -> pa.Array | None:
+    """Return values of SQLite as an array; None if one of them is no value of that type."""
+    parsed = parse_type(kind)
+    if set(map(type, values)) - {type(None)} - _FOUND[parsed.kind]:
+        return None
+    read = _READ.get(parsed.kind, pa.array)
+    try:
+        return read(values, arrow_type(kind))
+    except (pa.ArrowException, ArithmeticError, ValueError):
+        return None
+
+
+def _read_bool(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    if set(values) - {0, 1, None}:
+        raise ValueError
+    return pa.array([None if value is None else value == 1 for value in values], kind)
+
+
+def _read_decimal(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    return pa.array([None if value is None else _decimal(value) for value in values], kind)
+
+
+def _decimal(value: object) -> Decimal:
+    """Return a number as it is written: the shortest spelling of a double is the decimal that it was made from."""
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        raise ValueError
+    found = Decimal(repr(value) if isinstance(value, float) else str(value))
+    if not found.is_finite():
+        raise ValueError
+    return found
+
+
+def _read_text(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    return pa.array(values, pa.string()).cast(kind)
+
+
+def _read_time(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    day = pa.scalar("1970-01-01")
+    moments = pc.binary_join_element_wise(day, pa.array(values, pa.string()), " ")
+    return moments.cast(pa.timestamp(kind.unit)).cast(kind)
+
+
+def _read_uuid(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    found = [None if value is None else uuid.UUID(str(value)).bytes for value in values]
+    return pa.ExtensionArray.from_storage(kind, pa.array(found, kind.storage_type))
+
+
+def _read_json(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    for value in values:
+        if value is not None:
+            json.loads(str(value))
+    return pa.ExtensionArray.from_storage(kind, pa.array(values, kind.storage_type))
+
+
+_READ: dict[str, Callable[[Sequence[object], pa.DataType], pa.Array]] = {
+    "bool": _read_bool,
+    "decimal": _read_decimal,
+    "date": _read_text,
+    "timestamp": _read_text,
+    "time": _read_time,
+    "uuid": _read_uuid,
+    "json": _read_json,
+}
+
+
+def first_refused(array: pa.Array, kind: str, *, numbered: bool = False) -> tuple[int, str, str] | None:
+    """Return the first value that SQLite would change, or that could not be read again: its row, it, and why.
+
+    `numbered`: the column is the number of the row.
+    """
+    if numbered and array.null_count:
+        return _first(array, array.is_null(), f"the column would hold the next number instead; {LEAVE_OUT}")
+    parsed = parse_type(kind)
+    if parsed.kind in ("float32", "float64"):
+        return _first(array, pc.is_nan(array), "SQLite makes NULL of NaN") or _first(
+            array, _negative_zeros(array), "SQLite makes 0.0 of -0.0; add 0.0 to it in SQL if the sign says nothing"
+        )
+    if parsed.kind in ("date", "timestamp"):
+        text = array.cast(pa.string())
+        return _first(text, pc.invert(pc.match_substring_regex(text, _YEAR)), "its year has not four digits")
+    return None
+
+
+def _negative_zeros(array: pa.Array) -> pa.Array:
+    return pc.and_(pc.equal(array, 0.0), pc.less(pc.divide(1.0, array), 0.0))
+
+
+def _first(array: pa.Array, wrong: pa.Array, why: str) -> tuple[int, str, str] | None:
+    row = pc.index(wrong, pa.scalar(value=True)).as_py()
+    return (row, str(array[row]) if array[row].is_valid else "NULL", why) if row >= 0 else None
+
+
+def stored_values(array: pa.Array, kind: str) -> list[object]:
+    """Return an array as values for SQLite."""
+    return _stored(array, parse_type(kind))
+
+
+def _stored(array: pa.Array, kind: Type) -> list[object]:
+    if kind.kind == "decimal":
+        return [None if value is None else format(value, "f") for value in array.to_pylist()]
+    if kind.kind in ("date", "time", "timestamp"):
+        return list(array.cast(pa.string()).to_pylist())
+    if kind.kind == "uuid":
+        return [None if raw is None else str(uuid.UUID(bytes=raw)) for raw in array.storage.to_pylist()]
+    return list((array.storage if kind.kind == "json" else array).to_pylist())

@@ -1,0 +1,1 @@
+"""Object stores: how a bucket is opened, and files in it."""

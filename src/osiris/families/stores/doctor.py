@@ -1,0 +1,60 @@
+"""The doctor of object stores: whether the bucket is there, and whether the key may list it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from osiris.errors import diagnostic, fail
+from osiris.families.doctor_report import Health, Line, hurried, milliseconds
+from osiris.families.stores.bucket import open_bucket
+from osiris.families.stores.client import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from osiris.driver import StepContext
+
+_LOOKED_AT = 1000
+"""So many objects are counted."""
+
+_ENCRYPTED = "let endpoint of the connection begin with https://"
+_SIGNED = "give the connection a key"
+_KEYS = ("access_key_id", "account_key", "sas_token", "service_account_key")
+
+
+def examine(ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
+    """Look at a bucket; fails with CON016, CON039 to CON042 or DRV037 where it cannot be used.
+
+    What the key may do beside listing is not told by stores, and trying it would change something.
+    """
+    import obstore
+
+    name, prefix = text_of(ctx.connection, "bucket"), text_of(ctx.connection, "prefix")
+    if not name:
+        fail("CON016", problem="it names no bucket, and so there is nothing to look at")
+    began = time.monotonic()
+    hasty = hurried(ctx, seconds / 2)
+    bucket = open_bucket(ctx.family, hasty.connection, name)
+    with bucket.asked(name, prefix or ""):
+        seen = len(next(iter(obstore.list(bucket.store, prefix, chunk_size=_LOOKED_AT)), ()))
+    parts = urlsplit(text_of(ctx.connection, "endpoint") or "https://store")
+    encrypted = parts.scheme == "https"
+    line = Line(bucket.where, parts.hostname or "", encrypted, encrypted)
+    signed = any(text_of(ctx.connection, key) for key in _KEYS)
+    return Health(
+        grade="may list",
+        reasons=["whether it may also read and write objects is told by the first run that does"],
+        facts={
+            "bucket": name,
+            "where": bucket.where,
+            "objects": seen if seen < _LOOKED_AT else f"{_LOOKED_AT} or more",
+            "signed": signed,
+            "encrypted": encrypted,
+            "query_ms": milliseconds(began),
+        },
+        found=[replace(problem, hint=_ENCRYPTED) for problem in line.problems()]
+        + ([diagnostic("CON020", connection=ctx.step, hint=_SIGNED)] if "write" in uses and not signed else []),
+    )

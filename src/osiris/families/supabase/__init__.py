@@ -1,0 +1,1 @@
+"""The supabase family: a project, as PostgreSQL or over its REST interface."""

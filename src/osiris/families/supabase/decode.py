@@ -1,0 +1,183 @@
+"""Values of PostgREST's JSON as Arrow arrays: each exactly, or refused with its row."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from osiris.families.sql.columnar import Unfit
+from osiris.families.text_format import Spelling
+from osiris.types import arrow_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Values = Sequence[Any]
+
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_FLOATS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+_SHOWN = 60
+_OTHER = "it is of another kind"
+
+
+def readable(kind: str) -> bool:
+    """Tell whether values of a type can be read from JSON."""
+    if kind.startswith("list<"):
+        inner = kind[5:-1]
+        return inner != "json" and not inner.startswith("list<") and readable(inner)
+    zone = kind.partition(",")[2].rstrip("]") if kind.startswith("timestamp[") else ""
+    return not kind.startswith("struct<") and (zone in ("", "UTC"))
+
+
+def array_of(kind: str, values: Values) -> pa.Array:
+    """Return values as an array of a type; raises Unfit for one that is none of its values."""
+    if kind.startswith("list<"):
+        return _lists(kind, values)
+    made = _MAKERS.get(kind) or next((make for start, make in _FAMILIES if kind.startswith(start)), _texts)
+    return made(kind, values)
+
+
+def _unfit(row: int, value: object, reason: str) -> Unfit:
+    return Unfit(row, repr(str(value)[:_SHOWN]), reason)
+
+
+def _each(values: Values, convert: Callable[[Any], Any], reason: str = _OTHER) -> list[Any]:
+    """Return converted values, NULL as None; a value that does not convert is refused with its row and why."""
+    found = []
+    for row, value in enumerate(values):
+        try:
+            found.append(None if value is None else convert(value))
+        except (ValueError, TypeError, KeyError, ArithmeticError):
+            raise _unfit(row, value, reason) from None
+    return found
+
+
+def _array(kind: str, values: Values, reason: str) -> pa.Array:
+    """Return plain values as an array; where the type does not hold one, that one is looked for."""
+    wanted = arrow_type(kind)
+    try:
+        return pa.array(values, wanted)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        for row, value in enumerate(values):
+            try:
+                pa.array([value], wanted)
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+                raise _unfit(row, value, reason) from None
+        raise
+
+
+def _truth(kind: str, values: Values) -> pa.Array:
+    return _array(kind, _each(values, lambda value: _expect(value, bool)), _OTHER)
+
+
+def _whole(kind: str, values: Values) -> pa.Array:
+    return _array(kind, _each(values, _integer), f"it is out of the range of {kind}")
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, bool):
+        raise TypeError
+    if isinstance(value, str):
+        return int(value)
+    found: int = _expect(value, int)
+    return found
+
+
+def _floating(kind: str, values: Values) -> pa.Array:
+    numbers = pa.array(_each(values, _float), pa.float64())
+    return numbers.cast(arrow_type(kind))
+
+
+def _float(value: object) -> float:
+    return _FLOATS[value] if isinstance(value, str) else float(_expect(value, (int, Decimal)))
+
+
+def _decimal(kind: str, values: Values) -> pa.Array:
+    reason = f"it is none of {kind}"
+    return _array(kind, _each(values, _number, reason), reason)
+
+
+def _number(value: object) -> Decimal:
+    found = Decimal(str(value)) if not isinstance(value, bool) else Decimal("NaN")
+    if not found.is_finite():
+        raise ValueError
+    return found
+
+
+def _binary(kind: str, values: Values) -> pa.Array:
+    return _array(kind, _each(values, _bytes), _OTHER)
+
+
+def _bytes(value: str) -> bytes:
+    if not value.startswith("\\x"):
+        raise ValueError
+    return bytes.fromhex(value[2:])
+
+
+def _uuid(kind: str, values: Values) -> pa.Array:
+    wanted = arrow_type(kind)
+    stored = pa.array(_each(values, lambda value: uuid.UUID(value).bytes), wanted.storage_type)
+    return pa.ExtensionArray.from_storage(wanted, stored)
+
+
+def _json(kind: str, values: Values) -> pa.Array:
+    wanted = arrow_type(kind)
+    return pa.ExtensionArray.from_storage(wanted, _texts("utf8", values))
+
+
+def _texts(kind: str, values: Values) -> pa.Array:
+    return _array(kind, _each(values, _text), _OTHER)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Decimal | int) and not isinstance(value, bool):
+        return format(value, "f") if isinstance(value, Decimal) else str(value)
+    found: str = _expect(value, str)
+    return found
+
+
+def _moment(kind: str, values: Values) -> pa.Array:
+    spelling = Spelling(kind, declared=True)
+    cells = pa.array(_each(values, lambda value: _expect(value, str)), pa.string())
+    found = spelling.read(cells)
+    if found is None:
+        row = next(spelling.misfits(cells))
+        years = "" if kind.startswith("time[") else " of the years 1 to 9999"
+        raise _unfit(row, cells[row].as_py(), f"it is no {kind}{years}")
+    return found
+
+
+def _lists(kind: str, values: Values) -> pa.Array:
+    rows = _each(values, lambda value: _expect(value, list))
+    offsets, flat = [0], list[Any]()
+    for row in rows:
+        flat += row or ()
+        offsets.append(len(flat))
+    try:
+        items = array_of(kind[5:-1], flat)
+    except Unfit as unfit:
+        row = next(number for number, end in enumerate(offsets[1:]) if end > unfit.row)
+        raise Unfit(row, unfit.value, unfit.reason) from None
+    null = pa.array([row is None for row in rows], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items, mask=null)
+
+
+def _expect(value: Any, kind: type | tuple[type, ...]) -> Any:  # noqa: ANN401  whatever JSON may hold
+    if not isinstance(value, kind):
+        raise TypeError
+    return value
+
+
+_MAKERS: dict[str, Callable[[str, Values], pa.Array]] = {
+    "bool": _truth,
+    **dict.fromkeys(_INTEGERS, _whole),
+    "float32": _floating,
+    "float64": _floating,
+    "binary": _binary,
+    "uuid": _uuid,
+    "json": _json,
+}
+_FAMILIES = (("decimal(", _decimal), ("date", _moment), ("time", _moment))

@@ -1,0 +1,177 @@
+"""Tools that look: connections, what they have, components, the language."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from osiris import api
+from osiris.component_names import matching
+from osiris.errors import fail
+from osiris.mcp.pages import Reply
+from osiris.mcp.path_policy import source_inside
+from osiris.mcp.requests import request_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from osiris.api import Workspace
+    from osiris.model import JsonValue
+
+    Arguments = Mapping[str, JsonValue]
+
+_TABLES_WITH_COLUMNS = 12
+"""Of more tables than these, only names are told, unless one asks for some of them."""
+
+
+def connections_list(workspace: Workspace, _arguments: Arguments) -> Reply:
+    """Answer as `osiris connections list`."""
+    found = api.list_connections(workspace)
+    follow_up = [("discover", {"target": found[0]["reference"]})] if found else []
+    return Reply({"connections": found}, "connections", next=follow_up)
+
+
+def connections_doctor(workspace: Workspace, arguments: Arguments) -> Reply:
+    """Answer as `osiris connections doctor`."""
+    names = arguments.get("connections") or ()
+    for name in names:
+        if not name.startswith("@"):
+            fail("MCP005", problem="'/connections' has references", hint="such as @postgres.shop")
+    found = api.examine_connections(workspace, names)
+    problems = [item for each in found for item in each.diagnostics]
+    works = [each.connection for each in found if each.works]
+    return Reply(
+        {"connections": [each.to_json() for each in found]},
+        "connections",
+        item=lambda item: {key: item[key] for key in ("reference", "works", "uses", "grade", "reasons", "codes")},
+        diagnostics=problems,
+        next=[("discover", {"target": works[0]})] if works else [("connections_list", {})],
+        ok=all(each.works is not False for each in found),
+    )
+
+
+def discover(workspace: Workspace, arguments: Arguments) -> Reply:
+    """Answer as `osiris discover`; rows as they are (`--samples raw`) are for people only."""
+    target = source_inside(workspace.root, arguments["target"])
+    samples, profile = arguments.get("samples", "none"), bool(arguments.get("profile"))
+    if arguments.get("columns") and not (profile or samples != "none"):
+        fail("MCP005", problem="'/columns' says what to profile", hint="add profile or samples")
+    found = api.discover(
+        workspace,
+        target,
+        arguments.get("tables", ()),
+        columns=arguments.get("columns", ()),
+        profile=profile,
+        samples=samples,
+        refresh=bool(arguments.get("refresh")),
+    )
+    data = found.to_json()
+    many = len(data["tables"]) > _TABLES_WITH_COLUMNS
+    steps = [table["step"] for table in data["tables"] if table["step"]]
+    follow_up = [("component_get", {"name": steps[0]["component"]})] if steps else []
+    if many:
+        follow_up = [("discover", {"target": target, "tables": [data["tables"][0]["name"]]})]
+    return Reply(
+        data,
+        "tables",
+        item=_table_name if many else _table,
+        brief=lambda rest: {key: rest[key] for key in ("source", "product", "schema", "schemas", "closed")},
+        diagnostics=found.diagnostics,
+        next=follow_up,
+    )
+
+
+def _table_name(table: JsonValue) -> JsonValue:
+    return {key: table[key] for key in ("name", "kind", "rows", "comment") if table[key] is not None}
+
+
+def _table(table: JsonValue) -> JsonValue:
+    kept = ("primary_key", "unique", "foreign_keys", "closed", "step", "profile")
+    columns = [_column(column) for column in table["columns"] or ()]
+    return {**_table_name(table), "columns": columns, **{key: table[key] for key in kept if table[key]}}
+
+
+def _column(column: JsonValue) -> JsonValue:
+    told = {key: column[key] for key in ("default", "comment", "problem") if column[key] is not None}
+    nullable = {} if column["nullable"] else {"nullable": False}
+    return {"name": column["name"], "type": column["type"] or column["source_type"], **nullable, **told}
+
+
+def component_get(_workspace: Workspace, arguments: Arguments) -> Reply:
+    """Answer as `osiris components show`; without a name as `osiris components list`."""
+    name = arguments.get("name")
+    if name is None:
+        return _components(arguments)
+    spec = {**api.show_component(name), "shared": api.shared_config(name)}
+    return Reply(spec, brief=_component, next=[("oml_validate", {})])
+
+
+def _components(arguments: Arguments) -> Reply:
+    """Return the components that all words of a query are found in."""
+    found, problems = api.list_components(arguments.get("mode"))
+    query, text = str(arguments.get("query") or "").casefold(), ("name", "title", "description", "family")
+    told = [(each, " ".join(str(each[key]) for key in text).casefold()) for each in found]
+    by_text = [each["name"] for each, whole in told if all(word in whole for word in query.split())]
+    named = [*by_text, *matching(query, [each["name"] for each in found])]
+    named = named or matching(query, [each["name"] for each in found], loosely=True)
+    fitting = [each for each in found if each["name"] in named]
+    keys = ("name", "title", "modes", "connection", "delivery")
+    return Reply(
+        {"components": fitting},
+        "components",
+        item=lambda item: {key: item[key] for key in keys if item[key]},
+        diagnostics=problems,
+        next=[("component_get", {"name": fitting[0]["name"]} if fitting else {})],
+    )
+
+
+def _component(spec: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    kept = ("name", "description", "modes", "connection", "inputs", "output", "delivery", "examples")
+    required = spec["config"].get("required", ())
+    config = {
+        name: {key: value for key, value in field.items() if not key.startswith("x-") and key != "title"}
+        | ({"required": True} if name in required else {})
+        for name, field in spec["config"]["properties"].items()
+        if not field.get("x-internal")
+    }
+    return {**{key: spec[key] for key in kept}, "config": config}
+
+
+def oml_schema(workspace: Workspace, arguments: Arguments) -> Reply:
+    """Answer as `osiris schema`; of requests, with what one may say here."""
+    if arguments.get("of") == "request":
+        return Reply(request_document(workspace), uncut=("schema",), next=[("compile", {})])
+    return Reply(api.pipeline_schema(), brief=_outline, next=[("component_get", {})])
+
+
+def _outline(schema: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Return the schema without what is said of single components."""
+    steps = schema["properties"]["steps"]
+    items = {key: value for key, value in steps["items"].items() if key not in ("allOf", "anyOf", "oneOf")}
+    own = {name: value for name, value in items["properties"].items() if name != "config"}
+    config = {"type": "object", "description": "What the component asks for: see component_get."}
+    step = {**items, "properties": {**own, "config": config}}
+    definitions = {name: value for name, value in schema["$defs"].items() if "." not in name}
+    properties = {**schema["properties"], "steps": {**steps, "items": step}}
+    return {**schema, "properties": properties, "$defs": definitions, "example": _EXAMPLE}
+
+
+_EXAMPLE = """\
+oml_version: "0.1.0"
+name: orders_to_parquet
+steps:
+  - id: orders
+    component: filesystem.csv_extractor
+    mode: read
+    config: {path: data/orders.csv}
+  - id: paid
+    component: duckdb.processor
+    mode: transform
+    needs: [orders]
+    config:
+      query: SELECT order_id, total FROM orders WHERE status = 'paid'
+  - id: save
+    component: filesystem.parquet_writer
+    mode: write
+    needs: [paid]
+    config: {path: output/orders.parquet}
+"""

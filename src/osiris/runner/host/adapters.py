@@ -1,0 +1,84 @@
+"""Where a run runs: the worker of each target, ours and those that packages bring."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import partial
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from osiris.runner.local import start_worker
+from osiris.runner.per_job_worker import Boxed
+from osiris.runner.remote.bwrap import worker_for
+from osiris.target_names import BROUGHT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from osiris.config import Config
+    from osiris.model import JsonValue
+    from osiris.project import Project
+    from osiris.runner.per_job_worker import Worker
+    from osiris.runner.protocol import Secrets
+
+
+def target_of(config: Config, *, replay: bool = False) -> str:
+    """Return where a run is to run; a replay always runs here."""
+    return "local" if replay else str(config.get("run.target"))
+
+
+def open_worker(
+    target: str, project: Project, config: Config, environ: Mapping[str, str], engines: Mapping[str, str]
+) -> AbstractContextManager[Worker]:
+    """Return the worker of a target, to be left when the run has ended.
+
+    `environ` is where keys of services come from; `engines` are the versions that must be where the worker runs.
+    """
+    if target == "local":
+        return start_worker(project.root)
+    if target == "bwrap":
+        return _bwrap(config)
+    limits = {"upload": config.get("run.remote.upload_limit"), "fetch": config.get("run.remote.fetch_limit")}
+    if target == "e2b":
+        from osiris.runner.remote.e2b import open_transport
+        from osiris.runner.remote.sandboxed import Sandboxed
+
+        return Sandboxed(open_transport(config, project.root, environ), project.root, engines=dict(engines), **limits)
+    from osiris.runner.remote.run_remote import Remote
+
+    (brought,) = entry_points(group=BROUGHT, name=target)
+    return Remote(brought.load()(project.root, environ), project.root, engines=dict(engines), **limits)
+
+
+def asked_worker(project: Project, config: Config) -> AbstractContextManager[Worker]:
+    """Return the worker that answers what is asked outside of a run; code of others it loads only where runs may."""
+    target = target_of(config)
+    if target == "local":
+        return start_worker(project.root)
+    network = target != "bwrap" or _may_use_network(config)
+    return nullcontext(Boxed(partial(worker_for, root=project.root, network=network)))
+
+
+def check_target(config: Config, project: Project, steps: Sequence[Mapping[str, JsonValue]], secrets: Secrets) -> None:
+    """Fail with SBX003, as a run of these steps would, where the target refuses them whatever else is so."""
+    if target_of(config) != "bwrap":
+        return
+    from osiris.runner.limits import limits_of
+    from osiris.runner.protocol import Job
+    from osiris.runner.remote.bwrap import check_network
+    from osiris.runner.remote.sandbox_scope import reach_of
+
+    root = str(project.root)
+    job = Job("run", root, scratch="", artifacts="", limits=limits_of(1, 1), steps=[dict(step) for step in steps])
+    check_network(job, reach_of(job, secrets), allowed=_may_use_network(config))
+
+
+def _may_use_network(config: Config) -> bool:
+    return bool(config.get("run.bwrap.network") == "allow")
+
+
+def _bwrap(config: Config) -> AbstractContextManager[Worker]:
+    from osiris.runner.remote.bwrap import boxed_worker
+
+    return nullcontext(Boxed(partial(boxed_worker, network=_may_use_network(config))))

@@ -1,0 +1,275 @@
+"""Asks a worker what a pipeline's steps give, and whether the sources of a plan still are what it was made for."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.canonical import sha256_hex
+from osiris.compiler.build import plan_steps
+from osiris.compiler.locate import located
+from osiris.compiler.paths import waited_for
+from osiris.connections import load_env
+from osiris.durable import guarded, make_folder, remove_folder
+from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics
+from osiris.model import Described, schema_from_json
+from osiris.registry import load_registry
+from osiris.runner.adapter import WorkerDied
+from osiris.runner.credentials import resolve_secrets
+from osiris.runner.host.adapters import asked_worker
+from osiris.runner.limits import limits_of
+from osiris.runner.protocol import Job
+from osiris.units import duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from osiris.compiler.context import Prepared
+    from osiris.config import Config
+    from osiris.model import JsonValue, Manifest, Pipeline, Step
+    from osiris.project import Project
+    from osiris.runner.per_job_worker import Worker
+    from osiris.runner.protocol import Secrets
+
+_OF_NAMES = ("DAT005",)
+"""Codes whose place is that of a key rather than of its value, where the name is one."""
+
+_STAND_INS = {"run.id": "run", "run.started_at": "1970-01-01T00:00:00Z"}
+"""Values of `${run.…}` while there is no run: only their types matter."""
+
+_NEW_TABLE = "new_table"
+"""The event of a writer whose table is not there, and which will make it."""
+
+LONGEST_ANSWER = 60.0
+"""Seconds that a worker has to describe or confirm a step where run.step_timeout says nothing."""
+
+
+def describe(
+    project: Project,
+    prepared: Prepared,
+    config: Config,
+    link: Worker | None = None,
+    *,
+    known: Mapping[str, Described] | None = None,
+) -> tuple[dict[str, Described], list[Diagnostic]]:
+    """Return schema and order of every step by id, and notes; raises with the problems of all steps, with places.
+
+    `known` answers for steps that are not asked, and whose connection need not be complete. `link` is a worker that
+    was started before, to hide how long it takes; it is left open, for a run for instance.
+    """
+    pipeline, given = prepared.pipeline, dict(known or {})
+    sources = {str(step.connection) for step in pipeline.steps if step.mode == "read" and step.id not in given}
+    asked = {ref: fields for ref, fields in prepared.connections.items() if ref in sources}
+    secrets = resolve_secrets(project.root, asked, (), load_registry(), load_env(project.env_file, os.environ))
+    job = _job(project, config, "describe", plan_steps(prepared), pipeline.sensitive)
+    job = replace(job, known={name: answer.to_json() for name, answer in given.items()})
+    answers = _ask(project, config, job, secrets, link)
+    found = [placed for answer in answers for placed in problems_of(project.root, pipeline, answer)]
+    if has_errors(found):
+        raise_all(found)
+    described = {a["step"]: Described.from_json(a) for a in answers if a["event"] == "described"}
+    return {**given, **described}, sort_diagnostics(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What is said before a run: the states of sources that can tell one, hashed, and what is wrong, by step.
+
+    `targets` has what writers say of their tables, as `look_at_targets` returns it.
+    """
+
+    states: Mapping[str, str]
+    problems: Mapping[str, list[Diagnostic]]
+    targets: Mapping[str, dict[str, JsonValue]] = field(default_factory=dict)
+
+
+def confirm(
+    project: Project, manifest: Manifest, config: Config, secrets: Secrets, link: Worker, fresh: Mapping[str, Described]
+) -> Confirmed:
+    """Ask the sources of a plan whether they still are as planned, but for those in `fresh`, which have just said so.
+
+    Targets are asked whether they take their rows. A step that depends on the run, which is yet to begin, is not asked.
+    Raises only what is wrong with the worker. One that was told to stop leaves some without an answer.
+    """
+    reads = [s for s in manifest.steps if s["mode"] == "read" and s["id"] not in fresh and not _awaits_run(s)]
+    targets = targets_to_ask(manifest)
+    told = _confirmed(project, manifest, config, secrets, link, [*reads, *targets])
+    problems = {name: [Diagnostic.from_json(d) for d in answer["diagnostics"]] for name, answer in told.items()}
+    states = {step["id"]: told[step["id"]]["state"] for step in reads if step["id"] in told}
+    states |= {name: answer.state for name, answer in fresh.items()}
+    return Confirmed(
+        {name: sha256_hex(state.encode()) for name, state in states.items() if state},
+        {name: found for name, found in problems.items() if found},
+        {step["id"]: told[step["id"]] for step in targets if step["id"] in told},
+    )
+
+
+def look_at_targets(
+    project: Project, manifest: Manifest, config: Config, steps: list[dict[str, JsonValue]], environ: Mapping[str, str]
+) -> dict[str, dict[str, JsonValue]]:
+    """Return what targets say before there is a run: per step its `state`, and `diagnostics` without a place.
+
+    One that would be made has a `near` table if there is one that is called nearly so.
+    Raises what is wrong with the worker or with the connections.
+    """
+    asked = {step["connection"]: manifest.data["connections"][step["connection"]] for step in steps}
+    secrets = resolve_secrets(project.root, asked, (), load_registry(), environ)
+    return _confirmed(project, manifest, config, secrets, None, steps)
+
+
+def targets_to_ask(manifest: Manifest) -> list[dict[str, JsonValue]]:
+    """Return the writers that say before the first row whether their target takes it.
+
+    One that waits for another writer of its family is not asked: that one may be what makes its target.
+    """
+    writers = {step["id"]: step for step in manifest.steps if step["mode"] == "write"}
+    needs = {step["id"]: step["needs"] for step in manifest.steps}
+    registry = load_registry()
+    specs = {name: registry.find(step["component"]) for name, step in writers.items()}
+    asked = [step for name, step in writers.items() if (spec := specs[name]) and "confirm" in spec.capabilities]
+    return [s for s in asked if not _awaits_run(s) and not _follows(s, writers, needs)]
+
+
+def _follows(step: dict[str, JsonValue], writers: dict[str, dict[str, JsonValue]], needs: dict[str, list[str]]) -> bool:
+    family = step["component"].partition(".")[0]
+    above = (writers[name]["component"] for name in waited_for(step["id"], needs) if name in writers)
+    return any(component.partition(".")[0] == family for component in above)
+
+
+def _confirmed(
+    project: Project,
+    manifest: Manifest,
+    config: Config,
+    secrets: Secrets,
+    link: Worker | None,
+    steps: list[dict[str, JsonValue]],
+) -> dict[str, dict[str, JsonValue]]:
+    """Return the answers of steps that are asked to confirm, by id."""
+    if not steps:
+        return {}
+    schemas = {step["id"]: Described(schema_from_json(step["schema"] or [])).to_json() for step in manifest.steps}
+    job = _job(project, config, "confirm", steps, manifest.data["sensitive"])
+    job = replace(job, known={source: schemas[source] for step in steps for source in step["inputs"].values()})
+    *answers, end = _ask(project, config, job, secrets, link)
+    if end["diagnostics"]:
+        raise_all(Diagnostic.from_json(item) for item in end["diagnostics"])
+    near = {told["step"]: told["fields"]["near"] for told in answers if told.get("name") == _NEW_TABLE}
+    said = [answer for answer in answers if answer["event"] == "confirmed"]
+    return {answer["step"]: {**answer, "near": near.get(answer["step"])} for answer in said}
+
+
+def _awaits_run(step: Mapping[str, JsonValue]) -> bool:
+    """Tell whether a step's config, but for SQL, in which values are bound, has a value of the run in it."""
+    config = {key: value for key, value in step["config"].items() if key not in step["sql"]}
+    return "${run." in json.dumps(config)
+
+
+def _job(
+    project: Project, config: Config, kind: str, steps: list[dict[str, JsonValue]], sensitive: Collection[str]
+) -> Job:
+    folder = make_scratch(project.scratch)
+    return Job(
+        kind=kind,
+        root=str(project.root),
+        scratch=str(folder),
+        artifacts=str(folder / "artifacts"),
+        limits=limits_of(config.get("run.memory"), config.get("run.threads")),
+        steps=steps,
+        bindings={**_STAND_INS, **{f"param_{name}": "" for name in sensitive}},
+        paths=config.paths(),
+    )
+
+
+def _ask(
+    project: Project, config: Config, job: Job, secrets: Secrets, link: Worker | None
+) -> list[dict[str, JsonValue]]:
+    """Return all that the worker tells; fails with RUN001 if it dies, RUN002 if one step takes too long."""
+    answers: list[dict[str, JsonValue]] = []
+    limit = config.get("run.step_timeout") or LONGEST_ANSWER
+    late = threading.Event()
+    try:
+        with (
+            nullcontext(link) if link else asked_worker(project, config) as worker,
+            _cancelled_when_silent(limit, answers, worker, late),
+        ):
+            answers.append(worker.ask(job, secrets, answers.append))
+    except WorkerDied as died:
+        if not late.is_set():
+            raise_all([diagnostic("RUN001", status=died.status, during=job.kind)])
+    finally:
+        remove_folder(Path(job.scratch))
+    if late.is_set():
+        answered = {answer.get("step") for answer in answers}
+        step = next((step["id"] for step in job.steps if step["id"] not in answered), job.steps[-1]["id"])
+        fail(
+            "RUN002",
+            step=step,
+            timeout=f"{duration_text(limit)} to {job.kind}",
+            hint="raise run.step_timeout in osiris.yaml",
+        )
+    return answers
+
+
+@contextmanager
+def _cancelled_when_silent(
+    seconds: float, answers: list[dict[str, JsonValue]], worker: Worker, late: threading.Event
+) -> Iterator[None]:
+    """Stop the worker when no answer comes in time: binding runs constant expressions, which can take for ever."""
+    done = threading.Event()
+
+    def watch() -> None:
+        heard = -1
+        while len(answers) > heard:
+            heard = len(answers)
+            if done.wait(seconds):
+                return
+        late.set()
+        worker.cancel()
+
+    threading.Thread(target=watch, name="patience", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def make_scratch(parent: Path) -> Path:
+    """Make a folder that bears our process id, and remove those of processes that are gone."""
+    make_folder(parent, private=True)
+    for other in parent.glob("describe-*-*"):
+        try:
+            os.kill(int(other.name.split("-")[1]), 0)
+        except ProcessLookupError:
+            remove_folder(other)
+        except PermissionError:
+            continue
+    with guarded(parent):
+        return Path(tempfile.mkdtemp(prefix=f"describe-{os.getpid()}-", dir=parent))
+
+
+def problems_of(root: Path, pipeline: Pipeline, answer: dict[str, JsonValue]) -> list[Diagnostic]:
+    """Return the diagnostics of an answer, each placed at its step where it has no place of its own."""
+    found = [Diagnostic.from_json(item) for item in answer.get("diagnostics", [])]
+    if "step" not in answer:
+        return found
+    step = pipeline.step(answer["step"])
+    return [_placed(root, pipeline, step, item) for item in found]
+
+
+def _placed(root: Path, pipeline: Pipeline, step: Step, item: Diagnostic) -> Diagnostic:
+    at = item.location
+    if at.file is not None:
+        return item
+    in_query = at.line is not None or item.code.startswith("SQL")
+    pointer = step.pointer + (at.pointer or ("/config/query" if in_query else ""))
+    if in_query:
+        query = str(step.config.get("query", ""))
+        return located(root, pipeline.where(pointer), pointer, item, query, pipeline.text)
+    where = pipeline.where_key if item.code in _OF_NAMES else pipeline.where
+    return replace(item, location=where(pointer))

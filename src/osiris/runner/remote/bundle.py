@@ -1,0 +1,143 @@
+"""What travels to a remote target: the worker's code, and the files that steps read; never a secret."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import osiris
+from osiris.distribution import DISTRIBUTION
+from osiris.errors import fail
+from osiris.files import fail_os, relative
+from osiris.path_policy import PathPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from osiris.runner.remote.sandbox_scope import Reach
+
+CODE, PROJECT, SPOOLS = "code", "project", "spools"
+"""Folders of a bundle."""
+
+TRAVELS = (
+    *(
+        "__init__",
+        "codes",
+        "errors",
+        "fault",
+        "durable",
+        "model",
+        "document",
+        "units",
+        "urls",
+        "schema_diff",
+        "component_names",
+        "path_policy",
+        "types",
+        "secret",
+        "canonical",
+        "sql",
+    ),
+    *("table", "driver", "delivery", "files", "families", "components", "registry", "connections", "runner"),
+)
+"""What the worker may import of ours."""
+
+_METADATA = ("METADATA", "entry_points.txt")
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What was packed: how many bytes the archive has, and the SHA-256 of each file by its path in the project."""
+
+    size: int
+    carried: Mapping[str, str]
+
+
+def refuse_outside(root: Path, reach: Reach, target: str) -> None:
+    """Fail with SBX010 for the first path that does not mean the same in a copy, or as `PathPolicy` does."""
+    outside = [str(path) for path in (*reach.reads, *reach.targets) if not path.is_relative_to(root)]
+    for path in (*reach.absolute, *outside):
+        fail("SBX010", path=path, target=target)
+    policy = PathPolicy()
+    for file in reach.reads:
+        policy.readable(root, file)
+    for file in reach.targets:
+        policy.writable(root, file, reach.formats.get(file))
+
+
+def pack(out: IO[bytes], root: Path, reach: Reach, spools: Mapping[str, Path], limit: int | None) -> Packed:
+    """Write an archive of code, files below `root` and spools; fails with SBX011 if files are larger than `limit`."""
+    size = sum(path.stat().st_size for path in (*reach.reads, *spools.values()))
+    if limit is not None and size > limit:
+        fail("SBX011", size=f"{size:,}", limit=f"{limit:,}")
+    carried = {}
+    with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as archive:
+        _add_code(archive)
+        for path in reach.reads:
+            name = relative(root, path)
+            carried[name] = _add(archive, f"{PROJECT}/{name}", path)
+        for name, path in spools.items():
+            _add(archive, f"{SPOOLS}/{name}.arrow", path)
+    return Packed(out.tell(), carried)
+
+
+def pack_code(out: IO[bytes]) -> None:
+    """Write an archive of the code alone."""
+    with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as archive:
+        _add_code(archive)
+
+
+def _add_code(archive: tarfile.TarFile) -> None:
+    for name, path in code_files():
+        _add(archive, f"{CODE}/{name}", path)
+
+
+def code_files() -> Iterator[tuple[str, Path]]:
+    """Yield the files of the worker's code, each with its name below the folder that Python is told of."""
+    package = Path(osiris.__file__).parent
+    for name in TRAVELS:
+        yield from ((f"osiris/{path.relative_to(package).as_posix()}", path) for path in _files(package / name))
+    distribution = importlib.metadata.distribution(DISTRIBUTION)
+    folder = f"{DISTRIBUTION.replace('-', '_')}-{distribution.version}.dist-info"
+    for file in distribution.files or ():
+        if file.name in _METADATA and file.parent.name == folder:
+            yield f"{folder}/{file.name}", Path(str(file.locate()))
+
+
+def _files(module: Path) -> Iterable[Path]:
+    if module.is_dir():
+        return sorted(path for path in module.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return [module.with_suffix(".py")]
+
+
+def _add(archive: tarfile.TarFile, name: str, path: Path) -> str:
+    """Add a file as it is now, and return its SHA-256; one that grows meanwhile is cut where it ended."""
+    try:
+        with path.open("rb") as file:
+            entry = tarfile.TarInfo(name)
+            stat = path.stat()
+            entry.size, entry.mtime, entry.mode = stat.st_size, int(stat.st_mtime), 0o644
+            seen = _Seen(file)
+            archive.addfile(entry, seen)
+            return seen.digest.hexdigest()
+    except OSError as error:
+        fail_os(error, path)
+
+
+class _Seen(io.RawIOBase):
+    """A file of which the SHA-256 of all that was read is known."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.digest = hashlib.sha256()
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """Read, and take what was read into the digest."""
+        data = self._file.read(size)
+        self.digest.update(data)
+        return data

@@ -1,0 +1,200 @@
+"""Makes a worker at the other end of a transport look like a child with pipes, though connections break.
+
+What comes live is a hint: the file in which the worker keeps its events is the truth. A line that is missing, or late
+for too long, is read from there. While this process lives it says so, and the worker ends by itself when it no longer
+hears that.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import select
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from osiris.runner.adapter import LOST
+from osiris.runner.protocol import LEASE, RENEW, encode
+from osiris.runner.transport import Cut, Gone, patiently
+from osiris.runner.worker.event_writer import EVENTS, RESULT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from osiris.runner.transport import Running, Transport
+
+SILENT = 5.0
+"""Seconds without a byte, though the worker gives a sign of life each second, after which a stream counts as broken."""
+
+_PAUSE = 0.5
+_CHUNK = 1 << 15
+_NUMBERED = re.compile(rb'\{"wseq":(\d+),"event":"(\w+)"')
+
+
+class Relay:
+    """A running worker; has of `subprocess.Popen` what a `Link` needs. `session` is the folder with its events."""
+
+    def __init__(self, transport: Transport, running: Running, session: str) -> None:
+        self.pid = 0
+        self._transport, self._running, self._session = transport, running, session
+        self._offset = self._last = 0
+        self._over = threading.Event()
+        self._killed = threading.Event()
+        self._finished = False
+        source, sink = os.pipe()
+        self.stdin = os.fdopen(sink, "wb", buffering=0)
+        self._input = os.fdopen(source, "rb", buffering=0)
+        source, sink = os.pipe()
+        self.stdout = os.fdopen(source, "rb", buffering=0)
+        self._output = os.fdopen(sink, "wb", buffering=0)
+        source, sink = os.pipe()
+        self.stderr = os.fdopen(source, "rb", buffering=0)
+        os.close(sink)
+        for target in (self._forward, self._listen):
+            threading.Thread(target=target, name=target.__name__, daemon=True).start()
+
+    def kill(self) -> None:
+        """End the worker at once, as far as it can be reached. Safe in a signal handler: a thread does it."""
+        self._killed.set()
+        for target in (self._signal, self._end):
+            threading.Thread(target=target, daemon=True).start()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end of the worker: 0 if its job has ended, else LOST; raises TimeoutExpired."""
+        if not self._over.wait(timeout):
+            raise subprocess.TimeoutExpired("worker", timeout or 0.0)
+        return 0 if self._finished else LOST
+
+    def _end(self) -> None:
+        """Give up whoever still waits for the other end."""
+        if not self._over.wait(SILENT):
+            self._over.set()
+            self._output.close()
+
+    def _signal(self) -> None:
+        with suppress(Cut, Gone):
+            self._running.signal()
+
+    def _forward(self) -> None:
+        """Hand on what the host says, and say between two lines that it lives."""
+        whole, renewed = True, time.monotonic()
+        with self._input, suppress(Cut, Gone):
+            while not (self._over.is_set() or self._killed.is_set()):
+                if select.select([self._input], [], [], _PAUSE)[0]:
+                    chunk = self._input.read(_CHUNK)
+                    if not chunk:
+                        self._running.end_input()
+                        return
+                    self._send(chunk, again=whole and chunk.startswith(b'{"control"'))
+                    whole = chunk.endswith(b"\n")
+                if whole and time.monotonic() - renewed > LEASE / 4:
+                    renewed = time.monotonic()
+                    self._renew()
+
+    def _send(self, chunk: bytes, *, again: bool) -> None:
+        """Send a chunk; a control line may come twice, but of a job no half may."""
+        while True:
+            try:
+                return self._running.send(chunk)
+            except Cut:
+                if not again or self._killed.wait(_PAUSE):
+                    self.kill()
+                    raise
+
+    def _renew(self) -> None:
+        with suppress(Cut):
+            self._running.send(encode(RENEW))
+            self._transport.renew()
+
+    def _listen(self) -> None:
+        """Hand on the worker's lines, each once and in order, whatever becomes of the connection."""
+        try:
+            with suppress(BrokenPipeError, ValueError):  # closed by either side
+                for line in self._lines():
+                    self._output.write(line)
+        finally:
+            self._over.set()
+            self._output.close()
+
+    def _lines(self) -> Iterator[bytes]:
+        while True:
+            ended = False
+            try:
+                yield from self._live()
+                ended = True
+            except Gone:
+                ended = True
+            except Cut:
+                self._killed.wait(_PAUSE)
+            yield from self._repaired()
+            if ended or self._finished or self._killed.is_set():
+                yield from () if self._finished else self._result()
+                return
+
+    def _live(self) -> Iterator[bytes]:
+        """Yield the lines of one connection; raises Cut when it breaks, or says nothing for too long."""
+        pieces: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
+        threading.Thread(target=_read, args=(self._running, pieces), daemon=True).start()
+        partial = b""
+        while not self._killed.is_set():
+            try:
+                piece = pieces.get(timeout=SILENT)
+            except queue.Empty:
+                raise Cut("silence") from None
+            if isinstance(piece, Exception):
+                raise piece
+            if piece is None:
+                return
+            *lines, partial = (partial + piece).split(b"\n")
+            for line in lines:
+                yield from self._due(line + b"\n")
+
+    def _due(self, line: bytes) -> Iterator[bytes]:
+        """Yield a line if it is the next one, with those before it if they are missing; else it is known, or noise."""
+        found = _NUMBERED.match(line)
+        if found and int(found[1]) > self._last + 1:
+            yield from self._repaired()
+        if found and int(found[1]) == self._last + 1:
+            self._last += 1
+            self._offset += len(line)
+            self._finished = found[2] == b"job_end"
+            yield line
+
+    def _repaired(self) -> Iterator[bytes]:
+        """Yield the lines of the file that have not come; none if it cannot be reached."""
+        content = b""
+        with suppress(Cut, Gone):
+            content = self._content(EVENTS, self._offset)
+        for line in content.split(b"\n")[:-1]:
+            yield from self._due_in_file(line + b"\n")
+
+    def _due_in_file(self, line: bytes) -> Iterator[bytes]:
+        found = _NUMBERED.match(line)
+        if found and int(found[1]) == self._last + 1:
+            yield from self._due(line)
+
+    def _result(self) -> Iterator[bytes]:
+        """Yield the last line, if the worker has left it: then its job has ended, however it ended itself."""
+        with suppress(Cut, Gone):
+            content = self._content(RESULT)
+            if found := _NUMBERED.match(content):
+                self._finished = True
+                yield content.replace(found[1], b"%d" % (self._last + 1), 1)
+
+    def _content(self, name: str, offset: int = 0) -> bytes:
+        path = f"{self._session}/{name}"
+        return patiently(lambda: b"".join(self._transport.get(path, offset)), 2 * SILENT)
+
+
+def _read(running: Running, pieces: queue.SimpleQueue[bytes | Exception | None]) -> None:
+    """Hand on what comes of one connection, then how it ended; nobody may be listening any more."""
+    try:
+        for piece in running.stream():
+            pieces.put(piece)
+        pieces.put(None)
+    except (Cut, Gone) as error:
+        pieces.put(error)

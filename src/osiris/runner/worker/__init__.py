@@ -1,0 +1,1 @@
+"""The worker program: what travels to where a run runs."""

@@ -1,0 +1,264 @@
+"""The reserved config key `cast`: columns converted to the types that the step names, or the step fails.
+
+A value must survive the way there and back. A text need not, as `007` is the integer 7: it must say exactly what its
+value means, see `osiris.families.text_format.first_changed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from osiris.document import join
+from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
+from osiris.families.json_text import BadJson, parse
+from osiris.table import RowStream, stream
+from osiris.types import arrow_schema, arrow_type, is_type_name, type_name, unknown_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+
+    from osiris.model import Schema
+
+_SHOWN = 60
+"""Characters of a value that an error shows."""
+
+
+def cast_schema(schema: Schema, casts: Mapping[str, str], step: str) -> Schema:
+    """Return the schema after the casts.
+
+    Fails with DAT005 for unknown columns, DAT012 for unknown types, DAT014 for a type that has no form in the other.
+    """
+    known = {column.name: column.type for column in schema}
+    found = [
+        diagnostic(
+            "DAT005", at=_at(name), column=name, where=f"the cast of step '{step}'", hint=did_you_mean(name, known)
+        )
+        for name in casts
+        if name not in known
+    ]
+    found += [unknown_type(kind, _at(name)) for name, kind in casts.items() if not is_type_name(kind)]
+    if found:
+        raise_all(found)
+    found = [
+        diagnostic(
+            "DAT014",
+            at=_at(name),
+            hint=_instead(name, known[name]),
+            step=step,
+            column=name,
+            type=kind,
+            reason=f"{known[name]} has no form in it",
+        )
+        for name, kind in casts.items()
+        if not _is_possible(known[name], kind)
+    ]
+    if found:
+        raise_all(found)
+    return tuple(replace(column, type=casts.get(column.name, column.type)) for column in schema)
+
+
+def _is_possible(source: str, target: str) -> bool:
+    """Tell whether Arrow has a way from one type to the other and back, whatever the values are."""
+    import pyarrow as pa
+
+    if any(map(_has_no_form, *_leaves(arrow_type(source), arrow_type(target)))):
+        return False
+    try:
+        _there_and_back(pa.nulls(0, arrow_type(source)), arrow_type(target))
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
+
+
+def _leaves(source: pa.DataType, target: pa.DataType) -> tuple[list[pa.DataType], list[pa.DataType]]:
+    """Return the types inside lists and structs, those of one beside those of the other, as far as they are alike."""
+    if not source.num_fields or source.id != target.id or _names(source) != _names(target):
+        return [source], [target]
+    pairs = [_leaves(source.field(n).type, target.field(n).type) for n in range(source.num_fields)]
+    return [kind for pair in pairs for kind in pair[0]], [kind for pair in pairs for kind in pair[1]]
+
+
+def _names(kind: pa.DataType) -> list[str]:
+    """Return the names of what is inside a type; in lists it has none that counts."""
+    import pyarrow as pa
+
+    return [field.name for field in kind.fields] if pa.types.is_struct(kind) else [""]
+
+
+def _has_no_form(source: pa.DataType, target: pa.DataType) -> bool:
+    """Tell of types that Arrow converts, though the result means something else."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(source) and pa.types.is_struct(target):  # fields of one that the other has not would be lost
+        return True
+    if isinstance(target, pa.JsonType):
+        kinds = (_is_text, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
+        return not (source == target or any(test(source) for test in kinds))
+    pair = (source, target)  # Arrow would take the bytes of one for the text of the other
+    return any(isinstance(kind, pa.UuidType) for kind in pair) and any(map(_is_text, pair))
+
+
+def _at(column: str) -> Location:
+    return Location(pointer=join("/config/cast", column))
+
+
+def cast_stream(source: RowStream, casts: Mapping[str, str], step: str) -> RowStream:
+    """Return the stream with its columns cast; a value that would not survive the way back fails with DAT014."""
+    target = cast_schema(source.schema, casts, step)
+    arrow = arrow_schema(target)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        row = 1
+        for batch in source.batches():
+            columns = [
+                _cast(batch.column(i), arrow.field(i), step, row) if column.name in casts else batch.column(i)
+                for i, column in enumerate(target)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=arrow)
+            row += batch.num_rows
+
+    return stream(target, batches(), source.order)
+
+
+def _cast(column: pa.Array, field: pa.Field, step: str, row: int) -> pa.Array:
+    """Return a column in the type of a field; fails with DAT014, where `row` is the number of its first row."""
+    result, lost = _tried(column, field.type)
+    if lost is not None:
+        index, problem = lost
+        named, hint = type_name(field.type), _instead(field.name, type_name(column.type))
+        reason = f"row {row + index:,}: {problem}"
+        fail("DAT014", step=step, column=field.name, type=named, reason=reason, hint=hint)
+    return result
+
+
+def _tried(column: pa.Array, target: pa.DataType) -> tuple[pa.Array | None, tuple[int, str] | None]:
+    """Return a column as another type; with it the index of the first value that is not exactly the same, and why."""
+    import pyarrow as pa
+
+    try:
+        result, back = _there_and_back(column, target)
+    except pa.ArrowException as error:
+        return None, (_first_refused(column, target), _first_line(error))
+    return result, _first_lost(column, result, back)
+
+
+def _instead(column: str, source: str) -> str:
+    """Return what to write instead of a cast that changes values."""
+    return f"leave '{column}' out of cast, where it stays {source}; or round or convert it in a SQL step before"
+
+
+def _there_and_back(column: pa.Array, target: pa.DataType) -> tuple[pa.Array, pa.Array]:
+    """Return a column as another type, and that as the type that it had; a text stays as it is."""
+    import pyarrow.compute as pc
+
+    result = pc.cast(_widened(column, target), target, safe=True)
+    return result, column if _is_text(column.type) else pc.cast(result, column.type, safe=True)
+
+
+def _first_refused(column: pa.Array, target: pa.DataType) -> int:
+    """Return the index of the first value for which Arrow has no form in a type."""
+    import pyarrow as pa
+
+    from osiris.families.text_format import misfits
+
+    def is_possible(low: int, high: int) -> bool:
+        try:
+            _there_and_back(column.slice(low, high - low), target)
+        except pa.ArrowException:
+            return False
+        return True
+
+    return next(misfits(is_possible, 0, len(column)), 0)
+
+
+def _first_lost(before: pa.Array, result: pa.Array, back: pa.Array) -> tuple[int, str] | None:
+    """Return the index of the first value that a cast changed, and what is said of it.
+
+    A text says what its value means, also inside of lists; all else comes back as it was, and JSON is a document.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if _is_text(before.type):
+        return _first_misread(before, result)
+    if isinstance(result.type, pa.JsonType) and pa.types.is_floating(before.type):  # NaN is no JSON
+        return _first_no_document(result.storage)
+    if not before.type.num_fields or before.type.id != result.type.id:
+        return _first_loss(before, back)
+    if pa.types.is_struct(before.type):
+        fields = zip(*(each.flatten() for each in (before, result, back)), strict=True)
+        return min(filter(None, (_first_lost(*each) for each in fields)), default=None)
+    lost = _first_lost(before.flatten(), result.flatten(), back.flatten())
+    return lost and (pc.list_parent_indices(before)[lost[0]].as_py(), lost[1])
+
+
+def _first_misread(texts: pa.Array, values: pa.Array) -> tuple[int, str] | None:
+    """Return the index of the first text that does not say what its value means, and why."""
+    import pyarrow as pa
+
+    from osiris.families.text_format import first_changed
+
+    if isinstance(values.type, pa.JsonType):
+        return _first_no_document(texts)
+    index = first_changed(texts, values)
+    return None if index is None else (index, _would_change(texts[index]))
+
+
+def _first_no_document(texts: pa.Array) -> tuple[int, str] | None:
+    """To Arrow every text is JSON."""
+    for index, text in enumerate(texts.to_pylist()):
+        try:
+            parse("null" if text is None else text)
+        except BadJson as error:
+            return index, f"{text[:_SHOWN]!r} is no JSON: {error.problem}"
+    return None
+
+
+def _would_change(value: pa.Scalar) -> str:
+    shown = repr(value.as_py())
+    return f"{shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + '…'} would change"
+
+
+def _widened(column: pa.Array, target: pa.DataType) -> pa.Array:
+    """Take integers to decimals by way of one that holds them all: Arrow looks at types only, not at values."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_integer(column.type) and pa.types.is_decimal(target)):
+        return column
+    return pc.cast(column, pa.decimal256(76, target.scale) if target.scale > 18 else pa.decimal128(38, target.scale))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Text is read as the type's literal, whose spelling may be lost: '007' is the integer 7."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _first_loss(before: pa.Array, after: pa.Array) -> tuple[int, str] | None:
+    """Return the index of the first value that did not survive there and back, and what is said of it.
+
+    NaN is not lost, though it equals nothing.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if before.equals(after):
+        return None
+    if isinstance(before.type, pa.BaseExtensionType):
+        before, after = before.storage, after.storage
+    lost = pc.not_equal(before, after)
+    if pa.types.is_floating(before.type):
+        lost = pc.and_not(lost, pc.and_(pc.is_nan(before), pc.is_nan(after)))
+    found = pc.index(lost, pa.scalar(value=True)).as_py()
+    return None if found < 0 else (found, _would_change(before[found]))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]

@@ -1,0 +1,289 @@
+"""The job discover: what a source is (state), what tables it has (tables), and what their rows are like (rows).
+
+One job has one look. The host asks for the state first, so that what it knows of that state already is not asked again.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, cast
+
+from osiris.driver import StepContext
+from osiris.errors import OsirisError, Unavailable, diagnostic, did_you_mean, fail, has_errors
+from osiris.families.doctor_report import hurried
+from osiris.families.pii import SECRET, hidden, kind_by_name, without_personal
+from osiris.runner.worker.beside import beside
+from osiris.runner.worker.steps import attempt
+from osiris.units import duration_text
+from osiris.urls import FAMILIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from osiris.driver import Discoverer, Discovery, SeenColumn, SeenTable
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+    from osiris.runner.worker.job_context import Place
+
+SILENCE = 20.0
+"""Seconds that a server may take to let us in, or for an answer."""
+
+DETAILED = 200
+"""Of more tables than these only the names are told, unless some are asked for."""
+
+_COMMENT = 300
+_MAGIC = "*?["
+_OF_FILES = ("filesystem", *FAMILIES.values())
+"""The families of connections that lead to files, which components of the filesystem family read."""
+_OF_VALUES = ("DAT001", "DAT031", "DAT033")
+"""Codes that say that a value of one column cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the host asks: of a `path`, or of the connection `source`. `tables` are names or patterns.
+
+    `look` is `state`, `tables` or `rows`; rows are profiled, or shown in a mode of `samples`, within `seconds` a table.
+    """
+
+    look: str
+    source: str
+    path: str | None = None
+    tables: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    profile: bool = False
+    samples: str = "none"
+    seconds: float = 20.0
+
+
+def discover(place: Place) -> bool:
+    """Answer the job; returns False if something is wrong with the source."""
+    asked = Asked(**place.job.discover)
+    looks: dict[str, Callable[[Place, Asked], None]] = {
+        "state": _tell_state,
+        "tables": _tell_tables,
+        "rows": _tell_rows,
+    }
+    family = asked.source.removeprefix("@").partition(".")[0] or "filesystem"
+    _, found = attempt(place, {"id": asked.source, "component": family}, lambda: looks[asked.look](place, asked))
+    _note(place, found)
+    return not has_errors(found)
+
+
+def _note(place: Place, found: Sequence[Diagnostic]) -> None:
+    if found:
+        place.outbox.send("noted", diagnostics=[item.to_json() for item in found])
+
+
+def _open(place: Place, asked: Asked, until: float | None = None) -> AbstractContextManager[Discoverer]:
+    """Open the source; fails with DSC001 for a family that cannot be discovered, else as its extractor does."""
+    ctx = _context(place, asked, until)
+    if asked.path is None:
+        family = asked.source.removeprefix("@").partition(".")[0]
+        if family not in _OF_FILES:
+            return _of_family(family, ctx)
+        asked = replace(asked, path="*")
+    from osiris.families.files.discover import files_of
+    from osiris.runner.worker.discover_files import discovering_files
+
+    files = files_of(ctx, str(asked.path))
+    if len(files) == 1 and files[0].component and files[0].family != "filesystem":
+        if not isinstance(files[0].path, Path):
+            hint = "copy the database to this machine first"
+            fail("DSC001", source=files[0].shown, family=files[0].family, hint=hint)
+        return _of_family(files[0].family, replace(ctx, connection={"path": str(files[0].path)}))
+    return discovering_files(ctx, str(asked.path), place.registry)
+
+
+def _of_family(family: str, ctx: StepContext) -> AbstractContextManager[Discoverer]:
+    module = cast("Discovery | None", beside(family, "discover"))
+    if module is None:
+        fail("DSC001", source=ctx.step, family=family)
+    return module.discovering(ctx)
+
+
+def _context(place: Place, asked: Asked, until: float | None) -> StepContext:
+    from osiris.runner.worker.job_context import policy_of
+
+    scratch = Path(place.job.scratch) / "discover"
+    ctx = StepContext(
+        step=asked.source,
+        root=Path(place.job.root),
+        artifacts=scratch / "artifacts",
+        scratch=scratch,
+        connection=place.connections.get(asked.source, {}),
+        paths=policy_of(place),
+        threads=place.job.limits.threads,
+        memory=place.job.limits.memory,
+        cancelled=lambda: place.stopper.requested() or (until is not None and time.monotonic() > until),
+        family=asked.source.removeprefix("@").partition(".")[0],
+    )
+    return hurried(ctx, SILENCE) if asked.source and not asked.source.startswith("@filesystem") else ctx
+
+
+def _tell_state(place: Place, asked: Asked) -> None:
+    with _open(place, asked) as source:
+        told = {"label": source.label, "product": source.product, "identity": dict(source.identity)}
+        place.outbox.send("source", **told, fingerprint=source.fingerprint())
+
+
+def _tell_tables(place: Place, asked: Asked) -> None:
+    with _open(place, asked) as source:
+        schemas = dict(source.schemas())
+        own = next(iter(schemas), "")
+        place.outbox.send("schemas", schemas={name: n for name, n in schemas.items() if n is not None}, own=own)
+        chosen = _chosen(source, asked.tables)
+        exact = {name for name in asked.tables if not _is_pattern(name)}
+        found = [table for table in chosen if table.readable or (table.name in exact and table.component)]
+        closed = [
+            _left_out(table.name, table.comment if table.files else None) for table in chosen if table not in found
+        ]
+        if not asked.tables:
+            closed += [_left_out(f"{name}.*", None) for name, number in schemas.items() if number is None]
+        for table in found:
+            try:
+                _send(place, source.detailed(table) if len(found) <= DETAILED else table)
+            except Unavailable:
+                raise
+            except OsirisError as error:  # what is wrong with one is no reason to tell of no other
+                if len(found) == 1:
+                    raise
+                closed.append(_left_out(table.name, error.diagnostics[0].message))
+        place.outbox.send("closed", tables=closed)
+
+
+def _left_out(name: str, reason: str | None) -> dict[str, JsonValue]:
+    return {"name": name, "reason": reason}
+
+
+def _is_pattern(name: str) -> bool:
+    return any(char in name for char in _MAGIC)
+
+
+def _chosen(source: Discoverer, wanted: Sequence[str]) -> list[SeenTable]:
+    """Return the tables of the connection's schema, or those that are wanted, of any; fails with DRV012 or DRV020."""
+    own, *others = source.schemas().items()
+    known = list(source.tables(own[0]))
+    if not wanted:
+        return known
+    for schema, number in others:
+        if any(fnmatchcase(schema, name.partition(".")[0]) for name in wanted if "." in name):
+            known += source.tables(schema) if number is not None else _fail_closed(source, schema)
+    found: dict[str, SeenTable] = {}
+    for name in wanted:
+        found |= {table.name: table for table in _matching(source, known, name)}
+    return list(found.values())
+
+
+def _matching(source: Discoverer, known: Sequence[SeenTable], name: str) -> list[SeenTable]:
+    """Return the table of that name, else those of that pattern, else that whose name is another only by its case."""
+    found = [table for table in known if table.name == name]
+    found = found or [table for table in known if fnmatchcase(table.name, name)]
+    found = found or [table for table in known if table.name.lower() == name.lower()]
+    if not found:
+        hint = did_you_mean(name, [table.name for table in known]) or "'osiris discover' without --table lists them"
+        fail("DRV012", table=name, path=source.label, hint=hint)
+    return found
+
+
+def _fail_closed(source: Discoverer, schema: str) -> NoReturn:
+    user = source.identity.get("user", "")
+    fail("DRV020", where=source.label, user=user, reason=f"it has no right to use schema '{schema}'")
+
+
+def _send(place: Place, table: SeenTable) -> None:
+    """Tell of a table; what people wrote into its comments and defaults is data, and masked like it."""
+    columns = None if table.columns is None else tuple(map(_cleared, table.columns))
+    comment = table.comment and _short(table.comment)
+    place.outbox.send("table", **asdict(replace(table, columns=columns, comment=comment)))
+
+
+def _cleared(column: SeenColumn) -> SeenColumn:
+    default = column.default and _short(column.default)
+    if default and kind_by_name(column.name) == SECRET:
+        default = hidden(SECRET)
+    comment = column.comment and _short(column.comment)
+    return replace(column, source_type=_short(column.source_type), default=default, comment=comment)
+
+
+def _short(text: str) -> str:
+    bare = without_personal(text)
+    return bare if len(bare) <= _COMMENT else f"{bare[:_COMMENT]}…"
+
+
+def _tell_rows(place: Place, asked: Asked) -> None:
+    """Tell of each table what its rows are like, or why not; only a source that is gone ends it."""
+    for name in asked.tables:
+        until = time.monotonic() + asked.seconds
+        try:
+            told = _profiled(place, replace(asked, tables=[name]), until)
+        except Unavailable:
+            raise
+        except OsirisError as error:
+            if place.stopper.requested():
+                raise
+            late = diagnostic("DSC004", table=name, seconds=duration_text(asked.seconds))
+            reason = diagnostic("DSC005", table=name, reason=error.diagnostics[0].message)
+            _note(place, [late if time.monotonic() > until else reason])
+        else:
+            place.outbox.send("rows", table=name, told=told)
+
+
+def _profiled(place: Place, asked: Asked, until: float) -> dict[str, JsonValue]:
+    """Return the profile of one table; if one of its columns cannot be read, that of each which can."""
+    with _open(place, asked, until) as source:
+        table = source.detailed(_chosen(source, asked.tables)[0])
+    known = [column.name for column in table.columns or () if column.type]
+    wanted = [name for name in asked.columns or known if name in known]
+    if not wanted:
+        _note(place, [diagnostic("DSC006", table=table.name)])
+        return {}
+    try:
+        return _of_columns(place, asked, table, wanted, until)
+    except OsirisError as error:
+        if len(wanted) == 1 or time.monotonic() > until or error.diagnostics[0].code not in _OF_VALUES:
+            raise
+    return _one_by_one(place, asked, table, wanted, until)
+
+
+def _one_by_one(
+    place: Place, asked: Asked, table: SeenTable, wanted: Sequence[str], until: float
+) -> dict[str, JsonValue]:
+    whole: dict[str, JsonValue] = {}
+    alone = replace(asked, samples="none")
+    for name in wanted:
+        try:
+            told = _of_columns(place, alone, table, [name], until)
+        except OsirisError as error:
+            _note(place, [diagnostic("DSC005", table=f"{table.name}.{name}", reason=error.diagnostics[0].message)])
+        else:
+            whole = {**told, "columns": {**whole.get("columns", {}), **told.get("columns", {})}}
+    return whole
+
+
+def _of_columns(
+    place: Place, asked: Asked, table: SeenTable, columns: Sequence[str], until: float
+) -> dict[str, JsonValue]:
+    from osiris.runner.worker.profile import SAMPLE, profile_of
+    from osiris.sql.binding.interrupts import interruptible
+    from osiris.sql.binding.problems import ENGINE_ERRORS, runtime_problem
+    from osiris.sql.binding.shared import borrow
+
+    ctx = _context(place, asked, until)
+    limits = place.job.limits
+    with (
+        _open(place, asked, until) as source,
+        closing(borrow(ctx.scratch, memory=limits.memory, threads=limits.threads)) as engine,
+    ):
+        sample = source.sample(table, columns, SAMPLE)
+        names = [column.name for column in table.columns or ()]
+        with interruptible(engine, ctx.cancelled):
+            try:
+                return profile_of(engine, sample, names, mode=asked.samples, wanted=asked.profile)
+            except ENGINE_ERRORS as error:
+                fail("DRV013", path=table.name, problem=runtime_problem(error, "").message)

@@ -1,0 +1,278 @@
+"""The worker program: the only process that runs drivers and binds SQL. Started as `python -I -m osiris.runner.worker`.
+
+The main thread works; one thread listens to the host, another gives signs of life. The pipe to the host is moved away
+from file descriptor 1 before any driver is loaded, so that what a driver prints is not taken for an event.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.errors import Diagnostic, OsirisError, diagnostic, fail
+from osiris.fault import arm
+from osiris.files import abandon, make_private, private
+from osiris.runner import protocol
+from osiris.runner.cancellation import Request, Stopped, Stopper
+from osiris.runner.limits import dump_nothing, end_with_parent, limit_process, memory_in_use, peak_memory
+from osiris.runner.protocol import Job, Secrets
+from osiris.runner.worker.catch import caught
+from osiris.runner.worker.event_writer import Outbox
+from osiris.units import duration_text
+
+if TYPE_CHECKING:
+    from osiris.model import JsonValue
+    from osiris.runner.worker.job_context import Place
+    from osiris.runner.worker.running_step import Active
+    from osiris.runner.worker.steps import Execution
+
+_LOCK_WAIT = 15.0
+_MEMORY_POLL = 0.05
+
+_ENGINE_SHARE = 0.75
+"""The part of a job's memory that the engine may use; the rest is for the batches on their way in and out."""
+
+_OFTEN_NEEDED = (
+    "osiris.registry",
+    "osiris.runner.worker.steps",
+    "pyarrow.compute",
+    "pyarrow.csv",
+    "duckdb",
+    "osiris.sql",
+)
+"""In the order in which they pay; importing is no promise to use."""
+
+
+class Worker:
+    """Serves one job after another until the host closes stdin."""
+
+    def __init__(self, inbox: int, outbox: int, keep: Path | None = None) -> None:
+        self._inbox = inbox
+        self._lines: queue.SimpleQueue[dict[str, JsonValue] | None] = queue.SimpleQueue()
+        self._stopper = Stopper(self._give_up)
+        self._outbox = Outbox(outbox, self._stopper, keep)
+        self._scratch: Path | None = None
+        self._execution: Execution | None = None
+        self._leased_until: float | None = None
+        self._limits: protocol.Limits | None = None
+
+    def serve(self) -> None:
+        """Do what the host asks until it is gone."""
+        signal.signal(signal.SIGTERM, lambda *_: self._terminated())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for target in (self._listen, self._live, self._watch_memory):
+            threading.Thread(target=target, daemon=True).start()
+        self._warm_up()
+        while (line := self._lines.get()) is not None and (secrets := self._lines.get()) is not None:
+            self._do(line, secrets)
+
+    def _warm_up(self) -> None:
+        """Import what most jobs need while the host has not asked for anything yet."""
+        for module in _OFTEN_NEEDED:
+            if not self._lines.empty():
+                return
+            importlib.import_module(module)
+
+    def _do(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> None:
+        found: list[Diagnostic] = []
+        try:
+            ok, error = caught(lambda: self._work(line, secrets))
+        except Stopped:
+            ok, error = False, None
+        if isinstance(error, OsirisError):
+            found = list(error.diagnostics)
+        elif error:
+            traceback.print_exception(error)
+            found = [diagnostic("INT000", kind=type(error).__name__, reason=error)]
+        request, limits = self._stopper.request, self._limits
+        if request and request.reason == "memory" and request.step is None and limits:
+            found = [diagnostic("RUN045", job=line.get("job"), limit=f"{limits.memory / 1e6:.0f} MB")]
+        self._limits = None
+        sys.stdout.flush()
+        left = _left(line)
+        self._clean_up()
+        self._execution = None
+        self._outbox.send(
+            "job_end",
+            ok=bool(ok),
+            stopped=request.reason if request else None,
+            diagnostics=[d.to_json() for d in found],
+            peak_memory_bytes=peak_memory(),
+            **({"left": left} if left is not None else {}),
+        )
+        self._stopper.finish()
+
+    def _work(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> bool:
+        _check_job(line)
+        job = Job.from_json(line)
+        from osiris.registry import load_registry
+        from osiris.runner.worker.job_context import make_place
+        from osiris.sql.binding.shared import SharedEngine
+
+        limit_process(job.limits.address_space, job.limits.files)
+        self._limits = job.limits
+        if job.carried or job.engines:
+            from osiris.runner.worker.bundle_check import check_arrived
+
+            check_arrived(job)
+        self._scratch = Path(job.scratch)
+        make_private(self._scratch)
+        os.chdir(job.root)
+        place = make_place(job, Secrets.from_json(secrets), load_registry(), self._outbox, self._stopper)
+        memory = int(job.limits.memory * _ENGINE_SHARE)
+        with SharedEngine(self._scratch / "engine", memory=memory, threads=job.limits.threads):
+            return self._run(place) if job.kind in ("run", "preview") else _answer(place)
+
+    def _run(self, place: Place) -> bool:
+        from osiris.runner.worker.steps import Execution
+
+        held = _hold(place.job.lock, self._stopper)
+        try:
+            self._execution = Execution(place)
+            return self._execution.run()
+        finally:
+            if held is not None:
+                os.close(held)
+
+    def _listen(self) -> None:
+        """Read lines from the host; control lines act at once, others wait for the main thread."""
+        try:
+            with os.fdopen(self._inbox, "rb") as lines:
+                for line in lines:
+                    self._hear(protocol.decode(line))
+        finally:
+            self._host_is_gone()
+
+    def _host_is_gone(self) -> None:
+        self._lines.put(None)
+        self._stopper.stop(Request("gone"), protocol.GONE_GRACE)
+
+    def _hear(self, message: dict[str, JsonValue]) -> None:
+        if message.get("control") == "cancel":
+            self._stopper.stop(Request("cancelled"), protocol.GRACE)
+        elif message.get("control") == "lease":
+            self._leased_until = time.monotonic() + message["seconds"]
+        else:
+            self._lines.put(message)
+
+    def _live(self) -> None:
+        """Show that the process lives, how far its steps are, and stop those that take too long."""
+        while True:
+            began = time.monotonic()
+            active = list(self._execution.active.items()) if self._execution else []
+            before = {name: step.rows for name, step in active}
+            time.sleep(protocol.HEARTBEAT)
+            self._outbox.send("heartbeat", memory_bytes=memory_in_use())
+            if self._leased_until and time.monotonic() > self._leased_until:
+                self._leased_until = None
+                self._host_is_gone()
+            for name, step in active:
+                self._tell_progress(name, step, step.rows - before[name], time.monotonic() - began)
+                if step.overdue and self._execution:
+                    self._execution.time_out(name)
+
+    def _watch_memory(self) -> None:
+        """Stop the job when more memory is in use than it may: the system bounds only addresses, which are plenty."""
+        while True:
+            time.sleep(_MEMORY_POLL)
+            limits = self._limits
+            if limits is None or memory_in_use() <= limits.resident or self._stopper.requested():
+                continue
+            if self._execution:
+                self._execution.run_out_of_memory()
+            else:
+                self._stopper.stop(Request("memory"), protocol.GRACE)
+
+    def _tell_progress(self, name: str, step: Active, new: int, seconds: float) -> None:
+        if new and self._execution and self._execution.active.get(name) is step:
+            self._outbox.send("step_progress", step=name, rows=step.rows, rate=round(new / seconds))
+
+    def _terminated(self) -> None:
+        gone = os.getppid() == 1
+        self._stopper.stop(Request("gone" if gone else "cancelled"), protocol.GONE_GRACE if gone else protocol.GRACE)
+
+    def _give_up(self) -> None:
+        """Do what the main thread no longer will: remove temporary files, and name the step that took too long."""
+        self._clean_up()
+        if self._execution:
+            self._execution.give_up()
+
+    def _clean_up(self) -> None:
+        """Remove what must not outlive the job."""
+        abandon()
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _left(line: dict[str, JsonValue]) -> list[JsonValue] | None:
+    """Return what steps left behind, if somebody is going to fetch it."""
+    if not line.get("handover"):
+        return None
+    from osiris.runner.worker.bundle_check import left_in
+
+    return left_in(line["artifacts"])
+
+
+def _answer(place: Place) -> bool:
+    if place.job.kind == "doctor":
+        from osiris.runner.worker.doctor import examine_connections
+
+        return examine_connections(place)
+    if place.job.kind == "discover":
+        from osiris.runner.worker.discover import discover
+
+        return discover(place)
+    from osiris.runner.worker.describe_job import QUESTIONS
+
+    return QUESTIONS[place.job.kind](place)
+
+
+def _check_job(line: dict[str, JsonValue]) -> None:
+    kind, version = line.get("job"), line.get("protocol")
+    if version != protocol.VERSION:
+        fail("RUN007", problem=f"protocol {version} is not {protocol.VERSION}")
+    if kind not in protocol.JOBS:
+        fail("RUN007", problem=f"'{kind}' is not a job")
+
+
+def _hold(path: str | None, stopper: Stopper) -> int | None:
+    """Hold the lock that tells the next run that this one's worker is still at work."""
+    if path is None:
+        return None
+    fd = private(path, os.O_RDWR | os.O_CREAT)
+    deadline = time.monotonic() + _LOCK_WAIT
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stopper.check()
+            if time.monotonic() > deadline:
+                fail("RUN004", holder="the worker of an earlier run", waited=f" (waited {duration_text(_LOCK_WAIT)})")
+            time.sleep(0.05)
+        else:
+            return fd
+
+
+def main() -> None:
+    """Take the pipes to the host away from drivers, and serve; an argument is the folder in which events are kept."""
+    arm(os.environ, "worker")
+    keep = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    inbox, outbox = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    end_with_parent()
+    dump_nothing()
+    Worker(inbox, outbox, keep).serve()
+    sys.stdout.flush()
+    os._exit(0)

@@ -1,0 +1,207 @@
+"""What rows of a table are like: computed by DuckDB over a sample, with personal data and secrets left out.
+
+Values are shown only where they are few and repeat, or where they look like codes or numbers: what is written freely
+may say anything, and no rule would know. Nothing else leaves the worker, unless rows are asked for as they are; and
+secrets do not even then.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from osiris.families.pii import FREE_TEXT, SECRET, are_names, hidden, holds_names, kind_of, kinds_by_name
+from osiris.types import arrow_schema, parse_type
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+    from osiris.driver import Sampled
+    from osiris.model import Field, JsonValue, Schema
+
+SAMPLE = 10_000
+"""About so many rows are looked at."""
+
+SHOWN_ROWS = 5
+_FEW, _LISTED, _LONG = 20, 10, 40
+"""So many values are few, so many of them are listed; longer ones are free text."""
+
+_CUT = 200
+"""Of rows as they are, values are cut there."""
+
+_LOOKED_AT = 1000
+"""So many different values are looked at for personal data."""
+
+_TEXT_SHARE, _NUMBER_SHARE = 0.2, 0.8
+"""From this share of its values on a column is personal as a whole; by chance some numbers look like something."""
+
+_PATTERNS, _LEAST_SHARE = 3, 0.05
+_COMPARED = frozenset(("bool", "utf8", "decimal", "date", "time", "timestamp", "float32", "float64"))
+_TABLE = "osiris_sample"
+_CODE = re.compile(r"(?=\S*[0-9])(?!.*[A-Za-z]{4})[A-Za-z0-9_./:+#-]{1,40}")
+"""What looks like a code: it has a digit, and no word in it."""
+
+_SHAPE = "c"
+for _class, _sign in ((r"\p{Lu}+", "A"), (r"[\p{Ll}\p{Lt}\p{Lm}\p{Lo}\p{M}]+", "a"), (r"\p{N}+", "9"), (r"\s+", " ")):
+    _SHAPE = f"regexp_replace({_SHAPE}, '{_class}', '{_sign}', 'g')"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the sample, how it is called there, whether it is personal, and its few values with their shares."""
+
+    field: Field
+    name: str
+    personal: str | None
+    values: dict[str, float]
+
+    @property
+    def kind(self) -> str:
+        """The kind of its type."""
+        return parse_type(self.field.type).kind
+
+    def shown(self, text: str) -> str:
+        """Return a value as it may be shown."""
+        if kind := self.personal or kind_of(text, self.field.name):
+            return hidden(kind)
+        free = self.kind == "utf8" and not (text in self.values or _CODE.fullmatch(text))
+        if free or not _is_plain(self.kind):
+            return f"<{'text' if free else self.kind}, {len(text)} characters>"
+        return text
+
+    def raw(self, text: str) -> str:
+        """Return a value as it is, but for secrets, and not longer than is useful."""
+        if self.personal == SECRET or kind_of(text, self.field.name) == SECRET:
+            return hidden(SECRET)
+        return text if len(text) <= _CUT else f"{text[:_CUT]}…"
+
+
+def profile_of(
+    engine: DuckDBPyConnection, sample: Sampled, names: Sequence[str], *, mode: str, wanted: bool
+) -> dict[str, JsonValue]:
+    """Return what there is to say of a sample: of its columns if `wanted`, and rows unless `mode` is none.
+
+    `names` are all columns of the table: a `name` beside an e-mail address is somebody's.
+    """
+    schema = sample.rows.schema
+    rows = _load(engine, list(sample.rows.batches()), schema)
+    kinds = kinds_by_name(names)
+    columns = [_look(engine, field, f"c{index}", kinds[field.name]) for index, field in enumerate(schema)]
+    method = "all rows" if sample.whole else f"{rows:,} rows: {sample.method}"
+    found: dict[str, JsonValue] = {"rows": rows, "whole": sample.whole, "method": method}
+    if wanted:
+        found["columns"] = {column.field.name: _told(engine, column, rows) for column in columns}
+    if mode != "none":
+        found["samples"] = {"mode": mode, "rows": _rows(engine, columns, raw=mode == "raw")}
+    return found
+
+
+def _load(engine: DuckDBPyConnection, batches: list[pa.RecordBatch], schema: Schema) -> int:
+    import pyarrow as pa
+
+    rows = pa.Table.from_batches(batches, arrow_schema(schema))
+    for index, column in enumerate(rows.schema):
+        if pa.types.is_decimal256(column.type):  # wider than the engine's own
+            rows = rows.set_column(index, column.name, rows.column(index).cast(pa.string()))
+    engine.register("osiris_arrow", rows.rename_columns([f"c{index}" for index in range(len(schema))]))
+    engine.execute(f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS SELECT * FROM osiris_arrow")
+    engine.unregister("osiris_arrow")
+    return int(rows.num_rows)
+
+
+def _is_plain(kind: str) -> bool:
+    return kind in _COMPARED or kind == "uuid" or kind.startswith(("int", "uint"))
+
+
+def _ask(engine: DuckDBPyConnection, column: Column, what: str, rest: str = "") -> list[tuple[Any, ...]]:
+    """Return the rows of a SELECT over a column, `c`, where it is not NULL."""
+    inner = f"SELECT {column.name} AS c FROM {_TABLE} WHERE {column.name} IS NOT NULL"
+    return engine.execute(f"SELECT {what} FROM ({inner}) {rest}").fetchall()
+
+
+def _look(engine: DuckDBPyConnection, field: Field, name: str, named: str | None) -> Column:
+    bare = Column(field, name, None, {})
+    if not _is_plain(bare.kind):
+        return Column(field, name, named, {})
+    if personal := _personal(engine, bare, None if bare.kind == "bool" else named):
+        return Column(field, name, personal, {})
+    rows = _ask(engine, bare, "c::VARCHAR, count(*)", f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_FEW + 1}")
+    total = sum(count for _, count in rows)
+    repeated = len(rows) <= _FEW and total >= 2 * len(rows)
+    short = all(len(text) <= _LONG for text, _ in rows)
+    return Column(field, name, None, {text: count / total for text, count in rows} if repeated and short else {})
+
+
+def _personal(engine: DuckDBPyConnection, column: Column, named: str | None) -> str | None:
+    """Return what personal data, or secrets, a column holds: by its name, or as enough of its values look so."""
+    is_told = named not in (None, FREE_TEXT)
+    if is_told or (column.kind not in ("utf8", "decimal") and not column.kind.startswith(("int", "uint"))):
+        return named
+    texts = [text for (text,) in _ask(engine, column, "DISTINCT c::VARCHAR", f"LIMIT {_LOOKED_AT}")]
+    if column.kind == "utf8" and texts and (holds_names(column.field.name, texts) or are_names(texts)):
+        return "name"
+    found = [kind for text in texts if (kind := kind_of(text, column.field.name))]
+    share = _TEXT_SHARE if column.kind == "utf8" else _NUMBER_SHARE
+    if len(found) < max(1, share * len(texts)):
+        return named
+    return max(found, key=lambda kind: (found.count(kind), kind == SECRET))
+
+
+def _told(engine: DuckDBPyConnection, column: Column, rows: int) -> dict[str, JsonValue]:
+    """Return the profile of a column; what is not known of it, or not shown, is left out."""
+    ((some,),) = _ask(engine, column, "count(*)")
+    told: dict[str, JsonValue] = {"null_share": round(1 - some / rows, 4) if rows else None}
+    if column.personal:
+        told["personal"] = column.personal
+    if some and _is_plain(column.kind):
+        ((told["distinct"],),) = _ask(engine, column, "count(DISTINCT c)")
+    if some and column.kind in ("utf8", "binary", "json"):
+        size = "octet_length(c)" if column.kind == "binary" else "length(c::VARCHAR)"
+        ((least, most, mean),) = _ask(engine, column, f"min({size}), max({size}), avg({size})")
+        told["length"] = {"min": least, "max": most, "mean": round(mean, 1)}
+    if some and _is_plain(column.kind) and not column.personal:
+        told |= _range(engine, column) | _values(column)
+    if some and column.kind == "utf8" and not column.personal and not column.values and told["length"]["max"] <= _LONG:
+        told |= _patterns(engine, column, some)
+    return told
+
+
+def _range(engine: DuckDBPyConnection, column: Column) -> dict[str, JsonValue]:
+    """Return the least and the largest value, if they say something of the others."""
+    ((least, most),) = _ask(engine, column, "min(c)::VARCHAR, max(c)::VARCHAR")
+    free = column.kind == "utf8" and (column.values or not (_CODE.fullmatch(least) and _CODE.fullmatch(most)))
+    return {} if free else {"min": column.shown(least), "max": column.shown(most)}
+
+
+def _values(column: Column) -> dict[str, JsonValue]:
+    listed = list(column.values.items())[:_LISTED]
+    return (
+        {"values": [{"value": column.shown(text), "share": round(share, 4)} for text, share in listed]}
+        if listed
+        else {}
+    )
+
+
+def _patterns(engine: DuckDBPyConnection, column: Column, some: int) -> dict[str, JsonValue]:
+    """Return the commonest shapes: A for capitals, a for other letters, 9 for digits, however many there are."""
+    rows = _ask(engine, column, f"{_SHAPE}, count(*)", f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_PATTERNS}")
+    found = [
+        {"pattern": shape, "share": round(count / some, 4)} for shape, count in rows if count >= _LEAST_SHARE * some
+    ]
+    return {"patterns": found} if found else {}
+
+
+def _rows(engine: DuckDBPyConnection, columns: Sequence[Column], *, raw: bool) -> list[list[str | None]]:
+    texts = ", ".join(f"{column.name}::VARCHAR" for column in columns)
+    rows = engine.execute(f"SELECT {texts} FROM {_TABLE} LIMIT {SHOWN_ROWS}").fetchall()
+    return [
+        [
+            None if text is None else column.raw(text) if raw else column.shown(text)
+            for column, text in zip(columns, row, strict=True)
+        ]
+        for row in rows
+    ]

@@ -1,0 +1,111 @@
+"""Outputs that outlive their group: Arrow files that several steps read, or a run that continues this one."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.delivery import inspect_file
+from osiris.errors import fail
+from osiris.fault import fault
+from osiris.files import fail_os, make_private
+from osiris.model import schema_from_json
+from osiris.runner.stages import count_readers
+from osiris.table import reopen, spool, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
+
+    from osiris.model import JsonValue, Order, Schema
+    from osiris.runner.protocol import Job
+    from osiris.runner.worker.metering import Meter
+    from osiris.table import RowStream
+
+
+@dataclass(frozen=True, slots=True)
+class _Spool:
+    schema: Schema
+    order: Order
+    rows: int
+
+
+class Spools:
+    """The spools of one job, in one folder, within one limit; each is removed once all that read it are done.
+
+    What an earlier run kept (`job.kept`) lies in the same folder. Safe to use from several threads.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._folder = Path(job.spools)
+        self._limit = job.spool_limit
+        self._readers = count_readers([step for step in job.steps if step["id"] not in job.skip])
+        self._lock = threading.Lock()
+        self._sizes: dict[str, int] = {step: kept["file"]["size"] for step, kept in job.kept.items()}
+        self._spools = {
+            step["id"]: _Spool(schema_from_json(step["schema"]), kept["order"], kept["rows"])
+            for step in job.steps
+            if (kept := job.kept.get(step["id"]))
+        }
+
+    def store(self, step: str, output: RowStream, meter: Meter) -> None:
+        """Write the output of a step, which `meter` counts; fails with RUN018 or as files do when there is no space."""
+        path = self._path(step)
+        try:
+            make_private(path.parent)
+            fault("spool.write")
+            spool(self._limited(step, output), path)
+            self._measure(step)
+            self._spools[step] = _Spool(output.schema, output.order, meter.rows)
+        except OSError as error:
+            if meter.failure:
+                raise
+            fail_os(error, path)
+        finally:
+            if step not in self._spools:
+                path.unlink(missing_ok=True)
+
+    def open(self, step: str) -> RowStream:
+        """Return what was stored, as a new stream."""
+        found = self._spools[step]
+        return reopen(self._path(step), found.schema, found.order)
+
+    def rows(self, step: str) -> int | None:
+        """Return how many rows were stored; None if the output of this step is not."""
+        return self._spools[step].rows if step in self._spools else None
+
+    def inspect(self, step: str) -> dict[str, JsonValue]:
+        """Return what a later run must know of a spool to use it."""
+        found = self._spools[step]
+        return {"rows": found.rows, "order": found.order, "file": inspect_file(self._folder, f"{step}.arrow").to_json()}
+
+    def let_go(self, steps: Iterable[str]) -> None:
+        """Note that one reader of each of these steps is done."""
+        for step in steps:
+            with self._lock:
+                self._readers[step] -= 1
+                is_last = self._readers[step] == 0 and step in self._spools
+            if is_last:
+                del self._spools[step], self._sizes[step]
+                fault("spool.remove")
+                self._path(step).unlink(missing_ok=True)
+
+    def _path(self, step: str) -> Path:
+        return self._folder / f"{step}.arrow"
+
+    def _limited(self, step: str, output: RowStream) -> RowStream:
+        def batches() -> Iterator[pa.RecordBatch]:
+            for batch in output.batches():
+                yield batch
+                self._measure(step)
+
+        return stream(output.schema, batches(), output.order)
+
+    def _measure(self, step: str) -> None:
+        """Fail with RUN018 if all spools together are larger than they may be."""
+        self._sizes[step] = self._path(step).stat().st_size
+        if self._limit is not None and sum(list(self._sizes.values())) > self._limit:
+            fail("RUN018", step=step, limit=f"{self._limit / 1e6:,.0f} MB")

@@ -1,0 +1,1 @@
+"""What a query gives, asked of the engine, and what its errors mean."""

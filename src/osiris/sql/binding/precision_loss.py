@@ -1,0 +1,270 @@
+"""Digits that the engine would round away by itself, where it gives values of several types one type.
+
+A decimal has at most 38 digits. Where the digits before the point of one value and those behind the point of another
+need more together, the engine keeps the former: `CASE WHEN a THEN x * 1.15 ELSE x END` over x decimal(38, 2) has two
+digits behind the point. Arithmetic fails instead, and comparisons are exact, save with the rows of a subquery. And
+WITH RECURSIVE has the types of its first SELECT, whatever comes after.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlglot import exp
+
+from osiris.errors import diagnostic
+from osiris.sql.binding.duck_types import inside
+from osiris.sql.binding.subexpression_types import Parts
+from osiris.sql.safety import tree as trees
+from osiris.sql.safety.dialects import DIALECTS
+from osiris.sql.safety.text import place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from duckdb import DuckDBPyConnection
+    from duckdb.sqltypes import DuckDBPyType
+
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+
+_FULL = "DECIMAL(38,"
+_DIGITS = 38
+_USUAL = 18
+"""Digits that are enough for most amounts, and fast."""
+_LENGTH = 60
+_FROM: dict[str, int] = {
+    **dict.fromkeys(("array_append", "array_concat", "array_prepend", "array_push_back", "array_push_front"), 0),
+    **dict.fromkeys(("array_value", "coalesce", "greatest", "ifnull", "least", "list_append", "list_cat"), 0),
+    **dict.fromkeys(("list_concat", "list_pack", "list_prepend", "list_value", "array_cat"), 0),
+    **dict.fromkeys(("if", "iif"), 1),
+    **dict.fromkeys(("lag", "lead", "list_resize", "array_resize"), 2),
+}
+"""Functions that give their arguments one type, from the argument of this number on."""
+_WHOLE = {"ceil", "ceiling", "floor", "round", "round_even", "roundbankers", "sign", "trunc"}
+_INTEGERS = {
+    "tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint",
+}  # fmt: skip
+
+
+class _Meeting(NamedTuple):
+    """A place where values take on one type: the expression that has that type, and the values."""
+
+    node: exp.Expr
+    whole: exp.Expr
+    values: list[exp.Expr]
+
+    @property
+    def is_suspect(self) -> bool:
+        """Tell whether it narrows even where digits are left: its type is that of the first argument."""
+        return isinstance(self.node, exp.Anonymous) and _FROM.get(self.node.name.lower(), 0) > 1
+
+
+class _Loss(NamedTuple):
+    node: exp.Expr
+    found: DuckDBPyType
+    kept: DuckDBPyType
+    column: str | None
+    wide: exp.Expr | None
+    recursive: bool = False
+
+
+def narrowings(text: str, engine: DuckDBPyConnection, values: Mapping[str, JsonValue]) -> list[Diagnostic]:
+    """Return an SQL031 for each value in a canonical text of which the engine would drop digits without a word.
+
+    The engine has the inputs, and binds the text; `values` are those of its parameters. Not seen is what is in a lambda
+    or uses a column of a query around its own SELECT.
+    """
+    grammar = DIALECTS["duckdb"].load_grammar()
+    with trees.deep_recursion():
+        tree = trees.parse(text, grammar)[0]
+        parts = Parts(engine, values, grammar)
+        losses = [*_of_values(tree, parts), *_of_queries(tree, parts)]
+        return [_told(loss, text) for loss in losses]
+
+
+def _of_values(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
+    selects: dict[int, tuple[exp.Select, list[_Meeting]]] = {}
+    for meeting in (found for node in tree.walk() if (found := _meeting(node))):
+        select = meeting.node.find_ancestor(exp.Select)
+        if select is not None:
+            selects.setdefault(id(select), (select, []))[1].append(meeting)
+    for select, meetings in selects.values():
+        kinds = parts.of_values([each.whole for each in meetings], select)
+        for meeting, kind in zip(meetings, kinds, strict=True):
+            if kind is not None and (_FULL in str(kind) or meeting.is_suspect):
+                yield from _of_meeting(meeting, kind, select, parts)
+
+
+def _meeting(node: exp.Expr) -> _Meeting | None:
+    if isinstance(node, exp.Case):
+        given = [*(each.args.get("true") for each in node.args["ifs"]), node.args.get("default")]
+        return _Meeting(node, node, [each for each in given if each is not None])
+    if isinstance(node, exp.Anonymous) and node.name.lower() in _FROM:
+        window = node.find_ancestor(exp.Window) if node.name.lower() in ("lag", "lead") else None
+        return _Meeting(node, window or node, node.expressions[_FROM[node.name.lower()] :])
+    if isinstance(node, exp.Array):
+        return _Meeting(node, node, node.expressions)
+    if isinstance(node, exp.ToMap):
+        pairs = node.this.expressions
+        held = [each.expression for each in pairs if isinstance(each, exp.PropertyEQ)]
+        return _Meeting(node, exp.Array(expressions=[each.copy() for each in held]), held)
+    if isinstance(node, exp.In) and node.args.get("query"):
+        held = [node.this, node.args["query"]]
+        return _Meeting(node, exp.Array(expressions=[each.copy() for each in held]), held)
+    return None
+
+
+def _of_meeting(meeting: _Meeting, kind: DuckDBPyType, select: exp.Select, parts: Parts) -> Iterator[_Loss]:
+    column = _column_of(meeting.node)
+    for value, found in zip(meeting.values, parts.of_values(meeting.values, select), strict=True):
+        pair = _narrowed(found, kind) if found is not None else None
+        if pair and not _is_kept(value, _scale(pair[1])):
+            yield _Loss(value, *pair, column, _wide(meeting, select, pair[1], parts))
+
+
+def _wide(meeting: _Meeting, select: exp.Select, kept: DuckDBPyType, parts: Parts) -> exp.Expr | None:
+    """Return the column, or else the value, that uses up the digits."""
+    named = {each.sql(): each for value in meeting.values for each in value.find_all(exp.Column)}
+    nodes = [*named.values(), *meeting.values]
+    kinds = parts.of_values(nodes, select)
+    return next((node for node, kind in zip(nodes, kinds, strict=True) if kind == kept and _FULL in str(kind)), None)
+
+
+def _of_queries(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
+    for operation in tree.find_all(exp.SetOperation):
+        if isinstance(_around(operation), exp.SetOperation):
+            continue
+        leaves = [*_leaves(operation)]
+        cte = _recursion(operation)
+        kept = parts.of_recursion(cte) if cte else parts.of_query(operation)
+        if cte or any(_FULL in str(kind) for kind in kept.values()):
+            by_name = any(each.args.get("by_name") for each in operation.find_all(exp.SetOperation))
+            yield from _of_leaves(leaves, kept, parts, by_name=by_name, recursive=bool(cte))
+
+
+def _of_leaves(
+    leaves: list[exp.Expr], kept: dict[str, DuckDBPyType], parts: Parts, *, by_name: bool, recursive: bool
+) -> Iterator[_Loss]:
+    known = [(leaf, [*parts.of_query(leaf).items()]) for leaf in leaves]
+    for leaf, columns in known:
+        names = [name for name, _ in columns] if by_name else [*kept]
+        for index, (name, (_, found)) in enumerate(zip(names, columns, strict=False)):
+            pair = _narrowed(found, kept[name]) if name in kept else None
+            node = _output(leaf, index)
+            if pair and not _is_kept(node, _scale(pair[1])):
+                others = (_output(each, index) for each, kinds in known if _kind_at(kinds, index) == pair[1])
+                yield _Loss(node, *pair, name, None if by_name else next(others, None), recursive)
+
+
+def _kind_at(columns: list[tuple[str, DuckDBPyType]], index: int) -> DuckDBPyType | None:
+    return columns[index][1] if index < len(columns) else None
+
+
+def _leaves(query: exp.Expr) -> Iterator[exp.Expr]:
+    waiting = [query]
+    while waiting:
+        inner = waiting.pop().unnest()
+        if isinstance(inner, exp.SetOperation):
+            waiting += (inner.expression, inner.this)
+        else:
+            yield inner
+
+
+def _around(node: exp.Expr) -> exp.Expr | None:
+    parent = node.parent
+    while isinstance(parent, (exp.Subquery, exp.Paren)) and not parent.alias:
+        parent = parent.parent
+    return parent
+
+
+def _recursion(operation: exp.Expr) -> exp.CTE | None:
+    """Return the CTE that is made by a set operation which reads it."""
+    cte = operation.parent
+    if not isinstance(cte, exp.CTE) or not cte.parent or not cte.parent.args.get("recursive"):
+        return None
+    return cte if any(each.name.lower() == cte.alias.lower() for each in operation.find_all(exp.Table)) else None
+
+
+def _output(leaf: exp.Expr, index: int) -> exp.Expr:
+    """Return what gives a column of a query; the query's beginning behind a star."""
+    columns = leaf.expressions if isinstance(leaf, exp.Select) else []
+    if index >= len(columns) or any(each.is_star for each in columns):
+        return columns[0] if columns else leaf
+    output: exp.Expr = columns[index].unalias()
+    return output
+
+
+def _column_of(node: exp.Expr) -> str | None:
+    """Return the name of the column of its SELECT to which an expression belongs."""
+    here: exp.Expr | None = node
+    while here is not None and not isinstance(here, exp.Select):
+        if isinstance(here, exp.Alias):
+            return here.alias
+        here = here.parent
+    return None
+
+
+def _narrowed(found: DuckDBPyType, kept: DuckDBPyType) -> tuple[DuckDBPyType, DuckDBPyType] | None:
+    """Return the numbers inside two types of which the second has fewer digits behind the point, None if none has."""
+    found, kept = _element(found), _element(kept)
+    if found.id in ("struct", "map") and kept.id == found.id:
+        others = {name.lower(): kind for name, kind in inside(kept)}
+        pairs = ((kind, others.get(name.lower())) for name, kind in inside(found))
+        return next((pair for kind, other in pairs if other and (pair := _narrowed(kind, other))), None)
+    before, after = _scale(found), _scale(kept)
+    return (found, kept) if before is not None and after is not None and before > after else None
+
+
+def _element(kind: DuckDBPyType) -> DuckDBPyType:
+    while kind.id in ("list", "array"):
+        kind = inside(kind)[0][1]
+    return kind
+
+
+def _scale(kind: DuckDBPyType) -> float | None:
+    """Return how many digits a type of numbers has behind the point, None for another type."""
+    if kind.id == "decimal":
+        return int(str(kind.children[1][1]))
+    if kind.id in ("float", "double"):
+        return math.inf
+    return 0 if kind.id in _INTEGERS else None
+
+
+def _is_kept(node: exp.Expr, scale: float | None) -> bool:
+    """Tell whether a value surely has no more digits behind the point: it is such a literal, or a whole number."""
+    inner = node.unnest()
+    inner = inner.this if isinstance(inner, exp.Neg) else inner
+    if isinstance(inner, exp.Anonymous) and inner.name.lower() in _WHOLE:
+        return len(inner.expressions) == 1
+    if not isinstance(inner, exp.Literal) or inner.is_string:
+        return False
+    exponent = Decimal(inner.name).normalize().as_tuple().exponent
+    return isinstance(exponent, int) and -exponent <= (scale or 0)
+
+
+def _told(loss: _Loss, text: str) -> Diagnostic:
+    value = _short(loss.node)
+    what = f"column '{loss.column}': {value}" if loss.column else value
+    kinds = {"found": str(loss.found).lower(), "type": str(loss.kept).lower()}
+    at = place(text, trees.offset_of(loss.node))
+    return diagnostic("SQL031", at=at, hint=_hint(loss, value), fix=(), what=what, **kinds)
+
+
+def _hint(loss: _Loss, value: str) -> str:
+    if loss.recursive:
+        return "CAST the column in the first SELECT to the type that is meant, and this one to the same"
+    before, after = _scale(loss.found), _scale(loss.kept)
+    part = f"a part of {value}" if isinstance(loss.node, (exp.Struct, exp.Array)) else value
+    meant = f"if they may go, CAST({part} AS {loss.kept})"
+    if loss.wide is None or before is None or after is None or before >= _DIGITS:
+        return meant
+    digits = int(after + min(_DIGITS - before, max(_USUAL - after, 1)))
+    return f"where {digits} digits are enough, CAST({_short(loss.wide)} AS DECIMAL({digits}, {int(after)})); {meant}"
+
+
+def _short(node: exp.Expr) -> str:
+    written = " ".join(node.sql(dialect="duckdb", comments=False).split())
+    return written if len(written) <= _LENGTH else written[: _LENGTH - 1] + "…"

@@ -1,0 +1,172 @@
+"""The check of SQL: may this text run, and in which form.
+
+text → size, depth, characters → tokens → tree → allowed nodes, functions, relations, parameters → text from the tree.
+Only that last text is ever executed, so whatever a parser could have misread is gone from it. Everything the check
+says of a statement, it says of the tree that this text reads as.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from osiris.errors import diagnostic, sort_diagnostics
+from osiris.sql.safety.dialects import DIALECTS, load_allowed
+from osiris.sql.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from sqlglot import Dialect as Grammar
+    from sqlglot import exp
+
+    from osiris.errors import Diagnostic
+    from osiris.sql.safety.dialects import Dialect
+
+    Relations = Collection[str] | Mapping[str, Collection[str] | None] | None
+
+
+_NOT_FORESEEN = (AttributeError, LookupError, TypeError, ValueError)
+"""What a tree raises that the parser builds otherwise than anybody foresaw: such a text is refused."""
+
+
+def check(
+    sql: str,
+    dialect: str,
+    *,
+    relations: Relations,
+    parameters: Collection[str] = (),
+    functions: Collection[str] = (),
+) -> Verdict:
+    """Return the verdict on one SQL text.
+
+    `relations` are the names that it may read (None: any plain name that no system table has), as a mapping with their
+    columns (None where they are not known). On a server a name is the one in its catalogue, `orders` or `sales.orders`:
+    both, where both may be written. `parameters` are the names it may use as `$name`. `functions` are scalar and
+    aggregate functions of the user's that it may call beside those of the dialect. Never raises for a bad text: the
+    diagnostics say what is wrong with it (SQL001 to SQL008, and SQL009 where a column is not one of its relation),
+    and SQL010 that nothing is known of the dialect.
+    """
+    row = DIALECTS.get(dialect)
+    if row is None:
+        return _no([diagnostic("SQL010", dialect=dialect, known=", ".join(sorted(DIALECTS)))])
+    from osiris.sql.safety import tree as trees
+
+    try:
+        with trees.deep_recursion():
+            return _check(sql, row, _Given(relations, parameters, functions))
+    except RecursionError:
+        return _no([diagnostic("SQL008", limit="the allowed", unit="levels of nesting")])
+    except _NOT_FORESEEN:
+        return _no([diagnostic("SQL001", problem="it has a form that is not known here", hint="write it more plainly")])
+
+
+class _Given(NamedTuple):
+    """What a statement may use beside what its dialect has; see `check`."""
+
+    relations: Relations
+    parameters: Collection[str]
+    functions: Collection[str]
+
+
+def _no(problems: Iterable[Diagnostic]) -> Verdict:
+    return Verdict(ok=False, diagnostics=tuple(sort_diagnostics(problems)))
+
+
+def _check(sql: str, row: Dialect, given: _Given) -> Verdict:
+    from sqlglot.errors import ParseError, UnsupportedError
+
+    from osiris.sql.safety import tree as trees
+
+    grammar = row.load_grammar()
+    problems = _before_parsing(sql, grammar) or _ambiguous(row, given.functions)
+    if problems:
+        return _no(problems)
+    try:
+        return _check_query(sql, grammar, row, given)
+    except (ParseError, UnsupportedError) as error:
+        return _no([trees.problem_of(error, sql)])
+
+
+def _ambiguous(row: Dialect, functions: Collection[str]) -> list[Diagnostic]:
+    return [diagnostic("SQL032", name=name) for name in sorted(load_allowed(row).functions.intersection(functions))]
+
+
+def _before_parsing(sql: str, grammar: type[Grammar]) -> list[Diagnostic]:
+    from osiris.sql.safety import preflight
+
+    return list(preflight.check_text(sql)) or preflight.split(sql, grammar)[1]
+
+
+def _check_query(sql: str, grammar: type[Grammar], row: Dialect, given: _Given) -> Verdict:
+    """Check the tree as it was written, then the text made from it and the tree that this text reads as."""
+    from osiris.sql.lineage.scopes import flow_of
+    from osiris.sql.nondeterminism.rules import findings
+    from osiris.sql.safety import tree as trees
+
+    statements = trees.parse(sql, grammar)
+    problem = _not_one_query(statements, sql)
+    if problem:
+        return _no([problem])
+    verdict = _check_tree(statements[0], sql, row, given)
+    if not verdict.ok:
+        return verdict
+    found = findings(statements[0], sql, row)
+    if "named by their text" in row.traits:
+        trees.name_outputs(statements[0])
+    steady = trees.canonical(statements[0], grammar)
+    if steady is None:
+        return _no([diagnostic("SQL001", problem="it can be read in more than one way", hint="write it more plainly")])
+    problems = _before_parsing(steady[0], grammar)
+    if problems:
+        return _no(problems)
+    verdict = _check_tree(steady[1], steady[0], row, given)
+    return replace(verdict, findings=found, flow=flow_of(steady[1], row.name)) if verdict.ok else verdict
+
+
+def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:
+    from osiris.sql.safety import tree as trees
+    from osiris.sql.safety.text import place
+
+    if not statements:
+        return diagnostic("SQL003", what="an empty text")
+    if len(statements) > 1:
+        return diagnostic("SQL002", at=place(sql, trees.offset_of(statements[1])))
+    if not isinstance(statements[0], trees.QUERIES):
+        return diagnostic("SQL003", at=place(sql, 0), what=_statement_word(statements[0], sql))
+    return None
+
+
+def _statement_word(statement: exp.Expr, sql: str) -> str:
+    first = sql.split(maxsplit=1)[0].upper()[:20]
+    return statement.key.upper() if first == "WITH" or not first.isalpha() else first
+
+
+def _check_tree(tree: exp.Expr, sql: str, row: Dialect, given: _Given) -> Verdict:
+    from osiris.sql.nondeterminism.order import is_ordered
+    from osiris.sql.safety import tree as trees
+    from osiris.sql.safety.columns import unknown_columns
+    from osiris.sql.safety.qualified_names import unknown_members
+    from osiris.sql.safety.relations import count_reads, keeps_order
+
+    allowed = load_allowed(row)
+    problems = list(trees.refused(tree, sql, row, allowed, given.functions))
+    reads, bad_relations = count_reads(tree, sql, row, given.relations)
+    used, bad_parameters = trees.parameters(tree, sql, given.parameters)
+    problems += bad_relations + bad_parameters
+    catalogue = given.relations if isinstance(given.relations, Mapping) else {}
+    if "members are calls" in row.traits:
+        problems += unknown_members(tree, sql, row, catalogue)
+    if catalogue and not problems:
+        problems += unknown_columns(tree, sql, row, catalogue)
+    if problems:
+        return _no(problems)
+    return Verdict(
+        ok=True,
+        canonical=sql,
+        relations=reads,
+        parameters=used,
+        ordered=is_ordered(tree),
+        keeps_order=keeps_order(tree, allowed.aggregates.union(given.functions)),
+    )

@@ -1,0 +1,1 @@
+"""The scopes of a query, and from which columns each of its outputs comes."""

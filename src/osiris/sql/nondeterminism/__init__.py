@@ -1,0 +1,1 @@
+"""What lets two runs of one query over the same data differ."""

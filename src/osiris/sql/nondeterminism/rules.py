@@ -1,0 +1,399 @@
+"""The determinism lint: what lets two runs of one plan over the same data differ.
+
+One walk over a tree, one rule for each kind of node. The rules follow what the engine does, measured with one and with
+several threads over shuffled rows and over a million that are not, and not all that SQL leaves open. Tried, and equal:
+`median`, `fsum`, `avg` of integers and decimals, `approx_count_distinct`, `rank` and its kin, frames by RANGE and
+GROUPS, casts that involve a time zone (the session's is fixed). It is no proof: what nobody tried is not named either.
+An ORDER BY inside a query, which the compiler cannot complete, is a note where its ties can show; of an outermost one
+nothing is said, since it is completed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from osiris.sql.nondeterminism.determinism import Finding
+from osiris.sql.nondeterminism.floats import EXACT, Evidence, evidence
+from osiris.sql.nondeterminism.order import is_ordered
+from osiris.sql.nondeterminism.row_order import FIXED, Arrivals, Names, is_total
+from osiris.sql.nondeterminism.tie_analysis import Ties, grouped, reads_only
+from osiris.sql.safety.dialects import load_allowed
+from osiris.sql.safety.text import place
+from osiris.sql.safety.tree import offset_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from osiris.sql.nondeterminism.row_order import Arrival
+    from osiris.sql.nondeterminism.tie_analysis import Keys, Tied
+    from osiris.sql.safety.dialects import Dialect
+
+CLOCK, CHANCE = "SQL020", "SQL021"
+CUT, TIES = "SQL022", "SQL023"
+WINDOW, GATHERED = "SQL024", "SQL025"
+APPROXIMATE, FLOATS = "SQL026", "SQL027"
+COLLATED, POSITIONAL = "SQL028", "SQL029"
+TIED = "SQL030"
+
+_CLOCKS = {
+    "ago", "age", "current_date", "current_localtime", "current_localtimestamp", "current_time", "current_timestamp",
+    "get_current_time", "get_current_timestamp", "localtime", "localtimestamp", "now", "today", "transaction_timestamp",
+    "clock_timestamp", "curdate", "curtime", "statement_timestamp", "sysdate", "timeofday", "utc_date", "utc_time",
+    "utc_timestamp",
+}  # fmt: skip
+_CHANCES = {
+    "gen_random_uuid", "rand", "random", "random_bytes", "sys_guid", "uuid", "uuid_v4", "uuid_v7", "uuidv4", "uuidv7",
+}  # fmt: skip
+_GATHERING = {
+    "any_value", "arbitrary", "array_agg", "first", "group_concat", "json_group_array", "json_group_object", "last",
+    "list", "listagg", "lttb", "mode", "string_agg", "json_agg", "json_arrayagg", "json_object_agg", "json_objectagg",
+    "jsonb_agg", "jsonb_object_agg",
+}  # fmt: skip
+_APPROXIMATE = {
+    "approx_quantile": "write quantile_cont(…)",
+    "approx_top_k": "count by group, and keep the first by ORDER BY and LIMIT",
+    "reservoir_quantile": "write quantile_cont(…)",
+}
+_SUMS = {"avg", "mean", "regr_avgx", "regr_avgy", "sum", "wavg", "weighted_avg"}
+"""Exact over integers and decimals."""
+_MOMENTS = {
+    "corr", "covar_pop", "covar_samp", "entropy", "geomean", "geometric_mean", "kurtosis", "kurtosis_pop", "product",
+    "regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy", "regr_syy", "sem", "skewness", "stddev",
+    "stddev_pop", "stddev_samp", "var_pop", "var_samp", "variance",
+}  # fmt: skip
+"""Computed in floating point whatever they are given."""
+_EXTREMES = {
+    "arg_max", "arg_max_null", "arg_max_nulls_last", "arg_min", "arg_min_null", "arg_min_nulls_last", "argmax",
+    "argmin", "max_by", "min_by",
+}  # fmt: skip
+_IN_FRAME = {"first_value", "last_value", "nth_value"}
+"""Of rows that are peers it matters not which, if what is taken of them is equal."""
+_BY_POSITION = {"fill", "lag", "lead", "ntile", "row_number"} | _IN_FRAME
+_NO_ORDER_INSIDE = {
+    "array": "put an ORDER BY into its query",
+    "entropy": "round its answer",
+    "geomean": "write exp(avg(ln(x) ORDER BY x))",
+    "geometric_mean": "write exp(avg(ln(x) ORDER BY x))",
+    "json_group_array": "write to_json(list(… ORDER BY …))",
+    "json_group_object": "write to_json(map_from_entries(list((key, value) ORDER BY key)))",
+    "wavg": "write sum(value * weight ORDER BY …) / sum(weight ORDER BY …)",
+    "weighted_avg": "write sum(value * weight ORDER BY …) / sum(weight ORDER BY …)",
+}
+_ONE_MATCH = "join with one row for each time: SELECT … GROUP BY the columns of ON"
+_ORDERLESS = {
+    "array_contains", "array_has", "array_has_all", "array_has_any", "array_length", "array_reverse_sort", "array_sort",
+    "array_unique", "len", "length", "list_contains", "list_count", "list_has", "list_has_all", "list_has_any",
+    "list_max", "list_min", "list_reverse_sort", "list_sort", "list_unique",
+}  # fmt: skip
+"""What gives one answer for every order of a list."""
+_WHOLE = {"array_agg", "group_concat", "list", "listagg", "string_agg"}
+"""What keeps all that it gathers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The statement that is looked at."""
+
+    tree: exp.Expr
+    sql: str
+    arrivals: Arrivals
+    ties: Ties
+
+    @property
+    def aggregates(self) -> frozenset[str]:
+        return self.arrivals.aggregates
+
+    def found(
+        self,
+        code: str,
+        node: exp.Expr,
+        what: str,
+        hint: str | None = None,
+        columns: frozenset[str] | None = None,
+        relations: frozenset[str] | None = None,
+        tied: Tied | None = None,
+    ) -> Finding:
+        at = _cut_at(node, what, self.sql) if isinstance(node, exp.Query) else offset_of(node)
+        return Finding(code, place(self.sql, at), what, hint, columns, relations, tied)
+
+
+def findings(tree: exp.Expr, sql: str, dialect: Dialect) -> tuple[Finding, ...]:
+    """Return what can differ from run to run in a checked statement; `tree` is the tree of the text `sql`."""
+    names, aggregates = Names(), load_allowed(dialect).aggregates
+    text = _Text(tree, sql, Arrivals(names, aggregates), Ties(names, aggregates))
+    rules = ((node, _RULES.get(type(node))) for node in tree.walk())
+    return tuple(found for node, rule in rules if rule for found in rule(node, text))
+
+
+_CLOCK_WORDS: dict[type[exp.Expr], str] = {
+    exp.CurrentDate: "current_date",
+    exp.CurrentTime: "current_time",
+    exp.CurrentTimestamp: "current_timestamp",
+    exp.Localtime: "localtime",
+    exp.Localtimestamp: "localtimestamp",
+}
+
+
+def _clock(node: exp.Expr, text: _Text) -> Iterator[Finding]:
+    word = _CLOCK_WORDS[type(node)]
+    at = text.sql.lower().find(word)  # the parser notes no place of it
+    yield Finding(CLOCK, place(text.sql, at if at >= 0 else offset_of(node)), word)
+
+
+def _call(node: exp.Expr, text: _Text) -> Iterator[Finding]:
+    name = node.name.lower()
+    what = f"{name}(…)" if node.expressions else f"{name}()"
+    if name in _CLOCKS and not (name == "age" and len(node.expressions) > 1):
+        yield text.found(CLOCK, node, what)
+    elif name in _CHANCES:
+        yield text.found(CHANCE, node, what)
+    elif name in _APPROXIMATE:
+        yield text.found(APPROXIMATE, node, what, hint=_APPROXIMATE[name])
+    elif name in _EXTREMES:
+        yield from _extreme(node, name, what, text)
+    elif _is_ordered_inside(node):
+        yield from _sorted_inside(node, name, what, text)
+    elif any(_orders(_window_of(node), "order")):
+        yield from _sorted_window(node, name, what, text)
+    else:
+        yield from _by_order(node, name, what, text)
+
+
+def _by_order(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
+    """Yield what a call without an ORDER BY of its own makes of the order of its rows."""
+    window = _window_of(node)
+    if window and (name in _BY_POSITION or _counts_rows(window)):
+        partitioned = any(each.args.get("partition_by") for each in _definitions(window))
+        yield from _unless_fixed(WINDOW, node, what, None if partitioned else _arriving(node, text), text)
+    elif name in _GATHERING or (name == "array" and node.find(exp.Query)):
+        yield from _gathered(node, name, what, text)
+    elif name in _SUMS | _MOMENTS:
+        held = Evidence(True) if name in _MOMENTS else evidence(node, text.arrivals.names)
+        if held != EXACT:
+            columns = None if held.certain else held.columns
+            yield text.found(FLOATS, node, what, hint=_NO_ORDER_INSIDE.get(name), columns=columns)
+
+
+def _gathered(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
+    first = node.expressions[0] if node.expressions else node
+    if name == "array":
+        yield from _unless_fixed(GATHERED, node, what, text.arrivals.of(first), text, _NO_ORDER_INSIDE[name])
+    elif not isinstance(first, exp.Literal) and not _is_order_ignored(node, name):
+        yield text.found(GATHERED, node, what, hint=_NO_ORDER_INSIDE.get(name))
+
+
+def _extreme(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
+    """Yield what is open if the extreme stands in several rows: which of their values is taken."""
+    arguments = _arguments(node)
+    if len(arguments) < 2:
+        return
+    value, by = arguments[:2]
+    inside = _inside(node)
+    tied = _of_values(node, text.ties.keys([by, *inside, *_classes(node, text)]), [value], text)
+    if tied == ():
+        yield from _sorted_window(node, name, what, text)
+    elif inside:
+        yield text.found(TIED, node, what, tied=tied)
+    else:
+        given = ", ".join(each.sql(dialect="duckdb") for each in arguments)
+        distinct = "DISTINCT " if isinstance(node.expressions[0], exp.Distinct) else ""
+        better = f"write {node.name}({distinct}{given} ORDER BY {value.sql(dialect='duckdb')})"
+        yield text.found(GATHERED, node, what, hint=better, tied=tied)
+
+
+def _sorted_inside(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
+    """Yield what a call that sorts its rows leaves to those that its ORDER BY finds equal."""
+    keys = text.ties.keys([*_inside(node), *_classes(node, text)])
+    if name in _BY_POSITION and name not in _IN_FRAME:
+        yield from _unless_told(node, what, keys, text)
+    elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
+        yield from _unless_made(node, name, what, keys, text)
+    yield from _sorted_rows(node, what, text)
+
+
+def _sorted_window(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
+    """Yield what a window leaves to the rows that its ORDER BY finds equal."""
+    window = _window_of(node)
+    if name in _BY_POSITION - _IN_FRAME or (window and _counts_rows(window)):
+        yield from _sorted_rows(node, what, text, by_position=True)
+    elif name in _GATHERING | _IN_FRAME | _SUMS | _MOMENTS:
+        keys = text.ties.keys([*_orders(window, "order"), *_classes(node, text)])
+        yield from _unless_made(node, name, what, keys, text)
+
+
+def _sorted_rows(node: exp.Expr, what: str, text: _Text, *, by_position: bool = False) -> Iterator[Finding]:
+    window = _window_of(node)
+    if window and (by_position or _counts_rows(window)):
+        keys = text.ties.keys([*_orders(window, "order"), *_classes(node, text)])
+        yield from _unless_told(node, what, keys, text)
+
+
+def _unless_told(node: exp.Expr, what: str, keys: Keys, text: _Text) -> Iterator[Finding]:
+    select = node.find_ancestor(exp.Select)
+    if select is None or reads_only(select, keys):
+        return
+    tied = text.ties.of_rows(select, keys)
+    if tied != ():
+        yield text.found(TIED, node, what, tied=tied)
+
+
+def _unless_made(node: exp.Expr, name: str, what: str, keys: Keys, text: _Text) -> Iterator[Finding]:
+    tied = _of_values(node, keys, _arguments(node), text)
+    if tied == () or _is_order_ignored(node, name):
+        return
+    if name not in _SUMS | _MOMENTS:
+        yield text.found(TIED, node, what, tied=tied)
+        return
+    held = Evidence(True) if name in _MOMENTS else evidence(node, text.arrivals.names)
+    if held != EXACT:
+        yield text.found(TIED, node, what, columns=None if held.certain else held.columns, tied=tied)
+
+
+def _of_values(node: exp.Expr, keys: Keys, values: list[exp.Expr], text: _Text) -> Tied | None:
+    """Return what decides whether rows that tie can give several values; nothing if they cannot."""
+    select = node.find_ancestor(exp.Select)
+    if select is None or all(keys.make(value) for value in values):
+        return ()
+    return text.ties.of_rows(select, keys) if _window_of(node) else text.ties.of_sources(select, keys)
+
+
+def _arguments(call: exp.Expr) -> list[exp.Expr]:
+    """Return the arguments of a call without DISTINCT and ORDER BY."""
+    bare = [each.this if isinstance(each, exp.Order) else each for each in call.expressions]
+    return [part for each in bare for part in (each.expressions if isinstance(each, exp.Distinct) else [each])]
+
+
+def _inside(call: exp.Expr) -> list[exp.Expr]:
+    """Return the keys by which a call sorts its rows."""
+    held = [each for arg in call.expressions for each in (arg, arg.this) if isinstance(each, exp.Order)]
+    return [key for order in held for key in order.expressions]
+
+
+def _classes(call: exp.Expr, text: _Text) -> list[exp.Expr]:
+    """Return what all rows that a call sees at once have equal: the keys of its partition, or of its group."""
+    window, select = _window_of(call), call.find_ancestor(exp.Select)
+    if window:
+        return list(_orders(window, "partition_by"))
+    return [way for ways in grouped(select, text.aggregates) for way in ways] if select else []
+
+
+def _orders(window: exp.Window | None, part: str) -> Iterator[exp.Expr]:
+    for each in _definitions(window) if window else ():
+        held = each.args.get(part) or ()
+        yield from held.expressions if isinstance(held, exp.Order) else held
+
+
+def _is_order_ignored(node: exp.Expr, name: str) -> bool:
+    if name not in _WHOLE:
+        return False
+    parent = node.parent.parent if isinstance(node.parent, exp.Filter) else node.parent
+    return isinstance(parent, exp.Anonymous) and parent.name.lower() in _ORDERLESS
+
+
+def _is_ordered_inside(call: exp.Expr) -> bool:
+    """Tell whether a call sorts its rows; `entropy` takes an ORDER BY and computes as it did."""
+    sorts = any(isinstance(each, exp.Order) for arg in call.expressions for each in (arg, arg.this))
+    return (sorts and call.name.lower() != "entropy") or isinstance(call.parent, exp.WithinGroup)
+
+
+def _window_of(call: exp.Expr) -> exp.Window | None:
+    held = call.parent if isinstance(call.parent, exp.Filter) else call
+    return held.parent if isinstance(held.parent, exp.Window) and held.arg_key == "this" else None
+
+
+def _definitions(window: exp.Window) -> Iterator[exp.Window]:
+    """Yield a window and those that it is made from by name."""
+    select = window.find_ancestor(exp.Select)
+    named = {each.this.name.lower(): each for each in (select.args.get("windows") or () if select else ())}
+    here: exp.Window | None = window
+    while here is not None:
+        yield here
+        here = named.pop(here.alias.lower(), None)
+
+
+def _counts_rows(window: exp.Window) -> bool:
+    specs = [spec for each in _definitions(window) if (spec := each.args.get("spec"))]
+    ends = {side for spec in specs for side in (spec.args.get("start"), spec.args.get("end"))}
+    return any(spec.args.get("kind") == "ROWS" for spec in specs) and ends != {"UNBOUNDED"}
+
+
+def _arriving(node: exp.Expr, text: _Text) -> Arrival:
+    select = node.find_ancestor(exp.Select)
+    return text.arrivals.before(select) if select else None
+
+
+def _unless_fixed(
+    code: str, node: exp.Expr, what: str, relations: Arrival, text: _Text, hint: str | None = None
+) -> Iterator[Finding]:
+    """Yield a finding that holds if the rows of one of `relations` come in no order; none where there are none."""
+    if relations != FIXED:
+        yield text.found(code, node, what, hint, relations=relations)
+
+
+def _query(node: exp.Expr, text: _Text) -> Iterator[Finding]:
+    """Yield what a query that keeps only some of its rows, by their position, leaves open."""
+    what = _cut(node)
+    is_completed = node is text.tree and is_ordered(node)
+    if not what or is_completed or isinstance(node.parent, exp.Exists):
+        return
+    if node.args.get("order"):
+        if not is_total(node, text.aggregates):
+            yield text.found(TIES, node, what)
+        return
+    if isinstance(node, exp.Select) and what == "DISTINCT ON":
+        relations = None if text.arrivals.before(node) != FIXED else FIXED
+    else:
+        relations = text.arrivals.of(node)
+    yield from _unless_fixed(CUT, node, what, relations, text)
+
+
+def _cut_at(query: exp.Query, what: str, sql: str) -> int | None:
+    """Return where the word stands that cuts a query, before its number; else where the query's first column does."""
+    cut = query.args.get("offset" if what == "OFFSET" else "limit")
+    starts = [node.meta["start"] for node in cut.walk() if node._meta and "start" in node._meta] if cut else []
+    at = sql.upper().rfind(what, 0, min(starts)) if starts else -1
+    return at if at >= 0 else offset_of(query.expressions[0] if isinstance(query, exp.Select) else query)
+
+
+def _cut(node: exp.Expr) -> str | None:
+    limit, distinct = node.args.get("limit"), node.args.get("distinct")
+    if limit and (limit.expression is None or limit.expression.name.upper() not in ("0", "ALL")):
+        return "FETCH" if isinstance(limit, exp.Fetch) else "LIMIT"
+    if node.args.get("offset"):
+        return "OFFSET"
+    return "DISTINCT ON" if isinstance(distinct, exp.Distinct) and distinct.args.get("on") else None
+
+
+def _collation(node: exp.Expr, text: _Text) -> Iterator[Finding]:
+    """Yield a collation under which one of several unequal texts is kept to stand for all."""
+    parent = node.parent
+    while isinstance(parent, (exp.Alias, exp.Paren)):
+        parent = parent.parent
+    chosen = isinstance(parent, exp.Anonymous) and parent.name.lower() in ("max", "min")
+    if isinstance(parent, exp.Select):
+        chosen = parent is not text.tree or bool(parent.args.get("group") or parent.args.get("distinct"))
+    if chosen:
+        yield text.found(COLLATED, node, f"COLLATE {node.args['expression'].name}")
+
+
+def _join(node: exp.Expr, text: _Text) -> Iterator[Finding]:
+    if node.args.get("method") == "POSITIONAL":
+        yield text.found(POSITIONAL, node, "POSITIONAL JOIN")
+    elif node.args.get("method") == "ASOF":
+        columns = [*node.args["on"].find_all(exp.Column)] if node.args.get("on") else []
+        given = [exp.column(each.name) for each in node.args.get("using") or ()]
+        tied = text.ties.of_source(node.this, text.ties.keys([*columns, *given]))
+        if tied != ():
+            yield text.found(TIED, node, "ASOF JOIN", hint=_ONE_MATCH, tied=tied)
+
+
+_RULES: dict[type[exp.Expr], Callable[[exp.Expr, _Text], Iterator[Finding]]] = {
+    exp.Anonymous: _call,
+    **dict.fromkeys(_CLOCK_WORDS, _clock),
+    **dict.fromkeys((exp.Select, exp.Subquery, exp.Union, exp.Except, exp.Intersect, exp.Values), _query),
+    exp.Collate: _collation,
+    exp.Join: _join,
+}

@@ -1,0 +1,208 @@
+"""MySQL and MariaDB as they are written: see `grammar` for what is kept from a text, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from sqlglot import TokenType, exp
+from sqlglot.dialects.mysql import MySQL
+from sqlglot.generator import Generator
+from sqlglot.generators.mysql import MySQLGenerator
+from sqlglot.parsers.mysql import MySQLParser
+
+from osiris.sql.safety.grammar import Careful, arrow, infix, named_value, not_inside, parse_exists, tokens_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from sqlglot import Token
+    from sqlglot.dialects.dialect import DialectType
+
+_SYNTAX = frozenset(
+    {"CAST", "CHAR", "CONVERT", "EXTRACT", "JSON_TABLE", "MATCH", "POSITION", "SUBSTRING", "TRIM", "VALUES"}
+)
+_CLOCKS = ("UTC_DATE", "UTC_TIME", "UTC_TIMESTAMP")
+_TEMPORAL = (TokenType.DATE, TokenType.TIME, TokenType.TIMESTAMP, TokenType.TIMESTAMPTZ)
+_JOINED = ("kind", "method", "on", "side", "using")
+_NAMED = (exp.Alias, exp.Boolean, exp.Column, exp.Null, exp.Star)
+_REWRITTEN = (exp.Select, exp.If, exp.ILike, exp.JSONExtractScalar, exp.Max, exp.Min)
+
+
+class Typed(exp.Expression):
+    """A literal behind the name of its type, as in `TIMESTAMP '2024-01-31 10:00:00'`: a cast to it may round."""
+
+    arg_types: ClassVar = {"this": True, "kind": True}
+
+
+class Separated(exp.Expression):
+    """The last argument of GROUP_CONCAT and the separator behind it."""
+
+    arg_types: ClassVar = {"this": True, "separator": True}
+
+
+def _named(token: Token) -> Token:
+    """Return a word that begins with a dollar as the name of a value."""
+    if token.token_type == TokenType.VAR and token.text.startswith("$"):
+        token.token_type = TokenType.PARAMETER
+    return token
+
+
+class MySQLText(MySQL):
+    """MySQL and MariaDB as they are written."""
+
+    NORMALIZE_NOT_NULL = False
+
+    def tokenize(self, sql: str, dialect: DialectType = None) -> list[Token]:
+        """Return the tokens of a text, every number for itself."""
+        return tokens_of(sql, lambda text: [_named(token) for token in MySQL.tokenize(self, text, dialect)])
+
+    class Parser(Careful, MySQLParser):
+        """Knows no function but those with a syntax of their own, and drops no word."""
+
+        FUNCTIONS: ClassVar[dict[str, Callable[..., exp.Expr]]] = {}
+        FUNCTION_PARSERS: ClassVar = {
+            **{k: v for k, v in MySQLParser.FUNCTION_PARSERS.items() if k in _SYNTAX},
+            "EXISTS": parse_exists,
+            "GROUP_CONCAT": lambda self: self._parse_gathered(),
+        }
+        NO_PAREN_FUNCTION_PARSERS: ClassVar = {
+            **{k: v for k, v in MySQLParser.NO_PAREN_FUNCTION_PARSERS.items() if k in {"ANY", "CASE"}},
+            **{name: lambda self: self._parse_clock() for name in _CLOCKS},
+        }
+        LAMBDAS: ClassVar[dict[TokenType, Callable[..., exp.Expr]]] = {}
+        PRIMARY_PARSERS: ClassVar = {
+            **MySQLParser.PRIMARY_PARSERS,
+            TokenType.HEX_STRING: lambda self, token: self._parse_hex(token),
+        }
+        PLACEHOLDER_PARSERS: ClassVar = {
+            TokenType.PLACEHOLDER: lambda self: self.expression(exp.Placeholder()),
+            TokenType.PARAMETER: lambda self: self._parse_named_value(),
+        }
+        COLUMN_OPERATORS: ClassVar = {
+            **MySQLParser.COLUMN_OPERATORS,
+            TokenType.ARROW: arrow(exp.JSONExtract),
+            TokenType.DARROW: arrow(exp.JSONExtractScalar),
+        }
+
+        def _parse_join(
+            self,
+            skip_join_token: bool = False,
+            parse_bracket: bool = False,
+            alias_tokens: Collection[TokenType] | None = None,
+        ) -> exp.Join | None:
+            """Read `a JOIN b` as the cross join that it is: a comma would bind less tightly."""
+            join = super()._parse_join(skip_join_token, parse_bracket, alias_tokens)
+            if join and join.meta.get("conditioned") and not any(join.args.get(key) for key in _JOINED):
+                join.set("kind", "CROSS")
+            return join
+
+        def _parse_primary(self) -> exp.Expr | None:
+            """Read `'a' 'b'` as the one text that it is."""
+            primary = super()._parse_primary()
+            if not isinstance(primary, exp.Concat):
+                return primary
+            return self.expression(exp.Literal.string("".join(each.name for each in primary.expressions)))
+
+        def _parse_hex(self, token: Token) -> exp.Expr:
+            """Read `0x0A`, a number where one is wanted, and `x'0A'`, which is a text everywhere on MariaDB."""
+            is_number = self.sql[token.start : token.start + 1] == "0"
+            return self.expression(exp.HexString(this=token.text, is_integer=is_number), token)
+
+        def _parse_projections(self) -> tuple[list[exp.Expr], list[exp.Expr] | None]:
+            return self._parse_csv(self._parse_projection), None
+
+        def _parse_projection(self) -> exp.Expr | None:
+            """Remember the text of an output: MySQL calls a column by it."""
+            start = self._curr
+            output = self._parse_expression()
+            if output and not isinstance(output, _NAMED):
+                output.meta["written"] = self._find_sql(start, self._prev)
+            return output
+
+        def _parse_named_value(self) -> exp.Expr:
+            if self._prev.text.startswith("$"):
+                return self.expression(exp.Placeholder(this=self._prev.text[1:]))
+            return self._parse_parameter()
+
+        def _parse_clock(self) -> exp.Expr:
+            """Read `UTC_DATE`, which may do without parentheses, as a call."""
+            token = self._prev
+            arguments = self._parse_wrapped_csv(self._parse_lambda, optional=True) if self._is_called() else []
+            return self.expression(exp.Anonymous(this=token.text.upper(), expressions=arguments), token)
+
+        def _is_called(self) -> bool:
+            return bool(self._match(TokenType.L_PAREN, advance=False))
+
+        def _parse_gathered(self) -> exp.Expr:
+            """Read the inside of GROUP_CONCAT(…), a call like others but for its SEPARATOR."""
+            arguments = self._parse_csv(self._parse_lambda)
+            if arguments and self._match(TokenType.SEPARATOR):
+                last = Separated(this=arguments[-1], separator=self._parse_string())
+                arguments[-1] = self.expression(last)
+            return self.expression(exp.Anonymous(this="GROUP_CONCAT", expressions=arguments))
+
+        def _parse_type(self, parse_interval: bool = True, fallback_to_identifier: bool = False) -> exp.Expr | None:
+            """Read `DATE '2024-01-31'` with the name of its type."""
+            if self._match_set(_TEMPORAL, advance=False) and self._next.token_type == TokenType.STRING:
+                kind = self._curr.text.upper()
+                self._advance()
+                return self._parse_column_ops(self.expression(Typed(this=self._parse_primary(), kind=kind)))
+            return super()._parse_type(parse_interval, fallback_to_identifier)
+
+        def _parse_interval(self, *_: bool, **__: bool) -> exp.Add | exp.Interval | None:
+            """Read `INTERVAL 3 DAY` with its number as it is: a text for it would make more digits of the answer."""
+            index = self._index
+            if not self._match(TokenType.INTERVAL):
+                return None
+            amount = self._parse_bitwise()
+            if amount and self._curr and self._curr.text.upper() in _UNITS:
+                unit = exp.var(self._curr.text.upper())
+                self._advance()
+                return self.expression(exp.Interval(this=amount, unit=unit))
+            self._retreat(index)
+            return None
+
+    class Generator(MySQLGenerator):
+        """Writes back what the parser left alone."""
+
+        MULTI_ARG_DISTINCT = True
+        RESERVED_KEYWORDS: ClassVar = MySQLGenerator.RESERVED_KEYWORDS - {"dual"}
+        TRANSFORMS: ClassVar = {
+            **{k: v for k, v in MySQLGenerator.TRANSFORMS.items() if k not in _REWRITTEN},
+            exp.JSONExtract: infix("->"),
+            exp.JSONExtractScalar: infix("->>"),
+            exp.HexString: lambda _, node: f"0x{node.this}" if node.args.get("is_integer") else f"x'{node.this}'",
+            exp.Not: not_inside,
+            exp.Placeholder: named_value,
+            exp.RegexpLike: infix("REGEXP"),
+            Separated: lambda self, node: f"{self.sql(node, 'this')} SEPARATOR {self.sql(node, 'separator')}",
+            Typed: lambda self, node: f"{node.args['kind']} {self.sql(node, 'this')}",
+        }
+
+        def literal_sql(self, expression: exp.Literal) -> str:
+            """Write a text with no escapes but of quotes and backslashes, which bound it under every SQL mode."""
+            text = str(expression.this or "")
+            if not expression.is_string:
+                return text
+            escaped = text.replace("\\", "\\\\").replace("'", "''")
+            return f"'{self._replace_line_breaks(escaped)}'"
+
+        def interval_sql(self, expression: exp.Interval) -> str:
+            """Write an interval with its number as it was."""
+            return f"INTERVAL {self.sql(expression, 'this')} {self.sql(expression, 'unit')}"
+
+        def extract_sql(self, expression: exp.Extract) -> str:
+            """Write EXTRACT as EXTRACT."""
+            return Generator.extract_sql(self, expression)
+
+        def paren_sql(self, expression: exp.Paren) -> str:
+            """Keep short parentheses on their line."""
+            text = self.sql(expression, "this")
+            return super().paren_sql(expression) if "\n" in text else f"({text})"
+
+
+_PLAIN = ("MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR")
+_DOUBLE = ("SECOND_MICROSECOND", "MINUTE_MICROSECOND", "MINUTE_SECOND", "HOUR_MICROSECOND", "HOUR_SECOND")
+_UNITS = frozenset(
+    (*_PLAIN, *_DOUBLE, "HOUR_MINUTE", "DAY_MICROSECOND", "DAY_SECOND", "DAY_MINUTE", "DAY_HOUR", "YEAR_MONTH")
+)

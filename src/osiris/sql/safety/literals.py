@@ -1,0 +1,194 @@
+"""Values in SQL: a placeholder becomes a literal of its type, or escaped text inside quotes; never syntax."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from osiris.sql.safety.dialects import DIALECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sqlglot import Token
+
+    from osiris.model import JsonValue
+
+Where = Literal["code", "string", "escape string", "name", "dollar string", "comment"]
+
+_PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
+_AFTER_IN = re.compile(r"\bIN\s*$", re.IGNORECASE)
+_INSIDE_IN = re.compile(r"\bIN\s*\(\s*$", re.IGNORECASE)
+_NO_ROWS = "SELECT NULL WHERE FALSE"
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """One `${name}` in a SQL text, and what it stands in."""
+
+    name: str
+    start: int
+    end: int
+    where: Where
+    quote: str = ""
+
+
+def placeholders(sql: str, dialect: str) -> list[Placeholder]:
+    """Return the placeholders of a text, in order. A text that cannot be split into words has them all in code."""
+    spans = _spans(sql, dialect)
+    return [Placeholder(m[1], m.start(), m.end(), *_where(spans, m.start())) for m in _PLACEHOLDER.finditer(sql)]
+
+
+def substitute(
+    sql: str, values: Mapping[str, JsonValue], dialect: str, *, bound: Mapping[str, str] | None = None
+) -> str:
+    """Return the text with each `${scope.name}` replaced; those that are not known stay as they are.
+
+    `values` holds what becomes a literal and `bound` what becomes a bound parameter, both by the whole name, as in
+    `{"params.limit": 10}` and `{"run.id": "run_id"}`. Outside quotes a value becomes a literal of its type; a list
+    becomes `(1, 2)` after IN, `1, 2` inside IN's parentheses, and a list of the engine elsewhere. Inside quotes it
+    becomes text, escaped as these quotes need it. In a comment it stays. Raises ValueError with the placeholder that
+    cannot be replaced where it stands.
+    """
+    parts: list[str] = []
+    end = 0
+    for found in placeholders(sql, dialect):
+        written = _replacement(found, sql, values, bound or {}, dialect)
+        if written is not None:
+            parts += [sql[end : found.start], written]
+            end = found.end
+    return "".join([*parts, sql[end:]])
+
+
+def _replacement(
+    found: Placeholder, sql: str, values: Mapping[str, JsonValue], bound: Mapping[str, str], dialect: str
+) -> str | None:
+    if found.where == "comment":
+        return None
+    if found.name in bound:
+        return f"${bound[found.name]}" if found.where == "code" else _misplaced(found)
+    if found.name not in values:
+        return None
+    value = values[found.name]
+    around = sql[: found.start], sql[found.end :]
+    written = _in_code(value, *around, dialect) if found.where == "code" else _text(value, found)
+    return written if written is not None else _misplaced(found)
+
+
+def _misplaced(found: Placeholder) -> NoReturn:
+    raise ValueError(f"${{{found.name}}}")
+
+
+def literal(value: JsonValue, dialect: str = "duckdb") -> str | None:
+    """Return a value as a literal of its type; None for one that has none (NaN, infinity, an object)."""
+    writers: dict[type, Callable[[Any], str | None]] = {
+        bool: lambda v: str(v).upper(),
+        int: _number,
+        float: _number,
+        str: lambda v: quoted(v, dialect),
+        list: lambda v: _list(v, dialect),
+        dt.date: lambda v: f"DATE '{v.isoformat()}'",
+        dt.datetime: lambda v: _timestamp(v, dialect),
+        type(None): lambda _: "NULL",
+    }
+    write = writers.get(type(value))
+    return write(value) if write else None
+
+
+def quoted(text: str, dialect: str = "duckdb") -> str:
+    """Return a text as a string literal; on PostgreSQL, one that no setting of the server reads otherwise."""
+    plain = "'" + text.replace("'", "''") + "'"
+    if dialect == "duckdb" or "\\" not in text:
+        return plain
+    return ("E" if dialect == "postgres" else "") + plain.replace("\\", "\\\\")
+
+
+def _number(value: float) -> str | None:
+    if not math.isfinite(value):
+        return None
+    return f"({value!r})" if value < 0 else repr(value)
+
+
+def _timestamp(value: dt.datetime, dialect: str) -> str:
+    """Return a timestamp; MySQL has none with a zone, and reads them in that of the session, which is UTC."""
+    aware = value.tzinfo is not None
+    if aware and dialect == "mysql":
+        return f"TIMESTAMP '{value.astimezone(dt.UTC).replace(tzinfo=None).isoformat(sep=' ')}'"
+    return f"{'TIMESTAMPTZ' if aware else 'TIMESTAMP'} '{value.isoformat(sep=' ')}'"
+
+
+def _list(values: list[JsonValue], dialect: str) -> str | None:
+    items = _items(values, dialect)
+    if items is None or dialect == "mysql":
+        return None
+    if dialect == "postgres":
+        return f"ARRAY[{items}]" if items else "'{}'"
+    return f"[{items}]"
+
+
+def _items(values: list[JsonValue], dialect: str) -> str | None:
+    items = [literal(value, dialect) for value in values]
+    return ", ".join(item for item in items if item is not None) if None not in items else None
+
+
+def _in_code(value: JsonValue, before: str, after: str, dialect: str) -> str | None:
+    if not isinstance(value, list):
+        return literal(value, dialect)
+    items = _items(value, dialect)
+    rows = items if items != "" else _NO_ROWS
+    if _INSIDE_IN.search(before) and after.lstrip().startswith(")"):
+        return rows
+    if _AFTER_IN.search(before):
+        return f"({rows})" if rows is not None else None
+    return _list(value, dialect)
+
+
+def _text(value: JsonValue, found: Placeholder) -> str | None:
+    """Return a value as text for the quotes in which its placeholder stands."""
+    text = str(value).lower() if isinstance(value, bool) else value.isoformat() if isinstance(value, dt.date) else value
+    if isinstance(text, (list, dict, type(None))):
+        return None
+    text = str(text)
+    if found.where == "dollar string":
+        return None if "$" in text else text
+    if found.where == "escape string":
+        text = text.replace("\\", "\\\\")
+    return text.replace(found.quote, found.quote * 2)
+
+
+def _spans(sql: str, dialect: str) -> list[tuple[int, int, Where, str]]:
+    """Return where strings, quoted names and comments stand; split as the parser splits, so that both agree."""
+    from sqlglot.errors import TokenError
+
+    from osiris.sql.safety.preflight import comments
+
+    try:
+        tokens = list(DIALECTS[dialect].load_grammar()().tokenize(sql))
+    except TokenError:
+        return []
+    quotes = ((t.start, t.end + 1, *where) for t in tokens if (where := _quotes(t, sql, dialect)))
+    gaps: Iterator[tuple[int, int, Where, str]] = (
+        (at, at + len(gap), "comment", "") for at, gap in comments(sql, tokens)
+    )
+    return sorted([*quotes, *gaps])
+
+
+def _quotes(token: Token, sql: str, dialect: str) -> tuple[Where, str] | None:
+    """Return what a quoted token is, and its quote."""
+    opening = sql[token.start]
+    if dialect == "mysql":
+        return ("name", "`") if opening == "`" else ("escape string", opening) if opening in "'\"" else None
+    if opening == '"':
+        return "name", '"'
+    if opening == "'":
+        return "string", "'"
+    if opening in "eE" and sql[token.start + 1 : token.start + 2] == "'":
+        return "escape string", "'"
+    return ("dollar string", "$") if opening == "$" and token.end - token.start >= len("$$$$") - 1 else None
+
+
+def _where(spans: list[tuple[int, int, Where, str]], offset: int) -> tuple[Where, str]:
+    return next(((where, quote) for start, end, where, quote in spans if start <= offset < end), ("code", ""))

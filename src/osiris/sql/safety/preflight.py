@@ -1,0 +1,225 @@
+"""What can be said of a SQL text before it is parsed: its size, its depth, and characters that hide something.
+
+Engines and parsers disagree on comments that are executed, on invisible characters and on odd spaces. None of them is
+needed to write a query, so none of them gets as far as the parser.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+from sqlglot import Dialect as Grammar
+from sqlglot import TokenType
+from sqlglot.errors import TokenError
+
+from osiris.errors import diagnostic
+from osiris.sql.safety.grammar import Joined
+from osiris.sql.safety.text import place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlglot import Token
+
+    from osiris.errors import Diagnostic
+
+MAX_BYTES = 64 * 1024
+MAX_TOKENS = 20_000
+MAX_DEPTH = 100
+
+_SPACES = " \t\n\r"
+_HIDING = {
+    "Cc": "a control character",
+    "Cf": "an invisible character",
+    "Cs": "a lone surrogate",
+    "Zl": "a Unicode line separator",
+    "Zp": "a Unicode paragraph separator",
+    "Zs": "a space that is not an ordinary one",
+}
+_JOINERS = "\u200c\u200d"
+"""Parts of emoji and of some scripts, so strings may have them."""
+
+_EXECUTED = re.compile(r"/\*(!|M!|\+)", re.IGNORECASE)
+_OPEN = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
+_CLOSE = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
+_EXPONENT = re.compile(r"[eE][0-9_]*")
+_FREE = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.HEREDOC_STRING}
+_LIST_STARTS = {
+    TokenType.COMMA,
+    TokenType.DISTINCT,
+    TokenType.L_BRACE,
+    TokenType.L_BRACKET,
+    TokenType.L_PAREN,
+    TokenType.SELECT,
+}
+_CHAINED = {
+    TokenType.L_BRACKET,
+    TokenType.DOT,
+    TokenType.DCOLON,
+    TokenType.ARROW,
+    TokenType.DARROW,
+    TokenType.DSTAR,
+    TokenType.CARET,
+}
+_BREAKS = {
+    TokenType.COMMA,
+    TokenType.SELECT,
+    TokenType.FROM,
+    TokenType.WHERE,
+    TokenType.ON,
+    TokenType.AND,
+    TokenType.OR,
+    TokenType.WHEN,
+    TokenType.THEN,
+    TokenType.ELSE,
+    TokenType.EQ,
+    TokenType.PLUS,
+    TokenType.DASH,
+    TokenType.STAR,
+    TokenType.DPIPE,
+}
+_PREFIXES = {TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE, TokenType.PARAMETER}
+
+
+def check_text(sql: str) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the characters; the first of each kind."""
+    size = len(sql.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        yield diagnostic("SQL008", limit=MAX_BYTES, unit="bytes")
+    seen = set()
+    for offset, char in enumerate(sql):
+        kind = None if char in _SPACES or char in _JOINERS else unicodedata.category(char)
+        if kind in _HIDING and kind not in seen:
+            seen.add(kind)
+            what = f"{_HIDING[kind]} (U+{ord(char):04X})"
+            hint = f"remove it; inside a string write chr({ord(char)})"
+            yield diagnostic("SQL007", at=place(sql, offset), what=what, hint=hint)
+
+
+def split(sql: str, grammar: type[Grammar]) -> tuple[list[Token], list[Diagnostic]]:
+    """Return the tokens of a text, and what is wrong with them; no tokens if it cannot be split at all."""
+    try:
+        tokens = list(grammar().tokenize(sql))
+    except Joined as error:
+        return [], [diagnostic("SQL001", at=place(sql, error.start), problem=str(error))]
+    except TokenError:
+        return [], [diagnostic("SQL001", problem="a string, a quoted name or a comment does not end")]
+    return tokens, list(_check_tokens(sql, tokens))
+
+
+def comments(sql: str, tokens: list[Token]) -> Iterator[tuple[int, str]]:
+    """Yield offset and text of what stands between the tokens: white space and comments."""
+    end = 0
+    for token in tokens:
+        if token.start > end:
+            yield end, sql[end : token.start]
+        end = token.end + 1
+    yield end, sql[end:]
+
+
+def _doubled_comma(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
+    """Yield a diagnostic at the first comma behind another: the parser would pass over it."""
+    kinds = ((first.token_type, second) for first, second in itertools.pairwise(tokens))
+    for kind, token in kinds:
+        if kind == token.token_type == TokenType.COMMA:
+            at = place(sql, token.start)
+            problem = "nothing stands between two commas"
+            yield diagnostic("SQL001", at=at, problem=problem, hint="remove one of them")
+            return
+
+
+def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
+    if len(tokens) > MAX_TOKENS:
+        yield diagnostic("SQL008", limit=MAX_TOKENS, unit="words")
+    executed = _executed_comment(sql, tokens)
+    if executed is not None:
+        what = "a comment that a server may execute (/*!, /*M!, /*+)"
+        yield diagnostic("SQL007", at=place(sql, executed), what=what, hint="remove it")
+    unpacked = _unpacked_columns(tokens)
+    if unpacked is not None:
+        hint = "write the columns out"
+        yield diagnostic("SQL004", at=place(sql, unpacked.start), what="*COLUMNS(…) inside a list", hint=hint)
+    escaped = _escaped_name(tokens)
+    if escaped is not None:
+        yield diagnostic(
+            "SQL004", at=place(sql, escaped.start), what='a name in escapes (U&"…")', hint="write it plainly"
+        )
+    joined = _joined_number(tokens)
+    if joined is not None:
+        problem = f"'{joined.text}' is run together with a number before it"
+        yield diagnostic("SQL001", at=place(sql, joined.start), problem=problem, hint="put spaces around '+' and '-'")
+    yield from _doubled_comma(sql, tokens)
+    for token in tokens:
+        if token.token_type == TokenType.PIPE_GT:
+            yield diagnostic("SQL004", at=place(sql, token.start), what="'|>'", hint="write WHERE, GROUP BY and so on")
+        elif _folds_to_ascii(token, sql):
+            what = f"'{token.text[:20]}', which reads as an ordinary word,"
+            yield diagnostic("SQL007", at=place(sql, token.start), what=what, hint="type it anew")
+    yield from _stray_joiners(sql, tokens)
+    deepest = _too_deep(tokens)
+    if deepest is not None:
+        yield diagnostic("SQL008", at=place(sql, deepest.start), limit=MAX_DEPTH, unit="levels of nesting")
+
+
+def _executed_comment(sql: str, tokens: list[Token]) -> int | None:
+    hints = [token.start for token in tokens if token.token_type == TokenType.HINT]
+    found = [start + m.start() for start, gap in comments(sql, tokens) for m in _EXECUTED.finditer(gap)]
+    return min(hints + found, default=None)
+
+
+def _stray_joiners(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
+    strings = [token for token in tokens if token.token_type in (TokenType.STRING, TokenType.HEREDOC_STRING)]
+    for offset in (i for i, char in enumerate(sql) if char in _JOINERS):
+        if not any(token.start <= offset <= token.end for token in strings):
+            what = f"an invisible character (U+{ord(sql[offset]):04X})"
+            yield diagnostic("SQL007", at=place(sql, offset), what=what, hint="remove it")
+            return
+
+
+def _folds_to_ascii(token: Token, sql: str) -> bool:
+    """Tell whether a word was taken for a keyword although it has other letters, as a long s for an s."""
+    word = sql[token.start : token.end + 1]
+    return token.token_type not in _FREE and not word.isascii() and word[0] not in "'\"$eE"
+
+
+def _joined_number(tokens: list[Token]) -> Token | None:
+    """Return the first exponent that was cut off its number, as of `2e3-4e2`: it would become a name."""
+    for before, token in itertools.pairwise(tokens):
+        cut = before.token_type == TokenType.NUMBER and before.end + 1 == token.start
+        if cut and token.token_type == TokenType.VAR and _EXPONENT.fullmatch(token.text):
+            return token
+    return None
+
+
+def _escaped_name(tokens: list[Token]) -> Token | None:
+    """Return the first word of `U&"…"`, which is one name, and would be read as three words."""
+    for word, mark, name in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        together = word.end + 1 == mark.start and mark.end + 1 == name.start
+        if together and word.text in "uU" and mark.text == "&" and name.token_type == TokenType.IDENTIFIER:
+            return word
+    return None
+
+
+def _unpacked_columns(tokens: list[Token]) -> Token | None:
+    """Return the first star that spreads COLUMNS(…) over a list; the parser would lose it."""
+    for before, star, name in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        spread = star.token_type == TokenType.STAR and before.token_type in _LIST_STARTS
+        if spread and name.text.upper() == "COLUMNS":
+            return star
+    return None
+
+
+def _too_deep(tokens: list[Token]) -> Token | None:
+    """Return the first token that is nested too deeply: in brackets or CASE, behind prefixes, in a chain of parts."""
+    depth = run = chain = 0
+    for token in tokens:
+        kind = token.token_type
+        run = run + 1 if kind in _PREFIXES else 0
+        chain = 0 if kind in _BREAKS else chain + (kind in _CHAINED)
+        depth += (kind in _OPEN) - (kind in _CLOSE)
+        if max(depth, run, chain) > MAX_DEPTH:
+            return token
+    return None

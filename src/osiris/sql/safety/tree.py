@@ -1,0 +1,369 @@
+"""Text to tree and back, and the walk that refuses every kind of node and every function that is not on the list."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import logging
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel, ParseError, TokenError, UnsupportedError
+
+from osiris.errors import diagnostic, did_you_mean
+from osiris.sql.safety.dialects import any_case, load_allowed
+from osiris.sql.safety.preflight import MAX_BYTES
+from osiris.sql.safety.text import place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from sqlglot import Dialect as Grammar
+
+    from osiris.errors import Diagnostic
+    from osiris.sql.safety.dialects import Allowed, Dialect
+
+QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)
+
+_LONGEST_NAME = 256
+_BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
+"""What names of MySQL cannot have: it gives a question mark instead."""
+_STEADY = 4
+_RECURSION = 20_000
+_NEAR = 0.75
+_HALVES = ("GROUP", "ORDER", "PARTITION")
+"""Words that are none without the BY behind them: where the parser stops at one, the word that is wrong comes next."""
+_WORDS = {
+    "Into": ("SELECT … INTO", None),
+    "Lock": ("FOR UPDATE or FOR SHARE", None),
+    "Pivot": ("PIVOT or UNPIVOT", "write one aggregate with FILTER (WHERE …) for each column"),
+    "TableSample": ("sampling", "its rows change from run to run; filter by a hash of a key instead"),
+    "HistoricalData": ("AT (VERSION …)", None),
+    "Hint": ("a hint", None),
+    "Command": ("a command", None),
+    "Dot": ("a '.' behind parentheses or before a call", None),
+    "ObjectIdentifier": ("a cast to a type of the catalogue", None),
+    "Parameter": ("a session variable", None),
+    "PropertyEQ": ("':='", None),
+    "RecursiveWithSearch": ("SEARCH or CYCLE behind WITH", "gather the path in a column of its own"),
+    "National": ("a text behind N", "leave the N out"),
+    "Values": ("VALUES", "write SELECT … UNION ALL SELECT …"),
+    "SessionParameter": ("a session variable", None),
+}
+
+
+@contextlib.contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Give the recursive parser room for the depth that preflight allows."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _RECURSION))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def parse(sql: str, grammar: type[Grammar]) -> list[exp.Expr]:
+    """Return the statements of a text; raises `ParseError`."""
+    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+    statements = sqlglot.parse(sql, read=grammar, error_level=ErrorLevel.IMMEDIATE)
+    return [s for s in statements if s is not None and not isinstance(s, exp.Semicolon)]
+
+
+def name_outputs(tree: exp.Expr) -> None:
+    """Give each output that has no name the one that MySQL gives it: its text, as it was written.
+
+    Those of the queries inside need it too, where they come out through a star.
+    """
+    inner = (each.this for each in tree.find_all(exp.CTE, exp.Subquery) if each.alias and not each.alias_column_names)
+    for query in [tree, *inner]:
+        _name_outputs(query)
+
+
+def _name_outputs(query: exp.Expr) -> None:
+    while isinstance(query, (exp.SetOperation, exp.Subquery)):
+        query = query.this
+    for output in list(query.expressions) if isinstance(query, exp.Select) else ():
+        inner = output.unnest()
+        is_value = isinstance(inner, exp.Literal) and (inner.is_string or inner is not output)
+        written = inner.name if is_value else output.meta.get("written")
+        if written and not isinstance(inner, exp.Column):
+            name = _BEYOND_BMP.sub("?", written)[:_LONGEST_NAME]
+            output.replace(exp.alias_(output.copy(), name, quoted=True))
+
+
+def write(tree: exp.Expr, grammar: type[Grammar]) -> str:
+    """Return the text of a tree, without comments; raises `UnsupportedError` rather than leave anything out.
+
+    It is laid out for reading, unless that would make it larger than a text may be.
+    """
+    plain: dict[str, Any] = {"dialect": grammar, "comments": False, "unsupported_level": ErrorLevel.RAISE}
+    text: str = tree.sql(pretty=True, **plain)
+    return text if len(text.encode()) <= MAX_BYTES else str(tree.sql(**plain))
+
+
+def canonical(tree: exp.Expr, grammar: type[Grammar]) -> tuple[str, exp.Expr] | None:
+    """Return the stable text of a tree and the tree that it reads as; None if there is no stable text."""
+    text = write(tree, grammar)
+    for _ in range(_STEADY):
+        try:
+            again = parse(text, grammar)
+        except TokenError:
+            return None
+        if len(again) != 1:
+            return None
+        next_text = write(again[0], grammar)
+        if next_text == text:
+            return text, again[0]
+        text = next_text
+    return None
+
+
+def problem_of(error: ParseError | UnsupportedError, sql: str) -> Diagnostic:
+    """Return what to say about a text that does not parse, or that cannot be written back."""
+    if isinstance(error, UnsupportedError):
+        return diagnostic("SQL004", what="a feature that has no plain spelling")
+    found = error.errors[0] if error.errors else {}
+    highlight = str(found.get("highlight") or "")
+    offset = _error_offset(found, highlight, sql)
+    half = re.match(r"(\w+)\s+(\w+)", sql[offset:]) if offset is not None else None
+    if half and half[1].upper() in _HALVES:
+        offset, highlight = (offset or 0) + half.start(2), half[2]
+    near = " ".join(highlight.split())[:40]
+    problem = f"it is not understood near '{near}'" if near else "it is not understood"
+    return diagnostic("SQL001", at=place(sql, offset), problem=problem)
+
+
+def _error_offset(found: dict[str, Any], highlight: str, sql: str) -> int | None:
+    """Return where the parser stopped. Its lines are wrong after a `$`, the text it stopped at and before is not."""
+    before = str(found.get("start_context") or "")
+    at = sql.find(before + highlight)
+    return None if at < 0 or not highlight else at + len(before)
+
+
+def offset_of(node: exp.Expr) -> int | None:
+    """Return where a node stands in its text: its own place, that of its first part, or that of what holds it."""
+    here: exp.Expr | None = node
+    while here is not None:
+        starts = [int(n.meta["start"]) for n in here.walk() if n._meta and "start" in n._meta]
+        if starts:
+            return min(starts)
+        here = here.parent
+    return None
+
+
+def beginning_of(node: exp.Expr, sql: str) -> int | None:
+    """Return where a node stands in its text; a SELECT stands where its first word does."""
+    start = offset_of(node)
+    return sql.upper().rfind("SELECT", 0, start) if start and isinstance(node, exp.Select) else start
+
+
+def refused(
+    tree: exp.Expr, sql: str, dialect: Dialect, allowed: Allowed, functions: Collection[str] = ()
+) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for every node and every call that is not on the list of the dialect.
+
+    `functions` are those of the user's own that may be called too, but not in FROM.
+    """
+    callable_here = allowed.functions.union(functions)
+    for node in tree.walk():
+        if isinstance(node, exp.Anonymous):
+            in_from = isinstance(node.parent, (exp.Table, exp.Lateral))
+            yield from _refused_call(node, sql, dialect, allowed.tables if in_from else callable_here)
+        elif type(node).__name__ not in allowed.nodes or _is_other_source(node):
+            yield _refused_node(node, sql)
+        elif isinstance(node, exp.Column) and _is_system_name(node, dialect):
+            yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=node.name)
+        elif isinstance(node, exp.Window) and node.args.get("alias"):
+            yield from _unknown_window(node, sql)
+        else:
+            yield from _odd(node, sql, dialect)
+    if dialect.longest_chain is not None:
+        yield from _too_long(tree, sql, dialect.longest_chain)
+
+
+def _too_long(tree: exp.Expr, sql: str, limit: int) -> Iterator[Diagnostic]:
+    """Yield a diagnostic at the first operator of a chain that is too long; AND and OR make none."""
+    chains: dict[int, int] = {}
+    for node in tree.walk():
+        if isinstance(node, (exp.Binary, exp.SetOperation)) and not isinstance(node, exp.Connector):
+            chains[id(node)] = chains.get(id(node.parent), 0) + 1
+            if chains[id(node)] > limit:
+                yield diagnostic("SQL008", at=place(sql, offset_of(node)), limit=limit, unit="operators in a row")
+                return
+
+
+def _unknown_window(node: exp.Window, sql: str) -> Iterator[Diagnostic]:
+    """Yield a diagnostic if a window is named that the SELECT around it does not have."""
+    name, select = node.args["alias"], node.find_ancestor(exp.Select)
+    known = [each.name for each in (select.args.get("windows") or () if select else ())]
+    if name.name.lower() not in {each.lower() for each in known}:
+        hint = did_you_mean(name.name, known)
+        yield diagnostic(
+            "SQL001", at=place(sql, offset_of(name)), problem=f"there is no window '{name.name}'", hint=hint
+        )
+
+
+def _odd(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
+    """Yield what the parser reads in a way of its own, so that the text that comes out would mean something else."""
+    parent = node.parent
+    quote = (
+        sql[offset_of(node) or 0 :][:1] if isinstance(node, exp.Table) and not isinstance(node.this, exp.Func) else ""
+    )
+    if quote == "'" or (quote == '"' and '"' in dialect.load_grammar().tokenizer_class.QUOTES):
+        yield diagnostic("SQL006", at=place(sql, offset_of(node)), name=node.name, hint="a text is not a relation")
+    if isinstance(node, exp.TableAlias) and isinstance(parent, exp.Table) and node.columns and not node.this:
+        yield diagnostic("SQL005", at=place(sql, offset_of(parent)), name=parent.name.lower())
+    for modifier in node.args.get("operation_modifiers") or ():
+        if modifier.name.upper() not in dialect.modifiers:
+            yield diagnostic("SQL004", at=place(sql, offset_of(node)), what=modifier.name.upper())
+    for is_odd, code, params in _ODDITIES:
+        if is_odd(node, parent, dialect):
+            yield diagnostic(code, at=place(sql, offset_of(node)), fix=(), **params)
+
+
+def _has_no_condition(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
+    if not isinstance(node, exp.Join) or any(node.args.get(key) for key in ("on", "using", "method")):
+        return False
+    return bool(node.side or (node.meta.get("conditioned") and "joins without condition" not in dialect.traits))
+
+
+def _counts_several(node: exp.Expr, parent: exp.Expr | None, dialect: Dialect) -> bool:
+    several = isinstance(node, exp.Distinct) and len(node.expressions) > 1 and "counts several" not in dialect.traits
+    return several and isinstance(parent, exp.Anonymous) and parent.name.lower() == "count"
+
+
+def _is_no_plain_name(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
+    """A string or an operator that stands where a name belongs would be written back without its quotes."""
+    if not isinstance(node, exp.Identifier) or node.args.get("quoted"):
+        return False
+    return not dialect.plain_name.fullmatch(node.name)
+
+
+def _is_type_of_its_own(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:
+    """A cast to a type that is not the server's calls what its owner has written; to others, it reads catalogues."""
+    if not isinstance(node, exp.DataType) or "types of its own" not in dialect.traits or node.this not in _OPEN_TYPES:
+        return False
+    kind = node.args.get("kind")
+    return not isinstance(kind, exp.Identifier) or dialect.fold(kind) not in load_allowed(dialect).types
+
+
+def _is_arrow_into_json(node: exp.Expr, _: exp.Expr | None, __: Dialect) -> bool:
+    """`(payload)->'key'` is read as a lambda, although it means a member of payload: no body is without its words."""
+    if not isinstance(node, exp.Lambda):
+        return False
+    words = {word.name for word in node.expressions}
+    used = {word.name for word in node.this.find_all(exp.Identifier)}
+    return not words & used and node.this.find(exp.Literal) is not None
+
+
+_ENCODINGS = frozenset({"_ascii", "_binary", "_latin1", "_utf8", "_utf8mb3", "_utf8mb4"})
+"""Those in which no byte of another character is a quote or a backslash."""
+_OPEN_TYPES = (exp.DType.USERDEFINED, exp.DType.UNKNOWN)
+_ODDITIES: tuple[tuple[Callable[[exp.Expr, exp.Expr | None, Dialect], bool], str, dict[str, str]], ...] = (
+    (
+        lambda node, parent, _: (
+            isinstance(node, exp.PropertyEQ) and not isinstance(parent, (exp.Struct, exp.Anonymous))
+        ),
+        "SQL004",
+        {"what": "':=' outside a call"},
+    ),
+    (
+        lambda node, parent, dialect: (
+            isinstance(parent, exp.Fetch)
+            and bool(node.args.get("percent") or (node.args.get("with_ties") and "ties" not in dialect.traits))
+        ),
+        "SQL004",
+        {"what": "FETCH with PERCENT or TIES", "hint": "write LIMIT"},
+    ),
+    (
+        lambda node, *_: isinstance(node, exp.Lateral) and node.args.get("cross_apply") is not None,
+        "SQL004",
+        {"what": "APPLY", "hint": "write JOIN LATERAL (…) ON true"},
+    ),
+    (
+        _counts_several,
+        "SQL004",
+        {"what": "count(DISTINCT …) of several columns", "hint": "write count(DISTINCT (a, b))"},
+    ),
+    (
+        lambda node, *_: isinstance(node, exp.Table) and bool(node.args.get("rows_from")),
+        "SQL004",
+        {"what": "ROWS FROM (…)", "hint": "write unnest(a, b), or join the functions WITH ORDINALITY"},
+    ),
+    (_is_no_plain_name, "SQL001", {"problem": "a name must be a word, or stand in double quotes"}),
+    (_is_type_of_its_own, "SQL004", {"what": "a cast to this type", "hint": "cast to text instead"}),
+    (
+        lambda node, *_: isinstance(node, exp.Introducer) and node.name.lower() not in _ENCODINGS,
+        "SQL004",
+        {"what": "a text in this encoding", "hint": "write it in UTF-8, without the word before it"},
+    ),
+    (
+        lambda node, *_: isinstance(node, exp.Is) and not isinstance(node.expression, (exp.Boolean, exp.Null)),
+        "SQL001",
+        {"problem": "behind IS stands neither NULL nor TRUE or FALSE"},
+    ),
+    (_is_arrow_into_json, "SQL001", {"problem": "'->' after parentheses is a lambda", "hint": "leave them out"}),
+    (_has_no_condition, "SQL001", {"problem": "a JOIN has no ON and no USING"}),
+    (
+        lambda node, parent, dialect: (
+            isinstance(node, exp.Select)
+            and not node.expressions
+            and not (isinstance(parent, exp.Exists) and "empty rows" in dialect.traits)
+        ),
+        "SQL001",
+        {"problem": "SELECT has no columns"},
+    ),
+    (
+        lambda node, *_: (
+            isinstance(node, exp.Struct) and not all(isinstance(e, exp.PropertyEQ) for e in node.expressions)
+        ),
+        "SQL001",
+        {"problem": "a value between '{' and '}' has no name"},
+    ),
+)
+
+
+def _refused_node(node: exp.Expr, sql: str) -> Diagnostic:
+    at = place(sql, offset_of(node))
+    if isinstance(node, exp.Func):
+        return diagnostic("SQL005", at=at, name=node.sql_name().lower())
+    what, hint = _WORDS.get(type(node).__name__, (node.key.upper(), None))
+    return diagnostic("SQL004", at=at, what=what, hint=hint)
+
+
+def _refused_call(node: exp.Anonymous, sql: str, dialect: Dialect, known: Collection[str]) -> Iterator[Diagnostic]:
+    name = dialect.call_of(node)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+        hint = f"did you mean '{near[0]}'?" if near else None
+        yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=name, hint=hint)
+
+
+def _is_other_source(node: exp.Expr) -> bool:
+    """Tell whether a function with a syntax of its own stands where only relations and table functions may."""
+    in_from = isinstance(node.parent, (exp.Table, exp.Lateral)) and node.arg_key == "this"
+    return in_from and isinstance(node, exp.Func) and not isinstance(node, (exp.Unnest, exp.JSONTable))
+
+
+def _is_system_name(node: exp.Column, dialect: Dialect) -> bool:
+    bare = isinstance(node.this, exp.Identifier) and not node.this.quoted
+    return bare and any_case(node.name) in (dialect.system_members if node.table else dialect.system_names)
+
+
+def parameters(tree: exp.Expr, sql: str, known: Collection[str]) -> tuple[frozenset[str], list[Diagnostic]]:
+    """Return the named parameters of a tree, and a diagnostic for each that is not known."""
+    used, problems = set(), []
+    for node in tree.find_all(exp.Placeholder):
+        name = node.name if node.this else ""
+        if name in known:
+            used.add(name)
+            continue
+        found = sql.find(f"${name}" if name else "?")
+        at = place(sql, found if found >= 0 else None)
+        what = f"the parameter '{'$' + name if name else '?'}'"
+        problems.append(diagnostic("SQL004", at=at, what=what, hint=did_you_mean(name, known)))
+    return frozenset(used), problems
