@@ -8,11 +8,12 @@ import json
 from pathlib import Path
 
 import pytest
-from osiris.chat.provider_api import Message, ModelRequest
 from tests.servers.models import model_server, value
 from tests.unit.chat.providers.asking import MODELS, PROVIDERS, opened
 from tests.unit.chat.test_context import looked
 from tests.unit.chat.worlds import in_shop
+
+from osiris.chat.provider_api import Message, ModelRequest
 
 FOLDER = Path(__file__).parent / "prompts"
 ASKED = (
