@@ -396,4 +396,4 @@ def test_examples_of_the_spec_run(ctx):
 
 def test_family_file():
     assert "path" in load_registry().family("duckdb").fields["properties"]
-    assert (Path(__file__).parents[2] / "src/osiris/families/duckdb.yaml").is_file()
+    assert (Path(__file__).parents[2] / "src/osiris/families/duckdb/family.yaml").is_file()
