@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shlex
+from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
 
 DISTRIBUTION = "osiris-data"
@@ -36,3 +38,12 @@ def requires_foreign(distribution: str) -> bool:
     except PackageNotFoundError:
         lines = []
     return any(re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() == FOREIGN for line in lines)
+
+
+@cache
+def installed_version(distribution: str) -> str | None:
+    """Return the version of an installed distribution; None if it is not there."""
+    try:
+        return importlib.metadata.version(distribution)
+    except (importlib.metadata.PackageNotFoundError, ValueError):  # the latter for a name that no distribution has
+        return None

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from osiris.compiler.build import manifest_bytes
 from osiris.compiler.compile import compile_pipeline, prepare
-from osiris.compiler.manifest import manifest_bytes, verify_manifest
+from osiris.compiler.manifest import verify_manifest
 from osiris.connections import load_connections
 from osiris.errors import OsirisError
 from osiris.model import Described, schema_from_json

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from tests.chance import say_tried
 
+from osiris.compiler.build import manifest_bytes
 from osiris.compiler.compile import compile_pipeline, prepare
-from osiris.compiler.manifest import manifest_bytes, verify_manifest
+from osiris.compiler.manifest import verify_manifest
 from osiris.connections import Connections
 from osiris.errors import OsirisError
 from osiris.model import Described, Field

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.compare import diff
+from osiris.compiler.build import manifest_bytes
 from osiris.compiler.compile import compile_pipeline, prepare
-from osiris.compiler.manifest import manifest_bytes
 from osiris.connections import Connections
 from osiris.model import Described, Field, Pipeline, Step
 from osiris.oml.parse import parse
@@ -157,7 +157,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from osiris.compiler.compile import compile_pipeline, prepare
-from osiris.compiler.manifest import manifest_bytes
+from osiris.compiler.build import manifest_bytes
 from osiris.connections import load_connections
 from osiris.model import Described, Field
 from osiris.oml.parse import load_document

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from osiris.document import read_document
-from osiris.document.scalars import resolve_plain
+from osiris.document.reader import resolve_plain
 from osiris.errors import InvalidInput
 from osiris.oml.parse import parse
 from osiris.oml.validate import validate

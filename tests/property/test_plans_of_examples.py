@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from tests.property.test_forged_plans import REGISTRY, signed
 
+from osiris.compiler.build import manifest_bytes
 from osiris.compiler.compile import compile_pipeline, prepare
-from osiris.compiler.manifest import manifest_bytes, verify_manifest
+from osiris.compiler.manifest import verify_manifest
 from osiris.compiler.revalidate import lint_plan
 from osiris.connections import Connections
 from osiris.model import Described, Field

@@ -4,7 +4,7 @@ import tracemalloc
 import pytest
 
 from osiris.document import load_text, read_document
-from osiris.document.scalars import NotANumber, TwoWays, resolve_plain
+from osiris.document.reader import NotANumber, TwoWays, resolve_plain
 from osiris.errors import InvalidInput, Location
 
 

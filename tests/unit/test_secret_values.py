@@ -3,7 +3,7 @@
 import pytest
 
 from osiris.codes import CODES
-from osiris.secret.values import QUOTING, masked_message, masked_problems
+from osiris.secret.redact_diagnostic import QUOTING, masked_message, masked_problems
 
 MESSAGES = """
 DAT028 step 'w': the key email='j@x.com', id=3 stands in 2 rows

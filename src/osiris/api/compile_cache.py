@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from osiris.cache import code_state
 from osiris.compiler.build import plan_steps
 from osiris.compiler.context import Question
-from osiris.compiler.engines import installed_version
+from osiris.distribution import installed_version
 from osiris.model import Described
 from osiris.sql import Verdict
 

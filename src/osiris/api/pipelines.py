@@ -201,7 +201,7 @@ def _compiled(
     from osiris.api.schema_resolution import describe
     from osiris.cache import open_cache
     from osiris.compiler.compile import compile_pipeline, lint
-    from osiris.compiler.folders import left_in_folders
+    from osiris.compiler.paths import left_in_folders
 
     # A text that is refused may hold a secret; so nothing is kept of a compile that fails.
     with open_cache(workspace.project.cache) as cache:
@@ -220,7 +220,7 @@ def _compiled(
 def _path_problems(workspace: Workspace, prepared: Prepared) -> list[Diagnostic]:
     """Return what is wrong with the files that steps name, before anything is read."""
     from osiris.compiler.context import Context
-    from osiris.compiler.path_rules import check_path_rules
+    from osiris.compiler.paths import check_path_rules
 
     ctx = Context(prepared.pipeline, workspace.registry, workspace.connections(), workspace.root)
     return list(check_path_rules(ctx, workspace.config.paths()))

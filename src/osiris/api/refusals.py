@@ -79,7 +79,7 @@ def _is_refusal(problems: Sequence[Diagnostic]) -> bool:
 
 
 def _subject_of_plan(workspace: Workspace, manifest: Manifest) -> _Subject:
-    from osiris.compiler.manifest import manifest_bytes
+    from osiris.compiler.build import manifest_bytes
     from osiris.runner.host.find_oml import find_oml
 
     file = find_oml(workspace.project, manifest.name)

@@ -138,7 +138,7 @@ class Console:
 
     def _concealed(self, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
         from osiris.secret import concealed
-        from osiris.secret.values import QUOTING
+        from osiris.secret.redact_diagnostic import QUOTING
 
         def cleaned(item: Diagnostic) -> Diagnostic:
             message, hint = self.clean([item.message, item.hint])

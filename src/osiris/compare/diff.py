@@ -8,7 +8,7 @@ from itertools import product, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from osiris.canonical import canonical_bytes
-from osiris.compiler.fingerprint_tree import ROOT_KEYS, STEP_LEAVES, root_parts, step_parts
+from osiris.compiler.build import ROOT_KEYS, STEP_LEAVES, root_parts, step_parts
 from osiris.errors import diagnostic
 
 if TYPE_CHECKING:

@@ -1,23 +1,147 @@
-"""From a prepared pipeline and the schemas of its steps to a manifest."""
+"""From a prepared pipeline and the schemas of its steps to a manifest, with the fingerprint tree in it.
+
+Which part of a manifest stands in which leaf of the tree: docs/decisions/0001-identity.md.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.compiler.context import sql_fields
-from osiris.compiler.engines import installed_version
-from osiris.compiler.fingerprint_tree import root_hash, root_leaves, step_leaves
-from osiris.compiler.lineage import lineage_json
-from osiris.compiler.values import plain, spelled
-from osiris.distribution import DISTRIBUTION
+from osiris.distribution import DISTRIBUTION, installed_version
 from osiris.model import Manifest
+from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from osiris.compiler.context import Prepared
-    from osiris.compiler.typing import Typed
+    from osiris.compiler.passes import Typed
     from osiris.model import ComponentSpec, JsonValue, Pipeline, Step
+    from osiris.sql.lineage.lineage import Lineage
+
+
+_ALWAYS_PINNED = ("pyarrow",)
+
+
+def pinned_engines(specs: Iterable[ComponentSpec]) -> set[str]:
+    """Return the distributions whose versions a plan with these components pins."""
+    return {*_ALWAYS_PINNED, *(name for spec in specs for name in spec.requirements)}
+
+
+def plain(value: JsonValue) -> JsonValue:
+    """Return a value made of dicts and lists only, as canonical bytes need it."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def spelled(value: JsonValue) -> JsonValue:
+    """Return a parameter's value, as text inside an object where JSON cannot carry the number."""
+    if isinstance(value, (list, tuple)):
+        return [spelled(item) for item in value]
+    if is_beyond_json(value):
+        return {"integer" if isinstance(value, int) else "number": str(value)}
+    return value
+
+
+def unspellable(value: JsonValue, pointer: str) -> Iterator[tuple[str, str]]:
+    """Return (pointer, problem) for each value that canonical JSON cannot carry exactly."""
+    if isinstance(value, (dict, list, tuple)) or hasattr(value, "items"):
+        pairs = enumerate(value) if isinstance(value, (list, tuple)) else value.items()
+        for key, item in pairs:
+            yield from unspellable(item, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield pointer, "must be a finite number"
+    elif is_beyond_json(value):
+        yield pointer, "is a number that JSON cannot carry exactly (beyond 2**53); write it in quotes"
+    elif isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        yield pointer, "holds half of a surrogate pair, which is not a character"
+
+
+def is_beyond_json(value: JsonValue) -> bool:
+    """Tell whether a number is whole and too large to be read back from JSON as it was written."""
+    return (isinstance(value, int) or (isinstance(value, float) and value.is_integer())) and abs(value) >= 1 << 53
+
+
+ROOT_KEYS: dict[str, tuple[str, ...]] = {
+    "compiler": ("manifest_version", "osiris"),
+    "engines": ("engines",),
+    "params": ("params", "sensitive"),
+    "connections": ("connections",),
+    "pipeline": ("pipeline",),
+}
+"""Leaf of the root to the keys of a manifest that it covers, in the order in which plans are compared."""
+
+STEP_LEAVES = ("about", "component", "sql", "config", "inputs", "schema")
+
+
+def root_parts(data: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
+    """Return what each leaf of the root covers, as it stands in the manifest."""
+    return {leaf: _pick(data, keys) for leaf, keys in ROOT_KEYS.items()}
+
+
+def step_parts(step: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
+    """Return what each leaf of a step covers, as it stands in the manifest."""
+    config, sql = step["config"], step["sql"]
+    statements = {"config": _pick(config, sql), "sql": sql} if sql else {}
+    return {
+        "about": _pick(step, ("id", "description", "extensions")),
+        "component": _pick(step, ("component", "version", "spec", "mode", "delivery")),
+        "sql": statements,
+        "config": {"config": _pick(config, config.keys() - sql.keys()), "connection": step["connection"]},
+        "inputs": _pick(step, ("needs", "inputs")),
+        "schema": _pick(step, ("schema", "order", "lineage", "fused")),
+    }
+
+
+def root_leaves(data: Mapping[str, JsonValue]) -> dict[str, str]:
+    """Return the hash of each leaf of the root."""
+    return {leaf: fingerprint(part) for leaf, part in root_parts(data).items()}
+
+
+def step_leaves(step: Mapping[str, JsonValue], earlier: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, str | None]:
+    """Return the hash of each leaf of a step, None for the SQL of a step that has none.
+
+    `earlier` are the steps before it, hashes included, by id: those that it waits for are in its leaf `inputs`.
+    """
+    parts: dict[str, JsonValue] = step_parts(step)
+    parts["inputs"] = {
+        "needs": {name: earlier[name]["hash"] for name in step["needs"]},
+        "inputs": {name: _source(earlier[source]) for name, source in step["inputs"].items()},
+    }
+    return {leaf: fingerprint(part) if part else None for leaf, part in parts.items()}
+
+
+def root_hash(data: Mapping[str, JsonValue]) -> str:
+    """Return the root of the tree, from the leaves and the step hashes that stand in the manifest."""
+    return fingerprint({"leaves": data["leaves"], "steps": [step["hash"] for step in data["steps"]]})
+
+
+def _source(step: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    return {"step": step["id"], "schema": step["schema"], "order": step["order"]}
+
+
+def _pick(values: Mapping[str, JsonValue], keys: Iterable[str]) -> dict[str, JsonValue]:
+    return {key: values[key] for key in keys if key in values}
+
+
+def lineage_json(lineage: Lineage, inputs: Mapping[str, str]) -> dict[str, JsonValue]:
+    """Return a lineage as a manifest has it: in the names of the steps that are read, not of the relations."""
+    steps = {name: inputs[keys[0]] for name, keys in relation_names(inputs).items()}
+    columns = {
+        name: [list(origin) for origin in sorted({(steps[o.relation], o.column, o.kind) for o in origins})]
+        for name, origins in lineage.columns.items()
+    }
+    rows = [list(pair) for pair in sorted({(steps[relation], column) for relation, column in lineage.rows})]
+    return {"columns": columns, "rows": rows}
+
 
 MANIFEST_VERSION = 1
 

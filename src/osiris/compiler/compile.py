@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.compiler.build import build
+from osiris.compiler.build import build, pinned_engines
 from osiris.compiler.checks import CHECKS
 from osiris.compiler.context import Context, Prepared
-from osiris.compiler.engines import installed_version, pinned_engines
-from osiris.compiler.passes import PASSES
+from osiris.compiler.passes import PASSES, PLAIN_PASSES, TYPED_PASSES, Typed
 from osiris.compiler.statements import find_unsteady
-from osiris.compiler.typing import PLAIN_PASSES, TYPED_PASSES, Typed
 from osiris.connections import as_written
+from osiris.distribution import installed_version
 from osiris.errors import has_errors, raise_all, sort_diagnostics
 from osiris.sql.nondeterminism.determinism import diagnostics
 from osiris.sql.safety.names import relation_names

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
 from osiris.model import ConnectionRef
 from osiris.urls import family_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping, Sequence
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
     from pathlib import Path
 
     from osiris.connections import Connections
@@ -91,3 +94,22 @@ def wanted_connection(step: Step, spec: ComponentSpec) -> ConnectionRef | None:
 def with_config(step: Step, changes: Mapping[str, JsonValue]) -> Step:
     """Return the same step with other values in its config."""
     return replace(step, config={**step.config, **changes})
+
+
+def topological(needs: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the keys so that each follows what it needs, the least first where several could be next.
+
+    Keys on a circle, or after one, are left out.
+    """
+    sorter = TopologicalSorter(needs)
+    with suppress(CycleError):  # what is on no circle can be sorted all the same
+        sorter.prepare()
+    ready, done = list[str](), list[str]()
+    while sorter.is_active():
+        for name in sorter.get_ready():
+            heapq.heappush(ready, name)
+        if not ready:
+            break
+        done.append(heapq.heappop(ready))
+        sorter.done(done[-1])
+    return done

@@ -1,22 +1,26 @@
-"""What turns a checked pipeline into an explicit one: PASSES change and cannot fail."""
+"""What turns a checked pipeline into an explicit one: PASSES and TYPED_PASSES change and cannot fail."""
 
 from __future__ import annotations
 
-import heapq
-from collections import defaultdict
-from dataclasses import replace
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from osiris.compiler.context import sql_fields, wanted_connection, with_config
+from osiris.compiler.context import sql_fields, topological, wanted_connection, with_config
 from osiris.compiler.statements import verdict_of
 from osiris.connections import resolve_ref
 from osiris.registry import filled
+from osiris.sql.lineage.lineage import Lineage, trace, used
+from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from osiris.compiler.context import Context
-    from osiris.model import ComponentSpec, Step
+    from osiris.compiler.context import Context, Prepared
+    from osiris.model import ComponentSpec, Described, JsonValue, Step
+    from osiris.sql.lineage.lineage import Lineage
+    from osiris.sql.verdict import Verdict
 
 
 def name_connections(ctx: Context) -> Context:
@@ -80,28 +84,6 @@ def sort_steps(ctx: Context) -> Context:
     return ctx.with_steps([explicit[name] for name in topological({n: s.needs for n, s in explicit.items()})])
 
 
-def topological(needs: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the keys so that each follows what it needs, the least first where several could be next.
-
-    Keys on a circle, or after one, are left out.
-    """
-    followers: dict[str, list[str]] = defaultdict(list)
-    waiting = {name: len(set(needed)) for name, needed in needs.items()}
-    for name, needed in needs.items():
-        for other in set(needed):
-            followers[other].append(name)
-    ready = [name for name, count in waiting.items() if not count]
-    heapq.heapify(ready)
-    done: list[str] = []
-    while ready:
-        done.append(heapq.heappop(ready))
-        for name in followers[done[-1]]:
-            waiting[name] -= 1
-            if not waiting[name]:
-                heapq.heappush(ready, name)
-    return done
-
-
 PASSES: tuple[Callable[[Context], Context], ...] = (
     name_connections,
     canonical_sql,
@@ -109,3 +91,132 @@ PASSES: tuple[Callable[[Context], Context], ...] = (
     fill_defaults,
     sort_steps,
 )
+
+
+UNFUSED_KEYS = ("cast", "timeout", "retry", "checks", "on_reject")
+"""Shared keys of a read step that need its rows to pass by, or its own beginning and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A prepared pipeline with the outputs of its steps by id, and what follows from them.
+
+    `lineage` has each SQL transform's, `fused` the read steps that are computed inside the statement of a transform.
+    """
+
+    prepared: Prepared
+    described: Mapping[str, Described]
+    lineage: Mapping[str, Lineage] = field(default_factory=dict)
+    fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps in the order of the manifest."""
+        return self.prepared.pipeline.steps
+
+    def with_steps(self, steps: Iterable[Step]) -> Typed:
+        """Return the same with other steps."""
+        pipeline = replace(self.prepared.pipeline, steps=tuple(steps))
+        return replace(self, prepared=replace(self.prepared, pipeline=pipeline))
+
+    def statements(self) -> Iterator[tuple[Step, str, Verdict]]:
+        """Yield each SQL field of each transform, with the step and the verdict on it."""
+        for step in self.steps:
+            spec = self.prepared.specs[step.component]
+            for name in sql_fields(spec) if step.mode == "transform" else ():
+                if name in step.config:
+                    yield step, name, verdict_of(self.prepared, step, spec, name)
+
+
+def order_totally(typed: Typed) -> Typed:
+    """Every ordered result is ordered by all of its columns, so that equal keys cannot change places between runs."""
+    texts: dict[str, dict[str, JsonValue]] = defaultdict(dict)
+    for step, name, verdict in typed.statements():
+        if verdict.ordered:
+            columns = [column.name for column in typed.described[step.id].schema or ()]
+            texts[step.id][name] = with_total_order(step.config[name], columns)
+    return typed.with_steps(with_config(step, texts[step.id]) if step.id in texts else step for step in typed.steps)
+
+
+def trace_columns(typed: Typed) -> Typed:
+    """Of every SQL transform it is known from which columns of its inputs each of its columns comes."""
+    columns = {name: [column.name for column in each.schema or ()] for name, each in typed.described.items()}
+    found = {
+        step.id: lineage_of(verdict, step.inputs, columns, columns[step.id])
+        for step, _name, verdict in typed.statements()
+    }
+    return replace(typed, lineage=found)
+
+
+def prune_columns(typed: Typed) -> Typed:
+    """A source gives no column that nobody reads, where its component can leave columns out."""
+    needed = _needed(typed)
+    described, steps = dict(typed.described), []
+    for step in typed.steps:
+        schema, wanted = typed.described[step.id].schema, needed[step.id]
+        if step.mode != "read" or schema is None or None in wanted or not _can_prune(typed, step):
+            steps.append(step)
+            continue
+        kept = tuple(c for c in schema if c.name in wanted or c.name in step.config.get("cast", {})) or schema[:1]
+        described[step.id] = replace(typed.described[step.id], schema=kept)
+        names = [column.name for column in kept]
+        steps.append(step if kept == schema else with_config(step, {"columns": names}))
+    return replace(typed.with_steps(steps), described=described)
+
+
+def _needed(typed: Typed) -> dict[str, set[str | None]]:
+    """Return which columns of each step are read; None among them: all."""
+    needed: dict[str, set[str | None]] = defaultdict(set)
+    for step in typed.steps:
+        lineage = typed.lineage.get(step.id)
+        names = relation_names(step.inputs)
+        if lineage is None:
+            for source in step.inputs.values():
+                needed[source].add(None)
+        for relation, columns in used(lineage).items() if lineage else ():
+            needed[step.inputs[names[relation][0]]].update(columns)
+    return needed
+
+
+def _can_prune(typed: Typed, step: Step) -> bool:
+    spec = typed.prepared.specs[step.component]
+    columns = spec.config["properties"].get("columns", {})
+    return "x-prunes" in columns and not {"columns", "checks", *sql_fields(spec)}.intersection(step.config)
+
+
+def fuse(typed: Typed) -> Typed:
+    """A statement reads its source files by itself, where the engine can, and where nobody else reads them."""
+    readers = Counter(source for step in typed.steps for source in step.needs)
+    sources = {step.id: step for step in typed.steps if step.mode == "read"}
+    fused = {}
+    for step, _name, verdict in typed.statements():
+        times = Counter(dict.fromkeys(step.inputs, 0))
+        for name, keys in relation_names(step.inputs).items():
+            times[keys[0]] += verdict.relations.get(name, 0)
+        once = [source for key, source in step.inputs.items() if times[key] == 1 and source in sources]
+        fused[step.id] = tuple(sorted(s for s in once if readers[s] == 1 and _is_native(typed, sources[s])))
+    return replace(typed, fused=fused)
+
+
+def _is_native(typed: Typed, step: Step) -> bool:
+    described = typed.described[step.id]
+    if "relation" not in typed.prepared.specs[step.component].capabilities:
+        return False
+    columns = {column.name for column in described.schema or ()}
+    return columns.issubset(described.native or ()) and not any(key in step.config for key in UNFUSED_KEYS)
+
+
+PLAIN_PASSES: tuple[Callable[[Typed], Typed], ...] = (order_totally, trace_columns)
+"""Those that leave every step with all of its columns, and on its own."""
+
+TYPED_PASSES = (*PLAIN_PASSES, prune_columns, fuse)
+
+
+def lineage_of(
+    verdict: Verdict, inputs: Mapping[str, str], columns: Mapping[str, Sequence[str]], own: Sequence[str]
+) -> Lineage:
+    """Return the lineage of a statement that may run; `columns` has those of each step, `own` are its result's."""
+    schemas = {name: columns[inputs[keys[0]]] for name, keys in relation_names(inputs).items()}
+    if verdict.flow is None:
+        raise ValueError("a statement that may not run has no lineage")
+    return trace(verdict.flow, schemas, own)

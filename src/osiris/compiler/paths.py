@@ -1,25 +1,33 @@
-"""The files that a pipeline names: none is written twice, none is unportable, those outside the project are noted."""
+"""The files that a pipeline names: which may be used, where they lie, and what the names of their folders tell."""
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import Path
+from glob import has_magic
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from osiris.connections import as_written
-from osiris.errors import OsirisError, diagnostic
-from osiris.files import is_outside, resolve_path
-from osiris.path_policy import real_path
-from osiris.urls import FAMILIES, StoreUrl, local_path, store_url
+from osiris.compiler.context import Context
+from osiris.connections import as_written, parse_ref
+from osiris.delivery import MANIFEST
+from osiris.errors import Location, OsirisError, diagnostic, raise_all
+from osiris.files import expand, is_outside, relative, resolve_path
+from osiris.model import Pipeline, Step
+from osiris.path_policy import DATABASE_FIELDS, PathPolicy, format_of, key_files, real_path
+from osiris.urls import FAMILIES, StoreUrl, local_path, store_url, stored_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from osiris.compiler.context import Context
+    from osiris.compiler.context import Prepared
+    from osiris.connections import Connections
     from osiris.errors import Diagnostic
-    from osiris.model import JsonValue, Step
+    from osiris.model import Described, JsonValue, Manifest
+    from osiris.registry import Registry
+
 
 FAMILY = "filesystem"
 KEY = "path"
@@ -155,3 +163,136 @@ def _fields(ctx: Context, step: Step) -> Mapping[str, JsonValue] | None:
 def _real(path: Path, *, folder: bool) -> Path:
     """Return the path without symbolic links; but a file may be one: it is replaced, not followed."""
     return real_path(path) if folder else real_path(path.parent) / path.name
+
+
+_REFERENCE = "${"
+"""What begins a part of a path that only a run knows."""
+
+
+def check_path_rules(ctx: Context, lists: Mapping[str, JsonValue]) -> Iterator[Diagnostic]:
+    """Every step reads and writes only what the project lets it; `lists` are `paths.read` and `paths.write`."""
+    named: list[tuple[Step, Path, str]] = []
+    for step, found, pointer in (*_named_files(ctx), *_databases(ctx)):
+        if isinstance(found, OsirisError):
+            yield from (replace(problem, location=ctx.at(pointer)) for problem in found.diagnostics)
+        elif _REFERENCE not in str(found):
+            named.append((step, found, pointer))
+    policy = PathPolicy.of(lists, tuple(_key_files(ctx)))
+    policy = policy.asked(ctx.root, [(path, step.mode == "write") for step, path, _ in named])
+    for step, path, pointer in named:
+        try:
+            for each in _matched(ctx, path) if policy.keys else [path]:
+                if step.mode == "write":
+                    policy.writable(ctx.root, each, format_of(step.component, str(step.config.get(KEY))))
+                else:
+                    policy.readable(ctx.root, each)
+        except OsirisError as error:
+            yield from (replace(problem, location=ctx.at(pointer)) for problem in error.diagnostics)
+
+
+def require_allowed_paths(
+    manifest: Manifest, registry: Registry, connections: Connections, root: Path, lists: Mapping[str, JsonValue]
+) -> None:
+    """Fail as `check_path_rules` finds, if a step of a plan names what the project does not let it use.
+
+    A plan may have been compiled elsewhere, under other lists, or by nobody: so a run asks before anything is read.
+    """
+    steps = [_step(step, f"/steps/{number}") for number, step in enumerate(manifest.steps)]
+    places = {step.pointer: Location(f"step {step.id}", pointer=step.pointer) for step in steps}
+    pipeline = Pipeline(manifest.name, tuple(steps), positions=places)
+    found = list(check_path_rules(Context(pipeline, registry, connections, root), lists))
+    if found:
+        raise_all(found)
+
+
+def _step(step: Mapping[str, JsonValue], pointer: str) -> Step:
+    connection = parse_ref(step["connection"]) if step["connection"] else None
+    return Step(step["id"], step["component"], step["mode"], step["config"], connection=connection, pointer=pointer)
+
+
+def _matched(ctx: Context, path: Path) -> list[Path]:
+    """Return what a pattern matches: the worker looks at it too, but knows no connection that no step uses."""
+    try:
+        return expand(ctx.root, str(path))
+    except OsirisError:
+        return [path]  # no file matches: the step says so where it is asked
+
+
+def _named_files(ctx: Context) -> Iterator[tuple[Step, Path, str]]:
+    for step, path in named_paths(ctx):
+        if isinstance(path, Path):
+            yield step, path, f"{step.pointer}/config/{KEY}"
+
+
+def _databases(ctx: Context) -> Iterator[tuple[Step, Path | OsirisError, str]]:
+    for step, spec in ctx.known():
+        if not step.connection or spec.family not in DATABASE_FIELDS:
+            continue
+        try:
+            fields = as_written(ctx.connections, step.connection)
+        except OsirisError:
+            continue  # another check tells it
+        texts = [text for name in DATABASE_FIELDS[spec.family] if isinstance(text := fields.get(name), str)]
+        for text in filter(None, texts):
+            yield step, _path(ctx, text), f"{step.pointer}/config/connection"
+
+
+def _path(ctx: Context, text: str) -> Path | OsirisError:
+    try:
+        return resolve_path(ctx.root, text)
+    except OsirisError as error:
+        return error
+
+
+def _key_files(ctx: Context) -> Iterator[Path]:
+    for family, aliases in ctx.connections.declared.items():
+        spec = ctx.registry.family(family)
+        for fields in aliases.values() if spec else ():
+            yield from key_files(ctx.root, fields, spec.fields if spec else {})
+
+
+_NAMED = re.compile(r"([^=*?\[]+)=.+")
+
+
+def left_in_folders(prepared: Prepared, described: Mapping[str, Described], root: Path) -> Iterator[Diagnostic]:
+    """Yield a warning (CMP028) for each step whose files lie in folders that tell columns, which it does not give.
+
+    One that lists its `columns` says what is meant. Objects of a store are not asked for: their pattern tells it.
+    """
+    for step in prepared.pipeline.steps:
+        if step.mode != "read" or prepared.specs[step.component].family != FAMILY or step.config.get("columns"):
+            continue
+        given = {column.name for column in described[step.id].schema or ()}
+        files = list(_read_files(prepared, step, root))
+        told = {
+            match[1]: part for file in reversed(files) for part in file.parts[:-1] if (match := _NAMED.fullmatch(part))
+        }
+        left = {column: folder for column, folder in told.items() if column not in given}
+        if left:
+            at, names = prepared.pipeline.where(f"{step.pointer}/config/{KEY}"), ", ".join(f"'{name}'" for name in left)
+            folder, hint = next(iter(left.values())), _whole(root, files)
+            yield diagnostic("CMP028", at=at, step=step.id, columns=names, folder=folder, hint=hint)
+
+
+def _read_files(prepared: Prepared, step: Step, root: Path) -> Iterator[PurePosixPath]:
+    """Yield the files that a step reads as paths below the project, as far as the folders among them may tell."""
+    text = step.config.get(KEY)
+    folders = text.rpartition("/")[0] if isinstance(text, str) else ""
+    if not isinstance(text, str) or not (has_magic(folders) or "=" in folders) or "${" in text or text.endswith("/"):
+        return
+    fields = prepared.connections.get(str(step.connection), {})
+    reference = str(step.connection) if step.connection else None
+    if url := stored_as(text, reference, fields):
+        yield PurePosixPath(url.key)
+        return
+    try:
+        found = expand(root, local_path(text), base=str(fields.get("base_dir") or "") or None)
+    except OsirisError:
+        return  # no file matches: the step says so where it is asked
+    yield from (PurePosixPath(relative(root, file)) for file in found)
+
+
+def _whole(root: Path, files: list[PurePosixPath]) -> str | None:
+    """Return what to write instead where the files are those of a published folder."""
+    above = next((folder for file in files for folder in file.parents if (root / folder / MANIFEST).is_file()), None)
+    return f"end the path with '/': {above}/ is a published folder, and has all columns" if above else None

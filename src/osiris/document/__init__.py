@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from osiris.document.inside import find_inside
 from osiris.document.places import Places, escape, join, unescape
 from osiris.document.reader import MAX_NODES, Reader, stand_in_for
 from osiris.errors import Location, diagnostic, fail, raise_all
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.model import JsonValue
+
 
 __all__ = ["Document", "Places", "escape", "join", "kind_of", "load_text", "read_document"]
 
@@ -146,3 +146,32 @@ def kind_of(value: JsonValue) -> str:
         dict: "a mapping",
     }
     return "nothing" if value is None else names[type(value)]
+
+
+# One character of the value as it is written, by the sign at the beginning; white space is counted nowhere.
+_QUOTED = {
+    '"': re.compile(r"\\(?:x..|u.{4}|U.{8}|.)|.", re.DOTALL),
+    "'": re.compile(r"''|.", re.DOTALL),
+}
+_PLAIN = re.compile(r".", re.DOTALL)
+_BLANK = re.compile(r"\s|\\[ \tntrvfN_LP\r\n]")
+
+
+def find_inside(source: str, start: int, value: str, offset: int) -> int:
+    """Return where character `offset` of a value stands in the text of a file in which its scalar begins at `start`.
+
+    YAML folds lines, strips indents and reads escapes, but every visible character of a value is written once, and in
+    order.
+    """
+    nth = sum(not char.isspace() for char in value[:offset])
+    sign = source[start]
+    if sign in _QUOTED:
+        start += 1
+    elif sign in "|>":
+        start = source.find("\n", start) + 1
+    for unit in _QUOTED.get(sign, _PLAIN).finditer(source, start):
+        if not _BLANK.fullmatch(unit[0]):
+            nth -= 1
+            if nth < 0:
+                return unit.start()
+    return start

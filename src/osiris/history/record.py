@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from osiris.compiler.manifest_schema import read_shaped
+from osiris.compiler.manifest import read_shaped
 from osiris.errors import Diagnostic, fail
 from osiris.secret import masked_problems
 from osiris.session import (
@@ -141,7 +141,7 @@ def load_run(folder: Path, most: int | None = None) -> RecordedRun:
     """Return the run that a session's folder records; FileNotFoundError if it has no readable run.json.
 
     Of the events that components told, it has only the first `most` of each name. What failed is told without values of
-    data (`osiris.secret.values`): who reads of a run later, or is an agent, sees columns and counts.
+    data (`osiris.secret.redact_diagnostic`): who reads of a run later, or is an agent, sees columns and counts.
     """
     summary = read_summary(folder)
     if summary is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from osiris.secret import conceal
-from osiris.secret.values import masked_text
+from osiris.secret.redact_diagnostic import masked_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

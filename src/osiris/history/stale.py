@@ -33,8 +33,7 @@ class Stale(NamedTuple):
 
 def newest_manifests(project: Project) -> list[Manifest]:
     """Return the newest plan of each pipeline, as its file has it; those that cannot be read are passed over."""
-    from osiris.compiler.manifest import find_manifests, newest_manifest
-    from osiris.compiler.manifest_schema import read_shaped
+    from osiris.compiler.manifest import find_manifests, newest_manifest, read_shaped
 
     names = sorted({file.path.parent.parent.name for file in find_manifests(project)})
     files = (newest_manifest(project, name) for name in names)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.document.commented import read_commented
-from osiris.document.writer import write
+from osiris.document.commented import read_commented, write
 from osiris.errors import Location, fail
 from osiris.oml.config import CONNECTION
 from osiris.oml.parse import FILE_KEYS, STEP_KEYS, parse

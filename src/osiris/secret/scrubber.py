@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from osiris.model import JsonValue
-    from osiris.secret.value import Secret
+    from osiris.secret import Secret
 
 MASK = "***"
 SHORTEST = 8

@@ -10,7 +10,7 @@ from osiris.compare import ABSENT, diff, first_change
 from osiris.compare import verify as verify_below
 from osiris.compiler.build import build
 from osiris.compiler.context import Prepared
-from osiris.compiler.typing import Typed
+from osiris.compiler.passes import Typed
 from osiris.delivery import inspect_file
 from osiris.model import ComponentSpec, ConnectionRef, Described, Field, Pipeline, Step
 

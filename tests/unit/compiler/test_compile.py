@@ -2,8 +2,9 @@
 
 import pytest
 
+from osiris.compiler.build import manifest_bytes
 from osiris.compiler.compile import compile_pipeline, prepare
-from osiris.compiler.manifest import manifest_bytes, verify_manifest
+from osiris.compiler.manifest import verify_manifest
 from osiris.connections import load_connections
 from osiris.errors import InvalidInput
 from osiris.model import Described, Field

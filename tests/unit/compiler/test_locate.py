@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.compiler.locate import locate
+from osiris.compiler.statements import locate
 from osiris.errors import Location
 from osiris.oml.parse import parse
 

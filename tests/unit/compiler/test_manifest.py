@@ -4,13 +4,12 @@ import json
 
 import pytest
 
+from osiris.compiler.build import manifest_bytes, plan_steps
 from osiris.compiler.manifest import (
     find_manifests,
     last_compiled,
     load_manifest,
-    manifest_bytes,
     plan_folder,
-    plan_steps,
     save_manifest,
 )
 from osiris.errors import InvalidInput

@@ -5,7 +5,8 @@ import time
 import pytest
 from tests.patience import SOON
 
-from osiris.compiler.passes import PASSES, filled, topological
+from osiris.compiler.context import topological
+from osiris.compiler.passes import PASSES, filled
 from osiris.model import ConnectionRef, Step
 
 

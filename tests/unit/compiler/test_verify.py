@@ -6,10 +6,8 @@ import json
 import pytest
 
 from osiris.canonical import canonical_bytes, fingerprint
-from osiris.compiler.build import manifest_bytes
-from osiris.compiler.fingerprint_tree import root_hash, root_leaves, step_leaves
-from osiris.compiler.manifest_schema import shape_problems
-from osiris.compiler.verify import load_manifest, verify_manifest
+from osiris.compiler.build import manifest_bytes, root_hash, root_leaves, step_leaves
+from osiris.compiler.manifest import load_manifest, shape_problems, verify_manifest
 from osiris.errors import IntegrityError
 from osiris.model import ConnectionRef, Described
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
 from osiris.compiler.build import plan_steps
-from osiris.compiler.locate import located
 from osiris.compiler.paths import waited_for
+from osiris.compiler.statements import located
 from osiris.connections import load_env
 from osiris.durable import guarded, make_folder, remove_folder
 from osiris.errors import Diagnostic, diagnostic, fail, has_errors, raise_all, sort_diagnostics

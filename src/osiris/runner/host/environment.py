@@ -5,8 +5,7 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-from osiris.compiler.engines import installed_version
-from osiris.distribution import DISTRIBUTION
+from osiris.distribution import DISTRIBUTION, installed_version
 
 if TYPE_CHECKING:
     from osiris.model import JsonValue, Manifest

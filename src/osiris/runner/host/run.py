@@ -10,7 +10,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
 from osiris.compiler.build import manifest_bytes
-from osiris.compiler.path_rules import require_allowed_paths
+from osiris.compiler.paths import require_allowed_paths
 from osiris.connections import load_connections, load_env
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
