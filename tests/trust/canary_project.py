@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from urllib.parse import quote
 
@@ -61,12 +62,9 @@ def canary(number):
 
 def secret_fields():
     """Return (family, field) of all secret fields, as the specifications of families have them."""
-    return [
-        (path.stem, name)
-        for path in sorted(FAMILIES.glob("*.yaml"))
-        for name, schema in yaml.safe_load(path.read_text())["fields"]["properties"].items()
-        if schema.get("x-secret")
-    ]
+    specs = [yaml.safe_load(path.read_text()) for path in FAMILIES.glob("*/*.yaml")]
+    fields = {spec["name"]: spec["fields"]["properties"] for spec in sorted(specs, key=itemgetter("name"))}
+    return [(family, name) for family in fields for name, schema in fields[family].items() if schema.get("x-secret")]
 
 
 def _written(family, field, value):
