@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from bench.evaluation.grade import SET
 
 from osiris import api
-from osiris.chat.catalog_import import read_names, with_looked
-from osiris.chat.intent import Question, Refusal
-from osiris.chat.live import LiveWorld
+from osiris.chat.choices import read_names, with_looked
+from osiris.chat.environment import LiveWorld
+from osiris.chat.provider_api import Question, Refusal
 from osiris.chat.render import path_of, render_request
 from osiris.chat.request_json import read_request
 from osiris.errors import OsirisError

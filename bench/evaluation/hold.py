@@ -9,8 +9,8 @@ import yaml
 
 from osiris import api
 from osiris.chat import conversation
-from osiris.chat.environment import ACCEPT, Waiting
-from osiris.chat.mention_matching import GROUNDING
+from osiris.chat.environment import Waiting
+from osiris.chat.provider_api import ACCEPT, GROUNDING
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.chat.conversation import Options
-    from osiris.chat.intent import Question
+    from osiris.chat.provider_api import Question
     from osiris.model import JsonValue
 
 

@@ -20,8 +20,7 @@ from tests.unit.chat.talking import (
 from osiris.api import list_sessions, open_project
 from osiris.chat.agent import Agent
 from osiris.chat.conversation import Options, begin
-from osiris.chat.environment import Waiting
-from osiris.chat.live import LiveWorld
+from osiris.chat.environment import LiveWorld, Waiting
 from osiris.errors import InvalidInput
 
 ORDERS = "@sqlite.shop/orders"

@@ -26,7 +26,8 @@ from tests.unit.chat.talking import Person
 
 from osiris.api import open_project
 from osiris.chat.conversation import Options, begin
-from osiris.chat.environment import ACCEPT, Waiting
+from osiris.chat.environment import Waiting
+from osiris.chat.provider_api import ACCEPT
 
 KEY = "sk-test-1234567890abcdef"
 HIDDEN = ("Cc", "Cf", "Zl", "Zp")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.property import request_truth as truth
 from tests.unit.chat.worlds import names, source, table
 
-from osiris.chat.catalog_import import read_names
+from osiris.chat.choices import read_names
 from osiris.chat.parse_request import parse_request
 from osiris.chat.render import fields_of, render_request
 from osiris.chat.request import (

@@ -13,12 +13,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from osiris.chat import replies
-from osiris.chat.catalog_import import read_names, with_looked
-from osiris.chat.environment import ACCEPT
-from osiris.chat.grounding import exposed, not_named, question_for, settings, unnamed
-from osiris.chat.intent import Interest, Question, Refusal
-from osiris.chat.mention_matching import GROUNDING, MODE, REPLACE, Said
-from osiris.chat.provider_api import Message, ModelRequest
+from osiris.chat.choices import read_names, with_looked
+from osiris.chat.grounding import Said, exposed, not_named, question_for, settings, unnamed
+from osiris.chat.provider_api import (
+    ACCEPT,
+    GROUNDING,
+    MODE,
+    REPLACE,
+    Interest,
+    Message,
+    ModelRequest,
+    Question,
+    Refusal,
+)
 from osiris.chat.render import render_request
 from osiris.chat.request import Request
 from osiris.chat.request_json import read_interest, read_request
@@ -28,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from osiris.chat.choices import Choices
+    from osiris.chat.environment import LiveWorld
     from osiris.chat.grounding import Unnamed
     from osiris.chat.journal import Journaled
-    from osiris.chat.live import LiveWorld
     from osiris.chat.provider_api import Purpose
     from osiris.model import JsonValue
 

@@ -1,18 +1,24 @@
 """What may be chosen: the tables that discovery found, and the writers and connections that are there.
 
 A request can only name what is here, so neither a model nor a text that it read can bring in anything else. Names,
-comments and values come from sources: they are data of somebody else, wherever they are shown.
+comments and values come from sources (`environment`: `names` and `look`): they are data of somebody else, wherever they
+are shown. What cannot be shown on one line, or is too long to be read, is left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import re
+import unicodedata
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from osiris.model import JsonValue
+
+    Told = Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +107,143 @@ class Choices:
     def writer(self, component: str) -> Writer | None:
         """Return the writer of that component; None if there is none."""
         return next((each for each in self.writers if each.component == component), None)
+
+
+LONGEST_NAME = 200
+COMMENT = 300
+
+_INVISIBLE_SHARE = 20
+"""Of a text not more than so many times what may be shown is looked at."""
+
+_INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+_WORDS = """
+all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
+deferrable desc describe distinct do else end except false fetch for foreign from group having in initially
+intersect into lambda lateral leading limit not null offset on only or order pivot pivot_longer pivot_wider placing
+primary qualify references returning select show some summarize symmetric table then to trailing true union unique
+unpivot using variadic when where window with df input_df transform save
+"""
+RESERVED = frozenset(_WORDS.split())
+"""Words that SQL or a rendered pipeline has for itself."""
+
+
+def read_names(told: Told) -> Choices:
+    """Return what may be chosen; columns are there where discovery told them without being asked."""
+    found: dict[str, Relation] = {}
+    for source in told["sources"]:
+        for table in source["tables"]:
+            relation = _relation(source, table, {each.name for each in found.values()})
+            if relation and relation.id not in found:
+                found[relation.id] = relation
+    writers = tuple(
+        Writer(each["component"], each["ending"], tuple(each["modes"]), tuple(each["connections"]))
+        for each in told["writers"]
+    )
+    return Choices(
+        tuple(found.values()),
+        writers,
+        dict(told["silent"]),
+        told.get("today"),
+        told.get("conventions"),
+        tuple(told.get("components", ())),
+        tuple(told.get("earlier", ())),
+    )
+
+
+def with_looked(choices: Choices, told: Told) -> Choices:
+    """Return the choices with the columns, keys and profiles that looking at some of them told."""
+    tables = told["tables"]
+    relations = (_detailed(each, tables[each.id]) if each.id in tables else each for each in choices.relations)
+    return replace(choices, relations=tuple(relations), silent={**choices.silent, **told["silent"]})
+
+
+def one_line(text: str, most: int) -> str:
+    """Return a text of somebody else as it may be shown: on one line, without what is not seen, cut off at `most`."""
+    begun = text[: most * _INVISIBLE_SHARE]
+    seen = "".join(" " if char.isspace() else char for char in begun if char.isspace() or _is_seen(char))
+    short = " ".join(seen.split())
+    return short if len(short) <= most else short[: most - 1] + "…"
+
+
+def plain_name(name: str, most: int = 300) -> str:
+    """Return a name of somebody else as it stands in a sentence of ours: in quotation marks unless it is a plain one.
+
+    Letters that look like those of another alphabet beside them are spelled as escapes.
+    """
+    shown = one_line(name, most)
+    if re.fullmatch(r"[A-Za-z0-9_@./+-]*[A-Za-z0-9_]", shown):
+        return shown
+    is_mixed = re.search("[A-Za-z]", shown) is not None
+    quoted = json.dumps(shown, ensure_ascii=False)
+    return "".join(json.dumps(char)[1:-1] if _is_lookalike(char, is_mixed=is_mixed) else char for char in quoted)
+
+
+def _is_lookalike(char: str, *, is_mixed: bool) -> bool:
+    if char.isascii() or char == "…":
+        return False
+    is_foreign = is_mixed and char.isalpha() and not unicodedata.name(char, "").startswith("LATIN ")
+    return is_foreign or unicodedata.normalize("NFKC", char) != char
+
+
+def _relation(source: Told, table: Told, taken: Collection[str]) -> Relation | None:
+    name, step = table["name"], table["step"]
+    if not step or not _is_showable(name) or name.rpartition(".")[2].lower().startswith("_osiris_"):
+        return None
+    reference = source["connection"]
+    relation = Relation(
+        id=f"{reference}/{name}" if reference else name,
+        name=_step_name(name, reference, taken),
+        source=reference or source["target"],
+        table=name,
+        step=step,
+    )
+    return _detailed(relation, table)
+
+
+def _detailed(relation: Relation, table: Told) -> Relation:
+    keys = (ForeignKey(tuple(k["columns"]), k["table"], tuple(k["to"])) for k in table["foreign_keys"])
+    comment = table["comment"]
+    columns = None if table["columns"] is None else tuple(_columns(table))
+    sampled = ((table["profile"] or {}).get("samples") or {}).get("rows", ())
+    return replace(
+        relation,
+        columns=columns,
+        primary_key=tuple(table["primary_key"]),
+        foreign_keys=tuple(keys),
+        rows=table["rows"],
+        comment=one_line(comment, COMMENT) if comment else None,
+        samples=tuple(row for row in sampled if len(row) == len(columns or ())),
+    )
+
+
+def _columns(table: Told) -> Iterator[Column]:
+    profiles = (table["profile"] or {}).get("columns", {})
+    for column in table["columns"]:
+        name, comment = column["name"], column["comment"]
+        if not _is_showable(name) or name in table["closed"]:
+            continue
+        told = one_line(comment, COMMENT) if comment else None
+        yield Column(name, column["type"], column["nullable"], told, profiles.get(name) or {})
+
+
+def _step_name(table: str, reference: str | None, taken: Collection[str]) -> str:
+    """Return a name that SQL takes without quotes: that of the table, if need be with its alias or a number."""
+    last = table.rpartition("/")[2].split(".", 1)[0] if reference is None else table.rpartition(".")[2]
+    plain = _safe(last)
+    alias = _safe(reference.partition(".")[2] or reference[1:]) if reference else "file"
+    numbered = (f"{plain[:50]}_{number}" for number in range(2, len(taken) + 3))
+    return next(name for name in (plain, f"{alias}_{plain}"[:60], *numbered) if name not in taken)
+
+
+def _safe(text: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60]
+    fits = words and words[0].isalpha() and words not in RESERVED and not words.startswith("df_")
+    return words if fits else f"t_{words}".rstrip("_")
+
+
+def _is_showable(name: str) -> bool:
+    return 0 < len(name) <= LONGEST_NAME and all(map(_is_seen, name))
+
+
+def _is_seen(char: str) -> bool:
+    return unicodedata.category(char) not in _INVISIBLE

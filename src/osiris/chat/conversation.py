@@ -9,12 +9,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from osiris.api import project_scrubber
-from osiris.chat.environment import Waiting
-from osiris.chat.journal import Journaled, W, asked_digest
-from osiris.chat.live import LiveWorld
+from osiris.chat.environment import LiveWorld, Waiting
+from osiris.chat.journal import Journaled, Record, W, asked_digest
 from osiris.chat.provider_api import Options, Usage
 from osiris.chat.providers.settings import provider_name
-from osiris.chat.record import Record
 from osiris.chat.replies import meaning
 from osiris.chat.store import Conversation, open_store
 from osiris.config import RULES
@@ -28,9 +26,9 @@ if TYPE_CHECKING:
 
     from osiris.api import Workspace
     from osiris.chat.agent import Agent
-    from osiris.chat.guide.live import GuideWorld, Screen
+    from osiris.chat.environment import Mouth
+    from osiris.chat.guide.environment import GuideWorld, Screen
     from osiris.chat.guide.talk import Guide
-    from osiris.chat.live import Mouth
     from osiris.chat.provider_api import Model
     from osiris.chat.store import Entry, Store
     from osiris.model import JsonValue
@@ -155,7 +153,7 @@ def _proposed(workspace: Workspace, held: _Held, options: Options, model: Model,
 
 def _guided(workspace: Workspace, held: _Held, person: tuple[Mouth, Screen]) -> Outcome:
     """Hold a conversation in which the guide asks."""
-    from osiris.chat.guide.live import GuideWorld
+    from osiris.chat.guide.environment import GuideWorld
     from osiris.chat.guide.talk import Guide
 
     out, path = str(held.conversation.options["out"]), held.conversation.options.get("edits")

@@ -2,30 +2,70 @@
 
 A request is read from the text, and rendered: only if that gives the same document again, blanks in SQL aside, it is
 the request of the text. SQL that no step renders to is kept as it is, as the SQL of a step. What the result cannot
-say, `docs/reference/requests.md` lists; a comment is part of that.
+say, `docs/reference/requests.md` lists; a comment is part of that. So what reads a SELECT need not be sure of anything:
+what fits no template, or names no column, raises `Outside` or `KeyError`.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 import yaml
 
 from osiris.api import format_text
-from osiris.chat.expressions import Misfit, Misfits, unused
-from osiris.chat.read_statement import Outside, read_step
+from osiris.chat.expressions import (
+    AGGREGATES,
+    CASTS,
+    CONDITIONS,
+    CUT,
+    CUT_TEXT,
+    DEFAULTS,
+    EMPTINESS,
+    FILTERED,
+    FORMS,
+    OR,
+    ORDERED,
+    RATIO,
+    ROWS,
+    SHARE,
+    Misfit,
+    Misfits,
+    unused,
+)
 from osiris.chat.render import SAVE, given_to_next, path_of, problems_of, render_request
-from osiris.chat.request import Check, Output, Parameter, Request, Source, Step, Typed
-from osiris.chat.sql_text import tokens
-from osiris.chat.statement import Given, statement
+from osiris.chat.request import (
+    Check,
+    Chosen,
+    Computed,
+    Filter,
+    Group,
+    Join,
+    Match,
+    Measure,
+    Output,
+    Parameter,
+    Pick,
+    Pivot,
+    Request,
+    Sort,
+    Source,
+    Step,
+    Typed,
+    Unit,
+)
+from osiris.chat.sql_text import is_literal, literals, quote, read, spaced, split, tokens, unquoted, value_of
+from osiris.chat.statement import Given, joined, statement
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from osiris.chat.choices import Choices
+    from osiris.chat.expressions import Form
+    from osiris.chat.request import Aggregate
     from osiris.model import JsonValue
 
     Mapped = dict[str, Any]
@@ -160,3 +200,327 @@ def _check(given: Mapped) -> Check:
 
 def _as_text(value: JsonValue) -> str | None:
     return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+Names = dict[str, str]
+"""The names of columns in a request, by how SQL writes them (`spaced`)."""
+
+_CLAUSES = ("SELECT", "FROM", "WHERE", "GROUP BY", "QUALIFY", "ORDER BY", "LIMIT")
+_TYPES = {spaced(sql): ours for ours, sql in CASTS.items()}
+_CALLS = {tokens(template)[0] for template in AGGREGATES.values()}
+
+
+class Outside(Exception):
+    """A SELECT that no step renders to."""
+
+
+class _Item(NamedTuple):
+    """Something that comes out of a SELECT, and the name that it is given."""
+
+    sql: str
+    alias: str | None
+
+    @property
+    def name(self) -> str:
+        return self.alias or unquoted(tokens(self.sql)[-1])
+
+    @property
+    def is_aggregate(self) -> bool:
+        words = tokens(self.sql)
+        return words[0] in _CALLS and words[1:2] == ["("]
+
+    @property
+    def is_computed(self) -> bool:
+        return self.alias is not None and read("{column}", self.sql) is None
+
+
+@dataclass(slots=True)
+class _Select:
+    """The clauses of one SELECT, each as words, and what comes out of it but for `*`."""
+
+    clauses: dict[str, list[str]]
+    items: list[_Item]
+    has_star: bool
+
+    def listed(self, clause: str) -> list[str]:
+        """Return the parts of a clause that commas separate."""
+        words = self.clauses.get(clause)
+        return [" ".join(part) for part in split(words, ",")] if words else []
+
+    @property
+    def is_grouped(self) -> bool:
+        return "GROUP BY" in self.clauses or any(item.is_aggregate for item in self.items)
+
+    @property
+    def computes(self) -> bool:
+        """Tell whether it computes columns beside all that it reads, and nothing else."""
+        is_plain = not self.is_grouped and self.clauses.keys().isdisjoint(("WHERE", "QUALIFY"))
+        return is_plain and any(item.is_computed for item in self.items)
+
+
+def read_step(text: str, name: str, given: Given) -> Iterator[Step]:
+    """Yield the steps that may render to a statement, the likeliest first."""
+    top, below = _layers(tokens(text))
+    computing, grouping = below.get("computed"), below.get("grouped")
+    step, names = _joined(computing or grouping or top, name, given)
+    if not below and top.computes:
+        step = replace(step, compute=tuple(_computed(top, names)))
+        yield _ended(step, top, names | _own(each.name for each in step.compute), ())
+        return
+    if computing:
+        step = replace(step, compute=tuple(_computed(computing, names)))
+        names = {
+            spaced(quote(column.result)): key for key, column in joined(replace(step, compute=()), given)[0].items()
+        }
+        names |= _own(each.name for each in step.compute)
+    select = grouping or top
+    step = replace(step, filters=tuple(_filters(select.clauses.get("WHERE", []), names)))
+    if select.is_grouped:
+        yield from _grouped(step, select, top, names)
+        return
+    for pick in _picks(top, names):
+        for columns in dict.fromkeys(((), _chosen(top, names))):
+            yield _ended(replace(step, pick=pick), top, names, columns)
+
+
+def _own(names: Iterator[str] | Sequence[str]) -> Names:
+    return {spaced(quote(name)): name for name in names}
+
+
+def _layers(words: list[str]) -> tuple[_Select, dict[str, _Select]]:
+    """Return the SELECT at the top, and those below it, by `computed` and `grouped`."""
+    if words[:1] != ["WITH"]:
+        return _select(words), {}
+    before, *rest = split(words[1:], "SELECT")
+    below = {}
+    for label, *inside in split(before, ","):
+        plain = re.fullmatch(r"(computed|grouped)(_\d+)?", label)
+        if not plain or inside[:2] != ["AS", "("]:
+            raise Outside
+        below[plain[1]] = _select(inside[2:-1])
+    return _select(["SELECT", *rest[0]]), below
+
+
+def _select(words: list[str]) -> _Select:
+    """Return a SELECT; a word begins a clause only in the order of clauses, as FROM is also behind DISTINCT."""
+    clauses: dict[str, list[str]] = {}
+    depth, at = 0, -1
+    for word in words:
+        depth += (word == "(") - (word == ")")
+        if not depth and word in _CLAUSES[at + 1 :]:
+            at = _CLAUSES.index(word)
+            clauses[word] = []
+        else:
+            clauses[_CLAUSES[at]].append(word)
+    parts = [split(part, "AS") for part in split(clauses["SELECT"], ",")]
+    found = [_Item(" ".join(sql), unquoted(alias[0][0]) if alias else None) for sql, *alias in parts]
+    return _Select(clauses, [item for item in found if item.sql != "*"], any(item.sql == "*" for item in found))
+
+
+def _joined(select: _Select, name: str, given: Given) -> tuple[Step, Names]:
+    """Return the step with what it reads and joins, and its columns by how SQL names them."""
+    first, *joins = split(select.clauses["FROM"], "JOIN")
+    step = Step(name, unquoted(first[0]))
+    names = {f"{first[0]} . {spaced(column.sql)}": key for key, column in joined(step, given)[0].items()}
+    for before, (table, *words) in zip([first, *joins], joins, strict=False):
+        called, on = split(words if words[-1] != "LEFT" else words[:-1], "ON")
+        label = called[1] if called else table
+        matches = [_match(" ".join(part), label, names) for part in split(on, "AND")]
+        join = Join(unquoted(table), tuple(matches), "keep" if before[-1] == "LEFT" else "drop")
+        step = replace(step, joins=(*step.joins, join))
+        names = {spaced(column.sql): key for key, column in joined(step, given)[0].items()}
+    return step, {spaced(column.sql): key for key, column in joined(step, given)[0].items()}
+
+
+def _match(text: str, label: str, names: Names) -> Match:
+    sides = read("{column} = {other}", text)
+    if not sides or not sides["other"].startswith(f"{label} . "):
+        raise Outside
+    return Match(names[sides["column"]], unquoted(tokens(sides["other"])[-1]))
+
+
+# --- computed columns ----------------------------------------------------------------------------------------------
+
+
+def _computed(select: _Select, names: Names) -> Iterator[Computed]:
+    names = dict(names)
+    for item in select.items:
+        if item.is_computed:
+            yield replace(_expression(item.sql, names), name=item.name)
+            names[spaced(quote(item.name))] = item.name
+
+
+def _expression(text: str, names: Names) -> Computed:
+    for form in FORMS:
+        places = read(form.sql, text)
+        if places and all(places[each] in names for each in ("column", "other") if each in places):
+            return _of_form(form, places, names)
+    raise Outside
+
+
+def _of_form(form: Form, places: dict[str, str], names: Names) -> Computed:
+    column, other = (names[places[each]] if each in places else None for each in ("column", "other"))
+    new = value_of(places["new"]) if "new" in places else None
+    value = None
+    for place in places.keys() - {"column", "other", "new"}:
+        value = value_of(places[place])
+        if place == "type":
+            exact = places[place].lower().replace(" ", "")
+            value = (exact if exact.startswith("decimal") else _TYPES[places[place]]) + form.ending
+        if place == "format":
+            value = f"date {value}"
+        if place == "formats":
+            value = f"date {OR.join(literals(places[place]))}"
+    return Computed(
+        "", form.function, column, other, None if value == DEFAULTS.get(form.function) else value, new or None
+    )
+
+
+# --- conditions ----------------------------------------------------------------------------------------------------
+
+
+def _filters(words: list[str], names: Names) -> Iterator[Filter]:
+    number = 0
+    for part in split(words, "AND") if words else ():
+        found = _filter(" ".join(part), names)
+        if found:
+            yield found
+            continue
+        number += 1
+        for each in split(part[1:-1], "OR"):
+            one = _filter(" ".join(each), names)
+            if one is None:
+                raise Outside
+            yield replace(one, either=number)
+
+
+def _filter(text: str, names: Names) -> Filter | None:
+    for operator, template in (*EMPTINESS.items(), *CONDITIONS.items()):
+        places = read(template, text)
+        if places is None:
+            continue
+        column = _day_of(places["operand"], names)
+        if "side" not in places:
+            return Filter(column, operator, tuple(literals(places.get("sides") or places.get("both") or "")))
+        side = places["side"]
+        if is_literal(side):
+            return Filter(column, operator, (value_of(side),))
+        if side.startswith("$"):
+            return Filter(column, operator, parameter=side[len("${params.") : -1])
+        return Filter(column, operator, other=_day_of(side, names))
+    return None
+
+
+def _day_of(text: str, names: Names) -> str:
+    """Return the column of a side; of a timestamp its day may stand there."""
+    day = read("CAST({column} AS DATE)", text)
+    return names[day["column"] if day else text]
+
+
+# --- groups --------------------------------------------------------------------------------------------------------
+
+
+def _grouped(step: Step, select: _Select, top: _Select, names: Names) -> Iterator[Step]:
+    """Yield the step with all columns that come out in their order, else with chosen ones."""
+    keys = select.listed("GROUP BY")
+    outputs = {item.sql: item.name for item in select.items}
+    groups = tuple(_group(key, outputs.get(key), names) for key in keys)
+    rest = [item for item in select.items if item.sql not in keys]
+    filtered = [(item, read(FILTERED, item.sql)) for item in rest]
+    measures = [Measure(item.name, *_aggregate(item.sql, names)) for item, places in filtered if not places]
+    pivot = _pivot([places for _, places in filtered if places], names)
+    scope = _own(item.name for item in select.items)
+    if top is not select:
+        measures = _with_derived(top, measures, scope)
+        scope |= _own(each.name for each in measures)
+    made = replace(step, group=groups, measures=tuple(measures), pivot=pivot)
+    for columns in ((), tuple(_renamed(item, scope) for item in top.items)):
+        yield _ended(made, top, scope, columns)
+
+
+def _renamed(item: _Item, scope: Names) -> Chosen:
+    name = scope.get(item.sql, item.name)
+    return Chosen(name, item.alias if item.alias != name else None)
+
+
+def _group(key: str, name: str | None, names: Names) -> Group:
+    cut = read(CUT, key) or read(CUT_TEXT, key)
+    if cut is None:
+        column = names[key]
+        return Group(column, None, None if name in (None, column.replace(".", "_")) else name)
+    unit = value_of(cut["unit"])
+    if unit not in get_args(Unit):
+        raise Outside
+    return Group(names[cut["column"]], cast("Unit", unit), None if name in (None, unit) else name)
+
+
+def _aggregate(text: str, names: Names) -> tuple[Aggregate, str | None]:
+    if text == spaced(ROWS):
+        return "count", None
+    for function, template in (*AGGREGATES.items(), *ORDERED.items()):
+        if places := read(template, text):
+            return function, names[places["column"]]
+    raise Outside
+
+
+def _pivot(filtered: Sequence[dict[str, str]], names: Names) -> Pivot | None:
+    if not filtered:
+        return None
+    function, of = _aggregate(filtered[0]["measure"], names)
+    values = tuple(value_of(places["side"]) for places in filtered)
+    return Pivot(names[filtered[0]["operand"]], values, function, of)  # type: ignore[arg-type]
+
+
+def _with_derived(top: _Select, measures: list[Measure], scope: Names) -> list[Measure]:
+    """Return measures with the shares and ratios of the SELECT above, in its order."""
+    plain = {each.name: each for each in measures}
+    found: list[Measure] = []
+    for item in top.items:
+        if ratio := read(RATIO, item.sql):
+            found.append(Measure(item.name, "ratio", of=scope[ratio["column"]], over=scope[ratio["other"]]))
+        elif share := read(SHARE, item.sql):
+            found.append(Measure(item.name, "share of total", of=scope[share["column"]]))
+        elif scope[item.sql] in plain:
+            found.append(plain.pop(scope[item.sql]))
+    return [*plain.values(), *found]
+
+
+# --- the end of a step ---------------------------------------------------------------------------------------------
+
+
+def _picks(select: _Select, names: Names) -> Iterator[Pick | None]:
+    """Yield what QUALIFY may mean: the first of its keys are the order, the others make it complete."""
+    words = select.clauses.get("QUALIFY")
+    if words is None:
+        yield None
+        return
+    window = read("row_number() OVER ({keys}) <= {rows}", " ".join(words))
+    if window is None:
+        raise Outside
+    before, order = split(tokens(window["keys"]), "ORDER BY")
+    per = tuple(names[" ".join(part)] for part in split(before[1:], ",")) if before else ()
+    keys = tuple(_sort(" ".join(part), names) for part in split(order, ","))
+    for count in range(1, len(keys) + 1):
+        yield Pick(per, keys[:count], int(window["rows"]))
+
+
+def _sort(text: str, names: Names) -> Sort:
+    return Sort(names[text.removesuffix(" DESC")], text.endswith(" DESC"))
+
+
+def _chosen(select: _Select, names: Names) -> tuple[Chosen, ...]:
+    if select.has_star:
+        return ()
+    made = []
+    for item in select.items:
+        name = names[item.sql]
+        default = (name.replace(".", "_"), unquoted(tokens(item.sql)[-1]))
+        made.append(Chosen(name, None if item.name in default else item.alias))
+    return tuple(made)
+
+
+def _ended(step: Step, select: _Select, names: Names, columns: tuple[Chosen, ...]) -> Step:
+    results = names | _own(item.name for item in select.items)
+    sort = tuple(_sort(each, results) for each in select.listed("ORDER BY"))
+    limit = select.listed("LIMIT")
+    return replace(step, columns=columns, sort=sort, limit=int(limit[0]) if limit else None)

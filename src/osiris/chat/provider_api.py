@@ -1,7 +1,8 @@
-"""The port to the model, behind a library.
+"""What a model is asked and what it may answer, and the port to it, behind a library.
 
 One call, one typed answer. What is asked of it stands in `ModelRequest` as data; a provider that needs a text makes it
-of that. What comes back is a JSON value, not yet believed: `intent.read_interest` and `request_json.read_request` do.
+of that. What comes back is a JSON value, not yet believed: `read_interest` and `read_request` of `request_json` read
+it, as a request, the relations that matter, a question or a refusal.
 """
 
 from __future__ import annotations
@@ -92,3 +93,42 @@ class Model(Protocol):
     def complete(self, request: ModelRequest) -> Answer:
         """Return the answer to a request; fails with LLM… if none can be had (`Unavailable` if it may work later)."""
         ...
+
+
+LONGEST_SAID = 500
+"""Characters of a question, a reason or an assumption; what is longer is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something that only the person can decide; `choices` may be empty, and any other reply is as good."""
+
+    about: str
+    text: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing can be proposed, in words for the person."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """The relations that matter, by id."""
+
+    tables: tuple[str, ...]
+
+
+GROUNDING = "grounding"
+"""Key of the questions whose replies name nothing: who says no to a thing names it as well."""
+REPLACE = "replace"
+"""Key of the questions whether data may be replaced; their replies name nothing either."""
+MODE = "mode"
+"""Key of the question for how rows go into a table; the reply is a word of the person as any other."""
+
+
+ACCEPT = "accept"
+"""Key of the question that accepts a plan: the only one that `--yes` answers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from osiris.chat.catalog_import import one_line
+from osiris.chat.choices import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,6 +4,9 @@ The schema of an answer keeps to what the strict modes of services share: every 
 allowed; only type, enum, anyOf, items and properties; no recursion. Services take few unions, so a text or a list that
 says nothing is empty rather than null, and only numbers, enumerations and objects can be null. What is null or left out
 says nothing as well, in an answer and in a call; the schema of a call is without all that.
+
+Beside a request, or {"tables": [relation id…]}, an answer has "question", {"about": key, "text": …, "choices": [text…]}
+or null, and "cannot" (why nothing can be proposed): with either of them the rest is not read.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ from itertools import islice
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
-from osiris.chat.catalog_import import one_line
-from osiris.chat.intent import LONGEST_SAID, Interest, Question, Refusal, said_in
+from osiris.chat.choices import one_line
+from osiris.chat.provider_api import LONGEST_SAID, Interest, Question, Refusal
 from osiris.chat.render import problems_of, source_name
 from osiris.chat.request import Request
 from osiris.document import escape
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from osiris.chat.choices import Choices
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
+
 
 LONGEST_TEXT = 20_000
 """Characters of any text in a request."""
@@ -295,3 +299,24 @@ def _settled(request: Request, choices: Choices) -> Request:
     outputs = tuple(replace(output, input=settled(output.input)) for output in request.outputs)
     said = tuple(one_line(each, LONGEST_SAID) for each in request.assumptions[:_MOST_ASSUMED])
     return replace(request, steps=steps, outputs=outputs, assumptions=said)
+
+
+LONGEST_CHOICE = 120
+"""Characters of a choice: who picks it by its number must have read it, for it counts as the person's words."""
+
+MOST_SAID = 10
+
+
+def said_in(value: JsonValue) -> Question | Refusal | None:
+    """Return the question or the refusal of an answer; None if it has none that can be read."""
+    if not isinstance(value, dict):
+        return None
+    asked, cannot = value.get("question"), value.get("cannot")
+    if isinstance(cannot, str) and cannot.strip():
+        return Refusal(one_line(cannot, LONGEST_SAID))
+    if not isinstance(asked, dict) or not isinstance(asked.get("text"), str) or not asked["text"].strip():
+        return None
+    about, offered = asked.get("about"), asked.get("choices")
+    texts = [each for each in offered if isinstance(each, str) and each.strip()] if isinstance(offered, list) else []
+    choices = tuple(one_line(each, LONGEST_CHOICE) for each in texts[:MOST_SAID])
+    return Question(one_line(str(about or "question"), 60), one_line(asked["text"], LONGEST_SAID), choices)

@@ -7,8 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from osiris.chat.guide.flow import READ
-from osiris.chat.guide.match import narrowed
-from osiris.chat.guide.questions import Answer, Option
+from osiris.chat.guide.questions import Answer, Option, narrowed
 from osiris.cli.asking import SENTENCE, Plain, echo, problem_of, shortened, typed_as
 from osiris.cli.render import safe
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.formatted_text import StyleAndTextTuples
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-    from osiris.chat.guide.live import Command, Offered
+    from osiris.chat.guide.environment import Command, Offered
     from osiris.chat.guide.questions import Ask
 
     Result = Answer | Command

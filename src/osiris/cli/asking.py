@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from osiris.chat.environment import Waiting
 from osiris.chat.expressions import Misfit, literal
 from osiris.chat.guide.flow import READ
-from osiris.chat.guide.match import meant
-from osiris.chat.guide.questions import Answer
+from osiris.chat.guide.questions import Answer, meant
 from osiris.cli.render import diagnostic_lines, safe
 from osiris.cli.talk import Terminal, clean
 from osiris.errors import Diagnostic, fail
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import TypeVar
 
-    from osiris.chat.guide.live import Command, Offered
+    from osiris.chat.guide.environment import Command, Offered
     from osiris.chat.guide.questions import Ask, Option
     from osiris.cli.render import Console, Line
     from osiris.model import JsonValue

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from osiris.chat.mention_matching import GROUNDING, MODE, REPLACE
+from osiris.chat.provider_api import GROUNDING, MODE, REPLACE
 from osiris.cli.command import answers, console, opened
 from osiris.cli.render import Answer
 from osiris.errors import diagnostic

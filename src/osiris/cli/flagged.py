@@ -102,7 +102,7 @@ def flags_of(words: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], wanted: Wanted) -> Answer:
     """Show the plan of what flags say, and do what is answered; nothing is written before that."""
     from osiris.chat.flags import request_of
-    from osiris.chat.named import choices_for
+    from osiris.chat.project_catalog import choices_for
     from osiris.chat.render import render_request
 
     joined = [text.partition(" on ")[0] for flag in ("join", "left-join") for text in flags.get(flag, ())]

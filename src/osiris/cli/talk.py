@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from osiris.chat.environment import ACCEPT, Waiting
-from osiris.chat.mention_matching import MODE, REPLACE
+from osiris.chat.environment import Waiting
+from osiris.chat.provider_api import ACCEPT, MODE, REPLACE
 from osiris.cli.figures import count
 from osiris.cli.plan import plan_lines
 from osiris.cli.progress import watch
@@ -21,7 +21,7 @@ from osiris.report.plan import view_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from osiris.chat.intent import Question
+    from osiris.chat.provider_api import Question
     from osiris.cli.render import Console, Line
     from osiris.model import JsonValue
 

@@ -8,9 +8,8 @@ from inspect import cleandoc
 from typing import TYPE_CHECKING
 
 from osiris.chat import request as words
-from osiris.chat.catalog_import import read_names
-from osiris.chat.live import writers_of
-from osiris.chat.named import choices_for, target_of
+from osiris.chat.choices import read_names
+from osiris.chat.project_catalog import choices_for, target_of, writers_of
 from osiris.chat.render import render_request
 from osiris.chat.request_json import call_schema, chosen, shaped
 from osiris.errors import Location, OsirisError, raise_all

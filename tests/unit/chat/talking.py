@@ -4,9 +4,8 @@ import sqlite3
 
 from osiris.api import open_project
 from osiris.chat.agent import Agent
-from osiris.chat.environment import ACCEPT, Waiting
-from osiris.chat.live import LiveWorld
-from osiris.chat.provider_api import Answer, Usage
+from osiris.chat.environment import LiveWorld, Waiting
+from osiris.chat.provider_api import ACCEPT, Answer, Usage
 
 CONNECTIONS = """
 connections:

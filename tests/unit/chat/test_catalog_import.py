@@ -3,8 +3,7 @@
 import pytest
 from tests.unit.chat.worlds import CHOICES, FILES, SHOP, in_shop, names, source, table
 
-from osiris.chat.catalog_import import one_line, read_names, with_looked
-from osiris.chat.choices import Column, ForeignKey, Writer
+from osiris.chat.choices import Column, ForeignKey, Writer, one_line, read_names, with_looked
 
 
 def step_names(*sources):

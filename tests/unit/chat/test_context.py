@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from tests.unit.chat.worlds import CHOICES, in_shop, names, source, table
 
-from osiris.chat.catalog_import import read_names, with_looked
-from osiris.chat.context import framed, named, quoted, render_context, tokens_of
+from osiris.chat.choices import read_names, with_looked
+from osiris.chat.prompts.compose import framed, named, quoted, render_context, tokens_of
 
 PROFILE = {
     "id": {"null_share": 0.0, "distinct": 1200, "min": "1", "max": "1200"},

@@ -5,9 +5,9 @@ import shlex
 import pytest
 from tests.unit.chat.worlds import in_shop, names, source, table
 
-from osiris.chat.catalog_import import read_names
-from osiris.chat.command_line import command_line
+from osiris.chat.choices import read_names
 from osiris.chat.flags import request_of
+from osiris.chat.guide.flag_line import command_line
 from osiris.chat.request import (
     Chosen,
     Computed,

@@ -4,10 +4,9 @@ import pytest
 from tests.unit.chat.talking import proposal
 from tests.unit.chat.worlds import FILES, SHOP, in_shop, names, source, table
 
-from osiris.chat.catalog_import import plain_name, read_names
-from osiris.chat.grounding import MODE, exposed, question_for, settings, unnamed
-from osiris.chat.mention_matching import GROUNDING, stem
-from osiris.chat.provider_api import Message
+from osiris.chat.choices import plain_name, read_names
+from osiris.chat.grounding import MODE, exposed, question_for, settings, stem, unnamed
+from osiris.chat.provider_api import GROUNDING, Message
 from osiris.chat.request_json import read_request
 
 ORDERS = "@sqlite.shop/orders"

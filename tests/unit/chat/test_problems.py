@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.chat.problems import without_values
+from osiris.chat.environment import without_values
 from osiris.errors import diagnostic
 
 SECRET = "O'Secret-Smith: is not int64"

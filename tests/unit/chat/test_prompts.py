@@ -10,7 +10,6 @@ from tests.unit.chat.providers.asking import ORDERS, opened, project, request
 from tests.unit.chat.test_context import looked
 from tests.unit.chat.worlds import CHOICES
 
-from osiris.chat.context import plain_json, tokens_of
 from osiris.chat.conversation import Options
 from osiris.chat.prompts import (
     FOLDER,
@@ -21,6 +20,7 @@ from osiris.chat.prompts import (
     own_prompts,
     read_prompts,
 )
+from osiris.chat.prompts.compose import plain_json, tokens_of
 from osiris.chat.prompts.texts import PLACES
 from osiris.chat.provider_api import Message, ModelRequest
 from osiris.chat.providers import open_model

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from tests.unit.chat.worlds import in_shop, names, source
 
-from osiris.chat.catalog_import import read_names
+from osiris.chat.choices import read_names
 from osiris.chat.parse_request import parse_request
 from osiris.chat.render import fields_of, problems_of, render_request
 from osiris.chat.request import (

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from tests.unit.chat.talking import question, refusal
 from tests.unit.chat.test_render import CHOICES, CUSTOMERS, request
 
-from osiris.chat.intent import Question, Refusal
+from osiris.chat.provider_api import Question, Refusal
 from osiris.chat.render import render_request
 from osiris.chat.request import (
     Chosen,

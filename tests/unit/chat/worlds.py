@@ -1,6 +1,6 @@
 """Choices as discovery makes them, without asking anything."""
 
-from osiris.chat.catalog_import import read_names
+from osiris.chat.choices import read_names
 
 WRITERS = [
     {"component": "duckdb.writer", "ending": None, "modes": ["append", "replace", "upsert"], "connections": []},

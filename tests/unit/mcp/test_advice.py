@@ -2,7 +2,7 @@
 
 from osiris import api
 from osiris.errors import diagnostic
-from osiris.mcp.advice import for_agents, next_tools
+from osiris.mcp.call import for_agents, next_tools
 from osiris.mcp.read_tools import component_get
 
 

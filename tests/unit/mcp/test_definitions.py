@@ -4,9 +4,8 @@ from jsonschema import Draft202012Validator
 
 from osiris.api import open_project, validate_text
 from osiris.mcp import read_tools, write_tools
-from osiris.mcp.advice import _BY_CODE, _BY_PREFIX
-from osiris.mcp.definitions import INSTRUCTIONS, TOOLS
-from osiris.mcp.prompts import PROMPTS
+from osiris.mcp.call import _BY_CODE, _BY_PREFIX
+from osiris.mcp.definitions import INSTRUCTIONS, PROMPTS, TOOLS
 
 
 def test_every_tool_has_an_answer_and_a_schema():

@@ -3,8 +3,7 @@
 import pytest
 
 from osiris.errors import InvalidInput
-from osiris.mcp import legacy_tools
-from osiris.mcp.definitions import TOOLS, offered
+from osiris.mcp.definitions import EARLIER_TOOLS, TOOLS, offered, translated
 
 CANONICAL = (
     *("connections_list", "connections_doctor", "components_list", "discovery_request", "usecases_list"),
@@ -15,25 +14,25 @@ ALIASES = ("osiris.introspect_sources", "osiris.validate_oml", "osiris.save_oml"
 
 @pytest.mark.parametrize("name", [*CANONICAL, *(f"osiris.{name}" for name in CANONICAL), *ALIASES, "oml.schema.get"])
 def test_every_name_is_known(name):
-    row = legacy_tools.TOOLS[name.removeprefix("osiris.").replace(".", "_")]
+    row = EARLIER_TOOLS[name.removeprefix("osiris.").replace(".", "_")]
     if row.instead:
         with pytest.raises(InvalidInput) as found:
-            legacy_tools.translated(name, {})
+            translated(name, {})
         assert found.value.diagnostics[0].code == "PRJ010"
         return
-    tool, _ = legacy_tools.translated(name, {})
+    tool, _ = translated(name, {})
     assert tool in TOOLS
     assert {new for new in row.renamed.values() if new} <= TOOLS[tool].arguments.keys()
 
 
 def test_none_is_listed():
     names = {tool.name for tool in offered(allow_run=True)}
-    assert names & {name for name, row in legacy_tools.TOOLS.items() if row.tool != name} == set()
+    assert names & {name for name, row in EARLIER_TOOLS.items() if row.tool != name} == set()
 
 
 def test_our_own_calls_stay_as_they_are():
     for name, tool in TOOLS.items():
         arguments = dict.fromkeys(tool.arguments, "none")
-        assert legacy_tools.translated(name, dict(arguments))[0] == name
-        kept = legacy_tools.translated(name, dict(arguments))[1].keys()
+        assert translated(name, dict(arguments))[0] == name
+        kept = translated(name, dict(arguments))[1].keys()
         assert kept == arguments.keys(), name

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from osiris.chat.catalog_import import read_names
+from osiris.chat.choices import read_names
 from osiris.chat.expressions import unused
 from osiris.chat.request import Output, Request, Source, Step
 from osiris.errors import OsirisError

@@ -7,20 +7,20 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, cast
 
 from osiris.chat.expressions import unused
-from osiris.chat.guide import joins, parts, sources
+from osiris.chat.guide import parts, sources
 from osiris.chat.guide.draft import UNNAMED, Draft, default_name, plain
 from osiris.chat.guide.parts import columns_of
 from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Option, Propose, Tell
-from osiris.chat.guide.summary import summary
 from osiris.chat.request import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from osiris.chat.choices import Writer
     from osiris.chat.guide.questions import Flow
-    from osiris.chat.request import Mode, Request
+    from osiris.chat.request import Filter, Join, Measure, Mode, Request, Sort, Step
     from osiris.model import JsonValue
+
 
 READ = "read"
 """Key of the first question."""
@@ -29,7 +29,7 @@ MENU = "next"
 
 _PARTS: dict[str, tuple[str, str, Callable[[Draft], Flow[None]]]] = {
     "filters": ("Keep some rows", "or --where status = paid", parts.filters),
-    "joins": ("Join another table", "by a key", joins.join),
+    "joins": ("Join another table", "by a key", sources.join),
     "compute": ("Compute a column", "or --compute total = price * qty", parts.compute),
     "group": ("Group and measure", "or --group region --sum total as sales --count", parts.group),
     "pivot": ("Columns from values", "one column per status", parts.pivot),
@@ -197,3 +197,60 @@ def _table(draft: Draft, writer: Writer, reference: str) -> Flow[Output]:
         asked = Ask("primary key", "Which columns identify a row?", columns, several=True)
         key = Answer.of((yield asked)).keys
     return Output(draft.last(), writer.component, reference, table=table, mode=cast("Mode", mode), key=key)
+
+
+def summary(request: Request) -> tuple[str, ...]:
+    """Return a line for each part of a request."""
+    read = f"read {', '.join(each.relation for each in request.sources)}"
+    return (read, *(line for step in request.steps for line in _lines(step)))
+
+
+def _lines(step: Step) -> Iterator[str]:
+    if step.sql is not None:
+        yield f"SQL of step {step.name}"
+    yield from (f"join {_join(each)}" for each in step.joins)
+    for new in step.compute:
+        yield f"compute {new.name}: {new.function} of {_listed(filter(None, (new.column, new.other, new.value)))}"
+    yield from (f"keep {filter_words(each)}" for each in step.filters)
+    if step.group or step.measures:
+        groups = _listed(f"{each.unit} of {each.column}" if each.unit else each.column for each in step.group)
+        yield f"group by {groups}" if groups else "one row for everything"
+    if step.measures:
+        yield f"measure {_listed(map(measure_words, step.measures))}"
+    if step.pick:
+        yield f"first {step.pick.rows:,} of each {_listed(step.pick.per)} by {_listed(map(_sort, step.pick.order))}"
+    if step.pivot:
+        yield f"pivot by {step.pivot.column}"
+    if step.columns:
+        yield f"columns {_listed(each.name or each.column for each in step.columns)}"
+    if step.sort:
+        yield f"sort by {_listed(map(_sort, step.sort))}"
+    if step.limit is not None:
+        yield f"first {step.limit:,} rows"
+
+
+def _join(join: Join) -> str:
+    keys = " and ".join(f"{each.left} = {each.right}" for each in join.on)
+    return f"{join.input} by {keys}, rows without a match are {'kept' if join.unmatched == 'keep' else 'dropped'}"
+
+
+def filter_words(condition: Filter) -> str:
+    """Return a condition in words."""
+    right = condition.other or _listed(condition.values) or (condition.parameter or "")
+    return f"{condition.column} {condition.operator} {right}".rstrip()
+
+
+def measure_words(measure: Measure) -> str:
+    """Return a measure in words."""
+    if measure.function == "count":
+        return "number of rows"
+    of = measure.column or " / ".join(filter(None, (measure.of, measure.over)))
+    return f"{measure.function.replace('count distinct', 'number of different')} of {of}"
+
+
+def _sort(sort: Sort) -> str:
+    return f"{sort.column}{' descending' if sort.descending else ''}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

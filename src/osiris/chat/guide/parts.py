@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from osiris.chat.expressions import OR, kind_of, measure_name, unused
 from osiris.chat.guide.draft import plain
-from osiris.chat.guide.match import meant
-from osiris.chat.guide.questions import Answer, Ask, Compare, Option, Tell
+from osiris.chat.guide.questions import Answer, Ask, Compare, Option, Tell, meant
 from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Pivot, Sort, Step
 
 if TYPE_CHECKING:

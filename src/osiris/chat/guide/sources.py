@@ -1,20 +1,260 @@
-"""What is read: a table or file that is chosen from those that are found, and looked at then."""
+"""What is read, and looked at then; and joins: by declared keys, or by columns whose values were compared.
+
+What would multiply rows is said first.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
-from osiris.chat.catalog_import import one_line
-from osiris.chat.guide.questions import Answer, Look, Option, Tell
+from osiris.chat.choices import one_line
+from osiris.chat.expressions import unused
+from osiris.chat.guide.parts import columns_of, known_texts, typed_as
+from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Compare, Look, Option, Tell
+from osiris.chat.request import Join, Match, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from osiris.chat.choices import Relation
     from osiris.chat.guide.draft import Draft
-    from osiris.chat.guide.questions import Ask, Flow
+    from osiris.chat.guide.questions import Flow
     from osiris.model import JsonValue
+
+    Pairs = tuple[Match, ...]
+
+MEASURED = 4
+"""So many keys are measured for one join."""
+
+_ALIKE = 0.6
+"""From this share of equal letters on, names are similar."""
+
+_MOST = 0.5
+"""Columns that only have similar names, or one known value in common, need a greater share of matches than this."""
+
+_TRIED = 24
+"""So many pairs of columns are compared at once, where names say nothing."""
+
+_ID = ("id", "_id", "code", "_code", "key", "_key", "no", "_no")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What comparing the values of two keys gave: different ones on the left, those that the right has, rows per key.
+
+    `most` is of the right side: more than 1 multiplies rows.
+    """
+
+    keys: int
+    matched: int
+    most: int
+
+    def words(self) -> str:
+        """Return it as a remark."""
+        many = f", up to {self.most:,} rows for one value" if self.most > 1 else ""
+        return f"{self.matched:,} of {self.keys:,} values match{many}"
+
+
+def join(draft: Draft) -> Flow[None]:
+    """Ask for a table and the key by which it is joined."""
+    step = draft.step_for("joins")
+    asked = Ask("join", "Join which table or file?", source=RELATIONS)
+    relation = yield from looked_at(draft, asked)
+    if relation is None:
+        return
+    left = draft.fields(step, "input")
+    right = {each.name: each.type for each in relation.columns or ()}
+    named = _candidates(draft, relation, left, right)
+    candidates = named or [*_by_likeness(left, right), *_by_values(draft, relation, left, right)]
+    figures: dict[Pairs, Figures | None] = {}
+    if candidates:
+        yield Tell("  comparing values of keys …")
+    for pairs in list(dict.fromkeys(candidates))[:MEASURED]:
+        figures[pairs] = yield from _measured(draft, step, relation, pairs)
+    least = 0 if named else _MOST
+    offered = [pairs for pairs, each in figures.items() if each is None or each.matched > each.keys * least]
+    if not offered:
+        for pairs in (yield from _by_all_values(draft, step, relation, left, right)):
+            figures[pairs] = yield from _measured(draft, step, relation, pairs)
+            offered.append(pairs)
+    options = [Option(str(n), _words(pairs), _remark(figures[pairs])) for n, pairs in enumerate(offered)]
+    asked = Ask("key", f"By which key is {relation.table} joined?", (*options, Option("other", "other columns …")))
+    chosen = Answer.of((yield asked)).keys[0]
+    pairs = (yield from _own_key(draft, left, right)) if chosen == "other" else offered[int(chosen)]
+    if pairs not in figures:
+        figures[pairs] = yield from _measured(draft, step, relation, pairs)
+    joined = yield from _confirmed(relation, pairs, figures[pairs])
+    if joined is not None:
+        draft.read(relation.id)
+        draft.put(replace(step, joins=(*step.joins, joined)))
+
+
+def _confirmed(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flow[Join | None]:
+    """Return the join, unless it multiplies rows and the person does not want that."""
+    has_key = bool(relation.primary_key) and set(relation.primary_key) <= {each.right for each in pairs}
+    if figures.most > 1 if figures else not has_key:
+        options = (Option("no", f"no, do not join {relation.table}"), Option("yes", "yes, rows may become more"))
+        many = f"up to {figures.most:,} rows" if figures else "perhaps several rows, which was not measured,"
+        text = f"{relation.table} has {many} for one value of the key. Join it all the same?"
+        if Answer.of((yield Ask("multiplies", text, options))).keys[0] == "no":
+            return None
+    if figures and figures.matched == figures.keys:
+        yield Tell(f"All {figures.keys:,} values match.")
+        return Join(relation.name, pairs, "keep")
+    options = (
+        Option("keep", "keep them", "what is joined is empty there"),
+        Option("drop", "drop them"),
+    )
+    missing = f"{figures.keys - figures.matched:,} of {figures.keys:,} values have no match. " if figures else ""
+    kept = Answer.of((yield Ask("unmatched", f"{missing}Keep rows without a match?", options))).keys[0]
+    return Join(relation.name, pairs, "keep" if kept == "keep" else "drop")
+
+
+def _candidates(
+    draft: Draft, relation: Relation, left: dict[str, str | None], right: dict[str, str | None]
+) -> list[Pairs]:
+    """Return keys that names or declarations suggest, the likeliest first."""
+    found = [*_declared(draft, relation, left)]
+    spelled = {_plain(name): name for name in reversed(right)}
+    same = tuple(
+        Match(name, other)
+        for name in left
+        if (other := name if name in right else spelled.get(_plain(name), "")) and _fit(left[name], right[other])
+    )
+    key = relation.primary_key
+    if key and all(name in left and _fit(left[name], right.get(name)) for name in key):
+        found.append(tuple(Match(name, name) for name in key))
+    stem = relation.name.removesuffix("s").lower()
+    for name in left:
+        for other in right:
+            plain = name.lower()
+            named = plain.removeprefix(stem) in _ID and plain.startswith(stem) and other.lower() in (*_ID, plain)
+            if named and _fit(left[name], right[other]):
+                found.append((Match(name, other),))
+    found += [(each,) for each in same]
+    if len(same) > 1:
+        found.append(same)
+    return list(dict.fromkeys(found))
+
+
+def _by_likeness(left: dict[str, str | None], right: dict[str, str | None]) -> list[Pairs]:
+    """Return keys of columns with similar names, the most similar first: `vehid` and `VehicleID`."""
+    pairs = [(name, other) for name in left for other in right if _fit(left[name], right[other])]
+    alike = {pair: SequenceMatcher(None, _plain(pair[0]), _plain(pair[1])).ratio() for pair in pairs}
+    likely = sorted((pair for pair in pairs if alike[pair] >= _ALIKE), key=lambda pair: -alike[pair])
+    return [(Match(*pair),) for pair in likely]
+
+
+def _by_values(
+    draft: Draft, relation: Relation, left: dict[str, str | None], right: dict[str, str | None]
+) -> list[Pairs]:
+    """Return keys of text columns that have a known value in common."""
+    there = {each.name: {*known_texts(each)} for each in relation.columns or () if typed_as(each.type) == "text"}
+    here = {name: {*known_texts(draft.column(name))} for name in left if typed_as(left[name]) == "text"}
+    return [(Match(name, other),) for name in here for other in there if other in right and here[name] & there[other]]
+
+
+def _by_all_values(
+    draft: Draft, step: Step, relation: Relation, left: dict[str, str | None], right: dict[str, str | None]
+) -> Flow[list[Pairs]]:
+    """Return keys of which most values are in both columns, the likeliest first: names say nothing here."""
+    keys = [name for name in left if typed_as(left[name]) in ("text", "whole number", "uuid")]
+    pairs = [(name, other) for name in keys for other in right if _fit(left[name], right[other])][:_TRIED]
+
+    def compared(before: str) -> str:
+        counts = []
+        for n, (name, other) in enumerate((_quoted(one), _quoted(two)) for one, two in pairs):
+            mine = f"SELECT DISTINCT {name} AS k FROM {before} WHERE {name} IS NOT NULL"
+            theirs = f"SELECT {other} FROM {_quoted(relation.name)}"
+            counts.append(f"(SELECT count(*) FROM ({mine})) AS all{n}")
+            counts.append(f"(SELECT count(*) FROM ({mine}) WHERE k IN ({theirs})) AS both{n}")
+        return f"SELECT {', '.join(counts)}"
+
+    row = (yield from _compared(draft, step, relation, compared)) if pairs else None
+    if not row or len(row) != 2 * len(pairs):
+        return []
+    found = {pair: (keys, both) for pair, keys, both in zip(pairs, row[::2], row[1::2], strict=True)}
+    # Few values, as hours or amounts, are in many columns by chance: where most match, many come first.
+    likely = sorted((pair for pair, (keys, both) in found.items() if both > keys * _MOST), key=lambda p: -found[p][1])
+    return [(Match(*pair),) for pair in likely[:MEASURED]]
+
+
+def _plain(name: str) -> str:
+    """Return a name without what names of one thing differ in: `ShipID`, `ship_id`."""
+    return "".join(each for each in name.casefold() if each.isalnum())
+
+
+def _declared(draft: Draft, relation: Relation, left: dict[str, str | None]) -> list[Pairs]:
+    """Return the keys that foreign keys declare, from either side."""
+    found: list[Pairs] = []
+    for source in draft.request.sources:
+        here = draft.relation(source.relation)
+        if here.connection == relation.connection:
+            found += [tuple(map(Match, k.columns, k.to)) for k in here.foreign_keys if k.table == relation.table]
+            found += [tuple(map(Match, k.to, k.columns)) for k in relation.foreign_keys if k.table == here.table]
+    return [pairs for pairs in found if all(pair.left in left for pair in pairs)]
+
+
+def _fit(left: str | None, right: str | None) -> bool:
+    numbers = ("whole number", "number")
+    kinds = [typed_as(left), typed_as(right)]
+    return kinds[0] == kinds[1] or all(kind in numbers for kind in kinds)
+
+
+def _measured(draft: Draft, step: Step, relation: Relation, pairs: Pairs) -> Flow[Figures | None]:
+    """Compare the values of both sides."""
+    row = yield from _compared(draft, step, relation, lambda before: _comparing(before, relation.name, pairs))
+    return Figures(int(row[0]), int(row[1] or 0), int(row[2] or 0)) if row else None
+
+
+def _compared(draft: Draft, step: Step, relation: Relation, sql: Callable[[str], str]) -> Flow[JsonValue]:
+    """Return the row of a SELECT over the name of what there is before a join, and what is joined; None without one."""
+    taken = [*(each.name for each in draft.request.steps), *(each.name for each in draft.choices.relations)]
+    before = Step(unused("left_side", [*taken, relation.name]), input=step.input, joins=step.joins)
+    before = replace(before, compute=step.compute, filters=step.filters)
+    inputs = (before.name, relation.name)
+    figures = Step(unused("figures", [*taken, before.name, relation.name]), sql=sql(before.name), inputs=inputs)
+    asked = replace(draft.request, steps=(*(s for s in draft.request.steps if s.name != step.name), before, figures))
+    sources = {each.relation: each for each in (*asked.sources, *draft.reading(relation.id))}
+    return (yield Compare(replace(asked, sources=tuple(sources.values())), relation.id))
+
+
+def _comparing(left: str, right: str, pairs: Pairs) -> str:
+    lefts = ", ".join(f"{_quoted(each.left)} AS k{n}" for n, each in enumerate(pairs))
+    rights = ", ".join(f"{_quoted(each.right)} AS k{n}" for n, each in enumerate(pairs))
+    keys = ", ".join(f"k{n}" for n in range(len(pairs)))
+    on = " AND ".join(f"l.k{n} = r.k{n}" for n in range(len(pairs)))
+    return (
+        f"WITH l AS (SELECT DISTINCT {lefts} FROM {_quoted(left)}),\n"
+        f"a AS (SELECT {rights} FROM {_quoted(right)}),\n"
+        f"r AS (SELECT {keys}, count(*) AS n FROM a GROUP BY {keys})\n"
+        f"SELECT count(*) AS keys, count(r.n) AS matched, max(r.n) AS most FROM l LEFT JOIN r ON {on}"
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _words(pairs: Pairs) -> str:
+    return " and ".join(each.left if each.left == each.right else f"{each.left} = {each.right}" for each in pairs)
+
+
+def _remark(figures: Figures | None) -> str:
+    return figures.words() if figures else "not measured"
+
+
+def _own_key(draft: Draft, left: dict[str, str | None], right: dict[str, str | None]) -> Flow[Pairs]:
+    """Ask for two columns that are equal."""
+    mine = Answer.of((yield Ask("left", "Which column so far?", columns_of(draft, left)))).keys[0]
+    fitting = {name: type_ for name, type_ in right.items() if _fit(left[mine], type_)}
+    options = tuple(Option(name, name, type_ or "") for name, type_ in fitting.items())
+    theirs = Answer.of((yield Ask("right", f"{mine} equals which column of it?", options))).keys[0]
+    return (Match(mine, theirs),)
+
 
 _SHOWN = 200
 

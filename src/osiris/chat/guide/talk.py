@@ -1,4 +1,7 @@
-"""A conversation with the guide: each answer is in the journal before the flow gets it."""
+"""A conversation with the guide: each answer is in the journal before the flow gets it.
+
+The flow is a function of what it was given, so one can go back, and go on where a conversation was broken off.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,21 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
-from osiris.chat.environment import ACCEPT
 from osiris.chat.guide.draft import EMPTY, Draft, as_text
-from osiris.chat.guide.machine import Machine
+from osiris.chat.guide.flow import pipeline
 from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Tell
+from osiris.chat.provider_api import ACCEPT
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from osiris.chat.guide.live import GuideWorld
+    from osiris.chat.guide.environment import GuideWorld
+    from osiris.chat.guide.flow import Agreed
+    from osiris.chat.guide.questions import Effect, Flow
     from osiris.chat.journal import Journaled
     from osiris.model import JsonValue
+
 
 BACK = "back"
 QUIT = "quit"
@@ -92,7 +98,7 @@ class Guide:
         return found
 
     def _checked(self, check: Propose) -> JsonValue:
-        from osiris.chat.command_line import command_line
+        from osiris.chat.guide.flag_line import command_line
 
         draft = self._machine.draft
         self._go("OML_SYNTHESIS")
@@ -167,3 +173,48 @@ def _spoken(ask: Ask, words: str) -> str:
     answer = Answer.of(json.loads(words))
     labels = {each.key: each.label for each in ask.options}
     return answer.text if answer.text is not None else ", ".join(labels.get(key, key) for key in answer.keys)
+
+
+class Machine:
+    """The flow of a new draft. `effect` is what it waits for, `agreed` its end, `given` what it was given so far.
+
+    To go back the flow is begun anew and given again all but what came last: it is a function of that.
+    """
+
+    draft: Draft
+    effect: Effect
+    agreed: Agreed | None
+    _flow: Flow[Agreed]
+
+    def __init__(self, begin: Callable[[], Draft]) -> None:
+        self._begin = begin
+        self.given: list[tuple[Effect, JsonValue]] = []
+        self._restart()
+
+    def give(self, value: JsonValue) -> None:
+        """Give the flow what it waits for."""
+        self.given.append((self.effect, value))
+        self._send(value)
+
+    def back(self, kind: type[Effect] = Ask) -> bool:
+        """Go back to the last question that was answered, or to another kind of effect; tell whether there was one."""
+        places = [n for n, (effect, _) in enumerate(self.given) if isinstance(effect, kind)]
+        if not places:
+            return False
+        self.given = self.given[: places[-1]]
+        self._restart()
+        return True
+
+    def _restart(self) -> None:
+        self.agreed = None
+        self.draft = self._begin()
+        self._flow = pipeline(self.draft)
+        self.effect = next(self._flow)
+        for _, value in self.given:
+            self._send(value)
+
+    def _send(self, value: JsonValue) -> None:
+        try:
+            self.effect = self._flow.send(value)
+        except StopIteration as end:
+            self.agreed = end.value

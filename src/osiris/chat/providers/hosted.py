@@ -1,24 +1,30 @@
-"""A model behind a service, as whoever proposes: one question, one answer, within a pace and a budget."""
+"""A model behind a service, as whoever proposes: one question, one answer, within a pace and a budget.
+
+Whatever a service sends, or its library fails with, becomes a value or a code.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import warnings
-from typing import TYPE_CHECKING
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
 
-from osiris.chat.context import plain_json, tokens_of
+from osiris.chat.choices import one_line
 from osiris.chat.prompts import compose
-from osiris.chat.provider_api import Answer, Usage
-from osiris.chat.providers.answers import Failure, failure_of, value_of
-from osiris.chat.providers.pace import Budget, Pace
-from osiris.chat.providers.services import price, request
-from osiris.chat.providers.wire import LARGEST, LIBRARY_ERRORS, Bounded
+from osiris.chat.prompts.compose import plain_json, tokens_of
+from osiris.chat.provider_api import LONGEST_SAID, Answer, Usage
+from osiris.chat.providers.services import ANSWER_TOOL, LARGEST, LIBRARY_ERRORS, Bounded, price, request
 from osiris.chat.request_json import interest_schema, request_schema
 from osiris.errors import OsirisError, fail
 from osiris.secret import Scrubber
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydantic_ai.messages import ModelResponse
 
     from osiris.chat.prompts import Prompts, Spoken
@@ -122,3 +128,154 @@ def _wait(failure: Failure, number: int) -> float | None:
 
 _FINAL = ("LLM006", "LLM007")
 """Codes after which no other model is asked either."""
+
+
+_MINUTE = 60.0
+
+
+class Pace:
+    """Limits of a minute, over a window that slides: None is no limit."""
+
+    def __init__(
+        self,
+        requests: int | None,
+        tokens: int | None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._requests, self._tokens = requests, tokens
+        self._clock, self._sleep = clock, sleep
+        self._sent: deque[tuple[float, int]] = deque()
+
+    def wait(self, tokens: int) -> None:
+        """Wait until a request of about so many tokens may be sent; one above the limit waits for an empty window."""
+        while self._sent and not self._has_room(tokens):
+            self._sleep(max(0.0, self._sent[0][0] + _MINUTE - self._clock()))
+            while self._sent and self._sent[0][0] + _MINUTE <= self._clock():
+                self._sent.popleft()
+
+    def sent(self, tokens: int) -> None:
+        """Note a request that took so many tokens."""
+        self._sent.append((self._clock(), tokens))
+
+    def _has_room(self, tokens: int) -> bool:
+        used = sum(each for _, each in self._sent)
+        few = self._requests is None or len(self._sent) < self._requests
+        return few and (self._tokens is None or used + tokens <= self._tokens)
+
+
+class Budget:
+    """What a conversation may use: tokens, and US dollars unless that is None."""
+
+    def __init__(self, max_tokens: int, max_cost: float | None, spent: Usage) -> None:
+        self._max_tokens, self._max_cost = max_tokens, max_cost
+        self._tokens = spent.input_tokens + spent.output_tokens
+        self._cost = spent.cost or 0.0
+
+    def check(self, tokens: int) -> None:
+        """Fail with LLM006 or LLM007 if a request of about so many tokens goes beyond the budget."""
+        if self._tokens + tokens > self._max_tokens:
+            fail("LLM006", used=f"{self._tokens:,}", needed=f"{tokens:,}", limit=f"{self._max_tokens:,}")
+        if self._max_cost is not None and self._cost >= self._max_cost:
+            fail("LLM007", used=f"{self._cost:.4f}", limit=f"{self._max_cost:g}")
+
+    def spend(self, usage: Usage) -> None:
+        """Note what an answer took."""
+        self._tokens += usage.input_tokens + usage.output_tokens
+        self._cost += usage.cost or 0.0
+
+
+_UNREADABLE = 2_000
+"""Characters that are kept of an answer that is no JSON."""
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request failed: code, reason in words, and after how many seconds to try again (None: not at all)."""
+
+    code: str
+    reason: str
+    again_after: float | None = None
+
+
+def value_of(response: ModelResponse, model: str) -> JsonValue:
+    """Return what a model answered: JSON, the text itself if it is none, or why it declines.
+
+    Fails with LLM016 if there is nothing, with LLM018 if it was cut off, and with LLM019 if the model calls what it was
+    not offered.
+    """
+    from pydantic_ai.messages import TextPart, ToolCallPart
+
+    if response.finish_reason == "content_filter":
+        words = str((response.provider_details or {}).get("refusal") or "its filter stopped the answer")
+        return {"cannot": f"The model declines: {words}"}
+    if not response.parts and response.finish_reason is None:
+        fail("LLM016", model=model, reason="it says nothing")
+    calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+    stray = next((each.tool_name for each in calls if each.tool_name != ANSWER_TOOL), None)
+    if stray is not None:
+        fail("LLM019", model=model, tool=one_line(str(stray), LONGEST_SAID))
+    # Not all that a service sends has the type that the library says.
+    told = "".join(str(part.content) for part in response.parts if isinstance(part, TextPart))
+    given = calls[0].args if calls else told
+    value = _parsed(given if isinstance(given, str) else json.dumps(given))
+    if isinstance(value, str) and response.finish_reason == "length":
+        fail("LLM018", model=model)
+    return value
+
+
+def _parsed(text: str) -> JsonValue:
+    """Return the first JSON object of a text; else the beginning of the text, which is no answer to anything.
+
+    Models put words or a fence around what they were asked for; it is not believed before it is read anyway.
+    """
+    try:
+        value: JsonValue = _DECODER.raw_decode(text, max(0, text.find("{")))[0]
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return text[:_UNREADABLE].encode(errors="replace").decode()
+    return value
+
+
+def failure_of(error: Exception, *, seconds: float, exceeded: bool) -> Failure:
+    """Return what an exception of the library means; `exceeded` tells that the answer was larger than allowed."""
+    from pydantic_ai import exceptions as library
+
+    if exceeded:
+        return Failure("LLM017", "")
+    reason = _reason(error)
+    asked: float | None = getattr(error, "retry_after", None)
+    known: tuple[tuple[type[Exception], str, float | None], ...] = (
+        (library.ModelRequestTimeout, "LLM013", None),
+        (library.ModelTimeoutError, "LLM013", None),
+        (asyncio.TimeoutError, "LLM013", None),
+        (library.ModelQuotaExceededError, "LLM020", None),
+        (library.ModelRateLimitError, "LLM010", asked or 0.0),
+        (library.ModelUnavailableError, "LLM011", asked or 0.0),
+        (library.ModelServerError, "LLM011", asked or 0.0),
+        (library.ModelConnectionError, "LLM012", 0.0),
+        (library.ModelAuthenticationError, "LLM014", None),
+        (library.ModelContextWindowExceededError, "LLM021", None),
+        (library.ModelHTTPError, "LLM015", None),
+    )
+    for kind, code, again_after in known:
+        if isinstance(error, kind):
+            return Failure(code, f"{seconds:g}" if code == "LLM013" else reason, again_after)
+    return Failure("LLM016", reason)
+
+
+def _reason(error: Exception) -> str:
+    """Return what the service says of it, on one line, without what it was sent."""
+    body = getattr(error, "body", None)
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    said = inner.get("message") if isinstance(inner, dict) else inner
+    status = getattr(error, "status_code", None)
+    text = one_line(str(said or error), 300).rstrip(".")
+    return f"{status}, {text}" if status else text

@@ -5,10 +5,9 @@ import json
 import pytest
 
 from osiris.chat.guide.draft import EMPTY, Draft
-from osiris.chat.guide.machine import Machine
-from osiris.chat.guide.match import meant
-from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Tell
+from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Tell, meant
 from osiris.chat.guide.sources import option_of
+from osiris.chat.guide.talk import Machine
 from osiris.chat.request import (
     Chosen,
     Computed,

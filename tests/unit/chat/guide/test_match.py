@@ -2,8 +2,7 @@
 
 import pytest
 
-from osiris.chat.guide.match import meant
-from osiris.chat.guide.questions import Option
+from osiris.chat.guide.questions import Option, meant
 from osiris.cli.render import safe
 
 

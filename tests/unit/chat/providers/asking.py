@@ -4,7 +4,7 @@ import yaml
 from tests.unit.chat.worlds import FILES, SHOP, names
 
 from osiris.api import open_project
-from osiris.chat.catalog_import import read_names
+from osiris.chat.choices import read_names
 from osiris.chat.conversation import Options
 from osiris.chat.provider_api import Message, ModelRequest
 from osiris.chat.providers import open_model

@@ -11,7 +11,7 @@ from tests.unit.chat.providers.asking import KEY, MODELS, ORDERS, PROVIDERS, ope
 
 from osiris.api import project_scrubber
 from osiris.chat.conversation import Options
-from osiris.chat.intent import Refusal
+from osiris.chat.provider_api import Refusal
 from osiris.chat.provider_api import Usage as Used
 from osiris.chat.providers import open_model
 from osiris.chat.request_json import interest_schema, read_interest, request_schema

@@ -3,7 +3,7 @@
 import pytest
 
 from osiris.chat.provider_api import Usage
-from osiris.chat.providers.pace import Budget, Pace
+from osiris.chat.providers.hosted import Budget, Pace
 from osiris.errors import InvalidInput
 
 

@@ -1,37 +1,140 @@
-"""The world of the guide: the person, sources, figures and plans, as they are."""
+"""The environment of the guide: the person, sources as they are found, figures and plans."""
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from osiris import api
 from osiris.api.previews import SAMPLE
-from osiris.chat.catalog_import import one_line, read_names
-from osiris.chat.guide.desk import Desk
+from osiris.chat.choices import one_line, read_names
+from osiris.chat.environment import DRAFT, LiveWorld
 from osiris.chat.guide.draft import EMPTY, Draft, as_text
-from osiris.chat.guide.listing import Listing
 from osiris.chat.guide.questions import RELATIONS, Answer, Look
-from osiris.chat.live import DRAFT, LiveWorld, writers_of
+from osiris.chat.guide.sources import option_of
+from osiris.chat.project_catalog import data_files, data_folders, references, source_of, writers_of
 from osiris.errors import OsirisError, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
-    from typing import TypeVar
 
     from osiris.api import Compiled, Preview, Workspace
     from osiris.chat.choices import Choices
+    from osiris.chat.environment import Mouth
     from osiris.chat.guide.questions import Ask, Option
-    from osiris.chat.live import Mouth
     from osiris.chat.request import Request
     from osiris.model import JsonValue
     from osiris.runner.host.preview import Table
     from osiris.runner.per_job_worker import Worker
 
-    T = TypeVar("T")
+_NOT_DISCOVERED = "DSC001"
+"""Code of a connection that has no tables to look at: it may still be written to."""
+
+
+class Listing:
+    """The relations of a project; `silent` has why a source is not listed, by its name."""
+
+    def __init__(self, workspace: Workspace, desk: Desk) -> None:
+        self.silent: dict[str, str] = {}
+        self._workspace = workspace
+        folders, connections = data_folders(workspace), references(workspace)
+        self._found: dict[str, tuple[Option, ...]] = {
+            folder: tuple(option_of(name, folder, name) for name in data_files(workspace.root, folder))
+            for folder in folders
+        }
+        self._waiting = [*connections]
+        self._desk: Desk | None = desk
+
+    def start(self) -> None:
+        """Begin to ask, once the first question is on the screen: what starts then would hold that up."""
+        desk, self._desk = self._desk, None
+        if desk is None:
+            return
+        for folder in list(self._found):
+            desk.do(partial(self._ask, folder))
+        threading.Thread(target=self._ask_all, args=([*self._waiting],), daemon=True).start()
+
+    def options(self, source: str = "") -> tuple[Option, ...]:
+        """Return what is found by now, of one source or of all."""
+        return tuple(o for name in list(self._found) if source in ("", name) for o in self._found[name])
+
+    def waiting(self) -> tuple[str, ...]:
+        """Return the sources that have not answered yet."""
+        return tuple(self._waiting)
+
+    def _ask_all(self, connections: list[str]) -> None:
+        for name in connections:
+            self._ask(name)
+
+    def _ask(self, target: str, worker: Worker | None = None) -> None:
+        try:
+            told = api.discover(self._workspace, target, worker=worker).to_json()
+            self._found[target] = _options(target, told)
+        except OsirisError as error:
+            found = error.diagnostics[0]
+            if found.code != _NOT_DISCOVERED:
+                self.silent[target] = one_line(str(found), 300)
+        finally:
+            if target in self._waiting:
+                self._waiting.remove(target)
+
+
+def _options(target: str, told: Mapping[str, JsonValue]) -> tuple[Option, ...]:
+    choices = read_names({"sources": [{**source_of(told), "target": target}], "writers": [], "silent": {}})
+    return tuple(
+        option_of(each.id, each.source, each.table, "" if each.rows is None else f"about {each.rows:,} rows")
+        for each in choices.relations
+    )
+
+
+T = TypeVar("T")
+
+_OF_WORKERS = "RUN"
+"""How codes begin that tell of a worker that has died, or was stopped."""
+
+
+class Desk:
+    """Does what it is given in order, each time with the worker, which the first of that starts."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._open = ExitStack()
+        self._worker: Worker | None = None
+        self._pool = ThreadPoolExecutor(1)
+
+    def do(self, act: Callable[[Worker], T]) -> Future[T]:
+        """Have something done with the worker."""
+        return self._pool.submit(self._do, act)
+
+    def close(self) -> None:
+        """Drop what is not done; what is being done is cancelled."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._worker:
+            self._worker.cancel()
+
+    def _do(self, act: Callable[[Worker], T]) -> T:
+        try:
+            return act(self._ready())
+        except OsirisError as error:
+            if error.diagnostics[0].code.startswith(_OF_WORKERS):
+                self._worker = None
+                self._open.close()
+            raise
+
+    def _ready(self) -> Worker:
+        if self._worker is None:
+            from osiris.runner.host.adapters import asked_worker
+
+            self._worker = self._open.enter_context(asked_worker(self._workspace.project, self._workspace.config))
+        return self._worker
+
 
 ROWS = 5
 MEASURED = 100_000
