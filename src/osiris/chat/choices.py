@@ -68,6 +68,16 @@ class Relation:
         """Reference of the connection that it is read by, None for files."""
         return self.source if self.source.startswith("@") else None
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns that are known."""
+        return [each.name for each in self.columns or ()]
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Types of the known columns that a step can read, by name."""
+        return {each.name: each.type for each in self.columns or () if each.type}
+
 
 @dataclass(frozen=True, slots=True)
 class Writer:

@@ -225,6 +225,22 @@ class Form(NamedTuple):
     ending: str = ""
     """With what the value ends that asks for this form of `convert`."""
 
+    def takes(self, kind: Kind) -> bool:
+        """Tell whether its column may be of a kind."""
+        return not self.kinds or kind in self.kinds
+
+    def has(self, *places: str) -> bool:
+        """Tell whether one of some places is in the template."""
+        return any(f"{{{place}}}" in self.sql for place in places)
+
+    def is_meant(self, value: str | None) -> bool:
+        """Tell whether a value means this form: of those of `convert` it means one."""
+        if self.function != "convert" or value is None:
+            return True
+        if value.startswith("date "):
+            return self.has("formats" if OR in value else "format")
+        return self.has("type") and self.ending == (COMMA if value.endswith(COMMA) else "")
+
 
 COMMA, OR = " 1.234,5", " or "
 DIGITS = 18
@@ -313,15 +329,22 @@ def condition(given: Filter, scope: Scope, parameters: Mapping[str, Parameter]) 
     if given.operator in EMPTINESS:
         return _compared(column, given.operator, [])
     if given.other is not None:
-        other = find(scope, given.other, "other")
-        if not are_comparable(column, other):
-            raise Misfit("other", f"is {other.type}, which is not compared with {column.type}", "convert one of them")
-        one, other = (_by_day(each) if column.kind != other.kind else each for each in (column, other))
-        return _compared(one, given.operator, [other.sql])
+        return _with_column(given, column, find(scope, given.other, "other"))
     if given.operator in _TEXTUAL and column.kind != "text":
         raise Misfit("operator", f"'{given.operator}' needs a text, and '{given.column}' is {column.type}")
     if given.parameter is not None:
         return _with_parameter(given, column, parameters)
+    return _with_values(given, column)
+
+
+def _with_column(given: Filter, column: Column, other: Column) -> str:
+    if not are_comparable(column, other):
+        raise Misfit("other", f"is {other.type}, which is not compared with {column.type}", "convert one of them")
+    one, other = (_by_day(each) if column.kind != other.kind else each for each in (column, other))
+    return _compared(one, given.operator, [other.sql])
+
+
+def _with_values(given: Filter, column: Column) -> str:
     days = [is_date(value.strip()) for value in given.values] if column.kind == "timestamp" else []
     if any(days) and not all(days):
         raise Misfit("values", "some are whole days, and some have a time", "give all of them a time, or none")
@@ -384,42 +407,32 @@ def computed(given: Computed, scope: Scope) -> str:
     column = Column("", "utf8", "") if is_constant else find(scope, given.column)
     value = given.value if given.value is not None else DEFAULTS.get(given.function)
     form = _form(given, column, value)
-    filled = {name: make(given.function, value or "", column) for name, make in _VALUES.items() if _has(form, name)}
+    filled = {place: _VALUES[place](given.function, value or "", column) for place in filter(form.has, _VALUES)}
     if given.other is not None:
         filled["other"] = _other(given, column, scope).sql
-    if given.new and not _has(form, "new"):
+    if given.new and not form.has("new"):
         raise Misfit("new", f"'{given.function}' takes no new text")
     return form.sql.format(column=column.sql, new=text_literal(given.new or ""), **filled)
 
 
-def _has(form: Form, *names: str) -> bool:
-    return any(f"{{{name}}}" in form.sql for name in names)
-
-
 def _form(given: Computed, column: Column, value: str | None) -> Form:
     """Return how a function of a column and what else is given is written."""
-    forms = [form for form in FORMS if form.function == given.function]
-    takes = [
-        *(["a second column"] if any(_has(form, "other") for form in forms) else []),
-        *(["a value"] if any(_has(form, *_VALUES) for form in forms) else []),
-    ]
-    place = given.function == "convert" and _convert_place(value or "")
-    ending = COMMA if place == "type" and (value or "").endswith(COMMA) else ""
-    forms = [form for form in forms if _has(form, "other") == (given.other is not None)]
-    forms = [form for form in forms if _has(form, *_VALUES) == (value is not None)]
-    forms = [form for form in forms if not place or (_has(form, place) and form.ending == ending)]
+    own = [form for form in FORMS if form.function == given.function]
+    wanted = (given.other is not None, value is not None)
+    forms = [form for form in own if (form.has("other"), form.has(*_VALUES)) == wanted and form.is_meant(value)]
     if not forms:
-        raise Misfit("value", f"'{given.function}' takes {' or '.join(takes) or 'nothing else'}")
-    fitting = [form for form in forms if not form.kinds or column.kind in form.kinds]
+        raise Misfit("value", f"'{given.function}' takes {_taken(own)}")
+    fitting = [form for form in forms if form.takes(column.kind)]
     if not fitting:
         _need(column, *forms[0].kinds)
     return fitting[0]
 
 
-def _convert_place(value: str) -> str:
-    if not value.startswith("date "):
-        return "type"
-    return "formats" if OR in value else "format"
+def _taken(forms: Sequence[Form]) -> str:
+    """Return what a function takes beside its column."""
+    places = {"a second column": ("other",), "a value": tuple(_VALUES)}
+    takes = (what for what, names in places.items() if any(form.has(*names) for form in forms))
+    return " or ".join(takes) or "nothing else"
 
 
 def _need(column: Column, *kinds: Kind, field: str = "column") -> Column:

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
-from osiris.chat.expressions import DIGITS, Misfit, Misfits, measure_name
+from osiris.chat.expressions import DIGITS, EMPTINESS, Misfit, Misfits, measure_name
 from osiris.chat.render import problems_of
 from osiris.chat.request import (
     Chosen,
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 
     from osiris.chat.choices import Choices, Relation, Writer
     from osiris.chat.request import Aggregate
-    from osiris.model import Schema
 
     Flags = Mapping[str, tuple[str, ...]]
     T = TypeVar("T")
@@ -85,20 +84,24 @@ _FLAGS = {
 }
 """By the part of a request, the flag that it comes from."""
 
-SIGNS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
+SIGNS: dict[str, Function] = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 _QUOTED = r'"(?:[^"]|"")*"'
 _WORDS = "not in|in|between|contains|starts with|ends with|is not empty|is empty"
 _CONDITION = re.compile(rf"({_QUOTED}|.+?)(?:\s*(!=|<=|>=|=|<|>)\s*|\s+({_WORDS})(?:\s+|$))(.*)", re.DOTALL)
 _CALL = re.compile(r"([a-z-]+)\((.*)\)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d+)?|\.\d+)")
 _AS = re.compile(rf"({_QUOTED}|.*?\)|.+?)\s+as\s+({_QUOTED}|[\w.]+)", re.DOTALL)
+_ENDINGS = {"json": "jsonl", "ndjson": "jsonl", "pq": "parquet"}
+"""Other endings of files than those that writers name."""
+
 _NO_VALUE = ("=", "<", ">", "(", "'")
 """How no value begins, unless it stands in double quotes."""
 
 _MORE = re.compile(r"\s(?:and|or)\s+(\S+?)\s*(?:[=<>!]|\s(?:in|is|like|between|contains)\s)", re.IGNORECASE)
 """How another condition begins."""
 
-_TWO = 2
+_MOST_VALUES: dict[Function, int] = {"replace": 2}
+"""How many values a function takes beside its column, where that is not one."""
 
 
 class Wrong(Exception):
@@ -147,38 +150,50 @@ def refuse_misfits(request: Request, choices: Choices) -> None:
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads flags, and keeps what is to be told of it; of every name the word that meant it."""
+    """Reads flags, and keeps what is to be told of it, of every name the word that meant it, and the columns that the
+    next flag can name.
+    """
 
     flags: Flags
     choices: Choices
     told: list[str] = field(default_factory=list)
     meant: dict[str, str] = field(default_factory=dict)
+    scope: list[str] = field(default_factory=list)
 
     def request(self) -> Request:
         relations = [self.relation("from", text) for text in self.flags.get("from", ())]
         if not relations:
             fail("CHT042", flag="--from", problem="is missing", hint="name what is read: --from data/orders.csv")
-        joins = [
-            self.read(name, text, lambda text, name=name: self.join(text, name, relations[0]))  # type: ignore[misc]
-            for name in ("join", "left-join")
-            for text in self.flags.get(name, ())
+        first, joins = relations[0], self.joins(relations)
+        base = Step(STEP, first.name, joins)
+        step = self.step(base, list(_scope(base, relations)))
+        if joins:
+            self.tell_alone(first)
+        steps = (step,) if step != Step(STEP, first.name) else ()
+        sources = (self.source(first), *(Source(each.id) for each in relations[1:]))
+        output = self.output(STEP if steps else first.name)
+        return Request(self.single("name") or name_of(output), sources, steps, (output,))
+
+    def joins(self, relations: list[Relation]) -> tuple[Join, ...]:
+        """Return the joins, and add what they read to the relations, of which each but the first is joined."""
+        found = [
+            self.read(flag, text, partial(self.join, flag=flag, first=relations[0]))
+            for flag in ("join", "left-join")
+            for text in self.flags.get(flag, ())
         ]
-        for relation, _ in joins:
-            if relation not in relations:
-                relations.append(relation)
-        unread = [each.id for each in relations[1:] if all(each is not relation for relation, _ in joins)]
+        unread = [each.id for each in relations[1:] if all(each is not relation for relation, _ in found)]
         if unread:
             hint = f"say how: --join '{unread[0]} on COLUMN = COLUMN'"
             fail("CHT042", flag=f"--from {unread[0]}", problem="is not joined to what is read first", hint=hint)
-        base = Step(STEP, relations[0].name, tuple(join for _, join in joins))
-        step = self.step(base, list(_scope(base, relations)))
-        given = [f"--{flag}" for flag in ("encoding", "dtype", "on-reject") if self.flags.get(flag)]
-        if given and joins:
-            self.told.append(f"{', '.join(given)} for '{relations[0].id}' alone")
-        steps = (step,) if step != Step(STEP, relations[0].name) else ()
-        sources = tuple(self.source(relation, is_first=not number) for number, relation in enumerate(relations))
-        output = self.output(STEP if steps else relations[0].name)
-        return Request(self.single("name") or name_of(output), sources, steps, (output,))
+        for relation, _ in found:
+            if relation not in relations:
+                relations.append(relation)
+        return tuple(join for _, join in found)
+
+    def tell_alone(self, relation: Relation) -> None:
+        """Tell which flags are for the first relation alone."""
+        if given := [f"--{flag}" for flag in ("encoding", "dtype", "on-reject") if self.flags.get(flag)]:
+            self.told.append(f"{', '.join(given)} for '{relation.id}' alone")
 
     def read(self, flag: str, text: str, make: Callable[[str], T]) -> T:
         """Return what is made of the text of a flag; fails with CHT042 if nothing can be."""
@@ -232,7 +247,7 @@ class _Reader:
         if not on:
             raise Wrong("does not say by which columns", "write it like 'customers on customer_id = id'")
         relation = self.relation(flag, _bare(table.strip()))
-        right = [each.name for each in relation.columns or ()]
+        right = relation.names
         matches = []
         for part in re.split(r"\s+and\s+", keys.strip()):
             one, equals, other = part.partition(" = ")
@@ -243,16 +258,14 @@ class _Reader:
 
     def left(self, word: str, first: Relation, joined: Relation) -> str:
         """Return the column of what is there before a join: of the first table, if that has it."""
-        own = [each.name for each in first.columns or ()]
+        own = first.names
         others = (each for each in self.choices.relations if each is not first and each is not joined)
-        names = dict.fromkeys([*own, *(each.name for relation in others for each in relation.columns or ())])
+        names = dict.fromkeys([*own, *(name for relation in others for name in relation.names)])
         is_own = word in own or (word not in names and word.casefold() in map(str.casefold, own))
         return self.name(word, own if is_own else names)
 
-    def source(self, relation: Relation, *, is_first: bool) -> Source:
-        if not is_first:
-            return Source(relation.id)
-        known = [each.name for each in relation.columns or ()]
+    def source(self, relation: Relation) -> Source:
+        known = relation.names
 
         def typed(text: str) -> Typed:
             column, equals, kind = text.rpartition("=")
@@ -262,116 +275,125 @@ class _Reader:
 
         return Source(relation.id, None, self.single("encoding"), self.each("dtype", typed), self.single("on-reject"))
 
+    def column(self, word: str) -> str:
+        """Return the column that a word means where flags are read now."""
+        return self.name(_bare(word), self.scope)
+
     def step(self, base: Step, scope: Sequence[str]) -> Step:
         """Return a step with what flags add to it; `scope` are the columns that the first of them can name."""
-        scope, compute = [*scope], []
-        for text in self.flags.get("compute", ()):
-            compute.append(self.read("compute", text, lambda text: self.computed(text, scope)))
-            scope.append(compute[-1].name)
-        filters = self.each("where", lambda text: self.filter(text, scope))
-        group = (*base.group, *self.listed("group", lambda text: self.group(text, scope)))
-        measures = (*base.measures, *self.measures(scope, base.measures))
-        pick = self.pick(scope) or base.pick
-        if len(group) > len(base.group) or len(measures) > len(base.measures):
-            grouped = [each.name or each.unit or each.column.replace(".", "_") for each in group]
-            scope = [*grouped, *(each.name for each in measures)]
-        columns = self.listed("columns", lambda text: self.chosen(text, scope)) or base.columns
-        results = [each.name or each.column for each in columns]
-        sort = self.listed("sort", lambda text: self.sort(text, [*results, *(n for n in scope if n not in results)]))
-        limit = next(iter(self.each("limit", _whole)), base.limit)
-        return replace(
+        self.scope = [*scope]
+        compute = self.each("compute", self.computed)
+        filters = self.each("where", self.filter)
+        group, measures = self.listed("group", self.group), self.measures(base.measures)
+        step = replace(
             base,
             compute=(*base.compute, *compute),
             filters=(*base.filters, *filters),
-            group=group,
-            measures=measures,
-            pick=pick,
-            columns=columns,
-            sort=sort or base.sort,
-            limit=limit,
+            group=(*base.group, *group),
+            measures=(*base.measures, *measures),
+            pick=self.pick() or base.pick,
         )
+        if group or measures:
+            self.scope = _grouped(step)
+        columns = self.listed("columns", self.chosen) or base.columns
+        results = [each.label for each in columns]
+        self.scope = [*results, *(name for name in self.scope if name not in results)]
+        sort = self.listed("sort", self.sort) or base.sort
+        return replace(step, columns=columns, sort=sort, limit=next(iter(self.each("limit", _whole)), base.limit))
 
-    def computed(self, text: str, scope: Sequence[str]) -> Computed:
+    def computed(self, text: str) -> Computed:
         name, equals, made = text.partition("=")
         if not equals or not name.strip():
             raise Wrong("gives no name", "write it like 'total = price * qty'")
         name, made = _bare(name.strip()), made.strip()
         call = _CALL.fullmatch(made)
-        if call and call[1].replace("-", " ") in get_args(Function):
-            return self.called(name, cast("Function", call[1].replace("-", " ")), _parts(call[2]), scope)
-        for sign in SIGNS:
+        function = call[1].replace("-", " ") if call else ""
+        if call and function in get_args(Function):
+            new = replace(self.called(cast("Function", function), _parts(call[2])), name=name)
+        else:
+            new = replace(self.calculated(made), name=name)
+        self.scope.append(name)
+        return new
+
+    def calculated(self, made: str) -> Computed:
+        """Return what two columns, or a column and a number, make."""
+        for sign, function in SIGNS.items():
             one, found, other = _split(made, f" {sign} ")
             if found:
-                function = cast("Function", SIGNS[sign])
-                _refuse_both(one, scope)
-                _refuse_both(other, scope)
-                column = self.name(_bare(one), scope)
+                self.refuse_both(one)
+                self.refuse_both(other)
+                column = self.column(one)
                 if _NUMBER.fullmatch(other):
-                    return Computed(name, function, column, value=other)
-                return Computed(name, function, column, self.name(_bare(other.removeprefix("col:")), scope))
+                    return Computed("", function, column, value=other)
+                return Computed("", function, column, self.column(other.removeprefix("col:")))
         functions = ", ".join(each.replace(" ", "-") for each in get_args(Function))
         raise Wrong(f"'{made}' is nothing that can be computed", f"COLUMN * COLUMN, or one of {functions}")
 
-    def called(self, name: str, function: Function, parts: list[str], scope: Sequence[str]) -> Computed:
-        if function == "constant":
-            if len(parts) > 1:
-                raise Wrong("'constant' takes one value", "put it in quotes")
-            return Computed(name, function, value=_bare(parts[0]) if parts else None)
-        column = self.name(_bare(parts[0]) if parts else "", scope)
-        others = [self.name(_bare(part[4:]), scope) for part in parts[1:] if part.startswith("col:")]
-        values = [_bare(part) for part in parts[1:] if not part.startswith("col:")]
-        most = _TWO if function == "replace" else 1
-        if len(others) > 1 or len(values) > most:
-            raise Wrong(f"'{function}' takes fewer values")
-        other = others[0] if others else None
-        return Computed(name, function, column, other, *values[:2])
+    def refuse_both(self, text: str) -> None:
+        """Refuse a number that is the name of a column too."""
+        if _NUMBER.fullmatch(text) and text in self.scope:
+            raise Wrong(f"'{text}' is a number and a column", f'"{text}" is the column, +{text} the number')
 
-    def filter(self, text: str, scope: Sequence[str]) -> Filter:
+    def called(self, function: Function, parts: list[str]) -> Computed:
+        if function == "constant":
+            return _constant(parts)
+        first, *rest = parts or [""]
+        column = self.column(first)
+        others = [self.column(part[4:]) for part in rest if part.startswith("col:")]
+        values = [_bare(part) for part in rest if not part.startswith("col:")]
+        if len(others) > 1 or len(values) > _MOST_VALUES.get(function, 1):
+            raise Wrong(f"'{function}' takes fewer values")
+        return Computed("", function, column, *(others or (None,)), *values)
+
+    def filter(self, text: str) -> Filter:
         parts = _CONDITION.fullmatch(text.strip())
         if not parts:
             raise Wrong("is no condition", "write it like 'status = paid'")
-        column = self.name(_bare(parts[1].strip()), scope)
+        column = self.column(parts[1].strip())
         operator, right = cast("Operator", parts[2] or parts[3]), parts[4].strip()
-        if operator in ("is empty", "is not empty"):
+        if operator in EMPTINESS:
             if right:
                 raise Wrong(f"'{operator}' takes no value")
             return Filter(column, operator)
         if right.startswith("col:"):
-            return Filter(column, operator, other=self.name(_bare(right[4:].strip()), scope))
+            return Filter(column, operator, other=self.column(right[4:].strip()))
+        return Filter(column, operator, tuple(map(_side, self.sides(operator, right))))
+
+    def sides(self, operator: Operator, right: str) -> list[str]:
+        """Return the values on the right side of a condition, as they are written."""
         if operator == "between":
             least, found, most = _split(right, " and ")
             if not found or (" and " in most and not re.fullmatch(_QUOTED, most)):
                 raise Wrong("'between' takes two values", "write it like 'between 1 and 5'")
-            return Filter(column, operator, (_side(least), _side(most)))
+            return [least, most]
         if operator in ("in", "not in"):
-            return Filter(column, operator, tuple(map(_side, _parts(right))))
+            return _parts(right)
         more = _MORE.search(right) if not re.fullmatch(_QUOTED, right, re.DOTALL) else None
-        if more and more[1] in scope:
+        if more and more[1] in self.scope:
             hint = "give each its own --where; in double quotes, if it is meant"
             raise Wrong(f"'{right}' has another condition in it", hint)
-        return Filter(column, operator, (_side(right),))
+        return [right]
 
-    def group(self, text: str, scope: Sequence[str]) -> Group:
+    def group(self, text: str) -> Group:
         what, name = _named(text)
         call = _CALL.fullmatch(what)
         if call and call[1] in get_args(Unit):
-            return Group(self.name(_bare(call[2].strip()), scope), cast("Unit", call[1]), name)
-        return Group(self.name(_bare(what), scope), None, name)
+            return Group(self.column(call[2].strip()), cast("Unit", call[1]), name)
+        return Group(self.column(what), None, name)
 
-    def measures(self, scope: Sequence[str], known: Sequence[Measure]) -> tuple[Measure, ...]:
+    def measures(self, known: Sequence[Measure]) -> tuple[Measure, ...]:
         made = [Measure("rows", "count")] if self.flags.get("count") else []
         for flag, function in MEASURES.items():
-
-            def measure(text: str, function: Aggregate = function) -> Measure:
-                what, name = _named(text)
-                column = self.name(_bare(what), scope)
-                return Measure(name or measure_name(function, column), function, column)
-
-            made += self.listed(flag, measure)
+            made += self.listed(flag, partial(self.measure, function=function))
         plain = [each.name for each in (*known, *made)]
-        made += self.listed("share", lambda text: self.share(text, plain))
-        made += self.listed("ratio", lambda text: self.ratio(text, plain))
+        made += self.listed("share", partial(self.share, measures=plain))
+        made += self.listed("ratio", partial(self.ratio, measures=plain))
         return tuple(made)
+
+    def measure(self, text: str, function: Aggregate) -> Measure:
+        what, name = _named(text)
+        column = self.column(what)
+        return Measure(name or measure_name(function, column), function, column)
 
     def share(self, text: str, measures: Sequence[str]) -> Measure:
         what, name = _named(text)
@@ -386,77 +408,75 @@ class _Reader:
         of, over = (self.name(_bare(each), measures, "measure") for each in (top, below))
         return Measure(name or f"{of}_per_{over}", "ratio", of=of, over=over)
 
-    def pick(self, scope: Sequence[str]) -> Pick | None:
+    def pick(self) -> Pick | None:
         given = [flag for flag in ("latest", "first", "top") if self.flags.get(flag)]
         if len(given) > 1:
             hint = "make the other a pipeline of its own"
             fail("CHT042", flag=f"--{given[0]} and --{given[1]}", problem="go not together", hint=hint)
-        made = [pick for flag in given for pick in self.each(flag, self.picking(flag, scope))]
+        made = [pick for flag in given for pick in self.each(flag, partial(self.picked, flag=flag))]
         return made[0] if made else None
 
-    def picking(self, flag: str, scope: Sequence[str]) -> Callable[[str], Pick]:
-        def pick(text: str) -> Pick:
-            number, _, rest = text.strip().partition(" ") if flag == "top" else ("1", "", text)
-            order, found, per = _split(rest, " per ")
-            if not found or not number.isdecimal() or len(number) > DIGITS:
-                raise Wrong(
-                    "does not say of what", f"write it like '{'3 amount' if flag == 'top' else 'date'} per region'"
-                )
-            column = self.name(_bare(order), scope)
-            groups = tuple(self.name(_bare(each), scope) for each in _parts(per))
-            return Pick(groups, (Sort(column, flag != "first"),), int(number))
+    def picked(self, text: str, flag: str) -> Pick:
+        number, _, rest = text.strip().partition(" ") if flag == "top" else ("1", "", text)
+        order, found, per = _split(rest, " per ")
+        if not found or not number.isdecimal() or len(number) > DIGITS:
+            example = "3 amount" if flag == "top" else "date"
+            raise Wrong("does not say of what", f"write it like '{example} per region'")
+        column = self.column(order)
+        return Pick(tuple(map(self.column, _parts(per))), (Sort(column, flag != "first"),), int(number))
 
-        return pick
-
-    def chosen(self, text: str, scope: Sequence[str]) -> Chosen:
+    def chosen(self, text: str) -> Chosen:
         what, name = _named(text)
-        return Chosen(self.name(_bare(what), scope), name)
+        return Chosen(self.column(what), name)
 
-    def sort(self, text: str, scope: Sequence[str]) -> Sort:
+    def sort(self, text: str) -> Sort:
         bare = text.strip()
         word, _, way = bare.rpartition(" ")
         if word and way in ("asc", "desc"):
-            return Sort(self.name(_bare(word.strip()), scope), way == "desc")
-        return Sort(self.name(_bare(bare), scope))
+            return Sort(self.column(word.strip()), way == "desc")
+        return Sort(self.column(bare))
 
     def output(self, reads: str) -> Output:
         to = self.single("to")
         if to is None:
             fail("CHT042", flag="--to", problem="is missing", hint="name where rows go: --to output/x.parquet")
-        partitions = tuple(_bare(name) for text in self.flags.get("partition-by", ()) for name in _parts(text))
-        key = tuple(_bare(name) for text in self.flags.get("key", ()) for name in _parts(text))
+        partitions, key = self.listed("partition-by", _bare), self.listed("key", _bare)
         mode = cast("Mode | None", self.single("mode"))
         if mode and mode not in get_args(Mode):
             fail("CHT042", flag=f"--mode {mode}", problem="is no mode", hint=_listed(get_args(Mode)))
+        target = self.read("to", to, partial(self.target, reads=reads, mode=mode))
+        return replace(target, key=key, partition_by=partitions)
 
-        def make(text: str) -> Output:
-            if not text.startswith("@"):
-                writer = _file_writer(text, self.choices.writers)
-                return Output(
-                    reads,
-                    writer.component,
-                    path=text,
-                    mode=None if mode == "replace" else mode,
-                    key=key,
-                    partition_by=partitions,
-                )
-            connection, _, table = text.partition("/")
-            writers = [each for each in self.choices.writers if connection in each.connections]
-            if not writers:
-                known = [name for each in self.choices.writers for name in each.connections]
-                raise Wrong(f"nothing is written to '{connection}'", did_you_mean(connection, known) or _listed(known))
-            if mode is None:
-                raise Wrong(
-                    "does not say how rows go into the table", "--mode append, --mode replace, or --mode upsert"
-                )
-            return Output(reads, writers[0].component, connection, None, table, mode, key, partitions)
+    def target(self, text: str, reads: str, mode: Mode | None) -> Output:
+        """Return the file or table that rows go to, without what names a row of it."""
+        if not text.startswith("@"):
+            writer = _file_writer(text, self.choices.writers)
+            return Output(reads, writer.component, path=text, mode=None if mode == "replace" else mode)
+        connection, _, table = text.partition("/")
+        writers = [each for each in self.choices.writers if connection in each.connections]
+        if not writers:
+            known = [name for each in self.choices.writers for name in each.connections]
+            raise Wrong(f"nothing is written to '{connection}'", did_you_mean(connection, known) or _listed(known))
+        if mode is None:
+            raise Wrong("does not say how rows go into the table", "--mode append, --mode replace, or --mode upsert")
+        return Output(reads, writers[0].component, connection, None, table, mode)
 
-        return self.read("to", to, make)
+
+def _constant(parts: Sequence[str]) -> Computed:
+    if len(parts) > 1:
+        raise Wrong("'constant' takes one value", "put it in quotes")
+    return Computed("", "constant", value=_bare(parts[0]) if parts else None)
+
+
+def _grouped(step: Step) -> list[str]:
+    """Return the columns behind the groups of a step."""
+    groups = (each.name or each.unit or each.column.replace(".", "_") for each in step.group)
+    return [*groups, *(each.name for each in step.measures)]
 
 
 def _scope(step: Step, relations: Sequence[Relation]) -> Iterator[str]:
     """Return the columns behind the joins of a step."""
-    inputs = {each.name: partial(_schema, each) for each in relations}
+    inputs = {each.name: partial(tuple, map(Field, each.types, each.types.values())) for each in relations}
     try:
         yield from joined(step, Given(inputs, {}, lambda _: ()))[0]
     except Misfits as misfits:
@@ -465,20 +485,10 @@ def _scope(step: Step, relations: Sequence[Relation]) -> Iterator[str]:
         fail("CHT042", flag="--from", problem=misfit.problem, hint=misfit.hint)
 
 
-def _schema(relation: Relation) -> Schema:
-    return tuple(Field(each.name, each.type) for each in relation.columns or () if each.type)
-
-
 def _file_writer(path: str, writers: Sequence[Writer]) -> Writer:
     """Return what writes files of that ending; folders are Parquet."""
-    plain = path.rstrip("/").removesuffix(".gz").removesuffix(".zst")
-    ending = (
-        "parquet"
-        if path.endswith("/")
-        else {"json": "jsonl", "ndjson": "jsonl", "pq": "parquet"}.get(
-            plain.rpartition(".")[2], plain.rpartition(".")[2]
-        )
-    )
+    written = path.rstrip("/").removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
+    ending = "parquet" if path.endswith("/") else _ENDINGS.get(written, written)
     found = next((each for each in writers if each.ending == ending), None)
     if found is None:
         endings = _listed(each.ending for each in writers if each.ending)
@@ -497,12 +507,6 @@ def _whole(text: str) -> int:
     if not text.isdecimal() or len(text) > DIGITS or int(text) < 1:
         raise Wrong("is no number of rows")
     return int(text)
-
-
-def _refuse_both(text: str, scope: Sequence[str]) -> None:
-    """Refuse a number that is the name of a column too."""
-    if _NUMBER.fullmatch(text) and text in scope:
-        raise Wrong(f"'{text}' is a number and a column", f'"{text}" is the column, +{text} the number')
 
 
 def _flag_of(pointer: str) -> str:

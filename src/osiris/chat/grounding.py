@@ -71,9 +71,9 @@ class Said:
         """Return the words without those that a `not` or the like stands before."""
         return self.in_text(_NEGATED.sub(" ", self.text))
 
-    def tables(self) -> list[str]:
-        """Return the names that stand behind the word `table`."""
-        return _TABLE.findall(self.text)
+    def of_tables(self) -> Said:
+        """Return the names that stand behind the word `table`; all words if none does."""
+        return self.in_text("\n".join(_TABLE.findall(self.text)) or self.text)
 
     def has_path(self, path: str) -> bool:
         """Tell whether a text stands in the words as it is, and is no part of a longer one."""
@@ -176,30 +176,31 @@ def question_for(missing: Sequence[Unnamed]) -> tuple[Question, list[Unnamed]]:
     """Return the question for what was not named, and what of it that asks: first what is read and where rows go, then
     what is replaced, and last how rows go into a table.
     """
-    modes = [each for each in missing if each.output]
-    lost = [each for each in missing if each.replaces]
-    asked = [each for each in missing if each not in modes and each not in lost] or lost
-    if not asked:
-        table = plain_name(modes[0].output.table or "") if modes[0].output else ""
-        return Question(MODE, f"How do the rows go into the table {table}?", MODES), modes[:1]
-    things = [each.words for each in asked]
-    asks = [each.asks for each in asked]
-    about = GROUNDING if asked is not lost else REPLACE
-    listed = " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
-    text = f"This would {listed}. Go on?" if all(asks) else f"You did not name all of it: this would {listed}. Go on?"
-    return Question(about, asks[0] if asks[0] and len(asks) == 1 else text, ("yes", "no")), asked
+    asked = [each for each in missing if not (each.output or each.replaces)]
+    asked = asked or [each for each in missing if each.replaces]
+    if asked:
+        return _confirming(asked), asked
+    table = plain_name((missing[0].output and missing[0].output.table) or "")
+    return Question(MODE, f"How do the rows go into the table {table}?", MODES), [missing[0]]
+
+
+def _confirming(asked: Sequence[Unnamed]) -> Question:
+    """Return the question whether all of something is meant."""
+    *others, last = (each.words for each in asked)
+    listed = f"{', '.join(others)} and {last}" if others else last
+    text = f"You did not name all of it: this would {listed}. Go on?"
+    if all(each.asks for each in asked):
+        text = (asked[0].asks if len(asked) == 1 else None) or f"This would {listed}. Go on?"
+    return Question(REPLACE if asked[0].replaces else GROUNDING, text, ("yes", "no"))
 
 
 def unnamed(request: Request, choices: Choices, messages: Sequence[Message]) -> list[Unnamed]:
     """Return what a request has that the person's words do not, the relations first."""
     said = Said.of(messages)
     read = _read(request, choices)
-    chosen = {each.id for each in read}
-    named = [each for each in read if _is_named(each, choices, chosen, said)]
-    others = [each for each in read if each not in named]
-    reached = _reached(named, others)
-    asked = [each for each in others if each not in reached]
-    missing = [_reading(each) for each in read if each in asked or _is_abroad(each)]
+    named = _named(read, choices, said)
+    known = [*named, *_reached(named, [each for each in read if each not in named])]
+    missing = [_reading(each) for each in read if each not in known or _is_abroad(each)]
     targets = (_target(output, request, choices, said) for output in request.outputs)
     return list(dict.fromkeys([*missing, *(each for target in targets for each in target)]))
 
@@ -208,6 +209,12 @@ def _read(request: Request, choices: Choices) -> list[Relation]:
     """Return the relations that a request reads, each once."""
     found = (choices.relation(source.relation) for source in request.sources)
     return list({each.id: each for each in found if each}.values())
+
+
+def _named(read: Sequence[Relation], choices: Choices, said: Said) -> list[Relation]:
+    """Return those relations of all that a request reads that the words name."""
+    chosen = {each.id for each in read}
+    return [each for each in read if _is_named(each, choices, chosen, said)]
 
 
 def exposed(
@@ -220,7 +227,7 @@ def exposed(
     """
     said = Said.of(messages)
     read = _read(request, choices)
-    named = {each.id for each in read if _is_named(each, choices, {other.id for other in read}, said)}
+    named = _named(read, choices, said)
     labels = {step["label"]: step["id"] for step in plan["steps"]}
     out = {labels[flow["source"]]: list(flow["columns"]) for flow in plan["flows"]}
     for step, columns in plan.get("deciding", {}).items():
@@ -229,7 +236,7 @@ def exposed(
     missing = [
         Unnamed(f"read {each.id}", f"read {_listed(columns)} of {plain_name(each.id)}", whole=_reading(each).words)
         for each in read
-        if each.id not in named and (columns := _unnamed_columns(each, read, used[each.id], said))
+        if each not in named and (columns := _unnamed_columns(each, read, used[each.id], said))
     ]
     grown = [Unnamed(words, words, asks=f"This would {words}. Go on?") for words in plan.get("multiplies", ())]
     return missing + grown + _replaced(request, choices, plan, said)
@@ -301,10 +308,9 @@ def _replaced(request: Request, choices: Choices, plan: Mapping[str, JsonValue],
     found = []
     for output in request.outputs:
         path = path_of(output, request, choices)
-        if path is not None and path in lost:
-            found.append(_over(path, said))
-        elif path is None and f"{output.connection}.{output.table}" in lost:
-            found.append(_all_rows(output))
+        target = f"{output.connection}.{output.table}" if path is None else path
+        if target in lost:
+            found.append(_all_rows(output) if path is None else _over(path, said))
     return found
 
 
@@ -341,7 +347,7 @@ def _shared(one: Relation, other: Relation) -> set[str]:
     """Return the columns that two files have both, as keys do that nobody declared."""
     if one.connection or other.connection:
         return set()
-    return {each.name for each in one.columns or ()} & {each.name for each in other.columns or ()}
+    return {*one.names} & {*other.names}
 
 
 def _over(path: str, said: Said) -> Unnamed:
@@ -367,13 +373,14 @@ def _target(target: Output, request: Request, choices: Choices, said: Said) -> I
     if writer is None:
         return
     if (path := path_of(target, request, choices)) is not None:
-        yield from _file(target, path, request, choices, said)
-        return
+        yield from _file(replace(target, path=path), writer.ending or "", request, choices, said)
+    else:
+        yield from _table(target, request, choices, said)
+
+
+def _table(target: Output, request: Request, choices: Choices, said: Said) -> Iterator[Unnamed]:
     table = plain_name(target.table or "")
-    known = {name for each in choices.writers for name in each.connections}
-    known |= {each.connection for each in choices.relations if each.connection}
-    read = {each.connection for each in _read(request, choices)}
-    if not _names_target(target.connection or "", known, read, said):
+    if not _names_target(target.connection or "", request, choices, said):
         yield Unnamed(f"write to {target.connection}", f"write to {target.connection}")
     if not _names_table(target, choices, said):
         yield Unnamed(f"write to {target.connection} {target.table}", f"write to the table {table}")
@@ -389,9 +396,8 @@ def _unnamed_key(target: Output, request: Request, choices: Choices, said: Said)
     return [] if is_known else [name for name in target.key if not said.has_column(name)]
 
 
-def _file(target: Output, path: str, request: Request, choices: Choices, said: Said) -> Iterator[Unnamed]:
-    writer = choices.writer(target.component)
-    ending = (writer.ending if writer else None) or ""
+def _file(target: Output, ending: str, request: Request, choices: Choices, said: Said) -> Iterator[Unnamed]:
+    path = str(target.path)
     own = (path_of(replace(target, path=None), request, choices), f"output/{PurePosixPath(path).name}")
     named = said.has_path(path) or (path == own[1] and said.has_path(PurePosixPath(path).name))
     if _is_outside(path):
@@ -408,30 +414,41 @@ def _file(target: Output, path: str, request: Request, choices: Choices, said: S
 
 def _is_named(relation: Relation, choices: Choices, chosen: Iterable[str], said: Said) -> bool:
     """Tell whether a relation is in the person's words, and none of the same name could be meant instead."""
+    name = _bare_name(relation)
     if said.has_text(relation.id):
         return True
-    if not said.has_name(_bare_name(relation)) or _SAYS_NOTHING.issuperset(stems(_bare_name(relation))):
+    if not said.has_name(name) or _SAYS_NOTHING.issuperset(stems(name)):
         return False
+    rivals = _rivals(relation, choices, said)
+    if rivals and said.has_any(_SEVERAL):
+        rivals = [each for each in rivals if each.id not in chosen]
+    return rivals is not None and (not rivals or _names_source(relation, rivals, choices, said))
+
+
+def _rivals(relation: Relation, choices: Choices, said: Said) -> list[Relation] | None:
+    """Return others of the same name that the words fit as well; None if they are spelled like one of those alone."""
     name = _bare_name(relation)
-    own = stems(name)
-    alike = [each for each in choices.relations if each is not relation and stems(_bare_name(each)) == own]
-    if not said.has_exactly(name) and any(said.has_exactly(_bare_name(each)) for each in alike):
-        return False
-    others = [each for each in alike if not said.has_exactly(name) or said.has_exactly(_bare_name(each))]
-    if said.has_any(_SEVERAL):
-        others = [each for each in others if each.id not in chosen]
-    return not others or _names_source(relation, others, choices, said)
+    alike = [each for each in choices.relations if each is not relation and stems(_bare_name(each)) == stems(name)]
+    spelled = [each for each in alike if said.has_exactly(_bare_name(each))]
+    if said.has_exactly(name):
+        return spelled
+    return None if spelled else alike
 
 
 def _names_source(relation: Relation, others: Sequence[Relation], choices: Choices, said: Said) -> bool:
     """Tell whether the words say which of some relations of one name is meant: by connection, ending or folder."""
     if relation.connection:
-        known = {each.connection for each in choices.relations if each.connection}
+        known = _sources(choices)
         apart = all(each.connection != relation.connection for each in others)
         return apart and _names_connection(relation.connection, known, said)
     endings = {PurePosixPath(each.table).suffix for each in others if each.connection is None}
     suffix = PurePosixPath(relation.table).suffix
     return suffix not in endings and said.has_any(_ENDINGS.get(suffix[1:], f"{suffix[1:]} file"))
+
+
+def _sources(choices: Choices) -> set[str]:
+    """Return the connections that something can be read by."""
+    return {each.connection for each in choices.relations if each.connection}
 
 
 def _bare_name(relation: Relation) -> str:
@@ -445,13 +462,15 @@ def _names_table(target: Output, choices: Choices, said: Said) -> bool:
 
     A table of another name that is there and has the same stems must not be meant instead.
     """
-    schema, _, name = (target.table or "").rpartition(".")
-    told = said.in_text("\n".join(said.tables()) or said.text)
-    if told.has_text(target.table or ""):
+    table = target.table or ""
+    schema, _, name = table.rpartition(".")
+    told = said.of_tables()
+    if told.has_text(table):
         return True
-    there = [_bare_name(each) for each in choices.relations if each.connection == target.connection]
-    others = [each for each in there if each != name and stems(each) == stems(name) and said.has_exactly(each)]
-    return told.has_name(name) and (schema in ("", *_HOME) or said.has_name(schema)) and not others
+    others = {_bare_name(each) for each in choices.relations if each.connection == target.connection} - {name}
+    is_another = any(stems(each) == stems(name) and said.has_exactly(each) for each in others)
+    is_home = schema in ("", *_HOME) or said.has_name(schema)
+    return told.has_name(name) and is_home and not is_another
 
 
 def _names_mode(mode: str, said: Said) -> bool:
@@ -470,12 +489,14 @@ def _names_connection(reference: str, known: Collection[str], said: Said) -> boo
     return len(siblings) == 1 and said.has_any(_FAMILIES.get(family, family))
 
 
-def _names_target(reference: str, known: Collection[str], read: Collection[str | None], said: Said) -> bool:
+def _names_target(reference: str, request: Request, choices: Choices, said: Said) -> bool:
     """Tell whether a connection is named as the one to write to: where others are too, a word must lead to it.
 
-    Of a family it is the one that is meant if all others of it are `read`.
+    Of a family it is the one that is meant if all others of it are read.
     """
-    targets = {each for each in known if each not in read} | {reference}
+    read = {each.connection for each in _read(request, choices)}
+    known = _sources(choices) | {name for each in choices.writers for name in each.connections}
+    targets = (known - read) | {reference}
     if not _names_connection(reference, targets, said):
         return False
     others = [each for each in known if each != reference and _names_connection(each, known, said)]

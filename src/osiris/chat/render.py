@@ -10,11 +10,11 @@ import json
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from osiris.api import format_text
-from osiris.chat.choices import RESERVED, one_line
+from osiris.chat.choices import RESERVED, Writer, one_line
 from osiris.chat.expressions import DIGITS, Misfit, Misfits, literal, unused
 from osiris.chat.statement import Given, statement
 from osiris.errors import Location, OsirisError, diagnostic, did_you_mean, raise_all
@@ -198,11 +198,9 @@ class _Pipeline:
 
     def _make(self, step: Step) -> None:
         self._check_step_name(step.name)
-        names = _inputs(step)
+        names = step.reads
         for number, name in enumerate(step.inputs):
-            if name not in self.known:
-                hint = did_you_mean(name[:200], self.known)
-                raise Misfit(f"inputs/{number}", f"there is no source or earlier step '{name[:200]}'", hint)
+            _check_known(name, self.known, "source or earlier step", f"inputs/{number}")
         if step.sql is not None and not step.inputs:
             raise Misfit("inputs", "is empty", "name what the SQL reads")
         given = self.given(names)
@@ -228,9 +226,7 @@ class _Pipeline:
         return Given(self.known, {each.name: each for each in self.request.parameters}, bind)
 
     def _output(self, output: Output) -> None:
-        if output.input not in self.known:
-            hint = did_you_mean(output.input[:200], self.known)
-            raise Misfit("input", f"there is no source or step '{output.input[:200]}'", hint)
+        _check_known(output.input, self.known, "source or step", "input")
         taken = {step["id"] for step in self.steps}
         several = SAVE if len(self.request.outputs) == 1 else f"{SAVE}_{output.input}"
         name = output.name or unused(several, taken)
@@ -250,15 +246,17 @@ def _unknown() -> Schema:
     raise _Unknown("", "reads what cannot be made")
 
 
+def _check_known(name: str, known: Iterable[str], what: str, field: str) -> None:
+    if name not in known:
+        raise Misfit(field, f"there is no {what} '{name[:200]}'", did_you_mean(name[:200], known))
+
+
 def _source_schema(source: Source, relation: Relation) -> Schema:
-    known = {each.name: each.type for each in relation.columns or () if each.type}
-    for number, name in enumerate(source.columns or ()):
-        if name not in known and known:
-            raise Misfit(f"columns/{number}", f"there is no column '{name[:200]}'", did_you_mean(name[:200], known))
-    for number, typed in enumerate(source.dtype):
-        if typed.column not in known and known:
-            hint = did_you_mean(typed.column[:200], known)
-            raise Misfit(f"dtype/{number}/column", f"there is no column '{typed.column[:200]}'", hint)
+    known = relation.types
+    named = {f"columns/{number}": name for number, name in enumerate(source.columns or ())}
+    named |= {f"dtype/{number}/column": typed.column for number, typed in enumerate(source.dtype)}
+    for part, name in named.items() if known else ():
+        _check_known(name, known, "column", part)
     types = {**known, **{typed.column: typed.type for typed in source.dtype}}
     return tuple(Field(name, types[name]) for name in source.columns or known if name in types)
 
@@ -271,12 +269,6 @@ def _source_config(source: Source, relation: Relation) -> Mapped:
         "on_reject": source.on_reject,
     }
     return {**relation.step["config"], **{key: value for key, value in given.items() if value}}
-
-
-def _inputs(step: Step) -> list[str]:
-    """Return the sources and steps that a step reads."""
-    named = [*([step.input] if step.input else ()), *(join.input for join in step.joins), *step.inputs]
-    return list(dict.fromkeys(named))
 
 
 def _check_parameter(given: Parameter) -> None:
@@ -301,31 +293,26 @@ def _typed(value: str, type_: str) -> JsonValue:
 
 def _check(given: Check, known: Schema) -> JsonValue:
     if given.kind == "row_count":
-        bounds = _bounds(given)
-        if not all(value.isdecimal() and len(value) <= DIGITS for value in bounds.values()):
-            raise Misfit("minimum", "is no number of rows")
-        return {"row_count": {key: int(value) for key, value in bounds.items()}}
+        return {"row_count": _row_counts(given.bounds)}
     if given.kind in ("not_null", "unique"):
         return {given.kind: list(given.columns)}
     types = {column.name: column.type for column in known}
     if len(given.columns) != 1 or given.columns[0] not in types:
         raise Misfit("checks", f"'{given.kind}' names one column of the result", ", ".join(types))
-    (name,) = given.columns
+    name, typed = given.columns[0], partial(_typed, type_=types[given.columns[0]])
     if given.kind == "accepted_values":
-        return {given.kind: {"column": name, "values": [_typed(value, types[name]) for value in given.values]}}
+        return {given.kind: {"column": name, "values": list(map(typed, given.values))}}
     if given.kind == "range":
-        return {
-            given.kind: {"column": name, **{key: _typed(value, types[name]) for key, value in _bounds(given).items()}}
-        }
+        return {given.kind: {"column": name, **{key: typed(value) for key, value in given.bounds.items()}}}
     raise Misfit("checks", f"there is no check '{given.kind}'", "row_count, not_null, unique, accepted_values, range")
 
 
-def _bounds(given: Check) -> dict[str, str]:
-    bounds = {"min": given.minimum, "max": given.maximum}
-    if given.kind == "row_count":
-        for value in filter(None, bounds.values()):
-            literal(value, "int64", "checks")
-    return {key: value for key, value in bounds.items() if value is not None}
+def _row_counts(bounds: dict[str, str]) -> dict[str, int]:
+    for value in filter(None, bounds.values()):
+        literal(value, "int64", "checks")
+    if not all(value.isdecimal() and len(value) <= DIGITS for value in bounds.values()):
+        raise Misfit("minimum", "is no number of rows")
+    return {key: int(value) for key, value in bounds.items()}
 
 
 def _output_config(output: Output, request: Request, choices: Choices) -> Mapped:
@@ -333,13 +320,15 @@ def _output_config(output: Output, request: Request, choices: Choices) -> Mapped
     if writer is None:
         hint = did_you_mean(output.component, [each.component for each in choices.writers])
         raise Misfit("component", f"'{output.component[:80]}' is not among the choices", hint)
-    if writer.makes_files:
-        return _file_config(output, request, choices)
+    return _file_config(output, request, choices) if writer.makes_files else _table_config(output, writer)
+
+
+def _table_config(output: Output, writer: Writer) -> Mapped:
     if output.path is not None or output.partition_by:
         raise Misfit("path", "must be null: this component writes to a table")
     if output.connection not in writer.connections:
         raise Misfit("connection", "must be one of this component", "known: " + ", ".join(writer.connections))
-    if not (output.table or "").strip() or _UNWRITABLE.search(output.table or "") or "${" in (output.table or ""):
+    if not _is_writable(output.table or ""):
         raise Misfit("table", "must be the name of a table")
     if output.mode not in writer.modes:
         raise Misfit("mode", "must be one of this component", "known: " + ", ".join(writer.modes))
@@ -356,9 +345,14 @@ def _file_config(output: Output, request: Request, choices: Choices) -> Mapped:
     if output.mode in ("append", "upsert") or output.key:
         raise Misfit("mode", "must be null: a file is always written anew", "or write to a table")
     path = path_of(output, request, choices) or ""
-    if not path.strip() or len(path) > INTENT or _UNWRITABLE.search(path) or "${" in path:
+    if not _is_writable(path) or len(path) > INTENT:
         raise Misfit("path", "is no path")
     return {"path": path, **({"partition_by": list(output.partition_by)} if output.partition_by else {})}
+
+
+def _is_writable(text: str) -> bool:
+    """Tell whether a pipeline can hold a text as it is, and it says something."""
+    return bool(text.strip()) and not _UNWRITABLE.search(text) and "${" not in text
 
 
 _MEMORY = 256 << 20

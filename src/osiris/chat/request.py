@@ -204,6 +204,11 @@ class Chosen:
     column: str
     name: str | None = None
 
+    @property
+    def label(self) -> str:
+        """The other name, or else its own."""
+        return self.name or self.column
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -214,6 +219,11 @@ class Check:
     values: tuple[str, ...] = ()
     minimum: str | None = None
     maximum: str | None = None
+
+    @property
+    def bounds(self) -> dict[str, str]:
+        """Return the least and the greatest, as far as they are given, by their names in OML."""
+        return {key: each for key, each in (("min", self.minimum), ("max", self.maximum)) if each is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +247,17 @@ class Step:
     sql: str | None = None
     inputs: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
+
+    @property
+    def is_grouped(self) -> bool:
+        """Tell whether what comes out is groups rather than rows."""
+        return bool(self.group or self.measures or self.pivot)
+
+    @property
+    def reads(self) -> list[str]:
+        """Return the names of the sources and steps that it reads, each once."""
+        named = [*([self.input] if self.input else ()), *(join.input for join in self.joins), *self.inputs]
+        return list(dict.fromkeys(named))
 
 
 @dataclass(frozen=True, slots=True)

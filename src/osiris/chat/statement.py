@@ -26,7 +26,7 @@ from osiris.chat.sql_text import quote
 from osiris.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from osiris.chat.expressions import Scope
     from osiris.chat.request import Chosen, Computed, Group, Join, Measure, Parameter, Pick, Sort
@@ -76,22 +76,23 @@ def statement(step: Step, given: Given) -> str:
     """Return the SELECT of a step; raises `Misfit` or `Misfits` where it cannot be made."""
     if step.sql is not None:
         return _written(step)
-    if step.pick and (step.group or step.measures or step.pivot):
+    if step.pick and step.is_grouped:
         raise Misfit("pick", "does not go with groups and measures", "make it a step of its own")
     scope, keys, source = joined(step, given)
-    if step.compute:
-        scope = _with_computed(step.compute, scope, source, given)
-    shown = {name: column for name, column in scope.items() if name not in keys}
     if not step.compute:
-        return _top(step, scope, shown, source, given)
-    if not (step.filters or step.group or step.measures or step.pivot or step.pick or step.columns):
-        columns = _listing(step, shown)
-        return _ended(_Select(source, columns), step, list(shown.values()), scope)
+        return _top(step, scope, _without(scope, keys), source, given)
+    scope = _with_computed(step.compute, scope, source, given)
+    if not (step.is_grouped or step.filters or step.pick or step.columns):
+        shown = _without(scope, keys)
+        return _ended(_Select(source, _listing(step, shown)), step, list(shown.values()), scope)
     name = unused("computed", given.inputs)
     inner = _Select(source, _listing(step, scope))
     scope = {key: replace(column, sql=quote(column.result), made=None) for key, column in scope.items()}
-    shown = {key: scope[key] for key in shown}
-    return _after(name, inner, _top(step, scope, shown, [f"FROM {quote(name)}"], given))
+    return _after(name, inner, _top(step, scope, _without(scope, keys), [f"FROM {quote(name)}"], given))
+
+
+def _without(scope: Scope, keys: Collection[str]) -> Scope:
+    return {name: column for name, column in scope.items() if name not in keys}
 
 
 def _written(step: Step) -> str:
@@ -106,7 +107,7 @@ def _written(step: Step) -> str:
 def _top(step: Step, scope: Scope, shown: Scope, source: list[str], given: Given) -> str:
     """Return the SELECT that filters rows and gives the result, after joins and computed columns."""
     where = conditions(step.filters, scope, given.parameters)
-    if step.group or step.measures or step.pivot:
+    if step.is_grouped:
         return _grouped(step, scope, _Select(source, where=where), given)
     chosen = _chosen(step.columns, scope) if step.columns else list(shown.values())
     columns = list(map(_as_result, chosen)) if step.columns or step.joins else ["*"]
@@ -285,15 +286,19 @@ def _picked(pick: Pick, scope: Scope) -> str:
     if not pick.order or not 1 <= pick.rows < 10**DIGITS:
         raise Misfit("pick", "needs an order, and at least one row")
     groups = [find(scope, name, f"pick/per/{number}").sql for number, name in enumerate(pick.per)]
-    order = [find(scope, sort.column, f"pick/order/{n}/column").sql for n, sort in enumerate(pick.order)]
-    keys = [f"{sql} DESC" if sort.descending else sql for sql, sort in zip(order, pick.order, strict=True)]
-    keys += [column.sql for column in scope.values() if column.sql not in (*groups, *order)]
-    parts = [f"PARTITION BY {', '.join(groups)}"] if groups else []
-    parts.append(f"ORDER BY {', '.join(keys)}")
+    order = [(find(scope, sort.column, f"pick/order/{n}/column").sql, sort) for n, sort in enumerate(pick.order)]
+    named = {*groups, *(sql for sql, _ in order)}
+    keys = [_sorted_by(*each) for each in order]
+    keys += [column.sql for column in scope.values() if column.sql not in named]
+    parts = [f"PARTITION BY {', '.join(groups)}"] * bool(groups) + [f"ORDER BY {', '.join(keys)}"]
     line = f"row_number() OVER ({' '.join(parts)}) <= {pick.rows}"
     if len(line) <= _WIDTH:
         return line
     return "\n  ".join(["row_number() OVER (", *parts]) + f"\n) <= {pick.rows}"
+
+
+def _sorted_by(sql: str, sort: Sort) -> str:
+    return f"{sql} DESC" if sort.descending else sql
 
 
 def _ended(select: _Select, step: Step, chosen: Sequence[Column], scope: Scope) -> str:
@@ -306,7 +311,7 @@ def _ended(select: _Select, step: Step, chosen: Sequence[Column], scope: Scope) 
         if other is not None and column is not results.get(sort.column):
             raise Misfit("column", f"'{sort.column}' is also the result '{other}'", "give that result another name")
         renamed = column is results.get(sort.column) and not _is_bare(column)
-        return (quote(sort.column) if renamed else column.sql) + (" DESC" if sort.descending else "")
+        return _sorted_by(quote(sort.column) if renamed else column.sql, sort)
 
     select.order = each("sort", step.sort, key)
     if step.limit is not None and not 1 <= step.limit < 10**DIGITS:

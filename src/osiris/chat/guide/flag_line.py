@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from osiris.chat.flags import Flags
     from osiris.chat.guide.draft import Draft
     from osiris.chat.guide.questions import Flow
-    from osiris.chat.request import Computed, Filter, Group, Join, Measure, Pick, Request
+    from osiris.chat.request import Computed, Filter, Group, Join, Measure, Request
 
 
 _MEASURES = (*MEASURES, "count", "share", "ratio")
@@ -46,8 +46,8 @@ _LATER = ("columns", "sort", "limit")
 
 _TARGET = ("to", "mode", "key", "partition-by", "name")
 _ONCE = ("latest", "first", "top", "limit", "to", "mode", "name", "count")
-_PIECE = re.compile(r'"(?:[^"]|"")*"|(?<!\S)--([A-Za-z][\w-]*)(?:=|(?=\s)|$)|--[A-Za-z]|"')
-"""A text in double quotes, a flag, or what stands where neither can."""
+_PIECE = re.compile(r'"(?:[^"]|"")*"|(?<!\S)--([A-Za-z][\w-]*)(?:=|(?=\s)|$)|(--[A-Za-z]|")')
+"""A text in double quotes, a flag (its name is the first group), or what stands where neither can (the second)."""
 
 
 def add_line(draft: Draft, line: str) -> Flow[bool]:
@@ -94,26 +94,37 @@ def _added(draft: Draft, line: str) -> tuple[Request, list[str], bool]:
 
 def _flags(line: str) -> Flags:
     """Return the values of each flag of a line; fails with CHT042 for what is not one of these flags with its value."""
-    found = [piece for piece in _PIECE.finditer(line) if not piece[0].startswith('"') or piece[0] == '"']
-    odd = next((piece for piece in found if piece[1] is None), None)
-    if odd or not found or line[: found[0].start()].strip():
-        what = line[odd.start() if odd else 0 :][:40]
-        fail("CHT042", flag=what, problem="is not understood", hint="a line is --FLAG VALUE --FLAG VALUE …")
     flags: dict[str, tuple[str, ...]] = {}
-    for piece, end in zip(found, [*(each.start() for each in found[1:]), len(line)], strict=True):
-        name, value = piece[1], _unquoted(piece[1], line[piece.end() : end].strip())
-        if name not in (*_PARTS, *_TARGET):
-            fail("CHT042", flag=f"--{name}", problem="is no flag that is taken here", hint=_HINT)
-        if bool(value) is (name == "count"):
-            problem = "takes no value" if value else "has no value"
-            fail("CHT042", flag=f"--{name}", problem=problem, hint="--count-of counts values" if value else None)
-        if name in _ONCE and name in flags:
-            fail("CHT042", flag=f"--{name}", problem="is there twice", hint="leave one out")
+    for name, text in _pieces(line):
+        value = _unquoted(name, text)
+        if wrong := _wrong_flag(name, value, flags):
+            fail("CHT042", flag=f"--{name}", problem=wrong[0], hint=wrong[1])
         flags[name] = (*flags.get(name, ()), value)
     alone = [name for name in flags if name in _TARGET] if "to" not in flags else []
     if alone:
         fail("CHT042", flag=f"--{alone[0]}", problem="says nothing without --to", hint="write both in one line")
     return flags
+
+
+def _pieces(line: str) -> Iterator[tuple[str, str]]:
+    """Yield the name of each flag of a line, and the text behind it."""
+    found = [piece for piece in _PIECE.finditer(line) if piece.lastindex]
+    starts = [piece.start() for piece in found]
+    odd = [piece.start() for piece in found if piece[1] is None]
+    if odd or line[: min(starts, default=None)].strip() or not found:
+        what = line[min(odd, default=0) :][:40]
+        fail("CHT042", flag=what, problem="is not understood", hint="a line is --FLAG VALUE --FLAG VALUE …")
+    for piece, end in zip(found, [*starts[1:], len(line)], strict=True):
+        yield piece[1], line[piece.end() : end].strip()
+
+
+def _wrong_flag(name: str, value: str, flags: Flags) -> tuple[str, str | None] | None:
+    """Return what is wrong with one more flag, and what to do; None if nothing is."""
+    if name not in (*_PARTS, *_TARGET):
+        return "is no flag that is taken here", _HINT
+    if bool(value) is (name == "count"):
+        return ("takes no value", "--count-of counts values") if value else ("has no value", None)
+    return ("is there twice", "leave one out") if name in _ONCE and name in flags else None
 
 
 _HINT = f"tables are joined by 'Join another table'; flags are {', '.join(f'--{name}' for name in (*_PARTS, *_TARGET))}"
@@ -134,13 +145,17 @@ def _unquoted(name: str, value: str) -> str:
 
 def _base(draft: Draft, flags: Flags) -> tuple[Step, str]:
     """Return the step that flags add to, the last one or a new one, and the point at which they read its columns."""
-    last = draft.request.steps[-1] if draft.request.steps else None
-    is_closed = last is None or last.pivot or last.columns or last.sort or last.limit or _is_distinct(draft, last)
-    is_open = not is_closed and last and (last.group or last.measures)
-    if last and is_open and all(name in (*_MEASURES, *_LATER, *_TARGET) for name in flags):
-        return last, "input" if any(name in _MEASURES for name in flags) else "columns"
+    steps, names = draft.request.steps, flags.keys()
+    if steps and _is_open(draft, steps[-1]) and names <= {*_MEASURES, *_LATER, *_TARGET}:
+        return steps[-1], "columns" if names.isdisjoint(_MEASURES) else "input"
     part = next(part for name, part in _PARTS.items() if name in flags)
     return draft.step_for(part), "columns" if part in _LATER else "input"
+
+
+def _is_open(draft: Draft, step: Step) -> bool:
+    """Tell whether a step takes more measures: it groups, and has gone on to nothing else."""
+    is_closed = step.pivot or step.columns or step.sort or step.limit or _is_distinct(draft, step)
+    return bool(step.group or step.measures) and not is_closed
 
 
 def _is_distinct(draft: Draft, step: Step) -> bool:
@@ -182,30 +197,33 @@ def _written(request: Request, choices: Choices) -> Iterator[tuple[str, tuple[st
     if len(request.outputs) != 1 or len(request.steps) > 1 or request.parameters:
         raise Wrong("has more than flags say")
     step = request.steps[0] if request.steps else Step(STEP)
-    output = request.outputs[0]
-    ids = {relation.name: relation.id for relation in choices.relations}
-    yield "from", (request.sources[0].relation,)
+    source, output = request.sources[0], request.outputs[0]
+    yield "from", (source.relation,)
+    yield from _part_flags(step, {relation.name: relation.id for relation in choices.relations})
+    yield "dtype", tuple(f"{_quoted(each.column)} = {each.type}" for each in source.dtype)
+    yield "key", _listed(map(_quoted, output.key))
+    yield "partition-by", _listed(map(_quoted, output.partition_by))
+    yield from _row_flags(step)
+    for flag, value in (("limit", step.limit), ("encoding", source.encoding), ("on-reject", source.on_reject)):
+        yield flag, _given(value)
+    yield "to", (output.path or f"{output.connection}/{output.table}",)
+    yield "mode", _given(output.mode)
+    yield "name", _given(None if request.name == name_of(output) else request.name)
+
+
+def _part_flags(step: Step, ids: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for kind, flag in (("drop", "join"), ("keep", "left-join")):
         yield flag, tuple(_join_text(each, ids) for each in step.joins if each.unmatched == kind)
     yield "compute", tuple(map(_computed_text, step.compute))
     yield "where", tuple(map(_filter_text, step.filters))
-    yield "group", tuple(_group_text(each) for each in step.group)
+    yield "group", tuple(map(_group_text, step.group))
     yield from _measure_flags(step.measures)
-    chosen = (_quoted(each.column) + (f" as {_quoted(each.name)}" if each.name else "") for each in step.columns)
-    yield "columns", _listed(chosen)
+    yield "columns", _listed(_with_name(_quoted(each.column), each.name) for each in step.columns)
     yield "sort", tuple(_quoted(each.column) + (" desc" if each.descending else "") for each in step.sort)
-    source = request.sources[0]
-    yield "dtype", tuple(f"{_quoted(each.column)} = {each.type}" for each in source.dtype)
-    yield "key", _listed(map(_quoted, output.key))
-    yield "partition-by", _listed(map(_quoted, output.partition_by))
-    yield "count", ("",) if any(each.function == "count" and not each.column for each in step.measures) else ()
-    yield from _pick_flag(step.pick)
-    yield "limit", (str(step.limit),) if step.limit is not None else ()
-    yield "encoding", (source.encoding,) if source.encoding else ()
-    yield "on-reject", (source.on_reject,) if source.on_reject else ()
-    yield "to", (output.path or f"{output.connection}/{output.table}",)
-    yield "mode", (output.mode,) if output.mode else ()
-    yield "name", (request.name,) if request.name != name_of(output) else ()
+
+
+def _given(value: object) -> tuple[str, ...]:
+    return (str(value),) if value else ()
 
 
 def _listed(parts: Iterable[str]) -> tuple[str, ...]:
@@ -233,12 +251,9 @@ def _computed_text(given: Computed) -> str:
     if given.function in _WRITTEN_SIGNS:
         other = given.value if given.value is not None else _quoted(given.other)
         return f"{name} = {_quoted(given.column)} {_WRITTEN_SIGNS[given.function]} {other}"
-    parts = [
-        *([_quoted(given.column)] if given.column else ()),
-        *([f"col:{_quoted(given.other)}"] if given.other else ()),
-    ]
-    parts += [_value(value) for value in (given.value, given.new) if value is not None]
-    return f"{name} = {given.function.replace(' ', '-')}({', '.join(parts)})"
+    columns = [f"{mark}{_quoted(each)}" for mark, each in (("", given.column), ("col:", given.other)) if each]
+    values = [_value(each) for each in (given.value, given.new) if each is not None]
+    return f"{name} = {given.function.replace(' ', '-')}({', '.join([*columns, *values])})"
 
 
 def _filter_text(given: Filter) -> str:
@@ -253,26 +268,28 @@ def _filter_text(given: Filter) -> str:
 
 def _group_text(given: Group) -> str:
     what = f"{given.unit}({_quoted(given.column)})" if given.unit else _quoted(given.column)
-    return f"{what} as {_quoted(given.name)}" if given.name else what
+    return _with_name(what, given.name)
 
 
 def _measure_flags(measures: Sequence[Measure]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for flag, function in MEASURES.items():
-        found = (each for each in measures if each.function == function and each.column)
-        names = ((each, measure_name(function, each.column)) for each in found)
-        yield flag, tuple(_with_name(_quoted(each.column), each.name, name) for each, name in names)
-    shares = (each for each in measures if each.function == "share of total")
-    yield "share", tuple(_with_name(_quoted(each.of), each.name, f"share_{each.of}") for each in shares)
-    ratios = (each for each in measures if each.function == "ratio")
-    texts = ((f"{_quoted(each.of)} / {_quoted(each.over)}", each) for each in ratios)
-    yield "ratio", tuple(_with_name(text, each.name, f"{each.of}_per_{each.over}") for text, each in texts)
+    for flag, function in (*MEASURES.items(), ("share", "share of total")):
+        named = [(each, each.column or each.of) for each in measures if each.function == function]
+        yield (
+            flag,
+            tuple(_with_name(_quoted(of), each.name, measure_name(function, of)) for each, of in named if of),
+        )
+    ratios = [(f"{_quoted(each.of)} / {_quoted(each.over)}", each) for each in measures if each.function == "ratio"]
+    yield "ratio", tuple(_with_name(text, each.name, f"{each.of}_per_{each.over}") for text, each in ratios)
 
 
-def _with_name(text: str, name: str, default: str) -> str:
-    return text if name == default else f"{text} as {_quoted(name)}"
+def _with_name(text: str, name: str | None, default: str | None = None) -> str:
+    return text if not name or name == default else f"{text} as {_quoted(name)}"
 
 
-def _pick_flag(pick: Pick | None) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _row_flags(step: Step) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the flag that counts rows, and the one that picks some."""
+    yield "count", ("",) if any(each.function == "count" and not each.column for each in step.measures) else ()
+    pick = step.pick
     if pick is None:
         return
     text = f"{_quoted(pick.order[0].column)} per {', '.join(map(_quoted, pick.per))}"
