@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from osiris.errors import certain, nearest
-from osiris.urls import FAMILIES
+from osiris.family_spec import all_families
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,20 +28,13 @@ _KINDS = {
 }
 """What other tools call kinds of components; what may be read in two ways, as a loader, is not here."""
 
-_STORES = {**FAMILIES, **{family: family for family in FAMILIES.values()}, "blob": "azure", "minio": "s3"}
-"""The family of connections that leads to the files of a store, by what the store is called."""
-
-_SUBJECTS = {
-    **dict.fromkeys(("mariadb", "aurora"), "mysql"),
-    **dict.fromkeys(("postgresql", "pg", "psql"), "postgres"),
-    "sqlite3": "sqlite",
+_FORMATS = {
     **dict.fromkeys(("jsonl", "ndjson"), "json"),
     **dict.fromkeys(("tsv", "txt"), "csv"),
     "pq": "parquet",
     "mssql": "mssql",  # one letter from mysql, and another server
-    **dict.fromkeys(("file", "files", "fs", "local", *_STORES), "filesystem"),
 }
-"""What else sources and targets are called."""
+"""What else formats are called, and a word that is no slip of another."""
 
 _WORD = 4
 _SLIP = 0.75
@@ -64,7 +57,8 @@ def meant_component(name: str, names: Iterable[str], family: str | None = None) 
 
 def hint_at(name: str, names: Iterable[str]) -> str:
     """Return a hint at the components that a name may mean, or at the list of all."""
-    stores = [_STORES[word] for word in _words(name) if word in _STORES]
+    known = _stores()
+    stores = [known[word] for word in _words(name) if word in known]
     found = matching(name, names, loosely=True)
     if stores and found:
         reached = f'connection: "@{stores[0]}.ALIAS"'
@@ -81,10 +75,24 @@ def matching(text: str, names: Iterable[str], *, loosely: bool = False) -> list[
     """
     words = {name: {*_words(name)} for name in names}
     known = {word for each in words.values() for word in each}
-    aliases = {**_KINDS, **_SUBJECTS, **{word: word for word in known}}
+    aliases = {**_KINDS, **_FORMATS, **_subjects(), **{word: word for word in known}}
     wanted = {aliases.get(word, word) for word in (_likely(word, aliases) for word in _words(text))}
     wanted = wanted & known if loosely else wanted
     return [name for name, own in words.items() if wanted <= own] if wanted - {*KINDS} else []
+
+
+def _stores() -> dict[str, str]:
+    """Return the family of connections that leads to the files of a store, by what the store is called."""
+    stores = [family for family in all_families() if family.scheme]
+    return {word: family.name for family in stores for word in (family.scheme, family.name, *family.aliases)}
+
+
+def _subjects() -> dict[str, str]:
+    """Return the families by what else they are called; a store is read and written as files are."""
+    families = [family for family in all_families() if not family.scheme]
+    aliases = {word: family.name for family in families for word in family.aliases}
+    files = [family.name for family in families if family.local_files]
+    return {**aliases, **dict.fromkeys(_stores() if files else (), *files[:1])}
 
 
 def _of_kind(name: str) -> str:

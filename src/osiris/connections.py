@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from osiris.family_spec import FamilySpec
     from osiris.model import JsonValue
-    from osiris.registry import FamilySpec
 
 DEFAULT = "default"
 """The field that marks a family's default, and the alias that is the default where no other is marked."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from osiris.errors import fail
+from osiris.family_spec import find_family
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -64,9 +65,6 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "database": (".duckdb", ".db", ".sqlite", ".sqlite3"),
 }
-DATABASE_FIELDS = dict.fromkeys(("duckdb", "sqlite"), ("path", "database", "file"))
-"""Fields of connections that may tell where a database is, by family."""
-
 _PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 _TEXTS = ("csv", "json")
 """Formats that may be packed; which of these a writer can, it says itself."""
@@ -332,9 +330,10 @@ def _spoken(kind: str) -> str:
 def format_of(component: str, path: str) -> Format | None:
     """Return the format in which a component of ours writes to a path; None for one that is not known here."""
     family, _, name = component.partition(".")
-    if family in DATABASE_FIELDS:
+    spec = find_family(family)
+    if spec.file_fields:
         return "database"
-    if family != "filesystem" or not name.endswith("_writer"):
+    if not spec.local_files or not name.endswith("_writer"):
         return None
     if path.endswith("/"):
         return "folder"

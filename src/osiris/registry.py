@@ -1,47 +1,33 @@
 """Which components exist: found by entry point, described by their spec.yaml, loaded only when they run.
 
 A component is registered in the group `osiris.components`: its name, and the dotted name of the folder that holds
-`spec.yaml` and `driver.py`. A family is registered in `osiris.families`: its name, and the dotted name of
-a package with a file `family.yaml`, or of a module `parent.family`, which has that file in the folder of `parent`.
-Looking for them imports no code of theirs, and a spec is read when it is first asked for. What is wrong with one
-component is kept as diagnostics and never stands in another's way.
+`spec.yaml` and `driver.py`. Looking for them imports no code of theirs, and a spec is read when it is first asked for.
+What is wrong with one component is kept as diagnostics and never stands in another's way.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import json
-import sys
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osiris.component_names import hint_at
-from osiris.document import escape, load_text, read_document
-from osiris.errors import (
-    Diagnostic,
-    InvalidInput,
-    Location,
-    diagnostic,
-    fail,
-    raise_all,
-    sort_diagnostics,
-)
+from osiris.document import escape
+from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all, sort_diagnostics
+from osiris.family_spec import COMPONENTS, by_name, entries_of, installed_families, package_folder, read_yaml
 from osiris.model import ComponentSpec
 from osiris.units import DURATION_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from osiris.family_spec import Entry, Families, FamilySpec
     from osiris.model import JsonValue
-
-COMPONENTS = "osiris.components"
-FAMILIES = "osiris.families"
 
 _COLUMN: dict[str, JsonValue] = {"type": "string", "minLength": 1}
 _COLUMNS: dict[str, JsonValue] = {"type": "array", "items": _COLUMN, "minItems": 1, "uniqueItems": True}
@@ -163,25 +149,6 @@ _SHAPE: dict[str, type] = {
 
 
 @dataclass(frozen=True, slots=True)
-class FamilySpec:
-    """What all connections of a family share; `fields` is the JSON Schema object of a connection."""
-
-    name: str
-    title: str
-    fields: Mapping[str, JsonValue]
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One line of an entry-point group; two of the same name exclude each other, unless they name the same module."""
-
-    name: str
-    target: str
-    owner: str
-    rival: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Component:
     document: JsonValue = None
     spec: ComponentSpec | None = None
@@ -191,11 +158,10 @@ class _Component:
 class Registry:
     """The components and families that are installed; made by `load_registry`."""
 
-    def __init__(self, components: Iterable[_Entry], families: Iterable[_Entry]) -> None:
-        self._entries = _by_name(components)
-        self._family_entries = _by_name(families)
+    def __init__(self, components: Iterable[Entry], families: Families) -> None:
+        self._entries = by_name(components)
+        self._families = families
         self._loaded: dict[str, _Component] = {}
-        self._families: dict[str, FamilySpec | None] = {}
         self._checked: dict[str, tuple[Diagnostic, ...]] = {}
 
     def names(self) -> list[str]:
@@ -204,7 +170,7 @@ class Registry:
 
     def families(self) -> list[str]:
         """Return the names of all registered families, sorted."""
-        return sorted(self._family_entries)
+        return self._families.names()
 
     def all(self) -> list[ComponentSpec]:
         """Return the spec of every component whose spec can be read, by name."""
@@ -266,11 +232,7 @@ class Registry:
 
         Fails with REG001 if the family's file cannot be read.
         """
-        if name not in self._family_entries:
-            return None
-        if name not in self._families:
-            self._families[name] = _read_family(self._family_entries[name])
-        return self._families[name]
+        return self._families.get(name)
 
     def _component(self, name: str) -> _Component:
         if name not in self._loaded:
@@ -287,8 +249,7 @@ class Registry:
 
 def load_registry() -> Registry:
     """Return the registry of everything installed; reads the lists of entry points and nothing else."""
-    found = importlib.metadata.entry_points()
-    return Registry(*(_entries(found.select(group=group)) for group in (COMPONENTS, FAMILIES)))
+    return Registry(entries_of(COMPONENTS), installed_families(anew=True))
 
 
 def build_config(config: type[Any], values: Mapping[str, JsonValue]) -> object:
@@ -310,65 +271,16 @@ def filled(value: JsonValue, schema: JsonValue) -> JsonValue:
     return value
 
 
-def _entries(found: Iterable[importlib.metadata.EntryPoint]) -> Iterator[_Entry]:
-    owner = cache(attrgetter("name"))  # it stands in the metadata, a long file, which each entry would read again
-    return (_Entry(e.name, e.value.strip(), owner(e.dist) if e.dist else "an unknown distribution") for e in found)
-
-
-def _by_name(entries: Iterable[_Entry]) -> dict[str, _Entry]:
-    table: dict[str, _Entry] = {}
-    for entry in sorted(entries, key=lambda e: (e.name, e.owner, e.target)):
-        first = table.setdefault(entry.name, entry)
-        if first.target != entry.target:
-            table[entry.name] = _Entry(first.name, first.target, first.owner, rival=entry.owner)
-    return table
-
-
-def _read_component(entry: _Entry) -> _Component:
+def _read_component(entry: Entry) -> _Component:
     if entry.rival is not None:
         return _Component(
             problems=(diagnostic("REG003", name=entry.name, first=entry.owner, second=entry.rival),),
         )
-    document, problem = _read_yaml(entry, _package_folder(entry.target), "spec.yaml")
+    document, problem = read_yaml(entry, package_folder(entry.target), "spec.yaml")
     problem = problem or _shape_problem(entry.name, document)
     if problem:
         return _Component(document, problems=(_problem(entry, problem),))
     return _Component(document, _spec(entry.target, document))
-
-
-def _read_family(entry: _Entry) -> FamilySpec:
-    parent, _, last = entry.target.rpartition(".")
-    own = _package_folder(entry.target)
-    folder, name = (own, "family.yaml") if own else (_package_folder(parent), f"{last}.yaml")
-    document, problem = _read_yaml(entry, folder, name)
-    if not problem and not (isinstance(document, dict) and isinstance(document.get("fields"), dict)):
-        problem = "it must be a mapping with name, title and fields"
-    if not problem and document.get("name") != entry.name:
-        problem = f"it is registered as '{entry.name}' and calls itself '{document.get('name')}'"
-    if problem:
-        raise_all([diagnostic("REG001", name=entry.name, problem=problem)])
-    return FamilySpec(entry.name, str(document.get("title", entry.name)), document["fields"])
-
-
-def _package_folder(dotted: str) -> Path | None:
-    """Find the folder of a package without importing it or its parents."""
-    top, *rest = dotted.split(".")
-    finders = (finder for finder in sys.meta_path if hasattr(finder, "find_spec"))
-    found = next((spec for finder in finders if (spec := finder.find_spec(top, None))), None)
-    places = found.submodule_search_locations if found else None
-    return next((folder for place in places or () if (folder := Path(place, *rest)).is_dir()), None)
-
-
-def _read_yaml(entry: _Entry, folder: Path | None, name: str) -> tuple[Any, str | None]:
-    """Return a YAML file and what is wrong with it, if anything."""
-    if folder is None:
-        return None, f"{entry.owner} registers it as '{entry.target}', which is not a package"
-    try:
-        return read_document(load_text(folder / name, name), name).data, None
-    except InvalidInput as error:
-        first = error.diagnostics[0]
-        place = f"line {first.location.line}: " if first.location.line else ""
-        return None, f"its {name} cannot be read: {place}{first.message}"
 
 
 def _shape_problem(name: str, document: JsonValue) -> str | None:
@@ -425,7 +337,7 @@ def _without_texts(schema: JsonValue) -> JsonValue:
     return {**plain, **{key: _without_texts(plain[key]) for key in _SCHEMAS if key in plain}, **named}
 
 
-def _schema_problems(entry: _Entry, document: JsonValue) -> tuple[Diagnostic, ...]:
+def _schema_problems(entry: Entry, document: JsonValue) -> tuple[Diagnostic, ...]:
     """Return all places where a spec departs from the form of specs or its config schema from JSON Schema."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
@@ -479,7 +391,7 @@ def _meta_schema() -> dict[str, JsonValue]:
     return schema
 
 
-def _problem(entry: _Entry, problem: str, path: Iterable[str | int] = ()) -> Diagnostic:
+def _problem(entry: Entry, problem: str, path: Iterable[str | int] = ()) -> Diagnostic:
     pointer = "".join(f"/{escape(str(part))}" for part in path)
     at = Location(f"{entry.target.replace('.', '/')}/spec.yaml", pointer=pointer or None)
     return diagnostic("REG001", at=at, name=entry.name, problem=problem)

@@ -8,16 +8,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError, fail
+from osiris.family_spec import family_of_connection, find_family, store_families
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from osiris.model import JsonValue
 
-FAMILIES = {"s3": "s3", "az": "azure", "gs": "gcs"}
-"""The family of connections that leads to the objects of each scheme."""
-
-_SCHEMES = {family: scheme for scheme, family in FAMILIES.items()}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,62}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -39,7 +36,7 @@ class StoreUrl:
     @property
     def family(self) -> str:
         """Return the family of its connection."""
-        return FAMILIES[self.scheme]
+        return store_families()[self.scheme]
 
     @property
     def name(self) -> str:
@@ -59,7 +56,7 @@ class StoreUrl:
 def family_of(text: JsonValue) -> str | None:
     """Return the family of the store that a text is a URL of; None if it is none."""
     match = _URL.match(text) if isinstance(text, str) else None
-    return FAMILIES.get(match[1].lower()) if match else None
+    return store_families().get(match[1].lower()) if match else None
 
 
 def local_path(text: str) -> str:
@@ -79,18 +76,18 @@ def store_url(text: str, family: str = "", fields: Mapping[str, JsonValue] | Non
     Text that is no URL is a key below the connection's `bucket` and `prefix`, if these are of a store. Fails with
     DRV007 for what cannot be the name of an object, and for a URL of another family.
     """
-    match = _URL.match(text)
-    if match and match[1].lower() in FAMILIES:
+    match, own_scheme = _URL.match(text), find_family(family).scheme
+    if match and match[1].lower() in store_families():
         bucket, _, key = match[2].partition("/")
         url = StoreUrl(match[1].lower(), bucket, key)
-    elif family in _SCHEMES and not match:
+    elif own_scheme and not match:
         given = fields or {}
         prefix = str(given.get("prefix") or "").strip("/")
-        url = StoreUrl(_SCHEMES[family], str(given.get("bucket") or ""), f"{prefix}/{text}" if prefix else text)
+        url = StoreUrl(own_scheme, str(given.get("bucket") or ""), f"{prefix}/{text}" if prefix else text)
     elif match and match[1].lower() != _FILE:
-        known = ", ".join((_FILE, *FAMILIES))
+        known = ", ".join((_FILE, *store_families()))
         fail("DRV007", path=printable(text), problem=f"this is a URL of an unknown kind; known are {known}")
-    elif family in _SCHEMES:
+    elif own_scheme:
         fail("DRV007", path=printable(text), problem=f"the connection is of the family {family}, and this is not")
     else:
         return None
@@ -105,9 +102,9 @@ def store_url(text: str, family: str = "", fields: Mapping[str, JsonValue] | Non
 
 def stored_as(path: str, connection: str | None, fields: Mapping[str, JsonValue]) -> StoreUrl | None:
     """Return the object that a path in a plan means, `connection` being `@family.alias`; None for anything else."""
-    family = (connection or "").removeprefix("@").partition(".")[0]
+    family = family_of_connection(connection)
     try:
-        return store_url(path, family if family in _SCHEMES else "", fields)
+        return store_url(path, family.name if family.scheme else "", fields)
     except OsirisError:
         return None
 

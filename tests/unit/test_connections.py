@@ -11,8 +11,8 @@ from osiris.connections import (
     resolve_ref,
 )
 from osiris.errors import InvalidInput, OsirisError
+from osiris.family_spec import FamilySpec
 from osiris.model import ConnectionRef
-from osiris.registry import FamilySpec
 from osiris.secret import Secret
 
 FILE = """\

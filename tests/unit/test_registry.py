@@ -11,8 +11,10 @@ import yaml
 from osiris.api.inspect import validate_components
 from osiris.canonical import fingerprint
 from osiris.errors import InvalidInput
+from osiris.families.supabase.connect import _NAMES, has_database
+from osiris.family_spec import FamilySpec, find_family, store_families
 from osiris.model import ComponentSpec
-from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, FamilySpec, build_config, digest_of_spec, load_registry
+from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, build_config, digest_of_spec, load_registry
 
 READER = {
     "name": "ham.reader",
@@ -368,9 +370,27 @@ def test_a_family_says_what_its_connections_hold(site):
     assert "ham_package" not in sys.modules
 
 
+def test_a_family_states_where_its_connections_lead(site):
+    install(site, families="ham = ham_package.ham")
+    stated = {"scheme": "ham", "folds_case": True, "aliases": ["bacon"], "unheard_of": 1}
+    write(site, "ham_package/ham.yaml", {"name": "ham", "title": "Ham", "fields": {}, **stated})
+    family = FamilySpec("ham", "Ham", {}, scheme="ham", folds_case=True, aliases=["bacon"])
+    assert load_registry().family("ham") == find_family("ham") == family
+    assert store_families() == {"s3": "s3", "az": "azure", "gs": "gcs", "ham": "ham"}
+    assert not family.is_local
+    assert family.may_name_file == ()
+
+
+def test_a_family_that_states_nothing_may_have_its_database_in_a_file(site):
+    assert FamilySpec("ham", "Ham", {}).may_name_file == ("path", "database", "file")
+    assert not FamilySpec("ham", "Ham", {}).is_local
+    assert find_family("ham").name == ""
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("name: ham\ntitle: Ham\nfields: {}\nport: high", "'port' is of the wrong type"),
         ("name: ham\ntitle: Ham", "mapping with name, title and fields"),
         ("name: eggs\ntitle: Ham\nfields: {}", "calls itself 'eggs'"),
         ("[", "cannot be read: line 1: "),
@@ -451,3 +471,8 @@ def test_defaults_that_leave_every_config_valid_are_taken(site):
     }
     install(site, with_defaults(schema, {"path": "a"}, {"path": "b", "many": 3}))
     assert load_registry().problems("ham.reader") == []
+
+
+@pytest.mark.parametrize("name", [*_NAMES["dsn"], *_NAMES["host"], *_NAMES["port"], "url", "key"])
+def test_the_fields_that_lead_to_a_database_are_those_that_its_module_knows(name):
+    assert find_family("supabase").leads_to_database({name: "x"}) == has_database({name: "x"})

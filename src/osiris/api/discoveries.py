@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from osiris.connections import as_written, parse_ref, resolve_ref
 from osiris.errors import fail
+from osiris.family_spec import find_family
 from osiris.model import ConnectionRef
 from osiris.urls import family_of, printable
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
     from osiris.runner.per_job_worker import Worker
-
-_IN_FILES = ("path", "database", "file")
-"""Fields of a connection to a database in a file: where that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +176,11 @@ def _declared(workspace: Workspace, found: Discovered) -> str | None:
     if len(places) != 1:
         return None
     family, *files = places.pop()
-    if family in ("", "filesystem") or not files:
+    spec = find_family(family)
+    if not family or spec.local_files or not files:
         return None
     aliases = workspace.connections().declared.get(family, {})
-    paths = ((alias, fields.get(name)) for alias, fields in sorted(aliases.items()) for name in _IN_FILES)
+    paths = ((alias, fields.get(name)) for alias, fields in sorted(aliases.items()) for name in spec.may_name_file)
     here = os.path.realpath(files[0])
     same = (a for a, path in paths if isinstance(path, str) and os.path.realpath(workspace.root / path) == here)
     return next((f"@{family}.{alias}" for alias in same), None)

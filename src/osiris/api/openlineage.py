@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from osiris.api.run_explanations import reading_of
 from osiris.durable import append
 from osiris.errors import OsirisError, diagnostic, fail
+from osiris.family_spec import family_module, family_of_connection
 from osiris.history.record import REFUSED, open_own_run, require_plan
 from osiris.secret import Scrubber, Secret
 from osiris.session import ENDS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from osiris.api.workspace import Workspace
     from osiris.errors import Diagnostic
+    from osiris.family_spec import FamilySpec
     from osiris.history.reading import Reading
     from osiris.model import JsonValue, Manifest
     from osiris.report.openlineage import Parent, Told
@@ -264,9 +266,8 @@ def _known_fields(workspace: Workspace, plan: Manifest) -> dict[str, Mapping[str
     for reference, written in plan.data["connections"].items():
         with suppress(OsirisError):
             found = resolve_secrets(workspace.root, {reference: written}, (), workspace.registry, workspace.environ)
-            plain, secret = found.plain[reference], found.secret[reference]
-            if reference.startswith("@supabase."):
-                plain, secret = _of_supabase(plain, secret)
+            family = family_of_connection(reference)
+            plain, secret = _of_database(family, found.plain[reference], found.secret[reference])
             inside, password = _of_url(secret.get("dsn") or secret.get("url") or "")
             hidden = [text for name, text in secret.items() if name not in ("dsn", "url")]
             scrubber = Scrubber([Secret(text) for text in (*hidden, password) if text])
@@ -274,13 +275,17 @@ def _known_fields(workspace: Workspace, plan: Manifest) -> dict[str, Mapping[str
     return known
 
 
-def _of_supabase(
-    plain: Mapping[str, JsonValue], secret: Mapping[str, str]
-) -> tuple[dict[str, JsonValue], dict[str, str]]:
-    """Return plain and secret fields of a connection as the postgres family has them; none if it goes over REST."""
-    from osiris.families.supabase.connect import wire_fields
+def _of_database(
+    family: FamilySpec, plain: Mapping[str, JsonValue], secret: Mapping[str, str]
+) -> tuple[Mapping[str, JsonValue], Mapping[str, str]]:
+    """Return plain and secret fields of a connection as the family has them whose protocol its database speaks.
 
-    fields = wire_fields({**plain, **{name: Secret(text) for name, text in secret.items()}}) or {}
+    None where it does not lead to a database.
+    """
+    connect = family_module(family.name, "connect") if family.protocol_of else None
+    if connect is None:
+        return plain, secret
+    fields = connect.wire_fields({**plain, **{name: Secret(text) for name, text in secret.items()}}) or {}
     hidden = {name: value.reveal() for name, value in fields.items() if isinstance(value, Secret)}
     return {name: value for name, value in fields.items() if not isinstance(value, Secret)}, hidden
 

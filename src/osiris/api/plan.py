@@ -9,7 +9,7 @@ from osiris.compare import KINDS, label_of, read_lineage
 from osiris.delivery import MANIFEST
 from osiris.durable import write_file
 from osiris.errors import OsirisError, exit_code, raise_all, sort_diagnostics
-from osiris.families.supabase.connect import has_database
+from osiris.family_spec import find_family
 from osiris.files import refuse_foreign, resolve_path
 from osiris.model import schema_from_json
 from osiris.report.plan import FlowView, PlanView, StepView, TargetView
@@ -30,12 +30,6 @@ _VERBS = {"append": "appends to", "upsert": "upserts into", "replace": "creates 
 """By write mode, what happens to a table of which it is not known whether it is there."""
 
 _BY_STATE = {"there": {**_VERBS, "replace": "replaces"}, "absent": dict.fromkeys(_VERBS, "creates")}
-_FILES = ("path", "database", "file")
-"""Fields of a connection to a database in a file: where that is."""
-
-_SERVERS = ("mysql", "postgres", "supabase")
-"""Families whose databases are on a server, whatever the fields of their connections are called."""
-
 _OUT_OF_REACH = 3
 """Exit code of what may be otherwise when the plan runs."""
 
@@ -107,10 +101,9 @@ def tables_of(told: Mapping[str, Mapping[str, JsonValue]]) -> Tables:
 
 def _database(root: Path, manifest: Manifest, step: Mapping[str, JsonValue]) -> Path | None:
     """Return the file of a step's database; None if there is none, or only a run knows it."""
-    if step["component"].partition(".")[0] in _SERVERS:
-        return None
+    names = find_family(step["component"].partition(".")[0]).may_name_file
     fields = manifest.data["connections"].get(step["connection"], {})
-    (path, *more) = [fields[name] for name in _FILES if isinstance(fields.get(name), str)] or [None]
+    (path, *more) = [fields[name] for name in names if isinstance(fields.get(name), str)] or [None]
     return None if path is None or more or "${" in str(fields) else root / path
 
 
@@ -241,7 +234,7 @@ def _table_note(manifest: Manifest, step: Mapping[str, JsonValue], state: str, n
         return f"there is '{near}'" if near else ""
     config, fields = step["config"], manifest.data["connections"].get(step["connection"], {})
     is_made = config.get("create_if_missing") is True and config.get("write_mode") != "replace"
-    over_rest = step["component"].startswith("supabase.") and not has_database(fields)
+    over_rest = not find_family(step["component"].partition(".")[0]).leads_to_database(fields)
     return "made if it is not there" if is_made and not state and not over_rest else ""
 
 

@@ -9,16 +9,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.compare.lineage import KINDS, Column, Lineage, label_of, read_lineage
+from osiris.family_spec import family_of_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from osiris.compare.lineage import Reached
     from osiris.model import JsonValue, Manifest
-
-
-_FOLDING = ("duckdb", "sqlite")
-"""Families whose databases take names that differ only in case for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +162,7 @@ def _folded_column(source: str, column: str) -> str:
 
 
 def _is_folding(source: str) -> bool:
-    return source.startswith(tuple(f"@{family}." for family in _FOLDING))
+    return source.startswith("@") and family_of_connection(source).folds_case
 
 
 def _knows(plan: Plan, source: str, column: str | None) -> bool:

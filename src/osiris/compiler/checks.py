@@ -17,6 +17,7 @@ from osiris.connections import as_written, resolve_ref, unknown_fields
 from osiris.distribution import installed_version
 from osiris.document.edits import add, drop, put
 from osiris.errors import OsirisError, certain, diagnostic
+from osiris.family_spec import find_family
 from osiris.model import ConnectionRef
 from osiris.oml.validate import wrong_mode
 from osiris.path_policy import real_path
@@ -29,11 +30,8 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic, Fix
     from osiris.model import ComponentSpec, JsonValue, Step
 
-
 TABLE = "table"
 _ADDING = "append"
-_FILES = frozenset({"path", "database", "file"})
-"""Fields of a connection that may be the only one that tells where its database is: a file."""
 
 
 class _Table(NamedTuple):
@@ -130,7 +128,7 @@ def _database(ctx: Context, connection: ConnectionRef) -> tuple[str, str]:
     """Return what tells a database from others of all families: its file if it is one, else its fields as written."""
     fields = {name: value for name, value in as_written(ctx.connections, connection).items() if name != "description"}
     (name, value), *more = fields.items() or [("", None)]
-    if name in _FILES and isinstance(value, str) and not more:
+    if name in find_family(connection.family).may_name_file and isinstance(value, str) and not more:
         return connection.family, value if "${" in value else str(real_path(ctx.root / value))
     return connection.family, canonical_bytes(fields).decode()
 

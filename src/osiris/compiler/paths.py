@@ -14,10 +14,11 @@ from osiris.compiler.context import Context
 from osiris.connections import as_written, parse_ref
 from osiris.delivery import MANIFEST
 from osiris.errors import Location, OsirisError, diagnostic, raise_all
+from osiris.family_spec import find_family
 from osiris.files import expand, is_outside, relative, resolve_path
 from osiris.model import Pipeline, Step
-from osiris.path_policy import DATABASE_FIELDS, PathPolicy, format_of, key_files, real_path
-from osiris.urls import FAMILIES, StoreUrl, local_path, store_url, stored_as
+from osiris.path_policy import PathPolicy, format_of, key_files, real_path
+from osiris.urls import StoreUrl, local_path, store_url, stored_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from osiris.registry import Registry
 
 
-FAMILY = "filesystem"
 KEY = "path"
 FOLDERS = "folders"
 """The capability of components that take a path that ends with a slash."""
@@ -137,10 +137,10 @@ def named_paths(ctx: Context) -> Iterator[tuple[Step, Path | StoreUrl | OsirisEr
     """Yield each step that names files, with the path or URL (or pattern), or with what is wrong with it."""
     for step, spec in ctx.known():
         text = step.config.get(KEY)
-        if spec.family != FAMILY or not isinstance(text, str):
+        if not find_family(spec.family).local_files or not isinstance(text, str):
             continue
         family, fields = step.connection.family if step.connection else "", _fields(ctx, step)
-        if fields is None and family in FAMILIES.values():
+        if fields is None and find_family(family).scheme:
             continue
         try:
             url = store_url(text, family, fields)
@@ -226,13 +226,14 @@ def _named_files(ctx: Context) -> Iterator[tuple[Step, Path, str]]:
 
 def _databases(ctx: Context) -> Iterator[tuple[Step, Path | OsirisError, str]]:
     for step, spec in ctx.known():
-        if not step.connection or spec.family not in DATABASE_FIELDS:
+        file_fields = find_family(spec.family).file_fields
+        if not step.connection or not file_fields:
             continue
         try:
             fields = as_written(ctx.connections, step.connection)
         except OsirisError:
             continue  # another check tells it
-        texts = [text for name in DATABASE_FIELDS[spec.family] if isinstance(text := fields.get(name), str)]
+        texts = [text for name in file_fields if isinstance(text := fields.get(name), str)]
         for text in filter(None, texts):
             yield step, _path(ctx, text), f"{step.pointer}/config/connection"
 
@@ -260,7 +261,8 @@ def left_in_folders(prepared: Prepared, described: Mapping[str, Described], root
     One that lists its `columns` says what is meant. Objects of a store are not asked for: their pattern tells it.
     """
     for step in prepared.pipeline.steps:
-        if step.mode != "read" or prepared.specs[step.component].family != FAMILY or step.config.get("columns"):
+        family = find_family(prepared.specs[step.component].family)
+        if step.mode != "read" or not family.local_files or step.config.get("columns"):
             continue
         given = {column.name for column in described[step.id].schema or ()}
         files = list(_read_files(prepared, step, root))

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.errors import Location, OsirisError, fail
+from osiris.family_spec import find_family
 from osiris.files import expand, is_outside, resolve_path
-from osiris.urls import FAMILIES, family_of, local_path
+from osiris.urls import family_of, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,8 +50,9 @@ def check_steps(workspace: Workspace, pipeline: Pipeline) -> None:
     for step in pipeline.steps:
         text = step.config.get("path")
         spec = workspace.registry.find(step.component)
-        in_store = step.connection and step.connection.family in FAMILIES.values()
-        if spec and spec.family == "filesystem" and isinstance(text, str) and not (in_store or family_of(text)):
+        in_store = step.connection and find_family(step.connection.family).scheme
+        in_files = spec is not None and find_family(spec.family).local_files
+        if in_files and isinstance(text, str) and not (in_store or family_of(text)):
             at = pipeline.where(f"{step.pointer}/config/path")
             for path in _named(workspace.root, text, _base(workspace, step)):
                 _check(workspace.root, path, text, at)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
     from osiris.errors import Fix
+    from osiris.family_spec import FamilySpec
     from osiris.model import JsonValue
     from osiris.oml.remedies import Like
-    from osiris.registry import FamilySpec
 
 Broken: TypeAlias = Any
 """An error of jsonschema, whose fields have no types of use here."""

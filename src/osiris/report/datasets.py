@@ -11,21 +11,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.compare.lineage import label_of
+from osiris.family_spec import family_of_connection, find_family
 from osiris.urls import local_path, stored_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from osiris.family_spec import FamilySpec
     from osiris.model import JsonValue
 
 Fields = Mapping[str, "JsonValue"]
-
-_PORTS = {"postgres": 5432, "mysql": 3306}
-_IN_A_FILE = ("duckdb", "sqlite")
-_STORES = {"s3": "s3", "az": "wasbs", "gs": "gs"}
-_SPOKEN = {"supabase": "postgres"}
-"""Families whose databases are those of another."""
 
 
 class Dataset(NamedTuple):
@@ -44,17 +40,11 @@ def datasets_of(
     `connections` has the fields of each as far as they are known, `bindings` the values of `${run.…}`.
     """
     config, reference = step["config"], step["connection"]
-    family = reference.removeprefix("@").partition(".")[0] if reference else step["component"].partition(".")[0]
-    family = _SPOKEN.get(family, family)
+    family = family_of_connection(reference) if reference else find_family(step["component"].partition(".")[0])
+    family = find_family(family.protocol_of) if family.protocol_of else family
     fields = connections.get(reference, {})
-    if isinstance(config.get("path"), str) and family not in (*_PORTS, *_IN_A_FILE):
-        if url := stored_as(_bound(config["path"], bindings), reference, fields):
-            account = f"@{fields.get('account')}.blob.core.windows.net" if url.scheme == "az" else ""
-            yield Dataset(f"{_STORES[url.scheme]}://{url.bucket}{account}", url.key)
-            return
-        yield Dataset(
-            "file", _absolute(root, str(fields.get("base_dir") or ""), local_path(_bound(config["path"], bindings)))
-        )
+    if isinstance(config.get("path"), str) and not (family.port or family.file_fields):
+        yield _file(_bound(config["path"], bindings), reference, fields, root)
         return
     tables = [config["table"]] if isinstance(config.get("table"), str) else list(_queried(step))
     for table in tables:
@@ -66,6 +56,14 @@ def datasets_of(
         yield Dataset(reference or "osiris", label_of(step, connections))
 
 
+def _file(path: str, reference: str | None, fields: Fields, root: Path) -> Dataset:
+    """Return the dataset of a file, or of an object in a store."""
+    if url := stored_as(path, reference, fields):
+        namespace = find_family(url.family).openlineage.get("namespace", f"{url.scheme}://{url.bucket}")
+        return Dataset(namespace.format_map({"account": None, **fields, "bucket": url.bucket}), url.key)
+    return Dataset("file", _absolute(root, str(fields.get("base_dir") or ""), local_path(path)))
+
+
 def _queried(step: Fields) -> Iterator[str]:
     """Yield the tables that the query of a step names."""
     from osiris.sql import check
@@ -74,21 +72,17 @@ def _queried(step: Fields) -> Iterator[str]:
         yield from sorted(check(step["config"][key], dialect, relations=None).relations)
 
 
-def _place(family: str, fields: Fields, root: Path, schema: JsonValue) -> tuple[str, str] | None:
+def _place(family: FamilySpec, fields: Fields, root: Path, schema: JsonValue) -> tuple[str, str] | None:
     """Return the namespace of a database, and what stands before the names of its tables; None if it is not known."""
-    if family in _IN_A_FILE:
-        file = next((fields[key] for key in ("path", "database", "file") if fields.get(key)), None)
-        return (f"{family}://{_absolute(root, '', str(file))}", str(schema or "main")) if file else None
-    if family not in _PORTS:
+    named = family.file_fields or (("host", "database") if family.port else ())
+    found = next((fields[key] for key in named if fields.get(key)), None)
+    if not found or not family.openlineage:
         return None
-    if not fields.get("host") and not fields.get("database"):
-        return None
-    namespace = f"{family}://{fields.get('host', 'localhost')}:{fields.get('port', _PORTS[family])}"
-    inside = schema or fields.get("schema")
-    database = fields.get("database", "")
-    if family == "mysql":
-        return namespace, str(inside or database)
-    return namespace, f"{database}.{inside or 'public'}"
+    file = _absolute(root, "", str(found)) if family.file_fields else ""
+    known = {"host": "localhost", "port": family.port, "database": "", **fields, "file": file}
+    own = family.openlineage["schema"].format_map(known)
+    inside = {**known, "schema": schema or fields.get("schema") or own}
+    return family.openlineage["namespace"].format_map(known), family.openlineage["name"].format_map(inside)
 
 
 def _qualified(prefix: str, table: str) -> str:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from osiris.family_spec import FamilySpec
     from osiris.model import ConnectionRef, JsonValue
-    from osiris.registry import FamilySpec, Registry
+    from osiris.registry import Registry
 
 _LARGEST = 1 << 16
 """Characters of a secret in a file; more than that is a wrong file."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from osiris.family_spec import find_family
 from osiris.model import Manifest
 from osiris.registry import load_registry
 from osiris.runner.host.continuation import Start, not_selected
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from osiris.runner.protocol import Job
 
     Step = dict[str, JsonValue]
-
-_IN_FILES = "filesystem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def _writers(steps: list[Step]) -> tuple[list[Step], list[str]]:
     """Return the writers whose file can be another one, and the ids of all others."""
     registry = load_registry()
     writers = [step for step in steps if step["mode"] == "write"]
-    in_files = (step for step in writers if registry.get(step["component"]).family == _IN_FILES)
+    in_files = (step for step in writers if find_family(registry.get(step["component"]).family).local_files)
     files = [step for step in in_files if isinstance(step["config"].get("path"), str)]
     return files, [step["id"] for step in writers if step not in files]
 

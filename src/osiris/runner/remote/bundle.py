@@ -38,6 +38,7 @@ TRAVELS = (
         "schema_diff",
         "component_names",
         "path_policy",
+        "family_spec",
         "types",
         "secret",
         "canonical",

@@ -9,24 +9,21 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError
 from osiris.families.stores.bucket import host_of
+from osiris.family_spec import family_of_connection, find_family
 from osiris.files import expand, resolve_path
-from osiris.path_policy import DATABASE_FIELDS, format_of
-from osiris.urls import FAMILIES, stored_as
+from osiris.path_policy import format_of
+from osiris.urls import stored_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from osiris.family_spec import FamilySpec
     from osiris.model import JsonValue
     from osiris.path_policy import Format, PathPolicy
     from osiris.runner.protocol import Job, Secrets
 
     Fields = Mapping[str, JsonValue]
 
-FILES = "filesystem"
-DATABASES = tuple(DATABASE_FIELDS)
-"""Families whose connections are a file; its path stands in one of the fields `_PATH_FIELDS`."""
-
-_PATH_FIELDS = DATABASE_FIELDS["sqlite"]
 _BESIDE = ("-wal", "-shm", "-journal", ".wal")
 """What the names of files end with that belong to a database."""
 
@@ -84,10 +81,10 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
     What is missing, and why a path is refused, is for the step to say.
     """
     steps = [step for step in job.steps if step["id"] not in job.skip]
-    files = [step for step in steps if _family(step) == FILES and "path" in step["config"]]
+    files = [step for step in steps if _family(step).local_files and "path" in step["config"]]
     readers = [step for step in files if step["mode"] == "read"]
     writers = [step for step in files if step["mode"] == "write"]
-    stores = [step for step in steps if _family(step) in DATABASES]
+    stores = [step for step in steps if _family(step).file_fields]
     formats = {
         path: format_of(s["component"], s["config"]["path"]) for s in writers for path in _named(job, secrets, s)
     }
@@ -97,7 +94,7 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
     beside = [path.with_name(path.name + end) for path in held for end in _BESIDE]
     lazy = [p.parent for step in writers if step["config"].get("create_dirs", True) for p in _named(job, secrets, step)]
     asked = [ref for ref in (*job.uses, str(job.discover.get("source", ""))) if _is_remote(ref)]
-    remote = [step for step in steps if step["connection"] and _family(step) not in (FILES, *DATABASES)]
+    remote = [step for step in steps if step["connection"] and not _family(step).is_local]
     return Reach(
         reads=_sorted(path for path in (*found, *held, *beside) if path.is_file()),
         published=_sorted(path for step in readers if _in_folder(step) for path in _folder(job, secrets, step)),
@@ -114,8 +111,7 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
 
 
 def _is_remote(reference: str) -> bool:
-    family = reference.removeprefix("@").partition(".")[0]
-    return family not in ("", FILES, *DATABASES)
+    return reference not in ("", "@") and not family_of_connection(reference).is_local
 
 
 def _is_allowed(ask: Callable[[], Path]) -> bool:
@@ -129,7 +125,7 @@ def _is_allowed(ask: Callable[[], Path]) -> bool:
 def _written(secrets: Secrets, step: Fields) -> list[str]:
     """Return the texts of a step and its connection that name a place."""
     fields = secrets.plain.get(step["connection"], {})
-    given = [fields.get(name) for name in ("base_dir", *_PATH_FIELDS)]
+    given = [fields.get(name) for name in ("base_dir", *_family(step).file_fields)]
     return [str(text) for text in (step["config"].get("path"), *given) if text]
 
 
@@ -137,10 +133,10 @@ def _roots(text: str) -> bool:
     return text.startswith("/")
 
 
-def _family(step: Fields) -> str:
+def _family(step: Fields) -> FamilySpec:
     """Return the family of a step's component; that of its connection where this leads to a store."""
-    family = str(step["connection"]).removeprefix("@").partition(".")[0]
-    return family if family in FAMILIES.values() else str(step["component"]).partition(".")[0]
+    family = family_of_connection(step["connection"])
+    return family if family.scheme else find_family(str(step["component"]).partition(".")[0])
 
 
 def _sorted(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -192,9 +188,9 @@ def _text(job: Job, secrets: Secrets, step: Fields) -> tuple[str, str | None]:
 
 
 def _database(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
-    fields = secrets.plain.get(step["connection"], {})
+    fields, named = secrets.plain.get(step["connection"], {}), _family(step).file_fields
     try:
-        return [resolve_path(Path(job.root), str(fields[name])) for name in _PATH_FIELDS if fields.get(name)]
+        return [resolve_path(Path(job.root), str(fields[name])) for name in named if fields.get(name)]
     except OsirisError:
         return []
 

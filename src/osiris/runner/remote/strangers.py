@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from osiris.registry import COMPONENTS, FAMILIES
+from osiris.family_spec import COMPONENTS, FAMILIES
 
 if TYPE_CHECKING:
     from osiris.runner.protocol import Job

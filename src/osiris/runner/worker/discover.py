@@ -16,10 +16,9 @@ from osiris.driver import StepContext
 from osiris.errors import OsirisError, Unavailable, diagnostic, did_you_mean, fail, has_errors
 from osiris.families.doctor_report import hurried
 from osiris.families.pii import SECRET, hidden, kind_by_name, without_personal
-from osiris.runner.worker.beside import beside
+from osiris.family_spec import family_module, family_of_connection, files_family, find_family
 from osiris.runner.worker.steps import attempt
 from osiris.units import duration_text
-from osiris.urls import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,8 +37,6 @@ DETAILED = 200
 
 _COMMENT = 300
 _MAGIC = "*?["
-_OF_FILES = ("filesystem", *FAMILIES.values())
-"""The families of connections that lead to files, which components of the filesystem family read."""
 _OF_VALUES = ("DAT001", "DAT031", "DAT033")
 """Codes that say that a value of one column cannot be read."""
 
@@ -69,7 +66,7 @@ def discover(place: Place) -> bool:
         "tables": _tell_tables,
         "rows": _tell_rows,
     }
-    family = asked.source.removeprefix("@").partition(".")[0] or "filesystem"
+    family = asked.source.removeprefix("@").partition(".")[0] or files_family()
     _, found = attempt(place, {"id": asked.source, "component": family}, lambda: looks[asked.look](place, asked))
     _note(place, found)
     return not has_errors(found)
@@ -84,15 +81,15 @@ def _open(place: Place, asked: Asked, until: float | None = None) -> AbstractCon
     """Open the source; fails with DSC001 for a family that cannot be discovered, else as its extractor does."""
     ctx = _context(place, asked, until)
     if asked.path is None:
-        family = asked.source.removeprefix("@").partition(".")[0]
-        if family not in _OF_FILES:
-            return _of_family(family, ctx)
+        family = family_of_connection(asked.source)
+        if not (family.local_files or family.scheme):
+            return _of_family(ctx.family, ctx)
         asked = replace(asked, path="*")
     from osiris.families.files.discover import files_of
     from osiris.runner.worker.discover_files import discovering_files
 
     files = files_of(ctx, str(asked.path))
-    if len(files) == 1 and files[0].component and files[0].family != "filesystem":
+    if len(files) == 1 and files[0].component and not find_family(files[0].family).local_files:
         if not isinstance(files[0].path, Path):
             hint = "copy the database to this machine first"
             fail("DSC001", source=files[0].shown, family=files[0].family, hint=hint)
@@ -101,7 +98,7 @@ def _open(place: Place, asked: Asked, until: float | None = None) -> AbstractCon
 
 
 def _of_family(family: str, ctx: StepContext) -> AbstractContextManager[Discoverer]:
-    module = cast("Discovery | None", beside(family, "discover"))
+    module = cast("Discovery | None", family_module(family, "discover"))
     if module is None:
         fail("DSC001", source=ctx.step, family=family)
     return module.discovering(ctx)
@@ -123,7 +120,8 @@ def _context(place: Place, asked: Asked, until: float | None) -> StepContext:
         cancelled=lambda: place.stopper.requested() or (until is not None and time.monotonic() > until),
         family=asked.source.removeprefix("@").partition(".")[0],
     )
-    return hurried(ctx, SILENCE) if asked.source and not asked.source.startswith("@filesystem") else ctx
+    on_this_machine = not asked.source or family_of_connection(asked.source).local_files
+    return ctx if on_this_machine else hurried(ctx, SILENCE)
 
 
 def _tell_state(place: Place, asked: Asked) -> None:

@@ -11,6 +11,7 @@ from osiris.driver import Sampled, SeenColumn, SeenTable
 from osiris.families.discovery_base import taken
 from osiris.families.files.discover import files_of, state_of
 from osiris.families.files.source_file import size_of
+from osiris.family_spec import find_family
 from osiris.registry import build_config
 from osiris.table import stream
 from osiris.urls import store_url
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.registry import Registry
 
-_KINDS = {
-    "filesystem.csv_extractor": "CSV file",
-    "filesystem.json_extractor": "JSON file",
-    "filesystem.parquet_extractor": "Parquet file",
-    "duckdb.extractor": "DuckDB file",
-    "sqlite.extractor": "SQLite file",
-}
+_FORMATS = {"csv_extractor": "CSV", "json_extractor": "JSON", "parquet_extractor": "Parquet"}
+
+
+def _kind(file: SeenFile) -> str:
+    """Return what a file is called, by the component that reads it."""
+    family, _, extractor = (file.component or "").partition(".")
+    spec = find_family(family)
+    what = _FORMATS.get(extractor) if spec.local_files else spec.title if spec.file_fields else None
+    return f"{what} file" if what else "file"
 
 
 @contextmanager
@@ -70,7 +73,7 @@ class _Files:
             name=file.shown,
             component=file.component or "",
             config=file.config,
-            kind="folder of Parquet files" if file.bytes is not None else _KINDS.get(file.component or "", "file"),
+            kind="folder of Parquet files" if file.bytes is not None else _kind(file),
             bytes=size_of(file.path) if file.bytes is None else file.bytes,
             comment=None if file.component else file.problem,
             readable=file.component is not None,

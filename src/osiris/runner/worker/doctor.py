@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from osiris.driver import StepContext
 from osiris.errors import Diagnostic, diagnostic, has_errors
+from osiris.family_spec import family_module
 from osiris.runner.cancellation import Stopped
-from osiris.runner.worker.beside import beside
 from osiris.runner.worker.job_context import policy_of
 from osiris.runner.worker.steps import attempt
 from osiris.units import duration_text
@@ -103,7 +103,7 @@ def _try(place: Place, ctx: StepContext, seconds: float, answers: Answers) -> No
     uses = frozenset(place.job.uses[name])
 
     def ask() -> Health | list[Diagnostic]:
-        doctor = beside(family, "doctor")
+        doctor = family_module(family, "doctor")
         if doctor is None:
             return [diagnostic("CON023", connection=name, reason=f"the family '{family}' has no doctor")]
         health: Health = doctor.examine(ctx, uses, seconds)

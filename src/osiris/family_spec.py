@@ -1,0 +1,251 @@
+"""What is installed as a component or a family, and what a family states of itself in its family.yaml.
+
+A component is registered in the group `osiris.components`, a family in `osiris.families`: its name, and the dotted name
+of a package with a file `family.yaml`, or of a module `parent.family`, which has that file in the folder of `parent`.
+Looking for them imports no code of theirs, and a file is read when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from dataclasses import dataclass, field, fields
+from functools import cache
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osiris.document import load_text, read_document
+from osiris.errors import InvalidInput, OsirisError, diagnostic, raise_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from types import ModuleType
+
+    from osiris.model import JsonValue
+
+COMPONENTS = "osiris.components"
+FAMILIES = "osiris.families"
+
+_USUAL_FILE_FIELDS = ("path", "database", "file")
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySpec:
+    """What all connections of a family share; `fields` is the JSON Schema object of a connection.
+
+    All else is optional, and says where its connections lead:
+
+    - `local_files`: to files on this machine.
+    - `scheme`: to the objects of a store, whose URLs begin with it.
+    - `file_fields`: to a database in a file, which one of these fields names.
+    - `port`: to a server, which listens at this port where a connection names none.
+    - `protocol_of`: to databases of another family; `wire_fields` in the family's module `connect` gives a connection
+      as that family has it. Unless it has one of `database_fields` it leads elsewhere.
+
+    `folds_case`: names of tables and columns that differ only in case are one. `aliases` are what else people call it.
+    `openlineage` has the `namespace` of its datasets, what stands before a table's `name`, and the usual `schema`; they
+    are templates over the fields of a connection.
+    """
+
+    name: str
+    title: str
+    fields: Mapping[str, JsonValue]
+    local_files: bool = False
+    scheme: str = ""
+    file_fields: Sequence[str] = ()
+    port: int = 0
+    protocol_of: str = ""
+    database_fields: Sequence[str] = ()
+    folds_case: bool = False
+    aliases: Sequence[str] = ()
+    openlineage: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether connections lead to files of this machine, and to no server."""
+        return self.local_files or bool(self.file_fields)
+
+    @property
+    def may_name_file(self) -> Sequence[str]:
+        """The fields that may tell which file a database is; of a family that states nothing, what is usual."""
+        stated = self.local_files or self.scheme or self.port
+        return self.file_fields or (() if stated else _USUAL_FILE_FIELDS)
+
+    def leads_to_database(self, connection: Mapping[str, JsonValue]) -> bool:
+        """Tell whether a connection leads to a database, and not to another interface that the family has."""
+        return not self.database_fields or any(connection.get(name) is not None for name in self.database_fields)
+
+
+UNKNOWN = FamilySpec("", "", {})
+"""A family of which nothing is known."""
+
+_STATED = {each.name: str(each.type) for each in fields(FamilySpec) if each.name not in ("name", "title", "fields")}
+_TYPES: Mapping[str, type] = {"bool": bool, "str": str, "int": int, "Sequence[str]": list, "Mapping[str, str]": dict}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of an entry-point group; two of the same name exclude each other, unless they name the same module."""
+
+    name: str
+    target: str
+    owner: str
+    rival: str | None = None
+
+
+class Families:
+    """The families that are registered, each read when it is first asked for."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries = by_name(entries)
+        self._specs: dict[str, FamilySpec] = {}
+        self._stores: dict[str, str] | None = None
+
+    def names(self) -> list[str]:
+        """Return the names of all families, sorted."""
+        return sorted(self._entries)
+
+    def get(self, name: str) -> FamilySpec | None:
+        """Return what a family states of itself, None if it is not registered; fails with REG001 for a broken file."""
+        if name not in self._entries:
+            return None
+        if name not in self._specs:
+            self._specs[name] = _read_family(self._entries[name])
+        return self._specs[name]
+
+    def target(self, name: str) -> str | None:
+        """Return the dotted name of the package or module that is a family; None if it is not registered."""
+        return self._entries[name].target if name in self._entries else None
+
+    def stores(self) -> Mapping[str, str]:
+        """Return the names of the families that lead to the objects of stores, by the scheme of their URLs."""
+        if self._stores is None:
+            self._stores = {}
+            for spec in self.readable():
+                if spec.scheme:
+                    self._stores.setdefault(spec.scheme, spec.name)
+        return self._stores
+
+    def readable(self) -> Iterator[FamilySpec]:
+        """Yield all families whose file can be read, by title."""
+        found = filter(None, map(self.find, self.names()))
+        yield from sorted(found, key=attrgetter("title", "name"))
+
+    def find(self, name: str) -> FamilySpec | None:
+        """Return what a family states of itself; None if it is not registered or its file cannot be read."""
+        try:
+            return self.get(name)
+        except OsirisError:
+            return None
+
+
+def find_family(name: str) -> FamilySpec:
+    """Return what an installed family states of itself; `UNKNOWN` if there is none whose file can be read."""
+    return installed_families().find(name) or UNKNOWN
+
+
+def family_of_connection(reference: str | None) -> FamilySpec:
+    """Return the family of a connection `@family.alias`; `UNKNOWN` for none, and for one that is not installed."""
+    return find_family((reference or "").removeprefix("@").partition(".")[0])
+
+
+def store_families() -> Mapping[str, str]:
+    """Return the names of the families that lead to the objects of stores, by the scheme of their URLs."""
+    return installed_families().stores()
+
+
+def files_family() -> str:
+    """Return the name of the family of files on this machine, which are read without a connection too."""
+    return next((spec.name for spec in all_families() if spec.local_files), "")
+
+
+def all_families() -> Sequence[FamilySpec]:
+    """Return all installed families whose file can be read, by title."""
+    return tuple(installed_families().readable())
+
+
+def family_module(family: str, what: str) -> ModuleType | None:
+    """Return a module of a family: `what` in its package, or beside it as `<module>_<what>`; None if there is none."""
+    target = installed_families().target(family)
+    spec = importlib.util.find_spec(target) if target else None
+    if spec is None:
+        return None
+    name = f"{target}.{what}" if spec.submodule_search_locations else f"{target}_{what}"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
+_current: dict[tuple[str, ...], Families] = {}
+"""The families that are installed in the folders of `sys.path`."""
+
+
+def installed_families(*, anew: bool = False) -> Families:
+    """Return the families that are installed: as they were found before, or looked for `anew`."""
+    path = tuple(sys.path)
+    found = None if anew else _current.get(path)
+    if found is None:
+        found = Families(entries_of(FAMILIES))
+        _current.clear()
+        _current[path] = found
+    return found
+
+
+def entries_of(group: str) -> Iterator[Entry]:
+    """Yield the entry points of a group; reads their lists and nothing else."""
+    owner = cache(attrgetter("name"))  # it stands in the metadata, a long file, which each entry would read again
+    for each in importlib.metadata.entry_points(group=group):
+        yield Entry(each.name, each.value.strip(), owner(each.dist) if each.dist else "an unknown distribution")
+
+
+def by_name(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Return entries by name; one that another distribution registers for another module has it as its `rival`."""
+    table: dict[str, Entry] = {}
+    for entry in sorted(entries, key=lambda e: (e.name, e.owner, e.target)):
+        first = table.setdefault(entry.name, entry)
+        if first.target != entry.target:
+            table[entry.name] = Entry(first.name, first.target, first.owner, rival=entry.owner)
+    return table
+
+
+def package_folder(dotted: str) -> Path | None:
+    """Return the folder of a package without importing it or its parents; None if there is none."""
+    top, *rest = dotted.split(".")
+    finders = (finder for finder in sys.meta_path if hasattr(finder, "find_spec"))
+    found = next((spec for finder in finders if (spec := finder.find_spec(top, None))), None)
+    places = found.submodule_search_locations if found else None
+    return next((folder for place in places or () if (folder := Path(place, *rest)).is_dir()), None)
+
+
+def read_yaml(entry: Entry, folder: Path | None, name: str) -> tuple[Any, str | None]:
+    """Return a YAML file and what is wrong with it, if anything."""
+    if folder is None:
+        return None, f"{entry.owner} registers it as '{entry.target}', which is not a package"
+    try:
+        return read_document(load_text(folder / name, name), name).data, None
+    except InvalidInput as error:
+        first = error.diagnostics[0]
+        place = f"line {first.location.line}: " if first.location.line else ""
+        return None, f"its {name} cannot be read: {place}{first.message}"
+
+
+def _read_family(entry: Entry) -> FamilySpec:
+    parent, _, last = entry.target.rpartition(".")
+    own = package_folder(entry.target)
+    folder, name = (own, "family.yaml") if own else (package_folder(parent), f"{last}.yaml")
+    document, problem = read_yaml(entry, folder, name)
+    if problem := problem or _problem(entry.name, document):
+        raise_all([diagnostic("REG001", name=entry.name, problem=problem)])
+    stated = {key: document[key] for key in _STATED if key in document}
+    return FamilySpec(entry.name, str(document.get("title", entry.name)), document["fields"], **stated)
+
+
+def _problem(name: str, document: JsonValue) -> str | None:
+    """Return what is wrong with the document of a family, None if nothing is."""
+    if not (isinstance(document, dict) and isinstance(document.get("fields"), dict)):
+        return "it must be a mapping with name, title and fields"
+    if document.get("name") != name:
+        return f"it is registered as '{name}' and calls itself '{document.get('name')}'"
+    wrong = (key for key, kind in _STATED.items() if not isinstance(document.get(key, _TYPES[kind]()), _TYPES[kind]))
+    return next((f"'{key}' is of the wrong type" for key in wrong), None)
