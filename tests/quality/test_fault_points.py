@@ -21,8 +21,8 @@ STATEMENTS = {"COMMIT"}
 OF_OBSTORE = {"put", "delete", "copy", "rename"}
 
 NOTHING_LOST = {
-    ("cli/demo.py", "write_bytes"): "a copy of a plan that the demonstration changes, before anything is run",
-    ("cli/demo.py", "write_text"): "a pipeline of the demonstration, before anything is run",
+    ("cli/project.py", "write_bytes"): "a copy of a plan that the demonstration changes, before anything is run",
+    ("cli/project.py", "write_text"): "a pipeline of the demonstration, before anything is run",
     ("families/sql/staging.py", "unlink"): "rows that were staged for one transaction, in scratch",
     ("families/postgres/delivery.py", "run"): "transactions that only read",
     ("families/files/folder_snapshot.py", "rename"): "files that are put together in scratch",

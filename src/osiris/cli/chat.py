@@ -1,4 +1,4 @@
-"""`osiris chat`: say what you want, and get a pipeline for it."""
+"""`osiris chat`: say what you want, and get a pipeline for it; `osiris prompts`: what is said to models."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import re
 import shlex
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from osiris.chat.provider_api import GROUNDING, MODE, REPLACE
-from osiris.cli.command import answers, console, opened
+from osiris.cli.command import answers, console, noun, opened
 from osiris.cli.render import Answer
 from osiris.errors import diagnostic
+from osiris.registry import load_registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +23,38 @@ if TYPE_CHECKING:
     from osiris.api import Workspace
     from osiris.chat.conversation import Outcome
     from osiris.model import JsonValue
+
+
+DIR = click.option("--dir", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Another folder.")
+FORCE = click.option("--force", is_flag=True, help="Write over what is there.")
+
+
+@answers("dump", DIR, FORCE)
+def dump(folder: Path | None, force: bool) -> Answer:
+    """Write the prompts to .osiris_prompts/, to be changed; 'osiris chat --pro-mode' uses what is there."""
+    from osiris.chat.prompts import FOLDER, dump_prompts
+
+    target = folder or opened().root / FOLDER
+    files = dump_prompts(target, force=force)
+    text = [f"{len(files)} prompts in {target}", *(f"  {name}" for name in files)]
+    return Answer({"dir": str(target), "files": files}, text, next=[] if folder else ["osiris chat --pro-mode"])
+
+
+@answers("context")
+def context() -> Answer:
+    """Show what is told of the installed components: a document without secrets, its size and its fingerprint."""
+    from osiris.chat.prompts import context_document
+
+    found = context_document(load_registry())
+    components = found["document"]["components"]
+    size = f"{found['size_bytes']:,} bytes, about {found['token_estimate']:,} tokens (a quarter of the bytes)"
+    text = [
+        f"{len(components)} components, {size}",
+        f"fingerprint {found['fingerprint']}",
+        "--json prints the document",
+    ]
+    return Answer(found, text)
+
 
 MESSAGE = click.argument("message", required=False)
 PROVIDER = click.option(
@@ -54,7 +88,7 @@ WRITE = click.option(
 
 
 @answers("chat", MESSAGE, PROVIDER, MODEL, FAST, RESUME, REPLAY, PRO, SAMPLES, OUT, WRITE, YES)
-def command(
+def chat(
     message: str | None, resume: str | None, replay: str | None, mode: str | None, yes: bool, **chosen: JsonValue
 ) -> Answer:
     """Say in words what data should go where: Osiris looks at your sources, shows a plan, and runs it if you agree.
@@ -92,8 +126,7 @@ def command(
 def _guided(workspace: Workspace, out: str | None) -> Answer:
     """Start the guide: nobody could read free text."""
     from osiris.chat import conversation
-    from osiris.cli.arrows import Arrows
-    from osiris.cli.asking import GuideTerminal
+    from osiris.cli.guide import Arrows, GuideTerminal
     from osiris.cli.new import answer_of
 
     told = diagnostic("CHT065")
@@ -153,3 +186,6 @@ def _next(summary: dict[str, JsonValue], question: dict[str, JsonValue] | None) 
 
 def _resume(name: str, words: str | None = None) -> str:
     return shlex.join(["osiris", "chat", "--resume", name, *([words] if words else [])])
+
+
+prompts = noun("prompts", "Look at what is said to models, and change it.", dump, context)

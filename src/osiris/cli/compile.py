@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from osiris import api
-from osiris.cli.command import FILE, PARAM, PROFILE, STRICT, again, answers, brief, console, opened
+from osiris.cli.command import FILE, PARAM, PROFILE, STRICT, WATCH, again, answers, brief, console, keep_showing, opened
 from osiris.cli.plan import measured_lines, plan_lines
 from osiris.cli.render import Answer
-from osiris.cli.watch import WATCH, keep_showing
 from osiris.report.mermaid import plan_mermaid
 
 if TYPE_CHECKING:

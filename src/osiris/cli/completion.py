@@ -12,7 +12,7 @@ VARIABLE = "_OSIRIS_COMPLETE"
 
 
 @answers("completion", click.argument("shell", type=SHELLS))
-def command(shell: str) -> Answer:
+def completion(shell: str) -> Answer:
     """Print the completion script of SHELL; load it with 'source <(osiris completion bash)'."""
     from click.shell_completion import get_completion_class
 

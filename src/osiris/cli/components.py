@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from osiris.cli.render import Line
     from osiris.model import JsonValue
 
-command = noun("components", "Look at components, check them, begin a new one.")
 TYPE_NAMES = {
     str: "string",
     bool: "boolean",
@@ -133,5 +132,6 @@ def new(name: str, folder: Path | None) -> Answer:
     return Answer(made, text, next=follow_up)
 
 
-for each in (list_components, show, validate, new):
-    command.add_command(each)
+components = noun(
+    "components", "Look at components, check them, begin a new one.", list_components, show, validate, new
+)

@@ -1,29 +1,30 @@
-"""`osiris connections`: look at what is declared, without opening or resolving anything; and try whether it works."""
+"""`osiris connections` and `discover`: what is declared, whether it works, and what is behind it."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
 from osiris import api
-from osiris.cli.command import answers, noun, opened
-from osiris.cli.render import Answer
+from osiris.cli.command import answers, console, noun, opened
+from osiris.cli.render import Answer, count
+from osiris.errors import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from osiris.api import Examined
+    from osiris.api import Discovery, Examined
     from osiris.cli.render import Line
     from osiris.model import JsonValue
+
 
 DOES_NOT_WORK = 3
 """Exit code where a connection does not work, whatever the reason."""
 
 _SHORT = ("CON030", "DRV020")
 """Codes of a role that lacks rights."""
-
-command = noun("connections", "Look at the declared connections, and try them.")
 
 
 @answers("list")
@@ -50,7 +51,7 @@ def doctor(names: tuple[str, ...], grants: bool) -> Answer:
     its key may list. One that does not work ends with 3.
     """
     found = api.examine_connections(opened(), names)
-    text = [line for each in found for line in _lines(each, grants=grants)]
+    text = [line for each in found for line in _examined_lines(each, grants=grants)]
     broken = any(each.works is False for each in found)
     return Answer(
         {"connections": [each.to_json() for each in found]},
@@ -60,7 +61,7 @@ def doctor(names: tuple[str, ...], grants: bool) -> Answer:
     )
 
 
-def _lines(each: Examined, *, grants: bool) -> Iterator[Line]:
+def _examined_lines(each: Examined, *, grants: bool) -> Iterator[Line]:
     verdict, style = {True: ("works", "ok"), False: ("does not work", "error"), None: ("not tried", "dim")}[each.works]
     health = each.health or {}
     grade = f", {health['grade']}" if health.get("grade") else ""
@@ -91,5 +92,195 @@ def _shown(value: JsonValue) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-command.add_command(list_connections)
-command.add_command(doctor)
+WITH_COLUMNS, LISTED, CLOSED = 30, 100, 5
+"""Of so many tables the columns are printed, of so many the names; and so many of those that may not be read."""
+
+_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
+TARGET = click.argument("target", metavar="@FAMILY.ALIAS|PATH|GLOB")
+TABLE = click.option(
+    "-t",
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="TABLE",
+    help="Only this table, or those of a pattern; repeatable.",
+)
+COLUMN = click.option(
+    "--column", "columns", multiple=True, metavar="NAME", help="Profile only this column; repeatable."
+)
+PROFILE = click.option("--profile", is_flag=True, help="Look at a sample of the rows, at most 20 s a table.")
+SAMPLES = click.option(
+    "--samples",
+    type=click.Choice(["none", "masked", "raw"]),
+    default="none",
+    help="Show five rows: personal data and free text masked, or as they are but for secrets.",
+)
+REFRESH = click.option("--refresh", is_flag=True, help="Ask for everything anew, whatever is known.")
+
+
+@answers("discover", TARGET, TABLE, COLUMN, PROFILE, SAMPLES, REFRESH)
+def discover(
+    target: str, tables: tuple[str, ...], columns: tuple[str, ...], profile: bool, samples: str, refresh: bool
+) -> Answer:
+    """Show the tables of a connection, or files: columns, keys, estimates of rows; on request what is in them.
+
+    A table of another schema is SCHEMA.TABLE. What is found is kept, and recalled only if the source is as it was; it
+    also lets pipelines be compiled that read it. Nothing in the source changes, and no answer is waited for longer than
+    20 s.
+    """
+    if columns and not (profile or samples != "none"):
+        fail("PRJ008", problem="--column says what to profile", hint="add --profile or --samples")
+    found = api.discover(opened(), target, tables, columns=columns, profile=profile, samples=samples, refresh=refresh)
+    data = _scrubbed(found.to_json(), console().clean)
+    return Answer(data, list(_lines(data)), found.diagnostics, list(_next(found, data, tables, profile=profile)))
+
+
+def _scrubbed(data: dict[str, JsonValue], clean: Callable[[JsonValue], JsonValue]) -> dict[str, JsonValue]:
+    """Return what was found with `clean` done to what is data: rows, figures of them, and what people wrote."""
+
+    def told(item: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        return {**item, **{key: clean(item[key]) for key in ("profile", "comment", "default") if item.get(key)}}
+
+    tables = [
+        {**told(table), "columns": table["columns"] and [*map(told, table["columns"])]} for table in data["tables"]
+    ]
+    return {**data, "tables": tables}
+
+
+def _lines(data: Mapping[str, JsonValue]) -> Iterator[Line]:
+    tables = data["tables"]
+    yield [("bold", data["source"]["target"]), ("", f"  {data['product']}, {data['source']['label']}")]
+    others = {name: number for name, number in data["schemas"].items() if name != data["schema"] and number}
+    where = f" in schema {data['schema']}" if len(data["schemas"]) > 1 else ""
+    yield [("dim", f"{count(len(tables), 'table')}{where}; {_age(data)}")]
+    if others:
+        yield [("dim", "other schemas: " + ", ".join(f"{name} ({number:,})" for name, number in others.items()))]
+    detailed = len(tables) <= WITH_COLUMNS and data["detail"] == "columns"
+    for table in tables if detailed else tables[:LISTED]:
+        yield from _table(table, detailed=detailed)
+    if not detailed and len(tables) > LISTED:
+        yield [("dim", f"… and {count(len(tables) - LISTED, 'more table')}; narrow with --table 'PATTERN'")]
+    yield from _closed(data["closed"])
+
+
+def _age(data: Mapping[str, JsonValue]) -> str:
+    if data["recalled"]:
+        return f"looked at {data['looked_at']}, and unchanged as checked at {data['checked_at']}"
+    return f"looked at {data['looked_at']}"
+
+
+def _closed(closed: Sequence[Mapping[str, JsonValue]]) -> Iterator[Line]:
+    """Yield what was left out, and why."""
+    for item in closed[:CLOSED]:
+        yield [("warning", "left out: "), ("", f"{item['name']} ({item['reason'] or 'the user may not read it'})")]
+    if len(closed) > CLOSED:
+        yield [("dim", f"… and {count(len(closed) - CLOSED, 'more table')} that the user may not read")]
+
+
+def _table(table: Mapping[str, JsonValue], *, detailed: bool) -> Iterator[Line]:
+    facts = [
+        table["kind"] if table["kind"] != "table" else None,
+        _rows(table),
+        _size(table["bytes"]),
+        f"pk {', '.join(table['primary_key'])}" if table["primary_key"] else None,
+        *(f"unique {', '.join(names)}" for names in table["unique"] if names != table["primary_key"]),
+        _profiled(table["profile"]),
+    ]
+    told = ", ".join(fact for fact in facts if fact)
+    comment = f'  "{table["comment"]}"' if table["comment"] else ""
+    yield [("bold", table["name"]), ("", f" ({told})" if told else ""), ("dim", comment)]
+    if not detailed:
+        return
+    for column in table["columns"] or ():
+        yield f"  {_column(table, column)}"
+    if table["closed"]:
+        yield [("warning", "  left out: "), ("", f"{', '.join(table['closed'])} (the user may not read them)")]
+    yield from _samples(table)
+
+
+def _rows(table: Mapping[str, JsonValue]) -> str | None:
+    profile = table["profile"]
+    if profile and profile["whole"]:
+        return f"{profile['rows']:,} rows"
+    return None if table["rows"] is None else f"≈{table['rows']:,} rows"
+
+
+def _profiled(profile: Mapping[str, JsonValue] | None) -> str | None:
+    if profile is None:
+        return None
+    then = f" at {profile['made_at']}, rows may have changed since" if profile["recalled"] else ""
+    return f"profile of {profile['method']}{then}"
+
+
+def _size(size: int | None) -> str | None:
+    if size is None:
+        return None
+    unit, factor = next(((unit, factor) for unit, factor in _UNITS if size >= factor), ("B", 1))
+    return f"{size / factor:.3g} {unit}"
+
+
+def _column(table: Mapping[str, JsonValue], column: Mapping[str, JsonValue]) -> str:
+    parts = [column["name"], column["type"] or column["source_type"]]
+    source = column["source_type"]
+    if column["type"] and source and source.lower() != column["type"]:
+        parts.append(f"[{source}]")
+    if not column["nullable"]:
+        parts.append("not null")
+    if column["default"] is not None:
+        parts.append(f"= {column['default']}")
+    parts += [
+        f"→ {key['table']}({', '.join(key['to'])})"
+        for key in table["foreign_keys"]
+        if key["columns"] == [column["name"]]
+    ]
+    if table["profile"] and (told := table["profile"].get("columns", {}).get(column["name"])):
+        parts += _profile(told, whole=table["profile"]["whole"])
+    if column["problem"]:
+        parts.append(f"not carried: {column['problem']}")
+    if column["comment"]:
+        parts.append(f'"{column["comment"]}"')
+    return " ".join(parts)
+
+
+def _profile(told: Mapping[str, JsonValue], *, whole: bool) -> Iterator[str]:
+    """Yield what is known of the values of a column."""
+    if told["null_share"]:
+        yield f"{_share(told['null_share'])} null"
+    if "personal" in told:
+        yield f"<{told['personal']}>"
+    if "values" in told:
+        yield "{" + ", ".join(f"{each['value']} {_share(each['share'])}" for each in told["values"]) + "}"
+    elif "min" in told:
+        yield f"{told['min']}..{told['max']}"
+    if "distinct" in told and "values" not in told:
+        yield f"{'' if whole else '≥'}{told['distinct']:,} distinct"
+    if "patterns" in told:
+        yield "like " + ", ".join(f"{each['pattern']} {_share(each['share'])}" for each in told["patterns"])
+    elif "length" in told and "min" not in told and "values" not in told:
+        yield f"length {told['length']['min']}..{told['length']['max']}"
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 1 else "100%"
+
+
+def _samples(table: Mapping[str, JsonValue]) -> Iterator[Line]:
+    samples = (table["profile"] or {}).get("samples")
+    if samples:
+        yield [("dim", f"  {samples['mode']} rows:")]
+        for row in samples["rows"]:
+            yield "    " + " | ".join("NULL" if value is None else str(value) for value in row)
+
+
+def _next(found: Discovery, data: Mapping[str, JsonValue], tables: Sequence[str], *, profile: bool) -> Iterator[str]:
+    """Yield what one may do with what was found."""
+    names = [table["name"] for table in data["tables"]]
+    target = found.target
+    if not tables and len(names) > WITH_COLUMNS:
+        yield shlex.join(["osiris", "discover", target, "--table", names[0]])
+    elif names and not profile:
+        yield shlex.join(["osiris", "discover", target, "--table", names[0], "--profile"])
+
+
+connections = noun("connections", "Look at the declared connections, and try them.", list_connections, doctor)

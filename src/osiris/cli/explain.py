@@ -8,8 +8,7 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, opened
-from osiris.cli.figures import figures
-from osiris.cli.render import Answer
+from osiris.cli.render import Answer, figures
 from osiris.cli.sessions import finding_lines, next_commands, story_lines, written_lines
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`osiris lineage`: where columns come from."""
+"""`osiris lineage` and `impact`: where columns come from, and what they reach."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, console, opened
-from osiris.cli.render import Answer
+from osiris.cli.render import Answer, count
 from osiris.report.mermaid import lineage_mermaid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from osiris.api import Traced, TracedStep
+    from osiris.api import Impact, Traced, TracedStep
     from osiris.cli.render import Line
-    from osiris.compare import Arrow
+    from osiris.compare import Arrow, PipelineImpact
+
 
 PLAN_ENDINGS = (".yaml", ".yml", ".json")
 WHAT = click.argument("what", metavar="[STEP|STEP.COLUMN|RUN]", required=False)
@@ -27,7 +28,7 @@ FORMAT = click.option(
 
 
 @answers("lineage", WHAT, PLAN, FORMAT)
-def command(what: str | None, target: str | None, form: str) -> Answer:
+def lineage(what: str | None, target: str | None, form: str) -> Answer:
     """Show what the columns of each target, of STEP, or STEP.COLUMN alone are made of, in the plan compiled last.
 
     With --format openlineage it is the OpenLineage events of RUN, the last session if none is named, one a line.
@@ -83,3 +84,33 @@ def _column_tree(traced: Traced) -> Iterator[Line]:
         yield f"{'  ' * depth}<- {arrow.kind} {arrow.source}" + (f"  {source}" if source else "")
         left += [(depth + 1, further) for further in reversed(above.pop(arrow.source, []))]
     yield from _row_lines(step)
+
+
+SOURCE = click.argument("what", metavar="SOURCE|COLUMN")
+
+
+@answers("impact", SOURCE)
+def impact(what: str) -> Answer:
+    """Show what a source reaches in all pipelines, by their newest plans, and in which targets it ends.
+
+    A column is PATH#column or @family.alias.table.column; without the column, the whole file or table is meant.
+    """
+    found = api.find_impact(opened(), what)
+    return Answer(found.to_json(), list(_lines(found)), found.diagnostics)
+
+
+def _lines(found: Impact) -> Iterator[Line]:
+    for pipeline in found.pipelines:
+        yield [("bold", f"{pipeline.name} {pipeline.fingerprint[:12]}")]
+        yield from _steps(pipeline)
+    if not found.pipelines:
+        yield f"no plan reads {found.name}"
+    targets = sum(step.target is not None for pipeline in found.pipelines for step in pipeline.steps)
+    yield f"{count(len(found.pipelines), 'pipeline')}, {count(targets, 'target')}"
+
+
+def _steps(pipeline: PipelineImpact) -> Iterator[Line]:
+    for step in pipeline.steps:
+        columns = [f"{name} ({kind})" for name, kind in step.columns.items()]
+        told = [*columns, *(["which rows there are"] if step.rows else [])]
+        yield f"  {step.step}{f' -> {step.target}' if step.target else ''}: {', '.join(told)}"

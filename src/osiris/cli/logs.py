@@ -1,31 +1,176 @@
-"""`osiris logs`: look at sessions."""
+"""`osiris logs`: look at sessions, package them, hand them over, and let them go."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from osiris import api
-from osiris.cli.aiop import command as aiop
-from osiris.cli.command import ROWS, answers, noun, opened
-from osiris.cli.figures import figures
+from osiris.cli import legacy
+from osiris.cli.command import ROWS, answers, console, noun, opened
 from osiris.cli.progress import event_line
-from osiris.cli.render import Answer
+from osiris.cli.render import Answer, count, figures
 from osiris.cli.sessions import ODD, given_id, kind_of, row_lines, session_lines, talk_lines
-from osiris.cli.sweeping import bundle, sweep
-from osiris.errors import diagnostic
+from osiris.durable import write_file
+from osiris.errors import diagnostic, raise_all
+from osiris.files import refuse_foreign
 from osiris.history.causes import cause_code
 from osiris.secret import masked_problems
 from osiris.session import CONVERSATION
+from osiris.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from osiris.api import Packaged, Swept, Workspace
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
 
-command = noun("logs", "Look at sessions: one folder below logs/ for each run and each conversation.")
+
+@answers(
+    "bundle",
+    click.argument("session", default="last"),
+    click.option(
+        "-o", "--output", type=click.Path(path_type=Path), metavar="F", help="The file, or the folder for it."
+    ),
+    click.option("--artifacts", is_flag=True, help="Also what steps left behind, with rows that were set aside."),
+)
+def bundle(session: str, output: Path | None, artifacts: bool) -> Answer:
+    """Pack a session into one archive, SESSION.zip here if no file is named; the same session gives the same bytes."""
+    made = api.bundle(opened(), session, output, artifacts=artifacts)
+    text = f"packed {made.session} into {made.path}: {count(len(made.entries), 'file')}, {made.size:,} bytes"
+    return Answer(made.to_json(), [text, f"  sha256 {made.sha256}"])
+
+
+def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    return _parsed(value, parse_duration(value), "a time like 90s, 12h or 30d")
+
+
+def _bytes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    found = parse_size(int(value) if value and value.isdigit() else value)
+    return None if _parsed(value, found, "a size like 500MB or 2GB") is None else found
+
+
+def _parsed(value: str | None, found: float | None, expected: str) -> float | None:
+    if value is not None and found is None:
+        raise click.BadParameter(f"'{value}' is not {expected}")
+    return found
+
+
+@answers(
+    "gc",
+    click.option("--older-than", metavar="D", callback=_duration, help="What began longer ago goes (30d, 12h)."),
+    click.option(
+        "--max-size", metavar="S", callback=_bytes, help="The oldest go until all is no more than this (2GB)."
+    ),
+    click.option("--keep", metavar="N", type=click.IntRange(min=0), help="All but the N newest of a pipeline go."),
+    click.option("--dry-run", is_flag=True, help="Only say what would go."),
+)
+def sweep(older_than: float | None, max_size: int | None, keep: int | None, dry_run: bool) -> Answer:
+    """Remove sessions: those that are too old, too many or too large together.
+
+    Runs in progress stay, and the newest success of each pipeline, and what may still be continued. A run id that was
+    given is forgotten with its session.
+    """
+    from osiris.chat.store import forget_conversations
+
+    limits, workspace = api.Limits(older_than, max_size, keep), opened()
+    swept = api.sweep(workspace, limits, dry_run=dry_run)
+    if swept.removed and not dry_run:
+        forget_conversations(workspace.project, [name for name, _ in swept.removed])
+    return Answer({**swept.to_json(), "dry_run": dry_run}, _swept_lines(swept, dry_run=dry_run), swept.diagnostics)
+
+
+def _swept_lines(swept: Swept, *, dry_run: bool) -> list[Line]:
+    rows = list(swept.removed)
+    table = figures(rows, ("session", "bytes")) if rows else []
+    said = "would go" if dry_run else "removed"
+    left = swept.sessions_before - len(rows)
+    total = (
+        f"{count(len(rows), 'session')} {said}, {swept.bytes_removed:,} of {swept.bytes_before:,} bytes; {left} left"
+    )
+    return [*table, *(f"kept {each.session}: {each.reason}" for each in swept.kept), total]
+
+
+_NAMES = {"compress": "annex.compress"}
+
+
+def _package_bytes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    size = None if value is None else parse_size(int(value) if value.isdecimal() else value)
+    if value is not None and size is None:
+        raise click.BadParameter(f"'{value}' is not a size like 8000 or 300kB")
+    return size
+
+
+AIOP_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.argument("session", required=False),
+    click.option("--last", is_flag=True, help="The newest session, as without a name."),
+    click.option("--list", "wants_list", is_flag=True, help="List the packages that there are."),
+    click.option(
+        "--format", "form", type=click.Choice(["json", "md"]), default="json", help="The package, or its card."
+    ),
+    click.option("--policy", type=click.Choice(["core", "annex"]), help="annex: also write every event beside it."),
+    click.option("--max-core-bytes", metavar="N", callback=_package_bytes, help="The most that it may have."),
+    click.option("--timeline-density", type=click.Choice(["low", "medium", "high"]), help="How many events it holds."),
+    click.option("--metrics-topk", type=click.IntRange(min=0), help="How many metrics it holds."),
+    click.option("--schema-mode", type=click.Choice(["summary", "detailed"]), help="detailed: with columns of steps."),
+    click.option("--compress", type=click.Choice(["none", "gzip"]), help="Compress the annex."),
+    click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it there."),
+    click.option("--strict", is_flag=True, help="Fail if anything is left out."),
+)
+
+
+@answers("aiop", *AIOP_OPTIONS)
+def aiop(session: str | None, last: bool, wants_list: bool, **options: Any) -> Answer:  # noqa: ANN401 - one per option
+    """Print the package of a run, the newest if none is named: what happened, why, what changed, what to do.
+
+    It is made from the session, as it was after the run; the settings aiop.* of osiris.yaml shape it.
+    """
+    if session and (refusal := legacy.command_refusal(["logs", "aiop", session])):
+        raise_all([refusal])
+    if session and last:
+        raise click.UsageError("name a session or --last, not both")
+    workspace = opened()
+    if wants_list:
+        return _listed_packages(workspace)
+    form, output, strict = (options.pop(name) for name in ("form", "output", "strict"))
+    overrides = {_NAMES.get(name, name): value for name, value in options.items() if value is not None}
+    made = api.package(workspace, session or "last", overrides, strict=strict)
+    if output is not None:
+        return _written(made, form, output)
+    console().write(made.card if form == "md" else made.content.decode())
+    return Answer({"session": made.session, **_package_data(made, form)}, [], made.diagnostics)
+
+
+def _package_data(made: Packaged, form: str) -> dict[str, JsonValue]:
+    return {"run_card": made.card} if form == "md" else {"package": json.loads(made.content)}
+
+
+def _is_card(begins: bytes) -> bool:
+    return begins.startswith(b"# ") and b"\nSession `" in begins
+
+
+def _is_package(begins: bytes) -> bool:
+    return begins.startswith(b'{\n"@context":"urn:osiris:aiop:')
+
+
+def _written(made: Packaged, form: str, output: Path) -> Answer:
+    content = made.card.encode() if form == "md" else made.content
+    refuse_foreign(output, _is_card if form == "md" else _is_package)
+    write_file(output.absolute(), content, private=False)
+    data = {"session": made.session, "output": str(output), "bytes": len(content)}
+    return Answer(data, [f"{output}  {len(content):,} bytes"], made.diagnostics)
+
+
+def _listed_packages(workspace: Workspace) -> Answer:
+    records = api.list_packages(workspace)
+    header = ("session", "status", "kind", "step", "code", "bytes")
+    rows = [tuple(record[key] for key in header) for record in records]
+    return Answer({"packages": records}, figures(rows, header) if rows else ["no packages yet"])
 
 
 @answers("list", click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many."))
@@ -125,9 +270,13 @@ def _browse(path: Path) -> list[Diagnostic]:
     return [] if webbrowser.open(path.absolute().as_uri()) else [diagnostic("AIO020", path=_shown(path))]
 
 
-command.add_command(list_sessions)
-command.add_command(show)
-command.add_command(bundle)
-command.add_command(sweep)
-command.add_command(html)
-command.add_command(aiop)
+logs = noun(
+    "logs",
+    "Look at sessions: one folder below logs/ for each run and each conversation.",
+    list_sessions,
+    show,
+    bundle,
+    sweep,
+    html,
+    aiop,
+)

@@ -21,34 +21,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("osiris.cli.init", "Lay out a new project."),
-    "demo": ("osiris.cli.demo", "Lay out a project on real data and show what Osiris proves about it."),
-    "validate": ("osiris.cli.validate", "Check pipelines without reading any source."),
-    "fmt": ("osiris.cli.fmt", "Bring pipelines into their canonical form."),
-    "schema": ("osiris.cli.schema", "Print the JSON Schema of pipelines, for editors."),
-    "compile": ("osiris.cli.compile", "Turn a pipeline into a plan with a fingerprint."),
-    "preview": ("osiris.cli.preview", "Show the first rows of a step; nothing is written."),
-    "run": ("osiris.cli.run", "Run a pipeline or a plan."),
-    "diff": ("osiris.cli.diff", "Name what differs between two runs, or two plans."),
-    "lineage": ("osiris.cli.lineage", "Show what columns are made of."),
-    "impact": ("osiris.cli.impact", "Show what a column, table or file reaches, in all pipelines."),
-    "verify": ("osiris.cli.verify", "Prove that two runs wrote the same data."),
-    "replay": ("osiris.cli.replay", "Run again what a session ran, and say whether the same comes out."),
-    "explain": ("osiris.cli.explain", "Explain a code, a plan or a session."),
-    "logs": ("osiris.cli.logs", "Look at sessions."),
-    "components": ("osiris.cli.components", "Look at components, check them, begin a new one."),
-    "connections": ("osiris.cli.connections", "Look at the declared connections."),
-    "discover": ("osiris.cli.discover", "Show the tables of a connection, or files, and what is in them."),
-    "sql": ("osiris.cli.sql", "Check SQL as steps do."),
-    "new": ("osiris.cli.new", "Build a pipeline from choices, without a model."),
-    "chat": ("osiris.cli.chat", "Say in words what should go where, and get a pipeline."),
-    "prompts": ("osiris.cli.prompts", "Look at what is said to models, and change it."),
-    "sandboxes": ("osiris.cli.sandboxes", "Look at sandboxes of E2B, end them, build their template."),
-    "mcp": ("osiris.cli.mcp", "Serve agents over the Model Context Protocol."),
-    "config": ("osiris.cli.config", "Explain configuration."),
-    "completion": ("osiris.cli.completion", "Print the completion script of a shell."),
+    "init": ("osiris.cli.project:init", "Lay out a new project."),
+    "demo": ("osiris.cli.project:demo", "Lay out a project on real data and show what Osiris proves about it."),
+    "validate": ("osiris.cli.pipelines:validate", "Check pipelines without reading any source."),
+    "fmt": ("osiris.cli.pipelines:fmt", "Bring pipelines into their canonical form."),
+    "schema": ("osiris.cli.pipelines:schema", "Print the JSON Schema of pipelines, for editors."),
+    "compile": ("osiris.cli.compile:command", "Turn a pipeline into a plan with a fingerprint."),
+    "preview": ("osiris.cli.preview:preview", "Show the first rows of a step; nothing is written."),
+    "run": ("osiris.cli.run:run", "Run a pipeline or a plan."),
+    "diff": ("osiris.cli.diff:command", "Name what differs between two runs, or two plans."),
+    "lineage": ("osiris.cli.lineage:lineage", "Show what columns are made of."),
+    "impact": ("osiris.cli.lineage:impact", "Show what a column, table or file reaches, in all pipelines."),
+    "verify": ("osiris.cli.verify:verify", "Prove that two runs wrote the same data."),
+    "replay": ("osiris.cli.replay:command", "Run again what a session ran, and say whether the same comes out."),
+    "explain": ("osiris.cli.explain:command", "Explain a code, a plan or a session."),
+    "logs": ("osiris.cli.logs:logs", "Look at sessions."),
+    "components": ("osiris.cli.components:components", "Look at components, check them, begin a new one."),
+    "connections": ("osiris.cli.connections:connections", "Look at the declared connections."),
+    "discover": ("osiris.cli.connections:discover", "Show the tables of a connection, or files, and what is in them."),
+    "sql": ("osiris.cli.sql:sql", "Check SQL as steps do."),
+    "new": ("osiris.cli.new:new", "Build a pipeline from choices, without a model."),
+    "chat": ("osiris.cli.chat:chat", "Say in words what should go where, and get a pipeline."),
+    "prompts": ("osiris.cli.chat:prompts", "Look at what is said to models, and change it."),
+    "sandboxes": ("osiris.cli.run:sandboxes", "Look at sandboxes of E2B, end them, build their template."),
+    "mcp": ("osiris.cli.mcp:mcp", "Serve agents over the Model Context Protocol."),
+    "config": ("osiris.cli.project:config", "Explain configuration."),
+    "completion": ("osiris.cli.completion:completion", "Print the completion script of a shell."),
 }
-"""Each command, the module that is imported when it is used, and its line in the overview."""
+"""Each command, where it is, which is imported when it is used, and its line in the overview."""
 
 
 class Osiris(Group):
@@ -64,7 +64,8 @@ class Osiris(Group):
             return None
         from importlib import import_module
 
-        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:

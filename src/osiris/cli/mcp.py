@@ -21,7 +21,7 @@ ALLOW = click.option("--allow-run", is_flag=True, help="Agents may run plans; wi
 
 
 @answers("mcp", WORDS, ALLOW)
-def command(words: tuple[str, ...], allow_run: bool) -> Answer:
+def mcp(words: tuple[str, ...], allow_run: bool) -> Answer:
     """Serve agents over the Model Context Protocol on stdin and stdout, until the client is gone.
 
     They can look at connections, discover, check, save and compile pipelines, and read what is told of runs. They see

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.cli.command import console
-from osiris.cli.figures import figures
-from osiris.cli.preview import table_lines
-from osiris.cli.render import safe
+from osiris.cli.render import count, figures, safe, table
 from osiris.report.plan import columns_text, flow_text, target_text
 
 if TYPE_CHECKING:
     from osiris.api import Measured
     from osiris.cli.render import Line
     from osiris.report.plan import PlanView, StepView
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from osiris.cli.render import Line
+    from osiris.model import JsonValue
+    from osiris.runner.host.preview import Table
 
 SHOWN_COLUMNS = 4
 SHOWN_FLOWS = 20
@@ -69,3 +76,58 @@ def _flow_lines(view: PlanView, most: int | None) -> list[Line]:
     ]
     left = len(view.new_flows) - len(shown)
     return [*lines, f"… and {left} more (see --verbose)"] if left else lines
+
+
+WIDEST = 40
+"""So many characters of a value are shown on a terminal."""
+GAP = 2
+_NUMBERS = ("int", "uint", "float", "decimal")
+
+
+def table_lines(found: Table) -> Iterator[Line]:
+    """Yield a step's name, how much of it is shown, and its rows below the names and types of its columns."""
+    total = found.total or 0
+    size = count(total, "row") if len(found.rows) == total else f"{len(found.rows):,} of {count(total, 'row')}"
+    yield [("bold", found.step), ("", f"  {size}")]
+    columns = [
+        _column(column.name, column.type, [row[n] for row in found.rows]) for n, column in enumerate(found.schema)
+    ]
+    fitting = _fitting(columns)
+    header, *rows = zip(*columns[:fitting], strict=True)
+    names, kinds, *lines = table(rows, header)
+    yield from (names, [("dim", str(kinds))], *lines)
+    if more := [column.name for column in found.schema[fitting:]]:
+        yield f"… and {count(len(more), 'column')} more: {', '.join(more)}"
+
+
+def _fitting(columns: Sequence[Sequence[str]]) -> int:
+    """Return how many columns stand beside each other on the terminal, at least one; all where there is none."""
+    if not sys.stdout.isatty():
+        return len(columns)
+    room = shutil.get_terminal_size().columns + GAP
+    for number, cells in enumerate(columns):
+        room -= max(map(len, cells)) + GAP
+        if room < 0:
+            return max(number, 1)
+    return len(columns)
+
+
+def _column(name: str, kind: str, values: Sequence[JsonValue]) -> list[str]:
+    """Return the cells of a column: its name, its type and its values, numbers to the right."""
+    cells = [_shortened(text) for text in (safe(name), safe(kind), *(shown(value, kind) for value in values))]
+    width = max(map(len, cells)) if kind.startswith(_NUMBERS) else 0
+    return [cell.rjust(width) for cell in cells]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def shown(value: JsonValue, kind: str) -> str:
+    """Return a value on one line; text that could be taken for something else (NULL, nothing, '') stands in quotes."""
+    if value is None:
+        return "NULL"
+    if not isinstance(value, str):
+        return safe(json.dumps(value, ensure_ascii=False))
+    unclear = kind == "utf8" and (value != value.strip() or value in ("", "NULL") or value.startswith("'"))
+    return safe(f"'{value}'" if unclear else value)

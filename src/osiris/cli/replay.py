@@ -8,9 +8,8 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, console, opened
-from osiris.cli.figures import count
 from osiris.cli.progress import watch
-from osiris.cli.render import Answer
+from osiris.cli.render import Answer, count
 
 if TYPE_CHECKING:
     from osiris.api import Replayed

@@ -1,18 +1,20 @@
-"""`osiris run`: run a pipeline or a plan."""
+"""`osiris run`: run a pipeline or a plan, here or in a sandbox; `osiris sandboxes`: look at those of E2B."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from osiris import api
-from osiris.cli.command import PARAM, PROFILE, ROWS, SELECT, STRICT, again, answers, console, opened
+from osiris.cli.command import PARAM, PROFILE, ROWS, SELECT, STRICT, again, answers, console, noun, opened
 from osiris.cli.progress import watch
-from osiris.cli.render import Answer
+from osiris.cli.render import Answer, table
 from osiris.cli.sessions import finding_lines, row_lines, step_lines, written_lines
-from osiris.cli.target import E2B_OPTIONS, refuse_idle, target_settings
 from osiris.errors import has_errors, sort_diagnostics
 
 if TYPE_CHECKING:
@@ -21,7 +23,125 @@ if TYPE_CHECKING:
     from osiris.api import Rehearsal, Workspace
     from osiris.cli.render import Line
     from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
     from osiris.runner.host.run import RunOptions, RunResult
+
+
+_VARIABLES = ("e2b_env", "e2b_env_from", "e2b_pass_env")
+"""Options for variables that connections use, wherever a run goes."""
+
+E2B_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--e2b", is_flag=True, help="The same as --target e2b."),
+    click.option("--e2b-cpu", type=click.IntRange(1), metavar="N", help="Processors of the template (run.e2b.cpu)."),
+    click.option("--e2b-mem", metavar="SIZE", help="Memory of the template; digits alone are GiB (run.e2b.memory)."),
+    click.option("--e2b-timeout", metavar="TIME", help="The longest that the sandbox may live (run.e2b.timeout)."),
+    click.option("--e2b-template", metavar="NAME", help="Another template than that of this version."),
+    click.option("--e2b-install-deps", is_flag=True, help="Install what the template lacks."),
+    click.option("--e2b-env", multiple=True, metavar="NAME=VALUE", help="Set a variable that connections use."),
+    click.option("--e2b-env-from", type=click.Path(path_type=Path), metavar="FILE", help="Set those of a file."),
+    click.option("--e2b-pass-env", multiple=True, metavar="NAME", help="Expect a variable of this shell."),
+)
+
+
+def target_settings(options: dict[str, Any]) -> dict[str, JsonValue]:
+    """Return the settings that were typed, by key, and set the variables that were given for connections.
+
+    Variables never become those of a sandbox: what connections make of them goes to the worker with the secrets.
+    """
+    where = "e2b" if options["e2b"] else options["where"]
+    if options["e2b"] and options["where"] not in (None, "e2b"):
+        raise click.UsageError(f"--e2b and --target {options['where']} exclude each other")
+    os.environ.update(_variables(options))
+    found = {
+        "run.target": where,
+        "run.wait": _seconds(options["wait"]),
+        "run.e2b.timeout": _seconds(options["e2b_timeout"]),
+        "run.e2b.install_deps": options["e2b_install_deps"] or None,
+    }
+    template = template_settings(options["e2b_cpu"], options["e2b_mem"], options["e2b_template"])
+    return {**template, **{key: value for key, value in found.items() if value is not None}}
+
+
+def refuse_idle(target: str) -> None:
+    """Refuse options of E2B that were typed for a run that does not go there, in which they would do nothing."""
+    ctx = click.get_current_context()
+    of_e2b = [p for p in ctx.command.params if p.opts[-1].startswith("--e2b-") and p.name not in _VARIABLES]
+    typed = [p.opts[-1] for p in of_e2b if ctx.get_parameter_source(str(p.name)) is ParameterSource.COMMANDLINE]
+    if typed and target != "e2b":
+        raise click.UsageError(f"{', '.join(typed)} does nothing without --e2b: this run is {target}")
+
+
+def template_settings(cpu: int | None, memory: str | None, name: str | None) -> dict[str, JsonValue]:
+    """Return what was typed of a template, by key."""
+    given = {"run.e2b.cpu": cpu, "run.e2b.memory": _memory(memory), "run.e2b.template": name}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _memory(text: str | None) -> str | None:
+    """Return a size; digits alone are GiB, as earlier."""
+    return f"{text}GiB" if text and text.isdigit() else text
+
+
+def _seconds(text: str | None) -> str | None:
+    """Return a time; digits alone are seconds, as earlier."""
+    return f"{text}s" if text and text.isdigit() else text
+
+
+def _variables(options: dict[str, Any]) -> dict[str, str]:
+    from osiris.cli.command import parameters
+    from osiris.connections import load_env
+
+    if absent := [name for name in options["e2b_pass_env"] if name not in os.environ]:
+        raise click.BadParameter(f"{', '.join(absent)} is not set", param_hint="'--e2b-pass-env'")
+    file = options["e2b_env_from"]
+    if file and not file.is_file():
+        raise click.BadParameter(f"there is no file {file}", param_hint="'--e2b-env-from'")
+    of_file = load_env(file, {}) if file else {}
+    try:
+        return {**of_file, **parameters(click.get_current_context(), click.Option(["--e2b-env"]), options["e2b_env"])}
+    except click.BadParameter as error:
+        error.param_hint = "'--e2b-env'"
+        raise
+
+
+_COLUMNS = {
+    "SANDBOX": "id",
+    "STARTED": "started_at",
+    "PROJECT": "folder",
+    "SESSION": "session",
+    "TEMPLATE": "template",
+}
+
+
+@answers("list")
+def list_sandboxes() -> Answer:
+    """List the sandboxes that runs have made and that live."""
+    found = api.list_sandboxes(opened())
+    rows = [[item[name] or "-" for name in _COLUMNS.values()] for item in found]
+    return Answer({"sandboxes": found}, table(rows, list(_COLUMNS)) if found else ["no sandbox lives"])
+
+
+@answers("gc", click.option("--dry-run", is_flag=True, help="Only say which."))
+def collect(dry_run: bool) -> Answer:
+    """End the sandboxes that lost runs of this project left; without help they end by themselves, two minutes later."""
+    found = api.end_sandboxes(opened(), dry_run=dry_run)
+    text = [f"{len(found)} {'would be' if dry_run else 'were'} ended"]
+    return Answer({"ended": found, "dry_run": dry_run}, [*text, *(f"  {number}" for number in found)])
+
+
+@answers(
+    "build",
+    click.option("--e2b-cpu", type=click.IntRange(1), metavar="N", help="Processors (run.e2b.cpu)."),
+    click.option("--e2b-mem", metavar="SIZE", help="Memory; digits alone are GiB (run.e2b.memory)."),
+    click.option("--e2b-template", metavar="NAME", help="Another name than that of this version and its lock."),
+)
+def build(e2b_cpu: int | None, e2b_mem: str | None, e2b_template: str | None) -> Answer:
+    """Build the template in which runs start at once: Python, and the packages of this version's lock."""
+    workspace = opened(None, template_settings(e2b_cpu, e2b_mem, e2b_template))
+    name = api.build_template(workspace, console().talk)
+    next_run = again(["osiris", "run", "FILE", "--e2b"], ("e2b_cpu", "e2b_mem", "e2b_template"))
+    return Answer({"template": name}, [f"template {name} is ready"], next=[next_run])
+
 
 _COMPLETED = "CMP048"
 """The note that says which plan a part of a fingerprint was taken for: it answers what was typed."""
@@ -51,7 +171,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 
 @answers("run", *OPTIONS)
-def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  # noqa: ANN401 - one per option
+def run(target: str | None, last_compile: bool, **options: Any) -> Answer:  # noqa: ANN401 - one per option
     """Run a pipeline (it is compiled first), a plan, or the plan that was compiled last."""
     target = _one_target(target, last_compile=last_compile, resume=options["resume"])
     chosen = _run_options(options)
@@ -59,7 +179,7 @@ def command(target: str | None, last_compile: bool, **options: Any) -> Answer:  
     refuse_idle(workspace.config.get("run.target"))
     words = {key: options[key] for key in ("params", "strict")}
     if options["dry_run"]:
-        return _plan(workspace, api.rehearse(workspace, target, chosen, **words), chosen.select)
+        return _rehearsed(workspace, api.rehearse(workspace, target, chosen, **words), chosen.select)
     with watch(console()) as progress:
         result, notes = api.run_target(workspace, target, chosen, progress, **words)
     console().at_end, console().end_code = result.acknowledge, result.exit_code
@@ -99,7 +219,7 @@ def _run_options(options: dict[str, Any]) -> RunOptions:
     )
 
 
-def _plan(workspace: Workspace, found: Rehearsal, select: str | None) -> Answer:
+def _rehearsed(workspace: Workspace, found: Rehearsal, select: str | None) -> Answer:
     from osiris.cli.explain import plan_head
     from osiris.cli.plan import plan_lines
     from osiris.runner.selection import chosen
@@ -134,3 +254,8 @@ def result_answer(workspace: Workspace, result: RunResult, notes: list[Diagnosti
     if result.exit_code:
         follow_up.append(f"osiris explain {result.session_id}")
     return Answer(data, text, sort_diagnostics(notes), follow_up, result.exit_code)
+
+
+sandboxes = noun(
+    "sandboxes", "Look at sandboxes of E2B, end them, and build their template.", list_sandboxes, collect, build
+)

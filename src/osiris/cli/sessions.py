@@ -6,8 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from osiris.cli.figures import count, figures
-from osiris.cli.render import diagnostic_lines
+from osiris.cli.render import count, diagnostic_lines, figures
 from osiris.compare import was_refused
 from osiris.errors import Diagnostic
 from osiris.history.gone import MILD

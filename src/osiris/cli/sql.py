@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 NOT_A_VERDICT = {"SQL010": 2}
 """Codes that say that nothing could be judged, and the exit code of each."""
 
-command = noun("sql", "Check SQL as steps do.")
 
 DIALECT = click.option(
     "--dialect", metavar="NAME", help="duckdb, mysql or postgres; with --jsonl the default of lines."
@@ -80,4 +79,4 @@ def _read(file: str) -> bytes:
         fail("OML026", path=file, reason=error.strerror or type(error).__name__)
 
 
-command.add_command(check)
+sql = noun("sql", "Check SQL as steps do.", check)

@@ -11,10 +11,9 @@ import click
 
 from osiris.chat.environment import Waiting
 from osiris.chat.provider_api import ACCEPT, MODE, REPLACE
-from osiris.cli.figures import count
 from osiris.cli.plan import plan_lines
 from osiris.cli.progress import watch
-from osiris.cli.render import diagnostic_lines, safe
+from osiris.cli.render import count, diagnostic_lines, safe
 from osiris.errors import Diagnostic, diagnostic
 from osiris.report.plan import view_of
 

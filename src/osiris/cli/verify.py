@@ -6,12 +6,11 @@ import click
 
 from osiris import api
 from osiris.cli.command import answers, opened
-from osiris.cli.figures import count
-from osiris.cli.render import Answer
+from osiris.cli.render import Answer, count
 
 
 @answers("verify", click.argument("first", metavar="RUN_A"), click.argument("second", metavar="RUN_B"))
-def command(first: str, second: str) -> Answer:
+def verify(first: str, second: str) -> Answer:
     """Compare the digests of what two sessions wrote ('last' is the newest); 1 if any differs, 2 if not comparable."""
     workspace = opened()
     verdict = api.verify(workspace, first, second)

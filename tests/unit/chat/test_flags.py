@@ -24,7 +24,7 @@ from osiris.chat.request import (
     Step,
     Typed,
 )
-from osiris.cli.flagged import FLAGS
+from osiris.cli.new import FLAGS
 from osiris.errors import InvalidInput
 
 ORDERS = ("id int64", "customer_id int64", "amount decimal(10,2)", "qty int64", "status utf8", "d date", "Region utf8")

@@ -3,7 +3,7 @@
 import pytest
 
 from osiris.chat.guide.questions import Ask
-from osiris.cli.asking import problem_of
+from osiris.cli.guide import problem_of
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.cli.figures import count, figures
+from osiris.cli.render import count, figures
 
 
 def test_numbers_are_right_aligned_and_words_are_not():

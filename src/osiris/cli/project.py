@@ -1,4 +1,4 @@
-"""`osiris demo`: five acts on real data, each of them the call that the printed command would make."""
+"""`osiris init` and `demo` lay out a project; `config` explains its settings."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from osiris import api
-from osiris.cli.command import answers, console
-from osiris.cli.figures import count
+from osiris.cli.command import PROFILE, answers, console, noun, opened
 from osiris.cli.progress import watch
-from osiris.cli.render import Answer, diagnostic_lines
+from osiris.cli.render import Answer, count, diagnostic_lines, table
 from osiris.errors import OsirisError, exit_code, fail, raise_all
 
 if TYPE_CHECKING:
@@ -23,6 +22,23 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.runner.host.run import RunResult
 
+
+@answers("init", click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path)))
+def init(folder: Path) -> Answer:
+    """Lay out a new project in DIR (here, if not given), with a pipeline that works at once."""
+    files = api.init_project(folder)
+    wired, notes = api.wire_editor(folder)
+    files += wired
+    go = [] if folder == Path() else [f"cd {folder}"]
+    text = [f"new project in {folder}", *(f"  {name}" for name in files)]
+    return Answer(
+        {"dir": str(folder), "files": files},
+        text,
+        notes,
+        next=[*go, "osiris compile pipelines/example.yaml", "osiris run --last-compile"],
+    )
+
+
 PIPELINE = "pipelines/delays.yaml"
 MISSPELT = "broken/misspelt_column.yaml"
 TAMPERED = "broken/manifest.json"
@@ -31,7 +47,7 @@ FOLDER = click.argument("folder", metavar="[DIR]", default="osiris-demo", type=c
 
 
 @answers("demo", FOLDER)
-def command(folder: Path) -> Answer:
+def demo(folder: Path) -> Answer:
     """Lay out a project on real flight data in DIR, and show what Osiris proves about it; no network, no key."""
     api.demo_project(folder)
     os.chdir(folder)
@@ -140,3 +156,17 @@ def _places(manifest: str, session: str) -> list[tuple[str, str]]:
         (f"logs/{session}/", "the first run: its events, metrics, summary"),
         ("broken/", "the misspelt pipeline and the changed plan"),
     ]
+
+
+@answers("explain", click.argument("key", required=False), PROFILE)
+def explain(key: str | None, profile: str | None) -> Answer:
+    """Show the value of KEY (of every key, if none is named) and where it comes from; the first line counts."""
+    workspace = opened(profile)
+    found = api.explain_config(workspace, key)
+    rows = [(name, s["written"], s["origin"]) for name, settings in found.items() for s in settings]
+    config = workspace.config
+    said = [*config.earlier, *(item for item in config.diagnostics if item.code != "PRJ018")]
+    return Answer({"settings": found}, table(rows, ("key", "value", "from")), said)
+
+
+config = noun("config", "Explain configuration.", explain)

@@ -1,17 +1,31 @@
-"""`osiris fmt`: the one layout of a pipeline's text."""
+"""`osiris validate`, `fmt` and `schema`: the text of pipelines."""
 
 from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import click
 
 from osiris import api
-from osiris.cli.command import answers, console, opened
-from osiris.cli.figures import count
-from osiris.cli.render import Answer
+from osiris.cli.command import PARAM, PROFILE, again, answers, console, opened
+from osiris.cli.render import Answer, count
 from osiris.errors import fail
+
+
+@answers("validate", click.argument("files", metavar="[FILE...]", nargs=-1), PARAM, PROFILE)
+def validate(files: tuple[str, ...], params: dict[str, str], profile: str | None) -> Answer:
+    """Check pipelines, all of pipelines/ if none is named, without reading any source or secret."""
+    workspace = opened(profile)
+    results = api.validate_files(workspace, files, params=params)
+    good = [r for r in results if r.ok]
+    text = [f"{r.file}: ok, {count(len(r.steps), 'step')}" for r in good]
+    diagnostics = [*workspace.config.diagnostics, *(d for r in results for d in r.diagnostics)]
+    one = len(results) == len(good) == 1
+    follow_up = [again(["osiris", "compile", good[0].file], ("params", "profile"))] if one else []
+    return Answer(api.validated_data(results), text, diagnostics, follow_up)
+
 
 STDIN = "-"
 CHECK = click.option("--check", is_flag=True, help="Write nothing; end with 1 if a file is not in canonical form.")
@@ -19,7 +33,7 @@ DIFF = click.option("--diff", "show_diff", is_flag=True, help="Write nothing; sh
 
 
 @answers("fmt", click.argument("files", metavar="[FILE...|-]", nargs=-1), CHECK, DIFF)
-def command(files: tuple[str, ...], check: bool, show_diff: bool) -> Answer:
+def fmt(files: tuple[str, ...], check: bool, show_diff: bool) -> Answer:
     """Bring pipelines into their canonical form, all of pipelines/ if none is named; - is stdin to stdout.
 
     Keys are put in order and layout is made one; comments stay with what they stand at, and the meaning is the same.
@@ -55,3 +69,16 @@ def _stdin(files: tuple[str, ...], *, check: bool, show_diff: bool) -> Answer:
         console().write(result.after)
     data = {"changed": result.changed, "text": result.after}
     return Answer(data, diagnostics=api.unformatted([result]) if check else [])
+
+
+OUT = click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write it to FILE.")
+
+
+@answers("schema", OUT)
+def schema(out: Path | None) -> Answer:
+    """Print the JSON Schema of pipelines, with the options of each installed component, for editors."""
+    if out is not None:
+        api.save_pipeline_schema(out)
+        return Answer({"file": str(out)}, [f"schema in {out}"])
+    schema = api.pipeline_schema()
+    return Answer(schema, api.schema_text(schema).splitlines())
