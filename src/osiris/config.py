@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.document import escape, load_text, read_document
 from osiris.errors import Diagnostic, Location, diagnostic, did_you_mean, fail, has_errors, raise_all, sort_diagnostics
-from osiris.target_names import A_TARGET
 from osiris.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -24,6 +23,25 @@ if TYPE_CHECKING:
     from osiris.document import Document
     from osiris.model import JsonValue
     from osiris.project import Project
+
+
+OWN_TARGETS = ("local", "bwrap", "e2b")
+
+TARGETS = "osiris.targets"
+"""The group of entry points by which packages bring further ones."""
+
+
+def _target(value: object) -> object | None:
+    """Return the name of a target that there is; only for one that is not ours is it looked what is installed."""
+    if value in OWN_TARGETS:
+        return value
+    from importlib.metadata import entry_points
+
+    return value if isinstance(value, str) and entry_points(group=TARGETS, name=value) else None
+
+
+A_TARGET = (_target, f"one of {', '.join(OWN_TARGETS)}, or a target that a package brings")
+"""What takes the name of a target, and how that is told."""
 
 
 @dataclass(frozen=True, slots=True)

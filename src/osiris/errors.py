@@ -1,7 +1,7 @@
 """Everything Osiris can say is wrong: one shape, one table of codes, a handful of exceptions.
 
-A raise site names a code and gives parameters; the words live in the table of `codes.py`, so that they read alike, the
-error reference is made from them, and rewording one never changes its code.
+A raise site names a code and gives parameters; the words live in the table of `codes/codes.txt`, so that they read
+alike, the error reference is made from them, and rewording one never changes its code.
 
     OsirisError
       InvalidInput      what was given cannot be accepted; mend it and try again
@@ -17,14 +17,13 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from osiris.codes import CODES
+from osiris.codes import CODES, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Severity = Literal["error", "warning", "note"]
 Fix: TypeAlias = tuple[Mapping[str, Any], ...]
 """What mends a text, in order: operations of RFC 6902 on the document, or a change of its characters where it is none.
 

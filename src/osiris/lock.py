@@ -21,7 +21,7 @@ from osiris.document import load_text, read_document
 from osiris.durable import LOCKED, guarded, make_folder, open_file, write_file
 from osiris.errors import Diagnostic, InvalidInput, Location, diagnostic, fail, raise_all
 from osiris.model import Described, Field, resolve_order
-from osiris.schema_diff import Change, schema_changes, spelled
+from osiris.types import Change, schema_changes, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

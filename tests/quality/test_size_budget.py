@@ -8,7 +8,6 @@ from statistics import median, quantiles
 SOURCE = Path(__file__).parents[2] / "src" / "osiris"
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-TABLE_OF_CODES = "codes.py"  # one table, one row a code: it grows with the product
 BROAD = {"Exception", "BaseException"}
 
 
@@ -40,7 +39,7 @@ def depth(node, level=0):
 
 
 def test_files_are_short():
-    assert [(str(p), n) for p, t, _ in trees() if (n := t.count("\n")) > 600 and p.name != TABLE_OF_CODES] == []
+    assert [(str(p), n) for p, t, _ in trees() if (n := t.count("\n")) > 600] == []
 
 
 def test_functions_are_short():
@@ -66,4 +65,4 @@ def test_broad_excepts_are_few_and_known():
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or any(isinstance(n, ast.Name) and n.id in BROAD for n in ast.walk(node.type)))
     )
-    assert broad == {"cli/main.py": 1, "registry.py": 1, "runner/worker/catch.py": 1}
+    assert broad == {"cli/main.py": 1, "registry/__init__.py": 1, "runner/worker/catch.py": 1}

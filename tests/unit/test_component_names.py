@@ -2,8 +2,7 @@
 
 import pytest
 
-from osiris.component_names import LIST, matching, meant_component
-from osiris.registry import load_registry
+from osiris.registry import LIST, load_registry, matching, meant_component
 
 NAMES = load_registry().names()
 MEANT = {

@@ -15,6 +15,7 @@ from osiris.families.supabase.connect import _NAMES, has_database
 from osiris.family_spec import FamilySpec, find_family, store_families
 from osiris.model import ComponentSpec
 from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, build_config, digest_of_spec, load_registry
+from osiris.units import DURATION_PATTERN
 
 READER = {
     "name": "ham.reader",
@@ -476,3 +477,8 @@ def test_defaults_that_leave_every_config_valid_are_taken(site):
 @pytest.mark.parametrize("name", [*_NAMES["dsn"], *_NAMES["host"], *_NAMES["port"], "url", "key"])
 def test_the_fields_that_lead_to_a_database_are_those_that_its_module_knows(name):
     assert find_family("supabase").leads_to_database({name: "x"}) == has_database({name: "x"})
+
+
+def test_durations_of_shared_keys_are_those_that_are_read():
+    retry, timeout = RESERVED["retry"]["properties"]["backoff"], RESERVED["timeout"]["anyOf"][1]
+    assert retry["pattern"] == timeout["pattern"] == DURATION_PATTERN

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from osiris.lock import Pin, Source
     from osiris.model import Described
     from osiris.runner.per_job_worker import Worker
-    from osiris.schema_diff import Change
+    from osiris.types import Change
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from osiris.compiler.build import unspellable
 from osiris.compiler.context import sql_fields, wanted_connection
 from osiris.compiler.paths import check_own_output, check_paths, waited_for
 from osiris.compiler.statements import check_input_names, check_sql, verdict_of
-from osiris.component_names import meant_component
 from osiris.connections import as_written, resolve_ref, unknown_fields
 from osiris.distribution import installed_version
 from osiris.document.edits import add, drop, put
@@ -21,6 +20,7 @@ from osiris.family_spec import find_family
 from osiris.model import ConnectionRef
 from osiris.oml.validate import wrong_mode
 from osiris.path_policy import real_path
+from osiris.registry import meant_component
 from osiris.secret import find_literal_secrets
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 from osiris import api
-from osiris.component_names import matching
 from osiris.errors import fail
 from osiris.mcp.definitions import SCHEMA, TEMPLATES, current_uri
 from osiris.mcp.pages import Reply
 from osiris.mcp.path_policy import source_inside
 from osiris.mcp.requests import request_document
+from osiris.registry import matching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,6 @@ from importlib import resources
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from osiris.component_names import meant_component
 from osiris.document import Document, join
 from osiris.document.edits import add, drop, put, rename
 from osiris.errors import Diagnostic, certain, diagnostic, has_errors, raise_all, sort_diagnostics
@@ -20,6 +19,7 @@ from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
 from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name
 from osiris.oml.schema import schema_problems, schema_validator
+from osiris.registry import meant_component
 from osiris.secret import find_literal_secrets
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
+from osiris.config import TARGETS
 from osiris.runner.local import start_worker
 from osiris.runner.per_job_worker import Boxed
 from osiris.runner.remote.bwrap import worker_for
-from osiris.target_names import BROUGHT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ def open_worker(
         return Sandboxed(open_transport(config, project.root, environ), project.root, engines=dict(engines), **limits)
     from osiris.runner.remote.run_remote import Remote
 
-    (brought,) = entry_points(group=BROUGHT, name=target)
+    (brought,) = entry_points(group=TARGETS, name=target)
     return Remote(brought.load()(project.root, environ), project.root, engines=dict(engines), **limits)
 
 

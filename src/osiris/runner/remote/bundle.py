@@ -35,8 +35,6 @@ TRAVELS = (
         "document",
         "units",
         "urls",
-        "schema_diff",
-        "component_names",
         "path_policy",
         "family_spec",
         "types",

@@ -11,7 +11,7 @@ from osiris.runner.worker.casts import cast_schema
 from osiris.runner.worker.checks import bind_checks
 from osiris.runner.worker.job_context import make_ready
 from osiris.runner.worker.steps import attempt, describe_ready
-from osiris.schema_diff import schema_changes
+from osiris.types import schema_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

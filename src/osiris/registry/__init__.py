@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass
@@ -16,12 +17,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osiris.component_names import hint_at
 from osiris.document import escape
-from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all, sort_diagnostics
-from osiris.family_spec import COMPONENTS, by_name, entries_of, installed_families, package_folder, read_yaml
+from osiris.errors import Diagnostic, Location, certain, diagnostic, fail, nearest, raise_all, sort_diagnostics
+from osiris.family_spec import (
+    COMPONENTS,
+    all_families,
+    by_name,
+    entries_of,
+    installed_families,
+    package_folder,
+    read_yaml,
+)
 from osiris.model import ComponentSpec
-from osiris.units import DURATION_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,104 +36,110 @@ if TYPE_CHECKING:
     from osiris.family_spec import Entry, Families, FamilySpec
     from osiris.model import JsonValue
 
-_COLUMN: dict[str, JsonValue] = {"type": "string", "minLength": 1}
-_COLUMNS: dict[str, JsonValue] = {"type": "array", "items": _COLUMN, "minItems": 1, "uniqueItems": True}
-_BOUND: dict[str, JsonValue] = {"type": ["number", "string"]}
-_COUNT: dict[str, JsonValue] = {"type": "integer", "minimum": 0}
-CHECKS: dict[str, dict[str, JsonValue]] = {
-    "row_count": {
-        "type": "object",
-        "additionalProperties": False,
-        "minProperties": 1,
-        "properties": {"min": _COUNT, "max": _COUNT},
-    },
-    "not_null": _COLUMNS,
-    "unique": _COLUMNS,
-    "accepted_values": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["column", "values"],
-        "properties": {
-            "column": _COLUMN,
-            "values": {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
-        },
-    },
-    "range": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["column"],
-        "minProperties": 2,
-        "properties": {"column": _COLUMN, "min": _BOUND, "max": _BOUND},
-    },
-    "sql": {"type": "string", "minLength": 1},
-}
-"""The kinds of checks that a step may have."""
 
-RESERVED: dict[str, dict[str, JsonValue]] = {
-    "cast": {
-        "title": "Cast",
-        "description": "Column to the type that it is converted to; a value that does not fit fails the step.",
-        "type": "object",
-        "minProperties": 1,
-        "additionalProperties": {"type": "string", "minLength": 1},
-        "examples": [{"amount": "decimal(18,2)", "code": "utf8"}],
-    },
-    "timeout": {
-        "title": "Timeout",
-        "description": "The longest that the step may take: seconds, or a text like 90s, 5m or 6h.",
-        "anyOf": [
-            {"type": "number", "exclusiveMinimum": 0},
-            {"type": "string", "pattern": DURATION_PATTERN},
-        ],
-        "examples": [30, "90s", "5m"],
-    },
-    "retry": {
-        "title": "Retry",
-        "description": (
-            'After which failures the step is run again (`"on"`: unavailable, or codes of errors that steps raise), '
-            "how often at most (`max`, 2), and after how long (`backoff`, 1s; doubled each time, up to 5m). Steps that "
-            "stream into it, or that it streams into, run again with it."
-        ),
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "max": {"type": "integer", "minimum": 0, "maximum": 100},
-            "backoff": {"type": "string", "pattern": DURATION_PATTERN},
-            "on": {"type": "array", "items": {"type": "string"}, "minItems": 1},
-        },
-    },
-    "on_reject": {
-        "title": "On reject",
-        "description": (
-            "What becomes of a row that does not fit: it fails the step (`fail`, as by default), or is set aside in "
-            "`rejected.csv` among the step's artifacts and counted (`quarantine`, where a component can do that)."
-        ),
-        "enum": ["fail", "quarantine"],
-    },
-    "checks": {
-        "title": "Checks",
-        "description": (
-            "What must be true of the output (of a writer: of its input) before anything reads it: a number of rows, "
-            "columns without NULL, a unique key, accepted values, a range, or a SELECT over `output` that must return "
-            "no rows; each may have a `name`. NULL is in every range and among all accepted values. Needs "
-            "oml_version 0.2.0."
-        ),
-        "type": "array",
-        "minItems": 1,
-        "items": {
-            "type": "object",
-            "additionalProperties": False,
-            "oneOf": [{"required": [kind]} for kind in CHECKS],
-            "properties": {"name": {"type": "string", "minLength": 1}, **CHECKS},
-        },
-    },
-    "max_cell_bytes": {"title": "Largest cell", "description": "Limit of one value, in bytes.", "type": "integer"},
-    "deterministic": {
-        "title": "Deterministic",
-        "description": "Run so that no value depends on the number of threads.",
-        "type": "boolean",
-    },
+KINDS = ("extractor", "writer", "processor")
+LIST = "see 'osiris components list'"
+_KINDS = {
+    "reader": "extractor",
+    "read": "extractor",
+    "extract": "extractor",
+    "source": "extractor",
+    "sink": "writer",
+    "write": "writer",
+    "target": "writer",
+    "destination": "writer",
+    "transform": "processor",
+    "transformer": "processor",
+    "transformation": "processor",
 }
+"""What other tools call kinds of components; what may be read in two ways, as a loader, is not here."""
+
+_FORMATS = {
+    **dict.fromkeys(("jsonl", "ndjson"), "json"),
+    **dict.fromkeys(("tsv", "txt"), "csv"),
+    "pq": "parquet",
+    "mssql": "mssql",  # one letter from mysql, and another server
+}
+"""What else formats are called, and a word that is no slip of another."""
+
+_WORD = 4
+_SLIP = 0.75
+"""What is at least so long and so much like a word may be it, in hints."""
+
+
+def meant_component(name: str, names: Iterable[str], family: str | None = None) -> tuple[str | None, str | None]:
+    """Return the component that a name surely is, and a hint at what it may mean, each None if there is none.
+
+    Neither reads where the name says to write, nor the other way round. `family` is that of the step's connection.
+    """
+    known = list(names)
+    named = _of_kind(name.lower())
+    if f"{family}.{named}" in known:
+        named = f"{family}.{named}"
+    kind = [each for each in known if each.partition(".")[2] == named]
+    sure = kind[0] if len(kind) == 1 else certain(named, known)
+    return sure, f"did you mean '{sure}'?" if sure else hint_at(name, known)
+
+
+def hint_at(name: str, names: Iterable[str]) -> str:
+    """Return a hint at the components that a name may mean, or at the list of all."""
+    known = _stores()
+    stores = [known[word] for word in _words(name) if word in known]
+    found = matching(name, names, loosely=True)
+    if stores and found:
+        reached = f'connection: "@{stores[0]}.ALIAS"'
+        return f"files of a store are reached by a component for files and a connection: '{found[0]}' with {reached}"
+    if len(found) == 1:
+        return f"did you mean '{found[0]}'?"
+    return f"one of: {', '.join(found)}" if found else LIST
+
+
+def matching(text: str, names: Iterable[str], *, loosely: bool = False) -> list[str]:
+    """Return the components in whose names all words of a text are, by whatever name they go; none for no words.
+
+    Loosely, words that are in no name do not count; one that says what is read or written must be there.
+    """
+    words = {name: {*_words(name)} for name in names}
+    known = {word for each in words.values() for word in each}
+    aliases = {**_KINDS, **_FORMATS, **_subjects(), **{word: word for word in known}}
+    wanted = {aliases.get(word, word) for word in (_likely(word, aliases) for word in _words(text))}
+    wanted = wanted & known if loosely else wanted
+    return [name for name, own in words.items() if wanted <= own] if wanted - {*KINDS} else []
+
+
+def _stores() -> dict[str, str]:
+    """Return the family of connections that leads to the files of a store, by what the store is called."""
+    stores = [family for family in all_families() if family.scheme]
+    return {word: family.name for family in stores for word in (family.scheme, family.name, *family.aliases)}
+
+
+def _subjects() -> dict[str, str]:
+    """Return the families by what else they are called; a store is read and written as files are."""
+    families = [family for family in all_families() if not family.scheme]
+    aliases = {word: family.name for family in families for word in family.aliases}
+    files = [family.name for family in families if family.local_files]
+    return {**aliases, **dict.fromkeys(_stores() if files else (), *files[:1])}
+
+
+def _of_kind(name: str) -> str:
+    """Return a component's name with the kind as it is called here."""
+    return re.sub(r"[a-z]+$", lambda word: _KINDS.get(word[0], word[0]), name)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z][a-z0-9]*", text.lower())
+
+
+def _likely(word: str, vocabulary: Iterable[str]) -> str:
+    """Return the known word that one may be a slip of, or itself."""
+    if len(word) < _WORD:
+        return word
+    return nearest(word, (each for each in vocabulary if len(each) >= _WORD), _SLIP) or word
+
+
+RESERVED: dict[str, dict[str, JsonValue]] = json.loads(
+    Path(__file__).with_name("shared-config.schema.json").read_text(encoding="utf-8")
+)
 """The config keys that every component shares, unless it declares one of that name itself."""
 
 UNSUPPORTED_RESERVED = ("max_cell_bytes", "deterministic")
