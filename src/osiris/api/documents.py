@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.api.run_explanations import remarks_on
-from osiris.api.runs import show_session
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -48,6 +45,9 @@ def compiled_data(compiled: Compiled, view: PlanView) -> Document:
 
 def run_data(workspace: Workspace, result: RunResult) -> Document:
     """Return how a run ended, what it wrote and where, and what looks wrong in it though nothing failed."""
+    from osiris.api.run_explanations import remarks_on
+    from osiris.api.runs import show_session
+
     remarks = remarks_on(workspace, result.session_id)
     return {
         "session": result.session_id,

@@ -77,10 +77,13 @@ def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
     not there has no tables; one that is has them looked at by a worker. Fails with the problems of tables that do not
     take their rows, but for those that others use at this moment.
     """
+    manifest = compiled.manifest
+    databases = {s["id"]: _database(workspace.root, manifest, s) for s in manifest.steps if s["mode"] == "write"}
+    if not any(databases.values()):
+        return Tables({}, {})
     from osiris.runner.host.describe import look_at_targets, problems_of, targets_to_ask
 
-    manifest = compiled.manifest
-    files = {step["id"]: _database(workspace.root, manifest, step) for step in targets_to_ask(manifest)}
+    files = {step["id"]: databases[step["id"]] for step in targets_to_ask(manifest)}
     lost = {name for name, file in files.items() if file and not file.exists()}
     asked = [step for step in manifest.steps if (file := files.get(step["id"])) and _is_worth_asking(step, file)]
     told = look_at_targets(workspace.project, manifest, workspace.config, asked, workspace.environ)

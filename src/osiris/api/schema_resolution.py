@@ -45,19 +45,19 @@ def describe(
     only that does). Nothing is pinned yet.
     """
     from osiris.api.compile_cache import keep_answers, recall_answers
-    from osiris.discovery.feed import recall
-    from osiris.runner.host.run import describe as ask
 
     sources, lock = _sources(prepared), load_lock(workspace.project)
     pinned = {step: lock[source.key] for step, source in sources.items() if source.key in lock}
     unknown = {} if refresh else {step: source for step, source in sources.items() if step not in pinned}
-    seen = recall(workspace.project, {source.key for source in unknown.values()})
+    seen = _seen(workspace, unknown)
     discovered = {step: seen[source.key] for step, source in unknown.items() if source.key in seen}
     pinned |= {step: pin_of(sources[step], each.described) for step, each in discovered.items()}
     trusted = {} if refresh else {step: pin.described for step, pin in pinned.items()}
     known = recall_answers(cache, prepared, trusted)
     described, notes = known, list[Diagnostic]()
     if len(known) < len(prepared.pipeline.steps) or any(step in trusted for step in _checked(prepared)):
+        from osiris.runner.host.describe import describe as ask
+
         described, notes = ask(workspace.project, prepared, workspace.config, worker, known=known)
         keep_answers(cache, prepared, described, known)
     asked = {step: described[step] for step in sources if step not in known}
@@ -66,6 +66,15 @@ def describe(
     changes = {step: found for step, found in compared.items() if found}
     notes = [*notes, *_notes(prepared, pins, changes), *_not_looked_at(prepared, sources, discovered)]
     return described, notes, Sources(pins, asked, changes, refresh)
+
+
+def _seen(workspace: Workspace, sources: Mapping[str, Source]) -> Mapping[str, Seen]:
+    """Return what discovery has seen of sources, by their keys."""
+    if not sources:
+        return {}
+    from osiris.discovery.feed import recall
+
+    return recall(workspace.project, {source.key for source in sources.values()})
 
 
 def _checked(prepared: Prepared) -> list[str]:
