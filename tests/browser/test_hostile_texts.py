@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 from tests.browser.sessions import plan, problem, step, write_session
 
 from osiris.project import Project
-from osiris.report.index_page import index_page
-from osiris.report.words import visible
-from osiris.session import list_sessions
+from osiris.report.pages import index_page
+from osiris.report.template import visible
+from osiris.session.finding import iter_sessions
 
 ALERT = "window.pwned=1"
 TAGS = [
@@ -203,7 +203,7 @@ def test_the_page_over_all_runs_too(tmp_path, look):
         texts = [text, *HOSTILE[1:5]]
         odd_run(tmp_path, texts, f"{number:04x}")
     path = tmp_path / "logs" / "index.html"
-    path.write_text(index_page(list_sessions(Project(tmp_path)), {}), encoding="utf-8")
+    path.write_text(index_page(list(iter_sessions(Project(tmp_path))), {}), encoding="utf-8")
     page = look(path)
     assert page.evaluate("window.pwned") is None
     said = page.evaluate("document.body.textContent")

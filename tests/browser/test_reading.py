@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.browser.conftest import SCHEMES, WIDTHS
 from tests.browser.sessions import START, chain, moment, problem, shop, write_session
 
-from osiris.compare import KINDS, Column, read_lineage
+from osiris.compare.lineage import KINDS, Column, read_lineage
 
 ORDERS = "id,amount\n" + "".join(f"{number},{number}.5\n" for number in range(1, 41))
 OML = """

@@ -11,7 +11,7 @@ from tests.e2e.sessions import new_project
 from tests.unit.chat.scripted import environment, serving
 from tests.unit.chat.talking import proposal
 
-from osiris.report.talk_page import talk_page
+from osiris.report.pages import talk_page
 
 WORDS = "sum of amount per region from data/orders.csv, to output/regions.csv"
 SQL = "SELECT region, sum(amount) AS amount FROM orders GROUP BY region ORDER BY region"

@@ -12,7 +12,7 @@ from tests.e2e.sessions import new_project
 from tests.openlineage_standard import check_event
 from tests.patience import SOON
 
-from osiris.report.datasets import datasets_of
+from osiris.report.openlineage import datasets_of
 
 CANARY = "zQ7canary-9x4-secret"
 

@@ -10,7 +10,7 @@ from tests.patience import SOON, started
 
 from osiris.config import load_config
 from osiris.errors import OsirisError
-from osiris.session import list_sessions
+from osiris.session.finding import iter_sessions
 
 HOST = Path(__file__).with_name("host.py")
 FAKE = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -89,7 +89,7 @@ def test_a_clock_that_is_set_under_a_run(desk, plan, clock, tmp_path, seconds):
     assert len((desk.project.root / "output/x.txt").read_text().splitlines()) == 20_000
     put(clock, 0)
     second = desk.run(plan)
-    newest, first = (each["session"] for each in list_sessions(desk.project))
+    newest, first = (each["session"] for each in iter_sessions(desk.project))
     assert (second.status, newest) == ("complete", second.session_id)
     assert [whole(desk, name) for name in (first, newest)] == ["run_complete", "run_complete"]
     assert desk.left_over() == []

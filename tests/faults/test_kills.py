@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.chance import FEW, MANY, draw_seed, say_tried
 
-from osiris.session import ENDS, STEP_ENDS
+from osiris.session.writing import ENDS, STEP_ENDS
 
 HOST = Path(__file__).with_name("host.py")
 ROWS = 150_000

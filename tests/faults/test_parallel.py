@@ -8,7 +8,7 @@ import pytest
 from tests.patience import SOON
 
 from osiris.config import load_config
-from osiris.session import STEP_ENDS
+from osiris.session.writing import STEP_ENDS
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.patience import SOON
 
 from osiris.errors import OsirisError
 from osiris.runner.host.run import RunOptions, run
-from osiris.session import ENDS
+from osiris.session.writing import ENDS
 
 HOST = Path(__file__).with_name("host.py")
 

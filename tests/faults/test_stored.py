@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from osiris.session import problem_of, read_summary
+from osiris.session.stored import problem_of, read_summary
 
 PIPELINE = """\
 oml_version: "0.1.0"

@@ -17,8 +17,8 @@ from tests.golden.mutation.corpus import cases, lay_out
 from tests.golden.mutation.mutant import OPERATORS
 from tests.golden.mutation.score import KINDS
 
+from osiris.api.opening import open_project
 from osiris.api.pipelines import validate_text
-from osiris.api.workspace import open_project
 from osiris.errors import has_errors
 from osiris.oml.fix import apply_fix
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from osiris.canonical import canonical_bytes, fingerprint
-from osiris.compare import diff
+from osiris.compare.differences import diff
 from osiris.compiler.build import manifest_bytes
 from osiris.compiler.compile import compile_pipeline, prepare
 from osiris.connections import Connections

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osiris.compare import KINDS, Column, read_lineage, read_plan, trace_impact
+from osiris.compare.lineage import KINDS, Column, read_lineage, read_plan, trace_impact
 from osiris.model import Manifest
 
 NAMES = ("a", "b", "c")

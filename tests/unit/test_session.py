@@ -7,15 +7,10 @@ import pytest
 
 from osiris.errors import OsirisError
 from osiris.project import Project
-from osiris.session import (
-    close_lost,
-    create_session,
-    end_session,
-    is_session_id,
-    list_sessions,
-    open_session,
-    read_lines,
-)
+from osiris.session.finding import is_session_id, iter_sessions, open_session
+from osiris.session.lost import close_lost
+from osiris.session.stored import read_lines
+from osiris.session.writing import create_session, end_session
 
 
 @pytest.fixture
@@ -62,7 +57,7 @@ def test_sessions_are_in_the_order_in_which_they_began_whatever_the_clock_said(p
         (project.logs / name).mkdir(parents=True)
         begun = {"session": name, "kind": "run", "pipeline": "p", "status": "complete", "steps": {}}
         (project.logs / name / "run.json").write_text(json.dumps({**begun, "started_at": "2026-01-01T00:00:00Z"}))
-    assert [each["session"] for each in list_sessions(project)] == names[::-1]
+    assert [each["session"] for each in list(iter_sessions(project))] == names[::-1]
     with create_session(project, "p") as session:
         assert session.id.endswith("-p-00004")
 
@@ -111,7 +106,7 @@ def test_sessions_are_found_newest_first(project):
         ids.append(session.id)
     (project.logs / "stray").mkdir()
     (project.logs / "stray" / "run.json").write_text("{}")
-    assert [s["session"] for s in list_sessions(project)] == sorted(ids, reverse=True)
+    assert [s["session"] for s in list(iter_sessions(project))] == sorted(ids, reverse=True)
     assert open_session(project)["session"] == max(ids)
     assert open_session(project, ids[0])["status"] == "complete"
 
@@ -124,7 +119,7 @@ def test_unknown_session(project, name):
 
 
 def test_no_session_at_all(project):
-    assert list_sessions(project) == []
+    assert list(iter_sessions(project)) == []
     assert close_lost(project) == []
     with pytest.raises(OsirisError):
         open_session(project)
@@ -141,7 +136,7 @@ DIES = """
 import json, os, signal, sys
 from pathlib import Path
 from osiris.project import Project
-from osiris.session import create_session
+from osiris.session.writing import create_session
 
 session = create_session(Project(Path(sys.argv[1])), "p")
 session.event("run_start")

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from osiris.aiop.commands import next_commands
-from osiris.aiop.failure import failure_of, kind_of_failure
 from osiris.aiop.size_budget import size_of
-from osiris.history.causes import clip, event_ids
-from osiris.history.deliveries import deliveries_of, retry_of
+from osiris.history.deliveries import again, deliveries_of, given_params, retry_of
+from osiris.history.failures import class_of, clip, event_ids, kind_of, may_pass, subject_of
 from osiris.history.findings import findings_of
-from osiris.history.ledger import COLUMNS, Row, balanced, moved_text, total
 from osiris.history.record import REFUSED
+from osiris.history.row_counts import COLUMNS, Row, balanced, moved_text, total
 
 if TYPE_CHECKING:
-    from osiris.history.gone import Finding
+    from collections.abc import Iterator, Mapping
+
+    from osiris.errors import Diagnostic
     from osiris.history.reading import Reading
+    from osiris.history.record import RecordedStep
+    from osiris.history.row_counts import Finding
     from osiris.model import JsonValue
+
 
 LIMIT = 5_000
 """Bytes of the answer: under 2,000 tokens even at 2.5 bytes for each."""
@@ -226,3 +230,120 @@ def _changes(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
         **pairs,
         "evidence": ["run", "plan", *(["base"] if base else [])] if run.plan else ["run"],
     }
+
+
+MOST_STEPS = 20
+
+
+def failure_of(reading: Reading, longest: int) -> dict[str, JsonValue] | None:
+    """Return `answer.failure`, with texts of at most `longest` characters; None if nothing failed."""
+    if reading.root is None:
+        return None
+    number, raw, _ = reading.root
+    item = replace(raw, message=reading.clean(raw.message), hint=reading.clean(raw.hint) if raw.hint else None)
+    first = next(iter(reading.broken), None)
+    end = _end_of_failure(reading, first)
+    return {
+        "step": first.id if first else None,
+        "steps": [step.id for step in reading.broken[: min(MOST_STEPS, longest // 20)]],
+        "component": getattr(first, "component", None) or None,
+        "code": item.code,
+        "class": class_of(item.code),
+        "cause": clip(item.message, longest),
+        "place": str(item.location) or None,
+        "remedy": clip(item.hint, longest) if item.hint else None,
+        "subject": {key: clip(value, longest) for key, value in _subject(item, first).items()},
+        **{key: end.get(name) for key, name in (("at", "ts"), ("attempts", "attempts"), ("rows", "rows"))},
+        "errors": len(reading.errors),
+        "evidence": [*event_ids(end), f"err.{number}"],
+    }
+
+
+def _end_of_failure(reading: Reading, step: RecordedStep | None) -> Mapping[str, JsonValue]:
+    """Return the event by which a step ended, else that of the run; empty if there is none."""
+    return (reading.ends.get(step.id) if step else None) or reading.end or {}
+
+
+def _subject(item: Diagnostic, step: RecordedStep | None) -> dict[str, str]:
+    """Return what a message is about; of one about a connection also by which name the pipeline refers to it."""
+    found = subject_of(item)
+    connection = step.plan.get("connection") if step else None
+    if connection and (class_of(item.code) in ("connection", "auth") or item.code.startswith("CON")):
+        found.setdefault("connection", connection)
+    return found
+
+
+def kind_of_failure(reading: Reading) -> str:
+    """Return the diagnosis of a run that did not end well."""
+    return kind_of(reading.root.item.code) if reading.root else "code"
+
+
+_MOST = 5
+_AT_ONCE = ("killed", "cancelled", "resource")
+"""Failures after which the same command goes on: nothing in the project is to be mended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command, what it is for, and whether it may change targets or files of the project."""
+
+    command: str
+    why: str
+    changes: bool = False
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as it stands in answer.next."""
+        return {"command": self.command, "why": self.why, "changes": self.changes}
+
+
+def next_commands(reading: Reading) -> list[Command]:
+    """Return what makes sense to do now, in this order."""
+    status = reading.run.status
+    if status == "running":
+        return [Command(f"osiris logs show {reading.run.id}", "see how far it is")]
+    found = _after_success(reading) if status == "complete" else _after_failure(reading)
+    return list(found)[:_MOST]
+
+
+def _after_success(reading: Reading) -> Iterator[Command]:
+    yield Command(f"osiris logs show {reading.run.id}", "rows, files and digests of this run")
+    if reading.base is not None:
+        command = f"osiris verify {reading.base.id} {reading.run.id}"
+        yield Command(command, "whether it wrote the same as the last success")
+
+
+def _after_failure(reading: Reading) -> Iterator[Command]:
+    if reading.root is None:
+        yield Command(f"osiris logs show {reading.run.id}", "all that is on record")
+        return
+    code = reading.root.item.code
+    kind = class_of(code)
+    yield from _looking(reading, kind)
+    meaning = [Command(f"osiris explain {code}", "what the code means")]
+    running = list(_running(reading, code))
+    yield from (*running, *meaning) if kind in _AT_ONCE else (*meaning, *running)
+    yield Command(f"osiris logs show {reading.run.id} --events", "everything that happened, in order")
+
+
+def _running(reading: Reading, code: str) -> Iterator[Command]:
+    """Give the command that runs it again; nothing repeats a replay."""
+    if reading.replays is not None:
+        return
+    useful = may_pass(code)
+    why = "continue: what was delivered is skipped" if useful else "run it again, once the cause is mended"
+    if class_of(code) == "resource":
+        why = "continue, once there is room: what was delivered is skipped"
+    if command := again(reading, deliveries_of(reading), useful=useful):
+        yield Command(command, why, changes=True)
+
+
+def _looking(reading: Reading, kind: str) -> Iterator[Command]:
+    """Give what shows, or mends, the cause."""
+    step = reading.broken[0] if reading.broken else None
+    connection = step.plan.get("connection") if step else None
+    file = reading.run.summary.get("oml")
+    if connection and kind in ("connection", "auth", "config"):
+        yield Command(f"osiris connections doctor {connection}", "why the connection does not work")
+    if file and kind == "schema" and not (step and step.mode == "write"):
+        command = shlex.join(["osiris", "compile", file, "--refresh", *given_params(reading.run.plan)])
+        yield Command(command, "plan again with what the sources are now", changes=True)

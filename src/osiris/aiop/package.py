@@ -1,4 +1,4 @@
-"""A run's package: put together from its session, fitted into its limit, and written beside it."""
+"""A run's package: put together from its session, fitted into its limit, written beside it, and found again."""
 
 from __future__ import annotations
 
@@ -7,42 +7,129 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.aiop import delta, evidence, narrative, semantic
-from osiris.aiop.answer import answer_of
 from osiris.aiop.card import card_of
-from osiris.aiop.index import (
-    CATALOGUE,
-    FOLDER,
-    LATEST,
-    NEWEST,
-    RECORD,
-    add_record,
-    card_name,
-    compared_records,
-    lead_to_newest,
-    package_name,
-    record_of,
-)
-from osiris.aiop.metadata import metadata_of, sizes, tables_of
+from osiris.aiop.sections import Options, frame_of, sections_of, sizes
 from osiris.aiop.size_budget import Filler, Section, compact, place, size_of
-from osiris.durable import lead, make_folder, write_file
+from osiris.durable import append_line, lead, make_folder, remove, write_file
 from osiris.errors import Diagnostic, diagnostic
-from osiris.history.intent import intent_of
+from osiris.history.row_counts import total
+from osiris.session.finding import iter_sessions, order_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from osiris.aiop.options import Options
-    from osiris.aiop.semantic import FindSpec
+    from osiris.aiop.sections import FindSpec
     from osiris.history.reading import Reading
     from osiris.model import JsonValue
     from osiris.project import Project
 
+    Record = dict[str, JsonValue]
     Document = dict[str, JsonValue]
 
-CONTEXT = "urn:osiris:aiop:context:1"
-FORMAT = "1.0"
+
+FOLDER = "aiop"
+RECORD = "index/run.json"
+CATALOGUE = "index/runs.jsonl"
+LATEST, NEWEST = "latest.json", "latest_aiop.json"
+"""The link in each package's folder, and the one in .osiris/ that it leads to: so all of them lead to the newest."""
+
+
+def record_of(reading: Reading, answer: Record, size: int) -> Record:
+    """Return the record of a run in the index: what it was, how it ended, and the runs before it."""
+    run, failure = answer["run"], answer["failure"]
+    keys = ("session", "pipeline", "plan", "adapter", "started_at", "ended_at", "duration_ms", "run_key", "continues")
+    return {
+        **{key: run[key] for key in keys},
+        "status": answer["verdict"]["status"],
+        "kind": answer["verdict"]["kind"],
+        "step": failure["step"] if failure else None,
+        "code": failure["code"] if failure else None,
+        "errors": len(reading.errors),
+        "rows_in": total(reading.ledger, "read", "taken"),
+        "rows_out": total(reading.ledger, "write", "given"),
+        "previous": reading.previous["session"] if reading.previous else None,
+        "base": reading.base_id,
+        "package": f"{reading.path}/{FOLDER}/{package_name(reading.run.id)}",
+        "bytes": size,
+    }
+
+
+def package_name(session: str) -> str:
+    """Return the file name of a session's package."""
+    return f"{session}_aiop.json"
+
+
+def package_path(folder: Path) -> Path:
+    """Return where the package of a session's folder is; it is written last, so that it stands for all the files."""
+    return folder / FOLDER / package_name(folder.name)
+
+
+def card_name(session: str) -> str:
+    """Return the file name of a session's run card."""
+    return f"{session}_runcard.md"
+
+
+def add_record(project: Project, record: Record) -> None:
+    """Add a record to the catalogue, in one write: readers never see a part of it."""
+    make_folder(project.catalogue.parent, private=True)
+    append_line(project.catalogue, _line(record))
+
+
+def load_catalogue(project: Project) -> list[Record]:
+    """Return the records of all packages that are there, the newest first; a catalogue that lacks some is made anew."""
+    known = {str(record["session"]): record for record in _lines(project.catalogue)}
+    there = {path.parent.parent.parent.name: path for path in project.logs.glob(f"*/{FOLDER}/{RECORD}")}
+    if known.keys() != there.keys():
+        found = (_record(path) for path in there.values())
+        known = {str(record["session"]): record for record in found if record}
+        make_folder(project.catalogue.parent, private=True)
+        content = b"".join(_line(known[name]) for name in sorted(known, key=order_of))
+        write_file(project.catalogue, content, private=True)
+    return [known[name] for name in sorted(known, key=order_of, reverse=True)]
+
+
+def compared_records(project: Project, record: Record) -> bytes:
+    """Return the catalogue of the runs that a delta was made from: this one, its base and its predecessor.
+
+    A line each, as far as they have a record.
+    """
+    others = dict.fromkeys(str(record[key]) for key in ("base", "previous") if record[key])
+    paths = (project.logs / name / FOLDER / RECORD for name in others)
+    return b"".join(map(_line, [record, *(told for path in paths if path.is_file() and (told := _record(path)))]))
+
+
+def lead_to_newest(project: Project) -> None:
+    """Let the link in .osiris/ lead to the newest package that is there; without any there is no link."""
+    names = (str(each["session"]) for each in iter_sessions(project))
+    newest = next((name for name in names if package_path(project.logs / name).is_file()), None)
+    if newest is None:
+        remove(project.state / NEWEST)
+    else:
+        make_folder(project.state, private=True)
+        lead(project.state / NEWEST, package_path(project.logs / newest))
+
+
+def _line(record: Record) -> bytes:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _lines(path: Path) -> list[Record]:
+    content = path.read_bytes() if path.is_file() else b""
+    return [record for line in content.splitlines() if (record := _parsed(line))]
+
+
+def _record(path: Path) -> Record | None:
+    return _parsed(path.read_bytes())
+
+
+def _parsed(line: bytes) -> Record | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "session" in found else None
+
 
 _NUMBERS = 12
 """Bytes kept for the digits of each number that is not known before the document is filled."""
@@ -67,8 +154,12 @@ class Package:
 def build_package(reading: Reading, options: Options, find_spec: FindSpec) -> Package:
     """Return the package of a run; the same session and options give the same bytes."""
     annex = _annex(reading, options) if options.annex else {}
-    document = _frame(reading, annex)
-    sections = _sections(reading, options, find_spec, document["answer"])
+    files = [
+        {"path": f"{reading.path}/{FOLDER}/annex/{name}", "count": _lines_in(name, content), "bytes": len(content)}
+        for name, content in annex.items()
+    ]
+    document = frame_of(reading, files)
+    sections = sections_of(reading, options, find_spec, document["answer"])
     cuts = _fit(document, sections, options.max_bytes)
     content = _sized(document, options.max_bytes, cuts)
     return Package(
@@ -107,67 +198,6 @@ def write_annex(folder: Path, package: Package) -> None:
         path = folder / FOLDER / "annex" / name
         make_folder(path.parent, private=True)
         write_file(path, content, private=True)
-
-
-def _frame(reading: Reading, annex: Mapping[str, bytes]) -> Document:
-    """Return the document with every list empty that may be cut."""
-    told = [
-        {"path": f"{reading.path}/{FOLDER}/annex/{name}", "count": _lines_in(name, content), "bytes": len(content)}
-        for name, content in annex.items()
-    ]
-    return {
-        "@context": CONTEXT,
-        "@id": f"osiris://run/{reading.run.id}",
-        "@type": "AIOperationPackage",
-        "format": FORMAT,
-        "answer": answer_of(reading),
-        "narrative": {"intent": intent_of(reading).to_json(), "sentences": []},
-        "delta": delta.delta_of(reading),
-        "evidence": {"files": evidence.files_of(reading), **{name: [] for name in _EVIDENCE}},
-        "semantic": {"pipeline": semantic.pipeline_of(reading), "metadata": {}, **{name: [] for name in _SEMANTIC}},
-        "metadata": metadata_of(reading, told),
-    }
-
-
-_EVIDENCE = ("errors", "row_errors", "outputs", "steps", "artifacts", "timeline", "metrics")
-_SEMANTIC = ("nodes", "edges", "components", "lineage")
-
-
-def _sections(reading: Reading, options: Options, find_spec: FindSpec, answer: Document) -> list[Section]:
-    changes = [change.to_json(number) for number, change in enumerate(reading.changes, 1)]
-    return [
-        Section("narrative.sentences", list(narrative.sentences_of(reading, answer))),
-        Section("delta.changes", changes),
-        Section("delta.outputs", delta.outputs_of(reading)),
-        Section("delta.steps.rows", delta.step_rows(reading)),
-        Section("evidence.errors", evidence.errors_of(reading)),
-        Section("evidence.steps", evidence.steps_of(reading), _by_end),
-        Section("evidence.row_errors", [group.to_json() for group in reading.groups]),
-        Section("evidence.outputs", evidence.outputs_of(reading)),
-        Section("evidence.artifacts", evidence.artifacts_of(reading)),
-        Section(
-            "evidence.timeline",
-            list(evidence.timeline_of(reading, options.density)),
-            evidence.event_weight,
-            beyond=evidence.left_of_timeline(reading, options.density),
-        ),
-        Section("evidence.metrics", evidence.metrics_of(reading, options.metrics)),
-        Section("semantic.nodes", semantic.nodes_of(reading, detailed=options.detailed)),
-        Section("semantic.edges", semantic.edges_of(reading)),
-        Section("semantic.components", semantic.components_of(reading, find_spec)),
-        Section("semantic.lineage", semantic.lineage_of(reading)),
-        *(
-            Section(name, [list(pair) for pair in table.items()], pairs=True)
-            for name, table in {
-                **tables_of(reading, options),
-                "semantic.metadata": semantic.metadata_of(reading),
-            }.items()
-        ),
-    ]
-
-
-def _by_end(step: JsonValue) -> int:
-    return 1 if step["status"] == "complete" else 0
 
 
 def _fit(document: Document, sections: list[Section], limit: int) -> list[JsonValue]:

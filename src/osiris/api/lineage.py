@@ -1,21 +1,115 @@
-"""Where columns come from, told of one plan."""
+"""Where columns come from, and what a column, table or file reaches, told over all pipelines of a project."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from osiris.api.pipelines import compile_file
-from osiris.api.workspace import find_plan, load_plan
-from osiris.compare import Column, label_of, read_lineage, source_name
-from osiris.errors import did_you_mean, fail
+from osiris.api.pipelines import compile_file, validate_file
+from osiris.api.workspace import find_plan, load_plan, pipelines, shown
+from osiris.compare.differences import diff, is_derived
+from osiris.compare.lineage import (
+    Column,
+    PipelineImpact,
+    find_source,
+    known_sources,
+    label_of,
+    lock_plan,
+    read_lineage,
+    read_plan,
+    source_name,
+    trace_impact,
+)
+from osiris.errors import OsirisError, diagnostic, did_you_mean, fail
+from osiris.lock import load_lock
+from osiris.model import Described, schema_from_json
+from osiris.oml.params import param_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from osiris.api.workspace import Workspace
-    from osiris.compare import Arrow, Lineage
+    from osiris.compare.differences import Difference
+    from osiris.compare.lineage import Arrow, Lineage
+    from osiris.compiler.context import Prepared
+    from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest
+
+_BROKEN = "it has errors, so no plan can be compared with it"
+_OF_THE_MACHINE = ("compiler", "engines")
+
+
+def newest_plans(workspace: Workspace) -> tuple[list[Manifest], list[Diagnostic]]:
+    """Return the newest plan of each pipeline, and CMP040 for each file that has none, or says something else by now.
+
+    No source is asked: whether its schema is as it was is not looked at.
+    """
+    plans, notes = _load(workspace)
+    for path in pipelines(workspace, strict=False):
+        file = shown(workspace, path)
+        if told := _problem(workspace, path, plans):
+            hint = f"run 'osiris validate {file}'" if told == _BROKEN else None
+            notes.append(diagnostic("CMP040", file=file, problem=told, hint=hint))
+    return list(plans.values()), notes
+
+
+def _load(workspace: Workspace) -> tuple[dict[str, Manifest], list[Diagnostic]]:
+    """Return the newest plans that can be read, by pipeline, and a warning for each that cannot."""
+    from osiris.compiler.manifest import find_manifests, newest_manifest
+
+    plans: dict[str, Manifest] = {}
+    notes: list[Diagnostic] = []
+    for name in sorted({file.path.parent.parent.name for file in find_manifests(workspace.project)}):
+        file = newest_manifest(workspace.project, name)
+        try:
+            if file:
+                plans[name] = load_plan(workspace, file, allow_drift=True)[0]
+        except OsirisError as error:
+            problem = "; ".join(item.message for item in error.diagnostics)
+            where = shown(workspace, file.path if file else workspace.project.build)
+            hint = f"compile pipeline '{name}' again"
+            notes.append(diagnostic("CMP040", file=where, problem=problem, hint=hint))
+    return plans, notes
+
+
+def _problem(workspace: Workspace, path: Path, plans: Mapping[str, Manifest]) -> str | None:
+    """Say what keeps the plan of a file from being that of its text; None if nothing does."""
+    checked = validate_file(workspace, path, params={})
+    if checked.prepared is None:
+        return _BROKEN
+    plan = plans.get(checked.prepared.pipeline.name)
+    if plan is None:
+        return f"pipeline '{checked.name}' has no plan, so nothing is known of it"
+    given = {name: param_text(value) for name, value in plan.data["params"].items()}
+    checked = validate_file(workspace, path, params=given)
+    change = next(_changes(plan, checked.prepared), None) if checked.prepared else "its params are others"
+    return f"it was changed after its plan {plan.short} was compiled ({change})" if change else None
+
+
+def _changes(plan: Manifest, prepared: Prepared) -> Iterator[str]:
+    """Yield what is different in a plan that is made of a text by what an earlier plan knew of the schemas."""
+    from osiris.compiler.compile import compile_pipeline
+
+    steps = {step["id"]: step for step in plan.steps}
+    if differing := sorted({step.id for step in prepared.pipeline.steps} ^ steps.keys()):
+        yield f"only one has step '{differing[0]}'"
+        return
+    fresh = compile_pipeline(prepared, {name: _described(step) for name, step in steps.items()})
+    yield from (str(item) for item in diff(plan, fresh) if _is_of_text(item, prepared))
+
+
+def _is_of_text(item: Difference, prepared: Prepared) -> bool:
+    """Tell whether a difference is one that the text of a pipeline makes.
+
+    A plan knows only the columns that it reads: which those are, and what follows from it, cannot be told anew.
+    """
+    pruned = (f"steps/{s.id}/config/columns" for s in prepared.pipeline.steps if "columns" not in s.config)
+    return item.leaf not in _OF_THE_MACHINE and not is_derived(item) and item.path not in pruned
+
+
+def _described(step: Mapping[str, JsonValue]) -> Described:
+    return Described(None if step["schema"] is None else schema_from_json(step["schema"]), step["order"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +162,14 @@ def trace(workspace: Workspace, what: str | None, target: str | None) -> Traced:
     """
     manifest = _plan(workspace, target)
     lineage = read_lineage(manifest)
-    writers: list[tuple[str, str | None]] = [(step["id"], None) for step in manifest.steps if step["mode"] == "write"]
-    asked = [_asked(manifest, lineage, what)] if what else writers
     labels = {step["id"]: label_of(step, manifest.data["connections"]) for step in manifest.steps}
-    modes = {step["id"]: step["mode"] for step in manifest.steps}
+    writers: dict[str, str | None] = dict.fromkeys(step["id"] for step in manifest.steps if step["mode"] == "write")
+    asked = [_asked(manifest, lineage, what)] if what else list(writers.items())
     steps = tuple(
         TracedStep(
             step=step,
-            target=labels[step] if modes[step] == "write" else None,
-            columns=tuple(_traced(lineage, labels, c) for c in lineage.of(step) if name in (None, c.name)),
+            target=labels[step] if step in writers else None,
+            columns=_traced_columns(lineage, labels, step, name),
             rows=tuple(_origin(labels, origin) for origin in lineage.row_origins(step)),
         )
         for step, name in asked
@@ -106,6 +199,12 @@ def _asked(manifest: Manifest, lineage: Lineage, what: str) -> tuple[str, str | 
     return step, column
 
 
+def _traced_columns(
+    lineage: Lineage, labels: Mapping[str, str], step: str, name: str | None
+) -> tuple[TracedColumn, ...]:
+    return tuple(_traced(lineage, labels, column) for column in lineage.of(step) if name in (None, column.name))
+
+
 def _traced(lineage: Lineage, labels: Mapping[str, str], column: Column) -> TracedColumn:
     origins = [_origin(labels, origin, kind) for origin, kind in lineage.origins(column).items()]
     return TracedColumn(column.name, tuple(origins), tuple(lineage.upstream(column)))
@@ -113,3 +212,51 @@ def _traced(lineage: Lineage, labels: Mapping[str, str], column: Column) -> Trac
 
 def _origin(labels: Mapping[str, str], column: Column, kind: str | None = None) -> Origin:
     return Origin(source_name(labels[column.step], column.name), column.step, column.name, kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """What a source, or one column of it, reaches; through the targets of pipelines also in those that read them."""
+
+    source: str
+    column: str | None
+    pipelines: tuple[PipelineImpact, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def name(self) -> str:
+        """Return how people name what was asked about."""
+        return self.source if self.column is None else source_name(self.source, self.column)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return what is reached as plain data."""
+        pipelines = [asdict(pipeline) for pipeline in self.pipelines]
+        return {"source": self.source, "column": self.column, "pipelines": pipelines}
+
+
+def find_impact(workspace: Workspace, what: str) -> Impact:
+    """Return what `@family.alias.table.column`, `PATH#column`, a table or a file reaches.
+
+    Nothing is compiled: the newest plan of each pipeline is read, and files that have none, or say something else by
+    now, are named by CMP040. Fails with CMP041 if neither a plan nor osiris.lock knows what is named.
+    """
+    manifests, notes = newest_plans(workspace)
+    plans = [read_plan(manifest) for manifest in manifests]
+    known = [*plans, lock_plan(_pinned(workspace))]
+    found = find_source(known, what)
+    if found is None:
+        sources = known_sources(known)
+        columns = (source_name(label, column) for label, names in sources.items() for column in names)
+        fail("CMP041", what=what, hint=did_you_mean(what, [*sources, *columns]))
+    source, column = found
+    return Impact(source, column, trace_impact(plans, source, column), tuple(notes))
+
+
+def _pinned(workspace: Workspace) -> dict[str, list[str]]:
+    """Return the columns of all sources in osiris.lock, also those that no plan reads."""
+    fields = workspace.declared()
+    found: dict[str, list[str]] = {}
+    for key, pin in load_lock(workspace.project).items():
+        step = {"id": key[:12], "config": pin.source.config, "connection": pin.source.connection, "component": ""}
+        found.setdefault(label_of(step, fields), []).extend(column.name for column in pin.schema)
+    return found

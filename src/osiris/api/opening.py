@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.api import workspace as inner
+from osiris.api.workspace import Workspace
+from osiris.config import load_config
+from osiris.connections import load_env
 from osiris.project import find_project
-from osiris.session import close_lost
+from osiris.registry import load_registry
+from osiris.session.lost import close_lost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from osiris.api.workspace import Workspace
     from osiris.model import JsonValue
 
 
@@ -28,11 +30,13 @@ def open_project(
 
     Fails with PRJ001 if there is none, and as `load_config`.
     """
-    lost = close_lost(find_project(start, environ))
-    workspace = inner.open_project(start, environ, profile, settings)
+    project = find_project(start, environ)
+    lost = close_lost(project)
+    env = load_env(project.env_file, environ)
+    workspace = Workspace(project, load_config(project, env, profile, settings), load_registry(), env, profile)
     if lost:
         from osiris.api.openlineage import tell_lost
-        from osiris.api.packages import package_sessions
+        from osiris.api.reports import package_sessions
 
         tell_lost(workspace, lost)
         package_sessions(workspace, [str(session["session"]) for session in lost])

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from osiris.api.run_explanations import reading_of
+from osiris.api.sessions import reading_of
 from osiris.durable import append
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.family_spec import family_module, family_of_connection
 from osiris.history.record import REFUSED, open_own_run, require_plan
 from osiris.secret import Scrubber, Secret
-from osiris.session import ENDS
+from osiris.session.writing import ENDS
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -260,12 +260,10 @@ def _parent(text: str) -> Parent | None:
 
 def _known_fields(workspace: Workspace, plan: Manifest) -> dict[str, Mapping[str, JsonValue]]:
     """Return the fields of each connection as they are now, without secrets; none of one that lacks a variable."""
-    from osiris.runner.credentials import resolve_secrets
-
     known: dict[str, Mapping[str, JsonValue]] = {}
     for reference, written in plan.data["connections"].items():
         with suppress(OsirisError):
-            found = resolve_secrets(workspace.root, {reference: written}, (), workspace.registry, workspace.environ)
+            found = workspace.resolve({reference: written})
             family = family_of_connection(reference)
             plain, secret = _of_database(family, found.plain[reference], found.secret[reference])
             inside, password = _of_url(secret.get("dsn") or secret.get("url") or "")

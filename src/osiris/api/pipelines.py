@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.api.workspace import Workspace, find_file, load_plan, pipelines, shown
 from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, has_errors, raise_all, sort_diagnostics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from osiris.api.schema_resolution import Sources
     from osiris.compiler.context import Prepared, Verdicts
     from osiris.document import Document
     from osiris.errors import Diagnostic
-    from osiris.model import Described, Manifest, Pipeline
+    from osiris.model import Described, JsonValue, Manifest, Pipeline
+    from osiris.report.plan import PlanView
     from osiris.runner.per_job_worker import Worker
 
 
@@ -75,39 +76,25 @@ def validate_files(workspace: Workspace, files: Sequence[str], *, params: Mappin
 
 
 def validate_file(
-    workspace: Workspace, path: Path, *, params: Mapping[str, str], verdicts: Verdicts | None = None
+    workspace: Workspace,
+    path: Path,
+    *,
+    params: Mapping[str, str],
+    verdicts: Verdicts | None = None,
+    text: str | None = None,
 ) -> Validated:
     """Check one file as far as that goes without asking a source; problems are returned, not raised.
 
-    `verdicts` has what is known of SQL texts, and is told what was found.
+    `verdicts` has what is known of SQL texts, and is told what was found. A `text` is checked as the file that it would
+    be at `path`; nothing is written.
     """
-    from osiris.oml.parse import load_document
-
-    return _validated(workspace, path, lambda: load_document(path, workspace.root), params, verdicts)
-
-
-def validate_text(
-    workspace: Workspace, text: str, path: Path, *, params: Mapping[str, str], verdicts: Verdicts | None = None
-) -> Validated:
-    """Check a text as the file that it would be at `path`, as `validate_file` does; nothing is written."""
-    from osiris.oml.parse import parse
-
-    return _validated(workspace, path, lambda: parse(text, shown(workspace, path)), params, verdicts)
-
-
-def _validated(
-    workspace: Workspace,
-    path: Path,
-    load: Callable[[], Document],
-    params: Mapping[str, str],
-    verdicts: Verdicts | None = None,
-) -> Validated:
     from osiris.compiler.compile import prepare
+    from osiris.oml.parse import load_document, parse
     from osiris.oml.validate import validate
 
     name = shown(workspace, path)
     try:
-        document = load()
+        document = load_document(path, workspace.root) if text is None else parse(text, name)
         pipeline, notes = validate(
             document,
             workspace.registry,
@@ -130,6 +117,13 @@ def _validated(
         return Validated(name, error.diagnostics)
     diagnostics = tuple(sort_diagnostics([*notes, *more, *found]))
     return Validated(name, diagnostics, None if has_errors(found) else prepared)
+
+
+def validate_text(
+    workspace: Workspace, text: str, path: Path, *, params: Mapping[str, str], verdicts: Verdicts | None = None
+) -> Validated:
+    """Check a text as the file that it would be at `path`, as `validate_file` does; nothing is written."""
+    return validate_file(workspace, path, params=params, verdicts=verdicts, text=text)
 
 
 def _profile_of(workspace: Workspace, document: Document) -> str | None:
@@ -156,18 +150,31 @@ def compile_file(
     refresh: bool = False,
     plain: bool = False,
     worker: Worker | None = None,
+    text: str | None = None,
 ) -> Compiled:
     """Return the plan of a file without saving anything; with `refresh` sources are asked whose schema is pinned too.
 
     With `plain` it is a plan for looking at every step, as `compile_pipeline` makes it. A worker, this one if given,
-    asks the other sources for their schemas, and binds SQL.
+    asks the other sources for their schemas, and binds SQL. A `text` is compiled as the file that it would be.
     """
-    path = find_file(workspace, file)
+    from osiris.api.schema_resolution import KnownVerdicts, describe
+    from osiris.cache import open_cache
+    from osiris.compiler.compile import compile_pipeline, lint
+    from osiris.compiler.paths import left_in_folders
 
-    def check(verdicts: Verdicts) -> Validated:
-        return validate_file(workspace, path, params=params, verdicts=verdicts)
-
-    return _compiled(workspace, check, strict=strict, refresh=refresh, plain=plain, worker=worker)
+    path = find_file(workspace, file) if text is None else Path(file)
+    # A text that is refused may hold a secret; so nothing is kept of a compile that fails.
+    with open_cache(workspace.project.cache) as cache:
+        checked = validate_file(workspace, path, params=params, verdicts=KnownVerdicts(cache), text=text)
+        if checked.prepared is None:
+            raise_all(checked.diagnostics)
+        described, notes, sources = describe(workspace, checked.prepared, worker, cache, refresh=refresh)
+        manifest = compile_pipeline(checked.prepared, described, plain=plain)
+    lints = [*lint(checked.prepared, described), *left_in_folders(checked.prepared, described, workspace.root)]
+    diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *notes, *lints]
+    if strict:
+        refuse_warnings(diagnostics)
+    return Compiled(manifest, checked.file, tuple(sort_diagnostics(diagnostics)), described, sources, checked.prepared)
 
 
 def compile_text(
@@ -181,40 +188,7 @@ def compile_text(
     worker: Worker | None = None,
 ) -> Compiled:
     """Return the plan of a text as the file that it would be at `path`, as `compile_file` does; nothing is saved."""
-
-    def check(verdicts: Verdicts) -> Validated:
-        return validate_text(workspace, text, path, params=params, verdicts=verdicts)
-
-    return _compiled(workspace, check, refresh=refresh, plain=plain, worker=worker)
-
-
-def _compiled(
-    workspace: Workspace,
-    check: Callable[[Verdicts], Validated],
-    *,
-    strict: bool = False,
-    refresh: bool = False,
-    plain: bool = False,
-    worker: Worker | None = None,
-) -> Compiled:
-    from osiris.api.compile_cache import KnownVerdicts
-    from osiris.api.schema_resolution import describe
-    from osiris.cache import open_cache
-    from osiris.compiler.compile import compile_pipeline, lint
-    from osiris.compiler.paths import left_in_folders
-
-    # A text that is refused may hold a secret; so nothing is kept of a compile that fails.
-    with open_cache(workspace.project.cache) as cache:
-        checked = check(KnownVerdicts(cache))
-        if checked.prepared is None:
-            raise_all(checked.diagnostics)
-        described, notes, sources = describe(workspace, checked.prepared, worker, cache, refresh=refresh)
-        manifest = compile_pipeline(checked.prepared, described, plain=plain)
-    lints = [*lint(checked.prepared, described), *left_in_folders(checked.prepared, described, workspace.root)]
-    diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *notes, *lints]
-    if strict:
-        refuse_warnings(diagnostics)
-    return Compiled(manifest, checked.file, tuple(sort_diagnostics(diagnostics)), described, sources, checked.prepared)
+    return compile_file(workspace, path, params=params, refresh=refresh, plain=plain, worker=worker, text=text)
 
 
 def _path_problems(workspace: Workspace, prepared: Prepared) -> list[Diagnostic]:
@@ -247,7 +221,7 @@ def save(workspace: Workspace, compiled: Compiled, out: Path | None = None) -> s
 
 def changes_on_disk(workspace: Workspace, compiled: Compiled) -> list[Diagnostic]:
     """Return CMP026 if build/ does not have this plan, naming the first difference to the pipeline's newest one."""
-    from osiris.compare import first_change
+    from osiris.compare.differences import first_change
     from osiris.compiler.manifest import PlanFile, holds, newest_manifest, plan_folder
 
     own = plan_folder(workspace.project, compiled.manifest) / "manifest.json"
@@ -275,3 +249,30 @@ def _declares(path: Path, name: str) -> bool:
     line = re.compile(rf"""(["']?)name\1\s*:\s*(["']?){re.escape(name)}\2\s*(#.*)?""")
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return any(line.fullmatch(each) for each in lines)
+
+
+def validated_data(results: Sequence[Validated]) -> dict[str, JsonValue]:
+    """Return what checking files found, but for the diagnostics."""
+    return {"files": [{"file": r.file, "ok": r.ok, "name": r.name, "steps": list(r.steps)} for r in results]}
+
+
+def plan_data(manifest: Manifest) -> dict[str, JsonValue]:
+    """Return what a plan is."""
+    steps = [
+        {"id": s["id"], "component": s["component"], "needs": s["needs"], "schema": s["schema"], "order": s["order"]}
+        for s in manifest.steps
+    ]
+    return {"name": manifest.name, "fingerprint": manifest.fingerprint, "short": manifest.short, "steps": steps}
+
+
+def compiled_data(compiled: Compiled, view: PlanView) -> dict[str, JsonValue]:
+    """Return a plan that was just made, what it will do, and per read step whether its source was asked and changed."""
+    sources = compiled.sources
+    told = {
+        step: {
+            "from": "source" if step in sources.asked else "lock",
+            "changes": [change.to_json() for change in sources.changes.get(step, ())],
+        }
+        for step in sources.pins
+    }
+    return {**plan_data(compiled.manifest), "plan": view.to_json(), "sources": told}

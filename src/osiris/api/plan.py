@@ -1,18 +1,20 @@
-"""What a plan will do, told before it does it."""
+"""What a plan will do, told before it does it, and what runs have seen of its sources."""
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.api.workspace import load_plan
-from osiris.compare import KINDS, label_of, read_lineage
+from osiris.compare.lineage import KINDS, label_of, read_lineage
 from osiris.delivery import MANIFEST
 from osiris.durable import write_file
-from osiris.errors import OsirisError, exit_code, raise_all, sort_diagnostics
+from osiris.errors import OsirisError, diagnostic, exit_code, raise_all, sort_diagnostics
 from osiris.family_spec import find_family
 from osiris.files import refuse_foreign, resolve_path
 from osiris.model import schema_from_json
 from osiris.report.plan import FlowView, PlanView, StepView, TargetView
+from osiris.session.finding import iter_sessions
 from osiris.urls import family_of
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from osiris.api.pipelines import Compiled
     from osiris.api.workspace import Workspace
     from osiris.compare.read_back import OutputText
+    from osiris.errors import Diagnostic
     from osiris.model import Described, JsonValue, Manifest
 
     Flows = dict[tuple[str, str], dict[str, str]]
@@ -70,6 +73,18 @@ def plan_view(
     )
 
 
+def view_plan(workspace: Workspace, compiled: Compiled, *, explained: bool = True) -> PlanView:
+    """Return what there is to see of a fresh plan, against the one before and with what is known of its tables.
+
+    `explained` adds what each output is. Fails as `look_at_tables`.
+    """
+    from osiris.api.read_backs import outputs_of
+
+    before, tables = previous_plan(workspace, compiled.manifest), look_at_tables(workspace, compiled)
+    outputs = outputs_of(workspace, compiled) if explained else None
+    return plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
+
+
 def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
     """Return what is known of the tables of those writers of a plan whose table can be looked at.
 
@@ -84,14 +99,18 @@ def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
     from osiris.runner.host.describe import look_at_targets, problems_of, targets_to_ask
 
     files = {step["id"]: databases[step["id"]] for step in targets_to_ask(manifest)}
-    lost = {name for name, file in files.items() if file and not file.exists()}
-    asked = [step for step in manifest.steps if (file := files.get(step["id"])) and _is_worth_asking(step, file)]
+    asked = [step for step in manifest.steps if _is_worth_asking(step, files.get(step["id"]))]
     told = look_at_targets(workspace.project, manifest, workspace.config, asked, workspace.environ)
-    found = [(name, problems_of(workspace.root, compiled.pipeline, answer)) for name, answer in told.items()]
-    if wrong := [item for _, problems in found for item in problems if exit_code([item]) not in (0, _OUT_OF_REACH)]:
+    found = [item for answer in told.values() for item in problems_of(workspace.root, compiled.pipeline, answer)]
+    if wrong := [item for item in found if exit_code([item]) not in (0, _OUT_OF_REACH)]:
         raise_all(sort_diagnostics(wrong))
     known = tables_of(told)
-    return Tables({**dict.fromkeys(lost, "absent"), **known.states}, known.near)
+    return Tables({**dict.fromkeys(_lost(files), "absent"), **known.states}, known.near)
+
+
+def _lost(files: Mapping[str, Path | None]) -> list[str]:
+    """Return the steps whose database is a file that is not there."""
+    return [name for name, file in files.items() if file and not file.exists()]
 
 
 def tables_of(told: Mapping[str, Mapping[str, JsonValue]]) -> Tables:
@@ -110,7 +129,9 @@ def _database(root: Path, manifest: Manifest, step: Mapping[str, JsonValue]) -> 
     return None if path is None or more or "${" in str(fields) else root / path
 
 
-def _is_worth_asking(step: Mapping[str, JsonValue], file: Path) -> bool:
+def _is_worth_asking(step: Mapping[str, JsonValue], file: Path | None) -> bool:
+    if file is None:
+        return False
     return file.exists() or not step["config"].get("create_if_missing", True)
 
 
@@ -129,7 +150,7 @@ def previous_plan(workspace: Workspace, manifest: Manifest) -> Manifest | None:
 
 def write_page(view: PlanView, path: Path) -> None:
     """Write the HTML page of a plan, whole or not at all; fails with PRJ006 or PRJ014."""
-    from osiris.report.page import plan_page
+    from osiris.report.pages import plan_page
     from osiris.report.template import is_page
 
     refuse_foreign(path, is_page)
@@ -247,3 +268,28 @@ def _size(root: Path, label: str) -> int | None:
         return resolve_path(root, label).stat().st_size
     except (OSError, OsirisError):
         return None
+
+
+_RECENT = 50
+"""So many sessions are looked at for the newest run of a pipeline."""
+
+_SECONDS = len("2026-01-01T00:00:00")
+
+
+def known_drift(workspace: Workspace, compiled: Compiled) -> list[Diagnostic]:
+    """Return DAT036 for each source that was not looked at, and that the newest run did not find as it is pinned."""
+    recent = islice(iter_sessions(workspace.project), _RECENT)
+    own = (run for run in recent if (run.get("kind"), run.get("pipeline")) == ("run", compiled.manifest.name))
+    run = next(own, None)
+    return list(_differing(compiled, run)) if run else []
+
+
+def _differing(compiled: Compiled, run: Mapping[str, JsonValue]) -> Iterator[Diagnostic]:
+    sources, pipeline = compiled.sources, compiled.pipeline
+    changed = [told["message"] for told in run["diagnostics"] if told["code"] == "DAT011"]
+    for step in sorted(sources.pins.keys() - sources.asked.keys()):
+        start, pin = f"step '{step}': ", sources.pins[step]
+        told = ", ".join(message.removeprefix(start) for message in changed if message.startswith(start))
+        if told and run["started_at"][:_SECONDS] >= pin.pinned_at[:_SECONDS]:
+            what = {"source": pin.source, "session": run["session"], "file": compiled.file}
+            yield diagnostic("DAT036", at=pipeline.where(pipeline.step(step).pointer), problem=told, **what)

@@ -152,7 +152,7 @@ class _Asked:
 
 
 def _with_probes(plan: Manifest, keys: Keys) -> _Asked:
-    from osiris.compare.read_back import probes
+    from osiris.compare.read_back import ends_of, probes
     from osiris.model import Manifest
 
     steps = {step["id"]: step for step in plan.steps}
@@ -161,12 +161,13 @@ def _with_probes(plan: Manifest, keys: Keys) -> _Asked:
         for number, probe in enumerate(several):
             made[f"{name}_probe_{number}"] = probe
             steps[f"{name}_probe_{number}"] = _probe_step(steps[name], f"{name}_probe_{number}", probe)
-    ends = [step for step in plan.steps if step["mode"] == "write"]
-    shown = {end["id"]: next(iter(end["inputs"].values())) for end in ends}
-    if not ends:
-        read = {source for step in plan.steps for source in step["inputs"].values()}
-        shown = {step["id"]: step["id"] for step in plan.steps if step["id"] not in read}
+    shown = {end["id"]: _output_of(end) for end in ends_of(plan)}
     return _Asked(Manifest({**plan.data, "steps": list(steps.values())}), made, shown)
+
+
+def _output_of(end: Mapping[str, JsonValue]) -> str:
+    """Return the step that gives the rows of an output."""
+    return str(next(iter(end["inputs"].values())) if end["mode"] == "write" else end["id"])
 
 
 def _probe_step(step: Mapping[str, JsonValue], name: str, probe: Probe) -> dict[str, JsonValue]:
@@ -196,15 +197,22 @@ def _multiplied(asked: _Asked, numbers: Mapping[str, Sequence[int]]) -> Iterator
                 yield Multiplied(probe.left, probe.right, more)
 
 
+def _numbers(asked: _Asked, found: Figures) -> dict[str, Sequence[int]]:
+    """Return what the probes counted, by step, as far as they were in time; nothing where sources were cut."""
+    if found.cut:
+        return {}
+    return {name: found.tables[name].rows[0] for name in asked.probes if name in found.tables}
+
+
 def _told(plan: Manifest, asked: _Asked, found: Figures) -> Measured:
-    numbers = {name: found.tables[name].rows[0] for name in asked.probes if name in found.tables}
-    whole = {} if found.cut else numbers
+    numbers = _numbers(asked, found)
     steps = [step["id"] for step in plan.steps if step["mode"] != "write"]
+    measured, missing = ([step for step in steps if (step in found.rows) is is_there] for is_there in (True, False))
     return Measured(
-        rows={step: found.rows[step] for step in steps if step in found.rows},
-        remarks=tuple(text for name, row in whole.items() if (text := asked.probes[name].text(row))),
+        rows={step: found.rows[step] for step in measured},
+        remarks=tuple(filter(None, (asked.probes[name].text(row) for name, row in numbers.items()))),
         outputs={writer: found.tables[step] for writer, step in asked.shown.items() if step in found.tables},
         cut=tuple(found.cut),
-        missing=tuple(step for step in steps if step not in found.rows),
-        multiplied=tuple(_multiplied(asked, whole)),
+        missing=tuple(missing),
+        multiplied=tuple(_multiplied(asked, numbers)),
     )

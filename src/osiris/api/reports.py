@@ -1,29 +1,122 @@
-"""Pages that show runs: one file a run, and an index over all of them."""
+"""Packages and pages of runs: made after every run or on demand, and found again."""
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from osiris.aiop import package_path
-from osiris.api.packages import package
-from osiris.api.run_explanations import reading_of
+from osiris.aiop.package import package_path
+from osiris.api.sessions import reading_of
 from osiris.durable import make_folder, write_file
-from osiris.errors import OsirisError, fail
+from osiris.errors import OsirisError, diagnostic, fail
 from osiris.files import refuse_foreign
 from osiris.history.record import REFUSED, load_run, run_before
-from osiris.session import CONVERSATION, find_record, iter_records, list_sessions, open_session, read_lines
+from osiris.session.finding import find_record, iter_records, iter_sessions, open_session, session_folders
+from osiris.session.stored import CONVERSATION, read_lines, read_summary
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from osiris.aiop.sections import Options
     from osiris.api.workspace import Workspace
+    from osiris.errors import Diagnostic
+    from osiris.history.reading import Reading
     from osiris.history.record import RecordedRun
     from osiris.model import JsonValue
     from osiris.project import Project
     from osiris.report.run_page import Repeat
+
+_RECENT = 20
+"""So many of the newest sessions are looked at for ones without a package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A package as it was made: the session, the document, its bytes, the run card, and what is to be said of it."""
+
+    session: str
+    document: Mapping[str, JsonValue]
+    content: bytes
+    card: str
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def package(
+    workspace: Workspace, session: str, overrides: Mapping[str, JsonValue], *, strict: bool = False
+) -> Packaged:
+    """Make the package of a session anew; one that has none yet, and has ended, gets it.
+
+    `overrides` are settings of `aiop.*`, without that prefix; an annex that they ask for is written. Fails with RUN010
+    for an unknown session, and if `strict` with AIO003 where something is left out.
+    """
+    from osiris.aiop.package import build_package, package_path, write_annex
+    from osiris.aiop.sections import options_of
+
+    name = str(open_session(workspace.project, session)["session"])
+    options = options_of(workspace.config, overrides)
+    facts = _read(workspace, name, options)
+    made = build_package(facts, options, workspace.registry.find)
+    if strict and made.diagnostics:
+        fail("AIO003", problem="; ".join(item.message for item in made.diagnostics))
+    running = facts.run.status == "running"
+    if not (running or package_path(facts.run.folder).exists()):
+        package_sessions(workspace, [name])
+    write_annex(facts.run.folder, made)
+    notes = [diagnostic("AIO005", session=name)] if running else []
+    return Packaged(name, made.document, made.content, made.card, (*made.diagnostics, *notes))
+
+
+def list_packages(workspace: Workspace) -> list[dict[str, JsonValue]]:
+    """Return the records of all packages, the newest first."""
+    from osiris.aiop.package import load_catalogue
+
+    return load_catalogue(workspace.project)
+
+
+def package_missing(workspace: Workspace) -> list[Diagnostic]:
+    """Package those of the newest sessions that have ended and have no package; returns what is to be said."""
+    return package_sessions(workspace, reversed(list(islice(_sessions_without(workspace.project), _RECENT))))
+
+
+def package_sessions(workspace: Workspace, sessions: Iterable[str]) -> list[Diagnostic]:
+    """Package sessions as the settings say; whatever goes wrong is a warning (AIO001), and no matter of the run."""
+    if not workspace.config.get("aiop.enabled"):
+        return []
+    return [item for session in sessions for item in _package_quietly(workspace, session)]
+
+
+def _package_quietly(workspace: Workspace, session: str) -> Iterator[Diagnostic]:
+    from osiris.aiop.package import build_package, write_package
+    from osiris.aiop.sections import options_of
+
+    try:
+        options = options_of(workspace.config, {})
+        made = build_package(_read(workspace, session, options), options, workspace.registry.find)
+        card, index = (workspace.config.get(f"aiop.{key}") for key in ("run_card", "index.enabled"))
+        write_package(workspace.project, made, card=card, catalogue=index)
+    except (OSError, OsirisError, LookupError, TypeError, ValueError) as error:
+        yield diagnostic("AIO001", session=session, reason=str(error) or type(error).__name__)
+    else:
+        yield from made.diagnostics
+
+
+def _sessions_without(project: Project) -> Iterator[str]:
+    """Give the newest sessions that have ended and have no package; a conversation never has one."""
+    from osiris.aiop.package import package_path
+
+    for folder in session_folders(project)[:_RECENT]:
+        summary = None if package_path(folder).exists() else read_summary(folder)
+        if summary and summary["status"] != "running" and summary.get("kind") != CONVERSATION:
+            yield folder.name
+
+
+def _read(workspace: Workspace, session: str, options: Options) -> Reading:
+    return reading_of(workspace, session, most_told=options.most_told, compare=options.compare)
+
 
 REPORT, INDEX = "report.html", "index.html"
 
@@ -60,20 +153,25 @@ def write_reports(workspace: Workspace, session: str, folder: Path | None = None
     """
     if folder is not None and folder.suffix and not folder.is_dir():
         fail("PRJ008", problem=f"--output {folder} is neither a folder nor a .html file", hint="end FILE in .html")
-    base = workspace.project.logs if folder is None else folder
-    summaries = _runs(workspace.project)
+    project, base = workspace.project, workspace.project.logs if folder is None else folder
+    summaries = _runs(project)
     if talk := _find_talk(workspace, session):
+        name, names = str(talk["session"]), list[str]()
         page = _talk(workspace, talk, _reports(base, summaries, "../"), f"../{INDEX}")
-        _write(workspace.project, base / str(talk["session"]) / REPORT, page)
-        _write_index(workspace.project, base)
-        return Reports(str(talk["session"]), base / str(talk["session"]) / REPORT, (), base / INDEX)
-    asked = _find(workspace, session)
+        _write(project, base / name / REPORT, page)
+    else:
+        name = _find(workspace, session)
+        names = _without_page(summaries, base, newest, name)
+        for each in (name, *names):
+            _write(project, base / each / REPORT, _page(workspace, each, f"../{INDEX}"))
+    _write_index(project, base)
+    return Reports(name, base / name / REPORT, tuple(base / each / REPORT for each in names), base / INDEX)
+
+
+def _without_page(summaries: list[dict[str, JsonValue]], base: Path, newest: int, asked: str) -> list[str]:
+    """Return those of the newest runs that have ended and have no page, but for the one that was asked for."""
     ended = [str(each["session"]) for each in summaries if each["status"] != "running"]
-    names = [name for name in ended[:newest] if name != asked and not (base / name / REPORT).is_file()]
-    for name in (asked, *names):
-        _write(workspace.project, base / name / REPORT, _page(workspace, name, f"../{INDEX}"))
-    _write_index(workspace.project, base)
-    return Reports(asked, base / asked / REPORT, tuple(base / name / REPORT for name in names), base / INDEX)
+    return [name for name in ended[:newest] if name != asked and not (base / name / REPORT).is_file()]
 
 
 def write_index(project: Project) -> None:
@@ -83,11 +181,11 @@ def write_index(project: Project) -> None:
 
 
 def _runs(project: Project) -> list[dict[str, JsonValue]]:
-    return [each for each in list_sessions(project) if each.get("kind") in ("run", REFUSED)]
+    return [each for each in iter_sessions(project) if each.get("kind") in ("run", REFUSED)]
 
 
 def _write_index(project: Project, base: Path) -> None:
-    from osiris.report.index_page import index_page
+    from osiris.report.pages import index_page
 
     runs = _runs(project)
     talks = [each for each in iter_records(project) if each.get("kind") == CONVERSATION]
@@ -107,7 +205,7 @@ def _find_talk(workspace: Workspace, session: str) -> dict[str, JsonValue] | Non
 
 
 def _talk(workspace: Workspace, summary: dict[str, JsonValue], reports: dict[str, str], index: str | None) -> str:
-    from osiris.report.talk_page import talk_page
+    from osiris.report.pages import talk_page
 
     folder = workspace.project.logs / str(summary["session"])
     files = (folder / "artifacts").glob("draft-*.yaml")
@@ -147,7 +245,7 @@ def _origin(workspace: Workspace, run: RecordedRun) -> RecordedRun | None:
 
 
 def _repeat(workspace: Workspace, run: RecordedRun, origin: RecordedRun | None) -> Repeat | None:
-    from osiris.history.replayed import replay_changes
+    from osiris.history.changes import replay_changes
     from osiris.report.run_page import Repeat
 
     told = run.summary.get("replays")

@@ -1,58 +1,48 @@
-"""Running plans, and what runs left behind."""
+"""Running plans, and runs that could not start."""
 
 from __future__ import annotations
 
-import json
-from contextlib import nullcontext
+import re
+import time
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from osiris.api.openlineage import telling
-from osiris.api.packages import package_missing
 from osiris.api.pipelines import compile_file, refuse_warnings, save
 from osiris.api.plan import Tables, tables_of
-from osiris.api.refusals import record_refusal
-from osiris.api.row_diff import row_finder
-from osiris.api.workspace import Workspace, find_plan, load_plan, shown
-from osiris.errors import OsirisError, diagnostic, fail
-from osiris.history.record import REFUSED, caught_up, find_own_run, resume_command
+from osiris.api.reports import package_missing
+from osiris.api.sessions import show_session
+from osiris.api.workspace import Workspace, find_file, find_plan, load_plan, project_scrubber, shown
+from osiris.durable import make_folder
+from osiris.errors import OsirisError, diagnostic, exit_code, fail
+from osiris.history.failures import step_of
+from osiris.history.record import REFUSED, find_own_run, resume_command
+from osiris.history.row_counts import base_of
 from osiris.project import PIPELINE_ENDINGS
 from osiris.project_lock import hold_project
-from osiris.session import (
-    CONVERSATION,
+from osiris.session.finding import (
     RECENT,
     find_session,
     is_session_id,
-    iter_records,
-    open_record,
-    open_session,
-    read_lines,
     session_folders,
 )
-from osiris.session import damaged_sessions as _damaged_sessions
-from osiris.session import list_sessions as _list_sessions
+from osiris.session.stored import now_text
+from osiris.session.writing import create_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from osiris.compare import Difference
+    from osiris.api.workspace import Workspace
     from osiris.compiler.manifest import PlanFile
     from osiris.errors import Diagnostic
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.runner.adapter import Link
     from osiris.runner.host.run import RunOptions, RunResult
+    from osiris.session.writing import Session
 
     Event = dict[str, JsonValue]
     Progress = Callable[[Event], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether two runs wrote the same: the sessions, the outputs that were compared, and a diagnostic a difference."""
-
-    runs: tuple[str, str]
-    outputs: tuple[str, ...]
-    diagnostics: tuple[Diagnostic, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +141,6 @@ def rehearse(
     They are asked if it would run here. Fails as a run would that lacks a secret, as `chosen` for what is selected, and
     with SBX003 as a run in bubblewrap would.
     """
-    from osiris.runner.credentials import resolve_secrets
     from osiris.runner.host.adapters import check_target
     from osiris.runner.host.describe import confirm
     from osiris.runner.host.run import require_allowed, start_worker
@@ -161,9 +150,7 @@ def rehearse(
     manifest, data = plan.manifest, plan.manifest.data
     selected = chosen(manifest, options.select)
     require_allowed(workspace.project, manifest, workspace.config)
-    secrets = resolve_secrets(
-        workspace.root, data["connections"], data["sensitive"], workspace.registry, workspace.environ
-    )
+    secrets = workspace.resolve(data["connections"], data["sensitive"])
     if workspace.config.get("run.target") != "local":
         steps = [step for step in manifest.steps if not selected or step["id"] in selected]
         check_target(workspace.config, workspace.project, steps, secrets)
@@ -235,14 +222,15 @@ def _chosen_plan(workspace: Workspace, target: str | PlanFile | None, resume: st
     if target is not None:
         return find_plan(workspace, target) if isinstance(target, str) else target
     if resume:
-        return _session_plan(workspace, resume)
+        return session_plan(workspace, resume)
     last = last_compiled(workspace.project)
     if not last.path.exists():
         fail("CMP027", what=f"{shown(workspace, last.path)}: the plan that was compiled last is gone")
     return last
 
 
-def _session_plan(workspace: Workspace, session: str) -> PlanFile:
+def session_plan(workspace: Workspace, session: str) -> PlanFile:
+    """Return the plan that a session ran; fails with RUN006 for one that could not start, CMP027 if it is gone."""
     from osiris.compiler.manifest import PlanFile
 
     own = find_own_run(workspace.project) if session == "last" else None
@@ -254,23 +242,6 @@ def _session_plan(workspace: Workspace, session: str) -> PlanFile:
     if not path.exists():
         fail("CMP027", what=f"in session {run['session']}: its manifest.json is gone", hint="run the pipeline anew")
     return PlanFile(path, str(run["fingerprint"]))
-
-
-def diff(workspace: Workspace, old: str, new: str) -> list[Difference]:
-    """Return what differs between two plans: manifests, fingerprints, or what sessions ran."""
-    from osiris.compare import diff as compare
-
-    return compare(_manifest_of(workspace, old), _manifest_of(workspace, new))
-
-
-def verify(workspace: Workspace, first: str, second: str) -> Verdict:
-    """Compare what two sessions wrote, by digest; where the files are still there, find the first row that differs."""
-    from osiris.compare import verify as compare
-
-    runs = [show_session(workspace, name) for name in (first, second)]
-    found = [item.to_diagnostic() for item in compare(runs[0], runs[1], workspace.root, row_finder(workspace))]
-    outputs = sorted({name for run in runs for name in run.get("outputs") or {}})
-    return Verdict((runs[0]["session"], runs[1]["session"]), tuple(outputs), tuple(found))
 
 
 def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Manifest:
@@ -288,51 +259,147 @@ def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Mani
     return load_plan(workspace, file)[0]
 
 
-def list_sessions(workspace: Workspace) -> list[dict[str, JsonValue]]:
-    """Return the run.json of all runs and replays, the newest first."""
-    return [_caught_up(workspace, each) for each in _list_sessions(workspace.project)]
+_EXIT_CODES = (3, 4, 6)
+"""Of what is missing, of what is not what it claims to be, and of a broken contract."""
+_ROOMS = ("CON", "DAT", "DRV", "LCK")
+_WORKER = ("RUN001", "RUN002")
+_STEP = re.compile(r"/steps/(\d+)(?:/|$)")
 
 
-def list_records(workspace: Workspace) -> list[dict[str, JsonValue]]:
-    """Return the run.json of all sessions, conversations too, the newest first."""
-    return [_caught_up(workspace, each) for each in iter_records(workspace.project)]
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What was to run: its name, its file, the modes of its steps by id, and its plan's fingerprint, as far as known.
+
+    `uses` has what each step names its connection by, or how those of its family begin. `plan` is the manifest's bytes.
+    """
+
+    name: str
+    file: str | None
+    steps: Mapping[str, str] = field(default_factory=dict)
+    uses: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
+    plan: bytes | None = None
 
 
-def damaged_sessions(workspace: Workspace) -> list[Diagnostic]:
-    """Return a warning for each session that no list has, as its run.json is damaged."""
-    return _damaged_sessions(workspace.project)
+def record_refusal(
+    workspace: Workspace, target: object, plan: Manifest | None, problems: Sequence[Diagnostic], progress: Progress
+) -> RunResult | None:
+    """Record a run that could not start, and return how it ended.
+
+    None, and nothing is recorded, for what was asked wrongly, and where not even the pipeline's name is known.
+    """
+    from osiris.runner.host.run import RunResult
+
+    subject = _subject_of_plan(workspace, plan) if plan else _subject_of_file(workspace, target)
+    if subject is None or not _is_refusal(problems):
+        return None
+    now = time.time()
+    with create_session(workspace.project, subject.name, project_scrubber(workspace), now) as session:
+        summary = _record(session, _summary(workspace, session, subject, now), subject, problems, progress)
+    code = exit_code(problems) or 1
+    return RunResult(session.id, "failed", code, session.id, summary["steps"], tuple(problems))
 
 
-def show_record(workspace: Workspace, session: str) -> dict[str, JsonValue]:
-    """Return the run.json of a session as `show_session` does, or of a conversation; fails with RUN010."""
-    return _caught_up(workspace, open_record(workspace.project, session))
+def _is_refusal(problems: Sequence[Diagnostic]) -> bool:
+    codes = {item.code for item in problems if item.severity == "error"}
+    return exit_code(problems) in _EXIT_CODES or any(code in _WORKER or code.startswith(_ROOMS) for code in codes)
 
 
-def show_session(workspace: Workspace, session: str) -> dict[str, JsonValue]:
-    """Return the run.json of a session: by id, run id, `last`, or `previous`; fails with RUN010 or CHT029."""
-    return _caught_up(workspace, open_session(workspace.project, session))
+def _subject_of_plan(workspace: Workspace, manifest: Manifest) -> _Subject:
+    from osiris.compiler.build import manifest_bytes
+    from osiris.runner.host.find_oml import find_oml
+
+    file = find_oml(workspace.project, manifest.name)
+    steps = {step["id"]: step["mode"] for step in manifest.steps}
+    uses = {step["id"]: str(step["connection"]) for step in manifest.steps if step["connection"]}
+    return _Subject(manifest.name, file, steps, uses, manifest.fingerprint, manifest_bytes(manifest))
 
 
-def _caught_up(workspace: Workspace, summary: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a run.json; of a run that has not ended with how far its events say that it has come."""
-    if summary["status"] != "running" or summary.get("kind") == CONVERSATION:
-        return summary
-    return caught_up(summary, session_lines(workspace, str(summary["session"]), "events"))
+def _subject_of_file(workspace: Workspace, target: object) -> _Subject | None:
+    """Return what a pipeline's file says of itself, which may be wrong in many ways; None if it has no name."""
+    from osiris.oml.parse import load_document
+
+    with suppress(OsirisError, LookupError, TypeError, AttributeError):
+        path = find_file(workspace, str(target))
+        data = load_document(path, workspace.root).data
+        steps = {str(step["id"]): str(step["mode"]) for step in data["steps"]}
+        uses = {str(step["id"]): _use(step) for step in data["steps"]}
+        return _Subject(str(data["name"]), shown(workspace, path), steps, uses)
+    return None
 
 
-def session_lines(workspace: Workspace, session: str, kind: str) -> list[dict[str, JsonValue]]:
-    """Return the `events` or `metrics` of a session, as far as they are there; a line that was cut off is left out."""
-    return read_lines(workspace.project.logs / session / f"{kind}.jsonl")
+def _record(
+    session: Session,
+    summary: dict[str, JsonValue],
+    subject: _Subject,
+    problems: Sequence[Diagnostic],
+    progress: Progress,
+) -> dict[str, JsonValue]:
+    from osiris.runner.host.recorder import Recorder
+
+    make_folder(session.artifacts, private=True)
+    recorder = Recorder(session, summary, progress)
+    if subject.plan:
+        session.keep_plan(subject.plan)
+    keys = ("pipeline", "run_key", "run_started_at", "fingerprint", "adapter")
+    recorder.start(**{key: recorder.summary[key] for key in keys}, steps=len(subject.steps))
+    by_step: dict[str | None, list[Diagnostic]] = {}
+    for item in problems:
+        by_step.setdefault(_step_of(item, subject), []).append(item)
+    rest = by_step.pop(None, [])
+    for name, found in by_step.items():
+        told = {"step": name, "mode": subject.steps[str(name)]}
+        recorder.take({"event": "step_start", **told})
+        diagnostics = [item.to_json() for item in found]
+        recorder.take({"event": "step_failed", **told, "duration_ms": 0.0, "rows": 0, "diagnostics": diagnostics})
+    recorder.end("run_failed", rest)
+    return recorder.summary
 
 
-def checked_rows(workspace: Workspace, session: str) -> list[dict[str, JsonValue]]:
-    """Return the first rows that the broken checks of a session found, each with step and check; never for agents."""
-    from osiris.runner.protocol import CHECKED_ROWS
-
-    files = sorted((workspace.project.logs / session / "artifacts").glob(f"*/{CHECKED_ROWS}"))
-    return [{"step": file.parent.name, **json.loads(line)} for file in files for line in file.read_bytes().splitlines()]
+def _use(step: Mapping[str, JsonValue]) -> str:
+    given = (step.get("config") or {}).get("connection")
+    return str(given) if given else f"@{str(step['component']).partition('.')[0]}."
 
 
-def _manifest_of(workspace: Workspace, what: str) -> Manifest:
-    file = None if find_session(workspace.project, what) else find_plan(workspace, what)
-    return load_plan(workspace, file or _session_plan(workspace, what), allow_drift=True)[0]
+def _step_of(item: Diagnostic, subject: _Subject) -> str | None:
+    """Return the step that an error is of: whose place it has, which it names, or whose connection it names."""
+    if item.severity != "error":
+        return None
+    steps = list(subject.steps)
+    place = _STEP.match(item.location.pointer or "")
+    named = steps[int(place[1])] if place and int(place[1]) < len(steps) else step_of(item)
+    if named in subject.steps:
+        return named
+    return next((step for step, connection in subject.uses.items() if connection in item.message), None)
+
+
+def _summary(workspace: Workspace, session: Session, subject: _Subject, now: float) -> dict[str, JsonValue]:
+    started = now_text(now)
+    return {
+        "session": session.id,
+        "kind": REFUSED,
+        "pipeline": subject.name,
+        "fingerprint": subject.fingerprint,
+        "adapter": workspace.config.get("run.target"),
+        "status": "running",
+        "run_key": session.id,
+        "run_started_at": started,
+        "continues": None,
+        "selected": None,
+        "started_at": started,
+        "ended_at": None,
+        "duration_ms": None,
+        "engines": {},
+        "limits": {},
+        "oml": subject.file,
+        "base": base_of(workspace.project, subject.name, session.id),
+        "connections": {},
+        "sources": {},
+        "rows_in": 0,
+        "rows_out": 0,
+        "steps": {name: {"mode": mode, "status": "not_run"} for name, mode in subject.steps.items()},
+        "outputs": {},
+        "deliveries": {},
+        "spools": {},
+        "diagnostics": [],
+    }

@@ -1,24 +1,115 @@
-"""What a compile knows of its sources: pinned in osiris.lock, or asked for just now."""
+"""What a compile knows of its sources and need not find again: from osiris.lock, its cache, or asked for just now."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from osiris.cache import code_state
+from osiris.compiler.build import plan_steps
+from osiris.compiler.context import Question
+from osiris.distribution import installed_version
 from osiris.errors import Diagnostic, diagnostic
 from osiris.lock import load_lock, pin_changes, pin_of, save_lock, source_of
+from osiris.model import Described
+from osiris.sql import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from osiris.api.workspace import Workspace
     from osiris.cache import Cache
     from osiris.compiler.context import Prepared
     from osiris.discovery.feed import Seen
     from osiris.lock import Pin, Source
-    from osiris.model import Described
+    from osiris.model import ComponentSpec, JsonValue
     from osiris.runner.per_job_worker import Worker
     from osiris.types import Change
+
+T = TypeVar("T")
+
+_OURS = "osiris.components."
+"""Only of components of our own is it known when their code is another one."""
+
+
+class KnownVerdicts(dict[Question, Verdict]):
+    """Verdicts by question, those of earlier compiles among them; good ones are kept for later ones."""
+
+    def __init__(self, cache: Cache) -> None:
+        super().__init__()
+        self._cache = cache
+        self._code = [code_state(), installed_version("sqlglot")]
+
+    def __missing__(self, question: Question) -> Verdict:
+        answer = self._cache.get(self._key(question))
+        if answer is None:
+            raise KeyError(question)
+        verdict = _read(Verdict.from_json, answer)
+        if verdict is None:
+            raise KeyError(question)
+        super().__setitem__(question, verdict)
+        return verdict
+
+    def __setitem__(self, question: Question, verdict: Verdict) -> None:
+        super().__setitem__(question, verdict)
+        if verdict.ok:
+            self._cache.put(self._key(question), verdict.to_json())
+
+    def _key(self, question: Question) -> JsonValue:
+        text, dialect, relations, parameters, functions = question
+        named = None if relations is None else sorted(relations)
+        return [*self._code, text, dialect, named, sorted(parameters), sorted(functions)]
+
+
+def recall_answers(cache: Cache, prepared: Prepared, sources: Mapping[str, Described]) -> dict[str, Described]:
+    """Return what is known of all steps, by id: what the sources said, and the answers that follow from it."""
+    known = dict(sources)
+    for step, key in _keys(prepared, known):
+        answer = cache.get(key)
+        described = None if answer is None else _read(Described.from_json, answer)
+        if described is not None:
+            known[step] = described
+    return known
+
+
+def _read(form: Callable[[JsonValue], T], answer: JsonValue) -> T | None:
+    """Return an answer in its form; None if it has another one, whoever wrote it."""
+    try:
+        return form(answer)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def keep_answers(
+    cache: Cache, prepared: Prepared, described: Mapping[str, Described], known: Mapping[str, Described]
+) -> None:
+    """Keep the answers of the steps that were not known."""
+    for step, key in _keys(prepared, described):
+        if step not in known:
+            cache.put(key, described[step].to_json())
+
+
+def _keys(prepared: Prepared, described: Mapping[str, Described]) -> Iterator[tuple[str, JsonValue]]:
+    """Yield each transform and writer all of whose inputs are described, with everything that its answer depends on."""
+    code = [code_state(), dict(prepared.engines), sorted(prepared.pipeline.sensitive)]
+    for step in plan_steps(prepared):
+        spec = prepared.specs[step["component"]]
+        if step["mode"] == "read" or not spec.module.startswith(_OURS):
+            continue
+        inputs = {name: described.get(source) for name, source in step["inputs"].items()}
+        if all(inputs.values()):
+            yield step["id"], [*code, *_own(step, spec, prepared), [_input_key(each) for each in inputs.items()]]
+
+
+def _own(step: Mapping[str, JsonValue], spec: ComponentSpec, prepared: Prepared) -> list[JsonValue]:
+    fields = prepared.connections.get(step["connection"]) if step["connection"] else None
+    return [spec.digest, step["id"], step["config"], step["inputs"], step["connection"], fields]
+
+
+def _input_key(item: tuple[str, Described | None]) -> list[JsonValue]:
+    name, source = item
+    schema = source.schema if source else None
+    return [name, source and source.order, [[c.name, c.type, c.nullable] for c in schema or ()]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +135,51 @@ def describe(
     every step. A worker is only needed for what neither osiris.lock nor `cache` nor discovery knows (DSC007 notes what
     only that does). Nothing is pinned yet.
     """
-    from osiris.api.compile_cache import keep_answers, recall_answers
-
-    sources, lock = _sources(prepared), load_lock(workspace.project)
-    pinned = {step: lock[source.key] for step, source in sources.items() if source.key in lock}
-    unknown = {} if refresh else {step: source for step, source in sources.items() if step not in pinned}
-    seen = _seen(workspace, unknown)
-    discovered = {step: seen[source.key] for step, source in unknown.items() if source.key in seen}
+    sources = _sources(prepared)
+    pinned = _locked(workspace, sources)
+    discovered = {} if refresh else _discovered(workspace, sources, pinned)
     pinned |= {step: pin_of(sources[step], each.described) for step, each in discovered.items()}
     trusted = {} if refresh else {step: pin.described for step, pin in pinned.items()}
     known = recall_answers(cache, prepared, trusted)
     described, notes = known, list[Diagnostic]()
-    if len(known) < len(prepared.pipeline.steps) or any(step in trusted for step in _checked(prepared)):
+    if _is_worker_needed(prepared, known, trusted):
         from osiris.runner.host.describe import describe as ask
 
         described, notes = ask(workspace.project, prepared, workspace.config, worker, known=known)
         keep_answers(cache, prepared, described, known)
     asked = {step: described[step] for step in sources if step not in known}
     pins = {**pinned, **{step: pin_of(sources[step], answer) for step, answer in asked.items()}}
-    compared = {step: tuple(pin_changes(before, pins[step])) for step, before in pinned.items()}
-    changes = {step: found for step, found in compared.items() if found}
+    changes = _changes(pinned, pins)
     notes = [*notes, *_notes(prepared, pins, changes), *_not_looked_at(prepared, sources, discovered)]
     return described, notes, Sources(pins, asked, changes, refresh)
 
 
-def _seen(workspace: Workspace, sources: Mapping[str, Source]) -> Mapping[str, Seen]:
-    """Return what discovery has seen of sources, by their keys."""
-    if not sources:
+def _locked(workspace: Workspace, sources: Mapping[str, Source]) -> dict[str, Pin]:
+    """Return the pins of osiris.lock, by step."""
+    lock = load_lock(workspace.project)
+    return {step: lock[source.key] for step, source in sources.items() if source.key in lock}
+
+
+def _discovered(workspace: Workspace, sources: Mapping[str, Source], pinned: Mapping[str, Pin]) -> dict[str, Seen]:
+    """Return what discovery has seen of the sources that are not pinned, by step."""
+    unknown = {step: source.key for step, source in sources.items() if step not in pinned}
+    if not unknown:
         return {}
     from osiris.discovery.feed import recall
 
-    return recall(workspace.project, {source.key for source in sources.values()})
+    seen = recall(workspace.project, set(unknown.values()))
+    return {step: seen[key] for step, key in unknown.items() if key in seen}
 
 
-def _checked(prepared: Prepared) -> list[str]:
-    """Return the steps whose rows are checked: no pin knows whether their checks fit."""
-    return [step.id for step in prepared.pipeline.steps if "checks" in step.config]
+def _is_worker_needed(prepared: Prepared, known: Mapping[str, Described], trusted: Mapping[str, Described]) -> bool:
+    """Tell whether a step is not known, or is trusted and its rows are checked: no pin knows whether checks fit."""
+    steps = prepared.pipeline.steps
+    return len(known) < len(steps) or any(step.id in trusted for step in steps if "checks" in step.config)
+
+
+def _changes(before: Mapping[str, Pin], now: Mapping[str, Pin]) -> dict[str, tuple[Change, ...]]:
+    compared = {step: tuple(pin_changes(pin, now[step])) for step, pin in before.items()}
+    return {step: found for step, found in compared.items() if found}
 
 
 def pin(workspace: Workspace, pipeline: str, sources: Sources) -> None:

@@ -1,22 +1,23 @@
-"""An open project, and the files that words of the command line name in it."""
+"""An open project, the files that words of the command line name in it, and what masks its secrets."""
 
 from __future__ import annotations
 
 import json
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osiris.config import load_config
-from osiris.connections import load_connections, load_env
-from osiris.errors import fail, nearest
-from osiris.project import PIPELINE_ENDINGS, find_project
-from osiris.registry import load_registry
-from osiris.session import close_lost
+from osiris.config import PROVIDERS
+from osiris.connections import as_written, environment_names, load_connections
+from osiris.errors import OsirisError, fail, nearest
+from osiris.model import ConnectionRef
+from osiris.project import PIPELINE_ENDINGS
+from osiris.secret import Scrubber, Secret, sounds_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from osiris.compiler.manifest import PlanFile
     from osiris.config import Config
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Manifest
     from osiris.project import Project
     from osiris.registry import Registry
+    from osiris.runner.protocol import Secrets
+
 
 _HEX = frozenset("0123456789abcdef")
 _LEAST = 6
@@ -53,22 +56,24 @@ class Workspace:
         """Return the declared connections; fails with CON001 and the like."""
         return load_connections(self.project.connections_file)
 
+    def declared(self) -> dict[str, dict[str, JsonValue]]:
+        """Return the fields of each declared connection as they are written, by its reference; fails as above."""
+        known = self.connections()
+        named = [ConnectionRef(family, alias) for family, aliases in known.declared.items() for alias in aliases]
+        return {str(ref): as_written(known, ref) for ref in named}
 
-def open_project(
-    start: Path | None,
-    environ: Mapping[str, str],
-    profile: str | None = None,
-    settings: Mapping[str, JsonValue] | None = None,
-) -> Workspace:
-    """Open the project at or above `start`, and give sessions whose process is gone their end.
+    def resolve(self, connections: Mapping[str, Mapping[str, JsonValue]], sensitive: Sequence[str] = ()) -> Secrets:
+        """Return the fields of connections with the values of their variables; fails with CON005 and the like."""
+        from osiris.runner.credentials import resolve_secrets
 
-    `settings` are those of the command line, by key.
-    """
-    project = find_project(start, environ)
-    env = load_env(project.env_file, environ)
-    workspace = Workspace(project, load_config(project, env, profile, settings), load_registry(), env, profile)
-    close_lost(project)
-    return workspace
+        return resolve_secrets(self.root, connections, sensitive, self.registry, self.environ)
+
+    def secret_texts(self, connections: Mapping[str, Mapping[str, JsonValue]]) -> Iterator[str]:
+        """Yield the secrets of those connections that have all they need."""
+        for reference, fields in connections.items():
+            with suppress(OsirisError):
+                found = self.resolve({reference: fields}).secret
+                yield from (text for group in found.values() for text in group.values())
 
 
 def find_file(workspace: Workspace, file: str | Path) -> Path:
@@ -109,8 +114,7 @@ def find_plan(workspace: Workspace, target: str) -> PlanFile | None:
     from osiris.compiler.manifest import SHORT
 
     path = Path(target).absolute()
-    looks_like_plan = path.suffix == ".json" or path.is_relative_to(workspace.project.build)
-    if looks_like_plan or path.name in ("manifest.yaml", "manifest.yml"):
+    if _looks_like_plan(workspace, path):
         file = path / "manifest.json" if path.is_dir() else Path(target)
         if not (_kind(file) or _kind(workspace.root / file)):
             fail("CMP027", what=f"{target}: there is no such file")
@@ -122,6 +126,11 @@ def find_plan(workspace: Workspace, target: str) -> PlanFile | None:
     if not (_kind(path) or _kind(workspace.root / target)):
         fail("CMP049", asked=target, count=len(target), needed=f"its first {SHORT} digits at least")
     return None
+
+
+def _looks_like_plan(workspace: Workspace, path: Path) -> bool:
+    is_built = path.is_relative_to(workspace.project.build)
+    return is_built or path.suffix == ".json" or path.name in ("manifest.yaml", "manifest.yml")
 
 
 def _may_be_fingerprint(target: str) -> bool:
@@ -196,3 +205,27 @@ def shown(workspace: Workspace, path: Path) -> str:
     """Return a path as people see it: relative to the project if it lies there."""
     own = path.absolute()
     return own.relative_to(workspace.root).as_posix() if own.is_relative_to(workspace.root) else str(path)
+
+
+def project_scrubber(workspace: Workspace) -> Scrubber:
+    """Return a scrubber for the secrets of all declared connections and the keys of models, as far as they are set.
+
+    Values of other variables are known by their names: those that connections use, and parameters.
+    """
+    found = {*_keys_of_models(workspace)}
+    with suppress(OsirisError):
+        found |= {*workspace.secret_texts(workspace.declared()), *_by_name(workspace)}
+    return Scrubber(map(Secret, found))
+
+
+def _keys_of_models(workspace: Workspace) -> Iterator[str]:
+    names = {variable for variables in PROVIDERS.values() for variable in variables}
+    names |= {variable} if (variable := workspace.config.get("chat.api_key")) else set()
+    yield from (workspace.environ[name] for name in names if workspace.environ.get(name))
+
+
+def _by_name(workspace: Workspace) -> Iterator[str]:
+    """Yield the values of variables of connections and of parameters whose names say that they are secret."""
+    names = {*environment_names(dict(workspace.connections().declared))}
+    names |= {name for name in workspace.environ if name.startswith("OSIRIS_PARAM_")}
+    yield from (workspace.environ[name] for name in names if sounds_secret(name) and workspace.environ.get(name))

@@ -18,7 +18,8 @@ from osiris.chat.store import Conversation, open_store
 from osiris.config import RULES
 from osiris.errors import Diagnostic, OsirisError, fail
 from osiris.files import is_outside, resolve_path
-from osiris.session import begin_conversation, continue_conversation, now_text, read_summary
+from osiris.session.stored import now_text, read_summary
+from osiris.session.writing import begin_conversation, continue_conversation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from osiris.chat.provider_api import Model
     from osiris.chat.store import Entry, Store
     from osiris.model import JsonValue
-    from osiris.session import Session
+    from osiris.session.writing import Session
 
 
 GUIDE = "guide"

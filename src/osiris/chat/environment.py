@@ -254,11 +254,7 @@ class LiveWorld:
         return {**data, "ok": result.exit_code == 0, "diagnostics": found, "answer": answer}
 
     def _plan(self, compiled: Compiled) -> dict[str, JsonValue]:
-        before = api.previous_plan(self._workspace, compiled.manifest)
-        tables = api.look_at_tables(self._workspace, compiled)
-        outputs = api.outputs_of(self._workspace, compiled)
-        root, manifest = self._workspace.root, compiled.manifest
-        view = api.plan_view(root, manifest, compiled.described, before, *tables, outputs=outputs)
+        view = api.view_plan(self._workspace, compiled)
         return {**api.compiled_data(compiled, view), "deciding": _deciding(compiled.manifest)}
 
     def _free_place(self, text: str, name: str, replaces: Sequence[str]) -> tuple[str, str | None]:

@@ -18,7 +18,7 @@ from osiris.chat.store import Entry
 from osiris.durable import make_folder, write_file
 from osiris.errors import OsirisError, diagnostic, fail
 from osiris.secret import conceal
-from osiris.session import CONVERSATION, now_text, read_lines
+from osiris.session.stored import CONVERSATION, now_text, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from osiris.chat.provider_api import ModelRequest, Question
     from osiris.chat.store import Conversation, Store
     from osiris.model import JsonValue
-    from osiris.session import Session
+    from osiris.session.writing import Session
 
 
 W = TypeVar("W", bound=LiveWorld)

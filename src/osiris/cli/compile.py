@@ -12,7 +12,7 @@ from osiris import api
 from osiris.cli.command import FILE, PARAM, PROFILE, STRICT, WATCH, again, answers, brief, console, keep_showing, opened
 from osiris.cli.plan import measured_lines, plan_lines
 from osiris.cli.render import Answer
-from osiris.report.mermaid import plan_mermaid
+from osiris.report.plan import plan_mermaid
 
 if TYPE_CHECKING:
     from osiris.api import Compiled, Workspace
@@ -63,10 +63,7 @@ def command(
     def answer() -> Answer:
         workspace = opened(profile)
         compiled = api.compile_file(workspace, file, **words)
-        before = api.previous_plan(workspace, compiled.manifest)
-        tables = api.look_at_tables(workspace, compiled)
-        outputs = api.outputs_of(workspace, compiled) if explained else None
-        view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
+        view = api.view_plan(workspace, compiled, explained=bool(explained))
         if html:
             api.write_page(view, html)
         if watch:

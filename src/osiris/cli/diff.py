@@ -9,7 +9,7 @@ import click
 from osiris import api
 from osiris.cli.command import answers, opened
 from osiris.cli.render import Answer, figures
-from osiris.compare.verify import INCOMPARABLE
+from osiris.compare.differences import INCOMPARABLE
 
 if TYPE_CHECKING:
     from osiris.api import Difference, RunDiff, Timing

@@ -9,14 +9,14 @@ import click
 from osiris import api
 from osiris.cli.command import answers, console, opened
 from osiris.cli.render import Answer, count
-from osiris.report.mermaid import lineage_mermaid
+from osiris.report.plan import lineage_mermaid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from osiris.api import Impact, Traced, TracedStep
     from osiris.cli.render import Line
-    from osiris.compare import Arrow, PipelineImpact
+    from osiris.compare.lineage import Arrow, PipelineImpact
 
 
 PLAN_ENDINGS = (".yaml", ".yml", ".json")

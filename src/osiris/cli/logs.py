@@ -17,9 +17,9 @@ from osiris.cli.sessions import ODD, given_id, kind_of, row_lines, session_lines
 from osiris.durable import write_file
 from osiris.errors import diagnostic, raise_all
 from osiris.files import refuse_foreign
-from osiris.history.causes import cause_code
+from osiris.history.failures import cause_code
 from osiris.secret import masked_problems
-from osiris.session import CONVERSATION
+from osiris.session.stored import CONVERSATION
 from osiris.units import parse_duration, parse_size
 
 if TYPE_CHECKING:

@@ -135,10 +135,7 @@ def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], wanted: Wa
 
 
 def _shown(workspace: Workspace, compiled: Compiled, text: str) -> list[Line]:
-    before = api.previous_plan(workspace, compiled.manifest)
-    tables = api.look_at_tables(workspace, compiled)
-    outputs = api.outputs_of(workspace, compiled)
-    view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
+    view = api.view_plan(workspace, compiled)
     lines = [f"  {safe(line)}".rstrip() for line in text.splitlines()]
     return [*lines, "", *plan_lines(view, verbose=console().verbose)]
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.cli.render import count, diagnostic_lines, figures
-from osiris.compare import was_refused
+from osiris.compare.differences import was_refused
 from osiris.errors import Diagnostic
-from osiris.history.gone import MILD
-from osiris.history.ledger import moved_text
+from osiris.history.reading import stale_text
 from osiris.history.record import REFUSED, resume_command
-from osiris.history.stale import stale_text
-from osiris.session import CONVERSATION, is_session_id
+from osiris.history.row_counts import MILD, moved_text
+from osiris.session.finding import is_session_id
+from osiris.session.stored import CONVERSATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -199,7 +199,7 @@ def _blocked(story: Story) -> list[str]:
     held = story.reading.blocked
     more = f" and {len(held) - _NAMED:,} more" if len(held) > _NAMED else ""
     said = [f"So {count(len(held), 'step')} did not finish: {', '.join(held[:_NAMED])}{more}."] if held else []
-    last = story.reading.last_success
+    last = story.reading.base_id
     return [*said, f"The last success was {last}." if last else "No earlier success of this pipeline is known."]
 
 

@@ -77,18 +77,22 @@ def read_back(manifest: Manifest, keys: Keys) -> tuple[OutputText, ...]:
     """
     rows, texts = _read_steps(manifest, keys)
     lineage = read_lineage(manifest)
-    read = {source for step in manifest.steps for source in step["inputs"].values()}
-    ends = [step for step in manifest.steps if step["mode"] == "write"]
-    ends = ends or [step for step in manifest.steps if step["id"] not in read]
     labels = {step["id"]: label_of(step, manifest.data["connections"]) for step in manifest.steps}
     order = [step["id"] for step in manifest.steps]
     found = []
-    for end in ends:
+    for end in ends_of(manifest):
         above = sorted(lineage.above(end["id"]), key=order.index)
         sources = {name: labels[name] for name in above if not lineage.inputs[name]}
         steps = tuple(texts[name] for name in above if texts[name] != StepText(name))
         found.append(_output(end, labels[end["id"]], rows[end["id"]], sources, steps))
     return tuple(found)
+
+
+def ends_of(manifest: Manifest) -> Sequence[Step]:
+    """Return the writers of a plan; without one the steps that nothing reads."""
+    read = {source for step in manifest.steps for source in step["inputs"].values()}
+    writers = [step for step in manifest.steps if step["mode"] == "write"]
+    return writers or [step for step in manifest.steps if step["id"] not in read]
 
 
 def probes(manifest: Manifest, keys: Keys) -> dict[str, list[Probe]]:
@@ -146,15 +150,19 @@ def _read_step(step: Step, known: Mapping[str, Rows], keys: Sequence[Sequence[st
         return known[next(iter(inputs.values()))] if len(inputs) == 1 else Rows(), StepText(name)
     texts = [(str(step["config"][key]), dialect) for key, dialect in step["sql"].items() if key in step["config"]]
     if len(texts) == 1:
-        names = [column["name"] for column in step["schema"] or ()]
-        found = read_query(*texts[0][:1], _relations(inputs, known), texts[0][1], names)
+        ((sql, dialect),) = texts
+        found = read_query(sql, _relations(inputs, known), dialect, [column["name"] for column in step["schema"] or ()])
         return _of_schema(step, found.rows.keys, found.rows), _step_text(name, found)
     if step["mode"] == "transform":
         return _of_schema(step, frozenset(), Rows()), StepText(name, notes=(_NO_SQL,))
-    columns = {column["name"].lower(): column for column in step["schema"] or ()}
-    folded = [frozenset(column.lower() for column in key) for key in keys]
-    whole = [key for key in folded if key and all(each in columns and not columns[each]["nullable"] for each in key)]
-    return _of_schema(step, frozenset(whole), None), _of_reader(step)
+    return _of_schema(step, _whole_keys(step, keys), None), _of_reader(step)
+
+
+def _whole_keys(step: Step, keys: Sequence[Sequence[str]]) -> frozenset[frozenset[str]]:
+    """Return the keys all of whose columns a reader gives, and gives without NULL."""
+    certain = {column["name"].lower() for column in step["schema"] or () if not column["nullable"]}
+    folded = (frozenset(column.lower() for column in key) for key in keys)
+    return frozenset(key for key in folded if key and key <= certain)
 
 
 def _of_schema(step: Step, keys: frozenset[frozenset[str]], found: Rows | None) -> Rows:

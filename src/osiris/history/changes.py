@@ -1,20 +1,32 @@
-"""What is different from the last success of the same pipeline, whatever plan that had."""
+"""What is different between two runs: from the last success, from any other, and between a replay and its run."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from osiris.compare import ABSENT, Difference, diff, is_derived, same_data
-from osiris.history.differences import digest_of, environment_changes
-from osiris.history.failure_classes import class_of, subject_of
+from osiris.compare.differences import (
+    ABSENT,
+    INCOMPARABLE,
+    Difference,
+    diff,
+    digest_changes,
+    is_derived,
+    output_changes,
+    same_data,
+    written_changes,
+)
+from osiris.history.failures import class_of, subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
-    from osiris.history.record import RecordedRun
+    from osiris.compare.differences import RowFinder
+    from osiris.errors import Diagnostic
+    from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue
 
 AREAS = (
@@ -94,13 +106,20 @@ def _drift(run: RecordedRun) -> Iterator[Change]:
 def _of_plans(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
     if run.plan is None or base.plan is None or run.plan.fingerprint == base.plan.fingerprint:
         return
-    items = [item for item in diff(base.plan, run.plan) if not is_derived(item)]
-    edited = {item.path.split("/")[1] for item in items if _EDITED.match(item.path)}
-    modes = {step["id"]: step["mode"] for plan in (base.plan, run.plan) for step in plan.steps}
-    for item in items:
-        if item.path.startswith("engines/") and ABSENT in (item.old, item.new):
-            continue  # a step that is new or gone brought it along
-        yield _of_difference(item, modes, edited)
+    items = [item for item in diff(base.plan, run.plan) if not (is_derived(item) or _came_along(item))]
+    modes = {step["id"]: step["mode"] for step in (*base.plan.steps, *run.plan.steps)}
+    edited = _edited(items)
+    yield from (_of_difference(item, modes, edited) for item in items)
+
+
+def _edited(items: Iterable[Difference]) -> set[str]:
+    """Return the steps that do something else."""
+    return {item.path.split("/")[1] for item in items if _EDITED.match(item.path)}
+
+
+def _came_along(item: Difference) -> bool:
+    """Tell whether a difference is of an engine that a step which is new or gone brought along."""
+    return item.path.startswith("engines/") and item.is_one_sided
 
 
 def _of_difference(item: Difference, modes: Mapping[str, str], edited: set[str]) -> Change:
@@ -138,25 +157,25 @@ def _of_environments(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
                 yield Change("source_data", item.path, str(item), rest, item.old[:12], item.new[:12])
         elif root == "connections":
             yield Change("environment", item.path, str(item), None, item.old[:12], item.new[:12])
-        elif rest not in planned and ABSENT not in (item.old, item.new):
+        elif rest not in planned and not item.is_one_sided:
             area = _AROUND.get(rest.partition("/")[0], "environment")
             yield Change(area, item.path, str(item), None, item.old, item.new)
 
 
 def _same_rows(run: RecordedRun, base: RecordedRun, source: str) -> bool:
     """Tell whether a source gave the rows that it gave: all that read it wrote them as they are, and the same."""
-    digests = []
-    for each in (base, run):
-        readers = [step for step in each.steps if source in step.inputs]
-        if any(step.mode != "write" or len(step.inputs) > 1 for step in readers):
-            return False
-        digests.append({step.id: digest_of(step) for step in readers})
-    before, now = digests
-    return bool(now) and before.keys() == now.keys() and all(_alike(before[name], now[name]) for name in now)
+    before, now = _written_from(base, source), _written_from(run, source)
+    if not before or not now or before.keys() != now.keys():
+        return False
+    return all(same_data(before[name], now[name]) is True for name in now)
 
 
-def _alike(before: Mapping[str, JsonValue] | None, now: Mapping[str, JsonValue] | None) -> bool:
-    return bool(before and now) and same_data(before, now) is True
+def _written_from(run: RecordedRun, source: str) -> dict[str, Mapping[str, JsonValue] | None] | None:
+    """Return the digests of what was written of a source, by step; None if a step does more than write its rows."""
+    readers = [step for step in run.steps if source in step.inputs]
+    if any(step.mode != "write" or len(step.inputs) > 1 for step in readers):
+        return None
+    return {step.id: digest_of(step) for step in readers}
 
 
 def _engines(run: RecordedRun) -> set[str]:
@@ -165,17 +184,21 @@ def _engines(run: RecordedRun) -> set[str]:
 
 def _of_contents(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
     """Give the sources that cannot be what they were: the last success read them by the same step, and did not fail."""
-    before = {step.id: step for step in base.steps}
     told = run.summary.get("sources") or {}
-    for step in run.steps:
-        same = step.id in before and step.plan and step.plan.get("hash") == before[step.id].plan.get("hash")
-        code = step.error.code if step.mode == "read" and step.error else ""
-        if same and code in _GONE:
-            text = f"the source of step '{step.id}' is gone: the last success read it, and this run met {code}"
-            yield Change("source_schema", f"sources/{step.id}", text, step.id)
-        elif same and step.id not in told and class_of(code) == "data" and code:
-            text = f"the source of step '{step.id}' changed: the last success read it without {code}"
-            yield Change("source_data", f"sources/{step.id}", text, step.id)
+    for step, before in step_pairs(run.steps, base):
+        is_same = bool(step.plan) and step.plan.get("hash") == before.plan.get("hash")
+        if is_same and step.mode == "read" and step.error:
+            yield from _met(step.id, step.error.code, is_told=step.id in told)
+
+
+def _met(step: str, code: str, *, is_told: bool) -> Iterator[Change]:
+    """Give what the failure of a read step says of its source; `is_told` of one whose state is on record."""
+    if code in _GONE:
+        text = f"the source of step '{step}' is gone: the last success read it, and this run met {code}"
+        yield Change("source_schema", f"sources/{step}", text, step)
+    elif not is_told and class_of(code) == "data":
+        text = f"the source of step '{step}' changed: the last success read it without {code}"
+        yield Change("source_data", f"sources/{step}", text, step)
 
 
 def _short(value: JsonValue) -> JsonValue:
@@ -183,3 +206,270 @@ def _short(value: JsonValue) -> JsonValue:
     if value is ABSENT or len(json.dumps(value, ensure_ascii=False)) <= _SHOWN:
         return value
     return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:_SHOWN] + "…"
+
+
+SECTIONS = ("outcome", "plan", "environment", "schemas", "rows", "digests")
+"""In the order in which causes come before what follows from them; what a run took is told, and differs always."""
+
+_COUNTS = ("rows_in", "rows_out", "rows_rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long something took in two runs, in ms; None where it did not end, or is not part of the run.
+
+    `what` is a step, or empty for the whole run.
+    """
+
+    what: str
+    old: float | None
+    new: float | None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return step (None for the run) and both times."""
+        return {"step": self.what or None, "old_ms": self.old, "new_ms": self.new}
+
+
+@dataclass(frozen=True, slots=True)
+class RunDiff:
+    """Two runs compared: the differences by section, of which all are there, and the times."""
+
+    sections: Mapping[str, tuple[Difference, ...]]
+    times: tuple[Timing, ...]
+
+    @property
+    def differences(self) -> list[Difference]:
+        """Return all differences, the first cause first."""
+        return [item for section in SECTIONS for item in self.sections[section]]
+
+
+def diff_runs(a: RecordedRun, b: RecordedRun) -> RunDiff:
+    """Compare two runs as their sessions record them; a plan that is gone counts as one without steps."""
+    plan = diff(a.plan, b.plan) if a.plan and b.plan else []
+    sections = {
+        "outcome": tuple(_outcome(a, b)),
+        "plan": tuple(item for item in plan if not item.leaf.endswith("/schema")),
+        "environment": tuple(environment_changes(a, b)),
+        "schemas": tuple(_schemas(a, b)),
+        "rows": tuple(_row_changes(a, b)),
+        "digests": tuple(run_digest_changes(a, b)),
+    }
+    return RunDiff(sections, tuple(_times(a, b)))
+
+
+def environment_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
+    """Yield what differs around two runs: versions and machine, limits, connections, sources, selected steps.
+
+    Of a connection the fields that are not secret are compared by digest, of a source what it told of its state; what
+    only one of the runs has recorded is left out, but for an engine, which only one of them may have used.
+    """
+    old, new = a.summary, b.summary
+    versions = _leaves("environment", _versions(a), _versions(b))
+    yield from (item for item in versions if not item.is_one_sided or "/engines/" in item.path)
+    yield from _leaves("environment", _pick(old, "adapter", "selected"), _pick(new, "adapter", "selected"))
+    yield from _leaves("limits", old.get("limits") or {}, new.get("limits") or {})
+    for kind, what in (("connections", "the fields of {} that are not secret"), ("sources", "the source of step '{}'")):
+        yield from _state_changes(kind, f"{what} changed", old.get(kind) or {}, new.get(kind) or {})
+
+
+def _state_changes(
+    kind: str, text: str, before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]
+) -> Iterator[Difference]:
+    for name in (name for name in before if name in after and before[name] != after[name]):
+        yield Difference(kind, f"{kind}/{name}", before[name], after[name], text.format(name))
+
+
+def step_pairs(steps: Iterable[RecordedStep], other: RecordedRun) -> list[tuple[RecordedStep, RecordedStep]]:
+    """Return steps of a run, each with the one of the same id in another run; those that it has not are left out."""
+    found = {step.id: step for step in other.steps}
+    return [(step, found[step.id]) for step in steps if step.id in found]
+
+
+def run_digest_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
+    """Yield what differs in the data of two runs by step, as its plan orders them, and column.
+
+    Only steps are compared of which both runs have a digest.
+    """
+    for old, new in step_pairs(planned_steps(a), b):
+        found = _data_changes(old, new)
+        yield from (item for item in found if item.code == INCOMPARABLE or not item.path.endswith("/rows"))
+
+
+def _data_changes(old: RecordedStep, new: RecordedStep) -> list[Difference]:
+    before, after = digest_of(old), digest_of(new)
+    if not before or not after:
+        return []
+    if old.output and new.output:
+        return written_changes(old.id, old.output, new.output)
+    return digest_changes(old.id, before, after)
+
+
+def digest_of(step: RecordedStep) -> Mapping[str, Any] | None:
+    """Return the digest of what a step gave or wrote; None if none was made."""
+    found = (step.output or step.summary).get("digest")
+    return found if isinstance(found, dict) else None
+
+
+def planned_steps(run: RecordedRun) -> list[RecordedStep]:
+    """Return the steps of a run in the order of its plan."""
+    if run.plan is None:
+        return list(run.steps)
+    place = {step["id"]: number for number, step in enumerate(run.plan.steps)}
+    return sorted(run.steps, key=lambda step: place.get(step.id, len(place)))
+
+
+def _outcome(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
+    if a.status != b.status:
+        yield Difference("outcome", "status", a.status, b.status)
+    for old, new in step_pairs(a.steps, b):
+        before, after = (step.error.code if step.error else step.status for step in (old, new))
+        if before != after:
+            yield Difference("outcome", f"steps/{old.id}/status", before, after)
+
+
+def _versions(run: RecordedRun) -> Mapping[str, Any]:
+    """Return the versions of a run; of one that did not record them those of its plan."""
+    found: Mapping[str, Any] = run.summary.get("environment") or {"engines": run.summary["engines"]}
+    return found
+
+
+def _schemas(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
+    for old, new in step_pairs(a.steps, b):
+        yield from _column_changes(f"steps/{old.id}/schema", *(step.plan.get("schema") or [] for step in (old, new)))
+
+
+def _column_changes(path: str, old: list[Mapping[str, Any]], new: list[Mapping[str, Any]]) -> Iterator[Difference]:
+    left, right = ({column["name"]: _spelled(column) for column in columns} for columns in (old, new))
+    for name in dict.fromkeys((*left, *right)):
+        before, after = left.get(name, ABSENT), right.get(name, ABSENT)
+        if before != after:
+            yield Difference(path, f"{path}/{name}", before, after)
+    if [name for name in left if name in right] != [name for name in right if name in left]:
+        yield Difference(path, path, list(left), list(right), f"{path}: the columns stand in another order")
+
+
+def _spelled(column: Mapping[str, Any]) -> JsonValue:
+    return f"{column['type']}{'' if column['nullable'] else ' not null'}"
+
+
+def _row_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
+    for old, new in step_pairs(a.steps, b):
+        for count in _COUNTS:
+            before, after = (step.summary.get(count) for step in (old, new))
+            if None not in (before, after) and before != after:
+                yield Difference("rows", f"steps/{old.id}/{count}", before, after)
+
+
+def _times(a: RecordedRun, b: RecordedRun) -> Iterator[Timing]:
+    yield Timing("", a.summary["duration_ms"], b.summary["duration_ms"])
+    left, right = ({step.id: step.summary.get("duration_ms") for step in run.steps} for run in (a, b))
+    yield from (Timing(name, left.get(name), right.get(name)) for name in dict.fromkeys((*left, *right)))
+
+
+def _leaves(root: str, old: JsonValue, new: JsonValue) -> Iterator[Difference]:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        if old != new:
+            yield Difference(root.partition("/")[0], root, old, new)
+        return
+    for key in dict.fromkeys((*old, *new)):
+        yield from _leaves(f"{root}/{key}", old.get(key, ABSENT), new.get(key, ABSENT))
+
+
+def _pick(values: Mapping[str, Any], *keys: str) -> dict[str, JsonValue]:
+    return {key: values.get(key) for key in keys}
+
+
+Kind = Literal["source", "target", "engine", "code", "environment", "unknown"]
+
+_NOTHING = "nothing that is on record changed"
+_CHANCE = "a step may depend on chance, on the time, or on an order of rows"
+
+
+class Reason(NamedTuple):
+    """Something that is not what it was in the run: a source, an engine, our code, or what was around."""
+
+    kind: Kind
+    text: str
+
+
+def replay_changes(
+    root: Path, run: RecordedRun, replay: RecordedRun, rows: RowFinder | None = None
+) -> list[Difference]:
+    """Return what differs between a run and its replay, as the plan orders the steps; empty if nothing does.
+
+    How a run that was stopped or lost would have ended is not known: only what it wrote is compared. A step that a
+    failure stops is at another place each time: of a run that failed only what both wrote is. `rows` is as for
+    `verify`.
+    """
+    pairs = step_pairs(planned_steps(run), replay)
+    return [
+        item for old, new in pairs for item in (*_failure(run, old, new), *_data_of_replay(root, run, old, new, rows))
+    ]
+
+
+def reasons(run: RecordedRun, replay: RecordedRun, changed: Iterable[Diagnostic]) -> list[Reason]:
+    """Return what has changed since a run; `changed` are the components that have (RUN023).
+
+    A read step that fails only in the replay tells of its source, a write step that failed only in the run of its
+    target, which no replay touches unasked. Without anything else, what cannot be known is said.
+    """
+    found = [_reason(item) for item in environment_changes(run, replay)]
+    found += [Reason("code", item.message) for item in changed]
+    found += [
+        Reason("source", f"the source of step '{step.id}' changed: {step.error.message}")
+        for step, before in step_pairs(replay.steps, run)
+        if step.mode == "read" and step.error and not before.error
+    ]
+    found += [] if (replay.summary.get("replays") or {}).get("to_targets") else _untouched_targets(run)
+    return found or [Reason("unknown", _unknown(run, replay))]
+
+
+def _untouched_targets(run: RecordedRun) -> list[Reason]:
+    return [
+        Reason("target", f"the target of step '{step.id}', which failed in the run, is not touched by the replay")
+        for step in run.steps
+        if step.mode == "write" and step.error
+    ]
+
+
+def _failure(run: RecordedRun, old: RecordedStep, new: RecordedStep) -> Iterator[Difference]:
+    before, after = (step.error.code if step.error else None for step in (old, new))
+    if before == after or (before is None and run.status not in ("complete", "failed")):
+        return
+    left, right = (f"fails with {code}" if code else "does not fail" for code in (before, after))
+    path = f"{old.id}/status"
+    yield Difference(old.id, path, before, after, f"step '{old.id}' {left} in the run, and {right} in the replay")
+
+
+def _data_of_replay(
+    root: Path, run: RecordedRun, old: RecordedStep, new: RecordedStep, rows: RowFinder | None
+) -> list[Difference]:
+    if old.output and new.output:
+        return output_changes(root, old.id, old.output, new.output, rows)
+    if old.output and not new.error and run.status != "failed":
+        text = f"step '{old.id}' wrote in the run, and did not get so far in the replay"
+        return [Difference(old.id, old.id, "written", ABSENT, text)]
+    before, after = digest_of(old), digest_of(new)
+    return digest_changes(old.id, before, after) if before and after else []
+
+
+def _reason(item: Difference) -> Reason:
+    first, _, rest = item.path.partition("/")
+    if first == "sources":
+        return Reason("source", str(item))
+    if rest == "osiris":
+        return Reason("code", f"Osiris was {item.old}, and is {item.new} now")
+    if rest.startswith("engines/"):
+        name = rest.removeprefix("engines/")
+        return Reason("engine", f"{name} was {item.old}, and is {item.new} now")
+    return Reason("environment", str(item))
+
+
+def _unknown(run: RecordedRun, replay: RecordedRun) -> str:
+    """Say what may be the reason although nothing that is known has changed."""
+    told = (run.summary.get("sources") or {}).keys() & (replay.summary.get("sources") or {}).keys()
+    blind = [f"'{step.id}'" for step in run.steps if step.mode == "read" and step.id not in told]
+    causes = [f"the source of step {', '.join(blind)} does not tell whether it did"] if blind else []
+    secret = run.plan.data["sensitive"] if run.plan else []
+    causes += [f"of parameter {', '.join(secret)} no value is kept"] if secret else []
+    return "; ".join([_NOTHING, *(causes or [_CHANCE])])

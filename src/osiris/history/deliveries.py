@@ -6,9 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osiris.history.failure_classes import class_of, kind_of, may_pass
-from osiris.history.record import REFUSED, resume_command
-from osiris.history.targets import target_of
+from osiris.history.failures import class_of, kind_of, may_pass
+from osiris.history.record import REFUSED, resume_command, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -182,15 +181,18 @@ def _continuing(deliveries: list[Delivery], partial: list[str]) -> str:
     """Say why the same run may be continued, or why not."""
     if partial:
         return f"A part of the rows of {_named(partial)} may be there already, and would be sent again."
-    done = [delivery.step.id for delivery in deliveries if delivery.state in ("written", "kept")]
-    unknown = [delivery.step.id for delivery in deliveries if delivery.state == "unknown"]
-    parts = [f"What {_named(done)} wrote is on record and will be skipped" if done else "Nothing was delivered"]
-    asked = [each.step.id for each in deliveries if each.state == "unknown" and each.by_ledger]
-    if asked:
-        parts.append(f"whether {_named(asked)} delivered is settled by its target before anything is sent")
-    if anew := [name for name in unknown if name not in asked]:
-        parts.append(f"what {_named(anew)} writes takes its place as a whole")
-    return f"{'; '.join(parts)}."
+    done = [each.step.id for each in deliveries if each.state in ("written", "kept")]
+    asked, anew = (
+        [each.step.id for each in deliveries if each.state == "unknown" and each.by_ledger is by]
+        for by in (True, False)
+    )
+    told = (
+        (done, f"What {_named(done)} wrote is on record and will be skipped"),
+        (not done, "Nothing was delivered"),
+        (asked, f"whether {_named(asked)} delivered is settled by its target before anything is sent"),
+        (anew, f"what {_named(anew)} writes takes its place as a whole"),
+    )
+    return f"{'; '.join(text for is_so, text in told if is_so)}."
 
 
 def _prospect(reading: Reading, deliveries: list[Delivery], *, useful: bool) -> str:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from osiris.history.causes import clip
-from osiris.history.gone import Finding, gone_since
-from osiris.history.ledger import sql_of, total
+from osiris.history.failures import clip
+from osiris.history.reading import not_renewed, stale_text
 from osiris.history.rejects import first_group
-from osiris.history.stale import not_renewed, stale_text
+from osiris.history.row_counts import Finding, gone_since, sql_of, total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from osiris.history.ledger import Row
     from osiris.history.reading import Reading
     from osiris.history.record import RecordedStep
+    from osiris.history.row_counts import Row
 
 _JOIN = re.compile(r"\bjoin\b", re.IGNORECASE)
 _OTHER = re.compile(r"\bunion\b|\bgroup\s+by\b", re.IGNORECASE)
@@ -32,6 +31,11 @@ def findings_of(reading: Reading) -> list[Finding]:
     """Return all findings, the gravest first."""
     if reading.run.status == "running":
         return []
+    return [*grave_findings(reading), *_stale(reading), *_slower(reading), *_warnings(reading)]
+
+
+def grave_findings(reading: Reading) -> list[Finding]:
+    """Return the findings that make a verdict on a run that has ended."""
     return [
         *_nothing_read(reading),
         *_all_lost(reading, "all_rejected"),
@@ -40,9 +44,6 @@ def findings_of(reading: Reading) -> list[Finding]:
         *_fan_outs(reading),
         *_rejected(reading),
         *gone_since(reading.base_ledger, reading.ledger),
-        *_stale(reading),
-        *_slower(reading),
-        *_warnings(reading),
     ]
 
 
@@ -86,15 +87,24 @@ def _fans_out(reading: Reading, step: RecordedStep, row: Row) -> str:
     if given > taken:
         return "more than all of its inputs hold"
     sizes = [reading.ledger[name].given or 0 for name in step.inputs if name in reading.ledger]
-    sql = sql_of(step)
-    if len(sizes) < 2 or not _JOIN.search(sql) or _OTHER.search(sql):
+    if len(sizes) < 2 or not _joins(sql_of(step)):
         return ""
     if given > max(sizes):
         return f"more than the largest of its inputs holds ({max(sizes):,})"
-    before = reading.base_ledger.get(step.id)
-    if before and before.given and before.taken and given / taken >= _GROWN * before.given / before.taken:
-        return f"and the last success {before.given:,} of {before.taken:,}"
-    return ""
+    return _growth(row, reading.base_ledger.get(step.id))
+
+
+def _growth(row: Row, before: Row | None) -> str:
+    """Say what a step gave in the last success, if it gives many times more rows for as many as it takes now."""
+    if not (row.given and row.taken and before and before.given and before.taken):
+        return ""
+    is_so = row.given / row.taken >= _GROWN * before.given / before.taken
+    return f"and the last success {before.given:,} of {before.taken:,}" if is_so else ""
+
+
+def _joins(sql: str) -> bool:
+    """Tell whether a statement joins, and does nothing else that gives many rows, or few."""
+    return bool(_JOIN.search(sql)) and not _OTHER.search(sql)
 
 
 def _rejected(reading: Reading) -> Iterator[Finding]:

@@ -1,28 +1,27 @@
-"""One reading of a run: what failed first, what that blocked, what changed, and the last success to compare with.
-
-Report, package, console, agents and lineage events all tell what stands here; none of them interprets a session itself.
-"""
+"""One reading of a run: what failed first, what that blocked, what changed, and the last success to compare with."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from osiris.history.base import base_of
-from osiris.history.causes import Link, Problem, broken_by, chain_of, first_cause, problems_of
-from osiris.history.changes import Change, changes_of
-from osiris.history.ledger import Ledger, ledger_of
-from osiris.history.record import conversation_of, load_outline, load_run
+from osiris.compare.lineage import read_plan, trace_impact
+from osiris.history.changes import DRIFT, Change, changes_of
+from osiris.history.failures import Link, Problem, broken_by, chain_of, clip, first_cause, problems_of
+from osiris.history.record import STEP_ENDINGS, conversation_of, load_run
 from osiris.history.rejects import Group, groups_of
-from osiris.history.stale import Stale, newest_manifests, not_renewed, stale_of
-from osiris.session import ENDS, read_summary
+from osiris.history.row_counts import Ledger, base_of, ledger_of
+from osiris.session.stored import read_summary
+from osiris.session.writing import ENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from osiris.compare.lineage import Plan
+    from osiris.history.changes import Change
     from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue, Manifest
     from osiris.project import Project
@@ -71,8 +70,7 @@ class Reading:
     @cached_property
     def ends(self) -> dict[str, Event]:
         """The last event of each step that has ended, by step, in the order of time."""
-        names = ("step_complete", "step_failed", "step_cancelled", "step_skipped")
-        return {str(event["step"]): event for event in self.run.events if event["event"] in names}
+        return {str(event["step"]): event for event in self.run.events if event["event"] in STEP_ENDINGS}
 
     @cached_property
     def end(self) -> Event | None:
@@ -117,11 +115,6 @@ class Reading:
         return stale_of(self.run, self.manifests()) if not_renewed(self.run) else []
 
     @property
-    def last_success(self) -> str | None:
-        """The session of the last success before this run; None if there is none."""
-        return self.base_id
-
-    @property
     def replays(self) -> Mapping[str, JsonValue] | None:
         """What a replay repeats; None for a run of its own."""
         found: Mapping[str, JsonValue] | None = self.run.summary.get("replays")
@@ -148,33 +141,204 @@ def read_run(
     *,
     most_told: int | None = None,
     compare: bool = True,
+    outline: bool = False,
 ) -> Reading:
     """Return the reading of a session; FileNotFoundError if it has no readable run.json.
 
-    It is compared with the base that it pinned when it started, unless `compare` is off. `most_told` is as for
-    `load_run`.
+    It is compared with the base that it pinned when it started, unless `compare` is off. `most_told` and `outline` are
+    as for `load_run`; an outline has neither the run before nor a conversation.
     """
-    run = load_run(project.logs / session, most_told)
+    run = load_run(project.logs / session, most_told, outline=outline)
     pinned = run.summary.get("base") or base_of(project, run.pipeline, run.id)
     base = str(pinned["success"]) if pinned["success"] and compare else None
-    previous = read_summary(project.logs / str(pinned["previous"])) if pinned["previous"] else None
+    previous = None if outline or not pinned["previous"] else read_summary(project.logs / str(pinned["previous"]))
     earlier = _outline(project.logs / base) if base else None
-    talk = conversation_of(project, run)
+    talk = None if outline else conversation_of(project, run)
     return Reading(run, earlier, base, previous, clean, talk, lambda: newest_manifests(project))
-
-
-def read_outline(
-    project: Project, session: str, clean: Callable[[str], str] = str, manifests: Callable[[], list[Manifest]] = list
-) -> Reading:
-    """Return the reading of a session without its events, which is quick; fails as `read_run`."""
-    run = load_outline(project.logs / session)
-    base = (run.summary.get("base") or base_of(project, run.pipeline, run.id))["success"]
-    earlier = _outline(project.logs / str(base)) if base else None
-    return Reading(run, earlier, str(base) if base else None, None, clean, manifests=manifests)
 
 
 def _outline(folder: Path) -> RecordedRun | None:
     """Return a run to compare with; None if it is gone or damaged, which is no reason to tell nothing of this one."""
     with suppress(OSError, LookupError, TypeError, ValueError):
-        return load_outline(folder)
+        return load_run(folder, outline=True)
     return None
+
+
+_NO_BASE = "no complete run of this pipeline is known before this one"
+_NOTHING_NEW = "nothing changed; sources are read anew"
+
+
+def why_of_steps(reading: Reading) -> dict[str, str]:
+    """Return the reason of every step, in the order of the plan."""
+    told = _not_run(reading)
+    own = _own_changes(reading)
+    found: dict[str, str] = {}
+    for step in reading.run.steps:
+        above = next((name for name in step.needs if name in own), None)
+        if above:
+            own.setdefault(step.id, f"an input changed: step '{above}'")
+        found[step.id] = told.get(step.id) or (own.get(step.id, _NOTHING_NEW) if reading.base else _NO_BASE)
+    return found
+
+
+def _not_run(reading: Reading) -> dict[str, str]:
+    """Say of steps that did not run why, and of those whose source is not as planned what is wrong with it."""
+    told: dict[str, str] = {}
+    for step in reading.run.steps:
+        if step.reason:
+            told[step.id] = f"skipped: {step.reason}"
+        elif step.status == "not_run":
+            told[step.id] = "not begun yet" if reading.run.status == "running" else "not reached"
+        elif step.error and step.error.code == DRIFT:
+            texts = [change.text for change in reading.changes if change.step == step.id]
+            told[step.id] = f"its source changed: {'; '.join(texts)}" if texts else "its source changed"
+    return told
+
+
+def _own_changes(reading: Reading) -> dict[str, str]:
+    own: dict[str, str] = {}
+    for change in reading.changes:
+        for step in _steps_of(change, reading):
+            own.setdefault(step, _change_text(change))
+    return own
+
+
+def _steps_of(change: Change, reading: Reading) -> list[str]:
+    """Return the steps that a change is of; of a connection those that use it."""
+    root, _, name = change.path.partition("/")
+    if root == "connections":
+        return [step.id for step in reading.run.steps if step.plan.get("connection") == name.partition("/")[0]]
+    return [change.step] if change.step else []
+
+
+def _change_text(change: Change) -> str:
+    root, _, rest = change.path.partition("/")
+    if root == "sources":
+        return "its source changed"
+    if root == "connections":
+        return f"{rest.partition('/')[0]} has other fields"
+    leaf = rest.partition("/")[2]
+    return f"{leaf.partition('/')[0]} changed: {change.text.removeprefix(f'steps/{change.step}/')}" if leaf else "new"
+
+
+_MOST_STALE = 5
+"""Targets that a sentence names."""
+
+
+class Stale(NamedTuple):
+    """A target that is stale: the pipeline and the step that write it, and its path or `@family.alias.table`."""
+
+    pipeline: str
+    step: str
+    target: str
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as plain data."""
+        return self._asdict()
+
+
+def newest_manifests(project: Project) -> list[Manifest]:
+    """Return the newest plan of each pipeline, as its file has it; those that cannot be read are passed over."""
+    from osiris.compiler.manifest import find_manifests, newest_manifest, read_shaped
+
+    names = sorted({file.path.parent.parent.name for file in find_manifests(project)})
+    files = (newest_manifest(project, name) for name in names)
+    return [manifest for file in files if file and (manifest := read_shaped(file.path))]
+
+
+def not_renewed(run: RecordedRun) -> list[str]:
+    """Return the write steps whose targets are as they were before a run; none of one that is at work or a replay."""
+    if run.status == "running" or run.summary.get("replays"):
+        return []
+    return [step.id for step in run.steps if step.mode == "write" and not (step.output or step.status == "complete")]
+
+
+def stale_of(run: RecordedRun, manifests: Iterable[Manifest]) -> list[Stale]:
+    """Return what other pipelines, by their plans, make from targets that a run did not renew, also through others."""
+    others = {manifest.name: manifest for manifest in manifests}
+    own = run.plan or others.get(run.pipeline)
+    if own is None:
+        return []
+    plans = {name: plan for name, manifest in {**others, own.name: own}.items() if (plan := _plan(manifest))}
+    writes = plans[own.name].writes if own.name in plans else {}
+    found: dict[Stale, None] = {}
+    for label in dict.fromkeys(writes[step] for step in not_renewed(run) if step in writes):
+        found |= dict.fromkeys(_made_from(label, list(plans.values()), own.name))
+    return list(found)
+
+
+def _made_from(label: str, plans: list[Plan], own: str) -> Iterator[Stale]:
+    """Give the targets that the plans of other pipelines make from one."""
+    for reached in trace_impact(plans, label, None):
+        if reached.name != own:
+            yield from (Stale(reached.name, step.step, step.target) for step in reached.steps if step.target)
+
+
+def stale_text(stale: list[Stale]) -> str:
+    """Return the sentence that names what is stale."""
+    named = ", ".join(f"{each.target} ({each.pipeline})" for each in stale[:_MOST_STALE])
+    more = f" and {len(stale) - _MOST_STALE:,} more" if len(stale) > _MOST_STALE else ""
+    return f"Made from what this run did not renew, by other pipelines: {named}{more}."
+
+
+def _plan(manifest: Manifest) -> Plan | None:
+    with suppress(LookupError, TypeError, ValueError, AttributeError):
+        return read_plan(manifest)
+    return None
+
+
+_LONGEST_INTENT, _EXCERPT = 500, 160
+
+
+class Source(NamedTuple):
+    """Something that says what a pipeline is for, how far to trust it, and what it says."""
+
+    name: str
+    trust: str
+    text: str
+
+
+class Intent(NamedTuple):
+    """What a pipeline is for; `sources` say it, the one that won first."""
+
+    sources: tuple[Source, ...]
+
+    @property
+    def text(self) -> str:
+        """What the source says that won."""
+        return clip(self.sources[0].text, _LONGEST_INTENT)
+
+    @property
+    def known(self) -> bool:
+        """Tell whether somebody wrote it down; else it is inferred from the steps."""
+        return self.sources[0].name != "inferred"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as it stands in narrative.intent."""
+        told = [{"source": s.name, "trust": s.trust, "excerpt": clip(s.text, _EXCERPT)} for s in self.sources]
+        return {"text": self.text, "known": self.known, "provenance": list(told)}
+
+
+def intent_of(reading: Reading) -> Intent:
+    """Return what the pipeline of a run is for."""
+    found = tuple(_written(reading))
+    return Intent(found or (Source("inferred", "low", _inferred(reading)),))
+
+
+def _written(reading: Reading) -> Iterator[Source]:
+    plan = reading.run.plan
+    about: Mapping[str, JsonValue] = plan.data["pipeline"] if plan else {}
+    intent = (about.get("metadata") or {}).get("intent")
+    if isinstance(intent, str) and intent.strip():
+        yield Source("metadata.intent", "high", intent)
+    if about.get("description"):
+        yield Source("description", "high", str(about["description"]))
+    if reading.conversation and reading.conversation.get("title"):
+        yield Source("conversation", "medium", reading.clean(str(reading.conversation["title"])))
+
+
+def _inferred(reading: Reading) -> str:
+    steps = reading.run.steps
+    ends = {mode: sorted({step.component for step in steps if step.mode == mode}) for mode in ("read", "write")}
+    read, write = (", ".join(names) or "nowhere" for names in ends.values())
+    return f"Moves rows from {read} to {write}."

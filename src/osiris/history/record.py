@@ -1,8 +1,4 @@
-"""A run as its session recorded it: one reading of the files, for all that tell of runs (report, package, comparison).
-
-What a session says stays what it said: nothing here asks the clock, the sources or the targets. A run that is still
-going reads as far as it has come.
-"""
+"""A run as its session recorded it: one reading of the files, for all that tell of runs."""
 
 from __future__ import annotations
 
@@ -10,24 +6,15 @@ import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from osiris.compiler.manifest import read_shaped
 from osiris.errors import Diagnostic, fail
 from osiris.secret import masked_problems
-from osiris.session import (
-    CONVERSATION,
-    STEP_FIGURES,
-    find_session,
-    iter_lines,
-    iter_sessions,
-    open_session,
-    order_of,
-    read_lines,
-    read_summary,
-    session_folders,
-    totals,
-)
+from osiris.session.finding import find_session, iter_sessions, open_session, order_of, runs_before, session_folders
+from osiris.session.stored import CONVERSATION, iter_lines, read_lines, read_summary
+from osiris.session.writing import STEP_ENDS, catch_up, totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -36,10 +23,12 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Manifest
     from osiris.project import Project
 
+
 REFUSED = "refused"
 """The `kind` of a session whose run could not start: nothing continues it."""
 
-_ENDED = frozenset(("step_complete", "step_failed", "step_cancelled", "step_skipped"))
+STEP_ENDINGS = (*STEP_ENDS, "step_skipped")
+"""Events after which nothing more is done of a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +44,8 @@ class RecordedStep:
     """One step of a run.
 
     `plan` is its entry in the manifest (empty if that is gone) and `summary` its entry in run.json. `began` and `ended`
-    are seconds since the run started, None if that never happened. `error` is what ended it, None if it did not fail.
-    `reason` is why it was skipped. `output` is what is on record as delivered, None if nothing is.
+    are seconds since the run started, None if that never happened. `end` is the event of its end, empty until then.
+    `error` is what ended it, None if it did not fail. `output` is what is on record as delivered, None if nothing is.
     """
 
     id: str
@@ -66,8 +55,8 @@ class RecordedStep:
     summary: Mapping[str, JsonValue]
     began: float | None
     ended: float | None
+    end: Mapping[str, JsonValue]
     error: Diagnostic | None
-    reason: str | None
     output: Mapping[str, JsonValue] | None
     progress: tuple[Point, ...]
 
@@ -75,6 +64,23 @@ class RecordedStep:
     def component(self) -> str:
         """Name of the component, empty if the plan is gone."""
         return str(self.plan.get("component", ""))
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was skipped, None if it was not."""
+        return self.end.get("reason") if self.end.get("event") == "step_skipped" else None
+
+    @property
+    def attempts(self) -> int | None:
+        """How often it was tried; None if it did not end."""
+        found: int | None = self.summary.get("attempts", self.end.get("attempts"))
+        return found
+
+    @property
+    def duration_ms(self) -> float | None:
+        """Milliseconds that it took; None if nobody saw it end."""
+        found: float | None = self.summary.get("duration_ms", self.end.get("duration_ms"))
+        return found
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -137,30 +143,25 @@ def require_plan(run: RecordedRun) -> Manifest:
     return run.plan
 
 
-def load_run(folder: Path, most: int | None = None) -> RecordedRun:
+def load_run(folder: Path, most: int | None = None, *, outline: bool = False) -> RecordedRun:
     """Return the run that a session's folder records; FileNotFoundError if it has no readable run.json.
 
-    Of the events that components told, it has only the first `most` of each name. What failed is told without values of
-    data (`osiris.secret.redact_diagnostic`): who reads of a run later, or is an agent, sees columns and counts.
+    Of the events that components told, it has only the first `most` of each name. An `outline` has neither events nor
+    metrics: enough to compare with, and quick. What failed is told without values of data
+    (`osiris.secret.redact_diagnostic`): who reads of a run later, or is an agent, sees columns and counts.
     """
     summary = read_summary(folder)
     if summary is None:
         raise FileNotFoundError(folder / "run.json")
-    plan = plan_of(folder)
+    plan, summary = plan_of(folder), masked_problems(summary)
     left_out: Counter[str] = Counter()
-    events = tuple(map(_told, _first(iter_lines(folder / "events.jsonl"), most, left_out)))
-    summary = caught_up(masked_problems(summary), events)
+    lines = () if outline else _first(iter_lines(folder / "events.jsonl"), most, left_out)
+    events = tuple(map(_told, lines))
+    metrics = () if outline else tuple(read_lines(folder / "metrics.jsonl"))
+    summary = summary if outline else caught_up(summary, events)
     diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
-    return RecordedRun(
-        folder=folder,
-        summary=summary,
-        plan=plan,
-        events=events,
-        metrics=tuple(read_lines(folder / "metrics.jsonl")),
-        steps=tuple(_steps(summary, plan, events, diagnostics)),
-        diagnostics=diagnostics,
-        left_out=left_out,
-    )
+    steps = tuple(_steps(summary, plan, events, diagnostics))
+    return RecordedRun(folder, summary, plan, events, metrics, steps, diagnostics, left_out)
 
 
 def caught_up(summary: Mapping[str, JsonValue], events: Iterable[Mapping[str, JsonValue]]) -> dict[str, JsonValue]:
@@ -170,12 +171,8 @@ def caught_up(summary: Mapping[str, JsonValue], events: Iterable[Mapping[str, Js
         return known
     steps = {name: dict(step) for name, step in known["steps"].items()}
     for event in events:
-        name = event["event"]
-        if event.get("step") not in steps or not (name == "step_start" or name in _ENDED):
-            continue
-        step = steps[event["step"]]
-        step["status"] = "running" if name == "step_start" else name.removeprefix("step_")
-        step |= {key: event[key] for key in STEP_FIGURES if key in event and name == "step_complete"}
+        if event.get("step") in steps and event["event"] in ("step_start", *STEP_ENDINGS):
+            catch_up(steps[event["step"]], event)
     return {**known, "steps": steps, **totals(steps)}
 
 
@@ -196,16 +193,6 @@ def _first(
 def _told(event: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     """Return an event without values of data in its message."""
     return masked_problems(event) if "code" in event and "message" in event else event
-
-
-def load_outline(folder: Path) -> RecordedRun:
-    """Return a run without its events and metrics: enough to compare with, and quick; FileNotFoundError as above."""
-    summary = read_summary(folder)
-    if summary is None:
-        raise FileNotFoundError(folder / "run.json")
-    plan, summary = plan_of(folder), masked_problems(summary)
-    diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
-    return RecordedRun(folder, summary, plan, (), (), tuple(_steps(summary, plan, (), diagnostics)), diagnostics)
 
 
 def find_run(project: Project, name: str = "last") -> RecordedRun | None:
@@ -229,11 +216,7 @@ def open_own_run(project: Project, name: str = "last") -> RecordedRun:
 
 def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
     """Return the newest run of the same pipeline before this one, however it ended; None if there is none."""
-    runs = (each for each in iter_sessions(project) if each.get("kind") == "run")
-    same = (each for each in runs if each.get("pipeline") == run.pipeline)
-    ended = (each for each in same if each["status"] != "running")
-    before = (each for each in ended if order_of(str(each["session"])) < order_of(run.id))
-    found = next(before, None)
+    found = next(runs_before(project, run.pipeline, run.id), None)
     return load_run(project.logs / str(found["session"])) if found else None
 
 
@@ -266,10 +249,6 @@ def seconds_between(earlier: str, later: str) -> float:
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
-def _since(start: datetime, moment: str) -> float:
-    return (datetime.fromisoformat(moment) - start).total_seconds()
-
-
 def plan_of(folder: Path) -> Manifest | None:
     """Return the plan that a session ran; None if it is gone, or damaged."""
     return read_shaped(folder / "manifest.json")
@@ -291,6 +270,10 @@ def _steps(
         yield _step(name, known, planned.get(name, {}), told[name], summary, problems)
 
 
+def _seconds_until(start: str, event: Mapping[str, JsonValue] | None) -> float | None:
+    return seconds_between(start, event["ts"]) if event else None
+
+
 def _step(
     name: str,
     known: Mapping[str, JsonValue],
@@ -299,23 +282,22 @@ def _step(
     summary: Mapping[str, JsonValue],
     problems: tuple[Diagnostic, ...],
 ) -> RecordedStep:
-    start = datetime.fromisoformat(str(summary["started_at"]))
-    end = next((event for event in reversed(events) if event["event"] in _ENDED), None)
-    begun = next((event for event in events if event["event"] == "step_start"), None)
+    start = str(summary["started_at"])
+    seconds = partial(_seconds_until, start)
+    end = next((event for event in reversed(events) if event["event"] in STEP_ENDINGS), None)
+    started, progress = ([each for each in events if each["event"] == name] for name in ("step_start", "step_progress"))
     return RecordedStep(
         id=name,
         mode=str(known["mode"]),
         status=str(known["status"]),
         plan=plan,
         summary=known,
-        began=_since(start, begun["ts"]) if begun else None,
-        ended=_since(start, end["ts"]) if end else None,
+        began=seconds(started[0] if started else None),
+        ended=seconds(end),
+        end=end or {},
         error=_error(end, problems) if known["status"] == "failed" else None,
-        reason=end.get("reason") if end and end["event"] == "step_skipped" else None,
         output=summary["outputs"].get(name),
-        progress=tuple(
-            Point(_since(start, event["ts"]), event["rows"]) for event in events if event["event"] == "step_progress"
-        ),
+        progress=tuple(Point(seconds_between(start, event["ts"]), event["rows"]) for event in progress),
     )
 
 
@@ -325,3 +307,28 @@ def _error(end: Mapping[str, JsonValue] | None, problems: tuple[Diagnostic, ...]
         return None
     same = (item for item in problems if item.code == end["code"] and item.message == end["message"])
     return next(same, None) or Diagnostic(end["code"], end["message"])
+
+
+_PLACES = ("schema", "table", "path", "url", "bucket", "key")
+_LONGEST_TARGET = 200
+
+
+def target_of(plan: Mapping[str, JsonValue]) -> str | None:
+    """Return the file, table or other place of a step's entry in the plan; None if it names none.
+
+    A table stands with its schema and its connection, `public.orders in @postgres.main`.
+    """
+    config: Mapping[str, JsonValue] = plan.get("config") or {}
+    named = {key: config[key] for key in _PLACES if isinstance(config.get(key), str | list) and config[key]}
+    words = _table_words(named) if "table" in named else [_joined(value) for value in named.values()]
+    words += [f"in {plan['connection']}"] if plan.get("connection") else []
+    return " ".join(words)[:_LONGEST_TARGET] or None
+
+
+def _table_words(named: Mapping[str, JsonValue]) -> list[str]:
+    table = ".".join(str(named[key]) for key in ("schema", "table") if key in named)
+    return [table, *([f"in {named['path']}"] if "path" in named else [])]
+
+
+def _joined(value: JsonValue) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)

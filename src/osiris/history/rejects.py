@@ -11,7 +11,7 @@ from osiris.secret import conceal
 from osiris.secret.redact_diagnostic import masked_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from osiris.history.record import RecordedRun
@@ -92,20 +92,30 @@ def groups_of(run: RecordedRun, clean: Callable[[str], str]) -> list[Group]:
 def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
     groups: dict[tuple[str, str, str | None], Group] = {}
     for row in _rows(path):
-        reason = _VARYING.sub("…", row["reason"]) if row["column"] == "" else row["reason"]
-        key = (row["column"], reason[:_LOOKED_AT], _shape(row["value"]) if row["column"] else None)
+        key = _key(row)
         if key not in groups and len(groups) >= _GROUPS:
             key = _OTHERS
-        group = groups.get(key)
-        if group is None:
+        if key not in groups:
             said = _QUOTED.sub("…", row["reason"]) if key != _OTHERS and row["column"] == "" else key[1]
-            group = groups[key] = Group(step, key[0], _told(key[1], clean), key[2], said=_told(said, clean))
+            groups[key] = Group(step, key[0], _told(key[1], clean), key[2], said=_told(said, clean))
+        group = groups[key]
         group.count += 1
         if len(group.examples) < EXAMPLES:
-            value = _shape(row["value"]) if row["column"] else ""  # never a whole row, and never the value itself
-            place = {"file": row["file"], "line": _number(row["line"]), "row": _number(row.get("row", ""))}
-            group.examples.append({**place, "value": value})
+            group.examples.append(_example(row))
     return list(groups.values())
+
+
+def _key(row: Mapping[str, str]) -> tuple[str, str, str | None]:
+    """Return what rows that are alike have in common: column, reason, and what the value looks like."""
+    if row["column"] == "":
+        return "", _VARYING.sub("…", row["reason"])[:_LOOKED_AT], None
+    return row["column"], row["reason"][:_LOOKED_AT], _shape(row["value"])
+
+
+def _example(row: Mapping[str, str]) -> dict[str, JsonValue]:
+    """Return where a row stands and what its value looks like: never a whole row, and never the value itself."""
+    value = _shape(row["value"]) if row["column"] else ""
+    return {"file": row["file"], "line": _number(row["line"]), "row": _number(row.get("row", "")), "value": value}
 
 
 def _told(reason: str, clean: Callable[[str], str]) -> str:

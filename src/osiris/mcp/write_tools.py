@@ -10,7 +10,7 @@ from osiris.document import load_text
 from osiris.errors import OsirisError, fail, has_errors
 from osiris.families.pii import hidden
 from osiris.files import resolve_path
-from osiris.history.causes import cause_code
+from osiris.history.failures import cause_code
 from osiris.mcp.definitions import RUN
 from osiris.mcp.pages import Reply
 from osiris.mcp.path_policy import check_steps, inside
@@ -73,10 +73,7 @@ def compile_(workspace: Workspace, arguments: Arguments) -> Reply:
 def _compiled(workspace: Workspace, arguments: Arguments, said: str | None, made: Mapping[str, JsonValue]) -> Reply:
     text, path, params = _checked(workspace, arguments, said)
     compiled = api.compile_text(workspace, text, path, params=params, refresh=bool(arguments.get("refresh")))
-    before = api.previous_plan(workspace, compiled.manifest)
-    tables = api.look_at_tables(workspace, compiled)
-    outputs = api.outputs_of(workspace, compiled)
-    view = api.plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
+    view = api.view_plan(workspace, compiled)
     data = {**made, **api.compiled_data(compiled, view)}
     if grown := api.multiplied(workspace, compiled):
         data["multiplies"] = [each.words() for each in grown]

@@ -1,28 +1,29 @@
-"""A run as OpenLineage events: one START, one COMPLETE, FAIL or ABORT, and the same for each step as a child run.
-
-The run is the job that reads the sources and writes the targets; a step is one that belongs to it, with its own SQL,
-rows and error. The same session gives the same events, as ids are made from names.
-"""
+"""A run as OpenLineage events: one START, one COMPLETE, FAIL or ABORT, and the same for each step as a child run."""
 
 from __future__ import annotations
 
+import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from osiris.compare.lineage import Column, Lineage, read_lineage
-from osiris.report.datasets import Dataset, datasets_of
+from osiris.compare.lineage import Column, Lineage, label_of, read_lineage
+from osiris.family_spec import family_of_connection, find_family
+from osiris.urls import local_path, stored_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from osiris.errors import Diagnostic
+    from osiris.family_spec import FamilySpec
     from osiris.history.reading import Reading
     from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue, Manifest
+
 
 Event = dict[str, "JsonValue"]
 
@@ -261,7 +262,7 @@ def _history(told: Told) -> JsonValue:
         "changes": [change.text for change in reading.changes[:_MOST_CHANGES]],
     }
     body |= {"code": reading.root.item.code} if reading.root else {}
-    body |= {"lastSuccess": reading.last_success} if reading.last_success else {}
+    body |= {"lastSuccess": reading.base_id} if reading.base_id else {}
     return {"_producer": _producer(told), "_schemaURL": _HISTORY, **body}
 
 
@@ -277,3 +278,88 @@ def _producer(told: Told) -> str:
 def _time(run: RecordedRun, seconds: float) -> str:
     began = datetime.fromisoformat(run.summary["started_at"])
     return (began + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
+
+
+Fields = Mapping[str, "JsonValue"]
+
+
+class Dataset(NamedTuple):
+    """A dataset by namespace and name; `queried`: a query reads it, so that its own columns are not known."""
+
+    namespace: str
+    name: str
+    queried: bool = False
+
+
+def datasets_of(
+    step: Fields, connections: Mapping[str, Fields], root: Path, bindings: Mapping[str, str]
+) -> Iterator[Dataset]:
+    """Yield what a step of a plan reads or writes.
+
+    `connections` has the fields of each as far as they are known, `bindings` the values of `${run.…}`.
+    """
+    config, reference = step["config"], step["connection"]
+    family = _family(step)
+    fields = connections.get(reference, {})
+    if isinstance(config.get("path"), str) and not (family.port or family.file_fields):
+        yield _file_dataset(root, _bound(config["path"], bindings), reference, fields)
+        return
+    tables = [config["table"]] if isinstance(config.get("table"), str) else list(_queried(step))
+    place = _place(family, fields, root, config.get("schema")) if tables else None
+    namespace, prefix = place or (reference or "osiris", "")
+    for table in tables:
+        yield Dataset(namespace, _qualified(prefix, _bound(table, bindings)), "table" not in config)
+    if not tables:
+        yield Dataset(namespace, label_of(step, connections))
+
+
+def _family(step: Fields) -> FamilySpec:
+    """Return the family of a step's data, for a database that speaks the protocol of another that one."""
+    reference = step["connection"]
+    family = family_of_connection(reference) if reference else find_family(step["component"].partition(".")[0])
+    return find_family(family.protocol_of) if family.protocol_of else family
+
+
+def _file_dataset(root: Path, path: str, reference: str | None, fields: Fields) -> Dataset:
+    """Return the dataset of a file, or of an object in a store."""
+    if url := stored_as(path, reference, fields):
+        namespace = find_family(url.family).openlineage.get("namespace", f"{url.scheme}://{url.bucket}")
+        return Dataset(namespace.format_map({"account": None, **fields, "bucket": url.bucket}), url.key)
+    return Dataset("file", _absolute(root, str(fields.get("base_dir") or ""), local_path(path)))
+
+
+def _queried(step: Fields) -> Iterator[str]:
+    """Yield the tables that the query of a step names."""
+    from osiris.sql import check
+
+    for key, dialect in step["sql"].items():
+        yield from sorted(check(step["config"][key], dialect, relations=None).relations)
+
+
+def _place(family: FamilySpec, fields: Fields, root: Path, schema: JsonValue) -> tuple[str, str] | None:
+    """Return the namespace of a database, and what stands before the names of its tables; None if it is not known."""
+    named = family.file_fields or (("host", "database") if family.port else ())
+    found = next((fields[key] for key in named if fields.get(key)), None)
+    if not found or not family.openlineage:
+        return None
+    file = _absolute(root, "", str(found)) if family.file_fields else ""
+    known = {"host": "localhost", "port": family.port, "database": "", **fields, "file": file}
+    own = family.openlineage["schema"].format_map(known)
+    inside = {**known, "schema": schema or fields.get("schema") or own}
+    return family.openlineage["namespace"].format_map(known), family.openlineage["name"].format_map(inside)
+
+
+def _qualified(prefix: str, table: str) -> str:
+    """Put before a table's name what it does not say itself."""
+    missing = prefix.split(".")[: -table.count(".") or None] if prefix else []
+    return ".".join([*missing, table])
+
+
+def _absolute(root: Path, base: str, path: str) -> str:
+    return os.path.normpath(root / base / path)
+
+
+def _bound(text: str, bindings: Mapping[str, str]) -> str:
+    for name, value in bindings.items():
+        text = text.replace(f"${{{name}}}", value)
+    return text

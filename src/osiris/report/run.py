@@ -1,25 +1,30 @@
-"""What there is to see of a run: plain frozen values, read from its record. Nothing here knows HTML."""
+"""What there is to see of a run, also against an earlier one: plain frozen values. Nothing here knows HTML."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from osiris.compare import label_of, was_refused
-from osiris.history.intent import intent_of
+from osiris.compare.differences import ABSENT, same_output, was_refused
+from osiris.compare.lineage import label_of
+from osiris.history.changes import changes_of, step_pairs
+from osiris.history.reading import intent_of
 from osiris.history.record import seconds_between
 from osiris.model import schema_from_json
-from osiris.report.charts import Series, read_series
-from osiris.report.compared import Comparison, compare_runs
+from osiris.report.drawing import Series, read_series
+from osiris.report.template import change_text, duration_text, number_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from osiris.errors import Diagnostic
+    from osiris.history.changes import Change
     from osiris.history.reading import Reading
     from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue, Schema
+
+_FIGURES = ("rows_in", "rows_out", "rows_rejected", "checks", "quarantined")
 
 BADGES = {"local": "Local", "bwrap": "Sandbox", "e2b": "E2B"}
 """How the places where runs happen are called."""
@@ -106,36 +111,41 @@ class StepReport:
 class RunReport:
     """A run as people see it. `seconds` is how long it took, None if nobody knows; `span` how long its steps are drawn.
 
-    `whole` is `seconds` with the checks before the first step. `summary` is run.json. `failed` are the steps that
-    failed, `cause` the error that all else follows from, `broken` the steps that ended by it, and `blocked` those that
-    did not finish because of them. `last_success` is a session. `answer` is that of the run's package, None if there
-    is none.
+    `whole` is `seconds` with the checks before the first step. `broken` are the steps that ended by the first cause.
+    `answer` is that of the run's package, None if there is none.
     """
 
-    summary: Mapping[str, JsonValue]
+    reading: Reading
     badge: str
     description: str | None
     seconds: float | None
     whole: float | None
     span: float
     steps: tuple[StepReport, ...]
-    waits: tuple[tuple[str, str], ...]
-    flows: tuple[tuple[str, str], ...]
-    failed: tuple[StepReport, ...]
-    cause: Diagnostic | None
     broken: tuple[StepReport, ...]
-    blocked: tuple[str, ...]
-    last_success: str | None
-    diagnostics: tuple[Diagnostic, ...]
     comparison: Comparison | None
     series: Series | None
-    events: tuple[Mapping[str, JsonValue], ...]
     answer: Mapping[str, JsonValue] | None
+
+    @property
+    def record(self) -> RecordedRun:
+        """What the session records."""
+        return self.reading.run
 
     @property
     def status(self) -> str:
         """One of running, complete, failed, cancelled, lost."""
-        return str(self.summary["status"])
+        return self.record.status
+
+    @property
+    def waits(self) -> list[tuple[str, str]]:
+        """The steps that only wait for others, behind those."""
+        return [(need, step.id) for step in self.steps for need in step.after]
+
+    @property
+    def failed(self) -> list[StepReport]:
+        """The steps that failed."""
+        return [step for step in self.steps if step.status == "failed"]
 
     @property
     def slowest(self) -> tuple[StepReport, ...]:
@@ -167,37 +177,32 @@ def read_report(
 ) -> RunReport:
     """Return what there is to see of a run; `earlier` is the one that it is compared with, `answer` as for the page."""
     run = reading.run
-    seconds, intent = _seconds(run), intent_of(reading)
-    steps = tuple(_steps(run))
-    whole = _whole(run)
-    span = max([seconds or 0.0, whole or 0.0, *(step.ended or step.began or 0.0 for step in steps)])
-    flows = run.edges
+    seconds, whole, intent = _seconds_of(run), _whole(run), intent_of(reading)
+    steps = {step.id: step for step in _step_reports(run)}
+    span = max([seconds or 0.0, whole or 0.0, *(step.ended or step.began or 0.0 for step in steps.values())])
     return RunReport(
-        summary=run.summary,
-        badge=BADGES.get(str(run.summary["adapter"]), str(run.summary["adapter"]).capitalize()),
+        reading=reading,
+        badge=badge_of(run.summary),
         description=intent.text if intent.known else None,
         seconds=seconds,
         whole=whole,
         span=span,
-        steps=steps,
-        waits=tuple((need, step.id) for step in steps for need in step.after),
-        flows=flows,
-        failed=tuple(step for step in steps if step.status == "failed"),
-        cause=reading.root.item if reading.root else None,
-        broken=tuple(step for step in steps if step.id in {each.id for each in reading.broken}),
-        blocked=tuple(reading.blocked),
-        last_success=reading.last_success,
-        diagnostics=run.diagnostics,
+        steps=tuple(steps.values()),
+        broken=tuple(steps[each.id] for each in reading.broken),
         comparison=compare_runs(run, earlier) if earlier else None,
         series=read_series(run, span),
-        events=run.events,
         answer=answer,
     )
 
 
-def _seconds(run: RecordedRun) -> float | None:
-    told = run.summary["duration_ms"]
-    return _whole(run) if told is None else float(told) / 1000
+def badge_of(summary: Mapping[str, JsonValue]) -> str:
+    """Return how the place where a run happened is called."""
+    return BADGES.get(str(summary["adapter"]), str(summary["adapter"]).capitalize())
+
+
+def _seconds_of(run: RecordedRun) -> float | None:
+    told = _in_seconds(run.summary["duration_ms"])
+    return _whole(run) if told is None else told
 
 
 def _whole(run: RecordedRun) -> float | None:
@@ -209,21 +214,26 @@ def _whole(run: RecordedRun) -> float | None:
     return max(seconds_between(start, moment) for moment in (ended, *signs))
 
 
-def _steps(run: RecordedRun) -> Iterator[StepReport]:
+def _step_reports(run: RecordedRun) -> Iterator[StepReport]:
     schemas: dict[str, Schema] = {}
-    told = _told_of_steps(run)
+    retries = _retries(run)
     sizes = {m["tags"].get("step"): m["value"] for m in run.metrics if m["metric"] in ("bytes_read", "bytes_written")}
     connections = run.plan.data["connections"] if run.plan else {}
     last = _whole(run) if run.status == "lost" else None
     for step in run.steps:
         reads = tuple(Input(name, schemas.get(name, ())) for name in step.inputs)
-        columns = schema_from_json(step.plan.get("schema") or [])
-        if step.mode == "write":
-            columns = tuple(column for each in reads for column in each.columns)
-        schemas[step.id] = columns
+        schemas[step.id] = _columns(step, reads)
         label = label_of(step.plan, connections) if step.plan and step.mode != "transform" else None
-        found = _step(step, label, told.get(step.id, []), sizes.get(step.id), reads, columns)
+        tries = tuple(retries.get(step.id, ()))
+        found = _step(step, label=label, bytes=sizes.get(step.id), retries=tries, reads=reads, columns=schemas[step.id])
         yield found if last is None else _until(found, last)
+
+
+def _columns(step: RecordedStep, reads: tuple[Input, ...]) -> Schema:
+    """Return the columns that a step gives, or writes."""
+    if step.mode == "write":
+        return tuple(column for each in reads for column in each.columns)
+    return schema_from_json(step.plan.get("schema") or [])
 
 
 def _until(step: StepReport, last: float) -> StepReport:
@@ -234,68 +244,231 @@ def _until(step: StepReport, last: float) -> StepReport:
     return replace(step, ended=ended, seconds=ended - step.began)
 
 
-def _told_of_steps(run: RecordedRun) -> dict[str, list[Mapping[str, JsonValue]]]:
-    """Return the events of each step that are few: not how far it was."""
-    told: dict[str, list[Mapping[str, JsonValue]]] = {}
+def _retries(run: RecordedRun) -> dict[str, list[Retry]]:
+    """Return the tries of each step that came after a failure."""
+    found: dict[str, list[Retry]] = {}
     for event in run.events:
-        if event["event"] in ("step_retry", "step_complete", "step_failed", "step_cancelled") and "step" in event:
-            told.setdefault(str(event["step"]), []).append(event)
-    return told
+        if event["event"] == "step_retry" and "step" in event:
+            words = str(event.get("code", "")), str(event.get("message", ""))
+            found.setdefault(str(event["step"]), []).append(Retry(event["attempt"], *words, event["wait_ms"] / 1000))
+    return found
 
 
-def _step(
-    step: RecordedStep,
-    label: str | None,
-    events: list[Mapping[str, JsonValue]],
-    size: int | None,
-    reads: tuple[Input, ...],
-    columns: Schema,
-) -> StepReport:
-    end = next((event for event in reversed(events) if event["event"] != "step_retry"), {})
-    took = step.summary.get("duration_ms", end.get("duration_ms"))
-    config, sql = step.plan.get("config", {}), step.plan.get("sql") or {}
-    until = end.get("rows", step.progress[-1].rows if step.progress else None)
+def _step(step: RecordedStep, **more: Any) -> StepReport:  # noqa: ANN401 - further fields of the report
+    until = step.end.get("rows", step.progress[-1].rows if step.progress else None)
     return StepReport(
         id=step.id,
         component=step.component,
-        version=str(step.plan.get("version", "")),
         mode=step.mode,
         status=step.status,
-        label=label,
         inputs=step.inputs,
         after=tuple(need for need in step.needs if need not in step.inputs),
-        fused=tuple(step.plan.get("fused") or ()),
-        delivery=step.plan.get("delivery"),
-        order=step.plan.get("order") if step.mode != "write" else None,
-        rows_in=step.summary.get("rows_in"),
-        rows_out=step.summary.get("rows_out"),
-        rows_rejected=step.summary.get("rows_rejected"),
         rows_until=None if "rows_out" in step.summary else until,
-        bytes=size,
-        attempts=step.summary.get("attempts", end.get("attempts")),
-        checks=step.summary.get("checks"),
+        attempts=step.attempts,
         began=step.began,
         ended=step.ended,
-        seconds=None if took is None else took / 1000,
+        seconds=_in_seconds(step.duration_ms),
         error=step.error,
-        reason=step.reason or end.get("because"),
-        retries=tuple(_retries(events)),
-        quarantined=step.summary.get("quarantined"),
+        reason=step.reason or step.end.get("because"),
         digest=step.summary.get("digest") or (step.output or {}).get("digest"),
         output=step.output,
-        statements=tuple(Statement(key, dialect, str(config.get(key, ""))) for key, dialect in sql.items()),
-        settings=tuple((key, _json(value)) for key, value in config.items() if key not in sql),
-        reads=reads,
-        columns=columns,
+        **_recorded(step),
+        **more,
     )
 
 
-def _retries(events: list[Mapping[str, JsonValue]]) -> Iterator[Retry]:
-    for event in events:
-        if event["event"] == "step_retry":
-            text = str(event.get("message", ""))
-            yield Retry(event["attempt"], str(event.get("code", "")), text, event["wait_ms"] / 1000)
+def _recorded(step: RecordedStep) -> dict[str, Any]:
+    """Return the fields of a step's report that run.json and its plan tell as they are."""
+    plan = step.plan
+    config, sql = plan.get("config", {}), plan.get("sql") or {}
+    return {key: step.summary.get(key) for key in _FIGURES} | {
+        "version": str(plan.get("version", "")),
+        "fused": tuple(plan.get("fused") or ()),
+        "delivery": plan.get("delivery"),
+        "order": plan.get("order") if step.mode != "write" else None,
+        "statements": tuple(Statement(key, dialect, str(config.get(key, ""))) for key, dialect in sql.items()),
+        "settings": tuple((key, _json(value)) for key, value in config.items() if key not in sql),
+    }
 
 
 def _json(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+MOST_CHANGES = 20
+"""So many changes of a plan are shown; the rest is counted."""
+
+_SOURCES = ("source_schema", "source_data")
+
+_SLOWER, _NOTICED = 0.25, 0.1
+"""A step took another time if it differs by that part, and by so many seconds: the rest is chance."""
+
+
+class Fact(NamedTuple):
+    """One figure of both runs, and by how much it changed; `changed` is False where it is the same."""
+
+    what: str
+    before: str
+    now: str
+    change: str
+    changed: bool
+
+
+class Output(NamedTuple):
+    """What a step wrote, against what it wrote before: `same` is None where that cannot be told."""
+
+    step: str
+    same: bool | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A run against an earlier one of the same pipeline.
+
+    `plan` are the changes of the plan, the first ones if there are many; None if one of the plans is gone. `outputs`
+    are by write step; `steps` are those that gave other rows, or took another time. `sources` are read steps whose
+    source is not what it was, and `found` says what the run itself found of its sources.
+    """
+
+    run: str
+    status: str
+    started_at: str
+    facts: tuple[Fact, ...]
+    plan: tuple[str, ...] | None
+    plan_changes: int
+    sources: tuple[str, ...]
+    connections: tuple[str, ...]
+    outputs: tuple[Output, ...]
+    steps: tuple[Fact, ...]
+    found: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """Say in one line what is new."""
+        outputs = [output.same for output in self.outputs]
+        told = {
+            "plan": self.plan_changes,
+            "sources": self.sources or self.found,
+            "connections": self.connections,
+            "output": False in outputs,
+        }
+        same = bool(outputs) and all(outputs)
+        if new := [what for what, is_new in told.items() if is_new]:
+            return f"{_differing(new)}{', the output is the same' if same else ''}".capitalize()
+        return "Same plan, sources and output" if same else "Same plan and sources"
+
+    @property
+    def figures(self) -> list[str]:
+        """Say how the rows that were written and the time changed, as far as they did."""
+        return [
+            f"{fact.what} {fact.change}"
+            for fact in self.facts
+            if fact.changed and fact.what in ("rows out", "duration")
+        ]
+
+
+def compare_runs(run: RecordedRun, earlier: RecordedRun) -> Comparison:
+    """Return what is new in a run since an earlier one."""
+    changes = changes_of(run, earlier)
+    plan = [change.text for change in changes if change.in_plan]
+    around = [change for change in changes if not change.in_plan]
+    found, changed = _of_sources(around)
+    return Comparison(
+        run=earlier.id,
+        status=earlier.status,
+        started_at=str(earlier.summary["started_at"]),
+        facts=tuple(_facts(run.summary, earlier.summary)),
+        plan=tuple(plan[:MOST_CHANGES]) if None not in (run.plan, earlier.plan) else None,
+        plan_changes=len(plan),
+        sources=tuple(str(change.step) for change in changed),
+        connections=tuple(name for each in around if (name := each.path.removeprefix("connections/")) != each.path),
+        outputs=tuple(_output_changes(run, earlier)),
+        steps=tuple(_step_facts(run, earlier)),
+        found=tuple(change.text for change in found),
+    )
+
+
+def _of_sources(changes: list[Change]) -> tuple[list[Change], list[Change]]:
+    """Return the changes of sources that the run met by failing, and those that the state of a source tells."""
+    of_sources = [change for change in changes if change.area in _SOURCES]
+    met, told = ([each for each in of_sources if (each.old is ABSENT) is is_met] for is_met in (True, False))
+    return met, told
+
+
+def _differing(words: list[str]) -> str:
+    *first, last = words
+    verb = "differ" if first or last.endswith("s") else "differs"
+    return f"{', '.join(first)} and {last} {verb}" if first else f"{last} {verb}"
+
+
+def _facts(now: Mapping[str, JsonValue], before: Mapping[str, JsonValue]) -> Iterator[Fact]:
+    yield _words("status", before["status"], now["status"])
+    for key, what in (("rows_in", "rows in"), ("rows_out", "rows out")):
+        yield _rows(what, before[key], now[key])
+    yield _times("duration", *(each.get("duration_ms") for each in (before, now)))
+    yield _words("plan", str(before["fingerprint"])[:12], str(now["fingerprint"])[:12])
+    yield _words("where it ran", before["adapter"], now["adapter"])
+
+
+def _step_facts(run: RecordedRun, earlier: RecordedRun) -> Iterator[Fact]:
+    """Yield the steps of both runs that gave other rows, then those that took another time."""
+    pairs = [(now.id, then.summary, now.summary) for now, then in step_pairs(run.steps, earlier)]
+    for name, then, now in pairs:
+        if "rows_out" in then and "rows_out" in now and then["rows_out"] != now["rows_out"]:
+            yield _rows(f"{name}: rows", then["rows_out"], now["rows_out"])
+    times = (_times(f"{name}: time", then.get("duration_ms"), now.get("duration_ms")) for name, then, now in pairs)
+    yield from (fact for fact in times if fact.changed)
+
+
+def _output_changes(run: RecordedRun, earlier: RecordedRun) -> Iterator[Output]:
+    before = {step.id: step.output for step in earlier.steps}
+    for step in run.steps:
+        then, now = before.get(step.id), step.output
+        if step.mode != "write" or (then is None and now is None):
+            continue
+        if then is None or now is None:
+            yield Output(step.id, None, "nothing was written before" if then is None else "nothing was written now")
+        else:
+            yield _output_change(step.id, then, now)
+
+
+def _output_change(step: str, then: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> Output:
+    old, new = then.get("digest") or {}, now.get("digest") or {}
+    same = same_output(then, now)
+    if same is None:
+        return Output(step, None, "the digests cannot be compared")
+    if same:
+        return Output(step, True, f"the same {number_text(now['rows'])} rows, value by value")
+    rows = change_text(then["rows"], now["rows"])
+    names = [name for name in old["columns"].keys() | new["columns"].keys() if _at(old, name) != _at(new, name)]
+    columns = f"other values in {', '.join(sorted(names)[:8])}" if names else "other rows"
+    return Output(step, False, f"{columns}; rows {rows}")
+
+
+def _at(digest: Mapping[str, JsonValue], name: str) -> JsonValue:
+    return digest["columns"].get(name)
+
+
+def _words(what: str, before: JsonValue, now: JsonValue) -> Fact:
+    return Fact(what, str(before), str(now), "same" if before == now else "changed", before != now)
+
+
+def _rows(what: str, before: int, now: int) -> Fact:
+    return Fact(what, number_text(before), number_text(now), change_text(before, now), before != now)
+
+
+def _times(what: str, *milliseconds: float | None) -> Fact:
+    before, now = map(_in_seconds, milliseconds)
+    shown = duration_text(before), duration_text(now)
+    if before is None or now is None:
+        return Fact(what, *shown, "-", False)
+    least = max(_NOTICED, _SLOWER * before)
+    if abs(now - before) < least:
+        return Fact(what, *shown, "about the same", False)
+    word = "longer" if now > before else "shorter"
+    return Fact(what, *shown, f"{duration_text(abs(now - before))} {word}", True)
+
+
+def _in_seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000

@@ -8,23 +8,20 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from osiris.compare.lineage import KINDS, label_of
 from osiris.history.record import seconds_between
-from osiris.report.charts import thinned
-from osiris.report.columns import MOST_COLUMNS, column_flow
-from osiris.report.graph import BOX_HEIGHT, BOX_WIDTH, draw
+from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw, thinned
 from osiris.report.plan import size_text
 from osiris.report.run import RunReport, StepReport, read_report
-from osiris.report.template import licensed, own, policy, render
-from osiris.report.words import count_text, duration_text, number_text, short
+from osiris.report.template import count_text, duration_text, licensed, number_text, own, policy, render, short, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from osiris.history.reading import Reading
     from osiris.history.record import RecordedRun
-    from osiris.model import JsonValue
-    from osiris.report.charts import Series
-    from osiris.report.graph import Drawing
+    from osiris.model import JsonValue, Manifest
+    from osiris.report.drawing import Drawing, Series
 
 EVENTS_SHOWN = 100
 """So many of the first, and of the last, events are shown; the download has all of them."""
@@ -150,23 +147,32 @@ def run_page(
 
 def _glance(run: RunReport) -> dict[str, object]:
     """Return what the top of the page tells, and what is wrong."""
-    skipped, complete = run.count("skipped"), run.count("complete")
-    words = [f"{complete:,} of {count_text(len(run.steps), 'step')} complete"]
-    words += [f"{skipped:,} skipped"] if skipped else []
     told = [step.error for step in run.failed[:_PROBLEMS]]
-    warnings = sum(item.severity == "warning" for item in run.diagnostics)
-    words += [count_text(warnings, "warning")] if warnings else []
     return {
         "run": run,
         "verdict": _verdict(run),
         "odd": [finding for finding in (run.answer or {}).get("findings", ()) if finding["kind"] != "warning"],
-        "longer": run.whole if run.whole and run.whole - (run.seconds or 0.0) >= _NOTICED else None,
-        "done": ", ".join(words),
+        "longer": _longer(run),
+        "done": _done(run),
         "rejected": sum(step.rows_rejected or 0 for step in run.steps),
         "most_problems": _PROBLEMS,
         "problems_title": "Worth knowing" if run.status in ("complete", "running") else "What went wrong",
-        "others": [item for item in run.diagnostics if item not in told],
+        "others": [item for item in run.record.diagnostics if item not in told],
     }
+
+
+def _longer(run: RunReport) -> float | None:
+    """Return how long it took with the checks before the first step; None if these took no time to speak of."""
+    return run.whole if run.whole and run.whole - (run.seconds or 0.0) >= _NOTICED else None
+
+
+def _done(run: RunReport) -> str:
+    """Say how many steps did what."""
+    skipped = run.count("skipped")
+    words = [f"{run.count('complete'):,} of {count_text(len(run.steps), 'step')} complete"]
+    words += [f"{skipped:,} skipped"] if skipped else []
+    warnings = sum(item.severity == "warning" for item in run.record.diagnostics)
+    return ", ".join([*words, *([count_text(warnings, "warning")] if warnings else [])])
 
 
 def _verdict(run: RunReport) -> str:
@@ -176,7 +182,7 @@ def _verdict(run: RunReport) -> str:
 
 def _drawn(run: RunReport) -> dict[str, object]:
     steps = {step.id: step for step in run.steps}
-    edges = [edge for edge in dict.fromkeys((*run.flows, *run.waits)) if steps.keys() >= set(edge)]
+    edges = [edge for edge in dict.fromkeys((*run.record.edges, *run.waits)) if steps.keys() >= set(edge)]
     drawing = draw(list(steps), edges)
     return {
         "steps": steps,
@@ -194,7 +200,7 @@ def _sides(run: RunReport, drawing: Drawing) -> dict[str, int]:
     """Return where the number of each step that is read stands: to the right (1), or left if all leads right (-1)."""
     place = {box.name: box.x for box in drawing.boxes}
     sides: dict[str, int] = {}
-    for source, target in run.flows:
+    for source, target in run.record.edges:
         if source in place and target in place:
             sides[source] = max(sides.get(source, -1), -1 if place[target] > place[source] else 1)
     return sides
@@ -264,9 +270,13 @@ def _memory_text(series: Series) -> str:
 
 
 def _events(run: RunReport) -> dict[str, object]:
-    left_out = max(len(run.events) - 2 * EVENTS_SHOWN, 0)
-    shown = [*run.events[:EVENTS_SHOWN], None, *run.events[-EVENTS_SHOWN:]] if left_out else list(run.events)
-    start = str(run.summary["started_at"])
+    left_out = max(len(run.record.events) - 2 * EVENTS_SHOWN, 0)
+    shown = (
+        [*run.record.events[:EVENTS_SHOWN], None, *run.record.events[-EVENTS_SHOWN:]]
+        if left_out
+        else list(run.record.events)
+    )
+    start = str(run.record.summary["started_at"])
     return {
         "events": [event and _event(event, start) for event in shown],
         "events_shown": EVENTS_SHOWN,
@@ -292,3 +302,72 @@ def _files(run: RecordedRun) -> Iterator[PackedFile]:
         if size <= MOST_PACKED:
             packed = base64.b64encode(gzip.compress(path.read_bytes(), 4, mtime=0)).decode()
         yield PackedFile(name, size, packed)
+
+
+MOST_COLUMNS = 200
+"""So many columns of a step are shown, and can be asked where they come from; the rest is counted."""
+
+
+def column_flow(plan: Manifest) -> list[JsonValue]:
+    """Return for each step, in their order, what the script needs to walk up from a column.
+
+    `label` and `columns` are texts, `source` tells that nothing is above. `arrows` has for a column, by its number, a
+    list of step, column and kind (number of `compare.KINDS`) that it is made of, and `rows` the columns that decide
+    which rows there are. A step that does not tell has neither, but `reads`: the steps whose columns it may be made of.
+    A writer has `copies`: the step whose columns it writes as they are.
+    """
+    number = {step["id"]: index for index, step in enumerate(plan.steps)}
+    names: dict[str, list[str]] = {}
+    for step in plan.steps:
+        names[step["id"]] = _names(step, names)
+    place = {step: {name: index for index, name in enumerate(columns)} for step, columns in names.items()}
+    connections = plan.data.get("connections", {})
+    return [
+        {
+            "label": visible(step["id"] if step["mode"] == "transform" else label_of(step, connections)),
+            "step": visible(step["id"]),
+            "source": not step["inputs"],
+            "columns": [visible(name) for name in names[step["id"]]],
+            **_origin(step, number, place),
+        }
+        for step in plan.steps
+    ]
+
+
+def _names(step: Mapping[str, JsonValue], above: Mapping[str, list[str]]) -> list[str]:
+    if step["mode"] == "write":
+        return [name for source in _inputs(step) for name in above[source]]
+    return [column["name"] for column in step["schema"] or ()]
+
+
+def _inputs(step: Mapping[str, JsonValue]) -> list[str]:
+    return list(dict.fromkeys(step["inputs"].values()))
+
+
+def _origin(
+    step: Mapping[str, JsonValue], number: Mapping[str, int], place: Mapping[str, Mapping[str, int]]
+) -> dict[str, JsonValue]:
+    inputs = [number[source] for source in _inputs(step)]
+    if step["mode"] == "write" and len(inputs) == 1:
+        return {"copies": inputs[0]}
+    lineage = step.get("lineage")
+    if lineage is None:
+        return {"reads": inputs} if inputs else {}
+    return {
+        "inputs": inputs,
+        "arrows": _arrows(step["id"], lineage["columns"], number, place),
+        "rows": [[number[source], place[source][name]] for source, name in lineage["rows"]],
+    }
+
+
+def _arrows(
+    step: str,
+    columns: Mapping[str, JsonValue],
+    number: Mapping[str, int],
+    place: Mapping[str, Mapping[str, int]],
+) -> dict[int, list[list[int]]]:
+    return {
+        place[step][column]: [[number[source], place[source][name], KINDS.index(kind)] for source, name, kind in arrows]
+        for column, arrows in columns.items()
+        if arrows and column in place[step]
+    }

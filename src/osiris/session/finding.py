@@ -75,9 +75,12 @@ def iter_sessions(project: Project) -> Iterator[dict[str, JsonValue]]:
     return (each for each in iter_records(project) if each.get("kind") != CONVERSATION)
 
 
-def list_sessions(project: Project) -> list[dict[str, JsonValue]]:
-    """Return the run.json of all runs and replays, the newest first."""
-    return list(iter_sessions(project))
+def runs_before(project: Project, pipeline: str, session: str) -> Iterator[dict[str, JsonValue]]:
+    """Give the run.json of each run of a pipeline before a session that has ended, the newest first."""
+    for each in iter_sessions(project):
+        is_own = each.get("kind") == "run" and each.get("pipeline") == pipeline
+        if is_own and each["status"] != "running" and order_of(str(each["session"])) < order_of(session):
+            yield each
 
 
 def open_record(project: Project, name: str = "last") -> dict[str, JsonValue]:

@@ -1,21 +1,22 @@
-"""Sessions whose process is gone: each gets its end."""
+"""Sessions whose process is gone: each gets its end, and a damaged one still tells enough to ask the ledgers."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from osiris.durable import remove, remove_folder
 from osiris.errors import Diagnostic, OsirisError, diagnostic
 from osiris.files import sweep
-from osiris.session.disk import cut_torn_line, open_locked, whole_lines
-from osiris.session.recovered import read_recovered
-from osiris.session.stored import read_summary
-from osiris.session.writing import ENDS, STEP_ENDS, STEP_FIGURES, Session, totals
+from osiris.session.stored import cut_torn_line, is_time, open_locked, problem_of, read_lines, read_summary, whole_lines
+from osiris.session.writing import ENDS, STEP_ENDS, Session, catch_up, totals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
 
     from osiris.model import JsonValue
     from osiris.project import Project
@@ -82,32 +83,32 @@ def _end_lost(session: Session, summary: dict[str, JsonValue]) -> dict[str, Json
     session._seq = max((e.get("seq", 0) for e in events), default=0)
     problem = diagnostic("RUN008", session=session.id)
     events = [e for e in events if e.get("step") in (None, *summary["steps"])]
-    ends = {e["step"]: e for e in events if e["event"] in (*STEP_ENDS, "step_skipped")}
-    _catch_up(summary["steps"], ends)
-    for step in dict.fromkeys(e["step"] for e in events if e["event"] == "step_start" and e["step"] not in ends):
-        session.event("step_failed", step=step, code=problem.code, message=problem.message)
-        summary["steps"][step]["status"] = "failed"
+    ends = _end_steps(session, summary["steps"], events, problem)
     last = next((e for e in events if e["event"] in ENDS), None)
     if last is None:
         last = session.event("run_lost", code=problem.code, message=problem.message)
     summary |= {"status": ENDS[last["event"]], "ended_at": _last_time(events) or summary["started_at"]}
     summary |= {"duration_ms": last.get("duration_ms"), **totals(summary["steps"])}
-    summary["diagnostics"] += _untold(summary["diagnostics"], [*ends.values(), last], problem)
+    summary["diagnostics"] += _untold(summary["diagnostics"], [*ends, last], problem)
     session.summary(summary)
     return summary
 
 
+def _end_steps(
+    session: Session, steps: dict[str, Any], events: list[dict[str, Any]], problem: Diagnostic
+) -> list[Mapping[str, Any]]:
+    """Give each step that started and did not end its end; return the ends that others had before."""
+    ends = {e["step"]: e for e in events if e["event"] in (*STEP_ENDS, "step_skipped")}
+    for step, end in ends.items():  # run.json is not renewed for each
+        catch_up(steps[step], end)
+    for step in dict.fromkeys(e["step"] for e in events if e["event"] == "step_start" and e["step"] not in ends):
+        session.event("step_failed", step=step, code=problem.code, message=problem.message)
+        steps[step]["status"] = "failed"
+    return list(ends.values())
+
+
 def _last_time(events: list[dict[str, Any]]) -> str | None:
     return next((e["ts"] for e in reversed(events) if "ts" in e), None)
-
-
-def _catch_up(steps: dict[str, Any], ends: Mapping[str, Mapping[str, Any]]) -> None:
-    """Let run.json know of the ends of steps what their events say: it is not renewed for each."""
-    for name, end in ends.items():
-        step = steps[name]
-        step["status"] = end["event"].removeprefix("step_")
-        if step["status"] == "complete":
-            step |= {key: end[key] for key in STEP_FIGURES if key in end}
 
 
 def _untold(known: list[Any], ends: list[Mapping[str, Any]], problem: Diagnostic) -> list[JsonValue]:
@@ -121,3 +122,66 @@ def _untold(known: list[Any], ends: list[Mapping[str, Any]], problem: Diagnostic
     own = (problem.code, problem.message)
     new = [pair for pair in dict.fromkeys(failed) if pair not in told]
     return [(problem if pair == own else Diagnostic(*pair)).to_json() for pair in new]
+
+
+_ID = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-(\d{3})-(.+)-[0-9a-f]+")
+
+
+def read_recovered(folder: Path) -> dict[str, JsonValue] | None:
+    """Return what events, plan and name of a damaged session tell, in the form of run.json; None if it is not damaged.
+
+    `problem` says what is wrong with it, and nothing counts as delivered: whoever continues it asks each ledger. A
+    fingerprint that is not known is empty.
+    """
+    problem, (started, name) = problem_of(folder), _named(folder.name)
+    if problem is None or not started:
+        return None
+    events = read_lines(folder / "events.jsonl")
+    start, end = (_first_of(events, names) for names in (["run_start"], ENDS))
+    known = {"pipeline": name, "fingerprint": "", "run_key": folder.name, "continues": None}
+    known |= {"run_started_at": f"{started[:19]}Z"} | _plan(folder)
+    return {
+        "session": folder.name,
+        "kind": "replay" if "replays" in start else "run",
+        "problem": problem,
+        "status": ENDS[end.get("event", "run_lost")],
+        "started_at": started,
+        "ended_at": None,
+        "selected": None,
+        "connections": None,
+        **{key: start.get(key) or value for key, value in known.items()},
+        **{key: {} for key in ("steps", "sources", "outputs", "deliveries", "spools")},
+        "diagnostics": [],
+    }
+
+
+def _first_of(events: list[dict[str, Any]], names: Collection[str]) -> dict[str, Any]:
+    """Return the first event of one of these names, empty if there is none."""
+    return next((event for event in events if event["event"] in names), {})
+
+
+def _named(session: str) -> tuple[str, str]:
+    """Return when a session began, and what stands for its pipeline, as its id tells; both empty if it is none."""
+    found = _ID.fullmatch(session)
+    *time, name = found.groups() if found else [""] * 8
+    started = "{}-{}-{}T{}:{}:{}.{}000+00:00".format(*time)
+    return (started, name) if is_time(started) else ("", "")
+
+
+def _plan(folder: Path) -> dict[str, JsonValue]:
+    """Return name of the pipeline and fingerprint that the plan of a session has, as far as it can be read."""
+    try:
+        found = read_plan(folder) or {}
+        told = {"pipeline": found["pipeline"]["name"], "fingerprint": found["fingerprint"]}
+        return {key: value for key, value in told.items() if value}
+    except (LookupError, TypeError):
+        return {}
+
+
+def read_plan(folder: Path) -> dict[str, JsonValue] | None:
+    """Return the plan of a session as JSON; None if it cannot be read."""
+    try:
+        found = json.loads((folder / "manifest.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -22,15 +22,8 @@ from osiris.durable import (
 )
 from osiris.errors import fail
 from osiris.secret import Scrubber
-from osiris.session.disk import (
-    cut_torn_line,
-    line,
-    now_text,
-    open_locked,
-    read_lines,
-)
 from osiris.session.finding import next_number
-from osiris.session.stored import CONVERSATION
+from osiris.session.stored import CONVERSATION, cut_torn_line, line, now_text, open_locked, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -210,6 +203,14 @@ def end_session(
     if session._is_told:
         session.acknowledge()
     return last
+
+
+def catch_up(step: dict[str, Any], event: Mapping[str, Any]) -> None:
+    """Let a step's entry in run.json say what the event of its start or end tells."""
+    name = event["event"]
+    step["status"] = "running" if name == "step_start" else name.removeprefix("step_")
+    if name == "step_complete":
+        step |= {key: event[key] for key in STEP_FIGURES if key in event}
 
 
 def totals(steps: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:

@@ -20,8 +20,8 @@ from tests.golden.mutation.corpus import cases, lay_out
 from tests.golden.mutation.mutant import OPERATORS
 from tests.golden.mutation.same import SAME
 
+from osiris.api.opening import open_project
 from osiris.api.pipelines import compile_file, validate_text
-from osiris.api.workspace import open_project
 from osiris.errors import OsirisError, has_errors
 from osiris.oml.fix import apply_fix
 

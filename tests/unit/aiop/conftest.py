@@ -5,7 +5,8 @@ from hashlib import sha256
 
 import pytest
 
-from osiris.aiop import Options, build_package
+from osiris.aiop.package import build_package
+from osiris.aiop.sections import Options
 from osiris.history.reading import Reading
 from osiris.history.record import load_run
 

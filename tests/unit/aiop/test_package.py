@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.packages import check_package
 
-from osiris.aiop import Options, build_package
+from osiris.aiop.package import build_package
+from osiris.aiop.sections import Options
 from osiris.errors import diagnostic
 from osiris.history.reading import Reading
 from osiris.history.record import load_run
@@ -143,7 +144,8 @@ def test_a_session_with_little_in_it_is_told_as_it_is(made):
     made.write()
     for name in ("manifest.json", "events.jsonl", "metrics.jsonl"):
         (made.folder / name).unlink()
-    from osiris.aiop import Options, build_package
+    from osiris.aiop.package import build_package
+    from osiris.aiop.sections import Options
     from osiris.history.record import load_run
 
     facts = Reading(load_run(made.folder), None, "gone", None, str)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from osiris.api.opening import open_project
 from osiris.api.openlineage import Server, _known_fields
-from osiris.api.workspace import open_project
 from osiris.model import Manifest
 
 PASSWORD = "zQ7canary-9x4-secret"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from osiris.compare import ABSENT, diff, first_change
-from osiris.compare import verify as verify_below
+from osiris.compare.differences import ABSENT, diff, first_change
+from osiris.compare.differences import verify as verify_below
 from osiris.compiler.build import build
 from osiris.compiler.context import Prepared
 from osiris.compiler.passes import Typed

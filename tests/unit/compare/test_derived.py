@@ -2,7 +2,7 @@
 
 import copy
 
-from osiris.compare import diff
+from osiris.compare.differences import diff
 from osiris.model import Manifest
 
 

@@ -1,6 +1,6 @@
 """What a source reaches, through one plan and the next."""
 
-from osiris.compare import find_source, known_sources, read_plan, trace_impact
+from osiris.compare.lineage import find_source, known_sources, read_plan, trace_impact
 
 
 def reader(plans, path, name="load", columns=("total float64", "other utf8"), **more):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.compare import Arrow, Column, label_of, read_lineage, source_name
+from osiris.compare.lineage import Arrow, Column, label_of, read_lineage, source_name
 
 TOTAL = Column("joined", "total")
 AMOUNT = Column("orders", "amount")

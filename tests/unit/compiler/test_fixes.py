@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from osiris.api.opening import open_project
 from osiris.api.pipelines import validate_text
-from osiris.api.workspace import open_project
 from osiris.oml.fix import apply_fix
 
 TEXT = """\

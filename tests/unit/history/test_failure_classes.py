@@ -7,7 +7,7 @@ import pytest
 
 from osiris.codes import CODES
 from osiris.errors import Diagnostic, diagnostic
-from osiris.history.failure_classes import class_of, kind_of, step_of, subject_of
+from osiris.history.failures import class_of, kind_of, step_of, subject_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "decisions" / "0011-packages.md"
 CODE = re.compile(r"[A-Z]{3}\d{3}")

@@ -4,9 +4,9 @@ import pytest
 from tests.unit.aiop.conftest import Made
 
 from osiris.history.findings import findings_of
-from osiris.history.ledger import combines_rows
 from osiris.history.reading import Reading
 from osiris.history.record import load_run
+from osiris.history.row_counts import combines_rows
 
 
 @pytest.fixture

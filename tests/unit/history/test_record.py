@@ -5,8 +5,8 @@ import json
 import pytest
 from tests.unit.aiop.conftest import MANIFEST, STEP
 
-from osiris.history.base import base_of
 from osiris.history.record import conversation_of, load_run, plan_of, run_before
+from osiris.history.row_counts import base_of
 from osiris.project import Project
 
 AHEAD, BEHIND = "20300101-000000-000", "20260101-000000-000"

@@ -3,8 +3,8 @@
 import pytest
 from tests.unit.aiop.conftest import MANIFEST, STEP, Made
 
+from osiris.history.reading import not_renewed, stale_of, stale_text
 from osiris.history.record import load_run
-from osiris.history.stale import not_renewed, stale_of, stale_text
 from osiris.model import Manifest
 
 FIELDS = [{"name": "n", "type": "int64", "nullable": True}]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.browser.sessions import START, moment, shop, write_session
 
 from osiris.history.record import Point, RecordedRun, RecordedStep, load_run
-from osiris.report.charts import MOST_SPANS, read_series, thinned
+from osiris.report.drawing import MOST_SPANS, read_series, thinned
 
 
 def a_step(points, *, mode="read", began=0.0, ended=None, rows=None):

@@ -7,7 +7,7 @@ import pytest
 from tests.browser.sessions import START, plan, shop, step, write_session
 
 from osiris.history.record import load_run
-from osiris.report.compared import MOST_CHANGES, compare_runs
+from osiris.report.run import MOST_CHANGES, compare_runs
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osiris.report.graph import BOX_HEIGHT, BOX_WIDTH, draw
+from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw
 
 
 @st.composite

@@ -3,10 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osiris.compare import Arrow, Column
+from osiris.compare.lineage import Arrow, Column
 from osiris.model import Field
-from osiris.report.mermaid import escaped, lineage_mermaid, plan_mermaid
-from osiris.report.plan import PlanView, StepView
+from osiris.report.plan import PlanView, StepView, escaped, lineage_mermaid, plan_mermaid
 
 LOAD = StepView("load", "lake.reader", "read", (), (), "data/x.csv", (Field("x", "int64"),), "fixed", 3, ())
 TURN = StepView("turn", "lake.query", "transform", ("load",), (), None, (), "free", None, ("load",))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osiris.model import Field
-from osiris.report.page import plan_page
+from osiris.report.pages import plan_page
 from osiris.report.plan import FlowView, PlanView, StepView, TargetView
 
 LOAD = StepView("load", "lake.reader", "read", (), (), "data/x.csv", (Field("x", "int64", False),), "fixed", 1200, ())

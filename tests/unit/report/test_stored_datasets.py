@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from osiris.compare.lineage import label_of
-from osiris.report.datasets import Dataset, datasets_of
+from osiris.report.openlineage import Dataset, datasets_of
 
 
 def step(path, connection=None):

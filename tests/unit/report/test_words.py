@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osiris.report.words import change_text, count_text, duration_text, moment_text, number_text, short, visible
+from osiris.report.template import change_text, count_text, duration_text, moment_text, number_text, short, visible
 
 
 @pytest.mark.parametrize(

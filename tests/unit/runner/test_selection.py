@@ -10,7 +10,8 @@ from osiris.model import Manifest
 from osiris.project import Project
 from osiris.runner.host.continuation import Surroundings, Wish, decide, whole_second
 from osiris.runner.selection import chosen, matching, with_read
-from osiris.session import ENDS, create_session, end_session, now_text
+from osiris.session.stored import now_text
+from osiris.session.writing import ENDS, create_session, end_session
 
 NOW = time.time()
 NOWHERE = Surroundings()

@@ -15,14 +15,9 @@ from osiris.project import Project
 from osiris.runner.host.kept_spools import find_kept
 from osiris.runner.selection import with_read
 from osiris.runner.stages import not_needed
-from osiris.session import (
-    is_unacknowledged,
-    open_session,
-    read_plan,
-    read_recovered,
-    read_summary,
-    session_folders,
-)
+from osiris.session.finding import open_session, session_folders
+from osiris.session.lost import is_unacknowledged, read_plan, read_recovered
+from osiris.session.stored import read_summary
 from osiris.units import duration_text
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from osiris.delivery import is_still_there
 from osiris.durable import guarded, move, remove, remove_folder
 from osiris.errors import Diagnostic, diagnostic
-from osiris.session import read_summary
+from osiris.session.stored import read_summary
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -7,14 +7,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from osiris.errors import Diagnostic
-from osiris.history.causes import first_cause
-from osiris.session import ENDS, STEP_FIGURES, end_session, now_text, totals
+from osiris.history.failures import first_cause
+from osiris.session.stored import now_text
+from osiris.session.writing import ENDS, STEP_FIGURES, end_session, totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from osiris.model import JsonValue
-    from osiris.session import Session
+    from osiris.session.writing import Session
 
     Progress = Callable[[dict[str, JsonValue]], None]
 

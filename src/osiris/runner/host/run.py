@@ -15,7 +15,7 @@ from osiris.connections import load_connections, load_env
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.files import sweep
-from osiris.history.base import base_of
+from osiris.history.row_counts import base_of
 from osiris.project_lock import hold_project, wait_for_worker
 from osiris.registry import load_registry
 from osiris.runner.adapter import WorkerDied
@@ -33,7 +33,9 @@ from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.retry import pause_before
 from osiris.runner.selection import chosen
-from osiris.session import Session, acknowledge, close_lost, create_session, now_text
+from osiris.session.lost import acknowledge, close_lost
+from osiris.session.stored import now_text
+from osiris.session.writing import Session, create_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,7 +11,9 @@ from osiris.errors import OsirisError
 from osiris.model import Manifest
 from osiris.project import Project
 from osiris.runner.host.continuation import Surroundings, Wish, decide, whole_second
-from osiris.session import ENDS, close_lost, create_session, end_session, now_text
+from osiris.session.lost import close_lost
+from osiris.session.stored import now_text
+from osiris.session.writing import ENDS, create_session, end_session
 
 PAGE = Path(__file__).parents[4] / "docs/decisions/0004-order-run-key-continuing.md"
 EVENTS = {status: event for event, status in ENDS.items()}

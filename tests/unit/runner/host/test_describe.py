@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from osiris.api.opening import open_project
 from osiris.api.pipelines import validate_file
-from osiris.api.workspace import open_project
 from osiris.errors import OsirisError
 from osiris.runner.host.describe import describe
 from osiris.runner.local import start_worker

@@ -1,18 +1,122 @@
-"""A conversation on one HTML page: what was said, what was looked at and proposed, and the runs that came of it."""
+"""Pages beside that of a run: a plan, a conversation, and all runs of a project."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
+from osiris.history.failures import cause_code
+from osiris.history.record import REFUSED
+from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw
+from osiris.report.run import badge_of
 from osiris.report.template import own, policy, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from osiris.model import JsonValue
+    from osiris.report.plan import PlanView
 
     Event = Mapping[str, JsonValue]
+
+
+def plan_page(view: PlanView) -> str:
+    """Return the HTML page of a plan."""
+    edges = [(source, step.id) for step in view.steps for source in (*step.inputs, *step.after)]
+    steps = {step.id: step for step in view.steps}
+    return render(
+        "plan.html.jinja",
+        plan=view,
+        steps=steps,
+        drawing=draw(list(steps), edges),
+        box=(BOX_WIDTH, BOX_HEIGHT),
+    )
+
+
+MOST_RUNS = 2000
+"""So many runs are listed, the newest; all are counted."""
+
+_STATUSES = ("complete", "failed", "cancelled", "lost", "running")
+
+
+class RunRow(NamedTuple):
+    """A run in the list: `href` is the address of its report, if it has one; `code` is that of its first error."""
+
+    session: str
+    pipeline: str
+    pipeline_number: int
+    status: str
+    started_at: str
+    seconds: float | None
+    rows_in: int
+    rows_out: int
+    badge: str
+    code: str | None
+    href: str | None
+
+
+class TalkRow(NamedTuple):
+    """A conversation in the list: what was said first, and how many runs came of it."""
+
+    session: str
+    status: str
+    title: str
+    started_at: str
+    runs: int
+    href: str | None
+
+
+def index_page(
+    summaries: Sequence[Mapping[str, JsonValue]],
+    reports: Mapping[str, str],
+    talks: Sequence[Mapping[str, JsonValue]] = (),
+) -> str:
+    """Return the page over runs and conversations: the run.json of each, the newest first.
+
+    `reports` are the addresses of their pages, by session.
+    """
+    runs = [summary for summary in summaries if summary["kind"] in ("run", REFUSED)]
+    pipelines = sorted({str(run["pipeline"]) for run in runs})
+    number = dict(zip(pipelines, count(1), strict=False))
+    counts = Counter(str(run["status"]) for run in runs)
+    style, script = own("page.css", "index.css"), own("index.js")
+    return render(
+        "index.html.jinja",
+        csp=policy([style], [script]),
+        style=style,
+        script=script,
+        total=len(runs),
+        pipelines=pipelines,
+        counts={status: counts[status] for status in _STATUSES if status in counts},
+        rows_out=sum(run["rows_out"] for run in runs),
+        runs=[_run_row(run, number[str(run["pipeline"])], reports) for run in runs[:MOST_RUNS]],
+        talks=[_talk_row(talk, reports) for talk in talks[:MOST_RUNS]],
+    )
+
+
+def _talk_row(talk: Mapping[str, JsonValue], reports: Mapping[str, str]) -> TalkRow:
+    session = str(talk["session"])
+    title, started = str(talk["title"]), str(talk["started_at"])
+    return TalkRow(session, str(talk["status"]), title, started, len(talk["runs"]), reports.get(session))
+
+
+def _run_row(run: Mapping[str, JsonValue], number: int, reports: Mapping[str, str]) -> RunRow:
+    session, took = str(run["session"]), run["duration_ms"]
+    return RunRow(
+        session=session,
+        pipeline=str(run["pipeline"]),
+        pipeline_number=number,
+        status=str(run["status"]),
+        started_at=str(run["started_at"]),
+        seconds=None if took is None else took / 1000,
+        rows_in=run["rows_in"],
+        rows_out=run["rows_out"],
+        badge=badge_of(run),
+        code=cause_code(run),
+        href=reports.get(session),
+    )
 
 
 class Entry(NamedTuple):

@@ -1,0 +1,281 @@
+"""Whether two plans or runs are the same: what differs, in which row, and whether a replay gives the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from osiris.api.reports import package_missing
+from osiris.api.runs import session_plan
+from osiris.api.sessions import show_session
+from osiris.api.workspace import Workspace, find_plan, load_plan
+from osiris.compare.differences import INCOMPARABLE
+from osiris.durable import guarded, make_folder, remove, remove_folder, write_file
+from osiris.errors import OsirisError, diagnostic, exit_code, fail
+from osiris.history.record import RecordedRun, find_run, load_run, open_own_run, require_plan
+from osiris.session.finding import (
+    find_session,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from osiris.api.workspace import Workspace
+    from osiris.compare.differences import Difference
+    from osiris.errors import Diagnostic
+    from osiris.history.changes import Reason, RunDiff
+    from osiris.model import JsonValue, Manifest
+    from osiris.runner.host.run import RunResult
+
+    Event = dict[str, JsonValue]
+    Progress = Callable[[dict[str, JsonValue]], None]
+
+_READERS = {".parquet": "filesystem.parquet_extractor", ".json": "filesystem.json_extractor"}
+_FOLDERS = "filesystem.parquet_extractor"
+_NUMBERED = "SELECT *, row_number() OVER () AS osiris_row FROM {}"
+_QUERY = "SELECT min(osiris_row) AS row FROM (({a} EXCEPT {b}) UNION ALL ({b} EXCEPT {a}))"
+
+
+def row_finder(workspace: Workspace) -> Callable[[str, str], int | None]:
+    """Return what tells the first row in which two files differ, counting from 1; None where it cannot be told.
+
+    Files are named relative to the project. What differs before the rows do, such as the columns, is not told here.
+    """
+
+    def find(left: str, right: str) -> int | None:
+        pair = (left, right)
+        readers = [
+            _FOLDERS if path.endswith("/") else _READERS.get(PurePosixPath(path).suffix.lower()) for path in pair
+        ]
+        if None in readers or any(mark in path for path in pair for mark in "*?["):
+            return None
+        return _first(workspace, left, right, str(readers[0]))
+
+    return find
+
+
+def _first(workspace: Workspace, left: str, right: str, reader: str) -> int | None:
+    from osiris.api.previews import preview
+
+    file = workspace.project.scratch / f"rows-{os.getpid()}.yaml"
+    try:
+        make_folder(file.parent, private=True)
+        write_file(file, json.dumps(_pipeline(left, right, reader)).encode(), private=True)
+        seen = preview(workspace, file, "first", params={}, limit=1, sample=0)
+    except (OsirisError, OSError):
+        return None
+    finally:
+        with suppress(OSError):
+            remove(file)
+    ((row,),) = seen.tables[0].rows
+    return int(row) if row is not None else None
+
+
+def _pipeline(left: str, right: str, reader: str) -> dict[str, object]:
+    """Return a pipeline, as OML, that finds the row."""
+    sides = {"a": left, "b": right}
+    steps: list[dict[str, object]] = [
+        {"id": name, "component": reader, "mode": "read", "needs": [], "config": {"path": path}}
+        for name, path in sides.items()
+    ]
+    query = _QUERY.format(**{name: _NUMBERED.format(name) for name in sides})
+    inputs = {name: f"@{name}" for name in sides}
+    first = {"id": "first", "component": "duckdb.processor", "mode": "transform", "inputs": inputs}
+    return {"oml_version": "0.1.0", "name": "rows", "steps": [*steps, {**first, "config": {"query": query}}]}
+
+
+def diff_subjects(workspace: Workspace, old: str, new: str) -> list[Difference] | RunDiff:
+    """Return what differs between two runs, if both names mean sessions, else between two plans.
+
+    Fails with CMP027 or RUN010 for a name that means nothing, and if the plan of a run is gone.
+    """
+    from osiris.history.changes import diff_runs
+
+    runs = [find_run(workspace.project, name) for name in (old, new)]
+    if runs[0] is None or runs[1] is None:
+        return diff(workspace, old, new)
+    for run in (runs[0], runs[1]):
+        require_plan(run)
+    return diff_runs(runs[0], runs[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether two runs wrote the same: the sessions, the outputs that were compared, and a diagnostic a difference."""
+
+    runs: tuple[str, str]
+    outputs: tuple[str, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def diff(workspace: Workspace, old: str, new: str) -> list[Difference]:
+    """Return what differs between two plans: manifests, fingerprints, or what sessions ran."""
+    from osiris.compare.differences import diff as compare
+
+    return compare(_manifest_of(workspace, old), _manifest_of(workspace, new))
+
+
+def verify(workspace: Workspace, first: str, second: str) -> Verdict:
+    """Compare what two sessions wrote, by digest; where the files are still there, find the first row that differs."""
+    from osiris.compare.differences import verify as compare
+
+    runs = [show_session(workspace, name) for name in (first, second)]
+    found = [item.to_diagnostic() for item in compare(runs[0], runs[1], workspace.root, row_finder(workspace))]
+    outputs = sorted({name for run in runs for name in run.get("outputs") or {}})
+    return Verdict((runs[0]["session"], runs[1]["session"]), tuple(outputs), tuple(found))
+
+
+def _manifest_of(workspace: Workspace, what: str) -> Manifest:
+    file = None if find_session(workspace.project, what) else find_plan(workspace, what)
+    return load_plan(workspace, file or session_plan(workspace, what), allow_drift=True)[0]
+
+
+_UNAVAILABLE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A replay: the session of the run and its own, and whether the same came out (None: that could not be told).
+
+    `compared` are the outputs that were. `exit_code` is 0 for the same, 1 for something else, 2 where that cannot be
+    told although the replay came to its end (`differences` says why), else that of the replay.
+    """
+
+    run: str
+    session: str
+    same: bool | None
+    compared: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    reasons: tuple[Reason, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    exit_code: int
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return all but diagnostics and exit code, as plain data."""
+        return {
+            "run": self.run,
+            "session": self.session,
+            "same": self.same,
+            "outputs": list(self.compared),
+            "differences": [item.to_json() for item in self.differences],
+            "reasons": [item._asdict() for item in self.reasons],
+        }
+
+
+def replay(workspace: Workspace, name: str, progress: Progress, *, to_targets: bool = False) -> Replayed:
+    """Run again what a session ran, and compare; targets are only written `to_targets` (`osiris.runner.host.replay`).
+
+    Fails with RUN010 for an unknown session, RUN022 for one that cannot be replayed, and with CMP020 to CMP023 where
+    its plan is not what it was. Engines and components of other versions are used, and named as reasons.
+    """
+    run = _asked(workspace, name)
+    manifest, changed = _plan_of(workspace, run)
+    result = _run_again(workspace, run, manifest, progress, to_targets=to_targets)
+    told = _compare(workspace, run, result, changed, to_targets=to_targets)
+    return replace(told, diagnostics=(*told.diagnostics, *package_missing(workspace)))
+
+
+def _asked(workspace: Workspace, name: str) -> RecordedRun:
+    run = open_own_run(workspace.project, name)
+    if problem := _obstacle(run):
+        fail("RUN022", session=run.id, problem=problem)
+    return run
+
+
+def _obstacle(run: RecordedRun) -> str | None:
+    """Say why a session cannot be replayed; None if it can be."""
+    if run.summary["kind"] == "replay":
+        return f"it is a replay itself, of run {run.summary['replays']['session']}"
+    if run.status == "running":
+        return "it has not ended"
+    if run.status != "failed" and not run.summary["outputs"]:
+        return f"it ended as {run.status}, and nothing that it wrote is on record to compare with"
+    return None
+
+
+def _plan_of(workspace: Workspace, run: RecordedRun) -> tuple[Manifest, list[Diagnostic]]:
+    from osiris.compiler.manifest import PlanFile
+
+    file = PlanFile(run.folder / "manifest.json", run.summary["fingerprint"])
+    return load_plan(workspace, file, allow_drift=True, allow_changes=True)
+
+
+def _run_again(
+    workspace: Workspace, run: RecordedRun, manifest: Manifest, progress: Progress, *, to_targets: bool
+) -> RunResult:
+    from osiris.runner.host.replay import Replay
+    from osiris.runner.host.run import RunOptions
+    from osiris.runner.host.run import run as start
+
+    summary = run.summary
+    inner = any(step.mode != "write" and "digest" in step.summary for step in run.steps)
+    options = RunOptions(
+        digest="all" if inner else "written",
+        select=",".join(summary["selected"]) if summary["selected"] else None,
+        environ=workspace.environ,
+        replay=Replay(run.id, summary["run_key"], summary["run_started_at"], to_targets),
+    )
+    return start(workspace.project, manifest, workspace.config, options, progress)
+
+
+def _compare(
+    workspace: Workspace, run: RecordedRun, result: RunResult, drift: list[Diagnostic], *, to_targets: bool
+) -> Replayed:
+    from osiris.history.changes import replay_changes
+
+    again = load_run(workspace.project.logs / result.session_id)
+    outputs = tuple(name for name in run.summary["outputs"] if name in again.summary["outputs"])
+    told = (*drift, *result.diagnostics)
+    if result.status == "cancelled" or result.exit_code == _UNAVAILABLE:
+        return Replayed(run.id, again.id, None, outputs, (), (), told, result.exit_code)
+    found = replay_changes(workspace.root, run, again, row_finder(workspace))
+    if found:
+        return _differing(run, again, outputs, found, drift, told)
+    if not to_targets:
+        _remove_copies(workspace, again)
+    return Replayed(run.id, again.id, True, outputs, (), (), tuple(drift), 0)
+
+
+def _differing(
+    run: RecordedRun,
+    again: RecordedRun,
+    outputs: tuple[str, ...],
+    found: list[Difference],
+    drift: list[Diagnostic],
+    told: tuple[Diagnostic, ...],
+) -> Replayed:
+    """Return a replay by which something else came out, with what may be why, or of which that cannot be told."""
+    from osiris.history.changes import reasons
+
+    unlike = [item for item in found if item.code != INCOMPARABLE]
+    if not unlike:
+        reported = tuple(item.to_diagnostic() for item in found)
+        return Replayed(run.id, again.id, None, outputs, tuple(found), (), (*told, *reported), exit_code(reported))
+    why = reasons(run, again, [item for item in drift if item.code == "RUN023"])
+    words = "; ".join(reason.text for reason in why)
+    verdict = diagnostic("RUN021", session=run.id, what=str(unlike[0]), why=words)
+    details = (item.to_diagnostic() for item in found if item.where)
+    return Replayed(run.id, again.id, False, outputs, tuple(found), tuple(why), (*told, *details, verdict), 1)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        remove_folder(path)
+    else:
+        with guarded(path):
+            remove(path)
+
+
+def _remove_copies(workspace: Workspace, again: RecordedRun) -> None:
+    """Remove the files that a replay wrote: they are what the run wrote."""
+    for output in again.summary["outputs"].values():
+        for file in output["files"]:
+            _remove(workspace.root / file["path"])
+    for folder in (again.folder / "artifacts").glob("*/"):
+        with suppress(OSError):
+            folder.rmdir()

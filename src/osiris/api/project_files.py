@@ -1,0 +1,280 @@
+"""Files that are put into a project: templates, what an editor needs, and pipelines in their canonical form."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.api.pipelines import validate_text
+from osiris.api.workspace import find_file, pipelines, shown
+from osiris.durable import create_file, make_folder, write_file
+from osiris.errors import Diagnostic, Location, OsirisError, diagnostic, fail, raise_all
+from osiris.files import is_outside, resolve_path
+from osiris.path_policy import MARKER
+from osiris.project import PIPELINE_ENDINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from osiris.api.pipelines import Validated
+    from osiris.api.workspace import Workspace
+    from osiris.model import JsonValue
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+
+
+def init_project(folder: Path) -> list[str]:
+    """Lay out a new project; returns the files, relative to it. Fails with PRJ005 if one of them exists."""
+    return lay_out("init", folder)
+
+
+def demo_project(folder: Path) -> list[str]:
+    """Lay out the demo's project with its data; as `init_project`."""
+    return lay_out("demo", folder)
+
+
+def new_component(name: str, folder: Path | None = None) -> dict[str, JsonValue]:
+    """Lay out a package with a new component; returns its folder and files. Fails with PRJ008 on a bad name."""
+    if not COMPONENT_NAME.fullmatch(name):
+        fail(
+            "PRJ008", problem=f"'{name}' is not a component's name", hint="write family.kind, like acme.rows_extractor"
+        )
+    family, _, kind = name.partition(".")
+    package = f"osiris_{family}_{kind}"
+    words = {"name": name, "family": family, "package": package, "distribution": package.replace("_", "-")}
+    target = folder or Path(words["distribution"])
+    return {"dir": str(target), "files": lay_out("component", target, words)}
+
+
+def lay_out(template: str, folder: Path, words: Mapping[str, str] | None = None) -> list[str]:
+    """Copy a template, replacing `{{word}}` in names and texts; nothing that exists is overwritten."""
+    words = words or {}
+    files = [(source, folder / name) for source, name in _files(TEMPLATES / template, words)]
+    taken = [target for _, target in files if os.path.lexists(target)]
+    if (folder / MARKER).exists():
+        fail("PRJ005", path=folder / MARKER)
+    if taken:
+        fail("PRJ014", path=taken[0])
+    for source, target in files:
+        _copy(source, target, words)
+    return [target.relative_to(folder).as_posix() for _, target in files]
+
+
+def _files(template: Path, words: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    for source in sorted(template.rglob("*")):
+        if source.is_file() and "__pycache__" not in source.parts:
+            parts = source.relative_to(template).parts
+            yield source, "/".join(_named(part, words) for part in parts)
+
+
+def _named(part: str, words: Mapping[str, str]) -> str:
+    """Return a file's name: `dot-x` stands for `.x`, and a last `.in` keeps our own tools away from a template."""
+    return _filled(part.removesuffix(".in"), words).replace("dot-", ".", 1 if part.startswith("dot-") else 0)
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    for word, value in words.items():
+        text = text.replace("{{" + word + "}}", value)
+    return text
+
+
+def _copy(source: Path, target: Path, words: Mapping[str, str]) -> None:
+    content = source.read_bytes()
+    make_folder(target.parent, private=False)
+    create_file(target, _filled(content.decode("utf-8"), words).encode("utf-8") if words else content)
+
+
+SCHEMA_FILE = ".vscode/osiris.schema.json"
+EXTENSION = "redhat.vscode-yaml"
+SETTINGS: dict[str, JsonValue] = {
+    ".vscode/settings.json": {
+        "yaml.schemas": {f"./{SCHEMA_FILE}": [f"pipelines/**/*{ending}" for ending in PIPELINE_ENDINGS]},
+    },
+    ".vscode/extensions.json": {"recommendations": [EXTENSION]},
+}
+"""Files of VS Code that belong to the whole project, and what they say about pipelines."""
+
+
+def pipeline_schema() -> dict[str, JsonValue]:
+    """Return the JSON Schema of pipelines, with the components that are installed."""
+    from osiris.oml.editor import editor_schema
+    from osiris.registry import load_registry
+
+    return editor_schema(load_registry())
+
+
+def save_pipeline_schema(path: Path) -> None:
+    """Write the JSON Schema of pipelines to a file, whole or not at all; fails with a DRV code if it cannot."""
+    write_file(path, schema_text(pipeline_schema()).encode("ascii"), private=False)
+
+
+def wire_editor(folder: Path) -> tuple[list[str], list[Diagnostic]]:
+    """Put the schema and settings for VS Code into a project; returns the files, and a note for each that was there."""
+    files, notes = [], []
+    contents = {SCHEMA_FILE: (pipeline_schema(), "run 'osiris schema --out {path}' to renew it")}
+    contents |= {name: (value, f"add to it: {json.dumps(value)[1:-1]}") for name, value in SETTINGS.items()}
+    for name, (content, instead) in contents.items():
+        if _put(folder / name, schema_text(content)):
+            files.append(name)
+        else:
+            notes.append(diagnostic("PRJ015", path=name, instead=instead.replace("{path}", name)))
+    return files, notes
+
+
+def _put(path: Path, text: str) -> bool:
+    """Write a new file; False if there is something already."""
+    if os.path.lexists(path):
+        return False
+    make_folder(path.parent, private=False)
+    create_file(path, text.encode("ascii"))
+    return True
+
+
+def schema_text(value: JsonValue) -> str:
+    """Return JSON for people to read, the same bytes for the same value."""
+    return json.dumps(value, indent=2) + "\n"
+
+
+WRITABLE = 0o222
+"""The permissions of which a file has none if it is read-only, even to root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Formatted:
+    """A file, its text as it was and in its canonical form; both are empty if it is refused."""
+
+    file: str
+    before: str = ""
+    after: str = ""
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether the text is not in its canonical form."""
+        return self.before != self.after
+
+    def diff(self) -> list[str]:
+        """Return the lines of a unified diff; a file with a literal secret is not shown."""
+        from osiris.oml.parse import parse
+        from osiris.secret import find_literal_secrets
+
+        if not self.changed:
+            return []
+        if find_literal_secrets(parse(self.after, self.file).data):
+            return [f"{self.file} holds what looks like a secret, and is not shown"]
+        before, after = self.before.splitlines(), self.after.splitlines()
+        return list(difflib.unified_diff(before, after, self.file, self.file, lineterm=""))
+
+
+def format_text(text: str, file: str) -> str:
+    """Return OML text in its canonical form; raises InvalidInput with all that keeps it from being read."""
+    from osiris.oml.layout import format_oml
+    from osiris.registry import load_registry
+
+    return format_oml(text, file, load_registry())
+
+
+def format_files(workspace: Workspace, files: Sequence[str], *, write: bool) -> list[Formatted]:
+    """Bring files into canonical form, all of `pipelines/` if none is named, each on its own.
+
+    With `write` those that change are replaced, each whole or not at all. A file that cannot be read or written says
+    so in its diagnostics and stays as it is.
+    """
+    paths = [find_file(workspace, file) for file in files] or pipelines(workspace)
+    return [_formatted(workspace, path, write=write) for path in dict.fromkeys(paths)]
+
+
+def _formatted(workspace: Workspace, path: Path, *, write: bool) -> Formatted:
+    from osiris.document import load_text
+    from osiris.durable import write_file
+    from osiris.oml.layout import format_oml
+
+    name = shown(workspace, path)
+    try:
+        before = load_text(path, name)
+        after = format_oml(before, name, workspace.registry)
+        if write and before != after:
+            _check_writable(path, name)
+            write_file(path.resolve(), after.encode(), private=False)
+    except OsirisError as error:
+        return Formatted(name, diagnostics=error.diagnostics)
+    return Formatted(name, before, after)
+
+
+def _check_writable(path: Path, name: str) -> None:
+    """Fail with DRV003 for a file that is not to be written: replacing it needs only its folder's permission."""
+    if not (path.stat().st_mode & WRITABLE and os.access(path, os.W_OK)):
+        fail("DRV003", path=name, reason="it is read-only")
+
+
+def unformatted(results: Sequence[Formatted]) -> list[Diagnostic]:
+    """Return OML033 for each file that is not in its canonical form."""
+    return [diagnostic("OML033", at=Location(each.file)) for each in results if each.changed]
+
+
+_ENDINGS = PIPELINE_ENDINGS
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A pipeline that was saved: the file as shown, its SHA-256, what became of it, and what checking it said."""
+
+    file: str
+    digest: str
+    state: str
+    checked: Validated
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as plain data, but for the diagnostics."""
+        return {"file": self.file, "digest": self.digest, "state": self.state, "name": self.checked.name}
+
+
+def save_draft(workspace: Workspace, text: str, file: str, *, replaces: str | None = None) -> Saved:
+    """Save OML text below pipelines/ or output/, whole or not at all; only what validates is saved.
+
+    A file that is there and differs is left alone unless `replaces` is its SHA-256 (MCP003). Fails with MCP002 for a
+    place that is not below these folders, links followed, and with all that is wrong with the text.
+    """
+    path = _place(workspace, file)
+    checked = validate_text(workspace, text, path, params={})
+    if not checked.ok:
+        raise_all(checked.diagnostics)
+    content = text.encode()
+    before = read_draft(path)
+    digest = hashlib.sha256(content).hexdigest()
+    if before is not None and before not in (digest, replaces):
+        fail("MCP003", path=shown(workspace, path), digest=before)
+    if before != digest:
+        make_folder(path.parent, private=False)
+        write_file(path, content, private=False)
+    state = "saved" if before is None else "unchanged" if before == digest else "replaced"
+    return Saved(shown(workspace, path), digest, state, checked)
+
+
+def read_draft(path: Path) -> str | None:
+    """Return the SHA-256 of a file; None if there is none."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        fail("PRJ006", path=path.name, reason=error.strerror or type(error).__name__)
+
+
+def _place(workspace: Workspace, file: str) -> Path:
+    path = resolve_path(workspace.root, file, writing=True)
+    folders = (workspace.project.pipelines, workspace.project.output)
+    here = next((folder for folder in folders if path.is_relative_to(folder) and path != folder), None)
+    # A folder that is itself a link leads out as well.
+    if here is None or here.is_symlink() or is_outside(here, path):
+        fail("MCP002", path=file, hint="pipelines are saved below pipelines/ or output/")
+    if path.suffix not in _ENDINGS or path.is_symlink():
+        fail("MCP005", problem=f"'{file}' is no place for a pipeline", hint="name a file that ends in .yaml")
+    return path

@@ -1,0 +1,367 @@
+"""The files of sessions as a whole: one archive to hand over, and removing those that are no longer needed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import time
+import zipfile
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osiris.durable import PRIVATE_FOLDER, guarded, make_folder, move, remove
+from osiris.errors import OsirisError, diagnostic, fail
+from osiris.fault import fault
+from osiris.files import refuse_foreign
+from osiris.project_lock import is_held
+from osiris.session.finding import iter_records, open_session
+from osiris.session.stored import CONVERSATION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from osiris.api.workspace import Workspace
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+    from osiris.project import Project
+
+    Run = Mapping[str, JsonValue]
+    _Source = Path | bytes
+
+_ALWAYS = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl", "report.html")
+_FOLDERS = ("aiop",)
+_ARTIFACTS = "artifacts"
+_HEADER = 30
+"""Bytes in front of the name of an archive's first entry (ZIP, APPNOTE 4.3.7)."""
+_ENTRY = re.compile(rb"\d{8}-\d{6}-\d{3}-[^/]+/(aiop/|artifacts/|contents\.json)")
+"""How the name of a first entry begins: a session's id, and what sorts first in it."""
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
+_PLAIN_FILE = 0o100644
+_CONTENTS = "contents.json"
+_ENVIRONMENT = "environment.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """An archive that was written: where, its size in bytes, its SHA-256, and its entries."""
+
+    session: str
+    path: Path
+    size: int
+    sha256: str
+    entries: tuple[str, ...]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return all fields as plain data."""
+        return {
+            "session": self.session,
+            "path": str(self.path),
+            "bytes": self.size,
+            "sha256": self.sha256,
+            "entries": list(self.entries),
+        }
+
+
+def bundle(workspace: Workspace, name: str, output: Path | None = None, *, artifacts: bool = False) -> Bundle:
+    """Pack a session that has ended; `output` is a file or a folder, the working directory if it is None.
+
+    Fails with RUN010 for an unknown session, AIO012 for one that has not ended, PRJ014 where another file is, and
+    PRJ006 if it cannot be written.
+    """
+    run = open_session(workspace.project, name)
+    session = str(run["session"])
+    if run["status"] == "running":
+        fail("AIO012", session=session)
+    target = _target(session, output)
+    refuse_foreign(target, _is_bundle)
+    _complete(workspace, run)
+    try:
+        sources = _sources(workspace.project.logs / session, run, artifacts=artifacts)
+        size, digest = _publish(target, session, sources)
+    except OSError as error:
+        fail("PRJ006", path=target, reason=error.strerror or type(error).__name__)
+    return Bundle(session, target, size, digest, tuple(sorted(sources)))
+
+
+def _complete(workspace: Workspace, run: Run) -> None:
+    """Make what a run has not got yet of that which is told of it; it stays in its session, so that packing repeats."""
+    from osiris.api.reports import REPORT, package_sessions, write_report
+
+    folder = workspace.project.logs / str(run["session"])
+    if run["kind"] != "run":
+        return
+    if not (folder / "aiop").exists():
+        package_sessions(workspace, [folder.name])
+    if not (folder / REPORT).exists():
+        with suppress(OsirisError):
+            write_report(workspace, folder.name, folder / REPORT)
+
+
+def _is_bundle(begins: bytes) -> bool:
+    """Tell whether a file begins as an archive does whose first entry is one of ours."""
+    return begins.startswith(b"PK\x03\x04") and _ENTRY.match(begins, _HEADER) is not None
+
+
+def _target(session: str, output: Path | None) -> Path:
+    name = f"{session}.zip"
+    if output is None:
+        return Path(name)
+    return output / name if output.is_dir() else output
+
+
+def _sources(folder: Path, run: Run, *, artifacts: bool) -> dict[str, _Source]:
+    """Return what goes into the archive, by name: files, and what is made here."""
+    found: dict[str, _Source] = {p.relative_to(folder).as_posix(): p for p in _files(folder, artifacts=artifacts)}
+    found[_ENVIRONMENT] = _line(_environment(run))
+    told = {name: _inspected(source) for name, source in sorted(found.items())}
+    return found | {_CONTENTS: _line({"session": run["session"], "files": told})}
+
+
+def _inspected(source: _Source) -> dict[str, JsonValue]:
+    with _opened(source) as data:
+        digest = hashlib.file_digest(data, "sha256").hexdigest()
+        return {"bytes": data.seek(0, io.SEEK_END), "sha256": digest}
+
+
+def _opened(source: _Source) -> io.BufferedReader | io.BytesIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def _files(folder: Path, *, artifacts: bool) -> Iterator[Path]:
+    """Yield the files of a session that are packed; a link is none of them, wherever it leads."""
+    yield from (path for name in _ALWAYS if _is_own(path := folder / name))
+    for name in (*_FOLDERS, *([_ARTIFACTS] if artifacts else [])):
+        walked = () if (folder / name).is_symlink() else os.walk(folder / name)
+        for parent, _, files in walked:
+            yield from (path for file in files if _is_own(path := Path(parent) / file))
+
+
+def _is_own(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _environment(run: Run) -> Run:
+    """Return what ran it, as the run itself has recorded."""
+    keys = ("adapter", "environment", "engines", "limits", "connections", "sources")
+    return {key: run[key] for key in keys if key in run}
+
+
+def _publish(target: Path, session: str, sources: Mapping[str, _Source]) -> tuple[int, str]:
+    """Put the archive in place as a whole; returns its size and its SHA-256."""
+    make_folder(target.parent, private=False)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with guarded(target), zipfile.ZipFile(temporary, "w") as archive:
+            for name in sorted(sources):
+                _add(archive, f"{session}/{name}", sources[name])
+        told = _inspected(temporary)
+        with guarded(target):
+            move(temporary, target)
+    finally:
+        with suppress(OSError):
+            remove(temporary)
+    return told["bytes"], told["sha256"]
+
+
+def _add(archive: zipfile.ZipFile, name: str, source: _Source) -> None:
+    entry = zipfile.ZipInfo(name, _NO_TIME)
+    entry.create_system = _UNIX
+    entry.external_attr = _PLAIN_FILE << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.file_size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    with archive.open(entry, "w") as output, _opened(source) as data:
+        shutil.copyfileobj(data, output, 1 << 20)
+
+
+def _line(value: JsonValue) -> bytes:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may stay: sessions that began at most `age` seconds ago, the `keep` newest of each pipeline, and at most
+    `size` bytes in all, of which the oldest go first. None is no limit.
+    """
+
+    age: float | None = None
+    size: int | None = None
+    keep: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A session that stays although a limit says otherwise, and why."""
+
+    session: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What goes (`removed`, the oldest first, with bytes), what had to stay, and how much there was before."""
+
+    removed: tuple[tuple[str, int], ...]
+    kept: tuple[Kept, ...]
+    bytes_before: int
+    sessions_before: int
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def bytes_removed(self) -> int:
+        """Return how much goes."""
+        return sum(size for _, size in self.removed)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as plain data, without diagnostics."""
+        return {
+            "removed": [{"session": name, "bytes": size} for name, size in self.removed],
+            "kept": [{"session": each.session, "reason": each.reason} for each in self.kept],
+            "bytes_removed": self.bytes_removed,
+            "bytes_before": self.bytes_before,
+            "sessions_before": self.sessions_before,
+        }
+
+
+def sweep(workspace: Workspace, limits: Limits, *, dry_run: bool = False, now: float | None = None) -> Swept:
+    """Remove sessions beyond the limits, or with `dry_run` only say which; fails with PRJ008 if there is no limit.
+
+    Runs in progress stay, the newest success of each pipeline, runs that may still be continued, and those whose
+    outputs are kept for that. `now` is in seconds since the epoch.
+    """
+    if limits == Limits():
+        fail("PRJ008", problem="no limit was given", hint="give --older-than, --max-size or --keep")
+    project, moment = workspace.project, time.time() if now is None else now
+    runs = list(iter_records(project))
+    needed = _needed(project, runs, workspace.config.get("run.continue_within"), moment)
+    sizes = {run["session"]: _size(project.logs / run["session"]) for run in runs}
+    beyond = _beyond(runs, sizes, needed, limits, moment)
+    going = [name for name in reversed(beyond) if name not in needed]
+    failed = [] if dry_run else _remove_all(project, going)
+    return Swept(
+        tuple((name, sizes[name]) for name in going),
+        tuple(Kept(name, needed[name]) for name in beyond if name in needed),
+        sum(sizes.values()),
+        len(runs),
+        tuple(failed),
+    )
+
+
+def _remove_all(project: Project, names: Sequence[str]) -> list[Diagnostic]:
+    """Remove sessions; returns what went wrong."""
+    failed = [item for name in names if (item := _remove(project, name))]
+    if names:
+        _renew_indexes(project)
+    return failed
+
+
+def _renew_indexes(project: Project) -> None:
+    """Let the catalogue of packages, and the page over runs if there is one, name only what is still there."""
+    from osiris.aiop.package import lead_to_newest, load_catalogue
+    from osiris.api.reports import write_index
+
+    with suppress(OsirisError, OSError):
+        load_catalogue(project)
+        lead_to_newest(project)
+        write_index(project)
+
+
+def _beyond(
+    runs: Sequence[Run], sizes: dict[str, int], needed: dict[str, str], limits: Limits, now: float
+) -> list[str]:
+    """Return the sessions that a limit says should go, the newest first; what stays counts against the size."""
+    found = _too_old_or_many(runs, limits, now)
+    left = sum(sizes[name] for name in sizes.keys() - (found - needed.keys()))
+    for run in reversed(runs):
+        name = run["session"]
+        if limits.size is None or left <= limits.size:
+            break
+        if name not in found:
+            found.add(name)
+            left -= 0 if name in needed else sizes[name]
+    return [run["session"] for run in runs if run["session"] in found]
+
+
+def _too_old_or_many(runs: Sequence[Run], limits: Limits, now: float) -> set[str]:
+    """Return the sessions that are beyond the age, or of whose pipeline there are enough newer ones."""
+    found, seen = set[str](), Counter[str]()
+    for run in runs:
+        pipeline = CONVERSATION if run.get("kind") == CONVERSATION else str(run.get("pipeline"))
+        seen[pipeline] += 1
+        too_old = limits.age is not None and _age(run, now) > limits.age
+        if too_old or (limits.keep is not None and seen[pipeline] > limits.keep):
+            found.add(run["session"])
+    return found
+
+
+def _needed(project: Project, runs: Sequence[Run], within: float, now: float) -> dict[str, str]:
+    """Return the sessions that have to stay, with the reason."""
+    found: dict[str, str] = {}
+    succeeded: set[str] = set()
+    for run in runs:
+        reason = (
+            _under_way(project, run) or _newest_success(run, succeeded) or _to_be_continued(project, run, within, now)
+        )
+        if reason:
+            found[run["session"]] = reason
+    return found
+
+
+def _under_way(project: Project, run: Run) -> str | None:
+    folder = project.logs / run["session"]
+    if folder.is_symlink():
+        return "it is a link to another place"
+    return "it is under way" if run["status"] == "running" or is_held(folder / "events.jsonl") else None
+
+
+def _newest_success(run: Run, succeeded: set[str]) -> str | None:
+    """Say whether a run is the newest success of its pipeline, if that is not among those that have one; adds it."""
+    pipeline = str(run.get("pipeline"))
+    if run.get("kind") != "run" or run["status"] != "complete" or pipeline in succeeded:
+        return None
+    succeeded.add(pipeline)
+    return f"it is the newest success of '{pipeline}'"
+
+
+def _to_be_continued(project: Project, run: Run, within: float, now: float) -> str | None:
+    if (project.spools / run["session"]).exists():
+        return "outputs of its steps are kept for the run that continues it"
+    is_open = run.get("kind") == "run" and run["status"] != "complete" and _age(run, now) <= within
+    return "it may still be continued" if is_open else None
+
+
+def _age(run: Run, now: float) -> float:
+    return now - datetime.fromisoformat(run["started_at"]).timestamp()
+
+
+def _size(folder: Path) -> int:
+    return sum(_bytes(Path(parent) / file) for parent, _, files in os.walk(folder) for file in files)
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _remove(project: Project, name: str) -> Diagnostic | None:
+    """Take a session out of sight at once, then remove it; returns what went wrong."""
+    doomed = project.state / "removed"
+    try:
+        doomed.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+        move(project.logs / name, doomed / name)
+        for each in doomed.iterdir():  # an earlier sweep may have been killed here
+            fault("session.remove")
+            shutil.rmtree(each)
+    except OSError as error:
+        return diagnostic("AIO013", session=name, reason=error.strerror or type(error).__name__)
+    return None

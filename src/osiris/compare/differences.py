@@ -1,0 +1,363 @@
+"""What differs between two plans, the first cause first, and between what two runs wrote."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass, replace
+from itertools import product, zip_longest
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from osiris.canonical import canonical_bytes
+from osiris.compiler.build import ROOT_KEYS, STEP_LEAVES, root_parts, step_parts
+from osiris.delivery import is_still_there
+from osiris.errors import diagnostic
+from osiris.urls import family_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue, Manifest
+
+    RowFinder = Callable[[str, str], int | None]
+    RunSummary = Mapping[str, JsonValue]
+    _File = Mapping[str, Any]
+    _Files = list[_File]
+
+
+class _Absent:
+    """Stands where one side has no value."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+ABSENT = _Absent()
+
+DERIVED = ("lineage", "fused")
+"""Keys of a step that say what follows from the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that differs: the leaf it belongs to, its path, and both values; `ABSENT` where there is none.
+
+    `note` says it in words where the values tell a reader nothing. `code` is that of the diagnostic it makes:
+    DAT010 for something that differs, DAT009 for something that cannot be compared. `where` says in which line of the
+    files it shows first, or why that cannot be told.
+    """
+
+    leaf: str
+    path: str
+    old: JsonValue
+    new: JsonValue
+    note: str | None = None
+    code: str = "DAT010"
+    where: str | None = None
+
+    @property
+    def is_one_sided(self) -> bool:
+        """Tell whether only one side has a value."""
+        return self.old is ABSENT or self.new is ABSENT
+
+    def __str__(self) -> str:
+        return self.note or f"{self.path}: {_shown(self.old)} -> {_shown(self.new)}"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return leaf, path, the text of it, and the values; one that is absent is left out."""
+        values = {"old": self.old, "new": self.new}
+        known = {key: value for key, value in values.items() if value is not ABSENT}
+        return {"leaf": self.leaf, "path": self.path, "text": str(self), **known}
+
+    def to_diagnostic(self) -> Diagnostic:
+        """Return the diagnostic of this difference."""
+        return diagnostic(self.code, hint=self.where, what=str(self), problem=str(self))
+
+
+def _shown(value: JsonValue) -> str:
+    return repr(value) if value is ABSENT else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def diff(a: Manifest, b: Manifest) -> list[Difference]:
+    """Return what differs between two plans, in the order of the fingerprint tree; empty only if they are one plan.
+
+    A step that differs only because a step above it does is not listed. How columns flow and what is computed together
+    follows from the rest, and is listed only where nothing else differs.
+    """
+    old, new = root_parts(a.data), root_parts(b.data)
+    found = [item for leaf in ROOT_KEYS for item in _changes(leaf, "", old[leaf], new[leaf])]
+    before, after = ({step["id"]: step for step in manifest.steps} for manifest in (a, b))
+    derived: list[Difference] = []
+    for name in dict.fromkeys((*before, *after)):
+        found += _step_changes(f"steps/{name}", before.get(name), after.get(name))
+        if name in before and name in after:
+            derived += _derived_changes(name, before[name], after[name])
+    return found or derived
+
+
+def is_derived(item: Difference) -> bool:
+    """Tell whether a difference is one that follows from SQL, config and schemas."""
+    return item.path.split("/")[2:3] in [[key] for key in DERIVED]
+
+
+def first_change(saved: Manifest | None, fresh: Manifest) -> Difference | None:
+    """Return the first difference between a saved plan and a fresh one, None if they are the same plan."""
+    if saved is None:
+        return Difference("", "plan", ABSENT, fresh.short)
+    return next(iter(diff(saved, fresh)), None)
+
+
+def _step_changes(
+    prefix: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> Iterator[Difference]:
+    if before is None or after is None:
+        left, right = (ABSENT if step is None else step["component"] for step in (before, after))
+        yield Difference(prefix, prefix, left, right)
+        return
+    if before["hash"] == after["hash"]:
+        return
+    old, new = step_parts(before), step_parts(after)
+    for parts in (old, new):
+        parts["schema"] |= _by_column(parts["schema"]["schema"])
+        for part, key in product(parts.values(), DERIVED):
+            part.pop(key, None)
+    for leaf in STEP_LEAVES:
+        yield from _changes(f"{prefix}/{leaf}", prefix, old[leaf], new[leaf])
+
+
+def _derived_changes(step: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
+    """Yield what differs in that which follows from SQL, config and schemas, one difference a column."""
+    old, new = (_flat_flow(each) for each in (before, after))
+    for key in dict.fromkeys((*old, *new)):
+        left, right = old.get(key, ABSENT), new.get(key, ABSENT)
+        if left != right:
+            path = f"steps/{step}/{key}"
+            yield Difference(path, path, left, right, f"{path}: {_origins(left)} -> {_origins(right)}")
+
+
+def _flat_flow(step: Mapping[str, Any]) -> dict[str, list[Any]]:
+    lineage = step.get("lineage") or {}
+    columns = {f"lineage/columns/{name}": origins for name, origins in lineage.get("columns", {}).items()}
+    rows = {"lineage/rows": lineage["rows"]} if lineage else {}
+    return {**columns, **rows, "fused": step.get("fused") or []}
+
+
+def _origins(origins: JsonValue) -> str:
+    """Spell a list of `[step, column, kind]`, of `[step, column]` or of ids of steps."""
+    parts = () if origins is ABSENT else ([item] if isinstance(item, str) else item for item in origins)
+    return ", ".join(".".join(part[:2]) + "".join(f" ({kind})" for kind in part[2:]) for part in parts) or repr(ABSENT)
+
+
+def _by_column(schema: list[dict[str, JsonValue]] | None) -> dict[str, JsonValue]:
+    """Return a schema by column name, so that one column more does not look like a change of all that follow."""
+    if schema is None:
+        return {"schema": None}
+    columns = {field["name"]: {"type": field["type"], "nullable": field["nullable"]} for field in schema}
+    return {"columns": list(columns), "schema": columns}
+
+
+def _changes(leaf: str, path: str, old: JsonValue, new: JsonValue) -> Iterator[Difference]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            below = f"{path}/{key}" if path else key
+            yield from _changes(leaf, below, old.get(key, ABSENT), new.get(key, ABSENT))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (left, right) in enumerate(zip(old, new, strict=True)):
+            yield from _changes(leaf, f"{path}/{index}", left, right)
+    elif not _is_same(old, new):
+        yield Difference(leaf, path, old, new, _first_changed_line(path, old, new))
+
+
+def _is_same(old: JsonValue, new: JsonValue) -> bool:
+    """Tell whether two values are the same in a plan; nothing is the same as a value that is absent."""
+    return ABSENT not in (old, new) and canonical_bytes(old) == canonical_bytes(new)
+
+
+def _first_changed_line(path: str, old: JsonValue, new: JsonValue) -> str | None:
+    """Say how two texts of several lines differ: by the first line that does, and how many do."""
+    if not (isinstance(old, str) and isinstance(new, str) and "\n" in old + new):
+        return None
+    pairs = list(zip_longest(old.splitlines(), new.splitlines(), fillvalue=ABSENT))
+    differing = [number for number, (left, right) in enumerate(pairs, 1) if left != right]
+    if not differing:
+        return None
+    left, right = pairs[differing[0] - 1]
+    more = f" (lines that differ: {len(differing)})" if len(differing) > 1 else ""
+    return f"{path} line {differing[0]}: {_shown(left)} -> {_shown(right)}{more}"
+
+
+INCOMPARABLE = "DAT009"
+"""Code of what cannot be compared."""
+
+_TEXT = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
+"""How the names of files end in which a line is a row; packed by gzip they are read as well."""
+_PACKED = ".gz"
+
+
+def verify(run_a: RunSummary, run_b: RunSummary, root: Path, rows: RowFinder | None = None) -> list[Difference]:
+    """Return what differs between the digests of what two runs wrote, by step and column; empty if nothing does.
+
+    The summaries are those of `run.json`; a digest is one of `table.Digester`. A run that is not complete is named
+    first. Where the rows differ and every column agrees, the values are paired otherwise. Files below `root` that are
+    still as the runs left them are read for the first line that differs; `rows` tells the first row of two files that
+    are no text.
+    """
+    found = [*_incomplete(run_a), *_incomplete(run_b)]
+    old, new = (run.get("outputs") or {} for run in (run_a, run_b))
+    if not old and not new:
+        text = "neither run has a digest of anything written"
+        return [*found, _incomparable("outputs", ABSENT, ABSENT, text)]
+    for step in dict.fromkeys((*old, *new)):
+        if step in old and step in new:
+            found += output_changes(root, step, old[step], new[step], rows)
+        else:
+            found.append(_written_once(step, is_first=step in old))
+    return found
+
+
+def _written_once(step: str, *, is_first: bool) -> Difference:
+    left, right = ("written", ABSENT) if is_first else (ABSENT, "written")
+    return Difference(
+        step, step, left, right, f"step '{step}' wrote only in the {'first' if is_first else 'second'} run"
+    )
+
+
+def _incomplete(run: RunSummary) -> Iterator[Difference]:
+    if run["status"] != "complete":
+        text = f"run {run['session']} is not complete but {run['status']}: what it wrote may be a part"
+        yield _incomparable("status", run["status"], run["status"], text)
+
+
+def output_changes(
+    root: Path, step: str, old: Mapping[str, Any], new: Mapping[str, Any], rows: RowFinder | None = None
+) -> list[Difference]:
+    """Return what differs between what two runs wrote in a step; `old` and `new` are its outputs in `run.json`."""
+    found = written_changes(step, old, new)
+    if found and found[0].code == "DAT010":
+        ordered = old["digest"]["kind"] == "ordered"
+        files = (old["files"], new["files"])
+        where = first_line(root, *files, rows) if ordered else "no row is the first: their order is free"
+        found[0] = replace(found[0], where=where)
+    return found
+
+
+def written_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+    """Return what differs between the digests of two outputs of a step, or that they cannot be compared.
+
+    A digest is of the rows that a target was given: if it refused some, equal digests say nothing of what it took.
+    """
+    found = digest_changes(step, old["digest"], new["digest"])
+    if found or not (was_refused(old) or was_refused(new)):
+        return found
+    text = f"step '{step}': the target refused rows, and digests are of those that it was given"
+    return [_incomparable(f"{step}/rows", old["rows"], new["rows"], text)]
+
+
+def was_refused(output: Mapping[str, Any]) -> bool:
+    """Tell whether a target refused rows of an output, so that its digest is of others than those that it took."""
+    given = (output.get("digest") or {}).get("rows")
+    return given is not None and output.get("rows", given) != given
+
+
+def digest_changes(step: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+    """Return what differs between two digests of a step: rows, schema and columns, or what cannot be compared."""
+    for key in ("kind", "algorithm"):
+        if old[key] != new[key]:
+            text = f"step '{step}': the {key} of the digests differs, {old[key]} and {new[key]}"
+            return [_incomparable(f"{step}/{key}", old[key], new[key], text)]
+    left, right = old["columns"], new["columns"]
+    found = []
+    if old["schema"] != new["schema"] and left.keys() == right.keys():
+        text = f"step '{step}': the columns have other types, or stand in another order"
+        found.append(Difference(step, f"{step}/schema", old["schema"], new["schema"], text))
+    if old["rows"] != new["rows"]:
+        found.append(Difference(step, f"{step}/rows", old["rows"], new["rows"]))
+    names = dict.fromkeys((*left, *right))
+    found += [_column(step, name, left, right) for name in names if left.get(name) != right.get(name)]
+    if not found and old["value"] != new["value"]:
+        text = f"step '{step}': pairing differs: every column has the same values, in other rows"
+        found.append(Difference(step, f"{step}/pairing", old["value"], new["value"], text))
+    return found
+
+
+def same_data(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool | None:
+    """Tell whether two digests are of the same data; None where they cannot be compared, or there are not both."""
+    if not old or not new or any(old[key] != new[key] for key in ("kind", "algorithm")):
+        return None
+    return bool(old["value"] == new["value"])
+
+
+def same_output(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool | None:
+    """Tell whether two outputs are the same data; None where that cannot be told."""
+    same = same_data(old.get("digest"), new.get("digest"))
+    return None if same and (was_refused(old) or was_refused(new)) else same
+
+
+def _column(step: str, name: str, left: Mapping[str, str], right: Mapping[str, str]) -> Difference:
+    if name in left and name in right:
+        text = f"step '{step}': column '{name}' differs"
+    else:
+        text = f"step '{step}': column '{name}' is only in the {'first' if name in left else 'second'} run"
+    return Difference(step, f"{step}/columns/{name}", left.get(name, ABSENT), right.get(name, ABSENT), text)
+
+
+def _incomparable(path: str, old: JsonValue, new: JsonValue, text: str) -> Difference:
+    return Difference(path.partition("/")[0], path, old, new, text, INCOMPARABLE)
+
+
+def first_line(root: Path, old: _Files, new: _Files, rows: RowFinder | None = None) -> str:
+    """Say in which line, or row, two lists of files first differ, or why that cannot be told.
+
+    Files are those of `run.json`: path, size and SHA-256; one that has changed since is not read. Those that are no
+    text are left to `rows`.
+    """
+    pairs = [(a, b) for a, b in zip(old, new, strict=False) if a["sha256"] != b["sha256"]]
+    if reason := _why_no_line(old, new, pairs) or _out_of_reach(root, pairs):
+        return f"the first row that differs cannot be told: {reason}"
+    left, right = (file["path"] for file in pairs[0])
+    return _first_difference(root, left, right, rows)
+
+
+def _first_difference(root: Path, left: str, right: str, rows: RowFinder | None) -> str:
+    if other := next((path for path in (left, right) if not _is_text(path)), None):
+        row = rows(left, right) if rows else None
+        unknown = f"the first row that differs cannot be told: {other} is not a text file"
+        return f"{left} and {right} first differ in row {row}" if row else unknown
+    line = _differing_line(root / left, root / right)
+    return f"{left} and {right} first differ in line {line}" if line else f"{left} and {right} have the same lines"
+
+
+def _why_no_line(old: _Files, new: _Files, pairs: list[tuple[_File, _File]]) -> str | None:
+    if not old and not new:
+        return "the rows did not go into files of their own"
+    both = {file["path"] for file in old} & {file["path"] for file in new}
+    if both:
+        return f"both runs wrote {min(both)}; put ${{run.id}} into its path"
+    if len(old) != len(new):
+        return f"one run wrote {len(old)} files, the other {len(new)}"
+    return None if pairs else "the files are the same"
+
+
+def _out_of_reach(root: Path, pairs: list[tuple[_File, _File]]) -> str | None:
+    """Say which of the files cannot be read; None if all can be."""
+    if away := next((file["path"] for pair in pairs for file in pair if family_of(file["path"])), None):
+        return f"{away} lies in a store"
+    gone = next((file["path"] for file in pairs[0] if not is_still_there(root, [file])), None)
+    return f"{gone} is no longer as its run left it" if gone else None
+
+
+def _is_text(path: str) -> bool:
+    return path.lower().removesuffix(_PACKED).endswith(_TEXT)
+
+
+def _differing_line(left: Path, right: Path) -> int | None:
+    """Return the number of the first line in which two files differ, None if none does; they are read side by side."""
+    with _opened(left) as a, _opened(right) as b:
+        pairs = enumerate(zip_longest(a, b), 1)
+        return next((number for number, (before, after) in pairs if before != after), None)
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path)) if path.name.lower().endswith(_PACKED) else path.open("rb")

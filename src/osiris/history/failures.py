@@ -1,0 +1,231 @@
+"""What failed first and what that blocked, and what kind of failure a code is; never guessed from a library's words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from string import Formatter
+from typing import TYPE_CHECKING, NamedTuple
+
+from osiris.codes import CODES
+from osiris.errors import Diagnostic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from osiris.history.record import RecordedRun, RecordedStep
+    from osiris.model import JsonValue
+
+    Ends = Mapping[str, Mapping[str, JsonValue]]
+
+_CLASSES: dict[str, str] = {
+    "connection": "CON011 CON014 CON015 CON017 DRV011",
+    "auth": "CON012 DRV003 DRV020",
+    "schema": "DAT004 DAT005 DAT006 DAT011 DAT012 DAT029 CON013 DRV001 DRV005 DRV012 CMP012 SQL009",
+    "data": "SQL011 DRV010 DRV013 DRV015",
+    "resource": "RUN013 RUN018 DRV004 DRV006 DRV022 PRJ006",
+    "timeout": "RUN002 DRV021",
+    "cancelled": "RUN003 PRJ012",
+    "killed": "RUN001 RUN008",
+    "integrity": ("CMP020 CMP021 CMP022 CMP023 CMP024 CMP025 LCK001 LCK002 LCK003 LCK004 LCK005 DAT008 DRV014"),
+    "code": "DRV000 DAT016 DAT017 REG002 REG004 REG005 RUN007 INT000",
+}
+_BY_CODE = {code: name for name, codes in _CLASSES.items() for code in codes.split()}
+_KINDS = {"RUN013": "out_of_memory", **dict.fromkeys(("RUN018", "DRV004", "DRV022", "PRJ006"), "disk_full")}
+
+_MAY_PASS = ("connection", "timeout", "cancelled", "killed", "resource")
+
+_FREE = frozenset(("problem", "reason", "what", "hint", "during", "rows", "found", "status", "kind", "change", "step"))
+"""Parameters of messages that are text and not the name of something."""
+_QUOTED = re.compile(r"(?:\b([A-Za-z]+) )?(?:'([^'\n]{1,80})'|\"([^\"\n]{1,80})\")")
+_NOUNS = frozenset(
+    ("column", "table", "relation", "file", "key", "constraint", "schema", "database", "user", "role", "type", "check")
+)
+_SAID = {
+    "column": re.compile(r"^the plan has '([^']+)'|^planned (\S+) |\bsource column (\S+)$"),
+    "instead": re.compile(r"where the source has '([^']+)'|; found (\S+) "),
+    "value": re.compile(r"\bwith value (\S+) can't be cast"),
+    "type": re.compile(r"\bdestination type (\S+)"),
+    "signal": re.compile(r"^(SIG[A-Z0-9]+)$"),
+}
+"""How drivers, the runner and DuckDB name things without saying what they are: columns that are gone, a failed cast."""
+_KEYED = ("DAT028",)
+"""Codes of which the key is told with its value, as `id=3`."""
+_SAME = {"relation": "table", "role": "user"}
+_LONGEST = 80
+
+
+def class_of(code: str) -> str:
+    """Return the class of a failure, one of `failure.class` in the schema."""
+    return _BY_CODE.get(code) or ("data" if code.startswith("DAT") else "config")
+
+
+def may_pass(code: str) -> bool:
+    """Tell whether a failure may be gone the next time though nothing is mended."""
+    return class_of(code) in _MAY_PASS
+
+
+def kind_of(code: str) -> str:
+    """Return the diagnosis that a code makes: its class, or what is more exact."""
+    return _KINDS.get(code) or class_of(code)
+
+
+def step_of(item: Diagnostic) -> str | None:
+    """Return the step that a message names as its own, None if its code names none."""
+    return _params(item).get("step")
+
+
+def subject_of(item: Diagnostic) -> dict[str, str]:
+    """Return what a message is about, by kind: the parameters of its code that are names, and what is quoted."""
+    params = _params(item)
+    named = {key: _bare(value) for key, value in params.items() if key not in _FREE and 0 < len(value) <= _LONGEST}
+    for text in (value for key, value in params.items() if key in _FREE and key != "step"):
+        for kind, name in _names_in(text):
+            named.setdefault(kind, name)
+    return _key_apart(named) if item.code in _KEYED else named
+
+
+def _names_in(text: str) -> Iterator[tuple[str, str]]:
+    """Give the names in a text, each with its kind."""
+    for kind, pattern in _SAID.items():
+        if found := pattern.search(text):
+            yield kind, next(name for name in found.groups() if name)
+    for noun, single, double in _QUOTED.findall(text):
+        kind = noun.lower() if noun.lower() in _NOUNS else "name"
+        yield _SAME.get(kind, kind), single or double
+
+
+def _key_apart(named: dict[str, str]) -> dict[str, str]:
+    """Return a subject with the columns of its key, and its value in a field of its own."""
+    parts = [part.partition("=") for part in named.get("key", "").split(", ")]
+    if not all(equals for _, equals, _ in parts):
+        return named
+    key, value = (", ".join(part[place] for part in parts) for place in (0, 2))
+    return named | {"key": key, "value": value}
+
+
+def _bare(value: str) -> str:
+    """Return a value without the quotes that a message puts around it."""
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+
+
+def _params(item: Diagnostic) -> dict[str, str]:
+    row = CODES.get(item.code)
+    found = _pattern(row.message).fullmatch(item.message) if row else None
+    return found.groupdict() if found else {"problem": item.message}
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """Return what matches the texts that a message's template makes, with its parameters as groups."""
+    parts, seen = [], set[str]()
+    for literal, name, _, _ in Formatter().parse(template):
+        parts.append(re.escape(literal))
+        if name:
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>.*?)")
+            seen.add(name)
+    return re.compile("".join(parts), re.DOTALL)
+
+
+class Problem(NamedTuple):
+    """A diagnostic of a run: its position in run.json, from 1, and the step that it is of; None if it is of the run."""
+
+    number: int
+    item: Diagnostic
+    step: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One step in the chain from the root to what it held up."""
+
+    step: str
+    state: str
+    because: str
+
+
+def first_cause(summary: Mapping[str, JsonValue]) -> tuple[int, Diagnostic] | None:
+    """Return the error of a run.json that all else follows from, with its position from 1; None if there is none.
+
+    Of a run that somebody stopped, or that is lost, it is what is said of the run, which comes last; of one that
+    failed, what came first. A run that is complete or has not ended has none.
+    """
+    found = enumerate(summary.get("diagnostics") or (), 1)
+    errors = [(number, Diagnostic.from_json(item)) for number, item in found if item.get("severity") == "error"]
+    if not errors or summary["status"] in ("complete", "running"):
+        return None
+    return errors[-1] if summary["status"] in ("cancelled", "lost") else errors[0]
+
+
+def cause_code(summary: Mapping[str, JsonValue]) -> str | None:
+    """Return the code of the first cause of a run.json; None if there is none."""
+    found = first_cause(summary)
+    return found[1].code if found else None
+
+
+def problems_of(run: RecordedRun, ends: Ends) -> list[Problem]:
+    """Return all diagnostics of a run, each with its step: as recorded, as the message names it, or as a step ended."""
+    told = run.summary.get("diagnostics") or ()
+    pairs = enumerate(zip(run.diagnostics, told, strict=True), 1)
+    return [Problem(number, item, _step_with(run, ends, item, data.get("step"))) for number, (item, data) in pairs]
+
+
+def _step_with(run: RecordedRun, ends: Ends, item: Diagnostic, recorded: str | None) -> str | None:
+    named = recorded or step_of(item)
+    if named in run.summary["steps"]:
+        return named
+    said = (item.code, item.message)
+    return next((step for step, end in ends.items() if (end.get("code"), end.get("message")) == said), None)
+
+
+def broken_by(root: Problem, run: RecordedRun, ends: Ends) -> list[RecordedStep]:
+    """Return the steps that ended by the root, in the order of the plan."""
+    if run.status == "cancelled":
+        return [step for step in run.steps if step.status in ("cancelled", "running")]
+    said = (root.item.code, root.item.message)
+    failed = ((step, ends.get(step.id)) for step in run.steps if step.status == "failed")
+    return [step for step, end in failed if end and (end.get("code"), end.get("message")) == said]
+
+
+def chain_of(run: RecordedRun, ends: Ends) -> list[Link]:
+    """Return the whole chain: failed steps, those that never began, and those that were stopped.
+
+    Each in the order of the plan. Where no step failed those that were stopped are what held up the others.
+    """
+    if run.status in ("complete", "running"):
+        return []
+    failed = [Link(step.id, "failed", str(ends.get(step.id, {}).get("code", ""))) for step in _steps_in(run, "failed")]
+    stopped = [Link(step.id, "cancelled", _why_stopped(ends, step)) for step in _steps_in(run, "cancelled", "running")]
+    blocked = _blocked_by(run, {link.step for link in (*failed, *stopped)})
+    return [*failed, *blocked, *stopped] if failed else [*stopped, *blocked]
+
+
+def _blocked_by(run: RecordedRun, broken: set[str]) -> list[Link]:
+    blocked = []
+    for step in _steps_in(run, "not_run"):
+        above = next((name for name in step.needs if name in broken), None)
+        if above:
+            broken.add(step.id)
+        blocked.append(Link(step.id, "not_run", above or "not reached"))
+    return blocked
+
+
+def _steps_in(run: RecordedRun, *statuses: str) -> list[RecordedStep]:
+    return [step for step in run.steps if step.status in statuses]
+
+
+def _why_stopped(ends: Ends, step: RecordedStep) -> str:
+    told: Mapping[str, JsonValue] = ends.get(step.id, {})
+    return str(told.get("because") or told.get("code") or "cancelled")
+
+
+def event_ids(*events: Mapping[str, JsonValue] | None) -> list[str]:
+    """Return the evidence ids of events."""
+    return [f"ev.{event['seq']}" for event in events if event]
+
+
+def clip(text: str, longest: int) -> str:
+    """Return a text in one line of at most `longest` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"

@@ -1,0 +1,232 @@
+"""The rows of a run, step by step; those that are gone since the last success; and which runs that is judged by."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from osiris.session.finding import runs_before
+from osiris.session.stored import read_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from osiris.history.record import RecordedRun, RecordedStep
+    from osiris.model import JsonValue
+    from osiris.project import Project
+
+COLUMNS = ["step", "mode", "status", "in", "out", "rejected", "filtered", "combined", "added"]
+
+_WINDOW = re.compile(r"\w+\s*\([^()]*\)\s*over\b", re.IGNORECASE)
+_COMBINES = re.compile(
+    r"\bjoin\b|\bgroup\s+by\b|\bdistinct\b|\bunion\b(?!\s+all\b)|\bintersect\b|\bexcept\b"
+    r"|\b(?:count|sum|avg|min|max|median|mode|first|last|list|any_value|\w*_agg|arg_m\w+|quantile\w*|std\w*|var\w*)\s*\(",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The rows of one step; all None if it did not end well, as nobody counted them then."""
+
+    step: str
+    mode: str
+    status: str
+    taken: int | None = None
+    given: int | None = None
+    rejected: int | None = None
+    combines: bool = False
+
+    @property
+    def filtered(self) -> int | None:
+        """Rows that were taken and neither given nor rejected, of a step that makes no row of several."""
+        return None if self._over is None else 0 if self._is_combined else max(0, self._over)
+
+    @property
+    def combined(self) -> int | None:
+        """Rows that went into others, as GROUP BY and joins have it, or that such a step left out."""
+        return None if self._over is None else max(0, self._over) if self._is_combined else 0
+
+    @property
+    def added(self) -> int | None:
+        """Rows that were given beyond those that were taken."""
+        return None if self._over is None else max(0, -self._over)
+
+    @property
+    def lost(self) -> int:
+        """Rows that were rejected, filtered or combined; 0 if that is not known."""
+        return (self.rejected or 0) + (self.filtered or 0) + (self.combined or 0)
+
+    @property
+    def _is_combined(self) -> bool:
+        return self.combines and bool(self.given)
+
+    @property
+    def _over(self) -> int | None:
+        if self.taken is None or self.given is None:
+            return None
+        return self.taken - self.given - (self.rejected or 0)
+
+    def numbers(self) -> dict[str, JsonValue]:
+        """Return in, out, rejected, filtered, combined and added."""
+        return dict(zip(COLUMNS[3:], self.cells()[3:], strict=True))
+
+    def cells(self) -> list[JsonValue]:
+        """Return what stands in a table with `COLUMNS`."""
+        numbers = (self.taken, self.given, self.rejected, self.filtered, self.combined, self.added)
+        return [self.step, self.mode, self.status, *numbers]
+
+
+Ledger = dict[str, Row]
+
+
+def counts_of(summary: Mapping[str, JsonValue]) -> Ledger:
+    """Return the rows of each step as a run.json has them, which does not tell which steps combine rows."""
+    return {name: _counted(name, step) for name, step in summary["steps"].items()}
+
+
+def ledger_of(run: RecordedRun) -> Ledger:
+    """Return the rows of each step, in the order of the plan."""
+    return {step.id: _counted(step.id, step.summary, combines=_combines(step)) for step in run.steps}
+
+
+def _counted(name: str, told: Mapping[str, JsonValue], *, combines: bool = False) -> Row:
+    if not {"rows_in", "rows_out"} <= told.keys():
+        return Row(name, told["mode"], told["status"])
+    counts = told["rows_in"], told["rows_out"], told.get("rows_rejected", 0)
+    return Row(name, told["mode"], told["status"], *counts, combines=combines)
+
+
+def _combines(step: RecordedStep) -> bool:
+    return len(step.inputs) > 1 or combines_rows(sql_of(step))
+
+
+def sql_of(step: RecordedStep) -> str:
+    """Return the SQL of a step, empty if it has none."""
+    return str((step.plan.get("config") or {}).get("query", ""))
+
+
+def combines_rows(sql: str) -> bool:
+    """Tell whether a statement makes one row of several: by GROUP BY, DISTINCT, an aggregate, a set operation, a join.
+
+    How many rows it left out cannot be told from how many it took and gave.
+    """
+    return bool(_COMBINES.search(_WINDOW.sub("", sql)))
+
+
+def total(ledger: Ledger, mode: str | None, key: str) -> int:
+    """Return the sum of `taken`, `given` or `rejected` over the steps of a mode, or over all."""
+    return sum(getattr(row, key) or 0 for row in ledger.values() if mode in (None, row.mode))
+
+
+def moved_text(ledger: Ledger) -> str:
+    """Return how many rows a run read from its sources, set aside and wrote."""
+    aside = total(ledger, None, "rejected")
+    told = f", {aside:,} set aside" if aside else ""
+    return f"{total(ledger, 'read', 'taken'):,} rows read{told}, {total(ledger, 'write', 'given'):,} written"
+
+
+def balanced(ledger: Ledger) -> bool:
+    """Tell whether no reader or writer has rows that it cannot account for: only a transform may make rows."""
+    strict = (row for row in ledger.values() if row.mode != "transform")
+    return not any(row.added or (row.mode == "write" and row.filtered) for row in strict)
+
+
+MILD = ("stale", "slower", "warning")
+"""Kinds of findings that make no verdict on a run."""
+
+_SHRUNK = 0.5
+"""A step has shrunk if it gives at most that part of the rows that it gave in the last success."""
+_FEWEST = 20
+"""Rows fewer than before, below which nobody minds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One observation, of a step or (None) of the whole run."""
+
+    kind: str
+    text: str
+    step: str | None = None
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def is_grave(self) -> bool:
+        """Tell whether it makes a verdict on the run."""
+        return self.kind not in MILD
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as it stands in answer.findings."""
+        found = self.evidence or ((f"step.{self.step}",) if self.step else ("run",))
+        return {"kind": self.kind, "step": self.step, "text": self.text, "evidence": list(found)}
+
+
+def gone_since(base: Ledger, now: Ledger) -> list[Finding]:
+    """Return the findings of rows that are gone since the last success: empty outputs, and steps that have shrunk."""
+    return [*_empty_outputs(base, now), *_shrunk(base, now)]
+
+
+def _empty_outputs(base: Ledger, now: Ledger) -> Iterator[Finding]:
+    """Give the writers that wrote no row where the last success wrote some."""
+    for row in now.values():
+        before = base.get(row.step)
+        if row.mode == "write" and row.given == 0 and before and before.given:
+            text = f"Step {row.step} wrote no row, and the last success {before.given:,}."
+            yield Finding("empty_output", text, row.step, (f"step.{row.step}", "base"))
+
+
+def _shrunk(base: Ledger, now: Ledger) -> Iterator[Finding]:
+    """Give the readers that gave far fewer rows than in the last success, and the transforms that lost far more."""
+    for row in now.values():
+        before = base.get(row.step)
+        if before and row.mode != "write" and _has_shrunk(row, before):
+            text = f"Step {row.step} gave {_given(row)}, and the last success {_given(before)}."
+            yield Finding("shrunk", text, row.step)
+
+
+def _given(row: Row) -> str:
+    return f"{row.given:,} rows" + (f" of {row.taken:,}" if row.mode == "transform" else "")
+
+
+def _has_shrunk(row: Row, before: Row) -> bool:
+    """Tell whether a step gave far fewer rows; of a transform, for as many as it took."""
+    if row.given is None or not before.given or before.given - row.given < _FEWEST:
+        return False
+    if row.mode == "read":
+        return row.given <= _SHRUNK * before.given
+    if not row.taken or not before.taken:
+        return False
+    return row.given / row.taken <= _SHRUNK * before.given / before.taken
+
+
+_NORMAL = 3
+"""So many complete runs in a row of which rows are gone are no accident: from then on the newest is what is normal."""
+
+
+def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValue]:
+    """Return the last success and the newest run of a pipeline before a session, by their ids; None if there is none.
+
+    The last success is the newest complete run that lost no rows (`gone_since`): else whatever is small or empty would
+    be normal from the second run on. If the newest `_NORMAL` all did, or there is no other, it is the newest of them.
+    A run pins both in its run.json (`base`) when it starts.
+    """
+    previous: JsonValue = None
+    complete: list[JsonValue] = []
+    for each in runs_before(project, pipeline, session):
+        previous = previous or each["session"]
+        if each["status"] != "complete":
+            continue
+        if not _has_lost_rows(project, each):
+            return {"success": each["session"], "previous": previous}
+        complete.append(each["session"])
+        if len(complete) == _NORMAL:
+            break
+    return {"success": complete[0] if complete else None, "previous": previous}
+
+
+def _has_lost_rows(project: Project, run: Mapping[str, JsonValue]) -> bool:
+    """Tell whether rows are gone in a run, against the last success that it had; False if that is not known."""
+    base = (run.get("base") or {}).get("success")
+    before = read_summary(project.logs / str(base)) if base else None
+    return bool(before and gone_since(counts_of(before), counts_of(run)))
