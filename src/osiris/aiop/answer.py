@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.aiop.size_budget import size_of
 from osiris.history.deliveries import again, deliveries_of, given_params, retry_of
@@ -74,9 +74,7 @@ def _answer(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
         "verdict": _verdict(reading, found, failure, bounds),
         "failure": failure,
         "chain": {
-            "links": [
-                {"step": link.step, "state": link.state, "because": link.because} for link in links[: bounds.links]
-            ],
+            "links": [link._asdict() for link in links[: bounds.links]],
             "total": len(links),
             "evidence": event_ids(*(reading.ends.get(link.step) for link in links[:1])) or ["run"],
         },
@@ -92,7 +90,7 @@ def _answer(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
         "findings": [_short(each.to_json(), bounds) for each in found[: bounds.findings]],
         "changes": _changes(reading, bounds),
         "retry": {**retry, "why": clip(str(retry["why"]), max(bounds.text, 100))},
-        "next": [command.to_json() for command in next_commands(reading)],
+        "next": [command._asdict() for command in next_commands(reading)],
     }
 
 
@@ -283,17 +281,12 @@ _AT_ONCE = ("killed", "cancelled", "resource")
 """Failures after which the same command goes on: nothing in the project is to be mended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One command, what it is for, and whether it may change targets or files of the project."""
 
     command: str
     why: str
     changes: bool = False
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return it as it stands in answer.next."""
-        return {"command": self.command, "why": self.why, "changes": self.changes}
 
 
 def next_commands(reading: Reading) -> list[Command]:

@@ -182,10 +182,7 @@ def write_package(project: Project, package: Package, *, card: bool = True, cata
     files[RECORD] = _pretty(package.record)
     files[CATALOGUE] = compared_records(project, dict(package.record))
     files[package_name(package.session)] = package.content
-    for name, content in files.items():
-        path = folder / name
-        make_folder(path.parent, private=True)
-        write_file(path, content, private=True)
+    _write_all(folder, files)
     lead(folder / LATEST, project.state / NEWEST)
     lead_to_newest(project)
     if catalogue:
@@ -194,8 +191,12 @@ def write_package(project: Project, package: Package, *, card: bool = True, cata
 
 def write_annex(folder: Path, package: Package) -> None:
     """Write the files of the annex alone; fails with PRJ006 if that cannot be done."""
-    for name, content in package.annex.items():
-        path = folder / FOLDER / "annex" / name
+    _write_all(folder / FOLDER / "annex", package.annex)
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
         make_folder(path.parent, private=True)
         write_file(path, content, private=True)
 

@@ -51,7 +51,6 @@ _TOLD = frozenset(
 """Fields of events that are told elsewhere."""
 
 _MESSAGE, _FIELD = 300, 200
-_CHUNK = 1 << 20
 
 
 def files_of(reading: Reading) -> list[Item]:
@@ -151,10 +150,8 @@ def artifacts_of(reading: Reading) -> list[Item]:
 
 
 def _artifact(reading: Reading, path: Path, name: str) -> Item:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+        digest = hashlib.file_digest(file, "sha256")
     where = f"{reading.path}/artifacts/{name}"
     return {"id": f"art.{name}", "path": where, "size": path.stat().st_size, "sha256": digest.hexdigest()[:16]}
 

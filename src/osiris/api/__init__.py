@@ -9,7 +9,9 @@ these names is: it would take its place.
 
 from __future__ import annotations
 
+import ast
 import importlib
+import pathlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -87,34 +89,16 @@ if TYPE_CHECKING:
     from osiris.compare.differences import Difference
     from osiris.history.changes import RunDiff, Timing
 
-_TABLE = """
-osiris.api.comparisons: Replayed Verdict diff diff_subjects replay verify
-osiris.api.connections: Discovery Examined discover examine_connections
-osiris.api.inspect: check_sql check_sql_lines explain_code explain_config is_code list_components list_connections
-osiris.api.inspect: one_line shared_config show_component validate_components
-osiris.api.lineage: Impact Traced TracedStep find_impact trace
-osiris.api.opening: open_project
-osiris.api.openlineage: event_line lineage_events
-osiris.api.pipelines: Compiled Validated changes_on_disk compile_file compile_text compiled_data plan_data save
-osiris.api.pipelines: validate_file validate_files validate_text validated_data
-osiris.api.plan: known_drift look_at_tables plan_view previous_plan view_plan write_page
-osiris.api.previews: NOT_FOLLOWED Preview masked_preview preview preview_text
-osiris.api.project_files: Formatted Saved demo_project format_files format_text init_project new_component
-osiris.api.project_files: pipeline_schema read_draft save_draft save_pipeline_schema schema_text unformatted wire_editor
-osiris.api.read_backs: Measured multiplied outputs_of read_back seen_keys
-osiris.api.reports: Packaged Reports list_packages package write_report write_reports
-osiris.api.runs: Plan Rehearsal find_subject plan_of rehearse run_target
-osiris.api.sandboxes: build_template end_sandboxes list_sandboxes
-osiris.api.session_files: Bundle Limits Swept bundle sweep
-osiris.api.sessions: Remarks Story checked_rows damaged_sessions list_records list_sessions marks_of remarks_on run_data
-osiris.api.sessions: session_lines show_record show_session story
-osiris.api.workspace: Workspace confirmed_plan project_scrubber
-osiris.compare.differences: Difference
-osiris.history.changes: RunDiff Timing
-"""
-_HOMES = {
-    name: home for home, _, names in (line.partition(":") for line in _TABLE.splitlines()) for name in names.split()
-}
+
+def _homes() -> dict[str, str]:
+    """Return the names that are imported above for who checks types, each with the module that has it."""
+    tree = ast.parse(pathlib.Path(__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    homes = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {each.name: str(node.module) for node in homes for each in node.names}
+
+
+_HOMES = _homes()
 """Each name with the module that has it."""
 
 

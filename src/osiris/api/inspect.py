@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
 
 
+_OF_SPEC = (
+    *("name", "version", "title", "description", "family", "families", "modes", "capabilities", "connection", "inputs"),
+    *("output", "delivery", "config", "secrets", "requirements", "examples", "digest"),
+)
+"""What is shown of a component's spec."""
+
 _REFERENCE = re.compile(r"\$\{\w+\}")
 
 
@@ -100,25 +106,10 @@ def list_components(mode: str | None = None) -> tuple[list[dict[str, JsonValue]]
 def show_component(name: str) -> dict[str, JsonValue]:
     """Return the spec of a component as data; fails with CMP001."""
     spec = load_registry().get(name)
-    return {
-        "name": spec.name,
-        "version": spec.version,
-        "title": spec.title,
-        "description": spec.description,
-        "family": spec.family,
-        "families": list(spec.families),
-        "modes": list(spec.modes),
-        "capabilities": list(spec.capabilities),
-        "connection": spec.connection,
-        "inputs": {"min": spec.inputs[0], "max": spec.inputs[1]},
-        "output": spec.output,
-        "delivery": spec.delivery,
-        "config": spec.config,
-        "secrets": list(spec.secrets),
-        "requirements": list(spec.requirements),
-        "examples": list(spec.examples),
-        "digest": spec.digest,
+    found = {key: getattr(spec, key) for key in _OF_SPEC} | {
+        "inputs": dict(zip(("min", "max"), spec.inputs, strict=True))
     }
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
 def shared_config(name: str) -> dict[str, dict[str, JsonValue]]:

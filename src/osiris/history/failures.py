@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from string import Formatter
 from typing import TYPE_CHECKING, NamedTuple
@@ -136,8 +135,7 @@ class Problem(NamedTuple):
     step: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """One step in the chain from the root to what it held up."""
 
     step: str

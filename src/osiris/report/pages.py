@@ -41,33 +41,6 @@ MOST_RUNS = 2000
 _STATUSES = ("complete", "failed", "cancelled", "lost", "running")
 
 
-class RunRow(NamedTuple):
-    """A run in the list: `href` is the address of its report, if it has one; `code` is that of its first error."""
-
-    session: str
-    pipeline: str
-    pipeline_number: int
-    status: str
-    started_at: str
-    seconds: float | None
-    rows_in: int
-    rows_out: int
-    badge: str
-    code: str | None
-    href: str | None
-
-
-class TalkRow(NamedTuple):
-    """A conversation in the list: what was said first, and how many runs came of it."""
-
-    session: str
-    status: str
-    title: str
-    started_at: str
-    runs: int
-    href: str | None
-
-
 def index_page(
     summaries: Sequence[Mapping[str, JsonValue]],
     reports: Mapping[str, str],
@@ -96,27 +69,16 @@ def index_page(
     )
 
 
-def _talk_row(talk: Mapping[str, JsonValue], reports: Mapping[str, str]) -> TalkRow:
-    session = str(talk["session"])
-    title, started = str(talk["title"]), str(talk["started_at"])
-    return TalkRow(session, str(talk["status"]), title, started, len(talk["runs"]), reports.get(session))
+def _talk_row(talk: Event, reports: Mapping[str, str]) -> Event:
+    """Return a conversation with how many runs came of it, and the address of its page if it has one."""
+    return {**talk, "runs": len(talk["runs"]), "href": reports.get(talk["session"])}
 
 
-def _run_row(run: Mapping[str, JsonValue], number: int, reports: Mapping[str, str]) -> RunRow:
-    session, took = str(run["session"]), run["duration_ms"]
-    return RunRow(
-        session=session,
-        pipeline=str(run["pipeline"]),
-        pipeline_number=number,
-        status=str(run["status"]),
-        started_at=str(run["started_at"]),
-        seconds=None if took is None else took / 1000,
-        rows_in=run["rows_in"],
-        rows_out=run["rows_out"],
-        badge=badge_of(run),
-        code=cause_code(run),
-        href=reports.get(session),
-    )
+def _run_row(run: Event, number: int, reports: Mapping[str, str]) -> Event:
+    """Return a run with what the list tells besides its run.json: the code of its first error, its page's address."""
+    took = run["duration_ms"]
+    more = {"badge": badge_of(run), "code": cause_code(run), "href": reports.get(run["session"])}
+    return {**run, "pipeline_number": number, "seconds": None if took is None else took / 1000, **more}
 
 
 class Entry(NamedTuple):
@@ -133,21 +95,6 @@ class Entry(NamedTuple):
     href: str | None = None
 
 
-class Talk(NamedTuple):
-    """A conversation as its page shows it."""
-
-    session: str
-    title: str
-    status: str
-    state: str
-    started_at: str
-    turns: int
-    models: tuple[str, ...]
-    tokens: int
-    cost: str
-    entries: tuple[Entry, ...]
-
-
 def talk_page(
     summary: Event, events: Sequence[Event], drafts: Mapping[int, str], reports: Mapping[str, str], index: str | None
 ) -> str:
@@ -161,20 +108,18 @@ def talk_page(
     return render("talk.html.jinja", csp=policy([style], []), style=style, talk=talk, index=index)
 
 
-def _talk(summary: Event, events: Sequence[Event], drafts: Mapping[int, str], reports: Mapping[str, str]) -> Talk:
+def _talk(summary: Event, events: Sequence[Event], drafts: Mapping[int, str], reports: Mapping[str, str]) -> Event:
+    """Return the run.json of a conversation with what its page tells besides: figures, and what was said."""
     usage = summary["usage"]
-    return Talk(
-        session=str(summary["session"]),
-        title=str(summary["title"]) or "A conversation",
-        status=str(summary["status"]),
-        state=str(summary["state"]),
-        started_at=str(summary["started_at"]),
-        turns=sum(event["event"] == "user_message" for event in events),
-        models=tuple(dict.fromkeys(str(event["model"]) for event in events if event["event"] == "llm_exchange")),
-        tokens=usage["input_tokens"] + usage["output_tokens"],
-        cost=f"${usage['cost']:.4f}" if usage["cost"] else "" if usage["requests"] else "none",
-        entries=tuple(_entry(event, drafts, reports) for event in events if event["event"] in _SHOWN),
-    )
+    return {
+        **summary,
+        "title": str(summary["title"]) or "A conversation",
+        "turns": sum(event["event"] == "user_message" for event in events),
+        "models": tuple(dict.fromkeys(str(event["model"]) for event in events if event["event"] == "llm_exchange")),
+        "tokens": usage["input_tokens"] + usage["output_tokens"],
+        "cost": f"${usage['cost']:.4f}" if usage["cost"] else "" if usage["requests"] else "none",
+        "entries": tuple(_entry(event, drafts, reports) for event in events if event["event"] in _SHOWN),
+    }
 
 
 def _entry(event: Event, drafts: Mapping[int, str], reports: Mapping[str, str]) -> Entry:
