@@ -29,6 +29,12 @@ LIMIT = 5_000
 
 _STATUSES = ("complete", "failed", "cancelled", "skipped", "not_run", "running")
 
+MOST_STEPS = 20
+
+_MOST = 5
+_AT_ONCE = ("killed", "cancelled", "resource")
+"""Failures after which the same command goes on: nothing in the project is to be mended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -230,9 +236,6 @@ def _changes(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
     }
 
 
-MOST_STEPS = 20
-
-
 def failure_of(reading: Reading, longest: int) -> dict[str, JsonValue] | None:
     """Return `answer.failure`, with texts of at most `longest` characters; None if nothing failed."""
     if reading.root is None:
@@ -274,11 +277,6 @@ def _subject(item: Diagnostic, step: RecordedStep | None) -> dict[str, str]:
 def kind_of_failure(reading: Reading) -> str:
     """Return the diagnosis of a run that did not end well."""
     return kind_of(reading.root.item.code) if reading.root else "code"
-
-
-_MOST = 5
-_AT_ONCE = ("killed", "cancelled", "resource")
-"""Failures after which the same command goes on: nothing in the project is to be mended."""
 
 
 class Command(NamedTuple):

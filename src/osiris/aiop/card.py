@@ -26,6 +26,14 @@ _CELL = 120
 _GROUPS = 3
 """Groups of rows set aside that have a line of their own."""
 
+_STATES = {
+    "written": "wrote {rows:,} rows to {target}",
+    "kept": "had written {rows:,} rows to {target} before, and was skipped",
+    "nothing": "left {target} as it was",
+    "unknown": "was cut off at work: {target} holds all of its rows or none, which is not known",
+    "partial": "was cut off at work: {target} may hold a part of its rows",
+}
+
 
 def card_of(reading: Reading, answer: Answer, intent: Answer) -> str:
     """Return the run card; nothing that stands in the data can act in it."""
@@ -215,15 +223,6 @@ def code(text: str) -> str:
     fence = "`" * (max((len(run) for run in re.findall(r"`+", shown)), default=0) + 1)
     pad = " " if "`" in shown else ""
     return f"{fence}{pad}{shown}{pad}{fence}"
-
-
-_STATES = {
-    "written": "wrote {rows:,} rows to {target}",
-    "kept": "had written {rows:,} rows to {target} before, and was skipped",
-    "nothing": "left {target} as it was",
-    "unknown": "was cut off at work: {target} holds all of its rows or none, which is not known",
-    "partial": "was cut off at work: {target} may hold a part of its rows",
-}
 
 
 def sentences_of(reading: Reading, answer: Answer) -> Iterator[dict[str, JsonValue]]:

@@ -34,6 +34,9 @@ CATALOGUE = "index/runs.jsonl"
 LATEST, NEWEST = "latest.json", "latest_aiop.json"
 """The link in each package's folder, and the one in .osiris/ that it leads to: so all of them lead to the newest."""
 
+_NUMBERS = 12
+"""Bytes kept for the digits of each number that is not known before the document is filled."""
+
 
 def record_of(reading: Reading, answer: Record, size: int) -> Record:
     """Return the record of a run in the index: what it was, how it ended, and the runs before it."""
@@ -129,10 +132,6 @@ def _parsed(line: bytes) -> Record | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) and "session" in found else None
-
-
-_NUMBERS = 12
-"""Bytes kept for the digits of each number that is not known before the document is filled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ _FOLDERS = "filesystem.parquet_extractor"
 _NUMBERED = "SELECT *, row_number() OVER () AS osiris_row FROM {}"
 _QUERY = "SELECT min(osiris_row) AS row FROM (({a} EXCEPT {b}) UNION ALL ({b} EXCEPT {a}))"
 
+_UNAVAILABLE = 3
+
 
 def row_finder(workspace: Workspace) -> Callable[[str, str], int | None]:
     """Return what tells the first row in which two files differ, counting from 1; None where it cannot be told.
@@ -133,9 +135,6 @@ def verify(workspace: Workspace, first: str, second: str) -> Verdict:
 def _manifest_of(workspace: Workspace, what: str) -> Manifest:
     file = None if find_session(workspace.project, what) else find_plan(workspace, what)
     return load_plan(workspace, file or session_plan(workspace, what), allow_drift=True)[0]
-
-
-_UNAVAILABLE = 3
 
 
 @dataclass(frozen=True, slots=True)

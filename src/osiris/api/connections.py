@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from osiris.runner.per_job_worker import Worker
     from osiris.runner.protocol import Secrets
 
+_INTERNAL = ("component", "config", "native", "order", "files")
+
+_MODES = {"read": "read", "extract": "read", "write": "write", "load": "write"}
+"""Modes of steps, and what they are called here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
@@ -81,9 +86,6 @@ class Discovery:
             return None
         connection = {"connection": self.reference} if self.reference else {}
         return {"component": table["component"], "mode": "read", "config": {**connection, **table["config"]}}
-
-
-_INTERNAL = ("component", "config", "native", "order", "files")
 
 
 def discover(
@@ -199,10 +201,6 @@ def _feed(workspace: Workspace, store: Store, discovery: Discovery) -> None:
         if spec:
             step = {"config": table["config"], "connection": reference}
             feed(store, discovery.found, table, step, spec, fields)
-
-
-_MODES = {"read": "read", "extract": "read", "write": "write", "load": "write"}
-"""Modes of steps, and what they are called here."""
 
 
 @dataclass(slots=True)

@@ -36,6 +36,11 @@ _BY_STATE = {"there": {**_VERBS, "replace": "replaces"}, "absent": dict.fromkeys
 _OUT_OF_REACH = 3
 """Exit code of what may be otherwise when the plan runs."""
 
+_RECENT = 50
+"""So many sessions are looked at for the newest run of a pipeline."""
+
+_SECONDS = len("2026-01-01T00:00:00")
+
 
 class Tables(NamedTuple):
     """What is known of the tables of writers, by step: whether they are `there` or `absent`, and which is near."""
@@ -268,12 +273,6 @@ def _size(root: Path, label: str) -> int | None:
         return resolve_path(root, label).stat().st_size
     except (OSError, OsirisError):
         return None
-
-
-_RECENT = 50
-"""So many sessions are looked at for the newest run of a pipeline."""
-
-_SECONDS = len("2026-01-01T00:00:00")
 
 
 def known_drift(workspace: Workspace, compiled: Compiled) -> list[Diagnostic]:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 LIMIT = 20
 SAMPLE = 10_000
 
+ROWS = 5
+NOT_FOLLOWED = "not followed"
+"""The kind of a column that a source gives in a way from which it cannot be told what it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:
@@ -124,11 +128,6 @@ def _last(plan: Manifest) -> str:
 def _output(step: dict[str, object]) -> list[str]:
     inputs = step["inputs"]
     return list(inputs.values()) if step["mode"] == "write" and isinstance(inputs, dict) else [str(step["id"])]
-
-
-ROWS = 5
-NOT_FOLLOWED = "not followed"
-"""The kind of a column that a source gives in a way from which it cannot be told what it is."""
 
 
 def masked_preview(

@@ -29,6 +29,21 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parents[1] / "templates"
 COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
+SCHEMA_FILE = ".vscode/osiris.schema.json"
+EXTENSION = "redhat.vscode-yaml"
+SETTINGS: dict[str, JsonValue] = {
+    ".vscode/settings.json": {
+        "yaml.schemas": {f"./{SCHEMA_FILE}": [f"pipelines/**/*{ending}" for ending in PIPELINE_ENDINGS]},
+    },
+    ".vscode/extensions.json": {"recommendations": [EXTENSION]},
+}
+"""Files of VS Code that belong to the whole project, and what they say about pipelines."""
+
+WRITABLE = 0o222
+"""The permissions of which a file has none if it is read-only, even to root."""
+
+_ENDINGS = PIPELINE_ENDINGS
+
 
 def init_project(folder: Path) -> list[str]:
     """Lay out a new project; returns the files, relative to it. Fails with PRJ005 if one of them exists."""
@@ -91,17 +106,6 @@ def _copy(source: Path, target: Path, words: Mapping[str, str]) -> None:
     create_file(target, _filled(content.decode("utf-8"), words).encode("utf-8") if words else content)
 
 
-SCHEMA_FILE = ".vscode/osiris.schema.json"
-EXTENSION = "redhat.vscode-yaml"
-SETTINGS: dict[str, JsonValue] = {
-    ".vscode/settings.json": {
-        "yaml.schemas": {f"./{SCHEMA_FILE}": [f"pipelines/**/*{ending}" for ending in PIPELINE_ENDINGS]},
-    },
-    ".vscode/extensions.json": {"recommendations": [EXTENSION]},
-}
-"""Files of VS Code that belong to the whole project, and what they say about pipelines."""
-
-
 def pipeline_schema() -> dict[str, JsonValue]:
     """Return the JSON Schema of pipelines, with the components that are installed."""
     from osiris.oml.editor import editor_schema
@@ -140,10 +144,6 @@ def _put(path: Path, text: str) -> bool:
 def schema_text(value: JsonValue) -> str:
     """Return JSON for people to read, the same bytes for the same value."""
     return json.dumps(value, indent=2) + "\n"
-
-
-WRITABLE = 0o222
-"""The permissions of which a file has none if it is read-only, even to root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +217,6 @@ def _check_writable(path: Path, name: str) -> None:
 def unformatted(results: Sequence[Formatted]) -> list[Diagnostic]:
     """Return OML033 for each file that is not in its canonical form."""
     return [diagnostic("OML033", at=Location(each.file)) for each in results if each.changed]
-
-
-_ENDINGS = PIPELINE_ENDINGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _RECENT = 20
 """So many of the newest sessions are looked at for ones without a package."""
 
+REPORT, INDEX = "report.html", "index.html"
+
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
@@ -116,9 +118,6 @@ def _sessions_without(project: Project) -> Iterator[str]:
 
 def _read(workspace: Workspace, session: str, options: Options) -> Reading:
     return reading_of(workspace, session, most_told=options.most_told, compare=options.compare)
-
-
-REPORT, INDEX = "report.html", "index.html"
 
 
 @dataclass(frozen=True, slots=True)

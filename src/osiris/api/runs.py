@@ -44,6 +44,12 @@ if TYPE_CHECKING:
     Event = dict[str, JsonValue]
     Progress = Callable[[Event], None]
 
+_EXIT_CODES = (3, 4, 6)
+"""Of what is missing, of what is not what it claims to be, and of a broken contract."""
+_ROOMS = ("CON", "DAT", "DRV", "LCK")
+_WORKER = ("RUN001", "RUN002")
+_STEP = re.compile(r"/steps/(\d+)(?:/|$)")
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -257,13 +263,6 @@ def find_subject(workspace: Workspace, what: str) -> dict[str, JsonValue] | Mani
         is_pipeline = what.endswith(PIPELINE_ENDINGS)
         fail("RUN050", what=what, hint=f"explain its plan: run 'osiris compile {what}' first" if is_pipeline else None)
     return load_plan(workspace, file)[0]
-
-
-_EXIT_CODES = (3, 4, 6)
-"""Of what is missing, of what is not what it claims to be, and of a broken contract."""
-_ROOMS = ("CON", "DAT", "DRV", "LCK")
-_WORKER = ("RUN001", "RUN002")
-_STEP = re.compile(r"/steps/(\d+)(?:/|$)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     _File = Mapping[str, Any]
     _Files = list[_File]
 
+DERIVED = ("lineage", "fused")
+"""Keys of a step that say what follows from the others."""
+
+INCOMPARABLE = "DAT009"
+"""Code of what cannot be compared."""
+
+_TEXT = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
+"""How the names of files end in which a line is a row; packed by gzip they are read as well."""
+_PACKED = ".gz"
+
 
 class _Absent:
     """Stands where one side has no value."""
@@ -35,9 +45,6 @@ class _Absent:
 
 
 ABSENT = _Absent()
-
-DERIVED = ("lineage", "fused")
-"""Keys of a step that say what follows from the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +193,6 @@ def _first_changed_line(path: str, old: JsonValue, new: JsonValue) -> str | None
     left, right = pairs[differing[0] - 1]
     more = f" (lines that differ: {len(differing)})" if len(differing) > 1 else ""
     return f"{path} line {differing[0]}: {_shown(left)} -> {_shown(right)}{more}"
-
-
-INCOMPARABLE = "DAT009"
-"""Code of what cannot be compared."""
-
-_TEXT = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
-"""How the names of files end in which a line is a row; packed by gzip they are read as well."""
-_PACKED = ".gz"
 
 
 def verify(run_a: RunSummary, run_b: RunSummary, root: Path, rows: RowFinder | None = None) -> list[Difference]:

@@ -54,6 +54,14 @@ _DERIVED = re.compile(r"steps/[^/]+/(?:schema|columns|order|config/as_text|confi
 """What the compiler itself makes of the rest of a plan."""
 _SHOWN = 400
 
+SECTIONS = ("outcome", "plan", "environment", "schemas", "rows", "digests")
+"""In the order in which causes come before what follows from them; what a run took is told, and differs always."""
+
+_COUNTS = ("rows_in", "rows_out", "rows_rejected")
+
+_NOTHING = "nothing that is on record changed"
+_CHANCE = "a step may depend on chance, on the time, or on an order of rows"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -206,12 +214,6 @@ def _short(value: JsonValue) -> JsonValue:
     if value is ABSENT or len(json.dumps(value, ensure_ascii=False)) <= _SHOWN:
         return value
     return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:_SHOWN] + "…"
-
-
-SECTIONS = ("outcome", "plan", "environment", "schemas", "rows", "digests")
-"""In the order in which causes come before what follows from them; what a run took is told, and differs always."""
-
-_COUNTS = ("rows_in", "rows_out", "rows_rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,9 +382,6 @@ def _pick(values: Mapping[str, Any], *keys: str) -> dict[str, JsonValue]:
 
 
 Kind = Literal["source", "target", "engine", "code", "environment", "unknown"]
-
-_NOTHING = "nothing that is on record changed"
-_CHANCE = "a step may depend on chance, on the time, or on an order of rows"
 
 
 class Reason(NamedTuple):

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
     Event = Mapping[str, JsonValue]
 
+_NO_BASE = "no complete run of this pipeline is known before this one"
+_NOTHING_NEW = "nothing changed; sources are read anew"
+
+_MOST_STALE = 5
+"""Targets that a sentence names."""
+
+_LONGEST_INTENT, _EXCERPT = 500, 160
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -164,10 +172,6 @@ def _outline(folder: Path) -> RecordedRun | None:
     return None
 
 
-_NO_BASE = "no complete run of this pipeline is known before this one"
-_NOTHING_NEW = "nothing changed; sources are read anew"
-
-
 def why_of_steps(reading: Reading) -> dict[str, str]:
     """Return the reason of every step, in the order of the plan."""
     told = _not_run(reading)
@@ -219,10 +223,6 @@ def _change_text(change: Change) -> str:
         return f"{rest.partition('/')[0]} has other fields"
     leaf = rest.partition("/")[2]
     return f"{leaf.partition('/')[0]} changed: {change.text.removeprefix(f'steps/{change.step}/')}" if leaf else "new"
-
-
-_MOST_STALE = 5
-"""Targets that a sentence names."""
 
 
 class Stale(NamedTuple):
@@ -285,9 +285,6 @@ def _plan(manifest: Manifest) -> Plan | None:
     with suppress(LookupError, TypeError, ValueError, AttributeError):
         return read_plan(manifest)
     return None
-
-
-_LONGEST_INTENT, _EXCERPT = 500, 160
 
 
 class Source(NamedTuple):

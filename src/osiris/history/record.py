@@ -30,6 +30,9 @@ REFUSED = "refused"
 STEP_ENDINGS = (*STEP_ENDS, "step_skipped")
 """Events after which nothing more is done of a step."""
 
+_PLACES = ("schema", "table", "path", "url", "bucket", "key")
+_LONGEST_TARGET = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -307,10 +310,6 @@ def _error(end: Mapping[str, JsonValue] | None, problems: tuple[Diagnostic, ...]
         return None
     same = (item for item in problems if item.code == end["code"] and item.message == end["message"])
     return next(same, None) or Diagnostic(end["code"], end["message"])
-
-
-_PLACES = ("schema", "table", "path", "url", "bucket", "key")
-_LONGEST_TARGET = 200
 
 
 def target_of(plan: Mapping[str, JsonValue]) -> str | None:

@@ -25,6 +25,17 @@ _COMBINES = re.compile(
     re.IGNORECASE,
 )
 
+MILD = ("stale", "slower", "warning")
+"""Kinds of findings that make no verdict on a run."""
+
+_SHRUNK = 0.5
+"""A step has shrunk if it gives at most that part of the rows that it gave in the last success."""
+_FEWEST = 20
+"""Rows fewer than before, below which nobody minds."""
+
+_NORMAL = 3
+"""So many complete runs in a row of which rows are gone are no accident: from then on the newest is what is normal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -133,15 +144,6 @@ def balanced(ledger: Ledger) -> bool:
     return not any(row.added or (row.mode == "write" and row.filtered) for row in strict)
 
 
-MILD = ("stale", "slower", "warning")
-"""Kinds of findings that make no verdict on a run."""
-
-_SHRUNK = 0.5
-"""A step has shrunk if it gives at most that part of the rows that it gave in the last success."""
-_FEWEST = 20
-"""Rows fewer than before, below which nobody minds."""
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One observation, of a step or (None) of the whole run."""
@@ -198,10 +200,6 @@ def _has_shrunk(row: Row, before: Row) -> bool:
     if not row.taken or not before.taken:
         return False
     return row.given / row.taken <= _SHRUNK * before.given / before.taken
-
-
-_NORMAL = 3
-"""So many complete runs in a row of which rows are gone are no accident: from then on the newest is what is normal."""
 
 
 def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValue]:

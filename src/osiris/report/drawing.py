@@ -20,6 +20,15 @@ BOX_WIDTH, BOX_HEIGHT = 200, 52
 _BEND_WIDTH, _GAP, _BETWEEN, _MARGIN = 16, 24, 56, 12
 _SWEEPS = 4
 
+MOST_SPANS = 240
+"""So many spans are drawn at most: a longer run has longer ones, which the page says."""
+
+FEWEST_SPANS = 3
+"""With fewer there is nothing to see over time."""
+
+_SHORTEST = 1.0
+"""Seconds between two signs of life of a worker: shorter spans would be guesses."""
+
 
 class _Place(NamedTuple):
     """A place in a rank: a node, or where edge number `edge` passes."""
@@ -160,16 +169,6 @@ def _path(centres: Sequence[float], rank: int) -> str:
         if step < len(centres) - 1:
             parts.append(f"V{top + BOX_HEIGHT:g}")
     return " ".join(parts)
-
-
-MOST_SPANS = 240
-"""So many spans are drawn at most: a longer run has longer ones, which the page says."""
-
-FEWEST_SPANS = 3
-"""With fewer there is nothing to see over time."""
-
-_SHORTEST = 1.0
-"""Seconds between two signs of life of a worker: shorter spans would be guesses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
     Event = Mapping[str, JsonValue]
 
+MOST_RUNS = 2000
+"""So many runs are listed, the newest; all are counted."""
+
+_STATUSES = ("complete", "failed", "cancelled", "lost", "running")
+
 
 def plan_page(view: PlanView) -> str:
     """Return the HTML page of a plan."""
@@ -33,12 +38,6 @@ def plan_page(view: PlanView) -> str:
         drawing=draw(list(steps), edges),
         box=(BOX_WIDTH, BOX_HEIGHT),
     )
-
-
-MOST_RUNS = 2000
-"""So many runs are listed, the newest; all are counted."""
-
-_STATUSES = ("complete", "failed", "cancelled", "lost", "running")
 
 
 def index_page(

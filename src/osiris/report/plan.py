@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from osiris.compare.lineage import Arrow
     from osiris.model import Delivery, JsonValue, Mode, Order, Schema
 
+SHAPES = {"read": ("[(", ")]"), "transform": ("[", "]"), "write": ("[/", "/]")}
+_PLAIN = " _.,:@/*-"
+_SHOWN_COLUMNS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class StepView:
@@ -142,11 +146,6 @@ def listed(words: list[str], most: int | None) -> str:
 
 def _made(name: str, kind: str) -> str:
     return name if kind == "copy" else f"{name} ({kind})"
-
-
-SHAPES = {"read": ("[(", ")]"), "transform": ("[", "]"), "write": ("[/", "/]")}
-_PLAIN = " _.,:@/*-"
-_SHOWN_COLUMNS = 4
 
 
 def plan_mermaid(view: PlanView) -> list[str]:

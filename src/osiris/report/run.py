@@ -29,6 +29,14 @@ _FIGURES = ("rows_in", "rows_out", "rows_rejected", "checks", "quarantined")
 BADGES = {"local": "Local", "bwrap": "Sandbox", "e2b": "E2B"}
 """How the places where runs happen are called."""
 
+MOST_CHANGES = 20
+"""So many changes of a plan are shown; the rest is counted."""
+
+_SOURCES = ("source_schema", "source_data")
+
+_SLOWER, _NOTICED = 0.25, 0.1
+"""A step took another time if it differs by that part, and by so many seconds: the rest is chance."""
+
 
 class Input(NamedTuple):
     """A step that is read, and its columns."""
@@ -293,15 +301,6 @@ def _recorded(step: RecordedStep) -> dict[str, Any]:
 
 def _json(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-MOST_CHANGES = 20
-"""So many changes of a plan are shown; the rest is counted."""
-
-_SOURCES = ("source_schema", "source_data")
-
-_SLOWER, _NOTICED = 0.25, 0.1
-"""A step took another time if it differs by that part, and by so many seconds: the rest is chance."""
 
 
 class Fact(NamedTuple):

@@ -50,6 +50,9 @@ VERDICTS = {
     "running": "It is still running",
 }
 
+MOST_COLUMNS = 200
+"""So many columns of a step are shown, and can be asked where they come from; the rest is counted."""
+
 
 class Tick(NamedTuple):
     """A mark of the time line: its place in percent, its text, and how that stands to it."""
@@ -302,10 +305,6 @@ def _files(run: RecordedRun) -> Iterator[PackedFile]:
         if size <= MOST_PACKED:
             packed = base64.b64encode(gzip.compress(path.read_bytes(), 4, mtime=0)).decode()
         yield PackedFile(name, size, packed)
-
-
-MOST_COLUMNS = 200
-"""So many columns of a step are shown, and can be asked where they come from; the rest is counted."""
 
 
 def column_flow(plan: Manifest) -> list[JsonValue]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent
 
+_SHOWN = 26
+"""Letters of a text that fit into a box of a drawing."""
+
 
 def render(template: str, **words: object) -> str:
     """Return a page made of a template of this folder."""
@@ -82,10 +85,6 @@ def _environment() -> Environment:
 def _finalize(value: object) -> object:
     """Make all characters of data visible; markup is what templates made, of data that went through here."""
     return visible(value) if type(value) is str else value
-
-
-_SHOWN = 26
-"""Letters of a text that fit into a box of a drawing."""
 
 
 def visible(text: str) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.project import Project
 
+_ID = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-(\d{3})-(.+)-[0-9a-f]+")
+
 
 def close_lost(project: Project) -> list[dict[str, JsonValue]]:
     """Give an end to every session whose process is gone, and return their summaries.
@@ -122,9 +124,6 @@ def _untold(known: list[Any], ends: list[Mapping[str, Any]], problem: Diagnostic
     own = (problem.code, problem.message)
     new = [pair for pair in dict.fromkeys(failed) if pair not in told]
     return [(problem if pair == own else Diagnostic(*pair)).to_json() for pair in new]
-
-
-_ID = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-(\d{3})-(.+)-[0-9a-f]+")
 
 
 def read_recovered(folder: Path) -> dict[str, JsonValue] | None:

@@ -28,6 +28,8 @@ CONVERSATION = "chat"
 STATUSES = ("running", "complete", "failed", "cancelled", "lost")
 _MODES = ("read", "write", "transform")
 
+_CHUNK = 1 << 20
+
 
 def _text(value: object) -> bool:
     return isinstance(value, str)
@@ -199,9 +201,6 @@ def is_event(line: object) -> bool:
     if not isinstance(name, str) or (name.startswith("step_") and "step" not in line):
         return False
     return all(check(line[key]) for key, check in _OF_EVENTS if key in line)
-
-
-_CHUNK = 1 << 20
 
 
 def read_lines(path: Path) -> list[dict[str, JsonValue]]:
