@@ -83,10 +83,12 @@ def view_plan(workspace: Workspace, compiled: Compiled, *, explained: bool = Tru
 
     `explained` adds what each output is. Fails as `look_at_tables`.
     """
-    from osiris.api.read_backs import outputs_of
-
     before, tables = previous_plan(workspace, compiled.manifest), look_at_tables(workspace, compiled)
-    outputs = outputs_of(workspace, compiled) if explained else None
+    outputs = None
+    if explained:
+        from osiris.api.read_backs import outputs_of
+
+        outputs = outputs_of(workspace, compiled)
     return plan_view(workspace.root, compiled.manifest, compiled.described, before, *tables, outputs=outputs)
 
 
@@ -98,19 +100,28 @@ def look_at_tables(workspace: Workspace, compiled: Compiled) -> Tables:
     take their rows, but for those that others use at this moment.
     """
     manifest = compiled.manifest
-    databases = {s["id"]: _database(workspace.root, manifest, s) for s in manifest.steps if s["mode"] == "write"}
-    if not any(databases.values()):
+    if not _writes_to_file(workspace.root, manifest):
         return Tables({}, {})
     from osiris.runner.host.describe import look_at_targets, problems_of, targets_to_ask
 
-    files = {step["id"]: databases[step["id"]] for step in targets_to_ask(manifest)}
+    files = {step["id"]: _database(workspace.root, manifest, step) for step in targets_to_ask(manifest)}
     asked = [step for step in manifest.steps if _is_worth_asking(step, files.get(step["id"]))]
     told = look_at_targets(workspace.project, manifest, workspace.config, asked, workspace.environ)
     found = [item for answer in told.values() for item in problems_of(workspace.root, compiled.pipeline, answer)]
-    if wrong := [item for item in found if exit_code([item]) not in (0, _OUT_OF_REACH)]:
+    if wrong := list(filter(_is_wrong, found)):
         raise_all(sort_diagnostics(wrong))
     known = tables_of(told)
     return Tables({**dict.fromkeys(_lost(files), "absent"), **known.states}, known.near)
+
+
+def _writes_to_file(root: Path, manifest: Manifest) -> bool:
+    """Tell whether a writer's database is in a file."""
+    return any(_database(root, manifest, step) for step in manifest.steps if step["mode"] == "write")
+
+
+def _is_wrong(item: Diagnostic) -> bool:
+    """Tell whether a problem of a target will be one when the plan runs, too."""
+    return exit_code([item]) not in (0, _OUT_OF_REACH)
 
 
 def _lost(files: Mapping[str, Path | None]) -> list[str]:
