@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
+
+from duckdb import DuckDBPyConnection
 
 from osiris.driver import SeenColumn, SeenKey, SeenTable
-from osiris.families.discovery_base import carried_or_not, content_of, sampled
-from osiris.families.duckdb.session import (
-    DATABASE,
-    SCHEMA,
-    described_columns,
-    qualified,
-    reading,
-    relations,
-    translated,
-)
-from osiris.families.sql.database_file import check_file, database_path, label
-from osiris.sql.binding.bind import carried
+from osiris.families.discovery_base import carried_or_not
+from osiris.families.duckdb.database import DATABASE, DUCKDB, described_columns, order_of, read_batches
+from osiris.families.sql.discoverer import FileDiscoverer, discovering_file, sampled_of
 from osiris.sql.binding.duck_types import quote_name
-from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    import pyarrow as pa
-    from duckdb import DuckDBPyConnection
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from osiris.driver import Discoverer, Sampled, StepContext
-    from osiris.model import JsonValue, Schema
+    from osiris.families.duckdb.database import Session
 
 _BATCH = 10_000
 _MANY, _SPREAD = 2, 20
@@ -55,110 +44,67 @@ SELECT constraint_type, constraint_column_names, referenced_table, referenced_co
 WHERE database_name = ? AND schema_name = ? AND table_name = ? ORDER BY constraint_index"""
 
 
-@contextmanager
-def discovering(ctx: StepContext) -> Iterator[Discoverer]:
+def discovering(ctx: StepContext) -> AbstractContextManager[Discoverer]:
     """Open the file of a connection; fails with DRV001 to DRV011."""
-    path = database_path(ctx)
-    shown = label(ctx, path)
-    check_file(path, shown)
-    files = [path, path.with_name(f"{path.name}.wal")]
-    content = content_of(files, shown)
-    with reading(ctx, path) as engine, translated(ctx, path):
-        yield _DuckDB(engine, ctx, files, shown, content)
+    return discovering_file(ctx, DUCKDB, _DuckDB)
 
 
-class _DuckDB:
-    """One database file, in one state of it."""
-
-    def __init__(
-        self, engine: DuckDBPyConnection, ctx: StepContext, files: Sequence[Path], shown: str, content: str
-    ) -> None:
-        self.label = shown
-        self.identity: Mapping[str, JsonValue] = {"file": str(files[0])}
-        ((version,),) = engine.execute("SELECT version()").fetchall()
-        self._files = tuple(map(str, files))
-        self.product = f"DuckDB {version.removeprefix('v')}"
-        self._engine, self._ctx, self._path, self._content = engine, ctx, files[0], content
-
-    def fingerprint(self) -> str:
-        """Return a digest of what the file is by size, time, node, head and tail, and of what waits beside it."""
-        return self._content
-
+class _DuckDB(FileDiscoverer[DuckDBPyConnection]):
     def schemas(self) -> Mapping[str, int | None]:
         """Return the schemas of the file."""
-        found = {name: int(count) for name, count in self._rows(_SCHEMAS, DATABASE, DATABASE)}
-        return {SCHEMA: found.get(SCHEMA, 0), **found}
+        found = {name: int(count) for name, count in self.session.rows(_SCHEMAS, DATABASE, DATABASE)}
+        return {DUCKDB.own_schema: found.get(DUCKDB.own_schema, 0), **found}
 
     def tables(self, schema: str) -> Sequence[SeenTable]:
         """Return the tables and views of a schema."""
-        comments = dict(self._rows(_COMMENTS, DATABASE, schema, DATABASE, schema))
+        comments, own = dict(self.session.rows(_COMMENTS, *(DATABASE, schema) * 2)), schema == DUCKDB.own_schema
         return [
             SeenTable(
-                name=name if schema == SCHEMA else f"{schema}.{name}",
+                name=name if own else f"{schema}.{name}",
                 component="duckdb.extractor",
-                config={"table": name, **({} if schema == SCHEMA else {"schema": schema})},
-                kind="view" if rows is None else "table",
-                rows=rows,
+                config={"table": name, **({} if own else {"schema": schema})},
+                kind=relation.kind,
+                rows=relation.rows,
                 comment=comments.get(name),
-                order="free" if rows is None else "fixed",
-                files=self._files,
+                order=order_of(relation),
+                files=self.files,
             )
-            for name, rows in relations(self._engine, schema).items()
+            for name, relation in DUCKDB.relations(replace(self.session, schema=schema)).items()
         ]
 
-    def detailed(self, table: SeenTable) -> SeenTable:
-        """Return a table with its columns and keys; fails with DRV013."""
-        with translated(self._ctx, self._path):
-            return self._detailed(table)
-
-    def _detailed(self, table: SeenTable) -> SeenTable:
-        schema, name = _place(table)
-        told = {column: rest for column, *rest in self._rows(_COLUMNS, DATABASE, schema, name)}
-        fields = carried_or_not(list(told), lambda names: self._described(table, names))
+    def details(self, table: SeenTable) -> SeenTable:
+        """Return a table with its columns and keys."""
+        session, name = self._place(table)
+        told = {column: rest for column, *rest in session.rows(_COLUMNS, DATABASE, session.schema, name)}
+        fields = carried_or_not(list(told), lambda names: described_columns(session, name, names))
         columns = tuple(
             SeenColumn(column, kind, *fields[column].typed(nullable), default, comment, fields[column].problem)
             for column, (kind, nullable, default, comment) in told.items()
         )
-        return replace(table, columns=columns, **self._keys(schema, name))
-
-    def _described(self, table: SeenTable, columns: Sequence[str]) -> Schema:
-        schema, name = _place(table)
-        return described_columns(self._engine, schema, name, columns, f"table '{name}' of {self.label}")
-
-    def _keys(self, schema: str, name: str) -> dict[str, Any]:
-        rows = self._rows(_KEYS, DATABASE, schema, name)
-        return {
-            "primary_key": next((tuple(names) for kind, names, *_ in rows if kind == "PRIMARY KEY"), ()),
-            "unique": tuple(tuple(names) for kind, names, *_ in rows if kind == "UNIQUE"),
-            "foreign_keys": tuple(
-                SeenKey(tuple(names), table, tuple(to)) for kind, names, table, to in rows if kind == "FOREIGN KEY"
+        keys = session.rows(_KEYS, DATABASE, session.schema, name)
+        return replace(
+            table,
+            columns=columns,
+            primary_key=next((tuple(names) for kind, names, *_ in keys if kind == "PRIMARY KEY"), ()),
+            unique=tuple(tuple(names) for kind, names, *_ in keys if kind == "UNIQUE"),
+            foreign_keys=tuple(
+                SeenKey(tuple(names), other, tuple(to)) for kind, names, other, to in keys if kind == "FOREIGN KEY"
             ),
-        }
+        )
 
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
         """Return rows of random blocks of a large table, the first rows of others."""
-        names = ", ".join(map(quote_name, columns))
-        text, scattered = f"SELECT {names} FROM {qualified(*_place(table))}", (table.rows or 0) > _MANY * most
-        if scattered and table.rows:
-            share = min(100, 100 * _SPREAD * most / table.rows)
-            text = f"SELECT * FROM ({text} TABLESAMPLE system({share:.4f} PERCENT) REPEATABLE (1))"
-            text += f" USING SAMPLE reservoir({most} ROWS) REPEATABLE (1)"
-        else:
-            text += f" LIMIT {most + 1}"
-        schema = self._described(table, columns)
-        method = "random rows of random blocks" if scattered else "the first rows"
-        found = sampled(schema, self._batches(text, schema), most, method)
-        return replace(found, whole=found.whole and not scattered)
+        session, name = self._place(table)
+        schema = described_columns(session, name, columns)
+        text = f"SELECT {', '.join(map(quote_name, columns))} FROM {DUCKDB.qualified(session.schema, name)}"
+        read = partial(read_batches, session, schema=schema, size=_BATCH)
+        if not table.rows or table.rows <= _MANY * most:
+            return sampled_of(schema, [f"{text} LIMIT {most + 1}"], read, most, "the first rows")
+        share = min(100, 100 * _SPREAD * most / table.rows)
+        text = f"SELECT * FROM ({text} TABLESAMPLE system({share:.4f} PERCENT) REPEATABLE (1))"
+        text += f" USING SAMPLE reservoir({most} ROWS) REPEATABLE (1)"
+        return replace(sampled_of(schema, [text], read, most, "random rows of random blocks"), whole=False)
 
-    def _batches(self, text: str, schema: Schema) -> Generator[pa.RecordBatch, None, None]:
-        arrow = arrow_schema(tuple(replace(column, nullable=True) for column in schema))
-        shown = carried(text, self._engine.sql(text))
-        for batch in self._engine.sql(shown).to_arrow_reader(_BATCH):
-            yield batch if batch.schema.equals(arrow) else batch.cast(arrow)
-
-    def _rows(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
-        return self._engine.execute(statement, list(values)).fetchall()
-
-
-def _place(table: SeenTable) -> tuple[str, str]:
-    return str(table.config.get("schema", SCHEMA)), str(table.config["table"])
+    def _place(self, table: SeenTable) -> tuple[Session, str]:
+        schema = str(table.config.get("schema", DUCKDB.own_schema))
+        return replace(self.session, schema=schema), str(table.config["table"])

@@ -30,7 +30,8 @@ from osiris.families.mysql.target_table import (
 )
 from osiris.families.mysql.upsert_by_replace import may_replace
 from osiris.families.quarantine import divide, row_text, setting_aside, with_numbers
-from osiris.families.sql.target_table import ABSENT, THERE, Target, tell_new_table
+from osiris.families.sql.database import Target
+from osiris.families.sql.target_table import ABSENT, THERE, tell_new_table
 from osiris.families.sql.upsert_order import move_in_turns
 from osiris.fault import fault
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext, Written
     from osiris.errors import Diagnostic
     from osiris.families.mysql.session import Session
-    from osiris.families.sql.target_table import Target
+    from osiris.families.sql.database import Target
     from osiris.model import Schema
 
 _COLUMNS = """

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from osiris.families.postgres.copy_in import Found, Work
     from osiris.families.postgres.session import Session
+    from osiris.families.sql.database import Target
     from osiris.families.sql.staging import Staged
-    from osiris.families.sql.target_table import Target
     from osiris.table import RowStream
 
 _LOCK = 0x6F736972

@@ -18,7 +18,7 @@ from osiris.fault import fault
 if TYPE_CHECKING:
     from osiris.driver import StepContext, Written
     from osiris.families.postgres.session import Session
-    from osiris.families.sql.target_table import Target
+    from osiris.families.sql.database import Target
 
 _COLUMNS = """(
     run_key text NOT NULL, step text NOT NULL, fingerprint text NOT NULL, target text NOT NULL,

@@ -13,7 +13,7 @@ from osiris.families.postgres.errors import fail_server
 from osiris.families.postgres.session import SETTINGS, Session, quote_name
 from osiris.families.postgres.watchdog import watched
 from osiris.families.quarantine import Refused
-from osiris.families.sql.target_table import Target
+from osiris.families.sql.database import Target
 from osiris.families.sql.watchdog import fail_broken
 
 if TYPE_CHECKING:

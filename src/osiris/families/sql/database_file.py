@@ -1,4 +1,4 @@
-"""What databases in a file have in common: where the file is, its state, and how steps wait for it."""
+"""What databases in a file have in common: where the file is, its state, how steps wait for it, and its doctor."""
 
 from __future__ import annotations
 
@@ -7,28 +7,36 @@ import io
 import os
 import threading
 import time
+from abc import abstractmethod
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
-from osiris.errors import did_you_mean, fail
-from osiris.files import READ_WHOLE, content_of, fail_os, open_real, relative, resolve_path
+from osiris.errors import fail
+from osiris.families.doctor_report import Health, may, milliseconds, missing
+from osiris.families.sql.database import Database, Delivery, Target
+from osiris.files import READ_WHOLE, content_of, fail_os, open_real, relative, resolve_path, steady
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
+    from osiris.families.sql.database import Name, StepConfig
+    from osiris.model import JsonValue, Schema
 
 T = TypeVar("T")
-
 
 LONGEST_WAIT = 15.0
 """Seconds that a step waits for a database that other processes use."""
 
 LONGEST_TURN = 3600.0
 """Seconds that a step waits for the other steps of its own run."""
+
+_DOCTORS_SHARE = 0.3
+"""The part of a doctor's time for waiting until others leave a database."""
 
 _POLL = 0.1
 _NAMES = ("path", "database", "file")
@@ -90,11 +98,6 @@ def _content_of(path: Path) -> str:
         return content_of(file)
 
 
-def fail_no_table(ctx: StepContext, path: Path, table: str, known: Collection[str]) -> NoReturn:
-    """Fail with DRV012, naming the nearest table."""
-    fail("DRV012", table=table, path=label(ctx, path), hint=did_you_mean(table, known))
-
-
 def patiently(attempt: Callable[[], T | None], ctx: StepContext, path: Path) -> T:
     """Return what `attempt` gives; None means that the database is in use, and that it is asked again.
 
@@ -145,3 +148,211 @@ def check_file(path: Path, shown: str) -> None:
         fail("DRV005", path=shown, kind="a folder" if path.is_dir() else "of another kind")
     if not os.access(path, os.R_OK):
         fail("DRV003", path=shown, reason="it may not be read")
+
+
+class Client(Protocol):
+    """A connection of a client library."""
+
+    def execute(self, statement: str, values: Any = ..., /) -> Any:  # noqa: ANN401  each library has its own
+        """Run a statement; returns where its rows can be fetched."""
+        ...
+
+    def close(self) -> None:
+        """End it; what is not committed is undone."""
+        ...
+
+
+ClientT = TypeVar("ClientT", bound=Client)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSession(Generic[ClientT]):
+    """A connection to the database in a file, and the schema in which tables are looked up."""
+
+    connection: ClientT
+    ctx: StepContext
+    path: Path
+    schema: str
+
+    @property
+    def label(self) -> str:
+        """The database's name for messages."""
+        return label(self.ctx, self.path)
+
+    def rows(self, statement: str, /, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401  what the client takes
+        """Return the rows of a statement of ours."""
+        rows: list[tuple[Any, ...]] = self.connection.execute(statement, values).fetchall()
+        return rows
+
+    def run(self, statement: str, /) -> int:
+        """Run a statement of ours that gives no rows."""
+        self.connection.execute(statement)
+        return 0
+
+
+class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
+    """A family of databases in files."""
+
+    is_file = True
+    folds_case = True
+    reserves_names = True
+    own_schema: ClassVar[str] = "main"
+    """The schema of names that have none."""
+    beside: ClassVar[str]
+    """What is added to the file's name for the one beside it that holds what is not in it yet."""
+
+    @abstractmethod
+    def open(self, ctx: StepContext, path: Path, *, writing: bool) -> ClientT | None:
+        """Return a connection to a file; None if others use it."""
+
+    @contextmanager
+    def translated(self, ctx: StepContext, path: Path, query: str | None = None) -> Iterator[None]:
+        """Say in our words what the client library raises; `query` is the user's text, if it is one that runs."""
+        try:
+            yield
+        except MemoryError:
+            fail("RUN013", step=ctx.step, limit=f"{ctx.memory / 1e6:.0f} MB")
+        except self.errors() as error:
+            self.fail_engine(error, ctx, path, query)
+
+    @abstractmethod
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Return what the client library raises."""
+
+    @abstractmethod
+    def fail_engine(self, error: Exception, ctx: StepContext, path: Path, query: str | None) -> NoReturn:
+        """Fail with what an error of the client library means."""
+
+    @contextmanager
+    def in_use(self, _session: FileSession[ClientT], _writing: bool) -> Iterator[None]:
+        """Do what a connection needs before its first statement and after its last."""
+        yield
+
+    def close(self, session: FileSession[ClientT], _writing: bool) -> None:
+        """End a session."""
+        session.connection.close()
+
+    @contextmanager
+    def opened(
+        self,
+        ctx: StepContext,
+        path: Path,
+        schema: str | None = None,
+        query: str | None = None,
+        *,
+        writing: bool = False,
+    ) -> Iterator[FileSession[ClientT]]:
+        """Give a session that reads one snapshot of a file, or may write it, and ends afterwards."""
+        shown = label(ctx, path)
+        if not writing:
+            check_file(path, shown)
+        with self.translated(ctx, path, query):
+            with steady(path, shown):
+                connection = patiently(lambda: self.open(ctx, path, writing=writing), ctx, path)
+            session = FileSession(connection, ctx, path, schema or self.own_schema)
+            try:
+                with taking_turns(path), self.in_use(session, writing):
+                    yield session
+            finally:
+                self.close(session, writing)
+
+    @contextmanager
+    def reading(
+        self, ctx: StepContext, config: StepConfig, _locked: Sequence[Name] = ()
+    ) -> Iterator[FileSession[ClientT]]:
+        """Give a session that reads one snapshot of the database."""
+        with self.opened(ctx, database_path(ctx), config.schema, config.query) as session:
+            yield session
+
+    def state(self, ctx: StepContext) -> str | None:
+        """Return a text that stays equal as long as the file does, and the one beside it."""
+        return state_of(*self.files(database_path(ctx)))
+
+    def files(self, path: Path) -> tuple[Path, Path]:
+        """Return the files that a database is made of, as far as they are there."""
+        return path, path.with_name(path.name + self.beside)
+
+    def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
+        """Return what is to be done; fails as `database_path`."""
+        home = config.schema or self.own_schema
+        shown = config.table if home == self.own_schema else f"{home}.{config.table}"
+        target = Target(shown, label(ctx, database_path(ctx, writing=True)))
+        return Delivery(config, ctx, schema, target, self.qualified(home, config.table))
+
+    def qualified(self, schema: str, table: str) -> str:
+        """Return a table's full name, quoted."""
+        return f"{self.quote(schema)}.{self.quote(table)}"
+
+    @contextmanager
+    def looking(self, delivery: Delivery) -> Iterator[FileSession[ClientT]]:
+        """Give a session that looks at a target before rows are read."""
+        with self.opened(delivery.ctx, database_path(delivery.ctx, writing=True)) as session:
+            yield replace(session, schema=delivery.config.schema or self.own_schema)
+
+    @contextmanager
+    def writing(self, delivery: Delivery) -> Iterator[FileSession[ClientT]]:
+        """Give a session that nobody else can write beside; the file is made if it is not there."""
+        path = database_path(delivery.ctx, writing=True)
+        with self.opened(delivery.ctx, path, delivery.config.schema, writing=True) as session:
+            yield session
+
+    def is_absent(self, delivery: Delivery) -> bool:
+        """Tell whether the file is not there, and is yet to be made."""
+        return bool(delivery.config.create_if_missing) and not database_path(delivery.ctx, writing=True).exists()
+
+    def make_place(self, delivery: Delivery) -> None:
+        """Make the folder of the file; fails with DRV003, DRV004 or DRV006."""
+        make_folder(database_path(delivery.ctx, writing=True))
+
+    @abstractmethod
+    def product(self, session: FileSession[ClientT]) -> str:
+        """Return the name and the version of the engine."""
+
+    def encoding(self, _session: FileSession[ClientT]) -> JsonValue:
+        """Return how texts are kept."""
+        return "UTF-8"
+
+    def file_facts(self, _session: FileSession[ClientT]) -> Mapping[str, JsonValue]:
+        """Return what the engine says of a file."""
+        return {}
+
+    def lock_facts(self, _path: Path, _writable: bool) -> Mapping[str, JsonValue]:
+        """Return whether somebody writes just now, where that can be told without waiting."""
+        return {}
+
+    def examine(self, ctx: StepContext, uses: Collection[str], seconds: float) -> Health:
+        """Look at a file: whether it is there, is a database, and is free.
+
+        Fails with DRV001, DRV003, DRV005, DRV010 or DRV011 where it cannot be used.
+        """
+        path = database_path(ctx)
+        if not path.exists() and "write" in uses:
+            return missing(path, {"file": label(ctx, path)})
+        began = time.monotonic()
+        with self.opened(_impatient(ctx, seconds), path) as session:
+            connected, asked = milliseconds(began), time.monotonic()
+            tables = len(self.relations(session))
+            answered = milliseconds(asked)
+            server = {"server": self.product(session), **self.file_facts(session)}
+            encoding = self.encoding(session)
+        writable = may(path, os.W_OK) and may(path.parent, os.W_OK | os.X_OK)
+        facts = {
+            "file": label(ctx, path),
+            **server,
+            "exists": True,
+            "writable": writable,
+            **self.lock_facts(path, writable),
+            "tables": tables,
+            "encoding": encoding,
+            "connect_ms": connected,
+            "query_ms": answered,
+        }
+        if not writable:
+            return Health("reader", facts=facts)
+        return Health("writer", ["the file and its folder may be written"], facts)
+
+
+def _impatient(ctx: StepContext, seconds: float) -> StepContext:
+    """Return a context that gives up on a database that others use, after a part of `seconds`."""
+    until = time.monotonic() + seconds * _DOCTORS_SHARE
+    return replace(ctx, cancelled=lambda: ctx.cancelled() or time.monotonic() > until)

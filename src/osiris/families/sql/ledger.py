@@ -5,51 +5,39 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from osiris.driver import Written
 from osiris.errors import fail
 from osiris.fault import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from osiris.driver import StepContext
-    from osiris.families.sql.target_table import Target
-    from osiris.model import JsonValue
+    from osiris.families.sql.database import Database, Delivery, Session, Target
 
 LEDGER = "_osiris_ledger"
-CREATE_LEDGER = f"""CREATE TABLE IF NOT EXISTS {LEDGER} (
+COLUMNS = """(
     run_key TEXT NOT NULL, step TEXT NOT NULL, fingerprint TEXT NOT NULL, target TEXT NOT NULL,
     "rows" BIGINT NOT NULL, digest TEXT NOT NULL, written_at TEXT NOT NULL, PRIMARY KEY (run_key, step))"""
 _REJECTED = "rejected"
 
 
-class Cursor(Protocol):
-    """What both database clients give back for a statement."""
-
-    def fetchone(self) -> tuple[JsonValue, ...] | None:
-        """Return the next row."""
-        ...
-
-
-class Execute(Protocol):
-    """Runs a statement of ours with its values, as both database clients do."""
-
-    def __call__(self, statement: str, values: Sequence[JsonValue], /) -> Cursor:
-        """Return where its rows can be fetched."""
-        ...
-
-
-def find_delivery(execute: Execute, ctx: StepContext, target: Target) -> Written | None:
-    """Return what the ledger, which must be there, says that this run has delivered; None if nothing.
+def find_delivery(database: Database[Any], session: Session, delivery: Delivery) -> Written | None:
+    """Return what the ledger says that this run has delivered; None if nothing, or if there is no ledger.
 
     Fails with DRV014 if that was done by another plan.
     """
-    row = execute(
-        f'SELECT fingerprint, "rows", digest FROM {LEDGER} WHERE run_key = ? AND step = ?', (ctx.run_key, ctx.step)
-    ).fetchone()
-    return None if row is None else replace(delivered(ctx, target, *row), ledger=target.database)
+    ctx = delivery.ctx
+    if not ctx.run_key or not database.has_ledger(session):
+        return None
+    found = session.rows(
+        f"SELECT fingerprint, {database.quote('rows')}, digest FROM {database.ledger(session)} {_which(database)}",
+        *(ctx.run_key, ctx.step),
+    )
+    if not found:
+        return None
+    earlier = delivered(ctx, delivery.target, *found[0])
+    return replace(earlier, ledger=delivery.target.database) if database.is_file else earlier
 
 
 def delivered(ctx: StepContext, target: Target, fingerprint: str, rows: int, digest: str) -> Written:
@@ -66,17 +54,40 @@ def digest_column(ctx: StepContext, rejected: int = 0) -> str:
     return json.dumps({**(ctx.digest() or {}), _REJECTED: rejected} if rejected else ctx.digest())
 
 
-def record_delivery(execute: Execute, ctx: StepContext, target: Target, rows: int) -> None:
-    """Write the delivery into the ledger, last in the transaction that holds the rows; a run without a key has none.
+def make_ledger(database: Database[Any], session: Session, delivery: Delivery) -> None:
+    """Make the ledger in the target's database; a run without a key has none."""
+    if delivery.ctx.run_key and not database.has_ledger(session):
+        session.run(f"CREATE TABLE IF NOT EXISTS {database.ledger(session)} {database.ledger_columns}")
 
-    Fails with RUN003 if the step is cancelled by now: what is not committed is not delivered.
-    """
-    if ctx.cancelled():
-        fail("RUN003", signal="request")
-    if not ctx.run_key:
-        return
-    fault("ledger.record")
-    execute(CREATE_LEDGER, ())
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    values = (ctx.run_key, ctx.step, ctx.plan, target.table, rows, digest_column(ctx), now)
-    execute(f"INSERT INTO {LEDGER} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+def insert_delivery(database: Database[Any], session: Session, delivery: Delivery, rows: int) -> None:
+    """Write the delivery into the ledger; a run without a key has none."""
+    ctx = delivery.ctx
+    if ctx.run_key:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        values = (ctx.run_key, ctx.step, ctx.plan, delivery.target.table, rows, digest_column(ctx), now)
+        marks = ", ".join(database.placeholder for _ in values)
+        session.rows(f"INSERT INTO {database.ledger(session)} VALUES ({marks})", *values)
+
+
+def record_delivery(database: Database[Any], session: Session, delivery: Delivery, rows: int) -> None:
+    """Write the delivery into the ledger, which is made if need be, last in the transaction that holds the rows."""
+    if delivery.ctx.run_key:
+        fault("ledger.record")
+        make_ledger(database, session, delivery)
+        insert_delivery(database, session, delivery, rows)
+
+
+def correct_delivery(database: Database[Any], session: Session, delivery: Delivery, rows: int, rejected: int) -> None:
+    """Put into the ledger how many rows were delivered and how many set aside, once that is known."""
+    ctx, mark = delivery.ctx, database.placeholder
+    if ctx.run_key:
+        session.rows(
+            f"UPDATE {database.ledger(session)} SET {database.quote('rows')} = {mark}, digest = {mark} "
+            f"{_which(database)}",
+            *(rows, digest_column(ctx, rejected), ctx.run_key, ctx.step),
+        )
+
+
+def _which(database: Database[Any]) -> str:
+    return f"WHERE run_key = {database.placeholder} AND step = {database.placeholder}"

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import Location, diagnostic, fail, nearest, raise_all
-from osiris.families.type_compat import column_hint, uncarried
+from osiris.families.type_compat import cast_hint, column_hint, uncarried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
-    from osiris.errors import Diagnostic
-    from osiris.model import Schema
+    from osiris.families.sql.database import Database, Delivery, Target
+    from osiris.model import Field, Schema
 
 THERE, ABSENT = "there", "absent"
 """What a writer says of its table before a run."""
@@ -22,34 +21,15 @@ _RESERVED = "_osiris_"
 """How names of our own tables begin; both engines take two names that differ in the case of ASCII letters for one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The table that a step writes, for the ledger and for messages: its name and its database's."""
+def refuse_columns(ctx: StepContext, schema: Schema, reasons: Mapping[str, str], *, case_tells: bool = False) -> None:
+    """Fail with CMP012 for each column that cannot be carried, with the reason by its name.
 
-    table: str
-    database: str
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of an existing table: its type here, if it has one, as declared, and whether a row must give a value.
-
-    `computed`: no row can give one.
+    `case_tells`: names that differ in case are those of two columns, and whatever else a name may be is in `reasons`.
     """
-
-    name: str
-    type: str | None
-    declared: str
-    required: bool = False
-    computed: bool = False
-
-
-def refuse_columns(ctx: StepContext, schema: Schema, reasons: Mapping[str, str]) -> None:
-    """Fail with CMP012 for each column that cannot be carried, with the reason by its name."""
     folded = Counter(column.name.lower() for column in schema)
     twins = {c.name: "SQL does not tell its name from another column's" for c in schema if folded[c.name.lower()] > 1}
     unnamed = {c.name: "its name is empty or has a control character" for c in schema if not _is_name(c.name)}
-    found = {**reasons, **twins, **unnamed}
+    found = {**reasons} if case_tells else {**reasons, **twins, **unnamed}
     if found:
         types = {column.name: column.type for column in schema}
         raise_all(uncarried(ctx.step, name, types[name], reason) for name, reason in found.items())
@@ -76,39 +56,34 @@ def expect_all_taken(ctx: StepContext, target: Target, given: int, taken: int) -
         fail("DRV015", step=ctx.step, table=target.table, path=target.database, given=given, taken=taken)
 
 
-def refuse_misfit(
-    ctx: StepContext,
-    target: Target,
-    schema: Schema,
-    columns: Sequence[Column],
-    holds: Callable[[Column, str], bool],
-) -> None:
-    """Fail with DAT029 for all in which rows of a schema do not fit an existing table; `holds` compares types."""
-    known = {column.name.lower(): column for column in columns}
-    given = {column.name.lower() for column in schema}
-    found: list[Diagnostic] = []
-
-    def report(problem: str, hint: str | None = None) -> None:
-        found.append(diagnostic("DAT029", step=ctx.step, table=target.table, problem=problem, hint=hint))
-
-    for field in schema:
-        there = known.get(field.name.lower())
-        if there is None:
-            report(f"it has no column '{field.name}'", column_hint(field.name, [column.name for column in columns]))
-        elif there.computed:
-            report(f"its column '{there.name}' is computed by the database", "leave the column out of the rows")
-        elif not holds(there, field.type):
-            report(f"its column '{there.name}' is {there.declared or 'of no type'}, which cannot hold {field.type}")
-    for column in columns:
-        if column.required and column.name.lower() not in given:
-            report(f"its column '{column.name}' needs a value, and the rows have no such column")
-    if found:
-        raise_all(found)
+def refuse_misfit(database: Database[Any], delivery: Delivery, columns: Sequence[Any]) -> None:
+    """Fail with DAT029 for all in which rows do not fit an existing table, of which these are the columns."""
+    known = {database.fold(column.name): column for column in columns}
+    given = {database.fold(field.name) for field in delivery.schema}
+    problems = [(problem, hint) for field in delivery.schema for problem, hint in _misfit(database, field, known)]
+    problems += [
+        (f"its column '{column.name}' needs a value, and the rows have no such column", None)
+        for column in columns
+        if column.required and database.fold(column.name) not in given
+    ]
+    if problems:
+        step, table = delivery.ctx.step, delivery.target.table
+        raise_all(
+            diagnostic("DAT029", step=step, table=table, problem=problem, hint=hint) for problem, hint in problems
+        )
 
 
-def fail_view(ctx: StepContext, target: Target) -> NoReturn:
-    """Fail with DAT029 for what is no table."""
-    fail("DAT029", step=ctx.step, table=target.table, problem="it is a view", hint="write a table")
+def _misfit(database: Database[Any], field: Field, known: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """Yield why a column of rows does not go into a table, and the hint at it."""
+    column = known.get(database.fold(field.name))
+    if column is None:
+        hint = column_hint(field.name, [column.name for column in known.values()])
+        yield f"it has no column '{field.name}'", hint
+    elif column.computed:
+        yield f"its column '{column.name}' is computed by {database.computed_by}", "leave the column out of the rows"
+    elif not database.holds(column, field.type):
+        hint = cast_hint(column.name, database.widest(column), field.type)
+        yield f"its column '{column.name}' is {column.declared or 'of no type'}, which cannot hold {field.type}", hint
 
 
 def fail_row(ctx: StepContext, target: Target, problem: str) -> NoReturn:
@@ -127,10 +102,3 @@ def tell_new_table(ctx: StepContext, table: str, known: Iterable[str]) -> None:
     """Tell that a step makes its table, and which of those that are there is called nearly so."""
     near = nearest(table, [name for name in known if not name.lower().startswith(_RESERVED)])
     ctx.emit("new_table", {"table": table, "near": near})
-
-
-def same_name(name: str, known: Collection[str]) -> str | None:
-    """Return the name among `known` that SQL takes for `name`: itself, or one that is equal but for case."""
-    if name in known:
-        return name
-    return next((each for each in known if each.lower() == name.lower()), None)

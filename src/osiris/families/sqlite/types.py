@@ -22,7 +22,7 @@ from osiris.types import arrow_type, parse_type
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from osiris.families.sql.target_table import Column
+    from osiris.families.sql.database import Column
     from osiris.types import Type
 
 EXACT_DIGITS = 15

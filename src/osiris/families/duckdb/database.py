@@ -1,0 +1,487 @@
+"""DuckDB: opening a file, its tables, types and errors, how rows are read, and how they are written.
+
+A database is attached to an engine that is locked afterwards: what runs there can reach that one file, and nothing
+else of the outside. The engine opens no file twice in one process, so steps that read the same one share an engine.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+
+from duckdb import DuckDBPyConnection
+
+from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.families.source_columns import check_known
+from osiris.families.sql.database import Column, Relation, Source
+from osiris.families.sql.database_file import FileDatabase, FileSession, check_file, database_path, label
+from osiris.families.sql.dml import insert_rows, on_conflict, repeated_key
+from osiris.families.sql.key_columns import refuse_equal_keys
+from osiris.families.sql.target_table import expect_all_taken, fail_row
+from osiris.families.type_compat import holds
+from osiris.fault import fault
+from osiris.files import fail_os, make_private, sweep, sync_folder
+from osiris.model import Field
+from osiris.secret import Secret
+from osiris.sql import check
+from osiris.sql.binding.bind import carried, explain, schema_of_relation
+from osiris.sql.binding.duck_types import NotCarried, carry, quote_name
+from osiris.sql.binding.engine import open_engine
+from osiris.sql.binding.interrupts import interruptible
+from osiris.sql.binding.precision_loss import narrowings
+from osiris.sql.binding.problems import ENGINE_ERRORS, details, kind_of, runtime_problem
+from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.safety.duckdb_crosscheck import assert_native
+from osiris.sql.safety.names import mentioned_parameters
+from osiris.types import Type, arrow_schema, parse_type
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+    from duckdb.sqltypes import DuckDBPyType
+
+    from osiris.driver import StepContext
+    from osiris.families.sql.database import Delivery, StepConfig
+    from osiris.families.sql.staging import Staged
+    from osiris.model import JsonValue, Order, Schema
+
+    Session = FileSession[DuckDBPyConnection]
+
+DATABASE = "osiris_database"
+"""The name under which the file is attached."""
+
+_IN_SCHEMA = "database_name = ? AND lower(schema_name) = lower(?)"
+"""What tells the tables of a schema; its name means the same in any case."""
+
+_SHARE = 0.5
+"""The part of a step's memory that the engine may use."""
+
+_BUSY = "Resource In Use"
+_DAMAGED = frozenset({"Data Corruption", "Serialization", "Invalid Configuration", "Missing Extension"})
+
+_ABOUT_ROWS = ("Constraint", "Conversion")
+
+_lock = threading.Lock()
+_readers: dict[str, tuple[DuckDBPyConnection, int]] = {}
+
+_PLAIN = {
+    **{f"int{bits}": name for bits, name in ((8, "TINYINT"), (16, "SMALLINT"), (32, "INTEGER"), (64, "BIGINT"))},
+    **{f"uint{bits}": name for bits, name in ((8, "UTINYINT"), (16, "USMALLINT"), (32, "UINTEGER"), (64, "UBIGINT"))},
+    "bool": "BOOLEAN",
+    "float32": "FLOAT",
+    "float64": "DOUBLE",
+    "utf8": "VARCHAR",
+    "binary": "BLOB",
+    "date": "DATE",
+    "uuid": "UUID",
+    "json": "JSON",
+}
+_MOMENTS: dict[tuple[str, bool], tuple[str, ...]] = {
+    ("time", False): ("TIME", "TIME", "TIME", "TIME_NS"),
+    ("timestamp", False): ("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS"),
+    ("timestamp", True): ("TIMESTAMPTZ", "TIMESTAMPTZ", "TIMESTAMPTZ", "TIMESTAMPTZ_NS"),
+}
+_UNITS = ("s", "ms", "us", "ns")
+
+
+_BATCH = 100_000
+_ROWS = "osiris_rows"
+_KEYS = "osiris_keys"
+_WRONG = "DuckDB has decimals of at most 38 digits, and times with a zone only in UTC"
+_DECLARED = f"""
+SELECT column_name, is_nullable, column_default, is_generated FROM duckdb_columns()
+WHERE {_IN_SCHEMA} AND table_name = ? ORDER BY column_index"""
+_UNIQUE = f"""
+SELECT constraint_column_names FROM duckdb_constraints()
+WHERE {_IN_SCHEMA} AND table_name = ? AND constraint_type IN ('PRIMARY KEY', 'UNIQUE')"""
+_UNIQUE_INDEX = f"SELECT 1 FROM duckdb_indexes() WHERE {_IN_SCHEMA} AND table_name = ? AND is_unique"
+"""The engine tells no columns of an index."""
+_COLLATED = f"SELECT contains(lower(sql), 'collate') FROM duckdb_tables() WHERE {_IN_SCHEMA} AND table_name = ?"
+"""Whether a table may compare text otherwise than by its characters: only the text that made it tells."""
+
+
+class DuckDB(FileDatabase[DuckDBPyConnection]):
+    """The duckdb family."""
+
+    name = "duckdb"
+    beside = ".wal"
+
+    def open(self, ctx: StepContext, path: Path, *, writing: bool) -> DuckDBPyConnection | None:
+        """Return a connection of an engine that is new, or that reads the file already; None if others use the file."""
+        return _attach(path, ctx, "READ_WRITE") if writing else _borrow(path, ctx)
+
+    def close(self, session: Session, writing: bool) -> None:
+        """End a session, and the engine with the last one."""
+        session.connection.close()
+        if not writing:
+            _give_back(session.path)
+
+    @contextmanager
+    def in_use(self, session: Session, writing: bool) -> Iterator[None]:
+        """Interrupt what runs once the step is cancelled; names of a reader's are looked up in its schema."""
+        with interruptible(session.connection, session.ctx.cancelled):
+            session.run(f"USE {DATABASE}")
+            if not writing:
+                _expect_schema(session)
+                session.run(f"USE {DATABASE}.{quote_name(session.schema)}")
+                session.run("BEGIN TRANSACTION READ ONLY")
+            yield
+
+    @contextmanager
+    def writing(self, delivery: Delivery) -> Iterator[Session]:
+        """Give the only session of the database, which is made if it is not there."""
+        path = database_path(delivery.ctx, writing=True)
+        sweep(path.parent)
+        with _lock:
+            if not path.exists():
+                _create(delivery.ctx, path)
+        with super().writing(delivery) as session:
+            yield session
+
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Return what the engine raises."""
+        return ENGINE_ERRORS
+
+    def fail_engine(self, error: Exception, ctx: StepContext, path: Path, query: str | None) -> NoReturn:
+        """Fail with what an error of the engine means."""
+        told, shown, kind = details(error), label(ctx, path), kind_of(error)
+        if kind == "interrupted":
+            fail("RUN003", signal="request")
+        if kind == "memory":
+            fail("RUN013", step=ctx.step, limit=f"{ctx.memory / 1e6:.0f} MB")
+        if _number(told):
+            fail_os(OSError(_number(told), os.strerror(_number(told))), shown)
+        if told.get("exception_type") in _DAMAGED:
+            fail("DRV010", path=shown, kind="DuckDB", reason="it is damaged")
+        problem = runtime_problem(error, query or "")
+        if query:
+            raise_all([problem])
+        fail("DRV013", path=shown, problem=problem.message)
+
+    # The catalogue
+
+    def relations(self, session: Session) -> dict[str, Relation]:
+        """Return the tables and views of the session's schema, and of a table how many rows it has, about."""
+        where = (DATABASE, session.schema)
+        tables = session.rows(f"SELECT table_name, estimated_size FROM duckdb_tables() WHERE {_IN_SCHEMA}", *where)
+        views = session.rows(f"SELECT view_name FROM duckdb_views() WHERE {_IN_SCHEMA} AND NOT internal", *where)
+        found = [Relation(name, rows=rows) for name, rows in tables] + [Relation(name, "view") for (name,) in views]
+        return {relation.name: relation for relation in found}
+
+    def has_ledger(self, session: Session) -> bool:
+        """Tell whether the ledger is there, which is in the schema of names that have none."""
+        return super().has_ledger(replace(session, schema=self.own_schema))
+
+    def columns(self, session: Session, relation: Relation) -> list[Column]:
+        """Return the columns of a table as a writer sees them."""
+        declared = {
+            name: (not nullable and default is None, computed)
+            for name, nullable, default, computed in _declared(session, relation.name)
+        }
+        kinds = _kinds(session, relation.name)
+        return [Column(name, _carried(kind), str(kind), *declared.get(name, ())) for name, kind in kinds.items()]
+
+    def is_unique(self, session: Session, relation: Relation, key: Sequence[str]) -> bool:
+        """Tell whether a constraint keeps the key unique, or an index, of which the engine tells no columns, may."""
+        where, wanted = (DATABASE, session.schema, relation.name), {name.lower() for name in key}
+        if any({name.lower() for name in names} == wanted for (names,) in session.rows(_UNIQUE, *where)):
+            return True
+        return bool(session.rows(_UNIQUE_INDEX, *where))
+
+    def qualified(self, schema: str, table: str) -> str:
+        """Return a table's full name, quoted."""
+        return f"{DATABASE}.{super().qualified(schema, table)}"
+
+    def product(self, session: Session) -> str:
+        """Return the name and the version of the engine."""
+        ((version,),) = session.rows("SELECT version()")
+        return f"DuckDB {version.removeprefix('v')}"
+
+    def file_facts(self, session: Session) -> Mapping[str, JsonValue]:
+        """Return the version of the file's form."""
+        told = session.rows("SELECT tags FROM duckdb_databases() WHERE database_name = ?", DATABASE)
+        return {"storage_version": told[0][0].get("storage_version") if told else None}
+
+    # Types
+
+    def column_type(self, kind: str) -> str | None:
+        """Return the DuckDB type that holds every value of a type; None if there is none."""
+        return column_type(parse_type(kind))
+
+    def refusals(self, types: Mapping[str, str]) -> dict[str, str]:
+        """Return why columns cannot be carried, by their names."""
+        return {name: _WRONG for name, kind in types.items() if self.column_type(kind) is None}
+
+    def holds(self, column: Column, kind: str) -> bool:
+        """Tell whether a column keeps each value of a type."""
+        return column.type is not None and holds(column.type, kind)
+
+    # Reading
+
+    def select(self, session: Session, config: StepConfig, ctx: StepContext) -> Source:
+        """Return what a step reads; fails with DAT005, DAT006, DRV012, SQL001 to SQL009, SQL031."""
+        if config.query is not None:
+            return _query(session, config.query, ctx)
+        relation = self.relation(session, str(config.table))
+        schema = described_columns(session, relation.name, config.columns)
+        text = f"SELECT {_listed([c.name for c in schema])} FROM {self.qualified(session.schema, relation.name)}"
+        text += "" if config.limit is None else f" LIMIT {config.limit}"
+        rows = relation.rows
+        estimate = rows if rows is None or config.limit is None else min(rows, config.limit)
+        return Source(schema, text, order_of(relation), estimate)
+
+    def batches(
+        self, session: Session, source: Source, _config: StepConfig, ctx: StepContext
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """Yield the rows, and count them."""
+        for batch in read_batches(session, source.text, source.schema, _BATCH, source.detail):
+            ctx.count("rows_read", batch.num_rows)
+            yield batch
+
+    # Writing
+
+    def make_table(self, session: Session, delivery: Delivery) -> None:
+        """Make the table, and its schema."""
+        session.run(f"CREATE SCHEMA IF NOT EXISTS {quote_name(session.schema)}")
+        super().make_table(session, delivery)
+
+    def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
+        """Add all rows; fails with DAT032 for one that the table refuses, DRV015 if not each has become one."""
+        taken = _insert(session, delivery, waiting)
+        expect_all_taken(delivery.ctx, delivery.target, waiting.rows, taken)
+
+    def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
+        """Write all rows by their key; fails with DAT028 for keys that the table takes for one, else as `load`."""
+        names = [column.name for column in delivery.schema]
+        table = self.relation(session, delivery.table).name
+        collated = any(found for (found,) in session.rows(_COLLATED, DATABASE, session.schema, table))
+        if collated:
+            _refuse_equal_keys(session, delivery, waiting)
+        taken = _insert(session, delivery, waiting, on_conflict(names, delivery.key, whole=collated))
+        if collated or set(names) != set(delivery.key):  # else rows that are there count for nothing
+            expect_all_taken(delivery.ctx, delivery.target, waiting.rows, taken)
+
+    def make_durable(self, session: Session, _delivery: Delivery) -> None:
+        """Make the transaction durable."""
+        fault("duckdb.commit")
+        session.run("COMMIT")
+        fault("duckdb.committed")
+
+
+DUCKDB = DuckDB()
+
+
+def _borrow(path: Path, ctx: StepContext) -> DuckDBPyConnection | None:
+    key = os.path.realpath(path)
+    with _lock:
+        engine, users = _readers.get(key) or (_attach(path, ctx, "READ_ONLY"), 0)
+        if engine is None:
+            return None
+        _readers[key] = engine, users + 1
+        return engine.cursor()
+
+
+def _give_back(path: Path) -> None:
+    key = os.path.realpath(path)
+    with _lock:
+        engine, users = _readers.pop(key)
+        if users > 1:
+            _readers[key] = engine, users - 1
+        else:
+            engine.close()
+
+
+def _attach(path: Path, ctx: StepContext, how: str) -> DuckDBPyConnection | None:
+    """Return an engine with the database; None if others use it."""
+    quoted = str(path).replace("'", "''")
+    attach = f"ATTACH '{quoted}' AS {DATABASE} (TYPE duckdb, {how})"
+    memory = int(ctx.memory * _SHARE)
+    try:
+        first = ("SET GLOBAL errors_as_json = true", attach)
+        return open_engine(ctx.scratch, memory=memory, threads=ctx.threads, first=first)
+    except ENGINE_ERRORS as error:
+        told = details(error)
+        if told.get("exception_type") == _BUSY or _number(told) == errno.EAGAIN:
+            return None
+        if _number(told):
+            fail_os(OSError(_number(told), os.strerror(_number(told))), label(ctx, path))
+        check_file(path, label(ctx, path))
+        fail(
+            "DRV010",
+            path=label(ctx, path),
+            kind="DuckDB",
+            reason="it is damaged, encrypted, of another version, or no database",
+        )
+
+
+def _number(told: dict[str, JsonValue]) -> int:
+    text = str(told.get("errno", ""))
+    return int(text) if text.isdigit() else 0
+
+
+def _create(ctx: StepContext, path: Path) -> None:
+    """Make an empty database appear whole: one that a kill left half made could never be opened again."""
+    make_private(ctx.scratch)
+    made = ctx.scratch / "new.duckdb"
+    made.unlink(missing_ok=True)
+    engine = _attach(made, ctx, "READ_WRITE")
+    if engine is not None:
+        engine.close()
+    temporary = path.with_name(f".{path.name}.osiris-{os.urandom(4).hex()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # a sweep removes what nobody holds
+            file.write(made.read_bytes())
+            file.flush()
+            fault("duckdb.create")
+            os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        fail_os(error, label(ctx, path))
+    finally:
+        temporary.unlink(missing_ok=True)
+        made.unlink(missing_ok=True)
+
+
+def _expect_schema(session: Session) -> None:
+    rows = session.rows("SELECT schema_name FROM duckdb_schemas() WHERE database_name = ?", DATABASE)
+    known = [name for (name,) in rows]
+    if DUCKDB.same_name(session.schema, known) is None:
+        shown = f"{session.schema}.…"
+        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, known))
+
+
+def described_columns(session: Session, table: str, columns: Sequence[str] | None) -> Schema:
+    """Return the columns of a table or a view, all or those asked for, in that order.
+
+    Fails with DAT005 for a column that is not there, with DAT006 for one that is not carried.
+    """
+    kinds = _kinds(session, table)
+    check_known({"columns": columns or ()}, list(kinds), f"table '{table}' of {session.label}")
+    needed = {name for name, nullable, *_ in _declared(session, table) if not nullable}
+    fields, problems = [], []
+    for name in kinds if columns is None else columns:
+        try:
+            fields.append(Field(name, carry(kinds[name]).type, name not in needed))
+        except NotCarried as refused:
+            why = "it cannot be handed to another step; leave it out with 'columns', or read it with 'query'"
+            problems.append(diagnostic("DAT006", hint=refused.instead, column=name, type=refused.kind, reason=why))
+    if problems:
+        raise_all(problems)
+    return tuple(fields)
+
+
+def order_of(relation: Relation) -> Order:
+    """Tell of a relation whether a plain scan gives its rows in a fixed order: what a view does is not known."""
+    return "free" if relation.kind == "view" else "fixed"
+
+
+def _kinds(session: Session, table: str) -> dict[str, DuckDBPyType]:
+    relation = session.connection.sql(f"SELECT * FROM {DUCKDB.qualified(session.schema, table)} LIMIT 0")
+    return dict(zip(relation.columns, relation.types, strict=True))
+
+
+def _declared(session: Session, table: str) -> list[tuple[str, bool, str | None, bool]]:
+    return session.rows(_DECLARED, DATABASE, session.schema, table)
+
+
+def _carried(kind: DuckDBPyType) -> str | None:
+    try:
+        return carry(kind).type
+    except NotCarried:
+        return None
+
+
+def column_type(kind: Type) -> str | None:
+    """Return the DuckDB type that holds every value of a type; None if there is none."""
+    if kind.kind == "decimal":
+        digits, scale = map(int, kind.parameters)
+        return f"DECIMAL({digits}, {scale})" if digits <= 38 else None
+    if kind.kind in ("time", "timestamp"):
+        unit, *zone = kind.parameters
+        return _MOMENTS[kind.kind, bool(zone)][_UNITS.index(str(unit))] if zone in ([], ["UTC"]) else None
+    if kind.children:
+        inner = [(name, column_type(child)) for name, child in kind.children]
+        if any(child is None for _, child in inner):
+            return None
+        if kind.kind == "list":
+            return f"{inner[0][1]}[]"
+        return f"STRUCT({', '.join(f'{quote_name(name)} {child}' for name, child in inner)})"
+    return _PLAIN[kind.kind]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(quote_name, names))
+
+
+def _query(session: Session, query: str, ctx: StepContext) -> Source:
+    """Check the query here too, against the tables that are there: a plan is only text, and this is where it runs."""
+    engine, known = session.connection, DUCKDB.relations(session)
+    verdict = check(query, "duckdb", relations=known.keys(), parameters=mentioned_parameters(query))
+    if not verdict.ok:
+        raise_all(verdict.diagnostics)
+    text = str(verdict.canonical)
+    assert_native(engine, text, known.keys())
+    values = {name: _value(ctx.bindings[name]) for name in verdict.parameters}
+    explain(engine, text, values, {name: _columns_for_hints(session, known[name]) for name in verdict.relations})
+    narrowed = narrowings(text, engine, values)
+    if narrowed:
+        raise_all(narrowed)
+    schema = schema_of_relation(engine.sql(text, params=values or None))
+    total = with_total_order(text, [column.name for column in schema])
+    scanned = verdict.keeps_order and all(order_of(known[name]) == "fixed" for name in verdict.relations)
+    order: Order = "fixed" if verdict.ordered or scanned else "free"
+    return Source(schema, total, order, detail=values or None)
+
+
+def _columns_for_hints(session: Session, relation: Relation) -> Schema:
+    """Return the columns of a table, also those that could not be carried."""
+    return tuple(Field(c.name, c.type or c.declared) for c in DUCKDB.columns(session, relation))
+
+
+def _value(bound: JsonValue | Secret) -> JsonValue:
+    return bound.reveal() if isinstance(bound, Secret) else bound
+
+
+def read_batches(
+    session: Session, text: str, schema: Schema, size: int, values: Mapping[str, JsonValue] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a SELECT, `size` at once; `values` are those of its parameters."""
+    engine, arrow = session.connection, arrow_schema(tuple(replace(column, nullable=True) for column in schema))
+    shown = carried(text, engine.sql(text, params=values))
+    for batch in engine.sql(shown, params=values).to_arrow_reader(size):
+        yield batch if batch.schema.equals(arrow) else batch.cast(arrow)
+
+
+def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str = "") -> int:
+    """Insert all rows, and return how many the engine says were written; fails with DAT032."""
+    names = [column.name for column in delivery.schema]
+    session.connection.register(_ROWS, waiting.open().reader())
+    statement = insert_rows(delivery.quoted, names, f"SELECT {_listed(names)} FROM temp.{_ROWS}") + conflict
+    try:
+        ((taken,),) = session.rows(statement)
+    except ENGINE_ERRORS as error:
+        told = details(error)
+        if told.get("exception_type") not in _ABOUT_ROWS:
+            raise
+        fail_row(delivery.ctx, delivery.target, " ".join(str(told.get("exception_message", "")).split()))
+    return int(taken)
+
+
+def _refuse_equal_keys(session: Session, delivery: Delivery, waiting: Staged) -> None:
+    """Fail with DAT028 for keys that differ, and are one under the collation that the table's columns have."""
+    key = _listed(delivery.key)
+    session.run(f"CREATE TEMP TABLE {_KEYS} AS SELECT {key} FROM {delivery.quoted} LIMIT 0")
+    session.connection.register(_ROWS, waiting.open().reader())
+    session.run(f"INSERT INTO temp.{_KEYS} SELECT {key} FROM temp.{_ROWS}")
+    for found in session.rows(repeated_key(f"temp.{_KEYS}", delivery.key)):
+        refuse_equal_keys(found, delivery.key, delivery.ctx)

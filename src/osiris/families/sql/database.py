@@ -1,0 +1,392 @@
+"""What a SQL database is to the steps that read and write it: traits, questions to its catalogue, and functions.
+
+Each family has one object of this kind. What all databases do alike stands in `extractor`, `writer`, `discoverer` and
+`doctor`, and asks that object for what differs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from osiris.errors import did_you_mean, fail
+from osiris.families.sql.dml import create_table
+from osiris.families.sql.ledger import COLUMNS, LEDGER, insert_delivery
+from osiris.sql.binding.duck_types import quote_name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
+
+    from osiris.driver import StepContext
+    from osiris.families.quarantine import Rejected
+    from osiris.families.sql.staging import Staged
+    from osiris.model import Order, Schema
+
+    Name = tuple[str, str]
+    """The schema and the name of a table or view."""
+    Mode = Literal["append", "replace", "upsert"]
+
+StepConfig: TypeAlias = Any
+"""The Config of a component of the family, which has more fields than `Reading` or `Writing`."""
+
+CatalogueRelation: TypeAlias = Any
+"""A table or view as the family's catalogue has it, with at least what `Relation` has."""
+
+CatalogueColumn: TypeAlias = Any
+"""A column as the family's catalogue has it, with at least what `Column` has."""
+
+
+class InUse(Exception):
+    """Others use what a delivery needs just now: its transaction is undone, and another attempt may go well."""
+
+
+class Session(Protocol):
+    """A connection in use; `label` names its database in messages."""
+
+    @property
+    def label(self) -> str:
+        """The database's name for messages."""
+        ...
+
+    def rows(self, statement: str, /, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401  what a client takes
+        """Return the rows of a statement of ours."""
+        ...
+
+    def run(self, statement: str, /) -> int:
+        """Run a statement of ours that gives no rows; returns a count of which each database says what it is."""
+        ...
+
+
+SessionT = TypeVar("SessionT", bound=Session)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or a view: its `kind` (`table`, `view`, …), and about how many rows it has, None if nobody knows."""
+
+    name: str
+    kind: str = "table"
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of an existing table: its type here, if it has one, as declared, and whether a row must give a value.
+
+    `computed`: no row can give one.
+    """
+
+    name: str
+    type: str | None
+    declared: str
+    required: bool = False
+    computed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a step reads: its columns, the SELECT that gives them, the order of its rows, and about how many.
+
+    `relations` are the tables and views that it names, `detail` is what the family knows besides.
+    """
+
+    schema: Schema
+    text: str
+    order: Order
+    rows: int | None = None
+    relations: tuple[Name, ...] = ()
+    detail: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a step reads; its fields are config keys of all extractors of databases, and described in their specs."""
+
+    table: str | None = None
+    columns: Sequence[str] | None = None
+    limit: int | None = None
+
+    @property
+    def query(self) -> str | None:
+        """Return the user's own text, where the component takes one."""
+        return None
+
+    @property
+    def schema(self) -> str | None:
+        """Return the schema in which names are looked up, where the component has such a key."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What a step writes, and how; its fields are config keys of all writers of databases, and described in specs."""
+
+    table: str
+    write_mode: Literal["append", "replace", "upsert"] = "append"
+    primary_key: Sequence[str] | str | None = None
+    create_if_missing: bool = True
+
+    @property
+    def schema(self) -> str | None:
+        """Return the schema of the table, where the component has such a key."""
+        return None
+
+    @property
+    def mode(self) -> Mode:
+        """Return what happens to the rows that are there."""
+        return self.write_mode
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Return the columns of the key, as far as there is one."""
+        return (self.primary_key,) if isinstance(self.primary_key, str) else tuple(self.primary_key or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The table that a step writes, for the ledger and for messages: its name and its database's."""
+
+    table: str
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery: what is asked for, and the columns of the rows.
+
+    `target` names the table and its database in messages and in the ledger; `quoted` is the table's name in SQL.
+    `columns` are those of the table, none if it was just made, and `staged` tells that `Database.stage` has been at
+    work. `rejected` takes the rows that are set aside; `sent` counts what went to a server.
+    """
+
+    config: StepConfig
+    ctx: StepContext
+    schema: Schema
+    target: Target
+    quoted: str
+    columns: Sequence[CatalogueColumn] = ()
+    staged: bool = False
+    rejected: Rejected | None = None
+    sent: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def table(self) -> str:
+        """The name of the table."""
+        return str(self.config.table)
+
+    @property
+    def mode(self) -> Mode:
+        """What happens to the rows that are there."""
+        mode: Mode = self.config.mode
+        return mode
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns of the key, as far as there is one."""
+        return tuple(self.config.key)
+
+    @property
+    def merged(self) -> tuple[str, ...]:
+        """The key of an upsert; none otherwise."""
+        return self.key if self.mode == "upsert" else ()
+
+
+class Database(ABC, Generic[SessionT]):
+    """A family of SQL databases."""
+
+    name: ClassVar[str]
+    """The family's name."""
+    is_file: ClassVar[bool] = False
+    folds_case: ClassVar[bool] = False
+    """Whether a name means the same table or column in whatever case."""
+    case_tells_columns: ClassVar[bool] = False
+    """Whether two columns of a table may differ in case alone."""
+    reserves_names: ClassVar[bool] = False
+    """Whether steps are kept from writing tables whose names are like those of our own."""
+    ddl_in_transaction: ClassVar[bool] = True
+    """Whether a table that a transaction makes goes with it when it is undone; else it is made before."""
+    claims_first: ClassVar[bool] = False
+    """Whether several may write at once: then the ledger has the delivery first, and later ones wait for it."""
+    stages_keys: ClassVar[bool] = False
+    """Whether an upsert finds keys that come twice by itself; else they are looked for before."""
+    attempts: ClassVar[int] = 1
+    """How often a delivery is tried that others are in the way of."""
+    patience: ClassVar[str] = ""
+    """How long one of these attempts waits, in words."""
+    placeholder: ClassVar[str] = "?"
+    """What stands for a value in a statement."""
+    ledger_columns: ClassVar[str] = COLUMNS
+    """The columns of the ledger, and what follows them where it is made."""
+    computed_by: ClassVar[str] = "the database"
+    """Who gives the values of computed columns, in words."""
+
+    def quote(self, name: str) -> str:
+        """Return a name as SQL reads it literally."""
+        return quote_name(name)
+
+    # The catalogue
+
+    @abstractmethod
+    def relations(self, session: SessionT) -> Mapping[str, CatalogueRelation]:
+        """Return the tables and views of the session's schema, by name."""
+
+    @abstractmethod
+    def columns(self, session: SessionT, relation: CatalogueRelation) -> Sequence[CatalogueColumn]:
+        """Return the columns of a table, in their order."""
+
+    @abstractmethod
+    def is_unique(self, session: SessionT, relation: CatalogueRelation, key: Sequence[str]) -> bool:
+        """Tell whether a table keeps a key unique."""
+
+    def relation(self, session: SessionT, name: str) -> CatalogueRelation:
+        """Return a table or view; fails with DRV012 if it is not there, naming the nearest."""
+        known = self.relations(session)
+        found = self.same_name(name, known)
+        if found is None:
+            fail("DRV012", table=name, path=session.label, hint=did_you_mean(name, known))
+        return known[found]
+
+    def same_name(self, name: str, known: Collection[str]) -> str | None:
+        """Return the name among `known` that SQL takes for `name`: itself, or one that is equal but for case."""
+        if name in known:
+            return name
+        return next((each for each in known if self.fold(each) == self.fold(name)), None)
+
+    def fold(self, name: str) -> str:
+        """Return the text that all spellings of a name have in common."""
+        return name.lower() if self.folds_case else name
+
+    # Types, in both directions
+
+    @abstractmethod
+    def column_type(self, kind: str) -> str | None:
+        """Return the type of a column that is made for one of ours; None if there is none that holds its values."""
+
+    @abstractmethod
+    def refusals(self, types: Mapping[str, str]) -> dict[str, str]:
+        """Return why columns cannot be carried, by their names; `types` are ours by name."""
+
+    @abstractmethod
+    def holds(self, column: CatalogueColumn, kind: str) -> bool:
+        """Tell whether a column keeps the values of one of our types."""
+
+    def widest(self, _column: CatalogueColumn) -> str | None:
+        """Return the largest of our types whose values a column holds, for a hint at a cast to it; None for no hint."""
+        return None
+
+    # Reading
+
+    @abstractmethod
+    def reading(
+        self,
+        ctx: StepContext,
+        config: StepConfig,
+        locked: Sequence[Name] = (),
+    ) -> AbstractContextManager[SessionT]:
+        """Give a session that reads one state of the database, and says in our words what goes wrong in it.
+
+        Nobody can alter the relations in `locked`, nor put others in their place, until it ends.
+        """
+
+    @abstractmethod
+    def select(self, session: SessionT, config: StepConfig, ctx: StepContext) -> Source:
+        """Return what a step reads; fails with DAT005, DAT006, DRV012, SQL001 to SQL009."""
+
+    @abstractmethod
+    def batches(
+        self,
+        session: SessionT,
+        source: Source,
+        config: StepConfig,
+        ctx: StepContext,
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """Yield the rows, and count them."""
+
+    def estimate(self, _session: SessionT, source: Source, _config: StepConfig) -> int | None:
+        """Return about how many rows are read; None if nobody knows."""
+        return source.rows
+
+    def state(self, _ctx: StepContext) -> str | None:
+        """Return a text that stays equal as long as the database does; None if it tells none."""
+        return None
+
+    # Writing
+
+    @abstractmethod
+    def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
+        """Return what is to be done; fails with what is wrong with the connection."""
+
+    @abstractmethod
+    def looking(self, delivery: Delivery) -> AbstractContextManager[SessionT]:
+        """Give a session that looks at a target before rows are read."""
+
+    @abstractmethod
+    def writing(self, delivery: Delivery) -> AbstractContextManager[SessionT]:
+        """Give a session that may write; what is not committed when it ends is undone. May raise InUse."""
+
+    def is_absent(self, _delivery: Delivery) -> bool:
+        """Tell whether not even the database is there, and is yet to be made."""
+        return False
+
+    def make_place(self, delivery: Delivery) -> None:
+        """See to it that a database that is absent can be made."""
+
+    def unwritable(self, relation: CatalogueRelation) -> tuple[str, str] | None:
+        """Return why nothing may be written to a relation, and the hint at it; None if it may."""
+        return ("it is a view", "write a table") if relation.kind == "view" else None
+
+    def expect_rights(self, session: SessionT, delivery: Delivery, *, there: bool) -> None:
+        """Fail with DRV020 for rights that the user lacks to write a table, or to make it if it is not `there`."""
+
+    def expect_rights_to_ledger(self, session: SessionT, delivery: Delivery) -> None:
+        """Fail with DRV020 for rights that the user lacks to write the ledger."""
+
+    def make_table(self, session: SessionT, delivery: Delivery) -> None:
+        """Make the table, unless it is there."""
+        types = {column.name: str(self.column_type(column.type)) for column in delivery.schema}
+        session.run(create_table(delivery.quoted, types, delivery.key))
+
+    def has_ledger(self, session: SessionT) -> bool:
+        """Tell whether the ledger is there."""
+        return LEDGER in self.relations(session)
+
+    def ledger(self, _session: SessionT) -> str:
+        """Return the ledger's name in SQL."""
+        return LEDGER
+
+    def claim(self, session: SessionT, delivery: Delivery, rows: int) -> bool:
+        """Write a delivery into the ledger before its rows; tells whether no other attempt has done so."""
+        insert_delivery(self, session, delivery, rows)
+        return True
+
+    def stage(self, _session: SessionT, _delivery: Delivery, _waiting: Staged) -> bool:
+        """Stage rows of an upsert before the transaction begins, where that is better; tells whether it was done."""
+        return False
+
+    def begin(self, session: SessionT) -> None:
+        """Begin the transaction of a delivery, unless the session is in it already."""
+        session.run("BEGIN TRANSACTION")
+
+    def lock(self, session: SessionT, delivery: Delivery) -> None:
+        """Keep others from changing the table until the transaction ends."""
+
+    def clear(self, session: SessionT, delivery: Delivery) -> None:
+        """Delete the rows that others take the place of."""
+        session.run(f"DELETE FROM {delivery.quoted}")
+
+    @abstractmethod
+    def load(self, session: SessionT, delivery: Delivery, waiting: Staged) -> None:
+        """Add all rows to a table that is cleared if it was to be."""
+
+    @abstractmethod
+    def merge(self, session: SessionT, delivery: Delivery, waiting: Staged) -> None:
+        """Write all rows by their key."""
+
+    @abstractmethod
+    def make_durable(self, session: SessionT, delivery: Delivery) -> None:
+        """Make the transaction durable."""

@@ -1,0 +1,88 @@
+"""The extractor of every SQL database: a table, a view or a checked query, in one state of the database."""
+
+from __future__ import annotations
+
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from osiris.families.quarantine import quarantine
+from osiris.families.source_columns import expect_schema
+from osiris.families.sql.batch_decode import Sieve
+from osiris.families.sql.database import Reading
+from osiris.model import Described
+from osiris.table import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from osiris.driver import StepContext
+    from osiris.families.sql.batch_decode import Batch
+    from osiris.families.sql.database import Database, Name
+    from osiris.model import Schema
+    from osiris.table import RowStream
+
+ConfigT = TypeVar("ConfigT", bound=Reading)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReading(Reading):
+    """What a step reads from a database of a server, and how."""
+
+    query: str | None = None
+    schema: str | None = None
+    offset: int | None = None
+    batch_size: int = 100_000
+    max_cell_bytes: int | None = None
+
+
+class Extractor(Generic[ConfigT]):
+    """An extractor of tables and queries."""
+
+    database: ClassVar[Database[Any]]
+
+    def describe(self, config: ConfigT, ctx: StepContext) -> Described:
+        """Return the columns of what is read; fails with CON…, DAT005, DAT006, DAT012, DRV… or SQL001 to SQL031."""
+        with self.database.reading(ctx, config) as session:
+            source = self.database.select(session, config, ctx)
+            rows = self.database.estimate(session, source, config)
+        return Described(source.schema, source.order, rows, self.database.state(ctx))
+
+    def confirm(self, config: ConfigT, schema: Schema, ctx: StepContext) -> str | None:
+        """Fail with DAT011 if the columns are no longer as planned; returns the state of the database, if any."""
+        with self.database.reading(ctx, config) as session:
+            expect_schema(ctx, schema, self.database.select(session, config, ctx).schema)
+        return self.database.state(ctx)
+
+    def read(self, config: ConfigT, schema: Schema, ctx: StepContext) -> RowStream:
+        """Return the rows; reading them fails with DAT001 or DAT031 for a value, DAT011 for other columns."""
+        with self.database.reading(ctx, config) as session:
+            source = self.database.select(session, config, ctx)
+        return stream(schema, self._rows(config, schema, source.relations, ctx), source.order)
+
+    def _rows(
+        self, config: ConfigT, schema: Schema, relations: Sequence[Name], ctx: StepContext
+    ) -> Iterator[pa.RecordBatch]:
+        """Connect when the first row is asked for; close after the last, or when nobody asks any more."""
+        with self.database.reading(ctx, config, relations) as session:
+            source = self.database.select(session, config, ctx)
+            expect_schema(ctx, schema, source.schema)
+            with closing(self.database.batches(session, source, config, ctx)) as batches:
+                yield from batches
+
+
+def sifted(
+    read: Callable[[Sieve], Generator[Batch, None, None]], config: ServerReading, ctx: StepContext
+) -> Generator[pa.RecordBatch, None, None]:
+    """Yield the rows that a server sends, counted; a row that cannot be carried is set aside where the step says so."""
+    with (
+        quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as aside,
+        closing(read(Sieve(aside, config.max_cell_bytes))) as batches,
+    ):
+        for batch in batches:
+            ctx.count("rows_read", batch.rows.num_rows)
+            ctx.count("bytes_read", batch.size)
+            for start in range(0, batch.rows.num_rows, config.batch_size):
+                yield batch.rows.slice(start, config.batch_size)

@@ -1,0 +1,521 @@
+"""SQLite: opening a file, its tables and its errors, how rows are read, and how they are written."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from osiris.document import join
+from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all
+from osiris.families.source_columns import check_known
+from osiris.families.sql.database import Column as TargetColumn
+from osiris.families.sql.database import Relation, Source
+from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, label, patiently
+from osiris.families.sql.dml import insert_rows, on_conflict, repeated_key
+from osiris.families.sql.key_columns import refuse_equal_keys
+from osiris.families.sql.target_table import expect_all_taken, fail_row
+from osiris.families.sqlite.types import (
+    column_type,
+    first_refused,
+    holds_exactly,
+    is_readable,
+    read_values,
+    stored_values,
+    type_of,
+)
+from osiris.fault import fault
+from osiris.model import Field
+from osiris.sql.binding.duck_types import quote_name
+from osiris.types import arrow_schema, is_type_name, unknown_type
+from osiris.units import duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
+
+    from osiris.driver import StepContext
+    from osiris.families.sql.database import Delivery, StepConfig
+    from osiris.families.sql.staging import Staged
+    from osiris.model import JsonValue, Schema
+
+    Session = FileSession[sqlite3.Connection]
+
+_SAFE = ("PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON")
+_READING = (*_SAFE, "PRAGMA query_only = ON", "BEGIN", "SELECT 1 FROM sqlite_schema LIMIT 1")
+_WRITING = (*_SAFE, "PRAGMA synchronous = FULL", "BEGIN IMMEDIATE")
+_ROWIDS = ("rowid", "oid", "_rowid_")
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_UNFINISHED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+_PLAIN_ERRORS = {
+    sqlite3.SQLITE_READONLY: "DRV003",
+    sqlite3.SQLITE_PERM: "DRV003",
+    sqlite3.SQLITE_FULL: "DRV004",
+    sqlite3.SQLITE_IOERR: "DRV006",
+    sqlite3.SQLITE_CANTOPEN: "DRV006",
+}
+_BATCH = 10_000
+_COUNTED = 1_000_000
+"""More rows than these are not counted; SQLite has no estimate of its own."""
+
+_SHOWN = 60
+_KEYS = "osiris_keys"
+_INSERT = "INSERT OR ABORT"
+"""A table may say that conflicts are to be ignored, or replace rows: what the statement says goes before that."""
+
+_ABSENT = "SQLite has no such values; cast it, or turn it into text or JSON in SQL"
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Relation):
+    """A table or a view; one without rowid lies in the order of its primary key, and of a view no order is known."""
+
+    rowid: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Column(TargetColumn):
+    """A column of a table or view; `key` is its position in the primary key, from 1, else 0.
+
+    `rowid`: it is the number of a row, needs no value and has one.
+    """
+
+    nullable: bool = True
+    default: str | None = None
+    key: int = 0
+    rowid: bool = False
+
+
+class Index(NamedTuple):
+    """An index that keeps a key unique: its columns, None for an expression, with their collations."""
+
+    origin: str
+    columns: tuple[tuple[str | None, str], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its columns, without expressions."""
+        return tuple(name for name, _ in self.columns if name)
+
+    @property
+    def key(self) -> set[str]:
+        """Its columns, in lower case."""
+        return {str(name).lower() for name, _ in self.columns}
+
+
+class SQLite(FileDatabase[sqlite3.Connection]):
+    """The sqlite family."""
+
+    name = "sqlite"
+    beside = "-wal"
+
+    def open(self, _ctx: StepContext, path: Path, *, writing: bool) -> sqlite3.Connection | None:
+        """Return a connection in a transaction; None if the database is in use.
+
+        What a killed writer left half done can be undone only by who may write; the statements after that may not.
+        """
+        if writing:
+            return _opened(path, "rwc", _WRITING)
+        try:
+            return _opened(path, "ro", _READING)
+        except sqlite3.OperationalError as error:
+            if _number(error) not in _UNFINISHED:
+                raise
+        return _opened(path, "rw", _READING)
+
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Return what the client library raises."""
+        return (sqlite3.Error,)
+
+    def fail_engine(self, error: Exception, ctx: StepContext, path: Path, _query: str | None) -> NoReturn:
+        """Fail with what an error of SQLite means."""
+        number, reason, shown = _number(error), str(error)[:300], label(ctx, path)
+        if number in _DAMAGED:
+            fail("DRV010", path=shown, kind="SQLite", reason="it is damaged, encrypted, or no database")
+        if number in _IN_USE:
+            fail("DRV011", path=shown, seconds=duration_text(LONGEST_WAIT))
+        if number in _PLAIN_ERRORS:
+            fail(_PLAIN_ERRORS[number], path=shown, reason=reason, bytes="some")
+        fail("DRV013", path=shown, problem=reason if number else "it holds text that is not UTF-8")
+
+    # The catalogue
+
+    def relations(self, session: Session) -> dict[str, Table]:
+        """Return the tables and views by name."""
+        rows = session.rows(
+            "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'view')"
+        )
+        return {n: Table(n, kind, rowid=not without) for n, kind, without in rows if not n.startswith("sqlite_")}
+
+    def columns(self, session: Session, relation: Relation) -> list[Column]:
+        """Return the columns of a table or a view in their order."""
+        rows = session.rows(
+            """SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1""",
+            relation.name,
+        )
+        one_key = max((key for *_, key, _ in rows), default=0) == 1
+        return [_column(*row, one_key=one_key) for row in rows]
+
+    def is_unique(self, session: Session, relation: Relation, key: Sequence[str]) -> bool:
+        """Tell whether a table keeps a key unique."""
+        wanted = {name.lower() for name in key}
+        if {column.name.lower() for column in self.columns(session, relation) if column.key} == wanted:
+            return True
+        return any(index.key == wanted for index in unique_indexes(session, relation.name))
+
+    def product(self, _session: Session) -> str:
+        """Return the name and the version of the engine."""
+        return f"SQLite {sqlite3.sqlite_version}"
+
+    def encoding(self, session: Session) -> JsonValue:
+        """Return how texts are kept."""
+        ((encoding,),) = session.rows("PRAGMA encoding")
+        return str(encoding)
+
+    def lock_facts(self, path: Path, writable: bool) -> Mapping[str, JsonValue]:
+        """Return whether somebody writes just now; nothing is written here."""
+        return {"locked": _is_locked(path) if writable else None}
+
+    # Types
+
+    def column_type(self, kind: str) -> str | None:
+        """Return the declared type under which every value of a type is stored as it is; None if there is none."""
+        return column_type(kind)
+
+    def refusals(self, types: Mapping[str, str]) -> dict[str, str]:
+        """Return why columns cannot be carried, by their names."""
+        return {name: _ABSENT for name, kind in types.items() if column_type(kind) is None}
+
+    def holds(self, column: Column, kind: str) -> bool:
+        """Tell whether a column keeps each value of a type."""
+        return holds_exactly(column, kind)
+
+    # Reading
+
+    def select(self, session: Session, config: StepConfig, _ctx: StepContext) -> Source:
+        """Return what a step reads; fails with DAT005, DAT006, DAT012 or DRV012."""
+        table: Table = self.relation(session, config.table)
+        columns = {column.name: column for column in self.columns(session, table)}
+        where = f"table '{table.name}' of {session.label}"
+        check_known({"columns": config.columns or (), "dtype": config.dtype}, list(columns), where)
+        schema = _fields([columns[name] for name in config.columns or columns], config.dtype)
+        order = order_of(table, list(columns.values()))
+        text = f"SELECT {', '.join(quote_name(column.name) for column in schema)} FROM {quoted(table.name)}"
+        text += f" ORDER BY {', '.join(order)}" if order else ""
+        text += f" LIMIT {config.limit}" if config.limit else ""
+        return Source(schema, text, "fixed" if order else "free", detail=(table, order))
+
+    def estimate(self, session: Session, source: Source, config: StepConfig) -> int | None:
+        """Return how many rows are read; of a view, or of more than can be counted at once, that is not known."""
+        return count_rows(session, source.detail[0], config.limit)
+
+    def batches(
+        self,
+        session: Session,
+        source: Source,
+        _config: StepConfig,
+        ctx: StepContext,
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """Yield the rows; fails with DAT001, naming the row, for a value that is not of its column's type."""
+        for batch in read_batches(session, source.text, source.schema, source.detail):
+            ctx.count("rows_read", batch.num_rows)
+            yield batch
+
+    # Writing
+
+    def begin(self, session: Session) -> None:
+        """Do nothing: a session that may write is in its transaction from the beginning."""
+
+    def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
+        """Add all rows; fails with DRV015 if not all are there then."""
+        replacing = delivery.mode == "replace"
+        counted = replacing or _has_triggers(session, delivery)  # else what SQLite says of the rows is enough
+        before = 0 if replacing or not counted else _count(session, delivery)
+        _insert(session, delivery, waiting)
+        if counted:
+            expect_all_taken(delivery.ctx, delivery.target, waiting.rows, _count(session, delivery) - before)
+
+    def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
+        """Write all rows by their key.
+
+        Fails with DAT028 for two keys that the table takes for one, DRV015 as `load`.
+        """
+        collations = _key_collations(session, delivery)
+        counted = _has_triggers(session, delivery)
+        if collations or counted:
+            _stage_keys(session, delivery, waiting)
+        for orders in collations:
+            for found in session.rows(repeated_key(f"temp.{_KEYS}", delivery.key, orders)):
+                refuse_equal_keys(found, delivery.key, delivery.ctx)
+        staying = _count(session, delivery) - _count_given(session, delivery, collations) if counted else 0
+        names = [column.name for column in delivery.schema]
+        whole = bool(collations) or set(names) == set(delivery.key)
+        _insert(session, delivery, waiting, on_conflict(names, delivery.key, whole=whole))
+        if counted:
+            expect_all_taken(delivery.ctx, delivery.target, waiting.rows, _count(session, delivery) - staying)
+
+    def make_durable(self, session: Session, _delivery: Delivery) -> None:
+        """Make the transaction durable, once those who still read the old state let it; fails with DRV011."""
+        fault("sqlite.commit")
+        patiently(lambda: _tried(session.connection, ("COMMIT",)), session.ctx, session.path)
+        fault("sqlite.committed")
+
+
+SQLITE = SQLite()
+
+
+def _opened(path: Path, mode: str, statements: Sequence[str]) -> sqlite3.Connection | None:
+    """Return a connection on which the statements were executed; None if the database is in use.
+
+    Rows may be asked for by another thread than the one that opens it, though never by two at once.
+    """
+    uri = f"file:{quote(str(path))}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0, check_same_thread=False)
+    done = None
+    try:
+        done = _tried(connection, statements)
+    finally:
+        if not done:
+            connection.close()
+    return connection if done else None
+
+
+def _tried(connection: sqlite3.Connection, statements: Sequence[str]) -> bool | None:
+    """Execute statements; returns None if the database is in use."""
+    try:
+        for statement in statements:
+            connection.execute(statement).fetchall()
+    except sqlite3.OperationalError as error:
+        if _number(error) not in _IN_USE:
+            raise
+        return None
+    return True
+
+
+def _number(error: Exception) -> int | None:
+    """Return the primary result code of an error; None if it is not SQLite's own."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _is_locked(path: Path) -> bool:
+    uri = f"file:{quote(str(path))}?mode=rw"
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0)) as here:
+        try:
+            here.execute("BEGIN IMMEDIATE")
+            here.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            return _number(error) in _IN_USE
+    return False
+
+
+def _column(
+    name: str, declared: str, needed: int, default: str | None, key: int, hidden: int, *, one_key: bool
+) -> Column:
+    rowid, computed = key == 1 and one_key and declared.upper() == "INTEGER", hidden > 1
+    return Column(
+        name,
+        type_of(declared),
+        declared,
+        required=bool(needed) and default is None and not computed and not rowid,
+        computed=computed,
+        nullable=not (needed or rowid),
+        default=default,
+        key=key,
+        rowid=rowid,
+    )
+
+
+def unique_indexes(session: Session, table: str) -> list[Index]:
+    """Return the indexes that keep all rows of a table apart, that of its primary key too where it has one."""
+    found = session.rows("""SELECT name, origin FROM pragma_index_list(?) WHERE "unique" AND NOT partial""", table)
+    of_index = "SELECT name, coll FROM pragma_index_xinfo(?) WHERE key ORDER BY seqno"
+    return [Index(origin, tuple(session.rows(of_index, name))) for name, origin in found]
+
+
+def order_of(table: Table, columns: Sequence[Column]) -> list[str]:
+    """Return the quoted columns in whose order a table lies; none if there is no such order."""
+    if table.kind == "view":
+        return []
+    if not table.rowid:
+        return [quote_name(column.name) for column in sorted(columns, key=lambda c: c.key) if column.key]
+    taken = {column.name.lower() for column in columns}
+    return [name for name in _ROWIDS if name not in taken][:1]
+
+
+def quoted(table: str) -> str:
+    """Return a table's full name, quoted."""
+    return f"main.{quote_name(table)}"
+
+
+def type_problem(kind: str | None) -> str | None:
+    """Return why a column cannot be read as a type, or as none that is declared; None if it can."""
+    if kind is None:
+        return "SQLite does not say what it holds"
+    return None if is_readable(kind) else "SQLite has no such values"
+
+
+def _fields(columns: Sequence[Column], chosen: Mapping[str, str]) -> Schema:
+    """Return columns with their types: the chosen one, else the declared; fails with all that have none."""
+    found: list[Field] = []
+    problems: list[Diagnostic] = []
+    for column in columns:
+        kind = chosen.get(column.name) or column.type
+        if kind is not None and not is_type_name(kind):
+            problems.append(unknown_type(kind, Location(pointer=join("/config/dtype", column.name))))
+        elif why := type_problem(kind):
+            hint = f"say what it holds: dtype: {{{column.name}: utf8}}" if kind is None else None
+            told = kind or (f"'{column.declared}'" if column.declared else "none")
+            problems.append(diagnostic("DAT006", column=column.name, type=told, reason=why, hint=hint))
+        else:
+            found.append(Field(column.name, str(kind), column.nullable))
+    if problems:
+        raise_all(problems)
+    return tuple(found)
+
+
+def count_rows(session: Session, table: Table, limit: int | None = None) -> int | None:
+    """Return how many rows a table has, at most `limit`; None for a view, or where they are too many to count."""
+    if table.kind == "view":
+        return None
+    text = f"SELECT count(*) FROM (SELECT 1 FROM {quoted(table.name)} LIMIT ?)"
+    ((rows,),) = session.rows(text, min(limit or _COUNTED, _COUNTED))
+    return None if rows == _COUNTED else int(rows)
+
+
+def read_batches(
+    session: Session, text: str, schema: Schema, place: tuple[Table, Sequence[str]] | None = None
+) -> Generator[pa.RecordBatch, None, None]:
+    """Yield the rows of a SELECT; fails with DAT001 for a value that is not of its column's type.
+
+    `place`, the table that is read whole and the columns in whose order it lies, is where the value's row is looked up.
+    """
+    arrow, done = arrow_schema(schema), 0
+    cursor = session.connection.execute(text)
+    while rows := cursor.fetchmany(_BATCH):
+        arrays = []
+        for column, values in zip(schema, zip(*rows, strict=True), strict=True):
+            array = read_values(values, column.type)
+            if array is None:
+                _fail_value(session, column, values, done, place)
+            arrays.append(array)
+        done += len(rows)
+        yield pa.RecordBatch.from_arrays(arrays, schema=arrow)
+
+
+def _fail_value(
+    session: Session, column: Field, values: Sequence[object], done: int, place: tuple[Table, Sequence[str]] | None
+) -> NoReturn:
+    """Fail with DAT001 for the first value that is not of its column's type."""
+    if place is None:
+        value, hint = "one of its values", f"give '{column.name}' another dtype"
+    else:
+        number, wrong = next((n, v) for n, v in enumerate(values) if read_values([v], column.type) is None)
+        text = repr(wrong)
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        value = f"{shown} ({_row(session, *place, done + number)} of '{place[0].name}')"
+        hint = f"give '{column.name}' another type with dtype"
+    fail("DAT001", column=column.name, value=value, type=column.type, hint=hint)
+
+
+def _row(session: Session, table: Table, order: Sequence[str], position: int) -> str:
+    if not (table.rowid and order):
+        return f"row {position + 1}"
+    query = f"SELECT {order[0]} FROM {quoted(table.name)} ORDER BY 1 LIMIT 1 OFFSET ?"
+    ((rowid,),) = session.rows(query, position)
+    return f"rowid {rowid}"
+
+
+def _has_triggers(session: Session, delivery: Delivery) -> bool:
+    """Tell whether rows that are written to the table may set off more."""
+    query = "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE"
+    return bool(session.rows(query, delivery.table))
+
+
+def _key_collations(session: Session, delivery: Delivery) -> list[dict[str, str]]:
+    """Return the collations by column under which a table keeps a key unique, of each index whose are not plain."""
+    wanted = {name.lower(): name for name in delivery.key}
+    return [
+        {wanted[str(name).lower()]: order for name, order in index.columns}
+        for index in unique_indexes(session, delivery.table)
+        if index.key == wanted.keys() and any(order.upper() != "BINARY" for _, order in index.columns)
+    ]
+
+
+def _numbered_column(session: Session, delivery: Delivery) -> str | None:
+    """Return the column that is the number of a row, in lower case, and that has the next one where it is NULL."""
+    if any(index.origin == "pk" for index in unique_indexes(session, delivery.table)):
+        return None
+    columns = SQLITE.columns(session, Relation(delivery.table))
+    return next((column.name.lower() for column in columns if column.rowid), None)
+
+
+def _count(session: Session, delivery: Delivery) -> int:
+    ((rows,),) = session.rows(f"SELECT count(*) FROM {delivery.quoted}")
+    return int(rows)
+
+
+def _count_given(session: Session, delivery: Delivery, collations: list[dict[str, str]]) -> int:
+    """Return how many of the keys that are given are in the target."""
+    orders = {name: f" COLLATE {quote_name(order)}" for each in collations[:1] for name, order in each.items()}
+    names = {quote_name(name): orders.get(name, "") for name in delivery.key}
+    equal = " AND ".join(f"there.{name} = given.{name}{order}" for name, order in names.items())
+    query = f"SELECT 1 FROM {delivery.quoted} AS there WHERE {equal}"
+    ((rows,),) = session.rows(f"SELECT count(*) FROM temp.{_KEYS} AS given WHERE EXISTS ({query})")
+    return int(rows)
+
+
+def _stage_keys(session: Session, delivery: Delivery, waiting: Staged) -> None:
+    """Put the keys of all rows into a table beside the target, where they are compared as there; it goes by itself."""
+    key = ", ".join(map(quote_name, delivery.key))
+    session.run(f"CREATE TEMP TABLE {_KEYS} AS SELECT {key} FROM {delivery.quoted} LIMIT 0")
+    types = {column.name: column.type for column in delivery.schema}
+    insert = insert_rows(f"temp.{_KEYS}", delivery.key, _places(delivery.key))
+    for batch in waiting.open().batches():
+        values = [stored_values(batch.column(name), types[name]) for name in delivery.key]
+        session.connection.executemany(insert, zip(*values, strict=True))
+
+
+def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str = "") -> None:
+    """Insert all rows, one by one; fails with DRV015 unless SQLite says of each that it was written."""
+    names = [column.name for column in delivery.schema]
+    statement = insert_rows(delivery.quoted, names, _places(names), _INSERT) + conflict
+    connection, taken, before = session.connection, 0, 0
+    numbered = _numbered_column(session, delivery)
+    for batch in waiting.open().batches():
+        if delivery.ctx.cancelled():
+            fail("RUN003", signal="request")
+        values = zip(*_values(batch, delivery, before, numbered), strict=True)
+        earlier = connection.total_changes
+        try:
+            taken += connection.executemany(statement, values).rowcount
+        except sqlite3.IntegrityError as error:
+            done = connection.total_changes - earlier
+            place = "" if _has_triggers(session, delivery) else f"row {before + done + 1}: "
+            fail_row(delivery.ctx, delivery.target, f"{place}{error}")
+        before += batch.num_rows
+    expect_all_taken(delivery.ctx, delivery.target, waiting.rows, taken)
+
+
+def _places(columns: Sequence[str]) -> str:
+    return f"VALUES ({', '.join('?' * len(columns))})"
+
+
+def _values(batch: pa.RecordBatch, delivery: Delivery, before: int, numbered: str | None) -> list[list[object]]:
+    """Return the columns of a batch as values for SQLite, `before` being how many rows came before it.
+
+    `numbered` is the column of which SQLite makes the next number where it is NULL. Fails with DAT015 for a value that
+    SQLite would change.
+    """
+    columns = list(zip(delivery.schema, batch.columns, strict=True))
+    for column, array in columns:
+        if refused := first_refused(array, column.type, numbered=column.name.lower() == numbered):
+            row, value, why = refused
+            value = f"{value} in row {before + row + 1}"
+            fail("DAT015", step=delivery.ctx.step, column=column.name, value=value, reason=why)
+    return [stored_values(array, column.type) for column, array in columns]
