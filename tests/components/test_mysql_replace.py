@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from osiris.components.mysql_writer.driver import Config, Driver, _work
+from osiris.components.mysql_writer.driver import Config, Driver
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
 from osiris.families.mysql.connect import address
@@ -69,9 +69,9 @@ def upsert(ctx, given, **more):
 
 def directly(ctx, given, **more):
     """Tell whether the rows would go straight into the table."""
-    work = _work(config(**more), schema_of(given.schema), ctx)
+    work = Driver().delivery(config(**more), schema_of(given.schema), ctx)
     with opened(ctx, address(ctx.connection, None)) as session:
-        return may_replace(session, work, columns_of(session, "t"))
+        return may_replace(session, replace(work, columns=list(columns_of(session, "t").values())))
 
 
 def test_rows_are_replaced_and_added(ctx, rows_of):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.families.postgres.writer import check, confirm, write
-from osiris.families.sql.writer_config import Writing
+from osiris.families.sql.writer import ServerWriting
 
 if TYPE_CHECKING:
     from osiris.driver import StepContext, Written
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Config(Writing):
+class Config(ServerWriting):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
 

@@ -10,7 +10,7 @@ from osiris.families.postgres import writer as postgres_writing
 from osiris.families.postgres.column_mapping import refusals
 from osiris.families.sql.key_columns import check_key_columns
 from osiris.families.sql.target_table import THERE
-from osiris.families.sql.writer_config import Writing
+from osiris.families.sql.writer import ServerWriting
 from osiris.families.supabase.connect import wire_fields
 from osiris.families.supabase.writer import Work, deliver, expect_target, list_refusals, refuse_missing
 from osiris.families.type_compat import uncarried
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Config(Writing):
+class Config(ServerWriting):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
     batch_size: int = 5000

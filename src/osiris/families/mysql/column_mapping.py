@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.type_compat import holds
 from osiris.types import parse_type
 
@@ -38,28 +39,28 @@ _CONTROLS = {"n": "\n", "r": "\r", "0": "\0"}
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table that is there, as the catalogue has it.
+class Column(TargetColumn):
+    """A column of a table that is there, as the catalogue has it; `type` is the largest of ours whose values it holds.
 
     `digits` are a decimal's, a BIT's or those of a fraction; `members` the values of an ENUM or of a SET, None for one
     that is not known; `fills` is what the server puts in the place of NULL, empty if it takes or refuses it.
     """
 
-    name: str
-    kind: str
-    declared: str
-    digits: int
-    scale: int
-    length: int
-    needed: bool
-    computed: bool
+    kind: str = "bigint"
+    digits: int = 0
+    scale: int = 0
+    length: int = 0
     members: Sequence[str | None] = ()
     fills: str = ""
 
     @property
     def unsigned(self) -> bool:
         """Whether it is a number that is not negative."""
-        return "unsigned" in self.declared and self.kind not in LISTED
+        return _is_unsigned(self.kind, self.declared)
+
+
+def _is_unsigned(kind: str, declared: str) -> bool:
+    return "unsigned" in declared and kind not in LISTED
 
 
 def listed_values(declared: str) -> list[str]:
@@ -77,20 +78,18 @@ def fits(column: Column, source: str) -> bool:
         return column.kind in (source, "longtext" if source == "json" else "char") and column.length not in range(1, 36)
     if source == "bool":
         return column.kind in _WHOLE or column.declared == "bit(1)"
-    wide = wide_type(column)
     if column.kind == "decimal" and source in _WIDTHS:
         return _WIDTHS[source] <= column.digits - column.scale
-    return wide is not None and holds(wide, source)
+    return column.type is not None and holds(column.type, source)
 
 
-def wide_type(column: Column) -> str | None:
-    """Return the largest of our types whose values a column holds."""
-    kind = column.kind
+def wide_type(kind: str, declared: str, digits: int, scale: int) -> str | None:
+    """Return the largest of our types whose values a column holds; None if it holds those of none."""
     if kind in _WHOLE:
-        return f"{'u' if column.unsigned else ''}int{_WHOLE[kind]}"
+        return f"{'u' if _is_unsigned(kind, declared) else ''}int{_WHOLE[kind]}"
     if kind == "bit":
-        return f"uint{next(bits for bits in _SIZES if column.digits <= bits)}"
-    return f"decimal({column.digits},{column.scale})" if kind == "decimal" else _HELD.get(kind)
+        return f"uint{next(bits for bits in _SIZES if digits <= bits)}"
+    return f"decimal({digits},{scale})" if kind == "decimal" else _HELD.get(kind)
 
 
 def column_type(name: str, *, key: bool = False, mariadb: bool = True) -> str | None:

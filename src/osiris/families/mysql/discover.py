@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import Discoverer, Sampled, StepContext
-    from osiris.families.mysql.session import Column, Relation, Session
+    from osiris.families.mysql.session import ResultColumn, Session, Table
     from osiris.model import JsonValue
 
 _OWN = ("information_schema", "mysql", "performance_schema", "sys")
@@ -86,7 +86,7 @@ class _MySQL:
         ((version,),) = session.rows("SELECT VERSION()")
         self.product = f"{'MariaDB' if session.mariadb else 'MySQL'} {version.partition('-')[0]}"
         self._session, self._component = session, component
-        self._known: dict[str, dict[str, Relation]] = {}
+        self._known: dict[str, dict[str, Table]] = {}
 
     def fingerprint(self) -> str:
         """Return a digest of what the catalogue shows to the user."""
@@ -113,7 +113,7 @@ class _MySQL:
     def _at(self, schema: str) -> Session:
         return replace(self._session, target=replace(self._session.target, database=schema))
 
-    def _seen(self, schema: str, found: Relation, size: int | None, comment: str | None) -> SeenTable:
+    def _seen(self, schema: str, found: Table, size: int | None, comment: str | None) -> SeenTable:
         own, view = schema == self._session.target.database, found.kind == "VIEW"
         return SeenTable(
             name=found.name if own else f"{schema}.{found.name}",
@@ -164,10 +164,10 @@ class _MySQL:
         keys = self._keys(place)
         config = {**table.config, "columns": list(told)} if closed or hidden else table.config
         ordered = bool(keys["primary_key"]) and all(column.type for column in columns)
-        fixed = ordered and table_result(here, found, list(told)).fixed
+        fixed = ordered and table_result(here, found, list(told)).order == "fixed"
         return replace(table, columns=columns, closed=closed, config=config, order="fixed" if fixed else "free", **keys)
 
-    def _place(self, table: SeenTable) -> tuple[Session, Relation, tuple[str, str]]:
+    def _place(self, table: SeenTable) -> tuple[Session, Table, tuple[str, str]]:
         schema, name = str(table.config.get("schema", self._session.target.database)), str(table.config["table"])
         here = self._at(schema)
         if schema not in self._known:
@@ -196,18 +196,20 @@ class _MySQL:
         """Return the first rows, in the order of the primary key if there is one; of large tables also the last."""
         here, found, place = self._place(table)
         result = table_result(here, found, list(columns))
-        key = self._keys(place)["primary_key"] if result.fixed else ()
+        key = self._keys(place)["primary_key"] if result.order == "fixed" else ()
         texts, method = [f"{result.text} LIMIT {most + 1}"], "the first rows"
         if key and found.rows and found.rows > _MANY * most:
             forward, backward = (", ".join(quote_name(name) + way for name in key) for way in ("", " DESC"))
             plain = result.text.removesuffix(f" ORDER BY {forward}")
             texts = [f"{plain} ORDER BY {order} LIMIT {most // 2}" for order in (forward, backward)]
             method = "the first and the last rows by key"
-        sample = sampled(result.schema, _rows(here, texts, result.columns), most, method)
+        sample = sampled(result.schema, _rows(here, texts, result.detail), most, method)
         return replace(sample, whole=sample.whole and len(texts) == 1)
 
 
-def _rows(session: Session, texts: Sequence[str], columns: Sequence[Column]) -> Generator[pa.RecordBatch, None, None]:
+def _rows(
+    session: Session, texts: Sequence[str], columns: Sequence[ResultColumn]
+) -> Generator[pa.RecordBatch, None, None]:
     for text in texts:
         for batch in read_query(session, text, columns):
             yield batch.rows

@@ -21,7 +21,7 @@ from osiris.families.doctor_report import (
 )
 from osiris.families.mysql.connect import address
 from osiris.families.mysql.session import every_table, reading
-from osiris.families.sql.ledger import LEDGER
+from osiris.families.sql.database import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

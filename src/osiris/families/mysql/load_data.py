@@ -6,15 +6,14 @@ LOAD DATA takes them from memory where the server allows that, else they go in I
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
 from osiris.families.mysql.connect import numbered
 from osiris.families.mysql.constraint_errors import ROW, explained, refusal, warned
 from osiris.families.mysql.encode import FORM, encode_rows, expression, sendable
-from osiris.families.mysql.session import qualified, quote_name
-from osiris.families.quarantine import MAX_ROW, Misfit, Refused, Rejected, divide, of_row, row_of, row_text
+from osiris.families.mysql.session import quote_name
+from osiris.families.quarantine import MAX_ROW, Misfit, Refused, divide, of_row, row_of, row_text
 from osiris.families.sql.columnar import Unfit, refuse_large, refuse_null
 
 if TYPE_CHECKING:
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from osiris.driver import StepContext
     from osiris.families.mysql.column_mapping import Column
     from osiris.families.mysql.session import Session
-    from osiris.model import Schema
+    from osiris.families.sql.database import Delivery
 
     Used = Sequence[tuple[Column, str]]
     """Columns of a table, each with the type of what goes there."""
@@ -36,66 +34,53 @@ _PIECE = 4 << 20
 """The bytes that are sent at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One delivery: where it goes, how, and the columns of the rows; `rejected` takes those that are set aside."""
-
-    ctx: StepContext
-    table: str
-    database: str | None
-    schema: Schema
-    mode: Literal["append", "replace", "upsert"]
-    key: Sequence[str]
-    create: bool
-    batch: int
-    largest: int | None = None
-    rejected: Rejected | None = None
-
-    @property
-    def merged(self) -> Sequence[str]:
-        """Return the key of an upsert; none otherwise."""
-        return self.key if self.mode == "upsert" else ()
+def used_columns(delivery: Delivery) -> Used:
+    """Return the columns that rows have values for, in the order of the rows."""
+    known = {column.name: column for column in delivery.columns}
+    return [(known[field.name], field.type) for field in delivery.schema]
 
 
-def send(session: Session, work: Work, table: str, used: Used, batches: Iterable[pa.RecordBatch]) -> int:
+def send(session: Session, delivery: Delivery, table: str, used: Used, batches: Iterable[pa.RecordBatch]) -> int:
     """Send all rows, and return how many were sent.
 
     Fails with DAT015 for a value that the table would change, DAT032 for a row that it refuses; rows that are refused
-    are set aside where `work` says so, as far as they are so far known to be.
+    are set aside where the delivery says so, as far as they are so far known to be.
     """
     ((allowed,),) = session.rows("SELECT @@local_infile")
     take = _load if allowed else _insert
     if not allowed:
-        work.ctx.emit("batched_inserts", {"table": work.table, "reason": "the server allows no LOAD DATA LOCAL"})
-    pieces = _pieces(work, batches)
-    if work.rejected is None:
+        delivery.ctx.emit(
+            "batched_inserts", {"table": delivery.table, "reason": "the server allows no LOAD DATA LOCAL"}
+        )
+    pieces = _pieces(delivery, batches)
+    if delivery.rejected is None:
         try:
-            return take(session, table, used, (_fitting(work, used, *piece) for piece in pieces))
+            return take(session, table, used, (_fitting(delivery, used, *piece) for piece in pieces))
         except Refused as refused:
-            refuse_row(session, work, refused)
-    return sum(_sift(session, work, table, used, take, *piece) for piece in pieces)
+            refuse_row(session, delivery, refused)
+    return sum(_sift(session, delivery, table, used, take, *piece) for piece in pieces)
 
 
-def replace_rows(session: Session, work: Work, used: Used, batches: Iterable[pa.RecordBatch]) -> None:
+def replace_rows(session: Session, delivery: Delivery, used: Used, batches: Iterable[pa.RecordBatch]) -> None:
     """Send all rows, each into the place of the one with its key, by LOAD DATA; fails as `send` does."""
-    pieces = (_fitting(work, used, *piece) for piece in _pieces(work, batches))
+    pieces = (_fitting(delivery, used, *piece) for piece in _pieces(delivery, batches))
     try:
-        _load(session, qualified(session, work.table), used, pieces, "REPLACE INTO")
+        _load(session, delivery.quoted, used, pieces, "REPLACE INTO")
     except Refused as refused:
-        refuse_row(session, work, refused)
+        refuse_row(session, delivery, refused)
 
 
-def refuse_row(session: Session, work: Work, refused: Refused) -> NoReturn:
+def refuse_row(session: Session, delivery: Delivery, refused: Refused) -> NoReturn:
     """Fail with DAT032."""
-    problem = explained(session, work.table, refused).problem
-    fail("DAT032", step=work.ctx.step, table=work.table, problem=problem)
+    problem = explained(session, delivery.table, refused).problem
+    fail("DAT032", step=delivery.ctx.step, table=delivery.table, problem=problem)
 
 
-def set_aside(session: Session, work: Work, row: int, values: str, refused: Refused) -> None:
+def set_aside(session: Session, delivery: Delivery, row: int, values: str, refused: Refused) -> None:
     """Take a row, by its number from 0, among those that the table refuses; `values` is its text."""
-    if work.rejected:
-        known = explained(session, work.table, refused)
-        work.rejected.take(of_row(row + 1, known.column, values, known.told), MAX_ROW)
+    if delivery.rejected:
+        known = explained(session, delivery.table, refused)
+        delivery.rejected.take(of_row(row + 1, known.column, values, known.told), MAX_ROW)
 
 
 @contextmanager
@@ -118,18 +103,20 @@ def trying(session: Session) -> Iterator[None]:
     session.run("RELEASE SAVEPOINT trying")
 
 
-def _sift(session: Session, work: Work, table: str, used: Used, take: Take, before: int, piece: pa.RecordBatch) -> int:
+def _sift(
+    session: Session, delivery: Delivery, table: str, used: Used, take: Take, before: int, piece: pa.RecordBatch
+) -> int:
     """Send a piece, and set aside the rows of it that do not fit; returns how many do."""
-    names, taken = [field.name for field in work.schema], 0
+    names, taken = [field.name for field in delivery.schema], 0
 
     def attempt(first: int, end: int) -> None:
         nonlocal taken
-        arrays = _arrays(work, used, piece.slice(first, end - first))
+        arrays = _arrays(delivery, used, piece.slice(first, end - first))
         with trying(session):
             taken += take(session, table, used, [arrays])
 
     def refuse(row: int, refused: Refused) -> None:
-        set_aside(session, work, before + row, row_text(row_of(piece, row, names)), refused)
+        set_aside(session, delivery, before + row, row_text(row_of(piece, row, names)), refused)
 
     divide(piece.num_rows, attempt, refuse)
     return taken
@@ -188,32 +175,32 @@ def _insert(session: Session, table: str, used: Used, pieces: Iterable[Sequence[
     return sent
 
 
-def _pieces(work: Work, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _pieces(delivery: Delivery, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield the next rows, and how many came before."""
     before = 0
     for batch in batches:
-        size = max(1, min(work.batch, _PIECE * batch.num_rows // max(batch.nbytes, 1)))
+        size = max(1, min(delivery.config.batch_size, _PIECE * batch.num_rows // max(batch.nbytes, 1)))
         for start in range(0, batch.num_rows, size):
             yield before + start, batch.slice(start, size)
         before += batch.num_rows
 
 
-def _fitting(work: Work, used: Used, before: int, piece: pa.RecordBatch) -> list[pa.Array]:
+def _fitting(delivery: Delivery, used: Used, before: int, piece: pa.RecordBatch) -> list[pa.Array]:
     """Return the columns of rows, ready to be sent; fails with DAT015."""
     try:
-        return _arrays(work, used, piece)
+        return _arrays(delivery, used, piece)
     except Misfit as misfit:
         value = f"{misfit.value} in row {before + (misfit.row or 0) + 1}"
-        fail("DAT015", step=work.ctx.step, column=misfit.column, value=value, reason=misfit.why)
+        fail("DAT015", step=delivery.ctx.step, column=misfit.column, value=value, reason=misfit.why)
 
 
-def _arrays(work: Work, used: Used, piece: pa.RecordBatch) -> list[pa.Array]:
+def _arrays(delivery: Delivery, used: Used, piece: pa.RecordBatch) -> list[pa.Array]:
     """Return the columns of rows, ready to be sent; raises Misfit for a value that would be changed."""
     found = []
     for array, (column, source) in zip(piece.columns, used, strict=True):
         try:
-            refuse_large(array, work.largest)
-            if work.rejected and column.name in work.merged:
+            refuse_large(array, delivery.config.max_cell_bytes)
+            if delivery.rejected and column.name in delivery.merged:
                 refuse_null(array)
             found.append(sendable(array, source, column))
         except Unfit as unfit:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from osiris.families.mysql.connect import numbered
 from osiris.families.mysql.errors import NO_TABLE, NOT_GRANTED
 from osiris.families.mysql.session import every_table, fail_grant, prepared, qualified, quote_name, relations
-from osiris.families.sql.ledger import LEDGER
+from osiris.families.sql.database import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

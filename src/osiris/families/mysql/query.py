@@ -17,7 +17,8 @@ from osiris.sql.safety.names import mentioned_parameters
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from osiris.families.mysql.session import Name, Result, Session
+    from osiris.families.mysql.session import Session
+    from osiris.families.sql.database import Name, Source
     from osiris.model import JsonValue
 
 _DIALECT = "mysql"
@@ -28,7 +29,7 @@ SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA NOT IN %s AND TABLE_NAME IN %s ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
 
 
-def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue | Secret]) -> Result:
+def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue | Secret]) -> Source:
     """Check a query against the tables that are there: a plan is only text, and this is where it runs.
 
     Its order is fixed if it has an ORDER BY, and the server tells all values of all columns apart; texts that it takes
@@ -48,10 +49,10 @@ def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue 
     values = {name: bindings[name] for name in verdict.parameters}
     relations = tuple(homes[name] for name in verdict.relations)
     result = replace(described(session, _filled(session, text, values)), relations=relations)
-    if not verdict.ordered or not all(column.carried.ordered for column in result.columns):
+    if not verdict.ordered or not all(column.carried.ordered for column in result.detail):
         return result
     total = with_total_order(text, [column.name for column in result.schema], _DIALECT)
-    return replace(described(session, _filled(session, total, values)), fixed=True, relations=relations)
+    return replace(described(session, _filled(session, total, values)), order="fixed", relations=relations)
 
 
 def _homes(session: Session) -> dict[str, Name]:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from osiris.families.mysql.decode import Decode
     from osiris.families.mysql.result_packets import Rows
-    from osiris.families.mysql.session import Column, Session
+    from osiris.families.mysql.session import ResultColumn, Session
     from osiris.families.sql.batch_decode import Batch, Sieve
 
 
 def read_query(
-    session: Session, text: str, columns: Sequence[Column], sieve: Sieve = COARSE
+    session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve = COARSE
 ) -> Generator[Batch, None, None]:
     """Yield the rows of a SELECT, sent as it is.
 
@@ -37,7 +37,7 @@ def read_query(
     expect_nothing_lost(session, result.warnings)
 
 
-def _batches(result: Result, columns: Sequence[Column], sieve: Sieve) -> Iterator[Batch]:
+def _batches(result: Result, columns: Sequence[ResultColumn], sieve: Sieve) -> Iterator[Batch]:
     arrow = arrow_schema(tuple(column.field for column in columns))
     decoders = [decoder(column.carried) for column in columns]
     for rows in result.rows():
@@ -45,7 +45,7 @@ def _batches(result: Result, columns: Sequence[Column], sieve: Sieve) -> Iterato
         yield decode_rows(len(rows.starts), size, partial(_decoded, rows, decoders), arrow, sieve)
 
 
-def _send(session: Session, text: str, columns: Sequence[Column]) -> None:
+def _send(session: Session, text: str, columns: Sequence[ResultColumn]) -> None:
     """Send a SELECT, and let the client library forget it: it would wait for the rows that it has not seen."""
     connection = session.connection
     with session.watch.waiting():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,6 +13,7 @@ from osiris.families.mysql.errors import NO_TABLE, NOT_GRANTED, fail_server
 from osiris.families.mysql.result_packets import Broken, Refusal
 from osiris.families.mysql.types import Carried, NotCarried, carry, type_name
 from osiris.families.source_columns import check_known
+from osiris.families.sql.database import Relation, Source
 from osiris.model import Field
 
 if TYPE_CHECKING:
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.mysql.connect import Address, Client
     from osiris.families.mysql.types import Told
+    from osiris.families.sql.database import Name
     from osiris.families.sql.watchdog import Watch
-    from osiris.model import Schema
 
-    Name = tuple[str, str]
-    """The database and the name of a table or view."""
 
 SETTINGS = {
     "sql_mode": (
@@ -84,45 +83,29 @@ class Session:
         return int(self.connection._result.warning_count)
 
     @property
+    def label(self) -> str:
+        """The database's name for messages."""
+        return self.target.where
+
+    @property
     def mariadb(self) -> bool:
         """Whether the server is MariaDB."""
         return "mariadb" in self.connection.server_version.lower()
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
-    """A table or view: its kind and engine, and about how many rows."""
+class Table(Relation):
+    """A table or view, of the kind that the catalogue says, and with its engine."""
 
-    name: str
-    kind: str
-    engine: str | None
-    rows: int | None
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ResultColumn:
     """A column of what is read: what later steps see of it, and how its values come."""
 
     field: Field
     carried: Carried
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The columns of a SELECT, and the SELECT; `fixed` tells whether its rows come in a fixed order.
-
-    `relations` are the tables and views that it names.
-    """
-
-    columns: tuple[Column, ...]
-    text: str
-    fixed: bool = False
-    relations: tuple[Name, ...] = ()
-
-    @property
-    def schema(self) -> Schema:
-        """The columns as a schema."""
-        return tuple(column.field for column in self.columns)
 
 
 @contextmanager
@@ -193,13 +176,13 @@ def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows
         connection._force_close()
 
 
-def relations(session: Session) -> dict[str, Relation]:
+def relations(session: Session) -> dict[str, Table]:
     """Return the tables and views of the session's database that the user may see, by name."""
     rows = session.rows(_TABLES, session.target.database)
-    return {name: Relation(name, kind, engine, rows) for name, kind, engine, rows in rows}
+    return {name: Table(name, kind, rows, engine) for name, kind, engine, rows in rows}
 
 
-def relation(session: Session, name: str) -> Relation:
+def relation(session: Session, name: str) -> Table:
     """Return a table or view; fails with DRV012 or DRV020."""
     import pymysql
 
@@ -217,7 +200,7 @@ def relation(session: Session, name: str) -> Relation:
     return known[name]
 
 
-def table_result(session: Session, found: Relation, columns: Sequence[str] | None) -> Result:
+def table_result(session: Session, found: Table, columns: Sequence[str] | None) -> Source:
     """Return the columns of a table, all or those asked for, in that order; fails with DAT005 or DAT006.
 
     A table with a primary key is read in its order, which is that in which InnoDB keeps it.
@@ -236,8 +219,8 @@ def table_result(session: Session, found: Relation, columns: Sequence[str] | Non
     if key:
         text += f" FORCE INDEX (PRIMARY) ORDER BY {', '.join(map(quote_name, key))}"
     needed = {name: bool(needed) for name, (_, needed) in told.items()}
-    result = described(session, text, kinds, needed)
-    return Result(result.columns, result.text, bool(key), (place,))
+    source = described(session, text, kinds, needed)
+    return replace(source, order="fixed" if key else "free", rows=found.rows, relations=(place,))
 
 
 def _read(name: str, kind: str) -> str:
@@ -254,7 +237,7 @@ def _json_columns(session: Session, place: tuple[str, str], names: Sequence[str]
     return {name: "json" for name in names if f"json_valid({quote_name(name)})" in checks}
 
 
-def _key(session: Session, found: Relation) -> list[str]:
+def _key(session: Session, found: Table) -> list[str]:
     """Return the primary key of a table that InnoDB keeps in its order."""
     if found.engine != "InnoDB":
         return []
@@ -264,7 +247,7 @@ def _key(session: Session, found: Relation) -> list[str]:
 
 def described(
     session: Session, text: str, kinds: Mapping[str, str] | None = None, needed: Mapping[str, bool] | None = None
-) -> Result:
+) -> Source:
     """Return the columns of a SELECT as the server describes them, without running it.
 
     `kinds` are types that the catalogue tells, `needed` the columns that hold no NULL. Fails with DAT006 for columns
@@ -277,10 +260,10 @@ def described(
         if name in seen:
             fail("SQL009", problem=f"two columns are called '{name}'", hint="give one of them another name with AS")
         seen.add(name)
-    return Result(columns, text)
+    return Source(tuple(column.field for column in columns), text, "free", detail=columns)
 
 
-def columns_of(found: Sequence[Told], kinds: Mapping[str, str], needed: Mapping[str, bool]) -> tuple[Column, ...]:
+def columns_of(found: Sequence[Told], kinds: Mapping[str, str], needed: Mapping[str, bool]) -> tuple[ResultColumn, ...]:
     """Return the columns that the server tells of; fails with DAT006 for those that are not carried, all at once."""
     columns, problems = [], []
     for told in found:
@@ -292,7 +275,7 @@ def columns_of(found: Sequence[Told], kinds: Mapping[str, str], needed: Mapping[
                 diagnostic("DAT006", hint=instead, column=told.name, type=type_name(told), reason=refused.reason)
             )
             continue
-        columns.append(Column(Field(told.name, carried.type, not needed.get(told.name)), carried))
+        columns.append(ResultColumn(Field(told.name, carried.type, not needed.get(told.name)), carried))
     if problems:
         raise_all(problems)
     return tuple(columns)

@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING
 from osiris.families.mysql.target_table import uniques
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from osiris.families.mysql.column_mapping import Column
-    from osiris.families.mysql.load_data import Work
     from osiris.families.mysql.session import Session
+    from osiris.families.sql.database import Delivery
 
 _EXACT = {
     *("tinyint", "smallint", "mediumint", "int", "bigint", "decimal"),
@@ -35,18 +32,23 @@ _FOREIGN = """
 SELECT 1 FROM information_schema.INNODB_SYS_FOREIGN WHERE LOWER(%s) IN (LOWER(FOR_NAME), LOWER(REF_NAME))"""
 
 
-def may_replace(session: Session, work: Work, columns: Mapping[str, Column]) -> bool:
-    """Tell whether to replace rows by their key does exactly what an upsert is to do; `columns` are the table's."""
-    given = {field.name for field in work.schema}
+def may_replace(session: Session, delivery: Delivery) -> bool:
+    """Tell whether to replace rows by their key does exactly what an upsert is to do."""
     return (
         session.mariadb
-        and work.rejected is None
-        and all(column.computed or name in given for name, column in columns.items())
-        and all(columns[name].kind in _EXACT for name in work.key)
-        and len(uniques(session, work.table)) == 1
+        and delivery.rejected is None
+        and _is_whole(delivery)
+        and len(uniques(session, delivery.table)) == 1
         and session.rows("SELECT @@local_infile") == [(1,)]
-        and _alone(session, work.table)
+        and _alone(session, delivery.table)
     )
+
+
+def _is_whole(delivery: Delivery) -> bool:
+    """Tell whether rows have values for all columns, and keys of which equal ones are the same."""
+    given, columns = {field.name for field in delivery.schema}, delivery.columns
+    exact = all(column.kind in _EXACT for column in columns if column.name in delivery.key)
+    return exact and all(column.computed or column.name in given for column in columns)
 
 
 def _alone(session: Session, table: str) -> bool:

@@ -20,7 +20,7 @@ from osiris.families.doctor_report import (
 )
 from osiris.families.postgres.connect import address
 from osiris.families.postgres.session import quote_name, reading, relations
-from osiris.families.sql.ledger import LEDGER
+from osiris.families.sql.database import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

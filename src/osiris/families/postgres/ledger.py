@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from osiris.errors import fail
 from osiris.families.postgres.session import quote_name, relations
 from osiris.families.postgres.transaction import begun
-from osiris.families.sql.ledger import LEDGER, delivered, digest_column
+from osiris.families.sql.database import LEDGER
+from osiris.families.sql.ledger import delivered, digest_column
 from osiris.fault import fault
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from osiris.errors import fail
 from osiris.families.postgres.session import quote_name, relations
 from osiris.families.postgres.target_table import columns_of, whole_key
-from osiris.families.sql.ledger import LEDGER
+from osiris.families.sql.database import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

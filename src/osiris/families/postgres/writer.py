@@ -19,12 +19,12 @@ from osiris.families.type_compat import uncarried
 if TYPE_CHECKING:
     from osiris.driver import StepContext, Written
     from osiris.families.quarantine import Rejected
-    from osiris.families.sql.writer_config import Writing
+    from osiris.families.sql.writer import ServerWriting
     from osiris.model import Schema
     from osiris.table import RowStream
 
 
-def check(wanted: Writing, schema: Schema, ctx: StepContext) -> None:
+def check(wanted: ServerWriting, schema: Schema, ctx: StepContext) -> None:
     """Fail with CMP012 for columns that PostgreSQL cannot hold as they are, with DAT005 for a key not there."""
     types = {column.name: column.type for column in schema}
     problems = [uncarried(ctx.step, name, types[name], reason) for name, reason in refusals(types).items()]
@@ -33,7 +33,7 @@ def check(wanted: Writing, schema: Schema, ctx: StepContext) -> None:
     check_key_columns(ctx, schema, wanted.key)
 
 
-def confirm(wanted: Writing, schema: Schema, ctx: StepContext) -> str:
+def confirm(wanted: ServerWriting, schema: Schema, ctx: StepContext) -> str:
     """Fail unless the table takes such rows or may be made; tells whether it is `there` or `absent`.
 
     Fails with DRV012 for one that is missing, DAT029 for one that they do not fit, DRV020 for a missing right.
@@ -43,7 +43,7 @@ def confirm(wanted: Writing, schema: Schema, ctx: StepContext) -> str:
         return confirm_target(session, work)
 
 
-def write(wanted: Writing, rows: RowStream, ctx: StepContext) -> Written:
+def write(wanted: ServerWriting, rows: RowStream, ctx: StepContext) -> Written:
     """Deliver all rows in one transaction, unless an attempt before has done so.
 
     Fails with DAT015 for a value that the table would change, DAT028 for a key that comes twice, DAT029 if the rows
@@ -53,7 +53,7 @@ def write(wanted: Writing, rows: RowStream, ctx: StepContext) -> Written:
         return _write(_work(wanted, rows.schema, ctx, rejected), rows)
 
 
-def _work(wanted: Writing, schema: Schema, ctx: StepContext, rejected: Rejected | None = None) -> Work:
+def _work(wanted: ServerWriting, schema: Schema, ctx: StepContext, rejected: Rejected | None = None) -> Work:
     place = place_of(ctx, wanted.table, wanted.schema)
     make, batch = wanted.create_if_missing, wanted.batch_size
     return Work(ctx, place, schema, wanted.write_mode, wanted.key, make, batch, wanted.max_cell_bytes, rejected)

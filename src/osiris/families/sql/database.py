@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Typ
 
 from osiris.errors import did_you_mean, fail
 from osiris.families.sql.dml import create_table
-from osiris.families.sql.ledger import COLUMNS, LEDGER, insert_delivery
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     Name = tuple[str, str]
     """The schema and the name of a table or view."""
     Mode = Literal["append", "replace", "upsert"]
+
+LEDGER = "_osiris_ledger"
+"""The table that has the deliveries of runs, in the database that they went to."""
 
 StepConfig: TypeAlias = Any
 """The Config of a component of the family, which has more fields than `Reading` or `Writing`."""
@@ -220,8 +222,12 @@ class Database(ABC, Generic[SessionT]):
     """How long one of these attempts waits, in words."""
     placeholder: ClassVar[str] = "?"
     """What stands for a value in a statement."""
-    ledger_columns: ClassVar[str] = COLUMNS
+    ledger_columns: ClassVar[str] = """(
+    run_key TEXT NOT NULL, step TEXT NOT NULL, fingerprint TEXT NOT NULL, target TEXT NOT NULL,
+    "rows" BIGINT NOT NULL, digest TEXT NOT NULL, written_at TEXT NOT NULL, PRIMARY KEY (run_key, step))"""
     """The columns of the ledger, and what follows them where it is made."""
+    hints_at_casts: ClassVar[bool] = False
+    """Whether a hint tells the cast that gives a column values it holds."""
     computed_by: ClassVar[str] = "the database"
     """Who gives the values of computed columns, in words."""
 
@@ -274,10 +280,6 @@ class Database(ABC, Generic[SessionT]):
     @abstractmethod
     def holds(self, column: CatalogueColumn, kind: str) -> bool:
         """Tell whether a column keeps the values of one of our types."""
-
-    def widest(self, _column: CatalogueColumn) -> str | None:
-        """Return the largest of our types whose values a column holds, for a hint at a cast to it; None for no hint."""
-        return None
 
     # Reading
 
@@ -359,9 +361,8 @@ class Database(ABC, Generic[SessionT]):
         """Return the ledger's name in SQL."""
         return LEDGER
 
-    def claim(self, session: SessionT, delivery: Delivery, rows: int) -> bool:
+    def claim(self, _session: SessionT, _delivery: Delivery, _rows: int) -> bool:
         """Write a delivery into the ledger before its rows; tells whether no other attempt has done so."""
-        insert_delivery(self, session, delivery, rows)
         return True
 
     def stage(self, _session: SessionT, _delivery: Delivery, _waiting: Staged) -> bool:

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.sql.database import Database, Delivery, Session, Target
 
-LEDGER = "_osiris_ledger"
-COLUMNS = """(
-    run_key TEXT NOT NULL, step TEXT NOT NULL, fingerprint TEXT NOT NULL, target TEXT NOT NULL,
-    "rows" BIGINT NOT NULL, digest TEXT NOT NULL, written_at TEXT NOT NULL, PRIMARY KEY (run_key, step))"""
 _REJECTED = "rejected"
 
 

@@ -82,7 +82,7 @@ def _misfit(database: Database[Any], field: Field, known: Mapping[str, Any]) -> 
     elif column.computed:
         yield f"its column '{column.name}' is computed by {database.computed_by}", "leave the column out of the rows"
     elif not database.holds(column, field.type):
-        hint = cast_hint(column.name, database.widest(column), field.type)
+        hint = cast_hint(column.name, column.type, field.type) if database.hints_at_casts else None
         yield f"its column '{column.name}' is {column.declared or 'of no type'}, which cannot hold {field.type}", hint
 
 

@@ -1,0 +1,251 @@
+"""MySQL and MariaDB as a database of ours: how their tables are read, and how they are written.
+
+A delivery is one InnoDB transaction. Rows that replace others come behind a DELETE, not a TRUNCATE, which would commit
+by itself: those who read meanwhile see the old rows until the commit, and the new ones after it. Rows of an upsert go
+into a temporary table first, before the transaction begins, or straight into the table where that does the same.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from osiris.families.mysql.column_mapping import Column, column_type, fits, refusals
+from osiris.families.mysql.connect import address, numbered
+from osiris.families.mysql.constraint_errors import ROW, refusal
+from osiris.families.mysql.load_data import refuse_row, send, used_columns
+from osiris.families.mysql.privileges import expect_rights, expect_rights_to_ledger
+from osiris.families.mysql.query import query_result
+from osiris.families.mysql.reader import read_query
+from osiris.families.mysql.session import (
+    SETTINGS,
+    Session,
+    Table,
+    chosen,
+    opened,
+    qualified,
+    quote_name,
+    reading,
+    relation,
+    relations,
+    table_result,
+)
+from osiris.families.mysql.staging import merge_staged, replace_directly, stage
+from osiris.families.mysql.target_table import columns_of, uniques
+from osiris.families.mysql.upsert_by_replace import may_replace
+from osiris.families.sql.database import LEDGER, Database, Delivery, InUse, Target
+from osiris.families.sql.extractor import sifted
+from osiris.families.sql.ledger import insert_delivery
+from osiris.fault import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
+
+    from osiris.driver import StepContext
+    from osiris.families.sql.database import Name, Source, StepConfig
+    from osiris.families.sql.staging import Staged
+    from osiris.model import Schema
+
+_TWICE = 1062
+_IN_USE = (1020, 1205, 1213)
+_NO_LIMIT = 1 << 62
+"""MySQL has no OFFSET without a LIMIT."""
+
+
+class MySQL(Database[Session]):
+    """The mysql family."""
+
+    name = "mysql"
+    ddl_in_transaction = False
+    claims_first = True
+    stages_keys = True
+    hints_at_casts = True
+    attempts = 4
+    patience = f"{SETTINGS['innodb_lock_wait_timeout']} s"
+    placeholder = "%s"
+    computed_by = "the server"
+    ledger_columns = """(
+    run_key VARCHAR(380) NOT NULL, step VARCHAR(380) NOT NULL, fingerprint VARCHAR(128) NOT NULL, target TEXT NOT NULL,
+    `rows` BIGINT NOT NULL, digest LONGTEXT NOT NULL, written_at VARCHAR(40) NOT NULL, PRIMARY KEY (run_key, step)
+) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"""
+
+    def quote(self, name: str) -> str:
+        """Return a name as SQL reads it literally."""
+        return quote_name(name)
+
+    # The catalogue
+
+    def relations(self, session: Session) -> dict[str, Table]:
+        """Return the tables and views of the session's database that the user may see, by name."""
+        return relations(session)
+
+    def relation(self, session: Session, name: str) -> Table:
+        """Return a table or view; fails with DRV012 or DRV020."""
+        return relation(session, name)
+
+    def columns(self, session: Session, relation: Table) -> list[Column]:
+        """Return the columns of a table, in their order."""
+        return list(columns_of(session, relation.name).values())
+
+    def is_unique(self, session: Session, relation: Table, key: Sequence[str]) -> bool:
+        """Tell whether a table keeps a key unique."""
+        return {name.lower() for name in key} in uniques(session, relation.name)
+
+    def unwritable(self, relation: Table) -> tuple[str, str] | None:
+        """Return why nothing may be written to a relation, and the hint at it; None if it may."""
+        if relation.kind == "BASE TABLE" and relation.engine == "InnoDB":
+            return None
+        if relation.engine:
+            return f"its engine is {relation.engine}, which has no transactions", "ALTER TABLE … ENGINE = InnoDB"
+        return "it is no plain table", "write a table"
+
+    # Types
+
+    def column_type(self, kind: str) -> str | None:
+        """Return the type of a column that is made for one of ours; None if there is none that holds its values."""
+        return column_type(kind)
+
+    def refusals(self, types: Mapping[str, str]) -> dict[str, str]:
+        """Return why columns cannot be carried, by their names."""
+        return refusals(types)
+
+    def holds(self, column: Column, kind: str) -> bool:
+        """Tell whether a column holds values of one of our types: all, but for those that `value_checks` refuses."""
+        return fits(column, kind)
+
+    # Reading
+
+    def reading(
+        self, ctx: StepContext, config: StepConfig, locked: Sequence[Name] = ()
+    ) -> AbstractContextManager[Session]:
+        """Give a session that reads one state of the database; nobody can alter those in `locked` until it ends."""
+        return reading(ctx, config.schema, query=config.query is not None, locked=locked)
+
+    def select(self, session: Session, config: StepConfig, ctx: StepContext) -> Source:
+        """Return what a step reads; fails with DAT005, DAT006, DRV012, DRV020, SQL001 to SQL009."""
+        if config.query is not None:
+            return query_result(session, config.query, ctx.bindings)
+        source = table_result(session, relation(session, str(config.table)), config.columns)
+        if config.limit is None and not config.offset:
+            return source
+        most = _NO_LIMIT if config.limit is None else config.limit
+        passed = config.offset or 0
+        rows = None if source.rows is None else min(most, max(0, source.rows - passed))
+        return replace(source, text=f"{source.text} LIMIT {most} OFFSET {passed}", rows=rows)
+
+    def batches(
+        self, session: Session, source: Source, config: StepConfig, ctx: StepContext
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """Yield the rows, and count them; fails with DAT031 or DAT033 for values that are not carried."""
+        return sifted(lambda sieve: read_query(session, source.text, source.detail, sieve), config, ctx)
+
+    # Writing
+
+    def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
+        """Return what is to be done; fails with CON016."""
+        target = address(ctx.connection, config.schema)
+        quoted = f"{quote_name(target.database)}.{quote_name(config.table)}"
+        return Delivery(config, ctx, schema, Target(config.table, target.where), quoted)
+
+    def looking(self, delivery: Delivery) -> AbstractContextManager[Session]:
+        """Give a session that looks at a target before rows are read."""
+        return opened(delivery.ctx, address(delivery.ctx.connection, delivery.config.schema))
+
+    @contextmanager
+    def writing(self, delivery: Delivery) -> Iterator[Session]:
+        """Give a session that may write; fails with DAT032 for a row that is refused, may raise InUse."""
+        import pymysql
+
+        target = address(delivery.ctx.connection, delivery.config.schema)
+        with opened(delivery.ctx, target, sends_rows=True) as session:
+            session.run(f"SET SESSION {chosen(SETTINGS)}")
+            try:
+                yield session
+            except pymysql.MySQLError as error:
+                number, message = numbered(error)
+                if number in ROW:
+                    refuse_row(session, delivery, refusal(number, message))
+                if number not in _IN_USE:
+                    raise
+                raise InUse from None
+
+    def expect_rights(self, session: Session, delivery: Delivery, *, there: bool) -> None:
+        """Fail with DRV020 for rights that the user lacks to write a table, or to make it if it is not `there`."""
+        names = [field.name for field in delivery.schema]
+        expect_rights(session, delivery.table, names, delivery.mode, there=there)
+
+    def expect_rights_to_ledger(self, session: Session, delivery: Delivery) -> None:
+        """Fail with DRV020 for rights that the user lacks to write the ledger."""
+        expect_rights_to_ledger(session, corrected=delivery.ctx.on_reject == "quarantine")
+
+    def make_table(self, session: Session, delivery: Delivery) -> None:
+        """Make the table, unless it is there; MySQL commits that by itself."""
+        key = delivery.key
+        types = {c.name: column_type(c.type, key=c.name in key, mariadb=session.mariadb) for c in delivery.schema}
+        parts = [
+            f"{quote_name(name)} {kind} {'NOT NULL' if name in key else 'NULL DEFAULT NULL'}"
+            for name, kind in types.items()
+        ]
+        if key:
+            parts.append(f"PRIMARY KEY ({', '.join(map(quote_name, key))})")
+        session.run(f"CREATE TABLE IF NOT EXISTS {delivery.quoted} ({', '.join(parts)}) ENGINE = InnoDB")
+
+    def ledger(self, session: Session) -> str:
+        """Return the ledger's name in SQL."""
+        return qualified(session, LEDGER)
+
+    def claim(self, session: Session, delivery: Delivery, rows: int) -> bool:
+        """Write a delivery into the ledger before its rows; tells whether no other attempt has done so.
+
+        A later one waits here for an earlier one, though its process may be gone.
+        """
+        import pymysql
+
+        try:
+            insert_delivery(self, session, delivery, rows)
+        except pymysql.IntegrityError as error:
+            if numbered(error)[0] != _TWICE:
+                raise
+            return False
+        return True
+
+    def stage(self, session: Session, delivery: Delivery, waiting: Staged) -> bool:
+        """Stage rows of an upsert, unless they may go straight into the table."""
+        if not delivery.merged or may_replace(session, delivery):
+            return False
+        stage(session, delivery, used_columns(delivery), waiting)
+        return True
+
+    def begin(self, session: Session) -> None:
+        """Begin the transaction of a delivery."""
+        session.run("START TRANSACTION")
+
+    def lock(self, session: Session, delivery: Delivery) -> None:
+        """Keep others from changing the table until the transaction ends."""
+        session.rows(f"SELECT 1 FROM {delivery.quoted} LIMIT 0")
+
+    def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
+        """Add all rows."""
+        send(session, delivery, delivery.quoted, used_columns(delivery), waiting.open().batches())
+
+    def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
+        """Write all rows by their key."""
+        if not delivery.staged and may_replace(session, delivery):
+            replace_directly(session, delivery, waiting)
+            return
+        if not delivery.staged:
+            stage(session, delivery, used_columns(delivery), waiting)
+        merge_staged(session, delivery, waiting.rows)
+
+    def make_durable(self, session: Session, _delivery: Delivery) -> None:
+        """Commit."""
+        fault("mysql.commit")
+        session.run("COMMIT")
+        fault("mysql.committed")
+
+
+MYSQL = MySQL()

@@ -1,0 +1,97 @@
+"""Upserts into MySQL: by way of a temporary table, or straight into the table where that does the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from osiris.families.mysql.column_mapping import Column
+from osiris.families.mysql.load_data import replace_rows, send, set_aside, trying, used_columns
+from osiris.families.mysql.session import quote_name
+from osiris.families.mysql.target_table import uniques
+from osiris.families.quarantine import divide, row_text, with_numbers
+from osiris.families.sql.upsert_order import move_in_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pyarrow as pa
+
+    from osiris.families.mysql.load_data import Used
+    from osiris.families.mysql.session import Session
+    from osiris.families.quarantine import Refused
+    from osiris.families.sql.database import Delivery
+    from osiris.families.sql.staging import Staged
+
+_STAGING = "_osiris_rows"
+_NUMBER = "_osiris_row"
+
+
+def stage(session: Session, delivery: Delivery, used: Used, waiting: Staged) -> None:
+    """Take columns of the rows into a temporary table, which nobody else sees and which ends with the connection.
+
+    Their keys are unique there, or where rows are set aside their numbers are.
+    """
+    number = f", CAST(0 AS SIGNED) AS {_NUMBER}" if delivery.rejected else ""
+    names = ", ".join(quote_name(column.name) for column, _ in used) + number
+    key = _NUMBER if delivery.rejected else ", ".join(map(quote_name, delivery.key))
+    session.run(
+        f"CREATE TEMPORARY TABLE {_STAGING} (PRIMARY KEY ({key})) ENGINE = InnoDB "
+        f"SELECT {names} FROM {delivery.quoted} LIMIT 0"
+    )
+    taken = [column.name for column, _ in used]
+    batches: Iterable[pa.RecordBatch] = (batch.select(taken) for batch in waiting.open().batches())
+    if delivery.rejected:
+        used = [*used, (Column(_NUMBER, "int64", "bigint"), "int64")]
+        batches = with_numbers(batches, _NUMBER)
+        session.run("START TRANSACTION")  # so that there are savepoints; the next transaction commits it
+    send(session, delivery, _STAGING, used, batches)
+
+
+def replace_directly(session: Session, delivery: Delivery, waiting: Staged) -> None:
+    """Put rows in the places of those with their keys; a temporary table of the keys alone tells that none repeats."""
+    used = used_columns(delivery)
+    stage(session, delivery, [each for each in used if each[0].name in delivery.key], waiting)
+    replace_rows(session, delivery, used, waiting.open().batches())
+
+
+def merge_staged(session: Session, delivery: Delivery, count: int) -> None:
+    """Merge all staged rows: at once, or if some are to be set aside, by parts of them."""
+    if delivery.rejected is None:
+        _merge_part(session, delivery, "TRUE")
+        return
+
+    def attempt(where: str) -> None:
+        with trying(session):
+            _merge_part(session, delivery, where)
+
+    def refuse(row: int, refused: Refused) -> None:
+        names = [field.name for field in delivery.schema]
+        listed = ", ".join(map(quote_name, names))
+        for values in session.rows(f"SELECT {listed} FROM {_STAGING} WHERE {_NUMBER} = {row}"):
+            set_aside(session, delivery, row, row_text(dict(zip(names, values, strict=True))), refused)
+        session.run(f"DELETE FROM {_STAGING} WHERE {_NUMBER} = {row}")
+
+    def move(which: str) -> None:
+        parts = f"{which} AND s.{_NUMBER} >= {{}} AND s.{_NUMBER} < {{}}"
+        divide(count, lambda first, end: attempt(parts.format(first, end)), refuse)
+
+    move_in_turns(session, (_STAGING, _NUMBER), [*map(quote_name, delivery.key)], move, refuse)
+
+
+def _merge_part(session: Session, delivery: Delivery, where: str) -> None:
+    """Update the rows that are there and insert the others; the key is set too: an equal one may be spelled otherwise.
+
+    One statement does both where the key is all that is unique: it would take a row that is equal in anything unique.
+    """
+    table, names = delivery.quoted, [quote_name(field.name) for field in delivery.schema]
+    keys = list(map(quote_name, delivery.key))
+    insert = (
+        f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(f's.{name}' for name in names)} FROM {_STAGING} s"
+    )
+    if len(uniques(session, delivery.table)) == 1:
+        changes = ", ".join(f"{name} = VALUES({name})" for name in names)
+        session.run(f"{insert} WHERE {where} ON DUPLICATE KEY UPDATE {changes}")
+        return
+    using, changes = f"USING ({', '.join(keys)})", ", ".join(f"t.{name} = s.{name}" for name in names)
+    session.run(f"UPDATE {table} t JOIN {_STAGING} s {using} SET {changes} WHERE {where}")
+    session.run(f"{insert} LEFT JOIN {table} t {using} WHERE {where} AND t.{keys[0]} IS NULL")
