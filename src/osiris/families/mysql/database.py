@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from osiris.families.mysql.column_mapping import Column, column_type, fits, refusals
 from osiris.families.mysql.connect import address, numbered
-from osiris.families.mysql.constraint_errors import ROW, refusal
-from osiris.families.mysql.load_data import refuse_row, send, used_columns
+from osiris.families.mysql.constraint_errors import ROW, explained, refusal
+from osiris.families.mysql.load_data import send, used_columns
 from osiris.families.mysql.privileges import expect_rights, expect_rights_to_ledger
 from osiris.families.mysql.query import query_result
 from osiris.families.mysql.reader import read_query
@@ -37,6 +37,7 @@ from osiris.families.mysql.upsert_by_replace import may_replace
 from osiris.families.sql.database import LEDGER, Database, Delivery, InUse, Target
 from osiris.families.sql.extractor import sifted
 from osiris.families.sql.ledger import insert_delivery
+from osiris.families.sql.sending import fail_refused
 from osiris.fault import fault
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
+    from osiris.families.quarantine import Refused
     from osiris.families.sql.database import Name, Source, StepConfig
     from osiris.families.sql.staging import Staged
     from osiris.model import Schema
@@ -149,7 +151,7 @@ class MySQL(Database[Session]):
         """Return what is to be done; fails with CON016."""
         target = address(ctx.connection, config.schema)
         quoted = f"{quote_name(target.database)}.{quote_name(config.table)}"
-        return Delivery(config, ctx, schema, Target(config.table, target.where), quoted)
+        return Delivery(self, config, ctx, schema, Target(config.table, target.where), quoted)
 
     def looking(self, delivery: Delivery) -> AbstractContextManager[Session]:
         """Give a session that looks at a target before rows are read."""
@@ -166,12 +168,26 @@ class MySQL(Database[Session]):
             try:
                 yield session
             except pymysql.MySQLError as error:
-                number, message = numbered(error)
-                if number in ROW:
-                    refuse_row(session, delivery, refusal(number, message))
-                if number not in _IN_USE:
+                if refused := self.refusal(error):
+                    fail_refused(session, delivery, refused)
+                if numbered(error)[0] not in _IN_USE:
                     raise
                 raise InUse from None
+
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Return what the client library raises."""
+        import pymysql
+
+        return (pymysql.MySQLError,)
+
+    def refusal(self, error: Exception) -> Refused | None:
+        """Return why the server refuses a row, if that is what an error means."""
+        number, message = numbered(error)
+        return refusal(number, message) if number in ROW else None
+
+    def explained(self, session: Session, delivery: Delivery, refused: Refused) -> Refused:
+        """Return a refusal with what the catalogue knows of the rule that is broken."""
+        return explained(session, delivery.table, refused)
 
     def expect_rights(self, session: Session, delivery: Delivery, *, there: bool) -> None:
         """Fail with DRV020 for rights that the user lacks to write a table, or to make it if it is not `there`."""
@@ -206,7 +222,7 @@ class MySQL(Database[Session]):
         import pymysql
 
         try:
-            insert_delivery(self, session, delivery, rows)
+            insert_delivery(session, delivery, rows)
         except pymysql.IntegrityError as error:
             if numbered(error)[0] != _TWICE:
                 raise

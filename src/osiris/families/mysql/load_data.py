@@ -5,19 +5,18 @@ LOAD DATA takes them from memory where the server allows that, else they go in I
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.families.mysql.connect import numbered
-from osiris.families.mysql.constraint_errors import ROW, explained, refusal, warned
+from osiris.families.mysql.constraint_errors import warned
 from osiris.families.mysql.encode import FORM, encode_rows, expression, sendable
 from osiris.families.mysql.session import quote_name
-from osiris.families.quarantine import MAX_ROW, Misfit, Refused, divide, of_row, row_of, row_text
+from osiris.families.quarantine import Misfit, Refused
 from osiris.families.sql.columnar import Unfit, refuse_large, refuse_null
+from osiris.families.sql.sending import PIECE, fail_refused, fail_value, pieces, sift, trying
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import pyarrow as pa
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     Take = Callable[[Session, str, Used, Iterable[Sequence[pa.Array]]], int]
 
 _QUERY = 3
-_PIECE = 4 << 20
-"""The bytes that are sent at once."""
 
 
 def used_columns(delivery: Delivery) -> Used:
@@ -40,8 +37,8 @@ def used_columns(delivery: Delivery) -> Used:
     return [(known[field.name], field.type) for field in delivery.schema]
 
 
-def send(session: Session, delivery: Delivery, table: str, used: Used, batches: Iterable[pa.RecordBatch]) -> int:
-    """Send all rows, and return how many were sent.
+def send(session: Session, delivery: Delivery, table: str, used: Used, batches: Iterable[pa.RecordBatch]) -> None:
+    """Send all rows.
 
     Fails with DAT015 for a value that the table would change, DAT032 for a row that it refuses; rows that are refused
     are set aside where the delivery says so, as far as they are so far known to be.
@@ -52,77 +49,32 @@ def send(session: Session, delivery: Delivery, table: str, used: Used, batches: 
         delivery.ctx.emit(
             "batched_inserts", {"table": delivery.table, "reason": "the server allows no LOAD DATA LOCAL"}
         )
-    pieces = _pieces(delivery, batches)
     if delivery.rejected is None:
         try:
-            return take(session, table, used, (_fitting(delivery, used, *piece) for piece in pieces))
+            take(session, table, used, (_fitting(delivery, used, *piece) for piece in pieces(delivery, batches)))
         except Refused as refused:
-            refuse_row(session, delivery, refused)
-    return sum(_sift(session, delivery, table, used, take, *piece) for piece in pieces)
+            fail_refused(session, delivery, refused)
+        return
+
+    def attempt(part: pa.RecordBatch) -> None:
+        arrays = _arrays(delivery, used, part)
+        with trying(session, delivery):
+            take(session, table, used, [arrays])
+
+    for before, piece in pieces(delivery, batches):
+        sift(session, delivery, before, piece, attempt)
 
 
 def replace_rows(session: Session, delivery: Delivery, used: Used, batches: Iterable[pa.RecordBatch]) -> None:
     """Send all rows, each into the place of the one with its key, by LOAD DATA; fails as `send` does."""
-    pieces = (_fitting(delivery, used, *piece) for piece in _pieces(delivery, batches))
+    fitting = (_fitting(delivery, used, *piece) for piece in pieces(delivery, batches))
     try:
-        _load(session, delivery.quoted, used, pieces, "REPLACE INTO")
+        _load(session, delivery.quoted, used, fitting, "REPLACE INTO")
     except Refused as refused:
-        refuse_row(session, delivery, refused)
+        fail_refused(session, delivery, refused)
 
 
-def refuse_row(session: Session, delivery: Delivery, refused: Refused) -> NoReturn:
-    """Fail with DAT032."""
-    problem = explained(session, delivery.table, refused).problem
-    fail("DAT032", step=delivery.ctx.step, table=delivery.table, problem=problem)
-
-
-def set_aside(session: Session, delivery: Delivery, row: int, values: str, refused: Refused) -> None:
-    """Take a row, by its number from 0, among those that the table refuses; `values` is its text."""
-    if delivery.rejected:
-        known = explained(session, delivery.table, refused)
-        delivery.rejected.take(of_row(row + 1, known.column, values, known.told), MAX_ROW)
-
-
-@contextmanager
-def trying(session: Session) -> Iterator[None]:
-    """Undo what the block does, and raise Refused, if the server refuses a row in it."""
-    import pymysql
-
-    session.run("SAVEPOINT trying")
-    try:
-        yield
-    except pymysql.MySQLError as error:
-        number, message = numbered(error)
-        if number not in ROW:
-            raise
-        session.run("ROLLBACK TO SAVEPOINT trying")
-        raise refusal(number, message) from None
-    except Refused:
-        session.run("ROLLBACK TO SAVEPOINT trying")
-        raise
-    session.run("RELEASE SAVEPOINT trying")
-
-
-def _sift(
-    session: Session, delivery: Delivery, table: str, used: Used, take: Take, before: int, piece: pa.RecordBatch
-) -> int:
-    """Send a piece, and set aside the rows of it that do not fit; returns how many do."""
-    names, taken = [field.name for field in delivery.schema], 0
-
-    def attempt(first: int, end: int) -> None:
-        nonlocal taken
-        arrays = _arrays(delivery, used, piece.slice(first, end - first))
-        with trying(session):
-            taken += take(session, table, used, [arrays])
-
-    def refuse(row: int, refused: Refused) -> None:
-        set_aside(session, delivery, before + row, row_text(row_of(piece, row, names)), refused)
-
-    divide(piece.num_rows, attempt, refuse)
-    return taken
-
-
-def _load(session: Session, table: str, used: Used, pieces: Iterable[Sequence[pa.Array]], into: str = "INTO") -> int:
+def _load(session: Session, table: str, used: Used, parts: Iterable[Sequence[pa.Array]], into: str = "INTO") -> int:
     """Let the server ask for a file, and send it the rows: the client opens no file, whatever the server asks for.
 
     With rows from a client the server goes on where it would stop otherwise, and only warns: that raises Refused. A row
@@ -136,11 +88,11 @@ def _load(session: Session, table: str, used: Used, pieces: Iterable[Sequence[pa
         packet = connection._read_packet()
     if not packet.is_load_local_packet():
         fail("DRV013", path=session.target.where, problem="it does not take rows with LOAD DATA")
-    for arrays in pieces:
+    for arrays in parts:
         data = encode_rows(names, arrays)
-        for start in range(0, len(data), _PIECE):
+        for start in range(0, len(data), PIECE):
             with session.watch.waiting():
-                connection.write_packet(bytes(data[start : start + _PIECE]))
+                connection.write_packet(bytes(data[start : start + PIECE]))
         sent += len(arrays[0])
     with session.watch.waiting():
         connection.write_packet(b"")
@@ -163,11 +115,11 @@ def _load_statement(target: str, used: Used) -> str:
     return f"LOAD DATA LOCAL INFILE 'rows' {target} {FORM} ({', '.join(places)}){set_to}"
 
 
-def _insert(session: Session, table: str, used: Used, pieces: Iterable[Sequence[pa.Array]]) -> int:
+def _insert(session: Session, table: str, used: Used, parts: Iterable[Sequence[pa.Array]]) -> int:
     names = ", ".join(quote_name(column.name) for column, _ in used)
     places = ", ".join(expression(column, "%s") or "%s" for column, _ in used)
     statement, sent = f"INSERT INTO {table} ({names}) VALUES ({places})", 0
-    for arrays in pieces:
+    for arrays in parts:
         rows = list(zip(*(array.to_pylist() for array in arrays), strict=True))
         with session.watch.waiting(), session.connection.cursor() as cursor:
             cursor.executemany(statement, rows)
@@ -175,23 +127,12 @@ def _insert(session: Session, table: str, used: Used, pieces: Iterable[Sequence[
     return sent
 
 
-def _pieces(delivery: Delivery, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield the next rows, and how many came before."""
-    before = 0
-    for batch in batches:
-        size = max(1, min(delivery.config.batch_size, _PIECE * batch.num_rows // max(batch.nbytes, 1)))
-        for start in range(0, batch.num_rows, size):
-            yield before + start, batch.slice(start, size)
-        before += batch.num_rows
-
-
 def _fitting(delivery: Delivery, used: Used, before: int, piece: pa.RecordBatch) -> list[pa.Array]:
     """Return the columns of rows, ready to be sent; fails with DAT015."""
     try:
         return _arrays(delivery, used, piece)
     except Misfit as misfit:
-        value = f"{misfit.value} in row {before + (misfit.row or 0) + 1}"
-        fail("DAT015", step=delivery.ctx.step, column=misfit.column, value=value, reason=misfit.why)
+        fail_value(delivery, misfit, before)
 
 
 def _arrays(delivery: Delivery, used: Used, piece: pa.RecordBatch) -> list[pa.Array]:

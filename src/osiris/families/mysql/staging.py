@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osiris.families.mysql.column_mapping import Column
-from osiris.families.mysql.load_data import replace_rows, send, set_aside, trying, used_columns
+from osiris.families.mysql.load_data import replace_rows, send, used_columns
 from osiris.families.mysql.session import quote_name
 from osiris.families.mysql.target_table import uniques
 from osiris.families.quarantine import divide, row_text, with_numbers
+from osiris.families.sql.sending import set_aside, trying
 from osiris.families.sql.upsert_order import move_in_turns
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def merge_staged(session: Session, delivery: Delivery, count: int) -> None:
         return
 
     def attempt(where: str) -> None:
-        with trying(session):
+        with trying(session, delivery):
             _merge_part(session, delivery, where)
 
     def refuse(row: int, refused: Refused) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.quarantine import Rejected
+    from osiris.families.quarantine import Refused, Rejected
     from osiris.families.sql.staging import Staged
     from osiris.model import Order, Schema
 
@@ -166,6 +166,7 @@ class Delivery:
     work. `rejected` takes the rows that are set aside; `sent` counts what went to a server.
     """
 
+    database: Database[Any]
     config: StepConfig
     ctx: StepContext
     schema: Schema
@@ -330,6 +331,18 @@ class Database(ABC, Generic[SessionT]):
     @abstractmethod
     def writing(self, delivery: Delivery) -> AbstractContextManager[SessionT]:
         """Give a session that may write; what is not committed when it ends is undone. May raise InUse."""
+
+    @abstractmethod
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Return what the client library raises."""
+
+    def refusal(self, _error: Exception) -> Refused | None:
+        """Return why a server refuses a row, if that is what an error of the client library means."""
+        return None
+
+    def explained(self, _session: SessionT, _delivery: Delivery, refused: Refused) -> Refused:
+        """Return a refusal with what the catalogue knows of the rule that is broken."""
+        return refused
 
     def is_absent(self, _delivery: Delivery) -> bool:
         """Tell whether not even the database is there, and is yet to be made."""

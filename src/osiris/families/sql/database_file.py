@@ -216,10 +216,6 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
             self.fail_engine(error, ctx, path, query)
 
     @abstractmethod
-    def errors(self) -> tuple[type[Exception], ...]:
-        """Return what the client library raises."""
-
-    @abstractmethod
     def fail_engine(self, error: Exception, ctx: StepContext, path: Path, query: str | None) -> NoReturn:
         """Fail with what an error of the client library means."""
 
@@ -277,7 +273,7 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         home = config.schema or self.own_schema
         shown = config.table if home == self.own_schema else f"{home}.{config.table}"
         target = Target(shown, label(ctx, database_path(ctx, writing=True)))
-        return Delivery(config, ctx, schema, target, self.qualified(home, config.table))
+        return Delivery(self, config, ctx, schema, target, self.qualified(home, config.table))
 
     def qualified(self, schema: str, table: str) -> str:
         """Return a table's full name, quoted."""

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _REJECTED = "rejected"
 
 
-def find_delivery(database: Database[Any], session: Session, delivery: Delivery) -> Written | None:
+def find_delivery(session: Session, delivery: Delivery) -> Written | None:
     """Return what the ledger says that this run has delivered; None if nothing, or if there is no ledger.
 
     Fails with DRV014 if that was done by another plan.
     """
-    ctx = delivery.ctx
+    ctx, database = delivery.ctx, delivery.database
     if not ctx.run_key or not database.has_ledger(session):
         return None
     found = session.rows(
@@ -50,15 +50,16 @@ def digest_column(ctx: StepContext, rejected: int = 0) -> str:
     return json.dumps({**(ctx.digest() or {}), _REJECTED: rejected} if rejected else ctx.digest())
 
 
-def make_ledger(database: Database[Any], session: Session, delivery: Delivery) -> None:
+def make_ledger(session: Session, delivery: Delivery) -> None:
     """Make the ledger in the target's database; a run without a key has none."""
+    database = delivery.database
     if delivery.ctx.run_key and not database.has_ledger(session):
         session.run(f"CREATE TABLE IF NOT EXISTS {database.ledger(session)} {database.ledger_columns}")
 
 
-def insert_delivery(database: Database[Any], session: Session, delivery: Delivery, rows: int) -> None:
+def insert_delivery(session: Session, delivery: Delivery, rows: int) -> None:
     """Write the delivery into the ledger; a run without a key has none."""
-    ctx = delivery.ctx
+    ctx, database = delivery.ctx, delivery.database
     if ctx.run_key:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         values = (ctx.run_key, ctx.step, ctx.plan, delivery.target.table, rows, digest_column(ctx), now)
@@ -66,17 +67,17 @@ def insert_delivery(database: Database[Any], session: Session, delivery: Deliver
         session.rows(f"INSERT INTO {database.ledger(session)} VALUES ({marks})", *values)
 
 
-def record_delivery(database: Database[Any], session: Session, delivery: Delivery, rows: int) -> None:
+def record_delivery(session: Session, delivery: Delivery, rows: int) -> None:
     """Write the delivery into the ledger, which is made if need be, last in the transaction that holds the rows."""
     if delivery.ctx.run_key:
         fault("ledger.record")
-        make_ledger(database, session, delivery)
-        insert_delivery(database, session, delivery, rows)
+        make_ledger(session, delivery)
+        insert_delivery(session, delivery, rows)
 
 
-def correct_delivery(database: Database[Any], session: Session, delivery: Delivery, rows: int, rejected: int) -> None:
+def correct_delivery(session: Session, delivery: Delivery, rows: int, rejected: int) -> None:
     """Put into the ledger how many rows were delivered and how many set aside, once that is known."""
-    ctx, mark = delivery.ctx, database.placeholder
+    ctx, database, mark = delivery.ctx, delivery.database, delivery.database.placeholder
     if ctx.run_key:
         session.rows(
             f"UPDATE {database.ledger(session)} SET {database.quote('rows')} = {mark}, digest = {mark} "

@@ -56,8 +56,9 @@ def expect_all_taken(ctx: StepContext, target: Target, given: int, taken: int) -
         fail("DRV015", step=ctx.step, table=target.table, path=target.database, given=given, taken=taken)
 
 
-def refuse_misfit(database: Database[Any], delivery: Delivery, columns: Sequence[Any]) -> None:
+def refuse_misfit(delivery: Delivery, columns: Sequence[Any]) -> None:
     """Fail with DAT029 for all in which rows do not fit an existing table, of which these are the columns."""
+    database = delivery.database
     known = {database.fold(column.name): column for column in columns}
     given = {database.fold(field.name) for field in delivery.schema}
     problems = [(problem, hint) for field in delivery.schema for problem, hint in _misfit(database, field, known)]

@@ -119,7 +119,7 @@ class Writer(Generic[ConfigT]):
             tell_new_table(delivery.ctx, delivery.table, ())
             return None
         with self.database.looking(delivery) as session:
-            earlier = find_delivery(self.database, session, delivery)
+            earlier = find_delivery(session, delivery)
             if earlier is None:
                 self._expect_target(session, delivery)
             return earlier
@@ -142,7 +142,7 @@ class Writer(Generic[ConfigT]):
             problem, hint = refused
             fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
         columns = self.database.columns(session, relation)
-        refuse_misfit(self.database, delivery, columns)
+        refuse_misfit(delivery, columns)
         if delivery.merged and not self.database.is_unique(session, relation, delivery.key):
             fail_no_key(delivery.ctx, delivery.target, delivery.key)
         return replace(delivery, columns=columns)
@@ -162,7 +162,7 @@ class Writer(Generic[ConfigT]):
         database = self.database
         if not database.ddl_in_transaction:
             self._make_missing(session, delivery)
-            make_ledger(database, session, delivery)
+            make_ledger(session, delivery)
             delivery = self._fitting(session, delivery)
             delivery = replace(delivery, staged=database.stage(session, delivery, waiting))
         database.begin(session)
@@ -192,11 +192,11 @@ class Writer(Generic[ConfigT]):
     def _claim(self, session: Session, delivery: Delivery, waiting: Staged) -> Written | None:
         """Return what another attempt has delivered meanwhile; else nobody can deliver it but this one."""
         if not self.database.claims_first:
-            return find_delivery(self.database, session, delivery)
+            return find_delivery(session, delivery)
         if self.database.claim(session, delivery, waiting.rows):
             return None
         session.run("ROLLBACK")
-        earlier = find_delivery(self.database, session, delivery)
+        earlier = find_delivery(session, delivery)
         return earlier or fail("DRV011", path=delivery.target.database, seconds="0 s")
 
     def _finish(self, session: Session, delivery: Delivery, waiting: Staged) -> Written:
@@ -208,11 +208,11 @@ class Writer(Generic[ConfigT]):
         if delivery.rejected:
             delivery.rejected.keep()
         if rejected:
-            correct_delivery(self.database, session, delivery, waiting.rows - rejected, rejected)
+            correct_delivery(session, delivery, waiting.rows - rejected, rejected)
         if delivery.ctx.cancelled():
             fail("RUN003", signal="request")
         if not self.database.claims_first:
-            record_delivery(self.database, session, delivery, waiting.rows)
+            record_delivery(session, delivery, waiting.rows)
         self.database.make_durable(session, delivery)
         ledger = delivery.target.database if self.database.is_file else None
         return Written(waiting.rows - rejected, waiting.size, rejected=rejected, ledger=ledger)
