@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duckdb import DuckDBPyConnection
 
-from osiris.driver import SeenColumn, SeenKey, SeenTable
-from osiris.families.discovery_base import carried_or_not
 from osiris.families.duckdb.database import DATABASE, DUCKDB, described_columns, order_of, read_batches
-from osiris.families.sql.discoverer import FileDiscoverer, discovering_file, sampled_of
+from osiris.families.sql.discoverer import CatalogueEntry, FileDiscoverer, discovering_file, keys_of, sampled_of
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from osiris.driver import Discoverer, Sampled, StepContext
+    from osiris.driver import Discoverer, Sampled, SeenTable, StepContext
     from osiris.families.duckdb.database import Session
+    from osiris.families.sql.database import Relation
+    from osiris.model import Schema
 
 _BATCH = 10_000
 _MANY, _SPREAD = 2, 20
@@ -40,7 +40,8 @@ _COLUMNS = """
 SELECT column_name, data_type, is_nullable, column_default, comment FROM duckdb_columns()
 WHERE database_name = ? AND schema_name = ? AND table_name = ? ORDER BY column_index"""
 _KEYS = """
-SELECT constraint_type, constraint_column_names, referenced_table, referenced_column_names FROM duckdb_constraints()
+SELECT lower(constraint_type[1]), constraint_column_names, referenced_table, referenced_column_names
+FROM duckdb_constraints()
 WHERE database_name = ? AND schema_name = ? AND table_name = ? ORDER BY constraint_index"""
 
 
@@ -57,46 +58,37 @@ class _DuckDB(FileDiscoverer[DuckDBPyConnection]):
 
     def tables(self, schema: str) -> Sequence[SeenTable]:
         """Return the tables and views of a schema."""
-        comments, own = dict(self.session.rows(_COMMENTS, *(DATABASE, schema) * 2)), schema == DUCKDB.own_schema
+        comments = dict(self.session.rows(_COMMENTS, *(DATABASE, schema) * 2))
         return [
-            SeenTable(
-                name=name if own else f"{schema}.{name}",
-                component="duckdb.extractor",
-                config={"table": name, **({} if own else {"schema": schema})},
+            self.seen(
+                schema,
+                relation,
                 kind=relation.kind,
                 rows=relation.rows,
                 comment=comments.get(name),
                 order=order_of(relation),
                 files=self.files,
             )
-            for name, relation in DUCKDB.relations(replace(self.session, schema=schema)).items()
+            for name, relation in self.relations(schema).items()
         ]
 
-    def details(self, table: SeenTable) -> SeenTable:
-        """Return a table with its columns and keys."""
-        session, name = self._place(table)
-        told = {column: rest for column, *rest in session.rows(_COLUMNS, DATABASE, session.schema, name)}
-        fields = carried_or_not(list(told), lambda names: described_columns(session, name, names))
-        columns = tuple(
-            SeenColumn(column, kind, *fields[column].typed(nullable), default, comment, fields[column].problem)
-            for column, (kind, nullable, default, comment) in told.items()
-        )
-        keys = session.rows(_KEYS, DATABASE, session.schema, name)
-        return replace(
-            table,
-            columns=columns,
-            primary_key=next((tuple(names) for kind, names, *_ in keys if kind == "PRIMARY KEY"), ()),
-            unique=tuple(tuple(names) for kind, names, *_ in keys if kind == "UNIQUE"),
-            foreign_keys=tuple(
-                SeenKey(tuple(names), other, tuple(to)) for kind, names, other, to in keys if kind == "FOREIGN KEY"
-            ),
-        )
+    def columns(self, session: Session, relation: Relation) -> Sequence[CatalogueEntry]:
+        """Return the columns of a table as the catalogue has them."""
+        return [CatalogueEntry(*row) for row in session.rows(_COLUMNS, DATABASE, session.schema, relation.name)]
+
+    def carried(self, session: Session, relation: Relation, names: Sequence[str]) -> Schema:
+        """Return columns as a step has them; fails with DAT006."""
+        return described_columns(session, relation.name, names)
+
+    def keys(self, session: Session, relation: Relation) -> Mapping[str, Any]:
+        """Return the keys of a table."""
+        return keys_of(session.rows(_KEYS, DATABASE, session.schema, relation.name))
 
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
         """Return rows of random blocks of a large table, the first rows of others."""
-        session, name = self._place(table)
-        schema = described_columns(session, name, columns)
-        text = f"SELECT {', '.join(map(quote_name, columns))} FROM {DUCKDB.qualified(session.schema, name)}"
+        session, relation = self.place(table)
+        schema = described_columns(session, relation.name, columns)
+        text = f"SELECT {', '.join(map(quote_name, columns))} FROM {DUCKDB.qualified(session.schema, relation.name)}"
         read = partial(read_batches, session, schema=schema, size=_BATCH)
         if not table.rows or table.rows <= _MANY * most:
             return sampled_of(schema, [f"{text} LIMIT {most + 1}"], read, most, "the first rows")
@@ -104,7 +96,3 @@ class _DuckDB(FileDiscoverer[DuckDBPyConnection]):
         text = f"SELECT * FROM ({text} TABLESAMPLE system({share:.4f} PERCENT) REPEATABLE (1))"
         text += f" USING SAMPLE reservoir({most} ROWS) REPEATABLE (1)"
         return replace(sampled_of(schema, [text], read, most, "random rows of random blocks"), whole=False)
-
-    def _place(self, table: SeenTable) -> tuple[Session, str]:
-        schema = str(table.config.get("schema", DUCKDB.own_schema))
-        return replace(self.session, schema=schema), str(table.config["table"])

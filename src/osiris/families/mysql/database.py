@@ -41,7 +41,7 @@ from osiris.families.sql.sending import fail_refused
 from osiris.fault import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -75,19 +75,14 @@ class MySQL(Database[Session]):
     `rows` BIGINT NOT NULL, digest LONGTEXT NOT NULL, written_at VARCHAR(40) NOT NULL, PRIMARY KEY (run_key, step)
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"""
 
-    def quote(self, name: str) -> str:
-        """Return a name as SQL reads it literally."""
-        return quote_name(name)
+    quote = staticmethod(quote_name)
+    relations = staticmethod(relations)
+    relation = staticmethod(relation)
+    column_type = staticmethod(column_type)
+    refusals = staticmethod(refusals)
+    holds = staticmethod(fits)
 
     # The catalogue
-
-    def relations(self, session: Session) -> dict[str, Table]:
-        """Return the tables and views of the session's database that the user may see, by name."""
-        return relations(session)
-
-    def relation(self, session: Session, name: str) -> Table:
-        """Return a table or view; fails with DRV012 or DRV020."""
-        return relation(session, name)
 
     def columns(self, session: Session, relation: Table) -> list[Column]:
         """Return the columns of a table, in their order."""
@@ -104,20 +99,6 @@ class MySQL(Database[Session]):
         if relation.engine:
             return f"its engine is {relation.engine}, which has no transactions", "ALTER TABLE … ENGINE = InnoDB"
         return "it is no plain table", "write a table"
-
-    # Types
-
-    def column_type(self, kind: str) -> str | None:
-        """Return the type of a column that is made for one of ours; None if there is none that holds its values."""
-        return column_type(kind)
-
-    def refusals(self, types: Mapping[str, str]) -> dict[str, str]:
-        """Return why columns cannot be carried, by their names."""
-        return refusals(types)
-
-    def holds(self, column: Column, kind: str) -> bool:
-        """Tell whether a column holds values of one of our types: all, but for those that `value_checks` refuses."""
-        return fits(column, kind)
 
     # Reading
 

@@ -232,7 +232,7 @@ class Database(ABC, Generic[SessionT]):
     computed_by: ClassVar[str] = "the database"
     """Who gives the values of computed columns, in words."""
 
-    def quote(self, name: str) -> str:
+    def quote(self, name: str, /) -> str:
         """Return a name as SQL reads it literally."""
         return quote_name(name)
 
@@ -271,7 +271,7 @@ class Database(ABC, Generic[SessionT]):
     # Types, in both directions
 
     @abstractmethod
-    def column_type(self, kind: str) -> str | None:
+    def column_type(self, kind: str, /) -> str | None:
         """Return the type of a column that is made for one of ours; None if there is none that holds its values."""
 
     @abstractmethod
@@ -279,7 +279,7 @@ class Database(ABC, Generic[SessionT]):
         """Return why columns cannot be carried, by their names; `types` are ours by name."""
 
     @abstractmethod
-    def holds(self, column: CatalogueColumn, kind: str) -> bool:
+    def holds(self, column: CatalogueColumn, kind: str, /) -> bool:
         """Tell whether a column keeps the values of one of our types."""
 
     # Reading

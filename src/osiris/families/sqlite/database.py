@@ -113,6 +113,8 @@ class SQLite(FileDatabase[sqlite3.Connection]):
 
     name = "sqlite"
     beside = "-wal"
+    column_type = staticmethod(column_type)
+    holds = staticmethod(holds_exactly)
 
     def open(self, _ctx: StepContext, path: Path, *, writing: bool) -> sqlite3.Connection | None:
         """Return a connection in a transaction; None if the database is in use.
@@ -181,19 +183,9 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         """Return whether somebody writes just now; nothing is written here."""
         return {"locked": _is_locked(path) if writable else None}
 
-    # Types
-
-    def column_type(self, kind: str) -> str | None:
-        """Return the declared type under which every value of a type is stored as it is; None if there is none."""
-        return column_type(kind)
-
     def refusals(self, types: Mapping[str, str]) -> dict[str, str]:
         """Return why columns cannot be carried, by their names."""
         return {name: _ABSENT for name, kind in types.items() if column_type(kind) is None}
-
-    def holds(self, column: Column, kind: str) -> bool:
-        """Tell whether a column keeps each value of a type."""
-        return holds_exactly(column, kind)
 
     # Reading
 

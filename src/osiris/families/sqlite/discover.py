@@ -5,10 +5,18 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from osiris.driver import SeenColumn, SeenKey, SeenTable
-from osiris.families.sql.discoverer import FileDiscoverer, both_ends, discovering_file, sampled_of
+from osiris.families.discovery_base import Known
+from osiris.families.sql.discoverer import (
+    CatalogueEntry,
+    FileDiscoverer,
+    both_ends,
+    discovering_file,
+    grouped,
+    keys_of,
+    sampled_of,
+)
 from osiris.families.sqlite.database import (
     SQLITE,
     Column,
@@ -26,8 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from osiris.driver import Discoverer, Sampled, StepContext
+    from osiris.driver import Discoverer, Sampled, SeenTable, StepContext
+    from osiris.families.sqlite.database import Session, Table
+    from osiris.model import Order
 
+_FOREIGN = 'SELECT id, "from", "table", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq'
 _MANY = 4
 """A table with so many samples in it is looked at from both ends."""
 
@@ -40,43 +51,48 @@ def discovering(ctx: StepContext) -> AbstractContextManager[Discoverer]:
 class _SQLite(FileDiscoverer[sqlite3.Connection]):
     def schemas(self) -> Mapping[str, int | None]:
         """Return the only schema."""
-        return {SQLITE.own_schema: len(SQLITE.relations(self.session))}
+        return {SQLITE.own_schema: len(self.relations(SQLITE.own_schema))}
 
-    def tables(self, _schema: str) -> Sequence[SeenTable]:
+    def tables(self, schema: str) -> Sequence[SeenTable]:
         """Return the tables and views."""
         return [
-            SeenTable(name, "sqlite.extractor", {"table": name}, table.kind, files=self.files)
-            for name, table in sorted(SQLITE.relations(self.session).items())
+            self.seen(schema, table, kind=table.kind, files=self.files)
+            for _, table in sorted(self.relations(schema).items())
         ]
 
-    def details(self, table: SeenTable) -> SeenTable:
-        """Return a table with columns and keys, and how many rows it has, if these are few."""
-        found = SQLITE.relations(self.session)[table.name]
-        columns = SQLITE.columns(self.session, found)
-        indexes = [index for index in unique_indexes(self.session, table.name) if index.origin != "pk"]
-        return replace(
-            table,
-            rows=count_rows(self.session, found),
-            columns=tuple(map(_seen, columns)),
-            primary_key=tuple(c.name for c in sorted(columns, key=lambda c: c.key) if c.key),
-            unique=tuple(sorted(index.names for index in indexes if len(index.names) == len(index.columns))),
-            foreign_keys=self._foreign(table.name),
-            order="fixed" if order_of(found, columns) else "free",
+    def columns(self, session: Session, relation: Table) -> Sequence[CatalogueEntry]:
+        """Return the columns of a table as it declares them."""
+        return [
+            CatalogueEntry(c.name, c.declared, c.nullable, "generated" if c.computed else c.default)
+            for c in SQLITE.columns(session, relation)
+        ]
+
+    def fields(self, session: Session, relation: Table, _names: Sequence[str]) -> Mapping[str, Known]:
+        """Return what a step makes of columns, by name."""
+        return {column.name: _known(column) for column in SQLITE.columns(session, relation)}
+
+    def keys(self, session: Session, relation: Table) -> Mapping[str, Any]:
+        """Return the keys of a table."""
+        primary = sorted((column.key, column.name) for column in SQLITE.columns(session, relation) if column.key)
+        unique = [index for index in unique_indexes(session, relation.name) if index.origin != "pk"]
+        names = sorted(index.names for index in unique if len(index.names) == len(index.columns))
+        foreign = [tuple(zip(*key, strict=True)) for key in grouped(session.rows(_FOREIGN, relation.name))]
+        return keys_of(
+            [
+                ("p", [name for _, name in primary], None, None),
+                *(("u", columns, None, None) for columns in names),
+                *(("f", columns, tables[0], [name for name in to if name]) for columns, tables, to in foreign),
+            ]
         )
 
-    def _foreign(self, table: str) -> tuple[SeenKey, ...]:
-        text = 'SELECT id, "from", "table", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq'
-        keys: dict[int, list[tuple[str, str, str | None]]] = {}
-        for number, *parts in self.session.rows(text, table):
-            keys.setdefault(number, []).append((parts[0], parts[1], parts[2]))
-        return tuple(
-            SeenKey(tuple(c for c, *_ in parts), parts[0][1], tuple(to for *_, to in parts if to))
-            for _, parts in sorted(keys.items())
-        )
+    def completed(self, table: SeenTable, session: Session, relation: Table) -> SeenTable:
+        """Return a table with how many rows it has, if these are few, and whether they have an order."""
+        order: Order = "fixed" if order_of(relation, SQLITE.columns(session, relation)) else "free"
+        return replace(table, rows=count_rows(session, relation), order=order)
 
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
         """Return the first rows, in their order if there is one; of large tables also the last."""
-        found = SQLITE.relations(self.session)[table.name]
+        _, found = self.place(table)
         every = SQLITE.columns(self.session, found)
         known = {column.name: column for column in every}
         schema = tuple(Field(name, str(known[name].type), known[name].nullable) for name in columns)
@@ -88,9 +104,8 @@ class _SQLite(FileDiscoverer[sqlite3.Connection]):
         return sampled_of(schema, texts, partial(read_batches, self.session, schema=schema), most, method)
 
 
-def _seen(column: Column) -> SeenColumn:
+def _known(column: Column) -> Known:
     problem = type_problem(column.type)
     if column.type is None:
         problem = f"{problem}; give the step dtype: {{{column.name}: utf8}}"
-    kind, default = None if problem else column.type, "generated" if column.computed else column.default
-    return SeenColumn(column.name, column.declared, kind, column.nullable, default, problem=problem)
+    return Known(None if problem else Field(column.name, str(column.type), column.nullable), problem)
