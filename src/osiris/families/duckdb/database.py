@@ -409,14 +409,16 @@ def column_type(kind: Type) -> str | None:
     if kind.kind in ("time", "timestamp"):
         unit, *zone = kind.parameters
         return _MOMENTS[kind.kind, bool(zone)][_UNITS.index(str(unit))] if zone in ([], ["UTC"]) else None
-    if kind.children:
-        inner = [(name, column_type(child)) for name, child in kind.children]
-        if any(child is None for _, child in inner):
-            return None
-        if kind.kind == "list":
-            return f"{inner[0][1]}[]"
-        return f"STRUCT({', '.join(f'{quote_name(name)} {child}' for name, child in inner)})"
-    return _PLAIN[kind.kind]
+    return _nested_type(kind) if kind.children else _PLAIN[kind.kind]
+
+
+def _nested_type(kind: Type) -> str | None:
+    inner = [(name, column_type(child)) for name, child in kind.children]
+    if any(child is None for _, child in inner):
+        return None
+    if kind.kind == "list":
+        return f"{inner[0][1]}[]"
+    return f"STRUCT({', '.join(f'{quote_name(name)} {child}' for name, child in inner)})"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -431,16 +433,23 @@ def _query(session: Session, query: str, ctx: StepContext) -> Source:
         raise_all(verdict.diagnostics)
     text = str(verdict.canonical)
     assert_native(engine, text, known.keys())
-    values = {name: _value(ctx.bindings[name]) for name in verdict.parameters}
-    explain(engine, text, values, {name: _columns_for_hints(session, known[name]) for name in verdict.relations})
-    narrowed = narrowings(text, engine, values)
-    if narrowed:
-        raise_all(narrowed)
-    schema = schema_of_relation(engine.sql(text, params=values or None))
+    values = {name: _value(ctx.bindings[name]) for name in verdict.parameters} or None
+    schema = _bound(session, text, values, {name: known[name] for name in verdict.relations})
     total = with_total_order(text, [column.name for column in schema])
     scanned = verdict.keeps_order and all(order_of(known[name]) == "fixed" for name in verdict.relations)
-    order: Order = "fixed" if verdict.ordered or scanned else "free"
-    return Source(schema, total, order, detail=values or None)
+    return Source(schema, total, "fixed" if verdict.ordered or scanned else "free", detail=values)
+
+
+def _bound(
+    session: Session, text: str, values: Mapping[str, JsonValue] | None, relations: Mapping[str, Relation]
+) -> Schema:
+    """Return the columns of a query; fails with SQL009 or SQL031."""
+    engine = session.connection
+    explain(engine, text, values or {}, {name: _columns_for_hints(session, each) for name, each in relations.items()})
+    narrowed = narrowings(text, engine, values or {})
+    if narrowed:
+        raise_all(narrowed)
+    return schema_of_relation(engine.sql(text, params=values))
 
 
 def _columns_for_hints(session: Session, relation: Relation) -> Schema:

@@ -33,6 +33,20 @@ _HELD = {
     "date": "date",
     "year": "uint16",
 }
+_MADE = {
+    "bool": "boolean",
+    "float32": "float",
+    "float64": "double",
+    "date": "date",
+    "json": "json",
+    "uuid": "uuid",
+    "utf8": "longtext CHARACTER SET utf8mb4",
+    "binary": "longblob",
+}
+_MADE_IN_KEYS = {"utf8": "varchar(255) CHARACTER SET utf8mb4 COLLATE {collation}", "binary": "varbinary(255)"}
+_MADE_BY_MYSQL = {"uuid": "char(36) CHARACTER SET ascii"}
+_COLLATIONS = {True: "utf8mb4_nopad_bin", False: "utf8mb4_0900_bin"}
+"""How texts of keys are compared, byte by byte: in MariaDB, and in MySQL."""
 _MEMBER = re.compile(r"'((?:[^'\\]|''|\\.)*)'", re.DOTALL)
 _ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
 _CONTROLS = {"n": "\n", "r": "\r", "0": "\0"}
@@ -105,12 +119,8 @@ def column_type(name: str, *, key: bool = False, mariadb: bool = True) -> str | 
         return _moment(found.kind, *map(str, found.parameters))
     if name in _WIDTHS:
         return _SIZES[int(name.lstrip("uint"))] + (" unsigned" if name.startswith("u") else "")
-    collation = "utf8mb4_nopad_bin" if mariadb else "utf8mb4_0900_bin"
-    text = f"varchar(255) CHARACTER SET utf8mb4 COLLATE {collation}" if key else "longtext CHARACTER SET utf8mb4"
-    made = {"bool": "boolean", "float32": "float", "float64": "double", "date": "date", "json": "json", "utf8": text}
-    made |= {"binary": "varbinary(255)" if key else "longblob"}
-    made |= {"uuid": "uuid" if mariadb else "char(36) CHARACTER SET ascii"}
-    return made.get(name)
+    made = _MADE | (_MADE_IN_KEYS if key else {}) | ({} if mariadb else _MADE_BY_MYSQL)
+    return made[name].format(collation=_COLLATIONS[mariadb]) if name in made else None
 
 
 def _moment(kind: str, unit: str, zone: str | None = None) -> str | None:

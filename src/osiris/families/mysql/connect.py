@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from osiris.errors import OsirisError, fail
 from osiris.families.mysql.errors import fail_login
-from osiris.families.sql.watchdog import SILENCE, Watch, fail_broken
+from osiris.families.sql.watchdog import SILENCE, Watch, connection_string, fail_broken
 from osiris.secret import Secret
 from osiris.units import duration_text
 
@@ -43,7 +43,8 @@ SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = %s AND COMMAND IN ('Quer
     AND STATE NOT IN ('Writing to net', 'Reading from net', 'Sending to client', 'Receiving from client')"""
 _NOBODY = (errno.ECONNREFUSED, errno.ENOENT)
 _SCHEMES = ("mysql", "mariadb", "mysql+pymysql")
-_IN_URLS = frozenset(("sslmode", "sslrootcert", "sslcert", "sslkey", "charset", "connect_timeout", "read_timeout"))
+_ENCRYPTION = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+_IN_URLS = frozenset((*_ENCRYPTION, "charset", "connect_timeout", "read_timeout"))
 _DEFAULTS: dict[str, JsonValue] = {"host": "localhost", "port": 3306, "sslmode": "prefer"}
 _LOST = frozenset((2003, 2006, 2013, 2055))
 
@@ -74,7 +75,10 @@ def address(fields: Mapping[str, JsonValue], schema: str | None = None) -> Addre
     if not database or not parts.get("user"):
         fail("CON016", problem="it needs 'database' and 'user'")
     password = parts.get("password")
-    silence = float(parts.get("read_timeout") or SILENCE)
+
+    def seconds(name: str, default: float = 0) -> float:
+        return float(parts.get(name) or default)
+
     return Address(
         where=f"database '{database}' at {parts['host']}:{parts['port']}",
         host=str(parts["host"]),
@@ -82,39 +86,40 @@ def address(fields: Mapping[str, JsonValue], schema: str | None = None) -> Addre
         user=str(parts["user"]),
         database=str(database),
         password=password if isinstance(password, Secret) else None,
-        encryption={
-            name: str(parts[name]) for name in ("sslmode", "sslrootcert", "sslcert", "sslkey") if name in parts
-        },
-        timeout=float(parts.get("connect_timeout") or 10),
-        silence=max(silence, float(parts.get("write_timeout") or 0)),
-        statement=float(parts.get("statement_timeout") or 0),
+        encryption={name: str(parts[name]) for name in _ENCRYPTION if name in parts},
+        timeout=seconds("connect_timeout", 10),
+        silence=max(seconds("read_timeout", SILENCE), seconds("write_timeout")),
+        statement=seconds("statement_timeout"),
     )
 
 
 def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:
     """Return the parts of a URL, the password as a secret again; its words are never repeated."""
-    given = [fields[name] for name in ("dsn", "url") if fields.get(name) is not None]
-    if len(given) > 1:
-        fail("CON016", problem="it has 'dsn' and 'url'; give one of them")
-    if not given:
+    text = connection_string(fields)
+    if text is None:
         return {}
     try:
-        url = urlsplit(given[0].reveal())
+        url = urlsplit(text)
         port = url.port
     except ValueError:
         url, port = urlsplit(""), None
-    options = dict(parse_qsl(url.query))
     if url.scheme not in _SCHEMES or not url.hostname:
         fail("CON016", problem="its connection string is no URL like mysql://user@host:port/database")
+    parts = {"user": url.username, "database": url.path.strip("/"), "host": url.hostname}
+    found: dict[str, JsonValue | Secret] = {name: unquote(value) for name, value in parts.items() if value}
+    found |= _options(url.query) | ({"port": port} if port else {})
+    return found | ({"password": Secret(unquote(url.password))} if url.password else {})
+
+
+def _options(query: str) -> dict[str, str]:
+    """Return the options behind a URL; fails with CON016 for one that is not known, or is no number."""
+    options = dict(parse_qsl(query))
     for name in ("connect_timeout", "read_timeout"):
         if not options.get(name, "1").replace(".", "", 1).isdecimal():
             fail("CON016", problem=f"{name} of its connection string is no number")
     if unknown := set(options) - _IN_URLS:
         fail("CON016", problem=f"its connection string has {', '.join(sorted(unknown))}")
-    parts = {"user": url.username, "database": url.path.strip("/"), "host": url.hostname}
-    found: dict[str, JsonValue | Secret] = {name: unquote(value) for name, value in parts.items() if value}
-    found |= options | ({"port": port} if port else {})
-    return found | ({"password": Secret(unquote(url.password))} if url.password else {})
+    return options
 
 
 def connect(target: Address, ctx: StepContext, *, sends_rows: bool = False) -> tuple[Client, Watch]:

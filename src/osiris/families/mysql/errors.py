@@ -25,16 +25,24 @@ _READ_ONLY = frozenset((1792,))
 _QUERY = frozenset((1051, 1054, 1060, 1064, 1066, 1109, 1111, 1140, NO_TABLE, 1222, 1235, 1241, 1247, 1248, 1305, 1582))
 
 
+_MEANS = {
+    **dict.fromkeys(_GONE | _NOT_LET_IN, "CON014"),
+    **dict.fromkeys(NOT_GRANTED, "DRV020"),
+    **dict.fromkeys(_ENDED, "DRV021"),
+    **dict.fromkeys(_NO_SPACE, "DRV022"),
+}
+_MEANS_AT_LOGIN = {
+    **dict.fromkeys(_LOGIN, "CON012"),
+    **dict.fromkeys(_NOT_LET_IN, "CON011"),
+    **dict.fromkeys(_ENCRYPTION, "CON017"),
+    _NO_DATABASE: "CON013",
+}
+
+
 def fail_login(number: int, message: str, where: str, user: str) -> NoReturn:
     """Fail with why a server does not let a user in."""
-    if number == _NO_DATABASE:
-        fail("CON013", where=where, reason=message)
-    if number in _ENCRYPTION:
-        fail("CON017", where=where, reason=message)
-    if number in _NOT_LET_IN:
-        fail("CON011", where=where, reason=message)
-    if number in _LOGIN:
-        fail("CON012", where=where, user=user, reason=message)
+    if number in _MEANS_AT_LOGIN:
+        fail(_MEANS_AT_LOGIN[number], where=where, user=user, reason=message)
     if number == _NO_RIGHT_TO_DATABASE:
         reason = "it has no right to anything in this database, which may not even be there"
         hint = "check 'database' of the connection; if it is right, let its owner GRANT SELECT on it to the user"
@@ -44,18 +52,19 @@ def fail_login(number: int, message: str, where: str, user: str) -> NoReturn:
 
 def fail_server(number: int, message: str, where: str, user: str, *, query: bool = False) -> NoReturn:
     """Fail with what an error means; `message` are the server's words, `query` tells that the statement is theirs."""
-    if number in _GONE or number in _NOT_LET_IN:
-        fail("CON014", where=where, reason=message)
-    if number in NOT_GRANTED:
-        fail("DRV020", where=where, user=user, reason=message)
-    if number in _ENDED:
-        fail("DRV021", where=where, reason=message)
-    if number in _NO_SPACE or (number in _NOT_WRITTEN and _DISK_FULL.search(message)):
-        fail("DRV022", where=where, reason=message)
-    if query and number in _READ_ONLY:
-        fail("SQL004", what="writing")
-    if query and number in _QUERY:
-        fail("SQL009", problem=message)
+    code = _MEANS.get(number)
+    if number in _NOT_WRITTEN and _DISK_FULL.search(message):
+        code = "DRV022"
+    if code:
+        fail(code, where=where, user=user, reason=message)
     if query:
-        fail("SQL011", problem=f"{message} (error {number})")
+        _fail_query(number, message)
     fail("DRV013", path=where, problem=f"{message} (error {number})")
+
+
+def _fail_query(number: int, message: str) -> NoReturn:
+    if number in _READ_ONLY:
+        fail("SQL004", what="writing")
+    if number in _QUERY:
+        fail("SQL009", problem=message)
+    fail("SQL011", problem=f"{message} (error {number})")

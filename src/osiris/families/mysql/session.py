@@ -206,21 +206,22 @@ def table_result(session: Session, found: Table, columns: Sequence[str] | None) 
     A table with a primary key is read in its order, which is that in which InnoDB keeps it.
     """
     place = (session.target.database, found.name)
-    told = {name: (kind, needed) for name, kind, needed, _ in session.rows(_COLUMNS, *place)}
+    told = session.rows(_COLUMNS, *place)
     if not told:  # who has another right to a table is told that it is there, and no columns
         fail_grant(session, ["SELECT"], qualified(session, found.name), f"table '{found.name}'")
-    shown = [name for name, *_, hidden in session.rows(_COLUMNS, *place) if not hidden]
-    check_known({"columns": columns or ()}, list(told), f"table '{found.name}' of {session.target.where}")
-    kinds = {name: kind for name, (kind, _) in told.items()} | _json_columns(session, place, list(told))
-    names = list(shown if columns is None else columns)
-    listed = ", ".join(_read(name, kinds[name]) for name in names)
+    every, shown = [name for name, *_ in told], [name for name, *_, hidden in told if not hidden]
+    check_known({"columns": columns or ()}, every, f"table '{found.name}' of {session.target.where}")
+    kinds = {name: kind for name, kind, *_ in told} | _json_columns(session, place, every)
+    names = shown if columns is None else columns
     key = _key(session, found)
-    text = f"SELECT {listed} FROM {qualified(session, found.name)}"
-    if key:
-        text += f" FORCE INDEX (PRIMARY) ORDER BY {', '.join(map(quote_name, key))}"
-    needed = {name: bool(needed) for name, (_, needed) in told.items()}
-    source = described(session, text, kinds, needed)
+    text = f"SELECT {', '.join(_read(name, kinds[name]) for name in names)} FROM {qualified(session, found.name)}"
+    text += _in_order_of(key)
+    source = described(session, text, kinds, {name: bool(needed) for name, _, needed, _ in told})
     return replace(source, order="fixed" if key else "free", rows=found.rows, relations=(place,))
+
+
+def _in_order_of(key: Sequence[str]) -> str:
+    return f" FORCE INDEX (PRIMARY) ORDER BY {', '.join(map(quote_name, key))}" if key else ""
 
 
 def _read(name: str, kind: str) -> str:

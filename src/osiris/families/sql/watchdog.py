@@ -16,7 +16,9 @@ from osiris.errors import fail
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from osiris.model import JsonValue
 
     Reason = Literal["cancelled", "silent"]
 
@@ -98,3 +100,11 @@ def fail_broken(watch: Watch | None, where: str, reason: str) -> NoReturn:
     if watch and watch.stopped == "silent":
         fail("CON015", where=where, seconds=duration_text(watch.silence))
     fail("CON014", where=where, reason=reason)
+
+
+def connection_string(fields: Mapping[str, JsonValue]) -> str | None:
+    """Return the string that a connection has instead of single fields, revealed; fails with CON016 for two."""
+    given = [fields[name] for name in ("dsn", "url") if fields.get(name) is not None]
+    if len(given) > 1:
+        fail("CON016", problem="it has 'dsn' and 'url'; give one of them")
+    return str(given[0].reveal()) if given else None

@@ -31,7 +31,7 @@ from osiris.model import Field
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from osiris.driver import Discoverer, Sampled, SeenTable, StepContext
@@ -76,14 +76,8 @@ class _SQLite(FileDiscoverer[sqlite3.Connection]):
         primary = sorted((column.key, column.name) for column in SQLITE.columns(session, relation) if column.key)
         unique = [index for index in unique_indexes(session, relation.name) if index.origin != "pk"]
         names = sorted(index.names for index in unique if len(index.names) == len(index.columns))
-        foreign = [tuple(zip(*key, strict=True)) for key in grouped(session.rows(_FOREIGN, relation.name))]
-        return keys_of(
-            [
-                ("p", [name for _, name in primary], None, None),
-                *(("u", columns, None, None) for columns in names),
-                *(("f", columns, tables[0], [name for name in to if name]) for columns, tables, to in foreign),
-            ]
-        )
+        keys = [("p", [name for _, name in primary]), *(("u", columns) for columns in names)]
+        return keys_of([*((kind, columns, None, None) for kind, columns in keys), *_foreign(session, relation.name)])
 
     def completed(self, table: SeenTable, session: Session, relation: Table) -> SeenTable:
         """Return a table with how many rows it has, if these are few, and whether they have an order."""
@@ -102,6 +96,12 @@ class _SQLite(FileDiscoverer[sqlite3.Connection]):
         if order and (table.rows is None or table.rows > _MANY * most):
             texts, method = both_ends(text, order, most)
         return sampled_of(schema, texts, partial(read_batches, self.session, schema=schema), most, method)
+
+
+def _foreign(session: Session, table: str) -> Iterator[tuple[str, Sequence[str], str, Sequence[str]]]:
+    for key in grouped(session.rows(_FOREIGN, table)):
+        columns, tables, to = zip(*key, strict=True)
+        yield "f", columns, tables[0], [name for name in to if name]
 
 
 def _known(column: Column) -> Known:

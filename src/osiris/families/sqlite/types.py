@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.families.type_compat import LEAVE_OUT, holds
-from osiris.types import arrow_type, parse_type
+from osiris.types import MAX_DECIMAL_DIGITS, arrow_type, parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,12 +44,12 @@ _NAMED = {
 }
 _MOMENTS = {"TIME_TEXT": "time[{}]", "TIMESTAMP_TEXT": "timestamp[{}]", "TIMESTAMPTZ_TEXT": "timestamp[{},UTC]"}
 _DECIMALS = ("DECIMAL", "NUMERIC", "DECIMAL_TEXT")
-_AFFINITIES = (
-    (("INT",), "int64"),
-    (("CHAR", "CLOB", "TEXT"), "utf8"),
-    (("BLOB",), "binary"),
-    (("REAL", "FLOA", "DOUB"), "float64"),
-)
+_AFFINITIES = {
+    "INT": "int64",
+    **dict.fromkeys(("CHAR", "CLOB", "TEXT"), "utf8"),
+    "BLOB": "binary",
+    **dict.fromkeys(("REAL", "FLOA", "DOUB"), "float64"),
+}
 """Words within a declared type, in the order in which SQLite looks for them."""
 
 _STORED = {
@@ -81,10 +81,14 @@ def type_of(declared: str) -> str | None:
         return None
     name, first, second = match.groups()
     if name in _DECIMALS:
-        return f"decimal({int(first)},{int(second or 0)})" if first and 0 < int(first) <= 76 else None
+        return _decimal_type(int(first or 0), int(second or 0))
     if name in _MOMENTS:
         return _MOMENTS[name].format(_UNITS.get(first or "6", "us"))
-    return _NAMED.get(name) or next((kind for words, kind in _AFFINITIES if any(w in name for w in words)), None)
+    return _NAMED.get(name) or next((kind for word, kind in _AFFINITIES.items() if word in name), None)
+
+
+def _decimal_type(digits: int, scale: int) -> str | None:
+    return f"decimal({digits},{scale})" if 0 < digits <= MAX_DECIMAL_DIGITS else None
 
 
 def column_type(kind: str) -> str | None:
