@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue
     from osiris.sql.verdict import Verdict
-    from osiris.table import RowStream
+    from osiris.table import Relation, RowStream
 
 _SHOWN = 5
 _OTHERWISE = ("LIMIT", "TOP_N", "JOIN", "PRODUCT", "CTE")
@@ -63,13 +63,15 @@ def load_inputs(
     for name, times in verdict.relations.items():
         used[names[name]].append(name)
         reads[names[name]] += times
-    for key in [key for key in used if inputs[key].relation]:
-        _view(engine, inputs[key], used.pop(key))
-    streamed = {key for key in used if reads[key] == 1}
-    for key in used.keys() - streamed:
-        _load(engine, inputs[key], used[key])
-    for key in streamed:
-        engine.register(used[key][0], InputStream(inputs[key]))
+    streamed = set[str]()
+    for key, called in used.items():
+        if inputs[key].relation:
+            _view(engine, inputs[key], called)
+        elif reads[key] == 1:
+            streamed.add(key)
+            engine.register(called[0], InputStream(inputs[key]))
+        else:
+            _load(engine, inputs[key], called)
     schemas = {name: inputs[key].schema for name, key in names.items()}
     if _scans(explain(engine, text, values, schemas)) > len(streamed):
         _load_streams(engine, inputs, {key: used[key] for key in streamed})
@@ -95,12 +97,16 @@ def tell_reads(engine: DuckDBPyConnection, inputs: Mapping[str, RowStream]) -> N
     # The profile of a statement that metadata alone answered has no operators.
     scans = list(_operators(json.loads(engine.get_profiling_information()).get("operator", ())))
     for relation in relations:
-        names = _names_shown(relation.files)
-        read = [node for node in scans if node.get("extra_info", {}).get("Filename(s)") == names]
-        counted = {node["rows_scanned"] for node in read if _reads_all(node, scans)}
-        counted = counted or set(engine.execute(f"SELECT count(*) FROM ({relation.text})").fetchone() or ())
-        # The most, not the sum: the engine may read files twice, or another input may have the same ones.
-        relation.on_read(counted, max((node["bytes_scanned"] for node in read), default=0))
+        _tell_read(engine, relation, scans)
+
+
+def _tell_read(engine: DuckDBPyConnection, relation: Relation, scans: Collection[JsonValue]) -> None:
+    names = _names_shown(relation.files)
+    read = [node for node in scans if node.get("extra_info", {}).get("Filename(s)") == names]
+    counted = {node["rows_scanned"] for node in read if _reads_all(node, scans)}
+    counted = counted or set(engine.execute(f"SELECT count(*) FROM ({relation.text})").fetchone() or ())
+    # The most, not the sum: the engine may read files twice, or another input may have the same ones.
+    relation.on_read(counted, max((node["bytes_scanned"] for node in read), default=0))
 
 
 def _reads_all(scan: JsonValue, operators: Collection[JsonValue]) -> bool:

@@ -209,10 +209,10 @@ def table_result(session: Session, found: Table, columns: Sequence[str] | None) 
     told = session.rows(_COLUMNS, *place)
     if not told:  # who has another right to a table is told that it is there, and no columns
         fail_grant(session, ["SELECT"], qualified(session, found.name), f"table '{found.name}'")
-    every, shown = [name for name, *_ in told], [name for name, *_, hidden in told if not hidden]
-    check_known({"columns": columns or ()}, every, f"table '{found.name}' of {session.target.where}")
-    kinds = {name: kind for name, kind, *_ in told} | _json_columns(session, place, every)
-    names = shown if columns is None else columns
+    kinds = {name: kind for name, kind, *_ in told}
+    check_known({"columns": columns or ()}, list(kinds), f"table '{found.name}' of {session.target.where}")
+    kinds |= _json_columns(session, place, list(kinds))
+    names = columns if columns is not None else [name for name, *_, hidden in told if not hidden]
     key = _key(session, found)
     text = f"SELECT {', '.join(_read(name, kinds[name]) for name in names)} FROM {qualified(session, found.name)}"
     text += _in_order_of(key)
