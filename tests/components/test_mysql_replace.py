@@ -12,8 +12,8 @@ from osiris.driver import StepContext
 from osiris.errors import OsirisError
 from osiris.families.mysql.connect import address
 from osiris.families.mysql.session import opened
+from osiris.families.mysql.staging import may_replace
 from osiris.families.mysql.target_table import columns_of
-from osiris.families.mysql.upsert_by_replace import may_replace
 from osiris.secret import Secret
 from osiris.table import stream
 from osiris.types import schema_of

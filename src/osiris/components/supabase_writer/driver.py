@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from osiris.errors import fail, raise_all
 from osiris.families.postgres import writer as postgres_writing
 from osiris.families.postgres.column_mapping import refusals
-from osiris.families.sql.key_columns import check_key_columns
-from osiris.families.sql.target_table import THERE
+from osiris.families.sql.target_table import THERE, check_key_columns
 from osiris.families.sql.writer import ServerWriting
 from osiris.families.supabase.connect import wire_fields
 from osiris.families.supabase.writer import Work, deliver, expect_target, list_refusals, refuse_missing

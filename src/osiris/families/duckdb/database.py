@@ -21,8 +21,7 @@ from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column, Relation, Source
 from osiris.families.sql.database_file import FileDatabase, FileSession, check_file, database_path, label
 from osiris.families.sql.dml import insert_rows, on_conflict, repeated_key
-from osiris.families.sql.key_columns import refuse_equal_keys
-from osiris.families.sql.target_table import expect_all_taken, fail_row
+from osiris.families.sql.target_table import expect_all_taken, fail_row, refuse_equal_keys
 from osiris.families.type_compat import holds
 from osiris.fault import fault
 from osiris.files import fail_os, make_private, sweep, sync_folder

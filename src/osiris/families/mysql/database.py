@@ -11,13 +11,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from osiris.families.mysql.column_mapping import Column, column_type, fits, refusals
 from osiris.families.mysql.connect import address, numbered
 from osiris.families.mysql.constraint_errors import ROW, explained, refusal
 from osiris.families.mysql.load_data import send, used_columns
 from osiris.families.mysql.privileges import expect_rights, expect_rights_to_ledger
-from osiris.families.mysql.query import query_result
-from osiris.families.mysql.reader import read_query
+from osiris.families.mysql.reader import query_result, read_query
 from osiris.families.mysql.session import (
     SETTINGS,
     Session,
@@ -31,9 +29,8 @@ from osiris.families.mysql.session import (
     relations,
     table_result,
 )
-from osiris.families.mysql.staging import merge_staged, replace_directly, stage
-from osiris.families.mysql.target_table import columns_of, uniques
-from osiris.families.mysql.upsert_by_replace import may_replace
+from osiris.families.mysql.staging import may_replace, merge_staged, replace_directly, stage
+from osiris.families.mysql.target_table import Column, column_type, columns_of, fits, refusals, uniques
 from osiris.families.sql.database import LEDGER, Database, Delivery, InUse, Target
 from osiris.families.sql.extractor import sifted
 from osiris.families.sql.ledger import insert_delivery

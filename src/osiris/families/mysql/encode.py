@@ -1,7 +1,15 @@
-"""Arrow arrays as the text that LOAD DATA reads: values behind commas, texts in quotes, NULL as a word without them."""
+"""Arrow arrays as the text that LOAD DATA reads: values behind commas, texts in quotes, NULL as a word without them.
+
+Columns that hold not every value of a type are given such values all the same, and each value is looked at before it is
+sent: what the server rounds, cuts off, refuses or takes for something else must not get there. Of an ENUM and of a SET
+the number is sent that it has for a text.
+"""
 
 from __future__ import annotations
 
+import re
+import socket
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -10,15 +18,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from osiris.families.mysql.column_mapping import LISTED
-from osiris.families.mysql.value_checks import numbered, refuse_unfit
+from osiris.families.mysql.target_table import LISTED
+from osiris.families.sql.columnar import Unfit
 from osiris.families.text_format import spell
+from osiris.families.type_compat import LEAVE_OUT
 from osiris.types import parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from osiris.families.mysql.column_mapping import Column
+    from osiris.families.mysql.target_table import Column
+
+    Right = Callable[[pa.Array, Column], pa.Array]
 
 FORM = (
     "CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' LINES TERMINATED BY '\\n'"
@@ -27,6 +38,17 @@ FORM = (
 
 _YEAR = 4
 _HEX = np.frombuffer("".join(f"{value:02X}" for value in range(256)).encode(), np.uint16)
+_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
+"""0001-01-01 and 9999-12-31 in days since 1970."""
+_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
+_UNITS = {"s": 0, "ms": 3, "us": 6}
+_YEARS = (1901, 2155)
+_MEDIUM = 24
+_SHOWN = 60
+_LISTED = 200
+"""Characters of a declaration that are shown."""
+_FAMILIES = {"inet4": socket.AF_INET, "inet6": socket.AF_INET6}
+_CUT = "the column is {0}, and blanks at the end are cut off"
 
 
 def encode_rows(names: Sequence[str], arrays: Sequence[pa.Array]) -> memoryview:
@@ -81,3 +103,144 @@ _FORMS: Mapping[str, Callable[[pa.Array], pa.Array]] = {
     "uuid": _uuids,
     "json": lambda array: array.storage,
 }
+
+
+def refuse_unfit(array: pa.Array, source: str, column: Column) -> None:
+    """Raise Unfit for the first value that a column would change, as far as we know; `source` is the values' type."""
+    if column.fills and array.null_count:
+        _expect(array, array.is_valid(), f"the column would hold {column.fills} instead; {LEAVE_OUT}")
+    for right, reason in _checks(source, column):
+        _expect(array, right(array, column), reason)
+
+
+def _checks(source: str, column: Column) -> list[tuple[Right, str]]:
+    """Return what is to be true of values, and why."""
+    found: list[tuple[Right, str]] = []
+    if source in ("float32", "float64"):
+        found.append((lambda array, _: pc.is_finite(array), "MySQL has no such number"))
+        if "(" in column.declared:
+            found.append((_is_rounded, f"the column is {column.declared}"))
+    if source == "date" or source.startswith("timestamp"):
+        found.append((_is_day, "MySQL has the years 1 to 9999"))
+    if source.startswith(("time[", "timestamp[")):
+        found.append((_is_short, f"the column has {column.digits} digits behind the second"))
+    if column.unsigned and column.kind == "decimal":
+        found.append((lambda array, _: pc.greater_equal(array, pa.scalar(0, array.type)), "the column is unsigned"))
+    if column.kind in _KINDS and source != "bool":
+        right, reason = _KINDS[column.kind]
+        found.append((right, reason.format(column.declared[:_LISTED], column.length)))
+    return found
+
+
+def _expect(array: pa.Array, right: pa.Array, reason: str) -> None:
+    row = pc.index(right, False).as_py()
+    if row >= 0:
+        raise Unfit(row, _shown(array[row]), reason)
+
+
+def _shown(value: pa.Scalar) -> str:
+    try:
+        return str(value.as_py())[:_SHOWN] if value.is_valid else "NULL"
+    except (ValueError, OverflowError):  # a day that Python does not have
+        return "a value"
+
+
+def _is_day(array: pa.Array, _: Column) -> pa.Array:
+    days = array.type.id == pa.lib.Type_DATE32
+    numbers, per_day = array.view(pa.int32() if days else pa.int64()), 1 if days else _PER_DAY[array.type.unit]
+    after = pc.greater_equal(numbers, _FIRST_DAY * per_day)
+    return pc.and_(after, pc.less(numbers, (_LAST_DAY + 1) * per_day))
+
+
+def _is_short(array: pa.Array, column: Column) -> pa.Array:
+    """Tell of moments whether their last digits, as far as the column does not have them, are zero."""
+    step = 10 ** max(_UNITS[array.type.unit] - column.digits, 0)
+    count = array.view(pa.int32() if array.type.id == pa.lib.Type_TIME32 else pa.int64())
+    return pc.equal(pc.multiply(pc.divide(count, step), step), count)
+
+
+def _is_rounded(array: pa.Array, column: Column) -> pa.Array:
+    return pc.equal(pc.round(array.cast(pa.float64()), column.scale).cast(array.type), array)
+
+
+def _is_in_range(array: pa.Array, column: Column) -> pa.Array:
+    bits = column.digits if column.kind == "bit" else _MEDIUM
+    signed = column.kind != "bit" and not column.unsigned
+    least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    known = np.iinfo(array.type.to_pandas_dtype())
+    after = pc.greater_equal(array, pa.scalar(max(least, int(known.min)), array.type))
+    return pc.and_(after, pc.less_equal(array, pa.scalar(min(most, int(known.max)), array.type)))
+
+
+def _is_year(array: pa.Array, _: Column) -> pa.Array:
+    first, last = _YEARS
+    wide = array.cast(pa.int64())
+    return pc.or_(pc.equal(wide, 0), pc.and_(pc.greater_equal(wide, first), pc.less_equal(wide, last)))
+
+
+def _is_not_cut(length: Callable[[pa.Array], pa.Array], array: pa.Array, column: Column) -> pa.Array:
+    """Tell of texts whether they are kept whole: the server refuses those that are too long, and cuts off blanks."""
+    whole = pc.invert(pc.ends_with(array, " "))
+    if pc.all(whole).as_py() is not False:  # as nearly always
+        return whole
+    return pc.or_(whole, pc.less_equal(length(array), column.length))
+
+
+def _is_address(array: pa.Array, column: Column) -> pa.Array:
+    """Tell of addresses whether they are spelled as the server gives them back."""
+
+    family = _FAMILIES[column.kind]
+    own = [None if text is None else _spelled(family, text) == text for text in array.to_pylist()]
+    return pa.array(own, pa.bool_())
+
+
+def _spelled(family: socket.AddressFamily, text: str) -> str | None:
+    """Return an address as MariaDB spells it, None if it is none; unlike others it leaves out a single zero too."""
+    try:
+        spelled = socket.inet_ntop(family, socket.inet_pton(family, text))
+    except (OSError, ValueError):  # the latter for a text with NUL in it
+        return None
+    if family == socket.AF_INET or "::" in spelled:
+        return spelled
+    return re.sub(r"(?:^|:)0(?:$|:)", "::", spelled, count=1)
+
+
+def _is_full(array: pa.Array, column: Column) -> pa.Array:
+    return pc.equal(pc.binary_length(array), column.length)
+
+
+def _is_member(array: pa.Array, column: Column) -> pa.Array:
+    return pc.if_else(pc.is_valid(array), pc.is_valid(numbered(array, column)), None)
+
+
+_KINDS: Mapping[str, tuple[Right, str]] = {
+    "char": (lambda array, _: pc.invert(pc.ends_with(array, " ")), "a column of type CHAR keeps no blanks at the end"),
+    "varchar": (partial(_is_not_cut, pc.utf8_length), _CUT),
+    **dict.fromkeys(("tinytext", "text", "mediumtext"), (partial(_is_not_cut, pc.binary_length), _CUT)),
+    **dict.fromkeys(("binary", "vector"), (_is_full, "the column has values of exactly {1} bytes")),
+    **dict.fromkeys(("mediumint", "bit"), (_is_in_range, "the column is {0}")),
+    **dict.fromkeys(("inet4", "inet6"), (_is_address, "it is no address as the server spells those of type {0}")),
+    **dict.fromkeys(("enum", "set"), (_is_member, "the column is {0}, and has just these values")),
+    "year": (_is_year, "a column of type YEAR has 0 and 1901 to 2155"),
+}
+
+
+def numbered(array: pa.Array, column: Column) -> pa.Array:
+    """Return the numbers that an ENUM or a SET has for texts, and NULL for those that are none of its values.
+
+    By its text the server finds a value in another case too, or by what looks like a number.
+    """
+    each = array.dictionary_encode()
+    known = partial(_place if column.kind == "enum" else _mask, column.members)
+    return pa.array(map(known, each.dictionary.to_pylist()), pa.uint64()).take(each.indices)
+
+
+def _place(members: Sequence[str | None], text: str) -> int | None:
+    return members.index(text) + 1 if text in members else None
+
+
+def _mask(members: Sequence[str | None], text: str) -> int | None:
+    chosen = text.split(",") if text else []
+    places = [number for number, member in enumerate(members) if member in chosen]
+    same = [members[place] for place in places] == chosen
+    return sum(1 << place for place in places) if same else None

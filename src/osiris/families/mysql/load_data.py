@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from osiris.families.mysql.column_mapping import Column
     from osiris.families.mysql.session import Session
+    from osiris.families.mysql.target_table import Column
     from osiris.families.sql.database import Delivery
 
     Used = Sequence[tuple[Column, str]]

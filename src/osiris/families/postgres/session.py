@@ -111,6 +111,11 @@ class Session:
             return self.connection.execute(statement.encode()).rowcount
 
     @property
+    def label(self) -> str:
+        """The database's name for messages."""
+        return self.target.where
+
+    @property
     def version(self) -> int:
         """The server's version, as 150004."""
         return self.connection.info.server_version

@@ -13,7 +13,7 @@ from osiris.families.postgres.target_table import whole_key
 from osiris.families.postgres.transaction import trying
 from osiris.families.quarantine import Misfit, Refused, divide, with_numbers
 from osiris.families.sql.dml import insert_rows, on_conflict
-from osiris.families.sql.upsert_order import SUPERSEDED, move_in_turns
+from osiris.families.sql.sending import SUPERSEDED, move_in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ from osiris.families.postgres.delivery import confirm as confirm_target
 from osiris.families.postgres.ledger import make_ledger
 from osiris.families.postgres.transaction import place_of, writing
 from osiris.families.quarantine import setting_aside
-from osiris.families.sql.key_columns import check_key_columns
 from osiris.families.sql.staging import staged
+from osiris.families.sql.target_table import check_key_columns
 from osiris.families.type_compat import uncarried
 
 if TYPE_CHECKING:

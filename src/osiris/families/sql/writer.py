@@ -13,16 +13,17 @@ from osiris.driver import Written
 from osiris.errors import OsirisError, fail
 from osiris.families.quarantine import setting_aside
 from osiris.families.sql.database import InUse, Writing
-from osiris.families.sql.key_columns import check_key_columns, refuse_repeated_keys
 from osiris.families.sql.ledger import correct_delivery, find_delivery, make_ledger, record_delivery
 from osiris.families.sql.staging import staged
 from osiris.families.sql.target_table import (
     ABSENT,
     THERE,
+    check_key_columns,
     fail_no_key,
     refuse_columns,
     refuse_misfit,
     refuse_name,
+    refuse_repeated_keys,
     tell_new_table,
 )
 

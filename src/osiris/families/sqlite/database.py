@@ -17,8 +17,7 @@ from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.sql.database import Relation, Source
 from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, label, patiently
 from osiris.families.sql.dml import insert_rows, on_conflict, repeated_key
-from osiris.families.sql.key_columns import refuse_equal_keys
-from osiris.families.sql.target_table import expect_all_taken, fail_row
+from osiris.families.sql.target_table import expect_all_taken, fail_row, refuse_equal_keys
 from osiris.families.sqlite.types import (
     column_type,
     first_refused,

@@ -22,8 +22,8 @@ from osiris.families.postgres.types import BYTE, NUMERIC
 from osiris.families.postgres.value_checks import without_zero
 from osiris.families.sql.columnar import Unfit, refuse_large
 from osiris.families.sql.dml import create_table
-from osiris.families.sql.key_columns import refuse_repeated_keys
 from osiris.families.sql.staging import staged
+from osiris.families.sql.target_table import refuse_repeated_keys
 from osiris.families.supabase.constraint_errors import refusal_of
 from osiris.families.supabase.decode import array_of
 from osiris.families.supabase.errors import RowsRefused
