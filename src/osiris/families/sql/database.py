@@ -308,7 +308,7 @@ class Database(ABC, Generic[SessionT]):
         config: StepConfig,
         ctx: StepContext,
     ) -> Generator[pa.RecordBatch, None, None]:
-        """Yield the rows, and count them."""
+        """Yield the rows."""
 
     def estimate(self, _session: SessionT, source: Source, _config: StepConfig) -> int | None:
         """Return about how many rows are read; None if nobody knows."""

@@ -70,19 +70,20 @@ class Extractor(Generic[ConfigT]):
             source = self.database.select(session, config, ctx)
             expect_schema(ctx, schema, source.schema)
             with closing(self.database.batches(session, source, config, ctx)) as batches:
-                yield from batches
+                for batch in batches:
+                    ctx.count("rows_read", batch.num_rows)
+                    yield batch
 
 
 def sifted(
     read: Callable[[Sieve], Generator[Batch, None, None]], config: ServerReading, ctx: StepContext
 ) -> Generator[pa.RecordBatch, None, None]:
-    """Yield the rows that a server sends, counted; a row that cannot be carried is set aside where the step says so."""
+    """Yield the rows that a server sends; one that cannot be carried is set aside where the step says so."""
     with (
         quarantine(ctx) if ctx.on_reject == "quarantine" else nullcontext() as aside,
         closing(read(Sieve(aside, config.max_cell_bytes))) as batches,
     ):
         for batch in batches:
-            ctx.count("rows_read", batch.rows.num_rows)
             ctx.count("bytes_read", batch.size)
             for start in range(0, batch.rows.num_rows, config.batch_size):
                 yield batch.rows.slice(start, config.batch_size)
