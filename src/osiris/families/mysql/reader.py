@@ -10,17 +10,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from osiris.errors import raise_all
 from osiris.families.mysql.decode import cells_of
 from osiris.families.mysql.result_packets import Broken, Result
 from osiris.families.mysql.session import columns_of, described, expect_nothing_lost
 from osiris.families.mysql.types import decoder
 from osiris.families.sql.batch_decode import COARSE, account, decode_rows
+from osiris.families.sql.result import by_spelling, checked_query
 from osiris.secret import Secret
-from osiris.sql import check
 from osiris.sql.nondeterminism.order import with_total_order
 from osiris.sql.safety.dialects import DIALECTS
-from osiris.sql.safety.names import mentioned_parameters
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
@@ -30,9 +28,10 @@ if TYPE_CHECKING:
 
     from osiris.families.mysql.decode import Decode
     from osiris.families.mysql.result_packets import Rows
-    from osiris.families.mysql.session import ResultColumn, Session
+    from osiris.families.mysql.session import Session
     from osiris.families.sql.batch_decode import Batch, Sieve
-    from osiris.families.sql.database import Name, Source
+    from osiris.families.sql.database import Source
+    from osiris.families.sql.result import ResultColumn
     from osiris.model import JsonValue
 _DIALECT = "mysql"
 _OWN = ("information_schema", "mysql", "performance_schema", "sys")
@@ -88,21 +87,15 @@ def _decoded(rows: Rows, decoders: Sequence[Decode], first: int, end: int) -> It
 
 
 def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue | Secret]) -> Source:
-    """Check a query against the tables that are there: a plan is only text, and this is where it runs.
+    """Check a query against the tables that are there, and return what it gives.
 
     Its order is fixed if it has an ORDER BY, and the server tells all values of all columns apart; texts that it takes
     for equal (a and A, under most collations) may change places. Fails with SQL001 to SQL009, and with DAT006 for
     columns that are not carried.
     """
-    homes = _homes(session)
-    parameters = mentioned_parameters(query)
-    verdict = check(query, _DIALECT, relations=homes.keys(), parameters=parameters)
-    if verdict.ok:
-        names = sorted({name.rpartition(".")[2] for name in verdict.relations})
-        columns = {**dict.fromkeys(homes), **_columns(session, names)}
-        verdict = check(query, _DIALECT, relations=columns, parameters=parameters)
-    if not verdict.ok:
-        raise_all(verdict.diagnostics)
+    tables = ((schema, name, (schema, name)) for schema, name in session.rows(_TABLES, _OWN))
+    homes = by_spelling(session.target.database, tables)
+    verdict = checked_query(query, _DIALECT, homes, partial(_columns, session))
     text = str(verdict.canonical)
     values = {name: bindings[name] for name in verdict.parameters}
     relations = tuple(homes[name] for name in verdict.relations)
@@ -113,25 +106,12 @@ def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue 
     return replace(described(session, _filled(session, total, values)), order="fixed", relations=relations)
 
 
-def _homes(session: Session) -> dict[str, Name]:
-    """Return all tables and views by name, those of the session's database also without it."""
-    found: dict[str, Name] = {}
-    for schema, name in session.rows(_TABLES, _OWN):
-        found |= dict.fromkeys(_spellings(session, schema, name), (schema, name))
-    return found
-
-
-def _columns(session: Session, names: list[str]) -> dict[str, list[str]]:
-    """Return the columns of tables and views of these names, as `_homes` has them."""
-    found: dict[str, list[str]] = {}
+def _columns(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns of tables and views of these names, by all names that mean them."""
+    found: dict[tuple[str, str], list[str]] = {}
     for schema, name, column in session.rows(_COLUMNS, _OWN, names) if names else ():
-        for known in _spellings(session, schema, name):
-            found.setdefault(known, []).append(column)
-    return found
-
-
-def _spellings(session: Session, schema: str, name: str) -> tuple[str, ...]:
-    return (f"{schema}.{name}", name) if schema == session.target.database else (f"{schema}.{name}",)
+        found.setdefault((schema, name), []).append(column)
+    return by_spelling(session.target.database, ((*table, columns) for table, columns in found.items()))
 
 
 def _filled(session: Session, text: str, values: Mapping[str, JsonValue | Secret]) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.errors import did_you_mean, fail
 from osiris.families.mysql.connect import address, connect, fail_lost, numbered
 from osiris.families.mysql.errors import NO_TABLE, NOT_GRANTED, fail_server
 from osiris.families.mysql.result_packets import Broken, Refusal
-from osiris.families.mysql.types import Carried, NotCarried, carry, type_name
+from osiris.families.mysql.types import carry, type_name
 from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Relation, Source
-from osiris.model import Field
+from osiris.families.sql.result import ResultColumn, expect_names, result_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -98,14 +99,6 @@ class Table(Relation):
     """A table or view, of the kind that the catalogue says, and with its engine."""
 
     engine: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ResultColumn:
-    """A column of what is read: what later steps see of it, and how its values come."""
-
-    field: Field
-    carried: Carried
 
 
 @contextmanager
@@ -255,31 +248,14 @@ def described(
     that are not carried, all at once, and with SQL009 where two have one name.
     """
     columns = columns_of(prepared(session, text), kinds or {}, needed or {})
-    seen = set[str]()
-    for column in columns:
-        name = column.field.name
-        if name in seen:
-            fail("SQL009", problem=f"two columns are called '{name}'", hint="give one of them another name with AS")
-        seen.add(name)
+    expect_names(columns)
     return Source(tuple(column.field for column in columns), text, "free", detail=columns)
 
 
 def columns_of(found: Sequence[Told], kinds: Mapping[str, str], needed: Mapping[str, bool]) -> tuple[ResultColumn, ...]:
     """Return the columns that the server tells of; fails with DAT006 for those that are not carried, all at once."""
-    columns, problems = [], []
-    for told in found:
-        try:
-            carried = carry(told, kinds.get(told.name))
-        except NotCarried as refused:
-            instead = refused.instead.replace("{name}", told.name)
-            problems.append(
-                diagnostic("DAT006", hint=instead, column=told.name, type=type_name(told), reason=refused.reason)
-            )
-            continue
-        columns.append(ResultColumn(Field(told.name, carried.type, not needed.get(told.name)), carried))
-    if problems:
-        raise_all(problems)
-    return tuple(columns)
+    told = ((each.name, type_name(each), partial(carry, each, kinds.get(each.name))) for each in found)
+    return result_columns(told, needed)
 
 
 def prepared(session: Session, text: str) -> list[Told]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from osiris.families.sql.result import NotCarried
 from osiris.types import MAX_DECIMAL_DIGITS
 
 if TYPE_CHECKING:
@@ -65,14 +66,6 @@ class Carried:
     ordered: bool = True
 
 
-class NotCarried(Exception):
-    """A type that has no exact form here, with the reason, and what to do instead."""
-
-    def __init__(self, reason: str, instead: str = _AS_TEXT) -> None:
-        super().__init__(reason)
-        self.reason, self.instead = reason, instead
-
-
 def type_name(told: Told) -> str:
     """Return what the server calls the type of a column of a result."""
     return _NAMES.get(told.type_code, f"number {told.type_code}")
@@ -121,7 +114,7 @@ def _refused(code: int) -> NotCarried:
         return NotCarried("it is geometry", "as text or bytes: ST_AsText(`{name}`) or ST_AsBinary(`{name}`) in a query")
     if code == 6:
         return NotCarried("it is nothing but NULL", "CAST(NULL AS CHAR), or another type, in the query")
-    return NotCarried("there is no exact form for it here")
+    return NotCarried("there is no exact form for it here", _AS_TEXT)
 
 
 def decoder(carried: Carried) -> Decode:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.postgres.copy_out import Rows
     from osiris.families.postgres.decode import Decode
-    from osiris.families.postgres.session import Column, Session
+    from osiris.families.postgres.session import Session
     from osiris.families.sql.batch_decode import Batch, Sieve
+    from osiris.families.sql.result import ResultColumn
 
 RANGE = 16 << 20
 """The bytes of a table's blocks that are one range."""
@@ -61,7 +62,7 @@ class Blocks:
 
 
 def read_query(
-    session: Session, text: str, columns: Sequence[Column], sieve: Sieve = COARSE
+    session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve = COARSE
 ) -> Generator[Batch, None, None]:
     """Yield the rows of a SELECT; a value that cannot be carried is set aside, or fails with DAT031."""
     yield from account(_batches(session, text, columns, sieve), sieve)
@@ -70,7 +71,7 @@ def read_query(
 def read_blocks(
     session: Session,
     blocks: Blocks,
-    columns: Sequence[Column],
+    columns: Sequence[ResultColumn],
     ctx: StepContext,
     connections: int,
     sieve: Sieve = COARSE,
@@ -89,7 +90,7 @@ class _Team:
     """Threads that each take the next range, read it, and put its batches where they wait for their turn."""
 
     def __init__(
-        self, session: Session, columns: Sequence[Column], ranges: Sequence[str], ctx: StepContext, sieve: Sieve
+        self, session: Session, columns: Sequence[ResultColumn], ranges: Sequence[str], ctx: StepContext, sieve: Sieve
     ) -> None:
         self._session, self._columns, self._sieve = session, columns, sieve
         self._todo = iter(enumerate(ranges))
@@ -165,7 +166,7 @@ class _Team:
             return
 
 
-def _batches(session: Session, text: str, columns: Sequence[Column], sieve: Sieve) -> Iterator[Batch]:
+def _batches(session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve) -> Iterator[Batch]:
     arrow = arrow_schema(tuple(column.field for column in columns))
     decoders = [decoder(column.carried, checked=session.checked) for column in columns]
     widths = [WIDTHS.get(column.carried.type) for column in columns]

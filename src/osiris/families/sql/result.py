@@ -1,0 +1,103 @@
+"""What a SELECT gives: its columns, as a server describes them, and whether it may run, if a user wrote it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from osiris.errors import diagnostic, fail, raise_all
+from osiris.model import Field
+from osiris.sql import check
+from osiris.sql.safety.names import mentioned_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from osiris.families.sql.database import Name
+    from osiris.sql import Verdict
+
+
+T = TypeVar("T")
+
+
+class NotCarried(Exception):
+    """A type that has no exact form here, with the reason, and what to do instead."""
+
+    def __init__(self, reason: str, instead: str) -> None:
+        super().__init__(reason)
+        self.reason, self.instead = reason, instead
+
+
+@dataclass(frozen=True, slots=True)
+class ResultColumn:
+    """A column of what is read: what later steps see of it, and how its values come, in the family's own words."""
+
+    field: Field
+    carried: Any
+
+
+def result_columns(
+    found: Iterable[tuple[str, str, Callable[[], Any]]], needed: Mapping[str, bool]
+) -> tuple[ResultColumn, ...]:
+    """Return the columns that a server tells of: each a name, its type there, and what tells how it is carried.
+
+    `needed` tells the columns that hold no NULL. Fails with DAT006 for columns that are not carried, all at once.
+    """
+    columns, problems = [], []
+    for name, kind, carry in found:
+        try:
+            carried = carry()
+        except NotCarried as refused:
+            instead = refused.instead.replace("{name}", name)
+            problems.append(diagnostic("DAT006", hint=instead, column=name, type=kind, reason=refused.reason))
+            continue
+        columns.append(ResultColumn(Field(name, carried.type, not needed.get(name)), carried))
+    if problems:
+        raise_all(problems)
+    return tuple(columns)
+
+
+def expect_names(columns: Sequence[ResultColumn]) -> None:
+    """Fail with SQL009 where two columns have one name."""
+    seen = set[str]()
+    for column in columns:
+        name = column.field.name
+        if name in seen:
+            fail("SQL009", problem=f"two columns are called '{name}'", hint="give one of them another name with AS")
+        seen.add(name)
+
+
+def checked_query(
+    query: str,
+    dialect: str,
+    homes: Mapping[str, Name],
+    columns: Callable[[Sequence[str]], Mapping[str, Sequence[str]]],
+    functions: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Check a query against the tables that are there: a plan is only text, and this is where it runs.
+
+    `homes` are all tables by the names that mean them, and `columns(tables)` those of the ones that are named. Fails
+    with SQL001 to SQL009.
+    """
+    parameters = mentioned_parameters(query)
+    verdict = check(query, dialect, relations=homes.keys(), parameters=parameters, functions=functions or {})
+    if verdict.ok:
+        tables = sorted({name.rpartition(".")[2] for name in verdict.relations})
+        known = {**dict.fromkeys(homes), **columns(tables)}
+        verdict = check(query, dialect, relations=known, parameters=parameters, functions=functions or {})
+    if not verdict.ok:
+        raise_all(verdict.diagnostics)
+    return verdict
+
+
+def by_spelling(own_schema: str, tables: Iterable[tuple[str, str, T]]) -> dict[str, T]:
+    """Return what is known of tables, each a schema, a name and that, by all names that mean them.
+
+    Those in the session's own schema are also meant by a name without it.
+    """
+    found: dict[str, T] = {}
+    for schema, name, known in tables:
+        found[f"{schema}.{name}"] = known
+        if schema == own_schema:
+            found[name] = known
+    return found
