@@ -41,6 +41,7 @@ from osiris.types import Type, arrow_schema, parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pyarrow as pa
@@ -133,16 +134,14 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
                 session.run("BEGIN TRANSACTION READ ONLY")
             yield
 
-    @contextmanager
-    def writing(self, delivery: Delivery) -> Iterator[Session]:
+    def writing(self, delivery: Delivery) -> AbstractContextManager[Session]:
         """Give the only session of the database, which is made if it is not there."""
         path = database_path(delivery.ctx, writing=True)
         sweep(path.parent)
         with _lock:
             if not path.exists():
                 _create(delivery.ctx, path)
-        with super().writing(delivery) as session:
-            yield session
+        return super().writing(delivery)
 
     def errors(self) -> tuple[type[Exception], ...]:
         """Return what the engine raises."""

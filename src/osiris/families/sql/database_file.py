@@ -22,6 +22,7 @@ from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from osiris.driver import StepContext
     from osiris.families.sql.database import Name, StepConfig
@@ -252,13 +253,11 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
             finally:
                 self.close(session, writing)
 
-    @contextmanager
     def reading(
         self, ctx: StepContext, config: StepConfig, _locked: Sequence[Name] = ()
-    ) -> Iterator[FileSession[ClientT]]:
+    ) -> AbstractContextManager[FileSession[ClientT]]:
         """Give a session that reads one snapshot of the database."""
-        with self.opened(ctx, database_path(ctx), config.schema, config.query) as session:
-            yield session
+        return self.opened(ctx, database_path(ctx), config.schema, config.query)
 
     def state(self, ctx: StepContext) -> str | None:
         """Return a text that stays equal as long as the file does, and the one beside it."""
@@ -285,12 +284,10 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         with self.opened(delivery.ctx, database_path(delivery.ctx, writing=True)) as session:
             yield replace(session, schema=delivery.config.schema or self.own_schema)
 
-    @contextmanager
-    def writing(self, delivery: Delivery) -> Iterator[FileSession[ClientT]]:
+    def writing(self, delivery: Delivery) -> AbstractContextManager[FileSession[ClientT]]:
         """Give a session that nobody else can write beside; the file is made if it is not there."""
         path = database_path(delivery.ctx, writing=True)
-        with self.opened(delivery.ctx, path, delivery.config.schema, writing=True) as session:
-            yield session
+        return self.opened(delivery.ctx, path, delivery.config.schema, writing=True)
 
     def is_absent(self, delivery: Delivery) -> bool:
         """Tell whether the file is not there, and is yet to be made."""

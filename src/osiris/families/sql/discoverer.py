@@ -51,22 +51,6 @@ class DatabaseDiscoverer(ABC, Generic[SessionT]):
         self._relations: dict[str, Mapping[str, CatalogueRelation]] = {}
 
     @abstractmethod
-    def fingerprint(self) -> str:
-        """Return a text that is another one whenever tables, columns, keys or rights are."""
-
-    @abstractmethod
-    def schemas(self) -> Mapping[str, int | None]:
-        """Return the schemas, that of names without one first, and how many tables each has."""
-
-    @abstractmethod
-    def tables(self, schema: str) -> Sequence[SeenTable]:
-        """Return the tables and views of a schema, without columns."""
-
-    @abstractmethod
-    def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
-        """Return some rows of a table."""
-
-    @abstractmethod
     def at(self, schema: str) -> SessionT:
         """Return the session, with another schema of the same database."""
 
@@ -168,7 +152,9 @@ class FileDiscoverer(DatabaseDiscoverer[FileSession[ClientT]], Generic[ClientT])
 
 @contextmanager
 def discovering_file(
-    ctx: StepContext, database: FileDatabase[ClientT], discoverer: type[FileDiscoverer[ClientT]]
+    ctx: StepContext,
+    database: FileDatabase[ClientT],
+    discoverer: Callable[[FileDatabase[ClientT], FileSession[ClientT], str], Discoverer],
 ) -> Iterator[Discoverer]:
     """Open the file of a connection; fails with DRV001 to DRV011."""
     path = database_path(ctx)

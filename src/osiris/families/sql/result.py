@@ -11,7 +11,7 @@ from osiris.sql import check
 from osiris.sql.safety.names import mentioned_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from osiris.families.sql.database import Name
     from osiris.sql import Verdict
@@ -72,7 +72,7 @@ def checked_query(
     dialect: str,
     homes: Mapping[str, Name],
     columns: Callable[[Sequence[str]], Mapping[str, Sequence[str]]],
-    functions: Mapping[str, str] | None = None,
+    functions: Collection[str] = (),
 ) -> Verdict:
     """Check a query against the tables that are there: a plan is only text, and this is where it runs.
 
@@ -80,11 +80,11 @@ def checked_query(
     with SQL001 to SQL009.
     """
     parameters = mentioned_parameters(query)
-    verdict = check(query, dialect, relations=homes.keys(), parameters=parameters, functions=functions or {})
+    verdict = check(query, dialect, relations=homes.keys(), parameters=parameters, functions=functions)
     if verdict.ok:
         tables = sorted({name.rpartition(".")[2] for name in verdict.relations})
         known = {**dict.fromkeys(homes), **columns(tables)}
-        verdict = check(query, dialect, relations=known, parameters=parameters, functions=functions or {})
+        verdict = check(query, dialect, relations=known, parameters=parameters, functions=functions)
     if not verdict.ok:
         raise_all(verdict.diagnostics)
     return verdict
