@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from urllib.parse import quote
@@ -289,13 +289,11 @@ def _number(error: Exception) -> int | None:
 
 
 def _is_locked(path: Path) -> bool:
-    uri = f"file:{quote(str(path))}?mode=rw"
-    with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0)) as here:
-        try:
-            here.execute("BEGIN IMMEDIATE")
-            here.execute("ROLLBACK")
-        except sqlite3.OperationalError as error:
-            return _number(error) in _IN_USE
+    with suppress(sqlite3.OperationalError):
+        here = _opened(path, "rw", ("BEGIN IMMEDIATE", "ROLLBACK"))
+        if here is None:
+            return True
+        here.close()
     return False
 
 
