@@ -20,8 +20,8 @@ from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column, Relation, Source
 from osiris.families.sql.database_file import FileDatabase, FileSession, check_file, database_path, label
-from osiris.families.sql.dml import insert_rows, on_conflict, repeated_key
-from osiris.families.sql.target_table import expect_all_taken, fail_row, refuse_equal_keys
+from osiris.families.sql.dml import insert_rows, on_conflict
+from osiris.families.sql.target_table import KEYS, expect_all_taken, fail_row, refuse_equal_keys, stage_keys
 from osiris.families.type_compat import holds
 from osiris.fault import fault
 from osiris.files import fail_os, make_private, sweep, sync_folder
@@ -93,8 +93,6 @@ _UNITS = ("s", "ms", "us", "ns")
 
 _BATCH = 100_000
 _ROWS = "osiris_rows"
-_KEYS = "osiris_keys"
-_WRONG = "DuckDB has decimals of at most 38 digits, and times with a zone only in UTC"
 _DECLARED = f"""
 SELECT column_name, is_nullable, column_default, is_generated FROM duckdb_columns()
 WHERE {_IN_SCHEMA} AND table_name = ? ORDER BY column_index"""
@@ -112,6 +110,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
 
     name = "duckdb"
     beside = ".wal"
+    not_carried = "DuckDB has decimals of at most 38 digits, and times with a zone only in UTC"
 
     def open(self, ctx: StepContext, path: Path, *, writing: bool) -> DuckDBPyConnection | None:
         """Return a connection of an engine that is new, or that reads the file already; None if others use the file."""
@@ -213,10 +212,6 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         """Return the DuckDB type that holds every value of a type; None if there is none."""
         return column_type(parse_type(kind))
 
-    def refusals(self, types: Mapping[str, str]) -> dict[str, str]:
-        """Return why columns cannot be carried, by their names."""
-        return {name: _WRONG for name, kind in types.items() if self.column_type(kind) is None}
-
     def holds(self, column: Column, kind: str) -> bool:
         """Tell whether a column keeps each value of a type."""
         return column.type is not None and holds(column.type, kind)
@@ -259,7 +254,10 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         table = self.relation(session, delivery.table).name
         collated = any(found for (found,) in session.rows(_COLLATED, DATABASE, session.schema, table))
         if collated:
-            _refuse_equal_keys(session, delivery, waiting)
+            stage_keys(session, delivery)
+            session.connection.register(_ROWS, waiting.open().reader())
+            session.run(f"INSERT INTO temp.{KEYS} SELECT {_listed(delivery.key)} FROM temp.{_ROWS}")
+            refuse_equal_keys(session, delivery)
         taken = _insert(session, delivery, waiting, on_conflict(names, delivery.key, whole=collated))
         if collated or set(names) != set(delivery.key):  # else rows that are there count for nothing
             expect_all_taken(delivery.ctx, delivery.target, waiting.rows, taken)
@@ -480,13 +478,3 @@ def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str
             raise
         fail_row(delivery.ctx, delivery.target, " ".join(str(told.get("exception_message", "")).split()))
     return int(taken)
-
-
-def _refuse_equal_keys(session: Session, delivery: Delivery, waiting: Staged) -> None:
-    """Fail with DAT028 for keys that differ, and are one under the collation that the table's columns have."""
-    key = _listed(delivery.key)
-    session.run(f"CREATE TEMP TABLE {_KEYS} AS SELECT {key} FROM {delivery.quoted} LIMIT 0")
-    session.connection.register(_ROWS, waiting.open().reader())
-    session.run(f"INSERT INTO temp.{_KEYS} SELECT {key} FROM temp.{_ROWS}")
-    for found in session.rows(repeated_key(f"temp.{_KEYS}", delivery.key)):
-        refuse_equal_keys(found, delivery.key, delivery.ctx)

@@ -227,6 +227,8 @@ class Database(ABC, Generic[SessionT]):
     run_key TEXT NOT NULL, step TEXT NOT NULL, fingerprint TEXT NOT NULL, target TEXT NOT NULL,
     "rows" BIGINT NOT NULL, digest TEXT NOT NULL, written_at TEXT NOT NULL, PRIMARY KEY (run_key, step))"""
     """The columns of the ledger, and what follows them where it is made."""
+    not_carried: ClassVar[str] = ""
+    """Why columns of some types cannot be written, in words."""
     hints_at_casts: ClassVar[bool] = False
     """Whether a hint tells the cast that gives a column values it holds."""
     computed_by: ClassVar[str] = "the database"
@@ -274,9 +276,9 @@ class Database(ABC, Generic[SessionT]):
     def column_type(self, kind: str, /) -> str | None:
         """Return the type of a column that is made for one of ours; None if there is none that holds its values."""
 
-    @abstractmethod
     def refusals(self, types: Mapping[str, str]) -> dict[str, str]:
         """Return why columns cannot be carried, by their names; `types` are ours by name."""
+        return {name: self.not_carried for name, kind in types.items() if self.column_type(kind) is None}
 
     @abstractmethod
     def holds(self, column: CatalogueColumn, kind: str, /) -> bool:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
+from osiris.families.sql.dml import repeated_key
 from osiris.families.type_compat import cast_hint, column_hint, uncarried
 from osiris.sql.binding.duck_types import quote_name
 from osiris.sql.binding.shared import borrow
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.errors import Diagnostic
-    from osiris.families.sql.database import Database, Delivery, Target
+    from osiris.families.sql.database import Database, Delivery, Session, Target
     from osiris.families.sql.staging import Staged
     from osiris.model import Field, JsonValue, Schema
 
@@ -28,6 +29,8 @@ THERE, ABSENT = "there", "absent"
 """What a writer says of its table before a run."""
 _RESERVED = "_osiris_"
 """How names of our own tables begin; both engines take two names that differ in the case of ASCII letters for one."""
+KEYS = "osiris_keys"
+"""The temporary table of keys."""
 _SHARE = 0.5
 _SHOWN = 100
 
@@ -162,10 +165,17 @@ def refuse_repeated_keys(waiting: Staged, key: Sequence[str], ctx: StepContext) 
         _fail_repeated(found, key, "has NULL in it" if None in found[1:] else f"stands in {found[0]} rows", ctx)
 
 
-def refuse_equal_keys(found: Sequence[JsonValue] | None, key: Sequence[str], ctx: StepContext) -> None:
-    """Fail with DAT028 for what `statements.repeated_key` has found: keys that the target takes for one."""
-    if found:
-        _fail_repeated(found, key, f"stands in {found[0]} rows, by the rules by which the table compares text", ctx)
+def stage_keys(session: Session, delivery: Delivery) -> None:
+    """Make a temporary table for the keys of rows, where they are compared as in the target; it goes by itself."""
+    key = ", ".join(map(quote_name, delivery.key))
+    session.run(f"CREATE TEMP TABLE {KEYS} AS SELECT {key} FROM {delivery.quoted} LIMIT 0")
+
+
+def refuse_equal_keys(session: Session, delivery: Delivery, collations: Mapping[str, str] | None = None) -> None:
+    """Fail with DAT028 for staged keys that the target takes for one, under its collations or those given by column."""
+    for found in session.rows(repeated_key(f"temp.{KEYS}", delivery.key, collations)):
+        problem = f"stands in {found[0]} rows, by the rules by which the table compares text"
+        _fail_repeated(found, delivery.key, problem, delivery.ctx)
 
 
 def _fail_repeated(found: Sequence[JsonValue], key: Sequence[str], problem: str, ctx: StepContext) -> NoReturn:

@@ -16,8 +16,8 @@ from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.sql.database import Relation, Source
 from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, label, patiently
-from osiris.families.sql.dml import insert_rows, on_conflict, repeated_key
-from osiris.families.sql.target_table import expect_all_taken, fail_row, refuse_equal_keys
+from osiris.families.sql.dml import insert_rows, on_conflict
+from osiris.families.sql.target_table import KEYS, expect_all_taken, fail_row, refuse_equal_keys, stage_keys
 from osiris.families.sqlite.types import (
     column_type,
     first_refused,
@@ -63,11 +63,8 @@ _COUNTED = 1_000_000
 """More rows than these are not counted; SQLite has no estimate of its own."""
 
 _SHOWN = 60
-_KEYS = "osiris_keys"
 _INSERT = "INSERT OR ABORT"
 """A table may say that conflicts are to be ignored, or replace rows: what the statement says goes before that."""
-
-_ABSENT = "SQLite has no such values; cast it, or turn it into text or JSON in SQL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +109,7 @@ class SQLite(FileDatabase[sqlite3.Connection]):
 
     name = "sqlite"
     beside = "-wal"
+    not_carried = "SQLite has no such values; cast it, or turn it into text or JSON in SQL"
     column_type = staticmethod(column_type)
     holds = staticmethod(holds_exactly)
 
@@ -182,10 +180,6 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         """Return whether somebody writes just now; nothing is written here."""
         return {"locked": _is_locked(path) if writable else None}
 
-    def refusals(self, types: Mapping[str, str]) -> dict[str, str]:
-        """Return why columns cannot be carried, by their names."""
-        return {name: _ABSENT for name, kind in types.items() if column_type(kind) is None}
-
     # Reading
 
     def select(self, session: Session, config: StepConfig, _ctx: StepContext) -> Source:
@@ -233,10 +227,10 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         collations = _key_collations(session, delivery)
         counted = _has_triggers(session, delivery)
         if collations or counted:
-            _stage_keys(session, delivery, waiting)
+            stage_keys(session, delivery)
+            _insert_keys(session, delivery, waiting)
         for orders in collations:
-            for found in session.rows(repeated_key(f"temp.{_KEYS}", delivery.key, orders)):
-                refuse_equal_keys(found, delivery.key, delivery.ctx)
+            refuse_equal_keys(session, delivery, orders)
         staying = _count(session, delivery) - _count_given(session, delivery, collations) if counted else 0
         names = [column.name for column in delivery.schema]
         whole = bool(collations) or set(names) == set(delivery.key)
@@ -449,16 +443,13 @@ def _count_given(session: Session, delivery: Delivery, collations: list[dict[str
     names = {quote_name(name): orders.get(name, "") for name in delivery.key}
     equal = " AND ".join(f"there.{name} = given.{name}{order}" for name, order in names.items())
     query = f"SELECT 1 FROM {delivery.quoted} AS there WHERE {equal}"
-    ((rows,),) = session.rows(f"SELECT count(*) FROM temp.{_KEYS} AS given WHERE EXISTS ({query})")
+    ((rows,),) = session.rows(f"SELECT count(*) FROM temp.{KEYS} AS given WHERE EXISTS ({query})")
     return int(rows)
 
 
-def _stage_keys(session: Session, delivery: Delivery, waiting: Staged) -> None:
-    """Put the keys of all rows into a table beside the target, where they are compared as there; it goes by itself."""
-    key = ", ".join(map(quote_name, delivery.key))
-    session.run(f"CREATE TEMP TABLE {_KEYS} AS SELECT {key} FROM {delivery.quoted} LIMIT 0")
+def _insert_keys(session: Session, delivery: Delivery, waiting: Staged) -> None:
     types = {column.name: column.type for column in delivery.schema}
-    insert = insert_rows(f"temp.{_KEYS}", delivery.key, _places(delivery.key))
+    insert = insert_rows(f"temp.{KEYS}", delivery.key, _places(delivery.key))
     for batch in waiting.open().batches():
         values = [stored_values(batch.column(name), types[name]) for name in delivery.key]
         session.connection.executemany(insert, zip(*values, strict=True))
