@@ -10,7 +10,7 @@ from osiris.errors import fail
 from osiris.families.postgres import extractor
 from osiris.families.quarantine import quarantine
 from osiris.families.source_columns import expect_schema
-from osiris.families.sql.batch_decode import Sieve
+from osiris.families.sql.columnar import Sieve
 from osiris.families.supabase.connect import shares_connections, wire_fields
 from osiris.families.supabase.filters import conditions, statement, terms
 from osiris.families.supabase.http import calling

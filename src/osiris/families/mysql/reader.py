@@ -14,7 +14,7 @@ from osiris.families.mysql.decode import cells_of
 from osiris.families.mysql.result_packets import Broken, Result
 from osiris.families.mysql.session import columns_of, described, expect_nothing_lost
 from osiris.families.mysql.types import decoder
-from osiris.families.sql.batch_decode import COARSE, account, decode_rows
+from osiris.families.sql.columnar import COARSE, account, decode_rows
 from osiris.families.sql.result import by_spelling, checked_query
 from osiris.secret import Secret
 from osiris.sql.nondeterminism.order import with_total_order
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from osiris.families.mysql.decode import Decode
     from osiris.families.mysql.result_packets import Rows
     from osiris.families.mysql.session import Session
-    from osiris.families.sql.batch_decode import Batch, Sieve
+    from osiris.families.sql.columnar import Batch, Sieve
     from osiris.families.sql.database import Source
     from osiris.families.sql.result import ResultColumn
     from osiris.model import JsonValue

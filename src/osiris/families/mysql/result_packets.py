@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from osiris.families.mysql.decode import FRONT, SPARE, Page
-from osiris.families.sql.socket_reader import Inflow
+from osiris.families.sql.watchdog import Inflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from osiris.families.postgres.decode import SPARE, Page
-from osiris.families.sql.socket_reader import Inflow
+from osiris.families.sql.watchdog import Inflow
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

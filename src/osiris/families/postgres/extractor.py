@@ -11,7 +11,7 @@ from osiris.families.postgres.reader import Blocks, read_blocks, read_query
 from osiris.families.postgres.session import reading, relation, table_result
 from osiris.families.quarantine import quarantine
 from osiris.families.source_columns import expect_schema
-from osiris.families.sql.batch_decode import Sieve
+from osiris.families.sql.columnar import Sieve
 from osiris.model import Described
 from osiris.table import stream
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.postgres.session import Relation, Result, Session
-    from osiris.families.sql.batch_decode import Batch, SetAside
+    from osiris.families.sql.columnar import Batch, SetAside
     from osiris.families.sql.database import Name
     from osiris.model import Order, Schema
     from osiris.table import RowStream

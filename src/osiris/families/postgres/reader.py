@@ -20,7 +20,7 @@ from osiris.families.postgres.decode import WIDTHS, cells_of
 from osiris.families.postgres.session import reading
 from osiris.families.postgres.types import decoder
 from osiris.families.quarantine import Misfit
-from osiris.families.sql.batch_decode import COARSE, account, decode_rows
+from osiris.families.sql.columnar import COARSE, account, decode_rows
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from osiris.families.postgres.copy_out import Rows
     from osiris.families.postgres.decode import Decode
     from osiris.families.postgres.session import Session
-    from osiris.families.sql.batch_decode import Batch, Sieve
+    from osiris.families.sql.columnar import Batch, Sieve
     from osiris.families.sql.result import ResultColumn
 
 RANGE = 16 << 20

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from osiris.families.quarantine import quarantine
 from osiris.families.source_columns import expect_schema
-from osiris.families.sql.batch_decode import Sieve
+from osiris.families.sql.columnar import Sieve
 from osiris.families.sql.database import Reading
 from osiris.model import Described
 from osiris.table import stream
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.sql.batch_decode import Batch
+    from osiris.families.sql.columnar import Batch
     from osiris.families.sql.database import Database, Name
     from osiris.model import Schema
     from osiris.table import RowStream

@@ -15,7 +15,7 @@ from osiris.canonical import sha256_hex
 from osiris.driver import Sampled, SeenColumn, SeenKey, SeenTable
 from osiris.families.discovery_base import carried_or_not, taken
 from osiris.families.postgres import discover as postgres_discover
-from osiris.families.sql.batch_decode import COARSE
+from osiris.families.sql.columnar import COARSE
 from osiris.families.supabase.connect import key_of, wire_fields
 from osiris.families.supabase.http import calling
 from osiris.families.supabase.openapi import catalogue, fail_untold

@@ -16,7 +16,7 @@ from osiris.document import join
 from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all
 from osiris.families.postgres.types import carry
 from osiris.families.source_columns import check_known
-from osiris.families.sql.batch_decode import account, decode_rows
+from osiris.families.sql.columnar import account, decode_rows
 from osiris.families.sql.result import NotCarried
 from osiris.families.supabase.decode import array_of, readable
 from osiris.families.supabase.errors import fail_answer
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from postgrest import SyncSelectRequestBuilder
 
-    from osiris.families.sql.batch_decode import Batch, Sieve
+    from osiris.families.sql.columnar import Batch, Sieve
     from osiris.families.supabase.errors import Answer
     from osiris.families.supabase.filters import Condition, Term
     from osiris.families.supabase.http import Session

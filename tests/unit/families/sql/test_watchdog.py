@@ -7,8 +7,7 @@ import time
 import pytest
 from tests.patience import SOON
 
-from osiris.families.sql.socket_reader import Inflow
-from osiris.families.sql.watchdog import Watch
+from osiris.families.sql.watchdog import Inflow, Watch
 
 SMALLEST = (socket.SOL_SOCKET, socket.SO_RCVLOWAT)
 
