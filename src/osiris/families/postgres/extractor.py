@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.postgres.session import Relation, Result, Session
+    from osiris.families.postgres.session import Name, Relation, Result, Session
     from osiris.families.sql.columnar import Batch, SetAside
-    from osiris.families.sql.database import Name
     from osiris.model import Order, Schema
     from osiris.table import RowStream
 

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from osiris.errors import diagnostic, raise_all
 from osiris.families.postgres.errors import fail_server
 from osiris.families.postgres.session import described, expect_open
-from osiris.families.sql.result import by_spelling, checked_query
 from osiris.secret import Secret
+from osiris.sql import check
 from osiris.sql.align import align
 from osiris.sql.nondeterminism.order import with_total_order
 from osiris.sql.safety.dialects import DIALECTS
+from osiris.sql.safety.names import mentioned_parameters
 from osiris.sql.safety.relations import qualify
 from osiris.sql.safety.text import place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from osiris.families.postgres.session import Result, Session
-    from osiris.families.sql.database import Name
+    from osiris.families.postgres.session import Name, Result, Session
     from osiris.model import JsonValue, Order
 
 _DIALECT = "postgres"
@@ -64,10 +63,17 @@ def query_result(
 
     Fails with SQL001 to SQL009, and with DAT006 for columns that are not carried.
     """
-    tables = ((schema, name, (schema, name)) for schema, name, _ in session.rows(_COLUMNS, None, None))
-    homes = by_spelling(session.schema, tables)
+    homes = _homes(session)
+    known = dict.fromkeys(homes)
+    parameters = mentioned_parameters(query)
     functions = DIALECTS[_DIALECT].homes_of(session.target.functions)
-    verdict = checked_query(query, _DIALECT, homes, partial(_columns, session), functions)
+    verdict = check(query, _DIALECT, relations=homes.keys(), parameters=parameters, functions=functions)
+    if verdict.ok:
+        names = sorted({name.rpartition(".")[2] for name in verdict.relations})
+        columns: dict[str, list[str] | None] = {**known, **_columns(session, names)}
+        verdict = check(query, _DIALECT, relations=columns, parameters=parameters, functions=functions)
+    if not verdict.ok:
+        raise_all(verdict.diagnostics)
     expect_open(session, {name.rpartition(".")[0] for name in verdict.relations})
     _expect_operators(session, verdict.relations)
     values = {name: bindings[name] for name in verdict.parameters}
@@ -102,10 +108,24 @@ def _placed(session: Session, text: str, query: str) -> Iterator[None]:
         fail_server(error.sqlstate or "", message, target.where, target.user, query=True, at=at)
 
 
-def _columns(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the columns of tables and views of these names, by all names that mean them."""
-    found = session.rows(_COLUMNS, names, names)
-    return by_spelling(session.schema, ((schema, name, columns or []) for schema, name, columns in found))
+def _homes(session: Session) -> dict[str, Name]:
+    """Return all tables and views by name, those of the session's schema also without it."""
+    found: dict[str, Name] = {}
+    for schema, name, _ in session.rows(_COLUMNS, None, None):
+        found |= dict.fromkeys(_spellings(session, schema, name), (schema, name))
+    return found
+
+
+def _columns(session: Session, names: list[str]) -> dict[str, list[str] | None]:
+    """Return the columns of tables and views of these names, as `_homes` has them."""
+    found: dict[str, list[str] | None] = {}
+    for schema, name, columns in session.rows(_COLUMNS, names, names):
+        found |= dict.fromkeys(_spellings(session, schema, name), columns or [])
+    return found
+
+
+def _spellings(session: Session, schema: str, name: str) -> tuple[str, ...]:
+    return (f"{schema}.{name}", name) if schema == session.schema else (f"{schema}.{name}",)
 
 
 def _can_be_ordered(result: Result) -> bool:

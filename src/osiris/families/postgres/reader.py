@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.postgres.copy_out import Rows
     from osiris.families.postgres.decode import Decode
-    from osiris.families.postgres.session import Session
+    from osiris.families.postgres.session import Column, Session
     from osiris.families.sql.columnar import Batch, Sieve
-    from osiris.families.sql.result import ResultColumn
 
 RANGE = 16 << 20
 """The bytes of a table's blocks that are one range."""
@@ -62,7 +61,7 @@ class Blocks:
 
 
 def read_query(
-    session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve = COARSE
+    session: Session, text: str, columns: Sequence[Column], sieve: Sieve = COARSE
 ) -> Generator[Batch, None, None]:
     """Yield the rows of a SELECT; a value that cannot be carried is set aside, or fails with DAT031."""
     yield from account(_batches(session, text, columns, sieve), sieve)
@@ -71,7 +70,7 @@ def read_query(
 def read_blocks(
     session: Session,
     blocks: Blocks,
-    columns: Sequence[ResultColumn],
+    columns: Sequence[Column],
     ctx: StepContext,
     connections: int,
     sieve: Sieve = COARSE,
@@ -90,7 +89,7 @@ class _Team:
     """Threads that each take the next range, read it, and put its batches where they wait for their turn."""
 
     def __init__(
-        self, session: Session, columns: Sequence[ResultColumn], ranges: Sequence[str], ctx: StepContext, sieve: Sieve
+        self, session: Session, columns: Sequence[Column], ranges: Sequence[str], ctx: StepContext, sieve: Sieve
     ) -> None:
         self._session, self._columns, self._sieve = session, columns, sieve
         self._todo = iter(enumerate(ranges))
@@ -166,7 +165,7 @@ class _Team:
             return
 
 
-def _batches(session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve) -> Iterator[Batch]:
+def _batches(session: Session, text: str, columns: Sequence[Column], sieve: Sieve) -> Iterator[Batch]:
     arrow = arrow_schema(tuple(column.field for column in columns))
     decoders = [decoder(column.carried, checked=session.checked) for column in columns]
     widths = [WIDTHS.get(column.carried.type) for column in columns]

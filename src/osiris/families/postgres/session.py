@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.postgres.connect import address, connect
 from osiris.families.postgres.copy_out import Broken, Refusal
 from osiris.families.postgres.errors import fail_server
-from osiris.families.postgres.types import Kind, carry
+from osiris.families.postgres.types import Carried, Kind, NotCarried, carry
 from osiris.families.postgres.watchdog import watched
 from osiris.families.source_columns import check_known
-from osiris.families.sql.result import ResultColumn, expect_names, result_columns
 from osiris.families.sql.watchdog import fail_broken
+from osiris.model import Field
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,10 +23,11 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.postgres.connect import Address
-    from osiris.families.sql.database import Name
     from osiris.families.sql.watchdog import Watch
     from osiris.model import Schema
 
+    Name = tuple[str, str]
+    """The schema and the name of a relation."""
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN_EACH = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
@@ -139,10 +139,18 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """A column of what is read: what later steps see of it, and how its values come."""
+
+    field: Field
+    carried: Carried
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The columns of a SELECT, and the SELECT that gives them in the form in which they are read."""
 
-    columns: tuple[ResultColumn, ...]
+    columns: tuple[Column, ...]
     text: str
 
     @property
@@ -328,16 +336,33 @@ def described(
     """
     found = _prepared(session, text)
     kinds = _kinds(session, sorted({oid for _, oid, _ in found}))
-    told = (
-        (name, kinds[oid].name, partial(carry, kinds[oid], modifier, unscaled_text=unscaled_text))
-        for name, oid, modifier in found
-    )
-    columns = result_columns(told, needed or {})
-    expect_names(columns)
-    return Result(columns, _readable(text, columns))
+    columns, problems = [], []
+    for name, oid, modifier in found:
+        try:
+            carried = carry(kinds[oid], modifier, unscaled_text=unscaled_text)
+        except NotCarried as refused:
+            instead = refused.instead.replace("{name}", name)
+            problems.append(
+                diagnostic("DAT006", hint=instead, column=name, type=kinds[oid].name, reason=refused.reason)
+            )
+            continue
+        columns.append(Column(Field(name, carried.type, not (needed or {}).get(name)), carried))
+    if problems:
+        raise_all(problems)
+    _expect_names(columns)
+    return Result(tuple(columns), _readable(text, columns))
 
 
-def _readable(text: str, columns: Sequence[ResultColumn]) -> str:
+def _expect_names(columns: Sequence[Column]) -> None:
+    seen = set[str]()
+    for column in columns:
+        name = column.field.name
+        if name in seen:
+            fail("SQL009", problem=f"two columns are called '{name}'", hint="give one of them another name with AS")
+        seen.add(name)
+
+
+def _readable(text: str, columns: Sequence[Column]) -> str:
     """Return the SELECT with casts around columns that are read as text; its order stays as it is."""
     if not any(column.carried.cast for column in columns):
         return text
