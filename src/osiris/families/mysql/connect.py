@@ -128,31 +128,29 @@ def connect(target: Address, ctx: StepContext, *, sends_rows: bool = False) -> t
     `sends_rows` lets the server ask for rows that LOAD DATA reads. Fails with CON011 to CON015, CON017, or RUN003 if
     cancelled.
     """
-    import pymysql
-
     until = time.monotonic() + target.timeout
     line = _reached(target, until, ctx.cancelled)
-    connection: Client = pymysql.connect(
-        host=target.host,
-        port=target.port,
-        user=target.user,
-        password=_bytes(target.password),
-        database=target.database,
-        charset="utf8mb4",
-        autocommit=True,
-        local_infile=sends_rows,
-        program_name="osiris",
-        defer_connect=True,
-        **_encryption(target, line),
-    )
+    told = {"database": target.database, "autocommit": True, "local_infile": sends_rows, "program_name": "osiris"}
+    connection = _client(target, line, port=target.port, **told)
     _log_in(connection, line, target, ctx, max(until - time.monotonic(), 0.1))
     at_work = partial(_at_work, connection, target)
     return connection, Watch(lambda _why: _cut(connection, target), ctx.cancelled, target.silence, at_work)
 
 
-def _bytes(password: Secret | None) -> bytes:
-    """Return a password as the server hashes it; the client library would take a text's bytes in Latin-1."""
-    return b"" if password is None else password.reveal().encode()
+def _client(target: Address, line: socket.socket, **told: object) -> Client:
+    """Return a connection of the client library that is yet to log in over a socket; fails with CON017."""
+    import pymysql
+
+    return pymysql.connect(
+        host=target.host,
+        user=target.user,
+        # As the server hashes it: the library would take a text's bytes in Latin-1.
+        password=b"" if target.password is None else target.password.reveal().encode(),
+        charset="utf8mb4",
+        defer_connect=True,
+        **_encryption(target, line),
+        **told,
+    )
 
 
 def _log_in(connection: Client, line: socket.socket, target: Address, ctx: StepContext, seconds: float) -> None:
@@ -326,21 +324,9 @@ def _at_work(connection: Client, target: Address) -> bool:
 @contextmanager
 def _beside(target: Address) -> Iterator[Client]:
     """Give another connection to the same server, for one short statement."""
-    import pymysql
-
-    until = time.monotonic() + _PATIENCE
-    line = _reached(target, until, lambda: False)
+    line = _reached(target, time.monotonic() + _PATIENCE, lambda: False)
     line.settimeout(_PATIENCE)  # for the encryption, of which the library's own limits know nothing
-    other: Client = pymysql.connect(
-        host=target.host,
-        user=target.user,
-        password=_bytes(target.password),
-        charset="utf8mb4",
-        read_timeout=_PATIENCE,
-        write_timeout=_PATIENCE,
-        defer_connect=True,
-        **_encryption(target, line),
-    )
+    other = _client(target, line, read_timeout=_PATIENCE, write_timeout=_PATIENCE)
     other.connect(line)
     try:
         yield other

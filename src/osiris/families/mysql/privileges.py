@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.families.mysql.connect import numbered
-from osiris.families.mysql.errors import NO_TABLE, NOT_GRANTED
-from osiris.families.mysql.session import every_table, fail_grant, prepared, qualified, quote_name, relations
+from osiris.families.mysql.session import every_table, fail_grant, may, qualified, quote_name, relations
 from osiris.families.sql.database import LEDGER
 
 if TYPE_CHECKING:
@@ -54,21 +52,6 @@ def _making(name: str) -> dict[str, str]:
 
 def _expect(session: Session, asked: Mapping[str, str], place: str, shown: str) -> None:
     """Fail with DRV020 for each right without which its statement is refused."""
-    missing = [right for right, statement in asked.items() if not _may(session, statement)]
+    missing = [right for right, statement in asked.items() if not may(session, statement)]
     if missing:
         fail_grant(session, missing, place, shown)
-
-
-def _may(session: Session, statement: str) -> bool:
-    """Tell whether the user may do it; a table that is not there is looked for after the right to it."""
-    import pymysql
-
-    try:
-        prepared(session, statement)
-    except pymysql.MySQLError as error:
-        number = numbered(error)[0]
-        if number in NOT_GRANTED:
-            return False
-        if number != NO_TABLE:
-            raise
-    return True

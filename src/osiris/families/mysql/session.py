@@ -177,20 +177,26 @@ def relations(session: Session) -> dict[str, Table]:
 
 def relation(session: Session, name: str) -> Table:
     """Return a table or view; fails with DRV012 or DRV020."""
-    import pymysql
-
     known = relations(session)
     if name not in known:
-        try:
-            prepared(session, f"SELECT 1 FROM {qualified(session, name)}")  # it may be there, and not be shown
-        except pymysql.MySQLError as error:
-            number = numbered(error)[0]
-            if number in NOT_GRANTED:
-                fail_grant(session, ["SELECT"], qualified(session, name), f"table '{name}'")
-            if number != NO_TABLE:
-                raise
+        if not may(session, f"SELECT 1 FROM {qualified(session, name)}"):  # it may be there, and not be shown
+            fail_grant(session, ["SELECT"], qualified(session, name), f"table '{name}'")
         fail("DRV012", table=name, path=session.target.where, hint=did_you_mean(name, known))
     return known[name]
+
+
+def may(session: Session, statement: str) -> bool:
+    """Tell whether the user may run a statement; a table that is not there is looked for after the right to it."""
+    import pymysql
+
+    try:
+        prepared(session, statement)
+    except pymysql.MySQLError as error:
+        number = numbered(error)[0]
+        if number not in (NO_TABLE, *NOT_GRANTED):
+            raise
+        return number == NO_TABLE
+    return True
 
 
 def table_result(session: Session, found: Table, columns: Sequence[str] | None) -> Source:
