@@ -14,6 +14,7 @@ from osiris.families.mysql.connect import address
 from osiris.families.mysql.session import opened
 from osiris.families.mysql.staging import may_replace
 from osiris.families.mysql.target_table import columns_of
+from osiris.families.sql.database import Relation
 from osiris.secret import Secret
 from osiris.table import stream
 from osiris.types import schema_of
@@ -71,7 +72,7 @@ def directly(ctx, given, **more):
     """Tell whether the rows would go straight into the table."""
     work = Driver().delivery(config(**more), schema_of(given.schema), ctx)
     with opened(ctx, address(ctx.connection, None)) as session:
-        return may_replace(session, replace(work, columns=list(columns_of(session, "t").values())))
+        return may_replace(session, replace(work, columns=columns_of(session, Relation("t"))))
 
 
 def test_rows_are_replaced_and_added(ctx, rows_of):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from osiris.families.mysql.session import Session
+    from osiris.families.sql.database import Delivery
 
 _WITH_WORDS = {
     1062: "a row with the same key is there already",
@@ -70,10 +71,11 @@ def warned(warnings: Iterable[tuple[str, int, str]]) -> Refused | None:
     return Refused(found.column, found.reason, found.rule, int(row[1]) - 1 if row else None)
 
 
-def explained(session: Session, table: str, refused: Refused) -> Refused:
+def explained(session: Session, delivery: Delivery, refused: Refused) -> Refused:
     """Return a refusal with what the catalogue knows of the rule that is broken: its columns, and what it checks."""
     if not refused.rule:
         return refused
+    table = delivery.table
     rule = refused.rule.removeprefix(f"{table}.")
     where = (session.target.database, table)
     columns = [name for (name,) in session.rows(_KEY, *where, rule)]

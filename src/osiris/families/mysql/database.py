@@ -30,7 +30,7 @@ from osiris.families.mysql.session import (
     table_result,
 )
 from osiris.families.mysql.staging import may_replace, merge_staged, replace_directly, stage
-from osiris.families.mysql.target_table import Column, column_type, columns_of, fits, refusals, uniques
+from osiris.families.mysql.target_table import column_type, columns_of, fits, refusals, uniques
 from osiris.families.sql.database import LEDGER, Database, Delivery, InUse, Target
 from osiris.families.sql.extractor import sifted
 from osiris.families.sql.ledger import insert_delivery
@@ -75,15 +75,15 @@ class MySQL(Database[Session]):
     quote = staticmethod(quote_name)
     relations = staticmethod(relations)
     relation = staticmethod(relation)
+    columns = staticmethod(columns_of)
     column_type = staticmethod(column_type)
     refusals = staticmethod(refusals)
     holds = staticmethod(fits)
+    expect_rights = staticmethod(expect_rights)
+    expect_rights_to_ledger = staticmethod(expect_rights_to_ledger)
+    explained = staticmethod(explained)
 
     # The catalogue
-
-    def columns(self, session: Session, relation: Table) -> list[Column]:
-        """Return the columns of a table, in their order."""
-        return list(columns_of(session, relation.name).values())
 
     def is_unique(self, session: Session, relation: Table, key: Sequence[str]) -> bool:
         """Tell whether a table keeps a key unique."""
@@ -162,19 +162,6 @@ class MySQL(Database[Session]):
         """Return why the server refuses a row, if that is what an error means."""
         number, message = numbered(error)
         return refusal(number, message) if number in ROW else None
-
-    def explained(self, session: Session, delivery: Delivery, refused: Refused) -> Refused:
-        """Return a refusal with what the catalogue knows of the rule that is broken."""
-        return explained(session, delivery.table, refused)
-
-    def expect_rights(self, session: Session, delivery: Delivery, *, there: bool) -> None:
-        """Fail with DRV020 for rights that the user lacks to write a table, or to make it if it is not `there`."""
-        names = [field.name for field in delivery.schema]
-        expect_rights(session, delivery.table, names, delivery.mode, there=there)
-
-    def expect_rights_to_ledger(self, session: Session, delivery: Delivery) -> None:
-        """Fail with DRV020 for rights that the user lacks to write the ledger."""
-        expect_rights_to_ledger(session, corrected=delivery.ctx.on_reject == "quarantine")
 
     def make_table(self, session: Session, delivery: Delivery) -> None:
         """Make the table, unless it is there; MySQL commits that by itself."""

@@ -11,14 +11,15 @@ from osiris.families.mysql.session import every_table, fail_grant, may, qualifie
 from osiris.families.sql.database import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from osiris.families.mysql.session import Session
+    from osiris.families.sql.database import Delivery
 
 
-def expect_rights(session: Session, table: str, names: Sequence[str], mode: str, *, there: bool) -> None:
+def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
     """Fail with DRV020 for rights that the user lacks to write a table's columns, or to make it if it is not there."""
-    name, listed = qualified(session, table), [quote_name(each) for each in names]
+    name, mode, listed = delivery.quoted, delivery.mode, [quote_name(field.name) for field in delivery.schema]
     places = ", ".join("?" for _ in listed)
     asked = {} if there else _making(name)
     asked["INSERT"] = f"INSERT INTO {name} ({', '.join(listed)}) VALUES ({places})"
@@ -27,7 +28,7 @@ def expect_rights(session: Session, table: str, names: Sequence[str], mode: str,
         asked["DELETE"] = f"DELETE FROM {name}"
     if mode == "upsert":
         asked["UPDATE"] = f"UPDATE {name} SET {', '.join(f'{each} = ?' for each in listed)}"
-    _expect(session, asked, name, f"table '{table}'")
+    _expect(session, asked, name, f"table '{delivery.table}'")
     if mode == "upsert":
         database = session.target.database
         asked = {"CREATE TEMPORARY TABLES": "CREATE TEMPORARY TABLE _osiris_rows (a INT)"}
@@ -36,12 +37,12 @@ def expect_rights(session: Session, table: str, names: Sequence[str], mode: str,
         )
 
 
-def expect_rights_to_ledger(session: Session, *, corrected: bool) -> None:
-    """Fail with DRV020 if the ledger may not be written, made where it is absent, or `corrected`."""
+def expect_rights_to_ledger(session: Session, delivery: Delivery) -> None:
+    """Fail with DRV020 if the ledger may not be written, made where it is absent, or corrected if rows are rejected."""
     ledger = qualified(session, LEDGER)
     asked = {} if LEDGER in relations(session) else _making(ledger)
     asked["INSERT"], asked["SELECT"] = f"INSERT INTO {ledger} VALUES ()", f"SELECT * FROM {ledger}"
-    if corrected:
+    if delivery.ctx.on_reject == "quarantine":
         asked["UPDATE"] = f"UPDATE {ledger} SET `rows` = ?"
     _expect(session, asked, ledger, f"table '{LEDGER}'")
 

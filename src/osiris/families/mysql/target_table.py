@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from osiris.families.mysql.session import Session
+    from osiris.families.sql.database import Relation
 
 
 _COLUMNS = """
@@ -68,12 +69,13 @@ _ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
 _CONTROLS = {"n": "\n", "r": "\r", "0": "\0"}
 
 
-def columns_of(session: Session, table: str) -> dict[str, Column]:
-    """Return the columns of a table, by name."""
-    rows = session.rows(_COLUMNS, session.target.database, table)
-    known = {column.name: column for column in (_column(*row) for row in rows)}
-    listed = {n: replace(c, members=_members(session, table, c)) for n, c in known.items() if c.kind in LISTED}
-    return known | listed
+def columns_of(session: Session, relation: Relation) -> list[Column]:
+    """Return the columns of a table, in their order."""
+    columns = [_column(*row) for row in session.rows(_COLUMNS, session.target.database, relation.name)]
+    return [
+        replace(column, members=_members(session, relation.name, column)) if column.kind in LISTED else column
+        for column in columns
+    ]
 
 
 def _column(name: str, data_type: str, declared: str, digits: int, scale: int, *told: Any) -> Column:  # noqa: ANN401  what the catalogue says

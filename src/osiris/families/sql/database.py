@@ -342,7 +342,7 @@ class Database(ABC, Generic[SessionT]):
         """Return why a server refuses a row, if that is what an error of the client library means."""
         return None
 
-    def explained(self, _session: SessionT, _delivery: Delivery, refused: Refused) -> Refused:
+    def explained(self, _session: SessionT, _delivery: Delivery, refused: Refused, /) -> Refused:
         """Return a refusal with what the catalogue knows of the rule that is broken."""
         return refused
 
