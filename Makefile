@@ -31,6 +31,7 @@ check: venv ## format, lint, types, imports, generated pages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/docs.py --check
+	$(BIN)/python tools/rooms.py
 
 format: venv
 	$(BIN)/ruff format .
