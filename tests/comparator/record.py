@@ -124,8 +124,10 @@ def masked(value, root, key=""):
 
 
 def _is_sampled(value):
-    """Tell whether a value is a metric that is taken now and then, or that no two runs have alike."""
-    return isinstance(value, dict) and str(value.get("metric")).endswith("memory_bytes")
+    """Tell whether a value depends on the machine: memory, taken now and then, or that a run was slower than before."""
+    if not isinstance(value, dict):
+        return False
+    return str(value.get("metric")).endswith("memory_bytes") or value.get("kind") == "slower"
 
 
 def plain(text, root):
