@@ -111,12 +111,12 @@ def validate_file(
             workspace.root,
             namesakes=namesakes,
             verdicts=verdicts,
+            allowed=workspace.config.paths(),
         )
-        found = _path_problems(workspace, prepared)
     except OsirisError as error:
         return Validated(name, error.diagnostics)
-    diagnostics = tuple(sort_diagnostics([*notes, *more, *found]))
-    return Validated(name, diagnostics, None if has_errors(found) else prepared)
+    diagnostics = tuple(sort_diagnostics([*notes, *more]))
+    return Validated(name, diagnostics, None if has_errors(more) else prepared)
 
 
 def validate_text(
@@ -160,7 +160,6 @@ def compile_file(
     from osiris.api.schema_resolution import KnownVerdicts, describe
     from osiris.cache import open_cache
     from osiris.compiler.compile import compile_pipeline, lint
-    from osiris.compiler.paths import left_in_folders
 
     path = find_file(workspace, file) if text is None else Path(file)
     # A text that is refused may hold a secret; so nothing is kept of a compile that fails.
@@ -170,7 +169,7 @@ def compile_file(
             raise_all(checked.diagnostics)
         described, notes, sources = describe(workspace, checked.prepared, worker, cache, refresh=refresh)
         manifest = compile_pipeline(checked.prepared, described, plain=plain)
-    lints = [*lint(checked.prepared, described), *left_in_folders(checked.prepared, described, workspace.root)]
+    lints = lint(checked.prepared, described, workspace.root)
     diagnostics = [*workspace.config.diagnostics, *checked.diagnostics, *notes, *lints]
     if strict:
         refuse_warnings(diagnostics)
@@ -189,15 +188,6 @@ def compile_text(
 ) -> Compiled:
     """Return the plan of a text as the file that it would be at `path`, as `compile_file` does; nothing is saved."""
     return compile_file(workspace, path, params=params, refresh=refresh, plain=plain, worker=worker, text=text)
-
-
-def _path_problems(workspace: Workspace, prepared: Prepared) -> list[Diagnostic]:
-    """Return what is wrong with the files that steps name, before anything is read."""
-    from osiris.compiler.context import Context
-    from osiris.compiler.paths import check_path_rules
-
-    ctx = Context(prepared.pipeline, workspace.registry, workspace.connections(), workspace.root)
-    return list(check_path_rules(ctx, workspace.config.paths()))
 
 
 def refuse_warnings(diagnostics: Sequence[Diagnostic]) -> None:

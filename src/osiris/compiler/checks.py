@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from osiris.canonical import canonical_bytes
 from osiris.compiler.build import unspellable
 from osiris.compiler.context import sql_fields, wanted_connection
-from osiris.compiler.paths import check_own_output, check_paths, waited_for
-from osiris.compiler.statements import check_input_names, check_sql, verdict_of
+from osiris.compiler.paths import check_folder_columns, check_own_output, check_path_rules, check_paths, waited_for
+from osiris.compiler.statements import check_determinism, check_input_names, check_sql, verdict_of
 from osiris.connections import as_written, resolve_ref, unknown_fields
 from osiris.distribution import installed_version
 from osiris.document.edits import add, drop, put
@@ -24,11 +24,12 @@ from osiris.registry import meant_component
 from osiris.secret import find_literal_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
-    from osiris.compiler.context import Context
+    from osiris.compiler.context import Context, Prepared
     from osiris.errors import Diagnostic, Fix
-    from osiris.model import ComponentSpec, JsonValue, Step
+    from osiris.model import ComponentSpec, Described, JsonValue, Step
 
 TABLE = "table"
 _ADDING = "append"
@@ -310,7 +311,9 @@ def check_readers(ctx: Context) -> Iterator[Diagnostic]:
             yield diagnostic("CMP015", at=ctx.at(step.pointer), step=step.id)
 
 
-CHECKS: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (
+Check: TypeAlias = "Callable[[Context], Iterator[Diagnostic]]"
+
+CHECKS: tuple[Check, ...] = (
     check_names,
     check_component,
     check_mode,
@@ -325,3 +328,13 @@ CHECKS: tuple[Callable[[Context], Iterator[Diagnostic]], ...] = (
     check_sql,
     check_readers,
 )
+"""What is checked of a pipeline as it is written, all before anything is said."""
+
+CHECKS_OF_EXPLICIT: tuple[Check, ...] = (check_path_rules,)
+"""What is checked of one that passed, once everything in it is explicit."""
+
+CHECKS_OF_DESCRIBED: tuple[Callable[[Prepared, Mapping[str, Described], Path], Iterator[Diagnostic]], ...] = (
+    check_determinism,
+    check_folder_columns,
+)
+"""What is checked once every step has said what its output is; these only warn."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from osiris.compiler.build import build, pinned_engines
-from osiris.compiler.checks import CHECKS
+from osiris.compiler.checks import CHECKS, CHECKS_OF_DESCRIBED, CHECKS_OF_EXPLICIT
 from osiris.compiler.context import Context, Prepared
 from osiris.compiler.passes import PASSES, PLAIN_PASSES, TYPED_PASSES, Typed
 from osiris.compiler.statements import find_unsteady
 from osiris.connections import as_written
 from osiris.distribution import installed_version
 from osiris.errors import has_errors, raise_all, sort_diagnostics
-from osiris.sql.nondeterminism.determinism import diagnostics
-from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from osiris.compiler.context import Verdicts
     from osiris.connections import Connections
     from osiris.errors import Diagnostic
-    from osiris.model import Described, Manifest, Pipeline, Step
+    from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.registry import Registry
     from osiris.sql.nondeterminism.determinism import Finding
 
@@ -35,19 +33,22 @@ def prepare(
     *,
     namesakes: Sequence[str] = (),
     verdicts: Verdicts | None = None,
+    allowed: Mapping[str, JsonValue] | None = None,
 ) -> tuple[Prepared, list[Diagnostic]]:
-    """Return the pipeline with everything made explicit, and notes; raises with all problems if it has any.
+    """Return the pipeline with everything made explicit, and what is to be said of it; raises with all problems if any.
 
     `root` is the project's folder; `namesakes` are other files of the project with a pipeline of the same name.
-    `verdicts` is asked before a SQL text is checked, and told what was found.
+    `verdicts` is asked before a SQL text is checked, and told what was found. `allowed` are `paths.read` and
+    `paths.write` of the project; what is wrong with files under them is returned, and with None not looked at.
     """
-    ctx = Context(pipeline, registry, connections, root, namesakes, {} if verdicts is None else verdicts)
+    ctx = Context(pipeline, registry, connections, root, namesakes, {} if verdicts is None else verdicts, allowed)
     found = _discreet(sort_diagnostics(problem for check in CHECKS for problem in check(ctx)))
     if has_errors(found):
         raise_all(found)
     unsteady = find_unsteady(ctx)
     for change in PASSES:
         ctx = change(ctx)
+    found += sort_diagnostics(problem for check in CHECKS_OF_EXPLICIT for problem in check(ctx))
     return _prepared(ctx, unsteady), found
 
 
@@ -62,18 +63,9 @@ def compile_pipeline(prepared: Prepared, described: Mapping[str, Described], *, 
     return build(typed)
 
 
-def lint(prepared: Prepared, described: Mapping[str, Described]) -> list[Diagnostic]:
-    """Return a warning (SQL020 and following) for all that may give another result in another run over equal data."""
-    return sort_diagnostics(found for step in prepared.pipeline.steps for found in _unsteady(prepared, described, step))
-
-
-def _unsteady(prepared: Prepared, described: Mapping[str, Described], step: Step) -> list[Diagnostic]:
-    found = prepared.unsteady.get(step.id)
-    if not found:
-        return []
-    sources = {name: described[step.inputs[keys[0]]] for name, keys in relation_names(step.inputs).items()}
-    schemas = {name: source.schema or () for name, source in sources.items()}
-    return diagnostics(found, schemas, [name for name, source in sources.items() if source.order == "free"])
+def lint(prepared: Prepared, described: Mapping[str, Described], root: Path) -> list[Diagnostic]:
+    """Return the warnings of a pipeline that can only be told once its steps are described."""
+    return sort_diagnostics(found for check in CHECKS_OF_DESCRIBED for found in check(prepared, described, root))
 
 
 def _discreet(found: list[Diagnostic]) -> list[Diagnostic]:

@@ -35,7 +35,8 @@ class Context:
     """A pipeline with everything that decides what it means.
 
     `root` is the project's folder. `namesakes` are the other files of the project that hold a pipeline of this name,
-    relative to the root. `verdicts` remembers what was found of SQL texts.
+    relative to the root. `verdicts` remembers what was found of SQL texts. `allowed` are the folders outside of the
+    project that steps may use (`paths.read` and `paths.write`); None where that is asked at another time.
     """
 
     pipeline: Pipeline
@@ -44,6 +45,7 @@ class Context:
     root: Path
     namesakes: Sequence[str] = field(default=())
     verdicts: Verdicts = field(default_factory=dict)
+    allowed: Mapping[str, JsonValue] | None = None
 
     def known(self) -> list[tuple[Step, ComponentSpec]]:
         """Return the steps whose component is installed, with its spec."""

@@ -169,15 +169,17 @@ _REFERENCE = "${"
 """What begins a part of a path that only a run knows."""
 
 
-def check_path_rules(ctx: Context, lists: Mapping[str, JsonValue]) -> Iterator[Diagnostic]:
-    """Every step reads and writes only what the project lets it; `lists` are `paths.read` and `paths.write`."""
+def check_path_rules(ctx: Context) -> Iterator[Diagnostic]:
+    """Every step reads and writes only what the project lets it, if it is known what that is."""
+    if ctx.allowed is None:
+        return
     named: list[tuple[Step, Path, str]] = []
     for step, found, pointer in (*_named_files(ctx), *_databases(ctx)):
         if isinstance(found, OsirisError):
             yield from (replace(problem, location=ctx.at(pointer)) for problem in found.diagnostics)
         elif _REFERENCE not in str(found):
             named.append((step, found, pointer))
-    policy = PathPolicy.of(lists, tuple(_key_files(ctx)))
+    policy = PathPolicy.of(ctx.allowed, tuple(_key_files(ctx)))
     policy = policy.asked(ctx.root, [(path, step.mode == "write") for step, path, _ in named])
     for step, path, pointer in named:
         try:
@@ -200,7 +202,7 @@ def require_allowed_paths(
     steps = [_step(step, f"/steps/{number}") for number, step in enumerate(manifest.steps)]
     places = {step.pointer: Location(f"step {step.id}", pointer=step.pointer) for step in steps}
     pipeline = Pipeline(manifest.name, tuple(steps), positions=places)
-    found = list(check_path_rules(Context(pipeline, registry, connections, root), lists))
+    found = list(check_path_rules(Context(pipeline, registry, connections, root, allowed=lists)))
     if found:
         raise_all(found)
 
@@ -255,8 +257,8 @@ def _key_files(ctx: Context) -> Iterator[Path]:
 _NAMED = re.compile(r"([^=*?\[]+)=.+")
 
 
-def left_in_folders(prepared: Prepared, described: Mapping[str, Described], root: Path) -> Iterator[Diagnostic]:
-    """Yield a warning (CMP028) for each step whose files lie in folders that tell columns, which it does not give.
+def check_folder_columns(prepared: Prepared, described: Mapping[str, Described], root: Path) -> Iterator[Diagnostic]:
+    """Every step gives the columns that names of its folders tell, or says that it does not (CMP028).
 
     One that lists its `columns` says what is meant. Objects of a store are not asked for: their pattern tells it.
     """

@@ -14,6 +14,7 @@ from osiris.document.edits import add, put
 from osiris.errors import Location, OsirisError, diagnostic
 from osiris.oml.parse import Document, load_document, parse
 from osiris.sql.align import align
+from osiris.sql.nondeterminism.determinism import diagnostics
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.names import RUN_PARAMETERS, relation_names
 from osiris.sql.safety.text import offset_at
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from osiris.compiler.context import Context, Question
     from osiris.errors import Diagnostic, Fix
-    from osiris.model import ComponentSpec, JsonValue, Step
+    from osiris.model import ComponentSpec, Described, JsonValue, Step
     from osiris.sql.nondeterminism.determinism import Finding
 
 
@@ -138,6 +139,16 @@ def _unsteady(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> Itera
         text, source = str(step.config[name]), ctx.pipeline.text
         at = locate(ctx.root, ctx.at(pointer), pointer, finding.place, text, source)
         yield replace(finding, place=at)
+
+
+def check_determinism(prepared: Prepared, described: Mapping[str, Described], _root: Path) -> Iterator[Diagnostic]:
+    """Nothing gives another result in another run over equal data (SQL020 and following)."""
+    for step in prepared.pipeline.steps:
+        if found := prepared.unsteady.get(step.id):
+            sources = {name: described[step.inputs[keys[0]]] for name, keys in relation_names(step.inputs).items()}
+            schemas = {name: source.schema or () for name, source in sources.items()}
+            free = [name for name, source in sources.items() if source.order == "free"]
+            yield from diagnostics(found, schemas, free)
 
 
 def findings_of(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> tuple[Finding, ...]:

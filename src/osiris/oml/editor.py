@@ -6,13 +6,12 @@ deprecated. What needs the other steps, the connections or the data is left to `
 
 from __future__ import annotations
 
-import json
 import re
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from osiris.oml.config import CONNECTION
-from osiris.oml.validate import OML_VERSION
+from osiris.oml.params import DECLARATION
+from osiris.oml.validate import oml_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,28 +30,6 @@ _DATA = ("default", "examples", "const", "enum")
 _ANCHORS = ("$id", "$schema", "$anchor", "$dynamicAnchor", "$dynamicRef")
 _OWN_REF = re.compile(r"#(/(\$defs|definitions|properties)/[^/]+)?")
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
-_RULE = "Holds for each entry of a list."
-PARAM_KEYS: dict[str, Schema] = {
-    "type": {
-        "description": "What its values are; by default what the default value is.",
-        "enum": ["string", "integer", "number", "boolean", "date", "list"],
-    },
-    "default": {"description": "The value if none is given.", "type": ["string", "number", "boolean", "array"]},
-    "enum": {"description": f"The values that are allowed. {_RULE}", "type": "array", "minItems": 1, "items": _SCALAR},
-    "min": {"description": f"The least value. {_RULE}", "type": ["number", "string"]},
-    "max": {"description": f"The greatest value. {_RULE}", "type": ["number", "string"]},
-    "pattern": {"description": f"A regular expression that the whole text matches. {_RULE}", "type": "string"},
-    "items": {
-        "description": "What the entries of a list are.",
-        "enum": ["string", "integer", "number", "boolean", "date"],
-    },
-    "sensitive": {
-        "description": "Its value comes from the environment only, and never becomes part of a plan.",
-        "type": "boolean",
-    },
-    "description": {"description": "What it is for.", "type": "string"},
-}
-"""What the declaration of a parameter may say."""
 
 
 def editor_schema(registry: Registry) -> Schema:
@@ -60,8 +37,7 @@ def editor_schema(registry: Registry) -> Schema:
 
     Components whose spec is broken are left out.
     """
-    text = resources.files("osiris.oml").joinpath(f"oml-{OML_VERSION}.schema.json").read_text(encoding="utf-8")
-    schema: Schema = json.loads(text)
+    schema = oml_schema()
     specs = [spec for spec in registry.all() if not registry.problems(spec.name)]
     step = schema["properties"]["steps"]["items"]
     step["properties"]["component"] |= {"enum": [spec.name for spec in specs]}
@@ -75,12 +51,7 @@ def editor_schema(registry: Registry) -> Schema:
             "type": "string",
             "pattern": r"\$\{(params\.[A-Za-z_][A-Za-z0-9_]*|run\.id|run\.started_at)\}",
         },
-        "parameter": {
-            "type": "object",
-            "properties": PARAM_KEYS,
-            "patternProperties": {"^x-": {}},
-            "additionalProperties": False,
-        },
+        "parameter": DECLARATION,
         **{spec.name: _config(spec, registry.config_schema(spec)) for spec in specs},
     }
     return schema
@@ -103,12 +74,20 @@ def _binding(spec: ComponentSpec) -> Schema:
 def _config(spec: ComponentSpec, schema: Mapping[str, JsonValue]) -> Schema:
     """Return the schema of a component's config as it is written: with a connection, placeholders, earlier names."""
     moved: Schema = _moved(schema, f"#/$defs/{spec.name}")
-    properties = {key: _or_placeholder(inner) for key, inner in moved["properties"].items()}
+    rules = {key: inner for key, inner in moved.items() if not key.startswith("x-")}
+    rules |= {key: _inside(key, rules[key]) for key in _DEFINITIONS if key in rules}
+    required = _required(rules, spec.hints.get("synonyms", {}))
+    examples = [example["config"] for example in spec.examples]
+    return {**required, "properties": _properties(spec, moved["properties"]), "examples": examples}
+
+
+def _properties(spec: ComponentSpec, known: Schema) -> Schema:
+    """Return the properties of a config as it is written: with placeholders, earlier names, and the connection."""
+    properties = {key: _or_placeholder(inner) for key, inner in known.items()}
     for key, earlier in spec.hints.get("values", {}).items():
         old = {"description": "Earlier names of values.", "deprecated": True, "enum": list(earlier)}
         properties[key] = _alternatives(properties[key], old)
-    names = spec.hints.get("synonyms", {})
-    for old_key, key in names.items():
+    for old_key, key in spec.hints.get("synonyms", {}).items():
         properties[old_key] = {**properties[key], "deprecated": True, "description": f"An earlier name of {key}."}
     if spec.connection != "none":
         others = "".join(f', "@{family}.ALIAS"' for family in spec.families)
@@ -116,10 +95,7 @@ def _config(spec: ComponentSpec, schema: Mapping[str, JsonValue]) -> Schema:
             "description": f'The connection: "@{spec.family}.ALIAS"{others}, or "@{spec.family}" for the default one.',
             "type": "string",
         }
-    rules = {key: inner for key, inner in moved.items() if not key.startswith("x-")}
-    rules |= {key: _inside(key, rules[key]) for key in _DEFINITIONS if key in rules}
-    examples = [example["config"] for example in spec.examples]
-    return {**_required(rules, names), "properties": properties, "examples": examples}
+    return properties
 
 
 def _moved(schema: JsonValue, place: str) -> JsonValue:
@@ -145,20 +121,25 @@ def _moved_inside(key: str, value: JsonValue, place: str) -> JsonValue:
 
 def _required(schema: Mapping[str, JsonValue], names: Mapping[str, str]) -> Schema:
     """Return a schema of a config in which an earlier name of a required key will do."""
-    result = {key: _with_earlier(inner, names) if key in ("then", "else") else inner for key, inner in schema.items()}
-    result |= {key: [_with_earlier(each, names) for each in schema[key]] for key in _BRANCHES if key in schema}
+    result = {key: _branch(key, inner, names) for key, inner in schema.items()}
     renamed = [key for key in result.get("required", ()) if key in names.values()]
     if renamed:
         result["required"] = [key for key in result["required"] if key not in renamed]
-        ways = ([key, *(old for old, new in names.items() if new == key)] for key in renamed)
-        either = [{"anyOf": [{"required": [way]} for way in each]} for each in ways]
-        result["allOf"] = [*result.get("allOf", ()), *either]
+        result["allOf"] = [*result.get("allOf", ()), *(_either_name(key, names) for key in renamed)]
     return result
 
 
-def _with_earlier(schema: JsonValue, names: Mapping[str, str]) -> JsonValue:
-    """Return the same for a branch, which may also be true or false."""
-    return _required(schema, names) if isinstance(schema, dict) else schema
+def _either_name(key: str, names: Mapping[str, str]) -> Schema:
+    """Return the schema that asks for a key under any of its names."""
+    ways = [key, *(old for old, new in names.items() if new == key)]
+    return {"anyOf": [{"required": [way]} for way in ways]}
+
+
+def _branch(key: str, schema: JsonValue, names: Mapping[str, str]) -> JsonValue:
+    """Return the same for what stands at a key of a schema, if that is a branch of it or a list of branches."""
+    if isinstance(schema, list) and key in _BRANCHES:
+        return [_branch("then", each, names) for each in schema]
+    return _required(schema, names) if isinstance(schema, dict) and key in ("then", "else") else schema
 
 
 def _or_placeholder(schema: JsonValue) -> JsonValue:

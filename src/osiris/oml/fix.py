@@ -12,7 +12,7 @@ from osiris.document.reader import MAX_DEPTH, REFERENCE, stand_in_for
 from osiris.oml.parse import FILE_KEYS, STEP_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from osiris.errors import Diagnostic
 
@@ -115,13 +115,18 @@ def _add(text: str, operation: Mapping[str, Any]) -> str:
     if parent.kind == "list":
         return _appended(text, parent, inline(operation["value"], flow=parent.flow))
     line = f"{inline(unescape(last), flow=parent.flow)}: {inline(operation['value'], flow=parent.flow)}"
-    keys = FILE_KEYS if not before else STEP_KEYS if _STEP.fullmatch(before) else ()
-    later = keys[keys.index(last) + 1 :] if last in keys else ()
+    later = _keys_after(before, last)
     following = next((key for key, _ in parent.entries if key is not None and key.text in later), None)
     if following is None:
         return _appended(text, parent, line)
     gap = ", " if parent.flow else "\n" + " " * _column(text, following.start)
     return text[: following.start] + line + gap + text[following.start :]
+
+
+def _keys_after(pointer: str, key: str) -> Sequence[str]:
+    """Return the keys that come after one in the file or the step at a pointer."""
+    keys = FILE_KEYS if not pointer else STEP_KEYS if _STEP.fullmatch(pointer) else ()
+    return keys[keys.index(key) + 1 :] if key in keys else ()
 
 
 def _appended(text: str, parent: Span, item: str) -> str:

@@ -55,23 +55,27 @@ class Links:
         return linked
 
     def _linked(self, step: Step, text: Mapping[str, JsonValue], previous: Step | None) -> Step:
-        waits = self._needs(step, text)
+        needs = self._needs(step, text)
         if "inputs" in text:
-            inputs = self._inputs(step, text["inputs"])
-            needs = dict.fromkeys([*(waits if "needs" in text else ()), *inputs.values()])
-            if previous is not None and {*inputs.values()} != {previous.id} and not self._told_of_inputs:
-                self._told_of_inputs = True
-                what = "inputs say what is read; earlier they were ignored"
-                self._say("OML032", join(step.pointer, "inputs"), what=what)
-            return replace(step, needs=tuple(needs), inputs=inputs)
-        implied = "needs" not in text and previous is not None and previous.id != step.id
-        if implied and previous is not None:
-            waits = [previous.id]
-        inputs = {needed: needed for needed in waits if self._gives.get(needed)} if self._takes_input(step) else {}
-        if implied and not inputs and previous is not None and step.component in self._specs:
-            at = self._document.where(step.pointer)
-            self.found.append(diagnostic("OML030", at=at, step=step.id, previous=previous.id))
-        return replace(step, needs=tuple(dict.fromkeys(waits)), inputs=inputs)
+            return self._with_inputs(step, needs, self._inputs(step, text["inputs"]), previous)
+        follows = "needs" not in text and previous is not None and previous.id != step.id
+        implied = previous if follows else None
+        needs = needs if implied is None else [implied.id]
+        inputs = self._implied_inputs(step, needs)
+        if implied is not None and not inputs and step.component in self._specs:
+            self._say("OML030", step.pointer, step=step.id, previous=implied.id)
+        return replace(step, needs=tuple(dict.fromkeys(needs)), inputs=inputs)
+
+    def _implied_inputs(self, step: Step, needs: list[str]) -> dict[str, str]:
+        return {needed: needed for needed in needs if self._gives.get(needed)} if self._takes_input(step) else {}
+
+    def _with_inputs(self, step: Step, needs: list[str], inputs: dict[str, str], previous: Step | None) -> Step:
+        """Return a step whose inputs are written: it waits for them beside what it needs."""
+        if previous is not None and {*inputs.values()} != {previous.id} and not self._told_of_inputs:
+            self._told_of_inputs = True
+            what = "inputs say what is read; earlier they were ignored"
+            self._say("OML032", join(step.pointer, "inputs"), what=what)
+        return replace(step, needs=tuple(dict.fromkeys([*needs, *inputs.values()])), inputs=inputs)
 
     def _needs(self, step: Step, text: Mapping[str, JsonValue]) -> list[str]:
         """Return the needs as written that exist; the others are reported."""
@@ -87,21 +91,23 @@ class Links:
         return list(found)
 
     def _inputs(self, step: Step, written: JsonValue) -> dict[str, str]:
-        inputs: dict[str, str] = {}
-        for name, text in written.items() if isinstance(written, dict) else ():
-            pointer = join(f"{step.pointer}/inputs", name)
-            if not isinstance(text, str):
-                continue
-            match = _REFERENCE.fullmatch(text)
-            if not _INPUT_NAME.fullmatch(name):
-                self._say("OML014", pointer, what="input", value=name[:60], pattern=_INPUT_NAME.pattern)
-            elif match is None:
-                named = [word for word in _NAME.findall(text[:200]) if word in self._ids]
-                fix = put(pointer, f"@{named[0]}") if len(named) == 1 else ()
-                self._say("OML018", pointer, fix=fix, name=name, found=f"'{text[:60]}'")
-            elif self._exists(step, match[1] or match[2], pointer, text):
-                inputs[name] = match[1] or match[2]
-        return inputs
+        texts = written.items() if isinstance(written, dict) else ()
+        found = ((name, self._source(step, name, text)) for name, text in texts if isinstance(text, str))
+        return {name: source for name, source in found if source is not None}
+
+    def _source(self, step: Step, name: str, text: str) -> str | None:
+        """Return the step that an input reads; None if it names none, which is reported."""
+        pointer, match = join(f"{step.pointer}/inputs", name), _REFERENCE.fullmatch(text)
+        if not _INPUT_NAME.fullmatch(name):
+            self._say("OML014", pointer, what="input", value=name[:60], pattern=_INPUT_NAME.pattern)
+            return None
+        if match is None:
+            named = [word for word in _NAME.findall(text[:200]) if word in self._ids]
+            fix = put(pointer, f"@{named[0]}") if len(named) == 1 else ()
+            self._say("OML018", pointer, fix=fix, name=name, found=f"'{text[:60]}'")
+            return None
+        source: str = match[1] or match[2]
+        return source if self._exists(step, source, pointer, text) else None
 
     def _exists(self, step: Step, needed: str, pointer: str, text: str) -> bool:
         """Tell whether a step that is named in a text at a pointer is there, and another one; report it if not."""

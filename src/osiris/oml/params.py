@@ -11,6 +11,8 @@ import json
 import math
 import re
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osiris.document import Document, join, kind_of
@@ -31,7 +33,14 @@ MAX_REPETITIONS = 3
 _ATOMS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 _REPEATED_GROUP = re.compile(r"\)(?:[*+]|\{)")
 _OPEN_REPETITION = re.compile(r"[*+]|\{[0-9]*,\}")
-_KEYS = ("type", "default", "enum", "min", "max", "pattern", "items", "sensitive", "description")
+DECLARATION: dict[str, JsonValue] = json.loads(
+    Path(__file__).with_name("parameter.schema.json").read_text(encoding="utf-8")
+)
+"""The JSON Schema of the declaration of a parameter."""
+_KEYS: dict[str, dict[str, JsonValue]] = DECLARATION["properties"]
+_FORMS = (("enum", list, "a list of values"), ("sensitive", bool, "true or false"), ("pattern", str, "text"))
+"""Keys of a declaration whose values have one type, and how that is told."""
+_ORDERED = ("integer", "number", "date")
 _OTHER_NAMES = {"int": "integer", "float": "number", "str": "string", "bool": "boolean", "array": "list"}
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list"}
 
@@ -55,6 +64,11 @@ class Param:
     def variable(self) -> str:
         """Return the environment variable that sets it."""
         return f"OSIRIS_PARAM_{self.name.upper()}"
+
+    @property
+    def entry(self) -> Param:
+        """Return the parameter that each entry of a list is a value of; one that is no list itself."""
+        return replace(self, type=self.items, default=None) if self.type == "list" else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +145,14 @@ class _Scan:
         """Return the values of the chosen profile; all profiles are checked, chosen or not."""
         profiles = _mapping(self._document.data.get("profiles"))
         values = {name: _mapping(_mapping(block).get("params")) for name, block in profiles.items()}
+        checked = {name: param for name, param in declared.items() if not (param.sensitive or param.broken)}
         for name, block in values.items():
             pointer = f"{join('/profiles', name)}/params"
             self.undeclared(block, declared, pointer)
-            for key, value in block.items():
-                if key in declared and not (declared[key].sensitive or declared[key].broken):
-                    self._check(declared[key], value, join(pointer, key))
-        if chosen is not None and profiles and chosen not in profiles:
-            self._say("OML023", "/profiles", name=chosen, hint=did_you_mean(chosen, profiles))
+            for key in filter(checked.__contains__, block):
+                self._check(checked[key], block[key], join(pointer, key))
+        if profiles and chosen not in (None, *profiles):
+            self._say("OML023", "/profiles", name=chosen, hint=did_you_mean(str(chosen), profiles))
         return values.get(chosen or "", {})
 
     def undeclared(self, names: Iterable[str], declared: Mapping[str, Param], pointer: str | None = None) -> None:
@@ -244,43 +258,51 @@ def _block_problems(block: Mapping[str, JsonValue]) -> Iterator[tuple[str, str, 
     for key in block:
         if key not in _KEYS and not key.startswith("x-"):
             yield f"unknown key '{key[:60]}'", key, did_you_mean(key, _KEYS)
-    for key in ("type", "items"):
-        kind = block.get(key)
-        allowed = [name for name in _TYPES if key == "type" or name != "list"]
-        if kind is not None and kind not in allowed:
-            near = _OTHER_NAMES.get(str(kind)) or nearest(str(kind), allowed)
-            yield f"{key} must be one of {', '.join(allowed)}", key, f"did you mean '{near}'?" if near else None
-    for key, kind, words in (
-        ("enum", list, "a list of values"),
-        ("sensitive", bool, "true or false"),
-        ("pattern", str, "text"),
-    ):
-        if key in block and (not isinstance(block[key], kind) or block[key] == []):
+    yield from _kind_problems("type", block.get("type"))
+    yield from _kind_problems("items", block.get("items"))
+    for key, form, words in _FORMS:
+        if not isinstance(block.get(key, form()), form) or block.get(key) == []:
             yield f"{key} must be {words}", key, None
     if not {"type", "default"} & block.keys() and block.get("sensitive") is not True:
         yield "needs a type or a default", "", None
 
 
+def _kind_problems(key: str, kind: JsonValue) -> Iterator[tuple[str, str, str | None]]:
+    allowed = _KEYS[key]["enum"]
+    if kind is not None and kind not in allowed:
+        near = _OTHER_NAMES.get(str(kind)) or nearest(str(kind), allowed)
+        yield f"{key} must be one of {', '.join(allowed)}", key, f"did you mean '{near}'?" if near else None
+
+
 def _rule_problems(param: Param) -> Iterator[tuple[str, str]]:
     """Yield (problem, key) for each rule that does not go with the parameter's type."""
-    kind = param.items if param.type == "list" else param.type
-    bare = Param(param.name, kind)
+    kind, pattern = param.entry.type, param.pattern
     if param.sensitive and param.default is not None:
         yield "a sensitive parameter has no default: it comes from the environment", "default"
     for key, values in (("enum", param.enum), ("min", (param.minimum,)), ("max", (param.maximum,))):
-        if any(value is not None and any(_problems(bare, value)) for value in values):
+        if _has_misfit(Param(param.name, kind), values):
             yield f"{key} must be {_TYPES[kind].expected}", key
     for key, rule in (("min", param.minimum), ("max", param.maximum)):
-        if rule is not None and kind not in ("integer", "number", "date"):
+        if rule is not None and kind not in _ORDERED:
             yield f"{key} needs the type integer, number or date", key
-    if param.pattern is not None and kind != "string":
-        yield "pattern needs the type string", "pattern"
-    if param.pattern is not None and _may_take_for_ever(param.pattern):
-        yield "pattern repeats a group, or repeats without end more than three times", "pattern"
+    if pattern is not None:
+        yield from ((problem, "pattern") for problem in _pattern_problems(pattern, kind))
+
+
+def _has_misfit(param: Param, values: Iterable[JsonValue]) -> bool:
+    """Tell whether there is a value among some that a parameter could not have."""
+    return any(value is not None and any(_problems(param, value)) for value in values)
+
+
+def _pattern_problems(pattern: str, kind: str) -> Iterator[str]:
+    if kind != "string":
+        yield "pattern needs the type string"
+    if _may_take_for_ever(pattern):
+        yield "pattern repeats a group, or repeats without end more than three times"
     try:
-        re.compile(param.pattern or "")
+        re.compile(pattern)
     except (re.error, RecursionError, OverflowError):
-        yield "pattern is not a regular expression", "pattern"
+        yield "pattern is not a regular expression"
 
 
 def _may_take_for_ever(pattern: str) -> bool:
@@ -290,25 +312,26 @@ def _may_take_for_ever(pattern: str) -> bool:
 
 
 def _problems(param: Param, value: JsonValue) -> Iterator[str]:
-    """Yield what a value would have to be, for each rule that it breaks."""
+    """Yield what a value would have to be, for the first rule that it breaks; of a list, for that of each entry."""
     kind = _TYPES[param.type]
     if value is None or not kind.fits(value):
         yield kind.expected
     elif param.type == "list":
         for item in value:
-            yield from (f"a list in which each entry is {rule}" for rule in _problems(_entry(param), item))
-    elif param.enum and not any(value == each and type(value) is type(each) for each in param.enum):
+            yield from (f"a list in which each entry is {rule}" for rule in _problems(param.entry, item))
+    else:
+        yield from islice(_broken_rules(param, value), 1)
+
+
+def _broken_rules(param: Param, value: JsonValue) -> Iterator[str]:
+    if param.enum and (type(value), value) not in [(type(each), each) for each in param.enum]:
         yield "one of " + ", ".join(map(str, param.enum))
-    elif param.pattern is not None and not re.fullmatch(param.pattern, str(value)):
+    if param.pattern is not None and not re.fullmatch(param.pattern, str(value)):
         yield f"text that matches {param.pattern} as a whole"
-    elif param.minimum is not None and value < param.minimum:
+    if param.minimum is not None and value < param.minimum:
         yield f"at least {param.minimum}"
-    elif param.maximum is not None and value > param.maximum:
+    if param.maximum is not None and value > param.maximum:
         yield f"at most {param.maximum}"
-
-
-def _entry(param: Param) -> Param:
-    return Param(param.name, param.items, None, param.enum, param.minimum, param.maximum, param.pattern)
 
 
 def _read(param: Param, text: str) -> JsonValue:
@@ -371,7 +394,7 @@ def _items(default: JsonValue) -> str:
 def _literal(param: Param, value: JsonValue) -> Any:  # noqa: ANN401  one of the types of the table
     """Return the value as SQL wants it."""
     if param.type == "list":
-        return [_literal(_entry(param), item) for item in value]
+        return [_literal(param.entry, item) for item in value]
     return dt.date.fromisoformat(value) if param.type == "date" else value
 
 

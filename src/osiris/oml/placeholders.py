@@ -52,8 +52,9 @@ class Substitution:
             return {key: self.value(item, join(pointer, key), prose=prose) for key, item in value.items()}
         if isinstance(value, list):
             return [self.value(item, join(pointer, index), prose=prose) for index, item in enumerate(value)]
-        if not isinstance(value, str) or "${" not in value:
-            return value
+        return self._filled(value, pointer, prose=prose) if isinstance(value, str) and "${" in value else value
+
+    def _filled(self, value: str, pointer: str, *, prose: bool) -> JsonValue:
         if not prose and "${" in _PLACEHOLDER.sub("", value):
             self._say("OML024", pointer, placeholder=value[value.rindex("${") :][:60], hint="close it: ${params.NAME}")
             return value
@@ -67,8 +68,10 @@ class Substitution:
 
         What the check of SQL will refuse anyway, by its dialect or its length, is left as it is.
         """
-        if self._is_half_written(text, pointer) or "${" not in text:
-            return text
+        is_whole = not self._is_half_written(text, pointer) and "${" in text
+        return self._bound_sql(text, pointer, dialect) if is_whole else text
+
+    def _bound_sql(self, text: str, pointer: str, dialect: str) -> str:
         from osiris.sql.safety.dialects import DIALECTS
         from osiris.sql.safety.literals import placeholders, substitute
         from osiris.sql.safety.preflight import MAX_BYTES
@@ -78,18 +81,15 @@ class Substitution:
 
         found = [each for each in placeholders(text, dialect) if each.where != "comment"]
         names = {each.name: each.start for each in reversed(found)}
-        known = [self._is_known(name, pointer, offset) for name, offset in names.items()]
-        if not all(known):
+        if not self._are_known(names, pointer):
             return text
-        if any(isinstance(self.params.literals.get(name.removeprefix(SCOPE)), str) for name in names):
+        values = {f"{SCOPE}{name}": value for name, value in self.params.literals.items()}
+        if str in {type(values.get(name)) for name in names}:
             self._tell(
                 "a parameter in SQL is a literal of its type; earlier its text became part of the statement", pointer
             )
-        values = {f"{SCOPE}{name}": value for name, value in self.params.literals.items()}
-        bound = {f"{SCOPE}{name}": f"param_{name}" for name in self.params.sensitive}
-        bound |= {name: name.replace(".", "_") for name in RUN_VALUES}
         try:
-            return substitute(text, values, dialect, bound=bound)
+            return substitute(text, values, dialect, bound=self._bound())
         except ValueError as error:
             problem, hint = (
                 f"has {error} inside quotes, where it cannot be put",
@@ -97,6 +97,16 @@ class Substitution:
             )
             self._say("OML028", pointer, key=pointer.rpartition("/")[2], problem=problem, hint=hint)
             return text
+
+    def _are_known(self, names: Mapping[str, int], pointer: str) -> bool:
+        """Tell whether there is something of each name, and note those of which there is nothing, at their offsets."""
+        unknown = [name for name, offset in names.items() if not self._is_known(name, pointer, offset)]
+        return not unknown
+
+    def _bound(self) -> dict[str, str]:
+        """Return the named parameters of SQL for what has its value when the run starts."""
+        bound = {f"{SCOPE}{name}": f"param_{name}" for name in self.params.sensitive}
+        return bound | {name: name.replace(".", "_") for name in RUN_VALUES}
 
     def _text(self, match: re.Match[str], pointer: str, *, prose: bool) -> str:
         if not self._has_value(match[1], pointer, prose=prose):

@@ -96,11 +96,21 @@ def for_wrong_type(pointer: str, value: JsonValue, kinds: Iterable[str]) -> Fix:
         return _from_text(pointer, value, wanted)
     if "string" in wanted and isinstance(value, (bool, int)):
         return put(pointer, json.dumps(value))
-    if pointer.endswith("/inputs") and isinstance(value, list) and all(isinstance(each, str) for each in value):
+    return _from_collection(pointer, value)
+
+
+def _from_collection(pointer: str, value: JsonValue) -> Fix:
+    if pointer.endswith("/inputs") and _is_made_of(value, list, str):
         return put(pointer, {_plain(each): f"@{each.lstrip('@')}" for each in value})
-    if pointer == "/steps" and isinstance(value, dict) and all(isinstance(each, dict) for each in value.values()):
+    if pointer == "/steps" and _is_made_of(value, dict, dict):
         return put(pointer, [{"id": name, **step} for name, step in value.items()])
     return ()
+
+
+def _is_made_of(value: JsonValue, whole: type, part: type) -> bool:
+    """Tell whether a value is a list or mapping of which every part has a type."""
+    parts = value.values() if isinstance(value, dict) else value
+    return isinstance(value, whole) and all(isinstance(each, part) for each in parts)
 
 
 def _from_text(pointer: str, value: str, wanted: set[str]) -> Fix:
@@ -135,13 +145,22 @@ def file_name(file: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:64] or "pipeline"
 
 
+def mappings(steps: JsonValue) -> list[dict[str, JsonValue]]:
+    """Return the steps, as they are written, that are mappings."""
+    return [step for step in (steps if isinstance(steps, list) else ()) if isinstance(step, dict)]
+
+
+def ids_of(steps: JsonValue) -> list[str]:
+    """Return the ids of all steps as they are written, also of those that are broken."""
+    return [step["id"] for step in mappings(steps) if isinstance(step.get("id"), str)]
+
+
 class SpareIds:
     """Ids for steps of a file that have none of their own: the one that others need and nobody has, else new ones."""
 
     def __init__(self, steps: JsonValue) -> None:
-        texts = [step for step in (steps if isinstance(steps, list) else ()) if isinstance(step, dict)]
-        self._taken = {step["id"] for step in texts if isinstance(step.get("id"), str)}
-        lists = [step["needs"] for step in texts if isinstance(step.get("needs"), list)]
+        self._taken = {*ids_of(steps)}
+        lists = [step["needs"] for step in mappings(steps) if isinstance(step.get("needs"), list)]
         needed = dict.fromkeys(need for needs in lists for need in needs if isinstance(need, str))
         self._lost = [need for need in needed if need not in self._taken]
 

@@ -188,20 +188,34 @@ def _keys(error: Broken, document: Document, pointer: str, names: _Names) -> Ite
     if error.validator == "dependentRequired":
         yield from _lonely_keys(error, document, pointer)
         return
-    where, present = _called(pointer, document), error.instance
     known: Mapping[str, JsonValue] = error.schema.get("properties", {})
     allowed = [re.compile(pattern) for pattern in error.schema.get("patternProperties", ())]
-    unknown = [key for key in present if key not in known and not any(pattern.search(key) for pattern in allowed)]
-    if error.validator == "required":
-        meant = {key: names.certain(key, known) for key in islice(unknown, MAX_MEANT)}
-        for key in error.validator_value:
-            if key not in present:
-                fix = for_missing_key(pointer, key, present, meant) or names.supplied(pointer, key)
-                yield diagnostic("OML003", at=document.where(pointer), fix=fix, key=key, where=where)
-        return
+    absent = [key for key in error.instance if key not in known]
+    unknown = [key for key in absent if not any(pattern.search(key) for pattern in allowed)]
+    tell = _missing_keys if error.validator == "required" else _unknown_keys
+    yield from tell(error, document, pointer, names, known, unknown)
+
+
+def _missing_keys(
+    error: Broken, document: Document, pointer: str, names: _Names, known: Mapping[str, JsonValue], unknown: list[str]
+) -> Iterator[Diagnostic]:
+    where, present = _called(pointer, document), error.instance
+    meant = {key: names.certain(key, known) for key in islice(unknown, MAX_MEANT)}
+    for key in error.validator_value:
+        if key not in present:
+            fix = for_missing_key(pointer, key, present, meant) or names.supplied(pointer, key)
+            yield diagnostic("OML003", at=document.where(pointer), fix=fix, key=key, where=where)
+
+
+def _unknown_keys(
+    error: Broken, document: Document, pointer: str, names: _Names, known: Mapping[str, JsonValue], unknown: list[str]
+) -> Iterator[Diagnostic]:
+    where, present = _called(pointer, document), error.instance
     misplaced = [key for key in unknown if names.belongs_inside(pointer, key)]
     for key in unknown:
-        at, near, hint, fix = document.where_key(join(pointer, key)), names.meant(key, known), None, ()
+        at, near = document.where_key(join(pointer, key)), names.meant(key, known)
+        fix: Fix = ()
+        hint: str | None
         if near is None and names.is_field(key) and names.family is not None:
             hint = _CONNECTION.format(names.family.name)
         elif key in misplaced:
@@ -256,19 +270,20 @@ def _alternatives(error: Broken, document: Document, pointer: str) -> Diagnostic
     """Say what the ways are of which none (or more than one) fits."""
     branches = [branch for branch in error.validator_value if isinstance(branch, dict)]
     if all(set(branch) == {"required"} for branch in branches):
-        sets = [" with ".join(f"'{key}'" for key in branch["required"]) for branch in branches]
         count = "exactly one" if error.validator == "oneOf" else "at least one"
-        problem = f"needs {count} of {', '.join(sets)}"
+        problem = f"needs {count} of {', '.join(map(_key_set, branches))}"
         return diagnostic("OML028", at=document.where(pointer), key=key_of(pointer), problem=problem)
-    types = [branch.get("type") for branch in branches]
-    kind = kind_of(error.instance)
-    fitting = [branch for branch in branches if _TYPES.get(str(branch.get("type"))) == kind]
-    if not fitting and all(isinstance(each, str) for each in types):
-        expected = " or ".join(dict.fromkeys(_TYPES[str(each)] for each in types))
-        fix = for_wrong_type(pointer, error.instance, map(str, types))
-        at = document.where(pointer)
-        return diagnostic("OML006", at=at, fix=fix, key=key_of(pointer), expected=expected, found=kind)
-    return _other(error, document, pointer)
+    types, kind = [branch.get("type") for branch in branches], kind_of(error.instance)
+    names = [_TYPES[each] for each in types if isinstance(each, str)]
+    if kind in names or len(names) < len(types):
+        return _other(error, document, pointer)
+    at, expected = document.where(pointer), " or ".join(dict.fromkeys(names))
+    fix = for_wrong_type(pointer, error.instance, map(str, types))
+    return diagnostic("OML006", at=at, fix=fix, key=key_of(pointer), expected=expected, found=kind)
+
+
+def _key_set(branch: Mapping[str, JsonValue]) -> str:
+    return " with ".join(f"'{key}'" for key in branch["required"])
 
 
 def _other(error: Broken, document: Document, pointer: str) -> Diagnostic:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
-from importlib import resources
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.document import Document, join
@@ -17,13 +17,13 @@ from osiris.oml.config import CONNECTION, Configs
 from osiris.oml.order import Links
 from osiris.oml.params import Params, resolve_params
 from osiris.oml.placeholders import Substitution
-from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name
+from osiris.oml.remedies import OTHER_NAMES, SpareIds, file_name, ids_of, mappings
 from osiris.oml.schema import schema_problems, schema_validator
 from osiris.registry import meant_component
 from osiris.secret import find_literal_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from jsonschema import Draft202012Validator
 
@@ -74,30 +74,39 @@ def validate(
     the compiler; its config is not looked at.
     """
     data, found = _today(document)
-    sharpen = _Sharpener(document, data, registry)
-    told = schema_problems(_validator(), data, document, "", OTHER_NAMES, advice=sharpen)
-    found += [sharpen.sharpened(each) for each in islice(told, MAX_PROBLEMS)]
+    found += _file_problems(document, data, registry)
     chosen = profile or env.get("OSIRIS_PROFILE") or None
     values, problems = resolve_params(document, given=params, env=env, profile=chosen)
     substitution = Substitution(document, values, problems)
-    found += _notes(document, data)
-    found += [
-        diagnostic("CMP006", at=document.where(pointer), where=pointer, kind=kind)
-        for pointer, kind in find_literal_secrets(data.get("profiles"), "/profiles")
-    ]
     texts = _steps(data)
     specs = _specs(registry, (text["component"] for text in texts.values()))
     configs = Configs(document, registry, substitution, defaults)
     steps = [_step(pointer, text, specs, configs) for pointer, text in texts.items()]
-    links = Links(document, specs, _ids(data))
+    links = Links(document, specs, ids_of(data.get("steps")))
     linked = links.link(steps, list(texts.values()))
     if has_errors([*found, *problems, *links.found]):
         found += _wrong_modes(document, linked, specs)
     pipeline = None if has_errors(found) else _pipeline(document, linked, values, substitution)
     found = _mended_once(sort_diagnostics([*found, *problems, *links.found]))
     if pipeline is None or has_errors(found):
-        raise_all(item for item in found if item.severity != "note")
+        raise_all(filter(_is_no_note, found))
     return pipeline, found
+
+
+def _is_no_note(item: Diagnostic) -> bool:
+    return item.severity != "note"
+
+
+def _file_problems(document: Document, data: Mapping[str, JsonValue], registry: Registry) -> Iterator[Diagnostic]:
+    """Yield what is to be said of a file as a whole: where it departs from the schema, notes, and secrets in it."""
+    sharpen = _Sharpener(document, data, registry)
+    problems = schema_problems(_validator(), data, document, "", OTHER_NAMES, advice=sharpen)
+    yield from map(sharpen.sharpened, islice(problems, MAX_PROBLEMS))
+    if "schedule" in data:
+        what = "'schedule' starts nothing here; it is for a scheduler that reads this file and calls 'osiris run'"
+        yield diagnostic("OML032", at=document.where_key("/schedule"), what=what)
+    for pointer, kind in find_literal_secrets(data.get("profiles"), "/profiles"):
+        yield diagnostic("CMP006", at=document.where(pointer), where=pointer, kind=kind)
 
 
 def _mended_once(found: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -116,35 +125,41 @@ def _mended_once(found: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
     """Return the data with earlier keys out of the way, and what is to be said of them."""
-    found: list[Diagnostic] = []
-    data = dict(document.data)
-    for key in _FORBIDDEN.keys() & data.keys():
-        del data[key]
-        at = document.where_key(join("", key))
-        fix = _renamed(key, document.data)
-        version = _said_version(document.data)
-        found.append(diagnostic("OML004", at=at, fix=fix, key=key, version=version, instead=_FORBIDDEN[key]))
-    steps = data.get("steps")
-    if not isinstance(steps, list):
-        return data, found
-    data["steps"] = list(steps)
-    for index, step in enumerate(steps):
-        old = _EARLIER_KEYS.keys() & step.keys() if isinstance(step, dict) else ()
-        if old:
-            data["steps"][index] = {_EARLIER_KEYS.get(key, key): value for key, value in step.items()}
-        for key in old:
-            at_key, new = f"/steps/{index}/{key}", _EARLIER_KEYS[key]
-            at = document.where_key(at_key)
-            is_said = new in step and step[new] == step[key]
-            fix = () if new in step and not is_said else drop(at_key) if is_said else rename(at_key, new)
-            found.append(diagnostic("OML029", at=at, fix=fix, old=key, new=new))
-    for index, step in enumerate(data["steps"]):
-        old_name = step.get("component") if isinstance(step, dict) else None
-        if isinstance(old_name, str) and old_name in _EARLIER_COMPONENTS:
-            data["steps"][index] = named = _of_today(step)
-            at = document.where(f"/steps/{index}/component")
-            found.append(diagnostic("OML031", at=at, old=old_name, new=named["component"]))
+    data, version = document.data, _said_version(document.data)
+    forbidden = [key for key in data if key in _FORBIDDEN]
+    found = [
+        diagnostic(
+            "OML004",
+            at=document.where_key(join("", key)),
+            fix=_renamed(key, data),
+            key=key,
+            version=version,
+            instead=_FORBIDDEN[key],
+        )
+        for key in forbidden
+    ]
+    data = {key: value for key, value in data.items() if key not in forbidden}
+    if isinstance(data.get("steps"), list):
+        data["steps"] = [_step_of_today(document, step, index, found) for index, step in enumerate(data["steps"])]
     return data, found
+
+
+def _step_of_today(document: Document, step: JsonValue, index: int, found: list[Diagnostic]) -> JsonValue:
+    """Return a step with today's keys and component; what is to be said of them is added to `found`."""
+    if not isinstance(step, dict):
+        return step
+    for key in _EARLIER_KEYS.keys() & step.keys():
+        pointer, new = f"/steps/{index}/{key}", _EARLIER_KEYS[key]
+        fix = rename(pointer, new) if new not in step else drop(pointer) if step[new] == step[key] else ()
+        found.append(diagnostic("OML029", at=document.where_key(pointer), fix=fix, old=key, new=new))
+    step = {_EARLIER_KEYS.get(key, key): value for key, value in step.items()}
+    old = step.get("component")
+    if not isinstance(old, str) or old not in _EARLIER_COMPONENTS:
+        return step
+    named = _of_today(step)
+    at = document.where(f"/steps/{index}/component")
+    found.append(diagnostic("OML031", at=at, old=old, new=named["component"]))
+    return named
 
 
 def _said_version(data: Mapping[str, JsonValue]) -> str:
@@ -161,10 +176,16 @@ def _of_today(step: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {**step, "component": name, **named}
 
 
+def oml_schema() -> dict[str, JsonValue]:
+    """Return the JSON Schema of the newest version of the language."""
+    text = Path(__file__).with_name(f"oml-{OML_VERSION}.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, JsonValue] = json.loads(text)
+    return schema
+
+
 @cache
 def _validator() -> Draft202012Validator:
-    text = resources.files("osiris.oml").joinpath(f"oml-{OML_VERSION}.schema.json").read_text(encoding="utf-8")
-    return schema_validator(json.loads(text))
+    return schema_validator(oml_schema())
 
 
 def _renamed(key: str, data: Mapping[str, JsonValue]) -> Fix:
@@ -203,18 +224,23 @@ class _Sharpener:
         """Return what is said of a value with the one that it must or may have."""
         _, *parts = pointer.split("/")
         key = parts[-1] if len(parts) in (1, 3) else ""
-        if key == "mode" and found.code in ("OML005", "OML006"):
+        if (key, found.code) in (("mode", "OML005"), ("mode", "OML006")):
             return self._mode(found, pointer)
-        if key == "component" and found.code == "OML014":
-            name, config = str(self._document.value(pointer)), self._document.value(f"{pointer[:-10]}/config")
-            sure, hint = meant_component(name, self._registry.names(), _family(config))
-            return replace(found, hint=hint, fix=put(pointer, sure) if sure else ())
-        if key == "name" and found.code == "OML014" and not found.fix:
+        if (key, found.code) == ("component", "OML014"):
+            return self._component(found, pointer)
+        if found.fix:
+            return found
+        if (key, found.code) == ("name", "OML014"):
             return replace(found, fix=put(pointer, file_name(self._document.file)))
-        if key in _DEFAULTED and found.code == "OML006" and not found.fix:
+        if key in _DEFAULTED and found.code == "OML006":
             value = self._default(pointer.rpartition("/")[0], key)
             return replace(found, fix=put(pointer, value) if value else ())
         return found
+
+    def _component(self, found: Diagnostic, pointer: str) -> Diagnostic:
+        name, config = str(self._document.value(pointer)), self._document.value(f"{pointer[:-10]}/config")
+        sure, hint = meant_component(name, self._registry.names(), _family(config))
+        return replace(found, hint=hint, fix=put(pointer, sure) if sure else ())
 
     def _mode(self, found: Diagnostic, pointer: str) -> Diagnostic:
         old, value = self._document.value(pointer), self._default(pointer.rpartition("/")[0], "mode")
@@ -260,17 +286,9 @@ class _Sharpener:
 
     def _version(self) -> str:
         """Return the oldest version that has what the steps use."""
-        steps = self._data.get("steps")
-        configs = [step.get("config") for step in (steps if isinstance(steps, list) else ()) if isinstance(step, dict)]
+        configs = [step.get("config") for step in mappings(self._data.get("steps"))]
         newer = any(isinstance(config, dict) and "checks" in config for config in configs)
         return OML_VERSION if newer else OLDEST
-
-
-def _notes(document: Document, data: Mapping[str, JsonValue]) -> list[Diagnostic]:
-    if "schedule" not in data:
-        return []
-    what = "'schedule' starts nothing here; it is for a scheduler that reads this file and calls 'osiris run'"
-    return [diagnostic("OML032", at=document.where_key("/schedule"), what=what)]
 
 
 def _steps(data: Mapping[str, JsonValue]) -> dict[str, Mapping[str, JsonValue]]:
@@ -278,13 +296,6 @@ def _steps(data: Mapping[str, JsonValue]) -> dict[str, Mapping[str, JsonValue]]:
     steps = data.get("steps")
     numbered = enumerate(steps if isinstance(steps, list) else ())
     return {f"/steps/{index}": step for index, step in numbered if _has_name(step)}
-
-
-def _ids(data: Mapping[str, JsonValue]) -> list[str]:
-    """Return the ids of all steps, also of those that cannot be looked into."""
-    steps = data.get("steps")
-    found = [step.get("id") for step in (steps if isinstance(steps, list) else ()) if isinstance(step, dict)]
-    return [name for name in found if isinstance(name, str)]
 
 
 def _wrong_modes(document: Document, steps: Iterable[Step], specs: Mapping[str, ComponentSpec]) -> list[Diagnostic]:

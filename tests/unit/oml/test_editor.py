@@ -9,7 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from osiris.errors import OsirisError
-from osiris.oml.editor import PARAM_KEYS, editor_schema
+from osiris.oml.editor import editor_schema
+from osiris.oml.params import DECLARATION
 from osiris.oml.parse import parse
 from osiris.oml.validate import validate
 from osiris.registry import load_registry
@@ -124,7 +125,7 @@ def test_the_keys_of_a_parameter_are_those_of_the_validation():
     others = {"type": "string", "default": "a", "pattern": "a"}
     secret = {"type": "string", "sensitive": True}
     data = {**pipeline({"path": "x"}), "params": {"a": declared, "b": others, "c": secret, "d": 5}}
-    assert {*declared, *others, *secret} == set(PARAM_KEYS)
+    assert {*declared, *others, *secret} == set(DECLARATION["properties"])
     assert places(data) == []
     validate(parse(json.dumps(data), "f"), REGISTRY, params={}, env={}, profile=None, defaults={})
     assert places({**data, "params": {"a": {"typ": "string"}}}) == ["params/a"]
