@@ -17,7 +17,8 @@ import click
 from osiris.cli.main import root
 from osiris.codes import CODES
 from osiris.config import KEYS, variable_name
-from osiris.oml.editor import PARAM_KEYS, editor_schema
+from osiris.oml.editor import editor_schema
+from osiris.oml.params import DECLARATION
 from osiris.oml.parse import FILE_KEYS, STEP_KEYS
 from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, Registry, load_registry
 from osiris.testing import Case, seen_by, type_matrix
@@ -277,7 +278,7 @@ def oml_page() -> Iterator[str]:
         "Or its default value alone, whose type is then the parameter's.",
         "",
     )
-    yield from config_table(PARAM_KEYS, ())
+    yield from config_table(DECLARATION["properties"], ())
     yield from (PLACEHOLDERS, "## Config keys of every component", "")
     yield from config_table({key: RESERVED[key] for key in RESERVED if key not in UNSUPPORTED_RESERVED}, ())
     yield YAML
