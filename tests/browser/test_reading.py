@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.browser.conftest import SCHEMES, WIDTHS
 from tests.browser.sessions import START, chain, moment, problem, shop, write_session
 
-from osiris.compare.lineage import KINDS, Column, read_lineage
+from osiris.compare.lineage import KINDS, StepColumn, read_lineage
 
 ORDERS = "id,amount\n" + "".join(f"{number},{number}.5\n" for number in range(1, 41))
 OML = """
@@ -179,7 +179,7 @@ def test_a_column_tells_where_it_comes_from_by_keyboard(tmp_path, page_of, look)
         columns = lineage.columns[step["id"]]
         for place, name in enumerate(columns):
             button = page.locator(f'#s{index} .schemas > div:last-child [data-step="{index}"][data-column="{place}"]')
-            expected = lineage.origins(Column(step["id"], name)) if step["mode"] != "read" else {}
+            expected = lineage.origins(StepColumn(step["id"], name)) if step["mode"] != "read" else {}
             assert told_origins(page, button) == {(labels[c.step], c.name): kind for c, kind in expected.items()}
     assert len(KINDS) == len(WORDS)
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osiris.compare.lineage import KINDS, Column, read_lineage, read_plan, trace_impact
+from osiris.compare.lineage import KINDS, StepColumn, read_lineage, read_plan, trace_impact
 from osiris.model import Manifest
 
 NAMES = ("a", "b", "c")
@@ -49,10 +49,10 @@ def manifests(draw):
 @given(manifests())
 def test_up_and_down_agree(manifest):
     lineage = read_lineage(manifest)
-    sources = [Column(name, column) for name in lineage.columns if name.startswith("r") for column in NAMES]
+    sources = [StepColumn(name, column) for name in lineage.columns if name.startswith("r") for column in NAMES]
     for source in sources:
         reached = lineage.reached({source: KINDS[0]})
-        for target in (Column(name, column) for name in lineage.columns for column in NAMES):
+        for target in (StepColumn(name, column) for name in lineage.columns for column in NAMES):
             assert lineage.origins(target).get(source) == reached.columns.get(target)
         deciding = {name for name in lineage.columns if source in lineage.row_origins(name)}
         assert deciding == reached.rows

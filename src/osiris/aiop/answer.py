@@ -87,7 +87,7 @@ def _answer(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
         "written": {
             "writers": [_short(each.to_json(), bounds) for each in deliveries[: bounds.writers]],
             "total": len(deliveries),
-            "rows": total(reading.ledger, "write", "given"),
+            "rows": total(reading.row_counts, "write", "given"),
             "any_partial": False if all(each.whole for each in deliveries) else None,
             "evidence": ["run"],
         },
@@ -139,8 +139,8 @@ def _verdict(
 
 
 def _sentence(reading: Reading, grave: str, found: list[Finding], failure: dict[str, JsonValue] | None) -> str:
-    run, ledger = reading.run, reading.ledger
-    moved = moved_text(ledger)
+    run, row_counts = reading.run, reading.row_counts
+    moved = moved_text(row_counts)
     if run.status == "running":
         return f"The run has not ended yet; {moved} so far."
     if run.status == "complete":
@@ -156,20 +156,20 @@ def _sentence(reading: Reading, grave: str, found: list[Finding], failure: dict[
 
 
 def _rows(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
-    ledger = reading.ledger
-    chosen = sorted(ledger.values(), key=_weight)[: bounds.rows]
-    losses = [_loss(row) for row in ledger.values() if row.lost]
+    row_counts = reading.row_counts
+    chosen = sorted(row_counts.values(), key=_weight)[: bounds.rows]
+    losses = [_loss(row) for row in row_counts.values() if row.lost]
     losses.sort(key=lambda loss: (loss["how"] == "combined", -loss["rows"]))
     return {
-        "in": total(ledger, "read", "taken"),
-        "out": total(ledger, "write", "given"),
-        "rejected": total(ledger, None, "rejected"),
-        "balanced": balanced(ledger),
+        "in": total(row_counts, "read", "taken"),
+        "out": total(row_counts, "write", "given"),
+        "rejected": total(row_counts, None, "rejected"),
+        "balanced": balanced(row_counts),
         "steps": {
             "columns": COLUMNS,
             "rows": [row.cells() for row in sorted(chosen, key=lambda row: reading.plan_order(row.step))],
         },
-        "total": len(ledger),
+        "total": len(row_counts),
         "lost": losses[: min(5, bounds.rows)],
         "evidence": ["run"],
     }
@@ -220,7 +220,7 @@ def _changes(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
     top = [{key: clip(str(each[key]), bounds.text) for key in keys} for each in numbered]
     pairs: dict[str, JsonValue] = dict.fromkeys(("rows_in", "rows_out", "duration_ms"))
     if base is not None:
-        old, new = reading.base_ledger, reading.ledger
+        old, new = reading.base_row_counts, reading.row_counts
         pairs = {
             "rows_in": {"before": total(old, "read", "taken"), "now": total(new, "read", "taken")},
             "rows_out": {"before": total(old, "write", "given"), "now": total(new, "write", "given")},

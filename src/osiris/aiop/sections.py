@@ -184,7 +184,7 @@ def _step_item(reading: Reading, step: RecordedStep) -> Item:
         duration_ms=step.summary.get("duration_ms", end.get("duration_ms")),
         began_ms=None if step.began is None else round(step.began * 1000, 3),
         reason=step.reason,
-        **reading.ledger[step.id].numbers(),
+        **reading.row_counts[step.id].numbers(),
     )
 
 
@@ -299,7 +299,8 @@ def step_rows(reading: Reading) -> list[JsonValue]:
 
 
 def _cells(reading: Reading, name: str, before: RecordedStep | None, now: RecordedStep | None) -> list[JsonValue]:
-    given = [ledger[name].given if name in ledger else None for ledger in (reading.base_ledger, reading.ledger)]
+    counts = (reading.base_row_counts, reading.row_counts)
+    given = [each[name].given if name in each else None for each in counts]
     times = [step.summary.get("duration_ms") if step else None for step in (before, now)]
     return [name, *given, *times]
 

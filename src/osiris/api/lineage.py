@@ -9,8 +9,8 @@ from osiris.api.pipelines import compile_file, validate_file
 from osiris.api.workspace import find_plan, load_plan, pipelines, shown
 from osiris.compare.differences import diff, is_derived
 from osiris.compare.lineage import (
-    Column,
     PipelineImpact,
+    StepColumn,
     find_source,
     known_sources,
     label_of,
@@ -205,12 +205,12 @@ def _traced_columns(
     return tuple(_traced(lineage, labels, column) for column in lineage.of(step) if name in (None, column.name))
 
 
-def _traced(lineage: Lineage, labels: Mapping[str, str], column: Column) -> TracedColumn:
+def _traced(lineage: Lineage, labels: Mapping[str, str], column: StepColumn) -> TracedColumn:
     origins = [_origin(labels, origin, kind) for origin, kind in lineage.origins(column).items()]
     return TracedColumn(column.name, tuple(origins), tuple(lineage.upstream(column)))
 
 
-def _origin(labels: Mapping[str, str], column: Column, kind: str | None = None) -> Origin:
+def _origin(labels: Mapping[str, str], column: StepColumn, kind: str | None = None) -> Origin:
     return Origin(source_name(labels[column.step], column.name), column.step, column.name, kind)
 
 

@@ -158,10 +158,10 @@ def _masked(
     kinds: Mapping[str, Mapping[str, str | None]],
 ) -> Table:
     """Return the first rows of a table, masked by what its columns are made of."""
-    from osiris.compare.lineage import Column
+    from osiris.compare.lineage import StepColumn
     from osiris.families.masking import masked_rows
 
-    origins = {column.name: lineage.origins(Column(table.step, column.name)) for column in table.schema}
+    origins = {column.name: lineage.origins(StepColumn(table.step, column.name)) for column in table.schema}
     names = {name: [(each.step, called[each.step][each.name]) for each in found] for name, found in origins.items()}
     made_of = {name: _kind(found, kinds) for name, found in names.items()}
     called_there = {name: [each for _, each in found if each] for name, found in names.items()}
@@ -187,10 +187,12 @@ def _called(step: Mapping[str, JsonValue], names: Sequence[str]) -> Mapping[str,
 
 def _without_counts(plan: Manifest) -> Lineage:
     """Return how columns flow, but not into counts: how many addresses there are tells none of them."""
-    from osiris.compare.lineage import Column, read_lineage
+    from osiris.compare.lineage import StepColumn, read_lineage
 
     lineage = read_lineage(plan)
-    counts = {Column(step["id"], name) for step in plan.steps if step["mode"] == "transform" for name in _counts(step)}
+    counts = {
+        StepColumn(step["id"], name) for step in plan.steps if step["mode"] == "transform" for name in _counts(step)
+    }
     return replace(lineage, arrows={column: made for column, made in lineage.arrows.items() if column not in counts})
 
 

@@ -179,7 +179,7 @@ def _left_out(story: Story) -> list[str]:
 def _end(run: Run, story: Story) -> str:
     done = sum(step["status"] == "complete" for step in run["steps"].values())
     if run["status"] == "complete":
-        rows = moved_text(story.reading.ledger)
+        rows = moved_text(story.reading.row_counts)
         return f"It is complete: {count(done, 'step')} run, {rows}, in {run['duration_ms']:,.0f} ms."
     if run["status"] == "running":
         return f"It is still running: {done} of {count(len(run['steps']), 'step')} complete."

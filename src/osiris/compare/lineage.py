@@ -24,7 +24,7 @@ UNNAMED_SCHEMAS = ("main", "public")
 """How databases call the schema that is meant where none is named."""
 
 
-class Column(NamedTuple):
+class StepColumn(NamedTuple):
     """A column of the output of a step; a writer's are those of the step it reads."""
 
     step: str
@@ -37,8 +37,8 @@ class Column(NamedTuple):
 class Arrow(NamedTuple):
     """From a column to one that is made of it, and how."""
 
-    source: Column
-    target: Column
+    source: StepColumn
+    target: StepColumn
     kind: str
 
 
@@ -46,7 +46,7 @@ class Arrow(NamedTuple):
 class Reached:
     """What some columns reach: further columns by how far they are from a copy, and steps whose rows they decide."""
 
-    columns: Mapping[Column, str]
+    columns: Mapping[StepColumn, str]
     rows: frozenset[str]
 
 
@@ -58,14 +58,14 @@ class Lineage:
 
     columns: Mapping[str, tuple[str, ...]]
     inputs: Mapping[str, tuple[str, ...]]
-    arrows: Mapping[Column, tuple[Arrow, ...]] = field(default_factory=dict)
-    deciding: Mapping[str, tuple[Column, ...]] = field(default_factory=dict)
+    arrows: Mapping[StepColumn, tuple[Arrow, ...]] = field(default_factory=dict)
+    deciding: Mapping[str, tuple[StepColumn, ...]] = field(default_factory=dict)
 
-    def of(self, step: str) -> list[Column]:
+    def of(self, step: str) -> list[StepColumn]:
         """Return the columns of a step."""
-        return [Column(step, name) for name in self.columns[step]]
+        return [StepColumn(step, name) for name in self.columns[step]]
 
-    def upstream(self, start: Column) -> list[Arrow]:
+    def upstream(self, start: StepColumn) -> list[Arrow]:
         """Return all arrows that lead to a column, the nearest first."""
         found: dict[Arrow, None] = {}
         left = deque([start])
@@ -76,14 +76,14 @@ class Lineage:
                     left.append(arrow.source)
         return list(found)
 
-    def origins(self, start: Column) -> dict[Column, str]:
+    def origins(self, start: StepColumn) -> dict[StepColumn, str]:
         """Return the source columns of a column, and how it is made of each; where paths differ, the farthest."""
         kinds = _spread_kinds(
             {start: KINDS[0]}, {arrow.target: self.arrows[arrow.target] for arrow in self.upstream(start)}, up=True
         )
         return {column: kinds[column] for column in sorted(kinds) if not self.inputs[column.step]}
 
-    def row_origins(self, step: str) -> list[Column]:
+    def row_origins(self, step: str) -> list[StepColumn]:
         """Return the source columns that decide which rows a step gives, directly or through the steps above it."""
         deciding = {column for name in self.above(step) for column in self.deciding.get(name, ())}
         return sorted({origin for column in deciding for origin in self.origins(column)})
@@ -92,12 +92,12 @@ class Lineage:
         """Return a step and all that it reads, directly or not."""
         return _reachable([step], self.inputs)
 
-    def reached(self, starts: Mapping[Column, str], steps: Iterable[str] = ()) -> Reached:
+    def reached(self, starts: Mapping[StepColumn, str], steps: Iterable[str] = ()) -> Reached:
         """Return what some columns reach, themselves included; of several ways to a column, the farthest counts.
 
         `starts` are columns with the kind they begin with, `steps` those whose rows are decided to begin with.
         """
-        downward: dict[Column, list[Arrow]] = {}
+        downward: dict[StepColumn, list[Arrow]] = {}
         for arrow in (arrow for arrows in self.arrows.values() for arrow in arrows):
             downward.setdefault(arrow.source, []).append(arrow)
         kinds = _spread_kinds(starts, downward, up=False)
@@ -117,13 +117,13 @@ def read_lineage(manifest: Manifest) -> Lineage:
     """
     columns: dict[str, tuple[str, ...]] = {}
     inputs = {step["id"]: tuple(sorted(set(step["inputs"].values()))) for step in manifest.steps}
-    arrows: dict[Column, tuple[Arrow, ...]] = {}
-    deciding: dict[str, tuple[Column, ...]] = {}
+    arrows: dict[StepColumn, tuple[Arrow, ...]] = {}
+    deciding: dict[str, tuple[StepColumn, ...]] = {}
     for step in manifest.steps:
         name = step["id"]
-        read = [Column(source, column) for source in inputs[name] for column in columns[source]]
+        read = [StepColumn(source, column) for source in inputs[name] for column in columns[source]]
         columns[name] = tuple(column for _, column in read) if step["mode"] == "write" else _names(step)
-        arrows |= {Column(name, column): _arrows(step, column, read) for column in columns[name]}
+        arrows |= {StepColumn(name, column): _arrows(step, column, read) for column in columns[name]}
         deciding[name] = _deciding(step, read)
     return Lineage(columns, inputs, arrows, deciding)
 
@@ -158,26 +158,28 @@ def _names(step: Mapping[str, JsonValue]) -> tuple[str, ...]:
     return tuple(column["name"] for column in step["schema"] or ())
 
 
-def _arrows(step: Mapping[str, JsonValue], column: str, read: list[Column]) -> tuple[Arrow, ...]:
-    target = Column(step["id"], column)
+def _arrows(step: Mapping[str, JsonValue], column: str, read: list[StepColumn]) -> tuple[Arrow, ...]:
+    target = StepColumn(step["id"], column)
     if step["mode"] == "write":
         return tuple(Arrow(source, target, "copy") for source in read if source.name == column)
     lineage = step.get("lineage")
     if lineage is None:
         return tuple(Arrow(source, target, "unknown") for source in read)
-    return tuple(Arrow(Column(source, name), target, kind) for source, name, kind in lineage["columns"].get(column, ()))
+    return tuple(
+        Arrow(StepColumn(source, name), target, kind) for source, name, kind in lineage["columns"].get(column, ())
+    )
 
 
-def _deciding(step: Mapping[str, JsonValue], read: list[Column]) -> tuple[Column, ...]:
+def _deciding(step: Mapping[str, JsonValue], read: list[StepColumn]) -> tuple[StepColumn, ...]:
     lineage = step.get("lineage")
     if lineage is not None:
-        return tuple(Column(source, name) for source, name in lineage["rows"])
+        return tuple(StepColumn(source, name) for source, name in lineage["rows"])
     return tuple(read) if step["mode"] == "transform" else ()
 
 
 def _spread_kinds(
-    starts: Mapping[Column, str], arrows: Mapping[Column, Iterable[Arrow]], *, up: bool
-) -> dict[Column, str]:
+    starts: Mapping[StepColumn, str], arrows: Mapping[StepColumn, Iterable[Arrow]], *, up: bool
+) -> dict[StepColumn, str]:
     """Return all columns that arrows lead to, each with the farthest kind on any way there."""
     kinds = dict(starts)
     left = deque(kinds)
@@ -238,7 +240,7 @@ class Read(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FlowingPlan:
     """A plan to walk: its lineage, its read steps, and what its writers write, by step."""
 
     name: str
@@ -256,10 +258,10 @@ class _Hit:
     rows: bool = False
 
 
-def read_plan(manifest: Manifest) -> Plan:
+def read_plan(manifest: Manifest) -> FlowingPlan:
     """Return the plan of a manifest as it is walked."""
     connections = manifest.data["connections"]
-    return Plan(
+    return FlowingPlan(
         manifest.name,
         manifest.fingerprint,
         read_lineage(manifest),
@@ -268,14 +270,14 @@ def read_plan(manifest: Manifest) -> Plan:
     )
 
 
-def lock_plan(columns: Mapping[str, Iterable[str]]) -> Plan:
+def lock_plan(columns: Mapping[str, Iterable[str]]) -> FlowingPlan:
     """Return a plan that reads sources and writes nothing: what is known of them beside the plans."""
     names = {source: tuple(found) for source, found in columns.items()}
     reads = tuple(Read(source, (source,)) for source in names)
-    return Plan("", "", Lineage(names, dict.fromkeys(names, ())), reads, {})
+    return FlowingPlan("", "", Lineage(names, dict.fromkeys(names, ())), reads, {})
 
 
-def known_sources(plans: Iterable[Plan]) -> dict[str, set[str]]:
+def known_sources(plans: Iterable[FlowingPlan]) -> dict[str, set[str]]:
     """Return what the plans read, and the columns of it that they know."""
     known: dict[str, set[str]] = defaultdict(set)
     for plan in plans:
@@ -285,7 +287,7 @@ def known_sources(plans: Iterable[Plan]) -> dict[str, set[str]]:
     return dict(known)
 
 
-def find_source(plans: Sequence[Plan], text: str) -> tuple[str, str | None] | None:
+def find_source(plans: Sequence[FlowingPlan], text: str) -> tuple[str, str | None] | None:
     """Return the source and column that `PATH#column` or `@family.alias.table.column` names; None if no plan reads it.
 
     Without a column the source alone is meant. Of a table that is read by a query any column may be read.
@@ -296,7 +298,7 @@ def find_source(plans: Sequence[Plan], text: str) -> tuple[str, str | None] | No
     return next((reading for reading in readings if any(_knows(plan, *reading) for plan in plans)), None)
 
 
-def trace_impact(plans: Sequence[Plan], source: str, column: str | None) -> tuple[PipelineImpact, ...]:
+def trace_impact(plans: Sequence[FlowingPlan], source: str, column: str | None) -> tuple[PipelineImpact, ...]:
     """Return what a source, or one column of it, reaches in each plan, and through their targets in the others."""
     hits = {_folded(source): _Hit(_first_columns(plans, source, column), rows=column is None)}
     before: list[Reached] | None = None
@@ -350,7 +352,7 @@ def _is_folding(source: str) -> bool:
     return source.startswith("@") and family_of_connection(source).folds_case
 
 
-def _knows(plan: Plan, source: str, column: str | None) -> bool:
+def _knows(plan: FlowingPlan, source: str, column: str | None) -> bool:
     reads = [read for read in plan.reads if read.matches(source)]
     wanted = None if column is None else _folded_column(source, column)
     return any(
@@ -359,16 +361,16 @@ def _knows(plan: Plan, source: str, column: str | None) -> bool:
     )
 
 
-def _first_columns(plans: Iterable[Plan], source: str, column: str | None) -> dict[str, str]:
+def _first_columns(plans: Iterable[FlowingPlan], source: str, column: str | None) -> dict[str, str]:
     if column is not None:
         return {_folded_column(source, column): KINDS[0]}
     reads = ((plan, read.step) for plan in plans for read in plan.reads if read.matches(source))
     return {_folded_column(source, name): KINDS[0] for plan, step in reads for name in plan.lineage.columns[step]}
 
 
-def _walk(plan: Plan, hits: Mapping[str, _Hit]) -> Reached:
+def _walk(plan: FlowingPlan, hits: Mapping[str, _Hit]) -> Reached:
     """Return what is reached in one plan from all that has been hit so far."""
-    starts: dict[Column, str] = {}
+    starts: dict[StepColumn, str] = {}
     steps = set()
     for read in plan.reads:
         for source, hit in ((source, hit) for source, hit in hits.items() if read.matches(source)):
@@ -380,7 +382,7 @@ def _walk(plan: Plan, hits: Mapping[str, _Hit]) -> Reached:
     return plan.lineage.reached(starts, steps)
 
 
-def _carry_on(plan: Plan, found: Reached, hits: dict[str, _Hit]) -> None:
+def _carry_on(plan: FlowingPlan, found: Reached, hits: dict[str, _Hit]) -> None:
     """Note by what a plan's targets have been hit."""
     for step, label in plan.writes.items():
         columns = {column: found.columns[column] for column in plan.lineage.of(step) if column in found.columns}
@@ -396,7 +398,7 @@ def _farther(kind: str, other: str | None) -> str:
     return max(kind, other or kind, key=KINDS.index)
 
 
-def _told(plan: Plan, found: Reached) -> PipelineImpact:
+def _told(plan: FlowingPlan, found: Reached) -> PipelineImpact:
     steps = []
     for step in plan.lineage.columns:
         columns = {c.name: found.columns[c] for c in plan.lineage.of(step) if c in found.columns}

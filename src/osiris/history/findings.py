@@ -43,12 +43,12 @@ def grave_findings(reading: Reading) -> list[Finding]:
         *_nothing_written(reading),
         *_fan_outs(reading),
         *_rejected(reading),
-        *gone_since(reading.base_ledger, reading.ledger),
+        *gone_since(reading.base_row_counts, reading.row_counts),
     ]
 
 
 def _nothing_read(reading: Reading) -> Iterator[Finding]:
-    readers = [row for row in reading.ledger.values() if row.mode == "read" and row.given is not None]
+    readers = [row for row in reading.row_counts.values() if row.mode == "read" and row.given is not None]
     if readers and not any(row.given for row in readers) and not any(row.taken for row in readers):
         names = ", ".join(row.step for row in readers[:3])
         yield Finding(
@@ -57,7 +57,7 @@ def _nothing_read(reading: Reading) -> Iterator[Finding]:
 
 
 def _all_lost(reading: Reading, kind: str) -> Iterator[Finding]:
-    for row in reading.ledger.values():
+    for row in reading.row_counts.values():
         if row.mode == "write" or not row.taken or row.given:
             continue
         if kind == "all_rejected" and row.rejected == row.taken:
@@ -67,16 +67,16 @@ def _all_lost(reading: Reading, kind: str) -> Iterator[Finding]:
 
 
 def _nothing_written(reading: Reading) -> Iterator[Finding]:
-    writers = [row for row in reading.ledger.values() if row.mode == "write" and row.given is not None]
+    writers = [row for row in reading.row_counts.values() if row.mode == "write" and row.given is not None]
     if writers and reading.run.status == "complete" and not any(row.given for row in writers):
-        read = total(reading.ledger, "read", "taken")
+        read = total(reading.row_counts, "read", "taken")
         if read:
             yield Finding("nothing_written", f"{read:,} rows were read and none was written.", writers[0].step)
 
 
 def _fan_outs(reading: Reading) -> Iterator[Finding]:
     for step in reading.run.steps:
-        row = reading.ledger[step.id]
+        row = reading.row_counts[step.id]
         if step.mode == "transform" and row.given and row.taken and (against := _fans_out(reading, step, row)):
             yield Finding("fan_out", f"Step {step.id} made {row.given:,} rows of {row.taken:,}, {against}.", step.id)
 
@@ -86,12 +86,12 @@ def _fans_out(reading: Reading, step: RecordedStep, row: Row) -> str:
     given, taken = row.given or 0, row.taken or 0
     if given > taken:
         return "more than all of its inputs hold"
-    sizes = [reading.ledger[name].given or 0 for name in step.inputs if name in reading.ledger]
+    sizes = [reading.row_counts[name].given or 0 for name in step.inputs if name in reading.row_counts]
     if len(sizes) < 2 or not _joins(sql_of(step)):
         return ""
     if given > max(sizes):
         return f"more than the largest of its inputs holds ({max(sizes):,})"
-    return _growth(row, reading.base_ledger.get(step.id))
+    return _growth(row, reading.base_row_counts.get(step.id))
 
 
 def _growth(row: Row, before: Row | None) -> str:
@@ -108,7 +108,7 @@ def _joins(sql: str) -> bool:
 
 
 def _rejected(reading: Reading) -> Iterator[Finding]:
-    for row in reading.ledger.values():
+    for row in reading.row_counts.values():
         if row.rejected and row.rejected != row.taken:
             text = f"Step {row.step} set {row.rejected:,} of {row.taken:,} rows aside."
             group = first_group(reading.run, row.step)

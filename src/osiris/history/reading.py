@@ -12,7 +12,7 @@ from osiris.history.changes import DRIFT, Change, changes_of
 from osiris.history.failures import Link, Problem, broken_by, chain_of, clip, first_cause, problems_of
 from osiris.history.record import STEP_ENDINGS, conversation_of, load_run
 from osiris.history.rejects import Group, groups_of
-from osiris.history.row_counts import Ledger, base_of, ledger_of
+from osiris.history.row_counts import RowCounts, base_of, row_counts_of
 from osiris.session.stored import read_summary
 from osiris.session.writing import ENDS
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from osiris.compare.lineage import Plan
+    from osiris.compare.lineage import FlowingPlan
     from osiris.history.changes import Change
     from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue, Manifest
@@ -56,14 +56,14 @@ class Reading:
     manifests: Callable[[], list[Manifest]] = list
 
     @cached_property
-    def ledger(self) -> Ledger:
+    def row_counts(self) -> RowCounts:
         """The rows of each step."""
-        return ledger_of(self.run)
+        return row_counts_of(self.run)
 
     @cached_property
-    def base_ledger(self) -> Ledger:
+    def base_row_counts(self) -> RowCounts:
         """The rows of each step of the last success."""
-        return ledger_of(self.base) if self.base else {}
+        return row_counts_of(self.base) if self.base else {}
 
     @cached_property
     def groups(self) -> list[Group]:
@@ -267,7 +267,7 @@ def stale_of(run: RecordedRun, manifests: Iterable[Manifest]) -> list[Stale]:
     return list(found)
 
 
-def _made_from(label: str, plans: list[Plan], own: str) -> Iterator[Stale]:
+def _made_from(label: str, plans: list[FlowingPlan], own: str) -> Iterator[Stale]:
     """Give the targets that the plans of other pipelines make from one."""
     for reached in trace_impact(plans, label, None):
         if reached.name != own:
@@ -281,7 +281,7 @@ def stale_text(stale: list[Stale]) -> str:
     return f"Made from what this run did not renew, by other pipelines: {named}{more}."
 
 
-def _plan(manifest: Manifest) -> Plan | None:
+def _plan(manifest: Manifest) -> FlowingPlan | None:
     with suppress(LookupError, TypeError, ValueError, AttributeError):
         return read_plan(manifest)
     return None

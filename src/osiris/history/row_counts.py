@@ -89,15 +89,15 @@ class Row:
         return [self.step, self.mode, self.status, *numbers]
 
 
-Ledger = dict[str, Row]
+RowCounts = dict[str, Row]
 
 
-def counts_of(summary: Mapping[str, JsonValue]) -> Ledger:
+def counts_of(summary: Mapping[str, JsonValue]) -> RowCounts:
     """Return the rows of each step as a run.json has them, which does not tell which steps combine rows."""
     return {name: _counted(name, step) for name, step in summary["steps"].items()}
 
 
-def ledger_of(run: RecordedRun) -> Ledger:
+def row_counts_of(run: RecordedRun) -> RowCounts:
     """Return the rows of each step, in the order of the plan."""
     return {step.id: _counted(step.id, step.summary, combines=_combines(step)) for step in run.steps}
 
@@ -126,21 +126,21 @@ def combines_rows(sql: str) -> bool:
     return bool(_COMBINES.search(_WINDOW.sub("", sql)))
 
 
-def total(ledger: Ledger, mode: str | None, key: str) -> int:
+def total(row_counts: RowCounts, mode: str | None, key: str) -> int:
     """Return the sum of `taken`, `given` or `rejected` over the steps of a mode, or over all."""
-    return sum(getattr(row, key) or 0 for row in ledger.values() if mode in (None, row.mode))
+    return sum(getattr(row, key) or 0 for row in row_counts.values() if mode in (None, row.mode))
 
 
-def moved_text(ledger: Ledger) -> str:
+def moved_text(row_counts: RowCounts) -> str:
     """Return how many rows a run read from its sources, set aside and wrote."""
-    aside = total(ledger, None, "rejected")
+    aside = total(row_counts, None, "rejected")
     told = f", {aside:,} set aside" if aside else ""
-    return f"{total(ledger, 'read', 'taken'):,} rows read{told}, {total(ledger, 'write', 'given'):,} written"
+    return f"{total(row_counts, 'read', 'taken'):,} rows read{told}, {total(row_counts, 'write', 'given'):,} written"
 
 
-def balanced(ledger: Ledger) -> bool:
+def balanced(row_counts: RowCounts) -> bool:
     """Tell whether no reader or writer has rows that it cannot account for: only a transform may make rows."""
-    strict = (row for row in ledger.values() if row.mode != "transform")
+    strict = (row for row in row_counts.values() if row.mode != "transform")
     return not any(row.added or (row.mode == "write" and row.filtered) for row in strict)
 
 
@@ -164,12 +164,12 @@ class Finding:
         return {"kind": self.kind, "step": self.step, "text": self.text, "evidence": list(found)}
 
 
-def gone_since(base: Ledger, now: Ledger) -> list[Finding]:
+def gone_since(base: RowCounts, now: RowCounts) -> list[Finding]:
     """Return the findings of rows that are gone since the last success: empty outputs, and steps that have shrunk."""
     return [*_empty_outputs(base, now), *_shrunk(base, now)]
 
 
-def _empty_outputs(base: Ledger, now: Ledger) -> Iterator[Finding]:
+def _empty_outputs(base: RowCounts, now: RowCounts) -> Iterator[Finding]:
     """Give the writers that wrote no row where the last success wrote some."""
     for row in now.values():
         before = base.get(row.step)
@@ -178,7 +178,7 @@ def _empty_outputs(base: Ledger, now: Ledger) -> Iterator[Finding]:
             yield Finding("empty_output", text, row.step, (f"step.{row.step}", "base"))
 
 
-def _shrunk(base: Ledger, now: Ledger) -> Iterator[Finding]:
+def _shrunk(base: RowCounts, now: RowCounts) -> Iterator[Finding]:
     """Give the readers that gave far fewer rows than in the last success, and the transforms that lost far more."""
     for row in now.values():
         before = base.get(row.step)

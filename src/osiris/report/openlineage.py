@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from osiris.compare.lineage import Column, Lineage, label_of, read_lineage
+from osiris.compare.lineage import Lineage, StepColumn, label_of, read_lineage
 from osiris.family_spec import family_of_connection, find_family
 from osiris.urls import local_path, stored_as
 
@@ -238,7 +238,7 @@ def _column_lineage(told: Told, writer: str) -> dict[str, JsonValue]:
     return {"columnLineage": _facet(told, "ColumnLineageDatasetFacet", body)}
 
 
-def _field(told: Told, origin: Column, kind: str | None) -> Iterator[JsonValue]:
+def _field(told: Told, origin: StepColumn, kind: str | None) -> Iterator[JsonValue]:
     """Yield a column of a source; nothing where a query reads it, whose columns may have other names in the table."""
     how: dict[str, JsonValue] = {"type": "DIRECT" if kind else "INDIRECT"}
     how |= {"subtype": _KINDS[kind]} if kind in _KINDS else {}

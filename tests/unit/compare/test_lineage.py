@@ -2,23 +2,26 @@
 
 import pytest
 
-from osiris.compare.lineage import Arrow, Column, label_of, read_lineage, source_name
+from osiris.compare.lineage import Arrow, StepColumn, label_of, read_lineage, source_name
 
-TOTAL = Column("joined", "total")
-AMOUNT = Column("orders", "amount")
+TOTAL = StepColumn("joined", "total")
+AMOUNT = StepColumn("orders", "amount")
 
 
 def test_upstream_has_every_arrow_once_and_the_nearest_first(plans):
     lineage = read_lineage(plans.shop())
-    report = Column("report", "total")
+    report = StepColumn("report", "total")
     assert lineage.upstream(report) == [Arrow(TOTAL, report, "copy"), Arrow(AMOUNT, TOTAL, "aggregate")]
     assert lineage.upstream(AMOUNT) == []
 
 
 def test_origins_are_source_columns_with_the_farthest_kind(plans):
     lineage = read_lineage(plans.shop())
-    assert lineage.origins(Column("report", "name")) == {Column("people", "name"): "copy"}
-    assert lineage.origins(Column("report", "largest")) == {AMOUNT: "aggregate", Column("orders", "id"): "value"}
+    assert lineage.origins(StepColumn("report", "name")) == {StepColumn("people", "name"): "copy"}
+    assert lineage.origins(StepColumn("report", "largest")) == {
+        AMOUNT: "aggregate",
+        StepColumn("orders", "id"): "value",
+    }
     assert lineage.origins(AMOUNT) == {AMOUNT: "copy"}
 
 
@@ -39,14 +42,14 @@ def test_of_two_ways_the_farther_counts(plans):
         lineage={"columns": {"c": [["one", "a", "copy"], ["one", "b", "value"]]}, "rows": []},
     )
     lineage = read_lineage(plans.plan(load, one, two))
-    assert lineage.origins(Column("two", "c")) == {Column("load", "x"): "aggregate"}
-    assert lineage.reached({Column("load", "x"): "copy"}).columns[Column("two", "c")] == "aggregate"
+    assert lineage.origins(StepColumn("two", "c")) == {StepColumn("load", "x"): "aggregate"}
+    assert lineage.reached({StepColumn("load", "x"): "copy"}).columns[StepColumn("two", "c")] == "aggregate"
 
 
 def test_a_step_that_does_not_tell_may_use_everything(plans):
     lineage = read_lineage(plans.shop())
-    assert set(lineage.origins(Column("boxes", "size")).values()) == {"unknown"}
-    assert {str(column) for column in lineage.origins(Column("boxes", "size"))} == {
+    assert set(lineage.origins(StepColumn("boxes", "size")).values()) == {"unknown"}
+    assert {str(column) for column in lineage.origins(StepColumn("boxes", "size"))} == {
         "orders.amount",
         "orders.id",
         "people.name",
@@ -56,7 +59,7 @@ def test_a_step_that_does_not_tell_may_use_everything(plans):
 
 def test_rows_are_decided_by_columns_of_all_steps_above(plans):
     lineage = read_lineage(plans.shop())
-    deciding = [Column("orders", "customer"), Column("people", "id"), Column("people", "name")]
+    deciding = [StepColumn("orders", "customer"), StepColumn("people", "id"), StepColumn("people", "name")]
     assert lineage.row_origins("report") == lineage.row_origins("joined") == deciding
     assert lineage.row_origins("orders") == []
     assert lineage.above("report") == ["report", "joined", "orders", "people"]
@@ -65,10 +68,10 @@ def test_rows_are_decided_by_columns_of_all_steps_above(plans):
 def test_reached_tells_columns_and_the_steps_whose_rows_are_decided(plans):
     lineage = read_lineage(plans.shop())
     found = lineage.reached({AMOUNT: "copy"})
-    assert found.columns[Column("report", "total")] == "aggregate"
-    assert Column("report", "name") not in found.columns
+    assert found.columns[StepColumn("report", "total")] == "aggregate"
+    assert StepColumn("report", "name") not in found.columns
     assert found.rows == {"boxed", "boxes"}
-    assert lineage.reached({Column("orders", "customer"): "copy"}).rows == {"joined", "boxed", "boxes", "report"}
+    assert lineage.reached({StepColumn("orders", "customer"): "copy"}).rows == {"joined", "boxed", "boxes", "report"}
     assert lineage.reached({}, ["boxed"]).rows == {"boxed", "boxes"}
 
 
@@ -76,8 +79,8 @@ def test_a_column_that_nobody_made_has_no_origin(plans):
     load = plans.step("load", "reader", columns=["x int64"], config={"path": "x"})
     ones = plans.step("ones", "query", columns=["one int64"], inputs=["load"], lineage={"columns": {}, "rows": []})
     lineage = read_lineage(plans.plan(load, ones))
-    assert lineage.origins(Column("ones", "one")) == {}
-    assert lineage.reached({Column("load", "x"): "copy"}).columns == {Column("load", "x"): "copy"}
+    assert lineage.origins(StepColumn("ones", "one")) == {}
+    assert lineage.reached({StepColumn("load", "x"): "copy"}).columns == {StepColumn("load", "x"): "copy"}
 
 
 @pytest.mark.parametrize(
@@ -112,5 +115,5 @@ def test_a_long_chain_is_walked(plans):
         lineage = {"columns": {"x": [[above, "x", "copy"]]}, "rows": []}
         steps.append(plans.step(f"s{number:04}", "query", columns=["x int64"], inputs=[above], lineage=lineage))
     walked = read_lineage(plans.plan(*steps))
-    assert walked.origins(Column("s2999", "x")) == {Column("s0000", "x"): "copy"}
-    assert len(walked.reached({Column("s0000", "x"): "copy"}).columns) == 3000
+    assert walked.origins(StepColumn("s2999", "x")) == {StepColumn("s0000", "x"): "copy"}
+    assert len(walked.reached({StepColumn("s0000", "x"): "copy"}).columns) == 3000

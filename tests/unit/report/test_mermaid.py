@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osiris.compare.lineage import Arrow, Column
+from osiris.compare.lineage import Arrow, StepColumn
 from osiris.model import Field
 from osiris.report.plan import PlanView, StepView, escaped, lineage_mermaid, plan_mermaid
 
@@ -29,7 +29,7 @@ def test_a_plan_is_a_flowchart():
 
 
 def test_columns_are_grouped_by_step():
-    x, y, z = Column("load", "x"), Column("turn", "y"), Column("turn", "z")
+    x, y, z = StepColumn("load", "x"), StepColumn("turn", "y"), StepColumn("turn", "z")
     assert lineage_mermaid([Arrow(x, y, "copy"), Arrow(x, z, "aggregate"), Arrow(x, y, "copy")]) == [
         "flowchart LR",
         '  subgraph g0["load"]',
