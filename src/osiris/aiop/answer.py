@@ -167,7 +167,7 @@ def _rows(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
         "balanced": balanced(row_counts),
         "steps": {
             "columns": COLUMNS,
-            "rows": [row.cells() for row in sorted(chosen, key=lambda row: reading.plan_order(row.step))],
+            "rows": [row.cells() for row in row_counts.values() if row in chosen],
         },
         "total": len(row_counts),
         "lost": losses[: min(5, bounds.rows)],

@@ -85,11 +85,6 @@ class Filler:
             if isinstance(item, dict) and "id" in item
         }
 
-    @property
-    def room(self) -> int:
-        """Bytes that are left; negative if what is cited takes more than there is."""
-        return self._room
-
     def pin(self, value: JsonValue) -> None:
         """Take everything that a part of the document cites, whatever it costs."""
         for place in self._cited(value):

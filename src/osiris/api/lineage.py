@@ -14,6 +14,7 @@ from osiris.compare.lineage import (
     find_source,
     known_sources,
     label_of,
+    labels_of,
     lock_plan,
     read_lineage,
     read_plan,
@@ -162,7 +163,7 @@ def trace(workspace: Workspace, what: str | None, target: str | None) -> Traced:
     """
     manifest = _plan(workspace, target)
     lineage = read_lineage(manifest)
-    labels = {step["id"]: label_of(step, manifest.data["connections"]) for step in manifest.steps}
+    labels = labels_of(manifest)
     writers: dict[str, str | None] = dict.fromkeys(step["id"] for step in manifest.steps if step["mode"] == "write")
     asked = [_asked(manifest, lineage, what)] if what else list(writers.items())
     steps = tuple(

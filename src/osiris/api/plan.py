@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.api.workspace import load_plan
-from osiris.compare.lineage import KINDS, label_of, read_lineage
+from osiris.compare.lineage import KINDS, label_of, labels_of, read_lineage
 from osiris.delivery import MANIFEST
 from osiris.durable import write_file
 from osiris.errors import OsirisError, diagnostic, exit_code, raise_all, sort_diagnostics
@@ -176,7 +176,7 @@ def write_page(view: PlanView, path: Path) -> None:
 def data_flows(manifest: Manifest) -> Flows:
     """Return which columns of which source go to which target, with the closest kind; by source and target."""
     lineage = read_lineage(manifest)
-    labels = {step["id"]: label_of(step, manifest.data["connections"]) for step in manifest.steps}
+    labels = labels_of(manifest)
     flows: Flows = {}
     for writer in (step["id"] for step in manifest.steps if step["mode"] == "write"):
         for source in sorted(name for name in lineage.above(writer) if not lineage.inputs[name]):

@@ -149,6 +149,11 @@ def label_of(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]
     return f"{connection or step['component']} ({step['id']})"
 
 
+def labels_of(manifest: Manifest) -> dict[str, str]:
+    """Return what each step of a plan reads or writes, as `label_of` names it."""
+    return {step["id"]: label_of(step, manifest.data["connections"]) for step in manifest.steps}
+
+
 def source_name(label: str, column: str) -> str:
     """Return how people name a column of a source."""
     return f"{label}{'.' if label.startswith('@') else '#'}{column}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from osiris.compare.lineage import label_of, read_lineage
+from osiris.compare.lineage import labels_of, read_lineage
 from osiris.sql.explanation.probes import probes_of
 from osiris.sql.explanation.read_back import QueryText, best_key, in_order, read_query
 from osiris.sql.nondeterminism.sources import Rows
@@ -77,7 +77,7 @@ def read_back(manifest: Manifest, keys: Keys) -> tuple[OutputText, ...]:
     """
     rows, texts = _read_steps(manifest, keys)
     lineage = read_lineage(manifest)
-    labels = {step["id"]: label_of(step, manifest.data["connections"]) for step in manifest.steps}
+    labels = labels_of(manifest)
     order = [step["id"] for step in manifest.steps]
     found = []
     for end in ends_of(manifest):

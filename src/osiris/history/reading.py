@@ -133,14 +133,6 @@ class Reading:
         """The session's folder, relative to the project."""
         return f"logs/{self.run.id}"
 
-    def plan_order(self, name: str) -> int:
-        """Return where a step stands in the plan."""
-        return self._order[name]
-
-    @cached_property
-    def _order(self) -> dict[str, int]:
-        return {step.id: number for number, step in enumerate(self.run.steps)}
-
 
 def read_run(
     project: Project,

@@ -132,10 +132,6 @@ class RecordedRun:
         """The data edges: from the step that gives rows to the one that reads them."""
         return tuple((source, step.id) for step in self.steps for source in step.inputs)
 
-    def step(self, name: str) -> RecordedStep:
-        """Return the step of that id; KeyError if there is none."""
-        return {step.id: step for step in self.steps}[name]
-
 
 def require_plan(run: RecordedRun) -> Manifest:
     """Return the plan that a run ran; fails with CMP027, and says why there is none."""

@@ -136,14 +136,9 @@ class RunReport:
     answer: Mapping[str, JsonValue] | None
 
     @property
-    def record(self) -> RecordedRun:
-        """What the session records."""
-        return self.reading.run
-
-    @property
     def status(self) -> str:
         """One of running, complete, failed, cancelled, lost."""
-        return self.record.status
+        return self.reading.run.status
 
     @property
     def waits(self) -> list[tuple[str, str]]:

@@ -160,7 +160,7 @@ def _glance(run: RunReport) -> dict[str, object]:
         "rejected": sum(step.rows_rejected or 0 for step in run.steps),
         "most_problems": _PROBLEMS,
         "problems_title": "Worth knowing" if run.status in ("complete", "running") else "What went wrong",
-        "others": [item for item in run.record.diagnostics if item not in told],
+        "others": [item for item in run.reading.run.diagnostics if item not in told],
     }
 
 
@@ -174,7 +174,7 @@ def _done(run: RunReport) -> str:
     skipped = run.count("skipped")
     words = [f"{run.count('complete'):,} of {count_text(len(run.steps), 'step')} complete"]
     words += [f"{skipped:,} skipped"] if skipped else []
-    warnings = sum(item.severity == "warning" for item in run.record.diagnostics)
+    warnings = sum(item.severity == "warning" for item in run.reading.run.diagnostics)
     return ", ".join([*words, *([count_text(warnings, "warning")] if warnings else [])])
 
 
@@ -185,7 +185,7 @@ def _verdict(run: RunReport) -> str:
 
 def _drawn(run: RunReport) -> dict[str, object]:
     steps = {step.id: step for step in run.steps}
-    edges = [edge for edge in dict.fromkeys((*run.record.edges, *run.waits)) if steps.keys() >= set(edge)]
+    edges = [edge for edge in dict.fromkeys((*run.reading.run.edges, *run.waits)) if steps.keys() >= set(edge)]
     drawing = draw(list(steps), edges)
     return {
         "steps": steps,
@@ -203,7 +203,7 @@ def _sides(run: RunReport, drawing: Drawing) -> dict[str, int]:
     """Return where the number of each step that is read stands: to the right (1), or left if all leads right (-1)."""
     place = {box.name: box.x for box in drawing.boxes}
     sides: dict[str, int] = {}
-    for source, target in run.record.edges:
+    for source, target in run.reading.run.edges:
         if source in place and target in place:
             sides[source] = max(sides.get(source, -1), -1 if place[target] > place[source] else 1)
     return sides
@@ -273,13 +273,13 @@ def _memory_text(series: Series) -> str:
 
 
 def _events(run: RunReport) -> dict[str, object]:
-    left_out = max(len(run.record.events) - 2 * EVENTS_SHOWN, 0)
+    left_out = max(len(run.reading.run.events) - 2 * EVENTS_SHOWN, 0)
     shown = (
-        [*run.record.events[:EVENTS_SHOWN], None, *run.record.events[-EVENTS_SHOWN:]]
+        [*run.reading.run.events[:EVENTS_SHOWN], None, *run.reading.run.events[-EVENTS_SHOWN:]]
         if left_out
-        else list(run.record.events)
+        else list(run.reading.run.events)
     )
-    start = str(run.record.summary["started_at"])
+    start = str(run.reading.run.summary["started_at"])
     return {
         "events": [event and _event(event, start) for event in shown],
         "events_shown": EVENTS_SHOWN,
