@@ -168,9 +168,15 @@ def all_families() -> Sequence[FamilySpec]:
 
 
 def family_module(family: str, what: str) -> ModuleType | None:
-    """Return a module of a family: `what` in its package, or beside it as `<module>_<what>`; None if there is none."""
+    """Return a module of a family: `what` in its package, or beside it as `<module>_<what>`; None if there is none.
+
+    A family that is only a file `<family>.yaml` in a package shares what that has with others, as the stores do.
+    """
     target = installed_families().target(family)
     spec = importlib.util.find_spec(target) if target else None
+    if target and spec is None:
+        target = target.rpartition(".")[0]
+        spec = importlib.util.find_spec(target) if target else None
     if spec is None:
         return None
     name = f"{target}.{what}" if spec.submodule_search_locations else f"{target}_{what}"

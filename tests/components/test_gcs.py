@@ -8,7 +8,7 @@ import pytest
 from obstore.exceptions import AlreadyExistsError
 from tests.components.test_stores import codes, rows, trial
 
-from osiris.families.stores import objects, upload
+from osiris.families.stores import objects
 from osiris.families.stores.bucket import open_bucket
 from osiris.secret import Secret
 from osiris.testing.trial import rows_of, table_of
@@ -126,7 +126,7 @@ def test_a_part_that_is_cut_off_is_sent_again(gcs, service, bucket, tmp_path, fa
     getattr(service.faults, fault)(**rest, method="PUT", path="partNumber=2")
     table = wide(70_000)
     written = trial(gcs, bucket, WRITE, {"path": "big.csv"}, tmp_path).write(rows_of(table))
-    assert written.bytes > 2 * upload.PART
+    assert written.bytes > 2 * objects.PART
     assert len(service.get(bucket, "big.csv")) == written.bytes
     assert service.unfinished(bucket) == []
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from osiris.errors import OsirisError
-from osiris.families.stores import objects, upload
-from osiris.families.stores.store_errors import answer_to
+from osiris.families.stores import objects
+from osiris.families.stores.services import answer_to
 from osiris.registry import load_registry
 from osiris.secret import Secret
 from osiris.testing.trial import Trial, rows_of, table_of
@@ -108,7 +108,7 @@ def test_large_objects_go_up_in_parts_and_come_down_in_ranges(store, kind, tmp_p
     config = {"path": f"big.{kind}"}
     written = trial(store, bucket, f"filesystem.{kind}_writer", config, tmp_path).write(rows_of(table, 50_000))
     if kind == "csv":
-        assert written.bytes > 2 * upload.PART
+        assert written.bytes > 2 * objects.PART
     back = table_of(trial(store, bucket, f"filesystem.{kind}_extractor", config, tmp_path).read())
     assert back["id"].to_pylist() == table["id"].to_pylist()
 

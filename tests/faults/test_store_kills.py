@@ -9,7 +9,7 @@ from tests.chance import FEW, MANY, draw_seed, say_tried
 from tests.faults import server_kills as kills
 from tests.faults.proxy import When, faulty
 
-from osiris.families.stores.upload import PART
+from osiris.families.stores.objects import PART
 
 ROWS, WIDTH = 50_000, 1000
 BEFORE = b"id,text\n-1,what was there before\n"

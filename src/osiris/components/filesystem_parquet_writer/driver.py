@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from osiris.components.filesystem_parquet_writer.folder import FileWriter
     from osiris.driver import StepContext, Written
     from osiris.families.files.folder_snapshot import StagedFile
-    from osiris.families.stores.upload import Upload
+    from osiris.families.stores.objects import Upload
     from osiris.files import Output
     from osiris.model import Schema
     from osiris.table import RowStream

@@ -11,8 +11,7 @@ from osiris.delivery import MANIFEST, MOST_MANIFEST
 from osiris.errors import OsirisError, fail
 from osiris.families.files.local_folder import FoundManifest
 from osiris.families.stores.bucket import Bucket, open_bucket
-from osiris.families.stores.objects import StoredFile, below
-from osiris.families.stores.upload import Upload
+from osiris.families.stores.objects import StoredFile, Upload, below
 from osiris.fault import fault
 
 if TYPE_CHECKING:

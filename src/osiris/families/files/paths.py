@@ -12,8 +12,7 @@ from osiris.driver import Written
 from osiris.errors import Location, OsirisError, fail, raise_all
 from osiris.families.files.folder_snapshot import Folder, folder_of
 from osiris.families.files.source_file import Place, size_of
-from osiris.families.stores.objects import find
-from osiris.families.stores.upload import Upload, uploading
+from osiris.families.stores.objects import Upload, find, uploading
 from osiris.families.type_compat import uncarried
 from osiris.files import check_source, expand, fail_os, publish, relative, resolve_path, sweep
 from osiris.path_policy import real_path

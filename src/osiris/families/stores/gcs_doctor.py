@@ -1,5 +1,0 @@
-"""The doctor of the gcs family: that of all object stores."""
-
-from osiris.families.stores.doctor import examine
-
-__all__ = ["examine"]
