@@ -17,9 +17,9 @@ import pytest
 from osiris.components.filesystem_parquet_extractor.driver import Config, Driver
 from osiris.components.filesystem_parquet_writer.driver import Config as WriterConfig
 from osiris.components.filesystem_parquet_writer.driver import Driver as Writer
-from osiris.components.filesystem_parquet_writer.driver import row_groups
 from osiris.driver import StepContext, Written
 from osiris.errors import OsirisError
+from osiris.families.files.parquet_files import row_groups
 from osiris.model import Field
 from osiris.table import stream
 from osiris.types import schema_of

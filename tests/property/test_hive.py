@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from osiris.delivery import DeliveredFile, FolderManifest, parse_manifest
 from osiris.errors import OsirisError
-from osiris.families.files.hive import KINDS, NULL, folder_names, spelled, values_of
+from osiris.families.files.partitions import KINDS, NULL, folder_names, spelled, values_of
 from osiris.model import Field
 from osiris.types import arrow_type
 

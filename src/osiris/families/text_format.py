@@ -11,7 +11,7 @@ import decimal
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -102,13 +102,28 @@ class Spelling:
 
     def misfits(self, cells: pa.Array) -> Iterator[int]:
         """Give the index of each cell that `read` refuses."""
-        return misfits(lambda low, high: self.read(cells[low:high]) is not None, 0, len(cells))
+        return refused(self.read, cells)
 
     def _fits(self, cells: pa.Array, kind: str) -> bool:
         if kind == "date" or (kind in ("integer", "unsigned", "decimal") and _is_plain(cells)):
             return True  # the cast refuses the rest
         pattern = (DECLARED_PATTERNS.get(kind) if self.declared else None) or PATTERNS[kind]
         return pc.all(pc.match_substring_regex(cells, whole(pattern))).as_py() is not False
+
+
+class Checked(Spelling):
+    """The spellings of one type, where cells that keep to it stay the texts that they are."""
+
+    __slots__ = ()
+
+    def read(self, cells: pa.Array) -> pa.Array | None:
+        """Return the cells; None if any of them is not a spelling of the type."""
+        return None if super().read(cells) is None else cells
+
+
+def refused(read: Callable[[Any], object | None], values: Any) -> Iterator[int]:  # noqa: ANN401  an array or a list
+    """Give the index of each value that `read` refuses, which returns None if it does any of those that it is given."""
+    return misfits(lambda low, high: read(values[low:high]) is not None, 0, len(values))
 
 
 def misfits(fits: Callable[[int, int], bool], low: int, high: int) -> Iterator[int]:

@@ -35,6 +35,30 @@ _IN_SQL = (
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _UNITS = ("s", "ms", "us", "ns")
 
+EARLIER_TYPES = {
+    "str": "utf8",
+    "string": "utf8",
+    "object": "utf8",
+    "category": "utf8",
+    "int": "int64",
+    "integer": "int64",
+    "float": "float64",
+    "double": "float64",
+    "boolean": "bool",
+    "date32": "date",
+    "datetime": "timestamp[us]",
+    "datetime64": "timestamp[us]",
+    "datetime64[s]": "timestamp[s]",
+    "datetime64[ms]": "timestamp[ms]",
+    "datetime64[us]": "timestamp[us]",
+    "datetime64[ns]": "timestamp[ns]",
+    "datetime64[ns, UTC]": "timestamp[ns,UTC]",
+    **{f"{sign}Int{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)},
+    "Float32": "float32",
+    "Float64": "float64",
+}
+"""What a dtype may be called by those who think in data frames."""
+
 
 def holds(wide: str, narrow: str) -> bool:
     """Tell whether each value of the type spelled `narrow` is a value of the type spelled `wide`."""

@@ -12,7 +12,7 @@ from osiris.connections import parse_ref
 from osiris.document import Document, join, kind_of
 from osiris.document.edits import drop, put
 from osiris.errors import Fix, OsirisError, diagnostic, did_you_mean, nearest
-from osiris.families.files.dtype import EARLIER_TYPES
+from osiris.families.type_compat import EARLIER_TYPES
 from osiris.oml.schema import schema_problems, schema_validator
 from osiris.registry import UNSUPPORTED_RESERVED
 from osiris.secret import literal_secret_kind

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from osiris.families.background import Behind
+from osiris.families.files.target_files import Background
 
 
 def fail(number):
@@ -13,7 +13,7 @@ def fail(number):
 
 def test_calls_are_made_in_order_in_another_thread():
     made = []
-    with Behind() as behind:
+    with Background() as behind:
         for number in range(100):
             behind.run(lambda n: made.append((n, threading.current_thread().name)), number)
     assert [number for number, _ in made] == list(range(100))
@@ -22,7 +22,7 @@ def test_calls_are_made_in_order_in_another_thread():
 
 def test_the_caller_goes_on_while_the_last_call_runs():
     may_end, ended = threading.Event(), []
-    with Behind() as behind:
+    with Background() as behind:
         behind.run(lambda: ended.append(may_end.wait(10)))
         assert not ended
         may_end.set()
@@ -33,7 +33,7 @@ def test_a_failure_comes_out_of_the_next_call():
     made = []
 
     def both():
-        with Behind() as behind:
+        with Background() as behind:
             behind.run(fail, 7)
             behind.run(made.append, "after a failure")
 
@@ -50,7 +50,7 @@ def test_calls_that_wait_behind_a_failure_are_not_made():
         raise ValueError(7)
 
     def both():
-        with Behind(depth=3) as behind:
+        with Background(depth=3) as behind:
             behind.run(first)
             behind.run(made.append, "after a failure")
             behind.run(made.append, "after a failure")
@@ -65,7 +65,7 @@ def test_no_more_calls_wait_than_may():
     may_end, begun = threading.Event(), []
 
     def gather():
-        with Behind(depth=2) as behind:
+        with Background(depth=2) as behind:
             for number in range(3):
                 behind.run(may_end.wait, 10)
                 begun.append(number)
@@ -80,13 +80,13 @@ def test_no_more_calls_wait_than_may():
 
 
 def test_a_failure_of_the_last_call_comes_out_of_the_end():
-    with pytest.raises(ValueError, match="7"), Behind() as behind:
+    with pytest.raises(ValueError, match="7"), Background() as behind:
         behind.run(fail, 7)
 
 
 def test_a_failure_of_the_caller_comes_first():
     def both():
-        with Behind() as behind:
+        with Background() as behind:
             behind.run(fail, 7)
             raise KeyError
 

@@ -8,7 +8,7 @@ import sys
 import duckdb
 import pytest
 
-from osiris.families.files import source_file
+from osiris.families.files import source_files
 from osiris.families.sql import database_file
 
 LOCKED = """
@@ -37,7 +37,7 @@ def in_duckdb(path):
 
 
 SOURCES = {
-    "file": (csv, lambda path: source_file.state_of([path])),
+    "file": (csv, lambda path: source_files.state_of([path])),
     "sqlite": (in_sqlite, lambda path: database_file.state_of(path, path.with_name("source-wal"))),
     "duckdb": (in_duckdb, lambda path: database_file.state_of(path, path.with_name("source.wal"))),
 }
@@ -60,11 +60,11 @@ def test_a_touch_is_no_change_and_another_byte_is_one(kind, tmp_path):
     assert state(path) != before
 
 
-@pytest.mark.parametrize("of", [lambda path: source_file.state_of([path]), database_file.state_of])
+@pytest.mark.parametrize("of", [lambda path: source_files.state_of([path]), database_file.state_of])
 def test_of_a_very_large_source_size_and_time_count(of, tmp_path):
     path = tmp_path / "source"
     with path.open("wb") as file:
-        file.truncate(source_file.READ_WHOLE + 1)
+        file.truncate(source_files.READ_WHOLE + 1)
     before = of(path)
     assert of(path) == before
     os.utime(path, ns=(10**18, 10**18))

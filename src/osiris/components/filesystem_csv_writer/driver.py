@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from osiris.components.filesystem_csv_writer.rows import Form, formulas
 from osiris.errors import fail
-from osiris.families.background import Behind
-from osiris.families.files.compression import packed, written_packing
-from osiris.families.files.paths import check_names, published, publishing, refuse, target
+from osiris.families.files.csv_rows import Form, formulas
+from osiris.families.files.target_files import Background, check_columns, check_text, writing_text
 from osiris.families.text_format import characters, first_without_spelling, kind_of, pieces
 
 if TYPE_CHECKING:
@@ -51,26 +49,23 @@ class Driver:
 
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
         """Fail with CMP012 for columns without a spelling, with DRV007 for a path that cannot be written."""
-        written_packing(target(ctx, config.path, "csv"), config.compression)
-        check_names(ctx, schema)
-        refuse(ctx, {column.name: reason for column in schema if (reason := _reason(column.type))}, schema)
+        check_text(ctx, config, "csv")
+        check_columns(ctx, schema, _reason)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
         """Write all rows, and have them appear at once; fails with DAT015 for a value without spelling."""
-        path = target(ctx, config.path, "csv")
         names = [column.name for column in rows.schema]
         ordered = sorted(names) if config.column_order == "sorted" else names
-        packing = written_packing(path, config.compression)
-        with publishing(ctx, path, create_dirs=config.create_dirs) as output, packed(output, packing) as sink:
+        with writing_text(ctx, config, "csv") as (file, sink):
             writing = _Writing(config, ctx, sink)
             if config.header:
                 writing.text(writing.form.header(ordered), ordered)
-            with Behind(_DEPTH) as behind:
+            with Background(_DEPTH) as background:
                 for batch in rows.batches():
                     for piece in pieces(batch):
-                        behind.run(writing.rows, piece.select(ordered))
+                        background.run(writing.rows, piece.select(ordered))
         writing.report()
-        return published(ctx, path, output, writing.written)
+        return file.written(writing.written)
 
 
 def _reason(type_name: str) -> str | None:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from osiris.errors import fail
-from osiris.families.files.compression import packed, written_packing
-from osiris.families.files.paths import check_names, published, publishing, refuse, target
+from osiris.families.files.target_files import check_columns, check_text, writing_text
 from osiris.families.json_values import Unwritable, first_unwritable, objects, refusal
 from osiris.families.text_format import characters, pieces
 
@@ -33,21 +32,18 @@ class Driver:
 
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
         """Fail with CMP012 for columns without a spelling, with DRV007 for a path that cannot be written."""
-        written_packing(target(ctx, config.path, "json"), config.compression)
-        check_names(ctx, schema)
-        refuse(ctx, {column.name: reason for column in schema if (reason := refusal(column.type))}, schema)
+        check_text(ctx, config, "json")
+        check_columns(ctx, schema, refusal)
 
     def write(self, config: Config, rows: RowStream, ctx: StepContext) -> Written:
         """Write all rows, and have them appear at once; fails with DAT015 for a value without spelling."""
-        path = target(ctx, config.path, "json")
         written = 0
-        packing = written_packing(path, config.compression)
-        with publishing(ctx, path, create_dirs=config.create_dirs) as output, packed(output, packing) as sink:
+        with writing_text(ctx, config, "json") as (file, sink):
             for batch in rows.batches():
                 for piece in pieces(batch):
                     sink.write(characters(_objects(piece, ctx, written)))
                     written += piece.num_rows
-        return published(ctx, path, output, written)
+        return file.written(written)
 
 
 def _objects(batch: pa.RecordBatch, ctx: StepContext, before: int) -> pa.Array:

@@ -11,21 +11,23 @@ import csv
 import io
 from collections import Counter
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from osiris.errors import Location, fail
-from osiris.families.files.paths import Probe
-from osiris.families.files.text_stream import PieceStream, decoded, line_lists, unpacked, without_comments, without_mark
+from osiris.families.files.compression import PieceStream, decoded, line_lists, unpacked, without_comments, without_mark
+from osiris.families.files.extractor import BadRow
+from osiris.families.files.source_files import Probe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 
-    from osiris.families.files.source_file import Place
+    from osiris.families.files.source_files import Place
 
 BLOCKS = (2 << 20, 32 << 20, 256 << 20)
 """Sizes of a parser's block in bytes: a row must fit into one, and the next size is tried only where one does not."""
@@ -63,14 +65,6 @@ class Dialect:
         return width > 1 if self.skip_blank_lines is None else self.skip_blank_lines
 
 
-class BadRow(NamedTuple):
-    """A row of another width: how many fields it has, how many it should have, and its text."""
-
-    found: int
-    expected: int
-    text: str
-
-
 class RowLines:
     """Finds the lines of rows that are asked for in their order, in one pass over the file."""
 
@@ -83,6 +77,45 @@ class RowLines:
         line = next(islice(self._rows, row - self._passed, None), (0, [""]))[0]
         self._passed = row + 1
         return line
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRows:
+    """Some rows of a file as cells; the first is row number `first` of it, from 0."""
+
+    label: str
+    cells: pa.RecordBatch
+    first: int
+    lines: RowLines
+
+    @property
+    def num_rows(self) -> int:
+        """Return how many there are."""
+        return int(self.cells.num_rows)
+
+    def slice(self, offset: int, length: int) -> CsvRows:
+        """Return the rows from a place on, at most so many."""
+        return replace(self, cells=self.cells.slice(offset, length), first=self.first + offset)
+
+    def values(self, column: str) -> pa.Array:
+        """Return the cells of a column."""
+        return self.cells.column(column)
+
+    def value(self, column: str, row: int) -> str:
+        """Return one cell."""
+        return str(self.cells.column(column)[row].as_py())
+
+    def line_of(self, row: int) -> int:
+        """Return the line, from 1, on which a row begins: none before the last one asked for."""
+        return self.lines.line_of(self.first + row)
+
+    def without(self, rows: Collection[int]) -> CsvRows:
+        """Return the others; their lines are not told any more."""
+        return replace(self, cells=self.cells.filter(pa.array([n not in rows for n in range(self.num_rows)])))
+
+    def unplanned(self, _planned: Collection[str]) -> Mapping[int, tuple[str, str]]:
+        """Return nothing: that a file has other columns its header tells."""
+        return {}
 
 
 def _ignore(_count: object) -> None:
@@ -102,31 +135,32 @@ class CsvFile:
         with closing(self._pieces()) as pieces:
             return self._head(pieces)[0]
 
-    def batches(
+    def rows(
         self,
         columns: Sequence[str],
         on_bytes: Callable[[int], None] = _ignore,
-        on_bad_row: Callable[[BadRow], None] = _ignore,
-    ) -> Iterator[pa.RecordBatch]:
-        """Give the rows as batches of strings, NULL where there is nothing, with just these columns in this order.
+        on_bad_row: Callable[[BadRow], None] | None = None,
+    ) -> Iterator[CsvRows]:
+        """Give the rows as cells of text, NULL where there is nothing, with just these columns in this order.
 
         `on_bytes` gets the number of bytes taken from the disk, `on_bad_row` each row that is skipped.
         """
         done = told = 0
+        lines, bad_lines = RowLines(self._rows()), RowLines(self._rows(of_bad_rows=True))
         for block in BLOCKS:
             again = block != BLOCKS[0]
-            bad = _Unheard(told, on_bad_row)
+            bad = _Unheard(told, bad_lines, on_bad_row or _ignore)
             parsed = self._parse(block, columns, _ignore if again else on_bytes, bad.hear)
             try:
                 for batch in _after(done, parsed):
+                    yield CsvRows(self.label, batch, done, lines)
                     done += batch.num_rows
-                    yield batch
             except pa.ArrowInvalid:
                 told = bad.told
                 self._explain(done, block)
             else:
                 return
-        self._too_large(self.line_of(done))
+        self._too_large(self._line_of(done))
 
     def estimated_rows(self) -> int:
         """Return about how many rows the file has, going by the lines of its first piece."""
@@ -135,20 +169,16 @@ class CsvFile:
             probe.rows = next(pieces, b"").count(b"\n")
         return probe.estimate()
 
-    def line_of(self, row: int) -> int:
+    def _line_of(self, row: int) -> int:
         """Return the line, from 1, on which data row number `row`, from 0, begins."""
-        return self.lines().line_of(row)
-
-    def lines(self, *, of_bad_rows: bool = False) -> RowLines:
-        """Return what finds the lines of the rows, or of those that are skipped."""
-        return RowLines(self._rows(of_bad_rows=of_bad_rows))
+        return RowLines(self._rows()).line_of(row)
 
     def _parse(
         self,
         block: int,
         columns: Sequence[str],
         on_bytes: Callable[[int], None],
-        on_bad_row: Callable[[BadRow], None],
+        on_bad_row: Callable[[arrow_csv.InvalidRow], None],
     ) -> Iterator[pa.RecordBatch]:
         with closing(self._pieces(on_bytes)) as pieces:
             names, rest = self._head(pieces)
@@ -169,9 +199,9 @@ class CsvFile:
                 )
                 yield from self._without_end_row(reader)
 
-    def _parse_options(self, width: int, on_bad_row: Callable[[BadRow], None]) -> arrow_csv.ParseOptions:
+    def _parse_options(self, width: int, on_bad_row: Callable[[arrow_csv.InvalidRow], None]) -> arrow_csv.ParseOptions:
         def skip(row: arrow_csv.InvalidRow) -> str:
-            on_bad_row(BadRow(row.actual_columns, row.expected_columns, row.text))
+            on_bad_row(row)
             return "skip"
 
         return arrow_csv.ParseOptions(
@@ -226,26 +256,19 @@ class CsvFile:
     def _split_head(self, buffer: bytes, *, complete: bool) -> tuple[list[str], int] | None:
         # A cut or wrong character is kept as it is: it is the parser's to refuse, unless it stands in the header.
         text = buffer.decode(errors="surrogateescape")
-        position = 0
-
-        def lines() -> Iterator[str]:
-            nonlocal position
-            for line in io.StringIO(text, newline=""):
-                position += len(line)
-                yield line
-
-        source = lines()
-        skipped = sum(1 for _line in islice(source, self.dialect.skip_rows))
-        start = position if skipped == self.dialect.skip_rows else len(text)
-        rows = filter(None, self._reader(source))
+        lines = io.StringIO(text, newline="")
+        skipped = sum(1 for _line in islice(lines, self.dialect.skip_rows))
+        start = lines.tell() if skipped == self.dialect.skip_rows else len(text)
+        rows = filter(None, csv.reader(lines, delimiter=self.dialect.delimiter))
         row = next(islice(rows, max(self.dialect.rows_before_data - 1, 0), None), None)
-        if not complete and (row is None or position == len(text)):
+        end = lines.tell()
+        if not complete and (row is None or end == len(text)):
             return None
         if row is None:
             fail("DAT004", file=self.label, problem="it has no header" if text else "it is empty")
-        end = start if self.dialect.header is False else position
-        names = [str(number) for number in range(len(row))] if self.dialect.header is False else row
-        return names, len(text[:end].encode(errors="surrogateescape"))
+        if self.dialect.header is False:
+            row, end = [str(number) for number in range(len(row))], start
+        return row, len(text[:end].encode(errors="surrogateescape"))
 
     def _check_names(self, names: list[str]) -> None:
         repeated = [name for name, count in Counter(names).items() if count > 1]
@@ -257,9 +280,6 @@ class CsvFile:
             if any("\udc80" <= char <= "\udcff" for char in name):
                 for _text in self._texts():
                     pass
-
-    def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        return csv.reader(lines, delimiter=self.dialect.delimiter)
 
     def _rows(self, *, of_bad_rows: bool = False) -> Generator[tuple[int, list[str]]]:
         """Give each row of data, as the parser counts them, or each that it skips, with the line where it begins."""
@@ -316,23 +336,24 @@ class CsvFile:
             seen += size
             if seen > block * 2:
                 break
-        fail("DAT013", file=self.label, problem=f"it cannot be read as CSV near line {self.line_of(done)}")
+        fail("DAT013", file=self.label, problem=f"it cannot be read as CSV near line {self._line_of(done)}")
 
 
 class _Unheard:
     """Tells of the bad rows of a file that is parsed again: the first `before` were told already."""
 
-    def __init__(self, before: int, tell: Callable[[BadRow], None]) -> None:
+    def __init__(self, before: int, lines: RowLines, tell: Callable[[BadRow], None]) -> None:
         self._seen = 0
-        self._tell = tell
+        self._lines, self._tell = lines, tell
         self.told = before
 
-    def hear(self, row: BadRow) -> None:
+    def hear(self, row: arrow_csv.InvalidRow) -> None:
         """Tell of a row, if it is new."""
-        self._seen += 1
+        number, self._seen = self._seen, self._seen + 1
         if self._seen > self.told:
             self.told = self._seen
-            self._tell(row)
+            problem = f"{row.actual_columns} fields where the header has {row.expected_columns}"
+            self._tell(BadRow(row.text, problem, {"fields": row.actual_columns}, partial(self._lines.line_of, number)))
 
 
 def _after(count: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

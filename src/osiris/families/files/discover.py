@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,9 @@ from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST
 from osiris.errors import OsirisError, fail
 from osiris.families.discovery_base import content_of
-from osiris.families.files.folder_snapshot import folder_of, open_published
-from osiris.families.files.paths import matching
-from osiris.families.files.source_file import Place, local, mark_of
+from osiris.families.files.folder_snapshot import open_published
+from osiris.families.files.folders import folder_of
+from osiris.families.files.source_files import Place, base_dir, base_folder, local, mark_of, matching
 from osiris.families.stores.objects import StoredFile, find, folders_in
 from osiris.files import check_source, fail_os, is_text, open_source, relative, resolve_path
 from osiris.urls import StoreUrl, local_path, store_url
@@ -75,29 +74,29 @@ def files_of(ctx: StepContext, pattern: str) -> list[SeenFile]:
         return [published]
     if url:
         return [_stored(file) for file in _objects_of(ctx, url) if file.name != MANIFEST]
-    pattern = local_path(pattern)
-    base = ctx.connection.get("base_dir")
-    folder = resolve_path(ctx.root, pattern, base=str(base) if base else None)
+    return _local(ctx, local_path(pattern))
+
+
+def _local(ctx: StepContext, pattern: str) -> list[SeenFile]:
+    """Return the files of this machine that a path, a folder or a pattern names."""
+    folder = resolve_path(ctx.root, pattern, base=base_dir(ctx))
     paths = matching(ctx, f"{pattern.rstrip('/')}/*" if os.path.isdir(folder) else pattern)  # noqa: PTH112  Path.is_dir raises where one may not look
-    start = resolve_path(ctx.root, str(base)) if base else ctx.root
+    start = base_folder(ctx)
     see = _seen if len(paths) == 1 else _seen_or_not
-    seen = partial(see, ctx)
     shown = ((path, relative(start, path)) for path in paths if path.name != MANIFEST)
-    return [seen(path, name) if is_text(name) else _unnamed(path, name) for path, name in shown]
+    return [see(ctx, path, name) if is_text(name) else _unnamed(path, name) for path, name in shown]
 
 
 def _published(ctx: StepContext, pattern: str, url: StoreUrl | None) -> SeenFile | None:
     """Return the published folder that a path or URL names, None if it names none; fails with DAT045 or DAT046."""
-    base = ctx.connection.get("base_dir")
-    place = url or resolve_path(ctx.root, local_path(pattern), base=str(base) if base else None)
+    place = url or resolve_path(ctx.root, local_path(pattern), base=base_dir(ctx))
     if url.name if url else not os.path.isdir(str(place)):  # noqa: PTH112  as above
         return None
     folder = folder_of(ctx, place if isinstance(place, StoreUrl) else ctx.paths.readable(ctx.root, place))
     if not folder.manifest():
         return None
     found = open_published(folder)
-    start = resolve_path(ctx.root, str(base)) if base else ctx.root
-    shown = f"{relative(start, place)}/" if isinstance(place, Path) else str(place)
+    shown = f"{relative(base_folder(ctx), place)}/" if isinstance(place, Path) else str(place)
     size = found.manifest.size
     return SeenFile(found.places[MANIFEST], shown, "filesystem.parquet_extractor", {"path": shown}, bytes=size)
 

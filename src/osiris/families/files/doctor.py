@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import fail
 from osiris.families.doctor_report import Health, may, milliseconds, missing
-from osiris.files import fail_os, relative, resolve_path
+from osiris.families.files.source_files import base_folder
+from osiris.files import fail_os, relative
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,8 +28,7 @@ def examine(ctx: StepContext, uses: Collection[str], _seconds: float) -> Health:
 
     One that is not there yet is well where it can be made, unless it is only read from: writers make it.
     """
-    base = ctx.connection.get("base_dir")
-    path = resolve_path(ctx.root, str(base)) if base else ctx.root
+    path = base_folder(ctx)
     ctx.paths.readable(ctx.root, path)
     if "write" in uses:
         ctx.paths.writable(ctx.root, path, None)

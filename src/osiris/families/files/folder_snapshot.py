@@ -19,12 +19,9 @@ import pyarrow as pa
 from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST, MOST_FILES, MOST_MANIFEST, OURS, DeliveredFile, FolderManifest, parse_manifest
 from osiris.errors import OsirisError, fail
-from osiris.families.files.hive import is_value, values_of
-from osiris.families.files.local_folder import LocalFolder
-from osiris.families.files.object_folder import StoredFolder
-from osiris.families.files.source_file import size_of
+from osiris.families.files.partitions import is_value, values_of
+from osiris.families.files.source_files import size_of
 from osiris.files import fail_os
-from osiris.urls import StoreUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,11 +29,9 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-    from osiris.driver import StepContext
-    from osiris.families.files.source_file import Place
+    from osiris.families.files.folders import Folder
+    from osiris.families.files.source_files import Place
     from osiris.model import JsonValue, Schema
-
-Folder = LocalFolder | StoredFolder
 
 AT_ONCE = 4
 """Files that are put in their place at a time, if they are small."""
@@ -44,11 +39,6 @@ AT_ONCE = 4
 SMALL = 8 << 20
 _POLL = 0.1
 _ATTEMPTS = 3
-
-
-def folder_of(ctx: StepContext, place: Path | StoreUrl) -> Folder:
-    """Return the folder of a step; nothing is asked of it yet. Fails with CON016."""
-    return StoredFolder.of(ctx, place) if isinstance(place, StoreUrl) else LocalFolder(ctx.root, place)
 
 
 class Staging:

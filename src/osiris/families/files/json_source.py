@@ -1,46 +1,84 @@
-"""One JSON file as rows: an object on each line, or one array of objects, read in pieces."""
+"""One JSON file as rows, an object on each line or one array of objects, read in pieces; and the columns of such rows.
+
+The columns are found by the values that their keys have; a value is read in the type of its column.
+"""
 
 from __future__ import annotations
 
 import re
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pyarrow as pa
 
 from osiris.errors import Location, fail
-from osiris.families.files.compression import PIECE
-from osiris.families.files.text_stream import decoded, line_lists, unpacked
-from osiris.families.json_text import SPACE, BadJson, parse_at, parse_object
+from osiris.families.files.compression import PIECE, decoded, line_lists, unpacked
+from osiris.families.files.extractor import BadRow
+from osiris.families.files.type_inference import Guess
+from osiris.families.json_text import SPACE, BadJson, Number, compact, parse_at, parse_object
+from osiris.families.text_format import Spelling, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 
-    from osiris.families.files.source_file import Place
+    from osiris.families.files.source_files import Place
 
 MAX_ROW = 64 << 20
 """Longest row, in characters."""
 
 _NO_SPACE = re.compile(f"[^{SPACE}]")
+_TAKEN: dict[str, type] = {
+    "bool": bool,
+    **dict.fromkeys(("integer", "unsigned", "decimal", "double"), Number),
+    **dict.fromkeys(("text", "date", "time", "timestamp", "instant"), str),
+}
+"""Kind of spelling to the JSON values that have it, where nobody declared the type."""
+
+_SCALARS = {Number, str, bool}
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class JsonRows:
     """Some rows of a file, and the line on which each begins."""
 
-    rows: list[dict[str, Any]]
-    lines: list[int]
+    label: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
 
+    @property
+    def num_rows(self) -> int:
+        """Return how many there are."""
+        return len(self.rows)
 
-class BadRow(NamedTuple):
-    """A row that is none: its line, its text, and why."""
+    def slice(self, offset: int, length: int) -> JsonRows:
+        """Return the rows from a place on, at most so many."""
+        return JsonRows(self.label, self.rows[offset:][:length], self.lines[offset:][:length])
 
-    line: int
-    text: str
-    problem: str
+    def values(self, column: str) -> list[Any]:
+        """Return the values of a column, None where there is none."""
+        return [row.get(column) for row in self.rows]
 
+    def value(self, column: str, row: int) -> Any:  # noqa: ANN401  any JSON value
+        """Return one value."""
+        return self.rows[row].get(column)
 
-def _ignore(_count: int) -> None:
-    """Count nothing."""
+    def line_of(self, row: int) -> int:
+        """Return the line, from 1, on which a row begins."""
+        return self.lines[row]
+
+    def without(self, rows: Collection[int]) -> JsonRows:
+        """Return the others."""
+        kept = [row for row in range(self.num_rows) if row not in rows]
+        return JsonRows(self.label, [self.rows[row] for row in kept], [self.lines[row] for row in kept])
+
+    def unplanned(self, planned: Collection[str]) -> Mapping[int, tuple[str, str]]:
+        """Return the rows that have more than the planned columns, each with the first such and its value."""
+        names = set(planned)
+        more = {n: row for n, row in enumerate(self.rows) if not row.keys() <= names}
+        keys = {n: next(key for key in row if key not in names) for n, row in more.items()}
+        return {n: (key, text_of(more[n][key])) for n, key in keys.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +92,12 @@ class JsonFile:
     compression: str = "infer"
 
     def rows(
-        self, on_bytes: Callable[[int], None] = _ignore, on_bad_row: Callable[[BadRow], None] | None = None
-    ) -> Iterator[Rows]:
-        """Give the rows, some at a time; `on_bytes` gets the number of bytes taken from the disk.
+        self,
+        _columns: Sequence[str],
+        on_bytes: Callable[[int], None],
+        on_bad_row: Callable[[BadRow], None] | None = None,
+    ) -> Iterator[JsonRows]:
+        """Give the rows, with whatever they have, some at a time; `on_bytes` gets the bytes taken from the disk.
 
         What is not one JSON object fails with DAT020, or is handed to `on_bad_row`; a row that has no end fails with
         DAT007, and what stands between the rows of an array must be as it should in any case.
@@ -81,10 +122,10 @@ class JsonFile:
     def _texts(self, on_bytes: Callable[[int], None]) -> Generator[str]:
         yield from decoded(unpacked(self.path, self.label, self.compression, on_bytes), self.encoding, self.label)
 
-    def _lines(self, texts: Iterable[str], on_bad_row: Callable[[BadRow], None] | None) -> Iterator[Rows]:
+    def _lines(self, texts: Iterable[str], on_bad_row: Callable[[BadRow], None] | None) -> Iterator[JsonRows]:
         line = 0
         for lines in line_lists(self._with_line_ends(texts)):
-            found = Rows([], [])
+            found = JsonRows(self.label)
             for text in lines:
                 line += 1
                 if text.isspace() or not text:
@@ -92,7 +133,7 @@ class JsonFile:
                 try:
                     row = parse_object(text)
                 except BadJson as bad:
-                    self._bad(BadRow(line, text.strip(), bad.problem), bad.position, on_bad_row)
+                    self._bad(line, text.strip(), bad.problem, bad.position, on_bad_row)
                 else:
                     found.rows.append(row)
                     found.lines.append(line)
@@ -110,10 +151,10 @@ class JsonFile:
                 self.too_large(line)
             yield text
 
-    def _array(self, texts: Iterator[str], on_bad_row: Callable[[BadRow], None] | None) -> Iterator[Rows]:
+    def _array(self, texts: Iterator[str], on_bad_row: Callable[[BadRow], None] | None) -> Iterator[JsonRows]:
         window = _Window(self, texts)
         window.take("[", "an array is expected")
-        found, until = Rows([], []), PIECE
+        found, until = JsonRows(self.label), PIECE
         more = window.next() != "]"
         while more:
             line, begin = window.line, window.at
@@ -122,24 +163,26 @@ class JsonFile:
                 found.rows.append(row)
                 found.lines.append(line)
             else:
-                self._bad(BadRow(line, window.text[begin : window.at], "an object is expected"), None, on_bad_row)
+                self._bad(line, window.text[begin : window.at], "an object is expected", None, on_bad_row)
             more = window.next() == ","
             if more:
                 window.take(",", "")
                 window.next()
             if window.passed >= until:
                 yield found
-                found, until = Rows([], []), window.passed + PIECE
+                found, until = JsonRows(self.label), window.passed + PIECE
         window.take("]", "a comma or the end of the array is expected")
         if window.next():
             window.refuse("something follows the array")
         if found.rows:
             yield found
 
-    def _bad(self, row: BadRow, position: int | None, on_bad_row: Callable[[BadRow], None] | None) -> None:
+    def _bad(
+        self, line: int, text: str, problem: str, position: int | None, on_bad_row: Callable[[BadRow], None] | None
+    ) -> None:
         if on_bad_row is None:
-            self.refuse(row.problem, row.line, None if position is None else position + 1)
-        on_bad_row(row)
+            self.refuse(problem, line, None if position is None else position + 1)
+        on_bad_row(BadRow(text, problem, {"line": line, "problem": problem}, lambda: line))
 
     def refuse(self, problem: str, line: int, column: int | None) -> NoReturn:
         """Fail with DAT020 at a place of the file."""
@@ -216,3 +259,93 @@ class _Window:
             size -= len(part)
         self.text, self.at = "".join(parts), 0
         return len(parts) > 1
+
+
+def text_of(value: Any) -> str:  # noqa: ANN401  any JSON value
+    """Return a value as text that people can read, whatever is in it."""
+    try:
+        return compact(value).encode(errors="backslashreplace").decode()
+    except BadJson as bad:
+        return f"a value ({bad.problem})"
+
+
+@dataclass(frozen=True, slots=True)
+class JsonColumn:
+    """A column of a known type; one that was `declared` may also be spelled in a string, or keep a number's digits."""
+
+    type: str
+    declared: bool = False
+
+    def read(self, values: Sequence[Any]) -> pa.Array | None:
+        """Return parsed JSON values in the column's type, null as NULL; None if any does not fit."""
+        if self.type == "json":
+            return _documents(values)
+        found = {*map(type, values)} - {type(None)}
+        if not found <= (_SCALARS if self.declared else {_TAKEN[str(kind_of(self.type))]}):
+            return None
+        if bool in found:
+            values = [_compact(value) if isinstance(value, bool) else value for value in values]
+        texts = _texts(values)
+        return None if texts is None else Spelling(self.type, self.declared).read(texts)
+
+
+def _documents(values: Sequence[Any]) -> pa.Array | None:
+    texts = _texts([None if value is None else _compact(value) for value in values])
+    return None if texts is None else pa.ExtensionArray.from_storage(pa.json_(), texts)
+
+
+def _compact(value: Any) -> str:  # noqa: ANN401  any JSON value
+    try:
+        return compact(value)
+    except BadJson:
+        return "\ud800"  # which no column takes
+
+
+def _texts(values: Sequence[str | None]) -> pa.Array | None:
+    """Return an array of strings; None if one of them has half of a surrogate pair, which is no character."""
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return None
+
+
+def _may_be_moment(value: Any) -> bool:  # noqa: ANN401  any JSON value
+    return type(value) is str and value.isascii()
+
+
+@dataclass(slots=True)
+class JsonGuess:
+    """What the values of one column have shown so far; `moment` says that only dates and timestamps will do."""
+
+    moment: bool = False
+    _found: set[type] = field(default_factory=set)
+    _guess: Guess = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._guess = Guess(moment=self.moment)
+
+    def look(self, values: Sequence[Any]) -> int | None:
+        """Take more values into account; return the index of one that is no date or timestamp where it must be."""
+        here = {*map(type, values)} - {type(None)}
+        self._found |= here
+        if self.moment:
+            wrong = next((n for n, value in enumerate(values) if value is not None and not _may_be_moment(value)), None)
+            return self._guess.look(pa.array(values, pa.string())) if wrong is None else wrong
+        if self._found == {Number} == here:
+            self._guess.look(pa.array(values, pa.string()))
+        return None
+
+    def named(self) -> str:
+        """Return the type of the column: `json` where values are of several kinds, composed, or all null."""
+        if self.moment:
+            return self._guess.type()
+        if self._found == {Number}:
+            return self._number()
+        return {frozenset({str}): "utf8", frozenset({bool}): "bool"}.get(frozenset(self._found), "json")
+
+    def _number(self) -> str:
+        """Return the exact type of numbers: a double where it keeps every digit and no decimal does."""
+        name = self._guess.type()
+        if name != "utf8":
+            return name
+        return "float64" if "double" in self._guess.kinds else "json"

@@ -11,7 +11,7 @@ from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST, MOST_MANIFEST, parse_manifest
 from osiris.errors import OsirisError, fail, raise_all
 from osiris.families.files.folder_snapshot import look, publish
-from osiris.families.files.local_folder import LocalFolder
+from osiris.families.files.folders import LocalFolder
 from osiris.files import fail_os
 from osiris.path_policy import PathPolicy
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from osiris.driver import Sampled, SeenColumn, SeenTable
 from osiris.families.discovery_base import taken
 from osiris.families.files.discover import files_of, state_of
-from osiris.families.files.source_file import size_of
+from osiris.families.files.source_files import size_of
 from osiris.family_spec import find_family
 from osiris.registry import build_config
 from osiris.table import stream

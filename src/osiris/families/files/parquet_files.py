@@ -1,0 +1,305 @@
+"""Parquet files: what their footers declare, their rows and those of published folders, and how one is written.
+
+A file has the same bytes for the same rows however they arrive: row groups depend on the rows alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from osiris.delivery import MANIFEST
+from osiris.errors import OsirisError, fail
+from osiris.families.files.folder_snapshot import open_published, schema_of_files
+from osiris.families.files.source_files import check_count, label, local, opened, sources, state_of
+from osiris.families.files.target_files import Background, folder, is_folder
+from osiris.files import fail_os
+from osiris.types import arrow_schema, schema_of
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from osiris.driver import StepContext
+    from osiris.families.files.folder_snapshot import StagedFile
+    from osiris.families.files.source_files import Place
+    from osiris.families.stores.objects import Upload
+    from osiris.files import Output
+    from osiris.model import Schema
+
+BATCH_ROWS = 1 << 15
+
+GROUP_BYTES = 64 << 20
+"""A row group ends with the row that fills this many bytes of text, so that memory stays flat however long it is."""
+
+SAMPLE_ROWS = 1 << 14
+
+
+class ParquetFiles:
+    """The files that a path or pattern names; `paths` are those, if all of them lie on this machine."""
+
+    def __init__(self, ctx: StepContext, path: str) -> None:
+        self._ctx, self._places = ctx, sources(ctx, path)
+        self.paths: Sequence[Path] | None = local(self._places)
+
+    def declared(self) -> Iterator[tuple[str, Schema, int]]:
+        """Yield the name for messages, the columns and the number of rows of each file; fails with DAT004 or DAT013."""
+        for place in self._places:
+            yield label(self._ctx, place), *_footer(self._ctx, place)
+
+    def state(self) -> str | None:
+        """Return a text that stays equal while the files are what they are; None if that cannot be told."""
+        return state_of(self._places)
+
+    def batches(self, schema: Schema) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of all files, one after the other, with the columns of a schema."""
+        names = [column.name for column in schema]
+        return chain.from_iterable(_batches(self._ctx, place, names) for place in self._places)
+
+
+class ParquetFolder:
+    """A published folder as it is now: what its manifest names; fails as `open_published`."""
+
+    paths = None
+
+    def __init__(self, ctx: StepContext, path: str) -> None:
+        target = folder(ctx, path, writing=False)
+        self._ctx, self._found, self._name = ctx, open_published(target), target.label(MANIFEST)
+
+    def declared(self) -> Iterator[tuple[str, Schema, int]]:
+        """Yield the name of the manifest for messages, and the columns and the number of rows that it tells."""
+        yield self._name, self._found.manifest.schema, self._found.manifest.rows
+
+    def state(self) -> str | None:
+        """Return a text that stays equal while manifest and files are what they are; None if that cannot be told."""
+        return state_of(self._found.places.values())
+
+    def batches(self, schema: Schema) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of all files, with the columns of a schema, those that names of folders tell among them.
+
+        Fails with DAT046 for a file that has other columns, or if there are more or fewer rows than the manifest says,
+        and DRV038 for a file that is gone since: another run has published the folder.
+        """
+        manifest, arrow = self._found.manifest, arrow_schema(schema)
+        inner = schema_of_files(manifest.schema, manifest.partition_by)
+        inside = {column.name for column in inner}
+        names = [column.name for column in schema if column.name in inside] or [inner[0].name]
+        rows = 0
+        for path, values in self._found.values.items():
+            place = self._found.places[path]
+            try:
+                columns, count = _footer(self._ctx, place)
+                rows += count
+                if columns != inner:
+                    problem = f"{label(self._ctx, place)}, and its columns are not those it tells"
+                    fail("DAT046", file=self._name, problem=problem)
+                for batch in _batches(self._ctx, place, names):
+                    yield _with(batch, values, arrow)
+            except OsirisError as error:
+                if error.diagnostics[0].code == "DRV001":
+                    fail("DRV038", path=self._name)
+                raise
+        if rows != manifest.rows:
+            fail("DAT046", file=self._name, problem=f"{manifest.rows:,} rows, and its files have {rows:,}")
+
+
+def open_parquet(ctx: StepContext, path: str) -> ParquetFiles | ParquetFolder:
+    """Return what a step's path names; fails as `sources`, or as `open_published` for a folder."""
+    return ParquetFolder(ctx, path) if is_folder(path) else ParquetFiles(ctx, path)
+
+
+def _with(batch: pa.RecordBatch, values: Mapping[str, pa.Scalar], schema: pa.Schema) -> pa.RecordBatch:
+    """Return a batch with the columns of a schema, those that all rows have in common among them."""
+    columns = [
+        pa.repeat(values[name], batch.num_rows) if name in values else batch.column(name) for name in schema.names
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _footer(ctx: StepContext, path: Place) -> tuple[Schema, int]:
+    """Return the columns and the number of rows that a file declares."""
+    name = label(ctx, path)
+    with _translated(name), opened(path) as raw, parquet.ParquetFile(raw) as file:
+        arrow, rows = file.schema_arrow, file.metadata.num_rows
+        check_count(name, rows, sum(file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)))
+    repeated = [column for column, count in Counter(arrow.names).items() if count > 1]
+    if repeated:
+        fail("DAT004", file=name, problem=f"the column name {repeated[0]!r} appears twice")
+    return schema_of(arrow), rows
+
+
+def _batches(ctx: StepContext, path: Place, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    with _translated(label(ctx, path)), opened(path) as raw:
+        source = pa.PythonFile(_CountedFile(raw, ctx), mode="r")
+        # Buffering ahead keeps every column chunk that was read; memory would grow with the file.
+        with parquet.ParquetFile(source, pre_buffer=False) as file:
+            counted = 0
+            for batch in file.iter_batches(BATCH_ROWS, columns=list(names), use_threads=ctx.threads > 1):
+                counted += batch.num_rows
+                yield batch.select(list(names))
+            check_count(label(ctx, path), file.metadata.num_rows, counted)
+
+
+class _CountedFile:
+    """A file whose reads are counted as `bytes_read`."""
+
+    def __init__(self, file: io.RawIOBase, ctx: StepContext) -> None:
+        self._file = file
+        self._ctx = ctx
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size) or b""
+        self._ctx.count("bytes_read", len(data))
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            fail_os(error, name)
+        fail("DAT013", file=name, problem=f"it cannot be read as Parquet: {str(error).splitlines()[0][:200]}")
+
+
+def write_file(
+    output: Output | Upload | StagedFile,
+    groups: Iterator[pa.Table],
+    schema: pa.Schema,
+    compression: str,
+    most: int | None = None,
+) -> int:
+    """Write row groups as one file, until there are none or it has `most` bytes; returns the number of rows."""
+    repetitive, groups = _repetitive(groups)
+    form = {
+        "compression": compression,
+        "use_dictionary": repetitive,
+        "store_decimal_as_integer": True,
+    }
+    written = 0
+    with parquet.ParquetWriter(output, schema, **form) as writer, Background() as background:
+        for rows in map(partial(_hand_over, background, writer), groups):
+            written += rows
+            if most and _is_full(output, background, most):
+                break
+    return written
+
+
+def _is_full(output: Output | Upload | StagedFile, background: Background, most: int) -> bool:
+    background.wait()
+    return output.written >= most
+
+
+def _hand_over(background: Background, writer: parquet.ParquetWriter, group: pa.Table) -> int:
+    """Have a row group written while the next is gathered; nobody here keeps it, so that it goes once it is written."""
+    background.run(_write, writer, [group])
+    return int(group.num_rows)
+
+
+def _write(writer: parquet.ParquetWriter, held: list[pa.Table]) -> None:
+    # In one piece, because pages would also end where pieces end; the pieces go before it is written.
+    group = held.pop().combine_chunks()
+    writer.write_table(group, group.num_rows)
+
+
+def _repetitive(groups: Iterator[pa.Table]) -> tuple[list[str], Iterator[pa.Table]]:
+    """Return the columns whose values repeat in the first group, and all groups again.
+
+    A dictionary makes these columns small, and for others it is built in vain.
+    """
+    first = next(groups, None)
+    if first is None:
+        return [], groups
+    sample = first.slice(0, SAMPLE_ROWS)
+    flat = [
+        field.name
+        for field in first.schema
+        if not isinstance(field.type, pa.BaseExtensionType) and not pa.types.is_nested(field.type)
+    ]
+    names = [name for name in flat if pc.count_distinct(sample[name]).as_py() * 4 < sample.num_rows]
+    return names, chain([first], groups)
+
+
+def row_groups(
+    batches: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int, size: int = GROUP_BYTES
+) -> Iterator[pa.Table]:
+    """Cut a stream into groups that depend on its rows alone: at most `rows`, and `size` bytes of text or lists."""
+    parts: list[pa.RecordBatch] = []
+    room_rows, room_bytes = rows, size
+    for batch in batches:
+        rest = batch
+        while rest.num_rows:
+            count, used = _fitting(rest, room_rows, room_bytes)
+            parts.append(rest.slice(0, count))
+            rest = rest.slice(count)
+            room_rows, room_bytes = room_rows - count, room_bytes - used
+            if room_rows == 0 or room_bytes <= 0:
+                yield pa.Table.from_batches(parts, schema)
+                parts, room_rows, room_bytes = [], rows, size
+    if parts:
+        yield pa.Table.from_batches(parts, schema)
+
+
+def _fitting(batch: pa.RecordBatch, rows: int, size: int) -> tuple[int, int]:
+    """Return how many rows of a batch belong to the group, and how many bytes they take: the last may exceed `size`."""
+    part = batch.slice(0, rows)
+    sizes = [s for column in part.columns if (s := _row_bytes(column)) is not None]
+    if not sizes:
+        return part.num_rows, 0
+    totals = pc.cumulative_sum(sizes[0] if len(sizes) == 1 else _sum(sizes))
+    if totals[-1].as_py() < size:
+        return part.num_rows, totals[-1].as_py()
+    count = pc.index(pc.greater_equal(totals, size), pa.scalar(value=True)).as_py() + 1
+    return count, totals[count - 1].as_py()
+
+
+def _sum(sizes: list[pa.Array]) -> pa.Array:
+    total = sizes[0]
+    for more in sizes[1:]:
+        total = pc.add(total, more)
+    return total
+
+
+def _row_bytes(column: pa.Array) -> pa.Array | None:
+    """Return the bytes of each value where they vary; None for values of a fixed width."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _row_bytes(column.storage)
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        return pc.fill_null(pc.binary_length(column), 0).cast(pa.int64())
+    if pa.types.is_list(kind):
+        return _list_bytes(column)
+    if pa.types.is_struct(kind):
+        inner = [s for child in column.flatten() if (s := _row_bytes(child)) is not None]
+        return _sum(inner) if inner else None
+    return None
+
+
+def _list_bytes(column: pa.Array) -> pa.Array:
+    lengths = pc.fill_null(pc.list_value_length(column), 0).cast(pa.int64())
+    values = column.flatten()
+    inner = _row_bytes(values)
+    if inner is None:
+        return pc.multiply(lengths, 8)
+    starts = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(inner)])
+    ends = pc.cumulative_sum(lengths)
+    return pc.subtract(starts.take(ends), starts.take(pc.subtract(ends, lengths)))
