@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError, fail
@@ -42,11 +41,6 @@ class StoreUrl:
     def name(self) -> str:
         """Return what stands behind the last slash."""
         return self.key.rpartition("/")[2]
-
-    @property
-    def suffix(self) -> str:
-        """Return the ending of its name, as that of a path."""
-        return PurePosixPath(self.name).suffix
 
     def __str__(self) -> str:
         """Return the URL."""

@@ -21,14 +21,11 @@ from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from osiris.driver import StepContext
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from osiris.driver import StepContext
 
 Grade = Literal["reader", "writer", "too powerful", "may list"]
 

@@ -1,13 +1,28 @@
-"""JSON text, exactly: a number keeps its characters, and a key stands once in its object."""
+"""JSON text, exactly: a number keeps its characters, and a key stands once in its object.
+
+Texts are parsed one by one; Arrow values become texts whole arrays at a time, and are read back as the same ones.
+"""
 
 from __future__ import annotations
 
 import json
 from json.encoder import encode_basestring as quoted
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from osiris.families.text_format import characters, first_without_spelling, spell
+from osiris.types import Type, parse_type
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_DEPTH = 64
 SPACE = " \t\r\n"
+
+# What must be escaped in a string, the backslash before those that bring one.
+_ESCAPES = [(char, quoted(char)[1:-1]) for char in ("\\", '"', *map(chr, range(32)))]
 
 
 class Number(str):
@@ -88,3 +103,129 @@ def compact(value: Any, depth: int = 0) -> str:  # noqa: ANN401  any JSON value
     if isinstance(value, list):
         return f"[{','.join([compact(item, depth + 1) for item in value])}]"
     return f"{{{','.join([f'{quoted(key)}:{compact(item, depth + 1)}' for key, item in value.items()])}}}"
+
+
+class Unwritable(ValueError):
+    """A value that JSON has no spelling for, the column in which it is, and why."""
+
+    def __init__(self, value: str, reason: str) -> None:
+        super().__init__(value)
+        self.value = value
+        self.reason = reason
+        self.column = ""
+
+
+def refusal(type_name: str) -> str | None:
+    """Return why a type has no spelling in JSON; None if it has one."""
+    return _refusal(parse_type(type_name))
+
+
+def _refusal(found: Type) -> str | None:
+    if found.kind in ("binary", "uuid"):
+        return "JSON has no spelling for it"
+    if found.kind == "timestamp" and found.parameters[1:] not in ((), ("UTC",)):
+        return "JSON has only UTC"
+    return next((reason for _name, child in found.children if (reason := _refusal(child))), None)
+
+
+def objects(names: Sequence[str], columns: Sequence[pa.Array], end: str = "") -> pa.Array:
+    """Return one JSON object for each row; raises Unwritable."""
+    parts: list[pa.Array | str] = []
+    for position, (name, column) in enumerate(zip(names, columns, strict=True)):
+        try:
+            parts += [f"{',' if position else '{'}{quoted(name)}:", texts(column)]
+        except Unwritable as error:
+            error.column = name
+            raise
+    return pc.binary_join_element_wise(*parts, "}" + end, "")
+
+
+def first_unwritable(column: pa.Array) -> tuple[int, Unwritable]:
+    """Return the row, and its error, of the first value without a spelling in a column that has one."""
+    row, end = 0, len(column)
+    while end - row > 1:
+        middle = (row + end) // 2
+        if _unwritable(column.slice(row, middle - row)):
+            end = middle
+        else:
+            row = middle
+    return row, _unwritable(column.slice(row, 1)) or Unwritable("a value", "JSON has no spelling for it")
+
+
+def _unwritable(column: pa.Array) -> Unwritable | None:
+    try:
+        texts(column)
+    except Unwritable as error:
+        return error
+    return None
+
+
+def texts(values: pa.Array) -> pa.Array:
+    """Return each value as JSON, NULL as null; raises Unwritable."""
+    return pc.fill_null(_spelled(values), "null")
+
+
+def _spelled(values: pa.Array) -> pa.Array:
+    kind = values.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _embedded(values.storage)
+    if pa.types.is_string(kind):
+        return _in_quotes(_escaped(values))
+    if pa.types.is_list(kind):
+        return _lists(values)
+    if pa.types.is_struct(kind):
+        whole = objects([field.name for field in kind.fields], values.flatten())
+        return pc.if_else(values.is_valid(), whole, None)
+    if pa.types.is_temporal(kind):
+        _check_years(values)
+        return _in_quotes(spell(values))
+    if pa.types.is_floating(kind):
+        _check_finite(values)
+    return spell(values)
+
+
+def _embedded(values: pa.Array) -> pa.Array:
+    return pa.array([None if text is None else _compact(text) for text in values.to_pylist()], pa.string())
+
+
+def _compact(text: str) -> str:
+    try:
+        document = parse(text)
+        if document is None:  # it would be read back as NULL
+            raise Unwritable("the document null", "in a JSON file that is NULL; make it NULL in SQL")
+        return compact(document)
+    except BadJson as bad:
+        raise Unwritable(repr(text[:60]), bad.problem) from None
+
+
+def _lists(values: pa.Array) -> pa.Array:
+    ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(values), 0))
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
+    inner = pa.ListArray.from_arrays(offsets, texts(values.flatten()))
+    whole = pc.binary_join_element_wise("[", pc.binary_join(inner, ","), "]", "")
+    return pc.if_else(values.is_valid(), whole, None)
+
+
+def _escaped(values: pa.Array) -> pa.Array:
+    data = bytes(characters(values))
+    for char, escape in _ESCAPES:
+        if char.encode() in data:
+            values = pc.replace_substring(values, char, escape)
+    return values
+
+
+def _in_quotes(values: pa.Array) -> pa.Array:
+    return pc.binary_join_element_wise('"', values, '"', "")
+
+
+def _check_years(values: pa.Array) -> None:
+    index = first_without_spelling(values)
+    if index is not None:
+        raise Unwritable(f"the {values.type} {values[index].value}", "its year is not one of 1 to 9999")
+
+
+def _check_finite(values: pa.Array) -> None:
+    finite = pc.is_finite(values)
+    if pc.all(finite).as_py() is False:
+        found = values[pc.index(finite, pa.scalar(value=False)).as_py()].as_py()
+        raise Unwritable(f"the number {found}", "JSON has no such number; make it NULL or text in SQL")

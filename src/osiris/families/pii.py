@@ -2,10 +2,12 @@
 
 A rule is sure of what it says, or it is not here: a name or a street cannot be told by its letters, so such columns are
 known by what they are called, and text that is free is not shown at all unless it is asked for as it is.
+Rows that agents may see have personal data and secrets masked, and long texts are cut.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date
 from functools import lru_cache
@@ -15,7 +17,9 @@ from typing import TYPE_CHECKING
 from osiris.secret import is_secret_name, literal_secret_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from osiris.model import JsonValue, Schema
 
 SECRET = "secret"  # noqa: S105  the word for one, not one
 """The kind of what never comes out, however it is asked for."""
@@ -38,39 +42,24 @@ _ISSUERS = re.compile(
 )
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}")
 _IBAN_LENGTHS = {
-    "AT": 20,
-    "BE": 16,
-    "BG": 22,
-    "CH": 21,
-    "CY": 28,
-    "CZ": 24,
-    "DE": 22,
-    "DK": 18,
-    "EE": 20,
-    "ES": 24,
-    "FI": 18,
-    "FR": 27,
-    "GB": 22,
-    "GR": 27,
-    "HR": 21,
-    "HU": 28,
-    "IE": 22,
-    "IS": 26,
-    "IT": 27,
-    "LI": 21,
-    "LT": 20,
-    "LU": 20,
-    "LV": 21,
-    "MT": 31,
-    "NL": 18,
-    "NO": 15,
-    "PL": 28,
-    "PT": 25,
-    "RO": 24,
-    "SE": 24,
-    "SI": 19,
-    "SK": 24,
-    "UA": 29,
+    country: length
+    for length, countries in {
+        15: "NO",
+        16: "BE",
+        18: "DK FI NL",
+        19: "SI",
+        20: "AT EE LT LU",
+        21: "CH HR LI LV",
+        22: "BG DE GB IE",
+        24: "CZ ES RO SE SK",
+        25: "PT",
+        26: "IS",
+        27: "FR GR IT",
+        28: "CY HU PL",
+        29: "UA",
+        31: "MT",
+    }.items()
+    for country in countries.split()
 }
 _CZECH = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})(/?)([0-9]{3,4})")
 _PESEL = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})[0-9]{5}")
@@ -155,6 +144,7 @@ _GIVEN_NAMES = frozenset(_GIVEN.split())
 
 _IN_WORDS = frozenset("'.-\u2019")
 _MOST_WORDS = 5
+_CUT = 60
 _OF_PEOPLE = ("e-mail", "phone", "birth", "identity number", "person")
 _ABOUT = re.compile(
     r"\w*_(id|ids|count|cnt|flag|verified|confirmed|valid|type|kind|status|state|enabled|opt_?in|at|index|size|len"
@@ -236,6 +226,48 @@ def without_personal(text: str) -> str:
         for found in {match[0] for match in form.finditer(text)}:
             text = text.replace(found, hidden(kind)) if is_one(found) else text
     return text
+
+
+def masked_rows(
+    schema: Schema,
+    rows: Sequence[Sequence[JsonValue]],
+    made_of: Mapping[str, str | None],
+    called: Mapping[str, Sequence[str]],
+) -> list[list[JsonValue]]:
+    """Return rows with personal data masked: by the names of columns, by what they are made of, and by values.
+
+    `made_of` has the kind of the personal data that the values of a column may tell, if any, and `called` what those
+    are called that it is made of.
+    """
+    named = kinds_by_name([column.name for column in schema])
+    columns = []
+    for place, column in enumerate(schema):
+        values = [row[place] for row in rows]
+        kind = None if column.type == "bool" else named[column.name] or made_of[column.name]
+        columns.append(_masked((column.name, *called[column.name]), values, kind))
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _masked(names: Sequence[str], values: Sequence[JsonValue], kind: str | None) -> list[JsonValue]:
+    kind = kind or ("name" if _are_called(names, [value for value in values if isinstance(value, str)]) else None)
+    return [value if value is None else hidden(kind) if kind else _shown(value, names[0]) for value in values]
+
+
+def _are_called(columns: Sequence[str], texts: Sequence[str]) -> bool:
+    """Tell whether texts are names of people, by themselves or by what their columns are called."""
+    return bool(texts) and (are_names(texts) or any(holds_names(column, texts) for column in columns))
+
+
+def _shown(value: JsonValue, column: str) -> JsonValue:
+    if isinstance(value, bool):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if kind := kind_of(text, column):
+        return hidden(kind)
+    if isinstance(value, (int, float)):
+        return value
+    clean = without_personal(text)
+    return clean if len(clean) <= _CUT else f"{clean[:_CUT]}…"
 
 
 def _is_email(text: str) -> bool:

@@ -10,9 +10,6 @@ from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
 from osiris.model import undivided
 
 if TYPE_CHECKING:
-    from osiris.driver import StepContext
-    from osiris.model import Schema
-if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from osiris.driver import StepContext

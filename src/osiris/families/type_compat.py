@@ -100,15 +100,17 @@ def uncarried(step: str, column: str, kind: str, reason: str) -> Diagnostic:
 
 def _other(column: str, kind: str) -> str | None:
     """Return how a column becomes one of a type that more targets have; None if nobody knows."""
-    cast = next((other for start, other in _CASTS if kind.startswith(start)), None)
-    if kind.startswith("timestamp[") and "," in kind:
-        cast = "timestamp[us,UTC]"
+    cast = "timestamp[us,UTC]" if kind.startswith("timestamp[") and "," in kind else _by_start(_CASTS, kind)
     if cast and cast != kind:
         named = column if _PLAIN_NAME.fullmatch(column) else json.dumps(column, ensure_ascii=False)
         return f'write cast: {{{named}: "{cast}"}} into the config of this step'
-    made = next((text for start, text in _IN_SQL if kind.startswith(start)), None)
+    made = _by_start(_IN_SQL, kind)
     quoted = '"' + column.replace('"', '""') + '"'
     return made and f"make a text of it in a SQL step before: {made.format(quoted)} AS {quoted}"
+
+
+def _by_start(table: Iterable[tuple[str, str]], kind: str) -> str | None:
+    return next((text for start, text in table if kind.startswith(start)), None)
 
 
 def _castable(source: str, target: str) -> bool:

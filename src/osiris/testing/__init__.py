@@ -15,11 +15,10 @@ and rows that fit, if the suite's own do not.
 `type_matrix` tells what becomes of values of every type.
 """
 
-from osiris.testing.behaviours import behaviours, check_behaviour
-from osiris.testing.case import Case, filled_by, seen_by
+from osiris.testing.behaviours import behaviours, check_behaviour, suite
 from osiris.testing.component import check_component
 from osiris.testing.matrix import type_matrix
-from osiris.testing.suite import suite
+from osiris.testing.trial import Case, filled_by, seen_by
 
 __all__ = [
     "Case",

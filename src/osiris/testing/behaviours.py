@@ -1,4 +1,7 @@
-"""How a component behaves when it runs: what is promised of all of its kind, each tried in a folder of its own."""
+"""How a component behaves when it runs: what is promised of all of its kind, each tried in a folder of its own.
+
+`suite` is all of it, and whether the component does what its spec says, as one test of pytest with a line for each.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,17 @@ from typing import TYPE_CHECKING
 from osiris.errors import Diagnostic, OsirisError, diagnostic
 from osiris.registry import Registry, load_registry
 from osiris.secret import Secret
-from osiris.testing.case import Case, example_case
+from osiris.testing.component import check_component
 from osiris.testing.expectations import Attempt, Behaviour
-from osiris.testing.reading import READING
-from osiris.testing.transforming import TRANSFORMING
-from osiris.testing.trial import Trial, fresh_folder
-from osiris.testing.writing import WRITING
+from osiris.testing.promises import BEHAVIOURS
+from osiris.testing.trial import Case, Trial, example_case, fresh_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from osiris.model import ComponentSpec
 
-BEHAVIOURS = (*READING, *TRANSFORMING, *WRITING)
+SPEC = "does what its spec says"
 
 
 def behaviours(name: str, case: Case | None = None, registry: Registry | None = None) -> list[str]:
@@ -54,6 +55,28 @@ def check_behaviour(
         found = [*_problems(tried, attempt)]
         found += _leaks(attempt, found)
     return [diagnostic("REG005", name=name, behaviour=behaviour, problem=problem) for problem in found]
+
+
+def suite(name: str, case: Case | None = None, registry: Registry | None = None) -> Callable[[str], None]:
+    """Return a test of everything that is promised of a component; to be assigned to a name that begins with `test`.
+
+    It is skipped, with the note REG006, for what the case does not tell how to try. Fails with CMP001 at once if the
+    component is not installed.
+    """
+    import pytest
+
+    left = untried(name, case, registry)
+
+    @pytest.mark.parametrize("promise", [SPEC, *behaviours(name, case, registry), *left])
+    def test(promise: str) -> None:
+        if promise in left:
+            pytest.skip(f"{left[promise].code} {left[promise].message}; {left[promise].hint}")
+        of_spec = promise == SPEC
+        found = check_component(name, registry) if of_spec else check_behaviour(name, promise, case, registry)
+        if found:
+            pytest.fail("\n".join(f"{problem.code} {problem.message}" for problem in found), pytrace=False)
+
+    return test
 
 
 def _known(name: str, case: Case | None, registry: Registry | None) -> tuple[Case, list[Behaviour]]:

@@ -1,46 +1,82 @@
-"""What becomes of values on their way through a writer and a reader: the same, another type, or a refusal."""
+"""What becomes of values on their way, to a target and back, through a transform or a cast.
+
+They come out as the same, as another type, or are refused.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import uuid
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.errors import OsirisError
 from osiris.model import Field
+from osiris.runner.worker.casts import cast_stream
 from osiris.table import Digester
+from osiris.testing.trial import fresh_folder, rows_of, table_of
 from osiris.types import arrow_type, parse_type, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import pyarrow as pa
 
     from osiris.errors import Diagnostic
     from osiris.model import Schema
+    from osiris.testing.trial import Trial
     from osiris.testing.values import Sample
 
 COLUMN = "c"
 UNSIGNED, COMPACT = "-0 as 0", "documents without spaces"
 _NUMBERS = ("int", "uint", "float", "decimal")
+_INPUT = "input1"
 
 
 class Unreadable(Exception):
     """Values were taken, and cannot be had back: what stands at the target is not what was sent."""
 
 
-class Way(Protocol):
-    """A way for rows: to where they are kept and back, or through a transform."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """To the target of a writing step and, if `look` can see it, back; each table goes to a folder of its own."""
+
+    trial: Trial
+    look: Callable[[Path], pa.Table] | None = None
 
     def check(self, schema: Schema) -> None:
-        """Refuse columns that cannot go this way, before any row does."""
-        ...
+        """Have the writer look at the columns."""
+        self.trial.check(schema)
 
     def carry(self, table: pa.Table) -> pa.Table:
-        """Return the rows as they come out at the end, columns and rows in the same order; or raise Unreadable."""
-        ...
+        """Write, and read what is there; without `look` the rows that were taken."""
+        with fresh_folder() as root:
+            replace(self.trial, root=root).write(rows_of(table))
+            try:
+                return self.look(root) if self.look else table
+            except OsirisError as error:
+                raise Unreadable(f"it is written, and cannot be read: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Through a transforming step of one input, which gives its rows as they are."""
+
+    trial: Trial
+
+    def check(self, schema: Schema) -> None:
+        """Have the step say what comes of the columns."""
+        self.trial.describe({_INPUT: schema})
+
+    def carry(self, table: pa.Table) -> pa.Table:
+        """Return the output of the step."""
+        return table_of(self.trial.transform({_INPUT: rows_of(table)}))
+
+
+Way = Kept | Passed
 
 
 class Outcome(NamedTuple):
@@ -60,13 +96,19 @@ class Outcome(NamedTuple):
 
 def outcomes(samples: Sequence[Sample], way: Way) -> list[Outcome]:
     """Return what becomes of each sample: ordinary ones travel together, and the others by themselves."""
-    refused = {kind: _refused_early(kind, way) for kind in dict.fromkeys(sample.type for sample in samples)}
-    early = ((number, refused[sample.type]) for number, sample in enumerate(samples))
-    found = {number: Outcome(refusal=why, early=True) for number, why in early if why}
+    found = _early(samples, way)
+    rest = [number for number in range(len(samples)) if number not in found]
     for strange in (False, True):
-        numbers = [n for n, sample in enumerate(samples) if n not in found and bool(sample.what) == strange]
-        found.update(zip(numbers, _together([samples[n] for n in numbers], way), strict=True))
+        numbers = [number for number in rest if bool(samples[number].what) == strange]
+        found.update(zip(numbers, _together([samples[number] for number in numbers], way), strict=True))
     return [found[number] for number in range(len(samples))]
+
+
+def _early(samples: Sequence[Sample], way: Way) -> dict[int, Outcome]:
+    """Return, by the number of the sample, what is refused by its type."""
+    refused = {kind: _refused_early(kind, way) for kind in dict.fromkeys(sample.type for sample in samples)}
+    whys = ((number, refused[sample.type]) for number, sample in enumerate(samples))
+    return {number: Outcome(refusal=why, early=True) for number, why in whys if why}
 
 
 def _refused_early(kind: str, way: Way) -> Diagnostic | None:
@@ -193,3 +235,8 @@ def _back(array: pa.Array, kind: str) -> pa.Array | None:
     if isinstance(target, pa.BaseExtensionType):
         return pa.ExtensionArray.from_storage(target, array)
     return Spelling(kind, declared=True).read(array) if kind_of(kind) else None
+
+
+def cast_table(table: pa.Table, kind: str) -> pa.Table:
+    """Return a table with all of its columns cast, by the rules of the config key `cast`; fails with DAT014."""
+    return table_of(cast_stream(rows_of(table), dict.fromkeys(table.column_names, kind), "cast"))

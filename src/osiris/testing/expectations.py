@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from osiris.model import ComponentSpec, JsonValue, Mode, Schema
     from osiris.table import RowStream
-    from osiris.testing.case import Case
-    from osiris.testing.trial import Trial
+    from osiris.testing.trial import Case, Trial
 
 LONGEST = 10.0
 """Seconds that a step may take to end once it was asked to."""

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from osiris.errors import OsirisError
 from osiris.model import Field
 from osiris.registry import Registry, load_registry
-from osiris.testing.carrying import COLUMN, Outcome, Unreadable, compare, outcomes
-from osiris.testing.case import Case, example_case
-from osiris.testing.trial import Trial, fresh_folder
+from osiris.testing.carrying import COLUMN, Kept, Outcome, Passed, Unreadable, cast_table, compare, outcomes
+from osiris.testing.trial import Case, Trial, example_case, fresh_folder
 from osiris.testing.values import Sample, samples
-from osiris.testing.ways import Kept, Passed, cast_table
 from osiris.types import parse_type
 
 if TYPE_CHECKING:

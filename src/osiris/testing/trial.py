@@ -1,4 +1,7 @@
-"""One component at work in a folder of its own: what it says, gives, takes and leaves behind."""
+"""One component at work in a folder of its own: what it says, gives, takes and leaves behind.
+
+A `Case` is what the suite cannot guess: a config that works, where its rows come from, and where they can be seen.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osiris.driver import StepContext
-from osiris.registry import build_config
+from osiris.registry import build_config, load_registry
 from osiris.table import stream
 from osiris.types import schema_of
 
@@ -20,12 +23,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osiris.driver import Written
-    from osiris.model import Described, JsonValue, Schema
+    from osiris.model import ComponentSpec, Described, JsonValue, Schema
     from osiris.registry import Registry
     from osiris.table import RowStream
 
     Fields = Mapping[str, JsonValue]
     Connection = Fields | Callable[[Path], Fields]
+
+_TEXTS = ["", "žluťoučký kůň 😀", 'it\'s "quoted", once;\n\ttwice', None, "NULL", "007", " x "]
+_NAMES = ("id", 'it\'s a "name"', "ž. select")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,39 +59,35 @@ class Trial:
     def describe(self, inputs: Mapping[str, Schema] | None = None) -> Described:
         """Return what the driver says of its output; `inputs` are those of a transform."""
         given = () if inputs is None else (inputs,)
-        answer: Described = self._driver().describe(self._config(), *given, self._context())
+        answer: Described = self._driver().describe(self._config(), *given, self.context())
         return answer
 
     def confirm(self, schema: Schema) -> str | None:
         """Return the state of the source, which must still have that schema."""
-        state: str | None = self._driver().confirm(self._config(), schema, self._context())
+        state: str | None = self._driver().confirm(self._config(), schema, self.context())
         return state
 
     def read(self, schema: Schema | None = None) -> RowStream:
         """Return the rows of a source, in the schema that it describes or in a given one."""
         planned = schema or self.describe().schema or ()
-        rows: RowStream = self._driver().read(self._config(), planned, self._context())
+        rows: RowStream = self._driver().read(self._config(), planned, self.context())
         return rows
 
     def transform(self, inputs: Mapping[str, RowStream], schema: Schema | None = None) -> RowStream:
         """Return the output for these inputs, in the schema that is described for them or in a given one."""
         planned = schema or self.describe({name: rows.schema for name, rows in inputs.items()}).schema or ()
-        rows: RowStream = self._driver().transform(self._config(), inputs, planned, self._context())
+        rows: RowStream = self._driver().transform(self._config(), inputs, planned, self.context())
         return rows
 
     def check(self, schema: Schema) -> None:
         """Ask a writer whether it can carry these columns."""
-        self._driver().check(self._config(), schema, self._context())
+        self._driver().check(self._config(), schema, self.context())
 
     def write(self, rows: RowStream) -> Written:
         """Have rows checked and written."""
         self.check(rows.schema)
-        written: Written = self._driver().write(self._config(), rows, self._context())
+        written: Written = self._driver().write(self._config(), rows, self.context())
         return written
-
-    def context(self) -> StepContext:
-        """Return what the driver may touch."""
-        return self._context()
 
     def fields(self) -> Fields:
         """Return the fields of the connection."""
@@ -117,7 +119,8 @@ class Trial:
     def _config(self) -> object:
         return build_config(self.registry.load_driver(self.name)[0], dict(self.config))
 
-    def _context(self) -> StepContext:
+    def context(self) -> StepContext:
+        """Return what the driver may touch."""
         for folder in ("artifacts", "scratch"):
             (self._own / folder).mkdir(parents=True, exist_ok=True)
         context = StepContext(
@@ -151,3 +154,64 @@ def table_of(rows: RowStream) -> pa.Table:
     from osiris.types import arrow_schema
 
     return pa.Table.from_batches(rows.batches(), arrow_schema(rows.schema))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A step of a component that can run in an empty folder.
+
+    `fill(root, rows)` puts rows where a reading step finds them, in place of those that are there; `look(root)` returns
+    the rows at the target of a writing step. What is not in a folder takes a function as its `connection`, which gives
+    each root the fields of a database of its own, each time the same. `rows` are what it is tried with, if the suite's
+    own do not fit: at least two, and the first column tells them apart. `family` is that of the connection, where it is
+    not the component's.
+    """
+
+    config: Mapping[str, JsonValue]
+    connection: Connection = field(default_factory=dict)
+    fill: Callable[[Path, pa.Table], None] | None = None
+    look: Callable[[Path], pa.Table] | None = None
+    rows: pa.Table | None = None
+    family: str = ""
+
+    def table(self) -> pa.Table:
+        """Return the rows that the step is tried with."""
+        return hard_rows() if self.rows is None else self.rows
+
+
+def example_case(spec: ComponentSpec) -> Case:
+    """Return the case that the first example of a spec makes."""
+    return Case(spec.examples[0]["config"] if spec.examples else {})
+
+
+def filled_by(
+    name: str, config: Mapping[str, JsonValue], connection: Connection | None = None
+) -> Callable[[Path, pa.Table], None]:
+    """Return a `fill` that writes with another component."""
+
+    def fill(root: Path, rows: pa.Table) -> None:
+        Trial(load_registry(), name, root, config, connection or {}).write(rows_of(rows))
+
+    return fill
+
+
+def seen_by(
+    name: str, config: Mapping[str, JsonValue], connection: Connection | None = None
+) -> Callable[[Path], pa.Table]:
+    """Return a `look` that reads with another component."""
+
+    def look(root: Path) -> pa.Table:
+        return table_of(Trial(load_registry(), name, root, config, connection or {}).read())
+
+    return look
+
+
+def hard_rows() -> pa.Table:
+    """Return rows with NULLs, quotes, line ends and letters of other alphabets in values and in names."""
+    import pyarrow as pa
+
+    size = len(_TEXTS)
+    numbers = [*range(size - 1), -(2**63)]
+    return pa.table(
+        dict(zip(_NAMES, (pa.array(numbers), pa.array(_TEXTS), pa.array([None, *_TEXTS[1:]])), strict=True))
+    )

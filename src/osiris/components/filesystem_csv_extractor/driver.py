@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
 from osiris.families.files.csv_source import CsvFile, Dialect
-from osiris.families.files.extractor import (
-    A_MOMENT,
-    PINNED,
-    REFRESH,
-    TextConfig,
-    TextExtractor,
-    cut,
-    declared_types,
-    limited,
-)
+from osiris.families.files.extractor import A_MOMENT, TextConfig, TextExtractor, declared_types, limited
 from osiris.families.files.source_files import label, sources
-from osiris.families.files.type_inference import Guess, wider_type
+from osiris.families.files.type_inference import Guess
 from osiris.families.source_columns import check_known
 from osiris.families.text_format import Checked, Spelling
 
@@ -28,8 +18,6 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.model import Schema
-
-_NUMBERS = ("int", "uint", "decimal", "float")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +43,7 @@ class Config(TextConfig):
 class Driver(TextExtractor[Config]):
     """An extractor of CSV files."""
 
-    def files(self, config: Config, ctx: StepContext) -> list[CsvFile]:
-        """Return the files of a step; fails as `sources`."""
+    def _files(self, config: Config, ctx: StepContext) -> list[CsvFile]:
         tolerant = config.on_bad_lines == "error" and ctx.on_reject == "quarantine"
         dialect = Dialect(
             delimiter=config.delimiter,
@@ -76,41 +63,10 @@ class Driver(TextExtractor[Config]):
         names = files[0].names()
         columns = list(names if config.columns is None else config.columns)
         check_known({"columns": columns, "dtype": config.dtype, "parse_dates": config.dates}, names, files[0].label)
-        types, rows = self._types(config, files, columns)
+        types, rows = _types(config, files, columns)
         return dict.fromkeys(types, "utf8") if config.as_text else types, rows
 
-    def _types(
-        self, config: Config, files: Sequence[CsvFile], columns: Sequence[str]
-    ) -> tuple[dict[str, str], int | None]:
-        """Return the type of each column, as declared, else text, or what the first rows of every file allow.
-
-        With it goes how many rows there are, more or less, if any were looked at.
-        """
-        given = declared_types(config.dtype)
-        if config.as_text:  # what nobody declared has no type that it could break
-            given = {**{name: "utf8" for name in columns if name not in config.dates}, **given}
-        guesses = {name: Guess(moment=name in config.dates) for name in columns if name not in given}
-        header, rows = files[0].names(), 0
-        for file in files:
-            if file.names() != header:
-                fail("DAT004", file=file.label, problem=f"its columns are not those of {files[0].label}")
-            if guesses:
-                rows += self._look(file, guesses, config.sampled)
-        return {name: given.get(name) or guesses[name].type() for name in columns}, rows if guesses else None
-
-    def _look(self, file: CsvFile, guesses: Mapping[str, Guess], most: int | None) -> int:
-        """Take the first rows of a file into account, and return how many it has, more or less."""
-        seen = 0
-        for rows in limited(file.rows(list(guesses)), most):
-            for name, guess in guesses.items():
-                misfit = guess.look(rows.values(name))
-                if misfit is not None:
-                    self.fail_misfit(rows, misfit, name, A_MOMENT, declared=True)
-            seen += rows.num_rows
-        return file.estimated_rows() if seen == most else seen
-
-    def check_planned(self, config: Config, schema: Schema, files: Sequence[CsvFile], ctx: StepContext) -> None:
-        """Fail with DAT011 if a file lacks a planned column, or has others although all were planned."""
+    def _check_planned(self, config: Config, schema: Schema, files: Sequence[CsvFile], ctx: StepContext) -> None:
         planned = [column.name for column in schema]
         for file in files:
             names = file.names()
@@ -120,28 +76,45 @@ class Driver(TextExtractor[Config]):
             if config.columns is None and list(names) != planned:
                 fail("DAT011", step=ctx.step, problem=f"the columns of {file.label} are {', '.join(names)}")
 
-    def columns(self, config: Config, files: Sequence[CsvFile], schema: Schema) -> Mapping[str, Spelling]:
-        """Return how each planned column is read; fails as `look` where its cells are checked, and stay text."""
+    def _columns(self, config: Config, files: Sequence[CsvFile], schema: Schema) -> Mapping[str, Spelling]:
         types = {column.name: column.type for column in schema}
         if not config.as_text:
             return {name: Spelling(kind, name in config.declared) for name, kind in types.items()}
-        types, _rows = self._types(config, files, list(types))
+        types, _rows = _types(config, files, list(types))
         return {name: Checked(kind, name in config.declared) for name, kind in types.items()}
 
-    def text(self, value: str) -> str:
-        """Return a cell as it is."""
-        return value
 
-    def shown(self, value: str) -> str:
-        """Return a cell for a message."""
-        return repr(cut(value))
+def _given(config: Config, columns: Sequence[str]) -> dict[str, str]:
+    """Return the types of the columns for which nobody looks at cells."""
+    given = declared_types(config.dtype)
+    if config.as_text:  # what nobody declared has no type that it could break
+        return {**{name: "utf8" for name in columns if name not in config.dates}, **given}
+    return given
 
-    def hint(self, column: str, value: str, wanted: str, *, declared: bool) -> str:
-        """Return what to do about a cell that is not of the type of its column, which was declared, or else found."""
-        wider = wider_type(value, wanted)
-        shown = f"dtype: {{{json.dumps(column, ensure_ascii=False)}: {json.dumps(wider or 'utf8')}}}"
-        if wider:
-            return f"set {shown}" if declared else f"{PINNED}: {REFRESH}, or set {shown}"
-        is_number = wanted.startswith(_NUMBERS) and any(each.isdigit() for each in value)
-        null = "" if is_number else "if it stands for NULL, list it in na_values; "
-        return f"{null}if the column is text, set {shown}" + ("" if declared else f", or {REFRESH}")
+
+def _types(config: Config, files: Sequence[CsvFile], columns: Sequence[str]) -> tuple[dict[str, str], int | None]:
+    """Return the type of each column, as declared, else text, or what the first rows of every file allow.
+
+    With it goes how many rows there are, more or less, if any were looked at.
+    """
+    given = _given(config, columns)
+    guesses = {name: Guess(moment=name in config.dates) for name in columns if name not in given}
+    header, rows = files[0].names(), 0
+    for file in files:
+        if file.names() != header:
+            fail("DAT004", file=file.label, problem=f"its columns are not those of {files[0].label}")
+        if guesses:
+            rows += _look(file, guesses, config.sampled)
+    return {name: given.get(name) or guesses[name].type() for name in columns}, rows if guesses else None
+
+
+def _look(file: CsvFile, guesses: Mapping[str, Guess], most: int | None) -> int:
+    """Take the first rows of a file into account, and return how many it has, more or less."""
+    seen = 0
+    for rows in limited(file.rows(list(guesses)), most):
+        for name, guess in guesses.items():
+            misfit = guess.look(rows.values(name))
+            if misfit is not None:
+                rows.refuse(misfit, name, A_MOMENT, declared=True)
+        seen += rows.num_rows
+    return file.estimated_rows() if seen == most else seen

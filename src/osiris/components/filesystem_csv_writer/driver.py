@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from osiris.errors import fail
 from osiris.families.files.csv_rows import Form, formulas
-from osiris.families.files.target_files import Background, check_columns, check_text, writing_text
+from osiris.families.files.target_files import Background, TextConfig, check_columns, check_text, writing_text
 from osiris.families.text_format import characters, first_without_spelling, kind_of, pieces
 
 if TYPE_CHECKING:
@@ -28,18 +28,15 @@ _ENDS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(TextConfig):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
-    path: str
     delimiter: str = ","
     header: bool = True
     encoding: str = "utf-8"
     newline: Literal["lf", "crlf", "cr"] = "lf"
     quoting: Literal["minimal", "all", "nonnumeric"] = "minimal"
     chunk_size: int = 1000
-    create_dirs: bool = True
-    compression: Literal["infer", "none", "gzip", "zstd"] = "infer"
     column_order: Literal["written", "sorted"] = "written"
     formula_guard: Literal["off", "refuse", "prefix"] = "off"
 

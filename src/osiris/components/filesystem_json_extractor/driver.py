@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from osiris.errors import fail
-from osiris.families.files.extractor import (
-    A_MOMENT,
-    PINNED,
-    REFRESH,
-    TextConfig,
-    TextExtractor,
-    declared_types,
-    limited,
-)
-from osiris.families.files.json_source import JsonColumn, JsonFile, JsonGuess, text_of
+from osiris.families.files.extractor import A_MOMENT, TextConfig, TextExtractor, declared_types, limited
+from osiris.families.files.json_source import JsonColumn, JsonFile, JsonGuess
 from osiris.families.files.source_files import Probe, label, sources
 from osiris.families.source_columns import check_known
 
@@ -23,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
-    from osiris.families.files.extractor import BadRow
     from osiris.families.files.json_source import JsonRows
+    from osiris.families.files.source_files import BadRow
     from osiris.model import Schema
 
 MAX_KEYS = 4096
@@ -47,16 +39,11 @@ class Config(TextConfig):
 class Driver(TextExtractor[Config]):
     """An extractor of JSON files."""
 
-    def files(self, config: Config, ctx: StepContext) -> list[JsonFile]:
-        """Return the files of a step; fails as `sources`."""
+    def _files(self, config: Config, ctx: StepContext) -> list[JsonFile]:
         form = (config.format, config.encoding, config.compression)
         return [JsonFile(path, label(ctx, path), *form) for path in sources(ctx, config.path)]
 
-    def look(self, config: Config, files: Sequence[JsonFile], ctx: StepContext) -> tuple[Mapping[str, str], int]:
-        """Return the keys of the first rows of each file, with the types that their values allow, and a count of rows.
-
-        Fails with DAT004 for what cannot be columns, DAT005 for one that is unknown.
-        """
+    def _look(self, config: Config, files: Sequence[JsonFile], ctx: StepContext) -> tuple[Mapping[str, str], int]:
         given = declared_types(config.dtype, beside={"json"})
         guesses: dict[str, JsonGuess] = {}
         probes = [Probe(file.path) for file in files]
@@ -64,34 +51,13 @@ class Driver(TextExtractor[Config]):
         for file, probe in zip(files, probes, strict=True):
             for rows in limited(_probed(file, probe, tolerant=tolerant), config.sampled):
                 _add_names(config, guesses, rows)
-                self._guess(config, guesses, given, rows)
+                _guess(config, guesses, given, rows)
         names = _names(config, list(guesses), given, files[0].label)
         types = {name: given.get(name) or guesses[name].named() for name in names}
         return types, sum(probe.estimate() for probe in probes)
 
-    def _guess(
-        self, config: Config, guesses: Mapping[str, JsonGuess], given: Mapping[str, str], rows: JsonRows
-    ) -> None:
-        """Take rows into account for the columns that are wanted, and whose types nobody declared."""
-        for name, guess in guesses.items():
-            if name in given or (config.columns is not None and name not in config.columns):
-                continue
-            misfit = guess.look(rows.values(name))
-            if misfit is not None:
-                self.fail_misfit(rows, misfit, name, A_MOMENT, declared=True)
-
-    def columns(self, config: Config, _files: Sequence[JsonFile], schema: Schema) -> Mapping[str, JsonColumn]:
-        """Return how each planned column is read."""
+    def _columns(self, config: Config, _files: Sequence[JsonFile], schema: Schema) -> Mapping[str, JsonColumn]:
         return {column.name: JsonColumn(column.type, column.name in config.declared) for column in schema}
-
-    def text(self, value: Any) -> str:  # noqa: ANN401  any JSON value
-        """Return a value as JSON."""
-        return text_of(value)
-
-    def hint(self, column: str, _value: Any, _wanted: str, *, declared: bool) -> str:  # noqa: ANN401
-        """Return what to do about a value that is not of the type of its column, which was declared, or else found."""
-        hint = f"give '{column}' a dtype that holds it; json holds anything"
-        return hint if declared else f"{PINNED}: {REFRESH}, or {hint}"
 
 
 def _ignore(_row: BadRow) -> None:
@@ -117,20 +83,31 @@ def _add_names(config: Config, guesses: dict[str, JsonGuess], rows: JsonRows) ->
         fail("DAT004", file=rows.label, problem=f"its rows have more than {MAX_KEYS} keys", hint=hint)
 
 
+def _guess(config: Config, guesses: Mapping[str, JsonGuess], given: Mapping[str, str], rows: JsonRows) -> None:
+    """Take rows into account for the columns that are wanted, and whose types nobody declared."""
+    for name, guess in guesses.items():
+        if name in given or (config.columns is not None and name not in config.columns):
+            continue
+        misfit = guess.look(rows.values(name))
+        if misfit is not None:
+            rows.refuse(misfit, name, A_MOMENT, declared=True)
+
+
 def _names(config: Config, found: list[str], given: Mapping[str, str], where: str) -> list[str]:
     """Return the columns; fails with DAT004 if there are none or one has a bad name, DAT005 if one is unknown."""
-    listed = config.columns
+    names = found if config.columns is None else list(config.columns)
     # A key that is declared may be missing from the sample.
-    known = [*found, *(name for name in listed or () if name in given and name not in found)]
-    check_known({"columns": listed or (), "dtype": config.dtype, "parse_dates": config.dates}, known, where)
-    names = found if listed is None else list(listed)
+    known = list(dict.fromkeys([*found, *(name for name in names if name in given)]))
+    listed = config.columns or ()
+    check_known({"columns": listed, "dtype": config.dtype, "parse_dates": config.dates}, known, where)
     if not names:
         fail("DAT004", file=where, problem="it has no rows, and so no columns", hint="declare columns and dtype")
-    bad = next((name for name in names if not name or not _is_text(name)), None)
+    bad = next((name for name in names if not _is_name(name)), None)
     if bad is not None:
         fail("DAT004", file=where, problem=f"the key {bad!r} cannot be the name of a column")
     return names
 
 
-def _is_text(name: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in name)
+def _is_name(key: str) -> bool:
+    """Tell whether a key is the name of a column: half of a surrogate pair is no character."""
+    return key != "" and not any("\ud800" <= char <= "\udfff" for char in key)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.families.files.target_files import check_columns, check_text, writing_text
-from osiris.families.json_values import Unwritable, first_unwritable, objects, refusal
+from osiris.families.files.target_files import TextConfig, check_columns, check_text, writing_text
+from osiris.families.json_text import Unwritable, first_unwritable, objects, refusal
 from osiris.families.text_format import characters, pieces
 
 if TYPE_CHECKING:
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(TextConfig):
     """The config of a step; its keys and defaults are described in spec.yaml."""
-
-    path: str
-    compression: Literal["infer", "none", "gzip", "zstd"] = "infer"
-    create_dirs: bool = True
 
 
 class Driver:

@@ -36,12 +36,12 @@ from osiris.types import arrow_schema
 from osiris.units import parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.model import Schema
+    from osiris.model import Field, Schema
     from osiris.table import RowStream
 
 
@@ -99,17 +99,19 @@ def _check_folder(config: Config, schema: Schema, ctx: StepContext) -> None:
     check_known({"partition_by": partition_by}, [column.name for column in schema], "the rows")
     folded = Counter(column.name.lower() for column in schema)
     chosen = [column for column in schema if column.name in partition_by]
-    reasons = {}
-    for column in chosen:
-        if column.type not in KINDS:
-            reasons[column.name] = f"only {', '.join(KINDS)} have one spelling that can name a folder"
-        elif not PLAIN_NAME.fullmatch(column.name):
-            reasons[column.name] = "the name of a column that names folders is of letters, digits, '_', '-' and spaces"
-        elif folded[column.name.lower()] > 1:
-            reasons[column.name] = "another column has the same name but for its case, and readers would take one"
-        elif len(chosen) == len(schema):
-            reasons[column.name] = "a file needs at least one column that is not in the name of its folder"
-    refuse(ctx, reasons, schema)
+    against = partial(_reason_against_folder, folded=folded, all_chosen=len(chosen) == len(schema))
+    refuse(ctx, {column.name: reason for column in chosen if (reason := against(column))}, schema)
+
+
+def _reason_against_folder(column: Field, *, folded: Mapping[str, int], all_chosen: bool) -> str | None:
+    """Return why the values of a column cannot name folders; `folded` counts the names of all but for their case."""
+    if column.type not in KINDS:
+        return f"only {', '.join(KINDS)} have one spelling that can name a folder"
+    if not PLAIN_NAME.fullmatch(column.name):
+        return "the name of a column that names folders is of letters, digits, '_', '-' and spaces"
+    if folded[column.name.lower()] > 1:
+        return "another column has the same name but for its case, and readers would take one"
+    return "a file needs at least one column that is not in the name of its folder" if all_chosen else None
 
 
 def _write_folder(config: Config, rows: RowStream, ctx: StepContext) -> Written:

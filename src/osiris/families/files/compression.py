@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from itertools import chain
+from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
 import pyarrow as pa
@@ -36,7 +37,9 @@ PIECE = 1 << 20
 _BROKEN = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
 """What the libraries raise for bytes that are not packed as they should be; the rest is an OSError without a number."""
 
-_SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}
+PACKED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}
+"""Ending of a name to what packs a file so."""
+
 _WRITTEN = ("none", "gzip", "zstd")
 _TAKES_MARK = ("utf-16", "utf-32")
 """Encodings whose decoders take the byte order mark away themselves: what follows it is data."""
@@ -52,41 +55,28 @@ class Sink(Protocol):
         ...
 
 
-class Named(Protocol):
-    """What has the name of a file: a path, or an object of a store."""
-
-    @property
-    def name(self) -> str:
-        """What stands behind the last slash."""
-        ...
-
-    @property
-    def suffix(self) -> str:
-        """The ending of the name."""
-        ...
-
-
-def _packing_of(path: Named) -> str:
+def _packing_of(name: str) -> str:
     """Return how a file of this name is packed: gzip, zstd, bz2, xz, zip or none."""
-    return _SUFFIXES.get(path.suffix.lower(), "none")
+    return PACKED.get(PurePosixPath(name).suffix.lower(), "none")
 
 
-def written_packing(path: Named, compression: str) -> str:
+def written_packing(name: str, compression: str) -> str:
     """Return how a writer packs a file; fails with DRV007 where its name would say something else, or it cannot."""
-    named = _packing_of(path)
+    named = _packing_of(name)
     packing = named if compression == "infer" else compression
     problem = None
     if packing not in _WRITTEN:
-        problem = f"the name says that it is packed ({path.suffix}); this component packs as .gz and .zst"
+        suffix = PurePosixPath(name).suffix
+        problem = f"the name says that it is packed ({suffix}); this component packs as .gz and .zst"
     elif named not in ("none", packing):
         problem = f"the name says {named}, and compression says {compression}"
-    return fail("DRV007", path=path.name, problem=problem) if problem else packing
+    return fail("DRV007", path=name, problem=problem) if problem else packing
 
 
 def unpacked(path: Place, label: str, compression: str, on_bytes: Callable[[int], None]) -> Generator[bytes]:
     """Give the content of a file in pieces; `on_bytes` gets the number of bytes as they are taken from the disk."""
     with _translated(label), opened(path) as raw:
-        stream = _unpacking(raw, _packing_of(path) if compression == "infer" else compression, label)
+        stream = _unpacking(raw, _packing_of(path.name) if compression == "infer" else compression, label)
         before = 0
         while piece := stream.read(PIECE):
             now = raw.tell()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import json
 from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -21,8 +22,8 @@ from pyarrow import csv as arrow_csv
 
 from osiris.errors import Location, fail
 from osiris.families.files.compression import PieceStream, decoded, line_lists, unpacked, without_comments, without_mark
-from osiris.families.files.extractor import BadRow
-from osiris.families.files.source_files import Probe
+from osiris.families.files.source_files import BadRow, Probe
+from osiris.families.files.type_inference import PINNED, REFRESH, cut, wider_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,8 @@ MAX_CELL_BYTES = 64 << 20
 
 # Follows the last row in every column, so that a quote left open is noticed: it would swallow this row.
 _END = "\x00\x04\x00"
+
+_NUMBERS = ("int", "uint", "decimal", "float")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,16 @@ class CsvRows:
         """Return the cells of a column."""
         return self.cells.column(column)
 
-    def value(self, column: str, row: int) -> str:
+    def text(self, row: int, column: str) -> str:
         """Return one cell."""
         return str(self.cells.column(column)[row].as_py())
+
+    def refuse(self, row: int, column: str, wanted: str, *, declared: bool) -> NoReturn:
+        """Fail with DAT001 for a cell that is not of the type of its column, which was declared, or else found."""
+        text = self.text(row, column)
+        hint = _hint(column, text, wanted, declared=declared)
+        at = Location(self.label, self.line_of(row))
+        fail("DAT001", at=at, hint=hint, column=column, value=repr(cut(text)), type=wanted)
 
     def line_of(self, row: int) -> int:
         """Return the line, from 1, on which a row begins: none before the last one asked for."""
@@ -116,6 +126,17 @@ class CsvRows:
     def unplanned(self, _planned: Collection[str]) -> Mapping[int, tuple[str, str]]:
         """Return nothing: that a file has other columns its header tells."""
         return {}
+
+
+def _hint(column: str, value: str, wanted: str, *, declared: bool) -> str:
+    """Return what to do about a cell that is not of the type of its column."""
+    wider = wider_type(value, wanted)
+    shown = f"dtype: {{{json.dumps(column, ensure_ascii=False)}: {json.dumps(wider or 'utf8')}}}"
+    if wider:
+        return f"set {shown}" if declared else f"{PINNED}: {REFRESH}, or set {shown}"
+    is_number = wanted.startswith(_NUMBERS) and any(each.isdigit() for each in value)
+    null = "" if is_number else "if it stands for NULL, list it in na_values; "
+    return f"{null}if the column is text, set {shown}" + ("" if declared else f", or {REFRESH}")
 
 
 def _ignore(_count: object) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST
 from osiris.errors import OsirisError, fail
 from osiris.families.discovery_base import content_of
+from osiris.families.files.compression import PACKED
 from osiris.families.files.folder_snapshot import open_published
 from osiris.families.files.folders import folder_of
 from osiris.families.files.source_files import Place, base_dir, base_folder, local, mark_of, matching
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.model import JsonValue
 
-_PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 _BY_NAME = {
     **dict.fromkeys((".csv", ".tsv", ".tab"), "filesystem.csv_extractor"),
     **dict.fromkeys((".json", ".jsonl", ".ndjson"), "filesystem.json_extractor"),
@@ -132,7 +132,7 @@ def _fail_empty(ctx: StepContext, url: StoreUrl) -> NoReturn:
 
 def _stored(file: StoredFile) -> SeenFile:
     """Return an object as its name tells it: to look into each would take a request for each."""
-    component = _by_name(file)
+    component = _by_name(file.name)
     return SeenFile(file, str(file), component, {"path": str(file)} if component else {}, "its name does not say")
 
 
@@ -152,7 +152,7 @@ def _seen(ctx: StepContext, path: Path, shown: str) -> SeenFile:
             head = file.read(_HEAD)
     except OSError as error:
         fail_os(error, shown)
-    component = _by_content(head) or _by_name(path)
+    component = _by_content(head) or _by_name(path.name)
     config = {"path": shown}
     if component == "filesystem.csv_extractor" and (delimiter := _delimiter(path, head)) != ",":
         config["delimiter"] = delimiter
@@ -167,16 +167,16 @@ def _by_content(head: bytes) -> str | None:
     return "filesystem.parquet_extractor" if head.startswith(b"PAR1") else None
 
 
-def _by_name(path: Place) -> str | None:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    while suffixes and suffixes[-1] in _PACKED:
+def _by_name(name: str) -> str | None:
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+    while suffixes and suffixes[-1] in PACKED:
         suffixes.pop()
     return _BY_NAME.get(suffixes[-1]) if suffixes else None
 
 
 def _delimiter(path: Path, head: bytes) -> str:
     """Return what stands most often between the words of the first line; a comma if nothing does."""
-    if path.suffix.lower() in _PACKED:
+    if path.suffix.lower() in PACKED:
         return ","
     first = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n").partition(b"\n")[0].decode("utf-8", "replace")
     bare = "".join(first.split('"')[::2])

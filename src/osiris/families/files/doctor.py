@@ -16,6 +16,7 @@ from osiris.files import fail_os, relative
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from osiris.driver import StepContext
 
@@ -36,15 +37,7 @@ def examine(ctx: StepContext, uses: Collection[str], _seconds: float) -> Health:
     if not path.exists() and set(uses) != {"read"}:
         return missing(path, {"folder": shown})
     began = time.monotonic()
-    try:
-        entries = sum(1 for _ in islice(path.iterdir(), _LOOKED_AT))
-        free = shutil.disk_usage(path).free
-    except FileNotFoundError:
-        fail("DRV001", path=shown, hint="make the folder, or correct base_dir of the connection")
-    except NotADirectoryError:
-        fail("DRV005", path=shown, kind="no folder", hint="name a folder in base_dir of the connection")
-    except OSError as error:
-        fail_os(error, shown)
+    entries, free = _look(path, shown)
     writable = may(path, os.W_OK | os.X_OK)
     return Health(
         grade="writer" if writable else "reader",
@@ -60,3 +53,15 @@ def examine(ctx: StepContext, uses: Collection[str], _seconds: float) -> Health:
             "query_ms": milliseconds(began),
         },
     )
+
+
+def _look(path: Path, shown: str) -> tuple[int, int]:
+    """Return how many names a folder has, at most so many, and how many bytes are free there."""
+    try:
+        return sum(1 for _ in islice(path.iterdir(), _LOOKED_AT)), shutil.disk_usage(path).free
+    except FileNotFoundError:
+        fail("DRV001", path=shown, hint="make the folder, or correct base_dir of the connection")
+    except NotADirectoryError:
+        fail("DRV005", path=shown, kind="no folder", hint="name a folder in base_dir of the connection")
+    except OSError as error:
+        fail_os(error, shown)

@@ -7,12 +7,10 @@ more is removed; what is not ours, or belongs to a folder that is published belo
 
 from __future__ import annotations
 
-import hashlib
-import io
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -21,13 +19,11 @@ from osiris.delivery import MANIFEST, MOST_FILES, MOST_MANIFEST, OURS, Delivered
 from osiris.errors import OsirisError, fail
 from osiris.families.files.partitions import is_value, values_of
 from osiris.families.files.source_files import size_of
-from osiris.files import fail_os
+from osiris.files import Output, fail_os
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
-
-    from _typeshed import ReadableBuffer
 
     from osiris.families.files.folders import Folder
     from osiris.families.files.source_files import Place
@@ -48,7 +44,7 @@ class Staging:
         self.root = root
         self.files: list[DeliveredFile] = []
 
-    def add(self, folder: str, number: int, write: Callable[[StagedFile], object]) -> None:
+    def add(self, folder: str, number: int, write: Callable[[Output], object]) -> None:
         """Have a file written into a folder; fails with DRV004 or DRV006, and DRV048 for one file too many."""
         if len(self.files) == MOST_FILES:
             fail("DRV048", limit=f"{MOST_FILES:,}")
@@ -56,44 +52,14 @@ class Staging:
         try:
             path.mkdir(parents=True, exist_ok=True)
             with (path / "unnamed").open("wb", buffering=0) as raw:
-                staged = StagedFile(raw, path)
+                staged = Output(raw.fileno(), path, fail_os)
                 write(staged)
-            sha256 = staged.digest.hexdigest()
+            sha256 = staged.sha256
             name = f"part-{number:05}-{sha256[:32]}.osiris.parquet"
             (path / "unnamed").rename(path / name)
         except OSError as error:
             fail_os(error, path)
         self.files.append(DeliveredFile(f"{folder}/{name}" if folder else name, staged.written, sha256))
-
-
-class StagedFile(io.RawIOBase):
-    """A file that is written once from its beginning: its bytes are counted and digested."""
-
-    def __init__(self, file: BinaryIO | io.FileIO, path: Path) -> None:
-        self.written = 0
-        self.digest = hashlib.sha256()
-        self._file, self._path = file, path
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the number of bytes written."""
-        return self.written
-
-    def write(self, data: ReadableBuffer) -> int:
-        """Write all of `data`; fails with DRV004 when there is no space, else by the error's number."""
-        rest = memoryview(data).cast("B")
-        size = len(rest)
-        self.digest.update(rest)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            fail_os(error, self._path, written=self.written)
-        self.written += size
-        return size
 
 
 def look(folder: Folder) -> JsonValue:

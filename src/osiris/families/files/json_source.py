@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from osiris.errors import Location, fail
 from osiris.families.files.compression import PIECE, decoded, line_lists, unpacked
-from osiris.families.files.extractor import BadRow
-from osiris.families.files.type_inference import Guess
+from osiris.families.files.source_files import BadRow
+from osiris.families.files.type_inference import PINNED, REFRESH, Guess, cut
 from osiris.families.json_text import SPACE, BadJson, Number, compact, parse_at, parse_object
 from osiris.families.text_format import Spelling, kind_of
 
@@ -60,9 +60,16 @@ class JsonRows:
         """Return the values of a column, None where there is none."""
         return [row.get(column) for row in self.rows]
 
-    def value(self, column: str, row: int) -> Any:  # noqa: ANN401  any JSON value
-        """Return one value."""
-        return self.rows[row].get(column)
+    def text(self, row: int, column: str) -> str:
+        """Return one value as JSON, whatever is in it."""
+        return _text_of(self.rows[row].get(column))
+
+    def refuse(self, row: int, column: str, wanted: str, *, declared: bool) -> NoReturn:
+        """Fail with DAT001 for a value that is not of the type of its column, which was declared, or else found."""
+        hint = f"give '{column}' a dtype that holds it; json holds anything"
+        hint = hint if declared else f"{PINNED}: {REFRESH}, or {hint}"
+        at = Location(self.label, self.line_of(row))
+        fail("DAT001", at=at, hint=hint, column=column, value=cut(self.text(row, column)), type=wanted)
 
     def line_of(self, row: int) -> int:
         """Return the line, from 1, on which a row begins."""
@@ -78,7 +85,7 @@ class JsonRows:
         names = set(planned)
         more = {n: row for n, row in enumerate(self.rows) if not row.keys() <= names}
         keys = {n: next(key for key in row if key not in names) for n, row in more.items()}
-        return {n: (key, text_of(more[n][key])) for n, key in keys.items()}
+        return {n: (key, self.text(n, key)) for n, key in keys.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,8 +268,7 @@ class _Window:
         return len(parts) > 1
 
 
-def text_of(value: Any) -> str:  # noqa: ANN401  any JSON value
-    """Return a value as text that people can read, whatever is in it."""
+def _text_of(value: Any) -> str:  # noqa: ANN401  any JSON value
     try:
         return compact(value).encode(errors="backslashreplace").decode()
     except BadJson as bad:

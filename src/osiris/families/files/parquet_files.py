@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.driver import StepContext
-    from osiris.families.files.folder_snapshot import StagedFile
     from osiris.families.files.source_files import Place
     from osiris.families.stores.objects import Upload
     from osiris.files import Output
@@ -95,7 +94,7 @@ class ParquetFolder:
         rows = 0
         for path, values in self._found.values.items():
             place = self._found.places[path]
-            try:
+            with self._published_since():
                 columns, count = _footer(self._ctx, place)
                 rows += count
                 if columns != inner:
@@ -103,12 +102,18 @@ class ParquetFolder:
                     fail("DAT046", file=self._name, problem=problem)
                 for batch in _batches(self._ctx, place, names):
                     yield _with(batch, values, arrow)
-            except OsirisError as error:
-                if error.diagnostics[0].code == "DRV001":
-                    fail("DRV038", path=self._name)
-                raise
         if rows != manifest.rows:
             fail("DAT046", file=self._name, problem=f"{manifest.rows:,} rows, and its files have {rows:,}")
+
+    @contextmanager
+    def _published_since(self) -> Iterator[None]:
+        """Fail with DRV038 for a file that is gone."""
+        try:
+            yield
+        except OsirisError as error:
+            if error.diagnostics[0].code == "DRV001":
+                fail("DRV038", path=self._name)
+            raise
 
 
 def open_parquet(ctx: StepContext, path: str) -> ParquetFiles | ParquetFolder:
@@ -182,7 +187,7 @@ def _translated(name: str) -> Iterator[None]:
 
 
 def write_file(
-    output: Output | Upload | StagedFile,
+    output: Output | Upload,
     groups: Iterator[pa.Table],
     schema: pa.Schema,
     compression: str,
@@ -204,7 +209,7 @@ def write_file(
     return written
 
 
-def _is_full(output: Output | Upload | StagedFile, background: Background, most: int) -> bool:
+def _is_full(output: Output | Upload, background: Background, most: int) -> bool:
     background.wait()
     return output.written >= most
 

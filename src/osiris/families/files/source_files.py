@@ -20,9 +20,10 @@ from osiris.urls import StoreUrl, local_path, store_url
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
+    from osiris.model import JsonValue
 
 Place = Path | StoredFile
 
@@ -129,6 +130,16 @@ def local(places: Iterable[Place]) -> list[Path] | None:
     found = list(places)
     paths = [place for place in found if isinstance(place, Path)]
     return paths if len(paths) == len(found) else None
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that is none: its text, why, what an event tells of it, and what finds its line."""
+
+    text: str
+    problem: str
+    facts: Mapping[str, JsonValue]
+    line: Callable[[], int]
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self
 
 from osiris.driver import Written
 from osiris.errors import fail, raise_all
@@ -102,32 +103,25 @@ def publishing(ctx: StepContext, place: Path | StoreUrl, *, create_dirs: bool) -
         yield Target(ctx, place, output)
 
 
-class TextConfig(Protocol):
-    """What the configs of all writers of text files have."""
+@dataclass(frozen=True, slots=True)
+class TextConfig:
+    """What the configs of all writers of text files have; keys and defaults are described in each spec.yaml."""
 
-    @property
-    def path(self) -> str:
-        """The file."""
-
-    @property
-    def compression(self) -> str:
-        """How it is packed."""
-
-    @property
-    def create_dirs(self) -> bool:
-        """Whether its folder is made."""
+    path: str
+    compression: Literal["infer", "none", "gzip", "zstd"] = "infer"
+    create_dirs: bool = True
 
 
 def check_text(ctx: StepContext, config: TextConfig, kind: Format) -> None:
     """Fail with DRV007 for a path that cannot be written as a text file, as `target`."""
-    written_packing(target(ctx, config.path, kind), config.compression)
+    written_packing(target(ctx, config.path, kind).name, config.compression)
 
 
 @contextmanager
 def writing_text(ctx: StepContext, config: TextConfig, kind: Format) -> Iterator[tuple[Target, Sink]]:
     """Give the text file that a step writes, and what takes its text, to be packed."""
     place = target(ctx, config.path, kind)
-    packing = written_packing(place, config.compression)
+    packing = written_packing(place.name, config.compression)
     with publishing(ctx, place, create_dirs=config.create_dirs) as file, packed(file.output, packing) as sink:
         yield file, sink
 

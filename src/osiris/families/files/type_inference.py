@@ -26,7 +26,11 @@ _GUESSED = {
 _MOMENTS = ("date", "timestamp", "instant")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.([0-9]{1,37}))?")
 _WIDER = {"date": ("timestamp[us]", "timestamp[us,UTC]"), "timestamp": ("timestamp[us]",), "time": ("time[ns]",)}
+PINNED = "its type is the one that the file allowed when it was looked at"
+REFRESH = "run 'osiris compile FILE --refresh' (sample: all if the value is rare)"
+"""What looks at a text file's types again."""
 FEW = 256
+_SHOWN = 60
 
 
 @dataclass(slots=True)
@@ -138,3 +142,8 @@ def wider_type(value: str, wanted: str) -> str | None:
         candidates = (f"decimal({MAX_DIGITS},{scale})",) if number else ("float64",)
     readable = (each for each in candidates if Spelling(each, declared=name in _WIDER).read(pa.array([value])))
     return next(readable, None)
+
+
+def cut(text: str) -> str:
+    """Return a text that is short enough for a message."""
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from glob import has_magic
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from osiris.errors import fail
@@ -57,16 +56,6 @@ class StoredFile:
     def name(self) -> str:
         """Return what stands behind the last slash."""
         return self.url.name
-
-    @property
-    def suffix(self) -> str:
-        """Return the ending of its name."""
-        return self.url.suffix
-
-    @property
-    def suffixes(self) -> Sequence[str]:
-        """Return all endings of its name."""
-        return PurePosixPath(self.url.name).suffixes
 
     def __str__(self) -> str:
         """Return its URL."""

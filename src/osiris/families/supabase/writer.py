@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from osiris.driver import Written
 from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, raise_all
-from osiris.families.json_values import Unwritable, first_unwritable, objects, refusal
+from osiris.families.json_text import Unwritable, first_unwritable, objects, refusal
 from osiris.families.postgres.column_mapping import column_type, way
 from osiris.families.postgres.types import BYTE, NUMERIC
 from osiris.families.postgres.value_checks import without_zero

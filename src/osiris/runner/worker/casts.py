@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from osiris.document import join
 from osiris.errors import Location, diagnostic, did_you_mean, fail, raise_all
-from osiris.families.json_text import BadJson, parse
 from osiris.table import RowStream, stream
 from osiris.types import arrow_schema, arrow_type, is_type_name, type_name, unknown_type
 
@@ -211,6 +210,8 @@ def _first_misread(texts: pa.Array, values: pa.Array) -> tuple[int, str] | None:
 
 def _first_no_document(texts: pa.Array) -> tuple[int, str] | None:
     """To Arrow every text is JSON."""
+    from osiris.families.json_text import BadJson, parse
+
     for index, text in enumerate(texts.to_pylist()):
         try:
             parse("null" if text is None else text)
