@@ -158,23 +158,23 @@ def setting_aside(ctx: StepContext) -> Iterator[Rejected | None]:
 
 
 @contextmanager
-def quarantine(ctx: StepContext) -> Iterator[Callable[[Reject], None]]:
-    """Give what takes rejects of a step that reads: it writes them down, and counts them as read and rejected.
+def quarantine(ctx: StepContext) -> Iterator[Callable[[Reject], None] | None]:
+    """Give what takes rejects of a step that reads; None if they fail the step.
 
-    How many they are is told when the block ends well.
+    It writes them down, and counts them as read and rejected; how many they are is told when the block ends well.
     """
-    rejected = Rejected(ctx)
+    with setting_aside(ctx) as rejected:
+        if rejected is None:
+            yield None
+            return
 
-    def take(reject: Reject) -> None:
-        rejected.take(reject)
-        ctx.count("rows_read", 1)
-        ctx.count("rows_rejected", 1)
+        def take(reject: Reject) -> None:
+            rejected.take(reject)
+            ctx.count("rows_read", 1)
+            ctx.count("rows_rejected", 1)
 
-    try:
         yield take
         rejected.keep()
-    finally:
-        rejected.close()
 
 
 def pass_on(waiting: list[Reject], reject: Callable[[Reject], None] | None) -> None:

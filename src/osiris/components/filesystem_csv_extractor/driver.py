@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
 from osiris.families.files.csv_source import CsvFile, Dialect
-from osiris.families.files.extractor import A_MOMENT, TextConfig, TextExtractor, declared_types, limited
+from osiris.families.files.extractor import A_MOMENT, TextExtractor, declared_types, limited
 from osiris.families.files.source_files import label, sources
 from osiris.families.files.type_inference import Guess
 from osiris.families.source_columns import check_known
@@ -21,17 +21,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Config(TextConfig):
+class Config(Dialect):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
-    delimiter: str = ","
-    header: bool | int = True
-    skip_rows: int = 0
     parse_dates: bool | Sequence[str] = False
-    na_values: Sequence[str] = ()
     chunk_size: int = 10_000
-    skip_blank_lines: bool | None = None
-    comment: str | None = None
     as_text: bool = False
 
     @property
@@ -44,22 +38,14 @@ class Driver(TextExtractor[Config]):
     """An extractor of CSV files."""
 
     def _files(self, config: Config, ctx: StepContext) -> list[CsvFile]:
-        tolerant = config.on_bad_lines == "error" and ctx.on_reject == "quarantine"
-        dialect = Dialect(
-            delimiter=config.delimiter,
-            encoding=config.encoding,
-            header=config.header,
-            skip_rows=config.skip_rows,
-            skip_blank_lines=config.skip_blank_lines,
-            comment=config.comment,
-            compression=config.compression,
-            on_bad_lines="skip" if tolerant else config.on_bad_lines,
-            na_values=tuple(config.na_values),
-        )
+        dialect = config
+        if config.on_bad_lines == "error" and ctx.on_reject == "quarantine":
+            dialect = replace(config, on_bad_lines="skip")
         return [CsvFile(path, label(ctx, path), dialect) for path in sources(ctx, config.path)]
 
-    def look(self, config: Config, files: Sequence[CsvFile], _ctx: StepContext) -> tuple[Mapping[str, str], int | None]:
-        """Return the types that the first rows of each file allow, and about how many rows there are, if looked at."""
+    def _look(
+        self, config: Config, files: Sequence[CsvFile], _ctx: StepContext
+    ) -> tuple[Mapping[str, str], int | None]:
         names = files[0].names()
         columns = list(names if config.columns is None else config.columns)
         check_known({"columns": columns, "dtype": config.dtype, "parse_dates": config.dates}, names, files[0].label)
@@ -104,11 +90,11 @@ def _types(config: Config, files: Sequence[CsvFile], columns: Sequence[str]) -> 
         if file.names() != header:
             fail("DAT004", file=file.label, problem=f"its columns are not those of {files[0].label}")
         if guesses:
-            rows += _look(file, guesses, config.sampled)
+            rows += _look_at(file, guesses, config.sampled)
     return {name: given.get(name) or guesses[name].type() for name in columns}, rows if guesses else None
 
 
-def _look(file: CsvFile, guesses: Mapping[str, Guess], most: int | None) -> int:
+def _look_at(file: CsvFile, guesses: Mapping[str, Guess], most: int | None) -> int:
     """Take the first rows of a file into account, and return how many it has, more or less."""
     seen = 0
     for rows in limited(file.rows(list(guesses)), most):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.families.files.extractor import A_MOMENT, TextConfig, TextExtractor, declared_types, limited
-from osiris.families.files.json_source import JsonColumn, JsonFile, JsonGuess
+from osiris.families.files.extractor import A_MOMENT, TextExtractor, declared_types, limited
+from osiris.families.files.json_source import JsonColumn, JsonConfig, JsonFile, JsonGuess
 from osiris.families.files.source_files import Probe, label, sources
 from osiris.families.source_columns import check_known
 
@@ -24,10 +24,9 @@ MAX_KEYS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Config(TextConfig):
+class Config(JsonConfig):
     """The config of a step; its keys and defaults are described in spec.yaml."""
 
-    format: Literal["auto", "lines", "array"] = "auto"
     parse_dates: Sequence[str] = ()
 
     @property
@@ -40,8 +39,7 @@ class Driver(TextExtractor[Config]):
     """An extractor of JSON files."""
 
     def _files(self, config: Config, ctx: StepContext) -> list[JsonFile]:
-        form = (config.format, config.encoding, config.compression)
-        return [JsonFile(path, label(ctx, path), *form) for path in sources(ctx, config.path)]
+        return [JsonFile(path, label(ctx, path), config) for path in sources(ctx, config.path)]
 
     def _look(self, config: Config, files: Sequence[JsonFile], ctx: StepContext) -> tuple[Mapping[str, str], int]:
         given = declared_types(config.dtype, beside={"json"})

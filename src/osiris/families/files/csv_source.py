@@ -22,7 +22,7 @@ from pyarrow import csv as arrow_csv
 
 from osiris.errors import Location, fail
 from osiris.families.files.compression import PieceStream, decoded, line_lists, unpacked, without_comments, without_mark
-from osiris.families.files.source_files import BadRow, Probe
+from osiris.families.files.source_files import BadRow, Probe, TextConfig
 from osiris.families.files.type_inference import PINNED, REFRESH, cut, wider_type
 
 if TYPE_CHECKING:
@@ -41,18 +41,15 @@ _NUMBERS = ("int", "uint", "decimal", "float")
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
-    """How the rows of a file are written; the names and meanings are those of the component's config."""
+class Dialect(TextConfig):
+    """How the rows of a file are written, as the component's config says it."""
 
     delimiter: str = ","
-    encoding: str = "utf-8"
     header: bool | int = True
     skip_rows: int = 0
     skip_blank_lines: bool | None = None
     comment: str | None = None
-    compression: str = "infer"
-    on_bad_lines: str = "error"
-    na_values: tuple[str, ...] = ()
+    na_values: Sequence[str] = ()
 
     @property
     def rows_before_data(self) -> int:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import pyarrow as pa
 
 from osiris.document import join
 from osiris.errors import Location, diagnostic, fail, raise_all
-from osiris.families.files.source_files import BadRow, state_of
+from osiris.families.files.source_files import BadRow, TextConfig, state_of
 from osiris.families.quarantine import Reject, pass_on, quarantine
 from osiris.families.text_format import kind_of, refused
 from osiris.families.type_compat import EARLIER_TYPES
@@ -26,7 +25,7 @@ from osiris.table import ahead, stream
 from osiris.types import is_type_name, unknown_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
     from osiris.families.files.csv_source import CsvFile, CsvRows
@@ -43,35 +42,6 @@ BATCHES_AHEAD = 2
 REPORTED_BAD_ROWS = 20
 
 A_MOMENT = "a date or timestamp"
-
-
-@dataclass(frozen=True, slots=True)
-class TextConfig:
-    """What the configs of all text files have; keys and defaults are described in each spec.yaml."""
-
-    path: str
-    columns: Sequence[str] | None = None
-    limit: int | None = None
-    dtype: Mapping[str, str] = field(default_factory=dict)
-    sample: int | str = 100_000
-    encoding: str = "utf-8"
-    compression: Literal["infer", "none", "gzip", "zstd", "bz2", "zip", "xz"] = "infer"
-    on_bad_lines: Literal["error", "warn", "skip"] = "error"
-
-    @property
-    def sampled(self) -> int | None:
-        """Return how many rows of each file are looked at; None for all."""
-        return None if self.sample == "all" else int(self.sample)
-
-    @property
-    def dates(self) -> Sequence[str]:
-        """Return the columns of which only dates and timestamps will do."""
-        return ()
-
-    @property
-    def declared(self) -> Collection[str]:
-        """Return the columns whose types the config says, more or less."""
-        return {*self.dtype, *self.dates}
 
 
 C = TypeVar("C", bound=TextConfig)
@@ -135,7 +105,7 @@ class _Pass:
 
     def batches(self, files: Sequence[File], limit: int | None) -> Iterator[pa.RecordBatch]:
         """Give the rows of files, one after the other, at most `limit`."""
-        with quarantine(self._ctx) if self._ctx.on_reject == "quarantine" else nullcontext() as reject:
+        with quarantine(self._ctx) as reject:
             waiting: list[Reject] = []
             aside = waiting.append if reject else None
 

@@ -9,13 +9,13 @@ import re
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import pyarrow as pa
 
 from osiris.errors import Location, fail
 from osiris.families.files.compression import PIECE, decoded, line_lists, unpacked
-from osiris.families.files.source_files import BadRow
+from osiris.families.files.source_files import BadRow, TextConfig
 from osiris.families.files.type_inference import PINNED, REFRESH, Guess, cut
 from osiris.families.json_text import SPACE, BadJson, Number, compact, parse_at, parse_object
 from osiris.families.text_format import Spelling, kind_of
@@ -89,14 +89,19 @@ class JsonRows:
 
 
 @dataclass(frozen=True, slots=True)
+class JsonConfig(TextConfig):
+    """How rows are written, as the component's config says it."""
+
+    format: Literal["auto", "lines", "array"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class JsonFile:
-    """One file and how it is written; `label` names it in messages, the rest is as in the component's config."""
+    """One file and how it is written; `label` names it in messages."""
 
     path: Place
     label: str
-    format: str = "auto"
-    encoding: str = "utf-8"
-    compression: str = "infer"
+    config: JsonConfig
 
     def rows(
         self,
@@ -112,7 +117,8 @@ class JsonFile:
         with closing(self._texts(on_bytes)) as texts:
             spaces, begin = self._begin(texts)
             source = chain([*spaces, begin], texts)
-            is_array = self.format == "array" or (self.format == "auto" and begin.lstrip(SPACE).startswith("["))
+            form = self.config.format
+            is_array = form == "array" or (form == "auto" and begin.lstrip(SPACE).startswith("["))
             yield from self._array(source, on_bad_row) if is_array else self._lines(source, on_bad_row)
 
     def _begin(self, texts: Iterator[str]) -> tuple[list[str], str]:
@@ -127,7 +133,8 @@ class JsonFile:
         return spaces, ""
 
     def _texts(self, on_bytes: Callable[[int], None]) -> Generator[str]:
-        yield from decoded(unpacked(self.path, self.label, self.compression, on_bytes), self.encoding, self.label)
+        pieces = unpacked(self.path, self.label, self.config.compression, on_bytes)
+        yield from decoded(pieces, self.config.encoding, self.label)
 
     def _lines(self, texts: Iterable[str], on_bad_row: Callable[[BadRow], None] | None) -> Iterator[JsonRows]:
         line = 0

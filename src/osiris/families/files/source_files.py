@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from osiris.delivery import MANIFEST
 from osiris.errors import Location, OsirisError, fail, raise_all
@@ -20,7 +20,7 @@ from osiris.urls import StoreUrl, local_path, store_url
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
     from osiris.model import JsonValue
@@ -130,6 +130,35 @@ def local(places: Iterable[Place]) -> list[Path] | None:
     found = list(places)
     paths = [place for place in found if isinstance(place, Path)]
     return paths if len(paths) == len(found) else None
+
+
+@dataclass(frozen=True, slots=True)
+class TextConfig:
+    """What the configs of all readers of text files have; keys and defaults are described in each spec.yaml."""
+
+    path: str
+    columns: Sequence[str] | None = None
+    limit: int | None = None
+    dtype: Mapping[str, str] = field(default_factory=dict)
+    sample: int | str = 100_000
+    encoding: str = "utf-8"
+    compression: Literal["infer", "none", "gzip", "zstd", "bz2", "zip", "xz"] = "infer"
+    on_bad_lines: Literal["error", "warn", "skip"] = "error"
+
+    @property
+    def sampled(self) -> int | None:
+        """Return how many rows of each file are looked at; None for all."""
+        return None if self.sample == "all" else int(self.sample)
+
+    @property
+    def dates(self) -> Sequence[str]:
+        """Return the columns of which only dates and timestamps will do."""
+        return ()
+
+    @property
+    def declared(self) -> Collection[str]:
+        """Return the columns whose types the config says, more or less."""
+        return {*self.dtype, *self.dates}
 
 
 @dataclass(frozen=True, slots=True)
