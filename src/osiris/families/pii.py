@@ -61,11 +61,12 @@ _IBAN_LENGTHS = {
     }.items()
     for country in countries.split()
 }
-_CZECH = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})(/?)([0-9]{3,4})")
-_PESEL = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})[0-9]{5}")
-_NORDIC = re.compile(r"(?:[0-9]{2})?([0-9]{2})([0-9]{2})([0-9]{2})[-+][0-9]{4}")
-_FINNISH = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})[-+A-FU-Y]([0-9]{3})([0-9A-Y])")
-_DANISH = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})-[0-9]{4}")
+_YEAR, _MONTH, _DAY = (f"(?P<{part}>[0-9]{{2}})" for part in ("year", "month", "day"))
+_CZECH = re.compile(rf"{_YEAR}{_MONTH}{_DAY}(?P<slash>/?)(?P<rest>[0-9]{{3,4}})")
+_PESEL = re.compile(rf"{_YEAR}{_MONTH}{_DAY}[0-9]{{5}}")
+_NORDIC = re.compile(rf"(?:[0-9]{{2}})?{_YEAR}{_MONTH}{_DAY}[-+][0-9]{{4}}")
+_FINNISH = re.compile(rf"{_DAY}{_MONTH}{_YEAR}[-+A-FU-Y](?P<rest>[0-9]{{3}})(?P<check>[0-9A-Y])")
+_DANISH = re.compile(rf"{_DAY}{_MONTH}{_YEAR}-[0-9]{{4}}")
 _SPANISH = re.compile(r"([XYZ]?)([0-9]{7,8})-?([A-Z])")
 _ITALIAN = re.compile(r"[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-9]{2}[A-Z][0-9]{3}[A-Z]")
 _FRENCH = re.compile(r"([12]) ?([0-9]{2}) ?([01][0-9]) ?([0-9]{2}) ?([0-9]{3}) ?([0-9]{3}) ?([0-9]{2})")
@@ -308,89 +309,64 @@ def _is_iban(text: str) -> bool:
 
 
 def _is_identity(text: str) -> bool:
-    return any(is_one(text) for is_one in _IDENTITIES)
+    matches = ((form.fullmatch(text), is_one) for form, is_one in _IDENTITIES)
+    return any(match is not None and is_one(match) for match, is_one in matches)
 
 
-def _is_czech(text: str) -> bool:
-    match = _CZECH.fullmatch(text)
-    if not match:
+def _is_czech(match: re.Match[str]) -> bool:
+    month = int(match["month"]) % 50  # women have 50 more; 20 more are there for days with many births
+    if not _is_day(match, month - 20 if month > 20 else month):
         return False
-    month = int(match[2]) % 50  # women have 50 more; 20 more are there for days with many births
-    if not _is_day(match[1], month - 20 if month > 20 else month, match[3]):
-        return False
-    if len(match[5]) == 3:
-        return match[4] == "/"
-    number = int(text.replace("/", ""))
+    if len(match["rest"]) == 3:
+        return match["slash"] == "/"
+    number = int(match[0].replace("/", ""))
     return number % 11 == 0 or (number // 10 % 11 == 10 and number % 10 == 0)
 
 
-def _is_polish(text: str) -> bool:
-    match = _PESEL.fullmatch(text)
-    if not match or not _is_day(match[1], int(match[2]) % 20, match[3]):
-        return False
-    return sum(int(digit) * weight for digit, weight in zip(text, _WEIGHTS, strict=True)) % 10 == 0
+def _is_polish(match: re.Match[str]) -> bool:
+    weighted = (int(digit) * weight for digit, weight in zip(match[0], _WEIGHTS, strict=True))
+    return _is_day(match, int(match["month"]) % 20) and sum(weighted) % 10 == 0
 
 
-def _is_swedish(text: str) -> bool:
-    match = _NORDIC.fullmatch(text)
-    return bool(match and _is_day(match[1], int(match[2]), match[3])) and _luhn(re.sub("[-+]", "", text)[-10:])
+def _is_swedish(match: re.Match[str]) -> bool:
+    return _is_day(match) and _luhn(re.sub("[-+]", "", match[0])[-10:])
 
 
-def _is_danish(text: str) -> bool:
-    match = _DANISH.fullmatch(text)
-    return bool(match and _is_day(match[3], int(match[2]), match[1]))
+def _is_finnish(match: re.Match[str]) -> bool:
+    number = int(match["day"] + match["month"] + match["year"] + match["rest"])
+    return _is_day(match) and "0123456789ABCDEFHJKLMNPRSTUVWXY"[number % 31] == match["check"]
 
 
-def _is_finnish(text: str) -> bool:
-    match = _FINNISH.fullmatch(text)
-    if not match or not _is_day(match[3], int(match[2]), match[1]):
-        return False
-    return "0123456789ABCDEFHJKLMNPRSTUVWXY"[int(match[1] + match[2] + match[3] + match[4]) % 31] == match[5]
-
-
-def _is_spanish(text: str) -> bool:
-    match = _SPANISH.fullmatch(text)
-    if not match or len(match[2]) != (7 if match[1] else 8):
-        return False
-    first = str("XYZ".index(match[1])) if match[1] else ""
-    number = int(first + match[2])
-    return "TRWAGMYFPDXBNJZSQVHLCKE"[number % 23] == match[3]
-
-
-def _is_italian(text: str) -> bool:
-    return bool(_ITALIAN.fullmatch(text)) and chr(65 + sum(map(_italian, text[:15], range(15))) % 26) == text[15]
+def _is_spanish(match: re.Match[str]) -> bool:
+    foreign, digits, check = match.groups()
+    number = int((str("XYZ".index(foreign)) if foreign else "") + digits)
+    return len(digits) == (7 if foreign else 8) and "TRWAGMYFPDXBNJZSQVHLCKE"[number % 23] == check
 
 
 _ODD = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)
 
 
-def _italian(char: str, place: int) -> int:
-    number = int(char) if char.isdigit() else ord(char) - 65
-    return number if place % 2 else _ODD[number]
+def _is_italian(match: re.Match[str]) -> bool:
+    numbers = [int(char) if char.isdigit() else ord(char) - 65 for char in match[0]]
+    summed = sum(number if place % 2 else _ODD[number] for place, number in enumerate(numbers[:15]))
+    return summed % 26 == numbers[15]
 
 
-def _is_french(text: str) -> bool:
-    match = _FRENCH.fullmatch(text)
-    return match is not None and 97 - int("".join(match.groups()[:6])) % 97 == int(match[7])
+def _is_french(match: re.Match[str]) -> bool:
+    return 97 - int("".join(match.groups()[:6])) % 97 == int(match[7])
 
 
-def _is_brazilian(text: str) -> bool:
-    match = _BRAZILIAN.fullmatch(text)
-    digits = [int(digit) for digit in re.sub(r"\D", "", text)]
-    if not match or len(set(digits)) == 1:
-        return False
-
-    def check(count: int) -> int:
-        return sum(digit * (count + 1 - n) for n, digit in enumerate(digits[:count])) * 10 % 11 % 10
-
-    return check(9) == digits[9] and check(10) == digits[10]
+def _is_brazilian(match: re.Match[str]) -> bool:
+    digits = [int(digit) for digit in "".join(match.groups())]
+    sums = (sum(digit * (count + 1 - n) for n, digit in enumerate(digits[:count])) for count in (9, 10))
+    return len(set(digits)) > 1 and [each * 10 % 11 % 10 for each in sums] == digits[9:]
 
 
-def _is_day(year: str, month: int, day: str) -> bool:
-    """Tell whether these are a day in either century."""
+def _is_day(match: re.Match[str], month: int | None = None) -> bool:
+    """Tell whether year, month and day of a match are a day in either century; `month` stands for one that is coded."""
     for century in (1900, 2000):
         try:
-            date(century + int(year), month, int(day))
+            date(century + int(match["year"]), int(match["month"]) if month is None else month, int(match["day"]))
         except ValueError:
             continue
         return True
@@ -401,9 +377,18 @@ def _always(_text: str) -> bool:
     return True
 
 
-_IDENTITIES: tuple[Callable[[str], bool], ...] = (
-    *(_is_czech, _is_polish, _is_swedish, _is_danish, _is_finnish, _is_spanish, _is_italian, _is_french, _is_brazilian),
-    lambda text: bool(_AMERICAN.fullmatch(text) or _BRITISH.fullmatch(text)),
+_IDENTITIES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], bool]], ...] = (
+    (_CZECH, _is_czech),
+    (_PESEL, _is_polish),
+    (_NORDIC, _is_swedish),
+    (_DANISH, _is_day),
+    (_FINNISH, _is_finnish),
+    (_SPANISH, _is_spanish),
+    (_ITALIAN, _is_italian),
+    (_FRENCH, _is_french),
+    (_BRAZILIAN, _is_brazilian),
+    (_AMERICAN, bool),
+    (_BRITISH, bool),
 )
 _WHOLE: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("e-mail", _is_email),
@@ -417,7 +402,7 @@ _PARTS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("e-mail", _EMAIL, _always),
     ("card or account", re.compile(_WORD.format(_IBAN.pattern)), _is_iban),
     ("card or account", re.compile(_WORD.format(_CARD.pattern)), _is_card),
-    ("identity number", re.compile(_WORD.format(r"[0-9]{6}/[0-9]{3,4}")), _is_czech),
+    ("identity number", re.compile(_WORD.format(r"[0-9]{6}/[0-9]{3,4}")), _is_identity),
     ("identity number", re.compile(_WORD.format(_AMERICAN.pattern)), _always),
     ("IP address", re.compile(_WORD.format(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")), _is_ip),
     ("phone", re.compile(r"(?<![\w.])\+[0-9][0-9 .()/-]{7,18}[0-9](?!\w)"), _is_phone),
