@@ -15,7 +15,7 @@ import pytest
 from osiris.components.filesystem_json_extractor.driver import Config, Driver
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
-from osiris.families.files import json_source
+from osiris.families.files import json_files
 from osiris.families.files.compression import PIECE
 from osiris.model import Field
 
@@ -318,7 +318,7 @@ def test_a_row_has_a_limited_size(project):
     project.put("in.json", '{"a": 1}\n{"a": "' + "x" * (65 << 20) + '"}\n')
     found = project.refused()
     assert (found.code, found.location.line) == ("DAT007", 2)
-    assert json_source.MAX_ROW == 64 << 20
+    assert json_files.MAX_ROW == 64 << 20
 
 
 def zipped(content):

@@ -15,8 +15,8 @@ from tests.components.test_stores import codes, hidden
 
 from osiris.delivery import MANIFEST, MOST_MANIFEST, DeliveredFile, FolderManifest
 from osiris.errors import OsirisError
-from osiris.families.files.folder_snapshot import open_published, publish
-from osiris.families.files.folders import LocalFolder
+from osiris.families.files.folders import LocalFolder, open_published
+from osiris.families.files.folders import publish_folder as publish
 from osiris.registry import load_registry
 from osiris.table import stream
 from osiris.testing import Case, behaviours, check_behaviour, filled_by, seen_by

@@ -11,7 +11,7 @@ import pytest
 
 from osiris.errors import OsirisError
 from osiris.families.stores import objects
-from osiris.families.stores.services import answer_to
+from osiris.families.stores.bucket import answer_to
 from osiris.registry import load_registry
 from osiris.secret import Secret
 from osiris.testing.trial import Trial, rows_of, table_of

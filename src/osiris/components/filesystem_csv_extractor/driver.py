@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.families.files.csv_source import CsvFile, Dialect
+from osiris.families.files.csv_files import CsvFile, Dialect
 from osiris.families.files.extractor import A_MOMENT, TextExtractor, declared_types, limited
 from osiris.families.files.source_files import label, sources
 from osiris.families.files.type_inference import Guess

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.errors import fail
-from osiris.families.files.csv_rows import Form, formulas
+from osiris.families.files.csv_files import Form, formulas
 from osiris.families.files.target_files import Background, TextConfig, check_columns, check_text, writing_text
 from osiris.families.text_format import characters, first_without_spelling, kind_of, pieces
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import fail
 from osiris.families.files.extractor import A_MOMENT, TextExtractor, declared_types, limited
-from osiris.families.files.json_source import JsonColumn, JsonConfig, JsonFile, JsonGuess
+from osiris.families.files.json_files import JsonColumn, JsonConfig, JsonFile, JsonGuess
 from osiris.families.files.source_files import Probe, label, sources
 from osiris.families.source_columns import check_known
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
-    from osiris.families.files.json_source import JsonRows
+    from osiris.families.files.json_files import JsonRows
     from osiris.families.files.source_files import BadRow
     from osiris.model import Schema
 

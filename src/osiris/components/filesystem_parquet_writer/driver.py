@@ -1,6 +1,6 @@
 """Writes Parquet: the same bytes for the same rows however they arrive, all of it or nothing.
 
-A path that ends with `/` is a folder, which is published: see `osiris.families.files.folder_snapshot`. Its files are
+A path that ends with `/` is a folder, which is published: see `osiris.families.files.folders`. Its files are
 told apart by the values of columns, in Hive's layout, or come one after the other.
 """
 
@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from osiris.delivery import FolderManifest
 from osiris.driver import Written
 from osiris.errors import Location, fail
-from osiris.families.files.folder_snapshot import Staging, look, publish, schema_of_files
-from osiris.families.files.folders import LocalFolder
+from osiris.families.files.folders import LocalFolder, Staging, look, publish_folder, schema_of_files
 from osiris.families.files.parquet_files import row_groups, write_file
 from osiris.families.files.partitions import KINDS, PLAIN_NAME, by_folder
 from osiris.families.files.target_files import (
@@ -130,7 +129,7 @@ def _write_folder(config: Config, rows: RowStream, ctx: StepContext) -> Written:
         for name, batches in parts:
             _stage(config, staging, name, batches, schema)
         manifest = FolderManifest(total["rows"], rows.schema, partition_by, tuple(staging.files))
-        told = publish(published, before, staging.root, manifest)
+        told = publish_folder(published, before, staging.root, manifest)
     if isinstance(published, LocalFolder):
         return Written(manifest.rows, told["size"], (published.label(""),))
     return Written(manifest.rows, told["size"], stored=(told,))

@@ -15,8 +15,7 @@ from osiris.delivery import MANIFEST
 from osiris.errors import OsirisError, fail
 from osiris.families.discovery_base import content_of
 from osiris.families.files.compression import PACKED
-from osiris.families.files.folder_snapshot import open_published
-from osiris.families.files.folders import folder_of
+from osiris.families.files.folders import folder_of, open_published
 from osiris.families.files.source_files import Place, base_dir, base_folder, local, mark_of, matching
 from osiris.families.stores.objects import StoredFile, find, folders_in
 from osiris.files import check_source, fail_os, is_text, open_source, relative, resolve_path

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
-    from osiris.families.files.csv_source import CsvFile, CsvRows
-    from osiris.families.files.json_source import JsonColumn, JsonFile, JsonRows
+    from osiris.families.files.csv_files import CsvFile, CsvRows
+    from osiris.families.files.json_files import JsonColumn, JsonFile, JsonRows
     from osiris.families.text_format import Spelling
     from osiris.model import Schema
     from osiris.table import RowStream

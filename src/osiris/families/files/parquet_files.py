@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from osiris.delivery import MANIFEST
 from osiris.errors import OsirisError, fail
-from osiris.families.files.folder_snapshot import open_published, schema_of_files
+from osiris.families.files.folders import open_published, schema_of_files
 from osiris.families.files.source_files import check_count, label, local, opened, sources, state_of
 from osiris.families.files.target_files import Background, folder, is_folder
 from osiris.files import fail_os

@@ -49,7 +49,7 @@ def _writable(ctx: StepContext, path: Path, kind: Format) -> Path:
 
 
 def is_folder(path: str) -> bool:
-    """Tell whether a step's path names a folder that is published, see `osiris.families.files.folder_snapshot`."""
+    """Tell whether a step's path names a folder that is published, see `osiris.families.files.folders`."""
     return path.endswith("/")
 
 

@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from osiris.errors import diagnostic, fail
 from osiris.families.doctor_report import Health, Line, hurried, milliseconds
-from osiris.families.stores.bucket import open_bucket
-from osiris.families.stores.services import text_of
+from osiris.families.stores.bucket import open_bucket, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from osiris.canonical import sha256_hex
 from osiris.delivery import MANIFEST, MOST_MANIFEST, parse_manifest
 from osiris.errors import OsirisError, fail, raise_all
-from osiris.families.files.folder_snapshot import look, publish
-from osiris.families.files.folders import LocalFolder
+from osiris.families.files.folders import LocalFolder, look, publish_folder
 from osiris.files import fail_os
 from osiris.path_policy import PathPolicy
 
@@ -32,8 +31,8 @@ def fetch_folder(
 ) -> list[Diagnostic]:
     """Publish below `root` what was published below `there`; `told` is path, size, and SHA-256 of the manifest.
 
-    Returns why that cannot be: SBX012, SBX013 or SBX015 as `Fetcher.fetch`, DRV045 or DRV046 as `publish`, DRV001 to
-    DRV006 where the files have no place here.
+    Returns why that cannot be: SBX012, SBX013 or SBX015 as `Fetcher.fetch`, DRV045 or DRV046 as `publish_folder`, DRV001
+    to DRV006 where the files have no place here.
     """
     try:
         _fetch(fetcher, there, told, root, scratch)
@@ -58,7 +57,7 @@ def _fetch(fetcher: Fetcher, there: str, told: Mapping[str, JsonValue], root: Pa
                 lost = fetcher.fetch(f"{there}/{path}", [file.to_json() for file in some], targets)
                 if lost:
                     raise_all(next(iter(lost.values())))
-            publish(folder, before, staged, manifest)
+            publish_folder(folder, before, staged, manifest)
     except OSError as error:
         fail_os(error, scratch)
 

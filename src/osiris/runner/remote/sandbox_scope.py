@@ -172,8 +172,7 @@ def _named(job: Job, secrets: Secrets, step: Fields) -> list[Path]:
 
 def _held(job: Job, folder: Path) -> list[Path]:
     """Return the files of a published folder, its manifest among them; fails as `open_published`."""
-    from osiris.families.files.folder_snapshot import open_published
-    from osiris.families.files.folders import LocalFolder
+    from osiris.families.files.folders import LocalFolder, open_published
 
     found = open_published(LocalFolder(Path(job.root), folder))
     return [folder / name for name in found.places]
