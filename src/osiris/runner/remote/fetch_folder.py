@@ -31,8 +31,8 @@ def fetch_folder(
 ) -> list[Diagnostic]:
     """Publish below `root` what was published below `there`; `told` is path, size, and SHA-256 of the manifest.
 
-    Returns why that cannot be: SBX012, SBX013 or SBX015 as `Fetcher.fetch`, DRV045 or DRV046 as `publish_folder`, DRV001
-    to DRV006 where the files have no place here.
+    Returns why that cannot be: SBX012, SBX013 or SBX015 as `Fetcher.fetch`, DRV045 or DRV046 as `publish_folder`,
+    DRV001 to DRV006 where the files have no place here.
     """
     try:
         _fetch(fetcher, there, told, root, scratch)
