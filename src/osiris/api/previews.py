@@ -159,7 +159,7 @@ def _masked(
 ) -> Table:
     """Return the first rows of a table, masked by what its columns are made of."""
     from osiris.compare.lineage import StepColumn
-    from osiris.families.masking import masked_rows
+    from osiris.families.pii import masked_rows
 
     origins = {column.name: lineage.origins(StepColumn(table.step, column.name)) for column in table.schema}
     names = {name: [(each.step, called[each.step][each.name]) for each in found] for name, found in origins.items()}
