@@ -91,8 +91,7 @@ class _Writing:
         """Write the rows of a small batch."""
         columns = [self._guarded(name, column) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
         for name, column in zip(batch.schema.names, columns, strict=True):
-            index = first_without_spelling(column)
-            if index is not None:
+            if (index := first_without_spelling(column)) is not None:
                 self._refuse(name, f"the {column.type} {column[index].value}", "its year is not one of 1 to 9999")
         texts = self.form.rows(columns)
         if self._encoder is None:
