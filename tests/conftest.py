@@ -143,7 +143,7 @@ def e2b():
 @pytest.fixture(scope="module")
 def one_engine(tmp_path_factory):
     """One engine for the statements of a whole file, as a worker has one for all steps of a job."""
-    from osiris.sql.binding.shared import SharedEngine
+    from osiris.sql.binding.engine import SharedEngine
 
     with SharedEngine(tmp_path_factory.mktemp("engine"), memory=1 << 30, threads=2):
         yield

@@ -1,6 +1,6 @@
 """Relations as tests know them: columns with their types, and keys that hold no NULL."""
 
-from osiris.sql.nondeterminism.sources import Rows
+from osiris.sql.explanation.sources import Rows
 
 
 def relation_rows(name, columns, keys=()):

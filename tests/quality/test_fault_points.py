@@ -31,7 +31,7 @@ NOTHING_LOST = {
     **{
         (f"sql/{name}.py", "replace"): "a node of a tree in memory"
         for name in (
-            *("explanation/read_back", "nondeterminism/sources"),
+            *("explanation/read_back", "explanation/sources"),
             *("safety/grammar", "safety/relations", "safety/tree"),
         )
     },

@@ -240,7 +240,7 @@ def _rows(
 
 
 def _keeps_rows(step: Mapping[str, JsonValue]) -> bool:
-    from osiris.sql.rows import keeps_row_count
+    from osiris.sql.plain_query import keeps_row_count
 
     statements = list(step["sql"].items())
     return len(statements) == 1 and all(keeps_row_count(step["config"][key], name) for key, name in statements)

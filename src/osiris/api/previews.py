@@ -176,7 +176,7 @@ def _kind(names: Sequence[tuple[str, str | None]], kinds: Mapping[str, Mapping[s
 
 def _called(step: Mapping[str, JsonValue], names: Sequence[str]) -> Mapping[str, str | None]:
     """Return what a source calls the columns of a step; None where that cannot be told."""
-    from osiris.sql.plain_columns import plain_columns
+    from osiris.sql.plain_query import plain_columns
 
     if step["mode"] == "read" and step["config"].get("header", True) is not True:
         return dict.fromkeys(names)

@@ -380,8 +380,7 @@ def bound(text: str, inputs: tuple[tuple[str, Schema], ...]) -> Schema:
 def _bind(canonical: str, inputs: Mapping[str, Schema]) -> Schema:
     import pyarrow as pa
 
-    from osiris.sql.binding.bind import check_input, schema_of_relation
-    from osiris.sql.binding.bind_errors import misfit
+    from osiris.sql.binding.bind import check_input, misfit, schema_of_relation
     from osiris.sql.binding.problems import ENGINE_ERRORS
     from osiris.types import arrow_schema
 

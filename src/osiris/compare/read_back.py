@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from osiris.compare.lineage import labels_of, read_lineage
 from osiris.sql.explanation.probes import probes_of
 from osiris.sql.explanation.read_back import QueryText, best_key, in_order, read_query
-from osiris.sql.nondeterminism.sources import Rows
+from osiris.sql.explanation.sources import Rows
 from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from osiris.errors import Location
     from osiris.model import ComponentSpec, JsonValue, Pipeline, Step
     from osiris.registry import Registry
+    from osiris.sql.check_text import Verdict
     from osiris.sql.nondeterminism.determinism import Finding
-    from osiris.sql.verdict import Verdict
 
 
 Question: TypeAlias = tuple[str, str, frozenset[str] | None, frozenset[str], frozenset[str]]

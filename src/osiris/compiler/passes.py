@@ -11,7 +11,7 @@ from osiris.compiler.statements import verdict_of
 from osiris.connections import resolve_ref
 from osiris.registry import filled
 from osiris.sql.lineage.lineage import Lineage, trace, used
-from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from osiris.compiler.context import Context, Prepared
     from osiris.model import ComponentSpec, Described, JsonValue, Step
+    from osiris.sql.check_text import Verdict
     from osiris.sql.lineage.lineage import Lineage
-    from osiris.sql.verdict import Verdict
 
 
 def name_connections(ctx: Context) -> Context:

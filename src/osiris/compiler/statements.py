@@ -13,11 +13,10 @@ from osiris.connections import as_written
 from osiris.document.edits import add, put
 from osiris.errors import Location, OsirisError, diagnostic
 from osiris.oml.parse import Document, load_document, parse
-from osiris.sql.align import align
 from osiris.sql.nondeterminism.determinism import diagnostics
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.names import RUN_PARAMETERS, relation_names
-from osiris.sql.safety.text import offset_at
+from osiris.sql.safety.text import align, offset_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

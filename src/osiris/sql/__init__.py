@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from osiris.sql.check_text import check
-from osiris.sql.verdict import Verdict
+from osiris.sql.check_text import Verdict, check
 
 __all__ = ["Verdict", "check"]

@@ -8,12 +8,11 @@ says of a statement, it says of the tree that this text reads as.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from osiris.errors import diagnostic, sort_diagnostics
+from osiris.errors import Diagnostic, diagnostic, sort_diagnostics
 from osiris.sql.safety.dialects import DIALECTS, load_allowed
-from osiris.sql.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -21,14 +20,71 @@ if TYPE_CHECKING:
     from sqlglot import Dialect as Grammar
     from sqlglot import exp
 
-    from osiris.errors import Diagnostic
+    from osiris.model import JsonValue
+    from osiris.sql.lineage.flow import Flow
+    from osiris.sql.nondeterminism.determinism import Finding
     from osiris.sql.safety.dialects import Dialect
+    from osiris.sql.scope import TableNames
 
     Relations = Collection[str] | Mapping[str, Collection[str] | None] | None
 
 
 _NOT_FORESEEN = (AttributeError, LookupError, TypeError, ValueError)
 """What a tree raises that the parser builds otherwise than anybody foresaw: such a text is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer for one text: whether it may run, and the only form in which it may.
+
+    `canonical` is None when it may not. Lines and columns of `diagnostics` count from 1 inside the text. `relations`
+    tells how often each relation is read, under the spelling in which it was declared. `ordered`: the outermost query
+    has an ORDER BY, and nothing is compared under a collation. `keeps_order`: it passes the rows of at most one
+    relation through in the order in which they come. `flow` tells the way of its columns, and
+    `findings` what in the text as it was written may give another result in another run; None if nobody looked.
+    """
+
+    ok: bool
+    canonical: str | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
+    relations: dict[str, int] = field(default_factory=dict)
+    parameters: frozenset[str] = frozenset()
+    ordered: bool = False
+    keeps_order: bool = False
+    flow: Flow | None = None
+    findings: tuple[Finding, ...] | None = ()
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return all of it as JSON, for `from_json`."""
+        return {
+            "ok": self.ok,
+            "canonical": self.canonical,
+            "diagnostics": [item.to_json() for item in self.diagnostics],
+            "relations": self.relations,
+            "parameters": sorted(self.parameters),
+            "ordered": self.ordered,
+            "keeps_order": self.keeps_order,
+            "flow": None if self.flow is None else self.flow.to_json(),
+            "findings": [finding.to_json() for finding in self.findings or ()],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, JsonValue]) -> Verdict:
+        """Return the verdict that `to_json` wrote."""
+        from osiris.sql.lineage.flow import Flow
+        from osiris.sql.nondeterminism.determinism import Finding
+
+        return cls(
+            data["ok"],
+            data["canonical"],
+            tuple(Diagnostic.from_json(item) for item in data["diagnostics"]),
+            data["relations"],
+            frozenset(data["parameters"]),
+            data["ordered"],
+            data["keeps_order"],
+            None if data["flow"] is None else Flow.from_json(data["flow"]),
+            tuple(Finding.from_json(item) for item in data["findings"]),
+        )
 
 
 def check(
@@ -101,7 +157,7 @@ def _before_parsing(sql: str, grammar: type[Grammar]) -> list[Diagnostic]:
 
 def _check_query(sql: str, grammar: type[Grammar], row: Dialect, given: _Given) -> Verdict:
     """Check the tree as it was written, then the text made from it and the tree that this text reads as."""
-    from osiris.sql.lineage.scopes import flow_of
+    from osiris.sql.lineage.flow_reader import flow_of
     from osiris.sql.nondeterminism.rules import findings
     from osiris.sql.safety import tree as trees
 
@@ -109,10 +165,10 @@ def _check_query(sql: str, grammar: type[Grammar], row: Dialect, given: _Given) 
     problem = _not_one_query(statements, sql)
     if problem:
         return _no([problem])
-    verdict = _check_tree(statements[0], sql, row, given)
+    verdict, names = _check_tree(statements[0], sql, row, given)
     if not verdict.ok:
         return verdict
-    found = findings(statements[0], sql, row)
+    found = findings(statements[0], sql, row, names)
     if "named by their text" in row.traits:
         trees.name_outputs(statements[0])
     steady = trees.canonical(statements[0], grammar)
@@ -121,19 +177,20 @@ def _check_query(sql: str, grammar: type[Grammar], row: Dialect, given: _Given) 
     problems = _before_parsing(steady[0], grammar)
     if problems:
         return _no(problems)
-    verdict = _check_tree(steady[1], steady[0], row, given)
-    return replace(verdict, findings=found, flow=flow_of(steady[1], row.name)) if verdict.ok else verdict
+    verdict, names = _check_tree(steady[1], steady[0], row, given)
+    return replace(verdict, findings=found, flow=flow_of(steady[1], row.name, names)) if verdict.ok else verdict
 
 
 def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:
     from osiris.sql.safety import tree as trees
     from osiris.sql.safety.text import place
+    from osiris.sql.scope import QUERIES
 
     if not statements:
         return diagnostic("SQL003", what="an empty text")
     if len(statements) > 1:
         return diagnostic("SQL002", at=place(sql, trees.offset_of(statements[1])))
-    if not isinstance(statements[0], trees.QUERIES):
+    if not isinstance(statements[0], QUERIES):
         return diagnostic("SQL003", at=place(sql, 0), what=_statement_word(statements[0], sql))
     return None
 
@@ -143,26 +200,25 @@ def _statement_word(statement: exp.Expr, sql: str) -> str:
     return statement.key.upper() if first == "WITH" or not first.isalpha() else first
 
 
-def _check_tree(tree: exp.Expr, sql: str, row: Dialect, given: _Given) -> Verdict:
-    from osiris.sql.nondeterminism.order import is_ordered
+def _check_tree(tree: exp.Expr, sql: str, row: Dialect, given: _Given) -> tuple[Verdict, TableNames]:
+    from osiris.sql.nondeterminism.row_order import is_ordered
+    from osiris.sql.plain_query import keeps_order
     from osiris.sql.safety import tree as trees
-    from osiris.sql.safety.columns import unknown_columns
-    from osiris.sql.safety.qualified_names import unknown_members
-    from osiris.sql.safety.relations import count_reads, keeps_order
+    from osiris.sql.safety.relations import count_reads, unknown_columns, unknown_members
 
     allowed = load_allowed(row)
     problems = list(trees.refused(tree, sql, row, allowed, given.functions))
-    reads, bad_relations = count_reads(tree, sql, row, given.relations)
+    reads, bad_relations, names = count_reads(tree, sql, row, given.relations)
     used, bad_parameters = trees.parameters(tree, sql, given.parameters)
     problems += bad_relations + bad_parameters
     catalogue = given.relations if isinstance(given.relations, Mapping) else {}
     if "members are calls" in row.traits:
-        problems += unknown_members(tree, sql, row, catalogue)
+        problems += unknown_members(tree, sql, names, catalogue)
     if catalogue and not problems:
-        problems += unknown_columns(tree, sql, row, catalogue)
+        problems += unknown_columns(tree, sql, names, catalogue)
     if problems:
-        return _no(problems)
-    return Verdict(
+        return _no(problems), names
+    verdict = Verdict(
         ok=True,
         canonical=sql,
         relations=reads,
@@ -170,3 +226,4 @@ def _check_tree(tree: exp.Expr, sql: str, row: Dialect, given: _Given) -> Verdic
         ordered=is_ordered(tree),
         keeps_order=keeps_order(tree, allowed.aggregates.union(given.functions)),
     )
+    return verdict, names

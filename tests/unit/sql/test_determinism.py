@@ -13,7 +13,7 @@ from osiris.model import Field
 from osiris.sql import check
 from osiris.sql.binding.engine import open_engine
 from osiris.sql.nondeterminism.determinism import Finding, diagnostics
-from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.nondeterminism.rules import findings
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.tree import parse

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from tests.known_rows import relation_rows
 
-from osiris.sql.nondeterminism.grain import Grains
+from osiris.sql.explanation.grain import Grains
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.tree import deep_recursion, parse
 

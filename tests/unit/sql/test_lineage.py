@@ -16,8 +16,8 @@ from sqlglot import exp
 
 from osiris.sql.check_text import check
 from osiris.sql.lineage.flow import Flow
+from osiris.sql.lineage.flow_reader import flow_of
 from osiris.sql.lineage.lineage import trace, used
-from osiris.sql.lineage.scopes import flow_of
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.tree import deep_recursion, parse
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from osiris.sql import check
-from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.nondeterminism.row_order import with_total_order
 
 
 def ordered(sql, *columns):

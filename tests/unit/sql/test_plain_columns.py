@@ -2,7 +2,7 @@
 
 import pytest
 
-from osiris.sql.plain_columns import COUNT, plain_columns
+from osiris.sql.plain_query import COUNT, plain_columns
 from osiris.sql.safety.dialects import DIALECTS
 
 QUERIES = [

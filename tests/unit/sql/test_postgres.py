@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from osiris.sql import check
-from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.literals import literal, substitute
 
 KNOWN = {"orders": ["id", "amount", "status"], "sales.targets": ["region", "goal"], "Mixed": ["A"], "views": None}

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.sql.test_grain import CASES, relations
 
 from osiris.sql.explanation.read_back import read_query
-from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.nondeterminism.row_order import with_total_order
 
 
 @pytest.mark.parametrize(("schema", "case"), CASES, ids=[case["sql"][:60] for _, case in CASES])

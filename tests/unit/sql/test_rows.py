@@ -3,7 +3,7 @@
 import pytest
 
 from osiris.sql import check
-from osiris.sql.rows import keeps_row_count
+from osiris.sql.plain_query import keeps_row_count
 
 
 def keeps(text):

@@ -12,11 +12,9 @@ from osiris.model import Described, resolve_order
 from osiris.secret import Secret
 from osiris.sql import check
 from osiris.sql.binding.bind import bind, carried, check_input, schema_of_relation
-from osiris.sql.binding.engine import open_engine
-from osiris.sql.binding.interrupts import interruptible
+from osiris.sql.binding.engine import borrow, interruptible, open_engine
 from osiris.sql.binding.problems import ENGINE_ERRORS, kind_of, runtime_problem
-from osiris.sql.binding.shared import borrow
-from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.duckdb_crosscheck import assert_native
 from osiris.sql.safety.names import mentioned_parameters, parameter_types, relation_names
 from osiris.table import own_errors, stream

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from osiris.model import JsonValue
-    from osiris.sql.verdict import Verdict
+    from osiris.sql.check_text import Verdict
     from osiris.table import Relation, RowStream
 
 _SHOWN = 5

@@ -11,7 +11,7 @@ from osiris.families.files.parquet_files import open_parquet
 from osiris.families.files.source_files import relation
 from osiris.families.source_columns import check_known
 from osiris.model import Described
-from osiris.sql.binding.scan import duck_type, is_nameable, names_of, select
+from osiris.sql.binding.duck_types import is_nameable, is_native, names_of, select
 from osiris.table import ahead, stream
 
 if TYPE_CHECKING:
@@ -89,12 +89,7 @@ def _native(config: Config, schema: Schema, paths: Sequence[Path] | None) -> tup
     """Return the columns that DuckDB reads by itself as we do, None if it cannot read the files."""
     if config.limit is not None or not paths or not all(map(is_nameable, paths)):
         return None
-    return tuple(column.name for column in schema if _is_native(column.type))
-
-
-def _is_native(kind: str) -> bool:
-    """Tell whether DuckDB reads a type as we do; not floats, as it takes the largest from statistics without NaN."""
-    return duck_type(kind) is not None and not kind.startswith("float")
+    return tuple(column.name for column in schema if is_native(column.type))
 
 
 def _planned(config: Config, schema: Schema, ctx: StepContext) -> tuple[ParquetFiles | ParquetFolder, int]:

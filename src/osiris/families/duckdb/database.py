@@ -30,11 +30,10 @@ from osiris.secret import Secret
 from osiris.sql import check
 from osiris.sql.binding.bind import carried, explain, schema_of_relation
 from osiris.sql.binding.duck_types import NotCarried, carry, quote_name
-from osiris.sql.binding.engine import open_engine
-from osiris.sql.binding.interrupts import interruptible
+from osiris.sql.binding.engine import interruptible, open_engine
 from osiris.sql.binding.precision_loss import narrowings
 from osiris.sql.binding.problems import ENGINE_ERRORS, details, kind_of, runtime_problem
-from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.duckdb_crosscheck import assert_native
 from osiris.sql.safety.names import mentioned_parameters
 from osiris.types import Type, arrow_schema, parse_type

@@ -17,7 +17,7 @@ from osiris.families.mysql.types import decoder
 from osiris.families.sql.columnar import COARSE, account, decode_rows
 from osiris.families.sql.result import by_spelling, checked_query
 from osiris.secret import Secret
-from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.types import arrow_schema
 

@@ -12,12 +12,11 @@ from osiris.families.postgres.errors import fail_server
 from osiris.families.postgres.session import described, expect_open
 from osiris.secret import Secret
 from osiris.sql import check
-from osiris.sql.align import align
-from osiris.sql.nondeterminism.order import with_total_order
+from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.names import mentioned_parameters
 from osiris.sql.safety.relations import qualify
-from osiris.sql.safety.text import place
+from osiris.sql.safety.text import align, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -9,7 +9,7 @@ from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, rai
 from osiris.families.sql.dml import repeated_key
 from osiris.families.type_compat import cast_hint, column_hint, uncarried
 from osiris.sql.binding.duck_types import quote_name
-from osiris.sql.binding.shared import borrow
+from osiris.sql.binding.engine import borrow
 from osiris.table import stream
 from osiris.types import parse_type
 

@@ -268,9 +268,8 @@ def _of_columns(
     place: Place, asked: Asked, table: SeenTable, columns: Sequence[str], until: float
 ) -> dict[str, JsonValue]:
     from osiris.runner.worker.profile import SAMPLE, profile_of
-    from osiris.sql.binding.interrupts import interruptible
+    from osiris.sql.binding.engine import borrow, interruptible
     from osiris.sql.binding.problems import ENGINE_ERRORS, runtime_problem
-    from osiris.sql.binding.shared import borrow
 
     ctx = _context(place, asked, until)
     limits = place.job.limits

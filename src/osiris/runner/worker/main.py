@@ -117,7 +117,7 @@ class Worker:
         job = Job.from_json(line)
         from osiris.registry import load_registry
         from osiris.runner.worker.job_context import make_place
-        from osiris.sql.binding.shared import SharedEngine
+        from osiris.sql.binding.engine import SharedEngine
 
         limit_process(job.limits.address_space, job.limits.files)
         self._limits = job.limits

@@ -1,34 +1,52 @@
-"""What a query gives: bound by the engine itself, against inputs that have columns and no rows."""
+"""What a query gives: bound by the engine itself, against inputs that have columns and no rows.
+
+And why a query does not fit its inputs: the engine tells a type of error and mostly a place. What stands there, and
+what could stand there, the tree tells: the word that is wrong, and the one that was probably meant.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
+from sqlglot import exp
 
-from osiris.errors import Location, diagnostic, fail, raise_all
-from osiris.model import Field
-from osiris.sql.binding.bind_errors import constant_casts, misfit, mixed_comparison, output_place
-from osiris.sql.binding.duck_types import NotCarried, carry, quote_name
+from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
+from osiris.model import Field, undivided
+from osiris.sql.binding.duck_types import PLAIN, NotCarried, carry, quote_name
+from osiris.sql.binding.engine import borrow
 from osiris.sql.binding.precision_loss import narrowings
-from osiris.sql.binding.problems import ENGINE_ERRORS, kind_of, runtime_problem
-from osiris.sql.binding.shared import borrow
+from osiris.sql.binding.problems import ENGINE_ERRORS, details, error_offset, kind_of, runtime_problem
+from osiris.sql.safety import tree as trees
+from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.duckdb_crosscheck import assert_native
+from osiris.sql.safety.text import place
+from osiris.sql.scope import TableNames, from_items
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
+    from sqlglot import Dialect as Grammar
 
+    from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Schema
 
 _MEMORY = 256 << 20
 _STAND_INS: dict[str, JsonValue] = {"utf8": "", "timestamp[us,UTC]": dt.datetime(1970, 1, 1, tzinfo=dt.UTC)}
 _EXPLAIN = "EXPLAIN (FORMAT JSON) "
+
+
+_LENGTH = 300
+_COMPARES = re.compile(r"[=<>]|\bDISTINCT FROM\b|\bUSING\b")
+_TYPES = {**{name.upper(): kind for name, kind in PLAIN.items()}, "DECIMAL": None, "JSON": None, "TEXT": "utf8"}
+"""Types by the names that a hint may give, with ours."""
 
 
 def bind(canonical: str, inputs: Mapping[str, Schema], parameters: Mapping[str, str]) -> Schema:
@@ -60,12 +78,12 @@ def bind(canonical: str, inputs: Mapping[str, Schema], parameters: Mapping[str, 
 
 def check_input(name: str, schema: Schema) -> None:
     """Fail with SQL009 if columns differ only in case, with DAT006 if DuckDB has no such type."""
-    for first, second in _same_name(field.name for field in schema):
+    for first, second in _same_name(column.name for column in schema):
         problem = f"input '{name}' has the columns '{first}' and '{second}', which SQL does not tell apart"
         fail("SQL009", problem=problem, hint="rename one of them in the step before")
-    for field in schema:
-        if _has_wide_decimal(arrow_schema((field,)).types[0]):
-            fail("DAT006", column=field.name, type=field.type, reason="DuckDB computes with at most 38 digits")
+    for column in schema:
+        if _has_wide_decimal(arrow_schema((column,)).types[0]):
+            fail("DAT006", column=column.name, type=column.type, reason="DuckDB computes with at most 38 digits")
 
 
 def explain(
@@ -83,11 +101,11 @@ def explain(
 
 def _check_constants(engine: DuckDBPyConnection, text: str) -> None:
     """Fail with SQL009 for a text that is cast to a type of which it is no value: a plan leaves that to the run."""
-    for value, place in constant_casts(text).items() if "CAST('" in text else ():
+    for value, at in constant_casts(text).items() if "CAST('" in text else ():
         try:
             engine.execute(f"SELECT {value}").fetchall()
         except ENGINE_ERRORS as error:
-            fail("SQL009", at=place, problem=runtime_problem(error, "").message)
+            fail("SQL009", at=at, problem=runtime_problem(error, "").message)
 
 
 def schema_of_relation(
@@ -139,3 +157,286 @@ def _same_name(names: Iterable[str]) -> Iterator[tuple[str, str]]:
         if times > 1:
             first, second, *_ = (name for name in listed if name.lower() == folded)
             yield first, second
+
+
+class Named(NamedTuple):
+    """A column of a query or a source, with its type where it is only handed on, and where it is written."""
+
+    name: str
+    type: str | None = None
+    node: exp.Expr | None = None
+
+
+Columns = tuple[Named, ...]
+
+
+@dataclass(slots=True)
+class _Lookup:
+    """Looks up columns in one tree, with their types; `inputs` has those of the relations by folded name."""
+
+    names: TableNames
+    inputs: Mapping[str, Schema]
+    _known: dict[int, Columns] = field(default_factory=dict)
+
+    def sources(self, node: exp.Expr) -> dict[str, Columns]:
+        """Return the columns of the sources that a node can see, by folded alias, those of its own query first."""
+        found: dict[str, Columns] = {}
+        for select in _selects_around(node):
+            for source in from_items(select):
+                found.setdefault(source.alias_or_name.lower(), self.columns(source))
+        return found
+
+    def named_outputs(self, node: exp.Expr) -> Columns:
+        """Return the outputs that the query around a node gives names to."""
+        select = next(_selects_around(node), None)
+        return tuple(
+            Named(each.alias, node=each)
+            for each in (select.expressions if select else ())
+            if isinstance(each, exp.Alias)
+        )
+
+    def type_of(self, column: exp.Column) -> str | None:
+        """Return the type of a column that some query only hands on; None if it is computed, or not known."""
+        sources = self.sources(column)
+        named = [sources.get(column.table.lower(), ())] if column.table else sources.values()
+        found = (each for columns in named for each in columns if each.name.lower() == column.name.lower())
+        return next((each.type for each in found), None)
+
+    def columns(self, node: exp.Expr) -> Columns:
+        """Return the columns of a source in FROM; none if they are not known."""
+        source = self.names.source(node)
+        if source.relation is not None:
+            schema = self.inputs.get(source.relation.name.lower(), ())
+            columns = tuple(Named(each.name, each.type) for each in schema)
+        else:
+            query = None if isinstance(node, exp.Lateral) else source.query
+            columns = () if query is None else self.outputs(query)
+        renamed = (column._replace(name=name) for column, name in zip(columns, source.columns, strict=False))
+        return (*renamed, *columns[len(source.columns) :])
+
+    def outputs(self, query: exp.Expr) -> Columns:
+        """Return the columns that a query gives, a nameless one as ''; none if they are not known."""
+        if id(query) not in self._known:
+            self._known[id(query)] = ()  # a recursive CTE comes back to itself
+            self._known[id(query)] = tuple(self._outputs(query))
+        return self._known[id(query)]
+
+    def _outputs(self, query: exp.Expr) -> Iterator[Named]:
+        if isinstance(query, (exp.SetOperation, exp.Subquery)):
+            yield from self.outputs(query.this)
+        elif isinstance(query, exp.Select):
+            for each in query.expressions:
+                yield from self._output(each, query)
+
+    def _output(self, node: exp.Expr, select: exp.Select) -> Iterator[Named]:
+        star = node.this if isinstance(node, exp.Column) else node
+        if isinstance(star, exp.Star):
+            gone = {each.name.lower() for each in star.args.get("except_") or ()}
+            columns = self._columns_of("" if star is node else node.text("table"), select)
+            yield from (each._replace(node=node) for each in columns if each.name.lower() not in gone)
+        else:
+            yield Named(node.output_name, self._type(node.unalias(), select), node)
+
+    def _type(self, value: exp.Expr, select: exp.Select) -> str | None:
+        if not isinstance(value, exp.Column):
+            return None
+        columns = self._columns_of(value.table, select)
+        return next((each.type for each in columns if each.name.lower() == value.name.lower()), None)
+
+    def _columns_of(self, alias: str, select: exp.Select) -> Iterator[Named]:
+        """Yield the columns of the sources of a SELECT, of those with an alias if one is given."""
+        for source in from_items(select):
+            if alias.lower() in ("", source.alias_or_name.lower()):
+                yield from self.columns(source)
+
+
+def _selects_around(node: exp.Expr) -> Iterator[exp.Select]:
+    """Yield the SELECTs whose names a node can use, inner ones first; what WITH names sees nothing around it."""
+    here: exp.Expr | None = node
+    while here is not None and not isinstance(here, exp.CTE):
+        if isinstance(here, exp.Select):
+            yield here
+        inside, here = here, here.parent
+        if isinstance(here, exp.SetOperation) and inside.arg_key == "order":
+            yield from here.this.find_all(exp.Select)
+            return
+
+
+class _Fault(NamedTuple):
+    """What is wrong, and at which part of the tree. What is None, only the engine can tell."""
+
+    node: exp.Expr | None
+    problem: str | None = None
+    hint: str | None = None
+
+
+def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int) -> Diagnostic:
+    """Return what to say about an error in binding a canonical text; `shift` bytes stood before it."""
+    with trees.deep_recursion():
+        tree, _ = _parsed(text)
+        fault = _fault(details(error), tree, error_offset(error, text, shift), _lookup(tree, inputs))
+        if fault is None:
+            return runtime_problem(error, text, "SQL009", shift)
+        offset = trees.beginning_of(fault.node, text) if fault.node else error_offset(error, text, shift)
+    problem = fault.problem or runtime_problem(error, text, "SQL009").message
+    hint = _undivided(inputs) or fault.hint
+    return diagnostic("SQL009", at=place(text, offset), problem=problem, hint=hint)
+
+
+def _undivided(inputs: Mapping[str, Schema]) -> str | None:
+    """Return a hint at an input that looks as if its file had been read with the wrong delimiter."""
+    alone = ((name, schema[0].name) for name, schema in inputs.items() if len(schema) == 1)
+    hints = (f"'{name}': {hint}" for name, column in alone if (hint := undivided(column)))
+    return next(hints, None)
+
+
+def output_place(text: str, index: int, inputs: Mapping[str, Schema]) -> Location:
+    """Return the place of a column of the result in a canonical text: of its name, or of what gives it."""
+    with trees.deep_recursion():
+        tree, _ = _parsed(text)
+        columns = _lookup(tree, inputs).outputs(tree)
+        node = columns[index].node if index < len(columns) else None
+        named = node.args["alias"] if isinstance(node, exp.Alias) else node
+        return place(text, trees.offset_of(named) if named else None)
+
+
+def mixed_comparison(text: str, inputs: Mapping[str, Schema]) -> Diagnostic | None:
+    """Return why a canonical text compares a column of text with one of another type, None if it does not.
+
+    The engine would cast the text, of which the first that is no such value ends the run, and '007' would equal 7.
+    """
+    if not _COMPARES.search(text):
+        return None
+    with trees.deep_recursion():
+        tree, _ = _parsed(text)
+        lookup = _lookup(tree, inputs)
+        for node, first, other in (*_compared(tree, lookup), *_joined(tree, lookup)):
+            if first and other and first != other and "utf8" in (first, other) and "json" not in (first, other):
+                problem = f"this compares {first} with {other}"
+                hint = "CAST one of them to the type that is meant"
+                return diagnostic("SQL009", at=place(text, trees.offset_of(node)), problem=problem, hint=hint)
+    return None
+
+
+def constant_casts(text: str) -> dict[str, Location]:
+    """Return the casts of string literals in a canonical text, each as SQL, with the place of the first of its like."""
+    with trees.deep_recursion():
+        tree, grammar = _parsed(text)
+        found: dict[str, Location] = {}
+        for cast in tree.find_all(exp.Cast):
+            if type(cast) is exp.Cast and isinstance(cast.this, exp.Literal) and cast.this.is_string:
+                found.setdefault(trees.write(cast, grammar), place(text, trees.offset_of(cast.this)))
+        return found
+
+
+def _compared(tree: exp.Expr, lookup: _Lookup) -> Iterator[tuple[exp.Expr, str | None, str | None]]:
+    for node in tree.find_all(exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ):
+        if isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Column):
+            yield node, lookup.type_of(node.this), lookup.type_of(node.expression)
+
+
+def _joined(tree: exp.Expr, lookup: _Lookup) -> Iterator[tuple[exp.Expr, str | None, str | None]]:
+    """Yield the columns of USING, with their types on its two sides."""
+    for join in tree.find_all(exp.Join):
+        sides = [*_sides(join)]
+        for (name, before), (_, own) in zip(sides[::2], sides[1::2], strict=True):
+            yield name, _type_in(name.name, before, lookup), _type_in(name.name, own, lookup)
+
+
+def _type_in(name: str, sources: Iterable[exp.Expr], lookup: _Lookup) -> str | None:
+    columns = (each for source in sources for each in lookup.columns(source))
+    return next((each.type for each in columns if each.name.lower() == name.lower()), None)
+
+
+def _parsed(text: str) -> tuple[exp.Expr, type[Grammar]]:
+    grammar = DIALECTS["duckdb"].load_grammar()
+    return trees.parse(text, grammar)[0], grammar
+
+
+def _lookup(tree: exp.Expr, inputs: Mapping[str, Schema]) -> _Lookup:
+    return _Lookup(TableNames(tree, DIALECTS["duckdb"]), {name.lower(): schema for name, schema in inputs.items()})
+
+
+def _fault(told: Mapping[str, JsonValue], tree: exp.Expr, offset: int | None, lookup: _Lookup) -> _Fault | None:
+    if offset is None:
+        return next(_faults_without_a_place(tree, lookup), None)
+    if told.get("type") == "Type":
+        return _Fault(None, f"there is no type '{told['name']}'", _meant(str(told["name"]).upper(), _TYPES))
+    name = next((each for each in tree.find_all(exp.Identifier) if each.meta.get("start") == offset), None)
+    column = name.parent if name else None
+    if not isinstance(column, exp.Column):
+        return None
+    if told.get("error_subtype") == "COLUMN_NOT_FOUND":
+        return _bare(column, lookup)
+    length = column.this.meta["end"] + 1 - offset  # of the name alone, not of an expression that begins with it
+    is_name = column.table and str(told.get("location", "")).endswith(f",{length}]")
+    return _qualified(column, lookup) if is_name else None
+
+
+def _qualified(column: exp.Column, lookup: _Lookup) -> _Fault | None:
+    """Return what is wrong with a column behind the name of a source, if it is its name."""
+    sources, alias = lookup.sources(column), column.table
+    if alias.lower() not in sources:
+        members = any(each.name.lower() == alias.lower() for columns in sources.values() for each in columns)
+        problem = f"there is no table '{alias}' here"
+        return None if members else _Fault(column, problem, did_you_mean(alias, sources))
+    columns = sources[alias.lower()]
+    if not columns or any(each.name.lower() == column.name.lower() for each in columns):
+        return _Fault(column.this)
+    return _no_column(column.this, alias, columns)
+
+
+def _bare(column: exp.Column, lookup: _Lookup) -> _Fault:
+    found = [each for columns in lookup.sources(column).values() for each in columns]
+    return _no_column(column.this, None, (*lookup.named_outputs(column), *found))
+
+
+def _no_column(name: exp.Expr, source: str | None, columns: Iterable[Named]) -> _Fault:
+    types = {each.name: each.type for each in reversed(tuple(columns)) if each.name}
+    problem = f"there is no column '{name.name}'" + (f" in '{source}'" if source else "")
+    listed = ", ".join(" ".join(filter(None, each)) for each in sorted(types.items()))
+    hint = _meant(name.name, types) or (f"columns: {listed}"[:_LENGTH] if listed else None)
+    return _Fault(name, problem, hint)
+
+
+def _meant(name: str, types: Mapping[str, str | None]) -> str | None:
+    near = nearest(name, [each for each in types if each != name])
+    return f"did you mean '{near}'" + (f" ({types[near]})?" if types[near] else "?") if near else None
+
+
+def _faults_without_a_place(tree: exp.Expr, lookup: _Lookup) -> Iterator[_Fault]:
+    """Yield what can be wrong of that which the engine has no place for: USING, set operations, lists of stars."""
+    for join in tree.find_all(exp.Join):
+        yield from _using(join, lookup)
+    for operation in tree.find_all(exp.SetOperation):
+        first, other = (lookup.outputs(each) for each in (operation.this, operation.expression))
+        if len(first) != len(other) and not any(isinstance(each.node, exp.Star) for each in (*first, *other)):
+            problem = f"this SELECT has {len(other)} columns, and the one before it {len(first)}"
+            yield _Fault(operation.expression, problem)
+    for star in tree.find_all(exp.Star):
+        yield from _star(star, lookup)
+
+
+def _using(join: exp.Join, lookup: _Lookup) -> Iterator[_Fault]:
+    for name, sources in _sides(join):
+        columns = [each for source in sources for each in lookup.columns(source)]
+        if columns and name.name.lower() not in {each.name.lower() for each in columns}:
+            alias = sources[0].alias_or_name if len(sources) == 1 else None
+            yield _no_column(name, alias, columns)
+
+
+def _sides(join: exp.Join) -> Iterator[tuple[exp.Expr, list[exp.Expr]]]:
+    """Yield each name of USING with the sources before the join, and then with the one that is joined."""
+    if isinstance(join.parent, exp.Select):
+        *before, own = from_items(join.parent)[: (join.index or 0) + 2]
+        for name in join.args.get("using") or ():
+            yield name, before
+            yield name, [own]
+
+
+def _star(star: exp.Star, lookup: _Lookup) -> Iterator[_Fault]:
+    columns: Columns = tuple(each for source in lookup.sources(star).values() for each in source)
+    replaced = [each.args["alias"] for each in star.args.get("replace") or ()]
+    for name in (*(star.args.get("except_") or ()), *replaced):
+        if columns and name.name.lower() not in {each.name.lower() for each in columns}:
+            yield _no_column(name, None, columns)

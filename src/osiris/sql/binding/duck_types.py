@@ -1,12 +1,21 @@
-"""DuckDB's types in ours, and the cast that carries those that have no form of their own here."""
+"""DuckDB's types in ours, the cast that carries those that have no form of their own here, and files as a SELECT.
+
+In such a SELECT the engine is asked to guess nothing.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
     from duckdb.sqltypes import DuckDBPyType
+
+    from osiris.model import JsonValue, Schema
 
 
 class Carried(NamedTuple):
@@ -64,6 +73,15 @@ _INSTEAD: dict[str, str] = {
 }
 
 
+_NATIVE = frozenset({
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "utf8", "date", "timestamp[us]",
+    "timestamp[us,UTC]",
+})  # fmt: skip
+_DECIMAL = re.compile(r"decimal\((\d+),\d+\)")
+_MOST_DIGITS = 38
+_GLOB = re.compile(r"[*?\[\]{}]")
+
+
 def carry(kind: DuckDBPyType) -> Carried:
     """Return how a DuckDB type is carried; raises `NotCarried` if it is not."""
     name, text = kind.id, str(kind)
@@ -99,3 +117,37 @@ def inside(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
 def quote_name(name: str) -> str:
     """Return a name as a quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def is_native(kind: str) -> bool:
+    """Tell whether DuckDB reads a type as we do; not floats, as it takes the largest from statistics without NaN."""
+    decimal = _DECIMAL.fullmatch(kind)
+    return kind in _NATIVE or (decimal is not None and int(decimal[1]) <= _MOST_DIGITS)
+
+
+def is_nameable(path: Path) -> bool:
+    """Tell whether DuckDB takes the path for the name of one file, not for a pattern."""
+    return not _GLOB.search(str(path))
+
+
+def literal(value: JsonValue) -> str:
+    """Return a bool, a text, or a list or mapping of them as DuckDB's literal."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
+    return "[" + ", ".join(map(literal, value)) + "]"
+
+
+def select(columns: Iterable[str], reader: str, files: Sequence[Path], options: Mapping[str, JsonValue]) -> str:
+    """Return a SELECT of expressions from files, which a table function of DuckDB reads in their order."""
+    arguments = [literal([str(path) for path in files])]
+    arguments += [f"{name} = {literal(value)}" for name, value in options.items()]
+    return f"SELECT {', '.join(columns)} FROM {reader}({', '.join(arguments)})"
+
+
+def names_of(schema: Schema) -> list[str]:
+    """Return the columns of a schema as quoted names."""
+    return [quote_name(column.name) for column in schema]

@@ -1,5 +1,8 @@
 """A DuckDB that can compute and nothing else: no files, no network, no extensions, no settings.
 
+One is shared by all steps of a job: opening one takes longer than most statements of a small step, and two engines know
+nothing of each other's memory.
+
 The folder into which it spills is the only one that it can still reach. `memory_limit` is what it aims at, not what it
 keeps to: only the limits of its process bound it.
 """
@@ -7,13 +10,15 @@ keeps to: only the limits of its process bound it.
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
-
-import duckdb
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
 
 _AT_START: dict[str, str] = {
     "python_enable_replacements": "false",
@@ -50,15 +55,20 @@ _SETTINGS: dict[str, str] = {
 }
 
 
+_POLL = 0.1
+
+
 def open_engine(
     scratch: Path | None, *, memory: int, threads: int, files: Sequence[Path] = (), first: Sequence[str] = ()
-) -> duckdb.DuckDBPyConnection:
+) -> DuckDBPyConnection:
     """Return a locked in-memory engine that spills into `scratch`, if one is given, up to half of what is free there.
 
     `memory` is in bytes; `threads` is at least 1. `files` are all that it can read of the outside; `first` are
     statements of ours that it executes while it is still open. Its cursors have its settings, and tables and names of
     their own.
     """
+    import duckdb
+
     limits = {"memory_limit": f"{memory}B", "threads": str(max(1, threads))}
     engine = duckdb.connect(":memory:", config={**_AT_START, **limits, **_spilling(scratch)})
     if files:
@@ -78,3 +88,59 @@ def _spilling(scratch: Path | None) -> dict[str, str]:
     scratch.mkdir(0o700, parents=True, exist_ok=True)
     limit = f"{shutil.disk_usage(scratch).free // 2}B"
     return {"temp_directory": str(scratch), "max_temp_directory_size": limit}
+
+
+class SharedEngine:
+    """The engine of all who `borrow` one while this is entered; opened when the first of them does."""
+
+    current: SharedEngine | None = None
+
+    def __init__(self, scratch: Path, *, memory: int, threads: int) -> None:
+        self._scratch = scratch
+        self._memory = memory
+        self._threads = threads
+        self._engine: DuckDBPyConnection | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        SharedEngine.current = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        SharedEngine.current = None
+        if self._engine:
+            self._engine.close()
+
+    def cursor(self) -> DuckDBPyConnection:
+        """Return a connection that sees nothing of the others."""
+
+        with self._lock:
+            self._engine = self._engine or open_engine(self._scratch, memory=self._memory, threads=self._threads)
+            return self._engine.cursor()
+
+
+def borrow(scratch: Path | None, *, memory: int, threads: int) -> DuckDBPyConnection:
+    """Return a connection of the engine that is shared now, else one of a new engine; the caller closes it."""
+
+    if SharedEngine.current is not None:
+        return SharedEngine.current.cursor()
+    return open_engine(scratch, memory=memory, threads=threads)
+
+
+@contextmanager
+def interruptible(engine: DuckDBPyConnection, cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Interrupt what a connection does inside the block once `cancelled` says so: it does not look up by itself."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_POLL):
+            if cancelled():
+                engine.interrupt()
+
+    watcher = threading.Thread(target=watch, name="interrupt", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()

@@ -9,6 +9,7 @@ WITH RECURSIVE has the types of its first SELECT, whatever comes after.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,16 +17,19 @@ from sqlglot import exp
 
 from osiris.errors import diagnostic
 from osiris.sql.binding.duck_types import inside
-from osiris.sql.binding.subexpression_types import Parts
+from osiris.sql.binding.problems import ENGINE_ERRORS, kind_of
 from osiris.sql.safety import tree as trees
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.text import place
+from osiris.sql.safety.tree import called, write
+from osiris.sql.scope import standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
+    from sqlglot import Dialect as Grammar
 
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
@@ -59,7 +63,7 @@ class _Meeting(NamedTuple):
     @property
     def is_suspect(self) -> bool:
         """Tell whether it narrows even where digits are left: its type is that of the first argument."""
-        return isinstance(self.node, exp.Anonymous) and _FROM.get(self.node.name.lower(), 0) > 1
+        return _FROM.get(called(self.node), 0) > 1
 
 
 class _Loss(NamedTuple):
@@ -87,7 +91,7 @@ def narrowings(text: str, engine: DuckDBPyConnection, values: Mapping[str, JsonV
 
 def _of_values(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
     selects: dict[int, tuple[exp.Select, list[_Meeting]]] = {}
-    for meeting in (found for node in tree.walk() if (found := _meeting(node))):
+    for meeting in filter(None, map(_meeting, tree.walk())):
         select = meeting.node.find_ancestor(exp.Select)
         if select is not None:
             selects.setdefault(id(select), (select, []))[1].append(meeting)
@@ -99,28 +103,50 @@ def _of_values(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
 
 
 def _meeting(node: exp.Expr) -> _Meeting | None:
-    if isinstance(node, exp.Case):
-        given = [*(each.args.get("true") for each in node.args["ifs"]), node.args.get("default")]
-        return _Meeting(node, node, [each for each in given if each is not None])
-    if isinstance(node, exp.Anonymous) and node.name.lower() in _FROM:
-        window = node.find_ancestor(exp.Window) if node.name.lower() in ("lag", "lead") else None
-        return _Meeting(node, window or node, node.expressions[_FROM[node.name.lower()] :])
-    if isinstance(node, exp.Array):
-        return _Meeting(node, node, node.expressions)
-    if isinstance(node, exp.ToMap):
-        pairs = node.this.expressions
-        held = [each.expression for each in pairs if isinstance(each, exp.PropertyEQ)]
-        return _Meeting(node, exp.Array(expressions=[each.copy() for each in held]), held)
-    if isinstance(node, exp.In) and node.args.get("query"):
-        held = [node.this, node.args["query"]]
-        return _Meeting(node, exp.Array(expressions=[each.copy() for each in held]), held)
-    return None
+    find = _MEETINGS.get(type(node))
+    return find(node) if find else None
+
+
+def _of_case(node: exp.Expr) -> _Meeting:
+    given = [*(each.args.get("true") for each in node.args["ifs"]), node.args.get("default")]
+    return _Meeting(node, node, [each for each in given if each is not None])
+
+
+def _of_call(node: exp.Expr) -> _Meeting | None:
+    name = called(node)
+    if name not in _FROM:
+        return None
+    window = node.find_ancestor(exp.Window) if name in ("lag", "lead") else None
+    return _Meeting(node, window or node, node.expressions[_FROM[name] :])
+
+
+def _of_map(node: exp.Expr) -> _Meeting:
+    return _listed(node, [each.expression for each in node.this.expressions if isinstance(each, exp.PropertyEQ)])
+
+
+def _of_in(node: exp.Expr) -> _Meeting | None:
+    query = node.args.get("query")
+    return _listed(node, [node.this, query]) if query else None
+
+
+def _listed(node: exp.Expr, values: list[exp.Expr]) -> _Meeting:
+    """Return a place at which values take on the type that a list of them would have."""
+    return _Meeting(node, exp.Array(expressions=[each.copy() for each in values]), values)
+
+
+_MEETINGS: dict[type[exp.Expr], Callable[[exp.Expr], _Meeting | None]] = {
+    exp.Anonymous: _of_call,
+    exp.Array: lambda node: _Meeting(node, node, node.expressions),
+    exp.Case: _of_case,
+    exp.In: _of_in,
+    exp.ToMap: _of_map,
+}
 
 
 def _of_meeting(meeting: _Meeting, kind: DuckDBPyType, select: exp.Select, parts: Parts) -> Iterator[_Loss]:
     column = _column_of(meeting.node)
     for value, found in zip(meeting.values, parts.of_values(meeting.values, select), strict=True):
-        pair = _narrowed(found, kind) if found is not None else None
+        pair = _narrowed(found, kind)
         if pair and not _is_kept(value, _scale(pair[1])):
             yield _Loss(value, *pair, column, _wide(meeting, select, pair[1], parts))
 
@@ -152,11 +178,17 @@ def _of_leaves(
     for leaf, columns in known:
         names = [name for name, _ in columns] if by_name else [*kept]
         for index, (name, (_, found)) in enumerate(zip(names, columns, strict=False)):
-            pair = _narrowed(found, kept[name]) if name in kept else None
-            node = _output(leaf, index)
+            pair, node = _narrowed(found, kept.get(name)), _output(leaf, index)
             if pair and not _is_kept(node, _scale(pair[1])):
-                others = (_output(each, index) for each, kinds in known if _kind_at(kinds, index) == pair[1])
-                yield _Loss(node, *pair, name, None if by_name else next(others, None), recursive)
+                wide = None if by_name else _widest(known, index, pair[1])
+                yield _Loss(node, *pair, name, wide, recursive)
+
+
+def _widest(
+    known: list[tuple[exp.Expr, list[tuple[str, DuckDBPyType]]]], index: int, kept: DuckDBPyType
+) -> exp.Expr | None:
+    """Return the first column at a place that has the type which is kept."""
+    return next((_output(leaf, index) for leaf, columns in known if _kind_at(columns, index) == kept), None)
 
 
 def _kind_at(columns: list[tuple[str, DuckDBPyType]], index: int) -> DuckDBPyType | None:
@@ -207,13 +239,15 @@ def _column_of(node: exp.Expr) -> str | None:
     return None
 
 
-def _narrowed(found: DuckDBPyType, kept: DuckDBPyType) -> tuple[DuckDBPyType, DuckDBPyType] | None:
+def _narrowed(found: DuckDBPyType | None, kept: DuckDBPyType | None) -> tuple[DuckDBPyType, DuckDBPyType] | None:
     """Return the numbers inside two types of which the second has fewer digits behind the point, None if none has."""
+    if found is None or kept is None:
+        return None
     found, kept = _element(found), _element(kept)
     if found.id in ("struct", "map") and kept.id == found.id:
         others = {name.lower(): kind for name, kind in inside(kept)}
-        pairs = ((kind, others.get(name.lower())) for name, kind in inside(found))
-        return next((pair for kind, other in pairs if other and (pair := _narrowed(kind, other))), None)
+        pairs = (_narrowed(kind, others.get(name.lower())) for name, kind in inside(found))
+        return next(filter(None, pairs), None)
     before, after = _scale(found), _scale(kept)
     return (found, kept) if before is not None and after is not None and before > after else None
 
@@ -237,7 +271,7 @@ def _is_kept(node: exp.Expr, scale: float | None) -> bool:
     """Tell whether a value surely has no more digits behind the point: it is such a literal, or a whole number."""
     inner = node.unnest()
     inner = inner.this if isinstance(inner, exp.Neg) else inner
-    if isinstance(inner, exp.Anonymous) and inner.name.lower() in _WHOLE:
+    if called(inner) in _WHOLE:
         return len(inner.expressions) == 1
     if not isinstance(inner, exp.Literal) or inner.is_string:
         return False
@@ -268,3 +302,61 @@ def _hint(loss: _Loss, value: str) -> str:
 def _short(node: exp.Expr) -> str:
     written = " ".join(node.sql(dialect="duckdb", comments=False).split())
     return written if len(written) <= _LENGTH else written[: _LENGTH - 1] + "…"
+
+
+_NOT_ABOUT_TYPES = ("where", "having", "qualify", "order", "limit", "offset", "distinct")
+"""What of a SELECT leaves the types of its columns as they are; without it, less can fail to bind on its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Binds parts of a checked statement in an engine that has its inputs; `values` are those of its parameters."""
+
+    engine: DuckDBPyConnection
+    values: Mapping[str, JsonValue]
+    grammar: type[Grammar]
+
+    def of_query(self, query: exp.Expr) -> dict[str, DuckDBPyType]:
+        """Return the types of the columns of a query by folded name, in order; none if it cannot stand alone."""
+        return self._bound(standing(query.unnest().copy(), query)) or {}
+
+    def of_recursion(self, cte: exp.CTE) -> dict[str, DuckDBPyType]:
+        """Return the types of the columns of a recursive CTE, as its readers see them."""
+        source = exp.From(this=exp.Table(this=cte.args["alias"].this.copy()))
+        return self._bound(standing(exp.Select(expressions=[exp.Star()], from_=source), cte)) or {}
+
+    def of_values(self, nodes: Sequence[exp.Expr], select: exp.Select) -> list[DuckDBPyType | None]:
+        """Return the types of expressions that stand somewhere in a SELECT, None for what cannot be told."""
+        found = self._in_select(nodes, select)
+        if found is not None:
+            return [*found]
+        alone = [self._in_select([node], select) if len(nodes) > 1 else None for node in nodes]
+        return [each[0] if each else None for each in alone]
+
+    def _in_select(self, nodes: Sequence[exp.Expr], select: exp.Select) -> list[DuckDBPyType] | None:
+        """Return their types beside the columns of the SELECT, or, for parts of aggregates, ungrouped."""
+        if not nodes:
+            return []
+        copy = select.copy()
+        for key in _NOT_ABOUT_TYPES:
+            copy.set(key, None)
+        added = [exp.alias_(node.copy(), f"_part_{number}") for number, node in enumerate(nodes)]
+        copy.set("expressions", [*copy.expressions, *added])
+        found = self._bound(standing(copy, select))
+        if found is None:
+            copy = copy.copy()
+            copy.set("group", None)
+            copy.set("expressions", copy.expressions[-len(nodes) :])
+            found = self._bound(standing(copy, select))
+        return None if found is None else [*found.values()][-len(nodes) :]
+
+    def _bound(self, query: exp.Expr) -> dict[str, DuckDBPyType] | None:
+        asked = {each.name for each in query.find_all(exp.Placeholder)}
+        values = {name: value for name, value in self.values.items() if name in asked}
+        try:
+            relation = self.engine.sql(write(query, self.grammar), params=values or None)
+        except ENGINE_ERRORS as error:
+            if kind_of(error) != "other":
+                raise
+            return None
+        return dict(zip((name.lower() for name in relation.columns), relation.types, strict=True))

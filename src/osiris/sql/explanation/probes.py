@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.sql.binding.subexpression_types import standing
-from osiris.sql.explanation.read_back import NAMES, best_key, inner_first
-from osiris.sql.nondeterminism.grain import Grains, group_values
-from osiris.sql.nondeterminism.sources import conjuncts
+from osiris.sql.explanation.grain import Grains
+from osiris.sql.explanation.read_back import NAMES, best_key, grouped_columns, in_order, inner_first
+from osiris.sql.explanation.sources import conjuncts
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.tree import deep_recursion, parse, write
+from osiris.sql.scope import standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from osiris.sql.nondeterminism.grain import Facts
-    from osiris.sql.nondeterminism.sources import Item, Rows
+    from osiris.sql.explanation.grain import Facts, Joined
+    from osiris.sql.explanation.sources import Item, Rows
 
 _KEYS = ("id", "key", "code", "no", "nr", "number", "uuid")
 _OF_A_PERSON = ("", "l", "f", "first", "last", "full", "sur", "nick", "user")
@@ -105,26 +105,28 @@ def _join_probes(select: exp.Select, facts: Facts) -> Iterator[Probe]:
     """Yield a probe for each join that pairs rows by a condition; what the WHERE says of its left side is applied."""
     places = {id(join): place for place, join in enumerate(select.args.get("joins") or ())}
     for joined in facts.joins:
-        node, place = joined.node, places[id(joined.node)]
-        plain = not node.args.get("method") and str(node.args.get("kind") or "").upper() in ("", "INNER", "OUTER")
-        if not plain or not (node.args.get("on") or node.args.get("using")):
-            continue
-        where = _conditions(select, facts, joined.before)
-        semi = node.copy()
-        semi.set("side", None)
-        semi.set("kind", "SEMI")
-        joins = list(select.args["joins"])
-        counted = [
-            _count(select, joins[:place], where),
-            _count(select, [*joins[:place], semi], where),
-            _count(select, joins[: place + 1], where),
-        ]
-        side = str(node.args.get("side") or "").upper()
-        if side in ("RIGHT", "FULL"):  # rows that only the right side has would be counted as made by matches
-            continue
-        yield JoinProbe(
-            joined.before[0].label, joined.item.label, side, _numbers(counted, select, facts), joined.narrow
-        )
+        if _is_counted(joined):
+            place, side = places[id(joined.node)], joined.words.side
+            query = _join_query(select, joined, place, facts)
+            yield JoinProbe(joined.before[0].label, joined.item.label, side, query, joined.narrow)
+
+
+def _is_counted(joined: Joined) -> bool:
+    """Tell whether a join pairs rows by a condition; rows that only the right has would count as made by matches."""
+    kind, side, method = joined.words
+    pairs = kind in ("", "INNER", "OUTER") and side not in ("RIGHT", "FULL") and not method
+    return pairs and bool(joined.node.args.get("on") or joined.node.args.get("using"))
+
+
+def _join_query(select: exp.Select, joined: Joined, place: int, facts: Facts) -> str:
+    """Return the query of a probe, of the join at a place."""
+    where = _conditions(select, facts, joined.before)
+    semi = joined.node.copy()
+    semi.set("side", None)
+    semi.set("kind", "SEMI")
+    before, itself = select.args["joins"][:place], select.args["joins"][place]
+    several = ([*before], [*before, semi], [*before, itself])
+    return _numbers([_count(select, joins, where) for joins in several], select, facts)
 
 
 def _conditions(select: exp.Select, facts: Facts, before: Sequence[Item]) -> list[exp.Expr]:
@@ -159,20 +161,23 @@ def _numbers(counted: Sequence[exp.Expr], select: exp.Select, facts: Facts) -> s
 
 def _name_probes(select: exp.Select, facts: Facts) -> Iterator[Probe]:
     """Yield a probe for each source that is grouped by a name without the key that stands beside it."""
-    scope = facts.scope
-    grouped = [each for each in group_values(select, scope) if isinstance(each, exp.Column)]
-    for item in scope.items:
-        own = [each for each in grouped if scope.item_of(each) is item]
+    grouped = grouped_columns(select, facts)
+    for item in facts.scope.items:
+        own = [each for each in grouped if facts.scope.item_of(each) is item]
         named = [each for each in own if _is_name(each.name)]
         key = _key_beside(named[0].name, item) if named else ()
-        if not key or any(each.name.lower() in map(str.lower, key) for each in own):
-            continue
-        columns: list[exp.Expr] = [exp.column(name, table=item.alias, quoted=True) for name in key]
-        counted = [_distinct(select, [*named], columns), _distinct(select, columns, columns)]
-        source, _ = item.rows.origins.get(named[0].name.lower(), (item.label, ""))
-        names = tuple(_shown(each.name, item) for each in named)
-        keys = tuple(_shown(each, item) for each in key)
-        yield NameProbe(source, names, keys, _numbers(counted, select, facts))
+        if key and {*map(str.lower, key)}.isdisjoint(each.name.lower() for each in own):
+            yield _name_probe(select, facts, item, named, key)
+
+
+def _name_probe(
+    select: exp.Select, facts: Facts, item: Item, named: Sequence[exp.Expr], key: tuple[str, ...]
+) -> NameProbe:
+    columns: list[exp.Expr] = [exp.column(name, table=item.alias, quoted=True) for name in key]
+    counted = [_distinct(select, [*named], columns), _distinct(select, columns, columns)]
+    source, _ = item.rows.origins.get(named[0].name.lower(), (item.label, ""))
+    names, keys = (tuple(_shown(each, item) for each in several) for several in ([each.name for each in named], key))
+    return NameProbe(source, names, keys, _numbers(counted, select, facts))
 
 
 def _shown(column: str, item: Item) -> str:
@@ -198,17 +203,25 @@ def _is_name(column: str) -> bool:
 
 def _key_beside(name: str, item: Item) -> tuple[str, ...]:
     """Return the key of what a name is of: `customer_id` beside `customer_name`, else that of its relation."""
-    origins = item.rows.origins
-    relation, called = origins.get(name.lower(), (item.label, name))
-    columns = {column: origins.get(column.lower(), (None, column)) for column in item.rows.columns or () if column}
-    stem = next(called.lower().removesuffix(word) for word in NAMES if called.lower().endswith(word)).strip("_ ")
+    relation, called = item.rows.origins.get(name.lower(), (item.label, name))
+    stem = _stem(called)
     wanted = {f"{stem.replace('_', '')}{word}" for word in _KEYS} if stem else set()
-    beside = [each for each in columns if each.lower().replace("_", "") in wanted]
+    beside = [each for each in item.rows.named if each.lower().replace("_", "") in wanted]
     if beside:
         return (beside[0],)
-    if name.lower() not in origins or (stem not in _OF_A_PERSON and not relation.lower().startswith(stem)):
-        return ()
+    is_of_relation = stem in _OF_A_PERSON or relation.lower().startswith(stem)
+    return _key_of(relation, item) if is_of_relation and name.lower() in item.rows.origins else ()
+
+
+def _stem(name: str) -> str:
+    """Return what a name is the name of: `customer` for `customer_name`."""
+    return next(name.lower().removesuffix(word) for word in NAMES if name.lower().endswith(word)).strip("_ ")
+
+
+def _key_of(relation: str, item: Item) -> tuple[str, ...]:
+    """Return the key of the relation that an item has columns of: the declared one, or one that is called so."""
     declared = [key for key in item.rows.keys if key and item.rows.declared]
     if declared:
-        return tuple(each for each in columns if each.lower() in best_key(declared))
-    return tuple(each for each, (of, own) in columns.items() if of == relation and own.lower() in _KEYS)[:1]
+        return in_order(best_key(declared), item.rows)
+    origins = {column: item.rows.origins.get(column.lower(), (None, column)) for column in item.rows.named}
+    return tuple(each for each, (of, own) in origins.items() if of == relation and own.lower() in _KEYS)[:1]

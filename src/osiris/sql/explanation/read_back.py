@@ -7,17 +7,73 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.sql.explanation.phrases import Phrases
-from osiris.sql.nondeterminism.grain import Grains, group_values
-from osiris.sql.nondeterminism.order import written_order
-from osiris.sql.nondeterminism.sources import Key, Rows, conjuncts
+from osiris.sql.explanation.grain import Grains, group_values
+from osiris.sql.explanation.sources import Key, Rows, conjuncts, reference
+from osiris.sql.nondeterminism.row_order import written_order
 from osiris.sql.safety.dialects import DIALECTS
-from osiris.sql.safety.tree import QUERIES, deep_recursion, parse
+from osiris.sql.safety.tree import deep_recursion, parse, write
+from osiris.sql.scope import QUERIES, from_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from osiris.sql.nondeterminism.grain import Facts, Joined
+    from osiris.sql.explanation.grain import Facts, Joined
+    from osiris.sql.explanation.sources import Item, Scope
+
+
+_STRICT = (
+    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.Between, exp.Column, exp.Identifier,
+    exp.Literal, exp.Cast, exp.DataType, exp.Placeholder,
+)  # fmt: skip
+"""What is NULL if a column in it is."""
+NAMES = ("name", "title", "label")
+"""What columns are called, or end with, that people know things by; several things may share one."""
+_COMPARED: dict[type[exp.Expr], str] = {
+    exp.EQ: "=",
+    exp.NEQ: "!=",
+    exp.GT: ">",
+    exp.GTE: ">=",
+    exp.LT: "<",
+    exp.LTE: "<=",
+}
+_COMPUTED: dict[type[exp.Expr], str] = {
+    exp.Add: "+",
+    exp.Sub: "-",
+    exp.Mul: "*",
+    exp.Div: "/",
+    exp.IntDiv: "//",
+    exp.Mod: "%",
+    exp.DPipe: "||",
+}
+_JOINED: dict[type[exp.Expr], str] = {exp.And: "and", exp.Or: "or"}
+_INFIX: dict[type[exp.Expr], str] = {
+    **_COMPARED,
+    **_COMPUTED,
+    **_JOINED,
+    exp.NullSafeEQ: "is the same as",
+    exp.NullSafeNEQ: "is not the same as",
+}
+_GATHERED = {
+    "sum": "sum of",
+    "avg": "average of",
+    "mean": "average of",
+    "min": "minimum of",
+    "max": "maximum of",
+    "median": "median of",
+    "first": "first",
+    "last": "last",
+    "any_value": "any",
+    "list": "list of",
+    "array_agg": "list of",
+    "string_agg": "joined text of",
+    "row_number": "row number",
+    "rank": "rank",
+    "dense_rank": "rank without gaps",
+}
+_ORDERLESS = frozenset({"sum", "avg", "mean", "min", "max", "median"})
+"""Figures in which an order only makes the rounding the same each time."""
+_UNITS = frozenset({"year", "quarter", "month", "week", "day", "weekday", "hour", "minute", "dayofweek"})
+_LONGEST = 400
 
 
 @dataclass(slots=True)
@@ -50,7 +106,7 @@ def best_key(keys: Iterable[Key]) -> Key:
 
 def in_order(key: Key, rows: Rows) -> tuple[str, ...]:
     """Return the columns of a key as they are written, in the order of the columns."""
-    return tuple(name for name in rows.columns or () if name and name.lower() in key)
+    return tuple(name for name in rows.named if name.lower() in key)
 
 
 def read_query(
@@ -81,17 +137,16 @@ def _name_outputs(tree: exp.Expr, names: Sequence[str]) -> None:
 def inner_first(tree: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the queries that rows go through, those of WITH and FROM before those that read them."""
     with_ = tree.args.get("with_")
-    for cte in with_.expressions if isinstance(with_, exp.With) else ():
-        yield from inner_first(cte.this)
+    inner = [cte.this for cte in with_.expressions] if isinstance(with_, exp.With) else []
     if isinstance(tree, (exp.Subquery, exp.Lateral)) and isinstance(tree.this, QUERIES):
-        yield from inner_first(tree.this)
+        inner.append(tree.this)
     elif isinstance(tree, exp.SetOperation):
-        yield from inner_first(tree.left)
-        yield from inner_first(tree.right)
+        inner += [tree.left, tree.right]
     elif isinstance(tree, exp.Select):
-        first = tree.args.get("from_")
-        for source in [*([first.this] if first else []), *(join.this for join in tree.args.get("joins") or ())]:
-            yield from inner_first(source)
+        inner += from_items(tree)
+    for each in inner:
+        yield from inner_first(each)
+    if isinstance(tree, exp.Select):
         yield tree
 
 
@@ -144,29 +199,31 @@ def _only_source(query: exp.Expr, known: dict[str, exp.Expr]) -> exp.Select | No
     return inner if isinstance(inner, exp.Select) else None
 
 
+_KEPT = {"LEFT": "of {0} kept", "RIGHT": "of {1} kept", "FULL": "of both kept"}
+_MATCHED = {"SEMI": "only rows of {0} with a match", "ANTI": "only rows of {0} without a match"}
+_BY_METHOD = {"ASOF": "; the nearest match of each row", "POSITIONAL": "; rows at the same place"}
+
+
 def _join_text(joined: Joined, phrases: Phrases) -> str:
-    node, first, item = joined.node, joined.before[0].label, joined.item.label
-    kind, side, method = (str(node.args.get(key) or "").upper() for key in ("kind", "side", "method"))
-    conditions = [each for each in conjuncts(node.args.get("on")) if _is_match(each, joined, phrases)]
-    on = " and ".join([*(pair[0].name for pair in joined.pairs), *(phrases.say(each) for each in conditions)])
-    if not on and not node.args.get("on") and not node.args.get("using") and not method:
+    first, item, (kind, side, method) = joined.before[0].label, joined.item.label, joined.words
+    conditions = (each for each in conjuncts(joined.node.args.get("on")) if _is_match(each, joined, phrases))
+    on = " and ".join([*(pair[0].name for pair in joined.pairs), *map(phrases.say, conditions)])
+    if not on and not method and _has_no_condition(joined.node):
         return f"{first} with {item}: every row with every row"
-    kept = {"LEFT": f"of {first} kept", "RIGHT": f"of {item} kept", "FULL": "of both kept"}.get(side, "dropped")
-    rows = {
-        "SEMI": f"only rows of {first} with a match",
-        "ANTI": f"only rows of {first} without a match",
-    }.get(kind, f"unmatched rows {kept}")
-    nearest = "; the nearest match of each row" if method == "ASOF" else ""
-    by_place = "; rows at the same place" if method == "POSITIONAL" else ""
-    many = "" if joined.narrow or by_place else "; rows may multiply"
-    return f"{first} with {item}{f' on {on}' if on else ''}; {rows}{nearest}{by_place}{many}"
+    rows = _MATCHED.get(kind, f"unmatched rows {_KEPT.get(side, 'dropped')}").format(first, item)
+    many = "" if joined.narrow or method == "POSITIONAL" else "; rows may multiply"
+    return f"{first} with {item}{f' on {on}' if on else ''}; {rows}{_BY_METHOD.get(method, '')}{many}"
+
+
+def _has_no_condition(join: exp.Join) -> bool:
+    return not join.args.get("on") and not join.args.get("using")
 
 
 def _is_match(condition: exp.Expr, joined: Joined, phrases: Phrases) -> bool:
     """Tell whether a condition of ON compares both sides for being equal; any other only filters."""
     if not isinstance(condition, (exp.EQ, exp.NullSafeEQ)):
         return False
-    if str(joined.node.args.get("kind") or "").upper() in ("SEMI", "ANTI"):
+    if joined.words.only_filters:
         return True
     sides = [phrases.scope.aliases(each) for each in (condition.this, condition.expression)]
     own = {joined.item.alias}
@@ -176,12 +233,11 @@ def _is_match(condition: exp.Expr, joined: Joined, phrases: Phrases) -> bool:
 
 
 def _join_filters(joined: Joined, phrases: Phrases) -> Iterator[str]:
-    side = str(joined.node.args.get("side") or "").upper()
     kept = {
         "LEFT": f"rows of {joined.before[0].label} without a match are kept",
         "RIGHT": f"rows of {joined.item.label} without a match are kept",
         "FULL": "rows of both without a match are kept",
-    }.get(side)
+    }.get(joined.words.side)
     for condition in conjuncts(joined.node.args.get("on")):
         if not _is_match(condition, joined, phrases):
             yield phrases.say(condition) + (f" (in the join only: {kept})" if kept else "")
@@ -195,44 +251,42 @@ def _lost_matches(condition: exp.Expr, facts: Facts, phrases: Phrases) -> Iterat
     if any(not isinstance(part, _STRICT) for part in condition.walk()):
         return
     for joined in facts.joins:
-        if str(joined.node.args.get("side") or "").upper() == "LEFT" and joined.item.alias in reads:
+        if joined.words.side == "LEFT" and joined.item.alias in reads:
             yield (
                 f"the condition {phrases.say(condition)} drops the unmatched rows "
                 f"that the join with {joined.item.label} keeps"
             )
 
 
-_STRICT = (
-    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.Between, exp.Column, exp.Identifier,
-    exp.Literal, exp.Cast, exp.DataType, exp.Placeholder,
-)  # fmt: skip
-"""What is NULL if a column in it is."""
-
-
 def _namesakes(select: exp.Select, facts: Facts) -> Iterator[str]:
     """Yield a note for each source that is grouped by a text beside its key: rows that agree in it become one group."""
-    grouped = [each for each in group_values(select, facts.scope) if isinstance(each, exp.Column)]
-    texts = facts.key(text for each in grouped if (text := facts.scope.spelled(each)) is not None)
+    grouped = grouped_columns(select, facts)
+    texts = facts.key(filter(None, map(facts.scope.spelled, grouped)))
     for item in facts.scope.items:
-        own = [each for each in grouped if facts.scope.item_of(each) is item]
-        keys = [[name for name in item.rows.columns or () if name and name.lower() in key] for key in item.rows.keys]
-        complete = any(facts.key(f"{item.alias}.{name.lower()}" for name in key) <= texts for key in keys)
-        named = [each.name for each in own if _may_name(each.name, item.rows)]
-        if named and keys and all(keys) and not complete:
-            shown = " and ".join(sorted(keys, key=len)[0])
+        own = [each.name for each in grouped if facts.scope.item_of(each) is item]
+        named = [name for name in own if _may_name(name, item.rows)]
+        keys = [in_order(key, item.rows) for key in item.rows.keys]
+        if named and _is_split(keys, item, texts, facts):
             yield (
                 f"different rows of {item.label} with the same {' and '.join(named)} "
-                f"are counted as one group (its key is {shown})"
+                f"are counted as one group (its key is {' and '.join(sorted(keys, key=len)[0])})"
             )
+
+
+def grouped_columns(select: exp.Select, facts: Facts) -> list[exp.Column]:
+    """Return the columns by which a SELECT groups, without what is computed for it."""
+    return [each for each in group_values(select, facts.scope) if isinstance(each, exp.Column)]
+
+
+def _is_split(keys: Sequence[Sequence[str]], item: Item, texts: Key, facts: Facts) -> bool:
+    """Tell whether a source has keys, and none of them is among the values by which rows are grouped."""
+    complete = any(facts.key(reference(item, name) for name in key) <= texts for key in keys)
+    return bool(keys) and all(keys) and not complete
 
 
 def _may_name(column: str, rows: Rows) -> bool:
     """Tell whether a column looks like the name of a thing: a text that is called so."""
     return rows.types.get(column.lower()) in ("utf8", None) and column.lower().endswith(NAMES)
-
-
-NAMES = ("name", "title", "label")
-"""What columns are called, or end with, that people know things by; several things may share one."""
 
 
 def _read_outermost(tree: exp.Expr, grains: Grains, found: QueryText) -> None:
@@ -244,22 +298,31 @@ def _read_outermost(tree: exp.Expr, grains: Grains, found: QueryText) -> None:
         return
     phrases = Phrases(grains.facts_of(query).scope, grains)
     if query is tree or isinstance(tree, exp.Subquery):
-        for each in query.expressions:
-            if not isinstance(each.unalias(), exp.Star) and not isinstance(each.this, exp.Star):
-                name = each.alias_or_name or phrases.say(each)
-                is_passed_on = isinstance(each.unalias(), exp.Column) and each.unalias().name == name
-                found.columns[name] = found.columns.get(name if is_passed_on else "", phrases.say(each))
+        _read_outputs(query, phrases, found)
     order = written_order(tree, [name or "" for name in found.rows.columns or ()])
-    if order:
-        found.sort = [_sorted_by(each, query, phrases) for each in order]
-    limit = tree.args.get("limit")
-    if limit is not None:
-        count: exp.Expr = limit.args["count"] if isinstance(limit, exp.Fetch) else limit.expression
-        options = limit.args.get("limit_options")
-        unit = "%" if options and options.args.get("percent") else ""
-        offset = tree.args.get("offset")
-        skipped = f" after the first {phrases.say(offset.expression)}" if offset else ""
-        found.limit = f"{phrases.say(count)}{unit}{skipped}"
+    found.sort = [_sorted_by(each, query, phrases) for each in order]
+    found.limit = _limit_text(tree, phrases)
+
+
+def _read_outputs(query: exp.Select, phrases: Phrases, found: QueryText) -> None:
+    """Read the columns that a query names; one that is passed on is what it was before."""
+    for each in query.expressions:
+        value = each.unalias()
+        if not isinstance(value, exp.Star) and not isinstance(each.this, exp.Star):
+            name = each.alias_or_name or phrases.say(each)
+            is_passed_on = isinstance(value, exp.Column) and value.name == name
+            found.columns[name] = found.columns.get(name if is_passed_on else "", phrases.say(each))
+
+
+def _limit_text(tree: exp.Expr, phrases: Phrases) -> str | None:
+    limit, offset = tree.args.get("limit"), tree.args.get("offset")
+    if limit is None:
+        return None
+    count: exp.Expr = limit.args["count"] if isinstance(limit, exp.Fetch) else limit.expression
+    options = limit.args.get("limit_options")
+    unit = "%" if options and options.args.get("percent") else ""
+    skipped = f" after the first {phrases.say(offset.expression)}" if offset else ""
+    return f"{phrases.say(count)}{unit}{skipped}"
 
 
 def _sorted_by(key: exp.Expr, query: exp.Select, phrases: Phrases) -> str:
@@ -269,3 +332,224 @@ def _sorted_by(key: exp.Expr, query: exp.Select, phrases: Phrases) -> str:
         output = query.expressions[place] if place < len(query.expressions) else value
         return f"{output.alias_or_name or phrases.say(output)}{down}"
     return f"{phrases.say(value)}{down}" if not isinstance(value, exp.Var) else f"all columns{down}"
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """Says what the nodes of one SELECT mean; columns are called by `named`."""
+
+    scope: Scope
+    grains: Grains
+    around: Phrases | None = None
+
+    def column(self, column: exp.Expr) -> str:
+        """Return the name of a column: with that of its source where there are several, or where it is around."""
+        item = self.scope.item_of(column)
+        if item is not None:
+            return f"{item.label}.{column.name}" if self._has_several() else column.name
+        around = self.around
+        while around is not None:
+            item = around.scope.item_of(column)
+            if item is not None:
+                return f"{item.label}.{column.name}"
+            around = around.around
+        return f"{column.args['table'].name}.{column.name}" if column.args.get("table") else column.name
+
+    def _has_several(self) -> bool:
+        return len(self.scope.items) > 1 or bool(self.scope.select.args.get("joins"))
+
+    def say(self, node: exp.Expr) -> str:
+        """Return a node in plain words."""
+        for kind, phrase in _PHRASES:
+            if isinstance(node, kind):
+                told = phrase(self, node)
+                if told is not None:
+                    return told
+        infix = _INFIX.get(type(node))
+        if infix is not None:
+            return f"{self.say(node.this)} {infix} {self.say(node.expression)}"
+        return self.sql(node)
+
+    def sql(self, node: exp.Expr) -> str:
+        """Return the SQL of a node on one line."""
+        text = " ".join(write(node, self.scope.grammar).split())
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+    def listed(self, nodes: list[exp.Expr]) -> str:
+        """Return nodes in plain words, with commas between."""
+        return ", ".join(self.say(node) for node in nodes)
+
+
+def _literal(_: Phrases, node: exp.Expr) -> str | None:
+    return f"'{node.name}'" if node.is_string else node.name
+
+
+def _cast(phrases: Phrases, node: exp.Expr) -> str | None:
+    to = node.args["to"]
+    if isinstance(node.this, exp.Literal) and to.this in (exp.DType.DATE, exp.DType.TIMESTAMP):
+        return str(node.this.name)
+    return f"{phrases.say(node.this)} as {to.sql().lower()}"
+
+
+def _negated(phrases: Phrases, node: exp.Expr) -> str | None:
+    inner = node.this.unnest()
+    if isinstance(inner, exp.Is) and isinstance(inner.expression, exp.Null):
+        return f"{phrases.say(inner.this)} is not empty"
+    if isinstance(inner, exp.In):
+        return _in(phrases, inner, "not in")
+    if isinstance(inner, (exp.Like, exp.ILike)):
+        return _like(phrases, inner, "does not ")
+    if isinstance(inner, exp.Exists):
+        return _exists(phrases, inner, "no row exists in")
+    return f"not ({phrases.say(inner)})"
+
+
+def _is(phrases: Phrases, node: exp.Expr) -> str | None:
+    return f"{phrases.say(node.this)} is empty" if isinstance(node.expression, exp.Null) else None
+
+
+def _in(phrases: Phrases, node: exp.Expr, word: str = "in") -> str | None:
+    query = node.args.get("query")
+    inside = _query(phrases, query) if query else phrases.listed(node.expressions)
+    return f"{phrases.say(node.this)} {word} ({inside})" if inside and not node.args.get("field") else None
+
+
+def _exists(phrases: Phrases, node: exp.Expr, word: str = "a row exists in") -> str | None:
+    query = node.this.unnest()
+    return f"{word} {_rest(phrases, query)}" if isinstance(query, exp.Select) and query.args.get("from_") else None
+
+
+def _query(phrases: Phrases, query: exp.Expr) -> str | None:
+    """Return a plain query in words: its columns, and where they come from."""
+    query = query.unnest()
+    if not isinstance(query, exp.Select) or not query.args.get("from_") or query.find(exp.Star):
+        return " ".join(write(query, phrases.scope.grammar).split())
+    inner = _inside(phrases, query)
+    return f"{inner.listed([each.unalias() for each in query.expressions])} of {_rest(phrases, query)}"
+
+
+def _inside(phrases: Phrases, query: exp.Select) -> Phrases:
+    return Phrases(phrases.grains.facts_of(query).scope, phrases.grains, phrases)
+
+
+def _rest(phrases: Phrases, query: exp.Select) -> str:
+    inner = _inside(phrases, query)
+    sources = ", ".join(item.label for item in inner.scope.items)
+    where = " and ".join(inner.say(each) for each in conjuncts(query.args.get("where")))
+    keys = [key for key in ("group", "having", "qualify", "limit", "joins") if query.args.get(key)]
+    more = f" ({phrases.sql(query)})" if keys else ""
+    return f"{sources}{f' where {where}' if where else ''}{more}"
+
+
+def _subquery(phrases: Phrases, node: exp.Expr) -> str | None:
+    return f"({_query(phrases, node.this)})" if isinstance(node.this, exp.Query) else None
+
+
+def _between(phrases: Phrases, node: exp.Expr) -> str | None:
+    low, high = phrases.say(node.args["low"]), phrases.say(node.args["high"])
+    return f"{phrases.say(node.this)} between {low} and {high}" if not node.args.get("symmetric") else None
+
+
+_LIKE = {(True, True): "contain", (False, True): "start with", (True, False): "end with"}
+"""What a pattern means by where its `%` stand."""
+
+
+def _like(phrases: Phrases, node: exp.Expr, negated: str = "") -> str | None:
+    pattern = node.expression
+    text = pattern.name if isinstance(pattern, exp.Literal) and pattern.is_string else ""
+    inner, verb = text.strip("%"), _LIKE.get((text.startswith("%"), text.endswith("%")))
+    if not inner or not verb or any(sign in inner for sign in "%_\\"):
+        return f"{phrases.say(node.this)} {'is not' if negated else 'is'} like {phrases.say(pattern)}"
+    first, _, rest = verb.partition(" ")
+    shown = f"{negated}{verb}" if negated else f"{first}s {rest}".rstrip()
+    case = " in any case" if isinstance(node, exp.ILike) else ""
+    return f"{phrases.say(node.this)} {shown} '{inner}'{case}"
+
+
+def _paren(phrases: Phrases, node: exp.Expr) -> str | None:
+    return f"({phrases.say(node.this)})"
+
+
+def _filtered(phrases: Phrases, node: exp.Expr) -> str | None:
+    conditions = " and ".join(phrases.say(each) for each in conjuncts(node.expression))
+    return f"{phrases.say(node.this)} where {conditions}"
+
+
+def _window(phrases: Phrases, node: exp.Expr) -> str | None:
+    if node.args.get("alias") or node.args.get("spec"):
+        return None
+    by, order = node.args.get("partition_by") or [], node.args.get("order")
+    per = f" per {phrases.listed(by)}" if by else ""
+    sort = f", by {', '.join(ordered(phrases, order))}" if order else ""
+    return f"{phrases.say(node.this)}{per or ('' if order else ' over all rows')}{sort}"
+
+
+def _call(phrases: Phrases, node: exp.Expr) -> str | None:
+    name, parts = node.name.lower(), list(node.expressions)
+    if name in ("count", "count_star"):
+        return _count(phrases, parts)
+    if name in _GATHERED:
+        return _gathered(phrases, name, parts)
+    if name in ("date_trunc", "datetrunc") and len(parts) == 2 and isinstance(parts[0], exp.Literal):
+        return f"{parts[0].name.lower()} of {phrases.say(parts[1])}"
+    if name in _UNITS and len(parts) == 1:
+        return f"{name} of {phrases.say(parts[0])}"
+    return f"{name}({phrases.listed(parts)})" if not node.args.get("distinct") else None
+
+
+def _gathered(phrases: Phrases, name: str, parts: list[exp.Expr]) -> str:
+    distinct = bool(parts) and isinstance(parts[0], exp.Distinct)
+    parts = [*parts[0].expressions, *parts[1:]] if distinct else parts
+    if name in _ORDERLESS and parts and isinstance(parts[0], exp.Order):
+        parts = [parts[0].this, *parts[1:]]
+    return " ".join(filter(None, (_GATHERED[name], "different" if distinct else "", phrases.listed(parts))))
+
+
+def _count(phrases: Phrases, parts: list[exp.Expr]) -> str:
+    if not parts or isinstance(parts[0], (exp.Star, exp.Literal)):
+        return "number of rows"
+    if isinstance(parts[0], exp.Distinct):
+        return f"number of different {phrases.listed(parts[0].expressions)}"
+    return f"number of rows with {phrases.listed(parts)}"
+
+
+def _extract(phrases: Phrases, node: exp.Expr) -> str | None:
+    return f"{node.this.name.lower()} of {phrases.say(node.expression)}"
+
+
+def _neg(phrases: Phrases, node: exp.Expr) -> str | None:
+    return f"-{phrases.say(node.this)}"
+
+
+def _order(phrases: Phrases, node: exp.Expr) -> str | None:
+    return f"{phrases.say(node.this)} in the order of {', '.join(ordered(phrases, node))}" if node.this else None
+
+
+def ordered(phrases: Phrases, order: exp.Expr) -> list[str]:
+    """Return what an ORDER BY sorts by, in plain words."""
+    return [f"{phrases.say(each.this)}{' descending' if each.args.get('desc') else ''}" for each in order.expressions]
+
+
+_PHRASES: tuple[tuple[type[exp.Expr], Callable[[Phrases, exp.Expr], str | None]], ...] = (
+    (exp.Column, lambda phrases, node: None if isinstance(node.this, exp.Star) else phrases.column(node)),
+    (exp.Literal, _literal),
+    (exp.Boolean, lambda _, node: str(node.this).lower()),
+    (exp.Null, lambda _phrases, _node: "NULL"),
+    (exp.Alias, lambda phrases, node: phrases.say(node.this)),
+    (exp.Cast, _cast),
+    (exp.Not, _negated),
+    (exp.Is, _is),
+    (exp.In, _in),
+    (exp.Exists, _exists),
+    (exp.Between, _between),
+    (exp.Like, _like),
+    (exp.ILike, _like),
+    (exp.Paren, _paren),
+    (exp.Filter, _filtered),
+    (exp.Window, _window),
+    (exp.Anonymous, _call),
+    (exp.Extract, _extract),
+    (exp.Neg, _neg),
+    (exp.Order, _order),
+    (exp.Subquery, _subquery),
+)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from osiris.errors import Diagnostic
     from osiris.model import Schema
-    from osiris.sql.nondeterminism.tie_analysis import Tied
+    from osiris.sql.nondeterminism.row_order import Tied
 
 
 ANY = "*"
@@ -71,13 +71,18 @@ def diagnostics(
     return [
         diagnostic(found.code, at=found.place, hint=found.hint, what=found.what)
         for found in findings
-        if (found.columns is None or found.columns & floats)
-        and (found.relations is None or found.relations & unordered)
-        and (found.tied is None or _can_tie(found.tied, inputs))
+        if _meets(found.columns, floats) and _meets(found.relations, unordered) and _can_tie(found.tied, inputs)
     ]
 
 
-def _can_tie(tied: Tied, inputs: Mapping[str, Schema]) -> bool:
+def _meets(needed: frozenset[str] | None, there: set[str]) -> bool:
+    """Tell whether one of the names that a finding needs is there; without any it holds anyhow."""
+    return needed is None or not needed.isdisjoint(there)
+
+
+def _can_tie(tied: Tied | None, inputs: Mapping[str, Schema]) -> bool:
     """Tell whether one of the relations has, besides its keys, a column in which rows that tie can differ."""
+    if tied is None:
+        return True
     known = {name.lower(): {field.name.lower() for field in schema} for name, schema in inputs.items()}
     return any(not known.get(name) or not known[name].issubset(keys) for name, keys in tied)

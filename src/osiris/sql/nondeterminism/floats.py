@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
 from osiris.sql.nondeterminism.determinism import ANY
 from osiris.sql.safety.grammar import Plus
+from osiris.sql.safety.tree import called
+from osiris.sql.scope import from_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from osiris.sql.nondeterminism.row_order import Names
+    from osiris.sql.scope import TableNames
 
 _FLOAT_TYPES = {exp.DType.DOUBLE, exp.DType.FLOAT}
 
@@ -57,7 +59,7 @@ EXACT = Evidence()
 """No float in sight."""
 
 
-def evidence(call: exp.Expr, names: Names) -> Evidence:
+def evidence(call: exp.Expr, names: TableNames) -> Evidence:
     """Return what tells whether the arguments of an aggregate are floats."""
     walker = _Walker(names)
     certain = any(walker.walk(each) for each in call.expressions)
@@ -66,7 +68,7 @@ def evidence(call: exp.Expr, names: Names) -> Evidence:
 
 @dataclass(slots=True)
 class _Walker:
-    names: Names
+    names: TableNames
     columns: set[str] = field(default_factory=set)
     seen: set[tuple[str, int]] = field(default_factory=set)
 
@@ -79,7 +81,7 @@ class _Walker:
             return self._column(node.name.lower(), node.table.lower(), node.find_ancestor(exp.Select))
         if isinstance(node, (exp.Cast, exp.TryCast)):
             return node.to.this in _FLOAT_TYPES
-        if isinstance(node, exp.Anonymous) and node.name.lower() == "columns":
+        if called(node) == "columns":
             self.columns.add(ANY)
         if isinstance(node, exp.Literal):
             return not node.is_string and "e" in node.name.lower()
@@ -96,15 +98,13 @@ class _Walker:
             self.columns.add(name)
         return any(self._of_source(name, each) for each in sources)
 
-    def _of_source(self, name: str, source: exp.Expr) -> bool:
-        cte = self.names.cte(source) if isinstance(source, exp.Table) else None
-        query = cte.this if cte else source.this if isinstance(source, exp.Subquery) else None
-        if query is None:
+    def _of_source(self, name: str, node: exp.Expr) -> bool:
+        source = self.names.source(node)
+        if isinstance(node, exp.Lateral) or not isinstance(source.query, exp.Query):
             self.columns.add(name)
             return False
-        alias = (cte or source).args.get("alias")
-        renamed = [column.name.lower() for column in alias.columns] if alias else []
-        return any(self._of_query(name, renamed, select) for select in _selects(query))
+        renamed = [column.lower() for column in source.columns]
+        return any(self._of_query(name, renamed, select) for select in _selects(source.query))
 
     def _of_query(self, name: str, renamed: list[str], select: exp.Select) -> bool:
         if select.is_star:
@@ -114,35 +114,41 @@ class _Walker:
         return self.any(each for each, called in zip(select.expressions, names, strict=False) if called == name)
 
 
-def _values(node: exp.Expr) -> Iterator[exp.Expr | None]:
-    """Yield the parts whose type an expression takes on; a condition has none."""
-    if isinstance(node, exp.Anonymous):
-        name = node.name.lower()
-        if name in _ALWAYS:
-            yield exp.Literal.number("1e0")
-        elif name in _PASSING:
-            yield from node.expressions if name in _OF_EQUALS else node.expressions[:1]
-        elif name == "if":
-            yield from node.expressions[1:]
-    elif isinstance(node, exp.Case):
-        yield from (each.args.get("true") for each in node.args["ifs"])
-        yield node.args.get("default")
-    elif isinstance(node, exp.Distinct):
-        yield from node.expressions
-    elif isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select):
-        yield from node.this.expressions
-    elif isinstance(node, _ARITHMETIC):
-        yield from (node.left, node.right)
-    elif isinstance(node, _THROUGH):
-        yield node.this
+def _values(node: exp.Expr) -> Iterable[exp.Expr | None]:
+    """Return the parts whose type an expression takes on; a condition has none."""
+    for kind, parts in _PARTS:
+        if isinstance(node, kind):
+            return parts(node)
+    return ()
+
+
+def _of_call(node: exp.Expr) -> Iterable[exp.Expr]:
+    name = called(node)
+    if name in _ALWAYS:
+        return [exp.Literal.number("1e0")]
+    if name in _PASSING:
+        return node.expressions if name in _OF_EQUALS else node.expressions[:1]
+    return node.expressions[1:] if name == "if" else ()
+
+
+def _of_subquery(node: exp.Expr) -> Iterable[exp.Expr]:
+    return node.this.expressions if isinstance(node.this, exp.Select) else ()
+
+
+_PARTS: tuple[tuple[type[exp.Expr] | tuple[type[exp.Expr], ...], Callable[[exp.Expr], Iterable[Any]]], ...] = (
+    (exp.Anonymous, _of_call),
+    (exp.Case, lambda node: [*(each.args.get("true") for each in node.args["ifs"]), node.args.get("default")]),
+    (exp.Distinct, lambda node: node.expressions),
+    (exp.Subquery, _of_subquery),
+    (_ARITHMETIC, lambda node: (node.this, node.expression)),
+    (_THROUGH, lambda node: (node.this,)),
+)
 
 
 def _sources(select: exp.Select) -> Iterator[exp.Expr]:
-    source = select.args.get("from_")
-    held = ([source] if source else []) + list(select.args.get("joins") or ())
-    for each in held:
-        yield each.this
-        yield from (join.this for join in each.this.args.get("joins") or ())
+    for item in from_items(select):
+        yield item
+        yield from (join.this for join in item.args.get("joins") or ())
 
 
 def _selects(query: exp.Expr) -> Iterator[exp.Select]:

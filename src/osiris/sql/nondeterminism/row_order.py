@@ -1,10 +1,24 @@
-"""In which order the rows of a query come: sorted, as those of some relations come, or in none that is fixed."""
+"""In which order the rows of a query come: sorted, as those of some relations come, or in none that is fixed.
+
+And whether what an ORDER BY inside a query leaves equal can show: rows that are not told apart, and differ. Of the
+outermost query it cannot, once the order is total: rows that the author's ORDER BY leaves equal cannot change places.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
+
+from osiris.sql.safety.dialects import DIALECTS
+from osiris.sql.safety.tree import called, canonical, deep_recursion, parse
+from osiris.sql.scope import from_items
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from osiris.sql.scope import Source, TableNames
 
 Arrival = frozenset[str] | None
 """The relations whose order decides, folded (none: the order is fixed anyhow); None if nothing fixes it."""
@@ -14,37 +28,17 @@ FIXED: frozenset[str] = frozenset()
 _MIXING = ("group", "having", "qualify", "joins", "laterals")
 
 
-@dataclass(slots=True)
-class Names:
-    """What the names in FROM stand for; remembers the CTEs of each WITH of one tree."""
-
-    ctes: dict[int, dict[str, exp.CTE]] = field(default_factory=dict)
-
-    def cte(self, table: exp.Expr) -> exp.CTE | None:
-        """Return the CTE that is meant, one that stands before; None for a relation."""
-        here: exp.Expr | None = table
-        inside: exp.Expr | None = None
-        while here is not None:
-            inside = here if isinstance(here, exp.CTE) else inside
-            cte = self._named(here.args.get("with_")).get(table.name.lower())
-            if cte and (inside is None or inside.parent is not cte.parent or (cte.index or 0) < (inside.index or 0)):
-                return cte
-            here = here.parent
-        return None
-
-    def _named(self, node: exp.With | None) -> dict[str, exp.CTE]:
-        if node is None:
-            return {}
-        if id(node) not in self.ctes:
-            self.ctes[id(node)] = {cte.alias.lower(): cte for cte in node.expressions}
-        return self.ctes[id(node)]
+Tied = tuple[tuple[str, tuple[str, ...]], ...]
+"""Relations, each with those of its columns that are keys, folded: rows that tie differ only if one has others."""
+_MANY = (exp.Rollup, exp.Cube, exp.GroupingSets)
+_OPAQUE = (exp.Star, exp.Query, exp.Window)
 
 
 @dataclass(slots=True)
 class Arrivals:
     """What fixes the order of the rows of the queries of one tree, each asked for once."""
 
-    names: Names
+    names: TableNames
     aggregates: frozenset[str]
     known: dict[int, Arrival] = field(default_factory=dict)
 
@@ -69,27 +63,32 @@ class Arrivals:
             return FIXED
         if isinstance(query, exp.Subquery):
             return None if query.args.get("joins") else self.of(query.this)
-        if isinstance(query, exp.Union) and query.args.get("distinct") is False:
-            left, right = self.of(query.left), self.of(query.right)
-            return None if left is None or right is None else left | right
+        if isinstance(query, exp.Union):
+            return self._of_union(query)
         if not isinstance(query, exp.Select):
             return None
         if aggregates(query, self.aggregates):
             return FIXED
         return None if _moves_rows(query) else self.before(query)
 
-    def _of_source(self, source: exp.Expr) -> Arrival:
-        if source.args.get("joins") or source.args.get("laterals"):
+    def _of_union(self, query: exp.Union) -> Arrival:
+        if query.args.get("distinct") is not False:
             return None
-        if not isinstance(source, exp.Table):
-            return FIXED if isinstance(source, exp.Unnest) else self.of(source)
-        if isinstance(source.this, exp.Anonymous):
-            return FIXED
-        cte = self.names.cte(source)
-        if cte is None:
-            return frozenset({source.name.lower()})
-        recursive = isinstance(cte.parent, exp.With) and cte.parent.args.get("recursive")
-        return None if recursive else self.of(cte.this)
+        left, right = self.of(query.left), self.of(query.right)
+        return None if left is None or right is None else left | right
+
+    def _of_source(self, node: exp.Expr) -> Arrival:
+        source = self.names.source(node)
+        if _is_opaque(source):
+            return None
+        if source.relation is not None:
+            return frozenset({source.relation.name.lower()})
+        return FIXED if source.query is None else self.of(source.query)
+
+
+def _is_opaque(source: Source) -> bool:
+    """Tell whether nothing is told of the rows of an item of FROM."""
+    return source.is_joined or source.is_recursive or isinstance(source.node, exp.Lateral)
 
 
 def _moves_rows(select: exp.Select) -> bool:
@@ -106,7 +105,7 @@ def aggregates(select: exp.Select, names: frozenset[str]) -> bool:
 def _gathers(value: exp.Expr, names: frozenset[str]) -> bool:
     """Tell whether a value is made from many rows, by an aggregate outside of windows and inner queries."""
     calls = value.walk(prune=lambda inner: isinstance(inner, (exp.Select, exp.Window)))
-    return any(isinstance(call, exp.Anonymous) and call.name.lower() in names for call in calls)
+    return any(called(call) in names for call in calls)
 
 
 def is_total(query: exp.Expr, names: frozenset[str]) -> bool:
@@ -136,3 +135,262 @@ def _name(key: exp.Expr, columns: list[str]) -> str:
     if isinstance(key, exp.All) or (isinstance(key, exp.Var) and key.name.upper() == "ALL"):
         return "all"
     return key.name.lower() if isinstance(key, exp.Column) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What two rows have equal if they tie: `columns` as (table or nothing, name), folded, and other expressions."""
+
+    columns: frozenset[tuple[str, str]]
+    nodes: tuple[exp.Expr, ...]
+    aggregates: frozenset[str]
+
+    def has(self, column: exp.Expr) -> bool:
+        """Tell whether a column is one of the keys."""
+        table, name = column.args["table"].name.lower() if column.args.get("table") else "", column.name.lower()
+        return any(name == known and (not table or not of or of == table) for of, known in self.columns)
+
+    def make(self, value: exp.Expr) -> bool:
+        """Tell whether a value is computed from the keys alone, and so is the same for all rows that tie."""
+        if value in self.nodes:
+            return True
+        if isinstance(value, exp.Column):
+            return self.has(value)
+        if isinstance(value, _OPAQUE) or called(value) in self.aggregates or called(value) == "columns":
+            return False
+        return all(self.make(each) for each in value.iter_expressions())
+
+    def of(self, alias: str) -> frozenset[str]:
+        """Return the names of the columns that may be those of one source."""
+        return frozenset(name for table, name in self.columns if table in ("", alias.lower()))
+
+
+@dataclass(slots=True)
+class Ties:
+    """What is known of the rows of the queries of one tree, each asked for once."""
+
+    names: TableNames
+    aggregates: frozenset[str]
+    known: dict[tuple[int, frozenset[str]], Tied | None] = field(default_factory=dict)
+
+    def keys(self, nodes: Iterable[exp.Expr]) -> Keys:
+        """Return as keys what stands in ORDER BY, PARTITION BY or GROUP BY."""
+        bare = [part for node in nodes for part in _parts(node)]
+        columns = {(each.table.lower(), each.name.lower()) for each in bare if isinstance(each, exp.Column)}
+        return Keys(frozenset(columns), tuple(bare), self.aggregates)
+
+    def of_rows(self, select: exp.Select, keys: Keys) -> Tied | None:
+        """Return what decides whether keys tell apart the rows that the windows of a SELECT see: nothing if they do.
+
+        None if no more is known.
+        """
+        group = select.args.get("group")
+        if aggregates(select, self.aggregates):
+            return ()
+        if group is None:
+            return self.of_sources(select, keys)
+        told = all(any(keys.make(way) for way in ways) for ways in grouped(select, self.aggregates))
+        return () if told and not any(group.find(kind) for kind in _MANY) else None
+
+    def of_sources(self, select: exp.Select, keys: Keys) -> Tied | None:
+        """Return the same of the rows that a SELECT takes in, before it groups them."""
+        if select.args.get("laterals"):
+            return None
+        found: set[tuple[str, tuple[str, ...]]] = set()
+        for source in _sources(select):
+            tied = self.of_source(source, keys)
+            if tied is None:
+                return None
+            found.update(tied)
+        return tuple(sorted(found))
+
+    def of_source(self, node: exp.Expr, keys: Keys) -> Tied | None:
+        """Return the same of the rows of one thing that stands in FROM."""
+        source, named = self.names.source(node), keys.of(node.alias_or_name)
+        renamed = [column.lower() for column in source.columns]
+        if _is_opaque(source):
+            return None
+        if source.relation is not None and not renamed:
+            return ((source.relation.name.lower(), tuple(sorted(named))),)
+        if isinstance(node, exp.Values):
+            return () if renamed and named.issuperset(renamed) else None
+        return None if source.query is None else self._of_query(source.query, _given(source.query, named, renamed))
+
+    def _of_query(self, query: exp.Expr, named: frozenset[str]) -> Tied | None:
+        asked = id(query), named
+        if asked not in self.known:
+            self.known[asked] = self._of_outputs(query, named)
+        return self.known[asked]
+
+    def _of_outputs(self, query: exp.Expr, named: frozenset[str]) -> Tied | None:
+        """Return the same of the rows of a query, by some of its columns; rows that agree in all of them are one."""
+        if isinstance(query, exp.Subquery):
+            return None if query.args.get("joins") else self._of_query(query.this, named)
+        if not isinstance(query, exp.Query):
+            return None
+        if not query.is_star and named.issuperset(each.alias_or_name.lower() for each in query.selects):
+            return ()
+        if not isinstance(query, exp.Select) or multiplies(query):
+            return None
+        return self.of_rows(query, self.keys(_values_of(query, named)))
+
+
+def _values_of(select: exp.Select, named: frozenset[str]) -> list[exp.Expr]:
+    """Return what a SELECT computes under some names, and the columns of those that its * passes on."""
+    outputs = {each.alias_or_name.lower(): each.unalias() for each in reversed(select.expressions)}
+    passed = named - outputs.keys() if _passes_all(select) else ()
+    return [*(value for name, value in outputs.items() if name in named), *map(exp.column, passed)]
+
+
+def grouped(select: exp.Select, aggregates: frozenset[str]) -> Iterator[list[exp.Expr]]:
+    """Yield for each key of GROUP BY the ways in which it can be written: itself, and the column that it becomes."""
+    group = select.args.get("group")
+    if group is None:
+        return
+    values = [each.unalias() for each in select.expressions]
+    keys = [each for each in values if not _calls(each, aggregates)] if group.args.get("all") else group.expressions
+    for key in keys:
+        meant = _outputs_of(key, select)
+        plain = [] if isinstance(key, exp.Literal) else [key]
+        yield plain + [way for each in meant for way in (each.unalias(), exp.column(each.alias_or_name))]
+
+
+def _outputs_of(key: exp.Expr, select: exp.Select) -> list[exp.Expr]:
+    """Return the outputs that a key of GROUP BY means: that at its position, or those of its name or value."""
+    if isinstance(key, exp.Literal) and key.is_int:
+        return list(select.expressions[int(key.name) - 1 : int(key.name)])
+    return [each for each in select.expressions if key in (each.unalias(), exp.column(each.alias))]
+
+
+def _calls(value: exp.Expr, names: Collection[str]) -> bool:
+    return any(called(each) in names for each in value.walk())
+
+
+def reads_only(select: exp.Select, keys: Keys) -> bool:
+    """Tell whether a SELECT without groups reads only keys: then it matters not which of its rows is which."""
+    if select.args.get("group"):
+        return False
+    parts = [*select.expressions, *filter(None, map(select.args.get, ("qualify", "distinct")))]
+    nodes = [node for part in parts for node in part.walk()]
+    if any(isinstance(node, (exp.Star, exp.Query)) for node in nodes) or len(_window_words(nodes)) != 1:
+        return False
+    return all(_reads(part, keys, select) for part in parts)
+
+
+def _window_words(nodes: Iterable[exp.Expr]) -> set[tuple[str, ...]]:
+    """Return what decides the rows and the order of windows, as text."""
+    windows = (each for each in nodes if isinstance(each, exp.Window))
+    return {(str(each.args.get("partition_by")), str(each.args.get("order")), each.alias) for each in windows}
+
+
+def _reads(part: exp.Expr, keys: Keys, select: exp.Select) -> bool:
+    """Tell whether a part of a SELECT reads only keys; QUALIFY may read what the SELECT makes of them."""
+    made = {each.alias.lower() for each in select.expressions} if isinstance(part, exp.Qualify) else set()
+    return all(keys.has(column) or column.name.lower() in made for column in part.find_all(exp.Column))
+
+
+def _passes_all(select: exp.Select) -> bool:
+    """Tell whether a SELECT has a * that gives the columns of one source the names that they have there."""
+    stars = [star for each in select.expressions for star in each.find_all(exp.Star)]
+    changed = any(star.args.get(key) for star in stars for key in ("replace", "rename"))
+    return select.is_star and not changed and len(_sources(select)) == 1
+
+
+def multiplies(select: exp.Select) -> bool:
+    """Tell whether a SELECT makes several rows of one."""
+    nodes = (node for each in select.expressions for node in each.walk())
+    return any(isinstance(node, exp.UDTF) or called(node) == "unnest" for node in nodes)
+
+
+def _parts(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield what has to be equal for a key to be equal: the key itself, or each part of a row."""
+    while isinstance(node, (exp.Ordered, exp.Paren)):
+        node = node.this
+    if isinstance(node, exp.Tuple) or called(node) == "row":
+        for part in node.expressions:
+            yield from _parts(part)
+    yield node
+
+
+def _given(query: exp.Expr, named: frozenset[str], renamed: list[str]) -> frozenset[str]:
+    """Return what a query itself calls columns that its alias may call otherwise; those of a * are lost."""
+    if not renamed or not isinstance(query, exp.Query):
+        return named
+    own = [] if query.is_star else [each.alias_or_name.lower() for each in query.selects]
+    called = [*renamed, *own[len(renamed) :]]
+    return frozenset(name for name, outside in zip(own, called, strict=False) if outside in named)
+
+
+def _sources(select: exp.Select) -> list[exp.Expr]:
+    """Return what a SELECT takes its rows from; a join that only filters adds none."""
+    return [each for each in from_items(select) if each.parent and each.parent.args.get("kind") not in ("SEMI", "ANTI")]
+
+
+def with_total_order(text: str, columns: Sequence[str], dialect: str = "duckdb") -> str:
+    """Return a canonical query whose outermost ORDER BY ends with all output columns, by position.
+
+    `columns` are the output columns. A query that is not ordered is returned as it is, and so is one whose order is
+    total already. The result is canonical, and calling this again changes nothing.
+    """
+    grammar = DIALECTS[dialect].load_grammar()
+    with deep_recursion():
+        tree = parse(text, grammar)[0]
+        order: exp.Order = tree.args.get("order") or exp.Order(expressions=[])
+        missing = _missing(order, columns) if is_ordered(tree) and not _keeps_ties(tree) else []
+        if not missing:
+            return text
+        first = grammar.NULL_ORDERING == "nulls_are_small"
+        for position in missing:
+            key = exp.Literal.number(position)
+            order.append("expressions", exp.Ordered(this=key, nulls_first=first))
+        steady = canonical(tree, grammar)
+    return steady[0] if steady else text
+
+
+def _keeps_ties(tree: exp.Expr) -> bool:
+    """Tell whether rows that the order leaves equal to the last are given too: one that leaves none gives fewer."""
+    limit = tree.args.get("limit")
+    options = limit.args.get("limit_options") if limit else None
+    return bool(options and options.args.get("with_ties"))
+
+
+def is_ordered(tree: exp.Expr) -> bool:
+    """Tell whether the outermost query has an ORDER BY that can be made total.
+
+    Where text is compared under a collation, unequal texts tie, and a column keeps its collation: nothing breaks such
+    ties by comparing columns.
+    """
+    return bool(tree.args.get("order")) and tree.find(exp.Collate) is None
+
+
+def _missing(order: exp.Order, columns: Sequence[str]) -> list[int]:
+    """Return the positions (from 1) of the output columns that do not stand in the ORDER BY by themselves."""
+    keys = [ordered.this for ordered in order.expressions]
+    if any(isinstance(key, (exp.Var, exp.All)) and key.name.upper() in ("ALL", "") for key in keys):
+        return []
+    folded = [name.lower() for name in columns]
+    covered = {_position(key, folded) for key in keys}
+    return [position for position in range(1, len(columns) + 1) if position not in covered]
+
+
+def _position(key: exp.Expr, columns: list[str]) -> int:
+    """Return the position of the column that a key is, by its number or by a name that no other has; 0 for others."""
+    if _is_position(key):
+        return int(key.name)
+    is_bare = isinstance(key, exp.Column) and not key.table
+    return columns.index(key.name.lower()) + 1 if is_bare and columns.count(key.name.lower()) == 1 else 0
+
+
+def written_order(tree: exp.Expr, columns: Sequence[str]) -> list[exp.Expr]:
+    """Return the keys of the outermost ORDER BY without those that `with_total_order` added behind them."""
+    order = tree.args.get("order")
+    keys: list[exp.Expr] = list(order.expressions) if order else []
+    for count in range(1, len(keys)):
+        rest = [int(each.this.name) if _is_position(each.this) else 0 for each in keys[count:]]
+        if rest == _missing(exp.Order(expressions=[each.copy() for each in keys[:count]]), columns):
+            return keys[:count]
+    return keys
+
+
+def _is_position(key: exp.Expr) -> bool:
+    return isinstance(key, exp.Literal) and bool(key.is_int)

@@ -17,18 +17,16 @@ from sqlglot import exp
 
 from osiris.sql.nondeterminism.determinism import Finding
 from osiris.sql.nondeterminism.floats import EXACT, Evidence, evidence
-from osiris.sql.nondeterminism.order import is_ordered
-from osiris.sql.nondeterminism.row_order import FIXED, Arrivals, Names, is_total
-from osiris.sql.nondeterminism.tie_analysis import Ties, grouped, reads_only
+from osiris.sql.nondeterminism.row_order import FIXED, Arrivals, Ties, grouped, is_ordered, is_total, reads_only
 from osiris.sql.safety.dialects import load_allowed
 from osiris.sql.safety.text import place
-from osiris.sql.safety.tree import offset_of
+from osiris.sql.safety.tree import called, offset_of
+from osiris.sql.scope import TableNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from osiris.sql.nondeterminism.row_order import Arrival
-    from osiris.sql.nondeterminism.tie_analysis import Keys, Tied
+    from osiris.sql.nondeterminism.row_order import Arrival, Keys, Tied
     from osiris.sql.safety.dialects import Dialect
 
 CLOCK, CHANCE = "SQL020", "SQL021"
@@ -120,9 +118,12 @@ class _Text:
         return Finding(code, place(self.sql, at), what, hint, columns, relations, tied)
 
 
-def findings(tree: exp.Expr, sql: str, dialect: Dialect) -> tuple[Finding, ...]:
-    """Return what can differ from run to run in a checked statement; `tree` is the tree of the text `sql`."""
-    names, aggregates = Names(), load_allowed(dialect).aggregates
+def findings(tree: exp.Expr, sql: str, dialect: Dialect, names: TableNames | None = None) -> tuple[Finding, ...]:
+    """Return what can differ from run to run in a checked statement; `tree` is the tree of the text `sql`.
+
+    `names` are those of the tree, where somebody has found them already.
+    """
+    names, aggregates = names or TableNames(tree, dialect), load_allowed(dialect).aggregates
     text = _Text(tree, sql, Arrivals(names, aggregates), Ties(names, aggregates))
     rules = ((node, _RULES.get(type(node))) for node in tree.walk())
     return tuple(found for node, rule in rules if rule for found in rule(node, text))
@@ -170,11 +171,18 @@ def _by_order(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Fin
         yield from _unless_fixed(WINDOW, node, what, None if partitioned else _arriving(node, text), text)
     elif name in _GATHERING or (name == "array" and node.find(exp.Query)):
         yield from _gathered(node, name, what, text)
-    elif name in _SUMS | _MOMENTS:
+    else:
+        yield from _summed(FLOATS, node, name, text, what, _NO_ORDER_INSIDE.get(name))
+
+
+def _summed(
+    code: str, node: exp.Expr, name: str, text: _Text, what: str, hint: str | None = None, tied: Tied | None = None
+) -> Iterator[Finding]:
+    """Yield what the order of additions changes where the values are floats."""
+    if name in _SUMS | _MOMENTS:
         held = Evidence(True) if name in _MOMENTS else evidence(node, text.arrivals.names)
         if held != EXACT:
-            columns = None if held.certain else held.columns
-            yield text.found(FLOATS, node, what, hint=_NO_ORDER_INSIDE.get(name), columns=columns)
+            yield text.found(code, node, what, hint, columns=None if held.certain else held.columns, tied=tied)
 
 
 def _gathered(node: exp.Expr, name: str, what: str, text: _Text) -> Iterator[Finding]:
@@ -244,12 +252,10 @@ def _unless_made(node: exp.Expr, name: str, what: str, keys: Keys, text: _Text) 
     tied = _of_values(node, keys, _arguments(node), text)
     if tied == () or _is_order_ignored(node, name):
         return
-    if name not in _SUMS | _MOMENTS:
+    if name in _SUMS | _MOMENTS:
+        yield from _summed(TIED, node, name, text, what, tied=tied)
+    else:
         yield text.found(TIED, node, what, tied=tied)
-        return
-    held = Evidence(True) if name in _MOMENTS else evidence(node, text.arrivals.names)
-    if held != EXACT:
-        yield text.found(TIED, node, what, columns=None if held.certain else held.columns, tied=tied)
 
 
 def _of_values(node: exp.Expr, keys: Keys, values: list[exp.Expr], text: _Text) -> Tied | None:
@@ -290,7 +296,7 @@ def _is_order_ignored(node: exp.Expr, name: str) -> bool:
     if name not in _WHOLE:
         return False
     parent = node.parent.parent if isinstance(node.parent, exp.Filter) else node.parent
-    return isinstance(parent, exp.Anonymous) and parent.name.lower() in _ORDERLESS
+    return called(parent) in _ORDERLESS
 
 
 def _is_ordered_inside(call: exp.Expr) -> bool:
@@ -372,7 +378,7 @@ def _collation(node: exp.Expr, text: _Text) -> Iterator[Finding]:
     parent = node.parent
     while isinstance(parent, (exp.Alias, exp.Paren)):
         parent = parent.parent
-    chosen = isinstance(parent, exp.Anonymous) and parent.name.lower() in ("max", "min")
+    chosen = called(parent) in ("max", "min")
     if isinstance(parent, exp.Select):
         chosen = parent is not text.tree or bool(parent.args.get("group") or parent.args.get("distinct"))
     if chosen:

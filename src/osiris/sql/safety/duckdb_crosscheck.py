@@ -41,12 +41,19 @@ def _problems(tree: JsonValue, relations: set[str]) -> Iterator[Diagnostic]:
         if "function_name" in node:
             yield from _bad_call(node, allowed)
         elif node.get("type") == "TABLE_FUNCTION":
-            if lower(node["function"]["function_name"]) not in allowed.tables:
-                yield diagnostic("SQL005", name=node["function"]["function_name"])
+            yield from _bad_source(node, allowed)
         elif node.get("type") == "BASE_TABLE":
-            qualified = node["schema_name"] or node["catalog_name"]
-            if qualified or lower(node["table_name"]) not in relations | ctes:
-                yield diagnostic("SQL006", name=node["table_name"])
+            yield from _bad_table(node, relations | ctes)
+
+
+def _bad_source(node: JsonValue, allowed: Allowed) -> Iterator[Diagnostic]:
+    if lower(node["function"]["function_name"]) not in allowed.tables:
+        yield diagnostic("SQL005", name=node["function"]["function_name"])
+
+
+def _bad_table(node: JsonValue, names: set[str]) -> Iterator[Diagnostic]:
+    if node["schema_name"] or node["catalog_name"] or lower(node["table_name"]) not in names:
+        yield diagnostic("SQL006", name=node["table_name"])
 
 
 def _bad_call(node: JsonValue, allowed: Allowed) -> Iterator[Diagnostic]:

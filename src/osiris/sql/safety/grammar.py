@@ -132,6 +132,27 @@ def plus_sql(generator: Generator, node: Plus) -> str:
     return f"+ {generator.sql(node, 'this')}"
 
 
+def _binds_tightly(negated: exp.Not) -> bool:
+    """Tell whether a NOT that stands inside, as in `a NOT IN (1)`, is an operand of what is around it."""
+    around = negated.parent
+    is_operand = isinstance(around, (exp.Predicate, exp.Binary)) and not isinstance(around, exp.Connector)
+    return is_operand and bool(negated.meta.get("inside"))
+
+
+def _paren_sql(generator: Generator, node: exp.Paren) -> str:
+    """Write short parentheses on their line."""
+    text = generator.sql(node, "this")
+    return Generator.paren_sql(generator, node) if "\n" in text else f"({text})"
+
+
+AS_WRITTEN: dict[type[exp.Expr], Callable[..., str]] = {
+    exp.Extract: Generator.extract_sql,
+    exp.Paren: _paren_sql,
+    Plus: plus_sql,
+}
+"""What every grammar here writes as it stood, where dialects of sqlglot have ways of their own."""
+
+
 class Joined(TokenError):
     """A number and what follows it without a space: engines take them apart in different ways.
 
@@ -190,19 +211,20 @@ class Careful(BaseParser):
         `a NOT IN (1) = b` gets some, where NOT is written before `a`.
         """
         trees = super().parse(raw_tokens, sql)
-        for paren in [each for tree in trees if tree for each in tree.find_all(exp.Paren)]:
-            if paren.meta.get("written"):
-                continue
-            if isinstance(paren.this, exp.Predicate):
-                paren.replace(paren.this)
-            elif isinstance(paren.this, exp.Not) and isinstance(paren.parent, (exp.Between, exp.In, exp.Like)):
-                self.raise_error("a comparison of a comparison")
-        for negated in [each for tree in trees if tree for each in tree.find_all(exp.Not)]:
-            around = negated.parent
-            inside = negated.meta.get("inside") and isinstance(around, (exp.Predicate, exp.Binary))
-            if inside and not isinstance(around, exp.Connector):
-                negated.replace(exp.Paren(this=negated.copy()))
+        for tree in filter(None, trees):
+            for paren in list(tree.find_all(exp.Paren)):
+                if not paren.meta.get("written"):
+                    self._take_away(paren)
+            for negated in list(tree.find_all(exp.Not)):
+                if _binds_tightly(negated):
+                    negated.replace(exp.Paren(this=negated.copy()))
         return trees
+
+    def _take_away(self, paren: exp.Paren) -> None:
+        if isinstance(paren.this, exp.Predicate):
+            paren.replace(paren.this)
+        elif isinstance(paren.this, exp.Not) and isinstance(paren.parent, (exp.Between, exp.In, exp.Like)):
+            self.raise_error("a comparison of a comparison")
 
     def _parse_paren(self) -> exp.Expr | None:
         paren = super()._parse_paren()
@@ -315,26 +337,8 @@ class DuckDBText(DuckDB):
             **DuckDBGenerator.TRANSFORMS,
             exp.JSONExtract: _arrow_sql("->"),
             exp.JSONExtractScalar: _arrow_sql("->>"),
-            Plus: plus_sql,
+            exp.IgnoreNulls: Generator.ignorenulls_sql,
+            exp.RespectNulls: Generator.respectnulls_sql,
+            exp.WithinGroup: Generator.withingroup_sql,
+            **AS_WRITTEN,
         }
-
-        def withingroup_sql(self, expression: exp.WithinGroup) -> str:
-            """Write WITHIN GROUP as WITHIN GROUP."""
-            return Generator.withingroup_sql(self, expression)
-
-        def extract_sql(self, expression: exp.Extract) -> str:
-            """Write EXTRACT as EXTRACT."""
-            return Generator.extract_sql(self, expression)
-
-        def paren_sql(self, expression: exp.Paren) -> str:
-            """Keep short parentheses on their line."""
-            text = self.sql(expression, "this")
-            return super().paren_sql(expression) if "\n" in text else f"({text})"
-
-        def ignorenulls_sql(self, expression: exp.IgnoreNulls) -> str:
-            """Write IGNORE NULLS where it stood, inside the call."""
-            return Generator.ignorenulls_sql(self, expression)
-
-        def respectnulls_sql(self, expression: exp.RespectNulls) -> str:
-            """Write RESPECT NULLS where it stood, inside the call."""
-            return Generator.respectnulls_sql(self, expression)

@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sqlglot import TokenType, exp
 from sqlglot.dialects.mysql import MySQL
-from sqlglot.generator import Generator
 from sqlglot.generators.mysql import MySQLGenerator
 from sqlglot.parsers.mysql import MySQLParser
 
-from osiris.sql.safety.grammar import Careful, arrow, infix, named_value, not_inside, parse_exists, tokens_of
+from osiris.sql.safety.grammar import (
+    AS_WRITTEN,
+    Careful,
+    arrow,
+    infix,
+    named_value,
+    not_inside,
+    parse_exists,
+    tokens_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -175,6 +183,7 @@ class MySQLText(MySQL):
             exp.Not: not_inside,
             exp.Placeholder: named_value,
             exp.RegexpLike: infix("REGEXP"),
+            **AS_WRITTEN,
             Separated: lambda self, node: f"{self.sql(node, 'this')} SEPARATOR {self.sql(node, 'separator')}",
             Typed: lambda self, node: f"{node.args['kind']} {self.sql(node, 'this')}",
         }
@@ -190,15 +199,6 @@ class MySQLText(MySQL):
         def interval_sql(self, expression: exp.Interval) -> str:
             """Write an interval with its number as it was."""
             return f"INTERVAL {self.sql(expression, 'this')} {self.sql(expression, 'unit')}"
-
-        def extract_sql(self, expression: exp.Extract) -> str:
-            """Write EXTRACT as EXTRACT."""
-            return Generator.extract_sql(self, expression)
-
-        def paren_sql(self, expression: exp.Paren) -> str:
-            """Keep short parentheses on their line."""
-            text = self.sql(expression, "this")
-            return super().paren_sql(expression) if "\n" in text else f"({text})"
 
 
 _PLAIN = ("MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR")

@@ -13,16 +13,15 @@ from sqlglot.generators.postgres import PostgresGenerator
 from sqlglot.parsers.postgres import PostgresParser
 
 from osiris.sql.safety.grammar import (
+    AS_WRITTEN,
     Careful,
     Joined,
-    Plus,
     arrow,
     infix,
     named_value,
     not_inside,
     parse_exists,
     parse_plus,
-    plus_sql,
     tokens_of,
 )
 
@@ -150,7 +149,9 @@ class PostgresText(Postgres):
             exp.Not: not_inside,
             exp.Placeholder: named_value,
             exp.Pow: infix("^"),
-            Plus: plus_sql,
+            exp.Bracket: Generator.bracket_sql,
+            exp.Unnest: Generator.unnest_sql,
+            **AS_WRITTEN,
             exp.Abs: lambda self, node: f"@ {self.sql(node, 'this')}",
             exp.StartsWith: infix("^@"),
             exp.Sqrt: lambda self, node: f"|/ {self.sql(node, 'this')}",
@@ -165,16 +166,3 @@ class PostgresText(Postgres):
             """Write an interval with its text as it was."""
             unit = self.sql(expression, "unit")
             return f"INTERVAL {self.sql(expression, 'this')}" + (f" {unit}" if unit else "")
-
-        def bracket_sql(self, expression: exp.Bracket) -> str:
-            """Write a subscript as it was."""
-            return Generator.bracket_sql(self, expression)
-
-        def unnest_sql(self, expression: exp.Unnest) -> str:
-            """Write UNNEST as UNNEST."""
-            return Generator.unnest_sql(self, expression)
-
-        def paren_sql(self, expression: exp.Paren) -> str:
-            """Keep short parentheses on their line."""
-            text = self.sql(expression, "this")
-            return super().paren_sql(expression) if "\n" in text else f"({text})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import Dialect as Grammar
 from sqlglot import TokenType
@@ -20,7 +20,7 @@ from osiris.sql.safety.grammar import Joined
 from osiris.sql.safety.text import place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlglot import Token
 
@@ -120,15 +120,10 @@ def comments(sql: str, tokens: list[Token]) -> Iterator[tuple[int, str]]:
     yield end, sql[end:]
 
 
-def _doubled_comma(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
-    """Yield a diagnostic at the first comma behind another: the parser would pass over it."""
-    kinds = ((first.token_type, second) for first, second in itertools.pairwise(tokens))
-    for kind, token in kinds:
-        if kind == token.token_type == TokenType.COMMA:
-            at = place(sql, token.start)
-            problem = "nothing stands between two commas"
-            yield diagnostic("SQL001", at=at, problem=problem, hint="remove one of them")
-            return
+def _doubled_comma(tokens: list[Token]) -> Token | None:
+    """Return the first comma behind another: the parser would pass over it."""
+    pairs = itertools.pairwise(tokens)
+    return next((second for first, second in pairs if first.token_type == second.token_type == TokenType.COMMA), None)
 
 
 def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
@@ -138,20 +133,11 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     if executed is not None:
         what = "a comment that a server may execute (/*!, /*M!, /*+)"
         yield diagnostic("SQL007", at=place(sql, executed), what=what, hint="remove it")
-    unpacked = _unpacked_columns(tokens)
-    if unpacked is not None:
-        hint = "write the columns out"
-        yield diagnostic("SQL004", at=place(sql, unpacked.start), what="*COLUMNS(…) inside a list", hint=hint)
-    escaped = _escaped_name(tokens)
-    if escaped is not None:
-        yield diagnostic(
-            "SQL004", at=place(sql, escaped.start), what='a name in escapes (U&"…")', hint="write it plainly"
-        )
-    joined = _joined_number(tokens)
-    if joined is not None:
-        problem = f"'{joined.text}' is run together with a number before it"
-        yield diagnostic("SQL001", at=place(sql, joined.start), problem=problem, hint="put spaces around '+' and '-'")
-    yield from _doubled_comma(sql, tokens)
+    for find, code, params in _FIRSTS:
+        token = find(tokens)
+        if token is not None:
+            told: dict[str, Any] = {key: value.format(token.text) for key, value in params.items()}
+            yield diagnostic(code, at=place(sql, token.start), **told)
     for token in tokens:
         if token.token_type == TokenType.PIPE_GT:
             yield diagnostic("SQL004", at=place(sql, token.start), what="'|>'", hint="write WHERE, GROUP BY and so on")
@@ -223,3 +209,20 @@ def _too_deep(tokens: list[Token]) -> Token | None:
         if max(depth, run, chain) > MAX_DEPTH:
             return token
     return None
+
+
+_FIRSTS: tuple[tuple[Callable[[list[Token]], Token | None], str, dict[str, str]], ...] = (
+    (_unpacked_columns, "SQL004", {"what": "*COLUMNS(…) inside a list", "hint": "write the columns out"}),
+    (_escaped_name, "SQL004", {"what": 'a name in escapes (U&"…")', "hint": "write it plainly"}),
+    (
+        _joined_number,
+        "SQL001",
+        {"problem": "'{0}' is run together with a number before it", "hint": "put spaces around '+' and '-'"},
+    ),
+    (
+        _doubled_comma,
+        "SQL001",
+        {"problem": "nothing stands between two commas", "hint": "remove one of them"},
+    ),
+)
+"""What finds a word that is refused, of which only the first is named; and what is said of it."""

@@ -1,14 +1,18 @@
-"""Which relations a tree reads, and how often: the scopes of WITH, and the tables behind them.
+"""Which relations a tree reads, and how often; and which columns it names that are none, or would be a call.
 
 An input of a step is a stream that can be read once, so the count is never too low: a CTE that is used twice counts
 its tables twice, and the part of a recursive CTE that refers to itself counts them once more.
+
+Where the columns of all relations in scope are known, whatever is named must be there. PostgreSQL reads `t.f` as a call
+of the function `f` with a row of `t` where `t` has no column `f`. So where the columns of the relations are known,
+every such name must be one of them; of what a query computes, the names are known anyway.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -17,33 +21,32 @@ from osiris.errors import diagnostic, did_you_mean
 from osiris.sql.safety.dialects import any_case, lower
 from osiris.sql.safety.text import place
 from osiris.sql.safety.tree import offset_of, parse, write
+from osiris.sql.scope import ColumnNames, TableNames, all_items, folded_name, queries_around
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from osiris.errors import Diagnostic
     from osiris.sql.safety.dialects import Dialect
+    from osiris.sql.scope import Catalogue, Folding, Names
 
 Reads = Counter[str]
 
 
-@dataclass(slots=True)
-class _Named:
-    """A CTE in sight: what one use of it reads, and whether anybody used it."""
-
-    reads: Reads
-    used: bool = False
-
-
-Scope = Mapping[str, _Named]
+_OF_ROWS = frozenset({
+    "count", "json_agg", "json_build_array", "json_build_object", "json_object_agg", "jsonb_agg", "jsonb_build_array",
+    "jsonb_build_object", "jsonb_object_agg", "num_nonnulls", "num_nulls", "pg_column_size", "row_to_json", "to_json",
+    "to_jsonb",
+})  # fmt: skip
+"""Functions that take any row, and give none back."""
+_WITH_UNIT = frozenset({"get_format", "timestampadd", "timestampdiff"})
 
 
 @dataclass(slots=True)
-class _Reader:
-    """Walks one tree; `names` maps folded names to their declared spelling, None when any plain name will do.
+class _Relations:
+    """Judges the tables that are no CTEs; `names` maps folded names to their declared spelling, None for any plain one.
 
-    `tables` gathers the nodes that name relations, which the names of CTEs are not. `repeating` adds to what is in
-    sight in the parts of recursive CTEs that are repeated.
+    `tables` are those that name relations, `spelled` the spelling of each by its `id`.
     """
 
     sql: str
@@ -51,64 +54,22 @@ class _Reader:
     names: Mapping[str, str] | None
     problems: list[Diagnostic] = field(default_factory=list)
     tables: list[exp.Table] = field(default_factory=list)
-    repeating: dict[int, Scope] = field(default_factory=dict)
+    spelled: dict[int, str] = field(default_factory=dict)
 
-    def read(self, node: exp.Expr, scope: Scope) -> Reads:
-        """Return the reads of a node, with the CTEs of `scope` in sight; one that nobody uses is read once."""
-        total: Reads = Counter()
-        added: list[_Named] = []
-        if id(node) in self.repeating:
-            scope = {**scope, **self.repeating[id(node)]}
-        ctes = node.args.get("with_")
-        if isinstance(ctes, exp.With):  # of some nodes it is a flag
-            scope, added = self._with(ctes, scope)
-        if isinstance(node, exp.Table) and node.this and not isinstance(node.this, (exp.Anonymous, exp.JSONTable)):
-            total += self._table(node, scope)
-        for child in node.iter_expressions():
-            if child is not ctes:
-                total += self.read(child, scope)
-        for cte in added:
-            total += Counter() if cte.used else cte.reads
-        return total
-
-    def _with(self, node: exp.With, scope: Scope) -> tuple[Scope, list[_Named]]:
-        """Return the scope below a WITH, and what it adds."""
-        inner, added = dict(scope), []
-        for cte in node.expressions:
-            named = self._cte(cte, inner, recursive=bool(node.args.get("recursive")))
-            inner[self._name_of(cte)] = named
-            added.append(named)
-        return inner, added
-
-    def _cte(self, cte: exp.CTE, scope: Scope, *, recursive: bool) -> _Named:
-        itself = _Named(Counter())
-        for part in _repeated(cte.this, self.dialect) if recursive else ():
-            self.repeating[id(part)] = {self._name_of(cte): itself}
-        body = self.read(cte.this, scope)
-        return _Named(Counter({name: count * 2 for name, count in body.items()}) if itself.used else body)
-
-    def _name_of(self, cte: exp.CTE) -> str:
-        return self.dialect.fold(cte.args["alias"].this)
-
-    def _table(self, node: exp.Table, scope: Scope) -> Reads:
-        shown, folded = spelling(node), ".".join(self.dialect.fold(part) for part in node.parts)
-        if folded in scope and not node.args.get("db"):
-            scope[folded].used = True
-            return scope[folded].reads
-        if self._is_nameless(node):
-            return Counter()
-        if self._problem(node, folded, scope):
-            known, offset = (*scope, *(self.names or {}).values()), offset_of(node)
-            found = diagnostic("SQL006", at=place(self.sql, offset), name=shown, hint=did_you_mean(shown, known))
-            self.problems.append(found)
-            return Counter()
+    def judge(self, node: exp.Table, ctes: Collection[str]) -> None:
+        """Add a table to the relations, or a problem if it may not be read; `ctes` are in scope where it stands."""
+        if self.dialect.nameless is not None and bare_word(node) == self.dialect.nameless:
+            return
+        folded = folded_name(node, self.dialect)
+        if self._is_refused(node, folded, ctes):
+            shown, known = spelling(node), (*ctes, *(self.names or {}).values())
+            at = place(self.sql, offset_of(node))
+            self.problems.append(diagnostic("SQL006", at=at, name=shown, hint=did_you_mean(shown, known)))
+            return
         self.tables.append(node)
-        return Counter([self.names[folded] if self.names is not None else folded])
+        self.spelled[id(node)] = folded if self.names is None else self.names[folded]
 
-    def _is_nameless(self, node: exp.Table) -> bool:
-        return self.dialect.nameless is not None and bare_word(node) == self.dialect.nameless
-
-    def _problem(self, node: exp.Table, folded: str, scope: Scope) -> bool:
+    def _is_refused(self, node: exp.Table, folded: str, ctes: Collection[str]) -> bool:
         schema = node.args.get("db")
         if node.args.get("catalog") or not isinstance(node.this, exp.Identifier):
             return True
@@ -116,11 +77,15 @@ class _Reader:
             return True
         if not node.this.quoted and node.name.upper() in self.dialect.statements:
             return True
-        if "exact names" in self.dialect.traits and folded.lower() in {name.lower() for name in scope}:
-            return True  # a CTE on one server, a table on another
-        if self.names is not None and folded not in self.names:
-            return True
-        return self._is_foreign(node)
+        return (
+            self._is_cte_elsewhere(folded, ctes)
+            or (self.names is not None and folded not in self.names)
+            or self._is_foreign(node)
+        )
+
+    def _is_cte_elsewhere(self, folded: str, ctes: Collection[str]) -> bool:
+        """Tell whether a name is that of a CTE on one server, and of a table on another."""
+        return "exact names" in self.dialect.traits and folded.lower() in {name.lower() for name in ctes}
 
     def _is_open(self, schema: exp.Expr) -> bool:
         """Tell whether a schema may be named, and is none of the server's own."""
@@ -135,15 +100,33 @@ class _Reader:
         return system or any(self.dialect.path_like & set(part.name) for part in node.parts)
 
 
-def _repeated(query: exp.Expr, dialect: Dialect) -> Iterator[exp.Expr]:
-    """Yield the parts of a recursive CTE that may refer to itself; elsewhere its name is that of a table, or a file."""
-    while isinstance(query, exp.Subquery):
-        query = query.this
-    while isinstance(query, exp.Union) and not query.args.get("by_name"):
-        yield query.expression
-        if "several recursive parts" not in dialect.traits:
-            return
-        query = query.this
+@dataclass(slots=True)
+class _Counter:
+    """Counts the reads of relations, each CTE as often as it is read, or once if nobody reads it."""
+
+    names: TableNames
+    spelled: Mapping[int, str]
+    _of_ctes: dict[int, Reads] = field(default_factory=dict)
+
+    def count(self, body: int = 0) -> Reads:
+        """Return the reads of the body of a CTE, by its `id`; those outside of all for 0."""
+        total: Reads = Counter()
+        for each in self.names.reads[body]:
+            if isinstance(each, exp.With):
+                for cte in each.expressions:
+                    total += self._of_cte(cte) if id(cte) not in self.names.used else Counter()
+            elif cte := self.names.cte(each):
+                total += self._of_cte(cte)
+            elif id(each) in self.spelled:
+                total[self.spelled[id(each)]] += 1
+        return total
+
+    def _of_cte(self, cte: exp.Expr) -> Reads:
+        if id(cte) not in self._of_ctes:
+            found = self.count(id(cte))
+            times = 2 if id(cte) in self.names.repeats else 1
+            self._of_ctes[id(cte)] = Counter({name: count * times for name, count in found.items()})
+        return self._of_ctes[id(cte)]
 
 
 def spelling(table: exp.Expr) -> str:
@@ -159,12 +142,13 @@ def bare_word(table: exp.Table) -> str | None:
 
 def count_reads(
     tree: exp.Expr, sql: str, dialect: Dialect, relations: Collection[str] | None
-) -> tuple[dict[str, int], list[Diagnostic]]:
-    """Return how often each relation is read, and a diagnostic for each that may not be."""
+) -> tuple[dict[str, int], list[Diagnostic], TableNames]:
+    """Return how often each relation is read, a diagnostic for each that may not be, and what is a CTE instead."""
     exact = "qualified names" in dialect.traits
-    names = None if relations is None else {name if exact else lower(name): name for name in relations}
-    reader = _Reader(sql, dialect, names)
-    return dict(reader.read(tree, {})), reader.problems
+    declared = None if relations is None else {name if exact else lower(name): name for name in relations}
+    found = _Relations(sql, dialect, declared)
+    names = TableNames(tree, dialect, found.judge)
+    return dict(_Counter(names, found.spelled).count()), found.problems, names
 
 
 def qualify(text: str, dialect: Dialect, schema: str, functions: Mapping[str, str]) -> str:
@@ -175,9 +159,9 @@ def qualify(text: str, dialect: Dialect, schema: str, functions: Mapping[str, st
     """
     grammar = dialect.load_grammar()
     (tree,) = parse(text, grammar)
-    reader = _Reader(text, dialect, None)
-    reader.read(tree, {})
-    for table in reader.tables:
+    found = _Relations(text, dialect, None)
+    TableNames(tree, dialect, found.judge)
+    for table in found.tables:
         if not table.args.get("db"):
             table.set("db", exp.to_identifier(schema, quoted=True))
     for call in list(tree.find_all(exp.Anonymous)):
@@ -187,31 +171,116 @@ def qualify(text: str, dialect: Dialect, schema: str, functions: Mapping[str, st
     return write(tree, grammar)
 
 
-def keeps_order(tree: exp.Expr, aggregates: frozenset[str]) -> bool:
-    """Tell whether a query only filters, computes and cuts rows of at most one relation, so that their order stays."""
-    if isinstance(tree, exp.Subquery):
-        return not tree.args.get("joins") and keeps_order(tree.this, aggregates)
-    if isinstance(tree, exp.Values):
-        return True
-    if not isinstance(tree, exp.Select) or any(tree.args.get(key) for key in _MIXING):
-        return False
-    source = tree.args.get("from_")
-    outside = [child for child in tree.iter_expressions() if child is not source]
-    if any(_mixes(node, aggregates) for child in outside for node in child.walk()):
-        return False
-    return source is None or _source_keeps_order(source.this, aggregates)
+def unknown_members(tree: exp.Expr, sql: str, names: TableNames, catalogue: Catalogue) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each `t.f` that may be no column, and for each row that is given away as a whole.
+
+    `catalogue` maps relations to their columns, None where they are not known: what is a column of those is not judged.
+    """
+    members = ColumnNames(names, catalogue)
+    for node in tree.find_all(exp.Column):
+        at = place(sql, offset_of(node))
+        if members.is_row(node):
+            if not _keeps_row(node, names.dialect):
+                problem = f"'{node.table or node.name}' is a whole row here, for which anybody may have made a function"
+                yield diagnostic("SQL009", at=at, problem=problem, hint="name its columns, or write to_jsonb(…)")
+        elif node.args.get("table") and not isinstance(node.this, exp.Star):
+            source = members.source_of(node)
+            columns = members.columns(source) if source is not None else frozenset()
+            if columns is not None and names.dialect.fold(node.this) not in columns:
+                problem = f"'{node.table}' has no column '{node.name}' here"
+                yield diagnostic("SQL009", at=at, problem=problem, hint=did_you_mean(node.name, columns))
 
 
-_MIXING = ("with_", "group", "having", "distinct", "qualify", "windows", "joins", "laterals", "order")
+def _keeps_row(node: exp.Expr, dialect: Folding) -> bool:
+    """Tell whether a whole row stays with the server's own functions, or is what the statement gives."""
+    around, inside = node.parent, node
+    while isinstance(around, (exp.Alias, exp.Distinct, exp.Order, exp.Ordered, exp.Paren)) and around.parent:
+        around, inside = around.parent, around
+    if isinstance(around, exp.Anonymous):
+        return dialect.call_of(around) in _OF_ROWS
+    if isinstance(around, exp.Cast):
+        return around.to.this in (exp.DType.TEXT, exp.DType.VARCHAR)
+    if isinstance(around, exp.Select):
+        is_output = inside.arg_key == "expressions"
+        return not is_output or isinstance(node.this, exp.Star) or _is_outermost(around)
+    return isinstance(around, (exp.EQ, exp.Group, exp.Is, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Window))
 
 
-def _mixes(node: exp.Expr, aggregates: frozenset[str]) -> bool:
-    if isinstance(node, exp.Anonymous):
-        return node.name.lower() in aggregates
-    return isinstance(node, (exp.Window, exp.Select, exp.SetOperation))
+def _is_outermost(query: exp.Expr) -> bool:
+    while isinstance(query.parent, (exp.SetOperation, exp.Subquery)) and not query.parent.alias:
+        query = query.parent
+    return query.parent is None
 
 
-def _source_keeps_order(source: exp.Expr, aggregates: frozenset[str]) -> bool:
-    if isinstance(source, exp.Subquery):
-        return keeps_order(source, aggregates)
-    return isinstance(source, (exp.Table, exp.Values)) and not source.args.get("joins")
+def unknown_columns(tree: exp.Expr, sql: str, names: TableNames, catalogue: Catalogue) -> Iterator[Diagnostic]:
+    """Yield a diagnostic (SQL009) for each name that no relation in sight of it has as a column.
+
+    `catalogue` maps relations to their columns, None where they are not known: beside such a one nothing is judged.
+    """
+    members = ColumnNames(names, catalogue)
+    for node in tree.find_all(exp.Column):
+        if isinstance(node.this, exp.Star) or node.args.get("db") or _is_other(node):
+            continue
+        columns = _of_source(node, members) if node.args.get("table") else _in_scope(node, members)
+        if columns is None or _word(node.this, names.dialect) in _folded(columns, names.dialect):
+            continue
+        problem = f"'{node.table}' has no column '{node.name}' here" if node.table else _no_column(node)
+        hint = did_you_mean(node.name, columns)
+        yield diagnostic("SQL009", at=place(sql, offset_of(node)), problem=problem, hint=hint)
+
+
+def _is_other(node: exp.Column) -> bool:
+    """Tell whether a name is a unit of time, or may be of a lambda's own."""
+    around = node.parent
+    is_unit = isinstance(around, exp.Anonymous) and around.name.lower() in _WITH_UNIT and node.index == 0
+    return is_unit or node.find_ancestor(exp.Lambda, exp.Comprehension) is not None
+
+
+def _no_column(node: exp.Column) -> str:
+    return f"there is no column '{node.name}' here"
+
+
+def _word(name: exp.Expr, dialect: Folding) -> str:
+    """Return a column's name to compare; where relations are exact, their columns are not."""
+    return str(name.name).lower() if "exact names" in dialect.traits else dialect.fold(name)
+
+
+def _folded(names: Names, dialect: Folding) -> Names:
+    return frozenset(name.lower() for name in names) if "exact names" in dialect.traits else names
+
+
+def _of_source(node: exp.Column, members: ColumnNames) -> Names | None:
+    source = members.source_of(node)
+    return None if source is None else members.columns(source)
+
+
+def _in_scope(node: exp.Expr, members: ColumnNames) -> Names | None:
+    """Return every bare name that may stand where a node stands; None if not all of them are known."""
+    outputs = (None if each.args.get("by_name") else members.outputs(each) for each in _ordered_around(node))
+    found: set[str] = set()
+    for names in chain((_named_in(query, members) for query in queries_around(node)), outputs):
+        if names is None:
+            return None
+        found |= names
+    return frozenset(found)
+
+
+def _named_in(query: exp.Expr, members: ColumnNames) -> Names | None:
+    """Return the bare names that a query gives to what stands in it; None if not all of them are known."""
+    names: set[str] = set()
+    for source in all_items(query):
+        columns = members.columns(source)
+        if columns is None or isinstance(source, exp.Lateral):
+            return None
+        names |= {*columns, members.alias_of(source) or ""}
+    aliases = (each.args["alias"] for each in query.expressions if isinstance(each, exp.Alias))
+    return frozenset(names.union(map(members.dialect.fold, aliases)))
+
+
+def _ordered_around(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the set operations and queries in brackets behind which a node stands: it can name what they give."""
+    here = node
+    while here.parent is not None:
+        inside, here = here, here.parent
+        if isinstance(here, (exp.SetOperation, exp.Subquery)) and inside.arg_key == "order":
+            yield here

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.sql.safety.dialects import Allowed, Dialect
 
-QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)
-
 _LONGEST_NAME = 256
 _BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
 """What names of MySQL cannot have: it gives a question mark instead."""
@@ -144,6 +142,11 @@ def _error_offset(found: dict[str, Any], highlight: str, sql: str) -> int | None
     return None if at < 0 or not highlight else at + len(before)
 
 
+def called(node: exp.Expr | None) -> str:
+    """Return the folded name of the function that a node calls by its name; nothing for any other node."""
+    return node.name.lower() if isinstance(node, exp.Anonymous) else ""
+
+
 def offset_of(node: exp.Expr) -> int | None:
     """Return where a node stands in its text: its own place, that of its first part, or that of what holds it."""
     here: exp.Expr | None = node
@@ -175,14 +178,20 @@ def refused(
             yield from _refused_call(node, sql, dialect, allowed.tables if in_from else callable_here)
         elif type(node).__name__ not in allowed.nodes or _is_other_source(node):
             yield _refused_node(node, sql)
-        elif isinstance(node, exp.Column) and _is_system_name(node, dialect):
-            yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=node.name)
-        elif isinstance(node, exp.Window) and node.args.get("alias"):
-            yield from _unknown_window(node, sql)
         else:
-            yield from _odd(node, sql, dialect)
+            yield from _refused_words(node, sql, dialect)
     if dialect.longest_chain is not None:
         yield from _too_long(tree, sql, dialect.longest_chain)
+
+
+def _refused_words(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
+    """Yield what is wrong with a node of an allowed kind: its name, its window, or how the parser reads it."""
+    if isinstance(node, exp.Column) and _is_system_name(node, dialect):
+        yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=node.name)
+    elif isinstance(node, exp.Window) and node.args.get("alias"):
+        yield from _unknown_window(node, sql)
+    else:
+        yield from _odd(node, sql, dialect)
 
 
 def _too_long(tree: exp.Expr, sql: str, limit: int) -> Iterator[Diagnostic]:
@@ -210,12 +219,9 @@ def _unknown_window(node: exp.Window, sql: str) -> Iterator[Diagnostic]:
 def _odd(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
     """Yield what the parser reads in a way of its own, so that the text that comes out would mean something else."""
     parent = node.parent
-    quote = (
-        sql[offset_of(node) or 0 :][:1] if isinstance(node, exp.Table) and not isinstance(node.this, exp.Func) else ""
-    )
-    if quote == "'" or (quote == '"' and '"' in dialect.load_grammar().tokenizer_class.QUOTES):
+    if isinstance(node, exp.Table) and _is_text(node, sql, dialect):
         yield diagnostic("SQL006", at=place(sql, offset_of(node)), name=node.name, hint="a text is not a relation")
-    if isinstance(node, exp.TableAlias) and isinstance(parent, exp.Table) and node.columns and not node.this:
+    if isinstance(parent, exp.Table) and _has_only_columns(node):
         yield diagnostic("SQL005", at=place(sql, offset_of(parent)), name=parent.name.lower())
     for modifier in node.args.get("operation_modifiers") or ():
         if modifier.name.upper() not in dialect.modifiers:
@@ -223,6 +229,19 @@ def _odd(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
     for is_odd, code, params in _ODDITIES:
         if is_odd(node, parent, dialect):
             yield diagnostic(code, at=place(sql, offset_of(node)), fix=(), **params)
+
+
+def _has_only_columns(node: exp.Expr) -> bool:
+    """Tell whether a node is an alias that names columns, and not what they are of."""
+    return isinstance(node, exp.TableAlias) and bool(node.columns) and not node.this
+
+
+def _is_text(table: exp.Table, sql: str, dialect: Dialect) -> bool:
+    """Tell whether what stands for a table is a text in quotes."""
+    if isinstance(table.this, exp.Func):
+        return False
+    quote = sql[offset_of(table) or 0 :][:1]
+    return quote == "'" or (quote == '"' and '"' in dialect.load_grammar().tokenizer_class.QUOTES)
 
 
 def _has_no_condition(node: exp.Expr, _: exp.Expr | None, dialect: Dialect) -> bool:

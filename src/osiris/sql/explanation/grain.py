@@ -6,14 +6,14 @@ gives each row at most one match. Where a key does not come out, or cannot be to
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.sql.nondeterminism.row_order import Names, aggregates
-from osiris.sql.nondeterminism.sources import (
+from osiris.sql.explanation.sources import (
     Item,
     Key,
     Rows,
@@ -24,20 +24,21 @@ from osiris.sql.nondeterminism.sources import (
     same_type,
     smallest,
 )
-from osiris.sql.nondeterminism.tie_analysis import multiplies
+from osiris.sql.nondeterminism.row_order import aggregates, multiplies
 from osiris.sql.safety.dialects import load_allowed
+from osiris.sql.safety.tree import called
+from osiris.sql.scope import TableNames, from_items, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from osiris.sql.safety.dialects import Dialect
+    from osiris.sql.scope import JoinWords, Source
 
 Keys = frozenset[Key]
 
 NO_KEYS: Keys = frozenset()
 ONE_ROW: Keys = frozenset({frozenset()})
-_MORE = ("joins", "laterals", "pivots")
-"""What makes more of one thing in FROM."""
 _SUBTOTALS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 
 
@@ -52,6 +53,7 @@ class Joined:
     item: Item
     before: tuple[Item, ...]
     pairs: list[tuple[exp.Expr, exp.Expr]]
+    words: JoinWords
     narrow: bool = False
 
 
@@ -90,7 +92,7 @@ class Grains:
 
     relations: Mapping[str, Rows]
     dialect: Dialect
-    names: Names = field(default_factory=Names)
+    names: TableNames | None = None
     known: dict[int, Rows] = field(default_factory=dict)
     facts: dict[int, Facts] = field(default_factory=dict)
 
@@ -111,26 +113,25 @@ class Grains:
             return _of_set_operation(query, self.of(query.left), self.of(query.right))
         return self._of_select(query) if isinstance(query, exp.Select) else Rows()
 
-    def of_source(self, source: exp.Expr) -> Rows:
+    def of_source(self, node: exp.Expr) -> Rows:
         """Return what is known of the rows of one thing that stands in FROM."""
-        alias = source.args.get("alias")
-        found = Rows() if any(source.args.get(key) for key in _MORE) else self._inside(source)
-        renamed = [column.name for column in alias.columns] if alias else []
-        return found.renamed(renamed)
+        source = self._names(node).source(node)
+        return Rows() if source.is_joined else self._inside(source).renamed([*source.columns])
 
-    def _inside(self, source: exp.Expr) -> Rows:
-        if isinstance(source, exp.Lateral):
-            return self.of_source(source.this)
-        if isinstance(source, exp.Subquery):
-            return self.of(source.this)
-        if not isinstance(source, exp.Table) or not isinstance(source.this, exp.Identifier) or source.args.get("db"):
-            return Rows()
-        cte = self.names.cte(source)
-        if cte is None:
-            return self.relations.get(source.name.lower(), Rows())
-        if isinstance(cte.parent, exp.With) and cte.parent.args.get("recursive") and _names_itself(cte):
-            return Rows()
-        return self.of(cte.this).renamed([each.name for each in cte.args["alias"].columns])
+    def _inside(self, source: Source) -> Rows:
+        table, query = source.relation, source.query
+        if isinstance(source.node, exp.Lateral) and query is not None:
+            return self.of_source(query)
+        if source.cte is not None:
+            return Rows() if source.is_recursive and _names_itself(source.cte) else self.of(source.cte.this)
+        if table is not None:
+            return Rows() if table.args.get("db") else self.relations.get(table.name.lower(), Rows())
+        return self.of(query.this) if isinstance(query, exp.Subquery) else Rows()
+
+    def _names(self, node: exp.Expr) -> TableNames:
+        if self.names is None:
+            self.names = TableNames(node.root(), self.dialect)
+        return self.names
 
     def facts_of(self, select: exp.Select) -> Facts:
         """Return what is known of the rows that a SELECT takes in."""
@@ -141,20 +142,17 @@ class Grains:
     def _facts(self, select: exp.Select) -> Facts:
         scope = Scope(select, load_allowed(self.dialect), self.dialect.load_grammar())
         facts = Facts(scope)
-        first = select.args.get("from_")
-        joins = select.args.get("joins") or []
-        labels = _labels([first.this, *(join.this for join in joins)] if first else [])
-        if first is None:
-            facts.keys = ONE_ROW
-        else:
-            scope.items.append(self._item(first.this, labels))
-            facts.keys = _of_item(scope.items[0])
+        items = from_items(select)
+        labels = _labels(items)
+        scope.items += [self._item(item, labels) for item in items[:1]]
+        facts.keys = _of_item(scope.items[0]) if items else ONE_ROW
         conditions = list(conjuncts(select.args.get("where")))
-        for join in joins:
+        for join in select.args.get("joins") or ():
             _join(facts, join, self._item(join.this, labels), conditions)
-        for condition in (*conditions, *conjuncts(select.args.get("having")), *conjuncts(select.args.get("qualify"))):
-            _note(facts, condition)
-        unknown = bool(select.args.get("laterals") or (first and first.this.args.get("laterals")))
+        for key in ("where", "having", "qualify"):
+            for condition in conjuncts(select.args.get(key)):
+                _note(facts, condition)
+        unknown = any(each.args.get("laterals") for each in (select, *items[:1]))
         facts.keys = NO_KEYS if unknown else frozenset(facts.key(key) for key in facts.keys)
         return facts
 
@@ -207,7 +205,7 @@ def _with_keys(rows: Rows, keys: Keys) -> Rows:
 
 
 def _all_columns(rows: Rows) -> Keys:
-    names = [each.lower() for each in rows.columns or () if each]
+    names = [name.lower() for name in rows.named]
     return frozenset({frozenset(names)}) if len(set(names)) == len(names) else NO_KEYS
 
 
@@ -223,64 +221,86 @@ def _names_itself(cte: exp.Expr) -> bool:
 
 
 def _join(facts: Facts, join: exp.Join, item: Item, conditions: list[exp.Expr]) -> None:
-    """Add what is joined: the keys of both sides together, and those of one where the other has one match at most."""
-    scope, before = facts.scope, tuple(facts.scope.items)
-    kind, side, method = (str(join.args.get(key) or "").upper() for key in ("kind", "side", "method"))
-    if kind in ("SEMI", "ANTI"):
-        facts.joins.append(Joined(join, item, before, _pairs(join, item, before), narrow=True))
+    """Add what is joined: its rows, and what its conditions say of values."""
+    before, words = tuple(facts.scope.items), join_words(join)
+    joined = Joined(join, item, before, _pairs(join, item, before), words, narrow=words.only_filters)
+    facts.joins.append(joined)
+    if words.only_filters:
         return
-    scope.items.append(item)
-    pairs = _pairs(join, item, before)
-    shown = Joined(join, item, before, pairs)
-    facts.joins.append(shown)
-    _merge(scope, join, item, before, side)
-    tests = [*conjuncts(join.args.get("on")), *conditions]
-    matched = [*pairs, *((each.this, each.expression) for each in tests if isinstance(each, (exp.EQ, exp.NullSafeEQ)))]
-    left, right = facts.keys, _of_item(item)
-    told, told_before = _told(scope, [item], matched), _told(scope, before, matched)
-    shown.narrow = method == "ASOF" or any(key <= told for key in right)
-    keys = left if shown.narrow and side in ("", "LEFT") else NO_KEYS
-    keys |= frozenset(one | other for one, other in product(left, right))
-    if side in ("", "LEFT"):
-        keys |= frozenset(one | (other - told) for one, other in product(left, right))
-    if side in ("", "RIGHT"):
-        keys |= frozenset((one - told_before) | other for one, other in product(left, right))
-    facts.keys = NO_KEYS if side == "FULL" or method == "POSITIONAL" else smallest(keys)
-    facts.nullable |= {item.alias} if side in ("LEFT", "FULL") else set()
-    facts.nullable |= {each.alias for each in before} if side in ("RIGHT", "FULL") else set()
-    if side in ("RIGHT", "FULL"):
-        facts.fixed.clear()
-    if not side and method != "ASOF":
-        for one, other in pairs:
+    facts.scope.items.append(item)
+    _merge(facts.scope, joined)
+    facts.keys = _joined_keys(facts, joined, conditions)
+    _note_missing(facts, joined)
+    if not words.side and words.method != "ASOF":
+        for one, other in joined.pairs:
             _equate(facts, one, other)
         for condition in conjuncts(join.args.get("on")):
             _note(facts, condition)
 
 
+def _joined_keys(facts: Facts, joined: Joined, conditions: list[exp.Expr]) -> Keys:
+    """Return the keys of both sides together, and those of one where the other has one match at most."""
+    scope, (_, side, method) = facts.scope, joined.words
+    tests = [*conjuncts(joined.node.args.get("on")), *conditions]
+    equal = [(each.this, each.expression) for each in tests if isinstance(each, (exp.EQ, exp.NullSafeEQ))]
+    matched = [*joined.pairs, *equal]
+    left, right = facts.keys, _of_item(joined.item)
+    told, told_before = _told(scope, [joined.item], matched), _told(scope, joined.before, matched)
+    joined.narrow = method == "ASOF" or any(key <= told for key in right)
+    if side == "FULL" or method == "POSITIONAL":
+        return NO_KEYS
+    return smallest(frozenset(_combined(left, right, told, told_before, joined)))
+
+
+def _combined(left: Keys, right: Keys, told: set[str], told_before: set[str], joined: Joined) -> Iterator[Key]:
+    """Yield the keys of a join; those of its sides without what is known where a row of the other side is."""
+    side = joined.words.side
+    if joined.narrow and side != "RIGHT":
+        yield from left
+    for one, other in product(left, right):
+        yield one | other
+        if side != "RIGHT":
+            yield one | (other - told)
+        if side != "LEFT":
+            yield (one - told_before) | other
+
+
+def _note_missing(facts: Facts, joined: Joined) -> None:
+    """Note whose columns can be NULL because there is no match."""
+    side = joined.words.side
+    if side in ("LEFT", "FULL"):
+        facts.nullable.add(joined.item.alias)
+    if side in ("RIGHT", "FULL"):
+        facts.nullable.update(each.alias for each in joined.before)
+        facts.fixed.clear()
+
+
 def _pairs(join: exp.Join, item: Item, before: tuple[Item, ...]) -> list[tuple[exp.Expr, exp.Expr]]:
     """Return the pairs of columns that USING names, or a NATURAL join has; none where they cannot be told."""
-    names = [each.name for each in join.args.get("using") or ()]
-    if str(join.args.get("method") or "").upper() == "NATURAL":
-        if item.rows.columns is None or any(each.rows.columns is None for each in before):
-            return []
-        names = [name for name in item.rows.columns if name and any(each.rows.has(name.lower()) for each in before)]
     pairs: list[tuple[exp.Expr, exp.Expr]] = []
-    for name in names:
-        left = [each for each in before if each.rows.columns is None or each.rows.has(name.lower())]
+    for name in _shared_names(join, item, before):
+        left = [each for each in before if each.rows.may_have(name.lower())]
         if len(left) == 1:
             pairs.append((exp.column(name, table=left[0].alias), exp.column(name, table=item.alias)))
     return pairs
 
 
-def _merge(scope: Scope, join: exp.Join, item: Item, before: tuple[Item, ...], side: str) -> None:
+def _shared_names(join: exp.Join, item: Item, before: tuple[Item, ...]) -> list[str]:
+    if join_words(join).method != "NATURAL":
+        return [each.name for each in join.args.get("using") or ()]
+    if any(each.rows.columns is None for each in (item, *before)):
+        return []
+    return [name for name in item.rows.named if any(each.rows.has(name.lower()) for each in before)]
+
+
+def _merge(scope: Scope, joined: Joined) -> None:
     """Note which column a bare name of USING or of a NATURAL join is."""
-    for one, _ in _pairs(join, item, before):
+    for one, _ in joined.pairs:
         name = one.name.lower()
-        left = (
-            scope.merged[name] if name in scope.merged else next(e for e in before if e.alias == one.args["table"].name)
-        )
-        scope.merged[name] = {"RIGHT": item, "FULL": None}.get(side, left)
-    for each in join.args.get("using") or ():
+        first = next(each for each in joined.before if each.alias == one.args["table"].name)
+        left = scope.merged.get(name, first)
+        scope.merged[name] = {"RIGHT": joined.item, "FULL": None}.get(joined.words.side, left)
+    for each in joined.node.args.get("using") or ():
         scope.merged.setdefault(each.name.lower(), None)
 
 
@@ -288,12 +308,18 @@ def _told(scope: Scope, side: Iterable[Item], equal: Iterable[tuple[exp.Expr, ex
     """Return the columns of one side of a join that have one value in all rows that a row of the other matches."""
     own, told = {item.alias for item in side}, set()
     for one, other in (pair for left, right in equal for pair in ((left, right), (right, left))):
-        if isinstance(one, exp.Column) and (item := scope.item_of(one)) and item.alias in own:
-            reads = scope.aliases(other)
-            alike = same_type(scope.type_of(one), scope.type_of(other)) or _is_told(scope, one, other)
-            if reads is not None and not reads & own and alike:
-                told.add(reference(item, one.name))
+        item = scope.item_of(one) if isinstance(one, exp.Column) else None
+        if item is not None and item.alias in own and _tells(scope, one, other, own):
+            told.add(reference(item, one.name))
     return told
+
+
+def _tells(scope: Scope, one: exp.Expr, other: exp.Expr, own: set[str]) -> bool:
+    """Tell whether one value is equal to a value of the other side of a join alone."""
+    reads = scope.aliases(other)
+    if reads is None or reads & own:
+        return False
+    return same_type(scope.type_of(one), scope.type_of(other)) or _is_told(scope, one, other)
 
 
 def _note(facts: Facts, condition: exp.Expr) -> None:
@@ -340,19 +366,20 @@ def group_values(select: exp.Select, scope: Scope) -> list[exp.Expr]:
         return []
     if group.args.get("all"):
         return [each.unalias() for each in select.expressions if not _gathers(each, scope)]
-    found = []
-    for value in group.expressions:
-        if isinstance(value, exp.Literal) and value.is_int and not value.is_string:
-            found += [each.unalias() for each in select.expressions[int(value.name) - 1 : int(value.name)]]
-        else:
-            meant = scope.meaning(value) if isinstance(value, exp.Column) else None
-            found.append(meant if meant is not None else value)
-    return found
+    return [meant for value in group.expressions for meant in _meant(value, select, scope)]
+
+
+def _meant(value: exp.Expr, select: exp.Select, scope: Scope) -> list[exp.Expr]:
+    """Return what a key of GROUP BY stands for: nothing for a position at which there is no output."""
+    if isinstance(value, exp.Literal) and value.is_int and not value.is_string:
+        return [each.unalias() for each in select.expressions[int(value.name) - 1 : int(value.name)]]
+    output = scope.meaning(value) if isinstance(value, exp.Column) else None
+    return [value if output is None else output]
 
 
 def _gathers(value: exp.Expr, scope: Scope) -> bool:
     calls = value.walk(prune=lambda inner: isinstance(inner, exp.Select))
-    return any(isinstance(call, exp.Anonymous) and call.name.lower() in scope.allowed.aggregates for call in calls)
+    return any(called(call) in scope.allowed.aggregates for call in calls)
 
 
 def _key_of(facts: Facts, values: Iterable[exp.Expr]) -> Keys:
@@ -362,23 +389,26 @@ def _key_of(facts: Facts, values: Iterable[exp.Expr]) -> Keys:
         return NO_KEYS
     key = facts.key(text for text in texts if text is not None)
     for item in facts.scope.items:
-        for own in _of_item(item):
-            certain = item.rows.declared or item.alias not in facts.nullable
-            if certain and facts.key(own) <= key:
-                others = facts.key(reference(item, name) for name in item.rows.columns or () if name)
-                key = key - (others - facts.key(own))
+        if item.rows.declared or item.alias not in facts.nullable:
+            key = _without_told(key, item, facts)
     return frozenset({key})
+
+
+def _without_told(key: Key, item: Item, facts: Facts) -> Key:
+    """Return a key without the columns of an item that its own key, where it is a part of this one, tells anyway."""
+    for own in map(facts.key, _of_item(item)):
+        if own <= key:
+            key -= facts.key(reference(item, name) for name in item.rows.named) - own
+    return key
 
 
 def _numbered(select: exp.Select, facts: Facts) -> Keys:
     """Return the keys that row numbers make: their partition and the number."""
-    parts = [*select.expressions, *([select.args["qualify"]] if select.args.get("qualify") else [])]
+    parts = [*select.expressions, *filter(None, [select.args.get("qualify")])]
     found = NO_KEYS
     for window in (each for part in parts for each in part.find_all(exp.Window)):
-        call = window.this
-        is_number = isinstance(call, exp.Anonymous) and call.name.lower() == "row_number"
         own = window.find_ancestor(exp.Select) is select and not window.args.get("alias")
-        if is_number and own:
+        if own and called(window.this) == "row_number":
             found |= _key_of(facts, [*(window.args.get("partition_by") or ()), window])
     return found
 
@@ -390,7 +420,7 @@ def _outputs(select: exp.Select, scope: Scope) -> Iterator[Output]:
         if isinstance(star, exp.Star):
             table = value.args["table"].name.lower() if isinstance(value, exp.Column) else None
             yield from _of_star(star, table, scope)
-        elif any(isinstance(node, exp.Anonymous) and node.name.lower() == "columns" for node in value.walk()):
+        elif any(called(node) == "columns" for node in value.walk()):
             yield Output("*", None)
         else:
             name = each.alias or (value.name if isinstance(value, exp.Column) else None)
@@ -407,38 +437,60 @@ def _output(name: str | None, value: exp.Expr, scope: Scope) -> Output:
 def _of_star(star: exp.Star, table: str | None, scope: Scope) -> Iterator[Output]:
     """Yield the columns of a `*`; `Output("*", None)` where they are not known."""
     items = [item for item in scope.items if table in (None, item.alias)]
-    if any(item.rows.columns is None for item in items) or not items:
+    if not items or any(item.rows.columns is None for item in items):
         yield Output("*", None)
         return
-    left_out = {column.name.lower() for column in star.args.get("except_") or ()}
-    replaced = {each.alias.lower(): each.unalias() for each in star.args.get("replace") or ()}
-    renamed = {each.this.name.lower(): each.alias for each in star.args.get("rename") or ()}
-    seen: set[str] = set()
+    values, names = _changes(star)
+    for name, value in _listed(items, set() if table else {*scope.merged}, _names_in(star.args.get("except_"))):
+        folded = value.name.lower()
+        yield _output(names.get(folded, name), values.get(folded, value), scope)
+
+
+def _changes(star: exp.Star) -> tuple[dict[str, exp.Expr], dict[str, str]]:
+    """Return the values and the names that a star gives to columns, by their folded names."""
+    values = {each.alias.lower(): each.unalias() for each in star.args.get("replace") or ()}
+    return values, {each.this.name.lower(): each.alias for each in star.args.get("rename") or ()}
+
+
+def _names_in(columns: list[exp.Expr] | None) -> set[str]:
+    return {each.name.lower() for each in columns or ()}
+
+
+def _listed(items: list[Item], merged: set[str], left_out: set[str]) -> Iterator[tuple[str | None, exp.Expr]]:
+    """Yield the columns of items by their names; those that are merged come once, and are of none."""
+    seen = left_out
     for item in items:
         for name in item.rows.columns or ():
             folded = (name or "").lower()
-            if folded in left_out or (table is None and folded in scope.merged and folded in seen):
-                continue
-            seen.add(folded)
-            value: exp.Expr = exp.column(name or "", table=None if folded in scope.merged and not table else item.alias)
-            yield _output(renamed.get(folded, name), replaced.get(folded, value), scope)
+            if folded not in seen:
+                seen = seen | ({folded} & merged)
+                yield name, exp.column(name or "", table=None if folded in merged else item.alias)
 
 
 def _projected(outputs: list[Output], keys: Keys, facts: Facts) -> Rows:
     """Return the rows that come out: a key stays one if all of its values do."""
-    if any(output.name == "*" for output in outputs):
+    columns, named = tuple(output.name for output in outputs), _unique(outputs)
+    if "*" in columns:
         return Rows()
-    folded = [(output.name or "").lower() for output in outputs]
-    named = {name: output for name, output in zip(folded, outputs, strict=True) if name and folded.count(name) == 1}
-    by_text = {facts.standing(each.text): name for name, each in reversed(named.items()) if each.text is not None}
-    found = [facts.key(key) for key in keys]
     return Rows(
-        tuple(output.name for output in outputs),
-        frozenset(frozenset(by_text[text] for text in key) for key in found if key <= by_text.keys()),
+        columns,
+        _projected_keys(named, keys, facts),
         {name: each.type for name, each in named.items() if each.type},
         {name: each.origin for name, each in named.items() if each.origin},
         {name: frozenset({each.constant}) for name, each in named.items() if each.constant is not None},
     )
+
+
+def _projected_keys(named: Mapping[str, Output], keys: Keys, facts: Facts) -> Keys:
+    names = {facts.standing(each.text): name for name, each in reversed([*named.items()]) if each.text is not None}
+    found = (facts.key(key) for key in keys)
+    return frozenset(frozenset(names[text] for text in key) for key in found if key <= names.keys())
+
+
+def _unique(outputs: list[Output]) -> dict[str, Output]:
+    """Return the outputs by folded name, but for those without one of their own."""
+    times = Counter((output.name or "").lower() for output in outputs)
+    return {output.name.lower(): output for output in outputs if output.name and times[output.name.lower()] == 1}
 
 
 def _of_set_operation(query: exp.SetOperation, left: Rows, right: Rows) -> Rows:
@@ -447,15 +499,20 @@ def _of_set_operation(query: exp.SetOperation, left: Rows, right: Rows) -> Rows:
         return Rows()
     if None in left.columns or len(left.columns) != len(right.columns):
         return Rows(left.columns)
-    right = right.renamed([str(name) for name in left.columns])
+    rows = _of_both(left, right.renamed([str(name) for name in left.columns]), isinstance(query, exp.Union))
+    return rows if query.args.get("distinct") is False else _with_keys(rows, rows.keys | _all_columns(rows))
+
+
+def _of_both(left: Rows, right: Rows, is_union: bool) -> Rows:
+    """Return what is known of rows that come from both sides, or that are on the left and not only there."""
     types = {name: kind for name, kind in left.types.items() if right.types.get(name) == kind}
+    alike = {name for name, kind in left.types.items() if same_type(kind, right.types.get(name))}
+    if not is_union:
+        keys = frozenset(key for key in left.keys if key <= alike)
+        return Rows(left.columns, keys, types, left.origins, left.constants)
     both = left.constants.keys() & right.constants.keys()
     constants = {name: left.constants[name] | right.constants[name] for name in both}
-    is_union = isinstance(query, exp.Union)
-    alike = {name for name in left.types if same_type(left.types.get(name), right.types.get(name))}
-    keys = _apart(left, right, alike) if is_union else frozenset(key for key in left.keys if key <= alike)
-    rows = Rows(left.columns, keys, types, {} if is_union else left.origins, constants if is_union else left.constants)
-    return rows if query.args.get("distinct") is False else _with_keys(rows, rows.keys | _all_columns(rows))
+    return Rows(left.columns, _apart(left, right, alike), types, {}, constants)
 
 
 def _apart(left: Rows, right: Rows, alike: set[str]) -> Keys:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from osiris.sql.safety.tree import write
+from osiris.sql.safety.tree import called, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +22,7 @@ Key = frozenset[str]
 _EXACT = ("int", "uint", "decimal")
 _COUNTS = ("count", "count_star", "row_number")
 _CAST_TYPES = {"DATE": "date", "TEXT": "utf8", "VARCHAR": "utf8", "BIGINT": "int64", "INT": "int32"}
+_UNCERTAIN = (exp.Query, exp.Star, exp.Lambda)
 MOST_KEYS = 8
 
 
@@ -41,9 +42,18 @@ class Rows:
     constants: Mapping[str, frozenset[str]] = field(default_factory=dict)
     declared: bool = False
 
+    @property
+    def named(self) -> list[str]:
+        """Return the names of the columns that have one."""
+        return [name for name in self.columns or () if name]
+
     def has(self, name: str) -> bool:
         """Tell whether exactly one column has a folded name."""
-        return [each.lower() for each in self.columns or () if each].count(name) == 1
+        return [each.lower() for each in self.named].count(name) == 1
+
+    def may_have(self, name: str) -> bool:
+        """Tell whether a column may have a folded name, and no two have it."""
+        return self.columns is None or self.has(name)
 
     def renamed(self, names: list[str]) -> Rows:
         """Return the same rows, the first columns with other names."""
@@ -52,16 +62,19 @@ class Rows:
         if self.columns is None or len(names) > len(self.columns):
             return Rows()
         columns = (*names, *self.columns[len(names) :])
-        pairs = zip(self.columns, columns, strict=True)
-        new = {old.lower(): name.lower() for old, name in pairs if old and name and self.has(old.lower())}
-        return Rows(
-            columns,
-            frozenset(frozenset(new[name] for name in key) for key in self.keys if key <= new.keys()),
-            {new[name]: kind for name, kind in self.types.items() if name in new},
-            {new[name]: origin for name, origin in self.origins.items() if name in new},
-            {new[name]: texts for name, texts in self.constants.items() if name in new},
-            self.declared,
-        )
+        new = self._folded_names(columns)
+        keys = frozenset(frozenset(new[name] for name in key) for key in self.keys if key <= new.keys())
+        types, origins, constants = (_renamed(each, new) for each in (self.types, self.origins, self.constants))
+        return Rows(columns, keys, types, origins, constants, self.declared)
+
+    def _folded_names(self, columns: tuple[str | None, ...]) -> dict[str, str]:
+        """Return by their folded names what the columns that can be told apart are called in other columns."""
+        pairs = zip(self.columns or (), columns, strict=True)
+        return {old.lower(): name.lower() for old, name in pairs if old and name and self.has(old.lower())}
+
+
+def _renamed(values: Mapping[str, Any], new: Mapping[str, str]) -> dict[str, Any]:
+    return {new[name]: value for name, value in values.items() if name in new}
 
 
 def smallest(keys: frozenset[Key]) -> frozenset[Key]:
@@ -91,22 +104,21 @@ class Scope:
     grammar: type[Grammar]
     items: list[Item] = field(default_factory=list)
     merged: dict[str, Item | None] = field(default_factory=dict)
-    outer: Scope | None = None
 
     def item_of(self, column: exp.Expr) -> Item | None:
         """Return the item that a column is of, None if that is not certain."""
         name, table = column.name.lower(), column.args.get("table")
         if table:
             named = [item for item in self.items if item.alias == table.name.lower()]
-            return named[0] if len(named) == 1 and _may_have(named[0], name) else None
+            return named[0] if len(named) == 1 and named[0].rows.may_have(name) else None
         if name in self.merged:
             return self.merged[name]
-        fitting = [item for item in self.items if _may_have(item, name)]
+        fitting = [item for item in self.items if item.rows.may_have(name)]
         return fitting[0] if len(fitting) == 1 else None
 
     def meaning(self, column: exp.Expr) -> exp.Expr | None:
         """Return the output that a bare name stands for where no source has a column of that name."""
-        if column.args.get("table") or any(_may_have(item, column.name.lower()) for item in self.items):
+        if column.args.get("table") or any(item.rows.may_have(column.name.lower()) for item in self.items):
             return None
         before = self.select.expressions[: self._place_of(column)]
         named = [each for each in before if each.alias.lower() == column.name.lower()]
@@ -129,23 +141,19 @@ class Scope:
             return item.rows.types.get(node.name.lower()) if item else None
         if isinstance(node, exp.Cast):
             return _CAST_TYPES.get(node.to.this.value, f"type {node.to.sql()}")
-        call = node.this if isinstance(node, (exp.Filter, exp.Window)) else node
-        if isinstance(call, exp.Anonymous) and call.name.lower() in _COUNTS:
+        if called(node.this if isinstance(node, (exp.Filter, exp.Window)) else node) in _COUNTS:
             return "int64"
         text = self._replaced(node, lambda item, name: item.rows.types.get(name))
         return text if text is None else f"type of {text}"
 
     def _replaced(self, node: exp.Expr, text: Callable[[Item, str], str | None]) -> str | None:
+        """Return a value as text, with other texts for its columns; None if one has none, or the value may change."""
         parts = list(node.walk())
-        if any(isinstance(part, (exp.Query, exp.Star, exp.Lambda)) or self._is_volatile(part) for part in parts):
+        if any(isinstance(part, _UNCERTAIN) or called(part) in self.allowed.volatile for part in parts):
             return None
-        names: dict[int, str] = {}
-        for part in parts:
-            if isinstance(part, exp.Column):
-                found = self._text_of(part, text)
-                if found is None:
-                    return None
-                names[id(part)] = found
+        names = {id(part): self._text_of(part, text) for part in parts if isinstance(part, exp.Column)}
+        if None in names.values():
+            return None
         if isinstance(node, exp.Column):
             return names[id(node)]
         copied = node.copy()
@@ -161,17 +169,12 @@ class Scope:
         meant = self.meaning(column)
         return None if meant is None else self._replaced(meant, text)
 
-    def _is_volatile(self, node: exp.Expr) -> bool:
-        return isinstance(node, exp.Anonymous) and node.name.lower() in self.allowed.volatile
-
     def is_constant(self, node: exp.Expr) -> bool:
         """Tell whether a value is the same in all rows: it reads no column."""
         return self.spelled(node) is not None and not any(
-            isinstance(part, (exp.Column, exp.Window)) or self._gathers(part) for part in node.walk()
+            isinstance(part, (exp.Column, exp.Window)) or called(part) in self.allowed.aggregates
+            for part in node.walk()
         )
-
-    def _gathers(self, node: exp.Expr) -> bool:
-        return isinstance(node, exp.Anonymous) and node.name.lower() in self.allowed.aggregates
 
     def aliases(self, node: exp.Expr) -> set[str] | None:
         """Return the items that a value reads, None where one of its names is not certain."""
@@ -187,10 +190,6 @@ class Scope:
 def reference(item: Item, name: str) -> str:
     """Return how a column of an item is told from others."""
     return f"{item.alias}.{name.lower()}"
-
-
-def _may_have(item: Item, name: str) -> bool:
-    return item.rows.columns is None or item.rows.has(name)
 
 
 def same_type(one: str | None, other: str | None) -> bool:

@@ -1,0 +1,504 @@
+"""From the tree of a checked query to its flow, in one walk: which scopes there are, and what each mentions."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+
+from osiris.sql.lineage.flow import AGGREGATE, COPY, VALUE, Flow, Output, Ref, Scope, Source, Star
+from osiris.sql.safety.dialects import DIALECTS, load_allowed
+from osiris.sql.safety.relations import spelling
+from osiris.sql.safety.tree import called, deep_recursion
+from osiris.sql.scope import QUERIES, TableNames, columns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from osiris.sql.scope import Source as FromItem
+
+_JSON_COLUMNS = ("key", "value", "type", "atom", "id", "parent", "fullkey", "path")
+_GROUPINGS = (exp.Group, exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple)
+_ALL = Output(None, star=Star())
+
+
+_MATCHES = (exp.Like, exp.ILike, exp.Glob, exp.SimilarTo, exp.Not)
+"""`* LIKE 'a%'` chooses columns by their names; it computes nothing."""
+
+
+def flow_of(tree: exp.Expr, dialect: str = "duckdb", names: TableNames | None = None) -> Flow:
+    """Return the flow of a checked query, of the tree that its canonical text reads as.
+
+    `names` are those of the tree, where somebody has found them already.
+    """
+    row = DIALECTS[dialect]
+    with deep_recursion():
+        walk = _Walk(load_allowed(row).aggregates, names or TableNames(tree, row))
+        walk.query(tree)
+    return Flow(tuple(walk.scopes))
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What decides the rows of one scope, as it is gathered: see `Scope`."""
+
+    refs: list[Ref] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    whole: bool = False
+
+
+_Windows = dict[str, tuple[Ref, ...]]
+"""What the windows of a SELECT mention, by their folded names."""
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Collects the scopes of one tree, inner ones first; `ctes` are those that CTEs have now, by their `id`."""
+
+    aggregates: frozenset[str]
+    names: TableNames
+    scopes: list[Scope] = field(default_factory=list)
+    ctes: dict[int, int] = field(default_factory=dict)
+
+    def query(self, node: exp.Expr) -> int:
+        """Add the scopes of a query and return the one that stands for it."""
+        own = self._with(node)
+        if isinstance(node, exp.Select):
+            return self._select(node, own)
+        if isinstance(node, exp.SetOperation):
+            inner = self._set_operation(node)
+        elif isinstance(node, exp.Values):
+            inner = self._values(node)
+        elif isinstance(node.this, QUERIES):
+            inner = self.query(node.this)
+        else:
+            inner = self._join_in_parentheses(node)
+        return self._ordered(node, inner, own)
+
+    def _add(self, scope: Scope) -> int:
+        self.scopes.append(scope)
+        return len(self.scopes) - 1
+
+    def _with(self, query: exp.Expr) -> tuple[int, ...]:
+        """Add the scopes of what WITH names before a query, if anything, and return them."""
+        named = query.args.get("with_")
+        if named is None:
+            return ()
+        for cte in named.expressions:
+            recursive = named.args.get("recursive") and _repeats(cte.this)
+            self.ctes[id(cte)] = self._recursive(cte) if recursive else self.query(cte.this)
+        return tuple(self.ctes[id(cte)] for cte in named.expressions)
+
+    def _recursive(self, cte: exp.CTE) -> int:
+        """Add a scope that at first is the part that starts, and at last everything that repeating has found."""
+        body = cte.this
+        own = self._with(body)
+        start = self.query(body.this)
+        itself = self._add(Scope(sources=(Source("", scope=start),), outputs=(_ALL,)))
+        self.ctes[id(cte)] = itself
+        step = self.query(body.expression)
+        whole = bool(body.args.get("distinct") or cte.args.get("key_expressions"))
+        scope = Scope(whole=whole, branches=((start, True), (step, True)), again=itself)
+        return self._ordered(body, self._add(scope), own)
+
+    def _set_operation(self, node: exp.SetOperation) -> int:
+        """Add one scope for a chain of the same operation: a thousand branches are no thousand levels."""
+        first, tails = node.this, [node.expression]
+        while _continues(first, node):
+            tails.append(first.expression)
+            first = first.this
+        values = isinstance(node, exp.Union)
+        branches = [(self.query(first), True)]
+        branches += [(self.query(tail), values) for tail in reversed(tails)]
+        whole = bool(node.args.get("distinct")) or not values
+        return self._add(Scope(whole=whole, branches=tuple(branches), by_name=bool(node.args.get("by_name"))))
+
+    def _values(self, node: exp.Values) -> int:
+        rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in node.expressions]
+        columns: list[list[Ref]] = [[] for _ in rows[0]]
+        for row in rows:
+            for refs, cell in zip(columns, row, strict=False):
+                refs += self._refs(cell, {})
+        return self._add(Scope(outputs=tuple(Output(f"col{i}", _unique(refs)) for i, refs in enumerate(columns))))
+
+    def _join_in_parentheses(self, node: exp.Expr) -> int:
+        rows = _Rows()
+        sources = tuple(self._joined(node.this, {}, rows))
+        return self._add(Scope(sources, (_ALL,), _unique(rows.refs)))
+
+    def _ordered(self, node: exp.Expr, scope: int, own: tuple[int, ...]) -> int:
+        """Return a scope, with the ORDER BY and LIMIT that stand behind it and the WITH before it, if any do."""
+        rows = _Rows()
+        self._modifiers(node, {}, rows, {})
+        if not (rows.refs or rows.positions or rows.whole or own):
+            return scope
+        refs = _unique(Ref(ref.kind) if len(ref.parts) > 1 else ref for ref in rows.refs)
+        source = Source("", scope=scope)
+        return self._add(Scope((source,), (_ALL,), refs, tuple(rows.positions), whole=rows.whole, ctes=own))
+
+    def _select(self, node: exp.Select, own: tuple[int, ...]) -> int:
+        rows, sources = _Rows(), []
+        windows: _Windows = {}
+        if node.args.get("from_"):
+            sources += self._joined(node.args["from_"].this, windows, rows)
+        sources += self._joins(node, windows, rows)
+        for window in node.args.get("windows") or ():
+            windows[window.name.lower()] = _unique(self._refs(window, windows))
+        outputs = tuple(self._output(each, windows, rows) for each in node.expressions)
+        self._modifiers(node, windows, rows, _named(outputs))
+        group = node.args.get("group")
+        scope = Scope(tuple(sources), outputs, _unique(rows.refs), tuple(rows.positions), whole=rows.whole, ctes=own)
+        return self._add(scope._replace(grouped=True) if group and group.args.get("all") else scope)
+
+    def _output(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Output:
+        found = self._mentions(node, windows)
+        name = _name_of(node)
+        if found.unnests:
+            rows.refs += found.every_ref()
+        if found.star and name and "\\" in name:
+            name = None
+        return Output(name, _unique(found.refs), found.star, found.star_kind, found.unnests)
+
+    def _modifiers(self, node: exp.Expr, windows: _Windows, rows: _Rows, named: Mapping[str, tuple[Ref, ...]]) -> None:
+        """Gather what WHERE to LIMIT mention; `named` outputs come first in ORDER BY."""
+        for key in ("where", "having", "qualify", "limit", "offset"):
+            if node.args.get(key):
+                rows.refs += self._refs(node.args[key], windows)
+        distinct = node.args.get("distinct")
+        if isinstance(distinct, exp.Distinct):
+            rows.whole |= not distinct.args.get("on")
+            self._keys(_leaves(distinct.args.get("on")), windows, rows, {})
+        self._keys(_leaves(node.args.get("group")), windows, rows, {})
+        self._keys(_order_keys(node), windows, rows, named)
+
+    def _keys(
+        self, keys: Iterable[exp.Expr], windows: _Windows, rows: _Rows, named: Mapping[str, tuple[Ref, ...]]
+    ) -> None:
+        for key in keys:
+            if isinstance(key, exp.Literal) and key.is_int:
+                rows.positions.append(int(key.name))
+            elif isinstance(key, exp.Column) and not key.table and key.name.lower() in named:
+                rows.refs += named[key.name.lower()]
+            else:
+                rows.refs += self._refs(key, windows)
+                rows.whole |= isinstance(key, (exp.Var, exp.All, exp.PositionalColumn))
+
+    def _joined(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> list[Source]:
+        """Return the source that a node of FROM is, and those that are joined to it."""
+        return [*self._source(node, windows, rows), *self._joins(node, windows, rows)]
+
+    def _joins(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Iterator[Source]:
+        for lateral in node.args.get("laterals") or ():
+            yield from self._source(lateral, windows, rows)
+        for join in node.args.get("joins") or ():
+            side = "SEMI" if join.kind in ("SEMI", "ANTI") else join.side
+            using, natural = _words(join.args.get("using")), join.method == "NATURAL"
+            for source in self._joined(join.this, windows, rows):
+                yield source._replace(
+                    side=side or source.side, using=using + source.using, natural=natural or source.natural
+                )
+            if join.args.get("on"):
+                rows.refs += self._refs(join.args["on"], windows)
+
+    def _source(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Iterable[Source]:
+        source, alias = self.names.source(node), node.alias
+        if source.function is not None:
+            return [self._function(source, source.function, alias, windows)]
+        if source.relation is not None:
+            return [self._table(source.relation, alias, source.columns)]
+        if source.cte is not None:
+            scope = self.ctes[id(source.cte)]
+            return [Source(alias or node.name, scope=scope, columns=source.columns, is_cte=True)]
+        inner = node.this if isinstance(node, (exp.Lateral, exp.Table)) else node
+        if isinstance(inner, exp.Subquery) and not isinstance(inner.this, QUERIES) and not alias:
+            return self._joined(inner.this, windows, rows)
+        return [Source(alias, scope=self.query(inner), columns=source.columns)]
+
+    def _table(self, table: exp.Table, alias: str, columns: tuple[str, ...]) -> Source:
+        """Return the source that a relation is, or a recursive CTE in the part that is repeated."""
+        alias, itself = alias or table.name, self.names.itself(table)
+        if itself is None or id(itself) not in self.ctes:
+            return Source(alias, relation=spelling(table), columns=columns)
+        return Source(alias, scope=self.ctes[id(itself)], columns=columns_of(itself, columns), is_cte=True)
+
+    def _function(self, source: FromItem, node: exp.Expr, alias: str, windows: _Windows) -> Source:
+        name = called(node) or "unnest"
+        columns = _columns_of(node, name, alias) + (("ordinality",) if _has_place(source.node) else ())
+        arguments = [node.this] if isinstance(node, exp.JSONTable) else node.expressions
+        refs = _unique(ref for each in arguments for ref in self._refs(each, windows))
+        return Source(alias or name, columns=source.columns + columns[len(source.columns) :], refs=refs)
+
+    def _mentions(self, node: exp.Expr, windows: _Windows) -> Mentions:
+        def query(inner: exp.Expr, only_rows: bool) -> int:
+            scope = self.query(inner)
+            return self._add(Scope(sources=(Source("", scope=scope),))) if only_rows else scope
+
+        found = Mentions(self.aggregates, windows, query)
+        found.read(node)
+        return found
+
+    def _refs(self, node: exp.Expr, windows: _Windows) -> list[Ref]:
+        return self._mentions(node, windows).every_ref()
+
+
+def _repeats(query: exp.Expr) -> bool:
+    """Tell whether a recursive CTE may refer to itself in its last part."""
+    return isinstance(query, exp.Union) and not query.args.get("by_name")
+
+
+def _continues(node: exp.Expr, chain: exp.SetOperation) -> bool:
+    """Tell whether a set operation is the left part of a longer chain of itself."""
+    same = type(node) is type(chain) and all(
+        bool(node.args.get(key)) == bool(chain.args.get(key)) for key in ("distinct", "by_name")
+    )
+    return same and not any(node.args.get(key) for key in ("with_", "order", "limit", "offset"))
+
+
+def _leaves(node: exp.Expr | None) -> Iterator[exp.Expr]:
+    """Yield the keys of GROUP BY or DISTINCT ON, out of ROLLUP and other groupings."""
+    if isinstance(node, _GROUPINGS):
+        for each in node.iter_expressions():
+            yield from _leaves(each)
+    elif node is not None:
+        yield node
+
+
+def _name_of(node: exp.Expr) -> str | None:
+    """Return the name of an output, if it is written there."""
+    if isinstance(node, exp.Alias):
+        return str(node.alias)
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return str(node.name) if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star) else None
+
+
+def _named(outputs: Iterable[Output]) -> dict[str, tuple[Ref, ...]]:
+    """Return what an ORDER BY means by the name of an output; one name may stand for several."""
+    named: dict[str, tuple[Ref, ...]] = {}
+    for each in outputs:
+        if each.name and not each.star:
+            named[each.name.lower()] = named.get(each.name.lower(), ()) + each.refs
+    return named
+
+
+def _words(nodes: Iterable[exp.Expr] | None) -> tuple[str, ...]:
+    return tuple(node.name for node in nodes or ())
+
+
+def _columns_of(function: exp.Expr, name: str, alias: str) -> tuple[str, ...]:
+    """Return the columns of a function in FROM."""
+    if isinstance(function, exp.JSONTable):
+        return tuple(each.name for each in function.find_all(exp.JSONColumnDef) if each.name)
+    return _JSON_COLUMNS if name.startswith("json_") else (alias or name,)
+
+
+def _has_place(node: exp.Expr) -> bool:
+    return bool(node.args.get("offset") or node.args.get("ordinality"))
+
+
+def _unique(refs: Iterable[Ref]) -> tuple[Ref, ...]:
+    return tuple(dict.fromkeys(refs))
+
+
+def _order_keys(node: exp.Expr) -> list[exp.Expr]:
+    """Return what a query is ordered by; of all rows of the whole answer it is no matter which output breaks ties."""
+    order = node.args.get("order")
+    keys = [each.this for each in order.expressions] if order else []
+    if node.parent is None and not (node.args.get("limit") or node.args.get("offset")):
+        return [key for key in keys if not key.is_int]
+    return keys
+
+
+@dataclass(slots=True)
+class Mentions:
+    """Reads one expression without recursion. `query` adds the scopes of a query inside it and returns the last.
+
+    `star` is set when there is one, which is then read as `star_kind`; `unnests` when it may be many rows or columns.
+    """
+
+    aggregates: frozenset[str]
+    windows: Mapping[str, tuple[Ref, ...]]
+    query: Callable[[exp.Expr, bool], int]
+    refs: list[Ref] = field(default_factory=list)
+    star: Star | None = None
+    star_kind: int = COPY
+    unnests: bool = False
+    _left: list[tuple[exp.Expr, int]] = field(default_factory=list)
+
+    def read(self, root: exp.Expr) -> None:
+        """Add what an expression mentions."""
+        left = self._left
+        left.append((root, COPY))
+        while left:
+            node, kind = left.pop()
+            visit = _VISITS.get(type(node))
+            if visit:
+                visit(self, node, kind)
+            else:
+                self.push(node.iter_expressions(), max(kind, VALUE))
+
+    def push(self, nodes: Iterable[exp.Expr], kind: int) -> None:
+        """Read these nodes later."""
+        self._left += [(node, kind) for node in nodes]
+
+    def every_ref(self) -> list[Ref]:
+        """Return the refs where there are no outputs: a star then is every column in sight."""
+        return [*self.refs, Ref(self.star_kind)] if self.star else self.refs
+
+    def read_body(self, body: exp.Expr, variables: Iterable[exp.Expr], kind: int) -> None:
+        """Add what an expression mentions but for its variables."""
+        names = {variable.name.lower() for variable in variables}
+        for ref in _inner(self, body).every_ref():
+            if not ref.parts or ref.parts[0].lower() not in names:
+                self.refs.append(ref._replace(kind=max(ref.kind, kind)))
+
+
+def parts_of(node: exp.Expr) -> tuple[str, ...]:
+    """Return the parts of a column's name, `*` for its star."""
+    parts = (node.args[key] for key in ("catalog", "db", "table", "this") if node.args.get(key))
+    return tuple("*" if isinstance(part, exp.Star) else part.name for part in parts)
+
+
+def _inner(reader: Mentions, node: exp.Expr) -> Mentions:
+    inner = Mentions(reader.aggregates, reader.windows, reader.query)
+    inner.read(node)
+    return inner
+
+
+def _star(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    """Read `*` or `source.*`; where it is neither an output nor in COLUMNS, it chooses columns by their names."""
+    args = (node.this if isinstance(node, exp.Column) else node).args
+    parent = node.parent
+    reader.star = Star(
+        node.text("table") or None,
+        exclude=tuple(parts_of(each) for each in _in_list(args, "except_")),
+        replace=tuple((each.alias, tuple(_inner(reader, each).every_ref())) for each in _in_list(args, "replace")),
+        rename=tuple((each.this.name, each.alias) for each in _in_list(args, "rename")),
+        some=not (parent is None or isinstance(parent, exp.Select) or called(parent) == "columns"),
+    )
+    reader.star_kind = COPY if isinstance(parent, _MATCHES) else kind
+
+
+def _in_list(args: Mapping[str, Any], key: str) -> Iterable[exp.Expr]:
+    return args.get(key) or ()
+
+
+def _column(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    """Read a name. The star of a source counts rows in `count(t.*)`, and behind `s.t.` gives the parts of a struct."""
+    is_star, is_struct = isinstance(node.this, exp.Star), bool(node.args.get("db"))
+    if is_star and not is_struct and called(node.parent) != "count":
+        _star(reader, node, kind)
+    else:
+        reader.refs.append(Ref(max(kind, VALUE) if is_star else kind, parts_of(node)))
+        reader.unnests |= is_star and is_struct
+
+
+def _call(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    name, arguments = node.name.lower(), node.expressions
+    if name == "columns":
+        _columns(reader, arguments, kind)
+    elif name != "count" or [type(each) for each in arguments] != [exp.Star]:
+        reader.unnests |= name == "unnest"
+        reader.push(arguments, AGGREGATE if name in reader.aggregates else max(kind, VALUE))
+
+
+def _columns(reader: Mentions, arguments: list[exp.Expr], kind: int) -> None:
+    if any(isinstance(each, exp.Star) or isinstance(each.this, exp.Star) for each in arguments):
+        reader.push(arguments, kind)
+    else:
+        reader.star, reader.star_kind = Star(some=True), kind
+
+
+def _same(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    reader.push([node.this], kind)
+
+
+def _collate(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    reader.push([node.this], max(kind, VALUE))
+
+
+def _over_many(reader: Mentions, node: exp.Expr, _: int) -> None:
+    named = node.args.get("alias")
+    if named:
+        reader.refs += [ref._replace(kind=AGGREGATE) for ref in reader.windows.get(named.name.lower(), ())]
+    reader.push((each for each in node.iter_expressions() if not isinstance(each, exp.Identifier)), AGGREGATE)
+
+
+def _dot(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    """Read a chain like `t.name.lower().left(2)` or `(s).field`: what stands first is a name, until it is called."""
+    words: list[exp.Expr] = []
+    while isinstance(node, exp.Dot):
+        words, node = [node.expression, *words], node.this
+    gathers = any(called(word) in reader.aggregates for word in words)
+    kind = AGGREGATE if gathers else max(kind, VALUE)
+    reader.push((each for word in words if isinstance(word, exp.Anonymous) for each in word.expressions), kind)
+    if isinstance(node, (exp.Identifier, exp.Column)):
+        members = itertools.takewhile(lambda word: isinstance(word, exp.Identifier), words)
+        start = parts_of(node) if isinstance(node, exp.Column) else (node.name,)
+        reader.refs.append(Ref(kind, (*start, *(word.name for word in members))))
+    else:
+        reader.push([node], kind)
+    reader.unnests |= isinstance(words[-1], exp.Star)
+
+
+def _property(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    reader.push([node.expression], max(kind, VALUE))
+
+
+def _comprehension(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    """Read `[body FOR name IN list IF condition]`: the name is a variable in body and condition."""
+    kind = max(kind, VALUE)
+    reader.push([node.args["iterator"]], kind)
+    for part in (node.this, node.args.get("condition")):
+        if part:
+            reader.read_body(part, [node.expression], kind)
+
+
+def _lambda(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    reader.read_body(node.this, node.expressions, max(kind, VALUE))
+
+
+def _name(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    reader.refs.append(Ref(kind, (node.name,)))
+
+
+def _query(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    reader.refs.append(Ref(kind, scope=reader.query(node, False)))
+
+
+def _exists(reader: Mentions, node: exp.Expr, kind: int) -> None:
+    reader.refs.append(Ref(max(kind, VALUE), scope=reader.query(node.this, True)))
+
+
+def _every(reader: Mentions, _: exp.Expr, kind: int) -> None:
+    reader.refs.append(Ref(kind))
+
+
+def _nothing(_: Mentions, __: exp.Expr, ___: int) -> None:
+    return
+
+
+_VISITS: dict[type[exp.Expr], Callable[[Mentions, exp.Expr, int], None]] = {
+    exp.Alias: _same,
+    exp.Anonymous: _call,
+    exp.Collate: _collate,
+    exp.Column: _column,
+    exp.Comprehension: _comprehension,
+    exp.DataType: _nothing,
+    exp.Exists: _exists,
+    exp.Filter: _over_many,
+    exp.Dot: _dot,
+    exp.Identifier: _name,
+    exp.Kwarg: _property,
+    exp.Lambda: _lambda,
+    exp.Literal: _nothing,
+    exp.Paren: _same,
+    exp.PositionalColumn: _every,
+    exp.PropertyEQ: _property,
+    exp.Star: _star,
+    exp.Window: _over_many,
+    exp.WithinGroup: _over_many,
+    **dict.fromkeys((*QUERIES, exp.Union, exp.Intersect, exp.Except), _query),
+}

@@ -1,0 +1,417 @@
+"""The one resolver of names in a SQL tree: what WITH and FROM name, and which queries a name can be looked up in.
+
+Everything else that wants to know what a table stands for asks here: the check, the lineage, the lint, the binder and
+what is read back in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from sqlglot import exp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    Catalogue = Mapping[str, Collection[str] | None]
+
+    Ctes = Mapping[str, exp.CTE]
+    """The CTEs in scope at one place, by folded name."""
+
+QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)
+Names = frozenset[str]
+
+_OF_EVERY_TABLE = frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"})
+_OF_FUNCTIONS = {
+    "json_each": ("key", "value"), "json_each_text": ("key", "value"),
+    "jsonb_each": ("key", "value"), "jsonb_each_text": ("key", "value"),
+    "json_array_elements": ("value",), "json_array_elements_text": ("value",),
+    "jsonb_array_elements": ("value",), "jsonb_array_elements_text": ("value",),
+}  # fmt: skip
+_PASSING = (exp.Bracket, exp.Cast, exp.Collate, exp.Filter, exp.Paren, exp.Window, exp.WithinGroup)
+"""What the name of a column goes through."""
+_FUNCTIONS = (exp.Anonymous, exp.JSONTable, exp.Unnest)
+
+
+class Folding(Protocol):
+    """What has to be known of a dialect: `osiris.sql.safety.dialects` has them all."""
+
+    @property
+    def traits(self) -> Collection[str]:
+        """What this kind of server does and others do not."""
+
+    def fold(self, name: exp.Expr) -> str:
+        """Return the spelling by which the server knows a name."""
+
+    def call_of(self, call: exp.Anonymous) -> str:
+        """Return the name of the function that a call means."""
+
+
+class Source(NamedTuple):
+    """One item of FROM: its `node`, and either a `relation`, a `function`, or a `query` (of its `cte`, if it has one).
+
+    `columns` are new names of its first columns. A join in parentheses counts as a query too.
+    """
+
+    node: exp.Expr
+    columns: tuple[str, ...] = ()
+    relation: exp.Table | None = None
+    function: exp.Expr | None = None
+    query: exp.Expr | None = None
+    cte: exp.CTE | None = None
+
+    @property
+    def is_joined(self) -> bool:
+        """Tell whether other items are joined to this one inside it."""
+        return any(self.node.args.get(key) for key in ("joins", "laterals", "pivots"))
+
+    @property
+    def is_recursive(self) -> bool:
+        """Tell whether it is a CTE that may read itself."""
+        return bool(self.cte and self.cte.parent and self.cte.parent.args.get("recursive"))
+
+
+class TableNames:
+    """Which tables of one tree are CTEs, found in one pass. The names are folded as the dialect folds them.
+
+    `reads` are the tables of each CTE's body, by its `id`, and those outside of all (0), in the order of the text. A
+    WITH stands in it behind all that its names are for. `used` and `repeats` are the `id` of CTEs that others read, and
+    that read themselves. `met` is called with each table that is no CTE, and with the CTEs in scope there.
+    """
+
+    def __init__(self, tree: exp.Expr, dialect: Folding, met: Callable[[exp.Table, Ctes], None] | None = None) -> None:
+        self.dialect = dialect
+        self.reads: dict[int, list[exp.Table | exp.With]] = {0: []}
+        self.used: set[int] = set()
+        self.repeats: set[int] = set()
+        self._tree = tree  # or the ids would be those of others
+        self._met = met
+        self._ctes: dict[int, exp.CTE] = {}
+        self._itself: dict[int, exp.CTE] = {}
+        self._ahead: dict[int, exp.CTE] = {}
+        self._repeated: dict[int, exp.CTE] = {}
+        self._open: set[int] = set()
+        self._visit(tree, {}, {}, self.reads[0])
+
+    def cte(self, table: exp.Expr) -> exp.CTE | None:
+        """Return the CTE before it that a table is; None for a relation, and where a recursive CTE reads itself."""
+        return self._ctes.get(id(table))
+
+    def itself(self, table: exp.Expr) -> exp.CTE | None:
+        """Return the recursive CTE that a table in its repeated part is."""
+        return self._itself.get(id(table))
+
+    def possible_cte(self, table: exp.Expr) -> exp.CTE | None:
+        """Return the nearest CTE that a server could find by the name of a table: WITH RECURSIVE also looks ahead."""
+        return self._ahead.get(id(table)) or self.cte(table) or self.itself(table)
+
+    def source(self, node: exp.Expr) -> Source:
+        """Return what an item of FROM stands for."""
+        columns = _names(node.args.get("alias"))
+        inner = node.this if isinstance(node, (exp.Lateral, exp.Table)) else node
+        if isinstance(inner, _FUNCTIONS):
+            return Source(node, columns, function=inner)
+        if not isinstance(node, exp.Table) or not isinstance(inner, exp.Identifier):
+            return Source(node, columns, query=inner)
+        cte = self.cte(node)
+        if cte is None:
+            return Source(node, columns, relation=node)
+        return Source(node, columns_of(cte, columns), query=cte.this, cte=cte)
+
+    def _visit(self, node: exp.Expr, ctes: Ctes, ahead: Ctes, reads: list[exp.Table | exp.With]) -> None:
+        if id(node) in self._repeated:
+            itself = self._repeated[id(node)]
+            ctes = {**ctes, self._name_of(itself): itself}
+        named = node.args.get("with_")
+        if isinstance(named, exp.With):  # of some nodes it is a flag
+            ctes, ahead = self._with(named, ctes, ahead)
+        if isinstance(node, exp.Table) and node.this and not isinstance(node.this, (exp.Anonymous, exp.JSONTable)):
+            self._table(node, ctes, ahead)
+            reads.append(node)
+        for child in node.iter_expressions():
+            if child is not named:
+                self._visit(child, ctes, ahead, reads)
+        if isinstance(named, exp.With):
+            reads.append(named)
+
+    def _with(self, node: exp.With, ctes: Ctes, ahead: Ctes) -> tuple[Ctes, Ctes]:
+        """Return what is in scope below a WITH, and what may be besides."""
+        recursive, inner = bool(node.args.get("recursive")), dict(ctes)
+        possible = dict(ahead) if recursive or ahead is not ctes else inner
+        if recursive:
+            possible.update((self._name_of(cte), cte) for cte in node.expressions)
+        for cte in node.expressions:
+            if recursive:
+                self._repeated.update((id(part), cte) for part in _repeated_parts(cte.this, self.dialect))
+            self._open.add(id(cte))
+            self._visit(cte.this, inner, possible, self.reads.setdefault(id(cte), []))
+            self._open.remove(id(cte))
+            inner[self._name_of(cte)] = cte
+            if not recursive:
+                possible[self._name_of(cte)] = cte
+        return inner, possible
+
+    def _table(self, node: exp.Table, ctes: Ctes, ahead: Ctes) -> None:
+        name = "" if node.args.get("db") else folded_name(node, self.dialect)
+        cte, possible = ctes.get(name), ahead.get(name)
+        if possible is not None and possible is not cte:
+            self._ahead[id(node)] = possible
+        if cte is None:
+            if self._met:
+                self._met(node, ctes)
+        elif id(cte) in self._open:
+            self._itself[id(node)] = cte
+            self.repeats.add(id(cte))
+        else:
+            self._ctes[id(node)] = cte
+            self.used.add(id(cte))
+
+    def _name_of(self, cte: exp.Expr) -> str:
+        return self.dialect.fold(cte.args["alias"].this)
+
+
+def _repeated_parts(query: exp.Expr, dialect: Folding) -> Iterator[exp.Expr]:
+    """Yield the parts of a recursive CTE that may refer to itself; elsewhere its name is that of a table, or a file."""
+    while isinstance(query, exp.Subquery):
+        query = query.this
+    while isinstance(query, exp.Union) and not query.args.get("by_name"):
+        yield query.expression
+        if "several recursive parts" not in dialect.traits:
+            return
+        query = query.this
+
+
+def folded_name(table: exp.Table, dialect: Folding) -> str:
+    """Return the folded name of a table, with its schema."""
+    return ".".join(dialect.fold(part) for part in table.parts)
+
+
+def columns_of(cte: exp.CTE, columns: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the names that WITH gives to the first columns of a CTE, behind those that its reader gives to them."""
+    return columns + _names(cte.args["alias"])[len(columns) :]
+
+
+def _names(alias: exp.Expr | None) -> tuple[str, ...]:
+    return tuple(each.name for each in alias.args.get("columns") or ()) if alias else ()
+
+
+def from_items(select: exp.Expr) -> list[exp.Expr]:
+    """Return the items of the FROM of a SELECT, those that are joined behind the first."""
+    first = select.args.get("from_")
+    return [each.this for each in (*([first] if first else ()), *(select.args.get("joins") or ()))]
+
+
+class JoinWords(NamedTuple):
+    """The words of a join in upper case: `SEMI`, `ANTI`, `CROSS`; `LEFT`, `RIGHT`, `FULL`; `NATURAL`, `ASOF`, …."""
+
+    kind: str
+    side: str
+    method: str
+
+    @property
+    def only_filters(self) -> bool:
+        """Tell whether the columns of the joined item stay out of the result."""
+        return self.kind in ("SEMI", "ANTI")
+
+
+def join_words(join: exp.Expr) -> JoinWords:
+    """Return the words of a join, empty ones where they are not written."""
+    return JoinWords(*(str(join.args.get(key) or "").upper() for key in ("kind", "side", "method")))
+
+
+def all_items(query: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the items of the FROM of a query, those of joins in parentheses too."""
+    first = query.args.get("from_")
+    if first:
+        yield from _joined(first.this)
+    elif isinstance(query, exp.Subquery) and not isinstance(query.this, QUERIES):
+        yield from _joined(query.this)
+    yield from _joins(query)
+
+
+def _joined(node: exp.Expr) -> Iterator[exp.Expr]:
+    yield node
+    unnamed = isinstance(node, (exp.Subquery, exp.Paren)) and not node.alias
+    if unnamed and not isinstance(node.this, QUERIES):
+        yield from _joined(node.this)
+    yield from _joins(node)
+
+
+def _joins(node: exp.Expr) -> Iterator[exp.Expr]:
+    for key in ("laterals", "joins"):
+        for each in node.args.get(key) or ():
+            yield from _joined(each.this if isinstance(each, exp.Join) else each)
+
+
+def queries_around(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the queries whose FROM a node can use, inner ones first."""
+    here: exp.Expr | None = node
+    while here is not None:
+        if isinstance(here, (exp.Select, exp.Subquery)):
+            yield here
+        here = here.parent
+
+
+@dataclass(slots=True)
+class ColumnNames:
+    """Looks up the names that columns may have in one tree. A set of names that is None is not known.
+
+    `catalogue` maps relations to their columns, None where they are not known.
+    """
+
+    names: TableNames
+    catalogue: Catalogue
+    _known: dict[int, Names | None] = field(default_factory=dict)
+
+    @property
+    def dialect(self) -> Folding:
+        """Return the dialect of the tree."""
+        return self.names.dialect
+
+    def is_row(self, column: exp.Expr) -> bool:
+        """Tell whether a name stands for all columns of an item of FROM at once."""
+        if isinstance(column.this, exp.Star):
+            return bool(column.args.get("table")) and not isinstance(column.parent, exp.Select)
+        return not column.args.get("table") and self._is_item(column)
+
+    def _is_item(self, column: exp.Expr) -> bool:
+        """Tell whether a bare name is that of an item of FROM, and of no column that is known."""
+        wanted = self.dialect.fold(column.this)
+        sources = [*chain.from_iterable(map(all_items, queries_around(column)))]
+        if any(wanted in (self.columns(source) or ()) for source in sources):
+            return False
+        named = (each for each in sources if wanted == self.alias_of(each))
+        found = next((each for each in named if not _is_function(each)), None)
+        return found is not None and (bool(found.alias) or self.columns(found) is not None)
+
+    def source_of(self, column: exp.Expr) -> exp.Expr | None:
+        """Return the item of FROM that a column is said to be of: the nearest one around it by that name."""
+        wanted = self.dialect.fold(column.args["table"])
+        for query in queries_around(column):
+            for source in all_items(query):
+                if wanted == self.alias_of(source):
+                    return source
+        return None
+
+    def alias_of(self, source: exp.Expr) -> str | None:
+        """Return the name that an item of FROM has in its query, if it has one."""
+        alias = source.args.get("alias")
+        if alias and alias.this:
+            return self.dialect.fold(alias.this)
+        inner = source.this if isinstance(source, (exp.Table, exp.Lateral)) else source
+        if isinstance(inner, exp.Anonymous):
+            return self.dialect.call_of(inner)
+        if isinstance(inner, exp.Unnest):
+            return "unnest"
+        return self.dialect.fold(inner) if isinstance(inner, exp.Identifier) else None
+
+    def columns(self, source: exp.Expr) -> Names | None:
+        """Return the names of the columns of an item of FROM."""
+        alias = source.args.get("alias")
+        inner = source.this if isinstance(source, exp.Lateral) else source
+        own, place = self._own_columns(source), inner.args.get("offset")
+        renamed = [*(alias.columns if alias else ()), *([place] if isinstance(place, exp.Identifier) else ())]
+        return None if own is None else own | {self._word(each) for each in renamed}
+
+    def _word(self, column: exp.Expr) -> str:
+        return self.dialect.fold(column.this if isinstance(column, exp.ColumnDef) else column)
+
+    def _own_columns(self, source: exp.Expr) -> Names | None:
+        if isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier):
+            cte = self.names.possible_cte(source)
+            return self._of_cte(cte) if cte is not None else self._of_relation(source)
+        inner = source.this if isinstance(source, (exp.Table, exp.Lateral, exp.Subquery)) else source
+        if isinstance(inner, exp.JSONTable):
+            return None
+        if isinstance(inner, (exp.Anonymous, exp.Unnest)):
+            name = self.dialect.call_of(inner) if isinstance(inner, exp.Anonymous) else "unnest"
+            return frozenset({*_OF_FUNCTIONS.get(name, (name, self.alias_of(source) or name)), "ordinality"})
+        return self.outputs(inner) if isinstance(inner, QUERIES) else self._of_join(inner)
+
+    def _of_join(self, joined: exp.Expr) -> Names | None:
+        return _together(self.columns(each) for each in _joined(joined))
+
+    def _of_cte(self, cte: exp.CTE) -> Names | None:
+        outputs = self.outputs(cte.this)
+        return None if outputs is None else outputs | {self.dialect.fold(each) for each in cte.args["alias"].columns}
+
+    def _of_relation(self, table: exp.Table) -> Names | None:
+        columns = self.catalogue.get(folded_name(table, self.dialect))
+        return None if columns is None else frozenset(columns) | _OF_EVERY_TABLE
+
+    def outputs(self, query: exp.Expr) -> Names | None:
+        """Return the names that the columns of a query may have; more of them for one that is given none."""
+        if id(query) not in self._known:
+            self._known[id(query)] = frozenset()  # a recursive CTE comes back to itself
+            self._known[id(query)] = self._outputs(query)
+        return self._known[id(query)]
+
+    def _outputs(self, query: exp.Expr) -> Names | None:
+        if isinstance(query, (exp.SetOperation, exp.Subquery)):
+            return self.outputs(query.this) if isinstance(query.this, QUERIES) else self._of_join(query.this)
+        if isinstance(query, exp.Values):
+            if "named by their text" in self.dialect.traits:
+                return None
+            return frozenset(f"column{place}" for place in range(1, len(query.expressions[0].expressions) + 1))
+        return _together(self._output(each, query) for each in query.expressions)
+
+    def _output(self, node: exp.Expr, query: exp.Expr) -> Names | None:
+        if isinstance(node, exp.Alias):
+            return frozenset({self.dialect.fold(node.args["alias"])})
+        star = node.this if isinstance(node, exp.Column) else node
+        if isinstance(star, exp.Star):
+            source = self.source_of(node) if star is not node else None
+            return _together(self.columns(each) for each in ([source] if source is not None else all_items(query)))
+        if isinstance(node, exp.Column):
+            return frozenset({self.dialect.fold(node.this)})
+        return None if "named by their text" in self.dialect.traits else frozenset(self._made_up(node))
+
+    def _made_up(self, node: exp.Expr) -> Iterator[str]:
+        """Yield the names that the server may give a column without one: a function's, a type's, or one inside it."""
+        yield node.key
+        if isinstance(node, exp.Anonymous):
+            yield self.dialect.call_of(node)
+        elif isinstance(node, exp.Func):
+            yield node.sql_name().lower()
+        if isinstance(node, exp.Column):
+            yield self.dialect.fold(node.this)
+        elif isinstance(node, QUERIES):
+            yield from self.outputs(node) or ()
+        elif isinstance(node, _PASSING):
+            yield from self._made_up(node.this)
+        elif isinstance(node, exp.Case) and node.args.get("default"):
+            yield from self._made_up(node.args["default"])
+
+
+def _is_function(source: exp.Expr) -> bool:
+    inner = source.this if isinstance(source, (exp.Table, exp.Lateral)) else source
+    return isinstance(inner, (exp.Anonymous, exp.Unnest))
+
+
+def _together(several: Iterable[Names | None]) -> Names | None:
+    found = list(several)
+    return None if None in found else frozenset().union(*(each for each in found if each is not None))
+
+
+def standing(query: exp.Expr, place: exp.Expr) -> exp.Expr:
+    """Return a query as a statement of its own, with all that WITH names at the place where it stood."""
+    here = place
+    while here.parent is not None:
+        inside, here = here, here.parent
+        if isinstance(here, exp.With):
+            recursive = bool(here.args.get("recursive"))
+            query = _behind(query, here.expressions[: (inside.index or 0) + recursive], recursive)
+        elif here.args.get("with_") and inside.arg_key != "with_":
+            named = here.args["with_"]
+            query = _behind(query, named.expressions, bool(named.args.get("recursive")))
+    return query
+
+
+def _behind(query: exp.Expr, ctes: list[exp.Expr], recursive: bool) -> exp.Expr:
+    if not ctes:
+        return query
+    source = exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier("_part")))
+    named = exp.With(expressions=[cte.copy() for cte in ctes], recursive=recursive)
+    return exp.Select(expressions=[exp.Star()], from_=exp.From(this=source), with_=named)
