@@ -11,6 +11,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from osiris.document import escape, load_text, read_document
@@ -364,24 +365,24 @@ def load_config(
     if not isinstance(document.data, dict | None):
         fail("PRJ011", at=Location(name, 1), problem="it must be a mapping of keys")
     data = document.data or {}
-    declared = data.pop("profiles", None) or {}
+    declared = data.pop("profiles", {}) or {}
     chosen = profile or env.get("OSIRIS_PROFILE") or None
     scan = _Scan(document)
     in_file = list(scan.mapping(data, "", name))
     in_profiles = {each: list(scan.profile(each, block)) for each, block in scan.profiles(declared)}
-    layers = [
-        [_Found(key, value, "command line", spelling=_OPTIONS.get(key)) for key, value in (options or {}).items()],
-        list(scan.variables(env)),
-        in_profiles.get(chosen or "", []),
-        in_file,
-    ]
+    names = tuple(in_profiles)
+    layers = [_typed(options or {}), list(scan.variables(env)), in_profiles.pop(chosen or "", []), in_file]
     settings = {key: tuple(scan.settings(key, layers)) for key in KEYS}
-    for found in (item for each, block in in_profiles.items() if each != chosen for item in block):
+    for found in chain.from_iterable(in_profiles.values()):  # the others are checked too
         scan.setting(found)
     if has_errors(scan.found):
         raise_all(scan.found)
     warnings, earlier = _in_one(sort_diagnostics(scan.found))
-    return Config(settings, chosen, tuple(in_profiles), warnings, earlier)
+    return Config(settings, chosen, names, warnings, earlier)
+
+
+def _typed(options: Mapping[str, JsonValue]) -> list[_Found]:
+    return [_Found(key, value, "command line", spelling=_OPTIONS.get(key)) for key, value in options.items()]
 
 
 class _Scan:

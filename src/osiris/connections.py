@@ -264,10 +264,16 @@ def _problems(document: Document, declared: dict[str, dict[str, dict[str, JsonVa
         if key not in _TOP and not key.startswith("x-"):
             yield _wrong(document, f"/{escape(key)}", f"unknown key '{key}'", did_you_mean(key, _TOP))
     families = data.get("connections")
-    if not isinstance(families, dict | None):
+    if isinstance(families, dict | None):
+        yield from _families_problems(document, families or {}, declared)
+    else:
         yield _wrong(document, "/connections", "'connections' must be a mapping of families")
-        return
-    for family, aliases in (families or {}).items():
+
+
+def _families_problems(
+    document: Document, families: Mapping[str, JsonValue], declared: dict[str, dict[str, dict[str, JsonValue]]]
+) -> Iterator[Diagnostic]:
+    for family, aliases in families.items():
         pointer = f"/connections/{escape(family)}"
         if not _NAME.fullmatch(family):
             yield _wrong(document, pointer, f"the family '{family}' must be made of letters, digits, '_' and '-'")
@@ -318,10 +324,8 @@ def _field_problems(
         at = document.positions.get(where)
         yield diagnostic("CON007", at=at, field=name, family=family, alias=alias, variable=variable)
     for name, value in fields.items():
-        broken = [
-            inside for text in _texts(value) for inside in _PLACEHOLDER.findall(text) if not _VARIABLE.fullmatch(inside)
-        ]
-        if broken:
+        inside = [each for text in _texts(value) for each in _PLACEHOLDER.findall(text)]
+        if not all(map(_VARIABLE.fullmatch, inside)):
             problem = f"'{name}' of @{family}.{alias} refers to something that is no environment variable"
             yield _wrong(document, f"{pointer}/{escape(name)}", problem, "write ${NAME} or ${NAME:-default}")
 

@@ -293,13 +293,20 @@ def _shape_problem(entry: JsonValue) -> str | None:
         return "a source must be a mapping"
     known = _SHAPE | _OPTIONAL
     missing = [key for key in _SHAPE if key not in entry]
+    if missing:
+        return f"'{missing[0]}' of a source is missing"
     wrong = [key for key in entry if key not in known or not isinstance(entry[key], known[key])]
-    if missing or wrong:
-        return f"'{[*missing, *wrong][0]}' of a source is " + ("missing" if missing else "unknown or of another type")
-    texts = [*entry["config"].values(), *entry["pipelines"], *entry.get("native", ())]
-    columns = [column if isinstance(column, dict) and len(column) == 1 else {"": None} for column in entry["columns"]]
-    texts += [text for column in columns for text in column.values()]
-    return None if all(isinstance(text, str) for text in texts) else "a source has something in it that is no text"
+    if wrong:
+        return f"'{wrong[0]}' of a source is unknown or of another type"
+    others = {type(text) for text in _texts_of(entry)} - {str}
+    return "a source has something in it that is no text" if others else None
+
+
+def _texts_of(entry: dict[str, JsonValue]) -> Iterator[JsonValue]:
+    """Yield all that must be text in an entry; None where a column is not a name with a type."""
+    yield from (*entry["config"].values(), *entry["pipelines"], *entry.get("native", ()))
+    for column in entry["columns"]:
+        yield from column.values() if isinstance(column, dict) and len(column) == 1 else (None,)
 
 
 def _column(name: str, text: str) -> Field:

@@ -17,6 +17,8 @@ from osiris.errors import diagnostic, fail, nearest
 from osiris.model import Field, Schema
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
     import pyarrow as pa
 
     from osiris.errors import Diagnostic, Location
@@ -96,20 +98,29 @@ def _parse(text: str, at: int, depth: int) -> tuple[Type, int] | None:
         return None
     if match := _DECIMAL.match(text, at):
         precision, scale = int(match[1]), int(match[2])
-        valid = precision <= MAX_DECIMAL_DIGITS and scale <= precision
+        valid = scale <= precision <= MAX_DECIMAL_DIGITS
         return (Type("decimal", (precision, scale)), match.end()) if valid else None
     if match := _TEMPORAL.match(text, at):
-        kind, unit, zone = match.groups()
-        valid = kind == "timestamp" or zone is None
-        return (Type(kind, (unit, zone) if zone else (unit,)), match.end()) if valid else None
+        return _parse_temporal(match)
     if text.startswith("list<", at):
-        inner = _parse(text, at + 5, depth + 1)
-        closed = inner is not None and text.startswith(">", inner[1])
-        return (Type("list", (), (("item", inner[0]),)), inner[1] + 1) if inner and closed else None
+        return _parse_list(text, at + 5, depth)
     if text.startswith("struct<", at):
         return _parse_struct(text, at + 7, depth)
-    match = _WORD.match(text, at)
-    return (Type(match[0]), match.end()) if match and match[0] in SIMPLE else None
+    word = _WORD.match(text, at)
+    return (Type(word[0]), word.end()) if word and word[0] in SIMPLE else None
+
+
+def _parse_temporal(match: re.Match[str]) -> tuple[Type, int] | None:
+    kind, unit, zone = match.groups()
+    valid = kind == "timestamp" or zone is None
+    return (Type(kind, (unit, zone) if zone else (unit,)), match.end()) if valid else None
+
+
+def _parse_list(text: str, at: int, depth: int) -> tuple[Type, int] | None:
+    inner = _parse(text, at, depth + 1)
+    if inner is None or not text.startswith(">", inner[1]):
+        return None
+    return Type("list", (), (("item", inner[0]),)), inner[1] + 1
 
 
 def _parse_struct(text: str, at: int, depth: int) -> tuple[Type, int] | None:
@@ -195,15 +206,21 @@ def _composed_name(kind: pa.DataType) -> str | None:
 
     if is_.is_dictionary(kind):
         return type_name(kind.value_type)
+    if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
+        return f"list<{type_name(kind.value_type)}>"
+    return _struct_name(kind) if is_.is_struct(kind) else _parameterized_name(kind)
+
+
+def _parameterized_name(kind: pa.DataType) -> str | None:
+    import pyarrow.types as is_
+
     if is_.is_decimal(kind) and 0 <= kind.scale <= kind.precision:
         return f"decimal({kind.precision},{kind.scale})"
     if is_.is_timestamp(kind):
         return f"timestamp[{kind.unit},{kind.tz}]" if kind.tz else f"timestamp[{kind.unit}]"
     if is_.is_time(kind):
         return f"time[{kind.unit}]"
-    if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
-        return f"list<{type_name(kind.value_type)}>"
-    return _struct_name(kind) if is_.is_struct(kind) else None
+    return None
 
 
 def _struct_name(kind: pa.DataType) -> str | None:
@@ -253,15 +270,19 @@ class Change:
         return _WORDS[self.kind].format(column=self.column, old=self.old, new=self.new)
 
 
+def _absent(names: Iterable[str], others: Container[str]) -> list[str]:
+    return [name for name in names if name not in others]
+
+
 def schema_changes(old: Schema, new: Schema) -> list[Change]:
     """Return what changed from one schema to another: gone columns, new ones, other types, other places."""
     before, after = ({column.name: spelled(column) for column in schema} for schema in (old, new))
-    found = [Change("removed", name, before[name], None) for name in before if name not in after]
-    found += [Change("added", name, None, after[name]) for name in after if name not in before]
-    found += [Change("type", name, text, after[name]) for name, text in before.items() if after.get(name, text) != text]
-    kept = [[name for name in names if name in before and name in after] for names in (before, after)]
-    if kept[0] != kept[1]:
-        found.append(Change("places", None, *(", ".join(names) for names in kept)))
+    found = [Change("removed", name, before[name], None) for name in _absent(before, after)]
+    found += [Change("added", name, None, after[name]) for name in _absent(after, before)]
+    kept, places = (list(filter(other.__contains__, one)) for one, other in ((before, after), (after, before)))
+    found += [Change("type", name, before[name], after[name]) for name in kept if after[name] != before[name]]
+    if kept != places:
+        found.append(Change("places", None, ", ".join(kept), ", ".join(places)))
     return found
 
 

@@ -18,10 +18,12 @@ from osiris.errors import diagnostic
 from osiris.registry import load_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from osiris.api import Workspace
     from osiris.chat.conversation import Outcome
+    from osiris.chat.provider_api import Options
+    from osiris.errors import Diagnostic
     from osiris.model import JsonValue
 
 
@@ -99,28 +101,35 @@ def chat(
     """
     if replay is not None:
         return _replayed(replay)
-    from osiris.chat import conversation
     from osiris.chat.provider_api import Options
-    from osiris.chat.providers.settings import provider_name
-    from osiris.cli.talk import Terminal
 
     if resume and message is None and not _ID.match(resume):
         message, resume = resume, ""
     options = Options(**chosen)
     if resume is not None and (options.fast or options.pro_mode):
         raise click.UsageError("--fast and --pro-mode belong to the beginning of a conversation")
+    words = [] if message is None else [message]
+    is_bare = not any((words, mode is not None, yes, replace(options, out=None) != Options()))
+    return _talk(options, words, resume, mode, accepts=yes, may_guide=is_bare and resume is None)
+
+
+def _talk(
+    options: Options, words: list[str], resume: str | None, mode: str | None, *, accepts: bool, may_guide: bool
+) -> Answer:
+    """Hold a conversation, or continue one; where none is configured that could, and `may_guide`, start the guide."""
+    from osiris.chat import conversation
+    from osiris.chat.providers.settings import provider_name
+    from osiris.cli.talk import Terminal
+
     typed = sys.stdin.isatty() and console().is_terminal()
     workspace = opened()
-    asks_a_model = message is not None or mode is not None or yes or replace(options, out=None) != Options()
-    if typed and resume is None and not asks_a_model and provider_name(workspace.config, None) is None:
+    if typed and may_guide and provider_name(workspace.config, None) is None:
         return _guided(workspace, options.out)
-    reads = not console().wants_json and (typed or message is None)
-    mouth = Terminal(console(), [message] if message is not None else [], accepts=yes, reads=reads, mode=mode)
+    reads = not console().wants_json and (typed or not words)
+    mouth = Terminal(console(), words, accepts=accepts, reads=reads, mode=mode)
     if resume is None:
-        outcome = conversation.begin(workspace, options, mouth)
-    else:
-        outcome = conversation.resume(workspace, resume or None, options, mouth)
-    return _answer(outcome, accepts=yes)
+        return _answer(conversation.begin(workspace, options, mouth), accepts=accepts)
+    return _answer(conversation.resume(workspace, resume or None, options, mouth), accepts=accepts)
 
 
 def _guided(workspace: Workspace, out: str | None) -> Answer:
@@ -146,25 +155,28 @@ def _replayed(name: str) -> Answer:
 
 def _answer(outcome: Outcome, *, accepts: bool) -> Answer:
     summary, question = outcome.summary, outcome.question
-    name = str(summary["session"])
-    found = [*outcome.notes]
-    is_ours = question is not None and question["about"] in (GROUNDING, REPLACE, MODE)
-    is_open = question is not None and question["about"] != "accept"
-    if _is_refused(summary):
-        found.append(diagnostic("CHT034", reason=summary["said"], hint=f"say something else: {_resume(name, 'WORDS')}"))
-    elif is_ours and accepts:
-        found.append(diagnostic("CHT067", question=summary["said"], hint=_naming(question, name)))
-    elif is_open or (accepts and summary["status"] == "waiting" and summary["last_run"] is None):
-        found.append(diagnostic("CHT027", question=summary["said"], hint=_resume(name, "ANSWER")))
+    found = [*outcome.notes, *_open(summary, question["about"] if question else None, accepts=accepts)]
     if summary["last_run"] == "failed":
         found.append(diagnostic("CHT028", session=summary["runs"][-1]))
     keys = ("session", "status", "state", "question", "said", "pipeline", "fingerprint", "file", "runs", "usage", "oml")
     return Answer({key: summary.get(key) for key in keys}, (), found, _next(summary, question))
 
 
-def _naming(question: dict[str, JsonValue] | None, name: str) -> str:
+def _open(summary: dict[str, JsonValue], about: str | None, *, accepts: bool) -> Iterator[Diagnostic]:
+    """Yield what a conversation waits for; `about` is what it asks."""
+    name, said = str(summary["session"]), summary["said"]
+    has_not_run = summary["status"] == "waiting" and summary["last_run"] is None
+    if _is_refused(summary):
+        yield diagnostic("CHT034", reason=said, hint=f"say something else: {_resume(name, 'WORDS')}")
+    elif accepts and about in (GROUNDING, REPLACE, MODE):
+        yield diagnostic("CHT067", question=said, hint=_naming(about, name))
+    elif about not in (None, "accept") or (accepts and has_not_run):
+        yield diagnostic("CHT027", question=said, hint=_resume(name, "ANSWER"))
+
+
+def _naming(about: str | None, name: str) -> str:
     """Return how to answer a question that `--yes` does not answer."""
-    named = _MODES.get(question["about"]) if question else None
+    named = _MODES.get(about or "")
     return f"{_resume(name, 'ANSWER')}{f'; or name it: {named}' if named else ''}"
 
 

@@ -67,12 +67,15 @@ def _examined_lines(each: Examined, *, grants: bool) -> Iterator[Line]:
     grade = f", {health['grade']}" if health.get("grade") else ""
     used = f"  used to {' and '.join(each.uses)}" if each.uses else ""
     yield [("bold", each.connection), ("", "  "), (style, verdict), ("", grade), ("dim", used)]
-    for name, value in health.get("facts", {}).items():
-        if value is not None:
-            yield [("dim", f"  {name.replace('_', ' ')}: "), ("", _shown(value))]
-    for reason in health.get("reasons", ()):
-        yield f"  {reason}"
-    for role, script in health.get("scripts", {}).items():
+    facts = {name: value for name, value in health.get("facts", {}).items() if value is not None}
+    yield from ([("dim", f"  {name.replace('_', ' ')}: "), ("", _shown(value))] for name, value in facts.items())
+    yield from (f"  {reason}" for reason in health.get("reasons", ()))
+    yield from _scripts(each, health.get("scripts", {}), grants=grants)
+
+
+def _scripts(each: Examined, scripts: Mapping[str, Sequence[str]], *, grants: bool) -> Iterator[Line]:
+    """Yield the statements that make proper roles: those that are asked for, or that the connection needs."""
+    for role, script in scripts.items():
         if grants or role == _needed(each):
             yield [("dim", f"  to make a proper {role}:")]
             yield from (f"    {line}" for line in script)
@@ -151,17 +154,21 @@ def _scrubbed(data: dict[str, JsonValue], clean: Callable[[JsonValue], JsonValue
 def _lines(data: Mapping[str, JsonValue]) -> Iterator[Line]:
     tables = data["tables"]
     yield [("bold", data["source"]["target"]), ("", f"  {data['product']}, {data['source']['label']}")]
-    others = {name: number for name, number in data["schemas"].items() if name != data["schema"] and number}
     where = f" in schema {data['schema']}" if len(data["schemas"]) > 1 else ""
     yield [("dim", f"{count(len(tables), 'table')}{where}; {_age(data)}")]
-    if others:
-        yield [("dim", "other schemas: " + ", ".join(f"{name} ({number:,})" for name, number in others.items()))]
+    yield from _other_schemas(data)
     detailed = len(tables) <= WITH_COLUMNS and data["detail"] == "columns"
     for table in tables if detailed else tables[:LISTED]:
         yield from _table(table, detailed=detailed)
     if not detailed and len(tables) > LISTED:
         yield [("dim", f"… and {count(len(tables) - LISTED, 'more table')}; narrow with --table 'PATTERN'")]
     yield from _closed(data["closed"])
+
+
+def _other_schemas(data: Mapping[str, JsonValue]) -> Iterator[Line]:
+    others = [f"{name} ({number:,})" for name, number in data["schemas"].items() if name != data["schema"] and number]
+    if others:
+        yield [("dim", f"other schemas: {', '.join(others)}")]
 
 
 def _age(data: Mapping[str, JsonValue]) -> str:
@@ -179,15 +186,7 @@ def _closed(closed: Sequence[Mapping[str, JsonValue]]) -> Iterator[Line]:
 
 
 def _table(table: Mapping[str, JsonValue], *, detailed: bool) -> Iterator[Line]:
-    facts = [
-        table["kind"] if table["kind"] != "table" else None,
-        _rows(table),
-        _size(table["bytes"]),
-        f"pk {', '.join(table['primary_key'])}" if table["primary_key"] else None,
-        *(f"unique {', '.join(names)}" for names in table["unique"] if names != table["primary_key"]),
-        _profiled(table["profile"]),
-    ]
-    told = ", ".join(fact for fact in facts if fact)
+    told = ", ".join(filter(None, _table_facts(table)))
     comment = f'  "{table["comment"]}"' if table["comment"] else ""
     yield [("bold", table["name"]), ("", f" ({told})" if told else ""), ("dim", comment)]
     if not detailed:
@@ -197,6 +196,18 @@ def _table(table: Mapping[str, JsonValue], *, detailed: bool) -> Iterator[Line]:
     if table["closed"]:
         yield [("warning", "  left out: "), ("", f"{', '.join(table['closed'])} (the user may not read them)")]
     yield from _samples(table)
+
+
+def _table_facts(table: Mapping[str, JsonValue]) -> list[str | None]:
+    """Return what is known of a table beside its columns."""
+    return [
+        table["kind"] if table["kind"] != "table" else None,
+        _rows(table),
+        _size(table["bytes"]),
+        f"pk {', '.join(table['primary_key'])}" if table["primary_key"] else None,
+        *(f"unique {', '.join(names)}" for names in table["unique"] if names != table["primary_key"]),
+        _profiled(table["profile"]),
+    ]
 
 
 def _rows(table: Mapping[str, JsonValue]) -> str | None:
@@ -221,44 +232,58 @@ def _size(size: int | None) -> str | None:
 
 
 def _column(table: Mapping[str, JsonValue], column: Mapping[str, JsonValue]) -> str:
-    parts = [column["name"], column["type"] or column["source_type"]]
-    source = column["source_type"]
-    if column["type"] and source and source.lower() != column["type"]:
-        parts.append(f"[{source}]")
-    if not column["nullable"]:
-        parts.append("not null")
-    if column["default"] is not None:
-        parts.append(f"= {column['default']}")
-    parts += [
-        f"→ {key['table']}({', '.join(key['to'])})"
-        for key in table["foreign_keys"]
-        if key["columns"] == [column["name"]]
+    keys = [key for key in table["foreign_keys"] if key["columns"] == [column["name"]]]
+    parts = [
+        column["name"],
+        *_column_type(column),
+        *([] if column["default"] is None else [f"= {column['default']}"]),
+        *(f"→ {key['table']}({', '.join(key['to'])})" for key in keys),
+        *_profile(table["profile"] or {}, column["name"]),
+        *([f"not carried: {column['problem']}"] if column["problem"] else []),
+        *([f'"{column["comment"]}"'] if column["comment"] else []),
     ]
-    if table["profile"] and (told := table["profile"].get("columns", {}).get(column["name"])):
-        parts += _profile(told, whole=table["profile"]["whole"])
-    if column["problem"]:
-        parts.append(f"not carried: {column['problem']}")
-    if column["comment"]:
-        parts.append(f'"{column["comment"]}"')
     return " ".join(parts)
 
 
-def _profile(told: Mapping[str, JsonValue], *, whole: bool) -> Iterator[str]:
-    """Yield what is known of the values of a column."""
+def _column_type(column: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Yield the type of a column, that of its source if it is called otherwise, and whether it may hold NULL."""
+    own, source = column["type"], column["source_type"]
+    yield own or source
+    if own and source and source.lower() != own:
+        yield f"[{source}]"
+    if not column["nullable"]:
+        yield "not null"
+
+
+def _profile(profile: Mapping[str, JsonValue], name: str) -> Iterator[str]:
+    """Yield what the profile of a table has of the values of a column."""
+    told = profile.get("columns", {}).get(name)
+    if not told:
+        return
     if told["null_share"]:
         yield f"{_share(told['null_share'])} null"
     if "personal" in told:
         yield f"<{told['personal']}>"
-    if "values" in told:
-        yield "{" + ", ".join(f"{each['value']} {_share(each['share'])}" for each in told["values"]) + "}"
-    elif "min" in told:
-        yield f"{told['min']}..{told['max']}"
-    if "distinct" in told and "values" not in told:
-        yield f"{'' if whole else '≥'}{told['distinct']:,} distinct"
+    yield from _values(told, "" if profile["whole"] else "≥")
     if "patterns" in told:
-        yield "like " + ", ".join(f"{each['pattern']} {_share(each['share'])}" for each in told["patterns"])
-    elif "length" in told and "min" not in told and "values" not in told:
+        yield f"like {_shares(told['patterns'], 'pattern')}"
+    elif "length" in told and not {"min", "values"} & told.keys():
         yield f"length {told['length']['min']}..{told['length']['max']}"
+
+
+def _values(told: Mapping[str, JsonValue], least: str) -> Iterator[str]:
+    """Yield the values of a column, or its range and how many there are; `least` stands before an incomplete count."""
+    if "values" in told:
+        yield f"{{{_shares(told['values'], 'value')}}}"
+        return
+    if "min" in told:
+        yield f"{told['min']}..{told['max']}"
+    if "distinct" in told:
+        yield f"{least}{told['distinct']:,} distinct"
+
+
+def _shares(found: Sequence[Mapping[str, JsonValue]], key: str) -> str:
+    return ", ".join(f"{each[key]} {_share(each['share'])}" for each in found)
 
 
 def _share(share: float) -> str:

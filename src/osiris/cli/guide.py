@@ -52,6 +52,9 @@ _PATIENCE = 20.0
 _SQL = re.compile(r"'.*'|[=<>!].*", re.DOTALL)
 """Values as SQL would have them: nobody means the quotes."""
 
+_NUMBERED = re.compile(r"[\s,]*#\d+([\s,]+#\d+)*[\s,]*")
+"""Numbers of choices behind signs."""
+
 _MOMENT = "a date or timestamp, as 2025-01-31 or 2025-01-31 09:30:00"
 _TYPES: dict[str, tuple[str, str]] = {
     "whole number": ("int64", "a whole number, as 1234"),
@@ -84,6 +87,10 @@ def problem_of(ask: Ask, text: str) -> str | None:
         return f"There is no choice {safe(text)}."
     if ask.about in ("condition", "value") and _SQL.fullmatch(text):
         return f"{safe(text)} has quotes or a sign: type the value alone."
+    return _type_problem(ask, text)
+
+
+def _type_problem(ask: Ask, text: str) -> str | None:
     type_, what = _TYPES.get(ask.typed or "", ("utf8", "a text"))
     try:
         literal(text, type_)
@@ -244,21 +251,31 @@ def _typed(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], 
     exact = [each for each in known if words in (each.label, safe(each.label))]
     if len(exact) == 1:
         return Answer((exact[0].key,))
-    numbers = words.replace(",", " ").split()
-    if numbers and all(each[:1] == "#" and each[1:].isdecimal() for each in numbers):
-        places = [int(each[1:]) - 1 for each in numbers]
-        if all(place in range(len(known)) for place in places) and (ask.several or len(places) == 1):
-            return Answer(tuple(dict.fromkeys(known[place].key for place in places)))
+    if _NUMBERED.fullmatch(words):
+        return _numbered(ask, known, words, tell)
+    return _several(ask, known, words, tell) if ask.several and "," in words else _free(ask, words, tell)
+
+
+def _several(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], None]) -> Answer | None:
+    """Return the options that words between commas name, else the words themselves; None if it is some of each."""
+    keys = {each.label: each.key for each in reversed(known)}
+    parts = [part.strip() for part in words.split(",")]
+    chosen = [keys[part] for part in parts if part in keys]
+    if not chosen:
+        return _free(ask, words, tell)
+    if len(chosen) < len(parts):
+        tell(f"Not all of {safe(words)} are choices.")
+        return None
+    return Answer(tuple(dict.fromkeys(chosen)))
+
+
+def _numbered(ask: Ask, known: Sequence[Option], words: str, tell: Callable[[str], None]) -> Answer | None:
+    """Return the options of numbers behind signs; None, after saying so, if there are none of these numbers."""
+    chosen = [known[int(number) - 1 : int(number)] for number in re.findall(r"#(\d+)", words)]
+    if not all(chosen) or (len(chosen) > 1 and not ask.several):
         tell(f"There is no choice {safe(words)}.")
         return None
-    if ask.several and "," in words:
-        found = [next((each for each in known if each.label == part.strip()), None) for part in words.split(",")]
-        if all(found):
-            return Answer(tuple(dict.fromkeys(each.key for each in found if each)))
-        if any(found):
-            tell(f"Not all of {safe(words)} are choices.")
-            return None
-    return _free(ask, words, tell)
+    return Answer(tuple(dict.fromkeys(option.key for (option,) in chosen)))
 
 
 def _needs_sign(ask: Ask) -> bool:
@@ -387,20 +404,27 @@ class _Picker:
         return [(style, begin + label), ("fg:ansibrightblack", f"  {note}" if note else "")]
 
     def _remarks(self, width: int, count: int) -> list[str]:
-        waiting = [f"listing {', '.join(map(safe, self.options.waiting()))} …"] if self.options.waiting() else []
-        silent = [f"{safe(name)} cannot be read: {safe(why)}" for name, why in self.options.silent().items()]
-        nothing = ["no choice has this"]
+        labels = {each.key: safe(each.label) for each in self.options.found()}
+        marked, waiting = (
+            ", ".join(names) for names in ((labels[k] for k in self.marked), map(safe, self.options.waiting()))
+        )
+        remarks = [
+            f"marked: {marked}" if marked else "",
+            self.note,
+            f"listing {waiting} …" if waiting else "",
+            *(f"{safe(name)} cannot be read: {safe(why)}" for name, why in self.options.silent().items()),
+            "no choice has this" if not count and self.typed else "",
+        ]
+        return [*filter(None, remarks), shortened(self._help(), width - 2)]
+
+    def _help(self) -> str:
         keys = "Tab marks several, Enter goes on" if self.ask.several else "Enter chooses"
         typed = f", {typed_as(self.ask)}" if self.ask.typed else ""
-        hint = f"{keys}{typed}, Esc back, Ctrl-L look, Ctrl-C quit"
-        labels = {each.key: safe(each.label) for each in self.options.found()}
-        marked = [f"marked: {', '.join(labels[key] for key in self.marked)}"] if self.marked else []
-        lines = [*marked, *([self.note] if self.note else []), *waiting, *silent]
-        return [*lines, *(nothing if not count and self.typed else []), shortened(hint, width - 2)]
+        return f"{keys}{typed}, Esc back, Ctrl-L look, Ctrl-C quit"
 
     def _enter(self, event: KeyPressEvent) -> None:
-        found = self.shown()
-        if self.marked and self.typed.strip():
+        found, typed = self.shown(), self.typed.strip()
+        if self.marked and typed:
             self._enter_with_marks(event, found)
         elif self.marked:
             event.app.exit(result=Answer(tuple(self.marked)))
@@ -408,11 +432,15 @@ class _Picker:
             event.app.exit(result=Answer(self.ask.default))
         elif found:
             key = found[self.at].key
-            event.app.exit(result=Answer((key,)) if key else Answer(text=self.typed.strip()))
-        elif self.ask.about == READ and " " in self.typed.strip():
-            self.note = SENTENCE
-        elif self.ask.typed:
-            self.note = problem_of(self.ask, self.typed.strip()) or ""
+            event.app.exit(result=Answer((key,)) if key else Answer(text=typed))
+        else:
+            self.note = self._unanswered(typed)
+
+    def _unanswered(self, typed: str) -> str:
+        """Return what is said of typed text that is no choice and no answer."""
+        if self.ask.about == READ and " " in typed:
+            return SENTENCE
+        return (problem_of(self.ask, typed) or "") if self.ask.typed else self.note
 
     def _enter_with_marks(self, event: KeyPressEvent, found: Sequence[Option]) -> None:
         """Answer with what is marked and the choice that was typed; typed text that is none cannot go with them."""

@@ -40,10 +40,12 @@ def lineage(what: str | None, target: str | None, form: str) -> Answer:
     if what and not target and what.endswith(PLAN_ENDINGS):
         what, target = None, what
     traced = api.trace(opened(), what, target)
-    if form == "mermaid":
-        arrows = (arrow for step in traced.steps for column in step.columns for arrow in column.arrows)
-        return Answer(traced.to_json(), lineage_mermaid(arrows))
-    return Answer(traced.to_json(), list(_column_tree(traced) if traced.column else _tables(traced)))
+    show = _drawing if form == "mermaid" else _column_tree if traced.column else _tables
+    return Answer(traced.to_json(), list(show(traced)))
+
+
+def _drawing(traced: Traced) -> list[str]:
+    return lineage_mermaid(arrow for step in traced.steps for column in step.columns for arrow in column.arrows)
 
 
 def _events(run: str | None, target: str | None) -> Answer:

@@ -130,10 +130,7 @@ def aiop(session: str | None, last: bool, wants_list: bool, **options: Any) -> A
 
     It is made from the session, as it was after the run; the settings aiop.* of osiris.yaml shape it.
     """
-    if session and (refusal := legacy.command_refusal(["logs", "aiop", session])):
-        raise_all([refusal])
-    if session and last:
-        raise click.UsageError("name a session or --last, not both")
+    _refuse_words(session, last=last)
     workspace = opened()
     if wants_list:
         return _listed_packages(workspace)
@@ -144,6 +141,14 @@ def aiop(session: str | None, last: bool, wants_list: bool, **options: Any) -> A
         return _written(made, form, output)
     console().write(made.card if form == "md" else made.content.decode())
     return Answer({"session": made.session, **_package_data(made, form)}, [], made.diagnostics)
+
+
+def _refuse_words(session: str | None, *, last: bool) -> None:
+    """Fail with the new spelling of what the earlier implementation had below this command."""
+    if session and (refusal := legacy.command_refusal(["logs", "aiop", session])):
+        raise_all([refusal])
+    if session and last:
+        raise click.UsageError("name a session or --last, not both")
 
 
 def _package_data(made: Packaged, form: str) -> dict[str, JsonValue]:
@@ -201,24 +206,29 @@ def list_sessions(limit: int) -> Answer:
 def show(session: str, events: bool, metrics: bool, rows: bool) -> Answer:
     """Show a session, the newest if none is named: its id or the beginning of it, its run id, 'last' or 'previous'."""
     workspace = opened()
-    run = api.show_record(workspace, session)
-    run = run if rows else masked_problems(run)
-    data: dict[str, JsonValue] = {"session": run}
-    remarks = None if run["kind"] == CONVERSATION else api.remarks_on(workspace, str(run["session"]))
-    if remarks:
+    told = _unmasked if rows else masked_problems
+    run = told(api.show_record(workspace, session))
+    name, data = str(run["session"]), {"session": run}
+    if run["kind"] == CONVERSATION:
+        text = talk_lines(run)
+    else:
+        remarks = api.remarks_on(workspace, name)
         data |= {"findings": remarks.findings, "targets": remarks.targets}
-    text = session_lines(run, remarks) if remarks else talk_lines(run)
+        text = session_lines(run, remarks)
     if events:
-        told = api.session_lines(workspace, run["session"], "events")
-        data["events"] = told if rows else masked_problems(told)
-        text += [event_line(event) for event in data["events"]]
+        data["events"] = told(api.session_lines(workspace, name, "events"))
+        text += map(event_line, data["events"])
     if metrics:
-        data["metrics"] = api.session_lines(workspace, run["session"], "metrics")
+        data["metrics"] = api.session_lines(workspace, name, "metrics")
         text += [f"{m['metric']} {m['value']} {m['unit']} {m.get('tags') or ''}" for m in data["metrics"]]
     if rows:
-        data["rows"] = api.checked_rows(workspace, run["session"])
+        data["rows"] = api.checked_rows(workspace, name)
         text += row_lines(data["rows"])
     return Answer(data, text)
+
+
+def _unmasked(value: JsonValue) -> JsonValue:
+    return value
 
 
 @answers(

@@ -114,8 +114,14 @@ def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], wanted: Wa
     asked = request_of(flags, choices)
     for each in asked.told:
         console().talk(f"taken: {safe(each)}")
-    text = render_request(asked.request, choices)
-    file = f"{wanted.out}/{asked.request.name}.yaml"
+    return _offer(workspace, asked.request, render_request(asked.request, choices), flags, wanted)
+
+
+def _offer(
+    workspace: Workspace, request: Request, text: str, flags: Mapping[str, tuple[str, ...]], wanted: Wanted
+) -> Answer:
+    """Show the plan of a pipeline that is not there yet, and do what is answered."""
+    file = f"{wanted.out}/{request.name}.yaml"
     compiled = api.compile_text(workspace, text, workspace.root / file, params={})
     _refuse_other(workspace, file, text)
     shown = _shown(workspace, compiled, text)
@@ -123,15 +129,20 @@ def build(workspace: Workspace, flags: Mapping[str, tuple[str, ...]], wanted: Wa
     shown += ["", *measured_lines(measured)] if measured else []
     grown = () if wanted.multiplies else measured.multiplied if measured else api.multiplied(workspace, compiled)
     risks = [(f"it would {safe(each.words())}", "--multiplies") for each in grown]
-    risks += _risks(workspace, asked.request, compiled, flags, wanted)
-    data: dict[str, JsonValue] = {"name": asked.request.name, "oml": text, "fingerprint": compiled.manifest.fingerprint}
+    risks += _risks(workspace, request, compiled, flags, wanted)
+    data: dict[str, JsonValue] = {"name": request.name, "oml": text, "fingerprint": compiled.manifest.fingerprint}
     answer = _accepted(shown, risks, wanted)
-    notes = [each for each in compiled.diagnostics if each.severity != "note" or console().verbose]
-    if answer not in ("yes", "save"):
-        hint = "add --yes, or answer in a terminal"
-        found = diagnostic("CHT043", hint=hint) if answer is None else diagnostic("CHT043", hint="change the flags")
-        return Answer({**data, "file": None}, shown if answer is None else (), [*notes, found])
+    notes = _told(compiled.diagnostics)
+    if answer is None:
+        found = diagnostic("CHT043", hint="add --yes, or answer in a terminal")
+        return Answer({**data, "file": None}, shown, [*notes, found])
+    if answer == "no":
+        return Answer({**data, "file": None}, (), [*notes, diagnostic("CHT043", hint="change the flags")])
     return _done(workspace, text, file, data, [*notes], runs=answer == "yes")
+
+
+def _told(found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    return [each for each in found if each.severity != "note" or console().verbose]
 
 
 def _shown(workspace: Workspace, compiled: Compiled, text: str) -> list[Line]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -27,6 +28,9 @@ def validate(files: tuple[str, ...], params: dict[str, str], profile: str | None
     return Answer(api.validated_data(results), text, diagnostics, follow_up)
 
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 STDIN = "-"
 CHECK = click.option("--check", is_flag=True, help="Write nothing; end with 1 if a file is not in canonical form.")
 DIFF = click.option("--diff", "show_diff", is_flag=True, help="Write nothing; show what would change.")
@@ -41,16 +45,23 @@ def fmt(files: tuple[str, ...], check: bool, show_diff: bool) -> Answer:
     if STDIN in files:
         return _stdin(files, check=check, show_diff=show_diff)
     results = api.format_files(opened(), files, write=not (check or show_diff))
+    problems = [problem for each in results for problem in each.diagnostics]
+    problems += api.unformatted(results) if check else []
+    data = {"files": [{"file": r.file, "ok": not r.diagnostics, "changed": r.changed} for r in results]}
     if show_diff:
-        console().write("".join(f"{line}\n" for each in results for line in each.diff()))
-    diagnostics = [problem for each in results for problem in each.diagnostics]
-    diagnostics += api.unformatted(results) if check else []
-    changed = [each.file for each in results if each.changed]
-    text = [] if check or show_diff else [f"{file}: formatted" for file in changed]
+        _show_difference(*results)
+        return Answer(data, [], problems)
+    return Answer(data, _formatted_lines(results, written=not check), problems)
+
+
+def _formatted_lines(results: Sequence[api.Formatted], *, written: bool) -> list[str]:
+    changed = [f"{each.file}: formatted" for each in results if each.changed and written]
     good = sum(not (each.changed or each.diagnostics) for each in results)
-    text += [f"{count(good, 'file')} in canonical form"] if good and not show_diff else []
-    data = [{"file": each.file, "ok": not each.diagnostics, "changed": each.changed} for each in results]
-    return Answer({"files": data}, text, diagnostics)
+    return [*changed, *([f"{count(good, 'file')} in canonical form"] if good else [])]
+
+
+def _show_difference(*results: api.Formatted) -> None:
+    console().write("".join(f"{line}\n" for each in results for line in each.diff()))
 
 
 def _stdin(files: tuple[str, ...], *, check: bool, show_diff: bool) -> Answer:
@@ -62,7 +73,7 @@ def _stdin(files: tuple[str, ...], *, check: bool, show_diff: bool) -> Answer:
         fail("OML026", path="standard input", reason="it is not UTF-8")
     result = api.Formatted("standard input", before, api.format_text(before, "standard input"))
     if show_diff:
-        console().write("".join(f"{line}\n" for line in result.diff()))
+        _show_difference(result)
     elif not check:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")  # OML is, whatever the locale; an escape would be another text

@@ -30,16 +30,10 @@ SHOWN_FLOWS = 20
 def plan_lines(view: PlanView, *, verbose: bool = False) -> list[Line]:
     """Return the lines of a plan; columns and flows are abbreviated where they are many, unless `verbose`."""
     most = None if verbose else SHOWN_COLUMNS
-    columns: dict[str, list[object]] = {
-        "step": [step.id for step in view.steps],
-        "component": [step.component for step in view.steps],
-        "reads": [_reads(step) for step in view.steps],
-        "~rows": [step.rows for step in view.steps],
-        "order": [step.order for step in view.steps],
-        "gives": [_gives(step, most) for step in view.steps],
-    }
-    told = {title: cells for title, cells in columns.items() if any(cell is not None for cell in cells)}
-    steps = figures(zip(*told.values(), strict=True), tuple(told))
+    rows = [(s.id, s.component, _reads(s), s.rows, s.order, _gives(s, most)) for s in view.steps]
+    columns = zip(("step", "component", "reads", "~rows", "order", "gives"), *rows, strict=True)
+    header, *cells = zip(*(column for column in columns if {*column[1:]} != {None}), strict=True)
+    steps = figures(cells, [str(title) for title in header])
     fused = [
         f"{step.id} computes {', '.join(step.fused)} inside its own statement" for step in view.steps if step.fused
     ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.compiler.context import sql_fields
 from osiris.distribution import DISTRIBUTION, installed_version
+from osiris.document import join
 from osiris.model import Manifest
 from osiris.sql.safety.names import relation_names
 
@@ -53,10 +54,9 @@ def spelled(value: JsonValue) -> JsonValue:
 
 def unspellable(value: JsonValue, pointer: str) -> Iterator[tuple[str, str]]:
     """Return (pointer, problem) for each value that canonical JSON cannot carry exactly."""
-    if isinstance(value, (dict, list, tuple)) or hasattr(value, "items"):
-        pairs = enumerate(value) if isinstance(value, (list, tuple)) else value.items()
-        for key, item in pairs:
-            yield from unspellable(item, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
+    if isinstance(value, (Mapping, list, tuple)):
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from unspellable(item, join(pointer, key))
     elif isinstance(value, float) and not math.isfinite(value):
         yield pointer, "must be a finite number"
     elif is_beyond_json(value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from osiris.canonical import canonical_bytes
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.compiler.context import Context, Prepared
-    from osiris.errors import Diagnostic, Fix
-    from osiris.model import ComponentSpec, Described, JsonValue, Step
+    from osiris.errors import Diagnostic, Fix, Location
+    from osiris.model import ComponentSpec, Described, JsonValue, Pipeline, Step
 
 TABLE = "table"
 _ADDING = "append"
@@ -57,26 +57,31 @@ def check_tables(ctx: Context) -> Iterator[Diagnostic]:
     Steps that only add rows need not. What a view reads is not known here.
     """
     needs = {step.id: (*step.needs, *step.inputs.values()) for step in ctx.pipeline.steps}
-    uses = _uses(ctx)
-    writing = {use.step.id for steps in uses.values() for use in steps if use.step.mode == "write"}
-    above = {name: waited_for(name, needs) for name in writing}
-    for table, steps in uses.items():
+    for table, steps in _uses(ctx).items():
         writers = [use for use in steps if use.step.mode == "write"]
-        for first, second in combinations(writers, 2):
-            if not ((_adds(first.step) and _adds(second.step)) or _ordered(first.step, second.step, above)):
-                yield _both_write(ctx, table, first, second)
-        for reader in (use for use in steps if use.step.mode == "read") if writers else ():
-            above[reader.step.id] = waited_for(reader.step.id, needs)
-            for writer in writers:
-                if not _ordered(reader.step, writer.step, above):
-                    yield _read_unordered(ctx, table, reader, writer)
+        readers = [use for use in steps if use.step.mode == "read"]
+        if len(steps) > 1 and writers:
+            above = {use.step.id: waited_for(use.step.id, needs) for use in steps}
+            yield from _unordered(ctx, table, writers, readers, above)
+
+
+def _unordered(
+    ctx: Context, table: _Table, writers: list[_Use], readers: list[_Use], above: Mapping[str, set[str]]
+) -> Iterator[Diagnostic]:
+    """Yield the uses of a table of which chance would decide the order; `above` has what each step waits for."""
+    for first, second in combinations(writers, 2):
+        if not ((_adds(first.step) and _adds(second.step)) or _ordered(first.step, second.step, above)):
+            yield _both_write(ctx, table, first, second)
+    for reader, writer in product(readers, writers):
+        if not _ordered(reader.step, writer.step, above):
+            yield _read_unordered(ctx, table, reader, writer)
 
 
 def _adds(step: Step) -> bool:
     return bool(step.config.get("write_mode", _ADDING) == _ADDING)
 
 
-def _ordered(one: Step, other: Step, above: dict[str, set[str]]) -> bool:
+def _ordered(one: Step, other: Step, above: Mapping[str, set[str]]) -> bool:
     return one.id in above[other.id] or other.id in above[one.id]
 
 
@@ -152,21 +157,27 @@ def check_component(ctx: Context) -> Iterator[Diagnostic]:
     for step in ctx.pipeline.steps:
         at = ctx.at(f"{step.pointer}/component")
         spec = ctx.registry.find(step.component)
-        if spec is not None:
-            missing = [name for name in spec.requirements if installed_version(name) is None]
-            for name in missing:
+        if spec is None:
+            yield from _absent_component(ctx, step, at)
+            continue
+        for name in spec.requirements:
+            if installed_version(name) is None:
                 reason = f"it needs the distribution '{name}', which is not installed"
                 yield diagnostic("CMP002", at=at, name=spec.name, reason=reason, instead=f"install {name}")
-        elif step.component in ctx.registry.names():
-            yield from (replace(problem, location=at) for problem in ctx.registry.problems(step.component))
-        elif step.component in NOT_OFFERED:
-            reason, instead = NOT_OFFERED[step.component]
-            yield diagnostic("CMP002", at=at, name=step.component, reason=reason, instead=instead)
-        else:
-            family = step.connection.family if step.connection else None
-            sure, hint = meant_component(step.component, ctx.registry.names(), family)
-            fix = put(f"{step.pointer}/component", sure) if sure else ()
-            yield diagnostic("CMP001", at=at, name=step.component, hint=hint, fix=fix)
+
+
+def _absent_component(ctx: Context, step: Step, at: Location) -> Iterator[Diagnostic]:
+    name = step.component
+    if name in ctx.registry.names():
+        yield from (replace(problem, location=at) for problem in ctx.registry.problems(name))
+    elif name in NOT_OFFERED:
+        reason, instead = NOT_OFFERED[name]
+        yield diagnostic("CMP002", at=at, name=name, reason=reason, instead=instead)
+    else:
+        family = step.connection.family if step.connection else None
+        sure, hint = meant_component(name, ctx.registry.names(), family)
+        fix = put(f"{step.pointer}/component", sure) if sure else ()
+        yield diagnostic("CMP001", at=at, name=name, hint=hint, fix=fix)
 
 
 def check_mode(ctx: Context) -> Iterator[Diagnostic]:
@@ -179,20 +190,24 @@ def check_mode(ctx: Context) -> Iterator[Diagnostic]:
 def check_inputs(ctx: Context) -> Iterator[Diagnostic]:
     """Every step gets as many inputs as its component takes, each from a step that has an output."""
     specs = {step.id: spec for step, spec in ctx.known()}
+    silent = {name for name, spec in specs.items() if not spec.output}
     for step, spec in ctx.known():
         at = ctx.at(f"{step.pointer}/inputs" if step.inputs else step.pointer)
-        least, most = spec.inputs
-        count = len(step.inputs)
-        if count < least and not count:
-            yield diagnostic("CMP004", at=at, fix=_an_input(ctx, step), step=step.id, component=spec.name)
-        elif count < least or (most is not None and count > most):
-            takes, gets = _amount(least, most), f"{count}: {', '.join(step.inputs.values())}"
-            fix = drop(f"{step.pointer}/inputs") if most == 0 else ()
-            yield diagnostic("CMP005", at=at, fix=fix, step=step.id, component=spec.name, takes=takes, gets=gets)
-        for source in step.inputs.values():
-            if source in specs and not specs[source].output:
-                takes, gets = "data", f"none from '{source}', which only writes"
-                yield diagnostic("CMP005", at=at, step=step.id, component=spec.name, takes=takes, gets=gets)
+        yield from _wrong_count(ctx, step, spec, at)
+        for source in silent.intersection(step.inputs.values()):
+            takes, gets = "data", f"none from '{source}', which only writes"
+            yield diagnostic("CMP005", at=at, step=step.id, component=spec.name, takes=takes, gets=gets)
+
+
+def _wrong_count(ctx: Context, step: Step, spec: ComponentSpec, at: Location) -> Iterator[Diagnostic]:
+    least, most = spec.inputs
+    count = len(step.inputs)
+    if count < least and not count:
+        yield diagnostic("CMP004", at=at, fix=_an_input(ctx, step), step=step.id, component=spec.name)
+    elif count < least or (most is not None and count > most):
+        takes, gets = _amount(least, most), f"{count}: {', '.join(step.inputs.values())}"
+        fix = drop(f"{step.pointer}/inputs") if most == 0 else ()
+        yield diagnostic("CMP005", at=at, fix=fix, step=step.id, component=spec.name, takes=takes, gets=gets)
 
 
 def _an_input(ctx: Context, step: Step) -> Fix:
@@ -256,17 +271,8 @@ def _a_connection(ctx: Context, step: Step, spec: ComponentSpec, ref: Connection
 def check_secrets(ctx: Context) -> Iterator[Diagnostic]:
     """No literal secret stands in the text; the value itself is never shown."""
     pipeline = ctx.pipeline
-    places: list[tuple[JsonValue, str]] = [
-        (pipeline.description, "/description"),
-        (dict(pipeline.metadata), "/metadata"),
-        (dict(pipeline.params), "/params"),
-        *((value, f"/{key}") for key, value in pipeline.extensions.items()),
-    ]
-    for step in pipeline.steps:
-        places.append((step.id, f"{step.pointer}/id"))
-        places.append((dict(step.config), f"{step.pointer}/config"))
-        places.append((step.description, f"{step.pointer}/description"))
-        places.extend((value, f"{step.pointer}/{key}") for key, value in step.extensions.items())
+    places = [*_free_values(pipeline), (dict(pipeline.params), "/params")]
+    places += [(step.id, f"{step.pointer}/id") for step in pipeline.steps]
     found = [hit for value, pointer in places for hit in find_literal_secrets(value, pointer)]
     found += [hit for step, spec in ctx.known() for hit in _declared_secrets(step, spec)]
     for pointer, kind in dict(reversed(found)).items():
@@ -282,16 +288,19 @@ def _declared_secrets(step: Step, spec: ComponentSpec) -> Iterator[tuple[str, st
             yield f"{step.pointer}/config{pointer}", f"{spec.name} keeps a secret there"
 
 
+def _free_values(pipeline: Pipeline) -> Iterator[tuple[JsonValue, str]]:
+    """Yield whatever a pipeline and its steps may say freely, each with its pointer."""
+    yield from ((pipeline.description, "/description"), (dict(pipeline.metadata), "/metadata"))
+    yield from ((value, f"/{key}") for key, value in pipeline.extensions.items())
+    for step in pipeline.steps:
+        yield dict(step.config), f"{step.pointer}/config"
+        yield step.description, f"{step.pointer}/description"
+        yield from ((value, f"{step.pointer}/{key}") for key, value in step.extensions.items())
+
+
 def check_spelling(ctx: Context) -> Iterator[Diagnostic]:
     """Every value that goes into the manifest can be spelled in it exactly."""
-    pipeline = ctx.pipeline
-    places: list[tuple[JsonValue, str]] = [(pipeline.description, "/description"), (pipeline.metadata, "/metadata")]
-    places += [(value, f"/{key}") for key, value in pipeline.extensions.items()]
-    for step in pipeline.steps:
-        places.append((step.config, f"{step.pointer}/config"))
-        places.append((step.description, f"{step.pointer}/description"))
-        places += [(value, f"{step.pointer}/{key}") for key, value in step.extensions.items()]
-    for value, pointer in places:
+    for value, pointer in _free_values(ctx.pipeline):
         for where, problem in unspellable(value, pointer):
             key = where.rpartition("/")[2]
             yield diagnostic("OML028", at=ctx.at(where), key=key, problem=problem)

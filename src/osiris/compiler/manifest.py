@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -204,17 +204,23 @@ def verify_manifest(
     if not parsed["fingerprint"].startswith(asked):
         fail("CMP047", path=path, found=parsed["fingerprint"], asked=asked)
     others = dict(_component_changes(parsed, registry, "RUN023" if allow_changes else "CMP023"))
-    changed = list(others.values())
-    if has_errors(changed):
-        raise_all(changed)
-    if not others:
-        specs = (registry.get(step["component"]) for step in parsed["steps"])
-        _refuse(path, [f"engines/{name}" for name in sorted(parsed["engines"].keys() - pinned_engines(specs))])
+    _raise_errors(others.values())
+    _refuse(path, [] if others else _unpinned(parsed, registry))
     drift = list(_drift(parsed, engines, "RUN015" if allow_drift else "CMP024"))
-    if drift and not allow_drift:
-        raise_all(drift)
+    _raise_errors(drift)
     _refuse(path, recheck(parsed, registry, root or Path(), others))
-    return Manifest(parsed), [*changed, *drift]
+    return Manifest(parsed), [*others.values(), *drift]
+
+
+def _raise_errors(found: Collection[Diagnostic]) -> None:
+    if has_errors(found):
+        raise_all(found)
+
+
+def _unpinned(data: Mapping[str, JsonValue], registry: Registry) -> list[str]:
+    """Return the leaves of engines that no component of a plan asks for."""
+    specs = (registry.get(step["component"]) for step in data["steps"])
+    return [f"engines/{name}" for name in sorted(data["engines"].keys() - pinned_engines(specs))]
 
 
 def _parse(data: bytes, path: str) -> dict[str, JsonValue]:

@@ -154,10 +154,11 @@ def prune_columns(typed: Typed) -> Typed:
     described, steps = dict(typed.described), []
     for step in typed.steps:
         schema, wanted = typed.described[step.id].schema, needed[step.id]
-        if step.mode != "read" or schema is None or None in wanted or not _can_prune(typed, step):
+        if schema is None or None in wanted or not _can_prune(typed, step):
             steps.append(step)
             continue
-        kept = tuple(c for c in schema if c.name in wanted or c.name in step.config.get("cast", {})) or schema[:1]
+        wanted |= step.config.get("cast", {}).keys()
+        kept = tuple(column for column in schema if column.name in wanted) or schema[:1]
         described[step.id] = replace(typed.described[step.id], schema=kept)
         names = [column.name for column in kept]
         steps.append(step if kept == schema else with_config(step, {"columns": names}))
@@ -181,21 +182,30 @@ def _needed(typed: Typed) -> dict[str, set[str | None]]:
 def _can_prune(typed: Typed, step: Step) -> bool:
     spec = typed.prepared.specs[step.component]
     columns = spec.config["properties"].get("columns", {})
-    return "x-prunes" in columns and not {"columns", "checks", *sql_fields(spec)}.intersection(step.config)
+    return (
+        step.mode == "read"
+        and "x-prunes" in columns
+        and not {"columns", "checks", *sql_fields(spec)}.intersection(step.config)
+    )
 
 
 def fuse(typed: Typed) -> Typed:
     """A statement reads its source files by itself, where the engine can, and where nobody else reads them."""
     readers = Counter(source for step in typed.steps for source in step.needs)
     sources = {step.id: step for step in typed.steps if step.mode == "read"}
-    fused = {}
-    for step, _name, verdict in typed.statements():
-        times = Counter(dict.fromkeys(step.inputs, 0))
-        for name, keys in relation_names(step.inputs).items():
-            times[keys[0]] += verdict.relations.get(name, 0)
-        once = [source for key, source in step.inputs.items() if times[key] == 1 and source in sources]
-        fused[step.id] = tuple(sorted(s for s in once if readers[s] == 1 and _is_native(typed, sources[s])))
+    alone = {name for name, step in sources.items() if readers[name] == 1 and _is_native(typed, step)}
+    fused = {
+        step.id: tuple(sorted(alone.intersection(_read_once(step, verdict)))) for step, _, verdict in typed.statements()
+    }
     return replace(typed, fused=fused)
+
+
+def _read_once(step: Step, verdict: Verdict) -> list[str]:
+    """Return the steps that a statement reads at one place only."""
+    times: Counter[str] = Counter()
+    for name, keys in relation_names(step.inputs).items():
+        times[keys[0]] += verdict.relations.get(name, 0)
+    return [source for key, source in step.inputs.items() if times[key] == 1]
 
 
 def _is_native(typed: Typed, step: Step) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from osiris.compiler.context import Prepared
     from osiris.connections import Connections
     from osiris.errors import Diagnostic
-    from osiris.model import Described, JsonValue, Manifest
+    from osiris.model import ComponentSpec, Described, JsonValue, Manifest
     from osiris.registry import Registry
 
 
@@ -45,16 +45,26 @@ def check_paths(ctx: Context) -> Iterator[Diagnostic]:
         if isinstance(path, OsirisError):
             yield from (replace(problem, location=at) for problem in path.diagnostics)
             continue
-        if isinstance(path, Path) and is_outside(ctx.root, path):
-            yield diagnostic("CMP013", at=at, step=step.id, path=step.config[KEY])
-        if isinstance(path, StoreUrl) and step.id in queried and _may_be_fused(ctx, step):
-            yield diagnostic("CON043", at=at, step=step.id, path=path)
+        yield from _path_notes(ctx, step, path, at, is_queried=step.id in queried)
         if step.mode == "write":
-            first = _same_target(_written(step, path), writers)
-            target = os.path.relpath(path, ctx.root) if isinstance(path, Path) else str(path)
-            if first:
+            written = _written(step, path)
+            if first := _same_target(written, writers):
+                target = _shown(ctx.root, path)
                 yield diagnostic("CMP009", at=at, first=first, step=step.id, target=target)
-            writers.setdefault(_written(step, path), step.id)
+            writers.setdefault(written, step.id)
+
+
+def _shown(root: Path, path: Path | StoreUrl) -> str:
+    return os.path.relpath(path, root) if isinstance(path, Path) else str(path)
+
+
+def _path_notes(
+    ctx: Context, step: Step, path: Path | StoreUrl, at: Location, *, is_queried: bool
+) -> Iterator[Diagnostic]:
+    if isinstance(path, Path) and is_outside(ctx.root, path):
+        yield diagnostic("CMP013", at=at, step=step.id, path=step.config[KEY])
+    if isinstance(path, StoreUrl) and is_queried and _may_be_fused(ctx, step):
+        yield diagnostic("CON043", at=at, step=step.id, path=path)
 
 
 def _may_be_fused(ctx: Context, step: Step) -> bool:
@@ -143,13 +153,15 @@ def named_paths(ctx: Context) -> Iterator[tuple[Step, Path | StoreUrl | OsirisEr
         if fields is None and find_family(family).scheme:
             continue
         try:
-            url = store_url(text, family, fields)
-            base = (fields or {}).get("base_dir")
-            base = base if isinstance(base, str) else None
-            path = local_path(text).rstrip("/") if FOLDERS in spec.capabilities else local_path(text)
-            yield step, url or resolve_path(ctx.root, path, base=base, writing=step.mode == "write")
+            yield step, store_url(text, family, fields) or _local_path(ctx.root, step, spec, text, fields or {})
         except OsirisError as error:
             yield step, error
+
+
+def _local_path(root: Path, step: Step, spec: ComponentSpec, text: str, fields: Mapping[str, JsonValue]) -> Path:
+    base = fields.get("base_dir")
+    path = local_path(text).rstrip("/") if FOLDERS in spec.capabilities else local_path(text)
+    return resolve_path(root, path, base=base if isinstance(base, str) else None, writing=step.mode == "write")
 
 
 def _fields(ctx: Context, step: Step) -> Mapping[str, JsonValue] | None:
@@ -174,22 +186,29 @@ def check_path_rules(ctx: Context) -> Iterator[Diagnostic]:
     if ctx.allowed is None:
         return
     named: list[tuple[Step, Path, str]] = []
+    wrong: list[tuple[OsirisError, str]] = []
     for step, found, pointer in (*_named_files(ctx), *_databases(ctx)):
         if isinstance(found, OsirisError):
-            yield from (replace(problem, location=ctx.at(pointer)) for problem in found.diagnostics)
+            wrong.append((found, pointer))
         elif _REFERENCE not in str(found):
             named.append((step, found, pointer))
     policy = PathPolicy.of(ctx.allowed, tuple(_key_files(ctx)))
     policy = policy.asked(ctx.root, [(path, step.mode == "write") for step, path, _ in named])
     for step, path, pointer in named:
         try:
-            for each in _matched(ctx, path) if policy.keys else [path]:
-                if step.mode == "write":
-                    policy.writable(ctx.root, each, format_of(step.component, str(step.config.get(KEY))))
-                else:
-                    policy.readable(ctx.root, each)
+            _require_allowed(ctx, policy, step, path)
         except OsirisError as error:
-            yield from (replace(problem, location=ctx.at(pointer)) for problem in error.diagnostics)
+            wrong.append((error, pointer))
+    for refused, pointer in wrong:
+        yield from (replace(problem, location=ctx.at(pointer)) for problem in refused.diagnostics)
+
+
+def _require_allowed(ctx: Context, policy: PathPolicy, step: Step, path: Path) -> None:
+    for each in _matched(ctx, path) if policy.keys else [path]:
+        if step.mode == "write":
+            policy.writable(ctx.root, each, format_of(step.component, str(step.config.get(KEY))))
+        else:
+            policy.readable(ctx.root, each)
 
 
 def require_allowed_paths(
@@ -262,27 +281,30 @@ def check_folder_columns(prepared: Prepared, described: Mapping[str, Described],
 
     One that lists its `columns` says what is meant. Objects of a store are not asked for: their pattern tells it.
     """
-    for step in prepared.pipeline.steps:
-        family = find_family(prepared.specs[step.component].family)
-        if step.mode != "read" or not family.local_files or step.config.get("columns"):
+    reads = [step for step in prepared.pipeline.steps if step.mode == "read" and not step.config.get("columns")]
+    for step in reads:
+        if not find_family(prepared.specs[step.component].family).local_files:
             continue
         given = {column.name for column in described[step.id].schema or ()}
         files = list(_read_files(prepared, step, root))
-        told = {
-            match[1]: part for file in reversed(files) for part in file.parts[:-1] if (match := _NAMED.fullmatch(part))
-        }
-        left = {column: folder for column, folder in told.items() if column not in given}
+        left = _columns_of_folders(files, given)
         if left:
             at, names = prepared.pipeline.where(f"{step.pointer}/config/{KEY}"), ", ".join(f"'{name}'" for name in left)
             folder, hint = next(iter(left.values())), _whole(root, files)
             yield diagnostic("CMP028", at=at, step=step.id, columns=names, folder=folder, hint=hint)
 
 
+def _columns_of_folders(files: Sequence[PurePosixPath], given: set[str]) -> dict[str, str]:
+    """Return the columns that only names of folders tell, each with the first such folder."""
+    parts = [part for file in reversed(files) for part in file.parts[:-1]]
+    named = {match[1]: part for part in parts if (match := _NAMED.fullmatch(part))}
+    return {column: part for column, part in named.items() if column not in given}
+
+
 def _read_files(prepared: Prepared, step: Step, root: Path) -> Iterator[PurePosixPath]:
     """Yield the files that a step reads as paths below the project, as far as the folders among them may tell."""
     text = step.config.get(KEY)
-    folders = text.rpartition("/")[0] if isinstance(text, str) else ""
-    if not isinstance(text, str) or not (has_magic(folders) or "=" in folders) or "${" in text or text.endswith("/"):
+    if not isinstance(text, str) or not _may_tell_columns(text):
         return
     fields = prepared.connections.get(str(step.connection), {})
     reference = str(step.connection) if step.connection else None
@@ -294,6 +316,12 @@ def _read_files(prepared: Prepared, step: Step, root: Path) -> Iterator[PurePosi
     except OsirisError:
         return  # no file matches: the step says so where it is asked
     yield from (PurePosixPath(relative(root, file)) for file in found)
+
+
+def _may_tell_columns(path: str) -> bool:
+    """Tell whether the names of folders in a path, or that a pattern may match, could tell columns."""
+    folders = path.rpartition("/")[0]
+    return (has_magic(folders) or "=" in folders) and "${" not in path and not path.endswith("/")
 
 
 def _whole(root: Path, files: list[PurePosixPath]) -> str | None:

@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING
 from osiris.canonical import canonical_bytes
 from osiris.compiler.compile import compile_pipeline, prepare
 from osiris.compiler.context import Context, sql_fields
-from osiris.compiler.statements import findings_of
+from osiris.compiler.statements import findings_of, unsteadiness
 from osiris.connections import Connections, parse_ref
 from osiris.document import Document, Places
 from osiris.errors import Location, OsirisError
 from osiris.model import Described, schema_from_json
 from osiris.oml.validate import validate
-from osiris.sql.nondeterminism.determinism import diagnostics
-from osiris.sql.safety.names import relation_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -61,15 +59,12 @@ def lint_plan(data: Mapping[str, JsonValue], registry: Registry) -> list[Diagnos
     """
     prepared = _prepared(data, registry, Path())
     ctx = Context(prepared.pipeline, registry, Connections(_declared(data)), Path())
-    steps = {step["id"]: step for step in data["steps"]}
+    described = {step["id"]: _described(step, ()) for step in data["steps"]}
     found: list[Diagnostic] = []
     for step, spec in ctx.known():
-        sources = {name: steps[step.inputs[keys[0]]] for name, keys in relation_names(step.inputs).items()}
-        schemas = {name: schema_from_json(source["schema"] or []) for name, source in sources.items()}
-        free = [name for name, source in sources.items() if source["order"] == "free"]
-        for name in sql_fields(spec):
-            findings = findings_of(ctx, step, spec, name) if name in step.config else ()
-            found += [replace(d, location=Location(f"step {step.id}")) for d in diagnostics(findings, schemas, free)]
+        for name in sql_fields(spec).keys() & step.config.keys():
+            problems = unsteadiness(findings_of(ctx, step, spec, name), step, described)
+            found += [replace(problem, location=Location(f"step {step.id}")) for problem in problems]
     return found
 
 

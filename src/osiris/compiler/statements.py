@@ -19,7 +19,7 @@ from osiris.sql.safety.names import RUN_PARAMETERS, relation_names
 from osiris.sql.safety.text import align, offset_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from osiris.compiler.context import Context, Question
@@ -143,11 +143,16 @@ def _unsteady(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> Itera
 def check_determinism(prepared: Prepared, described: Mapping[str, Described], _root: Path) -> Iterator[Diagnostic]:
     """Nothing gives another result in another run over equal data (SQL020 and following)."""
     for step in prepared.pipeline.steps:
-        if found := prepared.unsteady.get(step.id):
-            sources = {name: described[step.inputs[keys[0]]] for name, keys in relation_names(step.inputs).items()}
-            schemas = {name: source.schema or () for name, source in sources.items()}
-            free = [name for name, source in sources.items() if source.order == "free"]
-            yield from diagnostics(found, schemas, free)
+        yield from unsteadiness(prepared.unsteady.get(step.id, ()), step, described)
+
+
+def unsteadiness(found: Sequence[Finding], step: Step, described: Mapping[str, Described]) -> list[Diagnostic]:
+    """Return what is to be said of findings in a step's SQL, given what the steps that it reads say of themselves."""
+    if not found:
+        return []
+    sources = {name: described[step.inputs[keys[0]]] for name, keys in relation_names(step.inputs).items()}
+    schemas = {name: source.schema or () for name, source in sources.items()}
+    return diagnostics(found, schemas, [name for name, source in sources.items() if source.order == "free"])
 
 
 def findings_of(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> tuple[Finding, ...]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from osiris.document.edits import drop, put, rename, retype
 from osiris.document.places import Places, escape
-from osiris.document.repair import find_repair
 from osiris.errors import Diagnostic, Fix, Location, diagnostic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from osiris.document.repair import Repair
     from osiris.model import JsonValue
 
 
@@ -299,16 +300,19 @@ class Reader:
             self.problems.append(diagnostic("OML009", at=at, what="the nesting", limit=f"{MAX_DEPTH} levels"))
             return
         start = error.context_mark.line + 1 if error.context_mark else None
-        begin = f" that begins on line {start}" if start and start < (at.line or 0) else ""
-        context = f", {error.context}{begin}" if error.context else ""
-        written = text.replace(self._stand_in, REFERENCE) if self._stand_in else text
-        found = find_repair(written, mark.line + 1, start, self._oddness) if self._weigh and not self.problems else None
+        problem = f"not YAML: {error.problem}{_context(error, start, at.line or 0)}"
+        found = self._repair(text, mark.line + 1, start) if self._weigh and not self.problems else None
         if found:
             at = Location(self._file, found.line, found.column)
-        hint, fix = (found.hint, found.fix) if found else (None, ())
-        self.problems.append(
-            diagnostic("OML001", at=at, hint=hint, fix=fix, problem=f"not YAML: {error.problem}{context}")
-        )
+            self.problems.append(diagnostic("OML001", at=at, hint=found.hint, fix=found.fix, problem=problem))
+        else:
+            self.problems.append(diagnostic("OML001", at=at, problem=problem))
+
+    def _repair(self, text: str, line: int, start: int | None) -> Repair | None:
+        from osiris.document.repair import find_repair
+
+        written = text.replace(self._stand_in, REFERENCE) if self._stand_in else text
+        return find_repair(written, line, start, self._oddness)
 
     def _oddness(self, text: str) -> int | None:
         """Return how odd what a text says is; None if there is something to say of the text itself."""
@@ -337,6 +341,12 @@ _NUMBER = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
+def _context(error: Event, start: int | None, line: int) -> str:
+    """Return in what an error was noticed, and where that begins if it is on an earlier line."""
+    begin = f" that begins on line {start}" if start and start < line else ""
+    return f", {error.context}{begin}" if error.context else ""
+
+
 def resolve_plain(text: str) -> JsonValue:
     """Return the value of a plain scalar; raises `TwoWays` or `NotANumber` where it has none."""
     if not text:
@@ -351,12 +361,16 @@ def resolve_plain(text: str) -> JsonValue:
         if len(text) > MAX_DIGITS:
             raise NotANumber
         return int(text, 0)
-    if _NUMBER.fullmatch(text) or _NOT_FINITE.fullmatch(text):
-        number = float(text) if _NUMBER.fullmatch(text) else float("inf")
-        if number in (float("inf"), float("-inf")):
-            raise NotANumber
-        return number
-    return text
+    if _NOT_FINITE.fullmatch(text):
+        raise NotANumber
+    return _fraction(text) if _NUMBER.fullmatch(text) else text
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise NotANumber
+    return number
 
 
 class TwoWays(ValueError):

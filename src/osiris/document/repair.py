@@ -59,16 +59,19 @@ def find_repair(text: str, line: int, begin: int | None, weigh: Callable[[str], 
     if len(text) > MAX_TEXT:
         return None
     lines = text.split("\n")
-    suspects = _suspects(lines, line, begin)
     best: tuple[int, Repair] | None = None
-    for number, edits, hint in islice(_changes(lines, suspects), MAX_TRIES):
+    for number, edits, hint in islice(_changes(lines, _suspects(lines, line, begin)), MAX_TRIES):
         weight = weigh("\n".join([*lines[: number - 1], _edited(lines[number - 1], edits), *lines[number:]]))
         if weight is not None and (best is None or weight < best[0]):
-            fix = tuple(step for column, old, new in edits for step in retype(number, column, old, new))
-            best = weight, Repair(number, edits[-1][0], hint, fix)
+            best = weight, _repair(number, edits, hint)
         if best and not best[0]:
             break
     return best[1] if best else _unfenced(text, weigh)
+
+
+def _repair(line: int, edits: list[Edit], hint: str) -> Repair:
+    fix = tuple(step for column, old, new in edits for step in retype(line, column, old, new))
+    return Repair(line, edits[-1][0], hint, fix)
 
 
 Edit = tuple[int, str, str]
@@ -98,17 +101,12 @@ def _suspects(lines: list[str], line: int, begin: int | None) -> list[int]:
 
 
 def _changes(lines: list[str], suspects: list[int]) -> Iterator[tuple[int, list[Edit], str]]:
-    for rule in (_tab, _colon, _bracket, _plain, _escape):
-        for number in suspects:
-            for edits, hint in rule(lines, number):
-                yield number, edits, hint
     uneven = [n for n in range(1, max(suspects) + 1) if _open_quote(lines[n - 1])]
-    for number in dict.fromkeys([*(n for n in suspects if n in uneven), *uneven[: -_UNEVEN - 1 : -1]]):
-        for edits, hint in _quote(lines, number):
-            yield number, edits, hint
-    for number in suspects:
-        for edits, hint in _indentation(lines, number):
-            yield number, edits, hint
+    quoted = dict.fromkeys([*(n for n in suspects if n in uneven), *uneven[: -_UNEVEN - 1 : -1]])
+    rules = [*((rule, suspects) for rule in (_tab, _colon, _bracket, _plain, _escape)), (_quote, [*quoted])]
+    for rule, numbers in (*rules, (_indentation, suspects)):
+        for number in numbers:
+            yield from ((number, edits, hint) for edits, hint in rule(lines, number))
 
 
 def _tab(lines: list[str], number: int) -> Iterator[Piece]:

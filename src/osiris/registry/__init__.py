@@ -100,7 +100,7 @@ def matching(text: str, names: Iterable[str], *, loosely: bool = False) -> list[
     Loosely, words that are in no name do not count; one that says what is read or written must be there.
     """
     words = {name: {*_words(name)} for name in names}
-    known = {word for each in words.values() for word in each}
+    known = set().union(*words.values())
     aliases = {**_KINDS, **_FORMATS, **_subjects(), **{word: word for word in known}}
     wanted = {aliases.get(word, word) for word in (_likely(word, aliases) for word in _words(text))}
     wanted = wanted & known if loosely else wanted
@@ -341,13 +341,13 @@ def _without_texts(schema: JsonValue) -> JsonValue:
         return [_without_texts(each) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
-    plain = {key: value for key, value in schema.items() if key not in _WORDS}
-    named = {
-        key: {name: _without_texts(inner) for name, inner in plain[key].items()}
-        for key in _NAMED_SCHEMAS
-        if isinstance(plain.get(key), Mapping)
-    }
-    return {**plain, **{key: _without_texts(plain[key]) for key in _SCHEMAS if key in plain}, **named}
+    return {key: _value_without_texts(key, value) for key, value in schema.items() if key not in _WORDS}
+
+
+def _value_without_texts(key: str, value: JsonValue) -> JsonValue:
+    if key in _NAMED_SCHEMAS and isinstance(value, Mapping):
+        return {name: _without_texts(inner) for name, inner in value.items()}
+    return _without_texts(value) if key in _SCHEMAS else value
 
 
 def _schema_problems(entry: Entry, document: JsonValue) -> tuple[Diagnostic, ...]:
@@ -375,14 +375,18 @@ def _default_problems(schema: JsonValue, at: tuple[str | int, ...]) -> Iterator[
         return
     if "default" in schema and not Draft202012Validator(schema).is_valid(schema["default"]):
         yield (*at, "default"), "the default does not fit its own schema"
+    yield from _needy_defaults(schema, at)
+    for name, inner in schema.get("properties", {}).items():
+        yield from _default_problems(inner, (*at, "properties", name))
+    yield from _default_problems(schema.get("items"), (*at, "items"))
+
+
+def _needy_defaults(schema: Mapping[str, JsonValue], at: tuple[str | int, ...]) -> Iterator[tuple[Any, str]]:
     properties, required = schema.get("properties", {}), schema.get("required", ())
     for name, needed in schema.get("dependentRequired", {}).items():
         absent = [key for key in needed if key not in required]
         if absent and "default" in (properties.get(name) or {}):
             yield (*at, "properties", name), f"a default is written into every config, and this one needs '{absent[0]}'"
-    for name, inner in properties.items():
-        yield from _default_problems(inner, (*at, "properties", name))
-    yield from _default_problems(schema.get("items"), (*at, "items"))
 
 
 def _filled_problems(document: Mapping[str, JsonValue]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -123,21 +123,24 @@ def _simple(key: str) -> str:
 
 def _find(value: JsonValue, pointer: str, key: str, *, by_name: bool) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
-        names = by_name and _simple(key) not in _COLUMN_MAPS
-        for name, item in value.items():
-            below = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
-            if kind := _kind_of_text(str(name)):
-                yield pointer, kind
-            inherited = key if name in _INHERITS and is_secret_name(key) else str(name)
-            yield from _find(item, below, inherited, by_name=names)
+        yield from _find_inside(value, pointer, key, by_name=by_name and _simple(key) not in _COLUMN_MAPS)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             yield from _find(item, f"{pointer}/{index}", key, by_name=by_name)
     elif isinstance(value, str):
         if kind := literal_secret_kind(key if by_name else "", value):
             yield pointer, kind
-    elif by_name and isinstance(value, (int, float)) and not isinstance(value, bool) and _is_password(key):
+    elif by_name and type(value) in (int, float) and _is_password(key):
         yield pointer, IN_FIELD
+
+
+def _find_inside(value: dict[str, JsonValue], pointer: str, key: str, *, by_name: bool) -> Iterator[tuple[str, str]]:
+    for name, item in value.items():
+        below = f"{pointer}/{str(name).replace('~', '~0').replace('/', '~1')}"
+        if kind := _kind_of_text(str(name)):
+            yield pointer, kind
+        inherited = key if name in _INHERITS and is_secret_name(key) else str(name)
+        yield from _find(item, below, inherited, by_name=by_name)
 
 
 def _says_something(bare: str) -> bool:

@@ -42,14 +42,11 @@ class Scrubber:
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
         values = {part for secret in secrets for part in _parts(secret.reveal()) if part}
-        self._whole = {form for value in values if len(value) < SHORTEST for form in (value, *_lines(value))}
         long = sorted(value for value in values if len(value) >= SHORTEST)
+        self._whole = {form for value in values.difference(long) for form in (value, *_lines(value))}
         forms = {form for value in long for form in _forms(value) if len(form) >= SHORTEST}
-        self._forms = sorted(forms, key=lambda form: (-len(form), form))
-        pieced = [stretch for value in long for stretch in _stretches(value)]
-        readable = {form for value in pieced for form in (value, _percent(value, "")) if len(form) >= PIECE}
-        self._pieces = {form[i : i + _BLOCK]: form for form in readable for i in range(0, len(form), _BLOCK)}
-        self._pieces = {piece: form for piece, form in self._pieces.items() if len(piece) == _BLOCK}
+        self._forms = sorted(sorted(forms), key=len, reverse=True)
+        self._pieces = _pieces(long)
 
     def text(self, text: str) -> str:
         """Return the text with every secret masked."""
@@ -97,6 +94,13 @@ class Scrubber:
     def _key(self, key: str) -> str:
         """Return a key without secrets; a plain word is structure and stays."""
         return key if _WORD.fullmatch(key) else self.text(key)
+
+
+def _pieces(values: Iterable[str]) -> dict[str, str]:
+    """Return blocks of secrets, each with the spelling that it is a part of."""
+    stretches = [stretch for value in values for stretch in _stretches(value)]
+    readable = {form for value in stretches for form in (value, _percent(value, "")) if len(form) >= PIECE}
+    return {form[i : i + _BLOCK]: form for form in readable for i in range(0, len(form) - _BLOCK + 1, _BLOCK)}
 
 
 def _parts(value: str) -> Iterator[str]:
