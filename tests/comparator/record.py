@@ -84,9 +84,23 @@ logs gc --keep 1
 """`@N` is the N-th session of the project."""
 
 TEXTS = {"message", "hint", "title", "description", "text", "reason", "what", "problem", "help", "words", "guidance"}
-TEXTS |= {"lines", "sentence", "summary", "narrative", "why", "note", "notes", "remedy", "cause", "label", "choices"}
+TEXTS |= {
+    "lines",
+    "sentence",
+    "sentences",
+    "summary",
+    "narrative",
+    "why",
+    "note",
+    "notes",
+    "remedy",
+    "cause",
+    "label",
+    "choices",
+}
 CHANGING = re.compile(r"(^|_)(ms|seconds|duration|inode|pid|rss|cpu|at|ts|time|age|mtime|bytes|tokens)$|^bytes_")
 _SESSION = re.compile(r"\b\d{8}-\d{6}-\d{3}-([a-z0-9_]+?)-(\d{5})(?!\d)")
+_EVENT = re.compile(r"\bev\.\d+\b")  # a slow machine tells more often how far it is
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
 _CODE = re.compile(r"\b[A-Z]{3}\d{3}\b")
 MARK = "…"
@@ -133,7 +147,7 @@ def _is_sampled(value):
 def plain(text, root):
     """Return a text without times and places of this run."""
     text = text.replace(str(root), "<project>")
-    return _TIME.sub("<time>", _SESSION.sub(r"<\1-\2>", text))
+    return _TIME.sub("<time>", _SESSION.sub(r"<\1-\2>", _EVENT.sub("<event>", text)))
 
 
 def answered(done, root):
