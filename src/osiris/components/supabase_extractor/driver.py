@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from osiris.errors import fail
-from osiris.families.postgres import extractor
+from osiris.families.postgres.database import POSTGRES, PostgresReading
 from osiris.families.quarantine import quarantine
 from osiris.families.source_columns import expect_schema
 from osiris.families.sql.columnar import Sieve
+from osiris.families.sql.extractor import Extractor
 from osiris.families.supabase.connect import shares_connections, wire_fields
 from osiris.families.supabase.filters import conditions, statement, terms
 from osiris.families.supabase.http import calling
@@ -50,14 +51,16 @@ class Config:
     max_cell_bytes: int | None = None
 
 
-class Driver:
+class Driver(Extractor[Any]):
     """An extractor of Supabase projects."""
+
+    database = POSTGRES
 
     def describe(self, config: Config, ctx: StepContext) -> Described:
         """Return the columns; fails as the postgres extractor does, over REST as `source_of` does and with DRV024."""
         wire = _wire(ctx)
         if wire:
-            return extractor.describe(_as_postgres(config, ctx), wire)
+            return super().describe(_as_postgres(config, ctx), wire)
         with calling(ctx, config.schema, config.retries) as session:
             source = source_of(session, _wish(config, ctx))
             count = count_of(session, source, "planned")
@@ -73,7 +76,7 @@ class Driver:
         """Return the rows; reading them fails with DAT011 if the columns are no longer as planned."""
         wire = _wire(ctx)
         if wire:
-            return extractor.read(_as_postgres(config, ctx), schema, wire)
+            return super().read(_as_postgres(config, ctx), schema, wire)
         with calling(ctx, config.schema, config.retries) as session:
             source = source_of(session, _wish(config, ctx))
         expect_schema(ctx, schema, source.schema)
@@ -85,13 +88,13 @@ def _wire(ctx: StepContext) -> StepContext | None:
     return None if fields is None else replace(ctx, connection=fields)
 
 
-def _as_postgres(config: Config, ctx: StepContext) -> extractor.Reading:
+def _as_postgres(config: Config, ctx: StepContext) -> PostgresReading:
     """Return the same wish as that of a step that reads PostgreSQL; filters and orders make a query of it."""
     if config.dtype:
         why = "the connection has a database address, and a database tells the types of its columns"
         fail("DRV024", step=ctx.step, what="dtype", why=why, hint="remove it, or cast columns")
     columns, filters, order = _columns(config), conditions(config.filter), terms(config.order)
-    plain = extractor.Reading(
+    plain = PostgresReading(
         schema=config.schema,
         unscaled=config.unscaled,
         batch_size=config.batch_size,

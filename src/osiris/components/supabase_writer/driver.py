@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from osiris.errors import fail, raise_all
-from osiris.families.postgres import writer as postgres_writing
-from osiris.families.postgres.column_mapping import refusals
-from osiris.families.sql.target_table import THERE, check_key_columns
-from osiris.families.sql.writer import ServerWriting
+from osiris.errors import fail
+from osiris.families.postgres.database import POSTGRES
+from osiris.families.sql.target_table import THERE, refuse_columns
+from osiris.families.sql.writer import ServerWriting, Writer
 from osiris.families.supabase.connect import wire_fields
 from osiris.families.supabase.writer import Work, deliver, expect_target, list_refusals, refuse_missing
-from osiris.families.type_compat import uncarried
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from osiris.driver import StepContext, Written
     from osiris.model import Schema
     from osiris.table import RowStream
@@ -32,8 +28,10 @@ class Config(ServerWriting):
     returning: Literal["minimal", "representation"] = "minimal"
 
 
-class Driver:
+class Driver(Writer[Config]):
     """A writer of Supabase projects."""
+
+    database = POSTGRES
 
     def check(self, config: Config, schema: Schema, ctx: StepContext) -> None:
         """Fail with CMP012 for columns that cannot be written, DAT005 for a key not there, DRV024 for what REST lacks.
@@ -41,8 +39,7 @@ class Driver:
         Over REST, also with DRV012 for a table that the server tells is not there: none can be made on this way.
         All else that depends on the connection is looked at by `confirm`.
         """
-        _refuse(ctx, schema, refusals({column.name: column.type for column in schema}))
-        check_key_columns(ctx, schema, config.key)
+        super().check(config, schema, ctx)
         if ctx.connection and _wire(ctx) is None:
             refuse_missing(_work(config, schema, ctx))
 
@@ -53,7 +50,7 @@ class Driver:
         """
         wire = _wire(ctx)
         if wire:
-            return postgres_writing.confirm(config, schema, wire)
+            return super().confirm(config, schema, wire)
         expect_target(_work(config, schema, ctx))
         return THERE
 
@@ -65,7 +62,7 @@ class Driver:
         wire = _wire(ctx)
         if wire:
             _tell(ctx, "wire", "exactly_once")
-            return postgres_writing.write(config, rows, wire)
+            return super().write(config, rows, wire)
         _tell(ctx, "rest", "idempotent_by_key" if config.write_mode == "upsert" else "at_least_once")
         return deliver(_work(config, rows.schema, ctx), rows)
 
@@ -88,7 +85,8 @@ def _work(config: Config, schema: Schema, ctx: StepContext) -> Work:
         _needs_address(ctx, "write_mode: replace", "over REST readers would see a table that is neither old nor new")
     if ctx.on_reject == "quarantine":
         _needs_address(ctx, "on_reject: quarantine", "over REST a batch is refused as a whole")
-    _refuse(ctx, schema, list_refusals({column.name: column.type for column in schema}))
+    reasons = list_refusals({column.name: column.type for column in schema})
+    refuse_columns(ctx, schema, reasons, case_tells=True)
     before, dot, after = config.table.partition(".")
     table, named = (after, before) if dot and config.schema is None else (config.table, config.schema)
     mode: Literal["append", "upsert"] = "upsert" if config.write_mode == "upsert" else "append"
@@ -99,9 +97,3 @@ def _work(config: Config, schema: Schema, ctx: StepContext) -> Work:
 
 def _needs_address(ctx: StepContext, what: str, why: str) -> NoReturn:
     fail("DRV024", step=ctx.step, what=what, why=why)
-
-
-def _refuse(ctx: StepContext, schema: Schema, reasons: Mapping[str, str]) -> None:
-    types = {column.name: column.type for column in schema}
-    if reasons:
-        raise_all(uncarried(ctx.step, name, types[name], reason) for name, reason in reasons.items())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from osiris.families.postgres import encode as to
 from osiris.families.postgres import value_checks as checks
-from osiris.families.postgres.types import BYTE, NUMERIC, TEXTS, NotCarried, carry
+from osiris.families.postgres.types import BYTE, NUMERIC, TEXTS, carry
+from osiris.families.sql.result import NotCarried
 from osiris.families.type_compat import holds
 from osiris.types import arrow_type, parse_type
 

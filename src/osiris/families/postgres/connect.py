@@ -11,14 +11,14 @@ import os
 import select
 import socket
 import time
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from osiris.errors import fail
+from osiris.errors import OsirisError, fail
 from osiris.families.postgres.copy_out import fields_of
 from osiris.families.postgres.errors import fail_server
-from osiris.families.sql.watchdog import SILENCE
+from osiris.families.sql.watchdog import SILENCE, Watch, connection_string
 from osiris.secret import Secret
 from osiris.units import duration_text
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
     from osiris.driver import StepContext
+    from osiris.families.sql.watchdog import Reason
     from osiris.model import JsonValue
 
 _TICK = 100
@@ -44,6 +45,13 @@ _FIXED = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+_PATIENCE_WITH_CANCEL = 2.0
+_PATIENCE = 5.0
+"""Seconds for the connection over which the server is asked, and for its answer."""
+
+_AT_WORK = """
+SELECT FROM pg_catalog.pg_stat_activity
+WHERE pid = %s AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'"""
 _DEFAULTS: dict[str, JsonValue] = {"host": "localhost", "port": 5432, "application_name": "osiris", "sslmode": "prefer"}
 
 
@@ -98,13 +106,11 @@ def _parsed(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue | Secret]:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
-    given = [fields[name] for name in ("dsn", "url") if fields.get(name) is not None]
-    if len(given) > 1:
-        fail("CON016", problem="it has 'dsn' and 'url'; give one of them")
-    if not given:
+    text = connection_string(fields)
+    if text is None:
         return {}
     try:
-        parts: dict[str, Any] = conninfo_to_dict(given[0].reveal())
+        parts: dict[str, Any] = conninfo_to_dict(text)
     except psycopg.Error:
         parts = {"": None}
     if unknown := set(parts) - _IN_STRINGS:
@@ -207,3 +213,35 @@ def _unreachable(target: Address) -> str | None:
     except OSError as error:
         return os.strerror(error.errno) if error.errno else str(error)
     return None
+
+
+def watched(connection: psycopg.Connection[Any], target: Address, ctx: StepContext) -> Watch:
+    """Return what watches a connection; it is not running yet."""
+
+    def at_work() -> bool:
+        with suppress(OsirisError, psycopg.Error):
+            return _works(replace(target, timeout=_PATIENCE), ctx, connection.info.backend_pid)
+        return False
+
+    import psycopg
+
+    return Watch(lambda why: _cut(connection, why), ctx.cancelled, target.silence, at_work)
+
+
+def _works(target: Address, ctx: StepContext, backend: int) -> bool:
+    """Tell whether a session of the server runs a statement, and is not waiting for us to take or send rows."""
+    with connect(target, ctx) as other, closing(other):
+        watch = Watch(lambda why: _cut(other, why), ctx.cancelled, _PATIENCE)
+        with watch.running(), watch.waiting():
+            return other.execute(_AT_WORK, (backend,)).fetchone() is not None
+
+
+def _cut(connection: psycopg.Connection[Any], why: Reason) -> None:
+    """Ask the server to stop, then end the connection under whoever waits for it."""
+    import psycopg
+
+    if why == "cancelled":
+        with suppress(psycopg.Error):
+            connection.cancel_safe(timeout=_PATIENCE_WITH_CANCEL)
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from osiris.families.quarantine import Refused
 
 if TYPE_CHECKING:
-    import psycopg
-
     from osiris.families.postgres.session import Session
 
 _CONSTRAINTS, _CHECK = "23", "23514"
@@ -62,8 +60,12 @@ SELECT (
 """The columns that a constraint or a unique index looks at, and the text of a check."""
 
 
-def refusal_of(error: psycopg.Error) -> Refused | None:
+def refusal_of(error: Exception) -> Refused | None:
     """Return why a row was refused; None for an error that is not about a row."""
+    import psycopg
+
+    if not isinstance(error, psycopg.Error):
+        return None
     state, told = error.sqlstate or "", error.diag
     known = _BY_CLASS.get(state[:2]) or _REASONS.get(state)
     if known is None:

@@ -6,27 +6,28 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from osiris.driver import SeenColumn, SeenKey, SeenTable
-from osiris.families.discovery_base import carried_or_not, sampled
+from osiris.families.discovery_base import sampled
+from osiris.families.postgres.database import POSTGRES
 from osiris.families.postgres.errors import fail_server
 from osiris.families.postgres.reader import read_query
 from osiris.families.postgres.session import (
+    Session,
     closed_schemas,
     described,
     qualified,
-    quote_name,
     reading,
     relation,
-    relations,
     table_result,
 )
+from osiris.families.sql.discoverer import CatalogueEntry, DatabaseDiscoverer, keys_of
+from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from osiris.driver import Discoverer, Sampled, StepContext
-    from osiris.families.postgres.session import Relation, Session
-    from osiris.model import JsonValue
+    from osiris.driver import Discoverer, Sampled, SeenTable, StepContext
+    from osiris.families.postgres.session import Table
+    from osiris.model import Schema
 
 _OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 _KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
@@ -101,13 +102,13 @@ def discovering(ctx: StepContext) -> Iterator[Discoverer]:
         yield _Postgres(session, f"{ctx.step.removeprefix('@').partition('.')[0]}.extractor")
 
 
-class _Postgres:
+class _Postgres(DatabaseDiscoverer[Session]):
     """One database, in one state of it."""
 
     def __init__(self, session: Session, component: str) -> None:
+        super().__init__(POSTGRES, session, session.schema, component)
         told = session.target.keywords
-        self.label = session.target.where
-        self.identity: Mapping[str, JsonValue] = {
+        self.identity = {
             "host": str(told["host"]),
             "port": str(told["port"]),
             "database": str(told["dbname"]),
@@ -115,117 +116,97 @@ class _Postgres:
             "schema": session.schema,
         }
         ((self.product,),) = session.rows(_SERVER)
-        self._session, self._component = session, component
-        self._known: dict[str, dict[str, Relation]] = {}
 
     def fingerprint(self) -> str:
         """Return a digest of the catalogue's row versions, and of the roles that decide what may be read."""
-        ((found,),) = self._session.rows(_FINGERPRINT)
+        ((found,),) = self.session.rows(_FINGERPRINT)
         return str(found)
 
     def schemas(self) -> Mapping[str, int | None]:
         """Return the schemas, None for those that the role may not use; without those kept by Supabase."""
-        found = dict(self._session.rows(_SCHEMAS))
-        for closed in closed_schemas(self._session, found):
+        found = dict(self.session.rows(_SCHEMAS))
+        for closed in closed_schemas(self.session, found):
             del found[closed]
-        own = self._session.schema
+        own = self.own_schema
         return {**({own: found[own]} if own in found else {}), **found}
+
+    def at(self, schema: str) -> Session:
+        """Return the session, with another schema of the database."""
+        return replace(self.session, schema=schema)
 
     def tables(self, schema: str) -> Sequence[SeenTable]:
         """Return the tables and views of a schema; fails with DRV012 if there is none of that name."""
-        here = replace(self._session, schema=schema)
-        known = self._known[schema] = relations(here)
-        about = {name: (size, comment) for name, size, comment in self._session.rows(_ABOUT, schema)}
-        return [self._seen(schema, found, *about[name]) for name, found in known.items()]
+        tables = self.relations(schema).values()
+        about = {name: (size, comment) for name, size, comment in self.session.rows(_ABOUT, schema)}
+        return [self._seen(schema, table, *about[table.name]) for table in tables]
 
-    def _seen(self, schema: str, found: Relation, size: int, comment: str | None) -> SeenTable:
-        own = schema == self._session.schema
-        return SeenTable(
-            name=found.name if own else f"{schema}.{found.name}",
-            component=self._component,
-            config={"table": found.name, **({} if own else {"schema": schema})},
-            kind=_KINDS[found.kind],
-            rows=found.rows if found.kind != "v" else None,
+    def _seen(self, schema: str, table: Table, size: int, comment: str | None) -> SeenTable:
+        return self.seen(
+            schema,
+            table,
+            kind=_KINDS[table.kind],
+            rows=table.rows if table.kind != "v" else None,
             bytes=size or None,
             comment=comment,
-            readable=found.readable,
-            order="fixed" if found.plain else "free",
+            readable=table.readable,
+            order="fixed" if table.plain else "free",
         )
 
-    def detailed(self, table: SeenTable) -> SeenTable:
-        """Return a table with its columns, those that the role may read, and its keys; fails with DRV013 or DRV020."""
-        with self._apart():
-            return self._detailed(table)
-
     @contextmanager
-    def _apart(self) -> Iterator[None]:
+    def apart(self) -> Iterator[None]:
         """Let what the server refuses in the block not end the transaction."""
         import psycopg
 
-        self._session.run("SAVEPOINT seen")
+        self.session.run("SAVEPOINT seen")
         try:
             yield
         except psycopg.Error as error:
-            self._session.run("ROLLBACK TO SAVEPOINT seen")
-            target = self._session.target
+            self.session.run("ROLLBACK TO SAVEPOINT seen")
+            target = self.session.target
             fail_server(error.sqlstate or "", error.diag.message_primary or "", target.where, target.user)
 
-    def _detailed(self, table: SeenTable) -> SeenTable:
-        here, found = self._place(table)
-        rows = self._session.rows(_COLUMNS, found.oid)
-        closed = tuple(name for name, *_, readable in rows if not readable)
-        told = {name: told for name, *told, readable in rows if readable}
-        fields = carried_or_not(list(told), lambda names: table_result(here, found, names).schema)
-        columns = tuple(
-            SeenColumn(name, kind, *fields[name].typed(nullable), default, comment, fields[name].problem)
-            for name, (kind, nullable, default, comment) in told.items()
-        )
-        config = {**table.config, "columns": list(told)} if closed else table.config
-        keys = self._keys(found)
-        estimate = table.rows if table.rows is not None or not found.plain else self._estimated(here, found)
-        return replace(table, columns=columns, closed=closed, config=config, rows=estimate, **keys)
+    def place(self, table: SeenTable) -> tuple[Session, Table]:
+        """Return where a table is; fails with DRV020 for one that may not be read."""
+        session, found = super().place(table)
+        return session, found if found.readable else relation(session, found.name)
 
-    def _place(self, table: SeenTable) -> tuple[Session, Relation]:
-        schema = str(table.config.get("schema", self._session.schema))
-        here = replace(self._session, schema=schema)
-        if schema not in self._known:
-            self._known[schema] = relations(here)
-        found = self._known[schema][str(table.config["table"])]
-        return here, found if found.readable else relation(here, found.name)
+    def columns(self, session: Session, relation: Table) -> Sequence[CatalogueEntry]:
+        """Return the columns of a table as the catalogue has them."""
+        return [CatalogueEntry(*entry) for entry in session.rows(_COLUMNS, relation.oid)]
 
-    def _estimated(self, here: Session, found: Relation) -> int:
-        """Return how many rows a table has that was never analysed: counted if it is small, else as its size says."""
-        ((size,),) = self._session.rows("SELECT pg_catalog.pg_relation_size(%s)", found.oid)
-        if size <= _SMALL:
-            ((rows,),) = self._session.rows(f"SELECT count(*) FROM {qualified(here, found)}")
-            return int(rows)
-        ((told,),) = self._session.rows(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {qualified(here, found)}")
-        return int(told[0]["Plan"]["Plan Rows"])
+    def carried(self, session: Session, relation: Table, names: Sequence[str]) -> Schema:
+        """Return columns as a step has them; fails with DAT006 or DRV013."""
+        return table_result(session, relation, names).schema
 
-    def _keys(self, found: Relation) -> dict[str, Any]:
-        rows = self._session.rows(_KEYS, found.oid)
-        own = self._session.schema
-        return {
-            "primary_key": next((tuple(names) for kind, names, *_ in rows if kind == "p"), ()),
-            "unique": tuple(tuple(names) for kind, names, *_ in rows if kind == "u"),
-            "foreign_keys": tuple(
-                SeenKey(tuple(names), table if schema == own else f"{schema}.{table}", tuple(to))
-                for kind, names, schema, table, to in rows
-                if kind == "f"
-            ),
-        }
+    def keys(self, session: Session, relation: Table) -> Mapping[str, Any]:
+        """Return the keys of a table."""
+        rows = session.rows(_KEYS, relation.oid)
+        return keys_of((kind, names, self.shown(schema, table), to) for kind, names, schema, table, to in rows)
+
+    def completed(self, table: SeenTable, session: Session, relation: Table) -> SeenTable:
+        """Return a table with about how many rows it has: one that was never analysed does not tell."""
+        return table if table.rows is not None or not relation.plain else replace(table, rows=_rows(session, relation))
 
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
         """Return rows of random blocks of a large table, the first rows of others."""
-        here, found = self._place(table)
+        session, found = self.place(table)
         scattered = (table.rows or 0) > _MANY * most and found.kind in ("r", "p", "m")
         share = 100 * most / table.rows if scattered and table.rows else 100
         most = int(_SPARE * most) if scattered else most
         where = f" TABLESAMPLE SYSTEM ({share:.4f}) REPEATABLE (0)" if scattered else ""
         names = ", ".join(map(quote_name, columns))
-        text = f"SELECT {names} FROM {qualified(here, found)}{where} LIMIT {most + 1}"
-        needed = {name: not nullable for name, _, nullable, *_ in self._session.rows(_COLUMNS, found.oid)}
-        result = described(here, text, needed)
-        rows = (batch.rows for batch in read_query(here, result.text, result.columns))
-        sample = sampled(result.schema, rows, most, "rows of random blocks" if scattered else "the first rows")
+        text = f"SELECT {names} FROM {qualified(session, found)}{where} LIMIT {most + 1}"
+        source = described(session, text, {each.name: not each.nullable for each in self.columns(session, found)})
+        rows = (batch.rows for batch in read_query(session, source.text, source.detail))
+        sample = sampled(source.schema, rows, most, "rows of random blocks" if scattered else "the first rows")
         return replace(sample, whole=sample.whole and not scattered)
+
+
+def _rows(session: Session, table: Table) -> int:
+    """Return how many rows a table has: counted if it is small, else as its size says."""
+    ((size,),) = session.rows("SELECT pg_catalog.pg_relation_size(%s)", table.oid)
+    if size <= _SMALL:
+        ((rows,),) = session.rows(f"SELECT count(*) FROM {qualified(session, table)}")
+        return int(rows)
+    ((told,),) = session.rows(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {qualified(session, table)}")
+    return int(told[0]["Plan"]["Plan Rows"])

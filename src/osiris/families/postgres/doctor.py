@@ -19,8 +19,9 @@ from osiris.families.doctor_report import (
     named,
 )
 from osiris.families.postgres.connect import address
-from osiris.families.postgres.session import quote_name, reading, relations
+from osiris.families.postgres.session import reading, relations
 from osiris.families.sql.database import LEDGER
+from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
-from osiris.families.postgres.session import quote_name, relations
+from osiris.families.postgres.session import qualified, relations
 from osiris.families.postgres.target_table import columns_of, whole_key
 from osiris.families.sql.database import LEDGER
+from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from osiris.families.postgres.copy_in import Work
-    from osiris.families.postgres.session import Relation, Session
-    from osiris.families.postgres.transaction import Place
+    from osiris.families.postgres.session import Session, Table
+    from osiris.families.sql.database import Delivery
 
 _TABLE_ONLY = "DELETE"
 """The right that there is to tables, and not to their columns."""
@@ -33,34 +33,34 @@ WHERE d.adrelid = %s AND a.attname <> ALL(%s)
 """Sequences that give columns their values, and may not be used."""
 
 
-def expect_schema(session: Session, place: Place) -> None:
+def expect_schema(session: Session) -> None:
     """Fail with DRV020 if nothing in the schema may be used."""
     ask = "SELECT pg_catalog.has_schema_privilege(oid, 'USAGE') FROM pg_catalog.pg_namespace WHERE nspname = %s"
-    for (may,) in session.rows(ask, place.schema):
+    for (may,) in session.rows(ask, session.schema):
         if not may:
-            schema = f"SCHEMA {quote_name(place.schema)}"
-            _fail(session, f"use schema '{place.schema}'", f"GRANT USAGE ON {schema}")
+            schema = f"SCHEMA {quote_name(session.schema)}"
+            _fail(session, f"use schema '{session.schema}'", f"GRANT USAGE ON {schema}")
 
 
-def expect_right_to_make(session: Session, place: Place, table: str) -> None:
-    """Fail with DRV020 if no table may be made in the schema of the target."""
-    schema = place.schema
+def expect_right_to_make(session: Session, table: str) -> None:
+    """Fail with DRV020 if no table may be made in the session's schema."""
+    schema = session.schema
     ((may,),) = session.rows("SELECT pg_catalog.has_schema_privilege(%s, 'CREATE')", schema)
     if not may:
         what = f"CREATE table '{schema}.{table}', which is not there"
         _fail(session, what, f"GRANT CREATE ON SCHEMA {quote_name(schema)}", ", or make the table")
 
 
-def expect_rights(session: Session, work: Work, table: Relation, *, temporary: bool) -> None:
+def expect_rights(session: Session, delivery: Delivery, table: Table, *, temporary: bool) -> None:
     """Fail with DRV020 for a right that is missing to write a table that is there."""
-    names = [field.name for field in work.schema]
+    names = [field.name for field in delivery.schema]
     wanted: dict[str, Sequence[str]] = {"INSERT": names}
-    if work.mode == "replace":
+    if delivery.mode == "replace":
         wanted[_TABLE_ONLY] = ()
-    if work.mode == "upsert":
-        kept = () if whole_key(columns_of(session, table), work.key) else work.key
+    if delivery.mode == "upsert":
+        kept = () if whole_key(delivery.columns, delivery.key) else delivery.key
         wanted |= {"UPDATE": [name for name in names if name not in kept], "SELECT": names}
-    _expect_rights(session, work.place.shown, table, wanted)
+    _expect_rights(session, table, wanted)
     for column, schema, sequence in session.rows(_SEQUENCES, table.oid, names):
         what = f"use sequence '{schema}.{sequence}', which gives column '{column}' its values"
         _fail(session, what, f"GRANT USAGE ON SEQUENCE {quote_name(schema)}.{quote_name(sequence)}")
@@ -68,26 +68,25 @@ def expect_rights(session: Session, work: Work, table: Relation, *, temporary: b
         _expect_temporary(session)
 
 
-def expect_rights_to_ledger(session: Session, place: Place) -> None:
+def expect_rights_to_ledger(session: Session) -> None:
     """Fail with DRV020 if the ledger may not be written, or made where it is absent."""
     ledger = relations(session).get(LEDGER)
     if ledger is None:
-        expect_right_to_make(session, place, LEDGER)
+        expect_right_to_make(session, LEDGER)
     else:
         names = [column.name for column in columns_of(session, ledger)]
-        wanted = dict.fromkeys(("INSERT", "UPDATE", "SELECT"), names)
-        _expect_rights(session, f"{place.schema}.{LEDGER}", ledger, wanted)
+        _expect_rights(session, ledger, dict.fromkeys(("INSERT", "UPDATE", "SELECT"), names))
 
 
-def _expect_rights(session: Session, shown: str, table: Relation, wanted: Mapping[str, Sequence[str]]) -> None:
+def _expect_rights(session: Session, table: Table, wanted: Mapping[str, Sequence[str]]) -> None:
     """Fail with DRV020 for rights that are missing on the table, or on some of these columns of it."""
     missing = [text for right, names in wanted.items() if (text := _missing(session, table, right, names))]
     if missing:
-        name = f"{quote_name(session.schema)}.{quote_name(table.name)}"
-        _fail(session, f"{', '.join(missing)} on table '{shown}'", f"GRANT {', '.join(wanted)} ON {name}")
+        shown, grant = f"{session.schema}.{table.name}", f"GRANT {', '.join(wanted)} ON {qualified(session, table)}"
+        _fail(session, f"{', '.join(missing)} on table '{shown}'", grant)
 
 
-def _missing(session: Session, table: Relation, right: str, names: Sequence[str]) -> str | None:
+def _missing(session: Session, table: Table, right: str, names: Sequence[str]) -> str | None:
     """Return a right that is missing, with the columns if there are others to which there is one."""
     if right == _TABLE_ONLY:
         ((may,),) = session.rows("SELECT has_table_privilege(%s::pg_catalog.oid, %s)", table.oid, right)

@@ -1,4 +1,4 @@
-"""Rows of PostgreSQL as Arrow: those of one SELECT, or of a table that is read in ranges by several connections.
+"""Rows of PostgreSQL as Arrow: those of a checked query, or of a table that is read in ranges by several connections.
 
 A range is a number of blocks. All connections see the state of the first, and ranges are handed on in the order in
 which they lie in the table, so the rows come in the same order however many connections read them.
@@ -9,22 +9,31 @@ from __future__ import annotations
 import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from osiris.errors import Unavailable
+from osiris.errors import Unavailable, diagnostic, raise_all
 from osiris.families.postgres.copy_out import Broken, copied
 from osiris.families.postgres.decode import WIDTHS, cells_of
-from osiris.families.postgres.session import reading
+from osiris.families.postgres.errors import fail_server
+from osiris.families.postgres.session import described, expect_open, reading
 from osiris.families.postgres.types import decoder
 from osiris.families.quarantine import Misfit
 from osiris.families.sql.columnar import COARSE, account, decode_rows
+from osiris.families.sql.result import by_spelling, checked_query
+from osiris.secret import Secret
+from osiris.sql.binding.duck_types import quote_name
+from osiris.sql.nondeterminism.row_order import with_total_order
+from osiris.sql.safety.dialects import DIALECTS
+from osiris.sql.safety.relations import qualify
+from osiris.sql.safety.text import align, place
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     import pyarrow as pa
@@ -32,8 +41,11 @@ if TYPE_CHECKING:
     from osiris.driver import StepContext
     from osiris.families.postgres.copy_out import Rows
     from osiris.families.postgres.decode import Decode
-    from osiris.families.postgres.session import Column, Session
+    from osiris.families.postgres.session import Session
     from osiris.families.sql.columnar import Batch, Sieve
+    from osiris.families.sql.database import Source
+    from osiris.families.sql.result import ResultColumn
+    from osiris.model import JsonValue
 
 RANGE = 16 << 20
 """The bytes of a table's blocks that are one range."""
@@ -42,6 +54,29 @@ _WAITING = 6
 """How many batches of a range may wait until it is their turn; a batch is about 2 MB of the server's format."""
 
 _TICK = 0.1
+_RANGES_SINCE = 140_000
+"""The version of the server from which on it reads a range of blocks without looking at the others."""
+
+_DIALECT = "postgres"
+_COLUMNS = """
+SELECT n.nspname, c.relname, array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attnum IS NOT NULL)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT LIKE 'pg\\_%%' AND n.nspname <> 'information_schema'
+    AND (%s::text[] IS NULL OR c.relname = ANY(%s::text[]))
+GROUP BY n.nspname, c.relname"""
+_FOREIGN_TYPES = """
+SELECT c.relname, a.attname, t.typname, tn.nspname
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_catalog.pg_type o ON o.oid = a.atttypid
+JOIN pg_catalog.pg_type t ON t.oid = CASE WHEN o.typtype = 'd' THEN o.typbasetype
+    WHEN o.typelem <> 0 AND o.typlen = -1 THEN o.typelem ELSE o.oid END
+JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
+WHERE n.nspname || '.' || c.relname = ANY(%s) AND t.typtype = 'b' AND tn.nspname <> 'pg_catalog'
+    AND tn.nspname <> ALL(pg_catalog.current_schemas(false)) ORDER BY c.relname, a.attnum"""
+_UNORDERED = frozenset((114, 142, 600, 601, 602, 603, 604, 628, 718, 4072))
+"""Types that the server puts in no order: json, xml, geometry, jsonpath."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +95,17 @@ class Blocks:
         return [f"{self.text} WHERE ctid >= '({a},0)'{b}" for a, b in zip(starts, [*ends, ""], strict=True)]
 
 
+def blocks_of(session: Session, source: Source) -> Blocks | None:
+    """Return the blocks of a table whose rows lie in them; None if they cannot be read in ranges."""
+    if not session.one_state or session.version < _RANGES_SINCE:
+        return None
+    ask = "SELECT pg_catalog.pg_relation_size(%s::regclass), pg_catalog.current_setting('block_size')::int8"
+    ((size, block),) = session.rows(ask, ".".join(map(quote_name, source.relations[0])))
+    return Blocks(source.text, size // block, block)
+
+
 def read_query(
-    session: Session, text: str, columns: Sequence[Column], sieve: Sieve = COARSE
+    session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve = COARSE
 ) -> Generator[Batch, None, None]:
     """Yield the rows of a SELECT; a value that cannot be carried is set aside, or fails with DAT031."""
     yield from account(_batches(session, text, columns, sieve), sieve)
@@ -70,7 +114,7 @@ def read_query(
 def read_blocks(
     session: Session,
     blocks: Blocks,
-    columns: Sequence[Column],
+    columns: Sequence[ResultColumn],
     ctx: StepContext,
     connections: int,
     sieve: Sieve = COARSE,
@@ -89,7 +133,7 @@ class _Team:
     """Threads that each take the next range, read it, and put its batches where they wait for their turn."""
 
     def __init__(
-        self, session: Session, columns: Sequence[Column], ranges: Sequence[str], ctx: StepContext, sieve: Sieve
+        self, session: Session, columns: Sequence[ResultColumn], ranges: Sequence[str], ctx: StepContext, sieve: Sieve
     ) -> None:
         self._session, self._columns, self._sieve = session, columns, sieve
         self._todo = iter(enumerate(ranges))
@@ -165,7 +209,7 @@ class _Team:
             return
 
 
-def _batches(session: Session, text: str, columns: Sequence[Column], sieve: Sieve) -> Iterator[Batch]:
+def _batches(session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve) -> Iterator[Batch]:
     arrow = arrow_schema(tuple(column.field for column in columns))
     decoders = [decoder(column.carried, checked=session.checked) for column in columns]
     widths = [WIDTHS.get(column.carried.type) for column in columns]
@@ -184,3 +228,98 @@ def _decoded(
         raise Broken(str(error)) from None
     for decode, column in zip(decoders, cells, strict=True):
         yield decode(rows.page, column)
+
+
+def query_result(
+    session: Session, query: str, bindings: Mapping[str, JsonValue | Secret], *, unscaled_text: bool = False
+) -> Source:
+    """Check a query against the tables that are there, and return what it gives.
+
+    Fails with SQL001 to SQL009, and with DAT006 for columns that are not carried.
+    """
+    tables = ((schema, name, (schema, name)) for schema, name, _ in session.rows(_COLUMNS, None, None))
+    homes = by_spelling(session.schema, tables)
+    functions = DIALECTS[_DIALECT].homes_of(session.target.functions)
+    verdict = checked_query(query, _DIALECT, homes, partial(_columns, session), functions)
+    expect_open(session, {name.rpartition(".")[0] for name in verdict.relations})
+    _expect_operators(session, verdict.relations)
+    values = {name: bindings[name] for name in verdict.parameters}
+    text = _filled(session, str(verdict.canonical), values, functions)
+    with _placed(session, text, query):
+        source = described(session, text, unscaled_text=unscaled_text)
+    source = replace(source, relations=tuple(homes[name] for name in verdict.relations))
+    if not verdict.ordered:
+        return source
+    total = with_total_order(str(verdict.canonical), [column.name for column in source.schema], _DIALECT)
+    if total == verdict.canonical:
+        return replace(source, order="fixed")
+    if not _can_be_ordered(source):
+        return source
+    text = _filled(session, total, values, functions)
+    return replace(described(session, text, unscaled_text=unscaled_text), order="fixed", relations=source.relations)
+
+
+@contextmanager
+def _placed(session: Session, text: str, query: str) -> Iterator[None]:
+    """Say of what is wrong in a text that was sent where that stands in the query of which it was made."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        position = error.diag.statement_position
+        if session.watch.stopped or not position:
+            raise
+        at = place(query, align(text, int(position) - 1, query))
+        target, message = session.target, error.diag.message_primary or ""
+        fail_server(error.sqlstate or "", message, target.where, target.user, query=True, at=at)
+
+
+def _columns(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns of tables and views of these names, by all names that mean them."""
+    rows = session.rows(_COLUMNS, list(names), list(names))
+    return by_spelling(session.schema, ((schema, name, columns or []) for schema, name, columns in rows))
+
+
+def _can_be_ordered(source: Source) -> bool:
+    """Tell whether the server can compare the values of every column; of a column carried as text it may not."""
+    return not any(column.carried.cast or column.carried.oid in _UNORDERED for column in source.detail)
+
+
+def _expect_operators(session: Session, names: Iterable[str]) -> None:
+    """Fail with CON066 for columns whose type brings operators that this session does not look for.
+
+    `=` of two values of citext would silently be that of texts, for instance.
+    """
+    named = [name if "." in name else f"{session.schema}.{name}" for name in names]
+    found = session.rows(_FOREIGN_TYPES, named)
+    if found:
+        told = ({"table": table, "column": name, "type": kind, "schema": home} for table, name, kind, home in found)
+        raise_all(diagnostic("CON066", where=session.target.where, **each) for each in told)
+
+
+def _filled(
+    session: Session, canonical: str, values: Mapping[str, JsonValue | Secret], functions: Mapping[str, str]
+) -> str:
+    """Return the text that is sent: names with their schemas, and values as literals of their type.
+
+    The spelling of values is the client library's own.
+    """
+    from sqlglot.tokenizer_core import TokenType
+
+    text = qualify(canonical, DIALECTS[_DIALECT], session.schema, functions)
+    if not values:
+        return text
+    parts, done = [], 0
+    tokens = DIALECTS[_DIALECT].load_grammar()().tokenize(text)
+    for dollar, name in pairwise(tokens):
+        if dollar.token_type == TokenType.PARAMETER and name.start == dollar.end + 1 and name.text in values:
+            parts += [text[done : dollar.start], _literal(session, values[name.text])]
+            done = name.end + 1
+    return "".join((*parts, text[done:]))
+
+
+def _literal(session: Session, value: Any) -> str:  # noqa: ANN401  whatever a parameter may be
+    from psycopg.sql import Literal
+
+    return Literal(value.reveal() if isinstance(value, Secret) else value).as_string(session.connection)

@@ -1,20 +1,22 @@
-"""What all components of the postgres family share: sessions that can only read, and what a database says it has."""
+"""What all components of the postgres family share: its sessions, and what a database says it has."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
-from osiris.families.postgres.connect import address, connect
+from osiris.families.postgres.connect import address, connect, watched
 from osiris.families.postgres.copy_out import Broken, Refusal
 from osiris.families.postgres.errors import fail_server
-from osiris.families.postgres.types import Carried, Kind, NotCarried, carry
-from osiris.families.postgres.watchdog import watched
+from osiris.families.postgres.types import Kind, carry
 from osiris.families.source_columns import check_known
+from osiris.families.sql.database import Relation, Source
+from osiris.families.sql.result import expect_names, result_columns
 from osiris.families.sql.watchdog import fail_broken
-from osiris.model import Field
+from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,14 +25,13 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.postgres.connect import Address
+    from osiris.families.sql.database import Name
+    from osiris.families.sql.result import ResultColumn
     from osiris.families.sql.watchdog import Watch
-    from osiris.model import Schema
-
-    Name = tuple[str, str]
-    """The schema and the name of a relation."""
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN_EACH = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
+_BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _PATIENCE = "SET LOCAL lock_timeout = '60s'"
 SETTINGS = {
     "timezone": "UTC",
@@ -44,6 +45,15 @@ SETTINGS = {
     "lock_timeout": "60s",
 }
 """What a session's values and their texts depend on."""
+
+_WRITING = {
+    "idle_in_transaction_session_timeout": "0",
+    "client_connection_check_interval": "5s",
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+"""What keeps a transaction open while we are there, and not longer: who comes after waits for `lock_timeout` only."""
 
 _SEARCH_PATH = """pg_catalog.set_config('search_path', coalesce((
     SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.nspname), ', ' ORDER BY n.nspname <> %s, n.nspname)
@@ -88,9 +98,10 @@ _LOOKS_FOR_CLIENT, _LOOK_FOR_CLIENT = 140000, "5s"
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A transaction that can only read.
+    """A connection in use, and the schema it is about.
 
-    It sees one state of the database or, without `one_state`, each statement that of its own begin.
+    What `reading` gives sees one state of the database or, without `one_state`, each statement that of its own begin.
+    `checked` tells that texts may be of any encoding.
     """
 
     connection: psycopg.Connection[Any]
@@ -101,9 +112,10 @@ class Session:
     one_state: bool = True
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return the rows of a statement of ours."""
+        """Return the rows of a statement of ours, none if it gives none."""
         with self.watch.waiting():
-            return self.connection.execute(statement.encode(), values or None).fetchall()
+            result = self.connection.execute(statement.encode(), values or None)
+            return result.fetchall() if result.description is not None else []
 
     def run(self, statement: str) -> int:
         """Run a statement of ours that gives no rows; returns how many it touched, -1 if it is none that does."""
@@ -122,15 +134,12 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
-    """A table or view: its `relkind`, whether others inherit from it, about how many rows, and if it may be read."""
+class Table(Relation):
+    """A table or view: its `kind` is its `relkind`; whether others inherit from it, and if it may be read."""
 
-    oid: int
-    name: str
-    kind: str
-    parent: bool
-    rows: int | None
-    readable: bool
+    oid: int = 0
+    parent: bool = False
+    readable: bool = True
 
     @property
     def plain(self) -> bool:
@@ -138,34 +147,31 @@ class Relation:
         return self.kind in ("r", "m") and not self.parent
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of what is read: what later steps see of it, and how its values come."""
+@contextmanager
+def opened(ctx: StepContext, schema: str | None = None, *, query: bool = False) -> Iterator[Session]:
+    """Give a session that is watched, and closes afterwards: what is not committed by then is undone.
 
-    field: Field
-    carried: Carried
+    What goes wrong inside comes out in our words: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
+    """
+    import psycopg
 
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The columns of a SELECT, and the SELECT that gives them in the form in which they are read."""
-
-    columns: tuple[Column, ...]
-    text: str
-
-    @property
-    def schema(self) -> Schema:
-        """The columns as a schema."""
-        return tuple(column.field for column in self.columns)
-
-
-@dataclass
-class _Open:
-    """The parts of a session that errors are told with, as far as there are any."""
-
-    target: Address
-    query: bool
-    watch: Watch | None = None
+    target = address(ctx.connection)
+    connection = connect(target, ctx)
+    watch = watched(connection, target, ctx)
+    try:
+        with watch.running():
+            encoding = connection.info.parameter_status("server_encoding")
+            yield Session(connection, target, watch, schema or target.schema, encoding == "SQL_ASCII")
+    except (Refusal, psycopg.Error) as error:
+        state = error.sqlstate or ""
+        if watch.stopped or not state:
+            fail_broken(watch, target.where, "the server ended it")
+        message = error.message if isinstance(error, Refusal) else error.diag.message_primary
+        fail_server(state, message or "", target.where, target.user, query=query)
+    except Broken as error:
+        fail_broken(watch, target.where, str(error))
+    finally:
+        connection.close()
 
 
 @contextmanager
@@ -180,23 +186,10 @@ def reading(
     """Give a session that reads one state of the database, that of `snapshot` if given, and closes afterwards.
 
     `query` tells that the user's own text runs in it. Nobody can alter the relations in `locked`, nor put others in
-    their place, from before that state until the session ends.
-    What goes wrong inside comes out in our words: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
+    their place, from before that state until the session ends. Fails as `opened` does.
     """
-    target = address(ctx.connection)
-    here = _Open(target, query)
-    with _translated(here):
-        connection = connect(target, ctx)
-        try:
-            here.watch = watched(connection, target, ctx)
-            with here.watch.running():
-                encoding = connection.info.parameter_status("server_encoding")
-                chosen = schema or target.schema
-                session = Session(connection, target, here.watch, chosen, encoding == "SQL_ASCII")
-                session = _begin(session, snapshot, locked)
-                yield session
-        finally:
-            connection.close()
+    with opened(ctx, schema, query=query) as session:
+        yield _begin(session, snapshot, locked)
 
 
 def _begin(session: Session, snapshot: str | None, locked: Sequence[Name]) -> Session:
@@ -241,25 +234,20 @@ def _lock(session: Session, names: Sequence[Name]) -> Session:
     return session
 
 
-@contextmanager
-def _translated(here: _Open) -> Iterator[None]:
-    import psycopg
-
-    where, user = here.target.where, here.target.user
-    try:
-        yield
-    except (Refusal, psycopg.Error) as error:
-        state = error.sqlstate or ""
-        stopped = here.watch is not None and here.watch.stopped is not None
-        if stopped or not state:
-            fail_broken(here.watch, where, "the server ended it")
-        message = error.message if isinstance(error, Refusal) else error.diag.message_primary
-        fail_server(state, message or "", where, user, query=here.query)
-    except Broken as error:
-        fail_broken(here.watch, where, str(error))
+def begin_writing(session: Session) -> None:
+    """Begin a transaction whose settings do not outlive it; a commit is on disk when it is confirmed."""
+    session.run(_BEGIN_WRITING)
+    settings = SETTINGS | _WRITING | {"statement_timeout": str(round(session.target.statement * 1000))}
+    names = [n for (n,) in session.rows("SELECT name FROM pg_catalog.pg_settings WHERE name = ANY(%s)", [*settings])]
+    chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in names)
+    session.rows(f"SELECT {chosen}", *(settings[name] for name in names))
+    session.rows(
+        "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) "
+        "WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"
+    )
 
 
-def relations(session: Session) -> dict[str, Relation]:
+def relations(session: Session) -> dict[str, Table]:
     """Return the tables and views of the session's schema, by name; fails with DRV012 if there is no such schema.
 
     Fails with CON065 if it is one of Supabase's own that the connection does not name.
@@ -268,8 +256,10 @@ def relations(session: Session) -> dict[str, Relation]:
     rows = session.rows(_RELATIONS, session.schema)
     if not rows:
         _expect_schema(session)
-    found = (Relation(oid, name, kind, parent, _estimate(count), may) for oid, name, kind, parent, count, may in rows)
-    return {relation.name: relation for relation in found}
+    return {
+        name: Table(name, kind, None if count < 0 else int(count), oid, parent, readable)
+        for oid, name, kind, parent, count, readable in rows
+    }
 
 
 def closed_schemas(session: Session, schemas: Collection[str]) -> list[str]:
@@ -285,10 +275,6 @@ def expect_open(session: Session, schemas: Collection[str]) -> None:
         raise_all(diagnostic("CON065", where=session.target.where, schema=schema) for schema in closed)
 
 
-def _estimate(count: float) -> int | None:
-    return None if count < 0 else int(count)
-
-
 def _expect_schema(session: Session) -> None:
     known = [name for (name,) in session.rows("SELECT nspname FROM pg_catalog.pg_namespace ORDER BY 1")]
     if session.schema not in known:
@@ -299,7 +285,7 @@ def _fail_no_table(session: Session, name: str, known: Sequence[str]) -> NoRetur
     fail("DRV012", table=name, path=session.target.where, hint=did_you_mean(name, known))
 
 
-def relation(session: Session, name: str) -> Relation:
+def relation(session: Session, name: str) -> Table:
     """Return a table or view that may be read; fails with DRV012 or DRV020."""
     known = relations(session)
     if name not in known:
@@ -313,8 +299,8 @@ def relation(session: Session, name: str) -> Relation:
 
 
 def table_result(
-    session: Session, found: Relation, columns: Sequence[str] | None, *, unscaled_text: bool = False
-) -> Result:
+    session: Session, found: Table, columns: Sequence[str] | None, *, unscaled_text: bool = False
+) -> Source:
     """Return the columns of a table, all or those asked for, in that order; fails with DAT005 or DAT006."""
     rows = session.rows(_COLUMNS, found.oid)
     needed = {name: bool(needed) for name, needed, *_ in rows}
@@ -323,46 +309,28 @@ def table_result(
     if not names:
         fail("DRV013", path=session.target.where, problem=f"table '{found.name}' has no columns")
     plain = f"SELECT {', '.join(map(quote_name, names))} FROM {qualified(session, found)}"
-    return described(session, plain, needed, unscaled_text=unscaled_text)
+    source = described(session, plain, needed, unscaled_text=unscaled_text)
+    relations = ((session.schema, found.name),)
+    return replace(source, order="fixed" if found.plain else "free", rows=found.rows, relations=relations)
 
 
 def described(
     session: Session, text: str, needed: Mapping[str, bool] | None = None, *, unscaled_text: bool = False
-) -> Result:
-    """Return the columns of a SELECT as the server describes them, without running it.
+) -> Source:
+    """Return the columns of a SELECT as the server describes them, without running it; its `detail` are ResultColumns.
 
     `needed` tells the columns that hold no NULL. Fails with DAT006 for columns that are not carried, all at once, and
     with SQL009 where two have one name.
     """
     found = _prepared(session, text)
     kinds = _kinds(session, sorted({oid for _, oid, _ in found}))
-    columns, problems = [], []
-    for name, oid, modifier in found:
-        try:
-            carried = carry(kinds[oid], modifier, unscaled_text=unscaled_text)
-        except NotCarried as refused:
-            instead = refused.instead.replace("{name}", name)
-            problems.append(
-                diagnostic("DAT006", hint=instead, column=name, type=kinds[oid].name, reason=refused.reason)
-            )
-            continue
-        columns.append(Column(Field(name, carried.type, not (needed or {}).get(name)), carried))
-    if problems:
-        raise_all(problems)
-    _expect_names(columns)
-    return Result(tuple(columns), _readable(text, columns))
+    ways = ((n, kinds[oid].name, partial(carry, kinds[oid], mod, unscaled_text=unscaled_text)) for n, oid, mod in found)
+    columns = result_columns(ways, needed or {})
+    expect_names(columns)
+    return Source(tuple(column.field for column in columns), _readable(text, columns), "free", detail=columns)
 
 
-def _expect_names(columns: Sequence[Column]) -> None:
-    seen = set[str]()
-    for column in columns:
-        name = column.field.name
-        if name in seen:
-            fail("SQL009", problem=f"two columns are called '{name}'", hint="give one of them another name with AS")
-        seen.add(name)
-
-
-def _readable(text: str, columns: Sequence[Column]) -> str:
+def _readable(text: str, columns: Sequence[ResultColumn]) -> str:
     """Return the SELECT with casts around columns that are read as text; its order stays as it is."""
     if not any(column.carried.cast for column in columns):
         return text
@@ -402,11 +370,6 @@ def _kinds(session: Session, oids: Sequence[int]) -> dict[int, Kind]:
     return plain | arrays
 
 
-def qualified(session: Session, found: Relation) -> str:
+def qualified(session: Session, found: Table) -> str:
     """Return a table's full name, quoted."""
     return f"{quote_name(session.schema)}.{quote_name(found.name)}"
-
-
-def quote_name(name: str) -> str:
-    """Return a name as SQL reads it literally."""
-    return '"' + name.replace('"', '""') + '"'

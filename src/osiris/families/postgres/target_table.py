@@ -1,31 +1,34 @@
-"""The table that a step writes: its columns as the catalogue has them, and whether rows of a schema fit it."""
+"""The table that a step writes: its columns as the catalogue has them, and whether it takes rows in some mode."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from osiris.errors import diagnostic, did_you_mean, fail, raise_all
+from osiris.errors import did_you_mean, fail
 from osiris.families.postgres.column_mapping import cast_for, way
 from osiris.families.postgres.session import relations
 from osiris.families.postgres.types import Kind
-from osiris.families.type_compat import cast_hint, column_hint
+from osiris.families.sql.database import Column as TargetColumn
+from osiris.families.sql.database import no_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from osiris.driver import StepContext
-    from osiris.errors import Diagnostic
     from osiris.families.postgres.column_mapping import Way
-    from osiris.families.postgres.session import Relation, Session
-    from osiris.families.postgres.transaction import Place
+    from osiris.families.postgres.session import Session, Table
+    from osiris.families.sql.database import Delivery
     from osiris.model import Schema
+
+    Found = Sequence[tuple["Column", Way]]
+    """Columns of a table, and how values get into each."""
 
 _SHOWN = 3
 _EXACT = frozenset((16, 17, 18, 19, 20, 21, 23, 25, 26, 28, 1043, 1082, 1083, 1114, 1184, 2950))
 """Types of which equal values are the same value: numbers without a point, texts, bytes, moments, identifiers."""
 _SCALED = (1042, 1700)
 """char and numeric, which are so where the column says how long its values are."""
+_BIGINT = Kind(20, "bigint", "b", "int8")
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 _COLUMNS = """
 WITH RECURSIVE inner_type (attnum, type, modifier, needed) AS (
@@ -68,22 +71,17 @@ SELECT relpersistence = 'u', ARRAY(
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table: its type as declared, and whether a row must give a value, may leave it out, or must.
+class Column(TargetColumn):
+    """A column of a table: `type` is the one that values may be cast to before, so that it takes them.
 
     `numbered`: the server gives its value whenever a row is changed. `collation` is how its texts are compared, as SQL
     says it, where it finds different texts equal.
     """
 
-    name: str
-    declared: str
-    needed: bool
-    default: bool
-    generated: bool
-    numbered: bool
-    collation: str
-    modifier: int
-    kind: Kind
+    modifier: int = -1
+    kind: Kind = _BIGINT
+    numbered: bool = False
+    collation: str = ""
 
     @property
     def loose(self) -> bool:
@@ -93,30 +91,31 @@ class Column:
         return bool(self.collation) or not exact
 
 
-def find_table(session: Session, place: Place) -> Relation | None:
-    """Return the table, if it is there; fails with DRV012 for a schema that is not."""
-    return relations(session).get(place.table)
-
-
-def expect_table(session: Session, place: Place) -> Relation:
-    """Return the table; fails with DRV012 if it is not there, naming the nearest."""
+def expect_table(session: Session, name: str) -> Table:
+    """Return a table of the session's schema; fails with DRV012 if it is not there, naming the nearest."""
     known = relations(session)
-    if place.table not in known:
-        hint = did_you_mean(place.table, known)
-        fail("DRV012", table=place.shown, path=session.target.where, hint=hint)
-    return known[place.table]
+    if name not in known:
+        shown = f"{session.schema}.{name}"
+        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(name, known))
+    return known[name]
 
 
-def columns_of(session: Session, table: Relation) -> tuple[Column, ...]:
+def columns_of(session: Session, relation: Table) -> tuple[Column, ...]:
     """Return the columns of a table; a domain is the type that it is made of."""
-    return tuple(_column(*row) for row in session.rows(_COLUMNS, table.oid, table.oid))
+    return tuple(_column(*row) for row in session.rows(_COLUMNS, relation.oid, relation.oid))
 
 
-def _column(*row: Any) -> Column:  # noqa: ANN401  what the catalogue says
-    *told, oid, sort, plain, item, item_sort, item_plain = row
-    declared = told[1]
+def _column(name: str, declared: str, *told: Any) -> Column:  # noqa: ANN401  what the catalogue says
+    needed, default, computed, numbered, collation, modifier, oid, sort, plain, item, item_sort, item_plain = told
     inner = Kind(item, item_plain, item_sort, item_plain) if item is not None else None
-    return Column(*[*told, Kind(oid, declared, sort, plain, inner)])
+    kind, required = Kind(oid, declared, sort, plain, inner), needed and not default and not computed
+    cast = cast_for(kind, modifier)
+    return Column(name, cast, declared, required, computed, modifier, kind, numbered, collation)
+
+
+def fits(column: Column, source: str) -> bool:
+    """Tell whether a column holds values of one of our types: all, but for those that are looked at one by one."""
+    return way(column.kind, column.modifier, source) is not None
 
 
 def whole_key(columns: Sequence[Column], key: Sequence[str]) -> bool:
@@ -124,7 +123,7 @@ def whole_key(columns: Sequence[Column], key: Sequence[str]) -> bool:
     return any(column.loose for column in columns if column.name in key)
 
 
-def ways_into(columns: Sequence[Column], schema: Schema) -> list[tuple[Column, Way]]:
+def ways_into(columns: Sequence[Column], schema: Schema) -> Found:
     """Return the column of each field of a schema that fits, and how its values get there."""
     known = {column.name: column for column in columns}
     found = [
@@ -133,103 +132,82 @@ def ways_into(columns: Sequence[Column], schema: Schema) -> list[tuple[Column, W
     return [(column, how) for column, how in found if how]
 
 
-def refuse(session: Session, ctx: StepContext, place: Place, schema: Schema, mode: str, key: Sequence[str]) -> None:
-    """Fail with all in which rows do not fit a table that is there (DAT029)."""
-    table = expect_table(session, place)
-    if table.kind in _KINDS:
-        fail("DAT029", step=ctx.step, table=place.shown, problem=f"it is {_KINDS[table.kind]}", hint="write a table")
-    columns = columns_of(session, table)
-    found = _misfits(ctx, place, schema, columns)
-    if mode == "upsert":
-        found += _unchangeable(ctx, place, schema, columns, key)
-    if found:
-        raise_all(found)
-    if mode == "replace" and under_row_security(session, place):
+def is_staged(session: Session, delivery: Delivery, found: Found) -> bool:
+    """Tell whether even appended rows go by way of a temporary table: COPY takes no casts, and no row security."""
+    return any(how.text for _, how in found) or under_row_security(session, expect_table(session, delivery.table))
+
+
+def unwritable(relation: Table) -> tuple[str, str] | None:
+    """Return why nothing may be written to a relation, and the hint at it; None if it may."""
+    return (f"it is {_KINDS[relation.kind]}", "write a table") if relation.kind in _KINDS else None
+
+
+def unfit(session: Session, delivery: Delivery, relation: Table) -> tuple[str, str] | None:
+    """Return why rows cannot be written in this mode to a table whose columns they fit, and the hint at it."""
+    mode = delivery.mode
+    if mode == "replace" and under_row_security(session, relation):
         problem = f"its row security hides rows from '{session.target.user}', which would stay"
-        fail("DAT029", step=ctx.step, table=place.shown, problem=problem, hint="write as its owner, or with BYPASSRLS")
-    _refuse_inherited(session, ctx, place, table, mode)
-    if mode == "upsert":
-        _expect_key(session, ctx, place, table, key)
-
-
-def is_unlogged(session: Session, place: Place) -> bool:
-    """Tell whether a crash of the server empties a table."""
-    ((unlogged, _),) = session.rows(_KEPT, expect_table(session, place).oid)
-    return bool(unlogged)
-
-
-def _refuse_inherited(session: Session, ctx: StepContext, place: Place, table: Relation, mode: str) -> None:
-    """Fail with DAT029 where a step would delete rows of tables that inherit from this one, or not see their keys."""
-    ((_, children),) = session.rows(_KEPT, table.oid)
-    if children and mode != "append":
+        return problem, "write as its owner, or with BYPASSRLS"
+    ((_, children),) = session.rows(_KEPT, relation.oid)
+    if children and mode != "append":  # it would delete rows of those tables too, or not see their keys
         why = "whose rows would be deleted too" if mode == "replace" else "and a key is unique in each of them alone"
         problem = f"tables inherit from it ({', '.join(children[:_SHOWN])}), {why}"
-        hint = "write the table that has the rows, or append"
-        fail("DAT029", step=ctx.step, table=place.shown, problem=problem, hint=hint)
+        return problem, "write the table that has the rows, or append"
+    if mode == "upsert" and not is_unique(session, relation, delivery.key):
+        return no_key(delivery.key, "a deferrable" if _indexes(session, relation, delivery.key) else "no")
+    return None
 
 
-def _expect_key(session: Session, ctx: StepContext, place: Place, table: Relation, key: Sequence[str]) -> None:
-    """Fail with DAT029 unless an index keeps the key unique; a deferrable one spoils it for the server."""
-    found = [immediate for names, immediate in session.rows(_KEYS, table.oid) if set(names) == set(key)]
-    if not found or not all(found):
-        problem = f"it has {'a deferrable' if found else 'no'} PRIMARY KEY or UNIQUE over {', '.join(key)}"
-        hint = "add one to the table, or use another mode"
-        fail("DAT029", step=ctx.step, table=place.shown, problem=problem, hint=hint)
+def is_unique(session: Session, relation: Table, key: Sequence[str]) -> bool:
+    """Tell whether an index keeps the key unique; a deferrable one spoils it for the server."""
+    found = _indexes(session, relation, key)
+    return bool(found) and all(found)
 
 
-def under_row_security(session: Session, place: Place) -> bool:
+def _indexes(session: Session, table: Table, key: Sequence[str]) -> list[bool]:
+    """Return of each unique index over a key whether it is looked at immediately."""
+    return [immediate for names, immediate in session.rows(_KEYS, table.oid) if set(names) == set(key)]
+
+
+def tell_unlogged(session: Session, delivery: Delivery) -> None:
+    """Tell of a table that a crash of the server empties."""
+    ((unlogged, _),) = session.rows(_KEPT, expect_table(session, delivery.table).oid)
+    if unlogged:
+        reason = "a crash of the server empties it, and the ledger goes on to say that the rows are there"
+        delivery.ctx.emit("unlogged_table", {"table": delivery.target.table, "reason": reason})
+
+
+def under_row_security(session: Session, table: Table) -> bool:
     """Tell whether policies say which rows of a table the user may see and write."""
-    table = expect_table(session, place)
     ((active,),) = session.rows("SELECT pg_catalog.row_security_active(%s::pg_catalog.oid)", table.oid)
     return bool(active)
 
 
-def refuse_left(session: Session, ctx: StepContext, place: Place) -> None:
-    """Fail with DAT029 for rows that a DELETE of all has left, as a trigger or a rule of the table may have it."""
-    table = expect_table(session, place)
-    ((watched,),) = session.rows(_WATCHED, table.oid)
-    if watched and session.rows(f"SELECT 1 FROM {place.quoted} LIMIT 1"):
+def delete_rows(session: Session, delivery: Delivery) -> None:
+    """Delete all rows; fails with DAT029 for some that are left, as a trigger or a rule of the table may have it."""
+    session.run(f"LOCK TABLE {delivery.quoted} IN SHARE ROW EXCLUSIVE MODE")
+    session.run(f"DELETE FROM {delivery.quoted}")
+    ((watched,),) = session.rows(_WATCHED, expect_table(session, delivery.table).oid)
+    if watched and session.rows(f"SELECT 1 FROM {delivery.quoted} LIMIT 1"):
         problem, hint = "a trigger or rule of it keeps rows that are deleted", "use another mode"
-        fail("DAT029", step=ctx.step, table=place.shown, problem=problem, hint=hint)
+        fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
 
 
-def _unchangeable(
-    ctx: StepContext, place: Place, schema: Schema, columns: Sequence[Column], key: Sequence[str]
-) -> list[Diagnostic]:
-    """Return the columns of an upsert whose values the server lets nobody change."""
-    given = {field.name for field in schema} - set(() if whole_key(columns, key) else key)
+def refuse_changed(session: Session, delivery: Delivery) -> None:
+    """Fail with DAT029 if the table has other columns than when rows were sent."""
+    if columns_of(session, expect_table(session, delivery.table)) != delivery.columns:
+        problem, hint = "its columns were changed while the rows were on their way", "run the same command again"
+        fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
+
+
+def unchangeable(delivery: Delivery, columns: Sequence[Column]) -> list[tuple[str, str]]:
+    """Return the columns of an upsert whose values the server lets nobody change, and a hint."""
+    if delivery.mode != "upsert":
+        return []
+    given = {field.name for field in delivery.schema} - set(() if whole_key(columns, delivery.key) else delivery.key)
     hint = "leave the column out of the rows, or have it GENERATED BY DEFAULT"
     return [
-        diagnostic(
-            "DAT029",
-            step=ctx.step,
-            table=place.shown,
-            problem=f"its column '{column.name}' is GENERATED ALWAYS AS IDENTITY, and never changed in a row",
-            hint=hint,
-        )
+        (f"its column '{column.name}' is GENERATED ALWAYS AS IDENTITY, and never changed in a row", hint)
         for column in columns
         if column.numbered and column.name in given
     ]
-
-
-def _misfits(ctx: StepContext, place: Place, schema: Schema, columns: Sequence[Column]) -> list[Diagnostic]:
-    known = {column.name: column for column in columns}
-    given = {field.name for field in schema}
-    found: list[Diagnostic] = []
-
-    def report(problem: str, hint: str | None = None) -> None:
-        found.append(diagnostic("DAT029", step=ctx.step, table=place.shown, problem=problem, hint=hint))
-
-    for field in schema:
-        column = known.get(field.name)
-        if column is None:
-            report(f"it has no column '{field.name}'", column_hint(field.name, known))
-        elif column.generated:
-            report(f"its column '{column.name}' is computed by the server", "leave the column out of the rows")
-        elif way(column.kind, column.modifier, field.type) is None:
-            problem = f"its column '{column.name}' is {column.declared}, which cannot hold {field.type}"
-            report(problem, cast_hint(column.name, cast_for(column.kind, column.modifier), field.type))
-    for column in columns:
-        if column.needed and not column.default and not column.generated and column.name not in given:
-            report(f"its column '{column.name}' needs a value, and the rows have no such column")
-    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from osiris.families.sql.result import NotCarried
 from osiris.types import MAX_DECIMAL_DIGITS
 
 if TYPE_CHECKING:
@@ -79,19 +80,11 @@ class Carried:
     item: Carried | None = None
 
 
-class NotCarried(Exception):
-    """A type that has no exact form here, with the reason, and what to do instead."""
-
-    def __init__(self, reason: str, instead: str = _AS_TEXT) -> None:
-        super().__init__(reason)
-        self.reason, self.instead = reason, instead
-
-
 def carry(kind: Kind, modifier: int, *, unscaled_text: bool = False) -> Carried:
     """Return how a type is carried; `unscaled_text`: numbers of any scale as text. Raises NotCarried."""
     if kind.item is not None:
         if kind.item.sort == "d":
-            raise NotCarried("its items are no plain values")
+            raise NotCarried("its items are no plain values", _AS_TEXT)
         try:
             item = carry(kind.item, modifier, unscaled_text=unscaled_text)
         except NotCarried as refused:
@@ -107,7 +100,7 @@ def carry(kind: Kind, modifier: int, *, unscaled_text: bool = False) -> Carried:
         return Carried(25, "utf8")
     if kind.sort in ("c", "p"):
         raise NotCarried(*_INSTEAD[2249])
-    raise NotCarried(*_INSTEAD.get(kind.oid, ("there is no exact form for it here",)))
+    raise NotCarried(*_INSTEAD.get(kind.oid, ("there is no exact form for it here", _AS_TEXT)))
 
 
 def _numeric(modifier: int, *, as_text: bool) -> Carried:
@@ -122,7 +115,7 @@ def _numeric(modifier: int, *, as_text: bool) -> Carried:
     digits, scale = ((modifier - 4) >> 16) & 0xFFFF, (((modifier - 4) & 0x7FF) ^ 1024) - 1024
     whole = max(digits - scale, 0) if scale >= 0 else digits - scale
     if whole + max(scale, 0) > MAX_DECIMAL_DIGITS:
-        raise NotCarried(f"decimals here have at most {MAX_DECIMAL_DIGITS} digits")
+        raise NotCarried(f"decimals here have at most {MAX_DECIMAL_DIGITS} digits", _AS_TEXT)
     return Carried(NUMERIC, f"decimal({max(whole + max(scale, 0), 1)},{max(scale, 0)})")
 
 

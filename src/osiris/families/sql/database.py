@@ -16,7 +16,7 @@ from osiris.families.sql.dml import create_table
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -65,6 +65,7 @@ class Session(Protocol):
 
 
 SessionT = TypeVar("SessionT", bound=Session)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +195,19 @@ class Delivery:
         return tuple(self.config.key)
 
     @property
+    def sent_size(self) -> tuple[int, int]:
+        """How many rows a server has taken, and how many bytes."""
+        return self.sent["rows"], self.sent["bytes"]
+
+    @property
     def merged(self) -> tuple[str, ...]:
         """The key of an upsert; none otherwise."""
         return self.key if self.mode == "upsert" else ()
+
+
+def no_key(key: Sequence[str], kind: str = "no") -> tuple[str, str]:
+    """Return why rows cannot be upserted into a table, and the hint at it; `kind` tells what keys it has."""
+    return f"it has {kind} PRIMARY KEY or UNIQUE over {', '.join(key)}", "add one to the table, or use another mode"
 
 
 class Database(ABC, Generic[SessionT]):
@@ -217,6 +228,10 @@ class Database(ABC, Generic[SessionT]):
     """Whether several may write at once: then the ledger has the delivery first, and later ones wait for it."""
     stages_keys: ClassVar[bool] = False
     """Whether an upsert finds keys that come twice by itself; else they are looked for before."""
+    names_repeated_keys: ClassVar[bool] = False
+    """Whether it then also says which key it is; else that is looked for afterwards."""
+    streams_appends: ClassVar[bool] = False
+    """Whether appended rows go to the server while they are read, and it is counted in `Delivery.sent` what it took."""
     attempts: ClassVar[int] = 1
     """How often a delivery is tried that others are in the way of."""
     patience: ClassVar[str] = ""
@@ -353,15 +368,33 @@ class Database(ABC, Generic[SessionT]):
     def make_place(self, delivery: Delivery) -> None:
         """See to it that a database that is absent can be made."""
 
+    def expect_schema(self, session: SessionT, delivery: Delivery) -> None:
+        """Fail with DRV020 if the user may use nothing in the schema of the table."""
+
     def unwritable(self, relation: CatalogueRelation) -> tuple[str, str] | None:
         """Return why nothing may be written to a relation, and the hint at it; None if it may."""
         return ("it is a view", "write a table") if relation.kind == "view" else None
+
+    def further_misfits(
+        self, _delivery: Delivery, _columns: Sequence[CatalogueColumn]
+    ) -> Sequence[tuple[str, str | None]]:
+        """Return in what else rows do not fit the columns of a table, and hints."""
+        return ()
+
+    def unfit(self, session: SessionT, delivery: Delivery, relation: CatalogueRelation) -> tuple[str, str] | None:
+        """Return why rows cannot be written in this mode to a table whose columns they fit, and the hint at it."""
+        if delivery.merged and not self.is_unique(session, relation, delivery.key):
+            return no_key(delivery.key)
+        return None
 
     def expect_rights(self, session: SessionT, delivery: Delivery, *, there: bool) -> None:
         """Fail with DRV020 for rights that the user lacks to write a table, or to make it if it is not `there`."""
 
     def expect_rights_to_ledger(self, session: SessionT, delivery: Delivery) -> None:
         """Fail with DRV020 for rights that the user lacks to write the ledger."""
+
+    def prepare(self, session: SessionT, delivery: Delivery) -> None:
+        """Make what is to be there before rows are read."""
 
     def make_table(self, session: SessionT, delivery: Delivery) -> None:
         """Make the table, unless it is there."""
@@ -388,8 +421,20 @@ class Database(ABC, Generic[SessionT]):
         """Begin the transaction of a delivery, unless the session is in it already."""
         session.run("BEGIN TRANSACTION")
 
+    def begun(self, session: SessionT, action: Callable[[], T]) -> T:
+        """Begin the transaction of a delivery, and do what makes things that others may make at the same time."""
+        self.begin(session)
+        return action()
+
     def lock(self, session: SessionT, delivery: Delivery) -> None:
         """Keep others from changing the table until the transaction ends."""
+
+    def write(self, session: SessionT, delivery: Delivery, waiting: Staged) -> None:
+        """Write all rows, as the mode of the delivery says."""
+        if delivery.mode == "replace":
+            self.clear(session, delivery)
+        write = self.merge if delivery.merged else self.load
+        write(session, delivery, waiting)
 
     def clear(self, session: SessionT, delivery: Delivery) -> None:
         """Delete the rows that others take the place of."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from osiris.families.quarantine import quarantine
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.sql.columnar import Batch
-    from osiris.families.sql.database import Database, Name
+    from osiris.families.sql.database import Database, Name, Source
     from osiris.model import Schema
     from osiris.table import RowStream
 
@@ -73,6 +73,18 @@ class Extractor(Generic[ConfigT]):
                 for batch in batches:
                     ctx.count("rows_read", batch.num_rows)
                     yield batch
+
+
+def windowed(source: Source, config: ServerReading, every: str) -> Source:
+    """Return what is read of a table with `limit` and `offset` of a config; `every` stands for no limit in SQL."""
+    if config.limit is None and not config.offset:
+        return source
+    passed, rows = config.offset or 0, source.rows
+    if rows is not None:
+        rows = max(0, rows - passed)
+        rows = rows if config.limit is None else min(rows, config.limit)
+    most = every if config.limit is None else config.limit
+    return replace(source, text=f"{source.text} LIMIT {most} OFFSET {passed}", rows=rows)
 
 
 def sifted(

@@ -61,8 +61,7 @@ def insert_delivery(session: Session, delivery: Delivery, rows: int) -> None:
     """Write the delivery into the ledger; a run without a key has none."""
     ctx, database = delivery.ctx, delivery.database
     if ctx.run_key:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        values = (ctx.run_key, ctx.step, ctx.plan, delivery.target.table, rows, digest_column(ctx), now)
+        values = (ctx.run_key, ctx.step, ctx.plan, delivery.target.table, rows, digest_column(ctx), _now())
         marks = ", ".join(database.placeholder for _ in values)
         session.rows(f"INSERT INTO {database.ledger(session)} VALUES ({marks})", *values)
 
@@ -76,14 +75,24 @@ def record_delivery(session: Session, delivery: Delivery, rows: int) -> None:
 
 
 def correct_delivery(session: Session, delivery: Delivery, rows: int, rejected: int) -> None:
-    """Put into the ledger how many rows were delivered and how many set aside, once that is known."""
+    """Put into the ledger how many rows were delivered and how many set aside, once that is known.
+
+    Rows that are sent while they are read were none when it was written: then its time is put there too.
+    """
     ctx, database, mark = delivery.ctx, delivery.database, delivery.database.placeholder
     if ctx.run_key:
+        changes = {"rows": rows, "digest": digest_column(ctx, rejected)}
+        if database.streams_appends:
+            changes["written_at"] = _now()
+        listed = ", ".join(f"{database.quote(name)} = {mark}" for name in changes)
         session.rows(
-            f"UPDATE {database.ledger(session)} SET {database.quote('rows')} = {mark}, digest = {mark} "
-            f"{_which(database)}",
-            *(rows, digest_column(ctx, rejected), ctx.run_key, ctx.step),
+            f"UPDATE {database.ledger(session)} SET {listed} {_which(database)}",
+            *(*changes.values(), ctx.run_key, ctx.step),
         )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _which(database: Database[Any]) -> str:

@@ -81,6 +81,7 @@ def refuse_misfit(delivery: Delivery, columns: Sequence[Any]) -> None:
         for column in columns
         if column.required and database.fold(column.name) not in given
     ]
+    problems += database.further_misfits(delivery, columns)
     if problems:
         step, table = delivery.ctx.step, delivery.target.table
         raise_all(
@@ -105,12 +106,6 @@ def fail_row(ctx: StepContext, target: Target, problem: str) -> NoReturn:
     """Fail with DAT032 for a row that a rule of the table refuses."""
     hint = "mend or leave out such rows before; nothing was written"
     fail("DAT032", step=ctx.step, table=target.table, problem=problem, hint=hint)
-
-
-def fail_no_key(ctx: StepContext, target: Target, key: Sequence[str]) -> NoReturn:
-    """Fail with DAT029 for a table in which nothing keeps the key of an upsert unique."""
-    problem = f"it has no PRIMARY KEY or UNIQUE over {', '.join(key)}"
-    fail("DAT029", step=ctx.step, table=target.table, problem=problem, hint="add one to the table, or use another mode")
 
 
 def tell_new_table(ctx: StepContext, table: str, known: Iterable[str]) -> None:

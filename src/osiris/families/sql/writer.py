@@ -14,12 +14,11 @@ from osiris.errors import OsirisError, fail
 from osiris.families.quarantine import setting_aside
 from osiris.families.sql.database import InUse, Writing
 from osiris.families.sql.ledger import correct_delivery, find_delivery, make_ledger, record_delivery
-from osiris.families.sql.staging import staged
+from osiris.families.sql.staging import Staged, staged
 from osiris.families.sql.target_table import (
     ABSENT,
     THERE,
     check_key_columns,
-    fail_no_key,
     refuse_columns,
     refuse_misfit,
     refuse_name,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.sql.database import Database, Delivery, Session
-    from osiris.families.sql.staging import Staged
     from osiris.model import Schema
     from osiris.table import RowStream
 
@@ -93,6 +91,8 @@ class Writer(Generic[ConfigT]):
         do not fit the table, DAT032 for a row that it refuses, CON011 to CON017, DRV001 to DRV022.
         """
         delivery = self.delivery(config, rows.schema, ctx)
+        if self.database.streams_appends and delivery.mode == "append":
+            return self._stream(delivery, rows)
         earlier = self._look(delivery)
         if earlier:
             return earlier
@@ -102,8 +102,9 @@ class Writer(Generic[ConfigT]):
             try:
                 return self._deliver(delivery, waiting)
             except OsirisError as error:
-                finds_keys = delivery.merged and self.database.stages_keys and ctx.on_reject == "fail"
-                if finds_keys and error.diagnostics[0].code == "DAT032":
+                finds_keys = self.database.stages_keys and not self.database.names_repeated_keys
+                refused = error.diagnostics[0].code == "DAT032" and ctx.on_reject == "fail"
+                if delivery.merged and finds_keys and refused:
                     refuse_repeated_keys(waiting, delivery.key, ctx)
                 raise
 
@@ -120,17 +121,30 @@ class Writer(Generic[ConfigT]):
             tell_new_table(delivery.ctx, delivery.table, ())
             return None
         with self.database.looking(delivery) as session:
-            earlier = find_delivery(session, delivery)
-            if earlier is None:
-                self._expect_target(session, delivery)
-            return earlier
+            return self._looked(session, delivery)
+
+    def _looked(self, session: Session, delivery: Delivery) -> Written | None:
+        """Do what `_look` does, in a session."""
+        earlier = find_delivery(session, delivery)
+        if earlier is None:
+            self._expect_target(session, delivery)
+            self.database.prepare(session, delivery)
+        return earlier
+
+    def _stream(self, delivery: Delivery, rows: RowStream) -> Written:
+        """Append rows while they are read, over the connection that has looked at the table."""
+        with setting_aside(delivery.ctx) as rejected, self.database.writing(delivery) as session:
+            self.database.begin(session)
+            earlier = self._looked(session, delivery)
+            return earlier or self._transact(session, replace(delivery, rejected=rejected), Staged(0, 0, lambda: rows))
 
     def _expect_target(self, session: Session, delivery: Delivery) -> bool:
         """Fail unless the rows fit the table, or may make it, and the user may write it; tell whether it is there."""
+        self.database.expect_schema(session, delivery)
         known = self.database.relations(session)
         there = not delivery.config.create_if_missing or self.database.same_name(delivery.table, known) is not None
         if there:
-            self._fitting(session, delivery)
+            delivery = self._fitting(session, delivery)
         self.database.expect_rights(session, delivery, there=there)
         if not there:
             tell_new_table(delivery.ctx, delivery.table, known)
@@ -144,8 +158,9 @@ class Writer(Generic[ConfigT]):
             fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
         columns = self.database.columns(session, relation)
         refuse_misfit(delivery, columns)
-        if delivery.merged and not self.database.is_unique(session, relation, delivery.key):
-            fail_no_key(delivery.ctx, delivery.target, delivery.key)
+        if unfit := self.database.unfit(session, delivery, relation):
+            problem, hint = unfit
+            fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
         return replace(delivery, columns=columns)
 
     def _deliver(self, delivery: Delivery, waiting: Staged) -> Written:
@@ -166,19 +181,20 @@ class Writer(Generic[ConfigT]):
             make_ledger(session, delivery)
             delivery = self._fitting(session, delivery)
             delivery = replace(delivery, staged=database.stage(session, delivery, waiting))
-        database.begin(session)
-        earlier = self._claim(session, delivery, waiting)
+        earlier, made = database.begun(session, lambda: self._begin(session, delivery, waiting))
         if earlier:
             return earlier
-        made = database.ddl_in_transaction and self._make_missing(session, delivery)
         database.lock(session, delivery)
-        if not made:
+        if database.claims_first or not made:  # where several write at once, another one may have made it
             delivery = self._fitting(session, delivery)
-        if delivery.mode == "replace":
-            database.clear(session, delivery)
-        write = database.merge if delivery.merged else database.load
-        write(session, delivery, waiting)
+        database.write(session, delivery, waiting)
         return self._finish(session, delivery, waiting)
+
+    def _begin(self, session: Session, delivery: Delivery, waiting: Staged) -> tuple[Written | None, bool]:
+        """Return what another attempt has delivered meanwhile; if there is none, also whether the table was made."""
+        earlier = self._claim(session, delivery, waiting)
+        made = not earlier and self.database.ddl_in_transaction and self._make_missing(session, delivery)
+        return earlier, made
 
     def _make_missing(self, session: Session, delivery: Delivery) -> bool:
         """Make the table if it is not there; tells whether it was made."""
@@ -206,14 +222,16 @@ class Writer(Generic[ConfigT]):
         Fails with RUN003 if the step is cancelled by now: what is not committed is not delivered.
         """
         rejected = delivery.rejected.rows if delivery.rejected else 0
+        streams = self.database.streams_appends
+        rows, size = (waiting.rows - rejected, waiting.size) if not streams else delivery.sent_size
         if delivery.rejected:
             delivery.rejected.keep()
-        if rejected:
-            correct_delivery(session, delivery, waiting.rows - rejected, rejected)
+        if rejected or streams:
+            correct_delivery(session, delivery, rows, rejected)
         if delivery.ctx.cancelled():
             fail("RUN003", signal="request")
         if not self.database.claims_first:
             record_delivery(session, delivery, waiting.rows)
         self.database.make_durable(session, delivery)
         ledger = delivery.target.database if self.database.is_file else None
-        return Written(waiting.rows - rejected, waiting.size, rejected=rejected, ledger=ledger)
+        return Written(rows, size, rejected=rejected, ledger=ledger)

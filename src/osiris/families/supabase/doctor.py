@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from osiris.errors import diagnostic
 from osiris.families.doctor_report import Clock, Health, Line, clock_problems, hurried, lacking, milliseconds
 from osiris.families.postgres import doctor as postgres_doctor
-from osiris.families.postgres.session import quote_name
 from osiris.families.supabase.connect import SERVICE, key_of, shares_connections, wire_fields
 from osiris.families.supabase.filters import quoted
 from osiris.families.supabase.http import calling
 from osiris.families.supabase.openapi import catalogue, expect_key
+from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

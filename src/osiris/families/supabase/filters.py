@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from osiris.document import join
 from osiris.errors import Location, fail
-from osiris.families.postgres.session import quote_name
+from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

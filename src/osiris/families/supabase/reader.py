@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from osiris.document import join
 from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all
-from osiris.families.postgres.types import NotCarried, carry
+from osiris.families.postgres.types import carry
 from osiris.families.source_columns import check_known
 from osiris.families.sql.columnar import account, decode_rows
+from osiris.families.sql.result import NotCarried
 from osiris.families.supabase.decode import array_of, readable
 from osiris.families.supabase.errors import fail_answer
 from osiris.families.supabase.filters import quoted

@@ -1,0 +1,308 @@
+"""PostgreSQL as a database of ours: how its tables are read, and how they are written.
+
+Appended rows go straight into the table while they are read. Rows that take the place of others are taken into a file
+before, so that nobody who writes the table has to wait for their source; and the old ones are deleted, not truncated:
+those who read meanwhile see the old rows until the commit, and the new ones after it, never an empty table.
+
+The ledger's row is written first, and finished last. So of two attempts at one delivery, the later one waits for the
+earlier, though its process may be gone, and then finds what that has done.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from osiris.errors import fail
+from osiris.families.postgres.column_mapping import column_type, refusals
+from osiris.families.postgres.connect import address
+from osiris.families.postgres.constraint_errors import explained, refusal_of
+from osiris.families.postgres.copy_in import send
+from osiris.families.postgres.privileges import (
+    expect_right_to_make,
+    expect_rights,
+    expect_rights_to_ledger,
+    expect_schema,
+)
+from osiris.families.postgres.reader import blocks_of, query_result, read_blocks, read_query
+from osiris.families.postgres.session import (
+    SETTINGS,
+    Session,
+    begin_writing,
+    opened,
+    reading,
+    relation,
+    relations,
+    table_result,
+)
+from osiris.families.postgres.staging import exchange, may_exchange, stage
+from osiris.families.postgres.target_table import (
+    Column,
+    columns_of,
+    delete_rows,
+    expect_table,
+    fits,
+    is_staged,
+    is_unique,
+    refuse_changed,
+    tell_unlogged,
+    unchangeable,
+    unfit,
+    unwritable,
+    ways_into,
+)
+from osiris.families.sql.database import LEDGER, Database, Delivery, Target
+from osiris.families.sql.extractor import ServerReading, sifted, windowed
+from osiris.families.sql.ledger import make_ledger
+from osiris.families.sql.sending import fail_refused
+from osiris.fault import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
+
+    from osiris.driver import StepContext
+    from osiris.families.quarantine import Refused
+    from osiris.families.sql.columnar import Batch, Sieve
+    from osiris.families.sql.database import Name, Source, StepConfig, T
+    from osiris.families.sql.staging import Staged
+    from osiris.model import Schema
+
+_IN_USE = "55P03"
+_UNDONE = ("40001", "40P01")
+"""The server has ended the transaction for the sake of another one: a serialization failure, or a deadlock."""
+_MADE_MEANWHILE = ("42P07", "42710", "23505")
+_CATALOGUE = "pg_catalog"
+_ATTEMPTS = 5
+_LOCK = 0x6F736972
+"""The space of our advisory locks."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresReading(ServerReading):
+    """What a step reads, and how; its fields are config keys of `postgres.extractor`, and described there."""
+
+    unscaled: Literal["refuse", "text"] = "refuse"
+    connections: int = 2
+
+
+class Postgres(Database[Session]):
+    """The postgres family."""
+
+    name = "postgres"
+    case_tells_columns = True
+    claims_first = True
+    stages_keys = True
+    names_repeated_keys = True
+    streams_appends = True
+    hints_at_casts = True
+    placeholder = "%s"
+    computed_by = "the server"
+
+    relations = staticmethod(relations)
+    relation = staticmethod(expect_table)
+    columns = staticmethod(columns_of)
+    is_unique = staticmethod(is_unique)
+    column_type = staticmethod(column_type)
+    refusals = staticmethod(refusals)
+    holds = staticmethod(fits)
+
+    # Reading
+
+    def reading(
+        self, ctx: StepContext, config: StepConfig, locked: Sequence[Name] = ()
+    ) -> AbstractContextManager[Session]:
+        """Give a session that reads one state of the database; nobody can alter those in `locked` until it ends."""
+        return reading(ctx, config.schema, query=config.query is not None, locked=locked)
+
+    def select(self, session: Session, config: StepConfig, ctx: StepContext) -> Source:
+        """Return what a step reads; fails with DAT005, DAT006, DRV012, DRV020, SQL001 to SQL009."""
+        as_text = config.unscaled == "text"
+        if config.query is not None:
+            return query_result(session, config.query, ctx.bindings, unscaled_text=as_text)
+        table = relation(session, str(config.table))
+        return windowed(table_result(session, table, config.columns, unscaled_text=as_text), config, "ALL")
+
+    def batches(
+        self, session: Session, source: Source, config: StepConfig, ctx: StepContext
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """Yield the rows, and count them: those of a whole table over several connections."""
+        in_blocks = source.order == "fixed" and config.table is not None
+        if in_blocks:
+            session.run("SET LOCAL max_parallel_workers_per_gather = 0")
+        whole = in_blocks and config.limit is None and not config.offset
+        blocks = blocks_of(session, source) if whole else None
+
+        def read(sieve: Sieve) -> Generator[Batch, None, None]:
+            if blocks is None:
+                return read_query(session, source.text, source.detail, sieve)
+            connections = min(config.connections, ctx.threads)
+            return read_blocks(session, blocks, source.detail, ctx, connections, sieve)
+
+        return sifted(read, config, ctx)
+
+    # Writing
+
+    def delivery(self, config: StepConfig, schema: Schema, ctx: StepContext) -> Delivery:
+        """Return what is to be done; a table may be named with its schema. Fails with CON016 or DRV007."""
+        where, (home, table) = address(ctx.connection), (config.schema, config.table)
+        if home is None and "." in table:
+            home, _, table = table.partition(".")
+            if not home or not table or "." in table:
+                problem = "it has several dots; name its schema with 'schema'"
+                fail("DRV007", path=f"table '{config.table}'", problem=problem)
+        home = home or where.schema
+        placed, quoted = replace(config, schema=home, table=table), f"{self.quote(home)}.{self.quote(table)}"
+        return Delivery(self, placed, ctx, schema, Target(f"{home}.{table}", where.where), quoted)
+
+    @contextmanager
+    def looking(self, delivery: Delivery) -> Iterator[Session]:
+        """Give a session that looks at a target before rows are read."""
+        with self.writing(delivery) as session:
+            begin_writing(session)
+            yield session
+
+    @contextmanager
+    def writing(self, delivery: Delivery) -> Iterator[Session]:
+        """Give a session that may write; fails with DAT032 for a row that is refused, DRV011, DRV064."""
+        import psycopg
+
+        with opened(delivery.ctx, delivery.config.schema) as session:
+            session.connection.prepare_threshold = None
+            try:
+                yield session
+            except psycopg.Error as error:
+                if session.watch.stopped or not error.sqlstate:
+                    raise
+                if error.sqlstate in _UNDONE:
+                    fail("DRV064", path=session.label, reason=error.diag.message_primary or "")
+                if error.sqlstate == _IN_USE:
+                    fail("DRV011", path=session.label, seconds=SETTINGS["lock_timeout"].replace("s", " s"))
+                if refused := refusal_of(error):
+                    session.run("ROLLBACK")
+                    fail_refused(session, delivery, refused)
+                raise
+
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Return what the client library raises."""
+        import psycopg
+
+        return (psycopg.Error,)
+
+    def refusal(self, error: Exception) -> Refused | None:
+        """Return why the server refuses a row, if that is what an error means."""
+        return refusal_of(error)
+
+    def explained(self, session: Session, delivery: Delivery, refused: Refused) -> Refused:
+        """Return a refusal with what the catalogue knows of the rule that is broken."""
+        return explained(session, delivery.quoted, refused)
+
+    def expect_schema(self, session: Session, _delivery: Delivery) -> None:
+        """Fail with DRV020 if the user may use nothing in the schema of the table."""
+        expect_schema(session)
+
+    unwritable = staticmethod(unwritable)
+    unfit = staticmethod(unfit)
+
+    def further_misfits(self, delivery: Delivery, columns: Sequence[Column]) -> Sequence[tuple[str, str | None]]:
+        """Return in what else rows do not fit the columns of a table, and hints."""
+        return unchangeable(delivery, columns)
+
+    def expect_rights(self, session: Session, delivery: Delivery, *, there: bool) -> None:
+        """Fail with DRV020 for rights that the user lacks to write a table, or to make it if it is not `there`."""
+        if not there:
+            expect_right_to_make(session, delivery.table)
+            return
+        table = expect_table(session, delivery.table)
+        staged = bool(delivery.merged) or is_staged(session, delivery, ways_into(delivery.columns, delivery.schema))
+        expect_rights(session, delivery, table, temporary=staged)
+
+    def expect_rights_to_ledger(self, session: Session, _delivery: Delivery) -> None:
+        """Fail with DRV020 for rights that the user lacks to write the ledger."""
+        expect_rights_to_ledger(session)
+
+    def prepare(self, session: Session, delivery: Delivery) -> None:
+        """Make the ledger in the schema of the target, in a transaction of its own."""
+        session.run("COMMIT")
+        if not delivery.ctx.run_key or self.has_ledger(session):
+            return
+        self.begun(session, lambda: make_ledger(session, delivery))
+        fault("postgres.make_ledger")
+        session.run("COMMIT")
+
+    def ledger(self, session: Session) -> str:
+        """Return the ledger's name in SQL."""
+        return f"{self.quote(session.schema)}.{LEDGER}"
+
+    def claim(self, session: Session, delivery: Delivery, _rows: int) -> bool:
+        """Write a delivery into the ledger before its rows, of which nothing is known; tells whether nobody else has.
+
+        A later one waits here for an earlier one, though its process may be gone.
+        """
+        ctx = delivery.ctx
+        return not ctx.run_key or bool(
+            session.rows(
+                f"INSERT INTO {self.ledger(session)} VALUES (%s, %s, %s, %s, 0, '', '') "
+                "ON CONFLICT DO NOTHING RETURNING 1",
+                *(ctx.run_key, ctx.step, ctx.plan, delivery.target.table),
+            )
+        )
+
+    def begin(self, session: Session) -> None:
+        """Begin the transaction of a delivery."""
+        begin_writing(session)
+
+    def begun(self, session: Session, action: Callable[[], T]) -> T:
+        """Begin a transaction and do what makes things that others may make at the same time: then it is done again.
+
+        A second CREATE … IF NOT EXISTS waits for the first to end, and is then refused by an index of the catalogue.
+        """
+        import psycopg
+
+        for _ in range(_ATTEMPTS):
+            begin_writing(session)
+            try:
+                return action()
+            except psycopg.Error as error:
+                made = error.sqlstate in _MADE_MEANWHILE and error.diag.schema_name in (None, _CATALOGUE)
+                if not made:
+                    raise
+                session.run("ROLLBACK")
+        return fail("DRV011", path=session.label, seconds="0 s")
+
+    def write(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
+        """Write all rows, as the mode of the delivery says."""
+        tell_unlogged(session, delivery)
+        super().write(session, delivery, waiting)
+        refuse_changed(session, delivery)
+
+    def clear(self, session: Session, delivery: Delivery) -> None:
+        """Delete the rows that others take the place of."""
+        delete_rows(session, delivery)
+
+    def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
+        """Add all rows."""
+        found = ways_into(delivery.columns, delivery.schema)
+        if is_staged(session, delivery, found):
+            stage(session, delivery, found, waiting.open())
+        else:
+            send(session, delivery, delivery.quoted, found, waiting.open().batches())
+
+    def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
+        """Upsert; those into one table take turns: two with their rows in another order would wait for each other."""
+        table, found = delivery.target.table, ways_into(delivery.columns, delivery.schema)
+        session.rows("SELECT pg_catalog.pg_advisory_xact_lock(%s, pg_catalog.hashtext(%s))", _LOCK, table)
+        if not may_exchange(session, delivery, found) or not exchange(session, delivery, found, waiting):
+            stage(session, delivery, found, waiting.open())
+
+    def make_durable(self, session: Session, _delivery: Delivery) -> None:
+        """Commit."""
+        fault("postgres.commit")
+        session.run("COMMIT")
+        fault("postgres.committed")
+
+
+POSTGRES = Postgres()
