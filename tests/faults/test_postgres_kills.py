@@ -12,7 +12,6 @@ from tests.chance import FEW, MANY
 from tests.faults import server_kills as kills
 from tests.servers import start_postgres
 
-
 _UNTIL_COPY = 120
 """Seconds until a run is at its first COPY, on a busy machine."""
 
