@@ -9,6 +9,7 @@ from osiris.families.quarantine import Refused
 
 if TYPE_CHECKING:
     from osiris.families.postgres.session import Session
+    from osiris.families.sql.database import Delivery
 
 _CONSTRAINTS, _CHECK = "23", "23514"
 _BY_CLASS = {
@@ -90,12 +91,9 @@ def reason_of(state: str) -> str:
     return _REASONS.get(state) or _BY_CLASS.get(state[:2], "the table does not take it")
 
 
-def explained(session: Session, table: str, refused: Refused) -> Refused:
-    """Return a refusal with what the catalogue knows of the rule that is broken: its columns, and what it checks.
-
-    `table` is the name of the table in SQL.
-    """
-    found = session.rows(_RULE, table, refused.rule, refused.rule) if refused.rule else []
+def explained(session: Session, delivery: Delivery, refused: Refused) -> Refused:
+    """Return a refusal with what the catalogue knows of the rule that is broken: its columns, and what it checks."""
+    found = session.rows(_RULE, delivery.quoted, refused.rule, refused.rule) if refused.rule else []
     for columns, text in found:
         reason = f"{refused.reason}: {text}" if text else refused.reason
         return Refused(refused.column or columns or "", reason, refused.rule, refused.row)

@@ -20,7 +20,6 @@ from osiris.families.postgres.connect import address
 from osiris.families.postgres.constraint_errors import explained, refusal_of
 from osiris.families.postgres.copy_in import send
 from osiris.families.postgres.privileges import (
-    expect_right_to_make,
     expect_rights,
     expect_rights_to_ledger,
     expect_schema,
@@ -38,7 +37,6 @@ from osiris.families.postgres.session import (
 )
 from osiris.families.postgres.staging import exchange, may_exchange, stage
 from osiris.families.postgres.target_table import (
-    Column,
     columns_of,
     delete_rows,
     expect_table,
@@ -109,6 +107,15 @@ class Postgres(Database[Session]):
     column_type = staticmethod(column_type)
     refusals = staticmethod(refusals)
     holds = staticmethod(fits)
+    explained = staticmethod(explained)
+    expect_schema = staticmethod(expect_schema)
+    expect_rights = staticmethod(expect_rights)
+    expect_rights_to_ledger = staticmethod(expect_rights_to_ledger)
+    unwritable = staticmethod(unwritable)
+    further_misfits = staticmethod(unchangeable)
+    unfit = staticmethod(unfit)
+    begin = staticmethod(begin_writing)
+    clear = staticmethod(delete_rows)
 
     # Reading
 
@@ -196,34 +203,6 @@ class Postgres(Database[Session]):
         """Return why the server refuses a row, if that is what an error means."""
         return refusal_of(error)
 
-    def explained(self, session: Session, delivery: Delivery, refused: Refused) -> Refused:
-        """Return a refusal with what the catalogue knows of the rule that is broken."""
-        return explained(session, delivery.quoted, refused)
-
-    def expect_schema(self, session: Session, _delivery: Delivery) -> None:
-        """Fail with DRV020 if the user may use nothing in the schema of the table."""
-        expect_schema(session)
-
-    unwritable = staticmethod(unwritable)
-    unfit = staticmethod(unfit)
-
-    def further_misfits(self, delivery: Delivery, columns: Sequence[Column]) -> Sequence[tuple[str, str | None]]:
-        """Return in what else rows do not fit the columns of a table, and hints."""
-        return unchangeable(delivery, columns)
-
-    def expect_rights(self, session: Session, delivery: Delivery, *, there: bool) -> None:
-        """Fail with DRV020 for rights that the user lacks to write a table, or to make it if it is not `there`."""
-        if not there:
-            expect_right_to_make(session, delivery.table)
-            return
-        table = expect_table(session, delivery.table)
-        staged = bool(delivery.merged) or is_staged(session, delivery, ways_into(delivery.columns, delivery.schema))
-        expect_rights(session, delivery, table, temporary=staged)
-
-    def expect_rights_to_ledger(self, session: Session, _delivery: Delivery) -> None:
-        """Fail with DRV020 for rights that the user lacks to write the ledger."""
-        expect_rights_to_ledger(session)
-
     def prepare(self, session: Session, delivery: Delivery) -> None:
         """Make the ledger in the schema of the target, in a transaction of its own."""
         session.run("COMMIT")
@@ -251,10 +230,6 @@ class Postgres(Database[Session]):
             )
         )
 
-    def begin(self, session: Session) -> None:
-        """Begin the transaction of a delivery."""
-        begin_writing(session)
-
     def begun(self, session: Session, action: Callable[[], T]) -> T:
         """Begin a transaction and do what makes things that others may make at the same time: then it is done again.
 
@@ -278,10 +253,6 @@ class Postgres(Database[Session]):
         tell_unlogged(session, delivery)
         super().write(session, delivery, waiting)
         refuse_changed(session, delivery)
-
-    def clear(self, session: Session, delivery: Delivery) -> None:
-        """Delete the rows that others take the place of."""
-        delete_rows(session, delivery)
 
     def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Add all rows."""

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from osiris.errors import OsirisError
-from osiris.families.doctor_report import (
-    NOT_GRANTED,
-    Clock,
-    Health,
-    Line,
-    clock_problems,
-    graded,
-    hurried,
-    lacking,
-    milliseconds,
-    named,
-)
+from osiris.families.doctor_report import Line, named
 from osiris.families.postgres.connect import address
 from osiris.families.postgres.session import reading, relations
 from osiris.families.sql.database import LEDGER
+from osiris.families.sql.doctor import Seen, examine_server
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
+    from osiris.families.doctor_report import Health
     from osiris.families.postgres.session import Session
+    from osiris.families.sql.doctor import Scripts
     from osiris.model import JsonValue
 
 _SERVER = """
@@ -96,44 +86,19 @@ def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
     """Look at a PostgreSQL server; fails with CON011 to CON017 or DRV012 where it cannot be used."""
     import psycopg  # noqa: F401  so that its loading is not taken for connecting
 
-    try:
-        return _examined(ctx, seconds)
-    except OsirisError as error:
-        if error.diagnostics[0].code != NOT_GRANTED:
-            raise
+    def unseen() -> tuple[str, Scripts]:
         target = address(ctx.connection)
-        names = str(target.keywords["dbname"]), quote_name(target.schema)
-        scripts = {"reader": list(_reader(*names)), "writer": list(_writer(*names))}
-        return Health(None, scripts=scripts, user=target.user, found=error.diagnostics)
+        return target.user, _scripts(str(target.keywords["dbname"]), target.schema)
+
+    return examine_server(ctx, seconds, reading, _NOW, _seen, unseen)
 
 
-def _examined(ctx: StepContext, seconds: float) -> Health:
-    began = time.monotonic()
-    with reading(hurried(ctx, seconds)) as session:
-        connected = milliseconds(began)
-        clock, asked = Clock(), time.monotonic()
-        skew = clock.skew(session.rows(_NOW)[0][0])
-        times = {"connect_ms": connected, "query_ms": milliseconds(asked)}
-        server = _Server(*session.rows(_SERVER)[0])
-        powers = _powers(session)
-        grade, reasons = graded(powers, [] if powers else _writes(session))
-        line, facts = _line(session), _facts(session, server)
-        lacks = list(_lacks(session, facts)) if grade == "reader" else []
-        names, closed = (server.database, quote_name(session.schema)), list(_closed(session))
-        return Health(
-            grade=grade,
-            reasons=reasons,
-            facts={
-                **facts,
-                "encrypted": line.encrypted,
-                "verified": line.verified,
-                **times,
-                "clock_skew_seconds": skew,
-            },
-            scripts={"reader": [*_reader(*names), *closed], "writer": [*_writer(*names), *closed]},
-            user=server.user,
-            found=[*line.problems(), *clock_problems(line.where, skew), *lacking(ctx.step, server.user, lacks)],
-        )
+def _seen(session: Session) -> Seen:
+    server = _Server(*session.rows(_SERVER)[0])
+    powers, facts = _powers(session), _facts(session, server)
+    writes = [] if powers else _writes(session)
+    scripts = _scripts(server.database, session.schema, list(_closed(session)))
+    return Seen(server.user, _line(session), facts, powers, writes, _lacks(session, facts), scripts)
 
 
 def _line(session: Session) -> Line:
@@ -201,6 +166,11 @@ def _login(role: str, database: str) -> Iterator[str]:
     yield f"CREATE ROLE {role} LOGIN;"
     yield f"\\password {role}"
     yield f"GRANT CONNECT ON DATABASE {quote_name(database)} TO {role};"
+
+
+def _scripts(database: str, schema: str, more: Sequence[str] = ()) -> Scripts:
+    names = database, quote_name(schema)
+    return {"reader": [*_reader(*names), *more], "writer": [*_writer(*names), *more]}
 
 
 def _reader(database: str, schema: str) -> Iterator[str]:

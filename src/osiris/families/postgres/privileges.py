@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
 from osiris.families.postgres.session import qualified, relations
-from osiris.families.postgres.target_table import columns_of, whole_key
+from osiris.families.postgres.target_table import columns_of, expect_table, is_staged, ways_into, whole_key
 from osiris.families.sql.database import LEDGER
 from osiris.sql.binding.duck_types import quote_name
 
@@ -33,7 +33,7 @@ WHERE d.adrelid = %s AND a.attname <> ALL(%s)
 """Sequences that give columns their values, and may not be used."""
 
 
-def expect_schema(session: Session) -> None:
+def expect_schema(session: Session, _delivery: Delivery) -> None:
     """Fail with DRV020 if nothing in the schema may be used."""
     ask = "SELECT pg_catalog.has_schema_privilege(oid, 'USAGE') FROM pg_catalog.pg_namespace WHERE nspname = %s"
     for (may,) in session.rows(ask, session.schema):
@@ -42,7 +42,7 @@ def expect_schema(session: Session) -> None:
             _fail(session, f"use schema '{session.schema}'", f"GRANT USAGE ON {schema}")
 
 
-def expect_right_to_make(session: Session, table: str) -> None:
+def _expect_right_to_make(session: Session, table: str) -> None:
     """Fail with DRV020 if no table may be made in the session's schema."""
     schema = session.schema
     ((may,),) = session.rows("SELECT pg_catalog.has_schema_privilege(%s, 'CREATE')", schema)
@@ -51,9 +51,12 @@ def expect_right_to_make(session: Session, table: str) -> None:
         _fail(session, what, f"GRANT CREATE ON SCHEMA {quote_name(schema)}", ", or make the table")
 
 
-def expect_rights(session: Session, delivery: Delivery, table: Table, *, temporary: bool) -> None:
-    """Fail with DRV020 for a right that is missing to write a table that is there."""
-    names = [field.name for field in delivery.schema]
+def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
+    """Fail with DRV020 for a right that is missing to write a table, or to make it if it is not `there`."""
+    if not there:
+        _expect_right_to_make(session, delivery.table)
+        return
+    table, names = expect_table(session, delivery.table), [field.name for field in delivery.schema]
     wanted: dict[str, Sequence[str]] = {"INSERT": names}
     if delivery.mode == "replace":
         wanted[_TABLE_ONLY] = ()
@@ -64,15 +67,15 @@ def expect_rights(session: Session, delivery: Delivery, table: Table, *, tempora
     for column, schema, sequence in session.rows(_SEQUENCES, table.oid, names):
         what = f"use sequence '{schema}.{sequence}', which gives column '{column}' its values"
         _fail(session, what, f"GRANT USAGE ON SEQUENCE {quote_name(schema)}.{quote_name(sequence)}")
-    if temporary:
+    if delivery.merged or is_staged(session, delivery, ways_into(delivery.columns, delivery.schema)):
         _expect_temporary(session)
 
 
-def expect_rights_to_ledger(session: Session) -> None:
+def expect_rights_to_ledger(session: Session, _delivery: Delivery) -> None:
     """Fail with DRV020 if the ledger may not be written, or made where it is absent."""
     ledger = relations(session).get(LEDGER)
     if ledger is None:
-        expect_right_to_make(session, LEDGER)
+        _expect_right_to_make(session, LEDGER)
     else:
         names = [column.name for column in columns_of(session, ledger)]
         _expect_rights(session, ledger, dict.fromkeys(("INSERT", "UPDATE", "SELECT"), names))

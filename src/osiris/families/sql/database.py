@@ -368,7 +368,7 @@ class Database(ABC, Generic[SessionT]):
     def make_place(self, delivery: Delivery) -> None:
         """See to it that a database that is absent can be made."""
 
-    def expect_schema(self, session: SessionT, delivery: Delivery) -> None:
+    def expect_schema(self, session: SessionT, delivery: Delivery, /) -> None:
         """Fail with DRV020 if the user may use nothing in the schema of the table."""
 
     def unwritable(self, relation: CatalogueRelation) -> tuple[str, str] | None:
@@ -376,7 +376,7 @@ class Database(ABC, Generic[SessionT]):
         return ("it is a view", "write a table") if relation.kind == "view" else None
 
     def further_misfits(
-        self, _delivery: Delivery, _columns: Sequence[CatalogueColumn]
+        self, _delivery: Delivery, _columns: Sequence[CatalogueColumn], /
     ) -> Sequence[tuple[str, str | None]]:
         """Return in what else rows do not fit the columns of a table, and hints."""
         return ()
@@ -390,7 +390,7 @@ class Database(ABC, Generic[SessionT]):
     def expect_rights(self, session: SessionT, delivery: Delivery, *, there: bool) -> None:
         """Fail with DRV020 for rights that the user lacks to write a table, or to make it if it is not `there`."""
 
-    def expect_rights_to_ledger(self, session: SessionT, delivery: Delivery) -> None:
+    def expect_rights_to_ledger(self, session: SessionT, delivery: Delivery, /) -> None:
         """Fail with DRV020 for rights that the user lacks to write the ledger."""
 
     def prepare(self, session: SessionT, delivery: Delivery) -> None:
