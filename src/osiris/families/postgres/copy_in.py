@@ -19,10 +19,9 @@ from osiris.sql.binding.duck_types import quote_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from osiris.families.postgres.column_mapping import Way
     from osiris.families.postgres.encode import Part
     from osiris.families.postgres.session import Session
-    from osiris.families.postgres.target_table import Found
+    from osiris.families.postgres.target_table import Found, Way
     from osiris.families.sql.database import Delivery
 
 

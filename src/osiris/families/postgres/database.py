@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from osiris.errors import fail
-from osiris.families.postgres.column_mapping import column_type, refusals
 from osiris.families.postgres.connect import address
 from osiris.families.postgres.constraint_errors import explained, refusal_of
 from osiris.families.postgres.copy_in import send
@@ -37,12 +36,14 @@ from osiris.families.postgres.session import (
 )
 from osiris.families.postgres.staging import exchange, may_exchange, stage
 from osiris.families.postgres.target_table import (
+    column_type,
     columns_of,
     delete_rows,
     expect_table,
     fits,
     is_staged,
     is_unique,
+    refusals,
     refuse_changed,
     tell_unlogged,
     unchangeable,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from osiris.families.doctor_report import Line, named
 from osiris.families.postgres.connect import address
@@ -71,17 +71,6 @@ _OPEN_TO_ALL = (
 )
 
 
-class _Server(NamedTuple):
-    product: str
-    version: str
-    encoding: str
-    time_zone: str
-    reads_by_default: bool
-    replica: bool
-    user: str
-    database: str
-
-
 def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
     """Look at a PostgreSQL server; fails with CON011 to CON017 or DRV012 where it cannot be used."""
     import psycopg  # noqa: F401  so that its loading is not taken for connecting
@@ -94,11 +83,10 @@ def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
 
 
 def _seen(session: Session) -> Seen:
-    server = _Server(*session.rows(_SERVER)[0])
-    powers, facts = _powers(session), _facts(session, server)
+    powers, facts = _powers(session), _facts(session)
     writes = [] if powers else _writes(session)
-    scripts = _scripts(server.database, session.schema, list(_closed(session)))
-    return Seen(server.user, _line(session), facts, powers, writes, _lacks(session, facts), scripts)
+    scripts = _scripts(str(facts["database"]), session.schema, list(_closed(session)))
+    return Seen(str(facts["user"]), _line(session), facts, powers, writes, _lacks(session, facts), scripts)
 
 
 def _line(session: Session) -> Line:
@@ -110,20 +98,21 @@ def _line(session: Session) -> Line:
     return Line(session.target.where, str(told["host"]), encrypted, encrypted and checked)
 
 
-def _facts(session: Session, server: _Server) -> dict[str, JsonValue]:
+def _facts(session: Session) -> dict[str, JsonValue]:
+    ((product, version, encoding, time_zone, reads_by_default, replica, user, database),) = session.rows(_SERVER)
     tables = relations(session).values()
     readable = sum(table.readable for table in tables) if session.rows(_ENTERED, session.schema) else 0
     return {
-        "server": f"{server.product} {server.version}",
-        "user": server.user,
-        "database": server.database,
+        "server": f"{product} {version}",
+        "user": user,
+        "database": database,
         "schema": session.schema,
         "tables": len(tables),
         "readable_tables": readable,
-        "encoding": server.encoding,
-        "time_zone": server.time_zone,
-        "read_only_by_default": server.reads_by_default,
-        "replica": server.replica,
+        "encoding": encoding,
+        "time_zone": time_zone,
+        "read_only_by_default": reads_by_default,
+        "replica": replica,
     }
 
 

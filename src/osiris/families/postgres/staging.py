@@ -14,10 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
-from osiris.families.postgres.column_mapping import Way
 from osiris.families.postgres.copy_in import expect_taken, send
 from osiris.families.postgres.encode import number as encode_number
-from osiris.families.postgres.target_table import Column, columns_of, expect_table, whole_key
+from osiris.families.postgres.target_table import Column, Way, columns_of, expect_table, whole_key
 from osiris.families.quarantine import Misfit, Refused, divide, with_numbers
 from osiris.families.sql.dml import insert_rows, on_conflict
 from osiris.families.sql.sending import SUPERSEDED, fail_refused, fail_value, move_in_turns, set_aside, trying

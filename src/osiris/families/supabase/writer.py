@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from osiris.driver import Written
 from osiris.errors import OsirisError, diagnostic, did_you_mean, fail, raise_all
 from osiris.families.json_text import Unwritable, first_unwritable, objects, refusal
-from osiris.families.postgres.column_mapping import column_type, way
+from osiris.families.postgres.encode import without_zero
+from osiris.families.postgres.target_table import column_type, way
 from osiris.families.postgres.types import BYTE, NUMERIC
-from osiris.families.postgres.value_checks import without_zero
 from osiris.families.sql.columnar import Unfit, refuse_large
 from osiris.families.sql.dml import create_table
 from osiris.families.sql.staging import staged
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.errors import Diagnostic
-    from osiris.families.postgres.column_mapping import Way
+    from osiris.families.postgres.target_table import Way
     from osiris.families.supabase.http import Session
     from osiris.families.supabase.openapi import Column
     from osiris.model import Field, Schema
