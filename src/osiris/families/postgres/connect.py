@@ -81,19 +81,24 @@ def address(fields: Mapping[str, JsonValue]) -> Address:
     database = fields.get("database") or parts.get("dbname")
     if not database or not parts.get("user"):
         fail("CON016", problem="it needs 'database' and 'user'")
-    timeout = float(fields.get("connect_timeout") or parts.pop("connect_timeout", None) or 10)
+    timeout = _seconds(parts, "connect_timeout", 10)
+    parts.pop("connect_timeout", None)
     return Address(
         where=f"database '{database}' at {parts['host']}:{parts['port']}",
         user=str(parts["user"]),
         keywords={**parts, "dbname": str(database)},
-        timeout=timeout,
-        silence=float(fields.get("read_timeout") or SILENCE),
-        statement=float(fields.get("statement_timeout") or 0),
+        timeout=_seconds(fields, "connect_timeout", timeout),
+        silence=_seconds(fields, "read_timeout", SILENCE),
+        statement=_seconds(fields, "statement_timeout", 0),
         schema=str(fields.get("schema") or "public"),
         schemas=_names(fields, "schemas"),
         trusted=_names(fields, "trusted_schemas"),
         functions=_names(fields, "functions"),
     )
+
+
+def _seconds(fields: Mapping[str, Any], key: str, default: float) -> float:
+    return float(fields.get(key) or default)
 
 
 def _names(fields: Mapping[str, JsonValue], key: str) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from osiris.families.quarantine import Refused
 
 if TYPE_CHECKING:
+    import psycopg
+
     from osiris.families.postgres.session import Session
     from osiris.families.sql.database import Delivery
 
@@ -68,22 +70,28 @@ def refusal_of(error: Exception) -> Refused | None:
     if not isinstance(error, psycopg.Error):
         return None
     state, told = error.sqlstate or "", error.diag
-    known = _BY_CLASS.get(state[:2]) or _REASONS.get(state)
-    if known is None:
+    if state[:2] not in _BY_CLASS and state not in _REASONS:
         return None
-    place = _PLACE.search(told.context or "")
-    column = told.column_name or (place and place[2]) or ""
-    rule = told.constraint_name or ""
-    reason = _REASONS.get(state, known)
-    if state == _CHECK and not rule:
+    place, rule = _PLACE.search(told.context or ""), told.constraint_name or ""
+    column = told.column_name or (place[2] if place else None) or ""
+    return Refused(column, _reason(state, told, column or rule), rule, int(place[1]) - 1 if place else None)
+
+
+def _reason(state: str, told: psycopg.errors.Diagnostic, named: str) -> str:
+    """Return why a row was refused: in our words, and in the server's as far as they say more.
+
+    `named` is the column or the rule that it tells, if any.
+    """
+    if state == _RAISED and told.message_primary:
+        return told.message_primary
+    reason, detail = reason_of(state), None
+    if state == _CHECK and not told.constraint_name:
         reason = "no partition of the table takes it"
-    if state == _RAISED:
-        reason = told.message_primary or reason
-    elif state[:2] != _CONSTRAINTS:
-        reason += f" ({told.message_primary})"
-    elif told.message_detail and (state in _NAME_KEYS or not (rule or column)):
-        reason += f" ({told.message_detail})"
-    return Refused(column, reason, rule, int(place[1]) - 1 if place else None)
+    if state[:2] != _CONSTRAINTS:
+        detail = told.message_primary
+    elif state in _NAME_KEYS or not named:
+        detail = told.message_detail
+    return f"{reason} ({detail})" if detail else reason
 
 
 def reason_of(state: str) -> str:

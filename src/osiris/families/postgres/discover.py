@@ -190,15 +190,16 @@ class _Postgres(DatabaseDiscoverer[Session]):
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
         """Return rows of random blocks of a large table, the first rows of others."""
         session, found = self.place(table)
-        scattered = (table.rows or 0) > _MANY * most and found.kind in ("r", "p", "m")
-        share = 100 * most / table.rows if scattered and table.rows else 100
-        most = int(_SPARE * most) if scattered else most
-        where = f" TABLESAMPLE SYSTEM ({share:.4f}) REPEATABLE (0)" if scattered else ""
+        rows, where, method = table.rows or 0, "", "the first rows"
+        scattered = rows > _MANY * most and found.kind in ("r", "p", "m")
+        if scattered:
+            where = f" TABLESAMPLE SYSTEM ({100 * most / rows:.4f}) REPEATABLE (0)"
+            most, method = int(_SPARE * most), "rows of random blocks"
         names = ", ".join(map(quote_name, columns))
         text = f"SELECT {names} FROM {qualified(session, found)}{where} LIMIT {most + 1}"
         source = described(session, text, {each.name: not each.nullable for each in self.columns(session, found)})
-        rows = (batch.rows for batch in read_query(session, source.text, source.detail))
-        sample = sampled(source.schema, rows, most, "rows of random blocks" if scattered else "the first rows")
+        batches = (batch.rows for batch in read_query(session, source.text, source.detail))
+        sample = sampled(source.schema, batches, most, method)
         return replace(sample, whole=sample.whole and not scattered)
 
 

@@ -9,13 +9,17 @@ from osiris.errors import fail
 if TYPE_CHECKING:
     from osiris.errors import Location
 
-_LOGIN = ("28000", "28P01")
-_GONE = ("57P01", "57P02", "57P03", "57P04", "57P05")
-_TOO_MANY = "53300"
-_NO_SPACE = "53100"
-_NO_DATABASE = "3D000"
-_CANCELLED = "57014"
-_NOT_GRANTED = "42501"
+_MEANS = {
+    **dict.fromkeys(("28000", "28P01"), "CON012"),
+    "3D000": "CON013",
+    "53300": "CON011",
+    **dict.fromkeys(("57P01", "57P02", "57P03", "57P04", "57P05"), "CON014"),
+    "42501": "DRV020",
+    "57014": "DRV021",
+    "53100": "DRV022",
+}
+_LOST = "08"
+"""The class of errors of the connection."""
 _READ_ONLY = "25006"
 _NO_TABLE = ("42P01", "3F000")
 _DATA = ("22", "21", "23")
@@ -29,20 +33,9 @@ def fail_server(
 
     `query` tells that the statement is the user's own, and `at` which place of it the server means, if it says so.
     """
-    if state in _LOGIN:
-        fail("CON012", where=where, user=user, reason=message)
-    if state == _NO_DATABASE:
-        fail("CON013", where=where, reason=message)
-    if state == _TOO_MANY:
-        fail("CON011", where=where, reason=message)
-    if state in _GONE or state.startswith("08"):
-        fail("CON014", where=where, reason=message)
-    if state == _NOT_GRANTED:
-        fail("DRV020", where=where, user=user, reason=message)
-    if state == _CANCELLED:
-        fail("DRV021", where=where, reason=message)
-    if state == _NO_SPACE:
-        fail("DRV022", where=where, reason=message)
+    code = "CON014" if state.startswith(_LOST) else _MEANS.get(state)
+    if code:
+        fail(code, where=where, user=user, reason=message)
     if query:
         _fail_query(state, message, at)
     fail("DRV013", path=where, problem=message)

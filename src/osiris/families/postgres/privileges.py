@@ -57,18 +57,23 @@ def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
         _expect_right_to_make(session, delivery.table)
         return
     table, names = expect_table(session, delivery.table), [field.name for field in delivery.schema]
+    _expect_rights(session, table, _wanted(delivery, names))
+    for column, schema, sequence in session.rows(_SEQUENCES, table.oid, names):
+        what = f"use sequence '{schema}.{sequence}', which gives column '{column}' its values"
+        _fail(session, what, f"GRANT USAGE ON SEQUENCE {quote_name(schema)}.{quote_name(sequence)}")
+    if delivery.merged or is_staged(session, delivery, ways_into(delivery.columns, delivery.schema)):
+        _expect_temporary(session)
+
+
+def _wanted(delivery: Delivery, names: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the rights that writing takes, each with the columns to which it is needed."""
     wanted: dict[str, Sequence[str]] = {"INSERT": names}
     if delivery.mode == "replace":
         wanted[_TABLE_ONLY] = ()
     if delivery.mode == "upsert":
         kept = () if whole_key(delivery.columns, delivery.key) else delivery.key
         wanted |= {"UPDATE": [name for name in names if name not in kept], "SELECT": names}
-    _expect_rights(session, table, wanted)
-    for column, schema, sequence in session.rows(_SEQUENCES, table.oid, names):
-        what = f"use sequence '{schema}.{sequence}', which gives column '{column}' its values"
-        _fail(session, what, f"GRANT USAGE ON SEQUENCE {quote_name(schema)}.{quote_name(sequence)}")
-    if delivery.merged or is_staged(session, delivery, ways_into(delivery.columns, delivery.schema)):
-        _expect_temporary(session)
+    return wanted
 
 
 def expect_rights_to_ledger(session: Session, _delivery: Delivery) -> None:

@@ -350,6 +350,11 @@ def _text(kind: Kind, modifier: int, source: str) -> Way | None:
         return Way(source, to.limited(limit, exact=kind.oid == _CHAR) if limit >= 0 else to.texts)
     if kind.sort == "e" or kind.plain == "citext":
         return Way(source, to.texts)
+    return _parsed(kind, source)
+
+
+def _parsed(kind: Kind, source: str) -> Way | None:
+    """Return how texts get into a column of a type that the server makes of them."""
     encode = to.fine_moments if kind.oid in _MOMENTS_AS_TEXT or kind.plain.startswith("ts") else to.texts
     return Way(source, encode, text=True) if kind.oid in TEXTS or kind.sort in ("r", "m") else None
 

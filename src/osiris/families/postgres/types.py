@@ -83,13 +83,7 @@ class Carried:
 def carry(kind: Kind, modifier: int, *, unscaled_text: bool = False) -> Carried:
     """Return how a type is carried; `unscaled_text`: numbers of any scale as text. Raises NotCarried."""
     if kind.item is not None:
-        if kind.item.sort == "d":
-            raise NotCarried("its items are no plain values", _AS_TEXT)
-        try:
-            item = carry(kind.item, modifier, unscaled_text=unscaled_text)
-        except NotCarried as refused:
-            raise NotCarried(refused.reason, refused.instead.replace(_SCALED, f"{_SCALED}[]")) from None
-        return Carried(kind.oid, f"list<{item.type}>", item.cast and f"{item.cast}[]", item)
+        return _list(kind.oid, kind.item, modifier, unscaled_text=unscaled_text)
     if kind.oid in _SIMPLE:
         return Carried(kind.oid, _SIMPLE[kind.oid])
     if kind.oid == NUMERIC:
@@ -101,6 +95,16 @@ def carry(kind: Kind, modifier: int, *, unscaled_text: bool = False) -> Carried:
     if kind.sort in ("c", "p"):
         raise NotCarried(*_INSTEAD[2249])
     raise NotCarried(*_INSTEAD.get(kind.oid, ("there is no exact form for it here", _AS_TEXT)))
+
+
+def _list(oid: int, inner: Kind, modifier: int, *, unscaled_text: bool) -> Carried:
+    if inner.sort == "d":
+        raise NotCarried("its items are no plain values", _AS_TEXT)
+    try:
+        item = carry(inner, modifier, unscaled_text=unscaled_text)
+    except NotCarried as refused:
+        raise NotCarried(refused.reason, refused.instead.replace(_SCALED, f"{_SCALED}[]")) from None
+    return Carried(oid, f"list<{item.type}>", item.cast and f"{item.cast}[]", item)
 
 
 def _numeric(modifier: int, *, as_text: bool) -> Carried:

@@ -102,9 +102,7 @@ class Writer(Generic[ConfigT]):
             try:
                 return self._deliver(delivery, waiting)
             except OsirisError as error:
-                finds_keys = self.database.stages_keys and not self.database.names_repeated_keys
-                refused = error.diagnostics[0].code == "DAT032" and ctx.on_reject == "fail"
-                if delivery.merged and finds_keys and refused:
+                if _may_be_repeated(delivery, error):
                     refuse_repeated_keys(waiting, delivery.key, ctx)
                 raise
 
@@ -235,3 +233,10 @@ class Writer(Generic[ConfigT]):
         self.database.make_durable(session, delivery)
         ledger = delivery.target.database if self.database.is_file else None
         return Written(rows, size, rejected=rejected, ledger=ledger)
+
+
+def _may_be_repeated(delivery: Delivery, error: OsirisError) -> bool:
+    """Tell whether a row may have been refused because its key comes twice, and the database has not said so."""
+    database = delivery.database
+    finds_keys = database.stages_keys and not database.names_repeated_keys and delivery.ctx.on_reject == "fail"
+    return bool(delivery.merged) and finds_keys and error.diagnostics[0].code == "DAT032"
