@@ -72,9 +72,15 @@ def refusal_of(error: Exception) -> Refused | None:
     state, told = error.sqlstate or "", error.diag
     if state[:2] not in _BY_CLASS and state not in _REASONS:
         return None
-    place, rule = _PLACE.search(told.context or ""), told.constraint_name or ""
-    column = told.column_name or (place[2] if place else None) or ""
-    return Refused(column, _reason(state, told, column or rule), rule, int(place[1]) - 1 if place else None)
+    place, row = _place(told.context or "")
+    column, rule = told.column_name or place, told.constraint_name or ""
+    return Refused(column, _reason(state, told, column or rule), rule, row)
+
+
+def _place(context: str) -> tuple[str, int | None]:
+    """Return the column and the row at which the server was, as far as it says so."""
+    found = _PLACE.search(context)
+    return (found[2] or "", int(found[1]) - 1) if found else ("", None)
 
 
 def _reason(state: str, told: psycopg.errors.Diagnostic, named: str) -> str:
