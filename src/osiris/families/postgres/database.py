@@ -23,7 +23,7 @@ from osiris.families.postgres.privileges import (
     expect_rights_to_ledger,
     expect_schema,
 )
-from osiris.families.postgres.reader import blocks_of, query_result, read_blocks, read_query
+from osiris.families.postgres.reader import query_result, ranges_of, read_ranges
 from osiris.families.postgres.session import (
     SETTINGS,
     Session,
@@ -142,13 +142,11 @@ class Postgres(Database[Session]):
         if in_blocks:
             session.run("SET LOCAL max_parallel_workers_per_gather = 0")
         whole = in_blocks and config.limit is None and not config.offset
-        blocks = blocks_of(session, source) if whole else None
+        ranges = ranges_of(session, source) if whole else [source.text]
+        connections = min(config.connections, ctx.threads)
 
         def read(sieve: Sieve) -> Generator[Batch, None, None]:
-            if blocks is None:
-                return read_query(session, source.text, source.detail, sieve)
-            connections = min(config.connections, ctx.threads)
-            return read_blocks(session, blocks, source.detail, ctx, connections, sieve)
+            return read_ranges(session, source, ranges, ctx, connections, sieve)
 
         return sifted(read, config, ctx)
 

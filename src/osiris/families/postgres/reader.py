@@ -10,7 +10,7 @@ import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -79,29 +79,18 @@ _UNORDERED = frozenset((114, 142, 600, 601, 602, 603, 604, 628, 718, 4072))
 """Types that the server puts in no order: json, xml, geometry, jsonpath."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """A table in blocks: what its ranges are read with, and how many blocks there are; `text` has no WHERE."""
+def ranges_of(session: Session, source: Source) -> list[str]:
+    """Return the SELECT of each range of a table whose rows lie in blocks, in order; one if it is not to be divided.
 
-    text: str
-    blocks: int
-    block_size: int
-
-    def ranges(self) -> list[str]:
-        """Return the SELECT of each range, in order; the last has no end, since the table may have grown."""
-        step = max(1, RANGE // self.block_size)
-        starts = list(range(0, max(self.blocks, 1), step))
-        ends = [f" AND ctid < '({start},0)'" for start in starts[1:]]
-        return [f"{self.text} WHERE ctid >= '({a},0)'{b}" for a, b in zip(starts, [*ends, ""], strict=True)]
-
-
-def blocks_of(session: Session, source: Source) -> Blocks | None:
-    """Return the blocks of a table whose rows lie in them; None if they cannot be read in ranges."""
+    The last range has no end, since the table may have grown.
+    """
     if not session.one_state or session.version < _RANGES_SINCE:
-        return None
+        return [source.text]
     ask = "SELECT pg_catalog.pg_relation_size(%s::regclass), pg_catalog.current_setting('block_size')::int8"
     ((size, block),) = session.rows(ask, ".".join(map(quote_name, source.relations[0])))
-    return Blocks(source.text, size // block, block)
+    starts = list(range(0, max(size // block, 1), max(1, RANGE // block)))
+    ends = [f" AND ctid < '({start},0)'" for start in starts[1:]]
+    return [f"{source.text} WHERE ctid >= '({a},0)'{b}" for a, b in zip(starts, [*ends, ""], strict=True)]
 
 
 def read_query(
@@ -111,20 +100,14 @@ def read_query(
     yield from account(_batches(session, text, columns, sieve), sieve)
 
 
-def read_blocks(
-    session: Session,
-    blocks: Blocks,
-    columns: Sequence[ResultColumn],
-    ctx: StepContext,
-    connections: int,
-    sieve: Sieve = COARSE,
+def read_ranges(
+    session: Session, source: Source, ranges: Sequence[str], ctx: StepContext, connections: int, sieve: Sieve
 ) -> Generator[Batch, None, None]:
     """Yield the rows of a table in their order, read by several connections; fails as `read_query` does."""
-    ranges = blocks.ranges()
     if connections < 2 or len(ranges) < 2:
-        yield from read_query(session, blocks.text, columns, sieve)
+        yield from read_query(session, source.text, source.detail, sieve)
         return
-    team = _Team(session, columns, ranges, ctx, sieve)
+    team = _Team(session, source.detail, ranges, ctx, sieve)
     with closing(team.run(min(connections, len(ranges)))) as batches:
         yield from account(batches, sieve)
 
