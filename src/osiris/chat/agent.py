@@ -34,7 +34,6 @@ from osiris.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from osiris.chat.choices import Choices
     from osiris.chat.environment import LiveWorld
     from osiris.chat.grounding import Unnamed
     from osiris.chat.journal import Journaled
@@ -85,20 +84,14 @@ class _Draft:
     regenerated: bool = False
     is_edited: bool = False
 
+    @property
+    def proposed(self) -> Request | None:
+        """Return the request that the text is made of; None if the person has edited the text."""
+        return None if self.is_edited else self.request
+
 
 class Agent:
     """One conversation. With `fast` the model asks nothing that can be assumed."""
-
-    _messages: list[Message]
-    _choices: Choices
-    _looked: set[str]
-    _silent: set[str]
-    _confirmed: set[str]
-    _refused: set[str]
-    _draft: _Draft
-    _shown: list[str]
-    _questions: int
-    _is_new: bool
 
     def __init__(self, world: Journaled[LiveWorld], *, fast: bool = False) -> None:
         self._world = world
@@ -107,6 +100,18 @@ class Agent:
         self._runs = 0
         self._digests: list[str] = []
         self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._messages: list[Message] = []
+        self._choices = read_names({"sources": [], "writers": [], "silent": {}})
+        self._looked: set[str] = set()
+        self._silent: set[str] = set()
+        self._confirmed: set[str] = set()
+        self._refused: set[str] = set()
+        self._draft = _Draft()
+        self._shown: list[str] = []
+        self._questions = 0
+        self._is_new = True
 
     def talk(self) -> None:
         """Talk until the person ends it; `Waiting`, and what a verb of the world fails with, come out as they are."""
@@ -158,11 +163,11 @@ class Agent:
         return self._proposed(self._ask("synthesis"))
 
     def _validate_oml(self) -> State:
-        draft = self._draft
-        if draft.request is not None and not draft.is_edited:
+        draft, request = self._draft, self._draft.proposed
+        if request is not None:
             words = "; ".join(each.text for each in self._messages if each.role == "person" and not each.about)
             try:
-                draft.text = render_request(draft.request, self._choices, words)
+                draft.text = render_request(request, self._choices, words)
             except InvalidInput as error:
                 draft.problems = tuple(item.to_json() for item in error.diagnostics)
                 return self._mend()
@@ -171,15 +176,14 @@ class Agent:
         draft.checked = self._world.check(draft.text)
         found = draft.checked["diagnostics"]
         self._world.tell("validation", number=self._drafts, ok=draft.checked["ok"], diagnostics=found)
-        if draft.checked["ok"]:
-            draft.problems = ()
-            if draft.request is None or draft.is_edited:
-                return "COMPILE"
-            more = {"deciding": draft.checked.get("deciding", {}), "multiplies": draft.checked.get("multiplies", ())}
-            shown = {**draft.checked["plan"], **more}
-            return self._grounded(self._unnamed(partial(exposed, draft.request, self._choices, shown)), "COMPILE")
-        draft.problems = tuple(item for item in found if item["severity"] == "error")
-        return self._mend()
+        draft.problems = () if draft.checked["ok"] else replies.errors_of(found)
+        if not draft.checked["ok"]:
+            return self._mend()
+        if request is None:
+            return "COMPILE"
+        more = {"deciding": draft.checked.get("deciding", {}), "multiplies": draft.checked.get("multiplies", ())}
+        shown = {**draft.checked["plan"], **more}
+        return self._grounded(self._unnamed(partial(exposed, request, self._choices, shown)), "COMPILE")
 
     def _regenerate_once(self) -> State:
         self._draft.regenerated = True
@@ -187,7 +191,7 @@ class Agent:
 
     def _compile(self) -> State:
         draft = self._draft
-        request, checked = None if draft.is_edited else draft.request, draft.checked
+        request, checked = draft.proposed, draft.checked
         tables = list(dict.fromkeys(source.relation for source in request.sources)) if request else []
         assumed = [*request.assumptions, *settings(request, self._choices)] if request else []
         lines = replies.read_back(checked)
@@ -213,7 +217,7 @@ class Agent:
         self._world.tell("run_result", **result)
         if result["ok"]:
             return "COMPLETE"
-        self._draft.problems = tuple(item for item in result["diagnostics"] if item["severity"] == "error")
+        self._draft.problems = replies.errors_of(result["diagnostics"])
         self._say(replies.run_failed(result))
         words = self._hear()
         return "RUN" if replies.meaning(words) == "again" else self._mended(words)
@@ -271,23 +275,27 @@ class Agent:
 
     def _grounded(self, found: Sequence[Unnamed], following: State) -> State:
         """Go on once nothing is left that the person has not named or confirmed."""
-        missing = [each for each in found if self._confirmed.isdisjoint((each.words, each.whole))]
+        missing = self._unconfirmed(found)
         if not missing:
             return following
         question, asked = question_for(missing)
-        words = self._hear(question)
-        if question.about != MODE and replies.meaning(words) == "no":
-            self._refused |= {each.words for each in asked}
+        words, things = self._hear(question), {each.words for each in asked}
+        meaning = None if question.about == MODE else replies.meaning(words)
+        if meaning == "no":
+            self._refused |= things
             self._say(replies.INSTEAD)
             return self._mended(self._hear())
-        if question.about != MODE and replies.meaning(words) == "yes":
-            self._confirmed |= {each.words for each in asked}
+        if meaning == "yes":
+            self._confirmed |= things
             return self._grounded(found, following)
         self._note(question, words)
         output = asked[0].output
         if output and words == output.mode:
             return self._grounded([each for each in found if each.output != output], following)
         return "OML_SYNTHESIS"
+
+    def _unconfirmed(self, found: Sequence[Unnamed]) -> list[Unnamed]:
+        return [each for each in found if self._confirmed.isdisjoint((each.words, each.whole))]
 
     def _mend(self) -> State:
         """Go on with what is wrong: once with the model, then with the person."""
@@ -311,18 +319,6 @@ class Agent:
         return "OML_SYNTHESIS"
 
     # --- the world --------------------------------------------------------------------------------------------------
-
-    def _begin_anew(self) -> None:
-        self._messages = []
-        self._choices = read_names({"sources": [], "writers": [], "silent": {}})
-        self._looked = set()
-        self._silent = set()
-        self._confirmed = set()
-        self._refused = set()
-        self._draft = _Draft()
-        self._shown = []
-        self._questions = 0
-        self._is_new = True
 
     def _hear(self, question: Question | None = None) -> str:
         """Return the person's next words; a choice may be given by its number. Raises _Quit."""

@@ -170,7 +170,7 @@ def with_looked(choices: Choices, told: Told) -> Choices:
 def one_line(text: str, most: int) -> str:
     """Return a text of somebody else as it may be shown: on one line, without what is not seen, cut off at `most`."""
     begun = text[: most * _INVISIBLE_SHARE]
-    seen = "".join(" " if char.isspace() else char for char in begun if char.isspace() or _is_seen(char))
+    seen = "".join(" " if char.isspace() else char for char in begun if char.isspace() or is_seen(char))
     short = " ".join(seen.split())
     return short if len(short) <= most else short[: most - 1] + "…"
 
@@ -252,8 +252,9 @@ def _safe(text: str) -> str:
 
 
 def _is_showable(name: str) -> bool:
-    return 0 < len(name) <= LONGEST_NAME and all(map(_is_seen, name))
+    return 0 < len(name) <= LONGEST_NAME and all(map(is_seen, name))
 
 
-def _is_seen(char: str) -> bool:
+def is_seen(char: str) -> bool:
+    """Tell whether a character is shown, and moves no text."""
     return unicodedata.category(char) not in _INVISIBLE

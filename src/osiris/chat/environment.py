@@ -172,7 +172,7 @@ class LiveWorld:
     def _components(self, sources: Iterable[JsonValue], writers: Iterable[JsonValue]) -> list[JsonValue]:
         steps = (table["step"] for source in sources for table in source["tables"])
         used = {step["component"] for step in steps if step} | {writer["component"] for writer in writers}
-        from osiris.chat.prompts import component_document
+        from osiris.chat.prompts.compose import component_document
 
         return [component_document(spec) for spec in self._workspace.registry.all() if spec.name in used]
 

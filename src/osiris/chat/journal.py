@@ -206,7 +206,8 @@ class Record:
     def tell(self, kind: str, data: Mapping[str, JsonValue]) -> None:
         """Write an event that the agent tells, and what goes with it, unless it is there."""
         self._told += 1
-        self._follow(kind, data)
+        if kind in _CHANGES:
+            self.summary |= _CHANGES[kind](self.summary, data)
         if self._told > self._told_before:
             self._keep(kind, data)
             fields = {_NAMED.get(key, key): data[key] for key in data if key not in _KEPT_APART}
@@ -236,26 +237,6 @@ class Record:
         self.summary |= {"status": status, "ended_at": ended_at}
         self._session.summary(self.summary)
 
-    def _follow(self, kind: str, data: Mapping[str, JsonValue]) -> None:
-        summary = self.summary
-        if kind == "state_transition":
-            summary["state"] = data["to_state"]
-        elif kind == "assistant_response":
-            summary["said"] = data["text"]
-            summary["refused"] = bool(data.get("refused"))
-            summary["question"] = dict(data) if data.get("about") else None
-        elif kind == "user_message":
-            summary |= {"title": summary["title"] or str(data["text"])[:_TITLE], "question": None, "refused": False}
-        elif kind == "plan":
-            check = data["check"]
-            summary |= {"pipeline": check["name"], "fingerprint": check["fingerprint"], "oml": check["oml"]}
-        elif kind == "saved":
-            summary["file"] = data["file"]
-        elif kind == "run_result":
-            summary |= {"runs": [*summary["runs"], data["session"]], "last_run": data["status"]}
-        elif kind == "llm_response_complete":
-            summary["usage"] = {name: summary["usage"][name] + (data.get(name) or 0) for name in _LLM}
-
     def _keep(self, kind: str, data: Mapping[str, JsonValue]) -> None:
         """Write the artifact that belongs to an event."""
         if kind == "oml_synthesis_complete":
@@ -277,6 +258,30 @@ class Record:
             if result["usage"][name] is not None:
                 self._session.metric(f"llm_{name}", result["usage"][name], unit, **tags)
 
+
+_CHANGES: dict[str, Callable[[Mapping[str, JsonValue], Mapping[str, JsonValue]], dict[str, JsonValue]]] = {
+    "state_transition": lambda _, data: {"state": data["to_state"]},
+    "assistant_response": lambda _, data: {
+        "said": data["text"],
+        "refused": bool(data.get("refused")),
+        "question": dict(data) if data.get("about") else None,
+    },
+    "user_message": lambda before, data: {
+        "title": before["title"] or str(data["text"])[:_TITLE],
+        "question": None,
+        "refused": False,
+    },
+    "plan": lambda _, data: {
+        "pipeline": data["check"]["name"],
+        **{key: data["check"][key] for key in ("fingerprint", "oml")},
+    },
+    "saved": lambda _, data: {"file": data["file"]},
+    "run_result": lambda before, data: {"runs": [*before["runs"], data["session"]], "last_run": data["status"]},
+    "llm_response_complete": lambda before, data: {
+        "usage": {name: before["usage"][name] + (data.get(name) or 0) for name in _LLM}
+    },
+}
+"""What of the summary is different after something was told, by its kind."""
 
 _KEPT_APART = ("oml", "check", "plan")
 """What artifacts have, and events need not repeat."""

@@ -61,9 +61,9 @@ from osiris.chat.statement import Given, joined, statement
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from osiris.chat.choices import Choices
+    from osiris.chat.choices import Choices, Relation
     from osiris.chat.expressions import Form
     from osiris.chat.request import Aggregate
     from osiris.model import JsonValue
@@ -131,21 +131,26 @@ def _without_defaults(request: Request, choices: Choices) -> Request:
 
 
 def _source(step: Mapped, choices: Choices) -> Source:
-    config = step["config"]
     for relation in choices.relations:
-        own = relation.step["config"]
-        rest = {key: value for key, value in config.items() if key not in own}
-        is_one = relation.step["component"] == step["component"] and rest.keys() <= _SOURCE_KEYS
-        if is_one and all(config.get(key) == value for key, value in own.items()):
+        options = _options(step, relation)
+        if options is not None:
             return Source(
                 relation.id,
-                tuple(rest["columns"]) if "columns" in rest else None,
-                rest.get("encoding"),
-                tuple(Typed(name, kind) for name, kind in rest.get("dtype", {}).items()),
-                rest.get("on_reject"),
+                tuple(options["columns"]) if "columns" in options else None,
+                options.get("encoding"),
+                tuple(Typed(name, kind) for name, kind in options.get("dtype", {}).items()),
+                options.get("on_reject"),
                 None if step["id"] == relation.name else step["id"],
             )
     raise Outside
+
+
+def _options(step: Mapped, relation: Relation) -> Mapped | None:
+    """Return what a step says beside the config that reads a relation; None if it reads something else."""
+    own, config = relation.step["config"], step["config"]
+    rest = {key: value for key, value in config.items() if key not in own}
+    is_one = relation.step["component"] == step["component"] and rest.keys() <= _SOURCE_KEYS
+    return rest if is_one and all(config.get(key) == value for key, value in own.items()) else None
 
 
 def _parameter(name: str, given: Mapped) -> Parameter:
@@ -273,7 +278,11 @@ def read_step(text: str, name: str, given: Given) -> Iterator[Step]:
             spaced(quote(column.result)): key for key, column in joined(replace(step, compute=()), given)[0].items()
         }
         names |= _own(each.name for each in step.compute)
-    select = grouping or top
+    yield from _filtered(step, grouping or top, top, names)
+
+
+def _filtered(step: Step, select: _Select, top: _Select, names: Names) -> Iterator[Step]:
+    """Yield the step that filters what there is of it, and then groups or picks rows."""
     step = replace(step, filters=tuple(_filters(select.clauses.get("WHERE", []), names)))
     if select.is_grouped:
         yield from _grouped(step, select, top, names)
@@ -359,21 +368,27 @@ def _expression(text: str, names: Names) -> Computed:
 
 
 def _of_form(form: Form, places: dict[str, str], names: Names) -> Computed:
-    column, other = (names[places[each]] if each in places else None for each in ("column", "other"))
+    column, other = (names.get(places.get(each, "")) for each in ("column", "other"))
     new = value_of(places["new"]) if "new" in places else None
     value = None
     for place in places.keys() - {"column", "other", "new"}:
-        value = value_of(places[place])
-        if place == "type":
-            exact = places[place].lower().replace(" ", "")
-            value = (exact if exact.startswith("decimal") else _TYPES[places[place]]) + form.ending
-        if place == "format":
-            value = f"date {value}"
-        if place == "formats":
-            value = f"date {OR.join(literals(places[place]))}"
-    return Computed(
-        "", form.function, column, other, None if value == DEFAULTS.get(form.function) else value, new or None
-    )
+        value = _READ.get(place, value_of)(places[place]) + form.ending
+    if value == DEFAULTS.get(form.function):
+        value = None
+    return Computed("", form.function, column, other, value, new or None)
+
+
+def _type_of(text: str) -> str:
+    exact = text.lower().replace(" ", "")
+    return exact if exact.startswith("decimal") else _TYPES[text]
+
+
+_READ: dict[str, Callable[[str], str]] = {
+    "type": _type_of,
+    "format": lambda text: f"date {value_of(text)}",
+    "formats": lambda text: f"date {OR.join(literals(text))}",
+}
+"""How a value is read, by its place in a template, where that is not as a literal."""
 
 
 # --- conditions ----------------------------------------------------------------------------------------------------
@@ -425,10 +440,7 @@ def _grouped(step: Step, select: _Select, top: _Select, names: Names) -> Iterato
     keys = select.listed("GROUP BY")
     outputs = {item.sql: item.name for item in select.items}
     groups = tuple(_group(key, outputs.get(key), names) for key in keys)
-    rest = [item for item in select.items if item.sql not in keys]
-    filtered = [(item, read(FILTERED, item.sql)) for item in rest]
-    measures = [Measure(item.name, *_aggregate(item.sql, names)) for item, places in filtered if not places]
-    pivot = _pivot([places for _, places in filtered if places], names)
+    measures, pivot = _measures([item for item in select.items if item.sql not in keys], names)
     scope = _own(item.name for item in select.items)
     if top is not select:
         measures = _with_derived(top, measures, scope)
@@ -436,6 +448,12 @@ def _grouped(step: Step, select: _Select, top: _Select, names: Names) -> Iterato
     made = replace(step, group=groups, measures=tuple(measures), pivot=pivot)
     for columns in ((), tuple(_renamed(item, scope) for item in top.items)):
         yield _ended(made, top, scope, columns)
+
+
+def _measures(items: Sequence[_Item], names: Names) -> tuple[list[Measure], Pivot | None]:
+    filtered = [(item, read(FILTERED, item.sql)) for item in items]
+    measures = [Measure(item.name, *_aggregate(item.sql, names)) for item, places in filtered if not places]
+    return measures, _pivot([places for _, places in filtered if places], names)
 
 
 def _renamed(item: _Item, scope: Names) -> Chosen:

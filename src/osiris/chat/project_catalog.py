@@ -100,22 +100,22 @@ def source_of(data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 def writers_of(workspace: Workspace) -> list[dict[str, JsonValue]]:
     """Return what can be written, as `names` has it."""
-    return list(_writers(workspace.registry.all(), references(workspace)))
+    connections = references(workspace)
+    found = (_writer(spec, connections) for spec in workspace.registry.all() if "write" in spec.modes)
+    return list(filter(None, found))
 
 
-def _writers(specs: Iterable[ComponentSpec], connections: Sequence[str]) -> Iterator[dict[str, JsonValue]]:
-    """Yield the components that write files without a connection, or tables of the connections that are declared."""
-    for spec in specs:
-        properties = spec.config["properties"]
-        told: dict[str, JsonValue] = {"component": spec.name, "ending": None, "modes": [], "connections": []}
-        own = [name for name in connections if name.startswith(f"@{spec.family}.")]
-        if "write" not in spec.modes:
-            continue
-        if "path" in properties and spec.connection != "required" and (ending := _ending(spec)):
-            yield {**told, "ending": ending}
-        elif "table" in properties and own:
-            offered = properties.get("write_mode", {}).get("enum", ())
-            yield {**told, "modes": [mode for mode in MODES if mode in offered], "connections": own}
+def _writer(spec: ComponentSpec, connections: Sequence[str]) -> dict[str, JsonValue] | None:
+    """Return a component that writes files without a connection, or tables of those that are declared; else None."""
+    properties = spec.config["properties"]
+    told: dict[str, JsonValue] = {"component": spec.name, "ending": None, "modes": [], "connections": []}
+    if "path" in properties and spec.connection != "required" and (ending := _ending(spec)):
+        return {**told, "ending": ending}
+    own = [name for name in connections if name.startswith(f"@{spec.family}.")]
+    if "table" not in properties or not own:
+        return None
+    offered = properties.get("write_mode", {}).get("enum", ())
+    return {**told, "modes": [mode for mode in MODES if mode in offered], "connections": own}
 
 
 def _ending(spec: ComponentSpec) -> str | None:

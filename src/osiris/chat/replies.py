@@ -98,10 +98,15 @@ def errors_left(problems: Found) -> str:
     return f"{_listed('This does not work yet:', problems)}\nSay it in other words, or 'edit' the draft."
 
 
+def errors_of(problems: Found) -> tuple[Mapping[str, JsonValue], ...]:
+    """Return the diagnostics that are errors."""
+    return tuple(item for item in problems if item["severity"] == "error")
+
+
 def run_failed(result: Mapping[str, JsonValue]) -> str:
     """Return how a run failed, and what can be done."""
-    errors = [item for item in result["diagnostics"] if item["severity"] == "error"]
-    return f"{_listed('The run ' + result['status'] + ':', errors)}\nSay how to mend it, 'again', or 'edit'."
+    told = _listed(f"The run {result['status']}:", errors_of(result["diagnostics"]))
+    return f"{told}\nSay how to mend it, 'again', or 'edit'."
 
 
 def _listed(head: str, problems: Found) -> str:

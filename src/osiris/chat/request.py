@@ -14,51 +14,16 @@ from typing import Literal
 
 Unit = Literal["year", "quarter", "month", "week", "day"]
 
-Operator = Literal[
-    "=",
-    "!=",
-    "<",
-    "<=",
-    ">",
-    ">=",
-    "in",
-    "not in",
-    "between",
-    "contains",
-    "starts with",
-    "ends with",
-    "is empty",
-    "is not empty",
-]
+Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
+TextOperator = Literal["contains", "starts with", "ends with"]
+Emptiness = Literal["is empty", "is not empty"]
+Operator = Literal[Comparison, "in", "not in", "between", TextOperator, Emptiness]
 
-Function = Literal[
-    "add",
-    "subtract",
-    "multiply",
-    "divide",
-    "round",
-    "absolute",
-    "year",
-    "quarter",
-    "month",
-    "week",
-    "day",
-    "weekday",
-    "hour",
-    "date",
-    "days between",
-    "minutes between",
-    "lower",
-    "upper",
-    "trim",
-    "join text",
-    "length",
-    "replace",
-    "first characters",
-    "if empty",
-    "constant",
-    "convert",
-]
+OfNumbers = Literal["add", "subtract", "multiply", "divide", "round", "absolute"]
+PartOfDate = Literal["year", "quarter", "month", "week", "day"]
+OfMoments = Literal[PartOfDate, "weekday", "hour", "date", "days between", "minutes between"]
+OfTexts = Literal["lower", "upper", "trim", "join text", "length", "replace", "first characters"]
+Function = Literal[OfNumbers, OfMoments, OfTexts, "if empty", "constant", "convert"]
 
 Aggregate = Literal[
     "count", "count distinct", "sum", "average", "minimum", "maximum", "median", "share of total", "ratio"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import islice
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
 
 from osiris.chat.choices import one_line
 from osiris.chat.provider_api import LONGEST_SAID, Interest, Question, Refusal
@@ -26,7 +26,7 @@ from osiris.document import escape
 from osiris.errors import Location, diagnostic, did_you_mean, raise_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from osiris.chat.choices import Choices
     from osiris.errors import Diagnostic
@@ -46,6 +46,8 @@ _ENUMERATED = 250
 
 _Hint = Any
 """The type of a field."""
+
+_origin: Callable[[_Hint], _Hint] = get_origin
 
 
 class _Form(NamedTuple):
@@ -186,11 +188,6 @@ def _optional(hint: _Hint) -> tuple[_Hint, bool]:
     return (parts[0], True) if NoneType in get_args(hint) else (hint, False)
 
 
-def _origin(hint: _Hint) -> _Hint:
-    """Return what a hint is made from: `tuple`, `Literal`, or nothing."""
-    return get_origin(hint)
-
-
 def _json(value: Any) -> JsonValue:  # noqa: ANN401 (any value of any class of a request)
     if isinstance(value, tuple):
         return [_json(each) for each in value]
@@ -312,11 +309,16 @@ def said_in(value: JsonValue) -> Question | Refusal | None:
     if not isinstance(value, dict):
         return None
     asked, cannot = value.get("question"), value.get("cannot")
-    if isinstance(cannot, str) and cannot.strip():
+    if _is_said(cannot):
         return Refusal(one_line(cannot, LONGEST_SAID))
-    if not isinstance(asked, dict) or not isinstance(asked.get("text"), str) or not asked["text"].strip():
+    if not isinstance(asked, dict) or not _is_said(asked.get("text")):
         return None
-    about, offered = asked.get("about"), asked.get("choices")
-    texts = [each for each in offered if isinstance(each, str) and each.strip()] if isinstance(offered, list) else []
+    offered = asked.get("choices")
+    texts = list(filter(_is_said, offered)) if isinstance(offered, list) else []
     choices = tuple(one_line(each, LONGEST_CHOICE) for each in texts[:MOST_SAID])
-    return Question(one_line(str(about or "question"), 60), one_line(asked["text"], LONGEST_SAID), choices)
+    about = str(asked.get("about") or "question")
+    return Question(one_line(about, 60), one_line(asked["text"], LONGEST_SAID), choices)
+
+
+def _is_said(value: JsonValue) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value.strip())

@@ -90,7 +90,7 @@ class Store:
 
     def append(self, conversation: str, number: int, entry: Entry) -> None:
         """Keep one row, durably; `number` counts from 0 without a gap. Fails with CHT020."""
-        row = _row(conversation, number, entry)
+        row = (conversation, number, entry.kind, entry.asked, entry.at, _text(entry.result))
         with _own_errors(self._path), self._file:
             self._file.execute(
                 "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, _sum(self._last(conversation, number), row))
@@ -105,15 +105,15 @@ class Store:
 
     def find(self, name: str) -> Conversation:
         """Return a conversation by its id or the beginning of it, the newest for `last`; fails with CHT021."""
-        known = self.conversations()
+        known = {each.id: each for each in self.conversations()}
         if name == "last" and known:
-            return known[0]
-        begun = [each for each in known if each.id == name] or [each for each in known if each.id.startswith(name)]
+            return next(iter(known.values()))
+        begun = [name] if name in known else [each for each in known if each.startswith(name)]
         if len(begun) != 1:
-            near = nearest(name, [each.id for each in known])
+            near = nearest(name, known)
             hint = f"did you mean '{near}'?" if near else "see 'osiris logs list'"
             fail("CHT021", wanted=f"'{name}'", hint=hint)
-        return begun[0]
+        return known[begun[0]]
 
     def forget(self, names: Iterable[str]) -> None:
         """Remove conversations, and give their room back; fails with CHT020."""
@@ -328,10 +328,6 @@ def _salvaged(path: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
     """Give what can still be read of a file, and is whole."""
     with suppress(sqlite3.Error, OSError, TypeError, ValueError), closing(sqlite3.connect(path)) as file:
         yield from _whole(file)
-
-
-def _row(conversation: str, number: int, entry: Entry) -> tuple[object, ...]:
-    return conversation, number, entry.kind, entry.asked, entry.at, _text(entry.result)
 
 
 def _text(value: JsonValue) -> str:

@@ -34,7 +34,7 @@ FORCE = click.option("--force", is_flag=True, help="Write over what is there.")
 @answers("dump", DIR, FORCE)
 def dump(folder: Path | None, force: bool) -> Answer:
     """Write the prompts to .osiris_prompts/, to be changed; 'osiris chat --pro-mode' uses what is there."""
-    from osiris.chat.prompts import FOLDER, dump_prompts
+    from osiris.chat.prompts.texts import FOLDER, dump_prompts
 
     target = folder or opened().root / FOLDER
     files = dump_prompts(target, force=force)
@@ -45,7 +45,7 @@ def dump(folder: Path | None, force: bool) -> Answer:
 @answers("context")
 def context() -> Answer:
     """Show what is told of the installed components: a document without secrets, its size and its fingerprint."""
-    from osiris.chat.prompts import context_document
+    from osiris.chat.prompts.compose import context_document
 
     found = context_document(load_registry())
     components = found["document"]["components"]

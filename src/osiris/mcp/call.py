@@ -85,23 +85,28 @@ def _unfit(value: JsonValue, pointer: str) -> Iterator[tuple[str, str]]:
 
 
 def _words(
-    rule: object, expected: JsonValue, pointer: str, arguments: dict[str, JsonValue], known: object
+    rule: object, expected: JsonValue, pointer: str, arguments: dict[str, JsonValue], known: Mapping[str, JsonValue]
 ) -> tuple[str, str | None]:
     """Return what is wrong, without the value, and what to do."""
-    names = list(known) if isinstance(known, dict) else []
     if rule == "required":
         return f"needs {', '.join(name for name in expected if name not in arguments)}", "add it"
     if rule == "additionalProperties" and not pointer:
-        extra = [key[:40] for key in arguments if key not in names]
-        return f"unknown argument '{extra[0]}'", did_you_mean(extra[0], names)
+        extra = next(key[:40] for key in arguments if key not in known)
+        return f"unknown argument '{extra}'", did_you_mean(extra, known)
+    problem, hint = _value_words(rule, expected)
+    return f"'{pointer}' {problem}", hint
+
+
+def _value_words(rule: object, expected: JsonValue) -> tuple[str, str | None]:
+    """Return what a value must be, and what to do."""
     if rule == "type":
         told = expected if isinstance(expected, list) else [expected]
-        return f"'{pointer}' must be {' or '.join(_TYPES.get(str(name), str(name)) for name in told)}", None
+        return f"must be {' or '.join(_TYPES.get(str(name), str(name)) for name in told)}", None
     if rule == "enum":
-        return f"'{pointer}' must be one of {', '.join(expected)}", None
+        return f"must be one of {', '.join(expected)}", None
     if rule == "pattern":
-        return f"'{pointer}' must match {expected}", "take it from the answer of compile" if "64" in expected else None
-    return f"'{pointer}' must have {rule} {expected}", None
+        return f"must match {expected}", "take it from the answer of compile" if "64" in expected else None
+    return f"must have {rule} {expected}", None
 
 
 _BY_CODE: dict[str, str] = {

@@ -6,10 +6,10 @@ The rule for counting: a token is three bytes of the text as it is sent. Measure
 from __future__ import annotations
 
 import json
-import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from osiris.chat.choices import is_seen
 from osiris.errors import fail
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _REST = 3
 """Beside texts that come whole, at least this part of an answer is left for all else."""
 
 _LEVELS = ((600, 60), (300, 40), (160, 20), (100, 10), (60, 5), (40, 3), (24, 1))
-_UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +112,23 @@ def _window(reply: Reply, start: int, limit: int, room: int, *, full: bool) -> t
     items = reply.data[key]
     rest = {name: value for name, value in reply.data.items() if name != key}
     data = shortened(dict(rest if full else reply.brief(rest)), room // 3)
+    page = _page(items[start : start + limit], reply, room, room - size_of(data) - len(key) - 40, full=full)
+    end = start + len(page)
+    told_total = {} if "total" in data else {f"{key}_total": len(items)}
+    return {**data, key: page, **told_total}, end if end < len(items) and page else None
+
+
+def _page(items: Sequence[JsonValue], reply: Reply, room: int, left: int, *, full: bool) -> list[JsonValue]:
+    """Return as many items as fit in what is left of an answer's room: the first in any case, cut if need be."""
     page: list[JsonValue] = []
-    left = room - size_of(data) - len(key) - 40
-    for item in items[start : start + limit]:
-        told = item if full else shortened(reply.item(item), left if not page else room)
+    for item in items:
+        told = item if full else shortened(reply.item(item), room if page else left)
         if page and size_of(told) + 1 > left:
             break
         told = told if size_of(told) < left else shortened(told, left)
         page.append(told)
         left -= size_of(told) + 1
-    end = start + len(page)
-    told_total = {} if "total" in data else {f"{key}_total": len(items)}
-    return {**data, key: page, **told_total}, end if end < len(items) and page else None
+    return page
 
 
 def _slice(data: JsonValue, start: int, room: int) -> tuple[JsonValue, int | None]:
@@ -176,7 +180,7 @@ def written(value: JsonValue) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escaped(char) if unicodedata.category(char) in _UNSAFE else char for char in text)
+    return "".join(char if is_seen(char) else _escaped(char) for char in text)
 
 
 def _escaped(char: str) -> str:

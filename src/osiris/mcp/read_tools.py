@@ -14,7 +14,7 @@ from osiris.mcp.requests import request_document
 from osiris.registry import matching
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from osiris.api import Workspace
     from osiris.model import JsonValue
@@ -35,20 +35,22 @@ def connections_list(workspace: Workspace, _arguments: Arguments) -> Reply:
 def connections_doctor(workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris connections doctor`."""
     names = arguments.get("connections") or ()
-    for name in names:
-        if not name.startswith("@"):
-            fail("MCP005", problem="'/connections' has references", hint="such as @postgres.shop")
+    if not all(name.startswith("@") for name in names):
+        fail("MCP005", problem="'/connections' has references", hint="such as @postgres.shop")
     found = api.examine_connections(workspace, names)
-    problems = [item for each in found for item in each.diagnostics]
     works = [each.connection for each in found if each.works]
     return Reply(
         {"connections": [each.to_json() for each in found]},
         "connections",
-        item=lambda item: {key: item[key] for key in ("reference", "works", "uses", "grade", "reasons", "codes")},
-        diagnostics=problems,
+        item=_picker("reference", "works", "uses", "grade", "reasons", "codes"),
+        diagnostics=[item for each in found for item in each.diagnostics],
         next=[("discover", {"target": works[0]})] if works else [("connections_list", {})],
         ok=all(each.works is not False for each in found),
     )
+
+
+def _picker(*keys: str) -> Callable[[JsonValue], JsonValue]:
+    return lambda item: {key: item[key] for key in keys}
 
 
 def discover(workspace: Workspace, arguments: Arguments) -> Reply:
@@ -76,7 +78,7 @@ def discover(workspace: Workspace, arguments: Arguments) -> Reply:
         data,
         "tables",
         item=_table_name if many else _table,
-        brief=lambda rest: {key: rest[key] for key in ("source", "product", "schema", "schemas", "closed")},
+        brief=_picker("source", "product", "schema", "schemas", "closed"),
         diagnostics=found.diagnostics,
         next=follow_up,
     )
@@ -110,11 +112,9 @@ def component_get(_workspace: Workspace, arguments: Arguments) -> Reply:
 def _components(arguments: Arguments) -> Reply:
     """Return the components that all words of a query are found in."""
     found, problems = api.list_components(arguments.get("mode"))
-    query, text = str(arguments.get("query") or "").casefold(), ("name", "title", "description", "family")
-    told = [(each, " ".join(str(each[key]) for key in text).casefold()) for each in found]
-    by_text = [each["name"] for each, whole in told if all(word in whole for word in query.split())]
-    named = [*by_text, *matching(query, [each["name"] for each in found])]
-    named = named or matching(query, [each["name"] for each in found], loosely=True)
+    query, names = str(arguments.get("query") or "").casefold(), [each["name"] for each in found]
+    by_text = [each["name"] for each in found if _says(each, query.split())]
+    named = [*by_text, *matching(query, names)] or matching(query, names, loosely=True)
     fitting = [each for each in found if each["name"] in named]
     keys = ("name", "title", "modes", "connection", "delivery")
     return Reply(
@@ -124,6 +124,12 @@ def _components(arguments: Arguments) -> Reply:
         diagnostics=problems,
         next=[("component_get", {"name": fitting[0]["name"]} if fitting else {})],
     )
+
+
+def _says(component: Mapping[str, JsonValue], words: list[str]) -> bool:
+    """Tell whether all of some words are in what a component says of itself."""
+    text = " ".join(str(component[key]) for key in ("name", "title", "description", "family")).casefold()
+    return all(word in text for word in words)
 
 
 def _component(spec: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:

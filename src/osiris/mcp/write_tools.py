@@ -138,9 +138,7 @@ def _plan(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     plan = data["plan"]
     told = ("id", "component", "mode", "inputs", "label", "rows")
     steps = [
-        {key: step[key] for key in told if step[key]}
-        | {"columns": [f"{column['name']} {column['type']}" for column in step["columns"] or ()]}
-        for step in plan["steps"]
+        {key: step[key] for key in told if step[key]} | {"columns": _columns(step["columns"])} for step in plan["steps"]
     ]
     kept = {key: data[key] for key in ("oml", "name", "fingerprint", "manifest", "multiplies") if key in data}
     return {
@@ -152,6 +150,10 @@ def _plan(data: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
         "steps": steps,
         "changed_sources": {name: each["changes"] for name, each in data["sources"].items() if each["changes"]},
     }
+
+
+def _columns(columns: JsonValue) -> list[str]:
+    return [f"{column['name']} {column['type']}" for column in columns or ()]
 
 
 def _output(output: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
@@ -230,8 +232,5 @@ def run_explain(workspace: Workspace, arguments: Arguments) -> Reply:
 
 def _params(arguments: Arguments) -> dict[str, str]:
     """Return parameters as `--param` takes them."""
-    return {name: api.one_line(value) if not isinstance(value, str) else value for name, value in _given(arguments)}
-
-
-def _given(arguments: Arguments) -> list[tuple[str, JsonValue]]:
-    return list((arguments.get("params") or {}).items())
+    given = arguments.get("params") or {}
+    return {name: value if isinstance(value, str) else api.one_line(value) for name, value in given.items()}

@@ -11,19 +11,10 @@ from tests.unit.chat.test_context import looked
 from tests.unit.chat.worlds import CHOICES
 
 from osiris.chat.conversation import Options
-from osiris.chat.prompts import (
-    FOLDER,
-    component_document,
-    compose,
-    context_document,
-    dump_prompts,
-    own_prompts,
-    read_prompts,
-)
-from osiris.chat.prompts.compose import plain_json, tokens_of
-from osiris.chat.prompts.texts import PLACES
+from osiris.chat.prompts.compose import component_document, compose, context_document, plain_json, tokens_of
+from osiris.chat.prompts.texts import FOLDER, PLACES, dump_prompts, own_prompts, read_prompts
 from osiris.chat.provider_api import Message, ModelRequest
-from osiris.chat.providers import open_model
+from osiris.chat.providers.settings import open_model
 from osiris.chat.request_json import request_schema
 from osiris.errors import InvalidInput
 from osiris.registry import load_registry

@@ -1,4 +1,6 @@
-"""A request that grows: which part goes into which step, which columns there are at a point, names that are free."""
+"""A request that grows: which part goes into which step, which columns there are at a point and what is known of them,
+names that are free.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.chat.choices import read_names
-from osiris.chat.expressions import unused
+from osiris.chat.expressions import kind_of, unused
+from osiris.chat.guide.questions import Option
 from osiris.chat.request import Output, Request, Source, Step
 from osiris.errors import OsirisError
 
@@ -15,7 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from osiris.chat.choices import Choices, Column, Relation
+    from osiris.chat.expressions import Kind
+    from osiris.chat.guide.questions import Typed
     from osiris.model import JsonValue
+
+    Fields = dict[str, str | None]
+    """Columns at a point of a request, with their types; None for what no step can read."""
 
 UNNAMED = "unnamed"
 EMPTY = Request(name=UNNAMED, sources=(), steps=(), outputs=())
@@ -85,7 +93,7 @@ class Draft:
         others = tuple(each for each in self.request.steps if each.name != step.name)
         return replace(self.request, steps=(*others, step))
 
-    def fields(self, step: Step, point: str) -> dict[str, str | None]:
+    def fields(self, step: Step, point: str) -> Fields:
         """Return the columns that there are at a point of a step, with their types."""
         cut = replace(step, columns=(), sort=(), limit=None)
         if point == "input":
@@ -96,11 +104,11 @@ class Draft:
         name = str(cut.input) if is_whole else cut.name
         return self._fields(self.request if is_whole else self.with_step(cut), name)
 
-    def result(self) -> dict[str, str | None]:
+    def result(self) -> Fields:
         """Return the columns of what is written, with their types."""
         return self._fields(self.request, self.last())
 
-    def _fields(self, request: Request, name: str) -> dict[str, str | None]:
+    def _fields(self, request: Request, name: str) -> Fields:
         from osiris.chat.render import fields_of
 
         return {each.name: each.type for each in fields_of(request, self.choices, name)}
@@ -168,3 +176,58 @@ def default_name(draft: Draft) -> str:
     picks = ["latest" if orders[-1].descending else "first"] if orders else []
     base = draft.relation(request.sources[0].relation).name
     return plain([*picks, base, *(["by", *groups] if groups else [])])
+
+
+_TYPED: dict[Kind, Typed] = {
+    "number": "number",
+    "date": "date",
+    "timestamp": "timestamp",
+    "time": "time",
+    "bool": "truth",
+    "uuid": "uuid",
+}
+
+
+def typed_as(type_: str | None) -> Typed:
+    """Return what may be typed for a value of a type."""
+    name = type_ or "utf8"
+    if name.startswith(("int", "uint")):
+        return "whole number"
+    if name.startswith("timestamp") and "," in name:
+        return "timestamp with zone"
+    return _TYPED.get(value_kind(type_), "text")
+
+
+def value_kind(type_: str | None) -> Kind:
+    """Return what can be done with values of a type; one that is not known is a text."""
+    return kind_of(type_ or "utf8")
+
+
+def columns_of(draft: Draft, fields: Fields, kinds: tuple[Kind, ...] = ()) -> tuple[Option, ...]:
+    """Return an option for each column, of some kinds or of all; its remark has the type and some values."""
+    return tuple(
+        Option(name, name, _note(draft, name, type_))
+        for name, type_ in fields.items()
+        if not kinds or value_kind(type_) in kinds
+    )
+
+
+def _note(draft: Draft, name: str, type_: str | None) -> str:
+    column = draft.column(name)
+    profile = column.profile if column else {}
+    values = [str(each["value"]) for each in profile.get("values", ())[:3]]
+    ends = [str(profile[end]) for end in ("min", "max") if profile.get(end) is not None]
+    shown = ", ".join(values) if values else " … ".join(ends)
+    return remark(type_ or "", shown)
+
+
+def remark(*parts: str) -> str:
+    """Return the remark of an option, of the parts that say something."""
+    return ", ".join(filter(None, parts))
+
+
+def known_texts(known: Column | None) -> list[str]:
+    """Return the values of a column that are known: frequent ones, the least and the greatest."""
+    profile = known.profile if known else {}
+    values = [str(each["value"]) for each in profile.get("values", ())]
+    return [text for text in (*values, *(str(profile.get(end) or "") for end in ("min", "max"))) if text.strip()]

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from osiris.chat.expressions import unused
 from osiris.chat.guide import parts, sources
-from osiris.chat.guide.draft import UNNAMED, Draft, default_name, plain
-from osiris.chat.guide.parts import columns_of
+from osiris.chat.guide.draft import UNNAMED, Draft, columns_of, default_name, plain
 from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Option, Propose, Tell
 from osiris.chat.request import Output
 
@@ -88,8 +87,8 @@ def _menu(draft: Draft) -> Flow[Answer]:
     done = Option("write", "Write the result", "to a file or a table; or --to output/sales.parquet")
     others = tuple(Option(key, label, note) for key, (label, note, _) in _PARTS.items())
     options = (done, *others, *parts.functions(draft))
-    asked = Ask(MENU, "What next?", options, typed="flags", head=summary(draft.request))
-    return Answer.of((yield asked))
+    answer: Answer = yield Ask(MENU, "What next?", options, typed="flags", head=summary(draft.request))
+    return answer
 
 
 def _written(draft: Draft) -> Flow[Agreed | None]:
@@ -129,15 +128,14 @@ def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
         Option("target", "Another target"),
     )
     asked = Ask("accept", f"Plan {check['short']}: save and run it?", options)
-    while (key := Answer.of((yield asked)).keys[0]) == "oml":
+    while (key := (yield asked).keys[0]) == "oml":
         yield Tell(check["oml"])
     if key == "change":
         return None
     if key not in ("run", "save"):
-        return key
+        return str(key)
     for sentence in check["confirm"]:
-        asked = Ask("confirm", f"{sentence} Is that meant?", _CONFIRM)
-        if Answer.of((yield asked)).keys[0] == "no":
+        if (yield Ask("confirm", f"{sentence} Is that meant?", _CONFIRM)).keys[0] == "no":
             return "target"
     return Agreed(check, cast("Literal['run', 'save']", key))
 
@@ -145,7 +143,7 @@ def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
 def _named(before: str) -> Flow[str]:
     suggested = unused(before, [before])
     option = Option(suggested, suggested)
-    answer = Answer.of((yield Ask("name", "Name of the pipeline?", (option,), typed="name")))
+    answer = yield Ask("name", "Name of the pipeline?", (option,), typed="name")
     return plain([answer.text]) if answer.text else suggested
 
 
@@ -161,15 +159,9 @@ def _renamed(request: Request, before: str, name: str) -> Request:
 def _target(draft: Draft, name: str) -> Flow[Output]:
     writers = draft.choices.writers
     files = {each.component: each for each in writers if each.makes_files}
-    options = [
-        Option(f"file|{each.component}|", _file_words(each), f"output/{name}.{each.ending}")
-        for each in sorted(files.values(), key=lambda each: each.ending != "parquet")
-    ]
-    for each in writers:
-        options += [Option(f"table|{each.component}|{ref}", f"table of {ref}", "") for ref in each.connections]
     endings = tuple(f".{each.ending}" for each in files.values())
-    asked = Ask("target", "Where does it go?", tuple(options), typed="path", endings=endings)
-    answer = Answer.of((yield asked))
+    options = (*_file_targets(files.values(), name), *_table_targets(writers))
+    answer = yield Ask("target", "Where does it go?", options, typed="path", endings=endings)
     if answer.text is not None:
         component = next(name for name, each in files.items() if answer.text.endswith(f".{each.ending}"))
         return Output(draft.last(), component, path=answer.text)
@@ -180,22 +172,29 @@ def _target(draft: Draft, name: str) -> Flow[Output]:
     return (yield from _table(draft, writer, reference))
 
 
+def _file_targets(files: Iterable[Writer], name: str) -> Iterator[Option]:
+    for each in sorted(files, key=lambda each: each.ending != "parquet"):
+        yield Option(f"file|{each.component}|", _file_words(each), f"output/{name}.{each.ending}")
+
+
+def _table_targets(writers: Iterable[Writer]) -> Iterator[Option]:
+    for each in writers:
+        yield from (Option(f"table|{each.component}|{ref}", f"table of {ref}") for ref in each.connections)
+
+
 def _file_words(writer: Writer) -> str:
     return f"{(writer.ending or '').upper() if writer.ending != 'parquet' else 'Parquet'} file"
 
 
 def _table(draft: Draft, writer: Writer, reference: str) -> Flow[Output]:
-    asked = Ask("table", f"Which table of {reference}?", typed="table", source=f"tables:{reference}")
-    answer = Answer.of((yield asked))
+    answer = yield Ask("table", f"Which table of {reference}?", typed="table", source=f"tables:{reference}")
     table = answer.text or answer.keys[0]
     options = tuple(Option(mode, *_MODES[mode]) for mode in writer.modes)
-    asked = Ask("mode", f"What becomes of rows that {table} has?", options)
-    mode = Answer.of((yield asked)).keys[0]
+    mode = (yield Ask("mode", f"What becomes of rows that {table} has?", options)).keys[0]
     key: tuple[str, ...] = ()
     if mode == "upsert":
         columns = columns_of(draft, draft.result())
-        asked = Ask("primary key", "Which columns identify a row?", columns, several=True)
-        key = Answer.of((yield asked)).keys
+        key = (yield Ask("primary key", "Which columns identify a row?", columns, several=True)).keys
     return Output(draft.last(), writer.component, reference, table=table, mode=cast("Mode", mode), key=key)
 
 
@@ -215,6 +214,10 @@ def _lines(step: Step) -> Iterator[str]:
     if step.group or step.measures:
         groups = _listed(f"{each.unit} of {each.column}" if each.unit else each.column for each in step.group)
         yield f"group by {groups}" if groups else "one row for everything"
+    yield from _result_lines(step)
+
+
+def _result_lines(step: Step) -> Iterator[str]:
     if step.measures:
         yield f"measure {_listed(map(measure_words, step.measures))}"
     if step.pick:
@@ -222,7 +225,7 @@ def _lines(step: Step) -> Iterator[str]:
     if step.pivot:
         yield f"pivot by {step.pivot.column}"
     if step.columns:
-        yield f"columns {_listed(each.name or each.column for each in step.columns)}"
+        yield f"columns {_listed(each.label for each in step.columns)}"
     if step.sort:
         yield f"sort by {_listed(map(_sort, step.sort))}"
     if step.limit is not None:

@@ -7,17 +7,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from osiris.chat.expressions import OR, kind_of, measure_name, unused
-from osiris.chat.guide.draft import plain
+from osiris.chat.expressions import OR, measure_name, unused
+from osiris.chat.guide.draft import columns_of, known_texts, plain, remark, typed_as, value_kind
 from osiris.chat.guide.questions import Answer, Ask, Compare, Option, Tell, meant
 from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Pivot, Sort, Step
+from osiris.chat.sql_text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from osiris.chat.choices import Column
     from osiris.chat.expressions import Kind
-    from osiris.chat.guide.draft import Draft
+    from osiris.chat.guide.draft import Draft, Fields
     from osiris.chat.guide.questions import Flow, Typed
     from osiris.chat.request import Aggregate, Function, Operator, PivotFunction, Request, Unit
 
@@ -107,52 +107,11 @@ _NUMBERS = {
     "float64": ("any decimal places, as 1234.5678", r"[+-]?\d+(\.\d+)?"),
 }
 
-_TYPED: dict[Kind, Typed] = {
-    "number": "number",
-    "date": "date",
-    "timestamp": "timestamp",
-    "time": "time",
-    "bool": "truth",
-    "uuid": "uuid",
-}
-
-
-def typed_as(type_: str | None) -> Typed:
-    """Return what may be typed for a value of a type."""
-    name = type_ or "utf8"
-    if name.startswith(("int", "uint")):
-        return "whole number"
-    if name.startswith("timestamp") and "," in name:
-        return "timestamp with zone"
-    return _TYPED.get(_kind(type_), "text")
-
-
-def _kind(type_: str | None) -> Kind:
-    return kind_of(type_ or "utf8")
-
 
 def _alike(type_: str | None) -> tuple[Kind, ...]:
     """Return the kinds that are compared with a type."""
-    kind = _kind(type_)
+    kind = value_kind(type_)
     return _MOMENT if kind in _MOMENT else (kind,)
-
-
-def columns_of(draft: Draft, fields: dict[str, str | None], kinds: tuple[Kind, ...] = ()) -> tuple[Option, ...]:
-    """Return an option for each column, of some kinds or of all; its remark has the type and some values."""
-    return tuple(
-        Option(name, name, _note(draft, name, type_))
-        for name, type_ in fields.items()
-        if not kinds or _kind(type_) in kinds
-    )
-
-
-def _note(draft: Draft, name: str, type_: str | None) -> str:
-    column = draft.column(name)
-    profile = column.profile if column else {}
-    values = [str(each["value"]) for each in profile.get("values", ())[:3]]
-    ends = [str(profile[end]) for end in ("min", "max") if profile.get(end) is not None]
-    shown = ", ".join(values) if values else " … ".join(ends)
-    return ", ".join(each for each in (type_ or "", shown) if each)
 
 
 # --- rows that are kept --------------------------------------------------------------------------------------------
@@ -170,15 +129,14 @@ def filters(draft: Draft) -> Flow[None]:
     draft.put(replace(step, filters=(*step.filters, found)))
 
 
-def _condition(draft: Draft, column: str, fields: dict[str, str | None]) -> Flow[Filter | None]:
+def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]:
     values, operators = _values(draft, column), _operators(fields[column])
-    options = (*values, *operators) if values else operators
+    options = (*values, *operators)
     if _is_dates(draft, column):
         options = (*options, Option(f"o:{_AS_DATE}", "compared as a date …", "a column with the date is computed"))
     text = f"Keep rows where {column} is …"
-    typed = typed_as(fields[column]) if _kind(fields[column]) in _VALUES else None
-    asked = Ask("condition", text, options, several=True, typed=typed)
-    answer = Answer.of((yield asked))
+    typed = typed_as(fields[column]) if value_kind(fields[column]) in _VALUES else None
+    answer = yield Ask("condition", text, options, several=True, typed=typed)
     chosen = [key[2:] for key in answer.keys if key.startswith("o:")]
     if chosen and len(answer.keys) > 1:
         yield Tell("Choose values, or one condition.")
@@ -205,32 +163,36 @@ def _condition_on_date(draft: Draft, column: str) -> Flow[Filter | None]:
 def _is_dates(draft: Draft, column: str) -> bool:
     """Tell whether all values of a column that are known are texts that spell dates."""
     known = known_texts(draft.column(column))
-    return bool(known) and all(any(_is_spelled(text, each) for each in _FORMATS) for text in known)
+    return bool(known) and _spell(_FORMATS, known)
 
 
-def _by_operator(draft: Draft, column: str, operator: str, fields: dict[str, str | None]) -> Flow[Filter | None]:
+def _by_operator(draft: Draft, column: str, operator: str, fields: Fields) -> Flow[Filter | None]:
     if operator.startswith("is "):
         return Filter(column, cast("Operator", operator))
     kind, _, comparison = operator.partition(" ")
     if kind == "other":
-        alike = tuple(o for o in columns_of(draft, fields, _alike(fields[column])) if o.key != column)
-        if not alike:
-            yield Tell(f"No other column can be compared with {column}.")
-            return None
-        answer = yield from _one("other", f"{column} {comparison} which column?", alike)
-        return Filter(column, cast("Operator", comparison), other=answer.keys[0])
+        return (yield from _by_column(draft, column, cast("Operator", comparison), fields))
     if operator == "not in":
         values = _values(draft, column)
         text = f"{column} is not …"
-        answer = Answer.of((yield Ask("value", text, values, several=True, typed=typed_as(fields[column]))))
+        answer = yield Ask("value", text, values, several=True, typed=typed_as(fields[column]))
         among = yield from _known(answer, values)
         return Filter(column, "!=" if len(among) == 1 else "not in", among)
     ends = ("from", "to") if operator == "between" else (operator,)
     typed = []
     for end in ends:
-        answer = Answer.of((yield Ask("value", f"{column} {end} which value?", typed=typed_as(fields[column]))))
+        answer = yield Ask("value", f"{column} {end} which value?", typed=typed_as(fields[column]))
         typed.append(answer.text or "")
     return Filter(column, cast("Operator", operator), tuple(typed))
+
+
+def _by_column(draft: Draft, column: str, operator: Operator, fields: Fields) -> Flow[Filter | None]:
+    alike = tuple(o for o in columns_of(draft, fields, _alike(fields[column])) if o.key != column)
+    if not alike:
+        yield Tell(f"No other column can be compared with {column}.")
+        return None
+    answer = yield from _one("other", f"{column} {operator} which column?", alike)
+    return Filter(column, operator, other=answer.keys[0])
 
 
 def _known(answer: Answer, values: tuple[Option, ...]) -> Flow[tuple[str, ...]]:
@@ -243,7 +205,7 @@ def _known(answer: Answer, values: tuple[Option, ...]) -> Flow[tuple[str, ...]]:
     if not found:
         return (text,)
     options = (*found, Option(f"v:{text}", text, "as it was typed; not among the frequent values"))
-    chosen = Answer.of((yield Ask("near", f"Which value is meant by {text}?", options)))
+    chosen = yield Ask("near", f"Which value is meant by {text}?", options)
     return (chosen.keys[0][2:],)
 
 
@@ -254,7 +216,7 @@ def _values(draft: Draft, column: str) -> tuple[Option, ...]:
 
 
 def _operators(type_: str | None) -> tuple[Option, ...]:
-    kind = _kind(type_)
+    kind = value_kind(type_)
     more = _OF_TEXT if kind == "text" else {} if kind == "bool" else _COMPARED | _OF_COLUMNS
     offered = more | _OF_ALL if kind in _VALUES else _EMPTINESS
     return tuple(Option(f"o:{key}", label) for key, label in offered.items())
@@ -269,12 +231,12 @@ def group(draft: Draft) -> Flow[None]:
     fields = draft.fields(step, "input")
     options = (*_groups(draft, fields), Option("all", "no groups", "one row for everything"))
     text = "Group by which columns?"
-    chosen = Answer.of((yield Ask("group", text, options, several=True))).keys
+    chosen = (yield Ask("group", text, options, several=True)).keys
     groups = tuple(_group(key) for key in chosen if key != "all")
     text = "Measure what of each group?" if groups else "Measure what?"
     rows = (Option("count|", "number of rows"), Option(f"{_SHARE}|", "share of the number of rows", "from 0 to 1"))
     options = (*rows, *_measures(draft, fields)) if groups else (rows[0], *_measures(draft, fields, shares=False))
-    keys = Answer.of((yield Ask("measure", text, options, several=True))).keys
+    keys = (yield Ask("measure", text, options, several=True)).keys
     measures = _chosen_measures(keys, [each.name or each.column for each in groups])
     draft.put(replace(step, group=groups, measures=tuple(measures)))
 
@@ -299,10 +261,10 @@ def _chosen_measures(keys: Iterable[str], taken: list[str]) -> list[Measure]:
     return measures
 
 
-def _groups(draft: Draft, fields: dict[str, str | None]) -> Iterator[Option]:
+def _groups(draft: Draft, fields: Fields) -> Iterator[Option]:
     for option in columns_of(draft, fields):
         yield replace(option, key=f"|{option.key}")
-        if _kind(fields[option.key]) in _MOMENT:
+        if value_kind(fields[option.key]) in _MOMENT:
             zone = "in UTC" if "," in (fields[option.key] or "") else ""
             yield from (Option(f"{unit}|{option.key}", f"{unit} of {option.key}", zone) for unit in UNITS)
 
@@ -312,9 +274,9 @@ def _group(key: str) -> Group:
     return Group(column, cast("Unit", unit), f"{column}_{unit}") if unit else Group(column)
 
 
-def _measures(draft: Draft, fields: dict[str, str | None], *, shares: bool = True) -> Iterator[Option]:
+def _measures(draft: Draft, fields: Fields, *, shares: bool = True) -> Iterator[Option]:
     columns = columns_of(draft, fields)
-    numbers = [each for each in columns if _kind(fields[each.key]) == "number"]
+    numbers = [each for each in columns if value_kind(fields[each.key]) == "number"]
     for function in _OF_NUMBERS:
         for column in columns if function in _OF_OTHERS else numbers:
             yield Option(f"{function}|{column.key}", f"{function} of {column.label}", column.note)
@@ -334,12 +296,10 @@ def pivot(draft: Draft) -> Flow[None]:
     column = (yield from _one("pivot", text, columns_of(draft, fields, _VALUES))).keys[0]
     known = _values(draft, column)
     text = f"Which values? {'These are the most frequent. ' if known else ''}Typed ones have commas between them."
-    asked = Ask("pivot values", text, known, several=True, typed="text")
-    answer = Answer.of((yield asked))
-    typed = [each.strip() for each in (answer.text or "").split(",")]
-    values = tuple(key[2:] for key in answer.keys) or tuple(filter(None, typed))
+    answer = yield Ask("pivot values", text, known, several=True, typed="text")
+    values = tuple(key[2:] for key in answer.keys) or tuple(_between_commas(answer.text or ""))
     rows = tuple(each for each in _groups(draft, fields) if each.key != f"|{column}")
-    groups = Answer.of((yield Ask("pivot rows", "One row for each …?", rows, several=True))).keys
+    groups = (yield Ask("pivot rows", "One row for each …?", rows, several=True)).keys
     numbers = columns_of(draft, fields, _NUMBER)
     figures = [Option(f"{name}|{each.key}", f"{name} of {each.label}") for each in numbers for name in _OF_NUMBERS[:4]]
     cell = (
@@ -348,6 +308,10 @@ def pivot(draft: Draft) -> Flow[None]:
     function, _, of = cell.partition("|")
     made = Pivot(column, values, cast("PivotFunction", function), of or None)
     draft.put(replace(step, group=tuple(map(_group, groups)), pivot=made))
+
+
+def _between_commas(text: str) -> Iterator[str]:
+    return filter(None, (each.strip() for each in text.split(",")))
 
 
 def distinct(draft: Draft) -> Flow[None]:
@@ -362,7 +326,7 @@ def distinct(draft: Draft) -> Flow[None]:
 
 def functions(draft: Draft) -> tuple[Option, ...]:
     """Return an option for each function that some column can be given to."""
-    there = {_kind(type_) for type_ in draft.fields(draft.step_for("compute"), "input").values()}
+    there = {value_kind(type_) for type_ in draft.fields(draft.step_for("compute"), "input").values()}
     return tuple(Option(name, label) for name, (label, kinds, _) in _FUNCTIONS.items() if there.intersection(kinds))
 
 
@@ -376,7 +340,7 @@ def computed_by(function: str, draft: Draft) -> Flow[None]:
     label, kinds, _ = _FUNCTIONS[function]
     columns = columns_of(draft, draft.fields(draft.step_for("compute"), "input"), kinds)
     text = f"{label[:1].upper()}{label[1:]}: of which column?"
-    for column in Answer.of((yield Ask("of", text, columns, several=function in _CONVERTED))).keys:
+    for column in (yield Ask("of", text, columns, several=function in _CONVERTED)).keys:
         yield from _compute_of(draft, function, column)
 
 
@@ -400,34 +364,45 @@ def _in_place(column: str, rounded: str, by: str) -> Chosen:
     return Chosen(by, column) if column == rounded else Chosen(column)
 
 
-def _computed(draft: Draft, function: str, column: str, fields: dict[str, str | None]) -> Flow[Computed | None]:
+def _computed(draft: Draft, function: str, column: str, fields: Fields) -> Flow[Computed | None]:
     """Ask for what a function takes beside its column; returns the column that it makes, without a name, if any."""
     more = _FUNCTIONS[function][2]
     if function in _CONVERTED:
         spelled = yield from _CONVERTED[function](draft, column)
         return Computed("", "convert", column, value=spelled) if spelled else None
     new = Computed("", cast("Function", function), column)
-    if not more:
-        return new
     if more == "part":
-        part = Answer.of((yield Ask("part", "Replace which text?", typed="text"))).text
-        by = Answer.of((yield Ask("by", "By which text?", (Option("", "nothing"),), typed="text", default=("",))))
+        part = (yield Ask("part", "Replace which text?", typed="text")).text
+        by = yield Ask("by", "By which text?", (Option("", "nothing"),), typed="text", default=("",))
         return replace(new, value=part, new=by.text or "")
     if more == "whole number":
         text = "To how many decimal places?" if function == "round" else "How many characters?"
-        return replace(new, value=Answer.of((yield Ask("number", text, typed="whole number"))).text)
-    alike = _alike(fields[column]) if function == "days between" else (_kind(fields[column]),)
+        return replace(new, value=(yield Ask("number", text, typed="whole number")).text)
+    return (yield from _with_operand(draft, new, fields)) if more else new
+
+
+def _with_operand(draft: Draft, new: Computed, fields: Fields) -> Flow[Computed]:
+    """Ask for a second column, or for a value instead of it."""
+    function, column = new.function, str(new.column)
+    alike = _alike(fields[column]) if function == "days between" else (value_kind(fields[column]),)
     others = tuple(each for each in columns_of(draft, fields, alike) if each.key != column)
-    typed = typed_as(fields[column]) if more == "either" else None
-    typed = "date" if function == "days between" else "number" if typed == "whole number" else typed
+    typed = _typed_operand(function, fields[column])
     text = _SECOND.get(function, f"{function[:1].upper()}{function[1:]}: {{column}} and which column{{value}}?")
     text = text.format(column=column, value=" or value" if typed else "")
-    answer = Answer.of((yield Ask("operand", text, others, typed=typed)))
+    answer = yield Ask("operand", text, others, typed=typed)
     new = replace(new, other=answer.keys[0] if answer.keys else None, value=answer.text)
     if function == "join text":
-        between = Answer.of((yield Ask("between", "What stands between them?", _BETWEEN, typed="text")))
+        between = yield Ask("between", "What stands between them?", _BETWEEN, typed="text")
         new = replace(new, value=between.keys[0] if between.keys else between.text)
     return new
+
+
+def _typed_operand(function: Function, type_: str | None) -> Typed | None:
+    """Return what may be typed instead of a second column."""
+    if _FUNCTIONS[function][2] != "either":
+        return None
+    typed = "date" if function == "days between" else typed_as(type_)
+    return "number" if typed == "whole number" else typed
 
 
 def _date_format(draft: Draft, column: str) -> Flow[str | None]:
@@ -437,25 +412,35 @@ def _date_format(draft: Draft, column: str) -> Flow[str | None]:
     all values.
     """
     known = known_texts(draft.column(column))
-    fitting = [each for each in _FORMATS if all(_is_spelled(text, each) for text in known)]
-    spelled = fitting or _together(known)
-    if not spelled:
+    ways = _ways(known)
+    if not ways:
         yield Tell(f"No usual way to spell dates fits the values of {column}.")
         return None
-    ways = [*spelled, *(OR.join((_ISO, each)) for each in fitting if each != _ISO)]
-    values, *fit = (yield Compare(_spelled_so(draft, column, ways), column)) or [0]
-    counts = dict(zip(ways, map(int, fit), strict=True)) if len(fit) == len(ways) else {}
+    values, counts = yield from _fits(draft, column, ways)
     whole = [each for each in ways if counts.get(each) == values]
-    plain_ways = [each for each in whole if OR not in each] or whole
-    if len(plain_ways) == 1:
-        yield Tell(f"{column} spells all dates as {_way(plain_ways[0])}.")
-        return f"date {plain_ways[0]}"
-    offered = sorted(plain_ways or ways, key=lambda each: -counts.get(each, 0))
-    options = []
-    for each in offered:
-        fits = f"{counts[each]:,} of {values:,} values" if counts else ""
-        options.append(Option(f"date {each}", _way(each), ", ".join(filter(None, (fits, _first_day(known, each))))))
+    whole = [each for each in whole if OR not in each] or whole
+    if len(whole) == 1:
+        yield Tell(f"{column} spells all dates as {_way(whole[0])}.")
+        return f"date {whole[0]}"
+
+    def option(way: str) -> Option:
+        fits = f"{counts[way]:,} of {values:,} values" if counts else ""
+        return Option(f"date {way}", _way(way), remark(fits, _first_day(known, way)))
+
+    options = map(option, sorted(whole or ways, key=lambda way: -counts.get(way, 0)))
     return (yield from _one("format", f"How does {column} spell dates?", options)).keys[0]
+
+
+def _ways(known: list[str]) -> list[str]:
+    """Return the usual ways to spell dates that fit all of some texts, each also together with the standard's."""
+    fitting = [each for each in _FORMATS if _spell((each,), known)]
+    return [*(fitting or _together(known)), *(OR.join((_ISO, each)) for each in fitting if each != _ISO)]
+
+
+def _fits(draft: Draft, column: str, ways: Sequence[str]) -> Flow[tuple[int, dict[str, int]]]:
+    """Return how many values a column has, and how many of them each way fits: nothing if that cannot be had."""
+    values, *fit = (yield Compare(_spelled_so(draft, column, ways), column)) or [0]
+    return values, dict(zip(ways, map(int, fit), strict=True)) if len(fit) == len(ways) else {}
 
 
 def _way(format_: str) -> str:
@@ -466,7 +451,7 @@ def _spelled_so(draft: Draft, column: str, ways: Sequence[str]) -> Request:
     """Return a request for one row: how many values a column has, and how many of them each way to spell dates fits."""
     taken = [*(each.name for each in draft.request.steps), *(each.name for each in draft.choices.relations)]
     before = replace(draft.step_for("compute"), name=unused("all_rows", taken))
-    name = '"' + column.replace('"', '""') + '"'
+    name = quote(column)
     tried = (", ".join(f"'{each}'" for each in way.split(OR)) for way in ways)
     # DuckDB reads two digits, as in 07.03.25, as the year 25: such a value does not fit.
     counts = ", ".join(
@@ -489,7 +474,7 @@ def _together(known: list[str]) -> list[str]:
     """Return the formats that spell all values if any of them may; day and month keep their places in all of them."""
     some = [each for each in _FORMATS if any(_is_spelled(text, each) for text in known)]
     ways = [[each for each in some if each != swapped] for swapped in _SWAPPED] if {*_SWAPPED} <= {*some} else [some]
-    return [OR.join(way) for way in ways if all(any(_is_spelled(text, each) for each in way) for text in known)]
+    return [OR.join(way) for way in ways if _spell(way, known)]
 
 
 def _moment_type(draft: Draft, column: str) -> Flow[str | None]:
@@ -513,11 +498,9 @@ _CONVERTED = {_AS_DATE: _date_format, _AS_MOMENT: _moment_type, _AS_NUMBER: _num
 """How the value of `convert` is asked for."""
 
 
-def known_texts(known: Column | None) -> list[str]:
-    """Return the values of a column that are known: frequent ones, the least and the greatest."""
-    profile = known.profile if known else {}
-    values = [str(each["value"]) for each in profile.get("values", ())]
-    return [text for text in (*values, *(str(profile.get(end) or "") for end in ("min", "max"))) if text.strip()]
+def _spell(formats: Iterable[str], known: list[str]) -> bool:
+    """Tell whether each of some texts is spelled in one of some formats."""
+    return all(any(_is_spelled(text, each) for each in formats) for text in known)
 
 
 def _is_spelled(text: str, format_: str) -> bool:
@@ -535,9 +518,9 @@ def pick(draft: Draft) -> Flow[None]:
     step = draft.step_for("pick")
     fields = draft.fields(step, "input")
     text = "First rows of each …?"
-    per = Answer.of((yield Ask("per", text, columns_of(draft, fields), several=True))).keys
+    per = (yield Ask("per", text, columns_of(draft, fields), several=True)).keys
     orders = tuple(_orders(draft, fields))
-    keys = Answer.of((yield Ask("first", "Which rows are the first?", orders, several=True))).keys
+    keys = (yield Ask("first", "Which rows are the first?", orders, several=True)).keys
     rows = yield from _count("How many of each?", "1", "1")
     draft.put(replace(step, pick=Pick(per, tuple(map(_sort, keys)), int(rows))))
 
@@ -546,7 +529,7 @@ def columns(draft: Draft) -> Flow[None]:
     """Ask for the columns that come out."""
     step = draft.step_for("columns")
     options = columns_of(draft, draft.fields(step, "columns"))
-    keys = Answer.of((yield Ask("columns", "Which columns?", options, several=True))).keys
+    keys = (yield Ask("columns", "Which columns?", options, several=True)).keys
     draft.put(replace(step, columns=tuple(Chosen(key) for key in keys)))
 
 
@@ -554,19 +537,19 @@ def sort(draft: Draft) -> Flow[None]:
     """Ask for an order, and how many rows of it."""
     step = draft.step_for("sort")
     options = tuple(_orders(draft, draft.fields(step, "sort")))
-    keys = Answer.of((yield Ask("sort", "Sort by what?", options, several=True))).keys
+    keys = (yield Ask("sort", "Sort by what?", options, several=True)).keys
     rows = yield from _count("How many rows?", "all", "all rows")
     limit = None if rows == "all" else int(rows)
     draft.put(replace(step, sort=tuple(_sort(key) for key in keys), limit=limit))
 
 
-def _orders(draft: Draft, fields: dict[str, str | None]) -> Iterator[Option]:
+def _orders(draft: Draft, fields: Fields) -> Iterator[Option]:
     moments, texts = ("latest", "earliest"), ("Z to A", "A to Z")
     words = {"date": moments, "timestamp": moments, "time": moments, "number": ("largest", "smallest")}
     for name, type_ in fields.items():
         known = known_texts(draft.column(name))
         is_moment = bool(known) and all(_MOMENT_TEXT.fullmatch(text) for text in known)
-        down, up = moments if is_moment else words.get(_kind(type_), texts)
+        down, up = moments if is_moment else words.get(value_kind(type_), texts)
         ways = [Option(f"-{name}", f"{name} ({down} first)"), Option(f"+{name}", f"{name} ({up} first)")]
         yield from reversed(ways) if (down, up) == texts else ways
 
@@ -576,11 +559,10 @@ def _sort(key: str) -> Sort:
 
 
 def _count(text: str, key: str, label: str) -> Flow[str]:
-    option = Option(key, label)
-    asked = Ask("count", text, (option,), typed="whole number", default=(key,))
-    answer = Answer.of((yield asked))
-    return answer.text or answer.keys[0]
+    answer = yield Ask("count", text, (Option(key, label),), typed="whole number", default=(key,))
+    return str(answer.text or answer.keys[0])
 
 
 def _one(about: str, text: str, options: Iterable[Option]) -> Flow[Answer]:
-    return Answer.of((yield Ask(about, text, tuple(options))))
+    answer: Answer = yield Ask(about, text, tuple(options))
+    return answer

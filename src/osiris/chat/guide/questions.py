@@ -50,7 +50,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question for the person.
+    """A question for the person; gives an `Answer`.
 
     With `several` any number of options may be chosen; `typed` is what may be typed instead of choosing; `default` are
     the keys that skipping gives, None if it cannot be skipped. `source` is RELATIONS if the options are the tables and
@@ -137,28 +137,36 @@ class Meant:
     options: tuple[Option, ...] = ()
     may: tuple[Option, ...] = ()
 
+    def __bool__(self) -> bool:
+        return bool(self.options or self.may)
+
 
 def meant(text: str, options: Sequence[Option], *, several: bool, shown: Callable[[str], str]) -> Meant:
     """Return what text means among options: one, or with `several` any number, separated by commas (numbers: blanks).
 
     Options count from 1. `shown` is how a label looks on the terminal, which may be typed as well.
     """
-    whole = _exact(text, options, shown)
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if len(parts) == 1 and all(word.isdecimal() for word in text.split()):
-        parts = text.split()
-    if whole.options or whole.may or not several or len(parts) == 1:
-        return whole if whole.options or whole.may else _near(text, options)
-    found = [_exact(part, options, shown) for part in parts]
-    found = [
-        each if each.options or each.may else _near(part, options) for part, each in zip(parts, found, strict=True)
-    ]
+    whole, parts = _exact(text, options, shown), _parts(text)
+    if whole or not several or len(parts) == 1:
+        return whole or _near(text, options)
+    return _each_of([_exact(part, options, shown) or _near(part, options) for part in parts])
+
+
+def _each_of(found: Sequence[Meant]) -> Meant:
+    """Return what several parts of a text mean, unless one of them is unclear, or two mean the same."""
     unclear = next((each for each in found if not each.options), None)
     if unclear is not None:
         return Meant(may=unclear.may)
     chosen = [each.options[0] for each in found]
     doubled = tuple(each for n, each in enumerate(chosen) if each in chosen[:n])
     return Meant(may=doubled) if doubled else Meant(tuple(chosen))
+
+
+def _parts(text: str) -> list[str]:
+    """Return what commas separate, and of whole numbers blanks."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    is_numbers = len(parts) == 1 and all(word.isdecimal() for word in text.split())
+    return text.split() if is_numbers else parts
 
 
 def _exact(text: str, options: Sequence[Option], shown: Callable[[str], str]) -> Meant:

@@ -214,7 +214,8 @@ class Machine:
             self._send(value)
 
     def _send(self, value: JsonValue) -> None:
+        given = Answer.of(value) if isinstance(self.effect, Ask) else value
         try:
-            self.effect = self._flow.send(value)
+            self.effect = self._flow.send(given)
         except StopIteration as end:
             self.agreed = end.value

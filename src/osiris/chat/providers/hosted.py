@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from osiris.chat.choices import one_line
-from osiris.chat.prompts import compose
-from osiris.chat.prompts.compose import plain_json, tokens_of
+from osiris.chat.prompts.compose import compose, plain_json, tokens_of
 from osiris.chat.provider_api import LONGEST_SAID, Answer, Usage
 from osiris.chat.providers.services import ANSWER_TOOL, LARGEST, LIBRARY_ERRORS, Bounded, price, request
 from osiris.chat.request_json import interest_schema, request_schema
@@ -23,11 +22,12 @@ from osiris.errors import OsirisError, fail
 from osiris.secret import Scrubber
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.messages import ModelResponse, ModelResponsePart
 
-    from osiris.chat.prompts import Prompts, Spoken
+    from osiris.chat.prompts.compose import Spoken
+    from osiris.chat.prompts.texts import Prompts
     from osiris.chat.provider_api import ModelRequest
     from osiris.chat.providers.settings import Settings
     from osiris.model import JsonValue
@@ -211,24 +211,29 @@ def value_of(response: ModelResponse, model: str) -> JsonValue:
     Fails with LLM016 if there is nothing, with LLM018 if it was cut off, and with LLM019 if the model calls what it was
     not offered.
     """
-    from pydantic_ai.messages import TextPart, ToolCallPart
-
     if response.finish_reason == "content_filter":
         words = str((response.provider_details or {}).get("refusal") or "its filter stopped the answer")
         return {"cannot": f"The model declines: {words}"}
     if not response.parts and response.finish_reason is None:
         fail("LLM016", model=model, reason="it says nothing")
-    calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+    value = _parsed(_given(response.parts, model))
+    if isinstance(value, str) and response.finish_reason == "length":
+        fail("LLM018", model=model)
+    return value
+
+
+def _given(parts: Sequence[ModelResponsePart], model: str) -> str:
+    """Return the answer as a text: what the tool for it was called with, else what was said."""
+    from pydantic_ai.messages import TextPart, ToolCallPart
+
+    calls = [part for part in parts if isinstance(part, ToolCallPart)]
     stray = next((each.tool_name for each in calls if each.tool_name != ANSWER_TOOL), None)
     if stray is not None:
         fail("LLM019", model=model, tool=one_line(str(stray), LONGEST_SAID))
     # Not all that a service sends has the type that the library says.
-    told = "".join(str(part.content) for part in response.parts if isinstance(part, TextPart))
+    told = "".join(str(part.content) for part in parts if isinstance(part, TextPart))
     given = calls[0].args if calls else told
-    value = _parsed(given if isinstance(given, str) else json.dumps(given))
-    if isinstance(value, str) and response.finish_reason == "length":
-        fail("LLM018", model=model)
-    return value
+    return given if isinstance(given, str) else json.dumps(given)
 
 
 def _parsed(text: str) -> JsonValue:

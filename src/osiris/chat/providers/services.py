@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic_ai.settings import ModelSettings
     from pydantic_ai.usage import RequestUsage
 
-    from osiris.chat.prompts import Spoken
+    from osiris.chat.prompts.compose import Spoken
     from osiris.chat.providers.settings import Settings
     from osiris.model import JsonValue
 

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from osiris.chat.prompts.texts import FOLDER, own_prompts, read_prompts
+from osiris.chat.provider_api import Usage
 from osiris.config import PROVIDERS, RULES
 from osiris.distribution import install_command
 from osiris.errors import did_you_mean, fail
 from osiris.secret import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from osiris.api import Workspace
+    from osiris.chat.provider_api import Model, Options
     from osiris.config import Config
 
 _SAME = {"google": "gemini"}
@@ -50,6 +55,22 @@ class Settings:
     max_cost: float | None
 
 
+_NOTHING = Usage()
+
+
+def open_model(workspace: Workspace, options: Options, spent: Usage = _NOTHING) -> Model:
+    """Return the model; nothing is sent yet.
+
+    `spent` is what the conversation has used before, of which its budget is short. Fails with CHT065, LLM001 to
+    LLM009, PRJ007 and PRJ010 if it cannot be asked, and with LLM030 to LLM032 if the prompts of the project are wrong.
+    """
+    from osiris.chat.providers.hosted import Hosted
+
+    settings = read_settings(workspace, options.provider, options.model)
+    prompts = read_prompts(workspace.root / FOLDER, FOLDER) if options.pro_mode else own_prompts()
+    return Hosted(settings, prompts, spent)
+
+
 def provider_name(config: Config, chosen: str | None) -> str | None:
     """Return the provider that counts, None if there is none; fails with LLM001, and for earlier ones with PRJ007 or
     PRJ010.
@@ -70,22 +91,22 @@ def read_settings(workspace: Workspace, provider: str | None, model: str | None)
     """Return how the service is asked; fails with CHT065 if none is chosen, LLM001 to LLM005, and LLM009."""
     config = workspace.config
     name = provider_name(config, provider) or fail("CHT065")
-    if not (_is_installed("pydantic_ai") and _is_installed(_NEEDED[name])):
+    if not _is_installed("pydantic_ai", _NEEDED[name]):
         fail("LLM002", provider=name, command=install_command("chat"))
     is_configured = name == _SAME.get(config.get("chat.provider"), config.get("chat.provider"))
-    first = model or (config.get("chat.model") if is_configured else None) or _MODELS.get(name)
+    keys = ("model", "fallback_model", "base_url", "api_key")
+    own = {key: config.get(f"chat.{key}") if is_configured else None for key in keys}
+    first = model or own["model"] or _MODELS.get(name)
     if not first:
         fail("LLM004", provider=name)
-    fallback = config.get("chat.fallback_model") if is_configured else None
-    own = config.get("chat.base_url") if is_configured else None
-    address = own or _ADDRESSES.get(name)
+    address = own["base_url"] or _ADDRESSES.get(name)
     if address is None:
         fail("LLM005", provider=name)
     return Settings(
         provider=name,
-        models=tuple(dict.fromkeys((first, fallback) if fallback else (first,))),
+        models=tuple(dict.fromkeys(filter(None, (first, own["fallback_model"])))),
         address=address.rstrip("/"),
-        key=_key(workspace, name, is_configured=is_configured),
+        key=_key(workspace.environ, name, _variables(name, own)),
         timeout=config.get("chat.timeout"),
         answers=config.get("chat.answers"),
         context_tokens=config.get("chat.context_tokens"),
@@ -96,22 +117,24 @@ def read_settings(workspace: Workspace, provider: str | None, model: str | None)
     )
 
 
-def _is_installed(package: str) -> bool:
+def _is_installed(*packages: str) -> bool:
     with suppress(ModuleNotFoundError):
-        return find_spec(package) is not None
+        return all(find_spec(package) is not None for package in packages)
     return False
 
 
-def _key(workspace: Workspace, provider: str, *, is_configured: bool) -> Secret | None:
-    """Return the key: of the variable that is configured, else of the usual one, which goes to no other address."""
-    config = workspace.config
-    configured = config.get("chat.api_key") if is_configured else None
-    is_elsewhere = is_configured and config.get("chat.base_url")
-    variables = (configured,) if configured else () if is_elsewhere else PROVIDERS[provider]
-    name = next((variable for variable in variables if workspace.environ.get(variable)), None)
+def _variables(provider: str, own: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Return the variables that may have the key: the configured one, else the usual ones, for no other address."""
+    if own["api_key"]:
+        return (own["api_key"],)
+    return () if own["base_url"] else PROVIDERS[provider]
+
+
+def _key(environ: Mapping[str, str], provider: str, variables: tuple[str, ...]) -> Secret | None:
+    name = next((variable for variable in variables if environ.get(variable)), None)
     if name is None and (variables or provider != "compatible"):
         fail("LLM003", provider=provider, variable=" or ".join(variables) or "chat.api_key")
-    key = workspace.environ[name] if name else ""
+    key = environ[name] if name else ""
     if not re.fullmatch(r"[!-~]*", key):
         fail("LLM009", variable=name)
     return Secret(key) if key else None
