@@ -10,7 +10,7 @@ from bench.evaluation.grade import SET
 
 from osiris import api
 from osiris.chat.choices import read_names, with_looked
-from osiris.chat.environment import LiveWorld
+from osiris.chat.environment import Environment
 from osiris.chat.provider_api import Question, Refusal
 from osiris.chat.render import path_of, render_request
 from osiris.chat.request_json import read_request
@@ -45,7 +45,7 @@ class Answered:
 
     def __init__(self, project: Path, environ: Mapping[str, str]) -> None:
         self.workspace = api.open_project(project, environ)
-        self.world = LiveWorld(self.workspace, None, _Nobody(), "evaluation")  # type: ignore[arg-type]
+        self.world = Environment(self.workspace, None, _Nobody(), "evaluation")  # type: ignore[arg-type]
         choices = read_names(self.world.names(""))
         looked = self.world.look([(each.id, each.source, each.table) for each in choices.relations])
         self.choices = with_looked(choices, looked)

@@ -36,7 +36,7 @@ class Person:
         self._path = ""
         self.lines: list[dict[str, JsonValue]] = []
 
-    def hear(self, question: Question | None) -> str:
+    def ask_user(self, question: Question | None) -> str:
         """Return the next words; raises `Waiting` after the last ones."""
         if question is None and self._turns:
             return self._begin(*self._turns.pop(0))

@@ -20,7 +20,7 @@ from tests.unit.chat.talking import (
 from osiris.api import list_sessions, open_project
 from osiris.chat.agent import Agent
 from osiris.chat.conversation import Options, begin
-from osiris.chat.environment import LiveWorld, Waiting
+from osiris.chat.environment import Environment, Waiting
 from osiris.errors import InvalidInput
 
 ORDERS = "@sqlite.shop/orders"
@@ -213,7 +213,7 @@ def test_what_failed_quotes_rows_only_to_who_may_see_them(project, samples, is_t
     person = Person("names of the customers as csv", "yes", "leave them as text", "quit")
     broken = proposal(CUSTOMERS, sql="SELECT CAST(name AS INTEGER) AS name FROM customers", name="people")
     model = Script(interest(CUSTOMERS), broken, interest(CUSTOMERS), refusal("no"))
-    world = LiveWorld(open_project(project, {}), model, person, "20260101-120000-000-chat-0000", samples=samples)
+    world = Environment(open_project(project, {}), model, person, "20260101-120000-000-chat-0000", samples=samples)
 
     Agent(world).talk()
 
@@ -269,15 +269,15 @@ def test_a_run_that_failed_may_be_tried_again(project):
     (project / "output").mkdir()
     blocked = project / "output" / "orders.csv"
     blocked.mkdir()
-    heard = person.hear
+    heard = person.ask_user
 
-    def hear(asked):
+    def ask_user(asked):
         words = heard(asked)
         if words == "again":
             blocked.rmdir()
         return words
 
-    person.hear = hear
+    person.ask_user = ask_user
 
     talk(project, person, Script(interest(ORDERS), COPY))
 
@@ -439,7 +439,7 @@ def test_a_question_of_the_model_is_never_taken_for_one_of_ours(about, project):
 @pytest.mark.long
 def test_rows_of_what_was_not_named_are_not_shown_though_rows_may_be(project):
     model = Script(interest(ORDERS, CUSTOMERS), refusal("no"))
-    world = LiveWorld(open_project(project, {}), model, Person("the orders as csv"), "c", samples="raw")
+    world = Environment(open_project(project, {}), model, Person("the orders as csv"), "c", samples="raw")
 
     with pytest.raises(Waiting):
         Agent(world).talk()
@@ -593,7 +593,7 @@ def test_fast_is_passed_on(project):
 
 @pytest.mark.long
 def test_a_run_of_a_conversation_happens_once(project):
-    world = LiveWorld(open_project(project, {}), Script(), Person(), "20260101-120000-000-chat-0001")
+    world = Environment(open_project(project, {}), Script(), Person(), "20260101-120000-000-chat-0001")
     text = """
 oml_version: "0.1.0"
 name: orders
@@ -629,7 +629,7 @@ def test_a_run_leaves_conversations_without_a_package_alone(project):
 def test_rows_are_shown_to_the_model_only_if_the_person_allowed_it(project):
     workspace, asked = open_project(project, {}), [(CUSTOMERS, "@sqlite.shop", "customers")]
     world, masked, raw = (
-        LiveWorld(workspace, Script(), Person(), "c", samples=samples) for samples in ("none", "masked", "raw")
+        Environment(workspace, Script(), Person(), "c", samples=samples) for samples in ("none", "masked", "raw")
     )
 
     assert "Ada" not in str(world.look(asked)) + str(masked.look(asked))
@@ -646,7 +646,7 @@ def test_pipelines_are_saved_where_the_person_wants_but_nowhere_else(project):
     )
 
     def saving(out):
-        return LiveWorld(open_project(project, {}), Script(), Person(), "c", out=out).save(text, "c", ())
+        return Environment(open_project(project, {}), Script(), Person(), "c", out=out).save(text, "c", ())
 
     assert saving("pipelines/mine")["file"] == "pipelines/mine/c.yaml"
     with pytest.raises(InvalidInput, match="MCP002"):
@@ -655,16 +655,16 @@ def test_pipelines_are_saved_where_the_person_wants_but_nowhere_else(project):
 
 def test_a_source_that_changes_before_the_run_is_seen(project):
     person = Person("orders as csv", "yes", "again", "yes", "quit")
-    heard = person.hear
+    heard = person.ask_user
 
-    def hear(asked):
+    def ask_user(asked):
         if asked and asked.about == "accept" and not person.all("saved"):
             with sqlite3.connect(project / "data" / "shop.sqlite") as file:
                 file.execute("ALTER TABLE orders ADD COLUMN note TEXT")
             talk(project, Person("look"), Script(interest(ORDERS), refusal("looked")))
         return heard(asked)
 
-    person.hear = hear
+    person.ask_user = ask_user
 
     talk(project, person, Script(interest(ORDERS), COPY))
 

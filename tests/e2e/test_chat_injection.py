@@ -50,7 +50,7 @@ class Denier(Person):
         self.attack = None
         self.asked = None
 
-    def hear(self, question):
+    def ask_user(self, question):
         if question and question.about == ACCEPT:
             return "yes"
         if question and question != self.asked:

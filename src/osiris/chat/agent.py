@@ -1,8 +1,8 @@
 """The agent: from words to a pipeline that a person has accepted and that ran. One method per state.
 
-It is a function of what its world returns (`environment`): it knows no clock, no chance and no file, so that the same
+It is a function of what its environment returns: it knows no clock, no chance and no file, so that the same
 conversation makes the same pipeline. What a model says goes through `read_request`, grounding, rendering and the
-compiler, in that order; nothing of it reaches the world in another way.
+compiler, in that order; nothing of it goes out in another way.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from osiris.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from osiris.chat.environment import LiveWorld
+    from osiris.chat.environment import Environment
     from osiris.chat.grounding import Unnamed
-    from osiris.chat.journal import Journaled
+    from osiris.chat.journal import Journal
     from osiris.chat.provider_api import Purpose
     from osiris.model import JsonValue
 
@@ -93,8 +93,8 @@ class _Draft:
 class Agent:
     """One conversation. With `fast` the model asks nothing that can be assumed."""
 
-    def __init__(self, world: Journaled[LiveWorld], *, fast: bool = False) -> None:
-        self._world = world
+    def __init__(self, environment: Journal[Environment], *, fast: bool = False) -> None:
+        self._environment = environment
         self._fast = fast
         self._drafts = 0
         self._runs = 0
@@ -114,12 +114,12 @@ class Agent:
         self._is_new = True
 
     def talk(self) -> None:
-        """Talk until the person ends it; `Waiting`, and what a verb of the world fails with, come out as they are."""
+        """Talk until the person ends it; `Waiting`, and what the environment fails with, come out as they are."""
         state: State = "INIT"
         try:
             while True:
                 following: State = getattr(self, f"_{state.lower()}")()
-                self._world.tell("state_transition", from_state=state, to_state=following)
+                self._environment.emit("state_transition", from_state=state, to_state=following)
                 state = following
         except _Quit:
             return
@@ -128,12 +128,12 @@ class Agent:
 
     def _init(self) -> State:
         self._begin_anew()
-        self._take(self._hear())
+        self._take(self._ask_user())
         return "INTENT_CAPTURED"
 
     def _intent_captured(self) -> State:
-        self._world.tell("discovery_start", tables=[])
-        told = self._world.names(self._spoken())
+        self._environment.emit("discovery_start", tables=[])
+        told = self._environment.names(self._spoken())
         self._choices = read_names(told)
         self._looked.clear()
         recalled = sum(bool(source["recalled"]) for source in told["sources"])
@@ -141,7 +141,7 @@ class Agent:
         if self._choices.relations:
             return "DISCOVERY"
         self._say(replies.NOTHING_TO_READ)
-        self._take(self._hear())
+        self._take(self._ask_user())
         return "INTENT_CAPTURED"
 
     def _discovery(self) -> State:
@@ -150,7 +150,7 @@ class Agent:
             return self._put(said, "DISCOVERY")
         if isinstance(said, Refusal):
             self._say(said.reason, refused=True)
-            self._take(self._hear())
+            self._take(self._ask_user())
             return self._discovering()
         self._look(said.tables if isinstance(said, Interest) else ())
         self._is_new = False
@@ -172,10 +172,10 @@ class Agent:
                 draft.problems = tuple(item.to_json() for item in error.diagnostics)
                 return self._mend()
         self._drafts += 1
-        self._world.tell("oml_synthesis_complete", number=self._drafts, oml=draft.text)
-        draft.checked = self._world.check(draft.text)
+        self._environment.emit("oml_synthesis_complete", number=self._drafts, oml=draft.text)
+        draft.checked = self._environment.check(draft.text)
         found = draft.checked["diagnostics"]
-        self._world.tell("validation", number=self._drafts, ok=draft.checked["ok"], diagnostics=found)
+        self._environment.emit("validation", number=self._drafts, ok=draft.checked["ok"], diagnostics=found)
         draft.problems = () if draft.checked["ok"] else replies.errors_of(found)
         if not draft.checked["ok"]:
             return self._mend()
@@ -198,32 +198,32 @@ class Agent:
         changes = replies.changes(self._shown, lines) if self._shown else []
         self._shown = lines
         more = {"tables": tables, "assumptions": assumed, "changes": changes}
-        self._world.tell("plan", number=self._drafts, check=checked, **more)
+        self._environment.emit("plan", number=self._drafts, check=checked, **more)
         if outside := replies.outside(checked["diagnostics"]):
             self._say(outside)
-        words = self._hear(Question(ACCEPT, replies.accept(checked["short"]), replies.ACCEPTING))
+        words = self._ask_user(Question(ACCEPT, replies.accept(checked["short"]), replies.ACCEPTING))
         if replies.meaning(words) == "yes":
             return self._saved("RUN")
         if replies.meaning(words) == "save":
             return self._saved("COMPLETE")
         if replies.meaning(words) == "no":
             self._say(replies.NOTHING_DONE)
-            words = self._hear()
+            words = self._ask_user()
         return self._mended(words)
 
     def _run(self) -> State:
         self._runs += 1
-        result = self._world.run(self._draft.checked["fingerprint"], self._runs)
-        self._world.tell("run_result", **result)
+        result = self._environment.run(self._draft.checked["fingerprint"], self._runs)
+        self._environment.emit("run_result", **result)
         if result["ok"]:
             return "COMPLETE"
         self._draft.problems = replies.errors_of(result["diagnostics"])
         self._say(replies.run_failed(result))
-        words = self._hear()
+        words = self._ask_user()
         return "RUN" if replies.meaning(words) == "again" else self._mended(words)
 
     def _complete(self) -> State:
-        words = self._hear()
+        words = self._ask_user()
         return "INIT" if replies.meaning(words) == "new" else self._mended(words)
 
     # --- requests ---------------------------------------------------------------------------------------------------
@@ -231,12 +231,12 @@ class Agent:
     def _ask(self, purpose: Purpose) -> Reply | None:
         """Return what the model says; None if that is nothing that was asked for, and then `problems` has why."""
         draft = self._draft
-        self._world.tell("llm_request_start", purpose=purpose)
+        self._environment.emit("llm_request_start", purpose=purpose)
         messages = tuple(self._messages)
-        answer = self._world.ask(
+        answer = self._environment.ask_model(
             ModelRequest(purpose, messages, self._choices, draft.value, draft.problems, self._fast)
         )
-        self._world.tell("llm_response_complete", purpose=purpose, model=answer.model, **asdict(answer.usage))
+        self._environment.emit("llm_response_complete", purpose=purpose, model=answer.model, **asdict(answer.usage))
         try:
             read = read_interest if purpose == "intent" else read_request
             said = read(answer.value, self._choices)
@@ -262,7 +262,7 @@ class Agent:
             return self._put(said, "OML_SYNTHESIS")
         if isinstance(said, Refusal):
             self._say(said.reason, refused=True)
-            return self._mended(self._hear())
+            return self._mended(self._ask_user())
         if not isinstance(said, Request):
             return self._mend()
         self._look(source.relation for source in said.sources)
@@ -279,12 +279,12 @@ class Agent:
         if not missing:
             return following
         question, asked = question_for(missing)
-        words, things = self._hear(question), {each.words for each in asked}
+        words, things = self._ask_user(question), {each.words for each in asked}
         meaning = None if question.about == MODE else replies.meaning(words)
         if meaning == "no":
             self._refused |= things
             self._say(replies.INSTEAD)
-            return self._mended(self._hear())
+            return self._mended(self._ask_user())
         if meaning == "yes":
             self._confirmed |= things
             return self._grounded(found, following)
@@ -302,7 +302,7 @@ class Agent:
         if not self._draft.regenerated:
             return "REGENERATE_ONCE"
         self._say(replies.errors_left(self._draft.problems))
-        return self._mended(self._hear())
+        return self._mended(self._ask_user())
 
     def _mended(self, words: str) -> State:
         """Go on with words about the draft: to edit it, to begin anew, or to change it."""
@@ -310,7 +310,7 @@ class Agent:
             return "INIT"
         draft = self._draft
         if replies.meaning(words) == "edit" and draft.text:
-            self._draft = replace(draft, text=self._world.edit(draft.text), is_edited=True, regenerated=True)
+            self._draft = replace(draft, text=self._environment.edit(draft.text), is_edited=True, regenerated=True)
             return "VALIDATE_OML"
         if draft.is_edited:
             draft.is_edited = False
@@ -318,17 +318,17 @@ class Agent:
         self._take(words)
         return "OML_SYNTHESIS"
 
-    # --- the world --------------------------------------------------------------------------------------------------
+    # --- the environment --------------------------------------------------------------------------------------------
 
-    def _hear(self, question: Question | None = None) -> str:
+    def _ask_user(self, question: Question | None = None) -> str:
         """Return the person's next words; a choice may be given by its number. Raises _Quit."""
         if question:
             self._say(question.text, about=question.about, choices=list(question.choices))
         choices, about = (question.choices, question.about) if question else ((), None)
         words = ""
         while not words:
-            words = replies.chosen(self._world.hear(question).strip(), choices)
-        self._world.tell("user_message", text=words, about=about)
+            words = replies.chosen(self._environment.ask_user(question).strip(), choices)
+        self._environment.emit("user_message", text=words, about=about)
         if replies.meaning(words) == "quit":
             raise _Quit
         return words
@@ -349,10 +349,10 @@ class Agent:
             question = replace(question, about="question")
         if self._questions < QUESTIONS:
             self._questions += 1
-            self._note(question, self._hear(question))
+            self._note(question, self._ask_user(question))
             return following
         self._say(replies.still_missing(question.text))
-        self._take(self._hear())
+        self._take(self._ask_user())
         return following
 
     def _note(self, question: Question, words: str) -> None:
@@ -360,7 +360,7 @@ class Agent:
         self._messages.append(Message("person", words, question.about))
 
     def _say(self, text: str, **more: JsonValue) -> None:
-        self._world.tell("assistant_response", text=text, **more)
+        self._environment.emit("assistant_response", text=text, **more)
 
     def _look(self, names: Iterable[str]) -> None:
         """Look at relations at which nobody has looked yet in this conversation."""
@@ -368,15 +368,15 @@ class Agent:
         wanted = wanted[:MOST_LOOKED_AT]
         if not wanted:
             return
-        self._world.tell("discovery_start", tables=[each.id for each in wanted])
+        self._environment.emit("discovery_start", tables=[each.id for each in wanted])
         others = [each.id for each in not_named(wanted, self._choices, self._messages)]
-        told = self._world.look([(each.id, each.source, each.table) for each in wanted], others)
+        told = self._environment.look([(each.id, each.source, each.table) for each in wanted], others)
         self._choices = with_looked(self._choices, told)
         self._looked |= {each.id for each in wanted}
         self._tell_found(len(told["tables"]), told["recalled"], told["silent"])
 
     def _tell_found(self, tables: int, recalled: int, silent: Mapping[str, JsonValue]) -> None:
-        self._world.tell("discovery_done", tables=tables, recalled=recalled, silent=silent)
+        self._environment.emit("discovery_done", tables=tables, recalled=recalled, silent=silent)
         new = {name: found for name, found in silent.items() if name not in self._silent}
         self._silent |= new.keys()
         if new:
@@ -389,13 +389,13 @@ class Agent:
     def _saved(self, following: State) -> State:
         """Save the pipeline that was accepted, and go on if its plan is still the one that was."""
         draft = self._draft
-        saved = self._world.save(draft.text, draft.checked["name"], tuple(self._digests))
+        saved = self._environment.save(draft.text, draft.checked["name"], tuple(self._digests))
         self._digests.append(saved["digest"])
-        self._world.tell("saved", **saved)
+        self._environment.emit("saved", **saved)
         if saved["fingerprint"] == draft.checked["fingerprint"]:
             return following
         self._say(replies.PLAN_CHANGED)
-        words = self._hear()
+        words = self._ask_user()
         return "VALIDATE_OML" if replies.meaning(words) == "again" else self._mended(words)
 
 

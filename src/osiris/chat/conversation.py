@@ -9,8 +9,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from osiris.api import project_scrubber
-from osiris.chat.environment import LiveWorld, Waiting
-from osiris.chat.journal import Journaled, Record, W, asked_digest
+from osiris.chat.environment import Environment, Waiting
+from osiris.chat.journal import AuditLog, Journal, W, asked_digest
 from osiris.chat.provider_api import Options, Usage
 from osiris.chat.providers.settings import provider_name
 from osiris.chat.replies import meaning
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from osiris.api import Workspace
     from osiris.chat.agent import Agent
-    from osiris.chat.environment import Mouth
-    from osiris.chat.guide.environment import GuideWorld, Screen
+    from osiris.chat.environment import UserInterface
+    from osiris.chat.guide.environment import GuideEnvironment, Screen
     from osiris.chat.guide.talk import Guide
     from osiris.chat.provider_api import Model
     from osiris.chat.store import Entry, Store
@@ -54,7 +54,7 @@ class Outcome:
         return question
 
 
-def begin(workspace: Workspace, options: Options, mouth: Mouth) -> Outcome:
+def begin(workspace: Workspace, options: Options, ui: UserInterface) -> Outcome:
     """Hold a conversation until the person ends it, or has nothing to say; fails as what it asks for fails.
 
     Fails with CHT031 if pipelines cannot be saved where the options say, and with CHT032 for too many words.
@@ -64,10 +64,10 @@ def begin(workspace: Workspace, options: Options, mouth: Mouth) -> Outcome:
     _check_place(workspace, options)
     model = open_model(workspace, options)
     with open_store(workspace.project) as store:
-        return _proposed(workspace, _begun(workspace, store, options), options, model, mouth)
+        return _proposed(workspace, _begun(workspace, store, options), options, model, ui)
 
 
-def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mouth) -> Outcome:
+def resume(workspace: Workspace, name: str | None, options: Options, ui: UserInterface) -> Outcome:
     """Take up a conversation, without a name the newest that waits, and go on with it.
 
     Options that are given count from now on, but for `fast` and `pro_mode`: they are part of what was said. Fails with
@@ -84,12 +84,14 @@ def resume(workspace: Workspace, name: str | None, options: Options, mouth: Mout
         chosen = _chosen(workspace, Options(**conversation.options), options)
         _check_place(workspace, chosen)
         model = open_model(workspace, chosen, _spent(entries))
-        held = _continued(workspace, store, replace(conversation, options=asdict(chosen)), mouth)
+        held = _continued(workspace, store, replace(conversation, options=asdict(chosen)), ui)
         store.begin(held.conversation)
-        return _proposed(workspace, held, chosen, model, mouth)
+        return _proposed(workspace, held, chosen, model, ui)
 
 
-def begin_guided(workspace: Workspace, mouth: Mouth, screen: Screen, out: str, edits: Path | None = None) -> Outcome:
+def begin_guided(
+    workspace: Workspace, ui: UserInterface, screen: Screen, out: str, edits: Path | None = None
+) -> Outcome:
     """Have the guide ask until a plan is agreed to, or there is nobody to answer; fails as `begin` does.
 
     A pipeline that it `edits` is the start, and takes its own place; fails with CHT056 if choices cannot express it.
@@ -100,14 +102,14 @@ def begin_guided(workspace: Workspace, mouth: Mouth, screen: Screen, out: str, e
         options = replace(options, out=str(PurePath(path).parent), edits=path)
     _check_place(workspace, options)
     with open_store(workspace.project) as store:
-        return _guided(workspace, _begun(workspace, store, options), (mouth, screen))
+        return _guided(workspace, _begun(workspace, store, options), (ui, screen))
 
 
-def resume_guided(workspace: Workspace, name: str | None, mouth: Mouth, screen: Screen) -> Outcome:
+def resume_guided(workspace: Workspace, name: str | None, ui: UserInterface, screen: Screen) -> Outcome:
     """Continue a conversation with the guide, without a name the newest that waits; fails as `resume` does."""
     with open_store(workspace.project) as store:
         conversation = _waiting(workspace, store, name, is_guided=True)
-        return _guided(workspace, _continued(workspace, store, conversation, mouth), (mouth, screen))
+        return _guided(workspace, _continued(workspace, store, conversation, ui), (ui, screen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,50 +119,50 @@ class _Held:
     store: Store
     session: Session
     conversation: Conversation
-    record: Record
+    record: AuditLog
     started: str
     """Event of its record that says how it started."""
 
-    def journal(self, world: W) -> Journaled[W]:
-        """Return a world with this record."""
-        return Journaled((world, self.record), self.store, self.session.id)
+    def journal(self, environment: W) -> Journal[W]:
+        """Return an environment with this record."""
+        return Journal((environment, self.record), self.store, self.session.id)
 
 
 def _begun(workspace: Workspace, store: Store, options: Options) -> _Held:
     session = begin_conversation(workspace.project, project_scrubber(workspace))
     conversation = Conversation(session.id, now_text(), asdict(options))
     store.begin(conversation)
-    record = Record(session, conversation)
+    record = AuditLog(session, conversation)
     record.save()
     return _Held(store, session, conversation, record, "chat_start")
 
 
-def _continued(workspace: Workspace, store: Store, conversation: Conversation, mouth: Mouth) -> _Held:
+def _continued(workspace: Workspace, store: Store, conversation: Conversation, ui: UserInterface) -> _Held:
     session = continue_conversation(workspace.project, conversation.id, project_scrubber(workspace))
-    mouth.show("chat_resumed", {"conversation": conversation.id})
-    return _Held(store, session, conversation, Record(session, conversation), "chat_resumed")
+    ui.show("chat_resumed", {"conversation": conversation.id})
+    return _Held(store, session, conversation, AuditLog(session, conversation), "chat_resumed")
 
 
-def _proposed(workspace: Workspace, held: _Held, options: Options, model: Model, mouth: Mouth) -> Outcome:
+def _proposed(workspace: Workspace, held: _Held, options: Options, model: Model, ui: UserInterface) -> Outcome:
     """Hold a conversation in which a model proposes."""
     from osiris.chat.agent import Agent
 
     held.record.event(held.started, options=held.conversation.options, model=model.name)
     samples = options.samples or workspace.config.get("chat.samples")
     out = _out(workspace, options)
-    world = LiveWorld(workspace, model, mouth, held.session.id, samples=samples, out=out)
-    return _talked(held, Agent(held.journal(world), fast=options.fast))
+    environment = Environment(workspace, model, ui, held.session.id, samples=samples, out=out)
+    return _talked(held, Agent(held.journal(environment), fast=options.fast))
 
 
-def _guided(workspace: Workspace, held: _Held, person: tuple[Mouth, Screen]) -> Outcome:
+def _guided(workspace: Workspace, held: _Held, person: tuple[UserInterface, Screen]) -> Outcome:
     """Hold a conversation in which the guide asks."""
-    from osiris.chat.guide.environment import GuideWorld
+    from osiris.chat.guide.environment import GuideEnvironment
     from osiris.chat.guide.talk import Guide
 
     out, path = str(held.conversation.options["out"]), held.conversation.options.get("edits")
     edits = workspace.root / str(path) if path else None
-    with closing(GuideWorld(workspace, person, held.session.id, out, edits)) as world:
-        return _talked(held, Guide(held.journal(world)))
+    with closing(GuideEnvironment(workspace, person, held.session.id, out, edits)) as environment:
+        return _talked(held, Guide(held.journal(environment)))
 
 
 def _waiting(workspace: Workspace, store: Store, name: str | None, *, is_guided: bool) -> Conversation:
@@ -267,8 +269,8 @@ def _replayed_oml(store: Store, conversation: Conversation) -> str | None:
     from osiris.chat.agent import Agent
     from osiris.chat.guide.talk import Guide
 
-    proposed: Journaled[LiveWorld] = Journaled(None, store, conversation.id)
-    guided: Journaled[GuideWorld] = Journaled(None, store, conversation.id)
+    proposed: Journal[Environment] = Journal(None, store, conversation.id)
+    guided: Journal[GuideEnvironment] = Journal(None, store, conversation.id)
     with suppress(Waiting):
         if _is_guided(conversation):
             Guide(guided).talk()

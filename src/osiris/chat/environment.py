@@ -1,6 +1,6 @@
-"""Everything that a conversation does outside of itself: the verbs of a world, and the shapes of what they return.
+"""Everything that a conversation does outside of itself: the verbs of an environment, and what they return.
 
-The agent is a function of what its world returns, so a world that returns what was recorded leads to the same
+The agent is a function of what its environment returns, so one that returns what was recorded leads to the same
 conversation. All results but those of `ask` are JSON values; nothing here knows a clock.
 
 `names`  {"connections": ["@sqlite.shop"…], "writers": [{"component", "ending", "modes": […], "connections": […]}…],
@@ -83,10 +83,10 @@ _MENDABLE = (InvalidInput, StepFailed)
 """What a pipeline that is written otherwise may mend."""
 
 
-class Mouth(Protocol):
+class UserInterface(Protocol):
     """The person's side: a terminal, or whatever a command was given."""
 
-    def hear(self, question: Question | None) -> str:
+    def ask_user(self, question: Question | None) -> str:
         """Return the person's next words; raises `effects.Waiting` if there are none."""
         ...
 
@@ -103,8 +103,8 @@ class Mouth(Protocol):
         ...
 
 
-class LiveWorld:
-    """The world of a conversation in a project; `conversation` is its id, which names the runs that it starts.
+class Environment:
+    """The environment of a conversation in a project; `conversation` is its id, which names the runs that it starts.
 
     `samples` (none, masked or raw) are the rows that the model may see; `out` is the folder in which pipelines are
     saved, below output/ or pipelines/.
@@ -114,7 +114,7 @@ class LiveWorld:
         self,
         workspace: Workspace,
         model: Model,
-        mouth: Mouth,
+        ui: UserInterface,
         conversation: str,
         *,
         samples: str = "none",
@@ -122,25 +122,25 @@ class LiveWorld:
     ) -> None:
         self._workspace = workspace
         self._model = model
-        self._mouth = mouth
+        self._ui = ui
         self._conversation = conversation
         self._samples = samples
         self._out = out or workspace.project.output.name
         self._draft = workspace.root / DRAFT
 
-    def hear(self, question: Question | None) -> str:
+    def ask_user(self, question: Question | None) -> str:
         """Return the person's next words."""
-        return self._mouth.hear(question)
+        return self._ui.ask_user(question)
 
     def edit(self, text: str) -> str:
         """Have the person edit a text."""
-        return self._mouth.edit(text)
+        return self._ui.edit(text)
 
-    def tell(self, kind: str, **data: JsonValue) -> None:
+    def emit(self, kind: str, **data: JsonValue) -> None:
         """Show something."""
-        self._mouth.show(kind, data)
+        self._ui.show(kind, data)
 
-    def ask(self, request: ModelRequest) -> Answer:
+    def ask_model(self, request: ModelRequest) -> Answer:
         """Return what the model answers; what is wrong quotes values of rows only if it may see rows as they are."""
         if self._samples != "raw":
             request = replace(request, problems=tuple(map(without_values, request.problems)))
@@ -243,7 +243,7 @@ class LiveWorld:
         options = RunOptions(run_id=f"{self._conversation}-{number}")
         try:
             plan = api.confirmed_plan(self._workspace, fingerprint)
-            result, notes = api.run_target(self._workspace, plan, options, self._mouth.progress, params={})
+            result, notes = api.run_target(self._workspace, plan, options, self._ui.progress, params={})
         except (*_MENDABLE, Unavailable) as error:
             found = [item.to_json() for item in error.diagnostics]
             return {**_NOT_RUN, "run_key": options.run_id, "diagnostics": found}

@@ -1,7 +1,8 @@
 """An environment that keeps what it returns, and returns what it kept: so a conversation that was broken off goes on.
 
 Each result is a row of the store before the agent gets it. Taken up again, the agent is given the rows one by one and
-so comes into the same state; what comes after the last row is done for real. With no world behind it, it is a replay.
+so comes into the same state; what comes after the last row is done for real. With no environment behind
+it, it is a replay.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from osiris.canonical import canonical_bytes, sha256_hex
-from osiris.chat.environment import LiveWorld, Waiting
+from osiris.chat.environment import Environment, Waiting
 from osiris.chat.provider_api import Answer, Usage
 from osiris.chat.store import Entry
 from osiris.durable import make_folder, write_file
@@ -29,26 +30,26 @@ if TYPE_CHECKING:
     from osiris.session.writing import Session
 
 
-W = TypeVar("W", bound=LiveWorld)
+W = TypeVar("W", bound=Environment)
 
 MOST_CHARACTERS = 20_000
 """The longest that is heard at once."""
 
 
 def asked_digest(kind: str, asked: JsonValue) -> str:
-    """Return the SHA-256 of what was asked of the world, as rows have it."""
+    """Return the SHA-256 of what was asked of the environment, as rows have it."""
     return sha256_hex(canonical_bytes([kind, asked]))
 
 
-class Journaled(Generic[W]):
-    """The world of one conversation, and its record; without them it is a replay, which waits where the record ends.
+class Journal(Generic[W]):
+    """The environment of one conversation, and its log; without them it is a replay, which waits where the record ends.
 
     `oml` is the last that was told.
     """
 
     oml: str | None = None
 
-    def __init__(self, live: tuple[W, Record] | None, store: Store, conversation: str) -> None:
+    def __init__(self, live: tuple[W, AuditLog] | None, store: Store, conversation: str) -> None:
         self._live = live
         self._store = store
         self._conversation = conversation
@@ -57,39 +58,39 @@ class Journaled(Generic[W]):
         self._has_warned = False
 
     @property
-    def world(self) -> W | None:
-        """Return the world, once everything that was recorded has been returned; else None."""
+    def environment(self) -> W | None:
+        """Return the environment, once everything that was recorded has been returned; else None."""
         return self._live[0] if self._live and self._is_at_end else None
 
     @property
     def _is_at_end(self) -> bool:
         return self._next >= len(self._kept)
 
-    def hear(self, question: Question | None) -> str:
+    def ask_user(self, question: Question | None) -> str:
         """Return the person's next words, without what looks like a secret; fails with CHT032 if they are too many."""
         about = question.about if question else None
-        return str(self.result("hear", [about], lambda world, record: self._heard(world, record, world.hear(question))))
+        return str(self.result("hear", [about], lambda live, log: self._heard(live, log, live.ask_user(question))))
 
     def names(self, words: str) -> JsonValue:
         """Return what there is."""
-        return self.result("names", [words], lambda world, _: world.names(words))
+        return self.result("names", [words], lambda live, _: live.names(words))
 
     def look(self, relations: Sequence[tuple[str, str, str]], without_rows: Sequence[str] = ()) -> JsonValue:
         """Return what relations are like."""
         asked = [[list(each) for each in relations], list(without_rows)]
-        return self.result("look", asked, lambda world, _: world.look(relations, without_rows))
+        return self.result("look", asked, lambda live, _: live.look(relations, without_rows))
 
-    def ask(self, request: ModelRequest) -> Answer:
+    def ask_model(self, request: ModelRequest) -> Answer:
         """Return what the model answers."""
         # What else a request has is made of results that are recorded; how a version lays it out is no difference.
         asked = [request.purpose, [asdict(message) for message in request.messages]]
 
-        def complete(world: W, record: Record) -> JsonValue:
+        def complete(live: W, log: AuditLog) -> JsonValue:
             began = time.monotonic()
             try:
-                answer = world.ask(request)
+                answer = live.ask_model(request)
             except OsirisError as error:
-                record.event("llm_failed", purpose=request.purpose, code=error.diagnostics[0].code)
+                log.event("llm_failed", purpose=request.purpose, code=error.diagnostics[0].code)
                 raise
             return {**asdict(answer), "latency_ms": round((time.monotonic() - began) * 1000, 3)}
 
@@ -98,49 +99,49 @@ class Journaled(Generic[W]):
 
     def check(self, text: str) -> JsonValue:
         """Return what compiling a text says."""
-        return self.result("check", [text], lambda world, _: world.check(text))
+        return self.result("check", [text], lambda live, _: live.check(text))
 
     def save(self, text: str, name: str, replaces: Sequence[str]) -> JsonValue:
         """Save a text and its plan."""
-        return self.result("save", [text, name, list(replaces)], lambda world, _: world.save(text, name, replaces))
+        return self.result("save", [text, name, list(replaces)], lambda live, _: live.save(text, name, replaces))
 
     def run(self, fingerprint: str, number: int) -> JsonValue:
         """Run a saved plan."""
-        return self.result("run", [fingerprint, number], lambda world, _: world.run(fingerprint, number))
+        return self.result("run", [fingerprint, number], lambda live, _: live.run(fingerprint, number))
 
     def edit(self, text: str) -> str:
         """Have the person edit a text."""
-        return str(self.result("edit", [text], lambda world, _: world.edit(text)))
+        return str(self.result("edit", [text], lambda live, _: live.edit(text)))
 
-    def tell(self, kind: str, **data: JsonValue) -> None:
+    def emit(self, kind: str, **data: JsonValue) -> None:
         """Record what is told unless it is on record, and show it unless it was shown before."""
         if kind == "oml_synthesis_complete":
             self.oml = str(data["oml"])
         if self._live:
-            self._live[1].tell(kind, data)
-        if self.world:
-            self.world.tell(kind, **data)
+            self._live[1].emit(kind, data)
+        if self.environment:
+            self.environment.emit(kind, **data)
 
-    def _heard(self, world: W, record: Record, words: str) -> str:
+    def _heard(self, live: W, log: AuditLog, words: str) -> str:
         if len(words) > MOST_CHARACTERS:
             fail("CHT032", count=len(words), most=MOST_CHARACTERS)
         # What is known as a secret goes first, so that the words around it stay.
-        known: str = record.clean(words)
+        known: str = log.clean(words)
         shown = conceal(known)
         if shown != known and not self._has_warned:
             self._has_warned = True
-            world.tell("warning", diagnostics=[diagnostic("CHT033").to_json()])
+            live.emit("warning", diagnostics=[diagnostic("CHT033").to_json()])
         return shown
 
-    def result(self, kind: str, asked: JsonValue, act: Callable[[W, Record], JsonValue]) -> JsonValue:
-        """Return what is on record, or what the world gives, once that is."""
+    def result(self, kind: str, asked: JsonValue, act: Callable[[W, AuditLog], JsonValue]) -> JsonValue:
+        """Return what is on record, or what the environment gives, once that is."""
         number, digest = self._next, asked_digest(kind, asked)
         if self._is_at_end:
             if self._live is None:
                 raise Waiting
-            world, record = self._live
+            live, log = self._live
             # A secret that somebody typed, or that a server told, ends here.
-            result = record.clean(act(world, record))
+            result = log.clean(act(live, log))
             entry = Entry(kind, digest, now_text(), result)
             self._store.append(self._conversation, number, entry)
             self._kept.append(entry)
@@ -159,7 +160,7 @@ _DISCOVERY = ("names", "look")
 _LLM = {"input_tokens": "tokens", "output_tokens": "tokens", "requests": "count", "cost": "USD"}
 
 
-class Record:
+class AuditLog:
     """What is on record of one conversation; `state` and the rest of its summary follow what is told."""
 
     def __init__(self, session: Session, conversation: Conversation) -> None:
@@ -203,7 +204,7 @@ class Record:
         """Write an event of the command, rather than of the conversation."""
         self._session.event(name, **fields)
 
-    def tell(self, kind: str, data: Mapping[str, JsonValue]) -> None:
+    def emit(self, kind: str, data: Mapping[str, JsonValue]) -> None:
         """Write an event that the agent tells, and what goes with it, unless it is there."""
         self._told += 1
         if kind in _CHANGES:
@@ -216,7 +217,7 @@ class Record:
                 self.save()
 
     def entry(self, number: int, entry: Entry, asked: JsonValue) -> None:
-        """Write what was asked of the world and what came of it, unless it is there."""
+        """Write what was asked of the environment and what came of it, unless it is there."""
         if entry.kind == "hear" or number <= self._last_entry:
             return
         if entry.kind == "ask":

@@ -135,7 +135,7 @@ class Plain:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def tell(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Show a line or some."""
         for line in text.splitlines():
             self._console.talk(line)
@@ -159,9 +159,9 @@ class Plain:
         self._wait_for_sources(options)
         known = list(options.found())
         for name, why in options.silent().items():
-            self.tell(f"{safe(name)} cannot be read: {why}")
+            self.say(f"{safe(name)} cannot be read: {why}")
         if not known and not ask.typed:
-            self.tell(NOTHING)
+            self.say(NOTHING)
             raise Waiting
         self._show(ask, known, 0)
         shown = SHOWN
@@ -174,14 +174,14 @@ class Plain:
             answer = read(ask, known, words, self.refuse)
             if answer is not None:
                 if isinstance(answer, Answer):
-                    self.tell(f"{ask.text} {echo(known, answer)}")
+                    self.say(f"{ask.text} {echo(known, answer)}")
                 return answer
 
     def refuse(self, why: str) -> None:
         """Say why an answer is none; without a terminal the lines after it answer other questions, so it is the end."""
         if not sys.stdin.isatty():
             fail("CHT055", problem=" ".join(why.split()))
-        self.tell(why)
+        self.say(why)
 
     def _wait_for_sources(self, options: Offered) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -189,12 +189,12 @@ class Plain:
             time.sleep(_TICK)
 
     def _show(self, ask: Ask, known: Sequence[Option], first: int) -> None:
-        self.tell("\n".join(["", *(f"  {safe(line)}" for line in ask.head), ask.text]))
+        self.say("\n".join(["", *(f"  {safe(line)}" for line in ask.head), ask.text]))
         self._list(known, first, ask)
         several = "several: numbers, or names with commas; " if ask.several else ""
         skip = "" if ask.default is None else "empty to skip; "
         typed = f"{typed_as(ask)}; " if ask.typed else ""
-        self.tell(f"  ({several}{typed}{skip}{_HELP})")
+        self.say(f"  ({several}{typed}{skip}{_HELP})")
 
     def _list(self, known: Sequence[Option], first: int, ask: Ask) -> None:
         sign = "#" if _needs_sign(ask) else ""
@@ -202,9 +202,9 @@ class Plain:
         for number, each in enumerate(known[first : first + SHOWN], first + 1):
             label = safe(each.label)
             note = f"  {safe(each.note)}" if each.note else ""
-            self.tell(f"{sign}{number:>3}  {shortened(label + note, width)}")
+            self.say(f"{sign}{number:>3}  {shortened(label + note, width)}")
         if len(known) > first + SHOWN:
-            self.tell(f"     … and {len(known) - first - SHOWN:,} more (:more, or type a part of a name)")
+            self.say(f"     … and {len(known) - first - SHOWN:,} more (:more, or type a part of a name)")
 
     def _line(self) -> str:
         if sys.stdin.isatty():

@@ -213,7 +213,7 @@ def _heard(question: str, answers: Sequence[str]) -> str:
     while True:
         console().talk(question)
         try:
-            words = terminal.hear(None).strip().lower()
+            words = terminal.ask_user(None).strip().lower()
         except Waiting:
             return "no"
         if words in answers:

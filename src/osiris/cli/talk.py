@@ -51,7 +51,7 @@ class Terminal:
         self._running = ExitStack()
         self._progress: Callable[[dict[str, JsonValue]], None] | None = None
 
-    def hear(self, question: Question | None) -> str:
+    def ask_user(self, question: Question | None) -> str:
         """Return the person's next words; raises `Waiting` if there are none."""
         if self._words:
             return self._words.pop(0)

@@ -4,7 +4,7 @@ import sqlite3
 
 from osiris.api import open_project
 from osiris.chat.agent import Agent
-from osiris.chat.environment import LiveWorld, Waiting
+from osiris.chat.environment import Environment, Waiting
 from osiris.chat.provider_api import ACCEPT, Answer, Usage
 
 CONNECTIONS = """
@@ -100,7 +100,7 @@ class Person:
         self.edited = edited
         self.told = []
 
-    def hear(self, question):
+    def ask_user(self, question):
         if self.yes and question and question.about == ACCEPT:
             return "yes"
         if not self.words:
@@ -131,7 +131,7 @@ class Person:
 
 def talk(root, person, model, *, fast=False):
     """Talk until the person quits (True) or has no more words (False)."""
-    world = LiveWorld(open_project(root, {}), model, person, "20260101-120000-000-chat-0000")
+    world = Environment(open_project(root, {}), model, person, "20260101-120000-000-chat-0000")
     try:
         Agent(world, fast=fast).talk()
     except Waiting:

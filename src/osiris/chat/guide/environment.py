@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 from osiris import api
 from osiris.api.previews import SAMPLE
 from osiris.chat.choices import one_line, read_names
-from osiris.chat.environment import DRAFT, LiveWorld
+from osiris.chat.environment import DRAFT, Environment
 from osiris.chat.guide.draft import EMPTY, Draft, as_text
 from osiris.chat.guide.questions import RELATIONS, Answer, Look
 from osiris.chat.guide.sources import option_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from osiris.api import Compiled, Preview, Workspace
     from osiris.chat.choices import Choices
-    from osiris.chat.environment import Mouth
+    from osiris.chat.environment import UserInterface
     from osiris.chat.guide.questions import Ask, Option
     from osiris.chat.request import Request
     from osiris.model import JsonValue
@@ -166,7 +166,7 @@ class Screen(Protocol):
         """Return what the person chooses, types or wants instead; raises `effects.Waiting` if there is nobody."""
         ...
 
-    def tell(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Show a line or some."""
         ...
 
@@ -183,14 +183,19 @@ class Screen(Protocol):
         ...
 
 
-class GuideWorld(LiveWorld):
-    """The world of a conversation, and what only the guide asks of it; to be closed."""
+class GuideEnvironment(Environment):
+    """The environment of a conversation, and what only the guide asks of it; to be closed."""
 
     def __init__(
-        self, workspace: Workspace, person: tuple[Mouth, Screen], conversation: str, out: str, edits: Path | None = None
+        self,
+        workspace: Workspace,
+        person: tuple[UserInterface, Screen],
+        conversation: str,
+        out: str,
+        edits: Path | None = None,
     ) -> None:
-        mouth, screen = person
-        super().__init__(workspace, None, mouth, conversation, out=out)  # type: ignore[arg-type]
+        ui, screen = person
+        super().__init__(workspace, None, ui, conversation, out=out)  # type: ignore[arg-type]
         self._project = workspace
         self._screen = screen
         self._edits = edits
@@ -242,7 +247,7 @@ class GuideWorld(LiveWorld):
 
     def say(self, text: str) -> None:
         """Show a line or some."""
-        self._screen.tell(text)
+        self._screen.say(text)
 
     def look_at(self, look: Look) -> JsonValue:
         """Return a table with its columns, keys and frequent values, or why it cannot be read."""
@@ -301,16 +306,16 @@ class GuideWorld(LiveWorld):
 
     def _show_rows(self, draft: Draft) -> None:
         if not draft.request.sources:
-            self._screen.tell("Nothing is read yet: choose a table or file first.")
+            self._screen.say("Nothing is read yet: choose a table or file first.")
             return
         try:
             seen = self._seen(draft.request, draft.choices, SAMPLE)
         except OsirisError as error:
-            self._screen.tell(str(error.diagnostics[0]))
+            self._screen.say(str(error.diagnostics[0]))
             return
         self._screen.rows(seen.tables)
         if seen.cut:
-            self._screen.tell(f"on the first {SAMPLE:,} rows of {', '.join(seen.cut)}")
+            self._screen.say(f"on the first {SAMPLE:,} rows of {', '.join(seen.cut)}")
 
     def _seen(self, request: Request, choices: Choices, sample: int) -> Preview:
         """Return the first rows of what a request has so far."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from osiris.chat.expressions import measure_name
 from osiris.chat.flags import MEASURES, SIGNS, STEP, Wrong, add_flags, name_of, output_of, refuse_misfits, request_of
 from osiris.chat.guide.draft import UNNAMED, with_output
-from osiris.chat.guide.questions import Tell
+from osiris.chat.guide.questions import Show
 from osiris.chat.request import Step
 from osiris.errors import OsirisError, fail
 
@@ -58,7 +58,7 @@ def add_line(draft: Draft, line: str) -> Flow[bool]:
     except OsirisError as error:  # the screen refuses such lines; one on record may be of an earlier version
         draft.request, told, is_whole = before, [_words(error)], False
     for each in told:
-        yield Tell(each)
+        yield Show(each)
     return is_whole
 
 

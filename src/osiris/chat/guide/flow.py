@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from osiris.chat.expressions import unused
 from osiris.chat.guide import parts, sources
 from osiris.chat.guide.draft import UNNAMED, Draft, columns_of, default_name, plain
-from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Option, Propose, Tell
+from osiris.chat.guide.questions import RELATIONS, Answer, Ask, Option, Propose, Show
 from osiris.chat.request import Output
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def pipeline(draft: Draft) -> Flow[Agreed]:
             yield from parts.computed_by(answer.keys[0], draft)
         if problem := draft.problem():
             draft.request = before
-            yield Tell(f"This does not work, and is left out: {problem}")
+            yield Show(f"This does not work, and is left out: {problem}")
         if problem or not is_done:
             continue
         agreed = yield from _written(draft)
@@ -129,7 +129,7 @@ def _accepted(draft: Draft) -> Flow[Agreed | str | None]:
     )
     asked = Ask("accept", f"Plan {check['short']}: save and run it?", options)
     while (key := (yield asked).keys[0]) == "oml":
-        yield Tell(check["oml"])
+        yield Show(check["oml"])
     if key == "change":
         return None
     if key not in ("run", "save"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from osiris.chat.expressions import OR, measure_name, unused
 from osiris.chat.guide.draft import columns_of, known_texts, plain, remark, typed_as, value_kind
-from osiris.chat.guide.questions import Answer, Ask, Compare, Option, Tell, meant
+from osiris.chat.guide.questions import Answer, Ask, Compare, Option, Show, meant
 from osiris.chat.request import Chosen, Computed, Filter, Group, Measure, Pick, Pivot, Sort, Step
 from osiris.chat.sql_text import quote
 
@@ -139,7 +139,7 @@ def _condition(draft: Draft, column: str, fields: Fields) -> Flow[Filter | None]
     answer = yield Ask("condition", text, options, several=True, typed=typed)
     chosen = [key[2:] for key in answer.keys if key.startswith("o:")]
     if chosen and len(answer.keys) > 1:
-        yield Tell("Choose values, or one condition.")
+        yield Show("Choose values, or one condition.")
         return None
     if not chosen:
         among = yield from _known(answer, values)
@@ -189,7 +189,7 @@ def _by_operator(draft: Draft, column: str, operator: str, fields: Fields) -> Fl
 def _by_column(draft: Draft, column: str, operator: Operator, fields: Fields) -> Flow[Filter | None]:
     alike = tuple(o for o in columns_of(draft, fields, _alike(fields[column])) if o.key != column)
     if not alike:
-        yield Tell(f"No other column can be compared with {column}.")
+        yield Show(f"No other column can be compared with {column}.")
         return None
     answer = yield from _one("other", f"{column} {operator} which column?", alike)
     return Filter(column, operator, other=answer.keys[0])
@@ -318,7 +318,7 @@ def distinct(draft: Draft) -> Flow[None]:
     """Keep each different row once; nothing is asked."""
     step = draft.step_for("group")
     draft.put(replace(step, group=tuple(map(Group, draft.fields(step, "input")))))
-    yield Tell("Rows that are the same in all columns are kept once.")
+    yield Show("Rows that are the same in all columns are kept once.")
 
 
 # --- columns that are computed -------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ def _compute_of(draft: Draft, function: str, column: str) -> Flow[None]:
         draft.put(replace(made, columns=tuple(_in_place(each, column, name) for each in fields)))
         return
     draft.put(made)
-    yield Tell(f"The new column is {name}.")
+    yield Show(f"The new column is {name}.")
 
 
 def _in_place(column: str, rounded: str, by: str) -> Chosen:
@@ -414,13 +414,13 @@ def _date_format(draft: Draft, column: str) -> Flow[str | None]:
     known = known_texts(draft.column(column))
     ways = _ways(known)
     if not ways:
-        yield Tell(f"No usual way to spell dates fits the values of {column}.")
+        yield Show(f"No usual way to spell dates fits the values of {column}.")
         return None
     values, counts = yield from _fits(draft, column, ways)
     whole = [each for each in ways if counts.get(each) == values]
     whole = [each for each in whole if OR not in each] or whole
     if len(whole) == 1:
-        yield Tell(f"{column} spells all dates as {_way(whole[0])}.")
+        yield Show(f"{column} spells all dates as {_way(whole[0])}.")
         return f"date {whole[0]}"
 
     def option(way: str) -> Option:
@@ -480,7 +480,7 @@ def _together(known: list[str]) -> list[str]:
 def _moment_type(draft: Draft, column: str) -> Flow[str | None]:
     if all(_MOMENT_TEXT.fullmatch(text) for text in known_texts(draft.column(column))):
         return "timestamp[us]"
-    yield Tell(f"Values of {column} are not spelled like 2025-01-31 09:30:00.")
+    yield Show(f"Values of {column} are not spelled like 2025-01-31 09:30:00.")
     return None
 
 
@@ -489,7 +489,7 @@ def _number_type(draft: Draft, column: str) -> Flow[str | None]:
     fitting = (name for name, (_, spelled) in _NUMBERS.items() if all(re.fullmatch(spelled, text) for text in known))
     options = [Option(name, _NUMBERS[name][0]) for name in fitting]
     if not options:
-        yield Tell(f"No usual way to spell numbers fits the values of {column}.")
+        yield Show(f"No usual way to spell numbers fits the values of {column}.")
         return None
     return (yield from _one("type", f"How does {column} spell numbers?", options)).keys[0]
 

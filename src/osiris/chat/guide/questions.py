@@ -114,13 +114,13 @@ class Propose:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Show:
     """Something to be shown; gives None."""
 
     text: str
 
 
-Effect: TypeAlias = Ask | Look | Compare | Propose | Tell
+Effect: TypeAlias = Ask | Look | Compare | Propose | Show
 """What a flow can ask for."""
 
 if TYPE_CHECKING:

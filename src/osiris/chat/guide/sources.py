@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from osiris.chat.choices import one_line
 from osiris.chat.expressions import unused
 from osiris.chat.guide.draft import columns_of, known_texts, typed_as
-from osiris.chat.guide.questions import RELATIONS, Ask, Compare, Look, Option, Tell
+from osiris.chat.guide.questions import RELATIONS, Ask, Compare, Look, Option, Show
 from osiris.chat.request import Join, Match, Step
 from osiris.chat.sql_text import quote
 
@@ -90,7 +90,7 @@ def _measured_keys(
     candidates = named or [*_by_likeness(left, right), *_by_values(draft, relation, left, right)]
     figures: dict[Pairs, Figures | None] = {}
     if candidates:
-        yield Tell("  comparing values of keys …")
+        yield Show("  comparing values of keys …")
     for pairs in list(dict.fromkeys(candidates))[:MEASURED]:
         figures[pairs] = yield from _measured(draft, step, relation, pairs)
     least = 0 if named else _MOST
@@ -107,7 +107,7 @@ def _confirmed(relation: Relation, pairs: Pairs, figures: Figures | None) -> Flo
     if not (yield from _is_wanted(relation, pairs, figures)):
         return None
     if figures and figures.matched == figures.keys:
-        yield Tell(f"All {figures.keys:,} values match.")
+        yield Show(f"All {figures.keys:,} values match.")
         return Join(relation.name, pairs, "keep")
     options = (
         Option("keep", "keep them", "what is joined is empty there"),
@@ -293,15 +293,15 @@ def looked_at(draft: Draft, asked: Ask) -> Flow[Relation | None]:
     if relation not in draft.tables:
         found = yield Look(relation, source, table)
         if "table" not in found:
-            yield Tell(f"{relation} cannot be read: {found['reason']}")
+            yield Show(f"{relation} cannot be read: {found['reason']}")
             return None
         draft.tables = {**draft.tables, relation: (source, found["table"])}
     known = next((each for each in draft.choices.relations if each.id == relation), None)
     if known is None or not known.columns:
         draft.tables = {name: told for name, told in draft.tables.items() if name != relation}
-        yield Tell(f"{relation} has no columns that can be read.")
+        yield Show(f"{relation} has no columns that can be read.")
         return None
-    yield Tell(_columns(known, draft.tables[relation][1]))
+    yield Show(_columns(known, draft.tables[relation][1]))
     return known
 
 

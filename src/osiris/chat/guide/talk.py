@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 from osiris.canonical import sha256_hex
 from osiris.chat.guide.draft import EMPTY, Draft, as_text
 from osiris.chat.guide.flow import pipeline
-from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Tell
+from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Show
 from osiris.chat.provider_api import ACCEPT
 from osiris.errors import OsirisError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from osiris.chat.guide.environment import GuideWorld
+    from osiris.chat.guide.environment import GuideEnvironment
     from osiris.chat.guide.flow import Agreed
     from osiris.chat.guide.questions import Effect, Flow
-    from osiris.chat.journal import Journaled
+    from osiris.chat.journal import Journal
     from osiris.model import JsonValue
 
 
@@ -39,7 +39,7 @@ class Guide:
     _machine: Machine
     _start: JsonValue
 
-    def __init__(self, journal: Journaled[GuideWorld]) -> None:
+    def __init__(self, journal: Journal[GuideEnvironment]) -> None:
         self._journal = journal
         self._state = "INIT"
         self._drafts = 0
@@ -68,17 +68,17 @@ class Guide:
 
     def _heard(self, ask: Ask) -> str:
         machine = self._machine
-        self._journal.tell("assistant_response", text=ask.text, about=ask.about, choices=[o.label for o in ask.options])
-        if ask.about == ACCEPT and self._journal.world and not self._is_shown:
-            self._journal.world.tell("plan", **self._plan)
+        self._journal.emit("assistant_response", text=ask.text, about=ask.about, choices=[o.label for o in ask.options])
+        if ask.about == ACCEPT and self._journal.environment and not self._is_shown:
+            self._journal.environment.emit("plan", **self._plan)
         words: str = self._journal.result("hear", [ask.about], lambda live, _: live.choose(ask, machine.draft))
-        self._journal.tell("user_message", text=_spoken(ask, words), about=ask.about)
+        self._journal.emit("user_message", text=_spoken(ask, words), about=ask.about)
         if self._state == "INIT":
             self._go("INTENT_CAPTURED")
         return words
 
-    def _given(self, effect: Look | Compare | Propose | Tell) -> JsonValue:
-        if isinstance(effect, Tell):
+    def _given(self, effect: Look | Compare | Propose | Show) -> JsonValue:
+        if isinstance(effect, Show):
             return self._say(effect.text)
         if isinstance(effect, Look):
             return self._looked(effect)
@@ -91,10 +91,10 @@ class Guide:
 
     def _looked(self, look: Look) -> JsonValue:
         self._go("DISCOVERY")
-        self._journal.tell("discovery_start", tables=[look.relation])
+        self._journal.emit("discovery_start", tables=[look.relation])
         asked = [look.relation, look.source, look.table]
         found = self._journal.result("look", asked, lambda live, _: live.look_at(look))
-        self._journal.tell("discovery_done", tables=int("table" in found), recalled=0, silent={})
+        self._journal.emit("discovery_done", tables=int("table" in found), recalled=0, silent={})
         return found
 
     def _checked(self, check: Propose) -> JsonValue:
@@ -107,18 +107,18 @@ class Guide:
         except OsirisError as error:
             return self._unfit([each.to_json() for each in error.diagnostics])
         self._drafts += 1
-        self._journal.tell("oml_synthesis_complete", number=self._drafts, oml=text)
+        self._journal.emit("oml_synthesis_complete", number=self._drafts, oml=text)
         self._go("VALIDATE_OML")
         checked = self._journal.result("check", [text], lambda live, _: live.plan(text, check.request))
         problems = checked["diagnostics"]
-        self._journal.tell("validation", number=self._drafts, ok=checked["ok"], diagnostics=problems)
+        self._journal.emit("validation", number=self._drafts, ok=checked["ok"], diagnostics=problems)
         if checked["ok"]:
             self._go("COMPILE")
             command = command_line(check.request, draft.choices)
             told = {"check": checked, "command": command and " ".join([command, *checked["flags"]])}
             self._plan = {"number": self._drafts, **told, "tables": [], "assumptions": []}
-            self._is_shown = self._journal.world is not None
-            self._journal.tell("plan", **self._plan)
+            self._is_shown = self._journal.environment is not None
+            self._journal.emit("plan", **self._plan)
             return checked
         return self._unfit(problems, checked)
 
@@ -136,22 +136,22 @@ class Guide:
         start = self._start or {"name": draft.request.name, "oml": ""}
         before = sha256_hex(start["oml"].encode())
         saved = self._journal.save(str(agreed.check["oml"]), start["name"], [before])
-        self._journal.tell("saved", **saved)
+        self._journal.emit("saved", **saved)
         if saved["fingerprint"] != agreed.check["fingerprint"]:
             self._say(_CHANGED)
         elif agreed.action == "run":
             self._go("RUN")
             result = self._journal.run(saved["fingerprint"], 1)
-            self._journal.tell("run_result", **result)
+            self._journal.emit("run_result", **result)
         self._go("COMPLETE")
 
     def _say(self, text: str) -> None:
-        if self._journal.world:
-            self._journal.world.say(text)
+        if self._journal.environment:
+            self._journal.environment.say(text)
 
     def _go(self, state: str) -> None:
         if state != self._state:
-            self._journal.tell("state_transition", from_state=self._state, to_state=state)
+            self._journal.emit("state_transition", from_state=self._state, to_state=state)
             self._state = state
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from osiris.chat.guide.draft import EMPTY, Draft
-from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Tell, meant
+from osiris.chat.guide.questions import Answer, Ask, Compare, Look, Propose, Show, meant
 from osiris.chat.guide.sources import option_of
 from osiris.chat.guide.talk import Machine
 from osiris.chat.request import (
@@ -105,7 +105,7 @@ class Person:
             return {"table": found} if found else {"reason": "it is gone"}
         if isinstance(effect, Compare):
             return self.figures
-        if isinstance(effect, Tell):
+        if isinstance(effect, Show):
             if not effect.text.startswith(("  columns (", "  comparing")):
                 self.told.append(effect.text)
             return None
@@ -421,7 +421,7 @@ def test_what_a_table_has_is_shown_and_what_cannot_be_shown_is_counted():
         person._question()
     finally:
         del TABLES["odd.csv"]
-    told = [effect.text for effect, _ in person.machine.given if isinstance(effect, Tell)]
+    told = [effect.text for effect, _ in person.machine.given if isinstance(effect, Show)]
     assert told == ["  columns (1): id int64\n  not offered, as their names cannot be shown: 1"]
 
 
