@@ -210,7 +210,8 @@ class Environment:
         """Compile a text, and nothing else; returns what is told of it, and the plan if it is good."""
         try:
             compiled = api.compile_text(self._workspace, text, self._draft, params={}, worker=worker)
-            data = self._plan(compiled)
+            view = api.view_plan(self._workspace, compiled)
+            data = {**api.compiled_data(compiled, view), "deciding": _deciding(compiled.manifest)}
         except _MENDABLE as error:
             return {"ok": False, "oml": text, "diagnostics": [item.to_json() for item in error.diagnostics]}, None
         found = [item.to_json() for item in compiled.diagnostics]
@@ -252,10 +253,6 @@ class Environment:
         answer = api.package(self._workspace, result.session_id, {}).document["answer"]
         found = [item.to_json() for item in (*notes, *result.diagnostics)]
         return {**data, "ok": result.exit_code == 0, "diagnostics": found, "answer": answer}
-
-    def _plan(self, compiled: Compiled) -> dict[str, JsonValue]:
-        view = api.view_plan(self._workspace, compiled)
-        return {**api.compiled_data(compiled, view), "deciding": _deciding(compiled.manifest)}
 
     def _free_place(self, text: str, name: str, replaces: Sequence[str]) -> tuple[str, str | None]:
         """Return a file that is not there, or has this text or one that may be replaced, and the digest of that."""

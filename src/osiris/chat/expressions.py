@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Kind = Literal["number", "text", "date", "timestamp", "time", "bool", "uuid", "other"]
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d+)?|\.\d+)")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TRUTH = {"true": "true", "false": "false"}
 _MOST_DIGITS = 38
 _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
@@ -45,14 +46,15 @@ class Misfit(Exception):
     def __init__(self, field: str, problem: str, hint: str | None = None) -> None:
         super().__init__(problem)
         self.field, self.problem, self.hint = field, problem, hint
+        self.parts: Sequence[Misfit] = (self,)
 
 
-class Misfits(Exception):
-    """All parts of a list that cannot be carried out."""
+class Misfits(Misfit):
+    """All parts of a list that cannot be carried out; else it is as the first of them."""
 
     def __init__(self, parts: Sequence[Misfit]) -> None:
-        super().__init__(parts[0].problem)
-        self.parts = tuple(parts)
+        super().__init__(parts[0].field, parts[0].problem, parts[0].hint)
+        self.parts = parts
 
 
 def each(field: str, items: Iterable[T], make: Callable[[T], R]) -> list[R]:
@@ -126,14 +128,6 @@ def literal(value: str, type_: str, field: str = "value") -> str:
     return made
 
 
-def _number(value: str, _: str) -> str | None:
-    return format(Decimal(value), "f") if _NUMBER.fullmatch(value) else None
-
-
-def _date(value: str, _: str) -> str | None:
-    return f"DATE '{value}'" if is_date(value) else None
-
-
 def is_date(value: str) -> bool:
     """Tell whether a text is a day in ISO 8601."""
     try:
@@ -159,22 +153,14 @@ def _time(value: str, _: str) -> str | None:
         return None
 
 
-def _uuid(value: str, _: str) -> str | None:
-    return (
-        f"CAST('{value}' AS UUID)"
-        if re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value)
-        else None
-    )
-
-
-_LITERALS = {
-    "number": _number,
+_LITERALS: dict[Kind, Callable[[str, str], str | None]] = {
+    "number": lambda value, _: format(Decimal(value), "f") if _NUMBER.fullmatch(value) else None,
     "text": lambda value, _: text_literal(value),
-    "date": _date,
+    "date": lambda value, _: f"DATE '{value}'" if is_date(value) else None,
     "timestamp": _timestamp,
     "time": _time,
     "bool": lambda value, _: _TRUTH.get(value.lower()),
-    "uuid": _uuid,
+    "uuid": lambda value, _: f"CAST('{value}' AS UUID)" if _UUID.fullmatch(value) else None,
 }
 _EXAMPLES = {
     "number": "write it like 1234.5",

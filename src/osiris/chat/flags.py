@@ -479,10 +479,9 @@ def _scope(step: Step, relations: Sequence[Relation]) -> Iterator[str]:
     inputs = {each.name: partial(tuple, map(Field, each.types, each.types.values())) for each in relations}
     try:
         yield from joined(step, Given(inputs, {}, lambda _: ()))[0]
-    except Misfits as misfits:
-        fail("CHT042", flag="--join", problem=misfits.parts[0].problem, hint=misfits.parts[0].hint)
     except Misfit as misfit:
-        fail("CHT042", flag="--from", problem=misfit.problem, hint=misfit.hint)
+        flag = "--join" if isinstance(misfit, Misfits) else "--from"
+        fail("CHT042", flag=flag, problem=misfit.problem, hint=misfit.hint)
 
 
 def _file_writer(path: str, writers: Sequence[Writer]) -> Writer:

@@ -32,7 +32,6 @@ from osiris.chat.expressions import (
     ROWS,
     SHARE,
     Misfit,
-    Misfits,
     unused,
 )
 from osiris.chat.render import SAVE, given_to_next, path_of, problems_of, render_request
@@ -82,7 +81,7 @@ def parse_request(text: str, choices: Choices) -> Request | None:
         request = _request(_settled(document), choices)
         again = yaml.safe_load(render_request(request, choices, str(document.get("description", ""))))
         return request if _plain(again) == _plain(_settled(document)) else None
-    except (OsirisError, Outside, Misfit, Misfits, LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError):
+    except (OsirisError, Outside, Misfit, LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError):
         return None
 
 
@@ -190,7 +189,7 @@ def _step(given: Mapped, request: Request, choices: Choices) -> Step:
 def _candidates(query: str, name: str, given: Given) -> Iterator[Step]:
     try:
         yield from read_step(query, name, given)
-    except (Outside, Misfit, Misfits, LookupError, TypeError, ValueError):
+    except (Outside, Misfit, LookupError, TypeError, ValueError):
         return
 
 

@@ -179,9 +179,13 @@ def _with_data(root: Path, without: set[Path]) -> Iterator[str]:
             inside = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
         except OSError:
             continue
-        waiting += [each for each in inside if _is_looked_into(each) and each not in without]
+        waiting += [each for each in inside if _is_folder(each) and each not in without]
         if any(_is_data(each.name) for each in inside):
             yield folder.relative_to(root).as_posix()
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and is_text(path.name)
 
 
 def _is_data(name: str) -> bool:
@@ -193,7 +197,3 @@ def _is_there(root: Path, token: str) -> bool:
         return (root / token).is_file() or any(root.glob(token))
     except (OSError, ValueError, NotImplementedError):
         return False
-
-
-def _is_looked_into(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink() and is_text(path.name)

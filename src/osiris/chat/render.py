@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from osiris.api import format_text
 from osiris.chat.choices import RESERVED, Writer, one_line
-from osiris.chat.expressions import DIGITS, Misfit, Misfits, literal, unused
+from osiris.chat.expressions import DIGITS, Misfit, literal, unused
 from osiris.chat.statement import Given, statement
 from osiris.errors import Location, OsirisError, diagnostic, did_you_mean, raise_all
 from osiris.model import Field
@@ -61,11 +61,15 @@ def render_request(request: Request, choices: Choices, description: str = "") ->
     _refuse(pipeline.problems)
     text = one_line(description, INTENT)
     fits = text and "${" not in text and not find_literal_secrets({"description": text})
+    params = {
+        each.name: {"type": each.type, "default": _typed(each.default, _SQL_TYPES[each.type])}
+        for each in request.parameters
+    }
     document = {
         "oml_version": "0.2.0" if any(step.checks for step in request.steps) else "0.1.0",
         "name": request.name,
         **({"description": text} if fits else {}),
-        **({"params": dict(map(_parameter, request.parameters))} if request.parameters else {}),
+        **({"params": params} if params else {}),
         "steps": pipeline.steps,
     }
     return format_text(json.dumps(document, ensure_ascii=False), f"{request.name}.yaml")
@@ -159,17 +163,15 @@ class _Pipeline:
             except _Unknown:
                 continue
             except Misfit as misfit:
-                self._wrong(f"{pointer}/{number}/{misfit.field}".rstrip("/"), misfit.problem, misfit.hint)
-            except Misfits as misfits:
-                for each in misfits.parts:
-                    self._wrong(f"{pointer}/{number}/{each.field}", each.problem, each.hint)
+                for each in misfit.parts:
+                    self._wrong(f"{pointer}/{number}/{each.field}".rstrip("/"), each.problem, each.hint)
 
     @contextmanager
     def _known_anyway(self, name: str) -> Iterator[None]:
         """Know a name even if nothing can be made of what has it: what reads that is not to blame."""
         try:
             yield
-        except (Misfit, Misfits):
+        except Misfit:
             if name not in self.known:
                 self.known[name] = _unknown
             raise
@@ -275,10 +277,6 @@ def _check_parameter(given: Parameter) -> None:
     if not re.fullmatch("[a-z][a-z0-9_]*", given.name):
         raise Misfit("name", f"'{given.name[:80]}' is no name of a parameter", "lower-case letters, digits and _")
     literal(given.default, _SQL_TYPES[given.type], "default")
-
-
-def _parameter(given: Parameter) -> tuple[str, JsonValue]:
-    return given.name, {"type": given.type, "default": _typed(given.default, _SQL_TYPES[given.type])}
 
 
 def _typed(value: str, type_: str) -> JsonValue:

@@ -204,7 +204,12 @@ def _listing(step: Step, scope: Scope) -> list[str]:
 def _grouped(step: Step, scope: Scope, select: _Select, given: Given) -> str:
     """Return a SELECT by groups; shares and ratios are computed from the rows of one below it."""
     results: Scope = {}
-    groups = each("group", step.group, lambda group: _add(results, _group_name(group, scope), grouped(group, scope)))
+
+    def add(group: Group) -> str:
+        name = group.name or group.unit or find(scope, group.column).result
+        return _add(results, name, grouped(group, scope))
+
+    groups = each("group", step.group, add)
     each("measures", step.measures, lambda measure: _measure(results, measure, scope))
     _pivot(results, step, scope)
     select.group = groups
@@ -225,10 +230,6 @@ def _add(results: Scope, name: str, sql: str, type_: str = "utf8") -> str:
     _check_name(name, results)
     results[name] = Column(sql, type_, name)
     return sql
-
-
-def _group_name(group: Group, scope: Scope) -> str:
-    return group.name or group.unit or find(scope, group.column).result
 
 
 def _measure(results: Scope, measure: Measure, scope: Scope) -> None:

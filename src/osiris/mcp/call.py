@@ -201,7 +201,9 @@ def _crash(out: BinaryIO, kind: type[BaseException], error: BaseException) -> No
     """Answer that this was a mistake of ours; what an unforeseen error says may be anything, so it is not told."""
     at = _innermost(error.__traceback__)
     found = diagnostic("INT000", kind=kind.__name__, reason=f"in {at}")
-    _tell(out, {"answer": {"ok": False, "text": _framed(laid_out(Reply({}, diagnostics=[found], ok=False), {}))}})
+    _tell(
+        out, {"answer": {"ok": False, "text": _framed(written(laid_out(Reply({}, diagnostics=[found], ok=False), {})))}}
+    )
 
 
 def _innermost(trace: TracebackType | None) -> str:
@@ -228,7 +230,7 @@ def _tool(call: Call, out: BinaryIO) -> dict[str, JsonValue]:
         reply = Reply({}, diagnostics=found, next=next_tools(found), ok=False)
         document = laid_out(reply, {key: value for key, value in arguments.items() if key == "detail"})
     scrubbed = scrubber.json(document) if scrubber else document
-    return {"ok": reply.ok, "text": _framed(scrubbed)}
+    return {"ok": reply.ok, "text": _framed(written(scrubbed))}
 
 
 def _opened(profile: JsonValue) -> Workspace:
@@ -263,10 +265,10 @@ def _located(item: Diagnostic, root: str) -> Diagnostic:
     return replace(item, message=item.message.replace(root, ""), hint=hint)
 
 
-def _framed(document: JsonValue) -> str:
-    """Return a document between marks that nothing in it can know."""
+def _framed(text: str) -> str:
+    """Return a text between marks that nothing in it can know."""
     mark = f"osiris-data-{secrets.token_hex(8)}"
-    return f"{TOLD}\n<{mark}>\n{written(document)}\n</{mark}>"
+    return f"{TOLD}\n<{mark}>\n{text}\n</{mark}>"
 
 
 def _resource(call: Call) -> dict[str, JsonValue]:
@@ -281,13 +283,8 @@ def _resource(call: Call) -> dict[str, JsonValue]:
         told = [concealed(unvalued(item)).to_json() for item in error.diagnostics]
         return {"ok": False, "diagnostics": scrubber.json(told) if scrubber else told}
     clean = scrubber.json(found)
-    text = _framed_text(str(clean)) if mime == TEXT else written(clean)
+    text = _framed(str(clean)) if mime == TEXT else written(clean)
     return {"ok": True, "mime": mime, "text": text}
-
-
-def _framed_text(text: str) -> str:
-    mark = f"osiris-data-{secrets.token_hex(8)}"
-    return f"{TOLD}\n<{mark}>\n{text}\n</{mark}>"
 
 
 def _progress(out: BinaryIO, event: Mapping[str, JsonValue]) -> None:

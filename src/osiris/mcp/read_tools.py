@@ -14,7 +14,7 @@ from osiris.mcp.requests import request_document
 from osiris.registry import matching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from osiris.api import Workspace
     from osiris.model import JsonValue
@@ -34,7 +34,7 @@ def connections_list(workspace: Workspace, _arguments: Arguments) -> Reply:
 
 def connections_doctor(workspace: Workspace, arguments: Arguments) -> Reply:
     """Answer as `osiris connections doctor`."""
-    names = arguments.get("connections") or ()
+    names = arguments.get("connections", ())
     if not all(name.startswith("@") for name in names):
         fail("MCP005", problem="'/connections' has references", hint="such as @postgres.shop")
     found = api.examine_connections(workspace, names)
@@ -112,9 +112,7 @@ def component_get(_workspace: Workspace, arguments: Arguments) -> Reply:
 def _components(arguments: Arguments) -> Reply:
     """Return the components that all words of a query are found in."""
     found, problems = api.list_components(arguments.get("mode"))
-    query, names = str(arguments.get("query") or "").casefold(), [each["name"] for each in found]
-    by_text = [each["name"] for each in found if _says(each, query.split())]
-    named = [*by_text, *matching(query, names)] or matching(query, names, loosely=True)
+    named = _named(found, str(arguments.get("query") or "").casefold())
     fitting = [each for each in found if each["name"] in named]
     keys = ("name", "title", "modes", "connection", "delivery")
     return Reply(
@@ -126,10 +124,12 @@ def _components(arguments: Arguments) -> Reply:
     )
 
 
-def _says(component: Mapping[str, JsonValue], words: list[str]) -> bool:
-    """Tell whether all of some words are in what a component says of itself."""
-    text = " ".join(str(component[key]) for key in ("name", "title", "description", "family")).casefold()
-    return all(word in text for word in words)
+def _named(components: Sequence[Mapping[str, JsonValue]], query: str) -> list[str]:
+    """Return the names of the components that have all words of a query in what they say, or are called nearly so."""
+    said = ("name", "title", "description", "family")
+    texts = {each["name"]: " ".join(str(each[key]) for key in said).casefold() for each in components}
+    by_text = [name for name, text in texts.items() if all(word in text for word in query.split())]
+    return [*by_text, *matching(query, list(texts))] or matching(query, list(texts), loosely=True)
 
 
 def _component(spec: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:

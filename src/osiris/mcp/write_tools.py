@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from osiris.api import Compiled, Workspace
+    from osiris.api import Workspace
     from osiris.model import JsonValue
 
     Arguments = Mapping[str, JsonValue]
@@ -79,12 +79,10 @@ def _compiled(workspace: Workspace, arguments: Arguments, said: str | None, made
         data["multiplies"] = [each.words() for each in grown]
     if said is None:
         data["manifest"] = api.save(workspace, compiled)
-    follow_up = (RUN, {"fingerprint": compiled.manifest.fingerprint}) if said is None else _saving(arguments, compiled)
+    follow_up = (RUN, {"fingerprint": compiled.manifest.fingerprint})
+    if said is not None:
+        follow_up = ("oml_save", {"file": arguments.get("file") or f"pipelines/{compiled.manifest.name}.yaml"})
     return Reply(data, brief=_plan, uncut=tuple(made), diagnostics=compiled.diagnostics, next=[follow_up])
-
-
-def _saving(arguments: Arguments, compiled: Compiled) -> tuple[str, dict[str, JsonValue]]:
-    return "oml_save", {"file": arguments.get("file") or f"pipelines/{compiled.manifest.name}.yaml"}
 
 
 def _said(workspace: Workspace, arguments: Arguments) -> str | None:

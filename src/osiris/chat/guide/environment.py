@@ -233,10 +233,12 @@ class GuideEnvironment(Environment):
 
     def choose(self, ask: Ask, draft: Draft) -> str:
         """Return what the person answers, as it is recorded; rows are shown as often as they are wanted."""
+        from osiris.chat.guide.flag_line import problem_of_line
+
         while True:
             answer = self._screen.choose(ask, self._options(ask))
             if isinstance(answer, Answer):
-                wrong = _wrong_line(draft, answer.text) if ask.typed == "flags" and answer.text else None
+                wrong = problem_of_line(draft, answer.text) if ask.typed == "flags" and answer.text else None
                 if wrong is None:
                     return answer.recorded()
                 self._screen.refuse(wrong)
@@ -277,11 +279,11 @@ class GuideEnvironment(Environment):
         """
         checked, compiled = self._screen.wait(self._desk.do(lambda worker: self.compiled(text, worker)))
         measured, multiplies = self._measured(compiled) if compiled else ([], False)
-        outside, overwritten = _outside(checked["diagnostics"]), self._overwritten(request)
+        outside = [one_line(each["message"], _REASON) for each in checked["diagnostics"] if each["code"] == _OUTSIDE]
         has_file = any(each.path and (self._project.root / each.path).exists() for each in request.outputs)
         named = {"--outside": outside, "--mode replace": has_file, "--multiplies": multiplies}
         flags = [flag for flag, is_needed in named.items() if is_needed]
-        return {**checked, "measured": measured, "confirm": [*outside, *overwritten], "flags": flags}
+        return {**checked, "measured": measured, "confirm": [*outside, *self._overwritten(request)], "flags": flags}
 
     def _measured(self, compiled: Compiled) -> tuple[list[str], bool]:
         """Return what is measured of a plan, within a time, and whether a join multiplies rows, or may.
@@ -342,16 +344,6 @@ class GuideEnvironment(Environment):
             lambda: {name: why for name, why in listing.silent.items() if name == reference},
             listing.start,
         )
-
-
-def _wrong_line(draft: Draft, line: str) -> str | None:
-    from osiris.chat.guide.flag_line import problem_of_line
-
-    return problem_of_line(draft, line)
-
-
-def _outside(diagnostics: Sequence[Mapping[str, JsonValue]]) -> list[str]:
-    return [one_line(each["message"], _REASON) for each in diagnostics if each["code"] == _OUTSIDE]
 
 
 def _tables(options: Sequence[Option]) -> list[Option]:

@@ -354,14 +354,12 @@ def _compute_of(draft: Draft, function: str, column: str) -> Flow[None]:
     name = unused(plain([column, function.removeprefix("text as a "), new.other or ""]), fields)
     made = replace(step, compute=(*step.compute, replace(new, name=name)))
     if function == "round":
-        draft.put(replace(made, columns=tuple(_in_place(each, column, name) for each in fields)))
+        draft.put(
+            replace(made, columns=tuple(Chosen(name, each) if each == column else Chosen(each) for each in fields))
+        )
         return
     draft.put(made)
     yield Show(f"The new column is {name}.")
-
-
-def _in_place(column: str, rounded: str, by: str) -> Chosen:
-    return Chosen(by, column) if column == rounded else Chosen(column)
 
 
 def _computed(draft: Draft, function: str, column: str, fields: Fields) -> Flow[Computed | None]:

@@ -54,8 +54,7 @@ class Figures:
     matched: int
     most: int
 
-    def words(self) -> str:
-        """Return it as a remark."""
+    def __str__(self) -> str:
         many = f", up to {self.most:,} rows for one value" if self.most > 1 else ""
         return f"{self.matched:,} of {self.keys:,} values match{many}"
 
@@ -70,7 +69,7 @@ def join(draft: Draft) -> Flow[None]:
     left = draft.fields(step, "input")
     right = {each.name: each.type for each in relation.columns or ()}
     figures, offered = yield from _measured_keys(draft, step, relation, left, right)
-    options = [Option(str(n), _words(pairs), _remark(figures[pairs])) for n, pairs in enumerate(offered)]
+    options = [Option(str(n), _words(pairs), str(figures[pairs] or "not measured")) for n, pairs in enumerate(offered)]
     options.append(Option("other", "other columns …"))
     chosen = (yield Ask("key", f"By which key is {relation.table} joined?", tuple(options))).keys[0]
     pairs = (yield from _own_key(draft, left, right)) if chosen == "other" else offered[int(chosen)]
@@ -263,10 +262,6 @@ def _comparing(left: str, right: str, pairs: Pairs) -> str:
 
 def _words(pairs: Pairs) -> str:
     return " and ".join(each.left if each.left == each.right else f"{each.left} = {each.right}" for each in pairs)
-
-
-def _remark(figures: Figures | None) -> str:
-    return figures.words() if figures else "not measured"
 
 
 def _own_key(draft: Draft, left: Fields, right: Fields) -> Flow[Pairs]:

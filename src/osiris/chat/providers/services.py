@@ -45,7 +45,9 @@ async def request(
     from pydantic_ai.direct import model_request
     from pydantic_ai.messages import ModelRequest, UserPromptPart
 
-    opened = _open(settings, model, client)
+    # Address and key are always given, so that no variable of the process counts.
+    key = settings.key.reveal() if settings.key is not None else _NO_KEY
+    opened = _OPENERS[settings.provider](model, settings.address, key, client)
     told: ModelSettings = {"max_retries": 0, "request_timeout": settings.timeout, "framing_announcement": "never"}
     if settings.provider == "anthropic":
         told["max_tokens"] = _LONGEST_ANSWER
@@ -83,12 +85,6 @@ def _parameters(output: Output, schema: dict[str, JsonValue]) -> ModelRequestPar
         return ModelRequestParameters(output_mode=output, output_tools=[tool], allow_text_output=False)
     wanted = OutputObjectDefinition(json_schema=schema, name=ANSWER_TOOL, strict=True)
     return ModelRequestParameters(output_mode=output, output_object=wanted)
-
-
-def _open(settings: Settings, model: str, client: httpx2.AsyncClient) -> LibraryModel:
-    """Return the library's model; address and key are always given, so that no variable of the process counts."""
-    key = settings.key.reveal() if settings.key is not None else _NO_KEY
-    return _OPENERS[settings.provider](model, settings.address, key, client)
 
 
 def _openai(model: str, address: str, key: str, client: httpx2.AsyncClient) -> LibraryModel:
