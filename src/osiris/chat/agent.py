@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from osiris.chat import replies
 from osiris.chat.choices import read_names, with_looked
-from osiris.chat.grounding import Said, exposed, not_named, question_for, settings, unnamed
+from osiris.chat.grounding import Mentions, exposed, not_named, question_for, settings, unnamed
 from osiris.chat.provider_api import (
     ACCEPT,
     GROUNDING,
@@ -253,7 +253,7 @@ class Agent:
     def _with_its_name(self, request: Request) -> Request:
         """Return a request that keeps the name of the plan that was shown before, unless the person named another."""
         before = self._draft.request if self._shown else None
-        is_kept = before is not None and not Said.in_text(self._messages[-1].text).has_exactly(request.name)
+        is_kept = before is not None and not Mentions.in_text(self._messages[-1].text).has_exactly(request.name)
         return replace(request, name=before.name) if before and is_kept else request
 
     def _proposed(self, said: Reply | None) -> State:

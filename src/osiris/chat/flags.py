@@ -104,7 +104,7 @@ _MOST_VALUES: dict[Function, int] = {"replace": 2}
 """How many values a function takes beside its column, where that is not one."""
 
 
-class Wrong(Exception):
+class FlagError(Exception):
     """A flag that cannot be carried out: why, and what to do instead."""
 
     def __init__(self, problem: str, hint: str | None = None) -> None:
@@ -199,7 +199,7 @@ class _Reader:
         """Return what is made of the text of a flag; fails with CHT042 if nothing can be."""
         try:
             return make(text)
-        except Wrong as wrong:
+        except FlagError as wrong:
             return fail("CHT042", flag=f"--{flag} {shlex.quote(text)}", problem=wrong.problem, hint=wrong.hint)
 
     def each(self, flag: str, make: Callable[[str], T]) -> tuple[T, ...]:
@@ -227,9 +227,9 @@ class _Reader:
             self.told.append(f"{what} '{found}' for '{word}'")
         else:
             hint = did_you_mean(word[:200], names)
-            raise Wrong(f"there is no {what} '{word[:200]}'", hint or _listed(names))
+            raise FlagError(f"there is no {what} '{word[:200]}'", hint or _listed(names))
         if self.meant.setdefault(found, word) != word:
-            raise Wrong(f"'{self.meant[found]}' and '{word}' both mean {what} '{found}'", "write the name as it is")
+            raise FlagError(f"'{self.meant[found]}' and '{word}' both mean {what} '{found}'", "write the name as it is")
         return found
 
     def relation(self, flag: str, text: str) -> Relation:
@@ -245,14 +245,14 @@ class _Reader:
     def join(self, text: str, flag: str, first: Relation) -> tuple[Relation, Join]:
         table, on, keys = text.strip().partition(" on ")
         if not on:
-            raise Wrong("does not say by which columns", "write it like 'customers on customer_id = id'")
+            raise FlagError("does not say by which columns", "write it like 'customers on customer_id = id'")
         relation = self.relation(flag, _bare(table.strip()))
         right = relation.names
         matches = []
         for part in re.split(r"\s+and\s+", keys.strip()):
             one, equals, other = part.partition(" = ")
             if not equals:
-                raise Wrong(f"'{part}' does not say which columns match", "write it like 'customer_id = id'")
+                raise FlagError(f"'{part}' does not say which columns match", "write it like 'customer_id = id'")
             matches.append(Match(self.left(_bare(one), first, relation), self.name(_bare(other), right)))
         return relation, Join(relation.name, tuple(matches), "keep" if flag == "left-join" else "drop")
 
@@ -270,7 +270,7 @@ class _Reader:
         def typed(text: str) -> Typed:
             column, equals, kind = text.rpartition("=")
             if not equals:
-                raise Wrong("does not say which type", "write it like 'zip = utf8'")
+                raise FlagError("does not say which type", "write it like 'zip = utf8'")
             return Typed(self.name(_bare(column.strip()), known), kind.strip())
 
         return Source(relation.id, None, self.single("encoding"), self.each("dtype", typed), self.single("on-reject"))
@@ -304,7 +304,7 @@ class _Reader:
     def computed(self, text: str) -> Computed:
         name, equals, made = text.partition("=")
         if not equals or not name.strip():
-            raise Wrong("gives no name", "write it like 'total = price * qty'")
+            raise FlagError("gives no name", "write it like 'total = price * qty'")
         name, made = _bare(name.strip()), made.strip()
         call = _CALL.fullmatch(made)
         function = call[1].replace("-", " ") if call else ""
@@ -327,12 +327,12 @@ class _Reader:
                     return Computed("", function, column, value=other)
                 return Computed("", function, column, self.column(other.removeprefix("col:")))
         functions = ", ".join(each.replace(" ", "-") for each in get_args(Function))
-        raise Wrong(f"'{made}' is nothing that can be computed", f"COLUMN * COLUMN, or one of {functions}")
+        raise FlagError(f"'{made}' is nothing that can be computed", f"COLUMN * COLUMN, or one of {functions}")
 
     def refuse_both(self, text: str) -> None:
         """Refuse a number that is the name of a column too."""
         if _NUMBER.fullmatch(text) and text in self.scope:
-            raise Wrong(f"'{text}' is a number and a column", f'"{text}" is the column, +{text} the number')
+            raise FlagError(f"'{text}' is a number and a column", f'"{text}" is the column, +{text} the number')
 
     def called(self, function: Function, parts: list[str]) -> Computed:
         if function == "constant":
@@ -342,18 +342,18 @@ class _Reader:
         others = [self.column(part[4:]) for part in rest if part.startswith("col:")]
         values = [_bare(part) for part in rest if not part.startswith("col:")]
         if len(others) > 1 or len(values) > _MOST_VALUES.get(function, 1):
-            raise Wrong(f"'{function}' takes fewer values")
+            raise FlagError(f"'{function}' takes fewer values")
         return Computed("", function, column, *(others or (None,)), *values)
 
     def filter(self, text: str) -> Filter:
         parts = _CONDITION.fullmatch(text.strip())
         if not parts:
-            raise Wrong("is no condition", "write it like 'status = paid'")
+            raise FlagError("is no condition", "write it like 'status = paid'")
         column = self.column(parts[1].strip())
         operator, right = cast("Operator", parts[2] or parts[3]), parts[4].strip()
         if operator in EMPTINESS:
             if right:
-                raise Wrong(f"'{operator}' takes no value")
+                raise FlagError(f"'{operator}' takes no value")
             return Filter(column, operator)
         if right.startswith("col:"):
             return Filter(column, operator, other=self.column(right[4:].strip()))
@@ -364,14 +364,14 @@ class _Reader:
         if operator == "between":
             least, found, most = _split(right, " and ")
             if not found or (" and " in most and not re.fullmatch(_QUOTED, most)):
-                raise Wrong("'between' takes two values", "write it like 'between 1 and 5'")
+                raise FlagError("'between' takes two values", "write it like 'between 1 and 5'")
             return [least, most]
         if operator in ("in", "not in"):
             return _parts(right)
         more = _MORE.search(right) if not re.fullmatch(_QUOTED, right, re.DOTALL) else None
         if more and more[1] in self.scope:
             hint = "give each its own --where; in double quotes, if it is meant"
-            raise Wrong(f"'{right}' has another condition in it", hint)
+            raise FlagError(f"'{right}' has another condition in it", hint)
         return [right]
 
     def group(self, text: str) -> Group:
@@ -404,7 +404,7 @@ class _Reader:
         what, name = _named(text)
         top, found, below = _split(what, " / ")
         if not found:
-            raise Wrong("names no two measures", "write it like 'sum_amount / rows'")
+            raise FlagError("names no two measures", "write it like 'sum_amount / rows'")
         of, over = (self.name(_bare(each), measures, "measure") for each in (top, below))
         return Measure(name or f"{of}_per_{over}", "ratio", of=of, over=over)
 
@@ -421,7 +421,7 @@ class _Reader:
         order, found, per = _split(rest, " per ")
         if not found or not number.isdecimal() or len(number) > DIGITS:
             example = "3 amount" if flag == "top" else "date"
-            raise Wrong("does not say of what", f"write it like '{example} per region'")
+            raise FlagError("does not say of what", f"write it like '{example} per region'")
         column = self.column(order)
         return Pick(tuple(map(self.column, _parts(per))), (Sort(column, flag != "first"),), int(number))
 
@@ -456,15 +456,17 @@ class _Reader:
         writers = [each for each in self.choices.writers if connection in each.connections]
         if not writers:
             known = [name for each in self.choices.writers for name in each.connections]
-            raise Wrong(f"nothing is written to '{connection}'", did_you_mean(connection, known) or _listed(known))
+            raise FlagError(f"nothing is written to '{connection}'", did_you_mean(connection, known) or _listed(known))
         if mode is None:
-            raise Wrong("does not say how rows go into the table", "--mode append, --mode replace, or --mode upsert")
+            raise FlagError(
+                "does not say how rows go into the table", "--mode append, --mode replace, or --mode upsert"
+            )
         return Output(reads, writers[0].component, connection, None, table, mode)
 
 
 def _constant(parts: Sequence[str]) -> Computed:
     if len(parts) > 1:
-        raise Wrong("'constant' takes one value", "put it in quotes")
+        raise FlagError("'constant' takes one value", "put it in quotes")
     return Computed("", "constant", value=_bare(parts[0]) if parts else None)
 
 
@@ -491,7 +493,7 @@ def _file_writer(path: str, writers: Sequence[Writer]) -> Writer:
     found = next((each for each in writers if each.ending == ending), None)
     if found is None:
         endings = _listed(each.ending for each in writers if each.ending)
-        raise Wrong("does not end like a file that can be written", f"{endings}; a table is @FAMILY.ALIAS/TABLE")
+        raise FlagError("does not end like a file that can be written", f"{endings}; a table is @FAMILY.ALIAS/TABLE")
     return found
 
 
@@ -504,7 +506,7 @@ def name_of(output: Output) -> str:
 
 def _whole(text: str) -> int:
     if not text.isdecimal() or len(text) > DIGITS or int(text) < 1:
-        raise Wrong("is no number of rows")
+        raise FlagError("is no number of rows")
     return int(text)
 
 
@@ -526,13 +528,13 @@ def _side(text: str) -> str:
     if re.fullmatch(_QUOTED, text, re.DOTALL):
         return _bare(text)
     if not text:
-        raise Wrong("has no value", "for no value there is 'is empty', for an empty text \"\"")
+        raise FlagError("has no value", "for no value there is 'is empty', for an empty text \"\"")
     if text.startswith("col:"):
-        raise Wrong(f"'{text}' is a column among values", "a column stands alone")
+        raise FlagError(f"'{text}' is a column among values", "a column stands alone")
     if text.lower() == "null":
-        raise Wrong("NULL is no value", "write 'is empty' or 'is not empty'")
+        raise FlagError("NULL is no value", "write 'is empty' or 'is not empty'")
     if text.startswith(_NO_VALUE):
-        raise Wrong(f"{text} is no plain value", "write it without SQL around it; in double quotes, if it is meant")
+        raise FlagError(f"{text} is no plain value", "write it without SQL around it; in double quotes, if it is meant")
     return text
 
 

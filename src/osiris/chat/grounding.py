@@ -43,7 +43,7 @@ _SHORT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Mentions:
     """The words as a text, and as stems, several where a word is a name of several: `order_items`."""
 
     text: str
@@ -51,27 +51,27 @@ class Said:
     exact: frozenset[tuple[str, ...]]
 
     @classmethod
-    def of(cls, messages: Iterable[Message]) -> Said:
+    def of(cls, messages: Iterable[Message]) -> Mentions:
         """Return the words of the person among some messages."""
         return cls.in_text(
             "\n".join(m.text for m in messages if m.role == "person" and m.about not in (GROUNDING, REPLACE))
         )
 
     @classmethod
-    def in_text(cls, text: str) -> Said:
+    def in_text(cls, text: str) -> Mentions:
         """Return a text as words of the person."""
         words = re.findall(r"\w+", text)
         return cls(text, frozenset(map(stems, words)), frozenset(map(_parts, words)))
 
-    def after_to(self) -> Said:
+    def after_to(self) -> Mentions:
         """Return the few words behind each `to`, as far as no `from` or `of` comes between."""
         return self.in_text("\n".join(_FROM.split(each)[0] for each in _TO.findall(self.text)))
 
-    def affirmed(self) -> Said:
+    def affirmed(self) -> Mentions:
         """Return the words without those that a `not` or the like stands before."""
         return self.in_text(_NEGATED.sub(" ", self.text))
 
-    def of_tables(self) -> Said:
+    def of_tables(self) -> Mentions:
         """Return the names that stand behind the word `table`; all words if none does."""
         return self.in_text("\n".join(_TABLE.findall(self.text)) or self.text)
 
@@ -196,7 +196,7 @@ def _confirming(asked: Sequence[Unnamed]) -> Question:
 
 def unnamed(request: Request, choices: Choices, messages: Sequence[Message]) -> list[Unnamed]:
     """Return what a request has that the person's words do not, the relations first."""
-    said = Said.of(messages)
+    said = Mentions.of(messages)
     read = _read(request, choices)
     named = _named(read, choices, said)
     known = [*named, *_reached(named, [each for each in read if each not in named])]
@@ -211,7 +211,7 @@ def _read(request: Request, choices: Choices) -> list[Relation]:
     return list({each.id: each for each in found if each}.values())
 
 
-def _named(read: Sequence[Relation], choices: Choices, said: Said) -> list[Relation]:
+def _named(read: Sequence[Relation], choices: Choices, said: Mentions) -> list[Relation]:
     """Return those relations of all that a request reads that the words name."""
     chosen = {each.id for each in read}
     return [each for each in read if _is_named(each, choices, chosen, said)]
@@ -225,7 +225,7 @@ def exposed(
     `plan` is what there is to see of it, as `osiris compile --json` has it, with what `check` says is `deciding` and
     `multiplies`.
     """
-    said = Said.of(messages)
+    said = Mentions.of(messages)
     read = _read(request, choices)
     named = _named(read, choices, said)
     labels = {step["label"]: step["id"] for step in plan["steps"]}
@@ -274,11 +274,11 @@ def _is_abroad(relation: Relation) -> bool:
 
 def not_named(relations: Iterable[Relation], choices: Choices, messages: Sequence[Message]) -> list[Relation]:
     """Return those of some relations that the person has not named: of them no rows are shown to a model."""
-    said = Said.of(messages)
+    said = Mentions.of(messages)
     return [each for each in relations if not _is_named(each, choices, (), said)]
 
 
-def _unnamed_columns(relation: Relation, read: Sequence[Relation], used: Iterable[str], said: Said) -> list[str]:
+def _unnamed_columns(relation: Relation, read: Sequence[Relation], used: Iterable[str], said: Mentions) -> list[str]:
     """Return the columns of a relation that are used and neither named nor keys to others that are read."""
     keys = {name for each in read if each is not relation for name in _links(relation, each)}
     return [name for name in used if name not in keys and not said.has_column(name)]
@@ -298,7 +298,7 @@ def _listed(columns: Sequence[str]) -> str:
     return ", ".join(map(plain_name, columns))
 
 
-def _replaced(request: Request, choices: Choices, plan: Mapping[str, JsonValue], said: Said) -> list[Unnamed]:
+def _replaced(request: Request, choices: Choices, plan: Mapping[str, JsonValue], said: Mentions) -> list[Unnamed]:
     """Return the files and tables that are there and would be replaced, named or not, but for those that a pipeline of
     that name made of these sources.
     """
@@ -350,7 +350,7 @@ def _shared(one: Relation, other: Relation) -> set[str]:
     return {*one.names} & {*other.names}
 
 
-def _over(path: str, said: Said) -> Unnamed:
+def _over(path: str, said: Mentions) -> Unnamed:
     name, bare = plain_name(path), PurePosixPath(path).with_suffix("")
     is_named = said.has_path(path) or said.has_path(str(bare)) or said.after_to().has_exactly(bare.name)
     asks = f"{name} exists; replace it?" if is_named else None
@@ -368,7 +368,7 @@ def _outside(verb: str, path: str) -> Unnamed:
     return Unnamed(f"{verb} {path}", words, asks=f"This would {words}. Go on?")
 
 
-def _target(target: Output, request: Request, choices: Choices, said: Said) -> Iterator[Unnamed]:
+def _target(target: Output, request: Request, choices: Choices, said: Mentions) -> Iterator[Unnamed]:
     writer = choices.writer(target.component)
     if writer is None:
         return
@@ -378,7 +378,7 @@ def _target(target: Output, request: Request, choices: Choices, said: Said) -> I
         yield from _table(target, request, choices, said)
 
 
-def _table(target: Output, request: Request, choices: Choices, said: Said) -> Iterator[Unnamed]:
+def _table(target: Output, request: Request, choices: Choices, said: Mentions) -> Iterator[Unnamed]:
     table = plain_name(target.table or "")
     if not _names_target(target.connection or "", request, choices, said):
         yield Unnamed(f"write to {target.connection}", f"write to {target.connection}")
@@ -390,13 +390,13 @@ def _table(target: Output, request: Request, choices: Choices, said: Said) -> It
         yield Unnamed(f"by {', '.join(key)}", f"take rows of one {_listed(key)} for the same")
 
 
-def _unnamed_key(target: Output, request: Request, choices: Choices, said: Said) -> list[str]:
+def _unnamed_key(target: Output, request: Request, choices: Choices, said: Mentions) -> list[str]:
     """Return the columns that would name a row, if they are neither named nor the key of what is read."""
     is_known = any(set(target.key) == set(each.primary_key) for each in _read(request, choices))
     return [] if is_known else [name for name in target.key if not said.has_column(name)]
 
 
-def _file(target: Output, ending: str, request: Request, choices: Choices, said: Said) -> Iterator[Unnamed]:
+def _file(target: Output, ending: str, request: Request, choices: Choices, said: Mentions) -> Iterator[Unnamed]:
     path = str(target.path)
     own = (path_of(replace(target, path=None), request, choices), f"output/{PurePosixPath(path).name}")
     named = said.has_path(path) or (path == own[1] and said.has_path(PurePosixPath(path).name))
@@ -412,7 +412,7 @@ def _file(target: Output, ending: str, request: Request, choices: Choices, said:
         yield Unnamed(f"as {ending}", f"write a {ending.upper()} file, {plain_name(path)}")
 
 
-def _is_named(relation: Relation, choices: Choices, chosen: Iterable[str], said: Said) -> bool:
+def _is_named(relation: Relation, choices: Choices, chosen: Iterable[str], said: Mentions) -> bool:
     """Tell whether a relation is in the person's words, and none of the same name could be meant instead."""
     name = _bare_name(relation)
     if said.has_text(relation.id):
@@ -425,7 +425,7 @@ def _is_named(relation: Relation, choices: Choices, chosen: Iterable[str], said:
     return rivals is not None and (not rivals or _names_source(relation, rivals, choices, said))
 
 
-def _rivals(relation: Relation, choices: Choices, said: Said) -> list[Relation] | None:
+def _rivals(relation: Relation, choices: Choices, said: Mentions) -> list[Relation] | None:
     """Return others of the same name that the words fit as well; None if they are spelled like one of those alone."""
     name = _bare_name(relation)
     alike = [each for each in choices.relations if each is not relation and stems(_bare_name(each)) == stems(name)]
@@ -435,7 +435,7 @@ def _rivals(relation: Relation, choices: Choices, said: Said) -> list[Relation] 
     return None if spelled else alike
 
 
-def _names_source(relation: Relation, others: Sequence[Relation], choices: Choices, said: Said) -> bool:
+def _names_source(relation: Relation, others: Sequence[Relation], choices: Choices, said: Mentions) -> bool:
     """Tell whether the words say which of some relations of one name is meant: by connection, ending or folder."""
     if relation.connection:
         known = _sources(choices)
@@ -457,7 +457,7 @@ def _bare_name(relation: Relation) -> str:
     return relation.table.rpartition(".")[2] if relation.connection else path.name.split(".", 1)[0]
 
 
-def _names_table(target: Output, choices: Choices, said: Said) -> bool:
+def _names_table(target: Output, choices: Choices, said: Mentions) -> bool:
     """Tell whether a table is named to be written to: where words behind `table` name others, it must be among them.
 
     A table of another name that is there and has the same stems must not be meant instead.
@@ -473,14 +473,14 @@ def _names_table(target: Output, choices: Choices, said: Said) -> bool:
     return told.has_name(name) and is_home and not is_another
 
 
-def _names_mode(mode: str, said: Said) -> bool:
+def _names_mode(mode: str, said: Mentions) -> bool:
     """Tell whether a mode is named, and not forbidden; where rows are lost by it, no other mode may be named."""
     affirmed = said.affirmed()
     named = [name for name, words in _MODE_WORDS.items() if affirmed.has_any(words)]
     return named == [mode] if mode == "replace" else mode in named
 
 
-def _names_connection(reference: str, known: Collection[str], said: Said) -> bool:
+def _names_connection(reference: str, known: Collection[str], said: Mentions) -> bool:
     """Tell whether a connection is named: as it is written, by its alias, or by its family if that has but one."""
     family, _, alias = reference.removeprefix("@").partition(".")
     if said.has_text(reference) or (alias and said.has_name(alias)):
@@ -489,7 +489,7 @@ def _names_connection(reference: str, known: Collection[str], said: Said) -> boo
     return len(siblings) == 1 and said.has_any(_FAMILIES.get(family, family))
 
 
-def _names_target(reference: str, request: Request, choices: Choices, said: Said) -> bool:
+def _names_target(reference: str, request: Request, choices: Choices, said: Mentions) -> bool:
     """Tell whether a connection is named as the one to write to: where others are too, a word must lead to it.
 
     Of a family it is the one that is meant if all others of it are read.

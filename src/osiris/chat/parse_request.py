@@ -3,7 +3,7 @@
 A request is read from the text, and rendered: only if that gives the same document again, blanks in SQL aside, it is
 the request of the text. SQL that no step renders to is kept as it is, as the SQL of a step. What the result cannot
 say, `docs/reference/requests.md` lists; a comment is part of that. So what reads a SELECT need not be sure of anything:
-what fits no template, or names no column, raises `Outside` or `KeyError`.
+what fits no template, or names no column, raises `NotAStep` or `KeyError`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def parse_request(text: str, choices: Choices) -> Request | None:
         request = _request(_settled(document), choices)
         again = yaml.safe_load(render_request(request, choices, str(document.get("description", ""))))
         return request if _plain(again) == _plain(_settled(document)) else None
-    except (OsirisError, Outside, Misfit, LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError):
+    except (OsirisError, NotAStep, Misfit, LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError):
         return None
 
 
@@ -141,7 +141,7 @@ def _source(step: Mapped, choices: Choices) -> Source:
                 options.get("on_reject"),
                 None if step["id"] == relation.name else step["id"],
             )
-    raise Outside
+    raise NotAStep
 
 
 def _options(step: Mapped, relation: Relation) -> Mapped | None:
@@ -189,7 +189,7 @@ def _step(given: Mapped, request: Request, choices: Choices) -> Step:
 def _candidates(query: str, name: str, given: Given) -> Iterator[Step]:
     try:
         yield from read_step(query, name, given)
-    except (Outside, Misfit, LookupError, TypeError, ValueError):
+    except (NotAStep, Misfit, LookupError, TypeError, ValueError):
         return
 
 
@@ -214,7 +214,7 @@ _TYPES = {spaced(sql): ours for ours, sql in CASTS.items()}
 _CALLS = {tokens(template)[0] for template in AGGREGATES.values()}
 
 
-class Outside(Exception):
+class NotAStep(Exception):
     """A SELECT that no step renders to."""
 
 
@@ -304,7 +304,7 @@ def _layers(words: list[str]) -> tuple[_Select, dict[str, _Select]]:
     for label, *inside in split(before, ","):
         plain = re.fullmatch(r"(computed|grouped)(_\d+)?", label)
         if not plain or inside[:2] != ["AS", "("]:
-            raise Outside
+            raise NotAStep
         below[plain[1]] = _select(inside[2:-1])
     return _select(["SELECT", *rest[0]]), below
 
@@ -343,7 +343,7 @@ def _joined(select: _Select, name: str, given: Given) -> tuple[Step, Names]:
 def _match(text: str, label: str, names: Names) -> Match:
     sides = read("{column} = {other}", text)
     if not sides or not sides["other"].startswith(f"{label} . "):
-        raise Outside
+        raise NotAStep
     return Match(names[sides["column"]], unquoted(tokens(sides["other"])[-1]))
 
 
@@ -363,7 +363,7 @@ def _expression(text: str, names: Names) -> Computed:
         places = read(form.sql, text)
         if places and all(places[each] in names for each in ("column", "other") if each in places):
             return _of_form(form, places, names)
-    raise Outside
+    raise NotAStep
 
 
 def _of_form(form: Form, places: dict[str, str], names: Names) -> Computed:
@@ -404,7 +404,7 @@ def _filters(words: list[str], names: Names) -> Iterator[Filter]:
         for each in split(part[1:-1], "OR"):
             one = _filter(" ".join(each), names)
             if one is None:
-                raise Outside
+                raise NotAStep
             yield replace(one, either=number)
 
 
@@ -467,7 +467,7 @@ def _group(key: str, name: str | None, names: Names) -> Group:
         return Group(column, None, None if name in (None, column.replace(".", "_")) else name)
     unit = value_of(cut["unit"])
     if unit not in get_args(Unit):
-        raise Outside
+        raise NotAStep
     return Group(names[cut["column"]], cast("Unit", unit), None if name in (None, unit) else name)
 
 
@@ -477,7 +477,7 @@ def _aggregate(text: str, names: Names) -> tuple[Aggregate, str | None]:
     for function, template in (*AGGREGATES.items(), *ORDERED.items()):
         if places := read(template, text):
             return function, names[places["column"]]
-    raise Outside
+    raise NotAStep
 
 
 def _pivot(filtered: Sequence[dict[str, str]], names: Names) -> Pivot | None:
@@ -513,7 +513,7 @@ def _picks(select: _Select, names: Names) -> Iterator[Pick | None]:
         return
     window = read("row_number() OVER ({keys}) <= {rows}", " ".join(words))
     if window is None:
-        raise Outside
+        raise NotAStep
     before, order = split(tokens(window["keys"]), "ORDER BY")
     per = tuple(names[" ".join(part)] for part in split(before[1:], ",")) if before else ()
     keys = tuple(_sort(" ".join(part), names) for part in split(order, ","))

@@ -41,7 +41,7 @@ _NOT_DISCOVERED = "DSC001"
 class Listing:
     """The relations of a project; `silent` has why a source is not listed, by its name."""
 
-    def __init__(self, workspace: Workspace, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace, queue: WorkerQueue) -> None:
         self.silent: dict[str, str] = {}
         self._workspace = workspace
         folders, connections = data_folders(workspace), references(workspace)
@@ -50,15 +50,15 @@ class Listing:
             for folder in folders
         }
         self._waiting = [*connections]
-        self._desk: Desk | None = desk
+        self._queue: WorkerQueue | None = queue
 
     def start(self) -> None:
         """Begin to ask, once the first question is on the screen: what starts then would hold that up."""
-        desk, self._desk = self._desk, None
-        if desk is None:
+        queue, self._queue = self._queue, None
+        if queue is None:
             return
         for folder in list(self._found):
-            desk.do(partial(self._ask, folder))
+            queue.do(partial(self._ask, folder))
         threading.Thread(target=self._ask_all, args=([*self._waiting],), daemon=True).start()
 
     def options(self, source: str = "") -> tuple[Option, ...]:
@@ -100,7 +100,7 @@ _OF_WORKERS = "RUN"
 """How codes begin that tell of a worker that has died, or was stopped."""
 
 
-class Desk:
+class WorkerQueue:
     """Does what it is given in order, each time with the worker, which the first of that starts."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -201,12 +201,12 @@ class GuideEnvironment(Environment):
         self._edits = edits
         # A draft lies where it will be saved, so that a name which another file there has is refused before the yes.
         self._draft = edits or workspace.root / out / PurePath(DRAFT).name
-        self._desk = Desk(workspace)
+        self._queue = WorkerQueue(workspace)
         self._listing: Listing | None = None
 
     def close(self) -> None:
         """Leave the worker."""
-        self._desk.close()
+        self._queue.close()
 
     def writers(self) -> JsonValue:
         """Return what can be written."""
@@ -259,7 +259,7 @@ class GuideEnvironment(Environment):
             return next(each for each in found.to_json()["tables"] if each["name"] == look.table)
 
         try:
-            return {"table": self._screen.wait(self._desk.do(ask))}
+            return {"table": self._screen.wait(self._queue.do(ask))}
         except (OsirisError, StopIteration) as error:
             found = error.diagnostics[0].message if isinstance(error, OsirisError) else "it is not there any more"
             return {"reason": one_line(found, _REASON)}
@@ -277,7 +277,7 @@ class GuideEnvironment(Environment):
 
         `flags` are those of `osiris new` that confirm the same.
         """
-        checked, compiled = self._screen.wait(self._desk.do(lambda worker: self.compiled(text, worker)))
+        checked, compiled = self._screen.wait(self._queue.do(lambda worker: self.compiled(text, worker)))
         measured, multiplies = self._measured(compiled) if compiled else ([], False)
         outside = [one_line(each["message"], _REASON) for each in checked["diagnostics"] if each["code"] == _OUTSIDE]
         has_file = any(each.path and (self._project.root / each.path).exists() for each in request.outputs)
@@ -327,13 +327,13 @@ class GuideEnvironment(Environment):
         def look(worker: Worker) -> Preview:
             return api.preview_text(self._project, text, path, limit=ROWS, sample=sample, worker=worker)
 
-        return self._screen.wait(self._desk.do(look))
+        return self._screen.wait(self._queue.do(look))
 
     def _options(self, ask: Ask) -> Offered:
         if ask.source is None:
             return Offered(lambda: ask.options, tuple, dict)
         if self._listing is None:
-            self._listing = Listing(self._project, self._desk)
+            self._listing = Listing(self._project, self._queue)
         listing = self._listing
         if ask.source == RELATIONS:
             return Offered(listing.options, listing.waiting, lambda: listing.silent, listing.start)

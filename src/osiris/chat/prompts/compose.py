@@ -57,7 +57,7 @@ _PROBLEMS, _TOLD = 20, 600
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class ComposedPrompt:
     """What is said: the system text, and the message."""
 
     system: str
@@ -68,7 +68,7 @@ class Spoken:
         return [{"role": "system", "text": self.system}, {"role": "user", "text": self.user}]
 
 
-def compose(request: ModelRequest, provider: str, prompts: Prompts, context_tokens: int) -> Spoken:
+def compose(request: ModelRequest, provider: str, prompts: Prompts, context_tokens: int) -> ComposedPrompt:
     """Return what is said to a model of that provider; what discovery found takes about `context_tokens` of it."""
     system, example = _SYSTEM[request.purpose]
     words = "\n".join(each.text for each in request.messages if each.role == "person")
@@ -80,7 +80,7 @@ def compose(request: ModelRequest, provider: str, prompts: Prompts, context_toke
         "problems": _problems(request.problems),
     }
     shown = prompts.texts[example].rstrip() if provider in _WITH_EXAMPLE else ""
-    return Spoken(
+    return ComposedPrompt(
         prompts.filled(system, {"fast": _FAST if request.fast else "", "example": shown}),
         prompts.filled(USER, values),
     )

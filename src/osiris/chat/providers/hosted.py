@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pydantic_ai.messages import ModelResponse, ModelResponsePart
 
-    from osiris.chat.prompts.compose import Spoken
+    from osiris.chat.prompts.compose import ComposedPrompt
     from osiris.chat.prompts.texts import Prompts
     from osiris.chat.provider_api import ModelRequest
     from osiris.chat.providers.settings import Settings
@@ -86,7 +86,7 @@ class Hosted:
         self._budget.spend(usage)
         return Answer(value_of(found, name), name, usage, spoken.to_json())
 
-    def _tried(self, model: str, spoken: Spoken, wanted: Schema) -> ModelResponse | Failure:
+    def _tried(self, model: str, spoken: ComposedPrompt, wanted: Schema) -> ModelResponse | Failure:
         """Send a request until trying again is no use, and return what came of it."""
         expected = tokens_of(spoken.system) + tokens_of(spoken.user) + tokens_of(plain_json(wanted))
         number = 0
@@ -101,7 +101,7 @@ class Hosted:
             self._pace.sent(expected)
             time.sleep(wait)
 
-    def _sent(self, model: str, spoken: Spoken, wanted: Schema) -> ModelResponse | Failure:
+    def _sent(self, model: str, spoken: ComposedPrompt, wanted: Schema) -> ModelResponse | Failure:
         """Send a request once."""
         self._requests += 1
         bounds, settings = Bounded(), self._settings

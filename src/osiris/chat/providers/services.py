@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic_ai.settings import ModelSettings
     from pydantic_ai.usage import RequestUsage
 
-    from osiris.chat.prompts.compose import Spoken
+    from osiris.chat.prompts.compose import ComposedPrompt
     from osiris.chat.providers.settings import Settings
     from osiris.model import JsonValue
 
@@ -39,7 +39,7 @@ _PRICED_AS = {"gemini": "google"}
 
 
 async def request(
-    settings: Settings, model: str, spoken: Spoken, schema: dict[str, JsonValue], client: httpx2.AsyncClient
+    settings: Settings, model: str, spoken: ComposedPrompt, schema: dict[str, JsonValue], client: httpx2.AsyncClient
 ) -> ModelResponse:
     """Send one request, once, and return the answer as the library has it; fails with the library's exceptions."""
     from pydantic_ai.direct import model_request
