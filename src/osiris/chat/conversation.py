@@ -59,7 +59,7 @@ def begin(workspace: Workspace, options: Options, ui: UserInterface) -> Outcome:
 
     Fails with CHT031 if pipelines cannot be saved where the options say, and with CHT032 for too many words.
     """
-    from osiris.chat.providers.settings import open_model
+    from osiris.chat.providers import open_model
 
     _check_place(workspace, options)
     model = open_model(workspace, options)
@@ -74,7 +74,7 @@ def resume(workspace: Workspace, name: str | None, options: Options, ui: UserInt
     CHT021, CHT023, CHT024, with CHT030 if the person has ended it, CHT052 if the guide held it, CHT066 if an earlier
     version did, and as `begin` does.
     """
-    from osiris.chat.providers.settings import open_model
+    from osiris.chat.providers import open_model
 
     with open_store(workspace.project) as store:
         conversation = _waiting(workspace, store, name, is_guided=False)

@@ -14,7 +14,7 @@ from osiris.chat.conversation import Options
 from osiris.chat.prompts.compose import component_document, compose, context_document, plain_json, tokens_of
 from osiris.chat.prompts.texts import FOLDER, PLACES, dump_prompts, own_prompts, read_prompts
 from osiris.chat.provider_api import Message, ModelRequest
-from osiris.chat.providers.settings import open_model
+from osiris.chat.providers import open_model
 from osiris.chat.request_json import request_schema
 from osiris.errors import InvalidInput
 from osiris.registry import load_registry

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from osiris.chat.prompts.texts import FOLDER, own_prompts, read_prompts
-from osiris.chat.provider_api import Usage
 from osiris.config import PROVIDERS, RULES
 from osiris.distribution import install_command
 from osiris.errors import did_you_mean, fail
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from osiris.api import Workspace
-    from osiris.chat.provider_api import Model, Options
     from osiris.config import Config
 
 _SAME = {"google": "gemini"}
@@ -53,22 +50,6 @@ class Settings:
     tokens_per_minute: int | None
     max_tokens: int
     max_cost: float | None
-
-
-_NOTHING = Usage()
-
-
-def open_model(workspace: Workspace, options: Options, spent: Usage = _NOTHING) -> Model:
-    """Return the model; nothing is sent yet.
-
-    `spent` is what the conversation has used before, of which its budget is short. Fails with CHT065, LLM001 to
-    LLM009, PRJ007 and PRJ010 if it cannot be asked, and with LLM030 to LLM032 if the prompts of the project are wrong.
-    """
-    from osiris.chat.providers.hosted import Hosted
-
-    settings = read_settings(workspace, options.provider, options.model)
-    prompts = read_prompts(workspace.root / FOLDER, FOLDER) if options.pro_mode else own_prompts()
-    return Hosted(settings, prompts, spent)
 
 
 def provider_name(config: Config, chosen: str | None) -> str | None:

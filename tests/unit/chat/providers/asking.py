@@ -7,7 +7,7 @@ from osiris.api import open_project
 from osiris.chat.choices import read_names
 from osiris.chat.conversation import Options
 from osiris.chat.provider_api import Message, ModelRequest
-from osiris.chat.providers.settings import open_model
+from osiris.chat.providers import open_model
 
 KEY = "sk-test-1234567890abcdef"
 MODELS = {"openai": "gpt-5.1", "compatible": "qwen3", "anthropic": "claude-sonnet-4-6", "gemini": "gemini-2.5-pro"}

@@ -13,7 +13,7 @@ from osiris.api import project_scrubber
 from osiris.chat.conversation import Options
 from osiris.chat.provider_api import Refusal
 from osiris.chat.provider_api import Usage as Used
-from osiris.chat.providers.settings import open_model
+from osiris.chat.providers import open_model
 from osiris.chat.request_json import interest_schema, read_interest, request_schema
 from osiris.errors import InvalidInput, StepFailed, Unavailable
 
@@ -174,7 +174,7 @@ def test_a_library_that_is_not_installed_is_told_with_its_remedy(provider, packa
 
 def test_opening_a_model_needs_no_library_of_models(tmp_path):
     code = "import sys; from osiris.chat.conversation import Options; "
-    code += "from osiris.chat.providers.settings import open_model; "
+    code += "from osiris.chat.providers import open_model; "
     code += "from osiris.api import open_project; "
     code += "open_model(open_project(None, {'OPENAI_API_KEY': 'k'}), Options('openai')); "
     code += "print({'pydantic_ai', 'openai', 'pydantic'} & {*sys.modules})"
