@@ -47,14 +47,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
 from osiris import api
-from osiris.chat.project_catalog import (
-    data_folders,
-    earlier_pipelines,
-    paths_in,
-    references,
-    source_of,
-    writers_of,
-)
+from osiris.chat.project_catalog import data_folders, earlier_pipelines, paths_in, references, source_of, writers_of
 from osiris.codes import CODES
 from osiris.errors import InvalidInput, OsirisError, StepFailed, Unavailable
 
@@ -87,7 +80,7 @@ class UserInterface(Protocol):
     """The person's side: a terminal, or whatever a command was given."""
 
     def ask_user(self, question: Question | None) -> str:
-        """Return the person's next words; raises `effects.Waiting` if there are none."""
+        """Return the person's next words; raises `Waiting` if there are none."""
         ...
 
     def edit(self, text: str) -> str:

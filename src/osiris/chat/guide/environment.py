@@ -163,7 +163,7 @@ class Screen(Protocol):
     """The person's side of the guide, beside that of a conversation."""
 
     def choose(self, ask: Ask, options: Offered) -> Answer | Command:
-        """Return what the person chooses, types or wants instead; raises `effects.Waiting` if there is nobody."""
+        """Return what the person chooses, types or wants instead; raises `Waiting` if there is nobody."""
         ...
 
     def say(self, text: str) -> None:
