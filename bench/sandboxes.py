@@ -25,7 +25,7 @@ from bench.measure import alternate, median_seconds, run
 from bench.projects import lay_out, step, to_parquet
 from tests.servers.e2b import Base, e2b_service
 
-from osiris.runner.remote.lockfile import template_name
+from osiris.runner.remote.install import template_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -133,7 +133,7 @@ def e2b():
     """A local E2B whose sandboxes have the packages of this environment, and none of our code."""
     from tests.servers.e2b import Base, e2b_service
 
-    from osiris.runner.remote.lockfile import template_name
+    from osiris.runner.remote.install import template_name
 
     ready = Base(commands=(f"ln -s {sys.prefix} /opt/osiris",))
     with e2b_service(bases={"base": ready, template_name(2, 4 * 2**30): ready}, binds=[Path(sys.prefix)]) as service:

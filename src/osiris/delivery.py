@@ -106,24 +106,32 @@ def _manifest_problem(told: JsonValue) -> str | None:
     """Return what is wrong with a manifest; raises ValueError, KeyError or TypeError where it has another form."""
     if told["form"] != _FORM:
         return "it is of another form than this version reads"
-    columns, partition_by = told["schema"], told["partition_by"]
-    names = {column["name"] for column in columns}
-    typed = all(is_type_name(column["type"]) and _is_text(column["name"]) for column in columns)
-    apart = isinstance(partition_by, list) and len(set(partition_by)) == len(partition_by) < len(columns)
-    if not typed or not apart or len(names) != len(columns) or not names.issuperset(partition_by):
+    if not _fit(told["schema"], told["partition_by"]):
         return "its columns do not fit each other"
-    if type(told["rows"]) is not int or not 0 <= told["rows"] < _MOST_ROWS or (told["rows"] and not told["files"]):
+    if not _is_count(told["rows"], told["files"]):
         return "it does not tell how many rows there are"
-    wrong = next((file for file in told["files"] if not _is_inside(file, partition_by)), None)
+    wrong = next((file for file in told["files"] if not _is_inside(file, told["partition_by"])), None)
     if wrong:
         return f"it names {ascii(wrong['path'])[:200]}, which cannot be a file of this folder"
-    if len({file["path"] for file in told["files"]}) != len(told["files"]):
-        return "it names a file twice"
-    return None
+    names = {file["path"] for file in told["files"]}
+    return None if len(names) == len(told["files"]) else "it names a file twice"
 
 
 def _is_text(name: JsonValue) -> bool:
     return isinstance(name, str) and not any("\ud800" <= char <= "\udfff" for char in name)
+
+
+def _is_count(rows: JsonValue, files: JsonValue) -> bool:
+    """Tell whether that is how many rows files may have."""
+    return type(rows) is int and 0 <= rows < _MOST_ROWS and not (rows and not files)
+
+
+def _fit(columns: JsonValue, partition_by: JsonValue) -> bool:
+    """Tell whether columns have names and types of their own, and those that name the folders are some of them."""
+    names = {column["name"] for column in columns}
+    typed = all(is_type_name(column["type"]) and _is_text(column["name"]) for column in columns)
+    apart = isinstance(partition_by, list) and len(set(partition_by)) == len(partition_by) < len(columns)
+    return typed and apart and len(names) == len(columns) and names.issuperset(partition_by)
 
 
 def _is_inside(file: JsonValue, partition_by: list[str]) -> bool:
@@ -132,13 +140,14 @@ def _is_inside(file: JsonValue, partition_by: list[str]) -> bool:
     if not isinstance(path, str) or type(size) is not int or size < 0 or not isinstance(sha256, str):
         return False
     *folders, name = path.split("/")
-    return (
-        len(folders) == len(partition_by)
-        and all(folder.startswith(f"{column}=") for folder, column in zip(folders, partition_by, strict=True))
-        and not any(_CONTROL.search(folder) or len(folder.encode()) > _MOST_NAME for folder in folders)
-        and OURS.fullmatch(name) is not None
-        and _SHA256.fullmatch(sha256) is not None
-    )
+    is_named = OURS.fullmatch(name) is not None and _SHA256.fullmatch(sha256) is not None
+    return is_named and len(folders) == len(partition_by) and all(map(_is_folder_of, folders, partition_by))
+
+
+def _is_folder_of(folder: str, column: str) -> bool:
+    """Tell whether a name is one that a folder for a value of the column may have."""
+    is_short = not _CONTROL.search(folder) and len(folder.encode()) <= _MOST_NAME
+    return is_short and folder.startswith(f"{column}=")
 
 
 def inspect_folder(root: Path, path: str) -> DeliveredFile:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from osiris.errors import fail
 from osiris.fault import fault
-from osiris.files import publish, sync_folder
+from osiris.files import make_folders, publish, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,18 +73,7 @@ def make_folder(path: Path, *, private: bool) -> None:
     """Make a folder and those above it, unless they are there; fails with PRJ006."""
     with guarded(path):
         fault("folder.make")
-        _make_folder(path, PRIVATE_FOLDER if private else 0o777)
-
-
-def _make_folder(path: Path, mode: int) -> None:
-    try:
-        path.mkdir(mode)
-    except FileNotFoundError:
-        _make_folder(path.parent, mode)
-        path.mkdir(mode, exist_ok=True)
-    except FileExistsError:
-        if not path.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+        make_folders(path, PRIVATE_FOLDER if private else 0o777)
 
 
 def open_file(path: Path, flags: int) -> int:

@@ -434,14 +434,28 @@ def sync_folder(folder: Path | str, start: int | None = None) -> None:
 
 def make_private(folder: Path) -> None:
     """Make a folder, and those above it that are missing, for its owner only whatever the umask; raises OSError."""
+    make_folders(folder, 0o700)
+
+
+def make_folders(folder: Path, mode: int) -> None:
+    """Make a folder, and those above it that are missing, with these permissions; raises OSError."""
     try:
-        folder.mkdir(0o700)
+        folder.mkdir(mode)
     except FileNotFoundError:
-        make_private(folder.parent)
-        folder.mkdir(0o700, exist_ok=True)
+        make_folders(folder.parent, mode)
+        folder.mkdir(mode, exist_ok=True)
     except FileExistsError:
         if not folder.is_dir():
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+
+
+def take_lock(descriptor: int) -> bool:
+    """Lock an open file for this process alone until it is closed; returns False if another process has it locked."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def private(path: Path | str, flags: int) -> int:
@@ -467,7 +481,8 @@ def _remove_dead(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not take_lock(descriptor):
+            return False
         path.unlink()
     except OSError:
         return False

@@ -211,9 +211,7 @@ class _Asked:
                 fail("DRV061", path=self._shown(), why="it is the folder of the project itself")
             return
         name = real.name.lower()
-        plain = next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name)
-        plain = plain if kind in _TEXTS else name
-        if kind and not plain.endswith(SUFFIXES[kind]):
+        if kind and not _plain_name(name, kind).endswith(SUFFIXES[kind]):
             fail("DRV060", path=self._shown(), suffixes=_spoken(kind))
         if _of_tools(real):
             fail("DRV061", path=self._shown(), why="other programs read a file of that name")
@@ -260,13 +258,19 @@ class _Asked:
             return None
         if seen.st_nlink < 2 or _is_folder(real):
             return None
-        kept = [home / name for name in _KEPT] + ([home / name for name in _READ_ONLY] if self.writing else [])
+        kept = [home / name for name in (*_KEPT, *(_READ_ONLY if self.writing else ()))]
         same = any(_has_name(seen, top, any_name=True) for top in (*kept, *self.policy.keys))
         same = same or any(_has_name(seen, top, any_name=False) for top in {home, base})
         return "it is another name of a file that is kept from steps" if same else None
 
     def _shown(self) -> Path:
         return self.path.relative_to(self.root) if self.path.is_relative_to(self.root) else self.path
+
+
+def _plain_name(name: str, kind: Format) -> str:
+    """Return the name of a file without the ending that says how it is packed, where it may be packed."""
+    packed = next((end for end in _PACKED if name.endswith(end)), "") if kind in _TEXTS else ""
+    return name.removesuffix(packed)
 
 
 def _has_name(seen: os.stat_result, top: Path, *, any_name: bool) -> bool:

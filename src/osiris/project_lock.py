@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from osiris.durable import LOCKED, guarded, make_folder, open_file
 from osiris.errors import fail
 from osiris.fault import fault
+from osiris.files import take_lock
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def hold_project(
 
 def _wait(fd: int, wait: float, told: Callable[[str], None]) -> None:
     deadline, first = time.monotonic() + wait, True
-    while not _take(fd):
+    while not take_lock(fd):
         left = deadline - time.monotonic()
         if left <= 0:
             fail("RUN004", holder=_holder(fd), waited=f" (waited {duration_text(wait)})" if wait else "")
@@ -73,7 +73,7 @@ def is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not _take(fd)
+        return not take_lock(fd)
     finally:
         os.close(fd)
 
@@ -93,14 +93,6 @@ def _open(path: Path) -> int:
     make_folder(path.parent, private=True)
     with guarded(path):
         return open_file(path, LOCKED)
-
-
-def _take(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _holder(fd: int) -> str:

@@ -71,27 +71,38 @@ def store_url(text: str, family: str = "", fields: Mapping[str, JsonValue] | Non
     DRV007 for what cannot be the name of an object, and for a URL of another family.
     """
     match, own_scheme = _URL.match(text), find_family(family).scheme
-    if match and match[1].lower() in store_families():
+    if match is None:
+        url = _below(text, own_scheme, fields or {})
+    elif match[1].lower() in store_families():
         bucket, _, key = match[2].partition("/")
         url = StoreUrl(match[1].lower(), bucket, key)
-    elif own_scheme and not match:
-        given = fields or {}
-        prefix = str(given.get("prefix") or "").strip("/")
-        url = StoreUrl(own_scheme, str(given.get("bucket") or ""), f"{prefix}/{text}" if prefix else text)
-    elif match and match[1].lower() != _FILE:
+    elif match[1].lower() != _FILE:
         known = ", ".join((_FILE, *store_families()))
         fail("DRV007", path=printable(text), problem=f"this is a URL of an unknown kind; known are {known}")
     elif own_scheme:
         fail("DRV007", path=printable(text), problem=f"the connection is of the family {family}, and this is not")
     else:
-        return None
+        url = None
+    if url:
+        _check_url(text, url, family)
+    return url
+
+
+def _below(key: str, scheme: str, fields: Mapping[str, JsonValue]) -> StoreUrl | None:
+    """Return the object of a key below a connection's `bucket` and `prefix`; None if it is not one of a store."""
+    prefix = str(fields.get("prefix") or "").strip("/")
+    url = StoreUrl(scheme, str(fields.get("bucket") or ""), f"{prefix}/{key}" if prefix else key)
+    return url if scheme else None
+
+
+def _check_url(text: str, url: StoreUrl, family: str) -> None:
+    """Fail with DRV007 for what cannot be the name of an object, and for one of another family."""
     if family and family != url.family:
         other = f"it is reached by a connection of the family {url.family}, and the step has one of {family}"
         fail("DRV007", path=printable(text), problem=other)
     problem = _problem(url)
     if problem:
         fail("DRV007", path=printable(text), problem=problem)
-    return url
 
 
 def stored_as(path: str, connection: str | None, fields: Mapping[str, JsonValue]) -> StoreUrl | None:

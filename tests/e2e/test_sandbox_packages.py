@@ -15,7 +15,7 @@ from tests.patience import SOON
 from tests.servers.e2b import Base, e2b_service
 
 from osiris.runner.remote.bootstrap import Found
-from osiris.runner.remote.wheels import locked_wheels
+from osiris.runner.remote.install import locked_wheels
 
 NOWHERE = "http://127.0.0.1:9/simple"
 CUT_OFF = {"PIP_INDEX_URL": NOWHERE, "PIP_RETRIES": "0"}

@@ -18,9 +18,9 @@ from osiris.config import load_config
 from osiris.model import Manifest
 from osiris.project import Project
 from osiris.registry import load_registry
+from osiris.runner.adapter import start_worker
 from osiris.runner.host.run import RunOptions, run
 from osiris.runner.limits import limits_of
-from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job, Secrets
 from osiris.secret import is_secret_name
 

@@ -17,7 +17,7 @@ import pytest
 
 from osiris import api
 from osiris.errors import OsirisError
-from osiris.runner.local import start_worker
+from osiris.runner.adapter import start_worker
 
 HERE = Path(__file__).parent / "mutated"
 TABLES = Path(__file__).parents[1] / "fixtures" / "tpch"

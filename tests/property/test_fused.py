@@ -26,7 +26,7 @@ from osiris.components.filesystem_parquet_extractor.driver import Driver as Parq
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
 from osiris.model import Schema
-from osiris.runner.worker.fused import fused_rows
+from osiris.runner.worker.steps import fused_rows
 from osiris.table.digest import Digester
 
 pytestmark = pytest.mark.usefixtures("one_engine")

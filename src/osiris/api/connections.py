@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 
     from osiris.api.workspace import Workspace
     from osiris.connections import Connections
-    from osiris.discovery.ask import Source
-    from osiris.discovery.discover import Discovered
+    from osiris.discovery.discover import Discovered, Source
     from osiris.discovery.store import Store
     from osiris.family_spec import FamilySpec
     from osiris.model import JsonValue
-    from osiris.runner.per_job_worker import Worker
+    from osiris.runner.adapter import Worker
     from osiris.runner.protocol import Secrets
 
 _INTERNAL = ("component", "config", "native", "order", "files")
@@ -107,8 +106,7 @@ def discover(
     this one if given, asks the source.
     Fails with CON…, DRV…, DSC001, DSC003, DSC008, RUN001.
     """
-    from osiris.discovery.ask import Asking
-    from osiris.discovery.discover import Wanted
+    from osiris.discovery.discover import Asking, Wanted
     from osiris.discovery.discover import discover as look
     from osiris.discovery.store import now, open_store
     from osiris.runner.host.adapters import asked_worker
@@ -125,7 +123,7 @@ def discover(
 
 def _source(workspace: Workspace, target: str) -> tuple[Source, str | None]:
     """Return where a target leads, and the reference of the connection that it is."""
-    from osiris.discovery.ask import Source
+    from osiris.discovery.discover import Source
     from osiris.runner.protocol import Secrets
 
     family = family_of(target)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.report.plan import PlanView
-    from osiris.runner.per_job_worker import Worker
+    from osiris.runner.adapter import Worker
 
 
 @dataclass(frozen=True, slots=True)

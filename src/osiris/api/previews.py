@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from osiris.compare.lineage import Lineage
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest
+    from osiris.runner.adapter import Worker
     from osiris.runner.host.preview import Table
-    from osiris.runner.per_job_worker import Worker
 
 LIMIT = 20
 SAMPLE = 10_000

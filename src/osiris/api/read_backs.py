@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from osiris.api.workspace import Workspace
     from osiris.compare.read_back import OutputText
     from osiris.model import JsonValue, Manifest
+    from osiris.runner.adapter import Worker
     from osiris.runner.host.preview import Measured as Figures
     from osiris.runner.host.preview import Table
-    from osiris.runner.per_job_worker import Worker
     from osiris.sql.explanation.probes import Probe
 
     Keys = Mapping[str, Sequence[Sequence[str]]]

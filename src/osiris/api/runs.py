@@ -306,7 +306,7 @@ def _is_refusal(problems: Sequence[Diagnostic]) -> bool:
 
 def _subject_of_plan(workspace: Workspace, manifest: Manifest) -> _Subject:
     from osiris.compiler.build import manifest_bytes
-    from osiris.runner.host.find_oml import find_oml
+    from osiris.runner.host.recorder import find_oml
 
     file = find_oml(workspace.project, manifest.name)
     steps = {step["id"]: step["mode"] for step in manifest.steps}

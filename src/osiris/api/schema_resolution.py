@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from osiris.discovery.feed import Seen
     from osiris.lock import Pin, Source
     from osiris.model import ComponentSpec, JsonValue
-    from osiris.runner.per_job_worker import Worker
+    from osiris.runner.adapter import Worker
     from osiris.types import Change
 
 T = TypeVar("T")

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from osiris.chat.provider_api import Answer, Model, ModelRequest, Question
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest
-    from osiris.runner.per_job_worker import Worker
+    from osiris.runner.adapter import Worker
 
 
 class Waiting(Exception):

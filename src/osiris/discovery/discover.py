@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes, sha256_hex
-from osiris.discovery.ask import ROWS
 from osiris.discovery.store import now
-from osiris.errors import Diagnostic, did_you_mean, fail
+from osiris.durable import remove_folder
+from osiris.errors import Diagnostic, did_you_mean, fail, has_errors, raise_all
+from osiris.runner.adapter import WorkerDied
+from osiris.runner.host.describe import make_scratch
+from osiris.runner.limits import limits_of
+from osiris.runner.protocol import Job, Secrets
+from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from osiris.discovery.ask import Asking
+    from osiris.config import Config
     from osiris.discovery.store import Entry, Store
     from osiris.model import JsonValue
+    from osiris.project import Project
+    from osiris.runner.adapter import Worker
 
 PROFILED = 20
 """The most tables whose rows are looked at by one command."""
+
+
+LONGEST = 120.0
+"""Seconds that a source has to tell what it is and what tables it has."""
+
+ROWS = 20.0
+"""Seconds that the rows of one table may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +131,17 @@ class _Looking:
         """Return what the rows of tables are like; rows as they are are never kept."""
         found = {table: known for table in tables if (known := self._recalled(self._rows_name(table)))}
         missing = [table for table in tables if table not in found]
-        if missing:
-            wanted = self.wanted
-            more = {"columns": list(wanted.columns), "profile": wanted.profile, "samples": wanted.samples}
-            told = self.asking.look("rows", (ROWS + 10) * len(missing) + 30, tables=missing, **more)
-            self.notes += [Diagnostic.from_json(item) for event in told for item in event.get("diagnostics", ())]
-            for event in told:
-                if event["event"] == "rows" and event["told"]:
-                    found[event["table"]] = self._kept(event["table"], event["told"])
+        found |= self._asked(missing) if missing else {}
         return {table: found[table] for table in tables if table in found}
+
+    def _asked(self, tables: Sequence[str]) -> dict[str, Found]:
+        """Ask what the rows of tables are like, and keep what is told."""
+        wanted = self.wanted
+        more = {"columns": list(wanted.columns), "profile": wanted.profile, "samples": wanted.samples}
+        told = self.asking.look("rows", (ROWS + 10) * len(tables) + 30, tables=tables, **more)
+        self.notes += [Diagnostic.from_json(item) for event in told for item in event.get("diagnostics", ())]
+        rows = [event for event in told if event["event"] == "rows" and event["told"]]
+        return {event["table"]: self._kept(event["table"], event["told"]) for event in rows}
 
     def _rows_name(self, table: str) -> JsonValue:
         wanted = self.wanted
@@ -139,3 +157,69 @@ class _Looking:
         if entry is None or entry.fingerprint != self.fingerprint:
             return None
         return Found(entry.answer, entry.made_at, recalled=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A connection (`@family.alias`, with its fields), or a path."""
+
+    name: str
+    path: str | None
+    secrets: Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A worker that is asked about a source."""
+
+    project: Project
+    config: Config
+    link: Worker
+    source: Source
+
+    def look(self, look: str, limit: float = LONGEST, **more: JsonValue) -> list[dict[str, JsonValue]]:
+        """Return what the worker tells within `limit` seconds; `more` is as `runner.discover.Asked` has it.
+
+        Raises what is wrong, or RUN001 or DSC008.
+        """
+        told: list[dict[str, JsonValue]] = []
+        asked = {"look": look, "source": self.source.name, "path": self.source.path, "seconds": ROWS, **more}
+        job, late = self._job(asked), threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self.link.cancel()
+
+        timer = threading.Timer(limit, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            end = self.link.ask(job, self.source.secrets, told.append)
+        except WorkerDied as died:
+            self._fail_late(late, limit)
+            fail("RUN001", status=died.status, during="discover", hint="run the same command again")
+        finally:
+            timer.cancel()
+            remove_folder(Path(job.scratch))
+        self._fail_late(late, limit)
+        found = [Diagnostic.from_json(item) for event in [*told, end] for item in event.get("diagnostics", ())]
+        if has_errors(found):
+            raise_all(found)
+        return told
+
+    def _fail_late(self, late: threading.Event, seconds: float) -> None:
+        if late.is_set():
+            fail("DSC008", source=self.source.name or self.source.path, seconds=duration_text(seconds))
+
+    def _job(self, asked: dict[str, JsonValue]) -> Job:
+        scratch = make_scratch(self.project.scratch)
+        return Job(
+            kind="discover",
+            root=str(self.project.root),
+            scratch=str(scratch),
+            artifacts=str(scratch / "artifacts"),
+            limits=limits_of(self.config.get("run.memory"), self.config.get("run.threads")),
+            steps=[],
+            discover=asked,
+            paths=self.config.paths(),
+        )

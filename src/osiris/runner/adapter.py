@@ -1,4 +1,8 @@
-"""The host's end of a worker, whatever carries its lines: asks for one job, reads events, and knows when it is dead."""
+"""The host's end of a worker, whatever carries its lines: asks for one job, reads events, and knows when it is dead.
+
+A worker of this machine is a child process with pipes. It is started once for all jobs, or anew for each where what it
+may see depends on the job.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,25 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import time
 from typing import IO, TYPE_CHECKING, Protocol
 
 from osiris.errors import fail
+from osiris.fault import FAULT, FAULT_LOG
 from osiris.runner import protocol
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from osiris.model import JsonValue
     from osiris.runner.protocol import Job, Secrets
 
     Listener = Callable[[dict[str, JsonValue]], None]
+    Start = Callable[[Job, Secrets], AbstractContextManager["Link"]]
 
 SILENCE = 30.0
 """Seconds without a sign of life after which a worker is taken for dead."""
@@ -86,7 +95,7 @@ class Link:
         self._wseq = 0
         self._heard = 0.0
         self._pending = bytearray()
-        self._partial = bytearray()
+        self._cutter = protocol.LineCutter()
         self._kill_at: float | None = None
         self._killed_for: str | None = None
         self._pulse: Listener = _ignore
@@ -181,9 +190,7 @@ class Link:
         chunk = os.read(self._out, _CHUNK)
         if not chunk:
             raise WorkerDied(self._status())
-        *lines, rest = (bytes(self._partial) + chunk).split(b"\n")
-        self._partial = bytearray(rest)
-        messages = [self._understand(line) for line in lines]
+        messages = [self._understand(line) for line in self._cutter.cut(chunk)]
         for message in messages:
             if message["event"] == "heartbeat":
                 self._pulse(message)
@@ -232,3 +239,85 @@ def _ignore(_message: dict[str, JsonValue]) -> None:
 
 def _fd(pipe: object) -> int:
     return pipe.fileno()  # type: ignore[attr-defined, no-any-return]
+
+
+KEPT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that a worker gets; secrets are never among them, and time zone and locale are the same everywhere."""
+FIXED = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
+
+
+def start_worker(root: Path, *, python: str | None = None, silence: float = SILENCE) -> Link:
+    """Start a worker for the project at `root`, to be closed after use. It imports while the caller goes on.
+
+    It must be started from a thread that lives as long as it does: the system ends it with that thread.
+    """
+    environment = {name: os.environ[name] for name in (*KEPT, FAULT, FAULT_LOG) if name in os.environ} | FIXED
+    process = subprocess.Popen(
+        [python or sys.executable, "-I", "-m", "osiris.runner.worker"],
+        cwd=root,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    )
+    return Link(process, silence)
+
+
+class Boxed:
+    """Has each job done by a worker of its own, which `start` gives; to whoever asks it is one worker."""
+
+    def __init__(self, start: Start) -> None:
+        self.output = bytearray()
+        self.figures: dict[str, float] = {}
+        self._start = start
+        self._link: Link | None = None
+        self._cancelled = False
+
+    def ask(
+        self, job: Job, secrets: Secrets, listener: Listener, pulse: Listener | None = None
+    ) -> dict[str, JsonValue]:
+        """Have one job done, as `Link.ask`; raises WorkerDied if it was cancelled before it began."""
+        with self._start(job, secrets) as link:
+            self._link = link
+            if self._cancelled:
+                raise WorkerDied("cancelled")
+            try:
+                return link.ask(job, secrets, listener, pulse)
+            finally:
+                self.output += link.output
+                self._link = None
+
+    def cancel(self) -> None:
+        """Tell the worker to stop, now or as soon as there is one. Safe in a signal handler."""
+        self._cancelled = True
+        if self._link:
+            self._link.cancel()
+
+    def kill(self, why: str | None = None) -> None:
+        """End the worker at once, if there is one."""
+        self._cancelled = True
+        if self._link:
+            self._link.kill(why)
+
+
+class Worker(Protocol):
+    """What a run needs of a worker, wherever it is: `Link` and `Boxed` are."""
+
+    output: bytearray
+    figures: dict[str, float]
+
+    def ask(
+        self, job: Job, secrets: Secrets, listener: Listener, pulse: Listener | None = None
+    ) -> dict[str, JsonValue]:
+        """Have one job done, passing each of its events on, and return its last one; raises WorkerDied."""
+        ...
+
+    def cancel(self) -> None:
+        """Tell the worker to stop."""
+        ...
+
+    def kill(self, why: str | None = None) -> None:
+        """End the worker at once."""
+        ...

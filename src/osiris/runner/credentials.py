@@ -71,17 +71,23 @@ def resolve_secrets(
         except OsirisError as error:
             found += error.diagnostics
             continue
-        secrets.plain[text] = {k: v for k, v in resolved.items() if not isinstance(v, Secret)}
-        secrets.secret[text] = {k: v.reveal() for k, v in resolved.items() if isinstance(v, Secret)}
+        hidden = {name: value.reveal() for name, value in resolved.items() if isinstance(value, Secret)}
+        secrets.plain[text] = {name: value for name, value in resolved.items() if name not in hidden}
+        secrets.secret[text] = hidden
+    found += _read_params(secrets, sensitive, environ)
+    if found:
+        raise_all(found)
+    return secrets
+
+
+def _read_params(secrets: Secrets, sensitive: Iterable[str], environ: Mapping[str, str]) -> Iterator[Diagnostic]:
+    """Put the sensitive parameters into `secrets`; yields OML022 for each that has no value."""
     for name in sensitive:
         variable = f"OSIRIS_PARAM_{name.upper()}"
         if variable in environ:
             secrets.params[name] = environ[variable]
         else:
-            found.append(diagnostic("OML022", name=name, hint=f"export {variable}"))
-    if found:
-        raise_all(found)
-    return secrets
+            yield diagnostic("OML022", name=name, hint=f"export {variable}")
 
 
 def _in_files(

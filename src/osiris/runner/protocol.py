@@ -133,6 +133,18 @@ class Secrets:
         return cls(data["plain"], data["secret"], data["params"])
 
 
+class LineCutter:
+    """Cuts what comes in pieces of any size into lines."""
+
+    def __init__(self) -> None:
+        self._begun = b""
+
+    def cut(self, piece: bytes) -> list[bytes]:
+        """Return the lines that end in this piece, without their ends; what has only begun waits for the next one."""
+        *lines, self._begun = (self._begun + piece).split(b"\n")
+        return lines
+
+
 def encode(message: dict[str, JsonValue]) -> bytes:
     """Return a message as one line of ASCII."""
     return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"

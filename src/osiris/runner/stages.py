@@ -34,23 +34,33 @@ def plan_groups(
     """
     active = [step for step in steps if step["id"] not in skipped]
     readers = count_readers(active)
-    waited = {n for step in active for n in step["needs"] if n not in set(step["inputs"].values())}
-    whole = waited.union(spooled)
+    whole = _waited_for(active).union(spooled)
     position = {step["id"]: i for i, step in enumerate(active)}
     parents: dict[str, list[str]] = {step["id"]: list(dict.fromkeys(step["inputs"].values())) for step in active}
     depth: dict[str, int] = {}
     lazy: set[str] = set()
-    groups = []
+    groups: list[Group] = []
     for step in active:
         name = step["id"]
-        depth[name] = 1 + max((depth[p] for p in parents[name] if p in lazy), default=0)
+        depth[name] = 1 + max(map(depth.__getitem__, lazy.intersection(parents[name])), default=0)
         if readers[name] == 1 and name not in whole and depth[name] < MAX_CHAIN:
             lazy.add(name)
             continue
-        drain: Drain = "write" if step["mode"] == "write" else "spool" if readers[name] or name in spooled else "count"
+        drain = _drain(step, is_read=bool(readers[name]) or name in spooled)
         members = sorted(_members(name, parents, lazy), key=position.__getitem__)
         groups.append(Group(tuple(members), drain))
     return groups
+
+
+def _drain(step: Mapping[str, JsonValue], *, is_read: bool) -> Drain:
+    if step["mode"] == "write":
+        return "write"
+    return "spool" if is_read else "count"
+
+
+def _waited_for(steps: list[dict[str, JsonValue]]) -> set[str]:
+    """Return the steps that others wait for without reading them."""
+    return {name for step in steps for name in step["needs"] if name not in step["inputs"].values()}
 
 
 def waits_of(groups: Sequence[Group], steps: Mapping[str, Mapping[str, JsonValue]]) -> list[set[int]]:

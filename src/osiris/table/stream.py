@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from osiris.errors import fail
-from osiris.table.conform import conform
+from osiris.table.values import conform
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
@@ -41,6 +41,21 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class _Conformed:
+    """Batches that have come from another stream of the same schema, which has looked at each already."""
+
+    batches: Iterable[pa.RecordBatch]
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return iter(self.batches)
+
+    def close(self) -> None:
+        """Let go of the source, if it can be closed."""
+        if close := getattr(self.batches, "close", None):
+            close()
+
+
+@dataclass(frozen=True, slots=True)
 class RowStream:
     """Rows of one schema, to be read once: through `batches`, or by anything that reads Arrow's C stream interface.
 
@@ -64,10 +79,10 @@ class RowStream:
         with _Remembering(self.raised):
             if not self._taken.acquire(blocking=False):
                 fail("DAT017")
-            arrow = arrow_schema(self.schema)
+            arrow = None if isinstance(self.source, _Conformed) else arrow_schema(self.schema)
             with _closed(self.source):
                 for batch in self.source:
-                    yield conform(batch, self.schema, arrow)
+                    yield batch if arrow is None else conform(batch, self.schema, arrow)
 
     def reader(self) -> pa.RecordBatchReader:
         """Return the stream as pyarrow's reader."""
@@ -83,6 +98,11 @@ class RowStream:
 def stream(schema: Schema, batches: Iterable[pa.RecordBatch], order: Order) -> RowStream:
     """Return a stream over batches of that schema; reading it fails with DAT016 where a batch is of another."""
     return RowStream(schema, order, batches)
+
+
+def passed_on(source: RowStream, batches: Iterable[pa.RecordBatch]) -> RowStream:
+    """Return a stream over batches that were read from `source`, in the same schema and order."""
+    return RowStream(source.schema, source.order, _Conformed(batches))
 
 
 @contextmanager
@@ -142,7 +162,7 @@ def _passing(source: RowStream, look: Callable[[pa.RecordBatch], None]) -> RowSt
                 look(batch)
                 yield batch
 
-    return stream(source.schema, batches(), source.order)
+    return passed_on(source, batches())
 
 
 def ahead(source: RowStream, depth: int = 1) -> RowStream:
@@ -155,7 +175,7 @@ def ahead(source: RowStream, depth: int = 1) -> RowStream:
                 waiting.append(reader.submit(next, rows, None))
                 yield batch
 
-    return stream(source.schema, batches(), source.order)
+    return passed_on(source, batches())
 
 
 def spool(source: RowStream, path: Path) -> Callable[[], RowStream]:

@@ -8,10 +8,10 @@ import pytest
 from tests.patience import SOON
 
 from osiris.config import load_config
-from osiris.discovery.ask import Asking, Source
+from osiris.discovery.discover import Asking, Source
 from osiris.errors import OsirisError
 from osiris.project import Project
-from osiris.runner.local import start_worker
+from osiris.runner.adapter import start_worker
 from osiris.runner.protocol import Secrets
 
 

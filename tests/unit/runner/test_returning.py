@@ -12,8 +12,7 @@ from osiris import api
 from osiris.delivery import MANIFEST, DeliveredFile, FolderManifest
 from osiris.model import Field
 from osiris.runner.host.run import RunOptions, run
-from osiris.runner.remote.fetch import Fetcher
-from osiris.runner.remote.fetch_folder import fetch_folder
+from osiris.runner.remote.fetch import Fetcher, fetch_folder
 from osiris.runner.remote.run_remote import Remote, Returning
 from osiris.runner.remote.sandbox_scope import Reach
 from osiris.runner.transport import Cut

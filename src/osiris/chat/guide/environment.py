@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from osiris.chat.guide.questions import Ask, Option
     from osiris.chat.request import Request
     from osiris.model import JsonValue
+    from osiris.runner.adapter import Worker
     from osiris.runner.host.preview import Table
-    from osiris.runner.per_job_worker import Worker
 
 _NOT_DISCOVERED = "DSC001"
 """Code of a connection that has no tables to look at: it may still be written to."""

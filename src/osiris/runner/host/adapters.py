@@ -8,8 +8,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from osiris.config import TARGETS
-from osiris.runner.local import start_worker
-from osiris.runner.per_job_worker import Boxed
+from osiris.runner.adapter import Boxed, start_worker
 from osiris.runner.remote.bwrap import worker_for
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from osiris.config import Config
     from osiris.model import JsonValue
     from osiris.project import Project
-    from osiris.runner.per_job_worker import Worker
+    from osiris.runner.adapter import Worker
     from osiris.runner.protocol import Secrets
 
 
@@ -42,7 +41,7 @@ def open_worker(
     limits = {"upload": config.get("run.remote.upload_limit"), "fetch": config.get("run.remote.fetch_limit")}
     if target == "e2b":
         from osiris.runner.remote.e2b import open_transport
-        from osiris.runner.remote.sandboxed import Sandboxed
+        from osiris.runner.remote.run_remote import Sandboxed
 
         return Sandboxed(open_transport(config, project.root, environ), project.root, engines=dict(engines), **limits)
     from osiris.runner.remote.run_remote import Remote

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from osiris.delivery import has_ledger, is_still_there
+from osiris.durable import guarded, move, remove, remove_folder
 from osiris.errors import Diagnostic, diagnostic, fail
 from osiris.project import Project
-from osiris.runner.host.kept_spools import find_kept
 from osiris.runner.selection import with_read
 from osiris.runner.stages import not_needed
 from osiris.session.finding import open_session, session_folders
@@ -21,6 +21,7 @@ from osiris.session.stored import read_summary
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from osiris.model import JsonValue, Manifest
@@ -32,6 +33,10 @@ _BACKWARDS = 15 * 60.0
 """Seconds by which a clock may be set back: a run that seems to begin so much later began just now."""
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+States = Mapping[str, str]
+"""What tells that something is as it was: of a connection the digest of its fields, of a step's source its state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,6 @@ class Start:
     skip: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
-
-
-States = Mapping[str, str]
-"""What tells that something is as it was: of a connection the digest of its fields, of a step's source its state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,20 +129,34 @@ def _refuse_other_version(
 
     A new run would deliver the same rows again.
     """
-    continued = {run.get("continues") for run in runs}
-    for run in runs:
-        if wish.run_id not in (None, run["run_key"]) or run["session"] in continued:
-            continue
+    for run in _last_attempts(runs, wish.run_id):
         if run["fingerprint"] == manifest.fingerprint or not (wish.run_id or _is_recent(run, wish, now)):
             return
-        plan = read_plan(project.logs / run["session"])
-        changed = _other_versions(plan, manifest.data) if plan else []
-        if changed and run["status"] == "complete" and not _is_untold(project, run, wish, here.connections, now):
+        changed = _changed_versions(project, manifest, run)
+        if not changed:
+            continue
+        if run["status"] == "complete" and not _is_untold(project, run, wish, here.connections, now):
             return
-        is_open = _finisher(runs, run["run_key"]) in (None, run["session"])
-        if changed and is_open and not _moved(run, here.connections()):
+        if _goes_on(runs, run, here):
             hint = "use another id" if wish.run_id else None
             fail("RUN035", session=run["session"], status=run["status"], what=", ".join(changed), hint=hint)
+
+
+def _changed_versions(project: Project, manifest: Manifest, run: Summary) -> list[str]:
+    """Return what is of another version in the plan of a run; nothing if its plan is not of the same file."""
+    plan = read_plan(project.logs / run["session"])
+    return _other_versions(plan, manifest.data) if plan else []
+
+
+def _last_attempts(runs: list[Summary], run_id: str | None) -> list[Summary]:
+    """Return the runs that none continues; with a `run_id` those of that key."""
+    continued = {run.get("continues") for run in runs}
+    return [run for run in runs if run_id in (None, run["run_key"]) and run["session"] not in continued]
+
+
+def _goes_on(runs: list[Summary], run: Summary, here: Surroundings) -> bool:
+    """Tell whether no other run completed what a run began, and its connections lead to where they led."""
+    return _finisher(runs, run["run_key"]) in (None, run["session"]) and not _moved(run, here.connections())
 
 
 def _other_versions(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> list[str]:
@@ -209,10 +224,9 @@ def _rows_that_stay(manifest: Manifest, last: Summary | None) -> tuple[Diagnosti
     """Warn of rows that an unfinished run has added to tables to which a new run adds its own."""
     if last is None or last["status"] == "complete":
         return ()
-    plan = {step["id"]: step["config"] for step in manifest.steps if step["mode"] == "write"}
-    adding = {step for step, config in plan.items() if config.get("write_mode", "append") == "append"}
-    added = {step: told["rows"] for step, told in last["deliveries"].items() if step in adding and not told["files"]}
-    steps = ", ".join(f"step '{step}' {rows} rows" for step, rows in added.items() if rows)
+    added = {step: told["rows"] for step, told in last["deliveries"].items() if not told["files"]}
+    adding = _adding(manifest)
+    steps = ", ".join(f"step '{step}' {rows} rows" for step, rows in added.items() if rows and step in adding)
     return (diagnostic("RUN056", session=last["session"], status=last["status"], steps=steps),) if steps else ()
 
 
@@ -293,14 +307,23 @@ def _stale(start: Start, manifest: Manifest, sources: States) -> tuple[dict[str,
     """Return the steps whose kept output is of a source that changed, and of one that may have; each with it."""
     stale, unknown = {}, {}
     for step in start.kept:
-        read = [each["id"] for each in with_read(manifest, [step]) if each["mode"] == "read"]
-        known = {source for source in read if source in start.sources and source in sources}
-        changed = [source for source in read if source in known and start.sources[source] != sources[source]]
+        read = _of_mode(with_read(manifest, [step]), "read")
+        same = {each["id"]: _is_same(each["id"], start.sources, sources) for each in read}
+        changed = [source for source, is_same in same.items() if is_same is False]
         if changed:
             stale[step] = changed[0]
-        elif unsure := [source for source in read if source not in known]:
-            unknown[step] = unsure[0]
+        elif None in same.values():
+            unknown[step] = next(source for source, is_same in same.items() if is_same is None)
     return stale, unknown
+
+
+def _of_mode(steps: Iterable[Mapping[str, JsonValue]], mode: str) -> list[Mapping[str, JsonValue]]:
+    return [step for step in steps if step["mode"] == mode]
+
+
+def _is_same(source: str, before: States, now: States) -> bool | None:
+    """Tell whether a source is in the state in which it was; None if one of the two is not known."""
+    return before[source] == now[source] if source in before and source in now else None
 
 
 def _changed(start: Start, manifest: Manifest, sources: States) -> str:
@@ -361,10 +384,15 @@ def _refuse_taken(runs: list[Summary], run_id: str, fingerprint: str) -> None:
         fail("RUN016", run_id=run_id, session=other)
 
 
+def _adding(manifest: Manifest) -> set[str]:
+    """Return the writers that add rows to those that are there."""
+    writers = _of_mode(manifest.steps, "write")
+    return {step["id"] for step in writers if step["config"].get("write_mode", "append") == "append"}
+
+
 def _resumable(project: Project, manifest: Manifest, runs: list[Summary], session: str) -> Summary:
     """Return the run to go on with: the newest, or the newest attempt at what the named session attempted."""
-    same = (run for run in runs if run["session"] == session)
-    named = _newest(runs) if session == "last" else next(same, None) or open_session(project, session)
+    named = _newest(runs) if session == "last" else _of_session(project, runs, session)
     if named is None:
         fail("RUN006", problem=f"pipeline '{manifest.name}' was never run here")
     if named["status"] == "complete":
@@ -396,16 +424,22 @@ def _finisher(runs: list[Summary], run_key: str, fingerprint: str | None = None)
     return next((run["session"] for run in done if fingerprint in (None, run["fingerprint"])), None)
 
 
+def _of_session(project: Project, runs: list[Summary], session: str) -> Summary:
+    same = (run for run in runs if run["session"] == session)
+    return next(same, None) or open_session(project, session)
+
+
 def _continue(root: Path, manifest: Manifest, last: Summary, *, keep: bool, without: Collection[str] = ()) -> Start:
     delivered = {step: told for step, told in last["deliveries"].items() if _is_there(root, told)}
     left_out = not_selected(manifest, last.get("selected"))
-    needless = not_needed([step for step in manifest.steps if step["id"] not in left_out], delivered)
+    selected = [step for step in manifest.steps if step["id"] not in left_out]
+    needless = not_needed(selected, delivered)
     unusable = {*delivered, *needless, *_refused(manifest, last), *_secretive(manifest), *without}
     kept, damaged = find_kept(Project(root), last, unusable) if keep else ({}, [])
     skip = {step: f"delivered by {told['session']}" for step, told in delivered.items()}
     skip |= {step: f"its output was kept by {told['session']}" for step, told in kept.items()}
     skip |= dict.fromkeys(sorted(needless), "all that read it are delivered")
-    above = not_needed([step for step in manifest.steps if step["id"] not in left_out], skip)
+    above = not_needed(selected, skip)
     skip |= dict.fromkeys(sorted(above), "all that read it are delivered, or their output was kept")
     note = diagnostic("RUN011", session=last["session"], status=last["status"])
     return Start(
@@ -456,3 +490,56 @@ def _runs(project: Project, pipeline: str) -> list[Summary]:
 def whole_second(now: float) -> str:
     """Return a time as `${run.started_at}` is spelled: UTC, ISO 8601, to the second."""
     return datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z")
+
+
+def find_kept(
+    project: Project, last: Mapping[str, JsonValue], needless: Collection[str]
+) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
+    """Return what run `last` kept of steps whose output is still needed, and a note for each that is damaged.
+
+    A spool that all its readers were done with is not there any more, and nothing is said of it.
+    """
+    folder = project.spools / last["session"]
+    candidates = {step: told for step, told in (last.get("spools") or {}).items() if step not in needless}
+    present = {step: told for step, told in candidates.items() if (folder / told["file"]["path"]).exists()}
+    intact = {step: told for step, told in present.items() if is_still_there(folder, [told["file"]])}
+    return intact, [diagnostic("RUN019", step=step, session=last["session"]) for step in present if step not in intact]
+
+
+def take_over(project: Project, kept: Mapping[str, JsonValue], last: str | None, session: str) -> None:
+    """Make the spools that run `last` kept those of a session, and remove what else it left there."""
+    if last is None:
+        return
+    wanted = {told["file"]["path"] for told in kept.values()}
+    with guarded(project.spools / last):
+        for path in (project.spools / last).glob("*"):
+            if path.name not in wanted:
+                remove(path)
+        if kept:
+            move(project.spools / last, project.spools / session)
+            return
+    remove_folder(project.spools / last)
+
+
+def let_go(project: Project, session: str, *, ended_well: bool) -> None:
+    """Remove the spools of a session that nobody will continue, or its folder if there is nothing in it."""
+    folder = project.spools / session
+    if ended_well or (folder.is_dir() and not any(folder.iterdir())):
+        remove_folder(folder)
+
+
+def sweep_kept(project: Project, wanted: str | None, now: float, within: float) -> None:
+    """Remove what no run will use: of sessions that ended well, are gone, or began too long ago, but not of `wanted`.
+
+    `now` is in seconds since the epoch, `within` the seconds in which a run may be continued.
+    """
+    for folder in project.spools.glob("*"):
+        if folder.name != wanted and not _may_be_continued(project.logs / folder.name, now, within):
+            remove_folder(folder)
+
+
+def _may_be_continued(session: Path, now: float, within: float) -> bool:
+    run = read_summary(session)
+    if run is None or run["status"] == "complete":
+        return False
+    return now - datetime.fromisoformat(run["started_at"]).timestamp() <= within

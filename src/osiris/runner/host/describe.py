@@ -28,13 +28,14 @@ from osiris.runner.protocol import Job
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from osiris.compiler.context import Prepared
     from osiris.config import Config
     from osiris.model import JsonValue, Manifest, Pipeline, Step
     from osiris.project import Project
-    from osiris.runner.per_job_worker import Worker
+    from osiris.registry import Registry
+    from osiris.runner.adapter import Worker
     from osiris.runner.protocol import Secrets
 
 _OF_NAMES = ("DAT005",)
@@ -64,9 +65,7 @@ def describe(
     was started before, to hide how long it takes; it is left open, for a run for instance.
     """
     pipeline, given = prepared.pipeline, dict(known or {})
-    sources = {str(step.connection) for step in pipeline.steps if step.mode == "read" and step.id not in given}
-    asked = {ref: fields for ref, fields in prepared.connections.items() if ref in sources}
-    secrets = resolve_secrets(project.root, asked, (), load_registry(), load_env(project.env_file, os.environ))
+    secrets = _secrets_of_sources(project, prepared, given)
     job = _job(project, config, "describe", plan_steps(prepared), pipeline.sensitive)
     job = replace(job, known={name: answer.to_json() for name, answer in given.items()})
     answers = _ask(project, config, job, secrets, link)
@@ -89,6 +88,13 @@ class Confirmed:
     targets: Mapping[str, dict[str, JsonValue]] = field(default_factory=dict)
 
 
+def _secrets_of_sources(project: Project, prepared: Prepared, known: Collection[str]) -> Secrets:
+    """Return the fields of the connections of all sources that are not known."""
+    sources = {str(step.connection) for step in prepared.pipeline.steps if step.mode == "read" and step.id not in known}
+    asked = {ref: fields for ref, fields in prepared.connections.items() if ref in sources}
+    return resolve_secrets(project.root, asked, (), load_registry(), load_env(project.env_file, os.environ))
+
+
 def confirm(
     project: Project, manifest: Manifest, config: Config, secrets: Secrets, link: Worker, fresh: Mapping[str, Described]
 ) -> Confirmed:
@@ -97,15 +103,14 @@ def confirm(
     Targets are asked whether they take their rows. A step that depends on the run, which is yet to begin, is not asked.
     Raises only what is wrong with the worker. One that was told to stop leaves some without an answer.
     """
-    reads = [s for s in manifest.steps if s["mode"] == "read" and s["id"] not in fresh and not _awaits_run(s)]
+    reads = _sources_to_ask(manifest, fresh)
     targets = targets_to_ask(manifest)
     told = _confirmed(project, manifest, config, secrets, link, [*reads, *targets])
-    problems = {name: [Diagnostic.from_json(d) for d in answer["diagnostics"]] for name, answer in told.items()}
     states = {step["id"]: told[step["id"]]["state"] for step in reads if step["id"] in told}
     states |= {name: answer.state for name, answer in fresh.items()}
     return Confirmed(
         {name: sha256_hex(state.encode()) for name, state in states.items() if state},
-        {name: found for name, found in problems.items() if found},
+        _problems(told),
         {step["id"]: told[step["id"]] for step in targets if step["id"] in told},
     )
 
@@ -123,6 +128,18 @@ def look_at_targets(
     return _confirmed(project, manifest, config, secrets, None, steps)
 
 
+def _problems(told: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, list[Diagnostic]]:
+    """Return what is wrong with steps, by id, of those with which something is."""
+    wrong = {name: answer["diagnostics"] for name, answer in told.items() if answer["diagnostics"]}
+    return {name: [Diagnostic.from_json(item) for item in items] for name, items in wrong.items()}
+
+
+def _sources_to_ask(manifest: Manifest, fresh: Collection[str]) -> list[dict[str, JsonValue]]:
+    """Return the readers that have not just told their state, and do not depend on the run."""
+    reads = (step for step in manifest.steps if step["mode"] == "read")
+    return [step for step in reads if step["id"] not in fresh and not _awaits_run(step)]
+
+
 def targets_to_ask(manifest: Manifest) -> list[dict[str, JsonValue]]:
     """Return the writers that say before the first row whether their target takes it.
 
@@ -131,9 +148,13 @@ def targets_to_ask(manifest: Manifest) -> list[dict[str, JsonValue]]:
     writers = {step["id"]: step for step in manifest.steps if step["mode"] == "write"}
     needs = {step["id"]: step["needs"] for step in manifest.steps}
     registry = load_registry()
-    specs = {name: registry.find(step["component"]) for name, step in writers.items()}
-    asked = [step for name, step in writers.items() if (spec := specs[name]) and "confirm" in spec.capabilities]
-    return [s for s in asked if not _awaits_run(s) and not _follows(s, writers, needs)]
+    asked = (step for step in writers.values() if _confirms(registry, step))
+    return [step for step in asked if not _awaits_run(step) and not _follows(step, writers, needs)]
+
+
+def _confirms(registry: Registry, step: Mapping[str, JsonValue]) -> bool:
+    spec = registry.find(step["component"])
+    return spec is not None and "confirm" in spec.capabilities
 
 
 def _follows(step: dict[str, JsonValue], writers: dict[str, dict[str, JsonValue]], needs: dict[str, list[str]]) -> bool:
@@ -159,9 +180,15 @@ def _confirmed(
     *answers, end = _ask(project, config, job, secrets, link)
     if end["diagnostics"]:
         raise_all(Diagnostic.from_json(item) for item in end["diagnostics"])
-    near = {told["step"]: told["fields"]["near"] for told in answers if told.get("name") == _NEW_TABLE}
-    said = [answer for answer in answers if answer["event"] == "confirmed"]
-    return {answer["step"]: {**answer, "near": near.get(answer["step"])} for answer in said}
+    return _with_near(answers)
+
+
+def _with_near(answers: Iterable[dict[str, JsonValue]]) -> dict[str, dict[str, JsonValue]]:
+    """Return the answers of steps by id, each with the table whose name is near that of a new one."""
+    said = list(answers)
+    near = {told["step"]: told["fields"]["near"] for told in said if told.get("name") == _NEW_TABLE}
+    confirmed = [answer for answer in said if answer["event"] == "confirmed"]
+    return {answer["step"]: {**answer, "near": near.get(answer["step"])} for answer in confirmed}
 
 
 def _awaits_run(step: Mapping[str, JsonValue]) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Manifest, Pipeline
     from osiris.project import Project
-    from osiris.runner.per_job_worker import Worker
+    from osiris.runner.adapter import Worker
 
     Event = dict[str, JsonValue]
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from osiris.errors import Diagnostic
 from osiris.history.failures import first_cause
+from osiris.project import PIPELINE_ENDINGS
 from osiris.session.stored import now_text
 from osiris.session.writing import ENDS, STEP_FIGURES, end_session, totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from osiris.model import JsonValue
+    from osiris.project import Project
     from osiris.session.writing import Session
 
     Progress = Callable[[dict[str, JsonValue]], None]
@@ -25,13 +29,15 @@ _OURS = ("run_", "step_", "connection_", "heartbeat", "job_end", "diagnostic")
 """How the names of our own events begin; a driver's event of such a name is written as `driver.<name>`."""
 
 
+_KEPT = {"rows_quarantined": "quarantined", "new_table": "new_table"}
+"""Events of drivers that the summary keeps of a step, and under which name."""
+
+_NAME = re.compile(rb"""^name:[ \t]*["']?([^"'#\r\n]*?)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
+
+
 def unit_of(metric: str) -> str:
     """Return the unit of a metric, as its name tells."""
     return next((unit for part, unit in UNITS.items() if part in metric.split("_")), "count")
-
-
-_KEPT = {"rows_quarantined": "quarantined", "new_table": "new_table"}
-"""Events of drivers that the summary keeps of a step, and under which name."""
 
 
 class Recorder:
@@ -207,3 +213,19 @@ class Recorder:
         """Show an event; that nobody looks any more does not end a run."""
         with suppress(BrokenPipeError):
             self._progress(event)
+
+
+def find_oml(project: Project, pipeline: str) -> str | None:
+    """Return the file below pipelines/ that declares a pipeline, relative to the project; None if not just one does."""
+    files = (path for path in project.pipelines.glob("**/*") if path.suffix in PIPELINE_ENDINGS and path.is_file())
+    found = [path.relative_to(project.root).as_posix() for path in files if _declares(path, pipeline)]
+    return found[0] if len(found) == 1 else None
+
+
+def _declares(path: Path, pipeline: str) -> bool:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    first = _NAME.search(content)
+    return first is not None and first[1] == pipeline.encode()

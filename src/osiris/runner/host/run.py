@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import signal
+import threading
 import time
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -12,24 +15,29 @@ from typing import TYPE_CHECKING, Literal
 from osiris.compiler.build import manifest_bytes
 from osiris.compiler.paths import require_allowed_paths
 from osiris.connections import load_connections, load_env
+from osiris.distribution import DISTRIBUTION, installed_version
 from osiris.durable import make_folder, remove_folder, write_file
 from osiris.errors import Diagnostic, OsirisError, diagnostic, exit_code
 from osiris.files import sweep
 from osiris.history.row_counts import base_of
 from osiris.project_lock import hold_project, wait_for_worker
 from osiris.registry import load_registry
-from osiris.runner.adapter import WorkerDied
+from osiris.runner.adapter import WorkerDied, start_worker
 from osiris.runner.credentials import digests_of, require_own, resolve_secrets, scrubber_of
 from osiris.runner.host.adapters import open_worker, target_of
-from osiris.runner.host.continuation import Start, Surroundings, Wish, decide, whole_second
+from osiris.runner.host.continuation import (
+    Start,
+    Surroundings,
+    Wish,
+    decide,
+    let_go,
+    sweep_kept,
+    take_over,
+    whole_second,
+)
 from osiris.runner.host.describe import Confirmed, confirm, describe, problems_of
-from osiris.runner.host.environment import environment_of
-from osiris.runner.host.find_oml import find_oml
-from osiris.runner.host.interrupts import Interrupts
-from osiris.runner.host.kept_spools import let_go, sweep_kept, take_over
-from osiris.runner.host.recorder import Recorder
+from osiris.runner.host.recorder import Recorder, find_oml
 from osiris.runner.limits import limits_of
-from osiris.runner.local import start_worker
 from osiris.runner.protocol import Job, Limits, Secrets
 from osiris.runner.retry import pause_before
 from osiris.runner.selection import chosen
@@ -45,8 +53,8 @@ if TYPE_CHECKING:
     from osiris.config import Config
     from osiris.model import Described, JsonValue, Manifest, Pipeline
     from osiris.project import Project
+    from osiris.runner.adapter import Worker
     from osiris.runner.host.replay import Replay
-    from osiris.runner.per_job_worker import Worker
 
     Progress = Callable[[dict[str, JsonValue]], None]
 
@@ -58,6 +66,9 @@ _OUT_OF_REACH = 3
 
 
 _AGAIN = "run the same command again"
+
+
+_CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,13 +362,22 @@ def _exit_code(status: str, found: list[Diagnostic], interrupts: Interrupts) -> 
     return 0 if status == "complete" else exit_code(found) or 1
 
 
+def _output(delivery: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a delivery without the session that made it."""
+    return {name: value for name, value in delivery.items() if name != "session"}
+
+
+def _states_of_run(attempt: _Attempt) -> dict[str, str]:
+    """Return the states of the sources that this run reads itself."""
+    return {name: state for name, state in attempt.sources.states.items() if name not in attempt.start.skip}
+
+
 def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
     """Return run.json as it is before the first step."""
     start, manifest, limits, replay = attempt.start, attempt.manifest, attempt.limits, attempt.options.replay
     return {
         "session": session.id,
-        "kind": "replay" if replay else "run",
-        **({"replays": replay.to_json()} if replay else {}),
+        **({"kind": "replay", "replays": replay.to_json()} if replay else {"kind": "run"}),
         "pipeline": manifest.name,
         "fingerprint": manifest.fingerprint,
         "adapter": target_of(attempt.config, replay=replay is not None),
@@ -376,11 +396,11 @@ def _summary(attempt: _Attempt, session: Session) -> dict[str, JsonValue]:
         "base": base_of(attempt.project, manifest.name, session.id),
         "limits": {"threads": limits.threads, "memory_bytes": limits.memory},
         "connections": digests_of(attempt.secrets),
-        "sources": start.sources | {name: s for name, s in attempt.sources.states.items() if name not in start.skip},
+        "sources": start.sources | _states_of_run(attempt),
         "rows_in": 0,
         "rows_out": 0,
         "steps": {step["id"]: {"mode": step["mode"], "status": "not_run"} for step in manifest.steps},
-        "outputs": {step: {k: v for k, v in told.items() if k != "session"} for step, told in start.deliveries.items()},
+        "outputs": {step: _output(told) for step, told in start.deliveries.items()},
         "deliveries": dict(start.deliveries),
         "spools": dict(start.kept),
         "diagnostics": [],
@@ -432,3 +452,50 @@ def _tidy(project: Project, session: Session, worker: Worker) -> None:
         for folder in session.artifacts.iterdir():
             with suppress(OSError):
                 folder.rmdir()
+
+
+def environment_of(manifest: Manifest) -> dict[str, JsonValue]:
+    """Return the versions of Osiris, of Python and of the engines that the plan pins, and the kind of machine.
+
+    An engine that is not installed is None. Nothing names the machine, its user or its folders.
+    """
+    return {
+        "osiris": installed_version(DISTRIBUTION),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "engines": {name: installed_version(name) for name in sorted(manifest.data["engines"])},
+    }
+
+
+class Interrupts:
+    """Catches the signals in its `with`; only the main thread can, and elsewhere they are left alone."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._worker: Worker | None = None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            wanted = (each for each in _CAUGHT if signal.getsignal(each) is not signal.SIG_IGN)  # nohup
+            self._before = {caught: signal.signal(caught, self._caught) for caught in wanted}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for caught, handler in self._before.items():
+            signal.signal(caught, handler)  # type: ignore[arg-type]
+
+    def bind(self, worker: Worker) -> None:
+        """Say who is to stop; a signal that came before counts."""
+        self._worker = worker
+        if self.signal:
+            worker.cancel()
+
+    def _caught(self, number: int, _frame: object) -> None:
+        again = self.signal is not None
+        self.signal = signal.Signals(number)
+        if self._worker and again:
+            self._worker.kill(f"a second {self.signal.name}")
+        elif self._worker:
+            self._worker.cancel()

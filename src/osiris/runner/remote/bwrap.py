@@ -13,18 +13,18 @@ import stat
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.durable import remove
 from osiris.errors import fail
+from osiris.family_spec import COMPONENTS, FAMILIES
 from osiris.files import make_private
 from osiris.path_policy import PathPolicy
-from osiris.runner.adapter import Link, WorkerDied
-from osiris.runner.local import FIXED, start_worker
+from osiris.runner.adapter import FIXED, Link, WorkerDied, start_worker
 from osiris.runner.remote.sandbox_scope import reach_of
 from osiris.runner.remote.seccomp import filter_of
-from osiris.runner.remote.strangers import loads_strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -66,6 +66,9 @@ _OF_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _OF_LIBRARIES = "LD_LIBRARY_PATH"
 
 
+_OURS = "osiris."
+
+
 @contextmanager
 def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterator[Link]:
     """Give a worker in a sandbox that is made for one job.
@@ -79,7 +82,7 @@ def boxed_worker(job: Job, secrets: Secrets, *, network: bool = False) -> Iterat
     reach = reach_of(job, secrets).allowed(Path(job.root), PathPolicy.of(job.paths))
     check_network(job, reach, allowed=network)
     _refuse_strangers_in_project(job, reach)
-    made = _make_folders(job, reach)
+    made = _make_private(job, reach)
     try:
         with _filter() as (words, passed):
             command = [program, *options(job, reach), *words, "--", *_worker()]
@@ -269,7 +272,7 @@ def _own(job: Job) -> list[str]:
     return [text for text in (job.artifacts, job.scratch, job.spools, job.lock) if text]
 
 
-def _make_folders(job: Job, reach: Reach) -> list[Path]:
+def _make_private(job: Job, reach: Reach) -> list[Path]:
     """Make what is to be bound, and return the new folders that the job does not own, outer ones first."""
     if job.lock:
         Path(job.lock).touch(0o600)
@@ -281,3 +284,16 @@ def _make_folders(job: Job, reach: Reach) -> list[Path]:
         with suppress(OSError):  # the step says why it cannot be
             folder.mkdir(parents=True, exist_ok=True)
     return sorted({*made, *([Path(job.spools)] if job.spools else [])})
+
+
+def loads_strangers(job: Job) -> bool:
+    """Tell whether a job loads a driver, or what belongs to a family, that does not come with Osiris."""
+    references = [*(step["connection"] or "" for step in job.steps), *job.uses, str(job.discover.get("source", ""))]
+    components = {str(step["component"]) for step in job.steps}
+    families = {reference.removeprefix("@").partition(".")[0] for reference in references}
+    families |= {name.partition(".")[0] for name in components}
+    return bool(components & _strangers(COMPONENTS) or families & _strangers(FAMILIES))
+
+
+def _strangers(group: str) -> set[str]:
+    return {entry.name for entry in entry_points(group=group) if not entry.value.startswith(_OURS)}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from osiris.distribution import install_command, own_version
 from osiris.errors import fail
-from osiris.runner.remote.lockfile import lock_digest, lock_file, template_name
+from osiris.runner.remote.install import lock_digest, lock_file, template_name
 from osiris.runner.transport import KEEPING, Cut, Gone
 
 if TYPE_CHECKING:

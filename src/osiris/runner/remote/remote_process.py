@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from osiris.runner.adapter import LOST
-from osiris.runner.protocol import LEASE, RENEW, encode
+from osiris.runner.protocol import LEASE, RENEW, LineCutter, encode
 from osiris.runner.transport import Cut, Gone, patiently
 from osiris.runner.worker.event_writer import EVENTS, RESULT
 
@@ -139,7 +139,7 @@ class Relay:
         """Yield the lines of one connection; raises Cut when it breaks, or says nothing for too long."""
         pieces: queue.SimpleQueue[bytes | Exception | None] = queue.SimpleQueue()
         threading.Thread(target=_read, args=(self._running, pieces), daemon=True).start()
-        partial = b""
+        cutter = LineCutter()
         while not self._killed.is_set():
             try:
                 piece = pieces.get(timeout=SILENT)
@@ -149,8 +149,7 @@ class Relay:
                 raise piece
             if piece is None:
                 return
-            *lines, partial = (partial + piece).split(b"\n")
-            for line in lines:
+            for line in cutter.cut(piece):
                 yield from self._due(line + b"\n")
 
     def _due(self, line: bytes) -> Iterator[bytes]:
@@ -169,7 +168,7 @@ class Relay:
         content = b""
         with suppress(Cut, Gone):
             content = self._content(EVENTS, self._offset)
-        for line in content.split(b"\n")[:-1]:
+        for line in LineCutter().cut(content):
             yield from self._due_in_file(line + b"\n")
 
     def _due_in_file(self, line: bytes) -> Iterator[bytes]:

@@ -21,13 +21,11 @@ from osiris.errors import OsirisError, diagnostic, fail
 from osiris.files import relative
 from osiris.path_policy import PathPolicy
 from osiris.project import Project
-from osiris.runner.adapter import Link, WorkerDied
-from osiris.runner.per_job_worker import Boxed
+from osiris.runner.adapter import Boxed, Link, WorkerDied
 from osiris.runner.remote import bundle
 from osiris.runner.remote.bootstrap import Patience, begin, empty, look, unpack
 from osiris.runner.remote.bwrap import worker_for
-from osiris.runner.remote.fetch import Fetcher
-from osiris.runner.remote.fetch_folder import fetch_folder
+from osiris.runner.remote.fetch import Fetcher, fetch_folder
 from osiris.runner.remote.install import install
 from osiris.runner.remote.remote_process import Relay
 from osiris.runner.remote.sandbox_scope import Reach, reach_of
@@ -39,10 +37,10 @@ if TYPE_CHECKING:
 
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
-    from osiris.runner.adapter import Listener
-    from osiris.runner.per_job_worker import Worker
+    from osiris.runner.adapter import Listener, Worker
     from osiris.runner.protocol import Job, Secrets
     from osiris.runner.remote.bootstrap import Begun, Found
+    from osiris.runner.remote.e2b import E2B
     from osiris.runner.transport import Transport
 
     Event = dict[str, Any]
@@ -268,17 +266,28 @@ class Returning:
         """Bring back what a step wrote; returns why something stayed there, by path."""
         files = [file for file in event.get("files") or [] if not family_of(file["path"])]  # objects of stores stay
         there = f"{self._place}/{bundle.PROJECT}"
-        planned = [file for file in files if file["path"].removesuffix("/") in self._targets]
-        lost = {file["path"]: [_unplanned(file["path"])] for file in files if file not in planned}
-        plain = [file for file in planned if not file["path"].endswith("/")]
-        targets, refused = self._places(file["path"] for file in plain)
-        lost |= refused | self.fetcher.fetch(there, [file for file in plain if file["path"] in targets], targets)
-        for folder in (file for file in planned if file not in plain):
-            if found := fetch_folder(self.fetcher, there, folder, self._root, self._scratch):
-                lost[folder["path"]] = found
+        lost = {file["path"]: [_unplanned(file["path"])] for file in files if not self._is_planned(file)}
+        planned = list(filter(self._is_planned, files))
+        folders = list(filter(_is_folder, planned))
+        lost |= self._bring_files(there, [file for file in planned if file not in folders])
+        for folder in folders:
+            lost |= self._bring_folder(there, folder)
         if "handed" in event:
             lost |= self._bring_database(event, event.pop("handed"))
         return lost
+
+    def _is_planned(self, file: Event) -> bool:
+        return file["path"].removesuffix("/") in self._targets
+
+    def _bring_files(self, there: str, files: list[Event]) -> dict[str, list[Diagnostic]]:
+        """Put files in their places; returns why some stayed there."""
+        targets, refused = self._places(file["path"] for file in files)
+        return refused | self.fetcher.fetch(there, [file for file in files if file["path"] in targets], targets)
+
+    def _bring_folder(self, there: str, folder: Event) -> dict[str, list[Diagnostic]]:
+        """Publish a folder here; returns why it stayed there."""
+        found = fetch_folder(self.fetcher, there, folder, self._root, self._scratch)
+        return {folder["path"]: found} if found else {}
 
     def _bring_database(self, event: Event, handed: Event) -> dict[str, list[Diagnostic]]:
         """Put a database in its place, if that is still the one that was sent; returns why it stayed there."""
@@ -366,3 +375,26 @@ def _with(end: dict[str, JsonValue], found: list[Diagnostic]) -> dict[str, JsonV
 
 def _ms(since: float) -> float:
     return round((time.monotonic() - since) * 1000, 3)
+
+
+class Sandboxed(Remote):
+    """A remote worker in a sandbox that lives no longer than it may."""
+
+    def __init__(self, sandbox: E2B, root: Path, **words: Any) -> None:  # noqa: ANN401 - those of Remote
+        super().__init__(sandbox, root, **words)
+        self._sandbox = sandbox
+
+    def ask(
+        self, job: Job, secrets: Secrets, listener: Listener, pulse: Listener | None = None
+    ) -> dict[str, JsonValue]:
+        """Have one job done, as `Remote.ask`; fails with SBX029 where it ended with the sandbox's life."""
+        self._sandbox.mark["session"] = Path(job.scratch).name
+        try:
+            return super().ask(job, secrets, listener, pulse)
+        except (WorkerDied, OsirisError):
+            self._sandbox.check_life()
+            raise
+
+
+def _is_folder(file: Event) -> bool:
+    return bool(file["path"].endswith("/"))

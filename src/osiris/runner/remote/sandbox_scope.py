@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from osiris.path_policy import format_of
 from osiris.urls import stored_as
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from osiris.family_spec import FamilySpec
     from osiris.model import JsonValue
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Fields = Mapping[str, JsonValue]
 
-_BESIDE = ("-wal", "-shm", "-journal", ".wal")
+_ENDINGS = ("-wal", "-shm", "-journal", ".wal")
 """What the names of files end with that belong to a database."""
 
 _HOST_FIELDS = ("host", "url", "dsn")
@@ -80,34 +81,58 @@ def reach_of(job: Job, secrets: Secrets) -> Reach:
 
     What is missing, and why a path is refused, is for the step to say.
     """
-    steps = [step for step in job.steps if step["id"] not in job.skip]
-    files = [step for step in steps if _family(step).local_files and "path" in step["config"]]
-    readers = [step for step in files if step["mode"] == "read"]
-    writers = [step for step in files if step["mode"] == "write"]
-    stores = [step for step in steps if _family(step).file_fields]
-    formats = {
-        path: format_of(s["component"], s["config"]["path"]) for s in writers for path in _named(job, secrets, s)
-    }
-    held = {path for step in stores for path in _database(job, secrets, step)}
-    written = {path for step in stores if step["mode"] == "write" for path in _database(job, secrets, step)}
-    found = [path for step in readers for path in _named(job, secrets, step)]
-    beside = [path.with_name(path.name + end) for path in held for end in _BESIDE]
-    lazy = [p.parent for step in writers if step["config"].get("create_dirs", True) for p in _named(job, secrets, step)]
-    asked = [ref for ref in (*job.uses, str(job.discover.get("source", ""))) if _is_remote(ref)]
-    remote = [step for step in steps if step["connection"] and not _family(step).is_local]
+    named, database = partial(_named, job, secrets), partial(_database, job, secrets)
+    files, embedded, remote = _by_target([step for step in job.steps if step["id"] not in job.skip])
+    readers, writers = _of_mode(files, "read"), _of_mode(files, "write")
+    formats = {path: format_of(step["component"], step["config"]["path"]) for step in writers for path in named(step)}
+    makers = filter(_makes_folders, writers)
+    held, written = _paths(embedded, database), _paths(_of_mode(embedded, "write"), database)
     return Reach(
-        reads=_sorted(path for path in (*found, *held, *beside) if path.is_file()),
-        published=_sorted(path for step in readers if _in_folder(step) for path in _folder(job, secrets, step)),
+        reads=_sorted(filter(Path.is_file, (*_paths(readers, named), *held, *_beside(held)))),
+        published=_sorted(_paths(filter(_in_folder, readers), partial(_folder, job, secrets))),
         writes=_sorted(formats),
         databases=_sorted(written),
         formats=formats | dict.fromkeys(written, "database"),
-        folders=_sorted((*lazy, *(path.parent for path in written))),
+        folders=_sorted(path.parent for path in (*_paths(makers, named), *written)),
         hosts=tuple(sorted({host for step in remote for host in _hosts(secrets, step)})),
-        network=bool(remote or asked),
-        absolute=tuple(
-            sorted({text for step in (*files, *stores) for text in _written(secrets, step) if _roots(text)})
-        ),
+        network=bool(remote) or _asks_elsewhere(job),
+        absolute=_absolute(secrets, (*files, *embedded)),
     )
+
+
+def _by_target(steps: Sequence[Fields]) -> tuple[list[Fields], list[Fields], list[Fields]]:
+    """Return the steps that use files, those that use a database in a file, and those that need other hosts."""
+    files = [step for step in steps if _family(step).local_files and "path" in step["config"]]
+    embedded = [step for step in steps if _family(step).file_fields]
+    return files, embedded, [step for step in steps if step["connection"] and not _family(step).is_local]
+
+
+def _absolute(secrets: Secrets, steps: Iterable[Fields]) -> tuple[str, ...]:
+    """Return the paths that steps and their connections name from the root of the file system, sorted."""
+    texts = {text for step in steps for text in _written(secrets, step)}
+    return tuple(sorted(filter(_roots, texts)))
+
+
+def _makes_folders(step: Fields) -> bool:
+    return bool(step["config"].get("create_dirs", True))
+
+
+def _of_mode(steps: Iterable[Fields], mode: str) -> list[Fields]:
+    return [step for step in steps if step["mode"] == mode]
+
+
+def _paths(steps: Iterable[Fields], find: Callable[[Fields], Iterable[Path]]) -> set[Path]:
+    return {path for step in steps for path in find(step)}
+
+
+def _beside(databases: Iterable[Path]) -> list[Path]:
+    """Return the files that belong to databases."""
+    return [path.with_name(path.name + end) for path in databases for end in _ENDINGS]
+
+
+def _asks_elsewhere(job: Job) -> bool:
+    """Tell whether a job that runs no steps asks a source that is not on this machine."""
+    return any(map(_is_remote, (*job.uses, str(job.discover.get("source", "")))))
 
 
 def _is_remote(reference: str) -> bool:

@@ -19,10 +19,28 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from osiris.errors import Diagnostic
     from osiris.model import Schema
 
 _SHOWN = 60
 """Characters of a value that an error shows."""
+
+
+def _unknown(known: Mapping[str, str], casts: Mapping[str, str], step: str) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the columns and types that casts name."""
+    where = f"the cast of step '{step}'"
+    for name in casts:
+        if name not in known:
+            yield diagnostic("DAT005", at=_at(name), column=name, where=where, hint=did_you_mean(name, known))
+    yield from (unknown_type(kind, _at(name)) for name, kind in casts.items() if not is_type_name(kind))
+
+
+def _impossible(known: Mapping[str, str], casts: Mapping[str, str], step: str) -> Iterator[Diagnostic]:
+    """Yield each cast to a type in which no value of the column has a form."""
+    for name, kind in casts.items():
+        if not _is_possible(known[name], kind):
+            reason, hint = f"{known[name]} has no form in it", _instead(name, known[name])
+            yield diagnostic("DAT014", at=_at(name), hint=hint, step=step, column=name, type=kind, reason=reason)
 
 
 def cast_schema(schema: Schema, casts: Mapping[str, str], step: str) -> Schema:
@@ -31,30 +49,9 @@ def cast_schema(schema: Schema, casts: Mapping[str, str], step: str) -> Schema:
     Fails with DAT005 for unknown columns, DAT012 for unknown types, DAT014 for a type that has no form in the other.
     """
     known = {column.name: column.type for column in schema}
-    found = [
-        diagnostic(
-            "DAT005", at=_at(name), column=name, where=f"the cast of step '{step}'", hint=did_you_mean(name, known)
-        )
-        for name in casts
-        if name not in known
-    ]
-    found += [unknown_type(kind, _at(name)) for name, kind in casts.items() if not is_type_name(kind)]
-    if found:
+    if found := [*_unknown(known, casts, step)]:
         raise_all(found)
-    found = [
-        diagnostic(
-            "DAT014",
-            at=_at(name),
-            hint=_instead(name, known[name]),
-            step=step,
-            column=name,
-            type=kind,
-            reason=f"{known[name]} has no form in it",
-        )
-        for name, kind in casts.items()
-        if not _is_possible(known[name], kind)
-    ]
-    if found:
+    if found := [*_impossible(known, casts, step)]:
         raise_all(found)
     return tuple(replace(column, type=casts.get(column.name, column.type)) for column in schema)
 

@@ -16,6 +16,7 @@ from osiris.types import schema_changes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from osiris.errors import Diagnostic
     from osiris.model import JsonValue, Order
     from osiris.runner.worker.job_context import Place, Ready
 
@@ -27,22 +28,30 @@ def describe_steps(place: Place) -> bool:
     """
     known = {name: Described.from_json(answer) for name, answer in place.job.known.items()}
     failed = False
-    for step in (each for each in place.job.steps if each["id"] not in known or "checks" in each["config"]):
-        parents = {key: known.get(parent) for key, parent in step["inputs"].items()}
-        if not all(parent and parent.schema is not None for parent in parents.values()):
+    asked = [each for each in place.job.steps if each["id"] not in known or "checks" in each["config"]]
+    for step in asked:
+        if not all(_is_known(known.get(parent)) for parent in step["inputs"].values()):
             continue
 
         def ask(step: Mapping[str, JsonValue] = step) -> Described:
             return _describe(place, step, known)
 
         answer, problems = attempt(place, step, ask)
-        if answer:
-            known[step["id"]] = answer
-            place.outbox.send("described", step=step["id"], **answer.to_json())
-        else:
-            place.outbox.send("not_described", step=step["id"], diagnostics=[d.to_json() for d in problems])
+        known.update({step["id"]: answer} if answer else {})
+        _tell(place, step["id"], answer, problems)
         failed = failed or has_errors(problems)
     return not failed
+
+
+def _tell(place: Place, step: str, answer: Described | None, problems: list[Diagnostic]) -> None:
+    if answer:
+        place.outbox.send("described", step=step, **answer.to_json())
+    else:
+        place.outbox.send("not_described", step=step, diagnostics=[item.to_json() for item in problems])
+
+
+def _is_known(parent: Described | None) -> bool:
+    return parent is not None and parent.schema is not None
 
 
 def _describe(place: Place, step: Mapping[str, JsonValue], known: Mapping[str, Described]) -> Described:

@@ -6,27 +6,35 @@ One job has one look. The host asks for the state first, so that what it knows o
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from osiris.driver import StepContext
+from osiris.driver import Sampled, SeenColumn, SeenTable, StepContext
 from osiris.errors import OsirisError, Unavailable, diagnostic, did_you_mean, fail, has_errors
+from osiris.families.discovery_base import taken
 from osiris.families.doctor_report import hurried
+from osiris.families.files.discover import files_of, state_of
+from osiris.families.files.source_files import size_of
 from osiris.families.pii import SECRET, hidden, kind_by_name, without_personal
 from osiris.family_spec import family_module, family_of_connection, files_family, find_family
+from osiris.registry import build_config
 from osiris.runner.worker.steps import attempt
+from osiris.table import stream
 from osiris.units import duration_text
+from osiris.urls import store_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from osiris.driver import Discoverer, Discovery, SeenColumn, SeenTable
+    from osiris.driver import Discoverer, Discovery
     from osiris.errors import Diagnostic
+    from osiris.families.files.discover import SeenFile
     from osiris.model import JsonValue
+    from osiris.registry import Registry
     from osiris.runner.worker.job_context import Place
 
 SILENCE = 20.0
@@ -39,6 +47,9 @@ _COMMENT = 300
 _MAGIC = "*?["
 _OF_VALUES = ("DAT001", "DAT031", "DAT033")
 """Codes that say that a value of one column cannot be read."""
+
+
+_FORMATS = {"csv_extractor": "CSV", "json_extractor": "JSON", "parquet_extractor": "Parquet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,6 @@ def _open(place: Place, asked: Asked, until: float | None = None) -> AbstractCon
             return _of_family(ctx.family, ctx)
         asked = replace(asked, path="*")
     from osiris.families.files.discover import files_of
-    from osiris.runner.worker.discover_files import discovering_files
 
     files = files_of(ctx, str(asked.path))
     if len(files) == 1 and files[0].component and not find_family(files[0].family).local_files:
@@ -136,23 +146,36 @@ def _tell_tables(place: Place, asked: Asked) -> None:
         own = next(iter(schemas), "")
         place.outbox.send("schemas", schemas={name: n for name, n in schemas.items() if n is not None}, own=own)
         chosen = _chosen(source, asked.tables)
-        exact = {name for name in asked.tables if not _is_pattern(name)}
-        found = [table for table in chosen if table.readable or (table.name in exact and table.component)]
+        found = _readable(chosen, asked.tables)
         closed = [
             _left_out(table.name, table.comment if table.files else None) for table in chosen if table not in found
         ]
-        if not asked.tables:
-            closed += [_left_out(f"{name}.*", None) for name, number in schemas.items() if number is None]
-        for table in found:
-            try:
-                _send(place, source.detailed(table) if len(found) <= DETAILED else table)
-            except Unavailable:
-                raise
-            except OsirisError as error:  # what is wrong with one is no reason to tell of no other
-                if len(found) == 1:
-                    raise
-                closed.append(_left_out(table.name, error.diagnostics[0].message))
+        closed += [] if asked.tables else _closed_schemas(schemas)
+        closed += _tell_each(place, source, found)
         place.outbox.send("closed", tables=closed)
+
+
+def _tell_each(place: Place, source: Discoverer, tables: Sequence[SeenTable]) -> Iterator[dict[str, JsonValue]]:
+    """Tell of tables, and yield what is left out: what is wrong with one is no reason to tell of no other."""
+    for table in tables:
+        try:
+            _send(place, source.detailed(table) if len(tables) <= DETAILED else table)
+        except Unavailable:
+            raise
+        except OsirisError as error:
+            if len(tables) == 1:
+                raise
+            yield _left_out(table.name, error.diagnostics[0].message)
+
+
+def _readable(chosen: Sequence[SeenTable], wanted: Sequence[str]) -> list[SeenTable]:
+    """Return the tables that can be read, and those that are named and that a component would read."""
+    exact = {name for name in wanted if not _is_pattern(name)}
+    return [table for table in chosen if table.readable or (table.name in exact and table.component)]
+
+
+def _closed_schemas(schemas: Mapping[str, int | None]) -> list[dict[str, JsonValue]]:
+    return [_left_out(f"{name}.*", None) for name, number in schemas.items() if number is None]
 
 
 def _left_out(name: str, reason: str | None) -> dict[str, JsonValue]:
@@ -180,13 +203,16 @@ def _chosen(source: Discoverer, wanted: Sequence[str]) -> list[SeenTable]:
 
 def _matching(source: Discoverer, known: Sequence[SeenTable], name: str) -> list[SeenTable]:
     """Return the table of that name, else those of that pattern, else that whose name is another only by its case."""
-    found = [table for table in known if table.name == name]
-    found = found or [table for table in known if fnmatchcase(table.name, name)]
-    found = found or [table for table in known if table.name.lower() == name.lower()]
-    if not found:
-        hint = did_you_mean(name, [table.name for table in known]) or "'osiris discover' without --table lists them"
-        fail("DRV012", table=name, path=source.label, hint=hint)
-    return found
+    ways: tuple[Callable[[str], bool], ...] = (
+        lambda each: each == name,
+        lambda each: fnmatchcase(each, name),
+        lambda each: each.lower() == name.lower(),
+    )
+    for is_meant in ways:
+        if found := [table for table in known if is_meant(table.name)]:
+            return found
+    hint = did_you_mean(name, [table.name for table in known]) or "'osiris discover' without --table lists them"
+    return fail("DRV012", table=name, path=source.label, hint=hint)
 
 
 def _fail_closed(source: Discoverer, schema: str) -> NoReturn:
@@ -236,8 +262,7 @@ def _profiled(place: Place, asked: Asked, until: float) -> dict[str, JsonValue]:
     """Return the profile of one table; if one of its columns cannot be read, that of each which can."""
     with _open(place, asked, until) as source:
         table = source.detailed(_chosen(source, asked.tables)[0])
-    known = [column.name for column in table.columns or () if column.type]
-    wanted = [name for name in asked.columns or known if name in known]
+    wanted = _wanted_columns(table, asked.columns)
     if not wanted:
         _note(place, [diagnostic("DSC006", table=table.name)])
         return {}
@@ -247,6 +272,12 @@ def _profiled(place: Place, asked: Asked, until: float) -> dict[str, JsonValue]:
         if len(wanted) == 1 or time.monotonic() > until or error.diagnostics[0].code not in _OF_VALUES:
             raise
     return _one_by_one(place, asked, table, wanted, until)
+
+
+def _wanted_columns(table: SeenTable, named: Sequence[str]) -> list[str]:
+    """Return the columns that are named, or all, as far as their type is known."""
+    known = [column.name for column in table.columns or () if column.type]
+    return [name for name in named or known if name in known]
 
 
 def _one_by_one(
@@ -284,3 +315,78 @@ def _of_columns(
                 return profile_of(engine, sample, names, mode=asked.samples, wanted=asked.profile)
             except ENGINE_ERRORS as error:
                 fail("DRV013", path=table.name, problem=runtime_problem(error, "").message)
+
+
+def _kind(file: SeenFile) -> str:
+    """Return what a file is called, by the component that reads it."""
+    family, _, extractor = (file.component or "").partition(".")
+    spec = find_family(family)
+    what = _FORMATS.get(extractor) if spec.local_files else spec.title if spec.file_fields else None
+    return f"{what} file" if what else "file"
+
+
+@contextmanager
+def discovering_files(ctx: StepContext, pattern: str, registry: Registry) -> Iterator[Discoverer]:
+    """Give the files of a pattern as tables; fails with DRV001, DRV003, DRV005, DRV006 or DRV007."""
+    yield _Files(ctx, pattern, files_of(ctx, pattern), registry)
+
+
+class _Files:
+    """Some files, as they are now."""
+
+    def __init__(self, ctx: StepContext, pattern: str, files: Sequence[SeenFile], registry: Registry) -> None:
+        base = ctx.connection.get("base_dir")
+        self.label = str(store_url(pattern, ctx.family, ctx.connection) or (f"{base}/{pattern}" if base else pattern))
+        self.identity: Mapping[str, JsonValue] = {
+            "files": pattern,
+            "base_dir": base,
+            "named": [file.shown for file in files],
+        }
+        self.product = "files" if len(files) > 1 else "file"
+        self._ctx, self._registry = ctx, registry
+        self._files = {file.shown: file for file in files}
+
+    def fingerprint(self) -> str:
+        """Return a digest of what the files are."""
+        return state_of(self._files.values())
+
+    def schemas(self) -> Mapping[str, int | None]:
+        """Return the one place of all files."""
+        return {"": len(self._files)}
+
+    def tables(self, _schema: str) -> Sequence[SeenTable]:
+        """Return the files; one that no component reads is not readable."""
+        return [self._seen(file) for file in self._files.values()]
+
+    def _seen(self, file: SeenFile) -> SeenTable:
+        return SeenTable(
+            name=file.shown,
+            component=file.component or "",
+            config=file.config,
+            kind="folder of Parquet files" if file.bytes is not None else _kind(file),
+            bytes=size_of(file.path) if file.bytes is None else file.bytes,
+            comment=None if file.component else file.problem,
+            readable=file.component is not None,
+            files=(str(file.path),) if isinstance(file.path, Path) else (),
+        )
+
+    def detailed(self, table: SeenTable) -> SeenTable:
+        """Return a file as a step that reads it describes it; a database has columns only in its tables."""
+        if not table.config:
+            return table
+        driver, config = self._driver(table, {})
+        told = driver.describe(config, self._ctx)
+        columns = tuple(SeenColumn(field.name, "", field.type, field.nullable) for field in told.schema)
+        return replace(table, rows=told.rows, columns=columns, order=told.order, native=told.native)
+
+    def _driver(self, table: SeenTable, more: Mapping[str, JsonValue]) -> tuple[Any, Any]:
+        config_class, driver_class = self._registry.load_driver(table.component)
+        return driver_class(), build_config(config_class, {**table.config, **more})
+
+    def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
+        """Return the first rows."""
+        driver, config = self._driver(table, {"columns": list(columns), "limit": most + 1})
+        schema = driver.describe(config, self._ctx).schema
+        batches = driver.read(config, schema, self._ctx).batches()
+        found, whole = taken(batches, most)
+        return Sampled(stream(schema, found, "fixed"), "the first rows", whole)

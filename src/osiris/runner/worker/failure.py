@@ -1,17 +1,20 @@
-"""What went wrong in a step, said in our words: its own diagnostics, or what its exception means to us."""
+"""What went wrong where anything may be raised: in a stranger's driver, or by our own mistake.
+
+It is said in our words: a step's own diagnostics, or what its exception means to us.
+"""
 
 from __future__ import annotations
 
 import os
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from osiris.errors import Diagnostic, OsirisError, diagnostic
 from osiris.files import make_private, private
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from osiris.model import JsonValue
     from osiris.runner.worker.job_context import Place
@@ -44,3 +47,11 @@ def _keep_traceback(place: Place, step: str, error: BaseException) -> None:
             file.write(text.encode("utf-8", "backslashreplace"))
     except OSError:
         return
+
+
+def caught(action: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """Return the answer of a call, or None and what it raised; a call that is stopped stays so."""
+    try:
+        return action(), None
+    except Exception as error:  # noqa: BLE001  a stranger's driver may raise anything
+        return None, error

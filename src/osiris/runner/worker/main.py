@@ -6,7 +6,6 @@ from file descriptor 1 before any driver is loaded, so that what a driver prints
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import os
 import queue
@@ -21,13 +20,13 @@ from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic, OsirisError, diagnostic, fail
 from osiris.fault import arm
-from osiris.files import abandon, make_private, private
+from osiris.files import abandon, make_private, private, take_lock
 from osiris.runner import protocol
 from osiris.runner.cancellation import Request, Stopped, Stopper
 from osiris.runner.limits import dump_nothing, end_with_parent, limit_process, memory_in_use, peak_memory
 from osiris.runner.protocol import Job, Secrets
-from osiris.runner.worker.catch import caught
 from osiris.runner.worker.event_writer import Outbox
+from osiris.runner.worker.failure import caught
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
@@ -84,16 +83,11 @@ class Worker:
             importlib.import_module(module)
 
     def _do(self, line: dict[str, JsonValue], secrets: dict[str, JsonValue]) -> None:
-        found: list[Diagnostic] = []
         try:
             ok, error = caught(lambda: self._work(line, secrets))
         except Stopped:
             ok, error = False, None
-        if isinstance(error, OsirisError):
-            found = list(error.diagnostics)
-        elif error:
-            traceback.print_exception(error)
-            found = [diagnostic("INT000", kind=type(error).__name__, reason=error)]
+        found = _problems_of(error)
         request, limits = self._stopper.request, self._limits
         if request and request.reason == "memory" and request.step is None and limits:
             found = [diagnostic("RUN045", job=line.get("job"), limit=f"{limits.memory / 1e6:.0f} MB")]
@@ -237,6 +231,16 @@ def _answer(place: Place) -> bool:
     return QUESTIONS[place.job.kind](place)
 
 
+def _problems_of(error: Exception | None) -> list[Diagnostic]:
+    """Return what is said of what a job raised; what nobody expected is printed too."""
+    if isinstance(error, OsirisError):
+        return list(error.diagnostics)
+    if error is None:
+        return []
+    traceback.print_exception(error)
+    return [diagnostic("INT000", kind=type(error).__name__, reason=error)]
+
+
 def _check_job(line: dict[str, JsonValue]) -> None:
     kind, version = line.get("job"), line.get("protocol")
     if version != protocol.VERSION:
@@ -251,16 +255,12 @@ def _hold(path: str | None, stopper: Stopper) -> int | None:
         return None
     fd = private(path, os.O_RDWR | os.O_CREAT)
     deadline = time.monotonic() + _LOCK_WAIT
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stopper.check()
-            if time.monotonic() > deadline:
-                fail("RUN004", holder="the worker of an earlier run", waited=f" (waited {duration_text(_LOCK_WAIT)})")
-            time.sleep(0.05)
-        else:
-            return fd
+    while not take_lock(fd):
+        stopper.check()
+        if time.monotonic() > deadline:
+            fail("RUN004", holder="the worker of an earlier run", waited=f" (waited {duration_text(_LOCK_WAIT)})")
+        time.sleep(0.05)
+    return fd
 
 
 def main() -> None:

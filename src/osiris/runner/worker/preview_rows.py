@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from osiris.families.text_format import first_without_spelling, spell
-from osiris.table import RowStream, stream
+from osiris.table import passed_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue
     from osiris.runner.worker.event_writer import Outbox
+    from osiris.table import RowStream
 
 
 def sampled(source: RowStream, most: int, on_cut: Callable[[], None]) -> RowStream:
@@ -35,7 +36,7 @@ def sampled(source: RowStream, most: int, on_cut: Callable[[], None]) -> RowStre
         yield batch.slice(0, left)
         on_cut()
 
-    return stream(source.schema, batches(), source.order)
+    return passed_on(source, batches())
 
 
 def tell_rows(outbox: Outbox, step: str, rows: RowStream, most: int, total: int) -> None:

@@ -139,16 +139,20 @@ def _look(engine: DuckDBPyConnection, field: Field, name: str, named: str | None
 def _personal(engine: DuckDBPyConnection, column: Column, named: str | None) -> str | None:
     """Return what personal data, or secrets, a column holds: by its name, or as enough of its values look so."""
     is_told = named not in (None, FREE_TEXT)
-    if is_told or (column.kind not in ("utf8", "decimal") and not column.kind.startswith(("int", "uint"))):
+    if is_told or not (column.kind == "decimal" or column.kind.startswith(("utf8", "int", "uint"))):
         return named
     texts = [text for (text,) in _ask(engine, column, "DISTINCT c::VARCHAR", f"LIMIT {_LOOKED_AT}")]
-    if column.kind == "utf8" and texts and (holds_names(column.field.name, texts) or are_names(texts)):
+    if column.kind == "utf8" and _are_names(column, texts):
         return "name"
-    found = [kind for text in texts if (kind := kind_of(text, column.field.name))]
+    found = list(filter(None, (kind_of(text, column.field.name) for text in texts)))
     share = _TEXT_SHARE if column.kind == "utf8" else _NUMBER_SHARE
     if len(found) < max(1, share * len(texts)):
         return named
     return max(found, key=lambda kind: (found.count(kind), kind == SECRET))
+
+
+def _are_names(column: Column, texts: list[str]) -> bool:
+    return bool(texts) and (holds_names(column.field.name, texts) or are_names(texts))
 
 
 def _told(engine: DuckDBPyConnection, column: Column, rows: int) -> dict[str, JsonValue]:
@@ -157,17 +161,29 @@ def _told(engine: DuckDBPyConnection, column: Column, rows: int) -> dict[str, Js
     told: dict[str, JsonValue] = {"null_share": round(1 - some / rows, 4) if rows else None}
     if column.personal:
         told["personal"] = column.personal
-    if some and _is_plain(column.kind):
+    if not some:
+        return told
+    is_shown = _is_plain(column.kind) and not column.personal
+    if _is_plain(column.kind):
         ((told["distinct"],),) = _ask(engine, column, "count(DISTINCT c)")
-    if some and column.kind in ("utf8", "binary", "json"):
-        size = "octet_length(c)" if column.kind == "binary" else "length(c::VARCHAR)"
-        ((least, most, mean),) = _ask(engine, column, f"min({size}), max({size}), avg({size})")
-        told["length"] = {"min": least, "max": most, "mean": round(mean, 1)}
-    if some and _is_plain(column.kind) and not column.personal:
+    if column.kind in ("utf8", "binary", "json"):
+        told["length"] = _length(engine, column)
+    if is_shown:
         told |= _range(engine, column) | _values(column)
-    if some and column.kind == "utf8" and not column.personal and not column.values and told["length"]["max"] <= _LONG:
+    if _is_free_text(column) and told["length"]["max"] <= _LONG:
         told |= _patterns(engine, column, some)
     return told
+
+
+def _is_free_text(column: Column) -> bool:
+    return column.kind == "utf8" and not (column.personal or column.values)
+
+
+def _length(engine: DuckDBPyConnection, column: Column) -> dict[str, JsonValue]:
+    """Return the least, the most and the mean of the characters of texts, or of the bytes of binary values."""
+    size = "octet_length(c)" if column.kind == "binary" else "length(c::VARCHAR)"
+    ((least, most, mean),) = _ask(engine, column, f"min({size}), max({size}), avg({size})")
+    return {"min": least, "max": most, "mean": round(mean, 1)}
 
 
 def _range(engine: DuckDBPyConnection, column: Column) -> dict[str, JsonValue]:

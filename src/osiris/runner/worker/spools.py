@@ -13,7 +13,7 @@ from osiris.fault import fault
 from osiris.files import fail_os, make_private
 from osiris.model import schema_from_json
 from osiris.runner.stages import count_readers
-from osiris.table import reopen, spool, stream
+from osiris.table import passed_on, reopen, spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from osiris.model import JsonValue, Order, Schema
     from osiris.runner.protocol import Job
-    from osiris.runner.worker.metering import Meter
+    from osiris.runner.worker.running_step import Meter
     from osiris.table import RowStream
 
 
@@ -102,7 +102,7 @@ class Spools:
                 yield batch
                 self._measure(step)
 
-        return stream(output.schema, batches(), output.order)
+        return passed_on(output, batches())
 
     def _measure(self, step: str) -> None:
         """Fail with RUN018 if all spools together are larger than they may be."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,24 +19,21 @@ from osiris.runner.protocol import GRACE
 from osiris.runner.retry import pause_before
 from osiris.runner.stages import Group, plan_groups, waits_of
 from osiris.runner.worker.casts import cast_schema, cast_stream
-from osiris.runner.worker.catch import caught
 from osiris.runner.worker.checks import FAILED, run_checks, spooled
-from osiris.runner.worker.failure import explain, out_of_memory
-from osiris.runner.worker.fused import fused_in, fused_rows
+from osiris.runner.worker.failure import caught, explain, out_of_memory
 from osiris.runner.worker.job_context import Place, Ready, make_ready, share_of
-from osiris.runner.worker.metering import Meter, watched
-from osiris.runner.worker.parallel import Agenda, run_all
 from osiris.runner.worker.preview_rows import sampled, tell_rows
-from osiris.runner.worker.row_balance import balance
-from osiris.runner.worker.running_step import Active
+from osiris.runner.worker.running_step import Active, Meter, balance, watched
 from osiris.runner.worker.spools import Spools
-from osiris.table import Digester, RowStream, digested
+from osiris.table import Digester, Relation, RowStream, digested
 from osiris.units import duration_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from osiris.model import JsonValue
+    import pyarrow as pa
+
+    from osiris.model import JsonValue, Schema
 
     Steps = Mapping[str, Mapping[str, JsonValue]]
 
@@ -48,7 +47,7 @@ class Flow:
         self.place = place
         self._steps = steps
         self._spools = spools
-        self._streams: dict[str, RowStream] = {}
+        self._streams: dict[str, tuple[RowStream, Meter]] = {}
         self._current = group.steps[0]
         self._failures: Counter[str] = Counter()
         self._attempt = 1
@@ -59,7 +58,8 @@ class Flow:
         """Pull everything through the group; returns the fields of each step's end."""
         self.place.stopper.wait(self._pause)
         for name in self.group.steps[:-1]:
-            self._streams[name] = self._output(*self._start(name))
+            active, ready = self._start(name)
+            self._streams[name] = self._output(active, ready), active.meter
         last, ready = self._start(self.group.steps[-1])
         if self.group.drain == "write":
             self._write(last, ready)
@@ -186,10 +186,14 @@ class Flow:
         self.place.outbox.send("sampled", step=active.data["id"])
 
     def _input(self, active: Active, parent: str) -> RowStream:
-        meter = Meter()
+        """Return what a step reads: the output of a step in this group, whose meter it shares, or a spool."""
+        if parent in self._streams:
+            rows, meter = self._streams[parent]
+        else:
+            meter = Meter()
+            rows = watched(self._spools.open(parent), meter, self.place.stopper)
         active.inputs.append(meter)
-        source = self._streams[parent] if parent in self._streams else self._spools.open(parent)
-        return watched(source, meter, self.place.stopper)
+        return rows
 
     def _end(self, active: Active) -> dict[str, JsonValue]:
         """Check that the step's rows add up, and return the fields of its end."""
@@ -210,15 +214,18 @@ class Flow:
         if active.digester:
             end["digest"] = active.digester.result()
         if active.written:
-            end |= {"digest": active.written.earlier} if active.written.earlier else {}
-            end["bytes_written"] = active.written.bytes
-            root, hashes = Path(self.place.job.root), active.written.hashes
-            files = [inspect_file(root, path, hashes.get(path)).to_json() for path in active.written.files]
-            end["files"] = [*files, *active.written.stored]
-            end |= self._ledger(name, active.written.ledger) if active.written.ledger else {}
+            end |= self._delivered(name, active.written)
         if self._spools.rows(name) is not None:
             end["spool"] = self._spools.inspect(name)
         return end
+
+    def _delivered(self, step: str, written: Written) -> dict[str, JsonValue]:
+        """Return what a writer has delivered, as its end tells it."""
+        root = Path(self.place.job.root)
+        files = [inspect_file(root, path, written.hashes.get(path)).to_json() for path in written.files]
+        told: dict[str, JsonValue] = {"digest": written.earlier} if written.earlier else {}
+        told |= {"bytes_written": written.bytes, "files": [*files, *written.stored]}
+        return told | (self._ledger(step, written.ledger) if written.ledger else {})
 
     def _ledger(self, step: str, database: str) -> dict[str, JsonValue]:
         job = self.place.job
@@ -377,3 +384,82 @@ def _digested(active: Active, rows: RowStream) -> RowStream:
 
 def _ms_since(started: float) -> float:
     return round((time.monotonic() - started) * 1000, 3)
+
+
+def fused_in(names: Collection[str], steps: Mapping[str, Mapping[str, JsonValue]]) -> set[str]:
+    """Return the fused ones among the steps of a group: those whose statement is in it too."""
+    return {source for name in names for source in steps[name]["fused"] if source in names}
+
+
+def fused_rows(relation: Relation, schema: Schema) -> RowStream:
+    """Return what stands for the output of a fused step: whoever pulls it fails, and the group runs again unfused."""
+    return RowStream(schema, "fixed", _no_rows(), relation=relation)
+
+
+def _no_rows() -> Iterator[pa.RecordBatch]:
+    yield from ()
+    raise TypeError("the rows of a fused step can be read only by way of their relation")
+
+
+class Agenda:
+    """What may begin: numbers from 0, of which number n waits for those in `waits[n]`; the least is the next."""
+
+    def __init__(self, waits: Sequence[Collection[int]]) -> None:
+        self.left = len(waits)
+        self._missing = [len(needed) for needed in waits]
+        self._followers: dict[int, list[int]] = defaultdict(list)
+        for number, needed in enumerate(waits):
+            for other in needed:
+                self._followers[other].append(number)
+        self._ready = [number for number, missing in enumerate(self._missing) if not missing]
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def take(self) -> int:
+        """Return what begins next."""
+        return heapq.heappop(self._ready)
+
+    def done(self, number: int) -> None:
+        """Note that one is done, so that those that waited for it may begin."""
+        self.left -= 1
+        for follower in self._followers.pop(number, ()):
+            self._missing[follower] -= 1
+            if not self._missing[follower]:
+                heapq.heappush(self._ready, follower)
+
+
+def _act_alone(agenda: Agenda, act: Callable[[int, int], bool]) -> bool:
+    number = agenda.take()
+    well = act(number, 1)
+    agenda.done(number)
+    return well
+
+
+def run_all(agenda: Agenda, width: int, act: Callable[[int, int], bool]) -> bool:
+    """Call `act(number, share)` for all, at most `width` at once; returns False if one did, after which none begins.
+
+    `share` is how many may be under way at once while this one is: what they share may be divided by it. What begins
+    alone does so in the calling thread, which can be interrupted by signals.
+    """
+    going_on = True
+    under_way: dict[Future[bool], int] = {}
+    with ThreadPoolExecutor(width, thread_name_prefix="group") as pool:
+        while under_way or (going_on and agenda):
+            if not under_way and 1 in (width, len(agenda)):
+                going_on = _act_alone(agenda, act)
+                continue
+            while going_on and agenda and len(under_way) < width:
+                share, number = min(width, agenda.left), agenda.take()
+                under_way[pool.submit(act, number, share)] = number
+            going_on = _await_some(agenda, under_way) and going_on
+    return going_on
+
+
+def _await_some(agenda: Agenda, under_way: dict[Future[bool], int]) -> bool:
+    """Wait until some of what is under way is done; returns False if one of them did."""
+    well = True
+    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+        agenda.done(under_way.pop(future))
+        well = future.result() and well
+    return well

@@ -7,8 +7,8 @@ import pytest
 from osiris.api.opening import open_project
 from osiris.api.pipelines import validate_file
 from osiris.errors import OsirisError
+from osiris.runner.adapter import start_worker
 from osiris.runner.host.describe import describe
-from osiris.runner.local import start_worker
 
 RUN_COLUMNS = [("id", "int64"), ("run", "utf8"), ("at", "timestamp[us,UTC]")]
 TEXT = """oml_version: "0.1.0"

@@ -3,7 +3,7 @@
 import pytest
 
 from osiris.project import Project
-from osiris.runner.host.find_oml import find_oml
+from osiris.runner.host.recorder import find_oml
 
 
 @pytest.mark.parametrize("line", ["name: shop", 'name: "shop"  # ours', "name:   'shop' ", "name: shop\r"])

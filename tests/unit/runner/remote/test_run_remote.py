@@ -18,8 +18,8 @@ from tests.parity.elsewhere import Exec
 from tests.patience import SOON
 
 from osiris import api
+from osiris.runner.adapter import start_worker
 from osiris.runner.host.run import RunOptions, run
-from osiris.runner.local import start_worker
 from osiris.runner.protocol import RENEW, encode
 from osiris.runner.remote import bundle
 from osiris.runner.remote.run_remote import Remote

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from osiris.runner.worker.parallel import Agenda, run_all
+from osiris.runner.worker.steps import Agenda, run_all
 
 
 def random_waits(chance, size):
