@@ -416,6 +416,34 @@ def test_many_rows_come_in_the_order_of_the_table(many, place, connections):
     assert place.counts["rows_read"] == 200_000
 
 
+AS_TEXT = {
+    "interval": ("n * interval '1 second'", "PT5S"),
+    "public.temper": ("'calm'", "calm"),
+    "int4range": ("int4range(n, n + 1)", "[5,6)"),
+    "point": ("point(n, 1)", "(5,1)"),
+    "int4range[]": ("ARRAY[int4range(n, n + 1)]", ["[5,6)"]),
+}
+"""Types that are read as text, each with a value of row n and what that is in row 5."""
+
+
+@pytest.mark.parametrize("kind", AS_TEXT)
+@pytest.mark.parametrize("connections", [1, 2])
+def test_ranges_of_a_table_with_columns_that_are_read_as_text(postgres, database, place, kind, connections):
+    postgres.run(
+        "DROP TABLE IF EXISTS public.wide",
+        "DROP TYPE IF EXISTS public.temper",
+        "CREATE TYPE public.temper AS ENUM ('calm')",
+        f"CREATE TABLE public.wide (n integer NOT NULL, x {kind}, filler text)",
+        f"INSERT INTO public.wide SELECT n, {AS_TEXT[kind][0]}, repeat('-', 1000) FROM generate_series(1, 30000) n",
+        "ANALYZE public.wide",
+        database=database,
+    )
+    ctx = replace(place(), threads=connections)
+    rows = pa.Table.from_batches(list(_read(ctx, table="wide", connections=connections)))
+    assert rows["n"].to_pylist() == list(range(1, 30_001))
+    assert rows["x"][4].as_py() == AS_TEXT[kind][1]
+
+
 def test_all_connections_see_the_state_of_the_first(many, place, run_sql):
     ctx = place()
     batches = _read(ctx, table="many")

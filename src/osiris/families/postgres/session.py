@@ -310,8 +310,15 @@ def table_result(
         fail("DRV013", path=session.target.where, problem=f"table '{found.name}' has no columns")
     plain = f"SELECT {', '.join(map(quote_name, names))} FROM {qualified(session, found)}"
     source = described(session, plain, needed, unscaled_text=unscaled_text)
-    relations = ((session.schema, found.name),)
-    return replace(source, order="fixed" if found.plain else "free", rows=found.rows, relations=relations)
+    casts = [column.carried.cast for column in source.detail]
+    parts = [quote_name(name) + (f"::{cast}" if cast else "") for name, cast in zip(names, casts, strict=True)]
+    return replace(
+        source,
+        text=f"SELECT {', '.join(parts)} FROM {qualified(session, found)}",  # a range adds its WHERE to that
+        order="fixed" if found.plain else "free",
+        rows=found.rows,
+        relations=((session.schema, found.name),),
+    )
 
 
 def described(
