@@ -212,8 +212,11 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         return column_type(parse_type(kind))
 
     def holds(self, column: Column, kind: str) -> bool:
-        """Tell whether a column keeps each value of a type."""
-        return column.type is not None and holds(column.type, kind)
+        """Tell whether a column keeps each value of a type; one of lists does so if its items do."""
+        wide = column.type or ""
+        while wide.startswith("list<") and kind.startswith("list<"):
+            wide, kind = wide[5:-1], kind[5:-1]
+        return bool(wide) and holds(wide, kind)
 
     # Reading
 
