@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from osiris.chat.prompts.compose import compose, plain_json, tokens_of
-from osiris.chat.prompts.texts import own_prompts
+from osiris.chat.prompts.compose import compose, own_prompts, plain_json, tokens_of
 from osiris.chat.provider_api import Message, ModelRequest
 from osiris.chat.request_json import request_schema
 

@@ -60,7 +60,6 @@ QUESTIONS = 3
 MOST_LOOKED_AT = 20
 """Relations whose rows are looked at in one turn."""
 
-
 _OURS = (ACCEPT, GROUNDING, REPLACE)
 """Keys of questions that only the agent puts: `--yes` answers the first, `--mode replace` the last."""
 

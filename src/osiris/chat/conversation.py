@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.session.writing import Session
 
-
 GUIDE = "guide"
 """Provider of conversations that the guide leads."""
 

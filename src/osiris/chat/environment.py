@@ -281,7 +281,6 @@ def _of_source(error: OsirisError) -> Diagnostic:
 
 _NOT_RUN: JsonValue = {"session": None, "status": "failed", "steps": {}, "outputs": {}, "ok": False, "answer": None}
 
-
 _OF_THE_TEXT = ("CHT", "CMP", "CON", "LCK", "LLM", "OML", "PRJ", "REG", "SQL")
 """Codes of what is written rather than of what is read, but for those of `_OF_VALUES`."""
 

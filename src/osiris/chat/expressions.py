@@ -170,7 +170,6 @@ _EXAMPLES = {
     "bool": "true or false",
 }
 
-
 CONDITIONS: dict[Operator, str] = {
     "=": "{operand} = {side}",
     "!=": "{operand} IS DISTINCT FROM {side}",
@@ -197,7 +196,6 @@ _TEXTUAL = ("contains", "starts with", "ends with")
 _NUMBERS: tuple[Kind, ...] = ("number",)
 _MOMENTS: tuple[Kind, ...] = ("date", "timestamp")
 _TEXTS: tuple[Kind, ...] = ("text",)
-
 
 RATIO = "{column} / nullif({other}, 0)"
 

@@ -167,10 +167,8 @@ class _Reader:
         first, joins = relations[0], self.joins(relations)
         base = Step(STEP, first.name, joins)
         step = self.step(base, list(_scope(base, relations)))
-        if joins:
-            self.tell_alone(first)
         steps = (step,) if step != Step(STEP, first.name) else ()
-        sources = (self.source(first), *(Source(each.id) for each in relations[1:]))
+        sources = (self.source(first, is_alone=not joins), *(Source(each.id) for each in relations[1:]))
         output = self.output(STEP if steps else first.name)
         return Request(self.single("name") or name_of(output), sources, steps, (output,))
 
@@ -189,11 +187,6 @@ class _Reader:
             if relation not in relations:
                 relations.append(relation)
         return tuple(join for _, join in found)
-
-    def tell_alone(self, relation: Relation) -> None:
-        """Tell which flags are for the first relation alone."""
-        if given := [f"--{flag}" for flag in ("encoding", "dtype", "on-reject") if self.flags.get(flag)]:
-            self.told.append(f"{', '.join(given)} for '{relation.id}' alone")
 
     def read(self, flag: str, text: str, make: Callable[[str], T]) -> T:
         """Return what is made of the text of a flag; fails with CHT042 if nothing can be."""
@@ -264,8 +257,11 @@ class _Reader:
         is_own = word in own or (word not in names and word.casefold() in map(str.casefold, own))
         return self.name(word, own if is_own else names)
 
-    def source(self, relation: Relation) -> Source:
+    def source(self, relation: Relation, *, is_alone: bool) -> Source:
         known = relation.names
+        given = [f"--{flag}" for flag in ("encoding", "dtype", "on-reject") if self.flags.get(flag)]
+        if given and not is_alone:
+            self.told.append(f"{', '.join(given)} for '{relation.id}' alone")
 
         def typed(text: str) -> Typed:
             column, equals, kind = text.rpartition("=")

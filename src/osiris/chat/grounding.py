@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from osiris.chat.request import Output, Request, Source
     from osiris.model import JsonValue
 
-
 _GENERIC = ("nam", "id", "cod", "titl", "label", "kei", "no", "nr", "number")
 """Stems of what names of columns say beside what they are about."""
 

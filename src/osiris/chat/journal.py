@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue
     from osiris.session.writing import Session
 
-
 W = TypeVar("W", bound=Environment)
 
 MOST_CHARACTERS = 20_000

@@ -90,12 +90,8 @@ def source_of(data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return a source as `names` tells it, from what discovery does."""
     source = data["source"]
     target = source["connection"] or source["target"]
-    return {
-        "target": target,
-        "connection": source["connection"],
-        "recalled": data["recalled"],
-        "tables": data["tables"],
-    }
+    told = {key: data[key] for key in ("recalled", "tables")}
+    return {"target": target, "connection": source["connection"], **told}
 
 
 def writers_of(workspace: Workspace) -> list[dict[str, JsonValue]]:

@@ -129,6 +129,5 @@ REPLACE = "replace"
 MODE = "mode"
 """Key of the question for how rows go into a table; the reply is a word of the person as any other."""
 
-
 ACCEPT = "accept"
 """Key of the question that accepts a plan: the only one that `--yes` answers."""

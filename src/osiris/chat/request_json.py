@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
 
-
 LONGEST_TEXT = 20_000
 """Characters of any text in a request."""
 

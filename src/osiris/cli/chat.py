@@ -34,7 +34,7 @@ FORCE = click.option("--force", is_flag=True, help="Write over what is there.")
 @answers("dump", DIR, FORCE)
 def dump(folder: Path | None, force: bool) -> Answer:
     """Write the prompts to .osiris_prompts/, to be changed; 'osiris chat --pro-mode' uses what is there."""
-    from osiris.chat.prompts.texts import FOLDER, dump_prompts
+    from osiris.chat.prompts.compose import FOLDER, dump_prompts
 
     target = folder or opened().root / FOLDER
     files = dump_prompts(target, force=force)

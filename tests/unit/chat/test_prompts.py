@@ -11,8 +11,18 @@ from tests.unit.chat.test_context import looked
 from tests.unit.chat.worlds import CHOICES
 
 from osiris.chat.conversation import Options
-from osiris.chat.prompts.compose import component_document, compose, context_document, plain_json, tokens_of
-from osiris.chat.prompts.texts import FOLDER, PLACES, dump_prompts, own_prompts, read_prompts
+from osiris.chat.prompts.compose import (
+    FOLDER,
+    PLACES,
+    component_document,
+    compose,
+    context_document,
+    dump_prompts,
+    own_prompts,
+    plain_json,
+    read_prompts,
+    tokens_of,
+)
 from osiris.chat.provider_api import Message, ModelRequest
 from osiris.chat.providers import open_model
 from osiris.chat.request_json import request_schema

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 from osiris import api
 from osiris.api.previews import SAMPLE
@@ -59,7 +59,7 @@ class Listing:
             return
         for folder in list(self._found):
             queue.do(partial(self._ask, folder))
-        threading.Thread(target=self._ask_all, args=([*self._waiting],), daemon=True).start()
+        threading.Thread(target=lambda names: [*map(self._ask, names)], args=([*self._waiting],), daemon=True).start()
 
     def options(self, source: str = "") -> tuple[Option, ...]:
         """Return what is found by now, of one source or of all."""
@@ -68,10 +68,6 @@ class Listing:
     def waiting(self) -> tuple[str, ...]:
         """Return the sources that have not answered yet."""
         return tuple(self._waiting)
-
-    def _ask_all(self, connections: list[str]) -> None:
-        for name in connections:
-            self._ask(name)
 
     def _ask(self, target: str, worker: Worker | None = None) -> None:
         try:
@@ -183,16 +179,15 @@ class Screen(Protocol):
         ...
 
 
+Person: TypeAlias = tuple["UserInterface", Screen]
+"""Both sides of a person that the guide asks."""
+
+
 class GuideEnvironment(Environment):
     """The environment of a conversation, and what only the guide asks of it; to be closed."""
 
     def __init__(
-        self,
-        workspace: Workspace,
-        person: tuple[UserInterface, Screen],
-        conversation: str,
-        out: str,
-        edits: Path | None = None,
+        self, workspace: Workspace, person: Person, conversation: str, out: str, edits: Path | None = None
     ) -> None:
         ui, screen = person
         super().__init__(workspace, None, ui, conversation, out=out)  # type: ignore[arg-type]

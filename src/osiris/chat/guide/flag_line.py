@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from osiris.chat.guide.questions import Flow
     from osiris.chat.request import Computed, Filter, Group, Join, Measure, Request
 
-
 _MEASURES = (*MEASURES, "count", "share", "ratio")
 _PARTS = {
     "compute": "compute",

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from osiris.chat.request import Filter, Join, Measure, Mode, Request, Sort, Step
     from osiris.model import JsonValue
 
-
 READ = "read"
 """Key of the first question."""
 
@@ -43,7 +42,6 @@ _MODES = {
     "replace": ("replace", "all rows that are there go"),
     "upsert": ("upsert", "rows with the same key are updated, others are added"),
 }
-
 
 _NAME_TAKEN = "CMP007"
 

@@ -297,7 +297,9 @@ def pivot(draft: Draft) -> Flow[None]:
     known = _values(draft, column)
     text = f"Which values? {'These are the most frequent. ' if known else ''}Typed ones have commas between them."
     answer = yield Ask("pivot values", text, known, several=True, typed="text")
-    values = tuple(key[2:] for key in answer.keys) or tuple(_between_commas(answer.text or ""))
+    values = tuple(key[2:] for key in answer.keys) or tuple(
+        filter(None, map(str.strip, (answer.text or "").split(",")))
+    )
     rows = tuple(each for each in _groups(draft, fields) if each.key != f"|{column}")
     groups = (yield Ask("pivot rows", "One row for each …?", rows, several=True)).keys
     numbers = columns_of(draft, fields, _NUMBER)
@@ -308,10 +310,6 @@ def pivot(draft: Draft) -> Flow[None]:
     function, _, of = cell.partition("|")
     made = Pivot(column, values, cast("PivotFunction", function), of or None)
     draft.put(replace(step, group=tuple(map(_group, groups)), pivot=made))
-
-
-def _between_commas(text: str) -> Iterator[str]:
-    return filter(None, (each.strip() for each in text.split(",")))
 
 
 def distinct(draft: Draft) -> Flow[None]:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from osiris.chat.journal import Journal
     from osiris.model import JsonValue
 
-
 BACK = "back"
 QUIT = "quit"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.chat.prompts.texts import FOLDER, own_prompts, read_prompts
+from osiris.chat.prompts.compose import FOLDER, own_prompts, read_prompts
 from osiris.chat.provider_api import Usage
 from osiris.chat.providers.settings import read_settings
 

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from pydantic_ai.messages import ModelResponse, ModelResponsePart
 
-    from osiris.chat.prompts.compose import ComposedPrompt
-    from osiris.chat.prompts.texts import Prompts
+    from osiris.chat.prompts.compose import ComposedPrompt, Prompts
     from osiris.chat.provider_api import ModelRequest
     from osiris.chat.providers.settings import Settings
     from osiris.model import JsonValue
@@ -128,7 +127,6 @@ def _wait(failure: Failure, number: int) -> float | None:
 
 _FINAL = ("LLM006", "LLM007")
 """Codes after which no other model is asked either."""
-
 
 _MINUTE = 60.0
 

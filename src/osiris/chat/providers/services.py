@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from osiris.chat.providers.settings import Settings
     from osiris.model import JsonValue
 
-
 ANSWER_TOOL = "answer"
 """Name of the tool that takes an answer where a service gives structured ones as arguments of a tool."""
 
@@ -118,7 +117,6 @@ def _gemini(model: str, address: str, key: str, client: httpx2.AsyncClient) -> L
 
 
 _OPENERS = {"openai": _openai, "compatible": _compatible, "anthropic": _anthropic, "gemini": _gemini}
-
 
 LARGEST = 2_000_000
 """Bytes of the largest answer that is read."""
