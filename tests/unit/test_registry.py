@@ -2,6 +2,8 @@
 
 import importlib
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from importlib.metadata import distribution, entry_points
 
@@ -12,7 +14,7 @@ from osiris.api.inspect import validate_components
 from osiris.canonical import fingerprint
 from osiris.errors import InvalidInput
 from osiris.families.supabase.connect import _NAMES, has_database
-from osiris.family_spec import FamilySpec, find_family, store_families
+from osiris.family_spec import FAMILIES, Families, FamilySpec, entries_of, find_family, store_families
 from osiris.model import ComponentSpec
 from osiris.registry import RESERVED, UNSUPPORTED_RESERVED, build_config, digest_of_spec, load_registry
 from osiris.units import DURATION_PATTERN
@@ -482,3 +484,12 @@ def test_the_fields_that_lead_to_a_database_are_those_that_its_module_knows(name
 def test_durations_of_shared_keys_are_those_that_are_read():
     retry, timeout = RESERVED["retry"]["properties"]["backoff"], RESERVED["timeout"]["anyOf"][1]
     assert retry["pattern"] == timeout["pattern"] == DURATION_PATTERN
+
+
+def test_threads_that_ask_at_once_know_all_stores():
+    for _ in range(20):
+        families = Families(entries_of(FAMILIES))
+        begin = threading.Barrier(4)
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda ask, wait: (wait(), dict(ask()))[1], [families.stores] * 4, [begin.wait] * 4))
+        assert found == [{"s3": "s3", "az": "azure", "gs": "gcs"}] * 4
