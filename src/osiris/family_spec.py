@@ -122,9 +122,12 @@ class Families:
 
     def stores(self) -> Mapping[str, str]:
         """Return the names of the families that lead to the objects of stores, by the scheme of their URLs."""
-        if self._stores is None:  # whole or not at all: steps that run at once ask too
-            last_first = reversed(list(self.readable()))
-            self._stores = {spec.scheme: spec.name for spec in last_first if spec.scheme}
+        if self._stores is None:
+            stores: dict[str, str] = {}
+            for spec in self.readable():
+                if spec.scheme:
+                    stores.setdefault(spec.scheme, spec.name)
+            self._stores = stores  # whole or not at all: steps that run at once ask too
         return self._stores
 
     def readable(self) -> Iterator[FamilySpec]:
