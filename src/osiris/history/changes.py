@@ -85,15 +85,15 @@ class Change:
 
 def changes_of(run: RecordedRun, base: RecordedRun | None) -> list[Change]:
     """Return what is different, sorted by area; what the run itself found of its sources needs no base."""
-    found = list(_drift(run))
+
+    def place(change: Change) -> tuple[int, bool]:
+        # Last in the pipeline's own area is what the compiler may have drawn from another change.
+        return AREAS.index(change.area), change.area == "pipeline" and bool(_DERIVED.search(change.path))
+
+    changes = list(_drift(run))
     if base is not None:
-        found += [*_of_plans(run, base), *_of_environments(run, base), *_of_contents(run, base)]
-    return sorted(found, key=lambda change: (AREAS.index(change.area), _follows(change)))
-
-
-def _follows(change: Change) -> bool:
-    """Tell whether a change in the plan may be one that the compiler drew from another."""
-    return change.area == "pipeline" and bool(_DERIVED.search(change.path))
+        changes += [*_of_plans(run, base), *_of_environments(run, base), *_of_contents(run, base)]
+    return sorted(changes, key=place)
 
 
 def _drift(run: RecordedRun) -> Iterator[Change]:
@@ -192,21 +192,18 @@ def _engines(run: RecordedRun) -> set[str]:
 
 def _of_contents(run: RecordedRun, base: RecordedRun) -> Iterator[Change]:
     """Give the sources that cannot be what they were: the last success read them by the same step, and did not fail."""
-    told = run.summary.get("sources") or {}
+    with_state = run.summary.get("sources") or {}
     for step, before in step_pairs(run.steps, base):
         is_same = bool(step.plan) and step.plan.get("hash") == before.plan.get("hash")
-        if is_same and step.mode == "read" and step.error:
-            yield from _met(step.id, step.error.code, is_told=step.id in told)
-
-
-def _met(step: str, code: str, *, is_told: bool) -> Iterator[Change]:
-    """Give what the failure of a read step says of its source; `is_told` of one whose state is on record."""
-    if code in _GONE:
-        text = f"the source of step '{step}' is gone: the last success read it, and this run met {code}"
-        yield Change("source_schema", f"sources/{step}", text, step)
-    elif not is_told and class_of(code) == "data":
-        text = f"the source of step '{step}' changed: the last success read it without {code}"
-        yield Change("source_data", f"sources/{step}", text, step)
+        if not is_same or step.mode != "read" or not step.error:
+            continue
+        code, source = step.error.code, f"the source of step '{step.id}'"
+        if code in _GONE:
+            text = f"{source} is gone: the last success read it, and this run met {code}"
+            yield Change("source_schema", f"sources/{step.id}", text, step.id)
+        elif step.id not in with_state and class_of(code) == "data":
+            text = f"{source} changed: the last success read it without {code}"
+            yield Change("source_data", f"sources/{step.id}", text, step.id)
 
 
 def _short(value: JsonValue) -> JsonValue:
@@ -268,7 +265,8 @@ def environment_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
     old, new = a.summary, b.summary
     versions = _leaves("environment", _versions(a), _versions(b))
     yield from (item for item in versions if not item.is_one_sided or "/engines/" in item.path)
-    yield from _leaves("environment", _pick(old, "adapter", "selected"), _pick(new, "adapter", "selected"))
+    for key in ("adapter", "selected"):
+        yield from _leaves(f"environment/{key}", old.get(key), new.get(key))
     yield from _leaves("limits", old.get("limits") or {}, new.get("limits") or {})
     for kind, what in (("connections", "the fields of {} that are not secret"), ("sources", "the source of step '{}'")):
         yield from _state_changes(kind, f"{what} changed", old.get(kind) or {}, new.get(kind) or {})
@@ -293,8 +291,14 @@ def run_digest_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
     Only steps are compared of which both runs have a digest.
     """
     for old, new in step_pairs(planned_steps(a), b):
-        found = _data_changes(old, new)
-        yield from (item for item in found if item.code == INCOMPARABLE or not item.path.endswith("/rows"))
+        before, after = digest_of(old), digest_of(new)
+        if not before or not after:
+            continue
+        if old.output and new.output:
+            items = written_changes(old.id, old.output, new.output)
+        else:
+            items = digest_changes(old.id, before, after)
+        yield from (item for item in items if item.code == INCOMPARABLE or not item.path.endswith("/rows"))
 
 
 def _data_changes(old: RecordedStep, new: RecordedStep) -> list[Difference]:
@@ -375,10 +379,6 @@ def _leaves(root: str, old: JsonValue, new: JsonValue) -> Iterator[Difference]:
         return
     for key in dict.fromkeys((*old, *new)):
         yield from _leaves(f"{root}/{key}", old.get(key, ABSENT), new.get(key, ABSENT))
-
-
-def _pick(values: Mapping[str, Any], *keys: str) -> dict[str, JsonValue]:
-    return {key: values.get(key) for key in keys}
 
 
 Kind = Literal["source", "target", "engine", "code", "environment", "unknown"]

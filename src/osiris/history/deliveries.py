@@ -69,8 +69,8 @@ class Delivery:
 
 def deliveries_of(reading: Reading) -> list[Delivery]:
     """Return what the write steps did: those first of which it is not known, then the rest in the order of the plan."""
-    found = [_delivery(reading, step) for step in reading.run.steps if step.mode == "write"]
-    return sorted(found, key=lambda delivery: _FIRST.index(delivery.state))
+    writers = [_delivery(reading, step) for step in reading.run.steps if step.mode == "write"]
+    return sorted(writers, key=lambda delivery: _FIRST.index(delivery.state))
 
 
 def _delivery(reading: Reading, step: RecordedStep) -> Delivery:
@@ -81,7 +81,12 @@ def _delivery(reading: Reading, step: RecordedStep) -> Delivery:
     if step.status in ("not_run", "skipped"):
         return Delivery(step, "nothing", True, 0, target, promise)
     whole = promise in _WHOLE
-    if _went_silent(reading, step) or not (whole or _was_refused(reading, step)):
+    end = reading.ends.get(step.id, {})
+    # Nobody saw it end: its worker was killed, or is still at it, or the server that had to commit fell silent.
+    unseen = "duration_ms" not in end or end.get("code") in _LAST_WORD
+    # A target shows some failures before it is given a row.
+    refused = class_of(str(end.get("code", ""))) in _BEFORE
+    if unseen or not (whole or refused):
         return Delivery(step, "unknown", whole, None, target, promise)
     return Delivery(step, "nothing", whole, 0 if whole else None, target, promise)
 
@@ -94,11 +99,6 @@ def _promise(reading: Reading, step: RecordedStep) -> str | None:
     return found
 
 
-def _was_refused(reading: Reading, step: RecordedStep) -> bool:
-    """Tell whether a step failed by what is looked at before its first row is sent."""
-    return class_of(str(reading.ends.get(step.id, {}).get("code", ""))) in _BEFORE
-
-
 def written_to(reading: Reading, step: RecordedStep) -> str | None:
     """Return where a step wrote: a replay writes elsewhere, or only digests its rows; None if that is not known."""
     if reading.replays is None or reading.replays.get("to_targets"):
@@ -107,32 +107,29 @@ def written_to(reading: Reading, step: RecordedStep) -> str | None:
     return str(files[0]["path"]) if files else None
 
 
-def _went_silent(reading: Reading, step: RecordedStep) -> bool:
-    """Tell whether nobody saw how a step ended: its worker was killed, or is still at it, or its server fell silent.
-
-    A server that is gone may have taken the last word, which was to commit.
-    """
-    end = reading.ends.get(step.id)
-    return end is None or "duration_ms" not in end or end.get("code") in _LAST_WORD
-
-
 def retry_of(reading: Reading, deliveries: list[Delivery]) -> dict[str, JsonValue]:
     """Return `answer.retry`."""
-    evidence = ["run"]
-    if reading.run.status == "running":
-        why = "The run has not ended; wait for it."
-        return {"safe": None, "useful": False, "why": why, "command": None, "evidence": evidence}
     partial = [delivery.step.id for delivery in deliveries if not delivery.whole]
-    if reading.replays is not None:
+    safe: bool | None = None if partial else True
+    useful, command = False, None
+    if reading.run.status == "running":
+        safe, why = None, "The run has not ended; wait for it."
+    elif reading.replays is not None:
         why = f"It only repeats run {reading.replays['session']}, and nothing continues it."
-        safe = None if partial else True
-        return {"safe": safe, "useful": False, "why": why, "command": None, "evidence": evidence}
-    if reading.run.status == "complete":
-        return {"safe": _repeatable(deliveries), "useful": False, **_of_complete(deliveries), "evidence": evidence}
-    useful = may_pass(reading.root.item.code) if reading.root else False
-    why = f"{_continuing(deliveries, partial)} {_prospect(reading, deliveries, useful=useful)}"
-    command = again(reading, deliveries, useful=useful)
-    return {"safe": None if partial else True, "useful": useful, "why": why, "command": command, "evidence": evidence}
+    elif reading.run.status == "complete":
+        safe, why = _anew(deliveries)
+    else:
+        useful = may_pass(reading.root.item.code) if reading.root else False
+        why = f"{_continuing(deliveries, partial)} {_prospect(reading, deliveries, useful=useful)}"
+        command = again(reading, deliveries, useful=useful)
+    return {"safe": safe, "useful": useful, "why": why, "command": command, "evidence": ["run"]}
+
+
+def _anew(deliveries: list[Delivery]) -> tuple[bool, str]:
+    """Return whether a new run after a complete one is safe, and why."""
+    twice = [delivery.step.id for delivery in deliveries if delivery.mode not in _REPEATABLE]
+    then = f"append the rows of {_named(twice)} once more" if twice else "leave every target as one run does"
+    return not twice, f"Nothing is left to do. A new run would {then}."
 
 
 def again(reading: Reading, deliveries: Iterable[Delivery], *, useful: bool) -> str | None:
@@ -162,19 +159,6 @@ def given_params(plan: Manifest | None) -> list[str]:
 def _appended(deliveries: Iterable[Delivery]) -> list[str]:
     """Return the writers whose rows stand in their targets, and would do so twice if they were written again."""
     return [each.step.id for each in deliveries if each.state in ("written", "kept") and each.mode == "append"]
-
-
-def _repeatable(deliveries: list[Delivery]) -> bool:
-    return all(delivery.mode in _REPEATABLE for delivery in deliveries)
-
-
-def _of_complete(deliveries: list[Delivery]) -> dict[str, JsonValue]:
-    twice = [delivery.step.id for delivery in deliveries if delivery.mode not in _REPEATABLE]
-    if twice:
-        why = f"Nothing is left to do. A new run would append the rows of {_named(twice)} once more."
-    else:
-        why = "Nothing is left to do. A new run would leave every target as one run does."
-    return {"why": why, "command": None}
 
 
 def _continuing(deliveries: list[Delivery], partial: list[str]) -> str:

@@ -164,17 +164,15 @@ def cause_code(summary: Mapping[str, JsonValue]) -> str | None:
 
 def problems_of(run: RecordedRun, ends: Ends) -> list[Problem]:
     """Return all diagnostics of a run, each with its step: as recorded, as the message names it, or as a step ended."""
-    told = run.summary.get("diagnostics") or ()
-    pairs = enumerate(zip(run.diagnostics, told, strict=True), 1)
-    return [Problem(number, item, _step_with(run, ends, item, data.get("step"))) for number, (item, data) in pairs]
-
-
-def _step_with(run: RecordedRun, ends: Ends, item: Diagnostic, recorded: str | None) -> str | None:
-    named = recorded or step_of(item)
-    if named in run.summary["steps"]:
-        return named
-    said = (item.code, item.message)
-    return next((step for step, end in ends.items() if (end.get("code"), end.get("message")) == said), None)
+    recorded = (each.get("step") for each in run.summary.get("diagnostics") or ())
+    problems = []
+    for number, (item, step) in enumerate(zip(run.diagnostics, recorded, strict=True), 1):
+        named = step or step_of(item)
+        if named not in run.summary["steps"]:
+            said = (item.code, item.message)
+            named = next((name for name, end in ends.items() if (end.get("code"), end.get("message")) == said), None)
+        problems.append(Problem(number, item, named))
+    return problems
 
 
 def broken_by(root: Problem, run: RecordedRun, ends: Ends) -> list[RecordedStep]:
@@ -193,29 +191,25 @@ def chain_of(run: RecordedRun, ends: Ends) -> list[Link]:
     """
     if run.status in ("complete", "running"):
         return []
-    failed = [Link(step.id, "failed", str(ends.get(step.id, {}).get("code", ""))) for step in _steps_in(run, "failed")]
-    stopped = [Link(step.id, "cancelled", _why_stopped(ends, step)) for step in _steps_in(run, "cancelled", "running")]
+    failed, stopped = list[Link](), list[Link]()
+    for step in run.steps:
+        end: Mapping[str, JsonValue] = ends.get(step.id, {})
+        if step.status == "failed":
+            failed.append(Link(step.id, "failed", str(end.get("code", ""))))
+        elif step.status in ("cancelled", "running"):
+            stopped.append(Link(step.id, "cancelled", str(end.get("because") or end.get("code") or "cancelled")))
     blocked = _blocked_by(run, {link.step for link in (*failed, *stopped)})
     return [*failed, *blocked, *stopped] if failed else [*stopped, *blocked]
 
 
 def _blocked_by(run: RecordedRun, broken: set[str]) -> list[Link]:
     blocked = []
-    for step in _steps_in(run, "not_run"):
+    for step in (each for each in run.steps if each.status == "not_run"):
         above = next((name for name in step.needs if name in broken), None)
         if above:
             broken.add(step.id)
         blocked.append(Link(step.id, "not_run", above or "not reached"))
     return blocked
-
-
-def _steps_in(run: RecordedRun, *statuses: str) -> list[RecordedStep]:
-    return [step for step in run.steps if step.status in statuses]
-
-
-def _why_stopped(ends: Ends, step: RecordedStep) -> str:
-    told: Mapping[str, JsonValue] = ends.get(step.id, {})
-    return str(told.get("because") or told.get("code") or "cancelled")
 
 
 def event_ids(*events: Mapping[str, JsonValue] | None) -> list[str]:

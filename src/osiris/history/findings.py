@@ -31,15 +31,28 @@ def findings_of(reading: Reading) -> list[Finding]:
     """Return all findings, the gravest first."""
     if reading.run.status == "running":
         return []
-    return [*grave_findings(reading), *_stale(reading), *_slower(reading), *_warnings(reading)]
+    return [*grave_findings(reading), *_mild_findings(reading)]
+
+
+def _all_rejected_or_filtered(reading: Reading) -> list[Finding]:
+    rejected, filtered = [], []
+    for row in reading.row_counts.values():
+        if row.mode == "write" or not row.taken or row.given:
+            continue
+        if row.rejected == row.taken:
+            text = f"Step {row.step} took {row.taken:,} rows and set all of them aside."
+            rejected.append(Finding("all_rejected", text, row.step))
+        else:
+            text = f"Step {row.step} took {row.taken:,} rows and passed none on."
+            filtered.append(Finding("all_filtered", text, row.step))
+    return rejected + filtered
 
 
 def grave_findings(reading: Reading) -> list[Finding]:
     """Return the findings that make a verdict on a run that has ended."""
     return [
         *_nothing_read(reading),
-        *_all_lost(reading, "all_rejected"),
-        *_all_lost(reading, "all_filtered"),
+        *_all_rejected_or_filtered(reading),
         *_nothing_written(reading),
         *_fan_outs(reading),
         *_rejected(reading),
@@ -54,16 +67,6 @@ def _nothing_read(reading: Reading) -> Iterator[Finding]:
         yield Finding(
             "nothing_read", f"No row was read: {clip(names, 80)} found nothing in its source.", readers[0].step
         )
-
-
-def _all_lost(reading: Reading, kind: str) -> Iterator[Finding]:
-    for row in reading.row_counts.values():
-        if row.mode == "write" or not row.taken or row.given:
-            continue
-        if kind == "all_rejected" and row.rejected == row.taken:
-            yield Finding(kind, f"Step {row.step} took {row.taken:,} rows and set all of them aside.", row.step)
-        if kind == "all_filtered" and row.rejected != row.taken:
-            yield Finding(kind, f"Step {row.step} took {row.taken:,} rows and passed none on.", row.step)
 
 
 def _nothing_written(reading: Reading) -> Iterator[Finding]:
@@ -94,17 +97,28 @@ def _fans_out(reading: Reading, step: RecordedStep, row: Row) -> str:
     return _growth(row, reading.base_row_counts.get(step.id))
 
 
+def _mild_findings(reading: Reading) -> Iterator[Finding]:
+    """Give what makes no verdict: stale targets of other pipelines, a run that took longer, warnings."""
+    if reading.stale:
+        step = not_renewed(reading.run)[0]
+        yield Finding("stale", reading.clean(stale_text(reading.stale)), step, ("run", f"step.{step}"))
+    now = reading.run.summary.get("duration_ms")
+    before = reading.base.summary.get("duration_ms") if reading.base else None
+    if now and before and now > _SLOWER * before and now > before + _NOTICED:
+        text = f"The run took {now / 1000:.1f} s, and the last success {before / 1000:.1f} s."
+        yield Finding("slower", text, None, ("run", "base"))
+    for number, item in enumerate(reading.run.diagnostics, 1):
+        if item.severity == "warning":
+            text = f"{item.code}: {clip(reading.clean(item.message), 160)}"
+            yield Finding("warning", text, None, (f"err.{number}",))
+
+
 def _growth(row: Row, before: Row | None) -> str:
     """Say what a step gave in the last success, if it gives many times more rows for as many as it takes now."""
     if not (row.given and row.taken and before and before.given and before.taken):
         return ""
     is_so = row.given / row.taken >= _GROWN * before.given / before.taken
     return f"and the last success {before.given:,} of {before.taken:,}" if is_so else ""
-
-
-def _joins(sql: str) -> bool:
-    """Tell whether a statement joins, and does nothing else that gives many rows, or few."""
-    return bool(_JOIN.search(sql)) and not _OTHER.search(sql)
 
 
 def _rejected(reading: Reading) -> Iterator[Finding]:
@@ -115,23 +129,6 @@ def _rejected(reading: Reading) -> Iterator[Finding]:
             yield Finding("rows_rejected", text, row.step, (f"step.{row.step}", *([group] if group else [])))
 
 
-def _stale(reading: Reading) -> Iterator[Finding]:
-    """Give the targets of other pipelines that are made from what was not renewed."""
-    if reading.stale:
-        step = not_renewed(reading.run)[0]
-        yield Finding("stale", reading.clean(stale_text(reading.stale)), step, ("run", f"step.{step}"))
-
-
-def _slower(reading: Reading) -> Iterator[Finding]:
-    now = reading.run.summary.get("duration_ms")
-    before = reading.base.summary.get("duration_ms") if reading.base else None
-    if now and before and now > _SLOWER * before and now > before + _NOTICED:
-        text = f"The run took {now / 1000:.1f} s, and the last success {before / 1000:.1f} s."
-        yield Finding("slower", text, None, ("run", "base"))
-
-
-def _warnings(reading: Reading) -> Iterator[Finding]:
-    for number, item in enumerate(reading.run.diagnostics, 1):
-        if item.severity == "warning":
-            text = f"{item.code}: {clip(reading.clean(item.message), 160)}"
-            yield Finding("warning", text, None, (f"err.{number}",))
+def _joins(sql: str) -> bool:
+    """Tell whether a statement joins, and does nothing else that gives many rows, or few."""
+    return bool(_JOIN.search(sql)) and not _OTHER.search(sql)

@@ -18,7 +18,6 @@ from osiris.session.writing import ENDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from osiris.compare.lineage import FlowingPlan
     from osiris.history.changes import Change
@@ -152,29 +151,28 @@ def read_run(
     pinned = run.summary.get("base") or base_of(project, run.pipeline, run.id)
     base = str(pinned["success"]) if pinned["success"] and compare else None
     previous = None if outline or not pinned["previous"] else read_summary(project.logs / str(pinned["previous"]))
-    earlier = _outline(project.logs / base) if base else None
+    earlier = None
+    # A base that is gone or damaged is no reason to tell nothing of this run.
+    with suppress(OSError, LookupError, TypeError, ValueError):
+        earlier = load_run(project.logs / base, outline=True) if base else None
     talk = None if outline else conversation_of(project, run)
     return Reading(run, earlier, base, previous, clean, talk, lambda: newest_manifests(project))
 
 
-def _outline(folder: Path) -> RecordedRun | None:
-    """Return a run to compare with; None if it is gone or damaged, which is no reason to tell nothing of this one."""
-    with suppress(OSError, LookupError, TypeError, ValueError):
-        return load_run(folder, outline=True)
-    return None
-
-
 def why_of_steps(reading: Reading) -> dict[str, str]:
     """Return the reason of every step, in the order of the plan."""
-    told = _not_run(reading)
-    own = _own_changes(reading)
-    found: dict[str, str] = {}
+    not_run = _not_run(reading)
+    changed: dict[str, str] = {}
+    for change in reading.changes:
+        for name in _steps_of(change, reading):
+            changed.setdefault(name, _change_text(change))
+    why: dict[str, str] = {}
     for step in reading.run.steps:
-        above = next((name for name in step.needs if name in own), None)
+        above = next((name for name in step.needs if name in changed), None)
         if above:
-            own.setdefault(step.id, f"an input changed: step '{above}'")
-        found[step.id] = told.get(step.id) or (own.get(step.id, _NOTHING_NEW) if reading.base else _NO_BASE)
-    return found
+            changed.setdefault(step.id, f"an input changed: step '{above}'")
+        why[step.id] = not_run.get(step.id) or (changed.get(step.id, _NOTHING_NEW) if reading.base else _NO_BASE)
+    return why
 
 
 def _not_run(reading: Reading) -> dict[str, str]:
@@ -189,14 +187,6 @@ def _not_run(reading: Reading) -> dict[str, str]:
             texts = [change.text for change in reading.changes if change.step == step.id]
             told[step.id] = f"its source changed: {'; '.join(texts)}" if texts else "its source changed"
     return told
-
-
-def _own_changes(reading: Reading) -> dict[str, str]:
-    own: dict[str, str] = {}
-    for change in reading.changes:
-        for step in _steps_of(change, reading):
-            own.setdefault(step, _change_text(change))
-    return own
 
 
 def _steps_of(change: Change, reading: Reading) -> list[str]:
@@ -266,17 +256,17 @@ def _made_from(label: str, plans: list[FlowingPlan], own: str) -> Iterator[Stale
             yield from (Stale(reached.name, step.step, step.target) for step in reached.steps if step.target)
 
 
+def _plan(manifest: Manifest) -> FlowingPlan | None:
+    with suppress(LookupError, TypeError, ValueError, AttributeError):
+        return read_plan(manifest)
+    return None
+
+
 def stale_text(stale: list[Stale]) -> str:
     """Return the sentence that names what is stale."""
     named = ", ".join(f"{each.target} ({each.pipeline})" for each in stale[:_MOST_STALE])
     more = f" and {len(stale) - _MOST_STALE:,} more" if len(stale) > _MOST_STALE else ""
     return f"Made from what this run did not renew, by other pipelines: {named}{more}."
-
-
-def _plan(manifest: Manifest) -> FlowingPlan | None:
-    with suppress(LookupError, TypeError, ValueError, AttributeError):
-        return read_plan(manifest)
-    return None
 
 
 class Source(NamedTuple):
@@ -310,20 +300,16 @@ class Intent(NamedTuple):
 
 def intent_of(reading: Reading) -> Intent:
     """Return what the pipeline of a run is for."""
-    found = tuple(_written(reading))
-    return Intent(found or (Source("inferred", "low", _inferred(reading)),))
-
-
-def _written(reading: Reading) -> Iterator[Source]:
-    plan = reading.run.plan
-    about: Mapping[str, JsonValue] = plan.data["pipeline"] if plan else {}
+    about: Mapping[str, JsonValue] = reading.run.plan.data["pipeline"] if reading.run.plan else {}
+    sources = []
     intent = (about.get("metadata") or {}).get("intent")
     if isinstance(intent, str) and intent.strip():
-        yield Source("metadata.intent", "high", intent)
+        sources.append(Source("metadata.intent", "high", intent))
     if about.get("description"):
-        yield Source("description", "high", str(about["description"]))
+        sources.append(Source("description", "high", str(about["description"])))
     if reading.conversation and reading.conversation.get("title"):
-        yield Source("conversation", "medium", reading.clean(str(reading.conversation["title"])))
+        sources.append(Source("conversation", "medium", reading.clean(str(reading.conversation["title"]))))
+    return Intent(tuple(sources) or (Source("inferred", "low", _inferred(reading)),))
 
 
 def _inferred(reading: Reading) -> str:

@@ -6,7 +6,6 @@ import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 from osiris.compiler.manifest import read_shaped
@@ -155,12 +154,27 @@ def load_run(folder: Path, most: int | None = None, *, outline: bool = False) ->
     plan, summary = plan_of(folder), masked_problems(summary)
     left_out: Counter[str] = Counter()
     lines = () if outline else _first(iter_lines(folder / "events.jsonl"), most, left_out)
-    events = tuple(map(_told, lines))
+    events = tuple(masked_problems(line) if {"code", "message"} <= line.keys() else line for line in lines)
     metrics = () if outline else tuple(read_lines(folder / "metrics.jsonl"))
     summary = summary if outline else caught_up(summary, events)
     diagnostics = tuple(Diagnostic.from_json(item) for item in summary["diagnostics"])
     steps = tuple(_steps(summary, plan, events, diagnostics))
     return RecordedRun(folder, summary, plan, events, metrics, steps, diagnostics, left_out)
+
+
+def _steps(
+    summary: Mapping[str, JsonValue],
+    plan: Manifest | None,
+    events: Iterable[Mapping[str, JsonValue]],
+    problems: tuple[Diagnostic, ...],
+) -> Iterator[RecordedStep]:
+    planned = {step["id"]: step for step in plan.steps} if plan else {}
+    of_step: dict[str, list[Mapping[str, JsonValue]]] = {name: [] for name in summary["steps"]}
+    for event in events:
+        if event.get("step") in of_step:
+            of_step[event["step"]].append(event)
+    for name, own in of_step.items():
+        yield _step(name, planned.get(name, {}), own, summary, problems)
 
 
 def caught_up(summary: Mapping[str, JsonValue], events: Iterable[Mapping[str, JsonValue]]) -> dict[str, JsonValue]:
@@ -187,11 +201,6 @@ def _first(
             yield event
         else:
             left_out[name] += 1
-
-
-def _told(event: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    """Return an event without values of data in its message."""
-    return masked_problems(event) if "code" in event and "message" in event else event
 
 
 def find_run(project: Project, name: str = "last") -> RecordedRun | None:
@@ -253,56 +262,34 @@ def plan_of(folder: Path) -> Manifest | None:
     return read_shaped(folder / "manifest.json")
 
 
-def _steps(
-    summary: Mapping[str, JsonValue],
-    plan: Manifest | None,
-    events: Iterable[Mapping[str, JsonValue]],
-    diagnostics: Iterable[Diagnostic],
-) -> Iterable[RecordedStep]:
-    told: dict[str, list[Mapping[str, JsonValue]]] = {name: [] for name in summary["steps"]}
-    for event in events:
-        if event.get("step") in told:
-            told[event["step"]].append(event)
-    planned = {step["id"]: step for step in plan.steps} if plan else {}
-    problems = tuple(diagnostics)
-    for name, known in summary["steps"].items():
-        yield _step(name, known, planned.get(name, {}), told[name], summary, problems)
-
-
-def _seconds_until(start: str, event: Mapping[str, JsonValue] | None) -> float | None:
-    return seconds_between(start, event["ts"]) if event else None
-
-
 def _step(
     name: str,
-    known: Mapping[str, JsonValue],
     plan: Mapping[str, JsonValue],
     events: list[Mapping[str, JsonValue]],
     summary: Mapping[str, JsonValue],
     problems: tuple[Diagnostic, ...],
 ) -> RecordedStep:
-    start = str(summary["started_at"])
-    seconds = partial(_seconds_until, start)
+    entry, start = summary["steps"][name], str(summary["started_at"])
     end = next((event for event in reversed(events) if event["event"] in STEP_ENDINGS), None)
-    started, progress = ([each for each in events if each["event"] == name] for name in ("step_start", "step_progress"))
+    started, progress = ([each for each in events if each["event"] == kind] for kind in ("step_start", "step_progress"))
     return RecordedStep(
         id=name,
-        mode=str(known["mode"]),
-        status=str(known["status"]),
+        mode=str(entry["mode"]),
+        status=str(entry["status"]),
         plan=plan,
-        summary=known,
-        began=seconds(started[0] if started else None),
-        ended=seconds(end),
+        summary=entry,
+        began=seconds_between(start, started[0]["ts"]) if started else None,
+        ended=seconds_between(start, end["ts"]) if end else None,
         end=end or {},
-        error=_error(end, problems) if known["status"] == "failed" else None,
+        error=_error(entry["status"], end, problems),
         output=summary["outputs"].get(name),
         progress=tuple(Point(seconds_between(start, event["ts"]), event["rows"]) for event in progress),
     )
 
 
-def _error(end: Mapping[str, JsonValue] | None, problems: tuple[Diagnostic, ...]) -> Diagnostic | None:
-    """Return what a step's end names, with the place and the hint that the run's summary has for it."""
-    if end is None or "code" not in end:
+def _error(status: str, end: Mapping[str, JsonValue] | None, problems: tuple[Diagnostic, ...]) -> Diagnostic | None:
+    """Return what the end of a failed step names, with the place and the hint that the run's summary has for it."""
+    if status != "failed" or end is None or "code" not in end:
         return None
     same = (item for item in problems if item.code == end["code"] and item.message == end["message"])
     return next(same, None) or Diagnostic(end["code"], end["message"])
@@ -315,7 +302,10 @@ def target_of(plan: Mapping[str, JsonValue]) -> str | None:
     """
     config: Mapping[str, JsonValue] = plan.get("config") or {}
     named = {key: config[key] for key in _PLACES if isinstance(config.get(key), str | list) and config[key]}
-    words = _table_words(named) if "table" in named else [_joined(value) for value in named.values()]
+    if "table" in named:
+        words = _table_words(named)
+    else:
+        words = [", ".join(value) if isinstance(value, list) else str(value) for value in named.values()]
     words += [f"in {plan['connection']}"] if plan.get("connection") else []
     return " ".join(words)[:_LONGEST_TARGET] or None
 
@@ -323,7 +313,3 @@ def target_of(plan: Mapping[str, JsonValue]) -> str | None:
 def _table_words(named: Mapping[str, JsonValue]) -> list[str]:
     table = ".".join(str(named[key]) for key in ("schema", "table") if key in named)
     return [table, *([f"in {named['path']}"] if "path" in named else [])]
-
-
-def _joined(value: JsonValue) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)

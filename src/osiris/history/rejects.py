@@ -80,13 +80,13 @@ def first_group(run: RecordedRun, step: str) -> str | None:
 
 def groups_of(run: RecordedRun, clean: Callable[[str], str]) -> list[Group]:
     """Return the groups of all steps, in the order of the plan and by falling count; `clean` masks secrets."""
-    found = []
+    groups = []
     for step in run.steps:
         alike = _grouped(step.id, _file(run, step.id), clean)
         for number, group in enumerate(sorted(alike, key=lambda g: (-g.count, g.column, g.reason, g.shape or "")), 1):
             group.number = number
-            found.append(group)
-    return found
+            groups.append(group)
+    return groups
 
 
 def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
@@ -101,21 +101,11 @@ def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
         group = groups[key]
         group.count += 1
         if len(group.examples) < EXAMPLES:
-            group.examples.append(_example(row))
+            # Where a row stands and what its value looks like: never a whole row, and never the value itself.
+            line, number = _number(row["line"]), _number(row.get("row", ""))
+            value = _shape(row["value"]) if row["column"] else ""
+            group.examples.append({"file": row["file"], "line": line, "row": number, "value": value})
     return list(groups.values())
-
-
-def _key(row: Mapping[str, str]) -> tuple[str, str, str | None]:
-    """Return what rows that are alike have in common: column, reason, and what the value looks like."""
-    if row["column"] == "":
-        return "", _VARYING.sub("…", row["reason"])[:_LOOKED_AT], None
-    return row["column"], row["reason"][:_LOOKED_AT], _shape(row["value"])
-
-
-def _example(row: Mapping[str, str]) -> dict[str, JsonValue]:
-    """Return where a row stands and what its value looks like: never a whole row, and never the value itself."""
-    value = _shape(row["value"]) if row["column"] else ""
-    return {"file": row["file"], "line": _number(row["line"]), "row": _number(row.get("row", "")), "value": value}
 
 
 def _told(reason: str, clean: Callable[[str], str]) -> str:
@@ -143,3 +133,10 @@ def _shape(value: str) -> str:
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _key(row: Mapping[str, str]) -> tuple[str, str, str | None]:
+    """Return what rows that are alike have in common: column, reason, and what the value looks like."""
+    if row["column"] == "":
+        return "", _VARYING.sub("…", row["reason"])[:_LOOKED_AT], None
+    return row["column"], row["reason"][:_LOOKED_AT], _shape(row["value"])

@@ -10,7 +10,7 @@ from osiris.session.finding import runs_before
 from osiris.session.stored import read_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from osiris.history.record import RecordedRun, RecordedStep
     from osiris.model import JsonValue
@@ -99,7 +99,8 @@ def counts_of(summary: Mapping[str, JsonValue]) -> RowCounts:
 
 def row_counts_of(run: RecordedRun) -> RowCounts:
     """Return the rows of each step, in the order of the plan."""
-    return {step.id: _counted(step.id, step.summary, combines=_combines(step)) for step in run.steps}
+    combine = {step.id: len(step.inputs) > 1 or combines_rows(sql_of(step)) for step in run.steps}
+    return {step.id: _counted(step.id, step.summary, combines=combine[step.id]) for step in run.steps}
 
 
 def _counted(name: str, told: Mapping[str, JsonValue], *, combines: bool = False) -> Row:
@@ -107,10 +108,6 @@ def _counted(name: str, told: Mapping[str, JsonValue], *, combines: bool = False
         return Row(name, told["mode"], told["status"])
     counts = told["rows_in"], told["rows_out"], told.get("rows_rejected", 0)
     return Row(name, told["mode"], told["status"], *counts, combines=combines)
-
-
-def _combines(step: RecordedStep) -> bool:
-    return len(step.inputs) > 1 or combines_rows(sql_of(step))
 
 
 def sql_of(step: RecordedStep) -> str:
@@ -165,26 +162,20 @@ class Finding:
 
 
 def gone_since(base: RowCounts, now: RowCounts) -> list[Finding]:
-    """Return the findings of rows that are gone since the last success: empty outputs, and steps that have shrunk."""
-    return [*_empty_outputs(base, now), *_shrunk(base, now)]
+    """Return the findings of rows that are gone since the last success.
 
-
-def _empty_outputs(base: RowCounts, now: RowCounts) -> Iterator[Finding]:
-    """Give the writers that wrote no row where the last success wrote some."""
-    for row in now.values():
-        before = base.get(row.step)
-        if row.mode == "write" and row.given == 0 and before and before.given:
+    First the writers that wrote no row where it wrote some, then the readers that gave far fewer rows, and the
+    transforms that lost far more.
+    """
+    empty, shrunk = [], []
+    for row, before in ((row, base[row.step]) for row in now.values() if row.step in base):
+        if row.mode == "write" and row.given == 0 and before.given:
             text = f"Step {row.step} wrote no row, and the last success {before.given:,}."
-            yield Finding("empty_output", text, row.step, (f"step.{row.step}", "base"))
-
-
-def _shrunk(base: RowCounts, now: RowCounts) -> Iterator[Finding]:
-    """Give the readers that gave far fewer rows than in the last success, and the transforms that lost far more."""
-    for row in now.values():
-        before = base.get(row.step)
-        if before and row.mode != "write" and _has_shrunk(row, before):
+            empty.append(Finding("empty_output", text, row.step, (f"step.{row.step}", "base")))
+        elif row.mode != "write" and _has_shrunk(row, before):
             text = f"Step {row.step} gave {_given(row)}, and the last success {_given(before)}."
-            yield Finding("shrunk", text, row.step)
+            shrunk.append(Finding("shrunk", text, row.step))
+    return empty + shrunk
 
 
 def _given(row: Row) -> str:
