@@ -84,7 +84,12 @@ def store_url(text: str, family: str = "", fields: Mapping[str, JsonValue] | Non
     else:
         url = None
     if url:
-        _check_url(text, url, family)
+        if family and family != url.family:
+            other = f"it is reached by a connection of the family {url.family}, and the step has one of {family}"
+            fail("DRV007", path=printable(text), problem=other)
+        problem = _problem(url)
+        if problem:
+            fail("DRV007", path=printable(text), problem=problem)
     return url
 
 
@@ -93,16 +98,6 @@ def _below(key: str, scheme: str, fields: Mapping[str, JsonValue]) -> StoreUrl |
     prefix = str(fields.get("prefix") or "").strip("/")
     url = StoreUrl(scheme, str(fields.get("bucket") or ""), f"{prefix}/{key}" if prefix else key)
     return url if scheme else None
-
-
-def _check_url(text: str, url: StoreUrl, family: str) -> None:
-    """Fail with DRV007 for what cannot be the name of an object, and for one of another family."""
-    if family and family != url.family:
-        other = f"it is reached by a connection of the family {url.family}, and the step has one of {family}"
-        fail("DRV007", path=printable(text), problem=other)
-    problem = _problem(url)
-    if problem:
-        fail("DRV007", path=printable(text), problem=problem)
 
 
 def stored_as(path: str, connection: str | None, fields: Mapping[str, JsonValue]) -> StoreUrl | None:

@@ -160,7 +160,11 @@ def build_package(reading: Reading, options: Options, find_spec: FindSpec) -> Pa
     document = frame_of(reading, files)
     sections = sections_of(reading, options, find_spec, document["answer"])
     cuts = _fit(document, sections, options.max_bytes)
-    content = _sized(document, options.max_bytes, cuts)
+    total, content = 0, b""
+    while len(content) != total or not content:
+        total = len(content)
+        document["metadata"]["size"] = sizes(document["answer"], options.max_bytes, cuts, total)
+        content = _render(document)
     return Package(
         session=reading.run.id,
         document=document,
@@ -178,7 +182,9 @@ def write_package(project: Project, package: Package, *, card: bool = True, cata
     files = {f"annex/{name}": content for name, content in package.annex.items()}
     if card:
         files[card_name(package.session)] = package.card.encode()
-    files[RECORD] = _pretty(package.record)
+    files[RECORD] = (json.dumps(package.record, ensure_ascii=False, indent=2) + "\n").encode(
+        "utf-8", "backslashreplace"
+    )
     files[CATALOGUE] = compared_records(project, dict(package.record))
     files[package_name(package.session)] = package.content
     _write_all(folder, files)
@@ -227,24 +233,10 @@ def _worst(document: Document, limit: int, cuts: list[JsonValue]) -> Document:
     return sizes(document["answer"], limit, cuts, 10**_NUMBERS)
 
 
-def _sized(document: Document, limit: int, cuts: list[JsonValue]) -> bytes:
-    """Fill in the sizes, of which that of the document counts its own digits; return the document's bytes."""
-    total, content = 0, b""
-    while len(content) != total or not content:
-        total = len(content)
-        document["metadata"]["size"] = sizes(document["answer"], limit, cuts, total)
-        content = _render(document)
-    return content
-
-
 def _render(document: Document) -> bytes:
     """Return the document's bytes: a member a line, in the order of reading."""
     members = (f"{json.dumps(key)}:{compact(value)}" for key, value in document.items())
     return ("{\n" + ",\n".join(members) + "\n}\n").encode("utf-8", "backslashreplace")
-
-
-def _pretty(data: Mapping[str, JsonValue]) -> bytes:
-    return (json.dumps(data, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _annex(reading: Reading, options: Options) -> dict[str, bytes]:

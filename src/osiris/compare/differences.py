@@ -320,7 +320,7 @@ def first_line(root: Path, old: _Files, new: _Files, rows: RowFinder | None = No
 
 
 def _first_difference(root: Path, left: str, right: str, rows: RowFinder | None) -> str:
-    if other := next((path for path in (left, right) if not _is_text(path)), None):
+    if other := next((path for path in (left, right) if not path.lower().removesuffix(_PACKED).endswith(_TEXT)), None):
         row = rows(left, right) if rows else None
         unknown = f"the first row that differs cannot be told: {other} is not a text file"
         return f"{left} and {right} first differ in row {row}" if row else unknown
@@ -345,10 +345,6 @@ def _out_of_reach(root: Path, pairs: list[tuple[_File, _File]]) -> str | None:
         return f"{away} lies in a store"
     gone = next((file["path"] for file in pairs[0] if not is_still_there(root, [file])), None)
     return f"{gone} is no longer as its run left it" if gone else None
-
-
-def _is_text(path: str) -> bool:
-    return path.lower().removesuffix(_PACKED).endswith(_TEXT)
 
 
 def _differing_line(left: Path, right: Path) -> int | None:

@@ -92,7 +92,12 @@ def read_document(
     if len(data) > MAX_BYTES:
         fail("OML009", at=Location(file), what="the file", limit=f"{MAX_BYTES >> 20} MiB")
     reader = Reader(file, conceal, stand_in_for(text), weigh)
-    _refuse_line_breaks(reader, text)
+    match = _LINE_BREAKS.search(text)
+    if match:
+        before = text[: match.start()]
+        at = Location(reader.positions.file, before.count("\n") + 1, match.start() - before.rfind("\n"))
+        feature, hint = f"the line break U+{ord(match[0]):04X}", "write it as an escape in double quotes, or remove it"
+        reader.problems.append(diagnostic("OML008", at=at, feature=feature, hint=hint))
     if sum(data.count(mark) for mark in _SEPARATORS) >= MAX_NODES:
         reader.count_nodes(data)
     if not reader.stopped:
@@ -123,16 +128,6 @@ def load_text(path: Path, file: str) -> str:
         before = data[: error.start]
         at = Location(file, before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
         fail("OML026", at=at, path=file, reason="it is not UTF-8")
-
-
-def _refuse_line_breaks(reader: Reader, text: str) -> None:
-    """Refuse characters that YAML 1.1 takes for the end of a line and everybody else does not."""
-    match = _LINE_BREAKS.search(text)
-    if match:
-        before = text[: match.start()]
-        at = Location(reader.positions.file, before.count("\n") + 1, match.start() - before.rfind("\n"))
-        feature, hint = f"the line break U+{ord(match[0]):04X}", "write it as an escape in double quotes, or remove it"
-        reader.problems.append(diagnostic("OML008", at=at, feature=feature, hint=hint))
 
 
 def kind_of(value: JsonValue) -> str:

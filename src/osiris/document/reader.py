@@ -113,7 +113,9 @@ class Reader:
         except _Stop:
             return
         except yaml.reader.ReaderError as error:
-            self._unreadable(data, error)
+            before = data[: error.position].decode(errors="replace")
+            at = Location(self._file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+            self.problems.append(diagnostic("OML001", at=at, problem=f"not YAML: {error.reason}"))
         except yaml.MarkedYAMLError as error:
             self._not_yaml(data, error)
 
@@ -285,11 +287,6 @@ class Reader:
     def _end(self, code: str, event: Event, *, hint: str | None = None, **params: object) -> None:
         self.report(code, event.start_mark, at=self._next(), hint=hint, fix=(), **params)
         raise _Stop
-
-    def _unreadable(self, data: bytes, error: Event) -> None:
-        before = data[: error.position].decode(errors="replace")
-        at = Location(self._file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        self.problems.append(diagnostic("OML001", at=at, problem=f"not YAML: {error.reason}"))
 
     def _not_yaml(self, data: bytes, error: Event) -> None:
         mark, text = error.problem_mark, data.decode().rstrip()

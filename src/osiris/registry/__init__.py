@@ -73,7 +73,7 @@ def meant_component(name: str, names: Iterable[str], family: str | None = None) 
     Neither reads where the name says to write, nor the other way round. `family` is that of the step's connection.
     """
     known = list(names)
-    named = _of_kind(name.lower())
+    named = re.sub(r"[a-z]+$", lambda word: _KINDS.get(word[0], word[0]), name.lower())
     if f"{family}.{named}" in known:
         named = f"{family}.{named}"
     kind = [each for each in known if each.partition(".")[2] == named]
@@ -119,11 +119,6 @@ def _subjects() -> dict[str, str]:
     aliases = {word: family.name for family in families for word in family.aliases}
     files = [family.name for family in families if family.local_files]
     return {**aliases, **dict.fromkeys(_stores() if files else (), *files[:1])}
-
-
-def _of_kind(name: str) -> str:
-    """Return a component's name with the kind as it is called here."""
-    return re.sub(r"[a-z]+$", lambda word: _KINDS.get(word[0], word[0]), name)
 
 
 def _words(text: str) -> list[str]:

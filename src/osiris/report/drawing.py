@@ -68,11 +68,24 @@ class Drawing:
 def draw(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> Drawing:
     """Return the drawing of a graph whose nodes stand in topological order; the same graph gives the same drawing."""
     ranks = _ranks(nodes, edges)
-    routes = [_route(number, edge, ranks) for number, edge in enumerate(edges)]
+    # An edge passes one place in each rank from its source to its target.
+    routes = [
+        [
+            _Place(source),
+            *(_Place(f"{rank}", number) for rank in range(ranks[source] + 1, ranks[target])),
+            _Place(target),
+        ]
+        for number, (source, target) in enumerate(edges)
+    ]
     layers = _layers(nodes, ranks, routes)
     _untangle(layers, routes)
     width = max((_width(layer) for layer in layers), default=0) + 2 * _MARGIN
-    centres = {place: x for layer in layers for place, x in _spread_out(layer, width).items()}
+    centres: dict[_Place, float] = {}
+    for layer in layers:
+        left = (width - _width(layer)) / 2  # a rank stands in the middle of the drawing
+        for place in layer:
+            centres[place] = left + _own_width(place) / 2
+            left += _own_width(place) + _GAP
     return Drawing(
         width,
         len(layers) * (BOX_HEIGHT + _BETWEEN) - _BETWEEN + 2 * _MARGIN,
@@ -103,13 +116,6 @@ def _ranks(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, 
     for node in nodes:
         ranks[node] = 1 + max((ranks[source] for source in above[node]), default=-1)
     return ranks
-
-
-def _route(number: int, edge: tuple[str, str], ranks: Mapping[str, int]) -> list[_Place]:
-    """Return the places that an edge passes, one in each rank from its source to its target."""
-    source, target = edge
-    bends = [_Place(f"{rank}", number) for rank in range(ranks[source] + 1, ranks[target])]
-    return [_Place(source), *bends, _Place(target)]
 
 
 def _untangle(layers: list[list[_Place]], routes: Sequence[Sequence[_Place]]) -> None:
@@ -143,16 +149,6 @@ def _width(layer: Sequence[_Place]) -> float:
 
 def _own_width(place: _Place) -> int:
     return BOX_WIDTH if place.edge < 0 else _BEND_WIDTH
-
-
-def _spread_out(layer: Sequence[_Place], width: float) -> dict[_Place, float]:
-    """Return the middle of each place; the rank stands in the middle of the drawing."""
-    centres: dict[_Place, float] = {}
-    left = (width - _width(layer)) / 2
-    for place in layer:
-        centres[place] = left + _own_width(place) / 2
-        left += _own_width(place) + _GAP
-    return centres
 
 
 def _top(rank: int) -> float:

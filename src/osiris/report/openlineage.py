@@ -103,7 +103,8 @@ class Told:
 
 def start_event(told: Told) -> Event:
     """Return the START of a run, with what its plan reads and writes."""
-    steps = [step for step in told.run.steps if step.id in _selected(told.run)]
+    selected = set(told.run.summary["selected"] or told.run.summary["steps"])
+    steps = [step for step in told.run.steps if step.id in selected]
     return _event(told, "START", told.run.summary["started_at"], steps, {})
 
 
@@ -121,9 +122,13 @@ def end_event(told: Told) -> Event | None:
 
 def step_events(told: Told) -> Iterator[Event]:
     """Yield START and end of each step that began and ended, as child runs."""
-    for step in (step for step in told.run.steps if step.began is not None and step.ended is not None):
+    start = datetime.fromisoformat(told.run.summary["started_at"])
+    for step in told.run.steps:
+        if step.began is None or step.ended is None:
+            continue
         kind = _ENDS.get(step.status, "ABORT")
-        began, ended = (_time(told.run, seconds) for seconds in (step.began or 0.0, step.ended or 0.0))
+        times = (start + timedelta(seconds=seconds) for seconds in (step.began, step.ended))
+        began, ended = (time.isoformat(timespec="microseconds") for time in times)
         yield _event(told, "START", began, [step], {}, child=step)
         facets = _error(told, step.error) if kind == "FAIL" else {}
         yield _event(told, kind, ended, [step] if _counts(step) else [], facets, child=step, ended=True)
@@ -133,10 +138,6 @@ def events_of(told: Told) -> list[Event]:
     """Return all events of a run, as far as it has come, in the order of time as far as one waits for another."""
     end = end_event(told)
     return [start_event(told), *step_events(told), *([end] if end else [])]
-
-
-def _selected(run: RecordedRun) -> set[str]:
-    return set(run.summary["selected"] or run.summary["steps"])
 
 
 def _counts(step: RecordedStep) -> bool:
@@ -275,11 +276,6 @@ def _producer(told: Told) -> str:
     return f"urn:osiris:{told.version}"
 
 
-def _time(run: RecordedRun, seconds: float) -> str:
-    began = datetime.fromisoformat(run.summary["started_at"])
-    return (began + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
-
-
 Fields = Mapping[str, "JsonValue"]
 
 
@@ -311,6 +307,12 @@ def datasets_of(
         yield Dataset(namespace, _qualified(prefix, _bound(table, bindings)), "table" not in config)
     if not tables:
         yield Dataset(namespace, label_of(step, connections))
+
+
+def _qualified(prefix: str, table: str) -> str:
+    """Put before a table's name what it does not say itself."""
+    missing = prefix.split(".")[: -table.count(".") or None] if prefix else []
+    return ".".join([*missing, table])
 
 
 def _family(step: Fields) -> FamilySpec:
@@ -347,12 +349,6 @@ def _place(family: FamilySpec, fields: Fields, root: Path, schema: JsonValue) ->
     own = family.openlineage["schema"].format_map(known)
     inside = {**known, "schema": schema or fields.get("schema") or own}
     return family.openlineage["namespace"].format_map(known), family.openlineage["name"].format_map(inside)
-
-
-def _qualified(prefix: str, table: str) -> str:
-    """Put before a table's name what it does not say itself."""
-    missing = prefix.split(".")[: -table.count(".") or None] if prefix else []
-    return ".".join([*missing, table])
 
 
 def _absolute(root: Path, base: str, path: str) -> str:

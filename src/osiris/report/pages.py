@@ -64,13 +64,8 @@ def index_page(
         counts={status: counts[status] for status in _STATUSES if status in counts},
         rows_out=sum(run["rows_out"] for run in runs),
         runs=[_run_row(run, number[str(run["pipeline"])], reports) for run in runs[:MOST_RUNS]],
-        talks=[_talk_row(talk, reports) for talk in talks[:MOST_RUNS]],
+        talks=[{**talk, "runs": len(talk["runs"]), "href": reports.get(talk["session"])} for talk in talks[:MOST_RUNS]],
     )
-
-
-def _talk_row(talk: Event, reports: Mapping[str, str]) -> Event:
-    """Return a conversation with how many runs came of it, and the address of its page if it has one."""
-    return {**talk, "runs": len(talk["runs"]), "href": reports.get(talk["session"])}
 
 
 def _run_row(run: Event, number: int, reports: Mapping[str, str]) -> Event:
@@ -85,7 +80,7 @@ class Entry(NamedTuple):
 
     who: str
     label: str
-    at: str
+    at: str = ""
     lines: tuple[str, ...] = ()
     text: str = ""
     summary: str = ""
@@ -122,7 +117,7 @@ def _talk(summary: Event, events: Sequence[Event], drafts: Mapping[int, str], re
 
 
 def _entry(event: Event, drafts: Mapping[int, str], reports: Mapping[str, str]) -> Entry:
-    entry = _SHOWN[event["event"]](event)
+    entry = _SHOWN[event["event"]](event)._replace(at=str(event["ts"]))
     if event["event"] == "oml_synthesis_complete":
         return entry._replace(text=drafts.get(event["number"], ""))
     return entry._replace(href=reports.get(entry.run)) if entry.run else entry
@@ -130,46 +125,29 @@ def _entry(event: Event, drafts: Mapping[int, str], reports: Mapping[str, str]) 
 
 def _said(event: Event) -> Entry:
     choices = [f"{number}. {text}" for number, text in enumerate(event.get("choices") or (), 1)]
-    lines = (*str(event["text"]).splitlines(), *choices)
     who, label = ("person", "you") if event["event"] == "user_message" else ("agent", "osiris")
-    return Entry(who, label, str(event["ts"]), lines)
-
-
-def _transition(event: Event) -> Entry:
-    return Entry("state", f"{event['from_state']} → {event['to_state']}", str(event["ts"]))
+    return Entry(who, label, lines=(*str(event["text"]).splitlines(), *choices))
 
 
 def _exchange(event: Event) -> Entry:
     more = json.dumps({"sent": event["sent"], "answer": event["value"]}, indent=1, ensure_ascii=False)
-    label, summary = f"{event['model']}, {event['purpose']}", "what was sent and answered"
-    return Entry("model", label, str(event["ts"]), summary=summary, more=more)
-
-
-def _draft(event: Event) -> Entry:
-    return Entry("draft", f"draft {event['number']}", str(event["ts"]))
+    return Entry("model", f"{event['model']}, {event['purpose']}", summary="what was sent and answered", more=more)
 
 
 def _checked(event: Event) -> Entry:
-    found = tuple(f"{item['code']} {item['message']}" for item in event["diagnostics"] if item["severity"] != "note")
+    problems = tuple(f"{item['code']} {item['message']}" for item in event["diagnostics"] if item["severity"] != "note")
     verdict = "compiles" if event["ok"] else "does not compile"
-    return Entry("check", f"draft {event['number']} {verdict}", str(event["ts"]), found)
-
-
-def _saved(event: Event) -> Entry:
-    return Entry("check", f"{event['state']} {event['file']}", str(event["ts"]))
-
-
-def _ran(event: Event) -> Entry:
-    return Entry("check", f"run {event['status']}", str(event["ts"]), run=event["run"])
+    return Entry("check", f"draft {event['number']} {verdict}", lines=problems)
 
 
 _SHOWN: dict[str, Callable[[Event], Entry]] = {
     "user_message": _said,
     "assistant_response": _said,
-    "state_transition": _transition,
+    "state_transition": lambda event: Entry("state", f"{event['from_state']} → {event['to_state']}"),
     "llm_exchange": _exchange,
-    "oml_synthesis_complete": _draft,
+    "oml_synthesis_complete": lambda event: Entry("draft", f"draft {event['number']}"),
     "validation": _checked,
-    "saved": _saved,
-    "run_result": _ran,
+    "saved": lambda event: Entry("check", f"{event['state']} {event['file']}"),
+    "run_result": lambda event: Entry("check", f"run {event['status']}", run=event["run"]),
 }
+"""The events that the page of a conversation shows, each with what it shows of them."""

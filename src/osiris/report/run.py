@@ -198,14 +198,14 @@ def read_report(
     )
 
 
-def badge_of(summary: Mapping[str, JsonValue]) -> str:
-    """Return how the place where a run happened is called."""
-    return BADGES.get(str(summary["adapter"]), str(summary["adapter"]).capitalize())
-
-
 def _seconds_of(run: RecordedRun) -> float | None:
     told = _in_seconds(run.summary["duration_ms"])
     return _whole(run) if told is None else told
+
+
+def badge_of(summary: Mapping[str, JsonValue]) -> str:
+    """Return how the place where a run happened is called."""
+    return BADGES.get(str(summary["adapter"]), str(summary["adapter"]).capitalize())
 
 
 def _whole(run: RecordedRun) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.compare.lineage import KINDS, label_of
@@ -81,15 +80,6 @@ class EventRow(NamedTuple):
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """The steps that began, in that order, and the seconds that went before the first."""
-
-    rows: tuple[Bar, ...]
-    ticks: tuple[Tick, ...]
-    first: float | None
-
-
 class Repeat(NamedTuple):
     """What a replay repeats, whether it may write to targets, and whether the same came out (None: not known).
 
@@ -141,10 +131,11 @@ def run_page(
         most_columns=MOST_COLUMNS,
         data={"flow": flow, "series": report.series.to_json() if report.series else None},
         files=list(_files(run)),
+        timeline=_timeline(report),
         **_glance(report),
         **_drawn(report),
-        **_over_time(report),
-        **_events(report),
+        **_charted(report.series),
+        **_events(run),
     )
 
 
@@ -167,6 +158,18 @@ def _glance(run: RunReport) -> dict[str, object]:
 def _longer(run: RunReport) -> float | None:
     """Return how long it took with the checks before the first step; None if these took no time to speak of."""
     return run.whole if run.whole and run.whole - (run.seconds or 0.0) >= _NOTICED else None
+
+
+def _charted(series: Series | None) -> dict[str, object]:
+    """Return how fast rows went and how much memory that took, in words and as a table."""
+    if series is None:
+        return {"rates": "", "memory": "", "table": []}
+    read, written = (number_text(max(rates)) for rates in (series.read, series.written))
+    rates = f"at most {read} read and {written} written per second; a point is {duration_text(series.span)}"
+    seen = [(most, index) for index, most in enumerate(series.memory) if most is not None]
+    most, index = max(seen, default=(0, 0))
+    memory = f"at most {size_text(most)}, after {duration_text(index * series.span)}" if seen else ""
+    return {"rates": rates, "memory": memory, "table": thinned(series)}
 
 
 def _done(run: RunReport) -> str:
@@ -215,29 +218,18 @@ def _figures(step: StepReport) -> str:
     return ", ".join([*rows, *([f"{step.rows_rejected:,} rejected"] if step.rows_rejected else [])])
 
 
-def _over_time(run: RunReport) -> dict[str, object]:
-    series = run.series
-    return {
-        "timeline": _timeline(run),
-        "rates": _rates_text(series) if series else "",
-        "memory": _memory_text(series) if series else "",
-        "table": thinned(series) if series else [],
-    }
-
-
-def _timeline(run: RunReport) -> Timeline:
-    begun = sorted((step for step in run.steps if step.began is not None), key=lambda step: step.began or 0.0)
+def _timeline(run: RunReport) -> dict[str, object]:
+    """Return the steps that began, in that order, and the seconds that went before the first."""
+    begun = sorted((step.began, index) for index, step in enumerate(run.steps) if step.began is not None)
     span = max(run.span, 1e-6)
-    rows = [_bar(step, span) for step in begun]
-    return Timeline(tuple(rows), tuple(_ticks(span)), begun[0].began if begun else None)
-
-
-def _bar(step: StepReport, span: float) -> Bar:
-    began = step.began or 0.0
-    ended = span if step.ended is None else step.ended
-    width = max(100 * (ended - began) / span, _LEAST_WIDTH)
-    words = f"from {duration_text(began)} to {duration_text(ended)}"
-    return Bar(step, round(min(100 * began / span, 100 - _LEAST_WIDTH), 3), round(width, 3), words)
+    rows = []
+    for began, index in begun:
+        step = run.steps[index]
+        ended = span if step.ended is None else step.ended
+        left, width = min(100 * began / span, 100 - _LEAST_WIDTH), max(100 * (ended - began) / span, _LEAST_WIDTH)
+        words = f"from {duration_text(began)} to {duration_text(ended)}"
+        rows.append(Bar(step, round(left, 3), round(width, 3), words))
+    return {"rows": rows, "ticks": list(_ticks(span)), "first": begun[0][0] if begun else None}
 
 
 def _ticks(span: float) -> Iterator[Tick]:
@@ -259,32 +251,14 @@ def _nice(least: float) -> float:
     return least
 
 
-def _rates_text(series: Series) -> str:
-    read, written = (number_text(max(rates)) for rates in (series.read, series.written))
-    return f"at most {read} read and {written} written per second; a point is {duration_text(series.span)}"
-
-
-def _memory_text(series: Series) -> str:
-    known = [(most, index) for index, most in enumerate(series.memory) if most is not None]
-    if not known:
-        return ""
-    most, index = max(known)
-    return f"at most {size_text(most)}, after {duration_text(index * series.span)}"
-
-
-def _events(run: RunReport) -> dict[str, object]:
-    left_out = max(len(run.reading.run.events) - 2 * EVENTS_SHOWN, 0)
-    shown = (
-        [*run.reading.run.events[:EVENTS_SHOWN], None, *run.reading.run.events[-EVENTS_SHOWN:]]
-        if left_out
-        else list(run.reading.run.events)
-    )
-    start = str(run.reading.run.summary["started_at"])
-    return {
-        "events": [event and _event(event, start) for event in shown],
-        "events_shown": EVENTS_SHOWN,
-        "left_out": left_out,
-    }
+def _events(run: RecordedRun) -> dict[str, object]:
+    """Return the first and the last events, with None between them where some are left out."""
+    left_out = max(len(run.events) - 2 * EVENTS_SHOWN, 0)
+    shown: list[Mapping[str, JsonValue] | None] = [*run.events]
+    if left_out:
+        shown[EVENTS_SHOWN:-EVENTS_SHOWN] = [None]
+    rows = [event and _event(event, str(run.summary["started_at"])) for event in shown]
+    return {"events": rows, "events_shown": EVENTS_SHOWN, "left_out": left_out}
 
 
 def _event(event: Mapping[str, JsonValue], start: str) -> EventRow:

@@ -100,11 +100,6 @@ def unvalued(item: Diagnostic) -> Diagnostic:
     return replace(item, message=masked_message(item.code, item.message))
 
 
-def _without_values(problem: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a diagnostic, or an event that has its code and message, without values of data."""
-    return {**problem, "message": masked_message(problem["code"], problem["message"])}
-
-
 def masked_message(code: str, message: str) -> str:
     """Return the message of a code with kind and length instead of each value that it quotes."""
     if code not in QUOTING or code not in CODES:
@@ -140,7 +135,7 @@ def masked_problems(value: JsonValue) -> JsonValue:
         return value
     inner = {key: masked_problems(item) for key, item in value.items()}
     is_problem = isinstance(inner.get("code"), str) and isinstance(inner.get("message"), str)
-    return _without_values(inner) if is_problem else inner
+    return {**inner, "message": masked_message(inner["code"], inner["message"])} if is_problem else inner
 
 
 _WORDS = re.compile(r"<[^<>]*>|(?P<engine>[^\W\d_][\w'-]*)")

@@ -50,13 +50,10 @@ def type_matrix(name: str, case: Case | None = None, registry: Registry | None =
 
 def _carried(sample: Sample, outcome: Outcome, way: Way) -> Carried:
     if outcome.refusal:
-        return Carried(sample, outcome, cast=_cast(sample, way))
+        return Carried(
+            sample, outcome, cast=next((kind for kind in _wider(sample.type) if _is_carried(sample, kind, way)), None)
+        )
     return Carried(sample, outcome, again=_comes_again(sample, outcome))
-
-
-def _cast(sample: Sample, way: Way) -> str | None:
-    """Return the first type that a cast, which changes no value, makes of a sample, and as which it is carried."""
-    return next((kind for kind in _wider(sample.type) if _is_carried(sample, kind, way)), None)
 
 
 def _is_carried(sample: Sample, kind: str, way: Way) -> bool:

@@ -224,17 +224,13 @@ def _counts_every_row_written(attempt: Attempt) -> Iterator[str]:
     written = trial.write(rows_of(rows))
     if written.rows + written.rejected != rows.num_rows:
         yield f"it took {rows.num_rows} rows, wrote {written.rows} and rejected {written.rejected}"
-    yield from _file_problems(written, attempt)
-    yield from _left_in_scratch(trial)
-
-
-def _file_problems(written: Written, attempt: Attempt) -> Iterator[str]:
     there = attempt.trial.files()
     missing = [name for name in written.files if not _named(there, name)]
     yield from (f"it says that it wrote {name}, which is not there" for name in missing)
     size = sum(len(content) for name in written.files for content in _named(there, name).values())
     if written.files and not missing and size != written.bytes:
         yield f"it says that it wrote {written.bytes} bytes, and its files have {size}"
+    yield from _left_in_scratch(trial)
 
 
 def _named(there: Mapping[str, bytes], name: str) -> dict[str, bytes]:
@@ -290,23 +286,15 @@ def _shows_the_old_or_the_new(attempt: Attempt) -> Iterator[str]:
     with open_files() as left:
         yield from interrupted(lambda: trial.write(broken(rows)))
     yield from (f"{path} is still open after it was interrupted" for path in left)
-    yield from _changes(before, attempt)
-    yield from _target_problems(attempt, half)
-    if _replaces(attempt):
-        trial.write(rows_of(rows))
-        yield from _target_problems(attempt, rows)
-
-
-def _changes(before: dict[str, bytes], attempt: Attempt) -> Iterator[str]:
     after = attempt.trial.files()
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             yield f"it was interrupted, and {name} is not as before"
     yield from _left_in_scratch(attempt.trial)
-
-
-def _replaces(attempt: Attempt) -> bool:
-    return attempt.spec.delivery == "atomic_replace" or attempt.case.config.get("write_mode") == "replace"
+    yield from _target_problems(attempt, half)
+    if attempt.spec.delivery == "atomic_replace" or attempt.case.config.get("write_mode") == "replace":
+        trial.write(rows_of(rows))
+        yield from _target_problems(attempt, rows)
 
 
 def _writing_stops(attempt: Attempt) -> Iterator[str]:
