@@ -158,7 +158,11 @@ def _sentence(reading: Reading, grave: str, found: list[Finding], failure: dict[
 def _rows(reading: Reading, bounds: Bounds) -> dict[str, JsonValue]:
     row_counts = reading.row_counts
     chosen = sorted(row_counts.values(), key=_weight)[: bounds.rows]
-    losses = [_loss(row) for row in row_counts.values() if row.lost]
+    losses: list[dict[str, JsonValue]] = []
+    for row in (each for each in row_counts.values() if each.lost):
+        counts = {"rejected": row.rejected or 0, "filtered": row.filtered or 0, "combined": row.combined or 0}
+        how = max(counts, key=lambda name: counts[name])
+        losses.append({"step": row.step, "how": how, "rows": counts[how]})
     losses.sort(key=lambda loss: (loss["how"] == "combined", -loss["rows"]))
     return {
         "in": total(row_counts, "read", "taken"),
@@ -184,31 +188,19 @@ def _weight(row: Row) -> tuple[bool, bool, int]:
     )
 
 
-def _loss(row: Row) -> dict[str, JsonValue]:
-    counts = {"rejected": row.rejected or 0, "filtered": row.filtered or 0, "combined": row.combined or 0}
-    how = max(counts, key=lambda name: counts[name])
-    return {"step": row.step, "how": how, "rows": counts[how]}
-
-
 def _row_errors(reading: Reading, bounds: Bounds) -> dict[str, JsonValue] | None:
     if not reading.groups:
         return None
     largest = sorted(reading.groups, key=lambda group: -group.count)[: min(3, bounds.findings)]
-    told = []
+    top = []
     for group in largest:
-        words: dict[str, JsonValue] = {
-            "id": group.id,
-            "step": group.step,
-            "code": group.code,
-            "column": group.column or None,
-        }
         example = str(group.examples[0]["value"]) if group.column and group.examples else group.said
-        words |= {"reason": clip(group.reason, bounds.text), "count": group.count, "example": clip(example, 60)}
-        told.append(words)
+        words = {"reason": clip(group.reason, bounds.text), "count": group.count, "example": clip(example, 60)}
+        top.append({"id": group.id, "step": group.step, "code": group.code, "column": group.column or None, **words})
     return {
         "total": sum(group.count for group in reading.groups),
         "groups": len(reading.groups),
-        "top": told,
+        "top": top,
         "evidence": [group.id for group in largest],
     }
 
@@ -289,23 +281,22 @@ class Command(NamedTuple):
 
 def next_commands(reading: Reading) -> list[Command]:
     """Return what makes sense to do now, in this order."""
-    status = reading.run.status
+    show, status = f"osiris logs show {reading.run.id}", reading.run.status
     if status == "running":
-        return [Command(f"osiris logs show {reading.run.id}", "see how far it is")]
-    found = _after_success(reading) if status == "complete" else _after_failure(reading)
-    return list(found)[:_MOST]
-
-
-def _after_success(reading: Reading) -> Iterator[Command]:
-    yield Command(f"osiris logs show {reading.run.id}", "rows, files and digests of this run")
+        return [Command(show, "see how far it is")]
+    if status != "complete":
+        return list(_after_failure(reading))[:_MOST]
+    commands = [Command(show, "rows, files and digests of this run")]
     if reading.base is not None:
-        command = f"osiris verify {reading.base.id} {reading.run.id}"
-        yield Command(command, "whether it wrote the same as the last success")
+        verify = f"osiris verify {reading.base.id} {reading.run.id}"
+        commands.append(Command(verify, "whether it wrote the same as the last success"))
+    return commands
 
 
 def _after_failure(reading: Reading) -> Iterator[Command]:
+    show = f"osiris logs show {reading.run.id}"
     if reading.root is None:
-        yield Command(f"osiris logs show {reading.run.id}", "all that is on record")
+        yield Command(show, "all that is on record")
         return
     code = reading.root.item.code
     kind = class_of(code)
@@ -313,7 +304,7 @@ def _after_failure(reading: Reading) -> Iterator[Command]:
     meaning = [Command(f"osiris explain {code}", "what the code means")]
     running = list(_running(reading, code))
     yield from (*running, *meaning) if kind in _AT_ONCE else (*meaning, *running)
-    yield Command(f"osiris logs show {reading.run.id} --events", "everything that happened, in order")
+    yield Command(f"{show} --events", "everything that happened, in order")
 
 
 def _running(reading: Reading, code: str) -> Iterator[Command]:

@@ -37,18 +37,20 @@ _STATES = {
 
 def card_of(reading: Reading, answer: Answer, intent: Answer) -> str:
     """Return the run card; nothing that stands in the data can act in it."""
-    parts = [
-        _head(answer, intent),
-        _failure(answer),
-        _written(answer),
-        _rows(answer),
-        _row_errors(reading),
-        _findings(answer),
-        _changes(answer),
-        _next(answer),
-        _files(reading),
-    ]
-    return "\n\n".join("\n".join(lines) for lines in map(list, parts) if lines) + "\n"
+    rejected = sum(group.count for group in reading.groups)
+    parts = {
+        "Why": _failure(answer),
+        "Written": _written(answer),
+        "Rows": _rows(answer),
+        f"{rejected:,} {'row was' if rejected == 1 else 'rows were'} set aside": _row_errors(reading),
+        "Worth a look": (f"- {plain(finding['text'])}" for finding in answer["findings"]),
+        "Since the last success": _changes(answer),
+        "Next": _next(answer),
+        "Files": _files(reading),
+    }
+    texts = {title: "\n".join(lines) for title, lines in parts.items()}
+    sections = [f"## {title}\n\n{text}" for title, text in texts.items() if text]
+    return "\n\n".join(["\n".join(_head(answer, intent)), *sections]) + "\n"
 
 
 def _head(answer: Answer, intent: Answer) -> Iterator[str]:
@@ -70,8 +72,6 @@ def _failure(answer: Answer) -> Iterator[str]:
     failure = answer["failure"]
     if failure is None:
         return
-    yield "## Why"
-    yield ""
     where = f" at {code(failure['place'])}" if failure["place"] else ""
     step = f" in step {code(failure['step'])}" if failure["step"] else ""
     yield f"{code(failure['code'])} ({failure['class']}){step}{where}: {plain(failure['cause'])}."
@@ -86,47 +86,31 @@ def _failure(answer: Answer) -> Iterator[str]:
 
 
 def _written(answer: Answer) -> Iterator[str]:
-    writers = answer["written"]["writers"]
-    if writers:
-        yield "## Written"
-        yield ""
-        header = ("step", "state", "rows", "partial", "delivery", "target")
-        words = {False: "no", None: "not known"}
-        yield from table(
-            header,
-            ((w["step"], w["state"], w["rows"], words[w["partial"]], w["delivery"], w["target"]) for w in writers),
-        )
+    words = {False: "no", None: "not known"}
+    if writers := answer["written"]["writers"]:
+        rows = ((w["step"], w["state"], w["rows"], words[w["partial"]], w["delivery"], w["target"]) for w in writers)
+        yield from table(("step", "state", "rows", "partial", "delivery", "target"), rows)
 
 
 def _rows(answer: Answer) -> Iterator[str]:
     rows = answer["rows"]
-    yield "## Rows"
-    yield ""
     yield from table(rows["steps"]["columns"], rows["steps"]["rows"])
     more = rows["total"] - len(rows["steps"]["rows"])
     yield from ([f"… and {more} steps more."] if more else [])
 
 
 def _row_errors(reading: Reading) -> Iterator[str]:
-    found = _alike(reading.groups)
-    if not found:
+    alike = _alike(reading.groups)
+    if not alike:
         return
-    total = sum(rows for _, rows in found)
-    yield f"## {total:,} {'row was' if total == 1 else 'rows were'} set aside"
-    yield ""
-    header = ("step", "column", "reason", "rows", "for example")
-    yield from table(header, ((g.step, g.column, _reason(g), rows, _example(g)) for g, rows in found[:_GROUPS]))
-    yield from _further_groups(found[_GROUPS:])
-    yield ""
-    steps = dict.fromkeys(group.step for group, _ in found)
-    links = (f"[rejected.csv of {plain(step)}](../artifacts/{quote(step)}/{FILE})" for step in steps)
-    yield f"All of them: {', '.join(links)}."
-
-
-def _further_groups(rest: list[tuple[Group, int]]) -> Iterator[str]:
-    if rest:
+    examples = (str(group.examples[0]["value"]) if group.examples else "" for group, _ in alike)
+    rows = ((g.step, g.column, _reason(g), rows, example) for (g, rows), example in zip(alike, examples, strict=True))
+    yield from table(("step", "column", "reason", "rows", "for example"), list(rows)[:_GROUPS])
+    if rest := alike[_GROUPS:]:
         named = "; ".join(f"{g.column or g.step}: {clip(_reason(g), 60)} ({rows:,})" for g, rows in rest[:5])
         yield f"{len(rest)} more: {plain(named)}{'; …' if len(rest) > 5 else ''}."
+    links = (f"[rejected.csv of {plain(g.step)}](../artifacts/{quote(g.step)}/{FILE})" for g, _ in alike)
+    yield f"\nAll of them: {', '.join(dict.fromkeys(links))}."
 
 
 def _alike(groups: Iterable[Group]) -> list[tuple[Group, int]]:
@@ -144,21 +128,8 @@ def _reason(group: Group) -> str:
     return group.reason if group.column or not group.said else group.said
 
 
-def _example(group: Group) -> str:
-    return str(group.examples[0]["value"]) if group.examples else ""
-
-
-def _findings(answer: Answer) -> Iterator[str]:
-    if answer["findings"]:
-        yield "## Worth a look"
-        yield ""
-        yield from (f"- {plain(finding['text'])}" for finding in answer["findings"])
-
-
 def _changes(answer: Answer) -> Iterator[str]:
     changes = answer["changes"]
-    yield "## Since the last success"
-    yield ""
     if changes["base"] is None and not changes["top"]:
         yield "No earlier success of this pipeline is known."
         return
@@ -166,31 +137,25 @@ def _changes(answer: Answer) -> Iterator[str]:
         yield f"That was {code(changes['base'])}, of which nothing is left to compare with."
         return
     if changes["base"]:
-        yield from table(("", "before", "now"), _pairs(changes))
+        figures = {"rows read": "rows_in", "rows written": "rows_out", "ms": "duration_ms"}
+        rows = ((words, changes[key]["before"], changes[key]["now"]) for words, key in figures.items())
+        yield from table(("", "before", "now"), rows)
         yield ""
     yield from (f"- {plain(change['text'])} ({change['area']})" for change in changes["top"])
     more = changes["total"] - len(changes["top"])
-    yield from (
-        [f"- … and {more} more"] if more else [] if changes["top"] else ["Nothing else is known to have changed."]
-    )
-
-
-def _pairs(changes: Answer) -> Iterator[tuple[str, JsonValue, JsonValue]]:
-    for key, words in (("rows_in", "rows read"), ("rows_out", "rows written"), ("duration_ms", "ms")):
-        yield words, changes[key]["before"], changes[key]["now"]
+    if more:
+        yield f"- … and {more} more"
+    elif not changes["top"]:
+        yield "Nothing else is known to have changed."
 
 
 def _next(answer: Answer) -> Iterator[str]:
-    yield "## Next"
-    yield ""
     yield plain(answer["retry"]["why"])
     yield ""
     yield from (f"- {code(command['command'])}: {command['why']}" for command in answer["next"])
 
 
 def _files(reading: Reading) -> Iterator[str]:
-    yield "## Files"
-    yield ""
     names = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl")
     links = [f"[{name}](../{name})" for name in names if (reading.run.folder / name).is_file()]
     yield ", ".join([*links, f"[the package]({reading.run.id}_aiop.json)"])
@@ -227,12 +192,19 @@ def code(text: str) -> str:
 
 def sentences_of(reading: Reading, answer: Answer) -> Iterator[dict[str, JsonValue]]:
     """Give the sentences: how it began, how it went, what was written, what is odd, what changed, what to do."""
-    yield _sentence(_beginning(answer), *event_ids(*reading.run.events[:1]), "run")
+    run, chain = answer["run"], answer["chain"]
+    how = f"continued run {run['continues']}" if run["continues"] else "began anew"
+    began = f"Run {run['session']} of pipeline {run['pipeline']} (plan {run['plan']}, {run['adapter']}) {how}."
+    yield _sentence(began, *event_ids(*reading.run.events[:1]), "run")
     yield _sentence(answer["verdict"]["text"], *answer["verdict"]["evidence"])
-    if answer["chain"]["total"] > 1:
-        yield _sentence(_chain(answer), *answer["chain"]["evidence"])
+    if chain["total"] > 1:
+        links = [f"{link['step']} ({link['state']}, because of {link['because']})" for link in chain["links"][:5]]
+        more = f", and {chain['total'] - len(links)} more" if chain["total"] > len(links) else ""
+        yield _sentence(f"From the cause to what it held up: {'; '.join(links)}{more}.", *chain["evidence"])
     for writer in answer["written"]["writers"]:
-        yield _sentence(_writing(writer), *writer["evidence"])
+        state = _STATES["partial" if writer["partial"] is None else writer["state"]]
+        words = state.format(rows=writer["rows"] or 0, target=writer["target"] or "its target")
+        yield _sentence(f"Writer {writer['step']} {words}.", *writer["evidence"])
     yield from _sentences_on_rows(answer)
     yield _changes_sentence(answer)
     yield _sentence(answer["retry"]["why"], *answer["retry"]["evidence"])
@@ -253,25 +225,6 @@ def _sentences_on_rows(answer: Answer) -> Iterator[dict[str, JsonValue]]:
 
 def _sentence(text: str, *evidence: str) -> dict[str, JsonValue]:
     return {"text": text, "evidence": list(dict.fromkeys(evidence))}
-
-
-def _beginning(answer: Answer) -> str:
-    run = answer["run"]
-    how = f"continued run {run['continues']}" if run["continues"] else "began anew"
-    return f"Run {run['session']} of pipeline {run['pipeline']} (plan {run['plan']}, {run['adapter']}) {how}."
-
-
-def _chain(answer: Answer) -> str:
-    chain = answer["chain"]
-    shown = [f"{link['step']} ({link['state']}, because of {link['because']})" for link in chain["links"][:5]]
-    more = f", and {chain['total'] - len(shown)} more" if chain["total"] > len(shown) else ""
-    return f"From the cause to what it held up: {'; '.join(shown)}{more}."
-
-
-def _writing(writer: dict[str, JsonValue]) -> str:
-    state = "partial" if writer["partial"] is None else writer["state"]
-    words = _STATES[state].format(rows=writer["rows"] or 0, target=writer["target"] or "its target")
-    return f"Writer {writer['step']} {words}."
 
 
 def _changes_sentence(answer: Answer) -> dict[str, JsonValue]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from osiris.history.row_counts import total
 from osiris.session.finding import iter_sessions, order_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from osiris.aiop.sections import FindSpec
@@ -81,15 +82,14 @@ def add_record(project: Project, record: Record) -> None:
 
 def load_catalogue(project: Project) -> list[Record]:
     """Return the records of all packages that are there, the newest first; a catalogue that lacks some is made anew."""
-    known = {str(record["session"]): record for record in _lines(project.catalogue)}
+    records = _records(project.catalogue.read_bytes().splitlines() if project.catalogue.is_file() else [])
     there = {path.parent.parent.parent.name: path for path in project.logs.glob(f"*/{FOLDER}/{RECORD}")}
-    if known.keys() != there.keys():
-        found = (_record(path) for path in there.values())
-        known = {str(record["session"]): record for record in found if record}
+    if records.keys() != there.keys():
+        records = _records(path.read_bytes() for path in there.values())
         make_folder(project.catalogue.parent, private=True)
-        content = b"".join(_line(known[name]) for name in sorted(known, key=order_of))
+        content = b"".join(_line(records[name]) for name in sorted(records, key=order_of))
         write_file(project.catalogue, content, private=True)
-    return [known[name] for name in sorted(known, key=order_of, reverse=True)]
+    return [records[name] for name in sorted(records, key=order_of, reverse=True)]
 
 
 def compared_records(project: Project, record: Record) -> bytes:
@@ -99,7 +99,8 @@ def compared_records(project: Project, record: Record) -> bytes:
     """
     others = dict.fromkeys(str(record[key]) for key in ("base", "previous") if record[key])
     paths = (project.logs / name / FOLDER / RECORD for name in others)
-    return b"".join(map(_line, [record, *(told for path in paths if path.is_file() and (told := _record(path)))]))
+    earlier = _records(path.read_bytes() for path in paths if path.is_file())
+    return b"".join(map(_line, (record, *earlier.values())))
 
 
 def lead_to_newest(project: Project) -> None:
@@ -117,21 +118,15 @@ def _line(record: Record) -> bytes:
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _lines(path: Path) -> list[Record]:
-    content = path.read_bytes() if path.is_file() else b""
-    return [record for line in content.splitlines() if (record := _parsed(line))]
-
-
-def _record(path: Path) -> Record | None:
-    return _parsed(path.read_bytes())
-
-
-def _parsed(line: bytes) -> Record | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and "session" in found else None
+def _records(texts: Iterable[bytes]) -> dict[str, Record]:
+    """Return the records that can be read, by session."""
+    records = {}
+    for text in texts:
+        with suppress(ValueError):
+            record = json.loads(text)
+            if isinstance(record, dict) and "session" in record:
+                records[str(record["session"])] = record
+    return records
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +174,11 @@ def build_package(reading: Reading, options: Options, find_spec: FindSpec) -> Pa
 def write_package(project: Project, package: Package, *, card: bool = True, catalogue: bool = True) -> None:
     """Write a package beside its session, each file as a whole; fails with PRJ006 if that cannot be done."""
     folder = project.logs / package.session / FOLDER
+    record = json.dumps(package.record, ensure_ascii=False, indent=2) + "\n"
     files = {f"annex/{name}": content for name, content in package.annex.items()}
     if card:
         files[card_name(package.session)] = package.card.encode()
-    files[RECORD] = (json.dumps(package.record, ensure_ascii=False, indent=2) + "\n").encode(
-        "utf-8", "backslashreplace"
-    )
+    files[RECORD] = record.encode("utf-8", "backslashreplace")
     files[CATALOGUE] = compared_records(project, dict(package.record))
     files[package_name(package.session)] = package.content
     _write_all(folder, files)
@@ -208,29 +202,22 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _fit(document: Document, sections: list[Section], limit: int) -> list[JsonValue]:
     """Fill the document, and return what was left out of it."""
-    whole = Filler(sections, limit - len(_render(document)) - size_of(_worst(document, limit, [])))
-    whole.pin(document["answer"])
-    whole.fill()
-    if cuts := _cuts(sections):
+    # Whatever is cut, there is room for the largest `metadata.size` that there may be.
+    worst = [{"section": section.name, "kept": _NUMBERS, "left_out": section.total} for section in sections]
+    cuts: list[JsonValue] = []
+    for expected in ([], worst):
         for section in sections:
             section.taken.clear()
-        worst = [{"section": section.name, "kept": _NUMBERS, "left_out": section.total} for section in sections]
-        filler = Filler(sections, limit - len(_render(document)) - size_of(_worst(document, limit, worst)))
+        size = sizes(document["answer"], limit, expected, 10**_NUMBERS)
+        filler = Filler(sections, limit - len(_render(document)) - size_of(size))
         filler.pin(document["answer"])
         filler.fill()
-        cuts = _cuts(sections)
+        cuts = [cut for section in sections if (cut := section.cut())]
+        if not cuts:
+            break
     for section in sections:
         place(document, section)
     return cuts
-
-
-def _cuts(sections: list[Section]) -> list[JsonValue]:
-    return [cut for section in sections if (cut := section.cut())]
-
-
-def _worst(document: Document, limit: int, cuts: list[JsonValue]) -> Document:
-    """Return the largest `metadata.size` that there may be."""
-    return sizes(document["answer"], limit, cuts, 10**_NUMBERS)
 
 
 def _render(document: Document) -> bytes:

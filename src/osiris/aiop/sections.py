@@ -17,8 +17,7 @@ from osiris.history.reading import intent_of
 from osiris.history.record import target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from osiris.config import Config
     from osiris.history.reading import Reading
@@ -116,22 +115,13 @@ def errors_of(reading: Reading) -> list[Item]:
     groups: dict[tuple[str, str | None], list[Problem]] = {}
     for problem in reading.problems:
         groups.setdefault((problem.item.code, problem.step), []).append(problem)
-    firsts = ((reading.root if reading.root in group else group[0], len(group)) for group in groups.values())
-    return [_error(reading, first, count) for first, count in firsts if first]
-
-
-def _error(reading: Reading, problem: Problem, count: int) -> Item:
-    number, item, step = problem
-    return {
-        "id": f"err.{number}",
-        "severity": item.severity,
-        "count": count,
-        "step": step,
-        "code": item.code,
-        "message": clip(reading.clean(item.message), _MESSAGE),
-        "place": str(item.location) or None,
-        "hint": clip(reading.clean(item.hint), _MESSAGE) if item.hint else None,
-    }
+    errors = []
+    for group in groups.values():
+        number, item, step = reading.root if reading.root and reading.root in group else group[0]
+        told = {"id": f"err.{number}", "severity": item.severity, "count": len(group), "step": step, "code": item.code}
+        told |= {"message": clip(reading.clean(item.message), _MESSAGE), "place": str(item.location) or None}
+        errors.append(told | {"hint": clip(reading.clean(item.hint), _MESSAGE) if item.hint else None})
+    return errors
 
 
 def outputs_of(reading: Reading) -> list[Item]:
@@ -191,40 +181,30 @@ def _step_item(reading: Reading, step: RecordedStep) -> Item:
 def artifacts_of(reading: Reading) -> list[Item]:
     """Return the files below artifacts/, by path."""
     root = reading.run.folder / "artifacts"
-    paths = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else []
-    return [_artifact(reading, path, path.relative_to(root).as_posix()) for path in paths]
-
-
-def _artifact(reading: Reading, path: Path, name: str) -> Item:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    where = f"{reading.path}/artifacts/{name}"
-    return {"id": f"art.{name}", "path": where, "size": path.stat().st_size, "sha256": digest.hexdigest()[:16]}
+    artifacts = []
+    for path in sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else []:
+        name, size = path.relative_to(root).as_posix(), path.stat().st_size
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        where = f"{reading.path}/artifacts/{name}"
+        artifacts.append({"id": f"art.{name}", "path": where, "size": size, "sha256": sha256})
+    return artifacts
 
 
 def timeline_of(reading: Reading, density: str) -> Iterator[Item]:
     """Give the events, by seq: of `low` density the starts and ends, of `medium` all but signs of progress."""
     for event in reading.run.events:
         name = event["event"]
-        if name in _SPARSE or name in _ENDS or "code" in event or _is_told(name, density):
-            yield _event(event, reading.clean)
-
-
-def left_of_timeline(reading: Reading, density: str) -> int:
-    """Return how many events of the timeline are not in memory."""
-    return sum(count for name, count in reading.run.left_out.items() if _is_told(name, density))
+        if not (name in _SPARSE or name in _ENDS or "code" in event or _is_told(name, density)):
+            continue
+        item: Item = {"id": f"ev.{event['seq']}", "ts": event["ts"], "event": name}
+        item |= {"step": event["step"]} if "step" in event else {}
+        data = {key: _field(value, reading.clean) for key, value in event.items() if key not in _TOLD}
+        yield item | ({"data": data} if data else {})
 
 
 def _is_told(name: str, density: str) -> bool:
     return density == "high" or (density == "medium" and name not in _FREQUENT)
-
-
-def _event(event: Mapping[str, JsonValue], clean: Callable[[str], str]) -> Item:
-    item: Item = {"id": f"ev.{event['seq']}", "ts": event["ts"], "event": event["event"]}
-    if "step" in event:
-        item["step"] = event["step"]
-    data = {key: _field(value, clean) for key, value in event.items() if key not in _TOLD}
-    return item | {"data": data} if data else item
 
 
 def _field(value: JsonValue, clean: Callable[[str], str]) -> JsonValue:
@@ -292,17 +272,12 @@ def step_rows(reading: Reading) -> list[JsonValue]:
     """Return rows and times of each step before and now, those that differ most first; none without a base."""
     if reading.base is None:
         return []
-    before, now = ({step.id: step for step in run.steps} for run in (reading.base, reading.run))
-    names = dict.fromkeys((*now, *before))
-    rows = [_cells(reading, name, before.get(name), now.get(name)) for name in names]
-    return sorted(rows, key=_difference)
-
-
-def _cells(reading: Reading, name: str, before: RecordedStep | None, now: RecordedStep | None) -> list[JsonValue]:
+    times = [{step.id: step.summary.get("duration_ms") for step in run.steps} for run in (reading.base, reading.run)]
     counts = (reading.base_row_counts, reading.row_counts)
-    given = [each[name].given if name in each else None for each in counts]
-    times = [step.summary.get("duration_ms") if step else None for step in (before, now)]
-    return [name, *given, *times]
+    given = [{row.step: row.given for row in each.values()} for each in counts]
+    names = dict.fromkeys((*times[1], *times[0]))
+    rows = [[name, *(side.get(name) for side in (*given, *times))] for name in names]
+    return sorted(rows, key=_difference)
 
 
 def _difference(cells: list[JsonValue]) -> tuple[bool, float]:
@@ -315,13 +290,11 @@ def _difference(cells: list[JsonValue]) -> tuple[bool, float]:
 
 def same_outputs(reading: Reading) -> list[JsonValue]:
     """Return for each output whether it has the content that it had in the base."""
-    before = _outputs(reading.base.steps) if reading.base else {}
-    now = _outputs(reading.run.steps)
+    before, now = (
+        {step.id: step.output for step in (run.steps if run else ()) if step.output is not None}
+        for run in (reading.base, reading.run)
+    )
     return [{"step": name, "same": same_output(before[name], now[name])} for name in now if name in before]
-
-
-def _outputs(steps: Iterable[RecordedStep]) -> dict[str, Mapping[str, JsonValue]]:
-    return {step.id: step.output for step in steps if step.output is not None}
 
 
 def pipeline_of(reading: Reading) -> Item:
@@ -337,30 +310,25 @@ def pipeline_of(reading: Reading) -> Item:
     }
 
 
-def pipeline_metadata(reading: Reading) -> Mapping[str, JsonValue]:
-    """Return the metadata of the OML as it is written."""
-    about: Mapping[str, JsonValue] = reading.run.plan.data["pipeline"] if reading.run.plan else {}
-    return about.get("metadata") or {}
-
-
 def nodes_of(reading: Reading, *, detailed: bool) -> list[Item]:
     """Return the steps of the plan; `detailed` with their columns."""
-    return [_node(step.plan, detailed=detailed) for step in reading.run.steps if step.plan]
-
-
-def _node(plan: Mapping[str, JsonValue], *, detailed: bool) -> Item:
-    sql = (plan.get("config") or {}).get("query")
-    more = {
-        "delivery": plan.get("delivery"),
-        "connection": plan.get("connection"),
-        "target": target_of(plan),
-        "sql": clip(sql, _SQL) if isinstance(sql, str) else None,
-    }
-    if detailed and plan.get("schema"):
-        more["columns"] = [f"{column['name']} {column['type']}" for column in plan["schema"]]
-    name = plan["id"]
-    words = {"component": plan["component"], "version": plan["version"], "mode": plan["mode"]}
-    return {"id": f"plan.{name}", "step": name, **words, **{key: value for key, value in more.items() if value}}
+    nodes = []
+    for step in reading.run.steps:
+        if not (plan := step.plan):
+            continue
+        sql = (plan.get("config") or {}).get("query")
+        schema = plan.get("schema") or ()
+        more = {
+            "delivery": plan.get("delivery"),
+            "connection": plan.get("connection"),
+            "target": target_of(plan),
+            "sql": clip(sql, _SQL) if isinstance(sql, str) else None,
+            "columns": [f"{column['name']} {column['type']}" for column in schema] if detailed else None,
+        }
+        words = {"component": plan["component"], "version": plan["version"], "mode": plan["mode"]}
+        further = {key: value for key, value in more.items() if value}
+        nodes.append({"id": f"plan.{step.id}", "step": step.id, **words, **further})
+    return nodes
 
 
 def edges_of(reading: Reading) -> list[list[str]]:
@@ -375,18 +343,13 @@ def edges_of(reading: Reading) -> list[list[str]]:
 def components_of(reading: Reading, find_spec: FindSpec) -> list[Item]:
     """Return the components that are used; what the specification adds only if it is the one of the plan."""
     used: dict[str, Mapping[str, JsonValue]] = {step.component: step.plan for step in reading.run.steps if step.plan}
-    return [_component(name, used[name], find_spec(name)) for name in sorted(used)]
-
-
-def _component(name: str, plan: Mapping[str, JsonValue], spec: ComponentSpec | None) -> Item:
-    same = spec if spec and spec.digest == plan["spec"] else None
-    return {
-        "name": name,
-        "version": plan["version"],
-        "title": same.title if same else None,
-        "capabilities": list(same.capabilities) if same else [],
-        "spec": str(plan["spec"])[:12],
-    }
+    components = []
+    for name, plan in sorted(used.items()):
+        spec = find_spec(name)
+        same = spec if spec and spec.digest == plan["spec"] else None
+        more = {"title": same.title if same else None, "capabilities": list(same.capabilities) if same else []}
+        components.append({"name": name, "version": plan["version"], **more, "spec": str(plan["spec"])[:12]})
+    return components
 
 
 def lineage_of(reading: Reading) -> list[list[str]]:
@@ -409,15 +372,6 @@ def metadata_of(reading: Reading, annex: Sequence[JsonValue]) -> dict[str, JsonV
         "producer": f"osiris {version}".strip(),
         "size": {},
         "annex": list(annex),
-    }
-
-
-def tables_of(reading: Reading, options: Options) -> dict[str, Mapping[str, JsonValue]]:
-    """Return the parts of the metadata that may be cut, by their place in the document."""
-    return {
-        "metadata.config": options.told,
-        "metadata.settings": reading.run.summary.get("settings") or {},
-        "metadata.primer.glossary": _GLOSSARY,
     }
 
 
@@ -493,37 +447,30 @@ def frame_of(reading: Reading, annex: Sequence[JsonValue]) -> Document:
 
 def sections_of(reading: Reading, options: Options, find_spec: FindSpec, answer: Document) -> list[Section]:
     """Return the lists that may be cut, each with its place in the document."""
-    changes = [change.to_json(number) for number, change in enumerate(reading.changes, 1)]
+    about: Mapping[str, JsonValue] = reading.run.plan.data["pipeline"] if reading.run.plan else {}
+    tables: dict[str, Mapping[str, JsonValue]] = {
+        "metadata.config": options.told,
+        "metadata.settings": reading.run.summary.get("settings") or {},
+        "metadata.primer.glossary": _GLOSSARY,
+        "semantic.metadata": about.get("metadata") or {},
+    }
+    left_out = (count for name, count in reading.run.left_out.items() if _is_told(name, options.density))
+    timeline = list(timeline_of(reading, options.density))
     return [
         Section("narrative.sentences", list(sentences_of(reading, answer))),
-        Section("delta.changes", changes),
+        Section("delta.changes", [change.to_json(number) for number, change in enumerate(reading.changes, 1)]),
         Section("delta.outputs", same_outputs(reading)),
         Section("delta.steps.rows", step_rows(reading)),
         Section("evidence.errors", errors_of(reading)),
-        Section("evidence.steps", steps_of(reading), _by_end),
+        Section("evidence.steps", steps_of(reading), lambda step: int(step["status"] == "complete")),
         Section("evidence.row_errors", [group.to_json() for group in reading.groups]),
         Section("evidence.outputs", outputs_of(reading)),
         Section("evidence.artifacts", artifacts_of(reading)),
-        Section(
-            "evidence.timeline",
-            list(timeline_of(reading, options.density)),
-            event_weight,
-            beyond=left_of_timeline(reading, options.density),
-        ),
+        Section("evidence.timeline", timeline, event_weight, beyond=sum(left_out)),
         Section("evidence.metrics", metrics_of(reading, options.metrics)),
         Section("semantic.nodes", nodes_of(reading, detailed=options.detailed)),
         Section("semantic.edges", edges_of(reading)),
         Section("semantic.components", components_of(reading, find_spec)),
         Section("semantic.lineage", lineage_of(reading)),
-        *(
-            Section(name, [list(pair) for pair in table.items()], pairs=True)
-            for name, table in {
-                **tables_of(reading, options),
-                "semantic.metadata": pipeline_metadata(reading),
-            }.items()
-        ),
+        *(Section(name, [list(pair) for pair in table.items()], pairs=True) for name, table in tables.items()),
     ]
-
-
-def _by_end(step: JsonValue) -> int:
-    return 1 if step["status"] == "complete" else 0
