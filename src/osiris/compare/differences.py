@@ -203,24 +203,18 @@ def verify(run_a: RunSummary, run_b: RunSummary, root: Path, rows: RowFinder | N
     still as the runs left them are read for the first line that differs; `rows` tells the first row of two files that
     are no text.
     """
-    found = [*_incomplete(run_a), *_incomplete(run_b)]
+    differences = [*_incomplete(run_a), *_incomplete(run_b)]
     old, new = (run.get("outputs") or {} for run in (run_a, run_b))
     if not old and not new:
         text = "neither run has a digest of anything written"
-        return [*found, _incomparable("outputs", ABSENT, ABSENT, text)]
+        return [*differences, _incomparable("outputs", ABSENT, ABSENT, text)]
     for step in dict.fromkeys((*old, *new)):
         if step in old and step in new:
-            found += output_changes(root, step, old[step], new[step], rows)
+            differences += output_changes(root, step, old[step], new[step], rows)
         else:
-            found.append(_written_once(step, is_first=step in old))
-    return found
-
-
-def _written_once(step: str, *, is_first: bool) -> Difference:
-    left, right = ("written", ABSENT) if is_first else (ABSENT, "written")
-    return Difference(
-        step, step, left, right, f"step '{step}' wrote only in the {'first' if is_first else 'second'} run"
-    )
+            which, left, right = ("first", "written", ABSENT) if step in old else ("second", ABSENT, "written")
+            differences.append(Difference(step, step, left, right, f"step '{step}' wrote only in the {which} run"))
+    return differences
 
 
 def _incomplete(run: RunSummary) -> Iterator[Difference]:
@@ -320,11 +314,14 @@ def first_line(root: Path, old: _Files, new: _Files, rows: RowFinder | None = No
 
 
 def _first_difference(root: Path, left: str, right: str, rows: RowFinder | None) -> str:
-    if other := next((path for path in (left, right) if not path.lower().removesuffix(_PACKED).endswith(_TEXT)), None):
-        row = rows(left, right) if rows else None
-        unknown = f"the first row that differs cannot be told: {other} is not a text file"
-        return f"{left} and {right} first differ in row {row}" if row else unknown
-    line = _differing_line(root / left, root / right)
+    for path in (left, right):
+        if not path.lower().removesuffix(_PACKED).endswith(_TEXT):
+            row = rows(left, right) if rows else None
+            unknown = f"the first row that differs cannot be told: {path} is not a text file"
+            return f"{left} and {right} first differ in row {row}" if row else unknown
+    with _opened(root / left) as a, _opened(root / right) as b:  # read side by side
+        pairs = enumerate(zip_longest(a, b), 1)
+        line = next((number for number, (before, after) in pairs if before != after), None)
     return f"{left} and {right} first differ in line {line}" if line else f"{left} and {right} have the same lines"
 
 
@@ -345,13 +342,6 @@ def _out_of_reach(root: Path, pairs: list[tuple[_File, _File]]) -> str | None:
         return f"{away} lies in a store"
     gone = next((file["path"] for file in pairs[0] if not is_still_there(root, [file])), None)
     return f"{gone} is no longer as its run left it" if gone else None
-
-
-def _differing_line(left: Path, right: Path) -> int | None:
-    """Return the number of the first line in which two files differ, None if none does; they are read side by side."""
-    with _opened(left) as a, _opened(right) as b:
-        pairs = enumerate(zip_longest(a, b), 1)
-        return next((number for number, (before, after) in pairs if before != after), None)
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -120,27 +120,20 @@ def _relations(inputs: Mapping[str, str], known: Mapping[str, Rows]) -> dict[str
 
 
 def _output(step: Step, label: str, rows: Rows, sources: Mapping[str, str], steps: tuple[StepText, ...]) -> OutputText:
-    config = step["config"]
-    mode = config.get("write_mode", "replace") if step["mode"] == "write" else "none"
-    key = tuple(config.get("primary_key") or ())
+    config, is_writer = step["config"], step["mode"] == "write"
+    origins = {name: ".".join(origin) for name, origin in rows.origins.items()}
+    names = in_order(best_key(rows.keys), rows) if rows.keys else []
+    grain = tuple(GrainColumn(name, origins.get(name.lower())) for name in names)
     return OutputText(
         step=step["id"],
-        target=label if step["mode"] == "write" else step["id"],
-        mode=str(mode),
-        key=key,
+        target=label if is_writer else step["id"],
+        mode=str(config.get("write_mode", "replace")) if is_writer else "none",
+        key=tuple(config.get("primary_key") or ()),
         partition_by=tuple(config.get("partition_by") or ()),
-        grain=_grain(rows),
+        grain=grain if rows.keys else None,
         sources=sources,
         steps=steps,
     )
-
-
-def _grain(rows: Rows) -> tuple[GrainColumn, ...] | None:
-    if not rows.keys:
-        return None
-    origins = {name: ".".join(origin) for name, origin in rows.origins.items()}
-    names = in_order(best_key(rows.keys), rows)
-    return tuple(GrainColumn(name, origins.get(name.lower())) for name in names)
 
 
 def _read_step(step: Step, known: Mapping[str, Rows], keys: Sequence[Sequence[str]]) -> tuple[Rows, StepText]:
@@ -151,8 +144,8 @@ def _read_step(step: Step, known: Mapping[str, Rows], keys: Sequence[Sequence[st
     texts = [(str(step["config"][key]), dialect) for key, dialect in step["sql"].items() if key in step["config"]]
     if len(texts) == 1:
         ((sql, dialect),) = texts
-        found = read_query(sql, _relations(inputs, known), dialect, [column["name"] for column in step["schema"] or ()])
-        return _of_schema(step, found.rows.keys, found.rows), _step_text(name, found)
+        query = read_query(sql, _relations(inputs, known), dialect, [column["name"] for column in step["schema"] or ()])
+        return _of_schema(step, query.rows.keys, query.rows), _step_text(name, query)
     if step["mode"] == "transform":
         return _of_schema(step, frozenset(), Rows()), StepText(name, notes=(_NO_SQL,))
     return _of_schema(step, _whole_keys(step, keys), None), _of_reader(step)

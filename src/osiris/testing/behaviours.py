@@ -14,12 +14,11 @@ from osiris.secret import Secret
 from osiris.testing.component import check_component
 from osiris.testing.expectations import Attempt, Behaviour
 from osiris.testing.promises import BEHAVIOURS
-from osiris.testing.trial import Case, Trial, example_case, fresh_folder
+from osiris.testing.trial import Case, example_case, fresh_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from osiris.model import ComponentSpec
 
 SPEC = "does what its spec says"
 
@@ -46,13 +45,15 @@ def check_behaviour(
     """
     installed = registry or load_registry()
     spec = installed.get(name)
-    (tried,) = (each for each in _of(spec) if each.name == behaviour)
+    known, applying = _known(name, case, installed)
+    (tried,) = (each for each in applying if each.name == behaviour)
     with fresh_folder() as root:
-        known = case or example_case(spec)
-        attempt = Attempt(
-            spec, known, Trial(installed, name, root, known.config, known.connection, changes={"family": known.family})
-        )
-        found = [*_problems(tried, attempt)]
+        attempt = Attempt(spec, known, known.trial(installed, name, root))
+        found: list[str] = []
+        try:
+            found.extend(tried.problems(attempt))
+        except OsirisError as error:
+            found.append(f"it is refused: {error}")
         found += _leaks(attempt, found)
     return [diagnostic("REG005", name=name, behaviour=behaviour, problem=problem) for problem in found]
 
@@ -81,22 +82,11 @@ def suite(name: str, case: Case | None = None, registry: Registry | None = None)
 
 def _known(name: str, case: Case | None, registry: Registry | None) -> tuple[Case, list[Behaviour]]:
     spec = (registry or load_registry()).get(name)
-    return case or example_case(spec), _of(spec)
-
-
-def _of(spec: ComponentSpec) -> list[Behaviour]:
-    return [each for each in BEHAVIOURS if each.mode in spec.modes and each.applies(spec)]
+    return case or example_case(spec), [each for each in BEHAVIOURS if each.mode in spec.modes and each.applies(spec)]
 
 
 def _has_all(behaviour: Behaviour, case: Case) -> bool:
     return all(getattr(case, need) is not None for need in behaviour.needs)
-
-
-def _problems(behaviour: Behaviour, attempt: Attempt) -> Iterator[str]:
-    try:
-        yield from behaviour.problems(attempt)
-    except OsirisError as error:
-        yield f"it is refused: {error}"
 
 
 def _leaks(attempt: Attempt, problems: list[str]) -> list[str]:

@@ -106,17 +106,13 @@ def outcomes(samples: Sequence[Sample], way: Way) -> list[Outcome]:
 
 def _early(samples: Sequence[Sample], way: Way) -> dict[int, Outcome]:
     """Return, by the number of the sample, what is refused by its type."""
-    refused = {kind: _refused_early(kind, way) for kind in dict.fromkeys(sample.type for sample in samples)}
-    whys = ((number, refused[sample.type]) for number, sample in enumerate(samples))
-    return {number: Outcome(refusal=why, early=True) for number, why in whys if why}
-
-
-def _refused_early(kind: str, way: Way) -> Diagnostic | None:
-    try:
-        way.check((Field(COLUMN, kind),))
-    except OsirisError as error:
-        return error.diagnostics[0]
-    return None
+    refused: dict[str, Outcome] = {}
+    for kind in dict.fromkeys(sample.type for sample in samples):
+        try:
+            way.check((Field(COLUMN, kind),))
+        except OsirisError as error:
+            refused[kind] = Outcome(refusal=error.diagnostics[0], early=True)
+    return {number: refused[sample.type] for number, sample in enumerate(samples) if sample.type in refused}
 
 
 def _together(samples: Sequence[Sample], way: Way) -> list[Outcome]:
@@ -130,17 +126,13 @@ def _together(samples: Sequence[Sample], way: Way) -> list[Outcome]:
     try:
         found = way.carry(table)
     except (OsirisError, Unreadable) as error:
-        if len(samples) == 1:
-            return [_end(error)]
-        middle = len(samples) // 2
-        return [*_together(samples[:middle], way), *_together(samples[middle:], way)]
+        if len(samples) > 1:
+            middle = len(samples) // 2
+            return [*_together(samples[:middle], way), *_together(samples[middle:], way)]
+        if isinstance(error, OsirisError):
+            return [Outcome(refusal=error.diagnostics[0])]
+        return [Outcome(changed=str(error))]
     return [compare(table[n], found[n]) for n in range(len(samples))]
-
-
-def _end(error: OsirisError | Unreadable) -> Outcome:
-    if isinstance(error, OsirisError):
-        return Outcome(refusal=error.diagnostics[0])
-    return Outcome(changed=str(error))
 
 
 def compare(sent: pa.ChunkedArray, found: pa.ChunkedArray) -> Outcome:
@@ -169,16 +161,12 @@ def _signs(array: pa.Array) -> list[float]:
 
 def _alike(before: pa.Array, after: pa.Array, own: str, now: str) -> bool:
     """Tell whether values of another type say the same: as numbers, as documents, or in their spelling."""
-    if _is_number(own) and _is_number(now):
+    if all(parse_type(kind).kind.startswith(_NUMBERS) for kind in (own, now)):
         return _spelled(before) == _spelled(after) or _exact(before) == _exact(after)
     if now == "json":
         return _plain(before.to_pylist()) == _documents(after.storage)
     back = _back(after, own)
     return back is not None and _digest(before) == _digest(back)
-
-
-def _is_number(kind: str) -> bool:
-    return parse_type(kind).kind.startswith(_NUMBERS)
 
 
 def _spelled(array: pa.Array) -> list[str | None]:

@@ -24,7 +24,7 @@ from osiris.oml.validate import validate
 from osiris.registry import Registry, load_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from osiris.model import ComponentSpec, JsonValue
 
@@ -114,9 +114,8 @@ def _requirement_problems(spec: ComponentSpec) -> Iterator[str]:
 def _family_problems(spec: ComponentSpec, registry: Registry) -> Iterator[str]:
     if spec.name.partition(".")[0] != spec.family:
         yield f"its name must begin with its family '{spec.family}'"
-    if spec.connection != "none":
-        for family in (spec.family, *spec.families):
-            yield from _field_problems(family, registry)
+    for family in (spec.family, *spec.families) if spec.connection != "none" else ():
+        yield from _field_problems(family, registry)
 
 
 def _field_problems(family: str, registry: Registry) -> Iterator[str]:
@@ -164,42 +163,26 @@ def _example_problems(spec: ComponentSpec, registry: Registry) -> Iterator[str]:
     if not spec.examples:
         yield "it has no examples"
     for example in spec.examples:
-        for problem in _plan_problems(_pipeline(spec, example, registry), spec, registry):
-            yield f"example '{example['title']}': {problem}"
-
-
-def _plan_problems(pipeline: JsonValue, spec: ComponentSpec, registry: Registry) -> list[str]:
-    try:
-        document = parse(json.dumps(pipeline), "example")
-        valid, _ = validate(document, registry, params={}, env={}, profile=None, defaults={})
-        prepare(valid, registry, Connections({spec.family: {"example": {}}}), Path.cwd())
-    except OsirisError as error:
-        return [problem.message for problem in error.diagnostics if problem.severity == "error"]
-    return []
+        try:
+            document = parse(json.dumps(_pipeline(spec, example, registry)), "example")
+            valid, _ = validate(document, registry, params={}, env={}, profile=None, defaults={})
+            prepare(valid, registry, Connections({spec.family: {"example": {}}}), Path.cwd())
+        except OsirisError as error:
+            problems = (each.message for each in error.diagnostics if each.severity == "error")
+            yield from (f"example '{example['title']}': {problem}" for problem in problems)
 
 
 def _pipeline(spec: ComponentSpec, example: Mapping[str, JsonValue], registry: Registry) -> JsonValue:
     """Return a pipeline in which the example is a step, after a reading step for each of its inputs."""
     needs = example.get("inputs", ["source"] if spec.inputs[1] != 0 else [])
     connection = {"connection": f"@{spec.family}.example"} if spec.connection == "required" else {}
-    step = {
-        "id": "example",
-        "component": spec.name,
-        "mode": spec.modes[0],
-        "needs": needs,
-        "config": {**example["config"], **connection},
-    }
-    return {"oml_version": "0.1.0", "name": "example", "steps": [*_readers(needs, registry), step]}
-
-
-def _readers(ids: Sequence[str], registry: Registry) -> list[JsonValue]:
-    readers = (spec for spec in registry.all() if "read" in spec.modes and spec.connection != "required")
-    reader = next((spec for spec in readers if spec.examples), None)
-    return [
-        {"id": name, "component": reader.name, "mode": "read", "needs": [], "config": reader.examples[0]["config"]}
-        for name in ids
-        if reader
-    ]
+    config = {**example["config"], **connection}
+    steps = [{"id": "example", "component": spec.name, "mode": spec.modes[0], "needs": needs, "config": config}]
+    usable = (each for each in registry.all() if "read" in each.modes and each.connection != "required")
+    if reader := next((each for each in usable if each.examples), None):
+        reading = {"component": reader.name, "mode": "read", "needs": [], "config": reader.examples[0]["config"]}
+        steps = [*({"id": name, **reading} for name in needs), *steps]
+    return {"oml_version": "0.1.0", "name": "example", "steps": steps}
 
 
 def _config_problems(schema: Mapping[str, JsonValue], config: type[Any]) -> Iterator[str]:

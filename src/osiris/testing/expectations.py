@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.errors import OsirisError
-from osiris.model import Field
 from osiris.table import Digester, stream
 from osiris.testing.carrying import compare
 from osiris.types import schema_of
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from osiris.model import ComponentSpec, JsonValue, Mode, Schema
+    from osiris.model import ComponentSpec, JsonValue, Mode
     from osiris.table import RowStream
     from osiris.testing.trial import Case, Trial
 
@@ -136,12 +135,6 @@ def ending(call: Callable[[], object]) -> Iterator[str]:
         yield f"it did not end within {LONGEST:g} s after it was asked to"
 
 
-def take_one(rows: RowStream) -> None:
-    """Read one batch of a stream, and let go of it."""
-    with closing(rows.batches()) as batches:
-        next(batches, None)
-
-
 @contextmanager
 def open_files() -> Iterator[list[str]]:
     """Give a list that holds, after the block, the files that were opened in it and stay open.
@@ -152,7 +145,11 @@ def open_files() -> Iterator[list[str]]:
     before = _settled()
     yield left
     until = time.monotonic() + _PATIENCE
-    while (still := _newly_open(before)) and time.monotonic() < until:
+    while True:
+        opened = sorted((_open_now() - before).elements())
+        still = [path for path in opened if path.startswith("/") and not path.startswith("/dev/")]
+        if not still or time.monotonic() >= until:
+            break
         time.sleep(_POLL)
     left += still
 
@@ -167,22 +164,10 @@ def _settled() -> Counter[str]:
     return found
 
 
-def _newly_open(before: Counter[str]) -> list[str]:
-    found = (_open_now() - before).elements()
-    return sorted(path for path in found if path.startswith("/") and not path.startswith("/dev/"))
-
-
 def _open_now() -> Counter[str]:
     """Return how often each file is open in this process; nothing where the system is not Linux."""
-    found: Counter[str] = Counter()
+    files: Counter[str] = Counter()
     for link in _OPEN_FILES.iterdir() if _OPEN_FILES.is_dir() else ():
-        try:
-            found[str(link.readlink())] += 1
-        except OSError:  # the one that lists them
-            continue
-    return found
-
-
-def strange_columns(schema: Schema) -> Schema:
-    """Return columns of the same types under names that nobody expects."""
-    return tuple(Field(f"{UNKNOWN}_{number}", column.type) for number, column in enumerate(schema))
+        with suppress(OSError):  # the one that lists them is gone
+            files[str(link.readlink())] += 1
+    return files

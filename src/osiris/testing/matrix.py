@@ -8,7 +8,7 @@ from osiris.errors import OsirisError
 from osiris.model import Field
 from osiris.registry import Registry, load_registry
 from osiris.testing.carrying import COLUMN, Kept, Outcome, Passed, Unreadable, cast_table, compare, outcomes
-from osiris.testing.trial import Case, Trial, example_case, fresh_folder
+from osiris.testing.trial import Case, example_case, fresh_folder
 from osiris.testing.values import Sample, samples
 from osiris.types import parse_type
 
@@ -43,17 +43,16 @@ def type_matrix(name: str, case: Case | None = None, registry: Registry | None =
     known = case or example_case(spec)
     tried = samples()
     with fresh_folder() as root:
-        trial = Trial(installed, name, root, known.config, known.connection, changes={"family": known.family})
+        trial = known.trial(installed, name, root)
         way = Kept(trial, known.look) if "write" in spec.modes else Passed(trial)
         return [_carried(*each, way) for each in zip(tried, outcomes(tried, way), strict=True)]
 
 
 def _carried(sample: Sample, outcome: Outcome, way: Way) -> Carried:
-    if outcome.refusal:
-        return Carried(
-            sample, outcome, cast=next((kind for kind in _wider(sample.type) if _is_carried(sample, kind, way)), None)
-        )
-    return Carried(sample, outcome, again=_comes_again(sample, outcome))
+    if not outcome.refusal:
+        return Carried(sample, outcome, again=_comes_again(sample, outcome))
+    cast = next((kind for kind in _wider(sample.type) if _is_carried(sample, kind, way)), None)
+    return Carried(sample, outcome, cast=cast)
 
 
 def _is_carried(sample: Sample, kind: str, way: Way) -> bool:

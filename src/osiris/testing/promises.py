@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from osiris.errors import OsirisError
-from osiris.model import resolve_order
+from osiris.model import Field, resolve_order
 from osiris.testing.carrying import Kept, outcomes
 from osiris.testing.expectations import (
     UNKNOWN,
@@ -16,8 +17,6 @@ from osiris.testing.expectations import (
     ending,
     interrupted,
     open_files,
-    strange_columns,
-    take_one,
 )
 from osiris.testing.trial import rows_of, table_of
 from osiris.testing.values import samples
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from osiris.driver import Written
     from osiris.model import ComponentSpec, Described
     from osiris.table import RowStream
     from osiris.testing.expectations import Attempt
@@ -49,9 +47,13 @@ def _description_problems(rows: RowStream, described: Described, order: str) -> 
         yield f"it describes the order '{order}' and gives '{rows.order}'"
 
 
+def _has_key(key: str) -> Callable[[ComponentSpec], bool]:
+    return lambda spec: key in spec.config["properties"]
+
+
 def _lets_go(trial: Trial, rows: Callable[[], RowStream]) -> Iterator[str]:
-    with open_files() as left:
-        take_one(rows())
+    with open_files() as left, closing(rows().batches()) as batches:
+        next(batches, None)
     yield from (f"{path} is still open after the rows were let go of" for path in left)
     yield from _left_in_scratch(trial)
 
@@ -137,7 +139,7 @@ def _refuses_an_unknown_column(attempt: Attempt) -> Iterator[str]:
 
 
 def _confirms_what_is_unchanged(attempt: Attempt) -> Iterator[str]:
-    trial = attempt.trial
+    trial, rows = attempt.trial, attempt.case.table()
     if not trial.has("confirm"):
         return
     attempt.fill()
@@ -146,16 +148,8 @@ def _confirms_what_is_unchanged(attempt: Attempt) -> Iterator[str]:
     if state != described.state:
         yield f"the state of an unchanged source is '{described.state}' when described and '{state}' when confirmed"
     other = attempt.elsewhere("changed")
-    other.fill(_renamed(attempt.case.table()))
+    other.fill(rows.rename_columns([*rows.column_names[:-1], UNKNOWN]))
     yield from attempt.refusal(lambda: other.trial.confirm(described.schema or ()))
-
-
-def _renamed(rows: pa.Table) -> pa.Table:
-    return rows.rename_columns([*rows.column_names[:-1], UNKNOWN])
-
-
-def _has_columns(spec: ComponentSpec) -> bool:
-    return "columns" in spec.config["properties"]
 
 
 # --- Transforming steps -----------------------------------------------------------------------------------------------
@@ -193,7 +187,8 @@ def _takes_no_rows(attempt: Attempt) -> Iterator[str]:
 
 
 def _refuses_strange_columns(attempt: Attempt) -> Iterator[str]:
-    strange = strange_columns(schema_of(attempt.case.table().schema))
+    schema = schema_of(attempt.case.table().schema)
+    strange = tuple(Field(f"{UNKNOWN}_{number}", column.type) for number, column in enumerate(schema))
     try:
         described = attempt.trial.describe(dict.fromkeys(_inputs(attempt), strange))
     except OsirisError:
@@ -312,14 +307,6 @@ def _delivers_once(attempt: Attempt) -> Iterator[str]:
     yield from _target_problems(attempt, rows)
 
 
-def _has_key(spec: ComponentSpec) -> bool:
-    return "primary_key" in spec.config["properties"]
-
-
-def _is_exact(spec: ComponentSpec) -> bool:
-    return spec.delivery == "exactly_once"
-
-
 BEHAVIOURS = (
     Behaviour("gives what it describes", "read", _reads_what_it_describes),
     Behaviour("gives the same again", "read", _gives_the_same_again),
@@ -329,7 +316,7 @@ BEHAVIOURS = (
     Behaviour("keeps every value", "read", _reads_every_value, ("fill",)),
     Behaviour("reads an empty source", "read", _reads_an_empty_source, ("fill",)),
     Behaviour("refuses a missing source", "read", _refuses_a_missing_source, ("fill",)),
-    Behaviour("refuses an unknown column", "read", _refuses_an_unknown_column, ("fill",), _has_columns),
+    Behaviour("refuses an unknown column", "read", _refuses_an_unknown_column, ("fill",), _has_key("columns")),
     Behaviour("confirms what is unchanged", "read", _confirms_what_is_unchanged, ("fill",)),
     Behaviour("gives what it describes", "transform", _makes_what_it_describes),
     Behaviour("does not see batches", "transform", _transforms_any_batches),
@@ -342,9 +329,9 @@ BEHAVIOURS = (
     Behaviour("does not see batches", "write", _writes_any_batches),
     Behaviour("writes no rows", "write", _writes_no_rows),
     Behaviour("refuses what it cannot carry", "write", _refuses_what_it_cannot_carry),
-    Behaviour("refuses an unknown key", "write", _refuses_an_unknown_key, (), _has_key),
+    Behaviour("refuses an unknown key", "write", _refuses_an_unknown_key, (), _has_key("primary_key")),
     Behaviour("shows the old or the new", "write", _shows_the_old_or_the_new),
     Behaviour("stops when asked", "write", _writing_stops),
-    Behaviour("delivers once", "write", _delivers_once, (), _is_exact),
+    Behaviour("delivers once", "write", _delivers_once, (), lambda spec: spec.delivery == "exactly_once"),
     Behaviour("keeps every value", "write", _writes_every_value, ("look",)),
 )

@@ -178,6 +178,10 @@ class Case:
         """Return the rows that the step is tried with."""
         return hard_rows() if self.rows is None else self.rows
 
+    def trial(self, registry: Registry, name: str, root: Path) -> Trial:
+        """Return the step of that component, below a folder."""
+        return Trial(registry, name, root, self.config, self.connection, changes={"family": self.family})
+
 
 def example_case(spec: ComponentSpec) -> Case:
     """Return the case that the first example of a spec makes."""
