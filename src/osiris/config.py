@@ -98,12 +98,6 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
-def _web_address(value: object) -> str | None:
-    """Return an address of http or https; one with a user or password in it is none."""
-    found = re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", value) if isinstance(value, str) else None
-    return found.group() if found else None
-
-
 def _dollars(value: object) -> float | None:
     """Return an amount of money; a variable has it as text."""
     with suppress(ValueError):
@@ -112,15 +106,19 @@ def _dollars(value: object) -> float | None:
     return float(value) if fits and isinstance(value, int | float) else None
 
 
-def _variable(value: object) -> str | None:
-    """Return the name of the variable in `${NAME}`."""
-    found = re.fullmatch(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value) if isinstance(value, str) else None
-    return found.group(1) if found else None
-
-
 def _one_of(*names: str) -> tuple[Callable[[object], object | None], str]:
     """Return what takes one of some words, and how they are told."""
     return lambda value: value if value in names else None, f"one of {', '.join(names)}"
+
+
+def _matching(pattern: str) -> Callable[[object], str | None]:
+    """Return what takes a text that is all of a pattern, and gives the group of it that is called `value`."""
+
+    def parse(value: object) -> str | None:
+        match = re.fullmatch(pattern, value) if isinstance(value, str) else None
+        return match["value"] if match else None
+
+    return parse
 
 
 _YES_NO = "true or false"
@@ -128,8 +126,11 @@ _SIZE = (parse_size, "a size like 2GB or 512MiB")
 _TIME = (parse_duration, "a duration like 90s, 5m or 6h")
 _WAIT = (lambda value: 0.0 if value in (0, "0", "0s") else parse_duration(value), "a duration like 90s or 10m, or 0")
 _FOLDERS = (_folders, "a list of folders, absolute or relative to the project, without ~")
-_VARIABLE = (_variable, 'a variable, as "${NAME}"')
-_ADDRESS = (_web_address, "an address like https://host:5000, without a password")
+_VARIABLE = (_matching(r"\$\{(?P<value>[A-Za-z_][A-Za-z0-9_]*)\}"), 'a variable, as "${NAME}"')
+_ADDRESS = (
+    _matching(r"(?P<value>https?://[^\s/?#@]+(/[^\s?#@]*)?)"),
+    "an address like https://host:5000, without a password",
+)
 _SOME = (lambda value: _count(value) or None, "a number above 0")
 
 RULES = "rules"
@@ -144,10 +145,6 @@ PROVIDERS: dict[str, tuple[str, ...]] = {
     "compatible": (),
 }
 """Who may propose pipelines, with the variables that usually hold its key; google is another name of gemini."""
-
-
-def _provider(value: object) -> object | None:
-    return value if value in (*PROVIDERS, RULES) else None
 
 
 KEYS: dict[str, Key] = {
@@ -188,7 +185,9 @@ KEYS: dict[str, Key] = {
     "aiop.annex.enabled": Key(_flag, _YES_NO, "false", "the same as aiop.policy annex"),
     "aiop.annex.compress": Key(*_one_of("none", "gzip"), "none", "compress the files of the annex"),
     "aiop.index.enabled": Key(_flag, _YES_NO, "true", "add each package to the catalogue of the project"),
-    "chat.provider": Key(_provider, f"one of {', '.join(PROVIDERS)}", None, "model service that conversations use"),
+    "chat.provider": Key(
+        _one_of(*PROVIDERS, RULES)[0], f"one of {', '.join(PROVIDERS)}", None, "model service that conversations use"
+    ),
     "chat.model": Key(_text, "a name", None, "model, as its provider names it; each but compatible has a default"),
     "chat.fallback_model": Key(_text, "a name", None, "model of that provider that is asked where the first one fails"),
     "chat.base_url": Key(*_ADDRESS, None, "address of the service; only compatible needs one"),

@@ -144,7 +144,8 @@ def resolve(
 
 def environment_names(fields: JsonValue) -> list[str]:
     """Return the environment variables that the fields of a connection refer to, sorted."""
-    return sorted({name for text in _texts(fields) for name, _ in _variables(text)})
+    placeholders = (each for text in _texts(fields) for each in _PLACEHOLDER.findall(text))
+    return sorted({match[1] for each in placeholders if (match := _VARIABLE.fullmatch(each))})
 
 
 def load_env(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -231,17 +232,9 @@ class _Resolver:
         return text or ""
 
 
-def _whole(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", text) else None
-
-
-def _number(text: str) -> float | None:
-    return float(text) if re.fullmatch(r"[-+]?[0-9]{1,18}(\.[0-9]{1,18})?", text) else None
-
-
 _FROM_TEXT: dict[str, Callable[[str], JsonValue]] = {
-    "integer": _whole,
-    "number": _number,
+    "integer": lambda text: int(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", text) else None,
+    "number": lambda text: float(text) if re.fullmatch(r"[-+]?[0-9]{1,18}(\.[0-9]{1,18})?", text) else None,
     "boolean": {"true": True, "false": False}.get,
 }
 _TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
@@ -375,12 +368,6 @@ def _texts(value: JsonValue) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _texts(item)
-
-
-def _variables(text: str) -> Iterator[tuple[str, str | None]]:
-    for inside in _PLACEHOLDER.findall(text):
-        if match := _VARIABLE.fullmatch(inside):
-            yield match[1], match[2]
 
 
 def _env_value(text: str) -> str | None:

@@ -100,11 +100,18 @@ def matching(text: str, names: Iterable[str], *, loosely: bool = False) -> list[
     Loosely, words that are in no name do not count; one that says what is read or written must be there.
     """
     words = {name: {*_words(name)} for name in names}
-    known = set().union(*words.values())
-    aliases = {**_KINDS, **_FORMATS, **_subjects(), **{word: word for word in known}}
+    named = set().union(*words.values())
+    aliases = {**_KINDS, **_FORMATS, **_subjects(), **{word: word for word in named}}
     wanted = {aliases.get(word, word) for word in (_likely(word, aliases) for word in _words(text))}
-    wanted = wanted & known if loosely else wanted
+    wanted = wanted & named if loosely else wanted
     return [name for name, own in words.items() if wanted <= own] if wanted - {*KINDS} else []
+
+
+def _likely(word: str, vocabulary: Iterable[str]) -> str:
+    """Return the known word that one may be a slip of, or itself."""
+    if len(word) < _WORD:
+        return word
+    return nearest(word, (each for each in vocabulary if len(each) >= _WORD), _SLIP) or word
 
 
 def _stores() -> dict[str, str]:
@@ -123,13 +130,6 @@ def _subjects() -> dict[str, str]:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"[a-z][a-z0-9]*", text.lower())
-
-
-def _likely(word: str, vocabulary: Iterable[str]) -> str:
-    """Return the known word that one may be a slip of, or itself."""
-    if len(word) < _WORD:
-        return word
-    return nearest(word, (each for each in vocabulary if len(each) >= _WORD), _SLIP) or word
 
 
 RESERVED: dict[str, dict[str, JsonValue]] = json.loads(
@@ -281,14 +281,16 @@ def filled(value: JsonValue, schema: JsonValue) -> JsonValue:
 
 def _read_component(entry: Entry) -> _Component:
     if entry.rival is not None:
-        return _Component(
-            problems=(diagnostic("REG003", name=entry.name, first=entry.owner, second=entry.rival),),
-        )
+        return _Component(problems=(diagnostic("REG003", name=entry.name, first=entry.owner, second=entry.rival),))
     document, problem = read_yaml(entry, package_folder(entry.target), "spec.yaml")
     problem = problem or _shape_problem(entry.name, document)
     if problem:
         return _Component(document, problems=(_problem(entry, problem),))
-    return _Component(document, _spec(entry.target, document))
+    own = {key: value for key, value in document.items() if key not in ("inputs", *_LISTS)}
+    lists = {key: tuple(document.get(key) or ()) for key in _LISTS}
+    inputs = (document["inputs"].get("min", 0), document["inputs"].get("max"))
+    digest = digest_of_spec(document)
+    return _Component(document, ComponentSpec(**{**own, **lists}, inputs=inputs, digest=digest, module=entry.target))
 
 
 def _shape_problem(name: str, document: JsonValue) -> str | None:
@@ -313,13 +315,6 @@ _SCHEMAS = (
     *("anyOf", "oneOf", "allOf", "not", "if", "then", "else"),
 )
 """Keywords of JSON Schema whose values are schemas: by name, or one or a list."""
-
-
-def _spec(module: str, document: dict[str, JsonValue]) -> ComponentSpec:
-    own = {key: value for key, value in document.items() if key not in ("inputs", *_LISTS)}
-    lists = {key: tuple(document.get(key) or ()) for key in _LISTS}
-    inputs = (document["inputs"].get("min", 0), document["inputs"].get("max"))
-    return ComponentSpec(**{**own, **lists}, inputs=inputs, digest=digest_of_spec(document), module=module)
 
 
 def digest_of_spec(document: Mapping[str, JsonValue]) -> str:
@@ -357,8 +352,8 @@ def _schema_problems(entry: Entry, document: JsonValue) -> tuple[Diagnostic, ...
     except SchemaError as error:
         found.append(_problem(entry, f"config is not a JSON Schema: {error.message[:200]}", ["config", *error.path]))
     if not found:
-        found += (_problem(entry, problem, at) for at, problem in _default_problems(document["config"], ("config",)))
-        found += (_problem(entry, problem, at) for at, problem in _filled_problems(document))
+        further = (*_default_problems(document["config"], ("config",)), *_filled_problems(document))
+        found += (_problem(entry, problem, at) for at, problem in further)
     return tuple(found)
 
 
