@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import shlex
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
 
@@ -20,24 +21,24 @@ def own_version() -> str:
     return version(DISTRIBUTION)
 
 
+def _requirements(distribution: str) -> list[str]:
+    """Return what an installed distribution requires, a line each; nothing if it is not there."""
+    with suppress(PackageNotFoundError):
+        return requires(distribution) or []
+    return []
+
+
 def install_command(extra: str) -> str:
     """Return the command that installs the libraries of an extra, by their own names: ours may be another's."""
-    try:
-        lines = requires(DISTRIBUTION) or []
-    except PackageNotFoundError:
-        lines = []
     marks = (f"extra == '{extra}'", f'extra == "{extra}"')
-    found = [line.partition(";")[0].strip() for line in lines if line.endswith(marks)]
+    found = [line.partition(";")[0].strip() for line in _requirements(DISTRIBUTION) if line.endswith(marks)]
     return f"pip install {shlex.join(found or [extra])}"
 
 
 def requires_foreign(distribution: str) -> bool:
     """Tell whether an installed distribution requires the one that has the name of our command, and is not ours."""
-    try:
-        lines = requires(distribution) or []
-    except PackageNotFoundError:
-        lines = []
-    return any(re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() == FOREIGN for line in lines)
+    names = (re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() for line in _requirements(distribution))
+    return FOREIGN in names
 
 
 @cache

@@ -39,22 +39,16 @@ def arm(environ: Mapping[str, str], role: str) -> None:
     wanted, log = environ.get(FAULT), environ.get(FAULT_LOG)
     _requested = bool(wanted or log)
     if _requested:
-        _reach_fault = _counter(role, *_parsed(wanted), log)
+        name, number, kind = wanted.split(":") if wanted else ("", "0", KINDS[0])
+        if kind not in KINDS:
+            raise ValueError(kind)
+        _reach_fault = _counter(role, name, int(number), kind, log)
 
 
 def fault(name: str, torn: Callable[[], object] | None = None) -> None:
     """Fail here if that was requested. `torn` writes a part of what is about to be written."""
     if _requested:
         _reach_fault(name, torn)
-
-
-def _parsed(wanted: str | None) -> tuple[str, int, str]:
-    if not wanted:
-        return "", 0, ""
-    name, number, kind = wanted.split(":")
-    if kind not in KINDS:
-        raise ValueError(kind)
-    return name, int(number), kind
 
 
 def _counter(role: str, wanted: str, number: int, kind: str, log: str | None) -> _Reach:
@@ -66,17 +60,14 @@ def _counter(role: str, wanted: str, number: int, kind: str, log: str | None) ->
             counts[name] = count = counts.get(name, 0) + 1
         fires = count == number and wanted in (name, f"{role}/{name}")
         if log:
-            _note(log, f"{role}/{name} {count} {kind if fires else ''}".rstrip())
+            line = f"{role}/{name} {count} {kind if fires else ''}".rstrip()
+            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            os.write(descriptor, f"{line}\n".encode())
+            os.close(descriptor)
         if fires:
             _fail(kind, torn)
 
     return reach
-
-
-def _note(log: str, text: str) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    os.write(descriptor, f"{text}\n".encode())
-    os.close(descriptor)
 
 
 def _fail(kind: str, torn: Callable[[], object] | None) -> None:

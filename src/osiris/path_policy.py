@@ -231,11 +231,8 @@ class _Asked:
 
     def _listed(self, real: Path) -> Path | None:
         """Return the listed folder (or file) that a path lies in."""
-        listed = (real_path(self.root / text) for text in self._list())
-        return next((folder for folder in listed if real.is_relative_to(folder)), None)
-
-    def _list(self) -> tuple[str, ...]:
-        return self.policy.write if self.writing else self.policy.read
+        lists = self.policy.write if self.writing else self.policy.read
+        return next((each for text in lists if real.is_relative_to(each := real_path(self.root / text))), None)
 
     def is_outside(self, real: Path) -> bool:
         """Tell whether the real path is neither in the project nor listed."""
@@ -301,14 +298,10 @@ def _is_system(path: Path) -> bool:
     if any(Path(os.path.normpath(path)).is_relative_to(folder) for folder in _SYSTEM):
         return True
     try:
-        return path.stat().st_dev in _devices()
+        usual = Path("/").stat().st_dev
+        return path.stat().st_dev in {folder.stat().st_dev for folder in _SYSTEM if folder.is_dir()} - {usual}
     except OSError:
         return False
-
-
-def _devices() -> set[int]:
-    usual = Path("/").stat().st_dev
-    return {folder.stat().st_dev for folder in _SYSTEM if folder.is_dir()} - {usual}
 
 
 def _is_folder(path: Path) -> bool:
@@ -318,11 +311,7 @@ def _is_folder(path: Path) -> bool:
 
 def _folder_of(real: Path) -> str:
     """Return the folder that has to be listed for a file or a pattern."""
-    return str(real if _is_folder(real) else next(each for each in real.parents if not _is_pattern(str(each))))
-
-
-def _is_pattern(text: str) -> bool:
-    return any(mark in text for mark in "*?[")
+    return str(real if _is_folder(real) else next(each for each in real.parents if not re.search(r"[*?[]", str(each))))
 
 
 def _spoken(kind: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.errors import fail
-from osiris.path_policy import CONNECTIONS_FILE, ENV_FILE, LOCK_FILE, LOGS, MARKER, STATE
+from osiris.path_policy import BUILD, CONNECTIONS_FILE, ENV_FILE, LOCK_FILE, LOGS, MARKER, PIPELINES, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,101 +17,58 @@ PIPELINE_ENDINGS = (".yaml", ".yml", ".oml")
 """How the names of files in pipelines/ end."""
 
 
+class _Below:
+    """A path below the root of a project."""
+
+    def __init__(self, *parts: str) -> None:
+        self._parts = parts
+
+    def __get__(self, project: Project, _owner: type[Project]) -> Path:
+        return project.root.joinpath(*self._parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """A project folder; every path is below `root`, which is absolute."""
 
     root: Path
 
-    @property
-    def config_file(self) -> Path:
-        """Configuration, and the mark of the root."""
-        return self.root / MARKER
-
-    @property
-    def connections_file(self) -> Path:
-        """Declared connections, without secrets."""
-        return self.root / CONNECTIONS_FILE
-
-    @property
-    def lock_file(self) -> Path:
-        """The pinned schemas of sources; to be committed."""
-        return self.root / LOCK_FILE
-
-    @property
-    def env_file(self) -> Path:
-        """Environment variables of this machine; not to be committed."""
-        return self.root / ENV_FILE
-
-    @property
-    def pipelines(self) -> Path:
-        """OML that people keep."""
-        return self.root / "pipelines"
-
-    @property
-    def output(self) -> Path:
-        """Drafts, and what steps write by default."""
-        return self.root / "output"
-
-    @property
-    def build(self) -> Path:
-        """Compiled plans, one folder per pipeline and fingerprint; to be committed."""
-        return self.root / "build"
-
-    @property
-    def logs(self) -> Path:
-        """One folder per session."""
-        return self.root / LOGS
-
-    @property
-    def state(self) -> Path:
-        """What is under way, and the last compile; can be rebuilt."""
-        return self.root / STATE
-
-    @property
-    def run_lock(self) -> Path:
-        """Held by whoever runs something in this project."""
-        return self.state / "run.lock"
-
-    @property
-    def worker_lock(self) -> Path:
-        """Held by the worker of a run, which may outlive its starter for a moment."""
-        return self.state / "worker.lock"
-
-    @property
-    def open_sessions(self) -> Path:
-        """One empty file per session that has not ended."""
-        return self.state / "open"
-
-    @property
-    def scratch(self) -> Path:
-        """Spools and other temporary files, one folder per session."""
-        return self.state / "scratch"
-
-    @property
-    def spools(self) -> Path:
-        """Outputs of finished steps, kept while their run may be continued, one folder per session."""
-        return self.state / "spools"
-
-    @property
-    def catalogue(self) -> Path:
-        """Records of the packages of all runs, one a line; can be rebuilt from the sessions."""
-        return self.state / "runs.jsonl"
-
-    @property
-    def cache(self) -> Path:
-        """What compiling found before; may be removed at any time."""
-        return self.state / "cache" / "compile.sqlite"
-
-    @property
-    def wheels(self) -> Path:
-        """Packages that were fetched for bare sandboxes, one folder per kind of these; may be removed at any time."""
-        return self.state / "cache" / "wheels"
-
-    @property
-    def last_compile(self) -> Path:
-        """Which manifest was compiled last."""
-        return self.state / "last_compile.json"
+    config_file = _Below(MARKER)
+    """Configuration, and the mark of the root."""
+    connections_file = _Below(CONNECTIONS_FILE)
+    """Declared connections, without secrets."""
+    lock_file = _Below(LOCK_FILE)
+    """The pinned schemas of sources; to be committed."""
+    env_file = _Below(ENV_FILE)
+    """Environment variables of this machine; not to be committed."""
+    pipelines = _Below(PIPELINES)
+    """OML that people keep."""
+    output = _Below("output")
+    """Drafts, and what steps write by default."""
+    build = _Below(BUILD)
+    """Compiled plans, one folder per pipeline and fingerprint; to be committed."""
+    logs = _Below(LOGS)
+    """One folder per session."""
+    state = _Below(STATE)
+    """What is under way, and the last compile; can be rebuilt."""
+    run_lock = _Below(STATE, "run.lock")
+    """Held by whoever runs something in this project."""
+    worker_lock = _Below(STATE, "worker.lock")
+    """Held by the worker of a run, which may outlive its starter for a moment."""
+    open_sessions = _Below(STATE, "open")
+    """One empty file per session that has not ended."""
+    scratch = _Below(STATE, "scratch")
+    """Spools and other temporary files, one folder per session."""
+    spools = _Below(STATE, "spools")
+    """Outputs of finished steps, kept while their run may be continued, one folder per session."""
+    catalogue = _Below(STATE, "runs.jsonl")
+    """Records of the packages of all runs, one a line; can be rebuilt from the sessions."""
+    cache = _Below(STATE, "cache", "compile.sqlite")
+    """What compiling found before; may be removed at any time."""
+    wheels = _Below(STATE, "cache", "wheels")
+    """Packages that were fetched for bare sandboxes, one folder per kind of these; may be removed at any time."""
+    last_compile = _Below(STATE, "last_compile.json")
+    """Which manifest was compiled last."""
 
 
 def find_project(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> Project:
@@ -122,12 +79,8 @@ def find_project(start: Path | None = None, environ: Mapping[str, str] = os.envi
     """
     begin = Path(start or environ.get("OSIRIS_HOME") or os.curdir)
     folder = Path(os.path.realpath(begin))
-    root = next((candidate for candidate in (folder, *folder.parents) if _is_root(candidate)), None)
-    if root is None:
+    markers = (each / MARKER for each in (folder, *folder.parents))
+    marker = next((each for each in markers if os.access(each, os.R_OK) and each.is_file()), None)
+    if marker is None:
         fail("PRJ001", start=begin)
-    return Project(root)
-
-
-def _is_root(folder: Path) -> bool:
-    marker = folder / MARKER
-    return os.access(marker, os.R_OK) and marker.is_file()
+    return Project(marker.parent)

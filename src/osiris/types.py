@@ -208,7 +208,10 @@ def _composed_name(kind: pa.DataType) -> str | None:
         return type_name(kind.value_type)
     if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
         return f"list<{type_name(kind.value_type)}>"
-    return _struct_name(kind) if is_.is_struct(kind) else _parameterized_name(kind)
+    if is_.is_struct(kind):
+        fields = [f"{_quoted(child.name)}:{type_name(child.type)}" for child in kind.fields]
+        return f"struct<{','.join(fields)}>" if fields else None
+    return _parameterized_name(kind)
 
 
 def _parameterized_name(kind: pa.DataType) -> str | None:
@@ -221,11 +224,6 @@ def _parameterized_name(kind: pa.DataType) -> str | None:
     if is_.is_time(kind):
         return f"time[{kind.unit}]"
     return None
-
-
-def _struct_name(kind: pa.DataType) -> str | None:
-    fields = [f"{_quoted(child.name)}:{type_name(child.type)}" for child in kind.fields]
-    return f"struct<{','.join(fields)}>" if fields else None
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:

@@ -299,24 +299,17 @@ def _after_failure(reading: Reading) -> Iterator[Command]:
         yield Command(show, "all that is on record")
         return
     code = reading.root.item.code
-    kind = class_of(code)
+    kind, useful = class_of(code), may_pass(code)
     yield from _looking(reading, kind)
-    meaning = [Command(f"osiris explain {code}", "what the code means")]
-    running = list(_running(reading, code))
+    meaning, running = [Command(f"osiris explain {code}", "what the code means")], []
+    # Nothing repeats a replay.
+    if reading.replays is None and (command := again(reading, deliveries_of(reading), useful=useful)):
+        why = "continue: what was delivered is skipped" if useful else "run it again, once the cause is mended"
+        if kind == "resource":
+            why = "continue, once there is room: what was delivered is skipped"
+        running.append(Command(command, why, changes=True))
     yield from (*running, *meaning) if kind in _AT_ONCE else (*meaning, *running)
     yield Command(f"{show} --events", "everything that happened, in order")
-
-
-def _running(reading: Reading, code: str) -> Iterator[Command]:
-    """Give the command that runs it again; nothing repeats a replay."""
-    if reading.replays is not None:
-        return
-    useful = may_pass(code)
-    why = "continue: what was delivered is skipped" if useful else "run it again, once the cause is mended"
-    if class_of(code) == "resource":
-        why = "continue, once there is room: what was delivered is skipped"
-    if command := again(reading, deliveries_of(reading), useful=useful):
-        yield Command(command, why, changes=True)
 
 
 def _looking(reading: Reading, kind: str) -> Iterator[Command]:

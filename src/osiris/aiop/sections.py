@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from osiris.config import Config
     from osiris.history.reading import Reading
-    from osiris.history.record import RecordedStep
     from osiris.model import ComponentSpec, JsonValue
 
     Item = dict[str, JsonValue]
@@ -156,26 +155,21 @@ def steps_of(reading: Reading) -> list[Item]:
     """Return every step with its rows."""
     because = {link.step: link.because for link in reading.chain}
     writing = {each.step.id: each.state for each in deliveries_of(reading)}
-    return [
-        _step_item(reading, step) | _without_none(because=because.get(step.id), written=writing.get(step.id))
-        for step in reading.run.steps
-    ]
-
-
-def _without_none(**fields: JsonValue) -> Item:
-    return {key: value for key, value in fields.items() if value is not None}
-
-
-def _step_item(reading: Reading, step: RecordedStep) -> Item:
-    end = reading.ends.get(step.id, {})
-    return {"id": f"step.{step.id}", "step": step.id, "mode": step.mode, "status": step.status} | _without_none(
-        component=step.component or None,
-        attempts=step.summary.get("attempts", end.get("attempts")),
-        duration_ms=step.summary.get("duration_ms", end.get("duration_ms")),
-        began_ms=None if step.began is None else round(step.began * 1000, 3),
-        reason=step.reason,
-        **reading.row_counts[step.id].numbers(),
-    )
+    steps = []
+    for step in reading.run.steps:
+        further = {
+            "component": step.component or None,
+            "attempts": step.attempts,
+            "duration_ms": step.duration_ms,
+            "began_ms": None if step.began is None else round(step.began * 1000, 3),
+            "reason": step.reason,
+            **reading.row_counts[step.id].numbers(),
+            "because": because.get(step.id),
+            "written": writing.get(step.id),
+        }
+        item = {"id": f"step.{step.id}", "step": step.id, "mode": step.mode, "status": step.status}
+        steps.append(item | {key: value for key, value in further.items() if value is not None})
+    return steps
 
 
 def artifacts_of(reading: Reading) -> list[Item]:

@@ -241,12 +241,15 @@ def stale_of(run: RecordedRun, manifests: Iterable[Manifest]) -> list[Stale]:
     own = run.plan or others.get(run.pipeline)
     if own is None:
         return []
-    plans = {name: plan for name, manifest in {**others, own.name: own}.items() if (plan := _plan(manifest))}
+    plans: dict[str, FlowingPlan] = {}
+    for name, manifest in {**others, own.name: own}.items():
+        with suppress(LookupError, TypeError, ValueError, AttributeError):  # a plan that cannot be read is passed over
+            plans[name] = read_plan(manifest)
     writes = plans[own.name].writes if own.name in plans else {}
-    found: dict[Stale, None] = {}
+    stale: dict[Stale, None] = {}
     for label in dict.fromkeys(writes[step] for step in not_renewed(run) if step in writes):
-        found |= dict.fromkeys(_made_from(label, list(plans.values()), own.name))
-    return list(found)
+        stale |= dict.fromkeys(_made_from(label, list(plans.values()), own.name))
+    return list(stale)
 
 
 def _made_from(label: str, plans: list[FlowingPlan], own: str) -> Iterator[Stale]:
@@ -254,12 +257,6 @@ def _made_from(label: str, plans: list[FlowingPlan], own: str) -> Iterator[Stale
     for reached in trace_impact(plans, label, None):
         if reached.name != own:
             yield from (Stale(reached.name, step.step, step.target) for step in reached.steps if step.target)
-
-
-def _plan(manifest: Manifest) -> FlowingPlan | None:
-    with suppress(LookupError, TypeError, ValueError, AttributeError):
-        return read_plan(manifest)
-    return None
 
 
 def stale_text(stale: list[Stale]) -> str:

@@ -11,7 +11,7 @@ from osiris.secret import conceal
 from osiris.secret.redact_diagnostic import masked_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from osiris.history.record import RecordedRun
@@ -92,18 +92,22 @@ def groups_of(run: RecordedRun, clean: Callable[[str], str]) -> list[Group]:
 def _grouped(step: str, path: Path, clean: Callable[[str], str]) -> list[Group]:
     groups: dict[tuple[str, str, str | None], Group] = {}
     for row in _rows(path):
-        key = _key(row)
+        column, reason = row["column"], row["reason"]
+        # What rows that are alike have in common: column, reason, and what the value looks like.
+        key: tuple[str, str, str | None] = ("", _VARYING.sub("…", reason)[:_LOOKED_AT], None)
+        if column:
+            key = column, reason[:_LOOKED_AT], _shape(row["value"])
         if key not in groups and len(groups) >= _GROUPS:
             key = _OTHERS
         if key not in groups:
-            said = _QUOTED.sub("…", row["reason"]) if key != _OTHERS and row["column"] == "" else key[1]
+            said = key[1] if column or key == _OTHERS else _QUOTED.sub("…", reason)
             groups[key] = Group(step, key[0], _told(key[1], clean), key[2], said=_told(said, clean))
         group = groups[key]
         group.count += 1
         if len(group.examples) < EXAMPLES:
             # Where a row stands and what its value looks like: never a whole row, and never the value itself.
             line, number = _number(row["line"]), _number(row.get("row", ""))
-            value = _shape(row["value"]) if row["column"] else ""
+            value = _shape(row["value"]) if column else ""
             group.examples.append({"file": row["file"], "line": line, "row": number, "value": value})
     return list(groups.values())
 
@@ -133,10 +137,3 @@ def _shape(value: str) -> str:
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def _key(row: Mapping[str, str]) -> tuple[str, str, str | None]:
-    """Return what rows that are alike have in common: column, reason, and what the value looks like."""
-    if row["column"] == "":
-        return "", _VARYING.sub("…", row["reason"])[:_LOOKED_AT], None
-    return row["column"], row["reason"][:_LOOKED_AT], _shape(row["value"])

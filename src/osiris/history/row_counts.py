@@ -206,16 +206,11 @@ def base_of(project: Project, pipeline: str, session: str) -> dict[str, JsonValu
         previous = previous or each["session"]
         if each["status"] != "complete":
             continue
-        if not _has_lost_rows(project, each):
+        own_base = (each.get("base") or {}).get("success")
+        before = read_summary(project.logs / str(own_base)) if own_base else None
+        if before is None or not gone_since(counts_of(before), counts_of(each)):
             return {"success": each["session"], "previous": previous}
         complete.append(each["session"])
         if len(complete) == _NORMAL:
             break
     return {"success": complete[0] if complete else None, "previous": previous}
-
-
-def _has_lost_rows(project: Project, run: Mapping[str, JsonValue]) -> bool:
-    """Tell whether rows are gone in a run, against the last success that it had; False if that is not known."""
-    base = (run.get("base") or {}).get("success")
-    before = read_summary(project.logs / str(base)) if base else None
-    return bool(before and gone_since(counts_of(before), counts_of(run)))

@@ -196,7 +196,13 @@ def read_series(run: RecordedRun, seconds: float) -> Series | None:
     for step in run.steps:
         if step.mode in ("read", "write"):
             _spread(_amounts(step, seconds, span), span, read if step.mode == "read" else written)
-    return Series(span, tuple(read), tuple(written), _memory(run, span, number))
+    memory: list[int | None] = [None] * number
+    start = str(run.summary["started_at"])
+    for metric in run.metrics:
+        if metric["metric"] == "memory_bytes":
+            index = min(max(int(seconds_between(start, metric["ts"]) / span), 0), number - 1)
+            memory[index] = max(int(metric["value"]), memory[index] or 0)
+    return Series(span, tuple(read), tuple(written), tuple(memory))
 
 
 def _amounts(step: RecordedStep, seconds: float, span: float) -> Iterator[tuple[float, float, int]]:
@@ -225,16 +231,6 @@ def _spread(amounts: Iterable[tuple[float, float, int]], span: float, rates: lis
         for index in range(first, final + 1):
             inside = min(until, (index + 1) * span) - max(since, index * span)
             rates[index] += rows * max(inside, 0.0) / (until - since) / span
-
-
-def _memory(run: RecordedRun, span: float, number: int) -> tuple[int | None, ...]:
-    most: list[int | None] = [None] * number
-    start = str(run.summary["started_at"])
-    for metric in run.metrics:
-        if metric["metric"] == "memory_bytes":
-            index = min(max(int(seconds_between(start, metric["ts"]) / span), 0), number - 1)
-            most[index] = max(int(metric["value"]), most[index] or 0)
-    return tuple(most)
 
 
 def thinned(series: Series, rows: int = 24) -> list[tuple[float, float, float, float, int | None]]:

@@ -97,15 +97,8 @@ def talk_page(
     `drafts` are its OML texts by number, `reports` the addresses of pages of runs by session, `index` that of the page
     over all runs.
     """
-    style = own("page.css", "run.css", "talk.css")
-    talk = _talk(summary, events, drafts, reports)
-    return render("talk.html.jinja", csp=policy([style], []), style=style, talk=talk, index=index)
-
-
-def _talk(summary: Event, events: Sequence[Event], drafts: Mapping[int, str], reports: Mapping[str, str]) -> Event:
-    """Return the run.json of a conversation with what its page tells besides: figures, and what was said."""
-    usage = summary["usage"]
-    return {
+    style, usage = own("page.css", "run.css", "talk.css"), summary["usage"]
+    talk = {
         **summary,
         "title": str(summary["title"]) or "A conversation",
         "turns": sum(event["event"] == "user_message" for event in events),
@@ -114,6 +107,7 @@ def _talk(summary: Event, events: Sequence[Event], drafts: Mapping[int, str], re
         "cost": f"${usage['cost']:.4f}" if usage["cost"] else "" if usage["requests"] else "none",
         "entries": tuple(_entry(event, drafts, reports) for event in events if event["event"] in _SHOWN),
     }
+    return render("talk.html.jinja", csp=policy([style], []), style=style, talk=talk, index=index)
 
 
 def _entry(event: Event, drafts: Mapping[int, str], reports: Mapping[str, str]) -> Entry:

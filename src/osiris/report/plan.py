@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from osiris.model import schema_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from osiris.compare.lineage import Arrow
     from osiris.model import Delivery, JsonValue, Mode, Order, Schema
@@ -129,7 +129,8 @@ def target_text(target: TargetView) -> str:
 
 def flow_text(flow: FlowView, most: int | None = None) -> str:
     """Return a flow in words; at most so many columns are named, if `most` is given."""
-    return f"{flow.source} -> {flow.target}: {listed([_made(*item) for item in flow.columns.items()], most)}"
+    columns = [name if kind == "copy" else f"{name} ({kind})" for name, kind in flow.columns.items()]
+    return f"{flow.source} -> {flow.target}: {listed(columns, most)}"
 
 
 def columns_text(columns: Schema, most: int | None = None) -> str:
@@ -144,15 +145,19 @@ def listed(words: list[str], most: int | None) -> str:
     return f"{', '.join(words[:most])}, … ({len(words)} columns)"
 
 
-def _made(name: str, kind: str) -> str:
-    return name if kind == "copy" else f"{name} ({kind})"
-
-
 def plan_mermaid(view: PlanView) -> list[str]:
     """Return the lines of a flowchart of a plan: a node a step; a dotted arrow where a step only waits."""
     number = {step.id: f"s{index}" for index, step in enumerate(view.steps)}
-    nodes = [_node(number[step.id], SHAPES[step.mode], _lines(step)) for step in view.steps]
-    return ["flowchart TD", *nodes, *(line for step in view.steps for line in _edges(step, number))]
+    nodes, arrows = [], []
+    for step in view.steps:
+        lines = [step.id, step.label or step.component]
+        if step.columns:
+            lines.append(listed([column.name for column in step.columns], _SHOWN_COLUMNS))
+        nodes.append(_node(number[step.id], SHAPES[step.mode], lines))
+        kinds = [(source, "==>" if source in step.fused else "-->") for source in step.inputs]
+        kinds += [(needed, "-.->") for needed in step.after]
+        arrows += [f"  {number[above]} {kind} {number[step.id]}" for above, kind in kinds]
+    return ["flowchart TD", *nodes, *arrows]
 
 
 def lineage_mermaid(arrows: Iterable[Arrow]) -> list[str]:
@@ -175,18 +180,3 @@ def escaped(text: str) -> str:
 
 def _node(name: str, shape: tuple[str, str], lines: Iterable[str]) -> str:
     return f'  {name}{shape[0]}"{"<br>".join(escaped(line) for line in lines)}"{shape[1]}'
-
-
-def _lines(step: StepView) -> Iterator[str]:
-    yield step.id
-    yield step.label or step.component
-    if step.columns:
-        yield listed([column.name for column in step.columns], _SHOWN_COLUMNS)
-
-
-def _edges(step: StepView, number: dict[str, str]) -> Iterator[str]:
-    for source in step.inputs:
-        arrow = "==>" if source in step.fused else "-->"
-        yield f"  {number[source]} {arrow} {number[step.id]}"
-    for needed in step.after:
-        yield f"  {number[needed]} -.-> {number[step.id]}"

@@ -66,7 +66,8 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_finalize,
+        # All characters of data are made visible; markup is what templates made, of data that went through here.
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -80,11 +81,6 @@ def _environment() -> Environment:
         "count": count_text,
     }
     return environment
-
-
-def _finalize(value: object) -> object:
-    """Make all characters of data visible; markup is what templates made, of data that went through here."""
-    return visible(value) if type(value) is str else value
 
 
 def visible(text: str) -> str:
