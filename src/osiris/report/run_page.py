@@ -53,33 +53,6 @@ MOST_COLUMNS = 200
 """So many columns of a step are shown, and can be asked where they come from; the rest is counted."""
 
 
-class Tick(NamedTuple):
-    """A mark of the time line: its place in percent, its text, and how that stands to it."""
-
-    at: float
-    text: str
-    anchor: str
-
-
-class Bar(NamedTuple):
-    """A step on the time line: left and width in percent, and the same in words."""
-
-    step: StepReport
-    left: float
-    width: float
-    words: str
-
-
-class EventRow(NamedTuple):
-    """An event as the page shows it: `after` is seconds since the run started, `what` its further fields."""
-
-    number: int
-    after: float
-    name: str
-    step: str
-    what: str
-
-
 class Repeat(NamedTuple):
     """What a replay repeats, whether it may write to targets, and whether the same came out (None: not known).
 
@@ -90,14 +63,6 @@ class Repeat(NamedTuple):
     to_targets: bool
     same: bool | None
     difference: str | None
-
-
-class PackedFile(NamedTuple):
-    """A file of the session: its size in bytes, and its bytes as base64 of gzip, None if they are too many."""
-
-    name: str
-    size: int
-    packed: str | None
 
 
 def run_page(
@@ -219,25 +184,30 @@ def _figures(step: StepReport) -> str:
 
 
 def _timeline(run: RunReport) -> dict[str, object]:
-    """Return the steps that began, in that order, and the seconds that went before the first."""
+    """Return the steps that began, in that order, and the seconds that went before the first.
+
+    A bar is a step with where it begins and how wide it is, in percent, and the same in words.
+    """
     begun = sorted((step.began, index) for index, step in enumerate(run.steps) if step.began is not None)
     span = max(run.span, 1e-6)
-    rows = []
+    bars = []
     for began, index in begun:
         step = run.steps[index]
         ended = span if step.ended is None else step.ended
         left, width = min(100 * began / span, 100 - _LEAST_WIDTH), max(100 * (ended - began) / span, _LEAST_WIDTH)
         words = f"from {duration_text(began)} to {duration_text(ended)}"
-        rows.append(Bar(step, round(left, 3), round(width, 3), words))
-    return {"rows": rows, "ticks": list(_ticks(span)), "first": begun[0][0] if begun else None}
+        bars.append({"step": step, "left": round(left, 3), "width": round(width, 3), "words": words})
+    return {"rows": bars, "ticks": list(_ticks(span)), "first": begun[0][0] if begun else None}
 
 
-def _ticks(span: float) -> Iterator[Tick]:
+def _ticks(span: float) -> Iterator[dict[str, object]]:
+    """Yield the marks of the time line: the place of each in percent, its text, and how that stands to it."""
     apart = _nice(span / _TICKS)
     for index in range(int(span / apart) + 1):
         at = 100 * index * apart / span
         if at <= 96:
-            yield Tick(round(at, 3), duration_text(index * apart) if index else "0", "middle" if index else "start")
+            text, anchor = (duration_text(index * apart), "middle") if index else ("0", "start")
+            yield {"at": round(at, 3), "text": text, "anchor": anchor}
 
 
 def _nice(least: float) -> float:
@@ -252,24 +222,28 @@ def _nice(least: float) -> float:
 
 
 def _events(run: RecordedRun) -> dict[str, object]:
-    """Return the first and the last events, with None between them where some are left out."""
+    """Return the first and the last events, with None between them where some are left out.
+
+    `after` is seconds since the run started, `what` the further fields of an event.
+    """
     left_out = max(len(run.events) - 2 * EVENTS_SHOWN, 0)
-    shown: list[Mapping[str, JsonValue] | None] = [*run.events]
+    rows: list[dict[str, object] | None] = []
+    for event in (*run.events[:EVENTS_SHOWN], *run.events[max(EVENTS_SHOWN, len(run.events) - EVENTS_SHOWN) :]):
+        further = {k: v for k, v in event.items() if k not in ("ts", "seq", "session", "event", "step")}
+        what = short(json.dumps(further, ensure_ascii=False), _SHOWN_LETTERS) if further else ""
+        after = seconds_between(str(run.summary["started_at"]), event["ts"])
+        names = {"name": str(event["event"]), "step": str(event.get("step", ""))}
+        rows.append({"number": event["seq"], "after": after, **names, "what": what})
     if left_out:
-        shown[EVENTS_SHOWN:-EVENTS_SHOWN] = [None]
-    rows = [event and _event(event, str(run.summary["started_at"])) for event in shown]
+        rows.insert(EVENTS_SHOWN, None)
     return {"events": rows, "events_shown": EVENTS_SHOWN, "left_out": left_out}
 
 
-def _event(event: Mapping[str, JsonValue], start: str) -> EventRow:
-    further = {k: v for k, v in event.items() if k not in ("ts", "seq", "session", "event", "step")}
-    what = json.dumps(further, ensure_ascii=False) if further else ""
-    after = seconds_between(start, event["ts"])
-    return EventRow(event["seq"], after, str(event["event"]), str(event.get("step", "")), short(what, _SHOWN_LETTERS))
+def _files(run: RecordedRun) -> Iterator[dict[str, object]]:
+    """Yield the files of the session as they are, with their sizes in bytes, as base64 of gzip; None if too large.
 
-
-def _files(run: RecordedRun) -> Iterator[PackedFile]:
-    """Yield the files of the session as they are, without the time of packing: the page must not depend on it."""
+    The time of packing is left out: the page must not depend on it.
+    """
     for name in FILES:
         path = run.folder / name
         if not path.is_file():
@@ -278,7 +252,7 @@ def _files(run: RecordedRun) -> Iterator[PackedFile]:
         packed = None
         if size <= MOST_PACKED:
             packed = base64.b64encode(gzip.compress(path.read_bytes(), 4, mtime=0)).decode()
-        yield PackedFile(name, size, packed)
+        yield {"name": name, "size": size, "packed": packed}
 
 
 def column_flow(plan: Manifest) -> list[JsonValue]:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from osiris.model import JsonValue
 
@@ -210,22 +210,14 @@ def _in_entry(bare: str) -> bool:
     return any(is_secret_name(name) and _is_text(value, 4) for name, value in entries + lines)
 
 
-def _in_prose(bare: str) -> bool:
-    """Find `password: …` in a sentence; a word without a digit may be part of the sentence."""
-    return any(_is_text(value, 6) and re.search(r"[0-9]", value) for _, value in _PROSE.findall(bare))
-
-
-def _in_header(bare: str) -> bool:
-    return any(re.search(r"[0-9]", found) for found in _HEADER.findall(bare))
-
-
-_RULES = (
+_RULES: tuple[tuple[str, Callable[[str], bool]], ...] = (
     (IN_URL, _in_url),
     (IN_QUERY, _in_query),
-    (IN_HEADER, _in_header),
+    (IN_HEADER, lambda bare: any(re.search(r"[0-9]", found) for found in _HEADER.findall(bare))),
     (IN_PAIR, _in_pair),
     (IN_PAIR, _in_entry),
-    (IN_PAIR, _in_prose),
+    # `password: …` in a sentence; a word without a digit may be part of the sentence.
+    (IN_PAIR, lambda bare: any(_is_text(v, 6) and re.search(r"[0-9]", v) for _, v in _PROSE.findall(bare))),
 )
 
 

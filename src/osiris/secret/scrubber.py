@@ -76,7 +76,9 @@ class Scrubber:
     def line(self, line: bytes) -> bytes:
         """Return a line with every secret masked; a line of JSON stays one."""
         text = line.decode("utf-8", "backslashreplace")
-        if not self._mentions(text):
+        # In JSON a secret may be spelled with escapes.
+        may_hide = any(word in text for word in self._whole) or ("\\u" in text and bool(self._forms))
+        if not may_hide and self.text(text) == text:
             return line
         end = "\n" if text.endswith("\n") else ""
         try:
@@ -84,12 +86,6 @@ class Scrubber:
         except ValueError:
             return (self.text(text.removesuffix("\n")) + end).encode()
         return (json.dumps(self.json(data), separators=(",", ":")) + end).encode()
-
-    def _mentions(self, text: str) -> bool:
-        """Tell whether a raw line may hold something to mask; in JSON it may be spelled with escapes."""
-        if self.text(text) != text:
-            return True
-        return any(word in text for word in self._whole) or ("\\u" in text and bool(self._forms))
 
     def _key(self, key: str) -> str:
         """Return a key without secrets; a plain word is structure and stays."""
@@ -104,20 +100,21 @@ def _pieces(values: Iterable[str]) -> dict[str, str]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """Yield a secret, the password in it if it is a URL, and what is secret in it if it is an object in JSON."""
+    """Yield a secret, the password in it if it is a URL, and what is secret in it if it is an object in JSON.
+
+    Of a service account's key that is all but the public, else it is told by its name.
+    """
     yield value
-    yield from _members(value)
+    members = _object(value)
+    is_key = _is_key(members)
+    for name, item in members.items():
+        if is_key and not _PUBLIC.fullmatch(name):
+            yield from _leaves(item)
+        elif not is_key and isinstance(item, str) and item and is_secret_name(name):
+            yield item
     for password in _URL_PASSWORD.findall(value):
         yield password
         yield _ESCAPES.sub(lambda run: bytes.fromhex(run[0].replace("%", "")).decode(errors="replace"), password)
-
-
-def _members(value: str) -> list[str]:
-    """Return the secrets in an object in JSON: of a service account's key all but the public, else by names."""
-    members = _object(value)
-    if _is_key(members):
-        return [text for name, item in members.items() if not _PUBLIC.fullmatch(name) for text in _leaves(item)]
-    return [text for name, text in members.items() if isinstance(text, str) and text and is_secret_name(name)]
 
 
 def _stretches(value: str) -> list[str]:
@@ -153,7 +150,10 @@ def _leaves(value: JsonValue) -> Iterator[str]:
 def _forms(value: str) -> Iterator[str]:
     """Yield all spellings under which a secret is looked for."""
     yield from (value, value.strip(), value[::-1], value.upper(), value.lower())
-    yield from _url_forms(value)
+    for safe in ("", "/", "!*'()~/:@+,;=$&?"):
+        once = _percent(value, safe)
+        for form in (once, _ESCAPES.sub(lambda run: run[0].lower(), once)):
+            yield from (form, form.replace("%20", "+"), _percent(form, ""))
     yield from _quoted_forms(value)
     data = value.encode("utf-8", "surrogatepass")
     yield from (data.hex(), data.hex().upper(), data.hex(" "), data.hex(":"))
@@ -161,14 +161,6 @@ def _forms(value: str) -> Iterator[str]:
     for wide in (value.encode("utf-16-le", "surrogatepass"), value.encode("utf-16-be", "surrogatepass")):
         yield from (wide.decode("latin-1"), json.dumps(wide.decode("latin-1"))[1:-1], repr(wide)[2:-1], wide.hex())
         yield from _base64_forms(wide)
-
-
-def _url_forms(value: str) -> Iterator[str]:
-    for safe in ("", "/", "!*'()~/:@+,;=$&?"):
-        once = _percent(value, safe)
-        lower = _ESCAPES.sub(lambda run: run[0].lower(), once)
-        for form in (once, lower):
-            yield from (form, form.replace("%20", "+"), _percent(form, ""))
 
 
 def _percent(text: str, safe: str) -> str:

@@ -114,24 +114,20 @@ def _requirement_problems(spec: ComponentSpec) -> Iterator[str]:
 def _family_problems(spec: ComponentSpec, registry: Registry) -> Iterator[str]:
     if spec.name.partition(".")[0] != spec.family:
         yield f"its name must begin with its family '{spec.family}'"
-    for family in (spec.family, *spec.families) if spec.connection != "none" else ():
-        yield from _field_problems(family, registry)
-
-
-def _field_problems(family: str, registry: Registry) -> Iterator[str]:
-    try:
-        known = registry.family(family)
-    except OsirisError as error:
-        yield f"family '{family}': {error.diagnostics[0].message}"
-        return
-    if known is None:
-        yield f"it uses connections of the family '{family}', which is not registered"
-        return
-    if (known.fields.get("type"), known.fields.get("additionalProperties")) != ("object", False):
-        yield f"the fields of family '{family}' must be an object without additional properties"
-    for name, field in known.fields.get("properties", {}).items():
-        if not field.get("description"):
-            yield f"field '{name}' of family '{family}' has no description"
+    for name in (spec.family, *spec.families) if spec.connection != "none" else ():
+        try:
+            family = registry.family(name)
+        except OsirisError as error:
+            yield f"family '{name}': {error.diagnostics[0].message}"
+            continue
+        if family is None:
+            yield f"it uses connections of the family '{name}', which is not registered"
+            continue
+        if (family.fields.get("type"), family.fields.get("additionalProperties")) != ("object", False):
+            yield f"the fields of family '{name}' must be an object without additional properties"
+        for key, field in family.fields.get("properties", {}).items():
+            if not field.get("description"):
+                yield f"field '{key}' of family '{name}' has no description"
 
 
 def _secret_problems(spec: ComponentSpec) -> Iterator[str]:
@@ -192,8 +188,11 @@ def _config_problems(schema: Mapping[str, JsonValue], config: type[Any]) -> Iter
     for name in sorted(set(properties) ^ set(fields)):
         where = "in the spec and not in Config" if name in properties else "in Config and not in the spec"
         yield f"'{name}' is {where}"
+    # Annotations may use the names of the module, and what it imports for types only.
+    for_types = {"Mapping": collections.abc.Mapping, "Sequence": collections.abc.Sequence, "JsonValue": Any}
+    names = {**for_types, "Any": Any, "Literal": typing.Literal, **vars(sys.modules[config.__module__])}
     try:
-        hints = typing.get_type_hints(config, _known_names(config))
+        hints = typing.get_type_hints(config, names)
     except NameError as error:
         yield f"the types of Config cannot be resolved: {error}"
         return
@@ -293,9 +292,3 @@ def _is_valid(value: JsonValue, schema: Mapping[str, JsonValue]) -> bool:
 
 def _list(kinds: set[str]) -> str:
     return " or ".join(sorted(kinds))
-
-
-def _known_names(config: type[Any]) -> dict[str, Any]:
-    """Return the names that annotations may use: those of the module, and what it imports for types only."""
-    known = {name: getattr(collections.abc, name) for name in ("Mapping", "Sequence")}
-    return {**known, "Any": Any, "Literal": typing.Literal, "JsonValue": Any, **vars(sys.modules[config.__module__])}

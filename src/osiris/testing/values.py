@@ -91,13 +91,11 @@ def _numbers() -> list[Sample]:
     ]
     odd = {"-0": -0.0, "NaN": float("nan"), "infinity": float("inf")}
     odds = [Sample(f"float{n}", (value,), what) for n in (32, 64) for what, value in odd.items()]
-    digits = ((1, 0), (5, 2), (9, 9), (18, 0), (38, 0), (38, 38), (39, 0), (76, 0), (76, 38), (76, 76))
-    return [*signed, *unsigned, *floats, *odds, *(_decimals(*each) for each in digits)]
-
-
-def _decimals(precision: int, scale: int) -> Sample:
-    wanted = (0, 1, -1, 10**precision - 1, 1 - 10**precision)
-    return Sample(f"decimal({precision},{scale})", [Decimal(f"{number}E-{scale}") for number in wanted])
+    decimals = []
+    for precision, scale in ((1, 0), (5, 2), (9, 9), (18, 0), (38, 0), (38, 38), (39, 0), (76, 0), (76, 38), (76, 76)):
+        wanted = (0, 1, -1, 10**precision - 1, 1 - 10**precision)
+        decimals.append(Sample(f"decimal({precision},{scale})", [Decimal(f"{number}E-{scale}") for number in wanted]))
+    return [*signed, *unsigned, *floats, *odds, *decimals]
 
 
 def _moments() -> list[Sample]:
