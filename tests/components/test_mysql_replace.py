@@ -11,8 +11,8 @@ from osiris.components.mysql_writer.driver import Config, Driver
 from osiris.driver import StepContext
 from osiris.errors import OsirisError
 from osiris.families.mysql.connect import address
+from osiris.families.mysql.load import may_replace
 from osiris.families.mysql.session import opened
-from osiris.families.mysql.staging import may_replace
 from osiris.families.mysql.target_table import columns_of
 from osiris.families.sql.database import Relation
 from osiris.secret import Secret

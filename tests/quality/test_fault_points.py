@@ -23,7 +23,7 @@ OF_OBSTORE = {"put", "delete", "copy", "rename"}
 NOTHING_LOST = {
     ("cli/project.py", "write_bytes"): "a copy of a plan that the demonstration changes, before anything is run",
     ("cli/project.py", "write_text"): "a pipeline of the demonstration, before anything is run",
-    ("families/sql/staging.py", "unlink"): "rows that were staged for one transaction, in scratch",
+    ("families/sql/writer.py", "unlink"): "rows that were staged for one transaction, in scratch",
     ("families/files/folders.py", "rename"): "files that are put together in scratch",
     ("files.py", "unlink"): "temporaries that were not renamed; a sweep removes what stays",
     ("runner/worker/main.py", "rmtree"): "scratch of a job that has ended",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from osiris.components.duckdb_processor.inputs import load_inputs, tell_reads
 from osiris.errors import fail, raise_all
+from osiris.families.sql.result import bound_values
 from osiris.model import Described, resolve_order
-from osiris.secret import Secret
 from osiris.sql import check
 from osiris.sql.binding.bind import bind, carried, check_input, schema_of_relation
 from osiris.sql.binding.engine import borrow, interruptible, open_engine
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from osiris.driver import StepContext
-    from osiris.model import JsonValue, Order, Schema
+    from osiris.model import Order, Schema
     from osiris.sql import Verdict
     from osiris.table import RowStream
 
@@ -122,7 +122,7 @@ def _engine(work: _Work) -> DuckDBPyConnection:
 
 
 def _run(engine: DuckDBPyConnection, work: _Work) -> Iterator[pa.RecordBatch]:
-    values = {name: _value(work.ctx.bindings[name]) for name in work.verdict.parameters}
+    values = bound_values(work.verdict, work.ctx.bindings)
     assert_native(engine, work.text, work.names)
     load_inputs(engine, work.text, work.verdict, work.names, work.inputs, values)
     relation = engine.sql(work.text, params=values or None)
@@ -141,10 +141,6 @@ def _expect(work: _Work, found: Schema) -> None:
     told = [f"{', '.join(sorted(part)) or 'nothing'}" for part in (planned - now, now - planned)]
     problem = f"the plan has {told[0]} where the query gives {told[1]}" if planned != now else "its columns moved"
     fail("DAT011", step=work.ctx.step, problem=problem)
-
-
-def _value(bound: JsonValue | Secret) -> JsonValue:
-    return bound.reveal() if isinstance(bound, Secret) else bound
 
 
 @contextmanager

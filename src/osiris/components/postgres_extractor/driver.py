@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from osiris.families.postgres.database import POSTGRES, PostgresReading
 from osiris.families.sql.extractor import Extractor
 
-
-@dataclass(frozen=True, slots=True)
-class Config(PostgresReading):
-    """The config of a step; its keys and defaults are described in spec.yaml."""
+Config = PostgresReading
 
 
 class Driver(Extractor[Config]):

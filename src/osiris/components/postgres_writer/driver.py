@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from osiris.families.postgres.database import POSTGRES
 from osiris.families.sql.writer import ServerWriting, Writer
 
-
-@dataclass(frozen=True, slots=True)
-class Config(ServerWriting):
-    """The config of a step; its keys and defaults are described in spec.yaml."""
+Config = ServerWriting
 
 
 class Driver(Writer[Config]):

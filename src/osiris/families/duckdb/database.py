@@ -18,18 +18,17 @@ from duckdb import DuckDBPyConnection
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.source_columns import check_known
-from osiris.families.sql.database import Column, Relation, Source
+from osiris.families.sql.database import Column, Relation, Source, insert_rows, listed, on_conflict
 from osiris.families.sql.database_file import FileDatabase, FileSession, check_file, database_path, label
-from osiris.families.sql.dml import insert_rows, on_conflict
+from osiris.families.sql.result import bound_values
 from osiris.families.sql.target_table import KEYS, expect_all_taken, fail_row, refuse_equal_keys, stage_keys
 from osiris.families.type_compat import holds
 from osiris.fault import fault
 from osiris.files import fail_os, make_private, sweep, sync_folder
 from osiris.model import Field
-from osiris.secret import Secret
 from osiris.sql import check
 from osiris.sql.binding.bind import carried, explain, schema_of_relation
-from osiris.sql.binding.duck_types import NotCarried, carry, quote_name
+from osiris.sql.binding.duck_types import PLAIN, NotCarried, carry, quote_name
 from osiris.sql.binding.engine import interruptible, open_engine
 from osiris.sql.binding.precision_loss import narrowings
 from osiris.sql.binding.problems import ENGINE_ERRORS, details, kind_of, runtime_problem
@@ -47,8 +46,7 @@ if TYPE_CHECKING:
     from duckdb.sqltypes import DuckDBPyType
 
     from osiris.driver import StepContext
-    from osiris.families.sql.database import Delivery, StepConfig
-    from osiris.families.sql.staging import Staged
+    from osiris.families.sql.database import Delivery, Staged, StepConfig
     from osiris.model import JsonValue, Order, Schema
 
     Session = FileSession[DuckDBPyConnection]
@@ -70,30 +68,17 @@ _ABOUT_ROWS = ("Constraint", "Conversion")
 _lock = threading.Lock()
 _readers: dict[str, tuple[DuckDBPyConnection, int]] = {}
 
-_PLAIN = {
-    **{f"int{bits}": name for bits, name in ((8, "TINYINT"), (16, "SMALLINT"), (32, "INTEGER"), (64, "BIGINT"))},
-    **{f"uint{bits}": name for bits, name in ((8, "UTINYINT"), (16, "USMALLINT"), (32, "UINTEGER"), (64, "UBIGINT"))},
-    "bool": "BOOLEAN",
-    "float32": "FLOAT",
-    "float64": "DOUBLE",
-    "utf8": "VARCHAR",
-    "binary": "BLOB",
-    "date": "DATE",
-    "uuid": "UUID",
+_MADE = {
+    **{ours: name.upper() for name, ours in PLAIN.items()},
+    **dict.fromkeys(("time[s]", "time[ms]"), "TIME"),
+    **dict.fromkeys(("timestamp[s,UTC]", "timestamp[ms,UTC]"), "TIMESTAMPTZ"),
     "json": "JSON",
 }
-_MOMENTS: dict[tuple[str, bool], tuple[str, ...]] = {
-    ("time", False): ("TIME", "TIME", "TIME", "TIME_NS"),
-    ("timestamp", False): ("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS"),
-    ("timestamp", True): ("TIMESTAMPTZ", "TIMESTAMPTZ", "TIMESTAMPTZ", "TIMESTAMPTZ_NS"),
-}
-_UNITS = ("s", "ms", "us", "ns")
-
-
+"""The type of a column that is made for one of ours, if that has nothing inside."""
 _BATCH = 100_000
 _ROWS = "osiris_rows"
 _DECLARED = f"""
-SELECT column_name, is_nullable, column_default, is_generated FROM duckdb_columns()
+SELECT column_name, is_nullable, column_default, is_generated, comment FROM duckdb_columns()
 WHERE {_IN_SCHEMA} AND table_name = ? ORDER BY column_index"""
 _UNIQUE = f"""
 SELECT constraint_column_names FROM duckdb_constraints()
@@ -178,8 +163,8 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
     def columns(self, session: Session, relation: Relation) -> list[Column]:
         """Return the columns of a table as a writer sees them."""
         declared = {
-            name: (not nullable and default is None, computed)
-            for name, nullable, default, computed in _declared(session, relation.name)
+            name: (not nullable and default is None, computed, nullable, default, comment)
+            for name, nullable, default, computed, comment in _declared(session, relation.name)
         }
         kinds = _kinds(session, relation.name)
         return [Column(name, _carried(kind), str(kind), *declared.get(name, ())) for name, kind in kinds.items()]
@@ -226,7 +211,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
             return _query(session, config.query, ctx)
         relation = self.relation(session, str(config.table))
         schema = described_columns(session, relation.name, config.columns)
-        text = f"SELECT {_listed([c.name for c in schema])} FROM {self.qualified(session.schema, relation.name)}"
+        text = f"SELECT {listed([c.name for c in schema])} FROM {self.qualified(session.schema, relation.name)}"
         text += "" if config.limit is None else f" LIMIT {config.limit}"
         rows = relation.rows
         estimate = rows if rows is None or config.limit is None else min(rows, config.limit)
@@ -258,7 +243,7 @@ class DuckDB(FileDatabase[DuckDBPyConnection]):
         if collated:
             stage_keys(session, delivery)
             session.connection.register(_ROWS, waiting.open().reader())
-            session.run(f"INSERT INTO temp.{KEYS} SELECT {_listed(delivery.key)} FROM temp.{_ROWS}")
+            session.run(f"INSERT INTO temp.{KEYS} SELECT {listed(delivery.key)} FROM temp.{_ROWS}")
             refuse_equal_keys(session, delivery)
         taken = _insert(session, delivery, waiting, on_conflict(names, delivery.key, whole=collated))
         if collated or set(names) != set(delivery.key):  # else rows that are there count for nothing
@@ -386,7 +371,7 @@ def _kinds(session: Session, table: str) -> dict[str, DuckDBPyType]:
     return dict(zip(relation.columns, relation.types, strict=True))
 
 
-def _declared(session: Session, table: str) -> list[tuple[str, bool, str | None, bool]]:
+def _declared(session: Session, table: str) -> list[tuple[str, bool, str | None, bool, str | None]]:
     return session.rows(_DECLARED, DATABASE, session.schema, table)
 
 
@@ -402,10 +387,9 @@ def column_type(kind: Type) -> str | None:
     if kind.kind == "decimal":
         digits, scale = map(int, kind.parameters)
         return f"DECIMAL({digits}, {scale})" if digits <= 38 else None
-    if kind.kind in ("time", "timestamp"):
-        unit, *zone = kind.parameters
-        return _MOMENTS[kind.kind, bool(zone)][_UNITS.index(str(unit))] if zone in ([], ["UTC"]) else None
-    return _nested_type(kind) if kind.children else _PLAIN[kind.kind]
+    if kind.children:
+        return _nested_type(kind)
+    return _MADE.get(f"{kind.kind}[{','.join(map(str, kind.parameters))}]" if kind.parameters else kind.kind)
 
 
 def _nested_type(kind: Type) -> str | None:
@@ -417,10 +401,6 @@ def _nested_type(kind: Type) -> str | None:
     return f"STRUCT({', '.join(f'{quote_name(name)} {child}' for name, child in inner)})"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(quote_name, names))
-
-
 def _query(session: Session, query: str, ctx: StepContext) -> Source:
     """Check the query here too, against the tables that are there: a plan is only text, and this is where it runs."""
     engine, known = session.connection, DUCKDB.relations(session)
@@ -429,7 +409,7 @@ def _query(session: Session, query: str, ctx: StepContext) -> Source:
         raise_all(verdict.diagnostics)
     text = str(verdict.canonical)
     assert_native(engine, text, known.keys())
-    values = {name: _value(ctx.bindings[name]) for name in verdict.parameters} or None
+    values = bound_values(verdict, ctx.bindings) or None
     schema = _bound(session, text, values, {name: known[name] for name in verdict.relations})
     total = with_total_order(text, [column.name for column in schema])
     scanned = verdict.keeps_order and all(order_of(known[name]) == "fixed" for name in verdict.relations)
@@ -441,20 +421,14 @@ def _bound(
 ) -> Schema:
     """Return the columns of a query; fails with SQL009 or SQL031."""
     engine = session.connection
-    explain(engine, text, values or {}, {name: _columns_for_hints(session, each) for name, each in relations.items()})
+    # For hints, also the columns that could not be carried.
+    columns = {name: DUCKDB.columns(session, each) for name, each in relations.items()}
+    schemas = {name: tuple(Field(c.name, c.type or c.declared) for c in each) for name, each in columns.items()}
+    explain(engine, text, values or {}, schemas)
     narrowed = narrowings(text, engine, values or {})
     if narrowed:
         raise_all(narrowed)
     return schema_of_relation(engine.sql(text, params=values))
-
-
-def _columns_for_hints(session: Session, relation: Relation) -> Schema:
-    """Return the columns of a table, also those that could not be carried."""
-    return tuple(Field(c.name, c.type or c.declared) for c in DUCKDB.columns(session, relation))
-
-
-def _value(bound: JsonValue | Secret) -> JsonValue:
-    return bound.reveal() if isinstance(bound, Secret) else bound
 
 
 def read_batches(
@@ -471,7 +445,7 @@ def _insert(session: Session, delivery: Delivery, waiting: Staged, conflict: str
     """Insert all rows, and return how many the engine says were written; fails with DAT032."""
     names = [column.name for column in delivery.schema]
     session.connection.register(_ROWS, waiting.open().reader())
-    statement = insert_rows(delivery.quoted, names, f"SELECT {_listed(names)} FROM temp.{_ROWS}") + conflict
+    statement = insert_rows(delivery.quoted, names, f"SELECT {listed(names)} FROM temp.{_ROWS}") + conflict
     try:
         ((taken,),) = session.rows(statement)
     except ENGINE_ERRORS as error:

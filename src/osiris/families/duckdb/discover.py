@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from duckdb import DuckDBPyConnection
 
 from osiris.families.duckdb.database import DATABASE, DUCKDB, described_columns, order_of, read_batches
-from osiris.families.sql.discoverer import CatalogueEntry, FileDiscoverer, discovering_file, keys_of, sampled_of
-from osiris.sql.binding.duck_types import quote_name
+from osiris.families.sql.database import listed
+from osiris.families.sql.discoverer import FileDiscoverer, discovering_file, keys_of, sampled_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,9 +36,6 @@ GROUP BY s.schema_name ORDER BY s.schema_name"""
 _COMMENTS = """
 SELECT table_name, comment FROM duckdb_tables() WHERE database_name = ? AND schema_name = ?
 UNION ALL SELECT view_name, comment FROM duckdb_views() WHERE database_name = ? AND schema_name = ?"""
-_COLUMNS = """
-SELECT column_name, data_type, is_nullable, column_default, comment FROM duckdb_columns()
-WHERE database_name = ? AND schema_name = ? AND table_name = ? ORDER BY column_index"""
 _KEYS = """
 SELECT lower(constraint_type[1]), constraint_column_names, referenced_table, referenced_column_names
 FROM duckdb_constraints()
@@ -72,10 +69,6 @@ class _DuckDB(FileDiscoverer[DuckDBPyConnection]):
             for name, relation in self.relations(schema).items()
         ]
 
-    def columns(self, session: Session, relation: Relation) -> Sequence[CatalogueEntry]:
-        """Return the columns of a table as the catalogue has them."""
-        return [CatalogueEntry(*row) for row in session.rows(_COLUMNS, DATABASE, session.schema, relation.name)]
-
     def carried(self, session: Session, relation: Relation, names: Sequence[str]) -> Schema:
         """Return columns as a step has them; fails with DAT006."""
         return described_columns(session, relation.name, names)
@@ -88,7 +81,7 @@ class _DuckDB(FileDiscoverer[DuckDBPyConnection]):
         """Return rows of random blocks of a large table, the first rows of others."""
         session, relation = self.place(table)
         schema = described_columns(session, relation.name, columns)
-        text = f"SELECT {', '.join(map(quote_name, columns))} FROM {DUCKDB.qualified(session.schema, relation.name)}"
+        text = f"SELECT {listed(columns)} FROM {DUCKDB.qualified(session.schema, relation.name)}"
         read = partial(read_batches, session, schema=schema, size=_BATCH)
         if not table.rows or table.rows <= _MANY * most:
             return sampled_of(schema, [f"{text} LIMIT {most + 1}"], read, most, "the first rows")

@@ -39,7 +39,7 @@ _TICK = 100
 _PATIENCE = 2.0
 """Seconds for a second connection beside the one in use."""
 _AT_WORK = """
-SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = %s AND COMMAND IN ('Query', 'Execute')
+SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = %d AND COMMAND IN ('Query', 'Execute')
     AND STATE NOT IN ('Writing to net', 'Reading from net', 'Sending to client', 'Receiving from client')"""
 _NOBODY = (errno.ECONNREFUSED, errno.ENOENT)
 _SCHEMES = ("mysql", "mariadb", "mysql+pymysql")
@@ -185,21 +185,17 @@ def _reached(target: Address, until: float, cancelled: Callable[[], bool]) -> so
     reason = "there is no host of that name"
     for family, where in _addresses(target):
         line = socket.socket(family, socket.SOCK_STREAM)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if family != socket.AF_UNIX:
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         number = _tried(line, where, until, cancelled)
         if number == 0:
-            return _tuned(line)
+            return line
         line.close()
         if number is None:
             fail("CON015", where=target.where, seconds=duration_text(target.timeout))
         reason = os.strerror(number)
     return fail("CON011", where=target.where, reason=reason)
-
-
-def _tuned(line: socket.socket) -> socket.socket:
-    if line.family != socket.AF_UNIX:
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return line
 
 
 def _addresses(target: Address) -> list[tuple[int, Where]]:
@@ -247,27 +243,20 @@ def _encryption(target: Address, line: socket.socket) -> dict[str, Any]:
             context.load_cert_chain(given["sslcert"], given.get("sslkey"))
     except OSError as error:
         line.close()
-        _fail_certificate(target, error)
+        unread = isinstance(error, ssl.SSLError)
+        reason = "a certificate's file cannot be read" if unread else os.strerror(error.errno or 0)
+        fail("CON017", where=target.where, reason=reason)
     return {"ssl": context}
-
-
-def _fail_certificate(target: Address, error: OSError) -> NoReturn:
-    reason = "a certificate's file cannot be read" if isinstance(error, ssl.SSLError) else os.strerror(error.errno or 0)
-    fail("CON017", where=target.where, reason=reason)
 
 
 def fail_lost(watch: Watch | None, target: Address, reason: str) -> NoReturn:
     """Fail with why a connection ended, and with what to look at where the server ended as a whole."""
-    if not (watch and watch.stopped) and _stopped(target):
+    until = time.monotonic() + _PATIENCE
+    stopped = bool(watch and watch.stopped)
+    if not stopped and not any(_greets(family, where, until) for family, where in _addresses(target)):
         hint = "its log says why, a full disk for instance; once it runs, run the same command again"
         fail("CON014", where=target.where, reason="the server has stopped", hint=hint)
     fail_broken(watch, target.where, reason)
-
-
-def _stopped(target: Address) -> bool:
-    """Tell whether nobody answers any more where the server did."""
-    until = time.monotonic() + _PATIENCE
-    return not any(_greets(family, where, until) for family, where in _addresses(target))
 
 
 def _greets(family: int, where: Where, until: float) -> bool:
@@ -287,15 +276,10 @@ def _cut(connection: Client, target: Address) -> None:
     """Ask the server to stop, which does not look whether anybody waits; then end the connection under whoever does."""
     import pymysql
 
-    with suppress(pymysql.MySQLError, OsirisError, OSError, RuntimeError):
-        _kill(connection, target)
-    _shut(connection)
-
-
-def _shut(connection: Client) -> None:
-    line = connection._sock
-    if line is not None:
-        with suppress(OSError), socket.socket(fileno=os.dup(line.fileno())) as same:
+    with suppress(pymysql.MySQLError, OsirisError, OSError, RuntimeError), _beside(target) as other:
+        other.query(f"KILL QUERY {connection.thread_id()}")
+    if connection._sock is not None:
+        with suppress(OSError), socket.socket(fileno=os.dup(connection._sock.fileno())) as same:
             _end(same)
 
 
@@ -304,20 +288,13 @@ def _end(line: socket.socket) -> None:
         line.shutdown(socket.SHUT_RDWR)
 
 
-def _kill(connection: Client, target: Address) -> None:
-    """Stop what a connection runs, over another one."""
-    with _beside(target) as other:
-        other.query(f"KILL QUERY {connection.thread_id()}")
-
-
 def _at_work(connection: Client, target: Address) -> bool:
     """Tell whether the server runs a statement for a connection, and is not waiting for us to take or send rows."""
     import pymysql
 
-    lost = (pymysql.MySQLError, OsirisError, OSError, RuntimeError)
-    with suppress(*lost), _beside(target) as other, other.cursor() as cursor:
-        cursor.execute(_AT_WORK, (connection.thread_id(),))
-        return cursor.fetchone() is not None
+    with suppress(pymysql.MySQLError, OsirisError, OSError, RuntimeError), _beside(target) as other:
+        other.query(_AT_WORK % connection.thread_id())
+        return bool(other._result.rows)
     return False
 
 

@@ -8,14 +8,11 @@ into a temporary table first, before the transaction begins, or straight into th
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from osiris.families.mysql.connect import address, numbered
-from osiris.families.mysql.constraint_errors import ROW, explained, refusal
-from osiris.families.mysql.load_data import send, used_columns
-from osiris.families.mysql.privileges import expect_rights, expect_rights_to_ledger
-from osiris.families.mysql.reader import query_result, read_query
+from osiris.families.mysql.errors import ROW, refusal
+from osiris.families.mysql.load import may_replace, merge_staged, replace_directly, send, stage, used_columns
 from osiris.families.mysql.session import (
     SETTINGS,
     Session,
@@ -23,16 +20,26 @@ from osiris.families.mysql.session import (
     chosen,
     opened,
     qualified,
-    quote_name,
+    query_result,
+    read_query,
     reading,
     relation,
     relations,
     table_result,
 )
-from osiris.families.mysql.staging import may_replace, merge_staged, replace_directly, stage
-from osiris.families.mysql.target_table import column_type, columns_of, fits, refusals, uniques
+from osiris.families.mysql.target_table import (
+    column_type,
+    columns_of,
+    expect_rights,
+    expect_rights_to_ledger,
+    explained,
+    fits,
+    refusals,
+    uniques,
+)
+from osiris.families.mysql.types import quote_name
 from osiris.families.sql.database import LEDGER, Database, Delivery, InUse, Target
-from osiris.families.sql.extractor import sifted
+from osiris.families.sql.extractor import sifted, windowed
 from osiris.families.sql.ledger import insert_delivery
 from osiris.families.sql.sending import fail_refused
 from osiris.fault import fault
@@ -45,14 +52,11 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.quarantine import Refused
-    from osiris.families.sql.database import Name, Source, StepConfig
-    from osiris.families.sql.staging import Staged
+    from osiris.families.sql.database import Source, Staged, StepConfig
     from osiris.model import Schema
 
 _TWICE = 1062
 _IN_USE = (1020, 1205, 1213)
-_NO_LIMIT = 1 << 62
-"""MySQL has no OFFSET without a LIMIT."""
 
 
 class MySQL(Database[Session]):
@@ -73,6 +77,7 @@ class MySQL(Database[Session]):
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"""
 
     quote = staticmethod(quote_name)
+    reading = staticmethod(reading)
     relations = staticmethod(relations)
     relation = staticmethod(relation)
     columns = staticmethod(columns_of)
@@ -99,23 +104,12 @@ class MySQL(Database[Session]):
 
     # Reading
 
-    def reading(
-        self, ctx: StepContext, config: StepConfig, locked: Sequence[Name] = ()
-    ) -> AbstractContextManager[Session]:
-        """Give a session that reads one state of the database; nobody can alter those in `locked` until it ends."""
-        return reading(ctx, config.schema, query=config.query is not None, locked=locked)
-
     def select(self, session: Session, config: StepConfig, ctx: StepContext) -> Source:
         """Return what a step reads; fails with DAT005, DAT006, DRV012, DRV020, SQL001 to SQL009."""
         if config.query is not None:
             return query_result(session, config.query, ctx.bindings)
         source = table_result(session, relation(session, str(config.table)), config.columns)
-        if config.limit is None and not config.offset:
-            return source
-        most = _NO_LIMIT if config.limit is None else config.limit
-        passed = config.offset or 0
-        rows = None if source.rows is None else min(most, max(0, source.rows - passed))
-        return replace(source, text=f"{source.text} LIMIT {most} OFFSET {passed}", rows=rows)
+        return windowed(source, config, str(1 << 62))  # MySQL has no OFFSET without a LIMIT
 
     def batches(
         self, session: Session, source: Source, config: StepConfig, ctx: StepContext

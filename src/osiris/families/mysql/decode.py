@@ -1,4 +1,8 @@
-"""Values of MySQL's result rows as Arrow arrays, a whole column at a time.
+"""What MySQL sends for a query, cut into rows, and their values as Arrow arrays, a whole column at a time.
+
+The client library logs in, sends the query and reads what it says of the columns. The rows are then taken past it, over
+the same connection, encrypted or not. The packets: three bytes of length, one that counts them, and the content; a row,
+or the end of all, or an error.
 
 A row is the texts of its values, each behind its length. `Cells` are the places of one column's values in a page of
 rows, and a decoder reads them all at once with numpy: eight digits are one load, turned into a number by three
@@ -9,34 +13,35 @@ date that is none) raises `Unfit`, never another value.
 from __future__ import annotations
 
 import functools
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 
-from osiris.families.sql.columnar import Cells, Unfit, bytes_of
-from osiris.families.text_format import characters
+from osiris.families.sql.columnar import DAY, Cells, Page, Rows, Unfit, bytes_of
+from osiris.families.sql.watchdog import Inflow
+from osiris.families.sql.wire import FRONT, SPARE, Broken, Refusal, RowBuffer, chain, take_from
 from osiris.types import arrow_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    Decode = Callable[["Page", Cells], pa.Array]
+    from osiris.families.mysql.connect import Client
+    from osiris.families.sql.columnar import Decode
+    from osiris.families.sql.watchdog import Watch
+
     Words = NDArray[np.uint64]
     Numbers = NDArray[np.int64]
 
-FRONT, SPARE = 32, 32
-"""Bytes that a buffer has before its first row and behind its last, so that a load near a value stays inside."""
-
-_NULL, _WIDE = 251, 252
+_NULL = 251
 _SIZES = {252: 2, 253: 3, 254: 8}
 _POINT, _MINUS, _COLON = ord("."), ord("-"), ord(":")
 _ONE_WORD_DIGITS = 18
 _MICROSECONDS = 6
-_DAY = 86_400_000_000
 _TO_MICROSECONDS = np.array([10 ** (_MICROSECONDS - digits) for digits in range(_MICROSECONDS + 1)], np.int64)
 _STEPS = tuple(
     tuple(map(np.uint64, step))
@@ -53,23 +58,138 @@ _DIGIT = np.uint64(0x1010101010101010)
 """The bit that digits have; a sign and a point are without it."""
 _YEAR_MONTH = np.uint64(0x000F0F000F0F0F0F)
 """What keeps the digits of YYYY-MM-."""
+_HEAD = 4
+_FULL = 0xFFFFFF
+"""The length of a packet that goes on in the next one."""
+_END, _ERROR = 0xFE, 0xFF
+_END_SIZE = 9
+_IDLE = 0.05
+"""Seconds without bytes, after which those that came are looked at: an error may be the last."""
+_MORE_RESULTS = 8
 
 
-class Page:
-    """A buffer of rows, and its bytes seen as words that begin at any of them."""
+def received(connection: Client, watch: Watch, packets: Packets) -> Iterator[Rows]:
+    """Yield the rows of a query that was sent; raises Refusal or Broken where they do not end as they must."""
 
-    def __init__(self, buffer: bytearray) -> None:
-        self.buffer = buffer
-        self.u1 = np.frombuffer(buffer, np.uint8)
-        self.u8 = np.ndarray((len(buffer) - 7,), "<u8", buffer, strides=(1,))
+    def buffered(room: memoryview) -> int:
+        """Put what the library has read already there; afterwards its buffer is passed by."""
+        try:
+            with watch.waiting():
+                found = connection._rfile.read1(len(room))
+        except (OSError, ValueError) as error:
+            raise Broken(str(error)) from None
+        room[: len(found)] = found
+        return len(found)
+
+    line = connection._sock
+    if line is None:
+        raise Broken("it was closed")
+    packets.fill(buffered)
+    line.setblocking(False)
+    with Inflow(line, watch) as inflow:
+        while True:
+            while (rows := packets.next_rows()) is not None:
+                yield rows
+            if packets.ended:
+                break
+            if not packets.fill(partial(take_from, inflow, _looks_like_end, pause=_IDLE)):
+                raise Broken("it ended in the middle of the rows")
+    line.setblocking(True)
 
 
-def cells_of(page: Page, starts: Numbers, ends: Numbers, count: int) -> list[Cells]:
-    """Return the cells of each column of rows that begin and end there.
+def _looks_like_end(room: memoryview, taken: int) -> bool:
+    last = bytes(room[max(0, taken - _END_SIZE) : taken])
+    return len(last) == _END_SIZE and last[:3] == b"\5\0\0" and last[4] == _END
+
+
+class Packets(RowBuffer):
+    """The packets of a result; `warnings` is how many it ended with."""
+
+    warnings = 0
+
+    def next_rows(self) -> Rows | None:
+        """Return the rows that are whole and follow each other; None if what comes next is not whole yet."""
+        while not self.ended and self.used - self.begin >= _HEAD:
+            starts, ends = _split(self.page.u1, self.begin, self.used)
+            if len(starts):
+                self.begin = int(ends[-1])
+                return Rows(self.page, starts, ends)
+            end = self.begin + _HEAD + self._length(self.begin)
+            if self._length(self.begin) == _FULL:
+                return self._joined()
+            if end > self.used:
+                return None
+            if not self._take_note(end):
+                return self.single(self.begin + _HEAD, end)
+        return None
+
+    def _length(self, at: int) -> int:
+        return int.from_bytes(self.buffer[at : at + 3], "little")
+
+    def _joined(self) -> Rows | None:
+        """Return the one row that came in several packets, in a page of its own; None if it is not whole yet."""
+        at, parts, length = self.begin, [bytes(FRONT)], _FULL
+        while length == _FULL:
+            if at + _HEAD > self.used:
+                return None
+            length = self._length(at)
+            if at + _HEAD + length > self.used:
+                return None
+            parts.append(bytes(self.buffer[at + _HEAD : at + _HEAD + length]))
+            at += _HEAD + length
+        self.begin = at
+        page = Page(bytearray(b"".join((*parts, bytes(SPARE)))))
+        return Rows(page, np.array([FRONT]), np.array([len(page.buffer) - SPARE]))
+
+    def _take_note(self, end: int) -> bool:
+        """Tell whether the packet that begins here is no row, and note what it says."""
+        content = bytes(self.buffer[self.begin + _HEAD : min(end, self.begin + _HEAD + 1024)])
+        if content[:1] == bytes([_ERROR]):
+            text = content[9:] if content[3:4] == b"#" else content[3:]
+            raise Refusal(int.from_bytes(content[1:3], "little"), text.decode("utf-8", "replace"))
+        if content[:1] != bytes([_END]) or len(content) > 8:
+            return False
+        self.warnings, self.ended = int.from_bytes(content[1:3], "little"), True
+        if int.from_bytes(content[3:5], "little") & _MORE_RESULTS or end != self.used:
+            raise Broken("it sent more than one result")
+        self.begin = end
+        return True
+
+
+def _split(octets: NDArray[np.uint8], begin: int, used: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the rows begin and end that follow each other from `begin` on, are whole and under 64 KiB.
+
+    Such a row has a 0 as the third byte of its head. Of all zeros those are heads that lead to a head with the number
+    that follows, and that another one leads to; the few that do so by chance are left out by following the rows from
+    the first.
+    """
+    head = np.flatnonzero(octets[begin + 2 : used - 2] == 0) + begin
+    ends = head + _HEAD + (octets[head].astype(np.int64) | octets[head + 1].astype(np.int64) << 8)
+    whole = ends <= used
+    head, ends = head[whole], ends[whole]
+    number, after = octets[head + 3], octets[np.minimum(ends, used - _HEAD) + 3]
+    follows = (ends > used - _HEAD) | (after == number + np.uint8(1))
+    head, ends = head[follows], ends[follows]
+    led_to = np.zeros(used + 1, np.bool_)
+    led_to[begin] = led_to[ends] = True
+    head, ends = head[led_to[head]], ends[led_to[head]]
+    if not len(head) or head[0] != begin:
+        return head[:0], ends[:0]
+    if not np.array_equal(ends[:-1], head[1:]):
+        linked = chain(head, ends)
+        head, ends = head[linked], ends[linked]
+    first = octets[head + _HEAD]
+    notes = np.flatnonzero((first == _ERROR) | ((first == _END) & (ends - head < _HEAD + _END_SIZE)))
+    count = int(notes[0]) if len(notes) else len(head)
+    return head[:count] + _HEAD, ends[:count]
+
+
+def cells_of(rows: Rows, count: int) -> list[Cells]:
+    """Return the cells of each of `count` columns.
 
     Fails with ValueError if the columns do not end where their rows end.
     """
-    at, found = starts, []
+    page, at, found = rows.page, rows.starts, []
     for _ in range(count):
         first = page.u1[at]
         length, at, null = first.astype(np.int64), at + 1, None
@@ -79,7 +199,7 @@ def cells_of(page: Page, starts: Numbers, ends: Numbers, count: int) -> list[Cel
             _lengthen(page, at, length)
         found.append(Cells(at, length, null if null is not None and null.any() else None))
         at = at + length
-    if not np.array_equal(at, ends):
+    if not np.array_equal(at, rows.ends):
         raise ValueError("a row is not as long as its values")
     return found
 
@@ -137,17 +257,10 @@ def integers(name: str) -> Decode:
     def decode(page: Page, cells: Cells) -> pa.Array:
         end = cells.at + cells.length
         digits = _one_word(page, end, cells.length)
-        words = _signed(page, cells, end) if digits is None else _eight(digits)
+        words = _signed(page, cells, end, 0) if digits is None else _eight(digits)
         return cells.array(kind, words.astype(native))
 
     return decode
-
-
-def _signed(page: Page, cells: Cells, end: Numbers) -> Words:
-    minus = _sign(page, cells)
-    words = _digits(page, end, cells.length - minus)
-    np.negative(words, out=words, where=minus)
-    return words
 
 
 def decimals(name: str) -> Decode:
@@ -160,7 +273,7 @@ def decimals(name: str) -> Decode:
     def decode(page: Page, cells: Cells) -> pa.Array:
         end = cells.at + cells.length
         digits = _one_word(page, end, cells.length) if not scale else _without_point(page, cells, end, scale)
-        words = _signed_decimals(page, cells, end, scale) if digits is None else _eight(digits)
+        words = _signed(page, cells, end, scale) if digits is None else _eight(digits)
         signed = words.view(np.int64)
         wide = np.empty((len(signed), 2), np.int64)
         wide[:, 0], wide[:, 1] = signed, signed >> 63
@@ -189,20 +302,17 @@ def _without_point(page: Page, cells: Cells, end: Numbers, scale: int) -> Words 
     return words
 
 
-def _signed_decimals(page: Page, cells: Cells, end: Numbers, scale: int) -> Words:
+def _signed(page: Page, cells: Cells, end: Numbers, scale: int) -> Words:
+    """Return numbers of any length with the last `scale` digits behind a point, without that."""
     minus = _sign(page, cells)
     before = cells.length - minus - (scale + 1 if scale else 0)
     words = _digits(page, end - scale - 1 if scale else end, np.maximum(before, 0))
     if scale:
-        _expect_point(page, cells, end - scale - 1)
+        if cells.first(page.u1[end - scale - 1] != _POINT) is not None:
+            raise ValueError("a decimal has not the digits of its scale")
         words = words * np.uint64(10**scale) + _digits(page, end, np.where(cells.length > 0, scale, 0))
     np.negative(words, out=words, where=minus)
     return words
-
-
-def _expect_point(page: Page, cells: Cells, at: Numbers) -> None:
-    if cells.first(page.u1[at] != _POINT) is not None:
-        raise ValueError("a decimal has not the digits of its scale")
 
 
 def parsed(name: str, between: str | None = None) -> Decode:
@@ -229,37 +339,6 @@ def bits(name: str) -> Decode:
     return decode
 
 
-def texts(name: str) -> Decode:
-    """Return the decoder of texts, which must be UTF-8."""
-    plain = bytes_of(name)
-
-    def decode(page: Page, cells: Cells) -> pa.Array:
-        array = plain(page, cells)
-        storage = array.storage if isinstance(array, pa.ExtensionArray) else array
-        if bytes(characters(storage)).isascii():
-            return array
-        try:
-            storage.validate(full=True)
-        except pa.ArrowInvalid:
-            row = next(row for row, value in enumerate(storage.cast(pa.binary())) if not _is_text(value.as_py()))
-            raise Unfit(row, "a text", "it is not UTF-8") from None
-        return array
-
-    return decode
-
-
-def _is_text(value: bytes | None) -> bool:
-    try:
-        return value is None or isinstance(value.decode(), str)
-    except UnicodeDecodeError:
-        return False
-
-
-def blobs(page: Page, cells: Cells) -> pa.Array:
-    """Decode bytes."""
-    return bytes_of("binary")(page, cells)
-
-
 def dates(page: Page, cells: Cells) -> pa.Array:
     """Decode dates of the years 1 to 9999."""
     return cells.array(pa.date32(), _days(page, cells).astype(np.int32))
@@ -271,7 +350,7 @@ def moments(name: str) -> Decode:
 
     def decode(page: Page, cells: Cells) -> pa.Array:
         time = _within_day(page, cells.at + 19, cells.length - 19)
-        return cells.array(kind, _days(page, cells) * _DAY + time)
+        return cells.array(kind, _days(page, cells) * DAY + time)
 
     return decode
 

@@ -10,9 +10,9 @@ from osiris.errors import fail
 from osiris.families.mysql.connect import numbered
 from osiris.families.mysql.database import MYSQL
 from osiris.families.mysql.errors import fail_server
-from osiris.families.mysql.reader import read_query
-from osiris.families.mysql.session import Session, quote_name, reading, table_result
-from osiris.families.sql.discoverer import CatalogueEntry, DatabaseDiscoverer, both_ends, grouped, keys_of, sampled_of
+from osiris.families.mysql.session import Session, read_query, reading, table_result
+from osiris.families.mysql.types import quote_name
+from osiris.families.sql.discoverer import DatabaseDiscoverer, both_ends, grouped, keys_of, sampled_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,10 +33,6 @@ _ABOUT = """
 SELECT TABLE_NAME, DATA_LENGTH + INDEX_LENGTH, TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s"""
 _READABLE = """
 SELECT DISTINCT TABLE_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND PRIVILEGES LIKE '%%select%%'"""
-_COLUMNS = """
-SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE = 'YES', COLUMN_DEFAULT, EXTRA, COLUMN_COMMENT,
-    EXTRA LIKE '%%INVISIBLE%%', PRIVILEGES LIKE '%%select%%'
-FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION"""
 _KEYS = """
 SELECT INDEX_NAME, INDEX_NAME = 'PRIMARY', COLUMN_NAME FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX"""
@@ -147,19 +143,6 @@ class _MySQL(DatabaseDiscoverer[Session]):
                 raise
             fail_server(*numbered(error), target.where, target.user)
 
-    def columns(self, session: Session, relation: Table) -> Sequence[CatalogueEntry]:
-        """Return the columns of a table as the catalogue has them."""
-        return [
-            CatalogueEntry(
-                *(name, kind, bool(nullable), _default(default, extra), comment or None),
-                readable=bool(readable),
-                hidden=bool(invisible),
-            )
-            for name, kind, nullable, default, extra, comment, invisible, readable in self.session.rows(
-                _COLUMNS, session.target.database, relation.name
-            )
-        ]
-
     def carried(self, session: Session, relation: Table, names: Sequence[str]) -> Schema:
         """Return columns as a step has them; fails with DAT006."""
         return table_result(session, relation, names).schema
@@ -200,11 +183,3 @@ class _MySQL(DatabaseDiscoverer[Session]):
             return (batch.rows for batch in read_query(session, text, source.detail))
 
         return sampled_of(source.schema, texts, read, most, method)
-
-
-def _default(default: str | None, extra: str) -> str | None:
-    """Return what a column holds where nothing is given, in the words of the catalogue."""
-    for word in ("auto_increment", "GENERATED"):
-        if word.lower() in extra.lower():
-            return word.lower()
-    return None if default in (None, "NULL") else default

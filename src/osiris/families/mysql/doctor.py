@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from osiris.errors import OsirisError, diagnostic
-from osiris.families.doctor_report import (
-    NOT_GRANTED,
-    Clock,
-    Health,
-    Line,
-    clock_problems,
-    graded,
-    hurried,
-    lacking,
-    milliseconds,
-    named,
-)
+from osiris.errors import diagnostic
+from osiris.families.doctor_report import Line, named
 from osiris.families.mysql.connect import address
-from osiris.families.mysql.session import every_table, reading
-from osiris.families.sql.database import LEDGER
+from osiris.families.mysql.session import reading
+from osiris.families.mysql.types import every_table
+from osiris.families.sql.doctor import Seen, examine_server, scripts_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from osiris.driver import StepContext
     from osiris.errors import Diagnostic
+    from osiris.families.doctor_report import Health
     from osiris.families.mysql.session import Session
-    from osiris.model import JsonValue
+    from osiris.families.sql.doctor import Scripts
 
 _SERVER = """
 SELECT VERSION(), CURRENT_USER(), @@GLOBAL.time_zone, @@system_time_zone, @@GLOBAL.read_only, @@GLOBAL.local_infile,
@@ -62,6 +52,22 @@ _EVERYWHERE, _OWN = "*.*", "`mysql`."
 """All databases, and the one in which the server keeps its users."""
 _OPEN = frozenset(("`test`.*", "`test\\_%`.*"))
 """Databases for trying things out, which MariaDB is installed with: everybody may change them."""
+_LOGIN = (
+    "-- name the machine that runs Osiris in place of %",
+    "CREATE USER IF NOT EXISTS 'osiris_{0}'@'%' IDENTIFIED BY '<a new password>';",
+)
+_SCRIPTS: Scripts = {
+    "reader": (
+        *(line.format("reader") for line in _LOGIN),
+        "GRANT SELECT, SHOW VIEW ON {place} TO 'osiris_reader'@'%';",
+    ),
+    "writer": (
+        *(line.format("writer") for line in _LOGIN),
+        "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON {place} TO 'osiris_writer'@'%';",
+        "-- CREATE makes {ledger}, and tables that are missing; once they are there it may be revoked",
+        "GRANT CREATE ON {place} TO 'osiris_writer'@'%';",
+    ),
+}
 
 
 class _Grant(NamedTuple):
@@ -73,55 +79,42 @@ class _Grant(NamedTuple):
     public: bool
 
 
-class _Server(NamedTuple):
-    version: str
-    user: str
-    time_zone: str
-    system_time_zone: str
-    read_only: int
-    local_infile: int
-    encoding: str
-    tables: int
-
-
 def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
     """Look at a MySQL or MariaDB server; fails with CON011 to CON017 where it cannot be used."""
     import pymysql  # noqa: F401  so that its loading is not taken for connecting
 
-    try:
-        return _examined(ctx, seconds)
-    except OsirisError as error:
-        if error.diagnostics[0].code != NOT_GRANTED:
-            raise
+    def unseen() -> tuple[str, Scripts]:
         target = address(ctx.connection)
-        return Health(None, scripts=_scripts(target.database), user=target.user, found=error.diagnostics)
+        return target.user, scripts_of(_SCRIPTS, place=every_table(target.database))
+
+    return examine_server(ctx, seconds, reading, _NOW, _seen, unseen)
 
 
-def _examined(ctx: StepContext, seconds: float) -> Health:
-    began = time.monotonic()
-    with reading(hurried(ctx, seconds)) as session:
-        connected = milliseconds(began)
-        clock, asked = Clock(), time.monotonic()
-        skew = clock.skew(float(session.rows(_NOW)[0][0]))
-        times = {"connect_ms": connected, "query_ms": milliseconds(asked)}
-        database = session.target.database
-        server = _Server(*session.rows(_SERVER, database, database)[0])
-        told = _grants(session)
-        grants = [grant for grant in told if not _is_open(grant, database)]
-        grade, reasons = graded(list(dict.fromkeys(_powers(grants))), list(_writes(grants)))
-        line = _line(session)
-        lacks = (
-            [] if grade != "reader" or _reads(grants, database) else [f"it may read nothing of database '{database}'"]
-        )
-        found = [*line.problems(), *clock_problems(line.where, skew), *_open_problems(line.where, told)]
-        return Health(
-            grade=grade,
-            reasons=reasons,
-            facts={**_facts(session, server, line), **times, "clock_skew_seconds": skew},
-            scripts=_scripts(database),
-            user=server.user,
-            found=[*found, *lacking(ctx.step, server.user, lacks)],
-        )
+def _seen(session: Session) -> Seen:
+    database, line = session.target.database, _line(session)
+    ((version, user, zone, system_zone, read_only, infile, encoding, tables),) = session.rows(_SERVER, *(database,) * 2)
+    every = _grants(session)
+    grants = [grant for grant in every if not _is_open(grant, database)]
+    facts = {
+        "server": f"{'MariaDB' if session.mariadb else 'MySQL'} {version}",
+        "user": user,
+        "database": database,
+        "readable_tables": tables,
+        "encoding": encoding,
+        "time_zone": zone if zone != "SYSTEM" else f"SYSTEM ({system_zone})",
+        "read_only_server": bool(read_only),
+        "local_infile": bool(infile),
+    }
+    return Seen(
+        user=user,
+        line=line,
+        facts=facts,
+        powers=list(dict.fromkeys(_powers(grants))),
+        writes=list(_writes(grants)),
+        lacks=[] if _reads(grants, database) else [f"it may read nothing of database '{database}'"],
+        scripts=scripts_of(_SCRIPTS, place=every_table(database)),
+        problems=list(_open_problems(line.where, every)),
+    )
 
 
 def _line(session: Session) -> Line:
@@ -129,22 +122,6 @@ def _line(session: Session) -> Line:
     encrypted = any(cipher for _, cipher in session.rows(_CIPHER))
     verified = encrypted and target.encryption.get("sslmode") in ("verify-ca", "verify-full")
     return Line(target.where, target.host, encrypted, verified)
-
-
-def _facts(session: Session, server: _Server, line: Line) -> dict[str, JsonValue]:
-    zone = server.time_zone if server.time_zone != "SYSTEM" else f"SYSTEM ({server.system_time_zone})"
-    return {
-        "server": f"{'MariaDB' if session.mariadb else 'MySQL'} {server.version}",
-        "user": server.user,
-        "database": session.target.database,
-        "readable_tables": server.tables,
-        "encrypted": line.encrypted,
-        "verified": line.verified,
-        "encoding": server.encoding,
-        "time_zone": zone,
-        "read_only_server": bool(server.read_only),
-        "local_infile": bool(server.local_infile),
-    }
 
 
 def _grants(session: Session) -> list[_Grant]:
@@ -219,26 +196,3 @@ def _is_in(place: str, database: str) -> bool:
 
 def _as_pattern(match: re.Match[str]) -> str:
     return ".*" if match[2] else "." if match[3] else re.escape(match[1] or match[4])
-
-
-def _scripts(database: str) -> dict[str, list[str]]:
-    return {"reader": list(_reader(database)), "writer": list(_writer(database))}
-
-
-def _login(user: str) -> Iterator[str]:
-    yield "-- name the machine that runs Osiris in place of %"
-    yield f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '<a new password>';"
-
-
-def _reader(database: str) -> Iterator[str]:
-    user = "'osiris_reader'@'%'"
-    yield from _login(user)
-    yield f"GRANT SELECT, SHOW VIEW ON {every_table(database)} TO {user};"
-
-
-def _writer(database: str) -> Iterator[str]:
-    user, where = "'osiris_writer'@'%'", every_table(database)
-    yield from _login(user)
-    yield f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON {where} TO {user};"
-    yield f"-- CREATE makes {LEDGER}, and tables that are missing; once they are there it may be revoked"
-    yield f"GRANT CREATE ON {where} TO {user};"

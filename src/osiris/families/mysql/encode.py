@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from osiris.families.mysql.target_table import LISTED
-from osiris.families.sql.columnar import Unfit
+from osiris.families.sql.columnar import FIRST_DAY, LAST_DAY, Unfit
 from osiris.families.text_format import spell
 from osiris.families.type_compat import LEAVE_OUT
 from osiris.types import parse_type
@@ -38,8 +38,6 @@ FORM = (
 
 _YEAR = 4
 _HEX = np.frombuffer("".join(f"{value:02X}" for value in range(256)).encode(), np.uint16)
-_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
-"""0001-01-01 and 9999-12-31 in days since 1970."""
 _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
 _UNITS = {"s": 0, "ms": 3, "us": 6}
 _YEARS = (1901, 2155)
@@ -148,8 +146,8 @@ def _shown(value: pa.Scalar) -> str:
 def _is_day(array: pa.Array, _: Column) -> pa.Array:
     days = array.type.id == pa.lib.Type_DATE32
     numbers, per_day = array.view(pa.int32() if days else pa.int64()), 1 if days else _PER_DAY[array.type.unit]
-    after = pc.greater_equal(numbers, _FIRST_DAY * per_day)
-    return pc.and_(after, pc.less(numbers, (_LAST_DAY + 1) * per_day))
+    after = pc.greater_equal(numbers, FIRST_DAY * per_day)
+    return pc.and_(after, pc.less(numbers, (LAST_DAY + 1) * per_day))
 
 
 def _is_short(array: pa.Array, column: Column) -> pa.Array:

@@ -1,31 +1,49 @@
-"""What all components of the mysql family share: sessions that can only read, and what a database says it has."""
+"""What all components of the mysql family share: sessions that can only read, and what a database says it has.
+
+Rows are those of one SELECT, in the order in which they come. A query of the user's is checked again where it runs; its
+values are put in, and its order is made total.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import did_you_mean, fail
 from osiris.families.mysql.connect import address, connect, fail_lost, numbered
+from osiris.families.mysql.decode import Packets, cells_of, received
 from osiris.families.mysql.errors import NO_TABLE, NOT_GRANTED, fail_server
-from osiris.families.mysql.result_packets import Broken, Refusal
-from osiris.families.mysql.types import carry, type_name
+from osiris.families.mysql.types import carry, decoder, quote_name, type_name
 from osiris.families.source_columns import check_known
-from osiris.families.sql.database import Relation, Source
-from osiris.families.sql.result import ResultColumn, expect_names, result_columns
+from osiris.families.sql.columnar import COARSE, account
+from osiris.families.sql.database import Reading, Relation, Source
+from osiris.families.sql.result import (
+    ResultColumn,
+    bound_values,
+    by_spelling,
+    checked_query,
+    filled,
+    query_source,
+    result_columns,
+)
+from osiris.families.sql.wire import Broken, Refusal, decoded_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from osiris.driver import StepContext
     from osiris.families.mysql.connect import Address, Client
     from osiris.families.mysql.types import Told
+    from osiris.families.sql.columnar import Batch, Sieve
     from osiris.families.sql.database import Name
+    from osiris.families.sql.result import ResultColumn
     from osiris.families.sql.watchdog import Watch
-
+    from osiris.model import JsonValue
+    from osiris.secret import Secret
 
 SETTINGS = {
     "sql_mode": (
@@ -61,6 +79,14 @@ _CHECKS = (
 _KEY = """
 SELECT COLUMN_NAME, SUB_PART IS NULL FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX"""
+_DIALECT = "mysql"
+_OWN = ("information_schema", "mysql", "performance_schema", "sys")
+_EVERY_TABLE = "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN %s"
+_COLUMNS_OF = """
+SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA NOT IN %s AND TABLE_NAME IN %s ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
+
+_ANYTHING = Reading()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +128,15 @@ class Table(Relation):
 
 
 @contextmanager
-def reading(
-    ctx: StepContext, schema: str | None = None, *, query: bool = False, locked: Sequence[Name] = ()
-) -> Iterator[Session]:
+def reading(ctx: StepContext, config: Reading = _ANYTHING, locked: Sequence[Name] = ()) -> Iterator[Session]:
     """Give a session that reads one state of the database, and closes afterwards.
 
-    `query` tells that the user's own text runs in it. Nobody can alter the tables and views in `locked`, nor put others
-    in their place, from before that state until the session ends.
+    Nobody can alter the tables and views in `locked`, nor put others in their place, from before that state until the
+    session ends.
     What goes wrong inside comes out in our words: CON011 to CON017, DRV012 to DRV022, SQL009, SQL011, RUN003.
     """
-    target = address(ctx.connection, schema)
-    with opened(ctx, target, query=query) as session:
+    target = address(ctx.connection, config.schema)
+    with opened(ctx, target, query=config.query is not None) as session:
         session.run(f"SET SESSION {chosen(SETTINGS | _limit(session))}")
         session.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         session.run("START TRANSACTION READ ONLY")
@@ -159,7 +183,7 @@ def opened(ctx: StepContext, target: Address, *, query: bool = False, sends_rows
         with watch.running():
             yield Session(connection, target, watch)
     except (pymysql.MySQLError, Refusal) as error:
-        number, message = (error.number, error.message) if isinstance(error, Refusal) else numbered(error)
+        number, message = numbered(error)
         if watch.stopped or number in _LOST_CONNECTION:
             fail_lost(watch, target, "the server ended it")
         fail_server(number, message, target.where, target.user, query=query)
@@ -254,7 +278,6 @@ def described(
     that are not carried, all at once, and with SQL009 where two have one name.
     """
     columns = columns_of(prepared(session, text), kinds or {}, needed or {})
-    expect_names(columns)
     return Source(tuple(column.field for column in columns), text, "free", detail=columns)
 
 
@@ -307,16 +330,69 @@ def fail_grant(session: Session, rights: Sequence[str], place: str, shown: str) 
     )
 
 
-def every_table(database: str) -> str:
-    """Return all tables of a database as GRANT takes them: there % and _ in its name stand for others."""
-    return quote_name(database.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")) + ".*"
-
-
 def qualified(session: Session, name: str) -> str:
     """Return a table's full name, quoted."""
     return f"{quote_name(session.target.database)}.{quote_name(name)}"
 
 
-def quote_name(name: str) -> str:
-    """Return a name as SQL reads it literally."""
-    return "`" + name.replace("`", "``") + "`"
+def read_query(
+    session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve = COARSE
+) -> Generator[Batch, None, None]:
+    """Yield the rows of a SELECT, sent as it is.
+
+    A value that cannot be carried is set aside, or fails with DAT031; fails with DAT033 at the end if the server lost
+    some.
+    """
+    _send(session, text, columns)
+    packets = Packets()
+    pages = received(session.connection, session.watch, packets)
+    decoders, cells = [decoder(column.carried) for column in columns], partial(cells_of, count=len(columns))
+    yield from account(decoded_batches(pages, columns, decoders, cells, sieve), sieve)
+    expect_nothing_lost(session, packets.warnings)
+
+
+def _send(session: Session, text: str, columns: Sequence[ResultColumn]) -> None:
+    """Send a SELECT, and let the client library forget it: it would wait for the rows that it has not seen."""
+    connection = session.connection
+    with session.watch.waiting():
+        connection.query(text, unbuffered=True)
+    result, connection._result = connection._result, None
+    result.unbuffered_active, result.connection = False, None
+    kinds = {c.field.name: "float" for c in columns if c.field.type == "float32"}
+    kinds |= {c.field.name: c.field.type for c in columns if c.field.type in ("json", "uuid")}
+    found = columns_of(result.fields, kinds, {c.field.name: not c.field.nullable for c in columns})
+    if [column.field for column in found] != [column.field for column in columns]:
+        raise Broken("its rows have other columns than it told before")
+
+
+def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue | Secret]) -> Source:
+    """Check a query against the tables that are there, and return what it gives.
+
+    Its order is fixed if it has an ORDER BY, and the server tells all values of all columns apart; texts that it takes
+    for equal (a and A, under most collations) may change places. Fails with SQL001 to SQL009, and with DAT006 for
+    columns that are not carried.
+    """
+    tables = ((schema, name, (schema, name)) for schema, name in session.rows(_EVERY_TABLE, _OWN))
+    homes = by_spelling(session.target.database, tables)
+    verdict = checked_query(query, _DIALECT, homes, partial(_columns_named, session))
+    values = bound_values(verdict, bindings)
+
+    def literal(value: JsonValue) -> str:
+        if isinstance(value, datetime) and value.tzinfo:
+            value = value.astimezone(UTC)  # the library leaves the zone out, and the session's is UTC
+        return str(session.connection.cursor().mogrify("%s", (value,)))
+
+    def describe(text: str) -> Source:
+        return described(session, filled(text, _DIALECT, values, literal))
+
+    return query_source(
+        verdict, _DIALECT, homes, describe, lambda source, _total: all(each.carried.ordered for each in source.detail)
+    )
+
+
+def _columns_named(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns of tables and views of these names, by all names that mean them."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for schema, name, column in session.rows(_COLUMNS_OF, _OWN, names) if names else ():
+        found.setdefault((schema, name), []).append(column)
+    return by_spelling(session.target.database, ((*table, columns) for table, columns in found.items()))

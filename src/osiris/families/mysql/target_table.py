@@ -1,12 +1,19 @@
-"""The table that a step writes: its columns, which types each of them holds exactly, and which are made for ours."""
+"""The table that a step writes: its columns, which types each of them holds exactly, and which are made for ours.
+
+Also what a user must be allowed before it writes: what is missing is told with the GRANT that gives it. The server
+looks at rights when a statement is prepared, and nothing is done then.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from osiris.families.mysql.session import qualified, quote_name
+from osiris.families.mysql.session import fail_grant, may, qualified, relations
+from osiris.families.mysql.types import every_table, quote_name
+from osiris.families.quarantine import Refused
+from osiris.families.sql.database import LEDGER, Relation
 from osiris.families.sql.database import Column as TargetColumn
 from osiris.families.type_compat import holds
 from osiris.types import parse_type
@@ -15,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from osiris.families.mysql.session import Session
-    from osiris.families.sql.database import Relation
-
+    from osiris.families.sql.database import Delivery
 
 _COLUMNS = """
 SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, COALESCE(NUMERIC_PRECISION, DATETIME_PRECISION, 0),
@@ -24,11 +30,19 @@ SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, COALESCE(NUMERIC_PRECISION, DATETIME
     IS_NULLABLE = 'NO' AND COLUMN_DEFAULT IS NULL AND EXTRA NOT LIKE '%%auto_increment%%',
     COALESCE(GENERATION_EXPRESSION, '') <> '',
     CASE WHEN EXTRA LIKE '%%auto_increment%%' THEN 'the next number'
-        WHEN IS_NULLABLE = 'NO' AND DATA_TYPE = 'timestamp' THEN 'the current time' ELSE '' END
+        WHEN IS_NULLABLE = 'NO' AND DATA_TYPE = 'timestamp' THEN 'the current time' ELSE '' END,
+    IS_NULLABLE = 'YES', CASE WHEN EXTRA LIKE '%%auto_increment%%' THEN 'auto_increment'
+        WHEN EXTRA LIKE '%%GENERATED%%' THEN 'generated' ELSE COLUMN_DEFAULT END,
+    NULLIF(COLUMN_COMMENT, ''), PRIVILEGES LIKE '%%select%%', EXTRA LIKE '%%INVISIBLE%%'
 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION"""
 _UNIQUE = """
 SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX"""
+_KEY_OF_RULE = """
+SELECT COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE
+WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s AND CONSTRAINT_NAME = %s ORDER BY ORDINAL_POSITION"""
+_CHECK_OF_RULE = """
+SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = %s AND CONSTRAINT_NAME = %s"""
 _LISTING = "_osiris_values"
 LONGEST_NAME = 64
 _DIGITS, _PLACES = 65, 30
@@ -71,22 +85,19 @@ _CONTROLS = {"n": "\n", "r": "\r", "0": "\0"}
 
 def columns_of(session: Session, relation: Relation) -> list[Column]:
     """Return the columns of a table, in their order."""
-    columns = [_column(*row) for row in session.rows(_COLUMNS, session.target.database, relation.name)]
-    return [
-        replace(column, members=_members(session, relation.name, column)) if column.kind in LISTED else column
-        for column in columns
-    ]
+    found = []
+    for name, data_type, declared, *told in session.rows(_COLUMNS, session.target.database, relation.name):
+        digits, scale, length, needed, computed, fills, nullable, default, comment, readable, hidden = told
+        kind, numbers = data_type.lower(), (int(digits), int(scale), int(length))
+        members = _members(session, relation.name, name, declared, kind) if kind in LISTED else ()
+        needed, default = bool(needed and not computed), None if default == "NULL" else default
+        shown = (bool(nullable), default, comment, bool(readable), bool(hidden))
+        wide = wide_type(kind, declared, *numbers[:2])
+        found.append(Column(name, wide, declared, needed, bool(computed), *shown, kind, *numbers, members, fills))
+    return found
 
 
-def _column(name: str, data_type: str, declared: str, digits: int, scale: int, *told: Any) -> Column:  # noqa: ANN401  what the catalogue says
-    kind, (length, needed, computed, fills) = data_type.lower(), told
-    wide, required = wide_type(kind, declared, int(digits), int(scale)), bool(needed) and not computed
-    return Column(
-        *(name, wide, declared, required, bool(computed)), kind, int(digits), int(scale), int(length), fills=fills
-    )
-
-
-def _members(session: Session, table: str, column: Column) -> Sequence[str | None]:
+def _members(session: Session, table: str, column: str, declared: str, kind: str) -> Sequence[str | None]:
     """Return the values of an ENUM or of a SET, by their numbers.
 
     The catalogue has `?` for some letters. Then a table is asked that holds all of the values; who has no right to make
@@ -94,16 +105,16 @@ def _members(session: Session, table: str, column: Column) -> Sequence[str | Non
     """
     import pymysql
 
-    known = listed_values(column.declared)
+    known = listed_values(declared)
     if not any("?" in value for value in known):
         return known
-    name = quote_name(column.name)
+    name = quote_name(column)
     made = f"CREATE TEMPORARY TABLE {_LISTING} ENGINE = InnoDB SELECT {name} FROM {qualified(session, table)} LIMIT 0"
     try:
         session.run(made)
     except pymysql.OperationalError:
         return [None if "?" in value else value for value in known]
-    numbers = [1 << place if column.kind == "set" else place + 1 for place in range(len(known))]
+    numbers = [1 << place if kind == "set" else place + 1 for place in range(len(known))]
     session.run(f"INSERT INTO {_LISTING} VALUES ({'), ('.join(map(str, numbers))})")
     found = session.rows(f"SELECT {name} FROM {_LISTING} ORDER BY {name} + 0")
     session.run(f"DROP TEMPORARY TABLE {_LISTING}")
@@ -136,20 +147,16 @@ class Column(TargetColumn):
     @property
     def unsigned(self) -> bool:
         """Whether it is a number that is not negative."""
-        return _is_unsigned(self.kind, self.declared)
-
-
-def _is_unsigned(kind: str, declared: str) -> bool:
-    return "unsigned" in declared and kind not in LISTED
+        return "unsigned" in self.declared and self.kind not in LISTED
 
 
 def listed_values(declared: str) -> list[str]:
     """Return the values of an ENUM or of a SET, in their order; letters beyond the first 65,536 are `?` there."""
-    return [_ESCAPED.sub(_unescaped, text) for text in _MEMBER.findall(declared)]
 
+    def unescaped(found: re.Match[str]) -> str:
+        return _CONTROLS.get(found[1], found[1]) if found[1] else "'"
 
-def _unescaped(found: re.Match[str]) -> str:
-    return _CONTROLS.get(found[1], found[1]) if found[1] else "'"
+    return [_ESCAPED.sub(unescaped, text) for text in _MEMBER.findall(declared)]
 
 
 def fits(column: Column, source: str) -> bool:
@@ -166,7 +173,7 @@ def fits(column: Column, source: str) -> bool:
 def wide_type(kind: str, declared: str, digits: int, scale: int) -> str | None:
     """Return the largest of our types whose values a column holds; None if it holds those of none."""
     if kind in _WHOLE:
-        return f"{'u' if _is_unsigned(kind, declared) else ''}int{_WHOLE[kind]}"
+        return f"{'u' if 'unsigned' in declared else ''}int{_WHOLE[kind]}"
     if kind == "bit":
         return f"uint{next(bits for bits in _SIZES if digits <= bits)}"
     return f"decimal({digits},{scale})" if kind == "decimal" else _HELD.get(kind)
@@ -185,8 +192,8 @@ def column_type(name: str, *, key: bool = False, mariadb: bool = True) -> str | 
         return _moment(found.kind, *map(str, found.parameters))
     if name in _WIDTHS:
         return _SIZES[int(name.lstrip("uint"))] + (" unsigned" if name.startswith("u") else "")
-    made = _MADE | (_MADE_IN_KEYS if key else {}) | ({} if mariadb else _MADE_BY_MYSQL)
-    return made[name].format(collation=_COLLATIONS[mariadb]) if name in made else None
+    spelled = _MADE | (_MADE_IN_KEYS if key else {}) | ({} if mariadb else _MADE_BY_MYSQL)
+    return spelled[name].format(collation=_COLLATIONS[mariadb]) if name in spelled else None
 
 
 def _moment(kind: str, unit: str, zone: str | None = None) -> str | None:
@@ -214,3 +221,60 @@ def _reason(name: str) -> str:
             return "MySQL has no nanoseconds; cast it to microseconds"
         return "MySQL keeps no zone; cast it to UTC"
     return "MySQL has no such values; turn it into JSON or columns in SQL"
+
+
+def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
+    """Fail with DRV020 for rights that the user lacks to write a table's columns, or to make it if it is not there."""
+    name, mode, listed = delivery.quoted, delivery.mode, [quote_name(field.name) for field in delivery.schema]
+    asked = {
+        "CREATE": not there and f"CREATE TABLE {name} (a INT)",
+        "INSERT": f"INSERT INTO {name} ({', '.join(listed)}) VALUES ({', '.join('?' for _ in listed)})",
+        "SELECT": f"SELECT {', '.join(listed) if mode == 'upsert' else 1} FROM {name}",
+        "DELETE": mode == "replace" and f"DELETE FROM {name}",
+        "UPDATE": mode == "upsert" and f"UPDATE {name} SET {', '.join(f'{each} = ?' for each in listed)}",
+    }
+    _expect(session, asked, name, f"table '{delivery.table}'")
+    if mode == "upsert":
+        database = session.target.database
+        asked = {"CREATE TEMPORARY TABLES": "CREATE TEMPORARY TABLE _osiris_rows (a INT)"}
+        shown = f"database '{database}': an upsert goes by way of a temporary table"
+        _expect(session, asked, every_table(database), shown)
+
+
+def expect_rights_to_ledger(session: Session, delivery: Delivery) -> None:
+    """Fail with DRV020 if the ledger may not be written, made where it is absent, or corrected if rows are rejected."""
+    ledger = qualified(session, LEDGER)
+    asked = {
+        "CREATE": LEDGER not in relations(session) and f"CREATE TABLE {ledger} (a INT)",
+        "INSERT": f"INSERT INTO {ledger} VALUES ()",
+        "SELECT": f"SELECT * FROM {ledger}",
+        "UPDATE": delivery.ctx.on_reject == "quarantine" and f"UPDATE {ledger} SET `rows` = ?",
+    }
+    _expect(session, asked, ledger, f"table '{LEDGER}'")
+
+
+def _expect(session: Session, asked: Mapping[str, str | bool], place: str, shown: str) -> None:
+    """Fail with DRV020 for each right without which its statement is refused."""
+    missing = [right for right, statement in asked.items() if statement and not may(session, str(statement))]
+    if missing:
+        fail_grant(session, missing, place, shown)
+
+
+def explained(session: Session, delivery: Delivery, refused: Refused) -> Refused:
+    """Return a refusal with what the catalogue knows of the rule that is broken: its columns, and what it checks."""
+    if not refused.rule:
+        return refused
+    table = delivery.table
+    rule = refused.rule.removeprefix(f"{table}.")
+    columns = [name for (name,) in session.rows(_KEY_OF_RULE, session.target.database, table, rule)]
+    clause = "" if columns else _clause(session, table, rule)
+    if clause:
+        columns = [each.name for each in columns_of(session, Relation(table)) if quote_name(each.name) in clause]
+    reason = f"{refused.reason}: {clause}" if clause else refused.reason
+    return Refused(", ".join(columns) or refused.column, reason, rule, refused.row)
+
+
+def _clause(session: Session, table: str, rule: str) -> str:
+    """Return what a constraint checks; MariaDB has such names once in each table, MySQL once in each database."""
+    check, named = (f"{_CHECK_OF_RULE} AND TABLE_NAME = %s", [table]) if session.mariadb else (_CHECK_OF_RULE, [])
+    return next((str(clause) for (clause,) in session.rows(check, session.target.database, rule, *named)), "")

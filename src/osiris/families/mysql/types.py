@@ -15,7 +15,8 @@ from osiris.types import MAX_DECIMAL_DIGITS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from osiris.families.mysql.decode import Decode
+    from osiris.families.sql.columnar import Decode
+
 
 NUMERIC_FLOAT = 4
 _BINARY = 63
@@ -120,6 +121,7 @@ def _refused(code: int) -> NotCarried:
 def decoder(carried: Carried) -> Decode:
     """Return what decodes the values of a column."""
     from osiris.families.mysql import decode as cells
+    from osiris.families.sql.columnar import bytes_of, texts_of
 
     name = carried.type
     if carried.code == _BIT:
@@ -131,6 +133,16 @@ def decoder(carried: Carried) -> Decode:
     if name.startswith("timestamp"):
         return cells.moments(name)
     if name in ("utf8", "json"):
-        return cells.texts(name)
-    own: Mapping[str, Decode] = {"binary": cells.blobs, "date": cells.dates, "time[us]": cells.times}
+        return texts_of(name, "it is not UTF-8")
+    own: Mapping[str, Decode] = {"binary": bytes_of("binary"), "date": cells.dates, "time[us]": cells.times}
     return own.get(name) or (cells.uuids if name == "uuid" else cells.parsed(name, "float64"))
+
+
+def every_table(database: str) -> str:
+    """Return all tables of a database as GRANT takes them: there % and _ in its name stand for others."""
+    return quote_name(database.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")) + ".*"
+
+
+def quote_name(name: str) -> str:
+    """Return a name as SQL reads it literally."""
+    return "`" + name.replace("`", "``") + "`"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import OsirisError, fail
-from osiris.families.postgres.copy_out import fields_of
+from osiris.families.postgres.decode import fields_of
 from osiris.families.postgres.errors import fail_server
 from osiris.families.sql.watchdog import SILENCE, Watch, connection_string
 from osiris.secret import Secret
@@ -224,21 +224,16 @@ def watched(connection: psycopg.Connection[Any], target: Address, ctx: StepConte
     """Return what watches a connection; it is not running yet."""
 
     def at_work() -> bool:
-        with suppress(OsirisError, psycopg.Error):
-            return _works(replace(target, timeout=_PATIENCE), ctx, connection.info.backend_pid)
+        """Tell whether the server runs a statement, and is not waiting for us to take or send rows."""
+        with suppress(OsirisError, psycopg.Error), connect(replace(target, timeout=_PATIENCE), ctx) as other:
+            asked = Watch(lambda why: _cut(other, why), ctx.cancelled, _PATIENCE)
+            with closing(other), asked.running(), asked.waiting():
+                return other.execute(_AT_WORK, (connection.info.backend_pid,)).fetchone() is not None
         return False
 
     import psycopg
 
     return Watch(lambda why: _cut(connection, why), ctx.cancelled, target.silence, at_work)
-
-
-def _works(target: Address, ctx: StepContext, backend: int) -> bool:
-    """Tell whether a session of the server runs a statement, and is not waiting for us to take or send rows."""
-    with connect(target, ctx) as other, closing(other):
-        watch = Watch(lambda why: _cut(other, why), ctx.cancelled, _PATIENCE)
-        with watch.running(), watch.waiting():
-            return other.execute(_AT_WORK, (backend,)).fetchone() is not None
 
 
 def _cut(connection: psycopg.Connection[Any], why: Reason) -> None:

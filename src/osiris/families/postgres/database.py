@@ -15,14 +15,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from osiris.errors import fail
+from osiris.families.postgres import target_table
 from osiris.families.postgres.connect import address
-from osiris.families.postgres.constraint_errors import explained, refusal_of
-from osiris.families.postgres.copy_in import send
-from osiris.families.postgres.privileges import (
-    expect_rights,
-    expect_rights_to_ledger,
-    expect_schema,
-)
+from osiris.families.postgres.errors import explained, refusal_of
+from osiris.families.postgres.load import exchange, may_exchange, send, stage
 from osiris.families.postgres.reader import query_result, ranges_of, read_ranges
 from osiris.families.postgres.session import (
     SETTINGS,
@@ -34,23 +30,6 @@ from osiris.families.postgres.session import (
     relations,
     table_result,
 )
-from osiris.families.postgres.staging import exchange, may_exchange, stage
-from osiris.families.postgres.target_table import (
-    column_type,
-    columns_of,
-    delete_rows,
-    expect_table,
-    fits,
-    is_staged,
-    is_unique,
-    refusals,
-    refuse_changed,
-    tell_unlogged,
-    unchangeable,
-    unfit,
-    unwritable,
-    ways_into,
-)
 from osiris.families.sql.database import LEDGER, Database, Delivery, Target
 from osiris.families.sql.extractor import ServerReading, sifted, windowed
 from osiris.families.sql.ledger import make_ledger
@@ -58,16 +37,13 @@ from osiris.families.sql.sending import fail_refused
 from osiris.fault import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Generator, Iterator
 
     import pyarrow as pa
 
     from osiris.driver import StepContext
-    from osiris.families.quarantine import Refused
     from osiris.families.sql.columnar import Batch, Sieve
-    from osiris.families.sql.database import Name, Source, StepConfig, T
-    from osiris.families.sql.staging import Staged
+    from osiris.families.sql.database import Source, Staged, StepConfig, T
     from osiris.model import Schema
 
 _IN_USE = "55P03"
@@ -102,29 +78,25 @@ class Postgres(Database[Session]):
     computed_by = "the server"
 
     relations = staticmethod(relations)
-    relation = staticmethod(expect_table)
-    columns = staticmethod(columns_of)
-    is_unique = staticmethod(is_unique)
-    column_type = staticmethod(column_type)
-    refusals = staticmethod(refusals)
-    holds = staticmethod(fits)
+    relation = staticmethod(target_table.expect_table)
+    columns = staticmethod(target_table.columns_of)
+    is_unique = staticmethod(target_table.is_unique)
+    column_type = staticmethod(target_table.column_type)
+    refusals = staticmethod(target_table.refusals)
+    holds = staticmethod(target_table.fits)
     explained = staticmethod(explained)
-    expect_schema = staticmethod(expect_schema)
-    expect_rights = staticmethod(expect_rights)
-    expect_rights_to_ledger = staticmethod(expect_rights_to_ledger)
-    unwritable = staticmethod(unwritable)
-    further_misfits = staticmethod(unchangeable)
-    unfit = staticmethod(unfit)
+    refusal = staticmethod(refusal_of)
+    expect_schema = staticmethod(target_table.expect_schema)
+    expect_rights = staticmethod(target_table.expect_rights)
+    expect_rights_to_ledger = staticmethod(target_table.expect_rights_to_ledger)
+    unwritable = staticmethod(target_table.unwritable)
+    further_misfits = staticmethod(target_table.unchangeable)
+    unfit = staticmethod(target_table.unfit)
+    reading = staticmethod(reading)
     begin = staticmethod(begin_writing)
-    clear = staticmethod(delete_rows)
+    clear = staticmethod(target_table.delete_rows)
 
     # Reading
-
-    def reading(
-        self, ctx: StepContext, config: StepConfig, locked: Sequence[Name] = ()
-    ) -> AbstractContextManager[Session]:
-        """Give a session that reads one state of the database; nobody can alter those in `locked` until it ends."""
-        return reading(ctx, config.schema, query=config.query is not None, locked=locked)
 
     def select(self, session: Session, config: StepConfig, ctx: StepContext) -> Source:
         """Return what a step reads; fails with DAT005, DAT006, DRV012, DRV020, SQL001 to SQL009."""
@@ -198,10 +170,6 @@ class Postgres(Database[Session]):
 
         return (psycopg.Error,)
 
-    def refusal(self, error: Exception) -> Refused | None:
-        """Return why the server refuses a row, if that is what an error means."""
-        return refusal_of(error)
-
     def prepare(self, session: Session, delivery: Delivery) -> None:
         """Make the ledger in the schema of the target, in a transaction of its own."""
         session.run("COMMIT")
@@ -249,21 +217,21 @@ class Postgres(Database[Session]):
 
     def write(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Write all rows, as the mode of the delivery says."""
-        tell_unlogged(session, delivery)
+        target_table.tell_unlogged(session, delivery)
         super().write(session, delivery, waiting)
-        refuse_changed(session, delivery)
+        target_table.refuse_changed(session, delivery)
 
     def load(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Add all rows."""
-        found = ways_into(delivery.columns, delivery.schema)
-        if is_staged(session, delivery, found):
+        found = target_table.ways_into(delivery.columns, delivery.schema)
+        if target_table.is_staged(session, delivery, found):
             stage(session, delivery, found, waiting.open())
         else:
             send(session, delivery, delivery.quoted, found, waiting.open().batches())
 
     def merge(self, session: Session, delivery: Delivery, waiting: Staged) -> None:
         """Upsert; those into one table take turns: two with their rows in another order would wait for each other."""
-        table, found = delivery.target.table, ways_into(delivery.columns, delivery.schema)
+        table, found = delivery.target.table, target_table.ways_into(delivery.columns, delivery.schema)
         session.rows("SELECT pg_catalog.pg_advisory_xact_lock(%s, pg_catalog.hashtext(%s))", _LOCK, table)
         if not may_exchange(session, delivery, found) or not exchange(session, delivery, found, waiting):
             stage(session, delivery, found, waiting.open())

@@ -1,4 +1,9 @@
-"""Values of PostgreSQL's binary format as Arrow arrays, a whole column at a time.
+"""What a COPY in binary format sends, cut into rows, and their values as Arrow arrays, a whole column at a time.
+
+A connection that waits for a command owes the client nothing: so a COPY is sent past the client library, over the
+socket that it has opened and authenticated, and all that comes back is taken in large pieces. Where the socket is
+encrypted the library takes it, nevertheless, and its rows are put in the same form. The messages: a letter, four bytes
+of length that count themselves, and the content; `d` is a row.
 
 A buffer holds rows as the server sent them. `Cells` are the places of one column's values in it, and a decoder reads
 them all at once with numpy: loads at any byte, in the server's byte order. What Arrow or our types cannot hold (a date
@@ -7,32 +12,34 @@ that is infinite, a decimal that is no number) raises `Unfit`, never another val
 
 from __future__ import annotations
 
-from struct import unpack_from
+import socket
+from contextlib import closing
+from functools import partial
+from os import dup
+from struct import Struct, unpack_from
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from osiris.families.sql.columnar import Cells, Unfit, bytes_of
+from osiris.families.sql.columnar import DAY, FIRST_DAY, LAST_DAY, Cells, Rows, Unfit
+from osiris.families.sql.watchdog import Inflow
+from osiris.families.sql.wire import Broken, Refusal, RowBuffer, chain, take_from
 from osiris.types import arrow_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
+    import psycopg
     from numpy.typing import NDArray
 
-    Decode = Callable[["Page", "Cells"], pa.Array]
+    from osiris.families.sql.columnar import Decode, Page
+    from osiris.families.sql.watchdog import Watch
+    from osiris.families.sql.wire import Take
 
-SPARE = 32
-"""Bytes that a buffer has behind its last row, so that a load at any value's place stays inside."""
-
-_KINDS = ("i2", "i4", "i8", "u4", "u8", "f4", "f8")
 _NULL = 255
 _DAYS = 10_957
-_MICROSECONDS = _DAYS * 86_400_000_000
-_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
-"""0001-01-01 and 9999-12-31 in days since 1970."""
-_DAY = 86_400_000_000
+_MICROSECONDS = _DAYS * DAY
 _ONE_WORD_DIGITS = 18
 _NEGATIVE = 0x4000
 _NOT_A_NUMBER = {0xC000: "NaN", 0xD000: "Infinity", 0xF000: "-Infinity"}
@@ -47,33 +54,171 @@ WIDTHS = {
     "uuid": 16,
 }
 """The bytes of all values of a type, where these are as many."""
+LARGEST_ROW = 1 << 30
+"""The server sends no larger row."""
+
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+_HEAD = len(_SIGNATURE) + 8
+_LENGTH = Struct(">i")
+_ROW, _READY = ord("d"), b"Z\0\0\0\5"
 
 
-class Page:
-    """A buffer, seen as numbers that begin at any byte."""
-
-    def __init__(self, buffer: bytearray) -> None:
-        self.buffer = buffer
-        self.u1 = np.frombuffer(buffer, np.uint8)
-        self._views = {kind: self._view(f"<{kind}", int(kind[-1])) for kind in _KINDS}
-
-    def _view(self, kind: str, width: int) -> NDArray[Any]:
-        return np.ndarray((len(self.buffer) - width + 1,), kind, self.buffer, strides=(1,))
-
-    def load(self, kind: str, at: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the numbers that begin there; they are swapped once they are together, which takes a third."""
-        return self._views[kind][at].byteswap(inplace=True)
+def copied(connection: psycopg.Connection[Any], query: str, width: int, watch: Watch) -> Generator[Rows, None, None]:
+    """Yield the rows of a query, which have `width` columns; raises Refusal, Broken, or what psycopg raises."""
+    command = f"COPY ({query}\n) TO STDOUT (FORMAT binary)"
+    if connection.pgconn.ssl_in_use:
+        with connection.cursor().copy(command.encode()) as copy:
+            yield from _rows(_by_library(iter(copy), watch), width)
+        return
+    with closing(socket.socket(fileno=dup(connection.fileno()))) as line:
+        line.setblocking(False)
+        _send(line, command, watch)
+        with Inflow(line, watch) as inflow:
+            yield from _rows(partial(take_from, inflow, _is_ready), width)
 
 
-def cells_of(
-    page: Page, starts: NDArray[np.int64], ends: NDArray[np.int64], widths: Sequence[int | None]
-) -> list[Cells]:
-    """Return the cells of each column of rows that begin at `starts`: behind the length of a message, with a count.
+def _send(line: socket.socket, command: str, watch: Watch) -> None:
+    text = command.encode() + b"\0"
+    line.setblocking(True)
+    try:
+        with watch.waiting():
+            line.sendall(b"Q" + _LENGTH.pack(len(text) + 4) + text)
+    except OSError as error:
+        raise Broken(str(error)) from None
+    line.setblocking(False)
+
+
+def _is_ready(room: memoryview, taken: int) -> bool:
+    """Tell whether the server waits for a command by now."""
+    return taken > 5 and bytes(room[taken - 6 : taken - 1]) == _READY
+
+
+def _by_library(rows: Iterator[bytes | memoryview | bytearray], watch: Watch) -> Take:
+    """Return what gives the rows of the client library, with the messages around them that it has taken off."""
+    rest = memoryview(b"")
+
+    def take(room: memoryview) -> int:
+        nonlocal rest
+        taken = 0
+        while taken < len(room):
+            if not rest:
+                with watch.waiting():
+                    row = next(rows, None)
+                if row is None:
+                    break
+                rest = memoryview(b"d" + _LENGTH.pack(len(row) + 4) + row)
+            part = rest[: len(room) - taken]
+            room[taken : taken + len(part)] = part
+            rest, taken = rest[len(part) :], taken + len(part)
+        return taken
+
+    return take
+
+
+def _rows(take: Take, width: int) -> Iterator[Rows]:
+    copy = _Copy(width)
+    while not copy.ended and copy.fill(take):
+        while (rows := copy.next_rows()) is not None:
+            yield rows
+    copy.expect_end()
+
+
+class _Copy(RowBuffer):
+    """The messages of a COPY of rows with `width` columns."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self._width = width
+        self._headed = self._closed = False
+        self._refusal: Refusal | None = None
+
+    def next_rows(self) -> Rows | None:
+        """Return the rows that are whole and follow each other; None if what comes next is not whole yet."""
+        while not self.ended and (end := self._end()) is not None:
+            if self.buffer[self.begin] == _ROW and not self._headed:
+                self._behead()
+            starts, ends = _split(self.page.u1, self.begin, self.used, self._width)
+            if len(starts):
+                self.begin = int(ends[-1])
+                return Rows(self.page, starts, ends)
+            if self.buffer[self.begin] == _ROW and self._count() == self._width:
+                return self.single(self.begin + 5, end)
+            self._take_note(end)
+        return None
+
+    def expect_end(self) -> None:
+        """Raise what the server said against the query, or Broken where the rows do not end as they must."""
+        if self._refusal:
+            raise self._refusal
+        if not self._closed:
+            raise Broken("it ended in the middle of the rows")
+
+    def _end(self) -> int | None:
+        """Return the end of the message that begins here, if it is there."""
+        if self.used - self.begin < 5:
+            return None
+        (length,) = _LENGTH.unpack_from(self.buffer, self.begin + 1)
+        if not 4 <= length <= LARGEST_ROW:
+            raise Broken("what it sent is not PostgreSQL's protocol")
+        end = int(self.begin + 1 + length)
+        return end if end <= self.used else None
+
+    def _behead(self) -> None:
+        """Take the head of the whole format off its first row."""
+        (length,) = _LENGTH.unpack_from(self.buffer, self.begin + 1)
+        if bytes(self.buffer[self.begin + 5 : self.begin + 5 + len(_SIGNATURE)]) != _SIGNATURE:
+            raise Broken("what it sent is not the binary format")
+        self._headed = True
+        self.begin += _HEAD
+        self.buffer[self.begin] = _ROW
+        _LENGTH.pack_into(self.buffer, self.begin + 1, length - _HEAD)
+
+    def _count(self) -> int:
+        return int.from_bytes(self.buffer[self.begin + 5 : self.begin + 7], "big", signed=True)
+
+    def _take_note(self, end: int) -> None:
+        """Pass over a message that is no row of the query."""
+        letter = self.buffer[self.begin : self.begin + 1]
+        if letter == b"d":
+            if self._count() != -1:
+                raise Broken("a row has another number of values than the query")
+            self._closed = True
+        elif letter == b"E":
+            told = fields_of(bytes(self.buffer[self.begin + 5 : end]))
+            self._refusal = self._refusal or Refusal(told.get("C", ""), told.get("M", ""))
+        self.ended = letter == b"Z"
+        self.begin = end
+
+
+def _split(bytes_: NDArray[np.uint8], begin: int, used: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the rows begin and end that follow each other from `begin` on, and are whole and under 16 MiB."""
+    head = np.flatnonzero(bytes_[begin : used - 6] == _ROW) + begin
+    high, low = divmod(width, 256)
+    head = head[(bytes_[head + 1] == 0) & (bytes_[head + 5] == high) & (bytes_[head + 6] == low)]
+    two, three, four = (bytes_[head + index].astype(np.int64) for index in (2, 3, 4))
+    ends = head + 1 + (two << 16 | three << 8 | four)
+    if not len(head) or head[0] != begin:
+        return head[:0], ends[:0]
+    if not np.array_equal(ends[:-1], head[1:]):
+        linked = chain(head, ends)
+        head, ends = head[linked], ends[linked]
+    inside = int(np.searchsorted(ends, used, "right"))
+    return head[:inside] + 5, ends[:inside]
+
+
+def fields_of(content: bytes) -> dict[str, str]:
+    """Return the fields of the server's message by their letters."""
+    parts = [part.decode("utf-8", "replace") for part in content.split(b"\0") if part]
+    return {part[0]: part[1:] for part in parts}
+
+
+def cells_of(rows: Rows, widths: Sequence[int | None]) -> list[Cells]:
+    """Return the cells of each column of rows that begin behind the length of a message, with a count.
 
     Of a value whose width is known, one byte of its length tells NULL. Fails with ValueError if the columns do not end
     where their rows end.
     """
-    at, found = starts + 2, []
+    page, at, found = rows.page, rows.starts + 2, []
     for width in widths:
         if width is None:
             length = page.load("i4", at).astype(np.int64)
@@ -87,7 +232,7 @@ def cells_of(
         at = at + 4
         found.append(Cells(at, length, null if some else None))
         at = at + length
-    if not np.array_equal(at, ends):
+    if not np.array_equal(at, rows.ends):
         raise ValueError("a row is not as long as its values")
     return found
 
@@ -108,24 +253,6 @@ def truth(page: Page, cells: Cells) -> pa.Array:
     return cells.array(pa.bool_(), np.packbits(page.u1[cells.at], bitorder="little"))
 
 
-def checked_text(name: str, skip: int = 0) -> Decode:
-    """Return the decoder of texts from a server that lets any bytes pass for text."""
-    plain = bytes_of(name, skip)
-
-    def decode(page: Page, cells: Cells) -> pa.Array:
-        array = plain(page, cells)
-        storage = array.storage if isinstance(array, pa.ExtensionArray) else array
-        for row, value in enumerate(storage.cast(pa.binary())):
-            if value.is_valid:
-                try:
-                    value.as_py().decode()
-                except UnicodeDecodeError:
-                    raise Unfit(row, "a text", "it is not UTF-8, and the database does not say what it is") from None
-        return array
-
-    return decode
-
-
 def uuids(page: Page, cells: Cells) -> pa.Array:
     """Decode UUIDs."""
     halves = np.empty((len(cells.at), 2), ">i8")
@@ -137,7 +264,7 @@ def dates(page: Page, cells: Cells) -> pa.Array:
     """Decode dates of the years 1 to 9999."""
     raw = page.load("i4", cells.at).astype(np.int64)
     days = raw + _DAYS
-    if (row := cells.first((days < _FIRST_DAY) | (days > _LAST_DAY))) is not None:
+    if (row := cells.first((days < FIRST_DAY) | (days > LAST_DAY))) is not None:
         raise _out_of_time(row, int(raw[row]), 31, "a date")
     return cells.array(pa.date32(), days.astype(np.int32))
 
@@ -148,7 +275,7 @@ def moments(name: str) -> Decode:
 
     def decode(page: Page, cells: Cells) -> pa.Array:
         raw = page.load("i8", cells.at)
-        low, high = _FIRST_DAY * _DAY - _MICROSECONDS, (_LAST_DAY + 1) * _DAY - _MICROSECONDS
+        low, high = FIRST_DAY * DAY - _MICROSECONDS, (LAST_DAY + 1) * DAY - _MICROSECONDS
         if (row := cells.first((raw < low) | (raw >= high))) is not None:
             raise _out_of_time(row, int(raw[row]), 63, "a timestamp")
         return cells.array(kind, raw + _MICROSECONDS)
@@ -165,7 +292,7 @@ def _out_of_time(row: int, raw: int, bits: int, what: str) -> Unfit:
 def times(page: Page, cells: Cells) -> pa.Array:
     """Decode times of the day."""
     raw = page.load("i8", cells.at)
-    if (row := cells.first(raw >= _DAY)) is not None:
+    if (row := cells.first(raw >= DAY)) is not None:
         raise Unfit(row, "24:00:00", "a day's last time is 23:59:59.999999")
     return cells.array(pa.time64("us"), raw)
 

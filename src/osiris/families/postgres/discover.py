@@ -19,7 +19,7 @@ from osiris.families.postgres.session import (
     relation,
     table_result,
 )
-from osiris.families.sql.discoverer import CatalogueEntry, DatabaseDiscoverer, keys_of
+from osiris.families.sql.discoverer import DatabaseDiscoverer, keys_of
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -62,15 +62,6 @@ SELECT c.relname::text, c.relpages::int8 * pg_catalog.current_setting('block_siz
     pg_catalog.obj_description(c.oid, 'pg_class')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
-_COLUMNS = """
-SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
-    CASE WHEN a.attidentity <> '' THEN 'identity'
-        WHEN a.attgenerated <> '' THEN 'generated: ' || pg_catalog.pg_get_expr(d.adbin, d.adrelid)
-        ELSE pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
-    pg_catalog.col_description(a.attrelid, a.attnum), has_column_privilege(a.attrelid, a.attnum, 'SELECT')
-FROM pg_catalog.pg_attribute a
-LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
 _NAMES = """
     ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.{key}) WITH ORDINALITY AS place(number, position)
         JOIN pg_catalog.pg_attribute a ON a.attrelid = k.{table} AND a.attnum = place.number ORDER BY place.position)"""
@@ -137,20 +128,21 @@ class _Postgres(DatabaseDiscoverer[Session]):
     def tables(self, schema: str) -> Sequence[SeenTable]:
         """Return the tables and views of a schema; fails with DRV012 if there is none of that name."""
         tables = self.relations(schema).values()
-        about = {name: (size, comment) for name, size, comment in self.session.rows(_ABOUT, schema)}
-        return [self._seen(schema, table, *about[table.name]) for table in tables]
-
-    def _seen(self, schema: str, table: Table, size: int, comment: str | None) -> SeenTable:
-        return self.seen(
-            schema,
-            table,
-            kind=_KINDS[table.kind],
-            rows=table.rows if table.kind != "v" else None,
-            bytes=size or None,
-            comment=comment,
-            readable=table.readable,
-            order="fixed" if table.plain else "free",
-        )
+        about = {
+            name: {"bytes": size or None, "comment": told} for name, size, told in self.session.rows(_ABOUT, schema)
+        }
+        return [
+            self.seen(
+                schema,
+                table,
+                kind=_KINDS[table.kind],
+                rows=table.rows if table.kind != "v" else None,
+                readable=table.readable,
+                order="fixed" if table.plain else "free",
+                **about[table.name],
+            )
+            for table in tables
+        ]
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -169,10 +161,6 @@ class _Postgres(DatabaseDiscoverer[Session]):
         """Return where a table is; fails with DRV020 for one that may not be read."""
         session, found = super().place(table)
         return session, found if found.readable else relation(session, found.name)
-
-    def columns(self, session: Session, relation: Table) -> Sequence[CatalogueEntry]:
-        """Return the columns of a table as the catalogue has them."""
-        return [CatalogueEntry(*entry) for entry in session.rows(_COLUMNS, relation.oid)]
 
     def carried(self, session: Session, relation: Table, names: Sequence[str]) -> Schema:
         """Return columns as a step has them; fails with DAT006 or DRV013."""
@@ -197,7 +185,7 @@ class _Postgres(DatabaseDiscoverer[Session]):
             most, method = int(_SPARE * most), "rows of random blocks"
         names = ", ".join(map(quote_name, columns))
         text = f"SELECT {names} FROM {qualified(session, found)}{where} LIMIT {most + 1}"
-        source = described(session, text, {each.name: not each.nullable for each in self.columns(session, found)})
+        source = described(session, text, {each.name: not each.nullable for each in POSTGRES.columns(session, found)})
         batches = (batch.rows for batch in read_query(session, source.text, source.detail))
         sample = sampled(source.schema, batches, most, method)
         return replace(sample, whole=sample.whole and not scattered)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from osiris.families.doctor_report import Line, named
 from osiris.families.postgres.connect import address
 from osiris.families.postgres.session import reading, relations
-from osiris.families.sql.database import LEDGER
-from osiris.families.sql.doctor import Seen, examine_server
+from osiris.families.sql.doctor import Seen, examine_server, scripts_of
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -69,6 +68,31 @@ _ENTERED = "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s AND has_schem
 _OPEN_TO_ALL = (
     "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s AND has_schema_privilege('public', oid, 'CREATE')"
 )
+_LOGIN = (
+    "-- the next two lines are for a role that is not there yet; psql asks for its password",
+    "CREATE ROLE osiris_{0} LOGIN;",
+    "\\password osiris_{0}",
+    "GRANT CONNECT ON DATABASE {{database}} TO osiris_{0};",
+)
+_SCRIPTS: Scripts = {
+    "reader": (
+        *(line.format("reader") for line in _LOGIN),
+        "ALTER ROLE osiris_reader SET default_transaction_read_only = on;",
+        "GRANT USAGE ON SCHEMA {schema} TO osiris_reader;",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO osiris_reader;",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO osiris_reader;",
+    ),
+    "writer": (
+        *(line.format("writer") for line in _LOGIN),
+        "GRANT TEMPORARY ON DATABASE {database} TO osiris_writer;",
+        "-- CREATE makes {ledger}, and tables that are missing; once they are there it may be revoked",
+        "GRANT USAGE, CREATE ON SCHEMA {schema} TO osiris_writer;",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO osiris_writer;",
+        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO osiris_writer;",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO osiris_writer;",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE ON SEQUENCES TO osiris_writer;",
+    ),
+}
 
 
 def examine(ctx: StepContext, _uses: Collection[str], seconds: float) -> Health:
@@ -150,38 +174,10 @@ def _writes(session: Session) -> list[str]:
     ]
 
 
-def _login(role: str, database: str) -> Iterator[str]:
-    yield "-- the next two lines are for a role that is not there yet; psql asks for its password"
-    yield f"CREATE ROLE {role} LOGIN;"
-    yield f"\\password {role}"
-    yield f"GRANT CONNECT ON DATABASE {quote_name(database)} TO {role};"
-
-
 def _scripts(database: str, schema: str, more: Sequence[str] = ()) -> Scripts:
-    names = database, quote_name(schema)
-    return {"reader": [*_reader(*names), *more], "writer": [*_writer(*names), *more]}
-
-
-def _reader(database: str, schema: str) -> Iterator[str]:
-    """Yield a script for psql, to be run by the owner of the tables."""
-    role = "osiris_reader"
-    yield from _login(role, database)
-    yield f"ALTER ROLE {role} SET default_transaction_read_only = on;"
-    yield f"GRANT USAGE ON SCHEMA {schema} TO {role};"
-    yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role};"
-    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role};"
-
-
-def _writer(database: str, schema: str) -> Iterator[str]:
-    role, rights = "osiris_writer", "SELECT, INSERT, UPDATE, DELETE"
-    yield from _login(role, database)
-    yield f"GRANT TEMPORARY ON DATABASE {quote_name(database)} TO {role};"
-    yield f"-- CREATE makes {LEDGER}, and tables that are missing; once they are there it may be revoked"
-    yield f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"
-    yield f"GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role};"
-    yield f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role};"
-    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT {rights} ON TABLES TO {role};"
-    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE ON SEQUENCES TO {role};"
+    """Return scripts for psql, to be run by the owner of the tables."""
+    found = scripts_of(_SCRIPTS, database=quote_name(database), schema=quote_name(schema))
+    return {kind: [*lines, *more] for kind, lines in found.items()}
 
 
 def _closed(session: Session) -> Iterator[str]:

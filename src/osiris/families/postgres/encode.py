@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osiris.families.json_text import BadJson, parse
-from osiris.families.sql.columnar import Unfit
+from osiris.families.sql.columnar import DAY, FIRST_DAY, LAST_DAY, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,9 +32,6 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 
 _DAYS = 10_957
-_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
-"""0001-01-01 and 9999-12-31 in days since 1970."""
-_DAY = 86_400_000_000
 _OUT_OF_TIME = "only the years 1 to 9999 can be carried"
 """PostgreSQL has more of them, and no step that reads would take them."""
 _BASE = 10_000
@@ -53,7 +50,6 @@ _FINE = r"[.,]\d{6}\d*[1-9]"
 _ZERO = r"(?:^|[^\\])(?:\\\\)*\\u0000"
 """U+0000 as it is escaped in JSON."""
 _LETTER = r"^(?:[\x01-\x7f]?|\\[2-3][0-7]{2})$"
-_FIRST_CODE = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +71,14 @@ class Varying:
 Part = Fixed | Varying
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """Parts in the order of the rows: their bytes, and where each row begins and the last ends."""
-
-    data: pa.Buffer
-    offsets: NDArray[np.int64]
-
-
 def encode_rows(columns: Sequence[Sequence[Part]], count: int) -> memoryview:
     """Return rows as COPY takes them, from the parts of each column."""
-    joined = _join([Fixed(">i2", len(columns)), *(part for parts in columns for part in parts)], count)
-    return memoryview(joined.data)[: int(joined.offsets[-1])]
+    data, offsets = _join([Fixed(">i2", len(columns)), *(part for parts in columns for part in parts)], count)
+    return memoryview(data)[: int(offsets[-1])]
 
 
-def _join(parts: Sequence[Part], count: int) -> Joined:
+def _join(parts: Sequence[Part], count: int) -> tuple[pa.Buffer, NDArray[np.int64]]:
+    """Return parts in the order of the rows: their bytes, and where each row begins and the last ends."""
     pieces = _pieces(parts, count)
     firsts = np.cumsum([0, *(len(piece.array) for piece in pieces)])
     places = np.empty((count, len(pieces)), np.int64)
@@ -99,7 +88,7 @@ def _join(parts: Sequence[Part], count: int) -> Joined:
     taken = pc.take(whole, pa.array(places.ravel()), boundscheck=False)
     _, offsets, data = taken.buffers()
     found = np.frombuffer(offsets, np.int64)[: places.size + 1]
-    return Joined(data if data is not None else pa.py_buffer(b""), found[:: len(pieces)])
+    return data if data is not None else pa.py_buffer(b""), found[:: len(pieces)]
 
 
 def _pieces(parts: Sequence[Part], count: int) -> list[Varying]:
@@ -111,7 +100,8 @@ def _pieces(parts: Sequence[Part], count: int) -> list[Varying]:
             run.append(part)
             continue
         if run:
-            found.append(Varying(_large(_record(run, count))))
+            record = _record(run, count)
+            found.append(Varying(_binary(np.arange(count + 1) * record.itemsize, record)))
             run = []
         if part is not None:
             found.append(part)
@@ -123,12 +113,6 @@ def _record(fields: Sequence[Fixed], count: int) -> NDArray[Any]:
     for index, field in enumerate(fields):
         record[str(index)] = field.values
     return record
-
-
-def _large(record: NDArray[Any]) -> pa.Array:
-    """Return the records as bytes."""
-    offsets = np.arange(len(record) + 1) * record.itemsize
-    return _binary(offsets, record)
 
 
 def _binary(offsets: NDArray[np.int64], data: Any) -> pa.Array:  # noqa: ANN401  anything with a buffer
@@ -199,7 +183,7 @@ def uuids(array: pa.Array) -> Sequence[Part]:
 def dates(array: pa.Array) -> Sequence[Part]:
     """Encode dates of the years 1 to 9999."""
     days = _values(array, np.int32).astype(np.int64)
-    if (row := _first((days < _FIRST_DAY) | (days > _LAST_DAY), array)) is not None:
+    if (row := _first((days < FIRST_DAY) | (days > LAST_DAY), array)) is not None:
         raise Unfit(row, f"the day {days[row]} since 1970", _OUT_OF_TIME)
     return _cell([Fixed(">i4", days - _DAYS)], array)
 
@@ -212,9 +196,9 @@ def times(array: pa.Array) -> Sequence[Part]:
 def moments(array: pa.Array) -> Sequence[Part]:
     """Encode timestamps of the years 1 to 9999 in microseconds, naive or in UTC."""
     given = _values(array, np.int64)
-    if (row := _first((given < _FIRST_DAY * _DAY) | (given >= (_LAST_DAY + 1) * _DAY), array)) is not None:
+    if (row := _first((given < FIRST_DAY * DAY) | (given >= (LAST_DAY + 1) * DAY), array)) is not None:
         raise Unfit(row, f"{given[row]} µs since 1970", _OUT_OF_TIME)
-    return _cell([Fixed(">i8", given - _DAYS * _DAY)], array)
+    return _cell([Fixed(">i8", given - _DAYS * DAY)], array)
 
 
 def texts(array: pa.Array) -> Sequence[Part]:
@@ -229,16 +213,8 @@ def blobs(array: pa.Array) -> Sequence[Part]:
     return _behind_length(_plain(array))
 
 
-def _parsed_json(array: pa.Array) -> Sequence[Part]:
-    """Encode JSON for a column that keeps its values and not its spelling."""
-    plain = _plain(array)
-    _refuse_zero(plain)
-    return _behind_length(plain, version=1)
-
-
 def _plain(array: pa.Array) -> pa.Array:
-    storage = array.storage if isinstance(array, pa.ExtensionArray) else array
-    return storage.cast(pa.binary()).cast(pa.large_binary())
+    return _texts(array).cast(pa.binary()).cast(pa.large_binary())
 
 
 def _span(array: pa.Array) -> tuple[NDArray[np.int64], pa.Buffer | None]:
@@ -331,17 +307,17 @@ def lists(inner: Encode, oid: int) -> Encode:
         null, items = _nulls(array), array.flatten()
         counts = pc.fill_null(pc.list_value_length(array), 0).to_numpy().astype(np.int64)
         try:
-            joined = _join(inner(items), len(items))
+            data, joined = _join(inner(items), len(items))
         except Unfit as unfit:
             row = int(np.searchsorted(np.cumsum(counts), unfit.row, "right"))
             raise Unfit(row, unfit.value, unfit.reason) from None
-        offsets = joined.offsets[np.concatenate(([0], np.cumsum(counts)))]
+        offsets = joined[np.concatenate(([0], np.cumsum(counts)))]
         size = np.where(counts > 0, _DIMENSION + np.diff(offsets), _NO_DIMENSION)
         size = size if null is None else np.where(null, _NULL, size)
         numbers = (size, counts > 0, int(items.null_count > 0), oid, counts, 1)
         head = _record([Fixed(">i4", values) for values in numbers], len(array))
         lengths = np.where(size < 0, 4, np.where(counts > 0, 4 + _DIMENSION, 4 + _NO_DIMENSION))
-        return [_shortened(head, lengths), Varying(_binary(offsets, joined.data))]
+        return [_shortened(head, lengths), Varying(_binary(offsets, data))]
 
     return encode
 
@@ -406,8 +382,8 @@ def odd_decimals(digits: int, scale: int) -> Encode:
 
 def checked_json(array: pa.Array) -> Sequence[Part]:
     """Encode JSON for a column that keeps its values and not its spelling: of a name that comes twice it keeps one."""
-    parts = _parsed_json(array)
-    texts = _texts(array)
+    plain, texts = _plain(array), _texts(array)
+    _refuse_zero(plain)
     several = pc.greater(pc.count_substring_regex(texts, _NAMED), 1)
     for row in np.flatnonzero(several.fill_null(False)):
         text = texts[int(row)].as_py()
@@ -415,7 +391,7 @@ def checked_json(array: pa.Array) -> Sequence[Part]:
             parse(text)
         except BadJson as bad:
             raise Unfit(int(row), _shown(text), bad.problem) from None
-    return parts
+    return _behind_length(plain, version=1)
 
 
 fine_moments = checked(

@@ -12,40 +12,34 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from osiris.errors import Unavailable, diagnostic, raise_all
-from osiris.families.postgres.copy_out import Broken, copied
-from osiris.families.postgres.decode import WIDTHS, cells_of
+from osiris.families.postgres.decode import WIDTHS, cells_of, copied
 from osiris.families.postgres.errors import fail_server
 from osiris.families.postgres.session import described, expect_open, reading
 from osiris.families.postgres.types import decoder
 from osiris.families.quarantine import Misfit
-from osiris.families.sql.columnar import COARSE, account, decode_rows
-from osiris.families.sql.result import by_spelling, checked_query
-from osiris.secret import Secret
+from osiris.families.sql.columnar import COARSE, account
+from osiris.families.sql.extractor import ServerReading
+from osiris.families.sql.result import bound_values, by_spelling, checked_query, filled, query_source
+from osiris.families.sql.wire import decoded_batches
 from osiris.sql.binding.duck_types import quote_name
-from osiris.sql.nondeterminism.row_order import with_total_order
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.relations import qualify
 from osiris.sql.safety.text import align, place
-from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    import pyarrow as pa
-
     from osiris.driver import StepContext
-    from osiris.families.postgres.copy_out import Rows
-    from osiris.families.postgres.decode import Decode
     from osiris.families.postgres.session import Session
     from osiris.families.sql.columnar import Batch, Sieve
     from osiris.families.sql.database import Source
     from osiris.families.sql.result import ResultColumn
     from osiris.model import JsonValue
+    from osiris.secret import Secret
 
 RANGE = 16 << 20
 """The bytes of a table's blocks that are one range."""
@@ -159,7 +153,8 @@ class _Team:
         """Read ranges over another connection; where the server lets no more in, the first one reads them all."""
         with ExitStack() as stack:
             try:
-                other = stack.enter_context(reading(self._ctx, self._session.schema, snapshot))
+                config = ServerReading(schema=self._session.schema)
+                other = stack.enter_context(reading(self._ctx, config, snapshot=snapshot))
             except Unavailable:
                 return
             self._read(other)
@@ -193,24 +188,10 @@ class _Team:
 
 
 def _batches(session: Session, text: str, columns: Sequence[ResultColumn], sieve: Sieve) -> Iterator[Batch]:
-    arrow = arrow_schema(tuple(column.field for column in columns))
     decoders = [decoder(column.carried, checked=session.checked) for column in columns]
     widths = [WIDTHS.get(column.carried.type) for column in columns]
-    with closing(copied(session.connection, text, len(columns), session.watch)) as pieces:
-        for rows in pieces:
-            size = int(rows.ends[-1] - rows.starts[0])
-            yield decode_rows(len(rows.starts), size, partial(_decoded, rows, decoders, widths), arrow, sieve)
-
-
-def _decoded(
-    rows: Rows, decoders: Sequence[Decode], widths: Sequence[int | None], first: int, end: int
-) -> Iterator[pa.Array]:
-    try:
-        cells = cells_of(rows.page, rows.starts[first:end], rows.ends[first:end], widths)
-    except ValueError as error:
-        raise Broken(str(error)) from None
-    for decode, column in zip(decoders, cells, strict=True):
-        yield decode(rows.page, column)
+    with closing(copied(session.connection, text, len(columns), session.watch)) as pages:
+        yield from decoded_batches(pages, columns, decoders, partial(cells_of, widths=widths), sieve)
 
 
 def query_result(
@@ -220,26 +201,29 @@ def query_result(
 
     Fails with SQL001 to SQL009, and with DAT006 for columns that are not carried.
     """
+    from psycopg.sql import Literal
+
     tables = ((schema, name, (schema, name)) for schema, name, _ in session.rows(_COLUMNS, None, None))
     homes = by_spelling(session.schema, tables)
     functions = DIALECTS[_DIALECT].homes_of(session.target.functions)
     verdict = checked_query(query, _DIALECT, homes, partial(_columns, session), functions)
     expect_open(session, {name.rpartition(".")[0] for name in verdict.relations})
     _expect_operators(session, verdict.relations)
-    values = {name: bindings[name] for name in verdict.parameters}
-    text = _filled(session, str(verdict.canonical), values, functions)
-    with _placed(session, text, query):
-        source = described(session, text, unscaled_text=unscaled_text)
-    source = replace(source, relations=tuple(homes[name] for name in verdict.relations))
-    if not verdict.ordered:
-        return source
-    total = with_total_order(str(verdict.canonical), [column.name for column in source.schema], _DIALECT)
-    if total == verdict.canonical:
-        return replace(source, order="fixed")
-    if not _can_be_ordered(source):
-        return source
-    text = _filled(session, total, values, functions)
-    return replace(described(session, text, unscaled_text=unscaled_text), order="fixed", relations=source.relations)
+    values, dialect = bound_values(verdict, bindings), DIALECTS[_DIALECT]
+
+    def literal(value: JsonValue) -> str:
+        return Literal(value).as_string(session.connection)
+
+    def tells_apart(source: Source, total: bool) -> bool:
+        """Tell whether the server can compare the values of every column; of a column carried as text it may not."""
+        return total or not any(each.carried.cast or each.carried.oid in _UNORDERED for each in source.detail)
+
+    def describe(text: str) -> Source:
+        text = filled(qualify(text, dialect, session.schema, functions), _DIALECT, values, literal)
+        with _placed(session, text, query):
+            return described(session, text, unscaled_text=unscaled_text)
+
+    return query_source(verdict, _DIALECT, homes, describe, tells_apart)
 
 
 @contextmanager
@@ -264,11 +248,6 @@ def _columns(session: Session, names: Sequence[str]) -> dict[str, list[str]]:
     return by_spelling(session.schema, ((schema, name, columns or []) for schema, name, columns in rows))
 
 
-def _can_be_ordered(source: Source) -> bool:
-    """Tell whether the server can compare the values of every column; of a column carried as text it may not."""
-    return not any(column.carried.cast or column.carried.oid in _UNORDERED for column in source.detail)
-
-
 def _expect_operators(session: Session, names: Iterable[str]) -> None:
     """Fail with CON066 for columns whose type brings operators that this session does not look for.
 
@@ -279,30 +258,3 @@ def _expect_operators(session: Session, names: Iterable[str]) -> None:
     if found:
         told = ({"table": table, "column": name, "type": kind, "schema": home} for table, name, kind, home in found)
         raise_all(diagnostic("CON066", where=session.target.where, **each) for each in told)
-
-
-def _filled(
-    session: Session, canonical: str, values: Mapping[str, JsonValue | Secret], functions: Mapping[str, str]
-) -> str:
-    """Return the text that is sent: names with their schemas, and values as literals of their type.
-
-    The spelling of values is the client library's own.
-    """
-    from sqlglot.tokenizer_core import TokenType
-
-    text = qualify(canonical, DIALECTS[_DIALECT], session.schema, functions)
-    if not values:
-        return text
-    parts, done = [], 0
-    tokens = DIALECTS[_DIALECT].load_grammar()().tokenize(text)
-    for dollar, name in pairwise(tokens):
-        if dollar.token_type == TokenType.PARAMETER and name.start == dollar.end + 1 and name.text in values:
-            parts += [text[done : dollar.start], _literal(session, values[name.text])]
-            done = name.end + 1
-    return "".join((*parts, text[done:]))
-
-
-def _literal(session: Session, value: Any) -> str:  # noqa: ANN401  whatever a parameter may be
-    from psycopg.sql import Literal
-
-    return Literal(value.reveal() if isinstance(value, Secret) else value).as_string(session.connection)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.postgres.connect import address, connect, watched
-from osiris.families.postgres.copy_out import Broken, Refusal
 from osiris.families.postgres.errors import fail_server
 from osiris.families.postgres.types import Kind, carry
 from osiris.families.source_columns import check_known
-from osiris.families.sql.database import Relation, Source
-from osiris.families.sql.result import expect_names, result_columns
+from osiris.families.sql.database import Reading, Relation, Source
+from osiris.families.sql.result import result_columns
 from osiris.families.sql.watchdog import fail_broken
+from osiris.families.sql.wire import Broken, Refusal
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ SELECT c.oid, c.relname, c.relkind::text, c.relhassubclass, c.reltuples::float8,
     has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY c.relname"""
+_SCHEMAS = "SELECT nspname FROM pg_catalog.pg_namespace ORDER BY 1"
 _COLUMNS = """
 SELECT attname, attnotnull, atttypid::int8, atttypmod FROM pg_catalog.pg_attribute
 WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
@@ -94,6 +95,8 @@ _NO_SUCH_LOCK = ("42", "3F")
 
 _LOOKS_FOR_CLIENT, _LOOK_FOR_CLIENT = 140000, "5s"
 """Since this version a server can look whether its client is there, and stop a statement that nobody waits for."""
+
+_ANYTHING = Reading()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +166,9 @@ def opened(ctx: StepContext, schema: str | None = None, *, query: bool = False) 
             encoding = connection.info.parameter_status("server_encoding")
             yield Session(connection, target, watch, schema or target.schema, encoding == "SQL_ASCII")
     except (Refusal, psycopg.Error) as error:
-        state = error.sqlstate or ""
+        state, message = error.args if isinstance(error, Refusal) else (error.sqlstate, error.diag.message_primary)
         if watch.stopped or not state:
             fail_broken(watch, target.where, "the server ended it")
-        message = error.message if isinstance(error, Refusal) else error.diag.message_primary
         fail_server(state, message or "", target.where, target.user, query=query)
     except Broken as error:
         fail_broken(watch, target.where, str(error))
@@ -176,37 +178,27 @@ def opened(ctx: StepContext, schema: str | None = None, *, query: bool = False) 
 
 @contextmanager
 def reading(
-    ctx: StepContext,
-    schema: str | None = None,
-    snapshot: str | None = None,
-    *,
-    query: bool = False,
-    locked: Sequence[Name] = (),
+    ctx: StepContext, config: Reading = _ANYTHING, locked: Sequence[Name] = (), snapshot: str | None = None
 ) -> Iterator[Session]:
     """Give a session that reads one state of the database, that of `snapshot` if given, and closes afterwards.
 
-    `query` tells that the user's own text runs in it. Nobody can alter the relations in `locked`, nor put others in
-    their place, from before that state until the session ends. Fails as `opened` does.
+    Nobody can alter the relations in `locked`, nor put others in their place, from before that state until the session
+    ends. Fails as `opened` does.
     """
-    with opened(ctx, schema, query=query) as session:
-        yield _begin(session, snapshot, locked)
-
-
-def _begin(session: Session, snapshot: str | None, locked: Sequence[Name]) -> Session:
-    if locked:
-        session = _lock(session, locked)
-    else:
-        session.run(_BEGIN)
-    if snapshot:
-        session.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-    settings = dict(SETTINGS)
-    settings["statement_timeout"] = str(round(session.target.statement * 1000))
-    if session.version >= _LOOKS_FOR_CLIENT:
-        settings["client_connection_check_interval"] = _LOOK_FOR_CLIENT
-    chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in settings)
-    names = [session.schema, list(session.target.trusted)]
-    session.rows(f"SELECT {chosen}, {_SEARCH_PATH}", *settings.values(), *names, session.schema)
-    return session
+    with opened(ctx, config.schema, query=config.query is not None) as session:
+        if locked:
+            session = _lock(session, locked)
+        else:
+            session.run(_BEGIN)
+        if snapshot:
+            session.run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+        settings = SETTINGS | {"statement_timeout": str(round(session.target.statement * 1000))}
+        if session.version >= _LOOKS_FOR_CLIENT:
+            settings["client_connection_check_interval"] = _LOOK_FOR_CLIENT
+        chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in settings)
+        names = (session.schema, list(session.target.trusted), session.schema)
+        session.rows(f"SELECT {chosen}, {_SEARCH_PATH}", *settings.values(), *names)
+        yield session
 
 
 def _lock(session: Session, names: Sequence[Name]) -> Session:
@@ -254,8 +246,10 @@ def relations(session: Session) -> dict[str, Table]:
     """
     expect_open(session, {session.schema})
     rows = session.rows(_RELATIONS, session.schema)
-    if not rows:
-        _expect_schema(session)
+    known = [] if rows else [name for (name,) in session.rows(_SCHEMAS)]
+    if not rows and session.schema not in known:
+        shown = f"{session.schema}.…"
+        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, known))
     return {
         name: Table(name, kind, None if count < 0 else int(count), oid, parent, readable)
         for oid, name, kind, parent, count, readable in rows
@@ -275,27 +269,23 @@ def expect_open(session: Session, schemas: Collection[str]) -> None:
         raise_all(diagnostic("CON065", where=session.target.where, schema=schema) for schema in closed)
 
 
-def _expect_schema(session: Session) -> None:
-    known = [name for (name,) in session.rows("SELECT nspname FROM pg_catalog.pg_namespace ORDER BY 1")]
-    if session.schema not in known:
-        _fail_no_table(session, f"{session.schema}.…", known)
-
-
-def _fail_no_table(session: Session, name: str, known: Sequence[str]) -> NoReturn:
-    fail("DRV012", table=name, path=session.target.where, hint=did_you_mean(name, known))
-
-
 def relation(session: Session, name: str) -> Table:
     """Return a table or view that may be read; fails with DRV012 or DRV020."""
     known = relations(session)
     if name not in known:
-        _fail_no_table(session, name if session.schema == "public" else f"{session.schema}.{name}", list(known))
+        shown = name if session.schema == "public" else f"{session.schema}.{name}"
+        fail("DRV012", table=shown, path=session.label, hint=did_you_mean(shown, known))
     found = known[name]
     if not found.readable:
-        grant = f"GRANT SELECT ON {quote_name(session.schema)}.{quote_name(name)} TO {quote_name(session.target.user)}"
-        reason = f"it has no right to SELECT from '{name}'"
-        fail("DRV020", where=session.target.where, user=session.target.user, reason=reason, hint=f"run {grant}")
+        fail_right(session, f"SELECT from '{name}'", f"GRANT SELECT ON {qualified(session, found)}")
     return found
+
+
+def fail_right(session: Session, what: str, grant: str, instead: str = "") -> NoReturn:
+    """Fail with DRV020 for what a role may not do, with the GRANT that lets it."""
+    user = session.target.user
+    hint = f"run {grant} TO {quote_name(user)}{instead}"
+    fail("DRV020", where=session.label, user=user, reason=f"it has no right to {what}", hint=hint)
 
 
 def table_result(
@@ -308,13 +298,11 @@ def table_result(
     names = list(needed if columns is None else columns)
     if not names:
         fail("DRV013", path=session.target.where, problem=f"table '{found.name}' has no columns")
-    plain = f"SELECT {', '.join(map(quote_name, names))} FROM {qualified(session, found)}"
-    source = described(session, plain, needed, unscaled_text=unscaled_text)
-    casts = [column.carried.cast for column in source.detail]
-    parts = [quote_name(name) + (f"::{cast}" if cast else "") for name, cast in zip(names, casts, strict=True)]
+    quoted, place = [*map(quote_name, names)], qualified(session, found)
+    source = described(session, f"SELECT {', '.join(quoted)} FROM {place}", needed, unscaled_text=unscaled_text)
     return replace(
         source,
-        text=f"SELECT {', '.join(parts)} FROM {qualified(session, found)}",  # a range adds its WHERE to that
+        text=f"SELECT {_cast(quoted, source.detail)} FROM {place}",  # a range adds its WHERE to that
         order="fixed" if found.plain else "free",
         rows=found.rows,
         relations=((session.schema, found.name),),
@@ -333,17 +321,16 @@ def described(
     kinds = _kinds(session, sorted({oid for _, oid, _ in found}))
     ways = ((n, kinds[oid].name, partial(carry, kinds[oid], mod, unscaled_text=unscaled_text)) for n, oid, mod in found)
     columns = result_columns(ways, needed or {})
-    expect_names(columns)
-    return Source(tuple(column.field for column in columns), _readable(text, columns), "free", detail=columns)
+    if any(column.carried.cast for column in columns):  # the order stays as it is
+        names = [f"c{index}" for index in range(len(columns))]
+        text = f"SELECT {_cast(names, columns)} FROM ({text}\n) AS q({', '.join(names)})"
+    return Source(tuple(column.field for column in columns), text, "free", detail=columns)
 
 
-def _readable(text: str, columns: Sequence[ResultColumn]) -> str:
-    """Return the SELECT with casts around columns that are read as text; its order stays as it is."""
-    if not any(column.carried.cast for column in columns):
-        return text
-    names = [f"c{index}" for index in range(len(columns))]
-    parts = [f"{name}::{c.carried.cast}" if c.carried.cast else name for name, c in zip(names, columns, strict=True)]
-    return f"SELECT {', '.join(parts)} FROM ({text}\n) AS q({', '.join(names)})"
+def _cast(names: Sequence[str], columns: Sequence[ResultColumn]) -> str:
+    """Return columns, by their quoted names, with casts around those that are read as text."""
+    casts = [column.carried.cast for column in columns]
+    return ", ".join(f"{name}::{cast}" if cast else name for name, cast in zip(names, casts, strict=True))
 
 
 def _prepared(session: Session, text: str) -> list[tuple[str, int, int]]:

@@ -1,6 +1,7 @@
 """The table that a step writes: its columns as the catalogue has them, and whether it takes rows in some mode.
 
-Also which column holds which of our types, exactly, and how its values are sent.
+Also which column holds which of our types, exactly, and how its values are sent; and what a role must be allowed before
+it writes: what is missing is told with the GRANT that gives it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from osiris.errors import did_you_mean, fail
 from osiris.families.postgres import encode as to
-from osiris.families.postgres.session import relations
-from osiris.families.postgres.types import BYTE, NUMERIC, TEXTS, Kind, carry
+from osiris.families.postgres.session import fail_right, qualified, relations
+from osiris.families.postgres.types import BYTE, NUMERIC, SIMPLE, TEXTS, Kind, carry
+from osiris.families.sql.database import LEDGER, no_key
 from osiris.families.sql.database import Column as TargetColumn
-from osiris.families.sql.database import no_key
 from osiris.families.sql.result import NotCarried
+from osiris.families.sql.target_table import refuse_table
 from osiris.families.type_compat import holds
+from osiris.sql.binding.duck_types import quote_name
 from osiris.types import arrow_type, parse_type
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     Found = Sequence[tuple["Column", "Way"]]
     """Columns of a table, and how values get into each."""
+
 
 _SHOWN = 3
 _EXACT = frozenset((16, 17, 18, 19, 20, 21, 23, 25, 26, 28, 1043, 1082, 1083, 1114, 1184, 2950))
@@ -51,9 +55,14 @@ SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
     a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', a.attidentity = 'a',
     CASE WHEN (to_jsonb(l) ->> 'collisdeterministic')::bool IS FALSE
         THEN pg_catalog.format(' COLLATE %%I.%%I', n.nspname, l.collname) ELSE '' END,
-    d.modifier, t.oid::int8, t.typtype::text, t.typname, i.oid::int8, i.typtype::text, i.typname
+    d.modifier, t.oid::int8, t.typtype::text, t.typname, i.oid::int8, i.typtype::text, i.typname,
+    NOT a.attnotnull, CASE WHEN a.attidentity <> '' THEN 'identity'
+        WHEN a.attgenerated <> '' THEN 'generated: ' || pg_catalog.pg_get_expr(f.adbin, f.adrelid)
+        ELSE pg_catalog.pg_get_expr(f.adbin, f.adrelid) END,
+    pg_catalog.col_description(a.attrelid, a.attnum), has_column_privilege(a.attrelid, a.attnum, 'SELECT')
 FROM inner_type d JOIN pg_catalog.pg_type t ON t.oid = d.type AND t.typtype <> 'd'
 JOIN pg_catalog.pg_attribute a ON a.attrelid = %s AND a.attnum = d.attnum
+LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
 LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
 LEFT JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace
 LEFT JOIN pg_catalog.pg_type i ON i.oid = t.typelem AND t.typcategory = 'A' AND t.typlen = -1
@@ -105,27 +114,44 @@ _MADE = {
 }
 _DIGITS = {"s": "(0)", "ms": "(3)", "us": ""}
 _WHOLE = {"int8": 3, "uint8": 3, "int16": 5, "uint16": 5, "int32": 10, "uint32": 10, "int64": 19, "uint64": 20}
-_PLAIN: Mapping[int, tuple[str, Encode]] = {
-    16: ("bool", to.truth),
-    17: ("binary", to.blobs),
-    BYTE: ("utf8", to.letters),
-    20: ("int64", to.number(">i8")),
-    21: ("int16", to.number(">i2")),
-    19: ("utf8", to.names),
-    23: ("int32", to.number(">i4")),
-    _TEXT: ("utf8", to.texts),
-    **dict.fromkeys((26, 28), ("uint32", to.number(">u4"))),
-    700: ("float32", to.number(">f4")),
-    701: ("float64", to.number(">f8")),
-    1082: ("date", to.dates),
-    2950: ("uuid", to.uuids),
-    _JSONB: ("json", to.checked_json),
+_ENCODERS: Mapping[int, Encode] = {
+    16: to.truth,
+    17: to.blobs,
+    BYTE: to.letters,
+    20: to.number(">i8"),
+    21: to.number(">i2"),
+    19: to.names,
+    23: to.number(">i4"),
+    _TEXT: to.texts,
+    **dict.fromkeys((26, 28), to.number(">u4")),
+    700: to.number(">f4"),
+    701: to.number(">f8"),
+    1082: to.dates,
+    1083: to.times,
+    **dict.fromkeys((1114, 1184), to.moments),
+    2950: to.uuids,
+    _JSONB: to.checked_json,
 }
-_MOMENTS: Mapping[int, tuple[str, str, Encode]] = {
-    1083: ("time[", "]", to.times),
-    1114: ("timestamp[", "]", to.moments),
-    1184: ("timestamp[", ",UTC]", to.moments),
-}
+"""Types whose columns take every value of one of our types, but for moments with fewer digits than six."""
+_MOMENTS = (1083, 1114, 1184)
+_NO_RIGHT = "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s AND NOT pg_catalog.has_schema_privilege(oid, %s)"
+_NO_TEMPORARY = """
+SELECT pg_catalog.current_database()
+WHERE NOT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMP')"""
+_LACKING = """
+SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = %s AND attname = ANY(%s)
+    AND NOT CASE %s WHEN 'DELETE' THEN has_table_privilege(attrelid, 'DELETE')
+        ELSE has_column_privilege(attrelid, attnum, %s) END ORDER BY attnum"""
+_SEQUENCES = """
+SELECT DISTINCT a.attname, n.nspname, s.relname FROM pg_catalog.pg_attrdef d
+JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+JOIN pg_catalog.pg_depend p ON p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND p.objid = d.oid
+    AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+JOIN pg_catalog.pg_class s ON s.oid = p.refobjid
+JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+WHERE d.adrelid = %s AND a.attname <> ALL(%s)
+    AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') END ORDER BY 1"""
+"""Sequences that give columns their values, and may not be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +190,13 @@ def columns_of(session: Session, relation: Table) -> tuple[Column, ...]:
 
 
 def _column(name: str, declared: str, *told: Any) -> Column:  # noqa: ANN401  what the catalogue says
-    needed, default, computed, numbered, collation, modifier, oid, sort, plain, item, item_sort, item_plain = told
+    needed, default, computed, numbered, collation, modifier, *kinds, nullable, text, comment, readable = told
+    oid, sort, plain, item, item_sort, item_plain = kinds
     inner = Kind(item, item_plain, item_sort, item_plain) if item is not None else None
     kind, required = Kind(oid, declared, sort, plain, inner), needed and not default and not computed
-    cast = cast_for(kind, modifier)
-    return Column(name, cast, declared, required, computed, modifier, kind, numbered, collation)
+    cast = _read_as(kind, modifier)
+    shown = (nullable, text, comment, readable, False)
+    return Column(name, cast, declared, required, computed, *shown, modifier, kind, numbered, collation)
 
 
 def fits(column: Column, source: str) -> bool:
@@ -247,15 +275,14 @@ def delete_rows(session: Session, delivery: Delivery) -> None:
     session.run(f"DELETE FROM {delivery.quoted}")
     ((watched,),) = session.rows(_WATCHED, expect_table(session, delivery.table).oid)
     if watched and session.rows(f"SELECT 1 FROM {delivery.quoted} LIMIT 1"):
-        problem, hint = "a trigger or rule of it keeps rows that are deleted", "use another mode"
-        fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
+        refuse_table(delivery, "a trigger or rule of it keeps rows that are deleted", "use another mode")
 
 
 def refuse_changed(session: Session, delivery: Delivery) -> None:
     """Fail with DAT029 if the table has other columns than when rows were sent."""
     if columns_of(session, expect_table(session, delivery.table)) != delivery.columns:
-        problem, hint = "its columns were changed while the rows were on their way", "run the same command again"
-        fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
+        problem = "its columns were changed while the rows were on their way"
+        refuse_table(delivery, problem, "run the same command again")
 
 
 def unchangeable(delivery: Delivery, columns: Sequence[Column]) -> list[tuple[str, str]]:
@@ -298,12 +325,14 @@ def way(kind: Kind, modifier: int, source: str) -> Way | None:
     if kind.item:
         return _list(kind.item, modifier, source) if source.startswith("list<") else None
     if kind.oid == NUMERIC:
-        return _unscaled(source) if modifier < _HEAD and source == "utf8" else _decimal(kind, modifier, source)
-    if kind.oid in _PLAIN:
-        wide, encode = _PLAIN[kind.oid]
+        if modifier < _HEAD and source == "utf8":
+            return Way(source, to.numbers, text=True)
+        return _decimal(kind, modifier, source)
+    if kind.oid in _ENCODERS:
+        wide, encode = SIMPLE.get(kind.oid, "utf8"), _ENCODERS[kind.oid]
+        if kind.oid in _MOMENTS and modifier in range(_PLACES):
+            encode = to.rounded_moments(encode, modifier)
         return Way(wide, encode) if holds(wide, source) else None
-    if kind.oid in _MOMENTS:
-        return _moment(kind.oid, modifier, source)
     return _text(kind, modifier, source)
 
 
@@ -312,10 +341,6 @@ def _list(item: Kind, modifier: int, source: str) -> Way | None:
     if inner is None:
         return None
     return Way(f"list<{inner.type}>", to.lists(inner.encode, _TEXT if inner.text else item.oid), inner.text)
-
-
-def _unscaled(source: str) -> Way:
-    return Way(source, to.numbers, text=True)
 
 
 def _decimal(kind: Kind, modifier: int, source: str) -> Way | None:
@@ -331,13 +356,6 @@ def _decimal(kind: Kind, modifier: int, source: str) -> Way | None:
             odd = not 0 <= places <= most and source == _read_as(kind, modifier)
             return Way(source, to.odd_decimals(most, places)) if odd else None
     return Way("decimal(20,0)" if source in _WHOLE else source, to.decimals)
-
-
-def _moment(oid: int, modifier: int, source: str) -> Way | None:
-    begin, end, encode = _MOMENTS[oid]
-    if modifier in range(_PLACES):
-        encode = to.rounded_moments(encode, modifier)
-    return Way(f"{begin}us{end}", encode) if holds(f"{begin}us{end}", source) else None
 
 
 def _text(kind: Kind, modifier: int, source: str) -> Way | None:
@@ -359,13 +377,8 @@ def _parsed(kind: Kind, source: str) -> Way | None:
     return Way(source, encode, text=True) if kind.oid in TEXTS or kind.sort in ("r", "m") else None
 
 
-def cast_for(kind: Kind, modifier: int) -> str | None:
-    """Return the type that values may be cast to before, so that a column takes them; None if there is none."""
-    return _PLAIN[kind.oid][0] if kind.oid in _PLAIN else _read_as(kind, modifier)
-
-
 def _read_as(kind: Kind, modifier: int) -> str | None:
-    """Return the type that values of a column have when they are read."""
+    """Return the type of values as they are read from a column, to which others may be cast; None if there is none."""
     try:
         return carry(kind, modifier, unscaled_text=True).type
     except NotCarried:
@@ -407,3 +420,71 @@ def _reason(name: str) -> str:
     if found.kind in ("time", "timestamp"):
         return _NANOSECONDS if found.parameters[0] == "ns" else _ZONES
     return _COMPOSED
+
+
+def expect_schema(session: Session, _delivery: Delivery) -> None:
+    """Fail with DRV020 if nothing in the schema may be used."""
+    schema = session.schema
+    if session.rows(_NO_RIGHT, schema, "USAGE"):
+        fail_right(session, f"use schema '{schema}'", f"GRANT USAGE ON SCHEMA {quote_name(schema)}")
+
+
+def _expect_right_to_make(session: Session, table: str) -> None:
+    """Fail with DRV020 if no table may be made in the session's schema."""
+    schema = session.schema
+    if session.rows(_NO_RIGHT, schema, "CREATE"):
+        what = f"CREATE table '{schema}.{table}', which is not there"
+        fail_right(session, what, f"GRANT CREATE ON SCHEMA {quote_name(schema)}", ", or make the table")
+
+
+def expect_rights(session: Session, delivery: Delivery, *, there: bool) -> None:
+    """Fail with DRV020 for a right that is missing to write a table, or to make it if it is not `there`."""
+    if not there:
+        _expect_right_to_make(session, delivery.table)
+        return
+    table, names = expect_table(session, delivery.table), [field.name for field in delivery.schema]
+    _expect_rights(session, table, _wanted(delivery, names))
+    for column, schema, sequence in session.rows(_SEQUENCES, table.oid, names):
+        what = f"use sequence '{schema}.{sequence}', which gives column '{column}' its values"
+        fail_right(session, what, f"GRANT USAGE ON SEQUENCE {quote_name(schema)}.{quote_name(sequence)}")
+    if delivery.merged or is_staged(session, delivery, ways_into(delivery.columns, delivery.schema)):
+        for (database,) in session.rows(_NO_TEMPORARY):
+            what = "make temporary tables, by way of which these rows go"
+            fail_right(session, what, f"GRANT TEMPORARY ON DATABASE {quote_name(database)}")
+
+
+def _wanted(delivery: Delivery, names: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the rights that writing takes, each with the columns to which it is needed."""
+    wanted: dict[str, Sequence[str]] = {"INSERT": names}
+    if delivery.mode == "replace":
+        wanted["DELETE"] = names
+    if delivery.mode == "upsert":
+        kept = () if whole_key(delivery.columns, delivery.key) else delivery.key
+        wanted |= {"UPDATE": [name for name in names if name not in kept], "SELECT": names}
+    return wanted
+
+
+def expect_rights_to_ledger(session: Session, _delivery: Delivery) -> None:
+    """Fail with DRV020 if the ledger may not be written, or made where it is absent."""
+    ledger = relations(session).get(LEDGER)
+    if ledger is None:
+        _expect_right_to_make(session, LEDGER)
+    else:
+        names = [column.name for column in columns_of(session, ledger)]
+        _expect_rights(session, ledger, dict.fromkeys(("INSERT", "UPDATE", "SELECT"), names))
+
+
+def _expect_rights(session: Session, table: Table, wanted: Mapping[str, Sequence[str]]) -> None:
+    """Fail with DRV020 for rights that are missing on the table, or on some of these columns of it."""
+    missing = [text for right, names in wanted.items() if (text := _missing(session, table, right, names))]
+    if missing:
+        shown, grant = f"{session.schema}.{table.name}", f"GRANT {', '.join(wanted)} ON {qualified(session, table)}"
+        fail_right(session, f"{', '.join(missing)} on table '{shown}'", grant)
+
+
+def _missing(session: Session, table: Table, right: str, names: Sequence[str]) -> str | None:
+    """Return a right that is missing, with the columns if there are others to which there is one."""
+    lacking = [name for (name,) in session.rows(_LACKING, table.oid, list(names), right, right)]
+    if not lacking:
+        return None
+    return right if len(lacking) == len(names) else f"{right} ({', '.join(lacking)})"

@@ -13,13 +13,13 @@ from osiris.families.sql.result import NotCarried
 from osiris.types import MAX_DECIMAL_DIGITS
 
 if TYPE_CHECKING:
-    from osiris.families.postgres.decode import Decode
+    from osiris.families.sql.columnar import Decode
 
 NUMERIC = 1700
 BYTE = 18
 """The type "char": a byte, which none of our texts is, and which is shown as nothing where it is zero."""
 
-_SIMPLE = {
+SIMPLE = {
     16: "bool",
     17: "binary",
     19: "utf8",
@@ -49,9 +49,9 @@ TEXTS = frozenset(
 )
 """Types whose text says all of a value."""
 
-_WIDTHS = {16: 1, 20: 8, 21: 2, 23: 4, 26: 4, 28: 4, 700: 4, 701: 8, 1082: 4, 1083: 8, 1114: 8, 1184: 8, 2950: 16}
 _VIEWS = {"int16": "i2", "int32": "i4", "int64": "i8", "uint32": "u4", "float32": "f4", "float64": "f8"}
 _AS_TEXT = 'as text, if that will do: CAST("{name}" AS TEXT) in a query'
+_NO_ENCODING = "it is not UTF-8, and the database does not say what it is"
 _SCALED = "NUMERIC(18, 2)"
 _INSTEAD = {
     790: ("its text depends on the server's settings", f'CAST("{{name}}" AS {_SCALED}) in a query'),
@@ -84,8 +84,8 @@ def carry(kind: Kind, modifier: int, *, unscaled_text: bool = False) -> Carried:
     """Return how a type is carried; `unscaled_text`: numbers of any scale as text. Raises NotCarried."""
     if kind.item is not None:
         return _list(kind.oid, kind.item, modifier, unscaled_text=unscaled_text)
-    if kind.oid in _SIMPLE:
-        return Carried(kind.oid, _SIMPLE[kind.oid])
+    if kind.oid in SIMPLE:
+        return Carried(kind.oid, SIMPLE[kind.oid])
     if kind.oid == NUMERIC:
         return _numeric(modifier, as_text=unscaled_text)
     if kind.oid in (BYTE, *TEXTS) or kind.sort in ("e", "r", "m"):
@@ -126,12 +126,12 @@ def _numeric(modifier: int, *, as_text: bool) -> Carried:
 def decoder(carried: Carried, *, checked: bool = False) -> Decode:
     """Return what decodes the values; `checked`: texts may be no UTF-8, as the server's encoding does not say."""
     from osiris.families.postgres import decode as cells
-    from osiris.families.sql.columnar import bytes_of
+    from osiris.families.sql.columnar import bytes_of, texts_of
 
     name, oid = carried.type, carried.oid
     if carried.item:
-        width = None if carried.item.cast else _WIDTHS.get(carried.item.oid)
-        return cells.lists(decoder(carried.item, checked=checked), carried.item.type, width)
+        inner = decoder(carried.item, checked=checked)
+        return cells.lists(inner, carried.item.type, cells.WIDTHS.get(carried.item.type))
     if name in _VIEWS:
         return cells.number(_VIEWS[name], name)
     if oid == NUMERIC:
@@ -141,5 +141,5 @@ def decoder(carried: Carried, *, checked: bool = False) -> Decode:
     own = {16: cells.truth, 1082: cells.dates, 1083: cells.times, 2950: cells.uuids}
     if oid in own:
         return own[oid]
-    make = cells.checked_text if checked and name != "binary" else bytes_of
-    return make(name, 1 if oid == 3802 else 0)
+    skip = 1 if oid == 3802 else 0
+    return texts_of(name, _NO_ENCODING, skip) if checked and name != "binary" else bytes_of(name, skip)

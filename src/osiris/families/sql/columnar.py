@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from osiris.errors import fail
 from osiris.families.quarantine import Misfit, Refused, Reject, divide, of_row
+from osiris.families.text_format import characters
 from osiris.types import arrow_type
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     SetAside = Callable[[Reject], None] | None
+    Decode = Callable[["Page", "Cells"], pa.Array]
+
+_KINDS = ("i2", "i4", "i8", "u4", "u8", "f4", "f8")
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896
+"""0001-01-01 and 9999-12-31 in days since 1970."""
+DAY = 86_400_000_000
+"""The microseconds of a day."""
 
 
 class Unfit(Exception):
@@ -49,10 +57,30 @@ def refuse_null(array: pa.Array) -> None:
         raise Unfit(pc.index(array.is_null(), True).as_py(), "NULL", "it stands in primary_key, and NULL names no row")
 
 
-class Page(Protocol):
-    """A buffer of rows."""
+class Page:
+    """A buffer of rows, seen as numbers that begin at any byte."""
 
-    buffer: bytearray
+    def __init__(self, buffer: bytearray) -> None:
+        self.buffer = buffer
+        self.u1 = np.frombuffer(buffer, np.uint8)
+        self._views = {kind: self._view(f"<{kind}", int(kind[-1])) for kind in _KINDS}
+        self.u8 = self._views["u8"]
+
+    def _view(self, kind: str, width: int) -> NDArray[Any]:
+        return np.ndarray((len(self.buffer) - width + 1,), kind, self.buffer, strides=(1,))
+
+    def load(self, kind: str, at: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the numbers that begin there, in network order: they are swapped together, which takes a third."""
+        return self._views[kind][at].byteswap(inplace=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows in a page: where each begins, and ends. The page is used again afterwards."""
+
+    page: Page
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +121,32 @@ def bytes_of(name: str, skip: int = 0) -> Callable[[Page, Cells], pa.Array]:
         return pa.ExtensionArray.from_storage(kind, array) if storage is not kind else array
 
     return decode
+
+
+def texts_of(name: str, why: str, skip: int = 0) -> Decode:
+    """Return the decoder of texts that may be no UTF-8, and `why` that is refused; else as `bytes_of`."""
+    plain = bytes_of(name, skip)
+
+    def decode(page: Page, cells: Cells) -> pa.Array:
+        array = plain(page, cells)
+        storage = array.storage if isinstance(array, pa.ExtensionArray) else array
+        if bytes(characters(storage)).isascii():
+            return array
+        try:
+            storage.validate(full=True)
+        except pa.ArrowInvalid:
+            row = next(row for row, value in enumerate(storage.cast(pa.binary())) if not _is_text(value.as_py()))
+            raise Unfit(row, "a text", why) from None
+        return array
+
+    return decode
+
+
+def _is_text(value: bytes | None) -> bool:
+    try:
+        return value is None or isinstance(value.decode(), str)
+    except UnicodeDecodeError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,18 +213,11 @@ def account(batches: Iterable[Batch], sieve: Sieve) -> Iterator[Batch]:
     try:
         for batch in batches:
             for misfit in batch.misfits:
-                _set_aside(sieve, _number(before, misfit), misfit)
+                if sieve.aside:
+                    row = before + (misfit.row or 0) + 1
+                    sieve.aside(of_row(row, misfit.column, misfit.value, misfit.why))
             before += batch.rows.num_rows + len(batch.misfits)
             yield batch
     except Misfit as misfit:
-        row = _number(before, misfit)
+        row = before + (misfit.row or 0) + 1
         fail("DAT031", column=misfit.column, row=row, value=misfit.value, reason=misfit.why)
-
-
-def _set_aside(sieve: Sieve, number: int, misfit: Misfit) -> None:
-    if sieve.aside:
-        sieve.aside(of_row(number, misfit.column, misfit.value, misfit.why))
-
-
-def _number(before: int, misfit: Misfit) -> int:
-    return before + (misfit.row or 0) + 1

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from osiris.errors import did_you_mean, fail
-from osiris.families.sql.dml import create_table
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.families.quarantine import Refused, Rejected
-    from osiris.families.sql.staging import Staged
     from osiris.model import Order, Schema
+    from osiris.table import RowStream
 
     Name = tuple[str, str]
     """The schema and the name of a table or view."""
@@ -81,7 +80,8 @@ class Relation:
 class Column:
     """A column of an existing table: its type here, if it has one, as declared, and whether a row must give a value.
 
-    `computed`: no row can give one.
+    `computed`: no row can give one. The others are for people who look at the table: whether it may hold NULL, what it
+    holds where nothing is given, whether the user may read it; a `hidden` one is read only where it is named.
     """
 
     name: str
@@ -89,6 +89,11 @@ class Column:
     declared: str
     required: bool = False
     computed: bool = False
+    nullable: bool = field(default=True, compare=False)
+    default: str | None = field(default=None, compare=False)
+    comment: str | None = field(default=None, compare=False)
+    readable: bool = field(default=True, compare=False)
+    hidden: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +358,7 @@ class Database(ABC, Generic[SessionT]):
     def errors(self) -> tuple[type[Exception], ...]:
         """Return what the client library raises."""
 
-    def refusal(self, _error: Exception) -> Refused | None:
+    def refusal(self, _error: Exception, /) -> Refused | None:
         """Return why a server refuses a row, if that is what an error of the client library means."""
         return None
 
@@ -451,3 +456,52 @@ class Database(ABC, Generic[SessionT]):
     @abstractmethod
     def make_durable(self, session: SessionT, delivery: Delivery) -> None:
         """Make the transaction durable."""
+
+
+def create_table(table: str, types: Mapping[str, str], key: Sequence[str]) -> str:
+    """Return the statement that makes a table, unless it is there; `table` is quoted, `types` are by column."""
+    parts = [f"{quote_name(name)} {kind}{' NOT NULL' if name in key else ''}" for name, kind in types.items()]
+    if key:
+        parts.append(f"PRIMARY KEY ({listed(key)})")
+    return f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(parts)})"
+
+
+def insert_rows(table: str, columns: Sequence[str], source: str, verb: str = "INSERT") -> str:
+    """Return the statement that inserts what `source` gives; `verb` may say what becomes of conflicts."""
+    return f"{verb} INTO {table} ({listed(columns)}) {source}"
+
+
+def on_conflict(columns: Sequence[str], key: Sequence[str], *, whole: bool) -> str:
+    """Return what follows an insertion, so that a row whose `key` is there takes the place of that row.
+
+    `whole`: the key is written too, as two that are equal under a collation may differ; without it, and without other
+    columns, there is nothing to do.
+    """
+    names = [quote_name(name) for name in columns if whole or name not in key]
+    action = f"UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names)}" if names else "NOTHING"
+    return f" ON CONFLICT ({listed(key)}) DO {action}"
+
+
+def repeated_key(table: str, key: Sequence[str], collations: Mapping[str, str] | None = None) -> str:
+    """Return the query that gives one key that stands in several rows of a table, and in how many.
+
+    Keys are compared under the `collations` given by column, else under those of the table.
+    """
+    by = (f"{quote_name(name)} COLLATE {quote_name(order)}" for name, order in (collations or {}).items())
+    groups = ", ".join(by) or listed(key)
+    shown = ", ".join(f"min({quote_name(name)})" for name in key)
+    return f"SELECT count(*), {shown} FROM {table} GROUP BY {groups} HAVING count(*) > 1 ORDER BY 2 LIMIT 1"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names, quoted, in a row."""
+    return ", ".join(map(quote_name, names))
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Rows that wait in a file of the step's scratch folder; `rows` of them, `size` bytes in memory."""
+
+    rows: int
+    size: int
+    open: Callable[[], RowStream]

@@ -128,14 +128,6 @@ def taking_turns(path: Path) -> Iterator[None]:
             _in_turn[key] -= 1
 
 
-def make_folder(path: Path) -> None:
-    """Make the folder of a database that is to be made; fails with DRV003, DRV004 or DRV006."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail_os(error, path.parent)
-
-
 def check_file(path: Path, shown: str) -> None:
     """Fail with DRV001, DRV003 or DRV005 for a file that cannot be opened as it is.
 
@@ -295,7 +287,11 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
 
     def make_place(self, delivery: Delivery) -> None:
         """Make the folder of the file; fails with DRV003, DRV004 or DRV006."""
-        make_folder(database_path(delivery.ctx, writing=True))
+        folder = database_path(delivery.ctx, writing=True).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fail_os(error, folder)
 
     @abstractmethod
     def product(self, session: FileSession[ClientT]) -> str:
@@ -322,7 +318,9 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         if not path.exists() and "write" in uses:
             return missing(path, {"file": label(ctx, path)})
         began = time.monotonic()
-        with self.opened(_impatient(ctx, seconds), path) as session:
+        until = began + seconds * _DOCTORS_SHARE
+        impatient = replace(ctx, cancelled=lambda: ctx.cancelled() or time.monotonic() > until)
+        with self.opened(impatient, path) as session:
             connected, asked = milliseconds(began), time.monotonic()
             tables = len(self.relations(session))
             answered = milliseconds(asked)
@@ -343,9 +341,3 @@ class FileDatabase(Database[FileSession[ClientT]], Generic[ClientT]):
         if not writable:
             return Health("reader", facts=facts)
         return Health("writer", ["the file and its folder may be written"], facts)
-
-
-def _impatient(ctx: StepContext, seconds: float) -> StepContext:
-    """Return a context that gives up on a database that others use, after a part of `seconds`."""
-    until = time.monotonic() + seconds * _DOCTORS_SHARE
-    return replace(ctx, cancelled=lambda: ctx.cancelled() or time.monotonic() > until)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic
 
 from osiris.driver import SeenColumn, SeenKey, SeenTable
 from osiris.families.discovery_base import carried_or_not, content_of, sampled
@@ -24,18 +24,6 @@ if TYPE_CHECKING:
     from osiris.families.sql.database import CatalogueRelation, Database
     from osiris.families.sql.database_file import FileDatabase
     from osiris.model import JsonValue, Schema
-
-
-class CatalogueEntry(NamedTuple):
-    """What a catalogue tells of a column; one that is `hidden` is read only where it is named."""
-
-    name: str
-    declared: str
-    nullable: bool
-    default: str | None
-    comment: str | None = None
-    readable: bool = True
-    hidden: bool = False
 
 
 class DatabaseDiscoverer(ABC, Generic[SessionT]):
@@ -58,10 +46,6 @@ class DatabaseDiscoverer(ABC, Generic[SessionT]):
     def apart(self) -> Iterator[None]:
         """Say in our words what goes wrong in the block, and let the session go on."""
         yield
-
-    @abstractmethod
-    def columns(self, session: SessionT, relation: CatalogueRelation) -> Sequence[CatalogueEntry]:
-        """Return the columns of a table as the catalogue has them."""
 
     def fields(self, session: SessionT, relation: CatalogueRelation, names: Sequence[str]) -> Mapping[str, Known]:
         """Return what a step makes of columns, by name."""
@@ -107,13 +91,12 @@ class DatabaseDiscoverer(ABC, Generic[SessionT]):
     def details(self, table: SeenTable) -> SeenTable:
         """Return a table with its columns and its keys."""
         session, relation = self.place(table)
-        every = self.columns(session, relation)
+        every = self.database.columns(session, relation)
         found = {column.name: column for column in every if column.readable and not column.hidden}
         fields = self.fields(session, relation, list(found))
         columns = tuple(
-            SeenColumn(name, told.declared, *fields[name].typed(told.nullable), told.default, told.comment, problem)
-            for name, told in found.items()
-            for problem in (fields[name].problem,)
+            SeenColumn(name, c.declared, *fields[name].typed(c.nullable), c.default, c.comment, fields[name].problem)
+            for name, c in found.items()
         )
         known = replace(
             table,

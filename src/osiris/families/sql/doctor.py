@@ -18,6 +18,7 @@ from osiris.families.doctor_report import (
     lacking,
     milliseconds,
 )
+from osiris.families.sql.database import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,3 +83,8 @@ def examine_server(
     facts = {**seen.facts, "encrypted": line.encrypted, "verified": line.verified, **times}
     found = [*problems, *lacking(ctx.step, seen.user, lacks)]
     return Health(grade, reasons, facts, seen.scripts, seen.user, found)
+
+
+def scripts_of(lines: Scripts, **names: str) -> Scripts:
+    """Return the statements that make a `reader` and a `writer`, with names put in: those given, and the ledger's."""
+    return {kind: [line.format(ledger=LEDGER, **names) for line in each] for kind, each in lines.items()}

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from osiris.errors import diagnostic, fail, raise_all
 from osiris.model import Field
+from osiris.secret import Secret
 from osiris.sql import check
+from osiris.sql.nondeterminism.row_order import with_total_order
+from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.names import mentioned_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from osiris.families.sql.database import Name
+    from osiris.families.sql.database import Name, Source
+    from osiris.model import JsonValue
     from osiris.sql import Verdict
 
 
@@ -41,7 +46,8 @@ def result_columns(
 ) -> tuple[ResultColumn, ...]:
     """Return the columns that a server tells of: each a name, its type there, and what tells how it is carried.
 
-    `needed` tells the columns that hold no NULL. Fails with DAT006 for columns that are not carried, all at once.
+    `needed` tells the columns that hold no NULL. Fails with DAT006 for columns that are not carried, all at once, and
+    with SQL009 where two have one name.
     """
     columns, problems = [], []
     for name, kind, carry in found:
@@ -54,17 +60,10 @@ def result_columns(
         columns.append(ResultColumn(Field(name, carried.type, not needed.get(name)), carried))
     if problems:
         raise_all(problems)
-    return tuple(columns)
-
-
-def expect_names(columns: Sequence[ResultColumn]) -> None:
-    """Fail with SQL009 where two columns have one name."""
-    seen = set[str]()
-    for column in columns:
-        name = column.field.name
-        if name in seen:
+    for name, count in Counter(column.field.name for column in columns).items():
+        if count > 1:
             fail("SQL009", problem=f"two columns are called '{name}'", hint="give one of them another name with AS")
-        seen.add(name)
+    return tuple(columns)
 
 
 def checked_query(
@@ -101,3 +100,50 @@ def by_spelling(own_schema: str, tables: Iterable[tuple[str, str, T]]) -> dict[s
         if schema == own_schema:
             found[name] = known
     return found
+
+
+def query_source(
+    verdict: Verdict,
+    dialect: str,
+    homes: Mapping[str, Name],
+    describe: Callable[[str], Source],
+    tells_apart: Callable[[Source, bool], bool],
+) -> Source:
+    """Return what a checked query gives; the order of one that is ordered is made total.
+
+    That is done where `tells_apart(source, total)` is true: the server can put all of its rows in an order; `total`
+    tells that the query itself does so. `describe` gives the source of a canonical text.
+    """
+    text = str(verdict.canonical)
+    relations = tuple(homes[name] for name in verdict.relations)
+    source = replace(describe(text), relations=relations)
+    if not verdict.ordered:
+        return source
+    total = with_total_order(text, [column.name for column in source.schema], dialect)
+    if not tells_apart(source, total == text):
+        return source
+    return replace(source if total == text else describe(total), order="fixed", relations=relations)
+
+
+def bound_values(verdict: Verdict, bindings: Mapping[str, JsonValue | Secret]) -> dict[str, JsonValue]:
+    """Return the values of a query's parameters, those of secrets too."""
+    values = {name: bindings[name] for name in verdict.parameters}
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()}
+
+
+def filled(text: str, dialect: str, values: Mapping[str, JsonValue], literal: Callable[[JsonValue], str]) -> str:
+    """Return a canonical text with `values` in the places of its parameters, spelled by `literal`."""
+    from sqlglot.tokenizer_core import TokenType
+
+    if not values:
+        return text
+    parts, done = [], 0
+    tokens = DIALECTS[dialect].load_grammar()().tokenize(text)
+    for token, after in zip(tokens, [*tokens[1:], None], strict=True):
+        # The name is part of the token, or behind it.
+        last = after if token.text == "$" and after and after.start == token.end + 1 else token
+        name = last.text.removeprefix("$")
+        if token.token_type == TokenType.PARAMETER and name in values:
+            parts += [text[done : token.start], literal(values[name])]
+            done = last.end + 1
+    return "".join((*parts, text[done:]))

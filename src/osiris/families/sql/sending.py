@@ -8,20 +8,21 @@ is not there itself, and all servers keep the same one.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from osiris.errors import fail
-from osiris.families.quarantine import MAX_ROW, Refused, divide, of_row, row_of, row_text
+from osiris.families.quarantine import MAX_ROW, Misfit, Refused, divide, of_row, row_of, row_text
+from osiris.families.sql.columnar import Unfit, refuse_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
-    from osiris.families.quarantine import Misfit
-    from osiris.families.sql.database import Delivery, Session
+    from osiris.families.sql.database import CatalogueColumn, Delivery, Session
 
-
+T = TypeVar("T")
+Encoded = TypeVar("Encoded")
 PIECE = 4 << 20
 """The bytes that are encoded at once."""
 _TURNS, _DONE = "_osiris_turns", "_osiris_done"
@@ -58,6 +59,61 @@ def set_aside(session: Session, delivery: Delivery, row: int, values: str, refus
         delivery.rejected.take(of_row(row + 1, known.column, values, known.told), MAX_ROW)
 
 
+def send_rows(
+    session: Session,
+    delivery: Delivery,
+    batches: Iterable[pa.RecordBatch],
+    encode: Callable[[pa.RecordBatch], Encoded],
+    take: Callable[[Iterable[Encoded]], object],
+) -> None:
+    """Send rows in pieces: all of them by one call of `take`, or one by one where rows that are refused are set aside.
+
+    `encode` raises Misfit for a value that the table would change, `take` may raise Refused. Fails with DAT015 or
+    DAT032 where nothing is set aside.
+    """
+
+    def fitting(before: int, piece: pa.RecordBatch) -> Encoded:
+        try:
+            return encode(piece)
+        except Misfit as misfit:
+            fail_value(delivery, misfit, before)
+
+    def attempt(part: pa.RecordBatch) -> None:
+        encoded = encode(part)
+        with trying(session, delivery):
+            take([encoded])
+
+    if delivery.rejected is None:
+        try:
+            take(fitting(*piece) for piece in pieces(delivery, batches))
+        except Refused as refused:
+            fail_refused(session, delivery, refused)
+        return
+    for before, piece in pieces(delivery, batches):
+        sift(session, delivery, before, piece, attempt)
+        delivery.sent.update(seen=piece.num_rows)
+
+
+def encoded_columns(
+    delivery: Delivery,
+    columns: Sequence[tuple[CatalogueColumn, T]],
+    piece: pa.RecordBatch,
+    encode: Callable[[pa.Array, CatalogueColumn, T], Encoded],
+) -> list[Encoded]:
+    """Return the columns of a piece as `encode` gives them, which may raise Unfit; raises Misfit.
+
+    `columns` are those of the table, each with what else `encode` is told of it.
+    """
+    found = []
+    for array, (column, about) in zip(piece.columns, columns, strict=True):
+        try:
+            refuse_large(array, delivery.config.max_cell_bytes)
+            found.append(encode(array, column, about))
+        except Unfit as unfit:
+            raise Misfit(column.name, unfit.value, unfit.reason, unfit.row) from None
+    return found
+
+
 def sift(
     session: Session, delivery: Delivery, before: int, piece: pa.RecordBatch, send: Callable[[pa.RecordBatch], None]
 ) -> None:
@@ -76,19 +132,46 @@ def sift(
 @contextmanager
 def trying(session: Session, delivery: Delivery) -> Iterator[None]:
     """Undo what the block does, and raise Refused, if the server refuses a row in it."""
+    errors: tuple[type[Exception], ...] = (Refused, *delivery.database.errors())
     session.run("SAVEPOINT trying")
     try:
         yield
-    except Refused:
-        session.run("ROLLBACK TO SAVEPOINT trying")
-        raise
-    except delivery.database.errors() as error:
-        refused = delivery.database.refusal(error)
+    except errors as error:
+        refused = error if isinstance(error, Refused) else delivery.database.refusal(error)
         if refused is None:
             raise
         session.run("ROLLBACK TO SAVEPOINT trying")
         raise refused from None
     session.run("RELEASE SAVEPOINT trying")
+
+
+def move_staged(
+    session: Session,
+    delivery: Delivery,
+    staged: tuple[str, str],
+    count: int,
+    attempt: Callable[[str], None],
+    take_out: Callable[[int, Refused], None],
+) -> None:
+    """Move all rows that fit to the table of a delivery: at once, or if some do not, by parts of them.
+
+    `count` rows wait in a table with a column of their numbers, both quoted. `attempt(where)` moves some, or raises
+    Refused; `take_out` sets a row aside, which is then removed.
+    """
+    table, number = staged
+
+    def refuse(row: int, refused: Refused) -> None:
+        take_out(row, refused)
+        session.run(f"DELETE FROM {table} WHERE {number} = {row}")
+
+    def move(which: str) -> None:
+        parts = f"{which} AND {number} >= {{}} AND {number} < {{}}"
+        divide(count, lambda first, end: attempt(parts.format(first, end)), refuse)
+
+    if delivery.merged:
+        move_in_turns(session, staged, [*map(delivery.database.quote, delivery.key)], move, refuse)
+    else:
+        move("TRUE")
 
 
 def move_in_turns(

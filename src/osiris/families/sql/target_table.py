@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from osiris.errors import Location, diagnostic, did_you_mean, fail, nearest, raise_all
-from osiris.families.sql.dml import repeated_key
+from osiris.families.sql.database import repeated_key
 from osiris.families.type_compat import cast_hint, column_hint, uncarried
 from osiris.sql.binding.duck_types import quote_name
 from osiris.sql.binding.engine import borrow
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
     from osiris.driver import StepContext
     from osiris.errors import Diagnostic
-    from osiris.families.sql.database import Database, Delivery, Session, Target
-    from osiris.families.sql.staging import Staged
+    from osiris.families.sql.database import Database, Delivery, Session, Staged, Target
     from osiris.model import Field, JsonValue, Schema
-
 
 THERE, ABSENT = "there", "absent"
 """What a writer says of its table before a run."""
@@ -68,6 +66,11 @@ def expect_all_taken(ctx: StepContext, target: Target, given: int, taken: int) -
     """Fail with DRV015 if a table has taken more or fewer rows than it was given; what was written is then undone."""
     if taken != given:
         fail("DRV015", step=ctx.step, table=target.table, path=target.database, given=given, taken=taken)
+
+
+def refuse_table(delivery: Delivery, problem: str, hint: str) -> NoReturn:
+    """Fail with DAT029 for a table that rows cannot be written to as they are meant."""
+    fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
 
 
 def refuse_misfit(delivery: Delivery, columns: Sequence[Any]) -> None:
@@ -157,7 +160,7 @@ def refuse_repeated_keys(waiting: Staged, key: Sequence[str], ctx: StepContext) 
     finally:
         engine.close()
     if found:
-        _fail_repeated(found, key, "has NULL in it" if None in found[1:] else f"stands in {found[0]} rows", ctx)
+        fail_key(found[1:], key, "has NULL in it" if None in found[1:] else f"stands in {found[0]} rows", ctx)
 
 
 def stage_keys(session: Session, delivery: Delivery) -> None:
@@ -170,9 +173,10 @@ def refuse_equal_keys(session: Session, delivery: Delivery, collations: Mapping[
     """Fail with DAT028 for staged keys that the target takes for one, under its collations or those given by column."""
     for found in session.rows(repeated_key(f"temp.{KEYS}", delivery.key, collations)):
         problem = f"stands in {found[0]} rows, by the rules by which the table compares text"
-        _fail_repeated(found, delivery.key, problem, delivery.ctx)
+        fail_key(found[1:], delivery.key, problem, delivery.ctx)
 
 
-def _fail_repeated(found: Sequence[JsonValue], key: Sequence[str], problem: str, ctx: StepContext) -> NoReturn:
-    shown = ", ".join(f"{name}={value!r}"[:_SHOWN] for name, value in zip(key, found[1:], strict=True))
+def fail_key(values: Sequence[JsonValue], key: Sequence[str], problem: str, ctx: StepContext) -> NoReturn:
+    """Fail with DAT028 for a key that names no row, or several."""
+    shown = ", ".join(f"{name}={value!r}"[:_SHOWN] for name, value in zip(key, values, strict=True))
     fail("DAT028", step=ctx.step, key=shown, problem=problem)

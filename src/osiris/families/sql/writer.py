@@ -1,20 +1,22 @@
 """The writer of every SQL database: rows and the record of their delivery in one transaction.
 
-Rows wait in a file, so that no transaction is open while their source is read. What an attempt before has delivered is
-looked for first, and again inside of the transaction.
+Rows wait in a file until their target is opened. So a step that reads the same database file has finished by then,
+nobody is kept out of a database for longer than one transaction takes, and a source that fails has touched nothing.
+What an attempt before has delivered is looked for first, and again inside of the transaction.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from osiris.driver import Written
 from osiris.errors import OsirisError, fail
 from osiris.families.quarantine import setting_aside
-from osiris.families.sql.database import InUse, Writing
+from osiris.families.sql.database import InUse, Staged, Writing
 from osiris.families.sql.ledger import correct_delivery, find_delivery, make_ledger, record_delivery
-from osiris.families.sql.staging import Staged, staged
 from osiris.families.sql.target_table import (
     ABSENT,
     THERE,
@@ -23,16 +25,21 @@ from osiris.families.sql.target_table import (
     refuse_misfit,
     refuse_name,
     refuse_repeated_keys,
+    refuse_table,
     tell_new_table,
 )
+from osiris.files import fail_os, make_private
+from osiris.table import counted, spool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from osiris.driver import StepContext
     from osiris.families.sql.database import Database, Delivery, Session
     from osiris.model import Schema
     from osiris.table import RowStream
+
 
 ConfigT = TypeVar("ConfigT", bound=Writing)
 
@@ -152,13 +159,11 @@ class Writer(Generic[ConfigT]):
         """Return a delivery with the columns of the table; fails with DRV012 without one, DAT029 unless rows fit it."""
         relation = self.database.relation(session, delivery.table)
         if refused := self.database.unwritable(relation):
-            problem, hint = refused
-            fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
+            refuse_table(delivery, *refused)
         columns = self.database.columns(session, relation)
         refuse_misfit(delivery, columns)
-        if unfit := self.database.unfit(session, delivery, relation):
-            problem, hint = unfit
-            fail("DAT029", step=delivery.ctx.step, table=delivery.target.table, problem=problem, hint=hint)
+        if refused := self.database.unfit(session, delivery, relation):
+            refuse_table(delivery, *refused)
         return replace(delivery, columns=columns)
 
     def _deliver(self, delivery: Delivery, waiting: Staged) -> Written:
@@ -240,3 +245,25 @@ def _may_be_repeated(delivery: Delivery, error: OsirisError) -> bool:
     database = delivery.database
     finds_keys = database.stages_keys and not database.names_repeated_keys and delivery.ctx.on_reject == "fail"
     return bool(delivery.merged) and finds_keys and error.diagnostics[0].code == "DAT032"
+
+
+@contextmanager
+def staged(rows: RowStream, ctx: StepContext) -> Iterator[Staged]:
+    """Take all rows into a file, and remove it afterwards; fails with DRV004 or DRV006 where it cannot be written."""
+    make_private(ctx.scratch)
+    path = ctx.scratch / "rows.arrow"
+    try:
+        yield _take(rows, path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _take(rows: RowStream, path: Path) -> Staged:
+    count = Counter[str]()
+    try:
+        reopen = spool(counted(rows, lambda number: count.update(rows=number)), path)
+    except OSError as error:
+        if rows.raised:
+            raise
+        fail_os(error, path)
+    return Staged(count["rows"], path.stat().st_size, reopen)

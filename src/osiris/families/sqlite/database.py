@@ -14,9 +14,8 @@ from osiris.document import join
 from osiris.errors import Diagnostic, Location, diagnostic, fail, raise_all
 from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Column as TargetColumn
-from osiris.families.sql.database import Relation, Source
+from osiris.families.sql.database import Relation, Source, insert_rows, listed, on_conflict
 from osiris.families.sql.database_file import LONGEST_WAIT, FileDatabase, FileSession, label, patiently
-from osiris.families.sql.dml import insert_rows, on_conflict
 from osiris.families.sql.target_table import KEYS, expect_all_taken, fail_row, refuse_equal_keys, stage_keys
 from osiris.families.sqlite.types import (
     column_type,
@@ -38,8 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osiris.driver import StepContext
-    from osiris.families.sql.database import Delivery, StepConfig
-    from osiris.families.sql.staging import Staged
+    from osiris.families.sql.database import Delivery, Staged, StepConfig
     from osiris.model import JsonValue, Schema
 
     Session = FileSession[sqlite3.Connection]
@@ -81,8 +79,6 @@ class Column(TargetColumn):
     `rowid`: it is the number of a row, needs no value and has one.
     """
 
-    nullable: bool = True
-    default: str | None = None
     key: int = 0
     rowid: bool = False
 
@@ -190,7 +186,7 @@ class SQLite(FileDatabase[sqlite3.Connection]):
         check_known({"columns": config.columns or (), "dtype": config.dtype}, list(columns), where)
         schema = _fields([columns[name] for name in config.columns or columns], config.dtype)
         order = order_of(table, list(columns.values()))
-        text = f"SELECT {', '.join(quote_name(column.name) for column in schema)} FROM {quoted(table.name)}"
+        text = f"SELECT {listed([c.name for c in schema])} FROM {self.qualified(session.schema, table.name)}"
         text += f" ORDER BY {', '.join(order)}" if order else ""
         text += f" LIMIT {config.limit}" if config.limit else ""
         return Source(schema, text, "fixed" if order else "free", detail=(table, order))
@@ -302,7 +298,7 @@ def _column(
         required=bool(needed) and default is None and not computed and not rowid,
         computed=computed,
         nullable=not (needed or rowid),
-        default=default,
+        default="generated" if computed else default,
         key=key,
         rowid=rowid,
     )
@@ -323,11 +319,6 @@ def order_of(table: Table, columns: Sequence[Column]) -> list[str]:
         return [quote_name(column.name) for column in sorted(columns, key=lambda c: c.key) if column.key]
     taken = {column.name.lower() for column in columns}
     return [name for name in _ROWIDS if name not in taken][:1]
-
-
-def quoted(table: str) -> str:
-    """Return a table's full name, quoted."""
-    return f"main.{quote_name(table)}"
 
 
 def type_problem(kind: str | None) -> str | None:
@@ -360,7 +351,7 @@ def count_rows(session: Session, table: Table, limit: int | None = None) -> int 
     """Return how many rows a table has, at most `limit`; None for a view, or where they are too many to count."""
     if table.kind == "view":
         return None
-    text = f"SELECT count(*) FROM (SELECT 1 FROM {quoted(table.name)} LIMIT ?)"
+    text = f"SELECT count(*) FROM (SELECT 1 FROM {SQLITE.qualified(session.schema, table.name)} LIMIT ?)"
     ((rows,),) = session.rows(text, min(limit or _COUNTED, _COUNTED))
     return None if rows == _COUNTED else int(rows)
 
@@ -403,7 +394,7 @@ def _fail_value(
 def _row(session: Session, table: Table, order: Sequence[str], position: int) -> str:
     if not (table.rowid and order):
         return f"row {position + 1}"
-    query = f"SELECT {order[0]} FROM {quoted(table.name)} ORDER BY 1 LIMIT 1 OFFSET ?"
+    query = f"SELECT {order[0]} FROM {SQLITE.qualified(session.schema, table.name)} ORDER BY 1 LIMIT 1 OFFSET ?"
     ((rowid,),) = session.rows(query, position)
     return f"rowid {rowid}"
 

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from osiris.families.discovery_base import Known
+from osiris.families.sql.database import listed
 from osiris.families.sql.discoverer import (
-    CatalogueEntry,
     FileDiscoverer,
     both_ends,
     discovering_file,
@@ -22,13 +22,11 @@ from osiris.families.sqlite.database import (
     Column,
     count_rows,
     order_of,
-    quoted,
     read_batches,
     type_problem,
     unique_indexes,
 )
 from osiris.model import Field
-from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -60,13 +58,6 @@ class _SQLite(FileDiscoverer[sqlite3.Connection]):
             for _, table in sorted(self.relations(schema).items())
         ]
 
-    def columns(self, session: Session, relation: Table) -> Sequence[CatalogueEntry]:
-        """Return the columns of a table as it declares them."""
-        return [
-            CatalogueEntry(c.name, c.declared, c.nullable, "generated" if c.computed else c.default)
-            for c in SQLITE.columns(session, relation)
-        ]
-
     def fields(self, session: Session, relation: Table, _names: Sequence[str]) -> Mapping[str, Known]:
         """Return what a step makes of columns, by name."""
         return {column.name: _known(column) for column in SQLITE.columns(session, relation)}
@@ -86,16 +77,16 @@ class _SQLite(FileDiscoverer[sqlite3.Connection]):
 
     def sample(self, table: SeenTable, columns: Sequence[str], most: int) -> Sampled:
         """Return the first rows, in their order if there is one; of large tables also the last."""
-        _, found = self.place(table)
-        every = SQLITE.columns(self.session, found)
+        session, found = self.place(table)
+        every = SQLITE.columns(session, found)
         known = {column.name: column for column in every}
         schema = tuple(Field(name, str(known[name].type), known[name].nullable) for name in columns)
         order = order_of(found, every)
-        text = f"SELECT {', '.join(map(quote_name, columns))} FROM {quoted(table.name)}"
+        text = f"SELECT {listed(columns)} FROM {SQLITE.qualified(session.schema, table.name)}"
         texts, method = [f"{text} LIMIT {most + 1}"], "the first rows"
         if order and (table.rows is None or table.rows > _MANY * most):
             texts, method = both_ends(text, order, most)
-        return sampled_of(schema, texts, partial(read_batches, self.session, schema=schema), most, method)
+        return sampled_of(schema, texts, partial(read_batches, session, schema=schema), most, method)
 
 
 def _foreign(session: Session, table: str) -> Iterator[tuple[str, Sequence[str], str, Sequence[str]]]:

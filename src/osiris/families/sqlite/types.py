@@ -11,7 +11,7 @@ import json
 import re
 import uuid
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from osiris.families.sql.database import Column
-    from osiris.types import Type
+
+    Read = Callable[[Sequence[object], pa.DataType], pa.Array]
 
 EXACT_DIGITS = 15
 """The most digits of a decimal that survive as a double, which is what SQLite makes of one in a NUMERIC column."""
@@ -62,16 +63,6 @@ _STORED = {
     "uuid": "UUID_TEXT",
     "json": "JSON_TEXT",
 }
-_FOUND: dict[str, frozenset[type]] = {
-    "bool": frozenset({int}),
-    "float64": frozenset({float, int}),
-    "decimal": frozenset({int, float, str}),
-    "utf8": frozenset({str}),
-    "binary": frozenset({bytes}),
-    **dict.fromkeys(("date", "time", "timestamp", "uuid", "json"), frozenset({str})),
-    **dict.fromkeys((f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), frozenset({int})),
-}
-"""Which values of SQLite may stand for a type."""
 
 
 def type_of(declared: str) -> str | None:
@@ -105,7 +96,7 @@ def column_type(kind: str) -> str | None:
 
 def is_readable(kind: str) -> bool:
     """Tell whether a column can be read as that type."""
-    return parse_type(kind).kind in _FOUND
+    return parse_type(kind).kind in _READ
 
 
 def holds_exactly(column: Column, kind: str) -> bool:
@@ -120,24 +111,25 @@ def holds_exactly(column: Column, kind: str) -> bool:
 
 def read_values(values: Sequence[object], kind: str) -> pa.Array | None:
     """Return values of SQLite as an array; None if one of them is no value of that type."""
-    parsed = parse_type(kind)
-    if set(map(type, values)) - {type(None)} - _FOUND[parsed.kind]:
+    right, read = _READ[parse_type(kind).kind]
+    if set(map(type, values)) - {type(None)} - right:
         return None
-    read = _READ.get(parsed.kind, pa.array)
     try:
         return read(values, arrow_type(kind))
-    except (pa.ArrowException, ArithmeticError, ValueError):
+    except (pa.ArrowException, ArithmeticError, LookupError, ValueError):
         return None
 
 
-def _read_bool(values: Sequence[object], kind: pa.DataType) -> pa.Array:
-    if set(values) - {0, 1, None}:
-        raise ValueError
-    return pa.array([None if value is None else value == 1 for value in values], kind)
+def _each(convert: Callable[[Any], object]) -> Read:
+    """Return what makes an array of values one by one; `convert` raises ValueError for one that is none of the type."""
 
+    def read(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+        found = [None if value is None else convert(value) for value in values]
+        if isinstance(kind, pa.BaseExtensionType):
+            return pa.ExtensionArray.from_storage(kind, pa.array(found, kind.storage_type))
+        return pa.array(found, kind)
 
-def _read_decimal(values: Sequence[object], kind: pa.DataType) -> pa.Array:
-    return pa.array([None if value is None else _decimal(value) for value in values], kind)
+    return read
 
 
 def _decimal(value: object) -> Decimal:
@@ -160,27 +152,24 @@ def _read_time(values: Sequence[object], kind: pa.DataType) -> pa.Array:
     return moments.cast(pa.timestamp(kind.unit)).cast(kind)
 
 
-def _read_uuid(values: Sequence[object], kind: pa.DataType) -> pa.Array:
-    found = [None if value is None else uuid.UUID(str(value)).bytes for value in values]
-    return pa.ExtensionArray.from_storage(kind, pa.array(found, kind.storage_type))
+def _json(value: str) -> str:
+    json.loads(value)
+    return value
 
 
-def _read_json(values: Sequence[object], kind: pa.DataType) -> pa.Array:
-    for value in values:
-        if value is not None:
-            json.loads(str(value))
-    return pa.ExtensionArray.from_storage(kind, pa.array(values, kind.storage_type))
-
-
-_READ: dict[str, Callable[[Sequence[object], pa.DataType], pa.Array]] = {
-    "bool": _read_bool,
-    "decimal": _read_decimal,
-    "date": _read_text,
-    "timestamp": _read_text,
-    "time": _read_time,
-    "uuid": _read_uuid,
-    "json": _read_json,
+_READ: dict[str, tuple[set[type], Read]] = {
+    "bool": ({int}, _each({0: False, 1: True}.__getitem__)),
+    "float64": ({float, int}, pa.array),
+    "decimal": ({int, float, str}, _each(_decimal)),
+    "utf8": ({str}, pa.array),
+    "binary": ({bytes}, pa.array),
+    **dict.fromkeys(("date", "timestamp"), ({str}, _read_text)),
+    "time": ({str}, _read_time),
+    "uuid": ({str}, _each(lambda value: uuid.UUID(value).bytes)),
+    "json": ({str}, _each(_json)),
+    **dict.fromkeys((f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), ({int}, pa.array)),
 }
+"""Which values of SQLite may stand for a type, and what makes an array of them."""
 
 
 def first_refused(array: pa.Array, kind: str, *, numbered: bool = False) -> tuple[int, str, str] | None:
@@ -212,14 +201,11 @@ def _first(array: pa.Array, wrong: pa.Array, why: str) -> tuple[int, str, str] |
 
 def stored_values(array: pa.Array, kind: str) -> list[object]:
     """Return an array as values for SQLite."""
-    return _stored(array, parse_type(kind))
-
-
-def _stored(array: pa.Array, kind: Type) -> list[object]:
-    if kind.kind == "decimal":
+    name = parse_type(kind).kind
+    if name == "decimal":
         return [None if value is None else format(value, "f") for value in array.to_pylist()]
-    if kind.kind in ("date", "time", "timestamp"):
+    if name in ("date", "time", "timestamp"):
         return list(array.cast(pa.string()).to_pylist())
-    if kind.kind == "uuid":
+    if name == "uuid":
         return [None if raw is None else str(uuid.UUID(bytes=raw)) for raw in array.storage.to_pylist()]
-    return list((array.storage if kind.kind == "json" else array).to_pylist())
+    return list((array.storage if name == "json" else array).to_pylist())

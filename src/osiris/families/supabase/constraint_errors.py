@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from osiris.families.postgres.constraint_errors import reason_of
+from osiris.families.postgres.errors import reason_of
 from osiris.families.postgres.target_table import way
 from osiris.families.postgres.types import NUMERIC
 from osiris.families.quarantine import Refused

@@ -21,9 +21,9 @@ from osiris.families.postgres.encode import without_zero
 from osiris.families.postgres.target_table import column_type, way
 from osiris.families.postgres.types import BYTE, NUMERIC
 from osiris.families.sql.columnar import Unfit, refuse_large
-from osiris.families.sql.dml import create_table
-from osiris.families.sql.staging import staged
+from osiris.families.sql.database import create_table
 from osiris.families.sql.target_table import refuse_repeated_keys
+from osiris.families.sql.writer import staged
 from osiris.families.supabase.constraint_errors import refusal_of
 from osiris.families.supabase.decode import array_of
 from osiris.families.supabase.errors import RowsRefused

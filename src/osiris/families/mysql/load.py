@@ -1,5 +1,7 @@
-"""Upserts into MySQL: by way of a temporary table, or straight into the table where nobody can see a difference.
+"""Rows sent to MySQL: straight into their table, or those of an upsert by way of a temporary one.
 
+LOAD DATA takes them from memory where the server allows that, else they go in INSERTs of many rows. An upsert goes
+straight into the table where nobody can see a difference.
 REPLACE gives rows their new values in place if no trigger and no foreign key looks at the table; else it deletes them,
 and with them what refers to them. So whoever may not see all triggers and foreign keys goes by way of a staging table.
 """
@@ -7,25 +9,30 @@ and with them what refers to them. So whoever may not see all triggers and forei
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
-from osiris.families.mysql.load_data import replace_rows, send, used_columns
-from osiris.families.mysql.session import quote_name
+from osiris.errors import fail
+from osiris.families.mysql.encode import FORM, encode_rows, expression, sendable
+from osiris.families.mysql.errors import warned
 from osiris.families.mysql.target_table import Column, uniques
-from osiris.families.quarantine import divide, row_text, with_numbers
-from osiris.families.sql.sending import move_in_turns, set_aside, trying
+from osiris.families.mysql.types import quote_name
+from osiris.families.quarantine import Refused, row_text, with_numbers
+from osiris.families.sql.columnar import refuse_null
+from osiris.families.sql.sending import PIECE, encoded_columns, move_staged, send_rows, set_aside, trying
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
 
-    from osiris.families.mysql.load_data import Used
     from osiris.families.mysql.session import Session
-    from osiris.families.quarantine import Refused
-    from osiris.families.sql.database import Delivery
-    from osiris.families.sql.staging import Staged
+    from osiris.families.sql.database import Delivery, Staged
 
+    Used = Sequence[tuple[Column, str]]
+    """Columns of a table, each with the type of what goes there."""
+
+_QUERY = 3
 
 _STAGING = "_osiris_rows"
 _NUMBER = "_osiris_row"
@@ -44,6 +51,87 @@ WHERE GRANTEE = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''') AND PR
 _TRIGGERS = "SELECT 1 FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = %s AND EVENT_OBJECT_TABLE = %s"
 _FOREIGN = """
 SELECT 1 FROM information_schema.INNODB_SYS_FOREIGN WHERE LOWER(%s) IN (LOWER(FOR_NAME), LOWER(REF_NAME))"""
+
+
+def used_columns(delivery: Delivery) -> Used:
+    """Return the columns that rows have values for, in the order of the rows."""
+    known = {column.name: column for column in delivery.columns}
+    return [(known[field.name], field.type) for field in delivery.schema]
+
+
+def send(session: Session, delivery: Delivery, table: str, used: Used, batches: Iterable[pa.RecordBatch]) -> None:
+    """Send all rows; fails as `send_rows`."""
+    ((allowed,),) = session.rows("SELECT @@local_infile")
+    take = _load if allowed else _insert
+    if not allowed:
+        delivery.ctx.emit(
+            "batched_inserts", {"table": delivery.table, "reason": "the server allows no LOAD DATA LOCAL"}
+        )
+    send_rows(session, delivery, batches, partial(_encoded, delivery, used), partial(take, session, table, used))
+
+
+def _encoded(delivery: Delivery, used: Used, piece: pa.RecordBatch) -> list[pa.Array]:
+    """Return the columns of rows, ready to be sent; raises Misfit for a value that would be changed."""
+
+    def encode(array: pa.Array, column: Column, source: str) -> pa.Array:
+        if delivery.rejected and column.name in delivery.merged:
+            refuse_null(array)
+        return sendable(array, source, column)
+
+    return encoded_columns(delivery, used, piece, encode)
+
+
+def _load(session: Session, table: str, used: Used, parts: Iterable[Sequence[pa.Array]], into: str = "INTO") -> int:
+    """Let the server ask for a file, and send it the rows: the client opens no file, whatever the server asks for.
+
+    With rows from a client the server goes on where it would stop otherwise, and only warns: that raises Refused. A row
+    that replaces one may count twice.
+    """
+    from pymysql.protocol import OKPacketWrapper
+
+    connection, names, sent = session.connection, [column.name for column, _ in used], 0
+    with session.watch.waiting():
+        connection._execute_command(_QUERY, _load_statement(f"{into} TABLE {table}", used))
+        packet = connection._read_packet()
+    if not packet.is_load_local_packet():
+        fail("DRV013", path=session.target.where, problem="it does not take rows with LOAD DATA")
+    for arrays in parts:
+        data = encode_rows(names, arrays)
+        for start in range(0, len(data), PIECE):
+            with session.watch.waiting():
+                connection.write_packet(bytes(data[start : start + PIECE]))
+        sent += len(arrays[0])
+    with session.watch.waiting():
+        connection.write_packet(b"")
+        told = OKPacketWrapper(connection._read_packet())
+    if told.warning_count and (refused := warned(session.rows("SHOW WARNINGS"))):
+        raise refused
+    most = sent if into == "INTO" else 2 * sent
+    if not sent <= told.affected_rows <= most:
+        raise Refused("", f"it took {told.affected_rows} of {sent}")
+    return sent
+
+
+def _load_statement(target: str, used: Used) -> str:
+    places, changes = [], []
+    for index, (column, _) in enumerate(used):
+        changed = expression(column, f"@v{index}")
+        places.append(f"@v{index}" if changed else quote_name(column.name))
+        changes += [f"{quote_name(column.name)} = {changed}"] if changed else []
+    set_to = f" SET {', '.join(changes)}" if changes else ""
+    return f"LOAD DATA LOCAL INFILE 'rows' {target} {FORM} ({', '.join(places)}){set_to}"
+
+
+def _insert(session: Session, table: str, used: Used, parts: Iterable[Sequence[pa.Array]]) -> int:
+    names = ", ".join(quote_name(column.name) for column, _ in used)
+    places = ", ".join(expression(column, "%s") or "%s" for column, _ in used)
+    statement, sent = f"INSERT INTO {table} ({names}) VALUES ({places})", 0
+    for arrays in parts:
+        rows = list(zip(*(array.to_pylist() for array in arrays), strict=True))
+        with session.watch.waiting(), session.connection.cursor() as cursor:
+            cursor.executemany(statement, rows)
+        sent += len(rows)
+    return sent
 
 
 def stage(session: Session, delivery: Delivery, used: Used, waiting: Staged) -> None:
@@ -71,7 +159,8 @@ def replace_directly(session: Session, delivery: Delivery, waiting: Staged) -> N
     """Put rows in the places of those with their keys; a temporary table of the keys alone tells that none repeats."""
     used = used_columns(delivery)
     stage(session, delivery, [each for each in used if each[0].name in delivery.key], waiting)
-    replace_rows(session, delivery, used, waiting.open().batches())
+    take = partial(_load, session, delivery.quoted, used, into="REPLACE INTO")
+    send_rows(session, delivery, waiting.open().batches(), partial(_encoded, delivery, used), take)
 
 
 def merge_staged(session: Session, delivery: Delivery, count: int) -> None:
@@ -80,22 +169,18 @@ def merge_staged(session: Session, delivery: Delivery, count: int) -> None:
         _merge_part(session, delivery, "TRUE")
         return
 
+    names = [field.name for field in delivery.schema]
+
     def attempt(where: str) -> None:
         with trying(session, delivery):
             _merge_part(session, delivery, where)
 
-    def refuse(row: int, refused: Refused) -> None:
-        names = [field.name for field in delivery.schema]
+    def take_out(row: int, refused: Refused) -> None:
         listed = ", ".join(map(quote_name, names))
         for values in session.rows(f"SELECT {listed} FROM {_STAGING} WHERE {_NUMBER} = {row}"):
             set_aside(session, delivery, row, row_text(dict(zip(names, values, strict=True))), refused)
-        session.run(f"DELETE FROM {_STAGING} WHERE {_NUMBER} = {row}")
 
-    def move(which: str) -> None:
-        parts = f"{which} AND s.{_NUMBER} >= {{}} AND s.{_NUMBER} < {{}}"
-        divide(count, lambda first, end: attempt(parts.format(first, end)), refuse)
-
-    move_in_turns(session, (_STAGING, _NUMBER), [*map(quote_name, delivery.key)], move, refuse)
+    move_staged(session, delivery, (_STAGING, _NUMBER), count, attempt, take_out)
 
 
 def _merge_part(session: Session, delivery: Delivery, where: str) -> None:

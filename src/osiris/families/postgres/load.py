@@ -1,4 +1,6 @@
-"""Rows that do not go straight into their table: by way of a temporary one, to be merged or cast, or in exchange.
+"""Rows sent to PostgreSQL by COPY: straight into their table, by way of a temporary one, or in exchange for others.
+
+Those that are to be merged or cast go into a temporary table first.
 
 A row of an upsert may be exchanged for another: deleted, and appended in its place. That takes about half the time of
 `ON CONFLICT`, which puts rows in one by one: here only the keys go into a temporary table, and the rows straight to
@@ -10,26 +12,39 @@ that is exchanged would find it gone, and not the new one; so writers wait for t
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING
 
-from osiris.errors import fail
-from osiris.families.postgres.copy_in import expect_taken, send
+import pyarrow as pa
+
+from osiris.families.postgres.encode import HEADER, TRAILER, encode_rows
 from osiris.families.postgres.encode import number as encode_number
 from osiris.families.postgres.target_table import Column, Way, columns_of, expect_table, whole_key
-from osiris.families.quarantine import Misfit, Refused, divide, with_numbers
-from osiris.families.sql.dml import insert_rows, on_conflict
-from osiris.families.sql.sending import SUPERSEDED, fail_refused, fail_value, move_in_turns, set_aside, trying
+from osiris.families.quarantine import Misfit, Refused, with_numbers
+from osiris.families.sql.database import Target, insert_rows, listed, on_conflict
+from osiris.families.sql.sending import (
+    SUPERSEDED,
+    encoded_columns,
+    fail_refused,
+    fail_value,
+    move_staged,
+    send_rows,
+    set_aside,
+    trying,
+)
+from osiris.families.sql.target_table import expect_all_taken, fail_key
 from osiris.sql.binding.duck_types import quote_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from osiris.families.postgres.encode import Part
     from osiris.families.postgres.session import Session
     from osiris.families.postgres.target_table import Found
     from osiris.families.postgres.types import Kind
-    from osiris.families.sql.database import Delivery
-    from osiris.families.sql.staging import Staged
+    from osiris.families.sql.database import Delivery, Staged
     from osiris.table import RowStream
 
 _TABLE = "osiris_rows"
@@ -49,6 +64,51 @@ FROM pg_catalog.pg_class c WHERE oid = %s"""
 _ROW = ("22", "23", "44", "P0")
 _NOT_SO = ("42501", "55000", "55P03")
 """The user may not delete, the table's replication does not allow it, or somebody else is writing the table."""
+
+
+def send(session: Session, delivery: Delivery, table: str, found: Found, batches: Iterable[pa.RecordBatch]) -> None:
+    """Send all rows of some batches, whose columns are `found`; fails as `send_rows`, or with DRV015.
+
+    The latter where the server took more or fewer rows than it was given.
+    """
+
+    def encode(piece: pa.RecordBatch) -> tuple[int, memoryview]:
+        return piece.num_rows, encode_rows(encoded_columns(delivery, found, piece, _parts), piece.num_rows)
+
+    send_rows(session, delivery, batches, encode, partial(_copy, session, delivery, table, found))
+
+
+def _parts(array: pa.Array, column: Column, how: Way) -> Sequence[Part]:
+    try:
+        return how.parts(array)
+    except pa.ArrowInvalid:
+        raise Misfit(column.name, "a value", f"it is out of the range of {how.type}") from None
+
+
+def expect_taken(delivery: Delivery, given: int, taken: int) -> None:
+    """Fail with DRV015 if the server took more or fewer rows than it was given, as a trigger may have it."""
+    expect_all_taken(delivery.ctx, Target(delivery.table, delivery.config.schema), given, taken)
+
+
+def _copy(
+    session: Session, delivery: Delivery, table: str, found: Found, parts: Iterable[tuple[int, memoryview]]
+) -> None:
+    """Send pieces by one COPY, each a number of rows and their bytes, and count what was taken."""
+    listed, sent = ", ".join(quote_name(column.name) for column, _ in found), Counter[str]()
+    command = f"COPY {table} ({listed}) FROM STDIN (FORMAT binary)".encode()
+    with session.connection.cursor() as cursor, ExitStack() as stack:
+        with session.watch.waiting():
+            copy = stack.enter_context(cursor.copy(command))
+            copy.write(HEADER)
+        for count, data in parts:
+            with session.watch.waiting():
+                copy.write(data)
+            sent.update(rows=count, bytes=len(data))
+        with session.watch.waiting():
+            copy.write(TRAILER)
+            stack.close()
+        expect_taken(delivery, sent["rows"], cursor.rowcount)
+    delivery.sent.update(sent)
 
 
 def stage(session: Session, delivery: Delivery, found: Found, rows: RowStream) -> None:
@@ -90,10 +150,6 @@ def _free_name(found: Found) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(quote_name, names))
 
 
 def _moving(delivery: Delivery, found: Found, where: str = "") -> str:
@@ -197,60 +253,44 @@ def _move(session: Session, delivery: Delivery, statement: str) -> None:
 
 
 def _sift(session: Session, delivery: Delivery, found: Found, number: str) -> None:
-    """Move all rows that fit: at once, or if some do not, by parts of them."""
+    """Move all rows that fit, and set the others aside."""
     quoted, sent = quote_name(number), Counter(taken=0, given=delivery.sent["rows"])
 
     def attempt(where: str) -> None:
-        with trying(session, delivery):
-            _refuse_changed(session, found, where)
-            sent.update(taken=session.run(_moving(delivery, found, f" WHERE {where}")))
+        try:
+            with trying(session, delivery):
+                _refuse_changed(session, found, where)
+                sent.update(taken=session.run(_moving(delivery, found, f" WHERE {where}")))
+        except Refused:
+            if not sent["refused"]:
+                session.run(f"CREATE INDEX osiris_number ON {_STAGING} ({quoted})")
+            sent.update(refused=1)
+            raise
 
-    def refuse(row: int, refused: Refused) -> None:
-        _take_out(session, delivery, found, (quoted, row), refused)
+    def take_out(row: int, refused: Refused) -> None:
+        names, where = listed([column.name for column, _ in found]), f"{quoted} = {row}"
+        one = f"SELECT {names} FROM {_STAGING} WHERE {where}"
+        for (values,) in session.rows(f"SELECT pg_catalog.row_to_json(q)::text FROM ({one}) q"):
+            set_aside(session, delivery, row, values, _with_column(session, delivery, found, where, refused))
         delivery.sent["rows"] -= 1
         sent["given"] -= 1
 
-    def move(which: str) -> None:
-        try:
-            attempt(which)
-        except Refused:
-            session.run(f"CREATE INDEX IF NOT EXISTS osiris_number ON {_STAGING} ({quoted})")
-            parts = f"{which} AND {quoted} >= {{}} AND {quoted} < {{}}"
-            divide(delivery.sent["seen"], lambda first, end: attempt(parts.format(first, end)), refuse)
-
-    if delivery.mode == "upsert":
-        move_in_turns(session, (_STAGING, quoted), [*map(quote_name, delivery.key)], move, refuse)
-    else:
-        move("TRUE")
+    move_staged(session, delivery, (_STAGING, quoted), delivery.sent["seen"], attempt, take_out)
     if _counts(delivery):
         expect_taken(delivery, sent["given"], sent["taken"])
 
 
-def _take_out(session: Session, delivery: Delivery, found: Found, which: tuple[str, int], refused: Refused) -> None:
-    """Set aside a row, by the column of its number and that number."""
-    names, where = _listed([column.name for column, _ in found]), "{} = {}".format(*which)
-    one = f"SELECT {names} FROM {_STAGING} WHERE {where}"
-    for (values,) in session.rows(f"SELECT pg_catalog.row_to_json(q)::text FROM ({one}) q"):
-        set_aside(session, delivery, which[1], values, _with_column(session, delivery, found, where, refused))
-    session.run(f"DELETE FROM {_STAGING} WHERE {where}")
-
-
 def _refuse_null_keys(session: Session, delivery: Delivery) -> None:
     null = " OR ".join(f"{quote_name(name)} IS NULL" for name in delivery.key)
-    for values in session.rows(f"SELECT {_listed(delivery.key)} FROM {_STAGING} WHERE {null} LIMIT 1"):
-        _fail_key(delivery, values, "has NULL in it")
+    for values in session.rows(f"SELECT {listed(delivery.key)} FROM {_STAGING} WHERE {null} LIMIT 1"):
+        fail_key(values, delivery.key, "has NULL in it", delivery.ctx)
 
 
 def _refuse_repeated_keys(session: Session, delivery: Delivery) -> None:
-    listed = _listed(delivery.key)
-    twice = f"SELECT {listed}, count(*) FROM {_STAGING} GROUP BY {listed} HAVING count(*) > 1 LIMIT 1"
+    names = listed(delivery.key)
+    twice = f"SELECT {names}, count(*) FROM {_STAGING} GROUP BY {names} HAVING count(*) > 1 LIMIT 1"
     for *values, count in session.rows(twice):
-        _fail_key(delivery, values, f"stands in {count} rows")
-
-
-def _fail_key(delivery: Delivery, values: Sequence[object], problem: str) -> NoReturn:
-    shown = ", ".join(f"{name}={value!r}"[:_SHOWN] for name, value in zip(delivery.key, values, strict=True))
-    fail("DAT028", step=delivery.ctx.step, key=shown, problem=problem)
+        fail_key(values, delivery.key, f"stands in {count} rows", delivery.ctx)
 
 
 def may_exchange(session: Session, delivery: Delivery, found: Found) -> bool:
