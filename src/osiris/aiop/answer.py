@@ -110,22 +110,13 @@ def _run(reading: Reading) -> dict[str, JsonValue]:
     counts = Counter(step.status for step in reading.run.steps)
     return {
         "session": reading.run.id,
-        "kind": run_kind(reading),
+        "kind": "replay" if reading.replays is not None else str(summary.get("kind") or "run"),
         "pipeline": reading.run.pipeline,
         "plan": str(summary["fingerprint"])[:12],
-        "adapter": summary["adapter"],
-        "started_at": summary["started_at"],
-        "ended_at": summary["ended_at"],
-        "duration_ms": summary["duration_ms"],
-        "run_key": summary["run_key"],
+        **{key: summary[key] for key in ("adapter", "started_at", "ended_at", "duration_ms", "run_key")},
         "continues": summary.get("continues"),
         "steps": {"total": len(reading.run.steps)} | {name: counts[name] for name in _STATUSES if counts[name]},
     }
-
-
-def run_kind(reading: Reading) -> str:
-    """Return what a session is: a run, a replay, or the start of a run that was refused."""
-    return "replay" if reading.replays is not None else str(reading.run.summary.get("kind") or "run")
 
 
 def _verdict(
@@ -133,7 +124,8 @@ def _verdict(
 ) -> dict[str, JsonValue]:
     status = reading.run.status
     grave = next((each.kind for each in found if each.is_grave), "ok")
-    kind = {"complete": grave, "running": "running"}.get(status) or kind_of_failure(reading)
+    failed = kind_of(reading.root.item.code) if reading.root else "code"
+    kind = {"complete": grave, "running": "running"}.get(status, failed)
     text = clip(_sentence(reading, grave, found, failure), max(bounds.text, 100))
     return {"status": status, "kind": kind, "text": text, "evidence": event_ids(reading.end) or ["run"]}
 
@@ -264,11 +256,6 @@ def _subject(item: Diagnostic, step: RecordedStep | None) -> dict[str, str]:
     if connection and (class_of(item.code) in ("connection", "auth") or item.code.startswith("CON")):
         found.setdefault("connection", connection)
     return found
-
-
-def kind_of_failure(reading: Reading) -> str:
-    """Return the diagnosis of a run that did not end well."""
-    return kind_of(reading.root.item.code) if reading.root else "code"
 
 
 class Command(NamedTuple):

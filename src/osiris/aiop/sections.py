@@ -219,28 +219,21 @@ def event_weight(item: Item) -> int:
 
 def metrics_of(reading: Reading, most: int) -> list[Item]:
     """Return the metrics, the `most` heaviest: durations first, each metric of a step by its largest value."""
+
+    def weight(item: Item) -> tuple[bool, bool, float, str]:
+        is_time = item["metric"] == "step_duration_ms"
+        return item["step"] is not None, not is_time, -item["value"] if is_time else 0.0, item["id"]
+
     largest: dict[tuple[str, str | None], tuple[float, str, int]] = {}
     for line in reading.run.metrics:
         key = (str(line["metric"]), (line.get("tags") or {}).get("step"))
         value, unit, count = largest.get(key, (line["value"], line["unit"], 0))
         largest[key] = (max(value, line["value"]), unit, count + 1)
-    items = [
-        {
-            "id": f"met.{metric}.{step}" if step else f"met.{metric}",
-            "metric": metric,
-            "step": step,
-            "value": value,
-            "count": count,
-            "unit": unit,
-        }
-        for (metric, step), (value, unit, count) in largest.items()
-    ]
-    items.sort(key=lambda item: (item["step"] is not None, item["metric"] != "step_duration_ms", *_by_size(item)))
-    return items[:most]
-
-
-def _by_size(item: Item) -> tuple[float, str]:
-    return (-item["value"] if item["metric"] == "step_duration_ms" else 0.0, str(item["id"]))
+    items = []
+    for (metric, step), (value, unit, count) in largest.items():
+        named = {"id": f"met.{metric}.{step}" if step else f"met.{metric}", "metric": metric, "step": step}
+        items.append({**named, "value": value, "count": count, "unit": unit})
+    return sorted(items, key=weight)[:most]
 
 
 def delta_of(reading: Reading) -> dict[str, JsonValue]:
@@ -356,19 +349,6 @@ def lineage_of(reading: Reading) -> list[list[str]]:
     return found
 
 
-def metadata_of(reading: Reading, annex: Sequence[JsonValue]) -> dict[str, JsonValue]:
-    """Return the metadata without what may be cut; the sizes are filled in when they are known."""
-    version = reading.run.plan.data.get("osiris", "") if reading.run.plan else ""
-    return {
-        "primer": {"about": _ABOUT, "ids": _IDS, "glossary": {}},
-        "config": {},
-        "settings": {},
-        "producer": f"osiris {version}".strip(),
-        "size": {},
-        "annex": list(annex),
-    }
-
-
 def sizes(answer: JsonValue, limit: int, cuts: Sequence[JsonValue], total: int) -> dict[str, JsonValue]:
     """Return `metadata.size` of a document of `total` bytes."""
     taken = size_of(answer)
@@ -424,7 +404,11 @@ def options_of(config: Config, overrides: Mapping[str, JsonValue]) -> Options:
 
 
 def frame_of(reading: Reading, annex: Sequence[JsonValue]) -> Document:
-    """Return the document with every list empty that may be cut; `annex` are the files beside it."""
+    """Return the document with every list empty that may be cut; `annex` are the files beside it.
+
+    The sizes in its metadata are filled in when they are known.
+    """
+    version = reading.run.plan.data.get("osiris", "") if reading.run.plan else ""
     return {
         "@context": CONTEXT,
         "@id": f"osiris://run/{reading.run.id}",
@@ -435,7 +419,14 @@ def frame_of(reading: Reading, annex: Sequence[JsonValue]) -> Document:
         "delta": delta_of(reading),
         "evidence": {"files": files_of(reading), **{name: [] for name in _EVIDENCE}},
         "semantic": {"pipeline": pipeline_of(reading), "metadata": {}, **{name: [] for name in _SEMANTIC}},
-        "metadata": metadata_of(reading, annex),
+        "metadata": {
+            "primer": {"about": _ABOUT, "ids": _IDS, "glossary": {}},
+            "config": {},
+            "settings": {},
+            "producer": f"osiris {version}".strip(),
+            "size": {},
+            "annex": list(annex),
+        },
     }
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from posixpath import join, normpath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from osiris.family_spec import family_of_connection
 from osiris.urls import local_path, stored_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from osiris.model import JsonValue, Manifest
 
@@ -22,6 +22,8 @@ KINDS = ("copy", "value", "aggregate", "unknown")
 """How a column is made of another, the closest first; `unknown` is said of a step that does not tell."""
 UNNAMED_SCHEMAS = ("main", "public")
 """How databases call the schema that is meant where none is named."""
+
+_Node = TypeVar("_Node")
 
 
 class StepColumn(NamedTuple):
@@ -67,14 +69,7 @@ class Lineage:
 
     def upstream(self, start: StepColumn) -> list[Arrow]:
         """Return all arrows that lead to a column, the nearest first."""
-        found: dict[Arrow, None] = {}
-        left = deque([start])
-        while left:
-            for arrow in self.arrows.get(left.popleft(), ()):
-                if arrow not in found:
-                    found[arrow] = None
-                    left.append(arrow.source)
-        return list(found)
+        return _reachable(self.arrows.get(start, ()), lambda arrow: self.arrows.get(arrow.source, ()))
 
     def origins(self, start: StepColumn) -> dict[StepColumn, str]:
         """Return the source columns of a column, and how it is made of each; where paths differ, the farthest."""
@@ -90,7 +85,7 @@ class Lineage:
 
     def above(self, step: str) -> list[str]:
         """Return a step and all that it reads, directly or not."""
-        return _reachable([step], self.inputs)
+        return _reachable([step], lambda name: self.inputs.get(name, ()))
 
     def reached(self, starts: Mapping[StepColumn, str], steps: Iterable[str] = ()) -> Reached:
         """Return what some columns reach, themselves included; of several ways to a column, the farthest counts.
@@ -106,7 +101,7 @@ class Lineage:
         for step, sources in self.inputs.items():
             for source in sources:
                 readers.setdefault(source, []).append(step)
-        return Reached(kinds, frozenset(_reachable([*steps, *decided], readers)))
+        return Reached(kinds, frozenset(_reachable([*steps, *decided], lambda name: readers.get(name, ()))))
 
 
 def read_lineage(manifest: Manifest) -> Lineage:
@@ -199,14 +194,15 @@ def _spread_kinds(
     return kinds
 
 
-def _reachable(starts: Iterable[str], following: Mapping[str, Iterable[str]]) -> list[str]:
+def _reachable(starts: Iterable[_Node], following: Callable[[_Node], Iterable[_Node]]) -> list[_Node]:
+    """Return what can be reached, the nearest first."""
     found = dict.fromkeys(starts)
     left = deque(found)
     while left:
-        for name in following.get(left.popleft(), ()):
-            if name not in found:
-                found[name] = None
-                left.append(name)
+        for each in following(left.popleft()):
+            if each not in found:
+                found[each] = None
+                left.append(each)
     return list(found)
 
 

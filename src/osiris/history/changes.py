@@ -263,18 +263,19 @@ def environment_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
     only one of the runs has recorded is left out, but for an engine, which only one of them may have used.
     """
     old, new = a.summary, b.summary
-    versions = _leaves("environment", _versions(a), _versions(b))
-    yield from (item for item in versions if not item.is_one_sided or "/engines/" in item.path)
+    # A run that did not record its versions has those of its plan.
+    versions = (each.get("environment") or {"engines": each["engines"]} for each in (old, new))
+    items = _leaves("environment", *versions)
+    yield from (item for item in items if not item.is_one_sided or "/engines/" in item.path)
     for key in ("adapter", "selected"):
         yield from _leaves(f"environment/{key}", old.get(key), new.get(key))
-    yield from _leaves("limits", old.get("limits") or {}, new.get("limits") or {})
-    for kind, what in (("connections", "the fields of {} that are not secret"), ("sources", "the source of step '{}'")):
-        yield from _state_changes(kind, f"{what} changed", old.get(kind) or {}, new.get(kind) or {})
+    yield from _leaves("limits", *(each.get("limits") or {} for each in (old, new)))
+    yield from _state_changes(a, b, "connections", "the fields of {} that are not secret changed")
+    yield from _state_changes(a, b, "sources", "the source of step '{}' changed")
 
 
-def _state_changes(
-    kind: str, text: str, before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]
-) -> Iterator[Difference]:
+def _state_changes(a: RecordedRun, b: RecordedRun, kind: str, text: str) -> Iterator[Difference]:
+    before, after = (run.summary.get(kind) or {} for run in (a, b))
     for name in (name for name in before if name in after and before[name] != after[name]):
         yield Difference(kind, f"{kind}/{name}", before[name], after[name], text.format(name))
 
@@ -331,12 +332,6 @@ def _outcome(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
         before, after = (step.error.code if step.error else step.status for step in (old, new))
         if before != after:
             yield Difference("outcome", f"steps/{old.id}/status", before, after)
-
-
-def _versions(run: RecordedRun) -> Mapping[str, Any]:
-    """Return the versions of a run; of one that did not record them those of its plan."""
-    found: Mapping[str, Any] = run.summary.get("environment") or {"engines": run.summary["engines"]}
-    return found
 
 
 def _schemas(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:

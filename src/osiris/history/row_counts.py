@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
 from osiris.session.finding import runs_before
@@ -39,7 +39,12 @@ _NORMAL = 3
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The rows of one step; all None if it did not end well, as nobody counted them then."""
+    """The rows of one step; all None if it did not end well, as nobody counted them then.
+
+    `filtered` are rows that were taken and neither given nor rejected, of a step that makes no row of several;
+    `combined` those that went into others, as GROUP BY and joins have it, or that such a step left out; `added` those
+    that were given beyond those that were taken.
+    """
 
     step: str
     mode: str
@@ -47,37 +52,14 @@ class Row:
     taken: int | None = None
     given: int | None = None
     rejected: int | None = None
-    combines: bool = False
-
-    @property
-    def filtered(self) -> int | None:
-        """Rows that were taken and neither given nor rejected, of a step that makes no row of several."""
-        return None if self._over is None else 0 if self._is_combined else max(0, self._over)
-
-    @property
-    def combined(self) -> int | None:
-        """Rows that went into others, as GROUP BY and joins have it, or that such a step left out."""
-        return None if self._over is None else max(0, self._over) if self._is_combined else 0
-
-    @property
-    def added(self) -> int | None:
-        """Rows that were given beyond those that were taken."""
-        return None if self._over is None else max(0, -self._over)
+    filtered: int | None = None
+    combined: int | None = None
+    added: int | None = None
 
     @property
     def lost(self) -> int:
         """Rows that were rejected, filtered or combined; 0 if that is not known."""
         return (self.rejected or 0) + (self.filtered or 0) + (self.combined or 0)
-
-    @property
-    def _is_combined(self) -> bool:
-        return self.combines and bool(self.given)
-
-    @property
-    def _over(self) -> int | None:
-        if self.taken is None or self.given is None:
-            return None
-        return self.taken - self.given - (self.rejected or 0)
 
     def numbers(self) -> dict[str, JsonValue]:
         """Return in, out, rejected, filtered, combined and added."""
@@ -85,8 +67,7 @@ class Row:
 
     def cells(self) -> list[JsonValue]:
         """Return what stands in a table with `COLUMNS`."""
-        numbers = (self.taken, self.given, self.rejected, self.filtered, self.combined, self.added)
-        return [self.step, self.mode, self.status, *numbers]
+        return list(astuple(self))
 
 
 RowCounts = dict[str, Row]
@@ -104,10 +85,16 @@ def row_counts_of(run: RecordedRun) -> RowCounts:
 
 
 def _counted(name: str, told: Mapping[str, JsonValue], *, combines: bool = False) -> Row:
+    row = Row(name, told["mode"], told["status"])
     if not {"rows_in", "rows_out"} <= told.keys():
-        return Row(name, told["mode"], told["status"])
-    counts = told["rows_in"], told["rows_out"], told.get("rows_rejected", 0)
-    return Row(name, told["mode"], told["status"], *counts, combines=combines)
+        return row
+    taken, given, rejected = told["rows_in"], told["rows_out"], told.get("rows_rejected", 0)
+    row = replace(row, taken=taken, given=given, rejected=rejected)
+    if taken is None or given is None:
+        return row
+    over = taken - given - (rejected or 0)
+    filtered, combined = (0, max(0, over)) if combines and given else (max(0, over), 0)
+    return replace(row, filtered=filtered, combined=combined, added=max(0, -over))
 
 
 def sql_of(step: RecordedStep) -> str:

@@ -428,20 +428,16 @@ def _output_changes(run: RecordedRun, earlier: RecordedRun) -> Iterator[Output]:
 
 
 def _output_change(step: str, then: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> Output:
-    old, new = then.get("digest") or {}, now.get("digest") or {}
     same = same_output(then, now)
     if same is None:
         return Output(step, None, "the digests cannot be compared")
     if same:
         return Output(step, True, f"the same {number_text(now['rows'])} rows, value by value")
     rows = change_text(then["rows"], now["rows"])
-    names = [name for name in old["columns"].keys() | new["columns"].keys() if _at(old, name) != _at(new, name)]
-    columns = f"other values in {', '.join(sorted(names)[:8])}" if names else "other rows"
+    old, new = (each["digest"]["columns"] for each in (then, now))
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    columns = f"other values in {', '.join(names[:8])}" if names else "other rows"
     return Output(step, False, f"{columns}; rows {rows}")
-
-
-def _at(digest: Mapping[str, JsonValue], name: str) -> JsonValue:
-    return digest["columns"].get(name)
 
 
 def _words(what: str, before: JsonValue, now: JsonValue) -> Fact:
