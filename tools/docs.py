@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from osiris.model import ComponentSpec, JsonValue
-    from osiris.testing.matrix import Carried
+    from osiris.testing.values import Carried
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 EXAMPLE = Path(inspect.getfile(editor_schema)).parents[1] / "templates" / "init" / "pipelines" / "example.yaml"

@@ -52,7 +52,7 @@ def page_of():
     """Write the page of a session's folder beside it, as `osiris logs html` does."""
     from osiris.history.reading import read_run
     from osiris.project import Project
-    from osiris.report.run_page import run_page
+    from osiris.report.pages import run_page
 
     def call(folder):
         reading = read_run(Project(folder.parents[1]), folder.name)

@@ -15,9 +15,8 @@ from osiris.errors import OsirisError
 from osiris.registry import load_registry
 from osiris.secret import Secret
 from osiris.table import stream
-from osiris.testing.carrying import outcomes
 from osiris.testing.trial import Trial, rows_of, table_of
-from osiris.testing.values import samples
+from osiris.testing.values import outcomes, samples
 from osiris.types import schema_of
 
 D = decimal.Decimal

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from osiris.history.record import RecordedRun
     from osiris.model import JsonValue
     from osiris.project import Project
-    from osiris.report.run_page import Repeat
+    from osiris.report.pages import Repeat
 
 _RECENT = 20
 """So many of the newest sessions are looked at for ones without a package."""
@@ -217,7 +217,7 @@ def _find(workspace: Workspace, session: str) -> str:
 
 
 def _page(workspace: Workspace, session: str, index: str | None) -> str:
-    from osiris.report.run_page import run_page
+    from osiris.report.pages import run_page
 
     reading = reading_of(workspace, session)
     run, origin = reading.run, _origin(workspace, reading.run)
@@ -245,7 +245,7 @@ def _origin(workspace: Workspace, run: RecordedRun) -> RecordedRun | None:
 
 def _repeat(workspace: Workspace, run: RecordedRun, origin: RecordedRun | None) -> Repeat | None:
     from osiris.history.changes import replay_changes
-    from osiris.report.run_page import Repeat
+    from osiris.report.pages import Repeat
 
     told = run.summary.get("replays")
     if not told:

@@ -1,29 +1,336 @@
-"""Pages beside that of a run: a plan, a conversation, and all runs of a project."""
+"""HTML pages that need nothing else: of a run, with its files inside, of a plan, a conversation, and all runs."""
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections import Counter
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
+from osiris.compare.lineage import KINDS, label_of
 from osiris.history.failures import cause_code
-from osiris.history.record import REFUSED
-from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw
-from osiris.report.run import badge_of
-from osiris.report.template import own, policy, render
+from osiris.history.record import REFUSED, seconds_between
+from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw, thinned
+from osiris.report.plan import size_text
+from osiris.report.run import RunReport, StepReport, badge_of, read_report
+from osiris.report.template import count_text, duration_text, licensed, number_text, own, policy, render, short, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from osiris.model import JsonValue
+    from osiris.history.reading import Reading
+    from osiris.history.record import RecordedRun
+    from osiris.model import JsonValue, Manifest
+    from osiris.report.drawing import Drawing, Series
     from osiris.report.plan import PlanView
 
     Event = Mapping[str, JsonValue]
 
+
+EVENTS_SHOWN = 100
+"""So many of the first, and of the last, events are shown; the download has all of them."""
+
+MOST_PACKED = 64_000_000
+"""The largest file, in bytes, that a page carries in itself; compressed, 100,000 events take about a tenth."""
+
+FILES = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl")
+CHARTS = ("vendor/uPlot.LICENSE", "vendor/uPlot.iife.min.js")
+CHARTS_STYLE = "vendor/uPlot.min.css"
+_NOTICE = "Charts: uPlot 1.6.32, © 2022 Leon Sorokin, MIT licence."
+
+_PROBLEMS = 20
+_SHOWN_LETTERS = 300
+_LEAST_WIDTH = 0.4
+_NOTICED = 0.05
+_MILD = ("stale", "slower", "warning")
+_TICKS = 5
+_NICE = (1, 2, 5, 10, 15, 30, 60)
+
+VERDICTS = {
+    "complete": "Yes",
+    "failed": "No, it failed",
+    "cancelled": "No, it was cancelled",
+    "lost": "No, its process was lost",
+    "running": "It is still running",
+}
+
+MOST_COLUMNS = 200
+"""So many columns of a step are shown, and can be asked where they come from; the rest is counted."""
+
+
+class Repeat(NamedTuple):
+    """What a replay repeats, whether it may write to targets, and whether the same came out (None: not known).
+
+    `difference` is the first thing that differs.
+    """
+
+    run: str
+    to_targets: bool
+    same: bool | None
+    difference: str | None
+
+
+def run_page(
+    reading: Reading,
+    earlier: RecordedRun | None = None,
+    index: str | None = None,
+    *,
+    answer: Mapping[str, JsonValue] | None = None,
+    repeat: Repeat | None = None,
+) -> str:
+    """Return the HTML page of a run; the same record gives the same page.
+
+    `earlier` is the run that it is compared with, `index` the address of the page over all runs. `answer` is that of
+    its package: what is odd, what changed and what to do next. `repeat` is what a replay is to be told of.
+    """
+    run = reading.run
+    report = read_report(reading, earlier, answer)
+    flow = column_flow(run.plan) if run.plan else []
+    charts = bool(report.series)
+    style = own("page.css", "run.css", *([CHARTS_STYLE] if charts else []))
+    scripts = [*([licensed(*CHARTS), own("charts.js")] if charts else []), own("run.js")]
+    return render(
+        "run.html.jinja",
+        csp=policy([style], scripts),
+        style=style,
+        scripts=scripts,
+        chart_notice=_NOTICE if charts else "",
+        index=index,
+        repeat=repeat,
+        has_flow=bool(flow),
+        most_columns=MOST_COLUMNS,
+        data={"flow": flow, "series": report.series.to_json() if report.series else None},
+        files=list(_files(run)),
+        timeline=_timeline(report),
+        **_glance(report),
+        **_drawn(report),
+        **_charted(report.series),
+        **_events(run),
+    )
+
+
+def _glance(run: RunReport) -> dict[str, object]:
+    """Return what the top of the page tells, and what is wrong."""
+    told = [step.error for step in run.failed[:_PROBLEMS]]
+    return {
+        "run": run,
+        "verdict": _verdict(run),
+        "odd": [finding for finding in (run.answer or {}).get("findings", ()) if finding["kind"] != "warning"],
+        "longer": _longer(run),
+        "done": _done(run),
+        "rejected": sum(step.rows_rejected or 0 for step in run.steps),
+        "most_problems": _PROBLEMS,
+        "problems_title": "Worth knowing" if run.status in ("complete", "running") else "What went wrong",
+        "others": [item for item in run.reading.run.diagnostics if item not in told],
+    }
+
+
+def _longer(run: RunReport) -> float | None:
+    """Return how long it took with the checks before the first step; None if these took no time to speak of."""
+    return run.whole if run.whole and run.whole - (run.seconds or 0.0) >= _NOTICED else None
+
+
+def _charted(series: Series | None) -> dict[str, object]:
+    """Return how fast rows went and how much memory that took, in words and as a table."""
+    if series is None:
+        return {"rates": "", "memory": "", "table": []}
+    read, written = (number_text(max(rates)) for rates in (series.read, series.written))
+    rates = f"at most {read} read and {written} written per second; a point is {duration_text(series.span)}"
+    seen = [(most, index) for index, most in enumerate(series.memory) if most is not None]
+    most, index = max(seen, default=(0, 0))
+    memory = f"at most {size_text(most)}, after {duration_text(index * series.span)}" if seen else ""
+    return {"rates": rates, "memory": memory, "table": thinned(series)}
+
+
+def _done(run: RunReport) -> str:
+    """Say how many steps did what."""
+    skipped = run.count("skipped")
+    words = [f"{run.count('complete'):,} of {count_text(len(run.steps), 'step')} complete"]
+    words += [f"{skipped:,} skipped"] if skipped else []
+    warnings = sum(item.severity == "warning" for item in run.reading.run.diagnostics)
+    return ", ".join([*words, *([count_text(warnings, "warning")] if warnings else [])])
+
+
+def _verdict(run: RunReport) -> str:
+    odd = run.answer is not None and run.answer["verdict"]["kind"] not in ("ok", *_MILD)
+    return "Yes, but look at it" if odd and run.status == "complete" else VERDICTS.get(run.status, run.status)
+
+
+def _drawn(run: RunReport) -> dict[str, object]:
+    steps = {step.id: step for step in run.steps}
+    edges = [edge for edge in dict.fromkeys((*run.reading.run.edges, *run.waits)) if steps.keys() >= set(edge)]
+    drawing = draw(list(steps), edges)
+    return {
+        "steps": steps,
+        "number": {name: index for index, name in enumerate(steps)},
+        "drawing": drawing,
+        "box": (BOX_WIDTH, BOX_HEIGHT),
+        "sides": _sides(run, drawing),
+        "figures": {name: _figures(step) for name, step in steps.items()},
+        "statuses": list(dict.fromkeys(step.status for step in run.steps)),
+        "fused": any(step.fused for step in run.steps),
+    }
+
+
+def _sides(run: RunReport, drawing: Drawing) -> dict[str, int]:
+    """Return where the number of each step that is read stands: to the right (1), or left if all leads right (-1)."""
+    place = {box.name: box.x for box in drawing.boxes}
+    sides: dict[str, int] = {}
+    for source, target in run.reading.run.edges:
+        if source in place and target in place:
+            sides[source] = max(sides.get(source, -1), -1 if place[target] > place[source] else 1)
+    return sides
+
+
+def _figures(step: StepReport) -> str:
+    rows = [] if step.rows is None else [count_text(step.rows, "row")]
+    rows += [] if step.seconds is None else [duration_text(step.seconds)]
+    return ", ".join([*rows, *([f"{step.rows_rejected:,} rejected"] if step.rows_rejected else [])])
+
+
+def _timeline(run: RunReport) -> dict[str, object]:
+    """Return the steps that began, in that order, and the seconds that went before the first.
+
+    A bar is a step with where it begins and how wide it is, in percent, and the same in words.
+    """
+    begun = sorted((step.began, index) for index, step in enumerate(run.steps) if step.began is not None)
+    span = max(run.span, 1e-6)
+    bars = []
+    for began, index in begun:
+        step = run.steps[index]
+        ended = span if step.ended is None else step.ended
+        left, width = min(100 * began / span, 100 - _LEAST_WIDTH), max(100 * (ended - began) / span, _LEAST_WIDTH)
+        words = f"from {duration_text(began)} to {duration_text(ended)}"
+        bars.append({"step": step, "left": round(left, 3), "width": round(width, 3), "words": words})
+    return {"rows": bars, "ticks": list(_ticks(span)), "first": begun[0][0] if begun else None}
+
+
+def _ticks(span: float) -> Iterator[dict[str, object]]:
+    """Yield the marks of the time line: the place of each in percent, its text, and how that stands to it."""
+    apart = _nice(span / _TICKS)
+    for index in range(int(span / apart) + 1):
+        at = 100 * index * apart / span
+        if at <= 96:
+            text, anchor = (duration_text(index * apart), "middle") if index else ("0", "start")
+            yield {"at": round(at, 3), "text": text, "anchor": anchor}
+
+
+def _nice(least: float) -> float:
+    """Return the first length that people count in and that is not shorter."""
+    unit = 1.0
+    while unit > least:
+        unit /= 10
+    for size in (unit * factor * scale for scale in (1, 10, 60, 600, 3600, 36000) for factor in _NICE):
+        if size >= least:
+            return size
+    return least
+
+
+def _events(run: RecordedRun) -> dict[str, object]:
+    """Return the first and the last events, with None between them where some are left out.
+
+    `after` is seconds since the run started, `what` the further fields of an event.
+    """
+    left_out = max(len(run.events) - 2 * EVENTS_SHOWN, 0)
+    rows: list[dict[str, object] | None] = []
+    for event in (*run.events[:EVENTS_SHOWN], *run.events[max(EVENTS_SHOWN, len(run.events) - EVENTS_SHOWN) :]):
+        further = {k: v for k, v in event.items() if k not in ("ts", "seq", "session", "event", "step")}
+        what = short(json.dumps(further, ensure_ascii=False), _SHOWN_LETTERS) if further else ""
+        after = seconds_between(str(run.summary["started_at"]), event["ts"])
+        names = {"name": str(event["event"]), "step": str(event.get("step", ""))}
+        rows.append({"number": event["seq"], "after": after, **names, "what": what})
+    if left_out:
+        rows.insert(EVENTS_SHOWN, None)
+    return {"events": rows, "events_shown": EVENTS_SHOWN, "left_out": left_out}
+
+
+def _files(run: RecordedRun) -> Iterator[dict[str, object]]:
+    """Yield the files of the session as they are, with their sizes in bytes, as base64 of gzip; None if too large.
+
+    The time of packing is left out: the page must not depend on it.
+    """
+    for name in FILES:
+        path = run.folder / name
+        if not path.is_file():
+            continue
+        size = path.stat().st_size
+        packed = None
+        if size <= MOST_PACKED:
+            packed = base64.b64encode(gzip.compress(path.read_bytes(), 4, mtime=0)).decode()
+        yield {"name": name, "size": size, "packed": packed}
+
+
+def column_flow(plan: Manifest) -> list[JsonValue]:
+    """Return for each step, in their order, what the script needs to walk up from a column.
+
+    `label` and `columns` are texts, `source` tells that nothing is above. `arrows` has for a column, by its number, a
+    list of step, column and kind (number of `compare.KINDS`) that it is made of, and `rows` the columns that decide
+    which rows there are. A step that does not tell has neither, but `reads`: the steps whose columns it may be made of.
+    A writer has `copies`: the step whose columns it writes as they are.
+    """
+    number = {step["id"]: index for index, step in enumerate(plan.steps)}
+    names: dict[str, list[str]] = {}
+    for step in plan.steps:
+        names[step["id"]] = _names(step, names)
+    place = {step: {name: index for index, name in enumerate(columns)} for step, columns in names.items()}
+    connections = plan.data.get("connections", {})
+    return [
+        {
+            "label": visible(step["id"] if step["mode"] == "transform" else label_of(step, connections)),
+            "step": visible(step["id"]),
+            "source": not step["inputs"],
+            "columns": [visible(name) for name in names[step["id"]]],
+            **_origin(step, number, place),
+        }
+        for step in plan.steps
+    ]
+
+
+def _names(step: Mapping[str, JsonValue], above: Mapping[str, list[str]]) -> list[str]:
+    if step["mode"] == "write":
+        return [name for source in _inputs(step) for name in above[source]]
+    return [column["name"] for column in step["schema"] or ()]
+
+
+def _inputs(step: Mapping[str, JsonValue]) -> list[str]:
+    return list(dict.fromkeys(step["inputs"].values()))
+
+
+def _origin(
+    step: Mapping[str, JsonValue], number: Mapping[str, int], place: Mapping[str, Mapping[str, int]]
+) -> dict[str, JsonValue]:
+    inputs = [number[source] for source in _inputs(step)]
+    if step["mode"] == "write" and len(inputs) == 1:
+        return {"copies": inputs[0]}
+    lineage = step.get("lineage")
+    if lineage is None:
+        return {"reads": inputs} if inputs else {}
+    return {
+        "inputs": inputs,
+        "arrows": _arrows(step["id"], lineage["columns"], number, place),
+        "rows": [[number[source], place[source][name]] for source, name in lineage["rows"]],
+    }
+
+
+def _arrows(
+    step: str,
+    columns: Mapping[str, JsonValue],
+    number: Mapping[str, int],
+    place: Mapping[str, Mapping[str, int]],
+) -> dict[int, list[list[int]]]:
+    return {
+        place[step][column]: [[number[source], place[source][name], KINDS.index(kind)] for source, name, kind in arrows]
+        for column, arrows in columns.items()
+        if arrows and column in place[step]
+    }
+
+
+# --- Pages beside that of a run ---------------------------------------------------------------------------------------
+
 MOST_RUNS = 2000
 """So many runs are listed, the newest; all are counted."""
-
 _STATUSES = ("complete", "failed", "cancelled", "lost", "running")
 
 

@@ -17,8 +17,8 @@ and rows that fit, if the suite's own do not.
 
 from osiris.testing.behaviours import behaviours, check_behaviour, suite
 from osiris.testing.component import check_component
-from osiris.testing.matrix import type_matrix
 from osiris.testing.trial import Case, filled_by, seen_by
+from osiris.testing.values import type_matrix
 
 __all__ = [
     "Case",

@@ -6,19 +6,344 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from osiris.errors import Diagnostic, OsirisError, diagnostic
+from osiris.model import Field, resolve_order
 from osiris.registry import Registry, load_registry
 from osiris.secret import Secret
 from osiris.testing.component import check_component
-from osiris.testing.expectations import Attempt, Behaviour
-from osiris.testing.promises import BEHAVIOURS
-from osiris.testing.trial import Case, example_case, fresh_folder
+from osiris.testing.expectations import (
+    UNKNOWN,
+    Attempt,
+    Behaviour,
+    broken,
+    differences,
+    digest_of,
+    ending,
+    interrupted,
+    open_files,
+)
+from osiris.testing.trial import Case, example_case, fresh_folder, rows_of, table_of
+from osiris.testing.values import Kept, outcomes, samples
+from osiris.types import schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
+    import pyarrow as pa
+
+    from osiris.model import ComponentSpec, Described
+    from osiris.table import RowStream
+    from osiris.testing.trial import Trial
+
+
+# --- What several kinds of steps promise ------------------------------------------------------------------------------
+
+
+def _left_in_scratch(trial: Trial) -> Iterator[str]:
+    yield from (f"{name} is left in its scratch folder" for name in trial.leftovers())
+
+
+def _description_problems(rows: RowStream, described: Described, order: str) -> Iterator[str]:
+    if rows.schema != described.schema:
+        yield f"it describes {described.schema} and gives {rows.schema}"
+    if rows.order != order:
+        yield f"it describes the order '{order}' and gives '{rows.order}'"
+
+
+def _has_key(key: str) -> Callable[[ComponentSpec], bool]:
+    return lambda spec: key in spec.config["properties"]
+
+
+def _lets_go(trial: Trial, rows: Callable[[], RowStream]) -> Iterator[str]:
+    with open_files() as left, closing(rows().batches()) as batches:
+        next(batches, None)
+    yield from (f"{path} is still open after the rows were let go of" for path in left)
+    yield from _left_in_scratch(trial)
+
+
+def _stops(attempt: Attempt, run: Callable[[Trial], object]) -> Iterator[str]:
+    asked = attempt.trial.changed(cancelled=lambda: True)
+    yield from ending(lambda: run(asked))
+    yield from _left_in_scratch(asked)
+
+
+# --- Reading steps ----------------------------------------------------------------------------------------------------
+
+
+def _reads_what_it_describes(attempt: Attempt) -> Iterator[str]:
+    attempt.fill()
+    trial = attempt.trial
+    described = trial.describe()
+    rows = trial.read(described.schema)
+    yield from _description_problems(rows, described, described.order)
+    table = table_of(rows)
+    for column in described.schema or ():
+        if not column.nullable and table[column.name].null_count:
+            yield f"column '{column.name}' cannot be NULL, and is"
+    if trial.describe() != described:
+        yield "asked again, it describes something else"
+
+
+def _gives_the_same_again(attempt: Attempt) -> Iterator[str]:
+    attempt.fill()
+    first, second = (digest_of(attempt.trial.read()) for _ in range(2))
+    if first != second:
+        yield "reading twice gives other rows"
+
+
+def _reads_every_value(attempt: Attempt) -> Iterator[str]:
+    attempt.fill()
+    yield from differences(attempt.case.table(), table_of(attempt.trial.read()))
+
+
+def _reads_an_empty_source(attempt: Attempt) -> Iterator[str]:
+    attempt.fill(attempt.case.table().slice(0, 0))
+    try:
+        rows = table_of(attempt.trial.read())
+    except OsirisError:  # where only rows tell the columns
+        return
+    if rows.num_rows:
+        yield f"there are no rows, and it gives {rows.num_rows}"
+
+
+def _counts_every_row_read(attempt: Attempt) -> Iterator[str]:
+    attempt.fill()
+    trial = attempt.trial.changed()
+    given = table_of(trial.read()).num_rows
+    given += trial.counts["rows_rejected"] + trial.counts["rows_filtered"]
+    read = trial.counts.get("rows_read", given)
+    if read != given:
+        yield f"it counts {read} rows, and gives, rejects and filters {given}"
+
+
+def _lets_go_of_its_source(attempt: Attempt) -> Iterator[str]:
+    attempt.fill()
+    attempt.trial.describe()  # a database may stay open, once for the process; a second look must add nothing
+    yield from _lets_go(attempt.trial, attempt.trial.read)
+
+
+def _reading_stops(attempt: Attempt) -> Iterator[str]:
+    attempt.fill()
+    schema = attempt.trial.describe().schema
+    yield from _stops(attempt, lambda asked: table_of(asked.read(schema)))
+
+
+def _refuses_a_missing_source(attempt: Attempt) -> Iterator[str]:
+    attempt.fill()
+    schema = attempt.trial.describe().schema
+    empty = attempt.elsewhere("nothing").trial
+    yield from attempt.refusal(empty.describe)
+    yield from attempt.refusal(lambda: table_of(empty.read(schema)))
+
+
+def _refuses_an_unknown_column(attempt: Attempt) -> Iterator[str]:
+    attempt.fill()
+    yield from attempt.refusal(attempt.trial.changed(config={"columns": [UNKNOWN]}).describe, UNKNOWN)
+
+
+def _confirms_what_is_unchanged(attempt: Attempt) -> Iterator[str]:
+    trial, rows = attempt.trial, attempt.case.table()
+    if not trial.has("confirm"):
+        return
+    attempt.fill()
+    described = trial.describe()
+    state = trial.confirm(described.schema or ())
+    if state != described.state:
+        yield f"the state of an unchanged source is '{described.state}' when described and '{state}' when confirmed"
+    other = attempt.elsewhere("changed")
+    other.fill(rows.rename_columns([*rows.column_names[:-1], UNKNOWN]))
+    yield from attempt.refusal(lambda: other.trial.confirm(described.schema or ()))
+
+
+# --- Transforming steps -----------------------------------------------------------------------------------------------
+
+
+def _inputs(attempt: Attempt, rows: pa.Table | None = None, size: int | None = None) -> dict[str, RowStream]:
+    """Return as many inputs as the component needs, at least one if it takes any."""
+    least, most = attempt.spec.inputs
+    count = least or (0 if most == 0 else 1)
+    table = attempt.case.table() if rows is None else rows
+    return {f"input{number}": rows_of(table, size) for number in range(1, count + 1)}
+
+
+def _makes_what_it_describes(attempt: Attempt) -> Iterator[str]:
+    trial, inputs = attempt.trial, _inputs(attempt)
+    described = trial.describe({name: rows.schema for name, rows in inputs.items()})
+    rows = trial.transform(inputs, described.schema)
+    order = resolve_order(described.order, (source.order for source in inputs.values()))
+    yield from _description_problems(rows, described, order)
+    table_of(rows)
+
+
+def _transforms_any_batches(attempt: Attempt) -> Iterator[str]:
+    whole, single = (digest_of(attempt.trial.transform(_inputs(attempt, size=size))) for size in (None, 1))
+    if whole != single:
+        yield "one batch and batches of one row give other rows"
+
+
+def _takes_no_rows(attempt: Attempt) -> Iterator[str]:
+    given = _inputs(attempt, attempt.case.table().slice(0, 0))
+    described = attempt.trial.describe({name: rows.schema for name, rows in given.items()})
+    rows = attempt.trial.transform(given, described.schema)
+    if table_of(rows).schema.names != [column.name for column in described.schema or ()]:
+        yield "without rows it gives other columns"
+
+
+def _refuses_strange_columns(attempt: Attempt) -> Iterator[str]:
+    schema = schema_of(attempt.case.table().schema)
+    strange = tuple(Field(f"{UNKNOWN}_{number}", column.type) for number, column in enumerate(schema))
+    try:
+        described = attempt.trial.describe(dict.fromkeys(_inputs(attempt), strange))
+    except OsirisError:
+        return
+    if described.schema is None:
+        yield "it has no schema for columns that it does not know, and does not refuse them"
+
+
+def _passes_on_what_interrupts_it(attempt: Attempt) -> Iterator[str]:
+    table, trial = attempt.case.table(), attempt.trial
+    yield from interrupted(lambda: table_of(trial.transform({name: broken(table) for name in _inputs(attempt)})))
+    yield from _left_in_scratch(trial)
+
+
+def _transforming_stops(attempt: Attempt) -> Iterator[str]:
+    yield from _stops(attempt, lambda asked: table_of(asked.transform(_inputs(attempt, size=1))))
+
+
+def _lets_go_of_its_inputs(attempt: Attempt) -> Iterator[str]:
+    yield from _lets_go(attempt.trial, lambda: attempt.trial.transform(_inputs(attempt, size=1)))
+
+
+# --- Writing steps ----------------------------------------------------------------------------------------------------
+
+
+def _counts_every_row_written(attempt: Attempt) -> Iterator[str]:
+    rows, trial = attempt.case.table(), attempt.trial
+    written = trial.write(rows_of(rows))
+    if written.rows + written.rejected != rows.num_rows:
+        yield f"it took {rows.num_rows} rows, wrote {written.rows} and rejected {written.rejected}"
+    there = attempt.trial.files()
+    missing = [name for name in written.files if not _named(there, name)]
+    yield from (f"it says that it wrote {name}, which is not there" for name in missing)
+    size = sum(len(content) for name in written.files for content in _named(there, name).values())
+    if written.files and not missing and size != written.bytes:
+        yield f"it says that it wrote {written.bytes} bytes, and its files have {size}"
+    yield from _left_in_scratch(trial)
+
+
+def _named(there: Mapping[str, bytes], name: str) -> dict[str, bytes]:
+    """Return the file of that name, or all files of the folder, whose name ends with a slash."""
+    return {path: there[path] for path in there if path == name or (name.endswith("/") and path.startswith(name))}
+
+
+def _writes_every_value(attempt: Attempt) -> Iterator[str]:
+    rows = attempt.case.table()
+    attempt.trial.write(rows_of(rows))
+    yield from _target_problems(attempt, rows)
+
+
+def _target_problems(attempt: Attempt, rows: pa.Table) -> Iterator[str]:
+    seen = attempt.look()
+    if seen is not None:
+        yield from differences(rows, seen)
+
+
+def _writes_any_batches(attempt: Attempt) -> Iterator[str]:
+    rows, other = attempt.case.table(), attempt.elsewhere("single")
+    files = attempt.trial.write(rows_of(rows)).files
+    single = other.trial.write(rows_of(rows, 1)).files
+    there, here = attempt.trial.files(), other.trial.files()
+    if [_named(there, name) for name in files] != [_named(here, name) for name in single]:
+        yield "one batch and batches of one row give files with other bytes"
+    yield from _target_problems(other, rows)
+
+
+def _writes_no_rows(attempt: Attempt) -> Iterator[str]:
+    written = attempt.trial.write(rows_of(attempt.case.table().slice(0, 0)))
+    if written.rows:
+        yield f"it took no rows, and says that it wrote {written.rows}"
+
+
+def _refuses_what_it_cannot_carry(attempt: Attempt) -> Iterator[str]:
+    tried = samples()
+    for sample, outcome in zip(tried, outcomes(tried, Kept(attempt.trial, attempt.case.look)), strict=True):
+        if outcome.changed:
+            yield f"{sample.type} {sample.what}: {outcome.changed}"
+
+
+def _refuses_an_unknown_key(attempt: Attempt) -> Iterator[str]:
+    schema = schema_of(attempt.case.table().schema)
+    yield from attempt.refusal(lambda: attempt.trial.changed(config={"primary_key": [UNKNOWN]}).check(schema), UNKNOWN)
+
+
+def _shows_the_old_or_the_new(attempt: Attempt) -> Iterator[str]:
+    rows, trial = attempt.case.table(), attempt.trial
+    half = rows.slice(rows.num_rows // 2)
+    trial.write(rows_of(half))
+    before = trial.files()
+    with open_files() as left:
+        yield from interrupted(lambda: trial.write(broken(rows)))
+    yield from (f"{path} is still open after it was interrupted" for path in left)
+    after = attempt.trial.files()
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            yield f"it was interrupted, and {name} is not as before"
+    yield from _left_in_scratch(attempt.trial)
+    yield from _target_problems(attempt, half)
+    if attempt.spec.delivery == "atomic_replace" or attempt.case.config.get("write_mode") == "replace":
+        trial.write(rows_of(rows))
+        yield from _target_problems(attempt, rows)
+
+
+def _writing_stops(attempt: Attempt) -> Iterator[str]:
+    rows = attempt.case.table()
+    yield from _stops(attempt, lambda asked: asked.write(rows_of(rows, 1)))
+
+
+def _delivers_once(attempt: Attempt) -> Iterator[str]:
+    rows = attempt.case.table()
+    run = attempt.trial.changed(run_key="tests/1", plan="0" * 64, digest=lambda: {"rows": rows.num_rows})
+    run.write(rows_of(rows))
+    again = run.write(rows_of(rows.slice(1)))
+    if again.earlier != {"rows": rows.num_rows}:
+        yield "the same step of the same run delivers again, instead of giving the digest of what it has delivered"
+    yield from _target_problems(attempt, rows)
+
+
+BEHAVIOURS = (
+    Behaviour("gives what it describes", "read", _reads_what_it_describes),
+    Behaviour("gives the same again", "read", _gives_the_same_again),
+    Behaviour("accounts for every row", "read", _counts_every_row_read),
+    Behaviour("lets go of its source", "read", _lets_go_of_its_source),
+    Behaviour("stops when asked", "read", _reading_stops),
+    Behaviour("keeps every value", "read", _reads_every_value, ("fill",)),
+    Behaviour("reads an empty source", "read", _reads_an_empty_source, ("fill",)),
+    Behaviour("refuses a missing source", "read", _refuses_a_missing_source, ("fill",)),
+    Behaviour("refuses an unknown column", "read", _refuses_an_unknown_column, ("fill",), _has_key("columns")),
+    Behaviour("confirms what is unchanged", "read", _confirms_what_is_unchanged, ("fill",)),
+    Behaviour("gives what it describes", "transform", _makes_what_it_describes),
+    Behaviour("does not see batches", "transform", _transforms_any_batches),
+    Behaviour("takes no rows", "transform", _takes_no_rows),
+    Behaviour("refuses strange columns", "transform", _refuses_strange_columns),
+    Behaviour("passes on what interrupts it", "transform", _passes_on_what_interrupts_it),
+    Behaviour("stops when asked", "transform", _transforming_stops),
+    Behaviour("lets go of its inputs", "transform", _lets_go_of_its_inputs),
+    Behaviour("accounts for every row", "write", _counts_every_row_written),
+    Behaviour("does not see batches", "write", _writes_any_batches),
+    Behaviour("writes no rows", "write", _writes_no_rows),
+    Behaviour("refuses what it cannot carry", "write", _refuses_what_it_cannot_carry),
+    Behaviour("refuses an unknown key", "write", _refuses_an_unknown_key, (), _has_key("primary_key")),
+    Behaviour("shows the old or the new", "write", _shows_the_old_or_the_new),
+    Behaviour("stops when asked", "write", _writing_stops),
+    Behaviour("delivers once", "write", _delivers_once, (), lambda spec: spec.delivery == "exactly_once"),
+    Behaviour("keeps every value", "write", _writes_every_value, ("look",)),
+)
+
+
+# --- Trying them ------------------------------------------------------------------------------------------------------
 
 SPEC = "does what its spec says"
 

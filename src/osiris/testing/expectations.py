@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.errors import OsirisError
 from osiris.table import Digester, stream
-from osiris.testing.carrying import compare
+from osiris.testing.values import compare
 from osiris.types import schema_of
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from tests.browser.sessions import moment, plan, problem, shop, step, write_sess
 
 from osiris.history.reading import Reading
 from osiris.history.record import load_run
+from osiris.report.pages import MOST_PACKED, run_page
 from osiris.report.run import read_report
-from osiris.report.run_page import MOST_PACKED, run_page
 
 
 @pytest.fixture
