@@ -180,7 +180,16 @@ def _to_arrow(found: Type) -> pa.DataType:
 
 def type_name(kind: pa.DataType) -> str:
     """Return the spelling of an Arrow type; fails with DAT012 for a type outside the set."""
-    return _simple_name(kind) or _composed_name(kind) or fail("DAT012", type=str(kind))
+    import pyarrow.types as is_
+
+    if is_.is_dictionary(kind):
+        return type_name(kind.value_type)
+    if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
+        return f"list<{type_name(kind.value_type)}>"
+    if is_.is_struct(kind) and kind.num_fields:
+        fields = (f"{_quoted(child.name)}:{type_name(child.type)}" for child in kind.fields)
+        return f"struct<{','.join(fields)}>"
+    return _simple_name(kind) or _parameterized_name(kind) or fail("DAT012", type=str(kind))
 
 
 def _simple_name(kind: pa.DataType) -> str | None:
@@ -199,19 +208,6 @@ def _simple_name(kind: pa.DataType) -> str | None:
         **{getattr(pa, name)(): name for name in _INTEGERS},
     }
     return "binary" if is_.is_fixed_size_binary(kind) else known.get(kind)
-
-
-def _composed_name(kind: pa.DataType) -> str | None:
-    import pyarrow.types as is_
-
-    if is_.is_dictionary(kind):
-        return type_name(kind.value_type)
-    if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
-        return f"list<{type_name(kind.value_type)}>"
-    if is_.is_struct(kind):
-        fields = [f"{_quoted(child.name)}:{type_name(child.type)}" for child in kind.fields]
-        return f"struct<{','.join(fields)}>" if fields else None
-    return _parameterized_name(kind)
 
 
 def _parameterized_name(kind: pa.DataType) -> str | None:

@@ -415,7 +415,7 @@ def frame_of(reading: Reading, annex: Sequence[JsonValue]) -> Document:
         "@type": "AIOperationPackage",
         "format": FORMAT,
         "answer": answer_of(reading),
-        "narrative": {"intent": intent_of(reading).to_json(), "sentences": []},
+        "narrative": {"intent": intent_of(reading), "sentences": []},
         "delta": delta_of(reading),
         "evidence": {"files": files_of(reading), **{name: [] for name in _EVIDENCE}},
         "semantic": {"pipeline": pipeline_of(reading), "metadata": {}, **{name: [] for name in _SEMANTIC}},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from osiris.compare.lineage import labels_of, read_lineage
 from osiris.sql.explanation.probes import probes_of
-from osiris.sql.explanation.read_back import QueryText, best_key, in_order, read_query
+from osiris.sql.explanation.read_back import best_key, in_order, read_query
 from osiris.sql.explanation.sources import Rows
 from osiris.sql.safety.names import relation_names
 
@@ -145,7 +145,10 @@ def _read_step(step: Step, known: Mapping[str, Rows], keys: Sequence[Sequence[st
     if len(texts) == 1:
         ((sql, dialect),) = texts
         query = read_query(sql, _relations(inputs, known), dialect, [column["name"] for column in step["schema"] or ()])
-        return _of_schema(step, query.rows.keys, query.rows), _step_text(name, query)
+        filters, joins, groups = tuple(query.filters), tuple(query.joins), tuple(query.groups)
+        sort, notes = tuple(query.sort), tuple(query.notes)
+        text = StepText(name, filters, joins, groups, query.columns, sort, query.limit, notes)
+        return _of_schema(step, query.rows.keys, query.rows), text
     if step["mode"] == "transform":
         return _of_schema(step, frozenset(), Rows()), StepText(name, notes=(_NO_SQL,))
     return _of_schema(step, _whole_keys(step, keys), None), _of_reader(step)
@@ -166,19 +169,6 @@ def _of_schema(step: Step, keys: frozenset[frozenset[str]], found: Rows | None) 
     if found is None:
         return Rows(columns, keys, types, own, declared=True)
     return Rows(columns, keys, types, found.origins if step["inputs"] else own, found.constants)
-
-
-def _step_text(name: str, found: QueryText) -> StepText:
-    return StepText(
-        name,
-        tuple(found.filters),
-        tuple(found.joins),
-        tuple(found.groups),
-        found.columns,
-        tuple(found.sort),
-        found.limit,
-        tuple(found.notes),
-    )
 
 
 def _of_reader(step: Step) -> StepText:

@@ -266,47 +266,26 @@ def stale_text(stale: list[Stale]) -> str:
     return f"Made from what this run did not renew, by other pipelines: {named}{more}."
 
 
-class Source(NamedTuple):
-    """Something that says what a pipeline is for, how far to trust it, and what it says."""
+def intent_of(reading: Reading) -> dict[str, JsonValue]:
+    """Return what the pipeline of a run is for, as it stands in narrative.intent: `text`, `known` and `provenance`.
 
-    name: str
-    trust: str
-    text: str
-
-
-class Intent(NamedTuple):
-    """What a pipeline is for; `sources` say it, the one that won first."""
-
-    sources: tuple[Source, ...]
-
-    @property
-    def text(self) -> str:
-        """What the source says that won."""
-        return clip(self.sources[0].text, _LONGEST_INTENT)
-
-    @property
-    def known(self) -> bool:
-        """Tell whether somebody wrote it down; else it is inferred from the steps."""
-        return self.sources[0].name != "inferred"
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return it as it stands in narrative.intent."""
-        told = [{"source": s.name, "trust": s.trust, "excerpt": clip(s.text, _EXCERPT)} for s in self.sources]
-        return {"text": self.text, "known": self.known, "provenance": list(told)}
-
-
-def intent_of(reading: Reading) -> Intent:
-    """Return what the pipeline of a run is for."""
+    It is known if somebody wrote it down, else inferred from the steps. The provenance names what says it, the one
+    that won first, with how far to trust it.
+    """
     about: Mapping[str, JsonValue] = reading.run.plan.data["pipeline"] if reading.run.plan else {}
-    sources = []
+    title = reading.conversation.get("title") if reading.conversation else None
     intent = (about.get("metadata") or {}).get("intent")
+    sources = []
     if isinstance(intent, str) and intent.strip():
-        sources.append(Source("metadata.intent", "high", intent))
+        sources.append(("metadata.intent", "high", intent))
     if about.get("description"):
-        sources.append(Source("description", "high", str(about["description"])))
-    if reading.conversation and reading.conversation.get("title"):
-        sources.append(Source("conversation", "medium", reading.clean(str(reading.conversation["title"]))))
-    return Intent(tuple(sources) or (Source("inferred", "low", _inferred(reading)),))
+        sources.append(("description", "high", str(about["description"])))
+    if title:
+        sources.append(("conversation", "medium", reading.clean(str(title))))
+    known = bool(sources)
+    sources = sources or [("inferred", "low", _inferred(reading))]
+    told = [{"source": name, "trust": trust, "excerpt": clip(text, _EXCERPT)} for name, trust, text in sources]
+    return {"text": clip(sources[0][2], _LONGEST_INTENT), "known": known, "provenance": told}
 
 
 def _inferred(reading: Reading) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from osiris.model import JsonValue, Manifest
     from osiris.project import Project
 
+    Fields = Mapping[str, JsonValue]
+
 
 REFUSED = "refused"
 """The `kind` of a session whose run could not start: nothing continues it."""
@@ -53,13 +55,13 @@ class RecordedStep:
     id: str
     mode: str
     status: str
-    plan: Mapping[str, JsonValue]
-    summary: Mapping[str, JsonValue]
+    plan: Fields
+    summary: Fields
     began: float | None
     ended: float | None
-    end: Mapping[str, JsonValue]
+    end: Fields
     error: Diagnostic | None
-    output: Mapping[str, JsonValue] | None
+    output: Fields | None
     progress: tuple[Point, ...]
 
     @property
@@ -103,10 +105,10 @@ class RecordedRun:
     """
 
     folder: Path
-    summary: Mapping[str, JsonValue]
+    summary: Fields
     plan: Manifest | None
-    events: tuple[Mapping[str, JsonValue], ...]
-    metrics: tuple[Mapping[str, JsonValue], ...]
+    events: tuple[Fields, ...]
+    metrics: tuple[Fields, ...]
     steps: tuple[RecordedStep, ...]
     diagnostics: tuple[Diagnostic, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -163,13 +165,10 @@ def load_run(folder: Path, most: int | None = None, *, outline: bool = False) ->
 
 
 def _steps(
-    summary: Mapping[str, JsonValue],
-    plan: Manifest | None,
-    events: Iterable[Mapping[str, JsonValue]],
-    problems: tuple[Diagnostic, ...],
+    summary: Fields, plan: Manifest | None, events: Iterable[Fields], problems: tuple[Diagnostic, ...]
 ) -> Iterator[RecordedStep]:
     planned = {step["id"]: step for step in plan.steps} if plan else {}
-    of_step: dict[str, list[Mapping[str, JsonValue]]] = {name: [] for name in summary["steps"]}
+    of_step: dict[str, list[Fields]] = {name: [] for name in summary["steps"]}
     for event in events:
         if event.get("step") in of_step:
             of_step[event["step"]].append(event)
@@ -177,21 +176,19 @@ def _steps(
         yield _step(name, planned.get(name, {}), own, summary, problems)
 
 
-def caught_up(summary: Mapping[str, JsonValue], events: Iterable[Mapping[str, JsonValue]]) -> dict[str, JsonValue]:
+def caught_up(summary: Fields, events: Iterable[Fields]) -> dict[str, JsonValue]:
     """Return the run.json of a run with what its events say of its steps: it is not renewed for each while it runs."""
-    known = dict(summary)
-    if known["status"] != "running":
-        return known
-    steps = {name: dict(step) for name, step in known["steps"].items()}
+    renewed = dict(summary)
+    if renewed["status"] != "running":
+        return renewed
+    steps = {name: dict(step) for name, step in renewed["steps"].items()}
     for event in events:
         if event.get("step") in steps and event["event"] in ("step_start", *STEP_ENDINGS):
             catch_up(steps[event["step"]], event)
-    return {**known, "steps": steps, **totals(steps)}
+    return {**renewed, "steps": steps, **totals(steps)}
 
 
-def _first(
-    events: Iterable[Mapping[str, JsonValue]], most: int | None, left_out: Counter[str]
-) -> Iterator[Mapping[str, JsonValue]]:
+def _first(events: Iterable[Fields], most: int | None, left_out: Counter[str]) -> Iterator[Fields]:
     """Give our own events, and the first ones of those that components told; counts the others."""
     told: Counter[str] = Counter()
     for event in events:
@@ -228,7 +225,7 @@ def run_before(project: Project, run: RecordedRun) -> RecordedRun | None:
     return load_run(project.logs / str(found["session"])) if found else None
 
 
-def conversation_of(project: Project, run: RecordedRun) -> Mapping[str, JsonValue] | None:
+def conversation_of(project: Project, run: RecordedRun) -> Fields | None:
     """Return the run.json of the newest conversation before a run that made its pipeline; None if there is none."""
     for folder in session_folders(project):
         is_earlier = f"-{CONVERSATION}-" in folder.name and order_of(folder.name) < order_of(run.id)
@@ -240,7 +237,7 @@ def conversation_of(project: Project, run: RecordedRun) -> Mapping[str, JsonValu
     return None
 
 
-def resume_command(summary: Mapping[str, JsonValue]) -> str:
+def resume_command(summary: Fields) -> str:
     """Return the command that goes on with a run, given its run.json: with the selection it had, or it is refused.
 
     One that could not start is started again.
@@ -263,11 +260,7 @@ def plan_of(folder: Path) -> Manifest | None:
 
 
 def _step(
-    name: str,
-    plan: Mapping[str, JsonValue],
-    events: list[Mapping[str, JsonValue]],
-    summary: Mapping[str, JsonValue],
-    problems: tuple[Diagnostic, ...],
+    name: str, plan: Fields, events: list[Fields], summary: Fields, problems: tuple[Diagnostic, ...]
 ) -> RecordedStep:
     entry, start = summary["steps"][name], str(summary["started_at"])
     end = next((event for event in reversed(events) if event["event"] in STEP_ENDINGS), None)
@@ -287,7 +280,7 @@ def _step(
     )
 
 
-def _error(status: str, end: Mapping[str, JsonValue] | None, problems: tuple[Diagnostic, ...]) -> Diagnostic | None:
+def _error(status: str, end: Fields | None, problems: tuple[Diagnostic, ...]) -> Diagnostic | None:
     """Return what the end of a failed step names, with the place and the hint that the run's summary has for it."""
     if status != "failed" or end is None or "code" not in end:
         return None
@@ -295,12 +288,12 @@ def _error(status: str, end: Mapping[str, JsonValue] | None, problems: tuple[Dia
     return next(same, None) or Diagnostic(end["code"], end["message"])
 
 
-def target_of(plan: Mapping[str, JsonValue]) -> str | None:
+def target_of(plan: Fields) -> str | None:
     """Return the file, table or other place of a step's entry in the plan; None if it names none.
 
     A table stands with its schema and its connection, `public.orders in @postgres.main`.
     """
-    config: Mapping[str, JsonValue] = plan.get("config") or {}
+    config: Fields = plan.get("config") or {}
     named = {key: config[key] for key in _PLACES if isinstance(config.get(key), str | list) and config[key]}
     if "table" in named:
         words = _table_words(named)
@@ -310,6 +303,6 @@ def target_of(plan: Mapping[str, JsonValue]) -> str | None:
     return " ".join(words)[:_LONGEST_TARGET] or None
 
 
-def _table_words(named: Mapping[str, JsonValue]) -> list[str]:
+def _table_words(named: Fields) -> list[str]:
     table = ".".join(str(named[key]) for key in ("schema", "table") if key in named)
     return [table, *([f"in {named['path']}"] if "path" in named else [])]

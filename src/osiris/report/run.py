@@ -38,13 +38,6 @@ _SLOWER, _NOTICED = 0.25, 0.1
 """A step took another time if it differs by that part, and by so many seconds: the rest is chance."""
 
 
-class Input(NamedTuple):
-    """A step that is read, and its columns."""
-
-    step: str
-    columns: Schema
-
-
 class Statement(NamedTuple):
     """SQL that a step runs: the key of its config, the dialect, and the text."""
 
@@ -101,7 +94,7 @@ class StepReport:
     output: Mapping[str, JsonValue] | None
     statements: tuple[Statement, ...]
     settings: tuple[tuple[str, str], ...]
-    reads: tuple[Input, ...]
+    reads: tuple[tuple[str, Schema], ...]
     columns: Schema
 
     @property
@@ -186,7 +179,7 @@ def read_report(
     return RunReport(
         reading=reading,
         badge=badge_of(run.summary),
-        description=intent.text if intent.known else None,
+        description=intent["text"] if intent["known"] else None,
         seconds=seconds,
         whole=whole,
         span=span,
@@ -224,7 +217,7 @@ def _step_reports(run: RecordedRun) -> Iterator[StepReport]:
     connections = run.plan.data["connections"] if run.plan else {}
     last = _whole(run) if run.status == "lost" else None
     for step in run.steps:
-        reads = tuple(Input(name, schemas.get(name, ())) for name in step.inputs)
+        reads = tuple((name, schemas.get(name, ())) for name in step.inputs)
         schemas[step.id] = _columns(step, reads)
         label = label_of(step.plan, connections) if step.plan and step.mode != "transform" else None
         tries = tuple(retries.get(step.id, ()))
@@ -232,10 +225,10 @@ def _step_reports(run: RecordedRun) -> Iterator[StepReport]:
         yield found if last is None else _until(found, last)
 
 
-def _columns(step: RecordedStep, reads: tuple[Input, ...]) -> Schema:
+def _columns(step: RecordedStep, reads: tuple[tuple[str, Schema], ...]) -> Schema:
     """Return the columns that a step gives, or writes."""
     if step.mode == "write":
-        return tuple(column for each in reads for column in each.columns)
+        return tuple(column for _, columns in reads for column in columns)
     return schema_from_json(step.plan.get("schema") or [])
 
 

@@ -11,6 +11,7 @@ import html
 import json
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from osiris.secret.literals import is_secret_name
 
@@ -27,7 +28,6 @@ PIECE = 12
 """So many characters of a secret in a row are masked even where the rest is missing."""
 
 _BLOCK = PIECE // 2
-_UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~"
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _URL_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s/@]+)@")
 _WORD = re.compile(r"[a-z][a-z0-9_.]*")
@@ -165,8 +165,7 @@ def _forms(value: str) -> Iterator[str]:
 
 def _percent(text: str, safe: str) -> str:
     """Return a text with everything but letters, digits, `_.-~` and `safe` as percent escapes of its UTF-8."""
-    kept = frozenset(f"{_UNRESERVED}{safe}".encode())
-    return "".join(chr(b) if b in kept else f"%{b:02X}" for b in text.encode("utf-8", "surrogatepass"))
+    return quote(text, safe, errors="surrogatepass")
 
 
 def _quoted_forms(value: str) -> Iterator[str]:
