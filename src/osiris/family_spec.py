@@ -12,7 +12,7 @@ import importlib.metadata
 import importlib.util
 import sys
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,8 +101,7 @@ class Families:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = by_name(entries)
-        self._specs: dict[str, FamilySpec] = {}
-        self._stores: dict[str, str] | None = None
+        self._read = cache(lambda name: _read_family(self._entries[name]))
 
     def names(self) -> list[str]:
         """Return the names of all families, sorted."""
@@ -110,25 +109,20 @@ class Families:
 
     def get(self, name: str) -> FamilySpec | None:
         """Return what a family states of itself, None if it is not registered; fails with REG001 for a broken file."""
-        if name not in self._entries:
-            return None
-        if name not in self._specs:
-            self._specs[name] = _read_family(self._entries[name])
-        return self._specs[name]
+        return self._read(name) if name in self._entries else None
 
     def target(self, name: str) -> str | None:
         """Return the dotted name of the package or module that is a family; None if it is not registered."""
         return self._entries[name].target if name in self._entries else None
 
+    @cached_property
     def stores(self) -> Mapping[str, str]:
-        """Return the names of the families that lead to the objects of stores, by the scheme of their URLs."""
-        if self._stores is None:
-            stores: dict[str, str] = {}
-            for spec in self.readable():
-                if spec.scheme:
-                    stores.setdefault(spec.scheme, spec.name)
-            self._stores = stores  # whole or not at all: steps that run at once ask too
-        return self._stores
+        """The names of the families that lead to the objects of stores, by the scheme of their URLs."""
+        stores: dict[str, str] = {}
+        for spec in self.readable():
+            if spec.scheme:
+                stores.setdefault(spec.scheme, spec.name)
+        return stores
 
     def readable(self) -> Iterator[FamilySpec]:
         """Yield all families whose file can be read, by title."""
@@ -155,7 +149,7 @@ def family_of_connection(reference: str | None) -> FamilySpec:
 
 def store_families() -> Mapping[str, str]:
     """Return the names of the families that lead to the objects of stores, by the scheme of their URLs."""
-    return installed_families().stores()
+    return installed_families().stores
 
 
 def files_family() -> str:

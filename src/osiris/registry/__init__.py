@@ -169,8 +169,14 @@ class Registry:
     def __init__(self, components: Iterable[Entry], families: Families) -> None:
         self._entries = by_name(components)
         self._families = families
-        self._loaded: dict[str, _Component] = {}
-        self._checked: dict[str, tuple[Diagnostic, ...]] = {}
+        # Each is read and checked when it is first asked for.
+        self._component = cache(lambda name: _read_component(self._entries[name]))
+        self._check = cache(self._checked)
+
+    def _checked(self, name: str) -> tuple[Diagnostic, ...]:
+        component = self._component(name)
+        checked = _schema_problems(self._entries[name], component.document) if component.spec else ()
+        return component.problems or checked
 
     def names(self) -> list[str]:
         """Return the names of all registered components, sorted; some may have a broken spec."""
@@ -241,18 +247,6 @@ class Registry:
         Fails with REG001 if the family's file cannot be read.
         """
         return self._families.get(name)
-
-    def _component(self, name: str) -> _Component:
-        if name not in self._loaded:
-            self._loaded[name] = _read_component(self._entries[name])
-        return self._loaded[name]
-
-    def _check(self, name: str) -> tuple[Diagnostic, ...]:
-        if name not in self._checked:
-            component = self._component(name)
-            checked = _schema_problems(self._entries[name], component.document) if component.spec else ()
-            self._checked[name] = component.problems or checked
-        return self._checked[name]
 
 
 def load_registry() -> Registry:

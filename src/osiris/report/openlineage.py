@@ -327,7 +327,7 @@ def _file_dataset(root: Path, path: str, reference: str | None, fields: Fields) 
     if url := stored_as(path, reference, fields):
         namespace = find_family(url.family).openlineage.get("namespace", f"{url.scheme}://{url.bucket}")
         return Dataset(namespace.format_map({"account": None, **fields, "bucket": url.bucket}), url.key)
-    return Dataset("file", _absolute(root, str(fields.get("base_dir") or ""), local_path(path)))
+    return Dataset("file", os.path.normpath(root / str(fields.get("base_dir") or "") / local_path(path)))
 
 
 def _queried(step: Fields) -> Iterator[str]:
@@ -344,15 +344,11 @@ def _place(family: FamilySpec, fields: Fields, root: Path, schema: JsonValue) ->
     found = next((fields[key] for key in named if fields.get(key)), None)
     if not found or not family.openlineage:
         return None
-    file = _absolute(root, "", str(found)) if family.file_fields else ""
+    file = os.path.normpath(root / str(found)) if family.file_fields else ""
     known = {"host": "localhost", "port": family.port, "database": "", **fields, "file": file}
     own = family.openlineage["schema"].format_map(known)
     inside = {**known, "schema": schema or fields.get("schema") or own}
     return family.openlineage["namespace"].format_map(known), family.openlineage["name"].format_map(inside)
-
-
-def _absolute(root: Path, base: str, path: str) -> str:
-    return os.path.normpath(root / base / path)
 
 
 def _bound(text: str, bindings: Mapping[str, str]) -> str:

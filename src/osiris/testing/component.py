@@ -251,7 +251,8 @@ def _type_problems(name: str, schema: Mapping[str, JsonValue], annotation: objec
     if "number" in said:
         said, written = said | {"integer"}, written | {"integer"}
     if said and written and said != written:
-        yield f"'{name}' is {_list(said)} in the spec and {_list(written)} in Config"
+        first, second = (" or ".join(sorted(kinds)) for kinds in (said, written))
+        yield f"'{name}' is {first} in the spec and {second} in Config"
     if not _has_choices(schema, _choices(annotation)):
         yield f"'{name}' has other choices in the spec than in Config"
 
@@ -288,7 +289,3 @@ def _is_valid(value: JsonValue, schema: Mapping[str, JsonValue]) -> bool:
     from jsonschema import Draft202012Validator
 
     return bool(Draft202012Validator(dict(schema)).is_valid(value))
-
-
-def _list(kinds: set[str]) -> str:
-    return " or ".join(sorted(kinds))
