@@ -491,5 +491,5 @@ def test_threads_that_ask_at_once_know_all_stores():
         families = Families(entries_of(FAMILIES))
         begin = threading.Barrier(4)
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda _: (begin.wait(), dict(families.stores))[1], range(4)))
+            found = list(pool.map(lambda each, wait: (wait(), dict(each.stores))[1], [families] * 4, [begin.wait] * 4))
         assert found == [{"s3": "s3", "az": "azure", "gs": "gcs"}] * 4

@@ -68,15 +68,10 @@ class Drawing:
 def draw(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> Drawing:
     """Return the drawing of a graph whose nodes stand in topological order; the same graph gives the same drawing."""
     ranks = _ranks(nodes, edges)
-    # An edge passes one place in each rank from its source to its target.
-    routes = [
-        [
-            _Place(source),
-            *(_Place(f"{rank}", number) for rank in range(ranks[source] + 1, ranks[target])),
-            _Place(target),
-        ]
-        for number, (source, target) in enumerate(edges)
-    ]
+    routes = []
+    for number, (source, target) in enumerate(edges):  # an edge passes one place in each rank between its ends
+        bends = [_Place(f"{rank}", number) for rank in range(ranks[source] + 1, ranks[target])]
+        routes.append([_Place(source), *bends, _Place(target)])
     layers = _layers(nodes, ranks, routes)
     _untangle(layers, routes)
     width = max((_width(layer) for layer in layers), default=0) + 2 * _MARGIN
