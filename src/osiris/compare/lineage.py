@@ -302,14 +302,13 @@ def find_source(plans: Sequence[FlowingPlan], text: str) -> tuple[str, str | Non
 def trace_impact(plans: Sequence[FlowingPlan], source: str, column: str | None) -> tuple[PipelineImpact, ...]:
     """Return what a source, or one column of it, reaches in each plan, and through their targets in the others."""
     hits = {_folded(source): _Hit(_first_columns(plans, source, column), rows=column is None)}
-    before: list[Reached] | None = None
-    reached = [_walk(plan, hits) for plan in plans]
-    while reached != before:
-        for plan, found in zip(plans, reached, strict=True):
-            _carry_on(plan, found, hits)
-        before, reached = reached, [_walk(plan, hits) for plan in plans]
-    told = (_told(plan, found) for plan, found in zip(plans, reached, strict=True))
-    return tuple(each for each in told if each.steps)
+    before: list[PipelineImpact] | None = None
+    impacts = [_walk(plan, hits) for plan in plans]
+    while impacts != before:
+        for impact in impacts:
+            _carry_on(impact, hits)
+        before, impacts = impacts, [_walk(plan, hits) for plan in plans]
+    return tuple(each for each in impacts if each.steps)
 
 
 def _read(step: Mapping[str, JsonValue], connections: Mapping[str, JsonValue]) -> Read:
@@ -369,40 +368,38 @@ def _first_columns(plans: Iterable[FlowingPlan], source: str, column: str | None
     return {_folded_column(source, name): KINDS[0] for plan, step in reads for name in plan.lineage.columns[step]}
 
 
-def _walk(plan: FlowingPlan, hits: Mapping[str, _Hit]) -> Reached:
+def _walk(plan: FlowingPlan, hits: Mapping[str, _Hit]) -> PipelineImpact:
     """Return what is reached in one plan from all that has been hit so far."""
     starts: dict[StepColumn, str] = {}
-    steps = set()
+    decided = set()
     for read in plan.reads:
         for source, hit in ((source, hit) for source, hit in hits.items() if read.matches(source)):
-            steps |= {read.step} if hit.rows or read.queried else set()
+            decided |= {read.step} if hit.rows or read.queried else set()
             for column in plan.lineage.of(read.step):
                 kind = KINDS[-1] if read.queried else hit.columns.get(_folded_column(source, column.name))
                 if kind is not None:
                     starts[column] = _farther(kind, starts.get(column))
-    return plan.lineage.reached(starts, steps)
+    return _impact(plan, plan.lineage.reached(starts, decided))
 
 
-def _carry_on(plan: FlowingPlan, found: Reached, hits: dict[str, _Hit]) -> None:
+def _impact(plan: FlowingPlan, reached: Reached) -> PipelineImpact:
+    steps = []
+    for step in plan.lineage.columns:
+        columns = {c.name: reached.columns[c] for c in plan.lineage.of(step) if c in reached.columns}
+        if columns or step in reached.rows:
+            steps.append(StepImpact(step, plan.writes.get(step), columns, step in reached.rows))
+    return PipelineImpact(plan.name, plan.fingerprint, tuple(steps))
+
+
+def _carry_on(impact: PipelineImpact, hits: dict[str, _Hit]) -> None:
     """Note by what a plan's targets have been hit."""
-    for step, label in plan.writes.items():
-        columns = {column: found.columns[column] for column in plan.lineage.of(step) if column in found.columns}
-        if not columns and step not in found.rows:
-            continue
-        hit = hits.setdefault(_folded(label), _Hit())
-        hit.rows = hit.rows or step in found.rows
-        named = {_folded_column(label, c.name): kind for c, kind in columns.items()}
-        hit.columns |= {name: _farther(kind, hit.columns.get(name)) for name, kind in named.items()}
+    for step in impact.steps:
+        if step.target is not None:
+            hit = hits.setdefault(_folded(step.target), _Hit())
+            hit.rows = hit.rows or step.rows
+            named = {_folded_column(step.target, name): kind for name, kind in step.columns.items()}
+            hit.columns |= {name: _farther(kind, hit.columns.get(name)) for name, kind in named.items()}
 
 
 def _farther(kind: str, other: str | None) -> str:
     return max(kind, other or kind, key=KINDS.index)
-
-
-def _told(plan: FlowingPlan, found: Reached) -> PipelineImpact:
-    steps = []
-    for step in plan.lineage.columns:
-        columns = {c.name: found.columns[c] for c in plan.lineage.of(step) if c in found.columns}
-        if columns or step in found.rows:
-            steps.append(StepImpact(step, plan.writes.get(step), columns, step in found.rows))
-    return PipelineImpact(plan.name, plan.fingerprint, tuple(steps))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -403,18 +404,12 @@ def _is_text(node: Node) -> bool:
 
 def _text(text: str, *, flow: bool) -> str:
     """Return a text plain if every reader of YAML takes it for a text, else in double quotes."""
-    if _is_plain(text) and not (flow and _NOT_PLAIN_IN_FLOW.search(text)):
-        return text
+    marked = _NOT_PLAIN.search(text) or _UNSAFE.search(text) or (flow and _NOT_PLAIN_IN_FLOW.search(text))
+    if text and not marked and not _LIKE_A_NUMBER.fullmatch(text):
+        with suppress(TwoWays, NotANumber):
+            if isinstance(resolve_plain(text), str):
+                return text
     return '"' + _TO_ESCAPE.sub(lambda match: _escape(match[0]), text) + '"'
-
-
-def _is_plain(text: str) -> bool:
-    if not text or _NOT_PLAIN.search(text) or _UNSAFE.search(text) or _LIKE_A_NUMBER.fullmatch(text):
-        return False
-    try:
-        return isinstance(resolve_plain(text), str)
-    except (TwoWays, NotANumber):
-        return False
 
 
 def _escape(character: str) -> str:

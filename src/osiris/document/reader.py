@@ -360,10 +360,8 @@ def resolve_plain(text: str) -> JsonValue:
         return int(text, 0)
     if _NOT_FINITE.fullmatch(text):
         raise NotANumber
-    return _fraction(text) if _NUMBER.fullmatch(text) else text
-
-
-def _fraction(text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        return text
     number = float(text)
     if math.isinf(number):
         raise NotANumber

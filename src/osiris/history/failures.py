@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from functools import cache
-from string import Formatter
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.codes import CODES
 from osiris.errors import Diagnostic
+from osiris.secret.redact_diagnostic import message_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,21 +109,8 @@ def _bare(value: str) -> str:
 
 
 def _params(item: Diagnostic) -> dict[str, str]:
-    row = CODES.get(item.code)
-    found = _pattern(row.message).fullmatch(item.message) if row else None
+    found = message_pattern(item.code).fullmatch(item.message) if item.code in CODES else None
     return found.groupdict() if found else {"problem": item.message}
-
-
-@cache
-def _pattern(template: str) -> re.Pattern[str]:
-    """Return what matches the texts that a message's template makes, with its parameters as groups."""
-    parts, seen = [], set[str]()
-    for literal, name, _, _ in Formatter().parse(template):
-        parts.append(re.escape(literal))
-        if name:
-            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>.*?)")
-            seen.add(name)
-    return re.compile("".join(parts), re.DOTALL)
 
 
 class Problem(NamedTuple):

@@ -105,7 +105,7 @@ def masked_message(code: str, message: str) -> str:
     if code not in QUOTING or code not in CODES:
         return message
     template = CODES[code].message
-    found = _pattern(template, code).fullmatch(message)
+    found = message_pattern(code, greedy=True).fullmatch(message)
     if found is None:
         return masked_text(message)
     masked = _masked_words if code == "SQL011" else masked_text
@@ -171,12 +171,19 @@ def _key(text: str) -> str:
 
 
 @cache
-def _pattern(template: str, code: str) -> re.Pattern[str]:
-    """Return what matches the texts of a template; what quotes values takes as much as it can."""
-    parts = []
-    for literal, name, _, _ in Formatter().parse(template):
+def message_pattern(code: str, *, greedy: bool = False) -> re.Pattern[str]:
+    """Return what matches the messages of a code, with its parameters as groups.
+
+    Each takes as little as it can; what quotes values (`QUOTING`) as much, if `greedy`.
+    """
+    parts, seen = [], set[str]()
+    for literal, name, _, _ in Formatter().parse(CODES[code].message):
         parts.append(re.escape(literal))
-        if name:
-            shape = _SHAPES.get((code, name)) or (".*" if name in QUOTING[code] else ".*?")
+        if name in seen:
+            parts.append(f"(?P={name})")
+        elif name:
+            quoting = greedy and name in QUOTING[code]
+            shape = (greedy and _SHAPES.get((code, name))) or (".*" if quoting else ".*?")
             parts.append(f"(?P<{name}>{shape})")
+            seen.add(name)
     return re.compile("".join(parts), re.DOTALL)

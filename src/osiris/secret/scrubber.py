@@ -11,7 +11,6 @@ import html
 import json
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from osiris.secret.literals import is_secret_name
 
@@ -28,6 +27,7 @@ PIECE = 12
 """So many characters of a secret in a row are masked even where the rest is missing."""
 
 _BLOCK = PIECE // 2
+_UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~"
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _URL_PASSWORD = re.compile(r"://[^\s/?#:@]*:([^\s/@]+)@")
 _WORD = re.compile(r"[a-z][a-z0-9_.]*")
@@ -93,8 +93,16 @@ class Scrubber:
 
 
 def _pieces(values: Iterable[str]) -> dict[str, str]:
-    """Return blocks of secrets, each with the spelling that it is a part of."""
-    stretches = [stretch for value in values for stretch in _stretches(value)]
+    """Return blocks of secrets, each with the spelling that it is a part of.
+
+    Of a service account's key that is damaged they are blocks of what is secret in it, of a whole one there are none.
+    """
+    stretches = []
+    for value in values:
+        if not value.lstrip().startswith("{"):
+            stretches.append(value)
+        elif not _is_key(_object(value)):
+            stretches += _IN_KEYS.split(value)
     readable = {form for value in stretches for form in (value, _percent(value, "")) if len(form) >= PIECE}
     return {form[i : i + _BLOCK]: form for form in readable for i in range(0, len(form) - _BLOCK + 1, _BLOCK)}
 
@@ -115,13 +123,6 @@ def _parts(value: str) -> Iterator[str]:
     for password in _URL_PASSWORD.findall(value):
         yield password
         yield _ESCAPES.sub(lambda run: bytes.fromhex(run[0].replace("%", "")).decode(errors="replace"), password)
-
-
-def _stretches(value: str) -> list[str]:
-    """Return the stretches of a secret of which pieces are looked for; of a service account's key, those in it."""
-    if not value.lstrip().startswith("{"):
-        return [value]
-    return [] if _is_key(_object(value)) else _IN_KEYS.split(value)
 
 
 def _object(value: str) -> dict[str, JsonValue]:
@@ -165,7 +166,8 @@ def _forms(value: str) -> Iterator[str]:
 
 def _percent(text: str, safe: str) -> str:
     """Return a text with everything but letters, digits, `_.-~` and `safe` as percent escapes of its UTF-8."""
-    return quote(text, safe, errors="surrogatepass")
+    kept = frozenset(f"{_UNRESERVED}{safe}".encode())
+    return "".join(chr(b) if b in kept else f"%{b:02X}" for b in text.encode("utf-8", "surrogatepass"))
 
 
 def _quoted_forms(value: str) -> Iterator[str]:

@@ -175,8 +175,17 @@ class Case:
     family: str = ""
 
     def table(self) -> pa.Table:
-        """Return the rows that the step is tried with."""
-        return hard_rows() if self.rows is None else self.rows
+        """Return the rows that the step is tried with.
+
+        Unless it has its own they have NULLs, quotes, line ends and letters of other alphabets in values and in names.
+        """
+        import pyarrow as pa
+
+        if self.rows is not None:
+            return self.rows
+        numbers = [*range(len(_TEXTS) - 1), -(2**63)]
+        columns = (pa.array(numbers), pa.array(_TEXTS), pa.array([None, *_TEXTS[1:]]))
+        return pa.table(dict(zip(_NAMES, columns, strict=True)))
 
     def trial(self, registry: Registry, name: str, root: Path) -> Trial:
         """Return the step of that component, below a folder."""
@@ -208,14 +217,3 @@ def seen_by(
         return table_of(Trial(load_registry(), name, root, config, connection or {}).read())
 
     return look
-
-
-def hard_rows() -> pa.Table:
-    """Return rows with NULLs, quotes, line ends and letters of other alphabets in values and in names."""
-    import pyarrow as pa
-
-    size = len(_TEXTS)
-    numbers = [*range(size - 1), -(2**63)]
-    return pa.table(
-        dict(zip(_NAMES, (pa.array(numbers), pa.array(_TEXTS), pa.array([None, *_TEXTS[1:]])), strict=True))
-    )

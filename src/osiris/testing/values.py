@@ -375,18 +375,17 @@ def type_matrix(name: str, case: Case | None = None, registry: Registry | None =
     installed = registry or load_registry()
     spec = installed.get(name)
     known = case or example_case(spec)
-    tried = samples()
+    tried, matrix = samples(), []
     with fresh_folder() as root:
         trial = known.trial(installed, name, root)
         way = Kept(trial, known.look) if "write" in spec.modes else Passed(trial)
-        return [_carried(*each, way) for each in zip(tried, outcomes(tried, way), strict=True)]
-
-
-def _carried(sample: Sample, outcome: Outcome, way: Way) -> Carried:
-    if not outcome.refusal:
-        return Carried(sample, outcome, again=_comes_again(sample, outcome))
-    cast = next((kind for kind in _wider(sample.type) if _is_carried(sample, kind, way)), None)
-    return Carried(sample, outcome, cast=cast)
+        for sample, outcome in zip(tried, outcomes(tried, way), strict=True):
+            if outcome.refusal:
+                cast = next((kind for kind in _wider(sample.type) if _is_carried(sample, kind, way)), None)
+                matrix.append(Carried(sample, outcome, cast=cast))
+            else:
+                matrix.append(Carried(sample, outcome, again=_comes_again(sample, outcome)))
+    return matrix
 
 
 def _is_carried(sample: Sample, kind: str, way: Way) -> bool:
