@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from osiris.codes import CODES, Severity
@@ -76,17 +76,8 @@ class Diagnostic:
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that `--json` has: code, severity, message, file, line, column, pointer, hint, any fix."""
-        at = self.location
-        found = {
-            "code": self.code,
-            "severity": self.severity,
-            "message": self.message,
-            "file": at.file,
-            "line": at.line,
-            "column": at.column,
-            "pointer": at.pointer,
-            "hint": self.hint,
-        }
+        words = {"code": self.code, "severity": self.severity, "message": self.message}
+        found = {**words, **asdict(self.location), "hint": self.hint}
         return {**found, "fix": [dict(each) for each in self.fix]} if self.fix else found
 
     @classmethod

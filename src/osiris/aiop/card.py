@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from osiris.history.failures import clip, event_ids
+from osiris.history.record import FILES
 from osiris.history.rejects import FILE
 
 if TYPE_CHECKING:
@@ -156,8 +157,7 @@ def _next(answer: Answer) -> Iterator[str]:
 
 
 def _files(reading: Reading) -> Iterator[str]:
-    names = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl")
-    links = [f"[{name}](../{name})" for name in names if (reading.run.folder / name).is_file()]
+    links = [f"[{name}](../{name})" for name in FILES if (reading.run.folder / name).is_file()]
     yield ", ".join([*links, f"[the package]({reading.run.id}_aiop.json)"])
 
 

@@ -46,11 +46,6 @@ class Delivery:
         found: str | None = (self.step.plan.get("config") or {}).get("write_mode")
         return found
 
-    @property
-    def by_ledger(self) -> bool:
-        """Tell whether the target itself knows what was delivered to it."""
-        return self.promise == "exactly_once"
-
     def to_json(self) -> dict[str, JsonValue]:
         """Return it as it stands in answer.written.writers."""
         step = self.step
@@ -167,8 +162,12 @@ def _continuing(deliveries: list[Delivery], partial: list[str]) -> str:
         return f"A part of the rows of {_named(partial)} may be there already, and would be sent again."
     done = [each.step.id for each in deliveries if each.state in ("written", "kept")]
     asked, anew = (
-        [each.step.id for each in deliveries if each.state == "unknown" and each.by_ledger is by]
-        for by in (True, False)
+        [
+            each.step.id
+            for each in deliveries
+            if each.state == "unknown" and (each.promise == "exactly_once") is by_ledger
+        ]
+        for by_ledger in (True, False)
     )
     told = (
         (done, f"What {_named(done)} wrote is on record and will be skipped"),

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Fields = Mapping[str, JsonValue]
 
 
+FILES = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl")
+"""The files of a session in which its run is recorded."""
+
 REFUSED = "refused"
 """The `kind` of a session whose run could not start: nothing continues it."""
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.compare.lineage import KINDS, label_of
 from osiris.history.failures import cause_code
-from osiris.history.record import REFUSED, seconds_between
+from osiris.history.record import FILES, REFUSED, seconds_between
+from osiris.history.row_counts import MILD
 from osiris.report.drawing import BOX_HEIGHT, BOX_WIDTH, draw, thinned
 from osiris.report.plan import size_text
 from osiris.report.run import RunReport, StepReport, badge_of, read_report
@@ -35,7 +36,6 @@ EVENTS_SHOWN = 100
 MOST_PACKED = 64_000_000
 """The largest file, in bytes, that a page carries in itself; compressed, 100,000 events take about a tenth."""
 
-FILES = ("run.json", "manifest.json", "events.jsonl", "metrics.jsonl")
 CHARTS = ("vendor/uPlot.LICENSE", "vendor/uPlot.iife.min.js")
 CHARTS_STYLE = "vendor/uPlot.min.css"
 _NOTICE = "Charts: uPlot 1.6.32, © 2022 Leon Sorokin, MIT licence."
@@ -44,7 +44,6 @@ _PROBLEMS = 20
 _SHOWN_LETTERS = 300
 _LEAST_WIDTH = 0.4
 _NOTICED = 0.05
-_MILD = ("stale", "slower", "warning")
 _TICKS = 5
 _NICE = (1, 2, 5, 10, 15, 30, 60)
 
@@ -154,7 +153,7 @@ def _done(run: RunReport) -> str:
 
 
 def _verdict(run: RunReport) -> str:
-    odd = run.answer is not None and run.answer["verdict"]["kind"] not in ("ok", *_MILD)
+    odd = run.answer is not None and run.answer["verdict"]["kind"] not in ("ok", *MILD)
     return "Yes, but look at it" if odd and run.status == "complete" else VERDICTS.get(run.status, run.status)
 
 

@@ -91,18 +91,10 @@ class PlanView:
 
 def view_of(data: Mapping[str, JsonValue]) -> PlanView:
     """Return the view that `to_json` wrote."""
-    steps = [
-        StepView(
-            **{
-                **step,
-                "inputs": tuple(step["inputs"]),
-                "after": tuple(step["after"]),
-                "fused": tuple(step["fused"]),
-                "columns": schema_from_json(step["columns"]),
-            }
-        )
-        for step in data["steps"]
-    ]
+    steps = []
+    for step in data["steps"]:
+        lists = {key: tuple(step[key]) for key in ("inputs", "after", "fused")}
+        steps.append(StepView(**{**step, **lists, "columns": schema_from_json(step["columns"])}))
     views = {
         "steps": tuple(steps),
         "targets": tuple(TargetView(**target) for target in data["targets"]),
