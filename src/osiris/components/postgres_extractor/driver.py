@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from osiris.families.postgres.database import POSTGRES, PostgresReading
+from osiris.families.postgres.database import POSTGRES
+from osiris.families.postgres.session import PostgresReading
 from osiris.families.sql.extractor import Extractor
 
 Config = PostgresReading

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from osiris.errors import fail
-from osiris.families.postgres.database import POSTGRES, PostgresReading
+from osiris.families.postgres.database import POSTGRES
+from osiris.families.postgres.session import PostgresReading
 from osiris.families.quarantine import quarantine
 from osiris.families.source_columns import expect_schema
 from osiris.families.sql.columnar import Sieve

@@ -65,8 +65,14 @@ def expression(column: Column, value: str) -> str | None:
 
 
 def sendable(array: pa.Array, source: str, column: Column) -> pa.Array:
-    """Return values in a form that has the right text; raises Unfit for one that the column would change."""
-    refuse_unfit(array, source, column)
+    """Return values in a form that has the right text; raises Unfit for one that the column would change.
+
+    `source` is the values' type.
+    """
+    if column.fills and array.null_count:
+        _expect(array, array.is_valid(), f"the column would hold {column.fills} instead; {LEAVE_OUT}")
+    for right, reason in _checks(source, column):
+        _expect(array, right(array, column), reason)
     if column.kind in LISTED:
         return numbered(array, column)
     if column.kind == "year":  # which takes 0 for 2000
@@ -101,14 +107,6 @@ _FORMS: Mapping[str, Callable[[pa.Array], pa.Array]] = {
     "uuid": _uuids,
     "json": lambda array: array.storage,
 }
-
-
-def refuse_unfit(array: pa.Array, source: str, column: Column) -> None:
-    """Raise Unfit for the first value that a column would change, as far as we know; `source` is the values' type."""
-    if column.fills and array.null_count:
-        _expect(array, array.is_valid(), f"the column would hold {column.fills} instead; {LEAVE_OUT}")
-    for right, reason in _checks(source, column):
-        _expect(array, right(array, column), reason)
 
 
 def _checks(source: str, column: Column) -> list[tuple[Right, str]]:

@@ -11,8 +11,8 @@ earlier, though its process may be gone, and then finds what that has done.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from osiris.errors import fail
 from osiris.families.postgres import target_table
@@ -31,7 +31,7 @@ from osiris.families.postgres.session import (
     table_result,
 )
 from osiris.families.sql.database import LEDGER, Database, Delivery, Target
-from osiris.families.sql.extractor import ServerReading, sifted, windowed
+from osiris.families.sql.extractor import sifted, windowed
 from osiris.families.sql.ledger import make_ledger
 from osiris.families.sql.sending import fail_refused
 from osiris.fault import fault
@@ -54,14 +54,6 @@ _CATALOGUE = "pg_catalog"
 _ATTEMPTS = 5
 _LOCK = 0x6F736972
 """The space of our advisory locks."""
-
-
-@dataclass(frozen=True, slots=True)
-class PostgresReading(ServerReading):
-    """What a step reads, and how; its fields are config keys of `postgres.extractor`, and described there."""
-
-    unscaled: Literal["refuse", "text"] = "refuse"
-    connections: int = 2
 
 
 class Postgres(Database[Session]):
@@ -100,11 +92,10 @@ class Postgres(Database[Session]):
 
     def select(self, session: Session, config: StepConfig, ctx: StepContext) -> Source:
         """Return what a step reads; fails with DAT005, DAT006, DRV012, DRV020, SQL001 to SQL009."""
-        as_text = config.unscaled == "text"
         if config.query is not None:
-            return query_result(session, config.query, ctx.bindings, unscaled_text=as_text)
+            return query_result(session, config.query, ctx.bindings)
         table = relation(session, str(config.table))
-        return windowed(table_result(session, table, config.columns, unscaled_text=as_text), config, "ALL")
+        return windowed(table_result(session, table, config.columns), config, "ALL")
 
     def batches(
         self, session: Session, source: Source, config: StepConfig, ctx: StepContext

@@ -194,9 +194,7 @@ def _batches(session: Session, text: str, columns: Sequence[ResultColumn], sieve
         yield from decoded_batches(pages, columns, decoders, partial(cells_of, widths=widths), sieve)
 
 
-def query_result(
-    session: Session, query: str, bindings: Mapping[str, JsonValue | Secret], *, unscaled_text: bool = False
-) -> Source:
+def query_result(session: Session, query: str, bindings: Mapping[str, JsonValue | Secret]) -> Source:
     """Check a query against the tables that are there, and return what it gives.
 
     Fails with SQL001 to SQL009, and with DAT006 for columns that are not carried.
@@ -221,7 +219,7 @@ def query_result(
     def describe(text: str) -> Source:
         text = filled(qualify(text, dialect, session.schema, functions), _DIALECT, values, literal)
         with _placed(session, text, query):
-            return described(session, text, unscaled_text=unscaled_text)
+            return described(session, text)
 
     return query_source(verdict, _DIALECT, homes, describe, tells_apart)
 

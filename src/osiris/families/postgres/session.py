@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from osiris.errors import diagnostic, did_you_mean, fail, raise_all
 from osiris.families.postgres.connect import address, connect, watched
@@ -13,6 +13,7 @@ from osiris.families.postgres.errors import fail_server
 from osiris.families.postgres.types import Kind, carry
 from osiris.families.source_columns import check_known
 from osiris.families.sql.database import Reading, Relation, Source
+from osiris.families.sql.extractor import ServerReading
 from osiris.families.sql.result import result_columns
 from osiris.families.sql.watchdog import fail_broken
 from osiris.families.sql.wire import Broken, Refusal
@@ -100,11 +101,19 @@ _ANYTHING = Reading()
 
 
 @dataclass(frozen=True, slots=True)
+class PostgresReading(ServerReading):
+    """What a step reads, and how; its fields are config keys of `postgres.extractor`, and described there."""
+
+    unscaled: Literal["refuse", "text"] = "refuse"
+    connections: int = 2
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A connection in use, and the schema it is about.
 
     What `reading` gives sees one state of the database or, without `one_state`, each statement that of its own begin.
-    `checked` tells that texts may be of any encoding.
+    `checked` tells that texts may be of any encoding, `unscaled_text` that numbers of any scale are read as text.
     """
 
     connection: psycopg.Connection[Any]
@@ -113,6 +122,7 @@ class Session:
     schema: str
     checked: bool
     one_state: bool = True
+    unscaled_text: bool = False
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of a statement of ours, none if it gives none."""
@@ -198,7 +208,8 @@ def reading(
         chosen = ", ".join(f"pg_catalog.set_config('{name}', %s, true)" for name in settings)
         names = (session.schema, list(session.target.trusted), session.schema)
         session.rows(f"SELECT {chosen}, {_SEARCH_PATH}", *settings.values(), *names)
-        yield session
+        as_text = isinstance(config, PostgresReading) and config.unscaled == "text"
+        yield replace(session, unscaled_text=as_text)
 
 
 def _lock(session: Session, names: Sequence[Name]) -> Session:
@@ -288,9 +299,7 @@ def fail_right(session: Session, what: str, grant: str, instead: str = "") -> No
     fail("DRV020", where=session.label, user=user, reason=f"it has no right to {what}", hint=hint)
 
 
-def table_result(
-    session: Session, found: Table, columns: Sequence[str] | None, *, unscaled_text: bool = False
-) -> Source:
+def table_result(session: Session, found: Table, columns: Sequence[str] | None) -> Source:
     """Return the columns of a table, all or those asked for, in that order; fails with DAT005 or DAT006."""
     rows = session.rows(_COLUMNS, found.oid)
     needed = {name: bool(needed) for name, needed, *_ in rows}
@@ -299,7 +308,7 @@ def table_result(
     if not names:
         fail("DRV013", path=session.target.where, problem=f"table '{found.name}' has no columns")
     quoted, place = [*map(quote_name, names)], qualified(session, found)
-    source = described(session, f"SELECT {', '.join(quoted)} FROM {place}", needed, unscaled_text=unscaled_text)
+    source = described(session, f"SELECT {', '.join(quoted)} FROM {place}", needed)
     return replace(
         source,
         text=f"SELECT {_cast(quoted, source.detail)} FROM {place}",  # a range adds its WHERE to that
@@ -309,9 +318,7 @@ def table_result(
     )
 
 
-def described(
-    session: Session, text: str, needed: Mapping[str, bool] | None = None, *, unscaled_text: bool = False
-) -> Source:
+def described(session: Session, text: str, needed: Mapping[str, bool] | None = None) -> Source:
     """Return the columns of a SELECT as the server describes them, without running it; its `detail` are ResultColumns.
 
     `needed` tells the columns that hold no NULL. Fails with DAT006 for columns that are not carried, all at once, and
@@ -319,7 +326,10 @@ def described(
     """
     found = _prepared(session, text)
     kinds = _kinds(session, sorted({oid for _, oid, _ in found}))
-    ways = ((n, kinds[oid].name, partial(carry, kinds[oid], mod, unscaled_text=unscaled_text)) for n, oid, mod in found)
+    ways = (
+        (n, kinds[oid].name, partial(carry, kinds[oid], mod, unscaled_text=session.unscaled_text))
+        for n, oid, mod in found
+    )
     columns = result_columns(ways, needed or {})
     if any(column.carried.cast for column in columns):  # the order stays as it is
         names = [f"c{index}" for index in range(len(columns))]

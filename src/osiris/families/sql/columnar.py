@@ -6,7 +6,7 @@ What cannot be carried fails the step, or is set aside and numbered.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     SetAside = Callable[[Reject], None] | None
     Decode = Callable[["Page", "Cells"], pa.Array]
+    DecodeRows = Callable[[int, int], Iterator[pa.Array]]
+    """Yields the columns of the rows from one to another of a buffer, one after the other; may raise Unfit."""
 
 _KINDS = ("i2", "i4", "i8", "u4", "u8", "f4", "f8")
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896
@@ -161,14 +163,6 @@ COARSE = Sieve()
 """Nothing is set aside, and nothing is too large."""
 
 
-class Decoder(Protocol):
-    """Gives the columns of the rows from `first` to `end` of a buffer, one after the other; may raise Unfit."""
-
-    def __call__(self, first: int, end: int, /) -> Iterator[pa.Array]:
-        """Yield them."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows, the bytes that they had as the server sent them, and the rows between them that cannot be carried."""
@@ -178,7 +172,7 @@ class Batch:
     misfits: Sequence[Misfit] = ()
 
 
-def decode_rows(count: int, size: int, decode: Decoder, arrow: pa.Schema, sieve: Sieve) -> Batch:
+def decode_rows(count: int, size: int, decode: DecodeRows, arrow: pa.Schema, sieve: Sieve) -> Batch:
     """Return `count` rows; raises Misfit for one that cannot be carried, unless they are sifted."""
     if not sieve.aside:
         return Batch(_decoded(decode, arrow, sieve, 0, count), size)
@@ -193,7 +187,7 @@ def decode_rows(count: int, size: int, decode: Decoder, arrow: pa.Schema, sieve:
     return Batch(pa.concat_batches(parts) if parts else pa.RecordBatch.from_pylist([], arrow), size, misfits)
 
 
-def _decoded(decode: Decoder, arrow: pa.Schema, sieve: Sieve, first: int, end: int) -> pa.RecordBatch:
+def _decoded(decode: DecodeRows, arrow: pa.Schema, sieve: Sieve, first: int, end: int) -> pa.RecordBatch:
     arrays: list[pa.Array] = []
     try:
         for array in decode(first, end):

@@ -89,8 +89,16 @@ def send_rows(
         except Refused as refused:
             fail_refused(session, delivery, refused)
         return
+    names = [field.name for field in delivery.schema]
+
+    def sift(before: int, piece: pa.RecordBatch) -> None:
+        def refuse(row: int, refused: Refused) -> None:
+            set_aside(session, delivery, before + row, row_text(row_of(piece, row, names)), refused)
+
+        divide(piece.num_rows, lambda first, end: attempt(piece.slice(first, end - first)), refuse)
+
     for before, piece in pieces(delivery, batches):
-        sift(session, delivery, before, piece, attempt)
+        sift(before, piece)
         delivery.sent.update(seen=piece.num_rows)
 
 
@@ -112,21 +120,6 @@ def encoded_columns(
         except Unfit as unfit:
             raise Misfit(column.name, unfit.value, unfit.reason, unfit.row) from None
     return found
-
-
-def sift(
-    session: Session, delivery: Delivery, before: int, piece: pa.RecordBatch, send: Callable[[pa.RecordBatch], None]
-) -> None:
-    """Call `send` with a piece, or with parts of it where that raises Refused, and set aside the rows that do not fit.
-
-    `before` is how many rows came before the piece.
-    """
-    names = [field.name for field in delivery.schema]
-
-    def refuse(row: int, refused: Refused) -> None:
-        set_aside(session, delivery, before + row, row_text(row_of(piece, row, names)), refused)
-
-    divide(piece.num_rows, lambda first, end: send(piece.slice(first, end - first)), refuse)
 
 
 @contextmanager

@@ -174,7 +174,14 @@ class SQLite(FileDatabase[sqlite3.Connection]):
 
     def lock_facts(self, path: Path, writable: bool) -> Mapping[str, JsonValue]:
         """Return whether somebody writes just now; nothing is written here."""
-        return {"locked": _is_locked(path) if writable else None}
+        if not writable:
+            return {"locked": None}
+        with suppress(sqlite3.OperationalError):
+            here = _opened(path, "rw", ("BEGIN IMMEDIATE", "ROLLBACK"))
+            if here is None:
+                return {"locked": True}
+            here.close()
+        return {"locked": False}
 
     # Reading
 
@@ -276,15 +283,6 @@ def _number(error: Exception) -> int | None:
     """Return the primary result code of an error; None if it is not SQLite's own."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
-
-
-def _is_locked(path: Path) -> bool:
-    with suppress(sqlite3.OperationalError):
-        here = _opened(path, "rw", ("BEGIN IMMEDIATE", "ROLLBACK"))
-        if here is None:
-            return True
-        here.close()
-    return False
 
 
 def _column(
