@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from osiris.compare.differences import ABSENT, same_output, was_refused
 from osiris.compare.lineage import label_of
 from osiris.history.changes import changes_of, step_pairs
 from osiris.history.reading import intent_of
-from osiris.history.record import seconds_between
+from osiris.history.record import RecordedStep, seconds_between
 from osiris.model import schema_from_json
 from osiris.report.drawing import Series, read_series
 from osiris.report.template import change_text, duration_text, number_text
@@ -18,10 +18,9 @@ from osiris.report.template import change_text, duration_text, number_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from osiris.errors import Diagnostic
     from osiris.history.changes import Change
     from osiris.history.reading import Reading
-    from osiris.history.record import RecordedRun, RecordedStep
+    from osiris.history.record import RecordedRun
     from osiris.model import JsonValue, Schema
 
 _FIGURES = ("rows_in", "rows_out", "rows_rejected", "checks", "quarantined")
@@ -56,22 +55,17 @@ class Retry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class StepReport:
-    """One step of a run.
+class StepReport(RecordedStep):
+    """One step of a run, with what people see of it besides what is recorded.
 
     `label` is what it reads or writes, as people name it. `rows_in` and `rows_out` are None if that is not known;
-    `rows_until` is how far it was when it ended before its time. `began` and `ended` are seconds since the run started,
-    `seconds` how long it took. `reads` are its inputs with their columns, `columns` those of its output. `settings` are
-    further fields of its config, with their values as JSON. `output` is what is on record as delivered.
+    `rows_until` is how far it was when it ended before its time. `seconds` is how long it took, `why` the reason that
+    it was skipped or stopped. `reads` are its inputs with their columns, `columns` those of its output. `settings` are
+    further fields of its config, with their values as JSON.
     """
 
-    id: str
-    component: str
     version: str
-    mode: str
-    status: str
     label: str | None
-    inputs: tuple[str, ...]
     after: tuple[str, ...]
     fused: tuple[str, ...]
     delivery: str | None
@@ -81,17 +75,12 @@ class StepReport:
     rows_rejected: int | None
     rows_until: int | None
     bytes: int | None
-    attempts: int | None
     checks: int | None
-    began: float | None
-    ended: float | None
     seconds: float | None
-    error: Diagnostic | None
-    reason: str | None
+    why: str | None
     retries: tuple[Retry, ...]
     quarantined: Mapping[str, JsonValue] | None
     digest: Mapping[str, JsonValue] | None
-    output: Mapping[str, JsonValue] | None
     statements: tuple[Statement, ...]
     settings: tuple[tuple[str, str], ...]
     reads: tuple[tuple[str, Schema], ...]
@@ -253,21 +242,12 @@ def _retries(run: RecordedRun) -> dict[str, list[Retry]]:
 def _step(step: RecordedStep, **more: Any) -> StepReport:  # noqa: ANN401 - further fields of the report
     until = step.end.get("rows", step.progress[-1].rows if step.progress else None)
     return StepReport(
-        id=step.id,
-        component=step.component,
-        mode=step.mode,
-        status=step.status,
-        inputs=step.inputs,
+        **{each.name: getattr(step, each.name) for each in fields(step)},
         after=tuple(need for need in step.needs if need not in step.inputs),
         rows_until=None if "rows_out" in step.summary else until,
-        attempts=step.attempts,
-        began=step.began,
-        ended=step.ended,
         seconds=_in_seconds(step.duration_ms),
-        error=step.error,
-        reason=step.reason or step.end.get("because"),
+        why=step.reason or step.end.get("because"),
         digest=step.summary.get("digest") or (step.output or {}).get("digest"),
-        output=step.output,
         **_recorded(step),
         **more,
     )
