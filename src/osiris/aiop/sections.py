@@ -52,7 +52,6 @@ _MESSAGE, _FIELD = 300, 200
 
 DELTA_COLUMNS = ["step", "rows_before", "rows_now", "ms_before", "ms_now"]
 
-MODES = ("summary", "detailed")
 _SQL = 400
 
 BYTES_PER_TOKEN = 2.5

@@ -302,15 +302,6 @@ def run_digest_changes(a: RecordedRun, b: RecordedRun) -> Iterator[Difference]:
         yield from (item for item in items if item.code == INCOMPARABLE or not item.path.endswith("/rows"))
 
 
-def _data_changes(old: RecordedStep, new: RecordedStep) -> list[Difference]:
-    before, after = digest_of(old), digest_of(new)
-    if not before or not after:
-        return []
-    if old.output and new.output:
-        return written_changes(old.id, old.output, new.output)
-    return digest_changes(old.id, before, after)
-
-
 def digest_of(step: RecordedStep) -> Mapping[str, Any] | None:
     """Return the digest of what a step gave or wrote; None if none was made."""
     found = (step.output or step.summary).get("digest")
