@@ -39,6 +39,8 @@ _STATES = {
 def card_of(reading: Reading, answer: Answer, intent: Answer) -> str:
     """Return the run card; nothing that stands in the data can act in it."""
     rejected = sum(group.count for group in reading.groups)
+    records = [f"[{name}](../{name})" for name in FILES if (reading.run.folder / name).is_file()]
+    todo = (f"- {code(command['command'])}: {command['why']}" for command in answer["next"])
     parts = {
         "Why": _failure(answer),
         "Written": _written(answer),
@@ -46,8 +48,8 @@ def card_of(reading: Reading, answer: Answer, intent: Answer) -> str:
         f"{rejected:,} {'row was' if rejected == 1 else 'rows were'} set aside": _row_errors(reading),
         "Worth a look": (f"- {plain(finding['text'])}" for finding in answer["findings"]),
         "Since the last success": _changes(answer),
-        "Next": _next(answer),
-        "Files": _files(reading),
+        "Next": [plain(answer["retry"]["why"]), "", *todo],
+        "Files": [", ".join([*records, f"[the package]({reading.run.id}_aiop.json)"])],
     }
     texts = {title: "\n".join(lines) for title, lines in parts.items()}
     sections = [f"## {title}\n\n{text}" for title, text in texts.items() if text]
@@ -148,17 +150,6 @@ def _changes(answer: Answer) -> Iterator[str]:
         yield f"- … and {more} more"
     elif not changes["top"]:
         yield "Nothing else is known to have changed."
-
-
-def _next(answer: Answer) -> Iterator[str]:
-    yield plain(answer["retry"]["why"])
-    yield ""
-    yield from (f"- {code(command['command'])}: {command['why']}" for command in answer["next"])
-
-
-def _files(reading: Reading) -> Iterator[str]:
-    links = [f"[{name}](../{name})" for name in FILES if (reading.run.folder / name).is_file()]
-    yield ", ".join([*links, f"[the package]({reading.run.id}_aiop.json)"])
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[JsonValue]]) -> Iterator[str]:

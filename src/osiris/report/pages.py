@@ -192,28 +192,25 @@ def _figures(step: StepReport) -> str:
 def _timeline(run: RunReport) -> dict[str, object]:
     """Return the steps that began, in that order, and the seconds that went before the first.
 
-    A bar is a step with where it begins and how wide it is, in percent, and the same in words.
+    A bar is a step with where it begins and how wide it is, in percent, and the same in words; a tick is a mark of the
+    time line: its place in percent, its text, and how that stands to it.
     """
     begun = sorted((step.began, index) for index, step in enumerate(run.steps) if step.began is not None)
     span = max(run.span, 1e-6)
-    bars = []
+    bars, ticks = [], []
     for began, index in begun:
         step = run.steps[index]
         ended = span if step.ended is None else step.ended
         left, width = min(100 * began / span, 100 - _LEAST_WIDTH), max(100 * (ended - began) / span, _LEAST_WIDTH)
         words = f"from {duration_text(began)} to {duration_text(ended)}"
         bars.append({"step": step, "left": round(left, 3), "width": round(width, 3), "words": words})
-    return {"rows": bars, "ticks": list(_ticks(span)), "first": begun[0][0] if begun else None}
-
-
-def _ticks(span: float) -> Iterator[dict[str, object]]:
-    """Yield the marks of the time line: the place of each in percent, its text, and how that stands to it."""
     apart = _nice(span / _TICKS)
-    for index in range(int(span / apart) + 1):
-        at = 100 * index * apart / span
+    for number in range(int(span / apart) + 1):
+        at = 100 * number * apart / span
         if at <= 96:
-            text, anchor = (duration_text(index * apart), "middle") if index else ("0", "start")
-            yield {"at": round(at, 3), "text": text, "anchor": anchor}
+            text, anchor = (duration_text(number * apart), "middle") if number else ("0", "start")
+            ticks.append({"at": round(at, 3), "text": text, "anchor": anchor})
+    return {"rows": bars, "ticks": ticks, "first": begun[0][0] if begun else None}
 
 
 def _nice(least: float) -> float:

@@ -152,7 +152,11 @@ def open_files() -> Iterator[list[str]]:
     A library may close a file in a thread of its own, a moment later.
     """
     left: list[str] = []
-    before = _settled()
+    before, same, until = _open_now(), 0, time.monotonic() + _PATIENCE
+    while same < _STEADY and time.monotonic() < until:  # until the same files have been open for some moments
+        time.sleep(_POLL)
+        again = _open_now()
+        before, same = again, same + 1 if again == before else 0
     yield left
     until = time.monotonic() + _PATIENCE
     while True:
@@ -162,16 +166,6 @@ def open_files() -> Iterator[list[str]]:
             break
         time.sleep(_POLL)
     left += still
-
-
-def _settled() -> Counter[str]:
-    """Return how often each file is open, once that has been the same for some moments."""
-    found, same, until = _open_now(), 0, time.monotonic() + _PATIENCE
-    while same < _STEADY and time.monotonic() < until:
-        time.sleep(_POLL)
-        again = _open_now()
-        found, same = again, same + 1 if again == found else 0
-    return found
 
 
 def _open_now() -> Counter[str]:

@@ -58,35 +58,33 @@ class Trial:
 
     def describe(self, inputs: Mapping[str, Schema] | None = None) -> Described:
         """Return what the driver says of its output; `inputs` are those of a transform."""
-        given = () if inputs is None else (inputs,)
-        answer: Described = self._driver().describe(self._config(), *given, self.context())
+        answer: Described = self._call("describe", *(() if inputs is None else (inputs,)))
         return answer
 
     def confirm(self, schema: Schema) -> str | None:
         """Return the state of the source, which must still have that schema."""
-        state: str | None = self._driver().confirm(self._config(), schema, self.context())
+        state: str | None = self._call("confirm", schema)
         return state
 
     def read(self, schema: Schema | None = None) -> RowStream:
         """Return the rows of a source, in the schema that it describes or in a given one."""
-        planned = schema or self.describe().schema or ()
-        rows: RowStream = self._driver().read(self._config(), planned, self.context())
+        rows: RowStream = self._call("read", schema or self.describe().schema or ())
         return rows
 
     def transform(self, inputs: Mapping[str, RowStream], schema: Schema | None = None) -> RowStream:
         """Return the output for these inputs, in the schema that is described for them or in a given one."""
         planned = schema or self.describe({name: rows.schema for name, rows in inputs.items()}).schema or ()
-        rows: RowStream = self._driver().transform(self._config(), inputs, planned, self.context())
+        rows: RowStream = self._call("transform", inputs, planned)
         return rows
 
     def check(self, schema: Schema) -> None:
         """Ask a writer whether it can carry these columns."""
-        self._driver().check(self._config(), schema, self.context())
+        self._call("check", schema)
 
     def write(self, rows: RowStream) -> Written:
         """Have rows checked and written."""
         self.check(rows.schema)
-        written: Written = self._driver().write(self._config(), rows, self.context())
+        written: Written = self._call("write", rows)
         return written
 
     def fields(self) -> Fields:
@@ -95,7 +93,7 @@ class Trial:
 
     def has(self, method: str) -> bool:
         """Tell whether the driver has a method."""
-        return callable(getattr(self._driver(), method, None))
+        return callable(getattr(self.registry.load_driver(self.name)[1](), method, None))
 
     def files(self) -> dict[str, bytes]:
         """Return all files below the project folder, without those of the step itself."""
@@ -113,11 +111,10 @@ class Trial:
     def _own(self) -> Path:
         return self.root / ".step"
 
-    def _driver(self) -> Any:  # noqa: ANN401  a stranger's class
-        return self.registry.load_driver(self.name)[1]()
-
-    def _config(self) -> object:
-        return build_config(self.registry.load_driver(self.name)[0], dict(self.config))
+    def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401  a stranger's class
+        """Return what a driver answers that is made for this call, with the config, these arguments and a context."""
+        config, driver = self.registry.load_driver(self.name)
+        return getattr(driver(), method)(build_config(config, dict(self.config)), *arguments, self.context())
 
     def context(self) -> StepContext:
         """Return what the driver may touch."""
