@@ -364,13 +364,13 @@ def load_config(
     if not isinstance(document.data, dict | None):
         fail("PRJ011", at=Location(name, 1), problem="it must be a mapping of keys")
     data = document.data or {}
-    declared = data.pop("profiles", {}) or {}
+    declared = data.pop("profiles", None)
     chosen = profile or env.get("OSIRIS_PROFILE") or None
     scan = _Scan(document)
     in_file = list(scan.mapping(data, "", name))
     in_profiles = {each: list(scan.profile(each, block)) for each, block in scan.profiles(declared)}
     names = tuple(in_profiles)
-    layers = [_typed(options or {}), list(scan.variables(env)), in_profiles.pop(chosen or "", []), in_file]
+    layers = [_typed(options), list(scan.variables(env)), in_profiles.pop(chosen or "", []), in_file]
     settings = {key: tuple(scan.settings(key, layers)) for key in KEYS}
     for found in chain.from_iterable(in_profiles.values()):  # the others are checked too
         scan.setting(found)
@@ -380,8 +380,8 @@ def load_config(
     return Config(settings, chosen, names, warnings, earlier)
 
 
-def _typed(options: Mapping[str, JsonValue]) -> list[_Found]:
-    return [_Found(key, value, "command line", spelling=_OPTIONS.get(key)) for key, value in options.items()]
+def _typed(options: Mapping[str, JsonValue] | None) -> list[_Found]:
+    return [_Found(key, value, "command line", spelling=_OPTIONS.get(key)) for key, value in (options or {}).items()]
 
 
 class _Scan:
@@ -405,6 +405,7 @@ class _Scan:
 
     def profiles(self, declared: JsonValue) -> Iterator[tuple[str, Mapping[str, JsonValue]]]:
         """Yield name and block of each profile."""
+        declared = declared or {}
         if not isinstance(declared, dict):
             self._wrong("profiles", "a mapping of profiles", declared, self._place("/profiles"))
             return

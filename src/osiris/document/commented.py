@@ -299,8 +299,7 @@ def _entry(entry: Entry, pad: str) -> tuple[list[str], list[str]]:
     """Return the comments above an entry, and its lines."""
     marked, head = _head(entry, pad)
     value = entry.value
-    beside = [entry.beside] if entry.beside else []
-    tail = f"  {entry.beside}" if entry.beside else ""
+    beside, tail = ([entry.beside], f"  {entry.beside}") if entry.beside else ([], "")
     if value.kind == "scalar":
         first, *more = _scalar(value, pad, len(head) + 1)
         return entry.before, [*marked, f"{head} {first}{tail}", *more]

@@ -122,15 +122,16 @@ def _simple(key: str) -> str:
 
 
 def _find(value: JsonValue, pointer: str, key: str, *, by_name: bool) -> Iterator[tuple[str, str]]:
+    key = key if by_name else ""
     if isinstance(value, dict):
         yield from _find_inside(value, pointer, key, by_name=by_name and _simple(key) not in _COLUMN_MAPS)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             yield from _find(item, f"{pointer}/{index}", key, by_name=by_name)
     elif isinstance(value, str):
-        if kind := literal_secret_kind(key if by_name else "", value):
+        if kind := literal_secret_kind(key, value):
             yield pointer, kind
-    elif by_name and type(value) in (int, float) and _is_password(key):
+    elif type(value) in (int, float) and _is_password(key):
         yield pointer, IN_FIELD
 
 

@@ -41,7 +41,7 @@ class Scrubber:
     """Masks the given secrets in texts, JSON values and lines; without secrets it changes nothing."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        values = {part for secret in secrets for part in _parts(secret.reveal()) if part}
+        values = {part for secret in secrets for part in filter(None, _parts(secret.reveal()))}
         long = sorted(value for value in values if len(value) >= SHORTEST)
         self._whole = {form for value in values.difference(long) for form in (value, *_lines(value))}
         forms = {form for value in long for form in _forms(value) if len(form) >= SHORTEST}
