@@ -421,7 +421,8 @@ class _Scan:
 
     def variables(self, env: Mapping[str, str]) -> Iterator[_Found]:
         """Yield the keys that the environment sets; a name with `__` is ours by agreement, so it must be known."""
-        by_variable = {earlier_variable(key): key for key in KEYS if key.startswith("aiop.")}
+        # The earlier implementation parted the words of those of `aiop` by one `_`.
+        by_variable = {variable_name(key).replace("__", "_"): key for key in KEYS if key.startswith("aiop.")}
         by_variable |= {variable_name(key): key for key in KEYS}
         for name in sorted(n for n in env if n.startswith("OSIRIS_") and not n.startswith("OSIRIS_PARAM_")):
             if name in by_variable:
@@ -469,8 +470,3 @@ class _Scan:
 def variable_name(key: str) -> str:
     """Return the environment variable that sets a key."""
     return "OSIRIS_" + key.upper().replace(".", "__")
-
-
-def earlier_variable(key: str) -> str:
-    """Return the variable by which the earlier implementation set a key of `aiop`."""
-    return "OSIRIS_" + key.upper().replace(".", "_")

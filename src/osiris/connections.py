@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from osiris.family_spec import FamilySpec
     from osiris.model import JsonValue
 
+    Declared = dict[str, dict[str, dict[str, JsonValue]]]
+
 DEFAULT = "default"
 """The field that marks a family's default, and the alias that is the default where no other is marked."""
 
@@ -61,7 +63,7 @@ def load_connections(path: Path) -> Connections:
         document = read_document(load_text(path, path.name), path.name, is_secret_name)
     except InvalidInput as error:
         raise_all(_respoken(error))
-    declared: dict[str, dict[str, dict[str, JsonValue]]] = {}
+    declared: Declared = {}
     found = list(_problems(document, declared))
     if found:
         raise_all(found)
@@ -247,7 +249,7 @@ _TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
 }
 
 
-def _problems(document: Document, declared: dict[str, dict[str, dict[str, JsonValue]]]) -> Iterator[Diagnostic]:
+def _problems(document: Document, declared: Declared) -> Iterator[Diagnostic]:
     """Yield what is wrong with the file, and put what is right into `declared`."""
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
@@ -264,7 +266,7 @@ def _problems(document: Document, declared: dict[str, dict[str, dict[str, JsonVa
 
 
 def _families_problems(
-    document: Document, families: Mapping[str, JsonValue], declared: dict[str, dict[str, dict[str, JsonValue]]]
+    document: Document, families: Mapping[str, JsonValue], declared: Declared
 ) -> Iterator[Diagnostic]:
     for family, aliases in families.items():
         pointer = f"/connections/{escape(family)}"

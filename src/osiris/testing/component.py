@@ -235,13 +235,15 @@ def _values(schema: Mapping[str, JsonValue]) -> list[JsonValue]:
 def _default_problems(
     name: str, schema: Mapping[str, JsonValue], field: dataclasses.Field[Any], *, required: bool
 ) -> Iterator[str]:
-    optional = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+    made = field.default_factory
+    default = field.default if made is dataclasses.MISSING else made()
+    optional = default is not dataclasses.MISSING
     if required and optional:
         yield f"'{name}' is required in the spec and has a default in Config"
     elif not required and not optional:
         yield f"'{name}' is not required in the spec and has no default in Config"
-    elif optional and _plain(_default(field)) != schema.get("default"):
-        yield f"'{name}' has the default {schema.get('default')!r} in the spec and {_default(field)!r} in Config"
+    elif optional and _plain(default) != schema.get("default"):
+        yield f"'{name}' has the default {schema.get('default')!r} in the spec and {default!r} in Config"
 
 
 def _type_problems(name: str, schema: Mapping[str, JsonValue], annotation: object, *, optional: bool) -> Iterator[str]:
@@ -269,12 +271,6 @@ def _choices(annotation: Any) -> set[Any]:  # noqa: ANN401  any annotation
         return {value for value in arguments if value is not None}
     unions = (typing.Union, types.UnionType)
     return set().union(*map(_choices, arguments)) if typing.get_origin(annotation) in unions else set()
-
-
-def _default(field: dataclasses.Field[Any]) -> object:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
 
 
 def _plain(value: object) -> JsonValue:
