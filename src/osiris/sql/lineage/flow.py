@@ -115,26 +115,16 @@ def _tuples(value: JsonValue) -> JsonValue:
 
 def _scope(data: JsonValue) -> Scope:
     plain = Scope(*_tuples(data))
-    return plain._replace(
-        sources=tuple(_source(each) for each in plain.sources),
-        outputs=tuple(_output(each) for each in plain.outputs),
-        rows=_refs(plain.rows),
-    )
+    sources = tuple(each._replace(refs=_refs(each.refs)) for each in (Source(*source) for source in plain.sources))
+    outputs = tuple(_output(*each) for each in plain.outputs)
+    return plain._replace(sources=sources, outputs=outputs, rows=_refs(plain.rows))
 
 
-def _source(data: JsonValue) -> Source:
-    plain = Source(*data)
-    return plain._replace(refs=_refs(plain.refs))
-
-
-def _output(data: JsonValue) -> Output:
-    plain = Output(*data)
-    return plain._replace(refs=_refs(plain.refs), star=_star(plain.star) if plain.star else None)
-
-
-def _star(data: JsonValue) -> Star:
-    plain = Star(*data)
-    return plain._replace(replace=tuple((name, _refs(refs)) for name, refs in plain.replace))
+def _output(name: str | None, refs: JsonValue, star: JsonValue, *rest: JsonValue) -> Output:
+    if star:
+        plain = Star(*star)
+        star = plain._replace(replace=tuple((each, _refs(values)) for each, values in plain.replace))
+    return Output(name, _refs(refs), star, *rest)
 
 
 def _refs(data: JsonValue) -> tuple[Ref, ...]:

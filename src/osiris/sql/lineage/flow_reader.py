@@ -74,7 +74,9 @@ class _Walk:
         elif isinstance(node.this, QUERIES):
             inner = self.query(node.this)
         else:
-            inner = self._join_in_parentheses(node)
+            rows = _Rows()
+            sources = tuple(self._joined(node.this, {}, rows))
+            inner = self._add(Scope(sources, (_ALL,), _unique(rows.refs)))
         return self._ordered(node, inner, own)
 
     def _add(self, scope: Scope) -> int:
@@ -87,7 +89,8 @@ class _Walk:
         if named is None:
             return ()
         for cte in named.expressions:
-            recursive = named.args.get("recursive") and _repeats(cte.this)
+            may_repeat = isinstance(cte.this, exp.Union) and not cte.this.args.get("by_name")
+            recursive = may_repeat and named.args.get("recursive")
             self.ctes[id(cte)] = self._recursive(cte) if recursive else self.query(cte.this)
         return tuple(self.ctes[id(cte)] for cte in named.expressions)
 
@@ -123,11 +126,6 @@ class _Walk:
                 refs += self._refs(cell, {})
         return self._add(Scope(outputs=tuple(Output(f"col{i}", _unique(refs)) for i, refs in enumerate(columns))))
 
-    def _join_in_parentheses(self, node: exp.Expr) -> int:
-        rows = _Rows()
-        sources = tuple(self._joined(node.this, {}, rows))
-        return self._add(Scope(sources, (_ALL,), _unique(rows.refs)))
-
     def _ordered(self, node: exp.Expr, scope: int, own: tuple[int, ...]) -> int:
         """Return a scope, with the ORDER BY and LIMIT that stand behind it and the WITH before it, if any do."""
         rows = _Rows()
@@ -144,10 +142,14 @@ class _Walk:
         if node.args.get("from_"):
             sources += self._joined(node.args["from_"].this, windows, rows)
         sources += self._joins(node, windows, rows)
-        for window in node.args.get("windows") or ():
+        for window in _listed(node, "windows"):
             windows[window.name.lower()] = _unique(self._refs(window, windows))
         outputs = tuple(self._output(each, windows, rows) for each in node.expressions)
-        self._modifiers(node, windows, rows, _named(outputs))
+        named: dict[str, tuple[Ref, ...]] = {}  # what an ORDER BY means by a name, which several may have
+        for each in outputs:
+            if each.name and not each.star:
+                named[each.name.lower()] = named.get(each.name.lower(), ()) + each.refs
+        self._modifiers(node, windows, rows, named)
         group = node.args.get("group")
         scope = Scope(tuple(sources), outputs, _unique(rows.refs), tuple(rows.positions), whole=rows.whole, ctes=own)
         return self._add(scope._replace(grouped=True) if group and group.args.get("all") else scope)
@@ -190,11 +192,11 @@ class _Walk:
         return [*self._source(node, windows, rows), *self._joins(node, windows, rows)]
 
     def _joins(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Iterator[Source]:
-        for lateral in node.args.get("laterals") or ():
+        for lateral in _listed(node, "laterals"):
             yield from self._source(lateral, windows, rows)
-        for join in node.args.get("joins") or ():
+        for join in _listed(node, "joins"):
             side = "SEMI" if join.kind in ("SEMI", "ANTI") else join.side
-            using, natural = _words(join.args.get("using")), join.method == "NATURAL"
+            using, natural = tuple(each.name for each in _listed(join, "using")), join.method == "NATURAL"
             for source in self._joined(join.this, windows, rows):
                 yield source._replace(
                     side=side or source.side, using=using + source.using, natural=natural or source.natural
@@ -225,8 +227,12 @@ class _Walk:
 
     def _function(self, source: FromItem, node: exp.Expr, alias: str, windows: _Windows) -> Source:
         name = called(node) or "unnest"
-        columns = _columns_of(node, name, alias) + (("ordinality",) if _has_place(source.node) else ())
-        arguments = [node.this] if isinstance(node, exp.JSONTable) else node.expressions
+        columns: tuple[str, ...] = _JSON_COLUMNS if name.startswith("json_") else (alias or name,)
+        arguments = node.expressions
+        if isinstance(node, exp.JSONTable):
+            columns = tuple(filter(None, (each.name for each in node.find_all(exp.JSONColumnDef))))
+            arguments = [node.this]
+        columns += ("ordinality",) if any(map(source.node.args.get, ("offset", "ordinality"))) else ()
         refs = _unique(ref for each in arguments for ref in self._refs(each, windows))
         return Source(alias or name, columns=source.columns + columns[len(source.columns) :], refs=refs)
 
@@ -241,11 +247,6 @@ class _Walk:
 
     def _refs(self, node: exp.Expr, windows: _Windows) -> list[Ref]:
         return self._mentions(node, windows).every_ref()
-
-
-def _repeats(query: exp.Expr) -> bool:
-    """Tell whether a recursive CTE may refer to itself in its last part."""
-    return isinstance(query, exp.Union) and not query.args.get("by_name")
 
 
 def _continues(node: exp.Expr, chain: exp.SetOperation) -> bool:
@@ -272,30 +273,6 @@ def _name_of(node: exp.Expr) -> str | None:
     while isinstance(node, exp.Paren):
         node = node.this
     return str(node.name) if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star) else None
-
-
-def _named(outputs: Iterable[Output]) -> dict[str, tuple[Ref, ...]]:
-    """Return what an ORDER BY means by the name of an output; one name may stand for several."""
-    named: dict[str, tuple[Ref, ...]] = {}
-    for each in outputs:
-        if each.name and not each.star:
-            named[each.name.lower()] = named.get(each.name.lower(), ()) + each.refs
-    return named
-
-
-def _words(nodes: Iterable[exp.Expr] | None) -> tuple[str, ...]:
-    return tuple(node.name for node in nodes or ())
-
-
-def _columns_of(function: exp.Expr, name: str, alias: str) -> tuple[str, ...]:
-    """Return the columns of a function in FROM."""
-    if isinstance(function, exp.JSONTable):
-        return tuple(each.name for each in function.find_all(exp.JSONColumnDef) if each.name)
-    return _JSON_COLUMNS if name.startswith("json_") else (alias or name,)
-
-
-def _has_place(node: exp.Expr) -> bool:
-    return bool(node.args.get("offset") or node.args.get("ordinality"))
 
 
 def _unique(refs: Iterable[Ref]) -> tuple[Ref, ...]:
@@ -369,20 +346,20 @@ def _inner(reader: Mentions, node: exp.Expr) -> Mentions:
 
 def _star(reader: Mentions, node: exp.Expr, kind: int) -> None:
     """Read `*` or `source.*`; where it is neither an output nor in COLUMNS, it chooses columns by their names."""
-    args = (node.this if isinstance(node, exp.Column) else node).args
+    star = node.this if isinstance(node, exp.Column) else node
     parent = node.parent
     reader.star = Star(
         node.text("table") or None,
-        exclude=tuple(parts_of(each) for each in _in_list(args, "except_")),
-        replace=tuple((each.alias, tuple(_inner(reader, each).every_ref())) for each in _in_list(args, "replace")),
-        rename=tuple((each.this.name, each.alias) for each in _in_list(args, "rename")),
+        exclude=tuple(parts_of(each) for each in _listed(star, "except_")),
+        replace=tuple((each.alias, tuple(_inner(reader, each).every_ref())) for each in _listed(star, "replace")),
+        rename=tuple((each.this.name, each.alias) for each in _listed(star, "rename")),
         some=not (parent is None or isinstance(parent, exp.Select) or called(parent) == "columns"),
     )
     reader.star_kind = COPY if isinstance(parent, _MATCHES) else kind
 
 
-def _in_list(args: Mapping[str, Any], key: str) -> Iterable[exp.Expr]:
-    return args.get(key) or ()
+def _listed(node: exp.Expr, key: str) -> Iterable[Any]:
+    return node.args.get(key) or ()
 
 
 def _column(reader: Mentions, node: exp.Expr, kind: int) -> None:
@@ -398,25 +375,13 @@ def _column(reader: Mentions, node: exp.Expr, kind: int) -> None:
 def _call(reader: Mentions, node: exp.Expr, kind: int) -> None:
     name, arguments = node.name.lower(), node.expressions
     if name == "columns":
-        _columns(reader, arguments, kind)
+        if any(isinstance(each, exp.Star) or isinstance(each.this, exp.Star) for each in arguments):
+            reader.push(arguments, kind)
+        else:
+            reader.star, reader.star_kind = Star(some=True), kind
     elif name != "count" or [type(each) for each in arguments] != [exp.Star]:
         reader.unnests |= name == "unnest"
         reader.push(arguments, AGGREGATE if name in reader.aggregates else max(kind, VALUE))
-
-
-def _columns(reader: Mentions, arguments: list[exp.Expr], kind: int) -> None:
-    if any(isinstance(each, exp.Star) or isinstance(each.this, exp.Star) for each in arguments):
-        reader.push(arguments, kind)
-    else:
-        reader.star, reader.star_kind = Star(some=True), kind
-
-
-def _same(reader: Mentions, node: exp.Expr, kind: int) -> None:
-    reader.push([node.this], kind)
-
-
-def _collate(reader: Mentions, node: exp.Expr, kind: int) -> None:
-    reader.push([node.this], max(kind, VALUE))
 
 
 def _over_many(reader: Mentions, node: exp.Expr, _: int) -> None:
@@ -443,10 +408,6 @@ def _dot(reader: Mentions, node: exp.Expr, kind: int) -> None:
     reader.unnests |= isinstance(words[-1], exp.Star)
 
 
-def _property(reader: Mentions, node: exp.Expr, kind: int) -> None:
-    reader.push([node.expression], max(kind, VALUE))
-
-
 def _comprehension(reader: Mentions, node: exp.Expr, kind: int) -> None:
     """Read `[body FOR name IN list IF condition]`: the name is a variable in body and condition."""
     kind = max(kind, VALUE)
@@ -456,49 +417,27 @@ def _comprehension(reader: Mentions, node: exp.Expr, kind: int) -> None:
             reader.read_body(part, [node.expression], kind)
 
 
-def _lambda(reader: Mentions, node: exp.Expr, kind: int) -> None:
-    reader.read_body(node.this, node.expressions, max(kind, VALUE))
-
-
-def _name(reader: Mentions, node: exp.Expr, kind: int) -> None:
-    reader.refs.append(Ref(kind, (node.name,)))
-
-
-def _query(reader: Mentions, node: exp.Expr, kind: int) -> None:
-    reader.refs.append(Ref(kind, scope=reader.query(node, False)))
-
-
-def _exists(reader: Mentions, node: exp.Expr, kind: int) -> None:
-    reader.refs.append(Ref(max(kind, VALUE), scope=reader.query(node.this, True)))
-
-
-def _every(reader: Mentions, _: exp.Expr, kind: int) -> None:
-    reader.refs.append(Ref(kind))
-
-
-def _nothing(_: Mentions, __: exp.Expr, ___: int) -> None:
-    return
-
-
 _VISITS: dict[type[exp.Expr], Callable[[Mentions, exp.Expr, int], None]] = {
-    exp.Alias: _same,
+    **dict.fromkeys((exp.Alias, exp.Paren), lambda reader, node, kind: reader.push([node.this], kind)),
     exp.Anonymous: _call,
-    exp.Collate: _collate,
+    exp.Collate: lambda reader, node, kind: reader.push([node.this], max(kind, VALUE)),
     exp.Column: _column,
     exp.Comprehension: _comprehension,
-    exp.DataType: _nothing,
-    exp.Exists: _exists,
-    exp.Filter: _over_many,
+    **dict.fromkeys((exp.DataType, exp.Literal), lambda *_: None),
+    exp.Exists: lambda reader, node, kind: reader.refs.append(
+        Ref(max(kind, VALUE), scope=reader.query(node.this, True))
+    ),
+    **dict.fromkeys((exp.Filter, exp.Window, exp.WithinGroup), _over_many),
     exp.Dot: _dot,
-    exp.Identifier: _name,
-    exp.Kwarg: _property,
-    exp.Lambda: _lambda,
-    exp.Literal: _nothing,
-    exp.Paren: _same,
-    exp.PositionalColumn: _every,
-    exp.PropertyEQ: _property,
+    exp.Identifier: lambda reader, node, kind: reader.refs.append(Ref(kind, (node.name,))),
+    **dict.fromkeys(
+        (exp.Kwarg, exp.PropertyEQ), lambda reader, node, kind: reader.push([node.expression], max(kind, VALUE))
+    ),
+    exp.Lambda: lambda reader, node, kind: reader.read_body(node.this, node.expressions, max(kind, VALUE)),
+    exp.PositionalColumn: lambda reader, _, kind: reader.refs.append(Ref(kind)),
     exp.Star: _star,
-    exp.Window: _over_many,
-    exp.WithinGroup: _over_many,
-    **dict.fromkeys((*QUERIES, exp.Union, exp.Intersect, exp.Except), _query),
+    **dict.fromkeys(
+        (*QUERIES, exp.Union, exp.Intersect, exp.Except),
+        lambda reader, node, kind: reader.refs.append(Ref(kind, scope=reader.query(node, False))),
+    ),
 }

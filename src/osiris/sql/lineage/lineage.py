@@ -262,15 +262,12 @@ class _Select:
             self._join(source, self._columns(source))
         columns = [column for output in self.scope.outputs for column in self._output(output)]
         self.free.update(free for place in self.scope.ctes for free in self.known.results[place].free)
-        self._decide(columns)
-        return Result(tuple(columns), self.rows, frozenset(self.free))
-
-    def _decide(self, columns: list[Column]) -> None:
-        """Gather what decides the rows, when the outputs are there."""
         scope, note = self.scope, self.known.note
         merge(self.rows, self._reads(scope.rows, with_aliases=True))
         note(union(column.reads for column in columns[: max(scope.positions, default=0)]))
         merge(self.rows, note(union(column.reads for column in self._deciding(columns))))
+        return Result(tuple(columns), self.rows, frozenset(self.free))
+
 
     def _deciding(self, columns: list[Column]) -> list[Column]:
         """Return the outputs that decide the rows; all where it is not known which stand at the positions."""
