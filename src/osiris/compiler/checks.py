@@ -71,7 +71,11 @@ def _unordered(
     """Yield the uses of a table of which chance would decide the order; `above` has what each step waits for."""
     for first, second in combinations(writers, 2):
         if not ((_adds(first.step) and _adds(second.step)) or _ordered(first.step, second.step, above)):
-            yield _both_write(ctx, table, first, second)
+            one, two = first.step.id, second.step.id
+            hint = f"let '{two}' wait for '{one}' (needs), or write another table"
+            target = f"table '{table.name}' of {second.connection}"
+            at = ctx.at(f"{second.step.pointer}/config/{second.key}")
+            yield diagnostic("CMP009", at=at, hint=hint, first=one, step=two, target=target)
     for reader, writer in product(readers, writers):
         if not _ordered(reader.step, writer.step, above):
             yield _read_unordered(ctx, table, reader, writer)
@@ -83,14 +87,6 @@ def _adds(step: Step) -> bool:
 
 def _ordered(one: Step, other: Step, above: Mapping[str, set[str]]) -> bool:
     return one.id in above[other.id] or other.id in above[one.id]
-
-
-def _both_write(ctx: Context, table: _Table, first: _Use, second: _Use) -> Diagnostic:
-    one, two = first.step.id, second.step.id
-    hint = f"let '{two}' wait for '{one}' (needs), or write another table"
-    target = f"table '{table.name}' of {second.connection}"
-    at = ctx.at(f"{second.step.pointer}/config/{second.key}")
-    return diagnostic("CMP009", at=at, hint=hint, first=one, step=two, target=target)
 
 
 def _read_unordered(ctx: Context, table: _Table, reader: _Use, writer: _Use) -> Diagnostic:

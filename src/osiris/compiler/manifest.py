@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.compiler.build import (
@@ -341,7 +341,7 @@ def load_manifest(
     try:
         data = path.read_bytes()
     except OSError as error:
-        _unreadable(path, error)
+        fail("CMP020", path=path, reason=error.strerror or type(error).__name__)
     return verify_manifest(
         data,
         registry,
@@ -351,10 +351,6 @@ def load_manifest(
         allow_drift=allow_drift,
         allow_changes=allow_changes,
     )
-
-
-def _unreadable(path: Path, error: OSError) -> NoReturn:
-    fail("CMP020", path=path, reason=error.strerror or type(error).__name__)
 
 
 FILE_NAME = "manifest.json"

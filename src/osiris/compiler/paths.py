@@ -98,7 +98,9 @@ def _apart(reader: Step, writer: str, needs: Mapping[str, Sequence[str]]) -> str
 def _written(step: Step, path: Path | StoreUrl) -> str:
     """Return a path as one text, so that two names of one file are one; that of a folder ends with a slash."""
     folder = str(step.config[KEY]).endswith("/")
-    text = str(path if isinstance(path, StoreUrl) else _real(path, folder=folder))
+    text = str(
+        path if isinstance(path, StoreUrl) else real_path(path) if folder else real_path(path.parent) / path.name
+    )
     return f"{text.removesuffix('/')}/" if folder else text
 
 
@@ -170,11 +172,6 @@ def _fields(ctx: Context, step: Step) -> Mapping[str, JsonValue] | None:
         return as_written(ctx.connections, step.connection) if step.connection else {}
     except OsirisError:
         return None
-
-
-def _real(path: Path, *, folder: bool) -> Path:
-    """Return the path without symbolic links; but a file may be one: it is replaced, not followed."""
-    return real_path(path) if folder else real_path(path.parent) / path.name
 
 
 _REFERENCE = "${"

@@ -73,12 +73,7 @@ def _prepared(data: Mapping[str, JsonValue], registry: Registry, root: Path) -> 
     document = Document(_document(data, registry), Places("plan"), Places("plan"), "plan")
     pipeline, _ = validate(document, registry, params={}, env={}, profile=None, defaults={})
     prepared, _ = prepare(pipeline, registry, Connections(_declared(data)), root)
-    return replace(prepared, engines=_pinned(prepared.engines, data["engines"]))
-
-
-def _pinned(needed: Mapping[str, str], planned: Mapping[str, str]) -> dict[str, str]:
-    """Return the engines that the compiler pins, each in the version of the plan."""
-    return {name: planned.get(name, "") for name in needed}
+    return replace(prepared, engines={name: data["engines"].get(name, "") for name in prepared.engines})
 
 
 def _document(data: Mapping[str, JsonValue], registry: Registry) -> dict[str, JsonValue]:

@@ -74,7 +74,12 @@ class Configs:
         connection = self._connection(config, pointer)
         if spec is None:
             return config, connection
-        self._tell_differences(spec, written, pointer)
+        absent = {key: what for key, what in spec.hints.get("differs", {}).items() if key not in written}
+        given = {key: what for key, what in spec.hints.get("newly", {}).items() if key in written}
+        for what in (*absent.values(), *given.values()):
+            if what not in self._told:
+                self._told.add(what)
+                self._say("OML032", pointer, what=what)
         return self._checked(spec, config, pointer), connection
 
     def _connection(self, config: dict[str, JsonValue], pointer: str) -> ConnectionRef | None:
@@ -107,18 +112,15 @@ class Configs:
             config["checks"] = checks = self._with_values(checks, f"{pointer}/checks")
         names, family = spec.hints.get("aliases"), self._registry.family(spec.family)
         also = () if spec.connection == "none" else (CONNECTION,)
-        problems = schema_problems(self._validator(spec), config, self._document, pointer, names, family, also)
+        if spec.name not in self._validators:
+            self._validators[spec.name] = schema_validator(self._registry.config_schema(spec))
+        problems = schema_problems(self._validators[spec.name], config, self._document, pointer, names, family, also)
         self.substitution.problems += islice(problems, MAX_PROBLEMS)
         self._check_types(config, properties, pointer)
         self._check_retry(config, properties, pointer)
         self._check_rejects(config, spec, pointer)
         self._check_bounds(checks, f"{pointer}/checks")
         return config
-
-    def _validator(self, spec: ComponentSpec) -> Draft202012Validator:
-        if spec.name not in self._validators:
-            self._validators[spec.name] = schema_validator(self._registry.config_schema(spec))
-        return self._validators[spec.name]
 
     def _normalised(self, spec: ComponentSpec, config: dict[str, JsonValue], pointer: str) -> dict[str, JsonValue]:
         """Return the config with earlier keys and values in today's spelling, each with a note."""
@@ -138,15 +140,6 @@ class Configs:
                 self._say("OML031", at, old=f"{key}: {value}", new=f"{key}: {new}")
             result[key] = new
         return result
-
-    def _tell_differences(self, spec: ComponentSpec, config: Mapping[str, JsonValue], pointer: str) -> None:
-        """Note what a file means otherwise than in the earlier implementation, once a file."""
-        absent = {key: what for key, what in spec.hints.get("differs", {}).items() if key not in config}
-        given = {key: what for key, what in spec.hints.get("newly", {}).items() if key in config}
-        for what in (*absent.values(), *given.values()):
-            if what not in self._told:
-                self._told.add(what)
-                self._say("OML032", pointer, what=what)
 
     def _refuse_unsupported(
         self, config: dict[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str

@@ -49,7 +49,13 @@ def _replace(text: str, operation: Mapping[str, Any]) -> str:
     node, value = parent.entries[index][1], operation["value"]
     if node.style in ("|", ">") and isinstance(value, str) and value.strip():
         outer = _column(text, _edges(text, parent, index)[0])
-        return text[: node.start] + _block(text[node.start : node.end], value, outer) + text[node.end :]
+        head, _, body = text[node.start : node.end].partition("\n")
+        pad = re.match(r" *(?=[^ \n])", body.lstrip("\n"))
+        is_indented = re.match(r"\n* ", value) is not None
+        indent = pad[0] if pad and len(pad[0]) > outer and not is_indented else " " * (outer + _INDENT)
+        depth = str(_INDENT) if is_indented else ""
+        lines = [indent + line if line else "" for line in value.rstrip("\n").split("\n")]
+        return text[: node.start] + "\n".join([_HEAD.sub(rf"|\g<1>{depth}", head), *lines]) + text[node.end :]
     return _put(text, node, inline(value, flow=parent.flow))
 
 
@@ -60,20 +66,6 @@ def _put(text: str, node: Span, written: str) -> str:
         return f"{before} {written}{text[node.end :]}"
     gap = " " if text[: node.start].endswith(":") else ""
     return f"{text[: node.start]}{gap}{written}{text[node.end :]}"
-
-
-def _block(old: str, value: str, outer: int) -> str:
-    """Return a text as a literal block with the indentation of the old one, below a key or dash at column `outer`.
-
-    Where its first line is indented itself, the head says how deep the block is.
-    """
-    head, _, body = old.partition("\n")
-    pad = re.match(r" *(?=[^ \n])", body.lstrip("\n"))
-    is_indented = re.match(r"\n* ", value) is not None
-    indent = pad[0] if pad and len(pad[0]) > outer and not is_indented else " " * (outer + _INDENT)
-    depth = str(_INDENT) if is_indented else ""
-    lines = [indent + line if line else "" for line in value.rstrip("\n").split("\n")]
-    return "\n".join([_HEAD.sub(rf"|\g<1>{depth}", head), *lines])
 
 
 def _remove(text: str, operation: Mapping[str, Any]) -> str:

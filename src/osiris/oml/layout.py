@@ -29,22 +29,18 @@ def format_oml(text: str, file: str, registry: Registry) -> str:
     _order(root.value, FILE_KEYS)
     steps = root.value.child("steps")
     if steps is not None and steps.kind == "list":
-        _lay_out_steps(steps, registry)
+        steps.flow, steps.spaced = False, True
+        for step in (entry.value for entry in steps.entries):
+            step.flow = False
+            _order(step, STEP_KEYS)
+            component, config = step.child("component"), step.child("config")
+            spec = registry.find(component.text) if component is not None else None
+            if spec is not None and config is not None:
+                _lay_out_config(config, spec)
     result = write(root)
     if parse(result, file).data != data:  # where lists get lines of their own it may also have become too large
         fail("INT000", at=Location(file), kind="layout", reason="the canonical form would have another meaning")
     return result
-
-
-def _lay_out_steps(steps: Node, registry: Registry) -> None:
-    steps.flow, steps.spaced = False, True
-    for step in (entry.value for entry in steps.entries):
-        step.flow = False
-        _order(step, STEP_KEYS)
-        component, config = step.child("component"), step.child("config")
-        spec = registry.find(component.text) if component is not None else None
-        if spec is not None and config is not None:
-            _lay_out_config(config, spec)
 
 
 def _lay_out_config(config: Node, spec: ComponentSpec) -> None:

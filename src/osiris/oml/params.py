@@ -297,18 +297,13 @@ def _has_misfit(param: Param, values: Iterable[JsonValue]) -> bool:
 def _pattern_problems(pattern: str, kind: str) -> Iterator[str]:
     if kind != "string":
         yield "pattern needs the type string"
-    if _may_take_for_ever(pattern):
+    plain = _ATOMS.sub("x", pattern)
+    if bool(_REPEATED_GROUP.search(plain)) or len(_OPEN_REPETITION.findall(plain)) > MAX_REPETITIONS:
         yield "pattern repeats a group, or repeats without end more than three times"
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError):
         yield "pattern is not a regular expression"
-
-
-def _may_take_for_ever(pattern: str) -> bool:
-    """Tell whether matching may take a time that explodes with the text: a group repeated, or many open repetitions."""
-    plain = _ATOMS.sub("x", pattern)
-    return bool(_REPEATED_GROUP.search(plain)) or len(_OPEN_REPETITION.findall(plain)) > MAX_REPETITIONS
 
 
 def _problems(param: Param, value: JsonValue) -> Iterator[str]:

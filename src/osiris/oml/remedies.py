@@ -101,7 +101,7 @@ def for_wrong_type(pointer: str, value: JsonValue, kinds: Iterable[str]) -> Fix:
 
 def _from_collection(pointer: str, value: JsonValue) -> Fix:
     if pointer.endswith("/inputs") and _is_made_of(value, list, str):
-        return put(pointer, {_plain(each): f"@{each.lstrip('@')}" for each in value})
+        return put(pointer, {re.sub(r"[^A-Za-z0-9_]", "_", each.lstrip("@")): f"@{each.lstrip('@')}" for each in value})
     if pointer == "/steps" and _is_made_of(value, dict, dict):
         return put(pointer, [{"id": name, **step} for name, step in value.items()])
     return ()
@@ -122,10 +122,6 @@ def _from_text(pointer: str, value: str, wanted: set[str]) -> Fix:
         return put(pointer, [part.strip() for part in value.split(",") if part.strip()])
     pair = _PAIR.fullmatch(value) if "object" in wanted else None
     return put(pointer, {pair[1]: pair[2]}) if pair else ()
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_]", "_", name.lstrip("@"))
 
 
 def for_limit(pointer: str, value: JsonValue, rule: str, limit: JsonValue) -> Fix:

@@ -89,12 +89,8 @@ def validate(
     pipeline = None if has_errors(found) else _pipeline(document, linked, values, substitution)
     found = _mended_once(sort_diagnostics([*found, *problems, *links.found]))
     if pipeline is None or has_errors(found):
-        raise_all(filter(_is_no_note, found))
+        raise_all(filter(lambda item: item.severity != "note", found))
     return pipeline, found
-
-
-def _is_no_note(item: Diagnostic) -> bool:
-    return item.severity != "note"
 
 
 def _file_problems(document: Document, data: Mapping[str, JsonValue], registry: Registry) -> Iterator[Diagnostic]:
@@ -125,7 +121,8 @@ def _mended_once(found: Iterable[Diagnostic]) -> list[Diagnostic]:
 
 def _today(document: Document) -> tuple[dict[str, JsonValue], list[Diagnostic]]:
     """Return the data with earlier keys out of the way, and what is to be said of them."""
-    data, version = document.data, _said_version(document.data)
+    said = document.data.get("oml_version")
+    data, version = document.data, said if said in (OLDEST, OML_VERSION) else OML_VERSION
     forbidden = [key for key in data if key in _FORBIDDEN]
     found = [
         diagnostic(
@@ -160,12 +157,6 @@ def _step_of_today(document: Document, step: JsonValue, index: int, found: list[
     at = document.where(f"/steps/{index}/component")
     found.append(diagnostic("OML031", at=at, old=old, new=named["component"]))
     return named
-
-
-def _said_version(data: Mapping[str, JsonValue]) -> str:
-    """Return the version of the language that a file says it has, or else the newest."""
-    said = data.get("oml_version")
-    return said if said in (OLDEST, OML_VERSION) else OML_VERSION
 
 
 def _of_today(step: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -227,7 +218,9 @@ class _Sharpener:
         if (key, found.code) in (("mode", "OML005"), ("mode", "OML006")):
             return self._mode(found, pointer)
         if (key, found.code) == ("component", "OML014"):
-            return self._component(found, pointer)
+            name, config = str(self._document.value(pointer)), self._document.value(f"{pointer[:-10]}/config")
+            sure, hint = meant_component(name, self._registry.names(), _family(config))
+            return replace(found, hint=hint, fix=put(pointer, sure) if sure else ())
         if found.fix:
             return found
         if (key, found.code) == ("name", "OML014"):
@@ -236,11 +229,6 @@ class _Sharpener:
             value = self._default(pointer.rpartition("/")[0], key)
             return replace(found, fix=put(pointer, value) if value else ())
         return found
-
-    def _component(self, found: Diagnostic, pointer: str) -> Diagnostic:
-        name, config = str(self._document.value(pointer)), self._document.value(f"{pointer[:-10]}/config")
-        sure, hint = meant_component(name, self._registry.names(), _family(config))
-        return replace(found, hint=hint, fix=put(pointer, sure) if sure else ())
 
     def _mode(self, found: Diagnostic, pointer: str) -> Diagnostic:
         old, value = self._document.value(pointer), self._default(pointer.rpartition("/")[0], "mode")

@@ -76,14 +76,10 @@ def _column(output: exp.Expr, rows: Collection[str]) -> str | None:
     value = output.unalias()
     if called(value) == "count":
         return COUNT
-    while isinstance(value, (exp.Cast, exp.Paren)) or _is_aggregate(value):
+    while isinstance(value, (exp.Cast, exp.Paren)) or (called(value) in _AGGREGATES and len(value.expressions) == 1):
         value = value.expressions[0] if isinstance(value, exp.Anonymous) else value.this
     is_column = isinstance(value, exp.Column) and isinstance(value.this, exp.Identifier)
     return value.name if is_column and value.name.lower() not in rows else None
-
-
-def _is_aggregate(value: exp.Expr) -> bool:
-    return called(value) in _AGGREGATES and len(value.expressions) == 1
 
 
 def keeps_row_count(text: str, dialect: str = "duckdb") -> bool:

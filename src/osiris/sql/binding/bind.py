@@ -64,7 +64,11 @@ def bind(canonical: str, inputs: Mapping[str, Schema], parameters: Mapping[str, 
         assert_native(engine, canonical, inputs.keys())
         values = {name: _STAND_INS[kind] for name, kind in parameters.items()}
         explain(engine, canonical, values, inputs)
-        _check_constants(engine, canonical)
+        for value, at in constant_casts(canonical).items() if "CAST('" in canonical else ():
+            try:
+                engine.execute(f"SELECT {value}").fetchall()
+            except ENGINE_ERRORS as error:
+                fail("SQL009", at=at, problem=runtime_problem(error, "").message)
         mixed = mixed_comparison(canonical, inputs)
         if mixed:
             raise_all([mixed])
@@ -97,15 +101,6 @@ def explain(
             raise
         raise_all([misfit(error, text, inputs, len(_EXPLAIN))])
     return json.loads(rows[0][1])
-
-
-def _check_constants(engine: DuckDBPyConnection, text: str) -> None:
-    """Fail with SQL009 for a text that is cast to a type of which it is no value: a plan leaves that to the run."""
-    for value, at in constant_casts(text).items() if "CAST('" in text else ():
-        try:
-            engine.execute(f"SELECT {value}").fetchall()
-        except ENGINE_ERRORS as error:
-            fail("SQL009", at=at, problem=runtime_problem(error, "").message)
 
 
 def schema_of_relation(

@@ -161,7 +161,10 @@ def _wide(meeting: _Meeting, select: exp.Select, kept: DuckDBPyType, parts: Part
 
 def _of_queries(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
     for operation in tree.find_all(exp.SetOperation):
-        if isinstance(_around(operation), exp.SetOperation):
+        parent = operation.parent
+        while isinstance(parent, (exp.Subquery, exp.Paren)) and not parent.alias:
+            parent = parent.parent
+        if isinstance(parent, exp.SetOperation):
             continue
         leaves = [*_leaves(operation)]
         cte = _recursion(operation)
@@ -203,13 +206,6 @@ def _leaves(query: exp.Expr) -> Iterator[exp.Expr]:
             waiting += (inner.expression, inner.this)
         else:
             yield inner
-
-
-def _around(node: exp.Expr) -> exp.Expr | None:
-    parent = node.parent
-    while isinstance(parent, (exp.Subquery, exp.Paren)) and not parent.alias:
-        parent = parent.parent
-    return parent
 
 
 def _recursion(operation: exp.Expr) -> exp.CTE | None:

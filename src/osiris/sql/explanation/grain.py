@@ -7,7 +7,7 @@ gives each row at most one match. Where a key does not come out, or cannot be to
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from osiris.sql.scope import JoinWords, Source
 
 Keys = frozenset[Key]
+Pairs = list[tuple[exp.Expr, exp.Expr]]
+"""Values that are equal."""
 
 NO_KEYS: Keys = frozenset()
 ONE_ROW: Keys = frozenset({frozenset()})
@@ -52,7 +54,7 @@ class Joined:
     node: exp.Join
     item: Item
     before: tuple[Item, ...]
-    pairs: list[tuple[exp.Expr, exp.Expr]]
+    pairs: Pairs
     words: JoinWords
     narrow: bool = False
 
@@ -100,10 +102,8 @@ class Grains:
         """Return what is known of the rows of a query."""
         if id(query) not in self.known:
             self.known[id(query)] = Rows()  # a recursive CTE comes back to itself
-            found = self._of_query(query)
-            if _at_most_one(query):
-                found = _with_keys(found, ONE_ROW)
-            self.known[id(query)] = _with_keys(found, smallest(found.keys))
+            rows = self._of_query(query)
+            self.known[id(query)] = replace(rows, keys=ONE_ROW if _at_most_one(query) else smallest(rows.keys))
         return self.known[id(query)]
 
     def _of_query(self, query: exp.Expr) -> Rows:
@@ -115,7 +115,9 @@ class Grains:
 
     def of_source(self, node: exp.Expr) -> Rows:
         """Return what is known of the rows of one thing that stands in FROM."""
-        source = self._names(node).source(node)
+        if self.names is None:
+            self.names = TableNames(node.root(), self.dialect)
+        source = self.names.source(node)
         return Rows() if source.is_joined else self._inside(source).renamed([*source.columns])
 
     def _inside(self, source: Source) -> Rows:
@@ -127,11 +129,6 @@ class Grains:
         if table is not None:
             return Rows() if table.args.get("db") else self.relations.get(table.name.lower(), Rows())
         return self.of(query.this) if isinstance(query, exp.Subquery) else Rows()
-
-    def _names(self, node: exp.Expr) -> TableNames:
-        if self.names is None:
-            self.names = TableNames(node.root(), self.dialect)
-        return self.names
 
     def facts_of(self, select: exp.Select) -> Facts:
         """Return what is known of the rows that a SELECT takes in."""
@@ -146,12 +143,12 @@ class Grains:
         labels = _labels(items)
         scope.items += [self._item(item, labels) for item in items[:1]]
         facts.keys = _of_item(scope.items[0]) if items else ONE_ROW
-        conditions = list(conjuncts(select.args.get("where")))
+        equal = list(_equalities(select.args.get("where")))
         for join in select.args.get("joins") or ():
-            _join(facts, join, self._item(join.this, labels), conditions)
+            _join(facts, join, self._item(join.this, labels), equal)
         for key in ("where", "having", "qualify"):
-            for condition in conjuncts(select.args.get(key)):
-                _note(facts, condition)
+            for one, other in _equalities(select.args.get(key)):
+                _note(facts, one, other)
         unknown = any(each.args.get("laterals") for each in (select, *items[:1]))
         facts.keys = NO_KEYS if unknown else frozenset(facts.key(key) for key in facts.keys)
         return facts
@@ -170,7 +167,7 @@ class Grains:
         outputs = list(_outputs(select, facts.scope))
         rows = _projected(outputs, keys, facts)
         if distinct and on is None and rows.columns is not None and None not in rows.columns:
-            rows = _with_keys(rows, rows.keys | _all_columns(rows))
+            rows = replace(rows, keys=rows.keys | _all_columns(rows))
         return rows
 
 
@@ -200,10 +197,6 @@ def _of_item(item: Item) -> Keys:
     return frozenset(frozenset(reference(item, name) for name in key) for key in item.rows.keys)
 
 
-def _with_keys(rows: Rows, keys: Keys) -> Rows:
-    return Rows(rows.columns, keys, rows.types, rows.origins, rows.constants, rows.declared)
-
-
 def _all_columns(rows: Rows) -> Keys:
     names = [name.lower() for name in rows.named]
     return frozenset({frozenset(names)}) if len(set(names)) == len(names) else NO_KEYS
@@ -220,7 +213,7 @@ def _names_itself(cte: exp.Expr) -> bool:
     return any(table.name.lower() == cte.alias.lower() for table in cte.this.find_all(exp.Table))
 
 
-def _join(facts: Facts, join: exp.Join, item: Item, conditions: list[exp.Expr]) -> None:
+def _join(facts: Facts, join: exp.Join, item: Item, equal: Pairs) -> None:
     """Add what is joined: its rows, and what its conditions say of values."""
     before, words = tuple(facts.scope.items), join_words(join)
     joined = Joined(join, item, before, _pairs(join, item, before), words, narrow=words.only_filters)
@@ -229,55 +222,50 @@ def _join(facts: Facts, join: exp.Join, item: Item, conditions: list[exp.Expr]) 
         return
     facts.scope.items.append(item)
     _merge(facts.scope, joined)
-    facts.keys = _joined_keys(facts, joined, conditions)
-    _note_missing(facts, joined)
-    if not words.side and words.method != "ASOF":
-        for one, other in joined.pairs:
-            _equate(facts, one, other)
-        for condition in conjuncts(join.args.get("on")):
-            _note(facts, condition)
-
-
-def _joined_keys(facts: Facts, joined: Joined, conditions: list[exp.Expr]) -> Keys:
-    """Return the keys of both sides together, and those of one where the other has one match at most."""
-    scope, (_, side, method) = facts.scope, joined.words
-    tests = [*conjuncts(joined.node.args.get("on")), *conditions]
-    equal = [(each.this, each.expression) for each in tests if isinstance(each, (exp.EQ, exp.NullSafeEQ))]
-    matched = [*joined.pairs, *equal]
-    left, right = facts.keys, _of_item(joined.item)
-    told, told_before = _told(scope, [joined.item], matched), _told(scope, joined.before, matched)
-    joined.narrow = method == "ASOF" or any(key <= told for key in right)
-    if side == "FULL" or method == "POSITIONAL":
-        return NO_KEYS
-    return smallest(frozenset(_combined(left, right, told, told_before, joined)))
-
-
-def _combined(left: Keys, right: Keys, told: set[str], told_before: set[str], joined: Joined) -> Iterator[Key]:
-    """Yield the keys of a join; those of its sides without what is known where a row of the other side is."""
-    side = joined.words.side
-    if joined.narrow and side != "RIGHT":
-        yield from left
-    for one, other in product(left, right):
-        yield one | other
-        if side != "RIGHT":
-            yield one | (other - told)
-        if side != "LEFT":
-            yield (one - told_before) | other
-
-
-def _note_missing(facts: Facts, joined: Joined) -> None:
-    """Note whose columns can be NULL because there is no match."""
+    facts.keys = _joined_keys(facts, joined, equal)
     side = joined.words.side
     if side in ("LEFT", "FULL"):
         facts.nullable.add(joined.item.alias)
     if side in ("RIGHT", "FULL"):
         facts.nullable.update(each.alias for each in joined.before)
         facts.fixed.clear()
+    if not words.side and words.method != "ASOF":
+        for one, other in joined.pairs:
+            _equate(facts, one, other)
+        for one, other in _equalities(join.args.get("on")):
+            _note(facts, one, other)
 
 
-def _pairs(join: exp.Join, item: Item, before: tuple[Item, ...]) -> list[tuple[exp.Expr, exp.Expr]]:
+def _equalities(condition: exp.Expr | None) -> Iterator[tuple[exp.Expr, exp.Expr]]:
+    """Yield the pairs of values that are equal where a condition is true."""
+    for each in conjuncts(condition):
+        if isinstance(each, (exp.EQ, exp.NullSafeEQ)):
+            yield each.this, each.expression
+
+
+def _joined_keys(facts: Facts, joined: Joined, equal: Pairs) -> Keys:
+    """Return the keys of both sides together, and those of one where the other has one match at most."""
+    scope, (_, side, method) = facts.scope, joined.words
+    matched = [*joined.pairs, *_equalities(joined.node.args.get("on")), *equal]
+    left, right = facts.keys, _of_item(joined.item)
+    told, told_before = _told(scope, [joined.item], matched), _told(scope, joined.before, matched)
+    joined.narrow = method == "ASOF" or any(key <= told for key in right)
+    if side == "FULL" or method == "POSITIONAL":
+        return NO_KEYS
+    keys = {*left} if joined.narrow and side != "RIGHT" else set()
+    for one, other in product(left, right):
+        keys.add(one | other)
+        # a side without what is known where a row of the other side is
+        if side != "RIGHT":
+            keys.add(one | (other - told))
+        if side != "LEFT":
+            keys.add((one - told_before) | other)
+    return smallest(frozenset(keys))
+
+
+def _pairs(join: exp.Join, item: Item, before: tuple[Item, ...]) -> Pairs:
     """Return the pairs of columns that USING names, or a NATURAL join has; none where they cannot be told."""
-    pairs: list[tuple[exp.Expr, exp.Expr]] = []
+    pairs: Pairs = []
     for name in _shared_names(join, item, before):
         left = [each for each in before if each.rows.may_have(name.lower())]
         if len(left) == 1:
@@ -322,11 +310,8 @@ def _tells(scope: Scope, one: exp.Expr, other: exp.Expr, own: set[str]) -> bool:
     return same_type(scope.type_of(one), scope.type_of(other)) or _is_told(scope, one, other)
 
 
-def _note(facts: Facts, condition: exp.Expr) -> None:
-    """Note what a condition that holds for all rows says: two values are equal, or one is the same everywhere."""
-    if not isinstance(condition, (exp.EQ, exp.NullSafeEQ)):
-        return
-    one, other = condition.this, condition.expression
+def _note(facts: Facts, one: exp.Expr, other: exp.Expr) -> None:
+    """Note what two values that are equal in all rows say: so they are, or one is the same everywhere."""
     for value, constant in ((one, other), (other, one)):
         text = facts.scope.spelled(value)
         if text is not None and _is_told(facts.scope, value, constant):
@@ -483,8 +468,8 @@ def _projected(outputs: list[Output], keys: Keys, facts: Facts) -> Rows:
 
 def _projected_keys(named: Mapping[str, Output], keys: Keys, facts: Facts) -> Keys:
     names = {facts.standing(each.text): name for name, each in reversed([*named.items()]) if each.text is not None}
-    found = (facts.key(key) for key in keys)
-    return frozenset(frozenset(names[text] for text in key) for key in found if key <= names.keys())
+    folded = map(facts.key, keys)
+    return frozenset(frozenset(names[text] for text in key) for key in folded if key <= names.keys())
 
 
 def _unique(outputs: list[Output]) -> dict[str, Output]:
@@ -500,7 +485,7 @@ def _of_set_operation(query: exp.SetOperation, left: Rows, right: Rows) -> Rows:
     if None in left.columns or len(left.columns) != len(right.columns):
         return Rows(left.columns)
     rows = _of_both(left, right.renamed([str(name) for name in left.columns]), isinstance(query, exp.Union))
-    return rows if query.args.get("distinct") is False else _with_keys(rows, rows.keys | _all_columns(rows))
+    return rows if query.args.get("distinct") is False else replace(rows, keys=rows.keys | _all_columns(rows))
 
 
 def _of_both(left: Rows, right: Rows, is_union: bool) -> Rows:

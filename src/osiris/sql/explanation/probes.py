@@ -120,19 +120,15 @@ def _is_counted(joined: Joined) -> bool:
 
 def _join_query(select: exp.Select, joined: Joined, place: int, facts: Facts) -> str:
     """Return the query of a probe, of the join at a place."""
-    where = _conditions(select, facts, joined.before)
+    own = {item.alias for item in joined.before}
+    read = [(each, facts.scope.aliases(each)) for each in conjuncts(select.args.get("where"))]
+    where = [each for each, aliases in read if aliases and aliases <= own]
     semi = joined.node.copy()
     semi.set("side", None)
     semi.set("kind", "SEMI")
     before, itself = select.args["joins"][:place], select.args["joins"][place]
     several = ([*before], [*before, semi], [*before, itself])
     return _numbers([_count(select, joins, where) for joins in several], select, facts)
-
-
-def _conditions(select: exp.Select, facts: Facts, before: Sequence[Item]) -> list[exp.Expr]:
-    own = {item.alias for item in before}
-    read = [(each, facts.scope.aliases(each)) for each in conjuncts(select.args.get("where"))]
-    return [each for each, aliases in read if aliases and aliases <= own]
 
 
 def _bare(select: exp.Select, joins: Sequence[exp.Expr]) -> exp.Select:
@@ -164,7 +160,7 @@ def _name_probes(select: exp.Select, facts: Facts) -> Iterator[Probe]:
     grouped = grouped_columns(select, facts)
     for item in facts.scope.items:
         own = [each for each in grouped if facts.scope.item_of(each) is item]
-        named = [each for each in own if _is_name(each.name)]
+        named = [each for each in own if each.name.lower().endswith(NAMES)]
         key = _key_beside(named[0].name, item) if named else ()
         if key and {*map(str.lower, key)}.isdisjoint(each.name.lower() for each in own):
             yield _name_probe(select, facts, item, named, key)
@@ -195,10 +191,6 @@ def _distinct(select: exp.Select, values: list[exp.Expr], present: list[exp.Expr
     inner.set("where", exp.Where(this=exp.and_(*conditions)))
     source = exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier("v")))
     return exp.Select(expressions=[exp.Anonymous(this="count", expressions=[exp.Star()])], from_=exp.From(this=source))
-
-
-def _is_name(column: str) -> bool:
-    return column.lower().endswith(NAMES)
 
 
 def _key_beside(name: str, item: Item) -> tuple[str, ...]:

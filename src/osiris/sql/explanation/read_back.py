@@ -21,22 +21,18 @@ if TYPE_CHECKING:
     from osiris.sql.explanation.sources import Item, Scope
 
 
-_STRICT = (
-    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.Between, exp.Column, exp.Identifier,
-    exp.Literal, exp.Cast, exp.DataType, exp.Placeholder,
-)  # fmt: skip
+_TESTS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.Between)
+_STRICT = (*_TESTS, exp.Column, exp.Identifier, exp.Literal, exp.Cast, exp.DataType, exp.Placeholder)
 """What is NULL if a column in it is."""
 NAMES = ("name", "title", "label")
 """What columns are called, or end with, that people know things by; several things may share one."""
-_COMPARED: dict[type[exp.Expr], str] = {
+_INFIX: dict[type[exp.Expr], str] = {
     exp.EQ: "=",
     exp.NEQ: "!=",
     exp.GT: ">",
     exp.GTE: ">=",
     exp.LT: "<",
     exp.LTE: "<=",
-}
-_COMPUTED: dict[type[exp.Expr], str] = {
     exp.Add: "+",
     exp.Sub: "-",
     exp.Mul: "*",
@@ -44,12 +40,8 @@ _COMPUTED: dict[type[exp.Expr], str] = {
     exp.IntDiv: "//",
     exp.Mod: "%",
     exp.DPipe: "||",
-}
-_JOINED: dict[type[exp.Expr], str] = {exp.And: "and", exp.Or: "or"}
-_INFIX: dict[type[exp.Expr], str] = {
-    **_COMPARED,
-    **_COMPUTED,
-    **_JOINED,
+    exp.And: "and",
+    exp.Or: "or",
     exp.NullSafeEQ: "is the same as",
     exp.NullSafeNEQ: "is not the same as",
 }
@@ -115,7 +107,10 @@ def read_query(
     """Return a checked query in plain words; `relations` are by folded name, `names` its columns where known."""
     with deep_recursion():
         tree = parse(text, DIALECTS[dialect].load_grammar())[0]
-        _name_outputs(tree, names)
+        plain = isinstance(tree, exp.Select) and not tree.is_star and len(tree.expressions) == len(names)
+        for each, name in zip(list(tree.expressions), names, strict=True) if plain else ():
+            if not each.alias_or_name:
+                each.replace(exp.alias_(each.copy(), name, quoted=True))
         grains = Grains(relations, DIALECTS[dialect])
         found = QueryText(grains.of(tree))
         for query in inner_first(tree):
@@ -124,14 +119,6 @@ def read_query(
         _read_computed(tree, grains, found)
         _read_outermost(tree, grains, found)
     return found
-
-
-def _name_outputs(tree: exp.Expr, names: Sequence[str]) -> None:
-    """Give outputs without a name the ones that the engine gave them."""
-    plain = isinstance(tree, exp.Select) and not tree.is_star and len(tree.expressions) == len(names)
-    for each, name in zip(list(tree.expressions), names, strict=True) if plain else ():
-        if not each.alias_or_name:
-            each.replace(exp.alias_(each.copy(), name, quoted=True))
 
 
 def inner_first(tree: exp.Expr) -> Iterator[exp.Expr]:
@@ -154,21 +141,17 @@ def _read_select(select: exp.Select, grains: Grains, found: QueryText) -> None:
     facts = grains.facts_of(select)
     phrases = Phrases(facts.scope, grains)
     for joined in facts.joins:
-        found.joins.append(_join_text(joined, phrases))
-        found.filters += _join_filters(joined, phrases)
+        _read_join(joined, phrases, found)
     for key in ("where", "having", "qualify"):
         for condition in conjuncts(select.args.get(key)):
             found.filters.append(phrases.say(condition))
             found.notes += _lost_matches(condition, facts, phrases)
-    if values := _one_row_per(select, facts):
+    values = group_values(select, facts.scope)
+    if not values and select.args.get("distinct"):
+        values = [each.unalias() for each in select.expressions]
+    if values:
         found.groups.append(" and ".join(phrases.say(each) for each in values))
     found.notes += _namesakes(select, facts)
-
-
-def _one_row_per(select: exp.Select, facts: Facts) -> list[exp.Expr]:
-    """Return the values of which each comes out once: those of GROUP BY, and without one those of DISTINCT."""
-    values = group_values(select, facts.scope)
-    return values or ([each.unalias() for each in select.expressions] if select.args.get("distinct") else [])
 
 
 def _read_computed(tree: exp.Expr, grains: Grains, found: QueryText) -> None:
@@ -199,24 +182,33 @@ def _only_source(query: exp.Expr, known: dict[str, exp.Expr]) -> exp.Select | No
     return inner if isinstance(inner, exp.Select) else None
 
 
-_KEPT = {"LEFT": "of {0} kept", "RIGHT": "of {1} kept", "FULL": "of both kept"}
+_KEPT = {"LEFT": "rows of {0}", "RIGHT": "rows of {1}", "FULL": "rows of both"}
 _MATCHED = {"SEMI": "only rows of {0} with a match", "ANTI": "only rows of {0} without a match"}
 _BY_METHOD = {"ASOF": "; the nearest match of each row", "POSITIONAL": "; rows at the same place"}
 
 
-def _join_text(joined: Joined, phrases: Phrases) -> str:
-    first, item, (kind, side, method) = joined.before[0].label, joined.item.label, joined.words
-    conditions = (each for each in conjuncts(joined.node.args.get("on")) if _is_match(each, joined, phrases))
-    on = " and ".join([*(pair[0].name for pair in joined.pairs), *map(phrases.say, conditions)])
-    if not on and not method and _has_no_condition(joined.node):
-        return f"{first} with {item}: every row with every row"
-    rows = _MATCHED.get(kind, f"unmatched rows {_KEPT.get(side, 'dropped')}").format(first, item)
+def _read_join(joined: Joined, phrases: Phrases, found: QueryText) -> None:
+    """Read what a join is on, and the conditions of ON that only filter."""
+    on = [pair[0].name for pair in joined.pairs]
+    kept = _KEPT.get(joined.words.side, "").format(joined.before[0].label, joined.item.label)
+    for condition in conjuncts(joined.node.args.get("on")):
+        if _is_match(condition, joined, phrases):
+            on.append(phrases.say(condition))
+        else:
+            aside = f" (in the join only: {kept} without a match are kept)" if kept else ""
+            found.filters.append(phrases.say(condition) + aside)
+    found.joins.append(f"{joined.before[0].label} with {joined.item.label}{_join_text(joined, ' and '.join(on), kept)}")
+
+
+def _join_text(joined: Joined, on: str, kept: str) -> str:
+    kind, _, method = joined.words
+    if not (method or joined.node.args.get("on") or joined.node.args.get("using")):
+        return ": every row with every row"
+    rows = f"unmatched {kept} kept" if kept else "unmatched rows dropped"
+    if kind in _MATCHED:
+        rows = _MATCHED[kind].format(joined.before[0].label)
     many = "" if joined.narrow or method == "POSITIONAL" else "; rows may multiply"
-    return f"{first} with {item}{f' on {on}' if on else ''}; {rows}{_BY_METHOD.get(method, '')}{many}"
-
-
-def _has_no_condition(join: exp.Join) -> bool:
-    return not join.args.get("on") and not join.args.get("using")
+    return f"{f' on {on}' if on else ''}; {rows}{_BY_METHOD.get(method, '')}{many}"
 
 
 def _is_match(condition: exp.Expr, joined: Joined, phrases: Phrases) -> bool:
@@ -232,24 +224,11 @@ def _is_match(condition: exp.Expr, joined: Joined, phrases: Phrases) -> bool:
     )
 
 
-def _join_filters(joined: Joined, phrases: Phrases) -> Iterator[str]:
-    kept = {
-        "LEFT": f"rows of {joined.before[0].label} without a match are kept",
-        "RIGHT": f"rows of {joined.item.label} without a match are kept",
-        "FULL": "rows of both without a match are kept",
-    }.get(joined.words.side)
-    for condition in conjuncts(joined.node.args.get("on")):
-        if not _is_match(condition, joined, phrases):
-            yield phrases.say(condition) + (f" (in the join only: {kept})" if kept else "")
-
-
 def _lost_matches(condition: exp.Expr, facts: Facts, phrases: Phrases) -> Iterator[str]:
     """Yield a note on a condition that drops the rows which an outer join kept: what it needs is empty in them."""
-    if not isinstance(condition, (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like, exp.Between)):
+    if not isinstance(condition, _TESTS) or any(not isinstance(part, _STRICT) for part in condition.walk()):
         return
     reads = facts.scope.aliases(condition) or set()
-    if any(not isinstance(part, _STRICT) for part in condition.walk()):
-        return
     for joined in facts.joins:
         if joined.words.side == "LEFT" and joined.item.alias in reads:
             yield (
@@ -264,7 +243,8 @@ def _namesakes(select: exp.Select, facts: Facts) -> Iterator[str]:
     texts = facts.key(filter(None, map(facts.scope.spelled, grouped)))
     for item in facts.scope.items:
         own = [each.name for each in grouped if facts.scope.item_of(each) is item]
-        named = [name for name in own if _may_name(name, item.rows)]
+        types = item.rows.types
+        named = [name for name in own if types.get(name.lower()) in ("utf8", None) and name.lower().endswith(NAMES)]
         keys = [in_order(key, item.rows) for key in item.rows.keys]
         if named and _is_split(keys, item, texts, facts):
             yield (
@@ -273,20 +253,15 @@ def _namesakes(select: exp.Select, facts: Facts) -> Iterator[str]:
             )
 
 
-def grouped_columns(select: exp.Select, facts: Facts) -> list[exp.Column]:
-    """Return the columns by which a SELECT groups, without what is computed for it."""
-    return [each for each in group_values(select, facts.scope) if isinstance(each, exp.Column)]
-
-
 def _is_split(keys: Sequence[Sequence[str]], item: Item, texts: Key, facts: Facts) -> bool:
     """Tell whether a source has keys, and none of them is among the values by which rows are grouped."""
     complete = any(facts.key(reference(item, name) for name in key) <= texts for key in keys)
     return bool(keys) and all(keys) and not complete
 
 
-def _may_name(column: str, rows: Rows) -> bool:
-    """Tell whether a column looks like the name of a thing: a text that is called so."""
-    return rows.types.get(column.lower()) in ("utf8", None) and column.lower().endswith(NAMES)
+def grouped_columns(select: exp.Select, facts: Facts) -> list[exp.Column]:
+    """Return the columns by which a SELECT groups, without what is computed for it."""
+    return [each for each in group_values(select, facts.scope) if isinstance(each, exp.Column)]
 
 
 def _read_outermost(tree: exp.Expr, grains: Grains, found: QueryText) -> None:
@@ -344,19 +319,14 @@ class Phrases:
 
     def column(self, column: exp.Expr) -> str:
         """Return the name of a column: with that of its source where there are several, or where it is around."""
-        item = self.scope.item_of(column)
-        if item is not None:
-            return f"{item.label}.{column.name}" if self._has_several() else column.name
-        around = self.around
-        while around is not None:
-            item = around.scope.item_of(column)
+        has_several = len(self.scope.items) > 1 or bool(self.scope.select.args.get("joins"))
+        phrases: Phrases | None = self
+        while phrases is not None:
+            item = phrases.scope.item_of(column)
             if item is not None:
-                return f"{item.label}.{column.name}"
-            around = around.around
+                return column.name if phrases is self and not has_several else f"{item.label}.{column.name}"
+            phrases = phrases.around
         return f"{column.args['table'].name}.{column.name}" if column.args.get("table") else column.name
-
-    def _has_several(self) -> bool:
-        return len(self.scope.items) > 1 or bool(self.scope.select.args.get("joins"))
 
     def say(self, node: exp.Expr) -> str:
         """Return a node in plain words."""
@@ -378,10 +348,6 @@ class Phrases:
     def listed(self, nodes: list[exp.Expr]) -> str:
         """Return nodes in plain words, with commas between."""
         return ", ".join(self.say(node) for node in nodes)
-
-
-def _literal(_: Phrases, node: exp.Expr) -> str | None:
-    return f"'{node.name}'" if node.is_string else node.name
 
 
 def _cast(phrases: Phrases, node: exp.Expr) -> str | None:
@@ -466,10 +432,6 @@ def _like(phrases: Phrases, node: exp.Expr, negated: str = "") -> str | None:
     return f"{phrases.say(node.this)} {shown} '{inner}'{case}"
 
 
-def _paren(phrases: Phrases, node: exp.Expr) -> str | None:
-    return f"({phrases.say(node.this)})"
-
-
 def _filtered(phrases: Phrases, node: exp.Expr) -> str | None:
     conditions = " and ".join(phrases.say(each) for each in conjuncts(node.expression))
     return f"{phrases.say(node.this)} where {conditions}"
@@ -513,14 +475,6 @@ def _count(phrases: Phrases, parts: list[exp.Expr]) -> str:
     return f"number of rows with {phrases.listed(parts)}"
 
 
-def _extract(phrases: Phrases, node: exp.Expr) -> str | None:
-    return f"{node.this.name.lower()} of {phrases.say(node.expression)}"
-
-
-def _neg(phrases: Phrases, node: exp.Expr) -> str | None:
-    return f"-{phrases.say(node.this)}"
-
-
 def _order(phrases: Phrases, node: exp.Expr) -> str | None:
     return f"{phrases.say(node.this)} in the order of {', '.join(ordered(phrases, node))}" if node.this else None
 
@@ -532,7 +486,7 @@ def ordered(phrases: Phrases, order: exp.Expr) -> list[str]:
 
 _PHRASES: tuple[tuple[type[exp.Expr], Callable[[Phrases, exp.Expr], str | None]], ...] = (
     (exp.Column, lambda phrases, node: None if isinstance(node.this, exp.Star) else phrases.column(node)),
-    (exp.Literal, _literal),
+    (exp.Literal, lambda _, node: f"'{node.name}'" if node.is_string else node.name),
     (exp.Boolean, lambda _, node: str(node.this).lower()),
     (exp.Null, lambda _phrases, _node: "NULL"),
     (exp.Alias, lambda phrases, node: phrases.say(node.this)),
@@ -544,12 +498,12 @@ _PHRASES: tuple[tuple[type[exp.Expr], Callable[[Phrases, exp.Expr], str | None]]
     (exp.Between, _between),
     (exp.Like, _like),
     (exp.ILike, _like),
-    (exp.Paren, _paren),
+    (exp.Paren, lambda phrases, node: f"({phrases.say(node.this)})"),
     (exp.Filter, _filtered),
     (exp.Window, _window),
     (exp.Anonymous, _call),
-    (exp.Extract, _extract),
-    (exp.Neg, _neg),
+    (exp.Extract, lambda phrases, node: f"{node.this.name.lower()} of {phrases.say(node.expression)}"),
+    (exp.Neg, lambda phrases, node: f"-{phrases.say(node.this)}"),
     (exp.Order, _order),
     (exp.Subquery, _subquery),
 )

@@ -120,15 +120,12 @@ class Scope:
         """Return the output that a bare name stands for where no source has a column of that name."""
         if column.args.get("table") or any(item.rows.may_have(column.name.lower()) for item in self.items):
             return None
-        before = self.select.expressions[: self._place_of(column)]
-        named = [each for each in before if each.alias.lower() == column.name.lower()]
-        return named[0].unalias() if len(named) == 1 else None
-
-    def _place_of(self, node: exp.Expr) -> int | None:
-        """Return the place of the output that a node stands in, None for what is not among the outputs."""
+        node = column
         while node.parent is not None and node.parent is not self.select:
             node = node.parent
-        return node.index if node.arg_key == "expressions" else None
+        before = self.select.expressions[: node.index if node.arg_key == "expressions" else None]
+        named = [each for each in before if each.alias.lower() == column.name.lower()]
+        return named[0].unalias() if len(named) == 1 else None
 
     def spelled(self, node: exp.Expr) -> str | None:
         """Return a text of a value that equal values have: columns with their items. None where it is not certain."""

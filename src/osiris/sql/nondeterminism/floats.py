@@ -131,15 +131,11 @@ def _of_call(node: exp.Expr) -> Iterable[exp.Expr]:
     return node.expressions[1:] if name == "if" else ()
 
 
-def _of_subquery(node: exp.Expr) -> Iterable[exp.Expr]:
-    return node.this.expressions if isinstance(node.this, exp.Select) else ()
-
-
 _PARTS: tuple[tuple[type[exp.Expr] | tuple[type[exp.Expr], ...], Callable[[exp.Expr], Iterable[Any]]], ...] = (
     (exp.Anonymous, _of_call),
     (exp.Case, lambda node: [*(each.args.get("true") for each in node.args["ifs"]), node.args.get("default")]),
     (exp.Distinct, lambda node: node.expressions),
-    (exp.Subquery, _of_subquery),
+    (exp.Subquery, lambda node: node.this.expressions if isinstance(node.this, exp.Select) else ()),
     (_ARITHMETIC, lambda node: (node.this, node.expression)),
     (_THROUGH, lambda node: (node.this,)),
 )

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from osiris.errors import Diagnostic
     from osiris.model import JsonValue
-    from osiris.sql.safety.dialects import Allowed
 
 
 def assert_native(engine: duckdb.DuckDBPyConnection, text: str, relations: Collection[str]) -> None:
@@ -39,27 +38,19 @@ def _problems(tree: JsonValue, relations: set[str]) -> Iterator[Diagnostic]:
     ctes = {lower(entry["key"]) for node in nodes for entry in node.get("cte_map", {}).get("map", ())}
     for node in nodes:
         if "function_name" in node:
-            yield from _bad_call(node, allowed)
+            name = lower(node["function_name"])
+            if not node.get("is_operator") and name not in allowed.functions | allowed.internal | allowed.tables:
+                yield diagnostic("SQL005", name=name)
         elif node.get("type") == "TABLE_FUNCTION":
-            yield from _bad_source(node, allowed)
+            if lower(node["function"]["function_name"]) not in allowed.tables:
+                yield diagnostic("SQL005", name=node["function"]["function_name"])
         elif node.get("type") == "BASE_TABLE":
             yield from _bad_table(node, relations | ctes)
-
-
-def _bad_source(node: JsonValue, allowed: Allowed) -> Iterator[Diagnostic]:
-    if lower(node["function"]["function_name"]) not in allowed.tables:
-        yield diagnostic("SQL005", name=node["function"]["function_name"])
 
 
 def _bad_table(node: JsonValue, names: set[str]) -> Iterator[Diagnostic]:
     if node["schema_name"] or node["catalog_name"] or lower(node["table_name"]) not in names:
         yield diagnostic("SQL006", name=node["table_name"])
-
-
-def _bad_call(node: JsonValue, allowed: Allowed) -> Iterator[Diagnostic]:
-    name = lower(node["function_name"])
-    if not node.get("is_operator") and name not in allowed.functions | allowed.internal | allowed.tables:
-        yield diagnostic("SQL005", name=name)
 
 
 def _objects(tree: JsonValue) -> Iterator[JsonValue]:

@@ -132,13 +132,6 @@ def plus_sql(generator: Generator, node: Plus) -> str:
     return f"+ {generator.sql(node, 'this')}"
 
 
-def _binds_tightly(negated: exp.Not) -> bool:
-    """Tell whether a NOT that stands inside, as in `a NOT IN (1)`, is an operand of what is around it."""
-    around = negated.parent
-    is_operand = isinstance(around, (exp.Predicate, exp.Binary)) and not isinstance(around, exp.Connector)
-    return is_operand and bool(negated.meta.get("inside"))
-
-
 def _paren_sql(generator: Generator, node: exp.Paren) -> str:
     """Write short parentheses on their line."""
     text = generator.sql(node, "this")
@@ -216,7 +209,9 @@ class Careful(BaseParser):
                 if not paren.meta.get("written"):
                     self._take_away(paren)
             for negated in list(tree.find_all(exp.Not)):
-                if _binds_tightly(negated):
+                around = negated.parent
+                is_operand = isinstance(around, (exp.Predicate, exp.Binary)) and not isinstance(around, exp.Connector)
+                if is_operand and bool(negated.meta.get("inside")):
                     negated.replace(exp.Paren(this=negated.copy()))
         return trees
 

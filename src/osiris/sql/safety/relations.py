@@ -222,7 +222,9 @@ def unknown_columns(tree: exp.Expr, sql: str, names: TableNames, catalogue: Cata
         if isinstance(node.this, exp.Star) or node.args.get("db") or _is_other(node):
             continue
         columns = _of_source(node, members) if node.args.get("table") else _in_scope(node, members)
-        if columns is None or _word(node.this, names.dialect) in _folded(columns, names.dialect):
+        if columns is None or (
+            str(node.this.name).lower() if "exact names" in names.dialect.traits else names.dialect.fold(node.this)
+        ) in _folded(columns, names.dialect):
             continue
         problem = f"'{node.table}' has no column '{node.name}' here" if node.table else _no_column(node)
         hint = did_you_mean(node.name, columns)
@@ -238,11 +240,6 @@ def _is_other(node: exp.Column) -> bool:
 
 def _no_column(node: exp.Column) -> str:
     return f"there is no column '{node.name}' here"
-
-
-def _word(name: exp.Expr, dialect: Folding) -> str:
-    """Return a column's name to compare; where relations are exact, their columns are not."""
-    return str(name.name).lower() if "exact names" in dialect.traits else dialect.fold(name)
 
 
 def _folded(names: Names, dialect: Folding) -> Names:

@@ -175,7 +175,12 @@ def refused(
     for node in tree.walk():
         if isinstance(node, exp.Anonymous):
             in_from = isinstance(node.parent, (exp.Table, exp.Lateral))
-            yield from _refused_call(node, sql, dialect, allowed.tables if in_from else callable_here)
+            known = allowed.tables if in_from else callable_here
+            name = dialect.call_of(node)
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+                hint = f"did you mean '{near[0]}'?" if near else None
+                yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=name, hint=hint)
         elif type(node).__name__ not in allowed.nodes or _is_other_source(node):
             yield _refused_node(node, sql)
         else:
@@ -189,7 +194,13 @@ def _refused_words(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagn
     if isinstance(node, exp.Column) and _is_system_name(node, dialect):
         yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=node.name)
     elif isinstance(node, exp.Window) and node.args.get("alias"):
-        yield from _unknown_window(node, sql)
+        name, select = node.args["alias"], node.find_ancestor(exp.Select)
+        known = [each.name for each in (select.args.get("windows") or () if select else ())]
+        if name.name.lower() not in {each.lower() for each in known}:
+            hint = did_you_mean(name.name, known)
+            yield diagnostic(
+                "SQL001", at=place(sql, offset_of(name)), problem=f"there is no window '{name.name}'", hint=hint
+            )
     else:
         yield from _odd(node, sql, dialect)
 
@@ -203,17 +214,6 @@ def _too_long(tree: exp.Expr, sql: str, limit: int) -> Iterator[Diagnostic]:
             if chains[id(node)] > limit:
                 yield diagnostic("SQL008", at=place(sql, offset_of(node)), limit=limit, unit="operators in a row")
                 return
-
-
-def _unknown_window(node: exp.Window, sql: str) -> Iterator[Diagnostic]:
-    """Yield a diagnostic if a window is named that the SELECT around it does not have."""
-    name, select = node.args["alias"], node.find_ancestor(exp.Select)
-    known = [each.name for each in (select.args.get("windows") or () if select else ())]
-    if name.name.lower() not in {each.lower() for each in known}:
-        hint = did_you_mean(name.name, known)
-        yield diagnostic(
-            "SQL001", at=place(sql, offset_of(name)), problem=f"there is no window '{name.name}'", hint=hint
-        )
 
 
 def _odd(node: exp.Expr, sql: str, dialect: Dialect) -> Iterator[Diagnostic]:
@@ -352,14 +352,6 @@ def _refused_node(node: exp.Expr, sql: str) -> Diagnostic:
         return diagnostic("SQL005", at=at, name=node.sql_name().lower())
     what, hint = _WORDS.get(type(node).__name__, (node.key.upper(), None))
     return diagnostic("SQL004", at=at, what=what, hint=hint)
-
-
-def _refused_call(node: exp.Anonymous, sql: str, dialect: Dialect, known: Collection[str]) -> Iterator[Diagnostic]:
-    name = dialect.call_of(node)
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
-        hint = f"did you mean '{near[0]}'?" if near else None
-        yield diagnostic("SQL005", at=place(sql, offset_of(node)), name=name, hint=hint)
 
 
 def _is_other_source(node: exp.Expr) -> bool:
