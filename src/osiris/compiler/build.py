@@ -114,7 +114,10 @@ def step_leaves(step: Mapping[str, JsonValue], earlier: Mapping[str, Mapping[str
     parts: dict[str, JsonValue] = step_parts(step)
     parts["inputs"] = {
         "needs": {name: earlier[name]["hash"] for name in step["needs"]},
-        "inputs": {name: _source(earlier[source]) for name, source in step["inputs"].items()},
+        "inputs": {
+            name: {"step": source, **_pick(earlier[source], ("schema", "order"))}
+            for name, source in step["inputs"].items()
+        },
     }
     return {leaf: fingerprint(part) if part else None for leaf, part in parts.items()}
 
@@ -122,10 +125,6 @@ def step_leaves(step: Mapping[str, JsonValue], earlier: Mapping[str, Mapping[str
 def root_hash(data: Mapping[str, JsonValue]) -> str:
     """Return the root of the tree, from the leaves and the step hashes that stand in the manifest."""
     return fingerprint({"leaves": data["leaves"], "steps": [step["hash"] for step in data["steps"]]})
-
-
-def _source(step: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    return {"step": step["id"], "schema": step["schema"], "order": step["order"]}
 
 
 def _pick(values: Mapping[str, JsonValue], keys: Iterable[str]) -> dict[str, JsonValue]:

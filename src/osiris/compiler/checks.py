@@ -78,7 +78,11 @@ def _unordered(
             yield diagnostic("CMP009", at=at, hint=hint, first=one, step=two, target=target)
     for reader, writer in product(readers, writers):
         if not _ordered(reader.step, writer.step, above):
-            yield _read_unordered(ctx, table, reader, writer)
+            one, two = reader.step.id, writer.step.id
+            hint = f"let '{one}' wait for '{two}', or '{two}' for '{one}' (needs): else chance decides what is read"
+            target = f"table '{table.name}' of {reader.connection}"
+            at = ctx.at(f"{reader.step.pointer}/config/{reader.key}")
+            yield diagnostic("CMP017", at=at, hint=hint, step=one, writer=two, path=target)
 
 
 def _adds(step: Step) -> bool:
@@ -87,14 +91,6 @@ def _adds(step: Step) -> bool:
 
 def _ordered(one: Step, other: Step, above: Mapping[str, set[str]]) -> bool:
     return one.id in above[other.id] or other.id in above[one.id]
-
-
-def _read_unordered(ctx: Context, table: _Table, reader: _Use, writer: _Use) -> Diagnostic:
-    read, written = reader.step.id, writer.step.id
-    hint = f"let '{read}' wait for '{written}', or '{written}' for '{read}' (needs): else chance decides what is read"
-    shown = f"table '{table.name}' of {reader.connection}"
-    at = ctx.at(f"{reader.step.pointer}/config/{reader.key}")
-    return diagnostic("CMP017", at=at, hint=hint, step=read, writer=written, path=shown)
 
 
 def _uses(ctx: Context) -> dict[_Table, list[_Use]]:

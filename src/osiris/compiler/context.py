@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
+from osiris.connections import as_written
+from osiris.errors import OsirisError
 from osiris.model import ConnectionRef
 from osiris.urls import family_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
     from pathlib import Path
 
     from osiris.connections import Connections
@@ -55,6 +57,18 @@ class Context:
     def at(self, pointer: str) -> Location:
         """Return the place of a pointer in the text, or of its nearest ancestor, with the pointer itself."""
         return replace(self.pipeline.where(pointer), pointer=pointer)
+
+    def statements(self) -> Iterator[tuple[Step, ComponentSpec, str]]:
+        """Yield each SQL field that a step has, with the step and its component."""
+        for step, spec in self.known():
+            yield from ((step, spec, name) for name in sql_fields(spec) if name in step.config)
+
+    def fields_of(self, ref: ConnectionRef | None) -> Mapping[str, JsonValue] | None:
+        """Return the fields of a connection as written, none without one; None if it is not there: a check says so."""
+        try:
+            return as_written(self.connections, ref) if ref else {}
+        except OsirisError:
+            return None
 
     def with_steps(self, steps: Sequence[Step]) -> Context:
         """Return the same surroundings of a pipeline with other steps."""

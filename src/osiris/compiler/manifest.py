@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,23 +52,12 @@ def _scalar(what: str, test: Callable[[JsonValue], bool]) -> Shape:
     return check
 
 
-def _listed(item: Shape) -> Shape:
+def _each(kind: type[list[JsonValue] | dict[str, JsonValue]], what: str, item: Shape) -> Shape:
     def check(value: JsonValue, at: str) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, list):
-            yield at, "is not a list"
+        if not isinstance(value, kind):
+            yield at, f"is not {what}"
             return
-        for index, element in enumerate(value):
-            yield from item(element, f"{at}/{index}")
-
-    return check
-
-
-def _mapped(item: Shape) -> Shape:
-    def check(value: JsonValue, at: str) -> Iterator[tuple[str, str]]:
-        if not isinstance(value, dict):
-            yield at, "is not an object"
-            return
-        for key, element in value.items():
+        for key, element in value.items() if isinstance(value, dict) else enumerate(value):
             yield from item(element, f"{at}/{key}")
 
     return check
@@ -99,6 +89,8 @@ def _or_null(shape: Shape) -> Shape:
     return lambda value, at: iter(()) if value is None else shape(value, at)
 
 
+_listed = partial(_each, list, "a list")
+_mapped = partial(_each, dict, "an object")
 _text = _scalar("text", lambda value: isinstance(value, str))
 _flag = _scalar("true or false", lambda value: isinstance(value, bool))
 _digest = _scalar("a SHA-256", lambda value: isinstance(value, str) and bool(_DIGEST.fullmatch(value)))
@@ -196,8 +188,7 @@ def verify_manifest(
     """
     from osiris.compiler.revalidate import recheck
 
-    parsed = _parse(data, path)
-    canonical = _canonical(parsed, path)
+    parsed, canonical = _parse(data, path)
     _refuse(path, [f"{where} {problem}" for where, problem in shape_problems(parsed)])
     _refuse(path, list(_order_problems(parsed)) or list(_leaf_problems(parsed)))
     _require_same(data, canonical, path)
@@ -223,7 +214,8 @@ def _unpinned(data: Mapping[str, JsonValue], registry: Registry) -> list[str]:
     return [f"engines/{name}" for name in sorted(data["engines"].keys() - pinned_engines(specs))]
 
 
-def _parse(data: bytes, path: str) -> dict[str, JsonValue]:
+def _parse(data: bytes, path: str) -> tuple[dict[str, JsonValue], bytes]:
+    """Return what the bytes of a manifest hold, and the canonical bytes of that."""
     try:
         parsed = json.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -242,20 +234,16 @@ def _parse(data: bytes, path: str) -> dict[str, JsonValue]:
         fail("CMP020", path=path, reason="it is JSON of another kind")
     if parsed["manifest_version"] != MANIFEST_VERSION:
         fail("CMP020", path=path, reason=f"this version reads only manifest_version {MANIFEST_VERSION}")
-    return parsed
+    try:
+        return parsed, canonical_bytes(parsed)
+    except (ValueError, RecursionError):
+        fail("CMP020", path=path, reason="it holds a value that canonical JSON cannot carry")
 
 
 def _is_earlier(data: bytes) -> bool:
     """Tell whether something that is no JSON looks like the YAML manifest of the earlier implementation."""
     lines = data.splitlines()
     return all(any(line.startswith(key) for line in lines) for key in (b"pipeline:", b"steps:", b"meta:"))
-
-
-def _canonical(parsed: JsonValue, path: str) -> bytes:
-    try:
-        return canonical_bytes(parsed)
-    except (ValueError, RecursionError):
-        fail("CMP020", path=path, reason="it holds a value that canonical JSON cannot carry")
 
 
 def _require_same(data: bytes, canonical: bytes, path: str) -> None:
@@ -309,11 +297,9 @@ def _component_changes(
         spec = registry.find(component)
         if spec is None:
             yield component, diagnostic("CMP023", component=component, what="it is not installed")
-        elif spec.version != version:
-            what = f"version {spec.version}, planned {version}"
-            yield component, diagnostic(code, component=component, what=what)
-        elif spec.digest != digest:
-            what = f"version {version}, but another specification"
+        elif (spec.version, spec.digest) != (version, digest):
+            is_other = spec.version != version
+            what = f"version {spec.version}, {f'planned {version}' if is_other else 'but another specification'}"
             yield component, diagnostic(code, component=component, what=what)
 
 

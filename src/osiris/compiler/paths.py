@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from glob import has_magic
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from osiris.compiler.context import Context
-from osiris.connections import as_written, parse_ref
+from osiris.connections import parse_ref
 from osiris.delivery import MANIFEST
 from osiris.errors import Location, OsirisError, diagnostic, raise_all
 from osiris.family_spec import find_family
@@ -63,13 +64,9 @@ def _path_notes(
 ) -> Iterator[Diagnostic]:
     if isinstance(path, Path) and is_outside(ctx.root, path):
         yield diagnostic("CMP013", at=at, step=step.id, path=step.config[KEY])
-    if isinstance(path, StoreUrl) and is_queried and _may_be_fused(ctx, step):
-        yield diagnostic("CON043", at=at, step=step.id, path=path)
-
-
-def _may_be_fused(ctx: Context, step: Step) -> bool:
     spec = ctx.registry.find(step.component)
-    return spec is not None and "relation" in spec.capabilities
+    if isinstance(path, StoreUrl) and is_queried and spec is not None and "relation" in spec.capabilities:
+        yield diagnostic("CON043", at=at, step=step.id, path=path)
 
 
 def check_own_output(ctx: Context) -> Iterator[Diagnostic]:
@@ -151,7 +148,7 @@ def named_paths(ctx: Context) -> Iterator[tuple[Step, Path | StoreUrl | OsirisEr
         text = step.config.get(KEY)
         if not find_family(spec.family).local_files or not isinstance(text, str):
             continue
-        family, fields = step.connection.family if step.connection else "", _fields(ctx, step)
+        family, fields = step.connection.family if step.connection else "", ctx.fields_of(step.connection)
         if fields is None and find_family(family).scheme:
             continue
         try:
@@ -164,14 +161,6 @@ def _local_path(root: Path, step: Step, spec: ComponentSpec, text: str, fields: 
     base = fields.get("base_dir")
     path = local_path(text).rstrip("/") if FOLDERS in spec.capabilities else local_path(text)
     return resolve_path(root, path, base=base if isinstance(base, str) else None, writing=step.mode == "write")
-
-
-def _fields(ctx: Context, step: Step) -> Mapping[str, JsonValue] | None:
-    """Return the fields of a step's connection as written; None if it is not there, which another check tells."""
-    try:
-        return as_written(ctx.connections, step.connection) if step.connection else {}
-    except OsirisError:
-        return None
 
 
 _REFERENCE = "${"
@@ -201,7 +190,11 @@ def check_path_rules(ctx: Context) -> Iterator[Diagnostic]:
 
 
 def _require_allowed(ctx: Context, policy: PathPolicy, step: Step, path: Path) -> None:
-    for each in _matched(ctx, path) if policy.keys else [path]:
+    paths = [path]
+    if policy.keys:  # the worker looks at what a pattern matches too, but knows no connection that no step uses
+        with suppress(OsirisError):  # no file matches: the step says so where it is asked
+            paths = expand(ctx.root, str(path))
+    for each in paths:
         if step.mode == "write":
             policy.writable(ctx.root, each, format_of(step.component, str(step.config.get(KEY))))
         else:
@@ -215,25 +208,16 @@ def require_allowed_paths(
 
     A plan may have been compiled elsewhere, under other lists, or by nobody: so a run asks before anything is read.
     """
-    steps = [_step(step, f"/steps/{number}") for number, step in enumerate(manifest.steps)]
+    steps = []
+    for number, step in enumerate(manifest.steps):
+        ref = parse_ref(step["connection"]) if step["connection"] else None
+        names = step["id"], step["component"], step["mode"]
+        steps.append(Step(*names, step["config"], connection=ref, pointer=f"/steps/{number}"))
     places = {step.pointer: Location(f"step {step.id}", pointer=step.pointer) for step in steps}
     pipeline = Pipeline(manifest.name, tuple(steps), positions=places)
     found = list(check_path_rules(Context(pipeline, registry, connections, root, allowed=lists)))
     if found:
         raise_all(found)
-
-
-def _step(step: Mapping[str, JsonValue], pointer: str) -> Step:
-    connection = parse_ref(step["connection"]) if step["connection"] else None
-    return Step(step["id"], step["component"], step["mode"], step["config"], connection=connection, pointer=pointer)
-
-
-def _matched(ctx: Context, path: Path) -> list[Path]:
-    """Return what a pattern matches: the worker looks at it too, but knows no connection that no step uses."""
-    try:
-        return expand(ctx.root, str(path))
-    except OsirisError:
-        return [path]  # no file matches: the step says so where it is asked
 
 
 def _named_files(ctx: Context) -> Iterator[tuple[Step, Path, str]]:
@@ -244,14 +228,8 @@ def _named_files(ctx: Context) -> Iterator[tuple[Step, Path, str]]:
 
 def _databases(ctx: Context) -> Iterator[tuple[Step, Path | OsirisError, str]]:
     for step, spec in ctx.known():
-        file_fields = find_family(spec.family).file_fields
-        if not step.connection or not file_fields:
-            continue
-        try:
-            fields = as_written(ctx.connections, step.connection)
-        except OsirisError:
-            continue  # another check tells it
-        texts = [text for name in file_fields if isinstance(text := fields.get(name), str)]
+        fields = ctx.fields_of(step.connection) or {}
+        texts = [text for name in find_family(spec.family).file_fields if isinstance(text := fields.get(name), str)]
         for text in filter(None, texts):
             yield step, _path(ctx, text), f"{step.pointer}/config/connection"
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osiris.canonical import canonical_bytes
 from osiris.compiler.compile import compile_pipeline, prepare
-from osiris.compiler.context import Context, sql_fields
+from osiris.compiler.context import Context
 from osiris.compiler.statements import findings_of, unsteadiness
 from osiris.connections import Connections, parse_ref
 from osiris.document import Document, Places
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from osiris.compiler.context import Prepared
     from osiris.errors import Diagnostic
-    from osiris.model import ConnectionRef, JsonValue
+    from osiris.model import JsonValue
     from osiris.registry import Registry
 
 _APART = ("osiris", "steps", "leaves", "hash", "fingerprint")
@@ -47,9 +48,12 @@ def recheck(data: Mapping[str, JsonValue], registry: Registry, root: Path, chang
     except OsirisError as error:
         errors = [item for item in error.diagnostics if item.severity == "error"]
         return [f"{_leaf(data, item.location.pointer or '')} ({item.code} {item.message})" for item in errors]
-    native = {source for step in data["steps"] for source in step["fused"]}
-    remade = compile_pipeline(prepared, {step["id"]: _described(step, native) for step in data["steps"]})
-    return list(_differences(data, remade.data, changed))
+    native = set(chain.from_iterable(step["fused"] for step in data["steps"]))
+    remade = compile_pipeline(prepared, {step["id"]: _described(step, native) for step in data["steps"]}).data
+    places = list(_others("", data, remade))
+    for step, again in zip(data["steps"], remade["steps"], strict=True):
+        places += _others(f"steps/{step['id']}/", step, again) if step["component"] not in changed else ()
+    return places
 
 
 def lint_plan(data: Mapping[str, JsonValue], registry: Registry) -> list[Diagnostic]:
@@ -60,12 +64,11 @@ def lint_plan(data: Mapping[str, JsonValue], registry: Registry) -> list[Diagnos
     prepared = _prepared(data, registry, Path())
     ctx = Context(prepared.pipeline, registry, Connections(_declared(data)), Path())
     described = {step["id"]: _described(step, ()) for step in data["steps"]}
-    found: list[Diagnostic] = []
-    for step, spec in ctx.known():
-        for name in sql_fields(spec).keys() & step.config.keys():
-            problems = unsteadiness(findings_of(ctx, step, spec, name), step, described)
-            found += [replace(problem, location=Location(f"step {step.id}")) for problem in problems]
-    return found
+    warnings: list[Diagnostic] = []
+    for step, spec, name in ctx.statements():
+        problems = unsteadiness(findings_of(ctx, step, spec, name), step, described)
+        warnings += [replace(problem, location=Location(f"step {step.id}")) for problem in problems]
+    return warnings
 
 
 def _prepared(data: Mapping[str, JsonValue], registry: Registry, root: Path) -> Prepared:
@@ -128,18 +131,11 @@ def _declared(data: Mapping[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
     """Return the plan's connections as a file declares them, by family and alias."""
     declared: dict[str, dict[str, JsonValue]] = {}
     for text, fields in data["connections"].items():
-        ref = _ref(text)
-        if ref:
-            declared.setdefault(ref.family, {})[str(ref.alias)] = fields
+        with suppress(OsirisError):
+            ref = parse_ref(text)
+            if ref.alias:
+                declared.setdefault(ref.family, {})[str(ref.alias)] = fields
     return declared
-
-
-def _ref(text: str) -> ConnectionRef | None:
-    try:
-        ref = parse_ref(text)
-    except OsirisError:
-        return None
-    return ref if ref.alias else None
 
 
 def _described(step: Mapping[str, JsonValue], native: Collection[str]) -> Described:
@@ -147,15 +143,6 @@ def _described(step: Mapping[str, JsonValue], native: Collection[str]) -> Descri
     schema = None if step["schema"] is None else schema_from_json(step["schema"])
     names = tuple(column.name for column in schema or ()) if step["id"] in native else None
     return Described(schema, step["order"], native=names)
-
-
-def _differences(
-    data: Mapping[str, JsonValue], remade: Mapping[str, JsonValue], changed: Collection[str]
-) -> Iterator[str]:
-    yield from _others("", data, remade)
-    for step, again in zip(data["steps"], remade["steps"], strict=True):
-        if step["component"] not in changed:
-            yield from _others(f"steps/{step['id']}/", step, again)
 
 
 def _others(prefix: str, value: Mapping[str, JsonValue], again: Mapping[str, JsonValue]) -> Iterator[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from osiris import sql
 from osiris.compiler.context import Prepared, sql_fields, wanted_connection
-from osiris.connections import as_written
 from osiris.document.edits import add, put
 from osiris.errors import Location, OsirisError, diagnostic
 from osiris.oml.parse import Document, load_document, parse
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from osiris.compiler.context import Context, Question
     from osiris.errors import Diagnostic, Fix
-    from osiris.model import ComponentSpec, Described, JsonValue, Step
+    from osiris.model import ComponentSpec, Described, Step
     from osiris.sql.nondeterminism.determinism import Finding
 
 
@@ -92,21 +91,15 @@ def check_input_names(ctx: Context) -> Iterator[Diagnostic]:
 
 def check_sql(ctx: Context) -> Iterator[Diagnostic]:
     """Every statement is safe, and a transform reads nothing but its inputs."""
-    for step, spec in ctx.known():
-        for name in sql_fields(spec):
-            if name in step.config:
-                yield from _field_problems(ctx, step, spec, name)
-
-
-def _field_problems(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> Iterator[Diagnostic]:
-    verdict = verdict_of(ctx, step, spec, name)
-    pointer = f"{step.pointer}/config/{name}"
-    for problem in verdict.diagnostics:
-        text, source = str(step.config[name]), ctx.pipeline.text
-        found = located(ctx.root, ctx.at(pointer), pointer, problem, text, source)
-        if step.mode != "transform":  # what a source is asked for is changed by nobody but its author
-            found = replace(found, fix=())
-        yield found if found.fix or problem.code != "SQL006" else replace(found, fix=_needed(ctx, step, problem, name))
+    for step, spec, name in ctx.statements():
+        pointer, text = f"{step.pointer}/config/{name}", str(step.config[name])
+        for problem in verdict_of(ctx, step, spec, name).diagnostics:
+            found = located(ctx.root, ctx.at(pointer), pointer, problem, text, ctx.pipeline.text)
+            if step.mode != "transform":  # what a source is asked for is changed by nobody but its author
+                found = replace(found, fix=())
+            elif not found.fix and problem.code == "SQL006":
+                found = replace(found, fix=_needed(ctx, step, problem, name))
+            yield found
 
 
 def _needed(ctx: Context, step: Step, problem: Diagnostic, name: str) -> Fix:
@@ -114,7 +107,7 @@ def _needed(ctx: Context, step: Step, problem: Diagnostic, name: str) -> Fix:
     word = re.match(r"\w+", str(step.config[name])[offset_at(str(step.config[name]), problem.location) :])
     lists = {each.id for each in ctx.pipeline.steps if each.id != step.id and step.id not in each.needs}
     wanted = [each for each in lists if word and word[0].lower() in (each.lower(), f"df_{each.lower()}")]
-    if len(wanted) != 1 or step.mode != "transform":
+    if len(wanted) != 1:
         return ()
     pointer = f"{step.pointer}/needs"
     if pointer in ctx.pipeline.positions:
@@ -125,19 +118,12 @@ def _needed(ctx: Context, step: Step, problem: Diagnostic, name: str) -> Fix:
 def find_unsteady(ctx: Context) -> dict[str, tuple[Finding, ...]]:
     """Return, by step, what in its SQL may give another result in another run, each at its place in the file."""
     found: dict[str, tuple[Finding, ...]] = {}
-    for step, spec in ctx.known():
-        for name in sql_fields(spec):
-            if name in step.config:
-                found[step.id] = tuple(_unsteady(ctx, step, spec, name))
+    for step, spec, name in ctx.statements():
+        pointer, text = f"{step.pointer}/config/{name}", str(step.config[name])
+        findings = findings_of(ctx, step, spec, name)
+        places = (locate(ctx.root, ctx.at(pointer), pointer, each.place, text, ctx.pipeline.text) for each in findings)
+        found[step.id] = tuple(replace(each, place=at) for each, at in zip(findings, places, strict=True))
     return found
-
-
-def _unsteady(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> Iterator[Finding]:
-    pointer = f"{step.pointer}/config/{name}"
-    for finding in findings_of(ctx, step, spec, name):
-        text, source = str(step.config[name]), ctx.pipeline.text
-        at = locate(ctx.root, ctx.at(pointer), pointer, finding.place, text, source)
-        yield replace(finding, place=at)
 
 
 def check_determinism(prepared: Prepared, described: Mapping[str, Described], _root: Path) -> Iterator[Diagnostic]:
@@ -181,24 +167,13 @@ def _question(around: Context | Prepared, step: Step, spec: ComponentSpec, name:
     relations = frozenset(relation_names(step.inputs)) if step.mode == "transform" else None
     parameters = frozenset((*RUN_PARAMETERS, *(f"param_{each}" for each in around.pipeline.sensitive)))
     dialect = sql_fields(spec)[name]
-    return str(step.config[name]), dialect, relations, parameters, frozenset(_functions(around, step, spec, dialect))
-
-
-def _functions(around: Context | Prepared, step: Step, spec: ComponentSpec, dialect: str) -> Mapping[str, str]:
-    """Return the functions that the connection of a step allows in queries, with their schemas."""
-    listed = _fields(around, step, spec).get("functions")
-    return DIALECTS[dialect].homes_of(map(str, listed)) if isinstance(listed, list) and dialect in DIALECTS else {}
-
-
-def _fields(around: Context | Prepared, step: Step, spec: ComponentSpec) -> Mapping[str, JsonValue]:
-    """Return the fields of a step's connection as written; none if there is no such connection, which a check says."""
     if isinstance(around, Prepared):
-        return around.connections.get(str(step.connection), {})
-    ref = wanted_connection(step, spec)
-    try:
-        return as_written(around.connections, ref) if ref else {}
-    except OsirisError:
-        return {}
+        fields = around.connections.get(str(step.connection), {})
+    else:
+        fields = around.fields_of(wanted_connection(step, spec)) or {}
+    listed, known = fields.get("functions"), DIALECTS.get(dialect)
+    functions = known.homes_of(map(str, listed)) if isinstance(listed, list) and known else {}
+    return str(step.config[name]), dialect, relations, parameters, frozenset(functions)
 
 
 @lru_cache(maxsize=20_000)

@@ -46,7 +46,8 @@ class Links:
 
     def link(self, steps: Sequence[Step], texts: Sequence[Mapping[str, JsonValue]]) -> list[Step]:
         """Return the steps with explicit needs and inputs; `texts` has them as written."""
-        self._gives = {step.id: self._output(step) for step in steps}
+        specs = {step.id: self._specs.get(step.component) for step in steps}
+        self._gives = {step.id: spec.output if (spec := specs[step.id]) else step.mode != "write" for step in steps}
         self._duplicates(steps, texts)
         linked: list[Step] = []
         for step, text in zip(steps, texts, strict=True):
@@ -67,7 +68,9 @@ class Links:
         return replace(step, needs=tuple(dict.fromkeys(needs)), inputs=inputs)
 
     def _implied_inputs(self, step: Step, needs: list[str]) -> dict[str, str]:
-        return {needed: needed for needed in needs if self._gives.get(needed)} if self._takes_input(step) else {}
+        spec = self._specs.get(step.component)
+        takes_input = step.mode != "read" if spec is None else spec.inputs[1] != 0
+        return {needed: needed for needed in needs if takes_input and self._gives.get(needed)}
 
     def _with_inputs(self, step: Step, needs: list[str], inputs: dict[str, str], previous: Step | None) -> Step:
         """Return a step whose inputs are written: it waits for them beside what it needs."""
@@ -122,14 +125,6 @@ class Links:
         else:
             return True
         return False
-
-    def _output(self, step: Step) -> bool:
-        spec = self._specs.get(step.component)
-        return step.mode != "write" if spec is None else spec.output
-
-    def _takes_input(self, step: Step) -> bool:
-        spec = self._specs.get(step.component)
-        return step.mode != "read" if spec is None else spec.inputs[1] != 0
 
     def _duplicates(self, steps: Sequence[Step], texts: Iterable[Mapping[str, JsonValue]]) -> None:
         first: dict[str, Step] = {}

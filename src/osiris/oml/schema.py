@@ -155,22 +155,11 @@ class _Names(NamedTuple):
     also: tuple[str, ...]
     advice: Advice | None
 
-    def meant(self, key: str, known: Mapping[str, JsonValue]) -> str | None:
-        """Return the key that an unknown one may be meant to be; None if nobody knows, or it is a connection's."""
-        return self._of(key, known, nearest)
-
-    def certain(self, key: str, known: Mapping[str, JsonValue]) -> str | None:
-        """Return the key that an unknown one surely is."""
-        return self._of(key, known, certain)
-
-    def _of(self, key: str, known: Mapping[str, JsonValue], like: Like) -> str | None:
+    def meant(self, key: str, known: Mapping[str, JsonValue], like: Like) -> str | None:
+        """Return the key that an unknown one is another name of, or like; None for none, or a field of a connection."""
         others = {alias: name for name, names in self.aliases.items() for alias in names}
         is_foreign = self.is_field(key) and others.get(key) not in known
         return None if is_foreign else meant_key(key, [*known, *self.also], others, like)
-
-    def supplied(self, pointer: str, key: str) -> Fix:
-        """Return what gives a mapping a key that it lacks, if somebody knows."""
-        return self.advice.supplied(pointer, key) if self.advice else ()
 
     def belongs_inside(self, pointer: str, key: str) -> bool:
         """Tell whether a key belongs into the config of the step at a pointer, if there is a step."""
@@ -200,10 +189,12 @@ def _missing_keys(
     error: Broken, document: Document, pointer: str, names: _Names, known: Mapping[str, JsonValue], unknown: list[str]
 ) -> Iterator[Diagnostic]:
     where, present = _called(pointer, document), error.instance
-    meant = {key: names.certain(key, known) for key in islice(unknown, MAX_MEANT)}
+    meant = {key: names.meant(key, known, certain) for key in islice(unknown, MAX_MEANT)}
     for key in error.validator_value:
         if key not in present:
-            fix = for_missing_key(pointer, key, present, meant) or names.supplied(pointer, key)
+            fix = for_missing_key(pointer, key, present, meant)
+            if not fix and names.advice:
+                fix = names.advice.supplied(pointer, key)
             yield diagnostic("OML003", at=document.where(pointer), fix=fix, key=key, where=where)
 
 
@@ -213,7 +204,7 @@ def _unknown_keys(
     where, present = _called(pointer, document), error.instance
     misplaced = [key for key in unknown if names.belongs_inside(pointer, key)]
     for key in unknown:
-        at, near = document.where_key(join(pointer, key)), names.meant(key, known)
+        at, near = document.where_key(join(pointer, key)), names.meant(key, known, nearest)
         fix: Fix = ()
         hint: str | None
         if near is None and names.is_field(key) and names.family is not None:
@@ -223,7 +214,7 @@ def _unknown_keys(
             fix = for_misplaced_key(pointer, key, misplaced, present)
         else:
             hint = f"did you mean '{near}'?" if near else did_you_mean(key, [*known, *names.also])
-            fix = for_unknown_key(pointer, key, names.certain(key, known), present)
+            fix = for_unknown_key(pointer, key, names.meant(key, known, certain), present)
         yield diagnostic("OML002", at=at, hint=hint, fix=fix, key=key[:60], where=where)
 
 

@@ -153,18 +153,11 @@ def _step_of_today(document: Document, step: JsonValue, index: int, found: list[
     old = step.get("component")
     if not isinstance(old, str) or old not in _EARLIER_COMPONENTS:
         return step
-    named = _of_today(step)
-    at = document.where(f"/steps/{index}/component")
-    found.append(diagnostic("OML031", at=at, old=old, new=named["component"]))
-    return named
-
-
-def _of_today(step: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a step with today's name of its component, and the connection that the earlier name meant."""
-    name, connection = _EARLIER_COMPONENTS[step["component"]]
-    config = step.get("config")
-    named = {"config": {"connection": connection, **config}} if isinstance(config, dict) else {}
-    return {**step, "component": name, **named}
+    new, connection = _EARLIER_COMPONENTS[old]
+    found.append(diagnostic("OML031", at=document.where(f"/steps/{index}/component"), old=old, new=new))
+    if isinstance(step.get("config"), dict):
+        step["config"] = {"connection": connection, **step["config"]}
+    return {**step, "component": new}
 
 
 def oml_schema() -> dict[str, JsonValue]:
@@ -282,8 +275,11 @@ class _Sharpener:
 def _steps(data: Mapping[str, JsonValue]) -> dict[str, Mapping[str, JsonValue]]:
     """Return the steps that can be looked into by pointer; what others lack was said by the schema."""
     steps = data.get("steps")
-    numbered = enumerate(steps if isinstance(steps, list) else ())
-    return {f"/steps/{index}": step for index, step in numbered if _has_name(step)}
+    named: dict[str, Mapping[str, JsonValue]] = {}
+    for index, step in enumerate(steps if isinstance(steps, list) else ()):
+        if isinstance(step, dict) and all(isinstance(step.get(key), str) for key in ("id", "component")):
+            named[f"/steps/{index}"] = step
+    return named
 
 
 def _wrong_modes(document: Document, steps: Iterable[Step], specs: Mapping[str, ComponentSpec]) -> list[Diagnostic]:
@@ -303,10 +299,6 @@ def _family(config: JsonValue) -> str | None:
     """Return the family of the connection that a config names."""
     reference = config.get(CONNECTION) if isinstance(config, dict) else None
     return reference[1:].partition(".")[0] if isinstance(reference, str) and reference[:1] == "@" else None
-
-
-def _has_name(step: JsonValue) -> bool:
-    return isinstance(step, dict) and all(isinstance(step.get(key), str) for key in ("id", "component"))
 
 
 def _specs(registry: Registry, names: Iterable[str]) -> dict[str, ComponentSpec]:

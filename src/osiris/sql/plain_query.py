@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from osiris.sql.safety.dialects import DIALECTS, load_allowed
-from osiris.sql.safety.tree import called, deep_recursion, parse
+from osiris.sql.safety.tree import called, calls_one, deep_recursion, parse
 from osiris.sql.scope import from_items
 
 if TYPE_CHECKING:
@@ -107,12 +107,8 @@ def _is_single(node: exp.Func, grouping: frozenset[str]) -> bool:
     name = node.name.lower() if isinstance(node, exp.Anonymous) else node.key
     if isinstance(node, exp.UDTF) or name in _MULTIPLYING:
         return False
-    return name not in grouping or _in_window(node)
-
-
-def _in_window(node: exp.Func) -> bool:
     above = node.parent.parent if isinstance(node.parent, exp.Filter) else node.parent
-    return isinstance(above, exp.Window)
+    return name not in grouping or isinstance(above, exp.Window)
 
 
 def keeps_order(tree: exp.Expr, aggregates: frozenset[str]) -> bool:
@@ -122,19 +118,18 @@ def keeps_order(tree: exp.Expr, aggregates: frozenset[str]) -> bool:
     if not isinstance(tree, exp.Select):
         return isinstance(tree, exp.Values)
     source = tree.args.get("from_")
-    outside = (child for child in tree.iter_expressions() if child is not source)
-    if any(map(tree.args.get, _MIXING)) or any(_mixes(child, aggregates) for child in outside):
+    outside = [child for child in tree.iter_expressions() if child is not source]
+    if any(map(tree.args.get, _MIXING)) or any(_mixes(each, aggregates) for each in outside):
         return False
     return source is None or _source_keeps_order(source.this, aggregates)
-
-
-def _mixes(part: exp.Expr, aggregates: frozenset[str]) -> bool:
-    """Tell whether a part of a SELECT looks at more than one row, or at other queries."""
-    mixing = (exp.Window, exp.Select, exp.SetOperation)
-    return any(called(node) in aggregates or isinstance(node, mixing) for node in part.walk())
 
 
 def _source_keeps_order(source: exp.Expr, aggregates: frozenset[str]) -> bool:
     if isinstance(source, exp.Subquery):
         return keeps_order(source, aggregates)
     return isinstance(source, (exp.Table, exp.Values)) and not source.args.get("joins")
+
+
+def _mixes(part: exp.Expr, aggregates: frozenset[str]) -> bool:
+    """Tell whether a part of a SELECT looks at more than one row, or at other queries."""
+    return part.find(exp.Window, exp.Select, exp.SetOperation) is not None or calls_one(part, aggregates)

@@ -109,8 +109,7 @@ class TableNames:
 
     def source(self, node: exp.Expr) -> Source:
         """Return what an item of FROM stands for."""
-        columns = _names(node.args.get("alias"))
-        inner = node.this if isinstance(node, (exp.Lateral, exp.Table)) else node
+        columns, inner = _names(node.args.get("alias")), _inner(node)
         if isinstance(inner, _FUNCTIONS):
             return Source(node, columns, function=inner)
         if not isinstance(node, exp.Table) or not isinstance(inner, exp.Identifier):
@@ -245,13 +244,28 @@ def _joins(node: exp.Expr) -> Iterator[exp.Expr]:
             yield from _joined(each.this if isinstance(each, exp.Join) else each)
 
 
-def queries_around(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the queries whose FROM a node can use, inner ones first."""
+def ancestors(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield a node and all that it stands in, inner ones first."""
     here: exp.Expr | None = node
     while here is not None:
-        if isinstance(here, (exp.Select, exp.Subquery)):
-            yield here
+        yield here
         here = here.parent
+
+
+def queries_around(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the queries whose FROM a node can use, inner ones first."""
+    return (each for each in ancestors(node) if isinstance(each, (exp.Select, exp.Subquery)))
+
+
+def leaves(query: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the queries that a set operation is made of, however deep, and any other query itself."""
+    waiting = [query]
+    while waiting:
+        inner = waiting.pop().unnest()
+        if isinstance(inner, exp.SetOperation):
+            waiting += (inner.expression, inner.this)
+        else:
+            yield inner
 
 
 @dataclass(slots=True)
@@ -283,8 +297,8 @@ class ColumnNames:
         if any(wanted in (self.columns(source) or ()) for source in sources):
             return False
         named = (each for each in sources if wanted == self.alias_of(each))
-        found = next((each for each in named if not _is_function(each)), None)
-        return found is not None and (bool(found.alias) or self.columns(found) is not None)
+        item = next((each for each in named if not isinstance(_inner(each), (exp.Anonymous, exp.Unnest))), None)
+        return item is not None and (bool(item.alias) or self.columns(item) is not None)
 
     def source_of(self, column: exp.Expr) -> exp.Expr | None:
         """Return the item of FROM that a column is said to be of: the nearest one around it by that name."""
@@ -295,12 +309,17 @@ class ColumnNames:
                     return source
         return None
 
+    def of_source(self, column: exp.Expr) -> Names | None:
+        """Return the names of the columns of the item that a column is said to be of."""
+        source = self.source_of(column)
+        return None if source is None else self.columns(source)
+
     def alias_of(self, source: exp.Expr) -> str | None:
         """Return the name that an item of FROM has in its query, if it has one."""
         alias = source.args.get("alias")
         if alias and alias.this:
             return self.dialect.fold(alias.this)
-        inner = source.this if isinstance(source, (exp.Table, exp.Lateral)) else source
+        inner = _inner(source)
         if isinstance(inner, exp.Anonymous):
             return self.dialect.call_of(inner)
         if isinstance(inner, exp.Unnest):
@@ -313,15 +332,12 @@ class ColumnNames:
         inner = source.this if isinstance(source, exp.Lateral) else source
         own, place = self._own_columns(source), inner.args.get("offset")
         renamed = [*(alias.columns if alias else ()), *([place] if isinstance(place, exp.Identifier) else ())]
-        return None if own is None else own | {self._word(each) for each in renamed}
-
-    def _word(self, column: exp.Expr) -> str:
-        return self.dialect.fold(column.this if isinstance(column, exp.ColumnDef) else column)
+        names = (each.this if isinstance(each, exp.ColumnDef) else each for each in renamed)
+        return None if own is None else own.union(map(self.dialect.fold, names))
 
     def _own_columns(self, source: exp.Expr) -> Names | None:
         if isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier):
-            cte = self.names.possible_cte(source)
-            return self._of_cte(cte) if cte is not None else self._of_relation(source)
+            return self._of_name(source)
         inner = source.this if isinstance(source, (exp.Table, exp.Lateral, exp.Subquery)) else source
         if isinstance(inner, exp.JSONTable):
             return None
@@ -331,15 +347,16 @@ class ColumnNames:
         return self.outputs(inner) if isinstance(inner, QUERIES) else self._of_join(inner)
 
     def _of_join(self, joined: exp.Expr) -> Names | None:
-        return _together(self.columns(each) for each in _joined(joined))
+        return together(self.columns(each) for each in _joined(joined))
 
-    def _of_cte(self, cte: exp.CTE) -> Names | None:
-        outputs = self.outputs(cte.this)
-        return None if outputs is None else outputs | {self.dialect.fold(each) for each in cte.args["alias"].columns}
-
-    def _of_relation(self, table: exp.Table) -> Names | None:
+    def _of_name(self, table: exp.Table) -> Names | None:
+        """Return the columns of a CTE or a relation."""
+        cte = self.names.possible_cte(table)
+        if cte is not None:
+            outputs = self.outputs(cte.this)
+            return None if outputs is None else outputs.union(map(self.dialect.fold, cte.args["alias"].columns))
         columns = self.catalogue.get(folded_name(table, self.dialect))
-        return None if columns is None else frozenset(columns) | _OF_EVERY_TABLE
+        return None if columns is None else _OF_EVERY_TABLE.union(columns)
 
     def outputs(self, query: exp.Expr) -> Names | None:
         """Return the names that the columns of a query may have; more of them for one that is given none."""
@@ -355,7 +372,7 @@ class ColumnNames:
             if "named by their text" in self.dialect.traits:
                 return None
             return frozenset(f"column{place}" for place in range(1, len(query.expressions[0].expressions) + 1))
-        return _together(self._output(each, query) for each in query.expressions)
+        return together(self._output(each, query) for each in query.expressions)
 
     def _output(self, node: exp.Expr, query: exp.Expr) -> Names | None:
         if isinstance(node, exp.Alias):
@@ -363,7 +380,7 @@ class ColumnNames:
         star = node.this if isinstance(node, exp.Column) else node
         if isinstance(star, exp.Star):
             source = self.source_of(node) if star is not node else None
-            return _together(self.columns(each) for each in ([source] if source is not None else all_items(query)))
+            return together(self.columns(each) for each in ([source] if source is not None else all_items(query)))
         if isinstance(node, exp.Column):
             return frozenset({self.dialect.fold(node.this)})
         return None if "named by their text" in self.dialect.traits else frozenset(self._made_up(node))
@@ -385,14 +402,16 @@ class ColumnNames:
             yield from self._made_up(node.args["default"])
 
 
-def _is_function(source: exp.Expr) -> bool:
-    inner = source.this if isinstance(source, (exp.Table, exp.Lateral)) else source
-    return isinstance(inner, (exp.Anonymous, exp.Unnest))
+def _inner(source: exp.Expr) -> exp.Expr:
+    """Return what an item of FROM is without its alias."""
+    inner: exp.Expr = source.this if isinstance(source, (exp.Table, exp.Lateral)) else source
+    return inner
 
 
-def _together(several: Iterable[Names | None]) -> Names | None:
-    found = list(several)
-    return None if None in found else frozenset().union(*(each for each in found if each is not None))
+def together(several: Iterable[Names | None]) -> Names | None:
+    """Return all of several sets of names, None if one of them is not known."""
+    names = [*several]
+    return None if None in names else frozenset().union(*filter(None, names))
 
 
 def standing(query: exp.Expr, place: exp.Expr) -> exp.Expr:
@@ -402,16 +421,13 @@ def standing(query: exp.Expr, place: exp.Expr) -> exp.Expr:
         inside, here = here, here.parent
         if isinstance(here, exp.With):
             recursive = bool(here.args.get("recursive"))
-            query = _behind(query, here.expressions[: (inside.index or 0) + recursive], recursive)
+            ctes = here.expressions[: (inside.index or 0) + recursive]
         elif here.args.get("with_") and inside.arg_key != "with_":
-            named = here.args["with_"]
-            query = _behind(query, named.expressions, bool(named.args.get("recursive")))
+            ctes, recursive = here.args["with_"].expressions, bool(here.args["with_"].args.get("recursive"))
+        else:
+            continue
+        if ctes:
+            source = exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier("_part")))
+            named = exp.With(expressions=[cte.copy() for cte in ctes], recursive=recursive)
+            query = exp.Select(expressions=[exp.Star()], from_=exp.From(this=source), with_=named)
     return query
-
-
-def _behind(query: exp.Expr, ctes: list[exp.Expr], recursive: bool) -> exp.Expr:
-    if not ctes:
-        return query
-    source = exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier("_part")))
-    named = exp.With(expressions=[cte.copy() for cte in ctes], recursive=recursive)
-    return exp.Select(expressions=[exp.Star()], from_=exp.From(this=source), with_=named)

@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -26,7 +27,7 @@ from osiris.sql.safety import tree as trees
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.duckdb_crosscheck import assert_native
 from osiris.sql.safety.text import place
-from osiris.sql.scope import TableNames, from_items
+from osiris.sql.scope import TableNames, ancestors, from_items
 from osiris.types import arrow_schema
 
 if TYPE_CHECKING:
@@ -181,21 +182,11 @@ class _Lookup:
                 found.setdefault(source.alias_or_name.lower(), self.columns(source))
         return found
 
-    def named_outputs(self, node: exp.Expr) -> Columns:
-        """Return the outputs that the query around a node gives names to."""
-        select = next(_selects_around(node), None)
-        return tuple(
-            Named(each.alias, node=each)
-            for each in (select.expressions if select else ())
-            if isinstance(each, exp.Alias)
-        )
-
     def type_of(self, column: exp.Column) -> str | None:
         """Return the type of a column that some query only hands on; None if it is computed, or not known."""
         sources = self.sources(column)
         named = [sources.get(column.table.lower(), ())] if column.table else sources.values()
-        found = (each for columns in named for each in columns if each.name.lower() == column.name.lower())
-        return next((each.type for each in found), None)
+        return _type_in(chain.from_iterable(named), column.name)
 
     def columns(self, node: exp.Expr) -> Columns:
         """Return the columns of a source in FROM; none if they are not known."""
@@ -230,13 +221,9 @@ class _Lookup:
             columns = self._columns_of("" if star is node else node.text("table"), select)
             yield from (each._replace(node=node) for each in columns if each.name.lower() not in gone)
         else:
-            yield Named(node.output_name, self._type(node.unalias(), select), node)
-
-    def _type(self, value: exp.Expr, select: exp.Select) -> str | None:
-        if not isinstance(value, exp.Column):
-            return None
-        columns = self._columns_of(value.table, select)
-        return next((each.type for each in columns if each.name.lower() == value.name.lower()), None)
+            value = node.unalias()
+            of = self._columns_of(value.table, select) if isinstance(value, exp.Column) else ()
+            yield Named(node.output_name, _type_in(of, value.name), node)
 
     def _columns_of(self, alias: str, select: exp.Select) -> Iterator[Named]:
         """Yield the columns of the sources of a SELECT, of those with an alias if one is given."""
@@ -245,15 +232,20 @@ class _Lookup:
                 yield from self.columns(source)
 
 
+def _type_in(columns: Iterable[Named], name: str) -> str | None:
+    """Return the type of the first column of a name, None if it is not known."""
+    return next((each.type for each in columns if each.name.lower() == name.lower()), None)
+
+
 def _selects_around(node: exp.Expr) -> Iterator[exp.Select]:
     """Yield the SELECTs whose names a node can use, inner ones first; what WITH names sees nothing around it."""
-    here: exp.Expr | None = node
-    while here is not None and not isinstance(here, exp.CTE):
+    for here in ancestors(node):
+        if isinstance(here, exp.CTE):
+            return
         if isinstance(here, exp.Select):
             yield here
-        inside, here = here, here.parent
-        if isinstance(here, exp.SetOperation) and inside.arg_key == "order":
-            yield from here.this.find_all(exp.Select)
+        if isinstance(here.parent, exp.SetOperation) and here.arg_key == "order":
+            yield from here.parent.this.find_all(exp.Select)
             return
 
 
@@ -274,15 +266,10 @@ def misfit(error: Exception, text: str, inputs: Mapping[str, Schema], shift: int
             return runtime_problem(error, text, "SQL009", shift)
         offset = trees.beginning_of(fault.node, text) if fault.node else error_offset(error, text, shift)
     problem = fault.problem or runtime_problem(error, text, "SQL009").message
-    hint = _undivided(inputs) or fault.hint
+    # an input of one column may look as if its file had been read with the wrong delimiter
+    alone = ((name, undivided(schema[0].name)) for name, schema in inputs.items() if len(schema) == 1)
+    hint = next((f"'{name}': {hint}" for name, hint in alone if hint), fault.hint)
     return diagnostic("SQL009", at=place(text, offset), problem=problem, hint=hint)
-
-
-def _undivided(inputs: Mapping[str, Schema]) -> str | None:
-    """Return a hint at an input that looks as if its file had been read with the wrong delimiter."""
-    alone = ((name, schema[0].name) for name, schema in inputs.items() if len(schema) == 1)
-    hints = (f"'{name}': {hint}" for name, column in alone if (hint := undivided(column)))
-    return next(hints, None)
 
 
 def output_place(text: str, index: int, inputs: Mapping[str, Schema]) -> Location:
@@ -305,7 +292,7 @@ def mixed_comparison(text: str, inputs: Mapping[str, Schema]) -> Diagnostic | No
     with trees.deep_recursion():
         tree, _ = _parsed(text)
         lookup = _lookup(tree, inputs)
-        for node, first, other in (*_compared(tree, lookup), *_joined(tree, lookup)):
+        for node, first, other in _compared(tree, lookup):
             if first and other and first != other and "utf8" in (first, other) and "json" not in (first, other):
                 problem = f"this compares {first} with {other}"
                 hint = "CAST one of them to the type that is meant"
@@ -325,22 +312,14 @@ def constant_casts(text: str) -> dict[str, Location]:
 
 
 def _compared(tree: exp.Expr, lookup: _Lookup) -> Iterator[tuple[exp.Expr, str | None, str | None]]:
+    """Yield where two columns are compared, by an operator or by USING, with the types of both."""
     for node in tree.find_all(exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ):
         if isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Column):
             yield node, lookup.type_of(node.this), lookup.type_of(node.expression)
-
-
-def _joined(tree: exp.Expr, lookup: _Lookup) -> Iterator[tuple[exp.Expr, str | None, str | None]]:
-    """Yield the columns of USING, with their types on its two sides."""
     for join in tree.find_all(exp.Join):
-        sides = [*_sides(join)]
+        sides = [(name, _type_in(columns, name.name)) for name, columns, _ in _sides(join, lookup)]
         for (name, before), (_, own) in zip(sides[::2], sides[1::2], strict=True):
-            yield name, _type_in(name.name, before, lookup), _type_in(name.name, own, lookup)
-
-
-def _type_in(name: str, sources: Iterable[exp.Expr], lookup: _Lookup) -> str | None:
-    columns = (each for source in sources for each in lookup.columns(source))
-    return next((each.type for each in columns if each.name.lower() == name.lower()), None)
+            yield name, before, own
 
 
 def _parsed(text: str) -> tuple[exp.Expr, type[Grammar]]:
@@ -376,14 +355,15 @@ def _qualified(column: exp.Column, lookup: _Lookup) -> _Fault | None:
         problem = f"there is no table '{alias}' here"
         return None if members else _Fault(column, problem, did_you_mean(alias, sources))
     columns = sources[alias.lower()]
-    if not columns or any(each.name.lower() == column.name.lower() for each in columns):
+    if not columns or _has(columns, column):
         return _Fault(column.this)
     return _no_column(column.this, alias, columns)
 
 
 def _bare(column: exp.Column, lookup: _Lookup) -> _Fault:
-    found = [each for columns in lookup.sources(column).values() for each in columns]
-    return _no_column(column.this, None, (*lookup.named_outputs(column), *found))
+    outputs = next((select.expressions for select in _selects_around(column)), [])
+    named = [Named(each.alias, node=each) for each in outputs if isinstance(each, exp.Alias)]
+    return _no_column(column.this, None, (*named, *chain.from_iterable(lookup.sources(column).values())))
 
 
 def _no_column(name: exp.Expr, source: str | None, columns: Iterable[Named]) -> _Fault:
@@ -401,37 +381,41 @@ def _meant(name: str, types: Mapping[str, str | None]) -> str | None:
 
 def _faults_without_a_place(tree: exp.Expr, lookup: _Lookup) -> Iterator[_Fault]:
     """Yield what can be wrong of that which the engine has no place for: USING, set operations, lists of stars."""
-    for join in tree.find_all(exp.Join):
-        yield from _using(join, lookup)
+    yield from _absent(each for join in tree.find_all(exp.Join) for each in _sides(join, lookup))
     for operation in tree.find_all(exp.SetOperation):
         first, other = (lookup.outputs(each) for each in (operation.this, operation.expression))
         if len(first) != len(other) and not any(isinstance(each.node, exp.Star) for each in (*first, *other)):
             problem = f"this SELECT has {len(other)} columns, and the one before it {len(first)}"
             yield _Fault(operation.expression, problem)
-    for star in tree.find_all(exp.Star):
-        yield from _star(star, lookup)
+    yield from _absent(each for star in tree.find_all(exp.Star) for each in _in_lists(star, lookup))
 
 
-def _using(join: exp.Join, lookup: _Lookup) -> Iterator[_Fault]:
-    for name, sources in _sides(join):
-        columns = [each for source in sources for each in lookup.columns(source)]
-        if columns and name.name.lower() not in {each.name.lower() for each in columns}:
-            alias = sources[0].alias_or_name if len(sources) == 1 else None
+def _absent(names: Iterable[tuple[exp.Expr, Columns, str | None]]) -> Iterator[_Fault]:
+    """Yield a fault for each name that none of the columns has where it stands, if these are known."""
+    for name, columns, alias in names:
+        if columns and not _has(columns, name):
             yield _no_column(name, alias, columns)
 
 
-def _sides(join: exp.Join) -> Iterator[tuple[exp.Expr, list[exp.Expr]]]:
-    """Yield each name of USING with the sources before the join, and then with the one that is joined."""
+def _sides(join: exp.Join, lookup: _Lookup) -> Iterator[tuple[exp.Expr, Columns, str | None]]:
+    """Yield each name of USING with the columns before the join, and then with those of what is joined.
+
+    Beside the columns of one source stands its alias.
+    """
     if isinstance(join.parent, exp.Select):
         *before, own = from_items(join.parent)[: (join.index or 0) + 2]
         for name in join.args.get("using") or ():
-            yield name, before
-            yield name, [own]
+            for sources in (before, [own]):
+                alias = sources[0].alias_or_name if len(sources) == 1 else None
+                yield name, tuple(chain.from_iterable(map(lookup.columns, sources))), alias
 
 
-def _star(star: exp.Star, lookup: _Lookup) -> Iterator[_Fault]:
-    columns: Columns = tuple(each for source in lookup.sources(star).values() for each in source)
-    replaced = [each.args["alias"] for each in star.args.get("replace") or ()]
-    for name in (*(star.args.get("except_") or ()), *replaced):
-        if columns and name.name.lower() not in {each.name.lower() for each in columns}:
-            yield _no_column(name, None, columns)
+def _in_lists(star: exp.Star, lookup: _Lookup) -> Iterator[tuple[exp.Expr, Columns, str | None]]:
+    """Yield the names in EXCLUDE and REPLACE with the columns that the star gives."""
+    columns: Columns = tuple(chain.from_iterable(lookup.sources(star).values()))
+    yield from ((name, columns, None) for name in star.args.get("except_") or ())
+    yield from ((each.args["alias"], columns, None) for each in star.args.get("replace") or ())
+
+
+def _has(columns: Columns, name: exp.Expr) -> bool:
+    return name.name.lower() in {each.name.lower() for each in columns}

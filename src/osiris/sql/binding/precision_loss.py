@@ -22,7 +22,7 @@ from osiris.sql.safety import tree as trees
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.text import place
 from osiris.sql.safety.tree import called, write
-from osiris.sql.scope import standing
+from osiris.sql.scope import ancestors, leaves, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,7 +86,7 @@ def narrowings(text: str, engine: DuckDBPyConnection, values: Mapping[str, JsonV
         tree = trees.parse(text, grammar)[0]
         parts = Parts(engine, values, grammar)
         losses = [*_of_values(tree, parts), *_of_queries(tree, parts)]
-        return [_told(loss, text) for loss in losses]
+        return [_problem(loss, text) for loss in losses]
 
 
 def _of_values(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
@@ -107,26 +107,12 @@ def _meeting(node: exp.Expr) -> _Meeting | None:
     return find(node) if find else None
 
 
-def _of_case(node: exp.Expr) -> _Meeting:
-    given = [*(each.args.get("true") for each in node.args["ifs"]), node.args.get("default")]
-    return _Meeting(node, node, [each for each in given if each is not None])
-
-
 def _of_call(node: exp.Expr) -> _Meeting | None:
     name = called(node)
     if name not in _FROM:
         return None
     window = node.find_ancestor(exp.Window) if name in ("lag", "lead") else None
     return _Meeting(node, window or node, node.expressions[_FROM[name] :])
-
-
-def _of_map(node: exp.Expr) -> _Meeting:
-    return _listed(node, [each.expression for each in node.this.expressions if isinstance(each, exp.PropertyEQ)])
-
-
-def _of_in(node: exp.Expr) -> _Meeting | None:
-    query = node.args.get("query")
-    return _listed(node, [node.this, query]) if query else None
 
 
 def _listed(node: exp.Expr, values: list[exp.Expr]) -> _Meeting:
@@ -137,14 +123,20 @@ def _listed(node: exp.Expr, values: list[exp.Expr]) -> _Meeting:
 _MEETINGS: dict[type[exp.Expr], Callable[[exp.Expr], _Meeting | None]] = {
     exp.Anonymous: _of_call,
     exp.Array: lambda node: _Meeting(node, node, node.expressions),
-    exp.Case: _of_case,
-    exp.In: _of_in,
-    exp.ToMap: _of_map,
+    exp.Case: lambda node: _Meeting(
+        node, node, [*(each.args["true"] for each in node.args["ifs"]), *filter(None, [node.args.get("default")])]
+    ),
+    exp.In: lambda node: _listed(node, [node.this, node.args["query"]]) if node.args.get("query") else None,
+    exp.ToMap: lambda node: _listed(
+        node, [each.expression for each in node.this.expressions if isinstance(each, exp.PropertyEQ)]
+    ),
 }
 
 
 def _of_meeting(meeting: _Meeting, kind: DuckDBPyType, select: exp.Select, parts: Parts) -> Iterator[_Loss]:
-    column = _column_of(meeting.node)
+    # the column of its SELECT to which the expression belongs
+    here = next(each for each in ancestors(meeting.node) if isinstance(each, (exp.Alias, exp.Select)))
+    column = here.alias if isinstance(here, exp.Alias) else None
     for value, found in zip(meeting.values, parts.of_values(meeting.values, select), strict=True):
         pair = _narrowed(found, kind)
         if pair and not _is_kept(value, _scale(pair[1])):
@@ -166,18 +158,15 @@ def _of_queries(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
             parent = parent.parent
         if isinstance(parent, exp.SetOperation):
             continue
-        leaves = [*_leaves(operation)]
         cte = _recursion(operation)
         kept = parts.of_recursion(cte) if cte else parts.of_query(operation)
         if cte or any(_FULL in str(kind) for kind in kept.values()):
-            by_name = any(each.args.get("by_name") for each in operation.find_all(exp.SetOperation))
-            yield from _of_leaves(leaves, kept, parts, by_name=by_name, recursive=bool(cte))
+            yield from _of_leaves(operation, kept, parts, recursive=bool(cte))
 
 
-def _of_leaves(
-    leaves: list[exp.Expr], kept: dict[str, DuckDBPyType], parts: Parts, *, by_name: bool, recursive: bool
-) -> Iterator[_Loss]:
-    known = [(leaf, [*parts.of_query(leaf).items()]) for leaf in leaves]
+def _of_leaves(operation: exp.Expr, kept: dict[str, DuckDBPyType], parts: Parts, *, recursive: bool) -> Iterator[_Loss]:
+    by_name = any(each.args.get("by_name") for each in operation.find_all(exp.SetOperation))
+    known = [(leaf, [*parts.of_query(leaf).items()]) for leaf in leaves(operation)]
     for leaf, columns in known:
         names = [name for name, _ in columns] if by_name else [*kept]
         for index, (name, (_, found)) in enumerate(zip(names, columns, strict=False)):
@@ -191,21 +180,8 @@ def _widest(
     known: list[tuple[exp.Expr, list[tuple[str, DuckDBPyType]]]], index: int, kept: DuckDBPyType
 ) -> exp.Expr | None:
     """Return the first column at a place that has the type which is kept."""
-    return next((_output(leaf, index) for leaf, columns in known if _kind_at(columns, index) == kept), None)
-
-
-def _kind_at(columns: list[tuple[str, DuckDBPyType]], index: int) -> DuckDBPyType | None:
-    return columns[index][1] if index < len(columns) else None
-
-
-def _leaves(query: exp.Expr) -> Iterator[exp.Expr]:
-    waiting = [query]
-    while waiting:
-        inner = waiting.pop().unnest()
-        if isinstance(inner, exp.SetOperation):
-            waiting += (inner.expression, inner.this)
-        else:
-            yield inner
+    kinds = ((leaf, [kind for _, kind in columns][index : index + 1]) for leaf, columns in known)
+    return next((_output(leaf, index) for leaf, kind in kinds if kind == [kept]), None)
 
 
 def _recursion(operation: exp.Expr) -> exp.CTE | None:
@@ -223,16 +199,6 @@ def _output(leaf: exp.Expr, index: int) -> exp.Expr:
         return columns[0] if columns else leaf
     output: exp.Expr = columns[index].unalias()
     return output
-
-
-def _column_of(node: exp.Expr) -> str | None:
-    """Return the name of the column of its SELECT to which an expression belongs."""
-    here: exp.Expr | None = node
-    while here is not None and not isinstance(here, exp.Select):
-        if isinstance(here, exp.Alias):
-            return here.alias
-        here = here.parent
-    return None
 
 
 def _narrowed(found: DuckDBPyType | None, kept: DuckDBPyType | None) -> tuple[DuckDBPyType, DuckDBPyType] | None:
@@ -275,7 +241,7 @@ def _is_kept(node: exp.Expr, scale: float | None) -> bool:
     return isinstance(exponent, int) and -exponent <= (scale or 0)
 
 
-def _told(loss: _Loss, text: str) -> Diagnostic:
+def _problem(loss: _Loss, text: str) -> Diagnostic:
     value = _short(loss.node)
     what = f"column '{loss.column}': {value}" if loss.column else value
     kinds = {"found": str(loss.found).lower(), "type": str(loss.kept).lower()}

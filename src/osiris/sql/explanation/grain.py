@@ -26,7 +26,7 @@ from osiris.sql.explanation.sources import (
 )
 from osiris.sql.nondeterminism.row_order import aggregates, multiplies
 from osiris.sql.safety.dialects import load_allowed
-from osiris.sql.safety.tree import called
+from osiris.sql.safety.tree import called, calls_one
 from osiris.sql.scope import TableNames, from_items, join_words
 
 if TYPE_CHECKING:
@@ -350,7 +350,8 @@ def group_values(select: exp.Select, scope: Scope) -> list[exp.Expr]:
     if group is None:
         return []
     if group.args.get("all"):
-        return [each.unalias() for each in select.expressions if not _gathers(each, scope)]
+        keys = (each for each in select.expressions if not calls_one(each, scope.allowed.aggregates, exp.Select))
+        return [each.unalias() for each in keys]
     return [meant for value in group.expressions for meant in _meant(value, select, scope)]
 
 
@@ -360,11 +361,6 @@ def _meant(value: exp.Expr, select: exp.Select, scope: Scope) -> list[exp.Expr]:
         return [each.unalias() for each in select.expressions[int(value.name) - 1 : int(value.name)]]
     output = scope.meaning(value) if isinstance(value, exp.Column) else None
     return [value if output is None else output]
-
-
-def _gathers(value: exp.Expr, scope: Scope) -> bool:
-    calls = value.walk(prune=lambda inner: isinstance(inner, exp.Select))
-    return any(called(call) in scope.allowed.aggregates for call in calls)
 
 
 def _key_of(facts: Facts, values: Iterable[exp.Expr]) -> Keys:

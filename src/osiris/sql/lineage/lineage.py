@@ -268,7 +268,6 @@ class _Select:
         merge(self.rows, note(union(column.reads for column in self._deciding(columns))))
         return Result(tuple(columns), self.rows, frozenset(self.free))
 
-
     def _deciding(self, columns: list[Column]) -> list[Column]:
         """Return the outputs that decide the rows; all where it is not known which stand at the positions."""
         scope = self.scope

@@ -10,7 +10,7 @@ from sqlglot import exp
 from osiris.sql.nondeterminism.determinism import ANY
 from osiris.sql.safety.grammar import Plus
 from osiris.sql.safety.tree import called
-from osiris.sql.scope import from_items
+from osiris.sql.scope import from_items, leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -72,9 +72,6 @@ class _Walker:
     columns: set[str] = field(default_factory=set)
     seen: set[tuple[str, int]] = field(default_factory=set)
 
-    def any(self, nodes: Iterable[exp.Expr | None]) -> bool:
-        return any(self.walk(node) for node in nodes if node is not None)
-
     def walk(self, node: exp.Expr) -> bool:
         """Tell whether a value is certainly a float; if not, `columns` has gained what can make it one."""
         if isinstance(node, exp.Column):
@@ -87,13 +84,13 @@ class _Walker:
             return not node.is_string and "e" in node.name.lower()
         if isinstance(node, (exp.Div, exp.Pow)):
             return True
-        return self.any(_values(node))
+        return any(self.walk(each) for each in _values(node) if each is not None)
 
     def _column(self, name: str, table: str, select: exp.Select | None) -> bool:
         if select is None or (name, id(select)) in self.seen:
             return False
         self.seen.add((name, id(select)))
-        sources = [each for each in _sources(select) if not table or each.alias_or_name.lower() == table]
+        sources = [each for each in _sources(select) if table in ("", each.alias_or_name.lower())]
         if not sources:
             self.columns.add(name)
         return any(self._of_source(name, each) for each in sources)
@@ -104,22 +101,21 @@ class _Walker:
             self.columns.add(name)
             return False
         renamed = [column.lower() for column in source.columns]
-        return any(self._of_query(name, renamed, select) for select in _selects(source.query))
+        selects = (each for each in leaves(source.query) if isinstance(each, exp.Select))
+        return any(self._of_query(name, renamed, select) for select in selects)
 
     def _of_query(self, name: str, renamed: list[str], select: exp.Select) -> bool:
         if select.is_star:
             return self._column(name, "", select)
         names = [each.alias_or_name.lower() for each in select.expressions]
         names[: len(renamed)] = renamed
-        return self.any(each for each, called in zip(select.expressions, names, strict=False) if called == name)
+        outputs = zip(select.expressions, names, strict=False)
+        return any(self.walk(each) for each, output in outputs if output == name)
 
 
 def _values(node: exp.Expr) -> Iterable[exp.Expr | None]:
     """Return the parts whose type an expression takes on; a condition has none."""
-    for kind, parts in _PARTS:
-        if isinstance(node, kind):
-            return parts(node)
-    return ()
+    return next((parts(node) for kind, parts in _PARTS if isinstance(node, kind)), ())
 
 
 def _of_call(node: exp.Expr) -> Iterable[exp.Expr]:
@@ -145,13 +141,3 @@ def _sources(select: exp.Select) -> Iterator[exp.Expr]:
     for item in from_items(select):
         yield item
         yield from (join.this for join in item.args.get("joins") or ())
-
-
-def _selects(query: exp.Expr) -> Iterator[exp.Select]:
-    if isinstance(query, exp.SetOperation):
-        yield from _selects(query.left)
-        yield from _selects(query.right)
-    elif isinstance(query, exp.Subquery):
-        yield from _selects(query.this)
-    elif isinstance(query, exp.Select):
-        yield query

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from osiris.sql.safety.dialects import DIALECTS
-from osiris.sql.safety.tree import called, canonical, deep_recursion, parse
-from osiris.sql.scope import from_items
+from osiris.sql.safety.tree import called, calls_one, canonical, deep_recursion, parse
+from osiris.sql.scope import from_items, together
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from osiris.sql.scope import Source, TableNames
 
@@ -64,18 +64,13 @@ class Arrivals:
         if isinstance(query, exp.Subquery):
             return None if query.args.get("joins") else self.of(query.this)
         if isinstance(query, exp.Union):
-            return self._of_union(query)
+            is_all = query.args.get("distinct") is False
+            return together(map(self.of, (query.left, query.right))) if is_all else None
         if not isinstance(query, exp.Select):
             return None
         if aggregates(query, self.aggregates):
             return FIXED
         return None if _moves_rows(query) else self.before(query)
-
-    def _of_union(self, query: exp.Union) -> Arrival:
-        if query.args.get("distinct") is not False:
-            return None
-        left, right = self.of(query.left), self.of(query.right)
-        return None if left is None or right is None else left | right
 
     def _of_source(self, node: exp.Expr) -> Arrival:
         source = self.names.source(node)
@@ -99,13 +94,9 @@ def _moves_rows(select: exp.Select) -> bool:
 
 def aggregates(select: exp.Select, names: frozenset[str]) -> bool:
     """Tell whether a SELECT makes one row of all: it has no GROUP BY, and aggregates outside of windows."""
-    return not select.args.get("group") and any(_gathers(each, names) for each in select.expressions)
-
-
-def _gathers(value: exp.Expr, names: frozenset[str]) -> bool:
-    """Tell whether a value is made from many rows, by an aggregate outside of windows and inner queries."""
-    calls = value.walk(prune=lambda inner: isinstance(inner, (exp.Select, exp.Window)))
-    return any(called(call) in names for call in calls)
+    return not select.args.get("group") and any(
+        calls_one(each, names, exp.Select, exp.Window) for each in select.expressions
+    )
 
 
 def is_total(query: exp.Expr, names: frozenset[str]) -> bool:
@@ -124,7 +115,8 @@ def _distinguishing(query: exp.Query, columns: list[str], names: frozenset[str])
     if group is None or not (group.expressions or group.args.get("all")):
         return set(columns) or {""}
     if group.args.get("all"):
-        return {each.alias_or_name.lower() for each in query.selects if not _gathers(each, names)}
+        keys = [each for each in query.selects if not calls_one(each, names, exp.Select, exp.Window)]
+        return {each.alias_or_name.lower() for each in keys}
     return {_name(each, columns) for each in group.expressions}
 
 
@@ -248,8 +240,8 @@ def grouped(select: exp.Select, aggregates: frozenset[str]) -> Iterator[list[exp
     if group is None:
         return
     values = [each.unalias() for each in select.expressions]
-    keys = [each for each in values if not _calls(each, aggregates)] if group.args.get("all") else group.expressions
-    for key in keys:
+    keys = [each for each in values if not calls_one(each, aggregates)]
+    for key in keys if group.args.get("all") else group.expressions:
         meant = _outputs_of(key, select)
         plain = [] if isinstance(key, exp.Literal) else [key]
         yield plain + [way for each in meant for way in (each.unalias(), exp.column(each.alias_or_name))]
@@ -262,25 +254,17 @@ def _outputs_of(key: exp.Expr, select: exp.Select) -> list[exp.Expr]:
     return [each for each in select.expressions if key in (each.unalias(), exp.column(each.alias))]
 
 
-def _calls(value: exp.Expr, names: Collection[str]) -> bool:
-    return any(called(each) in names for each in value.walk())
-
-
 def reads_only(select: exp.Select, keys: Keys) -> bool:
     """Tell whether a SELECT without groups reads only keys: then it matters not which of its rows is which."""
     if select.args.get("group"):
         return False
     parts = [*select.expressions, *filter(None, map(select.args.get, ("qualify", "distinct")))]
-    nodes = [node for part in parts for node in part.walk()]
-    if any(isinstance(node, (exp.Star, exp.Query)) for node in nodes) or len(_window_words(nodes)) != 1:
+    windows = [window for part in parts for window in part.find_all(exp.Window)]
+    # what decides the rows and the order of windows, as text
+    words = {(str(each.args.get("partition_by")), str(each.args.get("order")), each.alias) for each in windows}
+    if len(words) != 1 or any(part.find(exp.Star, exp.Query) for part in parts):
         return False
     return all(_reads(part, keys, select) for part in parts)
-
-
-def _window_words(nodes: Iterable[exp.Expr]) -> set[tuple[str, ...]]:
-    """Return what decides the rows and the order of windows, as text."""
-    windows = (each for each in nodes if isinstance(each, exp.Window))
-    return {(str(each.args.get("partition_by")), str(each.args.get("order")), each.alias) for each in windows}
 
 
 def _reads(part: exp.Expr, keys: Keys, select: exp.Select) -> bool:
@@ -336,22 +320,18 @@ def with_total_order(text: str, columns: Sequence[str], dialect: str = "duckdb")
     with deep_recursion():
         tree = parse(text, grammar)[0]
         order: exp.Order = tree.args.get("order") or exp.Order(expressions=[])
-        missing = _missing(order, columns) if is_ordered(tree) and not _keeps_ties(tree) else []
+        limit = tree.args.get("limit")
+        options = limit.args.get("limit_options") if limit else None
+        # rows that tie with the last are given too: an order that leaves none equal gives fewer
+        keeps_ties = bool(options and options.args.get("with_ties"))
+        missing = _missing(order, columns) if is_ordered(tree) and not keeps_ties else []
         if not missing:
             return text
         first = grammar.NULL_ORDERING == "nulls_are_small"
         for position in missing:
-            key = exp.Literal.number(position)
-            order.append("expressions", exp.Ordered(this=key, nulls_first=first))
+            order.append("expressions", exp.Ordered(this=exp.Literal.number(position), nulls_first=first))
         steady = canonical(tree, grammar)
     return steady[0] if steady else text
-
-
-def _keeps_ties(tree: exp.Expr) -> bool:
-    """Tell whether rows that the order leaves equal to the last are given too: one that leaves none gives fewer."""
-    limit = tree.args.get("limit")
-    options = limit.args.get("limit_options") if limit else None
-    return bool(options and options.args.get("with_ties"))
 
 
 def is_ordered(tree: exp.Expr) -> bool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -21,7 +20,7 @@ from osiris.errors import diagnostic, did_you_mean
 from osiris.sql.safety.dialects import any_case, lower
 from osiris.sql.safety.text import place
 from osiris.sql.safety.tree import offset_of, parse, write
-from osiris.sql.scope import ColumnNames, TableNames, all_items, folded_name, queries_around
+from osiris.sql.scope import ColumnNames, TableNames, all_items, ancestors, folded_name, queries_around, together
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -77,15 +76,12 @@ class _Relations:
             return True
         if not node.this.quoted and node.name.upper() in self.dialect.statements:
             return True
-        return (
-            self._is_cte_elsewhere(folded, ctes)
-            or (self.names is not None and folded not in self.names)
-            or self._is_foreign(node)
-        )
+        is_unknown = self.names is not None and folded not in self.names
+        return self._is_cte_elsewhere(folded, ctes) or is_unknown or self._is_foreign(node)
 
     def _is_cte_elsewhere(self, folded: str, ctes: Collection[str]) -> bool:
         """Tell whether a name is that of a CTE on one server, and of a table on another."""
-        return "exact names" in self.dialect.traits and folded.lower() in {name.lower() for name in ctes}
+        return "exact names" in self.dialect.traits and folded.lower() in map(str.lower, ctes)
 
     def _is_open(self, schema: exp.Expr) -> bool:
         """Tell whether a schema may be named, and is none of the server's own."""
@@ -221,12 +217,12 @@ def unknown_columns(tree: exp.Expr, sql: str, names: TableNames, catalogue: Cata
     for node in tree.find_all(exp.Column):
         if isinstance(node.this, exp.Star) or node.args.get("db") or _is_other(node):
             continue
-        columns = _of_source(node, members) if node.args.get("table") else _in_scope(node, members)
-        if columns is None or (
-            str(node.this.name).lower() if "exact names" in names.dialect.traits else names.dialect.fold(node.this)
-        ) in _folded(columns, names.dialect):
+        columns = members.of_source(node) if node.args.get("table") else _in_scope(node, members)
+        if columns is None or _has(columns, node.this, names.dialect):
             continue
-        problem = f"'{node.table}' has no column '{node.name}' here" if node.table else _no_column(node)
+        problem = f"there is no column '{node.name}' here"
+        if node.table:
+            problem = f"'{node.table}' has no column '{node.name}' here"
         hint = did_you_mean(node.name, columns)
         yield diagnostic("SQL009", at=place(sql, offset_of(node)), problem=problem, hint=hint)
 
@@ -238,28 +234,22 @@ def _is_other(node: exp.Column) -> bool:
     return is_unit or node.find_ancestor(exp.Lambda, exp.Comprehension) is not None
 
 
-def _no_column(node: exp.Column) -> str:
-    return f"there is no column '{node.name}' here"
-
-
-def _folded(names: Names, dialect: Folding) -> Names:
-    return frozenset(name.lower() for name in names) if "exact names" in dialect.traits else names
-
-
-def _of_source(node: exp.Column, members: ColumnNames) -> Names | None:
-    source = members.source_of(node)
-    return None if source is None else members.columns(source)
+def _has(columns: Names, name: exp.Expr, dialect: Folding) -> bool:
+    """Tell whether a name is among columns; where relations are exact, their columns are not."""
+    if "exact names" in dialect.traits:
+        return name.name.lower() in map(str.lower, columns)
+    return dialect.fold(name) in columns
 
 
 def _in_scope(node: exp.Expr, members: ColumnNames) -> Names | None:
     """Return every bare name that may stand where a node stands; None if not all of them are known."""
-    outputs = (None if each.args.get("by_name") else members.outputs(each) for each in _ordered_around(node))
-    found: set[str] = set()
-    for names in chain((_named_in(query, members) for query in queries_around(node)), outputs):
-        if names is None:
-            return None
-        found |= names
-    return frozenset(found)
+    named = [_named_in(query, members) for query in queries_around(node)]
+    # set operations and queries in brackets behind which it stands: it can name what they give
+    behind = filter(None, (here.parent for here in ancestors(node) if here.arg_key == "order"))
+    for each in behind:
+        if isinstance(each, (exp.SetOperation, exp.Subquery)):
+            named += [None if each.args.get("by_name") else members.outputs(each)]
+    return together(named)
 
 
 def _named_in(query: exp.Expr, members: ColumnNames) -> Names | None:
@@ -272,12 +262,3 @@ def _named_in(query: exp.Expr, members: ColumnNames) -> Names | None:
         names |= {*columns, members.alias_of(source) or ""}
     aliases = (each.args["alias"] for each in query.expressions if isinstance(each, exp.Alias))
     return frozenset(names.union(map(members.dialect.fold, aliases)))
-
-
-def _ordered_around(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the set operations and queries in brackets behind which a node stands: it can name what they give."""
-    here = node
-    while here.parent is not None:
-        inside, here = here, here.parent
-        if isinstance(here, (exp.SetOperation, exp.Subquery)) and inside.arg_key == "order":
-            yield here

@@ -17,6 +17,7 @@ from osiris.errors import diagnostic, did_you_mean
 from osiris.sql.safety.dialects import any_case, load_allowed
 from osiris.sql.safety.preflight import MAX_BYTES
 from osiris.sql.safety.text import place
+from osiris.sql.scope import ancestors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -147,14 +148,18 @@ def called(node: exp.Expr | None) -> str:
     return node.name.lower() if isinstance(node, exp.Anonymous) else ""
 
 
+def calls_one(value: exp.Expr, names: Collection[str], *apart: type[exp.Expr]) -> bool:
+    """Tell whether a value calls one of some functions, outside of nodes of the kinds `apart`."""
+    nodes = value.walk(prune=lambda inner: isinstance(inner, apart))
+    return any(called(node) in names for node in nodes)
+
+
 def offset_of(node: exp.Expr) -> int | None:
     """Return where a node stands in its text: its own place, that of its first part, or that of what holds it."""
-    here: exp.Expr | None = node
-    while here is not None:
+    for here in ancestors(node):
         starts = [int(n.meta["start"]) for n in here.walk() if n._meta and "start" in n._meta]
         if starts:
             return min(starts)
-        here = here.parent
     return None
 
 
