@@ -188,12 +188,13 @@ def _noted(path: Path) -> str:
 def load_plan(
     workspace: Workspace, plan: PlanFile, *, allow_drift: bool = False, allow_changes: bool = False
 ) -> tuple[Manifest, list[Diagnostic]]:
-    """Return the verified plan of a file, and warnings; raises IntegrityError as `load_manifest`."""
-    from osiris.compiler.manifest import load_manifest
+    """Return the verified plan of a file, and warnings; raises IntegrityError as `verify_manifest`."""
+    from osiris.compiler.manifest import read_manifest, verify_manifest
 
-    return load_manifest(
-        plan.path,
+    return verify_manifest(
+        read_manifest(plan.path),
         workspace.registry,
+        path=str(plan.path),
         root=workspace.root,
         asked=plan.asked,
         allow_drift=allow_drift,

@@ -312,31 +312,17 @@ def _drift(data: Mapping[str, JsonValue], engines: Mapping[str, str] | None, cod
             yield diagnostic(code, engine=engine, found=here or "not installed", pinned=version)
 
 
-def load_manifest(
-    path: Path,
-    registry: Registry,
-    *,
-    root: Path | None = None,
-    asked: str = "",
-    allow_drift: bool = False,
-    allow_changes: bool = False,
-) -> tuple[Manifest, list[Diagnostic]]:
-    """Return the verified manifest of a file, and warnings; raises as `verify_manifest`."""
+def read_manifest(path: Path) -> bytes:
+    """Return what stands in the file of a plan, for `verify_manifest`.
+
+    Fails with CMP020 if it cannot be read, with CMP025 for one of the earlier implementation.
+    """
     if path.suffix in (".yaml", ".yml"):
         fail("CMP025", path=path)
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         fail("CMP020", path=path, reason=error.strerror or type(error).__name__)
-    return verify_manifest(
-        data,
-        registry,
-        path=str(path),
-        root=root,
-        asked=asked,
-        allow_drift=allow_drift,
-        allow_changes=allow_changes,
-    )
 
 
 FILE_NAME = "manifest.json"

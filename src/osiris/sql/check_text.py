@@ -8,7 +8,7 @@ says of a statement, it says of the tree that this text reads as.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from osiris.errors import Diagnostic, diagnostic, sort_diagnostics
@@ -57,13 +57,9 @@ class Verdict:
     def to_json(self) -> dict[str, JsonValue]:
         """Return all of it as JSON, for `from_json`."""
         return {
-            "ok": self.ok,
-            "canonical": self.canonical,
+            **{each.name: getattr(self, each.name) for each in fields(self)},
             "diagnostics": [item.to_json() for item in self.diagnostics],
-            "relations": self.relations,
             "parameters": sorted(self.parameters),
-            "ordered": self.ordered,
-            "keeps_order": self.keeps_order,
             "flow": None if self.flow is None else self.flow.to_json(),
             "findings": [finding.to_json() for finding in self.findings or ()],
         }
@@ -74,17 +70,13 @@ class Verdict:
         from osiris.sql.lineage.flow import Flow
         from osiris.sql.nondeterminism.determinism import Finding
 
-        return cls(
-            data["ok"],
-            data["canonical"],
-            tuple(Diagnostic.from_json(item) for item in data["diagnostics"]),
-            data["relations"],
-            frozenset(data["parameters"]),
-            data["ordered"],
-            data["keeps_order"],
-            None if data["flow"] is None else Flow.from_json(data["flow"]),
-            tuple(Finding.from_json(item) for item in data["findings"]),
-        )
+        parts = {
+            "diagnostics": tuple(Diagnostic.from_json(item) for item in data["diagnostics"]),
+            "parameters": frozenset(data["parameters"]),
+            "flow": None if data["flow"] is None else Flow.from_json(data["flow"]),
+            "findings": tuple(Finding.from_json(item) for item in data["findings"]),
+        }
+        return cls(**{**data, **parts})
 
 
 def check(
@@ -136,17 +128,14 @@ def _check(sql: str, row: Dialect, given: _Given) -> Verdict:
     from osiris.sql.safety import tree as trees
 
     grammar = row.load_grammar()
-    problems = _before_parsing(sql, grammar) or _ambiguous(row, given.functions)
+    ambiguous = sorted(load_allowed(row).functions.intersection(given.functions))
+    problems = _before_parsing(sql, grammar) or [diagnostic("SQL032", name=name) for name in ambiguous]
     if problems:
         return _no(problems)
     try:
         return _check_query(sql, grammar, row, given)
     except (ParseError, UnsupportedError) as error:
         return _no([trees.problem_of(error, sql)])
-
-
-def _ambiguous(row: Dialect, functions: Collection[str]) -> list[Diagnostic]:
-    return [diagnostic("SQL032", name=name) for name in sorted(load_allowed(row).functions.intersection(functions))]
 
 
 def _before_parsing(sql: str, grammar: type[Grammar]) -> list[Diagnostic]:
@@ -191,13 +180,10 @@ def _not_one_query(statements: list[exp.Expr], sql: str) -> Diagnostic | None:
     if len(statements) > 1:
         return diagnostic("SQL002", at=place(sql, trees.offset_of(statements[1])))
     if not isinstance(statements[0], QUERIES):
-        return diagnostic("SQL003", at=place(sql, 0), what=_statement_word(statements[0], sql))
+        first = sql.split(maxsplit=1)[0].upper()[:20]
+        word = statements[0].key.upper() if first == "WITH" or not first.isalpha() else first
+        return diagnostic("SQL003", at=place(sql, 0), what=word)
     return None
-
-
-def _statement_word(statement: exp.Expr, sql: str) -> str:
-    first = sql.split(maxsplit=1)[0].upper()[:20]
-    return statement.key.upper() if first == "WITH" or not first.isalpha() else first
 
 
 def _check_tree(tree: exp.Expr, sql: str, row: Dialect, given: _Given) -> tuple[Verdict, TableNames]:

@@ -8,9 +8,10 @@ from osiris.compiler.build import manifest_bytes, plan_steps
 from osiris.compiler.manifest import (
     find_manifests,
     last_compiled,
-    load_manifest,
     plan_folder,
+    read_manifest,
     save_manifest,
+    verify_manifest,
 )
 from osiris.errors import InvalidInput
 from osiris.model import ConnectionRef, Described, Field
@@ -69,7 +70,7 @@ def test_a_plan_is_saved_noted_and_found_again(bench, steps, tmp_path):
     )
     assert path.read_bytes() == manifest_bytes(plan)
     assert last_compiled(project) == (path, plan.fingerprint)
-    assert load_manifest(path, bench.registry) == (plan, [])
+    assert verify_manifest(read_manifest(path), bench.registry, path=str(path)) == (plan, [])
     assert find_manifests(project, fingerprint=plan.fingerprint) == [(path, plan.short)]
     assert find_manifests(project, fingerprint=plan.short[:6], pipeline="p") == [(path, plan.short)]
     assert find_manifests(project, pipeline="other") == []

@@ -7,7 +7,7 @@ import pytest
 
 from osiris.canonical import canonical_bytes, fingerprint
 from osiris.compiler.build import manifest_bytes, root_hash, root_leaves, step_leaves
-from osiris.compiler.manifest import load_manifest, shape_problems, verify_manifest
+from osiris.compiler.manifest import read_manifest, shape_problems, verify_manifest
 from osiris.errors import IntegrityError
 from osiris.model import ConnectionRef, Described
 
@@ -232,7 +232,7 @@ def test_a_plan_of_another_version_of_ours_is_engine_drift_too(bench, plan):
 def test_files_that_cannot_be_read_are_refused(bench, tmp_path):
     for name, code in [("gone.json", "CMP020"), ("manifest.yaml", "CMP025")]:
         with pytest.raises(IntegrityError) as caught:
-            load_manifest(tmp_path / name, bench.registry)
+            read_manifest(tmp_path / name)
         assert [d.code for d in caught.value.diagnostics] == [code]
 
 
