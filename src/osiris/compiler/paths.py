@@ -231,14 +231,11 @@ def _databases(ctx: Context) -> Iterator[tuple[Step, Path | OsirisError, str]]:
         fields = ctx.fields_of(step.connection) or {}
         texts = [text for name in find_family(spec.family).file_fields if isinstance(text := fields.get(name), str)]
         for text in filter(None, texts):
-            yield step, _path(ctx, text), f"{step.pointer}/config/connection"
-
-
-def _path(ctx: Context, text: str) -> Path | OsirisError:
-    try:
-        return resolve_path(ctx.root, text)
-    except OsirisError as error:
-        return error
+            try:
+                path: Path | OsirisError = resolve_path(ctx.root, text)
+            except OsirisError as error:
+                path = error
+            yield step, path, f"{step.pointer}/config/connection"
 
 
 def _key_files(ctx: Context) -> Iterator[Path]:

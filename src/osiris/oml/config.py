@@ -209,14 +209,10 @@ class Configs:
         for number, check in enumerate(checks if isinstance(checks, list) else ()):
             for kind in _BOUNDED:
                 bounds = check.get(kind) if isinstance(check, dict) else None
-                if isinstance(bounds, dict) and _is_empty(bounds.get("min"), bounds.get("max")):
+                least, most = (bounds.get("min"), bounds.get("max")) if isinstance(bounds, dict) else (None, None)
+                if isinstance(least, (int, float)) and isinstance(most, (int, float)) and least > most:
                     self._say("OML028", f"{join(pointer, number)}/{kind}/max", key="max", problem="is less than 'min'")
 
     def _say(self, code: str, pointer: str, *, hint: str | None = None, fix: Fix = (), **params: object) -> None:
         at = self._document.where_key(pointer)
         self.substitution.problems.append(diagnostic(code, at=at, hint=hint, fix=fix, **params))
-
-
-def _is_empty(least: JsonValue, most: JsonValue) -> bool:
-    numbers = isinstance(least, (int, float)) and isinstance(most, (int, float))
-    return numbers and bool(least > most)

@@ -145,7 +145,10 @@ class Substitution:
         else:
             hint = "use ${params.NAME}, ${run.id} or ${run.started_at}; environment variables belong into connections"
             last = name.rpartition(".")[2].strip()
-            fix = self._respelled(name, last if last in self.params.declared else None, pointer)
+            fix: Fix = ()
+            text = self.document.value(pointer)
+            if last in self.params.declared and isinstance(text, str):
+                fix = put(pointer, text.replace(f"${{{name}}}", f"${{{SCOPE}{last}}}"))
             self._say("OML024", pointer, offset, placeholder=f"${{{name[:60]}}}", hint=hint, fix=fix)
         return False
 
@@ -160,13 +163,6 @@ class Substitution:
                 self._say("OML024", pointer, match.start(), placeholder=written, hint=f"write '{good}'", fix=fix)
                 return True
         return False
-
-    def _respelled(self, name: str, param: str | None, pointer: str) -> Fix:
-        """Return the text at a pointer with a declared parameter wherever a placeholder has another name."""
-        text = self.document.value(pointer)
-        if param is None or not isinstance(text, str):
-            return ()
-        return put(pointer, text.replace(f"${{{name}}}", f"${{{SCOPE}{param}}}"))
 
     def _say(
         self,

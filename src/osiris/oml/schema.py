@@ -103,6 +103,8 @@ def schema_problems(
     out of the value before; `advice` knows the steps. A text that is only known when the run starts is not measured.
     """
     done: set[tuple[str, str]] = set()
+    schema = validator.schema if isinstance(validator.schema, dict) else {}
+    needed = {"steps", "id", "component", "mode", *schema.get("required", ())}
     for error in validator.iter_errors(value):
         where, rule = pointer, str(error.validator)
         for part in error.absolute_path:
@@ -113,14 +115,8 @@ def schema_problems(
             done.add((where, rule))
         elif not _is_open(error.instance, rule):
             found = _explain(error, document, where)
-            is_needed = error.instance is None and where.rpartition("/")[2] in _needed(validator)
+            is_needed = error.instance is None and where.rpartition("/")[2] in needed
             yield replace(found, fix=()) if is_needed else found
-
-
-def _needed(validator: Draft202012Validator) -> set[str]:
-    """Return the keys that a file, a step or this config cannot be without."""
-    schema = validator.schema if isinstance(validator.schema, dict) else {}
-    return {"steps", "id", "component", "mode", *schema.get("required", ())}
 
 
 def _is_open(value: JsonValue, rule: str) -> bool:

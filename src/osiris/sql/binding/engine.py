@@ -69,8 +69,12 @@ def open_engine(
     """
     import duckdb
 
-    limits = {"memory_limit": f"{memory}B", "threads": str(max(1, threads))}
-    engine = duckdb.connect(":memory:", config={**_AT_START, **limits, **_spilling(scratch)})
+    limits = {"memory_limit": f"{memory}B", "threads": str(max(1, threads)), "temp_directory": ""}
+    if scratch is not None:
+        scratch.mkdir(0o700, parents=True, exist_ok=True)
+        limits["temp_directory"] = str(scratch)
+        limits["max_temp_directory_size"] = f"{shutil.disk_usage(scratch).free // 2}B"
+    engine = duckdb.connect(":memory:", config={**_AT_START, **limits})
     if files:
         engine.execute("SET allowed_paths = ?", [[str(path) for path in files]])
         engine.execute("SET enable_profiling = 'no_output'")
@@ -80,14 +84,6 @@ def open_engine(
     for name, value in _SETTINGS.items():
         engine.execute(f"SET GLOBAL {name} = '{value}'")
     return engine
-
-
-def _spilling(scratch: Path | None) -> dict[str, str]:
-    if scratch is None:
-        return {"temp_directory": ""}
-    scratch.mkdir(0o700, parents=True, exist_ok=True)
-    limit = f"{shutil.disk_usage(scratch).free // 2}B"
-    return {"temp_directory": str(scratch), "max_temp_directory_size": limit}
 
 
 class SharedEngine:
@@ -113,7 +109,6 @@ class SharedEngine:
 
     def cursor(self) -> DuckDBPyConnection:
         """Return a connection that sees nothing of the others."""
-
         with self._lock:
             self._engine = self._engine or open_engine(self._scratch, memory=self._memory, threads=self._threads)
             return self._engine.cursor()
@@ -121,7 +116,6 @@ class SharedEngine:
 
 def borrow(scratch: Path | None, *, memory: int, threads: int) -> DuckDBPyConnection:
     """Return a connection of the engine that is shared now, else one of a new engine; the caller closes it."""
-
     if SharedEngine.current is not None:
         return SharedEngine.current.cursor()
     return open_engine(scratch, memory=memory, threads=threads)

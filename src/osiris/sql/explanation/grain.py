@@ -102,16 +102,15 @@ class Grains:
         """Return what is known of the rows of a query."""
         if id(query) not in self.known:
             self.known[id(query)] = Rows()  # a recursive CTE comes back to itself
-            rows = self._of_query(query)
+            rows = Rows()
+            if isinstance(query, exp.Subquery) and not query.args.get("joins"):
+                rows = self.of(query.this)
+            elif isinstance(query, exp.SetOperation):
+                rows = _of_set_operation(query, self.of(query.left), self.of(query.right))
+            elif isinstance(query, exp.Select):
+                rows = self._of_select(query)
             self.known[id(query)] = replace(rows, keys=ONE_ROW if _at_most_one(query) else smallest(rows.keys))
         return self.known[id(query)]
-
-    def _of_query(self, query: exp.Expr) -> Rows:
-        if isinstance(query, exp.Subquery):
-            return Rows() if query.args.get("joins") else self.of(query.this)
-        if isinstance(query, exp.SetOperation):
-            return _of_set_operation(query, self.of(query.left), self.of(query.right))
-        return self._of_select(query) if isinstance(query, exp.Select) else Rows()
 
     def of_source(self, node: exp.Expr) -> Rows:
         """Return what is known of the rows of one thing that stands in FROM."""

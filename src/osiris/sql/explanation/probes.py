@@ -105,17 +105,12 @@ def _join_probes(select: exp.Select, facts: Facts) -> Iterator[Probe]:
     """Yield a probe for each join that pairs rows by a condition; what the WHERE says of its left side is applied."""
     places = {id(join): place for place, join in enumerate(select.args.get("joins") or ())}
     for joined in facts.joins:
-        if _is_counted(joined):
-            place, side = places[id(joined.node)], joined.words.side
-            query = _join_query(select, joined, place, facts)
+        kind, side, method = joined.words
+        # rows that only the right has would count as made by matches
+        pairs = kind in ("", "INNER", "OUTER") and side not in ("RIGHT", "FULL") and not method
+        if pairs and (joined.node.args.get("on") or joined.node.args.get("using")):
+            query = _join_query(select, joined, places[id(joined.node)], facts)
             yield JoinProbe(joined.before[0].label, joined.item.label, side, query, joined.narrow)
-
-
-def _is_counted(joined: Joined) -> bool:
-    """Tell whether a join pairs rows by a condition; rows that only the right has would count as made by matches."""
-    kind, side, method = joined.words
-    pairs = kind in ("", "INNER", "OUTER") and side not in ("RIGHT", "FULL") and not method
-    return pairs and bool(joined.node.args.get("on") or joined.node.args.get("using"))
 
 
 def _join_query(select: exp.Select, joined: Joined, place: int, facts: Facts) -> str:

@@ -155,13 +155,14 @@ class _Walk:
         return self._add(scope._replace(grouped=True) if group and group.args.get("all") else scope)
 
     def _output(self, node: exp.Expr, windows: _Windows, rows: _Rows) -> Output:
-        found = self._mentions(node, windows)
-        name = _name_of(node)
-        if found.unnests:
-            rows.refs += found.every_ref()
-        if found.star and name and "\\" in name:
+        mentions, inner = self._mentions(node, windows), node.unnest()
+        is_column = isinstance(inner, exp.Column) and not isinstance(inner.this, exp.Star)
+        name = str(inner.alias_or_name) if is_column or isinstance(node, exp.Alias) else None
+        if mentions.unnests:
+            rows.refs += mentions.every_ref()
+        if mentions.star and name and "\\" in name:
             name = None
-        return Output(name, _unique(found.refs), found.star, found.star_kind, found.unnests)
+        return Output(name, _unique(mentions.refs), mentions.star, mentions.star_kind, mentions.unnests)
 
     def _modifiers(self, node: exp.Expr, windows: _Windows, rows: _Rows, named: Mapping[str, tuple[Ref, ...]]) -> None:
         """Gather what WHERE to LIMIT mention; `named` outputs come first in ORDER BY."""
@@ -264,15 +265,6 @@ def _leaves(node: exp.Expr | None) -> Iterator[exp.Expr]:
             yield from _leaves(each)
     elif node is not None:
         yield node
-
-
-def _name_of(node: exp.Expr) -> str | None:
-    """Return the name of an output, if it is written there."""
-    if isinstance(node, exp.Alias):
-        return str(node.alias)
-    while isinstance(node, exp.Paren):
-        node = node.this
-    return str(node.name) if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star) else None
 
 
 def _unique(refs: Iterable[Ref]) -> tuple[Ref, ...]:

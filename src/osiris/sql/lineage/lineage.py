@@ -308,7 +308,14 @@ class _Select:
         if len({column.folded for column in columns}) == len(columns):
             return columns
         taken: set[str] = set()
-        result = [_apart(column, taken) for column in columns]
+        result = []
+        for column in columns:
+            name, count = column.name, 0
+            while name is not None and name.lower() in taken:
+                count += 1
+                name = f"{column.name}_{count}"
+            taken.add((name or "").lower())
+            result.append(column._replace(name=name) if count else column)
         if result != columns:
             self.known.note(union(column.reads for column in columns))
         return result
@@ -479,16 +486,6 @@ def _by_folded_name(columns: Iterable[Column]) -> dict[str, list[Reads]]:
     for column in columns:
         found[column.folded].append(column.reads)
     return found
-
-
-def _apart(column: Column, taken: set[str]) -> Column:
-    """Return a column under the first name that is not taken, and take it."""
-    name, count = column.name, 0
-    while name is not None and name.lower() in taken:
-        count += 1
-        name = f"{column.name}_{count}"
-    taken.add((name or "").lower())
-    return column._replace(name=name) if count else column
 
 
 def _extend(into: dict[str, list[Reads]], more: Mapping[str, list[Reads]]) -> None:

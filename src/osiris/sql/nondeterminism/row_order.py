@@ -55,8 +55,15 @@ class Arrivals:
         """Return what fixes the order of the rows that a SELECT takes in, before its windows, DISTINCT and ORDER BY."""
         if any(select.args.get(key) for key in _MIXING):
             return None
-        source = select.args.get("from_")
-        return FIXED if source is None else self._of_source(source.this)
+        first = select.args.get("from_")
+        if first is None:
+            return FIXED
+        source = self.names.source(first.this)
+        if _is_opaque(source):
+            return None
+        if source.relation is not None:
+            return frozenset({source.relation.name.lower()})
+        return FIXED if source.query is None else self.of(source.query)
 
     def _unordered(self, query: exp.Expr) -> Arrival:
         if isinstance(query, exp.Values):
@@ -71,14 +78,6 @@ class Arrivals:
         if aggregates(query, self.aggregates):
             return FIXED
         return None if _moves_rows(query) else self.before(query)
-
-    def _of_source(self, node: exp.Expr) -> Arrival:
-        source = self.names.source(node)
-        if _is_opaque(source):
-            return None
-        if source.relation is not None:
-            return frozenset({source.relation.name.lower()})
-        return FIXED if source.query is None else self.of(source.query)
 
 
 def _is_opaque(source: Source) -> bool:
