@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from itertools import combinations, product
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from osiris.canonical import canonical_bytes
 from osiris.compiler.build import unspellable
@@ -35,13 +35,6 @@ TABLE = "table"
 _ADDING = "append"
 
 
-class _Table(NamedTuple):
-    """A table as it is told from others, under whatever alias: its database, and its folded name."""
-
-    database: tuple[str, str]
-    name: str
-
-
 @dataclass(frozen=True, slots=True)
 class _Use:
     """A step that reads or writes a table, the connection by which it does, and the config key that names the table."""
@@ -57,7 +50,7 @@ def check_tables(ctx: Context) -> Iterator[Diagnostic]:
     Steps that only add rows need not. What a view reads is not known here.
     """
     needs = {step.id: (*step.needs, *step.inputs.values()) for step in ctx.pipeline.steps}
-    for table, steps in _uses(ctx).items():
+    for (_, table), steps in _uses(ctx).items():
         writers = [use for use in steps if use.step.mode == "write"]
         readers = [use for use in steps if use.step.mode == "read"]
         if len(steps) > 1 and writers:
@@ -66,21 +59,21 @@ def check_tables(ctx: Context) -> Iterator[Diagnostic]:
 
 
 def _unordered(
-    ctx: Context, table: _Table, writers: list[_Use], readers: list[_Use], above: Mapping[str, set[str]]
+    ctx: Context, table: str, writers: list[_Use], readers: list[_Use], above: Mapping[str, set[str]]
 ) -> Iterator[Diagnostic]:
     """Yield the uses of a table of which chance would decide the order; `above` has what each step waits for."""
     for first, second in combinations(writers, 2):
         if not ((_adds(first.step) and _adds(second.step)) or _ordered(first.step, second.step, above)):
             one, two = first.step.id, second.step.id
             hint = f"let '{two}' wait for '{one}' (needs), or write another table"
-            target = f"table '{table.name}' of {second.connection}"
+            target = f"table '{table}' of {second.connection}"
             at = ctx.at(f"{second.step.pointer}/config/{second.key}")
             yield diagnostic("CMP009", at=at, hint=hint, first=one, step=two, target=target)
     for reader, writer in product(readers, writers):
         if not _ordered(reader.step, writer.step, above):
             one, two = reader.step.id, writer.step.id
             hint = f"let '{one}' wait for '{two}', or '{two}' for '{one}' (needs): else chance decides what is read"
-            target = f"table '{table.name}' of {reader.connection}"
+            target = f"table '{table}' of {reader.connection}"
             at = ctx.at(f"{reader.step.pointer}/config/{reader.key}")
             yield diagnostic("CMP017", at=at, hint=hint, step=one, writer=two, path=target)
 
@@ -93,9 +86,12 @@ def _ordered(one: Step, other: Step, above: Mapping[str, set[str]]) -> bool:
     return one.id in above[other.id] or other.id in above[one.id]
 
 
-def _uses(ctx: Context) -> dict[_Table, list[_Use]]:
-    """Return the steps that read or write each table; what a transform reads are its inputs, and no tables."""
-    found: dict[_Table, list[_Use]] = defaultdict(list)
+def _uses(ctx: Context) -> dict[tuple[tuple[str, str], str], list[_Use]]:
+    """Return the steps that read or write each table, under whatever alias, by its database and its folded name.
+
+    What a transform reads are its inputs, and no tables.
+    """
+    found: dict[tuple[tuple[str, str], str], list[_Use]] = defaultdict(list)
     for step, spec in ctx.known():
         if step.mode == "transform" or spec.connection != "required":
             continue
@@ -107,7 +103,7 @@ def _uses(ctx: Context) -> dict[_Table, list[_Use]]:
         schema = step.config.get("schema", spec.config["properties"].get("schema", {}).get("default"))
         for key, table in _named(ctx, step, spec):
             name = (f"{schema}.{table}" if schema else table).lower()
-            found[_Table(database, name)].append(_Use(step, str(connection), key))
+            found[database, name].append(_Use(step, str(connection), key))
     return found
 
 

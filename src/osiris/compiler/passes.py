@@ -25,22 +25,18 @@ if TYPE_CHECKING:
 
 def name_connections(ctx: Context) -> Context:
     """Every connection is named with its alias, the default one too."""
-
-    def named(step: Step, spec: ComponentSpec) -> Step:
-        ref = wanted_connection(step, spec)
-        return replace(step, connection=resolve_ref(ctx.connections, ref)) if ref else step
-
-    return ctx.with_steps([named(step, spec) for step, spec in ctx.known()])
+    refs = [(step, wanted_connection(step, spec)) for step, spec in ctx.known()]
+    return ctx.with_steps(
+        [replace(step, connection=resolve_ref(ctx.connections, ref)) if ref else step for step, ref in refs]
+    )
 
 
 def canonical_sql(ctx: Context) -> Context:
     """Every statement is the text that was made from its checked tree."""
-
-    def rewritten(step: Step, spec: ComponentSpec) -> Step:
-        given = [name for name in sql_fields(spec) if name in step.config]
-        return with_config(step, {name: verdict_of(ctx, step, spec, name).canonical for name in given})
-
-    return ctx.with_steps([rewritten(step, spec) for step, spec in ctx.known()])
+    steps = {step.id: step for step, _ in ctx.known()}
+    for step, spec, name in ctx.statements():
+        steps[step.id] = with_config(steps[step.id], {name: verdict_of(ctx, step, spec, name).canonical})
+    return ctx.with_steps([*steps.values()])
 
 
 def carry_text(ctx: Context) -> Context:

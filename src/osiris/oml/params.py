@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _EXACT = 1 << 53
 _INTEGER = re.compile(r"[-+]?[0-9]{1,16}")
 _NUMBER = re.compile(r"[-+]?([0-9]{1,300}(\.[0-9]{0,300})?|\.[0-9]{1,300})([eE][-+]?[0-9]{1,3})?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_REPETITIONS = 3
 
 # Escapes and character classes, so that what is left of a pattern are its groups and repetitions.
@@ -349,29 +350,28 @@ def _is_date(value: JsonValue) -> bool:
         return False
 
 
-def _is_text(value: JsonValue) -> bool:
-    """Tell whether a text is one that can be put anywhere: all characters, and no placeholder of its own."""
-    return isinstance(value, str) and "${" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
-
-
 def _is_number(value: JsonValue) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return abs(value) < _EXACT if isinstance(value, int) else math.isfinite(value)
 
 
-def _number(text: str) -> JsonValue:
-    return int(text) if _INTEGER.fullmatch(text) else float(text) if _NUMBER.fullmatch(text) else None
-
-
 _TYPES: dict[str, _Type] = {
-    "string": _Type("text, without '${'", _is_text, str),
+    "string": _Type(  # one that can be put anywhere: all characters, and no placeholder of its own
+        "text, without '${'",
+        lambda value: isinstance(value, str) and "${" not in value and not _SURROGATE.search(value),
+        str,
+    ),
     "integer": _Type(
         "an integer between -2**53 and 2**53",
         lambda value: _is_number(value) and isinstance(value, int),
         lambda text: int(text) if _INTEGER.fullmatch(text) else None,
     ),
-    "number": _Type("a number", _is_number, _number),
+    "number": _Type(
+        "a number",
+        _is_number,
+        lambda text: int(text) if _INTEGER.fullmatch(text) else float(text) if _NUMBER.fullmatch(text) else None,
+    ),
     "boolean": _Type("true or false", lambda value: isinstance(value, bool), {"true": True, "false": False}.get),
     "date": _Type("a date like 2026-01-31", _is_date, lambda text: text if _is_date(text) else None),
     "list": _Type("a list", lambda value: isinstance(value, list), lambda _: None),

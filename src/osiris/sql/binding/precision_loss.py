@@ -60,11 +60,6 @@ class _Meeting(NamedTuple):
     whole: exp.Expr
     values: list[exp.Expr]
 
-    @property
-    def is_suspect(self) -> bool:
-        """Tell whether it narrows even where digits are left: its type is that of the first argument."""
-        return _FROM.get(called(self.node), 0) > 1
-
 
 class _Loss(NamedTuple):
     node: exp.Expr
@@ -98,7 +93,8 @@ def _of_values(tree: exp.Expr, parts: Parts) -> Iterator[_Loss]:
     for select, meetings in selects.values():
         kinds = parts.of_values([each.whole for each in meetings], select)
         for meeting, kind in zip(meetings, kinds, strict=True):
-            if kind is not None and (_FULL in str(kind) or meeting.is_suspect):
+            # one that has the type of its first argument narrows even where digits are left
+            if kind is not None and (_FULL in str(kind) or _FROM.get(called(meeting.node), 0) > 1):
                 yield from _of_meeting(meeting, kind, select, parts)
 
 

@@ -127,11 +127,6 @@ def parse_exists(parser: BaseParser) -> exp.Expr:
     return parser.expression(exp.Exists(this=query))
 
 
-def plus_sql(generator: Generator, node: Plus) -> str:
-    """Write a sign with a space behind it: two of them would be another operator."""
-    return f"+ {generator.sql(node, 'this')}"
-
-
 def _paren_sql(generator: Generator, node: exp.Paren) -> str:
     """Write short parentheses on their line."""
     text = generator.sql(node, "this")
@@ -141,7 +136,7 @@ def _paren_sql(generator: Generator, node: exp.Paren) -> str:
 AS_WRITTEN: dict[type[exp.Expr], Callable[..., str]] = {
     exp.Extract: Generator.extract_sql,
     exp.Paren: _paren_sql,
-    Plus: plus_sql,
+    Plus: lambda generator, node: f"+ {generator.sql(node, 'this')}",  # two without a space are another operator
 }
 """What every grammar here writes as it stood, where dialects of sqlglot have ways of their own."""
 

@@ -80,11 +80,18 @@ class MySQLText(MySQL):
         LAMBDAS: ClassVar[dict[TokenType, Callable[..., exp.Expr]]] = {}
         PRIMARY_PARSERS: ClassVar = {
             **MySQLParser.PRIMARY_PARSERS,
-            TokenType.HEX_STRING: lambda self, token: self._parse_hex(token),
+            # `0x0A` is a number where one is wanted, `x'0A'` a text everywhere on MariaDB
+            TokenType.HEX_STRING: lambda self, token: self.expression(
+                exp.HexString(this=token.text, is_integer=self.sql[token.start : token.start + 1] == "0"), token
+            ),
         }
         PLACEHOLDER_PARSERS: ClassVar = {
             TokenType.PLACEHOLDER: lambda self: self.expression(exp.Placeholder()),
-            TokenType.PARAMETER: lambda self: self._parse_named_value(),
+            TokenType.PARAMETER: lambda self: (
+                self.expression(exp.Placeholder(this=self._prev.text[1:]))
+                if self._prev.text.startswith("$")
+                else self._parse_parameter()
+            ),
         }
         COLUMN_OPERATORS: ClassVar = {
             **MySQLParser.COLUMN_OPERATORS,
@@ -111,11 +118,6 @@ class MySQLText(MySQL):
                 return primary
             return self.expression(exp.Literal.string("".join(each.name for each in primary.expressions)))
 
-        def _parse_hex(self, token: Token) -> exp.Expr:
-            """Read `0x0A`, a number where one is wanted, and `x'0A'`, which is a text everywhere on MariaDB."""
-            is_number = self.sql[token.start : token.start + 1] == "0"
-            return self.expression(exp.HexString(this=token.text, is_integer=is_number), token)
-
         def _parse_projections(self) -> tuple[list[exp.Expr], list[exp.Expr] | None]:
             return self._parse_csv(self._parse_projection), None
 
@@ -127,19 +129,11 @@ class MySQLText(MySQL):
                 output.meta["written"] = self._find_sql(start, self._prev)
             return output
 
-        def _parse_named_value(self) -> exp.Expr:
-            if self._prev.text.startswith("$"):
-                return self.expression(exp.Placeholder(this=self._prev.text[1:]))
-            return self._parse_parameter()
-
         def _parse_clock(self) -> exp.Expr:
             """Read `UTC_DATE`, which may do without parentheses, as a call."""
-            token = self._prev
-            arguments = self._parse_wrapped_csv(self._parse_lambda, optional=True) if self._is_called() else []
+            token, is_called = self._prev, self._match(TokenType.L_PAREN, advance=False)
+            arguments = self._parse_wrapped_csv(self._parse_lambda, optional=True) if is_called else []
             return self.expression(exp.Anonymous(this=token.text.upper(), expressions=arguments), token)
-
-        def _is_called(self) -> bool:
-            return bool(self._match(TokenType.L_PAREN, advance=False))
 
         def _parse_gathered(self) -> exp.Expr:
             """Read the inside of GROUP_CONCAT(…), a call like others but for its SEPARATOR."""

@@ -6,7 +6,6 @@ needed to write a query, so none of them gets as far as the parser.
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -120,12 +119,6 @@ def comments(sql: str, tokens: list[Token]) -> Iterator[tuple[int, str]]:
     yield end, sql[end:]
 
 
-def _doubled_comma(tokens: list[Token]) -> Token | None:
-    """Return the first comma behind another: the parser would pass over it."""
-    pairs = itertools.pairwise(tokens)
-    return next((second for first, second in pairs if first.token_type == second.token_type == TokenType.COMMA), None)
-
-
 def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     if len(tokens) > MAX_TOKENS:
         yield diagnostic("SQL008", limit=MAX_TOKENS, unit="words")
@@ -133,11 +126,7 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     if executed is not None:
         what = "a comment that a server may execute (/*!, /*M!, /*+)"
         yield diagnostic("SQL007", at=place(sql, executed), what=what, hint="remove it")
-    for find, code, params in _FIRSTS:
-        token = find(tokens)
-        if token is not None:
-            told: dict[str, Any] = {key: value.format(token.text) for key, value in params.items()}
-            yield diagnostic(code, at=place(sql, token.start), **told)
+    yield from _firsts(sql, tokens)
     for token in tokens:
         if token.token_type == TokenType.PIPE_GT:
             yield diagnostic("SQL004", at=place(sql, token.start), what="'|>'", hint="write WHERE, GROUP BY and so on")
@@ -148,6 +137,16 @@ def _check_tokens(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
     deepest = _too_deep(tokens)
     if deepest is not None:
         yield diagnostic("SQL008", at=place(sql, deepest.start), limit=MAX_DEPTH, unit="levels of nesting")
+
+
+def _firsts(sql: str, tokens: list[Token]) -> Iterator[Diagnostic]:
+    """Yield the first of each kind of words that are not what they look like beside those around them."""
+    threes = [*zip(tokens, tokens[1:], [*tokens[2:], None], strict=False)]
+    for is_wrong, which, code, params in _FIRSTS:
+        token = next((three[which] for three in threes if is_wrong(*three)), None)
+        if token is not None:
+            texts: dict[str, Any] = {key: value.format(token.text) for key, value in params.items()}
+            yield diagnostic(code, at=place(sql, token.start), **texts)
 
 
 def _executed_comment(sql: str, tokens: list[Token]) -> int | None:
@@ -171,33 +170,6 @@ def _folds_to_ascii(token: Token, sql: str) -> bool:
     return token.token_type not in _FREE and not word.isascii() and word[0] not in "'\"$eE"
 
 
-def _joined_number(tokens: list[Token]) -> Token | None:
-    """Return the first exponent that was cut off its number, as of `2e3-4e2`: it would become a name."""
-    for before, token in itertools.pairwise(tokens):
-        cut = before.token_type == TokenType.NUMBER and before.end + 1 == token.start
-        if cut and token.token_type == TokenType.VAR and _EXPONENT.fullmatch(token.text):
-            return token
-    return None
-
-
-def _escaped_name(tokens: list[Token]) -> Token | None:
-    """Return the first word of `U&"…"`, which is one name, and would be read as three words."""
-    for word, mark, name in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        together = word.end + 1 == mark.start and mark.end + 1 == name.start
-        if together and word.text in "uU" and mark.text == "&" and name.token_type == TokenType.IDENTIFIER:
-            return word
-    return None
-
-
-def _unpacked_columns(tokens: list[Token]) -> Token | None:
-    """Return the first star that spreads COLUMNS(…) over a list; the parser would lose it."""
-    for before, star, name in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        spread = star.token_type == TokenType.STAR and before.token_type in _LIST_STARTS
-        if spread and name.text.upper() == "COLUMNS":
-            return star
-    return None
-
-
 def _too_deep(tokens: list[Token]) -> Token | None:
     """Return the first token that is nested too deeply: in brackets or CASE, behind prefixes, in a chain of parts."""
     depth = run = chain = 0
@@ -211,18 +183,45 @@ def _too_deep(tokens: list[Token]) -> Token | None:
     return None
 
 
-_FIRSTS: tuple[tuple[Callable[[list[Token]], Token | None], str, dict[str, str]], ...] = (
-    (_unpacked_columns, "SQL004", {"what": "*COLUMNS(…) inside a list", "hint": "write the columns out"}),
-    (_escaped_name, "SQL004", {"what": 'a name in escapes (U&"…")', "hint": "write it plainly"}),
-    (
-        _joined_number,
+_FIRSTS: tuple[tuple[Callable[[Token, Token, Token | None], bool], int, str, dict[str, str]], ...] = (
+    (  # the parser would lose the star
+        lambda before, star, name: (
+            star.token_type == TokenType.STAR
+            and before.token_type in _LIST_STARTS
+            and (name is not None and name.text.upper() == "COLUMNS")
+        ),
+        1,
+        "SQL004",
+        {"what": "*COLUMNS(…) inside a list", "hint": "write the columns out"},
+    ),
+    (  # this is one name, and would be read as three words
+        lambda word, mark, name: (
+            word.text in "uU"
+            and mark.text == "&"
+            and (name is not None and name.token_type == TokenType.IDENTIFIER)
+            and (word.end + 1 == mark.start and mark.end + 1 == name.start)
+        ),
+        0,
+        "SQL004",
+        {"what": 'a name in escapes (U&"…")', "hint": "write it plainly"},
+    ),
+    (  # an exponent that was cut off its number, as of `2e3-4e2`, would become a name
+        lambda number, word, _: (
+            number.token_type == TokenType.NUMBER
+            and number.end + 1 == word.start
+            and word.token_type == TokenType.VAR
+            and _EXPONENT.fullmatch(word.text) is not None
+        ),
+        1,
         "SQL001",
         {"problem": "'{0}' is run together with a number before it", "hint": "put spaces around '+' and '-'"},
     ),
-    (
-        _doubled_comma,
+    (  # the parser would pass over the second
+        lambda first, second, _: first.token_type == second.token_type == TokenType.COMMA,
+        1,
         "SQL001",
         {"problem": "nothing stands between two commas", "hint": "remove one of them"},
     ),
 )
-"""What finds a word that is refused, of which only the first is named; and what is said of it."""
+"""What tells that of three words one, at this place, is refused, of which only the first is named; what is said of it.
+"""

@@ -57,7 +57,8 @@ class _Relations:
 
     def judge(self, node: exp.Table, ctes: Collection[str]) -> None:
         """Add a table to the relations, or a problem if it may not be read; `ctes` are in scope where it stands."""
-        if self.dialect.nameless is not None and bare_word(node) == self.dialect.nameless:
+        is_bare = isinstance(node.this, exp.Identifier) and not node.this.quoted and not node.args.get("db")
+        if is_bare and node.name.lower() == self.dialect.nameless:
             return
         folded = folded_name(node, self.dialect)
         if self._is_refused(node, folded, ctes):
@@ -128,12 +129,6 @@ class _Counter:
 def spelling(table: exp.Expr) -> str:
     """Return the name of a table as it is written, with its schema."""
     return ".".join(table.text(part) for part in ("catalog", "db", "this") if table.args.get(part))
-
-
-def bare_word(table: exp.Table) -> str | None:
-    """Return the bare word that a table is, in lower case; None for one that is quoted or has a schema."""
-    bare = isinstance(table.this, exp.Identifier) and not table.this.quoted and not table.args.get("db")
-    return table.name.lower() if bare else None
 
 
 def count_reads(
