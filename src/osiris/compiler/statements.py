@@ -146,7 +146,7 @@ def findings_of(ctx: Context, step: Step, spec: ComponentSpec, name: str) -> tup
     found = verdict_of(ctx, step, spec, name).findings
     if found is None:
         question = _question(ctx, step, spec, name)
-        ctx.verdicts[question] = _checked(*question)
+        ctx.verdicts[question] = _checked(question)
         found = ctx.verdicts[question].findings
     return found or ()
 
@@ -157,7 +157,7 @@ def verdict_of(around: Context | Prepared, step: Step, spec: ComponentSpec, name
     try:
         return around.verdicts[question]
     except KeyError:
-        verdict = around.verdicts[question] = _checked(*question)
+        verdict = around.verdicts[question] = _checked(question)
         if verdict.canonical:  # the verdict is on this text, but for the places of what is unsteady
             around.verdicts.setdefault((verdict.canonical, *question[1:]), replace(verdict, findings=None))
         return verdict
@@ -177,11 +177,6 @@ def _question(around: Context | Prepared, step: Step, spec: ComponentSpec, name:
 
 
 @lru_cache(maxsize=20_000)
-def _checked(
-    text: str,
-    dialect: str,
-    relations: frozenset[str] | None,
-    parameters: frozenset[str],
-    functions: frozenset[str],
-) -> sql.Verdict:
+def _checked(question: Question) -> sql.Verdict:
+    text, dialect, relations, parameters, functions = question
     return sql.check(text, dialect, relations=relations, parameters=parameters, functions=functions)

@@ -102,8 +102,7 @@ class Configs:
     def _checked(self, spec: ComponentSpec, config: dict[str, JsonValue], pointer: str) -> dict[str, JsonValue]:
         properties: Mapping[str, Mapping[str, JsonValue]] = spec.config["properties"]
         config = self._normalised(spec, config, pointer)
-        self._refuse_unsupported(config, properties, pointer)
-        self._refuse_later(config, properties, pointer)
+        self._refuse_keys(config, properties, pointer)
         config = {**{key: value for key, value in self._defaults.items() if key not in config}, **config}
         dialects = {key: schema["x-sql"] for key, schema in properties.items() if "x-sql" in schema}
         checks = None if "checks" in properties else config.pop("checks", None)
@@ -141,18 +140,13 @@ class Configs:
             result[key] = new
         return result
 
-    def _refuse_unsupported(
-        self, config: dict[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str
-    ) -> None:
-        """Take shared keys that this version does not act on out of a config, and say so."""
+    def _refuse_keys(self, config: dict[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
+        """Take shared keys that nothing acts on out of a config; refuse those of a later version than the file's."""
         for key in UNSUPPORTED_RESERVED:
             if key in config and key not in properties:
                 del config[key]
                 instead = _INSTEAD.get(key, "remove it")
                 self._say("PRJ010", join(pointer, key), fix=drop(join(pointer, key)), what=key, instead=instead)
-
-    def _refuse_later(self, config: Mapping[str, JsonValue], properties: Mapping[str, JsonValue], pointer: str) -> None:
-        """Refuse shared keys of a later version than that of the file."""
         version = self._document.data.get("oml_version")
         for key, needed in _SINCE.items():
             if key in config and key not in properties and isinstance(version, str) and version < needed:

@@ -196,6 +196,11 @@ def _names(alias: exp.Expr | None) -> tuple[str, ...]:
     return tuple(each.name for each in alias.args.get("columns") or ()) if alias else ()
 
 
+def reads_itself(cte: exp.Expr) -> bool:
+    """Tell whether the query of a CTE reads something by its name."""
+    return any(table.name.lower() == cte.alias.lower() for table in cte.this.find_all(exp.Table))
+
+
 def from_items(select: exp.Expr) -> list[exp.Expr]:
     """Return the items of the FROM of a SELECT, those that are joined behind the first."""
     first = select.args.get("from_")

@@ -22,7 +22,7 @@ from osiris.sql.safety import tree as trees
 from osiris.sql.safety.dialects import DIALECTS
 from osiris.sql.safety.text import place
 from osiris.sql.safety.tree import called, write
-from osiris.sql.scope import ancestors, leaves, standing
+from osiris.sql.scope import ancestors, leaves, reads_itself, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -185,7 +185,7 @@ def _recursion(operation: exp.Expr) -> exp.CTE | None:
     cte = operation.parent
     if not isinstance(cte, exp.CTE) or not cte.parent or not cte.parent.args.get("recursive"):
         return None
-    return cte if any(each.name.lower() == cte.alias.lower() for each in operation.find_all(exp.Table)) else None
+    return cte if reads_itself(cte) else None
 
 
 def _output(leaf: exp.Expr, index: int) -> exp.Expr:

@@ -13,21 +13,11 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from osiris.sql.explanation.sources import (
-    Item,
-    Key,
-    Rows,
-    Scope,
-    conjuncts,
-    is_told_by,
-    reference,
-    same_type,
-    smallest,
-)
+from osiris.sql.explanation.sources import Item, Key, Rows, Scope, conjuncts, is_told_by, reference, same_type, smallest
 from osiris.sql.nondeterminism.row_order import aggregates, multiplies
 from osiris.sql.safety.dialects import load_allowed
 from osiris.sql.safety.tree import called, calls_one
-from osiris.sql.scope import TableNames, from_items, join_words
+from osiris.sql.scope import TableNames, from_items, join_words, reads_itself
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -124,7 +114,7 @@ class Grains:
         if isinstance(source.node, exp.Lateral) and query is not None:
             return self.of_source(query)
         if source.cte is not None:
-            return Rows() if source.is_recursive and _names_itself(source.cte) else self.of(source.cte.this)
+            return Rows() if source.is_recursive and reads_itself(source.cte) else self.of(source.cte.this)
         if table is not None:
             return Rows() if table.args.get("db") else self.relations.get(table.name.lower(), Rows())
         return self.of(query.this) if isinstance(query, exp.Subquery) else Rows()
@@ -206,10 +196,6 @@ def _at_most_one(query: exp.Expr) -> bool:
     if limit is None or isinstance(limit, exp.Fetch) or limit.args.get("limit_options") or limit.expressions:
         return False
     return isinstance(limit.expression, exp.Literal) and limit.expression.name in ("0", "1")
-
-
-def _names_itself(cte: exp.Expr) -> bool:
-    return any(table.name.lower() == cte.alias.lower() for table in cte.this.find_all(exp.Table))
 
 
 def _join(facts: Facts, join: exp.Join, item: Item, equal: Pairs) -> None:
@@ -421,7 +407,8 @@ def _of_star(star: exp.Star, table: str | None, scope: Scope) -> Iterator[Output
         yield Output("*", None)
         return
     values, names = _changes(star)
-    for name, value in _listed(items, set() if table else {*scope.merged}, _names_in(star.args.get("except_"))):
+    left_out = {each.name.lower() for each in star.args.get("except_") or ()}
+    for name, value in _listed(items, set() if table else {*scope.merged}, left_out):
         folded = value.name.lower()
         yield _output(names.get(folded, name), values.get(folded, value), scope)
 
@@ -430,10 +417,6 @@ def _changes(star: exp.Star) -> tuple[dict[str, exp.Expr], dict[str, str]]:
     """Return the values and the names that a star gives to columns, by their folded names."""
     values = {each.alias.lower(): each.unalias() for each in star.args.get("replace") or ()}
     return values, {each.this.name.lower(): each.alias for each in star.args.get("rename") or ()}
-
-
-def _names_in(columns: list[exp.Expr] | None) -> set[str]:
-    return {each.name.lower() for each in columns or ()}
 
 
 def _listed(items: list[Item], merged: set[str], left_out: set[str]) -> Iterator[tuple[str | None, exp.Expr]]:
